@@ -1,0 +1,72 @@
+# Everything that a developer or a build machine runs: `make help` lists it. It needs python3 with venv, and make.
+
+PYTHON ?= python3
+# Test files are spread over this many processes; each brings its own PostgreSQL.
+WORKERS ?= 2
+# Handed on to pytest, to the benchmarks or to `farebox demo`, as in `make test ARGS="-k money -x"`.
+ARGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+PYTEST := $(BIN)/python -m pytest
+SPREAD := --numprocesses $(WORKERS) --dist loadfile
+# Rooms that come later are checked from the day they exist.
+CHECKED := src tests $(wildcard benchmarks examples)
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $(ARGS)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check format lock bench coverage clean
+
+help: ## List the targets.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+run: $(VENV)/.installed-runtime ## Start a throw-away, seeded Farebox.
+	$(BIN)/farebox demo $(ARGS)
+
+test: $(VENV)/.installed-dev ## Run every test.
+	$(PYTEST) $(SPREAD) $(ARGS)
+
+check: $(VENV)/.installed-dev ## Check format, lint, types, import contracts and house rules.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy $(CHECKED)
+	$(BIN)/lint-imports
+	$(PYTEST) tests/tidy
+
+format: $(VENV)/.installed-dev ## Format the code and repair what lint can repair.
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/.installed-dev ## Lock the dependencies again (ARGS=--upgrade takes newer ones).
+	$(LOCK) --group build --output-file requirements/build.lock
+	$(LOCK) pyproject.toml --output-file requirements/runtime.lock
+	$(LOCK) pyproject.toml --group dev --constraint requirements/build.lock --constraint requirements/runtime.lock \
+		--output-file requirements/dev.lock
+
+bench: $(VENV)/.installed-dev ## Run the benchmarks.
+	$(BIN)/python -m benchmarks $(ARGS)
+
+coverage: $(VENV)/.installed-dev ## Run every test and measure the branches of core and storage.
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(SPREAD) $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+clean: ## Remove what the other targets made, the virtual environment too.
+	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
+	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# The build backend comes from a lock as well, so that installing the project fetches nothing that is not pinned.
+$(VENV)/.installed-runtime: requirements/build.lock requirements/runtime.lock pyproject.toml | $(BIN)/python
+	$(INSTALL) --require-hashes --requirement requirements/build.lock --requirement requirements/runtime.lock
+	$(INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: requirements/dev.lock $(VENV)/.installed-runtime
+	$(INSTALL) --require-hashes --requirement requirements/dev.lock
+	@touch $@

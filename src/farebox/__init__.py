@@ -1,0 +1,1 @@
+"""Farebox keeps prepaid balances for pay-per-request APIs."""
