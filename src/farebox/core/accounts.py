@@ -1,0 +1,108 @@
+"""A merchant's closed book: five accounts whose balances always sum to zero, and what governs spending from them."""
+
+from enum import IntEnum
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core.thresholds import Threshold
+
+GENESIS_HASH: Final = bytes(32)
+"""The hash before a book's first transfer."""
+
+
+class Kind(IntEnum):
+    """What a transfer is. The number is what the database stores; it never changes meaning."""
+
+    TOP_UP = 1
+    TOP_UP_REVERSAL = 2
+    CHARGE = 3
+    REFUND = 4
+    HOLD = 5
+    CAPTURE = 6
+    RELEASE = 7
+    EXPIRE = 8
+    ADJUSTMENT_CREDIT = 9
+    ADJUSTMENT_DEBIT = 10
+
+
+KIND_WORDS: Final[dict[int, str]] = {
+    Kind.TOP_UP: "top_up",
+    Kind.TOP_UP_REVERSAL: "top_up_reversal",
+    Kind.CHARGE: "charge",
+    Kind.REFUND: "refund",
+    Kind.HOLD: "hold",
+    Kind.CAPTURE: "capture",
+    Kind.RELEASE: "release",
+    Kind.EXPIRE: "expire",
+    Kind.ADJUSTMENT_CREDIT: "adjustment",
+    Kind.ADJUSTMENT_DEBIT: "adjustment",
+}
+"""The kinds as the API and the hash chain write them; which way an adjustment went is told by its accounts."""
+
+
+class Effect(Struct, frozen=True, gc=False):
+    """The signs with which a kind's amount enters each account: one is -1 (debited), one is +1 (credited)."""
+
+    wallet: int = 0
+    held: int = 0
+    revenue: int = 0
+    funding: int = 0
+    adjustments: int = 0
+
+
+EFFECTS: Final[dict[Kind, Effect]] = {
+    Kind.TOP_UP: Effect(funding=-1, wallet=+1),
+    Kind.TOP_UP_REVERSAL: Effect(wallet=-1, funding=+1),
+    Kind.CHARGE: Effect(wallet=-1, revenue=+1),
+    Kind.REFUND: Effect(revenue=-1, wallet=+1),
+    Kind.HOLD: Effect(wallet=-1, held=+1),
+    Kind.CAPTURE: Effect(held=-1, revenue=+1),
+    Kind.RELEASE: Effect(held=-1, wallet=+1),
+    Kind.EXPIRE: Effect(held=-1, wallet=+1),
+    Kind.ADJUSTMENT_CREDIT: Effect(adjustments=-1, wallet=+1),
+    Kind.ADJUSTMENT_DEBIT: Effect(wallet=-1, adjustments=+1),
+}
+"""Debit and credit of every kind. A balance here is credits less debits, in micros, so a book sums to zero."""
+
+
+def debit_and_credit(kind: int) -> tuple[str, str]:
+    """Name the account that a kind debits and the one that it credits."""
+    effect = EFFECTS[Kind(kind)]
+    signs = {name: getattr(effect, name) for name in effect.__struct_fields__}
+    debit = next(name for name, sign in signs.items() if sign < 0)
+    credit = next(name for name, sign in signs.items() if sign > 0)
+    return debit, credit
+
+
+DEBIT_AND_CREDIT: Final[dict[int, tuple[str, str]]] = {kind: debit_and_credit(kind) for kind in Kind}
+
+
+class Account(Struct, frozen=True, gc=False):
+    """One merchant's balances and rules as they stand after transfer number `seq`. All amounts are micros."""
+
+    merchant_id: int
+    currency: str
+    wallet: int = 0
+    held: int = 0
+    revenue: int = 0
+    funding: int = 0
+    adjustments: int = 0
+    credit_limit: int = 0
+    is_frozen: bool = False
+    seq: int = 0
+    last_hash: bytes = GENESIS_HASH
+    last_at: int = 0
+    """Commit time of the last transfer, microseconds since 1970; a book's times never go backwards."""
+    alerts_count: int = 0
+    thresholds: tuple[Threshold, ...] = ()
+
+    @property
+    def available(self) -> int:
+        """What may be spent before the credit limit: the wallet."""
+        return self.wallet
+
+    @property
+    def posted(self) -> int:
+        """What the merchant has paid and not yet spent: wallet and held."""
+        return self.wallet + self.held

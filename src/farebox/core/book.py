@@ -1,0 +1,164 @@
+"""The working copy of one merchant's book while a batch is decided; the one mutable thing in the core."""
+
+from msgspec.structs import force_setattr
+
+from farebox.core import chain, ids
+from farebox.core.accounts import EFFECTS, Account, Kind
+from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX, format_amount
+from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.state import Firing
+from farebox.core.thresholds import arm_reached, fire_below, replace_amounts
+from farebox.core.transfers import Transfer
+
+_FIRING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL})
+_ARMING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT})
+
+
+class Book:
+    """One account's balances as they change, and the transfers and firings that changed them."""
+
+    def __init__(self, account: Account) -> None:
+        """Start from the account as stored."""
+        self._stored = account
+        self.merchant_id = account.merchant_id
+        self.merchant = ids.public_id(ids.MERCHANT, account.merchant_id)
+        self.currency = account.currency
+        self.wallet = account.wallet
+        self.held = account.held
+        self.revenue = account.revenue
+        self.funding = account.funding
+        self.adjustments = account.adjustments
+        self.credit_limit = account.credit_limit
+        self.is_frozen = account.is_frozen
+        self.seq = account.seq
+        self.last_hash = account.last_hash
+        self.last_at = account.last_at
+        self.alerts_count = account.alerts_count
+        self.thresholds = account.thresholds
+        self.transfers: list[Transfer] = []
+        self.firings: list[Firing] = []
+
+    def refusal(self, kind: Kind, amount: int) -> Outcome | None:
+        """Tell why this amount can't be posted, or None if `post` must succeed.
+
+        The spending rule stands here, for every kind that takes from the wallet: available + credit limit >= amount.
+        """
+        if not 0 < amount <= AMOUNT_MICROS_MAX:
+            return refused(
+                Code.AMOUNT_TOO_LARGE,
+                f"{format_amount(amount)} is above the largest amount, {format_amount(AMOUNT_MICROS_MAX)}",
+            )
+        effect = EFFECTS[kind]
+        if effect.wallet < 0 and self.wallet + self.credit_limit < amount:
+            return refused(
+                Code.INSUFFICIENT_BALANCE,
+                f"Insufficient balance: {format_amount(amount)} {self.currency} needed, "
+                f"{format_amount(self.wallet + self.credit_limit)} can be spent",
+            )
+        if (
+            self.wallet + effect.wallet * amount > BALANCE_MICROS_MAX
+            or self.held + effect.held * amount > BALANCE_MICROS_MAX
+            or self.revenue + effect.revenue * amount > BALANCE_MICROS_MAX
+            or abs(self.funding + effect.funding * amount) > BALANCE_MICROS_MAX
+            or abs(self.adjustments + effect.adjustments * amount) > BALANCE_MICROS_MAX
+        ):
+            return refused(Code.BALANCE_LIMIT_EXCEEDED, "A balance would leave the range that Farebox keeps exact")
+        return None
+
+    def post(
+        self,
+        kind: Kind,
+        amount: int,
+        now: int,
+        *,
+        idempotency_key: str,
+        content: bytes,
+        request_type: str | None = None,
+        quantity: int | None = None,
+        unit_price: int | None = None,
+        price_id: int | None = None,
+        refers_to: int | None = None,
+        reference: str | None = None,
+        note: str | None = None,
+    ) -> Transfer:
+        """Add one transfer to the book; `refusal` has been asked and had nothing to say."""
+        effect = EFFECTS[kind]
+        self.wallet += effect.wallet * amount
+        self.held += effect.held * amount
+        self.revenue += effect.revenue * amount
+        self.funding += effect.funding * amount
+        self.adjustments += effect.adjustments * amount
+        self.seq += 1
+        # A clock that stepped back must not reorder a book: its times never decrease.
+        self.last_at = max(self.last_at, now)
+        transfer = Transfer(
+            self.merchant_id,
+            self.seq,
+            int(kind),
+            amount,
+            idempotency_key,
+            content,
+            self.wallet,
+            self.held,
+            self.last_at,
+            b"",
+            request_type,
+            quantity,
+            unit_price,
+            price_id,
+            refers_to,
+            reference,
+            note,
+        )
+        self.last_hash = chain.link(self.last_hash, chain.canonical_bytes(self.merchant, transfer))
+        # The value is complete only with its own hash, which covers the rest of it; nobody has seen it yet.
+        force_setattr(transfer, "hash", self.last_hash)
+        self.transfers.append(transfer)
+        if self.thresholds:
+            self._watch(kind, transfer.seq)
+        return transfer
+
+    def set_thresholds(self, amounts: tuple[int, ...], now: int) -> None:
+        """Replace the thresholds; one that is new and above posted fires at once."""
+        self.thresholds, fired = replace_amounts(self.thresholds, amounts, self.wallet + self.held)
+        if fired is not None:
+            self._fire(fired, now, None)
+
+    def account(self) -> Account:
+        """Return the account as it stands now."""
+        return Account(
+            merchant_id=self.merchant_id,
+            currency=self.currency,
+            wallet=self.wallet,
+            held=self.held,
+            revenue=self.revenue,
+            funding=self.funding,
+            adjustments=self.adjustments,
+            credit_limit=self.credit_limit,
+            is_frozen=self.is_frozen,
+            seq=self.seq,
+            last_hash=self.last_hash,
+            last_at=self.last_at,
+            alerts_count=self.alerts_count,
+            thresholds=self.thresholds,
+        )
+
+    def changed_account(self) -> Account | None:
+        """Return the account if anything about it differs from what was stored."""
+        account = self.account()
+        return None if account == self._stored else account
+
+    def _watch(self, kind: Kind, seq: int) -> None:
+        posted = self.wallet + self.held
+        if kind in _FIRING_KINDS:
+            self.thresholds, fired = fire_below(self.thresholds, posted)
+            if fired is not None:
+                self._fire(fired, self.last_at, seq)
+        elif kind in _ARMING_KINDS:
+            self.thresholds = arm_reached(self.thresholds, posted)
+
+    def _fire(self, threshold: int, at: int, transfer_seq: int | None) -> None:
+        self.alerts_count += 1
+        self.firings.append(
+            Firing(self.merchant_id, self.alerts_count, threshold, self.wallet + self.held, at, transfer_seq)
+        )

@@ -1,0 +1,51 @@
+"""The hash chain: each transfer's hash covers the one before, so a statement can be checked offline.
+
+hash = BLAKE2b-256(previous hash + canonical bytes). The canonical bytes are the fields below, in this order, each as
+text, joined by one newline (10), in UTF-8. Numbers are plain decimals, the fingerprint is lower-case hexadecimal, and
+what is absent is empty. No field can hold a newline or be empty when present, so the text has one reading only. The
+first transfer's previous hash is 32 zero bytes.
+"""
+
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+from farebox.core import ids
+from farebox.core.accounts import DEBIT_AND_CREDIT, KIND_WORDS, Kind
+from farebox.core.transfers import Transfer
+
+HASH_BYTES: Final = 32
+ENCODING: Final = "farebox-transfer-1"
+
+_KIND_LINES: Final[dict[int, str]] = {kind: "\n".join((KIND_WORDS[kind], *DEBIT_AND_CREDIT[kind])) for kind in Kind}
+
+
+def canonical_bytes(merchant: str, transfer: Transfer) -> bytes:
+    """Write a transfer's fields, all but its hash, as the bytes that the hash covers.
+
+    Args:
+        merchant: the merchant's public id, which a caller with many transfers writes once.
+        transfer: the transfer; its `hash` is not read.
+    """
+    price = price_text(transfer.price_id) if transfer.price_id else ""
+    refers_to = (
+        ids.book_id(ids.TRANSFER, merchant_id=transfer.merchant_id, seq=transfer.refers_to) if transfer.refers_to else ""
+    )
+    return (
+        f"{ENCODING}\n{merchant}\n{transfer.seq}\n{transfer.committed_at}\n{_KIND_LINES[transfer.kind]}\n"
+        f"{transfer.amount}\n{transfer.wallet_after}\n{transfer.held_after}\n"
+        f"{transfer.request_type or ''}\n{transfer.quantity or ''}\n{transfer.unit_price or ''}\n{price}\n"
+        f"{transfer.idempotency_key}\n{transfer.content.hex()}\n{refers_to}\n"
+        f"{transfer.reference or ''}\n{transfer.note or ''}"
+    ).encode()
+
+
+def link(previous_hash: bytes, canonical: bytes) -> bytes:
+    """Return the hash of the transfer with these canonical bytes after the one with `previous_hash`."""
+    return blake2b(previous_hash + canonical, digest_size=HASH_BYTES).digest()
+
+
+@lru_cache(maxsize=4096)
+def price_text(price_id: int) -> str:
+    """Write a price's public id; few prices serve many transfers, so the text is kept."""
+    return ids.public_id(ids.PRICE, price_id)

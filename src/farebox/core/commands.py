@@ -1,0 +1,261 @@
+"""Commands: what callers ask of the ledger. Amounts are positive micros; texts were checked at the edge.
+
+Every command that moves money carries an idempotency key, unique in its merchant's book for ever. Callers' own keys
+hold no space; the keys that Farebox makes (from a top-up's reference, for an expiry) do, so the two never meet.
+"""
+
+from enum import IntEnum
+from hashlib import blake2b
+from typing import ClassVar, Final, TypeAlias
+
+from msgspec import Struct
+
+from farebox.core.accounts import Kind
+from farebox.core.holds import TTL_SECONDS_DEFAULT
+
+IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
+REFERENCE_CHARS_MAX: Final = 128
+NOTE_CHARS_MAX: Final = 500
+REQUEST_TYPE_CHARS_MAX: Final = 64
+
+_FINGERPRINT_BYTES: Final = 8
+
+
+class KeyKind(IntEnum):
+    """Whose an API key is. The number is what the database stores."""
+
+    MERCHANT = 1
+    SERVICE = 2
+    SUPPORT = 3
+
+
+class Caller(Struct, frozen=True, gc=False):
+    """The API key a command came with, to be looked up in the command's own transaction.
+
+    `merchant_id` is the merchant that the key's text names, or None for a service's or support's key.
+    """
+
+    digest: bytes
+    merchant_id: int | None = None
+
+
+class Payer(Struct, frozen=True, gc=False):
+    """Whom a charge or hold is for: a merchant's number and, when it was named by its API key, that key's digest."""
+
+    merchant_id: int
+    digest: bytes | None = None
+
+
+class Charge(Struct, frozen=True, gc=False):
+    """Deduct the cost of `quantity` requests of a type; `amount` is named for variable types alone."""
+
+    payer: Payer
+    request_type: str
+    quantity: int
+    idempotency_key: str
+    amount: int | None = None
+    reference: str | None = None
+    caller: Caller | None = None
+    kind: ClassVar[Kind] = Kind.CHARGE
+
+    @property
+    def merchant_id(self) -> int:
+        """The merchant whose book this command meets."""
+        return self.payer.merchant_id
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for; equal for a retry, different for another request under the same key."""
+        return _digest(
+            f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}"
+        )
+
+
+class CreateHold(Struct, frozen=True, gc=False):
+    """Set aside the cost of `quantity` requests of a type for `ttl_seconds`."""
+
+    payer: Payer
+    request_type: str
+    quantity: int
+    idempotency_key: str
+    amount: int | None = None
+    reference: str | None = None
+    ttl_seconds: int = TTL_SECONDS_DEFAULT
+    caller: Caller | None = None
+    kind: ClassVar[Kind] = Kind.HOLD
+
+    @property
+    def merchant_id(self) -> int:
+        """The merchant whose book this command meets."""
+        return self.payer.merchant_id
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for."""
+        return _digest(
+            f"hold\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}\n{self.ttl_seconds}"
+        )
+
+
+class CaptureHold(Struct, frozen=True, gc=False):
+    """Take a hold's money, or `amount` of it; the rest goes back at once."""
+
+    merchant_id: int
+    hold_seq: int
+    idempotency_key: str
+    amount: int | None = None
+    reference: str | None = None
+    caller: Caller | None = None
+    kind: ClassVar[Kind] = Kind.CAPTURE
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for."""
+        return _digest(f"capture\n{self.hold_seq}\n{self.amount or ''}\n{self.reference or ''}")
+
+
+class ReleaseHold(Struct, frozen=True, gc=False):
+    """Give a hold's money back."""
+
+    merchant_id: int
+    hold_seq: int
+    idempotency_key: str
+    reference: str | None = None
+    caller: Caller | None = None
+    kind: ClassVar[Kind] = Kind.RELEASE
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for."""
+        return _digest(f"release\n{self.hold_seq}\n{self.reference or ''}")
+
+
+class ExpireHold(Struct, frozen=True, gc=False):
+    """Give the money of a hold back because its time is over; Farebox itself asks."""
+
+    merchant_id: int
+    hold_seq: int
+    caller: ClassVar[None] = None
+    kind: ClassVar[Kind] = Kind.EXPIRE
+
+    @property
+    def idempotency_key(self) -> str:
+        """One expiry per hold, for ever."""
+        return f"expire {self.hold_seq}"
+
+    def fingerprint(self) -> bytes:
+        """Digest what was asked for."""
+        return _digest(f"expire\n{self.hold_seq}")
+
+
+class Refund(Struct, frozen=True, gc=False):
+    """Give back `amount` of a charge or capture, or all that is left of it."""
+
+    merchant_id: int
+    transfer_seq: int
+    idempotency_key: str
+    amount: int | None = None
+    reference: str | None = None
+    note: str | None = None
+    caller: Caller | None = None
+    kind: ClassVar[Kind] = Kind.REFUND
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for."""
+        return _digest(f"refund\n{self.transfer_seq}\n{self.amount or ''}\n{self.reference or ''}")
+
+
+class TopUp(Struct, frozen=True, gc=False):
+    """Add money that the merchant has paid; the same reference twice is the same top-up once."""
+
+    merchant_id: int
+    amount: int
+    reference: str
+    note: str | None = None
+    caller: Caller | None = None
+    kind: ClassVar[Kind] = Kind.TOP_UP
+
+    @property
+    def idempotency_key(self) -> str:
+        """Made from the reference, which is unique among the merchant's top-ups."""
+        return f"top_up {self.reference}"
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for; the note is a remark, not content."""
+        return _digest(f"top_up\n{self.amount}")
+
+
+class ReverseTopUp(Struct, frozen=True, gc=False):
+    """Take back `amount` of a top-up, or all that is left of it: a payment that bounced, a wrong merchant."""
+
+    merchant_id: int
+    transfer_seq: int
+    reference: str
+    reason: str
+    amount: int | None = None
+    caller: Caller | None = None
+    kind: ClassVar[Kind] = Kind.TOP_UP_REVERSAL
+
+    @property
+    def idempotency_key(self) -> str:
+        """Made from the reference, which is unique among the merchant's reversals."""
+        return f"top_up_reversal {self.reference}"
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for."""
+        return _digest(f"top_up_reversal\n{self.transfer_seq}\n{self.amount or ''}")
+
+
+class Adjust(Struct, frozen=True, gc=False):
+    """Correct a balance by hand, up (`is_credit`) or down, with a reason."""
+
+    merchant_id: int
+    amount: int
+    is_credit: bool
+    reference: str
+    reason: str
+    caller: Caller | None = None
+
+    @property
+    def kind(self) -> Kind:
+        """An adjustment's direction is its kind."""
+        return Kind.ADJUSTMENT_CREDIT if self.is_credit else Kind.ADJUSTMENT_DEBIT
+
+    @property
+    def idempotency_key(self) -> str:
+        """Made from the reference, which is unique among the merchant's adjustments."""
+        return f"adjustment {self.reference}"
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for."""
+        return _digest(f"adjustment\n{self.amount if self.is_credit else -self.amount}")
+
+
+class SetThresholds(Struct, frozen=True, gc=False):
+    """Replace the amounts of posted balance to warn below; at most THRESHOLDS_MAX, none to be silent."""
+
+    merchant_id: int
+    amounts: tuple[int, ...]
+    caller: Caller | None = None
+
+
+class SetCreditLimit(Struct, frozen=True, gc=False):
+    """Let the merchant spend down to minus this amount; 0 for none."""
+
+    merchant_id: int
+    credit_limit: int
+    caller: Caller | None = None
+
+
+class SetFrozen(Struct, frozen=True, gc=False):
+    """Stop a merchant's spending, or let it go on."""
+
+    merchant_id: int
+    is_frozen: bool
+    caller: Caller | None = None
+
+
+Spend: TypeAlias = Charge | CreateHold
+Transferring: TypeAlias = Charge | CreateHold | CaptureHold | ReleaseHold | ExpireHold | Refund | TopUp | ReverseTopUp | Adjust
+Setting: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen
+Command: TypeAlias = Transferring | Setting
+
+
+def _digest(text: str) -> bytes:
+    return blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).digest()

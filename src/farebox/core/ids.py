@@ -1,0 +1,124 @@
+"""Public ids: a prefix that says the kind, then Crockford base32 that sorts as the number does.
+
+A merchant's number is 63 bits: 42 of milliseconds since 1970, so ids sort by time, and 21 of randomness. What lives in
+a merchant's book (transfers, holds, alerts) is numbered within it, and its public id is the merchant's number followed
+by its own: `xfer_` + 13 characters + 8 characters. Such an id needs no column and no index, names the merchant whose
+shard to ask, and sorts in the order of the book. See docs/decisions/0002-derived-ids.md.
+"""
+
+from typing import Final
+
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_VALUES: Final = {letter: value for value, letter in enumerate(_ALPHABET)}
+_BITS_PER_LETTER: Final = 5
+_PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+
+NUMBER_LETTERS: Final = 13
+SEQ_LETTERS: Final = 8
+NUMBER_MAX: Final = 2**63 - 1
+SEQ_MAX: Final = 2 ** (_BITS_PER_LETTER * SEQ_LETTERS) - 1
+RANDOM_BITS: Final = 21
+_TIME_MS_MAX: Final = 2**42 - 1
+
+MERCHANT: Final = "mer_"
+TRANSFER: Final = "xfer_"
+HOLD: Final = "hold_"
+ALERT: Final = "alert_"
+PRICE: Final = "price_"
+USER: Final = "user_"
+KEY: Final = "key_"
+
+
+class InvalidId(ValueError):
+    """The text is not an id of the expected kind."""
+
+
+def new_number(time_ms: int, random_bits: int) -> int:
+    """Compose a merchant's, user's, key's or price's number from the time and RANDOM_BITS random bits.
+
+    Args:
+        time_ms: milliseconds since 1970, below 2^42 (the year 2109).
+        random_bits: 0 to 2^RANDOM_BITS - 1. Two numbers of one millisecond that also agree here are refused by the
+            store's primary key, and the caller draws again.
+    """
+    if not (0 <= time_ms <= _TIME_MS_MAX and 0 <= random_bits < 1 << RANDOM_BITS):
+        raise ValueError("an id's time or random part is out of range")
+    return time_ms << RANDOM_BITS | random_bits
+
+
+def encode_number(number: int) -> str:
+    """Write a number of up to 63 bits as 13 base32 letters."""
+    # Pairs of letters halve the steps: this runs for every charge's answer.
+    pairs = _PAIRS
+    return (
+        _ALPHABET[number >> 60]
+        + pairs[number >> 50 & 1023]
+        + pairs[number >> 40 & 1023]
+        + pairs[number >> 30 & 1023]
+        + pairs[number >> 20 & 1023]
+        + pairs[number >> 10 & 1023]
+        + pairs[number & 1023]
+    )
+
+
+def encode_seq(seq: int) -> str:
+    """Write a number within a merchant's book, up to 2^40 - 1, as 8 base32 letters."""
+    pairs = _PAIRS
+    return pairs[seq >> 30 & 1023] + pairs[seq >> 20 & 1023] + pairs[seq >> 10 & 1023] + pairs[seq & 1023]
+
+
+def public_id(prefix: str, number: int) -> str:
+    """Name a merchant, user, key or price: its prefix and number."""
+    return prefix + encode_number(number)
+
+
+def book_id(prefix: str, *, merchant_id: int, seq: int) -> str:
+    """Name a transfer, hold or alert: its prefix, its merchant's number and its own within the merchant's book."""
+    return prefix + encode_number(merchant_id) + encode_seq(seq)
+
+
+def parse_public_id(prefix: str, text: str) -> int:
+    """Read the number out of an id that `public_id` wrote.
+
+    Raises:
+        InvalidId: another prefix, length, letter or case, or a number beyond 63 bits.
+    """
+    if not text.startswith(prefix) or len(text) != len(prefix) + NUMBER_LETTERS:
+        raise InvalidId(f"not an id of the form {prefix}…")
+    return decode_number(text[len(prefix) :])
+
+
+def parse_book_id(prefix: str, text: str) -> tuple[int, int]:
+    """Read the merchant's number and the number within its book out of an id that `book_id` wrote.
+
+    Raises:
+        InvalidId: another prefix, length, letter or case, or a number beyond 63 bits.
+    """
+    if not text.startswith(prefix) or len(text) != len(prefix) + NUMBER_LETTERS + SEQ_LETTERS:
+        raise InvalidId(f"not an id of the form {prefix}…")
+    digits = text[len(prefix) :]
+    return decode_number(digits[:NUMBER_LETTERS]), _decode(digits[NUMBER_LETTERS:])
+
+
+def decode_number(letters: str) -> int:
+    """Read 13 base32 letters back.
+
+    Raises:
+        InvalidId: another length, a letter outside the alphabet (lower case included), or more than 63 bits.
+    """
+    if len(letters) != NUMBER_LETTERS:
+        raise InvalidId("not 13 letters")
+    number = _decode(letters)
+    if number > NUMBER_MAX:
+        raise InvalidId("beyond 63 bits")
+    return number
+
+
+def _decode(letters: str) -> int:
+    number = 0
+    for letter in letters:
+        value = _VALUES.get(letter)
+        if value is None:
+            raise InvalidId("a letter outside Crockford's base32, in upper case")
+        number = number << _BITS_PER_LETTER | value
+    return number

@@ -1,0 +1,71 @@
+"""What must hold of every account and hold, checked before each write and after each read, whatever the flags of Python."""
+
+from farebox.core.accounts import Account
+from farebox.core.holds import Hold, HoldState
+from farebox.core.money import BALANCE_MICROS_MAX
+from farebox.core.thresholds import THRESHOLDS_MAX
+
+
+class InvariantViolation(Exception):
+    """The books are wrong: a rule that never breaks is broken. Nothing may be written."""
+
+
+def account_faults(account: Account) -> list[str]:
+    """Name what is wrong with an account's row, in words; an empty list if nothing is."""
+    faults = []
+    if account.wallet + account.held + account.revenue + account.funding + account.adjustments != 0:
+        faults.append("the book's five accounts do not sum to zero")
+    if account.wallet + account.credit_limit < 0:
+        faults.append("the wallet is below the credit limit")
+    if account.held < 0:
+        faults.append("held is negative")
+    if account.revenue < 0:
+        faults.append("more was refunded than was charged")
+    if account.funding > 0:
+        faults.append("more was reversed than was topped up")
+    if account.credit_limit < 0:
+        faults.append("the credit limit is negative")
+    balances = (account.wallet, account.held, account.revenue, account.funding, account.adjustments)
+    if max(balances) > BALANCE_MICROS_MAX or min(balances) < -BALANCE_MICROS_MAX:
+        faults.append("a balance is beyond the largest that is kept")
+    if len(account.thresholds) > THRESHOLDS_MAX:
+        faults.append("there are more thresholds than may be")
+    posted = account.wallet + account.held
+    for threshold in account.thresholds:
+        if threshold.is_armed and posted < threshold.amount:
+            faults.append(f"the threshold {threshold.amount} is armed above the posted balance")
+    return faults
+
+
+def hold_faults(hold: Hold) -> list[str]:
+    """Name what is wrong with a hold's row, in words; an empty list if nothing is."""
+    faults = []
+    if hold.amount <= 0:
+        faults.append("a hold's amount is not positive")
+    if not 0 <= hold.captured <= hold.amount:
+        faults.append("more was captured than was held")
+    if (hold.state == HoldState.CAPTURED) != (hold.captured > 0):
+        faults.append("a hold is captured without an amount, or has one without being captured")
+    return faults
+
+
+def check_account(account: Account) -> None:
+    """Refuse an account that breaks a rule.
+
+    Raises:
+        InvariantViolation: naming the merchant and every fault.
+    """
+    faults = account_faults(account)
+    if faults:
+        raise InvariantViolation(f"merchant {account.merchant_id}: {'; '.join(faults)}")
+
+
+def check_hold(hold: Hold) -> None:
+    """Refuse a hold that breaks a rule.
+
+    Raises:
+        InvariantViolation: naming the hold and every fault.
+    """
+    faults = hold_faults(hold)
+    if faults:
+        raise InvariantViolation(f"{hold.id}: {'; '.join(faults)}")

@@ -1,0 +1,65 @@
+"""Outcomes: what became of a command. An expected refusal is a value here, never an exception."""
+
+from enum import StrEnum
+
+from msgspec import Struct
+
+from farebox.core.holds import Hold
+from farebox.core.transfers import Transfer
+
+
+class Code(StrEnum):
+    """The stable name of an outcome, in the order in which refusals take precedence."""
+
+    OK = "ok"
+    INVALID_API_KEY = "invalid_api_key"
+    FORBIDDEN = "forbidden"
+    MERCHANT_NOT_FOUND = "merchant_not_found"
+    IDEMPOTENCY_CONFLICT = "idempotency_conflict"
+    MERCHANT_FROZEN = "merchant_frozen"
+    UNKNOWN_TYPE = "unknown_type"
+    AMOUNT_REQUIRED = "amount_required"
+    AMOUNT_NOT_ALLOWED = "amount_not_allowed"
+    HOLD_NOT_FOUND = "hold_not_found"
+    HOLD_ALREADY_CAPTURED = "hold_already_captured"
+    HOLD_ALREADY_RELEASED = "hold_already_released"
+    HOLD_EXPIRED = "hold_expired"
+    HOLD_NOT_DUE = "hold_not_due"
+    CAPTURE_EXCEEDS_HOLD = "capture_exceeds_hold"
+    TRANSFER_NOT_FOUND = "transfer_not_found"
+    TRANSFER_NOT_REFUNDABLE = "transfer_not_refundable"
+    TRANSFER_NOT_REVERSIBLE = "transfer_not_reversible"
+    REFUND_EXCEEDS_TRANSFER = "refund_exceeds_transfer"
+    REVERSAL_EXCEEDS_TOP_UP = "reversal_exceeds_top_up"
+    CREDIT_LIMIT_IN_USE = "credit_limit_in_use"
+    AMOUNT_TOO_LARGE = "amount_too_large"
+    BALANCE_LIMIT_EXCEEDED = "balance_limit_exceeded"
+    INSUFFICIENT_BALANCE = "insufficient_balance"
+
+
+class Outcome(Struct, frozen=True, gc=False):
+    """What one command came to.
+
+    A command that moved money carries its transfer, and the hold it made if it made one. `is_replay` marks the first
+    answer given again. A refusal carries a message that says what was wrong and moved nothing.
+    """
+
+    code: Code
+    transfer: Transfer | None = None
+    hold: Hold | None = None
+    is_replay: bool = False
+    message: str | None = None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether the command did, or had done, what was asked."""
+        return self.code is Code.OK
+
+
+DONE = Outcome(Code.OK)
+"""A setting was changed (or already was so); no money moved."""
+
+
+def refused(code: Code, message: str) -> Outcome:
+    """Refuse a command, saying why."""
+    return Outcome(code, message=message)

@@ -1,0 +1,145 @@
+"""Replaying a book: from its first transfer to its last, what must its balances, hashes and holds be?"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from farebox.core import chain, ids
+from farebox.core.accounts import DEBIT_AND_CREDIT, GENESIS_HASH, KIND_WORDS, Account, Kind
+from farebox.core.holds import Hold, HoldState
+from farebox.core.invariants import account_faults, hold_faults
+from farebox.core.money import format_amount
+from farebox.core.transfers import Transfer
+
+_FINAL_KINDS = {Kind.CAPTURE: HoldState.CAPTURED, Kind.RELEASE: HoldState.RELEASED, Kind.EXPIRE: HoldState.EXPIRED}
+_RETURNS = frozenset({Kind.REFUND, Kind.TOP_UP_REVERSAL})
+_RETURNED = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.TOP_UP})
+
+
+class Replay:
+    """One merchant's book, fed its transfers in order of seq; it yields each fault where it stands.
+
+    It keeps the holds and what was given back, so its memory grows with those, not with the charges.
+    """
+
+    def __init__(self, merchant_id: int) -> None:
+        """Start at the empty book."""
+        self._merchant_id = merchant_id
+        self._merchant = ids.public_id(ids.MERCHANT, merchant_id)
+        self._balances = dict.fromkeys(("wallet", "held", "revenue", "funding", "adjustments"), 0)
+        self._seq = 0
+        self._hash = GENESIS_HASH
+        self._at = 0
+        self._holds: dict[int, Hold] = {}
+        self.returned: dict[int, int] = {}
+        """How much was given back of the transfer with this seq, by refunds or reversals."""
+
+    def feed(self, transfer: Transfer) -> Iterator[str]:
+        """Apply one transfer and yield what is wrong with it, naming its seq."""
+        where = f"seq {transfer.seq}"
+        if transfer.seq != self._seq + 1:
+            yield f"{where}: follows seq {self._seq}; transfers are missing, repeated or swapped"
+        expected = chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
+        if transfer.hash != expected:
+            yield f"{where}: the hash does not match what is stored of the transfer and its predecessor"
+        if transfer.committed_at < self._at:
+            yield f"{where}: is earlier than the transfer before it"
+        if transfer.amount <= 0:
+            yield f"{where}: the amount is not positive"
+        debit, credit = DEBIT_AND_CREDIT[transfer.kind]
+        self._balances[debit] -= transfer.amount
+        self._balances[credit] += transfer.amount
+        yield from self._cost_faults(where, transfer)
+        yield from self._balance_faults(where, transfer)
+        yield from self._link_faults(where, transfer)
+        # Go on from what is stored, so that one fault is not reported again for every later transfer.
+        self._balances["wallet"], self._balances["held"] = transfer.wallet_after, transfer.held_after
+        self._seq, self._hash, self._at = transfer.seq, transfer.hash, transfer.committed_at
+
+    def finish(
+        self, account: Account, holds: Iterable[Hold], originals: Mapping[int, Transfer]
+    ) -> Iterator[str]:
+        """Compare where the book came to with what is stored beside it, and yield what differs.
+
+        Args:
+            account: the account's row.
+            holds: all of the merchant's holds.
+            originals: the transfers that `returned` names, by seq.
+        """
+        where = f"seq {account.seq}"
+        if account.seq != self._seq:
+            yield f"{where}: the account counts {account.seq} transfers, the book has {self._seq}"
+        if account.last_hash != self._hash:
+            yield f"{where}: the account's last hash is not the last transfer's"
+        for name, balance in self._balances.items():
+            stored: int = getattr(account, name)
+            if stored != balance:
+                yield f"{where}: {name} is {format_amount(stored)}, its transfers come to {format_amount(balance)}"
+        for fault in account_faults(account):
+            yield f"{where}: {fault}"
+        yield from self._returned_faults(originals)
+        yield from self._hold_faults(where, account, {hold.seq: hold for hold in holds})
+
+    def _cost_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
+        is_priced = transfer.unit_price is not None and transfer.quantity is not None
+        if is_priced and transfer.amount != transfer.unit_price * transfer.quantity:
+            yield f"{where}: the amount is not unit price x quantity"
+
+    def _balance_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
+        for name, after in (("wallet", transfer.wallet_after), ("held", transfer.held_after)):
+            if self._balances[name] != after:
+                yield (
+                    f"{where}: {name} after it is {format_amount(after)}, "
+                    f"its transfers come to {format_amount(self._balances[name])}"
+                )
+
+    def _link_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
+        """Follow what the transfer refers to: holds end once, and nothing gives back more than was taken."""
+        kind = Kind(transfer.kind)
+        if kind == Kind.HOLD:
+            self._holds[transfer.seq] = Hold(self._merchant_id, transfer.seq, transfer.amount, 0)
+        elif kind in _FINAL_KINDS:
+            yield from self._settle(where, transfer, kind)
+        elif kind in _RETURNS:
+            seq = transfer.refers_to or 0
+            if not 0 < seq < transfer.seq:
+                yield f"{where}: refers to no earlier transfer"
+            self.returned[seq] = self.returned.get(seq, 0) + transfer.amount
+
+    def _settle(self, where: str, transfer: Transfer, kind: Kind) -> Iterator[str]:
+        hold = self._holds.get(transfer.refers_to or 0)
+        if hold is None:
+            yield f"{where}: refers to no hold"
+            return
+        is_rest = kind == Kind.RELEASE and hold.state == HoldState.CAPTURED
+        if is_rest and hold.captured + transfer.amount == hold.amount:
+            return
+        if hold.state != HoldState.HELD or transfer.amount > hold.amount:
+            yield f"{where}: ends the {KIND_WORDS[Kind.HOLD]} of seq {hold.seq} a second time or for too much"
+        captured = transfer.amount if kind == Kind.CAPTURE else 0
+        self._holds[hold.seq] = Hold(
+            hold.merchant_id, hold.seq, hold.amount, hold.expires_at, _FINAL_KINDS[kind], captured
+        )
+
+    def _returned_faults(self, originals: Mapping[int, Transfer]) -> Iterator[str]:
+        for seq, returned in sorted(self.returned.items()):
+            original = originals.get(seq)
+            if original is None or original.kind not in _RETURNED:
+                yield f"seq {seq}: is given back, but is no charge, capture or top-up"
+            elif returned > original.amount:
+                yield f"seq {seq}: {format_amount(returned)} of its {format_amount(original.amount)} was given back"
+
+    def _hold_faults(self, where: str, account: Account, stored_holds: Mapping[int, Hold]) -> Iterator[str]:
+        for seq in sorted(stored_holds.keys() | self._holds.keys()):
+            hold, replayed = stored_holds.get(seq), self._holds.get(seq)
+            if hold is None:
+                yield f"seq {seq}: the hold's row is missing"
+            elif replayed is None:
+                yield f"seq {seq}: a hold is stored that no transfer made"
+            else:
+                yield from (f"seq {seq}: {fault}" for fault in hold_faults(hold))
+                if (hold.amount, hold.state, hold.captured) != (replayed.amount, replayed.state, replayed.captured):
+                    yield f"seq {seq}: the hold's row says otherwise than its transfers"
+        open_amount = sum(hold.amount for hold in stored_holds.values() if hold.state == HoldState.HELD)
+        if open_amount != account.held:
+            yield (
+                f"{where}: open holds come to {format_amount(open_amount)}, held is {format_amount(account.held)}"
+            )

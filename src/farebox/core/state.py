@@ -1,0 +1,159 @@
+"""What a batch reads and writes: the ReadSet it needs, the BatchState it meets, the Decision it comes to."""
+
+from collections.abc import Iterable, Mapping
+
+from msgspec import Struct, field
+
+from farebox.core.accounts import Account
+from farebox.core.commands import (
+    CaptureHold,
+    Charge,
+    Command,
+    CreateHold,
+    ExpireHold,
+    KeyKind,
+    Refund,
+    ReleaseHold,
+    ReverseTopUp,
+    Setting,
+)
+from farebox.core.holds import Hold
+from farebox.core.outcomes import Outcome
+from farebox.core.pricing import Price
+from farebox.core.transfers import Transfer
+
+
+class KeyRecord(Struct, frozen=True, gc=False):
+    """An API key as stored. `merchant_id` is None for a service's or support's; times are microseconds since 1970."""
+
+    key_id: int
+    kind: int
+    merchant_id: int | None
+    expires_at: int | None
+    revoked_at: int | None
+
+    def is_valid_at(self, now: int) -> bool:
+        """Whether the key opens anything at `now`."""
+        return (self.expires_at is None or now < self.expires_at) and (self.revoked_at is None or now < self.revoked_at)
+
+
+class Original(Struct, frozen=True, gc=False):
+    """A transfer that is to be given back, and how much of it has been already, in micros."""
+
+    transfer: Transfer
+    returned: int
+
+
+class ReadSet(Struct):
+    """What a batch of commands must see, each sorted and without repetition, at the moment `now`.
+
+    All of it is keyed by merchant first but `staff_digests` and `request_types`, which every merchant shares.
+    """
+
+    now: int
+    merchant_ids: list[int] = field(default_factory=list)
+    staff_digests: list[bytes] = field(default_factory=list)
+    merchant_digests: list[tuple[int, bytes]] = field(default_factory=list)
+    request_types: list[str] = field(default_factory=list)
+    merchant_types: list[tuple[int, str]] = field(default_factory=list)
+    idempotency_keys: list[tuple[int, str]] = field(default_factory=list)
+    holds: list[tuple[int, int]] = field(default_factory=list)
+    originals: list[tuple[int, int]] = field(default_factory=list)
+
+
+class BatchState(Struct):
+    """What the store found of a ReadSet; what is absent does not exist.
+
+    `holds` has the holds asked for and those that replayed commands had made. `default_prices` and `merchant_prices`
+    have the version in force at the ReadSet's `now`.
+    """
+
+    accounts: Mapping[int, Account] = field(default_factory=dict)
+    keys: Mapping[bytes, KeyRecord] = field(default_factory=dict)
+    default_prices: Mapping[str, Price] = field(default_factory=dict)
+    merchant_prices: Mapping[tuple[int, str], Price] = field(default_factory=dict)
+    replays: Mapping[tuple[int, str], Transfer] = field(default_factory=dict)
+    holds: Mapping[tuple[int, int], Hold] = field(default_factory=dict)
+    originals: Mapping[tuple[int, int], Original] = field(default_factory=dict)
+
+
+class Firing(Struct, frozen=True, gc=False):
+    """A threshold that fired: alert `number` of the merchant's book. `transfer_seq` is None if it was set too high."""
+
+    merchant_id: int
+    number: int
+    threshold: int
+    posted: int
+    fired_at: int
+    transfer_seq: int | None
+
+
+class Decision(Struct):
+    """What a batch comes to: an outcome per command, in order, and the rows that make it true.
+
+    `accounts` and `holds` are the final rows of those that changed, by merchant and seq; `transfers` and `firings` are
+    new, in the order they came about.
+    """
+
+    outcomes: list[Outcome]
+    accounts: list[Account] = field(default_factory=list)
+    transfers: list[Transfer] = field(default_factory=list)
+    new_holds: list[Hold] = field(default_factory=list)
+    changed_holds: list[Hold] = field(default_factory=list)
+    firings: list[Firing] = field(default_factory=list)
+
+    @property
+    def changes_anything(self) -> bool:
+        """Whether there is anything to write."""
+        return bool(self.accounts)
+
+
+def reads(commands: Iterable[Command], now: int) -> ReadSet:
+    """Tell what these commands must see to be decided at `now`, in microseconds since 1970."""
+    merchants: set[int] = set()
+    staff: set[bytes] = set()
+    merchant_keys: set[tuple[int, bytes]] = set()
+    types: set[str] = set()
+    merchant_types: set[tuple[int, str]] = set()
+    idempotency_keys: set[tuple[int, str]] = set()
+    holds: set[tuple[int, int]] = set()
+    originals: set[tuple[int, int]] = set()
+    for command in commands:
+        merchant_id = command.merchant_id
+        merchants.add(merchant_id)
+        caller = command.caller
+        if caller is not None:
+            if caller.merchant_id is None:
+                staff.add(caller.digest)
+            else:
+                merchant_keys.add((caller.merchant_id, caller.digest))
+        if isinstance(command, Setting):
+            continue
+        idempotency_keys.add((merchant_id, command.idempotency_key))
+        if isinstance(command, Charge | CreateHold):
+            if command.payer.digest is not None:
+                merchant_keys.add((merchant_id, command.payer.digest))
+            types.add(command.request_type)
+            merchant_types.add((merchant_id, command.request_type))
+        elif isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
+            holds.add((merchant_id, command.hold_seq))
+        elif isinstance(command, Refund | ReverseTopUp):
+            originals.add((merchant_id, command.transfer_seq))
+    return ReadSet(
+        now=now,
+        merchant_ids=sorted(merchants),
+        staff_digests=sorted(staff),
+        merchant_digests=sorted(merchant_keys),
+        request_types=sorted(types),
+        merchant_types=sorted(merchant_types),
+        idempotency_keys=sorted(idempotency_keys),
+        holds=sorted(holds),
+        originals=sorted(originals),
+    )
+
+
+def key_allows(record: KeyRecord | None, now: int, kinds: frozenset[KeyKind]) -> bool | None:
+    """Tell whether a key opens what these kinds may: None if it is no valid key at all, else yes or no."""
+    if record is None or not record.is_valid_at(now):
+        return None
+    return record.kind in kinds

@@ -1,0 +1,42 @@
+"""A transfer: one immutable row of a merchant's book, with all it takes to explain itself."""
+
+from msgspec import Struct
+
+from farebox.core import ids
+
+
+class Transfer(Struct, frozen=True, gc=False):
+    """One positive amount moved between two accounts of one book. Amounts are micros; times microseconds since 1970.
+
+    `wallet_after` and `held_after` are the balances that this transfer left; `content` is the fingerprint of the
+    command that asked for it, by which a retry is told from a conflict.
+    """
+
+    merchant_id: int
+    seq: int
+    kind: int
+    amount: int
+    idempotency_key: str
+    content: bytes
+    wallet_after: int
+    held_after: int
+    committed_at: int
+    hash: bytes
+    request_type: str | None = None
+    quantity: int | None = None
+    unit_price: int | None = None
+    price_id: int | None = None
+    refers_to: int | None = None
+    """The seq of the transfer that this one corrects or continues: a refund's charge, a capture's hold."""
+    reference: str | None = None
+    note: str | None = None
+
+    @property
+    def id(self) -> str:
+        """The public id, made from the merchant's number and seq."""
+        return ids.book_id(ids.TRANSFER, merchant_id=self.merchant_id, seq=self.seq)
+
+    @property
+    def posted_after(self) -> int:
+        """The posted balance that this transfer left: wallet and held."""
+        return self.wallet_after + self.held_after
