@@ -1,0 +1,1 @@
+"""Where the ledger is kept: one protocol, and an engine each for SQLite and PostgreSQL."""

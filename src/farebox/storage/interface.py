@@ -1,0 +1,291 @@
+"""The Store protocol: what an engine promises. Its docstrings are the contract; one test suite checks every engine.
+
+Times are microseconds since 1970, amounts micros, both from the caller: a store asks no clock and makes no ids.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Protocol
+
+from farebox.core.accounts import Account
+from farebox.core.commands import KeyKind
+from farebox.core.holds import Hold
+from farebox.core.pricing import Price
+from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
+from farebox.core.transfers import Transfer
+from farebox.storage.rows import Alert, ApiKey, Merchant, OutboxMail, User
+
+Decide = Callable[[BatchState], Decision]
+
+
+class StorageError(Exception):
+    """The database did not do what was asked of it."""
+
+
+class StoreUnavailable(StorageError):
+    """The database can't be reached or can't take writes (stopped, full, read-only, locked); nothing was committed."""
+
+
+class CommitUnknown(StorageError):
+    """An error came while COMMIT ran: the batch may or may not be in the ledger. Look its keys up."""
+
+
+class AlreadyExists(StorageError):
+    """A row with this key is there already; nothing was changed."""
+
+
+class NotFound(StorageError):
+    """What was named is not there; nothing was changed."""
+
+
+class SchemaMismatch(StorageError):
+    """The database's schema is not the one this program knows; the message says what to do."""
+
+
+class Snapshot(Protocol):
+    """The whole ledger as of one moment, whatever is committed meanwhile."""
+
+    async def merchant_ids(self) -> list[int]:
+        """List every merchant, in order."""
+        ...
+
+    async def account(self, merchant_id: int) -> Account | None:
+        """Read a merchant's account, unchecked: finding what is wrong with it is the reader's business."""
+        ...
+
+    def transfers(self, merchant_id: int) -> AsyncIterator[Sequence[Transfer]]:
+        """Read a merchant's whole book in order of seq, in chunks, with flat memory."""
+        ...
+
+    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+        """Read single transfers of a book by their seq; what does not exist is absent."""
+        ...
+
+    async def holds(self, merchant_id: int) -> Sequence[Hold]:
+        """Read all of a merchant's holds, unchecked, in order of seq."""
+        ...
+
+
+class Store(Protocol):
+    """One database. Every method may raise StoreUnavailable, having changed nothing.
+
+    Safe to use from many tasks of one event loop, beside other processes on the same database.
+    """
+
+    @property
+    def engine(self) -> str:
+        """The engine's name and version, for people."""
+        ...
+
+    async def open(self) -> None:
+        """Connect and check the schema.
+
+        Raises:
+            SchemaMismatch: the database is empty, older or newer than this program; the message says what to do.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Finish what runs and disconnect. Safe to repeat."""
+        ...
+
+    async def migrate(self, now: int) -> list[str]:
+        """Create the schema or bring it up to date, each migration in a transaction; safe to repeat, and concurrently.
+
+        Called before `open`. Returns the names of the migrations that were applied.
+
+        Raises:
+            SchemaMismatch: the database is newer than this program.
+        """
+        ...
+
+    def route(self, merchant_id: int) -> int:
+        """Name the group a merchant's commands belong to: a batch stays within one group."""
+        ...
+
+    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+        """Run one batch: lock the accounts in sorted order, load what `reads` asks, decide, apply, COMMIT.
+
+        All accounts of `reads.merchant_ids` stay locked against other writers from before the first read to the end. For
+        each firing, one outbox row per registered user of the merchant is written in the same transaction. A decision
+        that changes nothing is not written. `decide` may be called again if the engine lost a race.
+
+        Returns:
+            The decision, committed and durable.
+
+        Raises:
+            StoreUnavailable: failed before COMMIT; nothing was committed.
+            CommitUnknown: failed while COMMIT ran.
+            InvariantViolation: the stored state or the decision breaks a rule; nothing was committed.
+        """
+        ...
+
+    async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
+        """Read the available balance behind each merchant's API key, in one query.
+
+        Args:
+            keys: the merchant that each key's text names, and the key's digest.
+            now: keys expired or revoked at this time open nothing.
+
+        Returns:
+            Available micros by digest; a key that opens nothing is absent. Never stale: what was committed before the
+            call is seen.
+        """
+        ...
+
+    async def find_key(self, merchant_id: int | None, digest: bytes) -> KeyRecord | None:
+        """Look an API key up: a merchant's by its merchant and digest, a service's or support's with None."""
+        ...
+
+    async def account(self, merchant_id: int) -> Account | None:
+        """Read an account as of now, checked."""
+        ...
+
+    async def merchant(self, merchant_id: int) -> Merchant | None:
+        """Read a merchant's name and the like."""
+        ...
+
+    async def merchants(self, after: int, limit: int) -> Sequence[tuple[Merchant, Account]]:
+        """List merchants in order of id, those above `after`, at most `limit`."""
+        ...
+
+    async def transfers(
+        self, merchant_id: int, *, first_seq: int, last_seq: int, limit: int, newest_first: bool
+    ) -> Sequence[Transfer]:
+        """Read a stretch of a book, both ends included, at most `limit` rows."""
+        ...
+
+    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+        """Read single transfers of a book by their seq; what does not exist is absent."""
+        ...
+
+    async def funding_after(self, merchant_id: int, first_seq: int) -> Sequence[Transfer]:
+        """Read a book's top-ups, reversals and adjustments from `first_seq` on, in order of seq."""
+        ...
+
+    async def due_holds(self, now: int, limit: int) -> Sequence[Hold]:
+        """List open holds whose time is over at `now`, the longest over first."""
+        ...
+
+    async def create_merchant(self, merchant: Merchant, account: Account, key: ApiKey) -> None:
+        """Add a merchant, its empty account and its first API key.
+
+        Raises:
+            AlreadyExists: the id is taken.
+        """
+        ...
+
+    async def rename_merchant(self, merchant_id: int, name: str) -> None:
+        """Change a merchant's name.
+
+        Raises:
+            NotFound: no such merchant.
+        """
+        ...
+
+    async def add_user(self, user: User) -> None:
+        """Register a person on a merchant's account: who is registered gets its alerts.
+
+        Raises:
+            AlreadyExists: the address is registered there already.
+            NotFound: no such merchant.
+        """
+        ...
+
+    async def users(self, merchant_id: int) -> Sequence[User]:
+        """List the people registered on a merchant's account, oldest first."""
+        ...
+
+    async def remove_user(self, merchant_id: int, email: str) -> None:
+        """Take a person off a merchant's account; mails already on their way still go.
+
+        Raises:
+            NotFound: no such address there.
+        """
+        ...
+
+    async def create_key(self, key: ApiKey) -> None:
+        """Add an API key.
+
+        Raises:
+            NotFound: no such merchant.
+        """
+        ...
+
+    async def keys(self, merchant_id: int | None) -> Sequence[ApiKey]:
+        """List a merchant's API keys, or the services' and support's with None, oldest first."""
+        ...
+
+    async def key(self, key_id: int) -> ApiKey | None:
+        """Find an API key of any kind by its id."""
+        ...
+
+    async def revoke_key(self, key_id: int, at: int) -> None:
+        """Close an API key for ever; one that was closed earlier stays so.
+
+        Raises:
+            NotFound: no such key.
+        """
+        ...
+
+    async def rotate_key(self, key_id: int, *, successor: ApiKey, expires_at: int) -> None:
+        """Add a key's successor and let the old one expire at `expires_at`, or earlier if it already was to.
+
+        Raises:
+            NotFound: no such key.
+        """
+        ...
+
+    async def set_price(self, price: Price, created_at: int) -> None:
+        """Add a version of a price, a default or a merchant's own.
+
+        Raises:
+            NotFound: no such merchant.
+            AlreadyExists: the id is taken.
+        """
+        ...
+
+    async def prices(self, merchant_id: int | None) -> Sequence[Price]:
+        """List every version of the default prices (None) or of a merchant's own, by type and start."""
+        ...
+
+    async def alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
+        """List a merchant's alerts, newest first."""
+        ...
+
+    async def claim_mails(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutboxMail]:
+        """Take mails that are due: nobody else gets them until `lease_until`, when they are due again unless settled.
+
+        Counts the attempt. Each mail is given to one claimer only, however many claim at once.
+        """
+        ...
+
+    async def settle_mail(self, mail: OutboxMail) -> None:
+        """Write what became of a claimed mail: its state, next attempt, last error and time of sending."""
+        ...
+
+    async def mails(self, *, merchant_id: int | None, limit: int) -> Sequence[OutboxMail]:
+        """List the outbox, newest first."""
+        ...
+
+    async def retry_mails(self, now: int) -> int:
+        """Make every mail that is not sent due now, those given up included; return how many."""
+        ...
+
+    async def next_mail_at(self) -> int | None:
+        """When the next mail falls due, or None if none waits."""
+        ...
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Read the whole ledger as of one moment, without holding up writers."""
+        ...
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy of the database to a new file while it is in use.
+
+        Raises:
+            AlreadyExists: the path exists.
+            StorageError: the engine has its own tools for this; the message says how.
+        """
+        ...

@@ -1,0 +1,44 @@
+"""Which migrations a database has had, which it lacks, and when a program and a database don't fit each other."""
+
+from collections.abc import Sequence
+
+from farebox.storage.interface import SchemaMismatch
+
+MIGRATION_TABLE = """
+CREATE TABLE IF NOT EXISTS farebox_migration (
+    name TEXT PRIMARY KEY,
+    applied_at BIGINT NOT NULL
+)
+"""
+
+
+def pending(known: Sequence[str], applied: Sequence[str]) -> list[str]:
+    """Name the migrations to apply, in order.
+
+    Args:
+        known: this program's migrations.
+        applied: those the database has had.
+
+    Raises:
+        SchemaMismatch: the database has had one that this program does not know: it is newer.
+    """
+    newer = sorted(set(applied) - set(known))
+    if newer:
+        raise SchemaMismatch(
+            f"the database is newer than this program: it has {newer[-1]}, this program ends at {known[-1]}; "
+            "run a newer Farebox"
+        )
+    return [name for name in known if name not in applied]
+
+
+def check_current(known: Sequence[str], applied: Sequence[str]) -> None:
+    """Refuse a database that lacks a migration or has one too many.
+
+    Raises:
+        SchemaMismatch: saying what to do.
+    """
+    missing = pending(known, applied)
+    if not applied:
+        raise SchemaMismatch("the database has no Farebox schema yet; run: farebox init")
+    if missing:
+        raise SchemaMismatch(f"the database is older than this program: it lacks {missing[0]}; run: farebox init")

@@ -1,0 +1,190 @@
+"""Rows as both engines keep them, beside the core's own values, and how the core's values become rows and back."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+
+from farebox.core.accounts import Account
+from farebox.core.holds import Hold
+from farebox.core.invariants import check_account, check_hold
+from farebox.core.thresholds import Threshold
+from farebox.core.transfers import Transfer
+
+
+class Merchant(Struct, frozen=True):
+    """A customer: what people call it, and since when it is one."""
+
+    merchant_id: int
+    name: str
+    created_at: int
+
+
+class User(Struct, frozen=True):
+    """A person registered on a merchant's account."""
+
+    merchant_id: int
+    user_id: int
+    email: str
+    created_at: int
+
+
+class ApiKey(Struct, frozen=True):
+    """An API key as stored: its digest, never its text. `hint` is its first and last letters, for people.
+
+    `name` says which service or support person a key belongs to; a merchant's key has none.
+    """
+
+    key_id: int
+    kind: int
+    digest: bytes
+    hint: str
+    created_at: int
+    merchant_id: int | None = None
+    name: str | None = None
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+
+class Alert(Struct, frozen=True):
+    """One firing of a threshold, number `number` of the merchant's; `transfer_seq` is None if it was set too high."""
+
+    merchant_id: int
+    number: int
+    threshold: int
+    posted: int
+    fired_at: int
+    transfer_seq: int | None
+
+
+class MailState(IntEnum):
+    """Where a mail of the outbox stands. The number is what the database stores."""
+
+    WAITING = 1
+    SENT = 2
+    GIVEN_UP = 3
+
+
+class OutboxMail(Struct, frozen=True):
+    """A mail owed to one user for one alert, with the alert that it is about.
+
+    `attempts` counts those begun. A waiting mail is due at `next_attempt_at`.
+    """
+
+    alert: Alert
+    user_id: int
+    email: str
+    state: int
+    attempts: int
+    next_attempt_at: int
+    sent_at: int | None = None
+    last_error: str | None = None
+
+
+ACCOUNT_COLUMNS: Final = (
+    "merchant_id, currency, wallet, held, revenue, funding, adjustments, credit_limit, is_frozen, seq, last_hash, "
+    "last_at, alerts_count, thresholds"
+)
+TRANSFER_COLUMNS: Final = (
+    "merchant_id, seq, kind, amount, idempotency_key, content, wallet_after, held_after, committed_at, hash, "
+    "request_type, quantity, unit_price, price_id, refers_to, reference, note"
+)
+HOLD_COLUMNS: Final = "merchant_id, seq, amount, expires_at, state, captured"
+MAIL_COLUMNS: Final = (
+    "a.merchant_id, a.number, a.threshold, a.posted, a.fired_at, a.transfer_seq, "
+    "o.user_id, o.email, o.state, o.attempts, o.next_attempt_at, o.sent_at, o.last_error"
+)
+"""An alert `a` and a mail `o` about it."""
+
+_ALERT_WIDTH: Final = 6
+_THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
+_NO_THRESHOLDS: Final = "[]"
+
+
+def account_from_row(row: Sequence[Any]) -> Account:
+    """Make an account of a row in the order of ACCOUNT_COLUMNS, unchecked."""
+    thresholds = () if row[13] == _NO_THRESHOLDS else _THRESHOLDS_DECODER.decode(row[13])
+    return Account(*row[:8], bool(row[8]), *row[9:13], thresholds)
+
+
+def checked_account_from_row(row: Sequence[Any]) -> Account:
+    """Make an account of a row and check every rule.
+
+    Raises:
+        InvariantViolation: the stored row breaks a rule.
+    """
+    account = account_from_row(row)
+    check_account(account)
+    return account
+
+
+def account_to_row(account: Account) -> tuple[Any, ...]:
+    """Write an account in the order of ACCOUNT_COLUMNS, having checked every rule.
+
+    Raises:
+        InvariantViolation: the account breaks a rule.
+    """
+    check_account(account)
+    thresholds = msgspec.json.encode(account.thresholds).decode() if account.thresholds else _NO_THRESHOLDS
+    return (
+        account.merchant_id,
+        account.currency,
+        account.wallet,
+        account.held,
+        account.revenue,
+        account.funding,
+        account.adjustments,
+        account.credit_limit,
+        account.is_frozen,
+        account.seq,
+        account.last_hash,
+        account.last_at,
+        account.alerts_count,
+        thresholds,
+    )
+
+
+def transfer_from_row(row: Sequence[Any]) -> Transfer:
+    """Make a transfer of a row in the order of TRANSFER_COLUMNS."""
+    return Transfer(*row)
+
+
+transfer_to_row = msgspec.structs.astuple
+"""Write a transfer in the order of TRANSFER_COLUMNS, which is the order of its fields."""
+
+
+def hold_from_row(row: Sequence[Any]) -> Hold:
+    """Make a hold of a row in the order of HOLD_COLUMNS, unchecked."""
+    return Hold(*row)
+
+
+def checked_hold_from_row(row: Sequence[Any]) -> Hold:
+    """Make a hold of a row and check every rule.
+
+    Raises:
+        InvariantViolation: the stored row breaks a rule.
+    """
+    hold = hold_from_row(row)
+    check_hold(hold)
+    return hold
+
+
+def hold_to_row(hold: Hold) -> tuple[Any, ...]:
+    """Write a hold in the order of HOLD_COLUMNS, having checked every rule.
+
+    Raises:
+        InvariantViolation: the hold breaks a rule.
+    """
+    check_hold(hold)
+    return msgspec.structs.astuple(hold)
+
+
+firing_to_row = msgspec.structs.astuple
+"""Write a firing as an alert's row, in the order of the fields of Alert."""
+
+
+def mail_from_row(row: Sequence[Any]) -> OutboxMail:
+    """Make a mail of a row in the order of MAIL_COLUMNS."""
+    return OutboxMail(Alert(*row[:_ALERT_WIDTH]), *row[_ALERT_WIDTH:])

@@ -1,0 +1,183 @@
+-- balance: read the available balance behind one merchant's API key
+SELECT k.digest, a.wallet
+FROM merchant_key k JOIN account a ON a.merchant_id = k.merchant_id
+WHERE k.merchant_id = ?1 AND k.digest = ?2
+    AND (k.expires_at IS NULL OR k.expires_at > ?3) AND (k.revoked_at IS NULL OR k.revoked_at > ?3);
+
+-- load_account: read one account
+SELECT {account} FROM account WHERE merchant_id = ?1;
+
+-- load_merchant_key: read one merchant's API key by its digest
+SELECT digest, key_id, 1, merchant_id, expires_at, revoked_at FROM merchant_key WHERE merchant_id = ?1 AND digest = ?2;
+
+-- load_staff_key: read a service's or support's API key by its digest
+SELECT digest, key_id, kind, NULL, expires_at, revoked_at FROM staff_key WHERE digest = ?1;
+
+-- load_default_price: read the default price of a type in force at a time
+SELECT price_id, request_type, unit_price, starts_at FROM default_price
+WHERE request_type = ?1 AND starts_at <= ?2
+ORDER BY starts_at DESC, price_id DESC LIMIT 1;
+
+-- load_merchant_price: read a merchant's own price of a type in force at a time
+SELECT price_id, request_type, unit_price, starts_at, merchant_id FROM merchant_price
+WHERE merchant_id = ?1 AND request_type = ?2 AND starts_at <= ?3
+ORDER BY starts_at DESC, price_id DESC LIMIT 1;
+
+-- load_replay: read the transfer that an idempotency key stands for
+SELECT {transfer} FROM transfer WHERE merchant_id = ?1 AND idempotency_key = ?2;
+
+-- load_transfer: read one transfer by its seq
+SELECT {transfer} FROM transfer WHERE merchant_id = ?1 AND seq = ?2;
+
+-- load_hold: read one hold by its seq
+SELECT {hold} FROM hold WHERE merchant_id = ?1 AND seq = ?2;
+
+-- load_returned: sum what refunds and reversals gave back of one transfer
+SELECT coalesce(sum(amount), 0) FROM transfer WHERE merchant_id = ?1 AND refers_to = ?2 AND kind IN (2, 4);
+
+-- insert_transfer: append one transfer
+INSERT INTO transfer ({transfer}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- update_account: write an account's new balances and rules
+UPDATE account SET currency = ?2, wallet = ?3, held = ?4, revenue = ?5, funding = ?6, adjustments = ?7,
+    credit_limit = ?8, is_frozen = ?9, seq = ?10, last_hash = ?11, last_at = ?12, alerts_count = ?13, thresholds = ?14
+WHERE merchant_id = ?1;
+
+-- insert_hold: add a hold
+INSERT INTO hold ({hold}) VALUES (?, ?, ?, ?, ?, ?);
+
+-- update_hold: end a hold
+UPDATE hold SET amount = ?3, expires_at = ?4, state = ?5, captured = ?6 WHERE merchant_id = ?1 AND seq = ?2;
+
+-- insert_alert: record a firing
+INSERT INTO alert (merchant_id, number, threshold, posted, fired_at, transfer_seq) VALUES (?, ?, ?, ?, ?, ?);
+
+-- insert_mails: owe a mail about a firing to each registered user
+INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
+SELECT merchant_id, ?2, user_id, email, 1, 0, ?3 FROM merchant_user WHERE merchant_id = ?1;
+
+-- transfers_newest_first: read a stretch of a book, newest first
+SELECT {transfer} FROM transfer WHERE merchant_id = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq DESC LIMIT ?4;
+
+-- transfers_oldest_first: read a stretch of a book, oldest first
+SELECT {transfer} FROM transfer WHERE merchant_id = ?1 AND seq BETWEEN ?2 AND ?3 ORDER BY seq LIMIT ?4;
+
+-- funding_after: read a book's top-ups, reversals and adjustments from a seq on
+SELECT {transfer} FROM transfer WHERE merchant_id = ?1 AND seq >= ?2 AND kind IN (1, 2, 9, 10) ORDER BY seq;
+
+-- due_holds: list open holds whose time is over
+SELECT {hold} FROM hold WHERE state = 1 AND expires_at <= ?1 ORDER BY expires_at LIMIT ?2;
+
+-- merchant: read a merchant's name
+SELECT merchant_id, name, created_at FROM merchant WHERE merchant_id = ?1;
+
+-- merchants: list merchants with their accounts
+SELECT m.merchant_id, m.name, m.created_at, {account_a}
+FROM merchant m JOIN account a ON a.merchant_id = m.merchant_id
+WHERE m.merchant_id > ?1 ORDER BY m.merchant_id LIMIT ?2;
+
+-- merchant_ids: list every merchant
+SELECT merchant_id FROM merchant ORDER BY merchant_id;
+
+-- insert_merchant: add a merchant
+INSERT INTO merchant (merchant_id, name, created_at) VALUES (?, ?, ?);
+
+-- insert_account: add a merchant's account
+INSERT INTO account ({account}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- rename_merchant: change a merchant's name
+UPDATE merchant SET name = ?2 WHERE merchant_id = ?1;
+
+-- insert_user: register a person on a merchant's account
+INSERT INTO merchant_user (merchant_id, user_id, email, created_at) VALUES (?, ?, ?, ?);
+
+-- users: list the people registered on a merchant's account
+SELECT merchant_id, user_id, email, created_at FROM merchant_user WHERE merchant_id = ?1 ORDER BY user_id;
+
+-- delete_user: take a person off a merchant's account
+DELETE FROM merchant_user WHERE merchant_id = ?1 AND email = ?2;
+
+-- insert_merchant_key: add a merchant's API key
+INSERT INTO merchant_key (merchant_id, digest, key_id, hint, created_at, expires_at, revoked_at)
+VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- insert_staff_key: add a service's or support's API key
+INSERT INTO staff_key (digest, key_id, kind, name, hint, created_at, expires_at, revoked_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- merchant_keys: list a merchant's API keys
+SELECT key_id, 1, digest, hint, created_at, merchant_id, NULL, expires_at, revoked_at
+FROM merchant_key WHERE merchant_id = ?1 ORDER BY key_id;
+
+-- staff_keys: list the services' and support's API keys
+SELECT key_id, kind, digest, hint, created_at, NULL, name, expires_at, revoked_at FROM staff_key ORDER BY key_id;
+
+-- key: find an API key of any kind by its id
+SELECT key_id, 1, digest, hint, created_at, merchant_id, NULL, expires_at, revoked_at
+FROM merchant_key WHERE key_id = ?1
+UNION ALL
+SELECT key_id, kind, digest, hint, created_at, NULL, name, expires_at, revoked_at
+FROM staff_key WHERE key_id = ?1;
+
+-- revoke_merchant_key: close a merchant's API key
+UPDATE merchant_key SET revoked_at = min(coalesce(revoked_at, ?2), ?2) WHERE key_id = ?1;
+
+-- revoke_staff_key: close a service's or support's API key
+UPDATE staff_key SET revoked_at = min(coalesce(revoked_at, ?2), ?2) WHERE key_id = ?1;
+
+-- expire_merchant_key: let a merchant's API key end at a time, or earlier if it already was to
+UPDATE merchant_key SET expires_at = min(coalesce(expires_at, ?2), ?2) WHERE key_id = ?1;
+
+-- expire_staff_key: let a service's or support's API key end at a time, or earlier if it already was to
+UPDATE staff_key SET expires_at = min(coalesce(expires_at, ?2), ?2) WHERE key_id = ?1;
+
+-- insert_default_price: add a version of a default price
+INSERT INTO default_price (price_id, request_type, unit_price, starts_at, created_at) VALUES (?, ?, ?, ?, ?);
+
+-- insert_merchant_price: add a version of a merchant's own price
+INSERT INTO merchant_price (price_id, request_type, unit_price, starts_at, created_at, merchant_id)
+VALUES (?, ?, ?, ?, ?, ?);
+
+-- default_prices: list every version of the default prices
+SELECT price_id, request_type, unit_price, starts_at FROM default_price ORDER BY request_type, starts_at, price_id;
+
+-- merchant_prices: list every version of a merchant's own prices
+SELECT price_id, request_type, unit_price, starts_at, merchant_id FROM merchant_price
+WHERE merchant_id = ?1 ORDER BY request_type, starts_at, price_id;
+
+-- alerts: list a merchant's alerts, newest first
+SELECT merchant_id, number, threshold, posted, fired_at, transfer_seq FROM alert
+WHERE merchant_id = ?1 ORDER BY number DESC LIMIT ?2;
+
+-- claim_mails: take mails that are due and lease them
+UPDATE outbox SET attempts = attempts + 1, next_attempt_at = ?2
+WHERE (merchant_id, alert_number, user_id) IN (
+    SELECT merchant_id, alert_number, user_id FROM outbox
+    WHERE state = 1 AND next_attempt_at <= ?1 ORDER BY next_attempt_at LIMIT ?3
+)
+RETURNING merchant_id, alert_number, user_id;
+
+-- mail: read one mail of the outbox with its alert
+SELECT {mail} FROM outbox o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+WHERE o.merchant_id = ?1 AND o.alert_number = ?2 AND o.user_id = ?3;
+
+-- settle_mail: write what became of a mail
+UPDATE outbox SET state = ?4, next_attempt_at = ?5, sent_at = ?6, last_error = ?7
+WHERE merchant_id = ?1 AND alert_number = ?2 AND user_id = ?3;
+
+-- all_mails: list the outbox, newest first
+SELECT {mail} FROM outbox o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+ORDER BY a.fired_at DESC, o.merchant_id, o.alert_number DESC, o.user_id LIMIT ?1;
+
+-- merchant_mails: list the outbox of one merchant, newest first
+SELECT {mail} FROM outbox o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+WHERE o.merchant_id = ?2 ORDER BY o.alert_number DESC, o.user_id LIMIT ?1;
+
+-- retry_mails: make every mail that is not sent due
+UPDATE outbox SET state = 1, next_attempt_at = ?1 WHERE state IN (1, 3);
+
+-- next_mail_at: tell when the next mail falls due
+SELECT min(next_attempt_at) FROM outbox WHERE state = 1;
+
+-- holds: list all of a merchant's holds
+SELECT {hold} FROM hold WHERE merchant_id = ?1 ORDER BY seq;

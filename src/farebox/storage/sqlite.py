@@ -1,0 +1,523 @@
+"""The SQLite engine: embedded, WAL, synchronous=FULL, one writer connection per process.
+
+Statements run on the event loop's thread, where each takes microseconds; handing single statements to a thread would
+cost more in switching than it saves. COMMIT, which waits for the disk, runs in a thread of its own, so requests go on
+being read while it does. Other processes may use the same file: every write starts with BEGIN IMMEDIATE.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from farebox.core.accounts import Account, Kind
+from farebox.core.holds import Hold
+from farebox.core.ids import SEQ_MAX
+from farebox.core.pricing import Price
+from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet
+from farebox.core.transfers import Transfer
+from farebox.storage import migrate, rows, sql
+from farebox.storage.interface import (
+    AlreadyExists,
+    CommitUnknown,
+    Decide,
+    NotFound,
+    Snapshot,
+    StorageError,
+    StoreUnavailable,
+)
+
+BUSY_TIMEOUT_SECONDS: Final = 10.0
+"""How long a write waits for another process to finish its own before it is refused."""
+
+_BUSY_PAUSE_SECONDS: Final = 0.002
+_READER_BUSY_TIMEOUT_MS: Final = 2_000
+_CACHE_KIB: Final = 32 * 1024
+_WAL_AUTOCHECKPOINT_PAGES: Final = 4_000
+_SNAPSHOT_CHUNK_ROWS: Final = 5_000
+_BACKUP_STEP_PAGES: Final = 512
+
+_UNAVAILABLE: Final = (
+    apsw.BusyError,
+    apsw.LockedError,
+    apsw.FullError,
+    apsw.IOError,
+    apsw.ReadOnlyError,
+    apsw.CantOpenError,
+    apsw.PermissionsError,
+    apsw.AuthError,
+    apsw.InterruptError,
+)
+
+_SQL: Final = sql.statements("sqlite")
+
+
+class SqliteStore:
+    """A `Store` on one SQLite file."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; nothing is opened yet."""
+        self._path = path
+        self._writer: apsw.Connection | None = None
+        self._reader: apsw.Connection | None = None
+        self._write_lock = asyncio.Lock()
+        self._commit_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="farebox-commit")
+
+    @property
+    def engine(self) -> str:
+        """The engine's name and version, for people."""
+        return f"SQLite {apsw.sqlite_lib_version()}"
+
+    async def open(self) -> None:
+        """Connect and check the schema."""
+        if not self._path.exists():
+            migrate.check_current([name for name, _ in sql.migrations("sqlite")], [])
+        with _translated():
+            self._writer = _connect(self._path, busy_timeout_ms=0)
+            self._reader = _connect(self._path, busy_timeout_ms=_READER_BUSY_TIMEOUT_MS)
+            applied = _applied_migrations(self._reader)
+        migrate.check_current([name for name, _ in sql.migrations("sqlite")], applied)
+
+    async def close(self) -> None:
+        """Finish what runs and disconnect."""
+        async with self._write_lock:
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._writer = None
+        self._commit_thread.shutdown()
+
+    async def migrate(self, now: int) -> list[str]:
+        """Create the schema or bring it up to date."""
+        migrations = dict(sql.migrations("sqlite"))
+        with _translated():
+            connection = _connect(self._path, busy_timeout_ms=int(BUSY_TIMEOUT_SECONDS * 1000), is_new_allowed=True)
+        try:
+            with _translated():
+                connection.pragma("journal_mode", "wal")
+                connection.execute("BEGIN IMMEDIATE")
+            try:
+                with _translated():
+                    connection.execute(migrate.MIGRATION_TABLE)
+                    names = migrate.pending(list(migrations), _applied_migrations(connection))
+                    for name in names:
+                        connection.execute(migrations[name])
+                        connection.execute("INSERT INTO farebox_migration VALUES (?, ?)", (name, now))
+                    connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            return names
+        finally:
+            connection.close()
+
+    def route(self, merchant_id: int) -> int:
+        """All merchants are in one group: one file has one writer."""
+        return 0
+
+    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+        """Run one batch in one transaction."""
+        async with self._transaction() as cursor:
+            decision = decide(_load(cursor, reads))
+            if decision.changes_anything:
+                _apply(cursor, decision)
+        return decision
+
+    async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
+        """Read the available balance behind each merchant's API key."""
+        with _translated():
+            found = self._reading().executemany(_SQL["balance"], [(merchant, digest, now) for merchant, digest in keys])
+            return dict(found)
+
+    async def find_key(self, merchant_id: int | None, digest: bytes) -> KeyRecord | None:
+        """Look an API key up."""
+        if merchant_id is None:
+            row = self._row("load_staff_key", digest)
+        else:
+            row = self._row("load_merchant_key", merchant_id, digest)
+        return None if row is None else KeyRecord(*row[1:])
+
+    async def account(self, merchant_id: int) -> Account | None:
+        """Read an account as of now."""
+        row = self._row("load_account", merchant_id)
+        return None if row is None else rows.checked_account_from_row(row)
+
+    async def merchant(self, merchant_id: int) -> rows.Merchant | None:
+        """Read a merchant's name and the like."""
+        row = self._row("merchant", merchant_id)
+        return None if row is None else rows.Merchant(*row)
+
+    async def merchants(self, after: int, limit: int) -> Sequence[tuple[rows.Merchant, Account]]:
+        """List merchants in order of id."""
+        found = self._rows("merchants", after, limit)
+        return [(rows.Merchant(*row[:3]), rows.checked_account_from_row(row[3:])) for row in found]
+
+    async def transfers(
+        self, merchant_id: int, *, first_seq: int, last_seq: int, limit: int, newest_first: bool
+    ) -> Sequence[Transfer]:
+        """Read a stretch of a book."""
+        name = "transfers_newest_first" if newest_first else "transfers_oldest_first"
+        return [rows.transfer_from_row(row) for row in self._rows(name, merchant_id, first_seq, last_seq, limit)]
+
+    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+        """Read single transfers of a book by their seq."""
+        with _translated():
+            return _transfers_at(self._reading(), merchant_id, seqs)
+
+    async def funding_after(self, merchant_id: int, first_seq: int) -> Sequence[Transfer]:
+        """Read a book's top-ups, reversals and adjustments from a seq on."""
+        return [rows.transfer_from_row(row) for row in self._rows("funding_after", merchant_id, first_seq)]
+
+    async def due_holds(self, now: int, limit: int) -> Sequence[Hold]:
+        """List open holds whose time is over."""
+        return [rows.hold_from_row(row) for row in self._rows("due_holds", now, limit)]
+
+    async def create_merchant(self, merchant: rows.Merchant, account: Account, key: rows.ApiKey) -> None:
+        """Add a merchant, its empty account and its first API key."""
+        async with self._transaction() as cursor:
+            cursor.execute(_SQL["insert_merchant"], (merchant.merchant_id, merchant.name, merchant.created_at))
+            cursor.execute(_SQL["insert_account"], rows.account_to_row(account))
+            _insert_key(cursor, key)
+
+    async def rename_merchant(self, merchant_id: int, name: str) -> None:
+        """Change a merchant's name."""
+        await self._change(f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
+
+    async def add_user(self, user: rows.User) -> None:
+        """Register a person on a merchant's account."""
+        async with self._transaction() as cursor:
+            cursor.execute(_SQL["insert_user"], (user.merchant_id, user.user_id, user.email, user.created_at))
+
+    async def users(self, merchant_id: int) -> Sequence[rows.User]:
+        """List the people registered on a merchant's account."""
+        return [rows.User(*row) for row in self._rows("users", merchant_id)]
+
+    async def remove_user(self, merchant_id: int, email: str) -> None:
+        """Take a person off a merchant's account."""
+        await self._change(f"no user {email}", ("delete_user", (merchant_id, email)))
+
+    async def create_key(self, key: rows.ApiKey) -> None:
+        """Add an API key."""
+        async with self._transaction() as cursor:
+            _insert_key(cursor, key)
+
+    async def keys(self, merchant_id: int | None) -> Sequence[rows.ApiKey]:
+        """List API keys."""
+        found = self._rows("staff_keys") if merchant_id is None else self._rows("merchant_keys", merchant_id)
+        return [rows.ApiKey(*row) for row in found]
+
+    async def key(self, key_id: int) -> rows.ApiKey | None:
+        """Find an API key of any kind by its id."""
+        row = self._row("key", key_id)
+        return None if row is None else rows.ApiKey(*row)
+
+    async def revoke_key(self, key_id: int, at: int) -> None:
+        """Close an API key for ever."""
+        await self._change(
+            f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
+        )
+
+    async def rotate_key(self, key_id: int, *, successor: rows.ApiKey, expires_at: int) -> None:
+        """Add a key's successor and let the old one expire."""
+        async with self._transaction() as cursor:
+            if not _changes(cursor, "expire_merchant_key", (key_id, expires_at)) and not _changes(
+                cursor, "expire_staff_key", (key_id, expires_at)
+            ):
+                raise NotFound(f"no key {key_id}")
+            _insert_key(cursor, successor)
+
+    async def set_price(self, price: Price, created_at: int) -> None:
+        """Add a version of a price."""
+        values = (price.price_id, price.request_type, price.unit_price, price.starts_at, created_at)
+        async with self._transaction() as cursor:
+            if price.merchant_id is None:
+                cursor.execute(_SQL["insert_default_price"], values)
+            else:
+                cursor.execute(_SQL["insert_merchant_price"], (*values, price.merchant_id))
+
+    async def prices(self, merchant_id: int | None) -> Sequence[Price]:
+        """List every version of the default prices or of a merchant's own."""
+        found = self._rows("default_prices") if merchant_id is None else self._rows("merchant_prices", merchant_id)
+        return [Price(*row) for row in found]
+
+    async def alerts(self, merchant_id: int, limit: int) -> Sequence[rows.Alert]:
+        """List a merchant's alerts, newest first."""
+        return [rows.Alert(*row) for row in self._rows("alerts", merchant_id, limit)]
+
+    async def claim_mails(self, now: int, *, lease_until: int, limit: int) -> Sequence[rows.OutboxMail]:
+        """Take mails that are due."""
+        async with self._transaction() as cursor:
+            claimed = cursor.execute(_SQL["claim_mails"], (now, lease_until, limit)).fetchall()
+            found = cursor.executemany(_SQL["mail"], claimed).fetchall()
+        return [rows.mail_from_row(row) for row in found]
+
+    async def settle_mail(self, mail: rows.OutboxMail) -> None:
+        """Write what became of a claimed mail."""
+        place = (mail.alert.merchant_id, mail.alert.number, mail.user_id)
+        values = (mail.state, mail.next_attempt_at, mail.sent_at, mail.last_error)
+        await self._change("no such mail", ("settle_mail", (*place, *values)))
+
+    async def mails(self, *, merchant_id: int | None, limit: int) -> Sequence[rows.OutboxMail]:
+        """List the outbox, newest first."""
+        if merchant_id is None:
+            found = self._rows("all_mails", limit)
+        else:
+            found = self._rows("merchant_mails", limit, merchant_id)
+        return [rows.mail_from_row(row) for row in found]
+
+    async def retry_mails(self, now: int) -> int:
+        """Make every mail that is not sent due now."""
+        async with self._transaction() as cursor:
+            return _changes(cursor, "retry_mails", (now,))
+
+    async def next_mail_at(self) -> int | None:
+        """When the next mail falls due."""
+        row = self._row("next_mail_at")
+        return None if row is None else row[0]
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Read the whole ledger as of one moment."""
+        return _snapshot(self._path)
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy of the database to a new file."""
+        if path.exists():
+            raise AlreadyExists(f"{path} exists already")
+        await asyncio.to_thread(_backup, self._path, path)
+
+    def _reading(self) -> apsw.Cursor:
+        if self._reader is None:
+            raise StoreUnavailable("the database is not open")
+        return self._reader.cursor()
+
+    def _rows(self, name: str, *values: Any) -> list[Any]:
+        with _translated():
+            return self._reading().execute(_SQL[name], values).fetchall()
+
+    def _row(self, name: str, *values: Any) -> Any:
+        with _translated():
+            return self._reading().execute(_SQL[name], values).fetchone()
+
+    async def _change(self, missing: str, *attempts: tuple[str, tuple[Any, ...]]) -> None:
+        """Run each statement until one changes a row; raise NotFound if none does."""
+        async with self._transaction() as cursor:
+            if not any(_changes(cursor, name, values) for name, values in attempts):
+                raise NotFound(missing)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[apsw.Cursor]:
+        """Hold the database's write lock around a block, then COMMIT; any error in the block rolls back."""
+        async with self._write_lock:
+            if self._writer is None:
+                raise StoreUnavailable("the database is not open")
+            cursor = self._writer.cursor()
+            await _begin(cursor)
+            try:
+                with _translated():
+                    yield cursor
+            except BaseException:
+                cursor.execute("ROLLBACK")
+                raise
+            await self._commit()
+
+    async def _commit(self) -> None:
+        """COMMIT in the commit thread, and see it through even if the caller goes away."""
+        connection = self._writer
+        assert connection is not None  # noqa: S101 - the write lock is held, and close() takes it.
+        commit = asyncio.get_running_loop().run_in_executor(self._commit_thread, connection.execute, "COMMIT")
+        try:
+            await asyncio.shield(commit)
+        except asyncio.CancelledError:
+            await asyncio.wait([commit])
+            raise
+        except apsw.Error as error:
+            # The file may or may not hold the batch: a fresh connection will read what is true.
+            connection.close()
+            self._writer = _connect(self._path, busy_timeout_ms=0)
+            raise CommitUnknown(f"SQLite failed during COMMIT: {error}") from error
+
+
+def _connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -> apsw.Connection:
+    flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if is_new_allowed else 0)
+    connection = apsw.Connection(str(path), flags=flags)
+    connection.set_busy_timeout(busy_timeout_ms)
+    connection.pragma("synchronous", "full")
+    connection.pragma("foreign_keys", True)
+    connection.pragma("cache_size", -_CACHE_KIB)
+    connection.pragma("wal_autocheckpoint", _WAL_AUTOCHECKPOINT_PAGES)
+    return connection
+
+
+async def _begin(cursor: apsw.Cursor) -> None:
+    """Take the write lock without holding up the event loop while another process has it."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + BUSY_TIMEOUT_SECONDS
+    while True:
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            if loop.time() >= deadline:
+                raise StoreUnavailable("another process has kept the database locked") from error
+            await asyncio.sleep(_BUSY_PAUSE_SECONDS)
+        except apsw.Error as error:
+            raise StoreUnavailable(f"the database takes no writes: {error}") from error
+        else:
+            return
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Wrap the driver's errors once, here at the edge."""
+    try:
+        yield
+    except _UNAVAILABLE as error:
+        raise StoreUnavailable(f"SQLite: {error}") from error
+    except apsw.ConstraintError as error:
+        if "FOREIGN KEY" in str(error):
+            raise NotFound("no such merchant") from error
+        if "UNIQUE" in str(error):
+            raise AlreadyExists(f"there already: {error}") from error
+        raise StorageError(f"SQLite: {error}") from error
+    except apsw.Error as error:
+        raise StorageError(f"SQLite: {error}") from error
+
+
+def _applied_migrations(connection: apsw.Connection) -> list[str]:
+    if not connection.table_exists("main", "farebox_migration"):
+        return []
+    return [name for (name,) in connection.execute("SELECT name FROM farebox_migration ORDER BY name")]
+
+
+def _load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
+    """Read what a batch needs, each kind of row in one pass over its sorted keys."""
+    many = cursor.executemany
+    now = reads.now
+    state = BatchState()
+    found = many(_SQL["load_account"], [(merchant_id,) for merchant_id in reads.merchant_ids])
+    state.accounts = {row[0]: rows.checked_account_from_row(row) for row in found}
+    keys = {row[0]: KeyRecord(*row[1:]) for row in many(_SQL["load_staff_key"], [(it,) for it in reads.staff_digests])}
+    if reads.merchant_digests:
+        keys |= {row[0]: KeyRecord(*row[1:]) for row in many(_SQL["load_merchant_key"], reads.merchant_digests)}
+    state.keys = keys
+    if reads.request_types:
+        found = many(_SQL["load_default_price"], [(name, now) for name in reads.request_types])
+        state.default_prices = {row[1]: Price(*row) for row in found}
+        found = many(_SQL["load_merchant_price"], [(*pair, now) for pair in reads.merchant_types])
+        state.merchant_prices = {(row[4], row[1]): Price(*row) for row in found}
+    found = many(_SQL["load_replay"], reads.idempotency_keys)
+    state.replays = {(row[0], row[4]): rows.transfer_from_row(row) for row in found}
+    replayed_holds = [(item.merchant_id, item.seq) for item in state.replays.values() if item.kind == Kind.HOLD]
+    if reads.holds or replayed_holds:
+        found = many(_SQL["load_hold"], sorted({*reads.holds, *replayed_holds}))
+        state.holds = {(row[0], row[1]): rows.checked_hold_from_row(row) for row in found}
+    if reads.originals:
+        originals = [rows.transfer_from_row(row) for row in many(_SQL["load_transfer"], reads.originals)]
+        state.originals = {
+            (item.merchant_id, item.seq): Original(
+                item, cursor.execute(_SQL["load_returned"], (item.merchant_id, item.seq)).fetchone()[0]
+            )
+            for item in originals
+        }
+    return state
+
+
+def _apply(cursor: apsw.Cursor, decision: Decision) -> None:
+    """Write a decision's rows; the transaction is the caller's."""
+    many = cursor.executemany
+    many(_SQL["insert_transfer"], map(rows.transfer_to_row, decision.transfers))
+    many(_SQL["update_account"], map(rows.account_to_row, decision.accounts))
+    if decision.new_holds:
+        many(_SQL["insert_hold"], map(rows.hold_to_row, decision.new_holds))
+    if decision.changed_holds:
+        many(_SQL["update_hold"], map(rows.hold_to_row, decision.changed_holds))
+    if decision.firings:
+        many(_SQL["insert_alert"], map(rows.firing_to_row, decision.firings))
+        many(_SQL["insert_mails"], [(item.merchant_id, item.number, item.fired_at) for item in decision.firings])
+
+
+def _insert_key(cursor: apsw.Cursor, key: rows.ApiKey) -> None:
+    times = (key.created_at, key.expires_at, key.revoked_at)
+    if key.merchant_id is None:
+        cursor.execute(_SQL["insert_staff_key"], (key.digest, key.key_id, key.kind, key.name, key.hint, *times))
+    else:
+        cursor.execute(_SQL["insert_merchant_key"], (key.merchant_id, key.digest, key.key_id, key.hint, *times))
+
+
+def _changes(cursor: apsw.Cursor, name: str, values: tuple[Any, ...]) -> int:
+    cursor.execute(_SQL[name], values)
+    return cursor.connection.changes()
+
+
+def _transfers_at(cursor: apsw.Cursor, merchant_id: int, seqs: Sequence[int]) -> dict[int, Transfer]:
+    found = cursor.executemany(_SQL["load_transfer"], [(merchant_id, seq) for seq in seqs])
+    return {row[1]: rows.transfer_from_row(row) for row in found}
+
+
+class _SqliteSnapshot:
+    """A read transaction on a connection of its own; each step runs in a thread, as a long read must not hold up others."""
+
+    def __init__(self, connection: apsw.Connection) -> None:
+        self._connection = connection
+
+    async def merchant_ids(self) -> list[int]:
+        """List every merchant, in order."""
+        return [row[0] for row in await self._rows("merchant_ids")]
+
+    async def account(self, merchant_id: int) -> Account | None:
+        """Read a merchant's account, unchecked."""
+        found = await self._rows("load_account", merchant_id)
+        return rows.account_from_row(found[0]) if found else None
+
+    async def transfers(self, merchant_id: int) -> AsyncIterator[Sequence[Transfer]]:
+        """Read a merchant's whole book in order of seq, in chunks."""
+        after = 0
+        while True:
+            found = await self._rows("transfers_oldest_first", merchant_id, after + 1, SEQ_MAX, _SNAPSHOT_CHUNK_ROWS)
+            if not found:
+                return
+            yield [rows.transfer_from_row(row) for row in found]
+            after = found[-1][1]
+
+    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+        """Read single transfers of a book by their seq."""
+        return await asyncio.to_thread(_transfers_at, self._connection.cursor(), merchant_id, seqs)
+
+    async def holds(self, merchant_id: int) -> Sequence[Hold]:
+        """Read all of a merchant's holds, unchecked."""
+        return [rows.hold_from_row(row) for row in await self._rows("holds", merchant_id)]
+
+    async def _rows(self, name: str, *values: Any) -> list[Any]:
+        return await asyncio.to_thread(lambda: self._connection.cursor().execute(_SQL[name], values).fetchall())
+
+
+@asynccontextmanager
+async def _snapshot(path: Path) -> AsyncIterator[_SqliteSnapshot]:
+    with _translated():
+        connection = _connect(path, busy_timeout_ms=_READER_BUSY_TIMEOUT_MS)
+        try:
+            connection.execute("BEGIN")
+            # A read transaction sees the moment of its first read, so there must be one.
+            connection.execute("SELECT 1 FROM merchant LIMIT 1").fetchall()
+            yield _SqliteSnapshot(connection)
+        finally:
+            connection.close()
+
+
+def _backup(source_path: Path, target_path: Path) -> None:
+    """Copy page by page from one read transaction, so that writers are not held up and the copy never starts anew."""
+    with _translated():
+        source = _connect(source_path, busy_timeout_ms=_READER_BUSY_TIMEOUT_MS)
+        target = apsw.Connection(str(target_path))
+        try:
+            source.execute("BEGIN")
+            with target.backup("main", source, "main") as backup:
+                while not backup.done:
+                    backup.step(_BACKUP_STEP_PAGES)
+            target.pragma("journal_mode", "wal")
+        finally:
+            target.close()
+            source.close()
