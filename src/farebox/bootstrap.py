@@ -1,0 +1,119 @@
+"""The one place where the parts are put together: settings in, a running Farebox out."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from importlib import metadata
+
+from litestar import Litestar
+from litestar.types import ASGIApp
+from msgspec import Struct
+
+from farebox.config import Settings
+from farebox.observe import configure_logging
+from farebox.service.clock import Clock, SystemClock
+from farebox.service.committer import Committer
+from farebox.service.expiry import Expiry
+from farebox.service.merchants import Merchants
+from farebox.service.operations import Operations
+from farebox.service.queries import Balances, Queries
+from farebox.storage.interface import Store, StorageError
+from farebox.storage.postgres import PostgresStore
+from farebox.storage.sqlite import SqliteStore
+from farebox.web.api import Services
+from farebox.web.app import create_app
+from farebox.web.health import Health
+
+
+def open_store(settings: Settings) -> Store:
+    """Make the store that the settings name; it is not connected yet."""
+    path = settings.sqlite_path
+    return PostgresStore(settings.database_url) if path is None else SqliteStore(path)
+
+
+class Farebox(Struct, frozen=True):
+    """The parts of one process, put together over one store; nothing runs before `running`."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    committer: Committer
+    balances: Balances
+    queries: Queries
+    operations: Operations
+    merchants: Merchants
+    expiry: Expiry
+
+    @classmethod
+    def build(cls, settings: Settings) -> "Farebox":
+        """Put the parts together."""
+        store = open_store(settings)
+        clock = SystemClock()
+        committer = Committer(store, clock)
+        return cls(
+            settings=settings,
+            store=store,
+            clock=clock,
+            committer=committer,
+            balances=Balances(store, clock),
+            queries=Queries(store, clock),
+            operations=Operations(committer),
+            merchants=Merchants(store, clock),
+            expiry=Expiry(store, committer, clock),
+        )
+
+    @asynccontextmanager
+    async def running(self, *, is_server: bool) -> AsyncIterator[None]:
+        """Open the store and start the committer; a server expires holds and sends mails as well.
+
+        On the way out, what was accepted is committed before the store is closed.
+        """
+        await self.store.open()
+        try:
+            await self.committer.start()
+            tasks = [asyncio.create_task(self.expiry.run(), name="expiry")] if is_server else []
+            try:
+                yield
+            finally:
+                await self.committer.close()
+                for task in tasks:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+        finally:
+            await self.store.close()
+
+    async def health(self) -> Health:
+        """Tell whether the database answers, and how much work waits."""
+        try:
+            await self.store.merchant(0)
+            status = "ok"
+        except StorageError:
+            status = "database unavailable"
+        return Health(
+            status=status,
+            version=metadata.version("farebox"),
+            engine=self.store.engine,
+            waiting_commands=self.committer.waiting_count,
+            committed_batches=self.committer.batches_count,
+            committed_commands=self.committer.commands_count,
+        )
+
+
+def web_app() -> ASGIApp:
+    """Make the application of one server process, from the process's own settings."""
+    configure_logging()
+    farebox = Farebox.build(Settings.load())
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        async with farebox.running(is_server=True):
+            yield
+
+    services = Services(farebox.balances, farebox.queries, farebox.operations, farebox.merchants)
+    return create_app(
+        services,
+        cors_origins=farebox.settings.cors_origin_list,
+        check_health=farebox.health,
+        lifespan=lifespan,
+    )

@@ -1,0 +1,112 @@
+"""The operator's settings, read once from the environment and farebox.toml; the environment goes first."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, get_type_hints
+from urllib.parse import urlsplit
+
+from msgspec import Struct
+
+CONFIG_FILE: Final = "farebox.toml"
+_ENVIRONMENT_PREFIX: Final = "FAREBOX_"
+_SQLITE_PREFIX: Final = "sqlite:///"
+_MAIL_SCHEMES: Final = ("smtp", "smtps")
+
+
+class SettingsError(Exception):
+    """A setting is wrong; the message names it and says what would be right."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """What the operator set. The comment of each is its reference; docs/reference/settings.md is tested against it."""
+
+    database_url: str = "sqlite:///farebox.db"
+    """Where the ledger is: sqlite:///file.db, or postgresql://user:password@host/database."""
+
+    smtp_url: str = ""
+    """The mail server: smtp://user:password@host:587?starttls=true, or smtps://. Empty: mails go to ./mail/*.eml."""
+
+    mail_from: str = "farebox@localhost"
+    """The address that alerts are sent from."""
+
+    public_url: str = "http://127.0.0.1:8000"
+    """Where people reach this server; links in mails start with it."""
+
+    cors_origins: str = ""
+    """Browsers' origins that may read the API, separated by commas; * for all."""
+
+    support_contact: str = ""
+    """How a merchant reaches support to top up: an address, a phone number, a page."""
+
+    @property
+    def sqlite_path(self) -> Path | None:
+        """The SQLite file, or None for PostgreSQL."""
+        if not self.database_url.startswith(_SQLITE_PREFIX):
+            return None
+        return Path(self.database_url.removeprefix(_SQLITE_PREFIX))
+
+    @property
+    def cors_origin_list(self) -> tuple[str, ...]:
+        """The allowed origins, one by one."""
+        return tuple(origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip())
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> "Settings":
+        """Read the settings.
+
+        Args:
+            environment: the process's own, if None.
+            folder: where farebox.toml may be; the working directory, if None.
+
+        Raises:
+            SettingsError: a setting is unknown, of the wrong type, or makes no sense.
+        """
+        names = tuple(get_type_hints(cls))
+        values = _from_file((folder or Path.cwd()) / CONFIG_FILE, names)
+        for name in names:
+            text = (os.environ if environment is None else environment).get(_ENVIRONMENT_PREFIX + name.upper())
+            if text is not None:
+                values[name] = text
+        settings = cls(**values)
+        settings._check()
+        return settings
+
+    def _check(self) -> None:
+        is_postgres = self.database_url.startswith(("postgresql://", "postgres://"))
+        if not is_postgres and (self.sqlite_path is None or self.sqlite_path == Path()):
+            raise SettingsError(
+                f"FAREBOX_DATABASE_URL is {_without_password(self.database_url)!r}; "
+                "write sqlite:///farebox.db or postgresql://user:password@host/database"
+            )
+        if self.smtp_url and (urlsplit(self.smtp_url).scheme not in _MAIL_SCHEMES or not urlsplit(self.smtp_url).hostname):
+            raise SettingsError(
+                f"FAREBOX_SMTP_URL is {_without_password(self.smtp_url)!r}; write smtp://user:password@host:587?starttls=true"
+            )
+        if urlsplit(self.public_url).scheme not in ("http", "https"):
+            raise SettingsError(f"FAREBOX_PUBLIC_URL is {self.public_url!r}; write https://your.host")
+        if "@" not in self.mail_from:
+            raise SettingsError(f"FAREBOX_MAIL_FROM is {self.mail_from!r}; write an e-mail address")
+
+
+def _from_file(path: Path, names: tuple[str, ...]) -> dict[str, str]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{CONFIG_FILE} can't be read: {error}") from error
+    for name, value in content.items():
+        if name not in names:
+            raise SettingsError(f"{CONFIG_FILE}: {name!r} is no setting; there are {', '.join(names)}")
+        if not isinstance(value, str):
+            raise SettingsError(f"{CONFIG_FILE}: {name} must be a string in quotes")
+    return content
+
+
+def _without_password(url: str) -> str:
+    """Show a URL with its password struck out: errors are printed and logged."""
+    head, at, tail = url.rpartition("@")
+    scheme, _, credentials = head.partition("://")
+    return f"{scheme}://{credentials.split(':', 1)[0]}:***@{tail}" if at and credentials else url

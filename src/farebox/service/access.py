@@ -1,0 +1,83 @@
+"""API keys: how they are made, read and digested. The text of a key is shown once and stored nowhere.
+
+A key is a prefix that tells its kind, for a merchant's key the 13 letters of the merchant's number (so that its look-up
+can be routed to the merchant's shard), and 26 letters of randomness, 130 bits. Only the digest, BLAKE2b-256, is kept: with
+that much randomness there is nothing to guess, so a slow password hash would add cost and no safety.
+"""
+
+import re
+import secrets
+from hashlib import blake2b
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core import ids
+from farebox.core.commands import Caller, KeyKind, Payer
+
+PREFIXES: Final = {KeyKind.MERCHANT: "fbm_", KeyKind.SERVICE: "fbs_", KeyKind.SUPPORT: "fbu_"}
+_KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
+_LETTERS: Final = "[0-9A-HJKMNP-TV-Z]"
+_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_SECRET_LETTERS: Final = 26
+_KEY: Final = re.compile(rf"(?:fbm_({_LETTERS}{{13}})|fb[su]_){_LETTERS}{{26}}", re.ASCII)
+_DIGEST_BYTES: Final = 32
+_HINT_LETTERS: Final = 4
+
+
+class ParsedKey(Struct, frozen=True, gc=False):
+    """A well-formed key: its kind, the merchant its text names (for a merchant's key) and its digest."""
+
+    kind: KeyKind
+    merchant_id: int | None
+    digest: bytes
+
+    @property
+    def caller(self) -> Caller:
+        """The key as a command's caller."""
+        return Caller(self.digest, self.merchant_id)
+
+
+def digest(text: str) -> bytes:
+    """Digest a key's text, as it is stored."""
+    return blake2b(text.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def make_key(kind: KeyKind, merchant_id: int | None = None) -> str:
+    """Make a new key's text; `merchant_id` for a merchant's key alone."""
+    secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LETTERS))
+    middle = "" if merchant_id is None else ids.encode_number(merchant_id)
+    return f"{PREFIXES[kind]}{middle}{secret}"
+
+
+def parse_key(text: str) -> ParsedKey | None:
+    """Read a key's kind and merchant out of its text; None if it is no key Farebox could have made."""
+    match = _KEY.fullmatch(text)
+    if match is None:
+        return None
+    letters = match.group(1)
+    merchant_id = None
+    if letters is not None:
+        try:
+            merchant_id = ids.decode_number(letters)
+        except ids.InvalidId:
+            return None
+    return ParsedKey(_KINDS[text[:4]], merchant_id, digest(text))
+
+
+def parse_payer(text: str) -> Payer | None:
+    """Read whom a charge is for, named by id or by API key; None if it can be neither."""
+    if text.startswith(ids.MERCHANT):
+        try:
+            return Payer(ids.parse_public_id(ids.MERCHANT, text))
+        except ids.InvalidId:
+            return None
+    key = parse_key(text)
+    if key is None or key.merchant_id is None:
+        return None
+    return Payer(key.merchant_id, key.digest)
+
+
+def hint(text: str) -> str:
+    """Show a key's prefix and last letters, by which a person tells it from others."""
+    return f"{text[:4]}…{text[-_HINT_LETTERS:]}"

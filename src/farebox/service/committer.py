@@ -1,0 +1,198 @@
+"""Group commit: commands queue, a batch of them meets the ledger, and only after COMMIT is anyone answered.
+
+The batch is whatever arrived while the last commit ran; nobody waits for a batch to fill. One queue per group of
+`store.route()`, because a batch stays within a group; a few workers each take the group that has waited longest.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import replace
+
+from farebox.core import state
+from farebox.core.commands import Command
+from farebox.core.decide import decide
+from farebox.core.outcomes import Outcome
+from farebox.core.state import BatchState, Decision
+from farebox.service.clock import Clock
+from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable
+from farebox.storage.interface import CommitUnknown, Store, StoreUnavailable
+
+QUEUE_COMMANDS_MAX: Final = 20_000
+"""How many commands may wait in all; one more is refused, so that what was accepted is answered in good time."""
+
+BATCH_COMMANDS_MAX: Final = 1_000
+WORKERS: Final = 4
+LOOKUP_SECONDS_MAX: Final = 10.0
+"""How long a batch with an unknown fate is looked up before its callers are told that it is unknown."""
+
+_LOOKUP_PAUSE_SECONDS: Final = 0.1
+
+_log = logging.getLogger("farebox.committer")
+
+_Waiting = tuple[Command, "asyncio.Future[Outcome]"]
+
+
+class Committer:
+    """Takes commands from any task of one event loop and answers each with its outcome."""
+
+    def __init__(self, store: Store, clock: Clock, *, queue_commands_max: int = QUEUE_COMMANDS_MAX) -> None:
+        """Prepare; `start` begins to work."""
+        self._store = store
+        self._clock = clock
+        self._queue_commands_max = queue_commands_max
+        self._queues: dict[int, deque[_Waiting]] = {}
+        self._ready: deque[int] = deque()
+        self._wakers: deque[asyncio.Future[None]] = deque()
+        self._workers: list[asyncio.Task[None]] = []
+        self._is_closing = False
+        self.waiting_count = 0
+        self.batches_count = 0
+        self.commands_count = 0
+
+    async def start(self) -> None:
+        """Start the workers."""
+        self._workers = [asyncio.create_task(self._work(), name=f"committer-{number}") for number in range(WORKERS)]
+
+    async def close(self) -> None:
+        """Refuse what comes from now on, answer all that was accepted, and stop. Safe to repeat."""
+        self._is_closing = True
+        while self._wakers:
+            self._wake()
+        await asyncio.gather(*self._workers)
+        self._workers = []
+
+    async def submit(self, command: Command) -> Outcome:
+        """Commit one command and return its outcome.
+
+        A caller that goes away while it waits takes nothing back: the command is committed all the same, once.
+
+        Raises:
+            Overloaded: the queue is full; the command was not accepted.
+            Unavailable: the database failed before COMMIT; nothing was committed.
+            FateUnknown: the database failed during COMMIT and could not be asked since.
+        """
+        if self.waiting_count >= self._queue_commands_max or self._is_closing:
+            raise Overloaded
+        return await self._enqueue(command)
+
+    async def submit_all(self, commands: Sequence[Command]) -> list[Outcome | ServiceError]:
+        """Commit commands in order, each on its own: one that fails leaves the others be.
+
+        Raises:
+            Overloaded: there is no room for all of them; none was accepted.
+        """
+        if self.waiting_count + len(commands) > self._queue_commands_max or self._is_closing:
+            raise Overloaded
+        results = await asyncio.gather(*[self._enqueue(command) for command in commands], return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, ServiceError):
+                raise result
+        return results  # type: ignore[return-value]  # The loop above has let only these two pass.
+
+    def _enqueue(self, command: Command) -> "asyncio.Future[Outcome]":
+        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        group = self._store.route(command.merchant_id)
+        queue = self._queues.get(group)
+        if queue is None:
+            # A group is in this table exactly while it has commands waiting or a worker on it.
+            queue = self._queues[group] = deque()
+            self._ready.append(group)
+            self._wake()
+        queue.append((command, future))
+        self.waiting_count += 1
+        return future
+
+    def _wake(self) -> None:
+        while self._wakers:
+            waker = self._wakers.popleft()
+            if not waker.done():
+                waker.set_result(None)
+                return
+
+    async def _work(self) -> None:
+        while True:
+            while not self._ready:
+                if self._is_closing:
+                    return
+                waker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+                self._wakers.append(waker)
+                await waker
+            group = self._ready.popleft()
+            queue = self._queues[group]
+            batch = [queue.popleft() for _ in range(min(len(queue), BATCH_COMMANDS_MAX))]
+            self.waiting_count -= len(batch)
+            await self._commit(batch)
+            if queue:
+                self._ready.append(group)
+                self._wake()
+            else:
+                del self._queues[group]
+
+    async def _commit(self, batch: list[_Waiting]) -> None:
+        """Commit one batch and answer its callers; nothing that goes wrong here ends the worker."""
+        try:
+            outcomes = await self._outcomes([command for command, _ in batch])
+        except ServiceError as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(type(error)(error.message))
+        except Exception as error:
+            if len(batch) > 1:
+                # Splitting a batch changes nothing, so the one command that can't be decided is found and fails alone.
+                middle = len(batch) // 2
+                await self._commit(batch[:middle])
+                await self._commit(batch[middle:])
+                return
+            _log.exception("a command failed: %s", type(batch[0][0]).__name__)
+            if not batch[0][1].done():
+                batch[0][1].set_exception(error)
+        else:
+            self.batches_count += 1
+            self.commands_count += len(batch)
+            for (_, future), outcome in zip(batch, outcomes, strict=True):
+                if not future.done():
+                    future.set_result(outcome)
+
+    async def _outcomes(self, commands: list[Command]) -> list[Outcome]:
+        now = self._clock.now()
+        reads = state.reads(commands, now)
+        first: list[Outcome] = []
+
+        def decide_batch(batch_state: BatchState) -> Decision:
+            decision = decide(batch_state, commands, now)
+            first[:] = decision.outcomes
+            return decision
+
+        try:
+            return (await self._store.transact(reads, decide_batch)).outcomes
+        except StoreUnavailable as error:
+            _log.warning("nothing was committed: %s", error)
+            raise Unavailable from error
+        except CommitUnknown as error:
+            _log.warning("looking up a batch of %d: %s", len(commands), error)
+            return await self._look_up(commands, list(first), now)
+
+    async def _look_up(self, commands: list[Command], first: list[Outcome], now: int) -> list[Outcome]:
+        """Find out what became of a batch whose COMMIT failed, by running it again at the same `now`.
+
+        Its accounts are locked first, so a COMMIT that still runs somewhere has ended one way or the other. Then each
+        idempotency key tells: what was committed is found and moves nothing, what was not is committed now.
+        """
+        reads = state.reads(commands, now)
+        deadline = asyncio.get_running_loop().time() + LOOKUP_SECONDS_MAX
+        while True:
+            try:
+                decision = await self._store.transact(reads, lambda found: decide(found, commands, now))
+            except (StoreUnavailable, CommitUnknown) as error:
+                if asyncio.get_running_loop().time() >= deadline:
+                    raise FateUnknown from error
+                await asyncio.sleep(_LOOKUP_PAUSE_SECONDS)
+            else:
+                return [
+                    replace(outcome, is_replay=False) if outcome.is_replay and not before.is_replay else outcome
+                    for outcome, before in zip(decision.outcomes, first, strict=True)
+                ]

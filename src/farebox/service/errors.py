@@ -1,0 +1,81 @@
+"""What can go wrong outside the ledger's own refusals; the docstring is the default message."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from farebox.core.outcomes import Outcome
+from farebox.storage.interface import AlreadyExists, CommitUnknown, NotFound, StoreUnavailable
+
+
+class ServiceError(Exception):
+    """Something went wrong."""
+
+    def __init__(self, message: str | None = None) -> None:
+        """Take a message, or the class's docstring for want of a better one."""
+        super().__init__(message or (type(self).__doc__ or "").strip().rstrip("."))
+
+    @property
+    def message(self) -> str:
+        """What was wrong, in words for the caller."""
+        return str(self.args[0])
+
+
+class InvalidInput(ServiceError):
+    """The value is not valid."""
+
+    def __init__(self, field: str, message: str) -> None:
+        """Name the field as the caller knows it, and say what would be right."""
+        super().__init__(message)
+        self.field = field
+
+
+class InvalidKey(ServiceError):
+    """Invalid API key."""
+
+
+class Forbidden(ServiceError):
+    """This kind of API key may not do this."""
+
+
+class Missing(ServiceError):
+    """There is no such thing."""
+
+
+class Conflict(ServiceError):
+    """It is there already."""
+
+
+class Overloaded(ServiceError):
+    """Too many requests wait already; try again shortly."""
+
+
+class Unavailable(ServiceError):
+    """The database can't be reached or takes no writes; nothing was changed. Try again shortly."""
+
+
+class FateUnknown(ServiceError):
+    """The database failed while it committed, so the outcome is unknown. Repeat with the same key: it is safe."""
+
+
+class Refused(ServiceError):
+    """The ledger refused."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        """Carry the ledger's outcome."""
+        super().__init__(outcome.message)
+        self.outcome = outcome
+
+
+@contextmanager
+def translated(*, missing: str = "no such merchant", conflict: str = "it is there already") -> Iterator[None]:
+    """Turn the store's errors into the service's, with words for the caller."""
+    try:
+        yield
+    except NotFound as error:
+        raise Missing(missing) from error
+    except AlreadyExists as error:
+        raise Conflict(conflict) from error
+    except StoreUnavailable as error:
+        raise Unavailable from error
+    except CommitUnknown as error:
+        raise FateUnknown from error

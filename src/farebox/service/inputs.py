@@ -1,0 +1,138 @@
+"""Texts from outside, checked: every one that reaches the ledger went through here, whichever door it came by."""
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+import email_validator
+from iso4217 import Currency
+
+from farebox.core import ids, money
+from farebox.core.commands import (
+    IDEMPOTENCY_KEY_CHARS_MAX,
+    NOTE_CHARS_MAX,
+    REFERENCE_CHARS_MAX,
+    REQUEST_TYPE_CHARS_MAX,
+)
+from farebox.core.pricing import QUANTITY_MAX
+from farebox.core.thresholds import THRESHOLDS_MAX
+from farebox.service.errors import InvalidInput
+
+NAME_CHARS_MAX: Final = 200
+_EMAIL_CHARS_MAX: Final = 254
+_MICROS_PER_SECOND: Final = 1_000_000
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_REQUEST_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
+_VISIBLE: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
+_CURRENCIES: Final = frozenset(currency.code for currency in Currency)
+_RFC3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_ID_WORDS: Final = {ids.MERCHANT: "merchant", ids.KEY: "key"}
+
+
+def amount(field: str, text: str, *, is_zero_allowed: bool = False) -> int:
+    """Read an amount of money, in micros."""
+    try:
+        return money.parse_amount(text) if is_zero_allowed else money.parse_positive_amount(text)
+    except money.InvalidAmount as error:
+        raise InvalidInput(field, str(error)) from error
+
+
+def quantity(field: str, value: int) -> int:
+    """Check a number of requests."""
+    if not 1 <= value <= QUANTITY_MAX:
+        raise InvalidInput(field, f"a quantity is a whole number from 1 to {QUANTITY_MAX}")
+    return value
+
+
+def request_type(field: str, text: str) -> str:
+    """Check the name of a request type."""
+    if len(text) > REQUEST_TYPE_CHARS_MAX or not _REQUEST_TYPE.fullmatch(text):
+        raise InvalidInput(
+            field,
+            f"a request type is 1 to {REQUEST_TYPE_CHARS_MAX} of a-z, 0-9, dot, dash and underscore, "
+            "and starts with a letter or digit",
+        )
+    return text
+
+
+def idempotency_key(field: str, text: str) -> str:
+    """Check a caller's idempotency key: visible ASCII without spaces, which keep Farebox's own keys apart."""
+    if len(text) > IDEMPOTENCY_KEY_CHARS_MAX or not _VISIBLE.fullmatch(text):
+        raise InvalidInput(
+            field, f"an idempotency key is 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters without spaces"
+        )
+    return text
+
+
+def reference(field: str, text: str) -> str:
+    """Check a reference: an invoice or payment number, one line."""
+    return _line(field, text, REFERENCE_CHARS_MAX)
+
+
+def note(field: str, text: str) -> str:
+    """Check a note or reason: one line."""
+    return _line(field, text, NOTE_CHARS_MAX)
+
+
+def name(field: str, text: str) -> str:
+    """Check a merchant's, service's or person's name: one line."""
+    return _line(field, text, NAME_CHARS_MAX)
+
+
+def email(field: str, text: str) -> str:
+    """Check an e-mail address and return it in its normal form; no look-up on the network."""
+    try:
+        return email_validator.validate_email(text, check_deliverability=False).normalized
+    except email_validator.EmailNotValidError as error:
+        raise InvalidInput(field, f"{text[:_EMAIL_CHARS_MAX]!r} is not an e-mail address: {error}") from error
+
+
+def currency(field: str, text: str) -> str:
+    """Check a currency's ISO 4217 code."""
+    if text not in _CURRENCIES:
+        raise InvalidInput(field, f"{text[:8]!r} is not a currency of ISO 4217; write one such as USD")
+    return text
+
+
+def thresholds(field: str, texts: list[str]) -> tuple[int, ...]:
+    """Read the amounts to be warned below, in micros, ascending."""
+    if len(texts) > THRESHOLDS_MAX:
+        raise InvalidInput(field, f"a merchant may have {THRESHOLDS_MAX} thresholds at most")
+    return tuple(sorted({amount(field, text) for text in texts}))
+
+
+def time(field: str, text: str) -> int:
+    """Read a time in RFC 3339, with its offset, as microseconds since 1970."""
+    try:
+        if not _RFC3339.fullmatch(text):
+            raise ValueError(text)
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError as error:
+        raise InvalidInput(field, f"{text[:40]!r} is not a time; write one such as 2026-01-31T12:00:00Z") from error
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * _MICROS_PER_SECOND + since.microseconds
+
+
+def format_time(micros: int) -> str:
+    """Write microseconds since 1970 as a time in RFC 3339, in UTC."""
+    seconds, fraction = divmod(micros, _MICROS_PER_SECOND)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{fraction:06d}Z"
+
+
+def public_id(field: str, prefix: str, text: str) -> int:
+    """Read a merchant's or key's id."""
+    try:
+        return ids.parse_public_id(prefix, text)
+    except ids.InvalidId as error:
+        raise InvalidInput(
+            field, f"{text[:40]!r} is not a {_ID_WORDS[prefix]} id; one looks like {prefix}01K9ABCDEFGHJ"
+        ) from error
+
+
+def _line(field: str, text: str, chars_max: int) -> str:
+    """Check one line of text: something to see, no control characters, surrogates or line breaks of any kind."""
+    if not 1 <= len(text) <= chars_max or not text.isprintable() or text != text.strip():
+        raise InvalidInput(
+            field, f"write one line of 1 to {chars_max} characters, without control characters or spaces at its ends"
+        )
+    return text

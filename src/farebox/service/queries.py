@@ -1,0 +1,119 @@
+"""What may be read: balances (coalesced), accounts, statements, prices; and whose a key is."""
+
+import asyncio
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from farebox.core.accounts import Account
+from farebox.core.commands import KeyKind
+from farebox.core.ids import SEQ_MAX
+from farebox.core.state import KeyRecord
+from farebox.core.transfers import Transfer
+from farebox.service.access import ParsedKey
+from farebox.service.clock import Clock
+from farebox.service.errors import Forbidden, InvalidKey, Missing, translated
+from farebox.service.forecast import Runway, runway
+from farebox.storage.interface import Store
+from farebox.storage.rows import Merchant
+
+
+class AccountView(Struct, frozen=True):
+    """What a merchant may know of its own account."""
+
+    merchant: Merchant
+    account: Account
+    runway: Runway | None
+
+
+class Balances:
+    """Reads of available balances; those of the same moment become one query, which joins key and account.
+
+    A read begins after its request came, so it is never stale. While one query runs, the next ones gather.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Read from this store."""
+        self._store = store
+        self._clock = clock
+        self._waiting: list[tuple[ParsedKey, asyncio.Future[int | None]]] = []
+        self._reader: asyncio.Task[None] | None = None
+
+    async def available(self, key: ParsedKey) -> int | None:
+        """Return the available micros behind a merchant's key, or None if the key opens nothing.
+
+        Raises:
+            Unavailable: the database can't be read.
+        """
+        future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((key, future))
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read(), name="balances")
+        return await future
+
+    async def _read(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._answer(batch)
+        finally:
+            self._reader = None
+
+    async def _answer(self, batch: list[tuple[ParsedKey, asyncio.Future[int | None]]]) -> None:
+        keys = {(key.merchant_id or 0, key.digest) for key, _ in batch}
+        try:
+            with translated():
+                found = await self._store.balances(list(keys), self._clock.now())
+        except Exception as error:
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for key, future in batch:
+                if not future.done():
+                    future.set_result(found.get(key.digest))
+
+
+class Queries:
+    """Reads of accounts and books. Every method may raise Unavailable."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Read from this store."""
+        self._store = store
+        self._clock = clock
+
+    async def authorize(self, key: ParsedKey, kinds: frozenset[KeyKind]) -> KeyRecord:
+        """Look a key up and tell whether it may do what these kinds may.
+
+        Raises:
+            InvalidKey: unknown, revoked or expired; nothing tells these apart.
+            Forbidden: a good key of another kind.
+        """
+        with translated():
+            record = await self._store.find_key(key.merchant_id, key.digest)
+        if record is None or not record.is_valid_at(self._clock.now()):
+            raise InvalidKey
+        if record.kind not in kinds:
+            raise Forbidden
+        return record
+
+    async def account_view(self, merchant_id: int) -> AccountView:
+        """Read a merchant, its account as of now and its runway.
+
+        Raises:
+            Missing: no such merchant.
+        """
+        with translated():
+            merchant = await self._store.merchant(merchant_id)
+            account = await self._store.account(merchant_id)
+            if merchant is None or account is None:
+                raise Missing("no such merchant")
+            return AccountView(merchant, account, await runway(self._store, account, self._clock.now()))
+
+    async def statement(self, merchant_id: int, *, before_seq: int | None, limit: int) -> Sequence[Transfer]:
+        """Read a page of a book, newest first: transfers below `before_seq`, `limit` at most."""
+        last_seq = SEQ_MAX if before_seq is None else before_seq - 1
+        with translated():
+            return await self._store.transfers(
+                merchant_id, first_seq=1, last_seq=last_seq, limit=limit, newest_first=True
+            )

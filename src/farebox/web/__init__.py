@@ -1,0 +1,1 @@
+"""The HTTP door: the API under /api/, its description, and health."""

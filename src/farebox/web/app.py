@@ -1,0 +1,70 @@
+"""The application: the API's paths, its description, health, and the envelope for whatever else goes wrong there."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+import msgspec
+from litestar import Litestar, Request, Response, get
+from litestar.exceptions import HTTPException
+
+from farebox.web.api import Services, routes
+from farebox.web.endpoint import Endpoint
+from farebox.web.envelope import ApiError, api_error, error_body, error_headers, path_is_api
+from farebox.web.health import Health, health_handler
+from farebox.web.openapi import document
+from farebox.web.security import Cors
+
+_HTTP_ERROR_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+
+
+def create_app(
+    services: Services,
+    *,
+    cors_origins: tuple[str, ...],
+    check_health: Callable[[], Awaitable[Health]],
+    lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]],
+) -> Litestar:
+    """Put the application together.
+
+    Args:
+        services: what the API is built on.
+        cors_origins: the browsers' origins that may read the API.
+        check_health: asks whether this process can do its work.
+        lifespan: opens the store and starts the workers, and ends them.
+    """
+    cors = Cors(cors_origins)
+    table = routes(services)
+    paths = {route.path: {r.method: r.handler for r in table if r.path == route.path} for route in table}
+    description = msgspec.json.encode(document(table))
+
+    @get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response[bytes]:
+        return Response(description, media_type="application/json")
+
+    return Litestar(
+        route_handlers=[
+            *[Endpoint(methods, cors).route_handler(path) for path, methods in paths.items()],
+            health_handler(check_health),
+            openapi,
+        ],
+        lifespan=[lifespan],
+        exception_handlers={Exception: _to_response},
+        openapi_config=None,
+        # Logging is set up once, by the command line, for every process alike.
+        logging_config=None,
+    )
+
+
+def _to_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """Answer what was raised outside an endpoint: in the envelope under /api/, else in a line of text."""
+    if isinstance(error, HTTPException):
+        code = _HTTP_ERROR_CODES.get(error.status_code, "http_error")
+        cause = ApiError(error.status_code, code, f"{error.detail}; /openapi.json lists what there is")
+    else:
+        cause = api_error(error)
+    if not path_is_api(request.scope):
+        return Response(cause.message.encode(), status_code=cause.status, media_type="text/plain")
+    body = error_body(cause.status, cause.message)
+    headers = {name.decode(): value.decode() for name, value in error_headers(cause, body, [])}
+    return Response(body, status_code=cause.status, headers=headers, media_type="application/json")

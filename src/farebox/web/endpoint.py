@@ -1,0 +1,152 @@
+"""How an API endpoint runs: one plain ASGI handler per path, with methods, bodies, errors and CORS done alike for all."""
+
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeVar
+
+import msgspec
+from litestar import Request, asgi, route
+from litestar.handlers import BaseRouteHandler
+from litestar.response.base import ASGIResponse
+from litestar.types import HTTPScope, Receive, Scope, Send
+from msgspec import Struct
+
+from farebox.web.envelope import ApiError, Headers, answer_headers, api_error, error_body, error_headers
+from farebox.web.security import Cors
+
+BODY_BYTES_MAX: Final = 64 * 1024
+
+_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+_T = TypeVar("_T")
+
+
+class Answer(Struct, frozen=True, gc=False):
+    """A success: the whole envelope, its status and any further headers."""
+
+    body: bytes
+    headers: Headers = []
+    status: int = 200
+
+
+Handler = Callable[[HTTPScope, Receive], Awaitable[Answer]]
+
+
+class _Reply(Struct, frozen=True, gc=False):
+    status: int
+    body: bytes
+    headers: Headers
+
+
+class Endpoint:
+    """One path of the API: the handler of each of its methods, and what all paths do alike.
+
+    A plain path is served by an ASGI handler, which costs little more than a bare answer. Litestar gives path parameters
+    to its typed handlers alone, so a path that has some is served by one of those; both come to `reply`.
+    """
+
+    def __init__(self, methods: dict[str, Handler], cors: Cors) -> None:
+        """Name the handler for each method; a GET answers HEAD as well. `cors` tells which origins may read the answers."""
+        self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
+        self._allowed = ", ".join(sorted({*self._methods, "OPTIONS"})).encode()
+        self._cors = cors
+
+    def route_handler(self, path: str) -> BaseRouteHandler:
+        """Make the Litestar handler that serves this endpoint at a path."""
+        if "{" not in path:
+
+            @asgi(path, copy_scope=False)
+            async def plain(scope: Scope, receive: Receive, send: Send) -> None:
+                reply = await self._reply(scope, receive)  # type: ignore[arg-type]  # These paths take HTTP alone.
+                await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+                await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
+            return plain
+
+        @route(path, http_method=_METHODS)
+        async def typed(request: Request[Any, Any, Any]) -> ASGIResponse:
+            reply = await self._reply(request.scope, request.receive)
+            return ASGIResponse(body=reply.body, status_code=reply.status, encoded_headers=reply.headers)
+
+        return typed
+
+    async def _reply(self, scope: HTTPScope, receive: Receive) -> _Reply:
+        method = scope["method"]
+        headers = self._cors.headers(scope)
+        handler = self._methods.get(method)
+        if handler is None:
+            if method == "OPTIONS":
+                return _Reply(204, b"", [(b"allow", self._allowed), *self._cors.preflight_headers(scope, self._allowed)])
+            words = f"This path takes {self._allowed.decode()}"
+            return _error(ApiError(405, "method_not_allowed", words, [(b"allow", self._allowed)]), headers)
+        try:
+            answer = await handler(scope, receive)
+        except Exception as error:
+            return _error(api_error(error), headers)
+        return _Reply(answer.status, answer.body, answer_headers(answer.body, [*answer.headers, *headers]))
+
+
+def _error(error: ApiError, headers: Headers) -> _Reply:
+    body = error_body(error.status, error.message)
+    return _Reply(error.status, body, error_headers(error, body, headers))
+
+
+async def read_body(scope: HTTPScope, receive: Receive, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+    """Read a JSON request's body.
+
+    Raises:
+        ApiError: 415 for another content type, 413 for more than `bytes_max`, 400 if the caller went away.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-type" and value.split(b";", 1)[0].strip().lower() != b"application/json":
+            raise ApiError(415, "unsupported_media_type", "Send the body as Content-Type: application/json")
+        if name == b"content-length" and value.isdigit() and int(value) > bytes_max:
+            raise _too_large(bytes_max)
+    message = await receive()
+    body: bytes = message.get("body", b"")  # type: ignore[assignment]  # ASGI's type for a body is bytes.
+    while message.get("more_body", False):
+        if len(body) > bytes_max:
+            raise _too_large(bytes_max)
+        message = await receive()
+        body += message.get("body", b"")  # type: ignore[operator]
+    if message["type"] == "http.disconnect":
+        raise ApiError(400, "malformed_request", "The body ended early")
+    if len(body) > bytes_max:
+        raise _too_large(bytes_max)
+    return body
+
+
+def decode_body(body: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
+    """Decode a JSON object, strictly: no unknown or repeated fields, no value of another type.
+
+    Raises:
+        ApiError: 400 for what is no such object, 422 for a field whose value is of the wrong type.
+    """
+    try:
+        decoded = decoder.decode(body)
+        json.loads(body, object_pairs_hook=_without_repetition)
+    except msgspec.ValidationError as error:
+        raise _shape_error(str(error)) from error
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
+        raise ApiError(400, "malformed_request", f"The body is not valid JSON: {error}") from error
+    return decoded
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        repeated = next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1)
+        raise ApiError(400, "malformed_request", f"The field {repeated!r} is given more than once")
+    return fields
+
+
+def _shape_error(message: str) -> ApiError:
+    """Tell a body of the wrong shape (400) from a field with a value of the wrong type (422)."""
+    text, _, place = message.partition(" - at `$.")
+    if place:
+        return ApiError(422, "invalid_value", f"{place.rstrip('`')}: {text}")
+    return ApiError(400, "malformed_request", text)
+
+
+def _too_large(bytes_max: int) -> ApiError:
+    return ApiError(413, "payload_too_large", f"The body may have {bytes_max} bytes at most")

@@ -1,0 +1,126 @@
+"""The one envelope of every answer under /api/, and the one table that turns outcomes and errors into HTTP."""
+
+import logging
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from litestar.types import Scope
+from msgspec import Struct
+
+from farebox.core.outcomes import Code
+from farebox.service import errors
+
+RETRY_AFTER_SECONDS: Final = 1
+INTERNAL_ERROR_MESSAGE: Final = "Internal server error"
+
+STATUS: Final[dict[Code, int]] = {
+    Code.OK: 200,
+    Code.INVALID_API_KEY: 401,
+    Code.FORBIDDEN: 403,
+    Code.MERCHANT_NOT_FOUND: 404,
+    Code.IDEMPOTENCY_CONFLICT: 409,
+    Code.MERCHANT_FROZEN: 403,
+    Code.UNKNOWN_TYPE: 422,
+    Code.AMOUNT_REQUIRED: 422,
+    Code.AMOUNT_NOT_ALLOWED: 422,
+    Code.HOLD_NOT_FOUND: 404,
+    Code.HOLD_ALREADY_CAPTURED: 409,
+    Code.HOLD_ALREADY_RELEASED: 409,
+    Code.HOLD_EXPIRED: 409,
+    Code.HOLD_NOT_DUE: 409,
+    Code.CAPTURE_EXCEEDS_HOLD: 422,
+    Code.TRANSFER_NOT_FOUND: 404,
+    Code.TRANSFER_NOT_REFUNDABLE: 409,
+    Code.TRANSFER_NOT_REVERSIBLE: 409,
+    Code.REFUND_EXCEEDS_TRANSFER: 409,
+    Code.REVERSAL_EXCEEDS_TOP_UP: 409,
+    Code.CREDIT_LIMIT_IN_USE: 409,
+    Code.AMOUNT_TOO_LARGE: 422,
+    Code.BALANCE_LIMIT_EXCEEDED: 422,
+    Code.INSUFFICIENT_BALANCE: 402,
+}
+
+Headers = list[tuple[bytes, bytes]]
+
+_log = logging.getLogger("farebox.web")
+_JSON: Final = (b"content-type", b"application/json")
+_BASE_HEADERS: Final = [
+    _JSON,
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_RETRY_AFTER: Final = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+
+
+class ApiError(Exception):
+    """An answer other than success: its HTTP status, its outcome's stable name, and what to tell the caller."""
+
+    def __init__(self, status: int, code: str, message: str, headers: Headers | None = None) -> None:
+        """Compose the answer; `headers` go beside the usual ones."""
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.headers = headers or []
+
+
+class _ErrorBody(Struct, rename="camel"):
+    is_success: bool
+    status_code: int
+    error_message: str
+    data: None = None
+
+
+def success_body(data: bytes, status: int = HTTPStatus.OK) -> bytes:
+    """Put an answer's data, JSON already, into the envelope."""
+    return b'{"isSuccess":true,"statusCode":%d,"errorMessage":null,"data":%b}' % (status, data)
+
+
+def error_body(status: int, message: str) -> bytes:
+    """Put an error into the envelope."""
+    return msgspec.json.encode(_ErrorBody(False, status, message))
+
+
+def api_error(error: Exception) -> ApiError:
+    """Turn anything that was raised into an answer; what nobody foresaw is logged and told no more than that."""
+    match error:
+        case ApiError():
+            return error
+        case errors.Refused():
+            return ApiError(STATUS[error.outcome.code], error.outcome.code, error.message)
+        case errors.InvalidInput():
+            return ApiError(422, "invalid_value", f"{error.field}: {error.message}")
+        case errors.InvalidKey():
+            return ApiError(401, Code.INVALID_API_KEY, error.message)
+        case errors.Forbidden():
+            return ApiError(403, Code.FORBIDDEN, error.message)
+        case errors.Missing():
+            return ApiError(404, "not_found", error.message)
+        case errors.Conflict():
+            return ApiError(409, "conflict", error.message)
+        case errors.Overloaded():
+            return ApiError(503, "overloaded", error.message, [_RETRY_AFTER])
+        case errors.Unavailable():
+            return ApiError(503, "unavailable", error.message, [_RETRY_AFTER])
+        case errors.FateUnknown():
+            return ApiError(500, "outcome_unknown", error.message)
+        case _:
+            _log.error("a request failed", exc_info=error)
+            return ApiError(500, "internal_error", INTERNAL_ERROR_MESSAGE)
+
+
+def answer_headers(body: bytes, headers: Headers) -> Headers:
+    """Compose the headers of an answer with this body: the usual ones and `headers`."""
+    return [*_BASE_HEADERS, (b"content-length", b"%d" % len(body)), *headers]
+
+
+def error_headers(error: ApiError, body: bytes, headers: Headers) -> Headers:
+    """Compose the headers of an error's answer; X-Error-Code has its name."""
+    return answer_headers(body, [(b"x-error-code", error.code.encode()), *error.headers, *headers])
+
+
+def path_is_api(scope: Scope) -> bool:
+    """Whether a request is for the API, whose every answer has the envelope."""
+    path: str = scope["path"]
+    return path == "/api" or path.startswith("/api/")

@@ -1,0 +1,64 @@
+"""Who is asking: the x-api-key header, and the browsers' origins that the operator allows."""
+
+from typing import Final
+
+from litestar.types import HTTPScope
+
+from farebox.service.access import ParsedKey, parse_key
+from farebox.web.envelope import Headers
+
+API_KEY_HEADER: Final = b"x-api-key"
+PREFLIGHT_SECONDS: Final = 600
+
+
+def api_key_text(scope: HTTPScope) -> str | None:
+    """Read the request's API key; None if it is missing or given twice."""
+    found = [value for name, value in scope["headers"] if name == API_KEY_HEADER]
+    return found[0].decode("latin-1") if len(found) == 1 else None
+
+
+def api_key(scope: HTTPScope) -> ParsedKey | None:
+    """Read and parse the request's API key; None if there is no well-formed one."""
+    text = api_key_text(scope)
+    return None if text is None else parse_key(text)
+
+
+class Cors:
+    """Cross-origin reading of the API by browsers, from the origins that the operator allows; `*` allows all.
+
+    Keys travel in a header of their own, never in cookies, so no credentials are allowed and none are needed.
+    """
+
+    def __init__(self, origins: tuple[str, ...]) -> None:
+        """Allow these origins, each such as https://dashboard.example."""
+        self._origins = frozenset(origin.encode() for origin in origins)
+        self._is_open = b"*" in self._origins
+
+    def headers(self, scope: HTTPScope) -> Headers:
+        """Return the headers that let the asking page read the answer, if it may."""
+        if not self._origins:
+            return []
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                return self._allow(value)
+        return [] if self._is_open else [(b"vary", b"origin")]
+
+    def preflight_headers(self, scope: HTTPScope, methods: bytes) -> Headers:
+        """Return the headers that answer a browser's question before it sends the request itself."""
+        allowed = self.headers(scope)
+        if not any(name == b"access-control-allow-origin" for name, _ in allowed):
+            return allowed
+        return [
+            *allowed,
+            (b"access-control-allow-methods", methods),
+            (b"access-control-allow-headers", b"x-api-key, content-type"),
+            (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS),
+        ]
+
+    def _allow(self, origin: bytes) -> Headers:
+        exposed = (b"access-control-expose-headers", b"X-Error-Code, Idempotent-Replay, Retry-After")
+        if self._is_open:
+            return [(b"access-control-allow-origin", b"*"), exposed]
+        if origin in self._origins:
+            return [(b"access-control-allow-origin", origin), (b"vary", b"origin"), exposed]
+        return [(b"vary", b"origin")]
