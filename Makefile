@@ -32,7 +32,7 @@ check: $(VENV)/.installed-dev ## Check format, lint, types, import contracts and
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(CHECKED)
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 	$(PYTEST) tests/tidy
 
 format: $(VENV)/.installed-dev ## Format the code and repair what lint can repair.

@@ -80,7 +80,9 @@ class Settings(Struct, frozen=True, kw_only=True):
                 f"FAREBOX_DATABASE_URL is {_without_password(self.database_url)!r}; "
                 "write sqlite:///farebox.db or postgresql://user:password@host/database"
             )
-        if self.smtp_url and (urlsplit(self.smtp_url).scheme not in _MAIL_SCHEMES or not urlsplit(self.smtp_url).hostname):
+        if self.smtp_url and (
+            urlsplit(self.smtp_url).scheme not in _MAIL_SCHEMES or not urlsplit(self.smtp_url).hostname
+        ):
             raise SettingsError(
                 f"FAREBOX_SMTP_URL is {_without_password(self.smtp_url)!r}; write smtp://user:password@host:587?starttls=true"
             )

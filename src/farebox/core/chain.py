@@ -29,7 +29,9 @@ def canonical_bytes(merchant: str, transfer: Transfer) -> bytes:
     """
     price = price_text(transfer.price_id) if transfer.price_id else ""
     refers_to = (
-        ids.book_id(ids.TRANSFER, merchant_id=transfer.merchant_id, seq=transfer.refers_to) if transfer.refers_to else ""
+        ids.book_id(ids.TRANSFER, merchant_id=transfer.merchant_id, seq=transfer.refers_to)
+        if transfer.refers_to
+        else ""
     )
     return (
         f"{ENCODING}\n{merchant}\n{transfer.seq}\n{transfer.committed_at}\n{_KIND_LINES[transfer.kind]}\n"

@@ -65,9 +65,7 @@ class Charge(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; equal for a retry, different for another request under the same key."""
-        return _digest(
-            f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}"
-        )
+        return _digest(f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}")
 
 
 class CreateHold(Struct, frozen=True, gc=False):
@@ -91,7 +89,8 @@ class CreateHold(Struct, frozen=True, gc=False):
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for."""
         return _digest(
-            f"hold\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}\n{self.ttl_seconds}"
+            f"hold\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}\n"
+            f"{self.ttl_seconds}"
         )
 
 
@@ -252,7 +251,9 @@ class SetFrozen(Struct, frozen=True, gc=False):
 
 
 Spend: TypeAlias = Charge | CreateHold
-Transferring: TypeAlias = Charge | CreateHold | CaptureHold | ReleaseHold | ExpireHold | Refund | TopUp | ReverseTopUp | Adjust
+Transferring: TypeAlias = (
+    Charge | CreateHold | CaptureHold | ReleaseHold | ExpireHold | Refund | TopUp | ReverseTopUp | Adjust
+)
 Setting: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen
 Command: TypeAlias = Transferring | Setting
 

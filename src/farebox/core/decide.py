@@ -251,9 +251,7 @@ class _Batch:
             refers_to=hold.seq,
             reference=None if isinstance(command, ExpireHold) else command.reference,
         )
-        return Outcome(
-            Code.OK, transfer, self._settle(hold, HoldState.EXPIRED if is_expiry else HoldState.RELEASED, 0)
-        )
+        return Outcome(Code.OK, transfer, self._settle(hold, HoldState.EXPIRED if is_expiry else HoldState.RELEASED, 0))
 
     def _return(self, book: Book, command: Refund | ReverseTopUp, content: bytes) -> Outcome:
         place = (book.merchant_id, command.transfer_seq)

@@ -1,4 +1,4 @@
-"""What must hold of every account and hold, checked before each write and after each read, whatever the flags of Python."""
+"""What must hold of every account and hold, checked before each write and after each read; Python's flags change nothing."""
 
 from farebox.core.accounts import Account
 from farebox.core.holds import Hold, HoldState

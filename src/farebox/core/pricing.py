@@ -19,4 +19,3 @@ class Price(Struct, frozen=True, gc=False):
     unit_price: int | None
     starts_at: int
     merchant_id: int | None = None
-

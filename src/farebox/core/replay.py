@@ -54,9 +54,7 @@ class Replay:
         self._balances["wallet"], self._balances["held"] = transfer.wallet_after, transfer.held_after
         self._seq, self._hash, self._at = transfer.seq, transfer.hash, transfer.committed_at
 
-    def finish(
-        self, account: Account, holds: Iterable[Hold], originals: Mapping[int, Transfer]
-    ) -> Iterator[str]:
+    def finish(self, account: Account, holds: Iterable[Hold], originals: Mapping[int, Transfer]) -> Iterator[str]:
         """Compare where the book came to with what is stored beside it, and yield what differs.
 
         Args:
@@ -79,8 +77,7 @@ class Replay:
         yield from self._hold_faults(where, account, {hold.seq: hold for hold in holds})
 
     def _cost_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
-        is_priced = transfer.unit_price is not None and transfer.quantity is not None
-        if is_priced and transfer.amount != transfer.unit_price * transfer.quantity:
+        if transfer.unit_price is not None and transfer.amount != transfer.unit_price * (transfer.quantity or 0):
             yield f"{where}: the amount is not unit price x quantity"
 
     def _balance_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
@@ -140,6 +137,4 @@ class Replay:
                     yield f"seq {seq}: the hold's row says otherwise than its transfers"
         open_amount = sum(hold.amount for hold in stored_holds.values() if hold.state == HoldState.HELD)
         if open_amount != account.held:
-            yield (
-                f"{where}: open holds come to {format_amount(open_amount)}, held is {format_amount(account.held)}"
-            )
+            yield (f"{where}: open holds come to {format_amount(open_amount)}, held is {format_amount(account.held)}")

@@ -18,8 +18,8 @@ class Threshold(Struct, frozen=True, gc=False, array_like=True):
 def fire_below(thresholds: tuple[Threshold, ...], posted: int) -> tuple[tuple[Threshold, ...], int | None]:
     """Silence every armed threshold above `posted` and return the lowest of them, or None if none fires.
 
-    An armed threshold was at or below posted before, so one that is now above it has just been crossed. Several make one
-    firing, which names the lowest.
+    An armed threshold was at or below posted before, so one that is now above it has just been crossed. Several make
+    one firing, which names the lowest.
     """
     fired: int | None = None
     for threshold in thresholds:

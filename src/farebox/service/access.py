@@ -1,8 +1,8 @@
 """API keys: how they are made, read and digested. The text of a key is shown once and stored nowhere.
 
 A key is a prefix that tells its kind, for a merchant's key the 13 letters of the merchant's number (so that its look-up
-can be routed to the merchant's shard), and 26 letters of randomness, 130 bits. Only the digest, BLAKE2b-256, is kept: with
-that much randomness there is nothing to guess, so a slow password hash would add cost and no safety.
+can be routed to the merchant's shard), and 26 letters of randomness, 130 bits. Only the digest, BLAKE2b-256, is kept:
+with that much randomness there is nothing to guess, so a slow password hash would add cost and no safety.
 """
 
 import re

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Protocol
 
 from farebox.core.accounts import Account
-from farebox.core.commands import KeyKind
 from farebox.core.holds import Hold
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
@@ -107,9 +106,9 @@ class Store(Protocol):
     async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
         """Run one batch: lock the accounts in sorted order, load what `reads` asks, decide, apply, COMMIT.
 
-        All accounts of `reads.merchant_ids` stay locked against other writers from before the first read to the end. For
-        each firing, one outbox row per registered user of the merchant is written in the same transaction. A decision
-        that changes nothing is not written. `decide` may be called again if the engine lost a race.
+        All accounts of `reads.merchant_ids` stay locked against other writers from before the first read to the end.
+        For each firing, one outbox row per registered user of the merchant is written in the same transaction. A
+        decision that changes nothing is not written. `decide` may be called again if the engine lost a race.
 
         Returns:
             The decision, committed and durable.

@@ -10,6 +10,7 @@ from msgspec import Struct
 from farebox.core.accounts import Account
 from farebox.core.holds import Hold
 from farebox.core.invariants import check_account, check_hold
+from farebox.core.state import Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 
@@ -106,7 +107,8 @@ _NO_THRESHOLDS: Final = "[]"
 def account_from_row(row: Sequence[Any]) -> Account:
     """Make an account of a row in the order of ACCOUNT_COLUMNS, unchecked."""
     thresholds = () if row[13] == _NO_THRESHOLDS else _THRESHOLDS_DECODER.decode(row[13])
-    return Account(*row[:8], bool(row[8]), *row[9:13], thresholds)
+    values = (*row[:8], bool(row[8]), *row[9:13], thresholds)
+    return Account(*values)
 
 
 def checked_account_from_row(row: Sequence[Any]) -> Account:
@@ -149,6 +151,11 @@ def account_to_row(account: Account) -> tuple[Any, ...]:
 def transfer_from_row(row: Sequence[Any]) -> Transfer:
     """Make a transfer of a row in the order of TRANSFER_COLUMNS."""
     return Transfer(*row)
+
+
+def original_from_row(row: Sequence[Any]) -> Original:
+    """Make a transfer of a row in the order of TRANSFER_COLUMNS, and after them what was given back of it."""
+    return Original(Transfer(*row[:-1]), row[-1])
 
 
 transfer_to_row = msgspec.structs.astuple

@@ -18,7 +18,7 @@ from farebox.core.accounts import Account, Kind
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.pricing import Price
-from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet
+from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage import migrate, rows, sql
 from farebox.storage.interface import (
@@ -285,8 +285,6 @@ class SqliteStore:
 
     async def backup(self, path: Path) -> None:
         """Write a consistent copy of the database to a new file."""
-        if path.exists():
-            raise AlreadyExists(f"{path} exists already")
         await asyncio.to_thread(_backup, self._path, path)
 
     def _reading(self) -> apsw.Cursor:
@@ -415,13 +413,8 @@ def _load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
         found = many(_SQL["load_hold"], sorted({*reads.holds, *replayed_holds}))
         state.holds = {(row[0], row[1]): rows.checked_hold_from_row(row) for row in found}
     if reads.originals:
-        originals = [rows.transfer_from_row(row) for row in many(_SQL["load_transfer"], reads.originals)]
-        state.originals = {
-            (item.merchant_id, item.seq): Original(
-                item, cursor.execute(_SQL["load_returned"], (item.merchant_id, item.seq)).fetchone()[0]
-            )
-            for item in originals
-        }
+        found = many(_SQL["load_original"], reads.originals)
+        state.originals = {(row[0], row[1]): rows.original_from_row(row) for row in found}
     return state
 
 
@@ -458,7 +451,7 @@ def _transfers_at(cursor: apsw.Cursor, merchant_id: int, seqs: Sequence[int]) ->
 
 
 class _SqliteSnapshot:
-    """A read transaction on a connection of its own; each step runs in a thread, as a long read must not hold up others."""
+    """A read transaction on a connection of its own; its steps run in threads, so that a long read holds nobody up."""
 
     def __init__(self, connection: apsw.Connection) -> None:
         self._connection = connection
@@ -509,6 +502,8 @@ async def _snapshot(path: Path) -> AsyncIterator[_SqliteSnapshot]:
 
 def _backup(source_path: Path, target_path: Path) -> None:
     """Copy page by page from one read transaction, so that writers are not held up and the copy never starts anew."""
+    if target_path.exists():
+        raise AlreadyExists(f"{target_path} exists already")
     with _translated():
         source = _connect(source_path, busy_timeout_ms=_READER_BUSY_TIMEOUT_MS)
         target = apsw.Connection(str(target_path))

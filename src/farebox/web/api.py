@@ -248,7 +248,7 @@ def _thresholds(thresholds: Sequence[Threshold]) -> list[bodies.ThresholdData]:
 
 def _merchant_id(scope: HTTPScope) -> int:
     """Read the merchant's id out of the path; what is no id names no merchant."""
-    text: str = scope["path_params"]["merchant_id"]  # type: ignore[typeddict-item]  # Litestar puts it there.
+    text: str = scope["path_params"]["merchant_id"]
     try:
         return ids.parse_public_id(ids.MERCHANT, text)
     except ids.InvalidId as error:

@@ -1,11 +1,11 @@
-"""How an API endpoint runs: one plain ASGI handler per path, with methods, bodies, errors and CORS done alike for all."""
+"""How an API endpoint runs: methods, bodies, errors and CORS are done alike for all."""
 
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
 import msgspec
-from litestar import Request, asgi, route
+from litestar import Request, route
 from litestar.handlers import BaseRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import HTTPScope, Receive, Scope, Send
@@ -39,36 +39,29 @@ class _Reply(Struct, frozen=True, gc=False):
 
 
 class Endpoint:
-    """One path of the API: the handler of each of its methods, and what all paths do alike.
-
-    A plain path is served by an ASGI handler, which costs little more than a bare answer. Litestar gives path parameters
-    to its typed handlers alone, so a path that has some is served by one of those; both come to `reply`.
-    """
+    """One path of the API, as an ASGI application: the handler of each method, and what all paths do alike."""
 
     def __init__(self, methods: dict[str, Handler], cors: Cors) -> None:
-        """Name the handler for each method; a GET answers HEAD as well. `cors` tells which origins may read the answers."""
+        """Name the handler for each method (a GET answers HEAD as well) and the origins that may read the answers."""
         self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
         self._allowed = ", ".join(sorted({*self._methods, "OPTIONS"})).encode()
         self._cors = cors
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        reply = await self._reply(scope, receive)  # type: ignore[arg-type]  # These paths take HTTP alone.
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+
     def route_handler(self, path: str) -> BaseRouteHandler:
-        """Make the Litestar handler that serves this endpoint at a path."""
-        if "{" not in path:
-
-            @asgi(path, copy_scope=False)
-            async def plain(scope: Scope, receive: Receive, send: Send) -> None:
-                reply = await self._reply(scope, receive)  # type: ignore[arg-type]  # These paths take HTTP alone.
-                await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-                await send({"type": "http.response.body", "body": reply.body, "more_body": False})
-
-            return plain
+        """Make a Litestar handler of this endpoint, for a path with parameters: Litestar gives those to such alone."""
 
         @route(path, http_method=_METHODS)
-        async def typed(request: Request[Any, Any, Any]) -> ASGIResponse:
+        async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
             reply = await self._reply(request.scope, request.receive)
             return ASGIResponse(body=reply.body, status_code=reply.status, encoded_headers=reply.headers)
 
-        return typed
+        return handle
 
     async def _reply(self, scope: HTTPScope, receive: Receive) -> _Reply:
         method = scope["method"]
@@ -76,7 +69,9 @@ class Endpoint:
         handler = self._methods.get(method)
         if handler is None:
             if method == "OPTIONS":
-                return _Reply(204, b"", [(b"allow", self._allowed), *self._cors.preflight_headers(scope, self._allowed)])
+                return _Reply(
+                    204, b"", [(b"allow", self._allowed), *self._cors.preflight_headers(scope, self._allowed)]
+                )
             words = f"This path takes {self._allowed.decode()}"
             return _error(ApiError(405, "method_not_allowed", words, [(b"allow", self._allowed)]), headers)
         try:
@@ -124,7 +119,7 @@ def decode_body(body: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
     """
     try:
         decoded = decoder.decode(body)
-        json.loads(body, object_pairs_hook=_without_repetition)
+        _REPETITION_DECODER.decode(body.decode())
     except msgspec.ValidationError as error:
         raise _shape_error(str(error)) from error
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
@@ -138,6 +133,9 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         repeated = next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1)
         raise ApiError(400, "malformed_request", f"The field {repeated!r} is given more than once")
     return fields
+
+
+_REPETITION_DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repetition)
 
 
 def _shape_error(message: str) -> ApiError:

@@ -32,8 +32,11 @@ SELECT {transfer} FROM transfer WHERE merchant_id = ?1 AND seq = ?2;
 -- load_hold: read one hold by its seq
 SELECT {hold} FROM hold WHERE merchant_id = ?1 AND seq = ?2;
 
--- load_returned: sum what refunds and reversals gave back of one transfer
-SELECT coalesce(sum(amount), 0) FROM transfer WHERE merchant_id = ?1 AND refers_to = ?2 AND kind IN (2, 4);
+-- load_original: read one transfer, and the sum that refunds and reversals gave back of it
+SELECT {transfer}, (
+    SELECT coalesce(sum(r.amount), 0) FROM transfer r WHERE r.merchant_id = ?1 AND r.refers_to = ?2 AND r.kind IN (2, 4)
+)
+FROM transfer WHERE merchant_id = ?1 AND seq = ?2;
 
 -- insert_transfer: append one transfer
 INSERT INTO transfer ({transfer}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);

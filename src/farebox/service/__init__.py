@@ -1,0 +1,1 @@
+"""What Farebox does: moves of money, reads, and what support sets up, whichever door asks."""

@@ -1,0 +1,29 @@
+"""Which files the house rules are about."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[2]
+MADE_BY_TOOLS: Final = {"__pycache__", "build", "dist", "htmlcov", "node_modules"}
+KEPT_HIDDEN: Final = {".ci", ".editorconfig", ".gitignore"}
+
+
+def repository_files(folder: Path = ROOT) -> Iterator[Path]:
+    """Yield every file that people wrote or that is committed, but not what tools left here."""
+    for path in sorted(folder.iterdir()):
+        if path.name in MADE_BY_TOOLS or (path.name.startswith(".") and path.name not in KEPT_HIDDEN):
+            continue
+        if path.is_dir():
+            yield from repository_files(path)
+        else:
+            yield path
+
+
+def modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
+    """Yield where each module is, and its syntax tree: those of the given rooms of `src/farebox`, or all."""
+    source = ROOT / "src" / "farebox"
+    for room in rooms or ("",):
+        for path in sorted((source / room).rglob("*.py")):
+            yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
