@@ -16,6 +16,7 @@ _COLUMNS: Final = {
     "{account}": rows.ACCOUNT_COLUMNS,
     "{account_a}": ", ".join(f"a.{name}" for name in rows.ACCOUNT_COLUMNS.split(", ")),
     "{transfer}": rows.TRANSFER_COLUMNS,
+    "{no_transfer}": ", ".join("NULL" for _ in rows.TRANSFER_COLUMNS.split(", ")),
     "{hold}": rows.HOLD_COLUMNS,
     "{mail}": rows.MAIL_COLUMNS,
 }

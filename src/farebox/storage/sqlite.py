@@ -8,7 +8,7 @@ being read while it does. Other processes may use the same file: every write sta
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -310,22 +310,25 @@ class SqliteStore:
     async def _transaction(self) -> AsyncIterator[apsw.Cursor]:
         """Hold the database's write lock around a block, then COMMIT; any error in the block rolls back."""
         async with self._write_lock:
-            if self._writer is None:
+            if self._reader is None:
                 raise StoreUnavailable("the database is not open")
-            cursor = self._writer.cursor()
-            await _begin(cursor)
+            with _translated():
+                if self._writer is None:
+                    self._writer = _connect(self._path, busy_timeout_ms=0)
+            connection = self._writer
+            await _begin(connection.cursor())
             try:
                 with _translated():
-                    yield cursor
+                    yield connection.cursor()
             except BaseException:
-                cursor.execute("ROLLBACK")
+                # SQLite has rolled back by itself after some errors, such as a full disk.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
                 raise
-            await self._commit()
+            await self._commit(connection)
 
-    async def _commit(self) -> None:
+    async def _commit(self, connection: apsw.Connection) -> None:
         """COMMIT in the commit thread, and see it through even if the caller goes away."""
-        connection = self._writer
-        assert connection is not None  # noqa: S101 - the write lock is held, and close() takes it.
         commit = asyncio.get_running_loop().run_in_executor(self._commit_thread, connection.execute, "COMMIT")
         try:
             await asyncio.shield(commit)
@@ -333,9 +336,11 @@ class SqliteStore:
             await asyncio.wait([commit])
             raise
         except apsw.Error as error:
-            # The file may or may not hold the batch: a fresh connection will read what is true.
-            connection.close()
-            self._writer = _connect(self._path, busy_timeout_ms=0)
+            # The file may or may not hold the batch: the next transaction begins on a fresh connection and reads what
+            # is true.
+            self._writer = None
+            with suppress(apsw.Error):
+                connection.close(force=True)
             raise CommitUnknown(f"SQLite failed during COMMIT: {error}") from error
 
 
