@@ -10,8 +10,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec.structs import replace
-
 from farebox.core import state
 from farebox.core.commands import Command
 from farebox.core.decide import decide
@@ -174,25 +172,41 @@ class Committer:
             raise Unavailable from error
         except CommitUnknown as error:
             _log.warning("looking up a batch of %d: %s", len(commands), error)
-            return await self._look_up(commands, list(first), now)
+            return await self._look_up(commands, first, now)
 
     async def _look_up(self, commands: list[Command], first: list[Outcome], now: int) -> list[Outcome]:
-        """Find out what became of a batch whose COMMIT failed, by running it again at the same `now`.
+        """Find out what became of a batch whose COMMIT failed, by deciding it again at the same `now`.
 
-        Its accounts are locked first, so a COMMIT that still runs somewhere has ended one way or the other. Then each
-        idempotency key tells: what was committed is found and moves nothing, what was not is committed now.
+        Its accounts are locked first, so a COMMIT that still runs somewhere has ended one way or the other. A batch is
+        committed as a whole or not at all: if the transfers of its `first` decision are in the books, that decision was
+        committed, and its outcomes are the true ones. If not, the batch is committed now, but once: a database whose
+        COMMIT fails again (its disk may be full) is then asked for the truth alone, so that callers learn it soon.
         """
         reads = state.reads(commands, now)
         deadline = asyncio.get_running_loop().time() + LOOKUP_SECONDS_MAX
+        may_commit = True
+
+        def decide_again(batch_state: BatchState) -> Decision:
+            decision = decide(batch_state, commands, now)
+            if _holds_all(first, decision.outcomes):
+                return Decision(first)
+            if decision.changes_anything and not may_commit:
+                raise Unavailable
+            first[:] = decision.outcomes
+            return decision
+
         while True:
             try:
-                decision = await self._store.transact(reads, lambda found: decide(found, commands, now))
+                return (await self._store.transact(reads, decide_again)).outcomes
             except (StoreUnavailable, CommitUnknown) as error:
+                if isinstance(error, CommitUnknown):
+                    may_commit = False
                 if asyncio.get_running_loop().time() >= deadline:
                     raise FateUnknown from error
                 await asyncio.sleep(_LOOKUP_PAUSE_SECONDS)
-            else:
-                return [
-                    replace(outcome, is_replay=False) if outcome.is_replay and not before.is_replay else outcome
-                    for outcome, before in zip(decision.outcomes, first, strict=True)
-                ]
+
+
+def _holds_all(first: list[Outcome], again: list[Outcome]) -> bool:
+    """Whether every transfer that a batch made at first is found in the books when it is decided again."""
+    pairs = [(one, other) for one, other in zip(first, again, strict=True) if one.transfer and not one.is_replay]
+    return bool(pairs) and all(other.is_replay and other.transfer == one.transfer for one, other in pairs)

@@ -78,4 +78,7 @@ def translated(*, missing: str = "no such merchant", conflict: str = "it is ther
     except StoreUnavailable as error:
         raise Unavailable from error
     except CommitUnknown as error:
-        raise FateUnknown from error
+        # What comes this way has no idempotency key: moves of money go through the committer.
+        raise FateUnknown(
+            "The database failed while it committed, so the outcome is unknown. See what is there before you repeat"
+        ) from error

@@ -5,6 +5,7 @@ import logging
 from typing import Final
 
 from farebox.core.commands import ExpireHold
+from farebox.core.outcomes import Outcome
 from farebox.service.clock import Clock
 from farebox.service.committer import Committer
 from farebox.service.errors import ServiceError
@@ -26,21 +27,22 @@ class Expiry:
         self._clock = clock
 
     async def sweep(self) -> int:
-        """Expire what is due now, SWEEP_HOLDS_MAX at most; return how many holds were seen."""
+        """Expire what is due now, SWEEP_HOLDS_MAX at most; return how many holds were expired."""
         holds = await self._store.due_holds(self._clock.now(), SWEEP_HOLDS_MAX)
-        await self._committer.submit_all([ExpireHold(hold.merchant_id, hold.seq) for hold in holds])
-        return len(holds)
+        results = await self._committer.submit_all([ExpireHold(hold.merchant_id, hold.seq) for hold in holds])
+        return sum(isinstance(result, Outcome) and result.is_ok for result in results)
 
     async def run(self) -> None:
         """Sweep until cancelled; a database that is away is waited for."""
         while True:
             try:
-                seen = await self.sweep()
+                expired = await self.sweep()
             except (StorageError, ServiceError) as error:
                 _log.warning("no sweep of holds this time: %s", error)
-                seen = 0
+                expired = 0
             except Exception:
                 _log.exception("a sweep of holds failed")
-                seen = 0
-            if seen < SWEEP_HOLDS_MAX:
+                expired = 0
+            # At once again only while it helps: holds that can't be expired now must not keep the database busy.
+            if expired < SWEEP_HOLDS_MAX:
                 await asyncio.sleep(SWEEP_SECONDS)

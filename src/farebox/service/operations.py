@@ -30,20 +30,17 @@ class Operations:
         caller: Caller | None,
     ) -> Outcome:
         """Deduct the cost of a request; `merchant` is an id or a merchant's API key."""
+        checked = (
+            inputs.request_type("type", request_type),
+            inputs.quantity("quantity", quantity),
+            inputs.idempotency_key("idempotencyKey", idempotency_key),
+            None if amount is None else inputs.amount("amount", amount),
+            None if reference is None else inputs.reference("reference", reference),
+        )
         payer = access.parse_payer(merchant)
         if payer is None:
             return _MERCHANT_NOT_FOUND
-        return await self._committer.submit(
-            commands.Charge(
-                payer,
-                inputs.request_type("type", request_type),
-                inputs.quantity("quantity", quantity),
-                inputs.idempotency_key("idempotencyKey", idempotency_key),
-                None if amount is None else inputs.amount("amount", amount),
-                None if reference is None else inputs.reference("reference", reference),
-                caller,
-            )
-        )
+        return await self._committer.submit(commands.Charge(payer, *checked, caller))
 
     async def top_up(
         self, merchant_id: int, *, amount: str, reference: str, note: str | None, caller: Caller | None

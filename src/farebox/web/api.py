@@ -15,7 +15,7 @@ from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.access import ParsedKey
-from farebox.service.errors import InvalidInput, InvalidKey, Refused, ServiceError
+from farebox.service.errors import Forbidden, InvalidInput, InvalidKey, Refused, ServiceError
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.queries import Balances, Queries
@@ -75,6 +75,7 @@ def routes(services: Services) -> list[Route]:
                 Code.AMOUNT_REQUIRED,
                 Code.AMOUNT_NOT_ALLOWED,
                 Code.AMOUNT_TOO_LARGE,
+                Code.BALANCE_LIMIT_EXCEEDED,
                 Code.INSUFFICIENT_BALANCE,
             ),
         ),
@@ -112,10 +113,12 @@ class _Api:
         key = security.api_key(scope)
         if key is None:
             raise InvalidKey
-        if key.merchant_id is None:
-            await self._authorize(scope, MERCHANT)
         try:
+            if key.merchant_id is None:
+                await self._authorize(scope, MERCHANT)
             available = await self._services.balances.available(key)
+        except (InvalidKey, Forbidden):
+            raise
         except ServiceError as error:
             # Clients in the field know 200, 401 and 500 here and nothing else; the headers say more.
             cause = api_error(error)
@@ -187,7 +190,10 @@ class _Api:
         request = decode_body(await read_body(scope, receive), self._merchant_decoder)
         if request.threshold is not None and request.thresholds is not None:
             raise InvalidInput("thresholds", "name one threshold, or a list of thresholds, not both")
-        thresholds = request.thresholds or ([] if request.threshold is None else [request.threshold])
+        thresholds = request.thresholds or []
+        if request.threshold is not None:
+            inputs.amount("threshold", request.threshold)
+            thresholds = [request.threshold]
         merchant, account, key = await self._services.merchants.create(
             name=request.name, currency=request.currency, thresholds=thresholds, credit_limit=request.credit_limit
         )

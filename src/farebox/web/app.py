@@ -2,22 +2,23 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 from litestar import Litestar, Request, Response, get
 from litestar.enums import ScopeType
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from farebox.web.api import Services, routes
 from farebox.web.endpoint import Endpoint
-from farebox.web.envelope import ApiError, api_error, error_body, error_headers, path_is_api
+from farebox.web.envelope import ApiError, api_error, error_body, error_headers, method_not_allowed, path_is_api
 from farebox.web.health import Health, health_handler
 from farebox.web.openapi import document
 from farebox.web.security import Cors
 
-_HTTP_ERROR_CODES: Final = {404: "not_found", 405: "method_not_allowed", 413: "payload_too_large"}
+_HTTP_ERROR_CODES: Final = {404: "not_found", 413: "payload_too_large"}
 
 
 def create_app(
@@ -54,7 +55,7 @@ def create_app(
             openapi,
         ],
         lifespan=[lifespan],
-        exception_handlers={Exception: _to_response},
+        exception_handlers={Exception: partial(_to_response, cors)},
         openapi_config=None,
         # Logging is set up once, by the command line, for every process alike.
         logging_config=None,
@@ -74,9 +75,11 @@ class _Front:
         await (app or self._rest)(scope, receive, send)
 
 
-def _to_response(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+def _to_response(cors: Cors, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Answer what was raised outside an endpoint: in the envelope under /api/, else in a line of text."""
-    if isinstance(error, HTTPException):
+    if isinstance(error, MethodNotAllowedException):
+        cause = method_not_allowed((error.headers or {}).get("allow", "").encode())
+    elif isinstance(error, HTTPException):
         code = _HTTP_ERROR_CODES.get(error.status_code, "http_error")
         cause = ApiError(error.status_code, code, f"{error.detail}; /openapi.json lists what there is")
     else:
@@ -84,5 +87,5 @@ def _to_response(request: Request[Any, Any, Any], error: Exception) -> Response[
     if not path_is_api(request.scope):
         return Response(cause.message.encode(), status_code=cause.status, media_type="text/plain")
     body = error_body(cause.status, cause.message)
-    headers = {name.decode(): value.decode() for name, value in error_headers(cause, body, [])}
+    headers = {name.decode(): value.decode() for name, value in error_headers(cause, body, cors.headers(request.scope))}
     return Response(body, status_code=cause.status, headers=headers, media_type="application/json")

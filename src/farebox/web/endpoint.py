@@ -6,17 +6,26 @@ from typing import Any, Final, TypeVar
 
 import msgspec
 from litestar import Request, route
+from litestar.enums import HttpMethod
 from litestar.handlers import BaseRouteHandler
 from litestar.response.base import ASGIResponse
 from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 
-from farebox.web.envelope import ApiError, Headers, answer_headers, api_error, error_body, error_headers
+from farebox.web.envelope import (
+    ApiError,
+    Headers,
+    answer_headers,
+    api_error,
+    error_body,
+    error_headers,
+    method_not_allowed,
+)
 from farebox.web.security import Cors
 
 BODY_BYTES_MAX: Final = 64 * 1024
 
-_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+_LENGTH_DIGITS_MAX: Final = 19
 
 _T = TypeVar("_T")
 
@@ -56,10 +65,11 @@ class Endpoint:
     def route_handler(self, path: str) -> BaseRouteHandler:
         """Make a Litestar handler of this endpoint, for a path with parameters: Litestar gives those to such alone."""
 
-        @route(path, http_method=_METHODS)
+        @route(path, http_method=[HttpMethod(method) for method in sorted({*self._methods, "OPTIONS"})])
         async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
             reply = await self._reply(request.scope, request.receive)
-            return ASGIResponse(body=reply.body, status_code=reply.status, encoded_headers=reply.headers)
+            headers = [(name.decode(), value.decode()) for name, value in reply.headers]
+            return ASGIResponse(body=reply.body, status_code=reply.status, headers=headers)
 
         return handle
 
@@ -72,8 +82,7 @@ class Endpoint:
                 return _Reply(
                     204, b"", [(b"allow", self._allowed), *self._cors.preflight_headers(scope, self._allowed)]
                 )
-            words = f"This path takes {self._allowed.decode()}"
-            return _error(ApiError(405, "method_not_allowed", words, [(b"allow", self._allowed)]), headers)
+            return _error(method_not_allowed(self._allowed), headers)
         try:
             answer = await handler(scope, receive)
         except Exception as error:
@@ -95,7 +104,11 @@ async def read_body(scope: HTTPScope, receive: Receive, bytes_max: int = BODY_BY
     for name, value in scope["headers"]:
         if name == b"content-type" and value.split(b";", 1)[0].strip().lower() != b"application/json":
             raise ApiError(415, "unsupported_media_type", "Send the body as Content-Type: application/json")
-        if name == b"content-length" and value.isdigit() and int(value) > bytes_max:
+        if (
+            name == b"content-length"
+            and value.isdigit()
+            and (len(value) > _LENGTH_DIGITS_MAX or int(value) > bytes_max)
+        ):
             raise _too_large(bytes_max)
     message = await receive()
     body: bytes = message.get("body", b"")  # type: ignore[assignment]  # ASGI's type for a body is bytes.

@@ -1,6 +1,7 @@
 """The one envelope of every answer under /api/, and the one table that turns outcomes and errors into HTTP."""
 
 import logging
+import re
 from http import HTTPStatus
 from typing import Final
 
@@ -110,6 +111,11 @@ def api_error(error: Exception) -> ApiError:
             return ApiError(500, "internal_error", INTERNAL_ERROR_MESSAGE)
 
 
+def method_not_allowed(allowed: bytes) -> ApiError:
+    """Say which methods a path takes."""
+    return ApiError(405, "method_not_allowed", f"This path takes {allowed.decode()}", [(b"allow", allowed)])
+
+
 def answer_headers(body: bytes, headers: Headers) -> Headers:
     """Compose the headers of an answer with this body: the usual ones and `headers`."""
     return [*_BASE_HEADERS, (b"content-length", b"%d" % len(body)), *headers]
@@ -122,5 +128,6 @@ def error_headers(error: ApiError, body: bytes, headers: Headers) -> Headers:
 
 def path_is_api(scope: Scope) -> bool:
     """Whether a request is for the API, whose every answer has the envelope."""
-    path: str = scope["path"]
+    # Litestar takes several slashes for one.
+    path = re.sub("//+", "/", scope["path"])
     return path == "/api" or path.startswith("/api/")

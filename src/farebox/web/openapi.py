@@ -81,7 +81,10 @@ def _responses(route: Route, schema_of: dict[type, dict[str, Any]]) -> dict[str,
         errors |= {status: list(codes) for status, codes in _BODY_ERRORS.items()}
         errors[422] = ["invalid_value"]
         errors[500].append("outcome_unknown")
-    if route.path != "/api/balance":
+    if route.path == "/api/balance":
+        # Its clients know no 503, so what is one elsewhere is told by the header alone.
+        errors[500].append("unavailable")
+    else:
         errors[503] = ["overloaded", "unavailable"]
     for code in route.refusals:
         errors.setdefault(STATUS[code], []).append(code)
