@@ -5,17 +5,23 @@ import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib import metadata
+from pathlib import Path
 from typing import Final
 
 from litestar import Litestar
 from litestar.types import ASGIApp
 from msgspec import Struct
 
+from farebox.alerts.dispatcher import Dispatcher
+from farebox.alerts.messages import MailSettings
+from farebox.alerts.smtp import FolderTransport, SmtpTransport, Transport
 from farebox.config import Settings
+from farebox.core.accounts import Account
 from farebox.observe import configure_logging
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.committer import Committer
 from farebox.service.expiry import Expiry
+from farebox.service.forecast import in_words, read_runway
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.queries import Balances, Queries
@@ -26,6 +32,9 @@ from farebox.web.api import Services
 from farebox.web.app import create_app
 from farebox.web.health import Health
 
+MAIL_FOLDER: Final = Path("mail")
+"""Where mails go when no mail server is set, below the working directory."""
+
 GC_THRESHOLD: Final = 50_000
 """How many more objects made than freed start a collection in a server."""
 
@@ -34,6 +43,11 @@ def open_store(settings: Settings) -> Store:
     """Make the store that the settings name; it is not connected yet."""
     path = settings.sqlite_path
     return PostgresStore(settings.database_url) if path is None else SqliteStore(path)
+
+
+def make_transport(settings: Settings) -> Transport:
+    """Make what takes the mails away: the mail server that the settings name, or the mail folder."""
+    return SmtpTransport(settings.smtp_url) if settings.smtp_url else FolderTransport(MAIL_FOLDER)
 
 
 class Farebox(Struct, frozen=True):
@@ -48,6 +62,7 @@ class Farebox(Struct, frozen=True):
     operations: Operations
     merchants: Merchants
     expiry: Expiry
+    dispatcher: Dispatcher
 
     @classmethod
     def build(cls, settings: Settings) -> "Farebox":
@@ -55,6 +70,11 @@ class Farebox(Struct, frozen=True):
         store = open_store(settings)
         clock = SystemClock()
         committer = Committer(store, clock)
+
+        async def describe_runway(account: Account, now: int) -> str | None:
+            return in_words(await read_runway(store, account, now))
+
+        mail_settings = MailSettings(settings.mail_from, settings.public_url, settings.support_contact)
         return cls(
             settings=settings,
             store=store,
@@ -65,6 +85,13 @@ class Farebox(Struct, frozen=True):
             operations=Operations(committer),
             merchants=Merchants(store, clock),
             expiry=Expiry(store, committer, clock),
+            dispatcher=Dispatcher(
+                store,
+                make_transport(settings),
+                mail_settings,
+                now=clock.now,
+                describe_runway=describe_runway,
+            ),
         )
 
     @asynccontextmanager
@@ -76,7 +103,8 @@ class Farebox(Struct, frozen=True):
         await self.store.open()
         try:
             await self.committer.start()
-            tasks = [asyncio.create_task(self.expiry.run(), name="expiry")] if is_server else []
+            work = (self.expiry.run, self.dispatcher.run) if is_server else ()
+            tasks = [asyncio.create_task(run()) for run in work]
             try:
                 yield
             finally:

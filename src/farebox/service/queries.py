@@ -13,7 +13,7 @@ from farebox.core.transfers import Transfer
 from farebox.service.access import ParsedKey
 from farebox.service.clock import Clock
 from farebox.service.errors import Forbidden, InvalidKey, Missing, translated
-from farebox.service.forecast import Runway, runway
+from farebox.service.forecast import Runway, read_runway
 from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant
 
@@ -108,7 +108,7 @@ class Queries:
             account = await self._store.account(merchant_id)
             if merchant is None or account is None:
                 raise Missing("no such merchant")
-            return AccountView(merchant, account, await runway(self._store, account, self._clock.now()))
+            return AccountView(merchant, account, await read_runway(self._store, account, self._clock.now()))
 
     async def statement(self, merchant_id: int, *, before_seq: int | None, limit: int) -> Sequence[Transfer]:
         """Read a page of a book, newest first: transfers below `before_seq`, `limit` at most."""

@@ -72,13 +72,6 @@ CROSS JOIN LATERAL (
     WHERE t.merchant_id = u.merchant_id AND t.refers_to = u.seq AND t.kind IN (2, 4)
 ) returned;
 
--- insert_transfers: append transfers, given as columns
-INSERT INTO transfer ({transfer})
-SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::smallint[]), unnest($4::bigint[]), unnest($5::text[]),
-    unnest($6::bytea[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::bigint[]), unnest($10::bytea[]),
-    unnest($11::text[]), unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::bigint[]), unnest($15::bigint[]),
-    unnest($16::text[]), unnest($17::text[]);
-
 -- update_accounts: write accounts' new balances and rules, given as columns
 -- The accounts exist and are locked. As an upsert this can only be one index look-up per account, whatever the planner
 -- knows; as an UPDATE joined with the new values it may walk all accounts.
@@ -153,7 +146,7 @@ SELECT merchant_id, name, created_at FROM merchant WHERE merchant_id = $1;
 -- merchants: list merchants with their accounts
 SELECT m.merchant_id, m.name, m.created_at, {account_a}
 FROM merchant m JOIN account a ON a.merchant_id = m.merchant_id
-WHERE m.merchant_id > $1 ORDER BY m.merchant_id LIMIT $2;
+WHERE m.merchant_id > $1 AND a.merchant_id > $1 ORDER BY m.merchant_id LIMIT $2;
 
 -- merchant_ids: list every merchant
 SELECT merchant_id FROM merchant ORDER BY merchant_id;
@@ -185,8 +178,9 @@ INSERT INTO staff_key (digest, key_id, kind, name, hint, created_at, expires_at,
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8);
 
 -- merchant_keys: list a merchant's API keys
+-- The OFFSET keeps the order apart, which an index on all merchants' keys would serve.
 SELECT key_id, 1, digest, hint, created_at, merchant_id, NULL, expires_at, revoked_at
-FROM merchant_key WHERE merchant_id = $1 ORDER BY key_id;
+FROM (SELECT * FROM merchant_key WHERE merchant_id = $1 OFFSET 0) k ORDER BY key_id;
 
 -- staff_keys: list the services' and support's API keys
 SELECT key_id, kind, digest, hint, created_at, NULL, name, expires_at, revoked_at FROM staff_key ORDER BY key_id;

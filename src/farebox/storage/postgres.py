@@ -1,0 +1,732 @@
+"""The PostgreSQL engine: many processes and machines on one ledger, accounts locked row by row in sorted order.
+
+A batch is six round trips whatever its size: BEGIN, lock and read the accounts, load all else, insert the transfers,
+update the accounts, COMMIT. Holds and firings add one each. The load is a statement of its own, after the lock: in READ
+COMMITTED a statement sees the other tables as of its start, so one that had waited for a lock would miss what the
+holder of the lock has just committed, and a retry of it would be charged again.
+
+Plans don't depend on what the planner knows: sessions plan each statement once (force_generic_plan), prefer indexes to
+reading whole tables, and the statements leave no choice of index where a wrong one would walk a merchant's history.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from farebox.core.accounts import Account
+from farebox.core.holds import Hold
+from farebox.core.ids import SEQ_MAX
+from farebox.core.pricing import Price
+from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet
+from farebox.core.transfers import Transfer
+from farebox.storage import migrate, rows, sql
+from farebox.storage.interface import (
+    AlreadyExists,
+    CommitUnknown,
+    Decide,
+    NotFound,
+    Snapshot,
+    StorageError,
+    StoreUnavailable,
+)
+
+VERSION_MIN: Final = 14
+CONNECTIONS_MAX: Final = 10
+"""How many connections one process keeps at most, a snapshot's own not counted."""
+
+CONNECT_TIMEOUT_SECONDS: Final = 10
+"""How long a call waits for a connection, a new one or one that another call gives back."""
+
+TRANSACTION_ATTEMPTS_MAX: Final = 5
+"""How often a transaction is tried that loses a race before COMMIT."""
+
+LOCK_TIMEOUT_MS: Final = 5_000
+"""How long a statement waits for a row that another transaction has locked."""
+
+STATEMENT_TIMEOUT_MS: Final = 30_000
+"""How long a statement may take; the server cancels one that takes longer."""
+
+IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 15_000
+"""How long a transaction may lie idle: a machine that died with locks in its hands holds them no longer than this."""
+
+SNAPSHOT_IDLE_TIMEOUT_MS: Final = 600_000
+"""How long a snapshot's reader may pause: it holds no lock, but keeps the server from clearing old rows away."""
+
+MIGRATION_LOCK_TIMEOUT_MS: Final = 60_000
+"""How long a migration waits for another one, and for the tables that it changes."""
+
+COMMAND_TIMEOUT_SECONDS: Final = 40
+"""How long the program waits for an answer when even the server's own time limits are not heard of."""
+
+COMMIT_TIMEOUT_SECONDS: Final = 30
+"""How long COMMIT may take before its fate counts as unknown. The connection is closed then, COMMIT is never cancelled:
+a server whose COMMIT waits for a standby would stop waiting and take it for done."""
+
+_ROLLBACK_TIMEOUT_SECONDS: Final = 5
+_CLOSE_TIMEOUT_SECONDS: Final = 40
+_SNAPSHOT_CHUNK_ROWS: Final = 5_000
+_TAG_WIDTH: Final = 4
+_MIGRATION_LOCK_KEY: Final = 0x_FA4E_B0C5
+_BEGIN: Final = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+_SESSION: Final = {
+    "lock_timeout": str(LOCK_TIMEOUT_MS),
+    "statement_timeout": str(STATEMENT_TIMEOUT_MS),
+    "idle_in_transaction_session_timeout": str(IDLE_IN_TRANSACTION_TIMEOUT_MS),
+    # A plan that suits any values is made once, and never from what the tables happened to hold at the time.
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    # What is made costly above must not look worth compiling.
+    "jit": "off",
+}
+
+# A stronger setting, remote_apply, is the operator's choice and stays; one that answers before the disk does can't.
+_ENSURE_DURABILITY: Final = """
+SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')
+"""
+
+_UNAVAILABLE_CLASSES: Final = ("08", "28", "3D", "53", "57", "58")
+"""SQLSTATE classes: connection, login, no such database, too few resources, operator intervention, system error."""
+
+_UNAVAILABLE: Final = frozenset(
+    {
+        asyncpg.ReadOnlySQLTransactionError.sqlstate,
+        asyncpg.LockNotAvailableError.sqlstate,
+        asyncpg.IdleInTransactionSessionTimeoutError.sqlstate,
+    }
+)
+_LOST_RACES: Final = (
+    asyncpg.SerializationError,
+    asyncpg.DeadlockDetectedError,
+    # A migration changed a table under a prepared statement, which asyncpg has forgotten now.
+    asyncpg.InvalidCachedStatementError,
+)
+
+_SQL: Final = sql.statements("postgres")
+_TRANSFER_COLUMNS: Final = rows.TRANSFER_COLUMNS.split(", ")
+
+_Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+_Result = TypeVar("_Result")
+
+
+class _LostRace(StoreUnavailable):
+    """A transaction failed before COMMIT only because of others; the same again may succeed."""
+
+
+class PostgresStore:
+    """A `Store` on one PostgreSQL database."""
+
+    def __init__(self, url: str) -> None:
+        """Name the database; nothing is connected yet. The URL is asyncpg's: TLS and several hosts stand in it."""
+        self._url = url
+        self._pool: asyncpg.Pool[asyncpg.Record] | None = None
+        self._version = ""
+
+    @property
+    def engine(self) -> str:
+        """The engine's name and, once it is open, its version, for people."""
+        return f"PostgreSQL {self._version}".rstrip()
+
+    async def open(self) -> None:
+        """Connect and check the schema.
+
+        Raises:
+            StorageError: the server is too old, or the database does not keep texts in UTF-8.
+        """
+        await self.close()
+        # No connection is kept open for its own sake: one that is missing is made when it is needed.
+        pool = asyncpg.create_pool(
+            self._url,
+            min_size=0,
+            max_size=CONNECTIONS_MAX,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=COMMAND_TIMEOUT_SECONDS,
+            max_cached_statement_lifetime=0,
+            server_settings=_SESSION,
+            init=_ensure_durability,
+            reset=_leave_as_it_is,
+        )
+        with _translated():
+            await pool
+            self._pool = pool
+            try:
+                async with self._connection() as connection:
+                    self._version = _checked_version(connection)
+                    applied = await _applied_migrations(connection)
+                migrate.check_current([name for name, _ in sql.migrations("postgres")], applied)
+            except BaseException:
+                self._pool = None
+                pool.terminate()
+                raise
+
+    async def close(self) -> None:
+        """Finish what runs and disconnect."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            try:
+                async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
+                    await pool.close()
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                # Who can't be told good-bye is gone already.
+                pool.terminate()
+
+    async def migrate(self, now: int) -> list[str]:
+        """Create the schema or bring it up to date.
+
+        Raises:
+            StorageError: the server is too old, or the database does not keep texts in UTF-8.
+        """
+        migrations = dict(sql.migrations("postgres"))
+        names: list[str] = []
+        limits = {"lock_timeout": str(MIGRATION_LOCK_TIMEOUT_MS), "statement_timeout": "0"}
+        async with _own_connection(self._url, limits, command_timeout_seconds=None) as connection:
+            _checked_version(connection)
+            while (name := await _migrate_one(connection, migrations, now)) is not None:
+                names.append(name)
+        return names
+
+    def route(self, merchant_id: int) -> int:
+        """All merchants are in one group: one server commits any batch at once."""
+        return 0
+
+    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+        """Run one batch in one transaction."""
+
+        async def batch(connection: _Connection) -> Decision:
+            decision = decide(await _load(connection, reads))
+            if decision.changes_anything:
+                await _apply(connection, decision)
+            return decision
+
+        return await self._transaction(batch, lambda decision: decision.changes_anything)
+
+    async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
+        """Read the available balance behind each merchant's API key."""
+        return {row[0]: row[1] for row in await self._rows("balances", *_columns(keys, 2), now)}
+
+    async def find_key(self, merchant_id: int | None, digest: bytes) -> KeyRecord | None:
+        """Look an API key up."""
+        if merchant_id is None:
+            row = await self._row("find_staff_key", digest)
+        else:
+            row = await self._row("find_merchant_key", merchant_id, digest)
+        return None if row is None else KeyRecord(*row)
+
+    async def account(self, merchant_id: int) -> Account | None:
+        """Read an account as of now."""
+        row = await self._row("account", merchant_id)
+        return None if row is None else rows.checked_account_from_row(row)
+
+    async def merchant(self, merchant_id: int) -> rows.Merchant | None:
+        """Read a merchant's name and the like."""
+        row = await self._row("merchant", merchant_id)
+        return None if row is None else rows.Merchant(*row)
+
+    async def merchants(self, after: int, limit: int) -> Sequence[tuple[rows.Merchant, Account]]:
+        """List merchants in order of id."""
+        found = await self._rows("merchants", after, limit)
+        return [(rows.Merchant(*row[:3]), rows.checked_account_from_row(row[3:])) for row in found]
+
+    async def transfers(
+        self, merchant_id: int, *, first_seq: int, last_seq: int, limit: int, newest_first: bool
+    ) -> Sequence[Transfer]:
+        """Read a stretch of a book."""
+        name = "transfers_newest_first" if newest_first else "transfers_oldest_first"
+        return [rows.transfer_from_row(row) for row in await self._rows(name, merchant_id, first_seq, last_seq, limit)]
+
+    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+        """Read single transfers of a book by their seq."""
+        found = map(rows.transfer_from_row, await self._rows("transfers_at", merchant_id, seqs))
+        return {transfer.seq: transfer for transfer in found}
+
+    async def funding_after(self, merchant_id: int, first_seq: int) -> Sequence[Transfer]:
+        """Read a book's top-ups, reversals and adjustments from a seq on."""
+        return [rows.transfer_from_row(row) for row in await self._rows("funding_after", merchant_id, first_seq)]
+
+    async def due_holds(self, now: int, limit: int) -> Sequence[Hold]:
+        """List open holds whose time is over."""
+        return [rows.hold_from_row(row) for row in await self._rows("due_holds", now, limit)]
+
+    async def create_merchant(self, merchant: rows.Merchant, account: Account, key: rows.ApiKey) -> None:
+        """Add a merchant, its empty account and its first API key."""
+
+        async def create(connection: _Connection) -> None:
+            values = (merchant.merchant_id, merchant.name, merchant.created_at)
+            await connection.execute(_SQL["insert_merchant"], *values)
+            await connection.execute(_SQL["insert_account"], *rows.account_to_row(account))
+            await _insert_key(connection, key)
+
+        await self._transaction(create)
+
+    async def rename_merchant(self, merchant_id: int, name: str) -> None:
+        """Change a merchant's name."""
+        await self._change(f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
+
+    async def add_user(self, user: rows.User) -> None:
+        """Register a person on a merchant's account."""
+        values = (user.merchant_id, user.user_id, user.email, user.created_at)
+        await self._change("no such merchant", ("insert_user", values))
+
+    async def users(self, merchant_id: int) -> Sequence[rows.User]:
+        """List the people registered on a merchant's account."""
+        return [rows.User(*row) for row in await self._rows("users", merchant_id)]
+
+    async def remove_user(self, merchant_id: int, email: str) -> None:
+        """Take a person off a merchant's account."""
+        await self._change(f"no user {email}", ("delete_user", (merchant_id, email)))
+
+    async def create_key(self, key: rows.ApiKey) -> None:
+        """Add an API key."""
+        await self._transaction(lambda connection: _insert_key(connection, key))
+
+    async def keys(self, merchant_id: int | None) -> Sequence[rows.ApiKey]:
+        """List API keys."""
+        if merchant_id is None:
+            found = await self._rows("staff_keys")
+        else:
+            found = await self._rows("merchant_keys", merchant_id)
+        return [rows.ApiKey(*row) for row in found]
+
+    async def key(self, key_id: int) -> rows.ApiKey | None:
+        """Find an API key of any kind by its id."""
+        row = await self._row("key", key_id)
+        return None if row is None else rows.ApiKey(*row)
+
+    async def revoke_key(self, key_id: int, at: int) -> None:
+        """Close an API key for ever."""
+        await self._change(
+            f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
+        )
+
+    async def rotate_key(self, key_id: int, *, successor: rows.ApiKey, expires_at: int) -> None:
+        """Add a key's successor and let the old one expire."""
+
+        async def rotate(connection: _Connection) -> None:
+            if not await _changes(connection, "expire_merchant_key", key_id, expires_at) and not await _changes(
+                connection, "expire_staff_key", key_id, expires_at
+            ):
+                raise NotFound(f"no key {key_id}")
+            await _insert_key(connection, successor)
+
+        await self._transaction(rotate)
+
+    async def set_price(self, price: Price, created_at: int) -> None:
+        """Add a version of a price."""
+        values = (price.price_id, price.request_type, price.unit_price, price.starts_at, created_at)
+        if price.merchant_id is None:
+            await self._change("no such price", ("insert_default_price", values))
+        else:
+            await self._change("no such merchant", ("insert_merchant_price", (*values, price.merchant_id)))
+
+    async def prices(self, merchant_id: int | None) -> Sequence[Price]:
+        """List every version of the default prices or of a merchant's own."""
+        if merchant_id is None:
+            found = await self._rows("default_prices")
+        else:
+            found = await self._rows("merchant_prices", merchant_id)
+        return [Price(*row) for row in found]
+
+    async def alerts(self, merchant_id: int, limit: int) -> Sequence[rows.Alert]:
+        """List a merchant's alerts, newest first."""
+        return [rows.Alert(*row) for row in await self._rows("alerts", merchant_id, limit)]
+
+    async def claim_mails(self, now: int, *, lease_until: int, limit: int) -> Sequence[rows.OutboxMail]:
+        """Take mails that are due."""
+
+        async def claim(connection: _Connection) -> list[Any]:
+            return await connection.fetch(_SQL["claim_mails"], now, lease_until, limit)
+
+        return [rows.mail_from_row(row) for row in await self._transaction(claim)]
+
+    async def settle_mail(self, mail: rows.OutboxMail) -> None:
+        """Write what became of a claimed mail."""
+        place = (mail.alert.merchant_id, mail.alert.number, mail.user_id)
+        values = (mail.state, mail.next_attempt_at, mail.sent_at, mail.last_error)
+        await self._change("no such mail", ("settle_mail", (*place, *values)))
+
+    async def mails(self, *, merchant_id: int | None, limit: int) -> Sequence[rows.OutboxMail]:
+        """List the outbox, newest first."""
+        if merchant_id is None:
+            found = await self._rows("all_mails", limit)
+        else:
+            found = await self._rows("merchant_mails", limit, merchant_id)
+        return [rows.mail_from_row(row) for row in found]
+
+    async def retry_mails(self, now: int) -> int:
+        """Make every mail that is not sent due now."""
+        return await self._transaction(lambda connection: _changes(connection, "retry_mails", now))
+
+    async def next_mail_at(self) -> int | None:
+        """When the next mail falls due."""
+        row = await self._row("next_mail_at")
+        return None if row is None else row[0]
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Read the whole ledger as of one moment."""
+        return _snapshot(self._url)
+
+    async def backup(self, path: Path) -> None:
+        """Refuse: the server has better tools.
+
+        Raises:
+            StorageError: always; the message says how.
+        """
+        raise StorageError(
+            "PostgreSQL is backed up with its own tools, while in use: `pg_dump --format=custom` copies this database; "
+            "`pg_basebackup`, with WAL archiving, a server that must be restorable to any moment"
+        )
+
+    async def _rows(self, name: str, *values: Any) -> list[Any]:
+        with _translated():
+            async with self._connection() as connection:
+                return await connection.fetch(_SQL[name], *values)
+
+    async def _row(self, name: str, *values: Any) -> Any:
+        found = await self._rows(name, *values)
+        return found[0] if found else None
+
+    async def _change(self, missing: str, *attempts: tuple[str, tuple[Any, ...]]) -> None:
+        """Run each statement until one changes a row; raise NotFound if none does."""
+
+        async def change(connection: _Connection) -> None:
+            for name, values in attempts:
+                if await _changes(connection, name, *values):
+                    return
+            raise NotFound(missing)
+
+        await self._transaction(change)
+
+    async def _transaction(
+        self,
+        work: Callable[[_Connection], Awaitable[_Result]],
+        is_change: Callable[[_Result], bool] = lambda _: True,
+    ) -> _Result:
+        """Run `work` in a transaction of its own and COMMIT, or roll back if its result is no change.
+
+        Any error rolls back. `work` runs again if the transaction loses a race before COMMIT.
+        """
+        for _ in range(TRANSACTION_ATTEMPTS_MAX - 1):
+            try:
+                return await self._attempt(work, is_change)
+            except _LostRace:
+                continue
+        return await self._attempt(work, is_change)
+
+    async def _attempt(
+        self, work: Callable[[_Connection], Awaitable[_Result]], is_change: Callable[[_Result], bool]
+    ) -> _Result:
+        with _translated():
+            async with self._connection() as connection:
+                await connection.execute(_BEGIN)
+                result = await work(connection)
+                if is_change(result):
+                    await _commit(connection)
+                else:
+                    # COMMIT would wait for the disk, to write no more than that rows were locked.
+                    await connection.execute("ROLLBACK")
+                return result
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
+        """Lend a connection; what an error leaves behind is rolled back, or the connection is closed."""
+        pool = self._pool
+        if pool is None:
+            raise StoreUnavailable("the database is not open")
+        async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
+            connection = await pool.acquire()
+        try:
+            yield connection
+        except (CommitUnknown, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError):
+            # Who uses a connection that was confused would share the confusion; and of a server that takes no writes any
+            # more, the next connection may find the successor.
+            _discard(connection)
+            raise
+        except Exception:
+            await _roll_back(connection)
+            raise
+        except BaseException:
+            _discard(connection)
+            raise
+        finally:
+            # What went well stays so, even if the connection breaks as it is given back; the pool replaces it.
+            with suppress(Exception):
+                await pool.release(connection)
+
+
+async def _ensure_durability(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    await connection.execute(_ENSURE_DURABILITY)
+
+
+async def _leave_as_it_is(_: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Skip asyncpg's own reset, a round trip that would undo the durability ensured above, and nothing else."""
+
+
+def _checked_version(connection: _Connection) -> str:
+    """Return the server's version if Farebox can work with it, and with how the database keeps texts."""
+    version = connection.get_server_version()
+    if version.major < VERSION_MIN:
+        raise StorageError(f"PostgreSQL {VERSION_MIN} or newer is needed; this is {version.major}.{version.micro}")
+    encoding = connection.get_settings().server_encoding
+    if encoding != "UTF8":
+        raise StorageError(f"the database keeps texts in {encoding}; create one with ENCODING 'UTF8'")
+    return f"{version.major}.{version.micro}"
+
+
+async def _applied_migrations(connection: _Connection) -> list[str]:
+    if await connection.fetchval("SELECT to_regclass('farebox_migration')") is None:
+        return []
+    return [row[0] for row in await connection.fetch("SELECT name FROM farebox_migration ORDER BY name")]
+
+
+async def _migrate_one(connection: _Connection, migrations: Mapping[str, str], now: int) -> str | None:
+    """Apply the first migration that is missing, in a transaction that keeps other runs out; None if none is."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK_KEY)
+        await connection.execute(migrate.MIGRATION_TABLE)
+        pending = migrate.pending(list(migrations), await _applied_migrations(connection))
+        if not pending:
+            return None
+        await connection.execute(migrations[pending[0]])
+        await connection.execute("INSERT INTO farebox_migration VALUES ($1, $2)", pending[0], now)
+        return pending[0]
+
+
+async def _commit(connection: _Connection) -> None:
+    """COMMIT, and see it through even if the caller goes away.
+
+    Raises:
+        CommitUnknown: on any error whatever, or if no answer comes in time.
+    """
+    # The driver's own time limit would cancel the COMMIT, so it is put where it can't be reached.
+    commit = asyncio.ensure_future(connection.execute("COMMIT", timeout=2 * COMMIT_TIMEOUT_SECONDS))
+    deadline = asyncio.get_running_loop().time() + COMMIT_TIMEOUT_SECONDS
+    cancelled: asyncio.CancelledError | None = None
+    while not commit.done():
+        left = deadline - asyncio.get_running_loop().time()
+        if left <= 0:
+            # This ends the wait, not the COMMIT.
+            _discard(connection)
+        try:
+            await asyncio.wait([commit], timeout=max(left, 0))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    failure = commit.exception()
+    if cancelled is not None:
+        raise cancelled
+    if failure is not None:
+        raise CommitUnknown(f"PostgreSQL failed during COMMIT: {_first_line(failure)}") from failure
+    if commit.result() != "COMMIT":
+        raise StorageError("PostgreSQL had given the transaction up before COMMIT")
+
+
+async def _roll_back(connection: _Connection) -> None:
+    """End the transaction after an error, which is on its way to the caller; a connection that can't is closed."""
+    try:
+        if connection.is_in_transaction():
+            await connection.execute("ROLLBACK", timeout=_ROLLBACK_TIMEOUT_SECONDS)
+    except Exception:
+        _discard(connection)
+    except BaseException:
+        _discard(connection)
+        raise
+
+
+def _discard(connection: _Connection) -> None:
+    """Close a connection at once; the server rolls back what it had begun."""
+    # One that broke was taken back by its pool already.
+    with suppress(asyncpg.InterfaceError):
+        connection.terminate()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Wrap the driver's errors once, here at the edge."""
+    try:
+        yield
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
+        raise _translation(error) from error
+
+
+def _translation(error: Exception) -> StorageError:
+    text = f"PostgreSQL: {_first_line(error)}"
+    if isinstance(error, _LOST_RACES):
+        return _LostRace(text)
+    if isinstance(error, asyncpg.ForeignKeyViolationError):
+        return NotFound("no such merchant")
+    if isinstance(error, asyncpg.UniqueViolationError):
+        return AlreadyExists(f"there already: {error.constraint_name}")
+    if isinstance(error, asyncpg.PostgresError):
+        state = error.sqlstate or ""
+        is_unavailable = state in _UNAVAILABLE or state.startswith(_UNAVAILABLE_CLASSES)
+    else:
+        # A ValueError is about a value or a setting; all else that asyncpg itself has to say is about the connection.
+        is_unavailable = not isinstance(error, ValueError)
+    return StoreUnavailable(text) if is_unavailable else StorageError(text)
+
+
+def _first_line(error: BaseException) -> str:
+    """Say what went wrong, without the lines that follow: those show rows."""
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+async def _load(connection: _Connection, reads: ReadSet) -> BatchState:
+    """Lock a batch's accounts, then read all else that it needs in one statement."""
+    state = BatchState()
+    found: list[Any] = await connection.fetch(_SQL["lock_accounts"], reads.merchant_ids)
+    state.accounts = {row[0]: rows.checked_account_from_row(row) for row in found}
+    found = await connection.fetch(
+        _SQL["load"],
+        reads.now,
+        reads.staff_digests,
+        *_columns(reads.merchant_digests, 2),
+        reads.request_types,
+        *_columns(reads.merchant_types, 2),
+        *_columns(reads.idempotency_keys, 2),
+        *_columns(reads.holds, 2),
+        *_columns(reads.originals, 2),
+    )
+    keys: dict[bytes, KeyRecord] = {}
+    default_prices: dict[str, Price] = {}
+    merchant_prices: dict[tuple[int, str], Price] = {}
+    replays: dict[tuple[int, str], Transfer] = {}
+    holds: dict[tuple[int, int], Hold] = {}
+    originals: dict[tuple[int, int], Original] = {}
+    for row in found:
+        what, name, digest, numbers = row[:_TAG_WIDTH]
+        if what == "key":
+            keys[digest] = KeyRecord(*numbers)
+        elif what == "price":
+            price_id, unit_price, starts_at, merchant_id = numbers
+            price = Price(price_id, name, unit_price, starts_at, merchant_id)
+            if merchant_id is None:
+                default_prices[name] = price
+            else:
+                merchant_prices[merchant_id, name] = price
+        elif what == "hold":
+            hold = rows.checked_hold_from_row(numbers)
+            holds[hold.merchant_id, hold.seq] = hold
+        else:
+            transfer = rows.transfer_from_row(row[_TAG_WIDTH:])
+            if what == "replay":
+                replays[transfer.merchant_id, transfer.idempotency_key] = transfer
+            else:
+                originals[transfer.merchant_id, transfer.seq] = Original(transfer, numbers[0])
+    state.keys, state.default_prices, state.merchant_prices = keys, default_prices, merchant_prices
+    state.replays, state.holds, state.originals = replays, holds, originals
+    return state
+
+
+async def _apply(connection: _Connection, decision: Decision) -> None:
+    """Write a decision's rows; the transaction is the caller's."""
+    if decision.transfers:
+        # COPY takes half the time of an INSERT from arrays, and a fifth of this process's own.
+        records = map(rows.transfer_to_row, decision.transfers)
+        await connection.copy_records_to_table("transfer", records=records, columns=_TRANSFER_COLUMNS)
+    await _write(connection, "update_accounts", map(rows.account_to_row, decision.accounts))
+    if decision.new_holds:
+        await _write(connection, "insert_holds", map(rows.hold_to_row, decision.new_holds))
+    if decision.changed_holds:
+        await _write(connection, "update_holds", map(rows.hold_to_row, decision.changed_holds))
+    if decision.firings:
+        await _write(connection, "insert_alerts", map(rows.firing_to_row, decision.firings))
+
+
+async def _write(connection: _Connection, name: str, new_rows: Iterable[tuple[Any, ...]]) -> None:
+    """Run a statement that takes its rows, at least one, as columns."""
+    await connection.fetch(_SQL[name], *zip(*new_rows, strict=True))
+
+
+def _columns(pairs: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
+    """Turn rows into as many columns as `width` says, empty ones if there is no row."""
+    return list(zip(*pairs, strict=True)) or [()] * width
+
+
+async def _insert_key(connection: _Connection, key: rows.ApiKey) -> None:
+    times = (key.created_at, key.expires_at, key.revoked_at)
+    if key.merchant_id is None:
+        values = (key.digest, key.key_id, key.kind, key.name, key.hint, *times)
+        await connection.execute(_SQL["insert_staff_key"], *values)
+    else:
+        await connection.execute(_SQL["insert_merchant_key"], key.merchant_id, key.digest, key.key_id, key.hint, *times)
+
+
+async def _changes(connection: _Connection, name: str, *values: Any) -> int:
+    """Run a statement and return how many rows it changed."""
+    status = await connection.execute(_SQL[name], *values)
+    return int(status.rpartition(" ")[2])
+
+
+@asynccontextmanager
+async def _own_connection(
+    url: str, settings: Mapping[str, str], *, command_timeout_seconds: int | None
+) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """Connect outside the pool, with other time limits."""
+    with _translated():
+        connection = await asyncpg.connect(
+            url,
+            timeout=CONNECT_TIMEOUT_SECONDS,
+            command_timeout=command_timeout_seconds,
+            server_settings={**_SESSION, **settings},
+        )
+        try:
+            yield connection
+        finally:
+            # The server ends what is left of a transaction; one that does not answer any more does so by itself.
+            with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                await connection.close(timeout=_ROLLBACK_TIMEOUT_SECONDS)
+
+
+class _PostgresSnapshot:
+    """A REPEATABLE READ transaction on a connection of its own: it sees one moment and holds up nobody."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._connection = connection
+
+    async def merchant_ids(self) -> list[int]:
+        """List every merchant, in order."""
+        return [row[0] for row in await self._rows("merchant_ids")]
+
+    async def account(self, merchant_id: int) -> Account | None:
+        """Read a merchant's account, unchecked."""
+        found = await self._rows("account", merchant_id)
+        return rows.account_from_row(found[0]) if found else None
+
+    async def transfers(self, merchant_id: int) -> AsyncIterator[Sequence[Transfer]]:
+        """Read a merchant's whole book in order of seq, in chunks.
+
+        Each chunk is a stretch of the index. A cursor for each of many books would stay with the server to the end.
+        """
+        after = 0
+        while True:
+            found = await self._rows("transfers_oldest_first", merchant_id, after + 1, SEQ_MAX, _SNAPSHOT_CHUNK_ROWS)
+            if not found:
+                return
+            yield [rows.transfer_from_row(row) for row in found]
+            after = found[-1][1]
+
+    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+        """Read single transfers of a book by their seq."""
+        found = map(rows.transfer_from_row, await self._rows("transfers_at", merchant_id, seqs))
+        return {transfer.seq: transfer for transfer in found}
+
+    async def holds(self, merchant_id: int) -> Sequence[Hold]:
+        """Read all of a merchant's holds, unchecked."""
+        return [rows.hold_from_row(row) for row in await self._rows("holds", merchant_id)]
+
+    async def _rows(self, name: str, *values: Any) -> list[Any]:
+        with _translated():
+            return await self._connection.fetch(_SQL[name], *values)
+
+
+@asynccontextmanager
+async def _snapshot(url: str) -> AsyncIterator[_PostgresSnapshot]:
+    limits = {"idle_in_transaction_session_timeout": str(SNAPSHOT_IDLE_TIMEOUT_MS)}
+    async with _own_connection(url, limits, command_timeout_seconds=COMMAND_TIMEOUT_SECONDS) as connection:
+        # The moment is that of the first read, so there must be one.
+        await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1")
+        yield _PostgresSnapshot(connection)
