@@ -441,9 +441,9 @@ class PostgresStore:
             connection = await pool.acquire()
         try:
             yield connection
-        except (CommitUnknown, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError):
-            # Who uses a connection that was confused would share the confusion; and of a server that takes no writes any
-            # more, the next connection may find the successor.
+        except (CommitUnknown, OSError, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError):
+            # A connection that fell silent or was confused is not to be trusted again. Where a server takes no writes any
+            # more, the next connection may find its successor.
             _discard(connection)
             raise
         except Exception:

@@ -32,9 +32,9 @@ CREATE TABLE account (
     -- Every batch updates its accounts, and no changed column is indexed: with room in its page, a new version needs no
     -- new index entry, and the old one is cleared away by the next reader of the page.
     fillfactor = 50,
-    -- What is left to vacuum is found after a few thousand batches, however many merchants there are.
-    autovacuum_vacuum_scale_factor = 0,
-    autovacuum_vacuum_threshold = 5000
+    -- Every charge reads its account, so the table is vacuumed long before a fifth of it is dead, which is the default.
+    autovacuum_vacuum_scale_factor = 0.02,
+    autovacuum_vacuum_threshold = 1000
 );
 
 -- Append-only. Fixed widths stand first, so nothing is padded; the two indexes are what a charge needs, and no more.

@@ -1,0 +1,364 @@
+"""Commands that set things up: merchants, users, keys and prices."""
+
+import re
+from typing import Any, Final
+
+import click
+
+from farebox.cli.session import Session, command, done, merchant_id, short_time, table, time_or_none
+from farebox.core import ids
+from farebox.core.accounts import Account
+from farebox.core.commands import KeyKind
+from farebox.core.money import format_amount
+from farebox.core.pricing import Price
+from farebox.service import inputs
+from farebox.service.errors import InvalidInput
+from farebox.service.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
+from farebox.storage.rows import ApiKey, Merchant, User
+
+VARIABLE: Final = "variable"
+_DURATION: Final = re.compile(r"([0-9]{1,6})([smhd]?)", re.ASCII)
+_SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
+_KEY_WORDS: Final = {KeyKind.MERCHANT: "merchant", KeyKind.SERVICE: "service", KeyKind.SUPPORT: "support"}
+
+
+@click.group("merchant")
+def merchant_group() -> None:
+    """Add merchants, look at them, change them."""
+
+
+@click.group("user")
+def user_group() -> None:
+    """The people who are told when a merchant's balance runs low."""
+
+
+@click.group("key")
+def key_group() -> None:
+    """API keys: a merchant's reads its account, a service's charges, support's administers."""
+
+
+@click.group("price")
+def price_group() -> None:
+    """Prices of request types: defaults, and merchants' own."""
+
+
+COMMANDS: Final = (merchant_group, user_group, key_group, price_group)
+
+
+def merchant_data(merchant: Merchant, account: Account) -> dict[str, Any]:
+    """Describe a merchant in JSON."""
+    return {
+        "merchantId": ids.public_id(ids.MERCHANT, merchant.merchant_id),
+        "name": merchant.name,
+        "currency": account.currency,
+        "posted": format_amount(account.posted),
+        "held": format_amount(account.held),
+        "available": format_amount(account.available),
+        "creditLimit": format_amount(account.credit_limit),
+        "isFrozen": account.is_frozen,
+        "thresholds": [{"amount": format_amount(it.amount), "isArmed": it.is_armed} for it in account.thresholds],
+        "createdAt": inputs.format_time(merchant.created_at),
+    }
+
+
+def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
+    thresholds = ", ".join(
+        f"{format_amount(item.amount)}{'' if item.is_armed else ' (silent until a top-up reaches it)'}"
+        for item in account.thresholds
+    )
+    fields = {
+        "merchant": ids.public_id(ids.MERCHANT, merchant.merchant_id),
+        "name": merchant.name,
+        "available": f"{format_amount(account.available)} {account.currency}",
+        "held": f"{format_amount(account.held)} {account.currency}",
+        "posted": f"{format_amount(account.posted)} {account.currency}",
+        "credit limit": f"{format_amount(account.credit_limit)} {account.currency}",
+        "thresholds": thresholds or "none",
+        "state": "frozen" if account.is_frozen else "active",
+        "since": f"{short_time(merchant.created_at)} UTC",
+    }
+    return [f"{name:<13}{value}" for name, value in fields.items()]
+
+
+@command("create", group=merchant_group)
+@click.argument("name")
+@click.option("--currency", required=True, help="ISO 4217, such as USD; fixed for ever.")
+@click.option("--threshold", multiple=True, help="Warn below this posted balance; may be given up to five times.")
+@click.option("--credit-limit", default="0", show_default=True, help="How far below zero the merchant may spend.")
+async def merchant_create(
+    session: Session, name: str, currency: str, threshold: tuple[str, ...], credit_limit: str
+) -> None:
+    """Add a merchant; prints its id and its first API key, which is shown this once."""
+    merchant, account, key = await session.farebox.merchants.create(
+        name=name, currency=currency, thresholds=list(threshold), credit_limit=credit_limit
+    )
+    session.answer(
+        {**merchant_data(merchant, account), "apiKey": key.text},
+        [
+            f"merchantId  {ids.public_id(ids.MERCHANT, merchant.merchant_id)}",
+            f"apiKey      {key.text}",
+            "Keep the key: it is shown this once.",
+        ],
+    )
+
+
+@command("list", group=merchant_group)
+async def merchant_list(session: Session) -> None:
+    """List every merchant."""
+    found = await session.farebox.merchants.list()
+    rows = [
+        (
+            ids.public_id(ids.MERCHANT, merchant.merchant_id),
+            merchant.name,
+            format_amount(account.available),
+            account.currency,
+            "frozen" if account.is_frozen else "active",
+        )
+        for merchant, account in found
+    ]
+    session.answer(
+        [merchant_data(*pair) for pair in found],
+        table(("merchant", "name", "available", "currency", "state"), rows, right=(2,))
+        or ["There are no merchants yet; add one with: farebox merchant create NAME --currency USD"],
+    )
+
+
+@command("show", group=merchant_group)
+@click.argument("merchant")
+async def merchant_show(session: Session, merchant: str) -> None:
+    """Show a merchant and its account."""
+    found = await session.farebox.merchants.get(merchant_id(merchant))
+    session.answer(merchant_data(*found), _merchant_text(*found))
+
+
+@command("freeze", group=merchant_group)
+@click.argument("merchant")
+async def merchant_freeze(session: Session, merchant: str) -> None:
+    """Stop a merchant's spending at once; top-ups and reading go on."""
+    await _set_frozen(session, merchant, is_frozen=True)
+
+
+@command("unfreeze", group=merchant_group)
+@click.argument("merchant")
+async def merchant_unfreeze(session: Session, merchant: str) -> None:
+    """Let a frozen merchant spend again."""
+    await _set_frozen(session, merchant, is_frozen=False)
+
+
+async def _set_frozen(session: Session, merchant: str, *, is_frozen: bool) -> None:
+    number = merchant_id(merchant)
+    done(await session.farebox.operations.set_frozen(number, is_frozen=is_frozen, caller=None))
+    found = await session.farebox.merchants.get(number)
+    session.answer(merchant_data(*found), f"{found[0].name} is {'frozen' if is_frozen else 'active'}.")
+
+
+@command("set", group=merchant_group)
+@click.argument("merchant")
+@click.option("--threshold", multiple=True, help='Warn below this posted balance, up to five times; "" for none.')
+@click.option("--credit-limit", help="How far below zero the merchant may spend.")
+@click.option("--name", help="What to call the merchant.")
+async def merchant_set(
+    session: Session, merchant: str, threshold: tuple[str, ...], credit_limit: str | None, name: str | None
+) -> None:
+    """Change a merchant's thresholds (all of them), credit limit or name."""
+    if not threshold and credit_limit is None and name is None:
+        raise InvalidInput("set", "name what to change: --threshold, --credit-limit or --name")
+    number = merchant_id(merchant)
+    operations = session.farebox.operations
+    if credit_limit is not None:
+        done(await operations.set_credit_limit(number, credit_limit, caller=None))
+    if threshold:
+        done(await operations.set_thresholds(number, [amount for amount in threshold if amount], caller=None))
+    if name is not None:
+        await session.farebox.merchants.rename(number, name)
+    found = await session.farebox.merchants.get(number)
+    session.answer(merchant_data(*found), _merchant_text(*found))
+
+
+def _user_data(user: User) -> dict[str, Any]:
+    return {
+        "userId": ids.public_id(ids.USER, user.user_id),
+        "email": user.email,
+        "createdAt": inputs.format_time(user.created_at),
+    }
+
+
+@command("add", group=user_group)
+@click.argument("merchant")
+@click.argument("email")
+async def user_add(session: Session, merchant: str, email: str) -> None:
+    """Register a person on a merchant's account; who is registered gets its alerts."""
+    user = await session.farebox.merchants.add_user(merchant_id(merchant), email)
+    session.answer(_user_data(user), f"{user.email} gets the alerts of {merchant}.")
+
+
+@command("list", group=user_group)
+@click.argument("merchant")
+async def user_list(session: Session, merchant: str) -> None:
+    """List the people registered on a merchant's account."""
+    users = await session.farebox.merchants.users(merchant_id(merchant))
+    session.answer(
+        [_user_data(user) for user in users],
+        [user.email for user in users] or [f"Nobody gets the alerts of {merchant} yet; see: farebox user add"],
+    )
+
+
+@command("remove", group=user_group)
+@click.argument("merchant")
+@click.argument("email")
+async def user_remove(session: Session, merchant: str, email: str) -> None:
+    """Take a person off a merchant's account."""
+    await session.farebox.merchants.remove_user(merchant_id(merchant), email)
+    session.answer({"email": email, "isRemoved": True}, f"{email} gets no more alerts of {merchant}.")
+
+
+def _key_data(key: ApiKey) -> dict[str, Any]:
+    return {
+        "keyId": ids.public_id(ids.KEY, key.key_id),
+        "kind": _KEY_WORDS[KeyKind(key.kind)],
+        "merchantId": None if key.merchant_id is None else ids.public_id(ids.MERCHANT, key.merchant_id),
+        "name": key.name,
+        "hint": key.hint,
+        "createdAt": inputs.format_time(key.created_at),
+        "expiresAt": time_or_none(key.expires_at),
+        "revokedAt": time_or_none(key.revoked_at),
+    }
+
+
+def _answer_new_key(session: Session, key: NewKey) -> None:
+    session.answer(
+        {**_key_data(key.key), "apiKey": key.text},
+        [
+            f"keyId   {ids.public_id(ids.KEY, key.key.key_id)}",
+            f"apiKey  {key.text}",
+            "Keep the key: it is shown this once.",
+        ],
+    )
+
+
+@command("create", group=key_group)
+@click.option("--merchant", help="A key that reads this merchant's account.")
+@click.option("--service", help="A key with which this program of yours charges.")
+@click.option("--support", help="A key with which this person or tool administers.")
+@click.option("--expires", help="When it ends, such as 2027-01-31T12:00:00Z; never, if not given.")
+async def key_create(
+    session: Session, merchant: str | None, service: str | None, support: str | None, expires: str | None
+) -> None:
+    """Make an API key, which is shown this once."""
+    if sum(owner is not None for owner in (merchant, service, support)) != 1:
+        raise InvalidInput("key", "name one owner: --merchant ID, --service NAME or --support NAME")
+    merchants = session.farebox.merchants
+    if merchant is not None:
+        key = await merchants.create_key(KeyKind.MERCHANT, merchant_id=merchant_id(merchant), expires=expires)
+    else:
+        kind = KeyKind.SERVICE if service is not None else KeyKind.SUPPORT
+        key = await merchants.create_key(kind, name=service or support or "", expires=expires)
+    _answer_new_key(session, key)
+
+
+@command("list", group=key_group)
+@click.option("--merchant", help="This merchant's keys; the services' and support's, if not given.")
+async def key_list(session: Session, merchant: str | None) -> None:
+    """List API keys by their first and last letters."""
+    keys = await session.farebox.merchants.keys(None if merchant is None else merchant_id(merchant))
+    rows = [
+        (
+            ids.public_id(ids.KEY, key.key_id),
+            _KEY_WORDS[KeyKind(key.kind)],
+            key.name or "",
+            key.hint,
+            _key_state(key, session.farebox.clock.now()),
+        )
+        for key in keys
+    ]
+    session.answer(
+        [_key_data(key) for key in keys],
+        table(("key", "kind", "name", "looks like", "state"), rows) or ["There are no such keys."],
+    )
+
+
+def _key_state(key: ApiKey, now: int) -> str:
+    if key.revoked_at is not None:
+        return f"revoked {short_time(key.revoked_at)}"
+    if key.expires_at is None:
+        return "valid"
+    return f"{'expired' if key.expires_at <= now else 'valid until'} {short_time(key.expires_at)}"
+
+
+@command("revoke", group=key_group)
+@click.argument("key_id")
+async def key_revoke(session: Session, key_id: str) -> None:
+    """Close an API key at once and for ever."""
+    await session.farebox.merchants.revoke_key(inputs.public_id("KEY_ID", ids.KEY, key_id))
+    session.answer({"keyId": key_id, "isRevoked": True}, f"{key_id} opens nothing any more.")
+
+
+@command("rotate", group=key_group)
+@click.argument("key_id")
+@click.option("--overlap", default=f"{OVERLAP_SECONDS_DEFAULT // 3600}h", show_default=True, help="As 90m, 24h, 7d.")
+async def key_rotate(session: Session, key_id: str, overlap: str) -> None:
+    """Make an API key's successor; the old one goes on for a while."""
+    match = _DURATION.fullmatch(overlap)
+    if match is None:
+        raise InvalidInput("overlap", f"{overlap!r} is not a length of time; write one such as 90m, 24h or 7d")
+    seconds = int(match[1]) * _SECONDS[match[2]]
+    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
+    _answer_new_key(session, await session.farebox.merchants.rotate_key(number, overlap_seconds=seconds))
+
+
+def _price_data(price: Price, *, is_in_force: bool) -> dict[str, Any]:
+    return {
+        "priceId": ids.public_id(ids.PRICE, price.price_id),
+        "type": price.request_type,
+        "unitPrice": None if price.unit_price is None else format_amount(price.unit_price),
+        "isVariable": price.unit_price is None,
+        "merchantId": None if price.merchant_id is None else ids.public_id(ids.MERCHANT, price.merchant_id),
+        "startsAt": inputs.format_time(price.starts_at),
+        "isInForce": is_in_force,
+    }
+
+
+@command("set", group=price_group)
+@click.argument("request_type", metavar="TYPE")
+@click.argument("unit_price")
+@click.option("--merchant", help="This merchant's own price, which goes before the default.")
+@click.option("--from", "starts", help="When it begins, such as 2027-01-01T00:00:00Z; now, if not given.")
+async def price_set(
+    session: Session, request_type: str, unit_price: str, merchant: str | None, starts: str | None
+) -> None:
+    """Set a request type's unit price, or "variable" if callers are to name the amount themselves."""
+    price = await session.farebox.merchants.set_price(
+        request_type,
+        None if unit_price == VARIABLE else unit_price,
+        merchant_id=None if merchant is None else merchant_id(merchant),
+        starts=starts,
+    )
+    session.answer(
+        _price_data(price, is_in_force=price.starts_at <= session.farebox.clock.now()),
+        f"{request_type} costs {unit_price} from {short_time(price.starts_at)} UTC on.",
+    )
+
+
+@command("list", group=price_group)
+@click.option("--merchant", help="This merchant's own prices; the defaults, if not given.")
+async def price_list(session: Session, merchant: str | None) -> None:
+    """List every version of the prices, marking what is in force now."""
+    prices = await session.farebox.merchants.prices(None if merchant is None else merchant_id(merchant))
+    now = session.farebox.clock.now()
+    # Versions come by type and start, so the last that has started is the one in force.
+    in_force = {price.request_type: price.price_id for price in prices if price.starts_at <= now}
+    marked = [(price, in_force.get(price.request_type) == price.price_id) for price in prices]
+    rows = [
+        (
+            price.request_type,
+            VARIABLE if price.unit_price is None else format_amount(price.unit_price),
+            f"{short_time(price.starts_at)}",
+            "in force" if is_in_force else "",
+        )
+        for price, is_in_force in marked
+    ]
+    session.answer(
+        [_price_data(price, is_in_force=is_in_force) for price, is_in_force in marked],
+        table(("type", "unit price", "from (UTC)", ""), rows, right=(1,))
+        or ["There are no such prices; see: farebox price set"],
+    )

@@ -1,0 +1,276 @@
+"""`farebox demo`: a throw-away Farebox with a past, a present and a mail, for a newcomer's first minutes."""
+
+import asyncio
+import email
+import email.policy
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+import click
+from msgspec import Struct
+
+from farebox.bootstrap import MAIL_FOLDER, open_store
+from farebox.cli.serve import port_problem
+from farebox.cli.session import FAILED, add_json_option, fail
+from farebox.config import Settings
+from farebox.core import ids
+from farebox.core.commands import Charge, Command, KeyKind, Payer
+from farebox.service.clock import SystemClock
+from farebox.service.committer import Committer
+from farebox.service.merchants import Merchants
+from farebox.service.operations import Operations
+
+PORT_DEFAULT: Final = 8000
+HOST: Final = "127.0.0.1"
+HISTORY_DAYS: Final = 10
+CHARGES_A_DAY: Final = 120
+READY_SECONDS_MAX: Final = 60
+STOP_SECONDS_MAX: Final = 30
+CHARGE_PAUSE_SECONDS: Final = 0.5
+REPORT_EVERY: Final = 20
+
+_DAY: Final = 86_400_000_000
+_PRICES: Final = {"image": "0.0085", "audio": "0.024", "document": "0.05", "review": "1.50"}
+_MERCHANTS: Final = (
+    ("Northwind Imaging", "USD", "400", "1000", ("ann@northwind.example", "bob@northwind.example")),
+    ("Contoso Maps", "EUR", "100", "2500", ("carla@contoso.example",)),
+    ("Tailspin Audio", "USD", "50", "800", ("dev@tailspin.example", "ops@tailspin.example")),
+)
+
+
+class Seeded(Struct, frozen=True):
+    """What the demo shows of its database: the merchant that runs low, its key, and the key that charges."""
+
+    merchant_id: str
+    merchant_key: str
+    service_key: str
+
+
+class _SteppedClock:
+    """A clock that is set by hand, so that the past can be written as it would have happened."""
+
+    def __init__(self, at: int) -> None:
+        self.at = at
+
+    def now(self) -> int:
+        """Return the time it was set to."""
+        return self.at
+
+
+@click.command("demo")
+@click.option("--port", type=click.IntRange(1, 65_535), help=f"{PORT_DEFAULT}, or a free one if that is taken.")
+def demo(*, port: int | None, is_json: bool) -> None:
+    """Run a throw-away Farebox with merchants, prices and traffic; everything is removed at the end."""
+    # Being told to stop and Ctrl-C end it alike, so that nothing is left behind.
+    signal.signal(signal.SIGTERM, _interrupt)
+    folder = Path(tempfile.mkdtemp(prefix="farebox-demo-"))
+    try:
+        _run(folder, port, is_json=is_json)
+    except KeyboardInterrupt:
+        click.echo("\nThe demo is over; its database and mails are removed.")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _run(folder: Path, port: int | None, *, is_json: bool) -> None:
+    chosen = _choose_port(port, is_json=is_json)
+    settings = Settings(database_url=f"sqlite:///{folder / 'farebox.db'}")
+    click.echo(f"Writing {HISTORY_DAYS} days of history ...")
+    seeded = asyncio.run(seed(settings))
+    with _server(folder, settings, chosen) as process:
+        _await_ready(process, chosen)
+        _welcome(seeded, folder, chosen, is_json=is_json)
+        _traffic(seeded, folder, chosen, process)
+
+
+def _choose_port(port: int | None, *, is_json: bool) -> int:
+    wanted = PORT_DEFAULT if port is None else port
+    problem = port_problem(HOST, wanted)
+    if problem is None:
+        return wanted
+    if port is not None:
+        fail("port_unavailable", problem, FAILED, is_json=is_json)
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        free: int = probe.getsockname()[1]
+    click.echo(f"Port {wanted} is taken; using {free}.")
+    return free
+
+
+async def seed(settings: Settings) -> Seeded:
+    """Make the database: merchants, people, prices and a past, each charge decided as a live one would be."""
+    store = open_store(settings)
+    start = SystemClock().now() - HISTORY_DAYS * _DAY
+    clock = _SteppedClock(start)
+    await store.migrate(start)
+    await store.open()
+    committer = Committer(store, clock)
+    await committer.start()
+    try:
+        merchants, operations = Merchants(store, clock), Operations(committer)
+        for request_type, price in _PRICES.items():
+            await merchants.set_price(request_type, price)
+        await merchants.set_price("annotation", None)
+        service = await merchants.create_key(KeyKind.SERVICE, name="demo traffic")
+        made = []
+        for name, currency, threshold, top_up, people in _MERCHANTS:
+            merchant, _, key = await merchants.create(
+                name=name, currency=currency, thresholds=[threshold], credit_limit="0"
+            )
+            for person in people:
+                await merchants.add_user(merchant.merchant_id, person)
+            await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, caller=None)
+            made.append((merchant.merchant_id, key.text))
+        await merchants.set_price("image", "0.0065", merchant_id=made[1][0])
+        await _write_history(committer, clock, [number for number, _ in made])
+    finally:
+        await committer.close()
+        await store.close()
+    number, key_text = made[0]
+    return Seeded(ids.public_id(ids.MERCHANT, number), key_text, service.text)
+
+
+async def _write_history(committer: Committer, clock: _SteppedClock, merchant_ids: list[int]) -> None:
+    """Charge every merchant through the past days; the first ends a little above its threshold of 400."""
+    chance = random.Random(1)  # noqa: S311 - a demo's traffic is no secret.
+    begin = clock.at
+    for step in range(HISTORY_DAYS * CHARGES_A_DAY):
+        clock.at = begin + (step + 1) * (HISTORY_DAYS * _DAY // (HISTORY_DAYS * CHARGES_A_DAY + 1))
+        batch: list[Command] = [
+            Charge(Payer(number), request_type, quantity, f"past-{step}")
+            for number in merchant_ids
+            for request_type, quantity in [chance.choice((("image", 9), ("audio", 4), ("document", 2), ("review", 1)))]
+        ]
+        await committer.submit_all(batch)
+
+
+@contextmanager
+def _server(folder: Path, settings: Settings, port: int) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the real server in the demo's folder, where its mails go as well, and stop it at the end."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FAREBOX_")}
+    environment["FAREBOX_DATABASE_URL"] = settings.database_url
+    environment["FAREBOX_PUBLIC_URL"] = f"http://{HOST}:{port}"
+    environment["FAREBOX_SUPPORT_CONTACT"] = "support@farebox.example"
+    command = [sys.executable, "-m", "farebox", "serve", "--host", HOST, "--port", str(port)]
+    log = (folder / "server.log").open("wb")
+    # A group of its own: Ctrl-C reaches the demo, and the demo ends the server.
+    process = subprocess.Popen(  # noqa: S603 - our own program.
+        command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        log.close()
+
+
+def _await_ready(process: "subprocess.Popen[bytes]", port: int) -> None:
+    deadline = time.monotonic() + READY_SECONDS_MAX
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            status, _ = _request(port, "GET", "/healthz", {}, None)
+        except OSError:
+            time.sleep(0.1)
+        else:
+            if status == http.client.OK:
+                return
+    raise click.ClickException("the demo's server did not start")
+
+
+def _request(port: int, method: str, path: str, headers: dict[str, str], body: str | None) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+    try:
+        connection.request(method, path, body, headers)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def _welcome(seeded: Seeded, folder: Path, port: int, *, is_json: bool) -> None:
+    url = f"http://{HOST}:{port}"
+    if is_json:
+        data = {
+            "url": url,
+            "merchantId": seeded.merchant_id,
+            "merchantKey": seeded.merchant_key,
+            "serviceKey": seeded.service_key,
+            "folder": str(folder),
+        }
+        click.echo(json.dumps(data))
+        return
+    charge = json.dumps({"merchant": seeded.merchant_id, "type": "image", "quantity": 12, "idempotencyKey": "mine-1"})
+    click.echo(
+        f"\nFarebox runs at {url}\n"
+        f"\n  merchant     {_MERCHANTS[0][0]}, {seeded.merchant_id}"
+        f"\n  its key      {seeded.merchant_key}"
+        f"\n  service key  {seeded.service_key}"
+        f"\n  mails        {folder / MAIL_FOLDER}\n"
+        f"\nRead its balance:\n\n  curl -H 'x-api-key: {seeded.merchant_key}' {url}/api/balance\n"
+        f"\nCharge it:\n\n  curl -H 'x-api-key: {seeded.service_key}' -H 'content-type: application/json' \\\n"
+        f"    -d '{charge}' {url}/api/charges\n"
+        f"\nCharges go on meanwhile, and bring it below its threshold of {_MERCHANTS[0][2]} USD soon."
+        "\nCtrl-C ends it all.\n"
+    )
+
+
+def _traffic(seeded: Seeded, folder: Path, port: int, process: "subprocess.Popen[bytes]") -> None:
+    """Charge the merchant until the demo is ended, and tell of the mails that come of it."""
+    announced: set[str] = set()
+    count = 0
+    while process.poll() is None:
+        count += 1
+        # Dear ones at first, so that the threshold is reached within half a minute; then a trickle.
+        charge = {
+            "merchant": seeded.merchant_id,
+            "type": "image" if announced else "review",
+            "quantity": 2,
+            "idempotencyKey": f"demo-{time.time_ns()}",
+        }
+        headers = {"x-api-key": seeded.service_key, "content-type": "application/json"}
+        try:
+            status, answer = _request(port, "POST", "/api/charges", headers, json.dumps(charge))
+        except OSError as error:
+            click.echo(f"A charge failed: {error}")
+        else:
+            if status == http.client.OK and (count == 1 or count % REPORT_EVERY == 0):
+                data = json.loads(answer)["data"]
+                click.echo(f"{count} charges so far, the last of {data['cost']}; available {data['available']} USD")
+        _announce_mails(folder / MAIL_FOLDER, announced)
+        time.sleep(CHARGE_PAUSE_SECONDS)
+    raise click.ClickException(f"the demo's server ended: {(folder / 'server.log').read_text()[-500:]}")
+
+
+def _announce_mails(folder: Path, announced: set[str]) -> None:
+    for path in sorted(folder.glob("*.eml")):
+        if path.name not in announced:
+            announced.add(path.name)
+            mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            click.echo(f'\nMail to {mail["To"]}: "{mail["Subject"]}"\n  {path}\n')
+
+
+add_json_option(demo)
+COMMANDS: Final = (demo,)

@@ -1,0 +1,137 @@
+"""Commands for the database itself: making it, checking it, copying it, and the mails it owes."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from farebox.bootstrap import Farebox
+from farebox.cli.session import (
+    FAILED,
+    Session,
+    add_json_option,
+    command,
+    guarded,
+    merchant_id,
+    short_time,
+    table,
+    time_or_none,
+)
+from farebox.config import Settings
+from farebox.core import ids
+from farebox.core.money import format_amount
+from farebox.service.audit import Audit
+from farebox.storage.rows import MailState, OutboxMail
+
+_MAILS_LISTED_MAX: Final = 200
+_STATE_WORDS: Final = {MailState.WAITING: "waiting", MailState.SENT: "sent", MailState.GIVEN_UP: "given up"}
+
+
+@click.command("init")
+def init(*, is_json: bool) -> None:
+    """Create the database, or bring it up to date; safe to repeat."""
+
+    async def migrate() -> None:
+        farebox = Farebox.build(Settings.load())
+        names = await farebox.store.migrate(farebox.clock.now())
+        await farebox.store.close()
+        text = f"The database is ready: applied {', '.join(names)}." if names else "The database is up to date."
+        Session(farebox, is_json=is_json).answer({"applied": names}, text)
+
+    guarded(lambda: asyncio.run(migrate()), is_json=is_json)
+
+
+@command("verify")
+@click.option("--merchant", help="This merchant alone.")
+async def verify(session: Session, merchant: str | None) -> None:
+    """Replay the whole ledger: books, balances, hashes, holds. Exits with 1 and names what is wrong."""
+    number = None if merchant is None else merchant_id(merchant)
+    if number is not None:
+        await session.farebox.merchants.get(number)
+    audit = Audit(session.farebox.store)
+    started = time.monotonic()
+    faults = []
+    async for fault in audit.faults(number):
+        faults.append({"merchantId": ids.public_id(ids.MERCHANT, fault.merchant_id), "fault": fault.text})
+        if not session.is_json:
+            click.echo(f"{faults[-1]['merchantId']}: {fault.text}")
+    seen = f"{audit.merchants_count:,} merchants, {audit.transfers_count:,} transfers"
+    session.answer(
+        {
+            "isClean": not faults,
+            "merchants": audit.merchants_count,
+            "transfers": audit.transfers_count,
+            "faults": faults,
+        },
+        f"{f'{len(faults):,} faults' if faults else 'Clean'}: {seen}, {time.monotonic() - started:.1f} s.",
+    )
+    if faults:
+        raise SystemExit(FAILED)
+
+
+@command("backup")
+@click.argument("path", type=click.Path(path_type=Path))
+async def backup(session: Session, path: Path) -> None:
+    """Write a consistent copy of the database to PATH while it is in use (SQLite)."""
+    await session.farebox.store.backup(path)
+    session.answer({"path": str(path)}, f"Copied to {path}.")
+
+
+@click.group("outbox")
+def outbox_group() -> None:
+    """The mails that are owed: what was sent, what waits, and why."""
+
+
+@command("list", group=outbox_group)
+async def outbox_list(session: Session) -> None:
+    """List the newest mails and where they stand."""
+    mails = await session.farebox.store.mails(merchant_id=None, limit=_MAILS_LISTED_MAX)
+    rows = [
+        (
+            short_time(mail.alert.fired_at),
+            mail.email,
+            f"below {format_amount(mail.alert.threshold)}",
+            _STATE_WORDS[MailState(mail.state)],
+            str(mail.attempts),
+            mail.last_error or "",
+        )
+        for mail in mails
+    ]
+    session.answer(
+        [_mail_data(mail) for mail in mails],
+        table(("fired (UTC)", "to", "why", "state", "attempts", "last error"), rows, right=(4,))
+        or ["No mail has been owed yet."],
+    )
+
+
+@command("retry", group=outbox_group)
+async def outbox_retry(session: Session) -> None:
+    """Make every mail that was not sent due now, those given up included."""
+    count = await session.farebox.store.retry_mails(session.farebox.clock.now())
+    session.answer({"retried": count}, f"{count} mails are due now; a running server sends them.")
+
+
+def _mail_data(mail: OutboxMail) -> dict[str, Any]:
+    merchant = mail.alert.merchant_id
+    seq = mail.alert.transfer_seq
+    is_waiting = mail.state == MailState.WAITING
+    return {
+        "alertId": ids.book_id(ids.ALERT, merchant_id=merchant, seq=mail.alert.number),
+        "merchantId": ids.public_id(ids.MERCHANT, merchant),
+        "email": mail.email,
+        "state": _STATE_WORDS[MailState(mail.state)],
+        "attempts": mail.attempts,
+        "threshold": format_amount(mail.alert.threshold),
+        "posted": format_amount(mail.alert.posted),
+        "firedAt": time_or_none(mail.alert.fired_at),
+        "transferId": None if seq is None else ids.book_id(ids.TRANSFER, merchant_id=merchant, seq=seq),
+        "nextAttemptAt": time_or_none(mail.next_attempt_at if is_waiting else None),
+        "sentAt": time_or_none(mail.sent_at),
+        "lastError": mail.last_error,
+    }
+
+
+add_json_option(init)
+COMMANDS: Final = (init, verify, backup, outbox_group)

@@ -1,0 +1,76 @@
+"""`farebox serve`: the server's processes, and what is checked before they start."""
+
+import asyncio
+import socket
+from typing import Final
+
+import click
+from granian import Granian
+from granian.constants import HTTPModes, Interfaces, Loops
+from granian.log import LogLevels
+
+from farebox.bootstrap import Farebox
+from farebox.cli.session import FAILED, add_json_option, fail, guarded
+from farebox.config import Settings
+
+BACKLOG: Final = 2_048
+STOP_SECONDS_MAX: Final = 30
+"""How long a process may take to finish what it accepted, once it is told to stop."""
+
+_PORT_MAX: Final = 65_535
+
+
+@click.command("serve")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, _PORT_MAX))
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="How many processes.")
+def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
+    """Serve the API, send mails and expire holds, until told to stop."""
+    engine: list[str] = []
+
+    async def check() -> None:
+        farebox = Farebox.build(Settings.load())
+        await farebox.store.open()
+        engine.append(farebox.store.engine)
+        await farebox.store.close()
+
+    guarded(lambda: asyncio.run(check()), is_json=is_json)
+    problem = port_problem(host, port)
+    if problem is not None:
+        fail("port_unavailable", problem, FAILED, is_json=is_json)
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    processes = "1 process" if workers == 1 else f"{workers} processes"
+    click.echo(f"Farebox serves {address} with {engine[0]} and {processes}. Ctrl-C stops it.")
+    server = Granian(
+        "farebox.bootstrap:web_app",
+        address=host,
+        port=port,
+        workers=workers,
+        interface=Interfaces.ASGI,
+        factory=True,
+        loop=Loops.uvloop,
+        http=HTTPModes.http1,
+        websockets=False,
+        backlog=BACKLOG,
+        log_access=False,
+        log_level=LogLevels.warning,
+        respawn_failed_workers=True,
+        workers_kill_timeout=STOP_SECONDS_MAX,
+    )
+    server.serve()
+
+
+def port_problem(host: str, port: int) -> str | None:
+    """Tell why a port can't be listened on, or None if it can."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((host, port))
+    except OSError as error:
+        return f"{host}:{port} can't be listened on: {error.strerror or error}; choose another with --port"
+    return None
+
+
+add_json_option(serve)
+COMMANDS: Final = (serve,)
