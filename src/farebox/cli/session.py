@@ -127,8 +127,8 @@ def guarded(work: Callable[[], None], *, is_json: bool) -> None:
 
 def _reason(error: Exception) -> str:
     """Say what went wrong, with the database's own words behind it if there are any."""
-    cause = error.__cause__
-    return f"{error} ({cause})" if isinstance(cause, StorageError) else str(error)
+    is_of_database = isinstance(error, Unavailable | FateUnknown) and error.__cause__ is not None
+    return f"{error} ({error.__cause__})" if is_of_database else str(error)
 
 
 def transfer_of(outcome: Outcome) -> Transfer:

@@ -49,20 +49,21 @@ class Book:
                 f"{format_amount(amount)} is above the largest amount, {format_amount(AMOUNT_MICROS_MAX)}",
             )
         effect = EFFECTS[kind]
-        if effect.wallet < 0 and self.wallet + self.credit_limit < amount:
-            return refused(
-                Code.INSUFFICIENT_BALANCE,
-                f"Insufficient balance: {format_amount(amount)} {self.currency} needed, "
-                f"{format_amount(self.wallet + self.credit_limit)} can be spent",
-            )
+        # What is posted is bounded rather than the wallet alone, so that held money can always be given back.
         if (
-            self.wallet + effect.wallet * amount > BALANCE_MICROS_MAX
+            self.wallet + self.held + (effect.wallet + effect.held) * amount > BALANCE_MICROS_MAX
             or self.held + effect.held * amount > BALANCE_MICROS_MAX
             or self.revenue + effect.revenue * amount > BALANCE_MICROS_MAX
             or abs(self.funding + effect.funding * amount) > BALANCE_MICROS_MAX
             or abs(self.adjustments + effect.adjustments * amount) > BALANCE_MICROS_MAX
         ):
             return refused(Code.BALANCE_LIMIT_EXCEEDED, "A balance would leave the range that Farebox keeps exact")
+        if effect.wallet < 0 and self.wallet + self.credit_limit < amount:
+            return refused(
+                Code.INSUFFICIENT_BALANCE,
+                f"Insufficient balance: {format_amount(amount)} {self.currency} needed, "
+                f"{format_amount(self.wallet + self.credit_limit)} can be spent",
+            )
         return None
 
     def post(
@@ -115,7 +116,7 @@ class Book:
         force_setattr(transfer, "hash", self.last_hash)
         self.transfers.append(transfer)
         if self.thresholds:
-            self._watch(kind, transfer.seq)
+            self._watch(kind, transfer.seq, now)
         return transfer
 
     def set_thresholds(self, amounts: tuple[int, ...], now: int) -> None:
@@ -148,12 +149,13 @@ class Book:
         account = self.account()
         return None if account == self._stored else account
 
-    def _watch(self, kind: Kind, seq: int) -> None:
+    def _watch(self, kind: Kind, seq: int, now: int) -> None:
         posted = self.wallet + self.held
         if kind in _FIRING_KINDS:
             self.thresholds, fired = fire_below(self.thresholds, posted)
             if fired is not None:
-                self._fire(fired, self.last_at, seq)
+                # By the clock and not by the book: no mail waits until a clock that stepped back has caught up.
+                self._fire(fired, now, seq)
         elif kind in _ARMING_KINDS:
             self.thresholds = arm_reached(self.thresholds, posted)
 

@@ -123,7 +123,7 @@ class _Batch:
         if caller is None:
             return None
         record = self._state.keys.get(caller.digest)
-        if record is None or not record.is_valid_at(self._now):
+        if record is None or record.merchant_id != caller.merchant_id or not record.is_valid_at(self._now):
             return refused(Code.INVALID_API_KEY, "Invalid API key")
         if record.kind not in ALLOWED_KEYS[type(command)]:
             return refused(Code.FORBIDDEN, "This kind of API key may not do this")
@@ -150,7 +150,9 @@ class _Batch:
                 Code.IDEMPOTENCY_CONFLICT,
                 f"This idempotency key or reference was used for another {KIND_WORDS[earlier.kind]}, {earlier.id}",
             )
-        hold = self._hold(earlier.merchant_id, earlier.seq) if earlier.kind == Kind.HOLD else None
+        # What ends a hold refers to it; the hold transfer itself refers to nothing, and numbers the hold.
+        hold_seq = earlier.refers_to or earlier.seq
+        hold = self._hold(earlier.merchant_id, hold_seq) if earlier.kind in _HOLD_KINDS else None
         return Outcome(Code.OK, earlier, hold, is_replay=True)
 
     def _move(self, book: Book, command: Transferring, content: bytes) -> Outcome:
@@ -195,7 +197,8 @@ class _Batch:
         )
         if isinstance(command, Charge):
             return Outcome(Code.OK, transfer)
-        hold = Hold(book.merchant_id, transfer.seq, amount, transfer.committed_at + command.ttl_seconds * 1_000_000)
+        # By the clock, which will end it, and not by the book, which is ahead of a clock that stepped back.
+        hold = Hold(book.merchant_id, transfer.seq, amount, self._now + command.ttl_seconds * 1_000_000)
         self._new_holds[book.merchant_id, hold.seq] = hold
         return Outcome(Code.OK, transfer, hold)
 
@@ -351,6 +354,7 @@ class _Batch:
         return Original(stored.transfer, self._returned[place])
 
 
+_HOLD_KINDS: Final = frozenset({Kind.HOLD, Kind.CAPTURE, Kind.RELEASE, Kind.EXPIRE})
 _REFUNDABLE: Final = frozenset({Kind.CHARGE, Kind.CAPTURE})
 _REVERSIBLE: Final = frozenset({Kind.TOP_UP})
 _HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "The merchant has no such hold")

@@ -40,8 +40,9 @@ class Code(StrEnum):
 class Outcome(Struct, frozen=True, gc=False):
     """What one command came to.
 
-    A command that moved money carries its transfer, and the hold it made if it made one. `is_replay` marks the first
-    answer given again. A refusal carries a message that says what was wrong and moved nothing.
+    A command that moved money carries its transfer, and the hold that it made or ended, if any, as it now stands.
+    `is_replay` marks the first answer given again. A refusal carries a message that says what was wrong and moved
+    nothing.
     """
 
     code: Code

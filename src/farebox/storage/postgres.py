@@ -442,7 +442,7 @@ class PostgresStore:
         try:
             yield connection
         except (CommitUnknown, OSError, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError):
-            # A connection that fell silent or was confused is not to be trusted again. Where a server takes no writes any
+            # One that fell silent or was confused is not to be trusted again. Where a server takes no writes any
             # more, the next connection may find its successor.
             _discard(connection)
             raise

@@ -328,20 +328,25 @@ class SqliteStore:
             await self._commit(connection)
 
     async def _commit(self, connection: apsw.Connection) -> None:
-        """COMMIT in the commit thread, and see it through even if the caller goes away."""
+        """COMMIT in the commit thread, and see it through however often the caller is cancelled meanwhile."""
         commit = asyncio.get_running_loop().run_in_executor(self._commit_thread, connection.execute, "COMMIT")
-        try:
-            await asyncio.shield(commit)
-        except asyncio.CancelledError:
-            await asyncio.wait([commit])
-            raise
-        except apsw.Error as error:
+        cancelled: asyncio.CancelledError | None = None
+        while not commit.done():
+            try:
+                await asyncio.wait([commit])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        failure = commit.exception()
+        if failure is not None:
             # The file may or may not hold the batch: the next transaction begins on a fresh connection and reads what
             # is true.
             self._writer = None
             with suppress(apsw.Error):
                 connection.close(force=True)
-            raise CommitUnknown(f"SQLite failed during COMMIT: {error}") from error
+        if cancelled is not None:
+            raise cancelled
+        if failure is not None:
+            raise CommitUnknown(f"SQLite failed during COMMIT: {failure}") from failure
 
 
 def _connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -> apsw.Connection:

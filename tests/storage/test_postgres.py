@@ -1,0 +1,957 @@
+"""What PostgreSQL alone has to show: plans, races, broken connections, a COMMIT whose fate is unknown, restarts."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import apsw
+import asyncpg
+import msgspec
+import pytest
+
+from farebox.core.accounts import Account
+from farebox.core.commands import (
+    CaptureHold,
+    Charge,
+    Command,
+    CreateHold,
+    Payer,
+    Refund,
+    ReleaseHold,
+    SetCreditLimit,
+    SetThresholds,
+    TopUp,
+)
+from farebox.core.decide import decide
+from farebox.core.invariants import InvariantViolation
+from farebox.core.outcomes import Outcome
+from farebox.core.pricing import Price
+from farebox.core.replay import Replay
+from farebox.core.state import BatchState, Decision, reads
+from farebox.storage import migrate, postgres, sql
+from farebox.storage.interface import CommitUnknown, NotFound, StorageError, StoreUnavailable
+from farebox.storage.postgres import PostgresStore
+from farebox.storage.rows import ApiKey, Merchant, User
+from tests.support.postgres import Databases, PostgresServer
+
+NOW: Final = 1_700_000_000_000_000
+MERCHANT: Final = 1 << 50
+UNIT: Final = 1_000_000
+FUNDS: Final = 1_000_000 * UNIT
+BOOK_ROWS: Final = 200_000
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A server that logs every statement, and that may be stopped."""
+    with PostgresServer(settings={"log_statement": "all"}) as server:
+        yield server
+
+
+@pytest.fixture
+async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+    """A store with a funded merchant, and a second one."""
+    async with ledger(postgres_url) as store:
+        yield store
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(url)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def ledger(url: str, *, through: str | None = None) -> AsyncIterator[PostgresStore]:
+    """Make the schema and two funded merchants, and lend a store, which may be connected `through` another URL."""
+    await PostgresStore(url).migrate(NOW)
+    async with opened(url) as store:
+        for number in range(2):
+            merchant_id = MERCHANT + number
+            await store.create_merchant(
+                Merchant(merchant_id, "Acme", NOW),
+                Account(merchant_id, "USD"),
+                ApiKey(number, 1, number.to_bytes(32, "big"), "fb…", NOW, merchant_id),
+            )
+            assert (await run(store, TopUp(merchant_id, FUNDS, "first")))[0].is_ok
+        await store.set_price(Price(1, "image", UNIT, NOW), NOW)
+        if through is None:
+            yield store
+            return
+    async with opened(through) as store:
+        yield store
+
+
+async def run(store: PostgresStore, *commands: Command) -> list[Outcome]:
+    decision = await store.transact(reads(commands, NOW), lambda state: decide(state, commands, NOW))
+    return decision.outcomes
+
+
+def charge(key: str, merchant_id: int = MERCHANT) -> Charge:
+    return Charge(Payer(merchant_id), "image", 1, key)
+
+
+async def wallet(store: PostgresStore, merchant_id: int = MERCHANT) -> int:
+    account = await store.account(merchant_id)
+    assert account is not None
+    return account.wallet
+
+
+@asynccontextmanager
+async def stranger(url: str, **settings: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection of somebody else's."""
+    connection = await asyncpg.connect(url, server_settings=settings)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def until(condition: Callable[[], Awaitable[Any]]) -> None:
+    deadline = time.monotonic() + 10
+    while not await condition():
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def is_waiting_for_a_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    found = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
+    return bool(found)
+
+
+KILL: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = $1"
+
+
+def kill_sessions(url: str) -> None:
+    """Kill every other session of the database; also from within `decide`, which can't await."""
+
+    async def kill() -> None:
+        async with stranger(url) as connection:
+            await connection.fetch(KILL, urlsplit(url).path.lstrip("/"))
+
+    with ThreadPoolExecutor(1) as executor:
+        executor.submit(asyncio.run, kill()).result()
+
+
+# How many statements a batch takes, and how they are planned.
+
+
+async def _logged_statements(server: PostgresServer, store: PostgresStore, *commands: Command) -> int:
+    before = len(server.log())
+    outcomes = await run(store, *commands)
+    assert all(outcome.is_ok for outcome in outcomes)
+    return len(re.findall(r"LOG:  (?:statement|execute)", server.log()[before:]))
+
+
+async def test_a_batch_takes_the_same_statements_whatever_its_size(server: PostgresServer) -> None:
+    with server.database() as url:
+        async with ledger(url) as store:
+            await run(store, charge("warm-up"))
+            counts = [
+                await _logged_statements(
+                    server, store, *[charge(f"{size}-{number}", MERCHANT + number % 2) for number in range(size)]
+                )
+                for size in (1, 10, 300)
+            ]
+            assert [6, 6, 6] == counts
+
+
+async def test_holds_and_firings_add_a_statement_each(server: PostgresServer) -> None:
+    with server.database() as url:
+        async with ledger(url) as store:
+            await store.add_user(User(MERCHANT, 1, "a@example.com", NOW))
+
+            def round_of(size: int) -> list[list[Command]]:
+                names = [f"{size}-{number}" for number in range(size)]
+                return [
+                    [CreateHold(Payer(MERCHANT), "image", 1, f"hold {name}") for name in names],
+                    [charge(name) for name in names],
+                ]
+
+            async def counts(size: int) -> list[int]:
+                holds, charges = round_of(size)
+                await run(store, SetThresholds(MERCHANT, (await wallet(store) - size * UNIT,)))
+                found = [await _logged_statements(server, store, *holds)]
+                account = await store.account(MERCHANT)
+                assert account is not None
+                await run(store, SetThresholds(MERCHANT, (account.posted,)))
+                captures = [CaptureHold(MERCHANT, account.seq - at, f"capture {size}-{at}") for at in range(size)]
+                found.append(await _logged_statements(server, store, *captures))
+                found.append(await _logged_statements(server, store, *charges))
+                return found
+
+            await counts(2)
+            assert [7, 8, 6] == await counts(1)
+            assert [7, 8, 6] == await counts(50)
+
+
+def _scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "Relation Name" in node:
+        # The condition of a bitmap scan stands with the index below it.
+        for below in node.get("Plans", ()):
+            node = {**below, **node, **{name: below[name] for name in ("Index Name", "Index Cond") if name in below}}
+        yield node
+    for below in node.get("Plans", ()):
+        yield from _scans(below)
+
+
+async def _plan(connection: "asyncpg.Connection[asyncpg.Record]", execute: str, options: str = "") -> dict[str, Any]:
+    found = await connection.fetchval(f"EXPLAIN (FORMAT JSON {options}) EXECUTE {execute}")
+    plan: dict[str, Any] = msgspec.json.decode(found)[0]["Plan"]
+    return plan
+
+
+@asynccontextmanager
+async def planning_session(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection with the store's own settings, to a database whose planner knows every table as empty."""
+    await PostgresStore(url).migrate(NOW)
+    async with stranger(url, **postgres._SESSION) as connection:
+        await connection.execute("VACUUM ANALYZE")
+        yield connection
+
+
+async def test_looking_keys_up_never_walks_a_book(postgres_url: str) -> None:
+    """The plan that was made when the tables were empty is still used when a book is long, and it is good for both."""
+    keys = ", ".join(f"'key-{number * 1000}'" for number in range(60))
+    merchants = f"array_fill({MERCHANT}, ARRAY[60])::bigint[]"
+    seqs = f"ARRAY[{', '.join(str(number * 1000) for number in range(60))}]"
+    empty = "'{}', '{}'"
+    execute = f"load({NOW}, '{{}}', {empty}, '{{}}', {empty}, {merchants}, ARRAY[{keys}], {empty}, {merchants}, {seqs})"
+    async with planning_session(postgres_url) as connection:
+        await connection.execute(f"PREPARE load AS {postgres._SQL['load']}")
+        for step in ("empty", "filled", "analyzed"):
+            if step == "filled":
+                await connection.execute(
+                    "INSERT INTO transfer (merchant_id, seq, amount, wallet_after, held_after, committed_at, kind,"
+                    " idempotency_key, content, hash, refers_to)"
+                    f" SELECT {MERCHANT}, n, 1, 1, 0, 1, 4, 'key-' || n, '12345678', sha256('x'), nullif(n - 1, 0)"
+                    f" FROM generate_series(1, {BOOK_ROWS}) n"
+                )
+            elif step == "analyzed":
+                await connection.execute("ANALYZE transfer")
+            plan = await _plan(connection, execute, ", ANALYZE, BUFFERS, TIMING OFF")
+            indexes = {scan["Index Name"]: scan["Index Cond"] for scan in _scans(plan) if "transfer" in scan.values()}
+            assert {
+                "transfer_merchant_id_idempotency_key_key",
+                "transfer_pkey",
+                "transfer_refers_to",
+            } == indexes.keys(), step
+            assert all("merchant_id" in condition and "AND" in condition for condition in indexes.values()), step
+            assert (0 if step == "empty" else 59 + 59) == plan["Actual Rows"], step
+            # For each look-up three levels of index and a page or two of the table; the book has thousands.
+            assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 3 * 60 * 6, step
+
+
+WHOLE_TABLES: Final = {"all_mails", "claim_mails", "default_prices", "merchant_ids", "retry_mails", "staff_keys"}
+"""Statements that list most of a table by their nature, or that know the outbox alone, which stays small."""
+
+
+async def test_no_statement_reads_a_whole_table(postgres_url: str) -> None:
+    """Not even one that was planned when all tables were empty."""
+    async with planning_session(postgres_url) as connection:
+        for name in set(postgres._SQL) - WHOLE_TABLES:
+            text = postgres._SQL[name]
+            count = max(int(number) for number in re.findall(r"\$(\d+)", text + "$0"))
+            await connection.execute(f"PREPARE {name} AS {text}")
+            plan = await _plan(connection, f"{name}({', '.join(['NULL'] * count)})" if count else name)
+            for scan in _scans(plan):
+                is_probe = "Index Cond" in scan or scan["Node Type"] == "ModifyTable"
+                assert is_probe or scan.get("Index Name") == "outbox_due", (name, scan)
+                assert name != "funding_after" or scan["Index Name"] == "transfer_funding"
+
+
+# Races.
+
+
+async def test_two_stores_charge_one_account_and_the_book_is_whole(store: PostgresStore, postgres_url: str) -> None:
+    async with opened(postgres_url) as other:
+
+        async def charges(which: PostgresStore, name: str) -> None:
+            for batch in range(20):
+                outcomes = await run(which, *[charge(f"{name}-{batch}-{number}") for number in range(5)])
+                assert all(outcome.is_ok for outcome in outcomes)
+
+        tasks = [charges(which, f"{at}-{way}") for at, which in enumerate((store, other)) for way in range(3)]
+        await asyncio.gather(*tasks)
+        async with store.snapshot() as snapshot:
+            replay = Replay(MERCHANT)
+            async for chunk in snapshot.transfers(MERCHANT):
+                assert [] == [fault for transfer in chunk for fault in replay.feed(transfer)]
+            account = await snapshot.account(MERCHANT)
+        assert account is not None
+        assert [] == list(replay.finish(account, [], {}))
+        assert (FUNDS - 600 * UNIT, 601) == (account.wallet, account.seq)
+
+
+async def test_one_key_from_two_stores_at_once_is_one_charge(store: PostgresStore, postgres_url: str) -> None:
+    """The one that waited for the lock sees what the other committed meanwhile."""
+    async with opened(postgres_url) as other:
+        for number in range(20):
+            first, second = await asyncio.gather(*[run(which, charge(f"key-{number}")) for which in (store, other)])
+            assert first[0].transfer == second[0].transfer
+            assert {False, True} == {first[0].is_replay, second[0].is_replay}
+    assert FUNDS - 20 * UNIT == await wallet(store)
+
+
+async def test_spending_the_last_money_from_two_stores_goes_through_once(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    await store.set_price(Price(2, "all", FUNDS, NOW), NOW)
+    async with opened(postgres_url) as other:
+        found = await asyncio.gather(
+            *[run(which, Charge(Payer(MERCHANT), "all", 1, f"key-{at}")) for at, which in enumerate((store, other))]
+        )
+    assert [False, True] == sorted(outcome.is_ok for (outcome,) in found)
+    assert 0 == await wallet(store)
+
+
+async def test_a_deadlock_is_run_again_on_fresh_state(store: PostgresStore, postgres_url: str) -> None:
+    seen: list[int] = []
+
+    def watch(state: BatchState) -> Decision:
+        seen.append(len(state.accounts))
+        return decide(state, commands, NOW)
+
+    commands = [charge("a"), charge("b", MERCHANT + 1)]
+    lock = "SELECT FROM account WHERE merchant_id = $1 FOR UPDATE"
+    # Who finds the deadlock is the one to fail, so the stranger looks for it last.
+    async with stranger(postgres_url, deadlock_timeout="30s") as connection:
+        await connection.execute("BEGIN")
+        await connection.fetch(lock, MERCHANT + 1)
+        task = asyncio.create_task(store.transact(reads(commands, NOW), watch))
+        async with stranger(postgres_url) as watcher:
+            await until(lambda: is_waiting_for_a_lock(watcher))
+        await connection.fetch(lock, MERCHANT)
+        await connection.execute("ROLLBACK")
+        assert all(outcome.is_ok for outcome in (await task).outcomes)
+    assert [2] == seen
+    assert FUNDS - UNIT == await wallet(store) == await wallet(store, MERCHANT + 1)
+
+
+FAIL_SOME_TIMES: Final = """
+CREATE SEQUENCE attempt;
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('attempt') <= {times} THEN
+        RAISE EXCEPTION 'lost a race' USING ERRCODE = '40001';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER fail BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION fail();
+"""
+
+
+@pytest.mark.parametrize("times", [1, postgres.TRANSACTION_ATTEMPTS_MAX - 1])
+async def test_a_serialization_failure_is_run_again(store: PostgresStore, postgres_url: str, times: int) -> None:
+    async with stranger(postgres_url) as connection:
+        await connection.execute(FAIL_SOME_TIMES.format(times=times))
+    wallets: list[int] = []
+
+    def watch(state: BatchState) -> Decision:
+        wallets.append(state.accounts[MERCHANT].wallet)
+        return decide(state, commands, NOW)
+
+    commands = [charge("a")]
+    decision = await store.transact(reads(commands, NOW), watch)
+    assert [False] == [outcome.is_replay for outcome in decision.outcomes]
+    assert [FUNDS] * (times + 1) == wallets
+    assert FUNDS - UNIT == await wallet(store)
+
+
+async def test_races_lost_too_often_change_nothing(store: PostgresStore, postgres_url: str) -> None:
+    async with stranger(postgres_url) as connection:
+        await connection.execute(FAIL_SOME_TIMES.format(times=postgres.TRANSACTION_ATTEMPTS_MAX))
+    with pytest.raises(StoreUnavailable, match="lost a race"):
+        await run(store, charge("a"))
+    assert FUNDS == await wallet(store)
+    assert (await run(store, charge("a")))[0].is_ok
+
+
+async def test_a_table_changed_under_a_prepared_statement_goes_unnoticed(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    assert (await run(store, charge("a")))[0].is_ok
+    async with stranger(postgres_url) as connection:
+        await connection.execute("ALTER TABLE account ALTER COLUMN currency TYPE varchar(3)")
+    assert (await run(store, charge("b")))[0].is_ok
+    assert FUNDS - 2 * UNIT == await wallet(store)
+
+
+async def test_mails_claimed_at_once_go_to_one_claimer_each(store: PostgresStore, postgres_url: str) -> None:
+    for number in range(40):
+        await store.add_user(User(MERCHANT, number, f"{number}@example.com", NOW))
+    await run(store, SetThresholds(MERCHANT, (FUNDS + UNIT,)))
+    async with opened(postgres_url) as other:
+        found = await asyncio.gather(
+            *[which.claim_mails(NOW, lease_until=NOW + 1, limit=7) for which in (store, other) for _ in range(4)]
+        )
+        claimed = [mail.user_id for mails in found for mail in mails]
+        assert len(claimed) == len(set(claimed))
+        assert not await other.claim_mails(NOW, lease_until=NOW + 1, limit=7) or len(claimed) < 40
+
+
+# What goes wrong before COMMIT leaves nothing behind.
+
+
+async def _open_transactions(url: str) -> int:
+    async with stranger(url) as connection:
+        found = await connection.fetchval(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname = current_database()"
+            " AND xact_start IS NOT NULL AND backend_type = 'client backend'"
+        )
+    assert isinstance(found, int)
+    return found
+
+
+async def test_a_broken_rule_rolls_back_and_is_told(store: PostgresStore, postgres_url: str) -> None:
+    def broken(state: BatchState) -> Decision:
+        decision = decide(state, commands, NOW)
+        decision.accounts[0] = msgspec.structs.replace(decision.accounts[0], wallet=0)
+        return decision
+
+    commands = [charge("a")]
+    with pytest.raises(InvariantViolation, match="do not sum to zero"):
+        await store.transact(reads(commands, NOW), broken)
+    assert 0 == await _open_transactions(postgres_url)
+    assert (await run(store, charge("a")))[0].is_replay is False
+
+
+async def test_a_decision_that_changes_nothing_is_not_written(server: PostgresServer) -> None:
+    with server.database() as url:
+        async with ledger(url) as store:
+            await run(store, charge("a"))
+            before = len(server.log())
+            assert (await run(store, charge("a")))[0].is_replay
+            log = server.log()[before:]
+            assert "statement: ROLLBACK" in log
+            assert "statement: COMMIT" not in log
+            assert 0 == await _open_transactions(url)
+
+
+async def test_a_connection_killed_before_commit_is_told_and_replaced(store: PostgresStore, postgres_url: str) -> None:
+    def kill(state: BatchState) -> Decision:
+        kill_sessions(postgres_url)
+        return decide(state, commands, NOW)
+
+    commands = [charge("a")]
+    with pytest.raises(StoreUnavailable):
+        await store.transact(reads(commands, NOW), kill)
+    assert FUNDS == await wallet(store)
+    assert (await run(store, charge("a")))[0].is_replay is False
+
+
+async def test_a_connection_killed_while_idle_is_replaced(store: PostgresStore, postgres_url: str) -> None:
+    await asyncio.to_thread(kill_sessions, postgres_url)
+    await asyncio.sleep(0.1)
+    assert FUNDS == await wallet(store)
+
+
+async def test_an_account_locked_for_too_long_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(postgres._SESSION, "lock_timeout", "100")
+    async with ledger(postgres_url) as store, stranger(postgres_url) as connection:
+        await connection.execute("BEGIN; SELECT FROM account FOR UPDATE")
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            await run(store, charge("a"))
+        await connection.execute("ROLLBACK")
+        assert (await run(store, charge("a")))[0].is_ok
+
+
+async def test_a_transaction_that_lies_idle_loses_its_locks(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(postgres._SESSION, "idle_in_transaction_session_timeout", "50")
+    async with ledger(postgres_url) as store:
+
+        def dawdle(state: BatchState) -> Decision:
+            time.sleep(0.3)
+            return decide(state, commands, NOW)
+
+        commands = [charge("a")]
+        with pytest.raises(StoreUnavailable):
+            await store.transact(reads(commands, NOW), dawdle)
+        assert 0 == await _open_transactions(postgres_url)
+        assert (await run(store, charge("a")))[0].is_replay is False
+
+
+async def test_a_database_that_takes_no_writes_is_told(store: PostgresStore, postgres_url: str) -> None:
+    database = urlsplit(postgres_url).path.lstrip("/")
+    async with stranger(postgres_url) as connection:
+        await connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
+    await asyncio.to_thread(kill_sessions, postgres_url)
+    await asyncio.sleep(0.1)
+    assert FUNDS == await wallet(store)
+    with pytest.raises(StoreUnavailable, match="read-only"):
+        await run(store, charge("a"))
+    async with stranger(postgres_url, default_transaction_read_only="off") as connection:
+        await connection.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
+    # The session that was refused is not used again, so the change is seen.
+    assert (await run(store, charge("a")))[0].is_ok
+
+
+async def test_a_caller_that_goes_away_before_commit_takes_all_of_it_along(
+    store: PostgresStore, postgres_url: str
+) -> None:
+    async with stranger(postgres_url) as connection:
+        await connection.execute("BEGIN; SELECT FROM account FOR UPDATE")
+        task = asyncio.create_task(run(store, charge("a")))
+        async with stranger(postgres_url) as watcher:
+            await until(lambda: is_waiting_for_a_lock(watcher))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await connection.execute("ROLLBACK")
+    assert (await run(store, charge("a")))[0].is_replay is False
+
+
+async def test_a_server_that_falls_silent_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "COMMAND_TIMEOUT_SECONDS", 0.5)
+    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+        wire.spoiled, wire.is_passed_on = b"BEGIN", False
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            await run(store, charge("a"))
+        assert (await run(store, charge("a")))[0].is_replay is False
+
+
+async def test_no_free_connection_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "CONNECTIONS_MAX", 1)
+    async with ledger(postgres_url) as store, stranger(postgres_url) as connection:
+        await connection.execute("BEGIN; SELECT FROM account FOR UPDATE")
+        task = asyncio.create_task(run(store, charge("a")))
+        async with stranger(postgres_url) as watcher:
+            await until(lambda: is_waiting_for_a_lock(watcher))
+        monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_SECONDS", 0.05)
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            await store.account(MERCHANT)
+        monkeypatch.undo()
+        await connection.execute("ROLLBACK")
+        assert (await task)[0].is_ok
+
+
+async def test_what_can_not_be_kept_is_no_fault_of_the_database(store: PostgresStore) -> None:
+    with pytest.raises(StorageError, match="0x00") as found:
+        await store.rename_merchant(MERCHANT, "a\0b")
+    assert StorageError is type(found.value)
+    with pytest.raises(StorageError, match="out of int64 range") as found:
+        await store.merchant(1 << 70)
+    assert StorageError is type(found.value)
+    with pytest.raises(StorageError, match="merchant_name_check") as found:
+        await store.rename_merchant(MERCHANT, "")
+    assert StorageError is type(found.value)
+    with pytest.raises(NotFound):
+        await store.rename_merchant(1, "name")
+
+
+# COMMIT.
+
+SLOW_COMMIT: Final = """
+CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(20); RETURN NEW; END $$;
+CREATE CONSTRAINT TRIGGER dawdle AFTER INSERT ON transfer DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION dawdle();
+"""
+FAILING_COMMIT: Final = """
+CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'lost a race' USING ERRCODE = '40001'; END $$;
+CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON transfer DEFERRABLE INITIALLY DEFERRED
+    FOR EACH ROW EXECUTE FUNCTION fail();
+"""
+
+
+async def test_a_connection_killed_during_commit_means_unknown(store: PostgresStore, postgres_url: str) -> None:
+    async with stranger(postgres_url) as connection:
+        await connection.execute(SLOW_COMMIT)
+        task = asyncio.create_task(run(store, charge("a")))
+        await until(lambda: connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
+        kill_sessions(postgres_url)
+        with pytest.raises(CommitUnknown, match="during COMMIT"):
+            await task
+    async with stranger(postgres_url) as connection:
+        await connection.execute("DROP FUNCTION dawdle CASCADE")
+    assert (await run(store, charge("a")))[0].is_replay is False
+    assert FUNDS - UNIT == await wallet(store)
+
+
+async def test_any_error_of_commit_means_unknown_even_a_lost_race(store: PostgresStore, postgres_url: str) -> None:
+    async with stranger(postgres_url) as connection:
+        await connection.execute(FAILING_COMMIT)
+        calls: list[None] = []
+
+        def watch(state: BatchState) -> Decision:
+            calls.append(None)
+            return decide(state, commands, NOW)
+
+        commands = [charge("a")]
+        with pytest.raises(CommitUnknown, match="lost a race"):
+            await store.transact(reads(commands, NOW), watch)
+        assert 1 == len(calls)
+        await connection.execute("DROP FUNCTION fail CASCADE")
+    assert (await run(store, charge("a")))[0].is_replay is False
+
+
+class Wire:
+    """A connection to the server that passes everything on, until a statement comes that it is told to spoil."""
+
+    def __init__(self, url: str) -> None:
+        self._parts = urlsplit(url)
+        self._listener: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.spoiled: bytes | None = None
+        self.is_passed_on = True
+        self.is_reply_lost = False
+        self.reached = asyncio.Event()
+        self.go_on = asyncio.Event()
+
+    @property
+    def url(self) -> str:
+        assert self._listener is not None
+        port = self._listener.sockets[0].getsockname()[1]
+        login = self._parts.netloc.rpartition("@")[0]
+        return f"postgresql://{login}@127.0.0.1:{port}{self._parts.path}"
+
+    async def __aenter__(self) -> "Wire":
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        there, back = await asyncio.open_connection(self._parts.hostname, self._parts.port)
+        is_spoiled = asyncio.Event()
+
+        async def replies() -> None:
+            while data := await there.read(1 << 16):
+                if is_spoiled.is_set():
+                    if self.is_reply_lost:
+                        break
+                    await self.go_on.wait()
+                writer.write(data)
+            writer.close()
+
+        answering = asyncio.create_task(replies())
+        try:
+            while data := await reader.read(1 << 16):
+                if self.spoiled is not None and self.spoiled in data:
+                    self.spoiled = None
+                    is_spoiled.set()
+                    self.reached.set()
+                    if not self.is_passed_on:
+                        continue
+                back.write(data)
+        except ConnectionError:
+            pass
+        finally:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+            for end in (writer, back):
+                end.close()
+
+
+async def test_a_lost_answer_to_commit_means_unknown_and_the_charge_is_there(postgres_url: str) -> None:
+    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+        wire.spoiled, wire.is_reply_lost = b"COMMIT\0", True
+        with pytest.raises(CommitUnknown):
+            await run(store, charge("a"))
+        assert FUNDS - UNIT == await wallet(store)
+        assert (await run(store, charge("a")))[0].is_replay
+
+
+async def test_no_answer_to_commit_in_time_means_unknown(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "COMMIT_TIMEOUT_SECONDS", 0.1)
+    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+        wire.spoiled, wire.is_passed_on = b"COMMIT\0", False
+        with pytest.raises(CommitUnknown):
+            await run(store, charge("a"))
+        # The server sees the connection closed and rolls back what was never committed.
+        assert (await run(store, charge("a")))[0].is_replay is False
+
+
+async def test_commit_is_seen_through_though_its_caller_goes_away(postgres_url: str) -> None:
+    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+        wire.spoiled = b"COMMIT\0"
+        task = asyncio.create_task(run(store, charge("a")))
+        await wire.reached.wait()
+        for _ in range(2):
+            task.cancel()
+            await asyncio.sleep(0.05)
+            assert not task.done()
+        wire.go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert FUNDS - UNIT == await wallet(store)
+        assert (await run(store, charge("a")))[0].is_replay
+
+
+async def test_a_rollback_that_gets_no_answer_does_not_hide_the_error(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres, "_ROLLBACK_TIMEOUT_SECONDS", 0.1)
+
+    def broken(_: BatchState) -> Decision:
+        raise InvariantViolation("the books are wrong")
+
+    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+        wire.spoiled, wire.is_passed_on = b"ROLLBACK\0", False
+        with pytest.raises(InvariantViolation):
+            await store.transact(reads([charge("a")], NOW), broken)
+        monkeypatch.undo()
+        wire.reached.clear()
+        wire.spoiled = b"ROLLBACK\0"
+        task = asyncio.create_task(store.transact(reads([charge("a")], NOW), broken))
+        await wire.reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert (await run(store, charge("a")))[0].is_ok
+
+
+async def test_a_transaction_given_up_by_the_server_is_never_taken_for_committed(store: PostgresStore) -> None:
+    async def hide_an_error(connection: Any) -> None:
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await connection.execute("SELECT 1 / 0")
+
+    with pytest.raises(StorageError, match="given the transaction up"):
+        await store._transaction(hide_an_error)
+
+
+async def test_a_connection_that_breaks_after_commit_changes_nothing_about_it(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def break_down(_: Any) -> None:
+        raise ConnectionResetError
+
+    await PostgresStore(postgres_url).migrate(NOW)
+    monkeypatch.setattr(postgres, "_leave_as_it_is", break_down)
+    async with ledger(postgres_url) as store:
+        assert (await run(store, charge("a")))[0].is_replay is False
+        assert FUNDS - UNIT == await wallet(store)
+
+
+async def test_no_session_answers_before_the_disk_does(postgres_url: str) -> None:
+    await PostgresStore(postgres_url).migrate(NOW)
+    for asked, expected in (("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")):
+        async with opened(f"{postgres_url}?synchronous_commit={asked}") as store, store._connection() as connection:
+            assert expected == await connection.fetchval("SHOW synchronous_commit")
+
+
+# The server comes and goes.
+
+
+@pytest.mark.parametrize("end", ["fast", "immediate", "kill"])
+async def test_a_server_that_comes_back_is_used_again(server: PostgresServer, end: str) -> None:
+    with server.database() as url:
+        async with ledger(url) as store:
+            await asyncio.gather(*[run(store, charge(f"before-{number}")) for number in range(4)])
+            if end == "kill":
+                server.kill()
+            else:
+                server.stop("fast" if end == "fast" else "immediate")
+            for _ in range(6):
+                with pytest.raises(StoreUnavailable):
+                    await run(store, charge("meanwhile"))
+                with pytest.raises(StoreUnavailable):
+                    await store.account(MERCHANT)
+                with pytest.raises(StoreUnavailable):
+                    async with store.snapshot():
+                        pass
+            server.start()
+            found = await asyncio.gather(*[run(store, charge(f"after-{number}")) for number in range(4)])
+            assert all(outcome.is_ok for (outcome,) in found)
+            assert FUNDS - 8 * UNIT == await wallet(store)
+
+
+async def test_opening_while_the_server_is_down_can_be_repeated(server: PostgresServer) -> None:
+    with server.database() as url:
+        async with ledger(url):
+            pass
+        store = PostgresStore(url)
+        assert "PostgreSQL" == store.engine
+        server.stop()
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                await store.open()
+            with pytest.raises(StoreUnavailable, match="not open"):
+                await store.account(MERCHANT)
+        with pytest.raises(StoreUnavailable):
+            await store.migrate(NOW)
+        server.start()
+        await store.open()
+        assert FUNDS == await wallet(store)
+        assert store.engine.startswith("PostgreSQL 1")
+        await store.close()
+        await store.close()
+
+
+async def test_too_many_connections_are_told() -> None:
+    with PostgresServer(settings={"max_connections": "4"}) as server, server.database() as url:
+        async with ledger(url) as store:
+            await store.close()
+            held = [await asyncpg.connect(url) for _ in range(4)]
+            with pytest.raises(StoreUnavailable, match=r"connection slots|too many clients"):
+                await store.open()
+            for connection in held:
+                await connection.close()
+            await store.open()
+            assert FUNDS == await wallet(store)
+
+
+async def test_closing_does_not_wait_for_ever(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_CLOSE_TIMEOUT_SECONDS", 0.1)
+    async with ledger(postgres_url) as store, stranger(postgres_url) as connection:
+        await connection.execute("BEGIN; SELECT FROM account FOR UPDATE")
+        task = asyncio.create_task(run(store, charge("a")))
+        async with stranger(postgres_url) as watcher:
+            await until(lambda: is_waiting_for_a_lock(watcher))
+        await store.close()
+        with pytest.raises(StoreUnavailable):
+            await task
+
+
+# The schema.
+
+
+CATALOG: Final = (
+    "SELECT table_name, column_name, data_type, is_nullable, collation_name, column_default"
+    " FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2",
+    "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+    " WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2",
+    "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1",
+    "SELECT relname, relkind::text, reloptions::text FROM pg_class"
+    " WHERE relnamespace = 'public'::regnamespace ORDER BY 1",
+    "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal",
+)
+
+
+async def _schema(url: str) -> list[list[tuple[Any, ...]]]:
+    async with stranger(url) as connection:
+        return [[tuple(row) for row in await connection.fetch(query)] for query in CATALOG]
+
+
+async def test_migrated_is_the_same_as_fresh(postgres_server: Databases) -> None:
+    """A database that had its first migrations long ago comes to what a new one gets at once."""
+    known = sql.migrations("postgres")
+    with postgres_server.database() as fresh, postgres_server.database() as old:
+        assert [name for name, _ in known] == await PostgresStore(fresh).migrate(NOW)
+        async with stranger(old) as connection:
+            await connection.execute(migrate.MIGRATION_TABLE)
+            await connection.execute(known[0][1])
+            await connection.execute("INSERT INTO farebox_migration VALUES ($1, $2)", known[0][0], NOW)
+        assert [name for name, _ in known[1:]] == await PostgresStore(old).migrate(NOW)
+        assert await _schema(fresh) == await _schema(old)
+        assert [] == await PostgresStore(old).migrate(NOW)
+
+
+async def test_migrating_at_once_applies_each_migration_once(postgres_url: str) -> None:
+    found = await asyncio.gather(*[PostgresStore(postgres_url).migrate(NOW) for _ in range(5)])
+    assert [name for name, _ in sql.migrations("postgres")] == sorted(name for names in found for name in names)
+
+
+async def test_both_engines_keep_the_same_columns(postgres_url: str) -> None:
+    await PostgresStore(postgres_url).migrate(NOW)
+    async with stranger(postgres_url) as connection:
+        found = await connection.fetch(
+            "SELECT table_name, column_name, is_nullable = 'NO' FROM information_schema.columns"
+            " WHERE table_schema = 'public'"
+        )
+    sqlite = apsw.Connection(":memory:")
+    for script in (migrate.MIGRATION_TABLE, *(script for _, script in sql.migrations("sqlite"))):
+        sqlite.execute(script)
+    expected = {
+        (table, name, bool(is_required or is_key))
+        for (table,) in sqlite.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        for name, is_required, is_key in sqlite.execute(
+            'SELECT name, "notnull", pk FROM pragma_table_info(?)', (table,)
+        )
+    }
+    sqlite.close()
+    assert expected == {tuple(row) for row in found}
+
+
+async def test_every_unique_of_the_hot_path_holds_the_merchant(postgres_url: str) -> None:
+    """So that the tables can be spread over machines by merchant."""
+    await PostgresStore(postgres_url).migrate(NOW)
+    async with stranger(postgres_url) as connection:
+        found = await connection.fetch(
+            "SELECT indrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
+            " JOIN pg_class ON pg_class.oid = indrelid WHERE indisunique AND relnamespace = 'public'::regnamespace"
+        )
+    shared = {"default_price", "staff_key", "farebox_migration"}
+    assert [] == [definition for table, definition in found if table not in shared and "(merchant_id" not in definition]
+
+
+async def test_an_old_server_is_refused(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "VERSION_MIN", 99)
+    with pytest.raises(StorageError, match="PostgreSQL 99 or newer is needed; this is 1"):
+        await store.migrate(NOW)
+    with pytest.raises(StorageError, match="PostgreSQL 99 or newer is needed; this is 1"):
+        await store.open()
+
+
+async def test_a_database_that_can_not_keep_every_text_is_refused(postgres_url: str) -> None:
+    database = f"{urlsplit(postgres_url).path.lstrip('/')}_latin"
+    async with stranger(postgres_url) as connection:
+        await connection.execute(
+            f"CREATE DATABASE {database} TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+        )
+        try:
+            with pytest.raises(StorageError, match="ENCODING 'UTF8'"):
+                await PostgresStore(f"{postgres_url}_latin").migrate(NOW)
+        finally:
+            await connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
+
+
+async def test_backup_says_how(store: PostgresStore, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="pg_dump"):
+        await store.backup(tmp_path / "copy")
+
+
+# What a batch loads beyond charges, and what a snapshot sees.
+
+
+async def test_a_batch_sees_prices_holds_and_what_was_given_back(store: PostgresStore) -> None:
+    await store.set_price(Price(2, "image", 3 * UNIT, NOW, MERCHANT), NOW)
+    held = (await run(store, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
+    assert held.hold is not None
+    assert 3 * UNIT == held.hold.amount
+    again = (await run(store, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
+    assert (True, held.hold) == (again.is_replay, again.hold)
+    assert (await run(store, ReleaseHold(MERCHANT, held.hold.seq, "release")))[0].is_ok
+    bought = (await run(store, charge("bought")))[0].transfer
+    assert bought is not None
+    for part in ("one", "two", "three"):
+        assert (await run(store, Refund(MERCHANT, bought.seq, part, UNIT)))[0].is_ok
+    assert "refund_exceeds_transfer" == (await run(store, Refund(MERCHANT, bought.seq, "four")))[0].code
+    assert (await run(store, SetCreditLimit(MERCHANT, UNIT)))[0].is_ok
+
+
+async def test_a_snapshot_sees_one_moment_in_chunks(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "_SNAPSHOT_CHUNK_ROWS", 10)
+    await run(store, *[charge(f"before-{number}") for number in range(24)])
+
+    async def chunks(of: AsyncIterator[Sequence[Any]]) -> list[int]:
+        return [len(chunk) async for chunk in of]
+
+    async with store.snapshot() as snapshot:
+        await run(store, *[charge(f"after-{number}") for number in range(24)])
+        assert [10, 10, 5] == await chunks(snapshot.transfers(MERCHANT))
+        account = await snapshot.account(MERCHANT)
+        assert account is not None
+        assert FUNDS - 24 * UNIT == account.wallet
+        assert {25} == (await snapshot.transfers_at(MERCHANT, [25, 26])).keys()
+        assert [MERCHANT, MERCHANT + 1] == await snapshot.merchant_ids()
+        assert [] == await snapshot.holds(MERCHANT)
+        assert await snapshot.account(1) is None
