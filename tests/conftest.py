@@ -1,7 +1,9 @@
 """Fixtures that all tests share."""
 
 import os
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -29,3 +31,21 @@ def postgres_url(postgres_server: Databases) -> Iterator[str]:
     """The URL of an empty database, dropped after the test."""
     with postgres_server.database() as url:
         yield url
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, on each engine in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'farebox.db'}"
+    url: str = request.getfixturevalue("postgres_url")
+    return url

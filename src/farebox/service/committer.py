@@ -137,7 +137,10 @@ class Committer:
         except ServiceError as error:
             for _, future in batch:
                 if not future.done():
-                    future.set_exception(type(error)(error.message))
+                    # Each caller gets one of its own: an exception raised in many places gathers all their traces.
+                    own = type(error)(error.message)
+                    own.__cause__ = error.__cause__
+                    future.set_exception(own)
         except Exception as error:
             if len(batch) > 1:
                 # Splitting a batch changes nothing, so the one command that can't be decided is found and fails alone.

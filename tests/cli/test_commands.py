@@ -1,0 +1,197 @@
+"""Every command, as text and as JSON, on each engine."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from farebox.cli.main import cli
+from tests.cli.shell import Shell
+
+COMMANDS = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
+
+
+def test_init_is_safe_to_repeat(database_url: str) -> None:
+    shell = Shell(database_url)
+    assert "The database is ready: applied 0001_ledger.\n" == shell.ok("init").out
+    assert {"applied": []} == shell.json("init")
+
+
+def test_a_merchant_is_made_listed_and_shown(shell: Shell) -> None:
+    made = shell.json("merchant", "create", "Acme", "--currency", "EUR", "--threshold", "100", "--credit-limit", "5")
+    assert made["apiKey"].startswith("fbm_")
+    shown = shell.json("merchant", "show", made["merchantId"])
+    assert {
+        "merchantId": made["merchantId"],
+        "name": "Acme",
+        "currency": "EUR",
+        "posted": "0.00",
+        "held": "0.00",
+        "available": "0.00",
+        "creditLimit": "5.00",
+        "isFrozen": False,
+        "thresholds": [{"amount": "100.00", "isArmed": False}],
+    } == {name: value for name, value in shown.items() if name != "createdAt"}
+    assert [shown] == shell.json("merchant", "list")
+    assert "Acme" in shell.ok("merchant", "list").out
+    assert "100.00 (silent until a top-up reaches it)" in shell.ok("merchant", "show", made["merchantId"]).out
+
+
+def test_the_first_key_is_printed_once_and_never_again(shell: Shell) -> None:
+    key = shell.json("merchant", "create", "Acme", "--currency", "USD")["apiKey"]
+    everything = "".join(shell.ok(*words).out for words in (("merchant", "list"), ("key", "list")))
+    assert key not in everything
+
+
+def test_a_merchant_is_changed_frozen_and_let_go_on(shell: Shell) -> None:
+    merchant = shell.merchant()
+    changed = shell.json(
+        "merchant",
+        "set",
+        merchant,
+        "--name",
+        "Acme II",
+        "--credit-limit",
+        "7.5",
+        "--threshold",
+        "10",
+        "--threshold",
+        "5",
+    )
+    assert ("Acme II", "7.50") == (changed["name"], changed["creditLimit"])
+    assert [("5.00", False), ("10.00", False)] == [(it["amount"], it["isArmed"]) for it in changed["thresholds"]]
+    assert [] == shell.json("merchant", "set", merchant, "--threshold", "")["thresholds"]
+    assert shell.json("merchant", "freeze", merchant)["isFrozen"]
+    assert not shell.json("merchant", "unfreeze", merchant)["isFrozen"]
+
+
+def test_people_are_registered_and_taken_off(shell: Shell) -> None:
+    merchant = shell.merchant()
+    shell.ok("user", "add", merchant, "ann@acme.example")
+    shell.ok("user", "add", merchant, "bob@acme.example")
+    assert "ann@acme.example\nbob@acme.example\n" == shell.ok("user", "list", merchant).out
+    shell.ok("user", "remove", merchant, "ann@acme.example")
+    assert ["bob@acme.example"] == [user["email"] for user in shell.json("user", "list", merchant)]
+
+
+@pytest.mark.parametrize("owner", [("--service", "api"), ("--support", "ann"), ("--merchant", "")])
+def test_a_key_is_made_rotated_and_revoked(shell: Shell, owner: tuple[str, str]) -> None:
+    option, name = owner
+    scope = () if name else ("--merchant", shell.merchant())
+    key = shell.json("key", "create", *(scope or owner), "--expires", "2100-01-01T00:00:00Z")
+    assert "2100-01-01T00:00:00.000000Z" == key["expiresAt"]
+    successor = shell.json("key", "rotate", key["keyId"], "--overlap", "90m")
+    assert key["apiKey"] != successor["apiKey"]
+    shell.ok("key", "revoke", successor["keyId"])
+    keys = {item["keyId"]: item for item in shell.json("key", "list", *scope)}
+    assert keys[key["keyId"]]["expiresAt"] < "2100"
+    assert keys[successor["keyId"]]["revokedAt"] is not None
+    assert "revoked" in shell.ok("key", "list", *scope).out
+    assert option.removeprefix("--") in shell.ok("key", "list", *scope).out
+
+
+def test_prices_have_versions_and_the_one_in_force_is_marked(shell: Shell) -> None:
+    merchant = shell.merchant()
+    shell.ok("price", "set", "image", "0.01")
+    shell.ok("price", "set", "image", "0.02")
+    shell.ok("price", "set", "image", "0.03", "--from", "2100-01-01T00:00:00Z")
+    shell.ok("price", "set", "review", "variable")
+    shell.ok("price", "set", "image", "0.005", "--merchant", merchant)
+    defaults = [(it["type"], it["unitPrice"], it["isInForce"]) for it in shell.json("price", "list")]
+    assert [
+        ("image", "0.01", False),
+        ("image", "0.02", True),
+        ("image", "0.03", False),
+        ("review", None, True),
+    ] == defaults
+    assert ["0.005"] == [it["unitPrice"] for it in shell.json("price", "list", "--merchant", merchant)]
+    assert "variable" in shell.ok("price", "list").out
+
+
+def test_the_same_reference_is_the_same_top_up_once(shell: Shell) -> None:
+    merchant = shell.merchant()
+    first = shell.json("topup", merchant, "500", "--reference", "INV-1", "--note", "wire")
+    again = shell.json("topup", merchant, "500", "--reference", "INV-1")
+    assert (first["transferId"], False, True) == (again["transferId"], first["isReplay"], again["isReplay"])
+    assert {"available": "500.00", "posted": "500.00", "held": "0.00", "currency": "USD"} == shell.json(
+        "balance", merchant
+    )
+    assert "500.00 USD\n" == shell.ok("balance", merchant).out
+    other = shell.run("topup", merchant, "501", "--reference", "INV-1")
+    assert (1, "") == (other.status, other.out)
+    assert other.err.startswith("farebox: This idempotency key or reference was used for another top_up")
+
+
+def test_an_adjustment_adds_or_takes_away(shell: Shell) -> None:
+    merchant = shell.merchant()
+    shell.ok("adjust", merchant, "20", "--reference", "A1", "--reason", "goodwill")
+    taken = shell.ok("adjust", merchant, "-5.25", "--reference", "A2", "--reason", "counted twice")
+    assert "Available: 14.75 USD." in taken.out
+    refused = shell.run("adjust", merchant, "-15", "--reference", "A3", "--reason", "too much")
+    assert (1, "farebox: Insufficient balance: 15.00 USD needed, 14.75 can be spent\n") == (refused.status, refused.err)
+
+
+def test_a_statement_tells_the_whole_book_newest_first(shell: Shell) -> None:
+    merchant = shell.merchant()
+    shell.ok("topup", merchant, "10", "--reference", "=SUM(A1)")
+    shell.ok("adjust", merchant, "-4", "--reference", "A1", "--reason", "mistake")
+    lines = [json.loads(line) for line in shell.ok("statement", merchant, "--json").out.splitlines()]
+    assert [(2, "adjustment", "wallet", "6.00"), (1, "top_up", "funding", "10.00")] == [
+        (line["seq"], line["kind"], line["debit"], line["available"]) for line in lines
+    ]
+    table = list(csv.DictReader(io.StringIO(shell.ok("statement", merchant, "--csv").out)))
+    assert ["A1", "'=SUM(A1)"] == [row["reference"] for row in table]
+    assert "-4.00" in shell.ok("statement", merchant).out
+
+
+def test_setting_a_threshold_above_the_balance_owes_a_mail(shell: Shell) -> None:
+    merchant = shell.merchant()
+    shell.ok("user", "add", merchant, "ann@acme.example")
+    shell.ok("merchant", "set", merchant, "--threshold", "10")
+    (mail,) = shell.json("outbox", "list")
+    assert ("ann@acme.example", "waiting", "10.00", None) == (
+        mail["email"],
+        mail["state"],
+        mail["threshold"],
+        mail["transferId"],
+    )
+    assert "ann@acme.example" in shell.ok("outbox", "list").out
+    assert {"retried": 1} == shell.json("outbox", "retry")
+
+
+def test_verify_counts_what_it_saw(shell: Shell) -> None:
+    merchant = shell.merchant()
+    shell.ok("topup", merchant, "10", "--reference", "R")
+    clean = {"isClean": True, "merchants": 1, "transfers": 1, "faults": []}
+    assert clean == shell.json("verify")
+    assert clean == shell.json("verify", "--merchant", merchant)
+
+
+def test_a_backup_is_a_ledger_that_verifies(tmp_path: Path) -> None:
+    shell = Shell(f"sqlite:///{tmp_path / 'a.db'}")
+    shell.ok("init")
+    merchant = shell.merchant()
+    shell.ok("topup", merchant, "10", "--reference", "R")
+    copy = tmp_path / "copy.db"
+    shell.ok("backup", str(copy))
+    assert 1 == Shell(f"sqlite:///{copy}").json("verify")["transfers"]
+    again = shell.run("backup", str(copy))
+    assert (1, f"farebox: {copy} exists already\n") == (again.status, again.err)
+
+
+def test_a_backup_of_postgresql_says_how(postgres_url: str, tmp_path: Path) -> None:
+    shell = Shell(postgres_url)
+    shell.ok("init")
+    done = shell.run("backup", str(tmp_path / "copy"))
+    assert 1 == done.status
+    assert "pg_dump" in done.err
+
+
+def test_the_reference_names_every_command() -> None:
+    text = COMMANDS.read_text(encoding="utf-8")
+    names = []
+    for name, member in cli.commands.items():
+        names += [f"{name} {inner}" for inner in getattr(member, "commands", {})] or [name]
+    assert [] == [name for name in names if f"farebox {name}" not in text]

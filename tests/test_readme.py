@@ -1,0 +1,44 @@
+"""The README's tour is run as a newcomer would run it: pasted into a shell, one block after the other."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+PORT_IN_README = "8321"
+
+
+def tour() -> str:
+    """The tour's shell blocks, joined; its PATH line stands for the clone's own .venv."""
+    blocks = re.findall(r"```sh\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+    script = "\n".join(blocks)
+    assert 'export PATH="$PWD/.venv/bin:$PATH"' in script
+    # A shell that stops at the first failure must not leave its server behind.
+    return script.replace('export PATH="$PWD/.venv/bin:$PATH"', "set -e; trap 'kill $(jobs -p) 2> /dev/null' EXIT")
+
+
+def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_port: int) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FAREBOX_")}
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    # Stopping the server is the script's last step; a shell without job control knows it by its number alone.
+    script = tour().replace(PORT_IN_README, str(free_port)).replace("kill %1", "kill $!")
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    promises = [
+        "The database is ready: applied 0001_ledger.",
+        "ann@northwind.example gets the alerts of mer_",
+        "image costs 0.85 from ",
+        "Topped up 150 USD as xfer_",
+        "this had been done before, and nothing moved now. Available: 150.00 USD.",
+        '"cost":"51.00","balance":"99.00","available":"99.00"}}',
+        '{"isSuccess":true,"statusCode":200,"errorMessage":null,"data":"99.00"}',
+        "Subject: Northwind Imaging: balance below 100.00 USD",
+        "Insufficient balance: 51.00 USD needed, 48.00 can be spent",
+        "Clean: 1 merchants, 3 transfers",
+    ]
+    assert [] == [promise for promise in promises if promise not in done.stdout]
+    assert [] == [line for line in done.stderr.splitlines() if " INFO farebox." not in line]
