@@ -10,8 +10,7 @@ from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 
 _FINAL_KINDS = {Kind.CAPTURE: HoldState.CAPTURED, Kind.RELEASE: HoldState.RELEASED, Kind.EXPIRE: HoldState.EXPIRED}
-_RETURNS = frozenset({Kind.REFUND, Kind.TOP_UP_REVERSAL})
-_RETURNED = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.TOP_UP})
+_RETURNABLE = {Kind.REFUND: {Kind.CHARGE, Kind.CAPTURE}, Kind.TOP_UP_REVERSAL: {Kind.TOP_UP}}
 
 
 class Replay:
@@ -29,6 +28,8 @@ class Replay:
         self._hash = GENESIS_HASH
         self._at = 0
         self._holds: dict[int, Hold] = {}
+        self._rests: dict[int, int] = {}
+        self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals."""
 
@@ -37,19 +38,22 @@ class Replay:
         where = f"seq {transfer.seq}"
         if transfer.seq != self._seq + 1:
             yield f"{where}: follows seq {self._seq}; transfers are missing, repeated or swapped"
-        expected = chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
-        if transfer.hash != expected:
-            yield f"{where}: the hash does not match what is stored of the transfer and its predecessor"
+        if transfer.merchant_id != self._merchant_id:
+            yield f"{where}: belongs to another merchant's book"
         if transfer.committed_at < self._at:
             yield f"{where}: is earlier than the transfer before it"
-        if transfer.amount <= 0:
-            yield f"{where}: the amount is not positive"
-        debit, credit = DEBIT_AND_CREDIT[transfer.kind]
-        self._balances[debit] -= transfer.amount
-        self._balances[credit] += transfer.amount
-        yield from self._cost_faults(where, transfer)
-        yield from self._balance_faults(where, transfer)
-        yield from self._link_faults(where, transfer)
+        yield from self._field_faults(where, transfer)
+        if transfer.kind in DEBIT_AND_CREDIT:
+            expected = chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
+            if transfer.hash != expected:
+                yield f"{where}: the hash does not match what is stored of the transfer and its predecessor"
+            debit, credit = DEBIT_AND_CREDIT[transfer.kind]
+            self._balances[debit] -= transfer.amount
+            self._balances[credit] += transfer.amount
+            yield from self._balance_faults(where, transfer)
+            yield from self._link_faults(where, transfer)
+        else:
+            yield f"{where}: there is no kind {transfer.kind}"
         # Go on from what is stored, so that one fault is not reported again for every later transfer.
         self._balances["wallet"], self._balances["held"] = transfer.wallet_after, transfer.held_after
         self._seq, self._hash, self._at = transfer.seq, transfer.hash, transfer.committed_at
@@ -76,9 +80,19 @@ class Replay:
         yield from self._returned_faults(originals)
         yield from self._hold_faults(where, account, {hold.seq: hold for hold in holds})
 
-    def _cost_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
+    def _field_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
+        if transfer.amount <= 0:
+            yield f"{where}: the amount is not positive"
         if transfer.unit_price is not None and transfer.amount != transfer.unit_price * (transfer.quantity or 0):
             yield f"{where}: the amount is not unit price x quantity"
+        # The hash reads nothing in what is empty and in what is absent alike, so no field may be empty.
+        if "" in (transfer.request_type, transfer.reference, transfer.note) or 0 in (
+            transfer.quantity,
+            transfer.unit_price,
+            transfer.price_id,
+            transfer.refers_to,
+        ):
+            yield f"{where}: a field is empty that should be absent"
 
     def _balance_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
         for name, after in (("wallet", transfer.wallet_after), ("held", transfer.held_after)):
@@ -95,33 +109,41 @@ class Replay:
             self._holds[transfer.seq] = Hold(self._merchant_id, transfer.seq, transfer.amount, 0)
         elif kind in _FINAL_KINDS:
             yield from self._settle(where, transfer, kind)
-        elif kind in _RETURNS:
+        elif kind in _RETURNABLE:
             seq = transfer.refers_to or 0
             if not 0 < seq < transfer.seq:
                 yield f"{where}: refers to no earlier transfer"
+            self._returns.add((seq, kind))
             self.returned[seq] = self.returned.get(seq, 0) + transfer.amount
 
     def _settle(self, where: str, transfer: Transfer, kind: Kind) -> Iterator[str]:
+        """End a hold: a capture may leave a rest, which is released once; all else gives back the whole."""
         hold = self._holds.get(transfer.refers_to or 0)
         if hold is None:
             yield f"{where}: refers to no hold"
-            return
-        is_rest = kind == Kind.RELEASE and hold.state == HoldState.CAPTURED
-        if is_rest and hold.captured + transfer.amount == hold.amount:
-            return
-        if hold.state != HoldState.HELD or transfer.amount > hold.amount:
-            yield f"{where}: ends the {KIND_WORDS[Kind.HOLD]} of seq {hold.seq} a second time or for too much"
-        captured = transfer.amount if kind == Kind.CAPTURE else 0
-        self._holds[hold.seq] = Hold(
-            hold.merchant_id, hold.seq, hold.amount, hold.expires_at, _FINAL_KINDS[kind], captured
-        )
+        elif kind == Kind.RELEASE and self._rests.get(hold.seq) == transfer.amount:
+            del self._rests[hold.seq]
+        elif hold.state != HoldState.HELD:
+            yield f"{where}: ends the hold of seq {hold.seq} a second time"
+        else:
+            captured = transfer.amount if kind == Kind.CAPTURE else 0
+            rest = hold.amount - transfer.amount
+            if rest < 0 or (rest > 0 and not captured):
+                yield f"{where}: ends the hold of seq {hold.seq} with another amount than it holds"
+            elif rest > 0:
+                self._rests[hold.seq] = rest
+            self._holds[hold.seq] = Hold(
+                hold.merchant_id, hold.seq, hold.amount, hold.expires_at, _FINAL_KINDS[kind], captured
+            )
 
     def _returned_faults(self, originals: Mapping[int, Transfer]) -> Iterator[str]:
+        for seq, kind in sorted(self._returns):
+            original = originals.get(seq)
+            if original is None or original.kind not in _RETURNABLE[kind]:
+                yield f"seq {seq}: is given back, but is nothing that a {KIND_WORDS[kind]} gives back"
         for seq, returned in sorted(self.returned.items()):
             original = originals.get(seq)
-            if original is None or original.kind not in _RETURNED:
-                yield f"seq {seq}: is given back, but is no charge, capture or top-up"
-            elif returned > original.amount:
+            if original is not None and returned > original.amount:
                 yield f"seq {seq}: {format_amount(returned)} of its {format_amount(original.amount)} was given back"
 
     def _hold_faults(self, where: str, account: Account, stored_holds: Mapping[int, Hold]) -> Iterator[str]:
@@ -135,6 +157,8 @@ class Replay:
                 yield from (f"seq {seq}: {fault}" for fault in hold_faults(hold))
                 if (hold.amount, hold.state, hold.captured) != (replayed.amount, replayed.state, replayed.captured):
                     yield f"seq {seq}: the hold's row says otherwise than its transfers"
+        for seq, rest in sorted(self._rests.items()):
+            yield f"seq {seq}: {format_amount(rest)} of the hold was neither captured nor released"
         open_amount = sum(hold.amount for hold in stored_holds.values() if hold.state == HoldState.HELD)
         if open_amount != account.held:
             yield (f"{where}: open holds come to {format_amount(open_amount)}, held is {format_amount(account.held)}")

@@ -2,9 +2,10 @@
 
 A book's transfers are numbered without gaps and their times never go backwards, so the last transfer before a moment is
 found by binary search over seq. Burn between two moments is the posted balance at the first, less that at the second,
-plus what came in from outside between them (top-ups and credits, less reversals and debits). The burn of each of the
-last DAYS_MAX days of 24 hours makes a sample; the runway is the available balance divided by the sample's median, its
-likely range by the upper and lower quartile. See docs/decisions/0007-burn-from-the-book.md.
+plus what came in from outside between them (top-ups and credits, less reversals and debits); refunds lessen it. The
+burn of each of the last DAYS_MAX days of 24 hours makes a sample, from the first day on which anything was burned. The
+runway is the available balance divided by the sample's median, its likely range by the upper and lower quartile. See
+docs/decisions/0007-burn-from-the-book.md.
 """
 
 from collections.abc import Sequence
@@ -30,8 +31,8 @@ _DAY: Final = 24 * _HOUR
 class Runway(Struct, frozen=True):
     """How long the available balance lasts: whole days, rounded down. `until` is microseconds since 1970.
 
-    `days` is at the median burn of a recent day, `days_low` and `days_high` at its upper and lower quartile.
-    `burn_per_day` is the median, in micros.
+    `days` is at the burn of a usual day, `days_low` and `days_high` at the upper and lower quartile of recent days.
+    `burn_per_day` is what a usual day burns, in micros.
     """
 
     days: int
@@ -42,88 +43,133 @@ class Runway(Struct, frozen=True):
 
 
 def runway_of(burns: Sequence[int], *, available: int, now: int) -> Runway | None:
-    """Compute the runway from a sample of daily burns, in micros; None if on a usual day nothing is spent."""
-    if not burns:
+    """Compute the runway from the burn of recent days.
+
+    The usual burn is the median, of two middle ones the higher. If most days are idle, so that the median is 0, it is
+    the mean, rounded half up. Idle days at the start, before the merchant began to spend, do not count.
+
+    Args:
+        burns: micros, the newest day first; a day on which more was refunded than spent counts as idle.
+        available: micros that can be spent; nothing lasts no time.
+        now: microseconds since 1970.
+
+    Returns:
+        The runway, or None if nothing was burned.
+    """
+    spent = [max(burn, 0) for burn in burns]
+    while spent and spent[-1] == 0:
+        spent.pop()
+    if not spent:
         return None
-    ordered = sorted(max(burn, 0) for burn in burns)
+    ordered = sorted(spent)
     count = len(ordered)
     low, median, high = ordered[(count - 1) // 4], ordered[count // 2], ordered[3 * count // 4]
-    if median == 0:
-        return None
+    usual = median or max(divide_rounding_half_up(sum(spent), count), 1)
     spendable = max(available, 0)
     return Runway(
-        days=_days(spendable, median),
-        days_low=_days(spendable, high),
+        days=_days(spendable, usual),
+        days_low=_days(spendable, max(high, usual)),
         days_high=_days(spendable, low),
         # Rounded down to the microsecond: money is never said to last longer than it does.
-        until=now + min(spendable * _DAY // median, RUNWAY_DAYS_MAX * _DAY),
-        burn_per_day=median,
+        until=now + min(spendable * _DAY // usual, RUNWAY_DAYS_MAX * _DAY),
+        burn_per_day=usual,
     )
+
+
+def daily_burns(ends: Sequence[Transfer | None], funding: Sequence[Transfer]) -> list[int]:
+    """Compute the burn of each day, in micros, the newest first.
+
+    Args:
+        ends: the last transfer at each end of a day, newest first, so one more than there are days; None before the
+            book's first transfer.
+        funding: all top-ups, reversals and adjustments after the last of `ends`.
+    """
+    posted = [0 if end is None else end.posted_after for end in ends]
+    seqs = [0 if end is None else end.seq for end in ends]
+    return [
+        posted[index + 1] - posted[index] + _came_in(funding, after=seqs[index + 1], last=seqs[index])
+        for index in range(len(ends) - 1)
+    ]
 
 
 def in_words(runway: Runway | None) -> str | None:
     """Say a runway as a person would: "about 5 days, likely 4 to 7"; None if there is none."""
     if runway is None:
         return None
-    if runway.days >= RUNWAY_DAYS_MAX:
+    low, high = runway.days_low, runway.days_high
+    if low >= RUNWAY_DAYS_MAX:
         return "for years"
-    unit = "day" if runway.days == 1 else "days"
-    about = "less than a day" if runway.days == 0 else f"about {runway.days} {unit}"
-    if runway.days_low == runway.days_high:
+    about = _about(runway.days)
+    is_open = high >= RUNWAY_DAYS_MAX
+    if low == high or (low == 0 and is_open):
+        # A range of nothing or of everything tells nothing.
         return about
-    high = "more" if runway.days_high >= RUNWAY_DAYS_MAX else str(runway.days_high)
-    return f"{about}, likely {runway.days_low} {'or' if high == 'more' else 'to'} {high}"
+    if is_open:
+        return f"{about}, likely {low} {'day' if low == 1 else 'days'} or more"
+    if runway.days == 0:
+        return f"{about}, up to {high} at a slow pace"
+    return f"{about}, likely up to {high}" if low == 0 else f"{about}, likely {low} to {high}"
 
 
 async def read_runway(store: Store, account: Account, now: int) -> Runway | None:
-    """Read the recent burn from a book and compute its runway; a few dozen point look-ups, however long the book."""
-    return runway_of(await _burns(store, account, now), available=account.available, now=now)
+    """Read the recent burn from a book and compute its runway, as of `now` in microseconds since 1970.
+
+    It takes at most two queries and one for each doubling of the book's length, each a few point look-ups: 22 for a
+    book of a million transfers. The book only grows, so what is read is of one piece without a transaction.
+
+    Raises:
+        StoreUnavailable: the database can't be read.
+    """
+    return runway_of(await _read_burns(store, account, now), available=account.available, now=now)
 
 
-async def _burns(store: Store, account: Account, now: int) -> list[int]:
-    """Measure the burn of each full day behind now, newest first; a younger book's hours stand for one day."""
+async def _read_burns(store: Store, account: Account, now: int) -> list[int]:
+    """Measure the burn of each full day behind now; the hours of a book that is younger stand for a day."""
     first = (await store.transfers_at(account.merchant_id, [1])).get(1)
     if first is None:
         return []
     age = now - first.committed_at
     days = min(age // _DAY, DAYS_MAX)
-    if days == 0:
-        moments = [now, first.committed_at - 1] if age >= _HOUR else []
-    else:
+    if days > 0:
         moments = [now - day * _DAY for day in range(days + 1)]
-    if not moments:
+    elif age >= _HOUR:
+        moments = [now, first.committed_at - 1]
+    else:
         return []
-    seqs = await _last_seqs(store, account, moments)
-    found = await store.transfers_at(account.merchant_id, sorted({seq for seq in seqs if seq}))
-    posted = [found[seq].posted_after if seq else 0 for seq in seqs]
-    funding = await store.funding_after(account.merchant_id, seqs[-1] + 1)
-    burns = [
-        posted[index + 1] - posted[index] + _came_in(funding, after=seqs[index + 1], last=seqs[index])
-        for index in range(len(moments) - 1)
-    ]
-    return burns if days else [divide_rounding_half_up(burns[0] * _DAY, age)]
+    ends = await _last_transfers(store, account, moments)
+    oldest_seq = 0 if ends[-1] is None else ends[-1].seq
+    burns = daily_burns(ends, await store.funding_after(account.merchant_id, oldest_seq + 1))
+    return burns if days > 0 else [divide_rounding_half_up(burns[0] * _DAY, age)]
+
+
+async def _last_transfers(store: Store, account: Account, moments: Sequence[int]) -> list[Transfer | None]:
+    """Find the last transfer at or before each moment: one binary search over seq for all of them, a query a step."""
+    low = [0] * len(moments)
+    high = [account.seq] * len(moments)
+    found: dict[int, Transfer] = {}
+    while unsettled := [index for index in range(len(moments)) if low[index] < high[index]]:
+        middle = {index: (low[index] + high[index] + 1) // 2 for index in unsettled}
+        found.update(await store.transfers_at(account.merchant_id, sorted(set(middle.values()))))
+        for index, seq in middle.items():
+            if found[seq].committed_at <= moments[index]:
+                low[index] = seq
+            else:
+                high[index] = seq - 1
+    return [found.get(seq) for seq in low]
 
 
 def _came_in(funding: Sequence[Transfer], *, after: int, last: int) -> int:
     return sum(EFFECTS[Kind(item.kind)].wallet * item.amount for item in funding if after < item.seq <= last)
 
 
-async def _last_seqs(store: Store, account: Account, moments: Sequence[int]) -> list[int]:
-    """Find the last seq at or before each moment, 0 if none: one binary search for all, a query a step."""
-    low = [0] * len(moments)
-    high = [account.seq] * len(moments)
-    while any(lower < upper for lower, upper in zip(low, high, strict=True)):
-        middle = [(lower + upper + 1) // 2 for lower, upper in zip(low, high, strict=True)]
-        found = await store.transfers_at(account.merchant_id, sorted(set(middle)))
-        for index, moment in enumerate(moments):
-            if low[index] == high[index]:
-                continue
-            if found[middle[index]].committed_at <= moment:
-                low[index] = middle[index]
-            else:
-                high[index] = middle[index] - 1
-    return low
-
-
 def _days(spendable: int, burn: int) -> int:
+    """Divide, rounding down to whole days."""
     return RUNWAY_DAYS_MAX if burn == 0 else min(spendable // burn, RUNWAY_DAYS_MAX)
+
+
+def _about(days: int) -> str:
+    if days == 0:
+        return "less than a day"
+    if days >= RUNWAY_DAYS_MAX:
+        return "for years"
+    return "about 1 day" if days == 1 else f"about {days} days"

@@ -6,11 +6,11 @@ being read while it does. Other processes may use the same file: every write sta
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import apsw
 
@@ -54,6 +54,7 @@ _UNAVAILABLE: Final = (
 )
 
 _SQL: Final = sql.statements("sqlite")
+_Result = TypeVar("_Result")
 
 
 class SqliteStore:
@@ -65,7 +66,7 @@ class SqliteStore:
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
         self._write_lock = asyncio.Lock()
-        self._commit_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="farebox-commit")
+        self._commit_thread = _thread("farebox-commit")
 
     @property
     def engine(self) -> str:
@@ -74,13 +75,19 @@ class SqliteStore:
 
     async def open(self) -> None:
         """Connect and check the schema."""
+        await self.close()
+        known = [name for name, _ in sql.migrations("sqlite")]
         if not self._path.exists():
-            migrate.check_current([name for name, _ in sql.migrations("sqlite")], [])
+            migrate.check_current(known, [])
         with _translated():
-            self._writer = _connect(self._path, busy_timeout_ms=0)
-            self._reader = _connect(self._path, busy_timeout_ms=_READER_BUSY_TIMEOUT_MS)
-            applied = _applied_migrations(self._reader)
-        migrate.check_current([name for name, _ in sql.migrations("sqlite")], applied)
+            reader = _connect(self._path, busy_timeout_ms=_READER_BUSY_TIMEOUT_MS)
+            try:
+                migrate.check_current(known, _applied_migrations(reader))
+                self._writer = _connect(self._path, busy_timeout_ms=0)
+            except BaseException:
+                reader.close()
+                raise
+        self._reader = reader
 
     async def close(self) -> None:
         """Finish what runs and disconnect."""
@@ -89,7 +96,9 @@ class SqliteStore:
                 if connection is not None:
                     connection.close()
             self._reader = self._writer = None
-        self._commit_thread.shutdown()
+            self._commit_thread.shutdown()
+            # Should the store be opened again: no thread is started before there is something to commit.
+            self._commit_thread = _thread("farebox-commit")
 
     async def migrate(self, now: int) -> list[str]:
         """Create the schema or bring it up to date."""
@@ -98,7 +107,6 @@ class SqliteStore:
             connection = _connect(self._path, busy_timeout_ms=int(BUSY_TIMEOUT_SECONDS * 1000), is_new_allowed=True)
         try:
             with _translated():
-                connection.pragma("journal_mode", "wal")
                 connection.execute("BEGIN IMMEDIATE")
             try:
                 with _translated():
@@ -321,11 +329,24 @@ class SqliteStore:
                 with _translated():
                     yield connection.cursor()
             except BaseException:
-                # SQLite has rolled back by itself after some errors, such as a full disk.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
+                self._roll_back(connection)
                 raise
             await self._commit(connection)
+
+    def _roll_back(self, connection: apsw.Connection) -> None:
+        """End the transaction after an error, which is on its way to the caller."""
+        try:
+            # SQLite has rolled back by itself after some errors, such as a full disk.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error:
+            self._discard(connection)
+
+    def _discard(self, connection: apsw.Connection) -> None:
+        """Give up a connection in an unknown state; the next transaction begins on a fresh one, on what is true."""
+        self._writer = None
+        with suppress(apsw.Error):
+            connection.close(force=True)
 
     async def _commit(self, connection: apsw.Connection) -> None:
         """COMMIT in the commit thread, and see it through however often the caller is cancelled meanwhile."""
@@ -338,11 +359,8 @@ class SqliteStore:
                 cancelled = error
         failure = commit.exception()
         if failure is not None:
-            # The file may or may not hold the batch: the next transaction begins on a fresh connection and reads what
-            # is true.
-            self._writer = None
-            with suppress(apsw.Error):
-                connection.close(force=True)
+            # The file may or may not hold the batch.
+            self._discard(connection)
         if cancelled is not None:
             raise cancelled
         if failure is not None:
@@ -352,12 +370,25 @@ class SqliteStore:
 def _connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if is_new_allowed else 0)
     connection = apsw.Connection(str(path), flags=flags)
-    connection.set_busy_timeout(busy_timeout_ms)
+    # The first look into a file may have to wait until another process has recovered it from a crash.
+    connection.set_busy_timeout(max(busy_timeout_ms, _READER_BUSY_TIMEOUT_MS))
+    connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("foreign_keys", True)
     connection.pragma("cache_size", -_CACHE_KIB)
     connection.pragma("wal_autocheckpoint", _WAL_AUTOCHECKPOINT_PAGES)
+    connection.set_busy_timeout(busy_timeout_ms)
     return connection
+
+
+def _thread(name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix=name)
+
+
+def _begin_reading(connection: apsw.Connection) -> None:
+    """Begin a read transaction. It sees the moment of its first read, so there must be one."""
+    connection.execute("BEGIN")
+    connection.execute("SELECT 1 FROM merchant LIMIT 1").fetchall()
 
 
 async def _begin(cursor: apsw.Cursor) -> None:
@@ -461,10 +492,11 @@ def _transfers_at(cursor: apsw.Cursor, merchant_id: int, seqs: Sequence[int]) ->
 
 
 class _SqliteSnapshot:
-    """A read transaction on a connection of its own; its steps run in threads, so that a long read holds nobody up."""
+    """A read transaction on a connection and thread of its own, so that a long read holds nobody up."""
 
-    def __init__(self, connection: apsw.Connection) -> None:
+    def __init__(self, connection: apsw.Connection, thread: ThreadPoolExecutor) -> None:
         self._connection = connection
+        self._thread = thread
 
     async def merchant_ids(self) -> list[int]:
         """List every merchant, in order."""
@@ -487,42 +519,53 @@ class _SqliteSnapshot:
 
     async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
         """Read single transfers of a book by their seq."""
-        return await asyncio.to_thread(_transfers_at, self._connection.cursor(), merchant_id, seqs)
+        return await self._run(lambda: _transfers_at(self._connection.cursor(), merchant_id, seqs))
 
     async def holds(self, merchant_id: int) -> Sequence[Hold]:
         """Read all of a merchant's holds, unchecked."""
         return [rows.hold_from_row(row) for row in await self._rows("holds", merchant_id)]
 
     async def _rows(self, name: str, *values: Any) -> list[Any]:
-        return await asyncio.to_thread(lambda: self._connection.cursor().execute(_SQL[name], values).fetchall())
+        return await self._run(lambda: self._connection.cursor().execute(_SQL[name], values).fetchall())
+
+    async def _run(self, read: Callable[[], _Result]) -> _Result:
+        with _translated():
+            return await asyncio.get_running_loop().run_in_executor(self._thread, read)
 
 
 @asynccontextmanager
 async def _snapshot(path: Path) -> AsyncIterator[_SqliteSnapshot]:
     with _translated():
         connection = _connect(path, busy_timeout_ms=_READER_BUSY_TIMEOUT_MS)
-        try:
-            connection.execute("BEGIN")
-            # A read transaction sees the moment of its first read, so there must be one.
-            connection.execute("SELECT 1 FROM merchant LIMIT 1").fetchall()
-            yield _SqliteSnapshot(connection)
-        finally:
-            connection.close()
+    thread = _thread("farebox-snapshot")
+    try:
+        with _translated():
+            _begin_reading(connection)
+        yield _SqliteSnapshot(connection, thread)
+    finally:
+        # A read whose caller went away still runs, and the connection can't be closed under it.
+        connection.interrupt()
+        thread.shutdown(cancel_futures=True)
+        connection.close()
 
 
 def _backup(source_path: Path, target_path: Path) -> None:
     """Copy page by page from one read transaction, so that writers are not held up and the copy never starts anew."""
-    if target_path.exists():
-        raise AlreadyExists(f"{target_path} exists already")
-    with _translated():
-        source = _connect(source_path, busy_timeout_ms=_READER_BUSY_TIMEOUT_MS)
-        target = apsw.Connection(str(target_path))
+    with _translated(), closing(_connect(source_path, busy_timeout_ms=_READER_BUSY_TIMEOUT_MS)) as source:
+        _begin_reading(source)
         try:
-            source.execute("BEGIN")
-            with target.backup("main", source, "main") as backup:
-                while not backup.done:
-                    backup.step(_BACKUP_STEP_PAGES)
-            target.pragma("journal_mode", "wal")
-        finally:
-            target.close()
-            source.close()
+            target_path.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise AlreadyExists(f"{target_path} exists already") from error
+        except OSError as error:
+            raise StorageError(f"the copy can't be written: {error}") from error
+        try:
+            with closing(apsw.Connection(str(target_path))) as target:
+                with target.backup("main", source, "main") as backup:
+                    while not backup.done:
+                        backup.step(_BACKUP_STEP_PAGES)
+                target.pragma("journal_mode", "wal")
+        except BaseException:
+            # Half a copy must not be taken for one.
+            target_path.unlink()
+            raise

@@ -1,0 +1,211 @@
+"""A database that is away, full, read-only or of another version: clear answers meanwhile, the truth afterwards."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import asyncpg
+import pytest
+
+from tests.e2e.traffic import Traffic, check_books
+from tests.support.postgres import PostgresServer
+from tests.support.server import Seeds, Server, ServerError, open_farebox, seed
+from tests.support.wire import Client
+
+IMAGE_MICROS: Final = 10_000
+PAID_MICROS: Final = 100_000_000
+POLLS_MAX: Final = 3_000
+POLL_PAUSE_S: Final = 0.02
+BALANCE_FAILED: Final = b'{"isSuccess":false,"statusCode":500,"errorMessage":"Internal server error","data":null}'
+
+
+@pytest.fixture(scope="module")
+def own_postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL that tests may stop."""
+    with PostgresServer() as server:
+        yield server
+
+
+async def _prepare(database_url: str) -> Seeds:
+    async with open_farebox(database_url) as farebox:
+        return await seed(farebox)
+
+
+async def _check(database_url: str, seeds: Seeds, charged: int) -> None:
+    async with open_farebox(database_url) as farebox:
+        await check_books(farebox, seeds, charged=charged, balance_micros=PAID_MICROS - charged * IMAGE_MICROS)
+
+
+async def _charge(server: Server, seeds: Seeds, key: str) -> tuple[int, str | None, bool]:
+    """Charge once and return status, code and whether it was a replay."""
+    content = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": key}
+    client = Client(server.port, seeds.service_key)
+    status, headers, body = await client.send("POST", "/api/charges", json.dumps(content).encode())
+    await client.close()
+    assert status == json.loads(body)["statusCode"]
+    return status, headers.get("x-error-code"), "idempotent-replay" in headers
+
+
+async def _balance(server: Server, seeds: Seeds) -> tuple[int, bytes]:
+    client = Client(server.port, seeds.merchant_key)
+    status, _, body = await client.send("GET", "/api/balance")
+    await client.close()
+    return status, body
+
+
+async def _health(server: Server) -> int:
+    client = Client(server.port, "")
+    status, _, _ = await client.send("GET", "/healthz")
+    await client.close()
+    return status
+
+
+async def _poll_balance(server: Server, seeds: Seeds, until: Callable[[int, bytes], bool]) -> int:
+    """Poll as a client does until an answer is as it should be; return how often it was asked."""
+    for number in range(1, POLLS_MAX + 1):
+        if until(*await _balance(server, seeds)):
+            return number
+        await asyncio.sleep(POLL_PAUSE_S)
+    raise AssertionError("The balance did not become what was waited for.")
+
+
+@pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
+async def test_postgres_that_goes_away_under_load_costs_no_charge_and_doubles_none(
+    own_postgres: PostgresServer, is_killed: bool
+) -> None:
+    database_url = own_postgres.create_database()
+    seeds = await _prepare(database_url)
+    with Server(database_url) as one, Server(database_url) as other:
+        traffic = Traffic([one, other], seeds)
+        keys = [f"k{number}" for number in range(500)]
+        running = asyncio.create_task(traffic.charge_until_answered(keys))
+        await traffic.reached(100)
+        await asyncio.to_thread(own_postgres.kill if is_killed else own_postgres.stop)
+        # The contract knows one answer to trouble, and the server gives it for as long as the trouble lasts.
+        await _poll_balance(one, seeds, lambda status, body: (500, BALANCE_FAILED) == (status, body))
+        for server in (one, other):
+            for _ in range(5):
+                assert (500, BALANCE_FAILED) == await _balance(server, seeds)
+            assert server.is_running()
+        await asyncio.to_thread(own_postgres.start)
+        await running
+        await _poll_balance(one, seeds, lambda status, _: status == 200)
+        assert 500 == len(traffic.acknowledged)
+        assert 500 == len({answer.transfer_id for answer in traffic.answers.values()})
+        assert not traffic.lost
+        first = {key: answer.body for key, answer in traffic.answers.items()}
+        await traffic.charge_once(keys)
+        assert first == {key: answer.body for key, answer in traffic.answers.items()}
+        assert all(answer.is_replay for answer in traffic.answers.values())
+    await _check(database_url, seeds, 500)
+
+
+async def test_postgres_that_is_away_is_told_at_once_and_its_return_is_noticed(own_postgres: PostgresServer) -> None:
+    database_url = own_postgres.create_database()
+    seeds = await _prepare(database_url)
+    with Server(database_url) as server:
+        assert (200, None, False) == await _charge(server, seeds, "before")
+        own_postgres.stop()
+        try:
+            for _ in range(3):
+                assert (503, "unavailable", False) == await _charge(server, seeds, "meanwhile")
+                assert (500, BALANCE_FAILED) == await _balance(server, seeds)
+                assert 503 == await _health(server)
+        finally:
+            own_postgres.start()
+        await _poll_balance(server, seeds, lambda status, _: status == 200)
+        assert 200 == await _health(server)
+        assert (200, None, False) == await _charge(server, seeds, "meanwhile")
+        assert (200, None, True) == await _charge(server, seeds, "before")
+    await _check(database_url, seeds, 2)
+
+
+async def test_full_disk_is_a_503_and_is_over_when_there_is_room(tmp_path: Path) -> None:
+    database_url = f"sqlite:///{tmp_path / 'farebox.db'}"
+    seeds = await _prepare(database_url)
+    with Server(database_url) as server:
+        assert (200, None, False) == await _charge(server, seeds, "before")
+        server.limit_file_size(1)
+        for number in range(3):
+            assert (503, "unavailable", False) == await _charge(server, seeds, f"full-{number}")
+            status, body = await _balance(server, seeds)
+            assert (200, "99.99") == (status, json.loads(body)["data"])
+        server.limit_file_size()
+        for number in range(3):
+            assert (200, None, False) == await _charge(server, seeds, f"full-{number}")
+        assert (200, None, True) == await _charge(server, seeds, "before")
+    await _check(database_url, seeds, 4)
+
+
+async def test_disk_that_fills_up_under_load_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    database_url = f"sqlite:///{tmp_path / 'farebox.db'}"
+    seeds = await _prepare(database_url)
+    with Server(database_url) as server:
+        traffic = Traffic([server], seeds)
+        running = asyncio.create_task(traffic.charge_until_answered([f"k{number}" for number in range(600)]))
+        await traffic.reached(100)
+        server.limit_file_size(1)
+        for _ in range(POLLS_MAX):
+            if traffic.troubles.total() >= 50:
+                break
+            await asyncio.sleep(POLL_PAUSE_S)
+        server.limit_file_size()
+        await running
+        assert 600 == len(traffic.acknowledged)
+        assert {(503, "unavailable")} == set(traffic.troubles)
+        assert not traffic.lost
+    await _check(database_url, seeds, 600)
+
+
+async def test_read_only_file_serves_reads_and_refuses_charges(tmp_path: Path) -> None:
+    path = tmp_path / "farebox.db"
+    database_url = f"sqlite:///{path}"
+    seeds = await _prepare(database_url)
+    path.chmod(0o444)
+    with Server(database_url, is_privileged=False) as server:
+        for number in range(3):
+            assert (503, "unavailable", False) == await _charge(server, seeds, f"k{number}")
+            status, body = await _balance(server, seeds)
+            assert (200, "100.00") == (status, json.loads(body)["data"])
+        server.stop()
+        # What SQLite keeps beside the file takes its mode from it.
+        for file in tmp_path.iterdir():
+            file.chmod(0o644)
+        server.start()
+        assert (200, None, False) == await _charge(server, seeds, "k0")
+    await _check(database_url, seeds, 1)
+
+
+def _mark_as_newer(path: Path) -> None:
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute("INSERT INTO farebox_migration VALUES ('9999_from_the_future', 1)")
+    connection.close()
+
+
+async def test_database_of_a_newer_program_is_refused_at_the_start(tmp_path: Path, postgres_url: str) -> None:
+    path = tmp_path / "farebox.db"
+    await _prepare(f"sqlite:///{path}")
+    _mark_as_newer(path)
+    await _prepare(postgres_url)
+    connection = await asyncpg.connect(postgres_url)
+    await connection.execute("INSERT INTO farebox_migration VALUES ('9999_from_the_future', 1)")
+    await connection.close()
+    for database_url in (f"sqlite:///{path}", postgres_url):
+        with pytest.raises(ServerError) as raised, Server(database_url):
+            pass
+        assert "the database is newer than this program" in str(raised.value)
+        assert "9999_from_the_future" in str(raised.value)
+        assert "Traceback" not in str(raised.value)
+
+
+async def test_database_without_a_schema_is_refused_at_the_start(tmp_path: Path, postgres_url: str) -> None:
+    for database_url in (f"sqlite:///{tmp_path / 'nothing.db'}", postgres_url):
+        with pytest.raises(ServerError) as raised, Server(database_url):
+            pass
+        assert "farebox init" in str(raised.value)
+        assert "Traceback" not in str(raised.value)
+    assert [] == list(tmp_path.iterdir())

@@ -1,0 +1,1 @@
+"""What stands between the doors and the ledger."""

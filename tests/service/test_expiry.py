@@ -1,0 +1,171 @@
+"""Holds whose time is over are given back once, by whoever comes first, and what fails is tried again later."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from farebox.core.commands import CaptureHold, CreateHold, Payer
+from farebox.core.outcomes import Code
+from farebox.service import expiry as module
+from farebox.service.committer import Committer
+from farebox.service.errors import Overloaded
+from farebox.service.expiry import Expiry
+from farebox.storage.interface import CommitUnknown, StorageError, StoreUnavailable
+from tests.service.conftest import Ledger
+from tests.support.server import Seeds
+
+UNIT = 1_000_000
+
+
+async def _hold(ledger: Ledger, seeds: Seeds, key: str, *, ttl_seconds: int = 60) -> int:
+    command = CreateHold(Payer(seeds.merchant_id), "call", 1, key, amount=UNIT, ttl_seconds=ttl_seconds)
+    outcome = await ledger.committer.submit(command)
+    assert outcome.hold is not None
+    return outcome.hold.seq
+
+
+async def _balances(ledger: Ledger, seeds: Seeds) -> tuple[int, int]:
+    account = await ledger.store.account(seeds.merchant_id)
+    assert account is not None
+    return account.wallet, account.held
+
+
+async def test_hold_is_given_back_at_the_moment_its_time_is_over(ledger: Ledger) -> None:
+    seeds = await ledger.seed(balance="10")
+    await _hold(ledger, seeds, "a")
+    for moved, expired, balances in (
+        (0, 0, (9 * UNIT, UNIT)),
+        (59_999_999, 0, (9 * UNIT, UNIT)),
+        (1, 1, (10 * UNIT, 0)),
+        (60_000_000, 0, (10 * UNIT, 0)),
+    ):
+        ledger.clock.move(micros=moved)
+        assert expired == await ledger.expiry.sweep()
+        assert balances == await _balances(ledger, seeds)
+
+
+async def test_holds_of_all_merchants_are_swept(ledger: Ledger) -> None:
+    several = [await ledger.seed(balance="10") for _ in range(3)]
+    for seeds in several:
+        for number in range(4):
+            await _hold(ledger, seeds, f"k{number}", ttl_seconds=60 + number)
+    ledger.clock.move(seconds=62)
+    assert 9 == await ledger.expiry.sweep()
+    assert [(9 * UNIT, UNIT)] * 3 == [await _balances(ledger, seeds) for seeds in several]
+
+
+async def test_several_processes_expire_a_hold_once(ledger: Ledger) -> None:
+    seeds = await ledger.seed(balance="20")
+    for number in range(20):
+        await _hold(ledger, seeds, f"k{number}")
+    ledger.clock.move(seconds=60)
+    other = Committer(ledger.store, ledger.clock)
+    await other.start()
+    sweeps = [ledger.expiry, Expiry(ledger.store, other, ledger.clock), ledger.expiry]
+    await asyncio.gather(*[expiry.sweep() for expiry in sweeps])
+    await other.close()
+    assert (20 * UNIT, 0) == await _balances(ledger, seeds)
+    account = await ledger.store.account(seeds.merchant_id)
+    assert account is not None
+    assert 41 == account.seq
+
+
+async def test_capture_and_expiry_that_race_have_one_winner(ledger: Ledger) -> None:
+    seeds = await ledger.seed(balance="10")
+    seq = await _hold(ledger, seeds, "a")
+    ledger.clock.move(seconds=60, micros=-1)
+    captured = await ledger.committer.submit(CaptureHold(seeds.merchant_id, seq, "c"))
+    ledger.clock.move(micros=1)
+    assert captured.is_ok
+    assert 0 == await ledger.expiry.sweep()
+    late = await _hold(ledger, seeds, "b")
+    ledger.clock.move(seconds=60)
+    assert Code.HOLD_EXPIRED is (await ledger.committer.submit(CaptureHold(seeds.merchant_id, late, "d"))).code
+    assert 1 == await ledger.expiry.sweep()
+    assert (9 * UNIT, 0) == await _balances(ledger, seeds)
+
+
+async def test_sweep_has_a_maximum(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SWEEP_HOLDS_MAX", 3)
+    seeds = await ledger.seed(balance="10")
+    for number in range(7):
+        await _hold(ledger, seeds, f"k{number}")
+    ledger.clock.move(seconds=60)
+    assert [3, 3, 1, 0] == [await ledger.expiry.sweep() for _ in range(4)]
+
+
+class _Naps:
+    """Counts the pauses of a sweeper and ends it after some."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+        self.left = count
+        monkeypatch.setattr("farebox.service.expiry.asyncio.sleep", self._sleep)
+
+    async def _sleep(self, seconds: float) -> None:
+        assert module.SWEEP_SECONDS == seconds
+        self.left -= 1
+        if self.left == 0:
+            raise asyncio.CancelledError
+
+
+async def _run(ledger: Ledger) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        await ledger.expiry.run()
+
+
+async def test_sweeper_goes_on_at_once_while_there_is_more(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SWEEP_HOLDS_MAX", 2)
+    seeds = await ledger.seed(balance="10")
+    for number in range(7):
+        await _hold(ledger, seeds, f"k{number}")
+    ledger.clock.move(seconds=60)
+    _Naps(monkeypatch, 1)
+    await _run(ledger)
+    assert (10 * UNIT, 0) == await _balances(ledger, seeds)
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailable("away"), StorageError("odd"), Overloaded(), ZeroDivisionError(), CommitUnknown("lost")]
+)
+async def test_sweeper_outlives_every_trouble_and_pauses_before_it_tries_again(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    seeds = await ledger.seed(balance="10")
+    await _hold(ledger, seeds, "a")
+    ledger.clock.move(seconds=60)
+    find, errors = ledger.store.due_holds, [error, error]
+
+    async def due_holds(now: int, limit: int) -> Sequence[object]:
+        if errors:
+            raise errors.pop()
+        return await find(now, limit)
+
+    monkeypatch.setattr(ledger.store, "due_holds", due_holds)
+    naps = _Naps(monkeypatch, 3)
+    await _run(ledger)
+    assert ([], 0) == (errors, naps.left)
+    assert (10 * UNIT, 0) == await _balances(ledger, seeds)
+    assert 2 == len([record for record in caplog.records if record.name == "farebox.expiry"])
+
+
+async def test_sweeper_pauses_when_holds_can_be_seen_but_not_expired(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SWEEP_HOLDS_MAX", 2)
+    seeds = await ledger.seed(balance="10")
+    for number in range(4):
+        await _hold(ledger, seeds, f"k{number}")
+    ledger.clock.move(seconds=60)
+    sweeps = 0
+
+    async def fail(*_: object) -> None:
+        nonlocal sweeps
+        sweeps += 1
+        # Without a pause it would go round for ever; then this ends it.
+        raise StoreUnavailable("takes no writes") if sweeps < 10 else ZeroDivisionError
+
+    monkeypatch.setattr(ledger.store, "transact", fail)
+    _Naps(monkeypatch, 3)
+    await _run(ledger)
+    assert 3 == sweeps

@@ -1,0 +1,266 @@
+"""A real Farebox server for tests: processes of its own on a free loopback port, over any database."""
+
+import contextlib
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+import httpx
+import psutil
+
+from farebox.bootstrap import Farebox
+from farebox.config import Settings
+from farebox.core import ids
+from farebox.core.commands import KeyKind
+
+START_TIMEOUT_S: Final = 60
+STOP_TIMEOUT_S: Final = 30
+PORT_ATTEMPTS_MAX: Final = 10
+
+# The server must not outlive the tests, however they end: the guard waits until the pipe from the test process closes,
+# which even SIGKILL does, and then kills the server's process group.
+GUARD: Final = 'cat; kill -KILL -- "-$1"'
+
+
+class ServerError(Exception):
+    """The server did not start or stop; the message ends with its log."""
+
+
+class Server:
+    """`farebox serve` on 127.0.0.1, in a folder of its own.
+
+        with Server("sqlite:////tmp/x.db") as server:
+            httpx.get(f"{server.url}/healthz")
+
+    Args:
+        database_url: Where the ledger is; it has its schema already.
+        workers: How many processes serve.
+        environment: Further settings, such as `{"FAREBOX_CORS_ORIGINS": "*"}`.
+        is_privileged: False takes from root the power to write where a file's mode forbids it.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        *,
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
+        is_privileged: bool = True,
+    ) -> None:
+        self._database_url = database_url
+        self._workers = workers
+        self._environment = dict(environment or {})
+        self._is_privileged = is_privileged
+        self._folder = Path(tempfile.mkdtemp(prefix="farebox-serve-"))
+        self._process: subprocess.Popen[bytes] | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Where the server is."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Start the server, again on the port it had if it ran before, and wait until it answers.
+
+        Raises:
+            ServerError: It did not come up.
+        """
+        if self.port:
+            self._launch()
+            return
+        for attempt in range(PORT_ATTEMPTS_MAX):
+            self.port = _free_port()
+            try:
+                self._launch()
+            except ServerError:
+                self.port = 0
+                if attempt == PORT_ATTEMPTS_MAX - 1 or "Address already in use" not in self.log():
+                    raise
+            else:
+                return
+
+    def stop(self) -> int:
+        """Ask the server to stop, as a service manager does, and return its exit status."""
+        process = self._running()
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(STOP_TIMEOUT_S)
+        self._forget()
+        return status
+
+    def kill(self) -> None:
+        """Kill all processes of the server at once."""
+        process = self._running()
+        members = self._members()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(STOP_TIMEOUT_S)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while any(_is_alive(member) for member in members):
+            if time.monotonic() > deadline:
+                raise ServerError("Processes of a killed server stay on.")
+            time.sleep(0.005)
+        self._forget()
+
+    def limit_file_size(self, bytes_max: int = resource.RLIM_INFINITY) -> None:
+        """Let no file that the server writes grow beyond a size, as a full disk does; without one, lift the limit."""
+        for member in self._members():
+            member.rlimit(resource.RLIMIT_FSIZE, (bytes_max, resource.RLIM_INFINITY))
+
+    def is_running(self) -> bool:
+        """Tell whether the server's first process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def log(self) -> str:
+        """Return what the server logged so far."""
+        path = self._folder / "log"
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def close(self) -> None:
+        """Kill what still runs and remove the server's folder."""
+        if self._process is not None:
+            self.kill()
+        shutil.rmtree(self._folder)
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _launch(self) -> None:
+        arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self._workers)]
+        command = [sys.executable, "-m", "farebox", "serve", *arguments]
+        if not self._is_privileged and os.geteuid() == 0:
+            command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
+        with (self._folder / "log").open("wb") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._folder,
+                env={**os.environ, "FAREBOX_DATABASE_URL": self._database_url, **self._environment},
+                start_new_session=True,
+            )
+        self._process = process
+        self._guard = subprocess.Popen(
+            ["/bin/sh", "-c", GUARD, "guard", str(process.pid)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not self._answers():
+            if process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise ServerError(f"The server did not start (status {process.returncode}):\n{self.log()[-4000:]}")
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            return httpx.get(f"{self.url}/healthz", trust_env=False, timeout=10).status_code == 200
+        return False
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._process is None:
+            raise ServerError("The server is not running.")
+        return self._process
+
+    def _members(self) -> list[psutil.Process]:
+        try:
+            first = psutil.Process(self._running().pid)
+            return [first, *first.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def _forget(self) -> None:
+        self._process = None
+        if self._guard is not None:
+            self._guard.communicate()
+            self._guard = None
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """A merchant with money, and the keys to ask for it and to spend it."""
+
+    merchant_id: int
+    merchant: str
+    """The merchant's public id."""
+    merchant_key: str
+    service_key: str
+    support_key: str
+
+
+@contextlib.asynccontextmanager
+async def open_farebox(database_url: str) -> AsyncIterator[Farebox]:
+    """Create a database's schema, if it has none, and open Farebox's parts over it within this process."""
+    farebox = Farebox.build(Settings(database_url=database_url))
+    await farebox.store.migrate(farebox.clock.now())
+    async with farebox.running(is_server=False):
+        yield farebox
+
+
+async def seed(farebox: Farebox, *, balance: str | None = "100", credit_limit: str = "0") -> Seeds:
+    """Add a merchant with this balance, a service's and a support's key, and two prices.
+
+    An `image` costs 0.01; a `call` is variable: its amount is named.
+    """
+    merchant, _, key = await farebox.merchants.create(
+        name="Northwind Imaging", currency="USD", thresholds=[], credit_limit=credit_limit
+    )
+    service = await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition")
+    support = await farebox.merchants.create_key(KeyKind.SUPPORT, name="ann")
+    await farebox.merchants.set_price("image", "0.01")
+    await farebox.merchants.set_price("call", None)
+    if balance is not None:
+        topped_up = await farebox.operations.top_up(
+            merchant.merchant_id, amount=balance, reference="INV-1", note=None, caller=None
+        )
+        assert topped_up.is_ok
+    return Seeds(
+        merchant_id=merchant.merchant_id,
+        merchant=ids.public_id(ids.MERCHANT, merchant.merchant_id),
+        merchant_key=key.text,
+        service_key=service.text,
+        support_key=support.text,
+    )
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Tell whether a process still runs; one that nobody has buried yet does not."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def _free_port() -> int:
+    """Find a free port below those that the system gives to clients."""
+    for _ in range(PORT_ATTEMPTS_MAX):
+        port = random.randint(15_000, 32_000)
+        with socket.socket() as candidate, contextlib.suppress(OSError):
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            candidate.bind(("127.0.0.1", port))
+            return port
+    raise ServerError("No port is free for the server.")
