@@ -14,8 +14,8 @@ from msgspec import Struct
 
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.messages import MailSettings
-from farebox.alerts.smtp import FolderTransport, SmtpTransport, Transport
-from farebox.config import Settings
+from farebox.alerts.smtp import FolderTransport, InvalidSmtpUrl, SmtpTransport, Transport
+from farebox.config import Settings, SettingsError
 from farebox.core.accounts import Account
 from farebox.observe import configure_logging
 from farebox.service.clock import Clock, SystemClock
@@ -46,8 +46,17 @@ def open_store(settings: Settings) -> Store:
 
 
 def make_transport(settings: Settings) -> Transport:
-    """Make what takes the mails away: the mail server that the settings name, or the mail folder."""
-    return SmtpTransport(settings.smtp_url) if settings.smtp_url else FolderTransport(MAIL_FOLDER)
+    """Make what takes the mails away: the mail server that the settings name, or the mail folder.
+
+    Raises:
+        SettingsError: the mail server's URL makes no sense.
+    """
+    if not settings.smtp_url:
+        return FolderTransport(MAIL_FOLDER)
+    try:
+        return SmtpTransport(settings.smtp_url)
+    except InvalidSmtpUrl as error:
+        raise SettingsError(f"FAREBOX_SMTP_URL: {error}") from error
 
 
 class Farebox(Struct, frozen=True):

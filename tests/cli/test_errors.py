@@ -174,3 +174,13 @@ def test_a_broken_settings_file_is_named(tmp_path: Path, monkeypatch: pytest.Mon
         done = Shell(f"sqlite:///{tmp_path / 'farebox.db'}").run("init")
         assert 2 == done.status
         assert message in done.err
+
+
+@pytest.mark.parametrize("url", ["smtp://u:hush@h:99999", "smtp://u:hush@h?startls=true"])
+def test_a_mail_url_that_makes_no_sense_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "farebox.toml").write_text(f'smtp_url = "{url}"\n')
+    done = Shell(f"sqlite:///{tmp_path / 'farebox.db'}").run("init")
+    assert 2 == done.status
+    assert done.err.startswith("farebox: FAREBOX_SMTP_URL")
+    assert "hush" not in done.err

@@ -235,7 +235,7 @@ async def move_money(book: Book, dice: random.Random) -> None:
         await book.do(last(book.merchant_id, seq_of(hold), book.key()))
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("balance", "credit_limit"), [("1000000", "0"), (None, "1000000")])
 async def test_what_is_read_agrees_with_a_look_at_every_transfer(
     ledger: Ledger, seed: int, balance: str | None, credit_limit: str
@@ -358,7 +358,8 @@ async def test_the_number_of_queries_grows_as_the_logarithm_of_the_book(ledger: 
     account = await book.account()
     assert charges + 1 == account.seq
     store = CountingStore(book.store)
-    assert await read_runway(cast(Store, store), account, book.clock.now()) is not None
+    # A charge just a day ago would no longer count.
+    assert await read_runway(cast(Store, store), account, book.clock.now() - 1) is not None
     assert {"transfers_at", "funding_after"} == set(store.calls)
     assert store.calls.total() <= 2 + account.seq.bit_length()
     assert store.seqs_max <= DAYS_MAX + 1

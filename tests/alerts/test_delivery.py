@@ -1,0 +1,205 @@
+"""From a charge to a mailbox: a real ledger, the dispatcher, and real mail servers that fail as mail servers do."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+from farebox.alerts.dispatcher import LEASE_SECONDS, Dispatcher
+from farebox.alerts.smtp import SmtpTransport
+from farebox.core.accounts import Account
+from farebox.service.forecast import in_words, read_runway
+from farebox.storage.rows import MailState
+from farebox.storage.sqlite import SqliteStore
+from tests.alerts import killed_dispatcher
+from tests.alerts.ledger import SECOND, START, Ledger
+from tests.alerts.mailserver import DIES, HANGS, MailServer, greeting, until
+from tests.alerts.test_messages import SETTINGS, text_of
+from tests.alerts.test_smtp import SHORT_S
+
+
+def dispatcher_of(
+    ledger: Ledger, url: str, *, store: SqliteStore | None = None, timeout_seconds: float = 30
+) -> Dispatcher:
+    owner = store or ledger.store
+
+    async def describe_runway(account: Account, now: int) -> str | None:
+        return in_words(await read_runway(owner, account, now))
+
+    transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
+    return Dispatcher(
+        owner,
+        transport,
+        SETTINGS,
+        now=ledger.clock.now,
+        describe_runway=describe_runway,
+        poll_seconds=0.01,
+        stop_seconds_max=0,
+    )
+
+
+@asynccontextmanager
+async def running(*dispatchers: Dispatcher) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(dispatcher.run()) for dispatcher in dispatchers]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def test_a_charge_ends_in_a_mailbox(ledger: Ledger, server: MailServer) -> None:
+    await ledger.top_up(1000)
+    for _ in range(5):
+        ledger.clock.move(86_400)
+        await ledger.charge(images=160)
+    await ledger.set_thresholds(600)
+    await ledger.add_user("ann@example.com", 1)
+    async with running(dispatcher_of(ledger, server.url)):
+        await ledger.charge(images=1)
+        await until(lambda: 1 == len(server.received))
+    (message,) = server.messages
+    assert "Northwind Imaging: balance below 600.00 USD" == message["Subject"]
+    text = text_of(message)
+    assert "  Balance when it fell  599.50 USD\n" in text
+    assert "  Lasts                 about 7 days\n" in text
+    assert "a charge of 0.50 USD for 1 x image\n" in text
+
+
+async def test_a_server_that_refuses_one_recipient(ledger: Ledger, server: MailServer) -> None:
+    server.rcpt["ann@example.com"].append("550 5.1.1 No such user here")
+    await ledger.fire("ann@example.com", "ben@example.com")
+    dispatcher = dispatcher_of(ledger, server.url)
+    assert 2 == await dispatcher.run_once()
+    mails = await ledger.mails()
+    assert (MailState.GIVEN_UP, MailState.SENT) == (mails["ann@example.com"].state, mails["ben@example.com"].state)
+    assert "the mail server refused ann@example.com: 550 5.1.1 No such user here" == mails["ann@example.com"].last_error
+    assert ["ben@example.com"] == server.recipients
+    ledger.clock.move(10**6)
+    assert 0 == await dispatcher.run_once()
+
+
+async def test_a_server_that_asks_for_patience(ledger: Ledger, server: MailServer) -> None:
+    server.rcpt["ann@example.com"].extend(["451 4.7.1 Greylisted", "451 4.7.1 Greylisted"])
+    await ledger.fire("ann@example.com")
+    dispatcher = dispatcher_of(ledger, server.url)
+    assert 1 == await dispatcher.run_once()
+    mail = (await ledger.mails())["ann@example.com"]
+    assert (MailState.WAITING, START + 60 * SECOND) == (mail.state, mail.next_attempt_at)
+    assert "the mail server refused ann@example.com: 451 4.7.1 Greylisted" == mail.last_error
+    ledger.clock.move(59.999_999)
+    assert 0 == await dispatcher.run_once()
+    ledger.clock.move(0.000_001)
+    assert 1 == await dispatcher.run_once()
+    assert ledger.clock.now() + 120 * SECOND == await ledger.store.next_mail_at()
+    ledger.clock.move(120)
+    assert 1 == await dispatcher.run_once()
+    mail = (await ledger.mails())["ann@example.com"]
+    assert (MailState.SENT, 3, ledger.clock.now(), None) == (mail.state, mail.attempts, mail.sent_at, mail.last_error)
+    assert ["ann@example.com"] == server.recipients
+
+
+async def test_a_recipient_for_whom_the_server_hangs(ledger: Ledger, server: MailServer) -> None:
+    server.rcpt["ann@example.com"].append(HANGS)
+    await ledger.fire("ann@example.com", "ben@example.com", "cleo@example.com")
+
+    async def others_are_sent() -> bool:
+        mails = await ledger.mails()
+        return {MailState.SENT} == {mails["ben@example.com"].state, mails["cleo@example.com"].state}
+
+    async with running(dispatcher_of(ledger, server.url)):
+        await until(others_are_sent)
+        assert ["ben@example.com", "cleo@example.com"] == sorted(server.recipients)
+        assert MailState.WAITING == (await ledger.mails())["ann@example.com"].state
+    assert 1 == await dispatcher_of(ledger, server.url).run_once()
+    assert "ann@example.com" == server.recipients[-1]
+
+
+async def test_a_server_that_never_says_a_word(ledger: Ledger, server: MailServer) -> None:
+    await ledger.fire("ann@example.com")
+    async with greeting(b"") as url:
+        assert 1 == await dispatcher_of(ledger, url, timeout_seconds=SHORT_S).run_once()
+    mail = (await ledger.mails())["ann@example.com"]
+    assert (MailState.WAITING, START + 60 * SECOND) == (mail.state, mail.next_attempt_at)
+    ledger.clock.move(60)
+    assert 1 == await dispatcher_of(ledger, server.url).run_once()
+    assert ["ann@example.com"] == server.recipients
+
+
+async def test_a_server_that_takes_a_mail_and_dies_before_it_says_so(ledger: Ledger, server: MailServer) -> None:
+    server.data.append(DIES)
+    await ledger.fire("ann@example.com")
+    dispatcher = dispatcher_of(ledger, server.url)
+    assert 1 == await dispatcher.run_once()
+    assert MailState.WAITING == (await ledger.mails())["ann@example.com"].state
+    ledger.clock.move(60)
+    assert 1 == await dispatcher.run_once()
+    assert MailState.SENT == (await ledger.mails())["ann@example.com"].state
+    first, second = server.messages
+    assert first["Message-ID"] == second["Message-ID"]
+    assert (first["Date"], first["Subject"]) == (second["Date"], second["Subject"])
+
+
+async def test_a_server_that_is_down_and_comes_up(ledger: Ledger, server: MailServer) -> None:
+    await server.stop()
+    await ledger.fire("ann@example.com")
+    dispatcher = dispatcher_of(ledger, server.url)
+    assert 1 == await dispatcher.run_once()
+    mail = (await ledger.mails())["ann@example.com"]
+    assert MailState.WAITING == mail.state
+    assert "the mail server can't be reached" in str(mail.last_error)
+    await server.start()
+    ledger.clock.move(60)
+    assert 1 == await dispatcher.run_once()
+    assert ["ann@example.com"] == server.recipients
+
+
+async def test_a_process_that_is_killed_between_claim_and_send(ledger: Ledger, server: MailServer) -> None:
+    server.rcpt["ann@example.com"].append(HANGS)
+    await ledger.fire("ann@example.com")
+    command = [sys.executable, killed_dispatcher.__file__, str(ledger.path), server.url, str(ledger.clock.now())]
+    process = subprocess.Popen(command)
+    try:
+        await until(lambda: process.poll() is not None or ["ann@example.com"] == server.asked)
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.wait()
+    dispatcher = dispatcher_of(ledger, server.url)
+    assert 0 == await dispatcher.run_once()
+    ledger.clock.move(LEASE_SECONDS - 0.000_001)
+    assert 0 == await dispatcher.run_once()
+    ledger.clock.move(0.000_001)
+    assert 1 == await dispatcher.run_once()
+    mail = (await ledger.mails())["ann@example.com"]
+    assert (MailState.SENT, 2) == (mail.state, mail.attempts)
+    assert ["ann@example.com"] == server.recipients
+
+
+async def test_two_processes_on_one_database_send_each_mail_once(ledger: Ledger, server: MailServer) -> None:
+    emails = [f"user{number}@example.com" for number in range(40)]
+    await ledger.fire(*emails)
+    other = SqliteStore(ledger.path)
+    await other.open()
+    try:
+        async with running(dispatcher_of(ledger, server.url), dispatcher_of(ledger, server.url, store=other)):
+            await until(ledger.is_all_sent)
+    finally:
+        await other.close()
+    assert sorted(emails) == sorted(server.recipients)
+    assert len(emails) == len({message["Message-ID"] for message in server.messages})
+
+
+@pytest.mark.parametrize("name", ["Bücher & Söhne 株式会社", "A" * 200])
+async def test_names_arrive_in_mailboxes(ledger: Ledger, server: MailServer, name: str) -> None:
+    await ledger.store.rename_merchant(ledger.merchant_id, name)
+    await ledger.fire("ann@example.com")
+    await dispatcher_of(ledger, server.url).run_once()
+    (message,) = server.messages
+    assert f"{name}: balance below 400.00 USD" == message["Subject"]
+    assert text_of(message).startswith(f"The balance of {name} fell below 400.00 USD.")

@@ -1,0 +1,344 @@
+"""What the low-balance mail says: each promise, read back from the mail as a mail program reads it."""
+
+import re
+from email import message_from_bytes
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import default
+from typing import Final
+from urllib.parse import urlsplit
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from farebox.alerts.addresses import InvalidAddress
+from farebox.alerts.messages import InvalidSender, LowBalance, MailSettings, low_balance_message, message_id
+from farebox.core.accounts import Account, Kind
+from farebox.core.commands import Adjust, ReverseTopUp, SetCreditLimit
+from farebox.core.transfers import Transfer
+from farebox.storage.rows import Alert, MailState, Merchant, OutboxMail
+from tests.alerts.ledger import MERCHANT_ID, START, UNIT, Ledger
+
+SETTINGS: Final = MailSettings(
+    mail_from="alerts@farebox.example",
+    public_url="https://pay.example/farebox/",
+    support_contact="billing@northwind.example",
+)
+RUNWAY: Final = "about 5 days, likely 4 to 7"
+
+TEXT: Final = """\
+The balance of Northwind Imaging fell below 400.00 USD.
+
+  Balance when it fell  399.50 USD
+                        15 January 2027, 08:00 UTC
+  Available now         399.50 USD
+  Lasts                 about 5 days, likely 4 to 7
+  Your threshold        400.00 USD
+  What brought it down  a charge of 0.50 USD for 1 x image
+                        xfer_38RRBH800000700000002
+
+When nothing is available any more, requests are refused until you top up.
+To top up, contact support: billing@northwind.example
+
+Open your account: https://pay.example/farebox/
+
+--
+You get this mail because you are registered on the account of Northwind Imaging.
+It comes once. You are warned again after a top-up or an adjustment has brought
+the balance back to the threshold and it falls below it again.
+"""
+
+
+async def read(ledger: Ledger, email: str, runway: str | None = RUNWAY) -> LowBalance:
+    """Read what a mail is about from the ledger."""
+    mail = (await ledger.mails())[email]
+    merchant, account = await ledger.store.merchant(MERCHANT_ID), await ledger.store.account(MERCHANT_ID)
+    assert merchant is not None
+    assert account is not None
+    seq = mail.alert.transfer_seq
+    transfer = None if seq is None else (await ledger.store.transfers_at(MERCHANT_ID, [seq]))[seq]
+    return LowBalance(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
+
+
+def written(subject: LowBalance, settings: MailSettings = SETTINGS) -> EmailMessage:
+    """Write the mail, and read it as its recipient does."""
+    return message_from_bytes(low_balance_message(subject, settings).as_bytes(), policy=default)
+
+
+def text_of(message: EmailMessage) -> str:
+    part = message.get_body(("plain",))
+    assert part is not None
+    return str(part.get_content()).replace("\r\n", "\n")
+
+
+def html_of(message: EmailMessage) -> str:
+    part = message.get_body(("html",))
+    assert part is not None
+    return str(part.get_content())
+
+
+def words_of(html: str) -> str:
+    """Read what a page shows."""
+    body = re.sub(r"(?s)<head>.*</head>|<[^>]*>", " ", html)
+    return " ".join(body.split())
+
+
+def a_subject(*, name: str = "Northwind", email: str = "ann@example.com") -> LowBalance:
+    """Make up what a mail is about, where a ledger would add nothing."""
+    alert = Alert(MERCHANT_ID, 1, 400 * UNIT, 399 * UNIT, START, None)
+    mail = OutboxMail(alert, 7, email, MailState.WAITING, 1, START)
+    account = Account(MERCHANT_ID, "USD", wallet=399 * UNIT, funding=-399 * UNIT)
+    return LowBalance(
+        mail=mail, merchant=Merchant(MERCHANT_ID, name, START), account=account, transfer=None, runway=None
+    )
+
+
+async def test_the_text_says_it_all(ledger: Ledger) -> None:
+    await ledger.fire("ann@example.com")
+    assert TEXT == text_of(written(await read(ledger, "ann@example.com")))
+
+
+async def test_the_html_says_what_the_text_says(ledger: Ledger) -> None:
+    await ledger.fire("ann@example.com")
+    message = written(await read(ledger, "ann@example.com"))
+    page = words_of(html_of(message))
+    for line in TEXT.replace("--\n", "").splitlines():
+        for words in re.split(r" {2,}|: (?=\S+$)", line.strip()):
+            if words.startswith("The balance of"):
+                assert "Your balance fell below 400.00 USD" in page
+            elif words.startswith("https://"):
+                assert f'href="{words}"' in html_of(message)
+            else:
+                assert words.removesuffix(".") in page
+
+
+async def test_headers(ledger: Ledger) -> None:
+    await ledger.fire("ann@example.com")
+    message = written(await read(ledger, "ann@example.com"))
+    assert "multipart/alternative" == message.get_content_type()
+    assert ["text/plain", "text/html"] == [part.get_content_type() for part in message.iter_parts()]
+    assert "Northwind Imaging: balance below 400.00 USD" == message["Subject"]
+    assert (Address("Farebox", "alerts", "farebox.example"),) == message["From"].addresses
+    assert (Address("", "ann", "example.com"),) == message["To"].addresses
+    assert START // 1_000_000 == message["Date"].datetime.timestamp()
+    assert "auto-generated" == message["Auto-Submitted"]
+    assert "1.0" == message["MIME-Version"]
+    name = "alert_38RRBH800000700000001.user_0000000000001"
+    assert f"<{name}@farebox.example>" == message["Message-ID"]
+
+
+async def test_the_message_id_tells_user_and_firing_and_nothing_else(ledger: Ledger) -> None:
+    await ledger.fire("ann@example.com", "ben@example.com")
+    mails = await ledger.mails()
+    ann, ben = mails["ann@example.com"], mails["ben@example.com"]
+    later = replace(ann, attempts=9, last_error="x", email="ann@elsewhere.example")
+    again = replace(ann, alert=replace(ann.alert, number=2))
+    assert message_id(ann, SETTINGS) == message_id(later, SETTINGS)
+    assert 3 == len({message_id(mail, SETTINGS) for mail in (ann, ben, again)})
+
+
+async def test_a_mail_is_ascii_with_short_lines_whatever_it_says() -> None:
+    content = low_balance_message(a_subject(name="Bücher & Söhne 株式会社 " * 7), SETTINGS).as_bytes()
+    assert content.isascii()
+    assert max(len(line) for line in content.split(b"\r\n")) <= 998
+    assert b"\n" not in content.replace(b"\r\n", b"")
+
+
+async def test_money_that_is_held_is_told_apart(ledger: Ledger) -> None:
+    await ledger.add_user("ann@example.com")
+    await ledger.top_up(400)
+    await ledger.set_thresholds(400)
+    await ledger.hold(images=20)
+    await ledger.charge(images=1)
+    text = text_of(written(await read(ledger, "ann@example.com")))
+    assert "  Balance when it fell  399.50 USD\n" in text
+    assert (
+        "  Of that available     389.50 USD\n                        10.00 USD is held for requests in progress\n"
+        in text
+    )
+    assert "  Available now         389.50 USD\n" in text
+
+
+async def test_what_is_available_now_is_of_now(ledger: Ledger) -> None:
+    await ledger.fire("ann@example.com")
+    await ledger.charge(images=100)
+    text = text_of(written(await read(ledger, "ann@example.com")))
+    assert "  Balance when it fell  399.50 USD\n" in text
+    assert "  Available now         349.50 USD\n" in text
+
+
+async def test_a_balance_that_came_back_asks_for_nothing(ledger: Ledger) -> None:
+    await ledger.fire("ann@example.com")
+    await ledger.top_up(50)
+    message = written(await read(ledger, "ann@example.com"))
+    words = "Since then your balance has come back to 449.50 USD: there is nothing you need to do."
+    assert words in text_of(message)
+    assert words in words_of(html_of(message))
+    assert "top up," not in text_of(message)
+    assert "top up," not in html_of(message)
+
+
+async def test_a_threshold_that_was_set_too_high_is_the_cause(ledger: Ledger) -> None:
+    await ledger.add_user("ann@example.com")
+    await ledger.top_up(100)
+    await ledger.set_thresholds(150)
+    message = written(await read(ledger, "ann@example.com"))
+    assert text_of(message).startswith("The balance of Northwind Imaging is below 150.00 USD.\n\n  Your balance  ")
+    assert "  Why now               the threshold was set above your balance\n" in text_of(message)
+    assert "Your balance is below 150.00 USD Your balance 100.00 USD" in words_of(html_of(message))
+    assert "Why now the threshold was set above your balance" in words_of(html_of(message))
+    assert "xfer_" not in text_of(message)
+    await ledger.top_up(50)
+    assert "Imaging was below 150.00 USD." in text_of(written(await read(ledger, "ann@example.com")))
+
+
+async def test_each_kind_of_transfer_that_fires_is_named(ledger: Ledger) -> None:
+    await ledger.add_user("ann@example.com")
+    await ledger.top_up(400)
+    await ledger.set_thresholds(400)
+    causes = []
+
+    async def cause() -> str:
+        (mail, *_) = await ledger.store.mails(merchant_id=MERCHANT_ID, limit=1)
+        assert mail.alert.transfer_seq is not None
+        transfers = await ledger.store.transfers_at(MERCHANT_ID, [mail.alert.transfer_seq])
+        subject = replace(await read(ledger, "ann@example.com"), mail=mail, transfer=transfers[mail.alert.transfer_seq])
+        line = next(line for line in text_of(written(subject)).splitlines() if "What brought it down" in line)
+        await ledger.top_up(400)
+        return line.split("  ")[-1]
+
+    await ledger.capture(await ledger.hold(images=3))
+    causes.append(await cause())
+    await ledger.run(Adjust(MERCHANT_ID, 401 * UNIT, is_credit=False, reference="A", reason="A wrong refund"))
+    causes.append(await cause())
+    await ledger.run(ReverseTopUp(MERCHANT_ID, 1, "R", "It bounced"))
+    causes.append(await cause())
+    assert [
+        "a captured hold of 1.50 USD",
+        "an adjustment by support of 401.00 USD",
+        "a reversed top-up of 400.00 USD",
+    ] == causes
+
+
+def test_every_kind_that_can_bring_posted_down_has_words() -> None:
+    subject = a_subject()
+    for kind in (Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL):
+        transfer = Transfer(MERCHANT_ID, 1, kind, UNIT, "k", b"", 0, 0, START, b"")
+        assert " of 1.00 USD" in text_of(written(replace(subject, transfer=transfer)))
+
+
+async def test_when_requests_are_refused_depends_on_the_credit_limit(ledger: Ledger) -> None:
+    await ledger.fire("ann@example.com")
+    await ledger.run(SetCreditLimit(MERCHANT_ID, 50 * UNIT))
+    text = text_of(written(await read(ledger, "ann@example.com")))
+    assert "When your balance and your credit limit of 50.00 USD are used up, requests are refused" in text
+    await ledger.charge(images=2 * 399 + 1)
+    text = text_of(written(await read(ledger, "ann@example.com")))
+    assert "  Lasts                 it is used up\n" in text
+    assert "When your balance and your credit limit" in text
+    await ledger.charge(images=2 * 50)
+    text = text_of(written(await read(ledger, "ann@example.com")))
+    assert "  Available now         -50.00 USD\n" in text
+    assert "\nRequests are refused until you top up.\n" in text
+
+
+def test_without_burn_there_is_no_word_of_how_long_it_lasts() -> None:
+    message = written(a_subject())
+    assert "Lasts" not in text_of(message)
+    assert "Lasts" not in html_of(message)
+
+
+@pytest.mark.parametrize(
+    ("contact", "in_text", "link"),
+    [
+        ("", "To top up, contact support.\n", None),
+        ("billing@northwind.example", "support: billing@northwind.example\n", "mailto:billing@northwind.example"),
+        (
+            "https://northwind.example/help",
+            "support: https://northwind.example/help\n",
+            "https://northwind.example/help",
+        ),
+        ("+49 30 901820", "support: +49 30 901820\n", None),
+        ("javascript:alert(1)", "support: javascript:alert(1)\n", None),
+        ("Ann, ext. 12\r\nor Ben", "support: Ann, ext. 12 or Ben\n", None),
+    ],
+)
+def test_how_to_reach_support(contact: str, in_text: str, link: str | None) -> None:
+    message = written(a_subject(), replace(SETTINGS, support_contact=contact))
+    assert in_text in text_of(message)
+    links = re.findall(r'href="([^"]*)"', html_of(message))
+    assert [*([link] if link else []), "https://pay.example/farebox/"] == links
+
+
+@pytest.mark.parametrize("url", ["https://pay.example", "https://pay.example/"])
+def test_the_dashboard_link_ends_in_one_slash(url: str) -> None:
+    assert "Open your account: https://pay.example/\n" in text_of(
+        written(a_subject(), replace(SETTINGS, public_url=url))
+    )
+
+
+NAMES: Final = st.text(max_size=300) | st.lists(
+    st.sampled_from(
+        ["=?", "utf-8?q?", "us-ascii?b?", "?=", "=0D", "=0A", "DQpYOiB5", "Bcc:", "\r", "\n", "=", "?", " ", "ü", "a"]
+    )
+).map("".join)
+
+
+@given(NAMES)
+@example("=?utf-8?q?A=0D=0ABcc:_eve@example.com?=")
+def test_no_name_adds_a_header_or_a_tag(name: str) -> None:
+    plain = low_balance_message(a_subject(), SETTINGS)
+    message = written(a_subject(name=name))
+    assert plain.keys() == message.keys()
+    assert [] == [defect for value in message.values() for defect in value.defects]
+    assert str(message["Subject"]).endswith(": balance below 400.00 USD")
+    tags = re.findall(r"<[^>]*>", html_of(message))
+    assert tags == re.findall(r"<[^>]*>", html_of(written(a_subject())))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("Bücher & Söhne", "Bücher & Söhne"),
+        ("株式会社 ノースウィンド", "株式会社 ノースウィンド"),
+        ("A\r\nBcc: eve@example.com", "A Bcc: eve@example.com"),
+        ("=?utf-8?q?A=0D=0ABcc:_eve@example.com?=", "=?utf-8?q?A=0D=0ABcc:_eve@example.com?="),
+        ("<script>alert(1)</script>", "<script>alert(1)</script>"),
+        ("{{ 7 * 7 }}", "{{ 7 * 7 }}"),
+    ],
+)
+def test_names_arrive_as_they_were_given_on_one_line(name: str, shown: str) -> None:
+    message = written(a_subject(name=name))
+    assert "Bcc" not in message
+    assert f"The balance of {shown} is below 400.00 USD.\n" in text_of(message)
+    assert "<script" not in html_of(message)
+    assert f"{shown}: balance below 400.00 USD".replace("=?", "= ?") == message["Subject"]
+
+
+def test_a_sender_with_a_name() -> None:
+    settings = replace(SETTINGS, mail_from="Müller, Söhne <alerts@bücher.example>")
+    message = written(a_subject(), settings)
+    assert (Address("Müller, Söhne", "alerts", "xn--bcher-kva.example"),) == message["From"].addresses
+    assert str(message["Message-ID"]).endswith("@xn--bcher-kva.example>")
+
+
+def test_addresses_in_other_letters() -> None:
+    message = low_balance_message(a_subject(email="ann@bücher.example"), SETTINGS)
+    assert b"\r\nTo: ann@xn--bcher-kva.example\r\n" in message.as_bytes()
+    message = low_balance_message(a_subject(email="jürgen@bücher.example"), SETTINGS)
+    assert "\r\nTo: jürgen@xn--bcher-kva.example\r\n".encode() in message.as_bytes()
+
+
+def test_an_address_that_is_none() -> None:
+    with pytest.raises(InvalidAddress):
+        low_balance_message(a_subject(email="ann@example.com\r\nBcc: eve@example.com"), SETTINGS)
+    with pytest.raises(InvalidSender, match="FAREBOX_MAIL_FROM"):
+        low_balance_message(a_subject(), replace(SETTINGS, mail_from="a@b@c"))
+
+
+def test_the_html_fetches_nothing_and_runs_nothing() -> None:
+    html = html_of(written(a_subject()))
+    assert [] == re.findall(r"<(?:img|script|link|iframe|form|object)\b|\burl\(|@import|\bon\w+=", html)
+    assert {"https"} == {urlsplit(link).scheme for link in re.findall(r'href="(http[^"]*)"', html)}
