@@ -117,11 +117,11 @@ class Farebox(Struct, frozen=True):
             try:
                 yield
             finally:
-                await self.committer.close()
                 for task in tasks:
                     task.cancel()
                     with suppress(asyncio.CancelledError):
                         await task
+                await self.committer.close()
         finally:
             await self.store.close()
 

@@ -50,7 +50,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def cors_origin_list(self) -> tuple[str, ...]:
         """The allowed origins, one by one."""
-        return tuple(origin.strip().rstrip("/") for origin in self.cors_origins.split(",") if origin.strip())
+        # Browsers write an origin in lower case and without a slash at its end.
+        return tuple(origin.strip().rstrip("/").lower() for origin in self.cors_origins.split(",") if origin.strip())
 
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> "Settings":

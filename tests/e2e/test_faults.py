@@ -2,7 +2,10 @@
 
 import asyncio
 import json
+import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -37,6 +40,19 @@ async def _prepare(database_url: str) -> Seeds:
 async def _check(database_url: str, seeds: Seeds, charged: int) -> None:
     async with open_farebox(database_url) as farebox:
         await check_books(farebox, seeds, charged=charged, balance_micros=PAID_MICROS - charged * IMAGE_MICROS)
+
+
+async def _verify(database_url: str, tmp_path: Path) -> None:
+    """Check the ledger as its operator would."""
+    command = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "farebox", "verify"),
+        cwd=tmp_path,
+        env={**os.environ, "FAREBOX_DATABASE_URL": database_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    output, _ = await command.communicate()
+    assert 0 == command.returncode, output.decode()
 
 
 async def _charge(server: Server, seeds: Seeds, key: str) -> tuple[int, str | None, bool]:
@@ -74,7 +90,7 @@ async def _poll_balance(server: Server, seeds: Seeds, until: Callable[[int, byte
 
 @pytest.mark.parametrize("is_killed", [False, True], ids=["stopped", "killed"])
 async def test_postgres_that_goes_away_under_load_costs_no_charge_and_doubles_none(
-    own_postgres: PostgresServer, is_killed: bool
+    own_postgres: PostgresServer, is_killed: bool, tmp_path: Path
 ) -> None:
     database_url = own_postgres.create_database()
     seeds = await _prepare(database_url)
@@ -101,6 +117,7 @@ async def test_postgres_that_goes_away_under_load_costs_no_charge_and_doubles_no
         assert first == {key: answer.body for key, answer in traffic.answers.items()}
         assert all(answer.is_replay for answer in traffic.answers.values())
     await _check(database_url, seeds, 500)
+    await _verify(database_url, tmp_path)
 
 
 async def test_postgres_that_is_away_is_told_at_once_and_its_return_is_noticed(own_postgres: PostgresServer) -> None:
@@ -158,6 +175,7 @@ async def test_disk_that_fills_up_under_load_loses_and_doubles_nothing(tmp_path:
         assert {(503, "unavailable")} == set(traffic.troubles)
         assert not traffic.lost
     await _check(database_url, seeds, 600)
+    await _verify(database_url, tmp_path)
 
 
 async def test_read_only_file_serves_reads_and_refuses_charges(tmp_path: Path) -> None:

@@ -22,6 +22,9 @@ from tests.support.wire import exchange
 
 POLLS_MAX = 20
 
+# The first of these tests may have to install the browser.
+in_a_browser = pytest.mark.timeout(900)
+
 
 @dataclass(frozen=True)
 class Site:
@@ -224,6 +227,7 @@ def test_connections_are_kept_for_the_next_poll(site: Site) -> None:
     assert 1 == len(ports)
 
 
+@in_a_browser
 def test_browser_reads_balances_from_an_allowed_origin(site: Site) -> None:
     seen = site.pages.seen(f"{site.server.url}/api/balance", site.seeds.merchant_key)
     assert 200 == seen["status"]
@@ -234,12 +238,14 @@ def test_browser_reads_balances_from_an_allowed_origin(site: Site) -> None:
     assert {"isSuccess": False, "statusCode": 401, "errorMessage": "Invalid API key", "data": None} == refused["body"]
 
 
+@in_a_browser
 def test_browser_keeps_balances_from_other_origins(site: Site) -> None:
     # The same page under another name of its host is of another origin.
     seen = site.pages.seen(f"{site.server.url}/api/balance", site.seeds.merchant_key, host="localhost")
     assert {"blocked": "TypeError: Failed to fetch"} == seen
 
 
+@in_a_browser
 def test_browser_reads_balances_from_the_same_origin_without_asking_first(site: Site) -> None:
     site.pages.forwarded.clear()
     seen = site.pages.seen("/api/balance", site.seeds.merchant_key, host="localhost")

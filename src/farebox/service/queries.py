@@ -1,6 +1,7 @@
 """What may be read: balances (coalesced), accounts, statements, prices; and whose a key is."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -16,6 +17,9 @@ from farebox.service.errors import Forbidden, InvalidKey, Missing, translated
 from farebox.service.forecast import Runway, read_runway
 from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant
+
+
+_log = logging.getLogger("farebox.queries")
 
 
 class AccountView(Struct, frozen=True):
@@ -65,6 +69,7 @@ class Balances:
             with translated():
                 found = await self._store.balances(list(keys), self._clock.now())
         except Exception as error:
+            _log.warning("%d balances can't be read: %s", len(batch), error)
             for _, future in batch:
                 if not future.done():
                     future.set_exception(error)

@@ -108,7 +108,8 @@ class Store(Protocol):
 
         All accounts of `reads.merchant_ids` stay locked against other writers from before the first read to the end.
         For each firing, one outbox row per registered user of the merchant is written in the same transaction. A
-        decision that changes nothing is not written. `decide` may be called again if the engine lost a race.
+        decision that changes nothing is not written. `decide` may be called again if the engine lost a race. What it
+        raises comes through, with nothing committed.
 
         Returns:
             The decision, committed and durable.
