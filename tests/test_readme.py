@@ -16,7 +16,8 @@ def tour() -> str:
     script = "\n".join(blocks)
     assert 'export PATH="$PWD/.venv/bin:$PATH"' in script
     # A shell that stops at the first failure must not leave its server behind.
-    return script.replace('export PATH="$PWD/.venv/bin:$PATH"', "set -e; trap 'kill $(jobs -p) 2> /dev/null || true' EXIT")
+    guard = "set -e; trap 'kill $(jobs -p) 2> /dev/null || true' EXIT"
+    return script.replace('export PATH="$PWD/.venv/bin:$PATH"', guard)
 
 
 def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_port: int) -> None:

@@ -18,7 +18,6 @@ from farebox.service.forecast import Runway, read_runway
 from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant
 
-
 _log = logging.getLogger("farebox.queries")
 
 
