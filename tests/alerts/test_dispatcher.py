@@ -228,7 +228,7 @@ async def test_what_nobody_foresaw_is_logged_and_tried_again(
     ledger: Ledger, post: Post, caplog: pytest.LogCaptureFixture
 ) -> None:
     await ledger.fire("ann@example.com")
-    post.on_send = failing(ZeroDivisionError("what\n\x00now ?"))
+    post.on_send = failing(ZeroDivisionError("what\n\x00now?"))
     await dispatcher_of(ledger, post).run_once()
     mail = (await ledger.mails())["ann@example.com"]
     assert (MailState.WAITING, "ZeroDivisionError: what now?") == (mail.state, mail.last_error)

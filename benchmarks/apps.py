@@ -1,0 +1,65 @@
+"""What is served to be measured, beside Farebox itself: the ceiling, and Farebox without one of its savings each."""
+
+from typing import Any, Final
+
+from litestar.enums import ScopeType
+from litestar.handlers import asgi
+from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+
+from farebox import bootstrap
+from farebox.web import app as farebox_app
+from farebox.web.envelope import Headers, answer_headers, success_body
+
+FAREBOX: Final = "farebox.bootstrap:web_app"
+CEILING: Final = "benchmarks.apps:ceiling"
+THROUGH_ROUTER: Final = "benchmarks.apps:through_router"
+DEFAULT_COLLECTOR: Final = "benchmarks.apps:default_collector"
+
+_BALANCE: Final = success_body(b'"9999999.9915"')
+_CHARGE: Final = success_body(
+    b'{"transferId":"xfer_38G5Y5PRREHFT0000012J","cost":"0.0085","balance":"9999999.9915","available":"9999999.9915"}'
+)
+_ANSWERS: Final[dict[str, tuple[bytes, Headers]]] = {
+    "GET": (_BALANCE, answer_headers(_BALANCE, [])),
+    "POST": (_CHARGE, answer_headers(_CHARGE, [])),
+}
+
+
+def ceiling() -> ASGIApp:
+    """Make an application that reads a request and gives the same answer to all, as large as Farebox's would be."""
+
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            return
+        body, headers = _ANSWERS[scope["method"]]
+        if scope["method"] == "POST":
+            await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    return answer
+
+
+def through_router() -> ASGIApp:
+    """Make Farebox's application with every path behind Litestar's router, none ahead of it."""
+    farebox_app._Front = _behind_router  # type: ignore[assignment,misc]  # It is called in the class's place.
+    return bootstrap.web_app()
+
+
+def default_collector() -> ASGIApp:
+    """Make Farebox's application under the garbage collector's own settings."""
+    bootstrap._settle_garbage_collector = lambda: None
+    return bootstrap.web_app()
+
+
+def _behind_router(endpoints: dict[str, Any], litestar: Any) -> Any:
+    for path, endpoint in endpoints.items():
+        litestar.register(asgi(path, copy_scope=False)(_handler(endpoint)))
+    return litestar
+
+
+def _handler(endpoint: Any) -> Any:
+    async def handle(scope: HTTPScope, receive: Receive, send: Send) -> None:
+        await endpoint(scope, receive, send)
+
+    return handle

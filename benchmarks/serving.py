@@ -1,0 +1,164 @@
+"""Server processes to be measured, the load put on them, and what both cost in processor time."""
+
+import contextlib
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+from msgspec import Struct
+
+from benchmarks.load import ENDED, STARTED, Order, Report
+
+START_SECONDS_MAX: Final = 30
+STOP_SECONDS_MAX: Final = 30
+
+_ROOT: Final = Path(__file__).parents[1]
+_PORT_ATTEMPTS_MAX: Final = 10
+
+
+class ServerFailed(Exception):
+    """A server did not come up, or the load generator did not end well."""
+
+
+class Server(Struct, frozen=True):
+    """A running server: where it listens, and its first process."""
+
+    port: int
+    pid: int
+
+
+class Spent(Struct, frozen=True):
+    """Processor seconds spent by a server, by its database's own processes, and by anybody on the machine."""
+
+    server: float
+    database: float
+    machine: float
+
+
+class Measured(Struct, frozen=True):
+    """What the load generator reports, and the processor time spent meanwhile."""
+
+    report: Report
+    spent: Spent
+
+
+@contextlib.contextmanager
+def serving(target: str, database_url: str) -> Iterator[Server]:
+    """Serve an application of `benchmarks.apps` in processes of its own, in a folder of its own."""
+    with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
+        port = _free_port()
+        with (Path(folder) / "log").open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.serve", target, str(port)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                cwd=folder,
+                env={**os.environ, "PYTHONPATH": str(_ROOT), "FAREBOX_DATABASE_URL": database_url},
+                start_new_session=True,
+            )
+        try:
+            _await_answer(process, port, Path(folder) / "log")
+            yield Server(port, process.pid)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(STOP_SECONDS_MAX)
+            finally:
+                # A worker that did not end with its parent is not left behind.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def put_load(order: Order, server: Server, database_pid: int | None) -> Measured:
+    """Run the load generator against a server and measure what both spend.
+
+    Raises:
+        ServerFailed: the load generator did not end well.
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.load"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=_ROOT,
+        text=True,
+    )
+    with process:
+        if process.stdin is None or process.stdout is None:
+            raise ServerFailed("the load generator has no pipes")
+        process.stdin.write(msgspec.json.encode(order).decode())
+        process.stdin.close()
+        _expect(process.stdout.readline(), STARTED)
+        before = _spent(server, database_pid)
+        _expect(process.stdout.readline(), ENDED)
+        after = _spent(server, database_pid)
+        report = msgspec.json.decode(process.stdout.readline(), type=Report)
+    spent = Spent(after.server - before.server, after.database - before.database, after.machine - before.machine)
+    return Measured(report, spent)
+
+
+def _expect(line: str, word: str) -> None:
+    if line.strip() != word:
+        raise ServerFailed(f"the load generator said {line!r} instead of {word!r}")
+
+
+def _spent(server: Server, database_pid: int | None) -> Spent:
+    machine = psutil.cpu_times()
+    return Spent(
+        _tree_seconds(server.pid),
+        0.0 if database_pid is None else _tree_seconds(database_pid),
+        # The share that a virtual machine is not given counts as used by others.
+        sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice,
+    )
+
+
+def _tree_seconds(pid: int) -> float:
+    """Sum up what a process and all below it have spent, those that have ended included."""
+    first = psutil.Process(pid)
+    seconds = 0.0
+    for process in (first, *first.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            seconds += sum(process.cpu_times()[:4])
+    return seconds
+
+
+def _await_answer(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS_MAX
+    while not _answers(port):
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise ServerFailed(f"the server did not come up:\n{log.read_text()[-4000:]}")
+        time.sleep(0.02)
+
+
+def _answers(port: int) -> bool:
+    connection = HTTPConnection("127.0.0.1", port, timeout=10)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+
+def _free_port() -> int:
+    """Find a free port below those that the system gives to clients."""
+    for _ in range(_PORT_ATTEMPTS_MAX):
+        port = random.randint(15_000, 32_000)
+        with socket.socket() as candidate, contextlib.suppress(OSError):
+            candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            candidate.bind(("127.0.0.1", port))
+            return port
+    raise ServerFailed("no port is free")

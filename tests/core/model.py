@@ -1,0 +1,458 @@
+"""The ledger once more, slow and obvious, written from the design's prose and not from the code that it checks.
+
+Amounts are Decimals in units of money. Nothing is kept that can be summed up: a balance is the sum of all moves so far,
+what became of a hold or how much of a charge went back is read out of the moves that name it. A command's faults are
+all found, and the one that `Code` lists first is the answer.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal, Inexact, localcontext
+from typing import Any, Final
+
+from farebox.core.commands import (
+    Adjust,
+    CaptureHold,
+    Charge,
+    Command,
+    CreateHold,
+    ExpireHold,
+    Refund,
+    ReleaseHold,
+    ReverseTopUp,
+    SetCreditLimit,
+    SetFrozen,
+    SetThresholds,
+    Spend,
+    TopUp,
+    Transferring,
+)
+from farebox.core.outcomes import Code
+
+LARGEST_AMOUNT: Final = Decimal(10**12)
+LARGEST_BALANCE: Final = Decimal(4 * 10**12)
+PRECEDENCE: Final = list(Code)
+
+MICROS: Final = Decimal(10**6)
+ACCOUNTS: Final = ("wallet", "held", "revenue", "funding", "adjustments")
+
+DEBIT_AND_CREDIT: Final = {
+    "top_up": ("funding", "wallet"),
+    "top_up_reversal": ("wallet", "funding"),
+    "charge": ("wallet", "revenue"),
+    "refund": ("revenue", "wallet"),
+    "hold": ("wallet", "held"),
+    "capture": ("held", "revenue"),
+    "release": ("held", "wallet"),
+    "expire": ("held", "wallet"),
+    "adjustment up": ("adjustments", "wallet"),
+    "adjustment down": ("wallet", "adjustments"),
+}
+TAKES_FROM_THE_WALLET: Final = {"charge", "hold", "top_up_reversal", "adjustment down"}
+MAY_FIRE: Final = {"charge", "capture", "adjustment down", "top_up_reversal"}
+MAY_ARM: Final = {"top_up", "adjustment up"}
+
+WHO_MAY: Final[dict[str, set[type]]] = {
+    "merchant": set(),
+    "service": {Charge, CreateHold, CaptureHold, ReleaseHold, Refund},
+    "support": {Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen},
+}
+
+
+def units(micros: int) -> Decimal:
+    """Turn micros into units of money, exactly."""
+    with localcontext(prec=60) as context:
+        context.traps[Inexact] = True
+        return Decimal(micros) / MICROS
+
+
+def micros(amount: Decimal) -> int:
+    """Turn units of money into micros, exactly."""
+    with localcontext(prec=60) as context:
+        context.traps[Inexact] = True
+        scaled = amount * MICROS
+        assert scaled == scaled.to_integral_value()
+        return int(scaled)
+
+
+@dataclass(frozen=True)
+class Key:
+    """An API key: whose it is, and from when it opens nothing any more."""
+
+    holder: str
+    merchant_id: int | None
+    ends_at: int | None
+
+
+@dataclass(frozen=True)
+class PriceVersion:
+    """What a request costs from some time on; a variable type has no unit price."""
+
+    number: int
+    request_type: str
+    merchant_id: int | None
+    unit_price: Decimal | None
+    starts_at: int
+
+
+@dataclass(frozen=True)
+class Move:
+    """One amount that went from one account to another."""
+
+    word: str
+    amount: Decimal
+    at: int
+    name: tuple[str, ...] = ()
+    asked: tuple[Any, ...] = ()
+    request_type: str | None = None
+    quantity: int | None = None
+    unit_price: Decimal | None = None
+    price_number: int | None = None
+    refers_to: int | None = None
+    reference: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True)
+class Fired:
+    """A threshold that the posted balance fell below; `seq` is None if it was set too high."""
+
+    threshold: Decimal
+    posted: Decimal
+    at: int
+    seq: int | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command came to: a code and, if money moved, the numbers of its move and of the hold it made or ended."""
+
+    code: Code
+    seq: int | None = None
+    hold_seq: int | None = None
+    is_replay: bool = False
+
+
+@dataclass
+class Book:
+    """One merchant's moves, and what support set."""
+
+    credit_limit: Decimal = Decimal(0)
+    is_frozen: bool = False
+    moves: list[Move] = field(default_factory=list)
+    thresholds: set[Decimal] = field(default_factory=set)
+    silent: set[Decimal] = field(default_factory=set)
+    fired: list[Fired] = field(default_factory=list)
+    hold_ends: dict[int, int] = field(default_factory=dict)
+
+    def balance(self, account: str, up_to: int | None = None) -> Decimal:
+        """Sum up an account, from the first move on, up to the move of that number."""
+        total = Decimal(0)
+        for move in self.moves[:up_to]:
+            debit, credit = DEBIT_AND_CREDIT[move.word]
+            if debit == account:
+                total -= move.amount
+            if credit == account:
+                total += move.amount
+        return total
+
+    def posted(self) -> Decimal:
+        """What the merchant has paid and not yet spent."""
+        return self.balance("wallet") + self.balance("held")
+
+    def naming(self, seq: int, *words: str) -> list[Move]:
+        """Find the moves of these kinds that refer to a move."""
+        return [move for move in self.moves if move.refers_to == seq and move.word in words]
+
+    def hold_state(self, seq: int) -> str:
+        """Tell what became of a hold."""
+        if self.naming(seq, "capture"):
+            return "captured"
+        if self.naming(seq, "release"):
+            return "released"
+        return "expired" if self.naming(seq, "expire") else "held"
+
+    def captured(self, seq: int) -> Decimal:
+        """Tell how much of a hold was captured."""
+        return sum((move.amount for move in self.naming(seq, "capture")), Decimal(0))
+
+    def left_of(self, seq: int) -> Decimal:
+        """Tell how much of a charge, capture or top-up has not gone back."""
+        returned = (move.amount for move in self.naming(seq, "refund", "top_up_reversal"))
+        return self.moves[seq - 1].amount - sum(returned, Decimal(0))
+
+    def faults_of_amount(self, word: str, amount: Decimal) -> set[Code]:
+        """Find what stands against moving an amount: its size, the balances' size, or too little in the wallet."""
+        faults = set()
+        if not 0 < amount <= LARGEST_AMOUNT:
+            faults.add(Code.AMOUNT_TOO_LARGE)
+        debit, credit = DEBIT_AND_CREDIT[word]
+        after = {name: self.balance(name) for name in ACCOUNTS}
+        after[debit] -= amount
+        after[credit] += amount
+        if after["wallet"] + after["held"] > LARGEST_BALANCE or any(
+            abs(balance) > LARGEST_BALANCE for name, balance in after.items() if name != "wallet"
+        ):
+            faults.add(Code.BALANCE_LIMIT_EXCEEDED)
+        if word in TAKES_FROM_THE_WALLET and self.balance("wallet") + self.credit_limit < amount:
+            faults.add(Code.INSUFFICIENT_BALANCE)
+        return faults
+
+    def add(self, move: Move, now: int) -> int:
+        """Write a move down and warn if it takes the posted balance below a threshold; return its number."""
+        before = self.posted()
+        self.moves.append(move)
+        after = self.posted()
+        if move.word in MAY_FIRE:
+            crossed = {limit for limit in self.thresholds - self.silent if before >= limit > after}
+            if crossed:
+                self.fired.append(Fired(min(crossed), after, now, len(self.moves)))
+                self.silent |= crossed
+        if move.word in MAY_ARM:
+            self.silent -= {limit for limit in self.thresholds if after >= limit}
+        return len(self.moves)
+
+    def set_thresholds(self, limits: set[Decimal], now: int) -> None:
+        """Replace the thresholds; those that are new and above posted fire at once, as one."""
+        new = limits - self.thresholds
+        too_high = {limit for limit in new if limit > self.posted()}
+        self.thresholds = limits
+        self.silent = (self.silent & limits) | too_high
+        if too_high:
+            self.fired.append(Fired(min(too_high), self.posted(), now, None))
+
+
+class Model:
+    """All books, keys and prices."""
+
+    def __init__(self) -> None:
+        self.books: dict[int, Book] = {}
+        self.keys: dict[bytes, Key] = {}
+        self.prices: list[PriceVersion] = []
+
+    def do(self, command: Command, now: int) -> Answer:
+        """Answer a command and do what it asks, if nothing stands against it."""
+        faults = self._faults_of_caller(command, now)
+        book = self._book(command, now)
+        if book is None:
+            return _first(faults | {Code.MERCHANT_NOT_FOUND})
+        if isinstance(command, SetThresholds | SetCreditLimit | SetFrozen):
+            return self._set(book, command, faults, now)
+        name, asked = _name_and_content(command)
+        for number, move in enumerate(book.moves, 1):
+            if move.name == name and not faults:
+                is_same = move.asked == asked
+                return self._again(book, number) if is_same else Answer(Code.IDEMPOTENCY_CONFLICT)
+        if isinstance(command, Charge | CreateHold):
+            return self._spend(book, command, faults, now)
+        if isinstance(command, CaptureHold):
+            return self._capture(book, command, faults, now)
+        if isinstance(command, ReleaseHold | ExpireHold):
+            return self._give_back(book, command, faults, now)
+        if isinstance(command, Refund | ReverseTopUp):
+            return self._return(book, command, faults, now)
+        return self._fund(book, command, faults, now)
+
+    def _opens(self, digest: bytes, merchant_id: int | None, now: int) -> Key | None:
+        key = self.keys.get(digest)
+        if key is None or key.merchant_id != merchant_id or (key.ends_at is not None and now >= key.ends_at):
+            return None
+        return key
+
+    def _faults_of_caller(self, command: Command, now: int) -> set[Code]:
+        if command.caller is None:
+            return set()
+        key = self._opens(command.caller.digest, command.caller.merchant_id, now)
+        if key is None:
+            return {Code.INVALID_API_KEY}
+        return set() if type(command) in WHO_MAY[key.holder] else {Code.FORBIDDEN}
+
+    def _book(self, command: Command, now: int) -> Book | None:
+        number = command.merchant_id
+        payer_digest = command.payer.digest if isinstance(command, Charge | CreateHold) else None
+        if payer_digest is not None and self._opens(payer_digest, number, now) is None:
+            return None
+        return self.books.get(number)
+
+    def _again(self, book: Book, number: int) -> Answer:
+        move = book.moves[number - 1]
+        hold_seq = {"hold": number}.get(move.word)
+        if move.word in ("capture", "release", "expire"):
+            hold_seq = move.refers_to
+        return Answer(Code.OK, number, hold_seq, is_replay=True)
+
+    def _price(self, merchant_id: int, request_type: str, now: int) -> PriceVersion | None:
+        begun = [price for price in self.prices if price.request_type == request_type and price.starts_at <= now]
+        for whose in (merchant_id, None):
+            theirs = [price for price in begun if price.merchant_id == whose]
+            if theirs:
+                return max(theirs, key=lambda price: (price.starts_at, price.number))
+        return None
+
+    def _spend(self, book: Book, command: Spend, faults: set[Code], now: int) -> Answer:
+        word = "charge" if isinstance(command, Charge) else "hold"
+        if book.is_frozen:
+            faults.add(Code.MERCHANT_FROZEN)
+        price = self._price(command.merchant_id, command.request_type, now)
+        if price is None:
+            return _first(faults | {Code.UNKNOWN_TYPE})
+        if price.unit_price is None and command.amount is None:
+            return _first(faults | {Code.AMOUNT_REQUIRED})
+        if price.unit_price is not None and command.amount is not None:
+            faults.add(Code.AMOUNT_NOT_ALLOWED)
+        amount = price.unit_price * command.quantity if price.unit_price is not None else units(command.amount or 0)
+        faults |= book.faults_of_amount(word, amount)
+        if faults:
+            return _first(faults)
+        seq = book.add(
+            Move(
+                word,
+                amount,
+                _time(book, now),
+                *_name_and_content(command),
+                request_type=command.request_type,
+                quantity=command.quantity,
+                unit_price=price.unit_price,
+                price_number=price.number,
+                reference=command.reference,
+            ),
+            now,
+        )
+        if isinstance(command, Charge):
+            return Answer(Code.OK, seq)
+        book.hold_ends[seq] = now + command.ttl_seconds * 10**6
+        return Answer(Code.OK, seq, seq)
+
+    def _faults_of_hold(self, book: Book, seq: int, now: int, *, is_expiry: bool = False) -> set[Code]:
+        if seq not in book.hold_ends:
+            return {Code.HOLD_NOT_FOUND}
+        is_over = now >= book.hold_ends[seq]
+        match book.hold_state(seq):
+            case "captured":
+                return {Code.HOLD_ALREADY_CAPTURED}
+            case "released":
+                return {Code.HOLD_ALREADY_RELEASED}
+            case "expired":
+                return {Code.HOLD_EXPIRED}
+        if is_expiry:
+            return set() if is_over else {Code.HOLD_NOT_DUE}
+        return {Code.HOLD_EXPIRED} if is_over else set()
+
+    def _capture(self, book: Book, command: CaptureHold, faults: set[Code], now: int) -> Answer:
+        seq = command.hold_seq
+        faults |= self._faults_of_hold(book, seq, now)
+        if Code.HOLD_NOT_FOUND in faults:
+            return _first(faults)
+        whole = book.moves[seq - 1].amount
+        amount = whole if command.amount is None else units(command.amount)
+        if amount > whole:
+            faults.add(Code.CAPTURE_EXCEEDS_HOLD)
+        faults |= book.faults_of_amount("capture", amount)
+        if faults:
+            return _first(faults)
+        at, asked = _time(book, now), _name_and_content(command)
+        capture = book.add(Move("capture", amount, at, *asked, refers_to=seq, reference=command.reference), now)
+        if amount < whole:
+            book.add(Move("release", whole - amount, at, refers_to=seq), now)
+        return Answer(Code.OK, capture, seq)
+
+    def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, faults: set[Code], now: int) -> Answer:
+        seq = command.hold_seq
+        is_expiry = isinstance(command, ExpireHold)
+        faults |= self._faults_of_hold(book, seq, now, is_expiry=is_expiry)
+        if faults:
+            return _first(faults)
+        word = "expire" if is_expiry else "release"
+        reference = command.reference if isinstance(command, ReleaseHold) else None
+        whole, asked = book.moves[seq - 1].amount, _name_and_content(command)
+        move = Move(word, whole, _time(book, now), *asked, refers_to=seq, reference=reference)
+        return Answer(Code.OK, book.add(move, now), seq)
+
+    def _return(self, book: Book, command: Refund | ReverseTopUp, faults: set[Code], now: int) -> Answer:
+        seq = command.transfer_seq
+        is_refund = isinstance(command, Refund)
+        if not 1 <= seq <= len(book.moves):
+            return _first(faults | {Code.TRANSFER_NOT_FOUND})
+        original = book.moves[seq - 1]
+        if original.word not in ({"charge", "capture"} if is_refund else {"top_up"}):
+            return _first(faults | {Code.TRANSFER_NOT_REFUNDABLE if is_refund else Code.TRANSFER_NOT_REVERSIBLE})
+        left = book.left_of(seq)
+        amount = left if command.amount is None else units(command.amount)
+        if amount > left or left == 0:
+            faults.add(Code.REFUND_EXCEEDS_TRANSFER if is_refund else Code.REVERSAL_EXCEEDS_TOP_UP)
+        word = "refund" if is_refund else "top_up_reversal"
+        faults |= book.faults_of_amount(word, amount)
+        if faults:
+            return _first(faults)
+        note = command.note if isinstance(command, Refund) else command.reason
+        move = Move(
+            word,
+            amount,
+            _time(book, now),
+            *_name_and_content(command),
+            refers_to=seq,
+            reference=command.reference,
+            note=note,
+        )
+        return Answer(Code.OK, book.add(move, now))
+
+    def _fund(self, book: Book, command: TopUp | Adjust, faults: set[Code], now: int) -> Answer:
+        if isinstance(command, TopUp):
+            word, note = "top_up", command.note
+        else:
+            word, note = "adjustment up" if command.is_credit else "adjustment down", command.reason
+        amount = units(command.amount)
+        faults |= book.faults_of_amount(word, amount)
+        if faults:
+            return _first(faults)
+        asked = _name_and_content(command)
+        move = Move(word, amount, _time(book, now), *asked, reference=command.reference, note=note)
+        return Answer(Code.OK, book.add(move, now))
+
+    def _set(
+        self, book: Book, command: SetThresholds | SetCreditLimit | SetFrozen, faults: set[Code], now: int
+    ) -> Answer:
+        if isinstance(command, SetCreditLimit) and book.balance("wallet") + units(command.credit_limit) < 0:
+            faults.add(Code.CREDIT_LIMIT_IN_USE)
+        if faults:
+            return _first(faults)
+        if isinstance(command, SetCreditLimit):
+            book.credit_limit = units(command.credit_limit)
+        elif isinstance(command, SetFrozen):
+            book.is_frozen = command.is_frozen
+        else:
+            book.set_thresholds({units(amount) for amount in command.amounts}, now)
+        return Answer(Code.OK)
+
+
+def _first(faults: set[Code]) -> Answer:
+    return Answer(min(faults, key=PRECEDENCE.index))
+
+
+def _time(book: Book, now: int) -> int:
+    """A book's times never go backwards, even if the clock does."""
+    return max([now, *(move.at for move in book.moves)])
+
+
+def _name_and_content(command: Transferring) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Tell under which name a command is done once only, and what a retry has to repeat."""
+    match command:
+        case TopUp():
+            return ("top-up", command.reference), (command.amount,)
+        case ReverseTopUp():
+            return ("reversal", command.reference), (command.transfer_seq, command.amount)
+        case Adjust():
+            return ("adjustment", command.reference), (command.amount, command.is_credit)
+        case ExpireHold():
+            return ("expiry", str(command.hold_seq)), ()
+        case Charge():
+            asked = (command.request_type, command.quantity, command.amount, command.reference)
+            return ("key", command.idempotency_key), ("charge", *asked)
+        case CreateHold():
+            asked = (command.request_type, command.quantity, command.amount, command.reference)
+            return ("key", command.idempotency_key), ("hold", *asked, command.ttl_seconds)
+        case CaptureHold():
+            return ("key", command.idempotency_key), ("capture", command.hold_seq, command.amount, command.reference)
+        case ReleaseHold():
+            return ("key", command.idempotency_key), ("release", command.hold_seq, command.reference)
+        case Refund():
+            return ("key", command.idempotency_key), ("refund", command.transfer_seq, command.amount, command.reference)

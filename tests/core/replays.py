@@ -1,0 +1,25 @@
+"""Replaying books as an audit does, and telling lies about them."""
+
+from collections.abc import Sequence
+
+from farebox.core.accounts import Account
+from farebox.core.holds import Hold
+from farebox.core.replay import Replay
+from farebox.core.transfers import Transfer
+from tests.support.memory import MemoryStore
+
+
+def faults_in(account: Account, transfers: Sequence[Transfer], holds: Sequence[Hold]) -> list[str]:
+    """Replay one merchant's book and list what is wrong with it."""
+    replay = Replay(account.merchant_id)
+    faults = [fault for transfer in transfers for fault in replay.feed(transfer)]
+    originals = {transfer.seq: transfer for transfer in transfers if transfer.seq in replay.returned}
+    return faults + list(replay.finish(account, holds, originals))
+
+
+def faults_of(store: MemoryStore, account: Account) -> list[str]:
+    """Replay a merchant's book as it is stored."""
+    rows = store.rows()
+    transfers = [item for item in rows["transfers"] if item.merchant_id == account.merchant_id]
+    holds = [item for item in rows["holds"] if item.merchant_id == account.merchant_id]
+    return faults_in(account, transfers, holds)

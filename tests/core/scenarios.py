@@ -1,0 +1,390 @@
+"""Made-up histories of a ledger: batches of commands of every kind, new prices, revoked keys, clocks that step back.
+
+The model plays along while a history is made up, so that most commands name holds and transfers that exist, and its
+answers are kept to be compared.
+
+Hypothesis says how many batches and commands there are, and gives each a seed; what a command is comes from that and
+from what the model has come to. So commands can be left out until a failing history is short, and still each is drawn
+independently of the others: Hypothesis' own choices repeat themselves within an example, which then seldom comes far.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from random import Random
+from typing import Final, TypeAlias, TypeVar
+
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from farebox.core.accounts import Account
+from farebox.core.commands import (
+    Adjust,
+    Caller,
+    CaptureHold,
+    Charge,
+    Command,
+    CreateHold,
+    ExpireHold,
+    KeyKind,
+    Payer,
+    Refund,
+    ReleaseHold,
+    ReverseTopUp,
+    SetCreditLimit,
+    SetFrozen,
+    SetThresholds,
+    TopUp,
+)
+from farebox.core.money import AMOUNT_MICROS_MAX
+from farebox.core.outcomes import Outcome
+from farebox.core.pricing import Price
+from farebox.core.thresholds import Threshold
+from farebox.storage.interface import Store
+from farebox.storage.rows import ApiKey, Merchant, User
+from tests.core.model import Answer, Book, Key, Model, PriceVersion, units
+from tests.support.memory import MemoryStore, at_once
+
+UNIT: Final = 1_000_000
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+START: Final = 1_800_000_000 * SECOND
+
+MERCHANTS: Final = (1 << 50, (1 << 50) + 1, 1 << 60)
+STRANGER: Final = (1 << 60) + 7
+"""A number that no merchant has."""
+
+
+def digest(name: str) -> bytes:
+    """Make up an API key's digest."""
+    return blake2b(name.encode(), digest_size=32).digest()
+
+
+def _key(number: int, name: str, kind: KeyKind, merchant_id: int | None = None, ends_at: int | None = None) -> ApiKey:
+    staff_name = name if merchant_id is None else None
+    return ApiKey(number, kind, digest(name), "fb…", START, merchant_id, staff_name, ends_at)
+
+
+SERVICE: Final = _key(1, "service", KeyKind.SERVICE)
+SUPPORT: Final = _key(2, "support", KeyKind.SUPPORT)
+BRIEF_SERVICE: Final = _key(3, "brief service", KeyKind.SERVICE, ends_at=START + 20 * MINUTE)
+FIRST_KEYS: Final = tuple(
+    _key(10 + number, f"first {number}", KeyKind.MERCHANT, merchant_id) for number, merchant_id in enumerate(MERCHANTS)
+)
+BRIEF_KEYS: Final = tuple(
+    _key(20 + number, f"brief {number}", KeyKind.MERCHANT, merchant_id, START + 20 * MINUTE)
+    for number, merchant_id in enumerate(MERCHANTS)
+)
+KEYS: Final = (SERVICE, SUPPORT, BRIEF_SERVICE, *FIRST_KEYS, *BRIEF_KEYS)
+USERS: Final = tuple(
+    User(merchant_id, number, f"user{number}@example.com", START)
+    for merchant_id, number in ((MERCHANTS[0], 1), (MERCHANTS[0], 2), (MERCHANTS[1], 3))
+)
+PRICES: Final = (
+    Price(1, "image", UNIT // 2, START - MINUTE),
+    Price(2, "image", UNIT, START),
+    Price(3, "call", None, START),
+    Price(4, "scan", 3 * UNIT, START),
+    Price(5, "scan", 2 * UNIT, START, MERCHANTS[0]),
+    Price(6, "scan", None, START + 10 * MINUTE, MERCHANTS[1]),
+    Price(7, "soon", UNIT, START + 10 * MINUTE),
+    Price(8, "vast", AMOUNT_MICROS_MAX, START),
+)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Commands that are decided together, and when."""
+
+    now: int
+    commands: tuple[Command, ...]
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """A key is closed."""
+
+    key_id: int
+    at: int
+
+
+Step: TypeAlias = Batch | Price | Revocation
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A history, and what the model makes of it."""
+
+    accounts: tuple[Account, ...]
+    steps: tuple[Step, ...]
+    answers: list[Answer] = field(repr=False)
+    model: Model = field(repr=False)
+
+    @property
+    def batches(self) -> list[Batch]:
+        """The steps that are batches."""
+        return [step for step in self.steps if isinstance(step, Batch)]
+
+
+async def found(store: Store, accounts: tuple[Account, ...]) -> None:
+    """Put the merchants, users, keys and first prices of every scenario into a store."""
+    for account, key in zip(accounts, FIRST_KEYS, strict=True):
+        await store.create_merchant(Merchant(account.merchant_id, "Acme", START), account, key)
+    for key in (SERVICE, SUPPORT, BRIEF_SERVICE, *BRIEF_KEYS):
+        await store.create_key(key)
+    for user in USERS:
+        await store.add_user(user)
+    for price in PRICES:
+        await store.set_price(price, START)
+
+
+async def prepare(store: Store, step: Price | Revocation) -> None:
+    """Do what happens between batches."""
+    if isinstance(step, Price):
+        await store.set_price(step, START)
+    else:
+        await store.revoke_key(step.key_id, step.at)
+
+
+_Choice = TypeVar("_Choice")
+_THRESHOLDS: Final = (5 * UNIT, 10 * UNIT, 20 * UNIT, 50 * UNIT, 100 * UNIT, 101 * UNIT)
+_KINDS: Final[tuple[type[Command], ...]] = (
+    *(TopUp, TopUp, TopUp, Charge, Charge, Charge, Charge, Charge, CreateHold, CreateHold, CreateHold, CreateHold),
+    *(Adjust, Adjust, SetThresholds, SetThresholds, SetCreditLimit, SetFrozen),
+)
+_ENDS_OF_HOLDS: Final[tuple[type[Command], ...]] = (CaptureHold, CaptureHold, ReleaseHold, ExpireHold)
+_TYPES: Final = ("image", "call", "scan", "soon", "vast", "nothing")
+
+
+class _Author:
+    """Makes one history up."""
+
+    def __init__(self) -> None:
+        self._random = Random()
+        self._seeds: Counter[int] = Counter()
+        self._model = Model()
+        self._answers: list[Answer] = []
+        self._commands: list[Command] = []
+        self._now = START
+        self._prices = list(PRICES)
+        self._is_vast = False
+
+    def scenario(self, seeds: Sequence[Sequence[int]]) -> Scenario:
+        self._begin(seeds[0][0])
+        self._is_vast = self._one_in(4)
+        for price in PRICES:
+            self._know_price(price)
+        for key in KEYS:
+            holder = {KeyKind.MERCHANT: "merchant", KeyKind.SERVICE: "service", KeyKind.SUPPORT: "support"}
+            self._model.keys[key.digest] = Key(holder[KeyKind(key.kind)], key.merchant_id, key.expires_at)
+        accounts = tuple(self._account(merchant_id) for merchant_id in MERCHANTS)
+        steps: list[Step] = [self._batch([], *self._opening())]
+        steps += [self._step(step_seeds) for step_seeds in seeds]
+        return Scenario(accounts, tuple(steps), self._answers, self._model)
+
+    def _account(self, merchant_id: int) -> Account:
+        """Make up a new merchant: its balance is 0, so its thresholds have not been reached yet and are silent."""
+        limit = self._limit()
+        amounts = self._random.sample(_THRESHOLDS, self._pick(0, 1, 1, 2, 5))
+        thresholds = {units(amount) for amount in amounts}
+        self._model.books[merchant_id] = Book(units(limit), thresholds=thresholds, silent=set(thresholds))
+        return Account(
+            merchant_id,
+            "USD",
+            credit_limit=limit,
+            thresholds=tuple(Threshold(amount, False) for amount in sorted(amounts)),
+        )
+
+    def _opening(self) -> list[Command]:
+        """Pay for something to be spent, as most merchants do first."""
+        references = ("first", "second", "third") if self._is_vast else ("first",)
+        return [
+            TopUp(merchant_id, AMOUNT_MICROS_MAX if self._is_vast else 50 * UNIT, reference)
+            for merchant_id in MERCHANTS
+            if not self._one_in(3)
+            for reference in references
+        ]
+
+    def _step(self, seeds: Sequence[int]) -> Step:
+        self._begin(seeds[0])
+        if self._one_in(8):
+            return self._new_price()
+        if self._one_in(15):
+            return self._revocation()
+        return self._batch(seeds)
+
+    def _batch(self, seeds: Sequence[int], *opening: Command) -> Batch:
+        later = self._pick(*(0, 0, 0, SECOND, SECOND, MINUTE, -SECOND), self._pick(16, -16, 8 * 24 * 60) * MINUTE)
+        self._now += later
+        commands = [self._known(command) for command in opening]
+        for seed in seeds:
+            self._begin(seed)
+            commands.append(self._known(self._command()))
+        return Batch(self._now, tuple(commands))
+
+    def _new_price(self) -> Price:
+        price = Price(
+            len(self._prices) + 1,
+            self._pick(*_TYPES),
+            self._pick(UNIT, 2 * UNIT, None, 1),
+            self._now + self._pick(0, -MINUTE, MINUTE, 16 * MINUTE),
+            self._pick(None, *MERCHANTS),
+        )
+        self._prices.append(price)
+        self._know_price(price)
+        return price
+
+    def _know_price(self, price: Price) -> None:
+        unit_price = None if price.unit_price is None else units(price.unit_price)
+        version = PriceVersion(price.price_id, price.request_type, price.merchant_id, unit_price, price.starts_at)
+        self._model.prices.append(version)
+
+    def _revocation(self) -> Revocation:
+        key, at = self._pick(*KEYS), self._now + self._pick(0, SECOND, MINUTE)
+        known = self._model.keys[key.digest]
+        ends_at = at if known.ends_at is None else min(at, known.ends_at)
+        self._model.keys[key.digest] = Key(known.holder, known.merchant_id, ends_at)
+        return Revocation(key.key_id, at)
+
+    def _command(self) -> Command:
+        if self._commands and self._one_in(8):
+            command = self._pick(*self._commands[-12:])
+            return command if isinstance(command, ExpireHold) else replace(command, caller=self._caller(type(command)))
+        return self._new_command()
+
+    def _known(self, command: Command) -> Command:
+        self._commands.append(command)
+        self._answers.append(self._model.do(command, self._now))
+        return command
+
+    def _new_command(self) -> Command:
+        number = STRANGER if self._one_in(30) else self._pick(*MERCHANTS[:1] * 3, *MERCHANTS[1:])
+        book = self._model.books.get(number, Book())
+        if self._one_in(3 if any(book.hold_state(seq) == "held" for seq in book.hold_ends) else 15):
+            return self._end_of_hold(self._pick(*_ENDS_OF_HOLDS), number, book)
+        if self._one_in(4 if any(move.word in ("charge", "capture") for move in book.moves) else 15):
+            return self._giving_back(number, book)
+        kind = self._pick(*_KINDS)
+        caller = self._caller(kind)
+        if kind is Charge or kind is CreateHold:
+            return self._spend(kind, number, book, caller)
+        if kind is TopUp:
+            return TopUp(number, self._amount(), self._reference(), self._pick(None, "Thank you"), caller)
+        if kind is Adjust:
+            is_credit = self._pick(False, True)
+            return Adjust(number, self._amount(), is_credit, self._reference(), "mistake", caller)
+        if kind is SetThresholds:
+            amounts = self._random.choices(_THRESHOLDS, k=self._pick(0, 1, 2, 3, 5))
+            return SetThresholds(number, tuple(amounts), caller)
+        if kind is SetCreditLimit:
+            return SetCreditLimit(number, self._limit(), caller)
+        return SetFrozen(number, self._one_in(3), caller)
+
+    def _end_of_hold(self, kind: type[Command], number: int, book: Book) -> Command:
+        still_held = [seq for seq in book.hold_ends if book.hold_state(seq) == "held"]
+        seq = self._pick(*still_held[-3:] * 4, *list(book.hold_ends)[-2:], 1000)
+        if kind is ExpireHold:
+            return ExpireHold(number, seq)
+        caller, name, reference = self._caller(kind), self._name(book), self._pick(None, "R-9")
+        if kind is ReleaseHold:
+            return ReleaseHold(number, seq, name, reference, caller)
+        amount = self._pick(None, self._amount())
+        return CaptureHold(number, seq, name, amount, reference, caller)
+
+    def _giving_back(self, number: int, book: Book) -> Command:
+        taken = [seq for seq, move in enumerate(book.moves, 1) if move.word in ("charge", "capture")]
+        paid = [seq for seq, move in enumerate(book.moves, 1) if move.word == "top_up"]
+        is_refund = bool(taken) and not self._one_in(4)
+        seqs = taken if is_refund else paid
+        seq = self._pick(*range(1, 8), 1000) if not seqs or self._one_in(10) else self._pick(*seqs[-2:], seqs[0])
+        caller, amount = (
+            self._caller(Refund if is_refund else ReverseTopUp),
+            self._pick(None, self._amount(), self._amount()),
+        )
+        if is_refund:
+            note = self._pick(None, "Sorry")
+            return Refund(number, seq, self._name(book), amount, self._pick(None, "R-9"), note, caller)
+        return ReverseTopUp(number, seq, self._reference(), "bounced", amount, caller)
+
+    def _spend(self, kind: type[Command], number: int, book: Book, caller: Caller | None) -> Command:
+        index = MERCHANTS.index(number) if number in MERCHANTS else 0
+        digests = (FIRST_KEYS[index].digest, BRIEF_KEYS[index].digest, FIRST_KEYS[index - 1].digest, SERVICE.digest)
+        payer = Payer(number, self._pick(*digests) if self._one_in(5) else None)
+        request_type = self._pick(*_TYPES) if self._one_in(6) else self._pick("image", "call", "scan")
+        quantity = self._pick(1, 2, 10)
+        amount = self._amount() if (request_type == "call") is not self._one_in(20) else None
+        name, reference = self._name(book), self._pick(None, "R-9")
+        if kind is Charge:
+            return Charge(payer, request_type, quantity, name, amount, reference, caller)
+        ttl_seconds = self._pick(15 * 60, 1, 7 * 24 * 3600)
+        return CreateHold(payer, request_type, quantity, name, amount, reference, ttl_seconds, caller)
+
+    def _caller(self, kind: type[Command]) -> Caller | None:
+        """Make up who asks: mostly the shell or a key that may."""
+        key = SERVICE if kind in (Charge, CreateHold, CaptureHold, ReleaseHold) else SUPPORT
+        if self._one_in(10):
+            key = self._pick(SERVICE, SUPPORT, BRIEF_SERVICE, FIRST_KEYS[0], BRIEF_KEYS[1])
+        elif self._one_in(2):
+            return None
+        if self._one_in(20):
+            return self._pick(Caller(digest("unknown")), Caller(key.digest, STRANGER))
+        return Caller(key.digest, key.merchant_id)
+
+    def _name(self, book: Book) -> str:
+        """Make up an idempotency key, sometimes one that was used."""
+        used = [move.name[1] for move in book.moves if move.name[:1] == ("key",)]
+        return self._pick(*used[-2:]) if used and self._one_in(10) else f"key-{len(self._commands)}"
+
+    def _reference(self) -> str:
+        return self._pick("INV 1", "é №7") if self._one_in(10) else f"INV {len(self._commands)}"
+
+    def _begin(self, seed: int) -> None:
+        """Go on from a seed; one that comes again goes another way."""
+        self._seeds[seed] += 1
+        self._random.seed(seed << 10 | self._seeds[seed])
+
+    def _amount(self) -> int:
+        if self._is_vast:
+            return self._pick(AMOUNT_MICROS_MAX, AMOUNT_MICROS_MAX, AMOUNT_MICROS_MAX - 1, AMOUNT_MICROS_MAX // 2, UNIT)
+        units_of_money = self._pick(1, 1, 2, 5, 10, 20, 50, 100)
+        return AMOUNT_MICROS_MAX + 1 if self._one_in(40) else units_of_money * UNIT - self._pick(0, 0, 1)
+
+    def _limit(self) -> int:
+        return self._pick(0, 0, UNIT, 30 * UNIT, AMOUNT_MICROS_MAX if self._is_vast else 0)
+
+    def _pick(self, *choices: _Choice) -> _Choice:
+        return self._random.choice(choices)
+
+    def _one_in(self, times: int) -> bool:
+        return self._random.randrange(times) == 0
+
+
+_SEEDS: Final = st.lists(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=12), min_size=1, max_size=8)
+
+
+def scenarios() -> st.SearchStrategy[Scenario]:
+    """Make histories up."""
+    return _SEEDS.map(lambda seeds: _Author().scenario(seeds))
+
+
+def founded(scenario: Scenario) -> MemoryStore:
+    """Return a store in which a history can begin."""
+    store = MemoryStore()
+    at_once(found(store, scenario.accounts))
+    return store
+
+
+def played(scenario: Scenario, *cuts: int) -> tuple[MemoryStore, list[Outcome]]:
+    """Play a history, its batches cut after so many commands, and again, as the cuts say; whole if there are none."""
+    store, outcomes, left = founded(scenario), [], list(cuts)
+    for step in scenario.steps:
+        if not isinstance(step, Batch):
+            at_once(prepare(store, step))
+            continue
+        commands = step.commands
+        while commands:
+            count = left.pop(0) if left else len(commands) if not cuts else 1
+            outcomes += store.do(*commands[:count], now=step.now)
+            commands = commands[count:]
+    return store, outcomes

@@ -1,0 +1,740 @@
+"""The rules, one by one: refusals in their order, what each kind of transfer does to the accounts, retries, holds."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any, Final
+
+import pytest
+from msgspec.structs import replace
+
+from farebox.core.accounts import EFFECTS, Account, Kind
+from farebox.core.commands import (
+    Adjust,
+    Caller,
+    CaptureHold,
+    Charge,
+    Command,
+    CreateHold,
+    ExpireHold,
+    KeyKind,
+    Payer,
+    Refund,
+    ReleaseHold,
+    ReverseTopUp,
+    SetCreditLimit,
+    SetFrozen,
+    SetThresholds,
+    TopUp,
+)
+from farebox.core.decide import ALLOWED_KEYS, decide
+from farebox.core.holds import Hold, HoldState
+from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
+from farebox.core.outcomes import Code, Outcome
+from farebox.core.pricing import Price
+from farebox.core.state import BatchState, KeyRecord, Original, key_allows
+from farebox.core.transfers import Transfer
+from tests.core.ledger import ANN, BEN, NOW, SECOND, UNIT, Ledger, adjust, balances, charge, digest, hold, top_up
+from tests.support.memory import at_once
+
+SERVICE, SUPPORT, ANNS, UNKNOWN = (bytes([number]) * 32 for number in range(4))
+KEYS: Final = {
+    SERVICE: KeyRecord(1, KeyKind.SERVICE, None, None, None),
+    SUPPORT: KeyRecord(2, KeyKind.SUPPORT, None, None, None),
+    ANNS: KeyRecord(3, KeyKind.MERCHANT, ANN, None, None),
+}
+
+
+ACCOUNT: Final = Account(ANN, "USD", wallet=60 * UNIT, held=40 * UNIT, revenue=100 * UNIT, funding=-200 * UNIT)
+HELD: Final = Hold(ANN, 7, 10 * UNIT, NOW + 1)
+
+# Refusals, in order of precedence. What a command meets is put together from its parts, so that faults can be combined.
+
+
+@dataclass
+class Situation:
+    """A command that goes through, and what it meets."""
+
+    command: Command
+    original: Kind = Kind.CHARGE
+    account: Account = ACCOUNT
+    has_account: bool = True
+    is_key_used: bool = False
+    has_price: bool = True
+    unit_price: int | None = UNIT
+    has_hold: bool = True
+    hold: Hold = HELD
+    has_original: bool = True
+    returned: int = 0
+
+    def change(self, **fields: Any) -> None:
+        """Ask for something else."""
+        self.command = replace(self.command, **fields)
+
+    def book(self, **balances: int) -> None:
+        """Let balances be others, and the adjustments what makes them sum to zero."""
+        account = replace(self.account, **balances)
+        rest = account.wallet + account.held + account.revenue + account.funding
+        self.account = replace(account, adjustments=-rest)
+
+    def outcome(self) -> Outcome:
+        """Decide the command on its own."""
+        state = BatchState(keys=KEYS)
+        if self.has_account:
+            state.accounts = {ANN: self.account}
+        if self.is_key_used:
+            assert not isinstance(self.command, SetThresholds | SetCreditLimit | SetFrozen)
+            key = self.command.idempotency_key
+            state.replays = {(ANN, key): transfer(Kind.TOP_UP, seq=3, idempotency_key=key)}
+        if self.has_price:
+            state.default_prices = {"image": Price(5, "image", self.unit_price, 0)}
+        if self.has_hold:
+            state.holds = {(ANN, 7): self.hold}
+        if self.has_original:
+            state.originals = {(ANN, 7): Original(transfer(self.original, seq=7, amount=10 * UNIT), self.returned)}
+        decision = decide(state, [self.command], NOW)
+        if decision.outcomes[0].code is not Code.OK:
+            assert not decision.changes_anything
+            assert decision.outcomes[0].message
+        return decision.outcomes[0]
+
+
+def transfer(kind: Kind, *, seq: int, amount: int = UNIT, idempotency_key: str = "earlier") -> Transfer:
+    return Transfer(ANN, seq, kind, amount, idempotency_key, b"earlier.", 0, 0, NOW, bytes(32))
+
+
+Fault = Callable[[Situation], None]
+
+
+def asks(**fields: Any) -> Fault:
+    return lambda situation: situation.change(**fields)
+
+
+def meets(**parts: Any) -> Fault:
+    def meet(situation: Situation) -> None:
+        for name, part in parts.items():
+            setattr(situation, name, part)
+
+    return meet
+
+
+def has(**balances: int) -> Fault:
+    return lambda situation: situation.book(**balances)
+
+
+def is_ruled_by(**rules: Any) -> Fault:
+    def rule(situation: Situation) -> None:
+        situation.account = replace(situation.account, **rules)
+
+    return rule
+
+
+def hold_is(state: HoldState) -> Fault:
+    captured = 10 * UNIT if state is HoldState.CAPTURED else 0
+    return meets(hold=Hold(ANN, 7, 10 * UNIT, NOW + 1, state, captured))
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """A command, and the faults it may have in order of precedence; some can't come together."""
+
+    command: Command
+    faults: dict[Code, Fault]
+    original: Kind = Kind.CHARGE
+    apart: tuple[set[Code], ...] = ()
+    hold: Hold = HELD
+
+    def situation(self) -> Situation:
+        return Situation(self.command, self.original, hold=self.hold)
+
+
+NOBODY_ASKS: Final = {
+    Code.INVALID_API_KEY: asks(caller=Caller(UNKNOWN)),
+    Code.FORBIDDEN: asks(caller=Caller(ANNS, ANN)),
+}
+COMMON: Final = {
+    **NOBODY_ASKS,
+    Code.MERCHANT_NOT_FOUND: meets(has_account=False),
+    Code.IDEMPOTENCY_CONFLICT: meets(is_key_used=True),
+}
+SPENDING: Final = {
+    **NOBODY_ASKS,
+    Code.MERCHANT_NOT_FOUND: asks(payer=Payer(ANN, UNKNOWN)),
+    Code.IDEMPOTENCY_CONFLICT: meets(is_key_used=True),
+    Code.MERCHANT_FROZEN: is_ruled_by(is_frozen=True),
+    Code.UNKNOWN_TYPE: meets(has_price=False),
+    Code.AMOUNT_REQUIRED: meets(unit_price=None),
+    Code.AMOUNT_NOT_ALLOWED: asks(amount=UNIT),
+    Code.AMOUNT_TOO_LARGE: asks(quantity=AMOUNT_MICROS_MAX // UNIT + 1),
+}
+POOR: Final = has(wallet=2 * UNIT - 1)
+ENDING: Final = {
+    **COMMON,
+    Code.HOLD_NOT_FOUND: meets(has_hold=False),
+    Code.HOLD_ALREADY_CAPTURED: hold_is(HoldState.CAPTURED),
+    Code.HOLD_ALREADY_RELEASED: hold_is(HoldState.RELEASED),
+}
+GIVING_BACK: Final = {**COMMON, Code.TRANSFER_NOT_FOUND: meets(has_original=False)}
+CALLERS: Final = {Code.INVALID_API_KEY, Code.FORBIDDEN}
+PRICES: Final = {Code.UNKNOWN_TYPE, Code.AMOUNT_REQUIRED}
+AMOUNTS: Final = {Code.AMOUNT_REQUIRED, Code.AMOUNT_NOT_ALLOWED}
+HOLDS: Final = {Code.HOLD_ALREADY_CAPTURED, Code.HOLD_ALREADY_RELEASED, Code.HOLD_EXPIRED}
+DUE: Final = Hold(ANN, 7, 10 * UNIT, NOW)
+VAST: Final = AMOUNT_MICROS_MAX + 1
+
+TABLE: Final = {
+    "charge": Refusals(
+        Charge(Payer(ANN, ANNS), "image", 2, "key", caller=Caller(SERVICE)),
+        {
+            **SPENDING,
+            Code.BALANCE_LIMIT_EXCEEDED: has(revenue=BALANCE_MICROS_MAX - UNIT),
+            Code.INSUFFICIENT_BALANCE: POOR,
+        },
+        apart=(CALLERS, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
+    ),
+    "hold": Refusals(
+        CreateHold(Payer(ANN, ANNS), "image", 2, "key", caller=Caller(SERVICE)),
+        {**SPENDING, Code.BALANCE_LIMIT_EXCEEDED: has(held=BALANCE_MICROS_MAX - UNIT), Code.INSUFFICIENT_BALANCE: POOR},
+        apart=(CALLERS, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
+    ),
+    "capture": Refusals(
+        CaptureHold(ANN, 7, "key", caller=Caller(SERVICE)),
+        {
+            **ENDING,
+            Code.HOLD_EXPIRED: meets(hold=DUE),
+            Code.CAPTURE_EXCEEDS_HOLD: asks(amount=10 * UNIT + 1),
+            Code.BALANCE_LIMIT_EXCEEDED: has(revenue=BALANCE_MICROS_MAX - UNIT),
+        },
+        apart=(CALLERS, HOLDS),
+    ),
+    "release": Refusals(
+        ReleaseHold(ANN, 7, "key", caller=Caller(SERVICE)),
+        {**ENDING, Code.HOLD_EXPIRED: meets(hold=DUE)},
+        apart=(CALLERS, HOLDS),
+    ),
+    "expire": Refusals(
+        ExpireHold(ANN, 7),
+        {
+            **{code: fault for code, fault in ENDING.items() if code not in CALLERS},
+            Code.HOLD_EXPIRED: hold_is(HoldState.EXPIRED),
+            Code.HOLD_NOT_DUE: meets(hold=Hold(ANN, 7, 10 * UNIT, NOW + 1)),
+        },
+        apart=({*HOLDS, Code.HOLD_NOT_DUE},),
+        hold=DUE,
+    ),
+    "refund": Refusals(
+        Refund(ANN, 7, "key", caller=Caller(SUPPORT)),
+        {
+            **GIVING_BACK,
+            Code.TRANSFER_NOT_REFUNDABLE: meets(original=Kind.TOP_UP),
+            Code.REFUND_EXCEEDS_TRANSFER: meets(returned=10 * UNIT),
+            Code.BALANCE_LIMIT_EXCEEDED: has(wallet=BALANCE_MICROS_MAX - 41 * UNIT),
+        },
+        apart=(CALLERS,),
+    ),
+    "reverse top-up": Refusals(
+        ReverseTopUp(ANN, 7, "R-1", "bounced", caller=Caller(SUPPORT)),
+        {
+            **GIVING_BACK,
+            Code.TRANSFER_NOT_REVERSIBLE: meets(original=Kind.CHARGE),
+            Code.REVERSAL_EXCEEDS_TOP_UP: asks(amount=10 * UNIT + 1),
+            Code.INSUFFICIENT_BALANCE: has(wallet=10 * UNIT - 1),
+        },
+        original=Kind.TOP_UP,
+        apart=(CALLERS,),
+    ),
+    "top-up": Refusals(
+        TopUp(ANN, UNIT, "R-1", caller=Caller(SUPPORT)),
+        {
+            **COMMON,
+            Code.AMOUNT_TOO_LARGE: asks(amount=VAST),
+            Code.BALANCE_LIMIT_EXCEEDED: has(wallet=BALANCE_MICROS_MAX - 40 * UNIT),
+        },
+        apart=(CALLERS,),
+    ),
+    "adjust down": Refusals(
+        Adjust(ANN, 2 * UNIT, False, "R-1", "mistake", caller=Caller(SUPPORT)),
+        {
+            **COMMON,
+            Code.AMOUNT_TOO_LARGE: asks(amount=VAST),
+            Code.BALANCE_LIMIT_EXCEEDED: has(funding=-60 * UNIT - BALANCE_MICROS_MAX),
+            Code.INSUFFICIENT_BALANCE: POOR,
+        },
+        apart=(CALLERS,),
+    ),
+    "set credit limit": Refusals(
+        SetCreditLimit(ANN, 5 * UNIT, caller=Caller(SUPPORT)),
+        {
+            **{code: fault for code, fault in COMMON.items() if code is not Code.IDEMPOTENCY_CONFLICT},
+            Code.CREDIT_LIMIT_IN_USE: has(wallet=-6 * UNIT),
+        },
+        apart=(CALLERS,),
+    ),
+}
+
+
+def pairs() -> Iterator[Any]:
+    for name, refusals in TABLE.items():
+        for first, second in combinations(refusals.faults, 2):
+            if not any({first, second} <= group for group in refusals.apart):
+                yield pytest.param(name, first, second, id=f"{name}: {first}, {second}")
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_command_without_a_fault_goes_through(name: str) -> None:
+    assert Code.OK is TABLE[name].situation().outcome().code
+
+
+@pytest.mark.parametrize(
+    ("name", "code"), [(name, code) for name, refusals in TABLE.items() for code in refusals.faults]
+)
+def test_each_fault_is_refused_by_its_name(name: str, code: Code) -> None:
+    situation = TABLE[name].situation()
+    TABLE[name].faults[code](situation)
+    assert code is situation.outcome().code
+
+
+@pytest.mark.parametrize(("name", "first", "second"), list(pairs()))
+def test_of_two_faults_the_one_that_code_lists_first_is_told(name: str, first: Code, second: Code) -> None:
+    situation = TABLE[name].situation()
+    TABLE[name].faults[second](situation)
+    TABLE[name].faults[first](situation)
+    assert first is situation.outcome().code
+
+
+def test_the_table_is_in_the_order_of_code_and_leaves_no_refusal_out() -> None:
+    order = list(Code)
+    for refusals in TABLE.values():
+        assert sorted(refusals.faults, key=order.index) == list(refusals.faults)
+    assert {code for refusals in TABLE.values() for code in refusals.faults} == {*Code} - {Code.OK}
+
+
+# Who may ask.
+
+
+@pytest.mark.parametrize("kind", ALLOWED_KEYS)
+def test_a_key_opens_what_its_kind_may_and_nothing_else(kind: type[Command]) -> None:
+    services = {Charge, CreateHold, CaptureHold, ReleaseHold, Refund}
+    supports = {Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen}
+    command = {
+        **{type(refusals.command): refusals.command for refusals in TABLE.values()},
+        SetThresholds: SetThresholds(ANN, (UNIT,)),
+        SetFrozen: SetFrozen(ANN, True),
+    }[kind]
+    original = Kind.TOP_UP if kind is ReverseTopUp else Kind.CHARGE
+    found = {}
+    for key, merchant_id in ((SERVICE, None), (SUPPORT, None), (ANNS, ANN)):
+        situation = Situation(command, original)
+        situation.change(caller=Caller(key, merchant_id))
+        found[key] = situation.outcome().code is Code.OK
+    assert {SERVICE: kind in services, SUPPORT: kind in supports, ANNS: False} == found
+
+
+@pytest.mark.parametrize(
+    ("expires_at", "revoked_at", "is_valid"),
+    [
+        (None, None, True),
+        (NOW + 1, None, True),
+        (NOW, None, False),
+        (None, NOW + 1, True),
+        (None, NOW, False),
+        (NOW + 1, NOW - 1, False),
+        (NOW - 1, NOW + 1, False),
+    ],
+)
+def test_a_key_opens_nothing_from_the_moment_it_expires_or_is_revoked(
+    expires_at: int | None, revoked_at: int | None, is_valid: bool
+) -> None:
+    record = KeyRecord(1, KeyKind.SERVICE, None, expires_at, revoked_at)
+    state = BatchState(
+        accounts={ANN: ACCOUNT},
+        keys={SERVICE: record, ANNS: replace(record, merchant_id=ANN, kind=KeyKind.MERCHANT)},
+        default_prices={"image": Price(5, "image", UNIT, 0)},
+    )
+    asked = Charge(Payer(ANN), "image", 1, "asked", caller=Caller(SERVICE))
+    paid = Charge(Payer(ANN, ANNS), "image", 1, "paid")
+    codes = [outcome.code for outcome in decide(state, [asked, paid], NOW).outcomes]
+    assert ([Code.OK] * 2 if is_valid else [Code.INVALID_API_KEY, Code.MERCHANT_NOT_FOUND]) == codes
+    assert (True if is_valid else None) is key_allows(record, NOW, frozenset({KeyKind.SERVICE}))
+    assert (False if is_valid else None) is key_allows(record, NOW, frozenset({KeyKind.SUPPORT}))
+    assert key_allows(None, NOW, frozenset({KeyKind.SUPPORT})) is None
+
+
+@pytest.mark.parametrize("merchant_id", [None, BEN])
+def test_a_key_is_found_under_its_own_merchant_only(merchant_id: int | None) -> None:
+    """Whatever other commands of the batch had looked up."""
+    situation = Situation(SetFrozen(ANN, True, Caller(ANNS, merchant_id)))
+    assert Code.INVALID_API_KEY is situation.outcome().code
+
+
+@pytest.mark.parametrize("digest", [SERVICE, SUPPORT])
+def test_nobody_pays_with_a_key_that_is_no_merchants(digest: bytes) -> None:
+    situation = Situation(Charge(Payer(ANN, digest), "image", 1, "key"))
+    assert Code.MERCHANT_NOT_FOUND is situation.outcome().code
+
+
+def test_nobody_pays_with_the_key_of_another_merchant() -> None:
+    state = BatchState(
+        accounts={BEN: replace(ACCOUNT, merchant_id=BEN)},
+        keys=KEYS,
+        default_prices={"image": Price(5, "image", UNIT, 0)},
+    )
+    outcome = decide(state, [Charge(Payer(BEN, ANNS), "image", 1, "key")], NOW).outcomes[0]
+    assert Code.MERCHANT_NOT_FOUND is outcome.code
+
+
+REFUNDABLE: Final = {Kind.CHARGE, Kind.CAPTURE}
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_charges_and_captures_are_refunded_and_top_ups_reversed_and_nothing_else(kind: Kind) -> None:
+    refund = Situation(Refund(ANN, 7, "key"), kind).outcome().code
+    assert (Code.OK if kind in REFUNDABLE else Code.TRANSFER_NOT_REFUNDABLE) is refund
+    reversal = Situation(ReverseTopUp(ANN, 7, "R", "bounced"), kind).outcome().code
+    assert (Code.OK if kind is Kind.TOP_UP else Code.TRANSFER_NOT_REVERSIBLE) is reversal
+
+
+# What each kind does to the accounts.
+
+
+@pytest.mark.parametrize(
+    ("before", "command", "debit", "credit"),
+    [
+        ((), top_up(7), "funding", "wallet"),
+        ((top_up(9),), ReverseTopUp(ANN, 1, "R-1", "bounced", 7 * UNIT), "wallet", "funding"),
+        ((top_up(9),), charge(7), "wallet", "revenue"),
+        ((top_up(9), charge(8)), Refund(ANN, 2, "refund", 7 * UNIT), "revenue", "wallet"),
+        ((top_up(9),), hold(7), "wallet", "held"),
+        ((top_up(9), hold(7)), CaptureHold(ANN, 2, "capture"), "held", "revenue"),
+        ((top_up(9), hold(7)), ReleaseHold(ANN, 2, "release"), "held", "wallet"),
+        ((top_up(9), hold(7, ttl_seconds=0)), ExpireHold(ANN, 2), "held", "wallet"),
+        ((), adjust(7), "adjustments", "wallet"),
+        ((top_up(9),), adjust(-7), "wallet", "adjustments"),
+    ],
+    ids=[*EFFECTS],
+)
+def test_a_transfer_debits_one_account_and_credits_another(
+    before: tuple[Command, ...], command: Command, debit: str, credit: str
+) -> None:
+    ledger = Ledger()
+    ledger.run(*before)
+    was = balances(ledger.ann)
+    transfer = ledger.move(command)
+    assert 7 * UNIT == transfer.amount
+    moved = {name: balances(ledger.ann).get(name, 0) - was.get(name, 0) for name in balances(ledger.ann) | was}
+    assert {debit: -7, credit: 7} == {name: amount for name, amount in moved.items() if amount}
+    assert (ledger.ann.wallet, ledger.ann.held) == (transfer.wallet_after, transfer.held_after)
+    assert ledger.ann.posted == transfer.posted_after
+    assert (ledger.ann.seq, ledger.ann.last_hash) == (transfer.seq, transfer.hash)
+
+
+def test_a_charge_costs_unit_price_times_quantity_and_names_the_version() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(100))
+    at_once(ledger.set_price(Price(3, "image", 2 * UNIT, NOW), NOW))
+    at_once(ledger.set_price(Price(4, "image", 9 * UNIT, NOW + 1), NOW))
+    transfer = ledger.move(charge(3, reference="R-9"))
+    expected = ("image", 3, 2 * UNIT, 6 * UNIT, 3, "R-9")
+    assert expected == (
+        *(transfer.request_type, transfer.quantity, transfer.unit_price, transfer.amount),
+        *(transfer.price_id, transfer.reference),
+    )
+    ledger.now += 1
+    assert (9 * UNIT, 4) == (ledger.move(charge(1, "later")).amount, ledger.move(charge(1, "last")).price_id)
+
+
+def test_a_variable_type_costs_what_the_caller_names() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(100))
+    transfer = ledger.move(Charge(Payer(ANN), "call", 3, "key", 7))
+    assert (7, 3, None, 2) == (transfer.amount, transfer.quantity, transfer.unit_price, transfer.price_id)
+
+
+def test_a_merchants_own_price_goes_before_the_default_once_it_has_begun() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(100), TopUp(BEN, 100 * UNIT, "INV-1"))
+    at_once(ledger.set_price(Price(3, "image", 5 * UNIT, NOW + 1, ANN), NOW))
+    assert UNIT == ledger.move(charge(1, "before")).amount
+    ledger.now += 1
+    at_once(ledger.set_price(Price(4, "image", 2 * UNIT, NOW + 1), NOW))
+    assert 5 * UNIT == ledger.move(charge(1, "after")).amount
+    assert 2 * UNIT == ledger.move(Charge(Payer(BEN), "image", 1, "after")).amount
+
+
+# The rule that never breaks.
+
+
+@pytest.mark.parametrize("credit_limit", [0, 5])
+@pytest.mark.parametrize("command", [charge, hold, lambda units: adjust(-units)], ids=["charge", "hold", "adjustment"])
+def test_what_takes_from_the_wallet_may_take_all_and_the_credit_limit_but_not_a_micro_more(
+    command: Callable[[int], Command], credit_limit: int
+) -> None:
+    ledger = Ledger(credit_limit=credit_limit * UNIT)
+    ledger.run(top_up(10), Charge(Payer(ANN), "call", 1, "a micro", 1))
+    assert Code.INSUFFICIENT_BALANCE is ledger.code(command(10 + credit_limit))
+    ledger.run(TopUp(ANN, 1, "a micro"))
+    ledger.move(command(10 + credit_limit))
+    assert -credit_limit * UNIT == ledger.ann.wallet
+
+
+@pytest.mark.parametrize(("credit_limit", "spent", "code"), [(0, 4, Code.OK), (0, 5, Code.INSUFFICIENT_BALANCE)])
+def test_a_top_up_that_was_spent_is_not_reversed(credit_limit: int, spent: int, code: Code) -> None:
+    ledger = Ledger(credit_limit=credit_limit * UNIT)
+    ledger.run(top_up(10, "INV-1"), top_up(4, "INV-2"), charge(spent))
+    assert code is ledger.code(ReverseTopUp(ANN, 1, "R-1", "bounced"))
+
+
+def test_a_credit_limit_goes_as_low_as_what_is_in_use() -> None:
+    ledger = Ledger()
+    ledger.run(SetCreditLimit(ANN, 10 * UNIT), charge(6))
+    assert Code.CREDIT_LIMIT_IN_USE is ledger.code(SetCreditLimit(ANN, 6 * UNIT - 1))
+    assert 10 * UNIT == ledger.ann.credit_limit
+    assert Code.OK is ledger.code(SetCreditLimit(ANN, 6 * UNIT))
+    assert 6 * UNIT == ledger.ann.credit_limit
+
+
+def test_held_money_can_not_be_spent_twice() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(10), hold(8))
+    assert Code.INSUFFICIENT_BALANCE is ledger.code(charge(3))
+    assert (2 * UNIT, 10 * UNIT) == (ledger.ann.available, ledger.ann.posted)
+
+
+def test_a_frozen_merchant_spends_nothing_but_ends_holds_gets_refunds_and_tops_up() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(10), charge(1), hold(2, "one"), hold(3, "two"), SetFrozen(ANN, True))
+    assert Code.MERCHANT_FROZEN is ledger.code(charge(1, "more"))
+    assert Code.MERCHANT_FROZEN is ledger.code(hold(1, "more"))
+    goes_on: list[Command] = [
+        CaptureHold(ANN, 3, "capture"),
+        ReleaseHold(ANN, 4, "release"),
+        Refund(ANN, 2, "refund"),
+        top_up(1, "INV-2"),
+        adjust(-1),
+        ReverseTopUp(ANN, 1, "R-1", "bounced", UNIT),
+    ]
+    assert [Code.OK] * 6 == [outcome.code for outcome in ledger.run(*goes_on)]
+    ledger.run(SetFrozen(ANN, False))
+    assert Code.OK is ledger.code(charge(1, "more"))
+
+
+# Retries.
+
+
+@dataclass(frozen=True)
+class Retry:
+    """A command, and others that use the same key or reference for something else."""
+
+    command: Command
+    others: tuple[Command, ...]
+    before: tuple[Command, ...] = ()
+    same: tuple[Command, ...] = ()
+
+
+RETRIES: Final = {
+    "charge": Retry(
+        charge(2, "k"),
+        (charge(3, "k"), charge(2, "k", reference="R"), hold(2, "k"), Charge(Payer(ANN), "call", 2, "k", UNIT)),
+        same=(Charge(Payer(ANN, digest(ANN)), "image", 2, "k"),),
+    ),
+    "variable": Retry(Charge(Payer(ANN), "call", 1, "k", 5), (Charge(Payer(ANN), "call", 1, "k", 6),)),
+    "hold": Retry(
+        hold(2, "k"), (hold(3, "k"), hold(2, "k", ttl_seconds=60), hold(2, "k", reference="R"), charge(2, "k"))
+    ),
+    "capture": Retry(
+        CaptureHold(ANN, 2, "k"),
+        (CaptureHold(ANN, 2, "k", 9 * UNIT), CaptureHold(ANN, 3, "k"), CaptureHold(ANN, 2, "k", reference="R")),
+        before=(hold(9), hold(4, "another")),
+    ),
+    "release": Retry(
+        ReleaseHold(ANN, 2, "k"),
+        (ReleaseHold(ANN, 3, "k"), ReleaseHold(ANN, 2, "k", "R"), CaptureHold(ANN, 2, "k")),
+        before=(hold(9), hold(4, "another")),
+    ),
+    "expire": Retry(ExpireHold(ANN, 2), (), before=(hold(9, ttl_seconds=0),)),
+    "refund": Retry(
+        Refund(ANN, 2, "k", UNIT),
+        (Refund(ANN, 2, "k", 2 * UNIT), Refund(ANN, 2, "k"), Refund(ANN, 3, "k", UNIT), Refund(ANN, 2, "k", UNIT, "R")),
+        before=(charge(9), charge(4, "another")),
+        same=(Refund(ANN, 2, "k", UNIT, note="another note"),),
+    ),
+    "top-up": Retry(top_up(2, "k"), (top_up(3, "k"),), same=(TopUp(ANN, 2 * UNIT, "k", "another note"),)),
+    "reversal": Retry(
+        ReverseTopUp(ANN, 1, "k", "bounced", UNIT),
+        (ReverseTopUp(ANN, 1, "k", "bounced", 2 * UNIT), ReverseTopUp(ANN, 1, "k", "bounced")),
+        same=(ReverseTopUp(ANN, 1, "k", "another reason", UNIT),),
+    ),
+    "adjustment": Retry(
+        adjust(2, "k"),
+        (adjust(-2, "k"), adjust(3, "k")),
+        same=(Adjust(ANN, 2 * UNIT, True, "k", "another reason"),),
+    ),
+}
+
+
+@pytest.mark.parametrize("is_one_batch", [False, True])
+@pytest.mark.parametrize("name", RETRIES)
+def test_the_same_again_is_the_first_answer_and_moves_nothing(name: str, is_one_batch: bool) -> None:
+    retry = RETRIES[name]
+    ledger = Ledger()
+    ledger.run(top_up(100, "first"), *retry.before)
+    commands = (retry.command, retry.command, *retry.same)
+    if is_one_batch:
+        first, *rest = ledger.run(*commands)
+    else:
+        first, *rest = [ledger.run(command)[0] for command in commands]
+    assert (Code.OK, False) == (first.code, first.is_replay)
+    for again in rest:
+        assert (Code.OK, True) == (again.code, again.is_replay)
+        assert (first.transfer, first.hold) == (again.transfer, again.hold)
+    assert first.transfer is not None
+    assert first.transfer.seq == ledger.ann.seq
+
+
+@pytest.mark.parametrize("is_one_batch", [False, True])
+@pytest.mark.parametrize(
+    ("command", "other", "before"),
+    [(retry.command, other, retry.before) for retry in RETRIES.values() for other in retry.others],
+)
+def test_a_key_used_for_something_else_is_a_conflict_that_names_it(
+    command: Command, other: Command, before: tuple[Command, ...], is_one_batch: bool
+) -> None:
+    ledger = Ledger()
+    ledger.run(top_up(100, "first"), *before)
+    if is_one_batch:
+        first, second = ledger.run(command, other)
+    else:
+        first, second = ledger.run(command)[0], ledger.run(other)[0]
+    assert first.transfer is not None
+    assert Code.IDEMPOTENCY_CONFLICT is second.code
+    assert first.transfer.id in (second.message or "")
+    assert first.transfer.seq == ledger.ann.seq
+
+
+def test_a_refusal_is_not_remembered() -> None:
+    ledger = Ledger()
+    assert Code.INSUFFICIENT_BALANCE is ledger.code(charge(5))
+    refused, topped_up, charged = ledger.run(charge(5), top_up(5), charge(5))
+    assert [Code.INSUFFICIENT_BALANCE, Code.OK, Code.OK] == [refused.code, topped_up.code, charged.code]
+    assert not charged.is_replay
+    assert 0 == ledger.ann.wallet
+
+
+def test_keys_and_references_of_one_merchant_mean_nothing_to_another() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(5, "same"), TopUp(BEN, 7 * UNIT, "same"), charge(1, "key"))
+    assert UNIT == ledger.move(Charge(Payer(BEN), "image", 1, "key")).amount
+
+
+def test_one_reference_serves_a_top_up_a_reversal_and_an_adjustment() -> None:
+    ledger = Ledger()
+    outcomes = ledger.run(top_up(5, "R"), ReverseTopUp(ANN, 1, "R", "bounced"), adjust(5, "R"), charge(1, "R"))
+    assert [(Code.OK, False)] * 4 == [(outcome.code, outcome.is_replay) for outcome in outcomes]
+
+
+def test_a_retry_is_answered_even_if_the_price_the_money_and_the_freedom_are_gone() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(5))
+    first = ledger.move(charge(5))
+    at_once(ledger.set_price(Price(9, "image", None, NOW), NOW))
+    ledger.run(SetFrozen(ANN, True))
+    assert first == ledger.run(charge(5))[0].transfer
+
+
+def test_a_retry_of_a_hold_shows_the_hold_as_it_now_stands() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(5), hold(5), CaptureHold(ANN, 2, "capture", UNIT))
+    again = ledger.run(hold(5))[0]
+    assert again.hold is not None
+    assert (True, HoldState.CAPTURED, UNIT) == (again.is_replay, again.hold.state, again.hold.captured)
+
+
+# Clocks.
+
+
+def test_a_books_times_never_decrease_though_the_clock_does() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(20))
+    ledger.now -= 60 * SECOND
+    assert NOW == ledger.move(charge(1)).committed_at
+    ledger.now = NOW + 1
+    assert NOW + 1 == ledger.move(charge(1, "later")).committed_at
+    assert NOW + 1 == ledger.ann.last_at
+
+
+def test_a_hold_made_after_the_clock_stepped_back_lasts_no_longer_for_it() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(20))
+    ledger.now -= 3600 * SECOND
+    made = ledger.run(hold(1, ttl_seconds=60))[0].hold
+    assert made is not None
+    assert ledger.now + 60 * SECOND == made.expires_at
+
+
+def test_an_alert_after_the_clock_stepped_back_is_due_at_once() -> None:
+    ledger = Ledger()
+    ledger.run(top_up(20), SetThresholds(ANN, (10 * UNIT,)))
+    ledger.now -= 3600 * SECOND
+    ledger.run(charge(11))
+    ledger.run(SetThresholds(ANN, (15 * UNIT,)))
+    assert [ledger.now] * 2 == [alert.fired_at for alert in at_once(ledger.alerts(ANN, 9))]
+
+
+# Limits.
+
+
+def test_the_largest_amount_goes_through_and_one_micro_more_does_not() -> None:
+    ledger = Ledger()
+    assert Code.AMOUNT_TOO_LARGE is ledger.code(TopUp(ANN, AMOUNT_MICROS_MAX + 1, "INV-1"))
+    ledger.move(TopUp(ANN, AMOUNT_MICROS_MAX, "INV-1"))
+    vast = Charge(Payer(ANN), "call", 1, "key", AMOUNT_MICROS_MAX)
+    assert Code.AMOUNT_TOO_LARGE is ledger.code(replace(vast, amount=AMOUNT_MICROS_MAX + 1))
+    ledger.move(vast)
+    assert (0, AMOUNT_MICROS_MAX) == (ledger.ann.wallet, ledger.ann.revenue)
+
+
+@pytest.mark.parametrize("amount", [0, -1, -AMOUNT_MICROS_MAX])
+@pytest.mark.parametrize(
+    "command",
+    [
+        TopUp(ANN, 1, "R"),
+        Adjust(ANN, 1, True, "R", "mistake"),
+        Adjust(ANN, 1, False, "R", "mistake"),
+        Charge(Payer(ANN), "call", 1, "k", 1),
+        CreateHold(Payer(ANN), "call", 1, "k", 1),
+        CaptureHold(ANN, 2, "k", 1),
+        Refund(ANN, 3, "k", 1),
+        ReverseTopUp(ANN, 1, "R", "bounced", 1),
+    ],
+    ids=lambda command: type(command).__name__,
+)
+def test_an_amount_that_is_not_positive_never_moves(command: Command, amount: int) -> None:
+    """The doors refuse it first; this is the last bolt."""
+    ledger = Ledger()
+    ledger.run(top_up(10), hold(1), charge(1))
+    assert not ledger.run(replace(command, amount=amount))[0].is_ok
+    assert 3 == ledger.ann.seq
+
+
+def test_no_balance_leaves_its_range_and_what_is_held_can_always_be_given_back() -> None:
+    """Held money given back on top of a full wallet must not be more than is kept."""
+    ledger = Ledger()
+    full = BALANCE_MICROS_MAX // AMOUNT_MICROS_MAX
+    ledger.run(*[TopUp(ANN, AMOUNT_MICROS_MAX, f"INV-{number}") for number in range(full)])
+    vast = CreateHold(Payer(ANN), "call", 1, "hold", AMOUNT_MICROS_MAX)
+    first, second = ledger.run(vast, replace(vast, idempotency_key="second", ttl_seconds=0))
+    assert first.hold is not None
+    assert second.hold is not None
+    refused: list[Command] = [
+        TopUp(ANN, 1, "one more"),
+        Adjust(ANN, 1, True, "one more", "mistake"),
+    ]
+    assert [Code.BALANCE_LIMIT_EXCEEDED] * 2 == [outcome.code for outcome in ledger.run(*refused)]
+    ledger.move(ReleaseHold(ANN, first.hold.seq, "release"))
+    ledger.move(ExpireHold(ANN, second.hold.seq))
+    assert BALANCE_MICROS_MAX == ledger.ann.wallet
+
+
+def test_no_sum_of_amounts_leaves_64_bits() -> None:
+    assert 2 * BALANCE_MICROS_MAX + AMOUNT_MICROS_MAX < 2**63
+    assert AMOUNT_MICROS_MAX < BALANCE_MICROS_MAX

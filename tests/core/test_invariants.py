@@ -1,0 +1,86 @@
+"""What is checked before each write and after each read refuses loudly."""
+
+from typing import Any
+
+import pytest
+
+from farebox.core.accounts import Account
+from farebox.core.holds import Hold, HoldState
+from farebox.core.invariants import InvariantViolation, account_faults, check_account, check_hold, hold_faults
+from farebox.core.money import BALANCE_MICROS_MAX
+from farebox.core.thresholds import Threshold
+
+
+def account(**fields: Any) -> Account:
+    return Account(7, "USD", **fields)
+
+
+SOUND = [
+    account(),
+    account(wallet=5, held=4, revenue=3, funding=-12),
+    account(wallet=-5, revenue=5, credit_limit=5),
+    account(adjustments=5, wallet=-5, credit_limit=9),
+    account(wallet=BALANCE_MICROS_MAX, funding=-BALANCE_MICROS_MAX),
+    account(wallet=9, held=1, funding=-10, thresholds=(Threshold(10, True), Threshold(11, False))),
+]
+
+
+@pytest.mark.parametrize("good", SOUND)
+def test_a_sound_account_passes(good: Account) -> None:
+    check_account(good)
+
+
+BROKEN = [
+    (account(wallet=1), "the book's five accounts do not sum to zero"),
+    (account(wallet=-6, revenue=6, credit_limit=5), "the wallet is below the credit limit"),
+    (account(held=-1, wallet=1), "held is negative"),
+    (account(revenue=-1, wallet=1), "more was refunded than was charged"),
+    (account(funding=1, wallet=-1, credit_limit=1), "more was reversed than was topped up"),
+    (account(credit_limit=-1, wallet=1, funding=-1), "the credit limit is negative"),
+    (account(wallet=BALANCE_MICROS_MAX + 1, funding=-BALANCE_MICROS_MAX - 1), "a balance is beyond the largest"),
+    (account(revenue=5, adjustments=-5, thresholds=tuple(Threshold(n, False) for n in range(6))), "more thresholds"),
+    (account(wallet=9, funding=-9, thresholds=(Threshold(10, True),)), "the threshold 10 is armed above the posted"),
+]
+
+
+@pytest.mark.parametrize(("bad", "fault"), BROKEN)
+def test_a_broken_account_is_refused_by_merchant_and_fault(bad: Account, fault: str) -> None:
+    assert 1 == len(account_faults(bad))
+    with pytest.raises(InvariantViolation, match=f"^merchant 7: .*{fault}"):
+        check_account(bad)
+
+
+def test_all_faults_are_named() -> None:
+    with pytest.raises(InvariantViolation, match=r"sum to zero; .*credit limit; held is negative"):
+        check_account(account(wallet=-1, held=-1))
+
+
+@pytest.mark.parametrize(
+    "good",
+    [
+        Hold(7, 1, 10, 0),
+        Hold(7, 1, 10, 0, HoldState.CAPTURED, 1),
+        Hold(7, 1, 10, 0, HoldState.CAPTURED, 10),
+        Hold(7, 1, 10, 0, HoldState.RELEASED),
+        Hold(7, 1, 10, 0, HoldState.EXPIRED),
+    ],
+)
+def test_a_sound_hold_passes(good: Hold) -> None:
+    check_hold(good)
+
+
+@pytest.mark.parametrize(
+    ("bad", "fault"),
+    [
+        (Hold(7, 1, 0, 0), "a hold's amount is not positive"),
+        (Hold(7, 1, -1, 0), "a hold's amount is not positive; more was captured than was held"),
+        (Hold(7, 1, 10, 0, HoldState.CAPTURED, 11), "more was captured than was held"),
+        (Hold(7, 1, 10, 0, HoldState.HELD, -1), "more was captured than was held"),
+        (Hold(7, 1, 10, 0, HoldState.CAPTURED, 0), "a hold is captured without an amount"),
+        (Hold(7, 1, 10, 0, HoldState.RELEASED, 10), "or has one without being captured"),
+    ],
+)
+def test_a_broken_hold_is_refused_by_name(bad: Hold, fault: str) -> None:
+    assert hold_faults(bad)
+    with pytest.raises(InvariantViolation, match=f"^hold_000000000000700000001: .*{fault}"):
+        check_hold(bad)

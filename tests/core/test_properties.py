@@ -1,0 +1,187 @@
+"""What holds of every history of a ledger, whatever is asked of it and however it is cut into batches."""
+
+from collections import Counter
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from farebox.core.accounts import DEBIT_AND_CREDIT, KIND_WORDS, Account
+from farebox.core.commands import Charge, Command, CreateHold, ExpireHold, Payer
+from farebox.core.holds import HoldState
+from farebox.core.invariants import account_faults
+from farebox.core.outcomes import Code, Outcome
+from farebox.core.transfers import Transfer
+from farebox.storage.rows import Alert
+from tests.core import model
+from tests.core.model import Answer, Book, Fired, micros
+from tests.core.replays import faults_of
+from tests.core.scenarios import MERCHANTS, Batch, Scenario, founded, played, prepare, scenarios
+from tests.support.effort import examples
+from tests.support.memory import MemoryStore, at_once
+
+# The model agrees with `decide`.
+
+
+def described(transfer: Transfer) -> dict[str, Any]:
+    """Say what a transfer is in words and numbers that the model knows too."""
+    return {
+        "word": KIND_WORDS[transfer.kind],
+        "accounts": DEBIT_AND_CREDIT[transfer.kind],
+        "amount": transfer.amount,
+        "wallet": transfer.wallet_after,
+        "held": transfer.held_after,
+        "at": transfer.committed_at,
+        "price": (transfer.request_type, transfer.quantity, transfer.unit_price, transfer.price_id),
+        "refers_to": transfer.refers_to,
+        "texts": (transfer.reference, transfer.note),
+    }
+
+
+def described_by_model(book: Book, seq: int) -> dict[str, Any]:
+    move = book.moves[seq - 1]
+    unit_price = None if move.unit_price is None else micros(move.unit_price)
+    return {
+        "word": move.word.removesuffix(" up").removesuffix(" down"),
+        "accounts": model.DEBIT_AND_CREDIT[move.word],
+        "amount": micros(move.amount),
+        "wallet": micros(book.balance("wallet", seq)),
+        "held": micros(book.balance("held", seq)),
+        "at": move.at,
+        "price": (move.request_type, move.quantity, unit_price, move.price_number),
+        "refers_to": move.refers_to,
+        "texts": (move.reference, move.note),
+    }
+
+
+def assert_answered(answer: Answer, outcome: Outcome, command: Command) -> None:
+    assert answer.code is outcome.code, (command, outcome.message)
+    assert (answer.seq, answer.is_replay) == (outcome.transfer and outcome.transfer.seq, outcome.is_replay), command
+    assert answer.hold_seq == (outcome.hold and outcome.hold.seq), command
+    assert (outcome.message is None) is outcome.is_ok
+
+
+def assert_same_book(book: Book, store: MemoryStore, merchant_id: int) -> None:
+    account = at_once(store.account(merchant_id))
+    assert account is not None
+    for name in ("wallet", "held", "revenue", "funding", "adjustments"):
+        assert micros(book.balance(name)) == getattr(account, name), name
+    assert micros(book.posted()) == account.posted
+    assert (micros(book.credit_limit), book.is_frozen) == (account.credit_limit, account.is_frozen)
+    thresholds = {micros(limit): limit not in book.silent for limit in book.thresholds}
+    assert sorted(thresholds.items()) == [(item.amount, item.is_armed) for item in account.thresholds]
+    transfers = [item for item in store.rows()["transfers"] if item.merchant_id == merchant_id]
+    assert len(book.moves) == account.seq
+    for seq, transfer in enumerate(transfers, 1):
+        assert described_by_model(book, seq) == described(transfer)
+    assert [holds_row(book, seq) for seq in sorted(book.hold_ends)] == [
+        (hold.seq, hold.amount, hold.expires_at, HoldState(hold.state).name.lower(), hold.captured)
+        for hold in store.rows()["holds"]
+        if hold.merchant_id == merchant_id
+    ]
+    alerts: list[Alert] = [alert for alert in store.rows()["alerts"] if alert.merchant_id == merchant_id]
+    assert [fired_row(fired) for fired in book.fired] == [
+        (alert.threshold, alert.posted, alert.fired_at, alert.transfer_seq) for alert in alerts
+    ]
+    assert list(range(1, account.alerts_count + 1)) == [alert.number for alert in alerts]
+
+
+def holds_row(book: Book, seq: int) -> tuple[Any, ...]:
+    amount = micros(book.moves[seq - 1].amount)
+    return seq, amount, book.hold_ends[seq], book.hold_state(seq), micros(book.captured(seq))
+
+
+def fired_row(fired: Fired) -> tuple[Any, ...]:
+    return micros(fired.threshold), micros(fired.posted), fired.at, fired.seq
+
+
+@examples(250)
+@given(scenarios())
+def test_the_model_agrees_with_decide(scenario: Scenario) -> None:
+    store, outcomes = played(scenario)
+    commands = [command for batch in scenario.batches for command in batch.commands]
+    for answer, outcome, command in zip(scenario.answers, outcomes, commands, strict=True):
+        assert_answered(answer, outcome, command)
+    for merchant_id in MERCHANTS:
+        assert_same_book(scenario.model.books[merchant_id], store, merchant_id)
+
+
+def test_histories_meet_every_outcome() -> None:
+    """A property says little of what its examples never come to."""
+    seen: Counter[str] = Counter()
+
+    @settings(examples(400), derandomize=True, database=None)
+    @given(scenarios())
+    def play(scenario: Scenario) -> None:
+        seen.update("replay" if answer.is_replay else answer.code for answer in scenario.answers)
+        seen.update("firing" for book in scenario.model.books.values() for _ in book.fired)
+
+    play()
+    assert set() == {*Code, "replay", "firing"} - seen.keys()
+
+
+# A batch is invisible.
+
+
+@examples(150)
+@given(scenarios(), st.lists(st.integers(1, 8), min_size=1, max_size=60))
+def test_splitting_batches_changes_nothing(scenario: Scenario, cuts: list[int]) -> None:
+    whole, outcomes = played(scenario)
+    for each in (cuts, [1]):
+        store, others = played(scenario, *each)
+        assert outcomes == others
+        assert whole.rows() == store.rows()
+
+
+# The rule that never breaks.
+
+
+def assert_sound(account: Account) -> None:
+    assert account.wallet >= -account.credit_limit
+    assert 0 == account.wallet + account.held + account.revenue + account.funding + account.adjustments
+    assert min(account.held, account.revenue, -account.funding) >= 0
+    assert [] == account_faults(account)
+    assert max(abs(account.wallet), account.held, account.revenue, -account.funding) < 2**63
+
+
+@examples(100)
+@given(scenarios())
+def test_no_wallet_is_ever_below_its_credit_limit_and_books_sum_to_zero(scenario: Scenario) -> None:
+    store = founded(scenario)
+    for step in scenario.steps:
+        if not isinstance(step, Batch):
+            at_once(prepare(store, step))
+            continue
+        for command in step.commands:
+            store.do(command, now=step.now)
+            for account in store.rows()["accounts"]:
+                assert_sound(account)
+
+
+@examples(100)
+@given(scenarios())
+def test_replaying_a_book_comes_to_what_is_stored(scenario: Scenario) -> None:
+    store, _ = played(scenario)
+    for account in store.rows()["accounts"]:
+        assert [] == faults_of(store, account)
+
+
+@examples(100)
+@given(scenarios())
+def test_whatever_moved_money_is_a_replay_for_ever_after(scenario: Scenario) -> None:
+    store, outcomes = played(scenario)
+    before = store.rows()
+    commands = [command for batch in scenario.batches for command in batch.commands]
+    for command, outcome in zip(commands, outcomes, strict=True):
+        if outcome.transfer is not None:
+            again = store.do(from_the_shell(command), now=scenario.batches[-1].now)[0]
+            assert (Code.OK, True, outcome.transfer) == (again.code, again.is_replay, again.transfer)
+    assert before == store.rows()
+
+
+def from_the_shell(command: Command) -> Command:
+    """The same command with no API key in it, which may have been closed since."""
+    if isinstance(command, Charge | CreateHold):
+        return replace(command, caller=None, payer=Payer(command.merchant_id))
+    return command if isinstance(command, ExpireHold) else replace(command, caller=None)

@@ -1,0 +1,111 @@
+"""The engines that every test of a store runs on: each lends stores on one database, and a way round them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import apsw
+import asyncpg
+
+from farebox.storage.interface import Store
+from farebox.storage.postgres import PostgresStore
+from farebox.storage.sqlite import SqliteStore
+from tests.support.memory import MemoryStore
+
+TABLES: Final = (
+    *("outbox", "alert", "merchant_user", "merchant_key", "staff_key", "merchant_price", "default_price"),
+    *("hold", "transfer", "account", "merchant"),
+)
+
+
+class Refused(Exception):
+    """The database itself refused a row."""
+
+
+class Engine(Protocol):
+    """One database of an engine."""
+
+    name: str
+
+    def store(self) -> Store:
+        """Return a store on the database, not yet open."""
+        ...
+
+    async def execute(self, statement: str) -> Sequence[tuple[Any, ...]]:
+        """Run a statement that no store knows of.
+
+        Raises:
+            Refused: a constraint of the database is against it.
+        """
+        ...
+
+    def blob(self, content: bytes) -> str:
+        """Write bytes as a literal."""
+        ...
+
+
+class SqliteEngine:
+    """A file."""
+
+    name = "SQLite"
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def store(self) -> Store:
+        return SqliteStore(self.path)
+
+    async def execute(self, statement: str) -> Sequence[tuple[Any, ...]]:
+        connection = apsw.Connection(str(self.path))
+        try:
+            connection.pragma("foreign_keys", True)
+            return connection.execute(statement).fetchall()
+        except apsw.ConstraintError as error:
+            raise Refused(str(error)) from error
+        finally:
+            connection.close()
+
+    def blob(self, content: bytes) -> str:
+        return f"x'{content.hex()}'"
+
+
+class PostgresEngine:
+    """A database of a server that runs."""
+
+    name = "PostgreSQL"
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def store(self) -> Store:
+        return PostgresStore(self.url)
+
+    async def execute(self, statement: str) -> Sequence[tuple[Any, ...]]:
+        connection = await asyncpg.connect(self.url)
+        try:
+            return [tuple(row) for row in await connection.fetch(statement)]
+        except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError) as error:
+            raise Refused(str(error)) from error
+        finally:
+            await connection.close()
+
+    def blob(self, content: bytes) -> str:
+        return f"'\\x{content.hex()}'::bytea"
+
+
+class MemoryEngine:
+    """The store that other tests use in place of an engine: it has to keep the same promises."""
+
+    name = "memory"
+
+    def __init__(self) -> None:
+        self._store = MemoryStore()
+
+    def store(self) -> Store:
+        return self._store
+
+    async def execute(self, statement: str) -> Sequence[tuple[Any, ...]]:
+        raise NotImplementedError
+
+    def blob(self, content: bytes) -> str:
+        raise NotImplementedError

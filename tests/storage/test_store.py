@@ -1,0 +1,1144 @@
+"""The contract of a store, on every engine."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import pytest
+from hypothesis import given
+from msgspec.structs import replace
+
+from farebox.core.accounts import Account
+from farebox.core.commands import (
+    Adjust,
+    Caller,
+    CaptureHold,
+    Command,
+    CreateHold,
+    ExpireHold,
+    KeyKind,
+    Payer,
+    Refund,
+    ReleaseHold,
+    ReverseTopUp,
+    SetFrozen,
+    SetThresholds,
+    TopUp,
+)
+from farebox.core.decide import decide
+from farebox.core.holds import Hold, HoldState
+from farebox.core.invariants import InvariantViolation
+from farebox.core.outcomes import DONE, Code
+from farebox.core.pricing import Price
+from farebox.core.replay import Replay
+from farebox.core.state import BatchState, Decision, KeyRecord, reads
+from farebox.core.thresholds import Threshold
+from farebox.storage import postgres, sql, sqlite
+from farebox.storage.interface import (
+    AlreadyExists,
+    NotFound,
+    SchemaMismatch,
+    StorageError,
+    Store,
+    StoreUnavailable,
+)
+from farebox.storage.rows import MailState, Merchant, User
+from tests.core.scenarios import MERCHANTS, Batch, Scenario, found, founded, prepare, scenarios
+from tests.storage.engines import TABLES, Engine, Refused
+from tests.storage.ledgers import (
+    ANN,
+    BEN,
+    NOBODY,
+    NOW,
+    SECOND,
+    UNIT,
+    account_of,
+    add_merchant,
+    add_price,
+    book,
+    charge,
+    digest,
+    do,
+    everything,
+    fire,
+    holds_of,
+    loaded,
+    merchant_key,
+    staff_key,
+    wallet,
+)
+from tests.support.effort import examples
+
+every_store = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
+"""What the store in memory, which stands in for an engine in other tests, has to keep as well."""
+
+
+# The schema.
+
+
+async def test_a_new_database_is_made_once_and_opens(engine: Engine) -> None:
+    store = engine.store()
+    names = await store.migrate(NOW)
+    assert names[0] == "0001_ledger"
+    assert [] == await store.migrate(NOW + 1)
+    assert [(name, NOW) for name in names] == await engine.execute("SELECT name, applied_at FROM farebox_migration")
+    await store.open()
+    assert await store.account(ANN) is None
+    await store.close()
+
+
+async def test_stores_that_migrate_at_once_do_it_once(engine: Engine) -> None:
+    def migrate() -> list[str]:
+        return asyncio.run(engine.store().migrate(NOW))
+
+    names = await asyncio.gather(*[asyncio.to_thread(migrate) for _ in range(6)])
+    assert sorted(row[0] for row in await engine.execute("SELECT name FROM farebox_migration")) == sorted(
+        sum(names, [])
+    )
+
+
+async def test_a_database_without_a_schema_is_refused_with_what_to_do(engine: Engine) -> None:
+    with pytest.raises(SchemaMismatch, match=r"no Farebox schema yet; run: farebox init"):
+        await engine.store().open()
+
+
+@pytest.fixture
+def newer_program(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Let this program know one migration more, from now on."""
+    known = {dialect: sql.migrations(dialect) for dialect in ("sqlite", "postgres")}
+
+    def upgrade(script: str) -> None:
+        monkeypatch.setattr(sql, "migrations", lambda dialect: [*known[dialect], ("9998_more", script)])
+
+    return upgrade
+
+
+async def test_an_older_database_is_refused_until_it_is_migrated(
+    engine: Engine, store: Store, newer_program: Callable[[str], None]
+) -> None:
+    await add_merchant(store, funds=5)
+    await store.close()
+    newer_program("CREATE TABLE more (x BIGINT)")
+    with pytest.raises(SchemaMismatch, match=r"older than this program: it lacks 9998_more; run: farebox init"):
+        await store.open()
+    assert ["9998_more"] == await store.migrate(NOW)
+    await store.open()
+    assert 5 == await wallet(store)
+    assert [] == await engine.execute("SELECT x FROM more")
+
+
+async def test_a_newer_database_is_refused_and_left_alone(engine: Engine, store: Store) -> None:
+    await store.close()
+    await engine.execute("INSERT INTO farebox_migration VALUES ('9999_from_the_future', 0)")
+    for attempt in (store.open, lambda: store.migrate(NOW)):
+        with pytest.raises(SchemaMismatch, match=r"newer than this program: it has 9999_from_the_future.*run a newer"):
+            await attempt()
+    with pytest.raises(StoreUnavailable, match="not open"):
+        await store.account(ANN)
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(
+    engine: Engine, store: Store, newer_program: Callable[[str], None]
+) -> None:
+    await store.close()
+    newer_program("CREATE TABLE more (x BIGINT); CREATE TABLE merchant (x BIGINT)")
+    with pytest.raises(StorageError, match="merchant"):
+        await store.migrate(NOW)
+    assert [] == await engine.execute("SELECT name FROM farebox_migration WHERE name = '9998_more'")
+    newer_program("CREATE TABLE more (x BIGINT)")
+    assert ["9998_more"] == await store.migrate(NOW)
+
+
+# Opening and closing.
+
+CALLS: Final[dict[str, Callable[[Store], Awaitable[Any]]]] = {
+    "transact": lambda store: do(store, TopUp(ANN, UNIT, "R")),
+    "balances": lambda store: store.balances([(ANN, digest(ANN))], NOW),
+    "find_key": lambda store: store.find_key(None, digest(1)),
+    "find_key of a merchant": lambda store: store.find_key(ANN, digest(1)),
+    "account": lambda store: store.account(ANN),
+    "merchant": lambda store: store.merchant(ANN),
+    "merchants": lambda store: store.merchants(0, 10),
+    "transfers": book,
+    "transfers_at": lambda store: store.transfers_at(ANN, [1]),
+    "funding_after": lambda store: store.funding_after(ANN, 1),
+    "due_holds": lambda store: store.due_holds(NOW, 10),
+    "create_merchant": add_merchant,
+    "rename_merchant": lambda store: store.rename_merchant(ANN, "Ann"),
+    "add_user": lambda store: store.add_user(User(ANN, 1, "ann@example.com", NOW)),
+    "users": lambda store: store.users(ANN),
+    "remove_user": lambda store: store.remove_user(ANN, "ann@example.com"),
+    "create_key": lambda store: store.create_key(staff_key(1)),
+    "keys": lambda store: store.keys(None),
+    "key": lambda store: store.key(1),
+    "revoke_key": lambda store: store.revoke_key(1, NOW),
+    "rotate_key": lambda store: store.rotate_key(1, successor=staff_key(2), expires_at=NOW),
+    "set_price": add_price,
+    "prices": lambda store: store.prices(None),
+    "alerts": lambda store: store.alerts(ANN, 10),
+    "claim_mails": lambda store: store.claim_mails(NOW, lease_until=NOW + 1, limit=10),
+    "mails": lambda store: store.mails(merchant_id=None, limit=10),
+    "retry_mails": lambda store: store.retry_mails(NOW),
+    "next_mail_at": lambda store: store.next_mail_at(),
+}
+
+
+async def test_a_store_that_is_not_open_is_unavailable(engine: Engine) -> None:
+    store = engine.store()
+    await store.migrate(NOW)
+    await store.close()
+    for _ in range(2):
+        for name, call in CALLS.items():
+            with pytest.raises(StoreUnavailable):
+                await call(store)
+                pytest.fail(name)
+        await store.open()
+        await store.close()
+        await store.close()
+
+
+async def test_a_store_can_be_opened_again_and_finds_what_was_there(store: Store) -> None:
+    await add_merchant(store, funds=5)
+    await store.close()
+    await store.open()
+    await store.open()
+    await do(store, Adjust(ANN, UNIT, True, "R", "mistake"))
+    assert 6 == await wallet(store)
+
+
+async def test_an_engine_tells_its_name_and_version(engine: Engine, store: Store) -> None:
+    assert store.engine.startswith(f"{engine.name} ")
+    assert store.engine.split()[1][0].isdigit()
+
+
+async def test_merchants_are_all_in_one_group(store: Store) -> None:
+    assert 1 == len({store.route(merchant_id) for merchant_id in (1, ANN, BEN, 2**63 - 1)})
+
+
+# Merchants.
+
+
+@every_store
+async def test_a_new_merchant_has_a_name_an_account_and_a_key(store: Store) -> None:
+    account = Account(ANN, "EUR", credit_limit=5, thresholds=(Threshold(7, False), Threshold(9, False)))
+    await store.create_merchant(Merchant(ANN, "Ännchen 🦊", NOW), account, merchant_key(3))
+    assert Merchant(ANN, "Ännchen 🦊", NOW) == await store.merchant(ANN)
+    assert account == await store.account(ANN)
+    assert [merchant_key(3)] == await store.keys(ANN)
+    assert await store.merchant(BEN) is None
+    assert await store.account(BEN) is None
+
+
+@every_store
+async def test_a_merchants_id_is_given_once(store: Store) -> None:
+    await add_merchant(store, funds=5)
+    with pytest.raises(AlreadyExists):
+        await store.create_merchant(Merchant(ANN, "Another", NOW), Account(ANN, "EUR"), merchant_key(8))
+    assert Merchant(ANN, "Acme", NOW) == await store.merchant(ANN)
+    assert 5 == await wallet(store)
+    assert [merchant_key(ANN)] == await store.keys(ANN)
+
+
+@every_store
+async def test_an_account_that_breaks_a_rule_is_not_created(store: Store) -> None:
+    with pytest.raises(InvariantViolation, match="sum to zero"):
+        await store.create_merchant(Merchant(ANN, "Ann", NOW), Account(ANN, "USD", wallet=1), merchant_key(1))
+    assert await store.merchant(ANN) is None
+
+
+@every_store
+async def test_merchants_are_listed_page_by_page(store: Store) -> None:
+    for merchant_id in (BEN, ANN, NOBODY, 1):
+        await add_merchant(store, merchant_id)
+    assert [1, ANN, BEN, NOBODY] == [merchant.merchant_id for merchant, _ in await store.merchants(0, 10)]
+    page = await store.merchants(1, 2)
+    assert [(Merchant(number, "Acme", NOW), Account(number, "USD")) for number in (ANN, BEN)] == page
+    assert [] == await store.merchants(NOBODY, 10)
+
+
+@every_store
+async def test_a_merchant_is_renamed(store: Store) -> None:
+    await add_merchant(store)
+    await store.rename_merchant(ANN, "Ann & Sons")
+    assert Merchant(ANN, "Ann & Sons", NOW) == await store.merchant(ANN)
+    with pytest.raises(NotFound):
+        await store.rename_merchant(BEN, "Ben")
+
+
+async def test_a_merchant_has_a_name_of_1_to_200_characters(store: Store) -> None:
+    await add_merchant(store)
+    await store.rename_merchant(ANN, "é" * 200)
+    for name in ("", "é" * 201):
+        with pytest.raises(StorageError):
+            await store.rename_merchant(ANN, name)
+    assert Merchant(ANN, "é" * 200, NOW) == await store.merchant(ANN)
+
+
+# Users.
+
+USERS: Final = (
+    User(ANN, 3, "one@example.com", NOW),
+    User(ANN, 5, "two@example.com", NOW + 1),
+    User(BEN, 4, "one@example.com", NOW + 2),
+)
+
+
+@every_store
+async def test_users_are_listed_oldest_first(store: Store) -> None:
+    await add_merchant(store)
+    await add_merchant(store, BEN)
+    for user in reversed(USERS):
+        await store.add_user(user)
+    assert list(USERS[:2]) == await store.users(ANN)
+    assert [USERS[2]] == await store.users(BEN)
+    assert [] == await store.users(NOBODY)
+
+
+@every_store
+async def test_an_address_is_registered_once_with_a_merchant_that_exists(store: Store) -> None:
+    await add_merchant(store)
+    await store.add_user(USERS[0])
+    with pytest.raises(AlreadyExists):
+        await store.add_user(User(ANN, 9, "one@example.com", NOW))
+    with pytest.raises(NotFound, match="no such merchant"):
+        await store.add_user(USERS[2])
+    assert [USERS[0]] == await store.users(ANN)
+
+
+@every_store
+async def test_who_is_removed_is_gone_and_may_come_again(store: Store) -> None:
+    await add_merchant(store)
+    await store.add_user(USERS[0])
+    await store.remove_user(ANN, "one@example.com")
+    assert [] == await store.users(ANN)
+    for merchant_id in (ANN, NOBODY):
+        with pytest.raises(NotFound):
+            await store.remove_user(merchant_id, "one@example.com")
+    await store.add_user(User(ANN, 9, "one@example.com", NOW))
+
+
+# Keys.
+
+
+@every_store
+async def test_a_key_is_found_by_its_digest_its_id_and_its_merchant(store: Store) -> None:
+    await add_merchant(store)
+    theirs = merchant_key(2, expires_at=NOW + 5, revoked_at=NOW + 6)
+    service, support = staff_key(3), staff_key(4, KeyKind.SUPPORT, expires_at=NOW)
+    for key in (support, service, theirs):
+        await store.create_key(key)
+    assert KeyRecord(2, KeyKind.MERCHANT, ANN, NOW + 5, NOW + 6) == await store.find_key(ANN, digest(2))
+    assert KeyRecord(4, KeyKind.SUPPORT, None, NOW, None) == await store.find_key(None, digest(4))
+    for merchant_id, number in ((None, 2), (BEN, 2), (ANN, 3), (None, 9)):
+        assert await store.find_key(merchant_id, digest(number)) is None
+    assert [theirs, merchant_key(ANN)] == await store.keys(ANN)
+    assert [service, support] == await store.keys(None)
+    assert [theirs, service, None] == [await store.key(number) for number in (2, 3, 9)]
+
+
+@every_store
+async def test_a_key_is_made_for_a_merchant_that_exists(store: Store) -> None:
+    with pytest.raises(NotFound, match="no such merchant"):
+        await store.create_key(merchant_key(2))
+    assert await store.key(2) is None
+
+
+@every_store
+@pytest.mark.parametrize("is_staff", [False, True])
+async def test_a_revoked_key_stays_revoked(store: Store, is_staff: bool) -> None:
+    await add_merchant(store)
+    key = staff_key(2) if is_staff else merchant_key(2)
+    others = (staff_key(3), merchant_key(4))
+    for each in (key, *others):
+        await store.create_key(each)
+    await store.revoke_key(2, NOW + 5)
+    await store.revoke_key(2, NOW + 9)
+    assert replace(key, revoked_at=NOW + 5) == await store.key(2)
+    await store.revoke_key(2, NOW + 3)
+    assert replace(key, revoked_at=NOW + 3) == await store.key(2)
+    assert list(others) == [await store.key(number) for number in (3, 4)]
+    with pytest.raises(NotFound):
+        await store.revoke_key(9, NOW)
+
+
+@every_store
+@pytest.mark.parametrize("is_staff", [False, True])
+@pytest.mark.parametrize(("before", "after"), [(None, 5), (9, 5), (3, 3)])
+async def test_a_rotated_key_ends_in_time_and_has_a_successor(
+    store: Store, is_staff: bool, before: int | None, after: int
+) -> None:
+    await add_merchant(store)
+    expires_at = None if before is None else NOW + before
+    key, successor = (
+        (staff_key(2, expires_at=expires_at), staff_key(3))
+        if is_staff
+        else (merchant_key(2, expires_at=expires_at), merchant_key(3))
+    )
+    await store.create_key(key)
+    await store.rotate_key(2, successor=successor, expires_at=NOW + 5)
+    assert [replace(key, expires_at=NOW + after), successor] == [await store.key(number) for number in (2, 3)]
+
+
+@every_store
+async def test_a_key_that_is_not_there_is_not_rotated(store: Store) -> None:
+    with pytest.raises(NotFound):
+        await store.rotate_key(2, successor=staff_key(3), expires_at=NOW)
+    assert await store.key(3) is None
+
+
+async def test_a_key_is_there_once(store: Store) -> None:
+    await add_merchant(store)
+    for key in (staff_key(2), merchant_key(3)):
+        await store.create_key(key)
+        with pytest.raises(AlreadyExists):
+            await store.create_key(key)
+    with pytest.raises(AlreadyExists):
+        await store.rotate_key(2, successor=staff_key(2), expires_at=NOW)
+    assert staff_key(2) == await store.key(2)
+
+
+# Prices.
+
+
+@every_store
+async def test_prices_are_listed_by_type_and_start(store: Store) -> None:
+    await add_merchant(store)
+    default = [
+        Price(4, "call", None, NOW),
+        Price(1, "image", UNIT, NOW - 1),
+        Price(5, "image", 7, NOW - 1),
+        Price(2, "image", 2 * UNIT, NOW),
+    ]
+    own = [Price(6, "image", None, NOW, ANN), Price(3, "scan", 10**18, NOW, ANN)]
+    for price in (*reversed(default), *reversed(own)):
+        await store.set_price(price, NOW)
+    assert default == await store.prices(None)
+    assert own == await store.prices(ANN)
+    assert [] == await store.prices(BEN)
+
+
+@every_store
+async def test_a_price_is_set_once_and_for_a_merchant_that_exists(store: Store) -> None:
+    await add_merchant(store)
+    for merchant_id in (None, ANN):
+        price = Price(1 if merchant_id is None else 2, "image", UNIT, NOW, merchant_id)
+        await store.set_price(price, NOW)
+        with pytest.raises(AlreadyExists):
+            await store.set_price(price, NOW)
+        assert [price] == await store.prices(merchant_id)
+    with pytest.raises(NotFound, match="no such merchant"):
+        await store.set_price(Price(3, "image", UNIT, NOW, BEN), NOW)
+
+
+# Batches.
+
+
+@every_store
+async def test_a_batch_meets_what_it_asks_for_and_no_more(store: Store) -> None:
+    await add_merchant(store, funds=50)
+    await add_merchant(store, BEN, funds=50)
+    await add_price(store)
+    await add_price(store, 2, request_type="call", unit_price=None)
+    await add_price(store, 3, merchant_id=BEN, unit_price=2 * UNIT)
+    await store.create_key(staff_key(5))
+    hold = CreateHold(Payer(ANN), "image", 3, "hold")
+    await do(store, hold, charge("charge", 4), CaptureHold(ANN, 2, "capture", UNIT), Refund(ANN, 3, "refund", UNIT))
+    before = await book(store)
+    asked: list[Command] = [
+        replace(charge("charge"), payer=Payer(ANN, digest(ANN)), caller=Caller(digest(5))),
+        replace(charge("new", merchant_id=BEN), caller=Caller(digest(BEN), BEN)),
+        hold,
+        CaptureHold(ANN, 2, "new capture"),
+        Refund(ANN, 3, "new refund"),
+        Refund(ANN, 1000, "new refund"),
+        SetFrozen(NOBODY, True, Caller(digest(77))),
+    ]
+    state = await loaded(store, *asked)
+    assert {ANN: await store.account(ANN), BEN: await store.account(BEN)} == state.accounts
+    assert {number: digest(number) for number in (ANN, 5, BEN)} == {
+        record.key_id: key for key, record in state.keys.items()
+    }
+    assert {"image": Price(1, "image", UNIT, NOW)} == state.default_prices
+    assert {(BEN, "image"): Price(3, "image", 2 * UNIT, NOW, BEN)} == state.merchant_prices
+    assert {(ANN, "charge"): before[2], (ANN, "hold"): before[1]} == state.replays
+    assert {(ANN, 2): Hold(ANN, 2, 3 * UNIT, NOW + 900 * SECOND, HoldState.CAPTURED, UNIT)} == state.holds
+    assert [((ANN, 3), before[2], UNIT)] == [
+        (place, original.transfer, original.returned) for place, original in state.originals.items()
+    ]
+    assert before == await book(store)
+
+
+@every_store
+async def test_an_empty_batch_meets_nothing(store: Store) -> None:
+    assert BatchState() == await loaded(store)
+
+
+@every_store
+async def test_prices_are_those_in_force_at_the_time_of_the_batch(store: Store) -> None:
+    await add_merchant(store)
+    for number, (starts_at, merchant_id) in enumerate([(0, None), (5, None), (5, None), (6, ANN), (8, ANN)], 1):
+        await add_price(store, number, starts_at=NOW + starts_at, merchant_id=merchant_id)
+    found = {}
+    for later in (-1, 0, 4, 5, 6, 8):
+        state = await loaded(store, charge("key"), now=NOW + later)
+        prices = [state.default_prices.get("image"), state.merchant_prices.get((ANN, "image"))]
+        found[later] = tuple(price and price.price_id for price in prices)
+    assert {-1: (None, None), 0: (1, None), 4: (1, None), 5: (3, None), 6: (3, 4), 8: (3, 5)} == found
+
+
+@every_store
+@pytest.mark.parametrize("error", [KeyError, InvariantViolation, asyncio.CancelledError, KeyboardInterrupt])
+async def test_a_batch_that_can_not_be_decided_changes_nothing(store: Store, error: type[BaseException]) -> None:
+    await add_merchant(store, funds=5)
+
+    def fail(state: BatchState) -> Decision:
+        raise error("no decision")
+
+    with pytest.raises(error):
+        await store.transact(reads([TopUp(ANN, UNIT, "R")], NOW), fail)
+    await do(store, TopUp(ANN, UNIT, "R"))
+    assert 6 == await wallet(store)
+
+
+def a_decision(commands: list[Command], **changes: Any) -> Callable[[BatchState], Decision]:
+    """Decide commands, and then something else."""
+
+    def decide_wrongly(state: BatchState) -> Decision:
+        decision = decide(state, commands, NOW)
+        for name, change in changes.items():
+            setattr(decision, name, [change(row) for row in getattr(decision, name)])
+        return decision
+
+    return decide_wrongly
+
+
+@every_store
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accounts": lambda account: replace(account, wallet=account.wallet + 1)},
+        {"accounts": lambda account: replace(account, wallet=-UNIT, revenue=account.revenue + account.wallet + UNIT)},
+        {"new_holds": lambda hold: replace(hold, captured=hold.amount)},
+        {"changed_holds": lambda hold: replace(hold, captured=hold.amount + 1)},
+    ],
+    ids=["unbalanced", "overdrawn", "new hold", "changed hold"],
+)
+async def test_a_decision_that_breaks_a_rule_is_rolled_back_with_all_that_belongs_to_it(
+    store: Store, changes: dict[str, Any]
+) -> None:
+    await add_merchant(store, funds=50)
+    await add_price(store)
+    await store.add_user(USERS[0])
+    await do(store, CreateHold(Payer(ANN), "image", 2, "hold"), SetThresholds(ANN, (45 * UNIT,)))
+    before = await everything(store, [ANN])
+    commands: list[Command] = [
+        charge("charge", 10),
+        CreateHold(Payer(ANN), "image", 2, "another"),
+        CaptureHold(ANN, 2, "capture"),
+    ]
+    with pytest.raises(InvariantViolation):
+        await store.transact(reads(commands, NOW), a_decision(commands, **changes))
+    assert before == await everything(store, [ANN])
+    assert [Code.OK] * 3 == [outcome.code for outcome in await do(store, *commands)]
+    assert 1 == len(await store.alerts(ANN, 10))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"transfers": lambda transfer: replace(transfer, seq=1)},
+        {"transfers": lambda transfer: replace(transfer, idempotency_key="top_up funds")},
+        {"transfers": lambda transfer: replace(transfer, amount=0)},
+        {"firings": lambda firing: replace(firing, posted=firing.threshold)},
+        {"firings": lambda firing: replace(firing, number=1)},
+    ],
+    ids=["seq taken", "key taken", "no amount", "not below", "number taken"],
+)
+async def test_rows_that_the_database_refuses_are_rolled_back_with_all_that_belongs_to_them(
+    store: Store, changes: dict[str, Any]
+) -> None:
+    await add_merchant(store, funds=50)
+    await add_price(store)
+    await fire(store, USERS[0])
+    await do(store, SetThresholds(ANN, (45 * UNIT,)))
+    before = await everything(store, [ANN])
+    commands: list[Command] = [charge("charge", 10)]
+    with pytest.raises(StorageError):
+        await store.transact(reads(commands, NOW), a_decision(commands, **changes))
+    assert before == await everything(store, [ANN])
+    assert Code.OK is (await do(store, *commands))[0].code
+
+
+@every_store
+async def test_a_decision_without_an_account_is_not_written(store: Store) -> None:
+    await add_merchant(store, funds=5)
+    transfer = (await book(store))[0]
+    await store.transact(
+        reads([SetFrozen(ANN, True)], NOW), lambda _: Decision([DONE], transfers=[replace(transfer, seq=2)])
+    )
+    assert [transfer] == await book(store)
+
+
+async def test_a_stored_account_that_breaks_a_rule_is_never_used(engine: Engine, store: Store) -> None:
+    await add_merchant(store, funds=5)
+    await engine.execute(f"UPDATE account SET thresholds = '[[{6 * UNIT},true]]'")
+    for call in (lambda: do(store, TopUp(ANN, UNIT, "R")), lambda: store.account(ANN), lambda: store.merchants(0, 9)):
+        with pytest.raises(InvariantViolation, match="armed above"):
+            await call()
+    async with store.snapshot() as snapshot:
+        assert (Threshold(6 * UNIT, True),) == (await snapshot.account(ANN) or Account(0, "")).thresholds
+    await engine.execute("UPDATE account SET thresholds = '[]'")
+    await do(store, TopUp(ANN, UNIT, "R"))
+
+
+async def test_a_stored_hold_that_breaks_a_rule_is_never_used(
+    engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The databases refuse such rows too, so the rule that is broken here is a made-up one."""
+    await add_merchant(store, funds=5)
+    await add_price(store)
+    await do(store, CreateHold(Payer(ANN), "image", 2, "hold"))
+    monkeypatch.setattr("farebox.core.invariants.hold_faults", lambda hold: ["it is a Sunday"])
+    with pytest.raises(InvariantViolation, match="it is a Sunday"):
+        await do(store, CaptureHold(ANN, 2, "capture"))
+    monkeypatch.undo()
+    assert Code.OK is (await do(store, CaptureHold(ANN, 2, "capture")))[0].code
+
+
+@every_store
+async def test_every_field_of_every_kind_of_transfer_is_read_back(store: Store) -> None:
+    await add_merchant(store)
+    await add_price(store, 2**62)
+    await add_price(store, 2, request_type="call", unit_price=None)
+    outcomes = []
+    commands: list[Command] = [
+        TopUp(ANN, 10**18, "№ 1 🦊", "Grüße; 'quoted' \"twice\" \\"),
+        CreateHold(Payer(ANN), "call", 3, "hold", 10**18 - 9 * UNIT, "R-2"),
+        CaptureHold(ANN, 2, "capture", 7, "R-3"),
+        CreateHold(Payer(ANN), "image", 1, "second", ttl_seconds=0),
+        ExpireHold(ANN, 5),
+        CreateHold(Payer(ANN), "image", 1, "third"),
+        ReleaseHold(ANN, 7, "release", "R-4"),
+        charge("charge", 2),
+        Refund(ANN, 9, "refund", 1, "R-5", "Sorry"),
+        ReverseTopUp(ANN, 1, "R-6", "bounced", 1),
+        Adjust(ANN, 1, True, "R-7", "mistake"),
+        Adjust(ANN, 1, False, "R-8", "mistake"),
+    ]
+    for command in commands:
+        outcomes += await do(store, command)
+    assert {Code.OK} == {outcome.code for outcome in outcomes}
+    made = {outcome.transfer.seq: outcome.transfer for outcome in outcomes if outcome.transfer}
+    stored = {transfer.seq: transfer for transfer in await book(store)}
+    assert made == {seq: transfer for seq, transfer in stored.items() if seq != 4}
+    assert (2, 10**18 - 9 * UNIT - 7, "release 2") == (stored[4].refers_to, stored[4].amount, stored[4].idempotency_key)
+    assert [2, 5, 7] == [hold.seq for hold in await holds_of(store)]
+
+
+# Balances.
+
+
+@every_store
+async def test_balances_are_of_keys_that_open_something(store: Store) -> None:
+    await add_merchant(store, funds=5)
+    await add_merchant(store, BEN)
+    for number, ends in enumerate([{}, {"expires_at": NOW + 1}, {"expires_at": NOW}, {"revoked_at": NOW}], 2):
+        await store.create_key(merchant_key(number, **ends))
+    await store.create_key(merchant_key(6, revoked_at=NOW + 1))
+    await store.create_key(staff_key(7))
+    asked = [(ANN, digest(number)) for number in range(1, 9)] + [
+        (BEN, digest(BEN)),
+        (BEN, digest(ANN)),
+        (ANN, digest(ANN)),
+    ]
+    expected = {digest(number): 5 * UNIT for number in (2, 3, 6, ANN)} | {digest(BEN): 0}
+    assert expected == await store.balances(asked, NOW)
+    assert {} == await store.balances([], NOW)
+    assert {digest(2): 5 * UNIT} == await store.balances([(ANN, digest(2))] * 3, NOW)
+
+
+@every_store
+async def test_balances_are_what_is_available_and_never_stale(engine: Engine, store: Store) -> None:
+    await add_merchant(store, funds=5, credit_limit=9 * UNIT)
+    await add_price(store)
+    other = engine.store()
+    await other.open()
+    for number, command in enumerate(
+        (charge("a", 2), CreateHold(Payer(ANN), "image", 3, "b"), charge("c", 4), CaptureHold(ANN, 3, "d", UNIT))
+    ):
+        await do(other if number % 2 else store, command)
+        for reader in (store, other):
+            assert [(3, 0, -4, -2)[number] * UNIT] == list((await reader.balances([(ANN, digest(ANN))], NOW)).values())
+    await other.close()
+
+
+# Reading books.
+
+
+@every_store
+async def test_a_stretch_of_a_book_is_read_from_either_end(store: Store) -> None:
+    await add_merchant(store, funds=50)
+    await add_merchant(store, BEN, funds=50)
+    await add_price(store)
+    await do(store, *[charge(f"key {number}") for number in range(8)])
+
+    async def seqs(first_seq: int, last_seq: int, limit: int, newest_first: bool) -> list[int]:
+        found = await store.transfers(
+            ANN, first_seq=first_seq, last_seq=last_seq, limit=limit, newest_first=newest_first
+        )
+        assert {ANN} >= {transfer.merchant_id for transfer in found}
+        return [transfer.seq for transfer in found]
+
+    assert list(range(1, 10)) == await seqs(1, 10**9, 100, False)
+    assert [3, 4, 5] == await seqs(3, 5, 100, False)
+    assert [5, 4, 3] == await seqs(3, 5, 100, True)
+    assert [3, 4] == await seqs(3, 9, 2, False)
+    assert [9, 8] == await seqs(3, 9, 2, True)
+    assert [] == await seqs(10, 20, 9, False)
+    assert [] == await seqs(5, 3, 9, True)
+    assert [] == await store.transfers(NOBODY, first_seq=1, last_seq=9, limit=9, newest_first=True)
+
+
+@every_store
+async def test_single_transfers_are_read_by_their_seq(store: Store) -> None:
+    await add_merchant(store, funds=50)
+    await add_price(store)
+    await do(store, *[charge(f"key {number}") for number in range(4)])
+    stored = {transfer.seq: transfer for transfer in await book(store)}
+    assert {seq: stored[seq] for seq in (2, 4)} == await store.transfers_at(ANN, [4, 2, 9, 0])
+    assert {} == await store.transfers_at(ANN, [])
+    assert {} == await store.transfers_at(BEN, [1])
+
+
+@every_store
+async def test_what_came_in_from_outside_is_read_apart_from_what_was_spent(store: Store) -> None:
+    await add_merchant(store, funds=50)
+    await add_price(store)
+    await do(
+        store,
+        charge("charge"),
+        Adjust(ANN, UNIT, True, "R", "mistake"),
+        Refund(ANN, 2, "refund"),
+        Adjust(ANN, UNIT, False, "S", "mistake"),
+        ReverseTopUp(ANN, 1, "R", "bounced", UNIT),
+        CreateHold(Payer(ANN), "image", 1, "hold"),
+    )
+    assert [1, 3, 5, 6] == [transfer.seq for transfer in await store.funding_after(ANN, 1)]
+    assert [5, 6] == [transfer.seq for transfer in await store.funding_after(ANN, 4)]
+    assert [] == await store.funding_after(ANN, 7)
+    assert [] == await store.funding_after(BEN, 1)
+
+
+@every_store
+async def test_due_holds_are_those_whose_time_is_over_the_longest_over_first(store: Store) -> None:
+    await add_merchant(store, funds=50)
+    await add_merchant(store, BEN, funds=50)
+    await add_price(store)
+    for number, (merchant_id, seconds) in enumerate([(ANN, 9), (BEN, 3), (ANN, 6), (ANN, 1), (ANN, 7)]):
+        await do(store, CreateHold(Payer(merchant_id), "image", 1, f"key {number}", ttl_seconds=seconds))
+    await do(store, ReleaseHold(ANN, 4, "release"))
+
+    async def due(seconds: int, limit: int = 10) -> list[tuple[int, int]]:
+        return [(hold.merchant_id, hold.seq) for hold in await store.due_holds(NOW + seconds * SECOND, limit)]
+
+    assert [] == await due(0)
+    assert [(BEN, 2)] == await due(3)
+    assert [(BEN, 2), (ANN, 3), (ANN, 5), (ANN, 2)] == await due(9)
+    assert [(BEN, 2), (ANN, 3)] == await due(9, limit=2)
+
+
+# Alerts and the outbox.
+
+
+@every_store
+async def test_a_firing_owes_one_mail_to_each_user_registered_at_that_moment(store: Store) -> None:
+    await add_merchant(store, funds=50)
+    await add_merchant(store, BEN, funds=50)
+    await add_price(store)
+    await store.add_user(USERS[2])
+    alert, mails = await fire(store, *USERS[:2])
+    assert (ANN, 1, 51 * UNIT, 50 * UNIT, NOW, None) == (
+        *(alert.merchant_id, alert.number, alert.threshold, alert.posted, alert.fired_at, alert.transfer_seq),
+    )
+    assert ["one@example.com", "two@example.com"] == [mail.email for mail in mails]
+    for user, mail in zip(USERS, mails, strict=False):
+        assert (user.user_id, MailState.WAITING, 0, NOW) == (
+            *(mail.user_id, mail.state, mail.attempts, mail.next_attempt_at),
+        )
+        assert (None, None) == (mail.sent_at, mail.last_error)
+    await store.remove_user(ANN, "one@example.com")
+    await do(store, SetThresholds(ANN, (40 * UNIT,)))
+    await do(store, charge("charge", 11), now=NOW + 7)
+    second = (await store.alerts(ANN, 10))[0]
+    assert (2, 40 * UNIT, 39 * UNIT, NOW + 7, 2) == (
+        *(second.number, second.threshold, second.posted, second.fired_at, second.transfer_seq),
+    )
+    found = [(mail.alert.number, mail.email) for mail in await store.mails(merchant_id=ANN, limit=10)]
+    assert [(2, "two@example.com"), (1, "one@example.com"), (1, "two@example.com")] == found
+    assert [] == await store.mails(merchant_id=BEN, limit=10)
+
+
+@every_store
+async def test_a_firing_without_users_is_recorded_all_the_same(store: Store) -> None:
+    await add_merchant(store)
+    alert, mails = await fire(store)
+    assert [alert] == await store.alerts(ANN, 10)
+    assert [] == mails
+
+
+@every_store
+async def test_several_firings_of_one_batch_owe_mails_each(store: Store) -> None:
+    await add_merchant(store, funds=50)
+    await add_merchant(store, BEN, funds=50)
+    for user in USERS:
+        await store.add_user(user)
+    both = [SetThresholds(merchant_id, (60 * UNIT,)) for merchant_id in (ANN, BEN)]
+    await do(store, *both, SetThresholds(ANN, (70 * UNIT,)))
+    assert [2, 1] == [alert.number for alert in await store.alerts(ANN, 10)]
+    assert [2] == [alert.number for alert in await store.alerts(ANN, 1)]
+    places = [
+        (mail.alert.merchant_id, mail.alert.number, mail.user_id)
+        for mail in await store.mails(merchant_id=None, limit=9)
+    ]
+    assert [(ANN, 2, 3), (ANN, 2, 5), (ANN, 1, 3), (ANN, 1, 5), (BEN, 1, 4)] == places
+    assert places[:2] == [
+        (mail.alert.merchant_id, mail.alert.number, mail.user_id)
+        for mail in await store.mails(merchant_id=None, limit=2)
+    ]
+
+
+@every_store
+async def test_the_whole_outbox_is_listed_newest_first(store: Store) -> None:
+    await add_merchant(store)
+    await add_merchant(store, BEN)
+    for user in USERS[1:]:
+        await store.add_user(user)
+    for later, merchant_id in ((0, ANN), (5, BEN), (9, ANN)):
+        await do(store, SetThresholds(merchant_id, (later + 1,)), now=NOW + later)
+    fired = [mail.alert.fired_at - NOW for mail in await store.mails(merchant_id=None, limit=9)]
+    assert [9, 5, 0] == fired
+
+
+@every_store
+async def test_a_mail_is_claimed_by_one_until_its_lease_ends(store: Store) -> None:
+    await add_merchant(store)
+    _, mails = await fire(store, *USERS[:2])
+    assert NOW == await store.next_mail_at()
+    assert [] == await store.claim_mails(NOW - 1, lease_until=NOW + 10, limit=9)
+    first = await store.claim_mails(NOW, lease_until=NOW + 10, limit=1)
+    second = await store.claim_mails(NOW + 5, lease_until=NOW + 20, limit=9)
+    assert sorted(mail.user_id for mail in mails) == sorted(mail.user_id for mail in [*first, *second])
+    assert [(1, NOW + 10), (1, NOW + 20)] == [(mail.attempts, mail.next_attempt_at) for mail in [*first, *second]]
+    assert [] == await store.claim_mails(NOW + 9, lease_until=NOW + 30, limit=9)
+    assert NOW + 10 == await store.next_mail_at()
+    again = await store.claim_mails(NOW + 10, lease_until=NOW + 30, limit=9)
+    assert [(first[0].user_id, 2)] == [(mail.user_id, mail.attempts) for mail in again]
+
+
+async def test_many_claimers_never_get_the_same_mail(engine: Engine, store: Store) -> None:
+    await add_merchant(store)
+    _, mails = await fire(store, *[User(ANN, number, f"user{number}@example.com", NOW) for number in range(20)])
+    others = [engine.store() for _ in range(2)]
+    for other in others:
+        await other.open()
+    claims = [claimer.claim_mails(NOW, lease_until=NOW + 10, limit=3) for claimer in (store, *others) for _ in range(4)]
+    claimed = [mail.user_id for some in await asyncio.gather(*claims) for mail in some]
+    assert len(claimed) == len(set(claimed))
+    for other in others:
+        await other.close()
+    assert {mail.user_id for mail in mails} >= set(claimed)
+
+
+@every_store
+async def test_a_settled_mail_is_what_it_was_settled_as(store: Store) -> None:
+    await add_merchant(store)
+    await fire(store, *USERS[:2])
+    one, two = sorted(await store.claim_mails(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.user_id)
+    sent = replace(one, state=MailState.SENT, sent_at=NOW + 3)
+    failed = replace(two, next_attempt_at=NOW + 60, last_error="4.2.1 mailbox busy")
+    await store.settle_mail(sent)
+    await store.settle_mail(failed)
+    assert [sent, failed] == await store.mails(merchant_id=ANN, limit=9)
+    assert NOW + 60 == await store.next_mail_at()
+    assert [] == await store.claim_mails(NOW + 59, lease_until=NOW + 70, limit=9)
+    given_up = replace(failed, state=MailState.GIVEN_UP)
+    await store.settle_mail(given_up)
+    assert await store.next_mail_at() is None
+    assert [] == await store.claim_mails(NOW + 600, lease_until=NOW + 700, limit=9)
+
+
+@every_store
+async def test_a_retry_makes_all_that_is_not_sent_due(store: Store) -> None:
+    await add_merchant(store)
+    await fire(store, *USERS[:2], User(ANN, 8, "three@example.com", NOW))
+    one, two, three = sorted(await store.claim_mails(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.user_id)
+    await store.settle_mail(replace(one, state=MailState.SENT, sent_at=NOW))
+    await store.settle_mail(replace(two, state=MailState.GIVEN_UP, last_error="no such mailbox"))
+    await store.settle_mail(replace(three, next_attempt_at=NOW + 999))
+    assert 2 == await store.retry_mails(NOW + 5)
+    due = await store.claim_mails(NOW + 5, lease_until=NOW + 10, limit=9)
+    assert {(two.user_id, 2), (three.user_id, 2)} == {(mail.user_id, mail.attempts) for mail in due}
+
+
+@every_store
+async def test_nothing_waits_in_an_empty_outbox(store: Store) -> None:
+    assert await store.next_mail_at() is None
+    assert [] == await store.claim_mails(NOW, lease_until=NOW + 1, limit=9)
+    assert [] == await store.mails(merchant_id=None, limit=9)
+    assert 0 == await store.retry_mails(NOW)
+
+
+async def test_a_mail_that_is_not_there_can_not_be_settled(store: Store) -> None:
+    await add_merchant(store)
+    _, mails = await fire(store, USERS[0])
+    with pytest.raises(NotFound):
+        await store.settle_mail(replace(mails[0], user_id=99))
+
+
+# Snapshots.
+
+
+@every_store
+async def test_a_snapshot_sees_one_moment_whatever_is_committed_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "_SNAPSHOT_CHUNK_ROWS", 3)
+    monkeypatch.setattr(postgres, "_SNAPSHOT_CHUNK_ROWS", 3)
+    await add_merchant(store, funds=50)
+    await add_price(store)
+    await do(store, CreateHold(Payer(ANN), "image", 3, "hold"), *[charge(f"key {number}") for number in range(5)])
+    before = (await account_of(store), await book(store), await holds_of(store))
+    async with store.snapshot() as snapshot:
+        chunks = []
+        async for chunk in snapshot.transfers(ANN):
+            chunks.append(chunk)
+            # A writer is not held up, even in the middle of reading.
+            await do(store, charge(f"later {len(chunks)}"))
+        await do(store, CaptureHold(ANN, 2, "capture"))
+        await add_merchant(store, BEN)
+        found = [transfer for chunk in chunks for transfer in chunk]
+        assert before == (await snapshot.account(ANN), found, await snapshot.holds(ANN))
+        assert {1: before[1][0], 7: before[1][6]} == await snapshot.transfers_at(ANN, [7, 1, 8])
+        assert [ANN] == await snapshot.merchant_ids()
+        assert await snapshot.account(BEN) is None
+        assert [] == [chunk async for chunk in snapshot.transfers(BEN)]
+        assert [] == await snapshot.holds(BEN)
+    assert 7 + len(chunks) + 1 == (await account_of(store)).seq
+
+
+async def test_a_snapshot_that_is_left_in_the_middle_leaves_nothing_behind(store: Store) -> None:
+    await add_merchant(store, funds=50)
+    with pytest.raises(KeyError):
+        async with store.snapshot() as snapshot:
+            async for _ in snapshot.transfers(ANN):
+                raise KeyError
+    await do(store, TopUp(ANN, UNIT, "R"))
+
+
+# Several stores on one database.
+
+
+async def test_stores_that_race_for_an_account_never_overspend_it(engine: Engine, store: Store) -> None:
+    await add_merchant(store, funds=15, credit_limit=5 * UNIT)
+    await add_price(store)
+    other = engine.store()
+    await other.open()
+    outcomes = await asyncio.gather(*[do((store, other)[number % 2], charge(f"key {number}")) for number in range(36)])
+    codes = sorted(outcome.code for (outcome,) in outcomes)
+    assert [Code.INSUFFICIENT_BALANCE] * 16 + [Code.OK] * 20 == codes
+    assert -5 == await wallet(other)
+    assert [] == await faults(store)
+    await other.close()
+
+
+async def test_of_stores_that_use_one_key_at_once_one_moves_the_money(engine: Engine, store: Store) -> None:
+    await add_merchant(store, funds=15)
+    await add_price(store)
+    other = engine.store()
+    await other.open()
+    outcomes = await asyncio.gather(*[do((store, other)[number % 2], charge("key", 4)) for number in range(8)])
+    assert 11 == await wallet(store)
+    assert [False] + [True] * 7 == sorted(outcome.is_replay for (outcome,) in outcomes)
+    assert 1 == len({outcome.transfer.seq for (outcome,) in outcomes if outcome.transfer})
+    await other.close()
+
+
+async def test_of_stores_that_end_one_hold_at_once_one_does(engine: Engine, store: Store) -> None:
+    await add_merchant(store, funds=15)
+    await add_price(store)
+    await do(store, CreateHold(Payer(ANN), "image", 4, "hold", ttl_seconds=9))
+    other = engine.store()
+    await other.open()
+    captures = [do(store, CaptureHold(ANN, 2, f"capture {number}")) for number in range(4)]
+    releases = [do(other, ReleaseHold(ANN, 2, f"release {number}")) for number in range(4)]
+    codes = [outcome.code for (outcome,) in await asyncio.gather(*captures, *releases)]
+    assert 1 == codes.count(Code.OK)
+    assert [] == await faults(store)
+    await other.close()
+
+
+async def faults(store: Store, merchant_id: int = ANN) -> list[str]:
+    """Replay a merchant's book as an audit does."""
+    replay = Replay(merchant_id)
+    async with store.snapshot() as snapshot:
+        account = await snapshot.account(merchant_id)
+        assert account is not None
+        found = [
+            fault
+            async for chunk in snapshot.transfers(merchant_id)
+            for transfer in chunk
+            for fault in replay.feed(transfer)
+        ]
+        originals = await snapshot.transfers_at(merchant_id, sorted(replay.returned))
+        return found + list(replay.finish(account, await snapshot.holds(merchant_id), originals))
+
+
+# The same histories come to the same on every engine.
+
+
+@examples(12)
+@given(scenario=scenarios())
+async def test_a_history_comes_to_the_same_on_every_engine(engine: Engine, store: Store, scenario: Scenario) -> None:
+    memory = founded(scenario)
+    await engine.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))
+    await found(store, scenario.accounts)
+    for step in scenario.steps:
+        if not isinstance(step, Batch):
+            await prepare(store, step)
+            await prepare(memory, step)
+            continue
+        asked = reads(step.commands, step.now)
+        expected = memory.load(asked)
+
+        def decide_batch(state: BatchState, batch: Batch = step, expected: BatchState = expected) -> Decision:
+            assert expected == state
+            return decide(state, batch.commands, batch.now)
+
+        decision = await store.transact(asked, decide_batch)
+        assert memory.do(*step.commands, now=step.now) == decision.outcomes
+    assert memory.rows() == await everything(store, MERCHANTS)
+    for merchant_id in MERCHANTS:
+        assert [] == await faults(store, merchant_id)
+
+
+# The database's own constraints.
+
+COLUMNS: Final = (
+    "merchant_id, seq, kind, amount, idempotency_key, content, wallet_after, held_after, committed_at, hash, "
+    "request_type, quantity, unit_price, price_id, refers_to, reference, note"
+)
+BAD_ROWS: Final = {
+    "unbalanced book": "UPDATE account SET wallet = wallet + 1",
+    "wallet below the limit": "UPDATE account SET revenue = revenue + wallet + 1, wallet = -1",
+    "negative held": "UPDATE account SET held = -1, wallet = wallet + held + 1",
+    "negative revenue": "UPDATE account SET revenue = -1, wallet = wallet + revenue + 1",
+    "positive funding": "UPDATE account SET funding = 1, wallet = wallet + funding - 1, credit_limit = 999999999",
+    "negative credit limit": "UPDATE account SET credit_limit = -1",
+    "negative seq": "UPDATE account SET seq = -1",
+    "short hash of the account": "UPDATE account SET last_hash = {short}",
+    "a currency of four letters": "UPDATE account SET currency = 'USDT'",
+    "six thresholds": "UPDATE account SET thresholds = '[[1,false],[2,false],[3,false],[4,false],[5,false],[6,false]]'",
+    "thresholds that are no JSON": "UPDATE account SET thresholds = '[[1,fal'",
+    "an account without a merchant": "UPDATE account SET merchant_id = 5",
+    "a second account": "INSERT INTO account SELECT * FROM account",
+    "no amount": "UPDATE transfer SET amount = 0, unit_price = NULL WHERE seq = 1",
+    "negative amount": "UPDATE transfer SET amount = -1, unit_price = NULL WHERE seq = 1",
+    "an amount that is not unit price x quantity": "UPDATE transfer SET amount = amount + 1 WHERE seq = 2",
+    "no quantity": "UPDATE transfer SET quantity = 0, unit_price = NULL WHERE seq = 2",
+    "a free price": "UPDATE transfer SET unit_price = 0 WHERE seq = 2",
+    "an unknown kind": "UPDATE transfer SET kind = 11 WHERE seq = 1",
+    "seq 0": "UPDATE transfer SET seq = 0 WHERE seq = 1",
+    "a second transfer of a seq": "UPDATE transfer SET seq = 1 WHERE seq = 2",
+    "a second transfer of a key": "UPDATE transfer SET idempotency_key = 'top_up funds' WHERE seq = 2",
+    "a transfer twice": "INSERT INTO transfer ({columns}) SELECT {columns} FROM transfer WHERE seq = 1",
+    "an empty key": "UPDATE transfer SET idempotency_key = '' WHERE seq = 1",
+    "a short fingerprint": "UPDATE transfer SET content = {short} WHERE seq = 1",
+    "a short hash": "UPDATE transfer SET hash = {short} WHERE seq = 1",
+    "negative held after": "UPDATE transfer SET held_after = -1 WHERE seq = 1",
+    "a reference to itself": "UPDATE transfer SET refers_to = seq WHERE seq = 2",
+    "a reference to nothing": "UPDATE transfer SET refers_to = 0 WHERE seq = 2",
+    "a transfer without a time": "UPDATE transfer SET committed_at = NULL WHERE seq = 2",
+    "an empty hold": "UPDATE hold SET amount = 0",
+    "a hold captured for too much": "UPDATE hold SET state = 2, captured = amount + 1",
+    "a hold captured for nothing": "UPDATE hold SET state = 2",
+    "an open hold that was captured": "UPDATE hold SET captured = 1",
+    "a hold in no state": "UPDATE hold SET state = 5",
+    "a free default price": "UPDATE default_price SET unit_price = 0",
+    "a free merchant's price": "UPDATE merchant_price SET unit_price = 0",
+    "a price without a merchant": "UPDATE merchant_price SET merchant_id = 5",
+    "a short digest": "UPDATE merchant_key SET digest = {short}",
+    "a key without a merchant": "UPDATE merchant_key SET merchant_id = 5",
+    "a staff key of a merchant's kind": "UPDATE staff_key SET kind = 1",
+    "a user without a merchant": "UPDATE merchant_user SET merchant_id = 5",
+    "an address twice": "UPDATE merchant_user SET email = 'same'",
+    "an alert of nothing": "UPDATE alert SET threshold = 0, posted = -1",
+    "an alert above its threshold": "UPDATE alert SET posted = threshold",
+    "an alert without a number": "UPDATE alert SET number = 0",
+    "a mail without an alert": "UPDATE outbox SET alert_number = 9",
+    "a mail sent at no time": "UPDATE outbox SET state = 2",
+    "a mail not sent at a time": "UPDATE outbox SET sent_at = 1",
+    "a mail in no state": "UPDATE outbox SET state = 4",
+    "a mail tried fewer than no times": "UPDATE outbox SET attempts = -1",
+    "a nameless merchant": "UPDATE merchant SET name = ''",
+}
+
+
+async def test_the_database_itself_refuses_rows_that_break_a_rule(engine: Engine, store: Store) -> None:
+    await add_merchant(store, funds=50)
+    await add_price(store)
+    await add_price(store, 2, merchant_id=ANN)
+    await store.create_key(staff_key(2))
+    await do(store, charge("charge", 2), CreateHold(Payer(ANN), "image", 3, "hold"))
+    await fire(store, *USERS[:2])
+    before = await everything(store, [ANN])
+    accepted = []
+    for name, statement in BAD_ROWS.items():
+        try:
+            await engine.execute(statement.format(short=engine.blob(bytes(7)), columns=COLUMNS))
+        except Refused:
+            continue
+        accepted.append(name)
+    assert [] == accepted
+    assert before == await everything(store, [ANN])
+
+
+# Texts.
+
+TEXTS: Final = [
+    *(
+        "\x00",
+        "a\x00b",
+        "\x7f",
+        "\u200b",
+        "\u2028",
+        "e\u0301",
+        "🦊" * 500,
+        "'; DROP TABLE transfer; --",
+        '"',
+        "\\",
+        "%s $1 ?1",
+    ),
+    "x" * 1_000_000,
+]
+
+
+@pytest.mark.parametrize("text", TEXTS, ids=lambda text: repr(text[:12]))
+async def test_a_text_is_kept_as_it_is_or_refused(store: Store, text: str) -> None:
+    await add_merchant(store)
+    await add_price(store)
+    user = User(ANN, 1, text, NOW)
+    kept = 0
+    try:
+        await do(store, TopUp(ANN, UNIT, text, text))
+        kept += 1
+    except StorageError:
+        pass
+    assert [(text, text)] * kept == [(item.reference, item.note) for item in await book(store)]
+    try:
+        await store.add_user(user)
+    except StorageError:
+        assert [] == await store.users(ANN)
+    else:
+        assert [user] == await store.users(ANN)
+    await do(store, TopUp(ANN, UNIT, "plain"))
+    assert kept + 1 == await wallet(store)
