@@ -363,9 +363,10 @@ class _Author:
 _SEEDS: Final = st.lists(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=12), min_size=1, max_size=8)
 
 
-def scenarios() -> st.SearchStrategy[Scenario]:
+@st.composite
+def scenarios(draw: st.DrawFn) -> Scenario:
     """Make histories up."""
-    return _SEEDS.map(lambda seeds: _Author().scenario(seeds))
+    return _Author().scenario(draw(_SEEDS))
 
 
 def founded(scenario: Scenario) -> MemoryStore:

@@ -43,6 +43,10 @@ class Engine(Protocol):
         """Write bytes as a literal."""
         ...
 
+    async def clear(self) -> None:
+        """Remove every row but those that tell which migrations there were."""
+        ...
+
 
 class SqliteEngine:
     """A file."""
@@ -68,6 +72,9 @@ class SqliteEngine:
     def blob(self, content: bytes) -> str:
         return f"x'{content.hex()}'"
 
+    async def clear(self) -> None:
+        await self.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))
+
 
 class PostgresEngine:
     """A database of a server that runs."""
@@ -92,6 +99,13 @@ class PostgresEngine:
     def blob(self, content: bytes) -> str:
         return f"'\\x{content.hex()}'::bytea"
 
+    async def clear(self) -> None:
+        connection = await asyncpg.connect(self.url)
+        try:
+            await connection.execute("; ".join(f"DELETE FROM {table}" for table in TABLES))
+        finally:
+            await connection.close()
+
 
 class MemoryEngine:
     """The store that other tests use in place of an engine: it has to keep the same promises."""
@@ -109,3 +123,6 @@ class MemoryEngine:
 
     def blob(self, content: bytes) -> str:
         raise NotImplementedError
+
+    async def clear(self) -> None:
+        """It is new in every test."""

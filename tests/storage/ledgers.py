@@ -12,6 +12,7 @@ from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
+from farebox.core.replay import Replay
 from farebox.core.state import BatchState, Decision, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Store
@@ -122,3 +123,19 @@ async def everything(store: Store, merchant_ids: Sequence[int]) -> dict[str, lis
         "alerts": alerts,
         "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
     }
+
+
+async def faults(store: Store, merchant_id: int = ANN) -> list[str]:
+    """Replay a merchant's book as an audit does."""
+    replay = Replay(merchant_id)
+    async with store.snapshot() as snapshot:
+        account = await snapshot.account(merchant_id)
+        assert account is not None
+        found = [
+            fault
+            async for chunk in snapshot.transfers(merchant_id)
+            for transfer in chunk
+            for fault in replay.feed(transfer)
+        ]
+        originals = await snapshot.transfers_at(merchant_id, sorted(replay.returned))
+        return found + list(replay.finish(account, await snapshot.holds(merchant_id), originals))

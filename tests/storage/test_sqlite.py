@@ -1,0 +1,716 @@
+"""What SQLite alone has to show: full and read-only disks, locks of other processes, a COMMIT that fails, backups."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+import pytest
+
+from farebox.core.commands import TopUp
+from farebox.core.outcomes import Code
+from farebox.core.state import BatchState, Decision, reads
+from farebox.storage import sql, sqlite
+from farebox.storage.interface import (
+    AlreadyExists,
+    CommitUnknown,
+    SchemaMismatch,
+    StorageError,
+    StoreUnavailable,
+)
+from farebox.storage.rows import Merchant
+from farebox.storage.sqlite import SqliteStore
+from tests.storage.ledgers import (
+    ANN,
+    NOW,
+    UNIT,
+    account_of,
+    add_merchant,
+    add_price,
+    book,
+    charge,
+    digest,
+    do,
+    everything,
+    faults,
+    wallet,
+)
+
+WAIT_S: Final = 20
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    """A store with a funded merchant and a price."""
+    store = SqliteStore(tmp_path / "farebox.db")
+    await store.migrate(NOW)
+    await store.open()
+    await add_merchant(store, funds=50)
+    await add_price(store)
+    yield store
+    await store.close()
+
+
+def path_of(store: SqliteStore) -> Path:
+    return store._path
+
+
+def writer_of(store: SqliteStore) -> apsw.Connection:
+    assert store._writer is not None
+    return store._writer
+
+
+def connect(store: SqliteStore) -> apsw.Connection:
+    """Connect as a stranger does."""
+    return apsw.Connection(str(path_of(store)))
+
+
+# Settings.
+
+
+async def test_every_connection_writes_ahead_syncs_fully_and_checks_references(store: SqliteStore) -> None:
+    assert store._reader is not None
+    for connection in (writer_of(store), store._reader):
+        pragmas = {name: connection.pragma(name) for name in ("journal_mode", "synchronous", "foreign_keys")}
+        assert {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1} == pragmas
+
+
+async def test_a_connection_made_anew_has_the_same_settings(store: SqliteStore) -> None:
+    with failing_commit(writer_of(store)), pytest.raises(CommitUnknown):
+        await do(store, charge("key"))
+    await do(store, charge("key"))
+    await test_every_connection_writes_ahead_syncs_fully_and_checks_references(store)
+
+
+async def test_a_file_that_lost_its_write_ahead_log_gets_it_back(store: SqliteStore) -> None:
+    """As a copy made by VACUUM INTO has none."""
+    await store.close()
+    connection = connect(store)
+    assert "delete" == connection.pragma("journal_mode", "delete")
+    connection.close()
+    await store.open()
+    assert "wal" == writer_of(store).pragma("journal_mode")
+
+
+# Files that are no ledger.
+
+
+async def test_a_missing_file_is_refused_and_not_made(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "missing.db")
+    with pytest.raises(SchemaMismatch, match="farebox init"):
+        await store.open()
+    assert [] == list(tmp_path.iterdir())
+
+
+async def test_an_empty_file_has_no_schema_yet(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    store = SqliteStore(tmp_path / "empty.db")
+    with pytest.raises(SchemaMismatch, match="farebox init"):
+        await store.open()
+    assert await store.migrate(NOW)
+    await store.open()
+    await store.close()
+
+
+@pytest.mark.parametrize("name", ["", "missing/farebox.db"])
+async def test_a_folder_or_a_file_in_none_is_unavailable(tmp_path: Path, name: str) -> None:
+    store = SqliteStore(tmp_path / name)
+    with pytest.raises(StoreUnavailable, match="unable to open"):
+        await store.migrate(NOW)
+
+
+async def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "letter.txt"
+    path.write_text("Dear Ann, " * 1000)
+    store = SqliteStore(path)
+    for attempt in (store.open, lambda: store.migrate(NOW)):
+        with pytest.raises(StorageError, match="not a database"):
+            await attempt()
+    assert "Dear Ann, " * 1000 == path.read_text()
+
+
+async def test_a_store_that_could_not_be_opened_keeps_nothing_open(store: SqliteStore) -> None:
+    other = SqliteStore(path_of(store))
+    await store.close()
+    stranger = connect(store)
+    stranger.execute("INSERT INTO farebox_migration VALUES ('9999_newer', 0)")
+    with pytest.raises(SchemaMismatch):
+        await other.open()
+    # The last connection to close takes the log with it; one that was left open would keep it there.
+    stranger.close()
+    assert ["farebox.db"] == sorted(path.name for path in path_of(store).parent.iterdir())
+
+
+async def test_migrated_is_the_same_as_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A database that had its migrations one at a time, over the years, comes to what a new one gets at once."""
+    known = sql.migrations("sqlite")
+    fresh, old = SqliteStore(tmp_path / "fresh.db"), SqliteStore(tmp_path / "old.db")
+    assert [name for name, _ in known] == await fresh.migrate(NOW)
+    for count, (name, _) in enumerate(known, 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(sql, "migrations", lambda _, count=count: known[:count])
+            assert [name] == await old.migrate(NOW)
+    schemas = []
+    for store in (fresh, old):
+        connection = connect(store)
+        tables = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
+        columns = [
+            (name, *column)
+            for kind, name, *_ in tables
+            if kind == "table"
+            for column in connection.execute(f"PRAGMA table_xinfo({name})").fetchall()
+        ]
+        schemas.append((tables, columns))
+        connection.close()
+    assert schemas[0] == schemas[1]
+
+
+def test_every_table_is_strict() -> None:
+    connection = apsw.Connection(":memory:")
+    for _, script in sql.migrations("sqlite"):
+        connection.execute(script)
+    tables = connection.execute("SELECT name, strict FROM pragma_table_list WHERE schema = 'main'").fetchall()
+    connection.close()
+    assert [] == [name for name, is_strict in tables if not is_strict and not str(name).startswith("sqlite_")]
+
+
+# A disk that takes no more.
+
+
+async def test_a_disk_that_fills_up_refuses_batches_until_there_is_room(store: SqliteStore) -> None:
+    before = await everything(store, [ANN])
+    connection = writer_of(store)
+    connection.pragma("max_page_count", connection.pragma("page_count"))
+    with pytest.raises(StoreUnavailable, match="full"):
+        await do(store, *[charge(f"key {number}" + "x" * 100) for number in range(40)])
+    assert before == await everything(store, [ANN])
+    connection.pragma("max_page_count", 2**31)
+    await do(store, *[charge(f"key {number}" + "x" * 100) for number in range(40)])
+    assert 10 == await wallet(store)
+    assert [] == await faults(store)
+
+
+FILE_SIZE_PROGRAM: Final = """
+import asyncio, resource, signal, sys
+from pathlib import Path
+from farebox.storage.interface import CommitUnknown, StoreUnavailable
+from farebox.storage.sqlite import SqliteStore
+from tests.storage.ledgers import ANN, charge, do, everything, faults, wallet
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    await store.open()
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    log = Path(sys.argv[1] + "-wal")
+    before = await everything(store, [ANN])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, hard))
+    for number in range(3):
+        try:
+            await do(store, charge(f"key {number}"))
+        except (CommitUnknown, StoreUnavailable) as error:
+            print(type(error).__name__)
+    assert before == await everything(store, [ANN])
+    resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    for number in range(3):
+        await do(store, charge(f"key {number}"))
+    print(await wallet(store), await faults(store))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_a_disk_that_is_full_when_the_log_is_written_is_survived(store: SqliteStore) -> None:
+    await store.close()
+    done = run_program(FILE_SIZE_PROGRAM, path_of(store))
+    *errors, last = done.splitlines()
+    assert 3 == len(errors)
+    assert {"CommitUnknown", "StoreUnavailable"} >= set(errors)
+    assert "47 []" == last
+
+
+def run_program(program: str, path: Path) -> str:
+    """Run a program of its own process, which must end well, and return what it wrote."""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(path)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=WAIT_S,
+        cwd=Path(__file__).parents[2],
+    )
+    assert 0 == done.returncode, done.stderr
+    return done.stdout
+
+
+# Files that take no writes.
+
+
+@contextmanager
+def read_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let connections be read-only, as SQLite makes them by itself where it may not write; root may everywhere."""
+    connection = apsw.Connection
+
+    def connect(path: str, flags: int = 0) -> apsw.Connection:
+        return connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(apsw, "Connection", connect)
+        yield
+
+
+async def test_a_read_only_file_can_be_read_and_refuses_writes(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store.close()
+    with read_only(monkeypatch):
+        await store.open()
+    assert 50 == await wallet(store)
+    writes: list[Callable[[], Any]] = [
+        lambda: do(store, charge("key")),
+        lambda: store.rename_merchant(ANN, "Ann"),
+        lambda: store.claim_mails(NOW, lease_until=NOW, limit=9),
+    ]
+    for write in writes:
+        with pytest.raises(StoreUnavailable, match="readonly"):
+            await write()
+    with read_only(monkeypatch):
+        assert [] == await SqliteStore(path_of(store)).migrate(NOW)
+    await store.close()
+    await store.open()
+    await do(store, charge("key"))
+    assert 49 == await wallet(store)
+
+
+# Locks of other processes.
+
+
+async def test_a_write_waits_for_another_process_without_holding_up_the_loop(store: SqliteStore) -> None:
+    stranger = connect(store)
+    stranger.execute("BEGIN IMMEDIATE")
+    task = asyncio.create_task(do(store, charge("key")))
+    longest, begun = 0.0, time.monotonic()
+    while time.monotonic() < begun + 0.3:
+        before = time.monotonic()
+        await asyncio.sleep(0.001)
+        longest = max(longest, time.monotonic() - before)
+        assert not task.done()
+        assert 50 == await wallet(store)
+    stranger.execute("ROLLBACK")
+    assert Code.OK is (await task)[0].code
+    assert longest < 0.15
+    stranger.close()
+
+
+async def test_a_write_is_refused_when_another_process_keeps_the_lock(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.1)
+    stranger = connect(store)
+    stranger.execute("BEGIN IMMEDIATE")
+    with pytest.raises(StoreUnavailable, match="kept the database locked"):
+        await do(store, charge("key"))
+    with pytest.raises(StoreUnavailable, match="locked"):
+        await SqliteStore(path_of(store)).migrate(NOW)
+    stranger.execute("ROLLBACK")
+    await do(store, charge("key"))
+    assert 49 == await wallet(store)
+    stranger.close()
+
+
+async def test_a_caller_that_gives_up_waiting_for_the_lock_changes_nothing(store: SqliteStore) -> None:
+    stranger = connect(store)
+    stranger.execute("BEGIN IMMEDIATE")
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(do(store, charge("given up")), 0.05)
+    stranger.execute("ROLLBACK")
+    await do(store, charge("key"))
+    assert 49 == await wallet(store)
+    stranger.close()
+
+
+async def test_opening_waits_while_another_process_recovers_the_file(store: SqliteStore) -> None:
+    """After a crash, the first to connect recovers the log, and for that time has the file to itself."""
+    await store.close()
+    stranger = connect(store)
+    stranger.pragma("locking_mode", "exclusive")
+    stranger.execute("UPDATE merchant SET name = 'Recovered'")
+    timer = threading.Timer(0.2, stranger.close)
+    timer.start()
+    try:
+        await store.open()
+    finally:
+        timer.join()
+    assert Merchant(ANN, "Recovered", NOW) == await store.merchant(ANN)
+
+
+SPENDING_PROGRAM: Final = """
+import asyncio, sys
+from pathlib import Path
+from farebox.storage.sqlite import SqliteStore
+from tests.storage.ledgers import charge, do
+
+async def main():
+    store = SqliteStore(Path(sys.argv[1]))
+    await store.open()
+    print("open", flush=True)
+    sys.stdin.readline()
+    outcomes = [(await do(store, charge(f"{sys.argv[2]} {number}")))[0] for number in range(40)]
+    print(sum(outcome.is_ok for outcome in outcomes))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_processes_that_race_for_an_account_never_overspend_it(store: SqliteStore) -> None:
+    programs = [
+        subprocess.Popen(
+            [sys.executable, "-c", SPENDING_PROGRAM, str(path_of(store)), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        for name in ("one", "two")
+    ]
+    for program in programs:
+        assert program.stdout is not None
+        assert "open\n" == program.stdout.readline()
+    spent = [int(program.communicate("go\n", timeout=WAIT_S)[0]) for program in programs]
+    assert 50 == sum(spent)
+    assert 0 == await wallet(store)
+    assert [] == await faults(store)
+
+
+# A COMMIT that fails.
+
+
+@contextmanager
+def failing_commit(connection: apsw.Connection, action: str = "COMMIT") -> Iterator[None]:
+    """Let SQLite refuse one kind of statement with an error, and the transaction stay open."""
+
+    def authorize(operation: int, name: str | None, *_: object) -> int:
+        is_it = operation == apsw.SQLITE_TRANSACTION and name == action
+        return apsw.SQLITE_DENY if is_it else apsw.SQLITE_OK
+
+    connection.authorizer = authorize
+    yield
+    # A connection that failed so is expected to be closed for good.
+    with pytest.raises(apsw.ConnectionClosedError):
+        connection.authorizer = None
+
+
+async def test_a_commit_that_fails_is_unknown_and_the_store_goes_on(store: SqliteStore) -> None:
+    connection = writer_of(store)
+    with failing_commit(connection), pytest.raises(CommitUnknown, match="failed during COMMIT"):
+        await do(store, charge("key"))
+    assert connection is not store._writer
+    assert 50 == await wallet(store)
+    assert not (await do(store, charge("key")))[0].is_replay
+    assert 49 == await wallet(store)
+    assert [] == await faults(store)
+
+
+async def test_a_commit_that_a_hook_turns_down_is_unknown_too(store: SqliteStore) -> None:
+    writer_of(store).set_commit_hook(lambda: True)
+    with pytest.raises(CommitUnknown):
+        await do(store, charge("key"))
+    await do(store, charge("key"))
+    assert 49 == await wallet(store)
+
+
+class SlowCommits:
+    """A writer's connection whose COMMIT waits, as a slow disk lets it; everything else is the connection's own."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._connection = writer_of(store)
+        self.has_begun = threading.Event()
+        self.may_go_on = threading.Event()
+        store._writer = self  # type: ignore[assignment]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, statement: str) -> Any:
+        if statement == "COMMIT":
+            self.has_begun.set()
+            assert self.may_go_on.wait(WAIT_S)
+        return self._connection.execute(statement)
+
+    async def begun(self) -> None:
+        """Wait until COMMIT runs."""
+        await asyncio.to_thread(self.has_begun.wait, WAIT_S)
+
+
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_commit_is_seen_through_though_its_caller_goes_away(store: SqliteStore, times: int) -> None:
+    slow = SlowCommits(store)
+    task = asyncio.create_task(do(store, charge("key")))
+    await slow.begun()
+    following = asyncio.create_task(do(store, charge("next")))
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0.01)
+        assert not task.done()
+    assert not following.done()
+    slow.may_go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await following
+    assert 48 == await wallet(store)
+    assert [] == await faults(store)
+
+
+async def test_a_commit_that_fails_after_its_caller_went_away_does_no_harm(store: SqliteStore) -> None:
+    slow = SlowCommits(store)
+    with failing_commit(slow._connection):
+        task = asyncio.create_task(do(store, charge("key")))
+        await slow.begun()
+        task.cancel()
+        await asyncio.sleep(0.01)
+        slow.may_go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    await do(store, charge("next"))
+    assert ["top_up funds", "next"] == [transfer.idempotency_key for transfer in await book(store)]
+
+
+async def test_reading_goes_on_while_a_commit_waits_for_the_disk(store: SqliteStore) -> None:
+    slow = SlowCommits(store)
+    task = asyncio.create_task(do(store, charge("key")))
+    await slow.begun()
+    assert 50 == await wallet(store)
+    assert {digest(ANN): 50 * UNIT} == await store.balances([(ANN, digest(ANN))], NOW)
+    slow.may_go_on.set()
+    await task
+    assert 49 == await wallet(store)
+
+
+async def test_closing_waits_for_a_commit(store: SqliteStore) -> None:
+    slow = SlowCommits(store)
+    task = asyncio.create_task(do(store, charge("key")))
+    await slow.begun()
+    closing = asyncio.create_task(store.close())
+    await asyncio.sleep(0.01)
+    assert not closing.done()
+    slow.may_go_on.set()
+    await asyncio.gather(task, closing)
+    await store.open()
+    assert 49 == await wallet(store)
+
+
+async def test_a_rollback_that_fails_does_not_hide_the_error_and_the_store_goes_on(store: SqliteStore) -> None:
+    def fail(state: BatchState) -> Decision:
+        raise ZeroDivisionError
+
+    connection = writer_of(store)
+    with failing_commit(connection, "ROLLBACK"), pytest.raises(ZeroDivisionError):
+        await store.transact(reads([charge("key")], NOW), fail)
+    assert connection is not store._writer
+    await do(store, charge("key"))
+    assert 49 == await wallet(store)
+
+
+async def test_a_connection_that_can_not_be_made_anew_is_unavailable_for_so_long(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with failing_commit(writer_of(store)), pytest.raises(CommitUnknown):
+        await do(store, charge("key"))
+
+    def fail(*_: object, **__: object) -> apsw.Connection:
+        raise apsw.CantOpenError("unable to open database file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite, "_connect", fail)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable, match="unable to open"):
+                await do(store, charge("key"))
+    await do(store, charge("key"))
+    assert 49 == await wallet(store)
+
+
+# Errors of the driver.
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (apsw.BusyError, StoreUnavailable),
+        (apsw.LockedError, StoreUnavailable),
+        (apsw.FullError, StoreUnavailable),
+        (apsw.IOError, StoreUnavailable),
+        (apsw.ReadOnlyError, StoreUnavailable),
+        (apsw.InterruptError, StoreUnavailable),
+        (apsw.CorruptError, StorageError),
+        (apsw.SQLError, StorageError),
+    ],
+)
+async def test_errors_of_the_driver_are_told_in_the_stores_own_words(
+    store: SqliteStore, error: type[apsw.Error], expected: type[StorageError]
+) -> None:
+    def fail(state: BatchState) -> Decision:
+        raise error("something happened")
+
+    with pytest.raises(expected, match="SQLite: something happened") as raised:
+        await store.transact(reads([charge("key")], NOW), fail)
+    assert expected is raised.type
+    assert error is type(raised.value.__cause__)
+
+
+# Snapshots.
+
+
+async def test_a_snapshot_that_is_cancelled_while_it_reads_is_closed_all_the_same(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The read runs in a thread, and a connection can't be closed under it."""
+    await do(store, *[TopUp(ANN, UNIT, f"INV-{number}") for number in range(500)])
+    endless = "WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT sum(i) + ?1 FROM r"
+    statements = {"holds": endless, "merchant_ids": "SELECT merchant_id FROM merchant"}
+
+    async def read() -> None:
+        async with store.snapshot() as snapshot:
+            monkeypatch.setattr(sqlite, "_SQL", statements)
+            await snapshot.holds(ANN)
+
+    task = asyncio.create_task(read())
+    await asyncio.sleep(0.05)
+    monkeypatch.undo()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, WAIT_S)
+    await store.close()
+    # Nobody is left who would keep the log.
+    assert ["farebox.db"] == [path.name for path in path_of(store).parent.iterdir()]
+
+
+async def test_an_error_while_a_snapshot_reads_is_told_in_the_stores_own_words(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with store.snapshot() as snapshot:
+        monkeypatch.setattr(sqlite, "_SQL", {"holds": "SELECT ?1 FROM nowhere"})
+        with pytest.raises(StorageError, match="no such table"):
+            await snapshot.holds(ANN)
+
+
+async def test_a_snapshot_of_a_database_without_a_schema_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(StorageError, match="no such table"):
+        async with SqliteStore(tmp_path / "empty.db").snapshot():
+            pytest.fail("there is nothing to see")
+
+
+# Backups.
+
+
+async def test_a_backup_of_a_database_in_use_is_whole(store: SqliteStore, tmp_path: Path) -> None:
+    is_over = False
+
+    async def spend() -> None:
+        number = 0
+        while not is_over:
+            number += 1
+            await do(store, charge(f"key {number}"), TopUp(ANN, UNIT, f"INV-{number}"))
+
+    spending = asyncio.create_task(spend())
+    await asyncio.sleep(0.05)
+    seq = (await account_of(store)).seq
+    await store.backup(tmp_path / "copy.db")
+    is_over = True
+    await spending
+    copy = SqliteStore(tmp_path / "copy.db")
+    await copy.open()
+    assert seq <= (await account_of(copy)).seq <= (await account_of(store)).seq
+    assert [] == await faults(copy)
+    assert "wal" == writer_of(copy).pragma("journal_mode")
+    await do(copy, TopUp(ANN, UNIT, "into the copy"))
+    await copy.close()
+    assert [] == await faults(store)
+
+
+async def test_writers_do_not_make_a_backup_begin_anew(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If they did, a backup of a busy ledger would never end."""
+    monkeypatch.setattr(sqlite, "_BACKUP_STEP_PAGES", 1)
+    stranger = connect(store)
+    backup_class = apsw.Connection.backup
+    steps = 0
+
+    class Watched:
+        def __init__(self, backup: Any) -> None:
+            self._backup = backup
+
+        def __enter__(self) -> "Watched":
+            self._backup.__enter__()
+            return self
+
+        def __exit__(self, *details: Any) -> None:
+            self._backup.__exit__(*details)
+
+        @property
+        def done(self) -> bool:
+            return bool(self._backup.done)
+
+        def step(self, pages: int) -> None:
+            nonlocal steps
+            steps += 1
+            self._backup.step(pages)
+            stranger.execute(f"UPDATE merchant SET name = 'Name {steps}'")
+            assert steps < 1000, "it begins anew each time"
+
+    class Connection(apsw.Connection):
+        def backup(self, *arguments: Any) -> Any:
+            return Watched(backup_class(self, *arguments))
+
+    monkeypatch.setattr(apsw, "Connection", Connection)
+    await store.backup(tmp_path / "copy.db")
+    copy = SqliteStore(tmp_path / "copy.db")
+    await copy.open()
+    assert Merchant(ANN, "Acme", NOW) == await copy.merchant(ANN)
+    assert steps > 10
+    await copy.close()
+    stranger.close()
+
+
+async def test_a_backup_never_writes_over_a_file(store: SqliteStore, tmp_path: Path) -> None:
+    (tmp_path / "there.db").write_text("precious")
+    for path in (tmp_path / "there.db", path_of(store)):
+        with pytest.raises(AlreadyExists, match="exists already"):
+            await store.backup(path)
+    assert "precious" == (tmp_path / "there.db").read_text()
+    assert 50 == await wallet(store)
+
+
+async def test_a_backup_into_no_folder_says_so(store: SqliteStore, tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="can't be written"):
+        await store.backup(tmp_path / "missing" / "copy.db")
+
+
+async def test_a_backup_of_a_missing_database_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        await SqliteStore(tmp_path / "missing.db").backup(tmp_path / "copy.db")
+    assert [] == list(tmp_path.iterdir())
+
+
+async def test_a_backup_that_fails_leaves_no_half_copy(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Connection(apsw.Connection):
+        def backup(self, *_: object) -> apsw.Backup:
+            raise apsw.FullError("database or disk is full")
+
+    monkeypatch.setattr(apsw, "Connection", Connection)
+    with pytest.raises(StoreUnavailable, match="full"):
+        await store.backup(tmp_path / "copy.db")
+    monkeypatch.undo()
+    assert not (tmp_path / "copy.db").exists()
+    await store.backup(tmp_path / "copy.db")
