@@ -23,7 +23,7 @@ from farebox.alerts.dispatcher import (
 from farebox.alerts.smtp import PermanentFailure, TransientFailure, Transport
 from farebox.core.accounts import Account
 from farebox.storage.interface import NotFound, Store, StoreUnavailable
-from farebox.storage.rows import MailState, OutboxMail
+from farebox.storage.rows import MailState
 from farebox.storage.sqlite import SqliteStore
 from tests.alerts.ledger import MERCHANT_ID, SECOND, START, Ledger
 from tests.alerts.mailserver import until
@@ -304,32 +304,6 @@ async def test_a_mail_that_can_not_be_written_down_harms_no_other(
     assert caplog.text
 
 
-async def test_who_is_told_of_sent_mails_is_told_once_they_are_written_down(ledger: Ledger, post: Post) -> None:
-    async def refuse_ben(to: str) -> None:
-        if to == "ben@example.com":
-            raise TransientFailure("later")
-
-    told: list[tuple[OutboxMail, EmailMessage]] = []
-    await ledger.fire("ann@example.com", "ben@example.com")
-    post.on_send = refuse_ben
-    await dispatcher_of(ledger, post, on_sent=lambda mail, message: told.append((mail, message))).run_once()
-    ((mail, message),) = told
-    assert (await ledger.mails())["ann@example.com"] == mail
-    assert post.sent[0][1] is message
-
-
-async def test_a_listener_that_fails_harms_no_mail(
-    ledger: Ledger, post: Post, caplog: pytest.LogCaptureFixture
-) -> None:
-    def fail(mail: OutboxMail, message: EmailMessage) -> None:
-        raise ZeroDivisionError
-
-    await ledger.fire("ann@example.com")
-    assert 1 == await dispatcher_of(ledger, post, on_sent=fail).run_once()
-    assert MailState.SENT == (await ledger.mails())["ann@example.com"].state
-    assert "ZeroDivisionError" in caplog.text
-
-
 async def test_the_log_names_alerts_and_addresses_and_nobody(
     ledger: Ledger, post: Post, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -361,16 +335,6 @@ class WatchedStore(FlakyStore):
         # The dispatcher looks without a pause in between, so this comes about when it pauses.
         asyncio.get_running_loop().call_soon(self.is_asleep.set)
         return await self._store.next_mail_at()
-
-
-async def test_a_hint_is_quicker_than_the_poll(ledger: Ledger, post: Post) -> None:
-    store = WatchedStore(ledger.store)
-    dispatcher = dispatcher_of(ledger, post, store=store, poll_seconds=NEVER_S)
-    async with running(dispatcher):
-        await store.is_asleep.wait()
-        await ledger.fire("ann@example.com")
-        dispatcher.wake()
-        await until(lambda: ["ann@example.com"] == post.recipients)
 
 
 async def test_a_mail_that_falls_due_is_not_slept_through(ledger: Ledger, post: Post) -> None:

@@ -63,7 +63,6 @@ class Dispatcher:
         *,
         now: Callable[[], int],
         describe_runway: Callable[[Account, int], Awaitable[str | None]],
-        on_sent: Callable[[OutboxMail, EmailMessage], None] | None = None,
         send_seconds_max: float = SEND_SECONDS_MAX,
         poll_seconds: float = POLL_SECONDS,
         stop_seconds_max: float = STOP_SECONDS_MAX,
@@ -76,7 +75,6 @@ class Dispatcher:
             settings: what the mails say of the operator.
             now: tells the time, microseconds since 1970.
             describe_runway: says how long an account lasts, in words; None if it does not burn.
-            on_sent: is told of each mail that was sent, once that is written down.
             send_seconds_max: how long one mail may take in all; well below LEASE_SECONDS.
             poll_seconds: how often to look for mails that are due.
             stop_seconds_max: how long a stop waits for mails that are on their way.
@@ -86,16 +84,10 @@ class Dispatcher:
         self._settings = settings
         self._now = now
         self._describe_runway = describe_runway
-        self._on_sent = on_sent
         self._send_seconds_max = send_seconds_max
         self._poll_seconds = poll_seconds
         self._stop_seconds_max = stop_seconds_max
-        self._woken = asyncio.Event()
         self._is_store_away = False
-
-    def wake(self) -> None:
-        """Hint, from the same event loop, that a mail may be due: `run` looks at once instead of at its next poll."""
-        self._woken.set()
 
     async def run(self) -> None:
         """Send what falls due, until cancelled; a database or mail server that is away is waited for.
@@ -105,7 +97,6 @@ class Dispatcher:
         sending: set[asyncio.Task[None]] = set()
         try:
             while True:
-                self._woken.clear()
                 pause = await self._start_due(sending)
                 await self._wait(sending, pause)
         finally:
@@ -149,12 +140,11 @@ class Dispatcher:
         return until_due if 0 < until_due < self._poll_seconds else self._poll_seconds
 
     async def _wait(self, sending: set[asyncio.Task[None]], pause: float) -> None:
-        """Wait for a place to become free, a hint, or the pause to end."""
-        woken = asyncio.create_task(self._woken.wait())
-        try:
-            await asyncio.wait({woken, *sending}, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            woken.cancel()
+        """Wait for a place to become free, or for the pause to end."""
+        if sending:
+            await asyncio.wait(sending, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(pause)
 
     async def _stop(self, sending: set[asyncio.Task[None]]) -> None:
         """Let mails on their way come through for a moment, then give the rest back."""
@@ -181,8 +171,8 @@ class Dispatcher:
         """Send one mail and settle it; whatever goes wrong with it is its own affair."""
         settled: OutboxMail | None = None
         try:
-            settled, message = await self._attempt(mail)
-            is_settled = await self._settle(settled, lease_until)
+            settled = await self._attempt(mail)
+            await self._settle(settled, lease_until)
         except asyncio.CancelledError:
             # What was not sent is given back, so that the next process need not wait for the lease to end.
             reason = "the server was stopped while this mail was on its way"
@@ -191,32 +181,26 @@ class Dispatcher:
             raise
         except Exception:
             _log.exception("%s to %s was tried, and that can't be written down", _name(mail), mail.email)
-            return
-        if message is not None and is_settled and self._on_sent is not None:
-            try:
-                self._on_sent(settled, message)
-            except Exception:
-                _log.exception("what is told of each mail that was sent failed")
 
-    async def _attempt(self, mail: OutboxMail) -> tuple[OutboxMail, EmailMessage | None]:
-        """Write and send one mail; return what is to be written down, and the message if it was sent."""
+    async def _attempt(self, mail: OutboxMail) -> OutboxMail:
+        """Write and send one mail; return what is to be written down."""
         try:
             async with asyncio.timeout(self._send_seconds_max):
                 message = await self._compose(mail)
                 await self._transport.send(message, mail.email)
         except (TransientFailure, InvalidSender) as error:
-            return self._failed(mail, str(error)), None
+            return self._failed(mail, str(error))
         except (PermanentFailure, InvalidAddress) as error:
-            return self._failed(mail, str(error), is_permanent=True), None
+            return self._failed(mail, str(error), is_permanent=True)
         except TimeoutError:
-            return self._failed(mail, "the mail server took too long"), None
+            return self._failed(mail, "the mail server took too long")
         except StorageError as error:
-            return self._failed(mail, f"what the mail has to say can't be read: {error}"), None
+            return self._failed(mail, f"what the mail has to say can't be read: {error}")
         except Exception as error:
             _log.exception("%s to %s failed in a way nobody foresaw", _name(mail), mail.email)
-            return self._failed(mail, f"{type(error).__name__}: {error}"), None
+            return self._failed(mail, f"{type(error).__name__}: {error}")
         _log.info("%s was sent to %s", _name(mail), mail.email)
-        return replace(mail, state=MailState.SENT, sent_at=self._now(), last_error=None), message
+        return replace(mail, state=MailState.SENT, sent_at=self._now(), last_error=None)
 
     async def _compose(self, mail: OutboxMail) -> EmailMessage:
         """Write the mail, with the balance and runway of now: a mail that was held up must not tell old news."""
@@ -238,7 +222,7 @@ class Dispatcher:
         subject = LowBalance(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
         return low_balance_message(subject, self._settings)
 
-    async def _settle(self, mail: OutboxMail, retry_until: int) -> bool:
+    async def _settle(self, mail: OutboxMail, retry_until: int) -> None:
         """Write down what became of a mail; while the lease holds, wait for a database that is away.
 
         A mail that was sent and can't be written down is sent again when its lease ends.
@@ -248,14 +232,14 @@ class Dispatcher:
                 await self._store.settle_mail(mail)
             except NotFound:
                 _log.warning("%s to %s is no longer in the outbox", _name(mail), mail.email)
-                return False
+                return
             except StorageError as error:
                 if self._now() >= retry_until:
                     _log.warning("what became of %s to %s can't be written down: %s", _name(mail), mail.email, error)
-                    return False
+                    return
                 await asyncio.sleep(self._poll_seconds)
             else:
-                return True
+                return
 
     def _failed(self, mail: OutboxMail, reason: str, *, is_permanent: bool = False) -> OutboxMail:
         """Write down a failure and when to try again; after ATTEMPTS_MAX the mail is given up."""
