@@ -28,7 +28,7 @@ from farebox.service.queries import Balances, Queries
 from farebox.storage.interface import StorageError, Store
 from farebox.storage.postgres import PostgresStore
 from farebox.storage.sqlite import SqliteStore
-from farebox.web.api import Services
+from farebox.web.api.base import Services
 from farebox.web.app import create_app
 from farebox.web.health import Health
 

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
-from farebox.core.accounts import Account
+from farebox.core.accounts import Account, Kind
 from farebox.core.commands import (
     Adjust,
     Caller,
     CaptureHold,
+    Charge,
     Command,
     CreateHold,
     ExpireHold,
@@ -41,7 +42,7 @@ from farebox.storage.interface import (
     Store,
     StoreUnavailable,
 )
-from farebox.storage.rows import MailState, Merchant, User
+from farebox.storage.rows import MailState, Merchant, TransferFilter, User
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, found, founded, prepare, scenarios
 from tests.storage.engines import Engine, Refused
 from tests.storage.ledgers import (
@@ -173,6 +174,7 @@ CALLS: Final[dict[str, Callable[[Store], Awaitable[Any]]]] = {
     "merchants": lambda store: store.merchants(0, 10),
     "transfers": book,
     "transfers_at": lambda store: store.transfers_at(ANN, [1]),
+    "find_transfers": lambda store: store.find_transfers(ANN, first_seq=1, last_seq=9, wanted=TransferFilter()),
     "funding_after": lambda store: store.funding_after(ANN, 1),
     "due_holds": lambda store: store.due_holds(NOW, 10),
     "create_merchant": add_merchant,
@@ -707,6 +709,37 @@ async def test_a_stretch_of_a_book_is_read_from_either_end(store: Store) -> None
     assert [] == await seqs(10, 20, 9, False)
     assert [] == await seqs(5, 3, 9, True)
     assert [] == await store.transfers(NOBODY, first_seq=1, last_seq=9, limit=9, newest_first=True)
+
+
+@every_store
+async def test_transfers_are_found_by_kind_type_and_reference_within_a_stretch(store: Store) -> None:
+    await add_merchant(store, funds=50)
+    await add_price(store)
+    await add_price(store, 2, request_type="scan")
+    await do(
+        store,
+        charge("a"),
+        Charge(Payer(ANN), "scan", 1, "b", reference="job"),
+        Charge(Payer(ANN), "image", 1, "c", reference="job"),
+        Adjust(ANN, UNIT, True, "job", "gift"),
+        Adjust(ANN, UNIT, False, "S", "mistake"),
+    )
+
+    async def seqs(first_seq: int = 1, last_seq: int = 100, **wanted: Any) -> list[int]:
+        found = await store.find_transfers(ANN, first_seq=first_seq, last_seq=last_seq, wanted=TransferFilter(**wanted))
+        stored = await store.transfers_at(ANN, [item.seq for item in found])
+        assert list(found) == [stored[item.seq] for item in found]
+        return [item.seq for item in found]
+
+    assert [6, 5, 4, 3, 2, 1] == await seqs()
+    assert [5, 4, 3] == await seqs(3, 5)
+    assert [4, 3, 2] == await seqs(kinds=(Kind.CHARGE,))
+    assert [6, 5, 1] == await seqs(kinds=(Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP))
+    assert [4, 2] == await seqs(request_type="image")
+    assert [5, 4, 3] == await seqs(reference="job")
+    assert [4] == await seqs(kinds=(Kind.CHARGE,), request_type="image", reference="job")
+    assert [] == await seqs(4, 3)
+    assert [] == await seqs(reference="JOB")
 
 
 @every_store

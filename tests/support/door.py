@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from farebox.bootstrap import Farebox
-from farebox.web.api import Services
+from farebox.web.api.base import Services
 from farebox.web.app import create_app
 
 Headers = Iterable[tuple[str | bytes, str | bytes]]

@@ -20,7 +20,7 @@ from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import AlreadyExists, Decide, NotFound, Snapshot, StorageError, StoreUnavailable
-from farebox.storage.rows import Alert, ApiKey, MailState, Merchant, OutboxMail, User
+from farebox.storage.rows import Alert, ApiKey, MailState, Merchant, OutboxMail, TransferFilter, User
 
 _FUNDING = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
 _GIVING_BACK = {Kind.REFUND, Kind.TOP_UP_REVERSAL}
@@ -178,6 +178,18 @@ class MemoryStore:
     ) -> Sequence[Transfer]:
         found = [item for item in self._books.get(merchant_id, []) if first_seq <= item.seq <= last_seq]
         return (found[::-1] if newest_first else found)[:limit]
+
+    async def find_transfers(
+        self, merchant_id: int, *, first_seq: int, last_seq: int, wanted: TransferFilter
+    ) -> Sequence[Transfer]:
+        return [
+            item
+            for item in reversed(self._books.get(merchant_id, []))
+            if first_seq <= item.seq <= last_seq
+            and (not wanted.kinds or item.kind in wanted.kinds)
+            and wanted.request_type in (None, item.request_type)
+            and wanted.reference in (None, item.reference)
+        ]
 
     async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
         return {item.seq: item for item in self._books.get(merchant_id, []) if item.seq in seqs}

@@ -13,7 +13,8 @@ from jsonschema import Draft202012Validator
 
 from farebox.bootstrap import Farebox
 from farebox.core.outcomes import Code
-from farebox.web.api import Services, routes
+from farebox.web.api import routes
+from farebox.web.api.base import Services
 from farebox.web.envelope import STATUS
 from tests.support.door import Door, Reply
 from tests.support.server import seed

@@ -14,6 +14,7 @@ from farebox.core.commands import (
     REFERENCE_CHARS_MAX,
     REQUEST_TYPE_CHARS_MAX,
 )
+from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.pricing import QUANTITY_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.service.errors import InvalidInput
@@ -41,6 +42,13 @@ def quantity(field: str, value: int) -> int:
     """Check a number of requests."""
     if not 1 <= value <= QUANTITY_MAX:
         raise InvalidInput(field, f"a quantity is a whole number from 1 to {QUANTITY_MAX}")
+    return value
+
+
+def ttl_seconds(field: str, value: int) -> int:
+    """Check how long a hold lasts."""
+    if not 1 <= value <= TTL_SECONDS_MAX:
+        raise InvalidInput(field, f"a hold lasts from 1 to {TTL_SECONDS_MAX} seconds")
     return value
 
 

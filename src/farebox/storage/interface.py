@@ -13,7 +13,7 @@ from farebox.core.holds import Hold
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
 from farebox.core.transfers import Transfer
-from farebox.storage.rows import Alert, ApiKey, Merchant, OutboxMail, User
+from farebox.storage.rows import Alert, ApiKey, Merchant, OutboxMail, TransferFilter, User
 
 Decide = Callable[[BatchState], Decision]
 
@@ -154,6 +154,12 @@ class Store(Protocol):
         self, merchant_id: int, *, first_seq: int, last_seq: int, limit: int, newest_first: bool
     ) -> Sequence[Transfer]:
         """Read a stretch of a book, both ends included, at most `limit` rows."""
+        ...
+
+    async def find_transfers(
+        self, merchant_id: int, *, first_seq: int, last_seq: int, wanted: TransferFilter
+    ) -> Sequence[Transfer]:
+        """Read all wanted transfers of a stretch of a book, newest first. It reads the whole stretch: keep it short."""
         ...
 
     async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:

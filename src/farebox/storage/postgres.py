@@ -239,6 +239,13 @@ class PostgresStore:
         name = "transfers_newest_first" if newest_first else "transfers_oldest_first"
         return [rows.transfer_from_row(row) for row in await self._rows(name, merchant_id, first_seq, last_seq, limit)]
 
+    async def find_transfers(
+        self, merchant_id: int, *, first_seq: int, last_seq: int, wanted: rows.TransferFilter
+    ) -> Sequence[Transfer]:
+        """Read all wanted transfers of a stretch of a book, newest first."""
+        values = (merchant_id, first_seq, last_seq, *rows.filter_to_values(wanted))
+        return [rows.transfer_from_row(row) for row in await self._rows("find_transfers", *values)]
+
     async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
         """Read single transfers of a book by their seq."""
         found = map(rows.transfer_from_row, await self._rows("transfers_at", merchant_id, seqs))

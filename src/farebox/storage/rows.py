@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from farebox.core.accounts import Account
+from farebox.core.accounts import Account, Kind
 from farebox.core.holds import Hold
 from farebox.core.invariants import check_account, check_hold
 from farebox.core.state import Original
@@ -47,6 +47,14 @@ class ApiKey(Struct, frozen=True):
     name: str | None = None
     expires_at: int | None = None
     revoked_at: int | None = None
+
+
+class TransferFilter(Struct, frozen=True):
+    """Which transfers of a stretch of a book are wanted: those that agree with everything that is named here."""
+
+    kinds: tuple[int, ...] = ()
+    request_type: str | None = None
+    reference: str | None = None
 
 
 class Alert(Struct, frozen=True):
@@ -151,6 +159,12 @@ def account_to_row(account: Account) -> tuple[Any, ...]:
 def transfer_from_row(row: Sequence[Any]) -> Transfer:
     """Make a transfer of a row in the order of TRANSFER_COLUMNS."""
     return Transfer(*row)
+
+
+def filter_to_values(wanted: TransferFilter) -> tuple[int, str | None, str | None]:
+    """Write a filter as a statement takes it: the set of kinds as bits (all of them for none named), and the texts."""
+    kinds = wanted.kinds or tuple(Kind)
+    return sum(1 << kind for kind in set(kinds)), wanted.request_type, wanted.reference
 
 
 def original_from_row(row: Sequence[Any]) -> Original:

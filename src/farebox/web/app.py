@@ -11,7 +11,8 @@ from litestar.enums import ScopeType
 from litestar.exceptions import HTTPException, MethodNotAllowedException
 from litestar.types import ASGIApp, Receive, Scope, Send
 
-from farebox.web.api import Services, routes
+from farebox.web.api import routes
+from farebox.web.api.base import Services
 from farebox.web.endpoint import Endpoint
 from farebox.web.envelope import ApiError, api_error, error_body, error_headers, method_not_allowed, path_is_api
 from farebox.web.health import Health, health_handler

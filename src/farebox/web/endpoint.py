@@ -1,14 +1,16 @@
 """How an API endpoint runs: methods, bodies, errors and CORS are done alike for all."""
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl
 
 import msgspec
 from litestar import Request, route
 from litestar.enums import HttpMethod
 from litestar.handlers import BaseRouteHandler
 from litestar.response.base import ASGIResponse
+from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 
@@ -20,12 +22,14 @@ from farebox.web.envelope import (
     error_body,
     error_headers,
     method_not_allowed,
+    stream_headers,
 )
 from farebox.web.security import Cors
 
 BODY_BYTES_MAX: Final = 64 * 1024
 
 _LENGTH_DIGITS_MAX: Final = 19
+_FIELDS_MAX: Final = 50
 
 _T = TypeVar("_T")
 
@@ -38,12 +42,19 @@ class Answer(Struct, frozen=True, gc=False):
     status: int = 200
 
 
-Handler = Callable[[HTTPScope, Receive], Awaitable[Answer]]
+class Stream(Struct, frozen=True):
+    """A success of any length, sent piece by piece as it is made; not JSON, so without an envelope."""
+
+    pieces: AsyncIterator[bytes]
+    headers: Headers
 
 
-class _Reply(Struct, frozen=True, gc=False):
+Handler = Callable[[HTTPScope, Receive], Awaitable[Answer | Stream]]
+
+
+class _Reply(Struct, frozen=True):
     status: int
-    body: bytes
+    body: bytes | AsyncIterator[bytes]
     headers: Headers
 
 
@@ -60,7 +71,12 @@ class Endpoint:
         """Answer one request."""
         reply = await self._reply(scope, receive)  # type: ignore[arg-type]  # These paths take HTTP alone.
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
-        await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+        if isinstance(reply.body, bytes):
+            await send({"type": "http.response.body", "body": reply.body, "more_body": False})
+            return
+        async for piece in reply.body:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def route_handler(self, path: str) -> BaseRouteHandler:
         """Make a Litestar handler of this endpoint, for a path with parameters: Litestar gives those to such alone."""
@@ -69,7 +85,9 @@ class Endpoint:
         async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
             reply = await self._reply(request.scope, request.receive)
             headers = [(name.decode(), value.decode()) for name, value in reply.headers]
-            return ASGIResponse(body=reply.body, status_code=reply.status, headers=headers)
+            if isinstance(reply.body, bytes):
+                return ASGIResponse(body=reply.body, status_code=reply.status, headers=headers)
+            return ASGIStreamingResponse(iterator=reply.body, status_code=reply.status, headers=dict(headers))
 
         return handle
 
@@ -87,6 +105,8 @@ class Endpoint:
             answer = await handler(scope, receive)
         except Exception as error:
             return _error(api_error(error), headers)
+        if isinstance(answer, Stream):
+            return _Reply(200, answer.pieces, stream_headers([*answer.headers, *headers]))
         return _Reply(answer.status, answer.body, answer_headers(answer.body, [*answer.headers, *headers]))
 
 
@@ -124,6 +144,24 @@ async def read_body(scope: HTTPScope, receive: Receive, bytes_max: int = BODY_BY
     return body
 
 
+def decode_query(scope: HTTPScope, kind: type[_T]) -> _T:
+    """Read the query's parameters, strictly: no unknown or repeated ones, none whose value is of another type.
+
+    Raises:
+        ApiError: 400 for what is no such query, 422 for a parameter whose value is of the wrong type.
+    """
+    try:
+        pairs = parse_qsl(
+            scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX
+        )
+    except ValueError as error:
+        raise ApiError(400, "malformed_request", f"The query can't be read: {error}") from error
+    try:
+        return msgspec.convert(_without_repetition(pairs, "parameter"), kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _shape_error(str(error)) from error
+
+
 def decode_body(body: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
     """Decode a JSON object, strictly: no unknown or repeated fields, no value of another type.
 
@@ -140,11 +178,11 @@ def decode_body(body: bytes, decoder: "msgspec.json.Decoder[_T]") -> _T:
     return decoded
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_repetition(pairs: list[tuple[str, Any]], word: str = "field") -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         repeated = next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1)
-        raise ApiError(400, "malformed_request", f"The field {repeated!r} is given more than once")
+        raise ApiError(400, "malformed_request", f"The {word} {repeated!r} is given more than once")
     return fields
 
 

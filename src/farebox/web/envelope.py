@@ -45,12 +45,8 @@ STATUS: Final[dict[Code, int]] = {
 Headers = list[tuple[bytes, bytes]]
 
 _log = logging.getLogger("farebox.web")
-_JSON: Final = (b"content-type", b"application/json")
-_BASE_HEADERS: Final = [
-    _JSON,
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-]
+_STREAM_HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+_BASE_HEADERS: Final = [(b"content-type", b"application/json"), *_STREAM_HEADERS]
 _RETRY_AFTER: Final = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
 
 
@@ -119,6 +115,11 @@ def method_not_allowed(allowed: bytes) -> ApiError:
 def answer_headers(body: bytes, headers: Headers) -> Headers:
     """Compose the headers of an answer with this body: the usual ones and `headers`."""
     return [*_BASE_HEADERS, (b"content-length", b"%d" % len(body)), *headers]
+
+
+def stream_headers(headers: Headers) -> Headers:
+    """Compose the headers of an answer that is sent piece by piece; `headers` tell its type."""
+    return [*_STREAM_HEADERS, *headers]
 
 
 def error_headers(error: ApiError, body: bytes, headers: Headers) -> Headers:

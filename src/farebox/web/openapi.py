@@ -7,7 +7,7 @@ import msgspec
 
 from farebox.core.commands import KeyKind
 from farebox.core.outcomes import Code
-from farebox.web.api import Route
+from farebox.web.api.base import Route
 from farebox.web.envelope import STATUS
 
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+):str\}")
@@ -17,7 +17,7 @@ _BODY_ERRORS: Final = {400: ["malformed_request"], 413: ["payload_too_large"], 4
 
 def document(routes: list[Route]) -> dict[str, Any]:
     """Describe the API as an OpenAPI 3.1 document."""
-    types = [kind for route in routes for kind in (route.data, route.request) if kind is not None]
+    types = [kind for route in routes for kind in (route.data, route.request, route.query) if kind is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(types, schemas, strict=True))
     components["Error"] = {
@@ -33,7 +33,12 @@ def document(routes: list[Route]) -> dict[str, Any]:
     paths: dict[str, Any] = {}
     for route in routes:
         path = _PATH_PARAMETER.sub(r"{\1}", route.path)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, schema_of)
+        parameters = _path_parameters(route) + _query_parameters(route, schema_of, components)
+        paths.setdefault(path, {})[route.method.lower()] = _operation(route, schema_of, parameters)
+    for route in routes:
+        if route.query is not None:
+            # Its fields stand as parameters.
+            components.pop(route.query.__name__, None)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -50,19 +55,35 @@ def document(routes: list[Route]) -> dict[str, Any]:
     }
 
 
-def _operation(route: Route, schema_of: dict[type, dict[str, Any]]) -> dict[str, Any]:
+def _path_parameters(route: Route) -> list[dict[str, Any]]:
+    names = _PATH_PARAMETER.findall(route.path)
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
+    ]
+
+
+def _query_parameters(
+    route: Route, schema_of: dict[type, dict[str, Any]], components: dict[str, Any]
+) -> list[dict[str, Any]]:
+    if route.query is None:
+        return []
+    schema = components[schema_of[route.query]["$ref"].rpartition("/")[2]]
+    return [
+        {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": field}
+        for name, field in schema["properties"].items()
+    ]
+
+
+def _operation(route: Route, schema_of: dict[type, dict[str, Any]], parameters: list[dict[str, Any]]) -> dict[str, Any]:
     words = " or ".join(sorted(_KEY_WORDS[kind] for kind in route.keys))
     operation: dict[str, Any] = {
         "operationId": route.handler.__name__,
         "summary": route.summary,
-        "description": f"Takes a {words} key.",
+        "description": f"Takes a {words} key. {route.description}".rstrip(),
         "responses": _responses(route, schema_of),
     }
-    names = _PATH_PARAMETER.findall(route.path)
-    if names:
-        operation["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names
-        ]
+    if parameters:
+        operation["parameters"] = parameters
     if route.request is not None:
         operation["requestBody"] = {
             "required": True,
@@ -77,6 +98,8 @@ def _responses(route: Route, schema_of: dict[type, dict[str, Any]]) -> dict[str,
         403: [Code.FORBIDDEN],
         500: ["internal_error"],
     }
+    if route.query is not None:
+        errors |= {400: ["malformed_request"], 422: ["invalid_value"]}
     if route.request is not None:
         errors |= {status: list(codes) for status, codes in _BODY_ERRORS.items()}
         errors[422] = ["invalid_value"]
@@ -99,7 +122,13 @@ def _responses(route: Route, schema_of: dict[type, dict[str, Any]]) -> dict[str,
         },
     }
     answers: dict[str, Any] = {
-        "200": {"description": "Success", "content": {"application/json": {"schema": success}}},
+        "200": {
+            "description": "Success",
+            "content": {
+                "application/json": {"schema": success},
+                **{media: {"schema": {"type": "string"}} for media in route.media},
+            },
+        },
     }
     for status, codes in sorted(errors.items()):
         answers[str(status)] = {

@@ -121,6 +121,12 @@ SELECT {account} FROM account WHERE merchant_id = $1;
 -- transfers_newest_first: read a stretch of a book, newest first
 SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq DESC LIMIT $4;
 
+-- find_transfers: read the wanted transfers of a stretch of a book, newest first; $4 is a set of kinds as bits
+SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3
+    AND (1 << kind) & $4::integer <> 0 AND ($5::text IS NULL OR request_type = $5)
+    AND ($6::text IS NULL OR reference = $6)
+ORDER BY seq DESC;
+
 -- transfers_oldest_first: read a stretch of a book, oldest first
 SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq LIMIT $4;
 

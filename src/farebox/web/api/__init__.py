@@ -1,0 +1,11 @@
+"""The API's endpoints: each reads a request, asks the service, and writes the answer's data."""
+
+from farebox.web.api.admin import Admin
+from farebox.web.api.base import Route, Services
+from farebox.web.api.reading import Reading
+from farebox.web.api.spending import Spending
+
+
+def routes(services: Services) -> list[Route]:
+    """List the API's endpoints; the application and its OpenAPI document are both made from this."""
+    return [*Reading(services).routes(), *Spending(services).routes(), *Admin(services).routes()]

@@ -1,0 +1,71 @@
+"""What a merchant's key reads: its balance, its account."""
+
+from litestar.types import HTTPScope, Receive
+
+from farebox.core import ids
+from farebox.core.money import format_amount
+from farebox.service import inputs
+from farebox.service.errors import Forbidden, InvalidKey, ServiceError
+from farebox.web import security
+from farebox.web.api.base import MERCHANT, Room, Route, answer, thresholds_data
+from farebox.web.bodies import reading as bodies
+from farebox.web.endpoint import Answer
+from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, ApiError, api_error, success_body
+
+
+class Reading(Room):
+    """The endpoints for merchants' keys."""
+
+    def routes(self) -> list[Route]:
+        """List them."""
+        return [
+            Route("GET", "/api/balance", self.balance, "Read the available balance", MERCHANT, str),
+            Route("GET", "/api/account", self.account, "Read the whole account", MERCHANT, bodies.AccountData),
+        ]
+
+    async def balance(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Answer the one question clients have asked for years; its three answers never change."""
+        key = security.api_key(scope)
+        if key is None:
+            raise InvalidKey
+        try:
+            if key.merchant_id is None:
+                await self._authorize(scope, MERCHANT)
+            available = await self._services.balances.available(key)
+        except (InvalidKey, Forbidden):
+            raise
+        except ServiceError as error:
+            # Clients in the field know 200, 401 and 500 here and nothing else; the headers say more.
+            cause = api_error(error)
+            raise ApiError(500, cause.code, INTERNAL_ERROR_MESSAGE, cause.headers) from error
+        if available is None:
+            raise InvalidKey
+        return Answer(success_body(b'"%b"' % format_amount(available).encode()))
+
+    async def account(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Show a merchant its own account."""
+        key = await self._authorize(scope, MERCHANT)
+        view = await self._services.queries.account_view(key.merchant_id or 0)
+        account, runway = view.account, view.runway
+        return answer(
+            bodies.AccountData(
+                merchant_id=ids.public_id(ids.MERCHANT, account.merchant_id),
+                name=view.merchant.name,
+                currency=account.currency,
+                posted=format_amount(account.posted),
+                held=format_amount(account.held),
+                available=format_amount(account.available),
+                credit_limit=format_amount(account.credit_limit),
+                is_frozen=account.is_frozen,
+                thresholds=thresholds_data(account.thresholds),
+                runway=None
+                if runway is None
+                else bodies.RunwayData(
+                    runway.days,
+                    runway.days_low,
+                    runway.days_high,
+                    inputs.format_time(runway.until),
+                    format_amount(runway.burn_per_day),
+                ),
+            )
+        )

@@ -1,0 +1,149 @@
+"""What the operator's services ask for, and what they are answered: charges, holds, refunds."""
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+from farebox.core.holds import TTL_SECONDS_DEFAULT
+from farebox.web.bodies.common import (
+    Amount,
+    AvailableAfter,
+    HoldId,
+    IdempotencyKey,
+    PostedAfter,
+    Time,
+    TransferId,
+)
+
+Payer = Annotated[str, Meta(description="The merchant's API key, or its id.", examples=["mer_01K9ABCDEFGHJ"])]
+RequestType = Annotated[str, Meta(description="The request type, which decides the price.", examples=["image"])]
+Quantity = Annotated[int, Meta(description="How many requests, 1 to 1,000,000.", examples=[1])]
+VariableAmount = Annotated[
+    str | None, Meta(description="The cost; for variable request types, and only for those.", examples=["0.35"])
+]
+Reference = Annotated[str | None, Meta(description="Anything of yours to find it by, one line.", examples=["job-8812"])]
+
+
+class ChargeRequest(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """Deduct the cost of a request."""
+
+    merchant: Payer
+    type: RequestType
+    idempotency_key: IdempotencyKey
+    quantity: Quantity = 1
+    amount: VariableAmount = None
+    reference: Reference = None
+
+
+class ChargeData(Struct, rename="camel"):
+    """A charge that went through."""
+
+    transfer_id: TransferId
+    cost: Amount
+    balance: PostedAfter
+    available: AvailableAfter
+
+
+class BatchRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Charges, each on its own: one that is refused leaves the others be, and the whole is not atomic."""
+
+    charges: list[msgspec.Raw]
+
+
+class BatchOutcome(Struct, rename="camel"):
+    """What one charge of a batch came to: what a charge of its own would be answered, and its two headers."""
+
+    is_success: bool
+    status_code: Annotated[int, Meta(examples=[200])]
+    error_code: Annotated[str | None, Meta(description="The refusal's name, as in X-Error-Code.")]
+    error_message: str | None
+    is_replay: Annotated[bool, Meta(description="Whether this is the first answer again, as Idempotent-Replay tells.")]
+    data: ChargeData | None
+
+
+class BatchData(Struct, rename="camel"):
+    """One outcome per charge, in their order."""
+
+    outcomes: list[BatchOutcome]
+
+
+class HoldRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Set aside the cost of a request, to be captured or released later."""
+
+    merchant: Payer
+    type: RequestType
+    idempotency_key: IdempotencyKey
+    quantity: Quantity = 1
+    amount: VariableAmount = None
+    reference: Reference = None
+    ttl_seconds: Annotated[
+        int, Meta(description="How long until it expires by itself, up to 604,800.", examples=[TTL_SECONDS_DEFAULT])
+    ] = TTL_SECONDS_DEFAULT
+
+
+class HoldData(Struct, rename="camel"):
+    """A hold that was made."""
+
+    hold_id: HoldId
+    transfer_id: TransferId
+    amount: Amount
+    expires_at: Time
+    balance: PostedAfter
+    available: AvailableAfter
+
+
+class CaptureRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Take a hold's money, or a part of it; the rest goes back at once."""
+
+    idempotency_key: IdempotencyKey
+    amount: Annotated[str | None, Meta(description="All of the hold, if absent.", examples=["2.50"])] = None
+    reference: Reference = None
+
+
+class CaptureData(Struct, rename="camel"):
+    """A hold that was captured."""
+
+    hold_id: HoldId
+    transfer_id: TransferId
+    captured: Amount
+    released: Annotated[str, Meta(description="The rest, which went back.", examples=["0.00"])]
+    balance: PostedAfter
+    available: AvailableAfter
+
+
+class ReleaseRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Give a hold's money back."""
+
+    idempotency_key: IdempotencyKey
+    reference: Reference = None
+
+
+class ReleaseData(Struct, rename="camel"):
+    """A hold that was released."""
+
+    hold_id: HoldId
+    transfer_id: TransferId
+    released: Amount
+    balance: PostedAfter
+    available: AvailableAfter
+
+
+class RefundRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Give back a charge or capture, in whole or in part; several times, up to what it took."""
+
+    transfer_id: TransferId
+    idempotency_key: IdempotencyKey
+    amount: Annotated[str | None, Meta(description="All that is left of it, if absent.", examples=["1.00"])] = None
+    reference: Reference = None
+    note: Annotated[str | None, Meta(description="Why, for people; one line.", examples=["Blurred image"])] = None
+
+
+class RefundData(Struct, rename="camel"):
+    """A refund that went through."""
+
+    transfer_id: TransferId
+    refers_to: Annotated[str, Meta(description="The charge or capture.", examples=["xfer_01K9ABCDEFGHJ00000002"])]
+    amount: Amount
+    balance: PostedAfter
+    available: AvailableAfter
