@@ -17,7 +17,9 @@ from farebox.alerts.messages import MailSettings
 from farebox.alerts.smtp import FolderTransport, InvalidSmtpUrl, SmtpTransport, Transport
 from farebox.config import Settings, SettingsError
 from farebox.core.accounts import Account
+from farebox.core.money import InvalidAmount, parse_amount
 from farebox.observe import configure_logging
+from farebox.service.administration import Approvals, AuditLog
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.committer import Committer
 from farebox.service.expiry import Expiry
@@ -25,6 +27,7 @@ from farebox.service.forecast import in_words, read_runway
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.queries import Balances, Queries
+from farebox.service.usage import Summer, UsageReader
 from farebox.storage.interface import StorageError, Store
 from farebox.storage.postgres import PostgresStore
 from farebox.storage.sqlite import SqliteStore
@@ -59,6 +62,15 @@ def make_transport(settings: Settings) -> Transport:
         raise SettingsError(f"FAREBOX_SMTP_URL: {error}") from error
 
 
+def _approval_above(settings: Settings) -> int | None:
+    if not settings.approval_above:
+        return None
+    try:
+        return parse_amount(settings.approval_above)
+    except InvalidAmount as error:
+        raise SettingsError(f"FAREBOX_APPROVAL_ABOVE: {error}") from error
+
+
 class Farebox(Struct, frozen=True):
     """The parts of one process, put together over one store; nothing runs before `running`."""
 
@@ -70,6 +82,10 @@ class Farebox(Struct, frozen=True):
     queries: Queries
     operations: Operations
     merchants: Merchants
+    approvals: Approvals
+    audit_log: AuditLog
+    usage: UsageReader
+    summer: Summer
     expiry: Expiry
     dispatcher: Dispatcher
 
@@ -78,7 +94,8 @@ class Farebox(Struct, frozen=True):
         """Put the parts together."""
         store = open_store(settings)
         clock = SystemClock()
-        committer = Committer(store, clock)
+        summer = Summer(store)
+        committer = Committer(store, clock, on_commit=summer.note)
 
         async def describe_runway(account: Account, now: int) -> str | None:
             return in_words(await read_runway(store, account, now))
@@ -91,8 +108,12 @@ class Farebox(Struct, frozen=True):
             committer=committer,
             balances=Balances(store, clock),
             queries=Queries(store, clock),
-            operations=Operations(committer),
+            operations=Operations(committer, clock, approval_above=_approval_above(settings)),
             merchants=Merchants(store, clock),
+            approvals=Approvals(store, committer),
+            audit_log=AuditLog(store),
+            usage=UsageReader(store, clock),
+            summer=summer,
             expiry=Expiry(store, committer, clock),
             dispatcher=Dispatcher(
                 store,
@@ -112,7 +133,7 @@ class Farebox(Struct, frozen=True):
         await self.store.open()
         try:
             await self.committer.start()
-            work = (self.expiry.run, self.dispatcher.run) if is_server else ()
+            work = (self.expiry.run, self.dispatcher.run, self.summer.run) if is_server else ()
             tasks = [asyncio.create_task(run()) for run in work]
             try:
                 yield
@@ -124,6 +145,19 @@ class Farebox(Struct, frozen=True):
                 await self.committer.close()
         finally:
             await self.store.close()
+
+    @property
+    def services(self) -> Services:
+        """What the API is built on."""
+        return Services(
+            balances=self.balances,
+            queries=self.queries,
+            operations=self.operations,
+            merchants=self.merchants,
+            approvals=self.approvals,
+            audit_log=self.audit_log,
+            usage=self.usage,
+        )
 
     async def health(self) -> Health:
         """Tell whether the database answers, and how much work waits."""
@@ -153,9 +187,8 @@ def web_app() -> ASGIApp:
             _settle_garbage_collector()
             yield
 
-    services = Services(farebox.balances, farebox.queries, farebox.operations, farebox.merchants)
     return create_app(
-        services,
+        farebox.services,
         cors_origins=farebox.settings.cors_origin_list,
         check_health=farebox.health,
         lifespan=lifespan,

@@ -40,6 +40,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     support_contact: str = ""
     """How a merchant reaches support to top up: an address, a phone number, a page."""
 
+    approval_above: str = ""
+    """A top-up or adjustment of more than this amount waits for a second support person. Empty: none does."""
+
     @property
     def sqlite_path(self) -> Path | None:
         """The SQLite file, or None for PostgreSQL."""

@@ -55,7 +55,7 @@ def test_a_wrong_value_is_named_with_what_would_be_right(
 
 def test_with_json_an_error_is_json_on_stderr(shell: Shell) -> None:
     done = shell.run("balance", UNKNOWN, "--json")
-    assert {"error": "not_found", "message": f"no merchant has the id {UNKNOWN}"} == json.loads(done.err)
+    assert {"error": "merchant_not_found", "message": f"no merchant has the id {UNKNOWN}"} == json.loads(done.err)
 
 
 def test_the_same_address_twice_is_refused(shell: Shell) -> None:

@@ -350,9 +350,20 @@ class Model:
         if faults:
             return _first(faults)
         at, asked = _time(book, now), _name_and_content(command)
-        capture = book.add(Move("capture", amount, at, *asked, refers_to=seq, reference=command.reference), now)
+        request_type = book.moves[seq - 1].request_type
+        move = Move(
+            "capture",
+            amount,
+            at,
+            *asked,
+            refers_to=seq,
+            reference=command.reference,
+            request_type=request_type,
+            quantity=book.moves[seq - 1].quantity,
+        )
+        capture = book.add(move, now)
         if amount < whole:
-            book.add(Move("release", whole - amount, at, refers_to=seq), now)
+            book.add(Move("release", whole - amount, at, refers_to=seq, request_type=request_type), now)
         return Answer(Code.OK, capture, seq)
 
     def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, faults: set[Code], now: int) -> Answer:
@@ -364,7 +375,10 @@ class Model:
         word = "expire" if is_expiry else "release"
         reference = command.reference if isinstance(command, ReleaseHold) else None
         whole, asked = book.moves[seq - 1].amount, _name_and_content(command)
-        move = Move(word, whole, _time(book, now), *asked, refers_to=seq, reference=reference)
+        request_type = book.moves[seq - 1].request_type
+        move = Move(
+            word, whole, _time(book, now), *asked, refers_to=seq, reference=reference, request_type=request_type
+        )
         return Answer(Code.OK, book.add(move, now), seq)
 
     def _return(self, book: Book, command: Refund | ReverseTopUp, faults: set[Code], now: int) -> Answer:
@@ -392,6 +406,7 @@ class Model:
             refers_to=seq,
             reference=command.reference,
             note=note,
+            request_type=original.request_type,
         )
         return Answer(Code.OK, book.add(move, now))
 

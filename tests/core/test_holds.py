@@ -25,8 +25,8 @@ def test_a_hold_lasts_as_long_as_asked_and_15_minutes_if_not() -> None:
     ledger = Ledger()
     ledger.run(top_up(5))
     first, second = ledger.run(hold(1, "one"), hold(1, "two", ttl_seconds=60))
-    assert Hold(ANN, 2, UNIT, NOW + 900 * SECOND) == first.hold
-    assert Hold(ANN, 3, UNIT, NOW + 60 * SECOND) == second.hold
+    assert Hold(ANN, 2, UNIT, NOW + 900 * SECOND, request_type="image") == first.hold
+    assert Hold(ANN, 3, UNIT, NOW + 60 * SECOND, request_type="image") == second.hold
 
 
 @pytest.mark.parametrize("is_one_batch", [False, True])
@@ -43,7 +43,7 @@ def test_a_partial_capture_gives_the_rest_back_in_the_same_decision(is_one_batch
     assert (Kind.CAPTURE, 3 * UNIT, 2, "R-2") == (capture.kind, capture.amount, capture.refers_to, capture.reference)
     assert (Kind.RELEASE, 5 * UNIT, 2, None) == (rest.kind, rest.amount, rest.refers_to, rest.reference)
     assert {"wallet": 7, "revenue": 3, "funding": -10} == balances(ledger.ann)
-    assert outcome.hold == Hold(ANN, 2, 8 * UNIT, NOW + 900 * SECOND, HoldState.CAPTURED, 3 * UNIT)
+    assert outcome.hold == Hold(ANN, 2, 8 * UNIT, NOW + 900 * SECOND, HoldState.CAPTURED, 3 * UNIT, 8, "image")
     assert [outcome.hold] == ledger.rows()["holds"]
 
 

@@ -174,7 +174,10 @@ def forged(*transfers: Transfer) -> tuple[Account, list[Transfer]]:
 
 
 def move(kind: Kind, units: int, refers_to: int | None = None) -> Transfer:
-    return Transfer(ANN, 0, kind, units * UNIT, "", bytes(8), 0, 0, NOW, b"", refers_to=refers_to)
+    quantity = 1 if kind in (Kind.HOLD, Kind.CAPTURE) else None
+    return Transfer(
+        *(ANN, 0, kind, units * UNIT, "", bytes(8), 0, 0, NOW, b""), quantity=quantity, refers_to=refers_to
+    )
 
 
 def row(seq: int, units: int, state: HoldState = HoldState.HELD, captured: int = 0) -> Hold:
@@ -230,6 +233,16 @@ OPEN: Final = (PAID, move(Kind.HOLD, 10))
             (*OPEN, move(Kind.EXPIRE, 9, 2)),
             [row(2, 10, HoldState.EXPIRED)],
             "seq 3: ends the hold of seq 2 with another amount than it holds",
+        ),
+        (
+            (*OPEN, replace(move(Kind.CAPTURE, 10, 2), request_type="scan")),
+            [row(2, 10, HoldState.CAPTURED, 10)],
+            "seq 3: has another request type than the hold of seq 2",
+        ),
+        (
+            (*OPEN, replace(move(Kind.CAPTURE, 10, 2), quantity=7)),
+            [row(2, 10, HoldState.CAPTURED, 10)],
+            "seq 3: has another quantity than the hold of seq 2",
         ),
         (
             (PAID, move(Kind.CHARGE, 9), move(Kind.REFUND, 5, 2), move(Kind.REFUND, 5, 2)),

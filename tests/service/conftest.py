@@ -58,7 +58,7 @@ class Ledger:
         await self.merchants.set_price("call", None)
         if balance is not None:
             outcome = await self.operations.top_up(
-                merchant.merchant_id, amount=balance, reference="INV-1", note=None, caller=None
+                merchant.merchant_id, amount=balance, reference="INV-1", note=None, actor=None
             )
             assert outcome.is_ok
         return Seeds(merchant.merchant_id, f"mer_{key.text[4:17]}", key.text, service.text, support.text)
@@ -78,7 +78,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
         clock=clock,
         committer=committer,
         merchants=Merchants(store, clock),
-        operations=Operations(committer),
+        operations=Operations(committer, clock),
         balances=Balances(store, clock),
         queries=Queries(store, clock),
         expiry=Expiry(store, committer, clock),

@@ -5,6 +5,7 @@ import pytest
 from farebox.core.commands import KeyKind
 from farebox.service import access
 from farebox.service.errors import Conflict, FateUnknown, InvalidInput, Missing, Unavailable
+from farebox.service.operations import charge_command
 from farebox.storage.interface import AlreadyExists, CommitUnknown, StoreUnavailable
 from tests.service.conftest import START, Ledger
 
@@ -155,13 +156,15 @@ async def test_price_counts_from_its_start(ledger: Ledger) -> None:
 
     async def cost(key: str) -> int:
         outcome = await ledger.operations.charge(
-            merchant=seeds.merchant,
-            request_type="image",
-            quantity=1,
-            idempotency_key=key,
-            amount=None,
-            reference=None,
-            caller=None,
+            charge_command(
+                merchant=seeds.merchant,
+                request_type="image",
+                quantity=1,
+                idempotency_key=key,
+                amount=None,
+                reference=None,
+                caller=None,
+            )
         )
         assert outcome.transfer is not None
         return outcome.transfer.amount

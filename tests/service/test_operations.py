@@ -8,7 +8,9 @@ from farebox.core.accounts import Kind
 from farebox.core.commands import Caller
 from farebox.core.outcomes import Code
 from farebox.service import access
+from farebox.service.access import Actor
 from farebox.service.errors import InvalidInput
+from farebox.service.operations import charge_command
 from tests.service.conftest import Ledger
 from tests.support.server import Seeds
 
@@ -36,7 +38,7 @@ def _caller(text: str) -> Caller:
 
 async def test_charge_posts_what_it_was_asked_for(ledger: Ledger) -> None:
     seeds = await ledger.seed()
-    outcome = await ledger.operations.charge(**_charge(seeds, quantity=3, reference="job 7"))
+    outcome = await ledger.operations.charge(charge_command(**_charge(seeds, quantity=3, reference="job 7")))
     transfer = outcome.transfer
     assert transfer is not None
     assert (Kind.CHARGE, 30_000, "image", 3, 10_000, "k", "job 7") == (
@@ -66,7 +68,7 @@ async def test_charge_posts_what_it_was_asked_for(ledger: Ledger) -> None:
 async def test_charge_names_the_value_that_is_wrong(ledger: Ledger, fields: dict[str, Any], named: str) -> None:
     seeds = await ledger.seed()
     with pytest.raises(InvalidInput) as raised:
-        await ledger.operations.charge(**_charge(seeds, **fields))
+        await ledger.operations.charge(charge_command(**_charge(seeds, **fields)))
     assert named == raised.value.field
     assert 0 == ledger.committer.waiting_count
 
@@ -74,32 +76,35 @@ async def test_charge_names_the_value_that_is_wrong(ledger: Ledger, fields: dict
 @pytest.mark.parametrize("merchant", ["", "nobody", "mer_0000000000000", "fbm_" + "0" * 39])
 async def test_charge_of_nobody_is_refused_alike(ledger: Ledger, merchant: str) -> None:
     seeds = await ledger.seed()
-    outcome = await ledger.operations.charge(**_charge(seeds, merchant=merchant))
+    outcome = await ledger.operations.charge(charge_command(**_charge(seeds, merchant=merchant)))
     assert (Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key") == (outcome.code, outcome.message)
 
 
 async def test_charge_for_one_merchant_by_the_key_of_another_opens_nothing(ledger: Ledger) -> None:
     seeds, other = await ledger.seed(), await ledger.seed()
     forged = seeds.merchant_key[:17] + other.merchant_key[17:]
-    assert Code.MERCHANT_NOT_FOUND is (await ledger.operations.charge(**_charge(seeds, merchant=forged))).code
+    assert (
+        Code.MERCHANT_NOT_FOUND
+        is (await ledger.operations.charge(charge_command(**_charge(seeds, merchant=forged)))).code
+    )
 
 
 async def test_same_reference_is_the_same_top_up_once(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance=None)
-    first = await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="R", note="wire", caller=None)
-    again = await ledger.operations.top_up(seeds.merchant_id, amount="5.00", reference="R", note=None, caller=None)
-    other = await ledger.operations.top_up(seeds.merchant_id, amount="6", reference="R", note=None, caller=None)
+    first = await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="R", note="wire", actor=None)
+    again = await ledger.operations.top_up(seeds.merchant_id, amount="5.00", reference="R", note=None, actor=None)
+    other = await ledger.operations.top_up(seeds.merchant_id, amount="6", reference="R", note=None, actor=None)
     assert (False, True, Code.IDEMPOTENCY_CONFLICT) == (first.is_replay, again.is_replay, other.code)
     assert first.transfer == again.transfer
 
 
 async def test_callers_own_keys_never_meet_those_that_farebox_makes(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance=None)
-    await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="k", note=None, caller=None)
+    await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="k", note=None, actor=None)
     adjusted = await ledger.operations.adjust(
-        seeds.merchant_id, amount="1", reference="k", reason="goodwill", caller=None
+        seeds.merchant_id, amount="1", reference="k", reason="goodwill", actor=None
     )
-    charged = await ledger.operations.charge(**_charge(seeds, idempotency_key="k"))
+    charged = await ledger.operations.charge(charge_command(**_charge(seeds, idempotency_key="k")))
     assert [(True, False)] * 2 == [(outcome.is_ok, outcome.is_replay) for outcome in (adjusted, charged)]
 
 
@@ -110,7 +115,7 @@ async def test_callers_own_keys_never_meet_those_that_farebox_makes(ledger: Ledg
 async def test_adjustment_goes_the_way_of_its_sign(ledger: Ledger, amount: str, kind: Kind, left: int) -> None:
     seeds = await ledger.seed()
     outcome = await ledger.operations.adjust(
-        seeds.merchant_id, amount=amount, reference="A", reason="goodwill", caller=None
+        seeds.merchant_id, amount=amount, reference="A", reason="goodwill", actor=None
     )
     assert outcome.transfer is not None
     assert (kind, 2_500_000, left, "goodwill") == (
@@ -125,24 +130,24 @@ async def test_adjustment_goes_the_way_of_its_sign(ledger: Ledger, amount: str, 
 async def test_adjustment_of_no_amount_is_refused(ledger: Ledger, amount: str) -> None:
     seeds = await ledger.seed()
     with pytest.raises(InvalidInput) as raised:
-        await ledger.operations.adjust(seeds.merchant_id, amount=amount, reference="A", reason="goodwill", caller=None)
+        await ledger.operations.adjust(seeds.merchant_id, amount=amount, reference="A", reason="goodwill", actor=None)
     assert "amount" == raised.value.field
 
 
 async def test_adjustment_takes_no_more_than_there_is(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance="1")
     outcome = await ledger.operations.adjust(
-        seeds.merchant_id, amount="-1.000001", reference="A", reason="error", caller=None
+        seeds.merchant_id, amount="-1.000001", reference="A", reason="error", actor=None
     )
     assert Code.INSUFFICIENT_BALANCE is outcome.code
 
 
 async def test_credit_limit_is_never_below_what_is_in_use(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance=None, credit_limit="10")
-    assert (await ledger.operations.charge(**_charge(seeds, request_type="call", amount="8"))).is_ok
+    assert (await ledger.operations.charge(charge_command(**_charge(seeds, request_type="call", amount="8")))).is_ok
     operations, merchant_id = ledger.operations, seeds.merchant_id
-    assert Code.CREDIT_LIMIT_IN_USE is (await operations.set_credit_limit(merchant_id, "7.99", caller=None)).code
-    assert (await operations.set_credit_limit(merchant_id, "8", caller=None)).is_ok
+    assert Code.CREDIT_LIMIT_IN_USE is (await operations.set_credit_limit(merchant_id, "7.99", actor=None)).code
+    assert (await operations.set_credit_limit(merchant_id, "8", actor=None)).is_ok
     account = await ledger.store.account(merchant_id)
     assert account is not None
     assert 8 * UNIT == account.credit_limit
@@ -151,7 +156,7 @@ async def test_credit_limit_is_never_below_what_is_in_use(ledger: Ledger) -> Non
 async def test_thresholds_are_replaced_as_a_whole(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance="100")
     for texts, amounts in ((["5", "50"], [5, 50]), (["7"], [7]), ([], [])):
-        assert (await ledger.operations.set_thresholds(seeds.merchant_id, texts, caller=None)).is_ok
+        assert (await ledger.operations.set_thresholds(seeds.merchant_id, texts, actor=None)).is_ok
         account = await ledger.store.account(seeds.merchant_id)
         assert account is not None
         assert [amount * UNIT for amount in amounts] == [threshold.amount for threshold in account.thresholds]
@@ -161,14 +166,15 @@ async def test_thresholds_are_replaced_as_a_whole(ledger: Ledger) -> None:
 async def test_callers_key_decides_in_the_same_transaction(ledger: Ledger, kind: str) -> None:
     seeds = await ledger.seed()
     caller = _caller(getattr(seeds, kind))
+    actor = Actor("ann", caller)
     operations, merchant_id = ledger.operations, seeds.merchant_id
-    charged = await operations.charge(**_charge(seeds, caller=caller))
+    charged = await operations.charge(charge_command(**_charge(seeds, caller=caller)))
     others = [
-        await operations.top_up(merchant_id, amount="1", reference="T", note=None, caller=caller),
-        await operations.adjust(merchant_id, amount="1", reference="A", reason="goodwill", caller=caller),
-        await operations.set_thresholds(merchant_id, ["1"], caller=caller),
-        await operations.set_credit_limit(merchant_id, "1", caller=caller),
-        await operations.set_frozen(merchant_id, is_frozen=False, caller=caller),
+        await operations.top_up(merchant_id, amount="1", reference="T", note=None, actor=actor),
+        await operations.adjust(merchant_id, amount="1", reference="A", reason="goodwill", actor=actor),
+        await operations.set_thresholds(merchant_id, ["1"], actor=actor),
+        await operations.set_credit_limit(merchant_id, "1", actor=actor),
+        await operations.set_frozen(merchant_id, is_frozen=False, actor=actor),
     ]
     assert (Code.OK if kind == "service_key" else Code.FORBIDDEN) is charged.code
     assert {Code.OK if kind == "support_key" else Code.FORBIDDEN} == {outcome.code for outcome in others}
@@ -177,8 +183,10 @@ async def test_callers_key_decides_in_the_same_transaction(ledger: Ledger, kind:
 async def test_revoked_caller_is_turned_away_at_once(ledger: Ledger) -> None:
     seeds = await ledger.seed()
     caller = _caller(seeds.service_key)
-    assert (await ledger.operations.charge(**_charge(seeds, caller=caller))).is_ok
+    assert (await ledger.operations.charge(charge_command(**_charge(seeds, caller=caller)))).is_ok
     for key in await ledger.merchants.keys(None):
         await ledger.merchants.revoke_key(key.key_id)
     # Not even a retry is answered: it would tell what was charged.
-    assert Code.INVALID_API_KEY is (await ledger.operations.charge(**_charge(seeds, caller=caller))).code
+    assert (
+        Code.INVALID_API_KEY is (await ledger.operations.charge(charge_command(**_charge(seeds, caller=caller)))).code
+    )

@@ -9,6 +9,7 @@ from farebox.core.commands import KeyKind
 from farebox.service import access
 from farebox.service.access import ParsedKey
 from farebox.service.errors import Forbidden, InvalidKey, Missing, Unavailable
+from farebox.service.operations import charge_command
 from farebox.service.queries import Balances
 from farebox.storage.interface import StorageError, StoreUnavailable
 from tests.service.conftest import Ledger
@@ -64,7 +65,7 @@ async def test_read_begins_after_its_request_came(ledger: Ledger, monkeypatch: p
     early = asyncio.create_task(ledger.balances.available(key))
     await recorder.asked.wait()
     # The first query has read already; what is committed now must be seen by whoever asks from now on.
-    await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="R", note=None, caller=None)
+    await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="R", note=None, actor=None)
     late = [asyncio.create_task(ledger.balances.available(key)) for _ in range(3)]
     await asyncio.sleep(0)
     recorder.gate.set()
@@ -189,13 +190,15 @@ async def test_statement_pages_are_newest_first_and_leave_nothing_out(ledger: Le
     seeds = await ledger.seed()
     for number in range(9):
         outcome = await ledger.operations.charge(
-            merchant=seeds.merchant,
-            request_type="image",
-            quantity=1,
-            idempotency_key=f"k{number}",
-            amount=None,
-            reference=None,
-            caller=None,
+            charge_command(
+                merchant=seeds.merchant,
+                request_type="image",
+                quantity=1,
+                idempotency_key=f"k{number}",
+                amount=None,
+                reference=None,
+                caller=None,
+            )
         )
         assert outcome.is_ok
     seen: list[int] = []

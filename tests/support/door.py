@@ -13,7 +13,6 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from farebox.bootstrap import Farebox
-from farebox.web.api.base import Services
 from farebox.web.app import create_app
 
 Headers = Iterable[tuple[str | bytes, str | bytes]]
@@ -101,7 +100,10 @@ def check_documented(document: Mapping[str, Any], method: str, path: str, reply:
 
 
 def _matches(template: str, path: str) -> bool:
-    parts, others = template.split("/"), path.split("/")
+    if "{" not in template:
+        return template == path
+    # Several slashes count as one, and one at the end as none.
+    parts, others = template.split("/"), re.sub("//+", "/", path).rstrip("/").split("/")
     return len(parts) == len(others) and all(
         part == other or (part.startswith("{") and other) for part, other in zip(parts, others, strict=True)
     )
@@ -204,7 +206,6 @@ async def open_door(farebox: Farebox, *, cors_origins: tuple[str, ...] = ()) -> 
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         yield
 
-    services = Services(farebox.balances, farebox.queries, farebox.operations, farebox.merchants)
-    app = create_app(services, cors_origins=cors_origins, check_health=farebox.health, lifespan=lifespan)
+    app = create_app(farebox.services, cors_origins=cors_origins, check_health=farebox.health, lifespan=lifespan)
     document = await call(app, "GET", "/openapi.json", (), [b""])
     return Door(app, document.json())

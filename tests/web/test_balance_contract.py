@@ -5,6 +5,7 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core.commands import CreateHold, KeyKind, Payer
 from farebox.service import access
+from farebox.service.operations import charge_command
 from farebox.storage.interface import StoreUnavailable
 from tests.support.door import Door, Headers, Reply, open_door
 from tests.support.server import Seeds, seed
@@ -26,13 +27,15 @@ def _names(reply: Reply) -> set[str]:
 
 async def _spend(farebox: Farebox, seeds: Seeds, amount: str) -> None:
     outcome = await farebox.operations.charge(
-        merchant=seeds.merchant,
-        request_type="call",
-        quantity=1,
-        idempotency_key="spend",
-        amount=amount,
-        reference=None,
-        caller=None,
+        charge_command(
+            merchant=seeds.merchant,
+            request_type="call",
+            quantity=1,
+            idempotency_key="spend",
+            amount=amount,
+            reference=None,
+            caller=None,
+        )
     )
     assert outcome.is_ok, outcome
 
@@ -111,7 +114,7 @@ async def test_balance_follows_every_move_at_once(farebox: Farebox, door: Door) 
 
 async def test_frozen_merchant_reads_its_balance(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox, balance="10")
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, caller=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
     assert _success("10.00") == (await door.get("/api/balance", seeds.merchant_key)).body
 
 

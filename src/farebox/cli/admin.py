@@ -90,7 +90,7 @@ async def merchant_create(
 ) -> None:
     """Add a merchant; prints its id and its first API key, which is shown this once."""
     merchant, account, key = await session.farebox.merchants.create(
-        name=name, currency=currency, thresholds=list(threshold), credit_limit=credit_limit
+        name=name, currency=currency, thresholds=list(threshold), credit_limit=credit_limit, actor=session.actor
     )
     session.answer(
         {**merchant_data(merchant, account), "apiKey": key.text},
@@ -147,7 +147,7 @@ async def merchant_unfreeze(session: Session, merchant: str) -> None:
 
 async def _set_frozen(session: Session, merchant: str, *, is_frozen: bool) -> None:
     number = merchant_id(merchant)
-    done(await session.farebox.operations.set_frozen(number, is_frozen=is_frozen, caller=None))
+    done(await session.farebox.operations.set_frozen(number, is_frozen=is_frozen, actor=session.actor))
     found = await session.farebox.merchants.get(number)
     session.answer(merchant_data(*found), f"{found[0].name} is {'frozen' if is_frozen else 'active'}.")
 
@@ -166,11 +166,11 @@ async def merchant_set(
     number = merchant_id(merchant)
     operations = session.farebox.operations
     if credit_limit is not None:
-        done(await operations.set_credit_limit(number, credit_limit, caller=None))
+        done(await operations.set_credit_limit(number, credit_limit, actor=session.actor))
     if threshold:
-        done(await operations.set_thresholds(number, [amount for amount in threshold if amount], caller=None))
+        done(await operations.set_thresholds(number, [amount for amount in threshold if amount], actor=session.actor))
     if name is not None:
-        await session.farebox.merchants.rename(number, name)
+        await session.farebox.merchants.rename(number, name, actor=session.actor)
     found = await session.farebox.merchants.get(number)
     session.answer(merchant_data(*found), _merchant_text(*found))
 
@@ -188,7 +188,7 @@ def _user_data(user: User) -> dict[str, Any]:
 @click.argument("email")
 async def user_add(session: Session, merchant: str, email: str) -> None:
     """Register a person on a merchant's account; who is registered gets its alerts."""
-    user = await session.farebox.merchants.add_user(merchant_id(merchant), email)
+    user = await session.farebox.merchants.add_user(merchant_id(merchant), email, actor=session.actor)
     session.answer(_user_data(user), f"{user.email} gets the alerts of {merchant}.")
 
 
@@ -208,7 +208,7 @@ async def user_list(session: Session, merchant: str) -> None:
 @click.argument("email")
 async def user_remove(session: Session, merchant: str, email: str) -> None:
     """Take a person off a merchant's account."""
-    await session.farebox.merchants.remove_user(merchant_id(merchant), email)
+    await session.farebox.merchants.remove_user(merchant_id(merchant), email, actor=session.actor)
     session.answer({"email": email, "isRemoved": True}, f"{email} gets no more alerts of {merchant}.")
 
 
@@ -249,10 +249,12 @@ async def key_create(
         raise InvalidInput("key", "name one owner: --merchant ID, --service NAME or --support NAME")
     merchants = session.farebox.merchants
     if merchant is not None:
-        key = await merchants.create_key(KeyKind.MERCHANT, merchant_id=merchant_id(merchant), expires=expires)
+        key = await merchants.create_key(
+            KeyKind.MERCHANT, merchant_id=merchant_id(merchant), expires=expires, actor=session.actor
+        )
     else:
         kind = KeyKind.SERVICE if service is not None else KeyKind.SUPPORT
-        key = await merchants.create_key(kind, name=service or support or "", expires=expires)
+        key = await merchants.create_key(kind, name=service or support or "", expires=expires, actor=session.actor)
     _answer_new_key(session, key)
 
 
@@ -289,7 +291,7 @@ def _key_state(key: ApiKey, now: int) -> str:
 @click.argument("key_id")
 async def key_revoke(session: Session, key_id: str) -> None:
     """Close an API key at once and for ever."""
-    await session.farebox.merchants.revoke_key(inputs.public_id("KEY_ID", ids.KEY, key_id))
+    await session.farebox.merchants.revoke_key(inputs.public_id("KEY_ID", ids.KEY, key_id), actor=session.actor)
     session.answer({"keyId": key_id, "isRevoked": True}, f"{key_id} opens nothing any more.")
 
 
@@ -303,7 +305,9 @@ async def key_rotate(session: Session, key_id: str, overlap: str) -> None:
         raise InvalidInput("overlap", f"{overlap!r} is not a length of time; write one such as 90m, 24h or 7d")
     seconds = int(match[1]) * _SECONDS[match[2]]
     number = inputs.public_id("KEY_ID", ids.KEY, key_id)
-    _answer_new_key(session, await session.farebox.merchants.rotate_key(number, overlap_seconds=seconds))
+    _answer_new_key(
+        session, await session.farebox.merchants.rotate_key(number, overlap_seconds=seconds, actor=session.actor)
+    )
 
 
 def _price_data(price: Price, *, is_in_force: bool) -> dict[str, Any]:
@@ -332,6 +336,7 @@ async def price_set(
         None if unit_price == VARIABLE else unit_price,
         merchant_id=None if merchant is None else merchant_id(merchant),
         starts=starts,
+        actor=session.actor,
     )
     session.answer(
         _price_data(price, is_in_force=price.starts_at <= session.farebox.clock.now()),

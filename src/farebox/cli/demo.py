@@ -125,7 +125,7 @@ async def seed(settings: Settings) -> Seeded:
     committer = Committer(store, clock)
     await committer.start()
     try:
-        merchants, operations = Merchants(store, clock), Operations(committer)
+        merchants, operations = Merchants(store, clock), Operations(committer, clock)
         for request_type, price in _PRICES.items():
             await merchants.set_price(request_type, price)
         await merchants.set_price("annotation", None)
@@ -137,7 +137,7 @@ async def seed(settings: Settings) -> Seeded:
             )
             for person in people:
                 await merchants.add_user(merchant.merchant_id, person)
-            await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, caller=None)
+            await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, actor=None)
             made.append((merchant.merchant_id, key.text))
         await merchants.set_price("image", "0.0065", merchant_id=made[1][0])
         await _write_history(committer, clock, [number for number, _ in made])

@@ -26,7 +26,7 @@ _PAGE_ROWS: Final = 1_000
 async def topup(session: Session, merchant: str, amount: str, reference: str, note: str | None) -> None:
     """Add money that a merchant has paid."""
     outcome = await session.farebox.operations.top_up(
-        merchant_id(merchant), amount=amount, reference=reference, note=note, caller=None
+        merchant_id(merchant), amount=amount, reference=reference, note=note, actor=session.actor
     )
     await _answer_move(session, outcome, f"Topped up {amount}")
 
@@ -39,7 +39,7 @@ async def topup(session: Session, merchant: str, amount: str, reference: str, no
 async def adjust(session: Session, merchant: str, amount: str, reference: str, reason: str) -> None:
     """Correct a balance by hand; an AMOUNT such as -5.00 takes away."""
     outcome = await session.farebox.operations.adjust(
-        merchant_id(merchant), amount=amount, reference=reference, reason=reason, caller=None
+        merchant_id(merchant), amount=amount, reference=reference, reason=reason, actor=session.actor
     )
     await _answer_move(session, outcome, f"Adjusted by {amount}")
 

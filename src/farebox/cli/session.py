@@ -1,6 +1,7 @@
 """What every command shares: settings, a running Farebox, output as text or JSON, and errors as one line."""
 
 import asyncio
+import getpass
 import logging
 import os
 import sys
@@ -19,7 +20,17 @@ from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
 from farebox.observe import configure_logging
 from farebox.service import inputs
-from farebox.service.errors import Conflict, FateUnknown, InvalidInput, Missing, Refused, ServiceError, Unavailable
+from farebox.service.access import Actor
+from farebox.service.errors import (
+    Conflict,
+    FateUnknown,
+    InvalidInput,
+    Missing,
+    Refused,
+    ServiceError,
+    Unavailable,
+    UnknownMerchant,
+)
 from farebox.storage.interface import SchemaMismatch, StorageError
 
 FAILED: Final = 1
@@ -27,6 +38,7 @@ MISUSED: Final = 2
 _CODES: Final[dict[type[Exception], str]] = {
     InvalidInput: "invalid_value",
     Missing: "not_found",
+    UnknownMerchant: "merchant_not_found",
     Conflict: "conflict",
     FateUnknown: "outcome_unknown",
     Unavailable: "unavailable",
@@ -43,6 +55,11 @@ class Session:
         self.farebox = farebox
         self.is_json = is_json
 
+    @property
+    def actor(self) -> Actor:
+        """Whoever sits at this shell, by the system's name for them."""
+        return Actor(f"shell:{_user_name()}")
+
     def answer(self, data: Any, text: str | Iterable[str]) -> None:
         """Print the answer: `data` with --json, else `text`, a line or several."""
         if self.is_json:
@@ -58,6 +75,14 @@ class Session:
     def fail(self, code: str, message: str, status: int = FAILED) -> NoReturn:
         """End the command with an error."""
         fail(code, message, status, is_json=self.is_json)
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that has no name.
+        return str(os.getuid())
 
 
 def fail(code: str, message: str, status: int, *, is_json: bool) -> NoReturn:

@@ -39,6 +39,20 @@ class Caller(Struct, frozen=True, gc=False):
     merchant_id: int | None = None
 
 
+class Origin(Struct, frozen=True, gc=False):
+    """Who asks for something to be done by hand, and from where.
+
+    `entry_id` is the number that the deed's entry in the log gets: 63 random bits from outside, so that an entry that
+    is written again, after a COMMIT whose fate was unknown, is the same entry.
+    """
+
+    entry_id: int
+    person: str
+    key_id: int | None = None
+    """The API key that was used; None for the operator's own shell."""
+    address: str | None = None
+
+
 class Payer(Struct, frozen=True, gc=False):
     """Whom a charge or hold is for: a merchant's number and, when it was named by its API key, that key's digest."""
 
@@ -56,6 +70,7 @@ class Charge(Struct, frozen=True, gc=False):
     amount: int | None = None
     reference: str | None = None
     caller: Caller | None = None
+    origin: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.CHARGE
 
     @property
@@ -79,6 +94,7 @@ class CreateHold(Struct, frozen=True, gc=False):
     reference: str | None = None
     ttl_seconds: int = TTL_SECONDS_DEFAULT
     caller: Caller | None = None
+    origin: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.HOLD
 
     @property
@@ -103,6 +119,7 @@ class CaptureHold(Struct, frozen=True, gc=False):
     amount: int | None = None
     reference: str | None = None
     caller: Caller | None = None
+    origin: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.CAPTURE
 
     def fingerprint(self) -> bytes:
@@ -118,6 +135,7 @@ class ReleaseHold(Struct, frozen=True, gc=False):
     idempotency_key: str
     reference: str | None = None
     caller: Caller | None = None
+    origin: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.RELEASE
 
     def fingerprint(self) -> bytes:
@@ -131,6 +149,7 @@ class ExpireHold(Struct, frozen=True, gc=False):
     merchant_id: int
     hold_seq: int
     caller: ClassVar[None] = None
+    origin: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.EXPIRE
 
     @property
@@ -153,6 +172,7 @@ class Refund(Struct, frozen=True, gc=False):
     reference: str | None = None
     note: str | None = None
     caller: Caller | None = None
+    origin: Origin | None = None
     kind: ClassVar[Kind] = Kind.REFUND
 
     def fingerprint(self) -> bytes:
@@ -168,6 +188,7 @@ class TopUp(Struct, frozen=True, gc=False):
     reference: str
     note: str | None = None
     caller: Caller | None = None
+    origin: Origin | None = None
     kind: ClassVar[Kind] = Kind.TOP_UP
 
     @property
@@ -189,6 +210,7 @@ class ReverseTopUp(Struct, frozen=True, gc=False):
     reason: str
     amount: int | None = None
     caller: Caller | None = None
+    origin: Origin | None = None
     kind: ClassVar[Kind] = Kind.TOP_UP_REVERSAL
 
     @property
@@ -210,6 +232,7 @@ class Adjust(Struct, frozen=True, gc=False):
     reference: str
     reason: str
     caller: Caller | None = None
+    origin: Origin | None = None
 
     @property
     def kind(self) -> Kind:
@@ -232,6 +255,7 @@ class SetThresholds(Struct, frozen=True, gc=False):
     merchant_id: int
     amounts: tuple[int, ...]
     caller: Caller | None = None
+    origin: Origin | None = None
 
 
 class SetCreditLimit(Struct, frozen=True, gc=False):
@@ -240,6 +264,7 @@ class SetCreditLimit(Struct, frozen=True, gc=False):
     merchant_id: int
     credit_limit: int
     caller: Caller | None = None
+    origin: Origin | None = None
 
 
 class SetFrozen(Struct, frozen=True, gc=False):
@@ -248,13 +273,98 @@ class SetFrozen(Struct, frozen=True, gc=False):
     merchant_id: int
     is_frozen: bool
     caller: Caller | None = None
+    origin: Origin | None = None
+
+
+class RequestApproval(Struct, frozen=True, gc=False):
+    """Ask a second person to approve a move that is above the operator's limit.
+
+    `number` is what the request is called, if it is new.
+    """
+
+    move: TopUp | Adjust
+    number: int
+
+    @property
+    def merchant_id(self) -> int:
+        """The merchant whose book this command meets."""
+        return self.move.merchant_id
+
+    @property
+    def idempotency_key(self) -> str:
+        """The move's own: a reference is requested once."""
+        return self.move.idempotency_key
+
+    @property
+    def caller(self) -> Caller | None:
+        """Who asks."""
+        return self.move.caller
+
+    @property
+    def origin(self) -> Origin | None:
+        """Who asks, for the audit log."""
+        return self.move.origin
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for."""
+        return self.move.fingerprint()
+
+
+class Approve(Struct, frozen=True, gc=False):
+    """Approve a requested move, which is then made. `move` is as it was requested, with the approver as its caller."""
+
+    move: TopUp | Adjust
+    number: int
+
+    @property
+    def merchant_id(self) -> int:
+        """The merchant whose book this command meets."""
+        return self.move.merchant_id
+
+    @property
+    def idempotency_key(self) -> str:
+        """The move's own."""
+        return self.move.idempotency_key
+
+    @property
+    def caller(self) -> Caller | None:
+        """Who approves."""
+        return self.move.caller
+
+    @property
+    def origin(self) -> Origin | None:
+        """Who approves, for the audit log."""
+        return self.move.origin
+
+    def fingerprint(self) -> bytes:
+        """Digest what was asked for."""
+        return self.move.fingerprint()
+
+
+class Reject(Struct, frozen=True, gc=False):
+    """Reject a requested move, or take one's own request back; it is never made."""
+
+    merchant_id: int
+    number: int
+    caller: Caller | None = None
+    origin: Origin | None = None
 
 
 Spend: TypeAlias = Charge | CreateHold
 Transferring: TypeAlias = (
-    Charge | CreateHold | CaptureHold | ReleaseHold | ExpireHold | Refund | TopUp | ReverseTopUp | Adjust
+    Charge
+    | CreateHold
+    | CaptureHold
+    | ReleaseHold
+    | ExpireHold
+    | Refund
+    | TopUp
+    | ReverseTopUp
+    | Adjust
+    | RequestApproval
+    | Approve
 )
-Setting: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen
+Setting: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | Reject
 Command: TypeAlias = Transferring | Setting
 
 

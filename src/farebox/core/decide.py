@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec.structs import replace
+
+from farebox.core import auditlog
 from farebox.core.accounts import KIND_WORDS, Kind
+from farebox.core.approvals import Approval, ApprovalState
+from farebox.core.auditlog import AuditEntry
 from farebox.core.book import Book
 from farebox.core.commands import (
     Adjust,
+    Approve,
     CaptureHold,
     Charge,
     Command,
@@ -14,7 +20,9 @@ from farebox.core.commands import (
     ExpireHold,
     KeyKind,
     Refund,
+    Reject,
     ReleaseHold,
+    RequestApproval,
     ReverseTopUp,
     SetCreditLimit,
     SetFrozen,
@@ -45,6 +53,9 @@ ALLOWED_KEYS: Final[dict[type[Command], frozenset[KeyKind]]] = {
     SetThresholds: _SUPPORT,
     SetCreditLimit: _SUPPORT,
     SetFrozen: _SUPPORT,
+    RequestApproval: _SUPPORT,
+    Approve: _SUPPORT,
+    Reject: _SUPPORT,
 }
 """Whose API key may ask for what. A command without a caller comes from Farebox itself or from its own shell."""
 
@@ -84,6 +95,10 @@ class _Batch:
         self._new_holds: dict[tuple[int, int], Hold] = {}
         self._changed_holds: dict[tuple[int, int], Hold] = {}
         self._returned: dict[tuple[int, int], int] = {}
+        self._approvals = {(item.merchant_id, item.number): item for item in state.approvals}
+        self._new_approvals: dict[tuple[int, int], Approval] = {}
+        self._changed_approvals: dict[tuple[int, int], Approval] = {}
+        self._entries: list[AuditEntry] = []
 
     def decide(self, command: Command) -> Outcome:
         """Decide one command and change the books if it goes through. Refusals stand in order of precedence."""
@@ -94,7 +109,9 @@ class _Batch:
         if book is None:
             return refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
         if isinstance(command, Setting):
-            return self._set(book, command)
+            outcome = self._set(book, command)
+            self._log(command, outcome, book)
+            return outcome
         content = command.fingerprint()
         key = (command.merchant_id, command.idempotency_key)
         earlier = self._posted.get(key) or self._state.replays.get(key)
@@ -103,6 +120,8 @@ class _Batch:
         outcome = self._move(book, command, content)
         if outcome.transfer is not None:
             self._posted[key] = outcome.transfer
+        if command.origin is not None:
+            self._log(command, outcome, book)
         return outcome
 
     def decision(self, outcomes: list[Outcome]) -> Decision:
@@ -116,7 +135,15 @@ class _Batch:
                 decision.firings.extend(book.firings)
         decision.new_holds = list(self._new_holds.values())
         decision.changed_holds = list(self._changed_holds.values())
+        decision.new_approvals = list(self._new_approvals.values())
+        decision.changed_approvals = list(self._changed_approvals.values())
+        decision.entries = self._entries
         return decision
+
+    def _log(self, command: Command, outcome: Outcome, book: Book) -> None:
+        entry = auditlog.entry_of(command, outcome, book.currency, self._now)
+        if entry is not None:
+            self._entries.append(entry)
 
     def _caller_refusal(self, command: Command) -> Outcome | None:
         caller = command.caller
@@ -164,6 +191,10 @@ class _Batch:
             return self._give_back(book, command, content)
         if isinstance(command, Refund | ReverseTopUp):
             return self._return(book, command, content)
+        if isinstance(command, RequestApproval):
+            return self._request(book, command, content)
+        if isinstance(command, Approve):
+            return self._approve(book, command, content)
         return self._fund(book, command, content)
 
     def _spend(self, book: Book, command: Spend, content: bytes) -> Outcome:
@@ -198,7 +229,12 @@ class _Batch:
         if isinstance(command, Charge):
             return Outcome(Code.OK, transfer)
         # By the clock, which will end it, and not by the book, which is ahead of a clock that stepped back.
-        hold = Hold(book.merchant_id, transfer.seq, amount, self._now + command.ttl_seconds * 1_000_000)
+        expires_at = self._now + command.ttl_seconds * 1_000_000
+        hold = Hold(
+            *(book.merchant_id, transfer.seq, amount, expires_at),
+            quantity=command.quantity,
+            request_type=request_type,
+        )
         self._new_holds[book.merchant_id, hold.seq] = hold
         return Outcome(Code.OK, transfer, hold)
 
@@ -222,6 +258,8 @@ class _Batch:
             self._now,
             idempotency_key=command.idempotency_key,
             content=content,
+            request_type=hold.request_type,
+            quantity=hold.quantity,
             refers_to=hold.seq,
             reference=command.reference,
         )
@@ -233,6 +271,7 @@ class _Batch:
                 self._now,
                 idempotency_key=f"release {hold.seq}",
                 content=content,
+                request_type=hold.request_type,
                 refers_to=hold.seq,
             )
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.CAPTURED, amount))
@@ -251,6 +290,7 @@ class _Batch:
             self._now,
             idempotency_key=command.idempotency_key,
             content=content,
+            request_type=hold.request_type,
             refers_to=hold.seq,
             reference=None if isinstance(command, ExpireHold) else command.reference,
         )
@@ -285,6 +325,7 @@ class _Batch:
             self._now,
             idempotency_key=command.idempotency_key,
             content=content,
+            request_type=original.transfer.request_type,
             refers_to=command.transfer_seq,
             reference=command.reference,
             note=command.note if isinstance(command, Refund) else command.reason,
@@ -307,7 +348,84 @@ class _Batch:
         )
         return Outcome(Code.OK, transfer)
 
+    def _request(self, book: Book, command: RequestApproval, content: bytes) -> Outcome:
+        """Write a request down, unless its reference was requested before."""
+        merchant_id, move = book.merchant_id, command.move
+        known = self._approvals | self._new_approvals | self._changed_approvals
+        for approval in known.values():
+            if (approval.merchant_id, approval.idempotency_key) != (merchant_id, move.idempotency_key):
+                continue
+            if approval.content != content:
+                return refused(
+                    Code.IDEMPOTENCY_CONFLICT,
+                    f"This reference was requested for another {KIND_WORDS[approval.kind]}, {approval.id}",
+                )
+            if approval.state == ApprovalState.REJECTED:
+                return _already_rejected(approval)
+            return Outcome(Code.OK, is_replay=True, approval=approval)
+        approval = Approval(
+            merchant_id=merchant_id,
+            number=command.number,
+            kind=move.kind,
+            amount=move.amount,
+            reference=move.reference,
+            note=move.note if isinstance(move, TopUp) else move.reason,
+            idempotency_key=move.idempotency_key,
+            content=content,
+            requested_by=_person(command),
+            requested_at=self._now,
+        )
+        self._new_approvals[merchant_id, approval.number] = approval
+        return Outcome(Code.OK, approval=approval)
+
+    def _approve(self, book: Book, command: Approve, content: bytes) -> Outcome:
+        """Make a requested move, if it is another person who approves it."""
+        approval = self._approval(book.merchant_id, command.number)
+        if approval is None or (approval.idempotency_key, approval.content) != (command.idempotency_key, content):
+            return _APPROVAL_NOT_FOUND
+        if approval.state == ApprovalState.REJECTED:
+            return _already_rejected(approval)
+        if approval.requested_by == _person(command):
+            return refused(
+                Code.APPROVAL_NEEDS_ANOTHER_PERSON,
+                f"{approval.requested_by} requested this; another person approves it",
+            )
+        outcome = self._fund(book, command.move, content)
+        if outcome.transfer is None:
+            return outcome
+        approval = self._close(approval, ApprovalState.APPROVED, command, outcome.transfer.seq)
+        return replace(outcome, approval=approval)
+
+    def _reject(self, merchant_id: int, command: Reject) -> Outcome:
+        approval = self._approval(merchant_id, command.number)
+        if approval is None:
+            return _APPROVAL_NOT_FOUND
+        if approval.state == ApprovalState.APPROVED:
+            return refused(Code.APPROVAL_ALREADY_APPROVED, f"{approval.id} was approved; reverse or adjust what it did")
+        if approval.state == ApprovalState.REJECTED:
+            return Outcome(Code.OK, is_replay=True, approval=approval)
+        return Outcome(Code.OK, approval=self._close(approval, ApprovalState.REJECTED, command, None))
+
+    def _approval(self, merchant_id: int, number: int) -> Approval | None:
+        place = (merchant_id, number)
+        return self._changed_approvals.get(place) or self._new_approvals.get(place) or self._approvals.get(place)
+
+    def _close(
+        self, approval: Approval, state: ApprovalState, command: Approve | Reject, transfer_seq: int | None
+    ) -> Approval:
+        closed = replace(
+            approval, state=state, decided_by=_person(command), decided_at=self._now, transfer_seq=transfer_seq
+        )
+        place = (approval.merchant_id, approval.number)
+        if place in self._new_approvals:
+            self._new_approvals[place] = closed
+        else:
+            self._changed_approvals[place] = closed
+        return closed
+
     def _set(self, book: Book, command: Setting) -> Outcome:
+        if isinstance(command, Reject):
+            return self._reject(book.merchant_id, command)
         if isinstance(command, SetFrozen):
             book.is_frozen = command.is_frozen
         elif isinstance(command, SetThresholds):
@@ -334,7 +452,7 @@ class _Batch:
         return refusal
 
     def _settle(self, hold: Hold, state: HoldState, captured: int) -> Hold:
-        settled = Hold(hold.merchant_id, hold.seq, hold.amount, hold.expires_at, state, captured)
+        settled = replace(hold, state=state, captured=captured)
         place = (hold.merchant_id, hold.seq)
         if place in self._new_holds:
             self._new_holds[place] = settled
@@ -354,6 +472,7 @@ class _Batch:
         return Original(stored.transfer, self._returned[place])
 
 
+_APPROVAL_NOT_FOUND: Final = refused(Code.APPROVAL_NOT_FOUND, "The merchant has no such request for approval")
 _HOLD_KINDS: Final = frozenset({Kind.HOLD, Kind.CAPTURE, Kind.RELEASE, Kind.EXPIRE})
 _REFUNDABLE: Final = frozenset({Kind.CHARGE, Kind.CAPTURE})
 _REVERSIBLE: Final = frozenset({Kind.TOP_UP})
@@ -376,3 +495,15 @@ def _amount_refusal(price: Price, command: Spend) -> Outcome | None:
             f"The request type {price.request_type!r} has a unit price: name a quantity, not an amount",
         )
     return None
+
+
+def _already_rejected(approval: Approval) -> Outcome:
+    return refused(
+        Code.APPROVAL_ALREADY_REJECTED,
+        f"{approval.id} was rejected by {approval.decided_by}; request it under another reference",
+    )
+
+
+def _person(command: RequestApproval | Approve | Reject) -> str:
+    """Tell who asks; a command without an origin comes from Farebox itself."""
+    return "farebox" if command.origin is None else command.origin.person

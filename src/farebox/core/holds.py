@@ -29,6 +29,9 @@ class Hold(Struct, frozen=True, gc=False):
     expires_at: int
     state: int = HoldState.HELD
     captured: int = 0
+    quantity: int = 1
+    request_type: str | None = None
+    """What it was made for, as `quantity` says how much: what ends the hold repeats it, to explain itself."""
 
     @property
     def id(self) -> str:

@@ -29,6 +29,7 @@ ALERT: Final = "alert_"
 PRICE: Final = "price_"
 USER: Final = "user_"
 KEY: Final = "key_"
+APPROVAL: Final = "appr_"
 
 
 class InvalidId(ValueError):

@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from farebox.core.approvals import Approval
 from farebox.core.holds import Hold
 from farebox.core.transfers import Transfer
 
@@ -20,6 +21,10 @@ class Code(StrEnum):
     UNKNOWN_TYPE = "unknown_type"
     AMOUNT_REQUIRED = "amount_required"
     AMOUNT_NOT_ALLOWED = "amount_not_allowed"
+    APPROVAL_NOT_FOUND = "approval_not_found"
+    APPROVAL_ALREADY_APPROVED = "approval_already_approved"
+    APPROVAL_ALREADY_REJECTED = "approval_already_rejected"
+    APPROVAL_NEEDS_ANOTHER_PERSON = "approval_needs_another_person"
     HOLD_NOT_FOUND = "hold_not_found"
     HOLD_ALREADY_CAPTURED = "hold_already_captured"
     HOLD_ALREADY_RELEASED = "hold_already_released"
@@ -40,7 +45,8 @@ class Code(StrEnum):
 class Outcome(Struct, frozen=True, gc=False):
     """What one command came to.
 
-    A command that moved money carries its transfer, and the hold that it made or ended, if any, as it now stands.
+    A command that moved money carries its transfer, and the hold that it made or ended, if any, as it now stands. One
+    that asked for an approval, or gave or refused one, carries that as it now stands.
     `is_replay` marks the first answer given again. A refusal carries a message that says what was wrong and moved
     nothing.
     """
@@ -50,6 +56,7 @@ class Outcome(Struct, frozen=True, gc=False):
     hold: Hold | None = None
     is_replay: bool = False
     message: str | None = None
+    approval: Approval | None = None
 
     @property
     def is_ok(self) -> bool:

@@ -1,11 +1,14 @@
 """What a batch reads and writes: the ReadSet it needs, the BatchState it meets, the Decision it comes to."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
 from farebox.core.accounts import Account
+from farebox.core.approvals import Approval
+from farebox.core.auditlog import AuditEntry
 from farebox.core.commands import (
+    Approve,
     CaptureHold,
     Charge,
     Command,
@@ -13,7 +16,9 @@ from farebox.core.commands import (
     ExpireHold,
     KeyKind,
     Refund,
+    Reject,
     ReleaseHold,
+    RequestApproval,
     ReverseTopUp,
     Setting,
 )
@@ -31,6 +36,8 @@ class KeyRecord(Struct, frozen=True, gc=False):
     merchant_id: int | None
     expires_at: int | None
     revoked_at: int | None
+    name: str | None = None
+    """Whose a service's or support's key is."""
 
     def is_valid_at(self, now: int) -> bool:
         """Whether the key opens anything at `now`."""
@@ -59,13 +66,15 @@ class ReadSet(Struct):
     idempotency_keys: list[tuple[int, str]] = field(default_factory=list)
     holds: list[tuple[int, int]] = field(default_factory=list)
     originals: list[tuple[int, int]] = field(default_factory=list)
+    approvals: list[tuple[int, int]] = field(default_factory=list)
+    approval_keys: list[tuple[int, str]] = field(default_factory=list)
 
 
 class BatchState(Struct):
     """What the store found of a ReadSet; what is absent does not exist.
 
-    `holds` has the holds asked for and those that replayed commands had made. `default_prices` and `merchant_prices`
-    have the version in force at the ReadSet's `now`.
+    `holds` has the holds asked for and those that replayed commands had made, `approvals` those asked for by number or
+    by idempotency key. `default_prices` and `merchant_prices` have the version in force at the ReadSet's `now`.
     """
 
     accounts: Mapping[int, Account] = field(default_factory=dict)
@@ -75,6 +84,7 @@ class BatchState(Struct):
     replays: Mapping[tuple[int, str], Transfer] = field(default_factory=dict)
     holds: Mapping[tuple[int, int], Hold] = field(default_factory=dict)
     originals: Mapping[tuple[int, int], Original] = field(default_factory=dict)
+    approvals: Sequence[Approval] = ()
 
 
 class Firing(Struct, frozen=True, gc=False):
@@ -101,11 +111,14 @@ class Decision(Struct):
     new_holds: list[Hold] = field(default_factory=list)
     changed_holds: list[Hold] = field(default_factory=list)
     firings: list[Firing] = field(default_factory=list)
+    new_approvals: list[Approval] = field(default_factory=list)
+    changed_approvals: list[Approval] = field(default_factory=list)
+    entries: list[AuditEntry] = field(default_factory=list)
 
     @property
     def changes_anything(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.accounts)
+        return bool(self.accounts or self.new_approvals or self.changed_approvals or self.entries)
 
 
 def reads(commands: Iterable[Command], now: int) -> ReadSet:
@@ -118,6 +131,8 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
     idempotency_keys: set[tuple[int, str]] = set()
     holds: set[tuple[int, int]] = set()
     originals: set[tuple[int, int]] = set()
+    approvals: set[tuple[int, int]] = set()
+    approval_keys: set[tuple[int, str]] = set()
     for command in commands:
         merchant_id = command.merchant_id
         merchants.add(merchant_id)
@@ -128,6 +143,8 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
             else:
                 merchant_keys.add((caller.merchant_id, caller.digest))
         if isinstance(command, Setting):
+            if isinstance(command, Reject):
+                approvals.add((merchant_id, command.number))
             continue
         idempotency_keys.add((merchant_id, command.idempotency_key))
         if isinstance(command, Charge | CreateHold):
@@ -139,6 +156,10 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
             holds.add((merchant_id, command.hold_seq))
         elif isinstance(command, Refund | ReverseTopUp):
             originals.add((merchant_id, command.transfer_seq))
+        elif isinstance(command, Approve):
+            approvals.add((merchant_id, command.number))
+        elif isinstance(command, RequestApproval):
+            approval_keys.add((merchant_id, command.idempotency_key))
     return ReadSet(
         now=now,
         merchant_ids=sorted(merchants),
@@ -149,6 +170,8 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
         idempotency_keys=sorted(idempotency_keys),
         holds=sorted(holds),
         originals=sorted(originals),
+        approvals=sorted(approvals),
+        approval_keys=sorted(approval_keys),
     )
 
 

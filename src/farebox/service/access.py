@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core import ids
-from farebox.core.commands import Caller, KeyKind, Payer
+from farebox.core.commands import Caller, KeyKind, Origin, Payer
 
 PREFIXES: Final = {KeyKind.MERCHANT: "fbm_", KeyKind.SERVICE: "fbs_", KeyKind.SUPPORT: "fbu_"}
 _KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
@@ -23,6 +23,7 @@ _SECRET_LETTERS: Final = 26
 _KEY: Final = re.compile(rf"(?:fbm_({_LETTERS}{{13}})|fb[su]_){_LETTERS}{{26}}", re.ASCII)
 _DIGEST_BYTES: Final = 32
 _HINT_LETTERS: Final = 4
+_ENTRY_BITS: Final = 63
 
 
 class ParsedKey(Struct, frozen=True, gc=False):
@@ -36,6 +37,22 @@ class ParsedKey(Struct, frozen=True, gc=False):
     def caller(self) -> Caller:
         """The key as a command's caller."""
         return Caller(self.digest, self.merchant_id)
+
+
+class Actor(Struct, frozen=True):
+    """Someone who does something by hand: a support person with a key, or whoever sits at the operator's own shell.
+
+    `person` is the key's name, or "shell:" and the name of the system's user; `address` is where the request came from.
+    """
+
+    person: str
+    caller: Caller | None = None
+    key_id: int | None = None
+    address: str | None = None
+
+    def origin(self) -> Origin:
+        """Make what the audit log says of one deed of this person."""
+        return Origin(secrets.randbits(_ENTRY_BITS), self.person, self.key_id, self.address)
 
 
 def digest(text: str) -> bytes:

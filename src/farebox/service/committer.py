@@ -7,7 +7,7 @@ The batch is whatever arrived while the last commit ran; nobody waits for a batc
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from farebox.core import state
@@ -31,18 +31,27 @@ _LOOKUP_PAUSE_SECONDS: Final = 0.1
 
 _log = logging.getLogger("farebox.committer")
 
-_Waiting = tuple[Command, "asyncio.Future[Outcome]"]
+_Job = tuple[Sequence[Command], "asyncio.Future[list[Outcome | Exception]]"]
+"""Commands of one caller, which are decided together, and where their outcomes go."""
 
 
 class Committer:
     """Takes commands from any task of one event loop and answers each with its outcome."""
 
-    def __init__(self, store: Store, clock: Clock, *, queue_commands_max: int = QUEUE_COMMANDS_MAX) -> None:
-        """Prepare; `start` begins to work."""
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        *,
+        queue_commands_max: int = QUEUE_COMMANDS_MAX,
+        on_commit: Callable[[Decision], None] | None = None,
+    ) -> None:
+        """Prepare; `start` begins to work. `on_commit` is told of each batch once it is committed; it must be quick."""
         self._store = store
         self._clock = clock
         self._queue_commands_max = queue_commands_max
-        self._queues: dict[int, deque[_Waiting]] = {}
+        self._on_commit = on_commit
+        self._queues: dict[int, deque[_Job]] = {}
         self._ready: deque[int] = deque()
         self._wakers: deque[asyncio.Future[None]] = deque()
         self._workers: list[asyncio.Task[None]] = []
@@ -75,7 +84,10 @@ class Committer:
         """
         if self.waiting_count >= self._queue_commands_max or self._is_closing:
             raise Overloaded
-        return await self._enqueue(command)
+        result = (await self._enqueue((command,)))[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
 
     async def submit_all(self, commands: Sequence[Command]) -> list[Outcome | ServiceError]:
         """Commit commands in order, each on its own: one that fails leaves the others be.
@@ -85,23 +97,35 @@ class Committer:
         """
         if self.waiting_count + len(commands) > self._queue_commands_max or self._is_closing:
             raise Overloaded
-        results = await asyncio.gather(*[self._enqueue(command) for command in commands], return_exceptions=True)
-        for result in results:
-            if isinstance(result, BaseException) and not isinstance(result, ServiceError):
-                raise result
-        return results  # type: ignore[return-value]  # The loop above has let only these two pass.
+        places: dict[int, list[int]] = {}
+        for place, command in enumerate(commands):
+            places.setdefault(self._store.route(command.merchant_id), []).append(place)
+        chunks = [
+            group[start : start + BATCH_COMMANDS_MAX]
+            for group in places.values()
+            for start in range(0, len(group), BATCH_COMMANDS_MAX)
+        ]
+        futures = [self._enqueue([commands[place] for place in chunk]) for chunk in chunks]
+        results: dict[int, Outcome | ServiceError] = {}
+        for chunk, future in zip(chunks, futures, strict=True):
+            for place, result in zip(chunk, await future, strict=True):
+                if isinstance(result, Exception) and not isinstance(result, ServiceError):
+                    raise result
+                results[place] = result
+        return [results[place] for place in range(len(commands))]
 
-    def _enqueue(self, command: Command) -> "asyncio.Future[Outcome]":
-        future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        group = self._store.route(command.merchant_id)
+    def _enqueue(self, commands: Sequence[Command]) -> "asyncio.Future[list[Outcome | Exception]]":
+        """Put commands of one group into its queue."""
+        future: asyncio.Future[list[Outcome | Exception]] = asyncio.get_running_loop().create_future()
+        group = self._store.route(commands[0].merchant_id)
         queue = self._queues.get(group)
         if queue is None:
             # A group is in this table exactly while it has commands waiting or a worker on it.
             queue = self._queues[group] = deque()
             self._ready.append(group)
             self._wake()
-        queue.append((command, future))
-        self.waiting_count += 1
+        queue.append((commands, future))
+        self.waiting_count += len(commands)
         return future
 
     def _wake(self) -> None:
@@ -121,42 +145,50 @@ class Committer:
                 await waker
             group = self._ready.popleft()
             queue = self._queues[group]
-            batch = [queue.popleft() for _ in range(min(len(queue), BATCH_COMMANDS_MAX))]
-            self.waiting_count -= len(batch)
-            await self._commit(batch)
+            await self._commit(self._take(queue))
             if queue:
                 self._ready.append(group)
                 self._wake()
             else:
                 del self._queues[group]
 
-    async def _commit(self, batch: list[_Waiting]) -> None:
-        """Commit one batch and answer its callers; nothing that goes wrong here ends the worker."""
+    def _take(self, queue: deque[_Job]) -> list[_Job]:
+        """Take as many jobs as make a batch: at least one, and no more commands than BATCH_COMMANDS_MAX."""
+        jobs: list[_Job] = []
+        room = BATCH_COMMANDS_MAX
+        while queue and len(queue[0][0]) <= room:
+            jobs.append(queue.popleft())
+            room -= len(jobs[-1][0])
+        self.waiting_count -= BATCH_COMMANDS_MAX - room
+        return jobs
+
+    async def _commit(self, jobs: list[_Job]) -> None:
+        """Commit jobs as one batch and answer their callers; nothing that goes wrong here ends the worker."""
+        results = await self._results([command for commands, _ in jobs for command in commands])
+        start = 0
+        for commands, future in jobs:
+            end = start + len(commands)
+            if not future.done():
+                future.set_result(results[start:end])
+            start = end
+
+    async def _results(self, commands: list[Command]) -> list[Outcome | Exception]:
+        """Commit commands and return what became of each: its outcome, or what went wrong."""
         try:
-            outcomes = await self._outcomes([command for command, _ in batch])
+            return [*await self._outcomes(commands)]
         except ServiceError as error:
-            for _, future in batch:
-                if not future.done():
-                    # Each caller gets one of its own: an exception raised in many places gathers all their traces.
-                    own = type(error)(error.message)
-                    own.__cause__ = error.__cause__
-                    future.set_exception(own)
+            # Each caller gets one of its own: an exception raised in many places gathers all their traces.
+            own = [type(error)(error.message) for _ in commands]
+            for each in own:
+                each.__cause__ = error.__cause__
+            return [*own]
         except Exception as error:
-            if len(batch) > 1:
+            if len(commands) > 1:
                 # Splitting a batch changes nothing, so the one command that can't be decided is found and fails alone.
-                middle = len(batch) // 2
-                await self._commit(batch[:middle])
-                await self._commit(batch[middle:])
-                return
-            _log.exception("a command failed: %s", type(batch[0][0]).__name__)
-            if not batch[0][1].done():
-                batch[0][1].set_exception(error)
-        else:
-            self.batches_count += 1
-            self.commands_count += len(batch)
-            for (_, future), outcome in zip(batch, outcomes, strict=True):
-                if not future.done():
-                    future.set_result(outcome)
+                middle = len(commands) // 2
+                return [*await self._results(commands[:middle]), *await self._results(commands[middle:])]
+            _log.exception("a command failed: %s", type(commands[0]).__name__)
+            return [error]
 
     async def _outcomes(self, commands: list[Command]) -> list[Outcome]:
         now = self._clock.now()
@@ -169,13 +201,20 @@ class Committer:
             return decision
 
         try:
-            return (await self._store.transact(reads, decide_batch)).outcomes
+            return self._committed(await self._store.transact(reads, decide_batch))
         except StoreUnavailable as error:
             _log.warning("nothing was committed: %s", error)
             raise Unavailable from error
         except CommitUnknown as error:
             _log.warning("looking up a batch of %d: %s", len(commands), error)
             return await self._look_up(commands, first, now)
+
+    def _committed(self, decision: Decision) -> list[Outcome]:
+        self.batches_count += 1
+        self.commands_count += len(decision.outcomes)
+        if self._on_commit is not None:
+            self._on_commit(decision)
+        return decision.outcomes
 
     async def _look_up(self, commands: list[Command], first: list[Outcome], now: int) -> list[Outcome]:
         """Find out what became of a batch whose COMMIT failed, by deciding it again at the same `now`.
@@ -200,7 +239,7 @@ class Committer:
 
         while True:
             try:
-                return (await self._store.transact(reads, decide_again)).outcomes
+                return self._committed(await self._store.transact(reads, decide_again))
             except (StoreUnavailable, CommitUnknown) as error:
                 if isinstance(error, CommitUnknown):
                     may_commit = False

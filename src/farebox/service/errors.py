@@ -41,6 +41,10 @@ class Missing(ServiceError):
     """There is no such thing."""
 
 
+class UnknownMerchant(Missing):
+    """No merchant has this id."""
+
+
 class Conflict(ServiceError):
     """It is there already."""
 
@@ -67,12 +71,12 @@ class Refused(ServiceError):
 
 
 @contextmanager
-def translated(*, missing: str = "no such merchant", conflict: str = "it is there already") -> Iterator[None]:
+def translated(*, missing: str | None = None, conflict: str = "it is there already") -> Iterator[None]:
     """Turn the store's errors into the service's, with words for the caller."""
     try:
         yield
     except NotFound as error:
-        raise Missing(missing) from error
+        raise (UnknownMerchant("no such merchant") if missing is None else Missing(missing)) from error
     except AlreadyExists as error:
         raise Conflict(conflict) from error
     except StoreUnavailable as error:

@@ -1,8 +1,9 @@
 """Texts from outside, checked: every one that reaches the ledger went through here, whichever door it came by."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import email_validator
 from iso4217 import Currency
@@ -20,12 +21,16 @@ from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.service.errors import InvalidInput
 
 NAME_CHARS_MAX: Final = 200
+OVERLAP_SECONDS_MAX: Final = 90 * 24 * 3600
 _EMAIL_CHARS_MAX: Final = 254
 _MICROS_PER_SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REQUEST_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
 _VISIBLE: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
 _CURRENCIES: Final = frozenset(currency.code for currency in Currency)
+_DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_FIRST_YEAR: Final = 1971
+_LAST_YEAR: Final = 2199
 _RFC3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 _ID_WORDS: Final = {ids.MERCHANT: "merchant", ids.KEY: "key"}
 
@@ -49,6 +54,13 @@ def ttl_seconds(field: str, value: int) -> int:
     """Check how long a hold lasts."""
     if not 1 <= value <= TTL_SECONDS_MAX:
         raise InvalidInput(field, f"a hold lasts from 1 to {TTL_SECONDS_MAX} seconds")
+    return value
+
+
+def overlap_seconds(field: str, value: int) -> int:
+    """Check how long a rotated key goes on beside its successor."""
+    if not 0 <= value <= OVERLAP_SECONDS_MAX:
+        raise InvalidInput(field, f"a rotated key goes on for 0 to {OVERLAP_SECONDS_MAX} seconds")
     return value
 
 
@@ -119,6 +131,27 @@ def time(field: str, text: str) -> int:
         raise InvalidInput(field, f"{text[:40]!r} is not a time; write one such as 2026-01-31T12:00:00Z") from error
     since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * _MICROS_PER_SECOND + since.microseconds
+
+
+def day(field: str, text: str) -> date:
+    """Read a day, such as 2026-01-31, from 1971 to 2199."""
+    try:
+        if not _DAY.fullmatch(text):
+            raise ValueError(text)
+        found = date.fromisoformat(text)
+        if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+            raise ValueError(text)
+    except ValueError as error:
+        raise InvalidInput(field, f"{text[:40]!r} is not a day; write one such as 2026-01-31") from error
+    return found
+
+
+def time_zone(field: str, text: str) -> ZoneInfo:
+    """Read the name of an IANA time zone."""
+    try:
+        return ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidInput(field, f"{text[:40]!r} is not a time zone; write one such as Europe/Berlin") from error
 
 
 def format_time(micros: int) -> str:

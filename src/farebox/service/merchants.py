@@ -6,16 +6,21 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.core import ids
+from farebox.core import auditlog, ids
 from farebox.core.accounts import Account
+from farebox.core.auditlog import AuditEntry
 from farebox.core.commands import KeyKind
+from farebox.core.money import format_amount
 from farebox.core.pricing import Price
 from farebox.core.thresholds import Threshold
 from farebox.service import access, inputs
+from farebox.service.access import Actor
 from farebox.service.clock import Clock
-from farebox.service.errors import Conflict, InvalidInput, Missing, translated
+from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
 from farebox.storage.interface import Store
 from farebox.storage.rows import ApiKey, Merchant, User
+
+__all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "Merchants", "NewKey", "User"]
 
 OVERLAP_SECONDS_DEFAULT: Final = 24 * 3600
 """How long a rotated key goes on working beside its successor."""
@@ -40,7 +45,7 @@ class Merchants:
         self._clock = clock
 
     async def create(
-        self, *, name: str, currency: str, thresholds: list[str], credit_limit: str
+        self, *, name: str, currency: str, thresholds: list[str], credit_limit: str, actor: Actor | None = None
     ) -> tuple[Merchant, Account, NewKey]:
         """Add a merchant with an empty book and its first API key.
 
@@ -55,14 +60,17 @@ class Merchants:
             thresholds=tuple(Threshold(amount, False) for amount in inputs.thresholds("thresholds", thresholds)),
         )
         key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)
+        entry = _entry(actor, now, "create_merchant", merchant_id=merchant.merchant_id, detail=merchant.name)
         with translated():
-            await self._store.create_merchant(merchant, account, key.key)
+            await self._store.create_merchant(merchant, account, key.key, entry)
         return merchant, account, key
 
-    async def rename(self, merchant_id: int, name: str) -> None:
+    async def rename(self, merchant_id: int, name: str, *, actor: Actor | None = None) -> None:
         """Change a merchant's name."""
+        checked = inputs.name("name", name)
+        entry = _entry(actor, self._clock.now(), "rename_merchant", merchant_id=merchant_id, detail=checked)
         with translated():
-            await self._store.rename_merchant(merchant_id, inputs.name("name", name))
+            await self._store.rename_merchant(merchant_id, checked, entry)
 
     async def get(self, merchant_id: int) -> tuple[Merchant, Account]:
         """Read a merchant and its account."""
@@ -70,23 +78,28 @@ class Merchants:
             merchant = await self._store.merchant(merchant_id)
             account = await self._store.account(merchant_id)
         if merchant is None or account is None:
-            raise Missing(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
+            raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
         return merchant, account
+
+    async def page(self, *, after: int | None, limit: int) -> Sequence[tuple[Merchant, Account]]:
+        """List merchants, oldest first: those after the merchant of this number, `limit` at most."""
+        with translated():
+            return await self._store.merchants(-1 if after is None else after, limit)
 
     async def list(self) -> Sequence[tuple[Merchant, Account]]:
         """List every merchant, oldest first."""
         found: list[tuple[Merchant, Account]] = []
-        with translated():
-            while page := await self._store.merchants(found[-1][0].merchant_id if found else -1, _PAGE_ROWS):
-                found.extend(page)
+        while page := await self.page(after=found[-1][0].merchant_id if found else None, limit=_PAGE_ROWS):
+            found.extend(page)
         return found
 
-    async def add_user(self, merchant_id: int, email: str) -> User:
+    async def add_user(self, merchant_id: int, email: str, *, actor: Actor | None = None) -> User:
         """Register a person on a merchant's account: who is registered gets its alerts."""
         now = self._clock.now()
         user = User(merchant_id, self._new_number(now), inputs.email("email", email), now)
+        entry = _entry(actor, now, "add_user", merchant_id=merchant_id, subject=user.email)
         with translated(conflict=f"{user.email} is registered there already"):
-            await self._store.add_user(user)
+            await self._store.add_user(user, entry)
         return user
 
     async def users(self, merchant_id: int) -> Sequence[User]:
@@ -95,14 +108,21 @@ class Merchants:
         with translated():
             return await self._store.users(merchant_id)
 
-    async def remove_user(self, merchant_id: int, email: str) -> None:
+    async def remove_user(self, merchant_id: int, email: str, *, actor: Actor | None = None) -> None:
         """Take a person off a merchant's account."""
         normal = inputs.email("email", email)
+        entry = _entry(actor, self._clock.now(), "remove_user", merchant_id=merchant_id, subject=normal)
         with translated(missing=f"{normal} is not registered there"):
-            await self._store.remove_user(merchant_id, normal)
+            await self._store.remove_user(merchant_id, normal, entry)
 
     async def create_key(
-        self, kind: KeyKind, *, merchant_id: int | None = None, name: str | None = None, expires: str | None = None
+        self,
+        kind: KeyKind,
+        *,
+        merchant_id: int | None = None,
+        name: str | None = None,
+        expires: str | None = None,
+        actor: Actor | None = None,
     ) -> NewKey:
         """Make an API key: `merchant_id` for a merchant's, `name` for a service's or support's."""
         now = self._clock.now()
@@ -112,7 +132,7 @@ class Merchants:
         owner = None if name is None else inputs.name("name", name)
         key = self._new_key(kind, now, merchant_id=merchant_id, name=owner, expires_at=expires_at)
         with translated():
-            await self._store.create_key(key.key)
+            await self._store.create_key(key.key, _key_entry(actor, now, "create_key", key.key))
         return key
 
     async def keys(self, merchant_id: int | None) -> Sequence[ApiKey]:
@@ -122,27 +142,57 @@ class Merchants:
         with translated():
             return await self._store.keys(merchant_id)
 
-    async def revoke_key(self, key_id: int) -> None:
-        """Close an API key at once and for ever."""
-        with translated(missing=_no_key(key_id)):
-            await self._store.revoke_key(key_id, self._clock.now())
+    async def key(self, key_id: int) -> ApiKey:
+        """Read an API key of any kind."""
+        with translated():
+            found = await self._store.key(key_id)
+        if found is None:
+            raise Missing(f"no key has the id {ids.public_id(ids.KEY, key_id)}")
+        return found
 
-    async def rotate_key(self, key_id: int, *, overlap_seconds: int = OVERLAP_SECONDS_DEFAULT) -> NewKey:
+    async def revoke_key(self, key_id: int, *, actor: Actor | None = None) -> None:
+        """Close an API key at once and for ever."""
+        now = self._clock.now()
+        key = await self.key(key_id)
+        with translated():
+            await self._store.revoke_key(key_id, now, _key_entry(actor, now, "revoke_key", key))
+
+    async def expire_key(self, key_id: int, expires: str, *, actor: Actor | None = None) -> ApiKey:
+        """Let an API key end at a time to come, or earlier if it already was to."""
+        now = self._clock.now()
+        expires_at = inputs.time("expires", expires)
+        if expires_at <= now:
+            raise InvalidInput("expires", "name a time to come; to close a key at once, revoke it")
+        key = await self.key(key_id)
+        entry = _key_entry(actor, now, "expire_key", key, f"from {inputs.format_time(expires_at)}")
+        with translated():
+            await self._store.expire_key(key_id, expires_at, entry)
+        return await self.key(key_id)
+
+    async def rotate_key(
+        self, key_id: int, *, overlap_seconds: int = OVERLAP_SECONDS_DEFAULT, actor: Actor | None = None
+    ) -> NewKey:
         """Make a key's successor; the old one goes on for `overlap_seconds`."""
         now = self._clock.now()
-        with translated(missing=_no_key(key_id)):
-            old = await self._store.key(key_id)
-            if old is None:
-                raise Missing(_no_key(key_id))
+        inputs.overlap_seconds("overlapSeconds", overlap_seconds)
+        old = await self.key(key_id)
+        with translated():
             if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
                 raise Conflict("the key is revoked or expired; create a new one instead")
             key = self._new_key(KeyKind(old.kind), now, merchant_id=old.merchant_id, name=old.name)
             expires_at = now + overlap_seconds * _MICROS_PER_SECOND
-            await self._store.rotate_key(key_id, successor=key.key, expires_at=expires_at)
+            entry = _key_entry(actor, now, "rotate_key", key.key, f"instead of {ids.public_id(ids.KEY, key_id)}")
+            await self._store.rotate_key(key_id, successor=key.key, expires_at=expires_at, entry=entry)
         return key
 
     async def set_price(
-        self, request_type: str, unit_price: str | None, *, merchant_id: int | None = None, starts: str | None = None
+        self,
+        request_type: str,
+        unit_price: str | None,
+        *,
+        merchant_id: int | None = None,
+        starts: str | None = None,
+        actor: Actor | None = None,
     ) -> Price:
         """Add a version of a price, a default or a merchant's own, in force from `starts` (now, if None).
 
@@ -160,8 +210,17 @@ class Merchants:
             starts_at,
             merchant_id,
         )
+        words = "variable" if price.unit_price is None else format_amount(price.unit_price)
+        entry = _entry(
+            actor,
+            now,
+            "set_price",
+            merchant_id=merchant_id,
+            subject=ids.public_id(ids.PRICE, price.price_id),
+            detail=f"{price.request_type} {words} from {inputs.format_time(starts_at)}",
+        )
         with translated():
-            await self._store.set_price(price, now)
+            await self._store.set_price(price, now, entry)
         return price
 
     async def prices(self, merchant_id: int | None) -> Sequence[Price]:
@@ -170,6 +229,17 @@ class Merchants:
             await self.get(merchant_id)
         with translated():
             return await self._store.prices(merchant_id)
+
+    async def prices_in_force(self, merchant_id: int) -> Sequence[Price]:
+        """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""
+        now = self._clock.now()
+        with translated():
+            versions = [*await self._store.prices(None), *await self._store.prices(merchant_id)]
+        # Versions come by start, and a merchant's own after the defaults, so the last one that has started holds.
+        return sorted(
+            {price.request_type: price for price in versions if price.starts_at <= now}.values(),
+            key=lambda price: price.request_type,
+        )
 
     def _new_number(self, now: int) -> int:
         return ids.new_number(now // 1000, secrets.randbits(ids.RANDOM_BITS))
@@ -199,5 +269,21 @@ class Merchants:
         )
 
 
-def _no_key(key_id: int) -> str:
-    return f"no key has the id {ids.public_id(ids.KEY, key_id)}"
+def _entry(
+    actor: Actor | None,
+    at: int,
+    action: str,
+    *,
+    merchant_id: int | None = None,
+    subject: str | None = None,
+    detail: str = "",
+) -> AuditEntry | None:
+    if actor is None:
+        return None
+    return auditlog.entry(actor.origin(), merchant_id=merchant_id, at=at, action=action, subject=subject, detail=detail)
+
+
+def _key_entry(actor: Actor | None, at: int, action: str, key: ApiKey, more: str = "") -> AuditEntry | None:
+    detail = " ".join(part for part in (key.hint, key.name, more) if part)
+    subject = ids.public_id(ids.KEY, key.key_id)
+    return _entry(actor, at, action, merchant_id=key.merchant_id, subject=subject, detail=detail)

@@ -13,7 +13,7 @@ from farebox.core.state import KeyRecord
 from farebox.core.transfers import Transfer
 from farebox.service.access import ParsedKey
 from farebox.service.clock import Clock
-from farebox.service.errors import Forbidden, InvalidKey, Missing, translated
+from farebox.service.errors import Forbidden, InvalidKey, UnknownMerchant, translated
 from farebox.service.forecast import Runway, read_runway
 from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant
@@ -105,13 +105,13 @@ class Queries:
         """Read a merchant, its account as of now and its runway.
 
         Raises:
-            Missing: no such merchant.
+            UnknownMerchant: no such merchant.
         """
         with translated():
             merchant = await self._store.merchant(merchant_id)
             account = await self._store.account(merchant_id)
             if merchant is None or account is None:
-                raise Missing("no such merchant")
+                raise UnknownMerchant
             return AccountView(merchant, account, await read_runway(self._store, account, self._clock.now()))
 
     async def statement(self, merchant_id: int, *, before_seq: int | None, limit: int) -> Sequence[Transfer]:

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Protocol
 
 from farebox.core.accounts import Account
+from farebox.core.approvals import Approval
+from farebox.core.auditlog import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
 from farebox.core.transfers import Transfer
-from farebox.storage.rows import Alert, ApiKey, Merchant, OutboxMail, TransferFilter, User
+from farebox.storage.rows import Alert, ApiKey, Merchant, OutboxMail, TransferFilter, Usage, User
 
 Decide = Callable[[BatchState], Decision]
 
@@ -68,6 +70,9 @@ class Snapshot(Protocol):
 
 class Store(Protocol):
     """One database. Every method may raise StoreUnavailable, having changed nothing.
+
+    What is set up by hand comes with the `entry` for the audit log that tells of it, written in the same transaction;
+    None for what nobody did by hand. An entry that is there already is left as it is.
 
     Safe to use from many tasks of one event loop, beside other processes on the same database.
     """
@@ -174,7 +179,9 @@ class Store(Protocol):
         """List open holds whose time is over at `now`, the longest over first."""
         ...
 
-    async def create_merchant(self, merchant: Merchant, account: Account, key: ApiKey) -> None:
+    async def create_merchant(
+        self, merchant: Merchant, account: Account, key: ApiKey, entry: AuditEntry | None = None
+    ) -> None:
         """Add a merchant, its empty account and its first API key.
 
         Raises:
@@ -182,7 +189,7 @@ class Store(Protocol):
         """
         ...
 
-    async def rename_merchant(self, merchant_id: int, name: str) -> None:
+    async def rename_merchant(self, merchant_id: int, name: str, entry: AuditEntry | None = None) -> None:
         """Change a merchant's name.
 
         Raises:
@@ -190,7 +197,7 @@ class Store(Protocol):
         """
         ...
 
-    async def add_user(self, user: User) -> None:
+    async def add_user(self, user: User, entry: AuditEntry | None = None) -> None:
         """Register a person on a merchant's account: who is registered gets its alerts.
 
         Raises:
@@ -203,7 +210,7 @@ class Store(Protocol):
         """List the people registered on a merchant's account, oldest first."""
         ...
 
-    async def remove_user(self, merchant_id: int, email: str) -> None:
+    async def remove_user(self, merchant_id: int, email: str, entry: AuditEntry | None = None) -> None:
         """Take a person off a merchant's account; mails already on their way still go.
 
         Raises:
@@ -211,7 +218,7 @@ class Store(Protocol):
         """
         ...
 
-    async def create_key(self, key: ApiKey) -> None:
+    async def create_key(self, key: ApiKey, entry: AuditEntry | None = None) -> None:
         """Add an API key.
 
         Raises:
@@ -227,7 +234,15 @@ class Store(Protocol):
         """Find an API key of any kind by its id."""
         ...
 
-    async def revoke_key(self, key_id: int, at: int) -> None:
+    async def expire_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+        """Let an API key end at a time, or earlier if it already was to.
+
+        Raises:
+            NotFound: no such key.
+        """
+        ...
+
+    async def revoke_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
         """Close an API key for ever; one that was closed earlier stays so.
 
         Raises:
@@ -235,7 +250,9 @@ class Store(Protocol):
         """
         ...
 
-    async def rotate_key(self, key_id: int, *, successor: ApiKey, expires_at: int) -> None:
+    async def rotate_key(
+        self, key_id: int, *, successor: ApiKey, expires_at: int, entry: AuditEntry | None = None
+    ) -> None:
         """Add a key's successor and let the old one expire at `expires_at`, or earlier if it already was to.
 
         Raises:
@@ -243,7 +260,7 @@ class Store(Protocol):
         """
         ...
 
-    async def set_price(self, price: Price, created_at: int) -> None:
+    async def set_price(self, price: Price, created_at: int, entry: AuditEntry | None = None) -> None:
         """Add a version of a price, a default or a merchant's own.
 
         Raises:
@@ -254,6 +271,48 @@ class Store(Protocol):
 
     async def prices(self, merchant_id: int | None) -> Sequence[Price]:
         """List every version of the default prices (None) or of a merchant's own, by type and start."""
+        ...
+
+    async def approval(self, merchant_id: int, number: int) -> Approval | None:
+        """Read one request for approval."""
+        ...
+
+    async def approvals(self, *, merchant_id: int | None, before: int, limit: int) -> Sequence[Approval]:
+        """List requests for approval numbered below `before`, of one merchant or of all with None, newest first."""
+        ...
+
+    async def audit_entries(
+        self, *, merchant_id: int | None, before: tuple[int, int], limit: int
+    ) -> Sequence[AuditEntry]:
+        """List entries of the audit log below `before`, (at, id), of one merchant or all with None, newest first."""
+        ...
+
+    async def sum_usage(self, merchant_id: int, *, transfers_max: int) -> int:
+        """Sum the next transfers of a book up into its usage, `transfers_max` at most, each once; return how many.
+
+        Safe to call from several processes at once.
+        """
+        ...
+
+    async def unsummed_books(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+        """List merchants above `after`, in order, whose books have at least so many transfers not summed up yet."""
+        ...
+
+    async def usage(
+        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
+    ) -> Sequence[Usage]:
+        """Sum usage up into buckets, exact to the last transfer committed, whether or not it was summed up yet.
+
+        Args:
+            merchant_id: whose.
+            first_quarter: the first quarter of an hour since 1970, UTC, that counts.
+            last_quarter: the last one that counts.
+            offset_quarters: what the time zone adds to UTC, in quarters of an hour.
+            bucket_quarters: how long a bucket is: 4 for hours, 96 for days.
+
+        Returns:
+            In order of bucket and type; buckets are numbered (quarter + offset) / length, rounded down.
+        """
         ...
 
     async def alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:

@@ -19,6 +19,8 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from farebox.core.accounts import Account
+from farebox.core.approvals import Approval
+from farebox.core.auditlog import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.pricing import Price
@@ -259,7 +261,9 @@ class PostgresStore:
         """List open holds whose time is over."""
         return [rows.hold_from_row(row) for row in await self._rows("due_holds", now, limit)]
 
-    async def create_merchant(self, merchant: rows.Merchant, account: Account, key: rows.ApiKey) -> None:
+    async def create_merchant(
+        self, merchant: rows.Merchant, account: Account, key: rows.ApiKey, entry: AuditEntry | None = None
+    ) -> None:
         """Add a merchant, its empty account and its first API key."""
 
         async def create(connection: _Connection) -> None:
@@ -267,29 +271,35 @@ class PostgresStore:
             await connection.execute(_SQL["insert_merchant"], *values)
             await connection.execute(_SQL["insert_account"], *rows.account_to_row(account))
             await _insert_key(connection, key)
+            await _insert_entry(connection, entry)
 
         await self._transaction(create)
 
-    async def rename_merchant(self, merchant_id: int, name: str) -> None:
+    async def rename_merchant(self, merchant_id: int, name: str, entry: AuditEntry | None = None) -> None:
         """Change a merchant's name."""
-        await self._change(f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
+        await self._change(entry, f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
 
-    async def add_user(self, user: rows.User) -> None:
+    async def add_user(self, user: rows.User, entry: AuditEntry | None = None) -> None:
         """Register a person on a merchant's account."""
         values = (user.merchant_id, user.user_id, user.email, user.created_at)
-        await self._change("no such merchant", ("insert_user", values))
+        await self._change(entry, "no such merchant", ("insert_user", values))
 
     async def users(self, merchant_id: int) -> Sequence[rows.User]:
         """List the people registered on a merchant's account."""
         return [rows.User(*row) for row in await self._rows("users", merchant_id)]
 
-    async def remove_user(self, merchant_id: int, email: str) -> None:
+    async def remove_user(self, merchant_id: int, email: str, entry: AuditEntry | None = None) -> None:
         """Take a person off a merchant's account."""
-        await self._change(f"no user {email}", ("delete_user", (merchant_id, email)))
+        await self._change(entry, f"no user {email}", ("delete_user", (merchant_id, email)))
 
-    async def create_key(self, key: rows.ApiKey) -> None:
+    async def create_key(self, key: rows.ApiKey, entry: AuditEntry | None = None) -> None:
         """Add an API key."""
-        await self._transaction(lambda connection: _insert_key(connection, key))
+
+        async def create(connection: _Connection) -> None:
+            await _insert_key(connection, key)
+            await _insert_entry(connection, entry)
+
+        await self._transaction(create)
 
     async def keys(self, merchant_id: int | None) -> Sequence[rows.ApiKey]:
         """List API keys."""
@@ -304,13 +314,20 @@ class PostgresStore:
         row = await self._row("key", key_id)
         return None if row is None else rows.ApiKey(*row)
 
-    async def revoke_key(self, key_id: int, at: int) -> None:
+    async def expire_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+        """Let an API key end at a time, or earlier if it already was to."""
+        attempts = [(name, (key_id, at)) for name in ("expire_merchant_key", "expire_staff_key")]
+        await self._change(entry, f"no key {key_id}", *attempts)
+
+    async def revoke_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
         """Close an API key for ever."""
         await self._change(
-            f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
+            entry, f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
         )
 
-    async def rotate_key(self, key_id: int, *, successor: rows.ApiKey, expires_at: int) -> None:
+    async def rotate_key(
+        self, key_id: int, *, successor: rows.ApiKey, expires_at: int, entry: AuditEntry | None = None
+    ) -> None:
         """Add a key's successor and let the old one expire."""
 
         async def rotate(connection: _Connection) -> None:
@@ -319,16 +336,17 @@ class PostgresStore:
             ):
                 raise NotFound(f"no key {key_id}")
             await _insert_key(connection, successor)
+            await _insert_entry(connection, entry)
 
         await self._transaction(rotate)
 
-    async def set_price(self, price: Price, created_at: int) -> None:
+    async def set_price(self, price: Price, created_at: int, entry: AuditEntry | None = None) -> None:
         """Add a version of a price."""
         values = (price.price_id, price.request_type, price.unit_price, price.starts_at, created_at)
         if price.merchant_id is None:
-            await self._change("no such price", ("insert_default_price", values))
+            await self._change(entry, "no such price", ("insert_default_price", values))
         else:
-            await self._change("no such merchant", ("insert_merchant_price", (*values, price.merchant_id)))
+            await self._change(entry, "no such merchant", ("insert_merchant_price", (*values, price.merchant_id)))
 
     async def prices(self, merchant_id: int | None) -> Sequence[Price]:
         """List every version of the default prices or of a merchant's own."""
@@ -337,6 +355,56 @@ class PostgresStore:
         else:
             found = await self._rows("merchant_prices", merchant_id)
         return [Price(*row) for row in found]
+
+    async def approval(self, merchant_id: int, number: int) -> Approval | None:
+        """Read one request for approval."""
+        row = await self._row("approval", merchant_id, number)
+        return None if row is None else Approval(*row)
+
+    async def approvals(self, *, merchant_id: int | None, before: int, limit: int) -> Sequence[Approval]:
+        """List requests for approval, newest first."""
+        if merchant_id is None:
+            found = await self._rows("all_approvals", before, limit)
+        else:
+            found = await self._rows("merchant_approvals", merchant_id, before, limit)
+        return [Approval(*row) for row in found]
+
+    async def audit_entries(
+        self, *, merchant_id: int | None, before: tuple[int, int], limit: int
+    ) -> Sequence[AuditEntry]:
+        """List the audit log, newest first."""
+        if merchant_id is None:
+            found = await self._rows("all_audit", *before, limit)
+        else:
+            found = await self._rows("merchant_audit", merchant_id, *before, limit)
+        return [rows.audit_from_row(row) for row in found]
+
+    async def sum_usage(self, merchant_id: int, *, transfers_max: int) -> int:
+        """Sum the next transfers of a book up into its usage; the mark is locked meanwhile, the account is not."""
+
+        async def sum_up(connection: _Connection) -> int:
+            await connection.execute(_SQL["ensure_usage_mark"], merchant_id)
+            done: int = await connection.fetchval(_SQL["usage_mark"], merchant_id)
+            found: list[Any] = await connection.fetch(_SQL["account"], merchant_id)
+            if not found:
+                raise NotFound("no such merchant")
+            last = min(done + transfers_max, rows.account_from_row(found[0]).seq)
+            await connection.execute(_SQL["sum_usage"], merchant_id, done + 1, last)
+            await connection.execute(_SQL["set_usage_mark"], merchant_id, last)
+            return last - done
+
+        return await self._transaction(sum_up)
+
+    async def unsummed_books(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+        """List merchants whose books have many transfers not summed up yet."""
+        return [row[0] for row in await self._rows("unsummed_books", after, transfers_min, limit)]
+
+    async def usage(
+        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
+    ) -> Sequence[rows.Usage]:
+        """Sum usage up into buckets."""
+        values = (merchant_id, first_quarter, last_quarter, offset_quarters, bucket_quarters)
+        return [rows.Usage(*row) for row in await self._rows("usage", *values)]
 
     async def alerts(self, merchant_id: int, limit: int) -> Sequence[rows.Alert]:
         """List a merchant's alerts, newest first."""
@@ -354,7 +422,7 @@ class PostgresStore:
         """Write what became of a claimed mail."""
         place = (mail.alert.merchant_id, mail.alert.number, mail.user_id)
         values = (mail.state, mail.next_attempt_at, mail.sent_at, mail.last_error)
-        await self._change("no such mail", ("settle_mail", (*place, *values)))
+        await self._change(None, "no such mail", ("settle_mail", (*place, *values)))
 
     async def mails(self, *, merchant_id: int | None, limit: int) -> Sequence[rows.OutboxMail]:
         """List the outbox, newest first."""
@@ -397,12 +465,13 @@ class PostgresStore:
         found = await self._rows(name, *values)
         return found[0] if found else None
 
-    async def _change(self, missing: str, *attempts: tuple[str, tuple[Any, ...]]) -> None:
+    async def _change(self, entry: AuditEntry | None, missing: str, *attempts: tuple[str, tuple[Any, ...]]) -> None:
         """Run each statement until one changes a row; raise NotFound if none does."""
 
         async def change(connection: _Connection) -> None:
             for name, values in attempts:
                 if await _changes(connection, name, *values):
+                    await _insert_entry(connection, entry)
                     return
             raise NotFound(missing)
 
@@ -606,7 +675,8 @@ async def _load(connection: _Connection, reads: ReadSet) -> BatchState:
     for row in found:
         what, name, digest, numbers = row[:_TAG_WIDTH]
         if what == "key":
-            keys[digest] = KeyRecord(*numbers)
+            values = (*numbers, name)
+            keys[digest] = KeyRecord(*values)
         elif what == "price":
             price_id, unit_price, starts_at, merchant_id = numbers
             price = Price(price_id, name, unit_price, starts_at, merchant_id)
@@ -615,7 +685,7 @@ async def _load(connection: _Connection, reads: ReadSet) -> BatchState:
             else:
                 merchant_prices[merchant_id, name] = price
         elif what == "hold":
-            hold = rows.checked_hold_from_row(numbers)
+            hold = rows.checked_hold_from_row((*numbers, name))
             holds[hold.merchant_id, hold.seq] = hold
         else:
             transfer = rows.transfer_from_row(row[_TAG_WIDTH:])
@@ -623,6 +693,11 @@ async def _load(connection: _Connection, reads: ReadSet) -> BatchState:
                 replays[transfer.merchant_id, transfer.idempotency_key] = transfer
             else:
                 originals[transfer.merchant_id, transfer.seq] = Original(transfer, numbers[0])
+    if reads.approvals or reads.approval_keys:
+        # Asked for by people, and rarely: nothing that a charge should pay for.
+        by_number = [await connection.fetch(_SQL["approval"], *place) for place in reads.approvals]
+        by_key = [await connection.fetch(_SQL["approval_of_key"], *place) for place in reads.approval_keys]
+        state.approvals = [Approval(*row) for found in (*by_number, *by_key) for row in found]
     state.keys, state.default_prices, state.merchant_prices = keys, default_prices, merchant_prices
     state.replays, state.holds, state.originals = replays, holds, originals
     return state
@@ -641,6 +716,12 @@ async def _apply(connection: _Connection, decision: Decision) -> None:
         await _write(connection, "update_holds", map(rows.hold_to_row, decision.changed_holds))
     if decision.firings:
         await _write(connection, "insert_alerts", map(rows.firing_to_row, decision.firings))
+    for entry in decision.entries:
+        await _insert_entry(connection, entry)
+    for approval in decision.new_approvals:
+        await connection.execute(_SQL["insert_approval"], *rows.approval_to_row(approval))
+    for approval in decision.changed_approvals:
+        await connection.execute(_SQL["close_approval"], *rows.approval_to_closing(approval))
 
 
 async def _write(connection: _Connection, name: str, new_rows: Iterable[tuple[Any, ...]]) -> None:
@@ -651,6 +732,11 @@ async def _write(connection: _Connection, name: str, new_rows: Iterable[tuple[An
 def _columns(pairs: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ...]]:
     """Turn rows into as many columns as `width` says, empty ones if there is no row."""
     return list(zip(*pairs, strict=True)) or [()] * width
+
+
+async def _insert_entry(connection: _Connection, entry: AuditEntry | None) -> None:
+    if entry is not None:
+        await connection.execute(_SQL["insert_audit"], *rows.audit_to_row(entry))
 
 
 async def _insert_key(connection: _Connection, key: rows.ApiKey) -> None:

@@ -8,6 +8,8 @@ import msgspec
 from msgspec import Struct
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.approvals import Approval
+from farebox.core.auditlog import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.invariants import check_account, check_hold
 from farebox.core.state import Original
@@ -47,6 +49,19 @@ class ApiKey(Struct, frozen=True):
     name: str | None = None
     expires_at: int | None = None
     revoked_at: int | None = None
+
+
+class Usage(Struct, frozen=True):
+    """What one request type came to within a stretch of time: requests, and micros taken and given back.
+
+    `bucket` numbers the stretch: whole hours or days since 1970, in the time zone that was asked for.
+    """
+
+    bucket: int
+    request_type: str
+    requests: int
+    cost: int
+    refunded: int
 
 
 class TransferFilter(Struct, frozen=True):
@@ -100,14 +115,20 @@ TRANSFER_COLUMNS: Final = (
     "merchant_id, seq, kind, amount, idempotency_key, content, wallet_after, held_after, committed_at, hash, "
     "request_type, quantity, unit_price, price_id, refers_to, reference, note"
 )
-HOLD_COLUMNS: Final = "merchant_id, seq, amount, expires_at, state, captured"
+HOLD_COLUMNS: Final = "merchant_id, seq, amount, expires_at, state, captured, quantity, request_type"
 MAIL_COLUMNS: Final = (
     "a.merchant_id, a.number, a.threshold, a.posted, a.fired_at, a.transfer_seq, "
     "o.user_id, o.email, o.state, o.attempts, o.next_attempt_at, o.sent_at, o.last_error"
 )
 """An alert `a` and a mail `o` about it."""
+APPROVAL_COLUMNS: Final = (
+    "merchant_id, number, kind, amount, reference, note, idempotency_key, content, requested_by, requested_at, state, "
+    "decided_by, decided_at, transfer_seq"
+)
+AUDIT_COLUMNS: Final = "entry_id, merchant_id, at, person, key_id, address, action, subject, detail"
 
 _ALERT_WIDTH: Final = 6
+_OPERATOR: Final = 0
 _THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
 _NO_THRESHOLDS: Final = "[]"
 
@@ -200,6 +221,27 @@ def hold_to_row(hold: Hold) -> tuple[Any, ...]:
     """
     check_hold(hold)
     return msgspec.structs.astuple(hold)
+
+
+approval_to_row = msgspec.structs.astuple
+"""Write an approval in the order of APPROVAL_COLUMNS, which is the order of its fields."""
+
+
+def approval_to_closing(approval: Approval) -> tuple[Any, ...]:
+    """Write what became of an approval, and which one it is."""
+    what = (approval.state, approval.decided_by, approval.decided_at, approval.transfer_seq)
+    return (*what, approval.merchant_id, approval.number)
+
+
+def audit_to_row(entry: AuditEntry) -> tuple[Any, ...]:
+    """Write an entry of the audit log in the order of AUDIT_COLUMNS; merchant 0 stands for the operator as a whole."""
+    values = msgspec.structs.astuple(entry)
+    return (values[0], entry.merchant_id or _OPERATOR, *values[2:])
+
+
+def audit_from_row(row: Sequence[Any]) -> AuditEntry:
+    """Make an entry of the audit log of a row in the order of AUDIT_COLUMNS."""
+    return AuditEntry(row[0], row[1] or None, *row[2:])
 
 
 firing_to_row = msgspec.structs.astuple

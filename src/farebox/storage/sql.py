@@ -18,7 +18,10 @@ _COLUMNS: Final = {
     "{transfer}": rows.TRANSFER_COLUMNS,
     "{no_transfer}": ", ".join("NULL" for _ in rows.TRANSFER_COLUMNS.split(", ")),
     "{hold}": rows.HOLD_COLUMNS,
+    "{hold_numbers}": rows.HOLD_COLUMNS.removesuffix(", request_type"),
     "{mail}": rows.MAIL_COLUMNS,
+    "{approval}": rows.APPROVAL_COLUMNS,
+    "{audit}": rows.AUDIT_COLUMNS,
 }
 
 

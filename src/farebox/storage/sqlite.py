@@ -15,6 +15,8 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.approvals import Approval
+from farebox.core.auditlog import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.pricing import Price
@@ -191,33 +193,35 @@ class SqliteStore:
         """List open holds whose time is over."""
         return [rows.hold_from_row(row) for row in self._rows("due_holds", now, limit)]
 
-    async def create_merchant(self, merchant: rows.Merchant, account: Account, key: rows.ApiKey) -> None:
+    async def create_merchant(
+        self, merchant: rows.Merchant, account: Account, key: rows.ApiKey, entry: AuditEntry | None = None
+    ) -> None:
         """Add a merchant, its empty account and its first API key."""
-        async with self._transaction() as cursor:
+        async with self._transaction(entry) as cursor:
             cursor.execute(_SQL["insert_merchant"], (merchant.merchant_id, merchant.name, merchant.created_at))
             cursor.execute(_SQL["insert_account"], rows.account_to_row(account))
             _insert_key(cursor, key)
 
-    async def rename_merchant(self, merchant_id: int, name: str) -> None:
+    async def rename_merchant(self, merchant_id: int, name: str, entry: AuditEntry | None = None) -> None:
         """Change a merchant's name."""
-        await self._change(f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
+        await self._change(entry, f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
 
-    async def add_user(self, user: rows.User) -> None:
+    async def add_user(self, user: rows.User, entry: AuditEntry | None = None) -> None:
         """Register a person on a merchant's account."""
-        async with self._transaction() as cursor:
+        async with self._transaction(entry) as cursor:
             cursor.execute(_SQL["insert_user"], (user.merchant_id, user.user_id, user.email, user.created_at))
 
     async def users(self, merchant_id: int) -> Sequence[rows.User]:
         """List the people registered on a merchant's account."""
         return [rows.User(*row) for row in self._rows("users", merchant_id)]
 
-    async def remove_user(self, merchant_id: int, email: str) -> None:
+    async def remove_user(self, merchant_id: int, email: str, entry: AuditEntry | None = None) -> None:
         """Take a person off a merchant's account."""
-        await self._change(f"no user {email}", ("delete_user", (merchant_id, email)))
+        await self._change(entry, f"no user {email}", ("delete_user", (merchant_id, email)))
 
-    async def create_key(self, key: rows.ApiKey) -> None:
+    async def create_key(self, key: rows.ApiKey, entry: AuditEntry | None = None) -> None:
         """Add an API key."""
-        async with self._transaction() as cursor:
+        async with self._transaction(entry) as cursor:
             _insert_key(cursor, key)
 
     async def keys(self, merchant_id: int | None) -> Sequence[rows.ApiKey]:
@@ -230,25 +234,32 @@ class SqliteStore:
         row = self._row("key", key_id)
         return None if row is None else rows.ApiKey(*row)
 
-    async def revoke_key(self, key_id: int, at: int) -> None:
+    async def expire_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+        """Let an API key end at a time, or earlier if it already was to."""
+        attempts = [(name, (key_id, at)) for name in ("expire_merchant_key", "expire_staff_key")]
+        await self._change(entry, f"no key {key_id}", *attempts)
+
+    async def revoke_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
         """Close an API key for ever."""
         await self._change(
-            f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
+            entry, f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
         )
 
-    async def rotate_key(self, key_id: int, *, successor: rows.ApiKey, expires_at: int) -> None:
+    async def rotate_key(
+        self, key_id: int, *, successor: rows.ApiKey, expires_at: int, entry: AuditEntry | None = None
+    ) -> None:
         """Add a key's successor and let the old one expire."""
-        async with self._transaction() as cursor:
+        async with self._transaction(entry) as cursor:
             if not _changes(cursor, "expire_merchant_key", (key_id, expires_at)) and not _changes(
                 cursor, "expire_staff_key", (key_id, expires_at)
             ):
                 raise NotFound(f"no key {key_id}")
             _insert_key(cursor, successor)
 
-    async def set_price(self, price: Price, created_at: int) -> None:
+    async def set_price(self, price: Price, created_at: int, entry: AuditEntry | None = None) -> None:
         """Add a version of a price."""
         values = (price.price_id, price.request_type, price.unit_price, price.starts_at, created_at)
-        async with self._transaction() as cursor:
+        async with self._transaction(entry) as cursor:
             if price.merchant_id is None:
                 cursor.execute(_SQL["insert_default_price"], values)
             else:
@@ -258,6 +269,53 @@ class SqliteStore:
         """List every version of the default prices or of a merchant's own."""
         found = self._rows("default_prices") if merchant_id is None else self._rows("merchant_prices", merchant_id)
         return [Price(*row) for row in found]
+
+    async def approval(self, merchant_id: int, number: int) -> Approval | None:
+        """Read one request for approval."""
+        row = self._row("approval", merchant_id, number)
+        return None if row is None else Approval(*row)
+
+    async def approvals(self, *, merchant_id: int | None, before: int, limit: int) -> Sequence[Approval]:
+        """List requests for approval, newest first."""
+        if merchant_id is None:
+            found = self._rows("all_approvals", before, limit)
+        else:
+            found = self._rows("merchant_approvals", merchant_id, before, limit)
+        return [Approval(*row) for row in found]
+
+    async def audit_entries(
+        self, *, merchant_id: int | None, before: tuple[int, int], limit: int
+    ) -> Sequence[AuditEntry]:
+        """List the audit log, newest first."""
+        if merchant_id is None:
+            found = self._rows("all_audit", *before, limit)
+        else:
+            found = self._rows("merchant_audit", merchant_id, *before, limit)
+        return [rows.audit_from_row(row) for row in found]
+
+    async def sum_usage(self, merchant_id: int, *, transfers_max: int) -> int:
+        """Sum the next transfers of a book up into its usage."""
+        async with self._transaction() as cursor:
+            mark = cursor.execute(_SQL["usage_mark"], (merchant_id,)).fetchone()
+            account = cursor.execute(_SQL["load_account"], (merchant_id,)).fetchone()
+            if account is None:
+                raise NotFound("no such merchant")
+            done = 0 if mark is None else mark[0]
+            last = min(done + transfers_max, rows.account_from_row(account).seq)
+            cursor.execute(_SQL["sum_usage"], (merchant_id, done + 1, last))
+            cursor.execute(_SQL["set_usage_mark"], (merchant_id, last))
+        return last - done
+
+    async def unsummed_books(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+        """List merchants whose books have many transfers not summed up yet."""
+        return [row[0] for row in self._rows("unsummed_books", after, transfers_min, limit)]
+
+    async def usage(
+        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
+    ) -> Sequence[rows.Usage]:
+        """Sum usage up into buckets."""
+        values = (merchant_id, first_quarter, last_quarter, offset_quarters, bucket_quarters)
+        return [rows.Usage(*row) for row in self._rows("usage", *values)]
 
     async def alerts(self, merchant_id: int, limit: int) -> Sequence[rows.Alert]:
         """List a merchant's alerts, newest first."""
@@ -274,7 +332,7 @@ class SqliteStore:
         """Write what became of a claimed mail."""
         place = (mail.alert.merchant_id, mail.alert.number, mail.user_id)
         values = (mail.state, mail.next_attempt_at, mail.sent_at, mail.last_error)
-        await self._change("no such mail", ("settle_mail", (*place, *values)))
+        await self._change(None, "no such mail", ("settle_mail", (*place, *values)))
 
     async def mails(self, *, merchant_id: int | None, limit: int) -> Sequence[rows.OutboxMail]:
         """List the outbox, newest first."""
@@ -315,15 +373,18 @@ class SqliteStore:
         with _translated():
             return self._reading().execute(_SQL[name], values).fetchone()
 
-    async def _change(self, missing: str, *attempts: tuple[str, tuple[Any, ...]]) -> None:
+    async def _change(self, entry: AuditEntry | None, missing: str, *attempts: tuple[str, tuple[Any, ...]]) -> None:
         """Run each statement until one changes a row; raise NotFound if none does."""
-        async with self._transaction() as cursor:
+        async with self._transaction(entry) as cursor:
             if not any(_changes(cursor, name, values) for name, values in attempts):
                 raise NotFound(missing)
 
     @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[apsw.Cursor]:
-        """Hold the database's write lock around a block, then COMMIT; any error in the block rolls back."""
+    async def _transaction(self, entry: AuditEntry | None = None) -> AsyncIterator[apsw.Cursor]:
+        """Hold the database's write lock around a block, then COMMIT; any error in the block rolls back.
+
+        An `entry` for the audit log is written after it.
+        """
         async with self._write_lock:
             if self._reader is None:
                 raise StoreUnavailable("the database is not open")
@@ -335,6 +396,8 @@ class SqliteStore:
             try:
                 with _translated():
                     yield connection.cursor()
+                    if entry is not None:
+                        connection.execute(_SQL["insert_audit"], rows.audit_to_row(entry))
             except BaseException:
                 self._roll_back(connection)
                 raise
@@ -463,6 +526,9 @@ def _load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
     if reads.originals:
         found = many(_SQL["load_original"], reads.originals)
         state.originals = {(row[0], row[1]): rows.original_from_row(row) for row in found}
+    if reads.approvals or reads.approval_keys:
+        by_number, by_key = many(_SQL["approval"], reads.approvals), reads.approval_keys
+        state.approvals = [Approval(*row) for row in (*by_number, *many(_SQL["approval_of_key"], by_key))]
     return state
 
 
@@ -478,6 +544,12 @@ def _apply(cursor: apsw.Cursor, decision: Decision) -> None:
     if decision.firings:
         many(_SQL["insert_alert"], map(rows.firing_to_row, decision.firings))
         many(_SQL["insert_mails"], [(item.merchant_id, item.number, item.fired_at) for item in decision.firings])
+    if decision.entries:
+        many(_SQL["insert_audit"], map(rows.audit_to_row, decision.entries))
+    if decision.new_approvals:
+        many(_SQL["insert_approval"], map(rows.approval_to_row, decision.new_approvals))
+    if decision.changed_approvals:
+        many(_SQL["close_approval"], map(rows.approval_to_closing, decision.changed_approvals))
 
 
 def _insert_key(cursor: apsw.Cursor, key: rows.ApiKey) -> None:

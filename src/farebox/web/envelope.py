@@ -25,6 +25,10 @@ STATUS: Final[dict[Code, int]] = {
     Code.UNKNOWN_TYPE: 422,
     Code.AMOUNT_REQUIRED: 422,
     Code.AMOUNT_NOT_ALLOWED: 422,
+    Code.APPROVAL_NOT_FOUND: 404,
+    Code.APPROVAL_ALREADY_APPROVED: 409,
+    Code.APPROVAL_ALREADY_REJECTED: 409,
+    Code.APPROVAL_NEEDS_ANOTHER_PERSON: 403,
     Code.HOLD_NOT_FOUND: 404,
     Code.HOLD_ALREADY_CAPTURED: 409,
     Code.HOLD_ALREADY_RELEASED: 409,
@@ -92,6 +96,8 @@ def api_error(error: Exception) -> ApiError:
             return ApiError(401, Code.INVALID_API_KEY, error.message)
         case errors.Forbidden():
             return ApiError(403, Code.FORBIDDEN, error.message)
+        case errors.UnknownMerchant():
+            return ApiError(404, Code.MERCHANT_NOT_FOUND, error.message)
         case errors.Missing():
             return ApiError(404, "not_found", error.message)
         case errors.Conflict():

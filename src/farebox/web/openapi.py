@@ -17,7 +17,12 @@ _BODY_ERRORS: Final = {400: ["malformed_request"], 413: ["payload_too_large"], 4
 
 def document(routes: list[Route]) -> dict[str, Any]:
     """Describe the API as an OpenAPI 3.1 document."""
-    types = [kind for route in routes for kind in (route.data, route.request, route.query) if kind is not None]
+    types = [
+        kind
+        for route in routes
+        for kind in (route.data, route.accepted, route.request, route.query)
+        if kind is not None
+    ]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     schema_of = dict(zip(types, schemas, strict=True))
     components["Error"] = {
@@ -103,6 +108,7 @@ def _responses(route: Route, schema_of: dict[type, dict[str, Any]]) -> dict[str,
     if route.request is not None:
         errors |= {status: list(codes) for status, codes in _BODY_ERRORS.items()}
         errors[422] = ["invalid_value"]
+    if route.method != "GET":
         errors[500].append("outcome_unknown")
     if route.path == "/api/balance":
         # Its clients know no 503, so what is one elsewhere is told by the header alone.
@@ -111,25 +117,24 @@ def _responses(route: Route, schema_of: dict[type, dict[str, Any]]) -> dict[str,
         errors[503] = ["overloaded", "unavailable"]
     for code in route.refusals:
         errors.setdefault(STATUS[code], []).append(code)
-    success = {
-        "type": "object",
-        "required": ["isSuccess", "statusCode", "errorMessage", "data"],
-        "properties": {
-            "isSuccess": {"const": True},
-            "statusCode": {"const": 200},
-            "errorMessage": {"type": "null"},
-            "data": schema_of[route.data],
-        },
-    }
+    if route.missing:
+        errors.setdefault(404, []).append("not_found")
+    if route.conflicts:
+        errors.setdefault(409, []).append("conflict")
     answers: dict[str, Any] = {
         "200": {
             "description": "Success",
             "content": {
-                "application/json": {"schema": success},
+                "application/json": {"schema": _success(200, schema_of[route.data])},
                 **{media: {"schema": {"type": "string"}} for media in route.media},
             },
         },
     }
+    if route.accepted is not None:
+        answers["202"] = {
+            "description": "Waits for another person",
+            "content": {"application/json": {"schema": _success(202, schema_of[route.accepted])}},
+        }
     for status, codes in sorted(errors.items()):
         answers[str(status)] = {
             "description": "X-Error-Code is " + " or ".join(codes),
@@ -137,3 +142,16 @@ def _responses(route: Route, schema_of: dict[type, dict[str, Any]]) -> dict[str,
             "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
         }
     return answers
+
+
+def _success(status: int, data: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "required": ["isSuccess", "statusCode", "errorMessage", "data"],
+        "properties": {
+            "isSuccess": {"const": True},
+            "statusCode": {"const": status},
+            "errorMessage": {"type": "null"},
+            "data": data,
+        },
+    }

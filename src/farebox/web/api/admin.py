@@ -1,13 +1,17 @@
-"""What support does with its key: merchants and their money."""
+"""What support does with its key: merchants, the people registered on them, and their rules."""
+
+from typing import Final
 
 import msgspec
 from litestar.types import HTTPScope, Receive
 
 from farebox.core import ids
+from farebox.core.accounts import Account
 from farebox.core.money import format_amount
-from farebox.core.outcomes import Code
+from farebox.core.outcomes import Code, Outcome
 from farebox.service import inputs
-from farebox.service.errors import InvalidInput
+from farebox.service.errors import InvalidInput, Missing, Refused
+from farebox.service.merchants import Merchant, User
 from farebox.web.api.base import (
     SUPPORT,
     Room,
@@ -15,41 +19,85 @@ from farebox.web.api.base import (
     Services,
     answer,
     merchant_in_path,
-    replay_headers,
     thresholds_data,
-    transfer_of,
 )
 from farebox.web.bodies import admin as bodies
-from farebox.web.endpoint import Answer, decode_body, read_body
+from farebox.web.endpoint import Answer, BodyDecoder, decode_query, read_body
+
+_MERCHANT: Final = "/api/admin/merchants/{merchant_id:str}"
+_UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
 
 
 class Admin(Room):
-    """The endpoints for support's keys."""
+    """The endpoints for merchants themselves."""
 
     def __init__(self, services: Services) -> None:
         """Answer from these services."""
         super().__init__(services)
-        self._merchant_decoder = msgspec.json.Decoder(bodies.MerchantRequest)
-        self._top_up_decoder = msgspec.json.Decoder(bodies.TopUpRequest)
+        self._merchant_decoder = BodyDecoder(bodies.MerchantRequest)
+        self._change_decoder = BodyDecoder(bodies.MerchantChange)
+        self._user_decoder = BodyDecoder(bodies.UserRequest)
 
     def routes(self) -> list[Route]:
         """List them."""
         return [
             Route(
+                *("GET", "/api/admin/merchants", self.list_merchants, "List merchants, oldest first", SUPPORT),
+                bodies.MerchantsData,
+                query=bodies.PageQuery,
+            ),
+            Route(
                 *("POST", "/api/admin/merchants", self.create_merchant, "Add a merchant", SUPPORT),
                 *(bodies.NewMerchantData, bodies.MerchantRequest),
             ),
+            Route("GET", _MERCHANT, self.get_merchant, "Read a merchant", SUPPORT, bodies.MerchantData, None, _UNKNOWN),
             Route(
-                *("POST", "/api/admin/merchants/{merchant_id:str}/topups", self.top_up, "Top a merchant up", SUPPORT),
-                *(bodies.MoveData, bodies.TopUpRequest),
-                (Code.MERCHANT_NOT_FOUND, Code.IDEMPOTENCY_CONFLICT, Code.BALANCE_LIMIT_EXCEEDED),
+                *("PATCH", _MERCHANT, self.change_merchant, "Change a merchant's name or rules", SUPPORT),
+                *(bodies.MerchantData, bodies.MerchantChange, (*_UNKNOWN, Code.CREDIT_LIMIT_IN_USE)),
+                description="Thresholds are replaced as a whole. Nothing is changed if the credit limit is refused.",
+            ),
+            Route(
+                *("POST", f"{_MERCHANT}/freeze", self.freeze_merchant, "Stop a merchant's spending", SUPPORT),
+                *(bodies.MerchantData, None, _UNKNOWN),
+            ),
+            Route(
+                *("POST", f"{_MERCHANT}/unfreeze", self.unfreeze_merchant, "Let a merchant spend again", SUPPORT),
+                *(bodies.MerchantData, None, _UNKNOWN),
+            ),
+            Route(
+                *("GET", f"{_MERCHANT}/users", self.list_users, "List who is registered on a merchant", SUPPORT),
+                *(bodies.UsersData, None, _UNKNOWN),
+            ),
+            Route(
+                *("POST", f"{_MERCHANT}/users", self.add_user, "Register a person, who then gets alerts", SUPPORT),
+                *(bodies.UserData, bodies.UserRequest, _UNKNOWN),
+                conflicts=True,
+            ),
+            Route(
+                *("DELETE", f"{_MERCHANT}/users/{{user_id:str}}", self.remove_user, "Take a person off a merchant"),
+                *(SUPPORT, bodies.UserData, None, _UNKNOWN),
+                missing=True,
             ),
         ]
 
+    async def list_merchants(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """List a page of merchants."""
+        await self._support(scope)
+        query = decode_query(scope, bodies.PageQuery)
+        after = None if query.cursor is None else inputs.public_id("cursor", ids.MERCHANT, query.cursor)
+        found = await self._services.merchants.page(after=after, limit=query.limit)
+        more = len(found) == query.limit
+        return answer(
+            bodies.MerchantsData(
+                [_merchant_data(*pair) for pair in found],
+                ids.public_id(ids.MERCHANT, found[-1][0].merchant_id) if more else None,
+            )
+        )
+
     async def create_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Add a merchant and show its first key, this once."""
-        await self._authorize(scope, SUPPORT)
-        request = decode_body(await read_body(scope, receive), self._merchant_decoder)
+        actor = await self._support(scope)
+        request = self._merchant_decoder.decode(await read_body(scope, receive))
         if request.threshold is not None and request.thresholds is not None:
             raise InvalidInput("thresholds", "name one threshold, or a list of thresholds, not both")
         thresholds = request.thresholds or []
@@ -57,7 +105,11 @@ class Admin(Room):
             inputs.amount("threshold", request.threshold)
             thresholds = [request.threshold]
         merchant, account, key = await self._services.merchants.create(
-            name=request.name, currency=request.currency, thresholds=thresholds, credit_limit=request.credit_limit
+            name=request.name,
+            currency=request.currency,
+            thresholds=thresholds,
+            credit_limit=request.credit_limit,
+            actor=actor,
         )
         return answer(
             bodies.NewMerchantData(
@@ -70,22 +122,91 @@ class Admin(Room):
             )
         )
 
-    async def top_up(self, scope: HTTPScope, receive: Receive) -> Answer:
-        """Add money that the merchant has paid."""
-        key = await self._authorize(scope, SUPPORT)
-        request = decode_body(await read_body(scope, receive), self._top_up_decoder)
-        outcome = await self._services.operations.top_up(
-            merchant_in_path(scope),
-            amount=request.amount,
-            reference=request.reference,
-            note=request.note,
-            caller=key.caller,
-        )
-        transfer = transfer_of(outcome)
-        data = bodies.MoveData(
-            transfer.id,
-            format_amount(transfer.amount),
-            format_amount(transfer.posted_after),
-            format_amount(transfer.wallet_after),
-        )
-        return answer(data, replay_headers(outcome))
+    async def get_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Read a merchant and its account."""
+        await self._support(scope)
+        return await self._merchant(merchant_in_path(scope))
+
+    async def change_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Change what is named; what is not named stays."""
+        actor = await self._support(scope)
+        merchant_id = merchant_in_path(scope)
+        change = self._change_decoder.decode(await read_body(scope, receive))
+        # All is checked before anything is changed; of what follows, the credit limit alone can be refused.
+        if not isinstance(change.name, msgspec.UnsetType):
+            inputs.name("name", change.name)
+        if not isinstance(change.thresholds, msgspec.UnsetType):
+            inputs.thresholds("thresholds", change.thresholds)
+        operations = self._services.operations
+        if not isinstance(change.credit_limit, msgspec.UnsetType):
+            _done(await operations.set_credit_limit(merchant_id, change.credit_limit, actor=actor))
+        if not isinstance(change.thresholds, msgspec.UnsetType):
+            _done(await operations.set_thresholds(merchant_id, change.thresholds, actor=actor))
+        if not isinstance(change.name, msgspec.UnsetType):
+            await self._services.merchants.rename(merchant_id, change.name, actor=actor)
+        return await self._merchant(merchant_id)
+
+    async def freeze_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Stop a merchant's spending."""
+        return await self._set_frozen(scope, is_frozen=True)
+
+    async def unfreeze_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Let a merchant spend again."""
+        return await self._set_frozen(scope, is_frozen=False)
+
+    async def list_users(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """List who is registered on a merchant's account."""
+        await self._support(scope)
+        users = await self._services.merchants.users(merchant_in_path(scope))
+        return answer(bodies.UsersData([_user_data(user) for user in users]))
+
+    async def add_user(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Register a person on a merchant's account."""
+        actor = await self._support(scope)
+        request = self._user_decoder.decode(await read_body(scope, receive))
+        user = await self._services.merchants.add_user(merchant_in_path(scope), request.email, actor=actor)
+        return answer(_user_data(user))
+
+    async def remove_user(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Take a person off a merchant's account."""
+        actor = await self._support(scope)
+        merchants, merchant_id = self._services.merchants, merchant_in_path(scope)
+        wanted = scope["path_params"]["user_id"]
+        for user in await merchants.users(merchant_id):
+            if ids.public_id(ids.USER, user.user_id) == wanted:
+                await merchants.remove_user(merchant_id, user.email, actor=actor)
+                return answer(_user_data(user))
+        raise Missing("nobody registered there has this id")
+
+    async def _set_frozen(self, scope: HTTPScope, *, is_frozen: bool) -> Answer:
+        actor = await self._support(scope)
+        merchant_id = merchant_in_path(scope)
+        _done(await self._services.operations.set_frozen(merchant_id, is_frozen=is_frozen, actor=actor))
+        return await self._merchant(merchant_id)
+
+    async def _merchant(self, merchant_id: int) -> Answer:
+        return answer(_merchant_data(*await self._services.merchants.get(merchant_id)))
+
+
+def _done(outcome: Outcome) -> None:
+    if not outcome.is_ok:
+        raise Refused(outcome)
+
+
+def _merchant_data(merchant: Merchant, account: Account) -> bodies.MerchantData:
+    return bodies.MerchantData(
+        merchant_id=ids.public_id(ids.MERCHANT, merchant.merchant_id),
+        name=merchant.name,
+        currency=account.currency,
+        posted=format_amount(account.posted),
+        held=format_amount(account.held),
+        available=format_amount(account.available),
+        credit_limit=format_amount(account.credit_limit),
+        is_frozen=account.is_frozen,
+        thresholds=thresholds_data(account.thresholds),
+        created_at=inputs.format_time(merchant.created_at),
+    )
+
+
+def _user_data(user: User) -> bodies.UserData:
+    return bodies.UserData(ids.public_id(ids.USER, user.user_id), user.email, inputs.format_time(user.created_at))

@@ -1,24 +1,32 @@
 """What every endpoint is made of: its line in the table of routes, who may use it, and how outcomes are answered."""
 
 from collections.abc import Sequence
-from typing import Final
+from http import HTTPStatus
+from typing import Final, Literal
 
 import msgspec
 from litestar.types import HTTPScope
 from msgspec import Struct
 
 from farebox.core import ids
+from farebox.core.accounts import Kind
+from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.commands import KeyKind
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.pricing import Price
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from farebox.service.access import ParsedKey
-from farebox.service.errors import InvalidKey, Refused
+from farebox.service import inputs
+from farebox.service.access import Actor, ParsedKey
+from farebox.service.administration import Approvals, AuditLog
+from farebox.service.errors import InvalidKey, Missing, Refused
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.queries import Balances, Queries
+from farebox.service.usage import UsageReader
 from farebox.web import security
+from farebox.web.bodies.admin import ApprovalData, MoveData, PriceData
 from farebox.web.bodies.common import ThresholdData
 from farebox.web.endpoint import Answer, Handler
 from farebox.web.envelope import Headers, success_body
@@ -28,6 +36,11 @@ SERVICE: Final = frozenset({KeyKind.SERVICE})
 SUPPORT: Final = frozenset({KeyKind.SUPPORT})
 
 NO_HEADERS: Final[Headers] = []
+_STATE_WORDS: Final[dict[ApprovalState, Literal["pending", "approved", "rejected"]]] = {
+    ApprovalState.PENDING: "pending",
+    ApprovalState.APPROVED: "approved",
+    ApprovalState.REJECTED: "rejected",
+}
 REPLAY: Final[Headers] = [(b"idempotent-replay", b"true")]
 
 
@@ -38,12 +51,17 @@ class Services(Struct, frozen=True):
     queries: Queries
     operations: Operations
     merchants: Merchants
+    approvals: Approvals
+    audit_log: AuditLog
+    usage: UsageReader
 
 
 class Route(Struct, frozen=True):
     """One endpoint: where it is, who may use it, what it takes and gives, and by which names it refuses.
 
-    `query` is the type of the query's parameters. `media` are the types of content that a success may have beside JSON.
+    `accepted` is what it gives with 202, for what is to be done later. `query` is the type of the query's parameters.
+    `media` are the types of content that a success may have beside JSON. `missing` and `conflicts` tell that what is
+    named may not be there, or be there already, beyond the ledger's own refusals.
     """
 
     method: str
@@ -54,9 +72,12 @@ class Route(Struct, frozen=True):
     data: type
     request: type | None = None
     refusals: tuple[Code, ...] = ()
+    accepted: type[Struct] | None = None
     query: type[Struct] | None = None
     description: str = ""
     media: tuple[str, ...] = ()
+    missing: bool = False
+    conflicts: bool = False
 
 
 class Room:
@@ -78,6 +99,20 @@ class Room:
             raise InvalidKey
         await self._services.queries.authorize(key, kinds)
         return key
+
+    async def _support(self, scope: HTTPScope) -> Actor:
+        """Let the request pass if its key is support's, and tell whose it is.
+
+        Raises:
+            InvalidKey: the key opens nothing.
+            Forbidden: it is of another kind.
+        """
+        key = security.api_key(scope)
+        if key is None:
+            raise InvalidKey
+        record = await self._services.queries.authorize(key, SUPPORT)
+        client = scope["client"]
+        return Actor(record.name or "", key.caller, record.key_id, None if client is None else client[0])
 
 
 def answer(data: Struct, headers: Headers = NO_HEADERS) -> Answer:
@@ -108,7 +143,85 @@ def merchant_in_path(scope: HTTPScope) -> int:
     Raises:
         Refused: merchant_not_found.
     """
+    number = _number_in_path(scope, "merchant_id", ids.MERCHANT)
+    if number is None:
+        raise Refused(refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id"))
+    return number
+
+
+def approval_in_path(scope: HTTPScope) -> int:
+    """Read an approval's id out of the path.
+
+    Raises:
+        Refused: approval_not_found.
+    """
+    number = _number_in_path(scope, "approval_id", ids.APPROVAL)
+    if number is None:
+        raise Refused(refused(Code.APPROVAL_NOT_FOUND, "No request for approval has this id"))
+    return number
+
+
+def key_in_path(scope: HTTPScope) -> int:
+    """Read an API key's id out of the path.
+
+    Raises:
+        Missing: no key has it.
+    """
+    number = _number_in_path(scope, "key_id", ids.KEY)
+    if number is None:
+        raise Missing("no key has this id")
+    return number
+
+
+def price_data(price: Price) -> PriceData:
+    """Write a version of a price as it stands in JSON."""
+    return PriceData(
+        price_id=ids.public_id(ids.PRICE, price.price_id),
+        type=price.request_type,
+        unit_price=None if price.unit_price is None else format_amount(price.unit_price),
+        starts_at=inputs.format_time(price.starts_at),
+        merchant_id=None if price.merchant_id is None else ids.public_id(ids.MERCHANT, price.merchant_id),
+    )
+
+
+def _number_in_path(scope: HTTPScope, name: str, prefix: str) -> int | None:
     try:
-        return ids.parse_public_id(ids.MERCHANT, scope["path_params"]["merchant_id"])
-    except ids.InvalidId as error:
-        raise Refused(refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id")) from error
+        return ids.parse_public_id(prefix, scope["path_params"][name])
+    except ids.InvalidId:
+        return None
+
+
+def moved(outcome: Outcome) -> Answer:
+    """Answer a move of money by support: done, or waiting for a second person."""
+    approval = outcome.approval
+    if outcome.transfer is None and approval is not None and outcome.is_ok:
+        body = success_body(msgspec.json.encode(approval_data(approval)), HTTPStatus.ACCEPTED)
+        return Answer(body, replay_headers(outcome), HTTPStatus.ACCEPTED)
+    transfer = transfer_of(outcome)
+    data = MoveData(
+        transfer.id,
+        format_amount(transfer.amount),
+        format_amount(transfer.posted_after),
+        format_amount(transfer.wallet_after),
+    )
+    return answer(data, replay_headers(outcome))
+
+
+def approval_data(approval: Approval) -> ApprovalData:
+    """Write a request for approval as it stands in JSON."""
+    seq = approval.transfer_seq
+    sign = "-" if approval.kind == Kind.ADJUSTMENT_DEBIT else ""
+    return ApprovalData(
+        approval_id=approval.id,
+        merchant_id=ids.public_id(ids.MERCHANT, approval.merchant_id),
+        kind="top_up" if approval.kind == Kind.TOP_UP else "adjustment",
+        amount=sign + format_amount(approval.amount),
+        reference=approval.reference,
+        note=approval.note,
+        state=_STATE_WORDS[ApprovalState(approval.state)],
+        requested_by=approval.requested_by,
+        requested_at=inputs.format_time(approval.requested_at),
+        decided_by=approval.decided_by,
+        decided_at=None if approval.decided_at is None else inputs.format_time(approval.decided_at),
+        transfer_id=None if seq is None else ids.book_id(ids.TRANSFER, merchant_id=approval.merchant_id, seq=seq),
+    )

@@ -1,4 +1,4 @@
-"""What a merchant's key reads: its balance, its account."""
+"""What a merchant's key reads: its balance, its account, its usage and prices."""
 
 from litestar.types import HTTPScope, Receive
 
@@ -6,10 +6,11 @@ from farebox.core import ids
 from farebox.core.money import format_amount
 from farebox.service import inputs
 from farebox.service.errors import Forbidden, InvalidKey, ServiceError
+from farebox.service.usage import DAYS_MAX, HOURS_MAX
 from farebox.web import security
 from farebox.web.api.base import MERCHANT, Room, Route, answer, thresholds_data
 from farebox.web.bodies import reading as bodies
-from farebox.web.endpoint import Answer
+from farebox.web.endpoint import Answer, decode_query
 from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, ApiError, api_error, success_body
 
 
@@ -21,6 +22,12 @@ class Reading(Room):
         return [
             Route("GET", "/api/balance", self.balance, "Read the available balance", MERCHANT, str),
             Route("GET", "/api/account", self.account, "Read the whole account", MERCHANT, bodies.AccountData),
+            Route(
+                *("GET", "/api/usage", self.usage, "Read what each request type came to", MERCHANT, bodies.UsageData),
+                query=bodies.UsageQuery,
+                description=f"At most {DAYS_MAX} days, or {HOURS_MAX // 24} days by the hour.",
+            ),
+            Route("GET", "/api/prices", self.prices, "Read the prices in force", MERCHANT, bodies.PricesInForce),
         ]
 
     async def balance(self, scope: HTTPScope, receive: Receive) -> Answer:
@@ -67,5 +74,57 @@ class Reading(Room):
                     inputs.format_time(runway.until),
                     format_amount(runway.burn_per_day),
                 ),
+            )
+        )
+
+    async def usage(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Show a merchant what its requests came to."""
+        key = await self._authorize(scope, MERCHANT)
+        query = decode_query(scope, bodies.UsageQuery)
+        merchant_id = key.merchant_id or 0
+        _, account = await self._services.merchants.get(merchant_id)
+        lines = await self._services.usage.read(
+            merchant_id,
+            by=query.by,
+            first=query.first,
+            last=query.last,
+            zone=query.time_zone,
+            request_type=query.type,
+        )
+        return answer(
+            bodies.UsageData(
+                account.currency,
+                [
+                    bodies.UsageLineData(
+                        inputs.format_time(line.starts_at),
+                        line.request_type,
+                        line.requests,
+                        format_amount(line.cost),
+                        format_amount(line.refunded),
+                    )
+                    for line in lines
+                ],
+            )
+        )
+
+    async def prices(self, scope: HTTPScope, receive: Receive) -> Answer:
+        """Show a merchant what its requests cost now."""
+        key = await self._authorize(scope, MERCHANT)
+        merchant_id = key.merchant_id or 0
+        _, account = await self._services.merchants.get(merchant_id)
+        found = await self._services.merchants.prices_in_force(merchant_id)
+        return answer(
+            bodies.PricesInForce(
+                account.currency,
+                [
+                    bodies.PriceInForce(
+                        ids.public_id(ids.PRICE, price.price_id),
+                        price.request_type,
+                        None if price.unit_price is None else format_amount(price.unit_price),
+                        inputs.format_time(price.starts_at),
+                        price.merchant_id is not None,
+                    )
+                    for price in found
+                ],
             )
         )

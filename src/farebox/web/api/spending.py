@@ -2,16 +2,17 @@
 
 from typing import Final
 
-import msgspec
 from litestar.types import HTTPScope, Receive
 
 from farebox.core import ids
+from farebox.core.commands import Caller, Charge, KeyKind
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.access import ParsedKey
 from farebox.service.errors import InvalidInput, InvalidKey, Refused
+from farebox.service.operations import charge_command
 from farebox.web import security
 from farebox.web.api.base import (
     NO_HEADERS,
@@ -26,7 +27,7 @@ from farebox.web.api.base import (
     transfer_of,
 )
 from farebox.web.bodies import spending as bodies
-from farebox.web.endpoint import Answer, decode_body, read_body
+from farebox.web.endpoint import Answer, BodyDecoder, read_body
 from farebox.web.envelope import ApiError, success_body
 
 _SPEND_REFUSALS: Final = (
@@ -55,11 +56,11 @@ class Spending(Room):
     def __init__(self, services: Services) -> None:
         """Answer from these services."""
         super().__init__(services)
-        self._charge_decoder = msgspec.json.Decoder(bodies.ChargeRequest)
-        self._hold_decoder = msgspec.json.Decoder(bodies.HoldRequest)
-        self._capture_decoder = msgspec.json.Decoder(bodies.CaptureRequest)
-        self._release_decoder = msgspec.json.Decoder(bodies.ReleaseRequest)
-        self._refund_decoder = msgspec.json.Decoder(bodies.RefundRequest)
+        self._charge_decoder = BodyDecoder(bodies.ChargeRequest)
+        self._hold_decoder = BodyDecoder(bodies.HoldRequest)
+        self._capture_decoder = BodyDecoder(bodies.CaptureRequest)
+        self._release_decoder = BodyDecoder(bodies.ReleaseRequest)
+        self._refund_decoder = BodyDecoder(bodies.RefundRequest)
 
     def routes(self) -> list[Route]:
         """List them."""
@@ -98,28 +99,20 @@ class Spending(Room):
         """Deduct the cost of a request; the key is looked up in the charge's own transaction."""
         key = _key(scope)
         try:
-            request = decode_body(await read_body(scope, receive), self._charge_decoder)
-            outcome = await self._services.operations.charge(
-                merchant=request.merchant,
-                request_type=request.type,
-                quantity=request.quantity,
-                idempotency_key=request.idempotency_key,
-                amount=request.amount,
-                reference=request.reference,
-                caller=key.caller,
-            )
+            request = self._charge_decoder.decode(await read_body(scope, receive))
+            outcome = await self._services.operations.charge(charge_of(request, key.caller))
         except (ApiError, InvalidInput):
             # Whoever may not charge is told so first, whatever was wrong with what came along.
             await self._authorize(scope, SERVICE)
             raise
         if outcome.code is Code.MERCHANT_NOT_FOUND:
             await self._authorize(scope, SERVICE)
-        return Answer(success_body(_charge_data(transfer_of(outcome))), REPLAY if outcome.is_replay else NO_HEADERS)
+        return Answer(success_body(charge_data(transfer_of(outcome))), REPLAY if outcome.is_replay else NO_HEADERS)
 
     async def hold(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Set aside the cost of a request, to be captured or released later."""
         key = await self._authorize(scope, SERVICE)
-        request = decode_body(await read_body(scope, receive), self._hold_decoder)
+        request = self._hold_decoder.decode(await read_body(scope, receive))
         outcome = await self._services.operations.hold(
             merchant=request.merchant,
             request_type=request.type,
@@ -145,7 +138,7 @@ class Spending(Room):
     async def capture(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Take a hold's money, or a part of it; the rest goes back at once."""
         key = await self._authorize(scope, SERVICE)
-        request = decode_body(await read_body(scope, receive), self._capture_decoder)
+        request = self._capture_decoder.decode(await read_body(scope, receive))
         outcome = await self._services.operations.capture(
             scope["path_params"]["hold_id"],
             idempotency_key=request.idempotency_key,
@@ -170,7 +163,7 @@ class Spending(Room):
     async def release(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Give a hold's money back."""
         key = await self._authorize(scope, SERVICE)
-        request = decode_body(await read_body(scope, receive), self._release_decoder)
+        request = self._release_decoder.decode(await read_body(scope, receive))
         outcome = await self._services.operations.release(
             scope["path_params"]["hold_id"],
             idempotency_key=request.idempotency_key,
@@ -189,8 +182,11 @@ class Spending(Room):
 
     async def refund(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Give back a charge or capture, in whole or in part."""
-        key = await self._authorize(scope, SERVICE | SUPPORT)
-        request = decode_body(await read_body(scope, receive), self._refund_decoder)
+        key = _key(scope)
+        actor = await self._support(scope) if key.kind is KeyKind.SUPPORT else None
+        if actor is None:
+            await self._authorize(scope, SERVICE)
+        request = self._refund_decoder.decode(await read_body(scope, receive))
         outcome = await self._services.operations.refund(
             request.transfer_id,
             idempotency_key=request.idempotency_key,
@@ -198,6 +194,7 @@ class Spending(Room):
             reference=request.reference,
             note=request.note,
             caller=key.caller,
+            actor=actor,
         )
         transfer = transfer_of(outcome)
         original = transfer.refers_to or 0
@@ -218,7 +215,24 @@ def _key(scope: HTTPScope) -> ParsedKey:
     return key
 
 
-def _charge_data(transfer: Transfer) -> bytes:
+def charge_of(request: bodies.ChargeRequest, caller: Caller) -> Charge | Outcome:
+    """Make the command that a request asks for, or the refusal of one that names no merchant.
+
+    Raises:
+        InvalidInput: a field is not valid.
+    """
+    return charge_command(
+        merchant=request.merchant,
+        request_type=request.type,
+        quantity=request.quantity,
+        idempotency_key=request.idempotency_key,
+        amount=request.amount,
+        reference=request.reference,
+        caller=caller,
+    )
+
+
+def charge_data(transfer: Transfer) -> bytes:
     """Write a charge's data; this runs for every charge, so its JSON is put together by hand."""
     return (
         f'{{"transferId":"{transfer.id}","cost":"{format_amount(transfer.amount)}",'

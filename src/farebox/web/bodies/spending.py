@@ -1,8 +1,7 @@
 """What the operator's services ask for, and what they are answered: charges, holds, refunds."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
-import msgspec
 from msgspec import Meta, Struct
 
 from farebox.core.holds import TTL_SECONDS_DEFAULT
@@ -15,6 +14,8 @@ from farebox.web.bodies.common import (
     Time,
     TransferId,
 )
+
+BATCH_CHARGES_MAX: Final = 10_000
 
 Payer = Annotated[str, Meta(description="The merchant's API key, or its id.", examples=["mer_01K9ABCDEFGHJ"])]
 RequestType = Annotated[str, Meta(description="The request type, which decides the price.", examples=["image"])]
@@ -48,7 +49,7 @@ class ChargeData(Struct, rename="camel"):
 class BatchRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Charges, each on its own: one that is refused leaves the others be, and the whole is not atomic."""
 
-    charges: list[msgspec.Raw]
+    charges: Annotated[list[ChargeRequest], Meta(min_length=1, max_length=BATCH_CHARGES_MAX)]
 
 
 class BatchOutcome(Struct, rename="camel"):

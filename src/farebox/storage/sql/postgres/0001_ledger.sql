@@ -72,7 +72,9 @@ CREATE TABLE hold (
     amount BIGINT NOT NULL CHECK (amount > 0),
     expires_at BIGINT NOT NULL,
     captured BIGINT NOT NULL CHECK (captured BETWEEN 0 AND amount),
+    quantity BIGINT NOT NULL CHECK (quantity > 0),
     state SMALLINT NOT NULL CHECK (state BETWEEN 1 AND 4),
+    request_type TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (merchant_id, seq),
     CHECK ((state = 2) = (captured > 0))
 );

@@ -25,7 +25,7 @@ WITH replay AS MATERIALIZED (
 )
 SELECT 'replay', NULL::text, NULL::bytea, NULL::bigint[], {transfer} FROM replay
 UNION ALL
-SELECT 'key', NULL, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at], {no_transfer}
+SELECT 'key', name, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at], {no_transfer}
 FROM staff_key WHERE digest = ANY($2::bytea[])
 UNION ALL
 SELECT 'key', NULL, u.digest, found.numbers, {no_transfer}
@@ -51,14 +51,15 @@ CROSS JOIN LATERAL (
     ORDER BY starts_at DESC, price_id DESC LIMIT 1
 ) found
 UNION ALL
-SELECT 'hold', NULL, NULL, found.numbers, {no_transfer}
+SELECT 'hold', found.request_type, NULL, found.numbers, {no_transfer}
 FROM (
     SELECT * FROM unnest($10::bigint[], $11::bigint[])
     UNION ALL
     SELECT merchant_id, seq FROM replay WHERE kind = 5
 ) u (merchant_id, seq)
 CROSS JOIN LATERAL (
-    SELECT ARRAY[{hold}] AS numbers FROM hold h WHERE h.merchant_id = u.merchant_id AND h.seq = u.seq LIMIT 1
+    SELECT ARRAY[{hold_numbers}] AS numbers, request_type FROM hold h
+    WHERE h.merchant_id = u.merchant_id AND h.seq = u.seq LIMIT 1
 ) found
 UNION ALL
 SELECT 'original', NULL, NULL, ARRAY[returned.amount], original.*
@@ -88,14 +89,15 @@ ON CONFLICT (merchant_id) DO UPDATE SET
 -- insert_holds: add holds, given as columns
 INSERT INTO hold ({hold})
 SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::smallint[]),
-    unnest($6::bigint[]);
+    unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::text[]);
 
 -- update_holds: end holds, given as columns; an upsert for the same reason as update_accounts
 INSERT INTO hold ({hold})
 SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::smallint[]),
-    unnest($6::bigint[])
+    unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::text[])
 ON CONFLICT (merchant_id, seq) DO UPDATE SET
-    amount = excluded.amount, expires_at = excluded.expires_at, state = excluded.state, captured = excluded.captured;
+    amount = excluded.amount, expires_at = excluded.expires_at, state = excluded.state, captured = excluded.captured,
+    quantity = excluded.quantity, request_type = excluded.request_type;
 
 -- insert_alerts: record firings, given as columns, and owe a mail about each to every registered user
 WITH fired AS (
@@ -113,7 +115,7 @@ CROSS JOIN LATERAL (SELECT user_id, email FROM merchant_user u WHERE u.merchant_
 SELECT key_id, 1, merchant_id, expires_at, revoked_at FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
 
 -- find_staff_key: look a service's or support's API key up by its digest
-SELECT key_id, kind, NULL, expires_at, revoked_at FROM staff_key WHERE digest = $1;
+SELECT key_id, kind, NULL, expires_at, revoked_at, name FROM staff_key WHERE digest = $1;
 
 -- account: read one account
 SELECT {account} FROM account WHERE merchant_id = $1;
@@ -255,3 +257,70 @@ UPDATE outbox SET state = 1, next_attempt_at = $1 WHERE state IN (1, 3);
 
 -- next_mail_at: tell when the next mail falls due
 SELECT min(next_attempt_at) FROM outbox WHERE state = 1;
+
+-- insert_audit: write an entry of the audit log, once
+INSERT INTO audit_log ({audit}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING;
+
+-- all_audit: list the audit log, newest first
+SELECT {audit} FROM audit_log WHERE (at, entry_id) < ($1, $2) ORDER BY at DESC, entry_id DESC LIMIT $3;
+
+-- merchant_audit: list one merchant's part of the audit log, newest first
+SELECT {audit} FROM audit_log WHERE merchant_id = $1 AND (at, entry_id) < ($2, $3)
+ORDER BY at DESC, entry_id DESC LIMIT $4;
+
+-- approval: read one request for approval
+SELECT {approval} FROM approval WHERE merchant_id = $1 AND number = $2;
+
+-- approval_of_key: read the request for approval that stands under an idempotency key
+SELECT {approval} FROM approval WHERE merchant_id = $1 AND idempotency_key = $2;
+
+-- all_approvals: list requests for approval, newest first
+SELECT {approval} FROM approval WHERE number < $1 ORDER BY number DESC LIMIT $2;
+
+-- merchant_approvals: list one merchant's requests for approval, newest first
+SELECT {approval} FROM approval WHERE merchant_id = $1 AND number < $2 ORDER BY number DESC LIMIT $3;
+
+-- insert_approval: write a request for approval down
+INSERT INTO approval ({approval}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+
+-- close_approval: write down what became of a request
+UPDATE approval SET state = $1, decided_by = $2, decided_at = $3, transfer_seq = $4
+WHERE merchant_id = $5 AND number = $6;
+
+-- unsummed_books: list merchants whose books have many transfers not summed up yet
+SELECT a.merchant_id FROM account a LEFT JOIN usage_mark m ON m.merchant_id = a.merchant_id
+WHERE a.merchant_id > $1 AND a.seq - coalesce(m.seq, 0) >= $2 ORDER BY a.merchant_id LIMIT $3;
+
+-- ensure_usage_mark: make sure that there is a mark to lock
+INSERT INTO usage_mark (merchant_id, seq) VALUES ($1, 0) ON CONFLICT DO NOTHING;
+
+-- usage_mark: tell up to which transfer a book was summed up, and lock that
+SELECT seq FROM usage_mark WHERE merchant_id = $1 FOR UPDATE;
+
+-- set_usage_mark: write up to which transfer a book was summed up
+UPDATE usage_mark SET seq = $2 WHERE merchant_id = $1;
+
+-- sum_usage: sum a stretch of a book up into its usage; what a charge and a capture take, and a refund gives back
+INSERT INTO usage_quarter AS u (merchant_id, quarter, request_type, requests, cost, refunded)
+SELECT merchant_id, committed_at / 900000000, request_type, sum(CASE WHEN kind = 4 THEN 0 ELSE quantity END),
+    sum(CASE WHEN kind = 4 THEN 0 ELSE amount END), sum(CASE WHEN kind = 4 THEN amount ELSE 0 END)
+FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 AND kind IN (3, 4, 6)
+GROUP BY 1, 2, 3
+ON CONFLICT (merchant_id, quarter, request_type) DO UPDATE SET
+    requests = u.requests + excluded.requests, cost = u.cost + excluded.cost,
+    refunded = u.refunded + excluded.refunded;
+
+-- usage: sum up what is summed up and what is not yet, into buckets of $5 quarters
+SELECT (quarter + $4::bigint) / $5::bigint, request_type, sum(requests)::bigint, sum(cost)::bigint,
+    sum(refunded)::bigint
+FROM (
+    SELECT quarter, request_type, requests, cost, refunded FROM usage_quarter
+    WHERE merchant_id = $1 AND quarter BETWEEN $2 AND $3
+    UNION ALL
+    SELECT committed_at / 900000000 AS quarter, request_type, CASE WHEN kind = 4 THEN 0 ELSE quantity END,
+        CASE WHEN kind = 4 THEN 0 ELSE amount END, CASE WHEN kind = 4 THEN amount ELSE 0 END
+    FROM transfer
+    WHERE merchant_id = $1 AND seq > coalesce((SELECT seq FROM usage_mark WHERE merchant_id = $1), 0)
+        AND kind IN (3, 4, 6) AND committed_at / 900000000 BETWEEN $2 AND $3
+) found
+GROUP BY 1, 2 ORDER BY 1, 2;

@@ -63,6 +63,8 @@ CREATE TABLE hold (
     expires_at INTEGER NOT NULL,
     state INTEGER NOT NULL CHECK (state BETWEEN 1 AND 4),
     captured INTEGER NOT NULL CHECK (captured BETWEEN 0 AND amount),
+    quantity INTEGER NOT NULL CHECK (quantity > 0),
+    request_type TEXT NOT NULL,
     PRIMARY KEY (merchant_id, seq),
     CHECK ((state = 2) = (captured > 0))
 ) STRICT, WITHOUT ROWID;

@@ -11,7 +11,7 @@ SELECT {account} FROM account WHERE merchant_id = ?1;
 SELECT digest, key_id, 1, merchant_id, expires_at, revoked_at FROM merchant_key WHERE merchant_id = ?1 AND digest = ?2;
 
 -- load_staff_key: read a service's or support's API key by its digest
-SELECT digest, key_id, kind, NULL, expires_at, revoked_at FROM staff_key WHERE digest = ?1;
+SELECT digest, key_id, kind, NULL, expires_at, revoked_at, name FROM staff_key WHERE digest = ?1;
 
 -- load_default_price: read the default price of a type in force at a time
 SELECT price_id, request_type, unit_price, starts_at FROM default_price
@@ -47,10 +47,11 @@ UPDATE account SET currency = ?2, wallet = ?3, held = ?4, revenue = ?5, funding 
 WHERE merchant_id = ?1;
 
 -- insert_hold: add a hold
-INSERT INTO hold ({hold}) VALUES (?, ?, ?, ?, ?, ?);
+INSERT INTO hold ({hold}) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- update_hold: end a hold
-UPDATE hold SET amount = ?3, expires_at = ?4, state = ?5, captured = ?6 WHERE merchant_id = ?1 AND seq = ?2;
+UPDATE hold SET amount = ?3, expires_at = ?4, state = ?5, captured = ?6, quantity = ?7, request_type = ?8
+WHERE merchant_id = ?1 AND seq = ?2;
 
 -- insert_alert: record a firing
 INSERT INTO alert (merchant_id, number, threshold, posted, fired_at, transfer_seq) VALUES (?, ?, ?, ?, ?, ?);
@@ -189,3 +190,65 @@ SELECT min(next_attempt_at) FROM outbox WHERE state = 1;
 
 -- holds: list all of a merchant's holds
 SELECT {hold} FROM hold WHERE merchant_id = ?1 ORDER BY seq;
+
+-- insert_audit: write an entry of the audit log, once
+INSERT INTO audit_log ({audit}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) ON CONFLICT DO NOTHING;
+
+-- all_audit: list the audit log, newest first
+SELECT {audit} FROM audit_log WHERE (at, entry_id) < (?1, ?2) ORDER BY at DESC, entry_id DESC LIMIT ?3;
+
+-- merchant_audit: list one merchant's part of the audit log, newest first
+SELECT {audit} FROM audit_log WHERE merchant_id = ?1 AND (at, entry_id) < (?2, ?3)
+ORDER BY at DESC, entry_id DESC LIMIT ?4;
+
+-- approval: read one request for approval
+SELECT {approval} FROM approval WHERE merchant_id = ?1 AND number = ?2;
+
+-- approval_of_key: read the request for approval that stands under an idempotency key
+SELECT {approval} FROM approval WHERE merchant_id = ?1 AND idempotency_key = ?2;
+
+-- all_approvals: list requests for approval, newest first
+SELECT {approval} FROM approval WHERE number < ?1 ORDER BY number DESC LIMIT ?2;
+
+-- merchant_approvals: list one merchant's requests for approval, newest first
+SELECT {approval} FROM approval WHERE merchant_id = ?1 AND number < ?2 ORDER BY number DESC LIMIT ?3;
+
+-- insert_approval: write a request for approval down
+INSERT INTO approval ({approval}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14);
+
+-- close_approval: write down what became of a request
+UPDATE approval SET state = ?1, decided_by = ?2, decided_at = ?3, transfer_seq = ?4
+WHERE merchant_id = ?5 AND number = ?6;
+
+-- unsummed_books: list merchants whose books have many transfers not summed up yet
+SELECT a.merchant_id FROM account a LEFT JOIN usage_mark m ON m.merchant_id = a.merchant_id
+WHERE a.merchant_id > ?1 AND a.seq - coalesce(m.seq, 0) >= ?2 ORDER BY a.merchant_id LIMIT ?3;
+
+-- usage_mark: tell up to which transfer a book was summed up
+SELECT seq FROM usage_mark WHERE merchant_id = ?1;
+
+-- set_usage_mark: write up to which transfer a book was summed up
+INSERT INTO usage_mark (merchant_id, seq) VALUES (?1, ?2) ON CONFLICT (merchant_id) DO UPDATE SET seq = excluded.seq;
+
+-- sum_usage: sum a stretch of a book up into its usage; what a charge and a capture take, and a refund gives back
+INSERT INTO usage_quarter (merchant_id, quarter, request_type, requests, cost, refunded)
+SELECT merchant_id, committed_at / 900000000, request_type, sum(CASE WHEN kind = 4 THEN 0 ELSE quantity END),
+    sum(CASE WHEN kind = 4 THEN 0 ELSE amount END), sum(CASE WHEN kind = 4 THEN amount ELSE 0 END)
+FROM transfer WHERE merchant_id = ?1 AND seq BETWEEN ?2 AND ?3 AND kind IN (3, 4, 6)
+GROUP BY 1, 2, 3
+ON CONFLICT (merchant_id, quarter, request_type) DO UPDATE SET
+    requests = requests + excluded.requests, cost = cost + excluded.cost, refunded = refunded + excluded.refunded;
+
+-- usage: sum up what is summed up and what is not yet, into buckets of ?5 quarters
+SELECT (quarter + ?4) / ?5, request_type, sum(requests), sum(cost), sum(refunded)
+FROM (
+    SELECT quarter, request_type, requests, cost, refunded FROM usage_quarter
+    WHERE merchant_id = ?1 AND quarter BETWEEN ?2 AND ?3
+    UNION ALL
+    SELECT committed_at / 900000000 AS quarter, request_type, CASE WHEN kind = 4 THEN 0 ELSE quantity END,
+        CASE WHEN kind = 4 THEN 0 ELSE amount END, CASE WHEN kind = 4 THEN amount ELSE 0 END
+    FROM transfer
+    WHERE merchant_id = ?1 AND seq > coalesce((SELECT seq FROM usage_mark WHERE merchant_id = ?1), 0)
+        AND kind IN (3, 4, 6) AND committed_at / 900000000 BETWEEN ?2 AND ?3
+)
+GROUP BY 1, 2 ORDER BY 1, 2;

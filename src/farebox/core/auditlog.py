@@ -1,0 +1,101 @@
+"""The audit log: who did what from where, written in the same transaction as the deed itself."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core import ids
+from farebox.core.accounts import KIND_WORDS, Kind
+from farebox.core.commands import (
+    Adjust,
+    Approve,
+    Command,
+    Origin,
+    Refund,
+    Reject,
+    RequestApproval,
+    ReverseTopUp,
+    SetCreditLimit,
+    SetFrozen,
+    SetThresholds,
+    TopUp,
+)
+from farebox.core.money import format_amount
+from farebox.core.outcomes import Outcome
+
+
+class AuditEntry(Struct, frozen=True):
+    """One deed. `merchant_id` is None for what concerns the operator as a whole; `at` is microseconds since 1970."""
+
+    entry_id: int
+    merchant_id: int | None
+    at: int
+    person: str
+    key_id: int | None
+    address: str | None
+    action: str
+    subject: str | None
+    """What was made or changed: the public id of a transfer, key or price, an e-mail address."""
+    detail: str
+
+
+def entry(
+    origin: Origin, *, merchant_id: int | None, at: int, action: str, subject: str | None = None, detail: str = ""
+) -> AuditEntry:
+    """Write down a deed of this origin."""
+    return AuditEntry(
+        origin.entry_id, merchant_id, at, origin.person, origin.key_id, origin.address, action, subject, detail
+    )
+
+
+_ACTIONS: Final[dict[type[Command], str]] = {
+    Refund: "refund",
+    TopUp: "top_up",
+    ReverseTopUp: "top_up_reversal",
+    Adjust: "adjustment",
+    SetThresholds: "set_thresholds",
+    SetCreditLimit: "set_credit_limit",
+    SetFrozen: "set_frozen",
+    RequestApproval: "request_approval",
+    Approve: "approve",
+    Reject: "reject",
+}
+
+
+def entry_of(command: Command, outcome: Outcome, currency: str, now: int) -> AuditEntry | None:
+    """Write down what a command did by someone's own hand; None if it did nothing, or nothing new."""
+    origin = command.origin
+    if origin is None or not outcome.is_ok or outcome.is_replay:
+        return None
+    transfer, approval = outcome.transfer, outcome.approval
+    subject = None
+    if transfer is not None:
+        subject = transfer.id
+    elif approval is not None:
+        subject = approval.id
+    elif isinstance(command, SetFrozen | SetThresholds | SetCreditLimit):
+        subject = ids.public_id(ids.MERCHANT, command.merchant_id)
+    return entry(
+        origin,
+        merchant_id=command.merchant_id,
+        at=now,
+        action=_ACTIONS[type(command)],
+        subject=subject,
+        detail=_detail(command, outcome, currency),
+    )
+
+
+def _detail(command: Command, outcome: Outcome, currency: str) -> str:
+    """Say in a line what was done: amounts with their currency, references, reasons."""
+    if isinstance(command, SetThresholds):
+        return ", ".join(f"{format_amount(amount)} {currency}" for amount in sorted(set(command.amounts))) or "none"
+    if isinstance(command, SetCreditLimit):
+        return f"{format_amount(command.credit_limit)} {currency}"
+    if isinstance(command, SetFrozen):
+        return "frozen" if command.is_frozen else "active"
+    move = outcome.approval or outcome.transfer
+    if move is None:
+        return ""
+    sign = "-" if move.kind == Kind.ADJUSTMENT_DEBIT else ""
+    words = f"{KIND_WORDS[move.kind]} of {sign}{format_amount(move.amount)} {currency}"
+    return ", ".join(part for part in (words, move.reference, move.note) if part)

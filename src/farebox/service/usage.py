@@ -1,0 +1,210 @@
+"""Usage: what each request type came to, by hour or day of a time zone.
+
+Books are summed up into quarters of an hour behind the charges' backs; what is not summed up yet is read from the book
+itself, so the figures are exact to the last charge, and the summing up is about speed alone: a query reads a few rows
+per quarter and type, and at most a few thousand transfers, however long the book. A quarter of an hour, because every
+time zone's offset from UTC is a whole number of them. See docs/decisions/0009-usage-by-quarters.md.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from farebox.core.state import Decision
+from farebox.service import inputs
+from farebox.service.clock import Clock
+from farebox.service.errors import InvalidInput, translated
+from farebox.storage.interface import StorageError, Store
+
+SUM_TRANSFERS_MIN: Final = 1_000
+"""A book with fewer transfers not summed up yet is left alone: reading so few takes a millisecond."""
+
+SUM_TRANSFERS_MAX: Final = 2_000
+"""How many transfers one transaction sums up."""
+
+SUM_SECONDS: Final = 1.0
+HOURS_MAX: Final = 31 * 24
+DAYS_MAX: Final = 366
+
+_BOOKS_PAGE: Final = 500
+_QUARTER_SECONDS: Final = 900
+_HOUR_QUARTERS: Final = 4
+_DAY_QUARTERS: Final = 96
+_MICROS_PER_QUARTER: Final = 900_000_000
+
+_log = logging.getLogger("farebox.usage")
+
+
+class UsageLine(Struct, frozen=True):
+    """One request type within one hour or day. `starts_at` is microseconds since 1970, amounts are micros."""
+
+    starts_at: int
+    request_type: str
+    requests: int
+    cost: int
+    refunded: int
+
+
+class _Stretch(Struct, frozen=True):
+    """Quarters in which a time zone keeps one offset."""
+
+    first_quarter: int
+    last_quarter: int
+    offset_quarters: int
+
+
+class UsageReader:
+    """Reads usage. Every method may raise Unavailable."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Read from this store."""
+        self._store = store
+        self._clock = clock
+
+    async def read(
+        self,
+        merchant_id: int,
+        *,
+        by: Literal["hour", "day"],
+        first: str | None,
+        last: str | None,
+        zone: str,
+        request_type: str | None,
+    ) -> Sequence[UsageLine]:
+        """Read a merchant's usage, oldest first, types in order; hours and days without any are left out.
+
+        Args:
+            merchant_id: whose.
+            by: hours or days.
+            first: the first day, such as 2026-01-31; by default 30 days (or a week, by hours) up to `last`.
+            last: the last day; by default today.
+            zone: the IANA time zone whose days these are.
+            request_type: this one alone.
+
+        Raises:
+            InvalidInput: a day, zone or type that makes no sense, or more than DAYS_MAX days or HOURS_MAX hours.
+        """
+        time_zone = inputs.time_zone("timeZone", zone)
+        today = datetime.fromtimestamp(self._clock.now() // 1_000_000, time_zone).date()
+        last_day = today if last is None else inputs.day("to", last)
+        first_day = last_day - timedelta(days=6 if by == "hour" else 29) if first is None else inputs.day("from", first)
+        days = (last_day - first_day).days + 1
+        if days < 1:
+            raise InvalidInput("from", "the first day is after the last one")
+        if days > (HOURS_MAX // 24 if by == "hour" else DAYS_MAX):
+            raise InvalidInput("from", f"ask for {DAYS_MAX} days, or {HOURS_MAX // 24} days by the hour, at most")
+        wanted = None if request_type is None else inputs.request_type("type", request_type)
+        bucket_quarters = _HOUR_QUARTERS if by == "hour" else _DAY_QUARTERS
+        totals: dict[tuple[int, str], UsageLine] = {}
+        for stretch in _stretches(first_day, last_day, time_zone):
+            with translated():
+                found = await self._store.usage(
+                    merchant_id,
+                    first_quarter=stretch.first_quarter,
+                    last_quarter=stretch.last_quarter,
+                    offset_quarters=stretch.offset_quarters,
+                    bucket_quarters=bucket_quarters,
+                )
+            for item in found:
+                if wanted in (None, item.request_type):
+                    starts_at = _bucket_start(item.bucket * bucket_quarters, stretch, by=by, zone=time_zone)
+                    key = (starts_at, item.request_type)
+                    line = UsageLine(starts_at, item.request_type, item.requests, item.cost, item.refunded)
+                    totals[key] = _sum(totals[key], line) if key in totals else line
+        return [line for _, line in sorted(totals.items())]
+
+
+class Summer:
+    """Sums books up behind the charges' backs; several processes may do so at once."""
+
+    def __init__(self, store: Store) -> None:
+        """Work on this store."""
+        self._store = store
+        self._grown: dict[int, int] = {}
+
+    def note(self, decision: Decision) -> None:
+        """Hear of a batch that was committed."""
+        grown = self._grown
+        for transfer in decision.transfers:
+            grown[transfer.merchant_id] = grown.get(transfer.merchant_id, 0) + 1
+
+    async def run(self) -> None:
+        """Sum up what has grown long enough, until cancelled; a database that is away is waited for."""
+        is_first = True
+        while True:
+            try:
+                if is_first:
+                    await self._catch_up()
+                    is_first = False
+                await self.sum_up_grown()
+            except StorageError as error:
+                _log.warning("no usage is summed up this time: %s", error)
+            except Exception:
+                _log.exception("summing usage up failed")
+            await asyncio.sleep(SUM_SECONDS)
+
+    async def sum_up_grown(self) -> None:
+        """Sum up the books that were heard to have grown by SUM_TRANSFERS_MIN transfers."""
+        for merchant_id in [number for number, grown in self._grown.items() if grown >= SUM_TRANSFERS_MIN]:
+            await self._sum_up(merchant_id)
+
+    async def _catch_up(self) -> None:
+        """Sum up what other processes, or earlier ones, left."""
+        after = -1
+        while books := await self._store.unsummed_books(after, transfers_min=SUM_TRANSFERS_MIN, limit=_BOOKS_PAGE):
+            for merchant_id in books:
+                await self._sum_up(merchant_id)
+            after = books[-1]
+
+    async def _sum_up(self, merchant_id: int) -> None:
+        self._grown.pop(merchant_id, None)
+        summed = SUM_TRANSFERS_MAX
+        while summed == SUM_TRANSFERS_MAX:
+            summed = await self._store.sum_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX)
+
+
+def _sum(one: UsageLine, other: UsageLine) -> UsageLine:
+    return UsageLine(
+        one.starts_at,
+        one.request_type,
+        one.requests + other.requests,
+        one.cost + other.cost,
+        one.refunded + other.refunded,
+    )
+
+
+def _quarter(moment: datetime) -> int:
+    return int(moment.timestamp()) // _QUARTER_SECONDS
+
+
+def _offset_quarters(quarter: int, zone: ZoneInfo) -> int:
+    offset = datetime.fromtimestamp(quarter * _QUARTER_SECONDS, zone).utcoffset() or timedelta()
+    return int(offset.total_seconds()) // _QUARTER_SECONDS
+
+
+def _stretches(first_day: date, last_day: date, zone: ZoneInfo) -> Iterator[_Stretch]:
+    """Cut days into stretches of one offset: an offset changes a few times a year, at a whole quarter of an hour."""
+    end = _quarter(datetime.combine(last_day + timedelta(days=1), datetime.min.time(), zone))
+    start = _quarter(datetime.combine(first_day, datetime.min.time(), zone))
+    while start < end:
+        offset = _offset_quarters(start, zone)
+        stop = start
+        while stop < end and _offset_quarters(min(stop + _DAY_QUARTERS, end) - 1, zone) == offset:
+            stop = min(stop + _DAY_QUARTERS, end)
+        while stop < end and _offset_quarters(stop, zone) == offset:
+            stop += 1
+        yield _Stretch(start, stop - 1, offset)
+        start = stop
+
+
+def _bucket_start(local_quarter: int, stretch: _Stretch, *, by: str, zone: ZoneInfo) -> int:
+    """Tell when a bucket starts; the day on which an offset changes is in two stretches, and starts at its midnight."""
+    if by == "day":
+        local_day = datetime.fromtimestamp(local_quarter * _QUARTER_SECONDS, UTC).date()
+        return int(datetime.combine(local_day, datetime.min.time(), zone).timestamp()) * 1_000_000
+    return (local_quarter - stretch.offset_quarters) * _MICROS_PER_QUARTER

@@ -1,0 +1,189 @@
+"""Many charges in one request: a JSON array of up to 10,000, or lines of JSON without end.
+
+Each charge is one of its own: it is answered as its single twin would be, and one that is refused or malformed leaves
+the others be. The whole is not atomic. Repeating the whole is safe, as repeating each is.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from typing import IO, Annotated, Any, Final
+
+import msgspec
+from litestar.types import HTTPScope, Receive
+from msgspec import Meta, Struct
+
+from farebox.core.commands import Caller, Charge
+from farebox.core.outcomes import Outcome
+from farebox.service.errors import Overloaded, Refused
+from farebox.web.api.base import SERVICE, Room, Route, Services
+from farebox.web.api.spending import charge_data, charge_of
+from farebox.web.bodies import spending as bodies
+from farebox.web.endpoint import BODY_BYTES_MAX, Answer, BodyDecoder, Stream, media_type, read_body
+from farebox.web.envelope import ApiError, api_error, success_body
+
+BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
+STREAM_LINES_MAX: Final = 1_000_000
+"""How many lines one connection may send."""
+
+NDJSON: Final = "application/x-ndjson"
+
+_CHUNK_CHARGES: Final = 1_000
+_SPOOL_BYTES: Final = 1024 * 1024
+_PIECE_BYTES: Final = 64 * 1024
+_OVERLOAD_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""How long, in seconds, lines wait for room in the queue before they are refused."""
+
+
+class _RawBatch(Struct, forbid_unknown_fields=True):
+    charges: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=bodies.BATCH_CHARGES_MAX)]
+
+
+class Batches(Room):
+    """The endpoint for charges in bulk."""
+
+    def __init__(self, services: Services) -> None:
+        """Answer from these services."""
+        super().__init__(services)
+        self._batch_decoder = msgspec.json.Decoder(_RawBatch)
+        self._charge_decoder = BodyDecoder(bodies.ChargeRequest)
+
+    def routes(self) -> list[Route]:
+        """List it."""
+        return [
+            Route(
+                *("POST", "/api/charges/batch", self.charge_batch, "Deduct the cost of many requests", SERVICE),
+                *(bodies.BatchData, bodies.BatchRequest),
+                media=(NDJSON,),
+                description=(
+                    f"Up to {bodies.BATCH_CHARGES_MAX:,} charges, each on its own: the whole is not atomic, and "
+                    f"repeating it is safe. For more than that, send Content-Type: {NDJSON}, a charge a line, and get "
+                    f"an outcome a line, in order, once the last one has come; up to {STREAM_LINES_MAX:,} lines."
+                ),
+            )
+        ]
+
+    async def charge_batch(self, scope: HTTPScope, receive: Receive) -> Answer | Stream:
+        """Deduct the cost of many requests."""
+        caller = (await self._authorize(scope, SERVICE)).caller
+        types = [media_type(value) for name, value in scope["headers"] if name == b"content-type"]
+        if NDJSON.encode() in types:
+            return await self._charge_lines(receive, caller)
+        body = await read_body(scope, receive, BATCH_BYTES_MAX)
+        try:
+            charges = self._batch_decoder.decode(body).charges
+        except msgspec.ValidationError as error:
+            status, code = (422, "invalid_value") if "$.charges" in str(error) else (400, "malformed_request")
+            raise ApiError(status, code, str(error)) from error
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ApiError(400, "malformed_request", f"The body is not valid JSON: {error}") from error
+        asked: list[Charge | bytes] = []
+        for start in range(0, len(charges), _CHUNK_CHARGES):
+            asked += self._asked([bytes(raw) for raw in charges[start : start + _CHUNK_CHARGES]], caller)
+            # Others are served between one chunk and the next.
+            await asyncio.sleep(0)
+        outcomes = await self._outcomes(asked)
+        return Answer(success_body(b'{"outcomes":[%b]}' % b",".join(outcomes)))
+
+    async def _charge_lines(self, receive: Receive, caller: Caller) -> Stream:
+        """Charge lines as they come, and answer once all have come: who sends may not be reading yet."""
+        spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 - _pieces closes it.
+        count = 0
+        async for lines in _lines(receive):
+            count += len(lines)
+            if count > STREAM_LINES_MAX:
+                words = f"A connection may send {STREAM_LINES_MAX:,} lines; this line and those after it were not read"
+                spool.write(_failure(ApiError(413, "payload_too_large", words)) + b"\n")
+                break
+            outcomes = await self._outcomes_when_there_is_room(self._asked(lines, caller))
+            spool.write(b"\n".join(outcomes) + b"\n")
+        spool.seek(0)
+        return Stream(_pieces(spool), [(b"content-type", NDJSON.encode())])
+
+    def _asked(self, texts: Sequence[bytes], caller: Caller) -> list[Charge | bytes]:
+        """Decode charges; what is none, or is refused at first sight, becomes its outcome."""
+        asked: list[Charge | bytes] = []
+        for text in texts:
+            try:
+                command = charge_of(self._charge_decoder.decode(text), caller)
+                if isinstance(command, Outcome):
+                    raise Refused(command)
+                asked.append(command)
+            except Exception as error:
+                asked.append(_failure(api_error(error)))
+        return asked
+
+    async def _outcomes_when_there_is_room(self, asked: Sequence[Charge | bytes]) -> list[bytes]:
+        for pause in _OVERLOAD_PAUSES:
+            try:
+                return await self._outcomes(asked)
+            except Overloaded:
+                await asyncio.sleep(pause)
+        try:
+            return await self._outcomes(asked)
+        except Overloaded as error:
+            failure = _failure(api_error(error))
+            return [failure if isinstance(item, Charge) else item for item in asked]
+
+    async def _outcomes(self, asked: Sequence[Charge | bytes]) -> list[bytes]:
+        """Charge what is to be charged and write all outcomes, in order.
+
+        Raises:
+            Overloaded: there is no room for them; none was accepted.
+        """
+        charges = [item for item in asked if isinstance(item, Charge)]
+        results = iter(await self._services.operations.charge_all(charges))
+        return [_result(next(results)) if isinstance(item, Charge) else item for item in asked]
+
+
+def _result(result: Outcome | Exception) -> bytes:
+    if isinstance(result, Exception):
+        return _failure(api_error(result))
+    transfer = result.transfer
+    if transfer is None:
+        return _failure(api_error(Refused(result)))
+    return b'{"isSuccess":true,"statusCode":200,"errorCode":null,"errorMessage":null,"isReplay":%b,"data":%b}' % (
+        b"true" if result.is_replay else b"false",
+        charge_data(transfer),
+    )
+
+
+def _failure(error: ApiError) -> bytes:
+    outcome = bodies.BatchOutcome(
+        is_success=False,
+        status_code=error.status,
+        error_code=error.code,
+        error_message=error.message,
+        is_replay=False,
+        data=None,
+    )
+    return msgspec.json.encode(outcome)
+
+
+async def _lines(receive: Receive) -> AsyncIterator[list[bytes]]:
+    """Cut a body into lines, blank ones left out, _CHUNK_CHARGES at most at a time, as they come."""
+    rest = b""
+    lines: list[bytes] = []
+    more = True
+    while more:
+        message: Any = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        *whole, rest = (rest + message.get("body", b"")).split(b"\n")
+        more = message.get("more_body", False)
+        if not more:
+            whole.append(rest)
+        # A line that is too long is cut here, and refused as no JSON; so what is kept of it stays small.
+        lines += [line[:BODY_BYTES_MAX] for line in whole if line.strip()]
+        rest = rest[: BODY_BYTES_MAX + 1]
+        while len(lines) >= _CHUNK_CHARGES:
+            yield lines[:_CHUNK_CHARGES]
+            lines = lines[_CHUNK_CHARGES:]
+    if lines:
+        yield lines
+
+
+async def _pieces(spool: IO[bytes]) -> AsyncIterator[bytes]:
+    with spool:
+        while piece := spool.read(_PIECE_BYTES):
+            yield piece
