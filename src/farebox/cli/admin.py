@@ -295,6 +295,16 @@ async def key_revoke(session: Session, key_id: str) -> None:
     session.answer({"keyId": key_id, "isRevoked": True}, f"{key_id} opens nothing any more.")
 
 
+@command("expire", group=key_group)
+@click.argument("key_id")
+@click.argument("expires")
+async def key_expire(session: Session, key_id: str, expires: str) -> None:
+    """Let an API key end at a time to come, such as 2026-01-31T12:00:00Z, or earlier if it already was to."""
+    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
+    key = await session.farebox.merchants.expire_key(number, expires, actor=session.actor)
+    session.answer({"keyId": key_id, "expiresAt": time_or_none(key.expires_at)}, f"{key_id} ends {expires}.")
+
+
 @command("rotate", group=key_group)
 @click.argument("key_id")
 @click.option("--overlap", default=f"{OVERLAP_SECONDS_DEFAULT // 3600}h", show_default=True, help="As 90m, 24h, 7d.")

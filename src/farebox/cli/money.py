@@ -3,11 +3,12 @@
 import csv
 import sys
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from datetime import datetime
+from typing import Any, Final, Literal
 
 import click
 
-from farebox.cli.session import Session, command, merchant_id, short_time, transfer_of
+from farebox.cli.session import Session, command, merchant_id, short_time, table, transfer_of
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, KIND_WORDS, Kind
 from farebox.core.money import format_amount
@@ -28,7 +29,7 @@ async def topup(session: Session, merchant: str, amount: str, reference: str, no
     outcome = await session.farebox.operations.top_up(
         merchant_id(merchant), amount=amount, reference=reference, note=note, actor=session.actor
     )
-    await _answer_move(session, outcome, f"Topped up {amount}")
+    await answer_move(session, outcome, "Topped up")
 
 
 @command("adjust", context_settings={"ignore_unknown_options": True})
@@ -41,12 +42,94 @@ async def adjust(session: Session, merchant: str, amount: str, reference: str, r
     outcome = await session.farebox.operations.adjust(
         merchant_id(merchant), amount=amount, reference=reference, reason=reason, actor=session.actor
     )
-    await _answer_move(session, outcome, f"Adjusted by {amount}")
+    await answer_move(session, outcome, "Adjusted by")
 
 
-async def _answer_move(session: Session, outcome: Outcome, words: str) -> None:
+@command("reverse")
+@click.argument("merchant")
+@click.argument("transfer")
+@click.option("--amount", help="This much of it; all that is left, if not given.")
+@click.option("--reference", required=True, help="Yours; the same reference again is the same reversal.")
+@click.option("--reason", required=True, help="Why; it stands in the merchant's statement.")
+async def reverse(
+    session: Session, merchant: str, transfer: str, amount: str | None, reference: str, reason: str
+) -> None:
+    """Take a top-up back, or a part of it: a payment that bounced."""
+    outcome = await session.farebox.operations.reverse_top_up(
+        merchant_id(merchant),
+        transfer=transfer,
+        amount=amount,
+        reference=reference,
+        reason=reason,
+        actor=session.actor,
+    )
+    await answer_move(session, outcome, "Reversed")
+
+
+@command("usage")
+@click.argument("merchant")
+@click.option("--by", type=click.Choice(["day", "hour"]), default="day", show_default=True)
+@click.option("--from", "first", help="The first day, such as 2026-01-31.")
+@click.option("--to", "last", help="The last day; today, if not given.")
+@click.option("--time-zone", default="UTC", show_default=True, help="Whose days these are, such as Europe/Berlin.")
+@click.option("--type", "request_type", help="This request type alone.")
+async def usage(
+    session: Session,
+    merchant: str,
+    by: Literal["day", "hour"],
+    first: str | None,
+    last: str | None,
+    time_zone: str,
+    request_type: str | None,
+) -> None:
+    """Print what each request type came to."""
+    number = merchant_id(merchant)
+    _, account = await session.farebox.merchants.get(number)
+    lines = await session.farebox.usage.read(
+        number, by=by, first=first, last=last, zone=time_zone, request_type=request_type
+    )
+    data = [
+        {
+            "startsAt": inputs.format_time(line.starts_at),
+            "type": line.request_type,
+            "count": line.requests,
+            "cost": format_amount(line.cost),
+            "refunded": format_amount(line.refunded),
+        }
+        for line in lines
+    ]
+    zone = inputs.time_zone("timeZone", time_zone)
+    form = "%Y-%m-%d" if by == "day" else "%Y-%m-%d %H:%M"
+    rows = [
+        (
+            datetime.fromtimestamp(line.starts_at // 1_000_000, zone).strftime(form),
+            line.request_type,
+            f"{line.requests:,}",
+            format_amount(line.cost),
+            format_amount(line.refunded),
+        )
+        for line in lines
+    ]
+    session.answer(
+        {"currency": account.currency, "lines": data},
+        table((by, "type", "count", f"cost {account.currency}", "refunded"), rows, right=(2, 3, 4))
+        or ["There was no usage in this time."],
+    )
+
+
+async def answer_move(session: Session, outcome: Outcome, words: str) -> None:
+    """Print a move of money: what it left, or that it waits for a second person."""
+    approval = outcome.approval
+    if approval is not None and outcome.transfer is None and outcome.is_ok:
+        merchant = ids.public_id(ids.MERCHANT, approval.merchant_id)
+        session.answer(
+            {"approvalId": approval.id, "state": "pending", "isReplay": outcome.is_replay},
+            f"This waits for a second person, who runs: farebox approval approve {merchant} {approval.id}",
+        )
+        return
     transfer = transfer_of(outcome)
     _, account = await session.farebox.merchants.get(transfer.merchant_id)
+    sign = "-" if transfer.kind == Kind.ADJUSTMENT_DEBIT else ""
     again = "; this had been done before, and nothing moved now" if outcome.is_replay else ""
     session.answer(
         {
@@ -56,7 +139,7 @@ async def _answer_move(session: Session, outcome: Outcome, words: str) -> None:
             "available": format_amount(transfer.wallet_after),
             "isReplay": outcome.is_replay,
         },
-        f"{words} {account.currency} as {transfer.id}{again}. "
+        f"{words} {sign}{format_amount(transfer.amount)} {account.currency} as {transfer.id}{again}. "
         f"Available: {format_amount(transfer.wallet_after)} {account.currency}.",
     )
 
@@ -174,4 +257,4 @@ def _statement_line(transfer: Transfer) -> str:
     )
 
 
-COMMANDS: Final = (topup, adjust, balance, statement)
+COMMANDS: Final = (topup, adjust, reverse, balance, usage, statement)

@@ -32,7 +32,7 @@ _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FIRST_YEAR: Final = 1971
 _LAST_YEAR: Final = 2199
 _RFC3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
-_ID_WORDS: Final = {ids.MERCHANT: "merchant", ids.KEY: "key"}
+_ID_WORDS: Final = {ids.MERCHANT: "merchant", ids.KEY: "key", ids.APPROVAL: "approval"}
 
 
 def amount(field: str, text: str, *, is_zero_allowed: bool = False) -> int:

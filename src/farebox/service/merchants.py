@@ -60,7 +60,10 @@ class Merchants:
             thresholds=tuple(Threshold(amount, False) for amount in inputs.thresholds("thresholds", thresholds)),
         )
         key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)
-        entry = _entry(actor, now, "create_merchant", merchant_id=merchant.merchant_id, detail=merchant.name)
+        subject = ids.public_id(ids.MERCHANT, merchant.merchant_id)
+        entry = _entry(
+            actor, now, "create_merchant", merchant_id=merchant.merchant_id, subject=subject, detail=merchant.name
+        )
         with translated():
             await self._store.create_merchant(merchant, account, key.key, entry)
         return merchant, account, key
@@ -68,7 +71,10 @@ class Merchants:
     async def rename(self, merchant_id: int, name: str, *, actor: Actor | None = None) -> None:
         """Change a merchant's name."""
         checked = inputs.name("name", name)
-        entry = _entry(actor, self._clock.now(), "rename_merchant", merchant_id=merchant_id, detail=checked)
+        subject = ids.public_id(ids.MERCHANT, merchant_id)
+        entry = _entry(
+            actor, self._clock.now(), "rename_merchant", merchant_id=merchant_id, subject=subject, detail=checked
+        )
         with translated():
             await self._store.rename_merchant(merchant_id, checked, entry)
 

@@ -1,0 +1,134 @@
+"""Commands for what is watched over: requests that wait for a second person, and the audit log."""
+
+from typing import Any, Final
+
+import click
+
+from farebox.cli.money import answer_move
+from farebox.cli.session import Session, command, merchant_id, short_time, table, time_or_none
+from farebox.core import ids
+from farebox.core.accounts import KIND_WORDS, Kind
+from farebox.core.approvals import Approval, ApprovalState
+from farebox.core.auditlog import AuditEntry
+from farebox.core.money import format_amount
+from farebox.service import inputs
+from farebox.service.administration import PAGE_ROWS_MAX
+from farebox.service.errors import Refused
+
+_LISTED_MAX: Final = 200
+
+
+@click.group("approval")
+def approval_group() -> None:
+    """Top-ups and adjustments above FAREBOX_APPROVAL_ABOVE, which wait for a second person."""
+
+
+@command("list", group=approval_group)
+@click.option("--merchant", help="This merchant's alone.")
+@click.option("--all", "is_all", is_flag=True, help="Those that were decided as well.")
+async def approval_list(session: Session, merchant: str | None, is_all: bool) -> None:
+    """List the newest requests that wait."""
+    number = None if merchant is None else merchant_id(merchant)
+    found = await session.farebox.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
+    shown = [item for item in found if is_all or item.state == ApprovalState.PENDING][:_LISTED_MAX]
+    rows = [
+        (
+            item.id,
+            ids.public_id(ids.MERCHANT, item.merchant_id),
+            KIND_WORDS[item.kind].replace("_", "-"),
+            _signed(item),
+            item.reference,
+            item.requested_by,
+            ApprovalState(item.state).name.lower(),
+        )
+        for item in shown
+    ]
+    session.answer(
+        [_approval_data(item) for item in shown],
+        table(("request", "merchant", "what", "amount", "reference", "requested by", "state"), rows, right=(3,))
+        or ["Nothing waits for approval."],
+    )
+
+
+@command("approve", group=approval_group)
+@click.argument("merchant")
+@click.argument("request")
+async def approval_approve(session: Session, merchant: str, request: str) -> None:
+    """Approve a request of another person's; it is made at once."""
+    number = inputs.public_id("REQUEST", ids.APPROVAL, request)
+    outcome = await session.farebox.approvals.approve(merchant_id(merchant), number, actor=session.actor)
+    await answer_move(session, outcome, "Approved and made:")
+
+
+@command("reject", group=approval_group)
+@click.argument("merchant")
+@click.argument("request")
+async def approval_reject(session: Session, merchant: str, request: str) -> None:
+    """Reject a request, or take your own back; it is never made."""
+    number = inputs.public_id("REQUEST", ids.APPROVAL, request)
+    outcome = await session.farebox.approvals.reject(merchant_id(merchant), number, actor=session.actor)
+    if outcome.approval is None:
+        raise Refused(outcome)
+    session.answer(_approval_data(outcome.approval), f"{request} is rejected.")
+
+
+@command("audit")
+@click.option("--merchant", help="This merchant's alone.")
+@click.option("--limit", type=click.IntRange(1, PAGE_ROWS_MAX), default=_LISTED_MAX, show_default=True)
+async def audit(session: Session, merchant: str | None, limit: int) -> None:
+    """List who did what from where, the newest first."""
+    number = None if merchant is None else merchant_id(merchant)
+    entries, _ = await session.farebox.audit_log.page(merchant_id=number, cursor=None, limit=limit)
+    rows = [
+        (
+            short_time(entry.at),
+            entry.person,
+            entry.address or "",
+            entry.action,
+            entry.subject or "",
+            entry.detail,
+        )
+        for entry in entries
+    ]
+    session.answer(
+        [_entry_data(entry) for entry in entries],
+        table(("at (UTC)", "who", "from", "action", "what", "detail"), rows) or ["Nothing has been done by hand yet."],
+    )
+
+
+def _signed(approval: Approval) -> str:
+    return ("-" if approval.kind == Kind.ADJUSTMENT_DEBIT else "") + format_amount(approval.amount)
+
+
+def _approval_data(approval: Approval) -> dict[str, Any]:
+    seq = approval.transfer_seq
+    return {
+        "approvalId": approval.id,
+        "merchantId": ids.public_id(ids.MERCHANT, approval.merchant_id),
+        "kind": KIND_WORDS[approval.kind],
+        "amount": _signed(approval),
+        "reference": approval.reference,
+        "note": approval.note,
+        "state": ApprovalState(approval.state).name.lower(),
+        "requestedBy": approval.requested_by,
+        "requestedAt": time_or_none(approval.requested_at),
+        "decidedBy": approval.decided_by,
+        "decidedAt": time_or_none(approval.decided_at),
+        "transferId": None if seq is None else ids.book_id(ids.TRANSFER, merchant_id=approval.merchant_id, seq=seq),
+    }
+
+
+def _entry_data(entry: AuditEntry) -> dict[str, Any]:
+    return {
+        "at": time_or_none(entry.at),
+        "person": entry.person,
+        "keyId": None if entry.key_id is None else ids.public_id(ids.KEY, entry.key_id),
+        "address": entry.address,
+        "action": entry.action,
+        "merchantId": None if entry.merchant_id is None else ids.public_id(ids.MERCHANT, entry.merchant_id),
+        "subject": entry.subject,
+        "detail": entry.detail,
+    }
+
+
+COMMANDS: Final = (approval_group, audit)
