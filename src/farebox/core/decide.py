@@ -11,6 +11,8 @@ from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.auditlog import AuditEntry
 from farebox.core.book import Book
 from farebox.core.commands import (
+    SETTINGS,
+    SPENDS,
     Adjust,
     Approve,
     CaptureHold,
@@ -108,7 +110,7 @@ class _Batch:
         book = self._book(command)
         if book is None:
             return refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
-        if isinstance(command, Setting):
+        if isinstance(command, SETTINGS):
             outcome = self._set(book, command)
             self._log(command, outcome, book)
             return outcome
@@ -159,7 +161,7 @@ class _Batch:
     def _book(self, command: Command) -> Book | None:
         """Find the merchant's book; a merchant named by an API key that opens nothing is not found."""
         merchant_id = command.merchant_id
-        if isinstance(command, Charge | CreateHold) and command.payer.digest is not None:
+        if isinstance(command, SPENDS) and command.payer.digest is not None:
             record = self._state.keys.get(command.payer.digest)
             if record is None or record.merchant_id != merchant_id or not record.is_valid_at(self._now):
                 return None
@@ -183,7 +185,7 @@ class _Batch:
         return Outcome(Code.OK, earlier, hold, is_replay=True)
 
     def _move(self, book: Book, command: Transferring, content: bytes) -> Outcome:
-        if isinstance(command, Charge | CreateHold):
+        if isinstance(command, SPENDS):
             return self._spend(book, command, content)
         if isinstance(command, CaptureHold):
             return self._capture(book, command, content)

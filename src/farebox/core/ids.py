@@ -7,6 +7,7 @@ shard to ask, and sorts in the order of the book. See docs/decisions/0002-derive
 """
 
 import re
+from functools import lru_cache
 from typing import Final
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -21,6 +22,7 @@ NUMBER_MAX: Final = 2**63 - 1
 SEQ_MAX: Final = 2 ** (_BITS_PER_LETTER * SEQ_LETTERS) - 1
 RANDOM_BITS: Final = 21
 _TIME_MS_MAX: Final = 2**42 - 1
+_KEPT_MAX: Final = 16_384
 
 MERCHANT: Final = "mer_"
 TRANSFER: Final = "xfer_"
@@ -49,9 +51,9 @@ def new_number(time_ms: int, random_bits: int) -> int:
     return time_ms << RANDOM_BITS | random_bits
 
 
+@lru_cache(maxsize=_KEPT_MAX)
 def encode_number(number: int) -> str:
-    """Write a number of up to 63 bits as 13 base32 letters."""
-    # Pairs of letters halve the steps: this runs for every charge's answer.
+    """Write a number of up to 63 bits as 13 base32 letters; few merchants make most of the charges, so it is kept."""
     pairs = _PAIRS
     return (
         _ALPHABET[number >> 60]
@@ -103,6 +105,7 @@ def parse_book_id(prefix: str, text: str) -> tuple[int, int]:
     return decode_number(digits[:NUMBER_LETTERS]), _decode(digits[NUMBER_LETTERS:])
 
 
+@lru_cache(maxsize=_KEPT_MAX)
 def decode_number(letters: str) -> int:
     """Read 13 base32 letters back.
 

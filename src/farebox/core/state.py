@@ -8,11 +8,11 @@ from farebox.core.accounts import Account
 from farebox.core.approvals import Approval
 from farebox.core.auditlog import AuditEntry
 from farebox.core.commands import (
+    SETTINGS,
+    SPENDS,
     Approve,
     CaptureHold,
-    Charge,
     Command,
-    CreateHold,
     ExpireHold,
     KeyKind,
     Refund,
@@ -20,7 +20,6 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
-    Setting,
 )
 from farebox.core.holds import Hold
 from farebox.core.outcomes import Outcome
@@ -142,12 +141,12 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
                 staff.add(caller.digest)
             else:
                 merchant_keys.add((caller.merchant_id, caller.digest))
-        if isinstance(command, Setting):
+        if isinstance(command, SETTINGS):
             if isinstance(command, Reject):
                 approvals.add((merchant_id, command.number))
             continue
         idempotency_keys.add((merchant_id, command.idempotency_key))
-        if isinstance(command, Charge | CreateHold):
+        if isinstance(command, SPENDS):
             if command.payer.digest is not None:
                 merchant_keys.add((merchant_id, command.payer.digest))
             types.add(command.request_type)

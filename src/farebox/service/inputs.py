@@ -25,8 +25,8 @@ OVERLAP_SECONDS_MAX: Final = 90 * 24 * 3600
 _EMAIL_CHARS_MAX: Final = 254
 _MICROS_PER_SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_REQUEST_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
-_VISIBLE: Final = re.compile(r"[\x21-\x7e]+", re.ASCII)
+_REQUEST_TYPE: Final = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}", re.ASCII)
+_IDEMPOTENCY_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", re.ASCII)
 _CURRENCIES: Final = frozenset(currency.code for currency in Currency)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FIRST_YEAR: Final = 1971
@@ -66,7 +66,7 @@ def overlap_seconds(field: str, value: int) -> int:
 
 def request_type(field: str, text: str) -> str:
     """Check the name of a request type."""
-    if len(text) > REQUEST_TYPE_CHARS_MAX or not _REQUEST_TYPE.fullmatch(text):
+    if not _REQUEST_TYPE.fullmatch(text):
         raise InvalidInput(
             field,
             f"a request type is 1 to {REQUEST_TYPE_CHARS_MAX} of a-z, 0-9, dot, dash and underscore, "
@@ -77,7 +77,7 @@ def request_type(field: str, text: str) -> str:
 
 def idempotency_key(field: str, text: str) -> str:
     """Check a caller's idempotency key: visible ASCII without spaces, which keep Farebox's own keys apart."""
-    if len(text) > IDEMPOTENCY_KEY_CHARS_MAX or not _VISIBLE.fullmatch(text):
+    if not _IDEMPOTENCY_KEY.fullmatch(text):
         raise InvalidInput(
             field, f"an idempotency key is 1 to {IDEMPOTENCY_KEY_CHARS_MAX} visible ASCII characters without spaces"
         )

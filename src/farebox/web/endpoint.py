@@ -175,7 +175,9 @@ class BodyDecoder(Generic[_T]):
     def __init__(self, kind: type[_T]) -> None:
         """Decode to this type, a Struct."""
         self._decoder = msgspec.json.Decoder(kind)
-        self._names = [b'"%b"' % field.encode_name.encode() for field in msgspec.structs.fields(kind)]
+        fields = msgspec.structs.fields(kind)
+        self._required_count = sum(field.required for field in fields)
+        self._optional_names = [b'"%b":' % field.encode_name.encode() for field in fields if not field.required]
 
     def decode(self, body: bytes) -> _T:
         """Decode one object.
@@ -194,14 +196,20 @@ class BodyDecoder(Generic[_T]):
         return decoded
 
     def _may_repeat(self, body: bytes) -> bool:
-        """Tell from the bytes whether a field may be given twice: a name may be escaped, or is there twice.
+        """Tell from the bytes of a good object whether a field may be given twice.
 
-        One of the two may be a value, so what looks repeated is then decoded with care; that takes ten times as long.
+        Where nothing is escaped, a quote and a colon end a name and stand nowhere else. So no name is given twice if
+        there are as many as there are names: all that are required, and the others that are seen. Where there are more,
+        or fewer for a space between the two, the object is decoded with care, which takes ten times as long.
         """
         if b"\\" in body:
             return True
-        count = body.count
-        return any(count(name) > 1 for name in self._names)
+        unexplained = body.count(b'":') - self._required_count
+        if unexplained:
+            for name in self._optional_names:
+                if name in body:
+                    unexplained -= 1
+        return unexplained != 0
 
 
 def _without_repetition(pairs: list[tuple[str, Any]], word: str = "field") -> dict[str, Any]:
