@@ -17,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format lock bench coverage clean
+.PHONY: help run test check format lock bench torture coverage clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -47,6 +47,9 @@ lock: $(VENV)/.installed-dev ## Lock the dependencies again (ARGS=--upgrade take
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks.
 	$(BIN)/python -m benchmarks $(ARGS)
+
+torture: $(VENV)/.installed-dev ## Kill servers under load, 200 times on each engine, and hold the ledgers to the record.
+	$(BIN)/python -m tests.torture $(ARGS)
 
 coverage: $(VENV)/.installed-dev ## Run every test and measure the branches of core and storage.
 	$(BIN)/coverage erase

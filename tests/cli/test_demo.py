@@ -31,7 +31,7 @@ STOP_TIMEOUT_S: Final = 20
 LAST_WORDS: Final = "\nThe demo is over; its database and mails are removed.\n"
 
 # However the tests end, a demo ends with them: the guard waits until the pipe from the test process closes.
-GUARD: Final = 'cat; kill -TERM -- "-$1"'
+GUARD: Final = 'cat; kill -TERM "-$1"'
 
 # A shell reads the line as it stands, and this takes curl's place: it tells the words that curl would get.
 CURL: Final = """curl() { printf '%s\\0' "$@"; }\n"""
@@ -111,7 +111,12 @@ def _demo(folder: Path, *options: str) -> Iterator[Demo]:
         yield Demo(process, folder)
     finally:
         guard.communicate()
-        process.wait(STOP_TIMEOUT_S)
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """`farebox serve` as a process: how it ends, what outlives it, and what it says when it can't start."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -152,36 +153,42 @@ def busy_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def _serve(database_url: str, *options: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
+def _serve(database_url: str, *options: str) -> tuple[int, str, str]:
+    """Run a server that can't start, and return its exit status and what it printed where."""
+    with subprocess.Popen(
         [sys.executable, "-m", "farebox", "serve", *options],
         env={**os.environ, "FAREBOX_DATABASE_URL": database_url},
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
-        check=False,
-    )
+        start_new_session=True,
+    ) as process:
+        try:
+            out, err = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            # Should it have started after all, its processes must not stay.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode, out, err
 
 
 @pytest.mark.parametrize("options", [(), ("--workers", "2")], ids=["one process", "two processes"])
 def test_a_busy_port_is_named_in_one_line(sqlite_url: str, busy_port: int, options: tuple[str, ...]) -> None:
-    done = _serve(sqlite_url, "--port", str(busy_port), *options)
     message = f"127.0.0.1:{busy_port} can't be listened on: Address already in use; choose another with --port"
-    assert (1, "", f"farebox: {message}\n") == (done.returncode, done.stdout, done.stderr)
+    assert (1, "", f"farebox: {message}\n") == _serve(sqlite_url, "--port", str(busy_port), *options)
 
 
 def test_a_busy_port_is_named_in_json(sqlite_url: str, busy_port: int) -> None:
-    done = _serve(sqlite_url, "--port", str(busy_port), "--json")
+    status, out, err = _serve(sqlite_url, "--port", str(busy_port), "--json")
     message = f"127.0.0.1:{busy_port} can't be listened on: Address already in use; choose another with --port"
-    assert (1, "") == (done.returncode, done.stdout)
-    assert {"error": "port_unavailable", "message": message} == json.loads(done.stderr)
+    assert (1, "") == (status, out)
+    assert {"error": "port_unavailable", "message": message} == json.loads(err)
 
 
 def test_an_address_of_another_machine_is_named_in_one_line(sqlite_url: str) -> None:
     """192.0.2.1 is set apart for documents: no machine has it."""
-    done = _serve(sqlite_url, "--host", "192.0.2.1")
     message = "192.0.2.1:8000 can't be listened on: Cannot assign requested address; choose another with --port"
-    assert (1, "", f"farebox: {message}\n") == (done.returncode, done.stdout, done.stderr)
+    assert (1, "", f"farebox: {message}\n") == _serve(sqlite_url, "--host", "192.0.2.1")
 
 
 async def test_a_second_server_on_the_port_does_not_disturb_the_first(sqlite_url: str) -> None:
@@ -191,7 +198,8 @@ async def test_a_second_server_on_the_port_does_not_disturb_the_first(sqlite_url
             traffic = Traffic([server], seeds)
             running = asyncio.create_task(traffic.charge_once(KEYS))
             await traffic.reached(50)
-            assert 1 == (await asyncio.to_thread(_serve, sqlite_url, "--port", str(server.port))).returncode
+            status, _, _ = await asyncio.to_thread(_serve, sqlite_url, "--port", str(server.port))
+            assert 1 == status
             await running
             assert (CHARGES, 0) == (len(traffic.acknowledged), traffic.lost)
         await _check(farebox, seeds, CHARGES)

@@ -49,6 +49,8 @@ class Server:
         workers: How many processes serve.
         environment: Further settings, such as `{"FAREBOX_CORS_ORIGINS": "*"}`.
         is_privileged: False takes from root the power to write where a file's mode forbids it.
+        program: The module that is run, another one that serves in Farebox's way.
+        folder: Its working directory, which stays; a new one, which goes, if none is given.
     """
 
     def __init__(
@@ -58,12 +60,16 @@ class Server:
         workers: int = 1,
         environment: Mapping[str, str] | None = None,
         is_privileged: bool = True,
+        program: str = "farebox",
+        folder: Path | None = None,
     ) -> None:
         self._database_url = database_url
         self._workers = workers
         self._environment = dict(environment or {})
         self._is_privileged = is_privileged
-        self._folder = Path(tempfile.mkdtemp(prefix="farebox-serve-"))
+        self._program = program
+        self._is_folder_given = folder is not None
+        self._folder = folder or Path(tempfile.mkdtemp(prefix="farebox-serve-"))
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self.port = 0
@@ -133,7 +139,8 @@ class Server:
         """Kill what still runs and remove the server's folder."""
         if self._process is not None:
             self.kill()
-        shutil.rmtree(self._folder)
+        if not self._is_folder_given:
+            shutil.rmtree(self._folder)
 
     def __enter__(self) -> Self:
         try:
@@ -150,7 +157,7 @@ class Server:
 
     def _launch(self) -> None:
         arguments = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", str(self._workers)]
-        command = [sys.executable, "-m", "farebox", "serve", *arguments]
+        command = [sys.executable, "-m", self._program, "serve", *arguments]
         if not self._is_privileged and os.geteuid() == 0:
             command = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *command]
         with (self._folder / "log").open("wb") as log:

@@ -1,0 +1,132 @@
+"""Holds a ledger against what its clients were told: nothing lost, nothing doubled, no money made or missed."""
+
+from collections import Counter
+from decimal import Decimal
+from typing import Final
+
+from farebox.bootstrap import Farebox
+from farebox.core.accounts import KIND_WORDS, Kind
+from farebox.core.holds import HoldState
+from farebox.core.thresholds import Threshold
+from farebox.core.transfers import Transfer
+from farebox.service.audit import Audit
+from farebox.storage.interface import Snapshot
+from tests.support.server import Seeds
+from tests.torture.deeds import Contradiction, Deed
+
+MICROS: Final = 1_000_000
+_OWN_KEYS: Final = ("expire ", "release ")
+"""How the keys begin under which Farebox itself gives money back."""
+
+_FIRING: Final = {Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL}
+_ARMING: Final = {Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT}
+
+
+async def check(farebox: Farebox, merchants: list[Seeds], deeds: list[Deed], *, users: int) -> int:
+    """Check all books and return how many transfers they hold.
+
+    Args:
+        farebox: an open ledger that nobody writes to.
+        merchants: whose books these are; each was topped up once, as INV-1, before the deeds.
+        deeds: all that clients asked for, every one of them settled.
+        users: how many people are registered on each merchant.
+
+    Raises:
+        Contradiction: naming what clients were told and what the ledger says.
+    """
+    audit = Audit(farebox.store)
+    faults = [fault async for fault in audit.faults(None)]
+    if faults:
+        raise Contradiction(f"the ledger is damaged: {faults[:10]}")
+    async with farebox.store.snapshot() as snapshot:
+        for seeds in merchants:
+            await _check_book(farebox, snapshot, seeds, [deed for deed in deeds if deed.seeds is seeds], users)
+    return audit.transfers_count
+
+
+async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, deeds: list[Deed], users: int) -> None:
+    book = [transfer async for chunk in snapshot.transfers(seeds.merchant_id) for transfer in chunk]
+    by_key: dict[str, Transfer] = {transfer.idempotency_key: transfer for transfer in book}
+    if len(by_key) != len(book):
+        raise Contradiction("an idempotency key stands twice in a book")
+    known = {"top_up INV-1"}
+    for deed in deeds:
+        place = _ledger_key(deed)
+        known.add(place)
+        transfer = by_key.get(place)
+        if deed.state == "done":
+            if transfer is None:
+                raise Contradiction(f"lost: {deed.kind} {deed.name} was acknowledged as {deed.data}")
+            if transfer.id != deed.data["transferId"] or KIND_WORDS[transfer.kind] != _word(deed):
+                raise Contradiction(f"{deed.kind} {deed.name} was told {deed.data}, the ledger has {transfer}")
+            if transfer.amount != _told_amount(deed):
+                raise Contradiction(f"{deed.kind} {deed.name} was told {deed.data}, the ledger has {transfer.amount}")
+        elif transfer is not None:
+            raise Contradiction(f"{deed.kind} {deed.name} was refused as {deed.code}, and yet it is there: {transfer}")
+    strangers = [key for key in by_key if key not in known and not key.startswith(_OWN_KEYS)]
+    if strangers:
+        raise Contradiction(f"nobody asked for {strangers[:5]}")
+    await _check_balances(snapshot, seeds, deeds, by_key["top_up INV-1"].amount)
+    await _check_alerts(farebox, seeds, book, users)
+
+
+async def _check_balances(snapshot: Snapshot, seeds: Seeds, deeds: list[Deed], paid: int) -> None:
+    """Come to the balance by arithmetic on what clients were told, and compare."""
+    account = await snapshot.account(seeds.merchant_id)
+    if account is None:
+        raise Contradiction("an account is gone")
+    signs = {"charge": -1, "capture": -1, "refund": 1, "top_up": 1}
+    posted = paid
+    for deed in deeds:
+        if deed.state == "done":
+            down = deed.kind == "adjust" and deed.content["amount"].startswith("-")
+            sign = signs.get(deed.kind, 0) if deed.kind != "adjust" else -1 if down else 1
+            posted += sign * _told_amount(deed)
+    held = sum(hold.amount for hold in await snapshot.holds(seeds.merchant_id) if hold.state == HoldState.HELD)
+    if (account.posted, account.held) != (posted, held):
+        raise Contradiction(f"posted and held are {account.posted, account.held}, they must be {posted, held}")
+    if account.wallet < -account.credit_limit:
+        raise Contradiction(f"the wallet is at {account.wallet}, below its floor")
+
+
+async def _check_alerts(farebox: Farebox, seeds: Seeds, book: list[Transfer], users: int) -> None:
+    """See that each threshold fired when it had to, and that each firing owes one mail to each user."""
+    account = await farebox.store.account(seeds.merchant_id)
+    amounts = [threshold.amount for threshold in account.thresholds] if account else []
+    armed: set[int] = set()
+    fired: list[int] = []
+    posted = 0
+    for transfer in book:
+        before, posted = posted, transfer.posted_after
+        if transfer.kind in _FIRING:
+            crossed = {amount for amount in armed if before >= amount > posted}
+            armed -= crossed
+            fired += [transfer.seq] if crossed else []
+        elif transfer.kind in _ARMING:
+            armed |= {amount for amount in amounts if posted >= amount}
+    alerts = await farebox.store.alerts(seeds.merchant_id, len(book))
+    if [alert.transfer_seq for alert in reversed(alerts)] != fired:
+        raise Contradiction(f"thresholds fired at {[alert.transfer_seq for alert in alerts]}, they must at {fired}")
+    mails = await farebox.store.mails(merchant_id=seeds.merchant_id, limit=len(book) * users + 1)
+    owed = Counter(mail.alert.number for mail in mails)
+    if owed != Counter({alert.number: users for alert in alerts}):
+        raise Contradiction(f"mails owed per alert: {owed}")
+    if account is not None and {item for item in account.thresholds if item.is_armed} != {
+        Threshold(amount, True) for amount in armed
+    }:
+        raise Contradiction(f"armed are {account.thresholds}, they must be {armed}")
+
+
+def _ledger_key(deed: Deed) -> str:
+    prefix = {"top_up": "top_up ", "adjust": "adjustment "}.get(deed.kind, "")
+    return prefix + deed.name
+
+
+def _word(deed: Deed) -> str:
+    return "adjustment" if deed.kind == "adjust" else deed.kind
+
+
+def _told_amount(deed: Deed) -> int:
+    """Read the amount that a client was told, in micros."""
+    name = {"charge": "cost", "capture": "captured", "release": "released"}.get(deed.kind, "amount")
+    return int(Decimal(deed.data[name]) * MICROS)

@@ -1,0 +1,76 @@
+"""A server that kills itself at a named point: `python -m tests.torture.crashing serve ...`, as `farebox serve`.
+
+FAREBOX_TEST_CRASH names the point and how often it is passed before, as in `before_commit:3`.
+"""
+
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from email.message import EmailMessage
+from typing import Any
+from unittest import mock
+
+from litestar.types import ASGIApp
+
+from farebox import bootstrap
+from farebox.alerts.smtp import FolderTransport
+from farebox.cli import serve
+from farebox.cli.main import main as farebox_main
+from farebox.storage import postgres
+from farebox.storage.sqlite import SqliteStore
+
+
+class _Point:
+    """One point; the process ends there when it has been passed as often as it may be."""
+
+    def __init__(self, times: int) -> None:
+        self._left = times
+
+    def passed(self) -> None:
+        self._left -= 1
+        if self._left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def web_app() -> ASGIApp:
+    """Make the application with its point armed."""
+    name, _, times = os.environ["FAREBOX_TEST_CRASH"].partition(":")
+    point = _Point(int(times))
+
+    def around(commit: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def wrapped(*arguments: Any) -> Any:
+            if name == "before_commit":
+                point.passed()
+            result = await commit(*arguments)
+            if name == "after_commit":
+                point.passed()
+            return result
+
+        return wrapped
+
+    original_send = FolderTransport.send
+
+    async def send(self: FolderTransport, message: EmailMessage, recipient: str) -> None:
+        await original_send(self, message, recipient)
+        if name == "mail_sent":
+            point.passed()
+
+    mock.patch.object(SqliteStore, "_commit", around(SqliteStore._commit)).start()
+    mock.patch.object(postgres, "_commit", around(postgres._commit)).start()
+    mock.patch.object(FolderTransport, "send", send).start()
+    return bootstrap.web_app()
+
+
+def main() -> None:
+    """Serve this application in place of Farebox's own; a worker that ends is not replaced."""
+    granian: Callable[..., Any] = vars(serve)["Granian"]
+
+    def make(_: str, **options: Any) -> Any:
+        return granian("tests.torture.crashing:web_app", **{**options, "respawn_failed_workers": False})
+
+    with mock.patch.object(serve, "Granian", make):
+        farebox_main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What clients ask for and what they are told: the record that the ledger is held against afterwards."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any, Final
+
+from tests.support.server import Seeds
+
+IMAGE_MICROS: Final = 10_000
+"""What an `image` costs."""
+
+HOLD_SECONDS_MAX: Final = 3
+"""Holds are short, so that many expire while servers die."""
+
+REFUSALS: Final = {
+    "insufficient_balance",
+    "hold_already_captured",
+    "hold_already_released",
+    "hold_expired",
+    "refund_exceeds_transfer",
+    "balance_limit_exceeded",
+}
+TROUBLES: Final = {"unavailable", "overloaded", "outcome_unknown"}
+
+
+class Contradiction(AssertionError):
+    """Clients were told two things that can't both be true."""
+
+
+@dataclass
+class Deed:
+    """One thing asked for under one idempotency key, again and again until there is an answer."""
+
+    kind: str
+    seeds: Seeds
+    name: str
+    """The idempotency key or reference."""
+    path: str
+    content: dict[str, Any]
+    key: str
+    """The API key that asks."""
+    state: str = "unknown"
+    data: dict[str, Any] = field(default_factory=dict)
+    code: str | None = None
+    is_on_its_way: bool = False
+
+    @property
+    def body(self) -> bytes:
+        """The request's body."""
+        return json.dumps(self.content).encode()
+
+    def hear(self, status: int, headers: dict[str, str], body: bytes) -> bool:
+        """Take an answer down and tell whether it settles the matter.
+
+        Raises:
+            Contradiction: it says something else than an answer before it.
+        """
+        envelope = json.loads(body)
+        code = headers.get("x-error-code")
+        if status >= 500:
+            if code not in TROUBLES:
+                raise Contradiction(f"{self.kind} {self.name}: an answer that nobody should get: {body!r}")
+            return False
+        if status == 200:
+            if self.state == "done" and envelope["data"] != self.data:
+                raise Contradiction(f"{self.kind} {self.name} came to {self.data}, and now to {envelope['data']}")
+            if self.state == "done" and headers.get("idempotent-replay") != "true":
+                raise Contradiction(f"{self.kind} {self.name} was done twice")
+            self.state, self.data, self.code = "done", envelope["data"], None
+            return True
+        if self.state == "done" or code not in REFUSALS:
+            raise Contradiction(f"{self.kind} {self.name}, {self.state}: refused as {code}: {body!r}")
+        self.state, self.code = "refused", code
+        return True
+
+
+class Script:
+    """Makes deeds up from a seed and keeps them all."""
+
+    def __init__(self, merchants: list[Seeds], seed: int) -> None:
+        self._random = Random(seed)
+        self._merchants = merchants
+        self.deeds: list[Deed] = []
+        self.answers: Counter[str] = Counter()
+
+    def next(self) -> Deed:
+        """Choose what to ask for next: something new, or something that was asked for before."""
+        random = self._random
+        if self.deeds and random.random() < 0.05:
+            # A client that retries although it was answered.
+            return random.choice(self.deeds[-200:])
+        seeds = random.choice(self._merchants)
+        kind = random.choices(
+            ("charge", "hold", "capture", "release", "refund", "top_up", "adjust"), (55, 14, 9, 4, 9, 6, 3)
+        )[0]
+        name = f"{kind}-{len(self.deeds)}"
+        deed = self._spend(kind, seeds, name) if kind in ("charge", "hold") else self._other(kind, seeds, name)
+        self.deeds.append(deed)
+        return deed
+
+    def unsettled(self) -> list[Deed]:
+        """List what nobody knows the outcome of."""
+        return [deed for deed in self.deeds if deed.state == "unknown" and not deed.is_on_its_way]
+
+    def _spend(self, kind: str, seeds: Seeds, name: str) -> Deed:
+        content: dict[str, Any] = {
+            "merchant": self._random.choice([seeds.merchant, seeds.merchant_key]),
+            "type": "image",
+            "quantity": self._random.randint(1, 50),
+            "idempotencyKey": name,
+        }
+        if kind == "hold":
+            content["ttlSeconds"] = self._random.randint(1, HOLD_SECONDS_MAX)
+        return Deed(kind, seeds, name, f"/api/{kind}s", content, seeds.service_key)
+
+    def _other(self, kind: str, seeds: Seeds, name: str) -> Deed:
+        random = self._random
+        if kind in ("top_up", "adjust"):
+            noun = "topups" if kind == "top_up" else "adjustments"
+            amount = f"{random.randint(1, 400) / 100:.2f}"
+            content = {"amount": amount, "reference": name}
+            if kind == "adjust":
+                content["amount"] = random.choice(["", "-"]) + amount
+                content["reason"] = "torture"
+            return Deed(kind, seeds, name, f"/api/admin/merchants/{seeds.merchant}/{noun}", content, seeds.support_key)
+        wanted = {"capture": "hold", "release": "hold", "refund": random.choice(["charge", "capture"])}[kind]
+        recent = [deed for deed in self.deeds[-400:] if (deed.kind, deed.state) == (wanted, "done")]
+        if not recent:
+            return self._spend("charge", seeds, name)
+        about = random.choice(recent)
+        content = {"idempotencyKey": name}
+        if kind != "release" and random.random() < 0.5:
+            content["amount"] = "0.01"
+        if kind == "refund":
+            content["transferId"] = about.data["transferId"]
+            return Deed(kind, about.seeds, name, "/api/refunds", content, seeds.service_key)
+        path = f"/api/holds/{about.data['holdId']}/{kind}"
+        return Deed(kind, about.seeds, name, path, content, seeds.service_key)

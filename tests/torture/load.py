@@ -1,0 +1,100 @@
+"""Clients that never give up, and somebody who kills the servers under them."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+from tests.support.server import Server
+from tests.support.wire import Client
+from tests.torture.deeds import Contradiction, Deed, Script
+
+CLIENTS: Final = 24
+PAUSE_S: Final = 0.01
+SETTLE_S: Final = 60
+
+
+@dataclass
+class Figures:
+    """What a torture came to."""
+
+    rounds: int = 0
+    kills: int = 0
+    requests: int = 0
+    done: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    """How many requests got no answer, or one that said that nobody knows."""
+
+
+class Load:
+    """Clients of some servers on one ledger, asking for what a script says."""
+
+    def __init__(self, servers: Sequence[Server], script: Script) -> None:
+        self._servers = servers
+        self._script = script
+        self._is_making_up = True
+        self.figures = Figures()
+
+    async def torture(self, rounds: int, seed: int) -> Figures:
+        """Kill servers at random moments, so many times, and see every request through to an answer."""
+        random = Random(seed)
+        async with asyncio.TaskGroup() as group:
+            clients = [group.create_task(self._work(number)) for number in range(CLIENTS)]
+            for _ in range(rounds):
+                await asyncio.sleep(random.uniform(0.02, 0.6))
+                victims = random.sample(self._servers, random.randint(1, len(self._servers)))
+                await asyncio.gather(*[asyncio.to_thread(server.kill) for server in victims])
+                self.figures.kills += len(victims)
+                self.figures.rounds += 1
+                await asyncio.gather(*[asyncio.to_thread(server.start) for server in victims])
+            self._is_making_up = False
+            await asyncio.wait_for(asyncio.gather(*clients), SETTLE_S)
+        states = [deed.state for deed in self._script.deeds]
+        self.figures.done, self.figures.refused = states.count("done"), states.count("refused")
+        if "unknown" in states:
+            raise Contradiction("something was never settled")
+        return self.figures
+
+    async def _work(self, number: int) -> None:
+        clients: dict[tuple[int, str], Client] = {}
+        turn = number
+        try:
+            while True:
+                unsettled = self._script.unsettled()
+                if not self._is_making_up and not unsettled:
+                    if not any(deed.is_on_its_way for deed in self._script.deeds):
+                        return
+                    await asyncio.sleep(PAUSE_S)
+                    continue
+                # Old troubles first: a retry may be what settles whether the first attempt went through.
+                deed = unsettled[0] if unsettled else self._script.next()
+                if deed.is_on_its_way:
+                    await asyncio.sleep(PAUSE_S)
+                    continue
+                server = self._servers[turn % len(self._servers)]
+                place = (server.port, deed.key)
+                client = clients.setdefault(place, Client(server.port, deed.key))
+                if not await self._ask(client, deed):
+                    turn += 1
+                    await asyncio.sleep(PAUSE_S)
+        finally:
+            for client in clients.values():
+                await client.close()
+
+    async def _ask(self, client: Client, deed: Deed) -> bool:
+        deed.is_on_its_way = True
+        self.figures.requests += 1
+        try:
+            is_settled = deed.hear(*await client.send("POST", deed.path, deed.body))
+        except (OSError, EOFError):
+            is_settled = False
+        finally:
+            deed.is_on_its_way = False
+        if not is_settled:
+            self.figures.unanswered += 1
+            if deed.state == "refused":
+                # A refusal is not remembered: this time it may have gone through.
+                deed.state = "unknown"
+        return is_settled
