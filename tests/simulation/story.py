@@ -1,0 +1,274 @@
+"""One simulated day of servers, clients and troubles, told from a seed, and what must be true at its end."""
+
+import asyncio
+from collections import Counter
+from random import Random
+from typing import Any, Final, cast
+
+from farebox.alerts.dispatcher import Dispatcher
+from farebox.alerts.messages import MailSettings
+from farebox.core.accounts import Account
+from farebox.core.commands import (
+    CaptureHold,
+    Charge,
+    Command,
+    CreateHold,
+    KeyKind,
+    Payer,
+    Refund,
+    ReleaseHold,
+    SetThresholds,
+    TopUp,
+    Transferring,
+)
+from farebox.core.holds import HoldState
+from farebox.core.ids import ALERT, book_id
+from farebox.core.outcomes import Outcome
+from farebox.core.pricing import Price
+from farebox.core.replay import Replay
+from farebox.service.committer import Committer
+from farebox.service.errors import ServiceError
+from farebox.service.expiry import Expiry
+from farebox.storage.interface import Store
+from farebox.storage.rows import ApiKey, MailState, Merchant, User
+from tests.simulation.world import SECOND, START, Connection, Database, Post, WorldClock, WorldLoop
+
+UNIT: Final = 1_000_000
+MERCHANTS: Final = (1 << 50, (1 << 50) + 1)
+USERS: Final = 2
+CLIENTS: Final = 5
+DEEDS_EACH: Final = 5
+_PATIENCE_S: Final = 3_600.0
+_HOURS_AFTER: Final = 4
+
+
+class _ServerDied(Exception):
+    """The server is gone, and so is the answer."""
+
+
+class Server:
+    """What one process runs: a committer, the expiry of holds, a dispatcher."""
+
+    def __init__(self, database: Database, post: Post, clock: WorldClock) -> None:
+        self.connection = Connection(database)
+        store = cast(Store, self.connection)
+
+        async def no_runway(account: Account, now: int) -> str | None:
+            return None
+
+        self.committer = Committer(store, clock, queue_commands_max=8)
+        self.dispatcher = Dispatcher(
+            store,
+            post,
+            MailSettings("farebox@example.com", "https://pay.example", "support"),
+            now=clock.now,
+            describe_runway=no_runway,
+        )
+        self.expiry = Expiry(store, self.committer, clock)
+        self._died = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin to work."""
+        await self.committer.start()
+        self._tasks = [asyncio.create_task(self.dispatcher.run()), asyncio.create_task(self.expiry.run())]
+
+    async def rest(self) -> None:
+        """Let go of what is done at the server's own pace; what it is asked for is still done."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def kill(self) -> None:
+        """End at once: nothing that it still does has any effect, and nobody is answered."""
+        self.connection.is_dead = True
+        self._died.set()
+
+    async def submit(self, command: Command) -> Outcome:
+        """Ask for a command, as a client over the network.
+
+        Raises:
+            _ServerDied: there will be no answer.
+            ServiceError: the server says so.
+        """
+        call = asyncio.ensure_future(self.committer.submit(command))
+        death = asyncio.ensure_future(self._died.wait())
+        await asyncio.wait({call, death}, return_when=asyncio.FIRST_COMPLETED)
+        death.cancel()
+        if self.connection.is_dead or not call.done():
+            call.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise _ServerDied
+        return call.result()
+
+
+class Story:
+    """All that happens, from one seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._random = Random(seed)
+        self._asked: dict[tuple[int, str], Transferring] = {}
+        self._told: dict[tuple[int, str], Outcome] = {}
+        self._servers: list[Server] = []
+
+    async def tell(self) -> None:
+        """Let everything happen, then let the troubles end, and check what is left."""
+        random = self._random
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, WorldLoop)
+        self._database = Database(random)
+        self._post = Post(random)
+        self._clocks = [WorldClock(loop), WorldClock(loop)]
+        await self._found()
+        self._servers = [Server(self._database, self._post, clock) for clock in self._clocks]
+        for server in self._servers:
+            await server.start()
+        self._database.trouble = random.choice((0, 0.05, 0.3))
+        self._post.trouble = random.choice((0, 0.1, 0.5))
+        troubles = asyncio.create_task(self._make_trouble())
+        await asyncio.wait_for(asyncio.gather(*[self._client(number) for number in range(CLIENTS)]), _PATIENCE_S)
+        troubles.cancel()
+        await asyncio.gather(troubles, return_exceptions=True)
+        self._database.trouble = self._post.trouble = 0
+        self._database.is_away = False
+        for clock in self._clocks:
+            clock.skew = 0
+        for place, server in enumerate(self._servers):
+            if server.connection.is_dead:
+                await self._start_anew(place)
+        for server in self._servers:
+            await server.rest()
+        # Long enough for the leases of dead servers to end, for back-offs, and for every hold to expire.
+        for _ in range(_HOURS_AFTER):
+            await asyncio.sleep(3_600)
+            for server in self._servers:
+                while await server.expiry.sweep() or await server.dispatcher.run_once():
+                    pass
+        self._check()
+
+    async def _found(self) -> None:
+        rows = self._database.rows
+        for number, merchant_id in enumerate(MERCHANTS):
+            key = ApiKey(number, KeyKind.MERCHANT, bytes([number]) * 32, "fb…", START, merchant_id)
+            await rows.create_merchant(Merchant(merchant_id, "Acme", START), Account(merchant_id, "USD"), key)
+            for user in range(USERS):
+                await rows.add_user(User(merchant_id, user, f"user{user}@m{number}.example", START))
+        await rows.set_price(Price(1, "image", UNIT, 0), START)
+        for merchant_id in MERCHANTS:
+            rows.do(
+                TopUp(merchant_id, 30 * UNIT, "INV-1"), SetThresholds(merchant_id, (10 * UNIT, 20 * UNIT)), now=START
+            )
+
+    async def _make_trouble(self) -> None:
+        """Kill servers, take the database away, step clocks."""
+        random = self._random
+        while True:
+            await asyncio.sleep(random.uniform(0.001, 0.5))
+            match random.choice(("kill", "away", "clock", "calm", "calm")):
+                case "kill":
+                    place = random.randrange(len(self._servers))
+                    self._servers[place].kill()
+                    await asyncio.sleep(random.uniform(0, 0.2))
+                    await self._start_anew(place)
+                case "away":
+                    self._database.is_away = True
+                    await asyncio.sleep(random.uniform(0, 15))
+                    self._database.is_away = False
+                case "clock":
+                    random.choice(self._clocks).skew = random.choice((0, -5, 5, -3_600, 40)) * SECOND
+
+    async def _start_anew(self, place: int) -> None:
+        self._servers[place] = Server(self._database, self._post, self._clocks[place])
+        await self._servers[place].start()
+
+    async def _client(self, number: int) -> None:
+        for turn in range(DEEDS_EACH):
+            command = self._command(f"key-{number}-{turn}")
+            place = (command.merchant_id, command.idempotency_key)
+            self._asked[place] = command
+            while True:
+                try:
+                    self._told[place] = await self._random.choice(self._servers).submit(command)
+                except (_ServerDied, ServiceError):
+                    await asyncio.sleep(self._random.uniform(0.001, 1))
+                else:
+                    break
+            if self._random.random() < 0.3:
+                await asyncio.sleep(self._random.uniform(0, 2))
+
+    def _command(self, key: str) -> Transferring:
+        random = self._random
+        merchant_id = random.choice(MERCHANTS)
+        done = [
+            outcome
+            for (owner, _), outcome in self._told.items()
+            if owner == merchant_id and outcome.transfer is not None
+        ]
+        holds = [outcome.hold.seq for outcome in done if outcome.hold is not None]
+        charges = [outcome.transfer.seq for outcome in done if outcome.transfer and outcome.hold is None]
+        match random.choice(("charge", "charge", "charge", "hold", "end", "end", "refund", "top_up")):
+            case "hold":
+                ttl_seconds = random.choice((1, 3, 900))
+                return CreateHold(Payer(merchant_id), "image", random.randint(1, 6), key, ttl_seconds=ttl_seconds)
+            case "end" if holds:
+                if random.random() < 0.5:
+                    return ReleaseHold(merchant_id, random.choice(holds), key)
+                return CaptureHold(merchant_id, random.choice(holds), key, random.choice((None, UNIT)))
+            case "refund" if charges:
+                return Refund(merchant_id, random.choice(charges), key, random.choice((None, UNIT)))
+            case "top_up":
+                return TopUp(merchant_id, random.randint(1, 15) * UNIT, key)
+        return Charge(Payer(merchant_id), "image", random.randint(1, 6), key)
+
+    @property
+    def troubles(self) -> Counter[str]:
+        """How often each fate came to a transaction."""
+        return self._database.troubles
+
+    @property
+    def mails_taken(self) -> int:
+        """How many mails were delivered."""
+        return len(self._post.taken)
+
+    def rows(self) -> dict[str, list[Any]]:
+        """Return the ledger as the story left it."""
+        return self._database.rows.rows()
+
+    # What must be true at the end.
+
+    def _check(self) -> None:
+        rows = self._database.rows.rows()
+        transfers = {(item.merchant_id, item.idempotency_key): item for item in rows["transfers"]}
+        assert len(transfers) == len(rows["transfers"])
+        for place in self._asked:
+            outcome = self._told[place]
+            # What was done is there, as it was told; what was refused is not, ever.
+            assert transfers.get(place) == outcome.transfer, (place, outcome)
+        for account in rows["accounts"]:
+            self._check_book(account, rows)
+        self._check_mails(rows)
+
+    def _check_book(self, account: Account, rows: dict[str, list[Any]]) -> None:
+        replay = Replay(account.merchant_id)
+        book = [item for item in rows["transfers"] if item.merchant_id == account.merchant_id]
+        holds = [item for item in rows["holds"] if item.merchant_id == account.merchant_id]
+        faults = [fault for item in book for fault in replay.feed(item)]
+        originals = {item.seq: item for item in book if item.seq in replay.returned}
+        assert [] == [*faults, *replay.finish(account, holds, originals)]
+        assert account.wallet >= 0
+        # By now every hold's time is over, and whatever was not taken went back.
+        assert 0 == account.held
+        assert HoldState.HELD not in {hold.state for hold in holds}
+
+    def _check_mails(self, rows: dict[str, list[Any]]) -> None:
+        owed = Counter((alert.merchant_id, alert.number) for alert in rows["alerts"] for _ in range(USERS))
+        assert owed == Counter((mail.alert.merchant_id, mail.alert.number) for mail in rows["mails"])
+        assert {MailState.SENT, MailState.GIVEN_UP} >= {mail.state for mail in rows["mails"]}
+        named = {book_id(ALERT, merchant_id=merchant_id, seq=number) for merchant_id, number in owed}
+        delivered: dict[tuple[str, str], int] = Counter(self._post.taken)
+        for mail in rows["mails"]:
+            alert_id = book_id(ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)
+            ids = {message_id for message_id, to in delivered if to == mail.email and alert_id in message_id}
+            # However often it was sent, it is one mail; and one that is written down as sent was.
+            assert len(ids) <= 1
+            assert mail.state != MailState.SENT or 1 == len(ids)
+        assert all(any(alert_id in message_id for alert_id in named) for message_id, _ in delivered)

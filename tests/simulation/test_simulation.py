@@ -1,0 +1,64 @@
+"""Thousands of simulated days: whatever goes wrong, nothing is lost or doubled. A failure names its seed."""
+
+import asyncio
+import logging
+import os
+from collections import Counter
+from typing import Final
+
+import pytest
+
+from tests.simulation.story import Story
+from tests.simulation.world import WorldLoop, run
+
+SEEDS: Final = int(os.environ.get("FAREBOX_TEST_SEEDS", "400"))
+_BUNDLES: Final = 8
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> None:
+    # Every trouble is logged, as it should be; here there are too many to read.
+    logging.getLogger("farebox").setLevel(logging.CRITICAL + 1)
+
+
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("bundle", range(_BUNDLES))
+def test_whatever_goes_wrong_nothing_is_lost_or_doubled(bundle: int) -> None:
+    for seed in range(bundle, SEEDS, _BUNDLES):
+        try:
+            run(Story(seed).tell())
+        except BaseException as error:
+            error.add_note(f"replay it with: run(Story({seed}).tell())")
+            raise
+
+
+def test_stories_come_to_every_trouble() -> None:
+    """A simulation says little of what never happens in it."""
+    troubles: Counter[str] = Counter()
+    mails = 0
+    for seed in range(60):
+        story = Story(seed)
+        run(story.tell())
+        troubles.update(story.troubles)
+        mails += story.mails_taken
+    assert {"committed", "failed before", "lost", "lost answer", "late", "late and lost"} == troubles.keys()
+    assert mails > 20
+
+
+def test_a_seed_tells_the_same_story_again() -> None:
+    first, second = Story(11), Story(11)
+    run(first.tell())
+    run(second.tell())
+    assert first.rows() == second.rows()
+
+
+def test_the_worlds_time_passes_at_once() -> None:
+    async def sleep() -> float:
+        await asyncio.sleep(86_400)
+        return asyncio.get_running_loop().time()
+
+    loop = WorldLoop()
+    try:
+        assert 86_400 <= loop.run_until_complete(sleep()) < 86_401
+    finally:
+        loop.close()

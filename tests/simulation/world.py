@@ -1,0 +1,204 @@
+"""The world of simulated servers: its time, its database with all that can go wrong there, its mail network."""
+
+import asyncio
+import selectors
+from collections import Counter
+from email.message import EmailMessage
+from random import Random
+from typing import Any, Final
+
+from farebox.alerts.smtp import PermanentFailure, TransientFailure
+from farebox.core.state import Decision, ReadSet
+from farebox.storage.interface import CommitUnknown, Decide, StoreUnavailable
+from tests.support.memory import MemoryStore
+
+START: Final = 1_800_000_000_000_000
+SECOND: Final = 1_000_000
+
+
+class _Idle(selectors.SelectSelector):
+    """Waits for no socket: as long as the loop would wait, the world's time goes on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        """Let the time pass.
+
+        Raises:
+            RuntimeError: nothing would ever happen again.
+        """
+        if timeout is None:
+            raise RuntimeError("everybody waits for something that nobody does")
+        self.seconds += max(timeout, 0.0)
+        return []
+
+
+class WorldLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time passes only while everybody waits, and then at once."""
+
+    def __init__(self) -> None:
+        self._idle = _Idle()
+        super().__init__(self._idle)
+
+    def time(self) -> float:
+        """Return the world's time, seconds since its beginning."""
+        return self._idle.seconds
+
+
+class WorldClock:
+    """One server's clock: the world's time, and what it is wrong by."""
+
+    def __init__(self, loop: WorldLoop) -> None:
+        self._loop = loop
+        self.skew = 0
+
+    def now(self) -> int:
+        """Return the time as this server sees it, microseconds since 1970."""
+        return START + round(self._loop.time() * SECOND) + self.skew
+
+
+class Database:
+    """The rows that all servers share, behind one writers' lock, and the troubles that a seed has in store."""
+
+    def __init__(self, random: Random) -> None:
+        self.rows = MemoryStore()
+        self.random = random
+        self.lock = asyncio.Lock()
+        self.never = asyncio.Event()
+        """What dead servers wait for."""
+        self.is_away = False
+        self.trouble = 0.0
+        """How likely a transaction fails in some way."""
+        self.troubles: Counter[str] = Counter()
+
+
+class _ServerIsDead(Exception):
+    """Whoever asks is not there any more."""
+
+
+class Connection:
+    """A server's way to the database; once the server is dead, nothing comes back from it any more."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.is_dead = False
+        self._late: set[asyncio.Task[None]] = set()
+
+    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+        """Run a batch; it may fail before COMMIT, or while it runs, with or without effect, at once or later."""
+        try:
+            return await self._transact(reads, decide)
+        except _ServerIsDead:
+            # Its locks are free again, but nobody is there to hear of it.
+            await self._database.never.wait()
+            raise
+
+    async def _transact(self, reads: ReadSet, decide: Decide) -> Decision:
+        database, random = self._database, self._database.random
+        await self._travel()
+        await database.lock.acquire()
+        is_locked = True
+        try:
+            await self._travel()
+            decision = decide(database.rows.load(reads))
+            if not decision.changes_anything:
+                return decision
+            fate = random.choices(
+                ("committed", "failed before", "lost", "lost answer", "late", "late and lost"),
+                (1 - database.trouble, *[database.trouble / 5] * 5),
+            )[0]
+            database.troubles[fate] += 1
+            if fate == "failed before":
+                raise StoreUnavailable("the connection broke before COMMIT")
+            if fate.startswith("late"):
+                # COMMIT still runs somewhere while its caller was told that nobody knows; its locks are still held.
+                is_locked = False
+                late = asyncio.create_task(self._end_later(decision, is_committed=fate == "late"))
+                self._late.add(late)
+                late.add_done_callback(self._late.discard)
+                raise CommitUnknown("the connection broke during COMMIT")
+            await self._travel()
+            if fate != "lost":
+                database.rows.apply(decision)
+            await self._travel()
+            if fate != "committed":
+                raise CommitUnknown("the connection broke during COMMIT")
+            return decision
+        finally:
+            if is_locked:
+                database.lock.release()
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._database.rows, name)
+        if not asyncio.iscoroutinefunction(method):
+            return method
+
+        async def call(*arguments: Any, **options: Any) -> Any:
+            try:
+                await self._travel()
+                result = await method(*arguments, **options)
+                await self._travel()
+            except _ServerIsDead:
+                await self._database.never.wait()
+                raise
+            return result
+
+        return call
+
+    async def _end_later(self, decision: Decision, *, is_committed: bool) -> None:
+        try:
+            await asyncio.sleep(self._database.random.uniform(0, 3))
+            if is_committed:
+                self._database.rows.apply(decision)
+        finally:
+            self._database.lock.release()
+
+    async def _travel(self) -> None:
+        """Take the time that a message takes; a dead server gets none, and one that is away answers none."""
+        await asyncio.sleep(self._database.random.choice((0, 0, 0.0005, 0.003)))
+        if self.is_dead:
+            raise _ServerIsDead
+        if self._database.is_away:
+            raise StoreUnavailable("the database is away")
+
+
+class Post:
+    """The mail network: takes a mail, or not, or takes it and breaks before it can say so."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self.trouble = 0.0
+        self.taken: list[tuple[str, str]] = []
+        """The Message-ID and recipient of each mail, as often as it was delivered."""
+
+    async def send(self, message: EmailMessage, to: str) -> None:
+        """Carry one mail."""
+        await asyncio.sleep(self._random.uniform(0, 0.2))
+        fate = self._random.choices(
+            ("taken", "refused for now", "taken and broken", "hung", "refused for good"),
+            (1 - self.trouble, *[self.trouble / 4] * 4),
+        )[0]
+        if fate in ("taken", "taken and broken"):
+            self.taken.append((message["Message-ID"], to))
+        if fate == "hung":
+            await asyncio.sleep(1_000)
+        if fate in ("refused for now", "taken and broken"):
+            raise TransientFailure(fate)
+        if fate == "refused for good":
+            raise PermanentFailure(fate)
+
+
+def run(world: Any) -> None:
+    """Run a coroutine in a world of its own, to its end."""
+    loop = WorldLoop()
+    try:
+        loop.run_until_complete(world)
+    finally:
+        # What dead servers still do has to be ended again and again: they clear up, and wait for a dead connection.
+        while tasks := asyncio.all_tasks(loop):
+            for task in tasks:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+        loop.close()
