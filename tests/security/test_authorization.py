@@ -1,0 +1,133 @@
+"""The authorization matrix: each kind of key, and each kind of bad key, at each endpoint that the document lists."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import pytest_asyncio
+
+from farebox.bootstrap import Farebox
+from farebox.core.commands import KeyKind
+from tests.support.door import JSON, Door, open_door
+from tests.support.server import Seeds, open_farebox, seed
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+KINDS: Final = ("merchant", "service", "support")
+METHODS: Final = {"get", "post", "put", "patch", "delete"}
+UNKNOWN_IDS: Final = {
+    "hold_id": "hold_0000000000001" + "00000001",
+    "approval_id": "appr_0000000000001",
+    "key_id": "key_0000000000001",
+    "user_id": "user_0000000000001",
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def farebox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Farebox]:
+    folder: Path = tmp_path_factory.mktemp("ledger")
+    async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
+        yield farebox
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def door(farebox: Farebox) -> Door:
+    return await open_door(farebox)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def seeds(farebox: Farebox) -> Seeds:
+    return await seed(farebox)
+
+
+def operations(document: Any) -> Iterator[tuple[str, str, set[str]]]:
+    """Yield each operation: method, path, and whose keys its description says that it takes."""
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            if method in METHODS:
+                takes = re.match(r"Takes an? ([a-z ]+) key\.", operation["description"])
+                assert takes is not None, (method, path)
+                yield method.upper(), path, set(takes[1].split(" or "))
+
+
+def target(path: str, seeds: Seeds) -> str:
+    ids = {**UNKNOWN_IDS, "merchant_id": seeds.merchant}
+    return re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], path)
+
+
+async def ask(door: Door, method: str, path: str, key: str | None) -> tuple[int, str | None]:
+    """Ask with an empty object: whoever may ask is told what is missing, and nothing is done."""
+    reply = await door.send(method, path, key=key, headers=(JSON,), body=b"" if method == "GET" else b"{}")
+    return reply.status, reply.code
+
+
+async def test_there_is_an_endpoint_for_each_kind_of_key(door: Door) -> None:
+    found = list(operations(door.document))
+    assert len(found) > 30
+    assert set(KINDS) == set().union(*[kinds for _, _, kinds in found])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_key_opens_what_is_documented_for_its_kind_and_nothing_else(
+    door: Door, seeds: Seeds, kind: str
+) -> None:
+    key = {"merchant": seeds.merchant_key, "service": seeds.service_key, "support": seeds.support_key}[kind]
+    for method, path, kinds in operations(door.document):
+        status, code = await ask(door, method, target(path, seeds), key)
+        is_open = (status, code) not in {(403, "forbidden"), (401, "invalid_api_key")}
+        assert is_open == (kind in kinds), (kind, method, path, status, code)
+        if not is_open:
+            assert (403, "forbidden") == (status, code), (method, path)
+
+
+async def test_a_bad_key_of_any_sort_opens_nothing_and_nothing_tells_them_apart(
+    farebox: Farebox, door: Door, seeds: Seeds
+) -> None:
+    merchants = farebox.merchants
+    closed = [
+        await merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id),
+        await merchants.create_key(KeyKind.SERVICE, name="closed"),
+        await merchants.create_key(KeyKind.SUPPORT, name="closed"),
+    ]
+    for made in closed:
+        await merchants.revoke_key(made.key.key_id)
+    bad: list[str | None] = [
+        None,
+        "",
+        "x",
+        seeds.merchant_key.lower(),
+        seeds.merchant_key[:-1] + ("0" if seeds.merchant_key[-1] != "0" else "1"),
+        "fbu_" + "0" * 26,
+        *(made.text for made in closed),
+    ]
+    for method, path, _ in operations(door.document):
+        answers = set()
+        for key in bad:
+            reply = await door.send(
+                method, target(path, seeds), key=key, headers=(JSON,), body=b"" if method == "GET" else b"{}"
+            )
+            headers = tuple((name, value) for name, value in reply.headers if name != "date")
+            answers.add((reply.status, reply.code, reply.body, headers))
+        assert 1 == len(answers), (method, path, answers)
+        assert (401, "invalid_api_key") == next(iter(answers))[:2], (method, path)
+
+
+async def test_a_merchants_key_reads_that_merchants_account_and_no_others(farebox: Farebox, door: Door) -> None:
+    ann, ben = await seed(farebox, balance="1.25"), await seed(farebox, balance="987654.32")
+    for method, path, kinds in operations(door.document):
+        if "merchant" not in kinds:
+            continue
+        reply = await door.send(method, path, key=ann.merchant_key)
+        assert 200 == reply.status, path
+        for secret in (ben.merchant, ben.merchant[4:], "987654.32"):
+            assert secret.encode() not in reply.body, path
+
+
+async def test_a_merchants_key_can_not_be_turned_into_anothers(farebox: Farebox, door: Door) -> None:
+    """A key's text names its merchant, so that its look-up can be routed; the secret has to fit it."""
+    ann, ben = await seed(farebox), await seed(farebox)
+    forged = ben.merchant_key[:17] + ann.merchant_key[17:]
+    for path in ("/api/balance", "/api/account"):
+        assert 401 == (await door.get(path, forged)).status
