@@ -11,13 +11,16 @@ from typing import Any, Final
 
 from farebox.core.commands import (
     Adjust,
+    Approve,
     CaptureHold,
     Charge,
     Command,
     CreateHold,
     ExpireHold,
     Refund,
+    Reject,
     ReleaseHold,
+    RequestApproval,
     ReverseTopUp,
     SetCreditLimit,
     SetFrozen,
@@ -51,10 +54,11 @@ TAKES_FROM_THE_WALLET: Final = {"charge", "hold", "top_up_reversal", "adjustment
 MAY_FIRE: Final = {"charge", "capture", "adjustment down", "top_up_reversal"}
 MAY_ARM: Final = {"top_up", "adjustment up"}
 
+APPROVALS: Final = {RequestApproval, Approve, Reject}
 WHO_MAY: Final[dict[str, set[type]]] = {
     "merchant": set(),
     "service": {Charge, CreateHold, CaptureHold, ReleaseHold, Refund},
-    "support": {Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen},
+    "support": {Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen, *APPROVALS},
 }
 
 
@@ -122,14 +126,41 @@ class Fired:
     seq: int | None
 
 
+@dataclass
+class Request:
+    """A move that one person asked for, and what another, or the same, made of it."""
+
+    move: TopUp | Adjust
+    by: str
+    at: int
+    state: str = "pending"
+    decided_by: str | None = None
+    decided_at: int | None = None
+    seq: int | None = None
+
+
+@dataclass(frozen=True)
+class Deed:
+    """Something that a person did by hand."""
+
+    merchant_id: int
+    person: str
+    at: int
+    what: type
+
+
 @dataclass(frozen=True)
 class Answer:
-    """What a command came to: a code and, if money moved, the numbers of its move and of the hold it made or ended."""
+    """What a command came to: a code and, if money moved, the numbers of its move and of the hold it made or ended.
+
+    `request` is the number of the request for approval that was made or decided.
+    """
 
     code: Code
     seq: int | None = None
     hold_seq: int | None = None
     is_replay: bool = False
+    request: int | None = None
 
 
 @dataclass
@@ -143,6 +174,7 @@ class Book:
     silent: set[Decimal] = field(default_factory=set)
     fired: list[Fired] = field(default_factory=list)
     hold_ends: dict[int, int] = field(default_factory=dict)
+    requests: dict[int, Request] = field(default_factory=dict)
 
     def balance(self, account: str, up_to: int | None = None) -> Decimal:
         """Sum up an account, from the first move on, up to the move of that number."""
@@ -228,15 +260,24 @@ class Model:
         self.books: dict[int, Book] = {}
         self.keys: dict[bytes, Key] = {}
         self.prices: list[PriceVersion] = []
+        self.deeds: list[Deed] = []
 
     def do(self, command: Command, now: int) -> Answer:
-        """Answer a command and do what it asks, if nothing stands against it."""
+        """Answer a command and do what it asks, if nothing stands against it; keep who did it by hand."""
+        answer = self._do(command, now)
+        if command.origin is not None and answer.code is Code.OK and not answer.is_replay:
+            self.deeds.append(Deed(command.merchant_id, command.origin.person, now, type(command)))
+        return answer
+
+    def _do(self, command: Command, now: int) -> Answer:
         faults = self._faults_of_caller(command, now)
         book = self._book(command, now)
         if book is None:
             return _first(faults | {Code.MERCHANT_NOT_FOUND})
         if isinstance(command, SetThresholds | SetCreditLimit | SetFrozen):
             return self._set(book, command, faults, now)
+        if isinstance(command, Reject):
+            return self._reject(book, command, faults, now)
         name, asked = _name_and_content(command)
         for number, move in enumerate(book.moves, 1):
             if move.name == name and not faults:
@@ -250,6 +291,10 @@ class Model:
             return self._give_back(book, command, faults, now)
         if isinstance(command, Refund | ReverseTopUp):
             return self._return(book, command, faults, now)
+        if isinstance(command, RequestApproval):
+            return self._request(book, command, faults, now)
+        if isinstance(command, Approve):
+            return self._approve(book, command, faults, now)
         return self._fund(book, command, faults, now)
 
     def _opens(self, digest: bytes, merchant_id: int | None, now: int) -> Key | None:
@@ -423,6 +468,47 @@ class Model:
         move = Move(word, amount, _time(book, now), *asked, reference=command.reference, note=note)
         return Answer(Code.OK, book.add(move, now))
 
+    def _request(self, book: Book, command: RequestApproval, faults: set[Code], now: int) -> Answer:
+        if faults:
+            return _first(faults)
+        for number, request in book.requests.items():
+            if _name_and_content(request.move)[0] == _name_and_content(command.move)[0]:
+                if _name_and_content(request.move) != _name_and_content(command.move):
+                    return Answer(Code.IDEMPOTENCY_CONFLICT)
+                if request.state == "rejected":
+                    return Answer(Code.APPROVAL_ALREADY_REJECTED)
+                return Answer(Code.OK, is_replay=True, request=number)
+        book.requests[command.number] = Request(command.move, _person(command), now)
+        return Answer(Code.OK, request=command.number)
+
+    def _approve(self, book: Book, command: Approve, faults: set[Code], now: int) -> Answer:
+        request = book.requests.get(command.number)
+        if request is None or _name_and_content(request.move) != _name_and_content(command.move):
+            return _first(faults | {Code.APPROVAL_NOT_FOUND})
+        if request.state == "rejected":
+            faults.add(Code.APPROVAL_ALREADY_REJECTED)
+        if request.by == _person(command):
+            faults.add(Code.APPROVAL_NEEDS_ANOTHER_PERSON)
+        answer = self._fund(book, command.move, faults, now)
+        if answer.code is not Code.OK:
+            return answer
+        request.state, request.decided_by, request.decided_at = "approved", _person(command), now
+        request.seq = answer.seq
+        return Answer(Code.OK, answer.seq, request=command.number)
+
+    def _reject(self, book: Book, command: Reject, faults: set[Code], now: int) -> Answer:
+        request = book.requests.get(command.number)
+        if request is None:
+            faults.add(Code.APPROVAL_NOT_FOUND)
+        elif request.state == "approved":
+            faults.add(Code.APPROVAL_ALREADY_APPROVED)
+        if faults or request is None:
+            return _first(faults)
+        is_replay = request.state == "rejected"
+        if not is_replay:
+            request.state, request.decided_by, request.decided_at = "rejected", _person(command), now
+        return Answer(Code.OK, is_replay=is_replay, request=command.number)
+
     def _set(
         self, book: Book, command: SetThresholds | SetCreditLimit | SetFrozen, faults: set[Code], now: int
     ) -> Answer:
@@ -443,6 +529,10 @@ def _first(faults: set[Code]) -> Answer:
     return Answer(min(faults, key=PRECEDENCE.index))
 
 
+def _person(command: RequestApproval | Approve | Reject) -> str:
+    return command.origin.person if command.origin else "farebox"
+
+
 def _time(book: Book, now: int) -> int:
     """A book's times never go backwards, even if the clock does."""
     return max([now, *(move.at for move in book.moves)])
@@ -451,6 +541,8 @@ def _time(book: Book, now: int) -> int:
 def _name_and_content(command: Transferring) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     """Tell under which name a command is done once only, and what a retry has to repeat."""
     match command:
+        case RequestApproval() | Approve():
+            return _name_and_content(command.move)
         case TopUp():
             return ("top-up", command.reference), (command.amount,)
         case ReverseTopUp():

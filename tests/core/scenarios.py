@@ -21,6 +21,7 @@ from msgspec.structs import replace
 from farebox.core.accounts import Account
 from farebox.core.commands import (
     Adjust,
+    Approve,
     Caller,
     CaptureHold,
     Charge,
@@ -28,9 +29,12 @@ from farebox.core.commands import (
     CreateHold,
     ExpireHold,
     KeyKind,
+    Origin,
     Payer,
     Refund,
+    Reject,
     ReleaseHold,
+    RequestApproval,
     ReverseTopUp,
     SetCreditLimit,
     SetFrozen,
@@ -151,7 +155,7 @@ _Choice = TypeVar("_Choice")
 _THRESHOLDS: Final = (5 * UNIT, 10 * UNIT, 20 * UNIT, 50 * UNIT, 100 * UNIT, 101 * UNIT)
 _KINDS: Final[tuple[type[Command], ...]] = (
     *(TopUp, TopUp, TopUp, Charge, Charge, Charge, Charge, Charge, CreateHold, CreateHold, CreateHold, CreateHold),
-    *(Adjust, Adjust, SetThresholds, SetThresholds, SetCreditLimit, SetFrozen),
+    *(Adjust, Adjust, SetThresholds, SetThresholds, SetCreditLimit, SetCreditLimit, SetFrozen),
 )
 _ENDS_OF_HOLDS: Final[tuple[type[Command], ...]] = (CaptureHold, CaptureHold, ReleaseHold, ExpireHold)
 _TYPES: Final = ("image", "call", "scan", "soon", "vast", "nothing")
@@ -249,9 +253,27 @@ class _Author:
 
     def _command(self) -> Command:
         if self._commands and self._one_in(8):
-            command = self._pick(*self._commands[-12:])
-            return command if isinstance(command, ExpireHold) else replace(command, caller=self._caller(type(command)))
+            return self._asked_again(self._pick(*self._commands[-12:]))
         return self._new_command()
+
+    def _asked_again(self, command: Command) -> Command:
+        """The same once more, by whoever it may be."""
+        if isinstance(command, ExpireHold):
+            return command
+        by = {"caller": self._caller(type(command))}
+        if isinstance(command, RequestApproval | Approve):
+            return replace(command, move=replace(command.move, **by, origin=self._origin()))
+        if isinstance(command, Charge | CreateHold | CaptureHold | ReleaseHold):
+            return replace(command, **by)
+        return replace(command, **by, origin=self._origin())
+
+    def _origin(self) -> Origin | None:
+        """Make up which person it is that asks; nobody if it is Farebox itself."""
+        if self._one_in(3):
+            return None
+        key_id = self._pick(None, SUPPORT.key_id)
+        address = self._pick(None, "203.0.113.7")
+        return Origin(self._random.getrandbits(63), self._pick("ann", "ben"), key_id, address)
 
     def _known(self, command: Command) -> Command:
         self._commands.append(command)
@@ -265,21 +287,44 @@ class _Author:
             return self._end_of_hold(self._pick(*_ENDS_OF_HOLDS), number, book)
         if self._one_in(4 if any(move.word in ("charge", "capture") for move in book.moves) else 15):
             return self._giving_back(number, book)
+        if self._one_in(6 if book.requests else 10):
+            return self._approval(number, book)
         kind = self._pick(*_KINDS)
-        caller = self._caller(kind)
+        caller, origin = self._caller(kind), self._origin()
         if kind is Charge or kind is CreateHold:
             return self._spend(kind, number, book, caller)
         if kind is TopUp:
-            return TopUp(number, self._amount(), self._reference(), self._pick(None, "Thank you"), caller)
+            return TopUp(number, self._amount(), self._reference(), self._pick(None, "Thank you"), caller, origin)
         if kind is Adjust:
             is_credit = self._pick(False, True)
-            return Adjust(number, self._amount(), is_credit, self._reference(), "mistake", caller)
+            return Adjust(number, self._amount(), is_credit, self._reference(), "mistake", caller, origin)
         if kind is SetThresholds:
             amounts = self._random.choices(_THRESHOLDS, k=self._pick(0, 1, 2, 3, 5))
-            return SetThresholds(number, tuple(amounts), caller)
+            return SetThresholds(number, tuple(amounts), caller, origin)
         if kind is SetCreditLimit:
-            return SetCreditLimit(number, self._limit(), caller)
-        return SetFrozen(number, self._one_in(3), caller)
+            return SetCreditLimit(number, self._limit(), caller, origin)
+        return SetFrozen(number, self._one_in(3), caller, origin)
+
+    def _approval(self, number: int, book: Book) -> Command:
+        """Request something that is above the limit, or decide what was requested."""
+        caller, origin = self._caller(Approve), self._origin()
+        if book.requests and not self._one_in(3):
+            pending = [key for key, request in book.requests.items() if request.state == "pending"]
+            place = self._pick(*pending, *book.requests)
+            if self._one_in(2):
+                return Reject(number, self._pick(place, place, 1000), caller, origin)
+            move = replace(book.requests[place].move, caller=caller, origin=origin)
+            if self._one_in(10):
+                move = replace(move, amount=UNIT)
+            return Approve(move, place)
+        if self._one_in(2):
+            move = Adjust(number, self._amount(), self._one_in(2), self._reference(), "gift", caller, origin)
+        else:
+            move = TopUp(number, self._amount(), self._reference(), self._pick(None, "wire"), caller, origin)
+        if self._one_in(6) and book.requests:
+            # A reference that was requested before, perhaps for something else.
+            move = replace(move, reference=self._pick(*book.requests.values()).move.reference)
+        return RequestApproval(move, len(self._commands) + 1)
 
     def _end_of_hold(self, kind: type[Command], number: int, book: Book) -> Command:
         still_held = [seq for seq in book.hold_ends if book.hold_state(seq) == "held"]
@@ -304,8 +349,8 @@ class _Author:
         )
         if is_refund:
             note = self._pick(None, "Sorry")
-            return Refund(number, seq, self._name(book), amount, self._pick(None, "R-9"), note, caller)
-        return ReverseTopUp(number, seq, self._reference(), "bounced", amount, caller)
+            return Refund(number, seq, self._name(book), amount, self._pick(None, "R-9"), note, caller, self._origin())
+        return ReverseTopUp(number, seq, self._reference(), "bounced", amount, caller, self._origin())
 
     def _spend(self, kind: type[Command], number: int, book: Book, caller: Caller | None) -> Command:
         index = MERCHANTS.index(number) if number in MERCHANTS else 0

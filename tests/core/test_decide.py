@@ -9,8 +9,11 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core.accounts import EFFECTS, Account, Kind
+from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.commands import (
+    SETTINGS,
     Adjust,
+    Approve,
     Caller,
     CaptureHold,
     Charge,
@@ -18,9 +21,12 @@ from farebox.core.commands import (
     CreateHold,
     ExpireHold,
     KeyKind,
+    Origin,
     Payer,
     Refund,
+    Reject,
     ReleaseHold,
+    RequestApproval,
     ReverseTopUp,
     SetCreditLimit,
     SetFrozen,
@@ -66,10 +72,14 @@ class Situation:
     hold: Hold = HELD
     has_original: bool = True
     returned: int = 0
+    approval: Approval | None = None
 
     def change(self, **fields: Any) -> None:
         """Ask for something else."""
-        self.command = replace(self.command, **fields)
+        if isinstance(self.command, RequestApproval | Approve):
+            self.command = replace(self.command, move=replace(self.command.move, **fields))
+        else:
+            self.command = replace(self.command, **fields)
 
     def book(self, **balances: int) -> None:
         """Let balances be others, and the adjustments what makes them sum to zero."""
@@ -83,7 +93,7 @@ class Situation:
         if self.has_account:
             state.accounts = {ANN: self.account}
         if self.is_key_used:
-            assert not isinstance(self.command, SetThresholds | SetCreditLimit | SetFrozen)
+            assert not isinstance(self.command, SETTINGS)
             key = self.command.idempotency_key
             state.replays = {(ANN, key): transfer(Kind.TOP_UP, seq=3, idempotency_key=key)}
         if self.has_price:
@@ -92,6 +102,8 @@ class Situation:
             state.holds = {(ANN, 7): self.hold}
         if self.has_original:
             state.originals = {(ANN, 7): Original(transfer(self.original, seq=7, amount=10 * UNIT), self.returned)}
+        if self.approval is not None:
+            state.approvals = [self.approval]
         decision = decide(state, [self.command], NOW)
         if decision.outcomes[0].code is not Code.OK:
             assert not decision.changes_anything
@@ -143,9 +155,10 @@ class Refusals:
     original: Kind = Kind.CHARGE
     apart: tuple[set[Code], ...] = ()
     hold: Hold = HELD
+    approval: Approval | None = None
 
     def situation(self) -> Situation:
-        return Situation(self.command, self.original, hold=self.hold)
+        return Situation(self.command, self.original, hold=self.hold, approval=self.approval)
 
 
 NOBODY_ASKS: Final = {
@@ -176,6 +189,21 @@ ENDING: Final = {
 }
 GIVING_BACK: Final = {**COMMON, Code.TRANSFER_NOT_FOUND: meets(has_original=False)}
 CALLERS: Final = {Code.INVALID_API_KEY, Code.FORBIDDEN}
+BY_SUPPORT: Final = Caller(SUPPORT)
+BY_ANN: Final = Origin(1, "ann")
+BY_BEN: Final = Origin(2, "ben")
+TAKING: Final = Adjust(ANN, 2 * UNIT, False, "R-1", "mistake", BY_SUPPORT, BY_BEN)
+REQUESTED: Final = Approval(
+    *(ANN, 9, TAKING.kind, TAKING.amount, TAKING.reference, TAKING.reason, TAKING.idempotency_key),
+    *(TAKING.fingerprint(), "ann", NOW - 1),
+)
+
+
+def decided(state: ApprovalState) -> Fault:
+    seq = 3 if state is ApprovalState.APPROVED else None
+    return meets(approval=replace(REQUESTED, state=state, decided_by="cleo", decided_at=NOW - 1, transfer_seq=seq))
+
+
 PRICES: Final = {Code.UNKNOWN_TYPE, Code.AMOUNT_REQUIRED}
 AMOUNTS: Final = {Code.AMOUNT_REQUIRED, Code.AMOUNT_NOT_ALLOWED}
 HOLDS: Final = {Code.HOLD_ALREADY_CAPTURED, Code.HOLD_ALREADY_RELEASED, Code.HOLD_EXPIRED}
@@ -270,6 +298,34 @@ TABLE: Final = {
         },
         apart=(CALLERS,),
     ),
+    "request approval": Refusals(
+        RequestApproval(TAKING, 9),
+        {**COMMON, Code.APPROVAL_ALREADY_REJECTED: decided(ApprovalState.REJECTED)},
+        apart=(CALLERS,),
+    ),
+    "approve": Refusals(
+        Approve(TAKING, 9),
+        {
+            **COMMON,
+            Code.APPROVAL_NOT_FOUND: meets(approval=None),
+            Code.APPROVAL_ALREADY_REJECTED: decided(ApprovalState.REJECTED),
+            Code.APPROVAL_NEEDS_ANOTHER_PERSON: asks(origin=BY_ANN),
+            Code.BALANCE_LIMIT_EXCEEDED: has(funding=-60 * UNIT - BALANCE_MICROS_MAX),
+            Code.INSUFFICIENT_BALANCE: POOR,
+        },
+        apart=(CALLERS,),
+        approval=REQUESTED,
+    ),
+    "reject": Refusals(
+        Reject(ANN, 9, BY_SUPPORT, BY_BEN),
+        {
+            **{code: fault for code, fault in COMMON.items() if code is not Code.IDEMPOTENCY_CONFLICT},
+            Code.APPROVAL_NOT_FOUND: meets(approval=None),
+            Code.APPROVAL_ALREADY_APPROVED: decided(ApprovalState.APPROVED),
+        },
+        apart=(CALLERS,),
+        approval=REQUESTED,
+    ),
 }
 
 
@@ -315,7 +371,8 @@ def test_the_table_is_in_the_order_of_code_and_leaves_no_refusal_out() -> None:
 @pytest.mark.parametrize("kind", ALLOWED_KEYS)
 def test_a_key_opens_what_its_kind_may_and_nothing_else(kind: type[Command]) -> None:
     services = {Charge, CreateHold, CaptureHold, ReleaseHold, Refund}
-    supports = {Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen}
+    rules = {SetThresholds, SetCreditLimit, SetFrozen}
+    supports = {Refund, TopUp, ReverseTopUp, Adjust, *rules, RequestApproval, Approve, Reject}
     command = {
         **{type(refusals.command): refusals.command for refusals in TABLE.values()},
         SetThresholds: SetThresholds(ANN, (UNIT,)),
@@ -324,7 +381,7 @@ def test_a_key_opens_what_its_kind_may_and_nothing_else(kind: type[Command]) -> 
     original = Kind.TOP_UP if kind is ReverseTopUp else Kind.CHARGE
     found = {}
     for key, merchant_id in ((SERVICE, None), (SUPPORT, None), (ANNS, ANN)):
-        situation = Situation(command, original)
+        situation = Situation(command, original, approval=None if kind is RequestApproval else REQUESTED)
         situation.change(caller=Caller(key, merchant_id))
         found[key] = situation.outcome().code is Code.OK
     assert {SERVICE: kind in services, SUPPORT: kind in supports, ANNS: False} == found

@@ -175,9 +175,7 @@ def forged(*transfers: Transfer) -> tuple[Account, list[Transfer]]:
 
 def move(kind: Kind, units: int, refers_to: int | None = None) -> Transfer:
     quantity = 1 if kind in (Kind.HOLD, Kind.CAPTURE) else None
-    return Transfer(
-        *(ANN, 0, kind, units * UNIT, "", bytes(8), 0, 0, NOW, b""), quantity=quantity, refers_to=refers_to
-    )
+    return Transfer(*(ANN, 0, kind, units * UNIT, "", bytes(8), 0, 0, NOW, b""), quantity=quantity, refers_to=refers_to)
 
 
 def row(seq: int, units: int, state: HoldState = HoldState.HELD, captured: int = 0) -> Hold:

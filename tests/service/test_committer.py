@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from unittest import mock
 
 import pytest
@@ -33,7 +33,7 @@ def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def _running(store: ScriptedStore, **limits: int) -> AsyncIterator[Committer]:
+async def _running(store: ScriptedStore, **limits: Any) -> AsyncIterator[Committer]:
     committer = Committer(store.store, SystemClock(), **limits)
     await committer.start()
     try:

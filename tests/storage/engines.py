@@ -14,7 +14,7 @@ from tests.support.memory import MemoryStore
 
 TABLES: Final = (
     *("outbox", "alert", "merchant_user", "merchant_key", "staff_key", "merchant_price", "default_price"),
-    *("hold", "transfer", "account", "merchant"),
+    *("approval", "audit_log", "usage_quarter", "usage_mark", "hold", "transfer", "account", "merchant"),
 )
 
 

@@ -9,7 +9,7 @@ from farebox.core.accounts import Account
 from farebox.core.commands import Charge, Command, KeyKind, Payer, SetThresholds, TopUp
 from farebox.core.decide import decide
 from farebox.core.holds import Hold
-from farebox.core.ids import SEQ_MAX
+from farebox.core.ids import NUMBER_MAX, SEQ_MAX
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.replay import Replay
@@ -116,12 +116,16 @@ async def everything(store: Store, merchant_ids: Sequence[int]) -> dict[str, lis
         holds = [hold for number in merchant_ids for hold in await snapshot.holds(number)]
     alerts = [alert for number in merchant_ids for alert in reversed(await store.alerts(number, 10**6))]
     mails = await store.mails(merchant_id=None, limit=10**6)
+    approvals = await store.approvals(merchant_id=None, before=NUMBER_MAX, limit=10**6)
+    entries = await store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=10**6)
     return {
         "accounts": [await account_of(store, number) for number in merchant_ids],
         "transfers": [transfer for number in merchant_ids for transfer in await book(store, number)],
         "holds": holds,
         "alerts": alerts,
         "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
+        "approvals": sorted(approvals, key=lambda approval: (approval.merchant_id, approval.number)),
+        "entries": sorted(entries, key=lambda entry: (entry.merchant_id or 0, entry.at, entry.entry_id)),
     }
 
 

@@ -341,7 +341,7 @@ async def test_a_key_is_found_by_its_digest_its_id_and_its_merchant(store: Store
     for key in (support, service, theirs):
         await store.create_key(key)
     assert KeyRecord(2, KeyKind.MERCHANT, ANN, NOW + 5, NOW + 6) == await store.find_key(ANN, digest(2))
-    assert KeyRecord(4, KeyKind.SUPPORT, None, NOW, None) == await store.find_key(None, digest(4))
+    assert KeyRecord(4, KeyKind.SUPPORT, None, NOW, None, support.name) == await store.find_key(None, digest(4))
     for merchant_id, number in ((None, 2), (BEN, 2), (ANN, 3), (None, 9)):
         assert await store.find_key(merchant_id, digest(number)) is None
     assert [theirs, merchant_key(ANN)] == await store.keys(ANN)

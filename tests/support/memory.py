@@ -11,6 +11,8 @@ from typing import Any, TypeVar
 from msgspec.structs import asdict, replace
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.approvals import Approval
+from farebox.core.auditlog import AuditEntry
 from farebox.core.commands import Command, KeyKind
 from farebox.core.decide import decide
 from farebox.core.holds import Hold, HoldState
@@ -20,10 +22,12 @@ from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import AlreadyExists, Decide, NotFound, Snapshot, StorageError, StoreUnavailable
-from farebox.storage.rows import Alert, ApiKey, MailState, Merchant, OutboxMail, TransferFilter, User
+from farebox.storage.rows import Alert, ApiKey, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
 
 _FUNDING = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
 _GIVING_BACK = {Kind.REFUND, Kind.TOP_UP_REVERSAL}
+_USED = {Kind.CHARGE, Kind.CAPTURE, Kind.REFUND}
+_QUARTER = 900_000_000
 _Key = TypeVar("_Key")
 _Row = TypeVar("_Row")
 _Result = TypeVar("_Result")
@@ -54,6 +58,9 @@ class MemoryStore:
         self._holds: dict[tuple[int, int], Hold] = {}
         self._alerts: dict[tuple[int, int], Alert] = {}
         self._outbox: dict[tuple[int, int, int], OutboxMail] = {}
+        self._approvals: dict[tuple[int, int], Approval] = {}
+        self._entries: dict[tuple[int, int, int], AuditEntry] = {}
+        self._summed: dict[int, int] = {}
 
     # What `decide` needs, without waiting.
 
@@ -68,6 +75,7 @@ class MemoryStore:
             keys={key.digest: _record(key) for key in (*staff, *theirs)},
             replays=replays,
             holds=_picked(self._holds, [*reads.holds, *replayed_holds]),
+            approvals=self._wanted_approvals(reads),
             originals={place: found for place in reads.originals if (found := self._original(*place)) is not None},
             default_prices={
                 name: price for name in reads.request_types if (price := self._price(None, name, reads.now)) is not None
@@ -103,6 +111,17 @@ class MemoryStore:
         for hold in decision.changed_holds:
             assert (hold.merchant_id, hold.seq) in self._holds, "there is no hold to change"
             self._holds[hold.merchant_id, hold.seq] = hold
+        for approval in decision.new_approvals:
+            place_of_approval = (approval.merchant_id, approval.number)
+            known_keys = {(known.merchant_id, known.idempotency_key) for known in self._approvals.values()}
+            assert place_of_approval not in self._approvals, "an approval is not new"
+            assert (approval.merchant_id, approval.idempotency_key) not in known_keys, "a reference is requested twice"
+            self._approvals[place_of_approval] = approval
+        for approval in decision.changed_approvals:
+            assert (approval.merchant_id, approval.number) in self._approvals, "there is no approval to change"
+            self._approvals[approval.merchant_id, approval.number] = approval
+        for entry in decision.entries:
+            self._log(entry)
         for firing in decision.firings:
             alert = Alert(**asdict(firing))
             assert (alert.merchant_id, alert.number) not in self._alerts, "an alert's number was used twice"
@@ -202,7 +221,9 @@ class MemoryStore:
         due = [hold for hold in self._holds.values() if hold.state == HoldState.HELD and hold.expires_at <= now]
         return sorted(due, key=lambda hold: hold.expires_at)[:limit]
 
-    async def create_merchant(self, merchant: Merchant, account: Account, key: ApiKey) -> None:
+    async def create_merchant(
+        self, merchant: Merchant, account: Account, key: ApiKey, entry: AuditEntry | None = None
+    ) -> None:
         check_account(account)
         if merchant.merchant_id in self._merchants:
             raise AlreadyExists("there is such a merchant")
@@ -210,27 +231,32 @@ class MemoryStore:
         self._accounts[merchant.merchant_id] = account
         self._books[merchant.merchant_id] = []
         self._keys[key.key_id] = key
+        self._log(entry)
 
-    async def rename_merchant(self, merchant_id: int, name: str) -> None:
+    async def rename_merchant(self, merchant_id: int, name: str, entry: AuditEntry | None = None) -> None:
         self._merchants[merchant_id] = replace(self._existing(merchant_id), name=name)
+        self._log(entry)
 
-    async def add_user(self, user: User) -> None:
+    async def add_user(self, user: User, entry: AuditEntry | None = None) -> None:
         self._existing(user.merchant_id)
         if (user.merchant_id, user.email) in self._users:
             raise AlreadyExists("the address is registered already")
         self._users[user.merchant_id, user.email] = user
+        self._log(entry)
 
     async def users(self, merchant_id: int) -> Sequence[User]:
         return self._users_of(merchant_id)
 
-    async def remove_user(self, merchant_id: int, email: str) -> None:
+    async def remove_user(self, merchant_id: int, email: str, entry: AuditEntry | None = None) -> None:
         if self._users.pop((merchant_id, email), None) is None:
             raise NotFound("no such user")
+        self._log(entry)
 
-    async def create_key(self, key: ApiKey) -> None:
+    async def create_key(self, key: ApiKey, entry: AuditEntry | None = None) -> None:
         if key.merchant_id is not None:
             self._existing(key.merchant_id)
         self._keys[key.key_id] = key
+        self._log(entry)
 
     async def keys(self, merchant_id: int | None) -> Sequence[ApiKey]:
         return [key for _, key in sorted(self._keys.items()) if key.merchant_id == merchant_id]
@@ -238,25 +264,79 @@ class MemoryStore:
     async def key(self, key_id: int) -> ApiKey | None:
         return self._keys.get(key_id)
 
-    async def revoke_key(self, key_id: int, at: int) -> None:
+    async def expire_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+        key = self._existing_key(key_id)
+        self._keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, at))
+        self._log(entry)
+
+    async def revoke_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
         key = self._existing_key(key_id)
         self._keys[key_id] = replace(key, revoked_at=_earlier(key.revoked_at, at))
+        self._log(entry)
 
-    async def rotate_key(self, key_id: int, *, successor: ApiKey, expires_at: int) -> None:
+    async def rotate_key(
+        self, key_id: int, *, successor: ApiKey, expires_at: int, entry: AuditEntry | None = None
+    ) -> None:
         key = self._existing_key(key_id)
         self._keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, expires_at))
         self._keys[successor.key_id] = successor
+        self._log(entry)
 
-    async def set_price(self, price: Price, created_at: int) -> None:
+    async def set_price(self, price: Price, created_at: int, entry: AuditEntry | None = None) -> None:
         if price.merchant_id is not None:
             self._existing(price.merchant_id)
         if price.price_id in {known.price_id for known in self._prices}:
             raise AlreadyExists("there is such a price")
         self._prices.append(price)
+        self._log(entry)
 
     async def prices(self, merchant_id: int | None) -> Sequence[Price]:
         found = [price for price in self._prices if price.merchant_id == merchant_id]
         return sorted(found, key=lambda price: (price.request_type, price.starts_at, price.price_id))
+
+    async def approval(self, merchant_id: int, number: int) -> Approval | None:
+        return self._approvals.get((merchant_id, number))
+
+    async def approvals(self, *, merchant_id: int | None, before: int, limit: int) -> Sequence[Approval]:
+        found = [item for item in self._approvals.values() if merchant_id in (None, item.merchant_id)]
+        newest_first = sorted(found, key=lambda item: item.number, reverse=True)
+        return [item for item in newest_first if item.number < before][:limit]
+
+    async def audit_entries(
+        self, *, merchant_id: int | None, before: tuple[int, int], limit: int
+    ) -> Sequence[AuditEntry]:
+        found = [item for item in self._entries.values() if merchant_id in (None, item.merchant_id)]
+        newest_first = sorted(found, key=lambda item: (item.at, item.entry_id), reverse=True)
+        return [item for item in newest_first if (item.at, item.entry_id) < before][:limit]
+
+    async def sum_usage(self, merchant_id: int, *, transfers_max: int) -> int:
+        self._existing(merchant_id)
+        done = self._summed.get(merchant_id, 0)
+        last = min(done + transfers_max, len(self._books[merchant_id]))
+        self._summed[merchant_id] = last
+        return last - done
+
+    async def unsummed_books(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+        numbers = [number for number in sorted(self._books) if number > after]
+        return [
+            number for number in numbers if len(self._books[number]) - self._summed.get(number, 0) >= transfers_min
+        ][:limit]
+
+    async def usage(
+        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
+    ) -> Sequence[Usage]:
+        found: dict[tuple[int, str], list[int]] = {}
+        for item in self._books.get(merchant_id, []):
+            quarter = item.committed_at // _QUARTER
+            if item.kind in _USED and first_quarter <= quarter <= last_quarter:
+                place = ((quarter + offset_quarters) // bucket_quarters, item.request_type or "")
+                sums = found.setdefault(place, [0, 0, 0])
+                if item.kind == Kind.REFUND:
+                    sums[2] += item.amount
+                else:
+                    sums[0] += item.quantity or 0
+                    sums[1] += item.amount
+        return [Usage(*place, *sums) for place, sums in sorted(found.items())]
 
     async def alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
         found = [alert for place, alert in sorted(self._alerts.items(), reverse=True) if place[0] == merchant_id]
@@ -317,7 +397,13 @@ class MemoryStore:
             "holds": [hold for _, hold in sorted(self._holds.items())],
             "alerts": [alert for _, alert in sorted(self._alerts.items())],
             "mails": [mail for _, mail in sorted(self._outbox.items())],
+            "approvals": [approval for _, approval in sorted(self._approvals.items())],
+            "entries": [entry for _, entry in sorted(self._entries.items())],
         }
+
+    def _log(self, entry: AuditEntry | None) -> None:
+        if entry is not None:
+            self._entries.setdefault((entry.merchant_id or 0, entry.at, entry.entry_id), entry)
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -336,6 +422,11 @@ class MemoryStore:
     def _users_of(self, merchant_id: int) -> list[User]:
         found = [user for user in self._users.values() if user.merchant_id == merchant_id]
         return sorted(found, key=lambda user: user.user_id)
+
+    def _wanted_approvals(self, reads: ReadSet) -> Sequence[Approval]:
+        by_key = {(item.merchant_id, item.idempotency_key): item for item in self._approvals.values()}
+        found = [*_picked(self._approvals, reads.approvals).values(), *_picked(by_key, reads.approval_keys).values()]
+        return found if reads.approvals or reads.approval_keys else ()
 
     def _price(self, merchant_id: int | None, request_type: str, now: int) -> Price | None:
         in_force = [
@@ -384,7 +475,7 @@ async def _snapshot(store: MemoryStore) -> AsyncIterator[_MemorySnapshot]:
 
 def _record(key: ApiKey) -> KeyRecord:
     kind = KeyKind.MERCHANT if key.merchant_id is not None else key.kind
-    return KeyRecord(key.key_id, kind, key.merchant_id, key.expires_at, key.revoked_at)
+    return KeyRecord(key.key_id, kind, key.merchant_id, key.expires_at, key.revoked_at, key.name)
 
 
 def _earlier(known: int | None, time: int) -> int:

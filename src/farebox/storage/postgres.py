@@ -709,7 +709,8 @@ async def _apply(connection: _Connection, decision: Decision) -> None:
         # COPY takes half the time of an INSERT from arrays, and a fifth of this process's own.
         records = map(rows.transfer_to_row, decision.transfers)
         await connection.copy_records_to_table("transfer", records=records, columns=_TRANSFER_COLUMNS)
-    await _write(connection, "update_accounts", map(rows.account_to_row, decision.accounts))
+    if decision.accounts:
+        await _write(connection, "update_accounts", map(rows.account_to_row, decision.accounts))
     if decision.new_holds:
         await _write(connection, "insert_holds", map(rows.hold_to_row, decision.new_holds))
     if decision.changed_holds:
