@@ -54,10 +54,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(autouse=True)
 def _log_as_found() -> Iterator[None]:
-    """A command that ran in this process has set the log up for itself; the next test finds it as it was."""
-    log = logging.getLogger("farebox")
-    level, handlers, propagate = log.level, log.handlers[:], log.propagate
+    """A command that ran in this process, maybe for a whole file of tests, has set the log up for itself."""
+    _reset_log()
     yield
-    log.setLevel(level)
-    log.handlers[:] = handlers
-    log.propagate = propagate
+    _reset_log()
+
+
+def _reset_log() -> None:
+    log = logging.getLogger("farebox")
+    log.setLevel(logging.NOTSET)
+    log.handlers[:] = []
+    log.propagate = True

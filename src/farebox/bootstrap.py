@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from importlib import metadata
@@ -27,13 +28,16 @@ from farebox.service.forecast import in_words, read_runway
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.queries import Balances, Queries
+from farebox.service.statements import Statements
 from farebox.service.usage import Summer, UsageReader
 from farebox.storage.interface import StorageError, Store
 from farebox.storage.postgres import PostgresStore
 from farebox.storage.sqlite import SqliteStore
+from farebox.web.addresses import Addresses, InvalidNetwork
 from farebox.web.api.base import Services
 from farebox.web.app import create_app
 from farebox.web.health import Health
+from farebox.web.limits import Limits
 
 MAIL_FOLDER: Final = Path("mail")
 """Where mails go when no mail server is set, below the working directory."""
@@ -71,6 +75,13 @@ def _approval_above(settings: Settings) -> int | None:
         raise SettingsError(f"FAREBOX_APPROVAL_ABOVE: {error}") from error
 
 
+def _addresses(settings: Settings) -> Addresses:
+    try:
+        return Addresses(settings.trusted_proxy_list)
+    except InvalidNetwork as error:
+        raise SettingsError(f"FAREBOX_TRUSTED_PROXIES: {error}") from error
+
+
 class Farebox(Struct, frozen=True):
     """The parts of one process, put together over one store; nothing runs before `running`."""
 
@@ -85,6 +96,8 @@ class Farebox(Struct, frozen=True):
     approvals: Approvals
     audit_log: AuditLog
     usage: UsageReader
+    statements: Statements
+    addresses: Addresses
     summer: Summer
     expiry: Expiry
     dispatcher: Dispatcher
@@ -113,6 +126,8 @@ class Farebox(Struct, frozen=True):
             approvals=Approvals(store, committer),
             audit_log=AuditLog(store),
             usage=UsageReader(store, clock),
+            statements=Statements(store),
+            addresses=_addresses(settings),
             summer=summer,
             expiry=Expiry(store, committer, clock),
             dispatcher=Dispatcher(
@@ -157,6 +172,18 @@ class Farebox(Struct, frozen=True):
             approvals=self.approvals,
             audit_log=self.audit_log,
             usage=self.usage,
+            statements=self.statements,
+            addresses=self.addresses,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """How much of the API anyone may have."""
+        return Limits(
+            self.addresses,
+            per_merchant_key=self.settings.rate_limit_per_second,
+            per_staff_key=self.settings.staff_rate_limit_per_second,
+            failures_per_address=self.settings.bad_keys_per_second,
         )
 
     async def health(self) -> Health:
@@ -183,12 +210,16 @@ def web_app() -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        # Ctrl-C reaches every process of the terminal's group; the first one tells the others to stop. A second signal,
+        # while a process is stopping, would keep it from ever ending.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         async with farebox.running(is_server=True):
             _settle_garbage_collector()
             yield
 
     return create_app(
         farebox.services,
+        limits=farebox.limits,
         cors_origins=farebox.settings.cors_origin_list,
         check_health=farebox.health,
         lifespan=lifespan,

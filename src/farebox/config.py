@@ -1,6 +1,7 @@
 """The operator's settings, read once from the environment and farebox.toml; the environment goes first."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from msgspec import Struct
 CONFIG_FILE: Final = "farebox.toml"
 _ENVIRONMENT_PREFIX: Final = "FAREBOX_"
 _SQLITE_PREFIX: Final = "sqlite:///"
+_RATE: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _MAIL_SCHEMES: Final = ("smtp", "smtps")
 
 
@@ -42,6 +44,38 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     approval_above: str = ""
     """A top-up or adjustment of more than this amount waits for a second support person. Empty: none does."""
+
+    rate_limit: str = "1000"
+    """Requests a second of each merchant's key and process; five seconds' worth may come at once. 0: any."""
+
+    rate_limit_staff: str = "0"
+    """The same for the keys of services and support, which are the operator's own. 0: any."""
+
+    bad_keys: str = "10"
+    """Bad API keys a second of each address and process; ten seconds' worth may come at once. 0: any."""
+
+    trusted_proxies: str = ""
+    """Proxies whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, separated by commas."""
+
+    @property
+    def rate_limit_per_second(self) -> float:
+        """Requests a second of a merchant's key; 0 for any."""
+        return float(self.rate_limit)
+
+    @property
+    def staff_rate_limit_per_second(self) -> float:
+        """Requests a second of a service's or support's key; 0 for any."""
+        return float(self.rate_limit_staff)
+
+    @property
+    def bad_keys_per_second(self) -> float:
+        """Bad keys a second of an address; 0 for any."""
+        return float(self.bad_keys)
+
+    @property
+    def trusted_proxy_list(self) -> tuple[str, ...]:
+        """The proxies that are trusted, one by one."""
+        return tuple(proxy.strip() for proxy in self.trusted_proxies.split(",") if proxy.strip())
 
     @property
     def sqlite_path(self) -> Path | None:
@@ -92,6 +126,15 @@ class Settings(Struct, frozen=True, kw_only=True):
             )
         if urlsplit(self.public_url).scheme not in ("http", "https"):
             raise SettingsError(f"FAREBOX_PUBLIC_URL is {self.public_url!r}; write https://your.host")
+        for name, text in (
+            ("FAREBOX_RATE_LIMIT", self.rate_limit),
+            ("FAREBOX_RATE_LIMIT_STAFF", self.rate_limit_staff),
+            ("FAREBOX_BAD_KEYS", self.bad_keys),
+        ):
+            if not _RATE.fullmatch(text):
+                raise SettingsError(
+                    f"{name} is {text[:40]!r}; write a number of requests a second such as 1000, or 0 for any"
+                )
         if "@" not in self.mail_from:
             raise SettingsError(f"FAREBOX_MAIL_FROM is {self.mail_from!r}; write an e-mail address")
 

@@ -216,7 +216,7 @@ async def test_each_kind_of_transfer_that_fires_is_named(ledger: Ledger) -> None
     await ledger.run(ReverseTopUp(MERCHANT_ID, 1, "R", "It bounced"))
     causes.append(await cause())
     assert [
-        "a captured hold of 1.50 USD",
+        "a captured hold of 1.50 USD for 3 x image",
         "an adjustment by support of 401.00 USD",
         "a reversed top-up of 400.00 USD",
     ] == causes

@@ -1,8 +1,5 @@
 """Every command, as text and as JSON, on each engine."""
 
-import csv
-import io
-import json
 from pathlib import Path
 
 import pytest
@@ -131,19 +128,6 @@ def test_an_adjustment_adds_or_takes_away(shell: Shell) -> None:
     assert "Available: 14.75 USD." in taken.out
     refused = shell.run("adjust", merchant, "-15", "--reference", "A3", "--reason", "too much")
     assert (1, "farebox: Insufficient balance: 15.00 USD needed, 14.75 can be spent\n") == (refused.status, refused.err)
-
-
-def test_a_statement_tells_the_whole_book_newest_first(shell: Shell) -> None:
-    merchant = shell.merchant()
-    shell.ok("topup", merchant, "10", "--reference", "=SUM(A1)")
-    shell.ok("adjust", merchant, "-4", "--reference", "A1", "--reason", "mistake")
-    lines = [json.loads(line) for line in shell.ok("statement", merchant, "--json").out.splitlines()]
-    assert [(2, "adjustment", "wallet", "6.00"), (1, "top_up", "funding", "10.00")] == [
-        (line["seq"], line["kind"], line["debit"], line["available"]) for line in lines
-    ]
-    table = list(csv.DictReader(io.StringIO(shell.ok("statement", merchant, "--csv").out)))
-    assert ["A1", "'=SUM(A1)"] == [row["reference"] for row in table]
-    assert "-4.00" in shell.ok("statement", merchant).out
 
 
 def test_setting_a_threshold_above_the_balance_owes_a_mail(shell: Shell) -> None:

@@ -61,7 +61,8 @@ async def test_a_server_that_is_told_to_stop_has_answered_each_charge_it_made_an
             process = _first_process(server)
             await _working(process, workers=workers)
             traffic = Traffic([server], seeds)
-            running = asyncio.create_task(traffic.charge_once(KEYS))
+            # More than can be charged before the signal is heeded, however long that takes on a busy machine.
+            running = asyncio.create_task(traffic.charge_once([f"k{number}" for number in range(4 * CHARGES)]))
             await traffic.reached(100)
             process.send_signal(signal_number)
             assert 0 == await asyncio.to_thread(process.wait, TIMEOUT_S)

@@ -38,7 +38,7 @@ class Ledger(MemoryStore):
         self.now = NOW
         for number, name in ((ANN, "Ann"), (BEN, "Ben")):
             key = ApiKey(number, KeyKind.MERCHANT, digest(number), "fb…", NOW, number)
-            account = Account(number, "USD", **(rules if number == ANN else {}))
+            account = Account(number, **{"currency": "USD", **(rules if number == ANN else {})})
             at_once(self.create_merchant(Merchant(number, name, NOW), account, key))
         at_once(self.set_price(Price(1, "image", UNIT, 0), NOW))
         at_once(self.set_price(Price(2, "call", None, 0), NOW))

@@ -17,6 +17,7 @@ from farebox.core.commands import (
     Command,
     CreateHold,
     ExpireHold,
+    Origin,
     Refund,
     Reject,
     ReleaseHold,
@@ -141,12 +142,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Deed:
-    """Something that a person did by hand."""
+    """Something that a person did by hand: from where, and which move or request came of it."""
 
     merchant_id: int
-    person: str
+    by: Origin
     at: int
     what: type
+    seq: int | None
+    request: int | None
 
 
 @dataclass(frozen=True)
@@ -266,7 +269,8 @@ class Model:
         """Answer a command and do what it asks, if nothing stands against it; keep who did it by hand."""
         answer = self._do(command, now)
         if command.origin is not None and answer.code is Code.OK and not answer.is_replay:
-            self.deeds.append(Deed(command.merchant_id, command.origin.person, now, type(command)))
+            deed = Deed(command.merchant_id, command.origin, now, type(command), answer.seq, answer.request)
+            self.deeds.append(deed)
         return answer
 
     def _do(self, command: Command, now: int) -> Answer:

@@ -281,14 +281,17 @@ class _Author:
         return command
 
     def _new_command(self) -> Command:
+        asked = [number for number, book in self._model.books.items() if book.requests]
+        if asked and self._one_in(6):
+            return self._decision(self._pick(*asked))
         number = STRANGER if self._one_in(30) else self._pick(*MERCHANTS[:1] * 3, *MERCHANTS[1:])
         book = self._model.books.get(number, Book())
         if self._one_in(3 if any(book.hold_state(seq) == "held" for seq in book.hold_ends) else 15):
             return self._end_of_hold(self._pick(*_ENDS_OF_HOLDS), number, book)
         if self._one_in(4 if any(move.word in ("charge", "capture") for move in book.moves) else 15):
             return self._giving_back(number, book)
-        if self._one_in(6 if book.requests else 10):
-            return self._approval(number, book)
+        if self._one_in(12):
+            return self._request(number, book)
         kind = self._pick(*_KINDS)
         caller, origin = self._caller(kind), self._origin()
         if kind is Charge or kind is CreateHold:
@@ -305,25 +308,37 @@ class _Author:
             return SetCreditLimit(number, self._limit(), caller, origin)
         return SetFrozen(number, self._one_in(3), caller, origin)
 
-    def _approval(self, number: int, book: Book) -> Command:
-        """Request something that is above the limit, or decide what was requested."""
+    def _decision(self, number: int) -> Command:
+        """Approve what was requested of a merchant, or reject it, whatever became of it already."""
+        book = self._model.books[number]
         caller, origin = self._caller(Approve), self._origin()
-        if book.requests and not self._one_in(3):
-            pending = [key for key, request in book.requests.items() if request.state == "pending"]
-            place = self._pick(*pending, *book.requests)
-            if self._one_in(2):
-                return Reject(number, self._pick(place, place, 1000), caller, origin)
-            move = replace(book.requests[place].move, caller=caller, origin=origin)
-            if self._one_in(10):
-                move = replace(move, amount=UNIT)
-            return Approve(move, place)
+        place = self._pick(*book.requests)
+        move = replace(book.requests[place].move, caller=caller, origin=origin)
+        match self._pick("approve", "approve", "approve", "approve", "reject", "reject", "reject", "other", "directly"):
+            case "approve":
+                return Approve(move, place)
+            case "reject":
+                return Reject(number, self._pick(place, place, place, 1000), caller, origin)
+            case "other":
+                # Another move than was requested, or one that was requested under another number.
+                return self._pick(Approve(replace(move, amount=UNIT), place), Approve(move, place + 1000))
+            case _:
+                # Somebody who may does it without asking, before anybody approves.
+                return move
+
+    def _request(self, number: int, book: Book) -> Command:
+        """Request something that is above the limit."""
+        caller, origin = self._caller(RequestApproval), self._origin()
+        # Some references were requested before, perhaps for something else, or paid in already.
+        requested = [request.move.reference for request in book.requests.values()]
+        known = [*requested, *(move.reference for move in book.moves if move.reference)]
+        reference = self._pick(*known) if known and self._one_in(3) else self._reference()
+        again = [request.move for request in book.requests.values() if request.move.reference == reference]
+        if again and self._one_in(2):
+            return RequestApproval(replace(again[0], caller=caller, origin=origin), len(self._commands) + 1)
+        move: TopUp | Adjust = Adjust(number, self._amount(), self._one_in(2), reference, "gift", caller, origin)
         if self._one_in(2):
-            move = Adjust(number, self._amount(), self._one_in(2), self._reference(), "gift", caller, origin)
-        else:
-            move = TopUp(number, self._amount(), self._reference(), self._pick(None, "wire"), caller, origin)
-        if self._one_in(6) and book.requests:
-            # A reference that was requested before, perhaps for something else.
-            move = replace(move, reference=self._pick(*book.requests.values()).move.reference)
+            move = TopUp(number, self._amount(), reference, self._pick(None, "wire"), caller, origin)
         return RequestApproval(move, len(self._commands) + 1)
 
     def _end_of_hold(self, kind: type[Command], number: int, book: Book) -> Command:

@@ -9,7 +9,6 @@ from farebox.core.commands import KeyKind
 from farebox.service import access
 from farebox.service.access import ParsedKey
 from farebox.service.errors import Forbidden, InvalidKey, Missing, Unavailable
-from farebox.service.operations import charge_command
 from farebox.service.queries import Balances
 from farebox.storage.interface import StorageError, StoreUnavailable
 from tests.service.conftest import Ledger
@@ -186,31 +185,6 @@ async def test_account_is_shown_whole(ledger: Ledger) -> None:
     assert (7 * UNIT, 0, 3 * UNIT) == (view.account.available, view.account.held, view.account.credit_limit)
 
 
-async def test_statement_pages_are_newest_first_and_leave_nothing_out(ledger: Ledger) -> None:
-    seeds = await ledger.seed()
-    for number in range(9):
-        outcome = await ledger.operations.charge(
-            charge_command(
-                merchant=seeds.merchant,
-                request_type="image",
-                quantity=1,
-                idempotency_key=f"k{number}",
-                amount=None,
-                reference=None,
-                caller=None,
-            )
-        )
-        assert outcome.is_ok
-    seen: list[int] = []
-    before: int | None = None
-    for _ in range(4):
-        page = await ledger.queries.statement(seeds.merchant_id, before_seq=before, limit=3)
-        seen.extend(transfer.seq for transfer in page)
-        before = seen[-1]
-    assert list(range(10, 0, -1)) == seen
-    assert [] == list(await ledger.queries.statement(seeds.merchant_id, before_seq=1, limit=3))
-
-
 async def test_database_that_is_away_is_unavailable_to_every_read(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -226,7 +200,6 @@ async def test_database_that_is_away_is_unavailable_to_every_read(
         ledger.balances.available(key),
         ledger.queries.authorize(key, MERCHANT),
         ledger.queries.account_view(seeds.merchant_id),
-        ledger.queries.statement(seeds.merchant_id, before_seq=None, limit=1),
     ):
         with pytest.raises(Unavailable):
             await read

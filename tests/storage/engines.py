@@ -125,4 +125,4 @@ class MemoryEngine:
         raise NotImplementedError
 
     async def clear(self) -> None:
-        """It is new in every test."""
+        vars(self._store).update(vars(MemoryStore()))

@@ -289,6 +289,19 @@ async def test_a_read_only_file_can_be_read_and_refuses_writes(
     assert 49 == await wallet(store)
 
 
+async def test_a_database_in_which_no_write_can_begin_is_unavailable(store: SqliteStore) -> None:
+    writer = writer_of(store)
+    writer.authorizer = lambda operation, *_: (
+        apsw.SQLITE_DENY if operation == apsw.SQLITE_TRANSACTION else apsw.SQLITE_OK
+    )
+    with pytest.raises(StoreUnavailable, match="takes no writes"):
+        await do(store, charge("key"))
+    assert 50 == await wallet(store)
+    writer.authorizer = None
+    await do(store, charge("key"))
+    assert 49 == await wallet(store)
+
+
 # Locks of other processes.
 
 

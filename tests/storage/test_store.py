@@ -18,9 +18,11 @@ from farebox.core.commands import (
     CreateHold,
     ExpireHold,
     KeyKind,
+    Origin,
     Payer,
     Refund,
     ReleaseHold,
+    RequestApproval,
     ReverseTopUp,
     SetFrozen,
     SetThresholds,
@@ -42,7 +44,7 @@ from farebox.storage.interface import (
     Store,
     StoreUnavailable,
 )
-from farebox.storage.rows import MailState, Merchant, TransferFilter, User
+from farebox.storage.rows import Alert, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, found, founded, prepare, scenarios
 from tests.storage.engines import Engine, Refused
 from tests.storage.ledgers import (
@@ -70,6 +72,10 @@ from tests.storage.ledgers import (
 )
 from tests.support.effort import examples
 
+LEDGER_TABLES: Final = (
+    *("merchant", "account", "transfer", "hold", "default_price", "merchant_price", "merchant_key", "staff_key"),
+    *("merchant_user", "alert", "outbox"),
+)
 every_store = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
 """What the store in memory, which stands in for an engine in other tests, has to keep as well."""
 
@@ -162,6 +168,42 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     assert ["9998_more"] == await store.migrate(NOW)
 
 
+@pytest.mark.parametrize("count", range(1, len(sql.migrations("sqlite"))))
+async def test_a_ledger_is_kept_whole_by_the_migrations_that_come_after(
+    empty_engine: Engine, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """Whatever it had at the time, and it goes on from there."""
+    known = {dialect: sql.migrations(dialect) for dialect in ("sqlite", "postgres")}
+    store = empty_engine.store()
+    with monkeypatch.context() as patch:
+        patch.setattr(sql, "migrations", lambda dialect: known[dialect][:count])
+        await store.migrate(NOW)
+        await store.open()
+        await add_merchant(store, funds=50)
+        await add_price(store)
+        await add_price(store, 2, merchant_id=ANN)
+        await store.create_key(staff_key(2))
+        await fire(store, *USERS[:2])
+        await do(store, charge("charge", 7), CreateHold(Payer(ANN), "image", 3, "hold"), charge("more"))
+        await do(store, Refund(ANN, 2, "refund", UNIT), CaptureHold(ANN, 3, "capture", 2 * UNIT))
+        await store.close()
+    before = {table: await empty_engine.execute(f"SELECT * FROM {table}") for table in LEDGER_TABLES}
+    assert all(before.values())
+    assert [name for name, _ in known["sqlite"][count:]] == await store.migrate(NOW)
+    assert before == {table: await empty_engine.execute(f"SELECT * FROM {table}") for table in LEDGER_TABLES}
+    await store.open()
+    assert [] == await faults(store)
+    assert [ANN] == await store.unsummed_books(0, transfers_min=7, limit=9)
+    for _ in range(2):
+        used = await store.usage(ANN, first_quarter=0, last_quarter=NOW, offset_quarters=0, bucket_quarters=NOW)
+        assert [Usage(0, "image", 11, 10 * UNIT, UNIT)] == used
+        await store.sum_usage(ANN, transfers_max=99)
+    await do(store, RequestApproval(TopUp(ANN, UNIT, "wire", origin=Origin(1, "ann")), 1), charge("later"))
+    assert 40 == await wallet(store)
+    assert [] == await faults(store)
+    await store.close()
+
+
 # Opening and closing.
 
 CALLS: Final[dict[str, Callable[[Store], Awaitable[Any]]]] = {
@@ -185,16 +227,35 @@ CALLS: Final[dict[str, Callable[[Store], Awaitable[Any]]]] = {
     "create_key": lambda store: store.create_key(staff_key(1)),
     "keys": lambda store: store.keys(None),
     "key": lambda store: store.key(1),
+    "expire_key": lambda store: store.expire_key(1, NOW),
     "revoke_key": lambda store: store.revoke_key(1, NOW),
     "rotate_key": lambda store: store.rotate_key(1, successor=staff_key(2), expires_at=NOW),
     "set_price": add_price,
     "prices": lambda store: store.prices(None),
+    "approval": lambda store: store.approval(ANN, 1),
+    "approvals": lambda store: store.approvals(merchant_id=None, before=9, limit=9),
+    "approvals of a merchant": lambda store: store.approvals(merchant_id=ANN, before=9, limit=9),
+    "audit_entries": lambda store: store.audit_entries(merchant_id=None, before=(9, 9), limit=9),
+    "audit_entries of a merchant": lambda store: store.audit_entries(merchant_id=ANN, before=(9, 9), limit=9),
+    "sum_usage": lambda store: store.sum_usage(ANN, transfers_max=9),
+    "unsummed_books": lambda store: store.unsummed_books(0, transfers_min=1, limit=9),
+    "usage": lambda store: store.usage(ANN, first_quarter=0, last_quarter=9, offset_quarters=0, bucket_quarters=4),
     "alerts": lambda store: store.alerts(ANN, 10),
     "claim_mails": lambda store: store.claim_mails(NOW, lease_until=NOW + 1, limit=10),
+    "settle_mail": lambda store: store.settle_mail(
+        OutboxMail(Alert(ANN, 1, UNIT, 0, NOW, None), 1, "ann@example.com", MailState.WAITING, 0, NOW)
+    ),
     "mails": lambda store: store.mails(merchant_id=None, limit=10),
     "retry_mails": lambda store: store.retry_mails(NOW),
     "next_mail_at": lambda store: store.next_mail_at(),
 }
+
+
+def test_every_call_of_a_store_is_in_the_list() -> None:
+    """But those that need no open store, or open one by themselves."""
+    by_themselves = {"engine", "open", "close", "migrate", "route", "snapshot", "backup"}
+    names = {name for name in vars(Store) if not name.startswith("_")}
+    assert names - by_themselves == {name.partition(" ")[0] for name in CALLS}
 
 
 async def test_a_store_that_is_not_open_is_unavailable(engine: Engine) -> None:

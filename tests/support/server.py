@@ -31,7 +31,7 @@ PORT_ATTEMPTS_MAX: Final = 10
 
 # The server must not outlive the tests, however they end: the guard waits until the pipe from the test process closes,
 # which even SIGKILL does, and then kills the server's process group.
-GUARD: Final = 'cat; kill -KILL -- "-$1"'
+GUARD: Final = 'cat; kill -KILL "-$1"'
 
 
 class ServerError(Exception):

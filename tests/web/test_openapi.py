@@ -3,8 +3,10 @@
 That it foretells every answer of every other test here is checked by the door that they go through.
 """
 
+import json
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
@@ -20,6 +22,12 @@ from tests.support.server import seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+ROOT: Final = Path(__file__).parents[2]
+# What any operation may answer, or any that takes a body; the reference tells of these once for all.
+COMMON_CODES: Final = {
+    *("invalid_api_key", "forbidden", "internal_error", "outcome_unknown", "overloaded", "unavailable"),
+    *("malformed_request", "payload_too_large", "unsupported_media_type", "invalid_value", "rate_limited"),
+}
 METHODS: Final = {"get", "post", "put", "patch", "delete"}
 COMPONENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
@@ -78,7 +86,8 @@ async def test_document_is_open_to_all_as_json(door: Door) -> None:
 
 
 async def test_document_has_the_frame_of_openapi_3_1(document: dict[str, Any]) -> None:
-    assert {"openapi", "info", "paths", "components", "security"} >= document.keys() >= {"openapi", "info", "paths"}
+    frame = {"openapi", "info", "servers", "tags", "paths", "components", "security"}
+    assert frame == document.keys()
     assert re.fullmatch(r"3\.1\.\d+", document["openapi"])
     assert {"title", "version"} <= document["info"].keys()
     assert all(isinstance(text, str) and text for text in document["info"].values())
@@ -86,8 +95,13 @@ async def test_document_has_the_frame_of_openapi_3_1(document: dict[str, Any]) -
     for names in document["components"].values():
         assert all(COMPONENT_NAME.fullmatch(name) for name in names)
     schemes = document["components"]["securitySchemes"]
-    assert [{"apiKey": []}] == document["security"]
-    assert {"type": "apiKey", "in": "header", "name": "x-api-key"} == schemes["apiKey"]
+    kinds = ["merchantKey", "serviceKey", "supportKey"]
+    assert kinds == sorted(schemes)
+    assert [{kind: []} for kind in kinds] == document["security"]
+    for scheme in schemes.values():
+        assert {"type": "apiKey", "in": "header", "name": "x-api-key"}.items() <= scheme.items()
+    # Wherever the document is served, its paths are on that very server.
+    assert [{"url": "/"}] == document["servers"]
 
 
 async def test_each_operation_is_whole(document: dict[str, Any]) -> None:
@@ -149,7 +163,7 @@ async def test_errors_are_documented_with_the_status_that_they_have(document: di
 
 async def test_balance_documents_the_contract_alone(document: dict[str, Any]) -> None:
     responses = document["paths"]["/api/balance"]["get"]["responses"]
-    assert {"200", "401", "403", "500"} == responses.keys()
+    assert {"200", "401", "403", "429", "500"} == responses.keys()
     data = responses["200"]["content"]["application/json"]["schema"]["properties"]["data"]
     assert "string" == data["type"]
 
@@ -203,3 +217,159 @@ async def test_examples_of_requests_are_of_the_documented_shape(
     for content in bad:
         assert not validator.is_valid(content)
         assert (await door.post("/api/charges", seeds.service_key, content)).status in (400, 422)
+
+
+async def test_each_operation_is_filed_and_takes_the_keys_that_its_words_tell_of(document: dict[str, Any]) -> None:
+    known = [tag["name"] for tag in document["tags"]]
+    assert ["Balance & account", "Spending", "Administration"] == known
+    for path, _, operation in _operations(document):
+        (tag,) = operation["tags"]
+        assert tag in known
+        assert (tag == "Administration") is path.startswith("/api/admin/")
+        kinds = sorted(name.removesuffix("Key") for scheme in operation["security"] for name in scheme)
+        assert operation["description"].startswith(f"Takes a {' or '.join(kinds)} key.")
+
+
+async def test_every_example_is_of_its_schema(document: dict[str, Any]) -> None:
+    for path, method, operation in _operations(document):
+        where = (path, method)
+        if body := operation.get("requestBody"):
+            content = body["content"]["application/json"]
+            assert content["example"], where
+            _validator(document, content["schema"]).validate(content["example"])
+        for status, answer in operation["responses"].items():
+            content = answer["content"]["application/json"]
+            codes = answer.get("headers", {}).get("X-Error-Code", {}).get("schema", {}).get("enum")
+            examples = [content["example"]] if codes is None else [content["examples"][code]["value"] for code in codes]
+            for example in examples:
+                _validator(document, content["schema"]).validate(example)
+                assert ["isSuccess", "statusCode", "errorMessage", "data"] == list(example), where
+                assert (int(status), int(status) < 300) == (example["statusCode"], example["isSuccess"]), where
+
+
+async def test_every_field_has_an_example(document: dict[str, Any]) -> None:
+    """What has none would stand as null in the examples of whole bodies, which are made of these."""
+
+    def lacks(field: dict[str, Any]) -> bool:
+        parts = field.get("anyOf", [field])
+        return not ({"examples", "default"} & field.keys()) and not any(
+            {"examples", "$ref", "items", "const"} & part.keys() or part.get("type") == "null" for part in parts
+        )
+
+    schemas = document["components"]["schemas"]
+    found = [
+        f"{name}.{field}"
+        for name, schema in schemas.items()
+        for field, inner in schema["properties"].items()
+        if name != "Error" and lacks(inner)
+    ]
+    assert [] == found
+
+
+async def test_balance_is_exemplified_to_the_letter(document: dict[str, Any]) -> None:
+    responses = document["paths"]["/api/balance"]["get"]["responses"]
+
+    def example(status: int, code: str) -> str:
+        return json.dumps(responses[str(status)]["content"]["application/json"]["examples"][code]["value"])
+
+    assert {"isSuccess": True, "statusCode": 200, "errorMessage": None, "data": "1250.75"} == responses["200"][
+        "content"
+    ]["application/json"]["example"]
+    assert '{"isSuccess": false, "statusCode": 401, "errorMessage": "Invalid API key", "data": null}' == example(
+        401, "invalid_api_key"
+    )
+    for code in ("internal_error", "unavailable"):
+        wanted = '{"isSuccess": false, "statusCode": 500, "errorMessage": "Internal server error", "data": null}'
+        assert wanted == example(500, code)
+
+
+async def test_headers_are_documented_where_they_come(document: dict[str, Any]) -> None:
+    replayed = set()
+    for path, _, operation in _operations(document):
+        for status, answer in operation["responses"].items():
+            headers = answer.get("headers", {})
+            assert (int(status) >= 400) is ("X-Error-Code" in headers)
+            assert (status in ("429", "503")) is ("Retry-After" in headers)
+            if "Idempotent-Replay" in headers:
+                assert status in ("200", "202")
+                replayed.add(path)
+    merchant = "/api/admin/merchants/{merchant_id}"
+    assert {
+        *("/api/charges", "/api/holds", "/api/holds/{hold_id}/capture", "/api/holds/{hold_id}/release", "/api/refunds"),
+        *(f"{merchant}/topups", f"{merchant}/adjustments", f"{merchant}/reversals"),
+        *(f"{merchant}/approvals/{{approval_id}}/approve", f"{merchant}/approvals/{{approval_id}}/reject"),
+    } == replayed
+
+
+async def test_bodies_are_limited_as_documented(farebox: Farebox, door: Door, document: dict[str, Any]) -> None:
+    seeds = await seed(farebox)
+    limits = set()
+    for path, method, operation in _operations(document):
+        found = re.search(r"The body may have ([0-9,]+) bytes at most\.", operation["description"])
+        assert (found is not None) is ("requestBody" in operation)
+        if found:
+            limit = int(found[1].replace(",", ""))
+            limits.add(limit)
+            key = seeds.support_key if path.startswith("/api/admin/") else seeds.service_key
+            target = re.sub(r"\{\w+\}", seeds.merchant, path)
+            for length, is_too_long in ((limit, False), (limit + 1, True)):
+                headers = [("content-type", "application/json"), ("content-length", str(length))]
+                reply = await door.send(method.upper(), target, key=key, headers=headers, body=b"{")
+                assert is_too_long is (reply.status == 413), path
+    assert {65_536, 16_777_216} == limits
+
+
+async def test_lines_of_a_batch_are_documented(document: dict[str, Any]) -> None:
+    operation = document["paths"]["/api/charges/batch"]["post"]
+    asked, answered = operation["requestBody"]["content"], operation["responses"]["200"]["content"]
+    for content, name in ((asked, "ChargeRequest"), (answered, "BatchOutcome")):
+        (line,) = content["application/x-ndjson"]["example"].splitlines()
+        _validator(document, document["components"]["schemas"][name]).validate(json.loads(line))
+
+
+async def test_links_lead_to_operations_and_give_them_all_that_their_paths_ask_for(document: dict[str, Any]) -> None:
+    asked = {
+        operation["operationId"]: set(re.findall(r"\{(\w+)\}", path)) for path, _, operation in _operations(document)
+    }
+    led = set()
+    for path, _, operation in _operations(document):
+        for answer in operation["responses"].values():
+            content = answer["content"]["application/json"]
+            for link in answer.get("links", {}).values():
+                led.add(link["operationId"])
+                assert asked[link["operationId"]] == link["parameters"].keys()
+                for source in link["parameters"].values():
+                    if source.startswith("$request.path."):
+                        assert "{" + source.removeprefix("$request.path.") + "}" in path
+                        continue
+                    place = content["example"]
+                    for step in source.removeprefix("$response.body#/").split("/"):
+                        place = place[step]
+                    assert isinstance(place, str)
+    assert {name for name, names in asked.items() if names} == led
+
+
+async def test_reference_lists_every_endpoint_as_it_is(document: dict[str, Any]) -> None:
+    """What should stand there is in the failure, to be copied."""
+    page = (ROOT / "docs" / "reference" / "api.md").read_text()
+    table = _reference(document)
+    assert table in page, table
+
+
+def _reference(document: dict[str, Any]) -> str:
+    lines = []
+    for tag in document["tags"]:
+        lines += ["", f"## {tag['name']}", "", tag["description"], ""]
+        lines += ["| endpoint | key | what it does | refusals of its own |", "| --- | --- | --- | --- |"]
+        for path, method, operation in _operations(document):
+            if operation["tags"] != [tag["name"]]:
+                continue
+            keys = ", ".join(name.removesuffix("Key") for scheme in operation["security"] for name in scheme)
+            codes = [
+                f"{status} `{code}`"
+                for status, answer in operation["responses"].items()
+                for code in answer.get("headers", {}).get("X-Error-Code", {}).get("schema", {}).get("enum", [])
+                if code not in COMMON_CODES
+            ]
+            lines.append(f"| `{method.upper()} {path}` | {keys} | {operation['summary']} | {', '.join(codes)} |")
+    return "\n".join(lines[1:]) + "\n"

@@ -1,22 +1,16 @@
 """Commands that move money, and that read what was moved."""
 
-import csv
-import sys
-from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import click
 
-from farebox.cli.session import Session, command, merchant_id, short_time, table, transfer_of
-from farebox.core import chain, ids
-from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, KIND_WORDS, Kind
+from farebox.cli.session import Session, command, merchant_id, table, transfer_of
+from farebox.core import ids
+from farebox.core.accounts import Kind
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
-from farebox.core.transfers import Transfer
 from farebox.service import inputs
-
-_PAGE_ROWS: Final = 1_000
 
 
 @command("topup")
@@ -160,101 +154,4 @@ async def balance(session: Session, merchant: str) -> None:
     )
 
 
-@command("statement")
-@click.argument("merchant")
-@click.option("--csv", "is_csv", is_flag=True, help="As CSV, for a spreadsheet.")
-async def statement(session: Session, merchant: str, is_csv: bool) -> None:
-    """Print a merchant's whole book, newest first; with --json, one JSON object a line."""
-    number = merchant_id(merchant)
-    await session.farebox.merchants.get(number)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    if is_csv:
-        writer.writerow(_CSV_COLUMNS)
-    async for transfer in _book(session, number):
-        data = transfer_data(transfer)
-        if session.is_json:
-            session.line(data)
-        elif is_csv:
-            writer.writerow([_csv_cell(name, data[name]) for name in _CSV_COLUMNS])
-        else:
-            click.echo(_statement_line(transfer))
-
-
-async def _book(session: Session, number: int) -> AsyncIterator[Transfer]:
-    before: int | None = None
-    while page := await session.farebox.queries.statement(number, before_seq=before, limit=_PAGE_ROWS):
-        for transfer in page:
-            yield transfer
-        before = page[-1].seq
-
-
-def transfer_data(transfer: Transfer) -> dict[str, Any]:
-    """Describe a transfer in JSON: all that explains it, and all that its hash covers."""
-    debit, credit = DEBIT_AND_CREDIT[transfer.kind]
-    refers_to = transfer.refers_to
-    return {
-        "transferId": transfer.id,
-        "seq": transfer.seq,
-        "committedAt": inputs.format_time(transfer.committed_at),
-        "kind": KIND_WORDS[transfer.kind],
-        "debit": debit,
-        "credit": credit,
-        "amount": format_amount(transfer.amount),
-        "available": format_amount(transfer.wallet_after),
-        "held": format_amount(transfer.held_after),
-        "type": transfer.request_type,
-        "quantity": transfer.quantity,
-        "unitPrice": None if transfer.unit_price is None else format_amount(transfer.unit_price),
-        "priceId": None if transfer.price_id is None else chain.price_text(transfer.price_id),
-        "idempotencyKey": transfer.idempotency_key,
-        "fingerprint": transfer.content.hex(),
-        "refersTo": None
-        if refers_to is None
-        else ids.book_id(ids.TRANSFER, merchant_id=transfer.merchant_id, seq=refers_to),
-        "reference": transfer.reference,
-        "note": transfer.note,
-        "hash": transfer.hash.hex(),
-    }
-
-
-_CSV_COLUMNS: Final = (
-    "transferId",
-    "committedAt",
-    "kind",
-    "debit",
-    "credit",
-    "amount",
-    "available",
-    "held",
-    "type",
-    "quantity",
-    "unitPrice",
-    "priceId",
-    "idempotencyKey",
-    "refersTo",
-    "reference",
-    "note",
-)
-
-
-_CSV_TEXTS: Final = frozenset({"idempotencyKey", "reference", "note"})
-
-
-def _csv_cell(column: str, value: Any) -> Any:
-    """Keep a spreadsheet from taking people's texts for formulas: one that begins like a formula gets an apostrophe."""
-    is_formula = column in _CSV_TEXTS and value is not None and value.startswith(("=", "+", "-", "@"))
-    return f"'{value}" if is_formula else value
-
-
-def _statement_line(transfer: Transfer) -> str:
-    sign = "+" if EFFECTS[Kind(transfer.kind)].wallet > 0 else "-" if EFFECTS[Kind(transfer.kind)].wallet < 0 else " "
-    what = KIND_WORDS[transfer.kind].replace("_", " ")
-    if transfer.request_type is not None:
-        what = f"{what} {transfer.request_type} x {transfer.quantity}"
-    return (
-        f"{short_time(transfer.committed_at)}  {what:<28}{sign + format_amount(transfer.amount):>18}"
-        f"{format_amount(transfer.wallet_after):>18}  {transfer.reference or ''}".rstrip()
-    )
-
-
-COMMANDS: Final = (topup, adjust, reverse, balance, usage, statement)
+COMMANDS: Final = (topup, adjust, reverse, balance, usage)

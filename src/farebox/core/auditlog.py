@@ -68,12 +68,11 @@ def entry_of(command: Command, outcome: Outcome, currency: str, now: int) -> Aud
     if origin is None or not outcome.is_ok or outcome.is_replay:
         return None
     transfer, approval = outcome.transfer, outcome.approval
-    subject = None
     if transfer is not None:
         subject = transfer.id
     elif approval is not None:
         subject = approval.id
-    elif isinstance(command, SetFrozen | SetThresholds | SetCreditLimit):
+    else:
         subject = ids.public_id(ids.MERCHANT, command.merchant_id)
     return entry(
         origin,
@@ -94,8 +93,7 @@ def _detail(command: Command, outcome: Outcome, currency: str) -> str:
     if isinstance(command, SetFrozen):
         return "frozen" if command.is_frozen else "active"
     move = outcome.approval or outcome.transfer
-    if move is None:
-        return ""
+    assert move is not None  # noqa: S101 - all else that goes through moves money, or asks or decides whether to.
     sign = "-" if move.kind == Kind.ADJUSTMENT_DEBIT else ""
     words = f"{KIND_WORDS[move.kind]} of {sign}{format_amount(move.amount)} {currency}"
     return ", ".join(part for part in (words, move.reference, move.note) if part)

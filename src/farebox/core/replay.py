@@ -73,6 +73,8 @@ class Replay:
             yield f"{where}: the account counts {account.seq} transfers, the book has {self._seq}"
         if account.last_hash != self._hash:
             yield f"{where}: the account's last hash is not the last transfer's"
+        if account.last_at != self._at:
+            yield f"{where}: the account's last time is not the last transfer's"
         for name, balance in self._balances.items():
             stored: int = getattr(account, name)
             if stored != balance:

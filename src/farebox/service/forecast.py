@@ -1,11 +1,10 @@
 """The runway: how long a balance lasts at the recent burn, read from the book itself.
 
-A book's transfers are numbered without gaps and their times never go backwards, so the last transfer before a moment is
-found by binary search over seq. Burn between two moments is the posted balance at the first, less that at the second,
-plus what came in from outside between them (top-ups and credits, less reversals and debits); refunds lessen it. The
-burn of each of the last DAYS_MAX days of 24 hours makes a sample, from the first day on which anything was burned. The
-runway is the available balance divided by the sample's median, its likely range by the upper and lower quartile. See
-docs/decisions/0007-burn-from-the-book.md.
+The last transfer before a moment is found by binary search over seq. Burn between two moments is the posted balance at
+the first, less that at the second, plus what came in from outside between them (top-ups and credits, less reversals and
+debits); refunds lessen it. The burn of each of the last DAYS_MAX days of 24 hours makes a sample, from the first day on
+which anything was burned. The runway is the available balance divided by the sample's median, its likely range by the
+upper and lower quartile. See docs/decisions/0007-burn-from-the-book.md.
 """
 
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from msgspec import Struct
 from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.money import divide_rounding_half_up
 from farebox.core.transfers import Transfer
+from farebox.service.moments import last_transfers
 from farebox.storage.interface import Store
 
 DAYS_MAX: Final = 14
@@ -136,26 +136,10 @@ async def _read_burns(store: Store, account: Account, now: int) -> list[int]:
         moments = [now, first.committed_at - 1]
     else:
         return []
-    ends = await _last_transfers(store, account, moments)
+    ends = await last_transfers(store, account, moments)
     oldest_seq = 0 if ends[-1] is None else ends[-1].seq
     burns = daily_burns(ends, await store.funding_after(account.merchant_id, oldest_seq + 1))
     return burns if days > 0 else [divide_rounding_half_up(burns[0] * _DAY, age)]
-
-
-async def _last_transfers(store: Store, account: Account, moments: Sequence[int]) -> list[Transfer | None]:
-    """Find the last transfer at or before each moment: one binary search over seq for all of them, a query a step."""
-    low = [0] * len(moments)
-    high = [account.seq] * len(moments)
-    found: dict[int, Transfer] = {}
-    while unsettled := [index for index in range(len(moments)) if low[index] < high[index]]:
-        middle = {index: (low[index] + high[index] + 1) // 2 for index in unsettled}
-        found.update(await store.transfers_at(account.merchant_id, sorted(set(middle.values()))))
-        for index, seq in middle.items():
-            if found[seq].committed_at <= moments[index]:
-                low[index] = seq
-            else:
-                high[index] = seq - 1
-    return [found.get(seq) for seq in low]
 
 
 def _came_in(funding: Sequence[Transfer], *, after: int, last: int) -> int:

@@ -126,8 +126,9 @@ def time(field: str, text: str) -> int:
     try:
         if not _RFC3339.fullmatch(text):
             raise ValueError(text)
-        moment = datetime.fromisoformat(text.upper())
-    except ValueError as error:
+        # In UTC, where it may fall outside the years that can be written.
+        moment = datetime.fromisoformat(text.upper()).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
         raise InvalidInput(field, f"{text[:40]!r} is not a time; write one such as 2026-01-31T12:00:00Z") from error
     since = moment - _EPOCH
     return (since.days * 86_400 + since.seconds) * _MICROS_PER_SECOND + since.microseconds

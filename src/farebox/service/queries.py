@@ -1,16 +1,13 @@
-"""What may be read: balances (coalesced), accounts, statements, prices; and whose a key is."""
+"""What may be read at any moment: balances (coalesced) and accounts; and whose a key is."""
 
 import asyncio
 import logging
-from collections.abc import Sequence
 
 from msgspec import Struct
 
 from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
-from farebox.core.ids import SEQ_MAX
 from farebox.core.state import KeyRecord
-from farebox.core.transfers import Transfer
 from farebox.service.access import ParsedKey
 from farebox.service.clock import Clock
 from farebox.service.errors import Forbidden, InvalidKey, UnknownMerchant, translated
@@ -113,11 +110,3 @@ class Queries:
             if merchant is None or account is None:
                 raise UnknownMerchant
             return AccountView(merchant, account, await read_runway(self._store, account, self._clock.now()))
-
-    async def statement(self, merchant_id: int, *, before_seq: int | None, limit: int) -> Sequence[Transfer]:
-        """Read a page of a book, newest first: transfers below `before_seq`, `limit` at most."""
-        last_seq = SEQ_MAX if before_seq is None else before_seq - 1
-        with translated():
-            return await self._store.transfers(
-                merchant_id, first_seq=1, last_seq=last_seq, limit=limit, newest_first=True
-            )

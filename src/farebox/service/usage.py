@@ -162,10 +162,15 @@ class Summer:
             after = books[-1]
 
     async def _sum_up(self, merchant_id: int) -> None:
-        self._grown.pop(merchant_id, None)
+        grown = self._grown.pop(merchant_id, 0)
         summed = SUM_TRANSFERS_MAX
-        while summed == SUM_TRANSFERS_MAX:
-            summed = await self._store.sum_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX)
+        try:
+            while summed == SUM_TRANSFERS_MAX:
+                summed = await self._store.sum_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX)
+        except BaseException:
+            # It is still to be done, together with what came since.
+            self._grown[merchant_id] = self._grown.get(merchant_id, 0) + grown
+            raise
 
 
 def _sum(one: UsageLine, other: UsageLine) -> UsageLine:
@@ -203,8 +208,12 @@ def _stretches(first_day: date, last_day: date, zone: ZoneInfo) -> Iterator[_Str
 
 
 def _bucket_start(local_quarter: int, stretch: _Stretch, *, by: str, zone: ZoneInfo) -> int:
-    """Tell when a bucket starts; the day on which an offset changes is in two stretches, and starts at its midnight."""
+    """Tell when a bucket starts.
+
+    The day on which an offset changes is in two stretches, and starts at its midnight. An hour that an offset's change
+    cuts in two, as Lord Howe's half an hour does, is two buckets, and the second one starts with the change.
+    """
     if by == "day":
         local_day = datetime.fromtimestamp(local_quarter * _QUARTER_SECONDS, UTC).date()
         return int(datetime.combine(local_day, datetime.min.time(), zone).timestamp()) * 1_000_000
-    return (local_quarter - stretch.offset_quarters) * _MICROS_PER_QUARTER
+    return max(local_quarter - stretch.offset_quarters, stretch.first_quarter) * _MICROS_PER_QUARTER

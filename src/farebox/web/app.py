@@ -13,9 +13,11 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from farebox.web.api import routes
 from farebox.web.api.base import Services
+from farebox.web.docs import docs_handlers
 from farebox.web.endpoint import Endpoint
 from farebox.web.envelope import ApiError, api_error, error_body, error_headers, method_not_allowed, path_is_api
 from farebox.web.health import Health, health_handler
+from farebox.web.limits import Limits
 from farebox.web.openapi import document
 from farebox.web.security import Cors
 
@@ -25,6 +27,7 @@ _HTTP_ERROR_CODES: Final = {404: "not_found", 413: "payload_too_large"}
 def create_app(
     services: Services,
     *,
+    limits: Limits,
     cors_origins: tuple[str, ...],
     check_health: Callable[[], Awaitable[Health]],
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]],
@@ -33,6 +36,7 @@ def create_app(
 
     Args:
         services: what the API is built on.
+        limits: how much of it anyone may have.
         cors_origins: the browsers' origins that may read the API.
         check_health: asks whether this process can do its work.
         lifespan: opens the store and starts the workers, and ends them.
@@ -40,7 +44,7 @@ def create_app(
     cors = Cors(cors_origins)
     table = routes(services)
     endpoints = {
-        route.path: Endpoint({other.method: other.handler for other in table if other.path == route.path}, cors)
+        route.path: Endpoint({other.method: other.handler for other in table if other.path == route.path}, cors, limits)
         for route in table
     }
     description = msgspec.json.encode(document(table))
@@ -54,6 +58,7 @@ def create_app(
             *[endpoint.route_handler(path) for path, endpoint in endpoints.items() if "{" in path],
             health_handler(check_health),
             openapi,
+            *docs_handlers(),
         ],
         lifespan=[lifespan],
         exception_handlers={Exception: partial(_to_response, cors)},

@@ -14,6 +14,7 @@ from litestar.response.streaming import ASGIStreamingResponse
 from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Struct
 
+from farebox.core.outcomes import Code
 from farebox.web.envelope import (
     ApiError,
     Headers,
@@ -24,7 +25,8 @@ from farebox.web.envelope import (
     method_not_allowed,
     stream_headers,
 )
-from farebox.web.security import Cors
+from farebox.web.limits import Limits
+from farebox.web.security import Cors, api_key
 
 BODY_BYTES_MAX: Final = 64 * 1024
 
@@ -61,11 +63,12 @@ class _Reply(Struct, frozen=True):
 class Endpoint:
     """One path of the API, as an ASGI application: the handler of each method, and what all paths do alike."""
 
-    def __init__(self, methods: dict[str, Handler], cors: Cors) -> None:
-        """Name the handler for each method (a GET answers HEAD as well) and the origins that may read the answers."""
+    def __init__(self, methods: dict[str, Handler], cors: Cors, limits: Limits) -> None:
+        """Name the handler for each method (a GET answers HEAD as well), the origins that may read, and the limits."""
         self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
         self._allowed = ", ".join(sorted({*self._methods, "OPTIONS"})).encode()
         self._cors = cors
+        self._limits = limits
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -103,10 +106,16 @@ class Endpoint:
                     204, b"", [(b"allow", self._allowed), *self._cors.preflight_headers(scope, self._allowed)]
                 )
             return _error(method_not_allowed(self._allowed), headers)
+        key = api_key(scope)
         try:
+            self._limits.admit(scope, key)
             answer = await handler(scope, receive)
         except Exception as error:
-            return _error(api_error(error), headers)
+            cause = api_error(error)
+            if cause.code == Code.INVALID_API_KEY:
+                self._limits.failed(scope, key)
+            return _error(cause, headers)
+        self._limits.passed(key)
         if isinstance(answer, Stream):
             return _Reply(200, answer.pieces, stream_headers([*answer.headers, *headers]))
         return _Reply(answer.status, answer.body, answer_headers(answer.body, [*answer.headers, *headers]))

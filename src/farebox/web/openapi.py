@@ -1,21 +1,59 @@
 """The OpenAPI 3.1 document, made from the API's own table of routes and types, so it can't tell of another API."""
 
 import re
+from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any, Final
 
 import msgspec
 
+from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.core.outcomes import Code
+from farebox.service.errors import InvalidKey
 from farebox.web.api.base import Route
-from farebox.web.envelope import STATUS
+from farebox.web.api.batch import NDJSON
+from farebox.web.bodies.common import BOOK_ID_LETTERS, an_id
+from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, RETRY_AFTER_SECONDS, STATUS
+
+Json = dict[str, Any]
 
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+):str\}")
+_JSON: Final = "application/json"
 _KEY_WORDS: Final = {KeyKind.MERCHANT: "merchant", KeyKind.SERVICE: "service", KeyKind.SUPPORT: "support"}
 _BODY_ERRORS: Final = {400: ["malformed_request"], 413: ["payload_too_large"], 415: ["unsupported_media_type"]}
+_REPLAYABLE: Final = {Code.IDEMPOTENCY_CONFLICT, Code.APPROVAL_NOT_FOUND}
+"""Who may be refused so may as well be answered what was answered before."""
+
+_BALANCE: Final = "Balance & account"
+_SPENDING: Final = "Spending"
+_ADMINISTRATION: Final = "Administration"
+_TAGS: Final = {
+    _BALANCE: "What a merchant reads of its own account.",
+    _SPENDING: "What the operator's services charge, set aside and give back.",
+    _ADMINISTRATION: "What support does: merchants, their people, keys, prices and money.",
+}
+_ID_SCHEMAS: Final = {
+    "merchant_id": an_id(ids.MERCHANT),
+    "user_id": an_id(ids.USER),
+    "key_id": an_id(ids.KEY),
+    "approval_id": an_id(ids.APPROVAL),
+    "hold_id": an_id(ids.HOLD, BOOK_ID_LETTERS),
+}
+_MESSAGES: Final = {Code.INVALID_API_KEY: str(InvalidKey()), "internal_error": INTERNAL_ERROR_MESSAGE}
+_ABOUT: Final = """Prepaid balances for pay-per-request APIs.
+
+- Every answer has one envelope: `isSuccess`, `statusCode` (the HTTP status again), `errorMessage` and `data`. An error
+  has its stable name in the header `X-Error-Code`.
+- The header `x-api-key` carries a key: a merchant's reads its own account, a service's charges, a support person's
+  administers. A good key of another kind gets 403 `forbidden`.
+- Amounts are strings, plain decimals with at most six decimals. Times are RFC 3339 in UTC.
+- What moves money takes an `idempotencyKey` or a `reference`: the same one with the same content again moves nothing
+  more and is answered as the first time, marked `Idempotent-Replay: true`. A refusal is not remembered.
+- Fields and parameters that are not named here are refused, and so are those that are given twice."""
 
 
-def document(routes: list[Route]) -> dict[str, Any]:
+def document(routes: list[Route]) -> Json:
     """Describe the API as an OpenAPI 3.1 document."""
     types = [
         kind
@@ -24,83 +62,210 @@ def document(routes: list[Route]) -> dict[str, Any]:
         if kind is not None
     ]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
-    schema_of = dict(zip(types, schemas, strict=True))
-    components["Error"] = {
-        "type": "object",
-        "required": ["isSuccess", "statusCode", "errorMessage", "data"],
-        "properties": {
-            "isSuccess": {"const": False},
-            "statusCode": {"type": "integer"},
-            "errorMessage": {"type": "string"},
-            "data": {"type": "null"},
-        },
-    }
-    paths: dict[str, Any] = {}
+    writer = _Writer(routes, dict(zip(types, schemas, strict=True)), components)
+    paths: Json = {}
     for route in routes:
-        path = _PATH_PARAMETER.sub(r"{\1}", route.path)
-        parameters = _path_parameters(route) + _query_parameters(route, schema_of, components)
-        paths.setdefault(path, {})[route.method.lower()] = _operation(route, schema_of, parameters)
+        paths.setdefault(_template(route), {})[route.method.lower()] = writer.operation(route)
     for route in routes:
         if route.query is not None:
             # Its fields stand as parameters.
             components.pop(route.query.__name__, None)
     return {
         "openapi": "3.1.0",
-        "info": {
-            "title": "Farebox",
-            "version": "1",
-            "description": "Prepaid balances for pay-per-request APIs. Every answer has one envelope.",
-        },
+        "info": {"title": "Farebox", "version": "1", "description": _ABOUT},
+        "servers": [{"url": "/"}],
+        "tags": [{"name": name, "description": words} for name, words in _TAGS.items()],
         "paths": paths,
         "components": {
-            "schemas": components,
-            "securitySchemes": {"apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"}},
+            "schemas": {**components, "Error": _error_schema()},
+            "securitySchemes": {
+                _scheme(kind): {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "x-api-key",
+                    "description": f"A {_KEY_WORDS[kind]} key.",
+                }
+                for kind in KeyKind
+            },
         },
-        "security": [{"apiKey": []}],
+        "security": [{_scheme(kind): []} for kind in KeyKind],
     }
 
 
-def _path_parameters(route: Route) -> list[dict[str, Any]]:
-    names = _PATH_PARAMETER.findall(route.path)
-    return [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}} for name in names
-    ]
+class _Writer:
+    """Writes the operations of one document."""
 
+    def __init__(self, routes: list[Route], schema_of: dict[type, Json], components: Json) -> None:
+        self._routes = routes
+        self._schema_of = schema_of
+        self._components = components
 
-def _query_parameters(
-    route: Route, schema_of: dict[type, dict[str, Any]], components: dict[str, Any]
-) -> list[dict[str, Any]]:
-    if route.query is None:
-        return []
-    schema = components[schema_of[route.query]["$ref"].rpartition("/")[2]]
-    return [
-        {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": field}
-        for name, field in schema["properties"].items()
-    ]
-
-
-def _operation(route: Route, schema_of: dict[type, dict[str, Any]], parameters: list[dict[str, Any]]) -> dict[str, Any]:
-    words = " or ".join(sorted(_KEY_WORDS[kind] for kind in route.keys))
-    operation: dict[str, Any] = {
-        "operationId": route.handler.__name__,
-        "summary": route.summary,
-        "description": f"Takes a {words} key. {route.description}".rstrip(),
-        "responses": _responses(route, schema_of),
-    }
-    if parameters:
-        operation["parameters"] = parameters
-    if route.request is not None:
-        operation["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema_of[route.request]}},
+    def operation(self, route: Route) -> Json:
+        """Describe one operation."""
+        words = " or ".join(sorted(_KEY_WORDS[kind] for kind in route.keys))
+        sentences = [f"Takes a {words} key.", route.description, self._size_words(route)]
+        operation: Json = {
+            "operationId": route.handler.__name__,
+            "tags": [_tag(route)],
+            "summary": route.summary,
+            "description": " ".join(sentence for sentence in sentences if sentence),
+            "security": [{_scheme(kind): []} for kind in sorted(route.keys)],
+            "responses": self._responses(route),
         }
-    return operation
+        if parameters := [*_path_parameters(route), *self._query_parameters(route)]:
+            operation["parameters"] = parameters
+        if route.request is not None:
+            operation["requestBody"] = {"required": True, "content": self._request_content(route, route.request)}
+        return operation
+
+    def _size_words(self, route: Route) -> str:
+        return "" if route.request is None else f"The body may have {route.body_bytes_max:,} bytes at most."
+
+    def _query_parameters(self, route: Route) -> list[Json]:
+        if route.query is None:
+            return []
+        schema = self._resolved(self._schema_of[route.query])
+        return [
+            {"name": name, "in": "query", "required": name in schema.get("required", []), "schema": field}
+            for name, field in schema["properties"].items()
+        ]
+
+    def _request_content(self, route: Route, request: type) -> Json:
+        schema = self._schema_of[request]
+        example = self._example(schema, is_request=True)
+        content: Json = {_JSON: {"schema": schema, "example": example}}
+        if NDJSON in route.media:
+            content[NDJSON] = _lines("A charge a line, as in the other form's list.", example)
+        return content
+
+    def _responses(self, route: Route) -> Json:
+        answers: Json = {"200": {"description": "Success", **self._success(route, HTTPStatus.OK, route.data)}}
+        content = answers["200"]["content"]
+        for media in route.media:
+            # Who sends lines is answered in lines: one for each of the list that stands in the other form.
+            content[media] = (
+                _lines("An outcome a line, as in the other form's list.", content[_JSON]["example"]["data"])
+                if media == NDJSON and route.request is not None
+                else {"schema": {"type": "string"}}
+            )
+        if route.accepted is not None:
+            accepted = self._success(route, HTTPStatus.ACCEPTED, route.accepted)
+            answers["202"] = {"description": "Waits for another person", **accepted}
+        for status, codes in sorted(_errors(route).items()):
+            answers[str(status)] = _error(route, status, codes)
+        return answers
+
+    def _success(self, route: Route, status: int, data: type) -> Json:
+        schema = self._schema_of[data]
+        example = {
+            "isSuccess": True,
+            "statusCode": int(status),
+            "errorMessage": None,
+            "data": self._example(schema) if issubclass(data, msgspec.Struct) else "1250.75",
+        }
+        answer: Json = {"content": {_JSON: {"schema": _envelope(status, schema), "example": example}}}
+        if not _REPLAYABLE.isdisjoint(route.refusals):
+            answer["headers"] = {
+                "Idempotent-Replay": {
+                    "description": "There if this is the first answer again, and nothing moved.",
+                    "schema": {"type": "string", "const": "true"},
+                }
+            }
+        if links := self._links(route, data):
+            answer["links"] = links
+        return answer
+
+    def _links(self, route: Route, data: type) -> Json:
+        """Lead from what an operation makes to what can be done with it: where a path asks for the id that it gave."""
+        if route.method != "POST" or not issubclass(data, msgspec.Struct):
+            return {}
+        first = next(iter(self._resolved(self._schema_of[data])["properties"]))
+        name, pointer = ("key_id", "/key/keyId") if first == "apiKey" else (_snake(first), f"/{first}")
+        known = _PATH_PARAMETER.findall(route.path)
+        if name in known:
+            return {}
+        links: Json = {}
+        for other in self._routes:
+            asked = _PATH_PARAMETER.findall(other.path)
+            if name in asked and {name, *known} >= set(asked):
+                links[other.handler.__name__] = {
+                    "operationId": other.handler.__name__,
+                    "parameters": {
+                        wanted: f"$response.body#/data{pointer}" if wanted == name else f"$request.path.{wanted}"
+                        for wanted in asked
+                    },
+                }
+        return links
+
+    def _example(self, schema: Json, *, is_request: bool = False) -> Any:
+        """Make an example of what a schema allows from those of its fields.
+
+        Of a request's fields it has those that have to be there and those that have a value if left out; or all.
+        """
+        if "examples" in schema:
+            return schema["examples"][0]
+        schema = self._resolved(schema)
+        match schema:
+            case {"anyOf": parts}:
+                plain = [self._example(part, is_request=is_request) for part in parts if part != {"type": "null"}]
+                # A thing within a thing is shown; of a plain field without an example, only that it may be null.
+                return plain[0] if is_request or any("$ref" in part for part in parts) else None
+            case {"properties": fields}:
+                asked = {
+                    name: field
+                    for name, field in fields.items()
+                    if not is_request or name in schema["required"] or field.get("default") is not None
+                }
+                return {name: self._example(field, is_request=is_request) for name, field in (asked or fields).items()}
+            case {"items": items}:
+                return [self._example(items, is_request=is_request)]
+            case {"default": default}:
+                return default
+            case {"enum": words}:
+                return words[0]
+            case _:
+                return None
+
+    def _resolved(self, schema: Json) -> Json:
+        while "$ref" in schema:
+            schema = self._components[schema["$ref"].rpartition("/")[2]]
+        return schema
 
 
-def _responses(route: Route, schema_of: dict[type, dict[str, Any]]) -> dict[str, Any]:
+def _template(route: Route) -> str:
+    return _PATH_PARAMETER.sub(r"{\1}", route.path)
+
+
+def _scheme(kind: KeyKind) -> str:
+    return f"{_KEY_WORDS[kind]}Key"
+
+
+def _tag(route: Route) -> str:
+    if route.path.startswith("/api/admin/"):
+        return _ADMINISTRATION
+    return _BALANCE if route.keys == {KeyKind.MERCHANT} else _SPENDING
+
+
+def _snake(name: str) -> str:
+    return re.sub("([A-Z])", r"_\1", name).lower()
+
+
+def _path_parameters(route: Route) -> Iterator[Json]:
+    for name in _PATH_PARAMETER.findall(route.path):
+        yield {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "minLength": 1, **_ID_SCHEMAS.get(name, {})},
+        }
+
+
+def _errors(route: Route) -> dict[int, list[str]]:
+    """Name every error that an operation may answer, by its status."""
     errors: dict[int, list[str]] = {
         401: [Code.INVALID_API_KEY],
         403: [Code.FORBIDDEN],
+        429: ["rate_limited"],
         500: ["internal_error"],
     }
     if route.query is not None:
@@ -121,37 +286,60 @@ def _responses(route: Route, schema_of: dict[type, dict[str, Any]]) -> dict[str,
         errors.setdefault(404, []).append("not_found")
     if route.conflicts:
         errors.setdefault(409, []).append("conflict")
-    answers: dict[str, Any] = {
-        "200": {
-            "description": "Success",
-            "content": {
-                "application/json": {"schema": _success(200, schema_of[route.data])},
-                **{media: {"schema": {"type": "string"}} for media in route.media},
-            },
+    return errors
+
+
+def _error(route: Route, status: int, codes: list[str]) -> Json:
+    headers: Json = {"X-Error-Code": {"required": True, "schema": {"type": "string", "enum": codes}}}
+    if status in (429, 503):
+        headers["Retry-After"] = {
+            "description": "Seconds.",
+            "required": True,
+            "schema": {"type": "string", "examples": [str(RETRY_AFTER_SECONDS)]},
+        }
+    examples = {code: {"value": _error_example(route, status, code)} for code in codes}
+    return {
+        "description": "X-Error-Code is " + " or ".join(codes),
+        "headers": headers,
+        "content": {_JSON: {"schema": {"$ref": "#/components/schemas/Error"}, "examples": examples}},
+    }
+
+
+def _error_example(route: Route, status: int, code: str) -> Json:
+    message = _MESSAGES.get(code, code.replace("_", " ").capitalize())
+    if route.path == "/api/balance" and status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        message = INTERNAL_ERROR_MESSAGE
+    return {"isSuccess": False, "statusCode": status, "errorMessage": message, "data": None}
+
+
+def _error_schema() -> Json:
+    return {
+        "type": "object",
+        "required": ["isSuccess", "statusCode", "errorMessage", "data"],
+        "properties": {
+            "isSuccess": {"const": False},
+            "statusCode": {"type": "integer"},
+            "errorMessage": {"type": "string"},
+            "data": {"type": "null"},
         },
     }
-    if route.accepted is not None:
-        answers["202"] = {
-            "description": "Waits for another person",
-            "content": {"application/json": {"schema": _success(202, schema_of[route.accepted])}},
-        }
-    for status, codes in sorted(errors.items()):
-        answers[str(status)] = {
-            "description": "X-Error-Code is " + " or ".join(codes),
-            "headers": {"X-Error-Code": {"schema": {"enum": codes}, "required": True}},
-            "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
-        }
-    return answers
 
 
-def _success(status: int, data: dict[str, Any]) -> dict[str, Any]:
+def _envelope(status: int, data: Json) -> Json:
     return {
         "type": "object",
         "required": ["isSuccess", "statusCode", "errorMessage", "data"],
         "properties": {
             "isSuccess": {"const": True},
-            "statusCode": {"const": status},
+            "statusCode": {"const": int(status)},
             "errorMessage": {"type": "null"},
             "data": data,
         },
     }
+
+
+def _lines(words: str, example: Json) -> Json:
+    """Describe lines of JSON by the one list that the other form has."""
+    items = next(value for value in example.values() if isinstance(value, list))
+    text = "".join(msgspec.json.encode(item).decode() + "\n" for item in items)
+    return {"schema": {"type": "string", "description": words}, "example": text}

@@ -1,6 +1,6 @@
 """Who is asking: the x-api-key header, and the browsers' origins that the operator allows."""
 
-from typing import Final
+from typing import Any, Final
 
 from litestar.types import HTTPScope
 
@@ -9,6 +9,7 @@ from farebox.web.envelope import Headers
 
 API_KEY_HEADER: Final = b"x-api-key"
 PREFLIGHT_SECONDS: Final = 600
+_PARSED: Final = "farebox.key"
 
 
 def api_key_text(scope: HTTPScope) -> str | None:
@@ -18,9 +19,13 @@ def api_key_text(scope: HTTPScope) -> str | None:
 
 
 def api_key(scope: HTTPScope) -> ParsedKey | None:
-    """Read and parse the request's API key; None if there is no well-formed one."""
-    text = api_key_text(scope)
-    return None if text is None else parse_key(text)
+    """Read and parse the request's API key, once for each request; None if there is no well-formed one."""
+    request: Any = scope
+    if _PARSED not in request:
+        text = api_key_text(scope)
+        request[_PARSED] = None if text is None else parse_key(text)
+    found: ParsedKey | None = request[_PARSED]
+    return found
 
 
 class Cors:

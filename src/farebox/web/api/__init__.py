@@ -7,9 +7,10 @@ from farebox.web.api.base import Route, Services
 from farebox.web.api.batch import Batches
 from farebox.web.api.reading import Reading
 from farebox.web.api.spending import Spending
+from farebox.web.api.statement import Statement
 
 
 def routes(services: Services) -> list[Route]:
     """List the API's endpoints; the application and its OpenAPI document are both made from this."""
-    rooms = (Reading, Spending, Batches, Admin, AdminMoney, AdminKeys)
+    rooms = (Reading, Statement, Spending, Batches, Admin, AdminMoney, AdminKeys)
     return [route for room in rooms for route in room(services).routes()]

@@ -10,6 +10,7 @@ from farebox.core.commands import KeyKind
 from farebox.core.outcomes import Code
 from farebox.core.pricing import Price
 from farebox.service import inputs
+from farebox.service.errors import InvalidInput
 from farebox.service.merchants import ApiKey, NewKey
 from farebox.web.api.base import SUPPORT, Room, Route, Services, answer, key_in_path, merchant_in_path, price_data
 from farebox.web.bodies import admin as bodies
@@ -167,13 +168,17 @@ class AdminKeys(Room):
     async def _set_price(self, scope: HTTPScope, receive: Receive, *, is_default: bool) -> Answer:
         actor = await self._support(scope)
         request = self._price_decoder.decode(await read_body(scope, receive))
-        price = await self._services.merchants.set_price(
-            request.type,
-            request.unit_price,
-            merchant_id=None if is_default else merchant_in_path(scope),
-            starts=request.starts_at,
-            actor=actor,
-        )
+        try:
+            price = await self._services.merchants.set_price(
+                request.type,
+                request.unit_price,
+                merchant_id=None if is_default else merchant_in_path(scope),
+                starts=request.starts_at,
+                actor=actor,
+            )
+        except InvalidInput as error:
+            # What the command line calls --from is startsAt here.
+            raise InvalidInput("startsAt" if error.field == "from" else error.field, error.message) from error
         return answer(price_data(price))
 
     async def _keys(self, merchant_id: int | None) -> Answer:

@@ -24,11 +24,13 @@ from farebox.service.errors import InvalidKey, Missing, Refused
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.queries import Balances, Queries
+from farebox.service.statements import Statements
 from farebox.service.usage import UsageReader
 from farebox.web import security
+from farebox.web.addresses import Addresses
 from farebox.web.bodies.admin import ApprovalData, MoveData, PriceData
 from farebox.web.bodies.common import ThresholdData
-from farebox.web.endpoint import Answer, Handler
+from farebox.web.endpoint import BODY_BYTES_MAX, Answer, Handler
 from farebox.web.envelope import Headers, success_body
 
 MERCHANT: Final = frozenset({KeyKind.MERCHANT})
@@ -54,6 +56,8 @@ class Services(Struct, frozen=True):
     approvals: Approvals
     audit_log: AuditLog
     usage: UsageReader
+    statements: Statements
+    addresses: Addresses
 
 
 class Route(Struct, frozen=True):
@@ -61,7 +65,8 @@ class Route(Struct, frozen=True):
 
     `accepted` is what it gives with 202, for what is to be done later. `query` is the type of the query's parameters.
     `media` are the types of content that a success may have beside JSON. `missing` and `conflicts` tell that what is
-    named may not be there, or be there already, beyond the ledger's own refusals.
+    named may not be there, or be there already, beyond the ledger's own refusals. `body_bytes_max` is how long a body
+    may be.
     """
 
     method: str
@@ -78,6 +83,7 @@ class Route(Struct, frozen=True):
     media: tuple[str, ...] = ()
     missing: bool = False
     conflicts: bool = False
+    body_bytes_max: int = BODY_BYTES_MAX
 
 
 class Room:
@@ -111,8 +117,7 @@ class Room:
         if key is None:
             raise InvalidKey
         record = await self._services.queries.authorize(key, SUPPORT)
-        client = scope["client"]
-        return Actor(record.name or "", key.caller, record.key_id, None if client is None else client[0])
+        return Actor(record.name or "", key.caller, record.key_id, self._services.addresses.of(scope))
 
 
 def answer(data: Struct, headers: Headers = NO_HEADERS) -> Answer:

@@ -34,9 +34,14 @@ _PIECE_BYTES: Final = 64 * 1024
 _OVERLOAD_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """How long, in seconds, lines wait for room in the queue before they are refused."""
 
+_JSON_SPACE: Final = b" \t\n\r"
+
 
 class _RawBatch(Struct, forbid_unknown_fields=True):
-    charges: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=bodies.BATCH_CHARGES_MAX)]
+    charges: msgspec.Raw
+
+
+_RawCharges = Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=bodies.BATCH_CHARGES_MAX)]
 
 
 class Batches(Room):
@@ -46,6 +51,7 @@ class Batches(Room):
         """Answer from these services."""
         super().__init__(services)
         self._batch_decoder = msgspec.json.Decoder(_RawBatch)
+        self._charges_decoder = msgspec.json.Decoder(_RawCharges)
         self._charge_decoder = BodyDecoder(bodies.ChargeRequest)
 
     def routes(self) -> list[Route]:
@@ -55,6 +61,7 @@ class Batches(Room):
                 *("POST", "/api/charges/batch", self.charge_batch, "Deduct the cost of many requests", SERVICE),
                 *(bodies.BatchData, bodies.BatchRequest),
                 media=(NDJSON,),
+                body_bytes_max=BATCH_BYTES_MAX,
                 description=(
                     f"Up to {bodies.BATCH_CHARGES_MAX:,} charges, each on its own: the whole is not atomic, and "
                     f"repeating it is safe. For more than that, send Content-Type: {NDJSON}, a charge a line, and get "
@@ -69,14 +76,7 @@ class Batches(Room):
         types = [media_type(value) for name, value in scope["headers"] if name == b"content-type"]
         if NDJSON.encode() in types:
             return await self._charge_lines(receive, caller)
-        body = await read_body(scope, receive, BATCH_BYTES_MAX)
-        try:
-            charges = self._batch_decoder.decode(body).charges
-        except msgspec.ValidationError as error:
-            status, code = (422, "invalid_value") if "$.charges" in str(error) else (400, "malformed_request")
-            raise ApiError(status, code, str(error)) from error
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise ApiError(400, "malformed_request", f"The body is not valid JSON: {error}") from error
+        charges = self._charges(await read_body(scope, receive, BATCH_BYTES_MAX))
         asked: list[Charge | bytes] = []
         for start in range(0, len(charges), _CHUNK_CHARGES):
             asked += self._asked([bytes(raw) for raw in charges[start : start + _CHUNK_CHARGES]], caller)
@@ -85,18 +85,45 @@ class Batches(Room):
         outcomes = await self._outcomes(asked)
         return Answer(success_body(b'{"outcomes":[%b]}' % b",".join(outcomes)))
 
+    def _charges(self, body: bytes) -> list[msgspec.Raw]:
+        """Cut a batch into its charges, each still to be decoded.
+
+        Raises:
+            ApiError: 400 for what is no batch, 422 for no charges, too many, or what is no list of them.
+        """
+        try:
+            whole = bytes(self._batch_decoder.decode(body).charges)
+        except msgspec.ValidationError as error:
+            raise ApiError(400, "malformed_request", str(error)) from error
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ApiError(400, "malformed_request", f"The body is not valid JSON: {error}") from error
+        # Between the list and the batch's end there is nothing else, unless an earlier list stands before this one.
+        start = body.find(b":") + 1
+        if body[start:].lstrip(_JSON_SPACE)[len(whole) :].strip(_JSON_SPACE) != b"}":
+            raise ApiError(400, "malformed_request", "The field 'charges' is given more than once")
+        try:
+            return self._charges_decoder.decode(whole)
+        except msgspec.ValidationError as error:
+            raise ApiError(422, "invalid_value", f"charges: {error}") from error
+
     async def _charge_lines(self, receive: Receive, caller: Caller) -> Stream:
         """Charge lines as they come, and answer once all have come: who sends may not be reading yet."""
         spool = tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES)  # noqa: SIM115 - _pieces closes it.
         count = 0
-        async for lines in _lines(receive):
-            count += len(lines)
-            if count > STREAM_LINES_MAX:
-                words = f"A connection may send {STREAM_LINES_MAX:,} lines; this line and those after it were not read"
-                spool.write(_failure(ApiError(413, "payload_too_large", words)) + b"\n")
-                break
-            outcomes = await self._outcomes_when_there_is_room(self._asked(lines, caller))
-            spool.write(b"\n".join(outcomes) + b"\n")
+        try:
+            async for lines in _lines(receive):
+                count += len(lines)
+                if count > STREAM_LINES_MAX:
+                    words = (
+                        f"A connection may send {STREAM_LINES_MAX:,} lines; this line and those after it were not read"
+                    )
+                    spool.write(_failure(ApiError(413, "payload_too_large", words)) + b"\n")
+                    break
+                outcomes = await self._outcomes_when_there_is_room(self._asked(lines, caller))
+                spool.write(b"\n".join(outcomes) + b"\n")
+        except BaseException:
+            spool.close()
+            raise
         spool.seek(0)
         return Stream(_pieces(spool), [(b"content-type", NDJSON.encode())])
 
@@ -105,6 +132,8 @@ class Batches(Room):
         asked: list[Charge | bytes] = []
         for text in texts:
             try:
+                if len(text) > BODY_BYTES_MAX:
+                    raise ApiError(413, "payload_too_large", f"A charge may have {BODY_BYTES_MAX} bytes at most")
                 command = charge_of(self._charge_decoder.decode(text), caller)
                 if isinstance(command, Outcome):
                     raise Refused(command)
@@ -161,20 +190,23 @@ def _failure(error: ApiError) -> bytes:
 
 
 async def _lines(receive: Receive) -> AsyncIterator[list[bytes]]:
-    """Cut a body into lines, blank ones left out, _CHUNK_CHARGES at most at a time, as they come."""
+    """Cut a body into lines, blank ones left out, _CHUNK_CHARGES at most at a time, as they come.
+
+    Of a caller that goes away in the middle, the lines that came whole are taken.
+    """
     rest = b""
     lines: list[bytes] = []
     more = True
     while more:
         message: Any = await receive()
         if message["type"] == "http.disconnect":
-            return
+            break
         *whole, rest = (rest + message.get("body", b"")).split(b"\n")
         more = message.get("more_body", False)
         if not more:
             whole.append(rest)
-        # A line that is too long is cut here, and refused as no JSON; so what is kept of it stays small.
-        lines += [line[:BODY_BYTES_MAX] for line in whole if line.strip()]
+        # Of a line that is too long, one byte too many is kept, for which it is refused.
+        lines += [line[: BODY_BYTES_MAX + 1] for line in whole if len(line) > BODY_BYTES_MAX or line.strip()]
         rest = rest[: BODY_BYTES_MAX + 1]
         while len(lines) >= _CHUNK_CHARGES:
             yield lines[:_CHUNK_CHARGES]

@@ -4,22 +4,70 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX, REQUEST_TYPE_CHARS_MAX
+from farebox.core.thresholds import THRESHOLDS_MAX
+from farebox.service.inputs import NAME_CHARS_MAX, OVERLAP_SECONDS_MAX
 from farebox.web.bodies.common import (
+    NOT_NEGATIVE,
+    POSITIVE,
+    SIGNED,
+    WRITTEN,
     Amount,
+    AmountAsked,
+    Available,
     AvailableAfter,
+    CreditLimit,
+    Currency,
+    Held,
+    IsFrozen,
     MerchantId,
+    Posted,
     PostedAfter,
     ThresholdData,
     Time,
+    TimeToCome,
     TransferId,
+    an_id,
+    line,
 )
 
-Name = Annotated[str, Meta(description="One line.", examples=["Northwind Imaging"])]
-KeyId = Annotated[str, Meta(description="The key's id.", examples=["key_01K9ABCDEFGHJ"])]
-UserId = Annotated[str, Meta(description="The person's id.", examples=["user_01K9ABCDEFGHJ"])]
-ApprovalId = Annotated[str, Meta(description="The request's id.", examples=["appr_01K9ABCDEFGHJ"])]
+Name = Annotated[
+    str,
+    Meta(description="One line.", examples=["Northwind Imaging"], extra_json_schema=line(NAME_CHARS_MAX)),
+]
+KeyId = Annotated[
+    str, Meta(description="The key's id.", examples=["key_01K9ABCDEFGHJ"], extra_json_schema=an_id("key_"))
+]
+UserId = Annotated[
+    str, Meta(description="The person's id.", examples=["user_01K9ABCDEFGHJ"], extra_json_schema=an_id("user_"))
+]
+ApprovalId = Annotated[
+    str, Meta(description="The request's id.", examples=["appr_01K9ABCDEFGHJ"], extra_json_schema=an_id("appr_"))
+]
 PaymentReference = Annotated[
-    str, Meta(description="Unique per merchant; the same one again moves nothing more.", examples=["INV-2026-001"])
+    str,
+    Meta(
+        description="Unique per merchant; the same one again moves nothing more.",
+        examples=["INV-2026-001"],
+        extra_json_schema=line(REFERENCE_CHARS_MAX),
+    ),
+]
+Email = Annotated[str, Meta(examples=["ann@northwind.example"], extra_json_schema={"format": "email"})]
+PriceAsked = Annotated[
+    str | None,
+    Meta(
+        description="Null for a variable type, whose callers name the amount.",
+        examples=["0.008"],
+        extra_json_schema=NOT_NEGATIVE,
+    ),
+]
+RequestType = Annotated[
+    str,
+    Meta(
+        description="What is paid for.",
+        examples=["image"],
+        extra_json_schema={"pattern": f"^[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}$"},
+    ),
 ]
 Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at most.", examples=[100])]
 Cursor = Annotated[str | None, Meta(description="Where to go on: the last page's nextCursor.")]
@@ -45,12 +93,23 @@ class MerchantRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Add a merchant."""
 
     name: Name
-    currency: Annotated[str, Meta(description="ISO 4217; fixed for ever.", examples=["USD"])]
-    threshold: Annotated[str | None, Meta(description="Warn below this posted balance.", examples=["100.00"])] = None
-    thresholds: Annotated[
-        list[str] | None, Meta(description="Up to five thresholds, instead of one.", examples=[["100.00", "20.00"]])
+    currency: Currency
+    threshold: Annotated[
+        str | None,
+        Meta(description="Warn below this posted balance.", examples=["100.00"], extra_json_schema=POSITIVE),
     ] = None
-    credit_limit: Annotated[str, Meta(description="How far below zero the merchant may spend.", examples=["0"])] = "0"
+    thresholds: Annotated[
+        list[Annotated[str, Meta(extra_json_schema=POSITIVE)]] | None,
+        Meta(
+            description=f"Up to {THRESHOLDS_MAX} thresholds, instead of one.",
+            examples=[["100.00", "20.00"]],
+            extra_json_schema={"maxItems": THRESHOLDS_MAX},
+        ),
+    ] = None
+    credit_limit: Annotated[
+        str,
+        Meta(description="How far below zero the merchant may spend.", examples=["0"], extra_json_schema=NOT_NEGATIVE),
+    ] = "0"
 
 
 class NewMerchantData(Struct, rename="camel"):
@@ -59,7 +118,7 @@ class NewMerchantData(Struct, rename="camel"):
     merchant_id: MerchantId
     name: Name
     currency: Annotated[str, Meta(examples=["USD"])]
-    credit_limit: Amount
+    credit_limit: CreditLimit
     thresholds: list[ThresholdData]
     api_key: Annotated[str, Meta(examples=["fbm_01K9ABCDEFGHJ0123456789ABCDEFGHJKMNPQRST"])]
 
@@ -70,11 +129,11 @@ class MerchantData(Struct, rename="camel"):
     merchant_id: MerchantId
     name: Name
     currency: Annotated[str, Meta(examples=["USD"])]
-    posted: Amount
-    held: Amount
-    available: Amount
-    credit_limit: Amount
-    is_frozen: bool
+    posted: Posted
+    held: Held
+    available: Available
+    credit_limit: CreditLimit
+    is_frozen: IsFrozen
     thresholds: list[ThresholdData]
     created_at: Time
 
@@ -90,24 +149,36 @@ class MerchantChange(Struct, rename="camel", forbid_unknown_fields=True):
     """What to change of a merchant; what is not named stays."""
 
     name: Name | UnsetType = UNSET
-    thresholds: Annotated[list[str], Meta(description="All of them; none to be silent.")] | UnsetType = UNSET
-    credit_limit: Annotated[str, Meta(examples=["50.00"])] | UnsetType = UNSET
+    thresholds: (
+        Annotated[
+            list[Annotated[str, Meta(extra_json_schema=POSITIVE)]],
+            Meta(
+                description="All of them; none to be silent.",
+                examples=[["100.00", "20.00"]],
+                extra_json_schema={"maxItems": THRESHOLDS_MAX},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    credit_limit: Annotated[str, Meta(examples=["50.00"], extra_json_schema=NOT_NEGATIVE)] | UnsetType = UNSET
 
 
 class TopUpRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Add money that a merchant has paid."""
 
-    amount: Amount
+    amount: AmountAsked
     reference: PaymentReference
-    note: Annotated[str | None, Meta(examples=["wire of 2 May"])] = None
+    note: Annotated[str | None, Meta(examples=["wire of 2 May"], extra_json_schema=line(NOTE_CHARS_MAX))] = None
 
 
 class AdjustmentRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Correct a balance by hand."""
 
-    amount: Annotated[str, Meta(description="With a minus, it takes away.", examples=["-3.20"])]
+    amount: Annotated[
+        str, Meta(description="With a minus, it takes away.", examples=["-3.20"], extra_json_schema=SIGNED)
+    ]
     reference: PaymentReference
-    reason: Annotated[str, Meta(examples=["charged twice by mistake"])]
+    reason: Annotated[str, Meta(examples=["charged twice by mistake"], extra_json_schema=line(NOTE_CHARS_MAX))]
 
 
 class ReversalRequest(Struct, rename="camel", forbid_unknown_fields=True):
@@ -115,8 +186,11 @@ class ReversalRequest(Struct, rename="camel", forbid_unknown_fields=True):
 
     transfer_id: TransferId
     reference: PaymentReference
-    reason: Annotated[str, Meta(examples=["the payment bounced"])]
-    amount: Annotated[str | None, Meta(description="All that is left of it, if absent.", examples=["10.00"])] = None
+    reason: Annotated[str, Meta(examples=["the payment bounced"], extra_json_schema=line(NOTE_CHARS_MAX))]
+    amount: Annotated[
+        str | None,
+        Meta(description="All that is left of it, if absent.", examples=["10.00"], extra_json_schema=POSITIVE),
+    ] = None
 
 
 class MoveData(Struct, rename="camel"):
@@ -133,12 +207,12 @@ class ApprovalData(Struct, rename="camel"):
 
     approval_id: ApprovalId
     merchant_id: MerchantId
-    kind: Literal["top_up", "adjustment"]
+    kind: Annotated[Literal["top_up", "adjustment"], Meta(examples=["top_up"])]
     amount: Amount
-    reference: str
+    reference: Annotated[str, Meta(examples=["INV-2026-001"])]
     note: str | None
-    state: Literal["pending", "approved", "rejected"]
-    requested_by: str
+    state: Annotated[Literal["pending", "approved", "rejected"], Meta(examples=["pending"])]
+    requested_by: Annotated[str, Meta(examples=["ann"])]
     requested_at: Time
     decided_by: str | None
     decided_at: Time | None
@@ -155,14 +229,14 @@ class ApprovalsData(Struct, rename="camel"):
 class UserRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Register a person on a merchant's account."""
 
-    email: Annotated[str, Meta(examples=["ann@northwind.example"])]
+    email: Email
 
 
 class UserData(Struct, rename="camel"):
     """A person registered on a merchant's account, who gets its alerts."""
 
     user_id: UserId
-    email: Annotated[str, Meta(examples=["ann@northwind.example"])]
+    email: Email
     created_at: Time
 
 
@@ -175,37 +249,47 @@ class UsersData(Struct, rename="camel"):
 class MerchantKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Make an API key for a merchant."""
 
-    expires: Annotated[Time | None, Meta(description="Never, if absent.")] = None
+    expires: Annotated[TimeToCome | None, Meta(description="Never, if absent.")] = None
 
 
 class StaffKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Make an API key for one of the operator's services or support people."""
 
-    kind: Literal["service", "support"]
-    name: Annotated[str, Meta(description="Which service or person.", examples=["recognition"])]
-    expires: Annotated[Time | None, Meta(description="Never, if absent.")] = None
+    kind: Annotated[Literal["service", "support"], Meta(examples=["service"])]
+    name: Annotated[
+        str,
+        Meta(description="Which service or person.", examples=["recognition"], extra_json_schema=line(NAME_CHARS_MAX)),
+    ]
+    expires: Annotated[TimeToCome | None, Meta(description="Never, if absent.")] = None
 
 
 class ExpireKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Let an API key end at a time to come."""
 
-    expires: Time
+    expires: TimeToCome
 
 
 class RotateKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Make an API key's successor."""
 
-    overlap_seconds: Annotated[int, Meta(description="How long the old one goes on.", examples=[86400])] = 86400
+    overlap_seconds: Annotated[
+        int,
+        Meta(
+            description="How long the old one goes on.",
+            examples=[86400],
+            extra_json_schema={"minimum": 0, "maximum": OVERLAP_SECONDS_MAX},
+        ),
+    ] = 86400
 
 
 class KeyData(Struct, rename="camel"):
     """An API key, without its text, which nobody can read again."""
 
     key_id: KeyId
-    kind: Literal["merchant", "service", "support"]
-    hint: Annotated[str, Meta(description="Its prefix and last four.", examples=["fbm_…8K2P"])]
+    kind: Annotated[Literal["merchant", "service", "support"], Meta(examples=["service"])]
+    hint: Annotated[str, Meta(description="Its prefix and last four.", examples=["fbs_…8K2P"])]
     merchant_id: MerchantId | None
-    name: str | None
+    name: Annotated[str | None, Meta(description="Which service or person.", examples=["recognition"])]
     created_at: Time
     expires_at: Time | None
     revoked_at: Time | None
@@ -227,19 +311,19 @@ class KeysData(Struct, rename="camel"):
 class PriceRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Set a request type's price: a new version, never an edit."""
 
-    type: Annotated[str, Meta(examples=["image"])]
-    unit_price: Annotated[
-        str | None, Meta(description="Null for a variable type, whose callers name the amount.", examples=["0.008"])
-    ]
-    starts_at: Annotated[Time | None, Meta(description="Now, if absent; never in the past.")] = None
+    type: RequestType
+    unit_price: PriceAsked
+    starts_at: Annotated[TimeToCome | None, Meta(description="Now, if absent; never in the past.")] = None
 
 
 class PriceData(Struct, rename="camel"):
     """One version of a price, in force from its start until a later one starts."""
 
     price_id: Annotated[str, Meta(examples=["price_01K9ABCDEFGHJ"])]
-    type: Annotated[str, Meta(examples=["image"])]
-    unit_price: Amount | None
+    type: RequestType
+    unit_price: Annotated[
+        str | None, Meta(description="Null for a variable type.", examples=["0.008"], extra_json_schema=WRITTEN)
+    ]
     starts_at: Time
     merchant_id: MerchantId | None
 

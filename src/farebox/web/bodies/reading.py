@@ -4,7 +4,18 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from farebox.web.bodies.common import Amount, MerchantId, ThresholdData, Time
+from farebox.web.bodies.common import (
+    WRITTEN,
+    Amount,
+    Available,
+    CreditLimit,
+    Held,
+    IsFrozen,
+    MerchantId,
+    Posted,
+    ThresholdData,
+    Time,
+)
 
 
 class RunwayData(Struct, rename="camel"):
@@ -23,11 +34,11 @@ class AccountData(Struct, rename="camel"):
     merchant_id: MerchantId
     name: Annotated[str, Meta(examples=["Northwind Imaging"])]
     currency: Annotated[str, Meta(examples=["USD"])]
-    posted: Amount
-    held: Amount
-    available: Amount
-    credit_limit: Amount
-    is_frozen: bool
+    posted: Posted
+    held: Held
+    available: Available
+    credit_limit: CreditLimit
+    is_frozen: IsFrozen
     thresholds: list[ThresholdData]
     runway: RunwayData | None
 
@@ -35,13 +46,23 @@ class AccountData(Struct, rename="camel"):
 class UsageQuery(Struct, rename="camel", forbid_unknown_fields=True):
     """Which usage to read."""
 
-    by: Annotated[Literal["hour", "day"], Meta(description="How long each line's time is.")] = "day"
+    by: Annotated[Literal["hour", "day"], Meta(description="How long each line's time is.", examples=["day"])] = "day"
     first: Annotated[
-        str | None, Meta(description="The first day; 30 days to the last one, if absent.", examples=["2026-01-01"])
+        str | None,
+        Meta(
+            description="The first day; 30 days to the last one, if absent.",
+            examples=["2026-01-01"],
+            extra_json_schema={"format": "date"},
+        ),
     ] = field(default=None, name="from")
-    last: Annotated[str | None, Meta(description="The last day; today, if absent.", examples=["2026-01-31"])] = field(
-        default=None, name="to"
-    )
+    last: Annotated[
+        str | None,
+        Meta(
+            description="The last day; today, if absent.",
+            examples=["2026-01-31"],
+            extra_json_schema={"format": "date"},
+        ),
+    ] = field(default=None, name="to")
     time_zone: Annotated[
         str, Meta(description="The IANA time zone whose hours and days these are.", examples=["Europe/Berlin"])
     ] = "UTC"
@@ -54,8 +75,10 @@ class UsageLineData(Struct, rename="camel"):
     starts_at: Time
     type: Annotated[str, Meta(examples=["image"])]
     count: Annotated[int, Meta(description="Requests: the sum of quantities charged and captured.", examples=[1200])]
-    cost: Annotated[str, Meta(description="What they took.", examples=["9.60"])]
-    refunded: Annotated[str, Meta(description="What was given back in this time.", examples=["0.00"])]
+    cost: Annotated[str, Meta(description="What they took.", examples=["9.60"], extra_json_schema=WRITTEN)]
+    refunded: Annotated[
+        str, Meta(description="What was given back in this time.", examples=["0.00"], extra_json_schema=WRITTEN)
+    ]
 
 
 class UsageData(Struct, rename="camel"):
@@ -70,9 +93,13 @@ class PriceInForce(Struct, rename="camel"):
 
     price_id: Annotated[str, Meta(examples=["price_01K9ABCDEFGHJ"])]
     type: Annotated[str, Meta(examples=["image"])]
-    unit_price: Annotated[str | None, Meta(description="Null for a variable type.", examples=["0.008"])]
+    unit_price: Annotated[
+        str | None, Meta(description="Null for a variable type.", examples=["0.008"], extra_json_schema=WRITTEN)
+    ]
     starts_at: Time
-    is_own: Annotated[bool, Meta(description="Whether it is the merchant's own, and not the default.")]
+    is_own: Annotated[
+        bool, Meta(description="Whether it is the merchant's own, and not the default.", examples=[False])
+    ]
 
 
 class PricesInForce(Struct, rename="camel"):

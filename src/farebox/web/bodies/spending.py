@@ -4,8 +4,12 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from farebox.core.holds import TTL_SECONDS_DEFAULT
+from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX, REQUEST_TYPE_CHARS_MAX
+from farebox.core.holds import TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX
+from farebox.core.pricing import QUANTITY_MAX
 from farebox.web.bodies.common import (
+    POSITIVE,
+    WRITTEN,
     Amount,
     AvailableAfter,
     HoldId,
@@ -13,17 +17,44 @@ from farebox.web.bodies.common import (
     PostedAfter,
     Time,
     TransferId,
+    line,
 )
 
 BATCH_CHARGES_MAX: Final = 10_000
 
 Payer = Annotated[str, Meta(description="The merchant's API key, or its id.", examples=["mer_01K9ABCDEFGHJ"])]
-RequestType = Annotated[str, Meta(description="The request type, which decides the price.", examples=["image"])]
-Quantity = Annotated[int, Meta(description="How many requests, 1 to 1,000,000.", examples=[1])]
-VariableAmount = Annotated[
-    str | None, Meta(description="The cost; for variable request types, and only for those.", examples=["0.35"])
+RequestType = Annotated[
+    str,
+    Meta(
+        description="The request type, which decides the price.",
+        examples=["image"],
+        extra_json_schema={"pattern": f"^[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}$"},
+    ),
 ]
-Reference = Annotated[str | None, Meta(description="Anything of yours to find it by, one line.", examples=["job-8812"])]
+Quantity = Annotated[
+    int,
+    Meta(
+        description=f"How many requests, 1 to {QUANTITY_MAX:,}.",
+        examples=[1],
+        extra_json_schema={"minimum": 1, "maximum": QUANTITY_MAX},
+    ),
+]
+VariableAmount = Annotated[
+    str | None,
+    Meta(
+        description="The cost; for variable request types, and only for those.",
+        examples=["0.35"],
+        extra_json_schema=POSITIVE,
+    ),
+]
+Reference = Annotated[
+    str | None,
+    Meta(
+        description="Anything of yours to find it by, one line.",
+        examples=["job-8812"],
+        extra_json_schema=line(REFERENCE_CHARS_MAX),
+    ),
+]
 
 
 class ChargeRequest(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
@@ -55,11 +86,13 @@ class BatchRequest(Struct, rename="camel", forbid_unknown_fields=True):
 class BatchOutcome(Struct, rename="camel"):
     """What one charge of a batch came to: what a charge of its own would be answered, and its two headers."""
 
-    is_success: bool
+    is_success: Annotated[bool, Meta(examples=[True])]
     status_code: Annotated[int, Meta(examples=[200])]
     error_code: Annotated[str | None, Meta(description="The refusal's name, as in X-Error-Code.")]
     error_message: str | None
-    is_replay: Annotated[bool, Meta(description="Whether this is the first answer again, as Idempotent-Replay tells.")]
+    is_replay: Annotated[
+        bool, Meta(description="Whether this is the first answer again, as Idempotent-Replay tells.", examples=[False])
+    ]
     data: ChargeData | None
 
 
@@ -79,7 +112,12 @@ class HoldRequest(Struct, rename="camel", forbid_unknown_fields=True):
     amount: VariableAmount = None
     reference: Reference = None
     ttl_seconds: Annotated[
-        int, Meta(description="How long until it expires by itself, up to 604,800.", examples=[TTL_SECONDS_DEFAULT])
+        int,
+        Meta(
+            description=f"How long until it expires by itself, up to {TTL_SECONDS_MAX:,}.",
+            examples=[TTL_SECONDS_DEFAULT],
+            extra_json_schema={"minimum": 1, "maximum": TTL_SECONDS_MAX},
+        ),
     ] = TTL_SECONDS_DEFAULT
 
 
@@ -98,7 +136,9 @@ class CaptureRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Take a hold's money, or a part of it; the rest goes back at once."""
 
     idempotency_key: IdempotencyKey
-    amount: Annotated[str | None, Meta(description="All of the hold, if absent.", examples=["2.50"])] = None
+    amount: Annotated[
+        str | None, Meta(description="All of the hold, if absent.", examples=["2.50"], extra_json_schema=POSITIVE)
+    ] = None
     reference: Reference = None
 
 
@@ -108,7 +148,9 @@ class CaptureData(Struct, rename="camel"):
     hold_id: HoldId
     transfer_id: TransferId
     captured: Amount
-    released: Annotated[str, Meta(description="The rest, which went back.", examples=["0.00"])]
+    released: Annotated[
+        str, Meta(description="The rest, which went back.", examples=["0.00"], extra_json_schema=WRITTEN)
+    ]
     balance: PostedAfter
     available: AvailableAfter
 
@@ -135,16 +177,26 @@ class RefundRequest(Struct, rename="camel", forbid_unknown_fields=True):
 
     transfer_id: TransferId
     idempotency_key: IdempotencyKey
-    amount: Annotated[str | None, Meta(description="All that is left of it, if absent.", examples=["1.00"])] = None
+    amount: Annotated[
+        str | None,
+        Meta(description="All that is left of it, if absent.", examples=["1.00"], extra_json_schema=POSITIVE),
+    ] = None
     reference: Reference = None
-    note: Annotated[str | None, Meta(description="Why, for people; one line.", examples=["Blurred image"])] = None
+    note: Annotated[
+        str | None,
+        Meta(
+            description="Why, for people; one line.",
+            examples=["Blurred image"],
+            extra_json_schema=line(NOTE_CHARS_MAX),
+        ),
+    ] = None
 
 
 class RefundData(Struct, rename="camel"):
     """A refund that went through."""
 
     transfer_id: TransferId
-    refers_to: Annotated[str, Meta(description="The charge or capture.", examples=["xfer_01K9ABCDEFGHJ00000002"])]
+    refers_to: Annotated[str, Meta(description="The charge or capture.", examples=["xfer_01K9ABCDEFGHJ00000001"])]
     amount: Amount
     balance: PostedAfter
     available: AvailableAfter

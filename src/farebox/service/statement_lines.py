@@ -1,0 +1,181 @@
+"""What a statement is written in: one form of a transfer for the API, the command line and every export.
+
+A verifiable export is JSON lines: a header, the transfers oldest first, a trailer that claims the balance they come to.
+A CSV has the columns of a transfer. docs/how-to/verify-a-statement.md documents each field.
+"""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+from msgspec.structs import astuple
+
+from farebox.core import chain, ids
+from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, KIND_WORDS, Kind
+from farebox.core.money import format_amount
+from farebox.core.pricing import QUANTITY_MAX
+from farebox.core.transfers import Transfer
+from farebox.service import inputs
+
+FORMAT: Final = "farebox-statement"
+VERSION: Final = 1
+
+KINDS: Final = tuple(dict.fromkeys(KIND_WORDS.values()))
+"""Every kind as the API writes it, each once."""
+
+_ACCOUNTS: Final = ("wallet", "held", "revenue", "funding", "adjustments")
+_SIGNS: Final[dict[int, tuple[int, int]]] = {kind: (EFFECTS[kind].wallet, EFFECTS[kind].held) for kind in Kind}
+
+_Seq = Annotated[int, Meta(ge=1, le=ids.SEQ_MAX)]
+_Quantity = Annotated[int, Meta(ge=1, le=QUANTITY_MAX)]
+_Balance = Annotated[str, Meta(description="A plain decimal, at most six decimals.", examples=["87.50"])]
+_MerchantId = Annotated[str, Meta(examples=["mer_01K9ABCDEFGHJ"])]
+_Currency = Annotated[str, Meta(examples=["USD"])]
+_Account = Annotated[str, Meta(extra_json_schema={"enum": list(_ACCOUNTS)}, examples=["wallet"])]
+
+
+class TransferData(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
+    """A transfer: all that explains it, and all that its hash covers."""
+
+    transfer_id: Annotated[str, Meta(description="The transfer's id.", examples=["xfer_01K9ABCDEFGHJ00000002"])]
+    seq: Annotated[_Seq, Meta(description="Its number in the merchant's book, from 1, without gaps.", examples=[2])]
+    committed_at: Annotated[
+        str,
+        Meta(
+            description="RFC 3339, UTC; never earlier than the transfer before.",
+            examples=["2026-01-31T12:00:00.000000Z"],
+        ),
+    ]
+    kind: Annotated[str, Meta(description="What it is.", extra_json_schema={"enum": list(KINDS)}, examples=["charge"])]
+    debit: Annotated[_Account, Meta(description="The account that it takes from.")]
+    credit: Annotated[_Account, Meta(description="The account that it gives to.", examples=["revenue"])]
+    amount: Annotated[str, Meta(description="A plain decimal, always more than zero.", examples=["12.50"])]
+    available_before: Annotated[_Balance, Meta(description="The available balance before it.", examples=["100.00"])]
+    available_after: Annotated[_Balance, Meta(description="The available balance after it.")]
+    held_before: Annotated[_Balance, Meta(description="What holds had set aside before it.", examples=["0.00"])]
+    held_after: Annotated[_Balance, Meta(description="What holds had set aside after it.", examples=["0.00"])]
+    type: Annotated[str | None, Meta(description="The request type, if it is of one.", examples=["image"])]
+    quantity: Annotated[_Quantity | None, Meta(description="How many requests.", examples=[5])]
+    unit_price: Annotated[str | None, Meta(description="Null if the caller named the amount.", examples=["2.50"])]
+    price_id: Annotated[
+        str | None, Meta(description="The version of the price that applied.", examples=["price_01K9ABCDEFGHJ"])
+    ]
+    reference: Annotated[str | None, Meta(description="The payment's or document's own.", examples=["INV-2026-001"])]
+    note: Annotated[str | None, Meta(description="A remark or reason.", examples=["wire of 2 May"])]
+    refers_to: Annotated[
+        str | None,
+        Meta(
+            description="The transfer that it corrects or continues: a refund's charge, a capture's hold.",
+            examples=["xfer_01K9ABCDEFGHJ00000001"],
+        ),
+    ]
+    idempotency_key: Annotated[
+        str,
+        Meta(description="The caller's, or made of the reference.", examples=["01922f6e-7c3a-7c52-9d3e-4b1f6a0c2d11"]),
+    ]
+    fingerprint: Annotated[
+        str, Meta(description="By which a retry is told from a conflict; hexadecimal.", examples=["00ff10a2b3c4d5e6"])
+    ]
+    hash: Annotated[
+        str,
+        Meta(
+            description="BLAKE2b-256 over the hash of the transfer before and this one's canonical bytes; hexadecimal.",
+            examples=["e91dfd77193355bbca08321c306dd520c60ec055eee6ea0213a2ae6393f5e948"],
+        ),
+    ]
+
+
+class HeaderData(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
+    """The first line of a verifiable export: whose it is, and where the book stood before its first transfer."""
+
+    format: str
+    version: int
+    merchant_id: _MerchantId
+    name: str
+    currency: _Currency
+    first_seq: _Seq
+    previous_hash: str
+    available: _Balance
+    held: _Balance
+
+
+class TrailerData(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
+    """The last line of a verifiable export: what it claims that its transfers come to."""
+
+    count: Annotated[int, Meta(ge=0, le=ids.SEQ_MAX)]
+    last_seq: Annotated[int, Meta(ge=0, le=ids.SEQ_MAX)]
+    last_hash: str
+    merchant_id: _MerchantId
+    currency: _Currency
+    available: _Balance
+    held: _Balance
+
+
+def transfer_data(transfer: Transfer) -> TransferData:
+    """Write a transfer as it stands in JSON."""
+    kind, amount = transfer.kind, transfer.amount
+    debit, credit = DEBIT_AND_CREDIT[kind]
+    wallet_sign, held_sign = _SIGNS[kind]
+    refers_to = transfer.refers_to
+    return TransferData(
+        transfer_id=transfer.id,
+        seq=transfer.seq,
+        committed_at=inputs.format_time(transfer.committed_at),
+        kind=KIND_WORDS[kind],
+        debit=debit,
+        credit=credit,
+        amount=format_amount(amount),
+        available_before=format_amount(transfer.wallet_after - wallet_sign * amount),
+        available_after=format_amount(transfer.wallet_after),
+        held_before=format_amount(transfer.held_after - held_sign * amount),
+        held_after=format_amount(transfer.held_after),
+        type=transfer.request_type,
+        quantity=transfer.quantity,
+        unit_price=None if transfer.unit_price is None else format_amount(transfer.unit_price),
+        price_id=None if transfer.price_id is None else chain.price_text(transfer.price_id),
+        reference=transfer.reference,
+        note=transfer.note,
+        refers_to=None
+        if refers_to is None
+        else ids.book_id(ids.TRANSFER, merchant_id=transfer.merchant_id, seq=refers_to),
+        idempotency_key=transfer.idempotency_key,
+        fingerprint=transfer.content.hex(),
+        hash=transfer.hash.hex(),
+    )
+
+
+CSV_COLUMNS: Final = TransferData.__struct_encode_fields__
+"""The names of a transfer's fields as they stand in JSON, in the same order."""
+
+_CSV_TEXTS: Final = frozenset({"type", "reference", "note", "idempotencyKey"})
+_FORMULA_STARTS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
+"""Where a formula may begin; some spreadsheets take the four signs in their full-width form as well."""
+
+
+def csv_header() -> bytes:
+    """Write a CSV's first line, the names of the columns."""
+    return _csv_bytes([CSV_COLUMNS])
+
+
+def csv_rows(transfers: Sequence[Transfer]) -> bytes:
+    """Write transfers as lines of CSV (RFC 4180) in UTF-8; what is absent is an empty cell."""
+    return _csv_bytes([_csv_row(transfer_data(transfer)) for transfer in transfers])
+
+
+def _csv_row(data: TransferData) -> list[Any]:
+    return [
+        _defused(value) if name in _CSV_TEXTS else value for name, value in zip(CSV_COLUMNS, astuple(data), strict=True)
+    ]
+
+
+def _defused(text: str | None) -> str | None:
+    """Keep a spreadsheet from taking people's texts for formulas: one that begins like a formula gets an apostrophe."""
+    return f"'{text}" if text is not None and text.startswith(_FORMULA_STARTS) else text
+
+
+def _csv_bytes(rows: Sequence[Sequence[Any]]) -> bytes:
+    sheet = io.StringIO(newline="")
+    csv.writer(sheet).writerows(rows)
+    return sheet.getvalue().encode()

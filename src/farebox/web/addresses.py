@@ -1,0 +1,78 @@
+"""Where a request comes from: the peer, or whom a proxy of the operator's says that it speaks for."""
+
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Final
+
+from litestar.types import HTTPScope
+
+FORWARDED_MAX: Final = 20
+"""How many entries of X-Forwarded-For are looked at, from its end."""
+
+
+class InvalidNetwork(ValueError):
+    """The text is neither an address nor a network such as 10.0.0.0/8."""
+
+
+class Addresses:
+    """Tells clients' addresses.
+
+    X-Forwarded-For is believed as far as trusted proxies wrote it: from its end on, up to the first address that is not
+    a trusted proxy's. Whatever stands before that, the client may have made up.
+    """
+
+    def __init__(self, trusted: tuple[str, ...]) -> None:
+        """Trust these proxies, each an address or a network.
+
+        Raises:
+            InvalidNetwork: one is neither.
+        """
+        self._trusted: list[IPv4Network | IPv6Network] = []
+        for text in trusted:
+            try:
+                self._trusted.append(ip_network(text))
+            except ValueError as error:
+                raise InvalidNetwork(f"{text!r} is neither an address nor a network such as 10.0.0.0/8") from error
+
+    def of(self, scope: HTTPScope) -> str | None:
+        """Return a request's address; None if the server does not know, as on a socket file."""
+        client = scope["client"]
+        if client is None:
+            return None
+        if not self._trusted or not self._is_trusted(client[0]):
+            return client[0]
+        found = client[0]
+        for text in self._forwarded(scope):
+            address = _address(text)
+            if address is None:
+                break
+            found = str(address)
+            if not self._is_trusted(found):
+                break
+        return found
+
+    def _is_trusted(self, text: str) -> bool:
+        address = _address(text)
+        return address is not None and any(address in network for network in self._trusted)
+
+    def _forwarded(self, scope: HTTPScope) -> list[str]:
+        values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
+        entries = [entry.strip() for value in values for entry in value.split(",")]
+        return entries[: -FORWARDED_MAX - 1 : -1]
+
+
+def source_of(address: str | None) -> str:
+    """Name what one subscriber of the network can't easily change: an IPv4 address, the first half of an IPv6 one."""
+    parsed = None if address is None else _address(address)
+    if isinstance(parsed, IPv6Address):
+        return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
+    return address or ""
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    # A socket for both writes IPv4 addresses this way.
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

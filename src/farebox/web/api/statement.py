@@ -1,0 +1,111 @@
+"""Statements: a merchant's book in pages of JSON, as CSV, or as JSON lines that can be verified offline."""
+
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
+
+from litestar.types import HTTPScope, Receive
+from msgspec import UnsetType
+
+from farebox.core import ids
+from farebox.core.outcomes import Code
+from farebox.service.errors import InvalidInput
+from farebox.service.statement_lines import transfer_data
+from farebox.service.statements import PAGE_TRANSFERS_DEFAULT, Selection
+from farebox.web.api.base import MERCHANT, SUPPORT, Room, Route, answer, merchant_in_path
+from farebox.web.api.batch import NDJSON
+from farebox.web.bodies import statement as bodies
+from farebox.web.endpoint import Answer, Stream, decode_query
+
+CSV: Final = "text/csv; charset=utf-8"
+
+_ABOUT: Final = (
+    "A page is made from a bounded part of the book: where few transfers are wanted it may be short or even empty, and "
+    "there are more as long as it has a nextCursor. Transfers that come meanwhile are on no later page. The format of "
+    "JSON lines is documented in docs/how-to/verify-a-statement.md; they end with a trailer, without which they were "
+    "cut off."
+)
+
+_T = TypeVar("_T")
+
+
+class Statement(Room):
+    """The endpoints that read a book."""
+
+    def routes(self) -> list[Route]:
+        """List them."""
+        return [
+            Route(
+                *("GET", "/api/transfers", self.list_transfers, "Read the statement", MERCHANT),
+                bodies.TransfersData,
+                query=bodies.TransfersQuery,
+                media=(CSV, NDJSON),
+                description=_ABOUT,
+            ),
+            Route(
+                *("GET", "/api/admin/merchants/{merchant_id:str}/transfers", self.list_merchant_transfers),
+                *("Read a merchant's statement", SUPPORT, bodies.TransfersData),
+                refusals=(Code.MERCHANT_NOT_FOUND,),
+                query=bodies.TransfersQuery,
+                media=(CSV, NDJSON),
+                description=_ABOUT,
+            ),
+        ]
+
+    async def list_transfers(self, scope: HTTPScope, receive: Receive) -> Answer | Stream:
+        """Show a merchant its own book."""
+        key = await self._authorize(scope, MERCHANT)
+        return await self._transfers(scope, key.merchant_id or 0)
+
+    async def list_merchant_transfers(self, scope: HTTPScope, receive: Receive) -> Answer | Stream:
+        """Show support a merchant's book."""
+        await self._support(scope)
+        return await self._transfers(scope, merchant_in_path(scope))
+
+    async def _transfers(self, scope: HTTPScope, merchant_id: int) -> Answer | Stream:
+        query = decode_query(scope, bodies.TransfersQuery)
+        selection = Selection(
+            start=_given(query.start),
+            end=_given(query.end),
+            kind=_given(query.kind),
+            request_type=_given(query.type),
+            reference=_given(query.reference),
+        )
+        cursor, limit = _given(query.cursor), _given(query.limit)
+        statements = self._services.statements
+        if query.format == "json":
+            page = await statements.page(
+                merchant_id, selection, cursor=cursor, limit=PAGE_TRANSFERS_DEFAULT if limit is None else limit
+            )
+            return answer(
+                bodies.TransfersData([transfer_data(transfer) for transfer in page.transfers], page.next_cursor)
+            )
+        for name, value in (("cursor", cursor), ("limit", limit)):
+            if value is not None:
+                raise InvalidInput(name, f"format={query.format} gives all at once, without pages")
+        if query.format == "csv":
+            return _download(scope, merchant_id, await statements.export_csv(merchant_id, selection), CSV, "csv")
+        for name, text in (("kind", selection.kind), ("type", query.type), ("reference", query.reference)):
+            if isinstance(text, str):
+                raise InvalidInput(
+                    name, "format=jsonl is a whole stretch of the book, or it could not be verified; take from and to"
+                )
+        pieces = await statements.export_lines(merchant_id, start=selection.start, end=selection.end)
+        return _download(scope, merchant_id, pieces, NDJSON, "jsonl")
+
+
+def _download(scope: HTTPScope, merchant_id: int, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Stream:
+    """Answer a file for the caller to keep; to HEAD, its headers alone, without reading the book for nobody."""
+    name = f"{ids.public_id(ids.MERCHANT, merchant_id)}.{suffix}"
+    headers = [
+        (b"content-type", media.encode()),
+        (b"content-disposition", f'attachment; filename="{name}"'.encode()),
+    ]
+    return Stream(_nothing() if scope["method"] == "HEAD" else pieces, headers)
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    yield b""
+
+
+def _given(value: _T | UnsetType) -> _T | None:
+    return None if isinstance(value, UnsetType) else value

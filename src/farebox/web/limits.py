@@ -1,0 +1,135 @@
+"""Rate limits, kept by each server process on its own: so many requests a key, so many bad keys an address.
+
+A bucket lets a burst through and then a steady rate. All that is kept of one is the time at which it would be full
+again ("generic cell rate algorithm", ATM Forum TM 4.0, section 4.4.2). See docs/how-to/limits.md.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+from litestar.types import HTTPScope
+
+from farebox.core.commands import KeyKind
+from farebox.service.access import ParsedKey
+from farebox.web.addresses import Addresses, source_of
+from farebox.web.envelope import ApiError
+
+KEY_BURST_SECONDS: Final = 5.0
+"""How many seconds' worth of requests a key may send at once."""
+
+FAILURE_BURST_SECONDS: Final = 10.0
+"""How many seconds' worth of bad keys an address may send at once."""
+
+BUCKETS_MAX: Final = 100_000
+"""How many keys, and how many addresses, are remembered; the one first seen is forgotten first."""
+
+_ROUNDING_SECONDS: Final = 1e-6
+
+
+class Buckets:
+    """One bucket per name, each with the same rate."""
+
+    def __init__(self, per_second: float, burst_seconds: float, now: Callable[[], float]) -> None:
+        """Let `per_second` through, and `burst_seconds` of that at once; `now` is in seconds and never goes back."""
+        self._interval = 1 / per_second
+        # However low the rate, one gets through.
+        self._burst_seconds = max(burst_seconds, self._interval)
+        self._now = now
+        self._full_at: dict[bytes | str, float] = {}
+
+    def wait(self, name: bytes | str) -> float:
+        """Tell how many seconds it takes until one more gets through; 0 if it would now."""
+        full_at = self._full_at.get(name)
+        if full_at is None:
+            return 0.0
+        # A microsecond less, for what floating point makes of sums: nobody waits for that.
+        return max(full_at + self._interval - self._now() - self._burst_seconds - _ROUNDING_SECONDS, 0.0)
+
+    def take(self, name: bytes | str) -> None:
+        """Count one that gets through."""
+        now = self._now()
+        known = self._full_at.get(name)
+        if known is None and len(self._full_at) >= BUCKETS_MAX:
+            del self._full_at[next(iter(self._full_at))]
+        self._full_at[name] = (now if known is None or known < now else known) + self._interval
+
+    def __len__(self) -> int:
+        """Count the buckets that are remembered."""
+        return len(self._full_at)
+
+
+class Limits:
+    """What one server process lets through."""
+
+    def __init__(
+        self,
+        addresses: Addresses,
+        *,
+        per_merchant_key: float,
+        per_staff_key: float,
+        failures_per_address: float,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Limit what comes through a second; 0 for no limit.
+
+        Args:
+            addresses: tells where requests come from.
+            per_merchant_key: requests of each merchant's key.
+            per_staff_key: requests of each service's and support's key.
+            failures_per_address: bad keys, and requests without one, of each address.
+            now: seconds, from a clock that never goes back.
+        """
+        self._addresses = addresses
+        merchants = _buckets(per_merchant_key, KEY_BURST_SECONDS, now)
+        staff = _buckets(per_staff_key, KEY_BURST_SECONDS, now)
+        self._keys = {KeyKind.MERCHANT: merchants, KeyKind.SERVICE: staff, KeyKind.SUPPORT: staff}
+        self._failures = _buckets(failures_per_address, FAILURE_BURST_SECONDS, now)
+        self._good: dict[bytes, None] = {}
+
+    def admit(self, scope: HTTPScope, key: ParsedKey | None) -> None:
+        """Let a request pass, or not.
+
+        A key that opened something lately is let through even from where many bad ones come: one that guesses keys
+        behind a proxy must not lock out who shares it. The key is looked up all the same.
+
+        Raises:
+            ApiError: 429.
+        """
+        if key is not None:
+            buckets = self._keys[key.kind]
+            if buckets is not None:
+                wait = buckets.wait(key.digest)
+                if wait:
+                    raise _too_many("Too many requests with this API key", wait)
+                buckets.take(key.digest)
+            if key.digest in self._good:
+                return
+        if self._failures is not None and len(self._failures):
+            wait = self._failures.wait(source_of(self._addresses.of(scope)))
+            if wait:
+                raise _too_many("Too many requests with bad API keys", wait)
+
+    def passed(self, key: ParsedKey | None) -> None:
+        """Hear that a key opened something."""
+        if key is not None and key.digest not in self._good:
+            if len(self._good) >= BUCKETS_MAX:
+                del self._good[next(iter(self._good))]
+            self._good[key.digest] = None
+
+    def failed(self, scope: HTTPScope, key: ParsedKey | None) -> None:
+        """Hear that a key opened nothing, or that there was none."""
+        if key is not None:
+            self._good.pop(key.digest, None)
+        if self._failures is not None:
+            self._failures.take(source_of(self._addresses.of(scope)))
+
+
+def _buckets(per_second: float, burst_seconds: float, now: Callable[[], float]) -> Buckets | None:
+    return Buckets(per_second, burst_seconds, now) if per_second else None
+
+
+def _too_many(words: str, wait: float) -> ApiError:
+    seconds = math.ceil(wait)
+    return ApiError(429, "rate_limited", f"{words}; try again in {seconds} s", [(b"retry-after", b"%d" % seconds)])

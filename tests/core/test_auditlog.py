@@ -1,0 +1,163 @@
+"""What the audit log tells of each deed by hand, and what it is silent about."""
+
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from farebox.core import ids
+from farebox.core.auditlog import AuditEntry, entry
+from farebox.core.commands import (
+    Adjust,
+    Approve,
+    Caller,
+    Command,
+    Origin,
+    Refund,
+    Reject,
+    RequestApproval,
+    ReverseTopUp,
+    SetCreditLimit,
+    SetFrozen,
+    SetThresholds,
+    TopUp,
+)
+from farebox.core.decide import ALLOWED_KEYS, decide
+from farebox.core.state import Decision, reads
+from tests.core.ledger import ANN, NOW, UNIT, Ledger, charge, digest, top_up
+
+HERE: Final = Origin(77, "ann", 5, "203.0.113.7")
+THEIRS: Final = Origin(1, "ben")
+MERCHANT: Final = ids.public_id(ids.MERCHANT, ANN)
+
+
+def transfer_id(seq: int) -> str:
+    return ids.book_id(ids.TRANSFER, merchant_id=ANN, seq=seq)
+
+
+def by(origin: Origin | None, command: Command) -> Command:
+    """The same command, asked for by this hand."""
+    if isinstance(command, RequestApproval | Approve):
+        return replace(command, move=replace(command.move, origin=origin))
+    return replace(command, origin=origin)
+
+
+def ledger() -> Ledger:
+    """A top-up, a charge, and two requests that wait."""
+    made = Ledger()
+    made.run(top_up(50), charge(9), RequestApproval(PAYMENT, 7), RequestApproval(CORRECTION, 8))
+    return made
+
+
+def decided(on: Ledger, *commands: Command) -> Decision:
+    return decide(on.load(reads(commands, on.now)), commands, on.now)
+
+
+PAYMENT: Final = TopUp(ANN, 9 * UNIT, "W-1", "wire", origin=THEIRS)
+CORRECTION: Final = Adjust(ANN, UNIT // 4, False, "C-1", "mistake", origin=THEIRS)
+REQUEST: Final = ids.public_id(ids.APPROVAL, 9)
+
+DEEDS: Final[dict[str, tuple[Command, str, str, str]]] = {
+    "refund": (Refund(ANN, 2, "key", UNIT, "R-1", "sorry"), "refund", transfer_id(3), "refund of 1.00 USD, R-1, sorry"),
+    "refund of all": (Refund(ANN, 2, "key"), "refund", transfer_id(3), "refund of 9.00 USD"),
+    "top-up": (TopUp(ANN, 1, "R-1"), "top_up", transfer_id(3), "top_up of 0.000001 USD, R-1"),
+    "reversal": (
+        *(ReverseTopUp(ANN, 1, "R-1", "bounced", 3 * UNIT), "top_up_reversal"),
+        *(transfer_id(3), "top_up_reversal of 3.00 USD, R-1, bounced"),
+    ),
+    "credit": (
+        *(Adjust(ANN, UNIT, True, "R-1", "gift"), "adjustment"),
+        *(transfer_id(3), "adjustment of 1.00 USD, R-1, gift"),
+    ),
+    "debit": (
+        *(Adjust(ANN, UNIT, False, "R-1", "mistake"), "adjustment"),
+        *(transfer_id(3), "adjustment of -1.00 USD, R-1, mistake"),
+    ),
+    "thresholds": (
+        *(SetThresholds(ANN, (20 * UNIT, 5 * UNIT, 20 * UNIT)), "set_thresholds"),
+        *(MERCHANT, "5.00 USD, 20.00 USD"),
+    ),
+    "no thresholds": (SetThresholds(ANN, ()), "set_thresholds", MERCHANT, "none"),
+    "credit limit": (SetCreditLimit(ANN, 3 * UNIT // 2), "set_credit_limit", MERCHANT, "1.50 USD"),
+    "freeze": (SetFrozen(ANN, True), "set_frozen", MERCHANT, "frozen"),
+    "thaw": (SetFrozen(ANN, False), "set_frozen", MERCHANT, "active"),
+    "request": (
+        *(RequestApproval(Adjust(ANN, UNIT, False, "R-1", "mistake"), 9), "request_approval"),
+        *(REQUEST, "adjustment of -1.00 USD, R-1, mistake"),
+    ),
+    "approval": (Approve(PAYMENT, 7), "approve", transfer_id(3), "top_up of 9.00 USD, W-1, wire"),
+    "rejection": (
+        *(Reject(ANN, 8), "reject"),
+        *(ids.public_id(ids.APPROVAL, 8), "adjustment of -0.25 USD, C-1, mistake"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_an_entry_tells_who_did_what_to_what_from_where_and_when(name: str) -> None:
+    command, action, subject, detail = DEEDS[name]
+    decision = decided(ledger(), by(HERE, command))
+    assert [AuditEntry(77, ANN, NOW, "ann", 5, "203.0.113.7", action, subject, detail)] == decision.entries
+
+
+def test_every_command_that_may_be_given_by_hand_is_told_of() -> None:
+    by_hand = {kind for kind in ALLOWED_KEYS if "origin" in kind.__struct_fields__ or "move" in kind.__struct_fields__}
+    assert by_hand == {type(command) for command, *_ in DEEDS.values()}
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_what_nobody_did_by_hand_is_not_told(name: str) -> None:
+    on = ledger()
+    decision = decided(on, by(None, DEEDS[name][0]))
+    assert ([True], []) == ([outcome.is_ok for outcome in decision.outcomes], decision.entries)
+
+
+@pytest.mark.parametrize("name", DEEDS)
+def test_what_was_refused_is_not_told(name: str) -> None:
+    command = by(HERE, DEEDS[name][0])
+    stolen = Caller(digest(99))
+    if isinstance(command, RequestApproval | Approve):
+        refused: Command = replace(command, move=replace(command.move, caller=stolen))
+    else:
+        refused = replace(command, caller=stolen)
+    decision = decided(ledger(), refused)
+    assert ([False], []) == ([outcome.is_ok for outcome in decision.outcomes], decision.entries)
+
+
+SETS: Final = (SetThresholds, SetCreditLimit, SetFrozen)
+
+
+@pytest.mark.parametrize("is_one_batch", [False, True])
+@pytest.mark.parametrize("name", [name for name, deed in DEEDS.items() if not isinstance(deed[0], SETS)])
+def test_what_is_done_a_second_time_is_told_once(name: str, is_one_batch: bool) -> None:
+    command, again = by(HERE, DEEDS[name][0]), by(replace(HERE, entry_id=78), DEEDS[name][0])
+    on = ledger()
+    outcomes = on.run(command, again) if is_one_batch else [*on.run(command), *on.run(again)]
+    assert [(True, False), (True, True)] == [(outcome.is_ok, outcome.is_replay) for outcome in outcomes]
+    assert [77] == [item.entry_id for item in on.rows()["entries"] if item.person == "ann"]
+
+
+@pytest.mark.parametrize("name", [name for name, deed in DEEDS.items() if isinstance(deed[0], SETS)])
+def test_a_rule_that_is_set_again_to_what_it_is_is_told_again(name: str) -> None:
+    """Somebody did it, and the second entry must be written though no account has changed."""
+    on = ledger()
+    on.run(by(THEIRS, DEEDS[name][0]))
+    decision = decided(on, by(HERE, DEEDS[name][0]))
+    assert ([], True) == (decision.accounts, decision.changes_anything)
+    assert [77] == [item.entry_id for item in decision.entries]
+
+
+def test_deeds_of_one_batch_are_told_in_the_order_in_which_they_were_done() -> None:
+    deeds = [by(Origin(number, "ann"), DEEDS[name][0]) for number, name in enumerate(["freeze", "top-up", "thaw"])]
+    found = decided(ledger(), *deeds).entries
+    assert ["frozen", "top_up of 0.000001 USD, R-1", "active"] == [item.detail for item in found]
+
+
+def test_amounts_are_told_in_the_merchants_own_currency() -> None:
+    on = Ledger(currency="EUR")
+    assert ["2.00 EUR"] == [item.detail for item in decided(on, SetCreditLimit(ANN, 2 * UNIT, origin=HERE)).entries]
+
+
+def test_a_deed_that_concerns_the_operator_as_a_whole_names_no_merchant() -> None:
+    expected = AuditEntry(77, None, NOW, "ann", 5, "203.0.113.7", "set_price", "price_1", "image")
+    assert expected == entry(HERE, merchant_id=None, at=NOW, action="set_price", subject="price_1", detail="image")

@@ -1,0 +1,138 @@
+"""The page of the API's description: from this server alone, under a policy that would let nothing else in."""
+
+import asyncio
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import httpx
+import pytest
+
+from tests.support.browser import OPTIONS, PAGE_TIMEOUT_S, find_browser
+from tests.support.door import Door
+from tests.support.server import Server, open_farebox
+
+ASSETS: Final = {
+    "docs.js": "text/javascript; charset=utf-8",
+    "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "swagger-ui.css": "text/css; charset=utf-8",
+}
+PATHS: Final = ["/docs", *(f"/docs/assets/{name}" for name in ASSETS)]
+
+on_the_loop_of_the_door = pytest.mark.asyncio(loop_scope="module")
+
+
+@on_the_loop_of_the_door
+@pytest.mark.parametrize("path", PATHS)
+async def test_page_and_assets_come_with_a_strict_policy(door: Door, path: str) -> None:
+    reply = await door.get(path)
+    assert 200 == reply.status
+    policy = dict(
+        part.strip().partition(" ")[::2] for part in (reply.header("content-security-policy") or "").split(";")
+    )
+    assert {
+        "default-src": "'none'",
+        "script-src": "'self'",
+        "style-src": "'self'",
+        "connect-src": "'self'",
+        "img-src": "'self' data:",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    } == policy
+    assert ("nosniff", "DENY") == (reply.header("x-content-type-options"), reply.header("x-frame-options"))
+
+
+@on_the_loop_of_the_door
+@pytest.mark.parametrize(("name", "content_type"), ASSETS.items())
+async def test_assets_have_their_types(door: Door, name: str, content_type: str) -> None:
+    reply = await door.get(f"/docs/assets/{name}")
+    assert content_type == reply.header("content-type")
+    assert str(len(reply.body)) == reply.header("content-length")
+
+
+@on_the_loop_of_the_door
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/docs/assets/", "/docs/assets/docs.html", "/docs/assets/swagger.html", "/docs/assets/LICENSE"),
+        *(
+            "/docs/assets/..%2fdocs.html",
+            "/docs/assets/../../app.py",
+            "/docs/assets/javascripts%2fswagger-ui-bundle.js",
+        ),
+    ],
+)
+async def test_nothing_else_is_served(door: Door, path: str) -> None:
+    assert 404 == (await door.get(path)).status
+
+
+@on_the_loop_of_the_door
+async def test_page_names_only_what_this_server_has_and_no_script_of_its_own(door: Door) -> None:
+    reply = await door.get("/docs")
+    assert "text/html; charset=utf-8" == reply.header("content-type")
+    page = reply.body.decode()
+    assert "<title>Farebox API</title>" in page
+    assert {"/openapi.json", *PATHS[1:]} == set(re.findall(r'(?:src|href)="(/[^"]*)"', page))
+    assert ["data:,"] == re.findall(r'(?:src|href)="([^/"][^"]*)"', page)
+    assert [] == re.findall(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", page)
+
+
+@on_the_loop_of_the_door
+@pytest.mark.parametrize("path", PATHS)
+async def test_what_a_browser_has_is_not_sent_again(door: Door, path: str) -> None:
+    first = await door.get(path)
+    tag = first.header("etag")
+    assert tag
+    assert "no-cache" == first.header("cache-control")
+    again = await door.get(path, headers=[("if-none-match", tag)])
+    assert (304, b"", tag) == (again.status, again.body, again.header("etag"))
+    assert 200 == (await door.get(path, headers=[("if-none-match", '"older"')])).status
+
+
+@on_the_loop_of_the_door
+async def test_page_is_for_reading(door: Door) -> None:
+    for path in PATHS:
+        reply = await door.send("POST", path)
+        assert (405, "text/plain; charset=utf-8") == (reply.status, reply.header("content-type"))
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    database = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}"
+
+    async def prepare() -> None:
+        async with open_farebox(database):
+            pass
+
+    asyncio.run(prepare())
+    with Server(database) as server:
+        yield server
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_head_tells_what_get_would_send(server: Server, path: str) -> None:
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        whole, head = client.get(path), client.head(path)
+    assert (200, b"") == (head.status_code, head.content)
+    assert str(len(whole.content)) == whole.headers["content-length"] == head.headers["content-length"]
+    assert whole.headers["etag"] == head.headers["etag"]
+
+
+# The first test that needs a browser may have to install it.
+@pytest.mark.timeout(900)
+def test_browser_shows_every_operation_and_finds_nothing_to_block(server: Server, tmp_path: Path) -> None:
+    """What a page may not do, or a request that fails, is told on the browser's console."""
+    command = [find_browser(), *OPTIONS, f"--user-data-dir={tmp_path}", "--enable-logging=stderr", "--dump-dom"]
+    done = subprocess.run(
+        [*command, f"{server.url}/docs"], check=True, capture_output=True, text=True, timeout=PAGE_TIMEOUT_S
+    )
+    assert [] == [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    document = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()
+    operations = sorted((path, method) for path, item in document["paths"].items() for method in item)
+    shown = re.findall(
+        r'<span class="opblock-summary-method">(\w+)</span>.*?data-path="([^"]+)"', done.stdout, re.DOTALL
+    )
+    assert operations == sorted((path, method.lower()) for method, path in shown)

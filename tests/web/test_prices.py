@@ -1,0 +1,147 @@
+"""The prices that a merchant reads are those that its next charge meets."""
+
+from typing import Any, Final
+from unittest import mock
+
+import pytest
+
+from farebox.bootstrap import Farebox
+from farebox.core import ids
+from farebox.core.commands import KeyKind
+from farebox.service import access
+from farebox.service.inputs import format_time, time
+from tests.support.door import Door
+from tests.support.server import Seeds, seed
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PRICES: Final = "/api/prices"
+SOON: Final = "2090-01-01T00:00:00.000000Z"
+LATER: Final = "2091-01-01T00:00:00.000000Z"
+
+_numbers = iter(range(10**9))
+
+
+def _type() -> str:
+    """Name a request type that no other test has a price for."""
+    return f"type-{next(_numbers)}"
+
+
+async def _prices(door: Door, seeds: Seeds) -> dict[str, dict[str, Any]]:
+    """Read the prices in force, by type."""
+    reply = await door.get(PRICES, seeds.merchant_key)
+    assert (200, ["currency", "prices"], "USD") == (reply.status, list(reply.data), reply.data["currency"])
+    types = [price["type"] for price in reply.data["prices"]]
+    assert sorted(set(types)) == types
+    for price in reply.data["prices"]:
+        assert ["priceId", "type", "unitPrice", "startsAt", "isOwn"] == list(price)
+    return {price["type"]: price for price in reply.data["prices"]}
+
+
+async def _price(door: Door, seeds: Seeds, name: str) -> tuple[str | None, bool]:
+    """Read a type's unit price and whether it is the merchant's own."""
+    price = (await _prices(door, seeds))[name]
+    return price["unitPrice"], price["isOwn"]
+
+
+async def _cost(door: Door, seeds: Seeds, name: str) -> str:
+    """Charge one request and return what it took."""
+    content = {"merchant": seeds.merchant, "type": name, "idempotencyKey": f"key-{next(_numbers)}"}
+    return str((await door.post("/api/charges", seeds.service_key, content)).data["cost"])
+
+
+async def test_price_in_force_tells_what_where_from_and_since_when(farebox: Farebox, door: Door) -> None:
+    seeds, name = await seed(farebox), _type()
+    default = await farebox.merchants.set_price(name, "0.008")
+    assert {
+        "priceId": ids.public_id(ids.PRICE, default.price_id),
+        "type": name,
+        "unitPrice": "0.008",
+        "startsAt": format_time(default.starts_at),
+        "isOwn": False,
+    } == (await _prices(door, seeds))[name]
+    assert "0.008" == await _cost(door, seeds, name)
+
+
+async def test_variable_type_has_no_unit_price(farebox: Farebox, door: Door) -> None:
+    seeds = await seed(farebox)
+    prices = await _prices(door, seeds)
+    assert (None, "0.01") == (prices["call"]["unitPrice"], prices["image"]["unitPrice"])
+
+
+async def test_own_price_goes_before_the_default_however_old_it_is(farebox: Farebox, door: Door) -> None:
+    seeds, other, name = await seed(farebox), await seed(farebox), _type()
+    await farebox.merchants.set_price(name, "3", merchant_id=seeds.merchant_id)
+    # A type that has no default, and is nobody else's.
+    assert ("3.00", True) == await _price(door, seeds, name)
+    assert name not in await _prices(door, other)
+    await farebox.merchants.set_price(name, "5")
+    assert ("3.00", True) == await _price(door, seeds, name)
+    assert ("5.00", False) == await _price(door, other, name)
+    assert ("3.00", "5.00") == (await _cost(door, seeds, name), await _cost(door, other, name))
+
+
+async def test_newest_version_that_has_started_is_in_force(farebox: Farebox, door: Door) -> None:
+    seeds, name = await seed(farebox), _type()
+    merchants = farebox.merchants
+    await merchants.set_price(name, "1")
+    await merchants.set_price(name, "4", starts=LATER)
+    await merchants.set_price(name, "2")
+    await merchants.set_price(name, None, starts=SOON, merchant_id=seeds.merchant_id)
+    await merchants.set_price(name, "9", starts=LATER, merchant_id=seeds.merchant_id)
+    other = await seed(farebox)
+    soon, later = time("", SOON), time("", LATER)
+    for moment, own, default in (
+        (farebox.clock.now(), ("2.00", False), "2.00"),
+        (soon - 1, ("2.00", False), "2.00"),
+        (soon, (None, True), "2.00"),
+        (later - 1, (None, True), "2.00"),
+        (later, ("9.00", True), "4.00"),
+    ):
+        with mock.patch.object(farebox.clock, "now", return_value=moment):
+            assert own == await _price(door, seeds, name)
+            assert (default, False) == await _price(door, other, name)
+            assert default == await _cost(door, other, name)
+            if own[0] is not None:
+                assert own[0] == await _cost(door, seeds, name)
+
+
+async def test_type_whose_only_price_is_to_come_is_not_listed(farebox: Farebox, door: Door) -> None:
+    seeds, name = await seed(farebox), _type()
+    await farebox.merchants.set_price(name, "1", starts=SOON)
+    assert name not in await _prices(door, seeds)
+    start = time("", SOON)
+    with mock.patch.object(farebox.clock, "now", return_value=start - 1):
+        assert name not in await _prices(door, seeds)
+    with mock.patch.object(farebox.clock, "now", return_value=start):
+        assert SOON == (await _prices(door, seeds))[name]["startsAt"]
+
+
+async def test_price_counts_at_once_after_it_is_set(farebox: Farebox, door: Door) -> None:
+    seeds, name = await seed(farebox), _type()
+    path = f"/api/admin/merchants/{seeds.merchant}/prices"
+    for price in ("0.50", "0.25"):
+        made = await door.post(path, seeds.support_key, {"type": name, "unitPrice": price})
+        assert 200 == made.status
+        assert made.data["priceId"] == (await _prices(door, seeds))[name]["priceId"]
+        assert price == await _cost(door, seeds, name)
+
+
+async def test_currency_is_the_merchants(farebox: Farebox, door: Door) -> None:
+    _, _, key = await farebox.merchants.create(name="Contoso", currency="EUR", thresholds=[], credit_limit="0")
+    assert "EUR" == (await door.get(PRICES, key.text)).data["currency"]
+
+
+async def test_merchants_alone_read_their_prices(farebox: Farebox, door: Door) -> None:
+    seeds = await seed(farebox)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
+    assert await _prices(door, seeds)
+    revoked = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
+    await farebox.merchants.revoke_key(revoked.key.key_id)
+    for text, status, code in (
+        *[(text, 403, "forbidden") for text in (seeds.service_key, seeds.support_key)],
+        *[(text, 401, "invalid_api_key") for text in (None, "x", revoked.text)],
+        (access.make_key(KeyKind.MERCHANT, seeds.merchant_id), 401, "invalid_api_key"),
+    ):
+        reply = await door.get(PRICES, text)
+        assert (status, code) == (reply.status, reply.code)

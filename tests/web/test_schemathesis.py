@@ -1,0 +1,164 @@
+"""A tool that knows nothing but the OpenAPI document asks a running server for all that it tells of, and for more.
+
+It takes the document at its word: whatever an answer has that the document does not tell of, whatever is accepted that
+the document forbids, or refused that it allows, is a failure. schemathesis.toml beside this file says how it is set up.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from tests.support.server import Seeds, Server, open_farebox, seed
+
+ROOT: Final = Path(__file__).parents[2]
+CONFIG: Final = Path(__file__).with_name("schemathesis.toml")
+RUN_TIMEOUT_S: Final = 300
+
+# Half a minute where nothing else runs; the first of these tests waits for it.
+pytestmark = pytest.mark.timeout(RUN_TIMEOUT_S + 60)
+
+SPARE: Final = 40
+"""How many of each thing there are that can be used up, such as holds."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What schemathesis came to."""
+
+    status: int
+    report: str
+    tally: Counter[tuple[str, str]]
+    """How often each operation was answered with each status."""
+    operations: set[str]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    folder = tmp_path_factory.mktemp("schemathesis")
+    database = f"sqlite:///{folder / 'farebox.db'}"
+
+    async def prepare() -> Seeds:
+        async with open_farebox(database) as farebox:
+            return await seed(farebox, balance="1000000")
+
+    seeds = asyncio.run(prepare())
+    with Server(database, environment={"FAREBOX_APPROVAL_ABOVE": "1000", "FAREBOX_BAD_KEYS": "0"}) as server:
+        with httpx.Client(base_url=server.url, trust_env=False) as client:
+            own_keys = _own_keys(client, seeds)
+            things = _things(client, seeds)
+            document = client.get("/openapi.json").json()
+        for name, values in things.items():
+            (folder / f"{name}.dict").write_text("".join(f'"{value}"\n' for value in values))
+        environment = {"FAREBOX_TEST_OWN_KEYS": " ".join(own_keys), "FAREBOX_TEST_SPARE_KEY": things["keys"][0]}
+        yield _run(folder, server, seeds, document, environment)
+
+
+def test_the_server_is_as_its_document_says(run: Run) -> None:
+    assert run.status == 0, run.report
+
+
+def test_every_operation_was_met_with_success(run: Run) -> None:
+    """What is refused throughout is not tested; the ids and keys that are handed to the tool are to prevent that."""
+    succeeded = {operation for operation, status in run.tally if status.startswith("2")}
+    assert set() == run.operations - succeeded
+
+
+def test_no_operation_was_spared(run: Run) -> None:
+    tried = Counter(operation for operation, _ in run.tally.elements())
+    assert [] == [operation for operation in run.operations if tried[operation] < 20]
+
+
+def _own_keys(client: httpx.Client, seeds: Seeds) -> list[str]:
+    """Return the ids of the keys that the tool is given."""
+    lists = [
+        client.get(path, headers={"x-api-key": seeds.support_key}).json()["data"]["keys"]
+        for path in ("/api/admin/keys", f"/api/admin/merchants/{seeds.merchant}/keys")
+    ]
+    return [key["keyId"] for keys in lists for key in keys]
+
+
+def _things(client: httpx.Client, seeds: Seeds) -> dict[str, list[str]]:
+    """Put into the ledger what paths and bodies name, and return the ids by the names of their dictionaries."""
+    merchant = f"/api/admin/merchants/{seeds.merchant}"
+
+    def post(path: str, key: str, content: object = None) -> Any:
+        body = {} if content is None else {"json": content}
+        answer = client.post(path, headers={"x-api-key": key}, **body)  # type: ignore[arg-type]
+        assert answer.is_success, answer.text
+        return answer.json()["data"]
+
+    def spend(path: str, **more: object) -> Any:
+        asked = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": str(uuid.uuid4()), **more}
+        return post(path, seeds.service_key, asked)
+
+    # What this one asks for, the tool's own support person may approve.
+    bea = post("/api/admin/keys", seeds.support_key, {"kind": "support", "name": "bea"})["apiKey"]
+
+    def top_up(amount: str, number: int) -> Any:
+        asked = {"amount": amount, "reference": f"{amount}-{number}"}
+        return post(f"{merchant}/topups", bea, asked)
+
+    return {
+        "merchants": [seeds.merchant],
+        "types": ["image", "call"],
+        "holds": [spend("/api/holds", quantity=100)["holdId"] for _ in range(SPARE)],
+        "charges": [spend("/api/charges", quantity=100)["transferId"] for _ in range(SPARE)],
+        "top_ups": [top_up("999", number)["transferId"] for number in range(SPARE)],
+        "approvals": [top_up("5000", number)["approvalId"] for number in range(SPARE)],
+        "users": [
+            post(f"{merchant}/users", seeds.support_key, {"email": f"{number}@northwind.example"})["userId"]
+            for number in range(SPARE)
+        ],
+        "keys": [
+            post("/api/admin/keys", seeds.support_key, {"kind": "service", "name": f"n{number}"})["key"]["keyId"]
+            for number in range(SPARE)
+        ],
+    }
+
+
+def _run(folder: Path, server: Server, seeds: Seeds, document: dict[str, Any], environment: dict[str, str]) -> Run:
+    shutil.copy(CONFIG, folder)
+    tally = folder / "tally"
+    done = subprocess.run(
+        [
+            Path(sys.executable).with_name("schemathesis"),
+            "--config-file",
+            CONFIG.name,
+            "run",
+            f"{server.url}/openapi.json",
+        ],
+        check=False,
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "NO_PROXY": "127.0.0.1",
+            **environment,
+            "FAREBOX_TEST_TALLY": str(tally),
+            "FAREBOX_TEST_MERCHANT_KEY": seeds.merchant_key,
+            "FAREBOX_TEST_SERVICE_KEY": seeds.service_key,
+            "FAREBOX_TEST_SUPPORT_KEY": seeds.support_key,
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=RUN_TIMEOUT_S,
+    )
+    lines = tally.read_text().splitlines() if tally.exists() else []
+    return Run(
+        status=done.returncode,
+        report=f"{done.stdout}\n{server.log()[-4000:]}",
+        tally=Counter((line.rpartition(" ")[0], line.rpartition(" ")[2]) for line in lines),
+        operations={f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item},
+    )
