@@ -170,6 +170,7 @@ def _open_holds(amount: str, *, held: str = "7.00") -> str:
 
 OTHER_HOLD: Final = "the hold's row says otherwise than its transfers"
 OTHER_LAST_HASH: Final = "seq 16: the account's last hash is not the last transfer's"
+OTHER_LAST_TIME: Final = "seq 16: the account's last time is not the last transfer's"
 
 Damage = tuple[tuple[str, ...], list[str]]
 
@@ -239,6 +240,7 @@ DAMAGED_TRANSFERS: Final[dict[str, Damage]] = {
         [
             "seq 16: the account counts 16 transfers, the book has 0",
             OTHER_LAST_HASH,
+            OTHER_LAST_TIME,
             _off(16, "wallet", stored="66.00", replayed="0.00"),
             _off(16, "held", stored="7.00", replayed="0.00"),
             _off(16, "revenue", stored="8.00", replayed="0.00"),
@@ -260,7 +262,8 @@ DAMAGED_TRANSFERS: Final[dict[str, Damage]] = {
     ),
     "a changed hash": ((_transfer(10, "hash = {zeros}"),), [_unlinked(10), _unlinked(11)]),
     "the last hash changed": ((_transfer(16, "hash = {zeros}"),), [_unlinked(16), OTHER_LAST_HASH]),
-    "a changed time": ((_transfer(16, "committed_at = committed_at + 1"),), [_unlinked(16)]),
+    "a changed time": ((_transfer(16, "committed_at = committed_at + 1"),), [_unlinked(16), OTHER_LAST_TIME]),
+    "a changed last time": ((_account("last_at = last_at + 1"),), [OTHER_LAST_TIME]),
     "a time before the one before": (
         (_transfer(10, "committed_at = committed_at - 2"),),
         ["seq 10: is earlier than the transfer before it", _unlinked(10)],
@@ -485,6 +488,7 @@ async def test_a_transfer_in_the_wrong_book_is_a_fault_of_both(engine: Engine, s
             _off_after(4, "held", stored="0.00", replayed="3.00"),
             "seq 3: the account counts 3 transfers, the book has 4",
             "seq 3: the account's last hash is not the last transfer's",
+            "seq 3: the account's last time is not the last transfer's",
             _off(3, "wallet", stored="45.00", replayed="75.00"),
             _off(3, "held", stored="3.00", replayed="0.00"),
             _off(3, "adjustments", stored="0.00", replayed="-2.00"),
