@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.bootstrap import Farebox
+from farebox.config import Settings, SettingsError
+from farebox.core.commands import KeyKind
 from farebox.service.access import ParsedKey, parse_key
 from farebox.web import limits as module
 from farebox.web.addresses import Addresses, InvalidNetwork, source_of
 from farebox.web.envelope import ApiError
 from farebox.web.limits import Buckets, Limits
-from tests.support.door import Door, Reply, open_door
+from tests.support.door import JSON, Door, Reply, open_door
 from tests.support.effort import examples
 from tests.support.server import Seeds, open_farebox, seed
 
@@ -42,7 +44,7 @@ class Seconds:
 
 @examples(200)
 @given(
-    pauses=st.lists(st.floats(0, 2, allow_subnormal=False), max_size=120),
+    pauses=st.lists(st.floats(0, 2, allow_subnormal=False) | st.just(0.0), max_size=120),
     rate=st.sampled_from([1.0, 3.0, 10.0]),
     burst_seconds=st.sampled_from([1.0, 5.0]),
 )
@@ -54,24 +56,27 @@ def test_no_window_lets_more_through_than_the_burst_and_the_rate(
     taken: list[float] = []
     for pause in pauses:
         seconds.time += pause
-        if not buckets.wait("x"):
-            buckets.take("x")
+        wait = buckets.wait("x")
+        # Both ways to ask agree.
+        assert wait == pytest.approx(buckets.enter("x"))
+        if not wait:
             taken.append(seconds.time)
     for first, start in enumerate(taken):
         for last in range(first, len(taken)):
             window = taken[last] - start
-            assert last - first + 1 <= rate * (burst_seconds + window) + 1
+            assert last - first + 1 <= rate * (burst_seconds + window) + 0.001
 
 
 @examples(100)
 @given(jitters=st.lists(st.floats(0, 0.1, allow_subnormal=False), min_size=50, max_size=200))
 def test_who_stays_below_the_rate_is_never_refused(jitters: list[float]) -> None:
     seconds = Seconds()
-    buckets = Buckets(10, 1, seconds)
+    # Not even one at a time is held up, without any burst to live on.
+    buckets = Buckets(10, 0, seconds)
     for jitter in jitters:
         seconds.time += 0.1 + jitter
         assert 0 == buckets.wait("x")
-        buckets.take("x")
+        assert 0 == buckets.enter("x")
 
 
 def test_a_burst_gets_through_at_once_and_the_next_after_the_time_that_is_told() -> None:
@@ -87,12 +92,31 @@ def test_a_burst_gets_through_at_once_and_the_next_after_the_time_that_is_told()
     assert 0 == buckets.wait("x")
 
 
-def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BUCKETS_MAX", 100)
+def test_what_is_under_way_overdraws_a_bucket_so_far_and_no_further() -> None:
+    seconds = Seconds()
+    buckets = Buckets(10, 10, seconds)
+    for _ in range(10_000):
+        buckets.take("x")
+    assert module.DEBT_SECONDS_MAX == pytest.approx(buckets.wait("x") - 0.1, abs=0.001)
+    seconds.time += module.DEBT_SECONDS_MAX + 0.1
+    assert 0 == buckets.wait("x")
+
+
+@pytest.mark.parametrize("way", ["take", "enter"])
+def test_a_million_names_fill_no_more_than_the_table(way: str) -> None:
     buckets = Buckets(10, 5, Seconds())
-    for number in range(1_000):
-        buckets.take(str(number))
-    assert 100 == len(buckets)
+    count = getattr(buckets, way)
+    for number in range(1_000_000):
+        count(number.to_bytes(4, "big"))
+    assert module.BUCKETS_MAX == len(buckets)
+
+
+def test_the_oldest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUCKETS_MAX", 2)
+    buckets = Buckets(1, 1, Seconds())
+    for name in ("a", "b", "c"):
+        buckets.take(name)
+    assert [True, False, False] == [buckets.wait(name) == 0 for name in ("a", "b", "c")]
 
 
 # Addresses.
@@ -121,6 +145,10 @@ def scope(client: str | None, *forwarded: str) -> Any:
         (("10.0.0.1",), "10.0.0.1", ("\x00\xff,,,", ""), "10.0.0.1"),
         (("10.0.0.1",), "10.0.0.1", (",".join(["10.0.0.1"] * 10_000),), "10.0.0.1"),
         (("10.0.0.1",), "a.socket", ("198.51.100.1",), "a.socket"),
+        (("10.0.0.1",), "10.0.0.1", ("6.6.6.6, 198.51.100.1:4711",), "198.51.100.1"),
+        (("10.0.0.1",), "10.0.0.1", ("[2001:db8::5]:4711",), "2001:db8::5"),
+        (("10.0.0.1",), "10.0.0.1", ("[2001:db8::5]",), "2001:db8::5"),
+        (("10.0.0.1",), "10.0.0.1", ("6.6.6.6, 198.51.100.1:port",), "10.0.0.1"),
     ],
 )
 def test_a_proxy_is_believed_as_far_as_it_is_trusted(
@@ -266,22 +294,104 @@ async def test_the_wait_is_whole_seconds_rounded_up(farebox: Farebox, seeds: See
     assert_limited(await balance(door, seeds.merchant_key), 4)
 
 
-async def test_tables_stay_bounded_whatever_comes(monkeypatch: pytest.MonkeyPatch, seconds: Seconds) -> None:
+async def test_a_key_is_good_even_if_what_it_asked_for_was_refused(
+    farebox: Farebox, seeds: Seeds, seconds: Seconds
+) -> None:
+    door = await limited(farebox, seconds, failures_per_address=1)
+    address = ("x-forwarded-for", "198.51.100.1")
+    charge = {"merchant": seeds.merchant, "type": "no-such-type", "idempotencyKey": "k"}
+    assert 422 == (await door.post("/api/charges", seeds.service_key, charge, [JSON, address])).status
+    assert 403 == (await balance(door, seeds.support_key)).status
+    assert [401] * 10 + [429] == [(await balance(door, "x")).status for _ in range(11)]
+    assert 422 == (await door.post("/api/charges", seeds.service_key, charge, [JSON, address])).status
+    assert 403 == (await balance(door, seeds.support_key)).status
+
+
+async def test_an_address_over_its_limit_costs_the_database_nothing(
+    farebox: Farebox, seeds: Seeds, seconds: Seconds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    door = await limited(farebox, seconds, per_merchant_key=1000, failures_per_address=1)
+    for _ in range(10):
+        await balance(door, None)
+
+    async def fail(*_: object) -> None:
+        raise AssertionError("the database was asked")
+
+    before = farebox.committer.commands_count
+    for name in ("balances", "find_key"):
+        monkeypatch.setattr(farebox.store, name, fail)
+    charge = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": "k"}
+    for key in (seeds.merchant_key, seeds.service_key, seeds.support_key, "x", None):
+        assert_limited(await balance(door, key), 1)
+        reply = await door.post("/api/charges", key, charge, [JSON, ("x-forwarded-for", "198.51.100.1"), ORIGIN])
+        assert_limited(reply, 1)
+    assert before == farebox.committer.commands_count
+
+
+async def test_what_asks_for_no_key_is_neither_counted_nor_held_up(
+    farebox: Farebox, seeds: Seeds, seconds: Seconds
+) -> None:
+    door = await limited(farebox, seconds, per_merchant_key=1, failures_per_address=1)
+    address = [("x-forwarded-for", "198.51.100.1"), ORIGIN]
+    for _ in range(2):
+        for _ in range(20):
+            assert 404 == (await door.get("/api/nothing", seeds.merchant_key, address)).status
+            assert 404 == (await door.get("/api/nothing", None, address)).status
+            assert 405 == (await door.send("PUT", "/api/balance", headers=address)).status
+            assert 204 == (await door.send("OPTIONS", "/api/balance", headers=address)).status
+        # All the same to those who have used up what they may.
+        for _ in range(11):
+            await balance(door, None)
+        assert_limited(await balance(door, None), 1)
+
+
+async def test_an_answer_above_the_limit_is_whole(farebox: Farebox, seeds: Seeds, seconds: Seconds) -> None:
+    door = await limited(farebox, seconds, per_merchant_key=1)
+    for _ in range(5):
+        await balance(door, seeds.merchant_key)
+    # What every answer has to have is checked by the door.
+    for target in ("/api/balance", "/api/account", "/api/transfers", "/api/charges"):
+        method = "POST" if target == "/api/charges" else "GET"
+        reply = await door.send(method, target, key=seeds.merchant_key, headers=[ORIGIN])
+        assert_limited(reply, 1)
+        assert "Too many requests with this API key; try again in 1 s" == reply.message
+        assert "Retry-After" in (reply.header("access-control-expose-headers") or "")
+
+
+def test_tables_stay_bounded_whatever_comes(monkeypatch: pytest.MonkeyPatch, seconds: Seconds) -> None:
     monkeypatch.setattr(module, "BUCKETS_MAX", 50)
     limits = Limits(Addresses(()), per_merchant_key=1, per_staff_key=1, failures_per_address=1, now=seconds)
-    key = parse_key("fbs_" + "0" * 26)
-    assert key is not None
     for number in range(500):
-        one = ParsedKey(key.kind, None, number.to_bytes(32, "big"))
-        limits.admit(scope(f"10.0.{number // 256}.{number % 256}"), one)
-        limits.passed(one)
-        limits.failed(scope(f"10.0.{number // 256}.{number % 256}"), None)
-    assert {50} == {len(table) for table in _tables(limits)}
+        for kind in KeyKind:
+            one = ParsedKey(kind, None, bytes([kind]) + number.to_bytes(31, "big"))
+            source = scope(f"10.0.{number // 256}.{number % 256}")
+            limits.admit(source, one)
+            limits.passed(one)
+            limits.failed(source, None)
+    assert {"_good": 50, "_failures": 50, "merchants": 50, "staff": 50} == _sizes(limits)
 
 
-def _tables(limits: Limits) -> list[Any]:
+def test_keys_that_are_made_up_do_not_push_others_out(seconds: Seconds) -> None:
+    limits = Limits(Addresses(()), per_merchant_key=1, per_staff_key=1, failures_per_address=1, now=seconds)
+    for _ in range(10):
+        limits.failed(scope("10.0.0.1"), None)
+    for number in range(100):
+        made_up = ParsedKey(KeyKind.MERCHANT, 1, number.to_bytes(32, "big"))
+        with pytest.raises(ApiError, match="bad API keys"):
+            limits.admit(scope("10.0.0.1"), made_up)
+    assert {"_good": 0, "_failures": 1, "merchants": 0, "staff": 0} == _sizes(limits)
+
+
+def _sizes(limits: Limits) -> dict[str, int]:
     found = vars(limits)
-    return [found["_good"], found["_failures"], next(iter(found["_keys"].values())) or found["_good"]][:2]
+    tables = {
+        "_good": found["_good"],
+        "_failures": found["_failures"],
+        "merchants": found["_keys"][KeyKind.MERCHANT],
+        "staff": found["_keys"][KeyKind.SUPPORT],
+    }
+    assert found["_keys"][KeyKind.SERVICE] is tables["staff"]
+    return {name: len(table) for name, table in tables.items()}
 
 
 async def test_an_honest_client_meets_no_limit_by_default(farebox: Farebox, seeds: Seeds) -> None:
@@ -299,3 +409,42 @@ def test_too_many_is_an_error_of_the_table() -> None:
         limits.admit(scope("10.0.0.1"), key)
     with pytest.raises(ApiError, match="Too many requests with this API key; try again in 1 s"):
         limits.admit(scope("10.0.0.1"), key)
+
+
+# Settings.
+
+
+@pytest.mark.parametrize("name", ["FAREBOX_RATE_LIMIT", "FAREBOX_RATE_LIMIT_STAFF", "FAREBOX_BAD_KEYS"])
+@pytest.mark.parametrize("text", ["", "x", "-1", "1e9", "nan", "inf", "1,000", " 1", "1.", "\u0661", "9" * 400])
+def test_a_rate_that_is_none_is_named(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is .*write a number of requests a second"):
+        Settings.load({name: text}, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["proxy", "10.0.0.0/33", "10.0.0.1/8", "10.0.0.1 10.0.0.2", "10.0.0.1, *"])
+def test_proxies_that_are_none_are_named(tmp_path: Path, text: str) -> None:
+    settings = Settings.load(
+        {"FAREBOX_DATABASE_URL": f"sqlite:///{tmp_path / 'x.db'}", "FAREBOX_TRUSTED_PROXIES": text}, tmp_path
+    )
+    with pytest.raises(SettingsError, match=r"FAREBOX_TRUSTED_PROXIES: .* is neither an address nor a network"):
+        Farebox.build(settings)
+
+
+def test_settings_become_limits(tmp_path: Path) -> None:
+    def settings(**values: str) -> Settings:
+        return Settings.load({f"FAREBOX_{name.upper()}": value for name, value in values.items()}, tmp_path)
+
+    default = settings()
+    assert (1000, 0, 10, ()) == (
+        default.rate_limit_per_second,
+        default.staff_rate_limit_per_second,
+        default.bad_keys_per_second,
+        default.trusted_proxy_list,
+    )
+    other = settings(rate_limit="0", rate_limit_staff="0.5", bad_keys="20", trusted_proxies=" 10.0.0.0/8,, ::1 ,")
+    assert (0, 0.5, 20, ("10.0.0.0/8", "::1")) == (
+        other.rate_limit_per_second,
+        other.staff_rate_limit_per_second,
+        other.bad_keys_per_second,
+        other.trusted_proxy_list,
+    )

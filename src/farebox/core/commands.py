@@ -276,10 +276,10 @@ class SetFrozen(Struct, frozen=True, gc=False):
     origin: Origin | None = None
 
 
-class RequestApproval(Struct, frozen=True, gc=False):
-    """Ask a second person to approve a move that is above the operator's limit.
+class Requested(Struct, frozen=True, gc=False):
+    """What is asked about a move above the operator's limit, whose caller and origin are those of who asks.
 
-    `number` is what the request is called, if it is new.
+    `number` is what the request is called.
     """
 
     move: TopUp | Adjust
@@ -292,53 +292,30 @@ class RequestApproval(Struct, frozen=True, gc=False):
 
     @property
     def idempotency_key(self) -> str:
-        """The move's own: a reference is requested once."""
+        """The move's own: a reference is requested once, and made once."""
         return self.move.idempotency_key
 
     @property
     def caller(self) -> Caller | None:
+        """The API key that asks."""
+        return self.move.caller
+
+    @property
+    def origin(self) -> Origin | None:
         """Who asks."""
-        return self.move.caller
-
-    @property
-    def origin(self) -> Origin | None:
-        """Who asks, for the audit log."""
-        return self.move.origin
-
-    def fingerprint(self) -> bytes:
-        """Digest what the caller asked for."""
-        return self.move.fingerprint()
-
-
-class Approve(Struct, frozen=True, gc=False):
-    """Approve a requested move, which is then made. `move` is as it was requested, with the approver as its caller."""
-
-    move: TopUp | Adjust
-    number: int
-
-    @property
-    def merchant_id(self) -> int:
-        """The merchant whose book this command meets."""
-        return self.move.merchant_id
-
-    @property
-    def idempotency_key(self) -> str:
-        """The move's own."""
-        return self.move.idempotency_key
-
-    @property
-    def caller(self) -> Caller | None:
-        """Who approves."""
-        return self.move.caller
-
-    @property
-    def origin(self) -> Origin | None:
-        """Who approves, for the audit log."""
         return self.move.origin
 
     def fingerprint(self) -> bytes:
         """Digest what was asked for."""
         return self.move.fingerprint()
+
+
+class RequestApproval(Requested, frozen=True, gc=False):
+    """Ask a second person to approve a move; a new request is called by `number`."""
+
+
+class Approve(Requested, frozen=True, gc=False):
+    """Approve a move as it was requested; it is then made."""
 
 
 class Reject(Struct, frozen=True, gc=False):

@@ -1,5 +1,6 @@
 """Where a request comes from: the peer, or whom a proxy of the operator's says that it speaks for."""
 
+import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
@@ -7,6 +8,9 @@ from litestar.types import HTTPScope
 
 FORWARDED_MAX: Final = 20
 """How many entries of X-Forwarded-For are looked at, from its end."""
+
+# Some proxies add the port that the client came from; an IPv6 address then stands in brackets.
+_WITH_PORT: Final = re.compile(r"\[(?P<long>[^\[\]]+)\](?::[0-9]{1,5})?|(?P<short>[0-9.]+):[0-9]{1,5}", re.ASCII)
 
 
 class InvalidNetwork(ValueError):
@@ -57,7 +61,7 @@ class Addresses:
     def _forwarded(self, scope: HTTPScope) -> list[str]:
         values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
         entries = [entry.strip() for value in values for entry in value.split(",")]
-        return entries[: -FORWARDED_MAX - 1 : -1]
+        return [_without_port(entry) for entry in entries[: -FORWARDED_MAX - 1 : -1]]
 
 
 def source_of(address: str | None) -> str:
@@ -66,6 +70,11 @@ def source_of(address: str | None) -> str:
     if isinstance(parsed, IPv6Address):
         return str(IPv6Network((int(parsed) >> 64 << 64, 64)))
     return address or ""
+
+
+def _without_port(entry: str) -> str:
+    match = _WITH_PORT.fullmatch(entry)
+    return entry if match is None else match["long"] or match["short"]
 
 
 def _address(text: str) -> IPv4Address | IPv6Address | None:

@@ -114,6 +114,9 @@ class Endpoint:
             cause = api_error(error)
             if cause.code == Code.INVALID_API_KEY:
                 self._limits.failed(scope, key)
+            elif isinstance(cause.code, Code):
+                # The ledger's own refusals come after the look-up of the key, which was good then.
+                self._limits.passed(key)
             return _error(cause, headers)
         self._limits.passed(key)
         if isinstance(answer, Stream):

@@ -6,6 +6,7 @@ again ("generic cell rate algorithm", ATM Forum TM 4.0, section 4.4.2). See docs
 
 import math
 import time
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
@@ -25,6 +26,10 @@ FAILURE_BURST_SECONDS: Final = 10.0
 BUCKETS_MAX: Final = 100_000
 """How many keys, and how many addresses, are remembered; the one first seen is forgotten first."""
 
+DEBT_SECONDS_MAX: Final = 60.0
+"""How far a bucket may be overdrawn, by bad keys that were under way together: it lets the next one through after this
+and the time of one more, so that whoever shares an address is not kept out for long."""
+
 _ROUNDING_SECONDS: Final = 1e-6
 
 
@@ -37,7 +42,8 @@ class Buckets:
         # However low the rate, one gets through.
         self._burst_seconds = max(burst_seconds, self._interval)
         self._now = now
-        self._full_at: dict[bytes | str, float] = {}
+        # Ordered, since a plain dict takes ever longer to find its first entry once many before it are gone.
+        self._full_at: OrderedDict[bytes | str, float] = OrderedDict()
 
     def wait(self, name: bytes | str) -> float:
         """Tell how many seconds it takes until one more gets through; 0 if it would now."""
@@ -48,12 +54,31 @@ class Buckets:
         return max(full_at + self._interval - self._now() - self._burst_seconds - _ROUNDING_SECONDS, 0.0)
 
     def take(self, name: bytes | str) -> None:
-        """Count one that gets through."""
+        """Count one, whether it would get through or not."""
         now = self._now()
-        known = self._full_at.get(name)
-        if known is None and len(self._full_at) >= BUCKETS_MAX:
-            del self._full_at[next(iter(self._full_at))]
-        self._full_at[name] = (now if known is None or known < now else known) + self._interval
+        full_at = self._full_at.get(name, now)
+        overdrawn_at = now + self._burst_seconds + DEBT_SECONDS_MAX
+        self._keep(name, min(max(full_at, now) + self._interval, overdrawn_at))
+
+    def enter(self, name: bytes | str) -> float:
+        """Count one if it gets through now (0), or else tell how many seconds it takes until one would."""
+        # As `wait` and `take`, but with one look at the clock and the table: this is on every request's way.
+        now = self._now()
+        full_at = self._full_at.get(name)
+        if full_at is None:
+            self._keep(name, now + self._interval)
+            return 0.0
+        full_at = (full_at if full_at > now else now) + self._interval
+        wait = full_at - now - self._burst_seconds - _ROUNDING_SECONDS
+        if wait > 0:
+            return wait
+        self._full_at[name] = full_at
+        return 0.0
+
+    def _keep(self, name: bytes | str, full_at: float) -> None:
+        if name not in self._full_at and len(self._full_at) >= BUCKETS_MAX:
+            self._full_at.popitem(last=False)
+        self._full_at[name] = full_at
 
     def __len__(self) -> int:
         """Count the buckets that are remembered."""
@@ -86,7 +111,7 @@ class Limits:
         staff = _buckets(per_staff_key, KEY_BURST_SECONDS, now)
         self._keys = {KeyKind.MERCHANT: merchants, KeyKind.SERVICE: staff, KeyKind.SUPPORT: staff}
         self._failures = _buckets(failures_per_address, FAILURE_BURST_SECONDS, now)
-        self._good: dict[bytes, None] = {}
+        self._good: OrderedDict[bytes, None] = OrderedDict()
 
     def admit(self, scope: HTTPScope, key: ParsedKey | None) -> None:
         """Let a request pass, or not.
@@ -97,25 +122,23 @@ class Limits:
         Raises:
             ApiError: 429.
         """
-        if key is not None:
-            buckets = self._keys[key.kind]
-            if buckets is not None:
-                wait = buckets.wait(key.digest)
-                if wait:
-                    raise _too_many("Too many requests with this API key", wait)
-                buckets.take(key.digest)
-            if key.digest in self._good:
-                return
-        if self._failures is not None and len(self._failures):
-            wait = self._failures.wait(source_of(self._addresses.of(scope)))
+        if key is None:
+            self._admit_unproven(scope)
+            return
+        if key.digest not in self._good:
+            # First, so that whoever makes keys up does not fill the table of those that are counted.
+            self._admit_unproven(scope)
+        buckets = self._keys[key.kind]
+        if buckets is not None:
+            wait = buckets.enter(key.digest)
             if wait:
-                raise _too_many("Too many requests with bad API keys", wait)
+                raise _too_many("Too many requests with this API key", wait)
 
     def passed(self, key: ParsedKey | None) -> None:
-        """Hear that a key opened something."""
+        """Hear that a key opened something, even if what it asked for was then refused."""
         if key is not None and key.digest not in self._good:
             if len(self._good) >= BUCKETS_MAX:
-                del self._good[next(iter(self._good))]
+                self._good.popitem(last=False)
             self._good[key.digest] = None
 
     def failed(self, scope: HTTPScope, key: ParsedKey | None) -> None:
@@ -124,6 +147,12 @@ class Limits:
             self._good.pop(key.digest, None)
         if self._failures is not None:
             self._failures.take(source_of(self._addresses.of(scope)))
+
+    def _admit_unproven(self, scope: HTTPScope) -> None:
+        if self._failures is not None and len(self._failures):
+            wait = self._failures.wait(source_of(self._addresses.of(scope)))
+            if wait:
+                raise _too_many("Too many requests with bad API keys", wait)
 
 
 def _buckets(per_second: float, burst_seconds: float, now: Callable[[], float]) -> Buckets | None:
