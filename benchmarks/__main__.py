@@ -4,26 +4,50 @@ import argparse
 import contextlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import uvloop
 from msgspec import Struct
 
-from benchmarks import apps, costs, disk, ledgers, over_http, report
+from benchmarks import (
+    apps,
+    baseline,
+    costs,
+    disk,
+    document,
+    footprint,
+    growth,
+    ledgers,
+    over_http,
+    pgbench,
+    plots,
+    report,
+    results,
+    simulation,
+)
 from benchmarks.costs import Bench, Cost
+from benchmarks.footprint import Memory, Started
+from benchmarks.growth import GrowthResults
 from benchmarks.ledgers import ENGINES, Acknowledged, Engine, Facts
-from benchmarks.over_http import CEILING, CONNECTIONS, SAVINGS, HttpResult, Subject
-from benchmarks.report import LedgerResult, Plan, Results, progress
+from benchmarks.over_http import BASELINE, CEILING, CONNECTIONS, SAVINGS, Case, HttpResult, Subject
+from benchmarks.pgbench import PgbenchResult
+from benchmarks.report import progress
+from benchmarks.results import LedgerResult, Machine, Plan, Results, SavingsResults
 from benchmarks.rounds import Figure, figure
 from benchmarks.serving import serving
+from benchmarks.simulation import Assumptions
 from benchmarks.workload import MERCHANTS_DEFAULT, Population, populate
 from farebox.core.money import format_amount
 
 RESULTS_FOLDER: Final = Path(__file__).parent / "results"
+GROWTH_TRANSFERS: Final = 1_000_000
+MERCHANTS_QUICK: Final = 1_000
 _DISK_PART: Final = 0.2
 _COST_PART: Final = 0.2
+_MEMORY_PARTS: Final = 5
 _MICROSECONDS: Final = 1e6
 
 
@@ -43,53 +67,151 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _options(arguments)
     plan = Plan(options.merchants, options.rounds, options.seconds, tuple(options.connections))
     names = ENGINES if options.engine == "all" else (options.engine,)
-    load_before = os.getloadavg()[0]
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="farebox-bench-", dir=options.folder)))
         engines = [stack.enter_context(ledgers.engine(name, folder)) for name in names]
-        synced = figure(
-            (disk.appends_per_second(folder, plan.seconds * _DISK_PART) for _ in range(plan.rounds)), digits=4
-        )
-        on_http = [uvloop.run(_seed(engine, "over HTTP", plan)) for engine in engines]
-        http = _measure_http(on_http, plan, with_savings=options.savings)
-        in_process = [uvloop.run(_seed(engine, "in process", plan)) for engine in engines]
-        found, replay_us = uvloop.run(_measure_costs(in_process, plan))
-        progress("verifying the ledgers")
-        results = Results(
-            machine=report.machine(disk.file_system(folder)),
-            plan=plan,
-            load_averages=(load_before, os.getloadavg()[0]),
-            synced_appends_per_second=synced,
-            http=http,
-            costs=found,
-            replay_us=replay_us,
-            ledgers=[uvloop.run(_verify(it)) for it in (*on_http, *in_process)],
-        )
-    print(report.text(results))
-    if options.results is not None:
-        path = report.write(results, options.results, options.engine)
-        progress(f"written to {os.path.relpath(path)}")
+        machine = results.machine(disk.file_system(folder))
+        if options.growth:
+            _run_growth(options, plan, engines, machine)
+        elif options.savings:
+            _run_savings(options, plan, engines, machine)
+        else:
+            _run_standard(options, plan, engines, folder, machine)
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Farebox on this machine.")
     parser.add_argument("--engine", choices=("all", *ENGINES), default="all", help="what to measure on")
-    parser.add_argument("--quick", action="store_true", help="one round of 2 s, kept only if --results is given")
+    parser.add_argument("--quick", action="store_true", help="one short round, kept only if --results is given")
     parser.add_argument("--rounds", type=int, default=None, help="alternating rounds (3)")
-    parser.add_argument("--seconds", type=float, default=None, help="how long each case is measured in a round (5)")
-    parser.add_argument("--merchants", type=int, default=MERCHANTS_DEFAULT, help="how many merchants (%(default)s)")
+    parser.add_argument("--seconds", type=float, default=None, help="how long each case is measured in a round (2.5)")
+    parser.add_argument("--merchants", type=int, default=None, help=f"how many merchants ({MERCHANTS_DEFAULT})")
     parser.add_argument(
-        "--connections", type=int, nargs="+", default=CONNECTIONS, help="clients at once (64 256); reads use the first"
+        "--connections", type=int, nargs="+", default=CONNECTIONS, help="clients at once (1 64 256); reads use the 2nd"
     )
-    parser.add_argument("--savings", action="store_true", help="also measure Farebox without one of its savings each")
+    parser.add_argument(
+        "--savings", action="store_true", help="measure Farebox without one of its savings each instead"
+    )
+    parser.add_argument("--growth", action="store_true", help="measure ledgers of growing size instead")
+    parser.add_argument(
+        "--transfers", type=int, default=GROWTH_TRANSFERS, help="the largest ledger of --growth (%(default)s)"
+    )
+    parser.add_argument("--no-scaling", action="store_true", help="leave --growth at sizes")
     parser.add_argument("--folder", type=Path, default=None, help="put SQLite's files below this folder, on its disk")
     parser.add_argument("--results", type=Path, default=None, help="where to keep the JSON (benchmarks/results)")
     options = parser.parse_args(arguments)
     options.rounds = options.rounds or (1 if options.quick else 3)
-    options.seconds = options.seconds or (2.0 if options.quick else 5.0)
+    options.seconds = options.seconds or (0.3 if options.quick else 2.5)
+    options.merchants = options.merchants or (MERCHANTS_QUICK if options.quick else MERCHANTS_DEFAULT)
+    # Only what was measured in full, on both engines, and kept where it belongs, is what the document tells.
+    options.is_for_document = options.results is None and not options.quick and options.engine == "all"
     if options.results is None and not options.quick:
         options.results = RESULTS_FOLDER
     return options
+
+
+def _run_standard(
+    options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], folder: Path, machine: Machine
+) -> None:
+    found = _measure(plan, engines, folder, machine)
+    grown = _growth_of(machine)
+    print(report.text(found, grown))
+    if options.results is None:
+        return
+    name = f"{options.engine}-{machine.short_id}"
+    path = results.write(found, options.results, name)
+    pictures = plots.write(plots.draw(found), options.results, name)
+    progress(f"written to {os.path.relpath(path)}")
+    if options.is_for_document:
+        document.rewrite("figures", document.block(report.parts(found, grown), pictures))
+
+
+def _run_savings(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
+    seeded = [uvloop.run(_seed(engine, "over HTTP", plan)) for engine in engines]
+    found = SavingsResults(machine, plan, _measure_savings(seeded, plan))
+    for it in seeded:
+        uvloop.run(_verify(it))
+    print(report.savings_text(found))
+    if options.results is None:
+        return
+    path = results.write(found, options.results, f"savings-{machine.short_id}")
+    progress(f"written to {os.path.relpath(path)}")
+    if options.is_for_document:
+        document.rewrite("savings", document.block(report.savings_parts(found), []))
+
+
+def _run_growth(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
+    found = GrowthResults([], [], [])
+    for engine in engines:
+        progress(f"growing {engine.name} to {options.transfers:,} transfers")
+        sizes, points = growth.measure(
+            engine,
+            transfers=options.transfers,
+            merchants=plan.merchants,
+            rounds=plan.rounds,
+            seconds=plan.seconds,
+        )
+        found.sizes.extend(sizes)
+        found.points.extend(points)
+        if not options.no_scaling:
+            progress(f"scaling {engine.name}")
+            found.scaling.extend(
+                growth.measure_scaling(engine, merchants=plan.merchants, rounds=plan.rounds, seconds=plan.seconds)
+            )
+    print(report.growth_text(machine, found))
+    if options.results is None:
+        return
+    name = _growth_name(machine)
+    path = results.write(found, options.results, name)
+    pictures = plots.write(plots.draw_growth(found), options.results, name)
+    progress(f"written to {os.path.relpath(path)}")
+    if options.is_for_document:
+        document.rewrite("growth", document.block(report.growth_parts(machine, found), pictures))
+
+
+def _growth_name(machine: Machine) -> str:
+    return f"growth-{machine.short_id}"
+
+
+def _growth_of(machine: Machine) -> GrowthResults | None:
+    """Read what an earlier run of growth on this kind of machine has left."""
+    path = RESULTS_FOLDER / f"{_growth_name(machine)}.json"
+    return msgspec.json.decode(path.read_bytes(), type=GrowthResults) if path.exists() else None
+
+
+def _measure(plan: Plan, engines: Sequence[Engine], folder: Path, machine: Machine) -> Results:
+    load_before = os.getloadavg()[0]
+    synced = figure((disk.appends_per_second(folder, plan.seconds * _DISK_PART) for _ in range(plan.rounds)), digits=4)
+    on_http = [uvloop.run(_seed(engine, "over HTTP", plan)) for engine in engines]
+    small = [
+        footprint.measure_start(it.name, "small", it.url, transfers=plan.merchants, rounds=plan.rounds)
+        for it in on_http
+    ]
+    http = _measure_http(on_http, engines, plan)
+    by_pgbench, note = _measure_pgbench(engines, plan)
+    in_process = [uvloop.run(_seed(engine, "in process", plan)) for engine in engines]
+    found, replay_us = uvloop.run(_measure_costs(in_process, plan))
+    memory, starts = _measure_footprint(on_http, plan)
+    progress("verifying the ledgers")
+    verified = [uvloop.run(_verify(it)) for it in (*on_http, *in_process)]
+    progress("simulating many servers")
+    shares = simulation.costs_of(found, http, synced)
+    assumptions = Assumptions(merchants=plan.merchants)
+    return Results(
+        machine=machine,
+        plan=plan,
+        load_averages=(load_before, os.getloadavg()[0]),
+        synced_appends_per_second=synced,
+        http=http,
+        pgbench=by_pgbench,
+        pgbench_note=note,
+        costs=found,
+        replay_us=replay_us,
+        starts=[*small, *starts],
+        memory=memory,
+        ledgers=verified,
+        simulated=[] if shares is None else simulation.simulate_all(shares, assumptions),
+    )
 
 
 async def _seed(engine: Engine, measured: str, plan: Plan) -> _Seeded:
@@ -101,33 +223,114 @@ async def _seed(engine: Engine, measured: str, plan: Plan) -> _Seeded:
     return _Seeded(engine.name, measured, url, population, facts, Acknowledged())
 
 
-def _measure_http(seeded: Sequence[_Seeded], plan: Plan, *, with_savings: bool) -> list[HttpResult]:
+def _measure_http(seeded: Sequence[_Seeded], engines: Sequence[Engine], plan: Plan) -> list[HttpResult]:
     with contextlib.ExitStack() as stack:
-        first = seeded[0]
-        server = stack.enter_context(serving(apps.CEILING, first.url))
-        ceiling = Subject(CEILING, server, first.population)
+        ceiling = _ceiling(stack, seeded[0])
         subjects: list[Subject] = []
         for it in seeded:
-            targets = {it.name: apps.FAREBOX}
-            if with_savings:
-                targets |= {f"{it.name}, {name}": target for name, target in SAVINGS.items()}
-            for name, target in targets.items():
-                server = stack.enter_context(serving(target, it.url))
-                subjects.append(Subject(name, server, it.population, it.facts.pid, it.acknowledged))
+            subjects.append(_subject(stack, it, it.name, apps.FAREBOX))
+            if it.facts.pid is not None:
+                subjects.append(_subject(stack, it, f"{it.name}, 2 processes", apps.FAREBOX, processes=2))
+        subjects += stack.enter_context(_serving_baseline(seeded, engines))
         progress(f"measuring {', '.join(it.name for it in subjects)} over HTTP")
         groups = list(over_http.cases(plan.connections))
         return over_http.measure(ceiling, subjects, groups, rounds=plan.rounds, seconds=plan.seconds)
+
+
+def _measure_savings(seeded: Sequence[_Seeded], plan: Plan) -> list[HttpResult]:
+    with contextlib.ExitStack() as stack:
+        ceiling = _ceiling(stack, seeded[0])
+        subjects: list[Subject] = []
+        for it in seeded:
+            subjects.append(_subject(stack, it, it.name, apps.FAREBOX))
+            subjects += [_subject(stack, it, f"{it.name}, {name}", target) for name, target in SAVINGS.items()]
+        progress(f"measuring {', '.join(it.name for it in subjects)}")
+        count = plan.connections[min(1, len(plan.connections) - 1)]
+        groups = [[Case("charge", "spread", count)], [Case("balance", "spread", count)]]
+        return over_http.measure(ceiling, subjects, groups, rounds=plan.rounds, seconds=plan.seconds)
+
+
+def _ceiling(stack: contextlib.ExitStack, it: _Seeded) -> Subject:
+    server = stack.enter_context(serving(apps.CEILING, it.url))
+    return Subject(CEILING, server, it.population, whats=frozenset({"balance", "charge"}))
+
+
+def _subject(stack: contextlib.ExitStack, it: _Seeded, name: str, target: str, processes: int = 1) -> Subject:
+    server = stack.enter_context(serving(target, it.url, processes=processes))
+    subject = Subject(name, server, it.population, it.facts.pid, it.acknowledged, over_http.FAREBOX_WHATS)
+    # Two processes have nothing to share for one client.
+    subject.connections_min = processes
+    return subject
+
+
+@contextlib.contextmanager
+def _serving_baseline(seeded: Sequence[_Seeded], engines: Sequence[Engine]) -> Iterator[list[Subject]]:
+    """Serve the baseline if there is a PostgreSQL for it, and verify it in the end."""
+    for it, engine in zip(seeded, engines, strict=True):
+        if it.facts.pid is None:
+            continue
+        url = engine.create()
+        uvloop.run(baseline.seed(url, it.population))
+        with serving(baseline.TARGET, url) as server:
+            told = Acknowledged()
+            yield [Subject(BASELINE, server, it.population, it.facts.pid, told, over_http.BASELINE_WHATS)]
+        uvloop.run(baseline.verify(url, told))
+        return
+    yield []
+
+
+def _measure_pgbench(engines: Sequence[Engine], plan: Plan) -> tuple[list[PgbenchResult], str]:
+    engine = next((it for it in engines if it.name == "postgres"), None)
+    if engine is None:
+        return [], "not measured, it needs PostgreSQL"
+    program = pgbench.find_program()
+    if program is None:
+        return [], "not measured, this PostgreSQL was installed without it"
+    progress("measuring the baseline's statement in pgbench")
+    seeded = uvloop.run(pgbench.seed(program, engine.create(), plan.merchants))
+    found = pgbench.measure(seeded, rounds=plan.rounds, seconds=plan.seconds)
+    uvloop.run(pgbench.verify(seeded))
+    return found, ""
 
 
 async def _measure_costs(seeded: Sequence[_Seeded], plan: Plan) -> tuple[list[Cost], Figure]:
     progress("measuring in process")
     async with contextlib.AsyncExitStack() as stack:
         benches = [
-            Bench(it.name, await stack.enter_async_context(ledgers.opened(it.url)), it.population, it.acknowledged)
+            Bench(
+                it.name,
+                await stack.enter_async_context(ledgers.opened(it.url)),
+                it.population,
+                it.acknowledged,
+                it.facts.pid,
+            )
             for it in seeded
         ]
         found = await costs.measure(benches, rounds=plan.rounds, seconds=plan.seconds * _COST_PART)
         return found, await costs.measure_replay(benches[0], rounds=plan.rounds)
+
+
+def _measure_footprint(seeded: Sequence[_Seeded], plan: Plan) -> tuple[list[Memory], list[Started]]:
+    """Measure memory, and then start-up on the ledgers that all that load has left."""
+    progress("measuring memory and start-up")
+    seconds, connections = plan.seconds * _MEMORY_PARTS, max(plan.connections)
+    memory = [
+        footprint.measure_memory(
+            it.name, it.url, it.population, it.acknowledged, connections=connections, seconds=seconds
+        )
+        for it in seeded
+    ]
+    starts = [
+        footprint.measure_start(
+            it.name,
+            "large",
+            it.url,
+            transfers=it.acknowledged.charges + len(it.population.members),
+            rounds=plan.rounds,
+        )
+        for it in seeded
+    ]
+    return memory, starts
 
 
 async def _verify(it: _Seeded) -> LedgerResult:
@@ -146,7 +349,8 @@ async def _verify(it: _Seeded) -> LedgerResult:
         acknowledged_charges=told.charges,
         charged=format_amount(verified.charged_micros),
         acknowledged=format_amount(told.micros),
-        verify_us=round(verified.seconds * _MICROSECONDS / verified.transfers, 1),
+        verify_us=round(verified.seconds * _MICROSECONDS / verified.transfers, 2),
+        verify_processor_us=round(verified.processor_seconds * _MICROSECONDS / verified.transfers, 2),
     )
 
 

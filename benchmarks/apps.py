@@ -7,6 +7,7 @@ from litestar.handlers import asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from farebox import bootstrap
+from farebox.service import committer
 from farebox.web import app as farebox_app
 from farebox.web.envelope import Headers, answer_headers, success_body
 
@@ -14,6 +15,7 @@ FAREBOX: Final = "farebox.bootstrap:web_app"
 CEILING: Final = "benchmarks.apps:ceiling"
 THROUGH_ROUTER: Final = "benchmarks.apps:through_router"
 DEFAULT_COLLECTOR: Final = "benchmarks.apps:default_collector"
+SINGLE_COMMITS: Final = "benchmarks.apps:single_commits"
 
 _BALANCE: Final = success_body(b'"9999999.9915"')
 _CHARGE: Final = success_body(
@@ -49,6 +51,12 @@ def through_router() -> ASGIApp:
 def default_collector() -> ASGIApp:
     """Make Farebox's application under the garbage collector's own settings."""
     bootstrap._settle_garbage_collector = lambda: None
+    return bootstrap.web_app()
+
+
+def single_commits() -> ASGIApp:
+    """Make Farebox's application with a transaction for each command."""
+    committer.BATCH_COMMANDS_MAX = 1  # type: ignore[misc]  # It is read anew for each batch.
     return bootstrap.web_app()
 
 

@@ -1,5 +1,6 @@
 """What a charge costs in process, without HTTP: the rules alone, a batch through the store, and its replay."""
 
+import contextlib
 import gc
 import itertools
 import time
@@ -10,6 +11,7 @@ from msgspec import Struct, field
 
 from benchmarks.ledgers import Acknowledged, WrongLedger
 from benchmarks.rounds import Figure, figure
+from benchmarks.serving import tree_seconds
 from benchmarks.workload import VARIANTS, Population, Variant, charges
 from farebox.bootstrap import GC_THRESHOLD, Farebox
 from farebox.core import state
@@ -32,12 +34,14 @@ class Bench(Struct):
     farebox: Farebox
     population: Population
     acknowledged: Acknowledged = field(default_factory=Acknowledged)
+    database_pid: int | None = None
 
 
 class Cost(Struct, frozen=True):
-    """One case over all rounds, in microseconds per charge: by the clock, and of this process's own processor time.
+    """One case over all rounds, in microseconds per charge: by the clock, and of processor time.
 
-    `decide_us` is `decide` alone, on the state that the store had loaded for such a batch.
+    `processor_us` is this process's own, `database_us` that of the database's processes. `decide_us` is that of
+    `decide` alone, on the state that the store had loaded for such a batch.
     """
 
     subject: str
@@ -45,16 +49,23 @@ class Cost(Struct, frozen=True):
     batch: int
     transact_us: Figure
     processor_us: Figure
+    database_us: Figure
     decide_us: Figure
 
 
-async def measure(benches: Sequence[Bench], *, rounds: int, seconds: float) -> list[Cost]:
+async def measure(
+    benches: Sequence[Bench], *, rounds: int, seconds: float, batches: Sequence[int] = BATCHES
+) -> list[Cost]:
     """Measure batches of each size, spread and hot, on each ledger, in alternating rounds of `seconds` a case."""
-    _settle()
+    with _settled_collector():
+        return await _measure(benches, rounds=rounds, seconds=seconds, batches=batches)
+
+
+async def _measure(benches: Sequence[Bench], *, rounds: int, seconds: float, batches: Sequence[int]) -> list[Cost]:
     samples: dict[tuple[str, Variant, int], list[_Sample]] = {}
     sources = {(bench.name, variant): charges(bench.population, variant) for bench in benches for variant in VARIANTS}
     for _ in range(rounds):
-        for variant, batch in itertools.product(VARIANTS, BATCHES):
+        for variant, batch in itertools.product(VARIANTS, batches):
             for bench in benches:
                 sample = await _sample(bench, sources[bench.name, variant], batch, seconds)
                 samples.setdefault((bench.name, variant, batch), []).append(sample)
@@ -65,6 +76,7 @@ async def measure(benches: Sequence[Bench], *, rounds: int, seconds: float) -> l
             batch=batch,
             transact_us=figure(it.transact_us for it in found),
             processor_us=figure(it.processor_us for it in found),
+            database_us=figure(it.database_us for it in found),
             decide_us=figure(it.decide_us for it in found),
         )
         for (name, variant, batch), found in samples.items()
@@ -82,6 +94,7 @@ async def measure_replay(bench: Bench, *, rounds: int) -> Figure:
 class _Sample(Struct, frozen=True):
     transact_us: float
     processor_us: float
+    database_us: float
     decide_us: float
 
 
@@ -98,6 +111,7 @@ async def _sample(bench: Bench, source: Iterator[Charge], batch: int, seconds: f
         met = batch_state
         return decide(batch_state, commands, now)
 
+    database = _database_seconds(bench)
     while clock < seconds:
         commands = list(itertools.islice(source, batch))
         clock_started, processor_started = time.perf_counter(), time.process_time()
@@ -106,10 +120,11 @@ async def _sample(bench: Bench, source: Iterator[Charge], batch: int, seconds: f
         clock += time.perf_counter() - clock_started
         processor += time.process_time() - processor_started
         count += batch
-        _acknowledge(bench.acknowledged, decision)
+        acknowledge(bench.acknowledged, decision)
     return _Sample(
         clock * _MICROSECONDS / count,
         processor * _MICROSECONDS / count,
+        (_database_seconds(bench) - database) * _MICROSECONDS / count,
         _decide_us(met, commands, now, seconds * _DECIDE_PART),
     )
 
@@ -117,11 +132,15 @@ async def _sample(bench: Bench, source: Iterator[Charge], batch: int, seconds: f
 def _decide_us(met: BatchState, commands: Sequence[Charge], now: int, seconds: float) -> float:
     """Time `decide` alone; it is pure, so it may decide the same batch again and again."""
     count = 0
-    started = time.perf_counter()
-    while (elapsed := time.perf_counter() - started) < seconds:
+    started = time.process_time()
+    while (elapsed := time.process_time() - started) < seconds:
         decide(met, commands, now)
         count += len(commands)
     return elapsed * _MICROSECONDS / max(count, 1)
+
+
+def _database_seconds(bench: Bench) -> float:
+    return 0.0 if bench.database_pid is None else tree_seconds(bench.database_pid)
 
 
 def _replay_us(transfers: Sequence[Transfer]) -> float:
@@ -133,7 +152,8 @@ def _replay_us(transfers: Sequence[Transfer]) -> float:
     return (time.perf_counter() - started) * _MICROSECONDS / len(transfers)
 
 
-def _acknowledge(acknowledged: Acknowledged, decision: Decision) -> None:
+def acknowledge(acknowledged: Acknowledged, decision: Decision) -> None:
+    """Note the charges of a batch; none may have been refused."""
     for outcome in decision.outcomes:
         if outcome.transfer is None:
             raise WrongLedger(f"a charge was refused: {outcome.message}")
@@ -141,8 +161,15 @@ def _acknowledge(acknowledged: Acknowledged, decision: Decision) -> None:
         acknowledged.micros += outcome.transfer.amount
 
 
-def _settle() -> None:
-    """Set the garbage collector as a server does."""
+@contextlib.contextmanager
+def _settled_collector() -> Iterator[None]:
+    """Set the garbage collector as a server does, and back again."""
+    thresholds = gc.get_threshold()
     gc.collect()
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD, 20, 50)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()

@@ -1,22 +1,24 @@
 """Ledgers to measure on, one engine each: made durable, asked whether they are, and verified in the end."""
 
 import contextlib
+import resource
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
+from unittest import mock
 
 import asyncpg
 import psutil
 from msgspec import Struct
 
+from farebox import bootstrap
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
-from farebox.core.accounts import Kind
 from farebox.core.money import format_amount
-from farebox.core.replay import Replay
-from farebox.storage.interface import Snapshot
+from farebox.service.audit import Audit
+from farebox.service.clock import Clock, SystemClock
 from farebox.storage.sqlite import SqliteStore
 from tests.support.postgres import PostgresServer
 
@@ -64,6 +66,7 @@ class Verified(Struct, frozen=True):
     charges: int
     charged_micros: int
     seconds: float
+    processor_seconds: float
 
 
 @contextlib.contextmanager
@@ -76,10 +79,28 @@ def engine(name: EngineName, folder: Path) -> Iterator[Engine]:
         yield Engine(name, lambda: f"sqlite:///{Path(tempfile.mkdtemp(dir=folder)) / 'farebox.db'}")
 
 
+def sqlite_path(url: str) -> Path | None:
+    """Tell which file a database is in, None if it is PostgreSQL's."""
+    return Settings(database_url=url).sqlite_path
+
+
+class StoppedClock:
+    """A clock that stands still, to make a ledger with a past."""
+
+    def __init__(self, now: int) -> None:
+        """Stand at `now`, microseconds since 1970."""
+        self._now = now
+
+    def now(self) -> int:
+        """Tell the time."""
+        return self._now
+
+
 @contextlib.asynccontextmanager
-async def opened(url: str) -> AsyncIterator[Farebox]:
-    """Open Farebox's parts over a database, with its schema."""
-    farebox = Farebox.build(Settings(database_url=url))
+async def opened(url: str, *, clock: Clock | None = None) -> AsyncIterator[Farebox]:
+    """Open Farebox's parts over a database, with its schema; by the system's clock, or another."""
+    with mock.patch.object(bootstrap, "SystemClock", return_value=clock or SystemClock()):
+        farebox = Farebox.build(Settings(database_url=url))
     await farebox.store.migrate(farebox.clock.now())
     async with farebox.running(is_server=False):
         yield farebox
@@ -113,18 +134,32 @@ async def facts(farebox: Farebox) -> Facts:
 
 
 async def verify(farebox: Farebox) -> Verified:
-    """Replay every book of a ledger.
+    """Replay every book of a ledger, as `farebox verify` does, and sum up what was charged.
+
+    Once all books have replayed without a fault, each account's revenue is the sum of its charges. The workload moves
+    money in two ways: each merchant is topped up once, all else is charges.
 
     Raises:
         WrongLedger: a book has a fault.
     """
-    started = time.perf_counter()
-    transfers = charges = charged = 0
+    audit = Audit(farebox.store)
+    started, processor_started = time.perf_counter(), _processor_seconds()
+    faults = [fault async for fault in audit.faults(None)]
+    seconds, processor_seconds = time.perf_counter() - started, _processor_seconds() - processor_started
+    if faults:
+        raise WrongLedger(f"{len(faults)} faults: {faults[:5]}")
+    charged = 0
     async with farebox.store.snapshot() as snapshot:
         for merchant_id in await snapshot.merchant_ids():
-            counts = await _replay(snapshot, merchant_id)
-            transfers, charges, charged = transfers + counts[0], charges + counts[1], charged + counts[2]
-    return Verified(transfers, charges, charged, time.perf_counter() - started)
+            account = await snapshot.account(merchant_id)
+            charged += 0 if account is None else account.revenue
+    return Verified(
+        transfers=audit.transfers_count,
+        charges=audit.transfers_count - audit.merchants_count,
+        charged_micros=charged,
+        seconds=seconds,
+        processor_seconds=processor_seconds,
+    )
 
 
 def compare(verified: Verified, told: Acknowledged) -> None:
@@ -140,22 +175,6 @@ def compare(verified: Verified, told: Acknowledged) -> None:
         )
 
 
-async def _replay(snapshot: Snapshot, merchant_id: int) -> tuple[int, int, int]:
-    """Replay one book; return how many transfers it has, how many of them are charges, and what those come to."""
-    transfers = charges = charged = 0
-    replay = Replay(merchant_id)
-    faults: list[Any] = []
-    async for chunk in snapshot.transfers(merchant_id):
-        for transfer in chunk:
-            faults.extend(replay.feed(transfer))
-            if transfer.kind == Kind.CHARGE:
-                charges += 1
-                charged += transfer.amount
-        transfers += len(chunk)
-    account = await snapshot.account(merchant_id)
-    if account is None:
-        raise WrongLedger(f"merchant {merchant_id} has no account")
-    faults.extend(replay.finish(account, await snapshot.holds(merchant_id), {}))
-    if faults:
-        raise WrongLedger(f"merchant {merchant_id}: {faults[:5]}")
-    return transfers, charges, charged
+def _processor_seconds() -> float:
+    """Sum up what this process and those that it started and waited for have spent."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))

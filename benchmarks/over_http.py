@@ -1,32 +1,54 @@
 """Requests over real HTTP on real server processes: what comes through a second, and what each costs."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from msgspec import Struct, field
 
 from benchmarks import apps
 from benchmarks.ledgers import Acknowledged
-from benchmarks.load import Order
+from benchmarks.load import Order, Report, Stream, StreamReport
 from benchmarks.rounds import Figure, figure
-from benchmarks.serving import Measured, Server, put_load
-from benchmarks.workload import Population, Variant, balance_request, charge_request, draws
+from benchmarks.serving import Server, put_load
+from benchmarks.workload import Population, Variant, batch_head, charge_body, charge_request, draws, read_request
 from farebox.core.money import parse_amount
 
-What = Literal["balance", "charge"]
+What = Literal["balance", "balance beside charges", "statement", "usage", "charge", "batch"]
+FAREBOX_WHATS: Final[frozenset[What]] = frozenset({"balance", "balance beside charges", "charge", "batch"})
+BASELINE_WHATS: Final[frozenset[What]] = frozenset({"balance", "charge"})
+BESIDE: Final = "balance beside charges"
+"""Balances read as fast as they come, while charges come at half the rate that the same server had just managed."""
 
 CEILING: Final = "ceiling"
-CONNECTIONS: Final = (64, 256)
-SAVINGS: Final = {"through the router": apps.THROUGH_ROUTER, "default collector": apps.DEFAULT_COLLECTOR}
+BASELINE: Final = "baseline"
+CONNECTIONS: Final = (1, 64, 256)
+BATCH_CONNECTIONS: Final = 4
+BATCH_CHARGES: Final = 1_000
+SAVINGS: Final = {
+    "through the router": apps.THROUGH_ROUTER,
+    "default collector": apps.DEFAULT_COLLECTOR,
+    "single commits": apps.SINGLE_COMMITS,
+}
 """Farebox without one of its savings each, by the name under which it is measured."""
 
+_PATHS: Final[dict[What, str]] = {
+    "balance": "/api/balance",
+    BESIDE: "/api/balance",
+    "statement": "/api/transfers",
+    "usage": "/api/usage",
+}
 _WARM_UP_PART: Final = 0.2
+_BESIDE_PART: Final = 0.5
 _MICROSECONDS: Final = 1e6
 
 
 class Case(Struct, frozen=True):
-    """One thing to measure: what is asked for, of which merchants, over how many connections."""
+    """One thing to measure: what is asked for, of which merchants, over how many connections.
+
+    Charges of the spread variant have random keys if they come in batches, else all keys are in order of time.
+    """
 
     what: What
     variant: Variant
@@ -41,6 +63,14 @@ class Subject(Struct):
     population: Population
     database_pid: int | None = None
     acknowledged: Acknowledged = field(default_factory=Acknowledged)
+    whats: frozenset[What] = frozenset(get_args(What))
+    """What it is measured in."""
+
+    connections_min: int = 1
+
+    def takes(self, case: Case) -> bool:
+        """Tell whether it is measured in this case."""
+        return case.what in self.whats and case.connections >= self.connections_min
 
 
 class Sample(Struct, frozen=True):
@@ -55,15 +85,17 @@ class Sample(Struct, frozen=True):
     load_share: float
     others_share: float
     failures: dict[str, int]
+    beside_part: float = 0.0
 
 
 class HttpResult(Struct, frozen=True):
-    """One case on one subject over all rounds.
+    """One case on one subject over all rounds; of batches, `per_second` and the costs are those of single charges.
 
     `server_us` and `database_us` are microseconds of processor time per request, `of_ceiling` the ratio to what the
-    same server gives a trivial application in the same round. Shares are of one processor core: if `load_share` is near
-    1, the load generator was the limit, and `others_share` tells what else ran on the machine. `failures` counts every
-    answer but 200, and connections that broke.
+    same server gives a trivial application in the same round, 0 without one. `beside_part` is which part of their
+    maximum charges had beside the balances that were read. Shares are of one processor core: if `load_share` is near 1,
+    the load generator was the limit, and `others_share` tells what else ran on the machine. `failures` counts every
+    answer but 200, charges of a batch that were refused, and connections that broke.
     """
 
     subject: str
@@ -80,14 +112,18 @@ class HttpResult(Struct, frozen=True):
     server_share: Figure
     load_share: Figure
     others_share: Figure
+    beside_part: Figure
     failures: dict[str, int]
 
 
 def cases(connections: Sequence[int] = CONNECTIONS) -> Iterator[list[Case]]:
-    """Yield the cases in groups that share a ceiling."""
-    yield [Case("balance", "spread", connections[0])]
+    """Yield the cases in groups that share a ceiling. Balances are read over the second number of connections."""
+    many = connections[min(1, len(connections) - 1)]
     for count in connections:
         yield [Case("charge", "spread", count), Case("charge", "hot", count)]
+        if count == many:
+            yield [Case("balance", "spread", many), Case(BESIDE, "spread", many)]
+    yield [Case("batch", "spread", BATCH_CONNECTIONS), Case("batch", "hot", BATCH_CONNECTIONS)]
 
 
 def measure(
@@ -97,64 +133,88 @@ def measure(
     samples: dict[tuple[str, Case], list[Sample]] = {}
     for _ in range(rounds):
         for group in groups:
-            limit = _sample(ceiling, group[0], seconds, None)
-            samples.setdefault((ceiling.name, group[0]), []).append(limit)
-            for case in group:
-                for subject in subjects:
-                    sample = _sample(subject, case, seconds, limit)
-                    samples.setdefault((subject.name, case), []).append(sample)
-    return [_result(name, case, found) for (name, case), found in samples.items()]
+            limit = None
+            if ceiling.takes(group[0]):
+                limit = sample(ceiling, group[0], seconds)
+                samples.setdefault((ceiling.name, group[0]), []).append(limit)
+            for case, subject in itertools.product(group, subjects):
+                if subject.takes(case):
+                    charged = samples.get((subject.name, Case("charge", case.variant, case.connections)))
+                    found = sample(subject, case, seconds, limit, charged[-1].per_second if charged else 0.0)
+                    samples.setdefault((subject.name, case), []).append(found)
+    return [result(name, case, found) for (name, case), found in samples.items()]
 
 
-def order(population: Population, case: Case, port: int, seconds: float) -> Order:
+def order(population: Population, case: Case, port: int, seconds: float, *, charges_per_second: float = 0.0) -> Order:
     """Compose what the load generator is to send."""
+    streams = [_stream(population, case)]
+    if case.what == BESIDE and charges_per_second:
+        beside = _stream(population, Case("charge", case.variant, case.connections))
+        beside.per_second = charges_per_second
+        streams.append(beside)
+    return Order(port=port, seconds=seconds, warm_up_seconds=seconds * _WARM_UP_PART, streams=streams)
+
+
+def _stream(population: Population, case: Case) -> Stream:
     drawn = draws(len(population.members), case.variant)
     places = {key: at for at, key in enumerate(dict.fromkeys((it.place, it.request_type) for it in drawn))}
-    if case.what == "balance":
-        requests = [(balance_request(population.members[place]), "") for place, _ in places]
+    members, service_key = population.members, population.service_key
+    stream = Stream(case.connections, [], [places[it.place, it.request_type] for it in drawn])
+    if case.what in _PATHS:
+        stream.requests = [(read_request(members[place], _PATHS[case.what]), "") for place, _ in places]
+    elif case.what == "charge":
+        stream.requests = [charge_request(members[place], name, service_key) for place, name in places]
     else:
-        service_key = population.service_key
-        requests = [charge_request(population.members[place], name, service_key) for place, name in places]
-    return Order(
-        port=port,
-        connections=case.connections,
-        seconds=seconds,
-        warm_up_seconds=seconds * _WARM_UP_PART,
-        requests=requests,
-        sequence=[places[it.place, it.request_type] for it in drawn],
-    )
+        stream.requests = [charge_body(members[place], name) for place, name in places]
+        stream.batch_head, stream.batch = batch_head(service_key), BATCH_CHARGES
+        stream.has_random_keys = case.variant == "spread"
+    return stream
 
 
-def _sample(subject: Subject, case: Case, seconds: float, ceiling: Sample | None) -> Sample:
-    sent = order(subject.population, case, subject.server.port, seconds)
+def sample(
+    subject: Subject, case: Case, seconds: float, ceiling: Sample | None = None, charges_per_second: float = 0.0
+) -> Sample:
+    """Measure one case once; `charges_per_second` is what the subject managed alone, half of which comes beside."""
+    pace = charges_per_second * _BESIDE_PART
+    sent = order(subject.population, case, subject.server.port, seconds, charges_per_second=pace)
     measured = put_load(sent, subject.server, subject.database_pid)
     report, spent = measured.report, measured.spent
-    if case.what == "charge":
-        subject.acknowledged.charges += sum(report.costs.values())
-        subject.acknowledged.micros += sum(parse_amount(cost) * count for cost, count in report.costs.items())
-    completed = report.completed or 1
-    per_second = report.completed / report.seconds
+    for stream in report.streams:
+        acknowledge(subject.acknowledged, stream)
+    main = report.streams[0]
+    completed = main.completed or 1
+    per_second = main.completed / report.seconds
+    beside = sum(it.completed for it in report.streams[1:]) / report.seconds
     return Sample(
         per_second=per_second,
-        of_ceiling=per_second / ceiling.per_second if ceiling and ceiling.per_second else 1.0,
+        of_ceiling=per_second / ceiling.per_second if ceiling and ceiling.per_second else 0.0,
         server_us=spent.server * _MICROSECONDS / completed,
         database_us=spent.database * _MICROSECONDS / completed,
-        latencies_ms=report.latencies_ms,
+        latencies_ms=main.latencies_ms,
         server_share=spent.server / report.seconds,
         load_share=report.cpu_seconds / report.seconds,
         others_share=(spent.machine - spent.server - spent.database - report.cpu_seconds) / report.seconds,
-        failures=_failures(measured),
+        failures=_failures(report),
+        beside_part=beside / charges_per_second if charges_per_second else 0.0,
     )
 
 
-def _failures(measured: Measured) -> dict[str, int]:
-    failures = {status: count for status, count in measured.report.answers.items() if status != "200"}
-    if measured.report.broken:
-        failures["broken"] = measured.report.broken
-    return failures
+def acknowledge(acknowledged: Acknowledged, report: StreamReport) -> None:
+    """Note what a stream's clients were told."""
+    acknowledged.charges += sum(report.costs.values())
+    acknowledged.micros += sum(parse_amount(cost) * count for cost, count in report.costs.items())
 
 
-def _result(name: str, case: Case, samples: Sequence[Sample]) -> HttpResult:
+def _failures(report: Report) -> dict[str, int]:
+    failures: Counter[str] = Counter()
+    for stream in report.streams:
+        failures.update({status: count for status, count in stream.answers.items() if status != "200"})
+        failures["broken"] += stream.broken
+    return dict(+failures)
+
+
+def result(name: str, case: Case, samples: Sequence[Sample]) -> HttpResult:
+    """Sum up all rounds of a case on a subject."""
     return HttpResult(
         subject=name,
         what=case.what,
@@ -170,5 +230,6 @@ def _result(name: str, case: Case, samples: Sequence[Sample]) -> HttpResult:
         server_share=figure(it.server_share for it in samples),
         load_share=figure(it.load_share for it in samples),
         others_share=figure(max(it.others_share, 0.0) for it in samples),
+        beside_part=figure(it.beside_part for it in samples),
         failures=dict(sum((Counter(it.failures) for it in samples), Counter())),
     )

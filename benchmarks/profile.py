@@ -26,7 +26,8 @@ from msgspec import Struct
 from benchmarks import apps, ledgers
 from benchmarks.ledgers import ENGINES, Engine
 from benchmarks.over_http import CONNECTIONS, Case, order
-from benchmarks.report import machine, progress
+from benchmarks.report import progress
+from benchmarks.results import machine
 from benchmarks.serving import Server, put_load, serving
 from benchmarks.workload import MERCHANTS_DEFAULT, VARIANTS, Population, populate
 
@@ -88,7 +89,7 @@ def main() -> None:
         progress("measuring the threads, then the parts")
         time.sleep(sent.warm_up_seconds)
         profile = _profile(server, options.py_spy, options.seconds, folder / "profile")
-        answers = load.result().report.answers
+        answers = load.result().report.streams[0].answers
     print(f"{machine('').processor}; {options.engine}, {case.variant}, {case.connections} connections; {answers}")
     for line in _lines(profile):
         print(line)

@@ -1,110 +1,46 @@
-"""What comes out of a run: an aligned table for people, and one small JSON file to keep."""
+"""What comes out of a run, as text for people: who ran, what came through, how it compares, and what it is worth."""
 
-import importlib.metadata
-import os
-import platform
-import re
 import sys
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
-from pathlib import Path
-from typing import Final
 
-import msgspec
-import psutil
-from msgspec import Struct
-
-from benchmarks.costs import Cost
-from benchmarks.over_http import CEILING, HttpResult
-from benchmarks.rounds import Figure
-
-PACKAGES: Final = ("apsw", "asyncpg", "granian", "litestar", "msgspec", "uvloop")
-_MACHINE_ID_BYTES: Final = 3
-_GIBIBYTE: Final = 1 << 30
+from benchmarks import simulation, targets
+from benchmarks.costs import BATCHES, Cost
+from benchmarks.growth import GrowthResults, per_subject
+from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
+from benchmarks.results import Machine, Results, SavingsResults
+from benchmarks.simulation import Assumptions
+from benchmarks.tables import number, spread, table
 
 
-class Machine(Struct, frozen=True):
-    """The machine and the programs that the figures are about; nothing that names it."""
-
-    processor: str
-    cores: int
-    memory_gib: int
-    system: str
-    file_system: str
-    python: str
-    packages: dict[str, str]
-
-    @property
-    def short_id(self) -> str:
-        """Six letters that differ between kinds of machine."""
-        kind = f"{self.processor} {self.cores} {self.memory_gib} {self.system}"
-        return blake2b(kind.encode(), digest_size=_MACHINE_ID_BYTES).hexdigest()
+def text(results: Results, growth: GrowthResults | None = None) -> str:
+    """Render the results; of growth, what the targets ask for."""
+    return "\n\n".join("\n".join(part) for part in parts(results, growth))
 
 
-class Plan(Struct, frozen=True):
-    """How much was measured."""
-
-    merchants: int
-    rounds: int
-    seconds: float
-    connections: tuple[int, ...]
-
-
-class LedgerResult(Struct, frozen=True):
-    """A ledger after all that was measured on it: replayed without a fault, and equal to what its clients were told.
-
-    `verify_us` is what reading and replaying it takes, per transfer.
-    """
-
-    subject: str
-    measured: str
-    engine: str
-    durability: str
-    transfers: int
-    charges: int
-    acknowledged_charges: int
-    charged: str
-    acknowledged: str
-    verify_us: float
+def parts(results: Results, growth: GrowthResults | None) -> list[Iterator[str]]:
+    """Render the results table by table."""
+    return [
+        _head(results),
+        targets.lines(targets.targets(results, growth)),
+        _http(results.http),
+        _where(results),
+        _compared(results.http),
+        _pgbench(results),
+        _costs(results.costs),
+        _footprint(results),
+        _simulated(results),
+        _tail(results),
+    ]
 
 
-class Results(Struct, frozen=True):
-    """A whole run. `load_averages` are the machine's for the last minute before it began and when it ended."""
-
-    machine: Machine
-    plan: Plan
-    load_averages: tuple[float, float]
-    synced_appends_per_second: Figure
-    http: list[HttpResult]
-    costs: list[Cost]
-    replay_us: Figure
-    ledgers: list[LedgerResult]
+def growth_text(machine: Machine, growth: GrowthResults) -> str:
+    """Render what growth costs."""
+    return "\n\n".join("\n".join(part) for part in growth_parts(machine, growth))
 
 
-def machine(file_system: str) -> Machine:
-    """Describe this machine."""
-    return Machine(
-        processor=_processor(),
-        cores=os.cpu_count() or 1,
-        memory_gib=round(psutil.virtual_memory().total / _GIBIBYTE),
-        system=platform.system(),
-        file_system=file_system,
-        python=platform.python_version(),
-        packages={name: importlib.metadata.version(name) for name in PACKAGES},
-    )
-
-
-def write(results: Results, folder: Path, name: str) -> Path:
-    """Write the results as JSON, one file per kind of machine and choice of engines."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{name}-{results.machine.short_id}.json"
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
-    return path
-
-
-def text(results: Results) -> str:
-    """Render the results for people."""
-    return "\n".join([*_head(results), "", *_http(results), "", *_costs(results.costs), "", *_tail(results)])
+def growth_parts(machine: Machine, growth: GrowthResults) -> list[Iterator[str]]:
+    """Render what growth costs, table by table."""
+    return [_machine(machine), _sizes(growth), _growth(growth), _scaling(growth)]
 
 
 def progress(line: str) -> None:
@@ -113,10 +49,8 @@ def progress(line: str) -> None:
 
 
 def _head(results: Results) -> Iterator[str]:
-    machine, plan = results.machine, results.plan
-    packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
-    yield f"machine     {machine.cores} x {machine.processor}, {machine.memory_gib} GiB, {machine.system}"
-    yield f"programs    Python {machine.python}, {packages}"
+    plan = results.plan
+    yield from _machine(results.machine)
     for engine, durability in dict.fromkeys((it.engine, it.durability) for it in results.ledgers):
         yield f"engine      {engine}: {durability}"
     yield (
@@ -124,44 +58,149 @@ def _head(results: Results) -> Iterator[str]:
         f"load average {results.load_averages[0]:.2f} before, {results.load_averages[1]:.2f} after"
     )
     disk = results.synced_appends_per_second
-    yield f"disk        {_range(disk)} appends of 4 KiB with fdatasync a second, {machine.file_system}"
+    yield f"disk        {spread(disk)} appends of 4 KiB with fdatasync a second, {results.machine.file_system}"
 
 
-def _http(results: Results) -> Iterator[str]:
+def _machine(machine: Machine) -> Iterator[str]:
+    packages = ", ".join(f"{name} {version}" for name, version in machine.packages.items())
+    yield f"machine     {machine.cores} x {machine.processor}, {machine.memory_gib} GiB, {machine.system}"
+    yield f"programs    Python {machine.python}, {packages}"
+
+
+def _http(found: Sequence[HttpResult]) -> Iterator[str]:
     header = (
         *("requests over HTTP", "conns", "on", "a second", "of ceiling", "server us", "database us"),
         *("p50 ms", "p95 ms", "p99 ms", "server cpu", "load cpu", "others cpu", "not 200"),
     )
-    yield from _table(
+    yield from table(
         header,
         [
             (
-                it.what if it.subject == CEILING or it.what == "balance" else f"{it.what}, {it.variant}",
+                _name(it),
                 str(it.connections),
                 it.subject,
-                _range(it.per_second),
-                "" if it.subject == CEILING else f"{it.of_ceiling.median:.2f}",
+                spread(it.per_second),
+                f"{it.of_ceiling.median:.2f}" if it.of_ceiling.median else "",
                 f"{it.server_us.median:.1f}",
                 f"{it.database_us.median:.1f}" if it.database_us.median else "",
                 *(f"{latency.median:.1f}" for latency in (it.p50_ms, it.p95_ms, it.p99_ms)),
                 *(f"{share.median:.2f}" for share in (it.server_share, it.load_share, it.others_share)),
                 " ".join(f"{status}: {count}" for status, count in it.failures.items()) or "none",
             )
-            for it in results.http
+            for it in found
         ],
+    )
+    for it in found:
+        if it.what == BESIDE:
+            yield (
+                f"{it.subject}: charges beside the balances came at {it.beside_part.median:.2f} of the rate that they "
+                "reach alone; half was asked for"
+            )
+
+
+def _where(results: Results) -> Iterator[str]:
+    """Split a charge's processor time: what the bare server takes, Farebox's part of HTTP, the store, the rules."""
+    http = {(it.subject, it.connections): it for it in results.http if (it.what, it.variant) == ("charge", "spread")}
+    in_process = {(it.subject, it.batch): it for it in results.costs if it.variant == "spread"}
+    rows: list[tuple[str, ...]] = []
+    for (subject, connections), whole in http.items():
+        bare = http.get((CEILING, connections))
+        # A batch is what came while the last one was committed: about half of the clients.
+        batch = min(BATCHES, key=lambda size: abs(size - connections / 2))
+        inside = in_process.get((subject, batch))
+        if bare is None or inside is None:
+            continue
+        store = inside.processor_us.median - inside.decide_us.median
+        rest = whole.server_us.median - bare.server_us.median - inside.processor_us.median
+        rows.append(
+            (
+                *("charge, spread", str(connections), subject),
+                *(f"{part:.1f}" for part in (whole.server_us.median, bare.server_us.median, rest, store)),
+                f"{inside.decide_us.median:.1f}",
+                f"{whole.database_us.median:.1f}" if whole.database_us.median else "",
+            )
+        )
+    header = ("us of processor time per", "conns", "on", "whole server", "bare server", "reading, queueing, answering")
+    yield from table((*header, "store", "decide", "database"), rows)
+
+
+def savings_text(savings: SavingsResults) -> str:
+    """Render what each saving is worth."""
+    return "\n\n".join("\n".join(part) for part in savings_parts(savings))
+
+
+def savings_parts(savings: SavingsResults) -> list[Iterator[str]]:
+    """Render what each saving is worth, table by table."""
+    return [_machine(savings.machine), _savings(savings.http), _http(savings.http)]
+
+
+def _savings(found: Sequence[HttpResult]) -> Iterator[str]:
+    whole = {(it.subject, it.what, it.variant, it.connections): it for it in found}
+    rows = [
+        (
+            _name(it),
+            str(it.connections),
+            it.subject,
+            number(other.per_second.median / it.per_second.median),
+            f"{it.server_us.median - other.server_us.median:+.1f}",
+        )
+        for it in found
+        if (other := whole.get((it.subject.partition(", ")[0], it.what, it.variant, it.connections)))
+        and other is not it
+        and it.per_second.median
+    ]
+    yield from table(("what a saving is worth", "conns", "without it", "times as many", "server us saved"), rows)
+
+
+def _compared(found: Sequence[HttpResult]) -> Iterator[str]:
+    baseline = {(it.what, it.variant, it.connections): it for it in found if it.subject == BASELINE}
+    rows = [
+        (
+            _name(it),
+            str(it.connections),
+            it.subject,
+            number(it.per_second.median / other.per_second.median) if other.per_second.median else "",
+            number(other.p50_ms.median / it.p50_ms.median) if it.p50_ms.median else "",
+            number(other.p99_ms.median / it.p99_ms.median) if it.p99_ms.median else "",
+        )
+        for it in found
+        if it.subject not in (CEILING, BASELINE) and (other := baseline.get((it.what, it.variant, it.connections)))
+    ]
+    if rows:
+        yield from table(("times the baseline", "conns", "on", "a second", "p50 shorter", "p99 shorter"), rows)
+    else:
+        yield "baseline: not measured, it needs PostgreSQL"
+
+
+def _name(it: HttpResult) -> str:
+    return f"{it.what}, {it.variant}" if it.what in ("charge", "batch") and it.subject != CEILING else it.what
+
+
+def _pgbench(results: Results) -> Iterator[str]:
+    if results.pgbench_note:
+        yield f"pgbench: {results.pgbench_note}"
+        return
+    yield from table(
+        ("the baseline's statement in pgbench", "clients", "a second", "mean ms"),
+        [
+            (f"charge, {it.variant}", str(it.clients), spread(it.per_second), spread(it.mean_ms))
+            for it in results.pgbench
+        ],
+        left=(0,),
     )
 
 
 def _costs(costs: Sequence[Cost]) -> Iterator[str]:
-    yield from _table(
-        ("us per charge in process", "batch", "on", "transact", "its own cpu", "decide alone"),
+    yield from table(
+        ("us per charge in process", "batch", "on", "transact", "its own cpu", "database cpu", "decide alone"),
         [
             (
                 f"charge, {it.variant}",
                 f"{it.batch:,}",
                 it.subject,
-                _range(it.transact_us),
+                spread(it.transact_us),
                 f"{it.processor_us.median:.1f}",
+                f"{it.database_us.median:.1f}" if it.database_us.median else "",
                 f"{it.decide_us.median:.1f}",
             )
             for it in costs
@@ -169,8 +208,36 @@ def _costs(costs: Sequence[Cost]) -> Iterator[str]:
     )
 
 
+def _footprint(results: Results) -> Iterator[str]:
+    yield from table(
+        ("start-up on", "transfers", "seconds"),
+        [(f"{it.subject}, {it.ledger}", f"{it.transfers:,}", spread(it.seconds)) for it in results.starts],
+        left=(0,),
+    )
+    yield ""
+    yield from table(
+        ("memory under charges on", "conns", "seconds", "MB at first", "MB at last", "MB at most"),
+        [
+            (
+                *(it.subject, str(it.connections), f"{it.seconds[-1]:.0f}"),
+                *(f"{size:.0f}" for size in (it.megabytes[0], it.megabytes[-1], it.highest_mb)),
+            )
+            for it in results.memory
+        ],
+        left=(0,),
+    )
+
+
+def _simulated(results: Results) -> Iterator[str]:
+    found = simulation.costs_of(results.costs, results.http, results.synced_appends_per_second)
+    if found is None or not results.simulated:
+        yield "simulation: nothing, it needs PostgreSQL"
+    else:
+        yield from simulation.lines(found, Assumptions(merchants=results.plan.merchants), results.simulated)
+
+
 def _tail(results: Results) -> Iterator[str]:
-    yield f"replay alone: {_range(results.replay_us)} us per transfer"
+    yield f"replay alone: {spread(results.replay_us)} us per transfer"
     for it in results.ledgers:
         yield (
             f"verified ({it.subject}, {it.measured}): {it.transfers:,} transfers without a fault, "
@@ -178,26 +245,35 @@ def _tail(results: Results) -> Iterator[str]:
         )
 
 
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for row in (header, *rows):
-        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
-        # Words stand to the left, numbers to the right.
-        cells[0], cells[2] = row[0].ljust(widths[0]), row[2].ljust(widths[2])
-        yield "  ".join(cells).rstrip()
+def _sizes(growth: GrowthResults) -> Iterator[str]:
+    yield from table(
+        ("filled through the store", "transfers", "bytes each", "us each"),
+        [(it.subject, f"{it.transfers:,}", number(it.bytes_each), number(it.fill_us)) for it in growth.sizes],
+        left=(0,),
+    )
 
 
-def _range(it: Figure) -> str:
-    return f"{_number(it.median)} ({_number(it.lowest)} to {_number(it.highest)})"
+def _growth(growth: GrowthResults) -> Iterator[str]:
+    yield from table(
+        ("growth", "transfers", "on", "measured", "", "as good as the empty ledger"),
+        [
+            (what, f"{it.transfers:,}", subject, spread(it.value), it.unit, spread(it.relative))
+            for (subject, what), points in per_subject(growth.points)
+            for it in points
+        ],
+        left=(0, 2, 4),
+    )
 
 
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if value >= 1_000 else f"{value:.3g}"
-
-
-def _processor() -> str:
-    try:
-        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+def _scaling(growth: GrowthResults) -> Iterator[str]:
+    yield from table(
+        ("charges, spread, against", "", "on", "a second", "server us", "database us"),
+        [
+            (
+                *(it.along, f"{it.at:,}", it.subject, spread(it.per_second)),
+                f"{it.server_us.median:.1f}",
+                f"{it.database_us.median:.1f}" if it.database_us.median else "",
+            )
+            for it in growth.scaling
+        ],
+    )

@@ -1,4 +1,4 @@
-"""A server process to be measured: `python -m benchmarks.serve TARGET PORT` serves as `farebox serve` does.
+"""A server to be measured: `python -m benchmarks.serve TARGET PORT PROCESSES` serves as `farebox serve` does.
 
 It stops when its standard input closes, so that it never outlives the benchmark that started it.
 """
@@ -13,12 +13,13 @@ from granian.constants import HTTPModes, Interfaces, Loops
 
 
 def main() -> None:
-    """Serve one worker until told to stop."""
-    target, port = sys.argv[1:]
+    """Serve until told to stop."""
+    target, port, processes = sys.argv[1:]
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     Granian(
         target,
         port=int(port),
+        workers=int(processes),
         factory=True,
         interface=Interfaces.ASGI,
         loop=Loops.uvloop,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Final
@@ -24,7 +24,11 @@ START_SECONDS_MAX: Final = 30
 STOP_SECONDS_MAX: Final = 30
 
 _ROOT: Final = Path(__file__).parents[1]
+_SETTINGS: Final = {"FAREBOX_RATE_LIMIT": "1000000"}
+"""Merchants' requests are held to a limit, as in production, and none reaches it."""
 _PORT_ATTEMPTS_MAX: Final = 10
+_POLL_SECONDS: Final = 0.005
+_MEGABYTE: Final = 1_000_000
 
 
 class ServerFailed(Exception):
@@ -32,10 +36,11 @@ class ServerFailed(Exception):
 
 
 class Server(Struct, frozen=True):
-    """A running server: where it listens, and its first process."""
+    """A running server: where it listens, its first process, and how long it took to its first answer."""
 
     port: int
     pid: int
+    start_seconds: float = 0.0
 
 
 class Spent(Struct, frozen=True):
@@ -54,23 +59,36 @@ class Measured(Struct, frozen=True):
 
 
 @contextlib.contextmanager
-def serving(target: str, database_url: str) -> Iterator[Server]:
-    """Serve an application of `benchmarks.apps` in processes of its own, in a folder of its own."""
+def serving(target: str, database_url: str, *, processes: int = 1) -> Iterator[Server]:
+    """Serve an application, named as module:factory, in processes of its own, in a folder of its own."""
+    with running(lambda port: ["-m", "benchmarks.serve", target, str(port), str(processes)], database_url) as server:
+        yield server
+
+
+@contextlib.contextmanager
+def running(arguments: Callable[[int], list[str]], database_url: str) -> Iterator[Server]:
+    """Run a Python program that serves the port it is given, until the end of the `with` block."""
     with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
         port = _free_port()
+        started = time.perf_counter()
         with (Path(folder) / "log").open("wb") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.serve", target, str(port)],
+                [sys.executable, *arguments(port)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 cwd=folder,
-                env={**os.environ, "PYTHONPATH": str(_ROOT), "FAREBOX_DATABASE_URL": database_url},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(_ROOT),
+                    "FAREBOX_DATABASE_URL": database_url,
+                    "FAREBOX_RATE_LIMIT": "0",
+                },
                 start_new_session=True,
             )
         try:
             _await_answer(process, port, Path(folder) / "log")
-            yield Server(port, process.pid)
+            yield Server(port, process.pid, time.perf_counter() - started)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -79,7 +97,7 @@ def serving(target: str, database_url: str) -> Iterator[Server]:
                 # A worker that did not end with its parent is not left behind.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+                process.communicate()
 
 
 def put_load(order: Order, server: Server, database_pid: int | None) -> Measured:
@@ -109,6 +127,16 @@ def put_load(order: Order, server: Server, database_pid: int | None) -> Measured
     return Measured(report, spent)
 
 
+def resident_mb(server: Server) -> float:
+    """Tell how many megabytes the largest of a server's processes has resident."""
+    first = psutil.Process(server.pid)
+    sizes = [0]
+    for process in (first, *first.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sizes.append(process.memory_info().rss)
+    return max(sizes) / _MEGABYTE
+
+
 def _expect(line: str, word: str) -> None:
     if line.strip() != word:
         raise ServerFailed(f"the load generator said {line!r} instead of {word!r}")
@@ -117,14 +145,14 @@ def _expect(line: str, word: str) -> None:
 def _spent(server: Server, database_pid: int | None) -> Spent:
     machine = psutil.cpu_times()
     return Spent(
-        _tree_seconds(server.pid),
-        0.0 if database_pid is None else _tree_seconds(database_pid),
+        tree_seconds(server.pid),
+        0.0 if database_pid is None else tree_seconds(database_pid),
         # The share that a virtual machine is not given counts as used by others.
         sum(machine) - machine.idle - machine.iowait - machine.guest - machine.guest_nice,
     )
 
 
-def _tree_seconds(pid: int) -> float:
+def tree_seconds(pid: int) -> float:
     """Sum up what a process and all below it have spent, those that have ended included."""
     first = psutil.Process(pid)
     seconds = 0.0
@@ -139,7 +167,7 @@ def _await_answer(process: "subprocess.Popen[bytes]", port: int, log: Path) -> N
     while not _answers(port):
         if process.poll() is not None or time.monotonic() > deadline:
             raise ServerFailed(f"the server did not come up:\n{log.read_text()[-4000:]}")
-        time.sleep(0.02)
+        time.sleep(_POLL_SECONDS)
 
 
 def _answers(port: int) -> bool:

@@ -8,14 +8,13 @@ The hot variant charges one merchant alone, the largest. All choices are seeded,
 import asyncio
 import contextlib
 import itertools
-import secrets
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 from typing import Final, Literal, TypeVar
 
 from msgspec import Struct
 
+from benchmarks.keys import KEY_LETTERS, TimeOrderedKeys
 from farebox.bootstrap import Farebox
 from farebox.core.accounts import Account
 from farebox.core.commands import Charge, KeyKind, Payer, TopUp
@@ -42,7 +41,6 @@ OWN_PRICE_EVERY: Final = 10
 
 THRESHOLD: Final = "100"
 FUNDS_MICROS: Final = 10_000_000 * 1_000_000
-KEY_LETTERS: Final = 32
 
 _CREATE_AT_ONCE: Final = 100
 _TOP_UP_AT_ONCE: Final = 1_000
@@ -72,20 +70,6 @@ class Draw(Struct, frozen=True):
     request_type: str
 
 
-class TimeOrderedKeys:
-    """Makes idempotency keys as Farebox's own clients do: UUIDv7 in hexadecimal, so that they sort by time."""
-
-    def __init__(self) -> None:
-        """Keys of two of these never meet: their last 62 bits are random, and drawn once."""
-        self._tail = f"{1 << 63 | secrets.randbits(62):016x}"
-        self._count = 0
-
-    def make(self) -> str:
-        """Make the next key; up to 4,096 a millisecond differ."""
-        self._count = (self._count + 1) & 0xFFF
-        return f"{time.time_ns() // 1_000_000:012x}7{self._count:03x}{self._tail}"
-
-
 def draws(merchants: int, variant: Variant) -> list[Draw]:
     """Draw merchants and request types, the same ones every time."""
     random = Random(SEED)
@@ -107,15 +91,27 @@ def charges(population: Population, variant: Variant) -> Iterator[Charge]:
         yield Charge(payers[draw.place], draw.request_type, 1, keys.make(), caller=caller)
 
 
-def balance_request(member: Member) -> str:
-    """Render the request that reads a merchant's balance."""
-    return f"GET /api/balance HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {member.key}\r\n\r\n"
+def read_request(member: Member, path: str) -> str:
+    """Render a request that a merchant reads something of its own with."""
+    return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {member.key}\r\n\r\n"
+
+
+def charge_body(member: Member, request_type: str) -> tuple[str, str]:
+    """Render the JSON that charges a merchant: what stands before its idempotency key, and what after."""
+    return f'{{"merchant":"{member.key}","type":"{request_type}","quantity":1,"idempotencyKey":"', '"}'
+
+
+def batch_head(service_key: str) -> str:
+    """Render the head of a request that charges many at once, but for its length."""
+    return (
+        f"POST /api/charges/batch HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {service_key}\r\n"
+        "content-type: application/json\r\n"
+    )
 
 
 def charge_request(member: Member, request_type: str, service_key: str) -> tuple[str, str]:
     """Render the request that charges a merchant: what stands before its idempotency key, and what after."""
-    start = f'{{"merchant":"{member.key}","type":"{request_type}","quantity":1,"idempotencyKey":"'
-    end = '"}'
+    start, end = charge_body(member, request_type)
     head = (
         f"POST /api/charges HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {service_key}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(start) + KEY_LETTERS + len(end)}\r\n\r\n"

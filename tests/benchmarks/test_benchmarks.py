@@ -4,83 +4,182 @@ No figure is checked against a time: what a machine can do is for people to read
 """
 
 import asyncio
-import json
+import contextlib
+import io
 import os
-import subprocess
 import sys
 from itertools import islice
 from pathlib import Path
 from typing import Final
+from xml.dom import minidom
 
 import msgspec
 import pytest
 
-from benchmarks import ledgers, load
+from benchmarks import __main__ as command
+from benchmarks import document, footprint, growth, ledgers, load, over_http
+from benchmarks.apps import CEILING
+from benchmarks.growth import GrowthResults
+from benchmarks.keys import RandomKeys, TimeOrderedKeys
 from benchmarks.ledgers import Acknowledged, WrongLedger
-from benchmarks.report import Results
+from benchmarks.results import Results, SavingsResults
 from benchmarks.rounds import Figure
-from benchmarks.workload import DRAWS, TimeOrderedKeys, charges, draws, populate
+from benchmarks.workload import DRAWS, charges, draws, populate
 from farebox.core.commands import Charge
 from tests.tidy.files import ROOT
 
 MERCHANTS: Final = 20
 CLIENTS: Final = 4
+TINY: Final = ("--quick", "--merchants", str(MERCHANTS), "--connections", str(CLIENTS), "--seconds", "0.05")
+FAREBOX: Final = ("sqlite", "postgres", "postgres, 2 processes")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """What a very short run on SQLite prints, and the file that it leaves."""
+def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What a very short run of the standard set prints, and the folder of what it leaves."""
     folder = tmp_path_factory.mktemp("results")
-    command = [
-        *(sys.executable, "-m", "benchmarks", "--quick", "--engine", "sqlite", "--merchants", str(MERCHANTS)),
-        *("--connections", str(CLIENTS), "--rounds", "2", "--seconds", "0.2", "--results", str(folder)),
-    ]
-    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-    (path,) = folder.glob("sqlite-*.json")
-    return done.stdout, path.read_text()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("benchmarks.pgbench.CLIENTS", (2,))
+        patch.setattr("benchmarks.simulation.SERVERS", (2,))
+        return _printed(*TINY, "--results", str(folder)), folder
 
 
-def test_results_are_complete(run: tuple[str, str]) -> None:
-    results = msgspec.json.decode(run[1], type=Results)
-    assert {
+def _printed(*arguments: str) -> str:
+    """Run the benchmarks and return what they print."""
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        command.main(arguments)
+    return output.getvalue()
+
+
+def _results(folder: Path) -> tuple[str, Results]:
+    (path,) = folder.glob("all-*.json")
+    return path.read_text(), msgspec.json.decode(path.read_text(), type=Results)
+
+
+def test_results_are_complete(run: tuple[str, Path]) -> None:
+    _, found = _results(run[1])
+    expected = {
         ("ceiling", "balance", "spread"),
-        ("sqlite", "balance", "spread"),
         ("ceiling", "charge", "spread"),
-        ("sqlite", "charge", "spread"),
-        ("sqlite", "charge", "hot"),
-    } == {(it.subject, it.what, it.variant) for it in results.http}
-    assert {CLIENTS} == {it.connections for it in results.http}
+        *((name, what, "spread") for name in FAREBOX for what in ("balance", "balance beside charges")),
+        *((name, what, variant) for name in FAREBOX for what in ("charge", "batch") for variant in ("spread", "hot")),
+        *(("baseline", "charge", variant) for variant in ("spread", "hot")),
+        ("baseline", "balance", "spread"),
+    }
+    assert expected == {(it.subject, it.what, it.variant) for it in found.http}
+    assert {CLIENTS} == {it.connections for it in found.http}
+    assert {("spread", 2), ("hot", 2)} == {(it.variant, it.clients) for it in found.pgbench}
     batches = {(variant, batch) for variant in ("spread", "hot") for batch in (1, 60, 1000)}
-    assert batches == {(it.variant, it.batch) for it in results.costs}
-    assert ["over HTTP", "in process"] == [it.measured for it in results.ledgers]
-    assert {"journal_mode=WAL, synchronous=FULL"} == {it.durability for it in results.ledgers}
-    assert (MERCHANTS, 2) == (results.plan.merchants, results.plan.rounds)
+    assert batches == {(it.variant, it.batch) for it in found.costs}
+    assert ["over HTTP", "over HTTP", "in process", "in process"] == [it.measured for it in found.ledgers]
+    assert ["SQLite", "PostgreSQL"] == [it.engine.split()[0] for it in found.ledgers[:2]]
+    assert {"journal_mode=WAL, synchronous=FULL", "fsync=on, synchronous_commit=on"} == {
+        it.durability for it in found.ledgers
+    }
+    assert (MERCHANTS, 1) == (found.plan.merchants, found.plan.rounds)
+    assert {(1, False), (4, False), (16, False), (1, True)} == {(it.shards, it.is_routed) for it in found.simulated}
+    assert ["small", "small", "large", "large"] == [it.ledger for it in found.starts]
+    assert all(min(it.megabytes) > 0 for it in found.memory)
 
 
-def test_results_agree_with_one_another(run: tuple[str, str]) -> None:
-    results = msgspec.json.decode(run[1], type=Results)
-    assert [{}] * len(results.http) == [it.failures for it in results.http]
-    for it in results.ledgers:
+def test_results_agree_with_one_another(run: tuple[str, Path]) -> None:
+    text, found = _results(run[1])
+    assert [{}] * len(found.http) == [it.failures for it in found.http]
+    for it in found.ledgers:
         assert it.charges > 0
         assert (it.charges, it.charged) == (it.acknowledged_charges, it.acknowledged)
         # Each merchant has been topped up once.
         assert it.charges + MERCHANTS == it.transfers
-    for found in _figures(json.loads(run[1])):
-        assert 0 <= found.lowest <= found.median <= found.highest
+    for figure in _figures(msgspec.json.decode(text)):
+        assert 0 <= figure.lowest <= figure.median <= figure.highest
 
 
-def test_every_result_is_in_the_table(run: tuple[str, str]) -> None:
-    table, results = run[0], msgspec.json.decode(run[1], type=Results)
-    assert len(results.http) + len(results.costs) == sum(
-        line.startswith(("balance ", "charge ", "charge, ")) for line in table.splitlines()
-    )
-    assert {"none"} == {line.split()[-1] for line in table.splitlines() if f"  {CLIENTS}  " in line}
+def test_every_result_is_in_the_table(run: tuple[str, Path]) -> None:
+    _, found = _results(run[1])
+    lines = run[0].splitlines()
+    start = next(at for at, line in enumerate(lines) if line.startswith("requests over HTTP"))
+    table = lines[start + 1 : start + 1 + len(found.http)]
+    assert {"none"} == {line.split()[-1] for line in table}
+    assert {it.subject for it in found.http} <= {name for name in (*FAREBOX, "baseline", "ceiling") if name in run[0]}
+    assert 2 * len(found.pgbench) + len(found.costs) <= sum(line.startswith("charge") for line in lines)
+    assert "not measured" in run[0]
+    assert "not met" in run[0]
 
 
-def test_results_do_not_name_the_machine(run: tuple[str, str]) -> None:
-    for text in run:
+def test_pictures_are_well_formed(run: tuple[str, Path]) -> None:
+    names = {path.stem.rpartition("-")[2]: path for path in run[1].glob("*.svg")}
+    assert {"charges", "balances", "batches", "memory", "servers"} == names.keys()
+    for path in names.values():
+        assert minidom.parse(str(path)).getElementsByTagName("text")
+        assert "nan" not in path.read_text()
+
+
+def test_results_do_not_name_the_machine(run: tuple[str, Path]) -> None:
+    for text in (run[0], *(path.read_text() for path in run[1].iterdir())):
         assert str(ROOT) not in text
         assert os.uname().nodename not in text
+
+
+def test_growth_and_scaling_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "MERCHANTS", (3,))
+    monkeypatch.setattr(growth, "CONNECTIONS_TRIED", (2, 4))
+    monkeypatch.setattr(growth, "PROCESSES", (1,))
+    # The standard set starts the true command; this is a quicker one.
+    monkeypatch.setattr(footprint, "serve_arguments", lambda port: ["-m", "benchmarks.serve", CEILING, str(port), "1"])
+    printed = _printed(*TINY, "--growth", "--transfers", "1", "--engine", "sqlite", "--results", str(tmp_path))
+    (path,) = tmp_path.glob("growth-*.json")
+    found = msgspec.json.decode(path.read_bytes(), type=GrowthResults)
+    measured = {"charge, spread", "charge, hot", "balance", "statement", "usage", "start-up"}
+    assert measured == {it.what for it in found.points}
+    assert {"merchants", "connections", "processes", "batch"} == {it.along for it in found.scaling}
+    assert 5 == len(list(tmp_path.glob("*.svg")))
+    assert "as good as the empty ledger" in printed
+
+
+async def test_a_filled_ledger_has_a_past(tmp_path: Path) -> None:
+    with ledgers.engine("sqlite", tmp_path) as engine:
+        filled = await growth.fill(engine, 2_500, 2)
+    assert 2_500 == filled.acknowledged.charges
+    async with ledgers.opened(filled.url) as farebox:
+        ledgers.compare(await ledgers.verify(farebox), filled.acknowledged)
+        first, *_, last = await farebox.store.transfers(
+            filled.population.members[0].merchant_id, first_seq=1, last_seq=10_000, limit=10_000, newest_first=False
+        )
+        assert [] == await farebox.store.unsummed_books(0, transfers_min=1_000, limit=10)
+    day_micros = 86_400_000_000
+    assert growth.HISTORY_DAYS / 2 < (last.committed_at - first.committed_at) / day_micros < growth.HISTORY_DAYS
+
+
+def test_what_a_saving_is_worth_is_measured(tmp_path: Path) -> None:
+    printed = _printed(*TINY, "--savings", "--engine", "sqlite", "--results", str(tmp_path))
+    (path,) = tmp_path.glob("savings-*.json")
+    found = msgspec.json.decode(path.read_bytes(), type=SavingsResults)
+    without = {f"sqlite, {name}" for name in over_http.SAVINGS}
+    assert {"ceiling", "sqlite"} | without == {it.subject for it in found.http}
+    assert "times as many" in printed
+
+
+def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None:
+    path = tmp_path / "page.md"
+    path.write_text("before\n\n<!-- figures: written by make bench -->\nold\n<!-- figures: end -->\n\nafter\n")
+    for _ in range(2):
+        document.rewrite("figures", document.block([["a  1", "b  2"]], [tmp_path / "all-1-rates.svg"], path), path)
+    content = "```text\na  1\nb  2\n```\n\n![1-rates](all-1-rates.svg)"
+    assert (
+        f"before\n\n<!-- figures: written by make bench -->\n\n{content}\n\n<!-- figures: end -->\n\nafter\n"
+        == path.read_text()
+    )
+    with pytest.raises(ValueError, match="growth"):
+        document.rewrite("growth", "", path)
+
+
+def test_the_document_has_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
+    copy = tmp_path / "performance.md"
+    copy.write_text(document.DOCUMENT.read_text())
+    for name in ("figures", "savings", "growth"):
+        document.rewrite(name, "new", copy)
+    assert 3 == copy.read_text().count("\n\nnew\n\n")
 
 
 async def test_a_ledger_that_has_what_no_client_was_told_of_is_refused(tmp_path: Path) -> None:
@@ -112,21 +211,55 @@ async def test_the_load_generator_counts_refusals_and_broken_connections() -> No
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
         order = load.Order(
             port=server.sockets[0].getsockname()[1],
-            connections=2,
             seconds=0.5,
             warm_up_seconds=0,
-            requests=[("a", "!"), ("b", "!")],
-            sequence=[0, 1],
+            streams=[load.Stream(connections=2, requests=[("a", "!"), ("b", "!")], sequence=[0, 1])],
         )
-        command = (sys.executable, "-m", "benchmarks.load")
-        process = await asyncio.create_subprocess_exec(*command, stdin=-1, stdout=-1, cwd=ROOT)
+        program = (sys.executable, "-m", "benchmarks.load")
+        process = await asyncio.create_subprocess_exec(*program, stdin=-1, stdout=-1, cwd=ROOT)
         output, _ = await process.communicate(msgspec.json.encode(order))
     started, ended, report = output.splitlines()
     assert (b"started", b"ended") == (started, ended)
-    found = msgspec.json.decode(report, type=load.Report)
+    (found,) = msgspec.json.decode(report, type=load.Report).streams
     assert ({"200": 2, "503": 2}, 2, {"0.5": 2}) == (found.answers, found.broken, found.costs)
     assert 6 == len(set(asked))
     assert {b"a", b"b"} == {it[:1] for it in asked}
+
+
+async def test_the_load_generator_keeps_its_pace_and_sends_batches() -> None:
+    bodies: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                bodies.append(await reader.readexactly(int(head.split(b"content-length: ")[1])))
+                answer = b'{"cost":"0.5"}{"cost":"0.25"}{"isSuccess":false}'
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(answer) + answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        stream = load.Stream(
+            connections=2,
+            requests=[("<", ">")],
+            sequence=[0],
+            batch_head="POST / HTTP/1.1\r\n",
+            batch=3,
+            has_random_keys=True,
+            per_second=20,
+        )
+        order = load.Order(server.sockets[0].getsockname()[1], seconds=0.5, warm_up_seconds=0, streams=[stream])
+        program = (sys.executable, "-m", "benchmarks.load")
+        process = await asyncio.create_subprocess_exec(*program, stdin=-1, stdout=-1, cwd=ROOT)
+        output, _ = await process.communicate(msgspec.json.encode(order))
+    (found,) = msgspec.json.decode(output.splitlines()[-1], type=load.Report).streams
+    count = len(bodies)
+    assert 2 <= count <= 12
+    assert {"0.25": count, "0.5": count} == found.costs
+    assert {"200": count, "refused": count} == found.answers
+    assert 0 == found.completed % 3
+    keys = [key for body in bodies for key in body.removeprefix(load.BATCH_START)[1:-3].split(b">,<")]
+    assert 3 * count == len(set(keys))
+    assert {32} == {len(key) for key in keys}
 
 
 def test_keys_differ_and_sort_by_time() -> None:
@@ -138,6 +271,8 @@ def test_keys_differ_and_sort_by_time() -> None:
     # Version and variant of a UUIDv7.
     assert {"7"} == {key[12] for key in made}
     assert made[0][16] in "89ab"
+    random_keys = RandomKeys()
+    assert 1_000 == len({random_keys.make() for _ in range(1_000)})
 
 
 def test_the_workload_is_the_same_every_time_and_has_large_and_small_merchants() -> None:

@@ -1,0 +1,37 @@
+"""The figures in docs/explanation/performance.md: written between markers by the run that measured them."""
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "explanation" / "performance.md"
+
+
+def block(texts: Iterable[Iterable[str]], pictures: Sequence[Path], document: Path = DOCUMENT) -> str:
+    """Render tables as they were printed, and pictures by their paths seen from the document."""
+    tables = "\n\n".join("```text\n" + "\n".join(text) + "\n```" for text in texts)
+    links = "\n\n".join(
+        f"![{path.stem.partition('-')[2]}]({os.path.relpath(path.resolve(), document.resolve().parent)})"
+        for path in pictures
+    )
+    return f"{tables}\n\n{links}"
+
+
+def rewrite(name: str, content: str, document: Path = DOCUMENT) -> None:
+    """Put new content between the markers of a block.
+
+    Raises:
+        ValueError: the document has no such block.
+    """
+    start, end = f"<!-- {name}: written by make bench -->", f"<!-- {name}: end -->"
+    text, count = re.subn(
+        f"{re.escape(start)}.*?{re.escape(end)}",
+        lambda _: f"{start}\n\n{content}\n\n{end}",
+        document.read_text(),
+        flags=re.DOTALL,
+    )
+    if count != 1:
+        raise ValueError(f"{document.name} has {count} blocks named {name}")
+    document.write_text(text)

@@ -1,0 +1,128 @@
+"""What a run leaves behind: one small JSON file per kind of machine."""
+
+import importlib.metadata
+import os
+import platform
+import re
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import psutil
+from msgspec import Struct
+
+from benchmarks.costs import Cost
+from benchmarks.footprint import Memory, Started
+from benchmarks.over_http import HttpResult
+from benchmarks.pgbench import PgbenchResult
+from benchmarks.rounds import Figure
+from benchmarks.simulation import Simulated
+
+PACKAGES: Final = ("apsw", "asyncpg", "fastapi", "granian", "litestar", "msgspec", "uvloop")
+_MACHINE_ID_BYTES: Final = 3
+_GIBIBYTE: Final = 1 << 30
+
+
+class Machine(Struct, frozen=True):
+    """The machine and the programs that the figures are about; nothing that names it."""
+
+    processor: str
+    cores: int
+    memory_gib: int
+    system: str
+    file_system: str
+    python: str
+    packages: dict[str, str]
+
+    @property
+    def short_id(self) -> str:
+        """Six letters that differ between kinds of machine."""
+        kind = f"{self.processor} {self.cores} {self.memory_gib} {self.system}"
+        return blake2b(kind.encode(), digest_size=_MACHINE_ID_BYTES).hexdigest()
+
+
+class Plan(Struct, frozen=True):
+    """How much was measured."""
+
+    merchants: int
+    rounds: int
+    seconds: float
+    connections: tuple[int, ...]
+
+
+class LedgerResult(Struct, frozen=True):
+    """A ledger after all that was measured on it: replayed without a fault, and equal to what its clients were told.
+
+    `verify_us` is what `farebox verify` takes per transfer by the clock, `verify_processor_us` of processor time.
+    """
+
+    subject: str
+    measured: str
+    engine: str
+    durability: str
+    transfers: int
+    charges: int
+    acknowledged_charges: int
+    charged: str
+    acknowledged: str
+    verify_us: float
+    verify_processor_us: float
+
+
+class Results(Struct, frozen=True):
+    """A whole run. `load_averages` are the machine's for the last minute before it began and when it ended.
+
+    `pgbench_note` says why there is nothing of pgbench, if there is nothing.
+    """
+
+    machine: Machine
+    plan: Plan
+    load_averages: tuple[float, float]
+    synced_appends_per_second: Figure
+    http: list[HttpResult]
+    pgbench: list[PgbenchResult]
+    pgbench_note: str
+    costs: list[Cost]
+    replay_us: Figure
+    starts: list[Started]
+    memory: list[Memory]
+    ledgers: list[LedgerResult]
+    simulated: list[Simulated]
+
+
+class SavingsResults(Struct, frozen=True):
+    """Farebox, and Farebox without one of its savings each."""
+
+    machine: Machine
+    plan: Plan
+    http: list[HttpResult]
+
+
+def machine(file_system: str) -> Machine:
+    """Describe this machine."""
+    return Machine(
+        processor=_processor(),
+        cores=os.cpu_count() or 1,
+        memory_gib=round(psutil.virtual_memory().total / _GIBIBYTE),
+        system=platform.system(),
+        file_system=file_system,
+        python=platform.python_version(),
+        packages={name: importlib.metadata.version(name) for name in PACKAGES},
+    )
+
+
+def write(results: Struct, folder: Path, name: str) -> Path:
+    """Write results as JSON; the name says which kind of machine they are of."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+    return path
+
+
+def _processor() -> str:
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1].strip() if found else platform.processor() or platform.machine()
