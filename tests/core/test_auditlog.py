@@ -155,7 +155,9 @@ def test_deeds_of_one_batch_are_told_in_the_order_in_which_they_were_done() -> N
 
 def test_amounts_are_told_in_the_merchants_own_currency() -> None:
     on = Ledger(currency="EUR")
-    assert ["2.00 EUR"] == [item.detail for item in decided(on, SetCreditLimit(ANN, 2 * UNIT, origin=HERE)).entries]
+    deeds: list[Command] = [SetCreditLimit(ANN, 2 * UNIT), SetThresholds(ANN, (3 * UNIT,)), TopUp(ANN, UNIT, "R-1")]
+    found = decided(on, *[by(HERE, command) for command in deeds]).entries
+    assert ["2.00 EUR", "3.00 EUR", "top_up of 1.00 EUR, R-1"] == [item.detail for item in found]
 
 
 def test_a_deed_that_concerns_the_operator_as_a_whole_names_no_merchant() -> None:

@@ -15,21 +15,27 @@ from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import ApprovalState
 from farebox.core.auditlog import AuditEntry
 from farebox.core.commands import (
+    Adjust,
     Approve,
     CaptureHold,
     Charge,
+    Command,
     CreateHold,
     Origin,
     Payer,
     Refund,
     Reject,
+    ReleaseHold,
     RequestApproval,
     SetFrozen,
     TopUp,
 )
+from farebox.core.decide import decide
+from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.pricing import Price
-from farebox.storage.interface import AlreadyExists, NotFound, Store
+from farebox.core.state import BatchState, Decision, reads
+from farebox.storage.interface import AlreadyExists, NotFound, StorageError, Store
 from farebox.storage.rows import Merchant, Usage, User
 from tests.storage.engines import Engine, Refused
 from tests.storage.ledgers import (
@@ -42,6 +48,8 @@ from tests.storage.ledgers import (
     book,
     charge,
     do,
+    everything,
+    loaded,
     merchant_key,
     staff_key,
     wallet,
@@ -78,6 +86,26 @@ async def test_entries_of_the_audit_log_are_kept_as_they_are_and_listed_newest_f
 
 
 @every_store
+async def test_an_entry_is_read_back_as_it_was_written(store: Store) -> None:
+    await add_merchant(store)
+    least = entry(1, person="", key_id=None, address=None, subject=None, detail="", at=0)
+    most = entry(
+        2**63 - 1,
+        at=2**63 - 2,
+        person="Ännchen 🦊",
+        key_id=2**63 - 1,
+        address="2001:db8::7",
+        action="set_price",
+        subject="'quoted' \"twice\" \\",
+        detail="№ 1 " * 1_000,
+    )
+    for item in (least, most):
+        await store.rename_merchant(ANN, "Ann", item)
+    found = await store.audit_entries(merchant_id=ANN, before=(2**63 - 1, 2**63 - 1), limit=9)
+    assert [most, least] == list(found)
+
+
+@every_store
 async def test_an_entry_that_is_written_again_stays_one(store: Store) -> None:
     await add_merchant(store)
     for _ in range(2):
@@ -93,28 +121,68 @@ DEEDS: Final[dict[str, Callable[[Store, AuditEntry], Awaitable[None]]]] = {
     "add_user": lambda store, item: store.add_user(User(ANN, 2, "new@example.com", NOW), item),
     "remove_user": lambda store, item: store.remove_user(ANN, "old@example.com", item),
     "create_key": lambda store, item: store.create_key(staff_key(50), item),
+    "create_key of a merchant": lambda store, item: store.create_key(merchant_key(51), item),
     "expire_key": lambda store, item: store.expire_key(40, NOW + 1, item),
+    "expire_key of a merchant": lambda store, item: store.expire_key(ANN, NOW + 1, item),
     "revoke_key": lambda store, item: store.revoke_key(40, NOW, item),
+    "revoke_key of a merchant": lambda store, item: store.revoke_key(ANN, NOW, item),
     "rotate_key": lambda store, item: store.rotate_key(40, successor=staff_key(41), expires_at=NOW, entry=item),
     "set_price": lambda store, item: store.set_price(Price(9, "scan", UNIT, NOW), NOW, item),
+    "set_price of a merchant": lambda store, item: store.set_price(Price(9, "scan", UNIT, NOW, ANN), NOW, item),
 }
+
+
+async def set_up(store: Store) -> None:
+    """Make what the deeds need."""
+    await add_merchant(store)
+    await store.add_user(User(ANN, 1, "old@example.com", NOW))
+    await store.create_key(staff_key(40))
+
+
+async def all_set_up(store: Store) -> list[Any]:
+    """Read all that the deeds change."""
+    return [
+        await store.merchants(0, 9),
+        *[await store.users(number) for number in (ANN, BEN)],
+        *[await store.keys(number) for number in (None, ANN, BEN)],
+        *[await store.prices(number) for number in (None, ANN)],
+    ]
+
+
+def test_every_deed_that_takes_an_entry_is_in_the_list() -> None:
+    takes_one = {name for name, method in vars(Store).items() if "entry" in getattr(method, "__annotations__", ())}
+    assert takes_one == {name.partition(" ")[0] for name in DEEDS}
 
 
 @every_store
 @pytest.mark.parametrize("name", DEEDS)
 async def test_what_is_set_up_by_hand_is_logged_with_it(store: Store, name: str) -> None:
-    await add_merchant(store)
-    await store.add_user(User(ANN, 1, "old@example.com", NOW))
-    await store.create_key(staff_key(40))
+    await set_up(store)
+    before = await all_set_up(store)
+    await DEEDS[name](store, entry(5))
+    assert [entry(5)] == await entries(store)
+    assert before != await all_set_up(store)
+
+
+@pytest.mark.parametrize("name", DEEDS)
+async def test_what_can_not_be_logged_is_not_done(store: Store, name: str) -> None:
+    await set_up(store)
+    before = await all_set_up(store)
+    with pytest.raises(StorageError):
+        await DEEDS[name](store, entry(5, person=None))
+    assert before == await all_set_up(store)
+    assert [] == await entries(store)
     await DEEDS[name](store, entry(5))
     assert [entry(5)] == await entries(store)
 
 
 @every_store
 async def test_what_fails_is_not_logged(store: Store) -> None:
-    await add_merchant(store)
-    await store.add_user(User(ANN, 1, "old@example.com", NOW))
+    await set_up(store)
+    await add_price(store)
+    before = await all_set_up(store)
     failing: list[Awaitable[None]] = [
+        store.create_merchant(Merchant(ANN, "Again", NOW), Account(ANN, "USD"), merchant_key(70), entry(1)),
         store.rename_merchant(BEN, "Ben", entry(1)),
         store.add_user(User(ANN, 2, "old@example.com", NOW), entry(2)),
         store.remove_user(ANN, "nobody@example.com", entry(3)),
@@ -122,11 +190,30 @@ async def test_what_fails_is_not_logged(store: Store) -> None:
         store.expire_key(99, NOW, entry(5)),
         store.revoke_key(99, NOW, entry(6)),
         store.rotate_key(99, successor=staff_key(41), expires_at=NOW, entry=entry(7)),
+        store.set_price(Price(1, "scan", UNIT, NOW), NOW, entry(8)),
+        store.set_price(Price(2, "scan", UNIT, NOW, BEN), NOW, entry(9)),
     ]
     for attempt in failing:
         with pytest.raises((NotFound, AlreadyExists)):
             await attempt
     assert [] == await entries(store)
+    assert before == await all_set_up(store)
+
+
+async def test_what_is_there_already_is_not_logged_again(store: Store) -> None:
+    await set_up(store)
+    failing: list[Awaitable[None]] = [
+        store.create_key(staff_key(40), entry(1)),
+        store.create_key(merchant_key(ANN), entry(2)),
+        store.rotate_key(40, successor=staff_key(40), expires_at=NOW, entry=entry(3)),
+        store.rotate_key(ANN, successor=merchant_key(ANN), expires_at=NOW, entry=entry(4)),
+    ]
+    before = await all_set_up(store)
+    for attempt in failing:
+        with pytest.raises(AlreadyExists):
+            await attempt
+    assert [] == await entries(store)
+    assert before == await all_set_up(store)
 
 
 @every_store
@@ -140,6 +227,8 @@ async def test_a_key_ends_at_the_earliest_time_that_it_was_given(store: Store) -
             key = await store.key(number)
             assert key is not None
             assert expected == key.expires_at
+    assert [merchant_key(40, expires_at=NOW + 5), merchant_key(ANN)] == await store.keys(ANN)
+    assert [staff_key(41, expires_at=NOW + 5)] == await store.keys(None)
 
 
 # Approvals.
@@ -170,6 +259,79 @@ async def test_requests_are_listed_newest_first_and_decided_once(store: Store) -
     assert 5 == await wallet(store)
 
 
+@every_store
+async def test_a_request_is_read_back_as_it_was_written(store: Store) -> None:
+    await add_merchant(store)
+    moves: list[TopUp | Adjust] = [
+        TopUp(ANN, 1, "R"),
+        Adjust(ANN, 10**18, True, "№ 1 🦊", "Grüße; 'quoted' \"twice\" \\", origin=Origin(1, "Ännchen 🦊")),
+        Adjust(ANN, 10**18, False, "S", "x" * 500, origin=Origin(2, "ben")),
+    ]
+    numbers = (1, 2**63 - 2, 2**62)
+    commands = [RequestApproval(move, number) for move, number in zip(moves, numbers, strict=True)]
+    made = [outcome.approval for outcome in await do(store, *commands)]
+    assert made == [await store.approval(ANN, number) for number in numbers]
+
+
+@every_store
+async def test_a_batch_meets_the_requests_that_it_names_by_number_or_by_key_and_no_others(store: Store) -> None:
+    await add_merchant(store)
+    await add_merchant(store, BEN)
+    await do(store, *[requested(number, f"R{number}") for number in range(1, 7)])
+    await do(store, requested(3, "R3", BEN), requested(9, "R5", BEN))
+    asked: list[Command] = [
+        *(Approve(requested(1, "R1").move, 1), Reject(ANN, 3), Reject(ANN, 77), Reject(BEN, 4)),
+        *(requested(99, "R5"), requested(99, "new"), SetFrozen(ANN, True)),
+    ]
+    state = await loaded(store, *asked)
+    assert [await store.approval(ANN, number) for number in (1, 3, 5)] == list(state.approvals)
+    assert [] == list((await loaded(store, SetFrozen(ANN, True), TopUp(ANN, UNIT, "R1"))).approvals)
+
+
+async def test_of_stores_that_request_one_reference_at_once_one_does(engine: Engine, store: Store) -> None:
+    await add_merchant(store)
+    other = engine.store()
+    await other.open()
+    outcomes = await asyncio.gather(*[do((store, other)[turn % 2], requested(turn + 1, "A")) for turn in range(12)])
+    assert [False] + [True] * 11 == sorted(outcome.is_replay for (outcome,) in outcomes)
+    found = list(await store.approvals(merchant_id=ANN, before=NUMBER_MAX, limit=99))
+    assert 1 == len(found)
+    assert {found[0].number} == {outcome.approval.number for (outcome,) in outcomes if outcome.approval}
+    assert [found[0].number] == [item.entry_id for item in await entries(store)]
+    await other.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("new_approvals", {"amount": 0}),
+        ("changed_approvals", {"decided_by": "ann"}),
+        ("entries", {"person": None}),
+        ("transfers", {"amount": 0}),
+    ],
+)
+async def test_a_decision_that_the_database_refuses_is_rolled_back_with_its_requests_and_entries(
+    store: Store, name: str, change: dict[str, Any]
+) -> None:
+    await add_merchant(store)
+    await do(store, requested(1, "A"))
+    before = await everything(store, [ANN])
+    ben = Origin(99, "ben")
+    commands: list[Command] = [Approve(replace(requested(1, "A").move, origin=ben), 1), requested(2, "B")]
+
+    def decide_wrongly(state: BatchState) -> Decision:
+        decision = decide(state, commands, NOW)
+        assert getattr(decision, name)
+        setattr(decision, name, [replace(row, **change) for row in getattr(decision, name)])
+        return decision
+
+    with pytest.raises(StorageError):
+        await store.transact(reads(commands, NOW), decide_wrongly)
+    assert before == await everything(store, [ANN])
+    assert [True, True] == [outcome.is_ok for outcome in await do(store, *commands)]
+    assert 3 == len(await entries(store))
+
+
 async def test_of_stores_that_approve_and_reject_at_once_one_does(engine: Engine, store: Store) -> None:
     await add_merchant(store)
     other = engine.store()
@@ -187,28 +349,45 @@ async def test_of_stores_that_approve_and_reject_at_once_one_does(engine: Engine
 
 
 BAD_APPROVALS: Final = {
-    "approved by who requested it": "UPDATE approval SET state = 2, decided_by = requested_by, transfer_seq = 1",
-    "decided by nobody": "UPDATE approval SET state = 3",
-    "approved without a transfer": "UPDATE approval SET state = 2, decided_by = 'ben'",
+    "approved by who requested it": (
+        "UPDATE approval SET state = 2, decided_by = requested_by, decided_at = 1, transfer_seq = 1"
+    ),
+    "decided by nobody": "UPDATE approval SET state = 3, decided_at = 1",
+    "decided at no time": "UPDATE approval SET state = 3, decided_by = 'ben'",
+    "pending with a time of decision": "UPDATE approval SET decided_at = 1",
+    "approved without a transfer": "UPDATE approval SET state = 2, decided_by = 'ben', decided_at = 1",
     "pending with a transfer": "UPDATE approval SET transfer_seq = 1",
     "no amount": "UPDATE approval SET amount = 0",
     "a charge": "UPDATE approval SET kind = 3",
-    "an unknown state": "UPDATE approval SET state = 4, decided_by = 'ben'",
-    "a second request of a reference": "INSERT INTO approval SELECT * FROM approval",
+    "an unknown state": "UPDATE approval SET state = 4, decided_by = 'ben', decided_at = 1",
+    "decided without being decided": "UPDATE approval SET decided_by = 'ben'",
+    "a request twice": "INSERT INTO approval SELECT * FROM approval WHERE number = 11",
+    "a second request of a reference": (
+        "UPDATE approval SET idempotency_key = (SELECT idempotency_key FROM approval WHERE number = 11)"
+        " WHERE number = 12"
+    ),
+    "a request without a merchant": "UPDATE approval SET merchant_id = 5",
+    "a short fingerprint": "UPDATE approval SET content = {short}",
+    "a request by nobody": "UPDATE approval SET requested_by = NULL",
+    "an entry without a person": "UPDATE audit_log SET person = NULL",
+    "an entry without a time": "UPDATE audit_log SET at = NULL",
+    "an entry of nothing": "UPDATE audit_log SET action = NULL",
 }
 
 
 async def test_the_database_refuses_approvals_that_break_the_rules(engine: Engine, store: Store) -> None:
     await add_merchant(store)
-    await do(store, requested(11, "A"))
+    await do(store, requested(11, "A"), requested(12, "B"))
+    before = await everything(store, [ANN])
     taken = []
     for name, statement in BAD_APPROVALS.items():
         try:
-            await engine.execute(statement)
+            await engine.execute(statement.format(short=engine.blob(bytes(7))))
         except Refused:
             continue
         taken.append(name)
     assert [] == taken
+    assert before == await everything(store, [ANN])
 
 
 # Usage.
@@ -237,48 +416,106 @@ async def counted(store: Store, first: int, last: int, offset: int, length: int)
 
 STEPS: Final = st.lists(
     st.one_of(
-        st.tuples(st.just("move"), st.sampled_from(["charge", "hold", "capture", "refund"]), st.integers(0, 400)),
-        st.tuples(st.just("sum"), st.integers(0, 1), st.integers(1, 5)),
+        st.tuples(st.sampled_from(["charge", "variable", "hold", "capture", "release", "refund"]), st.integers(0, 400)),
+        st.tuples(st.sampled_from(["sum", "sum elsewhere", "sum ben's", "look"]), st.integers(1, 5)),
     ),
     min_size=1,
     max_size=25,
 )
 
 
+class Spender:
+    """Asks for what a step says, of what there is to be ended or given back."""
+
+    def __init__(self, store: Store) -> None:
+        self.now = NOW
+        self._store = store
+        self._holds: list[int] = []
+        self._taken: list[int] = []
+
+    async def move(self, what: str, number: int, key: str) -> None:
+        """Spend or give back, some time after the last move; another merchant does the same."""
+        self.now += number * QUARTER // 100
+        request_type = "scan" if number % 3 == 0 else "image"
+        command: Command = Charge(Payer(ANN), request_type, 1 + number % 4, key)
+        if what == "hold":
+            command = CreateHold(Payer(ANN), request_type, 1 + number % 4, key, ttl_seconds=TTL_SECONDS_MAX)
+        elif what == "variable":
+            command = Charge(Payer(ANN), "call", 1 + number % 4, key, 1 + number)
+        elif what == "capture" and self._holds:
+            command = CaptureHold(ANN, self._holds.pop(), key, UNIT - number % 2)
+        elif what == "release" and self._holds:
+            command = ReleaseHold(ANN, self._holds.pop(), key)
+        elif what == "refund" and self._taken:
+            command = Refund(ANN, self._taken.pop(), key, None if number % 2 else 1)
+        outcome, _ = await do(self._store, command, Charge(Payer(BEN), "image", 1, key), now=self.now)
+        assert outcome.transfer is not None
+        if outcome.transfer.kind == Kind.HOLD:
+            self._holds.append(outcome.transfer.seq)
+        elif outcome.transfer.kind in (Kind.CHARGE, Kind.CAPTURE):
+            self._taken.append(outcome.transfer.seq)
+
+
+@every_store
 @examples(25)
 @given(steps=STEPS, offset=st.integers(-48, 56), length=st.sampled_from([1, 4, 96]))
 async def test_usage_is_exact_however_much_of_it_is_summed_up(
-    engine: Engine, store: Store, steps: list[tuple[str, Any, int]], offset: int, length: int
+    engine: Engine, store: Store, steps: list[tuple[str, int]], offset: int, length: int
 ) -> None:
     await engine.clear()
-    await add_merchant(store, funds=10_000)
+    for merchant_id in (ANN, BEN):
+        await add_merchant(store, merchant_id, funds=10_000)
+    for number, (request_type, unit_price) in enumerate([("image", UNIT), ("scan", 2 * UNIT), ("call", None)], 1):
+        await add_price(store, number, request_type=request_type, unit_price=unit_price)
+    other = engine.store()
+    await other.open()
+    spender = Spender(store)
+
+    async def assert_exact() -> None:
+        start, end = NOW // QUARTER, spender.now // QUARTER
+        for first, last in ((start, end), (start + 1, end), (start, end - 1), (end, end), (end + 1, end + 9)):
+            expected = await counted(store, first, last, offset, length)
+            assert expected == await quarters(other, first, last, offset, length)
+
+    for number, (what, amount) in enumerate(steps):
+        match what:
+            case "sum":
+                await store.sum_usage(ANN, transfers_max=amount)
+            case "sum elsewhere":
+                await other.sum_usage(ANN, transfers_max=amount)
+            case "sum ben's":
+                await store.sum_usage(BEN, transfers_max=amount)
+            case "look":
+                await assert_exact()
+            case _:
+                await spender.move(what, amount, f"k{number}")
+    await assert_exact()
+    if engine.name != "memory":
+        await other.close()
+
+
+@every_store
+async def test_usage_is_cut_into_days_where_the_time_zone_has_its_midnight(store: Store) -> None:
+    """To the microsecond: a quarter's last one is still its own, the next one is the next quarter's."""
+    await add_merchant(store, funds=5_000)
     await add_price(store)
-    await add_price(store, 2, request_type="scan", unit_price=2 * UNIT)
-    stores = [store, engine.store()]
-    await stores[1].open()
-    now, holds, taken = NOW, list[int](), list[int]()
-    for number, (what, which, amount) in enumerate(steps):
-        key = f"k{number}"
-        if what == "sum":
-            await stores[which].sum_usage(ANN, transfers_max=amount)
-            continue
-        now += amount * QUARTER // 100
-        request_type = "scan" if amount % 3 == 0 else "image"
-        if which == "hold":
-            outcome = (await do(store, CreateHold(Payer(ANN), request_type, 1 + amount % 4, key), now=now))[0]
-            holds += [outcome.hold.seq] if outcome.hold else []
-        elif which == "capture" and holds:
-            outcome = (await do(store, CaptureHold(ANN, holds.pop(), key, UNIT), now=now))[0]
-            taken += [outcome.transfer.seq] if outcome.transfer else []
-        elif which == "refund" and taken:
-            await do(store, Refund(ANN, taken.pop(), key), now=now)
-        else:
-            outcome = (await do(store, Charge(Payer(ANN), request_type, 1 + amount % 4, key), now=now))[0]
-            taken += [outcome.transfer.seq] if outcome.transfer else []
-    start, end = NOW // QUARTER, now // QUARTER
-    for first, last in ((start, end), (start + 1, end), (start, end - 1), (end, end), (end + 1, end + 9)):
-        assert await counted(store, first, last, offset, length) == await quarters(store, first, last, offset, length)
-    await stores[1].close()
+    midnight = NOW // QUARTER // 96 * 96 + 96
+    half_past_five = midnight + 22
+    for number, moment in enumerate([midnight * QUARTER, half_past_five * QUARTER]):
+        await do(store, charge(f"before {number}", 1 + 9 * number), now=moment - 1)
+        await do(store, charge(f"at {number}", 100 + 900 * number), now=moment)
+
+    async def days(offset: int, first: int = midnight - 1, last: int = half_past_five) -> dict[int, int]:
+        found = await quarters(store, first, last, offset, 96)
+        return {line.bucket - midnight // 96: line.requests for line in found}
+
+    for summed in (0, 3, 99):
+        await store.sum_usage(ANN, transfers_max=summed)
+        assert {-1: 1, 0: 1110} == await days(0)
+        assert {-1: 111, 0: 1000} == await days(-22)
+        assert {0: 1111} == await days(22)
+        assert {0: 1010} == await days(0, first=midnight + 1)
+        assert {-1: 1, 0: 110} == await days(0, last=half_past_five - 1)
 
 
 @every_store
@@ -310,6 +547,46 @@ async def test_stores_that_sum_up_at_once_count_each_transfer_once(engine: Engin
     found = await quarters(store, 0, NOW // QUARTER)
     assert [(200, 200 * UNIT, 0)] == [(line.requests, line.cost, line.refunded) for line in found]
     await stores[1].close()
+
+
+async def test_usage_is_never_counted_twice_or_lost_while_it_is_summed_up(engine: Engine, store: Store) -> None:
+    """What one store reads while others charge and sum up is never less than before, and no more than was charged."""
+    await add_merchant(store, funds=1_000)
+    await add_price(store)
+    stores = [store, engine.store(), engine.store()]
+    for other in stores[1:]:
+        await other.open()
+    charged, seen = 0, [0]
+
+    async def spend() -> None:
+        nonlocal charged
+        for number in range(60):
+            charged += 1
+            await do(stores[0], charge(f"k{number}"))
+
+    async def sum_up() -> None:
+        while charged < 60:
+            await stores[1].sum_usage(ANN, transfers_max=3)
+            await asyncio.sleep(0)
+
+    async def look() -> None:
+        while charged < 60:
+            found = await quarters(stores[2], 0, NOW // QUARTER)
+            seen.append(sum(line.requests for line in found))
+            assert seen[-2] <= seen[-1] <= charged
+            await asyncio.sleep(0)
+
+    await asyncio.gather(spend(), sum_up(), look())
+    assert [(60, 60 * UNIT)] == [(line.requests, line.cost) for line in await quarters(store, 0, NOW // QUARTER)]
+    assert 3 < len(set(seen))
+    for other in stores[1:]:
+        await other.close()
+
+
+async def test_a_book_that_is_not_there_is_not_marked_as_summed_up(engine: Engine, store: Store) -> None:
+    with pytest.raises(NotFound):
+        await store.sum_usage(ANN, transfers_max=4)
+    assert [] == await engine.execute("SELECT * FROM usage_mark")
 
 
 @every_store

@@ -35,6 +35,7 @@ CREATE TABLE approval (
     PRIMARY KEY (merchant_id, number),
     UNIQUE (merchant_id, idempotency_key),
     CHECK ((state = 1) = (decided_by IS NULL)),
+    CHECK ((state = 1) = (decided_at IS NULL)),
     CHECK ((state = 2) = (transfer_seq IS NOT NULL)),
     CHECK (state <> 2 OR decided_by <> requested_by)
 );
