@@ -38,7 +38,7 @@ from farebox.core.holds import Hold, HoldState
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.pricing import Price
-from farebox.core.state import BatchState, KeyRecord, Original, key_allows
+from farebox.core.state import BatchState, KeyRecord, Original
 from farebox.core.transfers import Transfer
 from tests.core.ledger import ANN, BEN, NOW, SECOND, UNIT, Ledger, adjust, balances, charge, digest, hold, top_up
 from tests.support.memory import at_once
@@ -412,9 +412,6 @@ def test_a_key_opens_nothing_from_the_moment_it_expires_or_is_revoked(
     paid = Charge(Payer(ANN, ANNS), "image", 1, "paid")
     codes = [outcome.code for outcome in decide(state, [asked, paid], NOW).outcomes]
     assert ([Code.OK] * 2 if is_valid else [Code.INVALID_API_KEY, Code.MERCHANT_NOT_FOUND]) == codes
-    assert (True if is_valid else None) is key_allows(record, NOW, frozenset({KeyKind.SERVICE}))
-    assert (False if is_valid else None) is key_allows(record, NOW, frozenset({KeyKind.SUPPORT}))
-    assert key_allows(None, NOW, frozenset({KeyKind.SUPPORT})) is None
 
 
 @pytest.mark.parametrize("merchant_id", [None, BEN])

@@ -26,8 +26,6 @@ from farebox.service.errors import InvalidInput
 from farebox.service.statement_check import Ending, Fault, Report, check_statement
 from farebox.service.statements import PAGE_TRANSFERS_MAX, Selection
 
-_STDIN: Final = "-"
-
 
 @command("statement")
 @click.argument("merchant")

@@ -14,7 +14,6 @@ from farebox.core.commands import (
     CaptureHold,
     Command,
     ExpireHold,
-    KeyKind,
     Refund,
     Reject,
     ReleaseHold,
@@ -172,10 +171,3 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
         approvals=sorted(approvals),
         approval_keys=sorted(approval_keys),
     )
-
-
-def key_allows(record: KeyRecord | None, now: int, kinds: frozenset[KeyKind]) -> bool | None:
-    """Tell whether a key opens what these kinds may: None if it is no valid key at all, else yes or no."""
-    if record is None or not record.is_valid_at(now):
-        return None
-    return record.kind in kinds

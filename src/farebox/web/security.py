@@ -5,6 +5,7 @@ from typing import Any, Final
 from litestar.types import HTTPScope
 
 from farebox.service.access import ParsedKey, parse_key
+from farebox.service.errors import InvalidKey
 from farebox.web.envelope import Headers
 
 API_KEY_HEADER: Final = b"x-api-key"
@@ -26,6 +27,18 @@ def api_key(scope: HTTPScope) -> ParsedKey | None:
         request[_PARSED] = None if text is None else parse_key(text)
     found: ParsedKey | None = request[_PARSED]
     return found
+
+
+def required_key(scope: HTTPScope) -> ParsedKey:
+    """Read and parse the request's API key.
+
+    Raises:
+        InvalidKey: there is no well-formed one.
+    """
+    key = api_key(scope)
+    if key is None:
+        raise InvalidKey
+    return key
 
 
 class Cors:

@@ -20,7 +20,7 @@ from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.access import Actor, ParsedKey
 from farebox.service.administration import Approvals, AuditLog
-from farebox.service.errors import InvalidKey, Missing, Refused
+from farebox.service.errors import Missing, Refused
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.queries import Balances, Queries
@@ -100,9 +100,7 @@ class Room:
             InvalidKey: the key opens nothing.
             Forbidden: it is of another kind.
         """
-        key = security.api_key(scope)
-        if key is None:
-            raise InvalidKey
+        key = security.required_key(scope)
         await self._services.queries.authorize(key, kinds)
         return key
 
@@ -113,9 +111,7 @@ class Room:
             InvalidKey: the key opens nothing.
             Forbidden: it is of another kind.
         """
-        key = security.api_key(scope)
-        if key is None:
-            raise InvalidKey
+        key = security.required_key(scope)
         record = await self._services.queries.authorize(key, SUPPORT)
         return Actor(record.name or "", key.caller, record.key_id, self._services.addresses.of(scope))
 

@@ -32,9 +32,7 @@ class Reading(Room):
 
     async def balance(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Answer the one question clients have asked for years; its three answers never change."""
-        key = security.api_key(scope)
-        if key is None:
-            raise InvalidKey
+        key = security.required_key(scope)
         try:
             if key.merchant_id is None:
                 await self._authorize(scope, MERCHANT)

@@ -10,8 +10,7 @@ from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
-from farebox.service.access import ParsedKey
-from farebox.service.errors import InvalidInput, InvalidKey, Refused
+from farebox.service.errors import InvalidInput, Refused
 from farebox.service.operations import charge_command
 from farebox.web import security
 from farebox.web.api.base import (
@@ -97,7 +96,7 @@ class Spending(Room):
 
     async def charge(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Deduct the cost of a request; the key is looked up in the charge's own transaction."""
-        key = _key(scope)
+        key = security.required_key(scope)
         try:
             request = self._charge_decoder.decode(await read_body(scope, receive))
             outcome = await self._services.operations.charge(charge_of(request, key.caller))
@@ -182,7 +181,7 @@ class Spending(Room):
 
     async def refund(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Give back a charge or capture, in whole or in part."""
-        key = _key(scope)
+        key = security.required_key(scope)
         actor = await self._support(scope) if key.kind is KeyKind.SUPPORT else None
         if actor is None:
             await self._authorize(scope, SERVICE)
@@ -206,13 +205,6 @@ class Spending(Room):
             available=format_amount(transfer.wallet_after),
         )
         return answer(data, replay_headers(outcome))
-
-
-def _key(scope: HTTPScope) -> ParsedKey:
-    key = security.api_key(scope)
-    if key is None:
-        raise InvalidKey
-    return key
 
 
 def charge_of(request: bodies.ChargeRequest, caller: Caller) -> Charge | Outcome:
