@@ -1,6 +1,5 @@
 """Merchants, their people and keys, and prices: what support sets up around the ledger."""
 
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -17,6 +16,7 @@ from farebox.service import access, inputs
 from farebox.service.access import Actor
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
+from farebox.service.numbering import Numbers
 from farebox.storage.interface import Store
 from farebox.storage.rows import ApiKey, Merchant, User
 
@@ -43,6 +43,7 @@ class Merchants:
         """Work on this store."""
         self._store = store
         self._clock = clock
+        self._numbers = Numbers(clock)
 
     async def create(
         self, *, name: str, currency: str, thresholds: list[str], credit_limit: str, actor: Actor | None = None
@@ -52,7 +53,7 @@ class Merchants:
         Its thresholds stay silent until a first top-up reaches them: a balance that starts at zero has not fallen.
         """
         now = self._clock.now()
-        merchant = Merchant(self._new_number(now), inputs.name("name", name), now)
+        merchant = Merchant(self._numbers.draw(), inputs.name("name", name), now)
         account = Account(
             merchant.merchant_id,
             inputs.currency("currency", currency),
@@ -102,7 +103,7 @@ class Merchants:
     async def add_user(self, merchant_id: int, email: str, *, actor: Actor | None = None) -> User:
         """Register a person on a merchant's account: who is registered gets its alerts."""
         now = self._clock.now()
-        user = User(merchant_id, self._new_number(now), inputs.email("email", email), now)
+        user = User(merchant_id, self._numbers.draw(), inputs.email("email", email), now)
         entry = _entry(actor, now, "add_user", merchant_id=merchant_id, subject=user.email)
         with translated(conflict=f"{user.email} is registered there already"):
             await self._store.add_user(user, entry)
@@ -210,7 +211,7 @@ class Merchants:
         if starts_at < now:
             raise InvalidInput("from", "a price can't start in the past")
         price = Price(
-            self._new_number(now),
+            self._numbers.draw(),
             inputs.request_type("type", request_type),
             None if unit_price is None else inputs.amount("unitPrice", unit_price),
             starts_at,
@@ -247,9 +248,6 @@ class Merchants:
             key=lambda price: price.request_type,
         )
 
-    def _new_number(self, now: int) -> int:
-        return ids.new_number(now // 1000, secrets.randbits(ids.RANDOM_BITS))
-
     def _new_key(
         self,
         kind: KeyKind,
@@ -262,7 +260,7 @@ class Merchants:
         text = access.make_key(kind, merchant_id)
         return NewKey(
             ApiKey(
-                key_id=self._new_number(now),
+                key_id=self._numbers.draw(),
                 kind=kind,
                 digest=access.digest(text),
                 hint=access.hint(text),

@@ -1,6 +1,5 @@
 """Moves of money as any door may ask for them: texts in, checked; a command to the committer; its outcome back."""
 
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -12,6 +11,7 @@ from farebox.service.access import Actor
 from farebox.service.clock import Clock
 from farebox.service.committer import Committer
 from farebox.service.errors import ServiceError
+from farebox.service.numbering import Numbers
 
 
 class Operations:
@@ -31,7 +31,7 @@ class Operations:
                 none does.
         """
         self._committer = committer
-        self._clock = clock
+        self._numbers = Numbers(clock)
         self._approval_above = approval_above
 
     async def charge(self, command: commands.Charge | Outcome) -> Outcome:
@@ -179,8 +179,7 @@ class Operations:
         """Make a move of money into the ledger or out of it, or request it if it is above the limit."""
         if self._approval_above is None or move.amount <= self._approval_above:
             return await self._committer.submit(move)
-        number = ids.new_number(self._clock.now() // 1000, secrets.randbits(ids.RANDOM_BITS))
-        return await self._committer.submit(commands.RequestApproval(move, number))
+        return await self._committer.submit(commands.RequestApproval(move, self._numbers.draw()))
 
     async def set_thresholds(self, merchant_id: int, amounts: list[str], *, actor: Actor | None) -> Outcome:
         """Replace the amounts of posted balance that the merchant is warned below."""
