@@ -1,85 +1,146 @@
-"""A real browser for tests, driven by its command line alone.
+"""A real browser for tests: Playwright drives a Chromium that is here, or Debian's, installed if the tests run as root.
 
-Where it comes from, in this order: `FAREBOX_TEST_BROWSER` names its program; an installed Chromium or Chrome; Debian's
-package, installed here and now if the tests run as root. No package of PyPI's brings a browser, and those that would
-download one need another source. A missing browser is an error. It never skips a test.
+It has no network beyond this machine: no other name or address is resolved, whoever asks. Requests are watched rather
+than intercepted, since Playwright answers preflights itself, and switches the browser's cache off, once it intercepts.
 """
 
-import functools
 import os
-import shutil
-import subprocess
-import tempfile
-from typing import Final
+import re
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.async_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Page,
+    Playwright,
+    Request,
+    ViewportSize,
+    WebError,
+    WebSocket,
+)
+
+from tests.support.debian import find_program
 
 PROGRAMS: Final = (
     *("chromium-headless-shell", "chromium", "chromium-browser"),
     *("google-chrome", "google-chrome-stable", "chrome"),
 )
 PACKAGES: Final = ("chromium-headless-shell", "chromium")
-PAGE_TIMEOUT_S: Final = 60
-INSTALL_TIMEOUT_S: Final = 600
-VIRTUAL_TIME_MS: Final = 10_000
-
+START_TIMEOUT_MS: Final = 120_000
+STEP_TIMEOUT_MS: Final = 60_000
 OPTIONS: Final = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server"),
-    f"--virtual-time-budget={VIRTUAL_TIME_MS}",
+    *("--disable-gpu", "--disable-quic", "--no-proxy-server"),
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 
+LOOPBACK: Final = {"127.0.0.1", "localhost"}
+LOCAL_SCHEMES: Final = {"about", "blob", "data"}
 
-class BrowserError(Exception):
-    """There is no browser, or it did not show the page."""
+PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
+DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 900}
 
-
-def text_of_page(url: str) -> str:
-    """Open a page, let its scripts and requests run, and return its document as it then stands."""
-    with tempfile.TemporaryDirectory(prefix="farebox-browser-", ignore_cleanup_errors=True) as profile:
-        command = [find_browser(), *OPTIONS, f"--user-data-dir={profile}", "--dump-dom", url]
-        done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=PAGE_TIMEOUT_S)
-    if done.returncode != 0 or not done.stdout:
-        raise BrowserError(f"{command[0]} failed:\n{done.stderr}")
-    return done.stdout
+AXE_FAILS_ON: Final = ("serious", "critical")
 
 
-@functools.cache
+class Watch:
+    """What goes wrong in a context's pages: errors on the console, uncaught ones, and requests beyond this machine.
+
+    What a policy blocks, and an answer with an error status, is told on the console too.
+    """
+
+    def __init__(self) -> None:
+        self._seen: list[str] = []
+        self._expected: list[re.Pattern[str]] = []
+
+    def observe(self, context: BrowserContext) -> None:
+        """Note what goes wrong in the context from now on."""
+        context.on("console", self._on_console)
+        context.on("weberror", self._on_error)
+        context.on("request", self._on_request)
+        context.on("page", lambda page: page.on("websocket", self._on_web_socket))
+
+    def expect(self, pattern: str) -> None:
+        """Let pass whatever this regular expression is found in, such as `status of 422`."""
+        self._expected.append(re.compile(pattern))
+
+    def faults(self) -> list[str]:
+        """Return what went wrong so far and was not expected."""
+        return [fault for fault in self._seen if not any(pattern.search(fault) for pattern in self._expected)]
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self._seen.append(f"console: {message.text} ({message.location['url']})")
+
+    def _on_error(self, error: WebError) -> None:
+        self._seen.append(f"uncaught: {error.error}")
+
+    def _on_request(self, request: Request) -> None:
+        self._check(request.url)
+
+    def _on_web_socket(self, socket: WebSocket) -> None:
+        self._check(socket.url)
+
+    def _check(self, url: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme not in LOCAL_SCHEMES and parts.hostname not in LOOPBACK:
+            self._seen.append(f"beyond this machine: {url}")
+
+
+async def launch(playwright: Playwright) -> Browser:
+    """Start the browser, without its sandbox: that refuses to run as root, and the pages are the tests' own."""
+    return await playwright.chromium.launch(
+        executable_path=find_browser(), args=OPTIONS, chromium_sandbox=False, timeout=START_TIMEOUT_MS
+    )
+
+
+async def open_context(browser: Browser, watch: Watch, **options: Any) -> BrowserContext:
+    """Open a context, which shares nothing with others, with Playwright's options for it; things on it do not move."""
+    context = await browser.new_context(**{"viewport": DESKTOP, "reduced_motion": "reduce", **options})
+    context.set_default_timeout(STEP_TIMEOUT_MS)
+    watch.observe(context)
+    return context
+
+
+async def axe(page: Page) -> None:
+    """Fail if axe-core finds that the page, as it stands, seriously or critically hinders people."""
+    await page.evaluate(_axe_script())
+    results = await page.evaluate("() => axe.run({resultTypes: ['violations']})")
+    findings = [_told(finding) for finding in results["violations"] if finding["impact"] in AXE_FAILS_ON]
+    if findings:
+        pytest.fail(f"axe finds on {page.url}:\n" + "\n".join(findings), pytrace=False)
+
+
+async def screenshot(page: Page, name: str) -> None:
+    """Keep a picture of the whole page as `name`.png in the folder that FAREBOX_SCREENSHOTS names, if it does."""
+    if folder := os.environ.get("FAREBOX_SCREENSHOTS"):
+        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+
+
+@cache
 def find_browser() -> str:
-    """Return the browser's program.
+    """Return the browser's program: the one that FAREBOX_TEST_BROWSER names, an installed one, or Debian's.
 
     Raises:
-        BrowserError: There is none, and it can't be installed.
+        ProgramError: There is none, and it can't be installed.
     """
-    if chosen := os.environ.get("FAREBOX_TEST_BROWSER"):
-        return chosen
-    found = _installed()
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        _install()
-        found = _installed()
-    if found is None:
-        raise BrowserError(
-            "No Chromium or Chrome: install one (Debian: apt-get install chromium-headless-shell), "
-            "or name its program in FAREBOX_TEST_BROWSER."
-        )
-    return found
+    return find_program(PROGRAMS, packages=PACKAGES, variable="FAREBOX_TEST_BROWSER")
 
 
-def _installed() -> str | None:
-    return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+@cache
+def _axe_script() -> str:
+    return (files("axe_playwright_python") / "axe.min.js").read_text()
 
 
-def _install() -> None:
-    """Install the first of Debian's packages that there is."""
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(
-        ["apt-get", "update", "-qq"], check=False, capture_output=True, env=environment, timeout=INSTALL_TIMEOUT_S
-    )
-    for package in PACKAGES:
-        done = subprocess.run(
-            ["apt-get", "install", "-y", "-qq", "--no-install-recommends", package],
-            check=False,
-            capture_output=True,
-            env=environment,
-            timeout=INSTALL_TIMEOUT_S,
-        )
-        if done.returncode == 0:
-            return
+def _told(finding: dict[str, Any]) -> str:
+    """Tell a finding, and each place that it is about, in lines for a person."""
+    lines = [f"{finding['impact']}: {finding['help']} ({finding['id']}; {finding['helpUrl']})"]
+    for node in finding["nodes"]:
+        lines.append(f"  {' '.join(str(step) for step in node['target'])}: {node['html']}")
+        lines.extend(f"    {line}" for line in node["failureSummary"].splitlines())
+    return "\n".join(lines)

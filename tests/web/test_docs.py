@@ -2,15 +2,12 @@
 
 import asyncio
 import re
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import httpx
 import pytest
 
-from tests.support.browser import OPTIONS, PAGE_TIMEOUT_S, find_browser
 from tests.support.door import Door
 from tests.support.server import Server, open_farebox
 
@@ -119,20 +116,3 @@ def test_head_tells_what_get_would_send(server: Server, path: str) -> None:
     assert (200, b"") == (head.status_code, head.content)
     assert str(len(whole.content)) == whole.headers["content-length"] == head.headers["content-length"]
     assert whole.headers["etag"] == head.headers["etag"]
-
-
-# The first test that needs a browser may have to install it.
-@pytest.mark.timeout(900)
-def test_browser_shows_every_operation_and_finds_nothing_to_block(server: Server, tmp_path: Path) -> None:
-    """What a page may not do, or a request that fails, is told on the browser's console."""
-    command = [find_browser(), *OPTIONS, f"--user-data-dir={tmp_path}", "--enable-logging=stderr", "--dump-dom"]
-    done = subprocess.run(
-        [*command, f"{server.url}/docs"], check=True, capture_output=True, text=True, timeout=PAGE_TIMEOUT_S
-    )
-    assert [] == [line for line in done.stderr.splitlines() if "CONSOLE" in line]
-    document = httpx.get(f"{server.url}/openapi.json", trust_env=False).json()
-    operations = sorted((path, method) for path, item in document["paths"].items() for method in item)
-    shown = re.findall(
-        r'<span class="opblock-summary-method">(\w+)</span>.*?data-path="([^"]+)"', done.stdout, re.DOTALL
-    )
-    assert operations == sorted((path, method.lower()) for method, path in shown)

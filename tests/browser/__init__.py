@@ -1,0 +1,1 @@
+"""Pages and clients in a real browser."""

@@ -1,0 +1,126 @@
+"""The Balance API as a browser's pages meet it: those of its own origin, of one that is allowed, and of others."""
+
+import threading
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page
+
+from tests.support.browser import Watch
+from tests.support.server import Seeds, Server, open_farebox, seed
+
+ASK = """
+    ([url, key]) => fetch(url, {headers: {"x-api-key": key}})
+        .then(async answer => ({
+            status: answer.status, body: await answer.json(), code: answer.headers.get("x-error-code")
+        }))
+        .catch(error => ({blocked: String(error)}))
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server, a merchant on it, and the other server whose pages may read it."""
+
+    server: Server
+    seeds: Seeds
+    pages: "Pages"
+
+
+class Pages:
+    """A web server of somebody else's: it has one page, and hands on what is asked of it under /api/."""
+
+    def __init__(self) -> None:
+        self.behind = ""
+        self.forwarded: list[str] = []
+        pages = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if not self.path.startswith("/api/"):
+                    self._answer(200, "text/html", b"<!doctype html><title>shop</title>")
+                    return
+                pages.forwarded.append(self.command)
+                reply = httpx.get(
+                    pages.behind + self.path, headers={"x-api-key": self.headers["x-api-key"]}, trust_env=False
+                )
+                self._answer(reply.status_code, reply.headers["content-type"], reply.content)
+
+            def do_OPTIONS(self) -> None:
+                pages.forwarded.append(self.command)
+                self._answer(405, "text/plain", b"")
+
+            def _answer(self, status: int, content_type: str, body: bytes) -> None:
+                self.send_response(status)
+                self.send_header("content-type", content_type)
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+        self.port = self._server.server_address[1]
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    async def seen(self, page: Page, url: str, key: str, *, host: str = "127.0.0.1") -> dict[str, Any]:
+        """Ask for a balance from the page, and return what it could read of the answer."""
+        await page.goto(f"http://{host}:{self.port}/page")
+        seen = await page.evaluate(ASK, [url, key])
+        assert isinstance(seen, dict)
+        return seen
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    database = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}"
+    async with open_farebox(database) as farebox:
+        seeds = await seed(farebox, balance="1250.75")
+    pages = Pages()
+    try:
+        allowed = f"https://elsewhere.example, http://127.0.0.1:{pages.port}"
+        with Server(database, environment={"FAREBOX_CORS_ORIGINS": allowed}) as server:
+            pages.behind = server.url
+            yield Site(server, seeds, pages)
+    finally:
+        pages.close()
+
+
+async def test_browser_reads_balances_from_an_allowed_origin(site: Site, page: Page, watch: Watch) -> None:
+    seen = await site.pages.seen(page, f"{site.server.url}/api/balance", site.seeds.merchant_key)
+    assert 200 == seen["status"]
+    assert seen["body"]["isSuccess"] is True
+    assert Decimal("1250.75") == Decimal(seen["body"]["data"])
+    watch.expect("status of 401")
+    refused = await site.pages.seen(page, f"{site.server.url}/api/balance", "wrong")
+    assert (401, "invalid_api_key") == (refused["status"], refused["code"])
+    assert {"isSuccess": False, "statusCode": 401, "errorMessage": "Invalid API key", "data": None} == refused["body"]
+
+
+async def test_browser_keeps_balances_from_other_origins(site: Site, page: Page, watch: Watch) -> None:
+    watch.expect("blocked by CORS policy")
+    watch.expect("net::ERR_FAILED")
+    # The same page under another name of its host is of another origin.
+    seen = await site.pages.seen(page, f"{site.server.url}/api/balance", site.seeds.merchant_key, host="localhost")
+    assert {"blocked": "TypeError: Failed to fetch"} == seen
+
+
+async def test_browser_reads_balances_from_the_same_origin_without_asking_first(site: Site, page: Page) -> None:
+    site.pages.forwarded.clear()
+    seen = await site.pages.seen(page, "/api/balance", site.seeds.merchant_key, host="localhost")
+    assert 200 == seen["status"]
+    assert seen["body"]["isSuccess"] is True
+    assert ["GET"] == site.pages.forwarded
