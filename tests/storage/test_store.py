@@ -183,15 +183,22 @@ async def test_a_ledger_is_kept_whole_by_the_migrations_that_come_after(
         await add_price(store)
         await add_price(store, 2, merchant_id=ANN)
         await store.create_key(staff_key(2))
-        await fire(store, *USERS[:2])
+        for user in USERS[:2]:
+            values = f"{user.merchant_id}, {user.user_id}, '{user.email}', {user.created_at}"
+            await empty_engine.execute(f"INSERT INTO merchant_user VALUES ({values})")
+        await fire(store)
         await do(store, charge("charge", 7), CreateHold(Payer(ANN), "image", 3, "hold"), charge("more"))
         await do(store, Refund(ANN, 2, "refund", UNIT), CaptureHold(ANN, 3, "capture", 2 * UNIT))
         await store.close()
     before = {table: await empty_engine.execute(f"SELECT * FROM {table}") for table in LEDGER_TABLES}
     assert all(before.values())
     assert [name for name, _ in known["sqlite"][count:]] == await store.migrate(NOW)
-    assert before == {table: await empty_engine.execute(f"SELECT * FROM {table}") for table in LEDGER_TABLES}
+    for table, old in before.items():
+        # A migration may add columns behind those that were there.
+        new = await empty_engine.execute(f"SELECT * FROM {table}")
+        assert old == [row[: len(old[0])] for row in new]
     await store.open()
+    assert list(USERS[:2]) == await store.users(ANN)
     assert [] == await faults(store)
     assert [ANN] == await store.unsummed_books(0, transfers_min=7, limit=9)
     for _ in range(2):

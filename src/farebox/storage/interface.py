@@ -3,10 +3,10 @@
 Times are microseconds since 1970, amounts micros, both from the caller: a store asks no clock and makes no ids.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 from farebox.core.accounts import Account
 from farebox.core.approvals import Approval
@@ -18,6 +18,16 @@ from farebox.core.transfers import Transfer
 from farebox.storage.rows import Alert, ApiKey, Merchant, OutboxMail, TransferFilter, Usage, User
 
 Decide = Callable[[BatchState], Decision]
+
+_Result = TypeVar("_Result")
+
+
+class Fetch(Protocol):
+    """Runs one statement and returns its rows, none for one that returns none."""
+
+    async def __call__(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Run it."""
+        ...
 
 
 class StorageError(Exception):
@@ -65,6 +75,30 @@ class Snapshot(Protocol):
 
     async def holds(self, merchant_id: int) -> Sequence[Hold]:
         """Read all of a merchant's holds, unchecked, in order of seq."""
+        ...
+
+
+class Runner(Protocol):
+    """Runs the statements that are written once for both engines; errors are those of Store."""
+
+    @property
+    def dialect(self) -> str:
+        """How this engine writes SQL: "sqlite" or "postgres"."""
+        ...
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Run one statement that changes nothing and return its rows."""
+        ...
+
+    async def work(self, deed: Callable[[Fetch], Awaitable[_Result]], entry: AuditEntry | None = None) -> _Result:
+        """Run a deed's statements and write `entry` in one transaction, then COMMIT.
+
+        Any error of the deed rolls back. It may be called again if the engine lost a race.
+
+        Raises:
+            AlreadyExists: a row with this key is there already.
+            NotFound: a row names another that is not there.
+        """
         ...
 
 
@@ -354,3 +388,7 @@ class Store(Protocol):
             StorageError: the engine has its own tools for this; the message says how.
         """
         ...
+
+
+class Database(Store, Runner, Protocol):
+    """What an engine is: a ledger, and what people and the console need beside it."""

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
 import asyncpg
+import msgspec
 from asyncpg.pool import PoolConnectionProxy
 
 from farebox.core.accounts import Account
@@ -31,6 +32,7 @@ from farebox.storage.interface import (
     AlreadyExists,
     CommitUnknown,
     Decide,
+    Fetch,
     NotFound,
     Snapshot,
     StorageError,
@@ -128,6 +130,11 @@ class PostgresStore:
         self._url = url
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._version = ""
+
+    @property
+    def dialect(self) -> str:
+        """How this engine writes SQL."""
+        return "postgres"
 
     @property
     def engine(self) -> str:
@@ -281,8 +288,7 @@ class PostgresStore:
 
     async def add_user(self, user: rows.User, entry: AuditEntry | None = None) -> None:
         """Register a person on a merchant's account."""
-        values = (user.merchant_id, user.user_id, user.email, user.created_at)
-        await self._change(entry, "no such merchant", ("insert_user", values))
+        await self._change(entry, "no such merchant", ("insert_user", msgspec.structs.astuple(user)))
 
     async def users(self, merchant_id: int) -> Sequence[rows.User]:
         """List the people registered on a merchant's account."""
@@ -440,6 +446,25 @@ class PostgresStore:
         """When the next mail falls due."""
         row = await self._row("next_mail_at")
         return None if row is None else row[0]
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Run one statement that changes nothing."""
+        with _translated():
+            async with self._connection() as connection:
+                return [tuple(row) for row in await connection.fetch(statement, *values)]
+
+    async def work(self, deed: Callable[[Fetch], Awaitable[_Result]], entry: AuditEntry | None = None) -> _Result:
+        """Run a deed's statements in one transaction."""
+
+        async def run(connection: _Connection) -> _Result:
+            async def fetch(statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+                return [tuple(row) for row in await connection.fetch(statement, *values)]
+
+            result = await deed(fetch)
+            await _insert_entry(connection, entry)
+            return result
+
+        return await self._transaction(run)
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Read the whole ledger as of one moment."""

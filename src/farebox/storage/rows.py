@@ -25,6 +25,17 @@ class Merchant(Struct, frozen=True):
     created_at: int
 
 
+class Role(IntEnum):
+    """What a registered person may do on the dashboard. The number is what the database stores."""
+
+    OWNER = 1
+    """Everything that a merchant may do: keys and people too."""
+    MEMBER = 2
+    """See everything and set the thresholds."""
+    VIEWER = 3
+    """See everything."""
+
+
 class User(Struct, frozen=True):
     """A person registered on a merchant's account."""
 
@@ -32,10 +43,124 @@ class User(Struct, frozen=True):
     user_id: int
     email: str
     created_at: int
+    role: int = Role.MEMBER
+
+
+class Realm(IntEnum):
+    """Which door somebody signs in at: a merchant's people at the dashboard's, the operator's at the console's."""
+
+    MERCHANT = 1
+    SUPPORT = 2
+
+
+class Login(Struct, frozen=True):
+    """Somebody who may sign in. Without a password hash only a mailed link lets them in, to choose one.
+
+    `totp_seed` is what one-time codes are made of, None if they are not asked for; `totp_step` is the last one used.
+    """
+
+    login_id: int
+    realm: int
+    email: str
+    name: str
+    created_at: int
+    password_hash: str | None = None
+    totp_seed: bytes | None = None
+    totp_step: int = 0
+    signed_in_at: int | None = None
+    disabled_at: int | None = None
+
+
+class Session(Struct, frozen=True):
+    """A browser that is signed in; `digest` is of the token that it alone has."""
+
+    digest: bytes
+    login_id: int
+    created_at: int
+    seen_at: int
+    expires_at: int
+    address: str | None
+    agent: str
+
+
+class Purpose(IntEnum):
+    """What a letter is for. The number is what the database stores."""
+
+    INVITATION = 1
+    RESET = 2
+    TEST = 3
+
+
+class Letter(Struct, frozen=True):
+    """A mail to one person. Its link's token is made of `seed`, good once and until `expires_at`.
+
+    State, attempts and times are as in OutboxMail.
+    """
+
+    letter_id: int
+    purpose: int
+    login_id: int
+    merchant_id: int | None
+    email: str
+    seed: bytes
+    created_at: int
+    expires_at: int
+    used_at: int | None
+    state: int
+    attempts: int
+    next_attempt_at: int
+    sent_at: int | None = None
+    last_error: str | None = None
+
+
+class Membership(Struct, frozen=True):
+    """A merchant on whose account a person is registered, and what they may do there."""
+
+    merchant_id: int
+    name: str
+    role: int
+
+
+class Outlook(Struct, frozen=True):
+    """A merchant's prospects as of transfer `seq`; `runs_out_at` is None if nothing is being spent."""
+
+    merchant_id: int
+    seq: int
+    available: int
+    last_at: int
+    runs_out_at: int | None
+    burn_per_day: int | None
+    computed_at: int
+
+
+class MerchantOrder(IntEnum):
+    """In which order merchants are listed."""
+
+    RUNS_OUT = 1
+    AVAILABLE = 2
+    LAST = 3
+    AGE = 4
+
+
+class Verification(Struct, frozen=True):
+    """A run of `farebox verify` over the whole ledger; `seen_at` tells that it is still at work."""
+
+    verification_id: int
+    started_by: str
+    started_at: int
+    seen_at: int
+    finished_at: int | None = None
+    merchants: int = 0
+    merchants_done: int = 0
+    transfers_done: int = 0
+    problems: int = 0
+    first_problem: str | None = None
 
 
 class ApiKey(Struct, frozen=True):
     """An API key as stored: its digest, never its text. `hint` is its first and last letters, for people.
+
+    `used_at` is when it was last seen, to the minute or so.
 
     `name` says which service or support person a key belongs to; a merchant's key has none.
     """
@@ -49,6 +174,7 @@ class ApiKey(Struct, frozen=True):
     name: str | None = None
     expires_at: int | None = None
     revoked_at: int | None = None
+    used_at: int | None = None
 
 
 class Usage(Struct, frozen=True):
@@ -126,6 +252,12 @@ APPROVAL_COLUMNS: Final = (
     "decided_by, decided_at, transfer_seq"
 )
 AUDIT_COLUMNS: Final = "entry_id, merchant_id, at, person, key_id, address, action, subject, detail"
+
+LOGIN_COLUMNS: Final = ", ".join(Login.__struct_fields__)
+SESSION_COLUMNS: Final = ", ".join(Session.__struct_fields__)
+LETTER_COLUMNS: Final = ", ".join(Letter.__struct_fields__)
+OUTLOOK_COLUMNS: Final = ", ".join(Outlook.__struct_fields__)
+VERIFICATION_COLUMNS: Final = ", ".join(Verification.__struct_fields__)
 
 _ALERT_WIDTH: Final = 6
 _OPERATOR: Final = 0

@@ -1,4 +1,7 @@
-"""Named SQL blocks: each engine's statements stand in .sql files, one `-- name: what it does` line before each."""
+"""Named SQL blocks: statements stand in .sql files, one `-- name: what it does` line before each.
+
+The ledger's are each engine's own. What people and the console need is asked seldom and written once for both.
+"""
 
 import re
 from collections.abc import Iterator
@@ -9,6 +12,7 @@ from typing import Final
 from farebox.storage import rows
 
 _HEADER: Final = re.compile(r"^-- (?P<name>[a-z_0-9]+): .+$", re.MULTILINE)
+_PARAMETER: Final = re.compile(r"\$([0-9]+)")
 _NUMBERED: Final = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 
 
@@ -22,6 +26,12 @@ _COLUMNS: Final = {
     "{mail}": rows.MAIL_COLUMNS,
     "{approval}": rows.APPROVAL_COLUMNS,
     "{audit}": rows.AUDIT_COLUMNS,
+    "{login}": rows.LOGIN_COLUMNS,
+    "{login_l}": ", ".join(f"l.{name}" for name in rows.LOGIN_COLUMNS.split(", ")),
+    "{session}": rows.SESSION_COLUMNS,
+    "{letter}": rows.LETTER_COLUMNS,
+    "{outlook}": rows.OUTLOOK_COLUMNS,
+    "{verification}": rows.VERIFICATION_COLUMNS,
 }
 
 
@@ -62,6 +72,12 @@ def _folder(dialect: str) -> Traversable:
 def statements(dialect: str) -> Statements:
     """Load the statements that an engine runs; `dialect` is "sqlite" or "postgres"."""
     return Statements((_folder(dialect) / "queries.sql").read_text(encoding="utf-8"))
+
+
+def shared_statements(dialect: str) -> Statements:
+    """Load the statements that both engines run alike; SQLite writes its parameters another way."""
+    text = (resources.files("farebox.storage") / "sql" / "shared.sql").read_text(encoding="utf-8")
+    return Statements(_PARAMETER.sub(r"?\1", text) if dialect == "sqlite" else text)
 
 
 def migrations(dialect: str) -> list[tuple[str, str]]:

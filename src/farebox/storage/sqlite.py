@@ -6,13 +6,14 @@ being read while it does. Other processes may use the same file: every write sta
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import apsw
+import msgspec
 
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval
@@ -27,6 +28,7 @@ from farebox.storage.interface import (
     AlreadyExists,
     CommitUnknown,
     Decide,
+    Fetch,
     NotFound,
     Snapshot,
     StorageError,
@@ -69,6 +71,11 @@ class SqliteStore:
         self._reader: apsw.Connection | None = None
         self._write_lock = asyncio.Lock()
         self._commit_thread = _thread("farebox-commit")
+
+    @property
+    def dialect(self) -> str:
+        """How this engine writes SQL."""
+        return "sqlite"
 
     @property
     def engine(self) -> str:
@@ -209,7 +216,7 @@ class SqliteStore:
     async def add_user(self, user: rows.User, entry: AuditEntry | None = None) -> None:
         """Register a person on a merchant's account."""
         async with self._transaction(entry) as cursor:
-            cursor.execute(_SQL["insert_user"], (user.merchant_id, user.user_id, user.email, user.created_at))
+            cursor.execute(_SQL["insert_user"], msgspec.structs.astuple(user))
 
     async def users(self, merchant_id: int) -> Sequence[rows.User]:
         """List the people registered on a merchant's account."""
@@ -351,6 +358,20 @@ class SqliteStore:
         """When the next mail falls due."""
         row = self._row("next_mail_at")
         return None if row is None else row[0]
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Run one statement that changes nothing."""
+        with _translated():
+            return self._reading().execute(statement, values).fetchall()
+
+    async def work(self, deed: Callable[[Fetch], Awaitable[_Result]], entry: AuditEntry | None = None) -> _Result:
+        """Run a deed's statements in one transaction."""
+        async with self._transaction(entry) as cursor:
+
+            async def fetch(statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+                return cursor.execute(statement, values).fetchall()
+
+            return await deed(fetch)
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Read the whole ledger as of one moment."""

@@ -98,10 +98,10 @@ INSERT INTO account ({account}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?
 UPDATE merchant SET name = ?2 WHERE merchant_id = ?1;
 
 -- insert_user: register a person on a merchant's account
-INSERT INTO merchant_user (merchant_id, user_id, email, created_at) VALUES (?, ?, ?, ?);
+INSERT INTO merchant_user (merchant_id, user_id, email, created_at, role) VALUES (?, ?, ?, ?, ?);
 
 -- users: list the people registered on a merchant's account
-SELECT merchant_id, user_id, email, created_at FROM merchant_user WHERE merchant_id = ?1 ORDER BY user_id;
+SELECT merchant_id, user_id, email, created_at, role FROM merchant_user WHERE merchant_id = ?1 ORDER BY user_id;
 
 -- delete_user: take a person off a merchant's account
 DELETE FROM merchant_user WHERE merchant_id = ?1 AND email = ?2;
@@ -115,17 +115,17 @@ INSERT INTO staff_key (digest, key_id, kind, name, hint, created_at, expires_at,
 VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 
 -- merchant_keys: list a merchant's API keys
-SELECT key_id, 1, digest, hint, created_at, merchant_id, NULL, expires_at, revoked_at
+SELECT key_id, 1, digest, hint, created_at, merchant_id, NULL, expires_at, revoked_at, used_at
 FROM merchant_key WHERE merchant_id = ?1 ORDER BY key_id;
 
 -- staff_keys: list the services' and support's API keys
-SELECT key_id, kind, digest, hint, created_at, NULL, name, expires_at, revoked_at FROM staff_key ORDER BY key_id;
+SELECT key_id, kind, digest, hint, created_at, NULL, name, expires_at, revoked_at, used_at FROM staff_key ORDER BY key_id;
 
 -- key: find an API key of any kind by its id
-SELECT key_id, 1, digest, hint, created_at, merchant_id, NULL, expires_at, revoked_at
+SELECT key_id, 1, digest, hint, created_at, merchant_id, NULL, expires_at, revoked_at, used_at
 FROM merchant_key WHERE key_id = ?1
 UNION ALL
-SELECT key_id, kind, digest, hint, created_at, NULL, name, expires_at, revoked_at
+SELECT key_id, kind, digest, hint, created_at, NULL, name, expires_at, revoked_at, used_at
 FROM staff_key WHERE key_id = ?1;
 
 -- revoke_merchant_key: close a merchant's API key

@@ -1,0 +1,106 @@
+"""What the console shows of many merchants at once: prospects, use of keys, verifications; for both engines.
+
+Times are microseconds since 1970, amounts micros, both from the caller. Every method may raise StoreUnavailable, having
+changed nothing, and CommitUnknown if it writes.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from farebox.storage import sql
+from farebox.storage.interface import Fetch, Runner
+from farebox.storage.rows import MerchantOrder, Outlook, Verification
+
+_ORDERS: Final = {
+    MerchantOrder.RUNS_OUT: "merchants_by_runs_out",
+    MerchantOrder.AVAILABLE: "merchants_by_available",
+    MerchantOrder.LAST: "merchants_by_last",
+    MerchantOrder.AGE: "merchants_by_age",
+}
+
+
+class Office:
+    """What the operator sees of one database."""
+
+    def __init__(self, runner: Runner) -> None:
+        """Keep it in this database."""
+        self._runner = runner
+        self._sql = sql.shared_statements(runner.dialect)
+
+    async def list_merchants(self, order: MerchantOrder, *, limit: int, offset: int) -> Sequence[int]:
+        """List merchants' numbers in an order; those whose money does not run out are not in RUNS_OUT."""
+        return [row[0] for row in await self._runner.fetch(self._sql[_ORDERS[order]], limit, offset)]
+
+    async def search_merchants(self, text: str, *, limit: int, offset: int) -> Sequence[int]:
+        """List the numbers of merchants whose name, or one of whose people's addresses, holds a text; newest first.
+
+        Letters of ASCII match in either case.
+        """
+        escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in text.lower())
+        found = await self._runner.fetch(self._sql["search_merchants"], f"%{escaped}%", limit, offset)
+        return [row[0] for row in found]
+
+    async def outlook(self, merchant_id: int) -> Outlook | None:
+        """Read a merchant's prospects as they were last worked out."""
+        found = await self._runner.fetch(self._sql["outlook"], merchant_id)
+        return Outlook(*found[0]) if found else None
+
+    async def put_outlooks(self, outlooks: Sequence[Outlook]) -> None:
+        """Write merchants' prospects."""
+
+        async def put(fetch: Fetch) -> None:
+            for outlook in sorted(outlooks, key=lambda outlook: outlook.merchant_id):
+                await fetch(self._sql["put_outlook"], *msgspec.structs.astuple(outlook))
+
+        await self._runner.work(put)
+
+    async def stale_outlooks(self, after: int, *, moved_before: int, old_before: int, limit: int) -> Sequence[int]:
+        """List merchants above `after`, in order, whose prospects are to be worked out.
+
+        Args:
+            after: a merchant's number.
+            moved_before: prospects worked out at or before this time are stale if the book has moved on.
+            old_before: prospects worked out at or before this time are stale.
+            limit: how many at most.
+        """
+        found = await self._runner.fetch(self._sql["stale_outlooks"], after, moved_before, old_before, limit)
+        return [row[0] for row in found]
+
+    async def note_keys(self, keys: Sequence[tuple[int | None, bytes]], at: int) -> None:
+        """Write that keys were used; each is its merchant's number, None for a service's or support's, and its digest.
+
+        A key that is not there is passed over.
+        """
+
+        async def note(fetch: Fetch) -> None:
+            for merchant_id, digest in sorted(keys, key=lambda key: (key[0] or 0, key[1])):
+                if merchant_id is None:
+                    await fetch(self._sql["note_staff_key"], digest, at)
+                else:
+                    await fetch(self._sql["note_merchant_key"], merchant_id, digest, at)
+
+        await self._runner.work(note)
+
+    async def begin_verification(self, verification: Verification) -> None:
+        """Add a verification that is under way."""
+
+        async def begin(fetch: Fetch) -> None:
+            await fetch(self._sql["insert_verification"], *msgspec.structs.astuple(verification))
+
+        await self._runner.work(begin)
+
+    async def update_verification(self, verification: Verification) -> None:
+        """Write how far a verification is, or how it ended."""
+        values = (verification.seen_at, verification.finished_at, verification.merchants, verification.merchants_done)
+        findings = (verification.transfers_done, verification.problems, verification.first_problem)
+
+        async def update(fetch: Fetch) -> None:
+            await fetch(self._sql["update_verification"], verification.verification_id, *values, *findings)
+
+        await self._runner.work(update)
+
+    async def verifications(self, limit: int) -> Sequence[Verification]:
+        """List the verifications, newest first."""
+        return [Verification(*row) for row in await self._runner.fetch(self._sql["verifications"], limit)]

@@ -1,0 +1,156 @@
+-- What both engines run alike: people who sign in, their sessions and letters, and what the console shows.
+
+-- insert_login: add somebody who may sign in
+INSERT INTO login ({login}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- login: read one login
+SELECT {login} FROM login WHERE login_id = $1;
+
+-- find_login: look a login up by its address
+SELECT {login} FROM login WHERE realm = $1 AND email = $2;
+
+-- logins: list a realm's logins by address
+SELECT {login} FROM login WHERE realm = $1 ORDER BY email;
+
+-- set_password: write a login's password
+UPDATE login SET password_hash = $2 WHERE login_id = $1 AND disabled_at IS NULL RETURNING login_id;
+
+-- set_code_seed: write or remove the seed of a login's one-time codes
+UPDATE login SET totp_seed = $2, totp_step = 0 WHERE login_id = $1 RETURNING login_id;
+
+-- use_code_step: use a one-time code up, and all before it
+UPDATE login SET totp_step = $2 WHERE login_id = $1 AND totp_step < $2 RETURNING login_id;
+
+-- sign_in: write when somebody signed in
+UPDATE login SET signed_in_at = $2 WHERE login_id = $1;
+
+-- set_disabled: close a login or open it again
+UPDATE login SET disabled_at = $2 WHERE login_id = $1 RETURNING login_id;
+
+-- insert_session: add a session
+INSERT INTO session ({session}) VALUES ($1, $2, $3, $4, $5, $6, $7);
+
+-- session: read a session that has not ended, with its login
+SELECT s.digest, s.login_id, s.created_at, s.seen_at, s.expires_at, s.address, s.agent, {login_l}
+FROM session s JOIN login l ON l.login_id = s.login_id
+WHERE s.digest = $1 AND s.expires_at > $2 AND l.disabled_at IS NULL;
+
+-- sessions: list a login's sessions that have not ended, the last seen first
+SELECT {session} FROM session WHERE login_id = $1 AND expires_at > $2 ORDER BY seen_at DESC;
+
+-- touch_session: write when a session was last seen and when it now ends
+UPDATE session SET seen_at = $2, expires_at = $3 WHERE digest = $1;
+
+-- end_session: end a session
+DELETE FROM session WHERE digest = $1;
+
+-- end_sessions: end a login's sessions but one
+DELETE FROM session WHERE login_id = $1 AND digest <> $2;
+
+-- end_old_sessions: remove the sessions that are over
+DELETE FROM session WHERE expires_at <= $1;
+
+-- insert_letter: owe somebody a letter
+INSERT INTO letter ({letter}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+
+-- letter: read one letter
+SELECT {letter} FROM letter WHERE letter_id = $1;
+
+-- letters: list the letters, newest first
+SELECT {letter} FROM letter ORDER BY letter_id DESC LIMIT $1;
+
+-- letters_since: count the letters to a login since a time
+SELECT count(*) FROM letter WHERE login_id = $1 AND created_at > $2;
+
+-- use_letter: use a letter's link up, if it is still good
+UPDATE letter SET used_at = $2 WHERE letter_id = $1 AND used_at IS NULL AND expires_at > $2 RETURNING login_id;
+
+-- use_other_letters: make a login's other links useless
+UPDATE letter SET used_at = $2 WHERE login_id = $1 AND used_at IS NULL;
+
+-- claim_letters: take letters that are due and lease them; of two claimers, the second finds them leased
+UPDATE letter SET attempts = attempts + 1, next_attempt_at = $2
+WHERE state = 1 AND next_attempt_at <= $1
+    AND letter_id IN (
+        SELECT letter_id FROM letter WHERE state = 1 AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3
+    )
+RETURNING {letter};
+
+-- settle_letter: write what became of a letter
+UPDATE letter SET state = $2, next_attempt_at = $3, sent_at = $4, last_error = $5 WHERE letter_id = $1
+RETURNING letter_id;
+
+-- retry_letters: make every letter that is not sent due
+UPDATE letter SET state = 1, next_attempt_at = $1 WHERE state IN (1, 3) AND expires_at > $1 RETURNING letter_id;
+
+-- next_letter_at: tell when the next letter falls due
+SELECT min(next_attempt_at) FROM letter WHERE state = 1;
+
+-- memberships: list the merchants on whose account an address is registered
+SELECT u.merchant_id, m.name, u.role FROM merchant_user u JOIN merchant m ON m.merchant_id = u.merchant_id
+WHERE u.email = $1 ORDER BY m.name, u.merchant_id;
+
+-- membership: tell what an address may do on a merchant's account
+SELECT role FROM merchant_user WHERE merchant_id = $1 AND email = $2;
+
+-- lock_users: read a merchant's people, so that nobody else changes them meanwhile
+UPDATE merchant_user SET role = role WHERE merchant_id = $1 RETURNING user_id, email, role;
+
+-- set_role: change what an address may do on a merchant's account
+UPDATE merchant_user SET role = $3 WHERE merchant_id = $1 AND email = $2 RETURNING user_id;
+
+-- note_merchant_key: write when a merchant's key was last used
+UPDATE merchant_key SET used_at = $3 WHERE merchant_id = $1 AND digest = $2 AND (used_at IS NULL OR used_at < $3);
+
+-- note_staff_key: write when a service's or support's key was last used
+UPDATE staff_key SET used_at = $2 WHERE digest = $1 AND (used_at IS NULL OR used_at < $2);
+
+-- put_outlook: write a merchant's prospects
+INSERT INTO outlook ({outlook}) VALUES ($1, $2, $3, $4, $5, $6, $7)
+ON CONFLICT (merchant_id) DO UPDATE SET seq = excluded.seq, available = excluded.available, last_at = excluded.last_at,
+    runs_out_at = excluded.runs_out_at, burn_per_day = excluded.burn_per_day, computed_at = excluded.computed_at;
+
+-- stale_outlooks: list merchants above one, in order, whose prospects are missing, behind the book or old
+SELECT a.merchant_id FROM account a LEFT JOIN outlook o ON o.merchant_id = a.merchant_id
+WHERE a.merchant_id > $1
+    AND (o.merchant_id IS NULL OR (o.seq <> a.seq AND o.computed_at <= $2) OR o.computed_at <= $3)
+ORDER BY a.merchant_id LIMIT $4;
+
+-- merchants_by_runs_out: list merchants by when their money runs out, soonest first
+SELECT merchant_id FROM outlook WHERE runs_out_at IS NOT NULL ORDER BY runs_out_at, merchant_id LIMIT $1 OFFSET $2;
+
+-- merchants_by_available: list merchants by balance, lowest first
+SELECT merchant_id FROM outlook ORDER BY available, merchant_id LIMIT $1 OFFSET $2;
+
+-- merchants_by_last: list merchants by their last transfer, newest first
+SELECT merchant_id FROM outlook ORDER BY last_at DESC, merchant_id DESC LIMIT $1 OFFSET $2;
+
+-- merchants_by_age: list merchants, newest first
+SELECT merchant_id FROM merchant ORDER BY merchant_id DESC LIMIT $1 OFFSET $2;
+
+-- search_merchants: list merchants whose name, or a person of whom, holds a text in lower case; newest first
+SELECT merchant_id FROM merchant m
+WHERE lower(m.name) LIKE $1 ESCAPE '!' OR m.merchant_id IN (
+    SELECT u.merchant_id FROM merchant_user u WHERE lower(u.email) LIKE $1 ESCAPE '!'
+)
+ORDER BY m.merchant_id DESC LIMIT $2 OFFSET $3;
+
+-- outlook: read a merchant's prospects
+SELECT {outlook} FROM outlook WHERE merchant_id = $1;
+
+-- insert_verification: begin a verification
+INSERT INTO verification ({verification}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
+
+-- update_verification: write how far a verification is
+UPDATE verification SET seen_at = $2, finished_at = $3, merchants = $4, merchants_done = $5, transfers_done = $6,
+    problems = $7, first_problem = $8
+WHERE verification_id = $1;
+
+-- verifications: list the verifications, newest first
+SELECT {verification} FROM verification ORDER BY verification_id DESC LIMIT $1;
+
+-- insert_user: register a person on a merchant's account
+INSERT INTO merchant_user (merchant_id, user_id, email, created_at, role) VALUES ($1, $2, $3, $4, $5);
+
+-- remove_user: take a person off a merchant's account
+DELETE FROM merchant_user WHERE merchant_id = $1 AND email = $2 RETURNING user_id;
