@@ -10,8 +10,10 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page
 
+from farebox.web.examples import balance_examples
 from tests.support.browser import Watch
 from tests.support.server import Seeds, Server, open_farebox, seed
 
@@ -21,6 +23,15 @@ ASK = """
             status: answer.status, body: await answer.json(), code: answer.headers.get("x-error-code")
         }))
         .catch(error => ({blocked: String(error)}))
+"""
+
+# A page imports the module, as it would from a file beside it.
+RUN_EXAMPLE = """
+    async ([source, url, key]) => {
+        const module = await import(URL.createObjectURL(new Blob([source], {type: "text/javascript"})))
+        const balance = await module.readBalance(url, key)
+        return [balance, ...[balance, "-0.5", "9007199254740.993001"].map(amount => String(module.micros(amount)))]
+    }
 """
 
 
@@ -124,3 +135,14 @@ async def test_browser_reads_balances_from_the_same_origin_without_asking_first(
     assert 200 == seen["status"]
     assert seen["body"]["isSuccess"] is True
     assert ["GET"] == site.pages.forwarded
+
+
+async def test_example_for_javascript_reads_a_balance_in_a_page(site: Site, page: Page, watch: Watch) -> None:
+    [example] = [one for one in balance_examples(site.server.url) if one.name == "balance.mjs"]
+    await page.goto(f"http://127.0.0.1:{site.pages.port}/page")
+    asked = [example.text, site.server.url, site.seeds.merchant_key]
+    read = ["1250.75", "1250750000", "-500000", "9007199254740993001"]
+    assert read == await page.evaluate(RUN_EXAMPLE, asked)
+    watch.expect("status of 401")
+    with pytest.raises(PlaywrightError, match="Farebox answered 401: Invalid API key"):
+        await page.evaluate(RUN_EXAMPLE, [*asked[:2], "wrong"])

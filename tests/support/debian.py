@@ -25,7 +25,8 @@ def find_program(names: Sequence[str], *, packages: Sequence[str], variable: str
 
     Args:
         names: What it may be called, the best first.
-        packages: Debian's packages that bring it; the first that can be installed is, if the tests run as root.
+        packages: Debian's packages that bring it, or several in one line that do together; the first that can be
+            installed is, if the tests run as root.
         variable: The environment variable that names the program to take instead.
 
     Raises:
@@ -58,7 +59,7 @@ def _install(names: Sequence[str], packages: Sequence[str]) -> None:
             return
         _apt("update")
         for package in packages:
-            if _apt("install", "-y", "--no-install-recommends", package):
+            if _apt("install", "-y", "--no-install-recommends", *package.split()):
                 return
 
 

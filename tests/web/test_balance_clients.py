@@ -1,20 +1,14 @@
-"""The Balance API as its clients meet it: over a socket, and from programs that were never changed."""
+"""The Balance API as its clients meet it: byte by byte over a socket."""
 
 import asyncio
-import json
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
-from decimal import Decimal
 
 import httpx
 import pytest
 
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import exchange
-
-POLLS_MAX = 20
 
 
 @dataclass(frozen=True)
@@ -38,60 +32,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         yield Site(server, seeds)
 
 
-class SomeonesClient:
-    """A client as they were written before Farebox: it knows the contract's words and nothing else."""
-
-    def __init__(self, url: str, key: str) -> None:
-        self._request = urllib.request.Request(f"{url}/api/balance", headers={"x-api-key": key})
-
-    def read(self) -> str:
-        with urllib.request.urlopen(self._request, timeout=30) as response:
-            envelope = json.load(response)
-        if not envelope["isSuccess"]:
-            raise RuntimeError(envelope["errorMessage"])
-        data = envelope["data"]
-        assert isinstance(data, str)
-        return data.replace(",", "")
-
-    def is_low(self, threshold: str) -> bool:
-        return Decimal(self.read()) < Decimal(threshold)
-
-
-def _charge(site: Site, amount: str, idempotency_key: str) -> None:
-    content = {"merchant": site.seeds.merchant, "type": "call", "amount": amount, "idempotencyKey": idempotency_key}
-    reply = httpx.post(
-        f"{site.server.url}/api/charges", headers={"x-api-key": site.seeds.service_key}, json=content, trust_env=False
-    )
-    assert reply.status_code == 200, reply.text
-
-
 def _lines(answer: bytes) -> list[bytes]:
     head, _, body = answer.partition(b"\r\n\r\n")
     return [*(line for line in head.split(b"\r\n") if not line.startswith(b"date: ")), body]
-
-
-def test_clients_in_the_field_go_on_working_unchanged(site: Site) -> None:
-    client = SomeonesClient(site.server.url, site.seeds.merchant_key)
-    assert Decimal("1250.75") == Decimal(client.read())
-    assert 1250.75 == float(client.read())
-    seen = []
-    for number in range(POLLS_MAX):
-        seen.append(Decimal(client.read()))
-        if client.is_low("1000"):
-            break
-        _charge(site, "100.25", f"poll-{number}")
-    assert [Decimal("1250.75"), Decimal("1150.50"), Decimal("1050.25"), Decimal("950")] == seen
-
-
-def test_clients_that_raise_on_an_error_status_raise(site: Site) -> None:
-    with pytest.raises(urllib.error.HTTPError) as raised:
-        SomeonesClient(site.server.url, "wrong").read()
-    assert 401 == raised.value.code
-    assert b'{"isSuccess":false,"statusCode":401,"errorMessage":"Invalid API key","data":null}' == raised.value.read()
-    raised.value.close()
-    reply = httpx.get(f"{site.server.url}/api/balance", headers={"x-api-key": "wrong"}, trust_env=False)
-    with pytest.raises(httpx.HTTPStatusError):
-        reply.raise_for_status()
 
 
 def test_answers_on_the_wire_are_indistinguishable_for_bad_keys(site: Site) -> None:

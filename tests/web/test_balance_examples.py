@@ -1,0 +1,242 @@
+"""The examples of the Balance API, each run by its own language's program, against a server and against odd answers.
+
+C# is run by Mono, which every Debian has: the example keeps to what Mono and every .NET since have in common.
+"""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
+
+import pytest
+
+from farebox.web.examples import BALANCE, URL, Example, balance_examples
+from tests.support.debian import find_program
+from tests.support.server import Server, open_farebox, seed
+
+# The first test of a language may have to install it.
+pytestmark = pytest.mark.timeout(900)
+
+RUN_TIMEOUT_S: Final = 120
+ROOT: Final = Path(__file__).parents[2]
+NAMES: Final = [name for _, name in BALANCE]
+
+MONO: Final = ("mono-runtime mono-mcs libmono-system-net-http4.0-cil libmono-system-runtime-serialization4.0-cil",)
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server, and the keys of a merchant with plenty and of one with little."""
+
+    server: Server
+    rich_key: str
+    poor_key: str
+
+
+class Answers:
+    """A server that gives the answer that the path asks for, before `/api/balance`: a status, and a body."""
+
+    def __init__(self) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                _, status, body, *rest = self.path.split("/")
+                assert ["api", "balance"] == rest
+                content = unquote(body).encode()
+                self.send_response(int(status))
+                self.send_header("content-length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
+        self._thread.start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def url(self, status: int, body: str) -> str:
+        """Return where this answer is, as a client is told where its server is."""
+        escaped = "".join(f"%{byte:02x}" for byte in body.encode())
+        return f"http://127.0.0.1:{self._server.server_address[1]}/{status}/{escaped}"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    database = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}"
+
+    async def prepare() -> tuple[str, str]:
+        async with open_farebox(database) as farebox:
+            rich = await seed(farebox, balance="1250.75")
+            merchant, _, key = await farebox.merchants.create(
+                name="Southwind Imaging", currency="USD", thresholds=[], credit_limit="0"
+            )
+            await farebox.operations.top_up(
+                merchant.merchant_id, amount="99.9975", reference="INV-2", note=None, actor=None
+            )
+            return rich.merchant_key, key.text
+
+    rich_key, poor_key = asyncio.run(prepare())
+    with Server(database) as server:
+        yield Site(server, rich_key, poor_key)
+
+
+@pytest.fixture(scope="module")
+def answers() -> Iterator[Answers]:
+    answers = Answers()
+    yield answers
+    answers.close()
+
+
+class Program:
+    """An example, filled with a server's URL, ready to be run as its language runs programs."""
+
+    def __init__(self, example: Example, folder: Path) -> None:
+        path = folder / example.name
+        path.write_text(example.text, encoding="utf-8")
+        self._folder = folder
+        self._command = _command(path)
+
+    def run(self, *, key: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run it with nothing else in its environment; without a URL it asks the one that it was filled with."""
+        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self._folder), "FAREBOX_API_KEY": key}
+        if url is not None:
+            environment["FAREBOX_URL"] = url
+        return subprocess.run(
+            self._command,
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=self._folder,
+            env=environment,
+            timeout=RUN_TIMEOUT_S,
+        )
+
+
+def _command(path: Path) -> list[str]:
+    """Return the command that runs a program; C# is compiled first."""
+    match path.suffix:
+        case ".sh":
+            find_program(["curl"], packages=["curl"], variable="FAREBOX_TEST_CURL")
+            return ["/bin/sh", str(path)]
+        case ".py":
+            return [sys.executable, str(path)]
+        case ".mjs":
+            # Playwright's driver is a program for Node, and brings it.
+            with as_file(files("playwright") / "driver" / "node") as node:
+                return [str(node), str(path)]
+        case ".php":
+            return [find_program(["php"], packages=["php-cli"], variable="FAREBOX_TEST_PHP"), str(path)]
+        case ".cs":
+            compiler = find_program(["mcs"], packages=MONO, variable="FAREBOX_TEST_MCS")
+            libraries = ["-reference:System.Net.Http", "-reference:System.Runtime.Serialization"]
+            compiled = path.with_suffix(".exe")
+            subprocess.run([compiler, "-warnaserror", *libraries, f"-out:{compiled}", str(path)], check=True)
+            return [find_program(["mono"], packages=MONO, variable="FAREBOX_TEST_MONO"), str(compiled)]
+        case suffix:
+            raise AssertionError(f"Nothing runs {suffix}.")
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def program(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    """Each of the examples in turn, as this server would show it."""
+    example = next(one for one in balance_examples(site.server.url) if one.name == request.param)
+    return Program(example, tmp_path_factory.mktemp("example"))
+
+
+def _envelope(data: str) -> str:
+    return json.dumps({"isSuccess": True, "statusCode": 200, "errorMessage": None, "data": data})
+
+
+def test_examples_tell_a_balance_and_whether_it_is_low(program: Program, site: Site) -> None:
+    done = program.run(key=site.rich_key)
+    assert (0, "Balance: 1250.75\n", "") == (done.returncode, done.stdout, done.stderr)
+    done = program.run(key=site.poor_key)
+    assert (0, "Balance: 99.9975\nBelow 100: top up.\n", "") == (done.returncode, done.stdout, done.stderr)
+
+
+def test_examples_raise_with_the_servers_message(program: Program) -> None:
+    done = program.run(key="no-such-key")
+    assert 0 != done.returncode
+    assert "Farebox answered 401: Invalid API key" in done.stdout + done.stderr
+    assert "Balance:" not in done.stdout
+    assert "no-such-key" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("data", "balance", "is_low"),
+    [
+        ("1,250,000.75", "1250000.75", False),
+        ("100.00", "100.00", False),
+        ("99.999999", "99.999999", True),
+        ("-250.50", "-250.50", True),
+        # A 64-bit float has no such number.
+        ("9007199254740.993001", "9007199254740.993001", False),
+    ],
+)
+def test_examples_read_amounts_exactly(
+    program: Program, answers: Answers, data: str, balance: str, *, is_low: bool
+) -> None:
+    done = program.run(key="any", url=answers.url(200, _envelope(data)))
+    said = f"Balance: {balance}\n" + ("Below 100: top up.\n" if is_low else "")
+    assert (0, said, "") == (done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (500, '{"isSuccess":false,"statusCode":500,"errorMessage":"Internal server error","data":null}'),
+        # What stands before a server may answer in words of its own.
+        (502, "<html><title>Bad gateway</title></html>"),
+        (200, "<html><title>Sign in to this network</title></html>"),
+    ],
+)
+def test_examples_take_no_failure_for_a_balance(program: Program, answers: Answers, status: int, body: str) -> None:
+    done = program.run(key="any", url=answers.url(status, body))
+    assert 0 != done.returncode
+    assert "Balance:" not in done.stdout
+    if status == 500:
+        assert "Farebox answered 500: Internal server error" in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_example_names_its_server_once(name: str) -> None:
+    def text(url: str) -> str:
+        return next(one.text for one in balance_examples(url) if one.name == name)
+
+    assert 1 == text(URL).count(URL)
+    assert 1 == text("https://pay.example/farebox/").count("https://pay.example/farebox")
+    assert URL not in text("https://pay.example")
+
+
+def test_a_url_never_ends_the_string_that_it_stands_in() -> None:
+    for example in balance_examples("https://pay.example/'\"$`\\{x}<"):
+        assert "https://pay.example/%27%22%24%60%5C%7Bx%7D%3C" in example.text
+
+
+def test_every_example_is_in_the_package_that_is_installed(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)],
+        check=True,
+        capture_output=True,
+        cwd=ROOT,
+    )
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("farebox/web/examples/")}
+    there = {f"farebox/web/examples/{path.name}" for path in (ROOT / "src/farebox/web/examples").iterdir()}
+    assert there - {"farebox/web/examples/__pycache__"} == packed
+    assert packed == {f"farebox/web/examples/{name}" for name in ("__init__.py", *NAMES)}
