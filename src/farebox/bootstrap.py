@@ -3,18 +3,20 @@
 import asyncio
 import gc
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from litestar import Litestar
 from litestar.types import ASGIApp
 from msgspec import Struct
 
 from farebox.alerts.dispatcher import Dispatcher
+from farebox.alerts.letters import Letters
 from farebox.alerts.messages import MailSettings
+from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import FolderTransport, InvalidSmtpUrl, SmtpTransport, Transport
 from farebox.config import Settings, SettingsError
 from farebox.core.accounts import Account
@@ -25,13 +27,22 @@ from farebox.service.clock import Clock, SystemClock
 from farebox.service.committer import Committer
 from farebox.service.expiry import Expiry
 from farebox.service.forecast import in_words, read_runway
+from farebox.service.keyuse import KeyUse
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
+from farebox.service.outlooks import Outlooks
+from farebox.service.passwords import Passwords
 from farebox.service.queries import Balances, Queries
+from farebox.service.seal import Seal
+from farebox.service.signin import SignIn
 from farebox.service.statements import Statements
+from farebox.service.team import Staff, Team
 from farebox.service.usage import Summer, UsageReader
-from farebox.storage.interface import StorageError, Store
+from farebox.storage.interface import Database, StorageError
+from farebox.storage.office import Office
+from farebox.storage.people import People
 from farebox.storage.postgres import PostgresStore
+from farebox.storage.rows import Letter, OutboxMail
 from farebox.storage.sqlite import SqliteStore
 from farebox.web.addresses import Addresses, InvalidNetwork
 from farebox.web.api.base import Services
@@ -46,7 +57,7 @@ GC_THRESHOLD: Final = 50_000
 """How many more objects made than freed start a collection in a server."""
 
 
-def open_store(settings: Settings) -> Store:
+def open_store(settings: Settings) -> Database:
     """Make the store that the settings name; it is not connected yet."""
     path = settings.sqlite_path
     return PostgresStore(settings.database_url) if path is None else SqliteStore(path)
@@ -86,7 +97,7 @@ class Farebox(Struct, frozen=True):
     """The parts of one process, put together over one store; nothing runs before `running`."""
 
     settings: Settings
-    store: Store
+    store: Database
     clock: Clock
     committer: Committer
     balances: Balances
@@ -98,9 +109,18 @@ class Farebox(Struct, frozen=True):
     usage: UsageReader
     statements: Statements
     addresses: Addresses
+    people: People
+    office: Office
+    passwords: Passwords
+    sign_in: SignIn
+    team: Team
+    staff: Staff
+    key_use: KeyUse
+    outlooks: Outlooks
     summer: Summer
     expiry: Expiry
-    dispatcher: Dispatcher
+    dispatcher: Dispatcher[OutboxMail]
+    postman: Dispatcher[Letter]
 
     @classmethod
     def build(cls, settings: Settings) -> "Farebox":
@@ -114,6 +134,9 @@ class Farebox(Struct, frozen=True):
             return in_words(await read_runway(store, account, now))
 
         mail_settings = MailSettings(settings.mail_from, settings.public_url, settings.support_contact)
+        transport = make_transport(settings)
+        people, office, passwords = People(store), Office(store), Passwords()
+        sign_in = SignIn(people, clock, Seal(settings.secret_key), passwords)
         return cls(
             settings=settings,
             store=store,
@@ -128,14 +151,21 @@ class Farebox(Struct, frozen=True):
             usage=UsageReader(store, clock),
             statements=Statements(store),
             addresses=_addresses(settings),
+            people=people,
+            office=office,
+            passwords=passwords,
+            sign_in=sign_in,
+            team=Team(store, people, clock, sign_in),
+            staff=Staff(people, clock, sign_in),
+            key_use=KeyUse(office, clock),
+            outlooks=Outlooks(store, office, clock),
             summer=summer,
             expiry=Expiry(store, committer, clock),
             dispatcher=Dispatcher(
-                store,
-                make_transport(settings),
-                mail_settings,
-                now=clock.now,
-                describe_runway=describe_runway,
+                Outbox(store, mail_settings, now=clock.now, describe_runway=describe_runway), transport, now=clock.now
+            ),
+            postman=Dispatcher(
+                Letters(store, people, mail_settings, link_text=sign_in.link_text), transport, now=clock.now
             ),
         )
 
@@ -148,8 +178,7 @@ class Farebox(Struct, frozen=True):
         await self.store.open()
         try:
             await self.committer.start()
-            work = (self.expiry.run, self.dispatcher.run, self.summer.run) if is_server else ()
-            tasks = [asyncio.create_task(run()) for run in work]
+            tasks = [asyncio.create_task(run()) for run in (self._background if is_server else ())]
             try:
                 yield
             finally:
@@ -158,8 +187,18 @@ class Farebox(Struct, frozen=True):
                     with suppress(asyncio.CancelledError):
                         await task
                 await self.committer.close()
+                if is_server:
+                    with suppress(StorageError):
+                        await self.key_use.write()
         finally:
+            self.passwords.close()
             await self.store.close()
+
+    @property
+    def _background(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
+        """What a server does beside answering."""
+        mail = (self.dispatcher.run, self.postman.run)
+        return (self.expiry.run, *mail, self.summer.run, self.outlooks.run, self.key_use.run)
 
     @property
     def services(self) -> Services:
@@ -184,6 +223,7 @@ class Farebox(Struct, frozen=True):
             per_merchant_key=self.settings.rate_limit_per_second,
             per_staff_key=self.settings.staff_rate_limit_per_second,
             failures_per_address=self.settings.bad_keys_per_second,
+            on_good=self.key_use.note,
         )
 
     async def health(self) -> Health:

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from msgspec import Struct
 
 CONFIG_FILE: Final = "farebox.toml"
+SECRET_KEY_CHARS_MIN: Final = 32
 _ENVIRONMENT_PREFIX: Final = "FAREBOX_"
 _SQLITE_PREFIX: Final = "sqlite:///"
 _RATE: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
@@ -53,6 +54,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     bad_keys: str = "10"
     """Bad API keys a second of each address and process; ten seconds' worth may come at once. 0: any."""
+
+    secret_key: str = ""
+    """Guards sign-ins against whoever reads the database: 32 random characters or more, the same in every process."""
 
     trusted_proxies: str = ""
     """Proxies whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, separated by commas."""
@@ -135,6 +139,11 @@ class Settings(Struct, frozen=True, kw_only=True):
                 raise SettingsError(
                     f"{name} is {text[:40]!r}; write a number of requests a second such as 1000, or 0 for any"
                 )
+        if self.secret_key and len(self.secret_key) < SECRET_KEY_CHARS_MIN:
+            raise SettingsError(
+                f"FAREBOX_SECRET_KEY has {len(self.secret_key)} characters; write {SECRET_KEY_CHARS_MIN} random ones "
+                "or more, such as `openssl rand -hex 32` prints"
+            )
         if "@" not in self.mail_from:
             raise SettingsError(f"FAREBOX_MAIL_FROM is {self.mail_from!r}; write an e-mail address")
 

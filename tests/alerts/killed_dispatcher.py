@@ -6,6 +6,7 @@ from pathlib import Path
 
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.messages import MailSettings
+from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import SmtpTransport
 from farebox.core.accounts import Account
 from farebox.storage.sqlite import SqliteStore
@@ -21,7 +22,8 @@ async def run(path: str, url: str, now: int) -> None:
     await store.open()
     settings = MailSettings("alerts@farebox.example", "https://pay.example", "")
     transport = SmtpTransport(url, timeout_seconds=3600)
-    await Dispatcher(store, transport, settings, now=lambda: now, describe_runway=describe_runway).run_once()
+    outbox = Outbox(store, settings, now=lambda: now, describe_runway=describe_runway)
+    await Dispatcher(outbox, transport, now=lambda: now).run_once()
 
 
 if __name__ == "__main__":

@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from farebox.alerts.dispatcher import LEASE_SECONDS, Dispatcher
+from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import SmtpTransport
 from farebox.core.accounts import Account
 from farebox.service.forecast import in_words, read_runway
-from farebox.storage.rows import MailState
+from farebox.storage.rows import MailState, OutboxMail
 from farebox.storage.sqlite import SqliteStore
 from tests.alerts import killed_dispatcher
 from tests.alerts.ledger import SECOND, START, Ledger
@@ -23,7 +24,7 @@ from tests.alerts.test_smtp import SHORT_S
 
 def dispatcher_of(
     ledger: Ledger, url: str, *, store: SqliteStore | None = None, timeout_seconds: float = 30
-) -> Dispatcher:
+) -> Dispatcher[OutboxMail]:
     owner = store or ledger.store
 
     async def describe_runway(account: Account, now: int) -> str | None:
@@ -31,18 +32,16 @@ def dispatcher_of(
 
     transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
     return Dispatcher(
-        owner,
+        Outbox(owner, SETTINGS, now=ledger.clock.now, describe_runway=describe_runway),
         transport,
-        SETTINGS,
         now=ledger.clock.now,
-        describe_runway=describe_runway,
         poll_seconds=0.01,
         stop_seconds_max=0,
     )
 
 
 @asynccontextmanager
-async def running(*dispatchers: Dispatcher) -> AsyncIterator[None]:
+async def running(*dispatchers: Dispatcher[OutboxMail]) -> AsyncIterator[None]:
     tasks = [asyncio.create_task(dispatcher.run()) for dispatcher in dispatchers]
     try:
         yield

@@ -20,10 +20,11 @@ from farebox.alerts.dispatcher import (
     Dispatcher,
     backoff_seconds,
 )
+from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import PermanentFailure, TransientFailure, Transport
 from farebox.core.accounts import Account
 from farebox.storage.interface import NotFound, Store, StoreUnavailable
-from farebox.storage.rows import MailState
+from farebox.storage.rows import MailState, OutboxMail
 from farebox.storage.sqlite import SqliteStore
 from tests.alerts.ledger import MERCHANT_ID, SECOND, START, Ledger
 from tests.alerts.mailserver import until
@@ -83,7 +84,7 @@ def post() -> Post:
     return Post()
 
 
-def dispatcher_of(ledger: Ledger, transport: Transport, **options: Any) -> Dispatcher:
+def dispatcher_of(ledger: Ledger, transport: Transport, **options: Any) -> Dispatcher[OutboxMail]:
     defaults: dict[str, Any] = {
         "store": ledger.store,
         "describe_runway": always,
@@ -91,11 +92,13 @@ def dispatcher_of(ledger: Ledger, transport: Transport, **options: Any) -> Dispa
         "stop_seconds_max": QUICK_S,
     }
     chosen = defaults | options
-    return Dispatcher(cast(Store, chosen.pop("store")), transport, SETTINGS, now=ledger.clock.now, **chosen)
+    store, describe_runway = cast(Store, chosen.pop("store")), chosen.pop("describe_runway")
+    outbox = Outbox(store, SETTINGS, now=ledger.clock.now, describe_runway=describe_runway)
+    return Dispatcher(outbox, transport, now=ledger.clock.now, **chosen)
 
 
 @asynccontextmanager
-async def running(dispatcher: Dispatcher) -> AsyncIterator[asyncio.Task[None]]:
+async def running(dispatcher: Dispatcher[OutboxMail]) -> AsyncIterator[asyncio.Task[None]]:
     task = asyncio.create_task(dispatcher.run())
     try:
         yield task
@@ -208,7 +211,8 @@ async def test_an_address_that_is_none_is_given_up(ledger: Ledger, post: Post) -
 async def test_a_sender_that_is_none_is_waited_for(ledger: Ledger, post: Post) -> None:
     await ledger.fire("ann@example.com")
     settings = replace(SETTINGS, mail_from="nobody")
-    dispatcher = Dispatcher(ledger.store, post, settings, now=ledger.clock.now, describe_runway=always)
+    outbox = Outbox(ledger.store, settings, now=ledger.clock.now, describe_runway=always)
+    dispatcher = Dispatcher(outbox, post, now=ledger.clock.now)
     assert 1 == await dispatcher.run_once()
     mail = (await ledger.mails())["ann@example.com"]
     assert (MailState.WAITING, 1) == (mail.state, mail.attempts)

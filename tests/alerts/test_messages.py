@@ -42,7 +42,7 @@ The balance of Northwind Imaging fell below 400.00 USD.
 When nothing is available any more, requests are refused until you top up.
 To top up, contact support: billing@northwind.example
 
-Open your account: https://pay.example/farebox/
+Open your account: https://pay.example/farebox/accounts/mer_38RRBH8000007
 
 --
 You get this mail because you are registered on the account of Northwind Imaging.
@@ -269,12 +269,12 @@ def test_how_to_reach_support(contact: str, in_text: str, link: str | None) -> N
     message = written(a_subject(), replace(SETTINGS, support_contact=contact))
     assert in_text in text_of(message)
     links = re.findall(r'href="([^"]*)"', html_of(message))
-    assert [*([link] if link else []), "https://pay.example/farebox/"] == links
+    assert [*([link] if link else []), "https://pay.example/farebox/accounts/mer_38RRBH8000007"] == links
 
 
 @pytest.mark.parametrize("url", ["https://pay.example", "https://pay.example/"])
-def test_the_dashboard_link_ends_in_one_slash(url: str) -> None:
-    assert "Open your account: https://pay.example/\n" in text_of(
+def test_the_dashboard_link_has_one_slash_before_its_path(url: str) -> None:
+    assert "Open your account: https://pay.example/accounts/mer_38RRBH8000007\n" in text_of(
         written(a_subject(), replace(SETTINGS, public_url=url))
     )
 

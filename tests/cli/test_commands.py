@@ -12,7 +12,7 @@ COMMANDS = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 
 def test_init_is_safe_to_repeat(database_url: str) -> None:
     shell = Shell(database_url)
-    assert "The database is ready: applied 0001_ledger, 0002_administration.\n" == shell.ok("init").out
+    assert "The database is ready: applied 0001_ledger, 0002_administration, 0003_people.\n" == shell.ok("init").out
     assert {"applied": []} == shell.json("init")
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final, cast
 
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.messages import MailSettings
+from farebox.alerts.outbox import Outbox
 from farebox.core.accounts import Account
 from farebox.core.commands import (
     CaptureHold,
@@ -57,13 +58,9 @@ class Server:
             return None
 
         self.committer = Committer(store, clock, queue_commands_max=8)
-        self.dispatcher = Dispatcher(
-            store,
-            post,
-            MailSettings("farebox@example.com", "https://pay.example", "support"),
-            now=clock.now,
-            describe_runway=no_runway,
-        )
+        settings = MailSettings("farebox@example.com", "https://pay.example", "support")
+        outbox = Outbox(store, settings, now=clock.now, describe_runway=no_runway)
+        self.dispatcher = Dispatcher(outbox, post, now=clock.now)
         self.expiry = Expiry(store, self.committer, clock)
         self._died = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

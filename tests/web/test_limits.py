@@ -202,7 +202,7 @@ def seconds() -> Seconds:
 
 
 async def limited(farebox: Farebox, seconds: Seconds, **rates: float) -> Door:
-    every = {"per_merchant_key": 0.0, "per_staff_key": 0.0, "failures_per_address": 0.0, **rates}
+    every: dict[str, Any] = {"per_merchant_key": 0.0, "per_staff_key": 0.0, "failures_per_address": 0.0, **rates}
     limits = Limits(Addresses((PROXY,)), **every, now=seconds)
     return await open_door(farebox, limits=limits, cors_origins=("*",))
 

@@ -1,24 +1,23 @@
-"""The dispatcher: takes owed mails out of the outbox, sends them, and writes down what became of each.
+"""The dispatcher: takes owed mails out of a bag, sends them, and writes down what became of each.
 
-Every server process runs one. A claimed mail is leased: nobody else takes it until the lease ends, and if its claimer
-dies it is due again then. Which mails are owed was decided with the charge; here they are only delivered.
+Every server process runs one for the alerts' outbox and one for letters. A claimed mail is leased: nobody else takes it
+until the lease ends, and if its claimer dies it is due again then. Which mails are owed was decided by others, for
+alerts with the charge; here they are only delivered.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from email.message import EmailMessage
-from typing import Final
+from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from farebox.alerts.addresses import InvalidAddress, one_line
-from farebox.alerts.messages import InvalidSender, LowBalance, MailSettings, low_balance_message
+from farebox.alerts.messages import InvalidSender
 from farebox.alerts.smtp import PermanentFailure, TransientFailure, Transport
-from farebox.core import ids
-from farebox.core.accounts import Account
-from farebox.storage.interface import NotFound, StorageError, Store
-from farebox.storage.rows import MailState, OutboxMail
+from farebox.storage.interface import NotFound, StorageError
+from farebox.storage.rows import Letter, MailState, OutboxMail
 
 SENDING_MAX: Final = 10
 """How many mails are on their way at once, and so how many are claimed at once: none waits while its lease runs."""
@@ -46,23 +45,56 @@ _MICROS_PER_SECOND: Final = 1_000_000
 
 _log = logging.getLogger("farebox.alerts")
 
+_Mail = TypeVar("_Mail", OutboxMail, Letter)
+
+
+class Mailbag(Protocol[_Mail]):
+    """Mails of one kind that are owed. What touches the database may raise StorageError."""
+
+    async def next_at(self) -> int | None:
+        """When the next mail falls due, or None if none waits."""
+        ...
+
+    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[_Mail]:
+        """Take mails that are due, and count the attempt: nobody else gets them until `lease_until`."""
+        ...
+
+    async def settle(self, mail: _Mail) -> None:
+        """Write what became of a claimed mail.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        ...
+
+    async def compose(self, mail: _Mail) -> EmailMessage:
+        """Write the mail as of now: one that was held up must not tell old news.
+
+        Raises:
+            InvalidAddress: no mail can ever go there.
+            InvalidSender: the address that mails come from is none.
+        """
+        ...
+
+    def name(self, mail: _Mail) -> str:
+        """Name a mail, for the log."""
+        ...
+
 
 def backoff_seconds(attempts: int) -> int:
     """Tell how long to wait after this many failed attempts: a minute, doubled each time, up to an hour."""
     return min(BACKOFF_SECONDS_MIN << min(attempts - 1, _BACKOFF_DOUBLINGS_MAX), BACKOFF_SECONDS_MAX)
 
 
-class Dispatcher:
-    """Sends the mails of one store's outbox through one transport."""
+class Dispatcher(Generic[_Mail]):
+    """Sends the mails of one bag through one transport."""
 
     def __init__(
         self,
-        store: Store,
+        bag: Mailbag[_Mail],
         transport: Transport,
-        settings: MailSettings,
         *,
         now: Callable[[], int],
-        describe_runway: Callable[[Account, int], Awaitable[str | None]],
         send_seconds_max: float = SEND_SECONDS_MAX,
         poll_seconds: float = POLL_SECONDS,
         stop_seconds_max: float = STOP_SECONDS_MAX,
@@ -70,20 +102,16 @@ class Dispatcher:
         """Prepare.
 
         Args:
-            store: whose outbox it is.
+            bag: the mails that are owed.
             transport: takes each mail to its recipient.
-            settings: what the mails say of the operator.
             now: tells the time, microseconds since 1970.
-            describe_runway: says how long an account lasts, in words; None if it does not burn.
             send_seconds_max: how long one mail may take in all; well below LEASE_SECONDS.
             poll_seconds: how often to look for mails that are due.
             stop_seconds_max: how long a stop waits for mails that are on their way.
         """
-        self._store = store
+        self._bag: Mailbag[_Mail] = bag
         self._transport = transport
-        self._settings = settings
         self._now = now
-        self._describe_runway = describe_runway
         self._send_seconds_max = send_seconds_max
         self._poll_seconds = poll_seconds
         self._stop_seconds_max = stop_seconds_max
@@ -123,7 +151,7 @@ class Dispatcher:
                     task = asyncio.create_task(self._deliver(mail, lease_until), name="mail")
                     sending.add(task)
                     task.add_done_callback(sending.discard)
-            due_at = await self._store.next_mail_at()
+            due_at = await self._bag.next_at()
         except StorageError as error:
             # Said once, not at each poll: an outage may last for hours.
             if not self._is_store_away:
@@ -157,19 +185,19 @@ class Dispatcher:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _claim(self, limit: int) -> tuple[list[OutboxMail], int]:
+    async def _claim(self, limit: int) -> tuple[list[_Mail], int]:
         """Lease mails that are due, `limit` at most; return them and until when they are leased."""
         now = self._now()
         lease_until = now + LEASE_SECONDS * _MICROS_PER_SECOND
-        due_at = await self._store.next_mail_at()
+        due_at = await self._bag.next_at()
         if due_at is None or due_at > now:
             # Claiming writes, so an idle dispatcher doesn't: it would hold up charges once a second in each process.
             return [], lease_until
-        return list(await self._store.claim_mails(now, lease_until=lease_until, limit=limit)), lease_until
+        return list(await self._bag.claim(now, lease_until=lease_until, limit=limit)), lease_until
 
-    async def _deliver(self, mail: OutboxMail, lease_until: int) -> None:
+    async def _deliver(self, mail: _Mail, lease_until: int) -> None:
         """Send one mail and settle it; whatever goes wrong with it is its own affair."""
-        settled: OutboxMail | None = None
+        settled: _Mail | None = None
         try:
             settled = await self._attempt(mail)
             await self._settle(settled, lease_until)
@@ -180,13 +208,13 @@ class Dispatcher:
             await self._settle(settled or given_back, retry_until=0)
             raise
         except Exception:
-            _log.exception("%s to %s was tried, and that can't be written down", _name(mail), mail.email)
+            _log.exception("%s to %s was tried, and that can't be written down", self._bag.name(mail), mail.email)
 
-    async def _attempt(self, mail: OutboxMail) -> OutboxMail:
+    async def _attempt(self, mail: _Mail) -> _Mail:
         """Write and send one mail; return what is to be written down."""
         try:
             async with asyncio.timeout(self._send_seconds_max):
-                message = await self._compose(mail)
+                message = await self._bag.compose(mail)
                 await self._transport.send(message, mail.email)
         except (TransientFailure, InvalidSender) as error:
             return self._failed(mail, str(error))
@@ -197,67 +225,47 @@ class Dispatcher:
         except StorageError as error:
             return self._failed(mail, f"what the mail has to say can't be read: {error}")
         except Exception as error:
-            _log.exception("%s to %s failed in a way nobody foresaw", _name(mail), mail.email)
+            _log.exception("%s to %s failed in a way nobody foresaw", self._bag.name(mail), mail.email)
             return self._failed(mail, f"{type(error).__name__}: {error}")
-        _log.info("%s was sent to %s", _name(mail), mail.email)
+        _log.info("%s was sent to %s", self._bag.name(mail), mail.email)
         return replace(mail, state=MailState.SENT, sent_at=self._now(), last_error=None)
 
-    async def _compose(self, mail: OutboxMail) -> EmailMessage:
-        """Write the mail, with the balance and runway of now: a mail that was held up must not tell old news."""
-        merchant_id = mail.alert.merchant_id
-        merchant = await self._store.merchant(merchant_id)
-        account = await self._store.account(merchant_id)
-        if merchant is None or account is None:
-            raise LookupError(f"the alert's merchant {merchant_id} is gone")
-        seq = mail.alert.transfer_seq
-        transfer = None if seq is None else (await self._store.transfers_at(merchant_id, [seq]))[seq]
-        try:
-            runway = await self._describe_runway(account, self._now())
-        except StorageError:
-            raise
-        except Exception:
-            # The warning matters more than the forecast in it.
-            _log.exception("%s goes without a runway", _name(mail))
-            runway = None
-        subject = LowBalance(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
-        return low_balance_message(subject, self._settings)
-
-    async def _settle(self, mail: OutboxMail, retry_until: int) -> None:
+    async def _settle(self, mail: _Mail, retry_until: int) -> None:
         """Write down what became of a mail; while the lease holds, wait for a database that is away.
 
         A mail that was sent and can't be written down is sent again when its lease ends.
         """
         while True:
             try:
-                await self._store.settle_mail(mail)
+                await self._bag.settle(mail)
             except NotFound:
-                _log.warning("%s to %s is no longer in the outbox", _name(mail), mail.email)
+                _log.warning("%s to %s is no longer in the outbox", self._bag.name(mail), mail.email)
                 return
             except StorageError as error:
                 if self._now() >= retry_until:
-                    _log.warning("what became of %s to %s can't be written down: %s", _name(mail), mail.email, error)
+                    _log.warning(
+                        "what became of %s to %s can't be written down: %s", self._bag.name(mail), mail.email, error
+                    )
                     return
                 await asyncio.sleep(self._poll_seconds)
             else:
                 return
 
-    def _failed(self, mail: OutboxMail, reason: str, *, is_permanent: bool = False) -> OutboxMail:
+    def _failed(self, mail: _Mail, reason: str, *, is_permanent: bool = False) -> _Mail:
         """Write down a failure and when to try again; after ATTEMPTS_MAX the mail is given up."""
         # What a mail server says is put into a table and shown on terminals: one line, no control characters.
         text = one_line(reason)[:_ERROR_CHARS_MAX]
         is_over = is_permanent or mail.attempts >= ATTEMPTS_MAX
         wait = backoff_seconds(mail.attempts)
         if is_over:
-            _log.error("%s to %s is given up after attempt %d: %s", _name(mail), mail.email, mail.attempts, text)
+            _log.error(
+                "%s to %s is given up after attempt %d: %s", self._bag.name(mail), mail.email, mail.attempts, text
+            )
         else:
-            _log.warning("%s to %s waits %d seconds, not sent: %s", _name(mail), mail.email, wait, text)
+            _log.warning("%s to %s waits %d seconds, not sent: %s", self._bag.name(mail), mail.email, wait, text)
         return replace(
             mail,
             state=MailState.GIVEN_UP if is_over else MailState.WAITING,
             next_attempt_at=self._now() + wait * _MICROS_PER_SECOND,
             last_error=text,
         )
-
-
-def _name(mail: OutboxMail) -> str:
-    return ids.book_id(ids.ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from importlib import resources
 from typing import Final
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FunctionLoader, StrictUndefined, Template, select_autoescape
 from msgspec import Struct
 
 from farebox.alerts.addresses import InvalidAddress, header_text, mailbox, named_mailbox, needs_smtputf8, one_line
@@ -77,6 +77,14 @@ class LowBalance(Struct, frozen=True):
     runway: str | None
 
 
+class Headers(Struct, frozen=True):
+    """What a mail's headers say, beside who it is from and goes to; `at` is microseconds since 1970."""
+
+    subject: str
+    at: int
+    message_id: str
+
+
 class Fact(Struct, frozen=True):
     """One line of what a mail tells: a label, its value, and a remark that may be empty."""
 
@@ -115,26 +123,37 @@ def low_balance_message(subject: LowBalance, settings: MailSettings) -> EmailMes
         "currency": account.currency,
         "fell": _fell(subject),
         "balance_label": "Balance when it fell" if subject.transfer else "Your balance",
-        "fell_at": _time_in_words(alert.fired_at),
+        "fell_at": time_in_words(alert.fired_at),
         "facts": _facts(subject),
         "is_back": account.posted >= alert.threshold,
         "balance_now": _money(account.posted, account),
         "refusal": _refusal(account),
         "contact": contact,
-        "contact_url": _contact_url(contact),
-        "dashboard_url": settings.public_url.rstrip("/") + "/",
+        "contact_url": contact_link(contact),
+        "dashboard_url": f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}",
     }
+    return compose_mail(
+        sender,
+        recipient,
+        Headers(f"{name}: balance below {threshold}", at=alert.fired_at, message_id=message_id(subject.mail, settings)),
+        text=_TEXT.render(words),
+        html=_HTML.render(words),
+    )
+
+
+def compose_mail(sender: Address, recipient: Address, headers: Headers, *, text: str, html: str) -> EmailMessage:
+    """Put a mail together, its content in plain text and in HTML."""
     # With SMTPUTF8 headers are written as they are, which only servers that know it take; so only where it must be.
     message = EmailMessage(policy=SMTPUTF8 if needs_smtputf8(sender, recipient) else SMTP)
     message["From"] = sender
     message["To"] = recipient
-    message["Subject"] = header_text(f"{name}: balance below {threshold}")
-    message["Date"] = format_datetime(_time(alert.fired_at))
-    message["Message-ID"] = message_id(subject.mail, settings)
+    message["Subject"] = header_text(headers.subject)
+    message["Date"] = format_datetime(time_of(headers.at))
+    message["Message-ID"] = headers.message_id
     message["Auto-Submitted"] = "auto-generated"
     # Quoted-printable is ASCII, whatever it says and however long its lines: no server needs to change it on its way.
-    message.set_content(_TEXT.render(words), cte="quoted-printable")
-    message.add_alternative(_HTML.render(words), subtype="html", cte="quoted-printable")
+    message.set_content(text, cte="quoted-printable")
+    message.add_alternative(html, subtype="html", cte="quoted-printable")
     return message
 
 
@@ -180,7 +199,7 @@ def _refusal(account: Account) -> str:
     return f"When your balance and your credit limit of {limit} are used up, requests are refused until you top up."
 
 
-def _contact_url(contact: str) -> str | None:
+def contact_link(contact: str) -> str | None:
     """Make a link of a contact that is an address or a page; a telephone number or a sentence stays text."""
     if _ADDRESS.fullmatch(contact):
         return f"mailto:{contact}"
@@ -191,13 +210,14 @@ def _money(micros: int, account: Account) -> str:
     return f"{format_amount(micros)} {account.currency}"
 
 
-def _time(micros: int) -> datetime:
+def time_of(micros: int) -> datetime:
     """Turn microseconds since 1970 into a time, rounded down to the second."""
     return datetime.fromtimestamp(micros // _MICROS_PER_SECOND, UTC)
 
 
-def _time_in_words(micros: int) -> str:
-    time = _time(micros)
+def time_in_words(micros: int) -> str:
+    """Write microseconds since 1970 as people do, in UTC."""
+    time = time_of(micros)
     return f"{time.day} {_MONTHS[time.month - 1]} {time:%Y, %H:%M} UTC"
 
 
@@ -208,16 +228,23 @@ _MONTHS: Final = (
 """The mail is in English, whatever the machine's locale."""
 
 
-def _template(name: str) -> str:
+def _source(name: str) -> str:
     return (resources.files("farebox.alerts") / "templates" / name).read_text(encoding="utf-8")
 
 
 _ENVIRONMENT: Final = Environment(
-    loader=FunctionLoader(_template),
+    loader=FunctionLoader(_source),
     autoescape=select_autoescape(["html"]),
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-_TEXT: Final = _ENVIRONMENT.get_template("low_balance.txt")
-_HTML: Final = _ENVIRONMENT.get_template("low_balance.html")
+
+
+def template(name: str) -> Template:
+    """Load a mail's template."""
+    return _ENVIRONMENT.get_template(name)
+
+
+_TEXT: Final = template("low_balance.txt")
+_HTML: Final = template("low_balance.html")

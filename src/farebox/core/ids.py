@@ -32,6 +32,7 @@ PRICE: Final = "price_"
 USER: Final = "user_"
 KEY: Final = "key_"
 APPROVAL: Final = "appr_"
+LETTER: Final = "let_"
 
 
 class InvalidId(ValueError):

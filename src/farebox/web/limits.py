@@ -95,6 +95,7 @@ class Limits:
         per_merchant_key: float,
         per_staff_key: float,
         failures_per_address: float,
+        on_good: Callable[[ParsedKey], None] | None = None,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         """Limit what comes through a second; 0 for no limit.
@@ -104,6 +105,7 @@ class Limits:
             per_merchant_key: requests of each merchant's key.
             per_staff_key: requests of each service's and support's key.
             failures_per_address: bad keys, and requests without one, of each address.
+            on_good: hears of each key that opened something, each time.
             now: seconds, from a clock that never goes back.
         """
         self._addresses = addresses
@@ -112,6 +114,7 @@ class Limits:
         self._keys = {KeyKind.MERCHANT: merchants, KeyKind.SERVICE: staff, KeyKind.SUPPORT: staff}
         self._failures = _buckets(failures_per_address, FAILURE_BURST_SECONDS, now)
         self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._on_good = on_good
 
     def admit(self, scope: HTTPScope, key: ParsedKey | None) -> None:
         """Let a request pass, or not.
@@ -136,7 +139,11 @@ class Limits:
 
     def passed(self, key: ParsedKey | None) -> None:
         """Hear that a key opened something, even if what it asked for was then refused."""
-        if key is not None and key.digest not in self._good:
+        if key is None:
+            return
+        if self._on_good is not None:
+            self._on_good(key)
+        if key.digest not in self._good:
             if len(self._good) >= BUCKETS_MAX:
                 self._good.popitem(last=False)
             self._good[key.digest] = None
