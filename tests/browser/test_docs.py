@@ -7,7 +7,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Page, expect
 
-from tests.support.browser import STEP_TIMEOUT_MS
+from tests.browser.conftest import NewContext
+from tests.support.browser import PHONE, axe, screenshot
 from tests.support.server import Server, open_farebox
 
 SHOWN = """
@@ -31,5 +32,22 @@ async def test_page_shows_every_operation(server: Server, page: Page) -> None:
     operations = sorted([path, method.upper()] for path, item in document["paths"].items() for method in item)
     await page.goto(f"{server.url}/docs")
     shown = page.locator(".opblock-summary")
-    await expect(shown).to_have_count(len(operations), timeout=STEP_TIMEOUT_MS)
+    await expect(shown).to_have_count(len(operations))
     assert operations == sorted(await shown.evaluate_all(SHOWN))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_page_hinders_nobody_on_a_phone(server: Server, new_context: NewContext, scheme: str) -> None:
+    page = await (await new_context(viewport=PHONE, color_scheme=scheme)).new_page()
+    await page.goto(f"{server.url}/docs")
+    await page.get_by_role("button", name="Authorize").click()
+    await expect(page.get_by_role("textbox").last).to_be_visible()
+    await screenshot(page, f"docs-phone-{scheme}-key")
+    await axe(page, within=".dialog-ux")
+    await page.get_by_role("button", name="Close", exact=True).first.click()
+    await page.locator("[data-path='/api/charges']").click()
+    await page.get_by_role("button", name="Try it out").click()
+    await expect(page.locator(".opblock-body textarea")).to_be_visible()
+    await screenshot(page, f"docs-phone-{scheme}-charge")
+    await axe(page)
+    assert PHONE["width"] == await page.evaluate("document.documentElement.scrollWidth")

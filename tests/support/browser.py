@@ -23,6 +23,7 @@ from playwright.async_api import (
     ViewportSize,
     WebError,
     WebSocket,
+    expect,
 )
 
 from tests.support.debian import find_program
@@ -46,6 +47,7 @@ PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 900}
 
 AXE_FAILS_ON: Final = ("serious", "critical")
+AXE_PLACES_MAX: Final = 8
 
 
 class Watch:
@@ -94,6 +96,7 @@ class Watch:
 
 async def launch(playwright: Playwright) -> Browser:
     """Start the browser, without its sandbox: that refuses to run as root, and the pages are the tests' own."""
+    expect.set_options(timeout=STEP_TIMEOUT_MS)
     return await playwright.chromium.launch(
         executable_path=find_browser(), args=OPTIONS, chromium_sandbox=False, timeout=START_TIMEOUT_MS
     )
@@ -107,10 +110,10 @@ async def open_context(browser: Browser, watch: Watch, **options: Any) -> Browse
     return context
 
 
-async def axe(page: Page) -> None:
-    """Fail if axe-core finds that the page, as it stands, seriously or critically hinders people."""
+async def axe(page: Page, *, within: str = "html") -> None:
+    """Fail if axe-core finds that the page, or what a selector names, seriously or critically hinders people now."""
     await page.evaluate(_axe_script())
-    results = await page.evaluate("() => axe.run({resultTypes: ['violations']})")
+    results = await page.evaluate("within => axe.run(within, {resultTypes: ['violations']})", within)
     findings = [_told(finding) for finding in results["violations"] if finding["impact"] in AXE_FAILS_ON]
     if findings:
         pytest.fail(f"axe finds on {page.url}:\n" + "\n".join(findings), pytrace=False)
@@ -138,9 +141,11 @@ def _axe_script() -> str:
 
 
 def _told(finding: dict[str, Any]) -> str:
-    """Tell a finding, and each place that it is about, in lines for a person."""
+    """Tell a finding, and the first of the places that it is about, in lines for a person."""
     lines = [f"{finding['impact']}: {finding['help']} ({finding['id']}; {finding['helpUrl']})"]
-    for node in finding["nodes"]:
+    for node in finding["nodes"][:AXE_PLACES_MAX]:
         lines.append(f"  {' '.join(str(step) for step in node['target'])}: {node['html']}")
         lines.extend(f"    {line}" for line in node["failureSummary"].splitlines())
+    if more := finding["nodes"][AXE_PLACES_MAX:]:
+        lines.append(f"  and {len(more)} more places")
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from tests.support.door import Door
 from tests.support.server import Server, open_farebox
 
 ASSETS: Final = {
+    "docs.css": "text/css; charset=utf-8",
     "docs.js": "text/javascript; charset=utf-8",
     "swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "swagger-ui.css": "text/css; charset=utf-8",

@@ -22,6 +22,7 @@ _SWAGGER_UI: Final = files("mkdocs_swagger_ui_tag") / "swagger-ui"
 
 _PAGE: Final = (_OWN / "docs.html", "text/html")
 _ASSETS: Final = {
+    "docs.css": (_OWN / "docs.css", "text/css"),
     "docs.js": (_OWN / "docs.js", "text/javascript"),
     "swagger-ui-bundle.js": (_SWAGGER_UI / "javascripts" / "swagger-ui-bundle.js", "text/javascript"),
     "swagger-ui.css": (_SWAGGER_UI / "stylesheets" / "swagger-ui.css", "text/css"),
