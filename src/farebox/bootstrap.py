@@ -49,6 +49,7 @@ from farebox.web.api.base import Services
 from farebox.web.app import create_app
 from farebox.web.health import Health
 from farebox.web.limits import Limits
+from farebox.web.pages.house import House
 
 MAIL_FOLDER: Final = Path("mail")
 """Where mails go when no mail server is set, below the working directory."""
@@ -216,6 +217,25 @@ class Farebox(Struct, frozen=True):
         )
 
     @property
+    def house(self) -> House:
+        """What the pages are built on."""
+        return House(
+            sign_in=self.sign_in,
+            team=self.team,
+            staff=self.staff,
+            queries=self.queries,
+            statements=self.statements,
+            usage=self.usage,
+            merchants=self.merchants,
+            operations=self.operations,
+            approvals=self.approvals,
+            audit_log=self.audit_log,
+            addresses=self.addresses,
+            public_url=self.settings.public_url.rstrip("/"),
+            support_contact=self.settings.support_contact,
+        )
+
+    @property
     def limits(self) -> Limits:
         """How much of the API anyone may have."""
         return Limits(
@@ -259,6 +279,7 @@ def web_app() -> ASGIApp:
 
     return create_app(
         farebox.services,
+        farebox.house,
         limits=farebox.limits,
         cors_origins=farebox.settings.cors_origin_list,
         check_health=farebox.health,

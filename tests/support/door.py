@@ -228,6 +228,7 @@ async def open_door(farebox: Farebox, *, cors_origins: tuple[str, ...] = (), lim
 
     app = create_app(
         farebox.services,
+        farebox.house,
         limits=limits,
         cors_origins=cors_origins,
         check_health=farebox.health,

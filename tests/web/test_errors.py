@@ -84,11 +84,14 @@ async def test_slashes_repeated_are_still_the_api(door: Door, path: str) -> None
     assert "application/json" == reply.header("content-type")
 
 
-@pytest.mark.parametrize("path", ["/", "/apis", "/API/balance", "/nothing", "/openapi.json/x", "*"])
-async def test_outside_the_api_an_error_is_a_line_of_text(door: Door, path: str) -> None:
-    reply = await door.get(path)
+@pytest.mark.parametrize("path", ["/apis", "/API/balance", "/nothing", "/openapi.json/x", "*"])
+@pytest.mark.parametrize(("accept", "media"), [("*/*", "text/plain"), ("text/html,*/*;q=0.8", "text/html")])
+async def test_outside_the_api_an_error_is_a_line_of_text_or_a_page(
+    door: Door, path: str, accept: str, media: str
+) -> None:
+    reply = await door.get(path, headers=[("accept", accept)])
     assert 404 == reply.status
-    assert "text/plain; charset=utf-8" == reply.header("content-type")
+    assert f"{media}; charset=utf-8" == reply.header("content-type")
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,11 @@ from farebox.core.commands import Charge, Command, KeyKind, Payer
 from farebox.service.clock import SystemClock
 from farebox.service.committer import Committer
 from farebox.service.merchants import Merchants
+from farebox.service.numbering import Numbers
 from farebox.service.operations import Operations
+from farebox.service.passwords import Passwords
+from farebox.storage.people import People
+from farebox.storage.rows import Login, Realm
 
 PORT_DEFAULT: Final = 8000
 HOST: Final = "127.0.0.1"
@@ -50,6 +54,10 @@ _MERCHANTS: Final = (
     ("Contoso Maps", "EUR", "100", "2500", ("carla@contoso.example",)),
     ("Tailspin Audio", "USD", "50", "800", ("dev@tailspin.example", "ops@tailspin.example")),
 )
+
+
+STAFF: Final = "sam@farebox.example"
+PASSWORD: Final = "open the demo"  # noqa: S105 - everybody's, of a database that is thrown away.
 
 
 class Seeded(Struct, frozen=True):
@@ -140,12 +148,25 @@ async def seed(settings: Settings) -> Seeded:
             await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, actor=None)
             made.append((merchant.merchant_id, key.text))
         await merchants.set_price("image", "0.0065", merchant_id=made[1][0])
+        await _let_people_in(People(store), clock)
         await _write_history(committer, clock, [number for number, _ in made])
     finally:
         await committer.close()
         await store.close()
     number, key_text = made[0]
     return Seeded(ids.public_id(ids.MERCHANT, number), key_text, service.text)
+
+
+async def _let_people_in(people: People, clock: _SteppedClock) -> None:
+    """Give every merchant's first person, and one of support, the demo's password."""
+    passwords, numbers = Passwords(), Numbers(clock)
+    for realm, address, name in (
+        *((Realm.MERCHANT, addresses[0], addresses[0]) for *_, addresses in _MERCHANTS),
+        (Realm.SUPPORT, STAFF, "Sam"),
+    ):
+        hashed = await passwords.hash(PASSWORD)
+        await people.add_login(Login(numbers.draw(), realm, address, name, clock.now(), hashed))
+    passwords.close()
 
 
 async def _write_history(committer: Committer, clock: _SteppedClock, merchant_ids: list[int]) -> None:
@@ -229,6 +250,9 @@ def _welcome(seeded: Seeded, folder: Path, port: int, *, is_json: bool) -> None:
         f"\n  its key      {seeded.merchant_key}"
         f"\n  service key  {seeded.service_key}"
         f"\n  mails        {folder / MAIL_FOLDER}\n"
+        f"\n  dashboard    {url}/          sign in as {_MERCHANTS[0][4][0]}"
+        f"\n  console      {url}/support   sign in as {STAFF}"
+        f"\n  password     {PASSWORD}\n"
         f"\nRead its balance:\n\n  curl -H 'x-api-key: {seeded.merchant_key}' {url}/api/balance\n"
         f"\nCharge it:\n\n  curl -H 'x-api-key: {seeded.service_key}' -H 'content-type: application/json' \\\n"
         f"    -d '{charge}' {url}/api/charges\n"

@@ -28,6 +28,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REQUEST_TYPE: Final = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}", re.ASCII)
 _IDEMPOTENCY_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", re.ASCII)
 _CURRENCIES: Final = frozenset(currency.code for currency in Currency)
+_SEED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FIRST_YEAR: Final = 1971
 _LAST_YEAR: Final = 2199
@@ -105,6 +106,13 @@ def email(field: str, text: str) -> str:
         return email_validator.validate_email(text, check_deliverability=False).normalized
     except email_validator.EmailNotValidError as error:
         raise InvalidInput(field, f"{text[:_EMAIL_CHARS_MAX]!r} is not an e-mail address: {error}") from error
+
+
+def seed(field: str, text: str) -> bytes:
+    """Read the seed of one-time codes, in hexadecimal digits."""
+    if not _SEED.fullmatch(text):
+        raise InvalidInput(field, "this is no seed of one-time codes")
+    return bytes.fromhex(text)
 
 
 def currency(field: str, text: str) -> str:

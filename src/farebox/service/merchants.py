@@ -18,9 +18,9 @@ from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
 from farebox.service.numbering import Numbers
 from farebox.storage.interface import Store
-from farebox.storage.rows import ApiKey, Merchant, User
+from farebox.storage.rows import ApiKey, Merchant, Role, User
 
-__all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "Merchants", "NewKey", "User"]
+__all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "Merchants", "NewKey", "Role", "User"]
 
 OVERLAP_SECONDS_DEFAULT: Final = 24 * 3600
 """How long a rotated key goes on working beside its successor."""
@@ -100,10 +100,18 @@ class Merchants:
             found.extend(page)
         return found
 
-    async def add_user(self, merchant_id: int, email: str, *, actor: Actor | None = None) -> User:
-        """Register a person on a merchant's account: who is registered gets its alerts."""
+    async def add_user(
+        self, merchant_id: int, email: str, *, role: Role | None = None, actor: Actor | None = None
+    ) -> User:
+        """Register a person on a merchant's account: who is registered gets its alerts, and may ask for a password.
+
+        Without a `role` the first person is an owner, and all others are members.
+        """
         now = self._clock.now()
-        user = User(merchant_id, self._numbers.draw(), inputs.email("email", email), now)
+        if role is None:
+            with translated():
+                role = Role.MEMBER if await self._store.users(merchant_id) else Role.OWNER
+        user = User(merchant_id, self._numbers.draw(), inputs.email("email", email), now, role)
         entry = _entry(actor, now, "add_user", merchant_id=merchant_id, subject=user.email)
         with translated(conflict=f"{user.email} is registered there already"):
             await self._store.add_user(user, entry)

@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -13,7 +15,10 @@ from farebox.service.clock import Clock
 from farebox.service.errors import Forbidden, InvalidKey, UnknownMerchant, translated
 from farebox.service.forecast import Runway, read_runway
 from farebox.storage.interface import Store
-from farebox.storage.rows import Merchant
+from farebox.storage.rows import Alert, Merchant, OutboxMail
+
+_MAILS_A_FIRING: Final = 100
+"""How many mails are looked at for each firing."""
 
 _log = logging.getLogger("farebox.queries")
 
@@ -24,6 +29,13 @@ class AccountView(Struct, frozen=True):
     merchant: Merchant
     account: Account
     runway: Runway | None
+
+
+class Firing(Struct, frozen=True):
+    """A firing of a threshold, and the mails that it was told by."""
+
+    alert: Alert
+    mails: Sequence[OutboxMail]
 
 
 class Balances:
@@ -97,6 +109,18 @@ class Queries:
         if record.kind not in kinds:
             raise Forbidden
         return record
+
+    async def account(self, merchant_id: int) -> Account | None:
+        """Read an account as of now; None if there is no such merchant."""
+        with translated():
+            return await self._store.account(merchant_id)
+
+    async def firings(self, merchant_id: int, limit: int) -> list[Firing]:
+        """List a merchant's latest firings, newest first, and who was told."""
+        with translated():
+            alerts = await self._store.alerts(merchant_id, limit)
+            mails = await self._store.mails(merchant_id=merchant_id, limit=limit * _MAILS_A_FIRING)
+        return [Firing(alert, [mail for mail in mails if mail.alert.number == alert.number]) for alert in alerts]
 
     async def account_view(self, merchant_id: int) -> AccountView:
         """Read a merchant, its account as of now and its runway.

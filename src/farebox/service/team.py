@@ -17,6 +17,8 @@ from farebox.storage.interface import AlreadyExists, Store
 from farebox.storage.people import LastOwner, People
 from farebox.storage.rows import Letter, Login, Membership, Purpose, Realm, Role, User
 
+__all__ = ["ROLES", "ROLE_WORDS", "Login", "Member", "Membership", "Realm", "Role", "Staff", "Team", "User"]
+
 ROLE_WORDS: Final = {Role.OWNER: "owner", Role.MEMBER: "member", Role.VIEWER: "viewer"}
 ROLES: Final = {word: role for role, word in ROLE_WORDS.items()}
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from farebox.core import ids
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval
 from farebox.core.auditlog import AuditEntry
@@ -23,6 +24,11 @@ class Merchant(Struct, frozen=True):
     merchant_id: int
     name: str
     created_at: int
+
+    @property
+    def id(self) -> str:
+        """Its public id."""
+        return ids.public_id(ids.MERCHANT, self.merchant_id)
 
 
 class Role(IntEnum):
@@ -119,6 +125,11 @@ class Membership(Struct, frozen=True):
     merchant_id: int
     name: str
     role: int
+
+    @property
+    def id(self) -> str:
+        """The merchant's public id."""
+        return ids.public_id(ids.MERCHANT, self.merchant_id)
 
 
 class Outlook(Struct, frozen=True):

@@ -1,5 +1,6 @@
 """The application: the API's paths, its description, health, and the envelope for whatever else goes wrong there."""
 
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -19,6 +20,11 @@ from farebox.web.envelope import ApiError, api_error, error_body, error_headers,
 from farebox.web.health import Health, health_handler
 from farebox.web.limits import Limits
 from farebox.web.openapi import document
+from farebox.web.pages.assets import asset_handler
+from farebox.web.pages.forms import Form
+from farebox.web.pages.house import Ask, Gate, House, error_page
+from farebox.web.pages.live import Live
+from farebox.web.pages.table import page_routes
 from farebox.web.security import Cors
 
 _HTTP_ERROR_CODES: Final = {404: "not_found", 413: "payload_too_large"}
@@ -26,6 +32,7 @@ _HTTP_ERROR_CODES: Final = {404: "not_found", 413: "payload_too_large"}
 
 def create_app(
     services: Services,
+    pages: House,
     *,
     limits: Limits,
     cors_origins: tuple[str, ...],
@@ -36,6 +43,7 @@ def create_app(
 
     Args:
         services: what the API is built on.
+        pages: what the pages are built on.
         limits: how much of it anyone may have.
         cors_origins: the browsers' origins that may read the API.
         check_health: asks whether this process can do its work.
@@ -47,6 +55,7 @@ def create_app(
         route.path: Endpoint({other.method: other.handler for other in table if other.path == route.path}, cors, limits)
         for route in table
     }
+    gate, live = Gate(pages, time.monotonic), Live()
     description = msgspec.json.encode(document(table))
 
     @get("/openapi.json", include_in_schema=False)
@@ -59,9 +68,12 @@ def create_app(
             health_handler(check_health),
             openapi,
             *docs_handlers(),
+            asset_handler(),
+            *gate.handlers(page_routes(gate, live)),
         ],
         lifespan=[lifespan],
-        exception_handlers={Exception: partial(_to_response, cors)},
+        on_shutdown=[live.close],
+        exception_handlers={Exception: partial(_to_response, cors, pages)},
         openapi_config=None,
         # Logging is set up once, by the command line, for every process alike.
         logging_config=None,
@@ -81,8 +93,8 @@ class _Front:
         await (app or self._rest)(scope, receive, send)
 
 
-def _to_response(cors: Cors, request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Answer what was raised outside an endpoint: in the envelope under /api/, else in a line of text."""
+def _to_response(cors: Cors, pages: House, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+    """Answer what was raised outside an endpoint: in the envelope under /api/, else as a page, or in a line of text."""
     if isinstance(error, MethodNotAllowedException):
         cause = method_not_allowed((error.headers or {}).get("allow", "").encode())
     elif isinstance(error, HTTPException):
@@ -91,6 +103,8 @@ def _to_response(cors: Cors, request: Request[Any, Any, Any], error: Exception) 
     else:
         cause = api_error(error)
     if not path_is_api(request.scope):
+        if "text/html" in request.headers.get("accept", ""):
+            return error_page(Ask(request, pages, Form()), cause)
         return Response(cause.message.encode(), status_code=cause.status, media_type="text/plain")
     body = error_body(cause.status, cause.message)
     headers = {name.decode(): value.decode() for name, value in error_headers(cause, body, cors.headers(request.scope))}

@@ -1,0 +1,68 @@
+"""The merchant's dashboard: how much there is, how long it lasts and where it goes."""
+
+from typing import Any, Final
+
+from litestar import Response
+
+from farebox.core.accounts import Account
+from farebox.service.queries import AccountView
+from farebox.service.statements import Selection
+from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.live import Live
+
+ROOT: Final = "/accounts/{merchant:str}"
+_LATEST_TRANSFERS: Final = 8
+_NO_SELECTION: Final = Selection()
+
+
+class Overview:
+    """The overview, and what of it is followed live."""
+
+    def __init__(self, live: Live) -> None:
+        """Follow by these streams."""
+        self._live = live
+
+    def routes(self) -> list[PageRoute]:
+        """List the pages."""
+        return [
+            PageRoute(ROOT, Who.VIEWER, get=self.show),
+            PageRoute(f"{ROOT}/now", Who.VIEWER, get=self.now),
+            PageRoute(f"{ROOT}/live", Who.VIEWER, get=self._live.stream),
+        ]
+
+    async def show(self, ask: Ask) -> Response[Any]:
+        """Show the overview."""
+        return await self._page(ask, "overview.html")
+
+    async def now(self, ask: Ask) -> Response[Any]:
+        """Show the part of the overview that changes with each charge, for a page that is open."""
+        return await self._page(ask, "overview_now.html")
+
+    async def _page(self, ask: Ask, template: str) -> Response[Any]:
+        view = await ask.services.queries.account_view(ask.merchant_id)
+        latest = await ask.services.statements.page(ask.merchant_id, _NO_SELECTION, limit=_LATEST_TRANSFERS)
+        firings = await ask.services.queries.firings(ask.merchant_id, 1)
+        return ask.page(
+            template,
+            merchant=view.merchant,
+            account=view.account,
+            runway=view.runway,
+            state=state_of(view),
+            firing=firings[0] if firings else None,
+            latest=latest.transfers,
+        )
+
+
+def state_of(view: AccountView) -> str:
+    """Name what a merchant should know first: frozen, empty, below a threshold, or nothing."""
+    account = view.account
+    if account.is_frozen:
+        return "frozen"
+    if account.available + account.credit_limit <= 0:
+        return "empty"
+    return "below" if below_of(account) else "fine"
+
+
+def below_of(account: Account) -> int | None:
+    """Return the lowest threshold that the posted balance is below, in micros."""
+    return min((it.amount for it in account.thresholds if account.posted < it.amount), default=None)

@@ -1,0 +1,375 @@
+"""What every page is made of: its line in the table, who may see it, and what all pages do alike.
+
+Nothing is trusted that a browser sends by itself. Who somebody is comes from a session's cookie, which scripts can't
+read; what a form asks for is done only if the form carries the session's mark and came from a page of ours.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from enum import Enum
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
+
+from litestar import Request, Response, route
+from litestar.enums import HttpMethod
+from litestar.handlers import BaseRouteHandler
+from msgspec import Struct
+
+from farebox.core import ids
+from farebox.service import inputs
+from farebox.service.access import Actor
+from farebox.service.administration import Approvals, AuditLog
+from farebox.service.errors import InvalidInput
+from farebox.service.merchants import Merchants
+from farebox.service.operations import Operations
+from farebox.service.queries import Queries
+from farebox.service.signin import SignIn, Visit
+from farebox.service.statements import Statements
+from farebox.service.team import Realm, Role, Staff, Team
+from farebox.service.usage import UsageReader
+from farebox.web.addresses import Addresses
+from farebox.web.envelope import ApiError, api_error
+from farebox.web.limits import Buckets
+from farebox.web.pages import render
+from farebox.web.pages.forms import Form, read_form
+
+SIGN_INS_A_SECOND: Final = 0.2
+SIGN_INS_BURST_SECONDS: Final = 60.0
+"""Of each address, and of each account from anywhere: a dozen tries at once, then one in five seconds."""
+
+_COOKIES: Final = {Realm.MERCHANT: "farebox", Realm.SUPPORT: "farebox-support"}
+_DOORS: Final = {Realm.MERCHANT: "/sign-in", Realm.SUPPORT: "/support/sign-in"}
+_ZONE_COOKIE: Final = "farebox-zone"
+_THEME_COOKIE: Final = "farebox-theme"
+_THEMES: Final = ("light", "dark")
+_MARK: Final = "mark"
+_OURS: Final = re.compile(r"/(?:accounts|support|profile)(?:/[A-Za-z0-9_/-]*)?(?:\?[A-Za-z0-9_=&%.+:-]*)?", re.ASCII)
+_UTC: Final = ZoneInfo("UTC")
+
+
+class House(Struct, frozen=True):
+    """What the pages are built on, and what they say of the operator."""
+
+    sign_in: SignIn
+    team: Team
+    staff: Staff
+    queries: Queries
+    statements: Statements
+    usage: UsageReader
+    merchants: Merchants
+    operations: Operations
+    approvals: Approvals
+    audit_log: AuditLog
+    addresses: Addresses
+    public_url: str
+    support_contact: str
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach the pages by TLS alone."""
+        return self.public_url.startswith("https://")
+
+
+class Who(Enum):
+    """Who may see a page."""
+
+    ANYONE = "anyone"
+    PERSON = "whoever is signed in as a merchant's person"
+    VIEWER = "the merchant's people, and support to look"
+    MEMBER = "the merchant's members and owners"
+    OWNER = "the merchant's owners"
+    SUPPORT = "support"
+
+
+_ROLES: Final = {
+    Who.VIEWER: frozenset(Role),
+    Who.MEMBER: frozenset({Role.OWNER, Role.MEMBER}),
+    Who.OWNER: frozenset({Role.OWNER}),
+}
+
+
+class Ask(Struct):
+    """A page that is asked for: by whom, of which merchant, and what was typed.
+
+    `role` is what the person may do on the merchant's account, None for support, who only look there.
+    """
+
+    request: Request[Any, Any, Any]
+    services: House
+    form: Form
+    visit: Visit | None = None
+    merchant_id: int = 0
+    role: Role | None = None
+
+    @property
+    def signed_in(self) -> Visit:
+        """Who asks, of pages that nobody else gets.
+
+        Raises:
+            LookupError: nobody is signed in.
+        """
+        if self.visit is None:
+            raise LookupError("this page is for anyone, so nobody needs to be signed in")
+        return self.visit
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The reader's time zone, as their browser says; UTC if it says none."""
+        text = self.request.cookies.get(_ZONE_COOKIE, "")
+        try:
+            return inputs.time_zone("zone", text.replace("%2F", "/")) if text else _UTC
+        except InvalidInput:
+            return _UTC
+
+    @property
+    def address(self) -> str | None:
+        """Where the request comes from."""
+        return self.services.addresses.of(self.request.scope)
+
+    @property
+    def agent(self) -> str:
+        """What the browser calls itself."""
+        return self.request.headers.get("user-agent", "")
+
+    @property
+    def actor(self) -> Actor:
+        """Who asks, for the audit log."""
+        return Actor(self.signed_in.login.email, address=self.address)
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the person may do everything on the merchant's account."""
+        return self.role == Role.OWNER
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the person may change anything on the merchant's account."""
+        return self.role in (Role.OWNER, Role.MEMBER)
+
+    def param(self, name: str) -> str:
+        """Return a part of the path."""
+        return str(self.request.path_params[name])
+
+    def query(self, name: str, default: str = "") -> str:
+        """Return a parameter of the query, its first; a default if it is missing."""
+        return str(self.request.query_params.get(name, default))
+
+    def page(self, template: str, status: int = 200, **values: Any) -> Response[str]:
+        """Answer with a page, which knows who asks."""
+        theme = self.request.cookies.get(_THEME_COOKIE, "")
+        known = {
+            "ask": self,
+            "form": self.form,
+            "mark": "" if self.visit is None else self.services.sign_in.form_mark(self.visit),
+            "person": None if self.visit is None else self.visit.login,
+            "zone": self.zone,
+            "theme": theme if theme in _THEMES else "",
+            "path": self.request.url.path,
+            "said": SAID.get(self.query("said"), ""),
+            "support_contact": self.services.support_contact,
+        }
+        return render.page(template, {**known, **values}, status=status)
+
+    def redirect(self, url: str, said: str = "") -> Response[str]:
+        """Send the browser on; `said` names what the next page says has been done."""
+        return render.redirect(f"{url}{'&' if '?' in url else '?'}said={said}" if said else url)
+
+    def begin(self, visit: Visit, url: str) -> Response[str]:
+        """Send the browser on, signed in."""
+        response = self.redirect(url)
+        set_cookie(response, self.services, Realm(visit.login.realm), visit.token)
+        return response
+
+
+SAID: Final = {
+    "signed_out": "You are signed out.",
+    "signed_out_elsewhere": "You are signed out everywhere else.",
+    "password_changed": "Your password is changed, and you are signed out everywhere else.",
+    "codes_on": "From now on you are asked for a one-time code when you sign in.",
+    "codes_off": "You are not asked for one-time codes any more.",
+    "thresholds_saved": "The thresholds are saved.",
+    "test_sent": "A test mail is on its way to you.",
+    "key_revoked": "The key is revoked: it opens nothing any more.",
+    "key_expiry_saved": "The key's end is saved.",
+    "invited": "The invitation is on its way.",
+    "person_removed": "They are removed, and get no more mails.",
+    "role_saved": "The role is saved.",
+    "topped_up": "The top-up is in the ledger.",
+    "adjusted": "The adjustment is in the ledger.",
+    "reversed": "The top-up is taken back.",
+    "refunded": "The refund is in the ledger.",
+    "waits": "It waits for a second person's approval.",
+    "approved": "It is approved and in the ledger.",
+    "rejected": "It is rejected; nothing was moved.",
+    "credit_limit_saved": "The credit limit is saved.",
+    "frozen": "The merchant is frozen: every charge is refused.",
+    "unfrozen": "The merchant can spend again.",
+    "renamed": "The name is changed.",
+    "price_saved": "The price is saved.",
+    "retried": "Every mail that was not sent is due now.",
+    "staff_added": "The invitation is on its way.",
+    "staff_closed": "They can't sign in any more.",
+    "staff_reopened": "They can sign in again.",
+}
+"""What a page says after something was done, by the name in its address: nobody else's words can be put there."""
+
+Handler = Callable[[Ask], Awaitable[Response[Any]]]
+
+
+class PageRoute(Struct, frozen=True):
+    """One page: where it is, who may see it, and what answers reading it and posting to it.
+
+    Whoever may see a page need not be who may post to it: `posts` says who that is.
+    """
+
+    path: str
+    sees: Who
+    get: Handler | None = None
+    post: Handler | None = None
+    posts: Who | None = None
+    is_console: bool = False
+
+
+class Gate:
+    """Lets requests through to pages."""
+
+    def __init__(self, services: House, now: Callable[[], float]) -> None:
+        """Ask these services; `now` is in seconds and never goes back."""
+        self._services = services
+        self._tries = Buckets(SIGN_INS_A_SECOND, SIGN_INS_BURST_SECONDS, now)
+
+    def handlers(self, table: Sequence[PageRoute]) -> list[BaseRouteHandler]:
+        """Make the handlers of all pages."""
+        made: list[BaseRouteHandler] = []
+        for line in table:
+            if line.get is not None:
+                made.append(self._handler(line, [HttpMethod.GET, HttpMethod.HEAD], line.get, line.sees))
+            if line.post is not None:
+                made.append(self._handler(line, [HttpMethod.POST], line.post, line.posts or line.sees))
+        return made
+
+    def tried(self, ask: Ask, account: str) -> None:
+        """Count a try to sign in, or to have a letter sent.
+
+        Raises:
+            ApiError: 429, from this address or for this account there were too many.
+        """
+        for name in (f"address {ask.address}", f"account {account.casefold()[:300]}"):
+            wait = self._tries.enter(name)
+            if wait:
+                raise ApiError(429, "rate_limited", f"That were too many tries. Try again in {int(wait) + 1} seconds")
+
+    def _handler(self, line: PageRoute, methods: list[HttpMethod], answer: Handler, who: Who) -> BaseRouteHandler:
+        async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
+            ask = Ask(request, self._services, Form())
+            try:
+                return await self._let_in(ask, who, line) or await self._answer(ask, answer)
+            except Exception as error:
+                return error_page(ask, api_error(error))
+
+        return route(line.path, http_method=methods, include_in_schema=False)(handle)
+
+    async def _answer(self, ask: Ask, answer: Handler) -> Response[Any]:
+        if ask.request.method == HttpMethod.POST:
+            _check_origin(ask.request)
+            ask.form = await read_form(ask.request)
+            if ask.visit is not None and not ask.services.sign_in.is_form_mark(ask.visit, ask.form.raw(_MARK)):
+                raise ApiError(403, "forbidden", "This form is from another session. Load the page again and repeat")
+        return await answer(ask)
+
+    async def _let_in(self, ask: Ask, who: Who, line: PageRoute) -> Response[Any] | None:
+        """Find out who asks; return where to send them first, or None to let them in.
+
+        Raises:
+            ApiError: they may not.
+        """
+        realm = Realm.SUPPORT if who == Who.SUPPORT or line.is_console else Realm.MERCHANT
+        ask.visit = await self._visit(ask, realm)
+        if who == Who.ANYONE:
+            return None
+        if who in _ROLES:
+            return await self._let_in_to_account(ask, who)
+        return None if ask.visit is not None else _door(ask, realm)
+
+    async def _let_in_to_account(self, ask: Ask, who: Who) -> Response[Any] | None:
+        try:
+            ask.merchant_id = inputs.public_id("account", ids.MERCHANT, ask.param("merchant"))
+        except InvalidInput as error:
+            raise _no_page() from error
+        if ask.visit is not None:
+            ask.role = await self._services.team.role(ask.merchant_id, ask.visit.login.email)
+            if ask.role in _ROLES[who]:
+                return None
+            if ask.role is not None:
+                words = " and ".join(sorted(role.name.lower() + "s" for role in _ROLES[who]))
+                raise ApiError(403, "forbidden", f"Only {words} may do this. Ask one of yours")
+        support = await self._visit(ask, Realm.SUPPORT)
+        if support is not None and who == Who.VIEWER and ask.request.method != HttpMethod.POST:
+            ask.visit = support
+            return None
+        if ask.visit is None:
+            return _door(ask, Realm.MERCHANT)
+        # Nobody learns which accounts there are.
+        raise _no_page()
+
+    async def _visit(self, ask: Ask, realm: Realm) -> Visit | None:
+        token = ask.request.cookies.get(cookie_name(self._services, realm))
+        return None if not token else await self._services.sign_in.visit(token, realm)
+
+
+def error_page(ask: Ask, error: ApiError) -> Response[str]:
+    """Answer with a page that says what went wrong."""
+    template = "error_console.html" if ask.request.url.path.startswith("/support") else "error.html"
+    response = ask.page(template, status=error.status, status_code=error.status, message=error.message)
+    for name, value in error.headers:
+        response.headers[name.decode()] = value.decode()
+    return response
+
+
+def cookie_name(services: House, realm: Realm) -> str:
+    """Name a realm's cookie; by TLS one that no other host, path or plain connection can set."""
+    return f"__Host-{_COOKIES[realm]}" if services.is_secure else _COOKIES[realm]
+
+
+def set_cookie(response: Response[Any], services: House, realm: Realm, token: str) -> None:
+    """Give the browser a session's token, or take it away with an empty one."""
+    response.set_cookie(
+        cookie_name(services, realm),
+        token,
+        max_age=None if token else 0,
+        path="/",
+        secure=services.is_secure,
+        httponly=True,
+        samesite="lax",
+    )
+
+
+def next_page(text: str, default: str) -> str:
+    """Return where to go after signing in: a page of ours, or else a default (no open redirect)."""
+    return text if _OURS.fullmatch(text) else default
+
+
+def _door(ask: Ask, realm: Realm) -> Response[str]:
+    target = ask.request.url.path + (f"?{ask.request.url.query}" if ask.request.url.query else "")
+    is_read = ask.request.method != HttpMethod.POST
+    return ask.redirect(f"{_DOORS[realm]}?next={quote(target, safe='')}" if is_read else _DOORS[realm])
+
+
+def _no_page() -> ApiError:
+    return ApiError(404, "not_found", "There is no such page")
+
+
+def _check_origin(request: Request[Any, Any, Any]) -> None:
+    """Refuse a form that came from a page elsewhere; browsers say so themselves.
+
+    Raises:
+        ApiError: 403.
+    """
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    is_elsewhere = site not in ("same-origin", "none") if site is not None else False
+    if site is None and origin is not None:
+        is_elsewhere = urlsplit(origin).netloc != request.headers.get("host", "")
+    if is_elsewhere:
+        raise ApiError(403, "forbidden", "This form was sent from another site's page")

@@ -1,0 +1,168 @@
+"""How pages become answers: the templates, what their values look like to people, and the headers of every page."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
+from litestar import Response
+from markupsafe import Markup
+
+from farebox.core.accounts import EFFECTS, Kind
+from farebox.core.money import format_amount
+from farebox.core.transfers import Transfer
+from farebox.web.pages.assets import asset_url
+
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
+    "base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    # Links in mails hold a token, which is nobody's business elsewhere.
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    # What a person saw must not be there for the next one at the same browser.
+    "Cache-Control": "no-store",
+}
+
+_TEMPLATES: Final = files("farebox.web") / "pages" / "templates"
+_MICROS_PER_SECOND: Final = 1_000_000
+_KINDS: Final = {
+    Kind.TOP_UP: "Top-up",
+    Kind.TOP_UP_REVERSAL: "Top-up taken back",
+    Kind.CHARGE: "Charge",
+    Kind.REFUND: "Refund",
+    Kind.HOLD: "Held",
+    Kind.CAPTURE: "Captured",
+    Kind.RELEASE: "Released",
+    Kind.EXPIRE: "Hold expired",
+    Kind.ADJUSTMENT_CREDIT: "Adjustment",
+    Kind.ADJUSTMENT_DEBIT: "Adjustment",
+}
+_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+_WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+
+
+def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> Response[str]:
+    """Answer with a page."""
+    return Response(
+        _environment().get_template(template).render(values),
+        status_code=status,
+        media_type="text/html; charset=utf-8",
+        headers=dict(HEADERS),
+    )
+
+
+def redirect(url: str) -> Response[str]:
+    """Send the browser to another page of ours, to be read: what was posted is not posted again by a reload."""
+    return Response("", status_code=303, headers={**HEADERS, "Location": url}, media_type="text/plain")
+
+
+def money(micros: int) -> str:
+    """Write an amount exactly, with at least two decimals, its thousands apart: 1,250.75."""
+    whole, _, decimals = format_amount(micros).partition(".")
+    return f"{int(whole):,}.{decimals}" if whole not in ("-0", "0") else f"{whole}.{decimals}"
+
+
+def short_money(micros: int) -> str:
+    """Write an amount for a glance: rounded down towards zero to two decimals."""
+    cents = abs(micros) // 10_000
+    return f"{'-' if micros < 0 and cents else ''}{cents // 100:,}.{cents % 100:02d}"
+
+
+def number(value: int) -> str:
+    """Write a whole number, its thousands apart."""
+    return f"{value:,}"
+
+
+def at(micros: int, zone: ZoneInfo) -> datetime:
+    """Turn microseconds since 1970 into a time of a zone, rounded down to the second."""
+    return datetime.fromtimestamp(micros // _MICROS_PER_SECOND, zone)
+
+
+def moment(micros: int, zone: ZoneInfo) -> Markup:
+    """Write a time for people, and exactly for machines and whoever points at it."""
+    time = at(micros, zone)
+    words = f"{time.day} {_MONTHS[time.month - 1]} {time.year}, {time:%H:%M:%S}"
+    return Markup('<time datetime="{}" title="{} {}">{}</time>').format(time.isoformat(), words, time.tzname(), words)
+
+
+def day(micros: int, zone: ZoneInfo) -> str:
+    """Write a day: Fri 27 Nov, with its year if that is far."""
+    time = at(micros, zone)
+    is_near = abs(time - datetime.now(zone)) < timedelta(days=180)
+    return f"{_WEEKDAYS[time.weekday()]} {time.day} {_MONTHS[time.month - 1]}{'' if is_near else f' {time.year}'}"
+
+
+def clock_time(micros: int, zone: ZoneInfo) -> Markup:
+    """Write the time of a day, if it is today, else the day and the time."""
+    time = at(micros, zone)
+    is_today = time.date() == datetime.now(zone).date()
+    words = f"{time:%H:%M:%S}" if is_today else f"{time.day} {_MONTHS[time.month - 1]}, {time:%H:%M}"
+    return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), words)
+
+
+def joined(words: Sequence[str]) -> str:
+    """List words as people do: Ann, Ben and Carla."""
+    if len(words) < 2:
+        return "".join(words)
+    return f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def kind_words(kind: int) -> str:
+    """Say what kind of transfer one is."""
+    return _KINDS[Kind(kind)]
+
+
+def what(transfer: Transfer) -> str:
+    """Say in a few words what a transfer was: image x 3; top-up INV-1."""
+    words = _KINDS[Kind(transfer.kind)]
+    if transfer.request_type is None:
+        return f"{words} {transfer.reference}" if transfer.reference else words
+    request = f"{transfer.request_type} x {transfer.quantity:,}" if transfer.quantity else transfer.request_type
+    return request if transfer.kind == Kind.CHARGE else f"{request}: {words.lower()}"
+
+
+def effect(transfer: Transfer) -> Markup:
+    """Write what a transfer did to the available balance, with its sign."""
+    change = EFFECTS[Kind(transfer.kind)].wallet * transfer.amount
+    return Markup("{}{}").format("+" if change > 0 else "", money(change) if change else "0.00")
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_source),
+        autoescape=select_autoescape(["html"]),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+    )
+    environment.filters.update(
+        money=money,
+        short_money=short_money,
+        number=number,
+        moment=moment,
+        day=day,
+        clock_time=clock_time,
+        joined=joined,
+        kind_words=kind_words,
+        what=what,
+        effect=effect,
+    )
+    environment.globals.update(asset_url=asset_url)
+    return environment
+
+
+def _source(name: str) -> str | None:
+    found = _TEMPLATES.joinpath(name)
+    return found.read_text(encoding="utf-8") if found.is_file() else None

@@ -1,0 +1,11 @@
+"""The table of all pages."""
+
+from farebox.web.pages.dashboard import Overview
+from farebox.web.pages.doors import Doors
+from farebox.web.pages.house import Gate, PageRoute
+from farebox.web.pages.live import Live
+
+
+def page_routes(gate: Gate, live: Live) -> list[PageRoute]:
+    """List every page: the ways in, the dashboard, the console."""
+    return [*Doors(gate).routes(), *Overview(live).routes()]

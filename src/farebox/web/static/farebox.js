@@ -1,0 +1,66 @@
+// What pages do beyond being read: tell the reader's time zone, follow the balance, copy, and switch the theme.
+// Every page works without this file; what it adds comes from the server.
+"use strict";
+
+const YEAR_SECONDS = 365 * 24 * 3600;
+const POLL_MS = 10_000;
+
+function remember(name, value) {
+  const secure = location.protocol === "https:" ? "; secure" : "";
+  document.cookie = `${name}=${encodeURIComponent(value)}; path=/; max-age=${YEAR_SECONDS}; samesite=lax${secure}`;
+}
+
+remember("farebox-zone", Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC");
+
+// Follow what changes on the server: by its events, or, while they don't come through, by asking every ten seconds.
+function follow(element) {
+  const tell = () => htmx.trigger(document.body, "farebox:changed");
+  const lamps = () => document.querySelectorAll(".live");
+  let poll = null;
+  const events = new EventSource(element.dataset.follow);
+  const show = (isOn) => lamps().forEach((lamp) => lamp.classList.toggle("on", isOn));
+  events.addEventListener("open", () => {
+    clearInterval(poll);
+    poll = null;
+    show(true);
+  });
+  events.addEventListener("changed", tell);
+  events.addEventListener("error", () => {
+    show(false);
+    poll ??= setInterval(tell, POLL_MS);
+  });
+  document.body.addEventListener("htmx:afterSettle", () => show(events.readyState === EventSource.OPEN));
+  addEventListener("pagehide", () => events.close());
+}
+
+document.querySelectorAll("[data-follow]").forEach(follow);
+
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy], [data-theme-to]");
+  if (button === null) return;
+  if (button.dataset.themeTo !== undefined) {
+    const isDark = getComputedStyle(document.documentElement).colorScheme.startsWith("dark")
+      || (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+    const theme = isDark ? "light" : "dark";
+    document.documentElement.dataset.theme = theme;
+    remember("farebox-theme", theme);
+    return;
+  }
+  const text = document.getElementById(button.dataset.copy).textContent;
+  await navigator.clipboard.writeText(text.trim());
+  const label = button.textContent;
+  button.textContent = "Copied";
+  setTimeout(() => { button.textContent = label; }, 1500);
+});
+
+// A form that can't be taken back asks once; one that is under way is not sent twice.
+document.addEventListener("submit", (event) => {
+  const question = event.target.dataset.ask;
+  if (question && !confirm(question)) {
+    event.preventDefault();
+    return;
+  }
+  const button = event.submitter;
+  if (button) setTimeout(() => { button.disabled = true; }, 0);
+});
+addEventListener("pageshow", () => document.querySelectorAll("button:disabled").forEach((button) => { button.disabled = false; }));
