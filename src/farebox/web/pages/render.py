@@ -56,7 +56,7 @@ def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> Resp
     return Response(
         _environment().get_template(template).render(values),
         status_code=status,
-        media_type="text/html; charset=utf-8",
+        media_type="text/html",
         headers=dict(HEADERS),
     )
 
