@@ -98,6 +98,26 @@ async def test_a_file_that_lost_its_write_ahead_log_gets_it_back(store: SqliteSt
     assert "wal" == writer_of(store).pragma("journal_mode")
 
 
+async def test_no_statement_of_a_charge_or_a_balance_is_compiled_anew_for_other_values(store: SqliteStore) -> None:
+    assert store._reader is not None
+    bob = ANN + 1
+    await add_merchant(store, bob, funds=50)
+    compiled: list[tuple[Any, ...]] = []
+
+    def note(*action: Any) -> int:
+        compiled.append(action)
+        return apsw.SQLITE_OK
+
+    # It is asked about every part of a statement that is compiled.
+    for connection in (writer_of(store), store._reader):
+        connection.authorizer = note
+    for turn in range(3):
+        compiled.clear()
+        await do(store, charge(f"ann {turn}"), charge(f"bob {turn}", merchant_id=bob), now=NOW + turn)
+        assert 2 == len(await store.balances([(ANN, digest(ANN)), (bob, digest(bob))], NOW + turn))
+        assert bool(compiled) == (turn == 0)
+
+
 # Files that are no ledger.
 
 

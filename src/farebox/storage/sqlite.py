@@ -463,6 +463,8 @@ def _connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) 
     connection = apsw.Connection(str(path), flags=flags)
     # The first look into a file may have to wait until another process has recovered it from a crash.
     connection.set_busy_timeout(max(busy_timeout_ms, _READER_BUSY_TIMEOUT_MS))
+    # Plans suit any values. Else SQLite looks at those of some statements, and compiles them anew for each other value.
+    connection.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
     connection.pragma("journal_mode", "wal")
     connection.pragma("synchronous", "full")
     connection.pragma("foreign_keys", True)
