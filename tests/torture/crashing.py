@@ -1,11 +1,13 @@
 """A server that kills itself at a named point: `python -m tests.torture.crashing serve ...`, as `farebox serve`.
 
-FAREBOX_TEST_CRASH names the point and how often it is passed before, as in `before_commit:3`.
+FAREBOX_TEST_CRASH names the point and how often it is passed before, as in `before_commit:3`. The commits that count
+are the ledger's own, not those of what a server does in the background.
 """
 
 import os
 import signal
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from email.message import EmailMessage
 from typing import Any
 from unittest import mock
@@ -37,12 +39,24 @@ def web_app() -> ASGIApp:
     name, _, times = os.environ["FAREBOX_TEST_CRASH"].partition(":")
     point = _Point(int(times))
 
+    is_batch = ContextVar("is_batch", default=False)
+
+    def within(transact: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def wrapped(*arguments: Any) -> Any:
+            token = is_batch.set(True)
+            try:
+                return await transact(*arguments)
+            finally:
+                is_batch.reset(token)
+
+        return wrapped
+
     def around(commit: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
         async def wrapped(*arguments: Any) -> Any:
-            if name == "before_commit":
+            if is_batch.get() and name == "before_commit":
                 point.passed()
             result = await commit(*arguments)
-            if name == "after_commit":
+            if is_batch.get() and name == "after_commit":
                 point.passed()
             return result
 
@@ -55,6 +69,8 @@ def web_app() -> ASGIApp:
         if name == "mail_sent":
             point.passed()
 
+    for store in (SqliteStore, postgres.PostgresStore):
+        mock.patch.object(store, "transact", within(store.transact)).start()
     mock.patch.object(SqliteStore, "_commit", around(SqliteStore._commit)).start()
     mock.patch.object(postgres, "_commit", around(postgres._commit)).start()
     mock.patch.object(FolderTransport, "send", send).start()
