@@ -11,7 +11,7 @@ import msgspec
 
 from farebox.storage import sql
 from farebox.storage.interface import Fetch, Runner
-from farebox.storage.rows import MerchantOrder, Outlook, Verification
+from farebox.storage.rows import MerchantOrder, Outlook, OutlookMark, Verification
 
 _ORDERS: Final = {
     MerchantOrder.RUNS_OUT: "merchants_by_runs_out",
@@ -56,17 +56,10 @@ class Office:
 
         await self._runner.work(put)
 
-    async def stale_outlooks(self, after: int, *, moved_before: int, old_before: int, limit: int) -> Sequence[int]:
-        """List merchants above `after`, in order, whose prospects are to be worked out.
-
-        Args:
-            after: a merchant's number.
-            moved_before: prospects worked out at or before this time are stale if the book has moved on.
-            old_before: prospects worked out at or before this time are stale.
-            limit: how many at most.
-        """
-        found = await self._runner.fetch(self._sql["stale_outlooks"], after, moved_before, old_before, limit)
-        return [row[0] for row in found]
+    async def outlook_marks(self, after: int, limit: int) -> Sequence[OutlookMark]:
+        """List merchants above `after`, in order: how far each book is, and how far and how old its prospects are."""
+        found = await self._runner.fetch(self._sql["outlook_marks"], after, limit)
+        return [OutlookMark(*row) for row in found]
 
     async def note_keys(self, keys: Sequence[tuple[int | None, bytes]], at: int) -> None:
         """Write that keys were used; each is its merchant's number, None for a service's or support's, and its digest.

@@ -144,6 +144,15 @@ class Outlook(Struct, frozen=True):
     computed_at: int
 
 
+class OutlookMark(Struct, frozen=True):
+    """How far a merchant's book is, and how far and how old its prospects are; None if there are none yet."""
+
+    merchant_id: int
+    book_seq: int
+    seq: int | None
+    computed_at: int | None
+
+
 class MerchantOrder(IntEnum):
     """In which order merchants are listed."""
 

@@ -110,11 +110,10 @@ INSERT INTO outlook ({outlook}) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (merchant_id) DO UPDATE SET seq = excluded.seq, available = excluded.available, last_at = excluded.last_at,
     runs_out_at = excluded.runs_out_at, burn_per_day = excluded.burn_per_day, computed_at = excluded.computed_at;
 
--- stale_outlooks: list merchants above one, in order, whose prospects are missing, behind the book or old
-SELECT a.merchant_id FROM account a LEFT JOIN outlook o ON o.merchant_id = a.merchant_id
-WHERE a.merchant_id > $1
-    AND (o.merchant_id IS NULL OR (o.seq <> a.seq AND o.computed_at <= $2) OR o.computed_at <= $3)
-ORDER BY a.merchant_id LIMIT $4;
+-- outlook_marks: list merchants above one, in order: how far each book is, and how far and how old its prospects are
+SELECT a.merchant_id, a.seq, o.seq, o.computed_at
+FROM account a LEFT JOIN outlook o ON o.merchant_id = a.merchant_id
+WHERE a.merchant_id > $1 ORDER BY a.merchant_id LIMIT $2;
 
 -- merchants_by_runs_out: list merchants by when their money runs out, soonest first
 SELECT merchant_id FROM outlook WHERE runs_out_at IS NOT NULL ORDER BY runs_out_at, merchant_id LIMIT $1 OFFSET $2;
