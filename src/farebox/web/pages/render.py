@@ -47,6 +47,22 @@ _KINDS: Final = {
     Kind.ADJUSTMENT_CREDIT: "Adjustment",
     Kind.ADJUSTMENT_DEBIT: "Adjustment",
 }
+_BROWSERS: Final = (
+    ("Edg/", "Edge"),
+    ("OPR/", "Opera"),
+    ("Firefox/", "Firefox"),
+    ("Chrome/", "Chrome"),
+    ("Safari/", "Safari"),
+)
+_SYSTEMS: Final = (
+    ("Android", "Android"),
+    ("iPhone", "iPhone"),
+    ("iPad", "iPad"),
+    ("Windows", "Windows"),
+    ("Mac OS", "macOS"),
+    ("CrOS", "ChromeOS"),
+    ("Linux", "Linux"),
+)
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -137,6 +153,13 @@ def effect(transfer: Transfer) -> Markup:
     return Markup("{}{}").format("+" if change > 0 else "", money(change) if change else "0.00")
 
 
+def browser_name(agent: str) -> str:
+    """Name a browser and its system as people do, of what it calls itself; all claim to be several."""
+    browser = next((name for mark, name in _BROWSERS if mark in agent), "Another browser")
+    system = next((name for mark, name in _SYSTEMS if mark in agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -158,6 +181,7 @@ def _environment() -> Environment:
         kind_words=kind_words,
         what=what,
         effect=effect,
+        browser_name=browser_name,
     )
     environment.globals.update(asset_url=asset_url)
     return environment
