@@ -1,0 +1,338 @@
+"""The balance as a line: it tells what a look at every transfer tells, on every engine, by few queries."""
+
+import asyncio
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Final, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farebox.core.accounts import Account, Kind
+from farebox.core.commands import (
+    Adjust,
+    CaptureHold,
+    Charge,
+    Command,
+    CreateHold,
+    Payer,
+    Refund,
+    ReleaseHold,
+    ReverseTopUp,
+    TopUp,
+)
+from farebox.core.transfers import Transfer
+from farebox.service import history
+from farebox.service.errors import Unavailable
+from farebox.service.forecast import RUNWAY_DAYS_MAX, Runway
+from farebox.service.history import Cone, History, HistoryReader, Mark, cone_of
+from farebox.storage.interface import Store
+from farebox.storage.postgres import PostgresStore
+from farebox.storage.sqlite import SqliteStore
+from tests.service.books import memory_store
+from tests.service.conftest import HeldClock
+from tests.service.test_forecast import CountingStore
+from tests.storage.ledgers import ANN, NOW, UNIT, account_of, add_merchant, add_price, book, do
+from tests.support.effort import examples
+
+HOUR: Final = 3_600_000_000
+DAY: Final = 24 * HOUR
+SIGNS: Final = {
+    Kind.TOP_UP: 1,
+    Kind.TOP_UP_REVERSAL: -1,
+    Kind.CHARGE: -1,
+    Kind.REFUND: 1,
+    Kind.CAPTURE: -1,
+    Kind.ADJUSTMENT_CREDIT: 1,
+    Kind.ADJUSTMENT_DEBIT: -1,
+}
+"""What a kind of transfer adds to the posted balance, written down a second time."""
+FUNDING: Final = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+    """An empty ledger with Ann's account, on each engine in turn."""
+    store: Store
+    if request.param == "sqlite":
+        store = SqliteStore(tmp_path / "farebox.db")
+    else:
+        store = PostgresStore(request.getfixturevalue("postgres_url"))
+    await store.migrate(NOW)
+    await store.open()
+    await set_up(store)
+    yield store
+    await store.close()
+
+
+async def set_up(store: Store) -> None:
+    await add_merchant(store, credit_limit=10**6 * UNIT)
+    await add_price(store, request_type="call", unit_price=None)
+
+
+def reader_at(store: Store, now: int) -> HistoryReader:
+    clock = HeldClock()
+    clock.time = now
+    return HistoryReader(store, clock)
+
+
+async def read(store: Store, now: int, *, days: int = 30) -> History:
+    return await reader_at(store, now).read(await account_of(store), days=days)
+
+
+def charge(number: int, amount: int) -> Charge:
+    return Charge(Payer(ANN), "call", 1, f"charge-{number}", amount)
+
+
+# The slow model: every transfer is looked at
+
+
+class Replayed:
+    """A whole book, replayed by its kinds and amounts."""
+
+    def __init__(self, transfers: Sequence[Transfer]) -> None:
+        self.transfers = transfers
+        self.times = [item.committed_at for item in transfers]
+        self.posted = [0]
+        for item in transfers:
+            self.posted.append(self.posted[-1] + SIGNS.get(Kind(item.kind), 0) * item.amount)
+
+    def posted_at(self, at: int) -> list[int]:
+        """List the balances that there were at a time: before, between and after the transfers of that time."""
+        return self.posted[bisect_left(self.times, at) : bisect_right(self.times, at) + 1]
+
+    def between(self, start: int, end: int) -> Sequence[Transfer]:
+        """List the transfers after one time and before another."""
+        return self.transfers[bisect_right(self.times, start) : bisect_left(self.times, end)]
+
+    def check(self, line: History, *, now: int, days: int) -> None:
+        """Fail unless a line is true of the book."""
+        start = now - days * DAY
+        has_past = any(at <= start for at in self.times)
+        begin = start if has_past else (self.times[0] if self.times else now)
+        cell = (now - begin) // history.CELLS
+        points = line.points
+        assert (begin, now) == (points[0][0], points[-1][0])
+        assert (self.posted[-1] if self.times else 0) == points[-1][1]
+        assert len(points) <= 3 * history.CELLS + 4 * history.MARKS_MAX + 3
+        inside = [item for item in self.transfers if item.committed_at > start]
+        top_ups = [item for item in inside if item.kind == Kind.TOP_UP][-history.MARKS_MAX :]
+        others = [item for item in inside if item.kind in FUNDING - {Kind.TOP_UP}][-history.MARKS_MAX :]
+        assert tuple((it.committed_at, it.amount, self.posted[it.seq]) for it in top_ups) == tuple(
+            (mark.at, mark.amount, mark.posted) for mark in line.marks
+        )
+        exact = {item.seq for item in (*top_ups, *others)}
+        for at, posted in points:
+            assert posted in self.posted_at(at)
+        for (at, posted), (next_at, next_posted) in pairwise(points):
+            assert (at, posted) != (next_at, next_posted)
+            assert at <= next_at
+            between = self.between(at, next_at)
+            assert not exact & {item.seq for item in between}
+            if next_at - at > cell:
+                assert posted == next_posted
+                assert not between
+        steps = set(pairwise(points))
+        for seq in exact:
+            at = self.times[seq - 1]
+            assert ((at, self.posted[seq - 1]), (at, self.posted[seq])) in steps
+
+
+STEPS = st.lists(
+    st.tuples(
+        # Some at the same microsecond, some after long idle times.
+        st.sampled_from([0, 0, 1, 1, 60, 3_600, 40_000, 90_000, 400_000]).map(lambda seconds: seconds * 1_000_000),
+        st.sampled_from(
+            [*["charge"] * 6, "top up", "reverse", "credit", "debit", "refund", "hold", "capture", "release"]
+        ),
+        st.integers(1, 5_000 * UNIT),
+    ),
+    max_size=60,
+)
+
+
+def command_of(action: str, amount: int, number: int, transfers: Sequence[Transfer]) -> Command:
+    """Make a command, which may well be refused."""
+    key = f"key-{number}"
+    seqs = {item.kind: item.seq for item in transfers}
+    match action:
+        case "charge":
+            return charge(number, amount)
+        case "top up":
+            return TopUp(ANN, amount, key)
+        case "reverse":
+            return ReverseTopUp(ANN, seqs.get(Kind.TOP_UP, 1), key, "by mistake")
+        case "refund":
+            return Refund(ANN, seqs.get(Kind.CHARGE, 1), key)
+        case "hold":
+            return CreateHold(Payer(ANN), "call", 1, key, amount)
+        case "capture":
+            return CaptureHold(ANN, seqs.get(Kind.HOLD, 1), key)
+        case "release":
+            return ReleaseHold(ANN, seqs.get(Kind.HOLD, 1), key)
+    return Adjust(ANN, amount, action == "credit", key, "by hand")
+
+
+@examples(150)
+@given(STEPS, st.integers(0, 40 * DAY), st.sampled_from([1, 7, 30]))
+def test_a_line_is_true_of_the_book(steps: list[tuple[int, str, int]], idle: int, days: int) -> None:
+    async def check() -> None:
+        store, now = memory_store(), NOW
+        await store.open()
+        await set_up(store)
+        for number, (pause, action, amount) in enumerate(steps):
+            now += pause
+            await do(store, command_of(action, amount, number, await book(store)), now=now)
+        now += idle
+        Replayed(await book(store)).check(await read(store, now, days=days), now=now, days=days)
+
+    with pytest.MonkeyPatch.context() as patch:
+        # Few cells and marks, so that a short book has to be thinned out.
+        patch.setattr(history, "CELLS", 6)
+        patch.setattr(history, "MARKS_MAX", 3)
+        asyncio.run(check())
+
+
+async def test_a_long_book_is_drawn_truly_and_alike_by_every_engine(store: Store) -> None:
+    memory = memory_store()
+    await memory.open()
+    await set_up(memory)
+    now = NOW
+    for number in range(400):
+        # Days of steady traffic, with nights and three idle days.
+        now += 10 * HOUR if number % 40 == 0 else HOUR // 4
+        now += 3 * DAY if number == 200 else 0
+        commands: list[Command] = [charge(10 * number + each, UNIT + each) for each in range(6)]
+        if number % 70 == 0:
+            commands.append(TopUp(ANN, 3_000 * UNIT, f"INV-{number}"))
+        for each in (store, memory):
+            await do(each, *commands, now=now)
+    transfers = await book(store)
+    assert 2_400 < len(transfers)
+    for later in (0, DAY, 28 * DAY, 50 * DAY):
+        for days in (2, 30):
+            line = await read(store, now + later, days=days)
+            Replayed(transfers).check(line, now=now + later, days=days)
+            assert await read(memory, now + later, days=days) == line
+
+
+async def test_an_empty_book_is_one_point_at_nothing(store: Store) -> None:
+    assert History(((NOW, 0),), ()) == await read(store, NOW)
+
+
+async def test_a_book_that_began_just_now_is_its_first_step(store: Store) -> None:
+    await do(store, TopUp(ANN, 5 * UNIT, "INV-1"))
+    mark = Mark(NOW, 5 * UNIT, 5 * UNIT)
+    assert History(((NOW, 0), (NOW, 5 * UNIT)), (mark,)) == await read(store, NOW)
+    assert History(((NOW, 0), (NOW, 5 * UNIT), (NOW + 1, 5 * UNIT)), (mark,)) == await read(store, NOW + 1)
+
+
+async def test_a_time_without_transfers_is_flat(store: Store) -> None:
+    await do(store, TopUp(ANN, 5 * UNIT, "INV-1"))
+    now = NOW + 31 * DAY
+    assert History(((now - 30 * DAY, 5 * UNIT), (now, 5 * UNIT)), ()) == await read(store, now)
+
+
+async def test_a_charge_after_an_idle_time_is_a_step(store: Store) -> None:
+    await do(store, TopUp(ANN, 100 * UNIT, "INV-1"))
+    await do(store, charge(1, 30 * UNIT), now=NOW + 20 * DAY)
+    assert (
+        (NOW, 0),
+        (NOW, 100 * UNIT),
+        (NOW + 20 * DAY, 100 * UNIT),
+        (NOW + 20 * DAY, 70 * UNIT),
+        (NOW + 25 * DAY, 70 * UNIT),
+    ) == (await read(store, NOW + 25 * DAY)).points
+
+
+async def test_the_newest_top_ups_are_marks(store: Store) -> None:
+    count = history.MARKS_MAX + 20
+    for number in range(count):
+        await do(store, TopUp(ANN, UNIT, f"INV-{number}"), now=NOW + number * HOUR)
+    now = NOW + count * HOUR
+    line = await read(store, now)
+    assert [number * UNIT for number in range(21, count + 1)] == [mark.posted for mark in line.marks]
+    Replayed(await book(store)).check(line, now=now, days=30)
+
+
+async def test_a_book_of_many_adjustments_is_drawn_by_no_more_points() -> None:
+    store = memory_store()
+    await store.open()
+    await set_up(store)
+    for number in range(600):
+        await do(store, Adjust(ANN, UNIT, number % 2 == 0, f"key-{number}", "by hand"), now=NOW + number * HOUR)
+    line = await read(store, NOW + 600 * HOUR)
+    assert len(line.points) <= history.POINTS_MAX
+    Replayed(await book(store)).check(line, now=NOW + 600 * HOUR, days=30)
+
+
+async def test_what_comes_while_it_is_read_changes_nothing(store: Store) -> None:
+    await do(store, TopUp(ANN, 100 * UNIT, "INV-1"))
+    account, reader = await account_of(store), reader_at(store, NOW + DAY)
+    before = await reader.read(account)
+    await do(store, charge(1, UNIT), TopUp(ANN, 7 * UNIT, "INV-2"), now=NOW + HOUR)
+    assert before == await reader.read(account)
+
+
+async def test_a_clock_that_was_set_back_behind_the_book_harms_nothing(store: Store) -> None:
+    await do(store, TopUp(ANN, 100 * UNIT, "INV-1"))
+    await do(store, charge(1, UNIT), now=NOW + DAY)
+    line = await read(store, NOW - DAY)
+    assert (NOW + DAY, 99 * UNIT) == line.points[-1]
+    Replayed(await book(store)).check(line, now=NOW + DAY, days=30)
+
+
+@pytest.mark.parametrize("count", [1, 2, 180, 181, 5_000])
+async def test_the_number_of_queries_grows_as_the_logarithm_of_the_book(count: int) -> None:
+    store = memory_store()
+    await store.open()
+    await set_up(store)
+    for number in range(count):
+        await do(store, charge(number, UNIT), now=NOW + number * (40 * DAY // count))
+    account = await account_of(store)
+    counting = CountingStore(store)
+    line = await reader_at(cast(Store, counting), NOW + 40 * DAY).read(account)
+    assert {"transfers_at", "funding_after"} >= set(counting.calls)
+    assert counting.calls.total() <= 4 + 2 * account.seq.bit_length()
+    assert counting.seqs_max <= history.CELLS + 1
+    assert len(line.points) <= history.POINTS_MAX
+
+
+async def test_a_database_that_is_away_is_told(store: Store) -> None:
+    await do(store, charge(1, UNIT))
+    account: Account = await account_of(store)
+    await store.close()
+    with pytest.raises(Unavailable):
+        await reader_at(store, NOW).read(account)
+
+
+# The cone
+
+
+def runway(days: int, low: int, high: int, *, hours: int = 0) -> Runway:
+    return Runway(days=days, days_low=low, days_high=high, until=NOW + days * DAY + hours * HOUR, burn_per_day=UNIT)
+
+
+def test_a_cone_ends_where_the_runway_does_at_each_pace() -> None:
+    expected = Cone(NOW, 9 * UNIT, NOW + 4 * DAY, NOW + 5 * DAY + 6 * HOUR, NOW + 7 * DAY)
+    assert expected == cone_of(runway(5, 4, 7, hours=6), posted=9 * UNIT, now=NOW)
+
+
+def test_a_cone_keeps_its_paces_in_order_though_days_are_rounded_down() -> None:
+    cone = cone_of(runway(5, 5, 5, hours=6), posted=UNIT, now=NOW)
+    assert cone is not None
+    assert (NOW + 5 * DAY, NOW + 5 * DAY + 6 * HOUR, NOW + 5 * DAY + 6 * HOUR) == (cone.fast, cone.usual, cone.slow)
+    # Ten years are as far as a runway goes.
+    cone = cone_of(runway(RUNWAY_DAYS_MAX, 0, RUNWAY_DAYS_MAX), posted=UNIT, now=NOW)
+    assert cone is not None
+    assert NOW == cone.fast <= cone.usual == cone.slow
+
+
+@pytest.mark.parametrize(
+    ("found", "posted"), [(None, UNIT), (runway(0, 0, 0), UNIT), (runway(5, 4, 7), 0), (runway(5, 4, 7), -UNIT)]
+)
+def test_what_does_not_run_out_has_no_cone(found: Runway | None, posted: int) -> None:
+    assert cone_of(found, posted=posted, now=NOW) is None
