@@ -105,7 +105,8 @@ async def test_no_statement_of_a_charge_or_a_balance_is_compiled_anew_for_other_
     compiled: list[tuple[Any, ...]] = []
 
     def note(*action: Any) -> int:
-        compiled.append(action)
+        if action[0] != apsw.SQLITE_TRANSACTION:
+            compiled.append(action)
         return apsw.SQLITE_OK
 
     # It is asked about every part of a statement that is compiled.
@@ -525,6 +526,18 @@ async def test_reading_goes_on_while_a_commit_waits_for_the_disk(store: SqliteSt
     slow.may_go_on.set()
     await task
     assert 49 == await wallet(store)
+
+
+async def test_a_balance_is_the_newest_though_the_read_before_failed(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [(ANN, digest(ANN))]
+    with monkeypatch.context() as patched:
+        patched.setitem(sqlite._SQL._bodies, "balance", "SELECT abs(-9223372036854775808) WHERE ?1 + ?2 + ?3")
+        with pytest.raises(StorageError, match="overflow"):
+            await store.balances(keys, NOW)
+    await do(store, charge("key"))
+    assert {digest(ANN): 49 * UNIT} == await store.balances(keys, NOW)
 
 
 async def test_closing_waits_for_a_commit(store: SqliteStore) -> None:

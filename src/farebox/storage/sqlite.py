@@ -146,10 +146,12 @@ class SqliteStore:
 
     async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
         """Read the available balance behind each merchant's API key."""
+        found: dict[bytes, int] = {}
         cursor = self._reading()
         # All in one read transaction: to begin one for each costs more than the look-up.
         with _translated(), cursor.connection:
-            return dict(cursor.executemany(_SQL["balance"], [(merchant, digest, now) for merchant, digest in keys]))
+            found.update(cursor.executemany(_SQL["balance"], [(merchant, digest, now) for merchant, digest in keys]))
+        return found
 
     async def find_key(self, merchant_id: int | None, digest: bytes) -> KeyRecord | None:
         """Look an API key up."""
