@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
@@ -25,12 +26,14 @@ from farebox.observe import configure_logging
 from farebox.service.administration import Approvals, AuditLog
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.committer import Committer
+from farebox.service.desk import Desk
 from farebox.service.expiry import Expiry
 from farebox.service.forecast import in_words, read_runway
 from farebox.service.keyuse import KeyUse
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.outlooks import Outlooks
+from farebox.service.pace import Pace
 from farebox.service.passwords import Passwords
 from farebox.service.queries import Balances, Queries
 from farebox.service.seal import Seal
@@ -38,6 +41,7 @@ from farebox.service.signin import SignIn
 from farebox.service.statements import Statements
 from farebox.service.team import Staff, Team
 from farebox.service.usage import Summer, UsageReader
+from farebox.service.verifying import Verifications
 from farebox.storage.interface import Database, StorageError
 from farebox.storage.office import Office
 from farebox.storage.people import People
@@ -118,6 +122,9 @@ class Farebox(Struct, frozen=True):
     staff: Staff
     key_use: KeyUse
     outlooks: Outlooks
+    desk: Desk
+    verifications: Verifications
+    pace: Pace
     summer: Summer
     expiry: Expiry
     dispatcher: Dispatcher[OutboxMail]
@@ -160,6 +167,9 @@ class Farebox(Struct, frozen=True):
             staff=Staff(people, clock, sign_in),
             key_use=KeyUse(office, clock),
             outlooks=Outlooks(store, office, clock),
+            desk=Desk(store, office, people, clock),
+            verifications=Verifications(store, office, clock, {**os.environ, **settings.environment}),
+            pace=Pace(committer),
             summer=summer,
             expiry=Expiry(store, committer, clock),
             dispatcher=Dispatcher(
@@ -187,6 +197,7 @@ class Farebox(Struct, frozen=True):
                     task.cancel()
                     with suppress(asyncio.CancelledError):
                         await task
+                await self.verifications.close()
                 await self.committer.close()
                 if is_server:
                     with suppress(StorageError):
@@ -199,7 +210,7 @@ class Farebox(Struct, frozen=True):
     def _background(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What a server does beside answering."""
         mail = (self.dispatcher.run, self.postman.run)
-        return (self.expiry.run, *mail, self.summer.run, self.outlooks.run, self.key_use.run)
+        return (self.expiry.run, *mail, self.summer.run, self.outlooks.run, self.key_use.run, self.pace.run)
 
     @property
     def services(self) -> Services:
@@ -231,6 +242,11 @@ class Farebox(Struct, frozen=True):
             approvals=self.approvals,
             audit_log=self.audit_log,
             addresses=self.addresses,
+            desk=self.desk,
+            verifications=self.verifications,
+            pace=self.pace,
+            check_health=self.health,
+            mail_folder="" if self.settings.smtp_url else str(MAIL_FOLDER),
             public_url=self.settings.public_url.rstrip("/"),
             support_contact=self.settings.support_contact,
         )

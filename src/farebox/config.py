@@ -94,6 +94,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         # Browsers write an origin in lower case and without a slash at its end.
         return tuple(origin.strip().rstrip("/").lower() for origin in self.cors_origins.split(",") if origin.strip())
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The settings as the environment of a process that is to have the same."""
+        return {_ENVIRONMENT_PREFIX + name.upper(): getattr(self, name) for name in self.__struct_fields__}
+
     @classmethod
     def load(cls, environment: Mapping[str, str] | None = None, folder: Path | None = None) -> "Settings":
         """Read the settings.

@@ -1,6 +1,6 @@
 """The audit: replays whole books as of one moment and names everything that is wrong, whatever was done to the rows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from msgspec import Struct
 
@@ -16,11 +16,13 @@ class Fault(Struct, frozen=True):
 
 
 class Audit:
-    """One pass over the ledger: iterate `faults`, then read how much was seen."""
+    """One pass over the ledger: iterate `faults`, and read how much was seen and how many merchants there are."""
 
-    def __init__(self, store: Store) -> None:
-        """Audit this store."""
+    def __init__(self, store: Store, *, on_progress: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Audit this store; `on_progress` is called after each stretch of a book."""
         self._store = store
+        self._on_progress = on_progress
+        self.merchants_total = 0
         self.merchants_count = 0
         self.transfers_count = 0
 
@@ -28,6 +30,7 @@ class Audit:
         """Replay one merchant's book, or all with None, and yield each fault."""
         async with self._store.snapshot() as snapshot:
             merchant_ids = await snapshot.merchant_ids() if merchant_id is None else [merchant_id]
+            self.merchants_total = len(merchant_ids)
             for number in merchant_ids:
                 self.merchants_count += 1
                 try:
@@ -50,6 +53,8 @@ class Audit:
                 self.transfers_count += 1
                 for fault in replay.feed(transfer):
                     yield fault
+            if self._on_progress is not None:
+                await self._on_progress()
         originals = await snapshot.transfers_at(merchant_id, sorted(replay.returned))
         for fault in replay.finish(account, await snapshot.holds(merchant_id), originals):
             yield fault

@@ -175,9 +175,13 @@ class Operations:
             return _TRANSFER_NOT_FOUND
         return await self._committer.submit(commands.ReverseTopUp(merchant_id, place[1], *checked, *_asked_by(actor)))
 
+    def needs_approval(self, amount: int) -> bool:
+        """Tell whether a top-up or adjustment of so many micros waits for a second person."""
+        return self._approval_above is not None and amount > self._approval_above
+
     async def _fund(self, move: commands.TopUp | commands.Adjust) -> Outcome:
         """Make a move of money into the ledger or out of it, or request it if it is above the limit."""
-        if self._approval_above is None or move.amount <= self._approval_above:
+        if not self.needs_approval(move.amount):
             return await self._committer.submit(move)
         return await self._committer.submit(commands.RequestApproval(move, self._numbers.draw()))
 

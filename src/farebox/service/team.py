@@ -79,7 +79,7 @@ class Team:
                 await self._register(user, entry)
         return user
 
-    async def invite_again(self, merchant_id: int, email: str, *, actor: Actor | None) -> None:
+    async def invite_again(self, merchant_id: int, email: str, *, actor: Actor | None) -> Letter:
         """Mail a registered person once more how to sign in.
 
         Raises:
@@ -94,6 +94,7 @@ class Team:
             entry = _entry(actor, now, "invite_user", merchant_id, email, "")
             letter = self._doors.letter(Purpose.INVITATION, login, merchant_id=merchant_id)
             await self._people.add_letter(letter, None if found else login, entry)
+        return letter
 
     async def set_role(
         self, merchant_id: int, email: str, role: Role, *, is_owner_needed: bool, actor: Actor | None

@@ -9,9 +9,10 @@ from typing import Final
 
 import msgspec
 
+from farebox.core.auditlog import AuditEntry
 from farebox.storage import sql
 from farebox.storage.interface import Fetch, Runner
-from farebox.storage.rows import MerchantOrder, Outlook, OutlookMark, Verification
+from farebox.storage.rows import Counts, MerchantOrder, Outlook, OutlookMark, Verification
 
 _ORDERS: Final = {
     MerchantOrder.RUNS_OUT: "merchants_by_runs_out",
@@ -97,3 +98,15 @@ class Office:
     async def verifications(self, limit: int) -> Sequence[Verification]:
         """List the verifications, newest first."""
         return [Verification(*row) for row in await self._runner.fetch(self._sql["verifications"], limit)]
+
+    async def counts(self) -> Counts:
+        """Count what is there; it looks at every account."""
+        return Counts(*(await self._runner.fetch(self._sql["counts"]))[0])
+
+    async def note(self, entry: AuditEntry) -> None:
+        """Write into the audit log what somebody did that changed nothing else."""
+
+        async def nothing(_: Fetch) -> None:
+            """Leave all else as it is."""
+
+        await self._runner.work(nothing, entry)

@@ -177,6 +177,15 @@ class Verification(Struct, frozen=True):
     first_problem: str | None = None
 
 
+class Counts(Struct, frozen=True):
+    """How much there is: merchants, transfers in all books, and mails and letters that wait to be sent."""
+
+    merchants: int
+    transfers: int
+    mails_waiting: int
+    letters_waiting: int
+
+
 class ApiKey(Struct, frozen=True):
     """An API key as stored: its digest, never its text. `hint` is its first and last letters, for people.
 

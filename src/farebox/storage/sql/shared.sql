@@ -153,3 +153,8 @@ INSERT INTO merchant_user (merchant_id, user_id, email, created_at, role) VALUES
 
 -- remove_user: take a person off a merchant's account
 DELETE FROM merchant_user WHERE merchant_id = $1 AND email = $2 RETURNING user_id;
+
+-- counts: count merchants, transfers, and mails and letters that wait
+SELECT count(*), coalesce(CAST(sum(seq) AS BIGINT), 0), (SELECT count(*) FROM outbox WHERE state = 1),
+    (SELECT count(*) FROM letter WHERE state = 1)
+FROM account;

@@ -20,16 +20,20 @@ from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.access import Actor
 from farebox.service.administration import Approvals, AuditLog
+from farebox.service.desk import Desk
 from farebox.service.errors import InvalidInput
 from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
+from farebox.service.pace import Pace
 from farebox.service.queries import Queries
 from farebox.service.signin import SignIn, Visit
 from farebox.service.statements import Statements
 from farebox.service.team import Realm, Role, Staff, Team
 from farebox.service.usage import UsageReader
+from farebox.service.verifying import Verifications
 from farebox.web.addresses import Addresses
 from farebox.web.envelope import ApiError, api_error
+from farebox.web.health import Health
 from farebox.web.limits import Buckets
 from farebox.web.pages import render
 from farebox.web.pages.forms import Form, read_form
@@ -62,6 +66,12 @@ class House(Struct, frozen=True):
     approvals: Approvals
     audit_log: AuditLog
     addresses: Addresses
+    desk: Desk
+    verifications: Verifications
+    pace: Pace
+    check_health: Callable[[], Awaitable[Health]]
+    mail_folder: str
+    """Where mails are written; empty if a mail server takes them."""
     public_url: str
     support_contact: str
 

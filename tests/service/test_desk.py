@@ -1,0 +1,143 @@
+"""What support reads at its desk, on each engine, and the figures of a process."""
+
+import time
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from farebox.bootstrap import Farebox
+from farebox.core import ids
+from farebox.service.access import Actor
+from farebox.service.committer import Committer
+from farebox.service.desk import MerchantOrder, Row
+from farebox.service.errors import Missing
+from farebox.service.pace import SAMPLES_MAX, Pace
+from farebox.storage.rows import Counts, MailState, Outlook, Role
+from tests.support.server import Seeds, open_farebox, seed
+
+DAY = 24 * 3600 * 1_000_000
+
+
+@pytest.fixture
+async def farebox(database_url: str) -> AsyncIterator[Farebox]:
+    """The parts over an empty ledger, on each engine in turn."""
+    async with open_farebox(database_url) as farebox:
+        yield farebox
+
+
+async def _with_outlook(farebox: Farebox, *, days: int | None, balance: str) -> Seeds:
+    """Add a merchant whose money lasts so many days."""
+    seeds = await seed(farebox, balance=balance)
+    account = await farebox.store.account(seeds.merchant_id)
+    assert account is not None
+    now = farebox.clock.now()
+    until, burn = (None, None) if days is None else (now + days * DAY, 1)
+    outlook = Outlook(seeds.merchant_id, account.seq, account.available, account.last_at, until, burn, now)
+    await farebox.office.put_outlooks([outlook])
+    return seeds
+
+
+def _ids(rows: list[Row]) -> list[int]:
+    return [row.merchant.merchant_id for row in rows]
+
+
+async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
+    late = await _with_outlook(farebox, days=30, balance="1")
+    soon = await _with_outlook(farebox, days=6, balance="3")
+    soonest = await _with_outlook(farebox, days=1, balance="2")
+    never = await _with_outlook(farebox, days=None, balance="0.5")
+    desk = farebox.desk
+    assert [soonest.merchant_id, soon.merchant_id] == _ids(await desk.soon(10))
+    assert [soonest.merchant_id] == _ids(await desk.soon(1))
+    by_balance = [never.merchant_id, late.merchant_id, soonest.merchant_id, soon.merchant_id]
+    assert by_balance == _ids(await desk.merchants(MerchantOrder.AVAILABLE, limit=10, offset=0))
+    assert by_balance[1:3] == _ids(await desk.merchants(MerchantOrder.AVAILABLE, limit=2, offset=1))
+    newest = [never.merchant_id, soonest.merchant_id, soon.merchant_id, late.merchant_id]
+    assert newest == _ids(await desk.merchants(MerchantOrder.AGE, limit=10, offset=0))
+    assert newest == _ids(await desk.merchants(MerchantOrder.LAST, limit=10, offset=0))
+    (row,) = await desk.merchants(MerchantOrder.RUNS_OUT, limit=1, offset=2)
+    assert row.outlook is not None
+    assert (late.merchant_id, 1_000_000) == (row.account.merchant_id, row.outlook.available)
+
+
+async def test_a_search_looks_at_names_and_addresses(farebox: Farebox) -> None:
+    one, other = await seed(farebox), await seed(farebox)
+    await farebox.merchants.rename(one.merchant_id, "Contoso 100%")
+    await farebox.team.invite(other.merchant_id, "carla@tailspin.example", Role.OWNER, actor=None)
+    desk = farebox.desk
+    assert [one.merchant_id] == _ids(await desk.search("CONTOSO", limit=5, offset=0))
+    assert [one.merchant_id] == _ids(await desk.search("100%", limit=5, offset=0))
+    assert [other.merchant_id] == _ids(await desk.search("carla@", limit=5, offset=0))
+    assert [] == _ids(await desk.search("carla@", limit=5, offset=1))
+    assert {one.merchant_id: "Contoso 100%", 7: ids.public_id(ids.MERCHANT, 7)} == await desk.names(
+        [None, 7, one.merchant_id]
+    )
+
+
+async def test_a_transfer_is_read_with_the_one_that_it_refers_to(farebox: Farebox) -> None:
+    seeds, other = await seed(farebox), await seed(farebox)
+    top_up = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1)
+    await farebox.operations.reverse_top_up(
+        seeds.merchant_id, transfer=top_up, amount="1", reference="R", reason="typo", actor=None
+    )
+    reversal = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=2)
+    transfer, refers_to = await farebox.desk.transfer(seeds.merchant_id, reversal)
+    assert refers_to is not None
+    assert (reversal, top_up) == (transfer.id, refers_to.id)
+    assert (await farebox.desk.transfer(seeds.merchant_id, top_up))[1] is None
+    absent = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=3)
+    for text in ("nonsense", absent, ids.book_id(ids.TRANSFER, merchant_id=other.merchant_id, seq=1)):
+        with pytest.raises(Missing):
+            await farebox.desk.transfer(seeds.merchant_id, text)
+
+
+async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> None:
+    seeds = await seed(farebox)
+    await farebox.team.invite(seeds.merchant_id, "ann@acme.example", Role.OWNER, actor=None)
+    await farebox.operations.set_thresholds(seeds.merchant_id, ["1000"], actor=None)
+    outgoing = await farebox.desk.outgoing()
+    assert ["ann@acme.example"] == [mail.email for mail in outgoing.mails]
+    assert ["ann@acme.example"] == [letter.email for letter in outgoing.letters]
+    assert Counts(merchants=1, transfers=1, mails_waiting=1, letters_waiting=1) == await farebox.desk.counts()
+    now = farebox.clock.now()
+    (letter,) = await farebox.people.claim_letters(now, lease_until=now + DAY, limit=5)
+    assert MailState.WAITING == letter.state
+    assert 2 == await farebox.desk.retry()
+    next_at = await farebox.people.next_letter_at()
+    assert next_at is not None
+    assert next_at < now + DAY
+
+
+async def test_looking_as_a_merchant_is_written_down(farebox: Farebox) -> None:
+    seeds = await seed(farebox)
+    assert Counts(1, 1, 0, 0) == await farebox.desk.counts()
+    await farebox.desk.note_look(seeds.merchant_id, actor=Actor("sam@farebox.example", address="10.0.0.1"))
+    entries, _ = await farebox.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=5)
+    assert [("sam@farebox.example", "10.0.0.1", "look_as_merchant", seeds.merchant)] == [
+        (entry.person, entry.address, entry.action, entry.subject) for entry in entries
+    ]
+
+
+async def test_the_pace_is_measured_over_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: seconds)
+    committer = cast(Committer, SimpleNamespace(commands_count=100))
+    pace = Pace(committer)
+    assert 0.0 == pace.commands_per_second()
+    rounds = 0
+
+    async def sleep(pause: float) -> None:
+        nonlocal seconds, rounds
+        if rounds == SAMPLES_MAX * 2:
+            raise InterruptedError
+        rounds += 1
+        seconds += pause
+        # The first minute is idle; what counts is the last.
+        cast(Any, committer).commands_count += 50 if rounds >= SAMPLES_MAX else 0
+
+    monkeypatch.setattr("farebox.service.pace.asyncio.sleep", sleep)
+    with pytest.raises(InterruptedError):
+        await pace.run()
+    assert 10.0 == pace.commands_per_second()
