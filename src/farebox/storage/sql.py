@@ -19,6 +19,7 @@ _NUMBERED: Final = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 _COLUMNS: Final = {
     "{account}": rows.ACCOUNT_COLUMNS,
     "{account_a}": ", ".join(f"a.{name}" for name in rows.ACCOUNT_COLUMNS.split(", ")),
+    "{account_excluded}": ", ".join(f"{name} = excluded.{name}" for name in rows.ACCOUNT_COLUMNS.split(", ")[1:]),
     "{transfer}": rows.TRANSFER_COLUMNS,
     "{no_transfer}": ", ".join("NULL" for _ in rows.TRANSFER_COLUMNS.split(", ")),
     "{hold}": rows.HOLD_COLUMNS,

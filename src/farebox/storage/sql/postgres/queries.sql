@@ -8,10 +8,10 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) found;
 
--- lock_accounts: lock the accounts of a batch in sorted order and read them
-SELECT {account} FROM account WHERE merchant_id = ANY($1::bigint[]) ORDER BY merchant_id FOR UPDATE;
+-- lock_accounts: lock the accounts of a batch in sorted order; prepared, so that it can be sent together with BEGIN
+SELECT 1 FROM account WHERE merchant_id = ANY($1::bigint[]) ORDER BY merchant_id FOR UPDATE;
 
--- load: read all else that a batch needs, each row tagged with what it is
+-- load: read all that a batch needs, each row tagged with what it is; its accounts are locked
 -- A LIMIT in a LATERAL makes one index look-up per key the only possible plan. "BETWEEN x AND x ORDER BY" says that the
 -- index is to be the one that sorts by x: with "= x", a planner that knows a table as empty finds all indexes equal, and
 -- may then walk a merchant's whole history for as long as that plan is kept.
@@ -24,6 +24,12 @@ WITH replay AS MATERIALIZED (
     ) found
 )
 SELECT 'replay', NULL::text, NULL::bytea, NULL::bigint[], {transfer} FROM replay
+UNION ALL
+-- The currency's three letters and the thresholds share a column.
+SELECT 'account', currency || thresholds, last_hash, ARRAY[
+    merchant_id, wallet, held, revenue, funding, adjustments, credit_limit, is_frozen::int, seq, last_at, alerts_count
+], {no_transfer}
+FROM account WHERE merchant_id = ANY($14::bigint[])
 UNION ALL
 SELECT 'key', name, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at], {no_transfer}
 FROM staff_key WHERE digest = ANY($2::bytea[])
@@ -80,11 +86,21 @@ INSERT INTO account ({account})
 SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::bigint[]),
     unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::boolean[]), unnest($10::bigint[]),
     unnest($11::bytea[]), unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::text[])
-ON CONFLICT (merchant_id) DO UPDATE SET
-    currency = excluded.currency, wallet = excluded.wallet, held = excluded.held, revenue = excluded.revenue,
-    funding = excluded.funding, adjustments = excluded.adjustments, credit_limit = excluded.credit_limit,
-    is_frozen = excluded.is_frozen, seq = excluded.seq, last_hash = excluded.last_hash, last_at = excluded.last_at,
-    alerts_count = excluded.alerts_count, thresholds = excluded.thresholds;
+ON CONFLICT (merchant_id) DO UPDATE SET {account_excluded};
+
+-- write_small_batch: append transfers and write the accounts they left, both given as columns, in one round trip
+WITH appended AS (
+    INSERT INTO transfer ({transfer})
+    SELECT unnest($15::bigint[]), unnest($16::bigint[]), unnest($17::smallint[]), unnest($18::bigint[]),
+        unnest($19::text[]), unnest($20::bytea[]), unnest($21::bigint[]), unnest($22::bigint[]), unnest($23::bigint[]),
+        unnest($24::bytea[]), unnest($25::text[]), unnest($26::bigint[]), unnest($27::bigint[]), unnest($28::bigint[]),
+        unnest($29::bigint[]), unnest($30::text[]), unnest($31::text[])
+)
+INSERT INTO account ({account})
+SELECT unnest($1::bigint[]), unnest($2::text[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::bigint[]),
+    unnest($6::bigint[]), unnest($7::bigint[]), unnest($8::bigint[]), unnest($9::boolean[]), unnest($10::bigint[]),
+    unnest($11::bytea[]), unnest($12::bigint[]), unnest($13::bigint[]), unnest($14::text[])
+ON CONFLICT (merchant_id) DO UPDATE SET {account_excluded};
 
 -- insert_holds: add holds, given as columns
 INSERT INTO hold ({hold})
