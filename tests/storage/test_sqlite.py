@@ -101,7 +101,8 @@ async def test_a_file_that_lost_its_write_ahead_log_gets_it_back(store: SqliteSt
 async def test_no_statement_of_a_charge_or_a_balance_is_compiled_anew_for_other_values(store: SqliteStore) -> None:
     assert store._reader is not None
     bob = ANN + 1
-    await add_merchant(store, bob, funds=50)
+    await do(store, TopUp(ANN, 200 * UNIT, "more"))
+    await add_merchant(store, bob, funds=200)
     compiled: list[tuple[Any, ...]] = []
 
     def note(*action: Any) -> int:
@@ -114,7 +115,8 @@ async def test_no_statement_of_a_charge_or_a_balance_is_compiled_anew_for_other_
         connection.authorizer = note
     for turn in range(3):
         compiled.clear()
-        await do(store, charge(f"ann {turn}"), charge(f"bob {turn}", merchant_id=bob), now=NOW + turn)
+        charges = [charge(f"{turn} {number}", merchant_id=(ANN, bob)[number % 2]) for number in range(100)]
+        await do(store, *charges, now=NOW + turn)
         assert 2 == len(await store.balances([(ANN, digest(ANN)), (bob, digest(bob))], NOW + turn))
         assert bool(compiled) == (turn == 0)
 

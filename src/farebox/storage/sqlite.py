@@ -41,6 +41,10 @@ BUSY_TIMEOUT_SECONDS: Final = 10.0
 _BUSY_PAUSE_SECONDS: Final = 0.002
 _READER_BUSY_TIMEOUT_MS: Final = 2_000
 _CACHE_KIB: Final = 32 * 1024
+_STATEMENTS_KEPT: Final = 1_000
+"""How many places apsw has for compiled statements. Each row that a statement is run for takes another one, so this
+many rows may lie between two uses of a statement before it is compiled anew."""
+
 _WAL_AUTOCHECKPOINT_PAGES: Final = 4_000
 _SNAPSHOT_CHUNK_ROWS: Final = 5_000
 _BACKUP_STEP_PAGES: Final = 512
@@ -463,7 +467,7 @@ class SqliteStore:
 
 def _connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -> apsw.Connection:
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if is_new_allowed else 0)
-    connection = apsw.Connection(str(path), flags=flags)
+    connection = apsw.Connection(str(path), flags=flags, statementcachesize=_STATEMENTS_KEPT)
     # The first look into a file may have to wait until another process has recovered it from a crash.
     connection.set_busy_timeout(max(busy_timeout_ms, _READER_BUSY_TIMEOUT_MS))
     # Plans suit any values. Else SQLite looks at those of some statements, and compiles them anew for each other value.
