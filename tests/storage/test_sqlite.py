@@ -281,8 +281,8 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let connections be read-only, as SQLite makes them by itself where it may not write; root may everywhere."""
     connection = apsw.Connection
 
-    def connect(path: str, flags: int = 0) -> apsw.Connection:
-        return connection(path, flags=apsw.SQLITE_OPEN_READONLY)
+    def connect(path: str, flags: int = 0, **options: Any) -> apsw.Connection:
+        return connection(path, flags=apsw.SQLITE_OPEN_READONLY, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(apsw, "Connection", connect)
