@@ -847,13 +847,16 @@ class _PostgresSnapshot:
         after = 0
         while True:
             found = await self._rows("transfers_oldest_first", merchant_id, after + 1, SEQ_MAX, _SNAPSHOT_CHUNK_ROWS)
-            if not found:
+            if found:
+                yield [rows.transfer_from_row(row) for row in found]
+            if len(found) < _SNAPSHOT_CHUNK_ROWS:
                 return
-            yield [rows.transfer_from_row(row) for row in found]
             after = found[-1][1]
 
     async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
         """Read single transfers of a book by their seq."""
+        if not seqs:
+            return {}
         found = map(rows.transfer_from_row, await self._rows("transfers_at", merchant_id, seqs))
         return {transfer.seq: transfer for transfer in found}
 
