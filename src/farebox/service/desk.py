@@ -50,6 +50,10 @@ class Desk:
         self._people = people
         self._clock = clock
 
+    def now(self) -> int:
+        """Tell the time, microseconds since 1970."""
+        return self._clock.now()
+
     async def merchants(self, order: MerchantOrder, *, limit: int, offset: int) -> list[Row]:
         """List merchants in an order. Those that spend nothing never run out, and are not in RUNS_OUT."""
         with translated():

@@ -221,6 +221,9 @@ SAID: Final = {
     "staff_added": "The invitation is on its way.",
     "staff_closed": "They can't sign in any more.",
     "staff_reopened": "They can sign in again.",
+    "their_codes_off": "They are not asked for one-time codes any more.",
+    "was_made": "This was made before, under the same reference; nothing was moved again.",
+    "verifying": "The verification has begun. You may leave this page; it goes on.",
 }
 """What a page says after something was done, by the name in its address: nobody else's words can be put there."""
 

@@ -11,6 +11,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoesca
 from litestar import Response
 from markupsafe import Markup
 
+from farebox.core import ids
 from farebox.core.accounts import EFFECTS, Kind
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
@@ -160,6 +161,11 @@ def browser_name(agent: str) -> str:
     return f"{browser} on {system}" if system else browser
 
 
+def public_id(kind: str, number: int) -> str:
+    """Write the public id of a merchant ("mer"), key ("key") and the like."""
+    return ids.public_id(f"{kind}_", number)
+
+
 @cache
 def _environment() -> Environment:
     environment = Environment(
@@ -182,6 +188,7 @@ def _environment() -> Environment:
         what=what,
         effect=effect,
         browser_name=browser_name,
+        public_id=public_id,
     )
     environment.globals.update(asset_url=asset_url)
     return environment

@@ -1,0 +1,122 @@
+"""The console's first page: merchants in an order or by search; and adding one."""
+
+from typing import Any, Final
+
+from litestar import Response
+
+from farebox.core import ids
+from farebox.service import inputs
+from farebox.service.desk import SOON_MICROS, MerchantOrder, Row
+from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
+from farebox.service.queries import AccountView
+from farebox.web.pages.console.common import cut, merchant_url, page_of
+from farebox.web.pages.dashboard import state_of
+from farebox.web.pages.house import Ask, PageRoute, Who
+
+ROWS: Final = 25
+SOON_ROWS: Final = 25
+_QUERY_CHARS_MAX: Final = 200
+_ORDERS: Final = {
+    "age": MerchantOrder.AGE,
+    "runway": MerchantOrder.RUNS_OUT,
+    "balance": MerchantOrder.AVAILABLE,
+    "last": MerchantOrder.LAST,
+}
+_DAY: Final = 24 * 3600 * 1_000_000
+_FIELDS: Final = {"creditLimit": "credit_limit"}
+
+
+class Merchants:
+    """Merchants, those first whose money runs out soon."""
+
+    def routes(self) -> list[PageRoute]:
+        """List the pages."""
+        return [
+            PageRoute("/support", Who.SUPPORT, get=self.show, is_console=True),
+            PageRoute("/support/merchants", Who.SUPPORT, get=self.start, is_console=True),
+            PageRoute("/support/merchants/new", Who.SUPPORT, get=self.new, post=self.create, is_console=True),
+        ]
+
+    async def start(self, ask: Ask) -> Response[Any]:
+        """Send on to where the merchants are."""
+        return ask.redirect("/support")
+
+    async def show(self, ask: Ask) -> Response[Any]:
+        """List merchants: by search, in an order, or as they come, below those who run out soon."""
+        text = ask.query("q").strip()[:_QUERY_CHARS_MAX]
+        sort = ask.query("sort") if ask.query("sort") in _ORDERS else ""
+        page = page_of(ask)
+        desk = ask.services.desk
+        soon: list[Row] = []
+        if text:
+            if (url := await self._exact(ask, text)) is not None:
+                return ask.redirect(url)
+            found = await desk.search(text, limit=ROWS + 1, offset=page * ROWS)
+        else:
+            found = await desk.merchants(_ORDERS[sort or "age"], limit=ROWS + 1, offset=page * ROWS)
+            if not sort and not page:
+                soon = await desk.soon(SOON_ROWS)
+        rows, more = cut(found, ROWS)
+        now = desk.now()
+        return ask.page(
+            "console/merchants.html",
+            soon=[_shown(row, now) for row in soon],
+            rows=[_shown(row, now) for row in rows],
+            more=more,
+            number=page,
+            sort=sort,
+            text=text,
+            days=SOON_MICROS // _DAY,
+        )
+
+    async def new(self, ask: Ask) -> Response[Any]:
+        """Show the form by which a merchant is added."""
+        return ask.page("console/merchant_new.html")
+
+    async def create(self, ask: Ask) -> Response[Any]:
+        """Add a merchant; its first key is shown this once."""
+        form = ask.form
+        try:
+            merchant, account, key = await ask.services.merchants.create(
+                name=form.text("name"),
+                currency=form.text("currency").upper(),
+                thresholds=form.text("thresholds").split(),
+                credit_limit=form.text("credit_limit") or "0",
+                actor=ask.actor,
+            )
+        except ServiceError as error:
+            form.fail(error, _FIELDS)
+            return ask.page("console/merchant_new.html", 422)
+        root = merchant_url(merchant.merchant_id)
+        return ask.page("console/merchant_made.html", merchant=merchant, account=account, key=key, root=root)
+
+    async def _exact(self, ask: Ask, text: str) -> str | None:
+        """Return the page of the merchant whose id was typed."""
+        try:
+            number = inputs.public_id("q", ids.MERCHANT, text)
+            await ask.services.merchants.get(number)
+        except (InvalidInput, UnknownMerchant):
+            return None
+        return merchant_url(number)
+
+
+def _shown(row: Row, now: int) -> dict[str, Any]:
+    """Prepare a merchant's line."""
+    return {
+        "url": merchant_url(row.merchant.merchant_id),
+        "name": row.merchant.name,
+        "account": row.account,
+        "lasts": _lasts(row, now),
+        "state": state_of(AccountView(row.merchant, row.account, None)),
+    }
+
+
+def _lasts(row: Row, now: int) -> str:
+    """Say how long a merchant's money lasts; nothing if it is used up, or not being spent."""
+    until = None if row.outlook is None else row.outlook.runs_out_at
+    if until is None or row.account.available + row.account.credit_limit <= 0:
+        return ""
+    days = max(0, until - now) // _DAY
+    if not days:
+        return "less than a day"
+    return f"{days:,} day{'' if days == 1 else 's'}"

@@ -1,0 +1,76 @@
+"""Prices for support: the defaults, and a merchant's own; versions are added, never edited."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any, Final
+
+from litestar import Response
+
+from farebox.core.pricing import Price
+from farebox.service.errors import ServiceError
+from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, typed_time
+from farebox.web.pages.house import Ask, PageRoute, Who
+
+_DEFAULTS: Final = "/support/prices"
+_FIELDS: Final = {"unitPrice": "unit_price", "from": "starts"}
+
+
+class Prices:
+    """The prices of one merchant, or with none the default ones."""
+
+    def __init__(self, *, is_merchants: bool) -> None:
+        """Show a merchant's own prices, or the defaults."""
+        self._is_merchants = is_merchants
+
+    def routes(self) -> list[PageRoute]:
+        """List the pages."""
+        root = f"{MERCHANT}/prices" if self._is_merchants else _DEFAULTS
+        return [PageRoute(root, Who.SUPPORT, get=self.show, post=self.add, is_console=True)]
+
+    async def show(self, ask: Ask) -> Response[Any]:
+        """List the prices, every version."""
+        return await self._page(ask)
+
+    async def add(self, ask: Ask) -> Response[Any]:
+        """Add a version."""
+        form = ask.form
+        try:
+            await ask.services.merchants.set_price(
+                form.text("type"),
+                None if "is_variable" in form else form.text("unit_price"),
+                merchant_id=merchant_of(ask) if self._is_merchants else None,
+                starts=typed_time("starts", form.text("starts"), ask.zone),
+                actor=ask.actor,
+            )
+        except ServiceError as error:
+            form.fail(error, _FIELDS)
+            return await self._page(ask, 422)
+        root = f"{merchant_url(merchant_of(ask))}/prices" if self._is_merchants else _DEFAULTS
+        return ask.redirect(root, "price_saved")
+
+    async def _page(self, ask: Ask, status: int = 200) -> Response[Any]:
+        merchants = ask.services.merchants
+        now = ask.services.desk.now()
+        defaults = await merchants.prices(None)
+        if not self._is_merchants:
+            return ask.page("console/prices.html", status, types=_types(defaults, now))
+        own = _types(await merchants.prices(merchant_of(ask)), now)
+        in_force = await merchants.prices_in_force(merchant_of(ask))
+        return await merchant_page(ask, "console/own_prices.html", status, types=own, in_force=in_force)
+
+
+def _types(prices: Sequence[Price], now: int) -> list[dict[str, Any]]:
+    """Group versions by type: the one in force, those to come, and those before, newest first."""
+    found = []
+    for name, group in groupby(prices, key=lambda price: price.request_type):
+        versions: list[Price] = list(group)
+        started = [price for price in versions if price.starts_at <= now]
+        found.append(
+            {
+                "name": name,
+                "now": started[-1] if started else None,
+                "coming": [price for price in versions if price.starts_at > now],
+                "before": started[-2::-1],
+            }
+        )
+    return found

@@ -1,0 +1,86 @@
+"""Who may sign in at the console."""
+
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from litestar import Response
+
+from farebox.service import inputs
+from farebox.service.errors import Conflict, InvalidInput, ServiceError
+from farebox.web.pages.house import Ask, PageRoute, Who
+
+_ROOT: Final = "/support/staff"
+
+
+class Staff:
+    """The support staff."""
+
+    def routes(self) -> list[PageRoute]:
+        """List the pages."""
+        return [
+            PageRoute(_ROOT, Who.SUPPORT, get=self.show, post=self.add, is_console=True),
+            PageRoute(f"{_ROOT}/again", Who.SUPPORT, post=self.invite_again, is_console=True),
+            PageRoute(f"{_ROOT}/close", Who.SUPPORT, post=self.close, is_console=True),
+            PageRoute(f"{_ROOT}/reopen", Who.SUPPORT, post=self.reopen, is_console=True),
+            PageRoute(f"{_ROOT}/codes", Who.SUPPORT, post=self.remove_codes, is_console=True),
+        ]
+
+    async def show(self, ask: Ask) -> Response[Any]:
+        """List the staff."""
+        return await self._page(ask)
+
+    async def add(self, ask: Ask) -> Response[Any]:
+        """Add somebody, and mail them how to sign in."""
+        try:
+            await ask.services.staff.add(ask.form.text("email"), ask.form.text("name"), actor=ask.actor)
+        except ServiceError as error:
+            ask.form.fail(error)
+            return await self._page(ask, 422)
+        return ask.redirect(_ROOT, "staff_added")
+
+    async def invite_again(self, ask: Ask) -> Response[Any]:
+        """Mail somebody once more how to sign in."""
+        return await self._do(ask, ask.services.staff.invite_again(_person(ask), actor=ask.actor), "invited")
+
+    async def close(self, ask: Ask) -> Response[Any]:
+        """Let somebody sign in no more; nobody does that to themselves."""
+        person = _person(ask)
+        if person == ask.signed_in.login.email:
+            return await self._do(ask, _refuse("You can't close your own way in; ask somebody else"), "")
+        return await self._do(ask, ask.services.staff.close(person, actor=ask.actor), "staff_closed")
+
+    async def reopen(self, ask: Ask) -> Response[Any]:
+        """Let somebody sign in again."""
+        return await self._do(ask, ask.services.staff.reopen(_person(ask), actor=ask.actor), "staff_reopened")
+
+    async def remove_codes(self, ask: Ask) -> Response[Any]:
+        """Ask somebody who lost their authenticator for no codes any more; one's own are removed by password."""
+        person = _person(ask)
+        if person == ask.signed_in.login.email:
+            return await self._do(ask, _refuse("Remove your own codes on your profile, with your password"), "")
+        return await self._do(ask, ask.services.staff.remove_codes(person, actor=ask.actor), "their_codes_off")
+
+    async def _do(self, ask: Ask, deed: Awaitable[object], said: str) -> Response[Any]:
+        """Do what a button beside a person asks for; what is wrong with that is no field's."""
+        try:
+            await deed
+        except ServiceError as error:
+            ask.form.fail(error, {"email": ""})
+            return await self._page(ask, 422)
+        return ask.redirect(_ROOT, said)
+
+    async def _page(self, ask: Ask, status: int = 200) -> Response[Any]:
+        return ask.page("console/staff.html", status, staff=await ask.services.staff.list())
+
+
+def _person(ask: Ask) -> str:
+    """Read whom a button is about, as addresses are stored; what is no address is nobody's."""
+    text = ask.form.text("person")
+    try:
+        return inputs.email("person", text)
+    except InvalidInput:
+        return text
+
+
+async def _refuse(words: str) -> None:
+    raise Conflict(words)

@@ -1,0 +1,56 @@
+"""The server itself: what waits, what it commits, and whether the ledger is as it should be."""
+
+from typing import Any, Final
+
+from litestar import Response
+
+from farebox.service.errors import ServiceError
+from farebox.web.pages.house import Ask, PageRoute, Who
+
+RUNS: Final = 10
+_ROOT: Final = "/support/system"
+
+
+class System:
+    """Figures of this process and of the database, and verifications of the ledger."""
+
+    def routes(self) -> list[PageRoute]:
+        """List the pages."""
+        return [
+            PageRoute(_ROOT, Who.SUPPORT, get=self.show, is_console=True),
+            PageRoute(f"{_ROOT}/runs", Who.SUPPORT, get=self.runs, is_console=True),
+            PageRoute(f"{_ROOT}/verify", Who.SUPPORT, post=self.verify, is_console=True),
+        ]
+
+    async def show(self, ask: Ask) -> Response[Any]:
+        """Show the figures and the latest verifications."""
+        return await self._page(ask)
+
+    async def runs(self, ask: Ask) -> Response[Any]:
+        """Show the verifications alone, for a page that is open while one runs."""
+        return ask.page("console/runs.html", **await self._runs(ask))
+
+    async def verify(self, ask: Ask) -> Response[Any]:
+        """Start a verification."""
+        try:
+            await ask.services.verifications.start(ask.signed_in.login.email)
+        except ServiceError as error:
+            ask.form.fail(error)
+            return await self._page(ask, 422)
+        return ask.redirect(_ROOT, "verifying")
+
+    async def _page(self, ask: Ask, status: int = 200) -> Response[Any]:
+        services = ask.services
+        return ask.page(
+            "console/system.html",
+            status,
+            health=await services.check_health(),
+            per_second=f"{services.pace.commands_per_second():,.1f}",
+            counts=await services.desk.counts(),
+            **await self._runs(ask),
+        )
+
+    async def _runs(self, ask: Ask) -> dict[str, Any]:
+        verifications = ask.services.verifications
+        runs = await verifications.latest(RUNS)
+        return {"runs": [(run, verifications.is_under_way(run)) for run in runs]}

@@ -1,0 +1,34 @@
+"""A console over a ledger where more than 1,000.00 needs a second person, and two people who sit at it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from farebox.bootstrap import Farebox
+from farebox.config import Settings
+from farebox.storage.rows import Realm
+from tests.support.door import Door
+from tests.web.console.visitor import Visitor
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def farebox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Farebox]:
+    """The parts behind the door, running."""
+    path = tmp_path_factory.mktemp("ledger") / "farebox.db"
+    farebox = Farebox.build(Settings(database_url=f"sqlite:///{path}", approval_above="1000"))
+    await farebox.store.migrate(farebox.clock.now())
+    async with farebox.running(is_server=False):
+        yield farebox
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def sam(farebox: Farebox, door: Door) -> Visitor:
+    """One of support."""
+    return await Visitor.sign_in(farebox, door, Realm.SUPPORT, "sam@farebox.example", "Sam")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tess(farebox: Farebox, door: Door) -> Visitor:
+    """Another of support."""
+    return await Visitor.sign_in(farebox, door, Realm.SUPPORT, "tess@farebox.example", "Tess")

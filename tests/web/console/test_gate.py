@@ -1,0 +1,96 @@
+"""Nobody but support gets into the console, and nothing is done there without a form of its own."""
+
+from typing import Final
+
+import pytest
+
+from farebox.bootstrap import Farebox
+from farebox.core import ids
+from farebox.core.commands import KeyKind
+from farebox.storage.rows import Realm, Role
+from farebox.web.pages.console.table import console_routes
+from farebox.web.pages.house import PageRoute, Who
+from tests.support.door import Door
+from tests.support.server import seed
+from tests.web.console.visitor import FORM, Visitor, words
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+ROUTES: Final = console_routes()
+
+
+async def _path(farebox: Farebox, route: PageRoute) -> str:
+    """Write a route's path for a merchant, transfer, key and request that are there."""
+    seeds = await seed(farebox)
+    keys = await farebox.merchants.keys(seeds.merchant_id)
+    key = keys[0]
+    if "merchants" not in route.path:
+        key = (await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
+    await farebox.operations.top_up(seeds.merchant_id, amount="5000", reference="R", note=None, actor=None)
+    (approval,) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
+    return (
+        route.path.replace("{merchant:str}", seeds.merchant)
+        .replace("{transfer:str}", ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1))
+        .replace("{key:str}", ids.public_id(ids.KEY, key.key_id))
+        .replace("{approval:str}", approval.id)
+    )
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
+async def test_a_page_is_for_support_alone(farebox: Farebox, door: Door, sam: Visitor, route: PageRoute) -> None:
+    path = await _path(farebox, route)
+    assert Who.SUPPORT == route.sees
+    assert route.posts is None
+    if route.get is not None:
+        nobody = await door.get(path)
+        assert 303 == nobody.status
+        assert (nobody.header("location") or "").startswith("/support/sign-in?next=")
+        shown = await sam.get(path)
+        assert shown.status == (303 if path == "/support/merchants" else 200), words(shown)
+        assert "style=" not in shown.body.decode()
+    if route.post is not None:
+        nobody = await door.send("POST", path, headers=[FORM], body=b"mark=x")
+        assert (303, "/support/sign-in") == (nobody.status, nobody.header("location"))
+        before = await farebox.audit_log.page(merchant_id=None, cursor=None, limit=1)
+        unmarked = await sam.post(path, mark="")
+        assert 403 == unmarked.status
+        elsewhere = await door.send(
+            "POST",
+            path,
+            headers=[sam.cookie, FORM, ("sec-fetch-site", "cross-site")],
+            body=f"mark={sam.mark}".encode(),
+        )
+        assert 403 == elsewhere.status
+        assert before == await farebox.audit_log.page(merchant_id=None, cursor=None, limit=1)
+
+
+async def test_a_merchants_owner_is_nobody_at_the_console(farebox: Farebox, door: Door) -> None:
+    seeds = await seed(farebox)
+    ann = await Visitor.sign_in(farebox, door, Realm.MERCHANT, "ann@northwind.example")
+    await farebox.merchants.add_user(seeds.merchant_id, "ann@northwind.example", role=Role.OWNER)
+    assert 200 == (await ann.get(f"/accounts/{seeds.merchant}")).status
+    for path in ("/support", f"/support/merchants/{seeds.merchant}"):
+        reply = await ann.get(path)
+        assert 303 == reply.status
+        assert (reply.header("location") or "").startswith("/support/sign-in")
+    # Their session is no support session either under the other cookie's name.
+    reply = await door.get("/support", headers=[("cookie", f"farebox-support={ann.visit.token}")])
+    assert 303 == reply.status
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/support/merchants/nonsense",
+        "/support/merchants/mer_0000000000000",
+        "/support/merchants/mer_0000000000000/keys",
+        "/support/merchants/mer_0000000000000/top-up",
+        "/support/keys/nonsense",
+        "/support/keys/key_0000000000000",
+        "/support/nothing",
+    ],
+)
+async def test_what_is_not_there_is_a_404(sam: Visitor, path: str) -> None:
+    reply = await sam.door.get(path, headers=[sam.cookie, ("accept", "text/html")])
+    assert 404 == reply.status
+    assert "There is no such page" in words(reply)

@@ -1,0 +1,86 @@
+"""Somebody who is signed in, without a browser: reads pages, and fills in their forms."""
+
+import html
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlencode
+
+from farebox.bootstrap import Farebox
+from farebox.service.numbering import Numbers
+from farebox.service.signin import Visit
+from farebox.storage.rows import Login, Realm
+from tests.support.door import Door, Reply
+
+FORM: Final = ("content-type", "application/x-www-form-urlencoded")
+COOKIES: Final = {Realm.SUPPORT: "farebox-support", Realm.MERCHANT: "farebox"}
+_TAG: Final = re.compile(r"<[^>]+>")
+
+
+@dataclass(frozen=True)
+class Visitor:
+    """A person with a session."""
+
+    farebox: Farebox
+    door: Door
+    visit: Visit
+
+    @classmethod
+    async def sign_in(cls, farebox: Farebox, door: Door, realm: Realm, email: str, name: str = "") -> "Visitor":
+        """Let somebody in who has not been there before."""
+        login = Login(Numbers(farebox.clock).draw(), realm, email, name or email, farebox.clock.now(), "no password")
+        await farebox.people.add_login(login)
+        visit = await farebox.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")
+        return cls(farebox, door, visit)
+
+    @property
+    def cookie(self) -> tuple[str, str]:
+        """The header that tells who it is."""
+        return ("cookie", f"{COOKIES[Realm(self.visit.login.realm)]}={self.visit.token}")
+
+    @property
+    def mark(self) -> str:
+        """What this session's forms carry."""
+        return self.farebox.sign_in.form_mark(self.visit)
+
+    async def get(self, path: str) -> Reply:
+        """Ask for a page."""
+        return await self.door.get(path, headers=[self.cookie])
+
+    async def page(self, path: str) -> str:
+        """Read a page that must be there, without its tags."""
+        reply = await self.get(path)
+        assert 200 == reply.status, (path, reply)
+        return words(reply)
+
+    async def post(self, path: str, mark: str | None = None, **fields: str) -> Reply:
+        """Send a form."""
+        body = urlencode({**fields, "mark": self.mark if mark is None else mark})
+        return await self.door.send("POST", path, headers=[self.cookie, FORM], body=body.encode())
+
+    async def done(self, path: str, **fields: str) -> str:
+        """Send a form that must be taken, and read the page that it leads to."""
+        reply = await self.post(path, **fields)
+        assert 303 == reply.status, words(reply)
+        target = reply.header("location")
+        assert target is not None
+        return await self.page(target)
+
+    async def wrong(self, path: str, **fields: str) -> Reply:
+        """Send a form that must be shown again."""
+        reply = await self.post(path, **fields)
+        assert 422 == reply.status, words(reply)
+        return reply
+
+
+def words(reply: Reply) -> str:
+    """Return what a page says, without its tags, its spaces as one."""
+    text = reply.body.decode()
+    return " ".join(html.unescape(_TAG.sub(" ", text)).split())
+
+
+def kept(reply: Reply, name: str) -> str:
+    """Return what a field of a page holds."""
+    found = re.search(rf'<input id="{name}" name="{name}" type="[^"]+" value="([^"]*)"', reply.body.decode())
+    assert found is not None, f"there is no field {name}"
+    return html.unescape(found[1])
