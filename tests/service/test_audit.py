@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
 import pytest
 
@@ -24,6 +25,7 @@ from farebox.core.commands import (
 )
 from farebox.core.outcomes import Code
 from farebox.service.audit import Audit
+from farebox.storage import rows
 from farebox.storage.interface import Store
 from farebox.storage.rows import HOLD_COLUMNS
 from tests.cli.shell import Shell
@@ -106,10 +108,16 @@ async def _keep_books(store: Store) -> None:
 
 
 async def _audited(store: Store, merchant_id: int | None = None) -> dict[str, list[str]]:
-    """Audit a book, or all, and return the faults by the public id of whose book they are in."""
+    """Audit a book, or all, and return the faults by the public id of whose book they are in.
+
+    Books that are read in stretches, as long ones are, tell the same as those that are read as a whole.
+    """
     found: dict[str, list[str]] = {}
     async for fault in Audit(store).faults(merchant_id):
         found.setdefault(ids.public_id(ids.MERCHANT, fault.merchant_id), []).append(fault.text)
+    with mock.patch.object(rows, "BOOK_TRANSFERS_MAX", 0):
+        told = [fault.text async for fault in Audit(store).faults(merchant_id)]
+    assert told == [text for texts in found.values() for text in texts]
     return found
 
 

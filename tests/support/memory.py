@@ -22,7 +22,7 @@ from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import AlreadyExists, Decide, NotFound, Snapshot, StorageError, StoreUnavailable
-from farebox.storage.rows import Alert, ApiKey, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
+from farebox.storage.rows import Alert, ApiKey, Book, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
 
 _FUNDING = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
 _GIVING_BACK = {Kind.REFUND, Kind.TOP_UP_REVERSAL}
@@ -452,6 +452,9 @@ class _MemorySnapshot:
 
     async def merchant_ids(self) -> list[int]:
         return [merchant.merchant_id for merchant, _ in await self._store.merchants(0, 10**9)]
+
+    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, Book]:
+        return {}
 
     async def account(self, merchant_id: int) -> Account | None:
         return await self._store.account(merchant_id)

@@ -35,6 +35,37 @@ class Replay:
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals."""
 
+    def feed_all(self, transfers: Iterable[Transfer]) -> Iterator[str]:
+        """Apply transfers one after the other and yield what is wrong with each, as `feed` does.
+
+        Sound charges without further words, which most transfers are, take a shorter way to the same end.
+        """
+        balances, charge = self._balances, int(Kind.CHARGE)
+        for transfer in transfers:
+            amount, wallet_after, unit_price = transfer.amount, transfer.wallet_after, transfer.unit_price
+            if (
+                transfer.kind == charge
+                and transfer.seq == self._seq + 1
+                and transfer.merchant_id == self._merchant_id
+                and transfer.committed_at >= self._at
+                and amount > 0
+                and wallet_after == balances["wallet"] - amount
+                and transfer.held_after == balances["held"]
+                and transfer.request_type
+                and transfer.quantity
+                and transfer.price_id
+                and (unit_price is None or (unit_price and amount == unit_price * transfer.quantity))
+                and transfer.refers_to is None
+                and transfer.reference is None
+                and transfer.note is None
+                and transfer.hash == chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
+            ):
+                balances["wallet"] = wallet_after
+                balances["revenue"] += amount
+                self._seq, self._hash, self._at = transfer.seq, transfer.hash, transfer.committed_at
+            else:
+                yield from self.feed(transfer)
+
     def feed(self, transfer: Transfer) -> Iterator[str]:
         """Apply one transfer and yield what is wrong with it, naming its seq."""
         where = f"seq {transfer.seq}"
@@ -44,7 +75,8 @@ class Replay:
             yield f"{where}: belongs to another merchant's book"
         if transfer.committed_at < self._at:
             yield f"{where}: is earlier than the transfer before it"
-        yield from self._field_faults(where, transfer)
+        for fault in _field_faults(transfer):
+            yield f"{where}: {fault}"
         if transfer.kind in DEBIT_AND_CREDIT:
             expected = chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
             if transfer.hash != expected:
@@ -83,20 +115,6 @@ class Replay:
             yield f"{where}: {fault}"
         yield from self._returned_faults(originals)
         yield from self._hold_faults(where, account, {hold.seq: hold for hold in holds})
-
-    def _field_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
-        if transfer.amount <= 0:
-            yield f"{where}: the amount is not positive"
-        if transfer.unit_price is not None and transfer.amount != transfer.unit_price * (transfer.quantity or 0):
-            yield f"{where}: the amount is not unit price x quantity"
-        # The hash reads nothing in what is empty and in what is absent alike, so no field may be empty.
-        if "" in (transfer.request_type, transfer.reference, transfer.note) or 0 in (
-            transfer.quantity,
-            transfer.unit_price,
-            transfer.price_id,
-            transfer.refers_to,
-        ):
-            yield f"{where}: a field is empty that should be absent"
 
     def _balance_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
         for name, after in (("wallet", transfer.wallet_after), ("held", transfer.held_after)):
@@ -172,6 +190,25 @@ class Replay:
         open_amount = sum(hold.amount for hold in stored_holds.values() if hold.state == HoldState.HELD)
         if open_amount != account.held:
             yield (f"{where}: open holds come to {format_amount(open_amount)}, held is {format_amount(account.held)}")
+
+
+def _field_faults(transfer: Transfer) -> list[str]:
+    """Find what is wrong with a transfer whatever stands before it."""
+    amount, quantity, unit_price = transfer.amount, transfer.quantity, transfer.unit_price
+    faults = []
+    if amount <= 0:
+        faults.append("the amount is not positive")
+    if unit_price is not None and amount != unit_price * (quantity or 0):
+        faults.append("the amount is not unit price x quantity")
+    # The hash reads nothing in what is empty and in what is absent alike, so no field may be empty.
+    if "" in (transfer.request_type, transfer.reference, transfer.note) or 0 in (
+        quantity,
+        unit_price,
+        transfer.price_id,
+        transfer.refers_to,
+    ):
+        faults.append("a field is empty that should be absent")
+    return faults
 
 
 def _told(hold: Hold) -> Hold:

@@ -15,7 +15,7 @@ from farebox.core.holds import Hold
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
 from farebox.core.transfers import Transfer
-from farebox.storage.rows import Alert, ApiKey, Merchant, OutboxMail, TransferFilter, Usage, User
+from farebox.storage.rows import Alert, ApiKey, Book, Merchant, OutboxMail, TransferFilter, Usage, User
 
 Decide = Callable[[BatchState], Decision]
 
@@ -59,6 +59,14 @@ class Snapshot(Protocol):
 
     async def merchant_ids(self) -> list[int]:
         """List every merchant, in order."""
+        ...
+
+    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, Book]:
+        """Read the short ones of these merchants' books at once, unchecked as in the methods below.
+
+        A book of more than BOOK_TRANSFERS_MAX transfers, one without an account and one with a row that can't be read
+        is absent.
+        """
         ...
 
     async def account(self, merchant_id: int) -> Account | None:

@@ -219,6 +219,18 @@ class Usage(Struct, frozen=True):
     refunded: int
 
 
+BOOK_TRANSFERS_MAX: Final = 500
+"""How many transfers a short book has at most, which is read as a whole."""
+
+
+class Book(Struct, frozen=True):
+    """A merchant's whole book: its account, its transfers in order of seq, and its holds."""
+
+    account: Account
+    transfers: Sequence[Transfer]
+    holds: Sequence[Hold]
+
+
 class TransferFilter(Struct, frozen=True):
     """Which transfers of a stretch of a book are wanted: those that agree with everything that is named here."""
 
@@ -336,6 +348,15 @@ def account_to_row(account: Account) -> tuple[Any, ...]:
         account.alerts_count,
         thresholds,
     )
+
+
+def book_from_rows(account: Any, transfers: Sequence[Any], holds: Sequence[Any]) -> Book | None:
+    """Make a book of its rows, unchecked; None if one can't be read, whatever stands in it."""
+    try:
+        made = [transfer_from_row(row) for row in transfers], [hold_from_row(row) for row in holds]
+        return Book(account_from_row(account), *made)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None
 
 
 def transfer_from_row(row: Sequence[Any]) -> Transfer:

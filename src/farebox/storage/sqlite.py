@@ -611,6 +611,10 @@ class _SqliteSnapshot:
         """List every merchant, in order."""
         return [row[0] for row in await self._rows("merchant_ids")]
 
+    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, rows.Book]:
+        """Read short books at once, in one visit to the thread."""
+        return await self._run(lambda: _books(self._connection.cursor(), merchant_ids))
+
     async def account(self, merchant_id: int) -> Account | None:
         """Read a merchant's account, unchecked."""
         found = await self._rows("load_account", merchant_id)
@@ -659,6 +663,22 @@ async def _snapshot(path: Path) -> AsyncIterator[_SqliteSnapshot]:
         connection.interrupt()
         thread.shutdown(cancel_futures=True)
         connection.close()
+
+
+def _books(cursor: apsw.Cursor, merchant_ids: Sequence[int]) -> dict[int, rows.Book]:
+    found = {}
+    for number in merchant_ids:
+        stretch = (number, 1, SEQ_MAX, rows.BOOK_TRANSFERS_MAX + 1)
+        # Texts that are none can't even be fetched.
+        with suppress(UnicodeDecodeError):
+            transfers = cursor.execute(_SQL["transfers_oldest_first"], stretch).fetchall()
+            if len(transfers) <= rows.BOOK_TRANSFERS_MAX:
+                account = cursor.execute(_SQL["load_account"], (number,)).fetchone()
+                holds = cursor.execute(_SQL["holds"], (number,)).fetchall()
+                book = rows.book_from_rows(account, transfers, holds)
+                if book is not None:
+                    found[number] = book
+    return found
 
 
 def _backup(source_path: Path, target_path: Path) -> None:

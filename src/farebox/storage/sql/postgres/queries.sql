@@ -136,6 +136,21 @@ SELECT key_id, kind, NULL, expires_at, revoked_at, name FROM staff_key WHERE dig
 -- account: read one account
 SELECT {account} FROM account WHERE merchant_id = $1;
 
+-- accounts_of: read merchants' accounts
+SELECT {account} FROM account WHERE merchant_id = ANY($1::bigint[]);
+
+-- transfers_of: read the beginnings of merchants' books, each in order of seq
+SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
+CROSS JOIN LATERAL (
+    SELECT {transfer} FROM transfer t WHERE t.merchant_id = u.merchant_id ORDER BY t.merchant_id, t.seq LIMIT $2
+) found;
+
+-- holds_of: read merchants' holds, each merchant's in order of seq
+SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
+CROSS JOIN LATERAL (
+    SELECT {hold} FROM hold h WHERE h.merchant_id = u.merchant_id ORDER BY h.merchant_id, h.seq LIMIT $2
+) found;
+
 -- transfers_newest_first: read a stretch of a book, newest first
 SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq DESC LIMIT $4;
 
