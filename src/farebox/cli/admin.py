@@ -6,6 +6,7 @@ from typing import Any, Final
 import click
 
 from farebox.cli.session import Session, command, done, merchant_id, short_time, table, time_or_none
+from farebox.cli.staff import answer_link
 from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
@@ -14,6 +15,7 @@ from farebox.core.pricing import Price
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
+from farebox.service.team import ROLE_WORDS, ROLES, Role
 from farebox.storage.rows import ApiKey, Merchant, User
 
 VARIABLE: Final = "variable"
@@ -29,7 +31,7 @@ def merchant_group() -> None:
 
 @click.group("user")
 def user_group() -> None:
-    """The people who are told when a merchant's balance runs low."""
+    """The people who are told when a merchant's balance runs low, and who may sign in."""
 
 
 @click.group("key")
@@ -179,6 +181,7 @@ def _user_data(user: User) -> dict[str, Any]:
     return {
         "userId": ids.public_id(ids.USER, user.user_id),
         "email": user.email,
+        "role": ROLE_WORDS[Role(user.role)],
         "createdAt": inputs.format_time(user.created_at),
     }
 
@@ -186,10 +189,23 @@ def _user_data(user: User) -> dict[str, Any]:
 @command("add", group=user_group)
 @click.argument("merchant")
 @click.argument("email")
-async def user_add(session: Session, merchant: str, email: str) -> None:
-    """Register a person on a merchant's account; who is registered gets its alerts."""
-    user = await session.farebox.merchants.add_user(merchant_id(merchant), email, actor=session.actor)
+@click.option("--role", type=click.Choice(list(ROLES)), help="An owner, if nobody is there yet, else a member.")
+async def user_add(session: Session, merchant: str, email: str, role: str | None) -> None:
+    """Register a person on a merchant's account; who is registered gets its alerts and may sign in."""
+    user = await session.farebox.merchants.add_user(
+        merchant_id(merchant), email, role=None if role is None else ROLES[role], actor=session.actor
+    )
     session.answer(_user_data(user), f"{user.email} gets the alerts of {merchant}.")
+
+
+@command("link", group=user_group)
+@click.argument("merchant")
+@click.argument("email")
+async def user_link(session: Session, merchant: str, email: str) -> None:
+    """Print a link by which a registered person chooses a password; a running server mails it as well."""
+    address = inputs.email("EMAIL", email)
+    letter = await session.farebox.team.invite_again(merchant_id(merchant), address, actor=session.actor)
+    answer_link(session, letter, {})
 
 
 @command("list", group=user_group)

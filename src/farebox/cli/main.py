@@ -2,7 +2,7 @@
 
 import click
 
-from farebox.cli import admin, approval, demo, ledger, money, serve, statement
+from farebox.cli import admin, approval, demo, ledger, money, serve, staff, statement
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,7 +15,7 @@ def cli() -> None:
     """
 
 
-for room in (ledger, serve, demo, admin, money, statement, approval):
+for room in (ledger, serve, demo, admin, money, statement, approval, staff):
     for member in room.COMMANDS:
         cli.add_command(member)
 

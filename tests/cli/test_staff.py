@@ -1,0 +1,71 @@
+"""People are let in from the command line: the first of support, and a merchant's."""
+
+import asyncio
+from urllib.parse import urlsplit
+
+import pytest
+
+from farebox.bootstrap import Farebox
+from farebox.config import Settings
+from farebox.storage.rows import Realm
+from tests.cli.shell import Shell
+
+PASSWORD = "correct horse battery"
+
+
+async def _sign_in_by(shell: Shell, link: str, realm: Realm, email: str) -> None:
+    """Choose a password by a link, and sign in with it."""
+    farebox = Farebox.build(Settings(database_url=shell.database_url))
+    async with farebox.running(is_server=False):
+        text = urlsplit(link).path.removeprefix("/link/")
+        await farebox.sign_in.use_link(text, PASSWORD, address=None, agent="")
+        await farebox.sign_in.sign_in(realm, email=email, password=PASSWORD, code="", address=None, agent="")
+
+
+def test_the_first_of_support_is_let_in_by_a_link(shell: Shell) -> None:
+    added = shell.json("staff", "add", "sam@farebox.example", "--name", "Sam")
+    assert added["link"].startswith("http://127.0.0.1:8000/link/")
+    assert ("sam@farebox.example", "Sam", "invited", False) == (
+        added["email"],
+        added["name"],
+        added["state"],
+        added["hasCodes"],
+    )
+    asyncio.run(_sign_in_by(shell, added["link"], Realm.SUPPORT, "sam@farebox.example"))
+    (listed,) = shell.json("staff", "list")
+    assert "open" == listed["state"]
+    assert listed["signedInAt"] is not None
+    assert "link" not in listed
+    again = shell.run("staff", "add", "sam@farebox.example", "--name", "Sam")
+    assert (1, "farebox: sam@farebox.example is support staff already\n") == (again.status, again.err)
+
+
+def test_support_is_closed_opened_again_and_sent_another_link(shell: Shell) -> None:
+    assert "Nobody may sign in at the console yet" in shell.ok("staff", "list").out
+    first = shell.ok("staff", "add", "sam@farebox.example", "--name", "Sam").out.splitlines()[0]
+    assert {"email": "sam@farebox.example", "isClosed": True} == shell.json("staff", "close", "sam@farebox.example")
+    assert "closed" in shell.ok("staff", "list").out
+    refused = shell.run("staff", "link", "sam@farebox.example")
+    assert (2, "farebox: email: sam@farebox.example is closed; open it first\n") == (refused.status, refused.err)
+    shell.ok("staff", "reopen", "sam@farebox.example")
+    second = shell.json("staff", "link", "sam@farebox.example")["link"]
+    assert first != second
+    asyncio.run(_sign_in_by(shell, second, Realm.SUPPORT, "sam@farebox.example"))
+    unknown = shell.run("staff", "close", "nobody@farebox.example")
+    assert (2, "farebox: email: nobody@farebox.example is not support staff\n") == (unknown.status, unknown.err)
+    assert {"email": "sam@farebox.example", "hasCodes": False} == shell.json(
+        "staff", "remove-codes", "sam@farebox.example"
+    )
+    # Whoever sat at the shell is told in the audit log.
+    deeds = [entry["action"] for entry in shell.json("audit")]
+    assert ["remove_codes", "invite_staff", "reopen_staff", "close_staff", "add_staff"] == deeds
+
+
+@pytest.mark.parametrize(("role", "given"), [("owner", ()), ("viewer", ("--role", "viewer"))])
+def test_a_merchants_person_is_let_in_by_a_link(shell: Shell, role: str, given: tuple[str, ...]) -> None:
+    merchant = shell.merchant()
+    assert role == shell.json("user", "add", merchant, "ann@acme.example", *given)["role"]
+    link = shell.ok("user", "link", merchant, "ann@ACME.example").out.splitlines()[0]
+    asyncio.run(_sign_in_by(shell, link, Realm.MERCHANT, "ann@acme.example"))
+    stranger = shell.run("user", "link", merchant, "eve@acme.example")
+    assert (2, "farebox: email: eve@acme.example is not registered there\n") == (stranger.status, stranger.err)
