@@ -45,7 +45,10 @@ _STATEMENTS_KEPT: Final = 1_000
 """How many places apsw has for compiled statements. Each row that a statement is run for takes another one, so this
 many rows may lie between two uses of a statement before it is compiled anew."""
 
-_WAL_AUTOCHECKPOINT_PAGES: Final = 4_000
+_WAL_AUTOCHECKPOINT_PAGES: Final = 16_000
+"""How long the log grows before a COMMIT moves it into the database file. A page that changed many times meanwhile, as
+those of the accounts do, is moved once. After a crash, 64 MB take less than a tenth of a second to be read again."""
+
 _SNAPSHOT_CHUNK_ROWS: Final = 5_000
 _BACKUP_STEP_PAGES: Final = 512
 
