@@ -1,0 +1,81 @@
+"""A site to walk through: the demo's merchants with their past, people who can sign in, and a server over it all."""
+
+from dataclasses import dataclass
+from typing import Self
+from uuid import uuid4
+
+import httpx
+from playwright.async_api import Page
+
+from farebox.cli import demo
+from farebox.config import Settings
+from farebox.core import ids
+from farebox.core.commands import KeyKind
+from farebox.storage.rows import Login, Realm, Role
+from tests.support.server import Server, open_farebox
+
+OWNER = "ann@northwind.example"
+MEMBER = "bob@northwind.example"
+VIEWER = "vera@northwind.example"
+STRANGER = "carla@contoso.example"
+
+
+@dataclass(frozen=True)
+class Site:
+    """A running server, and what its ledger has."""
+
+    server: Server
+    database_url: str
+    merchant: str
+    merchant_id: int
+    other: str
+    service_key: str
+    support_key: str
+
+    @classmethod
+    async def make(cls, database_url: str) -> Self:
+        """Write the demo's ledger, and start a server over it."""
+        seeded = await demo.seed(Settings(database_url=database_url))
+        async with open_farebox(database_url) as farebox:
+            merchant_id = ids.parse_public_id(ids.MERCHANT, seeded.merchant_id)
+            others = [it.merchant_id for it, _ in await farebox.merchants.list() if it.merchant_id != merchant_id]
+            await farebox.merchants.add_user(merchant_id, VIEWER, role=Role.VIEWER)
+            hashed = await farebox.passwords.hash(demo.PASSWORD)
+            for number, email in enumerate((MEMBER, VIEWER)):
+                await farebox.people.add_login(Login(number + 1, Realm.MERCHANT, email, email, 0, hashed))
+            support = await farebox.merchants.create_key(KeyKind.SUPPORT, name="sam@farebox.example")
+        server = Server(database_url, environment={"FAREBOX_SUPPORT_CONTACT": "support@farebox.example"})
+        server.start()
+        other = ids.public_id(ids.MERCHANT, others[0])
+        return cls(server, database_url, seeded.merchant_id, merchant_id, other, seeded.service_key, support.text)
+
+    @property
+    def account(self) -> str:
+        """Where the merchant's dashboard is."""
+        return f"{self.server.url}/accounts/{self.merchant}"
+
+    async def sign_in(self, page: Page, email: str) -> None:
+        """Sign somebody in as they do it: by the form."""
+        door = "/support/sign-in" if email == demo.STAFF else "/sign-in"
+        await page.goto(f"{self.server.url}{door}")
+        await page.get_by_label("E-mail address").fill(email)
+        await page.get_by_label("Password").fill(demo.PASSWORD)
+        await page.get_by_role("button", name="Sign in").click()
+        await page.wait_for_url(lambda url: "sign-in" not in url)
+
+    async def charge(self, request_type: str = "image", quantity: int = 1, **more: str) -> dict[str, str]:
+        """Charge the merchant as a service does."""
+        body = {
+            "merchant": self.merchant,
+            "type": request_type,
+            "quantity": quantity,
+            "idempotencyKey": str(uuid4()),
+            **more,
+        }
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(
+                f"{self.server.url}/api/charges", json=body, headers={"x-api-key": self.service_key}
+            )
+        assert answer.status_code == 200, answer.text
+        data: dict[str, str] = answer.json()["data"]
+        return data

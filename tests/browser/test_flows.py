@@ -1,0 +1,128 @@
+"""What people do with the pages, in a real browser, against a real server."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, expect
+
+from farebox.cli import demo
+from tests.browser.conftest import NewContext
+from tests.browser.site import OWNER, Site
+from tests.support.browser import Watch
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    yield site
+    site.server.kill()
+
+
+async def test_charges_arrive_without_a_reload_and_a_top_up_clears_the_banner(
+    site: Site, page: Page, new_context: NewContext
+) -> None:
+    await site.sign_in(page, OWNER)
+    await expect(page.get_by_role("heading", name="Northwind Imaging")).to_be_visible()
+    balance, banner = page.locator("#current-balance"), page.get_by_text("Your balance is below your threshold")
+    # A reload would take the mark away.
+    await page.evaluate("window.isSamePage = true")
+    after = await site.charge("image", 7)
+    await expect(balance).to_contain_text(after["available"])
+    await expect(page.get_by_role("row", name="image x 7")).to_be_visible()
+    await expect(banner).to_have_count(0)
+    after = await site.charge("review", 60)
+    await expect(banner).to_contain_text("threshold of 400.00 USD")
+    await expect(balance).to_contain_text(after["available"])
+
+    console = await (await new_context()).new_page()
+    await site.sign_in(console, demo.STAFF)
+    await console.get_by_role("link", name="Northwind Imaging").first.click()
+    await console.get_by_role("link", name="Top up").click()
+    await console.get_by_label("Amount in USD").fill("500")
+    await console.get_by_label("Reference").fill("INV-2")
+    await console.get_by_role("button", name="Go on").click()
+    await console.get_by_role("button", name="Top up 500.00 USD").click()
+    await expect(console.get_by_text("The top-up is in the ledger.")).to_be_visible()
+
+    await expect(banner).to_have_count(0)
+    await expect(page.get_by_role("row", name="Top-up INV-2")).to_contain_text("+500.00")
+    assert await page.evaluate("window.isSamePage")
+
+
+async def test_an_amount_that_is_none_is_said_beside_its_field_and_what_was_typed_stays(
+    site: Site, page: Page, watch: Watch
+) -> None:
+    watch.expect("status of 422")
+    await site.sign_in(page, demo.STAFF)
+    await page.goto(f"{site.server.url}/support/merchants/{site.merchant}/top-up")
+    await page.get_by_label("Amount in USD").fill("five hundred")
+    await page.get_by_label("Reference").fill("INV-3")
+    await page.get_by_role("button", name="Go on").click()
+    field = page.get_by_label("Amount in USD")
+    await expect(field).to_have_attribute("aria-invalid", "true")
+    await expect(field).to_have_value("five hundred")
+    await expect(page.get_by_label("Reference")).to_have_value("INV-3")
+
+
+@asynccontextmanager
+async def evil_site(target: str, **fields: str) -> AsyncIterator[str]:
+    """A page of somebody else's that posts a form to a page of ours as soon as it is opened.
+
+    It is on `localhost`, which is another site than `127.0.0.1` to a browser.
+    """
+    inputs = "".join(f'<input name="{name}" value="{value}">' for name, value in fields.items())
+    content = (
+        f'<!doctype html><form method="post" action="{target}">{inputs}</form>'
+        "<script>document.forms[0].submit()</script>"
+    ).encode()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\nconnection: close\r\n\r\n" + content)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        yield f"http://localhost:{server.sockets[0].getsockname()[1]}/"
+
+
+async def test_another_site_can_post_nothing_in_somebodys_name(site: Site, page: Page, watch: Watch) -> None:
+    watch.expect("favicon")
+    await site.sign_in(page, OWNER)
+    assert "farebox=" not in await page.evaluate("document.cookie")
+    async with evil_site(f"{site.server.url}/sign-out") as url:
+        await page.goto(url)
+        # Without the cookie the form is nobody's, who is sent to the door; whoever reads that is still signed in.
+        await expect(page.get_by_role("heading", name="Northwind Imaging")).to_be_visible()
+    await page.goto(site.account)
+    await expect(page.get_by_role("heading", name="Northwind Imaging")).to_be_visible()
+
+
+async def test_another_site_can_sign_nobody_in(site: Site, page: Page, watch: Watch) -> None:
+    """Or else a victim would look at an attacker's account and take it for their own."""
+    watch.expect("status of 403")
+    watch.expect("favicon")
+    async with evil_site(f"{site.server.url}/sign-in", email=OWNER, password=demo.PASSWORD) as url:
+        await page.goto(url)
+        await expect(page.get_by_text("This form was sent from another site's page")).to_be_visible()
+    assert "farebox" not in {cookie["name"] for cookie in await page.context.cookies()}
+
+
+async def test_a_session_that_was_stolen_ends_when_its_owner_signs_out(
+    site: Site, page: Page, new_context: NewContext
+) -> None:
+    await site.sign_in(page, OWNER)
+    stolen = await page.context.cookies()
+    thief = await new_context()
+    for cookie in stolen:
+        await thief.add_cookies([{"name": cookie["name"], "value": cookie["value"], "url": site.server.url}])
+    elsewhere = await thief.new_page()
+    await elsewhere.goto(site.account)
+    await expect(elsewhere.get_by_role("heading", name="Northwind Imaging")).to_be_visible()
+    await page.get_by_role("button", name="Sign out").click()
+    await expect(page.get_by_text("You are signed out.")).to_be_visible()
+    await elsewhere.goto(site.account)
+    await expect(elsewhere.get_by_role("button", name="Sign in")).to_be_visible()

@@ -1,0 +1,93 @@
+"""Every page that can be read, in a real browser: light and dark, on a desk and on a phone; nobody is hindered.
+
+The pages come from the table of pages, so one that is added later is looked at by itself. With FAREBOX_SCREENSHOTS set
+to a folder, the pictures of the documentation are taken.
+"""
+
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import cast
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page
+
+from farebox.cli import demo
+from farebox.core import ids
+from farebox.service.statements import Selection
+from farebox.web.pages.house import Gate, House, PageRoute, Who
+from farebox.web.pages.live import Live
+from farebox.web.pages.table import page_routes
+from tests.browser.conftest import NewContext
+from tests.browser.site import OWNER, Site
+from tests.support.browser import DESKTOP, PHONE, axe, screenshot
+from tests.support.server import open_farebox
+
+TABLE = page_routes(Gate(cast(House, None), time.monotonic), Live())
+# What is followed, downloaded or put into another page is no page; a link from a mail is read elsewhere.
+NO_PAGES = re.compile(r".*(/live|/now|/runs|\.csv|\.jsonl|/sign-out)|/link/.*")
+
+# Each theme and each size once; all of them for the pictures of the documentation.
+LOOKS = [("light", "desk"), ("dark", "phone")]
+if "FAREBOX_SCREENSHOTS" in os.environ:
+    LOOKS += [("dark", "desk"), ("light", "phone")]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    site = await Site.make(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
+    await site.charge("review", 50)
+    yield site
+    site.server.kill()
+
+
+def pages(who: Callable[[PageRoute], bool]) -> list[str]:
+    return [line.path for line in TABLE if line.get is not None and who(line) and not NO_PAGES.fullmatch(line.path)]
+
+
+def is_console(line: PageRoute) -> bool:
+    return line.sees == Who.SUPPORT
+
+
+async def path_of(site: Site, path: str) -> str:
+    """Put what the ledger has into a path."""
+    async with open_farebox(site.database_url) as farebox:
+        key = (await farebox.merchants.keys(site.merchant_id if "{merchant" in path else None))[0]
+        latest = await farebox.statements.page(site.merchant_id, Selection(kind="charge"), limit=1)
+    values = {"merchant": site.merchant, "transfer": latest.transfers[0].id, "key": ids.public_id(ids.KEY, key.key_id)}
+    return re.sub(r"\{(\w+):str\}", lambda match: values[match[1]], path)
+
+
+def name_of(path: str) -> str:
+    words = re.sub(r"/accounts/\{merchant:str\}", "account", path).replace("{", "").replace(":str}", "")
+    return re.sub(r"[^a-z]+", "-", words.strip("/")) or "start"
+
+
+async def look(page: Page, site: Site, path: str, name: str) -> None:
+    """Open a page and find nothing wrong with it."""
+    await page.goto(site.server.url + await path_of(site, path))
+    await page.wait_for_load_state()
+    await screenshot(page, name)
+    await axe(page)
+    viewport = page.viewport_size
+    assert viewport is not None
+    assert viewport["width"] == await page.evaluate("document.documentElement.scrollWidth"), f"{path} is too wide"
+
+
+@pytest.mark.parametrize(("scheme", "size"), LOOKS)
+@pytest.mark.parametrize("side", ["doors", "dashboard", "console"])
+async def test_every_page_is_readable(site: Site, new_context: NewContext, side: str, scheme: str, size: str) -> None:
+    context = await new_context(viewport=PHONE if size == "phone" else DESKTOP, color_scheme=scheme)
+    page = await context.new_page()
+    if side == "doors":
+        paths = pages(lambda line: line.sees == Who.ANYONE and line.path != "/")
+    elif side == "dashboard":
+        await site.sign_in(page, OWNER)
+        paths = pages(lambda line: line.sees not in (Who.ANYONE, Who.SUPPORT))
+    else:
+        await site.sign_in(page, demo.STAFF)
+        paths = pages(is_console)
+    for path in paths:
+        await look(page, site, path, f"{name_of(path)}-{size}-{scheme}")
