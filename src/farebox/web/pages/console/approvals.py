@@ -6,6 +6,7 @@ from typing import Any, Final
 from litestar import Response
 
 from farebox.core import ids
+from farebox.core.accounts import Kind
 from farebox.core.approvals import ApprovalState
 from farebox.core.outcomes import Outcome
 from farebox.service import inputs
@@ -77,6 +78,7 @@ class Approvals:
             decided=decided,
             more=decided[-1].id if more else None,
             is_first=before is None,
+            debit=Kind.ADJUSTMENT_DEBIT,
             names=await ask.services.desk.names(every),
             currencies={number: (await ask.services.merchants.get(number))[1].currency for number in every},
             state_words={int(state): words for state, words in _STATES.items()},

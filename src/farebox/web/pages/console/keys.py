@@ -122,7 +122,12 @@ class Keys:
         return await self._page(ask, "key_made", key=key)
 
     def _page(self, ask: Ask, name: str, status: int = 200, **values: Any) -> Awaitable[Response[Any]]:
-        known = {"keys_root": self._root(ask), "now": ask.services.desk.now(), "frame": _frame(self._is_merchants)}
+        known = {
+            "keys_root": self._root(ask),
+            "now": ask.services.desk.now(),
+            "frame": _frame(self._is_merchants),
+            "kinds": {int(kind): word for word, kind in _KINDS.items()},
+        }
         if self._is_merchants:
             return merchant_page(ask, f"console/{name}.html", status, **known, **values)
         return _page(ask, f"console/{name}.html", status, **known, **values)

@@ -1,0 +1,240 @@
+"""Merchants in the console: the list, adding one, one at a glance, settings, people."""
+
+import re
+from dataclasses import dataclass
+
+import pytest
+
+from farebox.bootstrap import Farebox
+from farebox.core import ids
+from farebox.service.access import Actor
+from farebox.service.team import Role
+from farebox.storage.rows import Outlook
+from farebox.web.pages.console import merchants
+from tests.support.server import seed
+from tests.web.console.visitor import Visitor, kept, words
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+DAY = 24 * 3600 * 1_000_000
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A merchant, and where its page is."""
+
+    id: str
+    number: int
+    url: str
+
+
+async def _shop(farebox: Farebox, name: str, *, balance: str | None = "100") -> Shop:
+    seeds = await seed(farebox, balance=balance)
+    await farebox.merchants.rename(seeds.merchant_id, name)
+    return Shop(seeds.merchant, seeds.merchant_id, f"/support/merchants/{seeds.merchant}")
+
+
+async def _outlook(farebox: Farebox, shop: Shop, days: int | None) -> None:
+    account = await farebox.store.account(shop.number)
+    assert account is not None
+    now = farebox.clock.now()
+    until = None if days is None else now + days * DAY + DAY // 2
+    values = (account.seq, account.available, account.last_at, until, None if days is None else 1, now)
+    await farebox.office.put_outlooks([Outlook(shop.number, *values)])
+
+
+async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox, sam: Visitor) -> None:
+    soon = await _shop(farebox, "Soon over")
+    late = await _shop(farebox, "Lasts longer", balance="99")
+    await _outlook(farebox, soon, 3)
+    await _outlook(farebox, late, 1)
+    await _outlook(farebox, late, 20)
+    page = await sam.page("/support")
+    first, _, others = page.partition("All merchants, newest first")
+    assert "Run out within 7 days" in first
+    assert "Soon over 100.00 USD 3 days" in first
+    assert "Lasts longer" not in first
+    assert others.index("Lasts longer 99.00 USD 20 days") < others.index("Soon over")
+    by_runway = await sam.page("/support?sort=runway")
+    assert by_runway.index("Soon over") < by_runway.index("Lasts longer")
+    by_balance = await sam.page("/support?sort=balance")
+    assert by_balance.index("Lasts longer") < by_balance.index("Soon over")
+    by_last = await sam.page("/support?sort=last")
+    assert by_last.index("Lasts longer") < by_last.index("Soon over")
+    assert "Run out within" not in by_last
+
+
+async def test_states_are_said_in_words(farebox: Farebox, sam: Visitor) -> None:
+    await _shop(farebox, "Nothing left", balance=None)
+    frozen = await _shop(farebox, "Cold shop")
+    await farebox.operations.set_frozen(frozen.number, is_frozen=True, actor=None)
+    low = await _shop(farebox, "Low shop")
+    await farebox.operations.set_thresholds(low.number, ["200"], actor=None)
+    await _outlook(farebox, low, 0)
+    page = await sam.page("/support?q=shop")
+    assert re.search(r"Low shop below threshold 100.00 USD less than a day", page)
+    assert "Cold shop frozen" in page
+    assert re.search(r"Nothing left used up 0.00 USD . none yet", await sam.page("/support?q=nothing"))
+
+
+async def test_a_search_finds_names_addresses_and_ids(farebox: Farebox, sam: Visitor) -> None:
+    shop = await _shop(farebox, "Fabrikam & Sons")
+    await farebox.merchants.add_user(shop.number, "ulla@fabrikam.example")
+    assert "Fabrikam & Sons" in await sam.page("/support?q=fabrikam+%26")
+    assert "Fabrikam & Sons" in await sam.page("/support?q=ulla%40fabrikam")
+    exact = await sam.get(f"/support?q={shop.id}")
+    assert (303, shop.url) == (exact.status, exact.header("location"))
+    for text in ("no such shop", "mer_0000000000000"):
+        assert "No merchant is called that" in await sam.page(f"/support?q={text.replace(' ', '+')}")
+
+
+async def test_long_lists_have_pages(farebox: Farebox, sam: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merchants, "ROWS", 2)
+    for number in range(3):
+        await _shop(farebox, f"Page shop {number}")
+    first = await sam.get("/support?q=page+shop")
+    assert "Page shop 2" in words(first)
+    assert "Page shop 1" in words(first)
+    assert "Page shop 0" not in words(first)
+    more = re.search(r'href="(/support\?q=[^"]+page=1)"', first.body.decode())
+    assert more is not None
+    second = await sam.page(more[1].replace("&amp;", "&"))
+    assert "Page shop 0" in second
+    assert "Page shop 1" not in second
+    assert "More" not in second
+    assert "Back" in second
+    assert "There are no more merchants" in await sam.page("/support?sort=age&page=9999999")
+
+
+async def test_a_merchant_is_added_and_its_key_shown_once(farebox: Farebox, sam: Visitor) -> None:
+    form = {"name": "Adatum", "currency": "eur", "thresholds": "100 20.5", "credit_limit": "5"}
+    reply = await sam.post("/support/merchants/new", **form)
+    assert 200 == reply.status
+    key = re.search(r"fbm_[0-9A-Z]{39}", words(reply))
+    assert key is not None
+    found = re.search(r'href="(/support/merchants/mer_[0-9A-Z]{13})"', reply.body.decode())
+    assert found is not None
+    page = await sam.page(found[1])
+    assert "Adatum" in page
+    assert "Warned below 20.50 (silent), 100.00" in page
+    assert "Credit limit 5.00" in page
+    assert "Create merchant : Adatum" in page
+    assert key[0] not in page
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "message"),
+    [
+        ("name", "", "Write one line"),
+        ("currency", "xxl", "'XXL' is not a currency"),
+        ("thresholds", "10 lots", "lots"),
+        ("credit_limit", "-1", "amount"),
+    ],
+)
+async def test_a_merchant_that_makes_no_sense_is_asked_for_again(
+    sam: Visitor, field: str, text: str, message: str
+) -> None:
+    form = {"name": "Wrong shop", "currency": "USD", "thresholds": "", "credit_limit": "", field: text}
+    reply = await sam.wrong("/support/merchants/new", **form)
+    assert message in words(reply)
+    assert f'id="{field}-note">' in reply.body.decode()
+    assert form["name"] == kept(reply, "name")
+    assert text == kept(reply, field)
+
+
+async def test_a_merchant_at_a_glance(farebox: Farebox, sam: Visitor) -> None:
+    shop = await _shop(farebox, "Glance", balance="312.42")
+    await farebox.merchants.add_user(shop.number, "greta@glance.example")
+    await farebox.merchants.set_price("image", "0.5", merchant_id=shop.number)
+    await farebox.operations.top_up(shop.number, amount="2000", reference="BIG-1", note=None, actor=Actor("sam"))
+    page = await sam.page(shop.url)
+    for text in ("312.42 USD", "greta@glance.example owner", "image 0.50", "Top-up INV-1", "+312.42", "fbm_…"):
+        assert text in page
+    assert "sam asked for top-up BIG-1 of 2,000.00 USD" in page
+    assert "waits for a second person" in page
+    assert "See it as the merchant does" in page
+    empty = await sam.page((await _shop(farebox, "Empty", balance=None)).url)
+    for text in ("Nothing has happened yet", "Nobody is registered, so nobody is warned", "It pays the default prices"):
+        assert text in empty
+
+
+async def test_looking_as_the_merchant_is_told_in_the_audit_log(farebox: Farebox, sam: Visitor) -> None:
+    shop = await _shop(farebox, "Looked at")
+    reply = await sam.post(f"{shop.url}/look")
+    assert (303, f"/accounts/{shop.id}") == (reply.status, reply.header("location"))
+    assert "You look at this account as its people see it" in await sam.page(f"/accounts/{shop.id}")
+    entries, _ = await farebox.audit_log.page(merchant_id=shop.number, cursor=None, limit=1)
+    assert ("sam@farebox.example", "look_as_merchant") == (entries[0].person, entries[0].action)
+    assert 404 == (await sam.post(f"/support/merchants/{ids.public_id(ids.MERCHANT, 5)}/look")).status
+
+
+async def test_settings_are_changed(farebox: Farebox, sam: Visitor) -> None:
+    shop = await _shop(farebox, "Before")
+    assert "The name is changed." in await sam.done(f"{shop.url}/name", name="After")
+    assert "The thresholds are saved." in await sam.done(f"{shop.url}/thresholds", thresholds=" 50  10 ")
+    assert "The credit limit is saved." in await sam.done(f"{shop.url}/credit-limit", credit_limit="25")
+    assert "every charge is refused" in await sam.done(f"{shop.url}/freeze")
+    merchant, account = await farebox.merchants.get(shop.number)
+    assert ("After", 25_000_000, True) == (merchant.name, account.credit_limit, account.is_frozen)
+    assert [10_000_000, 50_000_000] == [it.amount for it in account.thresholds]
+    shown = await sam.get(f"{shop.url}/settings")
+    assert ("After", "10.00 50.00", "25.00") == tuple(
+        kept(shown, name) for name in ("name", "thresholds", "credit_limit")
+    )
+    assert "frozen" in await sam.page(shop.url)
+    assert "can spend again" in await sam.done(f"{shop.url}/unfreeze")
+    assert "The thresholds are saved." in await sam.done(f"{shop.url}/thresholds", thresholds="")
+    _, account = await farebox.merchants.get(shop.number)
+    assert ((), False) == (account.thresholds, account.is_frozen)
+    deeds, _ = await farebox.audit_log.page(merchant_id=shop.number, cursor=None, limit=9)
+    assert 6 == sum(deed.person == "sam@farebox.example" for deed in deeds)
+
+
+async def test_settings_that_make_no_sense_are_asked_for_again(farebox: Farebox, sam: Visitor) -> None:
+    shop = await _shop(farebox, "Same")
+    reply = await sam.wrong(f"{shop.url}/name", name="two\nlines")
+    assert 'id="name-note">' in reply.body.decode()
+    assert "six" == kept(await sam.wrong(f"{shop.url}/credit-limit", credit_limit="six"), "credit_limit")
+    reply = await sam.wrong(f"{shop.url}/thresholds", thresholds="1 2 3 4 5 6")
+    assert "5 thresholds at most" in words(reply)
+    assert "1 2 3 4 5 6" == kept(reply, "thresholds")
+    # What is refused by the ledger is told above all forms.
+    await farebox.operations.set_credit_limit(shop.number, "50", actor=None)
+    await farebox.operations.adjust(shop.number, amount="-120", reference="A", reason="used", actor=None)
+    reply = await sam.wrong(f"{shop.url}/credit-limit", credit_limit="10")
+    assert 'role="alert"' in reply.body.decode()
+    assert "10" == kept(reply, "credit_limit")
+
+
+async def test_people_are_invited_changed_and_removed(farebox: Farebox, sam: Visitor) -> None:
+    shop = await _shop(farebox, "People")
+    url = f"{shop.url}/people"
+    assert "Nobody is registered" in await sam.page(url)
+    page = await sam.done(url, email="ann@people.example", role="owner")
+    assert "The invitation is on its way." in page
+    assert "ann@people.example" in page
+    (letter,) = [it for it in await farebox.people.letters(50) if it.email == "ann@people.example"]
+    assert shop.number == letter.merchant_id
+    await sam.done(f"{url}/again", person="ann@people.example")
+    assert 2 == sum(it.email == "ann@people.example" for it in await farebox.people.letters(50))
+    # Support may leave an account without an owner.
+    assert "The role is saved." in await sam.done(f"{url}/role", person="ann@people.example", role="viewer")
+    assert Role.VIEWER == await farebox.team.role(shop.number, "ann@people.example")
+    assert "They are removed" in await sam.done(f"{url}/remove", person="ann@people.example")
+    assert await farebox.team.role(shop.number, "ann@people.example") is None
+
+
+async def test_people_who_make_no_sense_are_asked_for_again(farebox: Farebox, sam: Visitor) -> None:
+    shop = await _shop(farebox, "Wrong people")
+    url = f"{shop.url}/people"
+    reply = await sam.wrong(url, email="nobody", role="viewer")
+    assert "is not an e-mail address" in words(reply)
+    assert "nobody" == kept(reply, "email")
+    assert '<option value="viewer" selected>' in reply.body.decode()
+    assert "a role is one of" in words(await sam.wrong(url, email="a@b.example", role="king")).lower()
+    await sam.done(url, email="ann@people.example", role="owner")
+    assert "registered there already" in words(await sam.wrong(url, email="ann@people.example", role="owner"))
+    for path in ("again", "remove"):
+        assert "not registered there" in words(await sam.wrong(f"{url}/{path}", person="eve@people.example"))
+    assert "A role is one of" in words(await sam.wrong(f"{url}/role", person="ann@people.example", role=""))
+    assert "not registered" in words(await sam.wrong(f"{url}/role", person="eve@people.example", role="owner"))

@@ -1,0 +1,238 @@
+"""Moves of money from the console: shown before they are made, made once, and seen by a second person if large."""
+
+import re
+
+import pytest
+
+from farebox.bootstrap import Farebox
+from farebox.core import ids
+from farebox.service.operations import charge_command
+from tests.support.server import Seeds, seed
+from tests.web.console.visitor import Visitor, kept, words
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+APPROVALS = "/support/approvals"
+
+
+def _url(seeds: Seeds) -> str:
+    return f"/support/merchants/{seeds.merchant}"
+
+
+def _transfer(seeds: Seeds, seq: int) -> str:
+    return ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=seq)
+
+
+async def _available(farebox: Farebox, seeds: Seeds) -> int:
+    account = await farebox.store.account(seeds.merchant_id)
+    assert account is not None
+    return account.available
+
+
+async def _charge(farebox: Farebox, seeds: Seeds, quantity: int) -> str:
+    outcome = await farebox.operations.charge(
+        charge_command(
+            merchant=seeds.merchant,
+            request_type="image",
+            quantity=quantity,
+            idempotency_key=f"charge-{quantity}",
+            amount=None,
+            reference=None,
+            caller=None,
+        )
+    )
+    assert outcome.transfer is not None
+    return outcome.transfer.id
+
+
+async def test_a_top_up_is_shown_first_and_then_made_once(farebox: Farebox, sam: Visitor) -> None:
+    seeds = await seed(farebox, balance="312.42")
+    form = {"amount": "500", "reference": "INV-2", "note": "wire"}
+    preview = await sam.post(f"{_url(seeds)}/top-up", **form)
+    assert 200 == preview.status
+    assert "500.00 USD to Northwind Imaging Balance 312.42 → 812.42 USD" in words(preview)
+    assert "Top up 500.00 USD" in words(preview)
+    assert 312_420_000 == await _available(farebox, seeds)
+    hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', preview.body.decode()))
+    assert form == {name: value for name, value in hidden.items() if name != "mark"}
+    page = await sam.done(f"{_url(seeds)}/top-up/confirm", **form)
+    assert "The top-up is in the ledger." in page
+    assert "Top-up INV-2" in page
+    assert 812_420_000 == await _available(farebox, seeds)
+    again = await sam.done(f"{_url(seeds)}/top-up/confirm", **form)
+    assert "nothing was moved again" in again
+    assert 812_420_000 == await _available(farebox, seeds)
+    deeds, _ = await farebox.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=9)
+    assert [("sam@farebox.example", "top_up", "top_up of 500.00 USD, INV-2, wire")] == [
+        (deed.person, deed.action, deed.detail) for deed in deeds
+    ]
+    other = await sam.wrong(f"{_url(seeds)}/top-up/confirm", **{**form, "amount": "501"})
+    assert "was used for another top_up" in words(other)
+    assert "501" == kept(other, "amount")
+
+
+@pytest.mark.parametrize(
+    ("field", "text"), [("amount", "-5"), ("amount", "1.0000001"), ("reference", ""), ("note", "a\tb")]
+)
+async def test_a_top_up_that_makes_no_sense_is_asked_for_again(
+    farebox: Farebox, sam: Visitor, field: str, text: str
+) -> None:
+    seeds = await seed(farebox)
+    form = {"amount": "5", "reference": "R", "note": "n", field: text}
+    for path in ("top-up", "top-up/confirm"):
+        reply = await sam.wrong(f"{_url(seeds)}/{path}", **form)
+        assert f'id="{field}-note">' in reply.body.decode()
+        assert text.strip() == kept(reply, field).strip()
+        assert form["reference"] == kept(reply, "reference")
+    assert 100_000_000 == await _available(farebox, seeds)
+
+
+async def test_an_adjustment_adds_or_takes_away(farebox: Farebox, sam: Visitor) -> None:
+    seeds = await seed(farebox)
+    url = f"{_url(seeds)}/adjust"
+    assert "Adjust the balance" in await sam.page(url)
+    form = {"sign": "take", "amount": "30", "reference": "ADJ-1", "reason": "counted twice"}
+    preview = await sam.post(url, **form)
+    assert "\N{MINUS SIGN}30.00 USD from Northwind Imaging Balance 100.00 → 70.00 USD" in words(preview)
+    assert "Take away 30.00 USD" in words(preview)
+    assert "The adjustment is in the ledger." in await sam.done(f"{url}/confirm", **form)
+    assert 70_000_000 == await _available(farebox, seeds)
+    added = {**form, "sign": "add", "reference": "ADJ-2"}
+    assert "+30.00 USD to Northwind Imaging Balance 70.00 → 100.00 USD" in words(await sam.post(url, **added))
+    await sam.done(f"{url}/confirm", **added)
+    assert 100_000_000 == await _available(farebox, seeds)
+    for path in (url, f"{url}/confirm"):
+        reply = await sam.wrong(path, **{**form, "sign": "both", "reference": "ADJ-3"})
+        assert "Choose whether to add or to take away" in words(reply)
+        reply = await sam.wrong(path, **{**form, "reason": "", "reference": "ADJ-3"})
+        assert 'id="reason-note">' in reply.body.decode()
+        assert '<option value="take" selected>' in reply.body.decode()
+    refused = await sam.wrong(f"{url}/confirm", **{**form, "amount": "101", "reference": "ADJ-4"})
+    assert "Insufficient balance" in words(refused)
+    assert 100_000_000 == await _available(farebox, seeds)
+
+
+async def test_much_money_waits_for_a_second_person(farebox: Farebox, sam: Visitor, tess: Visitor) -> None:
+    seeds = await seed(farebox)
+    form = {"amount": "1000.01", "reference": "BIG", "note": ""}
+    assert "needs a second person" in words(await sam.post(f"{_url(seeds)}/top-up", **form))
+    page = await sam.done(f"{_url(seeds)}/top-up/confirm", **form)
+    assert "It waits for a second person's approval." in page
+    assert 100_000_000 == await _available(farebox, seeds)
+    (approval,) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=5)
+    one = f"{APPROVALS}/{seeds.merchant}/{approval.id}"
+    own = await sam.page(APPROVALS)
+    assert "Top-up of 1,000.01 USD for Northwind Imaging BIG. sam@farebox.example asked for it" in own
+    assert "Somebody else has to approve it." in own
+    assert "Approve 1,000.01 USD" not in own
+    refused = await sam.wrong(f"{one}/approve")
+    assert "Sam@farebox.example requested this; another person approves it" in words(refused)
+    assert "Approve 1,000.01 USD" in await tess.page(APPROVALS)
+    done = await tess.done(f"{one}/approve")
+    assert "It is approved and in the ledger." in done
+    assert re.search(r"Top-up of 1,000.01 USD BIG .* sam@farebox.example tess@farebox.example .* approved", done)
+    assert 1_100_010_000 == await _available(farebox, seeds)
+    late = await sam.wrong(f"{one}/reject")
+    assert 'role="alert"' in late.body.decode()
+
+
+async def test_a_request_is_rejected_or_taken_back(farebox: Farebox, sam: Visitor, tess: Visitor) -> None:
+    seeds = await seed(farebox)
+    for reference, who in (("BIG-1", tess), ("BIG-2", sam)):
+        form = {"sign": "take", "amount": "2000", "reference": reference, "reason": "goodwill"}
+        await sam.done(f"{_url(seeds)}/adjust/confirm", **form)
+        (approval, *_) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=5)
+        assert "Adjustment of \N{MINUS SIGN}2,000.00 USD" in await who.page(APPROVALS)
+        page = await who.done(f"{APPROVALS}/{seeds.merchant}/{approval.id}/reject")
+        assert "It is rejected; nothing was moved." in page
+    assert 100_000_000 == await _available(farebox, seeds)
+    absent = ids.public_id(ids.APPROVAL, 7)
+    assert "no such request" in words(await sam.wrong(f"{APPROVALS}/{seeds.merchant}/{absent}/approve"))
+
+
+async def test_decided_requests_have_pages(farebox: Farebox, sam: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farebox.web.pages.console.approvals.ROWS", 1)
+    seeds = await seed(farebox)
+    for reference in ("OLD", "NEW"):
+        await farebox.operations.top_up(seeds.merchant_id, amount="3000", reference=reference, note=None, actor=None)
+        (approval, *_) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
+        await sam.done(f"{APPROVALS}/{seeds.merchant}/{approval.id}/reject")
+    first = await sam.get(APPROVALS)
+    assert "NEW" in words(first)
+    assert "OLD" not in words(first)
+    older = re.search(r'href="(/support/approvals\?before=appr_[0-9A-Z]{13})"', first.body.decode())
+    assert older is not None
+    assert "OLD" in await sam.page(older[1])
+    assert "NEW" in await sam.page(f"{APPROVALS}?before=nonsense")
+
+
+async def test_a_charge_is_refunded_in_part_and_once(farebox: Farebox, sam: Visitor) -> None:
+    seeds = await seed(farebox)
+    transfer = await _charge(farebox, seeds, 1000)
+    url = f"{_url(seeds)}/transfers/{transfer}"
+    shown = await sam.get(url)
+    assert "image x 1,000 -10.00 USD" in words(shown)
+    once = re.search(r'name="once" value="([0-9a-f]{32})"', shown.body.decode())
+    assert once is not None
+    form = {"once": once[1], "amount": "4", "reference": "", "note": "blurred"}
+    for _ in range(2):
+        assert "The refund is in the ledger." in await sam.done(f"{url}/refund", **form)
+    assert 94_000_000 == await _available(farebox, seeds)
+    reply = await sam.wrong(f"{url}/refund", **{**form, "once": "b" * 32, "amount": "7"})
+    assert "7" == kept(reply, "amount")
+    assert "b" * 32 in reply.body.decode()
+    reply = await sam.wrong(f"{url}/refund", **{**form, "once": "b" * 32, "amount": "much"})
+    assert 'id="amount-note">' in reply.body.decode()
+    await sam.done(f"{url}/refund", **{**form, "once": "b" * 32, "amount": ""})
+    assert 100_000_000 == await _available(farebox, seeds)
+    refund = await sam.page(f"{_url(seeds)}/transfers/{_transfer(seeds, 3)}")
+    assert "Refers to image x 1,000 , 10.00 USD" in refund
+    assert "Note blurred" in refund
+
+
+async def test_a_top_up_is_taken_back(farebox: Farebox, sam: Visitor) -> None:
+    seeds = await seed(farebox)
+    url = f"{_url(seeds)}/transfers/{_transfer(seeds, 1)}"
+    form = {"amount": "40", "reference": "BACK-1", "reason": "paid twice"}
+    assert "The top-up is taken back." in await sam.done(f"{url}/take-back", **form)
+    assert 60_000_000 == await _available(farebox, seeds)
+    reply = await sam.wrong(f"{url}/take-back", **{**form, "reason": ""})
+    assert 'id="reason-note">' in reply.body.decode()
+    assert "BACK-1" == kept(reply, "reference")
+    reply = await sam.wrong(f"{url}/take-back", **{**form, "reference": "BACK-2", "amount": "61"})
+    assert 'role="alert"' in reply.body.decode()
+    await sam.done(f"{url}/take-back", **{**form, "reference": "BACK-2", "amount": ""})
+    assert 0 == await _available(farebox, seeds)
+    # What can't be given back or taken back offers neither.
+    reversal = await sam.get(f"{_url(seeds)}/transfers/{_transfer(seeds, 2)}")
+    assert "<form class" not in reversal.body.decode()
+
+
+async def test_a_transfer_is_found_under_its_own_merchant_alone(farebox: Farebox, sam: Visitor) -> None:
+    seeds, other = await seed(farebox), await seed(farebox)
+    transfer = await _charge(farebox, other, 1)
+    for text in (transfer, "nonsense", _transfer(seeds, 2)):
+        url = f"{_url(seeds)}/transfers/{text}"
+        assert 404 == (await sam.get(url)).status
+        form = {"once": "x", "amount": "", "reference": "R", "note": "", "reason": "r"}
+        assert 404 == (await sam.post(f"{url}/refund", **form)).status
+        assert 404 == (await sam.post(f"{url}/take-back", **form)).status
+    assert 99_990_000 == await _available(farebox, other)
+
+
+async def test_the_book_has_pages_and_a_filter(farebox: Farebox, sam: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("farebox.web.pages.console.transfers.ROWS", 2)
+    seeds = await seed(farebox)
+    for quantity in (1, 2):
+        await _charge(farebox, seeds, quantity)
+    url = f"{_url(seeds)}/transfers"
+    first = await sam.get(url)
+    assert "Top-up INV-1" not in words(first)
+    older = re.search(r'href="([^"]+cursor=xfer_[0-9A-Z]{21})"', first.body.decode())
+    assert older is not None
+    assert "Top-up INV-1" in await sam.page(older[1].replace("&amp;", "&"))
+    filtered = await sam.page(f"{url}?kind=top_up")
+    assert "Top-up INV-1" in filtered
+    assert "image x 1" not in filtered
+    assert "There are none of this kind." in await sam.page(f"{url}?kind=refund")
+    assert 422 == (await sam.get(f"{url}?cursor=nonsense")).status
