@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import document, footprint, growth, ledgers, load, over_http
+from benchmarks import document, footprint, growth, ledgers, load, over_http, phases
 from benchmarks.apps import CEILING
 from benchmarks.growth import GrowthResults
 from benchmarks.keys import RandomKeys, TimeOrderedKeys
@@ -282,6 +282,17 @@ def test_the_workload_is_the_same_every_time_and_has_large_and_small_merchants()
     assert sorted(counts, reverse=True) == counts
     assert DRAWS / 10 < counts[0]
     assert {0} == {it.place for it in draws(1_000, "hot")}
+
+
+@pytest.mark.parametrize("more", [(), ("--random-keys", "--variant", "hot")])
+def test_every_step_of_a_batch_is_measured(
+    more: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["phases", "--merchants", str(MERCHANTS), "--batch", "7", "--batches", "3", *more])
+    phases.main()
+    lines = capsys.readouterr().out.splitlines()[1:]
+    assert list(phases.STEPS) == [line.split(maxsplit=2)[2] for line in lines]
+    assert all(float(figure) >= 0 for line in lines for figure in line.split()[:2])
 
 
 async def test_charges_in_process_are_those_of_the_api(tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""What each step of a batch on SQLite costs, in process: `python -m benchmarks.phases`.
+
+Each step is timed by the processor time of the thread that does it, so what else the machine does matters little. One
+thread does it all, COMMIT too, for which a server has another.
+"""
+
+import argparse
+import asyncio
+import itertools
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from benchmarks import ledgers
+from benchmarks.costs import acknowledge
+from benchmarks.keys import RandomKeys
+from benchmarks.ledgers import Acknowledged
+from benchmarks.workload import MERCHANTS_DEFAULT, VARIANTS, charges, populate
+from farebox.bootstrap import Farebox
+from farebox.core import state
+from farebox.core.commands import Charge
+from farebox.core.decide import decide
+from farebox.storage import sqlite
+from farebox.storage.sqlite import SqliteStore
+
+STEPS: Final = ("name what to load", "BEGIN", "load", "decide", "write", "COMMIT")
+_MICROSECONDS: Final = 1e6
+
+
+def main() -> None:
+    """Measure batches of one size."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.phases", description="Tell what a batch's steps cost.")
+    parser.add_argument("--variant", choices=VARIANTS, default=VARIANTS[0])
+    parser.add_argument("--batch", type=int, default=60, help="charges in a batch (%(default)s)")
+    parser.add_argument("--batches", type=int, default=1_000, help="how many batches (%(default)s)")
+    parser.add_argument("--merchants", type=int, default=MERCHANTS_DEFAULT)
+    parser.add_argument("--random-keys", action="store_true", help="idempotency keys that do not sort by time")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="farebox-bench-") as folder:
+        costs = asyncio.run(_measure(Path(folder), options))
+    print(f"us of processor time per charge, {options.variant}, batches of {options.batch}: median and mean")
+    for step, spent in zip(STEPS, zip(*costs, strict=True), strict=True):
+        print(f"{statistics.median(spent):8.2f} {statistics.fmean(spent):8.2f}  {step}")
+
+
+async def _measure(folder: Path, options: argparse.Namespace) -> list[list[float]]:
+    async with ledgers.opened(f"sqlite:///{folder / 'farebox.db'}") as farebox:
+        source: Iterator[Charge] = charges(await populate(farebox, options.merchants), options.variant)
+        if options.random_keys:
+            keys = RandomKeys()
+            source = (replace(command, idempotency_key=keys.make()) for command in source)
+        told = Acknowledged()
+        costs = [_batch(farebox, list(itertools.islice(source, options.batch)), told) for _ in range(options.batches)]
+        ledgers.compare(await ledgers.verify(farebox), told)
+    return costs
+
+
+def _batch(farebox: Farebox, commands: list[Charge], told: Acknowledged) -> list[float]:
+    """Charge one batch as the store does, and return what each step cost per charge."""
+    store, now, clock = farebox.store, farebox.clock.now(), time.thread_time
+    if not isinstance(store, SqliteStore) or store._writer is None:
+        raise TypeError("this measures an open SQLite store")
+    cursor = store._writer.cursor()
+    times = [clock()]
+    reads = state.reads(commands, now)
+    times.append(clock())
+    cursor.execute("BEGIN IMMEDIATE")
+    times.append(clock())
+    found = sqlite._load(cursor, reads)
+    times.append(clock())
+    decision = decide(found, commands, now)
+    times.append(clock())
+    sqlite._apply(cursor, decision)
+    times.append(clock())
+    cursor.execute("COMMIT")
+    times.append(clock())
+    acknowledge(told, decision)
+    return [(end - start) * _MICROSECONDS / len(commands) for start, end in itertools.pairwise(times)]
+
+
+if __name__ == "__main__":
+    main()
