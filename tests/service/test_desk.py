@@ -33,7 +33,7 @@ async def _with_outlook(farebox: Farebox, *, days: int | None, balance: str) -> 
     account = await farebox.store.account(seeds.merchant_id)
     assert account is not None
     now = farebox.clock.now()
-    until, burn = (None, None) if days is None else (now + days * DAY, 1)
+    until, burn = (None, None) if days is None else (now + days * DAY, account.available // days)
     outlook = Outlook(seeds.merchant_id, account.seq, account.available, account.last_at, until, burn, now)
     await farebox.office.put_outlooks([outlook])
     return seeds
@@ -51,6 +51,11 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
     desk = farebox.desk
     assert [soonest.merchant_id, soon.merchant_id] == _ids(await desk.soon(10))
     assert [soonest.merchant_id] == _ids(await desk.soon(1))
+    assert [1, 6] == [row.days_left for row in await desk.soon(10)]
+    # What comes in counts at once, before prospects are worked out again.
+    await farebox.operations.top_up(soon.merchant_id, amount="0.5", reference="R", note=None, actor=None)
+    assert [1, 7] == [row.days_left for row in await desk.merchants(MerchantOrder.RUNS_OUT, limit=2, offset=0)]
+    assert [soonest.merchant_id] == _ids(await desk.soon(10))
     by_balance = [never.merchant_id, late.merchant_id, soonest.merchant_id, soon.merchant_id]
     assert by_balance == _ids(await desk.merchants(MerchantOrder.AVAILABLE, limit=10, offset=0))
     assert by_balance[1:3] == _ids(await desk.merchants(MerchantOrder.AVAILABLE, limit=2, offset=1))

@@ -11,6 +11,7 @@ from farebox.core.transfers import Transfer
 from farebox.service.access import Actor
 from farebox.service.clock import Clock
 from farebox.service.errors import Missing, translated
+from farebox.service.forecast import RUNWAY_DAYS_MAX
 from farebox.storage.interface import Store
 from farebox.storage.office import Office
 from farebox.storage.people import People
@@ -18,8 +19,8 @@ from farebox.storage.rows import Counts, Letter, MailState, Merchant, MerchantOr
 
 __all__ = ["Desk", "Letter", "MailState", "MerchantOrder", "OutboxMail", "Purpose", "Row"]
 
-SOON_MICROS: Final = 7 * 24 * 3600 * 1_000_000
-"""Who runs out within so long comes first."""
+SOON_DAYS: Final = 7
+"""Whose money lasts less than so many days comes first."""
 
 OUTBOX_ROWS_MAX: Final = 1_000
 """How many mails, and how many letters, are looked at: the newest."""
@@ -31,6 +32,12 @@ class Row(Struct, frozen=True):
     merchant: Merchant
     account: Account
     outlook: Outlook | None
+
+    @property
+    def days_left(self) -> int | None:
+        """How many whole days the balance of now lasts at the burn last worked out; None if nothing is being spent."""
+        burn = None if self.outlook is None else self.outlook.burn_per_day
+        return min(max(0, self.account.available) // burn, RUNWAY_DAYS_MAX) if burn else None
 
 
 class Outgoing(Struct, frozen=True):
@@ -61,9 +68,8 @@ class Desk:
 
     async def soon(self, limit: int) -> list[Row]:
         """List those whose money runs out within a week, the soonest first."""
-        until = self._clock.now() + SOON_MICROS
         found = await self.merchants(MerchantOrder.RUNS_OUT, limit=limit, offset=0)
-        return [row for row in found if row.outlook and row.outlook.runs_out_at and row.outlook.runs_out_at <= until]
+        return [row for row in found if row.days_left is not None and row.days_left < SOON_DAYS]
 
     async def search(self, text: str, *, limit: int, offset: int) -> list[Row]:
         """List merchants whose name or people's addresses hold a text, newest first."""

@@ -38,8 +38,8 @@ async def _outlook(farebox: Farebox, shop: Shop, days: int | None) -> None:
     account = await farebox.store.account(shop.number)
     assert account is not None
     now = farebox.clock.now()
-    until = None if days is None else now + days * DAY + DAY // 2
-    values = (account.seq, account.available, account.last_at, until, None if days is None else 1, now)
+    until, burn = (None, None) if days is None else (now + days * DAY, account.available * 2 // (2 * days + 1))
+    values = (account.seq, account.available, account.last_at, until, burn, now)
     await farebox.office.put_outlooks([Outlook(shop.number, *values)])
 
 
@@ -118,7 +118,7 @@ async def test_a_merchant_is_added_and_its_key_shown_once(farebox: Farebox, sam:
     assert "Adatum" in page
     assert "Warned below 20.50 (silent), 100.00" in page
     assert "Credit limit 5.00" in page
-    assert "Create merchant : Adatum" in page
+    assert "Create merchant: Adatum" in page
     assert key[0] not in page
 
 
@@ -181,7 +181,10 @@ async def test_settings_are_changed(farebox: Farebox, sam: Visitor) -> None:
     assert ("After", "10.00 50.00", "25.00") == tuple(
         kept(shown, name) for name in ("name", "thresholds", "credit_limit")
     )
-    assert "frozen" in await sam.page(shop.url)
+    page = await sam.page(shop.url)
+    assert "Before frozen" not in page
+    assert "After frozen" in page
+    assert "Froze the merchant" in page
     assert "can spend again" in await sam.done(f"{shop.url}/unfreeze")
     assert "The thresholds are saved." in await sam.done(f"{shop.url}/thresholds", thresholds="")
     _, account = await farebox.merchants.get(shop.number)

@@ -6,7 +6,7 @@ from litestar import Response
 
 from farebox.core import ids
 from farebox.service import inputs
-from farebox.service.desk import SOON_MICROS, MerchantOrder, Row
+from farebox.service.desk import SOON_DAYS, MerchantOrder, Row
 from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
 from farebox.service.queries import AccountView
 from farebox.web.pages.console.common import cut, merchant_url, page_of
@@ -22,7 +22,6 @@ _ORDERS: Final = {
     "balance": MerchantOrder.AVAILABLE,
     "last": MerchantOrder.LAST,
 }
-_DAY: Final = 24 * 3600 * 1_000_000
 _FIELDS: Final = {"creditLimit": "credit_limit"}
 
 
@@ -57,16 +56,15 @@ class Merchants:
             if not sort and not page:
                 soon = await desk.soon(SOON_ROWS)
         rows, more = cut(found, ROWS)
-        now = desk.now()
         return ask.page(
             "console/merchants.html",
-            soon=[_shown(row, now) for row in soon],
-            rows=[_shown(row, now) for row in rows],
+            soon=[_shown(row) for row in soon],
+            rows=[_shown(row) for row in rows],
             more=more,
             number=page,
             sort=sort,
             text=text,
-            days=SOON_MICROS // _DAY,
+            days=SOON_DAYS,
         )
 
     async def new(self, ask: Ask) -> Response[Any]:
@@ -100,23 +98,22 @@ class Merchants:
         return merchant_url(number)
 
 
-def _shown(row: Row, now: int) -> dict[str, Any]:
+def _shown(row: Row) -> dict[str, Any]:
     """Prepare a merchant's line."""
     return {
         "url": merchant_url(row.merchant.merchant_id),
         "name": row.merchant.name,
         "account": row.account,
-        "lasts": _lasts(row, now),
+        "lasts": _lasts(row),
         "state": state_of(AccountView(row.merchant, row.account, None)),
     }
 
 
-def _lasts(row: Row, now: int) -> str:
+def _lasts(row: Row) -> str:
     """Say how long a merchant's money lasts; nothing if it is used up, or not being spent."""
-    until = None if row.outlook is None else row.outlook.runs_out_at
-    if until is None or row.account.available + row.account.credit_limit <= 0:
+    days = row.days_left
+    if days is None or row.account.available + row.account.credit_limit <= 0:
         return ""
-    days = max(0, until - now) // _DAY
     if not days:
         return "less than a day"
     return f"{days:,} day{'' if days == 1 else 's'}"
