@@ -385,6 +385,26 @@ async def test_database_that_is_away_is_told_to_exactly_the_callers_of_that_batc
     assert 3 * UNIT == store.spent()
 
 
+async def test_a_long_queue_learns_of_a_database_that_is_away_from_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BATCH_COMMANDS_MAX", 2)
+    monkeypatch.setattr(module, "WAIT_SECONDS_MAX", 0)
+    store = ScriptedStore()
+    store.script.append(Fate.FAILS_BEFORE)
+    store.hold()
+    async with _running(store) as committer:
+        first = _submit(committer, charge("a"))
+        await store.begun(1)
+        waiting = _submit(committer, *charges("bcdef"))
+        await _settle()
+        assert 5 == committer.waiting_count
+        store.release()
+        assert all(isinstance(result, Unavailable) for result in await _results([*first, *waiting]))
+        assert ([["a"]], 0) == (_keys_of(store), committer.waiting_count)
+        store.release_all()
+        assert (await committer.submit(charge("b"))).is_ok
+    assert UNIT == store.spent()
+
+
 # A COMMIT of which nobody knows
 
 

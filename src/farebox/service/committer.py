@@ -24,6 +24,11 @@ QUEUE_COMMANDS_MAX: Final = 20_000
 
 BATCH_COMMANDS_MAX: Final = 1_000
 WORKERS: Final = 4
+WAIT_SECONDS_MAX: Final = 5.0
+"""How long a command may have waited when the batch before it finds the database away: one that waited longer is told
+so at once. Where each try takes its whole time limit, a long queue would be answered one batch and one limit after
+another."""
+
 LOOKUP_SECONDS_MAX: Final = 10.0
 """How long a batch with an unknown fate is looked up before its callers are told that it is unknown."""
 
@@ -31,8 +36,8 @@ _LOOKUP_PAUSE_SECONDS: Final = 0.1
 
 _log = logging.getLogger("farebox.committer")
 
-_Job = tuple[Sequence[Command], "asyncio.Future[list[Outcome | Exception]]"]
-"""Commands of one caller, which are decided together, and where their outcomes go."""
+_Job = tuple[Sequence[Command], "asyncio.Future[list[Outcome | Exception]]", float]
+"""Commands of one caller, which are decided together, where their outcomes go, and since when they wait."""
 
 
 class Committer:
@@ -124,7 +129,7 @@ class Committer:
             queue = self._queues[group] = deque()
             self._ready.append(group)
             self._wake()
-        queue.append((commands, future))
+        queue.append((commands, future, asyncio.get_running_loop().time()))
         self.waiting_count += len(commands)
         return future
 
@@ -145,7 +150,8 @@ class Committer:
                 await waker
             group = self._ready.popleft()
             queue = self._queues[group]
-            await self._commit(self._take(queue))
+            if not await self._commit(self._take(queue)):
+                self._give_up(queue)
             if queue:
                 self._ready.append(group)
                 self._wake()
@@ -162,15 +168,26 @@ class Committer:
         self.waiting_count -= BATCH_COMMANDS_MAX - room
         return jobs
 
-    async def _commit(self, jobs: list[_Job]) -> None:
-        """Commit jobs as one batch and answer their callers; nothing that goes wrong here ends the worker."""
-        results = await self._results([command for commands, _ in jobs for command in commands])
+    def _give_up(self, queue: deque[_Job]) -> None:
+        """Answer those who have waited for too long, while the database is away."""
+        late = asyncio.get_running_loop().time() - WAIT_SECONDS_MAX
+        while queue and queue[0][2] < late:
+            commands, future, _ = queue.popleft()
+            self.waiting_count -= len(commands)
+            _answer(future, [Unavailable() for _ in commands])
+
+    async def _commit(self, jobs: list[_Job]) -> bool:
+        """Commit jobs as one batch, answer their callers, and tell whether the database could be reached.
+
+        Nothing that goes wrong here ends the worker.
+        """
+        results = await self._results([command for commands, *_ in jobs for command in commands])
         start = 0
-        for commands, future in jobs:
+        for commands, future, _ in jobs:
             end = start + len(commands)
-            if not future.done():
-                future.set_result(results[start:end])
+            _answer(future, results[start:end])
             start = end
+        return not all(isinstance(result, Unavailable | FateUnknown) for result in results)
 
     async def _results(self, commands: list[Command]) -> list[Outcome | Exception]:
         """Commit commands and return what became of each: its outcome, or what went wrong."""
@@ -246,6 +263,11 @@ class Committer:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise FateUnknown from error
                 await asyncio.sleep(_LOOKUP_PAUSE_SECONDS)
+
+
+def _answer(future: "asyncio.Future[list[Outcome | Exception]]", results: list[Outcome | Exception]) -> None:
+    if not future.done():
+        future.set_result(results)
 
 
 def _holds_all(first: list[Outcome], again: list[Outcome]) -> bool:
