@@ -50,9 +50,7 @@ async def test_a_run_tells_how_far_it_is_and_how_it_ended(database_url: str, mon
         monkeypatch.setattr(farebox.office, "update_verification", update)
         run = farebox.verifications.run("ann")
         assert [] == [fault async for fault in run.faults()]
-        assert [(2, 2, 2), (2, 2, 2)] == [
-            (row.merchants, row.merchants_done, row.transfers_done) for row in told
-        ]
+        assert [(2, 2, 2), (2, 2, 2)] == [(row.merchants, row.merchants_done, row.transfers_done) for row in told]
         (row,) = await farebox.verifications.latest(5)
     assert ("ann", 2, 2, 2, 0, None) == (
         row.started_by,
