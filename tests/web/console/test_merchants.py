@@ -239,5 +239,7 @@ async def test_people_who_make_no_sense_are_asked_for_again(farebox: Farebox, sa
     assert "registered there already" in words(await sam.wrong(url, email="ann@people.example", role="owner"))
     for path in ("again", "remove"):
         assert "not registered there" in words(await sam.wrong(f"{url}/{path}", person="eve@people.example"))
-    assert "A role is one of" in words(await sam.wrong(f"{url}/role", person="ann@people.example", role=""))
+    reply = await sam.wrong(f"{url}/role", person="ann@people.example", role="")
+    assert "A role is one of" in words(reply)
+    assert 'role="alert"' in reply.body.decode()
     assert "not registered" in words(await sam.wrong(f"{url}/role", person="eve@people.example", role="owner"))

@@ -48,7 +48,7 @@ class People:
         try:
             role = _role(ask)
         except InvalidInput as error:
-            ask.form.fail(error)
+            ask.form.fail(error, {"role": ""})
             return await self._page(ask, 422)
         deed = ask.services.team.set_role(
             merchant_of(ask), ask.form.text("person"), role, is_owner_needed=False, actor=ask.actor
@@ -63,11 +63,11 @@ class People:
         return await self._do(ask, deed, "person_removed")
 
     async def _do(self, ask: Ask, deed: Awaitable[object], said: str) -> Response[Any]:
-        """Do what a button beside a person asks for; what is wrong with that is no field's."""
+        """Do what a button beside a person asks for."""
         try:
             await deed
         except ServiceError as error:
-            ask.form.fail(error, {"email": "", "role": ""})
+            ask.form.fail(error)
             return await self._page(ask, 422)
         return ask.redirect(self._url(ask), said)
 

@@ -61,11 +61,11 @@ class Staff:
         return await self._do(ask, ask.services.staff.remove_codes(person, actor=ask.actor), "their_codes_off")
 
     async def _do(self, ask: Ask, deed: Awaitable[object], said: str) -> Response[Any]:
-        """Do what a button beside a person asks for; what is wrong with that is no field's."""
+        """Do what a button beside a person asks for."""
         try:
             await deed
         except ServiceError as error:
-            ask.form.fail(error, {"email": ""})
+            ask.form.fail(error)
             return await self._page(ask, 422)
         return ask.redirect(_ROOT, said)
 
