@@ -429,16 +429,28 @@ async def test_a_broken_rule_rolls_back_and_is_told(store: PostgresStore, postgr
     assert (await run(store, charge("a")))[0].is_replay is False
 
 
-async def test_a_decision_that_changes_nothing_is_not_written(server: PostgresServer) -> None:
+async def test_a_refusal_is_not_written(server: PostgresServer) -> None:
+    with server.database() as url:
+        async with ledger(url) as store:
+            before = len(server.log())
+            assert not (await run(store, Charge(Payer(MERCHANT), "image", 2_000_000, "a")))[0].is_ok
+            log = server.log()[before:]
+            assert "statement: ROLLBACK" in log
+            assert "statement: COMMIT" not in log
+            assert 0 == await _open_transactions(url)
+
+
+async def test_what_is_told_again_is_committed_again(server: PostgresServer) -> None:
+    """Nothing is written, but COMMIT waits until what was found is as safe as what is new."""
     with server.database() as url:
         async with ledger(url) as store:
             await run(store, charge("a"))
             before = len(server.log())
             assert (await run(store, charge("a")))[0].is_replay
             log = server.log()[before:]
-            assert "statement: ROLLBACK" in log
-            assert "statement: COMMIT" not in log
-            assert 0 == await _open_transactions(url)
+            assert "statement: COMMIT" in log
+            assert "INSERT" not in log
+            assert "UPDATE account" not in log
 
 
 async def test_a_connection_killed_before_commit_is_told_and_replaced(store: PostgresStore, postgres_url: str) -> None:

@@ -33,11 +33,11 @@ import stat
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Literal, Self, TypedDict
+from typing import Any, Final, Literal, Self, TypedDict
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -45,6 +45,7 @@ import psutil
 
 POSTGRES_MAJOR_MIN: Final = 14
 START_TIMEOUT_S: Final = 60
+FOLLOW_TIMEOUT_S: Final = 60
 STOP_TIMEOUT_S: Final = 60
 PORT_ATTEMPTS_MAX: Final = 10
 USER: Final = "farebox"
@@ -96,17 +97,17 @@ class Databases:
         finally:
             self.drop_database(url)
 
-    def _execute(self, statement: str) -> None:
-        async def execute() -> None:
+    def _execute(self, statement: str) -> list[tuple[Any, ...]]:
+        async def execute() -> list[tuple[Any, ...]]:
             connection = await asyncpg.connect(self._admin_url)
             try:
-                await connection.execute(statement)
+                return [tuple(row) for row in await connection.fetch(statement)]
             finally:
                 await connection.close()
 
         # Coroutines call this too, and an event loop can't be run within another: so it gets a thread.
         with ThreadPoolExecutor(1) as executor:
-            executor.submit(asyncio.run, execute()).result()
+            return executor.submit(asyncio.run, execute()).result()
 
 
 class PostgresServer(Databases):
@@ -124,19 +125,28 @@ class PostgresServer(Databases):
         durable: Sync commits to the disk.
         settings: Server settings, such as `{"max_connections": "10"}`.
         programs: The folder of `initdb` and `postgres`, if not the one that is found.
+        original: A server that this one is a copy of, as `fill` makes it.
+        fill: Fills the data directory, which is not there yet, in place of `initdb`.
     """
 
     def __init__(
-        self, *, durable: bool = False, settings: Mapping[str, str] | None = None, programs: Path | None = None
+        self,
+        *,
+        durable: bool = False,
+        settings: Mapping[str, str] | None = None,
+        programs: Path | None = None,
+        original: "PostgresServer | None" = None,
+        fill: Callable[[Path], None] | None = None,
     ) -> None:
         self.durable = durable
         self._settings = dict(settings or {})
         self._programs = programs
+        self._fill = fill
         self._account = _unprivileged_account()
         self._folder: Path | None = None
         self._guard: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self._password = secrets.token_urlsafe(12)
+        self._password: str = original._password if original else secrets.token_urlsafe(12)
         self.port = 0
         super().__init__("")
 
@@ -201,6 +211,55 @@ class PostgresServer(Databases):
             self._guard = None
             self._folder = None
 
+    def standby(self) -> "PostgresServer":
+        """Return a standby of this server, which runs; the standby does not yet."""
+
+        def fill(data: Path) -> None:
+            source = f"{self.url('postgres')}?application_name=standby"
+            self.shell(f"pg_basebackup --pgdata='{data}' --dbname='{source}' --checkpoint=fast --write-recovery-conf")
+
+        return PostgresServer(durable=self.durable, settings=self._settings, original=self, fill=fill)
+
+    def wait_for_standby(self) -> None:
+        """From now on let each COMMIT wait for a standby, and return when there is one."""
+        self._execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+        self._execute("SELECT pg_reload_conf()")
+        deadline = time.monotonic() + FOLLOW_TIMEOUT_S
+        while not self._execute("SELECT FROM pg_stat_replication WHERE sync_state = 'sync'"):
+            if time.monotonic() > deadline:
+                raise PostgresError("No standby follows.")
+            time.sleep(0.01)
+
+    def promote(self) -> None:
+        """Make a standby the primary."""
+        self._execute("SELECT pg_promote()")
+
+    def shell(self, script: str) -> str:
+        """Run shell commands as the server's account, with PostgreSQL's programs on PATH, and return what they say."""
+        environment = _environment()
+        assert self._programs is not None
+        done = subprocess.run(
+            ["/bin/sh", "-eu", "-c", script],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            cwd=self.folder,
+            env={**environment, "PATH": f"{self._programs}:{environment['PATH']}"},
+            **self._account,
+        )
+        if done.returncode != 0:
+            raise PostgresError(f"{script}\nended with {done.returncode}:\n{done.stdout}")
+        return done.stdout
+
+    @property
+    def folder(self) -> Path:
+        """A folder that the server's account may write to; it goes with the server."""
+        if self._folder is None:
+            raise PostgresError("PostgreSQL was not started yet.")
+        return self._folder
+
     def log(self) -> str:
         """Return what the server logged so far."""
         return "" if self._folder is None else (self._folder / "log").read_text(errors="replace")
@@ -238,12 +297,19 @@ class PostgresServer(Databases):
         if self._account and not _is_open_to_all(programs / "postgres"):
             programs = _copy_of_wheel(programs, folder)
         self._programs = programs
+        if self._account:
+            os.chown(folder, self._account["user"], self._account["group"])
+        if self._fill is None:
+            self._init(programs, folder)
+        else:
+            self._fill(folder / "data")
+
+    def _init(self, programs: Path, folder: Path) -> None:
         password_file = folder / "password"
         password_file.touch(mode=0o600)
         password_file.write_text(self._password)
         if self._account:
-            for path in (folder, password_file):
-                os.chown(path, self._account["user"], self._account["group"])
+            os.chown(password_file, self._account["user"], self._account["group"])
         initdb = subprocess.run(
             [
                 *(programs / "initdb", "--pgdata", folder / "data", "--username", USER, "--pwfile", password_file),

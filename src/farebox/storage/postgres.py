@@ -10,11 +10,12 @@ reading whole tables, and the statements leave no choice of index where a wrong 
 """
 
 import asyncio
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import msgspec
@@ -45,7 +46,7 @@ CONNECTIONS_MAX: Final = 10
 """How many connections one process keeps at most, a snapshot's own not counted."""
 
 CONNECT_TIMEOUT_SECONDS: Final = 10
-"""How long a call waits for a connection, a new one or one that another call gives back."""
+"""How long a call waits for a connection, a new one or one that another call gives back. Hosts share it evenly."""
 
 TRANSACTION_ATTEMPTS_MAX: Final = 5
 """How often a transaction is tried that loses a race before COMMIT."""
@@ -53,8 +54,11 @@ TRANSACTION_ATTEMPTS_MAX: Final = 5
 LOCK_TIMEOUT_MS: Final = 5_000
 """How long a statement waits for a row that another transaction has locked."""
 
-STATEMENT_TIMEOUT_MS: Final = 30_000
+STATEMENT_TIMEOUT_MS: Final = 10_000
 """How long a statement may take; the server cancels one that takes longer."""
+
+SNAPSHOT_STATEMENT_TIMEOUT_MS: Final = 30_000
+"""The same for a snapshot, which reads much at a time and holds up nobody."""
 
 IDLE_IN_TRANSACTION_TIMEOUT_MS: Final = 15_000
 """How long a transaction may lie idle: a machine that died with locks in its hands holds them no longer than this."""
@@ -65,10 +69,14 @@ SNAPSHOT_IDLE_TIMEOUT_MS: Final = 600_000
 MIGRATION_LOCK_TIMEOUT_MS: Final = 60_000
 """How long a migration waits for another one, and for the tables that it changes."""
 
-COMMAND_TIMEOUT_SECONDS: Final = 40
-"""How long the program waits for an answer when even the server's own time limits are not heard of."""
+COMMAND_TIMEOUT_SECONDS: Final = 15
+"""How long the program waits for an answer when even the server's own time limits are not heard of: its machine may be
+gone without a word, or whatever stands between."""
 
-COMMIT_TIMEOUT_SECONDS: Final = 30
+SNAPSHOT_COMMAND_TIMEOUT_SECONDS: Final = 40
+"""The same for a snapshot."""
+
+COMMIT_TIMEOUT_SECONDS: Final = 10
 """How long COMMIT may take before its fate counts as unknown. The connection is closed then, COMMIT is never cancelled:
 a server whose COMMIT waits for a standby would stop waiting and take it for done."""
 
@@ -127,12 +135,54 @@ class _LostRace(StoreUnavailable):
     """A transaction failed before COMMIT only because of others; the same again may succeed."""
 
 
+class _Session(asyncpg.Connection):  # type: ignore[type-arg]  # It takes a type of records from mypy alone.
+    """A connection that knows which of the pool's generations it belongs to."""
+
+    generation = 0
+
+
+class _Hosts:
+    """The hosts that a URL names: the one that let us in last is tried first, then the others."""
+
+    def __init__(self, url: str) -> None:
+        """Take asyncpg's URL apart: given several hosts, it would spend all its time on one that does not answer."""
+        self._urls = deque(_single_host_urls(url))
+
+    async def connect(self, *_: object, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
+        """Connect to the first host that lets us in; with several hosts, to one that takes writes."""
+        options["timeout"] = CONNECT_TIMEOUT_SECONDS / len(self._urls)
+        failures: dict[str, Exception] = {}
+        for url in list(self._urls):
+            try:
+                return await asyncpg.connect(url, **options)
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+                failures[url.rpartition("@")[2].partition("/")[0]] = error
+                if self._urls[0] is url:
+                    self._urls.rotate(-1)
+        if len(failures) == 1:
+            raise failures.popitem()[1]
+        raise ConnectionError("; ".join(f"{host}: {_first_line(error)}" for host, error in failures.items()))
+
+
+def _single_host_urls(url: str) -> list[str]:
+    """Split a URL with several hosts into one for each, which asks for writes unless it asks for anything else."""
+    parts = urlsplit(url)
+    login, at, hosts = parts.netloc.rpartition("@")
+    if "," not in hosts:
+        return [url]
+    query = parts.query
+    if "target_session_attrs=" not in query:
+        query = f"{query}&target_session_attrs=read-write".lstrip("&")
+    return [urlunsplit(parts._replace(netloc=f"{login}{at}{host}", query=query)) for host in hosts.split(",")]
+
+
 class PostgresStore:
     """A `Store` on one PostgreSQL database."""
 
     def __init__(self, url: str) -> None:
         """Name the database; nothing is connected yet. The URL is asyncpg's: TLS and several hosts stand in it."""
-        self._url = url
+        self._hosts = _Hosts(url)
+        self._generation = 0
         self._pool: asyncpg.Pool[asyncpg.Record] | None = None
         self._version = ""
 
@@ -155,14 +205,14 @@ class PostgresStore:
         await self.close()
         # No connection is kept open for its own sake: one that is missing is made when it is needed.
         pool = asyncpg.create_pool(
-            self._url,
+            connect=self._hosts.connect,
+            connection_class=_Session,
             min_size=0,
             max_size=CONNECTIONS_MAX,
-            timeout=CONNECT_TIMEOUT_SECONDS,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
             max_cached_statement_lifetime=0,
             server_settings=_SESSION,
-            init=_set_up,
+            init=self._set_up,
             reset=_leave_as_it_is,
         )
         with _translated():
@@ -198,7 +248,7 @@ class PostgresStore:
         migrations = dict(sql.migrations("postgres"))
         names: list[str] = []
         limits = {"lock_timeout": str(MIGRATION_LOCK_TIMEOUT_MS), "statement_timeout": "0"}
-        async with _own_connection(self._url, limits, command_timeout_seconds=None) as connection:
+        async with _own_connection(self._hosts, limits, command_timeout_seconds=None) as connection:
             _checked_version(connection)
             while (name := await _migrate_one(connection, migrations, now)) is not None:
                 names.append(name)
@@ -218,7 +268,7 @@ class PostgresStore:
             return decision
 
         begin = f"{_BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')"
-        return await self._transaction(batch, lambda decision: decision.changes_anything, begin=begin)
+        return await self._transaction(batch, _must_last, begin=begin)
 
     async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
         """Read the available balance behind each merchant's API key."""
@@ -474,7 +524,7 @@ class PostgresStore:
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Read the whole ledger as of one moment."""
-        return _snapshot(self._url)
+        return _snapshot(self._hosts)
 
     async def backup(self, path: Path) -> None:
         """Refuse: the server has better tools.
@@ -546,13 +596,15 @@ class PostgresStore:
         if pool is None:
             raise StoreUnavailable("the database is not open")
         async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-            connection = await pool.acquire()
+            connection = await self._acquire(pool)
+        generation = connection.generation
         try:
             yield connection
-        except (CommitUnknown, OSError, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError):
-            # One that fell silent or was confused is not to be trusted again. Where a server takes no writes any
-            # more, the next connection may find its successor.
+        except (CommitUnknown, OSError, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError) as error:
+            # One that fell silent or was confused is not to be trusted again.
             _discard(connection)
+            if generation == self._generation and _leads_nowhere(error):
+                self._generation += 1
             raise
         except Exception:
             await _roll_back(connection)
@@ -565,12 +617,38 @@ class PostgresStore:
             with suppress(Exception):
                 await pool.release(connection)
 
+    async def _acquire(self, pool: "asyncpg.Pool[asyncpg.Record]") -> Any:
+        """Take a connection of the present generation from the pool."""
+        while True:
+            connection: Any = await pool.acquire()
+            if connection.generation == self._generation:
+                return connection
+            _discard(connection)
 
-async def _set_up(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Ensure that COMMIT means durable, and prepare what begins a batch, unless there is no schema yet."""
-    await connection.execute(_ENSURE_DURABILITY)
-    with suppress(asyncpg.UndefinedTableError):
-        await connection.execute(f"PREPARE lock_accounts AS {_SQL['lock_accounts']}")
+    async def _set_up(self, connection: Any) -> None:
+        """Ensure that COMMIT means durable, and prepare what begins a batch, unless there is no schema yet."""
+        connection.generation = self._generation
+        await connection.execute(_ENSURE_DURABILITY)
+        with suppress(asyncpg.UndefinedTableError):
+            await connection.execute(f"PREPARE lock_accounts AS {_SQL['lock_accounts']}")
+
+
+def _leads_nowhere(error: BaseException) -> bool:
+    """Whether a connection fell silent or takes no writes: the others, made before, lead to the same place.
+
+    Each would cost a call its whole time limit to find that out. A new one may find the server's successor.
+    """
+    is_silent = isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError)
+    return is_silent or isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+
+
+def _must_last(decision: Decision) -> bool:
+    """Whether a batch tells of anything done, be it by an earlier one: COMMIT then waits until the log is safe.
+
+    What was found may not be safe yet. A primary that was killed while its COMMIT waited for a synchronous standby
+    shows the transaction when it is back, without having told the standby.
+    """
+    return decision.changes_anything or any(outcome.is_ok for outcome in decision.outcomes)
 
 
 async def _leave_as_it_is(_: "asyncpg.Connection[asyncpg.Record]") -> None:
@@ -617,16 +695,20 @@ async def _commit(connection: _Connection) -> None:
     commit = asyncio.ensure_future(connection.execute("COMMIT", timeout=2 * COMMIT_TIMEOUT_SECONDS))
     deadline = asyncio.get_running_loop().time() + COMMIT_TIMEOUT_SECONDS
     cancelled: asyncio.CancelledError | None = None
+    silence: TimeoutError | None = None
     while not commit.done():
         left = deadline - asyncio.get_running_loop().time()
         if left <= 0:
             # This ends the wait, not the COMMIT.
+            silence = TimeoutError(f"no answer in {COMMIT_TIMEOUT_SECONDS} seconds")
             _discard(connection)
         try:
             await asyncio.wait([commit], timeout=max(left, 0))
         except asyncio.CancelledError as error:
             cancelled = error
     failure = commit.exception()
+    if failure is not None and silence is not None:
+        failure = silence
     if cancelled is not None:
         raise cancelled
     if failure is not None:
@@ -807,15 +889,12 @@ async def _changes(connection: _Connection, name: str, *values: Any) -> int:
 
 @asynccontextmanager
 async def _own_connection(
-    url: str, settings: Mapping[str, str], *, command_timeout_seconds: int | None
+    hosts: _Hosts, settings: Mapping[str, str], *, command_timeout_seconds: int | None
 ) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """Connect outside the pool, with other time limits."""
     with _translated():
-        connection = await asyncpg.connect(
-            url,
-            timeout=CONNECT_TIMEOUT_SECONDS,
-            command_timeout=command_timeout_seconds,
-            server_settings={**_SESSION, **settings},
+        connection = await hosts.connect(
+            command_timeout=command_timeout_seconds, server_settings={**_SESSION, **settings}
         )
         try:
             yield connection
@@ -892,9 +971,12 @@ def _by_merchant(found: Iterable[Any]) -> defaultdict[int, list[Any]]:
 
 
 @asynccontextmanager
-async def _snapshot(url: str) -> AsyncIterator[_PostgresSnapshot]:
-    limits = {"idle_in_transaction_session_timeout": str(SNAPSHOT_IDLE_TIMEOUT_MS)}
-    async with _own_connection(url, limits, command_timeout_seconds=COMMAND_TIMEOUT_SECONDS) as connection:
+async def _snapshot(hosts: _Hosts) -> AsyncIterator[_PostgresSnapshot]:
+    limits = {
+        "idle_in_transaction_session_timeout": str(SNAPSHOT_IDLE_TIMEOUT_MS),
+        "statement_timeout": str(SNAPSHOT_STATEMENT_TIMEOUT_MS),
+    }
+    async with _own_connection(hosts, limits, command_timeout_seconds=SNAPSHOT_COMMAND_TIMEOUT_SECONDS) as connection:
         # The moment is that of the first read, so there must be one.
         await connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT 1")
         yield _PostgresSnapshot(connection)

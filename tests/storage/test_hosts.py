@@ -1,0 +1,227 @@
+"""PostgreSQL on several hosts: which is used, what comes of one that is silent, and what a standby must have."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Final
+from urllib.parse import urlsplit
+
+import pytest
+
+from farebox.core.accounts import Account
+from farebox.core.commands import Charge, Command, Payer, TopUp
+from farebox.core.decide import decide
+from farebox.core.outcomes import Outcome
+from farebox.core.pricing import Price
+from farebox.core.state import reads
+from farebox.storage import postgres
+from farebox.storage.interface import CommitUnknown, StoreUnavailable
+from farebox.storage.postgres import PostgresStore
+from farebox.storage.rows import ApiKey, Merchant
+from tests.support.postgres import PostgresServer
+from tests.support.proxy import Proxy
+
+NOW: Final = 1_700_000_000_000_000
+MERCHANT: Final = 1 << 50
+UNIT: Final = 1_000_000
+FUNDS: Final = 1_000 * UNIT
+CONNECTIONS: Final = 4
+POLLS_MAX: Final = 500
+POLL_PAUSE_S: Final = 0.02
+
+
+@pytest.fixture(scope="module")
+def primary() -> Iterator[PostgresServer]:
+    """A primary whose COMMIT waits for its standby."""
+    with PostgresServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
+    """The standby that the primary waits for."""
+    with primary.standby() as server:
+        primary.wait_for_standby()
+        yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the store give up soon."""
+    monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(postgres, "COMMAND_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(postgres, "COMMIT_TIMEOUT_SECONDS", 0.5)
+
+
+@pytest.fixture
+async def database(primary: PostgresServer, standby: PostgresServer) -> str:
+    """The URL of a database with a funded merchant."""
+    url = primary.create_database()
+    await PostgresStore(url).migrate(NOW)
+    async with _opened(url) as store:
+        await store.create_merchant(
+            Merchant(MERCHANT, "Acme", NOW),
+            Account(MERCHANT, "USD"),
+            ApiKey(1, 1, bytes(32), "fb…", NOW, MERCHANT),
+        )
+        await store.set_price(Price(1, "image", UNIT, NOW), NOW)
+        assert (await _run(store, TopUp(MERCHANT, FUNDS, "first")))[0].is_ok
+    return url
+
+
+@asynccontextmanager
+async def _opened(url: str) -> AsyncIterator[PostgresStore]:
+    store = PostgresStore(url)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+async def _run(store: PostgresStore, *commands: Command) -> list[Outcome]:
+    decision = await store.transact(reads(commands, NOW), lambda state: decide(state, commands, NOW))
+    return decision.outcomes
+
+
+def _charge(key: str) -> Charge:
+    return Charge(Payer(MERCHANT), "image", 1, key)
+
+
+def _on(url: str, hosts: str) -> str:
+    """Return a database's URL with other hosts."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@{hosts}").geturl()
+
+
+def _address(server: PostgresServer) -> str:
+    return f"127.0.0.1:{server.port}"
+
+
+async def _port_of(store: PostgresStore) -> int:
+    found = await store.fetch("SELECT current_setting('port')::int")
+    port: int = found[0][0]
+    return port
+
+
+async def _connected(store: PostgresStore, count: int) -> None:
+    """Let the store have so many connections, and none in use."""
+    await asyncio.gather(*[store.fetch("SELECT pg_sleep(0.1)") for _ in range(count)])
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://h/db", ["postgresql://h/db"]),
+        ("postgresql:///db?host=a,b", ["postgresql:///db?host=a,b"]),
+        (
+            "postgresql://u:p%2C@a,b:6000/db",
+            [
+                "postgresql://u:p%2C@a/db?target_session_attrs=read-write",
+                "postgresql://u:p%2C@b:6000/db?target_session_attrs=read-write",
+            ],
+        ),
+        (
+            "postgresql://[::1]:6000,b/db?sslmode=require&target_session_attrs=any",
+            [
+                "postgresql://[::1]:6000/db?sslmode=require&target_session_attrs=any",
+                "postgresql://b/db?sslmode=require&target_session_attrs=any",
+            ],
+        ),
+    ],
+)
+def test_hosts_are_told_apart_and_asked_for_writes(url: str, expected: list[str]) -> None:
+    assert expected == postgres._single_host_urls(url)
+
+
+@pytest.mark.parametrize("is_standby_first", [False, True])
+async def test_the_host_that_takes_writes_is_used(
+    database: str, primary: PostgresServer, standby: PostgresServer, is_standby_first: bool
+) -> None:
+    hosts = [_address(primary), _address(standby)]
+    if is_standby_first:
+        hosts.reverse()
+    async with _opened(_on(database, ",".join(hosts))) as store:
+        assert primary.port == await _port_of(store)
+        assert (await _run(store, _charge("a")))[0].is_ok
+        async with store.snapshot() as snapshot:
+            assert 2 == len([transfer async for chunk in snapshot.transfers(MERCHANT) for transfer in chunk])
+
+
+async def test_a_standby_alone_serves_reads_and_refuses_charges(
+    database: str, primary: PostgresServer, standby: PostgresServer
+) -> None:
+    async with _opened(database) as store:
+        # A COMMIT waits until the standby has the log on its disk, not until it shows what stands there.
+        await _run(store, _charge("a"))
+    async with _opened(_on(database, _address(standby))) as store:
+        account = await store.account(MERCHANT)
+        assert account is not None
+        assert account.wallet in (FUNDS, FUNDS - UNIT)
+        with pytest.raises(StoreUnavailable, match="read-only"):
+            await _run(store, _charge("b"))
+
+
+async def test_a_host_that_is_silent_does_not_keep_the_others_from_being_tried(
+    database: str, primary: PostgresServer, impatient: None
+) -> None:
+    async with Proxy(database) as dark:
+        dark.stall()
+        async with _opened(_on(database, f"{dark.address},{_address(primary)}")) as store:
+            assert (await _run(store, _charge("a")))[0].is_ok
+            assert primary.port == await _port_of(store)
+
+
+async def test_all_hosts_are_named_when_none_lets_us_in(
+    database: str, standby: PostgresServer, impatient: None
+) -> None:
+    async with Proxy(database) as dark:
+        dark.stall()
+        store = PostgresStore(_on(database, f"{dark.address},{_address(standby)}"))
+        with pytest.raises(StoreUnavailable) as raised:
+            await store.open()
+        assert f"{dark.address}: TimeoutError; {_address(standby)}: None of the hosts match" in str(raised.value)
+
+
+async def test_when_one_connection_fell_silent_those_made_before_are_not_tried(database: str, impatient: None) -> None:
+    async with Proxy(database) as network, _opened(network.url) as store:
+        await _connected(store, CONNECTIONS)
+        network.stall_old()
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            await _run(store, _charge("a"))
+        for number in range(CONNECTIONS):
+            assert (await _run(store, _charge(f"k{number}")))[0].is_ok
+
+
+async def test_when_one_commit_got_no_answer_those_made_before_are_not_tried(database: str, impatient: None) -> None:
+    async with Proxy(database) as network, _opened(network.url) as store:
+        await _connected(store, CONNECTIONS)
+        network.stalls_at_commit = True
+        with pytest.raises(CommitUnknown, match=r"no answer in 0\.5 seconds"):
+            await _run(store, _charge("a"))
+        for _ in range(CONNECTIONS):
+            assert (await _run(store, _charge("a")))[0].is_ok
+
+
+async def test_a_charge_that_the_standby_may_lack_is_not_told_as_done(
+    database: str, primary: PostgresServer, standby: PostgresServer, impatient: None
+) -> None:
+    """A primary that crashed while COMMIT waited for the standby shows a charge that the standby never heard of."""
+    standby.kill()
+    try:
+        async with _opened(database) as store:
+            with pytest.raises(CommitUnknown):
+                await _run(store, _charge("a"))
+        await asyncio.to_thread(primary.kill)
+        await asyncio.to_thread(primary.start)
+        async with _opened(database) as store:
+            account = await store.account(MERCHANT)
+            assert account is not None
+            assert FUNDS - UNIT == account.wallet
+            with pytest.raises(CommitUnknown):
+                await _run(store, _charge("a"))
+    finally:
+        await asyncio.to_thread(standby.start)
+    await asyncio.to_thread(primary.wait_for_standby)
+    async with _opened(database) as store:
+        assert (await _run(store, _charge("a")))[0].is_replay
