@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from importlib import metadata
@@ -23,6 +22,7 @@ from farebox.config import Settings, SettingsError
 from farebox.core.accounts import Account
 from farebox.core.money import InvalidAmount, parse_amount
 from farebox.observe import configure_logging
+from farebox.processes import hold_signals, stop_once
 from farebox.service.administration import Approvals, AuditLog
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.committer import Committer
@@ -281,16 +281,15 @@ class Farebox(Struct, frozen=True):
 
 def web_app() -> ASGIApp:
     """Make the application of one server process, from the process's own settings."""
+    hold_signals()
     configure_logging()
     farebox = Farebox.build(Settings.load())
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        # Ctrl-C reaches every process of the terminal's group; the first one tells the others to stop. A second signal,
-        # while a process is stopping, would keep it from ever ending.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
         async with farebox.running(is_server=True):
             _settle_garbage_collector()
+            stop_once()
             yield
 
     return create_app(

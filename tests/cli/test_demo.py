@@ -195,6 +195,9 @@ def test_a_demo_that_is_ended_leaves_nothing_behind(
         processes = psutil.Process(demo.process.pid).children(recursive=True)
         assert processes
         assert ["farebox-demo"] == [name.rpartition("-")[0] for name in demo.remains()]
+        # By somebody impatient.
+        os.killpg(demo.process.pid, signal_number)
+        os.killpg(demo.process.pid, signal.SIGHUP)
         assert 0 == demo.interrupt(signal_number)
         _check_gone(demo, processes)
     with socket.socket() as probe:
@@ -202,10 +205,12 @@ def test_a_demo_that_is_ended_leaves_nothing_behind(
         probe.bind(("127.0.0.1", free_port))
 
 
-def test_a_demo_can_be_ended_while_it_still_writes_its_history(tmp_path: Path, free_port: int) -> None:
+def test_a_demo_can_be_ended_while_it_still_writes_its_history_by_closing_its_terminal(
+    tmp_path: Path, free_port: int
+) -> None:
     with _demo(tmp_path, "--port", str(free_port)) as demo:
         demo.shown("^Writing 10 days of history")
-        assert 0 == demo.interrupt()
+        assert 0 == demo.interrupt(signal.SIGHUP)
         _check_gone(demo, [])
 
 

@@ -26,7 +26,8 @@ ROOT: Final = Path(__file__).parents[2]
 # What any operation may answer, or any that takes a body; the reference tells of these once for all.
 COMMON_CODES: Final = {
     *("invalid_api_key", "forbidden", "internal_error", "outcome_unknown", "overloaded", "unavailable"),
-    *("malformed_request", "payload_too_large", "unsupported_media_type", "invalid_value", "rate_limited"),
+    *("malformed_request", "request_timeout", "payload_too_large", "unsupported_media_type", "invalid_value"),
+    "rate_limited",
 }
 METHODS: Final = {"get", "post", "put", "patch", "delete"}
 COMPONENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -83,26 +83,45 @@ class _SteppedClock:
 @click.option("--port", type=click.IntRange(1, 65_535), help=f"{PORT_DEFAULT}, or a free one if that is taken.")
 def demo(*, port: int | None, is_json: bool) -> None:
     """Run a throw-away Farebox with merchants, prices and traffic; everything is removed at the end."""
-    # Being told to stop and Ctrl-C end it alike, so that nothing is left behind.
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Being told to stop, Ctrl-C and a terminal that is closed end it alike, so that nothing is left behind.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _press_ctrl_c)
     folder = Path(tempfile.mkdtemp(prefix="farebox-demo-"))
     try:
         _run(folder, port, is_json=is_json)
     except KeyboardInterrupt:
         click.echo("\nThe demo is over; its database and mails are removed.")
     finally:
+        _handle_endings(_ignore)
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+def _press_ctrl_c(_signal: int, _frame: FrameType | None) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def _interrupt_once(_signal: int, _frame: FrameType | None) -> None:
+    # Whoever is impatient must not keep it from ending the server and cleaning up.
+    _handle_endings(_ignore)
     raise KeyboardInterrupt
+
+
+def _ignore(_signal: int, _frame: FrameType | None) -> None:
+    """Do nothing; SIG_IGN would make Python complain about a signal that came already."""
+
+
+def _handle_endings(handler: Callable[[int, FrameType | None], None]) -> None:
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, handler)
 
 
 def _run(folder: Path, port: int | None, *, is_json: bool) -> None:
     chosen = _choose_port(port, is_json=is_json)
     settings = Settings(database_url=f"sqlite:///{folder / 'farebox.db'}")
     click.echo(f"Writing {HISTORY_DAYS} days of history ...")
+    # asyncio ends well when Ctrl-C is pressed, if nobody else handles that.
     seeded = asyncio.run(seed(settings))
+    _handle_endings(_interrupt_once)
     with _server(folder, settings, chosen) as process:
         _await_ready(process, chosen)
         _welcome(seeded, folder, chosen, is_json=is_json)

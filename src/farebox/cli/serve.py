@@ -1,21 +1,36 @@
 """`farebox serve`: the server's processes, and what is checked before they start."""
 
 import asyncio
+import resource
+import signal
 import socket
 from typing import Final
 
 import click
 from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
+from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from farebox.bootstrap import Farebox
 from farebox.cli.session import FAILED, add_json_option, fail, guarded
 from farebox.config import Settings
+from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
 
 BACKLOG: Final = 2_048
-STOP_SECONDS_MAX: Final = 30
-"""How long a process may take to finish what it accepted, once it is told to stop."""
+"""How many connections wait to be accepted."""
+
+CONNECTIONS_MAX: Final = 8_192
+"""How many connections a process has at once, idle ones among them; whoever comes then waits to be accepted."""
+
+HEAD_SECONDS_MAX: Final = 30
+"""How long a request's head may take to come, and how long a connection may be idle."""
+
+HEAD_BYTES_MAX: Final = 64 * 1024
+"""How long a request's head may be, and how much of a connection is read ahead."""
+
+_FILES_BESIDE_CONNECTIONS: Final = 256
+"""What a process needs for the database, mails and its log."""
 
 _PORT_MAX: Final = 65_535
 
@@ -41,6 +56,9 @@ def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
     address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
     processes = "1 process" if workers == 1 else f"{workers} processes"
     click.echo(f"Farebox serves {address} with {engine[0]} and {processes}. Ctrl-C stops it.")
+    files_max = _raise_files_limit()
+    # Where the system lets few be open, half of them are for connections.
+    connections_max = min(CONNECTIONS_MAX, max(files_max - _FILES_BESIDE_CONNECTIONS, files_max // 2))
     server = Granian(
         "farebox.bootstrap:web_app",
         address=host,
@@ -52,12 +70,28 @@ def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
         http=HTTPModes.http1,
         websockets=False,
         backlog=BACKLOG,
+        backpressure=connections_max,
+        http1_settings=HTTP1Settings(header_read_timeout=HEAD_SECONDS_MAX * 1_000, max_buffer_size=HEAD_BYTES_MAX),
         log_access=False,
         log_level=LogLevels.warning,
         respawn_failed_workers=True,
         workers_kill_timeout=STOP_SECONDS_MAX,
     )
+    hold_signals_in_children()
     server.serve()
+    # All is done; a second signal would only spoil the exit status.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _raise_files_limit() -> int:
+    """Let a process open as many files as it ever may need, if the system does; return how many that are now."""
+    wanted = CONNECTIONS_MAX + _FILES_BESIDE_CONNECTIONS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else soft
 
 
 def port_problem(host: str, port: int) -> str | None:

@@ -111,7 +111,8 @@ class Endpoint:
             self._limits.admit(scope, key)
             answer = await handler(scope, receive)
         except Exception as error:
-            cause = api_error(error)
+            # Its traceback holds this frame, which holds it: the connection would stay until a collection of garbage.
+            cause = api_error(error).with_traceback(None)
             if cause.code == Code.INVALID_API_KEY:
                 self._limits.failed(scope, key)
             elif isinstance(cause.code, Code):

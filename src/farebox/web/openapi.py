@@ -21,7 +21,12 @@ Json = dict[str, Any]
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+):str\}")
 _JSON: Final = "application/json"
 _KEY_WORDS: Final = {KeyKind.MERCHANT: "merchant", KeyKind.SERVICE: "service", KeyKind.SUPPORT: "support"}
-_BODY_ERRORS: Final = {400: ["malformed_request"], 413: ["payload_too_large"], 415: ["unsupported_media_type"]}
+_BODY_ERRORS: Final = {
+    400: ["malformed_request"],
+    408: ["request_timeout"],
+    413: ["payload_too_large"],
+    415: ["unsupported_media_type"],
+}
 _REPLAYABLE: Final = {Code.IDEMPOTENCY_CONFLICT, Code.APPROVAL_NOT_FOUND}
 """Who may be refused so may as well be answered what was answered before."""
 

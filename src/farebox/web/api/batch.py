@@ -21,6 +21,7 @@ from farebox.web.api.spending import charge_data, charge_of
 from farebox.web.bodies import spending as bodies
 from farebox.web.endpoint import BODY_BYTES_MAX, Answer, BodyDecoder, Stream, media_type, read_body
 from farebox.web.envelope import ApiError, api_error, success_body
+from farebox.web.patience import BodyReader
 
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 STREAM_LINES_MAX: Final = 1_000_000
@@ -75,6 +76,8 @@ class Batches(Room):
         caller = (await self._authorize(scope, SERVICE)).caller
         types = [media_type(value) for name, value in scope["headers"] if name == b"content-type"]
         if NDJSON.encode() in types:
+            if isinstance(receive, BodyReader):
+                receive.allow_pauses()
             return await self._charge_lines(receive, caller)
         charges = self._charges(await read_body(scope, receive, BATCH_BYTES_MAX))
         asked: list[Charge | bytes] = []
@@ -121,6 +124,12 @@ class Batches(Room):
                     break
                 outcomes = await self._outcomes_when_there_is_room(self._asked(lines, caller))
                 spool.write(b"\n".join(outcomes) + b"\n")
+        except ApiError as error:
+            if not count:
+                spool.close()
+                raise
+            # The rest did not come in time; what became of the lines before is told all the same.
+            spool.write(_failure(error) + b"\n")
         except BaseException:
             spool.close()
             raise
@@ -192,13 +201,21 @@ def _failure(error: ApiError) -> bytes:
 async def _lines(receive: Receive) -> AsyncIterator[list[bytes]]:
     """Cut a body into lines, blank ones left out, _CHUNK_CHARGES at most at a time, as they come.
 
-    Of a caller that goes away in the middle, the lines that came whole are taken.
+    Of a caller that goes away in the middle, or goes on too slowly, the lines that came whole are taken.
+
+    Raises:
+        ApiError: 408, after the lines that came whole.
     """
     rest = b""
     lines: list[bytes] = []
     more = True
     while more:
-        message: Any = await receive()
+        try:
+            message: Any = await receive()
+        except ApiError:
+            if lines:
+                yield lines
+            raise
         if message["type"] == "http.disconnect":
             break
         *whole, rest = (rest + message.get("body", b"")).split(b"\n")

@@ -1,0 +1,119 @@
+"""How long a request's body may take to come: one that trickles in holds its place for so long, and no longer.
+
+One look a second goes over the requests that still wait for their bodies. A timer for each would cost every honest
+request more than the reading of its body does.
+"""
+
+import asyncio
+from typing import Any, Final
+
+from litestar.types import Receive
+from litestar.types.asgi_types import HTTPReceiveMessage
+
+from farebox.web.envelope import ApiError
+
+BODY_SECONDS_MAX: Final = 20
+"""How long a body may take..."""
+
+BODY_BYTES_PER_SECOND: Final = 64 * 1024
+"""... and a second more for so much of it as has come, so that a large one may come over a slow line."""
+
+PAUSE_SECONDS_MAX: Final = 60
+"""How long lines without end may pause between one piece and the next."""
+
+_LOOK_SECONDS: Final = 1.0
+
+
+class Patience:
+    """The requests of one application that wait for more of their bodies."""
+
+    def __init__(self) -> None:
+        """Wait for nobody yet."""
+        self.waiting: dict[BodyReader, asyncio.Task[Any]] = {}
+        self.looks = 0
+        """The time, as far as it matters here; it stands still while nobody waits."""
+        self.timer: asyncio.TimerHandle | None = None
+
+    def reader(self, receive: Receive) -> "BodyReader":
+        """Read a request's body through this instead."""
+        return BodyReader(self, receive)
+
+    def begin(self) -> None:
+        """Look a second from now, and on as long as somebody waits."""
+        self.timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        self.timer = None
+        if not self.waiting:
+            return
+        self.looks += 1
+        for reader, task in self.waiting.items():
+            if reader.until < self.looks and not reader.is_late:
+                reader.is_late = True
+                task.cancel()
+        self.begin()
+
+
+class BodyReader:
+    """Receives one request's body, in place of the server's own `receive`.
+
+    Raises, when called:
+        ApiError: 408, the body took too long.
+    """
+
+    __slots__ = ("_bytes_count", "_is_whole", "_may_pause", "_patience", "_receive", "is_late", "until")
+
+    def __init__(self, patience: Patience, receive: Receive) -> None:
+        self._patience = patience
+        self._receive = receive
+        self._is_whole = False
+        self._may_pause = False
+        self._bytes_count = 0
+        self.is_late = False
+        self.until = patience.looks + BODY_SECONDS_MAX
+        """The last look at which it may still wait. The second that has begun is not counted."""
+
+    def allow_pauses(self) -> None:
+        """Take lines without end: what counts from now on is how long each piece takes, not the whole."""
+        self._may_pause = True
+
+    async def __call__(self) -> HTTPReceiveMessage:
+        """Receive the next piece."""
+        if self._is_whole:
+            # All there is left to hear is that the caller went away.
+            return await self._receive()  # type: ignore[return-value]  # These requests are HTTP alone.
+        patience = self._patience
+        if self._may_pause:
+            self.until = patience.looks + PAUSE_SECONDS_MAX
+        if patience.timer is None:
+            patience.begin()
+        task: Any = asyncio.current_task()
+        patience.waiting[self] = task
+        try:
+            message: HTTPReceiveMessage = await self._receive()  # type: ignore[assignment]  # HTTP alone, as above.
+        except asyncio.CancelledError:
+            # Somebody else may want the task to end as well.
+            if not self.is_late or task.uncancel():
+                raise
+            raise _too_slow(may_pause=self._may_pause) from None
+        finally:
+            del patience.waiting[self]
+        if message.get("more_body", False):
+            self._count(message.get("body", b""))  # type: ignore[arg-type]  # ASGI's type for a body is bytes.
+        else:
+            self._is_whole = True
+        return message
+
+    def _count(self, piece: bytes) -> None:
+        before = self._bytes_count // BODY_BYTES_PER_SECOND
+        self._bytes_count += len(piece)
+        self.until += self._bytes_count // BODY_BYTES_PER_SECOND - before
+
+
+def _too_slow(*, may_pause: bool) -> ApiError:
+    words = (
+        f"No more of the body came for {PAUSE_SECONDS_MAX} s"
+        if may_pause
+        else f"The body took more than {BODY_SECONDS_MAX} s to come, and a second for every 64 KiB of it"
+    )
+    return ApiError(408, "request_timeout", words)

@@ -1,0 +1,27 @@
+"""A server in a hurry: `python -m tests.security.hasty serve ...`, as `farebox serve`, with limits one can wait for."""
+
+from unittest import mock
+
+from farebox.cli import serve
+from farebox.cli.main import main as farebox_main
+from farebox.web import patience
+
+HEAD_SECONDS_MAX = 2
+CONNECTIONS_MAX = 20
+BODY_SECONDS_MAX = 1
+PAUSE_SECONDS_MAX = 2
+
+
+def main() -> None:
+    """Serve; the processes that do the work are forked, so they have the same limits."""
+    with (
+        mock.patch.object(serve, "HEAD_SECONDS_MAX", HEAD_SECONDS_MAX),
+        mock.patch.object(serve, "CONNECTIONS_MAX", CONNECTIONS_MAX),
+        mock.patch.object(patience, "BODY_SECONDS_MAX", BODY_SECONDS_MAX),
+        mock.patch.object(patience, "PAUSE_SECONDS_MAX", PAUSE_SECONDS_MAX),
+    ):
+        farebox_main()
+
+
+if __name__ == "__main__":
+    main()

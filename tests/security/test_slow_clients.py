@@ -1,0 +1,298 @@
+"""Clients that hold a place and send next to nothing: each loses it, and honest slow ones do not."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+
+from farebox.web.envelope import ApiError
+from farebox.web.patience import BODY_BYTES_PER_SECOND, BODY_SECONDS_MAX, PAUSE_SECONDS_MAX, BodyReader, Patience
+from tests.security import hasty
+from tests.support.server import Seeds, Server, open_farebox, seed
+from tests.support.wire import TIMEOUT_S, read_all
+
+ROOT: Final = Path(__file__).parents[2]
+BREATH_S: Final = 0.3
+"""How often a slow client sends a little."""
+
+
+# The rule, a look at a time.
+
+
+class Client:
+    """What a server hears of a client: pieces of a body, as a test sends them."""
+
+    def __init__(self) -> None:
+        self.patience = Patience()
+        self._pieces: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.reader = self.patience.reader(self._receive)
+        self.count = 0
+        self.task = asyncio.create_task(self._read())
+
+    async def _receive(self) -> Any:
+        return await self._pieces.get()
+
+    async def _read(self) -> None:
+        while (await self.reader()).get("more_body", False):
+            self.count += 1
+
+    async def send(self, length: int, *, more: bool = True) -> None:
+        self._pieces.put_nowait({"type": "http.request", "body": b"x" * length, "more_body": more})
+        await self.settle()
+
+    async def settle(self) -> None:
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    async def wait(self, seconds: int) -> None:
+        for _ in range(seconds):
+            await self.settle()
+            self.patience._look()
+            await self.settle()
+
+    def is_turned_away(self) -> bool:
+        if not self.task.done():
+            return False
+        error = self.task.exception()
+        assert isinstance(error, ApiError), error
+        assert (408, "request_timeout") == (error.status, error.code)
+        return True
+
+
+async def test_a_body_may_take_so_long_and_no_longer_however_it_is_cut() -> None:
+    for piece_every in (1, 3, BODY_SECONDS_MAX + 1):
+        client = Client()
+        for second in range(BODY_SECONDS_MAX):
+            await client.wait(1)
+            if second % piece_every == 0:
+                await client.send(1)
+        assert not client.is_turned_away()
+        await client.wait(1)
+        assert client.is_turned_away()
+        assert not client.patience.waiting
+
+
+async def test_a_large_body_may_take_a_second_more_for_each_piece_that_a_slow_line_carries() -> None:
+    client = Client()
+    for _ in range(10 * BODY_SECONDS_MAX):
+        await client.wait(1)
+        await client.send(BODY_BYTES_PER_SECOND)
+    assert not client.is_turned_away()
+    await client.send(0, more=False)
+    await client.task
+    half = Client()
+    for _ in range(3 * BODY_SECONDS_MAX):
+        await half.wait(1)
+        await half.send(BODY_BYTES_PER_SECOND // 2)
+    assert half.is_turned_away()
+
+
+async def test_lines_without_end_may_pause_between_one_and_the_next() -> None:
+    client = Client()
+    await client.settle()
+    client.reader.allow_pauses()
+    await client.send(1)
+    for _ in range(5):
+        await client.wait(PAUSE_SECONDS_MAX)
+        await client.send(1)
+    assert not client.is_turned_away()
+    await client.wait(PAUSE_SECONDS_MAX + 1)
+    assert client.is_turned_away()
+
+
+async def test_whoever_ends_a_request_for_another_reason_is_heard() -> None:
+    client = Client()
+    await client.settle()
+    client.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await client.task
+    late = Client()
+    await late.wait(BODY_SECONDS_MAX)
+    late.patience._look()
+    late.task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await late.task
+    assert not late.patience.waiting
+
+
+async def test_after_its_body_a_request_may_listen_as_long_as_it_likes() -> None:
+    client = Client()
+    await client.send(1, more=False)
+    listening = asyncio.create_task(_next(client.reader))
+    await client.wait(10 * PAUSE_SECONDS_MAX)
+    assert not listening.done()
+    await client.send(0, more=False)
+    assert listening.done()
+
+
+async def _next(reader: BodyReader) -> None:
+    await reader()
+
+
+async def test_nobody_is_looked_after_where_nobody_waits() -> None:
+    client = Client()
+    await client.send(1, more=False)
+    assert client.patience.timer is not None
+    client.patience._look()
+    assert client.patience.timer is None
+
+
+# A server that is in a hurry, and slow clients of all sorts at once.
+
+
+@dataclass(frozen=True)
+class Site:
+    server: Server
+    seeds: Seeds
+
+    @property
+    def key_line(self) -> bytes:
+        return b"x-api-key: " + self.seeds.service_key.encode()
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(("127.0.0.1", self.server.port), TIMEOUT_S)
+
+    def charge(self, idempotency_key: str) -> bytes:
+        content = {"merchant": self.seeds.merchant, "type": "image", "idempotencyKey": idempotency_key}
+        return json.dumps(content).encode()
+
+    def balance(self) -> str:
+        key = {"x-api-key": self.seeds.merchant_key}
+        answer = httpx.get(f"{self.server.url}/api/balance", headers=key, trust_env=False, timeout=TIMEOUT_S)
+        assert 200 == answer.status_code
+        return str(answer.json()["data"])
+
+
+@pytest.fixture(scope="module")
+def stream(site: Site) -> Iterator["Future[bytes]"]:
+    """A stream that sends a line a second for longer than another body may take, and then neither more nor an end.
+
+    It does so while other tests go on.
+    """
+
+    def run() -> bytes:
+        with site.connect() as connection:
+            connection.sendall(_head("/api/charges/batch", site.key_line, NDJSON, CHUNKED))
+            for number in range(STREAM_LINES):
+                line = site.charge(f"s-{number}") + b"\n"
+                connection.sendall(b"%x\r\n%b\r\n" % (len(line), line))
+                time.sleep(1)
+            return read_all(connection)
+
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(run)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    database = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}"
+
+    async def prepare() -> Seeds:
+        async with open_farebox(database) as farebox:
+            return await seed(farebox)
+
+    seeds = asyncio.run(prepare())
+    environment = {"PYTHONPATH": str(ROOT)}
+    with Server(database, program="tests.security.hasty", environment=environment) as server:
+        yield Site(server, seeds)
+
+
+def _trickle(connection: socket.socket, start: bytes, drop: Callable[[int], bytes]) -> bytes:
+    """Send a start and then a drop every now and then, until the server ends it; return what it said."""
+    received = b""
+    connection.sendall(start)
+    connection.settimeout(BREATH_S)
+    deadline = time.monotonic() + TIMEOUT_S
+    for number in range(10_000):
+        try:
+            piece = connection.recv(65536)
+        except TimeoutError:
+            assert time.monotonic() < deadline, "the server waits for ever"
+            with suppress(ConnectionError):
+                connection.sendall(drop(number))
+            continue
+        except ConnectionError:
+            break
+        if not piece:
+            break
+        received += piece
+    return received
+
+
+def _head(path: str, *lines: bytes) -> bytes:
+    return b"\r\n".join([f"POST {path} HTTP/1.1".encode(), b"host: x", *lines, b"", b""])
+
+
+STREAM_LINES: Final = 5
+LENGTH: Final = b"content-length: 60000"
+CHUNKED: Final = b"transfer-encoding: chunked"
+NDJSON: Final = b"content-type: application/x-ndjson"
+FORM: Final = b"content-type: application/x-www-form-urlencoded"
+
+
+@pytest.mark.usefixtures("stream")
+def test_slow_bodies_and_heads_are_given_up_while_others_are_served(site: Site) -> None:
+    hold = "/api/holds/hold_000000000000100000001/capture"
+    nothing, space, chunk = (lambda _: b""), (lambda _: b" "), (lambda _: b"1\r\n \r\n")
+    bodies = [
+        (_head("/api/charges", site.key_line, LENGTH), nothing),
+        (_head("/api/charges", site.key_line, LENGTH), space),
+        (_head("/api/charges", site.key_line, CHUNKED), chunk),
+        (_head("/api/charges/batch", site.key_line, LENGTH), space),
+        (_head(hold, site.key_line, LENGTH), space),
+        (_head("/api/admin/keys", b"x-api-key: " + site.seeds.support_key.encode(), LENGTH), space),
+        (_head("/sign-in", FORM, b"origin: http://x", LENGTH), space),
+    ]
+    heads = [
+        (b"", nothing),
+        (b"GET /api/balance HTTP/1.1\r\nhost: x\r\n", lambda number: b"x-%d: 1\r\n" % number),
+        (b"GET /api/balance HTTP/1.1\r\nhost: x\r\nconnection: keep-alive\r\n\r\n", nothing),
+    ]
+
+    def run(case: tuple[bytes, Callable[[int], bytes]]) -> bytes:
+        with site.connect() as connection:
+            return _trickle(connection, *case)
+
+    with ThreadPoolExecutor(20) as pool:
+        body_answers = [pool.submit(run, case) for case in bodies]
+        head_answers = [pool.submit(run, case) for case in heads]
+        assert site.balance()
+        *api_answers, page = [answer.result() for answer in body_answers]
+        idle, slow_head, kept = [answer.result() for answer in head_answers]
+    for answer in api_answers:
+        head, _, body = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 408 "), answer
+        assert b"x-error-code: request_timeout" in head
+        envelope = json.loads(body)
+        assert ["isSuccess", "statusCode", "errorMessage", "data"] == list(envelope)
+        assert 408 == envelope["statusCode"]
+    assert page.startswith(b"HTTP/1.1 408 "), page
+    assert (b"", b"") == (idle, slow_head)
+    assert kept.startswith(b"HTTP/1.1 401 ")
+    assert "Traceback" not in site.server.log()
+
+
+def test_a_stream_may_take_its_time_and_when_it_stops_is_told_what_became_of_it(stream: "Future[bytes]") -> None:
+    head, _, body = stream.result().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 "), head
+    outcomes = [json.loads(line) for line in body.splitlines() if line.startswith(b"{")]
+    assert [200] * STREAM_LINES + [408] == [outcome["statusCode"] for outcome in outcomes]
+    assert "request_timeout" == outcomes[-1]["errorCode"]
+
+
+def test_idle_connections_that_take_all_places_give_them_back(site: Site) -> None:
+    connections = [site.connect() for _ in range(hasty.CONNECTIONS_MAX + 10)]
+    try:
+        assert site.balance()
+    finally:
+        for connection in connections:
+            connection.close()
