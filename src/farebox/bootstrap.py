@@ -54,6 +54,7 @@ from farebox.web.app import create_app
 from farebox.web.health import Health
 from farebox.web.limits import Limits
 from farebox.web.pages.house import House
+from farebox.web.pages.live import Live
 
 MAIL_FOLDER: Final = Path("mail")
 """Where mails go when no mail server is set, below the working directory."""
@@ -220,6 +221,7 @@ class Farebox(Struct, frozen=True):
             queries=self.queries,
             operations=self.operations,
             merchants=self.merchants,
+            team=self.team,
             approvals=self.approvals,
             audit_log=self.audit_log,
             usage=self.usage,
@@ -284,6 +286,7 @@ def web_app() -> ASGIApp:
     hold_signals()
     configure_logging()
     farebox = Farebox.build(Settings.load())
+    live = Live()
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -299,6 +302,7 @@ def web_app() -> ASGIApp:
         cors_origins=farebox.settings.cors_origin_list,
         check_health=farebox.health,
         lifespan=lifespan,
+        live=live,
     )
 
 

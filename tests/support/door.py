@@ -16,6 +16,7 @@ from farebox.bootstrap import Farebox
 from farebox.web.addresses import Addresses
 from farebox.web.app import create_app
 from farebox.web.limits import Limits
+from farebox.web.pages.live import Live
 
 Headers = Iterable[tuple[str | bytes, str | bytes]]
 JSON: Final = ("content-type", "application/json")
@@ -219,7 +220,9 @@ def _bytes(text: str | bytes) -> bytes:
 NO_LIMITS: Final = Limits(Addresses(()), per_merchant_key=0, per_staff_key=0, failures_per_address=0)
 
 
-async def open_door(farebox: Farebox, *, cors_origins: tuple[str, ...] = (), limits: Limits = NO_LIMITS) -> Door:
+async def open_door(
+    farebox: Farebox, *, cors_origins: tuple[str, ...] = (), limits: Limits = NO_LIMITS, live: Live | None = None
+) -> Door:
     """Make the application over these parts, which run already; what is not about limits knows none."""
 
     @asynccontextmanager
@@ -233,6 +236,7 @@ async def open_door(farebox: Farebox, *, cors_origins: tuple[str, ...] = (), lim
         cors_origins=cors_origins,
         check_health=farebox.health,
         lifespan=lifespan,
+        live=live or Live(),
     )
     document = await call(app, "GET", "/openapi.json", (), [b""])
     return Door(app, document.json())

@@ -247,11 +247,6 @@ class MemoryStore:
     async def users(self, merchant_id: int) -> Sequence[User]:
         return self._users_of(merchant_id)
 
-    async def remove_user(self, merchant_id: int, email: str, entry: AuditEntry | None = None) -> None:
-        if self._users.pop((merchant_id, email), None) is None:
-            raise NotFound("no such user")
-        self._log(entry)
-
     async def create_key(self, key: ApiKey, entry: AuditEntry | None = None) -> None:
         if key.merchant_id is not None:
             self._existing(key.merchant_id)

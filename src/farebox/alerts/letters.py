@@ -5,13 +5,14 @@ from email.message import EmailMessage
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farebox.alerts.addresses import mailbox, one_line
 from farebox.alerts.messages import Headers, MailSettings, compose_mail, contact_link, template, time_in_words
 from farebox.core import ids
 from farebox.storage.interface import Store
 from farebox.storage.people import People
-from farebox.storage.rows import Letter, Login, Merchant, Purpose, Realm
+from farebox.storage.rows import Letter, Login, MailState, Merchant, Purpose, Realm
 
 _SUBJECTS: Final = {
     Purpose.INVITATION: "You are invited to {place}",
@@ -19,6 +20,7 @@ _SUBJECTS: Final = {
     Purpose.TEST: "Test mail for {place}",
 }
 _CONSOLE: Final = "Farebox's support console"
+_TOO_LATE: Final = "its link was used or is too old"
 _TEXT: Final = template("letter.txt")
 _HTML: Final = template("letter.html")
 
@@ -52,8 +54,15 @@ class Letters:
         return await self._people.next_letter_at()
 
     async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[Letter]:
-        """Take letters that are due."""
-        return await self._people.claim_letters(now, lease_until=lease_until, limit=limit)
+        """Take letters that are due; those that come too late to be of use are given up."""
+        useful = []
+        for letter in await self._people.claim_letters(now, lease_until=lease_until, limit=limit):
+            is_spent = letter.purpose == Purpose.RESET and letter.used_at is not None
+            if letter.expires_at <= now or is_spent:
+                await self._people.settle_letter(replace(letter, state=MailState.GIVEN_UP, last_error=_TOO_LATE))
+            else:
+                useful.append(letter)
+        return useful
 
     async def settle(self, mail: Letter) -> None:
         """Write what became of a claimed letter."""

@@ -224,7 +224,7 @@ async def user_list(session: Session, merchant: str) -> None:
 @click.argument("email")
 async def user_remove(session: Session, merchant: str, email: str) -> None:
     """Take a person off a merchant's account."""
-    await session.farebox.merchants.remove_user(merchant_id(merchant), email, actor=session.actor)
+    await session.farebox.team.remove(merchant_id(merchant), email, is_owner_needed=False, actor=session.actor)
     session.answer({"email": email, "isRemoved": True}, f"{email} gets no more alerts of {merchant}.")
 
 

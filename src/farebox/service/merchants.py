@@ -123,13 +123,6 @@ class Merchants:
         with translated():
             return await self._store.users(merchant_id)
 
-    async def remove_user(self, merchant_id: int, email: str, *, actor: Actor | None = None) -> None:
-        """Take a person off a merchant's account."""
-        normal = inputs.email("email", email)
-        entry = _entry(actor, self._clock.now(), "remove_user", merchant_id=merchant_id, subject=normal)
-        with translated(missing=f"{normal} is not registered there"):
-            await self._store.remove_user(merchant_id, normal, entry)
-
     async def create_key(
         self,
         kind: KeyKind,

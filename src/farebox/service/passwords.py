@@ -1,6 +1,7 @@
 """Passwords: what one has to be, and its Argon2id hash (RFC 9106), made away from the event loop."""
 
 import asyncio
+import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
@@ -8,12 +9,15 @@ from typing import Final, TypeVar
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from farebox.service.errors import InvalidInput
+from farebox.service.errors import InvalidInput, Overloaded
 
 CHARS_MIN: Final = 10
 CHARS_MAX: Final = 200
 HASHING_MAX: Final = 1
 """How many hashes are made at once: each takes MEMORY_KIB and a core for tens of milliseconds."""
+
+WAITING_MAX: Final = 50
+"""How many hashes may wait to be made, some seconds' worth; whoever comes then is told so."""
 
 MEMORY_KIB: Final = 19 * 1024
 PASSES: Final = 2
@@ -34,30 +38,53 @@ class Passwords:
         self._threads = ThreadPoolExecutor(HASHING_MAX, thread_name_prefix="farebox-password")
         # What is checked for an address that nobody has, so that it takes as long as one that somebody has.
         self._nobody: str | None = None
+        self._waiting_count = 0
 
     async def hash(self, password: str) -> str:
-        """Hash a password."""
-        return await self._run(self._hasher.hash, password)
+        """Hash a password.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
+        return await self._run(self._make, password)
 
     async def is_right(self, password_hash: str | None, password: str) -> bool:
-        """Tell whether a password is the one that was hashed; no hash takes as long and is never right."""
+        """Tell whether a password is the one that was hashed; no hash takes as long and is never right.
+
+        Raises:
+            Overloaded: too many wait already.
+        """
         return await self._run(self._check, password_hash, password)
 
     def close(self) -> None:
         """End the thread."""
         self._threads.shutdown()
 
+    def _make(self, password: str) -> str:
+        return self._hasher.hash(_normal(password))
+
     def _check(self, password_hash: str | None, password: str) -> bool:
         if self._nobody is None:
             self._nobody = self._hasher.hash("")
         try:
-            self._hasher.verify(password_hash or self._nobody, password)
+            self._hasher.verify(password_hash or self._nobody, _normal(password))
         except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None
 
     async def _run(self, work: Callable[..., _Result], *values: str | None) -> _Result:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *values)
+        if self._waiting_count >= WAITING_MAX:
+            raise Overloaded("Too many people sign in at this moment; try again shortly")
+        self._waiting_count += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *values)
+        finally:
+            self._waiting_count -= 1
+
+
+def _normal(password: str) -> str:
+    """Write a password in one form, whichever a keyboard makes of an accented letter (RFC 8265, section 4.2.1)."""
+    return unicodedata.normalize("NFC", password)
 
 
 def checked(field: str, password: str, *, email: str) -> str:

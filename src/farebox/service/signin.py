@@ -4,11 +4,13 @@ A session is a random token in the person's browser; its digest, and when it end
 makes a new one, so there is none to be fixed beforehand.
 """
 
+import asyncio
 import logging
 from typing import Final
 
 import pyotp
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farebox.core import ids
 from farebox.service import inputs, passwords
@@ -17,7 +19,7 @@ from farebox.service.errors import InvalidInput, ServiceError, translated
 from farebox.service.numbering import Numbers
 from farebox.service.passwords import Passwords
 from farebox.service.seal import Seal
-from farebox.storage.interface import AlreadyExists
+from farebox.storage.interface import AlreadyExists, NotFound
 from farebox.storage.people import LinkSpent, People
 from farebox.storage.rows import Letter, Login, MailState, Purpose, Realm, Session
 
@@ -40,6 +42,9 @@ LINK_MICROS: Final = {Purpose.INVITATION: 7 * _DAY, Purpose.RESET: _HOUR, Purpos
 LETTERS_AN_HOUR_MAX: Final = 5
 """How many letters one person is sent within an hour, so that nobody's mailbox is flooded by somebody else."""
 
+RESET_SECONDS: Final = 0.5
+"""How long it takes at least to ask for a link, so that the time does not tell whether one was written down."""
+
 _CODE_SECONDS: Final = 30
 _CODE_STEPS_BACK: Final = 1
 _AGENT_CHARS_MAX: Final = 200
@@ -50,7 +55,7 @@ _log = logging.getLogger("farebox.signin")
 
 
 class SignInRefused(ServiceError):
-    """That e-mail address and password don't belong together."""
+    """The e-mail address, the password or the one-time code is wrong."""
 
 
 class LinkUseless(ServiceError):
@@ -93,19 +98,24 @@ class SignIn:
 
         Raises:
             SignInRefused: address, password and code don't belong together, or the login is closed.
+            Overloaded: too many sign in at this moment.
         """
         now = self._clock.now()
         with translated():
-            login = await self._people.find_login(realm, _normal(email))
+            login = await self._people.find_login(realm, normal_email(email))
             is_right = await self._hashes.is_right(None if login is None else login.password_hash, password)
             if login is None or not is_right or login.disabled_at is not None:
                 raise SignInRefused
             if login.totp_seed is not None and not await self._use_code(login, login.totp_seed, code):
-                raise SignInRefused("The address, the password or the one-time code is wrong")
+                raise SignInRefused
         return await self.begin(login, now, address=address, agent=agent)
 
     async def begin(self, login: Login, now: int, *, address: str | None, agent: str) -> Visit:
-        """Begin a session of somebody who has shown who they are."""
+        """Begin a session of somebody who has shown who they are.
+
+        Raises:
+            SignInRefused: the login was closed, or its password changed, while they did.
+        """
         token = self._seal.new_session_token()
         session = Session(
             self._seal.session_digest(token),
@@ -117,11 +127,17 @@ class SignIn:
             "".join(letter for letter in agent if letter.isprintable())[:_AGENT_CHARS_MAX],
         )
         with translated():
-            await self._people.add_session(session)
+            try:
+                await self._people.add_session(session, login.password_hash)
+            except NotFound as error:
+                raise SignInRefused from error
         return Visit(token, session, login)
 
-    async def visit(self, token: str, realm: Realm) -> Visit | None:
-        """Tell who a session's token belongs to; None if the session has ended or is of another realm."""
+    async def visit(self, token: str, realm: Realm, *, is_use: bool = True) -> Visit | None:
+        """Tell who a session's token belongs to; None if the session has ended or is of another realm.
+
+        What is no use of the session, such as what an open page asks for by itself, makes it last no longer.
+        """
         if len(token) > _TOKEN_CHARS_MAX:
             return None
         now = self._clock.now()
@@ -130,7 +146,7 @@ class SignIn:
             if found is None or found[1].realm != realm:
                 return None
             session, login = found
-            if now - session.seen_at >= TOUCH_MICROS:
+            if is_use and now - session.seen_at >= TOUCH_MICROS:
                 ends = min(now + IDLE_MICROS[realm], session.created_at + SESSION_MICROS_MAX[realm])
                 await self._people.touch_session(session.digest, seen_at=now, expires_at=ends)
         return Visit(token, session, login)
@@ -159,16 +175,20 @@ class SignIn:
         return self._seal.is_form_mark(visit.token, mark)
 
     async def change_password(self, visit: Visit, *, old: str, new: str) -> None:
-        """Change a person's password and end their other sessions.
+        """Change a person's password; end their other sessions and the links they were mailed.
 
         Raises:
             InvalidInput: the old one is wrong, or the new one is none to choose.
+            Missing: the login was closed meanwhile.
+            Overloaded: too many sign in at this moment.
         """
         if not await self._hashes.is_right(visit.login.password_hash, old):
             raise InvalidInput("old", "This is not your password")
         hashed = await self._hashes.hash(passwords.checked("new", new, email=visit.login.email))
-        with translated():
-            await self._people.set_password(visit.login.login_id, hashed, keep=visit.session.digest)
+        with translated(missing="the login is closed"):
+            await self._people.set_password(
+                visit.login.login_id, hashed, at=self._clock.now(), keep=visit.session.digest
+            )
 
     async def request_reset(self, realm: Realm, email: str) -> None:
         """Mail a link to choose a new password; nothing happens, and nothing tells, if nobody has the address.
@@ -179,6 +199,13 @@ class SignIn:
             InvalidInput: this is no address.
         """
         address = inputs.email("email", email)
+        is_time_over = asyncio.create_task(asyncio.sleep(RESET_SECONDS))
+        try:
+            await self._mail_reset(realm, address)
+        finally:
+            await is_time_over
+
+    async def _mail_reset(self, realm: Realm, address: str) -> None:
         now = self._clock.now()
         with translated():
             login = await self._people.find_login(realm, address)
@@ -187,7 +214,7 @@ class SignIn:
                 login = made = Login(self._numbers.draw(), realm, address, address, now)
             if login is None or login.disabled_at is not None:
                 return
-            if await self._people.letters_since(login.login_id, now - _HOUR) >= LETTERS_AN_HOUR_MAX:
+            if await self._had_too_many_letters(login):
                 _log.warning("%s had %d letters within an hour and gets no more", address, LETTERS_AN_HOUR_MAX)
                 return
             try:
@@ -202,10 +229,25 @@ class SignIn:
         Raises:
             InvalidInput: they had too many letters lately.
         """
+        await self.ensure_may_mail(login)
         with translated():
-            if await self._people.letters_since(login.login_id, self._clock.now() - _HOUR) >= LETTERS_AN_HOUR_MAX:
-                raise InvalidInput("", f"You were sent {LETTERS_AN_HOUR_MAX} mails within an hour; try again later")
             await self._people.add_letter(self.letter(Purpose.TEST, login, merchant_id=merchant_id))
+
+    async def ensure_may_mail(self, login: Login) -> None:
+        """Check that somebody did not have too many letters lately.
+
+        Raises:
+            InvalidInput: they had.
+        """
+        with translated():
+            if await self._had_too_many_letters(login):
+                raise InvalidInput(
+                    "email", f"{login.email} was sent {LETTERS_AN_HOUR_MAX} mails within an hour; try again later"
+                )
+
+    async def _had_too_many_letters(self, login: Login) -> bool:
+        since = self._clock.now() - _HOUR
+        return await self._people.letters_since(login.login_id, since) >= LETTERS_AN_HOUR_MAX
 
     def letter(self, purpose: Purpose, login: Login, *, merchant_id: int | None) -> Letter:
         """Write a letter that is due at once."""
@@ -258,6 +300,8 @@ class SignIn:
         Raises:
             LinkUseless: it is none, was used or is too old.
             InvalidInput: the password is none to choose.
+            Missing: the login was closed meanwhile.
+            Overloaded: too many sign in at this moment.
         """
         letter, login = await self.open_link(text)
         hashed = await self._hashes.hash(passwords.checked("password", password, email=login.email))
@@ -267,7 +311,7 @@ class SignIn:
                 await self._people.use_link(letter.letter_id, hashed, now)
             except LinkSpent as error:
                 raise LinkUseless from error
-        return await self.begin(login, now, address=address, agent=agent)
+        return await self.begin(replace(login, password_hash=hashed), now, address=address, agent=agent)
 
     def code_setup(self, login: Login, seed: bytes | None = None) -> CodeSetup:
         """Offer one-time codes to a person: a new seed, or one that was offered before."""
@@ -282,10 +326,11 @@ class SignIn:
             InvalidInput: the password is wrong, or the code is not one of the seed.
         """
         await self._confirm(visit, password)
-        if self._step_of(seed, code) is None:
+        step = self._step_of(seed, code)
+        if step is None:
             raise InvalidInput("code", "This is not the code that the program shows; see that its clock is right")
         with translated(missing="no such login"):
-            await self._people.set_code_seed(visit.login.login_id, seed)
+            await self._people.set_code_seed(visit.login.login_id, seed, used_step=step)
 
     async def remove_codes(self, visit: Visit, *, password: str) -> None:
         """Ask a person for no one-time codes any more.
@@ -316,7 +361,7 @@ class SignIn:
         return None
 
 
-def _normal(email: str) -> str:
+def normal_email(email: str) -> str:
     """Write an address as it is stored; what is no address is nobody's."""
     try:
         return inputs.email("email", email)

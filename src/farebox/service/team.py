@@ -12,7 +12,7 @@ from farebox.service.access import Actor
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, translated
 from farebox.service.numbering import Numbers
-from farebox.service.signin import SignIn
+from farebox.service.signin import SignIn, normal_email
 from farebox.storage.interface import AlreadyExists, Store
 from farebox.storage.people import LastOwner, People
 from farebox.storage.rows import Letter, Login, Membership, Purpose, Realm, Role, User
@@ -63,7 +63,7 @@ class Team:
         """Register a person on a merchant's account, who then gets its alerts, and mail them how to sign in.
 
         Raises:
-            InvalidInput: this is no address.
+            InvalidInput: this is no address, or was sent too many letters lately.
             Conflict: it is registered there already.
             UnknownMerchant: no such merchant.
         """
@@ -83,15 +83,17 @@ class Team:
         """Mail a registered person once more how to sign in.
 
         Raises:
-            InvalidInput: they are not registered there.
+            InvalidInput: they are not registered there, or had too many letters lately.
         """
+        address = normal_email(email)
         with translated():
-            if await self._people.role(merchant_id, email) is None:
+            if await self._people.role(merchant_id, address) is None:
                 raise InvalidInput("email", f"{email} is not registered there")
-            found = await self._people.find_login(Realm.MERCHANT, email)
-            login = found or self._new_login(email)
+            found = await self._people.find_login(Realm.MERCHANT, address)
+            login = found or self._new_login(address)
+            await self._doors.ensure_may_mail(login)
             now = self._clock.now()
-            entry = _entry(actor, now, "invite_user", merchant_id, email, "")
+            entry = _entry(actor, now, "invite_user", merchant_id, address, "")
             letter = self._doors.letter(Purpose.INVITATION, login, merchant_id=merchant_id)
             await self._people.add_letter(letter, None if found else login, entry)
         return letter
@@ -105,10 +107,11 @@ class Team:
             InvalidInput: no owner would be left, and one is needed.
             Missing: they are not registered there.
         """
-        entry = _entry(actor, self._clock.now(), "set_role", merchant_id, email, ROLE_WORDS[role])
+        address = normal_email(email)
+        entry = _entry(actor, self._clock.now(), "set_role", merchant_id, address, ROLE_WORDS[role])
         with translated(missing=f"{email} is not registered there"):
             try:
-                await self._people.set_role(merchant_id, email, role, is_owner_needed=is_owner_needed, entry=entry)
+                await self._people.set_role(merchant_id, address, role, is_owner_needed=is_owner_needed, entry=entry)
             except LastOwner as error:
                 raise InvalidInput("role", _LAST_OWNER) from error
 
@@ -119,16 +122,18 @@ class Team:
             InvalidInput: no owner would be left, and one is needed.
             Missing: they are not registered there.
         """
-        entry = _entry(actor, self._clock.now(), "remove_user", merchant_id, email, "")
+        address = normal_email(email)
+        entry = _entry(actor, self._clock.now(), "remove_user", merchant_id, address, "")
         with translated(missing=f"{email} is not registered there"):
             try:
-                await self._people.remove(merchant_id, email, is_owner_needed=is_owner_needed, entry=entry)
+                await self._people.remove(merchant_id, address, is_owner_needed=is_owner_needed, entry=entry)
             except LastOwner as error:
                 raise InvalidInput("email", _LAST_OWNER) from error
 
     async def _register(self, user: User, entry: AuditEntry | None) -> None:
         found = await self._people.find_login(Realm.MERCHANT, user.email)
         login = found or self._new_login(user.email)
+        await self._doors.ensure_may_mail(login)
         letter = self._doors.letter(Purpose.INVITATION, login, merchant_id=user.merchant_id)
         await self._people.invite(user, letter=letter, login=None if found else login, entry=entry)
 
@@ -166,11 +171,12 @@ class Staff:
         """Mail a support person once more how to sign in.
 
         Raises:
-            InvalidInput: they are not support staff, or no longer.
+            InvalidInput: they are not support staff, or no longer, or had too many letters lately.
         """
         login = await self._find(email)
         if login.disabled_at is not None:
             raise InvalidInput("email", f"{login.email} is closed; open it first")
+        await self._doors.ensure_may_mail(login)
         letter = self._doors.letter(Purpose.INVITATION, login, merchant_id=None)
         with translated():
             await self._people.add_letter(
@@ -208,7 +214,7 @@ class Staff:
         login = await self._find(email)
         entry = _entry(actor, self._clock.now(), "remove_codes", None, login.email, "")
         with translated():
-            await self._people.set_code_seed(login.login_id, None, entry)
+            await self._people.set_code_seed(login.login_id, None, entry=entry)
 
     async def _set_closed(self, email: str, at: int | None, action: str, actor: Actor | None) -> None:
         login = await self._find(email)

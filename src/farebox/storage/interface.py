@@ -252,14 +252,6 @@ class Store(Protocol):
         """List the people registered on a merchant's account, oldest first."""
         ...
 
-    async def remove_user(self, merchant_id: int, email: str, entry: AuditEntry | None = None) -> None:
-        """Take a person off a merchant's account; mails already on their way still go.
-
-        Raises:
-            NotFound: no such address there.
-        """
-        ...
-
     async def create_key(self, key: ApiKey, entry: AuditEntry | None = None) -> None:
         """Add an API key.
 

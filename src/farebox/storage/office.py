@@ -39,7 +39,12 @@ class Office:
 
         Letters of ASCII match in either case.
         """
-        escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in text.lower())
+        if "\0" in text:
+            # PostgreSQL has no texts with it, so nobody's name holds it.
+            return []
+        # As the databases' own lower() does, which leaves letters beyond ASCII as they are.
+        lowered = "".join(letter.lower() if letter.isascii() else letter for letter in text)
+        escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in lowered)
         found = await self._runner.fetch(self._sql["search_merchants"], f"%{escaped}%", limit, offset)
         return [row[0] for row in found]
 

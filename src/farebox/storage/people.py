@@ -59,10 +59,8 @@ class People:
         """List a realm's logins by address."""
         return [Login(*row) for row in await self._runner.fetch(self._sql["logins"], realm)]
 
-    async def set_password(
-        self, login_id: int, password_hash: str, *, keep: bytes | None = None, entry: AuditEntry | None = None
-    ) -> None:
-        """Write a login's password and end its sessions, but the one whose digest is `keep`.
+    async def set_password(self, login_id: int, password_hash: str, *, at: int, keep: bytes | None = None) -> None:
+        """Write a login's password; end its links, and its sessions but the one whose digest is `keep`.
 
         Raises:
             NotFound: no such login, or it is closed.
@@ -72,8 +70,9 @@ class People:
             if not await fetch(self._sql["set_password"], login_id, password_hash):
                 raise NotFound("no such login")
             await fetch(self._sql["end_sessions"], login_id, keep or _NO_DIGEST)
+            await fetch(self._sql["use_letters"], login_id, at)
 
-        await self._runner.work(write, entry)
+        await self._runner.work(write)
 
     async def use_link(self, letter_id: int, password_hash: str, at: int) -> int:
         """Use a letter's link up to set its login's password; end its sessions and its other links. Returns the login.
@@ -91,18 +90,20 @@ class People:
             if not await fetch(self._sql["set_password"], login_id, password_hash):
                 raise NotFound("the login is closed")
             await fetch(self._sql["end_sessions"], login_id, _NO_DIGEST)
-            await fetch(self._sql["use_other_letters"], login_id, at)
+            await fetch(self._sql["use_letters"], login_id, at)
             return login_id
 
         return await self._runner.work(use)
 
-    async def set_code_seed(self, login_id: int, seed: bytes | None, entry: AuditEntry | None = None) -> None:
-        """Ask a login for one-time codes made of this seed from now on, or for none.
+    async def set_code_seed(
+        self, login_id: int, seed: bytes | None, *, used_step: int = 0, entry: AuditEntry | None = None
+    ) -> None:
+        """Ask a login for one-time codes made of this seed from now on, or for none; codes up to a step are used up.
 
         Raises:
             NotFound: no such login.
         """
-        await self._change("set_code_seed", login_id, seed, entry=entry)
+        await self._change("set_code_seed", login_id, seed, used_step, entry=entry)
 
     async def use_code_step(self, login_id: int, step: int) -> bool:
         """Use a one-time code up; False if it, or a later one, was used before."""
@@ -113,7 +114,7 @@ class People:
         return await self._runner.work(use)
 
     async def set_disabled(self, login_id: int, at: int | None, entry: AuditEntry | None = None) -> None:
-        """Close a login, which ends its sessions, or open it again with None.
+        """Close a login, which ends its sessions and links, or open it again with None.
 
         Raises:
             NotFound: no such login.
@@ -123,18 +124,26 @@ class People:
             if not await fetch(self._sql["set_disabled"], login_id, at):
                 raise NotFound("no such login")
             await fetch(self._sql["end_sessions"], login_id, _NO_DIGEST)
+            if at is not None:
+                await fetch(self._sql["use_letters"], login_id, at)
 
         await self._runner.work(write, entry)
 
-    async def add_session(self, session: Session, entry: AuditEntry | None = None) -> None:
-        """Add a session, write when its login signed in, and remove the sessions that are over."""
+    async def add_session(self, session: Session, password_hash: str | None) -> None:
+        """Add a session, write when its login signed in, and remove the sessions that are over.
+
+        Raises:
+            NotFound: the login is closed, or its password is another by now.
+        """
 
         async def add(fetch: Fetch) -> None:
+            # First, so that a change of the password either sees this session, and ends it, or is seen here.
+            if not await fetch(self._sql["sign_in"], session.login_id, session.created_at, password_hash):
+                raise NotFound("no such login")
             await fetch(self._sql["end_old_sessions"], session.created_at)
             await fetch(self._sql["insert_session"], *msgspec.structs.astuple(session))
-            await fetch(self._sql["sign_in"], session.login_id, session.created_at)
 
-        await self._runner.work(add, entry)
+        await self._runner.work(add)
 
     async def session(self, digest: bytes, now: int) -> tuple[Session, Login] | None:
         """Read a session that has not ended, of a login that is not closed."""
@@ -270,7 +279,7 @@ class People:
     async def remove(
         self, merchant_id: int, email: str, *, is_owner_needed: bool, entry: AuditEntry | None = None
     ) -> None:
-        """Take a person off a merchant's account.
+        """Take a person off a merchant's account; mails already on their way still go.
 
         Raises:
             NotFound: no such address there.

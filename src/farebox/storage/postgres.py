@@ -350,10 +350,6 @@ class PostgresStore:
         """List the people registered on a merchant's account."""
         return [rows.User(*row) for row in await self._rows("users", merchant_id)]
 
-    async def remove_user(self, merchant_id: int, email: str, entry: AuditEntry | None = None) -> None:
-        """Take a person off a merchant's account."""
-        await self._change(entry, f"no user {email}", ("delete_user", (merchant_id, email)))
-
     async def create_key(self, key: rows.ApiKey, entry: AuditEntry | None = None) -> None:
         """Add an API key."""
 

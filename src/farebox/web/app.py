@@ -20,6 +20,7 @@ from farebox.web.envelope import ApiError, api_error, error_body, error_headers,
 from farebox.web.health import Health, health_handler
 from farebox.web.limits import Limits
 from farebox.web.openapi import document
+from farebox.web.pages import render
 from farebox.web.pages.assets import asset_handler
 from farebox.web.pages.forms import Form
 from farebox.web.pages.house import Ask, Gate, House, error_page
@@ -42,6 +43,7 @@ def create_app(
     cors_origins: tuple[str, ...],
     check_health: Callable[[], Awaitable[Health]],
     lifespan: Callable[[Litestar], AbstractAsyncContextManager[None]],
+    live: Live,
 ) -> ASGIApp:
     """Put the application together.
 
@@ -52,6 +54,7 @@ def create_app(
         cors_origins: the browsers' origins that may read the API.
         check_health: asks whether this process can do its work.
         lifespan: opens the store and starts the workers, and ends them.
+        live: what pages follow; to be closed as soon as the process is told to stop.
     """
     cors = Cors(cors_origins)
     table = routes(services)
@@ -59,7 +62,7 @@ def create_app(
         route.path: Endpoint({other.method: other.handler for other in table if other.path == route.path}, cors, limits)
         for route in table
     }
-    gate, live = Gate(pages, time.monotonic), Live()
+    gate = Gate(pages, time.monotonic)
     description = msgspec.json.encode(document(table))
 
     @get("/openapi.json", include_in_schema=False)
@@ -76,7 +79,6 @@ def create_app(
             *gate.handlers(page_routes(gate, live)),
         ],
         lifespan=[lifespan],
-        on_shutdown=[live.close],
         exception_handlers={Exception: partial(_to_response, cors, pages)},
         openapi_config=None,
         # Logging is set up once, by the command line, for every process alike.
@@ -117,7 +119,13 @@ def _to_response(cors: Cors, pages: House, request: Request[Any, Any, Any], erro
     if not path_is_api(request.scope):
         if "text/html" in request.headers.get("accept", ""):
             return error_page(Ask(request, pages, Form()), cause)
-        return Response(cause.message.encode(), status_code=cause.status, media_type="text/plain")
+        headers = {name.decode(): value.decode() for name, value in cause.headers}
+        return Response(
+            cause.message.encode(),
+            status_code=cause.status,
+            headers={**render.HEADERS, **headers},
+            media_type="text/plain",
+        )
     body = error_body(cause.status, cause.message)
     headers = {name.decode(): value.decode() for name, value in error_headers(cause, body, cors.headers(request.scope))}
     return Response(body, status_code=cause.status, headers=headers, media_type="application/json")

@@ -15,14 +15,16 @@ SELECT {login} FROM login WHERE realm = $1 ORDER BY email;
 -- set_password: write a login's password
 UPDATE login SET password_hash = $2 WHERE login_id = $1 AND disabled_at IS NULL RETURNING login_id;
 
--- set_code_seed: write or remove the seed of a login's one-time codes
-UPDATE login SET totp_seed = $2, totp_step = 0 WHERE login_id = $1 RETURNING login_id;
+-- set_code_seed: write or remove the seed of a login's one-time codes, and up to where they are used up
+UPDATE login SET totp_seed = $2, totp_step = $3 WHERE login_id = $1 RETURNING login_id;
 
 -- use_code_step: use a one-time code up, and all before it
 UPDATE login SET totp_step = $2 WHERE login_id = $1 AND totp_step < $2 RETURNING login_id;
 
--- sign_in: write when somebody signed in
-UPDATE login SET signed_in_at = $2 WHERE login_id = $1;
+-- sign_in: write when somebody signed in, if by the password that is theirs
+UPDATE login SET signed_in_at = $2
+WHERE login_id = $1 AND disabled_at IS NULL AND coalesce(password_hash, '') = coalesce($3, '')
+RETURNING login_id;
 
 -- set_disabled: close a login or open it again
 UPDATE login SET disabled_at = $2 WHERE login_id = $1 RETURNING login_id;
@@ -65,7 +67,7 @@ SELECT count(*) FROM letter WHERE login_id = $1 AND created_at > $2;
 -- use_letter: use a letter's link up, if it is still good
 UPDATE letter SET used_at = $2 WHERE letter_id = $1 AND used_at IS NULL AND expires_at > $2 RETURNING login_id;
 
--- use_other_letters: make a login's other links useless
+-- use_letters: make a login's links useless
 UPDATE letter SET used_at = $2 WHERE login_id = $1 AND used_at IS NULL;
 
 -- claim_letters: take letters that are due and lease them; of two claimers, the second finds them leased
@@ -80,8 +82,9 @@ RETURNING {letter};
 UPDATE letter SET state = $2, next_attempt_at = $3, sent_at = $4, last_error = $5 WHERE letter_id = $1
 RETURNING letter_id;
 
--- retry_letters: make every letter that is not sent due
-UPDATE letter SET state = 1, next_attempt_at = $1 WHERE state IN (1, 3) AND expires_at > $1 RETURNING letter_id;
+-- retry_letters: make every letter that is not sent, and not too old, due
+UPDATE letter SET state = 1, next_attempt_at = $1
+WHERE state IN (1, 3) AND expires_at > $1 RETURNING letter_id;
 
 -- next_letter_at: tell when the next letter falls due
 SELECT min(next_attempt_at) FROM letter WHERE state = 1;
@@ -112,7 +115,7 @@ ON CONFLICT (merchant_id) DO UPDATE SET seq = excluded.seq, available = excluded
 
 -- outlook_marks: list merchants above one, in order: how far each book is, and how far and how old its prospects are
 SELECT a.merchant_id, a.seq, o.seq, o.computed_at
-FROM account a LEFT JOIN outlook o ON o.merchant_id = a.merchant_id
+FROM account a LEFT JOIN outlook o ON o.merchant_id = a.merchant_id AND o.merchant_id > $1
 WHERE a.merchant_id > $1 ORDER BY a.merchant_id LIMIT $2;
 
 -- merchants_by_runs_out: list merchants by when their money runs out, soonest first

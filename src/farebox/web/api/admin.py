@@ -170,11 +170,11 @@ class Admin(Room):
     async def remove_user(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Take a person off a merchant's account."""
         actor = await self._support(scope)
-        merchants, merchant_id = self._services.merchants, merchant_in_path(scope)
+        merchant_id = merchant_in_path(scope)
         wanted = scope["path_params"]["user_id"]
-        for user in await merchants.users(merchant_id):
+        for user in await self._services.merchants.users(merchant_id):
             if ids.public_id(ids.USER, user.user_id) == wanted:
-                await merchants.remove_user(merchant_id, user.email, actor=actor)
+                await self._services.team.remove(merchant_id, user.email, is_owner_needed=False, actor=actor)
                 return answer(_user_data(user))
         raise Missing("nobody registered there has this id")
 

@@ -25,6 +25,7 @@ from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.queries import Balances, Queries
 from farebox.service.statements import Statements
+from farebox.service.team import Team
 from farebox.service.usage import UsageReader
 from farebox.web import security
 from farebox.web.addresses import Addresses
@@ -53,6 +54,7 @@ class Services(Struct, frozen=True):
     queries: Queries
     operations: Operations
     merchants: Merchants
+    team: Team
     approvals: Approvals
     audit_log: AuditLog
     usage: UsageReader

@@ -26,8 +26,8 @@ class Overview:
         """List the pages."""
         return [
             PageRoute(ROOT, Who.VIEWER, get=self.show),
-            PageRoute(f"{ROOT}/now", Who.VIEWER, get=self.now),
-            PageRoute(f"{ROOT}/live", Who.VIEWER, get=self._live.stream),
+            PageRoute(f"{ROOT}/now", Who.VIEWER, get=self.now, is_use=False),
+            PageRoute(f"{ROOT}/live", Who.VIEWER, get=self._live.stream, is_use=False),
         ]
 
     async def show(self, ask: Ask) -> Response[Any]:

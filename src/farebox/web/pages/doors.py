@@ -113,6 +113,7 @@ class _Realm:
         except SignInRefused as error:
             ask.form.errors[""] = error.message
             return self._page(ask, "sign_in.html", status=401, next=ask.form.text("next"))
+        self._gate.passed(ask, email)
         if ask.visit is not None:
             await ask.services.sign_in.sign_out(ask.visit)
         return ask.begin(visit, next_page(ask.form.text("next"), _HOMES[self._realm]))
@@ -124,7 +125,7 @@ class _Realm:
     async def send(self, ask: Ask) -> Response[Any]:
         """Mail a link, if anybody has the address; the answer is the same if nobody has."""
         email = ask.form.text("email")
-        self._gate.tried(ask, f"letter to {email}")
+        self._gate.tried(ask, email, "letter to")
         try:
             await ask.services.sign_in.request_reset(self._realm, email)
         except InvalidInput as error:

@@ -5,6 +5,7 @@ read; what a form asks for is done only if the form carries the session's mark a
 """
 
 import re
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum
 from typing import Any, Final
@@ -26,21 +27,25 @@ from farebox.service.merchants import Merchants
 from farebox.service.operations import Operations
 from farebox.service.pace import Pace
 from farebox.service.queries import Queries
-from farebox.service.signin import SignIn, Visit
+from farebox.service.signin import SignIn, Visit, normal_email
 from farebox.service.statements import Statements
 from farebox.service.team import Realm, Role, Staff, Team
 from farebox.service.usage import UsageReader
 from farebox.service.verifying import Verifications
-from farebox.web.addresses import Addresses
+from farebox.web.addresses import Addresses, source_of
 from farebox.web.envelope import ApiError, api_error
 from farebox.web.health import Health
-from farebox.web.limits import Buckets
+from farebox.web.limits import BUCKETS_MAX, Buckets
 from farebox.web.pages import render
 from farebox.web.pages.forms import Form, read_form
 
 SIGN_INS_A_SECOND: Final = 0.2
 SIGN_INS_BURST_SECONDS: Final = 60.0
-"""Of each address, and of each account from anywhere: a dozen tries at once, then one in five seconds."""
+"""Of each address, and for each account from anywhere: a dozen tries at once, then one in five seconds.
+
+From where somebody has signed in to an account lately its tries are counted apart, so that whoever guesses its password
+elsewhere does not keep them out.
+"""
 
 _COOKIES: Final = {Realm.MERCHANT: "farebox", Realm.SUPPORT: "farebox-support"}
 _DOORS: Final = {Realm.MERCHANT: "/sign-in", Realm.SUPPORT: "/support/sign-in"}
@@ -48,6 +53,8 @@ _ZONE_COOKIE: Final = "farebox-zone"
 _THEME_COOKIE: Final = "farebox-theme"
 _THEMES: Final = ("light", "dark")
 _MARK: Final = "mark"
+_HTMX: Final = "hx-request"
+_EMAIL_CHARS_MAX: Final = 300
 _OURS: Final = re.compile(r"/(?:accounts|support|profile)(?:/[A-Za-z0-9_/-]*)?(?:\?[A-Za-z0-9_=&%.+:-]*)?", re.ASCII)
 _UTC: Final = ZoneInfo("UTC")
 
@@ -133,6 +140,11 @@ class Ask(Struct):
             return _UTC
 
     @property
+    def path(self) -> str:
+        """Which page is asked for. The request's own URL is made of its Host header, which may be anything."""
+        return self.request.scope["path"]
+
+    @property
     def address(self) -> str | None:
         """Where the request comes from."""
         return self.services.addresses.of(self.request.scope)
@@ -175,7 +187,7 @@ class Ask(Struct):
             "person": None if self.visit is None else self.visit.login,
             "zone": self.zone,
             "theme": theme if theme in _THEMES else "",
-            "path": self.request.url.path,
+            "path": self.path,
             "said": SAID.get(self.query("said"), ""),
             "support_contact": self.services.support_contact,
         }
@@ -233,7 +245,8 @@ Handler = Callable[[Ask], Awaitable[Response[Any]]]
 class PageRoute(Struct, frozen=True):
     """One page: where it is, who may see it, and what answers reading it and posting to it.
 
-    Whoever may see a page need not be who may post to it: `posts` says who that is.
+    Whoever may see a page need not be who may post to it: `posts` says who that is. A page that is open asks for some
+    others by itself, which keeps nobody signed in: those are not `is_use` of a session.
     """
 
     path: str
@@ -242,6 +255,7 @@ class PageRoute(Struct, frozen=True):
     post: Handler | None = None
     posts: Who | None = None
     is_console: bool = False
+    is_use: bool = True
 
 
 class Gate:
@@ -251,6 +265,7 @@ class Gate:
         """Ask these services; `now` is in seconds and never goes back."""
         self._services = services
         self._tries = Buckets(SIGN_INS_A_SECOND, SIGN_INS_BURST_SECONDS, now)
+        self._homes: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def handlers(self, table: Sequence[PageRoute]) -> list[BaseRouteHandler]:
         """Make the handlers of all pages."""
@@ -262,16 +277,28 @@ class Gate:
                 made.append(self._handler(line, [HttpMethod.POST], line.post, line.posts or line.sees))
         return made
 
-    def tried(self, ask: Ask, account: str) -> None:
-        """Count a try to sign in, or to have a letter sent.
+    def tried(self, ask: Ask, email: str, what: str = "account") -> None:
+        """Count a try to sign in, or to have a letter sent: `what` tells such things apart.
 
         Raises:
             ApiError: 429, from this address or for this account there were too many.
         """
-        for name in (f"address {ask.address}", f"account {account.casefold()[:300]}"):
+        account, source = _account(email), source_of(ask.address)
+        place = f" from {source}" if (account, source) in self._homes else ""
+        for name in (f"address {source}", f"{what} {account}{place}"):
             wait = self._tries.enter(name)
             if wait:
-                raise ApiError(429, "rate_limited", f"That were too many tries. Try again in {int(wait) + 1} seconds")
+                seconds = int(wait) + 1
+                words = f"Those were too many tries. Try again in {seconds} seconds"
+                raise ApiError(429, "rate_limited", words, [(b"retry-after", b"%d" % seconds)])
+
+    def passed(self, ask: Ask, email: str) -> None:
+        """Hear that somebody signed in."""
+        home = _account(email), source_of(ask.address)
+        self._homes[home] = None
+        self._homes.move_to_end(home)
+        if len(self._homes) > BUCKETS_MAX:
+            self._homes.popitem(last=False)
 
     def _handler(self, line: PageRoute, methods: list[HttpMethod], answer: Handler, who: Who) -> BaseRouteHandler:
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
@@ -298,14 +325,14 @@ class Gate:
             ApiError: they may not.
         """
         realm = Realm.SUPPORT if who == Who.SUPPORT or line.is_console else Realm.MERCHANT
-        ask.visit = await self._visit(ask, realm)
+        ask.visit = await self._visit(ask, realm, line)
         if who == Who.ANYONE:
             return None
         if who in _ROLES:
-            return await self._let_in_to_account(ask, who)
+            return await self._let_in_to_account(ask, who, line)
         return None if ask.visit is not None else _door(ask, realm)
 
-    async def _let_in_to_account(self, ask: Ask, who: Who) -> Response[Any] | None:
+    async def _let_in_to_account(self, ask: Ask, who: Who, line: PageRoute) -> Response[Any] | None:
         try:
             ask.merchant_id = inputs.public_id("account", ids.MERCHANT, ask.param("merchant"))
         except InvalidInput as error:
@@ -317,7 +344,7 @@ class Gate:
             if ask.role is not None:
                 words = " and ".join(sorted(role.name.lower() + "s" for role in _ROLES[who]))
                 raise ApiError(403, "forbidden", f"Only {words} may do this. Ask one of yours")
-        support = await self._visit(ask, Realm.SUPPORT)
+        support = await self._visit(ask, Realm.SUPPORT, line)
         if support is not None and who == Who.VIEWER and ask.request.method != HttpMethod.POST:
             ask.visit = support
             return None
@@ -326,14 +353,14 @@ class Gate:
         # Nobody learns which accounts there are.
         raise _no_page()
 
-    async def _visit(self, ask: Ask, realm: Realm) -> Visit | None:
+    async def _visit(self, ask: Ask, realm: Realm, line: PageRoute) -> Visit | None:
         token = ask.request.cookies.get(cookie_name(self._services, realm))
-        return None if not token else await self._services.sign_in.visit(token, realm)
+        return None if not token else await self._services.sign_in.visit(token, realm, is_use=line.is_use)
 
 
 def error_page(ask: Ask, error: ApiError) -> Response[str]:
     """Answer with a page that says what went wrong."""
-    template = "error_console.html" if ask.request.url.path.startswith("/support") else "error.html"
+    template = "error_console.html" if ask.path.startswith("/support") else "error.html"
     response = ask.page(template, status=error.status, status_code=error.status, message=error.message)
     for name, value in error.headers:
         response.headers[name.decode()] = value.decode()
@@ -363,8 +390,17 @@ def next_page(text: str, default: str) -> str:
     return text if _OURS.fullmatch(text) else default
 
 
+def _account(email: str) -> str:
+    """Name the account that is meant, however its address is written."""
+    return (normal_email(email) or email[:_EMAIL_CHARS_MAX]).casefold()
+
+
 def _door(ask: Ask, realm: Realm) -> Response[str]:
-    target = ask.request.url.path + (f"?{ask.request.url.query}" if ask.request.url.query else "")
+    if _HTMX in ask.request.headers:
+        # A part of a page would be filled with the door; instead the whole page is loaded again, and so led there.
+        return Response("", status_code=401, headers={**render.HEADERS, "HX-Refresh": "true"}, media_type="text/html")
+    query = ask.request.scope["query_string"].decode("latin-1")
+    target = ask.path + (f"?{query}" if query else "")
     is_read = ask.request.method != HttpMethod.POST
     return ask.redirect(f"{_DOORS[realm]}?next={quote(target, safe='')}" if is_read else _DOORS[realm])
 

@@ -1,7 +1,8 @@
 """Server-sent events: tells a page that its merchant's account has changed, whichever process changed it.
 
 An event says no more than that; the page then asks for what it shows, as whoever is signed in. A stream looks at the
-account several times a second, which costs one look-up; it ends after a while, and the browser begins another.
+account several times a second, which costs one look-up; it ends after a while, and the browser begins another. It ends
+at once when the process is told to stop, which waits for what it has begun to answer.
 """
 
 import asyncio
@@ -21,10 +22,11 @@ from farebox.web.pages.house import Ask
 
 LOOK_SECONDS: Final = 0.5
 STREAM_SECONDS_MAX: Final = 300.0
-"""How long one stream lasts; until then at the latest somebody who was signed out hears nothing more."""
+"""How long one stream lasts."""
 
 BEAT_SECONDS: Final = 15.0
-"""How often a stream without news shows that it is there, so that nothing on its way cuts it off."""
+"""How often a stream without news shows that it is there, so that nothing on its way cuts it off; and how often it
+looks whether whoever listens may do so still."""
 
 STREAMS_MAX: Final = 500
 """How many streams a process has at once."""
@@ -63,19 +65,21 @@ class Live:
         try:
             yield _RETRY
             seen = await _look(ask)
-            now = beat_at = time.monotonic()
+            now = beat_at = checked_at = time.monotonic()
             ends_at = now + STREAM_SECONDS_MAX
             while not self._is_closing and now < ends_at:
                 await asyncio.sleep(LOOK_SECONDS)
                 now = time.monotonic()
+                if now - checked_at >= BEAT_SECONDS:
+                    if await _is_over(ask):
+                        return
+                    checked_at = now
                 account = await _look(ask)
                 if account is not None and account != seen:
                     seen = account
                     beat_at = now
                     yield _CHANGED
                 elif now - beat_at >= BEAT_SECONDS:
-                    if await _is_over(ask):
-                        return
                     beat_at = now
                     yield _BEAT
         finally:
@@ -93,7 +97,8 @@ async def _look(ask: Ask) -> Account | None:
 async def _is_over(ask: Ask) -> bool:
     """Tell whether whoever listens has been signed out or removed."""
     try:
-        visit = await ask.services.sign_in.visit(ask.signed_in.token, Realm(ask.signed_in.login.realm))
+        realm = Realm(ask.signed_in.login.realm)
+        visit = await ask.services.sign_in.visit(ask.signed_in.token, realm, is_use=False)
         if visit is None:
             return True
         return ask.role is not None and await ask.services.team.role(ask.merchant_id, visit.login.email) is None

@@ -103,9 +103,6 @@ INSERT INTO merchant_user (merchant_id, user_id, email, created_at, role) VALUES
 -- users: list the people registered on a merchant's account
 SELECT merchant_id, user_id, email, created_at, role FROM merchant_user WHERE merchant_id = ?1 ORDER BY user_id;
 
--- delete_user: take a person off a merchant's account
-DELETE FROM merchant_user WHERE merchant_id = ?1 AND email = ?2;
-
 -- insert_merchant_key: add a merchant's API key
 INSERT INTO merchant_key (merchant_id, digest, key_id, hint, created_at, expires_at, revoked_at)
 VALUES (?, ?, ?, ?, ?, ?, ?);
