@@ -5,6 +5,7 @@ from typing import get_type_hints
 
 import pytest
 
+from farebox.bootstrap import Farebox
 from farebox.config import Settings, SettingsError
 
 REFERENCE = Path(__file__).parents[1] / "docs" / "reference" / "settings.md"
@@ -31,10 +32,61 @@ def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, name: str, value
         Settings.load({name: value}, tmp_path)
 
 
-def test_a_password_is_struck_out_of_errors(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError) as raised:
-        Settings.load({"FAREBOX_DATABASE_URL": "mysql://me:hush@db/x"}, tmp_path)
-    assert "hush" not in str(raised.value)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(
+            ("FAREBOX_DATABASE_URL", f"{scheme}me:hush{rest}")
+            for scheme in ("", "mysql://")
+            for rest in ("@db/x", "@/")
+        ),
+        ("FAREBOX_DATABASE_URL", "mysql://db/x?password=hush"),
+        *(
+            ("FAREBOX_DATABASE_URL", f"postgresql://me:{word}@db/x")
+            for word in ("hu/hush", "hush#", "?hush", "[hush", "hush /")
+        ),
+        *(
+            ("FAREBOX_DATABASE_URL", f"postgresql://{hosts}/x?password=hush")
+            for hosts in ("db:hush", "a,b:x", "[::1", "a b")
+        ),
+        *(
+            ("FAREBOX_SMTP_URL", f"{scheme}me:hush{rest}")
+            for scheme in ("", "http://", "smtp://")
+            for rest in ("@:x", "@[x")
+        ),
+        *(("FAREBOX_SMTP_URL", f"smtps://me:{word}@mail.example") for word in ("hu/hush", "hush#", "?hush")),
+        ("FAREBOX_SECRET_KEY", "hush"),
+    ],
+)
+def test_no_secret_stands_in_an_error(tmp_path: Path, name: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=name) as raised:
+        Settings.load({name: value}, tmp_path)
+    assert "hu" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *(
+            "postgresql://me:h%75sh@db.example:5432/x",
+            "postgresql://a,b:5433,[::1]:5432/x",
+            "postgresql:///x?host=/run",
+        ),
+        *("postgres://me@db_1/x", "postgresql://me:p@ss@db/x"),
+    ],
+)
+def test_a_database_url_that_makes_sense_is_taken(tmp_path: Path, url: str) -> None:
+    assert url == Settings.load({"FAREBOX_DATABASE_URL": url}, tmp_path).database_url
+
+
+def test_settings_that_are_shown_hold_no_secret() -> None:
+    settings = Settings(
+        database_url="postgresql://me:hush@db/x", smtp_url="smtp://me:hush@mail.example", secret_key="hush" * 8
+    )
+    assert "hush" not in repr(settings)
+    assert "database_url=***, smtp_url=***, mail_from='farebox@localhost'" in repr(settings)
+    assert "smtp_url=''" in repr(Settings())
+    assert "hush" not in repr(Farebox.build(settings))
 
 
 def test_origins_are_a_list() -> None:

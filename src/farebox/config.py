@@ -16,6 +16,11 @@ _ENVIRONMENT_PREFIX: Final = "FAREBOX_"
 _SQLITE_PREFIX: Final = "sqlite:///"
 _RATE: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _MAIL_SCHEMES: Final = ("smtp", "smtps")
+_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^][:@\s]*)(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+_SCHEME: Final = re.compile(r"[a-z][a-z0-9+]{0,15}", re.ASCII)
+_POSTGRES_ADVICE: Final = "postgresql://user:password@host/database"
+_SMTP_ADVICE: Final = "smtp://user:password@host:587?starttls=true"
+_SECRETS: Final = frozenset({"database_url", "smtp_url", "secret_key"})
 
 
 class SettingsError(Exception):
@@ -60,6 +65,12 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     trusted_proxies: str = ""
     """Proxies whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, separated by commas."""
+
+    def __repr__(self) -> str:
+        """Show the settings, those that hold secrets only as being there."""
+        values = {name: getattr(self, name) for name in self.__struct_fields__}
+        shown = (f"{name}={'***' if name in _SECRETS and value else repr(value)}" for name, value in values.items())
+        return f"Settings({', '.join(shown)})"
 
     @property
     def rate_limit_per_second(self) -> float:
@@ -122,17 +133,19 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     def _check(self) -> None:
         is_postgres = self.database_url.startswith(("postgresql://", "postgres://"))
-        if not is_postgres and (self.sqlite_path is None or self.sqlite_path == Path()):
+        if is_postgres:
+            _check_hosts("FAREBOX_DATABASE_URL", self.database_url, _POSTGRES_ADVICE)
+        elif self.sqlite_path is None or self.sqlite_path == Path():
             raise SettingsError(
-                f"FAREBOX_DATABASE_URL is {_without_password(self.database_url)!r}; "
-                "write sqlite:///farebox.db or postgresql://user:password@host/database"
+                f"FAREBOX_DATABASE_URL{_scheme_shown(self.database_url)} names no database; "
+                f"write sqlite:///farebox.db or {_POSTGRES_ADVICE}"
             )
-        if self.smtp_url and (
-            urlsplit(self.smtp_url).scheme not in _MAIL_SCHEMES or not urlsplit(self.smtp_url).hostname
-        ):
-            raise SettingsError(
-                f"FAREBOX_SMTP_URL is {_without_password(self.smtp_url)!r}; write smtp://user:password@host:587?starttls=true"
-            )
+        if self.smtp_url:
+            _check_hosts("FAREBOX_SMTP_URL", self.smtp_url, _SMTP_ADVICE)
+            if urlsplit(self.smtp_url).scheme not in _MAIL_SCHEMES or not urlsplit(self.smtp_url).hostname:
+                raise SettingsError(
+                    f"FAREBOX_SMTP_URL{_scheme_shown(self.smtp_url)} names no mail server; write {_SMTP_ADVICE}"
+                )
         if urlsplit(self.public_url).scheme not in ("http", "https"):
             raise SettingsError(f"FAREBOX_PUBLIC_URL is {self.public_url!r}; write https://your.host")
         for name, text in (
@@ -168,8 +181,22 @@ def _from_file(path: Path, names: tuple[str, ...]) -> dict[str, str]:
     return content
 
 
-def _without_password(url: str) -> str:
-    """Show a URL with its password struck out: errors are printed and logged."""
-    head, at, tail = url.rpartition("@")
-    scheme, _, credentials = head.partition("://")
-    return f"{scheme}://{credentials.split(':', 1)[0]}:***@{tail}" if at and credentials else url
+def _check_hosts(name: str, url: str, advice: str) -> None:
+    """See that a URL names hosts and ports (PostgreSQL's may name several).
+
+    Nothing of it is quoted: where it was mistyped, a part of the password may stand anywhere.
+    """
+    try:
+        hosts = urlsplit(url).netloc.rpartition("@")[2]
+    except ValueError:
+        hosts = ":"
+    if not all(_HOST.fullmatch(host) for host in hosts.split(",")):
+        raise SettingsError(
+            f"{name} can't be read; write {advice}, with letters such as @ / : # ? % in user and password "
+            "percent-encoded"
+        )
+
+
+def _scheme_shown(url: str) -> str:
+    scheme, separator, _ = url.partition("://")
+    return f" ({scheme}://...)" if separator and _SCHEME.fullmatch(scheme) else ""
