@@ -292,7 +292,7 @@ def web_app() -> ASGIApp:
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with farebox.running(is_server=True):
             _settle_garbage_collector()
-            stop_once()
+            stop_once(live.close)
             yield
 
     return create_app(

@@ -9,7 +9,7 @@ import asyncio
 import multiprocessing
 import os
 import signal
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import Final
 
 STOP_SECONDS_MAX: Final = 30
@@ -46,11 +46,12 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
 
-def stop_once() -> None:
+def stop_once(at_once: Callable[[], None]) -> None:
     """Stop when told to by SIGTERM, or when the first process is gone; to be called as the last thing of a start.
 
-    What is to stop hears SIGINT, once. A real one, such as Ctrl-C sends to every process of a terminal, is not heard:
-    the first process heard it as well.
+    What is to stop hears SIGINT, once, after `at_once` was called: it waits for every answer that was begun, and some
+    of those go on for minutes. A real one, such as Ctrl-C sends to every process of a terminal, is not heard: the first
+    process heard it as well.
     """
     loop = asyncio.get_running_loop()
     is_told = False
@@ -62,6 +63,7 @@ def stop_once() -> None:
         is_told = True
         # By the system itself, whatever hangs here.
         signal.alarm(_ALARM_SECONDS)
+        at_once()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         # To the process, not the thread: one that waits already and this one are one.
         os.kill(os.getpid(), signal.SIGINT)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from litestar import Response
+from litestar.enums import HttpMethod
 from litestar.response import Stream
 
 from farebox.core.accounts import Account
@@ -31,6 +32,7 @@ looks whether whoever listens may do so still."""
 STREAMS_MAX: Final = 500
 """How many streams a process has at once."""
 
+_MEDIA_TYPE: Final = "text/event-stream"
 _RETRY: Final = b"retry: 3000\n\n"
 _CHANGED: Final = b"event: changed\ndata: \n\n"
 _BEAT: Final = b":\n\n"
@@ -41,7 +43,8 @@ class Live:
 
     def __init__(self) -> None:
         """Begin without any."""
-        self._streams_count = 0
+        self.count = 0
+        """How many there are."""
         self._is_closing = False
 
     def close(self) -> None:
@@ -54,14 +57,15 @@ class Live:
         Raises:
             ApiError: 503, there are too many; the page then asks again and again by itself.
         """
-        if self._streams_count >= STREAMS_MAX or self._is_closing:
+        if self.count >= STREAMS_MAX or self._is_closing:
             raise ApiError(503, "overloaded", "Too many pages follow their balance; this one asks by itself")
-        return Stream(
-            self._events(ask), media_type="text/event-stream", headers={**render.HEADERS, "X-Accel-Buffering": "no"}
-        )
+        headers = {**render.HEADERS, "X-Accel-Buffering": "no"}
+        if ask.request.method == HttpMethod.HEAD:
+            return Response(b"", media_type=_MEDIA_TYPE, headers=headers)
+        return Stream(self._events(ask), media_type=_MEDIA_TYPE, headers=headers)
 
     async def _events(self, ask: Ask) -> AsyncIterator[bytes]:
-        self._streams_count += 1
+        self.count += 1
         try:
             yield _RETRY
             seen = await _look(ask)
@@ -83,7 +87,7 @@ class Live:
                     beat_at = now
                     yield _BEAT
         finally:
-            self._streams_count -= 1
+            self.count -= 1
 
 
 async def _look(ask: Ask) -> Account | None:
