@@ -13,6 +13,7 @@ from farebox.storage.sqlite import SqliteStore
 from tests.support.memory import MemoryStore
 
 TABLES: Final = (
+    *("session", "letter", "login", "outlook", "verification"),
     *("outbox", "alert", "merchant_user", "merchant_key", "staff_key", "merchant_price", "default_price"),
     *("approval", "audit_log", "usage_quarter", "usage_mark", "hold", "transfer", "account", "merchant"),
 )
