@@ -48,7 +48,7 @@ lock: $(VENV)/.installed-dev ## Lock the dependencies again (ARGS=--upgrade take
 bench: $(VENV)/.installed-dev ## Run the benchmarks.
 	$(BIN)/python -m benchmarks $(ARGS)
 
-torture: $(VENV)/.installed-dev ## Kill servers under load, 200 times on each engine, and hold the ledgers to the record.
+torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers to the record.
 	$(BIN)/python -m tests.torture $(ARGS)
 
 coverage: $(VENV)/.installed-dev ## Run every test and measure the branches of core and storage.

@@ -4,13 +4,23 @@ import argparse
 import asyncio
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from tests.support.postgres import PostgresServer
 from tests.torture.crashes import crash_torture
 from tests.torture.load import Figures
+from tests.torture.network import network_torture
+from tests.torture.promotion import Way, promotion_torture
+
+ROUNDS_PER_LEDGER: Final = 50
+"""How many kills a ledger sees: each is checked from its first transfer on."""
+
+PROMOTIONS_PER_LEDGER: Final = 4
+STALLS_S: Final = (2, 12, 17, 30)
+"""Shorter and longer than the time limits for a COMMIT, for any other statement, and for both."""
 
 
 @contextmanager
@@ -23,22 +33,41 @@ def _database(engine: str) -> Iterator[str]:
             yield server.create_database()
 
 
-def _torture(engine: str, *, rounds: int, rounds_per_ledger: int, seed_number: int) -> tuple[Figures, int]:
-    """Torture one engine, on a new ledger every so many rounds, so that each is checked from its first transfer on."""
+def _crashes(engine: str, rounds: int, seed_number: int) -> tuple[Figures, int]:
+    with _database(engine) as url:
+        servers = 1 if engine == "sqlite" else 2
+        return asyncio.run(crash_torture(url, servers=servers, rounds=rounds, seed_number=seed_number))
+
+
+def _promotion(rounds: int, seed_number: int) -> tuple[Figures, int]:
+    ways: tuple[Way, Way] = ("killed", "dark")
+    return asyncio.run(promotion_torture((ways * rounds)[:rounds], seed_number=seed_number))[:2]
+
+
+def _network(rounds: int, seed_number: int) -> tuple[Figures, int]:
+    stall_s = STALLS_S[seed_number % len(STALLS_S)]
+    with _database("postgres") as url:
+        return asyncio.run(network_torture(url, seed_number=seed_number, rounds=rounds, stall_s=stall_s))[:2]
+
+
+TROUBLES: Final[dict[str, tuple[Callable[[int, int], tuple[Figures, int]], int]]] = {
+    "kills, SQLite": (lambda rounds, seed: _crashes("sqlite", rounds, seed), ROUNDS_PER_LEDGER),
+    "kills, PostgreSQL": (lambda rounds, seed: _crashes("postgres", rounds, seed), ROUNDS_PER_LEDGER),
+    "promotions": (_promotion, PROMOTIONS_PER_LEDGER),
+    "bad networks": (_network, 1),
+}
+"""What makes each trouble on a new ledger, and how many rounds of it a ledger sees."""
+
+
+def _torture(name: str, *, rounds: int, seed_number: int) -> tuple[Figures, int]:
+    """Make one trouble so many times."""
+    torture, rounds_per_ledger = TROUBLES[name]
     total, transfers = Figures(), 0
     for first in range(0, rounds, rounds_per_ledger):
-        with _database(engine) as url:
-            figures, count = asyncio.run(
-                crash_torture(
-                    url,
-                    servers=1 if engine == "sqlite" else 2,
-                    rounds=min(rounds_per_ledger, rounds - first),
-                    seed_number=seed_number + first,
-                )
-            )
+        figures, count = torture(min(rounds_per_ledger, rounds - first), seed_number + first)
         transfers += count
         total = Figures(*[one + other for one, other in zip(_values(total), _values(figures), strict=True)])
-        print(f"{engine}: {total.rounds} rounds, no contradiction", flush=True)
+        print(f"{name}: {total.rounds} rounds, no contradiction", flush=True)
     return total, transfers
 
 
@@ -48,20 +77,22 @@ def _values(figures: Figures) -> list[int]:
 
 def main() -> None:
     """Run the torture."""
-    parser = argparse.ArgumentParser(prog="python -m tests.torture", description="Kill servers under load, for long.")
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description="Make trouble under load, for long.")
     parser.add_argument("--rounds", type=int, default=200, help="kills on each engine (%(default)s)")
-    parser.add_argument("--engine", choices=("all", "sqlite", "postgres"), default="all")
+    parser.add_argument("--network-rounds", type=int, default=10, help="promotions, and bad networks (%(default)s)")
+    parser.add_argument("--trouble", choices=("all", *TROUBLES), default="all")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="what happens; the present time by default")
     options = parser.parse_args()
     print(f"seed {options.seed}")
     rows = []
-    for engine in ("sqlite", "postgres") if options.engine == "all" else (options.engine,):
-        figures, transfers = _torture(engine, rounds=options.rounds, rounds_per_ledger=50, seed_number=options.seed)
+    for name in TROUBLES if options.trouble == "all" else (options.trouble,):
+        rounds = options.rounds if name.startswith("kills") else options.network_rounds
+        figures, transfers = _torture(name, rounds=rounds, seed_number=options.seed)
         rows.append(
-            f"| {engine} | {figures.rounds} | {figures.kills} | {figures.requests:,} | {figures.done:,} | "
+            f"| {name} | {figures.rounds} | {figures.kills} | {figures.requests:,} | {figures.done:,} | "
             f"{figures.refused:,} | {figures.unanswered:,} | {transfers:,} | 0 |"
         )
-    print("| engine | rounds | kills | requests | acknowledged | refused | unanswered | transfers | losses |")
+    print("| trouble | rounds | kills | requests | acknowledged | refused | unanswered | transfers | losses |")
     print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
     print("\n".join(rows))
 

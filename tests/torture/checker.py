@@ -44,6 +44,42 @@ async def check(farebox: Farebox, merchants: list[Seeds], deeds: list[Deed], *, 
     return audit.transfers_count
 
 
+async def check_beginning(
+    farebox: Farebox, original: Farebox, merchants: list[Seeds], told: list[Deed]
+) -> tuple[int, int]:
+    """Check that each book is a beginning of the original's, and return how many transfers there are in each ledger.
+
+    Args:
+        farebox: an open ledger, restored from a backup.
+        original: the open ledger that it is of.
+        merchants: whose books these are.
+        told: what clients had been told to be done before the backup's moment.
+
+    Raises:
+        Contradiction: naming what is not as it was.
+    """
+    audit = Audit(farebox.store)
+    faults = [fault async for fault in audit.faults(None)]
+    if faults:
+        raise Contradiction(f"the restored ledger is damaged: {faults[:10]}")
+    count = original_count = 0
+    for seeds in merchants:
+        book, whole = [await _book(ledger, seeds) for ledger in (farebox, original)]
+        if book != whole[: len(book)]:
+            raise Contradiction(f"the restored book of {seeds.merchant} is no beginning of the original")
+        ids = {transfer.id for transfer in book}
+        lost = [deed.name for deed in told if deed.seeds is seeds and deed.data["transferId"] not in ids]
+        if lost:
+            raise Contradiction(f"told before the backup, and not in it: {lost[:5]}")
+        count, original_count = count + len(book), original_count + len(whole)
+    return count, original_count
+
+
+async def _book(farebox: Farebox, seeds: Seeds) -> list[Transfer]:
+    async with farebox.store.snapshot() as snapshot:
+        return [transfer async for chunk in snapshot.transfers(seeds.merchant_id) for transfer in chunk]
+
+
 async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, deeds: list[Deed], users: int) -> None:
     book = [transfer async for chunk in snapshot.transfers(seeds.merchant_id) for transfer in chunk]
     by_key: dict[str, Transfer] = {transfer.idempotency_key: transfer for transfer in book}

@@ -18,8 +18,8 @@ BALANCE: Final = "20"
 THRESHOLDS: Final = (5_000_000, 10_000_000, 15_000_000)
 
 
-async def crash_torture(database_url: str, *, servers: int, rounds: int, seed_number: int) -> tuple[Figures, int]:
-    """Run the torture on an empty database and return what it came to, and how many transfers there are."""
+async def prepare(database_url: str) -> list[Seeds]:
+    """Make a ledger of merchants with users, money and armed thresholds in an empty database."""
     async with open_farebox(database_url) as farebox:
         merchants: list[Seeds] = []
         for _ in range(MERCHANTS):
@@ -34,10 +34,17 @@ async def crash_torture(database_url: str, *, servers: int, rounds: int, seed_nu
             # Set once they are reached, so that all are armed and none fires now.
             await farebox.committer.submit(SetThresholds(seeds.merchant_id, THRESHOLDS))
             merchants.append(seeds)
+    return merchants
+
+
+async def crash_torture(database_url: str, *, servers: int, rounds: int, seed_number: int) -> tuple[Figures, int]:
+    """Run the torture on an empty database and return what it came to, and how many transfers there are."""
+    merchants = await prepare(database_url)
     script = Script(merchants, seed_number)
     with contextlib.ExitStack() as stack:
         running: Sequence[Server] = [stack.enter_context(Server(database_url)) for _ in range(servers)]
-        figures = await Load(running, script).torture(rounds, seed_number)
+        load = Load(running, script)
+        figures = await load.run(load.kills(rounds, seed_number))
         for server in running:
             assert 0 == server.stop(), server.log()
             server.start()

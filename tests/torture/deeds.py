@@ -45,6 +45,8 @@ class Deed:
     data: dict[str, Any] = field(default_factory=dict)
     code: str | None = None
     is_on_its_way: bool = False
+    may_be_done: bool = False
+    """Whether an attempt got no answer, or one that said that nobody knows: the next one may find it done."""
 
     @property
     def body(self) -> bytes:
@@ -62,12 +64,15 @@ class Deed:
         if status >= 500:
             if code not in TROUBLES:
                 raise Contradiction(f"{self.kind} {self.name}: an answer that nobody should get: {body!r}")
+            self.may_be_done |= code == "outcome_unknown"
             return False
         if status == 200:
             if self.state == "done" and envelope["data"] != self.data:
                 raise Contradiction(f"{self.kind} {self.name} came to {self.data}, and now to {envelope['data']}")
             if self.state == "done" and headers.get("idempotent-replay") != "true":
                 raise Contradiction(f"{self.kind} {self.name} was done twice")
+            if self.state != "done" and headers.get("idempotent-replay") == "true" and not self.may_be_done:
+                raise Contradiction(f"{self.kind} {self.name} was done, and yet told that nothing was changed")
             self.state, self.data, self.code = "done", envelope["data"], None
             return True
         if self.state == "done" or code not in REFUSALS:

@@ -1,7 +1,7 @@
 """Clients that never give up, and somebody who kills the servers under them."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Final
@@ -37,18 +37,11 @@ class Load:
         self._is_making_up = True
         self.figures = Figures()
 
-    async def torture(self, rounds: int, seed: int) -> Figures:
-        """Kill servers at random moments, so many times, and see every request through to an answer."""
-        random = Random(seed)
+    async def run(self, trouble: Awaitable[None]) -> Figures:
+        """Go on until this trouble is over, and see every request through to an answer."""
         async with asyncio.TaskGroup() as group:
             clients = [group.create_task(self._work(number)) for number in range(CLIENTS)]
-            for _ in range(rounds):
-                await asyncio.sleep(random.uniform(0.02, 0.6))
-                victims = random.sample(self._servers, random.randint(1, len(self._servers)))
-                await asyncio.gather(*[asyncio.to_thread(server.kill) for server in victims])
-                self.figures.kills += len(victims)
-                self.figures.rounds += 1
-                await asyncio.gather(*[asyncio.to_thread(server.start) for server in victims])
+            await trouble
             self._is_making_up = False
             await asyncio.wait_for(asyncio.gather(*clients), SETTLE_S)
         states = [deed.state for deed in self._script.deeds]
@@ -56,6 +49,27 @@ class Load:
         if "unknown" in states:
             raise Contradiction("something was never settled")
         return self.figures
+
+    async def kills(self, rounds: int, seed: int) -> None:
+        """Kill servers at random moments, so many times."""
+        random = Random(seed)
+        for _ in range(rounds):
+            await asyncio.sleep(random.uniform(0.02, 0.6))
+            victims = random.sample(self._servers, random.randint(1, len(self._servers)))
+            await asyncio.gather(*[asyncio.to_thread(server.kill) for server in victims])
+            self.figures.kills += len(victims)
+            self.figures.rounds += 1
+            await asyncio.gather(*[asyncio.to_thread(server.start) for server in victims])
+
+    async def done(self, count: int) -> None:
+        """Wait until so many more requests have been done."""
+        async with asyncio.timeout(SETTLE_S):
+            before = self._done_count()
+            while self._done_count() < before + count:
+                await asyncio.sleep(PAUSE_S)
+
+    def _done_count(self) -> int:
+        return sum(deed.state == "done" for deed in self._script.deeds)
 
     async def _work(self, number: int) -> None:
         clients: dict[tuple[int, str], Client] = {}
@@ -89,7 +103,7 @@ class Load:
         try:
             is_settled = deed.hear(*await client.send("POST", deed.path, deed.body))
         except (OSError, EOFError):
-            is_settled = False
+            is_settled, deed.may_be_done = False, True
         finally:
             deed.is_on_its_way = False
         if not is_settled:

@@ -1,0 +1,44 @@
+"""A server with a tenth of its patience: `python -m tests.torture.impatient serve ...`, as `farebox serve`.
+
+What takes it many seconds to give up is then seen in a few.
+"""
+
+from typing import Any, Final
+from unittest import mock
+
+from litestar.types import ASGIApp
+
+from farebox import bootstrap
+from farebox.cli import serve
+from farebox.cli.main import main as farebox_main
+from farebox.service import committer
+from farebox.storage import postgres
+
+SHARE: Final = 0.1
+
+
+def web_app() -> ASGIApp:
+    """Make the application with its time limits cut down, and the database's."""
+    for name in ("CONNECT_TIMEOUT_SECONDS", "COMMAND_TIMEOUT_SECONDS", "COMMIT_TIMEOUT_SECONDS"):
+        mock.patch.object(postgres, name, vars(postgres)[name] * SHARE).start()
+    mock.patch.object(committer, "LOOKUP_SECONDS_MAX", committer.LOOKUP_SECONDS_MAX * SHARE).start()
+    settings = {name: value for name, value in postgres._SESSION.items() if name.endswith("timeout")}
+    mock.patch.dict(
+        postgres._SESSION, {name: str(round(int(value) * SHARE)) for name, value in settings.items()}
+    ).start()
+    return bootstrap.web_app()
+
+
+def main() -> None:
+    """Serve this application in place of Farebox's own."""
+    granian = vars(serve)["Granian"]
+
+    def make(_: str, **options: Any) -> Any:
+        return granian("tests.torture.impatient:web_app", **options)
+
+    with mock.patch.object(serve, "Granian", make):
+        farebox_main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,15 @@
+"""The short form of the network torture; `make torture` runs the long one."""
+
+from tests.torture.network import network_torture
+
+
+async def test_a_bad_network_loses_nothing_and_doubles_nothing(postgres_url: str) -> None:
+    figures, transfers, balances, proxy = await network_torture(
+        postgres_url, seed_number=1, rounds=1, stall_s=3, program="tests.torture.impatient"
+    )
+    assert proxy.cuts > 0
+    assert proxy.commit_cuts > 0
+    assert figures.done > 100
+    assert figures.unanswered > 0
+    assert transfers > figures.done
+    assert {200, 500} == set(balances)
