@@ -79,3 +79,9 @@ class Site:
         assert answer.status_code == 200, answer.text
         data: dict[str, str] = answer.json()["data"]
         return data
+
+    async def balance_status(self, key: str) -> int:
+        """Ask for the balance with a key, as a merchant's program does, and return the status."""
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.get(f"{self.server.url}/api/balance", headers={"x-api-key": key})
+        return answer.status_code

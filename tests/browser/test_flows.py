@@ -1,8 +1,11 @@
 """What people do with the pages, in a real browser, against a real server."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -10,7 +13,7 @@ from playwright.async_api import Page, expect
 
 from farebox.cli import demo
 from tests.browser.conftest import NewContext
-from tests.browser.site import OWNER, Site
+from tests.browser.site import OWNER, VIEWER, Site
 from tests.support.browser import Watch
 
 
@@ -65,6 +68,45 @@ async def test_an_amount_that_is_none_is_said_beside_its_field_and_what_was_type
     await expect(field).to_have_attribute("aria-invalid", "true")
     await expect(field).to_have_value("five hundred")
     await expect(page.get_by_label("Reference")).to_have_value("INV-3")
+
+
+async def test_a_statement_is_downloaded_and_verifies(site: Site, page: Page, tmp_path: Path) -> None:
+    await site.charge("image", 3)
+    await site.sign_in(page, OWNER)
+    await page.get_by_role("link", name="Statement").click()
+    async with page.expect_download() as waited:
+        await page.get_by_role("link", name="Verifiable export").click()
+    path = tmp_path / "statement.jsonl"
+    await (await waited.value).save_as(path)
+    command = [sys.executable, "-m", "farebox", "verify-statement", str(path)]
+    assert 0 == await asyncio.to_thread(subprocess.call, command)
+    path.write_text(path.read_text().replace('"quantity":3', '"quantity":4'))
+    assert 1 == await asyncio.to_thread(subprocess.call, command)
+
+
+async def test_a_key_is_made_shown_once_and_revoked(site: Site, page: Page) -> None:
+    await site.sign_in(page, OWNER)
+    await page.get_by_role("link", name="Keys").click()
+    await page.get_by_role("button", name="Make the key").click()
+    text = (await page.locator("#new-key").inner_text()).strip()
+    assert 200 == await site.balance_status(text)
+    await page.get_by_role("link", name="To the keys").click()
+    await expect(page.get_by_text(text)).to_have_count(0)
+    await page.get_by_role("link", name=f"fbm_…{text[-4:]}").click()
+    page.on("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+    await page.get_by_role("button", name="Revoke the key").click()
+    await expect(page.get_by_text("The key is revoked")).to_be_visible()
+    assert 401 == await site.balance_status(text)
+
+
+async def test_a_viewer_is_offered_nothing_to_change(site: Site, page: Page, watch: Watch) -> None:
+    watch.expect("status of 403")
+    await site.sign_in(page, VIEWER)
+    for name in ("Alerts", "Keys", "People"):
+        await page.get_by_role("link", name=name, exact=True).click()
+        await expect(page.locator("main form")).to_have_count(0)
+    answer = await page.request.post(f"{site.account}/keys", form={"expires": ""})
+    assert 403 == answer.status
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ from tests.support.server import open_farebox
 
 TABLE = page_routes(Gate(cast(House, None), time.monotonic), Live())
 # What is followed, downloaded or put into another page is no page; a link from a mail is read elsewhere.
-NO_PAGES = re.compile(r".*(/live|/now|/runs|\.csv|\.jsonl|/sign-out)|/link/.*")
+NO_PAGES = re.compile(r".*(/live|/now|/charts|/runs|\.csv|\.jsonl|/sign-out)|/link/.*")
 
 # Each theme and each size once; all of them for the pictures of the documentation.
 LOOKS = [("light", "desk"), ("dark", "phone")]

@@ -14,6 +14,7 @@ from farebox.service.access import ParsedKey
 from farebox.service.clock import Clock
 from farebox.service.errors import Forbidden, InvalidKey, UnknownMerchant, translated
 from farebox.service.forecast import Runway, read_runway
+from farebox.service.history import History, HistoryReader
 from farebox.storage.interface import Store
 from farebox.storage.rows import Alert, Merchant, OutboxMail
 
@@ -94,6 +95,7 @@ class Queries:
         """Read from this store."""
         self._store = store
         self._clock = clock
+        self._history = HistoryReader(store, clock)
 
     async def authorize(self, key: ParsedKey, kinds: frozenset[KeyKind]) -> KeyRecord:
         """Look a key up and tell whether it may do what these kinds may.
@@ -114,6 +116,11 @@ class Queries:
         """Read an account as of now; None if there is no such merchant."""
         with translated():
             return await self._store.account(merchant_id)
+
+    async def history(self, account: Account) -> History:
+        """Read how a balance came to be what it is, over the last days."""
+        with translated():
+            return await self._history.read(account)
 
     async def firings(self, merchant_id: int, limit: int) -> list[Firing]:
         """List a merchant's latest firings, newest first, and who was told."""

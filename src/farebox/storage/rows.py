@@ -249,6 +249,13 @@ class Alert(Struct, frozen=True):
     fired_at: int
     transfer_seq: int | None
 
+    @property
+    def transfer_id(self) -> str | None:
+        """The public id of the transfer that fired it."""
+        if self.transfer_seq is None:
+            return None
+        return ids.book_id(ids.TRANSFER, merchant_id=self.merchant_id, seq=self.transfer_seq)
+
 
 class MailState(IntEnum):
     """Where a mail of the outbox stands. The number is what the database stores."""

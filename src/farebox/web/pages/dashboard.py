@@ -1,5 +1,6 @@
 """The merchant's dashboard: how much there is, how long it lasts and where it goes."""
 
+from datetime import timedelta
 from typing import Any, Final
 
 from litestar import Response
@@ -7,10 +8,13 @@ from litestar import Response
 from farebox.core.accounts import Account
 from farebox.service.queries import AccountView
 from farebox.service.statements import Selection
+from farebox.web.pages import charts, render
 from farebox.web.pages.house import Ask, PageRoute, Who
 from farebox.web.pages.live import Live
 
 ROOT: Final = "/accounts/{merchant:str}"
+USAGE_DAYS: Final = 14
+_NOW: Final = "overview_now.html"
 _LATEST_TRANSFERS: Final = 8
 _NO_SELECTION: Final = Selection()
 
@@ -27,6 +31,7 @@ class Overview:
         return [
             PageRoute(ROOT, Who.VIEWER, get=self.show),
             PageRoute(f"{ROOT}/now", Who.VIEWER, get=self.now, is_use=False),
+            PageRoute(f"{ROOT}/charts", Who.VIEWER, get=self.show_charts, is_use=False),
             PageRoute(f"{ROOT}/live", Who.VIEWER, get=self._live.stream, is_use=False),
         ]
 
@@ -36,12 +41,19 @@ class Overview:
 
     async def now(self, ask: Ask) -> Response[Any]:
         """Show the part of the overview that changes with each charge, for a page that is open."""
-        return await self._page(ask, "overview_now.html")
+        return await self._page(ask, _NOW)
+
+    async def show_charts(self, ask: Ask) -> Response[Any]:
+        """Show the charts anew, for a page that is open."""
+        view = await ask.services.queries.account_view(ask.merchant_id)
+        drawn = await self._charts(ask, view)
+        return ask.page("overview_charts.html", merchant=view.merchant, account=view.account, **drawn)
 
     async def _page(self, ask: Ask, template: str) -> Response[Any]:
         view = await ask.services.queries.account_view(ask.merchant_id)
         latest = await ask.services.statements.page(ask.merchant_id, _NO_SELECTION, limit=_LATEST_TRANSFERS)
         firings = await ask.services.queries.firings(ask.merchant_id, 1)
+        drawn = await self._charts(ask, view) if template != _NOW else {}
         return ask.page(
             template,
             merchant=view.merchant,
@@ -50,7 +62,43 @@ class Overview:
             state=state_of(view),
             firing=firings[0] if firings else None,
             latest=latest.transfers,
+            is_live=template == _NOW,
+            **drawn,
         )
+
+    async def _charts(self, ask: Ask, view: AccountView) -> dict[str, Any]:
+        """Draw the balance of the last weeks, and what the types of requests came to."""
+        account, zone, now = view.account, ask.zone, ask.services.desk.now()
+        history = await ask.services.queries.history(account)
+        last = render.at(now, zone).date()
+        first = last - timedelta(days=USAGE_DAYS - 1)
+        usage = await ask.services.usage.read(
+            ask.merchant_id, by="day", first=str(first), last=str(last), zone=zone.key, request_type=None
+        )
+        balance: dict[str, Any] = {
+            "thresholds": [threshold.amount for threshold in account.thresholds],
+            "runway": view.runway,
+            "now": now,
+            "zone": zone,
+            "currency": account.currency,
+        }
+        bars: dict[str, Any] = {
+            "zone": zone,
+            "by": "day",
+            "currency": account.currency,
+            "first": first,
+            "last": last,
+        }
+        return {
+            "balance_charts": [charts.balance_chart(history, **balance, is_narrow=it) for it in (False, True)],
+            "balance_rows": charts.balance_rows(
+                history, runway=view.runway, now=now, zone=zone, currency=account.currency
+            ),
+            "usage_charts": [charts.usage_chart(usage, **bars, is_narrow=it) for it in (False, True)],
+            "usage_rows": charts.usage_rows(usage, zone=zone, by="day", currency=account.currency),
+            "usage_types": charts.usage_types(usage),
+            "usage_days": USAGE_DAYS,
+        }
 
 
 def state_of(view: AccountView) -> str:

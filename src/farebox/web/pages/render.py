@@ -148,6 +148,11 @@ def what(transfer: Transfer) -> str:
     return request if transfer.kind == Kind.CHARGE else f"{request}: {words.lower()}"
 
 
+def wallet_before(transfer: Transfer) -> int:
+    """Tell what was available before a transfer, in micros."""
+    return transfer.wallet_after - EFFECTS[Kind(transfer.kind)].wallet * transfer.amount
+
+
 def effect(transfer: Transfer) -> Markup:
     """Write what a transfer did to the available balance, with its sign."""
     change = EFFECTS[Kind(transfer.kind)].wallet * transfer.amount
@@ -187,6 +192,7 @@ def _environment() -> Environment:
         kind_words=kind_words,
         what=what,
         effect=effect,
+        wallet_before=wallet_before,
         browser_name=browser_name,
         public_id=public_id,
     )

@@ -1,5 +1,6 @@
 """The table of all pages."""
 
+from farebox.web.pages.account.table import account_routes
 from farebox.web.pages.console.table import console_routes
 from farebox.web.pages.dashboard import Overview
 from farebox.web.pages.doors import Doors
@@ -9,4 +10,4 @@ from farebox.web.pages.live import Live
 
 def page_routes(gate: Gate, live: Live) -> list[PageRoute]:
     """List every page: the ways in, the dashboard, the console."""
-    return [*Doors(gate).routes(), *Overview(live).routes(), *console_routes()]
+    return [*Doors(gate).routes(), *Overview(live).routes(), *account_routes(), *console_routes()]

@@ -1,0 +1,26 @@
+"""How a merchant's programs read the balance: the Balance API in a page, with whole programs to copy."""
+
+from typing import Any
+
+from litestar import Response
+
+from farebox.web.examples import balance_examples
+from farebox.web.pages.account.common import account_page
+from farebox.web.pages.dashboard import ROOT
+from farebox.web.pages.house import Ask, PageRoute, Who
+
+
+class Developers:
+    """The developers' page."""
+
+    def routes(self) -> list[PageRoute]:
+        """List the pages."""
+        return [PageRoute(f"{ROOT}/developers", Who.VIEWER, get=self.show)]
+
+    async def show(self, ask: Ask) -> Response[Any]:
+        """Show how to read the balance in one language; the others are a link away."""
+        examples = balance_examples(ask.services.public_url)
+        chosen = next((it for it in examples if it.name == ask.query("example")), examples[0])
+        return await account_page(
+            ask, "account/developers.html", examples=examples, chosen=chosen, public_url=ask.services.public_url
+        )
