@@ -135,7 +135,7 @@ class _LostRace(StoreUnavailable):
     """A transaction failed before COMMIT only because of others; the same again may succeed."""
 
 
-class _Session(asyncpg.Connection):  # type: ignore[type-arg]  # It takes a type of records from mypy alone.
+class _Session(asyncpg.Connection):
     """A connection that knows which of the pool's generations it belongs to."""
 
     generation = 0
