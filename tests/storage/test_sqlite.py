@@ -656,6 +656,28 @@ async def test_a_snapshot_of_a_database_without_a_schema_is_refused(tmp_path: Pa
             pytest.fail("there is nothing to see")
 
 
+async def test_what_a_killed_process_left_in_the_log_is_on_the_disk_before_it_is_told(
+    store: SqliteStore, tmp_path: Path
+) -> None:
+    """It may have died before the disk had it, and then a power cut would take what a retry had been told."""
+    await do(store, charge("key"))
+    left, disk = tmp_path / "left.db", tmp_path / "disk.db"
+    for suffix in ("", "-wal"):
+        left.with_name(f"left.db{suffix}").write_bytes(
+            store._path.with_name(f"{store._path.name}{suffix}").read_bytes()
+        )
+    survivor = SqliteStore(left)
+    await survivor.open()
+    # What is in the file itself was synced, first in the log and then here.
+    disk.write_bytes(left.read_bytes())
+    assert (await do(survivor, charge("key")))[0].is_replay
+    await survivor.close()
+    copy = SqliteStore(disk)
+    await copy.open()
+    assert await account_of(store) == await account_of(copy)
+    await copy.close()
+
+
 # Backups.
 
 

@@ -104,6 +104,10 @@ class SqliteStore:
                 reader.close()
                 raise
         self._reader = reader
+        # What a process that was killed had written, but not synced, is in the log, and a retry would find it there: it
+        # must be as safe as what is new. A disk that takes no writes has its say when it is written to.
+        with suppress(apsw.Error):
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     async def close(self) -> None:
         """Finish what runs and disconnect."""
