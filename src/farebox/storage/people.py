@@ -150,8 +150,10 @@ class People:
         found = await self._runner.fetch(self._sql["session"], digest, now)
         if not found:
             return None
-        width = len(Session.__struct_fields__)
-        return Session(*found[0][:width]), Login(*found[0][width:])
+        session = Session(*found[0])
+        # Not by a join: its plan, once made of tables that were empty, would walk all sessions.
+        login = await self.login(session.login_id)
+        return None if login is None or login.disabled_at is not None else (session, login)
 
     async def sessions(self, login_id: int, now: int) -> Sequence[Session]:
         """List a login's sessions that have not ended, the last seen first."""
@@ -202,8 +204,13 @@ class People:
         """Take letters that are due: nobody else gets them until `lease_until`. Counts the attempt."""
 
         async def claim(fetch: Fetch) -> Sequence[Letter]:
-            found = await fetch(self._sql["claim_letters"], now, lease_until, limit)
-            return [Letter(*row) for row in found]
+            due = await fetch(self._sql["due_letters"], now, limit)
+            # One by one, in the same order by all claimers: a join over both would walk all letters there ever were.
+            claimed = [
+                await fetch(self._sql["claim_letter"], number, now, lease_until)
+                for number in sorted(row[0] for row in due)
+            ]
+            return [Letter(*row) for found in claimed for row in found]
 
         return await self._runner.work(claim)
 

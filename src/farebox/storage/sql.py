@@ -28,7 +28,6 @@ _COLUMNS: Final = {
     "{approval}": rows.APPROVAL_COLUMNS,
     "{audit}": rows.AUDIT_COLUMNS,
     "{login}": rows.LOGIN_COLUMNS,
-    "{login_l}": ", ".join(f"l.{name}" for name in rows.LOGIN_COLUMNS.split(", ")),
     "{session}": rows.SESSION_COLUMNS,
     "{letter}": rows.LETTER_COLUMNS,
     "{outlook}": rows.OUTLOOK_COLUMNS,

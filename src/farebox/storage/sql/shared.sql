@@ -32,10 +32,8 @@ UPDATE login SET disabled_at = $2 WHERE login_id = $1 RETURNING login_id;
 -- insert_session: add a session
 INSERT INTO session ({session}) VALUES ($1, $2, $3, $4, $5, $6, $7);
 
--- session: read a session that has not ended, with its login
-SELECT s.digest, s.login_id, s.created_at, s.seen_at, s.expires_at, s.address, s.agent, {login_l}
-FROM session s JOIN login l ON l.login_id = s.login_id
-WHERE s.digest = $1 AND s.expires_at > $2 AND l.disabled_at IS NULL;
+-- session: read a session that has not ended
+SELECT {session} FROM session WHERE digest = $1 AND expires_at > $2;
 
 -- sessions: list a login's sessions that have not ended, the last seen first
 SELECT {session} FROM session WHERE login_id = $1 AND expires_at > $2 ORDER BY seen_at DESC;
@@ -70,12 +68,12 @@ UPDATE letter SET used_at = $2 WHERE letter_id = $1 AND used_at IS NULL AND expi
 -- use_letters: make a login's links useless
 UPDATE letter SET used_at = $2 WHERE login_id = $1 AND used_at IS NULL;
 
--- claim_letters: take letters that are due and lease them; of two claimers, the second finds them leased
-UPDATE letter SET attempts = attempts + 1, next_attempt_at = $2
-WHERE state = 1 AND next_attempt_at <= $1
-    AND letter_id IN (
-        SELECT letter_id FROM letter WHERE state = 1 AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3
-    )
+-- due_letters: name letters that are due, the longest due first
+SELECT letter_id FROM letter WHERE state = 1 AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $2;
+
+-- claim_letter: lease a letter that is due; of two claimers, the second finds it leased
+UPDATE letter SET attempts = attempts + 1, next_attempt_at = $3
+WHERE letter_id = $1 AND state = 1 AND next_attempt_at <= $2
 RETURNING {letter};
 
 -- settle_letter: write what became of a letter
@@ -90,8 +88,8 @@ WHERE state IN (1, 3) AND expires_at > $1 RETURNING letter_id;
 SELECT min(next_attempt_at) FROM letter WHERE state = 1;
 
 -- memberships: list the merchants on whose account an address is registered
-SELECT u.merchant_id, m.name, u.role FROM merchant_user u JOIN merchant m ON m.merchant_id = u.merchant_id
-WHERE u.email = $1 ORDER BY m.name, u.merchant_id;
+SELECT u.merchant_id, (SELECT m.name FROM merchant m WHERE m.merchant_id = u.merchant_id) AS name, u.role
+FROM merchant_user u WHERE u.email = $1 ORDER BY name, u.merchant_id;
 
 -- membership: tell what an address may do on a merchant's account
 SELECT role FROM merchant_user WHERE merchant_id = $1 AND email = $2;
