@@ -8,7 +8,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from tests.browser.conftest import NewContext
-from tests.support.browser import PHONE, axe, screenshot
+from tests.support.browser import PHONE, axe
 from tests.support.server import Server, open_farebox
 
 SHOWN = """
@@ -42,12 +42,10 @@ async def test_page_hinders_nobody_on_a_phone(server: Server, new_context: NewCo
     await page.goto(f"{server.url}/docs")
     await page.get_by_role("button", name="Authorize").click()
     await expect(page.get_by_role("textbox").last).to_be_visible()
-    await screenshot(page, f"docs-phone-{scheme}-key")
     await axe(page, within=".dialog-ux")
     await page.get_by_role("button", name="Close", exact=True).first.click()
     await page.locator("[data-path='/api/charges']").click()
     await page.get_by_role("button", name="Try it out").click()
     await expect(page.locator(".opblock-body textarea")).to_be_visible()
-    await screenshot(page, f"docs-phone-{scheme}-charge")
     await axe(page)
     assert PHONE["width"] == await page.evaluate("document.documentElement.scrollWidth")

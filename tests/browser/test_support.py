@@ -9,7 +9,7 @@ from threading import Thread
 import pytest
 from playwright.async_api import Browser, Page
 
-from tests.support.browser import DESKTOP, Watch, axe, open_context, screenshot
+from tests.support.browser import Watch, axe, open_context, screenshot
 
 TIMEOUT_S = 60
 
@@ -108,6 +108,5 @@ async def test_pictures_are_kept_where_they_are_asked_for(
     assert [] == list(tmp_path.iterdir())
     monkeypatch.setenv("FAREBOX_SCREENSHOTS", str(tmp_path / "pictures"))
     await screenshot(page, "plain")
-    picture = (tmp_path / "pictures" / "plain.png").read_bytes()
-    assert b"\x89PNG" == picture[:4]
-    assert DESKTOP["width"] == int.from_bytes(picture[16:20], "big")
+    picture = (tmp_path / "pictures" / "plain.jpg").read_bytes()
+    assert b"\xff\xd8\xff" == picture[:3]

@@ -46,6 +46,10 @@ LOCAL_SCHEMES: Final = {"about", "blob", "data"}
 PHONE: Final[ViewportSize] = {"width": 390, "height": 844}
 DESKTOP: Final[ViewportSize] = {"width": 1280, "height": 900}
 
+PICTURE_QUALITY: Final = 60
+PICTURE_SCALE: Final = 0.75
+"""Small enough for a repository, large enough to be read."""
+
 AXE_FAILS_ON: Final = ("serious", "critical")
 AXE_PLACES_MAX: Final = 8
 
@@ -120,9 +124,9 @@ async def axe(page: Page, *, within: str = "html") -> None:
 
 
 async def screenshot(page: Page, name: str) -> None:
-    """Keep a picture of the whole page as `name`.png in the folder that FAREBOX_SCREENSHOTS names, if it does."""
+    """Keep a picture of what shows as `name`.jpg in the folder that FAREBOX_SCREENSHOTS names, if it does."""
     if folder := os.environ.get("FAREBOX_SCREENSHOTS"):
-        await page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
+        await page.screenshot(path=Path(folder) / f"{name}.jpg", type="jpeg", quality=PICTURE_QUALITY)
 
 
 @cache
