@@ -13,7 +13,7 @@ from farebox.core.commands import Charge, Command, Payer, TopUp
 from farebox.core.decide import decide
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
-from farebox.core.state import reads
+from farebox.core.state import BatchState, Decision, reads
 from farebox.storage import postgres
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from farebox.storage.postgres import PostgresStore
@@ -172,6 +172,20 @@ async def test_a_host_that_is_silent_does_not_keep_the_others_from_being_tried(
             assert primary.port == await _port_of(store)
 
 
+async def test_many_that_meet_a_silent_host_at_once_all_come_to_the_next(
+    database: str, primary: PostgresServer, impatient: None
+) -> None:
+    async with Proxy(database) as dark:
+        dark.stall()
+        hosts = postgres._Hosts(_on(database, f"{dark.address},{_address(primary)}"))
+        connections = await asyncio.gather(*[hosts.connect() for _ in range(CONNECTIONS)])
+        assert [str(primary.port)] * CONNECTIONS == [await each.fetchval("SHOW port") for each in connections]
+        # Whoever comes next begins where these were let in.
+        assert hosts._urls[0].startswith(_on(database, _address(primary)))
+        for each in connections:
+            await each.close()
+
+
 async def test_all_hosts_are_named_when_none_lets_us_in(
     database: str, standby: PostgresServer, impatient: None
 ) -> None:
@@ -191,6 +205,23 @@ async def test_when_one_connection_fell_silent_those_made_before_are_not_tried(d
             await _run(store, _charge("a"))
         for number in range(CONNECTIONS):
             assert (await _run(store, _charge(f"k{number}")))[0].is_ok
+
+
+@pytest.mark.parametrize("count", [1, postgres.SMALL_BATCH_TRANSFERS_MAX + 1], ids=["small", "COPY"])
+async def test_a_batch_that_meets_silence_while_it_is_written_changes_nothing(
+    database: str, impatient: None, count: int
+) -> None:
+    commands = [_charge(f"k{number}") for number in range(count)]
+    async with Proxy(database) as network, _opened(network.url) as store:
+
+        def fall_silent(state: BatchState) -> Decision:
+            network.stall_old()
+            return decide(state, commands, NOW)
+
+        with pytest.raises(StoreUnavailable, match="TimeoutError"):
+            await store.transact(reads(commands, NOW), fall_silent)
+        network.cut_all()
+        assert [False] * count == [outcome.is_replay for outcome in await _run(store, *commands)]
 
 
 async def test_when_one_commit_got_no_answer_those_made_before_are_not_tried(database: str, impatient: None) -> None:
