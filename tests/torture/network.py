@@ -38,7 +38,7 @@ async def network_torture(
         database_url: an empty database.
         seed_number: what happens.
         rounds: how often each trouble comes.
-        stall_s: how long the network falls silent; a third of the server's time limits and more.
+        stall_s: how long the network falls silent.
         program: the module that serves.
     """
     merchants = await prepare(database_url)
