@@ -49,6 +49,7 @@ STATUS: Final[dict[Code, int]] = {
 Headers = list[tuple[bytes, bytes]]
 
 _log = logging.getLogger("farebox.web")
+_KEY: Final = re.compile("fb[msu]_[0-9A-Z]{20,}", re.IGNORECASE)
 _STREAM_HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _BASE_HEADERS: Final = [(b"content-type", b"application/json"), *_STREAM_HEADERS]
 _RETRY_AFTER: Final = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
@@ -59,10 +60,11 @@ class ApiError(Exception):
 
     def __init__(self, status: int, code: str, message: str, headers: Headers | None = None) -> None:
         """Compose the answer; `headers` go beside the usual ones."""
-        super().__init__(message)
+        # A caller who puts a key where none belongs is not told it again: answers end up in logs.
+        self.message = _KEY.sub("***", message) if "fb" in message else message
+        super().__init__(self.message)
         self.status = status
         self.code = code
-        self.message = message
         self.headers = headers or []
 
 

@@ -1,0 +1,56 @@
+"""Whom Farebox calls: the database and the mail server that the settings name, and nobody that a request names."""
+
+import ast
+from pathlib import Path
+from typing import Final
+
+SOURCES: Final = Path(__file__).parents[2] / "src" / "farebox"
+
+CALLERS: Final = {
+    "alerts/smtp.py": {"aiosmtplib", "ssl"},
+    "storage/postgres.py": {"asyncpg"},
+    # It tries whether a port is free, and serves.
+    "cli/serve.py": {"socket"},
+    # It asks the server that it has just started.
+    "cli/demo.py": {"http.client", "socket"},
+    # A merchant's own program, which Farebox shows but does not run.
+    "web/examples/balance.py": {"urllib.request"},
+}
+"""Which files use what can reach another machine."""
+
+REACHING: Final = {
+    *("aiohttp", "aiosmtplib", "asyncpg", "ftplib", "http.client", "httpx", "imaplib", "poplib", "requests", "smtplib"),
+    *("socket", "ssl", "telnetlib", "urllib.request", "urllib3", "webbrowser", "websockets", "xmlrpc"),
+}
+REACHING_CALLS: Final = {"open_connection", "create_connection", "sock_connect", "open_unix_connection"}
+
+
+def _imported(tree: ast.Module) -> set[str]:
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found
+
+
+def test_only_these_files_can_reach_another_machine() -> None:
+    found = {}
+    for path in SOURCES.rglob("*.py"):
+        reaching = {
+            wanted
+            for name in _imported(ast.parse(path.read_text(encoding="utf-8")))
+            for wanted in REACHING
+            if name == wanted or name.startswith(f"{wanted}.")
+        }
+        if reaching:
+            found[path.relative_to(SOURCES).as_posix()] = reaching
+    assert CALLERS == found
+
+
+def test_nobody_opens_a_connection_by_the_loop() -> None:
+    for path in SOURCES.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute):
+                assert node.attr not in REACHING_CALLS, path
