@@ -227,7 +227,8 @@ async def test_looking_keys_up_never_walks_a_book(postgres_url: str) -> None:
     merchants = f"array_fill({MERCHANT}, ARRAY[60])::bigint[]"
     seqs = f"ARRAY[{', '.join(str(number * 1000) for number in range(60))}]"
     empty = "'{}', '{}'"
-    execute = f"load({NOW}, '{{}}', {empty}, '{{}}', {empty}, {merchants}, ARRAY[{keys}], {empty}, {merchants}, {seqs}, '{{}}')"
+    found_by_keys = f"{merchants}, ARRAY[{keys}], {empty}, {merchants}, {seqs}"
+    execute = f"load({NOW}, '{{}}', {empty}, '{{}}', {empty}, {found_by_keys}, '{{}}')"
     async with planning_session(postgres_url) as connection:
         await connection.execute(f"PREPARE load AS {postgres._SQL['load']}")
         for step in ("empty", "filled", "analyzed"):
