@@ -1,0 +1,90 @@
+"""The service's parts about people, over an empty SQLite ledger and a clock that tests hold."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+import pyotp
+
+from farebox.service.passwords import Passwords
+from farebox.service.seal import Seal
+from farebox.service.signin import SignIn, Visit
+from farebox.service.team import Staff, Team
+from farebox.storage.people import People
+from farebox.storage.rows import Login, Realm
+from farebox.storage.sqlite import SqliteStore
+from tests.service.conftest import START, HeldClock
+
+ANN: Final = "ann@northwind.example"
+PASSWORD: Final = "seven quiet lanterns"
+
+
+class CountedPasswords(Passwords):
+    """Counts what is hashed and checked: a thing that takes long for some only would tell who they are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.checks: list[bool] = []
+        """For each check, whether there was a hash to check against."""
+
+    async def is_right(self, password_hash: str | None, password: str) -> bool:
+        self.checks.append(password_hash is not None)
+        return await super().is_right(password_hash, password)
+
+
+@dataclass(frozen=True)
+class Home:
+    """The parts."""
+
+    store: SqliteStore
+    people: People
+    passwords: CountedPasswords
+    seal: Seal = field(default_factory=lambda: Seal("the operator's own key"))
+    clock: HeldClock = field(default_factory=HeldClock)
+
+    @cached_property
+    def sign_in(self) -> SignIn:
+        return SignIn(self.people, self.clock, self.seal, self.passwords)
+
+    @cached_property
+    def team(self) -> Team:
+        return Team(self.store, self.people, self.clock, self.sign_in)
+
+    @cached_property
+    def staff(self) -> Staff:
+        return Staff(self.people, self.clock, self.sign_in)
+
+    async def add(self, email: str = ANN, *, realm: Realm = Realm.MERCHANT, **fields: Any) -> Login:
+        """Add somebody with PASSWORD."""
+        number = len(await self.people.logins(Realm.MERCHANT)) + len(await self.people.logins(Realm.SUPPORT)) + 1
+        known = {"password_hash": await self.passwords.hash(PASSWORD), **fields}
+        login = Login(number, realm, email, email, START, **known)
+        await self.people.add_login(login)
+        return login
+
+    async def enter(
+        self, email: str = ANN, password: str = PASSWORD, *, code: str = "", realm: Realm = Realm.MERCHANT
+    ) -> Visit:
+        """Sign in at a door."""
+        return await self.sign_in.sign_in(
+            realm, email=email, password=password, code=code, address="203.0.113.7", agent="a test"
+        )
+
+    def code(self, seed: bytes, steps: int = 0) -> str:
+        """Make the code of a seed, as an authenticator does, so many steps from now."""
+        return pyotp.TOTP(self.seal.code_secret(seed)).at(self.clock.now() // 1_000_000 + 30 * steps)
+
+
+@asynccontextmanager
+async def open_home(folder: Path) -> AsyncIterator[Home]:
+    """Open the parts over a new ledger."""
+    store = SqliteStore(folder / "farebox.db")
+    await store.migrate(START)
+    await store.open()
+    passwords = CountedPasswords()
+    yield Home(store, People(store), passwords)
+    passwords.close()
+    await store.close()

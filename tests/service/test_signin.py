@@ -1,0 +1,531 @@
+"""Signing in: who gets in, for how long, with which codes and links; nothing tells which addresses there are."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from farebox.service import passwords, signin
+from farebox.service.errors import InvalidInput, Missing, Overloaded
+from farebox.service.passwords import WAITING_MAX, Passwords
+from farebox.service.seal import Seal
+from farebox.service.signin import (
+    IDLE_MICROS,
+    LETTERS_AN_HOUR_MAX,
+    LINK_MICROS,
+    SESSION_MICROS_MAX,
+    TOUCH_MICROS,
+    LinkUseless,
+    SignIn,
+    SignInRefused,
+    Visit,
+    normal_email,
+)
+from farebox.storage.rows import Letter, Login, Purpose, Realm, Role, User
+from tests.service.conftest import START
+from tests.service.people import ANN, PASSWORD, Home, open_home
+from tests.storage.ledgers import ANN as MERCHANT
+from tests.storage.ledgers import add_merchant
+
+SECOND: Final = 1_000_000
+NEW: Final = "eight loud trumpets"
+REALMS: Final = tuple(Realm)
+
+
+@pytest.fixture
+async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
+    monkeypatch.setattr(signin, "RESET_SECONDS", 0.0)
+    async with open_home(tmp_path) as home:
+        yield home
+
+
+# Who gets in.
+
+
+async def test_who_knows_the_password_gets_in_under_a_session_of_their_own(home: Home) -> None:
+    login = await home.add()
+    first, second = await home.enter(), await home.enter("ann@NORTHWIND.example")
+    assert first.token != second.token
+    assert first.session.digest == home.seal.session_digest(first.token)
+    assert login.login_id == first.login.login_id
+    assert START == (await login_of(home, login)).signed_in_at
+    seen = await home.sign_in.visit(first.token, Realm.MERCHANT)
+    assert seen is not None
+    assert first.session == seen.session
+
+
+async def test_every_refusal_is_the_same_and_checks_one_hash(home: Home) -> None:
+    """No matter what is wrong: the address, the password, the code, the door, or all of it."""
+    seed = b"\1" * 32
+    await home.add()
+    await home.add("closed@northwind.example", disabled_at=START)
+    await home.add("invited@northwind.example", password_hash=None)
+    await home.add("coded@northwind.example", totp_seed=seed)
+    attempts = [
+        (ANN, "wrong", "", Realm.MERCHANT),
+        (ANN, "", "", Realm.MERCHANT),
+        (ANN, PASSWORD, "", Realm.SUPPORT),
+        ("nobody@northwind.example", PASSWORD, "", Realm.MERCHANT),
+        ("no address", PASSWORD, "", Realm.MERCHANT),
+        ("", "", "", Realm.MERCHANT),
+        ("\0", "\0", "\0", Realm.MERCHANT),
+        ("closed@northwind.example", PASSWORD, "", Realm.MERCHANT),
+        ("closed@northwind.example", "wrong", "", Realm.MERCHANT),
+        ("invited@northwind.example", "", "", Realm.MERCHANT),
+        ("coded@northwind.example", PASSWORD, "", Realm.MERCHANT),
+        ("coded@northwind.example", PASSWORD, "000000", Realm.MERCHANT),
+        ("coded@northwind.example", PASSWORD, "١٢٣٤٥٦", Realm.MERCHANT),
+        ("coded@northwind.example", "wrong", home.code(seed), Realm.MERCHANT),
+    ]
+    said = set()
+    for number, (email, password, code, realm) in enumerate(attempts, 1):
+        with pytest.raises(SignInRefused) as raised:
+            await home.enter(email, password, code=code, realm=realm)
+        said.add(raised.value.message)
+        assert number == len(home.passwords.checks), email
+    assert 1 == len(said)
+
+
+async def test_a_password_that_was_changed_while_it_was_checked_opens_nothing(home: Home) -> None:
+    login = await home.add()
+    await home.people.set_password(login.login_id, "another hash", at=START)
+    with pytest.raises(SignInRefused):
+        await home.sign_in.begin(login, START, address=None, agent="")
+    assert [] == await home.people.sessions(login.login_id, START)
+
+
+async def test_what_a_browser_calls_itself_is_kept_short_and_printable(home: Home) -> None:
+    login = await home.add()
+    visit = await home.sign_in.begin(login, START, address=None, agent="a\0b\r\nc\u2028\ud800" + "d" * 1000)
+    assert "abc" + "d" * 197 == visit.session.agent
+
+
+# How long.
+
+
+@pytest.mark.parametrize("realm", REALMS)
+async def test_a_session_ends_when_it_is_not_used(home: Home, realm: Realm) -> None:
+    await home.add(realm=realm)
+    visit = await home.enter(realm=realm)
+    home.clock.move(micros=IDLE_MICROS[realm] - 1)
+    assert await is_in(home, visit)
+    home.clock.move(micros=IDLE_MICROS[realm] - 1)
+    assert await is_in(home, visit)
+    home.clock.move(micros=IDLE_MICROS[realm])
+    assert not await is_in(home, visit)
+    home.clock.move(micros=-1)
+    assert await is_in(home, visit)
+
+
+@pytest.mark.parametrize("realm", REALMS)
+async def test_a_session_ends_at_last_however_much_it_is_used(home: Home, realm: Realm) -> None:
+    await home.add(realm=realm)
+    visit = await home.enter(realm=realm)
+    step = IDLE_MICROS[realm] // 2
+    while home.clock.now() + step < START + SESSION_MICROS_MAX[realm]:
+        home.clock.move(micros=step)
+        assert await is_in(home, visit)
+    home.clock.time = START + SESSION_MICROS_MAX[realm]
+    assert not await is_in(home, visit)
+
+
+async def test_what_is_no_use_of_a_session_makes_it_last_no_longer(home: Home) -> None:
+    await home.add()
+    visit = await home.enter()
+    home.clock.move(micros=IDLE_MICROS[Realm.MERCHANT] - 1)
+    assert await home.sign_in.visit(visit.token, Realm.MERCHANT, is_use=False) is not None
+    home.clock.move(micros=1)
+    assert not await is_in(home, visit)
+
+
+async def test_a_use_is_written_down_once_in_a_while(home: Home) -> None:
+    await home.add()
+    visit = await home.enter()
+    for micros, seen in (
+        (TOUCH_MICROS - 1, START),
+        (1, START + TOUCH_MICROS),
+        (-5 * TOUCH_MICROS, START + TOUCH_MICROS),
+    ):
+        home.clock.move(micros=micros)
+        assert await is_in(home, visit)
+        (session,) = await home.sign_in.sessions(visit)
+        assert seen == session.seen_at
+
+
+async def test_a_session_is_of_one_door(home: Home) -> None:
+    await home.add()
+    visit = await home.enter()
+    assert await home.sign_in.visit(visit.token, Realm.SUPPORT) is None
+    for token in ("", "x", "x" * 101, visit.token[:-1], visit.token + "x", visit.session.digest.hex()):
+        assert await home.sign_in.visit(token, Realm.MERCHANT) is None
+
+
+async def test_who_signs_out_is_out_and_may_sign_out_elsewhere(home: Home) -> None:
+    await home.add()
+    here, there, other = [await home.enter() for _ in range(3)]
+    assert 3 == len(await home.sign_in.sessions(here))
+    await home.sign_in.sign_out(other)
+    assert [True, True, False] == [await is_in(home, it) for it in (here, there, other)]
+    await home.sign_in.sign_out_elsewhere(here)
+    assert [True, False] == [await is_in(home, it) for it in (here, there)]
+
+
+async def test_a_changed_password_ends_other_sessions_and_mailed_links(home: Home) -> None:
+    await home.add()
+    here, there = await home.enter(), await home.enter()
+    await home.sign_in.request_reset(Realm.MERCHANT, ANN)
+    link = home.sign_in.link_text((await home.people.letters(1))[0])
+    await home.sign_in.change_password(here, old=PASSWORD, new=NEW)
+    assert [True, False] == [await is_in(home, it) for it in (here, there)]
+    with pytest.raises(LinkUseless):
+        await home.sign_in.open_link(link)
+    with pytest.raises(SignInRefused):
+        await home.enter()
+    await home.enter(password=NEW)
+
+
+async def test_a_password_is_changed_by_who_knows_the_old_one_to_one_that_is_good(home: Home) -> None:
+    login = await home.add()
+    visit = await home.enter()
+    for old, new, field in (("wrong", NEW, "old"), (PASSWORD, "short", "new"), (PASSWORD, ANN, "new")):
+        with pytest.raises(InvalidInput) as raised:
+            await home.sign_in.change_password(visit, old=old, new=new)
+        assert field == raised.value.field
+    await home.people.set_disabled(login.login_id, START)
+    with pytest.raises(Missing):
+        await home.sign_in.change_password(visit, old=PASSWORD, new=NEW)
+
+
+async def test_who_is_closed_is_out_at_once(home: Home) -> None:
+    login = await home.add()
+    visit = await home.enter()
+    await home.people.set_disabled(login.login_id, START)
+    assert not await is_in(home, visit)
+    await home.people.set_disabled(login.login_id, None)
+    assert not await is_in(home, visit)
+
+
+async def test_forms_of_a_session_carry_a_mark_that_no_other_has(home: Home) -> None:
+    await home.add()
+    one, other = await home.enter(), await home.enter()
+    mark = home.sign_in.form_mark(one)
+    assert home.sign_in.is_form_mark(one, mark)
+    for visit, text in ((other, mark), (one, ""), (one, mark[:-1]), (one, mark.upper()), (one, "ü")):
+        assert not home.sign_in.is_form_mark(visit, text)
+
+
+# One-time codes.
+
+
+async def test_a_code_opens_once_and_only_now_or_a_step_ago(home: Home) -> None:
+    seed = b"\1" * 32
+    await home.add(totp_seed=seed)
+    home.clock.time = START - START % (30 * SECOND) + 7 * SECOND
+    for steps in (-2, 1, 2, 100):
+        with pytest.raises(SignInRefused):
+            await home.enter(code=home.code(seed, steps))
+    before, now = home.code(seed, -1), home.code(seed)
+    await home.enter(code=before)
+    await home.enter(code=f"{now[:3]} {now[3:]}")
+    for code in (now, before):
+        with pytest.raises(SignInRefused):
+            await home.enter(code=code)
+    home.clock.move(seconds=30)
+    with pytest.raises(SignInRefused):
+        await home.enter(code=now)
+    await home.enter(code=home.code(seed))
+
+
+async def test_a_clock_that_steps_back_makes_no_code_good_again(home: Home) -> None:
+    seed = b"\1" * 32
+    await home.add(totp_seed=seed)
+    used = home.code(seed)
+    await home.enter(code=used)
+    home.clock.move(seconds=-60)
+    for steps in (-1, 0, 2):
+        with pytest.raises(SignInRefused):
+            await home.enter(code=home.code(seed, steps))
+    home.clock.move(seconds=60)
+    with pytest.raises(SignInRefused):
+        await home.enter(code=used)
+
+
+async def test_of_two_who_use_a_code_at_once_one_gets_in(home: Home) -> None:
+    seed = b"\1" * 32
+    await home.add(totp_seed=seed)
+    code = home.code(seed)
+    found = await asyncio.gather(*[home.enter(code=code) for _ in range(3)], return_exceptions=True)
+    assert [Visit, SignInRefused, SignInRefused] == sorted(
+        (type(it) for it in found), key=lambda kind: kind.__name__ != "Visit"
+    )
+
+
+async def test_codes_are_set_up_by_password_and_a_first_code_which_is_then_used_up(home: Home) -> None:
+    login = await home.add()
+    visit = await home.enter()
+    setup = home.sign_in.code_setup(login)
+    assert setup == home.sign_in.code_setup(login, setup.seed)
+    uri = urlsplit(setup.uri)
+    assert ("otpauth", "totp", f"/Farebox:{ANN}") == (uri.scheme, uri.netloc, uri.path.replace("%40", "@"))
+    assert {"secret": [setup.secret], "issuer": ["Farebox"]} == parse_qs(uri.query)
+    code = home.code(setup.seed)
+    for password, given_code, field in (
+        ("wrong", code, "password"),
+        (PASSWORD, "000000", "code"),
+        (PASSWORD, "", "code"),
+    ):
+        with pytest.raises(InvalidInput) as raised:
+            await home.sign_in.set_codes_up(visit, seed=setup.seed, code=given_code, password=password)
+        assert field == raised.value.field
+    assert (await login_of(home, login)).totp_seed is None
+    await home.sign_in.set_codes_up(visit, seed=setup.seed, code=code, password=PASSWORD)
+    for given_code in ("", code):
+        with pytest.raises(SignInRefused):
+            await home.enter(code=given_code)
+    home.clock.move(seconds=30)
+    visit = await home.enter(code=home.code(setup.seed))
+    with pytest.raises(InvalidInput):
+        await home.sign_in.remove_codes(visit, password="wrong")
+    await home.sign_in.remove_codes(visit, password=PASSWORD)
+    await home.enter()
+
+
+# Links.
+
+
+async def test_a_link_sets_a_password_once_and_signs_in_without_what_was_open(home: Home) -> None:
+    await home.add()
+    before = await home.enter()
+    link = await reset_link(home)
+    letter, login = await home.sign_in.open_link(link)
+    assert (ANN, Purpose.RESET) == (login.email, letter.purpose)
+    with pytest.raises(InvalidInput):
+        await home.sign_in.use_link(link, "short", address=None, agent="")
+    visit = await home.sign_in.use_link(link, NEW, address=None, agent="")
+    assert [False, True] == [await is_in(home, it) for it in (before, visit)]
+    for use in (home.sign_in.open_link(link), home.sign_in.use_link(link, PASSWORD, address=None, agent="")):
+        with pytest.raises(LinkUseless):
+            await use
+    await home.enter(password=NEW)
+
+
+async def test_a_link_replaces_no_codes(home: Home) -> None:
+    seed = b"\1" * 32
+    await home.add(totp_seed=seed)
+    await home.sign_in.use_link(await reset_link(home), NEW, address=None, agent="")
+    with pytest.raises(SignInRefused):
+        await home.enter(password=NEW)
+    await home.enter(password=NEW, code=home.code(seed))
+
+
+@pytest.mark.parametrize("purpose", [Purpose.RESET, Purpose.INVITATION])
+async def test_a_link_is_good_until_its_time(home: Home, purpose: Purpose) -> None:
+    login = await home.add()
+    await home.people.add_letter(home.sign_in.letter(purpose, login, merchant_id=None))
+    link = home.sign_in.link_text((await home.people.letters(1))[0])
+    home.clock.move(micros=LINK_MICROS[purpose] - 1)
+    await home.sign_in.open_link(link)
+    home.clock.move(micros=1)
+    with pytest.raises(LinkUseless):
+        await home.sign_in.open_link(link)
+
+
+async def test_a_link_is_to_the_letter_and_made_with_the_operators_key(home: Home) -> None:
+    login = await home.add()
+    link = await reset_link(home)
+    number, token = link.split(".")
+    (letter,) = await home.people.letters(1)
+    forged = SignIn(home.people, home.clock, Seal(""), home.passwords).link_text(letter)
+    other = home.sign_in.link_text(replace(letter, seed=b"\2" * 32))
+    wrong = (
+        *(
+            "",
+            ".",
+            number,
+            f"{number}.",
+            f".{token}",
+            f"{number}.{token[:-1]}",
+            f"{number}.{token}A",
+            f" {link}",
+            "ü.ü",
+        ),
+        *(f"{number}.{token.lower()}", f"{'0' * 13}.{token}", forged, other, f"{number}.\ufffd", "9" * 500),
+    )
+    for text in wrong:
+        with pytest.raises(LinkUseless):
+            await home.sign_in.open_link(text)
+    await home.people.add_letter(home.sign_in.letter(Purpose.TEST, login, merchant_id=None))
+    test = home.sign_in.link_text((await home.people.letters(1))[0])
+    with pytest.raises(LinkUseless):
+        await home.sign_in.open_link(test)
+    await home.people.set_disabled(login.login_id, START)
+    with pytest.raises(LinkUseless):
+        await home.sign_in.open_link(link)
+
+
+async def test_who_is_closed_while_they_choose_a_password_gets_none(
+    home: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = await home.add()
+    link = await reset_link(home)
+
+    async def close_and_hash(password: str) -> str:
+        await home.people.set_disabled(login.login_id, START)
+        return password
+
+    monkeypatch.setattr(home.passwords, "hash", close_and_hash)
+    with pytest.raises(LinkUseless):
+        await home.sign_in.use_link(link, NEW, address=None, agent="")
+    assert [] == await home.people.sessions(login.login_id, START)
+
+
+async def test_nothing_tells_whether_a_letter_was_written(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It answers alike, and not sooner for whom nothing is written down."""
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    monkeypatch.setattr(signin, "RESET_SECONDS", 7.5)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    await home.add()
+    await home.add("closed@northwind.example", disabled_at=START)
+    for email in (ANN, "closed@northwind.example", "nobody@northwind.example"):
+        await home.sign_in.request_reset(Realm.MERCHANT, email)
+    assert [7.5] * 3 == waits
+    assert [ANN] == [it.email for it in await home.people.letters(9)]
+    assert [] == home.passwords.checks
+    with pytest.raises(InvalidInput):
+        await home.sign_in.request_reset(Realm.MERCHANT, "no address")
+
+
+async def test_who_is_registered_without_a_login_gets_one_by_asking(home: Home) -> None:
+    await add_merchant(home.store)
+    await home.store.add_user(User(MERCHANT, 1, ANN, START, Role.VIEWER))
+    await home.sign_in.request_reset(Realm.SUPPORT, ANN)
+    assert [] == await home.people.letters(9)
+    asked = [home.sign_in.request_reset(Realm.MERCHANT, ANN) for _ in range(3)]
+    await asyncio.gather(*asked)
+    assert 1 == len(await home.people.logins(Realm.MERCHANT))
+    link = home.sign_in.link_text((await home.people.letters(9))[0])
+    await home.sign_in.use_link(link, PASSWORD, address=None, agent="")
+    await home.enter()
+
+
+async def test_nobody_is_sent_more_than_a_few_letters_an_hour(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    login = await home.add()
+    for _ in range(LETTERS_AN_HOUR_MAX + 2):
+        await home.sign_in.request_reset(Realm.MERCHANT, ANN)
+    assert LETTERS_AN_HOUR_MAX == len(await home.people.letters(99))
+    assert "gets no more" in caplog.text
+    with pytest.raises(InvalidInput, match="try again later"):
+        await home.sign_in.send_test(login, MERCHANT)
+    home.clock.move(seconds=3601)
+    await home.sign_in.send_test(login, MERCHANT)
+    assert (Purpose.TEST, MERCHANT) == ((await newest(home)).purpose, (await newest(home)).merchant_id)
+
+
+# Passwords, and what is derived from the operator's key.
+
+
+async def test_hashes_that_wait_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashes = Passwords()
+    found = await asyncio.gather(*[hashes.is_right(None, "x") for _ in range(WAITING_MAX + 3)], return_exceptions=True)
+    assert [False] * WAITING_MAX == found[:WAITING_MAX]
+    assert [Overloaded] * 3 == [type(it) for it in found[WAITING_MAX:]]
+    assert not await hashes.is_right("no hash", "x")
+    hashes.close()
+
+
+async def test_an_accent_is_one_however_a_keyboard_makes_it() -> None:
+    hashes = Passwords()
+    hashed = await hashes.hash("caf\u00e9 au lait")
+    assert await hashes.is_right(hashed, "cafe\u0301 au lait")
+    assert not await hashes.is_right(hashed, "cafe au lait")
+    hashes.close()
+
+
+@pytest.mark.parametrize(
+    ("password", "words"),
+    [
+        ("nine chars", ""),
+        ("ninechars", "10 to 200"),
+        ("", "10 to 200"),
+        ("x" * 201, "10 to 200"),
+        ("aaaaabbbbbcccc", "different"),
+        ("ann@northwind.example", "resembles"),
+        ("Northwind.Example", "resembles"),
+        ("xxANNxabcd", ""),
+        ("password123", "others try first"),
+        ("PASSWORD123!", "others try first"),
+        ("my password is long enough", ""),
+        ("qwertyuiop12", "others try first"),
+    ],
+)
+def test_a_password_to_choose_is_long_and_not_what_anybody_would_try_first(password: str, words: str) -> None:
+    if not words:
+        assert password == passwords.checked("new", password, email=ANN)
+        return
+    with pytest.raises(InvalidInput, match=words):
+        passwords.checked("new", password, email=ANN)
+
+
+@given(st.text(), st.emails())
+def test_any_text_is_a_password_or_said_why_not(password: str, email: str) -> None:
+    chosen: str | None = None
+    with suppress(InvalidInput):
+        chosen = passwords.checked("new", password, email=email)
+    assert chosen is None or (password == chosen and 10 <= len(password) <= 200)
+
+
+@given(st.text(max_size=100, alphabet=st.characters(exclude_categories=["Cs"])))
+def test_whatever_is_typed_for_an_address_is_one_in_normal_form_or_nobodys(text: str) -> None:
+    assert normal_email(normal_email(text)) == normal_email(text)
+
+
+@pytest.mark.parametrize("key", ["", "x", "y" * 500])
+def test_what_is_derived_differs_by_its_use_its_data_and_the_key(key: str) -> None:
+    seal, other = Seal(key), Seal(f"{key}z")
+    seed = seal.new_seed()
+    assert 32 == len(seed)
+    made = [
+        seal.session_digest("token"),
+        seal.session_digest("tokem"),
+        other.session_digest("token"),
+        bytes.fromhex(seal.form_mark("token")),
+        bytes.fromhex(other.form_mark("token")),
+        seal.link_token(seed).encode(),
+        other.link_token(seed).encode(),
+        seal.code_secret(seed).encode(),
+        other.code_secret(seed).encode(),
+    ]
+    assert len(made) == len({it[:18] for it in made})
+    assert seal.is_link_token(seed, seal.link_token(seed))
+    assert not seal.is_link_token(seed, other.link_token(seed))
+    assert seal.new_session_token() != seal.new_session_token()
+
+
+async def is_in(home: Home, visit: Visit) -> bool:
+    return await home.sign_in.visit(visit.token, Realm(visit.login.realm)) is not None
+
+
+async def login_of(home: Home, login: Login) -> Login:
+    found = await home.people.login(login.login_id)
+    assert found is not None
+    return found
+
+
+async def newest(home: Home) -> Letter:
+    return (await home.people.letters(1))[0]
+
+
+async def reset_link(home: Home) -> str:
+    await home.sign_in.request_reset(Realm.MERCHANT, ANN)
+    return home.sign_in.link_text(await newest(home))
