@@ -17,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format lock bench torture coverage clean
+.PHONY: help run test check format audit lock bench torture coverage clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -38,6 +38,9 @@ check: $(VENV)/.installed-dev ## Check format, lint, types, import contracts and
 format: $(VENV)/.installed-dev ## Format the code and repair what lint can repair.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+audit: $(VENV)/.installed-dev ## Ask whether locked packages have known vulnerabilities (needs a network; 2: could not look).
+	$(BIN)/python -m tests.security.audit
 
 lock: $(VENV)/.installed-dev ## Lock the dependencies again (ARGS=--upgrade takes newer ones).
 	$(LOCK) --group build --output-file requirements/build.lock
