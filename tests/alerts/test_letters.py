@@ -1,0 +1,217 @@
+"""From an invitation or a forgotten password to a mailbox, through a real mail server."""
+
+import asyncio
+import html
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from email.message import EmailMessage
+from typing import Final
+
+import pytest
+from msgspec.structs import replace
+
+from farebox.alerts.addresses import InvalidAddress
+from farebox.alerts.dispatcher import Dispatcher
+from farebox.alerts.letters import Letters, LetterSubject, letter_message
+from farebox.alerts.smtp import SmtpTransport
+from farebox.service.passwords import Passwords
+from farebox.service.seal import Seal
+from farebox.service.signin import LINK_MICROS, SignIn
+from farebox.service.team import Staff, Team
+from farebox.storage.people import People
+from farebox.storage.rows import Letter, Login, MailState, Merchant, Purpose, Realm, Role
+from tests.alerts.ledger import SECOND, START, Ledger
+from tests.alerts.mailserver import MailServer, until
+from tests.alerts.test_messages import SETTINGS, text_of
+
+ANN: Final = "ann@northwind.example"
+URL: Final = SETTINGS.public_url.rstrip("/")
+LETTER: Final = Letter(
+    letter_id=1 << 50,
+    purpose=Purpose.INVITATION,
+    login_id=1,
+    merchant_id=5,
+    email=ANN,
+    seed=b"\1" * 32,
+    created_at=START,
+    expires_at=START + LINK_MICROS[Purpose.INVITATION],
+    used_at=None,
+    state=MailState.WAITING,
+    attempts=1,
+    next_attempt_at=START,
+)
+LOGIN: Final = Login(1, Realm.MERCHANT, ANN, ANN, START)
+MERCHANT: Final = Merchant(5, "Northwind Imaging", START)
+
+
+class Post:
+    """A ledger's people, and who carries their letters."""
+
+    def __init__(self, ledger: Ledger, url: str) -> None:
+        self.ledger = ledger
+        self.people = People(ledger.store)
+        self.sign_in = SignIn(self.people, ledger.clock, Seal("a key"), Passwords())
+        self.team = Team(ledger.store, self.people, ledger.clock, self.sign_in)
+        self.staff = Staff(self.people, ledger.clock, self.sign_in)
+        self.dispatcher = Dispatcher(
+            Letters(ledger.store, self.people, SETTINGS, link_text=self.sign_in.link_text),
+            SmtpTransport(url),
+            now=ledger.clock.now,
+            poll_seconds=0.01,
+            stop_seconds_max=0,
+        )
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.dispatcher.run())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture
+def post(ledger: Ledger, server: MailServer) -> Post:
+    return Post(ledger, server.url)
+
+
+def html_of(message: EmailMessage) -> str:
+    part = message.get_body(("html",))
+    assert part is not None
+    content: str = part.get_content()
+    return content
+
+
+def link_in(text: str) -> str:
+    (found,) = set(re.findall(rf"{re.escape(URL)}/link/([0-9A-Z.]+)", text))
+    return str(found)
+
+
+async def test_an_invitation_ends_in_a_mailbox_and_its_link_opens(post: Post, server: MailServer) -> None:
+    async with post.running():
+        await post.team.invite(post.ledger.merchant_id, ANN, Role.OWNER, actor=None)
+        await until(lambda: 1 == len(server.received))
+        (message,) = server.messages
+        assert ("You are invited to Northwind Imaging", ANN) == (message["Subject"], message["To"])
+        link = link_in(text_of(message))
+        assert link == link_in(html_of(message))
+        _, login = await post.sign_in.open_link(link)
+        assert ANN == login.email
+
+        async def is_settled() -> bool:
+            return MailState.SENT == (await post.people.letters(1))[0].state
+
+        await until(is_settled)
+    assert (await post.people.letters(1))[0].attempts == 1
+
+
+async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_letter_again(post: Post, server: MailServer) -> None:
+    server.rcpt[ANN].append("451 try later")
+    await post.staff.add(ANN, "Ann", actor=None)
+    await post.dispatcher.run_once()
+    assert [] == server.received
+    post.ledger.clock.move(60)
+    await post.dispatcher.run_once()
+    (message,) = server.messages
+    assert "You are invited to Farebox's support console" == message["Subject"]
+    letter = (await post.people.letters(1))[0]
+    assert (MailState.SENT, 2) == (letter.state, letter.attempts)
+
+
+async def test_a_letter_that_comes_too_late_is_not_sent(post: Post, server: MailServer) -> None:
+    """Its link would be of no use; in its stead somebody else's goes out."""
+    await post.people.add_login(LOGIN)
+    await post.sign_in.request_reset(Realm.MERCHANT, ANN)
+    post.ledger.clock.move(LINK_MICROS[Purpose.RESET] / SECOND)
+    await post.sign_in.request_reset(Realm.MERCHANT, ANN)
+    await post.dispatcher.run_once()
+    assert 1 == len(server.received)
+    late = next(it for it in await post.people.letters(9) if it.state == MailState.GIVEN_UP)
+    assert "its link was used or is too old" == late.last_error
+    assert await post.people.next_letter_at() is None
+
+
+async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_invitation_is(
+    post: Post, server: MailServer
+) -> None:
+    await post.people.add_login(replace(LOGIN, password_hash="a hash"))
+    await post.sign_in.request_reset(Realm.MERCHANT, ANN)
+    await post.team.invite(post.ledger.merchant_id, ANN, Role.OWNER, actor=None)
+    await post.people.set_password(1, "another hash", at=START)
+    await post.dispatcher.run_once()
+    (message,) = server.messages
+    assert "Sign in with the password that you have" in text_of(message)
+    assert "/link/" not in text_of(message) + html_of(message)
+
+
+@pytest.mark.parametrize("realm", Realm)
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_letter_reads_well_in_text_and_in_html(realm: Realm, purpose: Purpose) -> None:
+    for password_hash in (None, "a hash"):
+        merchant = MERCHANT if realm == Realm.MERCHANT and purpose != Purpose.RESET else None
+        login = replace(LOGIN, realm=realm, password_hash=password_hash)
+        subject = LetterSubject(replace(LETTER, purpose=purpose), login, merchant, "0000000000000.TOKEN")
+        message = letter_message(subject, SETTINGS)
+        text, shown = text_of(message), html_of(message)
+        words = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", shown.partition("<body")[2])).split())
+        assert max(map(len, text.splitlines())) < 90
+        assert "\n\n\n" not in text.strip()
+        assert SETTINGS.support_contact in text
+        assert SETTINGS.support_contact in words
+        for content in (text, shown):
+            assert "None" not in content
+            has_link = purpose == Purpose.RESET or (purpose == Purpose.INVITATION and not password_hash)
+            assert has_link == (f"{URL}/link/0000000000000.TOKEN" in content)
+            door = f"{URL}/support/sign-in" if realm == Realm.SUPPORT else f"{URL}/sign-in"
+            assert (purpose == Purpose.INVITATION and password_hash is not None) == (door in content)
+            assert has_link == ("22 January 2027, 08:00 UTC" in content)
+
+
+NASTY: Final = (
+    "Evil\r\nBcc: victim@example.com",
+    "Evil\nX-Header: 1",
+    "Evil\u2028Bcc: x@example.com",
+    "=?utf-8?q?Evil=0D=0ABcc:_x@example.com?=",
+    '<script>alert("1")</script>',
+    "<a href=https://evil.example>Click</a>",
+    "{{ 7 * 7 }} {% raw %}",
+    "\u202eNorthwind",
+    "N" * 200,
+    "Nörthwind & Söhne",
+)
+
+
+@pytest.mark.parametrize("name", NASTY)
+@pytest.mark.parametrize("purpose", Purpose)
+def test_a_merchants_name_adds_no_header_and_no_markup(name: str, purpose: Purpose) -> None:
+    subject = LetterSubject(replace(LETTER, purpose=purpose), LOGIN, replace(MERCHANT, name=name), "0.X")
+    message = letter_message(subject, SETTINGS)
+    raw = message.as_bytes()
+    head = raw.partition(b"\r\n\r\n")[0].decode()
+    names = re.findall(r"^([A-Za-z-]+):", head, re.MULTILINE)
+    known = ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
+    assert sorted(known) == sorted(names)
+    assert 1 == len(message["To"].addresses)
+    shown = html_of(message)
+    assert "<script" not in shown
+    assert "<a href=https" not in shown
+    assert all(link.startswith((URL, "mailto:")) for link in re.findall(r'href="([^"]+)"', shown))
+
+
+@pytest.mark.parametrize(
+    "email", ["ann@northwind.example\r\nBcc: x@example.com", "ann", "a@b, c@d", "=?utf-8?q?x?=@x.com"]
+)
+def test_a_letter_goes_to_one_address_or_nowhere(email: str) -> None:
+    subject = LetterSubject(replace(LETTER, email=email), LOGIN, MERCHANT, "0.X")
+    with pytest.raises(InvalidAddress):
+        letter_message(subject, SETTINGS)
+
+
+async def test_a_letter_of_nobody_is_not_sent(post: Post, server: MailServer) -> None:
+    bag = Letters(post.ledger.store, post.people, SETTINGS, link_text=post.sign_in.link_text)
+    with pytest.raises(LookupError):
+        await bag.compose(LETTER)
+    assert "let_" == bag.name(LETTER)[:4]
