@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pyotp
+from argon2 import PasswordHasher
 
 from farebox.service.passwords import Passwords
 from farebox.service.seal import Seal
@@ -27,6 +28,8 @@ class CountedPasswords(Passwords):
 
     def __init__(self) -> None:
         super().__init__()
+        # What is hashed here need not withstand anybody.
+        self._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         self.checks: list[bool] = []
         """For each check, whether there was a hash to check against."""
 

@@ -1,0 +1,86 @@
+"""One of each sort of people, at the door of two merchants: who they are, and what a page answers them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from farebox.bootstrap import Farebox
+from farebox.core import ids
+from farebox.core.commands import KeyKind
+from farebox.storage.rows import Realm, Role
+from farebox.web.pages import house
+from farebox.web.pages.live import Live
+from tests.support.door import Door, Reply, open_door
+from tests.support.server import Seeds, open_farebox, seed
+from tests.web.console.visitor import FORM, Visitor
+
+SIGNED_IN: Final = ("viewer", "member", "owner", "stranger")
+"""Merchants' people: three of the one merchant, and an owner of the other."""
+
+OUTSIDERS: Final = ("nobody", "closed", "expired")
+"""Who has no session that holds: two were owners of the merchant."""
+
+WHO: Final = (*SIGNED_IN, "support", *OUTSIDERS)
+
+
+@dataclass(frozen=True)
+class Town:
+    """The people, the door, and what a path may name."""
+
+    farebox: Farebox
+    door: Door
+    seeds: Seeds
+    visitors: dict[str, Visitor]
+    parts: dict[str, str]
+
+    def path(self, template: str) -> str:
+        """Write a path of the table, for things that are there."""
+        for part, there in self.parts.items():
+            template = template.replace(part, there)
+        assert "{" not in template, f"{template}: say in tests/security/people.py what it names"
+        return template
+
+    async def ask(self, method: str, path: str, who: str, body: bytes = b"") -> Reply:
+        """Ask for a page, or send a form."""
+        cookies = [self.visitors[who].cookie] if who in self.visitors else []
+        return await self.door.send(method, path, headers=[*cookies, FORM], body=body)
+
+
+@asynccontextmanager
+async def open_town(folder: Path) -> AsyncIterator[Town]:
+    """Open a ledger where all are. Streams are closed, and nobody is slowed down."""
+    async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
+        live = Live()
+        live.close()
+        burst, house.SIGN_INS_BURST_SECONDS = house.SIGN_INS_BURST_SECONDS, 1e6  # type: ignore[misc]
+        try:
+            door = await open_door(farebox, live=live)
+        finally:
+            house.SIGN_INS_BURST_SECONDS = burst  # type: ignore[misc]
+        seeds, other = await seed(farebox), await seed(farebox)
+        visitors = {}
+        roles = {"viewer": Role.VIEWER, "member": Role.MEMBER}
+        for who in (*SIGNED_IN, *OUTSIDERS[1:]):
+            email = f"{who}@northwind.example"
+            visitors[who] = await Visitor.sign_in(farebox, door, Realm.MERCHANT, email)
+            merchant_id = other.merchant_id if who == "stranger" else seeds.merchant_id
+            await farebox.merchants.add_user(merchant_id, email, role=roles.get(who, Role.OWNER))
+        visitors["support"] = await Visitor.sign_in(farebox, door, Realm.SUPPORT, "sam@farebox.example", "Sam")
+        await farebox.people.set_disabled(visitors["closed"].visit.login.login_id, farebox.clock.now())
+        await farebox.people.touch_session(visitors["expired"].visit.session.digest, seen_at=1, expires_at=1)
+        yield Town(farebox, door, seeds, visitors, await _parts(farebox, seeds))
+
+
+async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
+    (own,) = await farebox.merchants.keys(seeds.merchant_id)
+    service = (await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
+    return {
+        "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, service.key_id)}",
+        "{merchant:str}": seeds.merchant,
+        "{transfer:str}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
+        "{key:str}": ids.public_id(ids.KEY, own.key_id),
+        "{approval:str}": "appr_0000000000001",
+        "{link:str}": "0000000000000.AAAA",
+    }
