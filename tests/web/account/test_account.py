@@ -63,6 +63,10 @@ async def test_the_overview_tells_how_much_and_where_it_goes(farebox: Farebox, s
     assert "99.93" in now
     assert "image x 7" in now
     assert "Last 14 days" in await shop.viewer.page(f"{shop.url}/charts")
+    for path in (f"{shop.url}?by=hour", f"{shop.url}/charts?by=hour"):
+        page = await shop.viewer.page(path)
+        assert "Spend by type, USD an hour" in page
+        assert "Last 2 days" in page
 
 
 async def test_the_statement_is_read_in_pages_and_each_line_once(farebox: Farebox, shop: Shop) -> None:

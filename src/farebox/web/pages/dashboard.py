@@ -1,7 +1,7 @@
 """The merchant's dashboard: how much there is, how long it lasts and where it goes."""
 
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from litestar import Response
 
@@ -12,8 +12,12 @@ from farebox.web.pages import charts, render
 from farebox.web.pages.house import Ask, PageRoute, Who
 from farebox.web.pages.live import Live
 
+By = Literal["hour", "day"]
+
 ROOT: Final = "/accounts/{merchant:str}"
-USAGE_DAYS: Final = 14
+USAGE_DAYS: Final[dict[By, int]] = {"day": 14, "hour": 2}
+"""How many days of usage are drawn, by what a bar is."""
+
 _NOW: Final = "overview_now.html"
 _LATEST_TRANSFERS: Final = 8
 _NO_SELECTION: Final = Selection()
@@ -70,10 +74,11 @@ class Overview:
         """Draw the balance of the last weeks, and what the types of requests came to."""
         account, zone, now = view.account, ask.zone, ask.services.desk.now()
         history = await ask.services.queries.history(account)
+        by: By = "hour" if ask.query("by") == "hour" else "day"
         last = render.at(now, zone).date()
-        first = last - timedelta(days=USAGE_DAYS - 1)
+        first = last - timedelta(days=USAGE_DAYS[by] - 1)
         usage = await ask.services.usage.read(
-            ask.merchant_id, by="day", first=str(first), last=str(last), zone=zone.key, request_type=None
+            ask.merchant_id, by=by, first=str(first), last=str(last), zone=zone.key, request_type=None
         )
         balance: dict[str, Any] = {
             "thresholds": [threshold.amount for threshold in account.thresholds],
@@ -84,7 +89,7 @@ class Overview:
         }
         bars: dict[str, Any] = {
             "zone": zone,
-            "by": "day",
+            "by": by,
             "currency": account.currency,
             "first": first,
             "last": last,
@@ -95,9 +100,10 @@ class Overview:
                 history, runway=view.runway, now=now, zone=zone, currency=account.currency
             ),
             "usage_charts": [charts.usage_chart(usage, **bars, is_narrow=it) for it in (False, True)],
-            "usage_rows": charts.usage_rows(usage, zone=zone, by="day", currency=account.currency),
+            "usage_rows": charts.usage_rows(usage, zone=zone, by=by, currency=account.currency),
             "usage_types": charts.usage_types(usage),
-            "usage_days": USAGE_DAYS,
+            "usage_days": USAGE_DAYS[by],
+            "by": by,
         }
 
 

@@ -68,14 +68,19 @@ async def read_form(request: Request[Any, Any, Any]) -> Form:
     """Read a posted form.
 
     Raises:
-        ApiError: it is too large, or no form.
+        ApiError: it is too large or no form, or whoever sent it went away.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != _URLENCODED:
         raise ApiError(415, "unsupported_media_type", "This is not a form of this page")
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
+    is_whole = False
+    while not is_whole:
+        message = await request.receive()
+        if message["type"] != "http.request":
+            raise ApiError(400, "malformed", "The form ended early; load the page again")
+        body += message.get("body", b"")
+        is_whole = not message.get("more_body", False)
         if len(body) > FORM_BYTES_MAX:
             raise ApiError(413, "payload_too_large", f"A form has {FORM_BYTES_MAX} bytes at most")
     try:

@@ -409,6 +409,14 @@ def _no_page() -> ApiError:
     return ApiError(404, "not_found", "There is no such page")
 
 
+def _host(origin: str) -> str | None:
+    """Return whose page an Origin header names; None if it names none, as of pages that hide where they are from."""
+    try:
+        return urlsplit(origin).netloc or None
+    except ValueError:
+        return None
+
+
 def _check_origin(request: Request[Any, Any, Any]) -> None:
     """Refuse a form that came from a page elsewhere; browsers say so themselves.
 
@@ -419,6 +427,6 @@ def _check_origin(request: Request[Any, Any, Any]) -> None:
     origin = request.headers.get("origin")
     is_elsewhere = site not in ("same-origin", "none") if site is not None else False
     if site is None and origin is not None:
-        is_elsewhere = urlsplit(origin).netloc != request.headers.get("host", "")
+        is_elsewhere = _host(origin) != request.headers.get("host")
     if is_elsewhere:
         raise ApiError(403, "forbidden", "This form was sent from another site's page")
