@@ -427,6 +427,7 @@ def _check_origin(request: Request[Any, Any, Any]) -> None:
     origin = request.headers.get("origin")
     is_elsewhere = site not in ("same-origin", "none") if site is not None else False
     if site is None and origin is not None:
-        is_elsewhere = _host(origin) != request.headers.get("host")
+        host = _host(origin)
+        is_elsewhere = host is None or host != request.headers.get("host")
     if is_elsewhere:
         raise ApiError(403, "forbidden", "This form was sent from another site's page")
