@@ -9,11 +9,18 @@ import asyncio
 import multiprocessing
 import os
 import signal
+import socket
+import stat
+import sys
 from collections.abc import Callable, Set
+from contextlib import suppress
 from typing import Final
 
 STOP_SECONDS_MAX: Final = 30
 """How long a process may take to finish what it accepted, once it is told to stop."""
+
+UNREAD_SECONDS_MAX: Final = 60
+"""How long a connection may take nothing of an answer that waits to be read, before the system closes it."""
 
 _STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
@@ -75,6 +82,7 @@ def stop_once(at_once: Callable[[], None]) -> None:
             loop.call_soon(listen, turns - 1)
             return
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        _give_up_unread_answers()
         first = multiprocessing.parent_process()
         if first is not None:
             look_after(first.pid)
@@ -87,3 +95,18 @@ def stop_once(at_once: Callable[[], None]) -> None:
 
     loop.add_signal_handler(signal.SIGTERM, tell)
     listen(_TURNS_UNTIL_LISTENING)
+
+
+def _give_up_unread_answers() -> None:
+    """Let the system close connections that don't take their answers: granian waits for them, even when it is to stop.
+
+    What is set on a socket that listens is set on those that it accepts. Only Linux counts so.
+    """
+    if sys.platform == "linux":
+        for name in os.listdir("/proc/self/fd"):
+            with suppress(OSError):
+                number = int(name)
+                if stat.S_ISSOCK(os.fstat(number).st_mode):
+                    with socket.socket(fileno=os.dup(number)) as found:
+                        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS_MAX * 1_000)

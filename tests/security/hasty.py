@@ -2,6 +2,7 @@
 
 from unittest import mock
 
+from farebox import processes
 from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
 from farebox.web import patience
@@ -10,11 +11,13 @@ HEAD_SECONDS_MAX = 2
 CONNECTIONS_MAX = 20
 BODY_SECONDS_MAX = 1
 PAUSE_SECONDS_MAX = 2
+UNREAD_SECONDS_MAX = 2
 
 
 def main() -> None:
     """Serve; the processes that do the work are forked, so they have the same limits."""
     with (
+        mock.patch.object(processes, "UNREAD_SECONDS_MAX", UNREAD_SECONDS_MAX),
         mock.patch.object(serve, "HEAD_SECONDS_MAX", HEAD_SECONDS_MAX),
         mock.patch.object(serve, "CONNECTIONS_MAX", CONNECTIONS_MAX),
         mock.patch.object(patience, "BODY_SECONDS_MAX", BODY_SECONDS_MAX),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 import pytest
 
 from farebox.web.envelope import ApiError
@@ -296,3 +298,27 @@ def test_idle_connections_that_take_all_places_give_them_back(site: Site) -> Non
     finally:
         for connection in connections:
             connection.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux closes connections whose answers are not taken")
+def test_who_does_not_take_an_answer_is_not_waited_for(site: Site) -> None:
+    def is_there(port: int) -> bool:
+        found = [
+            item for process in psutil.Process().children(recursive=True) for item in process.net_connections("tcp")
+        ]
+        return any(site.server.port == item.laddr.port and port == getattr(item.raddr, "port", None) for item in found)
+
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.connect(("127.0.0.1", site.server.port))
+        port = connection.getsockname()[1]
+        connection.settimeout(BREATH_S)
+        # Until there is no room for more questions either, because nobody takes the answers.
+        with suppress(TimeoutError, ConnectionError):
+            while True:
+                connection.sendall(b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n" * 100)
+        deadline = time.monotonic() + TIMEOUT_S
+        while is_there(port):
+            assert time.monotonic() < deadline, "the server waits for ever"
+            time.sleep(0.1)
+    assert site.balance()
