@@ -46,8 +46,13 @@ document.addEventListener("click", async (event) => {
     remember("farebox-theme", theme);
     return;
   }
-  const text = document.getElementById(button.dataset.copy).textContent;
-  await navigator.clipboard.writeText(text.trim());
+  const source = document.getElementById(button.dataset.copy);
+  if (!navigator.clipboard) {
+    // Without TLS browsers let nobody write there; so it is selected, for Ctrl-C.
+    getSelection().selectAllChildren(source);
+    return;
+  }
+  await navigator.clipboard.writeText(source.textContent.trim());
   const label = button.textContent;
   button.textContent = "Copied";
   setTimeout(() => { button.textContent = label; }, 1500);
@@ -61,6 +66,12 @@ document.addEventListener("submit", (event) => {
     return;
   }
   const button = event.submitter;
-  if (button) setTimeout(() => { button.disabled = true; }, 0);
+  // A form that only reads may lead to a download, which leaves the page as it is.
+  if (button && event.target.method === "post") setTimeout(() => { button.disabled = true; }, 0);
 });
-addEventListener("pageshow", () => document.querySelectorAll("button:disabled").forEach((button) => { button.disabled = false; }));
+
+// A page that the browser had kept is old: its balance is no longer followed, and whoever read it may have signed out.
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+  document.querySelectorAll("button:disabled").forEach((button) => { button.disabled = false; });
+});
