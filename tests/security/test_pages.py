@@ -46,13 +46,13 @@ async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
 
 
 def verdict(reply: Reply, *, is_posted: bool) -> str:
-    """Say what became of a request: let in, or why not."""
+    """Say what became of a request: let in, or why not. Whoever may post is refused for the mark alone."""
     target = reply.header("location") or ""
     if reply.status == 303 and target.partition("?")[0] in ("/sign-in", "/support/sign-in"):
         return f"to {target.partition('?')[0]}"
     if is_posted and reply.status == 403 and "This form is from another session" in words(reply):
         return "in"
-    return str(reply.status) if reply.status in (403, 404, 405) else "in"
+    return str(reply.status) if is_posted or reply.status in (403, 404, 405) else "in"
 
 
 def expected(route: PageRoute, who: str, *, is_posted: bool) -> str:
