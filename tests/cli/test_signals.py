@@ -15,9 +15,8 @@ import pytest
 
 from farebox.cli.serve import port_problem
 from tests.cli.shell import Shell
-from tests.support.server import Server
 
-TIMEOUT_S: Final = 20
+TIMEOUT_S: Final = 90
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +57,7 @@ def _await(is_so: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-@pytest.mark.parametrize(("delay_s", "times"), [(0, 1), (0.1, 3), (0.2, 1)])
+@pytest.mark.parametrize(("delay_s", "times"), [(0, 1), (0.2, 1)])
 def test_a_server_that_is_told_to_stop_while_it_starts_ends_at_once(
     database_url: str, delay_s: float, times: int
 ) -> None:
@@ -70,21 +69,6 @@ def test_a_server_that_is_told_to_stop_while_it_starts_ends_at_once(
                     told.terminate()
         assert 0 == process.wait(TIMEOUT_S)
         assert not psutil.wait_procs(workers, TIMEOUT_S)[1]
-
-
-def test_a_server_that_is_told_again_and_again_ends_as_if_told_once(database_url: str) -> None:
-    with Server(database_url, workers=2) as server:
-        (first,) = [child for child in psutil.Process().children() if str(server.port) in child.cmdline()]
-        members = [first, *first.children()]
-        while any(member.is_running() and member.status() != psutil.STATUS_ZOMBIE for member in members):
-            # Every process of the group, as Ctrl-C and some service managers do.
-            for number in (signal.SIGTERM, signal.SIGINT):
-                with suppress(ProcessLookupError):
-                    os.killpg(first.pid, number)
-            time.sleep(0.003)
-        # One that comes in the moment after all is done finds a process that hears it as any other does.
-        assert first.wait(TIMEOUT_S) in (0, -signal.SIGTERM, -signal.SIGINT)
-        assert "Traceback" not in server.log()
 
 
 def test_no_process_is_left_on_the_port_when_the_first_one_is_killed(database_url: str) -> None:
