@@ -11,6 +11,8 @@ CALLERS: Final = {
     "storage/postgres.py": {"asyncpg"},
     # It tries whether a port is free, and serves.
     "cli/serve.py": {"socket"},
+    # It sets an option of connections that were taken.
+    "processes.py": {"socket"},
     # It asks the server that it has just started.
     "cli/demo.py": {"http.client", "socket"},
     # A merchant's own program, which Farebox shows but does not run.
