@@ -17,7 +17,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format audit lock bench torture coverage clean
+.PHONY: help run test check format audit lock bench torture fuzz coverage clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -53,6 +53,9 @@ bench: $(VENV)/.installed-dev ## Run the benchmarks.
 
 torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers to the record.
 	$(BIN)/python -m tests.torture $(ARGS)
+
+fuzz: $(VENV)/.installed-dev ## Give whatever reads what comes from outside a million odd inputs.
+	$(BIN)/python -m tests.fuzz $(ARGS)
 
 coverage: $(VENV)/.installed-dev ## Run every test and measure the branches of core and storage.
 	$(BIN)/coverage erase

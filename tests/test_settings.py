@@ -24,6 +24,10 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("FAREBOX_DATABASE_URL", "sqlite:///"),
         ("FAREBOX_SMTP_URL", "http://mail.example"),
         ("FAREBOX_PUBLIC_URL", "farebox.example"),
+        ("FAREBOX_PUBLIC_URL", "https://["),
+        ("FAREBOX_CORS_ORIGINS", "https://a.example, b.example"),
+        ("FAREBOX_CORS_ORIGINS", "https://a.example/page"),
+        ("FAREBOX_CORS_ORIGINS", "https://a.example\n/"),
         ("FAREBOX_MAIL_FROM", "nobody"),
     ],
 )

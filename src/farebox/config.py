@@ -17,6 +17,9 @@ _SQLITE_PREFIX: Final = "sqlite:///"
 _RATE: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _MAIL_SCHEMES: Final = ("smtp", "smtps")
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^][:@\s]*)(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+_ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
+"""As a browser writes it (RFC 6454, section 6.2), or all of them."""
+
 _SCHEME: Final = re.compile(r"[a-z][a-z0-9+]{0,15}", re.ASCII)
 _POSTGRES_ADVICE: Final = "postgresql://user:password@host/database"
 _SMTP_ADVICE: Final = "smtp://user:password@host:587?starttls=true"
@@ -146,8 +149,13 @@ class Settings(Struct, frozen=True, kw_only=True):
                 raise SettingsError(
                     f"FAREBOX_SMTP_URL{_scheme_shown(self.smtp_url)} names no mail server; write {_SMTP_ADVICE}"
                 )
-        if urlsplit(self.public_url).scheme not in ("http", "https"):
+        if not _is_web_page(self.public_url):
             raise SettingsError(f"FAREBOX_PUBLIC_URL is {self.public_url!r}; write https://your.host")
+        for origin in self.cors_origin_list:
+            if not _ORIGIN.fullmatch(origin):
+                raise SettingsError(
+                    f"FAREBOX_CORS_ORIGINS has {origin!r}; write origins such as https://dashboard.example, or *"
+                )
         for name, text in (
             ("FAREBOX_RATE_LIMIT", self.rate_limit),
             ("FAREBOX_RATE_LIMIT_STAFF", self.rate_limit_staff),
@@ -195,6 +203,13 @@ def _check_hosts(name: str, url: str, advice: str) -> None:
             f"{name} can't be read; write {advice}, with letters such as @ / : # ? % in user and password "
             "percent-encoded"
         )
+
+
+def _is_web_page(url: str) -> bool:
+    try:
+        return urlsplit(url).scheme in ("http", "https")
+    except ValueError:
+        return False
 
 
 def _scheme_shown(url: str) -> str:

@@ -23,6 +23,9 @@ from farebox.service.errors import InvalidInput
 NAME_CHARS_MAX: Final = 200
 OVERLAP_SECONDS_MAX: Final = 90 * 24 * 3600
 _EMAIL_CHARS_MAX: Final = 254
+_ENCODED_WORD: Final = "=?"
+"""What an encoded word of a mail's header begins with (RFC 2047, section 2)."""
+
 _MICROS_PER_SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REQUEST_TYPE: Final = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}", re.ASCII)
@@ -32,7 +35,9 @@ _SEED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FIRST_YEAR: Final = 1971
 _LAST_YEAR: Final = 2199
-_RFC3339: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+_RFC3339: Final = re.compile(
+    r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:[Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
+)
 _ID_WORDS: Final = {ids.MERCHANT: "merchant", ids.KEY: "key", ids.APPROVAL: "approval"}
 
 
@@ -102,6 +107,9 @@ def name(field: str, text: str) -> str:
 
 def email(field: str, text: str) -> str:
     """Check an e-mail address and return it in its normal form; no look-up on the network."""
+    if _ENCODED_WORD in text:
+        # Headers can't hold it as it is: whoever had such an address would never get a mail.
+        raise InvalidInput(field, f"{text[:_EMAIL_CHARS_MAX]!r} can't be written to: it has {_ENCODED_WORD} in it")
     try:
         return email_validator.validate_email(text, check_deliverability=False).normalized
     except email_validator.EmailNotValidError as error:

@@ -33,6 +33,7 @@ _TRAILER_START: Final = b'{"count":'
 _AMOUNT: Final = re.compile(r"(-?)([0-9]{1,13})\.([0-9]{2,6})", re.ASCII)
 _FRACTION_DIGITS: Final = 6
 _SHOWN_CHARS_MAX: Final = 80
+_PLAIN_CHARS_MAX: Final = 200
 _KINDS: Final = {(KIND_WORDS[kind], *DEBIT_AND_CREDIT[kind]): int(kind) for kind in Kind}
 _NAMES: Final = dict(zip(TransferData.__struct_fields__, TransferData.__struct_encode_fields__, strict=True))
 
@@ -187,7 +188,7 @@ class _Check:
         if header.merchant_id != ids.public_id(ids.MERCHANT, after.merchant_id):
             yield f"this is of another merchant than the statement before: {header.merchant_id}"
         elif header.currency != after.currency:
-            yield f"this is in {header.currency}, the statement before in {after.currency}"
+            yield f"this is in {_plain(header.currency)}, the statement before in {after.currency}"
         elif header.first_seq != after.seq + 1:
             yield f"this starts with seq {header.first_seq}, but the statement before ended with seq {after.seq}"
         elif state != (after.hash, after.available, after.held):
@@ -250,7 +251,7 @@ class _Check:
             ("count", trailer.count, self.transfers_count),
             ("lastSeq", trailer.last_seq, self._seq),
             ("merchantId", trailer.merchant_id, self._merchant),
-            ("currency", trailer.currency, self._currency),
+            ("currency", trailer.currency, _plain(self._currency)),
         ]
         if not self._is_lost:
             found += [
@@ -323,7 +324,8 @@ def _decoded(line: bytes, decoder: "msgspec.json.Decoder[_Line]") -> _Line:
     try:
         return decoder.decode(line)
     except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise _BadLineError(str(error)) from error
+        # It may quote the line.
+        raise _BadLineError(_plain(str(error))) from error
 
 
 def _field(text: str, name: str, read: Callable[[str], _Value]) -> _Value:
@@ -363,8 +365,16 @@ def _transfer_seq(text: str) -> int:
 
 def _shown(value: object) -> str:
     """Write what a line says, at a length that fits a message and without control characters."""
-    text = repr(value)
-    return text if len(text) <= _SHOWN_CHARS_MAX else text[:_SHOWN_CHARS_MAX] + "…"
+    return _short(repr(value), _SHOWN_CHARS_MAX)
+
+
+def _plain(text: str) -> str:
+    """Write a text as `_shown` does, without quotes around it."""
+    return _short(text if text.isprintable() else repr(text)[1:-1], _PLAIN_CHARS_MAX)
+
+
+def _short(text: str, chars_max: int) -> str:
+    return text if len(text) <= chars_max else text[:chars_max] + "…"
 
 
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:

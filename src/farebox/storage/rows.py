@@ -12,7 +12,7 @@ from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval
 from farebox.core.auditlog import AuditEntry
 from farebox.core.holds import Hold
-from farebox.core.invariants import check_account, check_hold
+from farebox.core.invariants import InvariantViolation, check_account, check_hold
 from farebox.core.state import Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
@@ -326,7 +326,10 @@ def checked_account_from_row(row: Sequence[Any]) -> Account:
     Raises:
         InvariantViolation: the stored row breaks a rule.
     """
-    account = account_from_row(row)
+    try:
+        account = account_from_row(row)
+    except ValueError as error:
+        raise InvariantViolation(f"merchant {row[0]}: the thresholds can't be read: {error}") from error
     check_account(account)
     return account
 

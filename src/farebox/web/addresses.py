@@ -82,6 +82,7 @@ def _address(text: str) -> IPv4Address | IPv6Address | None:
         address = ip_address(text)
     except ValueError:
         return None
-    # A socket for both writes IPv4 addresses this way.
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    if isinstance(address, IPv6Address):
+        # A socket for both writes IPv4 addresses this way. A zone (RFC 4007) can be any text, and tells nothing here.
+        return address.ipv4_mapped or IPv6Address(int(address))
+    return address

@@ -98,7 +98,7 @@ class Batches(Room):
             whole = bytes(self._batch_decoder.decode(body).charges)
         except msgspec.ValidationError as error:
             raise ApiError(400, "malformed_request", str(error)) from error
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise ApiError(400, "malformed_request", f"The body is not valid JSON: {error}") from error
         # Between the list and the batch's end there is nothing else, unless an earlier list stands before this one.
         start = body.find(b":") + 1

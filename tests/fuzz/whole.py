@@ -1,0 +1,269 @@
+"""Whole requests to the whole application over a ledger: every endpoint and page, by everybody, with anything in them.
+
+Whatever is asked, the answer is none of the server's own errors, is in the envelope under /api/ and as the OpenAPI
+document foretells; and when all was asked, the ledger verifies.
+"""
+
+import asyncio
+import json
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+import msgspec
+from msgspec import Struct
+
+from farebox.core import ids
+from farebox.service.audit import Audit
+from farebox.web.bodies import spending
+from farebox.web.pages.house import PageRoute
+from tests.fuzz.making import any_bytes, any_text, edited_bytes, just
+from tests.fuzz.requests import BODIES, WORD, body_bytes, query_bytes
+from tests.fuzz.target import Target
+from tests.fuzz.texts import IDS, KEYS
+from tests.security.people import SIGNED_IN, Town, open_town
+from tests.security.test_authorization import UNKNOWN_IDS, operations
+from tests.security.test_pages import ROUTES, assert_safe
+from tests.support.door import JSON, NDJSON
+from tests.web.console.visitor import FORM
+
+API: Final = "requests of the API"
+PAGES: Final = "requests of pages"
+SHARES: Final = {API: 70, PAGES: 30}
+"""How many of so many inputs are whole requests; see `Target.share`."""
+
+_KINDS: Final = {kind.__name__: kind for kind in BODIES}
+_NAME: Final = re.compile(r' name="([^"]+)"')
+_PART: Final = re.compile(r"\{[^}]+\}")
+_ENDINGS: Final = ("sign-out", "password", "sign-in", "sessions")
+"""Paths whose forms end a session, or make a server stretch a password for a tenth of a second."""
+
+_LINES: Final = "/api/charges/batch"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """One request; its body comes in pieces."""
+
+    method: str
+    target: str
+    headers: list[tuple[str, bytes]]
+    body: list[bytes]
+    is_cut_short: bool
+
+
+class Whole:
+    """A town, everything that can be asked in it, and the loop that it lives on."""
+
+    def __init__(self, runner: asyncio.Runner, town: Town, fields: dict[str, list[str]]) -> None:
+        """Take a town that is open, and the names of what the forms of its pages hold."""
+        self._runner = runner
+        self._town = town
+        self._fields = fields
+        self._operations = list(operations(town.door.document))
+        seeds = town.seeds
+        self._keys = {"merchant": seeds.merchant_key, "service": seeds.service_key, "support": seeds.support_key}
+
+    def request(self, random: Random) -> Asked:
+        """Make a request of the API."""
+        method, path, kinds = random.choice(self._operations)
+        if random.random() < 0.05:
+            method = random.choice(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"))
+        target = _PART.sub(lambda part: self._part(random, part[0][1:-1]), path)
+        if random.random() < 0.05:
+            target = _spoiled(random, target)
+        names = [given["name"] for given in self._operation(path, method).get("parameters", ())] or ["cursor", "limit"]
+        target += self._query(random, names)
+        is_batch = path == _LINES
+        media = just(JSON[1], *([NDJSON] * 3 if is_batch else [JSON[1]] * 8), "text/plain", "")(random)
+        headers = [("content-type", media.encode()), *self._key(random, sorted(kinds)), *_odd_header(random)]
+        return Asked(method, target, headers, _cut(random, self._body(random, path, method)), random.random() < 0.02)
+
+    def page(self, random: Random) -> Asked:
+        """Make a request of a page, or of its form."""
+        route = random.choice(ROUTES)
+        path = self._town.path(route.path) if random.random() < 0.7 else _PART.sub(_made_up(random), route.path)
+        who = random.choice((*SIGNED_IN, "owner", "support", "support"))
+        visitor = self._town.visitors[who]
+        cookie = visitor.cookie[1].encode()
+        headers = [("cookie", cookie if random.random() < 0.9 else edited_bytes(lambda _: cookie)(random))]
+        headers += _odd_header(random)
+        names = self._names(route.path)
+        is_read = route.get is not None and random.random() < 0.3
+        if route.post is None or is_read or path.rpartition("/")[2] in _ENDINGS:
+            method = random.choice(("GET", "GET", "GET", "HEAD"))
+            return Asked(method, path + self._query(random, names), headers, [b""], is_cut_short=False)
+        fields = [(name, _word(random)) for name in names if random.random() < 0.8]
+        fields.append(("mark", visitor.mark if random.random() < 0.9 else any_text(random)))
+        body = urlencode(fields, errors="replace").encode()
+        body = body if random.random() < 0.9 else edited_bytes(lambda _: body)(random)
+        return Asked("POST", path, [*headers, (FORM[0], FORM[1].encode())], _cut(random, body), random.random() < 0.02)
+
+    def check(self, asked: Asked) -> None:
+        """Ask, and look at the answer; the door looks at those of the API."""
+        reply = self._runner.run(
+            self._town.door.send(
+                asked.method,
+                asked.target,
+                headers=asked.headers,
+                body=asked.body,
+                is_cut_short=asked.is_cut_short,
+            )
+        )
+        # In a town, streams are closed: they say so.
+        is_stream = asked.target.partition("?")[0].endswith("/live")
+        assert reply.status < 500 or (is_stream and reply.status == 503), reply
+        if not asked.target.startswith("/api"):
+            assert_safe(reply)
+
+    def verify(self) -> int:
+        """Replay the whole ledger, and return how many transfers it has come to."""
+
+        async def replay() -> tuple[list[Any], int]:
+            audit = Audit(self._town.farebox.store)
+            return [fault async for fault in audit.faults(None)], audit.transfers_count
+
+        faults, count = self._runner.run(replay())
+        assert [] == faults
+        return count
+
+    def _names(self, path: str) -> list[str]:
+        """List what a form holds: its page's fields, or those of the page above it, which shows it."""
+        while path and not self._fields.get(path):
+            path = path.rpartition("/")[0]
+        return self._fields.get(path) or ["amount"]
+
+    def _operation(self, path: str, method: str) -> dict[str, Any]:
+        found: dict[str, Any] = self._town.door.document["paths"][path].get(method.lower(), {})
+        return found
+
+    def _part(self, random: Random, name: str) -> str:
+        own = {"merchant_id": self._town.seeds.merchant, "hold_id": self._book_id(random, ids.HOLD)}
+        known = {**UNKNOWN_IDS, **own}[name]
+        return known if random.random() < 0.8 else quote(IDS(random), safe="", errors="replace") or "x"
+
+    def _query(self, random: Random, names: list[str]) -> str:
+        return "" if random.random() < 0.6 else "?" + query_bytes(random, names).decode("latin-1").replace("?", "")
+
+    def _key(self, random: Random, kinds: list[str]) -> list[tuple[str, bytes]]:
+        if random.random() < 0.9:
+            kind = random.choice(kinds if random.random() < 0.9 else list(self._keys))
+            return [("x-api-key", self._keys[kind].encode())]
+        return [("x-api-key", KEYS(random).encode("utf-8", "surrogatepass")) for _ in range(random.randint(0, 2))]
+
+    def _body(self, random: Random, path: str, method: str) -> bytes:
+        given = self._operation(path, method).get("requestBody")
+        if given is None:
+            return b"" if random.random() < 0.9 else any_bytes(random)
+        schema = next(iter(given["content"].values()))["schema"]
+        kind = _KINDS[schema["$ref"].rpartition("/")[2]]
+        if path == _LINES and random.random() < 0.5:
+            return b"\n".join(body_bytes(random, spending.ChargeRequest) for _ in range(random.randint(0, 5)))
+        if random.random() < 0.3:
+            return body_bytes(random, kind)
+        body = json.dumps(self._sound(random, kind)).encode()
+        return body if random.random() < 0.7 else edited_bytes(lambda _: body)(random)
+
+    def _sound(self, random: Random, kind: type[Struct]) -> dict[str, Any]:
+        """Make a body whose values may all be taken, since such get furthest."""
+        seeds = self._town.seeds
+        values: dict[str, Any] = {
+            "amount": random.choice(("0.01", "0.5", "3")),
+            "charges": [] if kind is spending.ChargeRequest else self._sound_charges(random),
+            "creditLimit": "5",
+            "currency": "USD",
+            "direction": random.choice(("credit", "debit")),
+            "email": f"{random.randint(0, 9)}@northwind.example",
+            "idempotencyKey": f"{random.randint(0, 10**6)}",
+            "isFrozen": False,
+            "kind": random.choice(("service", "support")),
+            "merchant": seeds.merchant,
+            "name": "Northwind",
+            "overlapSeconds": 60,
+            "quantity": random.randint(1, 3),
+            "reference": f"R-{random.randint(0, 10**6)}",
+            "thresholds": ["1", "50"],
+            "transferId": self._book_id(random, ids.TRANSFER),
+            "ttlSeconds": 60,
+            "type": random.choice(("image", "image", "call")),
+            "unitPrice": "0.02",
+        }
+        return {
+            field.encode_name: values.get(field.encode_name, "x")
+            for field in msgspec.structs.fields(kind)
+            if field.required or random.random() < 0.2
+        }
+
+    def _sound_charges(self, random: Random) -> list[dict[str, Any]]:
+        return [self._sound(random, spending.ChargeRequest) for _ in range(random.randint(1, 3))]
+
+    def _book_id(self, random: Random, prefix: str) -> str:
+        return ids.book_id(prefix, merchant_id=self._town.seeds.merchant_id, seq=random.randint(1, 30))
+
+
+@contextmanager
+def open_whole() -> Iterator[Whole]:
+    """Open a town of its own, in which whatever is asked is kept; it goes when it is closed."""
+    with tempfile.TemporaryDirectory(prefix="farebox-fuzz-") as folder, asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        town = runner.run(stack.enter_async_context(open_town(Path(folder))))
+        try:
+            yield Whole(runner, town, runner.run(_forms(town)))
+        finally:
+            runner.run(stack.aclose())
+
+
+def whole_targets(whole: Whole) -> list[Target[Asked]]:
+    """List what takes whole requests."""
+    return [
+        Target(API, whole.request, whole.check, SHARES[API]),
+        Target(PAGES, whole.page, whole.check, SHARES[PAGES]),
+    ]
+
+
+async def _forms(town: Town) -> dict[str, list[str]]:
+    """Read every page, and return the names of what its forms hold."""
+    found = {}
+    for route in ROUTES:
+        if route.get is not None:
+            page = await town.ask("GET", town.path(route.path), _who(route))
+            names = {name for name in _NAME.findall(page.body.decode()) if name not in ("mark", "viewport")}
+            found[route.path] = sorted(names)
+    return found
+
+
+def _who(route: PageRoute) -> str:
+    return "support" if route.is_console else "owner"
+
+
+def _word(random: Random) -> str:
+    return "" if random.random() < 0.1 else str(WORD(random))
+
+
+def _made_up(random: Random) -> str:
+    return quote(IDS(random), safe="", errors="replace").replace("\\", "") or "x"
+
+
+def _spoiled(random: Random, target: str) -> str:
+    content = edited_bytes(lambda _: target.encode())(random)
+    return "/" + quote(content, safe="/%").replace("?", "").lstrip("/")
+
+
+def _odd_header(random: Random) -> list[tuple[str, bytes]]:
+    if random.random() < 0.9:
+        return []
+    name = random.choice(
+        ("accept", "content-length", "content-encoding", "if-none-match", "origin", "sec-fetch-site", "x-forwarded-for")
+    )
+    return [(name, any_bytes(random).replace(b"\r", b"").replace(b"\n", b""))]
+
+
+def _cut(random: Random, content: bytes) -> list[bytes]:
+    place = random.randint(0, len(content))
+    return [content] if random.random() < 0.8 else [content[:place], content[place:]]
