@@ -1,0 +1,46 @@
+"""A program of the next version, with a migration more: `python -m tests.e2e.newer`, as `farebox`."""
+
+from typing import Any, Final
+from unittest import mock
+
+from litestar.types import ASGIApp
+
+from farebox import bootstrap
+from farebox.cli import serve
+from farebox.cli.main import main as farebox_main
+from farebox.storage import sql
+
+MIGRATION: Final = (
+    "9998_more",
+    "ALTER TABLE account ADD COLUMN more INTEGER NOT NULL DEFAULT 7; ALTER TABLE transfer ADD COLUMN more INTEGER; "
+    "CREATE INDEX transfer_more ON transfer (merchant_id, more); CREATE TABLE more (x INTEGER)",
+)
+"""What is charged meets all of it: tables that get columns, and an index that is made."""
+
+_KNOWN: Final = {dialect: sql.migrations(dialect) for dialect in ("sqlite", "postgres")}
+
+
+def migrations(dialect: str) -> list[tuple[str, str]]:
+    """Know one migration more."""
+    return [*_KNOWN[dialect], MIGRATION]
+
+
+def web_app() -> ASGIApp:
+    """Make the next version's application."""
+    mock.patch.object(sql, "migrations", migrations).start()
+    return bootstrap.web_app()
+
+
+def main() -> None:
+    """Run a command of the next version."""
+    granian = vars(serve)["Granian"]
+
+    def make(_: str, **options: Any) -> Any:
+        return granian("tests.e2e.newer:web_app", **options)
+
+    with mock.patch.object(serve, "Granian", make), mock.patch.object(sql, "migrations", migrations):
+        farebox_main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Databases that earlier programs left: brought up to date with all that is in them, whatever version they are of."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+from unittest import mock
+
+import pytest
+
+from farebox.core.outcomes import Code
+from farebox.storage import sql
+from tests.service.books import TRANSFERS, keep_book
+from tests.storage.engines import TABLES, Engine, PostgresEngine, SqliteEngine
+from tests.storage.ledgers import ANN, NOW, add_merchant, charge, do, everything, faults, fire, merchant_key
+from tests.support.postgres import Databases
+
+VERSIONS: Final = len(sql.migrations("sqlite"))
+BOB: Final = ANN + 1
+MERCHANTS: Final = (ANN, BOB)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engines(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Engine, Engine]]:
+    """Two databases without anything, on each engine in turn."""
+    if request.param == "sqlite":
+        yield SqliteEngine(tmp_path / "one.db"), SqliteEngine(tmp_path / "other.db")
+        return
+    server: Databases = request.getfixturevalue("postgres_server")
+    with ExitStack() as stack:
+        one, other = (PostgresEngine(stack.enter_context(server.database())) for _ in range(2))
+        yield one, other
+
+
+@pytest.mark.parametrize("version", range(1, VERSIONS))
+async def test_a_database_of_an_earlier_version_keeps_all_that_is_in_it(
+    engines: tuple[Engine, Engine], version: int
+) -> None:
+    full, earlier = engines
+    store = full.store()
+    await store.migrate(NOW)
+    await store.open()
+    await keep_book(store)
+    await add_merchant(store, BOB)
+    await fire(store, merchant_id=BOB)
+    await store.create_key(merchant_key(1))
+    before, keys = await everything(store, MERCHANTS), await store.keys(ANN)
+    await store.close()
+    await _leave_as_version(version, full, earlier)
+
+    store = earlier.store()
+    assert VERSIONS - version == len(await store.migrate(NOW + 1))
+    await store.open()
+    now = await everything(store, MERCHANTS)
+    known = {name for name, table in _KEPT_IN.items() if await _is_table(full, earlier, table, version)}
+    assert {name: before[name] for name in known} == {name: now[name] for name in known}
+    assert (TRANSFERS, 2, 1) == (len(now["transfers"]), len(now["accounts"]), len(now["alerts"]))
+    assert keys == await store.keys(ANN)
+    assert [] == await faults(store)
+    # And goes on.
+    (outcome,) = await do(store, charge("after"), now=NOW + 10**9)
+    assert outcome.code is Code.OK
+    assert [] == await faults(store)
+    await store.close()
+
+
+_KEPT_IN: Final = {
+    "accounts": "account",
+    "transfers": "transfer",
+    "holds": "hold",
+    "alerts": "alert",
+    "mails": "outbox",
+    "approvals": "approval",
+    "entries": "audit_log",
+}
+
+
+async def _leave_as_version(version: int, full: Engine, earlier: Engine) -> None:
+    """Make a database as a program of this version would have, with the rows of one of today's."""
+    first = {dialect: sql.migrations(dialect)[:version] for dialect in ("sqlite", "postgres")}
+    with mock.patch.object(sql, "migrations", first.__getitem__):
+        assert version == len(await earlier.store().migrate(NOW))
+    # What refers to other rows comes after them.
+    for table in reversed(TABLES):
+        columns = await _columns(earlier, table)
+        for row in await full.execute(f"SELECT {', '.join(columns)} FROM {table}") if columns else ():
+            values = ", ".join(_literal(earlier, value) for value in row)
+            await earlier.execute(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})")
+
+
+async def _columns(engine: Engine, table: str) -> list[str]:
+    if isinstance(engine, SqliteEngine):
+        asked = f"SELECT name FROM pragma_table_info('{table}')"
+    else:
+        asked = f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attnum > 0"
+    return [name for (name,) in await engine.execute(asked)]
+
+
+async def _is_table(full: Engine, earlier: Engine, table: str, version: int) -> bool:
+    """Tell whether a version had this table: today's have it, and the first migrations made it."""
+    dialect = "sqlite" if isinstance(earlier, SqliteEngine) else "postgres"
+    scripts = "".join(script for _, script in sql.migrations(dialect)[:version])
+    return f"CREATE TABLE {table} (" in scripts and bool(await _columns(full, table))
+
+
+def _literal(engine: Engine, value: Any) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        return engine.blob(value)
+    if isinstance(value, bool | int):
+        return str(value)
+    return "'" + str(value).replace("'", "''") + "'"
