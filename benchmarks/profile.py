@@ -37,9 +37,9 @@ SAMPLES_PER_SECOND: Final = 100
 LOOP_THREAD: Final = "the event loop's thread"
 PARTS: Final = {
     "Endpoint.__call__": "HTTP: the request's headers, the answer's headers, sending",
-    "_Api.charge": "HTTP: the answer's text",
+    "Spending.charge": "HTTP: the answer's text",
     "read_body": "HTTP: receiving the body, reading JSON",
-    "decode_body": "HTTP: receiving the body, reading JSON",
+    "BodyDecoder.decode": "HTTP: receiving the body, reading JSON",
     "Operations.charge": "checking the command",
     "Committer.submit": "queueing the command, answering its future",
     "Committer._work": "queueing the command, answering its future",
