@@ -11,7 +11,7 @@ import pytest
 from tests.simulation.story import Story
 from tests.simulation.world import WorldLoop, run
 
-SEEDS: Final = int(os.environ.get("FAREBOX_TEST_SEEDS", "400"))
+SEEDS: Final = int(os.environ.get("FAREBOX_TEST_SEEDS", "2000"))
 _BUNDLES: Final = 8
 
 
