@@ -83,7 +83,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure Farebox on this machine.")
     parser.add_argument("--engine", choices=("all", *ENGINES), default="all", help="what to measure on")
     parser.add_argument("--quick", action="store_true", help="one short round, kept only if --results is given")
-    parser.add_argument("--rounds", type=int, default=None, help="alternating rounds (3)")
+    parser.add_argument("--rounds", type=int, default=None, help="alternating rounds (5)")
     parser.add_argument("--seconds", type=float, default=None, help="how long each case is measured in a round (2.5)")
     parser.add_argument("--merchants", type=int, default=None, help=f"how many merchants ({MERCHANTS_DEFAULT})")
     parser.add_argument(
@@ -100,7 +100,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, default=None, help="put SQLite's files below this folder, on its disk")
     parser.add_argument("--results", type=Path, default=None, help="where to keep the JSON (benchmarks/results)")
     options = parser.parse_args(arguments)
-    options.rounds = options.rounds or (1 if options.quick else 3)
+    options.rounds = options.rounds or (1 if options.quick else 5)
     options.seconds = options.seconds or (0.3 if options.quick else 2.5)
     options.merchants = options.merchants or (MERCHANTS_QUICK if options.quick else MERCHANTS_DEFAULT)
     # Only what was measured in full, on both engines, and kept where it belongs, is what the document tells.
