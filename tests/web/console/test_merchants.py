@@ -9,7 +9,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.service.access import Actor
 from farebox.service.team import Role
-from farebox.storage.rows import Outlook
+from farebox.storage.rows import Outlook, Realm
 from farebox.web.pages.console import merchants
 from tests.support.server import seed
 from tests.web.console.visitor import Visitor, kept, words
@@ -158,14 +158,25 @@ async def test_a_merchant_at_a_glance(farebox: Farebox, sam: Visitor) -> None:
         assert text in empty
 
 
-async def test_looking_as_the_merchant_is_told_in_the_audit_log(farebox: Farebox, sam: Visitor) -> None:
-    shop = await _shop(farebox, "Looked at")
-    reply = await sam.post(f"{shop.url}/look")
-    assert (303, f"/accounts/{shop.id}") == (reply.status, reply.header("location"))
+async def test_looking_as_the_merchant_is_told_in_the_audit_log_once_however_one_came_there(
+    farebox: Farebox, sam: Visitor
+) -> None:
+    shop, other = await _shop(farebox, "Looked at"), await _shop(farebox, "Not looked at")
+    assert f'href="/accounts/{shop.id}"' in (await sam.get(shop.url)).body.decode()
+    for path in ("", "/now", "/statement", ""):
+        await sam.get(f"/accounts/{shop.id}{path}")
     assert "You look at this account as its people see it" in await sam.page(f"/accounts/{shop.id}")
-    entries, _ = await farebox.audit_log.page(merchant_id=shop.number, cursor=None, limit=1)
-    assert ("sam@farebox.example", "look_as_merchant") == (entries[0].person, entries[0].action)
-    assert 404 == (await sam.post(f"/support/merchants/{ids.public_id(ids.MERCHANT, 5)}/look")).status
+    assert [("sam@farebox.example", "look_as_merchant")] == await _looks(farebox, shop)
+    assert [] == await _looks(farebox, other)
+    assert 404 == (await sam.get(f"/accounts/{ids.public_id(ids.MERCHANT, 5)}")).status
+    again = await Visitor.sign_in(farebox, sam.door, Realm.SUPPORT, "sue@farebox.example")
+    await again.page(f"/accounts/{shop.id}/statement")
+    assert ["sue@farebox.example", "sam@farebox.example"] == [person for person, _ in await _looks(farebox, shop)]
+
+
+async def _looks(farebox: Farebox, shop: Shop) -> list[tuple[str | None, str]]:
+    entries, _ = await farebox.audit_log.page(merchant_id=shop.number, cursor=None, limit=100)
+    return [(entry.person, entry.action) for entry in entries if entry.action == "look_as_merchant"]
 
 
 async def test_settings_are_changed(farebox: Farebox, sam: Visitor) -> None:

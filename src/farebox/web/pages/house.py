@@ -266,6 +266,7 @@ class Gate:
         self._services = services
         self._tries = Buckets(SIGN_INS_A_SECOND, SIGN_INS_BURST_SECONDS, now)
         self._homes: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._looks: OrderedDict[tuple[bytes, int], None] = OrderedDict()
 
     def handlers(self, table: Sequence[PageRoute]) -> list[BaseRouteHandler]:
         """Make the handlers of all pages."""
@@ -347,11 +348,29 @@ class Gate:
         support = await self._visit(ask, Realm.SUPPORT, line)
         if support is not None and who == Who.VIEWER and ask.request.method != HttpMethod.POST:
             ask.visit = support
+            await self._note_look(ask, support)
             return None
         if ask.visit is None:
             return _door(ask, Realm.MERCHANT)
         # Nobody learns which accounts there are.
         raise _no_page()
+
+    async def _note_look(self, ask: Ask, support: Visit) -> None:
+        """Write down that support looks at an account, once for each session that does."""
+        look = support.session.digest, ask.merchant_id
+        if look in self._looks:
+            return
+        # At once, since a page's parts are asked for together.
+        self._looks[look] = None
+        if len(self._looks) > BUCKETS_MAX:
+            self._looks.popitem(last=False)
+        try:
+            # Of one that there is: others are no account.
+            await self._services.merchants.get(ask.merchant_id)
+            await self._services.desk.note_look(ask.merchant_id, actor=ask.actor)
+        except BaseException:
+            self._looks.pop(look, None)
+            raise
 
     async def _visit(self, ask: Ask, realm: Realm, line: PageRoute) -> Visit | None:
         token = ask.request.cookies.get(cookie_name(self._services, realm))

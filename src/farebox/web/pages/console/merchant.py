@@ -31,7 +31,6 @@ class Merchant:
 
         return [
             route("", get=self.show),
-            route("/look", post=self.look),
             route("/settings", get=self.settings),
             route("/name", post=self.rename),
             route("/credit-limit", post=self.set_credit_limit),
@@ -62,12 +61,6 @@ class Merchant:
             prices=await services.merchants.prices(number),
             now=now,
         )
-
-    async def look(self, ask: Ask) -> Response[Any]:
-        """Write down that somebody looks at the merchant's dashboard, and send them there."""
-        merchant, _ = await ask.services.merchants.get(merchant_of(ask))
-        await ask.services.desk.note_look(merchant.merchant_id, actor=ask.actor)
-        return ask.redirect(f"/accounts/{merchant.id}")
 
     async def settings(self, ask: Ask) -> Response[Any]:
         """Show the settings."""
