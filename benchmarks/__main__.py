@@ -35,7 +35,7 @@ from benchmarks.ledgers import ENGINES, Acknowledged, Engine, Facts
 from benchmarks.over_http import BASELINE, CEILING, CONNECTIONS, SAVINGS, Case, HttpResult, Subject
 from benchmarks.pgbench import PgbenchResult
 from benchmarks.report import progress
-from benchmarks.results import LedgerResult, Machine, Plan, Results, SavingsResults
+from benchmarks.results import LedgerResult, Machine, MemoryResults, Plan, Results, SavingsResults
 from benchmarks.rounds import Figure, figure
 from benchmarks.serving import serving
 from benchmarks.simulation import Assumptions
@@ -75,6 +75,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _run_growth(options, plan, engines, machine)
         elif options.savings:
             _run_savings(options, plan, engines, machine)
+        elif options.memory:
+            _run_memory(options, plan, engines, machine)
         else:
             _run_standard(options, plan, engines, folder, machine)
 
@@ -91,6 +93,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--savings", action="store_true", help="measure Farebox without one of its savings each instead"
+    )
+    parser.add_argument(
+        "--memory", type=float, default=0.0, metavar="SECONDS", help="watch memory under charges for so long instead"
     )
     parser.add_argument("--growth", action="store_true", help="measure ledgers of growing size instead")
     parser.add_argument(
@@ -138,6 +143,24 @@ def _run_savings(options: argparse.Namespace, plan: Plan, engines: Sequence[Engi
     progress(f"written to {os.path.relpath(path)}")
     if options.is_for_document:
         document.rewrite("savings", document.block(report.savings_parts(found), []))
+
+
+def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
+    seeded = [uvloop.run(_seed(engine, "over HTTP", plan)) for engine in engines]
+    progress(f"charging each for {options.memory:g} s")
+    memory = [_watch_memory(it, plan, options.memory) for it in seeded]
+    for it in seeded:
+        uvloop.run(_verify(it))
+    found = MemoryResults(machine, plan, memory, [it.acknowledged.charges for it in seeded])
+    print(report.memory_text(found))
+    if options.results is None:
+        return
+    name = f"memory-{machine.short_id}"
+    path = results.write(found, options.results, name)
+    pictures = plots.write(plots.draw_memory(memory), options.results, name)
+    progress(f"written to {os.path.relpath(path)}")
+    if options.is_for_document:
+        document.rewrite("memory", document.block(report.memory_parts(found), pictures))
 
 
 def _run_growth(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
@@ -313,13 +336,7 @@ async def _measure_costs(seeded: Sequence[_Seeded], plan: Plan) -> tuple[list[Co
 def _measure_footprint(seeded: Sequence[_Seeded], plan: Plan) -> tuple[list[Memory], list[Started]]:
     """Measure memory, and then start-up on the ledgers that all that load has left."""
     progress("measuring memory and start-up")
-    seconds, connections = plan.seconds * _MEMORY_PARTS, max(plan.connections)
-    memory = [
-        footprint.measure_memory(
-            it.name, it.url, it.population, it.acknowledged, connections=connections, seconds=seconds
-        )
-        for it in seeded
-    ]
+    memory = [_watch_memory(it, plan, plan.seconds * _MEMORY_PARTS) for it in seeded]
     starts = [
         footprint.measure_start(
             it.name,
@@ -331,6 +348,13 @@ def _measure_footprint(seeded: Sequence[_Seeded], plan: Plan) -> tuple[list[Memo
         for it in seeded
     ]
     return memory, starts
+
+
+def _watch_memory(it: _Seeded, plan: Plan, seconds: float) -> Memory:
+    connections = max(plan.connections)
+    return footprint.measure_memory(
+        it.name, it.url, it.population, it.acknowledged, connections=connections, seconds=seconds
+    )
 
 
 async def _verify(it: _Seeded) -> LedgerResult:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.footprint import Memory
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import HttpResult
 from benchmarks.results import Results
@@ -30,11 +31,16 @@ def draw(results: Results) -> Iterator[tuple[str, str]]:
         for variant in ("spread", "hot")
     ]
     yield "batches", bars("Charges a second, 1,000 in a request", batches)
-    memory = [Series(it.subject, list(zip(it.seconds, it.megabytes, strict=True))) for it in results.memory]
-    yield "memory", curves("Memory while charging at full load", memory, x="seconds", y="MB")
+    yield from draw_memory(results.memory)
     if results.simulated:
         title = "Charges a second, simulated"
         yield "servers", curves(title, list(_servers(results.simulated)), x="servers", y="", is_log=True)
+
+
+def draw_memory(memory: Sequence[Memory]) -> Iterator[tuple[str, str]]:
+    """Draw memory over time."""
+    series = [Series(it.subject, list(zip(it.seconds, it.megabytes, strict=True))) for it in memory]
+    yield "memory", curves("Memory while charging at full load", series, x="seconds", y="MB")
 
 
 def draw_growth(growth: GrowthResults) -> Iterator[tuple[str, str]]:

@@ -2,14 +2,18 @@
 
 import sys
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from benchmarks import simulation, targets
 from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
-from benchmarks.results import Machine, Results, SavingsResults
+from benchmarks.results import Machine, MemoryResults, Results, SavingsResults
 from benchmarks.simulation import Assumptions
 from benchmarks.tables import number, spread, table
+
+MEMORY_AT: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+"""At which parts of a long time its memory is told."""
 
 
 def text(results: Results, growth: GrowthResults | None = None) -> str:
@@ -132,6 +136,30 @@ def savings_text(savings: SavingsResults) -> str:
 def savings_parts(savings: SavingsResults) -> list[Iterator[str]]:
     """Render what each saving is worth, table by table."""
     return [_machine(savings.machine), _savings(savings.http), _http(savings.http)]
+
+
+def memory_text(found: MemoryResults) -> str:
+    """Render what a server has resident over a long time."""
+    return "\n\n".join("\n".join(part) for part in memory_parts(found))
+
+
+def memory_parts(found: MemoryResults) -> list[Iterator[str]]:
+    """Render what a server has resident over a long time, table by table."""
+    return [_machine(found.machine), _memory(found)]
+
+
+def _memory(found: MemoryResults) -> Iterator[str]:
+    rows = [
+        (
+            *(it.subject, str(it.connections), f"{charges:,}"),
+            *(f"{it.megabytes[int(part * (len(it.megabytes) - 1))]:.0f}" for part in MEMORY_AT),
+            f"{it.highest_mb:.0f}",
+        )
+        for it, charges in zip(found.memory, found.charges, strict=True)
+    ]
+    seconds = max((it.seconds[-1] for it in found.memory), default=0.0)
+    moments = [f"MB at {part * seconds:.0f} s" for part in MEMORY_AT]
+    yield from table(("memory under charges on", "conns", "charges", *moments, "MB at most"), rows, left=(0,))
 
 
 def _savings(found: Sequence[HttpResult]) -> Iterator[str]:

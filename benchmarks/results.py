@@ -99,6 +99,16 @@ class SavingsResults(Struct, frozen=True):
     http: list[HttpResult]
 
 
+class MemoryResults(Struct, frozen=True):
+    """Memory over a long time of full load, and how many charges that was."""
+
+    machine: Machine
+    plan: Plan
+    memory: list[Memory]
+    charges: list[int]
+    """Of each of `memory`."""
+
+
 def machine(file_system: str) -> Machine:
     """Describe this machine."""
     return Machine(

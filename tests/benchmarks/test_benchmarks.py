@@ -22,7 +22,7 @@ from benchmarks.apps import CEILING
 from benchmarks.growth import GrowthResults
 from benchmarks.keys import RandomKeys, TimeOrderedKeys
 from benchmarks.ledgers import Acknowledged, WrongLedger
-from benchmarks.results import Results, SavingsResults
+from benchmarks.results import MemoryResults, Results, SavingsResults
 from benchmarks.rounds import Figure
 from benchmarks.workload import DRAWS, charges, draws, populate
 from farebox.core.commands import Charge
@@ -160,6 +160,19 @@ def test_what_a_saving_is_worth_is_measured(tmp_path: Path) -> None:
     assert "times as many" in printed
 
 
+def test_memory_is_watched_over_time(tmp_path: Path) -> None:
+    printed = _printed(*TINY, "--memory", "0.4", "--engine", "sqlite", "--results", str(tmp_path))
+    (path,) = tmp_path.glob("memory-*.json")
+    found = msgspec.json.decode(path.read_bytes(), type=MemoryResults)
+    (memory,), (charges,) = found.memory, found.charges
+    assert charges > 0
+    assert memory.seconds == sorted(memory.seconds)
+    assert all(20 < size < 500 for size in memory.megabytes)
+    assert "MB at 0 s" in printed
+    (picture,) = tmp_path.glob("memory-*.svg")
+    assert minidom.parse(str(picture)).getElementsByTagName("svg")
+
+
 def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None:
     path = tmp_path / "page.md"
     path.write_text("before\n\n<!-- figures: written by make bench -->\nold\n<!-- figures: end -->\n\nafter\n")
@@ -177,9 +190,9 @@ def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None
 def test_the_document_has_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
     copy = tmp_path / "performance.md"
     copy.write_text(document.DOCUMENT.read_text())
-    for name in ("figures", "savings", "growth"):
+    for name in ("figures", "savings", "growth", "memory"):
         document.rewrite(name, "new", copy)
-    assert 3 == copy.read_text().count("\n\nnew\n\n")
+    assert 4 == copy.read_text().count("\n\nnew\n\n")
 
 
 async def test_a_ledger_that_has_what_no_client_was_told_of_is_refused(tmp_path: Path) -> None:
