@@ -4,6 +4,7 @@ import asyncio
 import os
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 from unittest import mock
@@ -13,16 +14,12 @@ import pytest
 from farebox.storage import sql
 from tests.e2e import newer
 from tests.e2e.traffic import Traffic, check_books
-from tests.support.server import Server, ServerError, open_farebox, seed
+from tests.support.server import Seeds, Server, ServerError, open_farebox, seed
 
 ROOT: Final = Path(__file__).parents[2]
 NEXT: Final = "tests.e2e.newer"
 IMAGE_MICROS: Final = 10_000
-PAID_MICROS: Final = 100_000_000
-CHARGES_BEFORE: Final = 8_000
-"""So many that the load outlasts the upgrade."""
-
-CHARGES_AFTER: Final = 1_500
+PAID_MICROS: Final = 1_000_000_000_000
 REACHED: Final = 100
 
 
@@ -30,7 +27,7 @@ async def test_servers_go_on_while_the_database_is_upgraded_and_hand_over_to_new
     database_url: str, tmp_path: Path
 ) -> None:
     async with open_farebox(database_url) as farebox:
-        seeds = await seed(farebox)
+        seeds = await seed(farebox, balance=str(PAID_MICROS // 1_000_000))
     environment = {"PYTHONPATH": str(ROOT)}
     with Server(database_url) as older, Server(database_url) as other:
         with (
@@ -38,31 +35,47 @@ async def test_servers_go_on_while_the_database_is_upgraded_and_hand_over_to_new
             Server(database_url, program=NEXT, environment=environment),
         ):
             pass
-        traffic = Traffic([older, other], seeds)
-        running = asyncio.create_task(
-            traffic.charge_until_answered(f"first-{number}" for number in range(CHARGES_BEFORE))
-        )
-        await traffic.reached(REACHED)
+        before = Load([older, other], seeds, "before")
+        await before.traffic.reached(REACHED)
         assert "applied 9998_more" in await asyncio.to_thread(_upgrade, database_url, tmp_path)
-        assert not running.done(), "the upgrade was to happen under load"
-        await running
-        assert not traffic.lost
+        await before.traffic.reached(len(before.traffic.acknowledged) + REACHED)
+        charged = await before.end()
+        assert not before.traffic.lost
 
         with Server(database_url, program=NEXT, environment=environment) as next_one:
-            traffic = Traffic([older, next_one], seeds)
-            running = asyncio.create_task(
-                traffic.charge_until_answered(f"then-{number}" for number in range(CHARGES_AFTER))
-            )
-            await traffic.reached(REACHED)
+            after = Load([older, next_one], seeds, "after")
+            await after.traffic.reached(REACHED)
             assert 0 == await asyncio.to_thread(older.stop)
-            await running
+            await after.traffic.reached(len(after.traffic.acknowledged) + REACHED)
+            charged += await after.end()
             with pytest.raises(ServerError, match="the database is newer than this program"):
                 older.start()
-    assert CHARGES_AFTER == len(traffic.acknowledged)
     with mock.patch.object(sql, "migrations", newer.migrations):
         async with open_farebox(database_url) as farebox:
-            charged = CHARGES_BEFORE + CHARGES_AFTER
             await check_books(farebox, seeds, charged=charged, balance_micros=PAID_MICROS - charged * IMAGE_MICROS)
+
+
+class Load:
+    """Clients that charge until they are told to end, each key until it is answered."""
+
+    def __init__(self, servers: Sequence[Server], seeds: Seeds, name: str) -> None:
+        self.traffic = Traffic(servers, seeds)
+        self._name = name
+        self._count = 0
+        self._is_over = False
+        self._running = asyncio.create_task(self.traffic.charge_until_answered(self._keys()))
+
+    async def end(self) -> int:
+        """Wait for the answers that are owed, and return how many charges there were: every one of them."""
+        self._is_over = True
+        await self._running
+        assert self._count == len(self.traffic.acknowledged)
+        return self._count
+
+    def _keys(self) -> Iterator[str]:
+        while not self._is_over:
+            self._count += 1
+            yield f"{self._name}-{self._count}"
 
 
 def _upgrade(database_url: str, folder: Path) -> str:

@@ -66,7 +66,7 @@ class Traffic:
             await self.arrived.wait_for(lambda: len(self.acknowledged) >= count)
 
     async def _run(self, keys: Iterable[str], *, attempts_max: int) -> None:
-        waiting = iter(list(keys))
+        waiting = iter(keys)
 
         async def work(number: int) -> None:
             # Each client prefers one of the servers and goes on to the next when that one gives no answer.
