@@ -1,7 +1,9 @@
 """Forms: what was typed, read with limits, kept when something is wrong, and what was wrong beside its field."""
 
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
 
 from litestar import Request
 
@@ -97,6 +99,22 @@ async def read_form(request: Request[Any, Any, Any]) -> Form:
     for name, value in pairs:
         values.setdefault(name, []).append(value)
     return Form(values)
+
+
+def typed_time(field: str, text: str, zone: ZoneInfo) -> str | None:
+    """Write a time that was typed, in the reader's zone, as RFC 3339; None if none was.
+
+    Raises:
+        InvalidInput: it is no time.
+    """
+    if not text:
+        return None
+    try:
+        local = datetime.fromisoformat(text)
+        moment = (local if local.tzinfo else local.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(field, "this is not a time; write one such as 2027-01-31T12:00") from error
+    return f"{moment:%Y-%m-%dT%H:%M:%S}Z"
 
 
 def _sentence(text: str) -> str:

@@ -334,10 +334,7 @@ class Gate:
         return None if ask.visit is not None else _door(ask, realm)
 
     async def _let_in_to_account(self, ask: Ask, who: Who, line: PageRoute) -> Response[Any] | None:
-        try:
-            ask.merchant_id = inputs.public_id("account", ids.MERCHANT, ask.param("merchant"))
-        except InvalidInput as error:
-            raise _no_page() from error
+        ask.merchant_id = number_of(ask, "merchant", ids.MERCHANT)
         if ask.visit is not None:
             ask.role = await self._services.team.role(ask.merchant_id, ask.visit.login.email)
             if ask.role in _ROLES[who]:
@@ -422,6 +419,18 @@ def _door(ask: Ask, realm: Realm) -> Response[str]:
     target = ask.path + (f"?{query}" if query else "")
     is_read = ask.request.method != HttpMethod.POST
     return ask.redirect(f"{_DOORS[realm]}?next={quote(target, safe='')}" if is_read else _DOORS[realm])
+
+
+def number_of(ask: Ask, name: str, prefix: str) -> int:
+    """Read the number of what a part of the path names.
+
+    Raises:
+        ApiError: 404, nothing can have this id.
+    """
+    try:
+        return inputs.public_id(name, prefix, ask.param(name))
+    except InvalidInput as error:
+        raise _no_page() from error
 
 
 def _no_page() -> ApiError:

@@ -12,8 +12,8 @@ from farebox.core.outcomes import Outcome
 from farebox.service import inputs
 from farebox.service.administration import PAGE_ROWS_MAX
 from farebox.service.errors import InvalidInput, ServiceError
-from farebox.web.pages.console.common import cut, ensure_done, merchant_of, number_of
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.console.common import cut, ensure_done, merchant_of
+from farebox.web.pages.house import Ask, PageRoute, Who, number_of
 
 ROWS: Final = 50
 _ROOT: Final = "/support/approvals"

@@ -1,20 +1,16 @@
-"""What the console's pages share: whose page it is, times as browsers send them, and pages of long lists."""
+"""What the console's pages share: whose page it is, and pages of long lists."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 from litestar import Response
 
 from farebox.core import ids
 from farebox.core.outcomes import Outcome
-from farebox.service import inputs
-from farebox.service.errors import InvalidInput, Refused
+from farebox.service.errors import Refused
 from farebox.service.queries import AccountView
-from farebox.web.envelope import ApiError
 from farebox.web.pages.dashboard import state_of
-from farebox.web.pages.house import Ask
+from farebox.web.pages.house import Ask, number_of
 
 MERCHANT: Final = "/support/merchants/{merchant:str}"
 PAGES_MAX: Final = 10_000
@@ -28,18 +24,6 @@ def merchant_of(ask: Ask) -> int:
         ApiError: 404, no merchant can have this id.
     """
     return number_of(ask, "merchant", ids.MERCHANT)
-
-
-def number_of(ask: Ask, name: str, prefix: str) -> int:
-    """Read the number of what a part of the path names.
-
-    Raises:
-        ApiError: 404, nothing can have this id.
-    """
-    try:
-        return inputs.public_id(name, prefix, ask.param(name))
-    except InvalidInput as error:
-        raise ApiError(404, "not_found", "There is no such page") from error
 
 
 def merchant_url(merchant_id: int) -> str:
@@ -71,22 +55,6 @@ def ensure_done(outcome: Outcome) -> None:
     """
     if not outcome.is_ok:
         raise Refused(outcome)
-
-
-def typed_time(field: str, text: str, zone: ZoneInfo) -> str | None:
-    """Write a time that was typed, in the reader's zone, as RFC 3339; None if none was.
-
-    Raises:
-        InvalidInput: it is no time.
-    """
-    if not text:
-        return None
-    try:
-        local = datetime.fromisoformat(text)
-        moment = (local if local.tzinfo else local.replace(tzinfo=zone)).astimezone(UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidInput(field, "this is not a time; write one such as 2027-01-31T12:00") from error
-    return f"{moment:%Y-%m-%dT%H:%M:%S}Z"
 
 
 def page_of(ask: Ask) -> int:

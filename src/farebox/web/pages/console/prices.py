@@ -8,7 +8,8 @@ from litestar import Response
 
 from farebox.core.pricing import Price
 from farebox.service.errors import ServiceError
-from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, typed_time
+from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.forms import typed_time
 from farebox.web.pages.house import Ask, PageRoute, Who
 
 _DEFAULTS: Final = "/support/prices"
