@@ -4,7 +4,7 @@ import argparse
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -120,19 +120,8 @@ def _run_standard(
 ) -> None:
     found = _measure(plan, engines, folder, machine)
     print(report.text(found, _growth_of(machine)))
-    if options.results is None:
-        return
     name = f"{options.engine}-{machine.short_id}"
-    path = results.write(found, options.results, name)
-    pictures = plots.write(plots.draw(found), options.results, name)
-    progress(f"written to {os.path.relpath(path)}")
-    if options.is_for_document:
-        _rewrite_figures(found, pictures)
-
-
-def _rewrite_figures(found: Results, pictures: Sequence[Path]) -> None:
-    """Put a standard run into the document, its targets held to the last run of growth as well."""
-    document.rewrite("figures", document.block(report.parts(found, _growth_of(found.machine)), pictures))
+    _keep(options, found, name, "figures", report.parts(found, _growth_of(machine)), plots.draw(found))
 
 
 def _run_savings(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
@@ -141,12 +130,7 @@ def _run_savings(options: argparse.Namespace, plan: Plan, engines: Sequence[Engi
     for it in seeded:
         uvloop.run(_verify(it))
     print(report.savings_text(found))
-    if options.results is None:
-        return
-    path = results.write(found, options.results, f"savings-{machine.short_id}")
-    progress(f"written to {os.path.relpath(path)}")
-    if options.is_for_document:
-        document.rewrite("savings", document.block(report.savings_parts(found), []))
+    _keep(options, found, f"savings-{machine.short_id}", "savings", report.savings_parts(found), iter(()))
 
 
 def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
@@ -157,14 +141,8 @@ def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engin
         uvloop.run(_verify(it))
     found = MemoryResults(machine, plan, memory, [it.acknowledged.charges for it in seeded])
     print(report.memory_text(found))
-    if options.results is None:
-        return
     name = f"memory-{machine.short_id}"
-    path = results.write(found, options.results, name)
-    pictures = plots.write(plots.draw_memory(memory), options.results, name)
-    progress(f"written to {os.path.relpath(path)}")
-    if options.is_for_document:
-        document.rewrite("memory", document.block(report.memory_parts(found), pictures))
+    _keep(options, found, name, "memory", report.memory_parts(found), plots.draw_memory(memory))
 
 
 def _run_growth(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
@@ -186,19 +164,32 @@ def _run_growth(options: argparse.Namespace, plan: Plan, engines: Sequence[Engin
                 growth.measure_scaling(engine, merchants=plan.merchants, rounds=plan.rounds, seconds=plan.seconds)
             )
     print(report.growth_text(machine, found))
+    name = _growth_name(machine)
+    _keep(options, found, name, "growth", report.growth_parts(machine, found), plots.draw_growth(found))
+    standard = RESULTS_FOLDER / f"all-{machine.short_id}.json"
+    if options.is_for_document and standard.exists():
+        # Its table of targets asks for growth.
+        kept = msgspec.json.decode(standard.read_bytes(), type=Results)
+        pictures = plots.write(plots.draw(kept), RESULTS_FOLDER, standard.stem)
+        document.rewrite("figures", document.block(report.parts(kept, found), pictures))
+
+
+def _keep(
+    options: argparse.Namespace,
+    found: Struct,
+    name: str,
+    block: str,
+    tables: Iterable[Iterable[str]],
+    drawn: Iterator[tuple[str, str]],
+) -> None:
+    """Keep results and their pictures where they are wanted, and put them into the document if they belong there."""
     if options.results is None:
         return
-    name = _growth_name(machine)
     path = results.write(found, options.results, name)
-    pictures = plots.write(plots.draw_growth(found), options.results, name)
+    pictures = plots.write(drawn, options.results, name)
     progress(f"written to {os.path.relpath(path)}")
     if options.is_for_document:
-        document.rewrite("growth", document.block(report.growth_parts(machine, found), pictures))
-        standard = RESULTS_FOLDER / f"all-{machine.short_id}.json"
-        if standard.exists():
-            # Its table of targets asks for growth.
-            kept = msgspec.json.decode(standard.read_bytes(), type=Results)
-            _rewrite_figures(kept, plots.write(plots.draw(kept), RESULTS_FOLDER, standard.stem))
+        document.rewrite(block, document.block(tables, pictures))
 
 
 def _growth_name(machine: Machine) -> str:
