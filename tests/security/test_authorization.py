@@ -1,17 +1,15 @@
 """The authorization matrix: each kind of key, and each kind of bad key, at each endpoint that the document lists."""
 
 import re
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
-import pytest_asyncio
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
-from tests.support.door import JSON, Door, open_door
-from tests.support.server import Seeds, open_farebox, seed
+from tests.support.door import JSON, Door
+from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -23,23 +21,6 @@ UNKNOWN_IDS: Final = {
     "key_id": "key_0000000000001",
     "user_id": "user_0000000000001",
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def farebox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Farebox]:
-    folder: Path = tmp_path_factory.mktemp("ledger")
-    async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
-        yield farebox
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def door(farebox: Farebox) -> Door:
-    return await open_door(farebox)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def seeds(farebox: Farebox) -> Seeds:
-    return await seed(farebox)
 
 
 def operations(document: Any) -> Iterator[tuple[str, str, set[str]]]:

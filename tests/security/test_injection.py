@@ -4,8 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -13,7 +12,7 @@ import pytest_asyncio
 
 from farebox.bootstrap import Farebox
 from tests.support.door import JSON, Door, Reply, open_door
-from tests.support.server import Seeds, open_farebox, seed
+from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -33,20 +32,8 @@ HOSTILE: Final = (
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def farebox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Farebox]:
-    folder: Path = tmp_path_factory.mktemp("ledger")
-    async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
-        yield farebox
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def door(farebox: Farebox) -> Door:
     return await open_door(farebox, cors_origins=("https://dashboard.example",))
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def seeds(farebox: Farebox) -> Seeds:
-    return await seed(farebox)
 
 
 def _cases(document: Any, merchant: str, text: str) -> Iterator[tuple[str, str, str, bytes]]:

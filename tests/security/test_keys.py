@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -10,40 +10,18 @@ from typing import Any, Final
 
 import apsw
 import pytest
-import pytest_asyncio
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
 from farebox.service import access
 from farebox.storage.interface import Store
-from tests.support.door import Door, open_door
-from tests.support.server import Seeds, open_farebox, seed
+from tests.support.door import Door
+from tests.support.server import Seeds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECRET_LETTERS: Final = 26
 STORE_METHODS: Final = {name for name in vars(Store) if not name.startswith("_")}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("ledger")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def farebox(folder: Path) -> AsyncIterator[Farebox]:
-    async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
-        yield farebox
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def door(farebox: Farebox) -> Door:
-    return await open_door(farebox)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def seeds(farebox: Farebox) -> Seeds:
-    return await seed(farebox)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 from farebox.web.envelope import ApiError
 from farebox.web.patience import BODY_BYTES_PER_SECOND, BODY_SECONDS_MAX, PAUSE_SECONDS_MAX, BodyReader, Patience
 from tests.security import hasty
-from tests.support.server import Seeds, Server, open_farebox, seed
+from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import TIMEOUT_S, read_all
 
 ROOT: Final = Path(__file__).parents[2]
@@ -198,11 +198,7 @@ def stream(site: Site) -> Iterator["Future[bytes]"]:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     database = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}"
 
-    async def prepare() -> Seeds:
-        async with open_farebox(database) as farebox:
-            return await seed(farebox)
-
-    seeds = asyncio.run(prepare())
+    seeds = seeded(database)
     environment = {"PYTHONPATH": str(ROOT)}
     with Server(database, program="tests.security.hasty", environment=environment) as server:
         yield Site(server, seeds)

@@ -1,6 +1,7 @@
 """The engines that every test of a store runs on: each lends stores on one database, and a way round them."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -127,3 +128,14 @@ class MemoryEngine:
 
     async def clear(self) -> None:
         vars(self._store).update(vars(MemoryStore()))
+
+
+@asynccontextmanager
+async def opened_postgres(url: str) -> AsyncIterator[PostgresStore]:
+    """Lend an open store on a PostgreSQL database."""
+    store = PostgresStore(url)
+    await store.open()
+    try:
+        yield store
+    finally:
+        await store.close()

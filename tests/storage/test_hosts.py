@@ -1,8 +1,7 @@
 """PostgreSQL on several hosts: which is used, what comes of one that is silent, and what a standby must have."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -18,6 +17,7 @@ from farebox.storage import postgres
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from farebox.storage.postgres import PostgresStore
 from farebox.storage.rows import ApiKey, Merchant
+from tests.storage.engines import opened_postgres
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Proxy
 
@@ -58,7 +58,7 @@ async def database(primary: PostgresServer, standby: PostgresServer) -> str:
     """The URL of a database with a funded merchant."""
     url = primary.create_database()
     await PostgresStore(url).migrate(NOW)
-    async with _opened(url) as store:
+    async with opened_postgres(url) as store:
         await store.create_merchant(
             Merchant(MERCHANT, "Acme", NOW),
             Account(MERCHANT, "USD"),
@@ -67,16 +67,6 @@ async def database(primary: PostgresServer, standby: PostgresServer) -> str:
         await store.set_price(Price(1, "image", UNIT, NOW), NOW)
         assert (await _run(store, TopUp(MERCHANT, FUNDS, "first")))[0].is_ok
     return url
-
-
-@asynccontextmanager
-async def _opened(url: str) -> AsyncIterator[PostgresStore]:
-    store = PostgresStore(url)
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
 
 
 async def _run(store: PostgresStore, *commands: Command) -> list[Outcome]:
@@ -141,7 +131,7 @@ async def test_the_host_that_takes_writes_is_used(
     hosts = [_address(primary), _address(standby)]
     if is_standby_first:
         hosts.reverse()
-    async with _opened(_on(database, ",".join(hosts))) as store:
+    async with opened_postgres(_on(database, ",".join(hosts))) as store:
         assert primary.port == await _port_of(store)
         assert (await _run(store, _charge("a")))[0].is_ok
         async with store.snapshot() as snapshot:
@@ -151,10 +141,10 @@ async def test_the_host_that_takes_writes_is_used(
 async def test_a_standby_alone_serves_reads_and_refuses_charges(
     database: str, primary: PostgresServer, standby: PostgresServer
 ) -> None:
-    async with _opened(database) as store:
+    async with opened_postgres(database) as store:
         # A COMMIT waits until the standby has the log on its disk, not until it shows what stands there.
         await _run(store, _charge("a"))
-    async with _opened(_on(database, _address(standby))) as store:
+    async with opened_postgres(_on(database, _address(standby))) as store:
         account = await store.account(MERCHANT)
         assert account is not None
         assert account.wallet in (FUNDS, FUNDS - UNIT)
@@ -167,7 +157,7 @@ async def test_a_host_that_is_silent_does_not_keep_the_others_from_being_tried(
 ) -> None:
     async with Proxy(database) as dark:
         dark.stall()
-        async with _opened(_on(database, f"{dark.address},{_address(primary)}")) as store:
+        async with opened_postgres(_on(database, f"{dark.address},{_address(primary)}")) as store:
             assert (await _run(store, _charge("a")))[0].is_ok
             assert primary.port == await _port_of(store)
 
@@ -198,7 +188,7 @@ async def test_all_hosts_are_named_when_none_lets_us_in(
 
 
 async def test_when_one_connection_fell_silent_those_made_before_are_not_tried(database: str, impatient: None) -> None:
-    async with Proxy(database) as network, _opened(network.url) as store:
+    async with Proxy(database) as network, opened_postgres(network.url) as store:
         await _connected(store, CONNECTIONS)
         network.stall_old()
         with pytest.raises(StoreUnavailable, match="TimeoutError"):
@@ -212,7 +202,7 @@ async def test_a_batch_that_meets_silence_while_it_is_written_changes_nothing(
     database: str, impatient: None, count: int
 ) -> None:
     commands = [_charge(f"k{number}") for number in range(count)]
-    async with Proxy(database) as network, _opened(network.url) as store:
+    async with Proxy(database) as network, opened_postgres(network.url) as store:
 
         def fall_silent(state: BatchState) -> Decision:
             network.stall_old()
@@ -225,7 +215,7 @@ async def test_a_batch_that_meets_silence_while_it_is_written_changes_nothing(
 
 
 async def test_when_one_commit_got_no_answer_those_made_before_are_not_tried(database: str, impatient: None) -> None:
-    async with Proxy(database) as network, _opened(network.url) as store:
+    async with Proxy(database) as network, opened_postgres(network.url) as store:
         await _connected(store, CONNECTIONS)
         network.stalls_at_commit = True
         with pytest.raises(CommitUnknown, match=r"no answer in 0\.5 seconds"):
@@ -240,12 +230,12 @@ async def test_a_charge_that_the_standby_may_lack_is_not_told_as_done(
     """A primary that crashed while COMMIT waited for the standby shows a charge that the standby never heard of."""
     standby.kill()
     try:
-        async with _opened(database) as store:
+        async with opened_postgres(database) as store:
             with pytest.raises(CommitUnknown):
                 await _run(store, _charge("a"))
         await asyncio.to_thread(primary.kill)
         await asyncio.to_thread(primary.start)
-        async with _opened(database) as store:
+        async with opened_postgres(database) as store:
             account = await store.account(MERCHANT)
             assert account is not None
             assert FUNDS - UNIT == account.wallet
@@ -254,5 +244,5 @@ async def test_a_charge_that_the_standby_may_lack_is_not_told_as_done(
     finally:
         await asyncio.to_thread(standby.start)
     await asyncio.to_thread(primary.wait_for_standby)
-    async with _opened(database) as store:
+    async with opened_postgres(database) as store:
         assert (await _run(store, _charge("a")))[0].is_replay

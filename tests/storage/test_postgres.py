@@ -38,6 +38,7 @@ from farebox.storage import migrate, postgres, sql
 from farebox.storage.interface import CommitUnknown, NotFound, StorageError, StoreUnavailable
 from farebox.storage.postgres import PostgresStore
 from farebox.storage.rows import ApiKey, Merchant, User
+from tests.storage.engines import opened_postgres
 from tests.support.postgres import Databases, PostgresServer
 
 NOW: Final = 1_700_000_000_000_000
@@ -62,20 +63,10 @@ async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
 
 
 @asynccontextmanager
-async def opened(url: str) -> AsyncIterator[PostgresStore]:
-    store = PostgresStore(url)
-    await store.open()
-    try:
-        yield store
-    finally:
-        await store.close()
-
-
-@asynccontextmanager
 async def ledger(url: str, *, through: str | None = None) -> AsyncIterator[PostgresStore]:
     """Make the schema and two funded merchants, and lend a store, which may be connected `through` another URL."""
     await PostgresStore(url).migrate(NOW)
-    async with opened(url) as store:
+    async with opened_postgres(url) as store:
         for number in range(2):
             merchant_id = MERCHANT + number
             await store.create_merchant(
@@ -88,7 +79,7 @@ async def ledger(url: str, *, through: str | None = None) -> AsyncIterator[Postg
         if through is None:
             yield store
             return
-    async with opened(through) as store:
+    async with opened_postgres(through) as store:
         yield store
 
 
@@ -278,7 +269,7 @@ async def test_no_statement_reads_a_whole_table(postgres_url: str) -> None:
 
 
 async def test_two_stores_charge_one_account_and_the_book_is_whole(store: PostgresStore, postgres_url: str) -> None:
-    async with opened(postgres_url) as other:
+    async with opened_postgres(postgres_url) as other:
 
         async def charges(which: PostgresStore, name: str) -> None:
             for batch in range(20):
@@ -299,7 +290,7 @@ async def test_two_stores_charge_one_account_and_the_book_is_whole(store: Postgr
 
 async def test_one_key_from_two_stores_at_once_is_one_charge(store: PostgresStore, postgres_url: str) -> None:
     """The one that waited for the lock sees what the other committed meanwhile."""
-    async with opened(postgres_url) as other:
+    async with opened_postgres(postgres_url) as other:
         for number in range(20):
             first, second = await asyncio.gather(*[run(which, charge(f"key-{number}")) for which in (store, other)])
             assert first[0].transfer == second[0].transfer
@@ -311,7 +302,7 @@ async def test_spending_the_last_money_from_two_stores_goes_through_once(
     store: PostgresStore, postgres_url: str
 ) -> None:
     await store.set_price(Price(2, "all", FUNDS, NOW), NOW)
-    async with opened(postgres_url) as other:
+    async with opened_postgres(postgres_url) as other:
         found = await asyncio.gather(
             *[run(which, Charge(Payer(MERCHANT), "all", 1, f"key-{at}")) for at, which in enumerate((store, other))]
         )
@@ -395,7 +386,7 @@ async def test_mails_claimed_at_once_go_to_one_claimer_each(store: PostgresStore
     for number in range(40):
         await store.add_user(User(MERCHANT, number, f"{number}@example.com", NOW))
     await run(store, SetThresholds(MERCHANT, (FUNDS + UNIT,)))
-    async with opened(postgres_url) as other:
+    async with opened_postgres(postgres_url) as other:
         found = await asyncio.gather(
             *[which.claim_mails(NOW, lease_until=NOW + 1, limit=7) for which in (store, other) for _ in range(4)]
         )
@@ -760,7 +751,10 @@ async def test_a_connection_that_breaks_after_commit_changes_nothing_about_it(
 async def test_no_session_answers_before_the_disk_does(postgres_url: str) -> None:
     await PostgresStore(postgres_url).migrate(NOW)
     for asked, expected in (("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")):
-        async with opened(f"{postgres_url}?synchronous_commit={asked}") as store, store._connection() as connection:
+        async with (
+            opened_postgres(f"{postgres_url}?synchronous_commit={asked}") as store,
+            store._connection() as connection,
+        ):
             assert expected == await connection.fetchval("SHOW synchronous_commit")
 
 

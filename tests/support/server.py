@@ -1,5 +1,6 @@
 """A real Farebox server for tests: processes of its own on a free loopback port, over any database."""
 
+import asyncio
 import contextlib
 import os
 import random
@@ -271,3 +272,13 @@ def _free_port() -> int:
             candidate.bind(("127.0.0.1", port))
             return port
     raise ServerError("No port is free for the server.")
+
+
+def seeded(database_url: str, *, balance: str | None = "100") -> Seeds:
+    """Create a database's schema and what `seed` adds, for tests that have no loop."""
+
+    async def prepare() -> Seeds:
+        async with open_farebox(database_url) as farebox:
+            return await seed(farebox, balance=balance)
+
+    return asyncio.run(prepare())

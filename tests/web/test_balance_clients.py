@@ -1,13 +1,12 @@
 """The Balance API as its clients meet it: byte by byte over a socket."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import httpx
 import pytest
 
-from tests.support.server import Seeds, Server, open_farebox, seed
+from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import exchange
 
 
@@ -23,11 +22,7 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     database = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}"
 
-    async def prepare() -> Seeds:
-        async with open_farebox(database) as farebox:
-            return await seed(farebox, balance="1250.75")
-
-    seeds = asyncio.run(prepare())
+    seeds = seeded(database, balance="1250.75")
     with Server(database) as server:
         yield Site(server, seeds)
 

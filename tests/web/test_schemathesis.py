@@ -4,7 +4,6 @@ It takes the document at its word: whatever an answer has that the document does
 the document forbids, or refused that it allows, is a failure. schemathesis.toml beside this file says how it is set up.
 """
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -19,7 +18,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from tests.support.server import Seeds, Server, open_farebox, seed
+from tests.support.server import Seeds, Server, seeded
 
 ROOT: Final = Path(__file__).parents[2]
 CONFIG: Final = Path(__file__).with_name("schemathesis.toml")
@@ -48,11 +47,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("schemathesis")
     database = f"sqlite:///{folder / 'farebox.db'}"
 
-    async def prepare() -> Seeds:
-        async with open_farebox(database) as farebox:
-            return await seed(farebox, balance="1000000")
-
-    seeds = asyncio.run(prepare())
+    seeds = seeded(database, balance="1000000")
     with Server(database, environment={"FAREBOX_APPROVAL_ABOVE": "1000", "FAREBOX_BAD_KEYS": "0"}) as server:
         with httpx.Client(base_url=server.url, trust_env=False) as client:
             own_keys = _own_keys(client, seeds)

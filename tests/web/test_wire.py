@@ -1,6 +1,5 @@
 """What happens on a connection: bodies that are too large, slow, cut off or no HTTP, and what comes after them."""
 
-import asyncio
 import json
 import socket
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from tests.support.server import Seeds, Server, open_farebox, seed
+from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import TIMEOUT_S, end_sending, exchange, read_all
 
 MEGABYTE: Final = 1_000_000
@@ -45,11 +44,7 @@ class Site:
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     database = f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}"
 
-    async def prepare() -> Seeds:
-        async with open_farebox(database) as farebox:
-            return await seed(farebox)
-
-    seeds = asyncio.run(prepare())
+    seeds = seeded(database)
     with Server(database) as server:
         yield Site(server, seeds)
 
