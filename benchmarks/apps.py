@@ -7,7 +7,7 @@ from litestar.handlers import asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from farebox import bootstrap
-from farebox.service import committer
+from farebox.service.ledger import committer
 from farebox.web import app as farebox_app
 from farebox.web.envelope import Headers, answer_headers, success_body
 

@@ -24,7 +24,7 @@ from benchmarks.workload import Population, charges, populate
 from farebox.bootstrap import Farebox
 from farebox.core import state
 from farebox.core.decide import decide
-from farebox.service.usage import SUM_TRANSFERS_MAX, SUM_TRANSFERS_MIN
+from farebox.service.insight.usage import SUM_TRANSFERS_MAX, SUM_TRANSFERS_MIN
 
 HISTORY_DAYS: Final = 90
 FILL_BATCH: Final = 1_000

@@ -17,7 +17,7 @@ from farebox import bootstrap
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core.money import format_amount
-from farebox.service.audit import Audit
+from farebox.service.operator.verifier import Audit
 from farebox.service.clock import Clock, SystemClock
 from farebox.storage.sqlite import SqliteStore
 from tests.support.postgres import PostgresServer

@@ -24,7 +24,7 @@ from benchmarks.over_http import HttpResult
 from benchmarks.rounds import Figure
 from benchmarks.tables import table
 from benchmarks.workload import MERCHANTS_DEFAULT, SEED, ZIPF_EXPONENT
-from farebox.service.committer import BATCH_COMMANDS_MAX, WORKERS
+from farebox.service.ledger.committer import BATCH_COMMANDS_MAX, WORKERS
 
 SERVERS: Final = (4, 8, 16, 32, 64)
 SHARDS: Final = (1, 4, 16)

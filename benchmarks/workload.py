@@ -19,9 +19,9 @@ from farebox.bootstrap import Farebox
 from farebox.core.accounts import Account
 from farebox.core.commands import Charge, KeyKind, Payer, TopUp
 from farebox.core.outcomes import Outcome
-from farebox.service import access
+from farebox.service.people import api_keys
 from farebox.service.errors import Conflict
-from farebox.service.merchants import NewKey
+from farebox.service.operator.merchants import NewKey
 from farebox.storage.rows import Merchant
 
 Variant = Literal["spread", "hot"]
@@ -83,8 +83,8 @@ def draws(merchants: int, variant: Variant) -> list[Draw]:
 
 def charges(population: Population, variant: Variant) -> Iterator[Charge]:
     """Yield charges without end, as the API would make them: a service's key, the merchant named by its own."""
-    service = access.parse_key(population.service_key)
-    payers = [Payer(member.merchant_id, access.digest(member.key)) for member in population.members]
+    service = api_keys.parse_key(population.service_key)
+    payers = [Payer(member.merchant_id, api_keys.digest(member.key)) for member in population.members]
     caller = None if service is None else service.caller
     keys = TimeOrderedKeys()
     for draw in itertools.cycle(draws(len(payers), variant)):

@@ -14,7 +14,7 @@ from litestar.types import ASGIApp
 from msgspec import Struct
 
 from farebox.alerts.dispatcher import Dispatcher
-from farebox.alerts.letters import Letters
+from farebox.alerts.account_mail import Letters
 from farebox.alerts.messages import MailSettings
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import FolderTransport, InvalidSmtpUrl, SmtpTransport, Transport
@@ -23,36 +23,36 @@ from farebox.core.accounts import Account
 from farebox.core.money import InvalidAmount, parse_amount
 from farebox.observe import configure_logging
 from farebox.processes import hold_signals, stop_once
-from farebox.service.administration import Approvals, AuditLog
+from farebox.service.operator.administration import Approvals, AuditLog
 from farebox.service.clock import Clock, SystemClock
-from farebox.service.committer import Committer
-from farebox.service.desk import Desk
-from farebox.service.expiry import Expiry
-from farebox.service.forecast import in_words, read_runway
-from farebox.service.keyuse import KeyUse
-from farebox.service.merchants import Merchants
-from farebox.service.operations import Operations
-from farebox.service.outlooks import Outlooks
-from farebox.service.pace import Pace
-from farebox.service.passwords import Passwords
-from farebox.service.queries import Balances, Queries
-from farebox.service.seal import Seal
-from farebox.service.signin import SignIn
-from farebox.service.statements import Statements
-from farebox.service.team import Staff, Team
-from farebox.service.usage import Summer, UsageReader
-from farebox.service.verifying import Verifications
+from farebox.service.ledger.committer import Committer
+from farebox.service.operator.console import Desk
+from farebox.service.ledger.expiry import Expiry
+from farebox.service.insight.forecast import in_words, read_runway
+from farebox.service.people.key_last_used import KeyUse
+from farebox.service.operator.merchants import Merchants
+from farebox.service.ledger.operations import Operations
+from farebox.service.insight.runway_snapshots import Outlooks
+from farebox.service.operator.throughput import Pace
+from farebox.service.people.passwords import Passwords
+from farebox.service.ledger.queries import Balances, Queries
+from farebox.service.people.signing import Seal
+from farebox.service.people.sign_in import SignIn
+from farebox.service.statements.reader import Statements
+from farebox.service.people.users import Staff, Team
+from farebox.service.insight.usage import Summer, UsageReader
+from farebox.service.operator.verifications import Verifications
 from farebox.storage.interface import Database, StorageError
 from farebox.storage.office import Office
 from farebox.storage.people import People
 from farebox.storage.postgres import PostgresStore
 from farebox.storage.rows import Letter, OutboxMail
 from farebox.storage.sqlite import SqliteStore
-from farebox.web.addresses import Addresses, InvalidNetwork
+from farebox.web.client_address import Addresses, InvalidNetwork
 from farebox.web.api.base import Services
 from farebox.web.app import create_app
 from farebox.web.health import Health
-from farebox.web.limits import Limits
+from farebox.web.rate_limits import Limits
 from farebox.web.pages.house import House
 from farebox.web.pages.live import Live
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from farebox.alerts.addresses import InvalidAddress, mailbox, named_mailbox, needs_smtputf8, one_line
+from farebox.alerts.email_address import InvalidAddress, mailbox, named_mailbox, needs_smtputf8, one_line
 
 
 @pytest.mark.parametrize(

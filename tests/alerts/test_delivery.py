@@ -12,7 +12,7 @@ from farebox.alerts.dispatcher import LEASE_SECONDS, Dispatcher
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import SmtpTransport
 from farebox.core.accounts import Account
-from farebox.service.forecast import in_words, read_runway
+from farebox.service.insight.forecast import in_words, read_runway
 from farebox.storage.rows import MailState, OutboxMail
 from farebox.storage.sqlite import SqliteStore
 from tests.alerts import killed_dispatcher

@@ -11,14 +11,14 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from farebox.alerts.addresses import InvalidAddress
+from farebox.alerts.email_address import InvalidAddress
 from farebox.alerts.dispatcher import Dispatcher
-from farebox.alerts.letters import Letters, LetterSubject, letter_message
+from farebox.alerts.account_mail import Letters, LetterSubject, letter_message
 from farebox.alerts.smtp import SmtpTransport
-from farebox.service.passwords import Passwords
-from farebox.service.seal import Seal
-from farebox.service.signin import LINK_MICROS, SignIn
-from farebox.service.team import Staff, Team
+from farebox.service.people.passwords import Passwords
+from farebox.service.people.signing import Seal
+from farebox.service.people.sign_in import LINK_MICROS, SignIn
+from farebox.service.people.users import Staff, Team
 from farebox.storage.people import People
 from farebox.storage.rows import Letter, Login, MailState, Merchant, Purpose, Realm, Role
 from tests.alerts.ledger import SECOND, START, Ledger

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farebox.alerts.addresses import InvalidAddress
+from farebox.alerts.email_address import InvalidAddress
 from farebox.alerts.messages import InvalidSender, LowBalance, MailSettings, low_balance_message, message_id
 from farebox.core.accounts import Account, Kind
 from farebox.core.commands import Adjust, ReverseTopUp, SetCreditLimit

@@ -16,7 +16,7 @@ from playwright.async_api import Page
 
 from farebox.cli import demo
 from farebox.core import ids
-from farebox.service.statements import Selection
+from farebox.service.statements.reader import Selection
 from farebox.web.pages.house import Gate, House, PageRoute, Who
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes

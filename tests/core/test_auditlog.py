@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core import ids
-from farebox.core.auditlog import AuditEntry, entry
+from farebox.core.audit_log import AuditEntry, entry
 from farebox.core.commands import (
     Adjust,
     Approve,

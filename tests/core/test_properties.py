@@ -10,7 +10,7 @@ from msgspec.structs import astuple, replace
 from farebox.core import ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, KIND_WORDS, Account
 from farebox.core.approvals import Approval, ApprovalState
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
     Adjust,
     Approve,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from farebox.bootstrap import Farebox
-from farebox.service.audit import Audit
+from farebox.service.operator.verifier import Audit
 from tests.support.server import Seeds, Server
 from tests.support.wire import Client
 

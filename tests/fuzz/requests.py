@@ -10,11 +10,11 @@ import msgspec
 from litestar.types import HTTPScope, Receive
 from msgspec import Struct
 
-from farebox.service.statement_lines import KINDS
-from farebox.web.addresses import FORWARDED_MAX, Addresses, InvalidNetwork, source_of
+from farebox.service.statements.lines import KINDS
+from farebox.web.client_address import FORWARDED_MAX, Addresses, InvalidNetwork, source_of
 from farebox.web.api.base import Services
 from farebox.web.api.batch import Batches, _lines
-from farebox.web.bodies import admin, reading, spending, statement
+from farebox.web.schemas import admin, reading, spending, statement
 from farebox.web.endpoint import BODY_BYTES_MAX, BodyDecoder, decode_query, media_type, read_body
 from farebox.web.envelope import ApiError
 from tests.fuzz.making import (

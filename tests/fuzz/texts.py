@@ -12,7 +12,7 @@ from zoneinfo import available_timezones
 
 from litestar.types import HTTPScope
 
-from farebox.alerts.addresses import mailbox
+from farebox.alerts.email_address import mailbox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.core.money import (
@@ -23,7 +23,8 @@ from farebox.core.money import (
     parse_amount,
     parse_positive_amount,
 )
-from farebox.service import access, inputs
+from farebox.service import inputs
+from farebox.service.people import api_keys
 from farebox.service.errors import InvalidInput
 from farebox.web import security
 from tests.fuzz.making import Make, any_text, digits, edited, joined, just, letters, one_of, several
@@ -196,7 +197,7 @@ def _check_id(text: str) -> None:
 KEYS: Final = one_of(
     edited(joined(just("fbm_"), letters("01234567", 1, at_least=1), letters(CROCKFORD, 38, at_least=38))),
     edited(joined(just("fbs_", "fbu_", "fbx_", "FBS_"), letters(CROCKFORD, 26, at_least=26))),
-    lambda random: access.make_key(KeyKind.MERCHANT, random.getrandbits(63)),
+    lambda random: api_keys.make_key(KeyKind.MERCHANT, random.getrandbits(63)),
     IDS,
 )
 
@@ -213,9 +214,9 @@ def _key_model(text: str) -> tuple[KeyKind, int | None] | None:
 
 
 def _check_key(text: str) -> None:
-    expected, key = _key_model(text), access.parse_key(text)
+    expected, key = _key_model(text), api_keys.parse_key(text)
     assert expected == (None if key is None else (key.kind, key.merchant_id))
-    payer = access.parse_payer(text)
+    payer = api_keys.parse_payer(text)
     if text.startswith(ids.MERCHANT):
         number = _outcome(lambda: ids.parse_public_id(ids.MERCHANT, text), ids.InvalidId)
         assert (number, None) == ((None, None) if payer is None else (payer.merchant_id, payer.digest))
@@ -223,10 +224,10 @@ def _check_key(text: str) -> None:
         assert payer is None
     else:
         assert payer is not None
-        assert (expected[1], access.digest(text)) == (payer.merchant_id, payer.digest)
+        assert (expected[1], api_keys.digest(text)) == (payer.merchant_id, payer.digest)
     if key is not None:
-        assert access.digest(text) == key.digest
-        assert access.hint(text) == f"{text[:4]}…{text[-4:]}"
+        assert api_keys.digest(text) == key.digest
+        assert api_keys.hint(text) == f"{text[:4]}…{text[-4:]}"
 
 
 def _key_headers(random: Random) -> list[bytes]:
@@ -236,7 +237,7 @@ def _key_headers(random: Random) -> list[bytes]:
 def _check_key_headers(values: list[bytes]) -> None:
     scope: Any = {"headers": [(b"host", b"x"), *[(b"x-api-key", value) for value in values]]}
     typed: HTTPScope = scope
-    expected = access.parse_key(values[0].decode("latin-1")) if len(values) == 1 else None
+    expected = api_keys.parse_key(values[0].decode("latin-1")) if len(values) == 1 else None
     assert expected == security.api_key(typed) == security.api_key(typed)
     assert expected is None or values[0].isascii()
 

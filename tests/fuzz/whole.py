@@ -20,8 +20,8 @@ import msgspec
 from msgspec import Struct
 
 from farebox.core import ids
-from farebox.service.audit import Audit
-from farebox.web.bodies import spending
+from farebox.service.operator.verifier import Audit
+from farebox.web.schemas import spending
 from farebox.web.pages.house import PageRoute
 from tests.fuzz.making import any_bytes, any_text, edited_bytes, just
 from tests.fuzz.requests import BODIES, WORD, body_bytes, query_bytes

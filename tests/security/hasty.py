@@ -5,7 +5,7 @@ from unittest import mock
 from farebox import processes
 from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
-from farebox.web import patience
+from farebox.web import body_timeout
 
 HEAD_SECONDS_MAX = 2
 CONNECTIONS_MAX = 20
@@ -20,8 +20,8 @@ def main() -> None:
         mock.patch.object(processes, "UNREAD_SECONDS_MAX", UNREAD_SECONDS_MAX),
         mock.patch.object(serve, "HEAD_SECONDS_MAX", HEAD_SECONDS_MAX),
         mock.patch.object(serve, "CONNECTIONS_MAX", CONNECTIONS_MAX),
-        mock.patch.object(patience, "BODY_SECONDS_MAX", BODY_SECONDS_MAX),
-        mock.patch.object(patience, "PAUSE_SECONDS_MAX", PAUSE_SECONDS_MAX),
+        mock.patch.object(body_timeout, "BODY_SECONDS_MAX", BODY_SECONDS_MAX),
+        mock.patch.object(body_timeout, "PAUSE_SECONDS_MAX", PAUSE_SECONDS_MAX),
     ):
         farebox_main()
 

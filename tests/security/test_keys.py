@@ -13,7 +13,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
-from farebox.service import access
+from farebox.service.people import api_keys
 from farebox.storage.interface import Store
 from tests.support.door import Door
 from tests.support.server import Seeds
@@ -28,7 +28,7 @@ STORE_METHODS: Final = {name for name in vars(Store) if not name.startswith("_")
     ("kind", "merchant_id"), [(KeyKind.MERCHANT, 7), (KeyKind.SERVICE, None), (KeyKind.SUPPORT, None)]
 )
 async def test_a_key_has_128_bits_that_nobody_can_guess(kind: KeyKind, merchant_id: int | None) -> None:
-    secrets = [access.make_key(kind, merchant_id)[-SECRET_LETTERS:] for _ in range(2_000)]
+    secrets = [api_keys.make_key(kind, merchant_id)[-SECRET_LETTERS:] for _ in range(2_000)]
     seen = [{secret[place] for secret in secrets} for place in range(SECRET_LETTERS)]
     # Of 32 letters that are equally likely, one is missed in 2,000 draws once in 10^26 times.
     assert {32} == {len(letters) for letters in seen}
@@ -47,7 +47,7 @@ async def test_the_database_holds_digests_alone(farebox: Farebox, door: Door, se
     )
     stored = b"".join(path.read_bytes() for path in folder.iterdir())
     for text in texts:
-        assert access.digest(text) in stored
+        assert api_keys.digest(text) in stored
         # The last four letters are shown in lists, so that people can tell keys apart.
         for secret in (text, text[-SECRET_LETTERS:], text[-SECRET_LETTERS:-4]):
             assert secret.encode() not in stored

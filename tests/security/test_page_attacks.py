@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
-from farebox.service.team import Realm
+from farebox.service.people.users import Realm
 from farebox.storage.rows import Login
 from farebox.web.pages import render
 from farebox.web.pages.assets import asset_url

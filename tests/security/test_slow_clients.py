@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from farebox.web.envelope import ApiError
-from farebox.web.patience import BODY_BYTES_PER_SECOND, BODY_SECONDS_MAX, PAUSE_SECONDS_MAX, BodyReader, Patience
+from farebox.web.body_timeout import BODY_BYTES_PER_SECOND, BODY_SECONDS_MAX, PAUSE_SECONDS_MAX, BodyReader, Patience
 from tests.security import hasty
 from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import TIMEOUT_S, read_all

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from farebox.core.commands import KeyKind
-from farebox.service.committer import Committer
-from farebox.service.expiry import Expiry
-from farebox.service.merchants import Merchants
-from farebox.service.operations import Operations
-from farebox.service.queries import Balances, Queries
+from farebox.service.ledger.committer import Committer
+from farebox.service.ledger.expiry import Expiry
+from farebox.service.operator.merchants import Merchants
+from farebox.service.ledger.operations import Operations
+from farebox.service.ledger.queries import Balances, Queries
 from farebox.storage.sqlite import SqliteStore
 from tests.support.server import Seeds
 

@@ -10,10 +10,10 @@ from typing import Any, Final
 import pyotp
 from argon2 import PasswordHasher
 
-from farebox.service.passwords import Passwords
-from farebox.service.seal import Seal
-from farebox.service.signin import SignIn, Visit
-from farebox.service.team import Staff, Team
+from farebox.service.people.passwords import Passwords
+from farebox.service.people.signing import Seal
+from farebox.service.people.sign_in import SignIn, Visit
+from farebox.service.people.users import Staff, Team
 from farebox.storage.people import People
 from farebox.storage.rows import Login, Realm
 from farebox.storage.sqlite import SqliteStore

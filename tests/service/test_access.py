@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from farebox.core import ids
 from farebox.core.commands import Caller, KeyKind, Payer
-from farebox.service import access
-from farebox.service.access import ParsedKey
+from farebox.service.people import api_keys
+from farebox.service.people.api_keys import ParsedKey
 
 NUMBER = 1_234_567_890_123_456_789
 MERCHANT_KEY = f"fbm_{ids.encode_number(NUMBER)}0123456789ABCDEFGHJKMNPQRS"
@@ -27,27 +27,27 @@ SUPPORT_KEY = "fbu_000000000000000000000000ZZ"
     ],
 )
 def test_key_is_its_kind_its_merchant_and_randomness(kind: KeyKind, merchant_id: int | None, shape: str) -> None:
-    assert re.fullmatch(shape, access.make_key(kind, merchant_id))
+    assert re.fullmatch(shape, api_keys.make_key(kind, merchant_id))
 
 
 def test_merchants_key_names_its_merchant() -> None:
-    assert ids.encode_number(NUMBER) == access.make_key(KeyKind.MERCHANT, NUMBER)[4:17]
+    assert ids.encode_number(NUMBER) == api_keys.make_key(KeyKind.MERCHANT, NUMBER)[4:17]
 
 
 def test_no_two_keys_are_the_same() -> None:
-    assert 1000 == len({access.make_key(KeyKind.SERVICE) for _ in range(1000)})
-    assert 1000 == len({access.make_key(KeyKind.MERCHANT, NUMBER)[17:] for _ in range(1000)})
+    assert 1000 == len({api_keys.make_key(KeyKind.SERVICE) for _ in range(1000)})
+    assert 1000 == len({api_keys.make_key(KeyKind.MERCHANT, NUMBER)[17:] for _ in range(1000)})
 
 
 @given(st.sampled_from(KeyKind), st.integers(0, ids.NUMBER_MAX))
 def test_key_is_read_back(kind: KeyKind, number: int) -> None:
     merchant_id = number if kind is KeyKind.MERCHANT else None
-    text = access.make_key(kind, merchant_id)
-    assert ParsedKey(kind, merchant_id, access.digest(text)) == access.parse_key(text)
+    text = api_keys.make_key(kind, merchant_id)
+    assert ParsedKey(kind, merchant_id, api_keys.digest(text)) == api_keys.parse_key(text)
 
 
 def test_digest_is_blake2b_of_the_whole_text() -> None:
-    assert blake2b(SERVICE_KEY.encode(), digest_size=32).digest() == access.digest(SERVICE_KEY)
+    assert blake2b(SERVICE_KEY.encode(), digest_size=32).digest() == api_keys.digest(SERVICE_KEY)
 
 
 @pytest.mark.parametrize(
@@ -60,33 +60,33 @@ def test_digest_is_blake2b_of_the_whole_text() -> None:
     ],
 )
 def test_what_farebox_never_made_is_no_key(text: str) -> None:
-    assert access.parse_key(text) is None
+    assert api_keys.parse_key(text) is None
 
 
 @given(st.text() | st.from_regex(r"fb[msu]_[0-9A-Z]{20,45}", fullmatch=True))
 def test_any_text_is_a_key_or_is_not(text: str) -> None:
-    key = access.parse_key(text)
-    assert key is None or text[:4] == access.PREFIXES[key.kind]
-    payer = access.parse_payer(text)
+    key = api_keys.parse_key(text)
+    assert key is None or text[:4] == api_keys.PREFIXES[key.kind]
+    payer = api_keys.parse_payer(text)
     assert payer is None or 0 <= payer.merchant_id <= ids.NUMBER_MAX
 
 
 def test_caller_is_named_by_its_digest_and_its_merchant() -> None:
     for text, merchant_id in ((MERCHANT_KEY, NUMBER), (SERVICE_KEY, None)):
-        key = access.parse_key(text)
+        key = api_keys.parse_key(text)
         assert key is not None
-        assert Caller(access.digest(text), merchant_id) == key.caller
+        assert Caller(api_keys.digest(text), merchant_id) == key.caller
 
 
 def test_payer_is_named_by_id_or_by_key() -> None:
-    assert Payer(NUMBER) == access.parse_payer(ids.public_id(ids.MERCHANT, NUMBER))
-    assert Payer(NUMBER, access.digest(MERCHANT_KEY)) == access.parse_payer(MERCHANT_KEY)
+    assert Payer(NUMBER) == api_keys.parse_payer(ids.public_id(ids.MERCHANT, NUMBER))
+    assert Payer(NUMBER, api_keys.digest(MERCHANT_KEY)) == api_keys.parse_payer(MERCHANT_KEY)
 
 
 @pytest.mark.parametrize("text", ["", "mer_", "mer_x", "mer_ZZZZZZZZZZZZZ", SERVICE_KEY, SUPPORT_KEY, "Northwind"])
 def test_what_names_no_merchant_is_no_payer(text: str) -> None:
-    assert access.parse_payer(text) is None
+    assert api_keys.parse_payer(text) is None
 
 
 def test_hint_tells_kind_and_last_letters_alone() -> None:
-    assert f"fbm_…{MERCHANT_KEY[-4:]}" == access.hint(MERCHANT_KEY)
+    assert f"fbm_…{MERCHANT_KEY[-4:]}" == api_keys.hint(MERCHANT_KEY)

@@ -24,7 +24,7 @@ from farebox.core.commands import (
     TopUp,
 )
 from farebox.core.outcomes import Code
-from farebox.service.audit import Audit
+from farebox.service.operator.verifier import Audit
 from farebox.storage import rows
 from farebox.storage.interface import Store
 from farebox.storage.rows import HOLD_COLUMNS

@@ -9,10 +9,11 @@ from typing import Final
 import pytest
 
 from farebox.core.commands import KeyKind
-from farebox.service import keyuse, outlooks
-from farebox.service.access import ParsedKey
-from farebox.service.keyuse import KEYS_MAX, KeyUse
-from farebox.service.outlooks import BATCH_MERCHANTS, MOVED_SECONDS, OLD_SECONDS, Outlooks
+from farebox.service.insight import runway_snapshots
+from farebox.service.people import key_last_used
+from farebox.service.people.api_keys import ParsedKey
+from farebox.service.people.key_last_used import KEYS_MAX, KeyUse
+from farebox.service.insight.runway_snapshots import BATCH_MERCHANTS, MOVED_SECONDS, OLD_SECONDS, Outlooks
 from farebox.storage.interface import StoreUnavailable
 from farebox.storage.office import Office
 from farebox.storage.rows import Outlook
@@ -25,8 +26,8 @@ DAY: Final = 24 * 3600
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("STRETCH_SECONDS", "MERCHANT_SECONDS", "ROUND_SECONDS"):
-        monkeypatch.setattr(outlooks, name, 0.0)
-    monkeypatch.setattr(keyuse, "WRITE_SECONDS", 0.0)
+        monkeypatch.setattr(runway_snapshots, name, 0.0)
+    monkeypatch.setattr(key_last_used, "WRITE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ async def test_prospects_follow_the_book_after_a_while_and_the_time_after_longer
 
 
 async def test_a_walk_goes_on_where_it_was_and_begins_again(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outlooks, "STRETCH_MERCHANTS", BATCH_MERCHANTS + 3)
+    monkeypatch.setattr(runway_snapshots, "STRETCH_MERCHANTS", BATCH_MERCHANTS + 3)
     numbers = [1000 + number for number in range(BATCH_MERCHANTS + 5)]
     for number in numbers:
         await add_merchant(ledger.store, number)

@@ -9,11 +9,11 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.service.access import Actor
-from farebox.service.committer import Committer
-from farebox.service.desk import MerchantOrder, Row
+from farebox.service.people.api_keys import Actor
+from farebox.service.ledger.committer import Committer
+from farebox.service.operator.console import MerchantOrder, Row
 from farebox.service.errors import Missing
-from farebox.service.pace import SAMPLES_MAX, Pace
+from farebox.service.operator.throughput import SAMPLES_MAX, Pace
 from farebox.storage.rows import Counts, MailState, Outlook, Role
 from tests.support.server import Seeds, open_farebox, seed
 
@@ -142,7 +142,7 @@ async def test_the_pace_is_measured_over_the_last_minute(monkeypatch: pytest.Mon
         # The first minute is idle; what counts is the last.
         cast(Any, committer).commands_count += 50 if rounds >= SAMPLES_MAX else 0
 
-    monkeypatch.setattr("farebox.service.pace.asyncio.sleep", sleep)
+    monkeypatch.setattr("farebox.service.operator.throughput.asyncio.sleep", sleep)
     with pytest.raises(InterruptedError):
         await pace.run()
     assert 10.0 == pace.commands_per_second()

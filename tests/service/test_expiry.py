@@ -7,10 +7,10 @@ import pytest
 
 from farebox.core.commands import CaptureHold, CreateHold, Payer
 from farebox.core.outcomes import Code
-from farebox.service import expiry as module
-from farebox.service.committer import Committer
+from farebox.service.ledger import expiry as module
+from farebox.service.ledger.committer import Committer
 from farebox.service.errors import Overloaded
-from farebox.service.expiry import Expiry
+from farebox.service.ledger.expiry import Expiry
 from farebox.storage.interface import CommitUnknown, StorageError, StoreUnavailable
 from tests.service.conftest import Ledger
 from tests.support.server import Seeds
@@ -100,7 +100,7 @@ class _Naps:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
         self.left = count
-        monkeypatch.setattr("farebox.service.expiry.asyncio.sleep", self._sleep)
+        monkeypatch.setattr("farebox.service.ledger.expiry.asyncio.sleep", self._sleep)
 
     async def _sleep(self, seconds: float) -> None:
         assert module.SWEEP_SECONDS == seconds

@@ -25,7 +25,7 @@ from farebox.core.commands import (
 )
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
-from farebox.service.forecast import DAYS_MAX, RUNWAY_DAYS_MAX, Runway, in_words, read_runway, runway_of
+from farebox.service.insight.forecast import DAYS_MAX, RUNWAY_DAYS_MAX, Runway, in_words, read_runway, runway_of
 from farebox.storage.interface import Store, StoreUnavailable
 from tests.service.conftest import START, HeldClock, Ledger
 

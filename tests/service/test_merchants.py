@@ -3,9 +3,9 @@
 import pytest
 
 from farebox.core.commands import KeyKind
-from farebox.service import access
+from farebox.service.people import api_keys
 from farebox.service.errors import Conflict, FateUnknown, InvalidInput, Missing, Unavailable
-from farebox.service.operations import charge_command
+from farebox.service.ledger.operations import charge_command
 from farebox.storage.interface import AlreadyExists, CommitUnknown, StoreUnavailable
 from tests.service.conftest import START, Ledger
 
@@ -21,7 +21,7 @@ async def test_merchant_starts_with_an_empty_book_and_a_key_that_opens_it(ledger
     assert ("EUR", 0, 2_500_000, 0) == (account.currency, account.wallet, account.credit_limit, account.seq)
     # A balance that starts at zero has not fallen: nothing is to be warned of yet.
     assert [(5 * UNIT, False), (50 * UNIT, False)] == [(item.amount, item.is_armed) for item in account.thresholds]
-    parsed = access.parse_key(key.text)
+    parsed = api_keys.parse_key(key.text)
     assert parsed is not None
     assert 0 == await ledger.balances.available(parsed)
 
@@ -49,7 +49,7 @@ async def test_nothing_is_added_of_a_merchant_that_is_wrong(ledger: Ledger, fiel
 
 
 async def test_merchants_are_listed_whole_whatever_the_page(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farebox.service.merchants._PAGE_ROWS", 2)
+    monkeypatch.setattr("farebox.service.operator.merchants._PAGE_ROWS", 2)
     for number in range(5):
         ledger.clock.move(seconds=1)
         await ledger.merchants.create(name=f"M{number}", currency="USD", thresholds=[], credit_limit="0")
@@ -111,7 +111,7 @@ async def test_rotated_key_goes_on_beside_its_successor_for_a_while(ledger: Ledg
     seeds = await ledger.seed(balance="1")
     (old,) = await ledger.merchants.keys(seeds.merchant_id)
     new = await ledger.merchants.rotate_key(old.key_id, overlap_seconds=60)
-    parsed = [access.parse_key(text) for text in (seeds.merchant_key, new.text)]
+    parsed = [api_keys.parse_key(text) for text in (seeds.merchant_key, new.text)]
     for moved, expected in ((0, [UNIT, UNIT]), (59, [UNIT, UNIT]), (1, [None, UNIT]), (10**6, [None, UNIT])):
         ledger.clock.move(seconds=moved)
         assert expected == [await ledger.balances.available(key) for key in parsed if key]

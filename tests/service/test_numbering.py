@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.core import ids
-from farebox.service.numbering import Numbers
+from farebox.service.ledger.id_generator import Numbers
 from tests.service.conftest import START, HeldClock
 
 

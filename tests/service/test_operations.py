@@ -7,10 +7,10 @@ import pytest
 from farebox.core.accounts import Kind
 from farebox.core.commands import Caller
 from farebox.core.outcomes import Code
-from farebox.service import access
-from farebox.service.access import Actor
+from farebox.service.people import api_keys
+from farebox.service.people.api_keys import Actor
 from farebox.service.errors import InvalidInput
-from farebox.service.operations import charge_command
+from farebox.service.ledger.operations import charge_command
 from tests.service.conftest import Ledger
 from tests.support.server import Seeds
 
@@ -31,7 +31,7 @@ def _charge(seeds: Seeds, **fields: Any) -> dict[str, Any]:
 
 
 def _caller(text: str) -> Caller:
-    key = access.parse_key(text)
+    key = api_keys.parse_key(text)
     assert key is not None
     return key.caller
 

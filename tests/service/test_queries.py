@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from farebox.core.commands import KeyKind
-from farebox.service import access
-from farebox.service.access import ParsedKey
+from farebox.service.people import api_keys
+from farebox.service.people.api_keys import ParsedKey
 from farebox.service.errors import Forbidden, InvalidKey, Missing, Unavailable
-from farebox.service.queries import Balances
+from farebox.service.ledger.queries import Balances
 from farebox.storage.interface import StorageError, StoreUnavailable
 from tests.service.conftest import Ledger
 
@@ -18,7 +18,7 @@ MERCHANT, SERVICE, SUPPORT = (frozenset({kind}) for kind in (KeyKind.MERCHANT, K
 
 
 def _key(text: str) -> ParsedKey:
-    key = access.parse_key(text)
+    key = api_keys.parse_key(text)
     assert key is not None
     return key
 
@@ -83,7 +83,7 @@ async def test_each_poll_asks_anew(ledger: Ledger, monkeypatch: pytest.MonkeyPat
 
 async def test_key_that_opens_nothing_has_no_balance(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance="1")
-    good, unknown = _key(seeds.merchant_key), _key(access.make_key(KeyKind.MERCHANT, seeds.merchant_id))
+    good, unknown = _key(seeds.merchant_key), _key(api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id))
     service = _key(seeds.service_key)
     found = await asyncio.gather(*[ledger.balances.available(key) for key in (good, unknown, service)])
     assert [UNIT, None, None] == found
@@ -166,7 +166,7 @@ async def test_closed_key_is_invalid_before_it_is_of_the_wrong_kind(ledger: Ledg
     await ledger.seed()
     service = await ledger.merchants.create_key(KeyKind.SERVICE, name="closed")
     await ledger.merchants.revoke_key(service.key.key_id)
-    for text in (service.text, access.make_key(KeyKind.SERVICE), access.make_key(KeyKind.MERCHANT, 5)):
+    for text in (service.text, api_keys.make_key(KeyKind.SERVICE), api_keys.make_key(KeyKind.MERCHANT, 5)):
         for kinds in (MERCHANT, SERVICE, SUPPORT):
             with pytest.raises(InvalidKey) as raised:
                 await ledger.queries.authorize(_key(text), kinds)

@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farebox.service import passwords, signin
+from farebox.service.people import passwords, sign_in
 from farebox.service.errors import InvalidInput, Missing, Overloaded
-from farebox.service.passwords import WAITING_MAX, Passwords
-from farebox.service.seal import Seal
-from farebox.service.signin import (
+from farebox.service.people.passwords import WAITING_MAX, Passwords
+from farebox.service.people.signing import Seal
+from farebox.service.people.sign_in import (
     IDLE_MICROS,
     LETTERS_AN_HOUR_MAX,
     LINK_MICROS,
@@ -41,7 +41,7 @@ REALMS: Final = tuple(Realm)
 
 @pytest.fixture
 async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
-    monkeypatch.setattr(signin, "RESET_SECONDS", 0.0)
+    monkeypatch.setattr(sign_in, "RESET_SECONDS", 0.0)
     async with open_home(tmp_path) as home:
         yield home
 
@@ -393,7 +393,7 @@ async def test_nothing_tells_whether_a_letter_was_written(home: Home, monkeypatc
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(signin, "RESET_SECONDS", 7.5)
+    monkeypatch.setattr(sign_in, "RESET_SECONDS", 7.5)
     monkeypatch.setattr(asyncio, "sleep", sleep)
     await home.add()
     await home.add("closed@northwind.example", disabled_at=START)

@@ -23,9 +23,9 @@ from farebox.core.accounts import Kind
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 from farebox.service.inputs import format_time
-from farebox.service.statement_check import FAULTS_MAX, LINE_BYTES_MAX, Ending, Report, check_statement
-from farebox.service.statement_lines import TransferData, transfer_data
-from farebox.service.statements import Selection, Statements
+from farebox.service.statements.check import FAULTS_MAX, LINE_BYTES_MAX, Ending, Report, check_statement
+from farebox.service.statements.lines import TransferData, transfer_data
+from farebox.service.statements.reader import Selection, Statements
 from tests.service.books import TRANSFERS, keep_book, memory_store
 from tests.storage.ledgers import ANN, BEN, NOW, SECOND, UNIT, add_merchant, book
 from tests.support.effort import examples

@@ -19,12 +19,12 @@ from farebox.core.accounts import KIND_WORDS, Account, Kind
 from farebox.core.commands import Charge, Payer, TopUp
 from farebox.core.invariants import InvariantViolation
 from farebox.core.transfers import Transfer
-from farebox.service import statements
+from farebox.service.statements import reader
 from farebox.service.errors import InvalidInput, Unavailable, UnknownMerchant
 from farebox.service.inputs import format_time
-from farebox.service.statement_check import check_statement
-from farebox.service.statement_lines import KINDS, csv_rows, transfer_data
-from farebox.service.statements import PAGE_TRANSFERS_MAX, STRETCH_ROWS_MAX, STRETCHES_MAX, Selection, Statements
+from farebox.service.statements.check import check_statement
+from farebox.service.statements.lines import KINDS, csv_rows, transfer_data
+from farebox.service.statements.reader import PAGE_TRANSFERS_MAX, STRETCH_ROWS_MAX, STRETCHES_MAX, Selection, Statements
 from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant, TransferFilter
 from tests.service.books import TRANSFERS, keep_book
@@ -72,11 +72,11 @@ async def store(engine: Engine) -> AsyncIterator[Store]:
 @pytest.fixture
 def _short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a page look through little of a book, so that a short one is as long to it as a long one is."""
-    monkeypatch.setattr(statements, "_STRETCH_ROWS_FIRST", 1)
-    monkeypatch.setattr(statements, "_STRETCH_GROWTH", 2)
-    monkeypatch.setattr(statements, "STRETCH_ROWS_MAX", 3)
-    monkeypatch.setattr(statements, "STRETCHES_MAX", 2)
-    monkeypatch.setattr(statements, "_EXPORT_ROWS", 2)
+    monkeypatch.setattr(reader, "_STRETCH_ROWS_FIRST", 1)
+    monkeypatch.setattr(reader, "_STRETCH_GROWTH", 2)
+    monkeypatch.setattr(reader, "STRETCH_ROWS_MAX", 3)
+    monkeypatch.setattr(reader, "STRETCHES_MAX", 2)
+    monkeypatch.setattr(reader, "_EXPORT_ROWS", 2)
 
 
 # Times are those of transfers, and those just before and after them.

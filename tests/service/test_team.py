@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 
 from farebox.core.ids import NUMBER_MAX
-from farebox.service.access import Actor
+from farebox.service.people.api_keys import Actor
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant
-from farebox.service.signin import LETTERS_AN_HOUR_MAX, SignInRefused
-from farebox.service.team import Member, Membership, Team
+from farebox.service.people.sign_in import LETTERS_AN_HOUR_MAX, SignInRefused
+from farebox.service.people.users import Member, Membership, Team
 from farebox.storage.rows import Purpose, Realm, Role
 from tests.service.people import ANN, PASSWORD, Home, open_home
 from tests.storage.ledgers import ANN as MERCHANT

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from farebox.core.accounts import Kind
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
-from farebox.service import usage
-from farebox.service.committer import Committer
+from farebox.service.insight import usage
+from farebox.service.ledger.committer import Committer
 from farebox.service.errors import InvalidInput, Unavailable
-from farebox.service.operations import Operations, charge_command
-from farebox.service.usage import Summer, UsageLine, UsageReader
+from farebox.service.ledger.operations import Operations, charge_command
+from farebox.service.insight.usage import Summer, UsageLine, UsageReader
 from farebox.storage.interface import StoreUnavailable
 from tests.service.conftest import Ledger
 from tests.support.effort import examples

@@ -10,9 +10,9 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core.accounts import Account
-from farebox.service import verifying
+from farebox.service.operator import verifications
 from farebox.service.errors import Conflict
-from farebox.service.verifying import Run
+from farebox.service.operator.verifications import Run
 from farebox.storage.interface import StoreUnavailable
 from farebox.storage.rows import Verification
 from tests.cli.shell import Shell
@@ -36,7 +36,7 @@ async def _ended(farebox: Farebox) -> Verification:
 
 
 async def test_a_run_tells_how_far_it_is_and_how_it_ended(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifying, "PROGRESS_MICROS", 0)
+    monkeypatch.setattr(verifications, "PROGRESS_MICROS", 0)
     told: list[Verification] = []
     async with open_farebox(database_url) as farebox:
         await seed(farebox)
@@ -113,7 +113,7 @@ async def test_a_server_starts_a_process_with_its_own_settings(farebox: Farebox)
 
 async def test_a_run_that_is_silent_is_taken_for_dead(farebox: Farebox) -> None:
     now = farebox.clock.now()
-    old = Verification(1, "ann", now - 60_000_000, now - verifying.LOST_MICROS - 1_000_000)
+    old = Verification(1, "ann", now - 60_000_000, now - verifications.LOST_MICROS - 1_000_000)
     await farebox.office.begin_verification(old)
     assert not farebox.verifications.is_under_way(old)
     assert farebox.verifications.is_under_way(msgspec.structs.replace(old, seen_at=now))

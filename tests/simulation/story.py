@@ -27,9 +27,9 @@ from farebox.core.ids import ALERT, book_id
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.replay import Replay
-from farebox.service.committer import Committer
+from farebox.service.ledger.committer import Committer
 from farebox.service.errors import ServiceError
-from farebox.service.expiry import Expiry
+from farebox.service.ledger.expiry import Expiry
 from farebox.storage.interface import Store
 from farebox.storage.rows import ApiKey, MailState, Merchant, User
 from tests.simulation.world import SECOND, START, Connection, Database, Post, WorldClock, WorldLoop

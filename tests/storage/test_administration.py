@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farebox.core import auditlog
+from farebox.core import audit_log
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import ApprovalState
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
     Adjust,
     Approve,
@@ -63,7 +63,7 @@ QUARTER: Final = 900_000_000
 
 def entry(number: int, merchant_id: int | None = ANN, **fields: Any) -> AuditEntry:
     origin = Origin(number, "ann", key_id=7, address="203.0.113.7")
-    made = auditlog.entry(origin, merchant_id=merchant_id, at=NOW, action="rename_merchant", detail="Ann")
+    made = audit_log.entry(origin, merchant_id=merchant_id, at=NOW, action="rename_merchant", detail="Ann")
     return replace(made, **fields)
 
 

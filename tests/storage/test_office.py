@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from farebox.core import auditlog
+from farebox.core import audit_log
 from farebox.core.commands import KeyKind, Origin
 from farebox.core.ids import NUMBER_MAX
 from farebox.storage import sql
@@ -170,7 +170,7 @@ async def test_what_is_there_is_counted(store: Database, office: Office) -> None
 
 async def test_a_look_is_noted_in_the_audit_log(store: Database, office: Office) -> None:
     origin = Origin(1, "sam")
-    entry = auditlog.entry(origin, merchant_id=ANN, at=NOW, action="look_as_merchant", subject="mer_1")
+    entry = audit_log.entry(origin, merchant_id=ANN, at=NOW, action="look_as_merchant", subject="mer_1")
     await office.note(entry)
     assert [entry] == list(await store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=9))
 

@@ -9,8 +9,8 @@ from typing import Any, Final
 import pytest
 from msgspec.structs import replace
 
-from farebox.core import auditlog
-from farebox.core.auditlog import AuditEntry
+from farebox.core import audit_log
+from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import Origin
 from farebox.core.ids import NUMBER_MAX
 from farebox.storage.interface import AlreadyExists, Database, NotFound, StorageError
@@ -52,7 +52,7 @@ def letter(number: int, login_id: int = 1, **fields: Any) -> Letter:
 
 def entry(number: int, **fields: Any) -> AuditEntry:
     """Make up an entry of the audit log."""
-    made = auditlog.entry(Origin(number, "sam"), merchant_id=ANN, at=NOW, action="add_user", subject=ADDRESS)
+    made = audit_log.entry(Origin(number, "sam"), merchant_id=ANN, at=NOW, action="add_user", subject=ADDRESS)
     return replace(made, **fields)
 
 

@@ -13,9 +13,9 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from farebox.bootstrap import Farebox
-from farebox.web.addresses import Addresses
+from farebox.web.client_address import Addresses
 from farebox.web.app import create_app
-from farebox.web.limits import Limits
+from farebox.web.rate_limits import Limits
 from farebox.web.pages.live import Live
 
 Headers = Iterable[tuple[str | bytes, str | bytes]]

@@ -12,7 +12,7 @@ from msgspec.structs import asdict, replace
 
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import Command, KeyKind
 from farebox.core.decide import decide
 from farebox.core.holds import Hold, HoldState

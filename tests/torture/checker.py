@@ -9,7 +9,7 @@ from farebox.core.accounts import KIND_WORDS, Kind
 from farebox.core.holds import HoldState
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from farebox.service.audit import Audit
+from farebox.service.operator.verifier import Audit
 from farebox.storage.interface import Snapshot
 from tests.support.server import Seeds
 from tests.torture.deeds import Contradiction, Deed

@@ -11,7 +11,7 @@ from litestar.types import ASGIApp
 from farebox import bootstrap
 from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
-from farebox.service import committer
+from farebox.service.ledger import committer
 from farebox.storage import postgres
 
 SHARE: Final = 0.1

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farebox.core.commands import SetThresholds
-from farebox.service.audit import Audit
+from farebox.service.operator.verifier import Audit
 from farebox.storage.rows import MailState
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import Client

@@ -15,8 +15,8 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service import access
-from farebox.service.audit import Audit
+from farebox.service.people import api_keys
+from farebox.service.operator.verifier import Audit
 from farebox.service.inputs import format_time
 from farebox.web.api import routes
 from tests.support.door import Door, Reply, open_door
@@ -70,7 +70,7 @@ async def _log(door: Door, seeds: Seeds, *, query: str = "") -> list[dict[str, A
 
 async def _key_id(farebox: Farebox, text: str) -> str:
     """Find the id of a service's or support's key."""
-    (found,) = [key for key in await farebox.merchants.keys(None) if key.digest == access.digest(text)]
+    (found,) = [key for key in await farebox.merchants.keys(None) if key.digest == api_keys.digest(text)]
     return ids.public_id(ids.KEY, found.key_id)
 
 
@@ -94,7 +94,7 @@ async def test_support_alone_administers(farebox: Farebox, door: Door) -> None:
         await farebox.merchants.revoke_key(key.key.key_id)
     expired = await farebox.merchants.create_key(KeyKind.SUPPORT, name="eve")
     await farebox.merchants.rotate_key(expired.key.key_id, overlap_seconds=0)
-    bad = [None, "", "x", access.make_key(KeyKind.SUPPORT), expired.text, *[key.text for key in closed]]
+    bad = [None, "", "x", api_keys.make_key(KeyKind.SUPPORT), expired.text, *[key.text for key in closed]]
     admin = [route for route in routes(farebox.services) if route.path.startswith("/api/admin")]
     assert len(admin) > 25
     before = await _log(door, seeds)
@@ -461,7 +461,7 @@ async def test_text_of_a_key_is_nowhere_in_the_database_and_its_digest_is(farebo
     assert path is not None
     stored = b"".join(file.read_bytes() for file in Path(path).parent.iterdir())
     for text in (*texts, rotated, made["apiKey"]):
-        assert access.digest(text) in stored
+        assert api_keys.digest(text) in stored
         assert text[-26:].encode() not in stored
         assert text[-26:].encode("utf-16-le") not in stored
 

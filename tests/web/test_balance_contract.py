@@ -4,8 +4,8 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import CreateHold, KeyKind, Payer
-from farebox.service import access
-from farebox.service.operations import charge_command
+from farebox.service.people import api_keys
+from farebox.service.ledger.operations import charge_command
 from farebox.storage.interface import StoreUnavailable
 from tests.support.door import Door, Headers, Reply, open_door
 from tests.support.server import Seeds, seed
@@ -155,10 +155,10 @@ async def test_bad_keys_are_indistinguishable(farebox: Farebox, door: Door) -> N
         "empty": "",
         "blank": " ",
         "garbage": "garbage",
-        "unknown": access.make_key(KeyKind.MERCHANT, seeds.merchant_id),
-        "unknown merchant": access.make_key(KeyKind.MERCHANT, 1),
-        "unknown service": access.make_key(KeyKind.SERVICE),
-        "unknown support": access.make_key(KeyKind.SUPPORT),
+        "unknown": api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id),
+        "unknown merchant": api_keys.make_key(KeyKind.MERCHANT, 1),
+        "unknown service": api_keys.make_key(KeyKind.SERVICE),
+        "unknown support": api_keys.make_key(KeyKind.SUPPORT),
         "other merchant's number": other.merchant_key[:17] + key[17:],
         "other kind": "fbs_" + key[17:],
         "number beyond 63 bits": "fbm_Z" + key[5:],

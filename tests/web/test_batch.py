@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service import access
-from farebox.service.audit import Audit
-from farebox.service.committer import Committer
-from farebox.service.operations import Operations
+from farebox.service.people import api_keys
+from farebox.service.operator.verifier import Audit
+from farebox.service.ledger.committer import Committer
+from farebox.service.ledger.operations import Operations
 from farebox.storage.interface import StoreUnavailable
 from farebox.web.api import batch
 from tests.support.door import JSON, NDJSON, Door, Headers, Reply, open_door
@@ -361,7 +361,7 @@ async def test_services_alone_charge_in_bulk(farebox: Farebox, door: Door, conte
     await farebox.merchants.revoke_key(revoked.key.key_id)
     for key, status, code in (
         *[(key, 403, "forbidden") for key in (seeds.merchant_key, seeds.support_key)],
-        *[(key, 401, "invalid_api_key") for key in (None, "x", revoked.text, access.make_key(KeyKind.SERVICE))],
+        *[(key, 401, "invalid_api_key") for key in (None, "x", revoked.text, api_keys.make_key(KeyKind.SERVICE))],
     ):
         for body in (_body([_charge(seeds)]), _bytes(_charge(seeds)), b"{"):
             reply = await door.post(BATCH, key, body, [("content-type", content_type)])

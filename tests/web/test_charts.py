@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from farebox.core.money import format_amount
-from farebox.service.forecast import RUNWAY_DAYS_MAX, Runway
-from farebox.service.history import History, Mark
-from farebox.service.usage import UsageLine
+from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, Runway
+from farebox.service.insight.history import History, Mark
+from farebox.service.insight.usage import UsageLine
 from farebox.web.pages.charts import (
     BalanceRow,
     UsageRow,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service import access
+from farebox.service.people import api_keys
 from farebox.service.errors import FateUnknown, Overloaded, Unavailable
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from tests.support.door import JSON, Door, Headers, Reply, open_door
@@ -143,7 +143,7 @@ async def test_bad_caller_is_a_401_whatever_else_is_wrong(farebox: Farebox, door
     ]
     for key in revoked:
         await farebox.merchants.revoke_key(key.key.key_id)
-    unknown = [access.make_key(KeyKind.SERVICE), access.make_key(KeyKind.SUPPORT), access.make_key(KeyKind.MERCHANT, 7)]
+    unknown = [api_keys.make_key(KeyKind.SERVICE), api_keys.make_key(KeyKind.SUPPORT), api_keys.make_key(KeyKind.MERCHANT, 7)]
     good, nobody = (json.dumps(_content(seeds, merchant=it)).encode() for it in (seeds.merchant, "nobody"))
     bodies = [b"", b"{", b"[]", b"x" * (BODY_BYTES_MAX + 1), good, nobody, b'{"type": 1}']
     method = "GET" if target == "/api/account" else "POST"
@@ -574,7 +574,7 @@ async def test_merchant_named_by_a_closed_key_is_a_404_so_that_401_speaks_of_the
         assert 200 == (await _charge(door, seeds, merchant=key.text)).status
     await farebox.merchants.revoke_key(revoked.key.key_id)
     await farebox.merchants.rotate_key(expired.key.key_id, overlap_seconds=0)
-    unknown = access.make_key(KeyKind.MERCHANT, seeds.merchant_id)
+    unknown = api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id)
     other_kinds = (seeds.service_key, seeds.support_key)
     for text in (revoked.text, expired.text, unknown, seeds.merchant_key.lower(), *other_kinds):
         reply = await _charge(door, seeds, merchant=text)

@@ -14,8 +14,8 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service import access
-from farebox.service.audit import Audit
+from farebox.service.people import api_keys
+from farebox.service.operator.verifier import Audit
 from tests.support.door import Door, Reply
 from tests.support.server import Seeds, seed
 
@@ -516,7 +516,7 @@ async def test_services_alone_hold_capture_and_release(farebox: Farebox, door: D
     await farebox.merchants.revoke_key(revoked.key.key_id)
     for key, status, code in (
         *[(key, 403, "forbidden") for key in (seeds.merchant_key, seeds.support_key)],
-        *[(key, 401, "invalid_api_key") for key in (None, "x", revoked.text, access.make_key(KeyKind.SERVICE))],
+        *[(key, 401, "invalid_api_key") for key in (None, "x", revoked.text, api_keys.make_key(KeyKind.SERVICE))],
     ):
         for body in (content, b"{", {}):
             reply = await door.post(target, key, body)

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.config import Settings, SettingsError
 from farebox.core.commands import KeyKind
-from farebox.service.access import ParsedKey, parse_key
-from farebox.web import limits as module
-from farebox.web.addresses import Addresses, InvalidNetwork, source_of
+from farebox.service.people.api_keys import ParsedKey, parse_key
+from farebox.web import rate_limits as module
+from farebox.web.client_address import Addresses, InvalidNetwork, source_of
 from farebox.web.envelope import ApiError
-from farebox.web.limits import Buckets, Limits
+from farebox.web.rate_limits import Buckets, Limits
 from tests.support.door import JSON, Door, Reply, open_door
 from tests.support.effort import examples
 from tests.support.server import Seeds, open_farebox, seed

@@ -187,7 +187,7 @@ async def test_an_open_page_keeps_nobody_signed_in(
         return session.seen_at
 
     door: Door = await open_door(farebox)
-    monkeypatch.setattr("farebox.service.signin.TOUCH_MICROS", 0)
+    monkeypatch.setattr("farebox.service.people.sign_in.TOUCH_MICROS", 0)
     before = await last_seen()
     await door.send("GET", path, headers=[ann.cookie], is_cut_short=True)
     assert 200 == (await door.get(path.removesuffix("live") + "now", headers=[ann.cookie])).status

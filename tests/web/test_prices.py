@@ -8,7 +8,7 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service import access
+from farebox.service.people import api_keys
 from farebox.service.inputs import format_time, time
 from tests.support.door import Door
 from tests.support.server import Seeds, seed
@@ -141,7 +141,7 @@ async def test_merchants_alone_read_their_prices(farebox: Farebox, door: Door) -
     for text, status, code in (
         *[(text, 403, "forbidden") for text in (seeds.service_key, seeds.support_key)],
         *[(text, 401, "invalid_api_key") for text in (None, "x", revoked.text)],
-        (access.make_key(KeyKind.MERCHANT, seeds.merchant_id), 401, "invalid_api_key"),
+        (api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id), 401, "invalid_api_key"),
     ):
         reply = await door.get(PRICES, text)
         assert (status, code) == (reply.status, reply.code)

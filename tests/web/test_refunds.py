@@ -8,8 +8,8 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service import access
-from farebox.service.audit import Audit
+from farebox.service.people import api_keys
+from farebox.service.operator.verifier import Audit
 from tests.support.door import Door, Reply
 from tests.support.server import Seeds, seed
 
@@ -246,7 +246,7 @@ async def test_merchant_can_not_refund_itself(farebox: Farebox, door: Door) -> N
     ]
     for key in closed:
         await farebox.merchants.revoke_key(key.key.key_id)
-    unknown = [access.make_key(KeyKind.SERVICE), access.make_key(KeyKind.SUPPORT)]
+    unknown = [api_keys.make_key(KeyKind.SERVICE), api_keys.make_key(KeyKind.SUPPORT)]
     good = {"transferId": charged, "idempotencyKey": _key()}
     for body in (good, b"{", {}):
         reply = await door.post(REFUNDS, seeds.merchant_key, body)

@@ -13,10 +13,10 @@ from jsonschema import Draft202012Validator
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import Charge, Payer
-from farebox.service.access import Actor
-from farebox.service.statement_check import check_statement
-from farebox.service.statement_lines import KINDS
-from farebox.service.statements import PAGE_TRANSFERS_MAX
+from farebox.service.people.api_keys import Actor
+from farebox.service.statements.check import check_statement
+from farebox.service.statements.lines import KINDS
+from farebox.service.statements.reader import PAGE_TRANSFERS_MAX
 from tests.support.door import CSV, NDJSON, Door, Reply
 from tests.support.server import Seeds, Server, seed
 

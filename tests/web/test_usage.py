@@ -10,7 +10,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
-from farebox.service import access
+from farebox.service.people import api_keys
 from tests.support.door import Door, Reply
 from tests.support.server import Seeds, seed
 
@@ -194,7 +194,7 @@ async def test_merchants_alone_read_usage(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     revoked = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     await farebox.merchants.revoke_key(revoked.key.key_id)
-    unknown = access.make_key(KeyKind.MERCHANT, seeds.merchant_id)
+    unknown = api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id)
 
     async def ask(key: str | None) -> Reply:
         return await door.get(f"{USAGE}?by=week", key)

@@ -13,7 +13,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from farebox.alerts.addresses import InvalidAddress, one_line
+from farebox.alerts.email_address import InvalidAddress, one_line
 from farebox.alerts.messages import InvalidSender
 from farebox.alerts.smtp import PermanentFailure, TransientFailure, Transport
 from farebox.storage.interface import NotFound, StorageError

@@ -12,7 +12,7 @@ from typing import Final
 from jinja2 import Environment, FunctionLoader, StrictUndefined, Template, select_autoescape
 from msgspec import Struct
 
-from farebox.alerts.addresses import InvalidAddress, header_text, mailbox, named_mailbox, needs_smtputf8, one_line
+from farebox.alerts.email_address import InvalidAddress, header_text, mailbox, named_mailbox, needs_smtputf8, one_line
 from farebox.core import ids
 from farebox.core.accounts import Account, Kind
 from farebox.core.money import format_amount

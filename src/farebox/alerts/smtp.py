@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiosmtplib
 
-from farebox.alerts.addresses import InvalidAddress, mailbox, needs_smtputf8, one_line
+from farebox.alerts.email_address import InvalidAddress, mailbox, needs_smtputf8, one_line
 
 TIMEOUT_SECONDS: Final = 30.0
 """How long any one step of a conversation with a mail server may take."""

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from farebox.cli.session import Session, command, done, merchant_id, short_time, table, time_or_none
+from farebox.cli.context import Session, command, done, merchant_id, short_time, table, time_or_none
 from farebox.cli.staff import answer_link
 from farebox.core import ids
 from farebox.core.accounts import Account
@@ -14,8 +14,8 @@ from farebox.core.money import format_amount
 from farebox.core.pricing import Price
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
-from farebox.service.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
-from farebox.service.team import ROLE_WORDS, ROLES, Role
+from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
+from farebox.service.people.users import ROLE_WORDS, ROLES, Role
 from farebox.storage.rows import ApiKey, Merchant, User
 
 VARIABLE: Final = "variable"

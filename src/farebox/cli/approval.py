@@ -5,14 +5,14 @@ from typing import Any, Final
 import click
 
 from farebox.cli.money import answer_move
-from farebox.cli.session import Session, command, merchant_id, short_time, table, time_or_none
+from farebox.cli.context import Session, command, merchant_id, short_time, table, time_or_none
 from farebox.core import ids
 from farebox.core.accounts import KIND_WORDS, Kind
 from farebox.core.approvals import Approval, ApprovalState
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.money import format_amount
 from farebox.service import inputs
-from farebox.service.administration import PAGE_ROWS_MAX
+from farebox.service.operator.administration import PAGE_ROWS_MAX
 from farebox.service.errors import Refused
 
 _LISTED_MAX: Final = 200

@@ -25,16 +25,16 @@ from msgspec import Struct
 
 from farebox.bootstrap import MAIL_FOLDER, open_store
 from farebox.cli.serve import port_problem
-from farebox.cli.session import FAILED, add_json_option, fail
+from farebox.cli.context import FAILED, add_json_option, fail
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import Charge, Command, KeyKind, Payer
 from farebox.service.clock import SystemClock
-from farebox.service.committer import Committer
-from farebox.service.merchants import Merchants
-from farebox.service.numbering import Numbers
-from farebox.service.operations import Operations
-from farebox.service.passwords import Passwords
+from farebox.service.ledger.committer import Committer
+from farebox.service.operator.merchants import Merchants
+from farebox.service.ledger.id_generator import Numbers
+from farebox.service.ledger.operations import Operations
+from farebox.service.people.passwords import Passwords
 from farebox.storage.people import People
 from farebox.storage.rows import Login, Realm
 

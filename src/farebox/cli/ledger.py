@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from farebox.bootstrap import Farebox
-from farebox.cli.session import (
+from farebox.cli.context import (
     FAILED,
     Session,
     add_json_option,
@@ -22,7 +22,7 @@ from farebox.cli.session import (
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.money import format_amount
-from farebox.service.audit import Audit
+from farebox.service.operator.verifier import Audit
 from farebox.storage.rows import MailState, OutboxMail
 
 _MAILS_LISTED_MAX: Final = 200

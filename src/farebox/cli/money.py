@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import click
 
-from farebox.cli.session import Session, command, merchant_id, table, transfer_of
+from farebox.cli.context import Session, command, merchant_id, table, transfer_of
 from farebox.core import ids
 from farebox.core.accounts import Kind
 from farebox.core.money import format_amount

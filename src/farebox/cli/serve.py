@@ -13,7 +13,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
 from farebox.bootstrap import Farebox
-from farebox.cli.session import FAILED, add_json_option, fail, guarded
+from farebox.cli.context import FAILED, add_json_option, fail, guarded
 from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
 

@@ -4,8 +4,8 @@ from typing import Any, Final
 
 import click
 
-from farebox.cli.session import Session, command, short_time, table, time_or_none
-from farebox.service.team import Login
+from farebox.cli.context import Session, command, short_time, table, time_or_none
+from farebox.service.people.users import Login
 from farebox.storage.rows import Letter
 
 

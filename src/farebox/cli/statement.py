@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 import msgspec
 
-from farebox.cli.session import (
+from farebox.cli.context import (
     FAILED,
     MISUSED,
     Session,
@@ -23,8 +23,8 @@ from farebox.core.accounts import EFFECTS, KIND_WORDS, Kind
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 from farebox.service.errors import InvalidInput
-from farebox.service.statement_check import Ending, Fault, Report, check_statement
-from farebox.service.statements import PAGE_TRANSFERS_MAX, Selection
+from farebox.service.statements.check import Ending, Fault, Report, check_statement
+from farebox.service.statements.reader import PAGE_TRANSFERS_MAX, Selection
 
 
 @command("statement")

@@ -5,10 +5,10 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core import auditlog
+from farebox.core import audit_log
 from farebox.core.accounts import KIND_WORDS, Kind
 from farebox.core.approvals import Approval, ApprovalState
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.book import Book
 from farebox.core.commands import (
     SETTINGS,
@@ -143,7 +143,7 @@ class _Batch:
         return decision
 
     def _log(self, command: Command, outcome: Outcome, book: Book) -> None:
-        entry = auditlog.entry_of(command, outcome, book.currency, self._now)
+        entry = audit_log.entry_of(command, outcome, book.currency, self._now)
         if entry is not None:
             self._entries.append(entry)
 

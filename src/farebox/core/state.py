@@ -6,7 +6,7 @@ from msgspec import Struct, field
 
 from farebox.core.accounts import Account
 from farebox.core.approvals import Approval
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
     SETTINGS,
     SPENDS,

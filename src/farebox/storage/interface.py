@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar
 
 from farebox.core.accounts import Account
 from farebox.core.approvals import Approval
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet

@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.storage import sql
 from farebox.storage.interface import Fetch, NotFound, Runner
 from farebox.storage.rows import Letter, Login, Membership, Realm, Role, Session, User

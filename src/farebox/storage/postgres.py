@@ -23,7 +23,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 from farebox.core.accounts import Account
 from farebox.core.approvals import Approval
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.pricing import Price

@@ -10,7 +10,7 @@ from msgspec import Struct
 from farebox.core import ids
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.invariants import InvariantViolation, check_account, check_hold
 from farebox.core.state import Original

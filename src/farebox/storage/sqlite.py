@@ -17,7 +17,7 @@ import msgspec
 
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval
-from farebox.core.auditlog import AuditEntry
+from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.pricing import Price

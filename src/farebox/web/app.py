@@ -18,7 +18,7 @@ from farebox.web.docs import docs_handlers
 from farebox.web.endpoint import Endpoint
 from farebox.web.envelope import ApiError, api_error, error_body, error_headers, method_not_allowed, path_is_api
 from farebox.web.health import Health, health_handler
-from farebox.web.limits import Limits
+from farebox.web.rate_limits import Limits
 from farebox.web.openapi import document
 from farebox.web.pages import render
 from farebox.web.pages.assets import asset_handler
@@ -26,7 +26,7 @@ from farebox.web.pages.forms import Form
 from farebox.web.pages.house import Ask, Gate, House, error_page
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
-from farebox.web.patience import Patience
+from farebox.web.body_timeout import Patience
 from farebox.web.security import Cors
 
 _BODILESS: Final = frozenset({"GET", "HEAD"})

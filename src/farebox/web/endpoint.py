@@ -25,7 +25,7 @@ from farebox.web.envelope import (
     method_not_allowed,
     stream_headers,
 )
-from farebox.web.limits import Limits
+from farebox.web.rate_limits import Limits
 from farebox.web.security import Cors, api_key
 
 BODY_BYTES_MAX: Final = 64 * 1024

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from litestar.types import HTTPScope
 
-from farebox.service.access import ParsedKey, parse_key
+from farebox.service.people.api_keys import ParsedKey, parse_key
 from farebox.service.errors import InvalidKey
 from farebox.web.envelope import Headers
 

@@ -12,7 +12,7 @@ import pytest_asyncio
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import Charge, Payer
-from farebox.service.team import Realm, Role
+from farebox.service.people.users import Realm, Role
 from farebox.storage.rows import Purpose
 from tests.support.door import Door
 from tests.support.server import Seeds, seed

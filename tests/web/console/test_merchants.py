@@ -7,8 +7,8 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.service.access import Actor
-from farebox.service.team import Role
+from farebox.service.people.api_keys import Actor
+from farebox.service.people.users import Role
 from farebox.storage.rows import Outlook, Realm
 from farebox.web.pages.console import merchants
 from tests.support.server import seed

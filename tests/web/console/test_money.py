@@ -6,7 +6,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.service.operations import charge_command
+from farebox.service.ledger.operations import charge_command
 from tests.support.server import Seeds, seed
 from tests.web.console.visitor import Visitor, kept, words
 

@@ -8,10 +8,10 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.service.access import Actor
-from farebox.service.numbering import Numbers
-from farebox.service.signin import SignInRefused
-from farebox.service.team import Role
+from farebox.service.people.api_keys import Actor
+from farebox.service.ledger.id_generator import Numbers
+from farebox.service.people.sign_in import SignInRefused
+from farebox.service.people.users import Role
 from farebox.storage.rows import MailState, Realm, Verification
 from farebox.web.health import Health
 from tests.support.door import Door

@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import urlencode
 
 from farebox.bootstrap import Farebox
-from farebox.service.numbering import Numbers
-from farebox.service.signin import Visit
+from farebox.service.ledger.id_generator import Numbers
+from farebox.service.people.sign_in import Visit
 from farebox.storage.rows import Login, Realm
 from tests.support.door import Door, Reply
 

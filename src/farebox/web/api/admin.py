@@ -11,7 +11,7 @@ from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Missing, Refused
-from farebox.service.merchants import Merchant, User
+from farebox.service.operator.merchants import Merchant, User
 from farebox.web.api.base import (
     SUPPORT,
     Room,
@@ -21,7 +21,7 @@ from farebox.web.api.base import (
     merchant_in_path,
     thresholds_data,
 )
-from farebox.web.bodies import admin as bodies
+from farebox.web.schemas import admin as bodies
 from farebox.web.endpoint import Answer, BodyDecoder, decode_query, read_body
 
 _MERCHANT: Final = "/api/admin/merchants/{merchant_id:str}"

@@ -11,9 +11,9 @@ from farebox.core.outcomes import Code
 from farebox.core.pricing import Price
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
-from farebox.service.merchants import ApiKey, NewKey
+from farebox.service.operator.merchants import ApiKey, NewKey
 from farebox.web.api.base import SUPPORT, Room, Route, Services, answer, key_in_path, merchant_in_path, price_data
-from farebox.web.bodies import admin as bodies
+from farebox.web.schemas import admin as bodies
 from farebox.web.endpoint import Answer, BodyDecoder, read_body
 
 _MERCHANT: Final = "/api/admin/merchants/{merchant_id:str}"

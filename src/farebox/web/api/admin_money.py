@@ -20,7 +20,7 @@ from farebox.web.api.base import (
     moved,
     replay_headers,
 )
-from farebox.web.bodies import admin as bodies
+from farebox.web.schemas import admin as bodies
 from farebox.web.endpoint import Answer, BodyDecoder, decode_query, read_body
 
 _MERCHANT: Final = "/api/admin/merchants/{merchant_id:str}"

@@ -18,19 +18,19 @@ from farebox.core.pricing import Price
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
-from farebox.service.access import Actor, ParsedKey
-from farebox.service.administration import Approvals, AuditLog
+from farebox.service.people.api_keys import Actor, ParsedKey
+from farebox.service.operator.administration import Approvals, AuditLog
 from farebox.service.errors import Missing, Refused
-from farebox.service.merchants import Merchants
-from farebox.service.operations import Operations
-from farebox.service.queries import Balances, Queries
-from farebox.service.statements import Statements
-from farebox.service.team import Team
-from farebox.service.usage import UsageReader
+from farebox.service.operator.merchants import Merchants
+from farebox.service.ledger.operations import Operations
+from farebox.service.ledger.queries import Balances, Queries
+from farebox.service.statements.reader import Statements
+from farebox.service.people.users import Team
+from farebox.service.insight.usage import UsageReader
 from farebox.web import security
-from farebox.web.addresses import Addresses
-from farebox.web.bodies.admin import ApprovalData, MoveData, PriceData
-from farebox.web.bodies.common import ThresholdData
+from farebox.web.client_address import Addresses
+from farebox.web.schemas.admin import ApprovalData, MoveData, PriceData
+from farebox.web.schemas.common import ThresholdData
 from farebox.web.endpoint import BODY_BYTES_MAX, Answer, Handler
 from farebox.web.envelope import Headers, success_body
 

@@ -18,10 +18,10 @@ from farebox.core.outcomes import Outcome
 from farebox.service.errors import Overloaded, Refused
 from farebox.web.api.base import SERVICE, Room, Route, Services
 from farebox.web.api.spending import charge_data, charge_of
-from farebox.web.bodies import spending as bodies
+from farebox.web.schemas import spending as bodies
 from farebox.web.endpoint import BODY_BYTES_MAX, Answer, BodyDecoder, Stream, media_type, read_body
 from farebox.web.envelope import ApiError, api_error, success_body
-from farebox.web.patience import BodyReader
+from farebox.web.body_timeout import BodyReader
 
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 STREAM_LINES_MAX: Final = 1_000_000

@@ -6,10 +6,10 @@ from farebox.core import ids
 from farebox.core.money import format_amount
 from farebox.service import inputs
 from farebox.service.errors import Forbidden, InvalidKey, ServiceError
-from farebox.service.usage import DAYS_MAX, HOURS_MAX
+from farebox.service.insight.usage import DAYS_MAX, HOURS_MAX
 from farebox.web import security
 from farebox.web.api.base import MERCHANT, Room, Route, answer, thresholds_data
-from farebox.web.bodies import reading as bodies
+from farebox.web.schemas import reading as bodies
 from farebox.web.endpoint import Answer, decode_query
 from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, ApiError, api_error, success_body
 

@@ -11,7 +11,7 @@ from farebox.core.outcomes import Code, Outcome
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Refused
-from farebox.service.operations import charge_command
+from farebox.service.ledger.operations import charge_command
 from farebox.web import security
 from farebox.web.api.base import (
     NO_HEADERS,
@@ -25,7 +25,7 @@ from farebox.web.api.base import (
     replay_headers,
     transfer_of,
 )
-from farebox.web.bodies import spending as bodies
+from farebox.web.schemas import spending as bodies
 from farebox.web.endpoint import Answer, BodyDecoder, read_body
 from farebox.web.envelope import ApiError, success_body
 

@@ -9,11 +9,11 @@ from msgspec import UnsetType
 from farebox.core import ids
 from farebox.core.outcomes import Code
 from farebox.service.errors import InvalidInput
-from farebox.service.statement_lines import transfer_data
-from farebox.service.statements import PAGE_TRANSFERS_DEFAULT, Selection
+from farebox.service.statements.lines import transfer_data
+from farebox.service.statements.reader import PAGE_TRANSFERS_DEFAULT, Selection
 from farebox.web.api.base import MERCHANT, SUPPORT, Room, Route, answer, merchant_in_path
 from farebox.web.api.batch import NDJSON
-from farebox.web.bodies import statement as bodies
+from farebox.web.schemas import statement as bodies
 from farebox.web.endpoint import Answer, Stream, decode_query
 
 CSV: Final = "text/csv; charset=utf-8"

@@ -14,9 +14,9 @@ from markupsafe import Markup, escape
 from msgspec import Struct
 
 from farebox.core.money import MICROS_PER_UNIT, divide_rounding_half_up, format_amount
-from farebox.service.forecast import RUNWAY_DAYS_MAX, Runway, in_words
-from farebox.service.history import Cone, History, Mark, cone_of
-from farebox.service.usage import UsageLine
+from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, Runway, in_words
+from farebox.service.insight.history import Cone, History, Mark, cone_of
+from farebox.service.insight.usage import UsageLine
 from farebox.web.pages.scales import (
     DAY,
     HOUR,

@@ -6,8 +6,8 @@ from typing import Any, Final, Literal
 from litestar import Response
 
 from farebox.core.accounts import Account
-from farebox.service.queries import AccountView
-from farebox.service.statements import Selection
+from farebox.service.ledger.queries import AccountView
+from farebox.service.statements.reader import Selection
 from farebox.web.pages import charts, render
 from farebox.web.pages.house import Ask, PageRoute, Who
 from farebox.web.pages.live import Live

@@ -19,23 +19,23 @@ from msgspec import Struct
 
 from farebox.core import ids
 from farebox.service import inputs
-from farebox.service.access import Actor
-from farebox.service.administration import Approvals, AuditLog
-from farebox.service.desk import Desk
+from farebox.service.people.api_keys import Actor
+from farebox.service.operator.administration import Approvals, AuditLog
+from farebox.service.operator.console import Desk
 from farebox.service.errors import InvalidInput
-from farebox.service.merchants import Merchants
-from farebox.service.operations import Operations
-from farebox.service.pace import Pace
-from farebox.service.queries import Queries
-from farebox.service.signin import SignIn, Visit, normal_email
-from farebox.service.statements import Statements
-from farebox.service.team import Realm, Role, Staff, Team
-from farebox.service.usage import UsageReader
-from farebox.service.verifying import Verifications
-from farebox.web.addresses import Addresses, source_of
+from farebox.service.operator.merchants import Merchants
+from farebox.service.ledger.operations import Operations
+from farebox.service.operator.throughput import Pace
+from farebox.service.ledger.queries import Queries
+from farebox.service.people.sign_in import SignIn, Visit, normal_email
+from farebox.service.statements.reader import Statements
+from farebox.service.people.users import Realm, Role, Staff, Team
+from farebox.service.insight.usage import UsageReader
+from farebox.service.operator.verifications import Verifications
+from farebox.web.client_address import Addresses, source_of
 from farebox.web.envelope import ApiError, api_error
 from farebox.web.health import Health
-from farebox.web.limits import BUCKETS_MAX, Buckets
+from farebox.web.rate_limits import BUCKETS_MAX, Buckets
 from farebox.web.pages import render
 from farebox.web.pages.forms import Form, read_form
 

@@ -8,7 +8,7 @@ from litestar import Response
 
 from farebox.core import ids
 from farebox.service.errors import InvalidInput, Missing, ServiceError
-from farebox.service.merchants import NewKey
+from farebox.service.operator.merchants import NewKey
 from farebox.web.pages.forms import typed_time
 from farebox.web.pages.house import Ask, number_of
 

@@ -16,7 +16,7 @@ from litestar.response import Stream
 
 from farebox.core.accounts import Account
 from farebox.service.errors import ServiceError
-from farebox.service.team import Realm
+from farebox.service.people.users import Realm
 from farebox.web.envelope import ApiError
 from farebox.web.pages import render
 from farebox.web.pages.house import Ask

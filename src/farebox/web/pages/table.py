@@ -3,7 +3,7 @@
 from farebox.web.pages.account.table import account_routes
 from farebox.web.pages.console.table import console_routes
 from farebox.web.pages.dashboard import Overview
-from farebox.web.pages.doors import Doors
+from farebox.web.pages.sign_in import Doors
 from farebox.web.pages.house import Gate, PageRoute
 from farebox.web.pages.live import Live
 

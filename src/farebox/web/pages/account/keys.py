@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 from litestar import Response
 
 from farebox.core.commands import KeyKind
-from farebox.service.merchants import NewKey
+from farebox.service.operator.merchants import NewKey
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.house import Ask, PageRoute, Who

@@ -12,8 +12,8 @@ from litestar.response import Stream
 from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
-from farebox.service.statement_lines import KINDS
-from farebox.service.statements import Page, Selection
+from farebox.service.statements.lines import KINDS
+from farebox.service.statements.reader import Page, Selection
 from farebox.web.pages import render
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT

@@ -10,7 +10,7 @@ from farebox.core.accounts import Kind
 from farebox.core.approvals import ApprovalState
 from farebox.core.outcomes import Outcome
 from farebox.service import inputs
-from farebox.service.administration import PAGE_ROWS_MAX
+from farebox.service.operator.administration import PAGE_ROWS_MAX
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.web.pages.console.common import cut, ensure_done, merchant_of
 from farebox.web.pages.house import Ask, PageRoute, Who, number_of

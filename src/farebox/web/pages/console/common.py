@@ -8,7 +8,7 @@ from litestar import Response
 from farebox.core import ids
 from farebox.core.outcomes import Outcome
 from farebox.service.errors import Refused
-from farebox.service.queries import AccountView
+from farebox.service.ledger.queries import AccountView
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.house import Ask, number_of
 

@@ -6,7 +6,7 @@ from litestar import Response
 
 from farebox.core.commands import KeyKind
 from farebox.service.errors import InvalidInput
-from farebox.service.merchants import NewKey
+from farebox.service.operator.merchants import NewKey
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.house import Ask, PageRoute, Who
 from farebox.web.pages.keys import KEY, KeyPages

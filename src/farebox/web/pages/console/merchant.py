@@ -9,8 +9,8 @@ from farebox.core.approvals import ApprovalState
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.service.errors import ServiceError
-from farebox.service.statements import Selection
-from farebox.service.team import ROLE_WORDS
+from farebox.service.statements.reader import Selection
+from farebox.service.people.users import ROLE_WORDS
 from farebox.web.pages.console.common import MERCHANT, ensure_done, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.house import Ask, PageRoute, Who
 

@@ -6,9 +6,9 @@ from litestar import Response
 
 from farebox.core import ids
 from farebox.service import inputs
-from farebox.service.desk import SOON_DAYS, MerchantOrder, Row
+from farebox.service.operator.console import SOON_DAYS, MerchantOrder, Row
 from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
-from farebox.service.queries import AccountView
+from farebox.service.ledger.queries import AccountView
 from farebox.web.pages.console.common import cut, merchant_url, page_of
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.house import Ask, PageRoute, Who

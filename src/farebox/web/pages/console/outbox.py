@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from litestar import Response
 
-from farebox.service.desk import Letter, MailState, OutboxMail, Purpose
+from farebox.service.operator.console import Letter, MailState, OutboxMail, Purpose
 from farebox.web.pages.console.common import merchant_url
 from farebox.web.pages.house import Ask, PageRoute, Who
 

@@ -7,7 +7,7 @@ from farebox.web.pages.console.merchant import Merchant
 from farebox.web.pages.console.merchants import Merchants
 from farebox.web.pages.console.money import Money
 from farebox.web.pages.console.outbox import Outbox
-from farebox.web.pages.console.people import People
+from farebox.web.pages.console.users import People
 from farebox.web.pages.console.prices import Prices
 from farebox.web.pages.console.staff import Staff
 from farebox.web.pages.console.system import System

@@ -8,8 +8,8 @@ from litestar import Response
 from farebox.core.accounts import Kind
 from farebox.core.transfers import Transfer
 from farebox.service.errors import ServiceError
-from farebox.service.statement_lines import KINDS
-from farebox.service.statements import Selection
+from farebox.service.statements.lines import KINDS
+from farebox.service.statements.reader import Selection
 from farebox.web.pages.console.common import CURSOR, MERCHANT, ensure_done, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.house import Ask, PageRoute, Who
 

@@ -1,0 +1,200 @@
+"""What every command shares: settings, a running Farebox, output as text or JSON, and errors as one line."""
+
+import asyncio
+import getpass
+import logging
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, Final, NoReturn
+
+import click
+import msgspec
+
+from farebox.bootstrap import Farebox
+from farebox.config import Settings, SettingsError
+from farebox.core import ids
+from farebox.core.invariants import InvariantViolation
+from farebox.core.outcomes import Outcome
+from farebox.core.transfers import Transfer
+from farebox.observe import configure_logging
+from farebox.service import inputs
+from farebox.service.people.api_keys import Actor
+from farebox.service.errors import (
+    Conflict,
+    FateUnknown,
+    InvalidInput,
+    Missing,
+    Refused,
+    ServiceError,
+    Unavailable,
+    UnknownMerchant,
+)
+from farebox.storage.interface import SchemaMismatch, StorageError
+
+FAILED: Final = 1
+MISUSED: Final = 2
+_CODES: Final[dict[type[Exception], str]] = {
+    InvalidInput: "invalid_value",
+    Missing: "not_found",
+    UnknownMerchant: "merchant_not_found",
+    Conflict: "conflict",
+    FateUnknown: "outcome_unknown",
+    Unavailable: "unavailable",
+    SettingsError: "invalid_settings",
+    SchemaMismatch: "schema_mismatch",
+}
+
+
+class Session:
+    """One run of a command: the parts it works with, and where its answer goes."""
+
+    def __init__(self, farebox: Farebox, *, is_json: bool) -> None:
+        """Answer as text or as JSON."""
+        self.farebox = farebox
+        self.is_json = is_json
+
+    @property
+    def actor(self) -> Actor:
+        """Whoever sits at this shell, by the system's name for them."""
+        return Actor(f"shell:{_user_name()}")
+
+    def answer(self, data: Any, text: str | Iterable[str]) -> None:
+        """Print the answer: `data` with --json, else `text`, a line or several."""
+        if self.is_json:
+            self.line(data)
+        else:
+            for line in [text] if isinstance(text, str) else text:
+                click.echo(line)
+
+    def line(self, data: Any) -> None:
+        """Print one JSON document on a line of its own."""
+        click.echo(msgspec.json.encode(data).decode())
+
+    def fail(self, code: str, message: str, status: int = FAILED) -> NoReturn:
+        """End the command with an error."""
+        fail(code, message, status, is_json=self.is_json)
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as a number that has no name.
+        return str(os.getuid())
+
+
+def fail(code: str, message: str, status: int, *, is_json: bool) -> NoReturn:
+    """Print an error as one line on stderr, or as JSON with --json, and exit."""
+    if is_json:
+        click.echo(msgspec.json.encode({"error": code, "message": message}).decode(), err=True)
+    else:
+        click.echo(f"farebox: {message}", err=True)
+    sys.exit(status)
+
+
+Body = Callable[..., Awaitable[None]]
+
+
+def command(name: str, *, group: click.Group | None = None, **options: Any) -> Callable[[Body], click.Command]:
+    """Make a command, of a group if it has one, of a coroutine that takes a Session and the parameters.
+
+    It runs over an open store. `options` go to click.
+    """
+
+    def decorate(body: Body) -> click.Command:
+        @wraps(body)
+        def run(*, is_json: bool, **parameters: Any) -> None:
+            async def with_farebox() -> None:
+                farebox = Farebox.build(Settings.load())
+                async with farebox.running(is_server=False):
+                    await body(Session(farebox, is_json=is_json), **parameters)
+
+            guarded(lambda: asyncio.run(with_farebox()), is_json=is_json)
+
+        made = add_json_option(click.command(name, None, **options)(run))
+        if group is not None:
+            group.add_command(made)
+        return made
+
+    return decorate
+
+
+def add_json_option(made: click.Command) -> click.Command:
+    """Give a command its --json."""
+    made.params.append(click.Option(["--json", "is_json"], is_flag=True, help="Answer in JSON."))
+    return made
+
+
+def guarded(work: Callable[[], None], *, is_json: bool) -> None:
+    """Run a command's work; what goes wrong ends it with one line that says what, and an exit status."""
+    configure_logging(logging.CRITICAL)
+    try:
+        work()
+    except Refused as error:
+        fail(error.outcome.code, error.message, FAILED, is_json=is_json)
+    except InvalidInput as error:
+        fail("invalid_value", f"{error.field}: {error.message}", MISUSED, is_json=is_json)
+    except SettingsError as error:
+        fail("invalid_settings", str(error), MISUSED, is_json=is_json)
+    except (ServiceError, StorageError) as error:
+        fail(_CODES.get(type(error), "failed"), _reason(error), FAILED, is_json=is_json)
+    except InvariantViolation as error:
+        fail("invariant_violation", f"the ledger is damaged: {error}; run: farebox verify", FAILED, is_json=is_json)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output has gone; the interpreter must not try to flush it again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+
+
+def _reason(error: Exception) -> str:
+    """Say what went wrong, with the database's own words behind it if there are any."""
+    is_of_database = isinstance(error, Unavailable | FateUnknown) and error.__cause__ is not None
+    return f"{error} ({error.__cause__})" if is_of_database else str(error)
+
+
+def transfer_of(outcome: Outcome) -> Transfer:
+    """Return the transfer of a command that moved money, or raise its refusal."""
+    if outcome.transfer is None:
+        raise Refused(outcome)
+    return outcome.transfer
+
+
+def done(outcome: Outcome) -> None:
+    """Raise the refusal of a command that moves no money, if it was refused."""
+    if not outcome.is_ok:
+        raise Refused(outcome)
+
+
+def merchant_id(text: str) -> int:
+    """Read a MERCHANT argument."""
+    return inputs.public_id("MERCHANT", ids.MERCHANT, text)
+
+
+def time_or_none(micros: int | None) -> str | None:
+    """Write a time that may be absent."""
+    return None if micros is None else inputs.format_time(micros)
+
+
+def short_time(micros: int) -> str:
+    """Write a time for people: to the second, in UTC."""
+    return inputs.format_time(micros)[:19].replace("T", " ")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:
+    """Lay out rows in columns as wide as they need; the columns in `right` are aligned to the right."""
+    if not rows:
+        return []
+    widths = [max(len(line[index]) for line in [header, *rows]) for index in range(len(header))]
+
+    def laid_out(line: Sequence[str]) -> str:
+        cells = [
+            cell.rjust(widths[index]) if index in right else cell.ljust(widths[index])
+            for index, cell in enumerate(line)
+        ]
+        return "  ".join(cells).rstrip()
+
+    return [laid_out(line) for line in [header, *rows]]

@@ -1,0 +1,1 @@
+"""What moves or reads money: commands to the committer, its batches, balances and accounts, and holds that run out."""

@@ -1,0 +1,143 @@
+"""What may be read at any moment: balances (coalesced) and accounts; and whose a key is."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core.accounts import Account
+from farebox.core.commands import KeyKind
+from farebox.core.state import KeyRecord
+from farebox.service.people.api_keys import ParsedKey
+from farebox.service.clock import Clock
+from farebox.service.errors import Forbidden, InvalidKey, UnknownMerchant, translated
+from farebox.service.insight.forecast import Runway, read_runway
+from farebox.service.insight.history import History, HistoryReader
+from farebox.storage.interface import Store
+from farebox.storage.rows import Alert, Merchant, OutboxMail
+
+_MAILS_A_FIRING: Final = 100
+"""How many mails are looked at for each firing."""
+
+_log = logging.getLogger("farebox.queries")
+
+
+class AccountView(Struct, frozen=True):
+    """What a merchant may know of its own account."""
+
+    merchant: Merchant
+    account: Account
+    runway: Runway | None
+
+
+class Firing(Struct, frozen=True):
+    """A firing of a threshold, and the mails that it was told by."""
+
+    alert: Alert
+    mails: Sequence[OutboxMail]
+
+
+class Balances:
+    """Reads of available balances; those of the same moment become one query, which joins key and account.
+
+    A read begins after its request came, so it is never stale. While one query runs, the next ones gather.
+    """
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Read from this store."""
+        self._store = store
+        self._clock = clock
+        self._waiting: list[tuple[ParsedKey, asyncio.Future[int | None]]] = []
+        self._reader: asyncio.Task[None] | None = None
+
+    async def available(self, key: ParsedKey) -> int | None:
+        """Return the available micros behind a merchant's key, or None if the key opens nothing.
+
+        Raises:
+            Unavailable: the database can't be read.
+        """
+        future: asyncio.Future[int | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((key, future))
+        if self._reader is None:
+            self._reader = asyncio.create_task(self._read(), name="balances")
+        return await future
+
+    async def _read(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                await self._answer(batch)
+        finally:
+            self._reader = None
+
+    async def _answer(self, batch: list[tuple[ParsedKey, asyncio.Future[int | None]]]) -> None:
+        keys = {(key.merchant_id or 0, key.digest) for key, _ in batch}
+        try:
+            with translated():
+                found = await self._store.balances(list(keys), self._clock.now())
+        except Exception as error:
+            _log.warning("%d balances can't be read: %s", len(batch), error)
+            for _, future in batch:
+                if not future.done():
+                    future.set_exception(error)
+        else:
+            for key, future in batch:
+                if not future.done():
+                    future.set_result(found.get(key.digest))
+
+
+class Queries:
+    """Reads of accounts and books. Every method may raise Unavailable."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Read from this store."""
+        self._store = store
+        self._clock = clock
+        self._history = HistoryReader(store, clock)
+
+    async def authorize(self, key: ParsedKey, kinds: frozenset[KeyKind]) -> KeyRecord:
+        """Look a key up and tell whether it may do what these kinds may.
+
+        Raises:
+            InvalidKey: unknown, revoked or expired; nothing tells these apart.
+            Forbidden: a good key of another kind.
+        """
+        with translated():
+            record = await self._store.find_key(key.merchant_id, key.digest)
+        if record is None or not record.is_valid_at(self._clock.now()):
+            raise InvalidKey
+        if record.kind not in kinds:
+            raise Forbidden
+        return record
+
+    async def account(self, merchant_id: int) -> Account | None:
+        """Read an account as of now; None if there is no such merchant."""
+        with translated():
+            return await self._store.account(merchant_id)
+
+    async def history(self, account: Account) -> History:
+        """Read how a balance came to be what it is, over the last days."""
+        with translated():
+            return await self._history.read(account)
+
+    async def firings(self, merchant_id: int, limit: int) -> list[Firing]:
+        """List a merchant's latest firings, newest first, and who was told."""
+        with translated():
+            alerts = await self._store.alerts(merchant_id, limit)
+            mails = await self._store.mails(merchant_id=merchant_id, limit=limit * _MAILS_A_FIRING)
+        return [Firing(alert, [mail for mail in mails if mail.alert.number == alert.number]) for alert in alerts]
+
+    async def account_view(self, merchant_id: int) -> AccountView:
+        """Read a merchant, its account as of now and its runway.
+
+        Raises:
+            UnknownMerchant: no such merchant.
+        """
+        with translated():
+            merchant = await self._store.merchant(merchant_id)
+            account = await self._store.account(merchant_id)
+            if merchant is None or account is None:
+                raise UnknownMerchant
+            return AccountView(merchant, account, await read_runway(self._store, account, self._clock.now()))

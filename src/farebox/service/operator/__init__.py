@@ -1,0 +1,1 @@
+"""What the operator does and looks at: merchants, approvals, the audit log, verifications, the console's lists."""

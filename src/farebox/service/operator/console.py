@@ -1,0 +1,138 @@
+"""What support reads at its desk: merchants in an order or by search, mails and letters owed, and how much there is."""
+
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core import audit_log, ids
+from farebox.core.accounts import Account
+from farebox.core.transfers import Transfer
+from farebox.service.people.api_keys import Actor
+from farebox.service.clock import Clock
+from farebox.service.errors import Missing, translated
+from farebox.service.insight.forecast import RUNWAY_DAYS_MAX
+from farebox.storage.interface import Store
+from farebox.storage.office import Office
+from farebox.storage.people import People
+from farebox.storage.rows import Counts, Letter, MailState, Merchant, MerchantOrder, OutboxMail, Outlook, Purpose
+
+__all__ = ["Desk", "Letter", "MailState", "MerchantOrder", "OutboxMail", "Purpose", "Row"]
+
+SOON_DAYS: Final = 7
+"""Whose money lasts less than so many days comes first."""
+
+OUTBOX_ROWS_MAX: Final = 1_000
+"""How many mails, and how many letters, are looked at: the newest."""
+
+
+class Row(Struct, frozen=True):
+    """A merchant in a list, its account as of now, and its prospects as they were last worked out."""
+
+    merchant: Merchant
+    account: Account
+    outlook: Outlook | None
+
+    @property
+    def days_left(self) -> int | None:
+        """How many whole days the balance of now lasts at the burn last worked out; None if nothing is being spent."""
+        burn = None if self.outlook is None else self.outlook.burn_per_day
+        return min(max(0, self.account.available) // burn, RUNWAY_DAYS_MAX) if burn else None
+
+
+class Outgoing(Struct, frozen=True):
+    """The newest mails and letters that were owed, newest first."""
+
+    mails: Sequence[OutboxMail]
+    letters: Sequence[Letter]
+
+
+class Desk:
+    """Reads for the console. Every method may raise Unavailable and, if it writes, FateUnknown."""
+
+    def __init__(self, store: Store, office: Office, people: People, clock: Clock) -> None:
+        """Read from these."""
+        self._store = store
+        self._office = office
+        self._people = people
+        self._clock = clock
+
+    def now(self) -> int:
+        """Tell the time, microseconds since 1970."""
+        return self._clock.now()
+
+    async def merchants(self, order: MerchantOrder, *, limit: int, offset: int) -> list[Row]:
+        """List merchants in an order. Those that spend nothing never run out, and are not in RUNS_OUT."""
+        with translated():
+            return await self._rows(await self._office.list_merchants(order, limit=limit, offset=offset))
+
+    async def soon(self, limit: int) -> list[Row]:
+        """List those whose money runs out within a week, the soonest first."""
+        found = await self.merchants(MerchantOrder.RUNS_OUT, limit=limit, offset=0)
+        return [row for row in found if row.days_left is not None and row.days_left < SOON_DAYS]
+
+    async def search(self, text: str, *, limit: int, offset: int) -> list[Row]:
+        """List merchants whose name or people's addresses hold a text, newest first."""
+        with translated():
+            return await self._rows(await self._office.search_merchants(text, limit=limit, offset=offset))
+
+    async def names(self, merchant_ids: Iterable[int | None]) -> dict[int, str]:
+        """Look merchants' names up; one that is gone goes by its id."""
+        names = {}
+        with translated():
+            for number in {number for number in merchant_ids if number is not None}:
+                merchant = await self._store.merchant(number)
+                names[number] = ids.public_id(ids.MERCHANT, number) if merchant is None else merchant.name
+        return names
+
+    async def transfer(self, merchant_id: int, text: str) -> tuple[Transfer, Transfer | None]:
+        """Read a transfer of a merchant's by its id, and the one that it refers to.
+
+        Raises:
+            Missing: the merchant has none of this id.
+        """
+        try:
+            owner, seq = ids.parse_book_id(ids.TRANSFER, text)
+        except ids.InvalidId as error:
+            raise Missing("no transfer has this id") from error
+        with translated():
+            found = await self._store.transfers_at(merchant_id, [seq]) if owner == merchant_id else {}
+            if seq not in found:
+                raise Missing("no transfer has this id")
+            refers_to = found[seq].refers_to
+            others = {} if refers_to is None else await self._store.transfers_at(merchant_id, [refers_to])
+        return found[seq], None if refers_to is None else others.get(refers_to)
+
+    async def outgoing(self) -> Outgoing:
+        """List the newest mails and letters."""
+        with translated():
+            mails = await self._store.mails(merchant_id=None, limit=OUTBOX_ROWS_MAX)
+            return Outgoing(mails, await self._people.letters(OUTBOX_ROWS_MAX))
+
+    async def retry(self) -> int:
+        """Make every mail and letter that is not sent due now; return how many."""
+        now = self._clock.now()
+        with translated():
+            return await self._store.retry_mails(now) + await self._people.retry_letters(now)
+
+    async def counts(self) -> Counts:
+        """Count what is there."""
+        with translated():
+            return await self._office.counts()
+
+    async def note_look(self, merchant_id: int, *, actor: Actor) -> None:
+        """Write down that somebody looks at a merchant's account as its people see it."""
+        subject = ids.public_id(ids.MERCHANT, merchant_id)
+        entry = audit_log.entry(
+            actor.origin(), merchant_id=merchant_id, at=self._clock.now(), action="look_as_merchant", subject=subject
+        )
+        with translated():
+            await self._office.note(entry)
+
+    async def _rows(self, merchant_ids: Sequence[int]) -> list[Row]:
+        rows = []
+        for number in merchant_ids:
+            merchant, account = await self._store.merchant(number), await self._store.account(number)
+            if merchant is not None and account is not None:
+                rows.append(Row(merchant, account, await self._office.outlook(number)))
+        return rows

@@ -1,0 +1,295 @@
+"""Merchants, their people and keys, and prices: what support sets up around the ledger."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core import audit_log, ids
+from farebox.core.accounts import Account
+from farebox.core.audit_log import AuditEntry
+from farebox.core.commands import KeyKind
+from farebox.core.money import format_amount
+from farebox.core.pricing import Price
+from farebox.core.thresholds import Threshold
+from farebox.service import inputs
+from farebox.service.people import api_keys
+from farebox.service.people.api_keys import Actor
+from farebox.service.clock import Clock
+from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
+from farebox.service.ledger.id_generator import Numbers
+from farebox.storage.interface import Store
+from farebox.storage.rows import ApiKey, Merchant, Role, User
+
+__all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "Merchants", "NewKey", "Role", "User"]
+
+OVERLAP_SECONDS_DEFAULT: Final = 24 * 3600
+"""How long a rotated key goes on working beside its successor."""
+
+_MICROS_PER_SECOND: Final = 1_000_000
+_PAGE_ROWS: Final = 500
+
+
+class NewKey(Struct, frozen=True):
+    """A key just made, and its text, which nobody can read again."""
+
+    key: ApiKey
+    text: str
+
+
+class Merchants:
+    """What support sets up. Every method may raise InvalidInput, Missing, Conflict or Unavailable."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Work on this store."""
+        self._store = store
+        self._clock = clock
+        self._numbers = Numbers(clock)
+
+    async def create(
+        self, *, name: str, currency: str, thresholds: list[str], credit_limit: str, actor: Actor | None = None
+    ) -> tuple[Merchant, Account, NewKey]:
+        """Add a merchant with an empty book and its first API key.
+
+        Its thresholds stay silent until a first top-up reaches them: a balance that starts at zero has not fallen.
+        """
+        now = self._clock.now()
+        merchant = Merchant(self._numbers.draw(), inputs.name("name", name), now)
+        account = Account(
+            merchant.merchant_id,
+            inputs.currency("currency", currency),
+            credit_limit=inputs.amount("creditLimit", credit_limit, is_zero_allowed=True),
+            thresholds=tuple(Threshold(amount, False) for amount in inputs.thresholds("thresholds", thresholds)),
+        )
+        key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)
+        subject = ids.public_id(ids.MERCHANT, merchant.merchant_id)
+        entry = _entry(
+            actor, now, "create_merchant", merchant_id=merchant.merchant_id, subject=subject, detail=merchant.name
+        )
+        with translated():
+            await self._store.create_merchant(merchant, account, key.key, entry)
+        return merchant, account, key
+
+    async def rename(self, merchant_id: int, name: str, *, actor: Actor | None = None) -> None:
+        """Change a merchant's name."""
+        checked = inputs.name("name", name)
+        subject = ids.public_id(ids.MERCHANT, merchant_id)
+        entry = _entry(
+            actor, self._clock.now(), "rename_merchant", merchant_id=merchant_id, subject=subject, detail=checked
+        )
+        with translated():
+            await self._store.rename_merchant(merchant_id, checked, entry)
+
+    async def get(self, merchant_id: int) -> tuple[Merchant, Account]:
+        """Read a merchant and its account."""
+        with translated():
+            merchant = await self._store.merchant(merchant_id)
+            account = await self._store.account(merchant_id)
+        if merchant is None or account is None:
+            raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
+        return merchant, account
+
+    async def page(self, *, after: int | None, limit: int) -> Sequence[tuple[Merchant, Account]]:
+        """List merchants, oldest first: those after the merchant of this number, `limit` at most."""
+        with translated():
+            return await self._store.merchants(-1 if after is None else after, limit)
+
+    async def list(self) -> Sequence[tuple[Merchant, Account]]:
+        """List every merchant, oldest first."""
+        found: list[tuple[Merchant, Account]] = []
+        while page := await self.page(after=found[-1][0].merchant_id if found else None, limit=_PAGE_ROWS):
+            found.extend(page)
+        return found
+
+    async def add_user(
+        self, merchant_id: int, email: str, *, role: Role | None = None, actor: Actor | None = None
+    ) -> User:
+        """Register a person on a merchant's account: who is registered gets its alerts, and may ask for a password.
+
+        Without a `role` the first person is an owner, and all others are members.
+        """
+        now = self._clock.now()
+        if role is None:
+            with translated():
+                role = Role.MEMBER if await self._store.users(merchant_id) else Role.OWNER
+        user = User(merchant_id, self._numbers.draw(), inputs.email("email", email), now, role)
+        entry = _entry(actor, now, "add_user", merchant_id=merchant_id, subject=user.email)
+        with translated(conflict=f"{user.email} is registered there already"):
+            await self._store.add_user(user, entry)
+        return user
+
+    async def users(self, merchant_id: int) -> Sequence[User]:
+        """List the people registered on a merchant's account."""
+        await self.get(merchant_id)
+        with translated():
+            return await self._store.users(merchant_id)
+
+    async def create_key(
+        self,
+        kind: KeyKind,
+        *,
+        merchant_id: int | None = None,
+        name: str | None = None,
+        expires: str | None = None,
+        actor: Actor | None = None,
+    ) -> NewKey:
+        """Make an API key: `merchant_id` for a merchant's, `name` for a service's or support's."""
+        now = self._clock.now()
+        expires_at = None if expires is None else inputs.time("expires", expires)
+        if expires_at is not None and expires_at <= now:
+            raise InvalidInput("expires", "a key can't expire before it is made; name a time to come")
+        owner = None if name is None else inputs.name("name", name)
+        key = self._new_key(kind, now, merchant_id=merchant_id, name=owner, expires_at=expires_at)
+        with translated():
+            await self._store.create_key(key.key, _key_entry(actor, now, "create_key", key.key))
+        return key
+
+    async def keys(self, merchant_id: int | None) -> Sequence[ApiKey]:
+        """List a merchant's API keys, or the services' and support's with None."""
+        if merchant_id is not None:
+            await self.get(merchant_id)
+        with translated():
+            return await self._store.keys(merchant_id)
+
+    async def key(self, key_id: int) -> ApiKey:
+        """Read an API key of any kind."""
+        with translated():
+            found = await self._store.key(key_id)
+        if found is None:
+            raise Missing(f"no key has the id {ids.public_id(ids.KEY, key_id)}")
+        return found
+
+    async def revoke_key(self, key_id: int, *, actor: Actor | None = None) -> None:
+        """Close an API key at once and for ever."""
+        now = self._clock.now()
+        key = await self.key(key_id)
+        with translated():
+            await self._store.revoke_key(key_id, now, _key_entry(actor, now, "revoke_key", key))
+
+    async def expire_key(self, key_id: int, expires: str, *, actor: Actor | None = None) -> ApiKey:
+        """Let an API key end at a time to come, or earlier if it already was to."""
+        now = self._clock.now()
+        expires_at = inputs.time("expires", expires)
+        if expires_at <= now:
+            raise InvalidInput("expires", "name a time to come; to close a key at once, revoke it")
+        key = await self.key(key_id)
+        entry = _key_entry(actor, now, "expire_key", key, f"from {inputs.format_time(expires_at)}")
+        with translated():
+            await self._store.expire_key(key_id, expires_at, entry)
+        return await self.key(key_id)
+
+    async def rotate_key(
+        self, key_id: int, *, overlap_seconds: int = OVERLAP_SECONDS_DEFAULT, actor: Actor | None = None
+    ) -> NewKey:
+        """Make a key's successor; the old one goes on for `overlap_seconds`."""
+        now = self._clock.now()
+        inputs.overlap_seconds("overlapSeconds", overlap_seconds)
+        old = await self.key(key_id)
+        with translated():
+            if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
+                raise Conflict("the key is revoked or expired; create a new one instead")
+            key = self._new_key(KeyKind(old.kind), now, merchant_id=old.merchant_id, name=old.name)
+            expires_at = now + overlap_seconds * _MICROS_PER_SECOND
+            entry = _key_entry(actor, now, "rotate_key", key.key, f"instead of {ids.public_id(ids.KEY, key_id)}")
+            await self._store.rotate_key(key_id, successor=key.key, expires_at=expires_at, entry=entry)
+        return key
+
+    async def set_price(
+        self,
+        request_type: str,
+        unit_price: str | None,
+        *,
+        merchant_id: int | None = None,
+        starts: str | None = None,
+        actor: Actor | None = None,
+    ) -> Price:
+        """Add a version of a price, a default or a merchant's own, in force from `starts` (now, if None).
+
+        `unit_price` is None for a variable type, whose callers name the amount. A price is never edited, and can't be
+        set into the past: what was charged stays explained by what was in force.
+        """
+        now = self._clock.now()
+        starts_at = now if starts is None else inputs.time("from", starts)
+        if starts_at < now:
+            raise InvalidInput("from", "a price can't start in the past")
+        price = Price(
+            self._numbers.draw(),
+            inputs.request_type("type", request_type),
+            None if unit_price is None else inputs.amount("unitPrice", unit_price),
+            starts_at,
+            merchant_id,
+        )
+        words = "variable" if price.unit_price is None else format_amount(price.unit_price)
+        entry = _entry(
+            actor,
+            now,
+            "set_price",
+            merchant_id=merchant_id,
+            subject=ids.public_id(ids.PRICE, price.price_id),
+            detail=f"{price.request_type} {words} from {inputs.format_time(starts_at)}",
+        )
+        with translated():
+            await self._store.set_price(price, now, entry)
+        return price
+
+    async def prices(self, merchant_id: int | None) -> Sequence[Price]:
+        """List every version of the default prices (None) or of a merchant's own."""
+        if merchant_id is not None:
+            await self.get(merchant_id)
+        with translated():
+            return await self._store.prices(merchant_id)
+
+    async def prices_in_force(self, merchant_id: int) -> Sequence[Price]:
+        """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""
+        now = self._clock.now()
+        with translated():
+            versions = [*await self._store.prices(None), *await self._store.prices(merchant_id)]
+        # Versions come by start, and a merchant's own after the defaults, so the last one that has started holds.
+        return sorted(
+            {price.request_type: price for price in versions if price.starts_at <= now}.values(),
+            key=lambda price: price.request_type,
+        )
+
+    def _new_key(
+        self,
+        kind: KeyKind,
+        now: int,
+        *,
+        merchant_id: int | None = None,
+        name: str | None = None,
+        expires_at: int | None = None,
+    ) -> NewKey:
+        text = api_keys.make_key(kind, merchant_id)
+        return NewKey(
+            ApiKey(
+                key_id=self._numbers.draw(),
+                kind=kind,
+                digest=api_keys.digest(text),
+                hint=api_keys.hint(text),
+                created_at=now,
+                merchant_id=merchant_id,
+                name=name,
+                expires_at=expires_at,
+            ),
+            text,
+        )
+
+
+def _entry(
+    actor: Actor | None,
+    at: int,
+    action: str,
+    *,
+    merchant_id: int | None = None,
+    subject: str | None = None,
+    detail: str = "",
+) -> AuditEntry | None:
+    if actor is None:
+        return None
+    return audit_log.entry(actor.origin(), merchant_id=merchant_id, at=at, action=action, subject=subject, detail=detail)
+
+
+def _key_entry(actor: Actor | None, at: int, action: str, key: ApiKey, more: str = "") -> AuditEntry | None:
+    detail = " ".join(part for part in (key.hint, key.name, more) if part)
+    subject = ids.public_id(ids.KEY, key.key_id)
+    return _entry(actor, at, action, merchant_id=key.merchant_id, subject=subject, detail=detail)

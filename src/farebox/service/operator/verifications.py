@@ -1,0 +1,140 @@
+"""Verifications of the whole ledger: each writes down how far it is, and the console can start one.
+
+What verifies is a process of its own, `farebox verify`, so that a server goes on answering meanwhile. A run whose
+process died is told by its row, which nobody has touched for a while.
+"""
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+import msgspec
+
+from farebox.core import ids
+from farebox.service.operator.verifier import Audit, Fault
+from farebox.service.clock import Clock
+from farebox.service.errors import Conflict, translated
+from farebox.service.ledger.id_generator import Numbers
+from farebox.storage.interface import StorageError, Store
+from farebox.storage.office import Office
+from farebox.storage.rows import Verification
+
+__all__ = ["Run", "Verification", "Verifications"]
+
+PROGRESS_MICROS: Final = 1_000_000
+"""How often a run writes down how far it is."""
+
+LOST_MICROS: Final = 30_000_000
+"""How long a run may be silent before its process is taken for dead."""
+
+_log = logging.getLogger("farebox.verifying")
+
+
+class Verifications:
+    """The runs over one ledger, as the console tells of them."""
+
+    def __init__(self, store: Store, office: Office, clock: Clock, environment: Mapping[str, str]) -> None:
+        """Verify this store, and write to this office; processes are started in this environment."""
+        self._store = store
+        self._office = office
+        self._clock = clock
+        self._environment = environment
+        self._numbers = Numbers(clock)
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def latest(self, limit: int) -> Sequence[Verification]:
+        """List the latest runs, newest first.
+
+        Raises:
+            Unavailable: the database can't be read.
+        """
+        with translated():
+            return await self._office.verifications(limit)
+
+    def is_under_way(self, run: Verification) -> bool:
+        """Tell whether a run is at work still: it has not ended, and was heard of lately."""
+        return run.finished_at is None and self._clock.now() - run.seen_at <= LOST_MICROS
+
+    def run(self, started_by: str, verification_id: int | None = None) -> "Run":
+        """Prepare a run of this person's, or the one of a row that `start` wrote."""
+        now = self._clock.now()
+        number = self._numbers.draw() if verification_id is None else verification_id
+        row = Verification(number, started_by, now, now)
+        return Run(self._store, self._office, self._clock, row, is_begun=verification_id is not None)
+
+    async def start(self, started_by: str) -> None:
+        """Start a process that verifies the whole ledger.
+
+        Raises:
+            Conflict: one is at work already.
+            Unavailable: the database can't be written.
+        """
+        if any(self.is_under_way(run) for run in await self.latest(1)):
+            raise Conflict("a verification is under way already")
+        await self.close()
+        now = self._clock.now()
+        row = Verification(self._numbers.draw(), started_by, now, now)
+        with translated():
+            await self._office.begin_verification(row)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "farebox", "verify", "--run", str(row.verification_id)),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            env=dict(self._environment),
+        )
+
+    async def close(self) -> None:
+        """End the process that was started last, if it still runs."""
+        if self._process is not None:
+            with suppress(ProcessLookupError):
+                self._process.terminate()
+            await self._process.wait()
+
+
+class Run:
+    """One verification; its row is a courtesy, so a database that takes no writes does not keep it from verifying."""
+
+    def __init__(self, store: Store, office: Office, clock: Clock, row: Verification, *, is_begun: bool) -> None:
+        """Verify this store; `is_begun` if the row is there already."""
+        self._office = office
+        self._clock = clock
+        self._row = row
+        self._is_begun = is_begun
+        self.audit = Audit(store, on_progress=self._progress)
+
+    async def faults(self) -> AsyncIterator[Fault]:
+        """Replay every book and yield each fault."""
+        await self._write()
+        async for fault in self.audit.faults(None):
+            first = f"{ids.public_id(ids.MERCHANT, fault.merchant_id)}: {fault.text}"
+            self._row = msgspec.structs.replace(
+                self._row, problems=self._row.problems + 1, first_problem=self._row.first_problem or first
+            )
+            yield fault
+        self._row = msgspec.structs.replace(self._row, finished_at=self._clock.now())
+        await self._write()
+
+    async def _progress(self) -> None:
+        if self._clock.now() - self._row.seen_at >= PROGRESS_MICROS:
+            await self._write()
+
+    async def _write(self) -> None:
+        self._row = msgspec.structs.replace(
+            self._row,
+            seen_at=self._clock.now(),
+            merchants=self.audit.merchants_total,
+            merchants_done=self.audit.merchants_count,
+            transfers_done=self.audit.transfers_count,
+        )
+        try:
+            if self._is_begun:
+                await self._office.update_verification(self._row)
+            else:
+                await self._office.begin_verification(self._row)
+                self._is_begun = True
+        except StorageError as error:
+            _log.warning("the verification goes on, but how far it is can't be written down: %s", error)

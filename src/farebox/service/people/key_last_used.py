@@ -1,0 +1,63 @@
+"""When each API key was last used, to the minute or so: noted in memory, written down once in a while.
+
+A use costs the charge path one entry in a set. What a killed process had not written down yet is lost: such a key seems
+unused for up to WRITE_SECONDS longer than it was.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+from farebox.service.people.api_keys import ParsedKey
+from farebox.service.clock import Clock
+from farebox.storage.interface import StorageError
+from farebox.storage.office import Office
+
+WRITE_SECONDS: Final = 30.0
+KEYS_MAX: Final = 10_000
+"""How many keys are noted between two writings; the uses of others go unnoted."""
+
+_BATCH_KEYS: Final = 200
+
+_log = logging.getLogger("farebox.keyuse")
+
+
+class KeyUse:
+    """Notes the use of API keys."""
+
+    def __init__(self, office: Office, clock: Clock) -> None:
+        """Write to this office."""
+        self._office = office
+        self._clock = clock
+        self._noted: set[tuple[int | None, bytes]] = set()
+
+    def note(self, key: ParsedKey) -> None:
+        """Note that a key opened something."""
+        if len(self._noted) < KEYS_MAX:
+            self._noted.add((key.merchant_id, key.digest))
+
+    async def run(self) -> None:
+        """Write down what was noted, until cancelled; what can't be written now is kept for the next time."""
+        while True:
+            await asyncio.sleep(WRITE_SECONDS)
+            try:
+                await self.write()
+            except StorageError as error:
+                _log.warning("when keys were used can't be written down: %s", error)
+            except Exception:
+                _log.exception("when keys were used can't be written down")
+
+    async def write(self) -> None:
+        """Write down what was noted.
+
+        Raises:
+            StorageError: the database is away; what was noted is kept.
+        """
+        now = self._clock.now()
+        while self._noted:
+            batch = [self._noted.pop() for _ in range(min(_BATCH_KEYS, len(self._noted)))]
+            try:
+                await self._office.note_keys(batch, now)
+            except BaseException:
+                self._noted.update(batch)
+                raise

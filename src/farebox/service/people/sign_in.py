@@ -1,0 +1,370 @@
+"""Signing in: passwords, one-time codes, sessions, and the mailed links by which people choose a password.
+
+A session is a random token in the person's browser; its digest, and when it ends, are in the database. Each sign-in
+makes a new one, so there is none to be fixed beforehand.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+import pyotp
+from msgspec import Struct
+from msgspec.structs import replace
+
+from farebox.core import ids
+from farebox.service import inputs
+from farebox.service.people import passwords
+from farebox.service.clock import Clock
+from farebox.service.errors import InvalidInput, ServiceError, translated
+from farebox.service.ledger.id_generator import Numbers
+from farebox.service.people.passwords import Passwords
+from farebox.service.people.signing import Seal
+from farebox.storage.interface import AlreadyExists, NotFound
+from farebox.storage.people import LinkSpent, People
+from farebox.storage.rows import Letter, Login, MailState, Purpose, Realm, Session
+
+_MINUTE: Final = 60_000_000
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
+
+IDLE_MICROS: Final = {Realm.MERCHANT: 14 * _DAY, Realm.SUPPORT: _HOUR}
+"""How long a session lasts when nobody uses it."""
+
+SESSION_MICROS_MAX: Final = {Realm.MERCHANT: 60 * _DAY, Realm.SUPPORT: 12 * _HOUR}
+"""How long a session lasts at most."""
+
+TOUCH_MICROS: Final = _MINUTE
+"""A session's use is written down once in so long."""
+
+LINK_MICROS: Final = {Purpose.INVITATION: 7 * _DAY, Purpose.RESET: _HOUR, Purpose.TEST: _DAY}
+"""How long a letter's link is good; and how long a letter that can't be sent is tried."""
+
+LETTERS_AN_HOUR_MAX: Final = 5
+"""How many letters one person is sent within an hour, so that nobody's mailbox is flooded by somebody else."""
+
+RESET_SECONDS: Final = 0.5
+"""How long it takes at least to ask for a link, so that the time does not tell whether one was written down."""
+
+_CODE_SECONDS: Final = 30
+_CODE_STEPS_BACK: Final = 1
+_AGENT_CHARS_MAX: Final = 200
+_TOKEN_CHARS_MAX: Final = 100
+_ISSUER: Final = "Farebox"
+
+_log = logging.getLogger("farebox.signin")
+
+
+class SignInRefused(ServiceError):
+    """The e-mail address, the password or the one-time code is wrong."""
+
+
+class LinkUseless(ServiceError):
+    """This link was used already or is too old. Ask for a new one."""
+
+
+class Visit(Struct, frozen=True):
+    """Somebody who is signed in: their session's token, the session and the login."""
+
+    token: str
+    session: Session
+    login: Login
+
+
+class CodeSetup(Struct, frozen=True):
+    """What an authenticator program needs: a seed to confirm, the secret to type and the URI to scan."""
+
+    seed: bytes
+    secret: str
+    uri: str
+
+
+class SignIn:
+    """Who is there. Every method may raise Unavailable and, if it writes, FateUnknown."""
+
+    def __init__(self, people: People, clock: Clock, seal: Seal, hashes: Passwords) -> None:
+        """Work on these people."""
+        self._people = people
+        self._clock = clock
+        self._seal = seal
+        self._hashes = hashes
+        self._numbers = Numbers(clock)
+
+    async def sign_in(
+        self, realm: Realm, *, email: str, password: str, code: str, address: str | None, agent: str
+    ) -> Visit:
+        """Begin a session.
+
+        Whatever is wrong, the answer is the same and takes as long: nobody learns which addresses there are.
+
+        Raises:
+            SignInRefused: address, password and code don't belong together, or the login is closed.
+            Overloaded: too many sign in at this moment.
+        """
+        now = self._clock.now()
+        with translated():
+            login = await self._people.find_login(realm, normal_email(email))
+            is_right = await self._hashes.is_right(None if login is None else login.password_hash, password)
+            if login is None or not is_right or login.disabled_at is not None:
+                raise SignInRefused
+            if login.totp_seed is not None and not await self._use_code(login, login.totp_seed, code):
+                raise SignInRefused
+        return await self.begin(login, now, address=address, agent=agent)
+
+    async def begin(self, login: Login, now: int, *, address: str | None, agent: str) -> Visit:
+        """Begin a session of somebody who has shown who they are.
+
+        Raises:
+            SignInRefused: the login was closed, or its password changed, while they did.
+        """
+        token = self._seal.new_session_token()
+        session = Session(
+            self._seal.session_digest(token),
+            login.login_id,
+            now,
+            now,
+            now + IDLE_MICROS[Realm(login.realm)],
+            address,
+            "".join(letter for letter in agent if letter.isprintable())[:_AGENT_CHARS_MAX],
+        )
+        with translated():
+            try:
+                await self._people.add_session(session, login.password_hash)
+            except NotFound as error:
+                raise SignInRefused from error
+        return Visit(token, session, login)
+
+    async def visit(self, token: str, realm: Realm, *, is_use: bool = True) -> Visit | None:
+        """Tell who a session's token belongs to; None if the session has ended or is of another realm.
+
+        What is no use of the session, such as what an open page asks for by itself, makes it last no longer.
+        """
+        if len(token) > _TOKEN_CHARS_MAX:
+            return None
+        now = self._clock.now()
+        with translated():
+            found = await self._people.session(self._seal.session_digest(token), now)
+            if found is None or found[1].realm != realm:
+                return None
+            session, login = found
+            if is_use and now - session.seen_at >= TOUCH_MICROS:
+                ends = min(now + IDLE_MICROS[realm], session.created_at + SESSION_MICROS_MAX[realm])
+                await self._people.touch_session(session.digest, seen_at=now, expires_at=ends)
+        return Visit(token, session, login)
+
+    async def sign_out(self, visit: Visit) -> None:
+        """End a session."""
+        with translated():
+            await self._people.end_session(visit.session.digest)
+
+    async def sign_out_elsewhere(self, visit: Visit) -> None:
+        """End all sessions of a person but this one."""
+        with translated():
+            await self._people.end_sessions(visit.login.login_id, keep=visit.session.digest)
+
+    async def sessions(self, visit: Visit) -> list[Session]:
+        """List a person's sessions, the last seen first."""
+        with translated():
+            return list(await self._people.sessions(visit.login.login_id, self._clock.now()))
+
+    def form_mark(self, visit: Visit) -> str:
+        """Make the mark that the session's forms carry."""
+        return self._seal.form_mark(visit.token)
+
+    def is_form_mark(self, visit: Visit, mark: str) -> bool:
+        """Tell whether a form's mark is the session's."""
+        return self._seal.is_form_mark(visit.token, mark)
+
+    async def change_password(self, visit: Visit, *, old: str, new: str) -> None:
+        """Change a person's password; end their other sessions and the links they were mailed.
+
+        Raises:
+            InvalidInput: the old one is wrong, or the new one is none to choose.
+            Missing: the login was closed meanwhile.
+            Overloaded: too many sign in at this moment.
+        """
+        if not await self._hashes.is_right(visit.login.password_hash, old):
+            raise InvalidInput("old", "This is not your password")
+        hashed = await self._hashes.hash(passwords.checked("new", new, email=visit.login.email))
+        with translated(missing="the login is closed"):
+            await self._people.set_password(
+                visit.login.login_id, hashed, at=self._clock.now(), keep=visit.session.digest
+            )
+
+    async def request_reset(self, realm: Realm, email: str) -> None:
+        """Mail a link to choose a new password; nothing happens, and nothing tells, if nobody has the address.
+
+        Who is registered on a merchant's account without ever having signed in gets one too: the mailbox is theirs.
+
+        Raises:
+            InvalidInput: this is no address.
+        """
+        address = inputs.email("email", email)
+        is_time_over = asyncio.create_task(asyncio.sleep(RESET_SECONDS))
+        try:
+            await self._mail_reset(realm, address)
+        finally:
+            await is_time_over
+
+    async def _mail_reset(self, realm: Realm, address: str) -> None:
+        now = self._clock.now()
+        with translated():
+            login = await self._people.find_login(realm, address)
+            made = None
+            if login is None and realm == Realm.MERCHANT and await self._people.memberships(address):
+                login = made = Login(self._numbers.draw(), realm, address, address, now)
+            if login is None or login.disabled_at is not None:
+                return
+            if await self._had_too_many_letters(login):
+                _log.warning("%s had %d letters within an hour and gets no more", address, LETTERS_AN_HOUR_MAX)
+                return
+            try:
+                await self._people.add_letter(self.letter(Purpose.RESET, login, merchant_id=None), made)
+            except AlreadyExists:
+                # Asked for twice at once: the other request mails the link.
+                return
+
+    async def send_test(self, login: Login, merchant_id: int) -> None:
+        """Owe somebody a test mail.
+
+        Raises:
+            InvalidInput: they had too many letters lately.
+        """
+        await self.ensure_may_mail(login)
+        with translated():
+            await self._people.add_letter(self.letter(Purpose.TEST, login, merchant_id=merchant_id))
+
+    async def ensure_may_mail(self, login: Login) -> None:
+        """Check that somebody did not have too many letters lately.
+
+        Raises:
+            InvalidInput: they had.
+        """
+        with translated():
+            if await self._had_too_many_letters(login):
+                raise InvalidInput(
+                    "email", f"{login.email} was sent {LETTERS_AN_HOUR_MAX} mails within an hour; try again later"
+                )
+
+    async def _had_too_many_letters(self, login: Login) -> bool:
+        since = self._clock.now() - _HOUR
+        return await self._people.letters_since(login.login_id, since) >= LETTERS_AN_HOUR_MAX
+
+    def letter(self, purpose: Purpose, login: Login, *, merchant_id: int | None) -> Letter:
+        """Write a letter that is due at once."""
+        now = self._clock.now()
+        return Letter(
+            letter_id=self._numbers.draw(),
+            purpose=purpose,
+            login_id=login.login_id,
+            merchant_id=merchant_id,
+            email=login.email,
+            seed=self._seal.new_seed(),
+            created_at=now,
+            expires_at=now + LINK_MICROS[purpose],
+            used_at=None,
+            state=MailState.WAITING,
+            attempts=0,
+            next_attempt_at=now,
+        )
+
+    def link_text(self, letter: Letter) -> str:
+        """Write what a letter's link ends with: its number and token."""
+        return f"{ids.encode_number(letter.letter_id)}.{self._seal.link_token(letter.seed)}"
+
+    async def open_link(self, text: str) -> tuple[Letter, Login]:
+        """Read the letter that a link belongs to, and whom it went to.
+
+        Raises:
+            LinkUseless: it is none, was used or is too old.
+        """
+        number, _, token = text.partition(".")
+        with translated():
+            try:
+                letter = await self._people.letter(ids.decode_number(number))
+            except ids.InvalidId:
+                letter = None
+            if letter is None or not self._seal.is_link_token(letter.seed, token):
+                raise LinkUseless
+            if letter.used_at is not None or letter.expires_at <= self._clock.now() or letter.purpose == Purpose.TEST:
+                raise LinkUseless
+            login = await self._people.login(letter.login_id)
+        if login is None or login.disabled_at is not None:
+            raise LinkUseless
+        return letter, login
+
+    async def use_link(self, text: str, password: str, *, address: str | None, agent: str) -> Visit:
+        """Set the password of whom a link went to, end their sessions and begin a new one.
+
+        A login that asks for one-time codes goes on asking: the link replaces the password alone.
+
+        Raises:
+            LinkUseless: it is none, was used or is too old.
+            InvalidInput: the password is none to choose.
+            Missing: the login was closed meanwhile.
+            Overloaded: too many sign in at this moment.
+        """
+        letter, login = await self.open_link(text)
+        hashed = await self._hashes.hash(passwords.checked("password", password, email=login.email))
+        now = self._clock.now()
+        with translated(missing="the login is closed"):
+            try:
+                await self._people.use_link(letter.letter_id, hashed, now)
+            except LinkSpent as error:
+                raise LinkUseless from error
+        return await self.begin(replace(login, password_hash=hashed), now, address=address, agent=agent)
+
+    def code_setup(self, login: Login, seed: bytes | None = None) -> CodeSetup:
+        """Offer one-time codes to a person: a new seed, or one that was offered before."""
+        chosen = seed or self._seal.new_seed()
+        secret = self._seal.code_secret(chosen)
+        return CodeSetup(chosen, secret, pyotp.TOTP(secret).provisioning_uri(name=login.email, issuer_name=_ISSUER))
+
+    async def set_codes_up(self, visit: Visit, *, seed: bytes, code: str, password: str) -> None:
+        """Ask a person for one-time codes from now on.
+
+        Raises:
+            InvalidInput: the password is wrong, or the code is not one of the seed.
+        """
+        await self._confirm(visit, password)
+        step = self._step_of(seed, code)
+        if step is None:
+            raise InvalidInput("code", "This is not the code that the program shows; see that its clock is right")
+        with translated(missing="no such login"):
+            await self._people.set_code_seed(visit.login.login_id, seed, used_step=step)
+
+    async def remove_codes(self, visit: Visit, *, password: str) -> None:
+        """Ask a person for no one-time codes any more.
+
+        Raises:
+            InvalidInput: the password is wrong.
+        """
+        await self._confirm(visit, password)
+        with translated(missing="no such login"):
+            await self._people.set_code_seed(visit.login.login_id, None)
+
+    async def _confirm(self, visit: Visit, password: str) -> None:
+        if not await self._hashes.is_right(visit.login.password_hash, password):
+            raise InvalidInput("password", "This is not your password")
+
+    async def _use_code(self, login: Login, seed: bytes, code: str) -> bool:
+        step = self._step_of(seed, code)
+        return step is not None and await self._people.use_code_step(login.login_id, step)
+
+    def _step_of(self, seed: bytes, code: str) -> int | None:
+        """Find the time step that a code is of, now or the one before (RFC 6238, section 5.2)."""
+        now = self._clock.now() // 1_000_000 // _CODE_SECONDS
+        codes = pyotp.TOTP(self._seal.code_secret(seed), interval=_CODE_SECONDS)
+        digits = code.replace(" ", "")
+        for step in range(now - _CODE_STEPS_BACK, now + 1):
+            if pyotp.utils.strings_equal(codes.generate_otp(step), digits):
+                return step
+        return None
+
+
+def normal_email(email: str) -> str:
+    """Write an address as it is stored; what is no address is nobody's."""
+    try:
+        return inputs.email("email", email)
+    except InvalidInput:
+        return ""

@@ -1,0 +1,40 @@
+"""Who is registered on the account: everybody sees them, owners invite, change roles and remove; one owner stays."""
+
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from litestar import Response
+
+from farebox.web.pages.account.common import account_page, account_url
+from farebox.web.pages.dashboard import ROOT
+from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.users import PeoplePage
+
+_PEOPLE: Final = f"{ROOT}/people"
+
+
+class People(PeoplePage):
+    """The people registered on a merchant's account."""
+
+    is_owner_needed = True
+
+    def routes(self) -> list[PageRoute]:
+        """List the pages."""
+        return [
+            PageRoute(_PEOPLE, Who.VIEWER, get=self.show, post=self.invite, posts=Who.OWNER),
+            PageRoute(f"{_PEOPLE}/again", Who.OWNER, post=self.invite_again),
+            PageRoute(f"{_PEOPLE}/role", Who.OWNER, post=self.set_role),
+            PageRoute(f"{_PEOPLE}/remove", Who.OWNER, post=self.remove),
+        ]
+
+    def merchant(self, ask: Ask) -> int:
+        """Return whose page it is."""
+        return ask.merchant_id
+
+    def url(self, ask: Ask) -> str:
+        """Write where it is."""
+        return f"{account_url(ask)}/people"
+
+    def page(self, ask: Ask, status: int, **values: Any) -> Awaitable[Response[Any]]:
+        """Show it among the merchant's own."""
+        return account_page(ask, "account/people.html", status, **values)

@@ -1,0 +1,202 @@
+"""What the operator's services ask for, and what they are answered: charges, holds, refunds."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX, REQUEST_TYPE_CHARS_MAX
+from farebox.core.holds import TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX
+from farebox.core.pricing import QUANTITY_MAX
+from farebox.web.schemas.common import (
+    POSITIVE,
+    WRITTEN,
+    Amount,
+    AvailableAfter,
+    HoldId,
+    IdempotencyKey,
+    PostedAfter,
+    Time,
+    TransferId,
+    line,
+)
+
+BATCH_CHARGES_MAX: Final = 10_000
+
+Payer = Annotated[str, Meta(description="The merchant's API key, or its id.", examples=["mer_01K9ABCDEFGHJ"])]
+RequestType = Annotated[
+    str,
+    Meta(
+        description="The request type, which decides the price.",
+        examples=["image"],
+        extra_json_schema={"pattern": f"^[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}$"},
+    ),
+]
+Quantity = Annotated[
+    int,
+    Meta(
+        description=f"How many requests, 1 to {QUANTITY_MAX:,}.",
+        examples=[1],
+        extra_json_schema={"minimum": 1, "maximum": QUANTITY_MAX},
+    ),
+]
+VariableAmount = Annotated[
+    str | None,
+    Meta(
+        description="The cost; for variable request types, and only for those.",
+        examples=["0.35"],
+        extra_json_schema=POSITIVE,
+    ),
+]
+Reference = Annotated[
+    str | None,
+    Meta(
+        description="Anything of yours to find it by, one line.",
+        examples=["job-8812"],
+        extra_json_schema=line(REFERENCE_CHARS_MAX),
+    ),
+]
+
+
+class ChargeRequest(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """Deduct the cost of a request."""
+
+    merchant: Payer
+    type: RequestType
+    idempotency_key: IdempotencyKey
+    quantity: Quantity = 1
+    amount: VariableAmount = None
+    reference: Reference = None
+
+
+class ChargeData(Struct, rename="camel"):
+    """A charge that went through."""
+
+    transfer_id: TransferId
+    cost: Amount
+    balance: PostedAfter
+    available: AvailableAfter
+
+
+class BatchRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Charges, each on its own: one that is refused leaves the others be, and the whole is not atomic."""
+
+    charges: Annotated[list[ChargeRequest], Meta(min_length=1, max_length=BATCH_CHARGES_MAX)]
+
+
+class BatchOutcome(Struct, rename="camel"):
+    """What one charge of a batch came to: what a charge of its own would be answered, and its two headers."""
+
+    is_success: Annotated[bool, Meta(examples=[True])]
+    status_code: Annotated[int, Meta(examples=[200])]
+    error_code: Annotated[str | None, Meta(description="The refusal's name, as in X-Error-Code.")]
+    error_message: str | None
+    is_replay: Annotated[
+        bool, Meta(description="Whether this is the first answer again, as Idempotent-Replay tells.", examples=[False])
+    ]
+    data: ChargeData | None
+
+
+class BatchData(Struct, rename="camel"):
+    """One outcome per charge, in their order."""
+
+    outcomes: list[BatchOutcome]
+
+
+class HoldRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Set aside the cost of a request, to be captured or released later."""
+
+    merchant: Payer
+    type: RequestType
+    idempotency_key: IdempotencyKey
+    quantity: Quantity = 1
+    amount: VariableAmount = None
+    reference: Reference = None
+    ttl_seconds: Annotated[
+        int,
+        Meta(
+            description=f"How long until it expires by itself, up to {TTL_SECONDS_MAX:,}.",
+            examples=[TTL_SECONDS_DEFAULT],
+            extra_json_schema={"minimum": 1, "maximum": TTL_SECONDS_MAX},
+        ),
+    ] = TTL_SECONDS_DEFAULT
+
+
+class HoldData(Struct, rename="camel"):
+    """A hold that was made."""
+
+    hold_id: HoldId
+    transfer_id: TransferId
+    amount: Amount
+    expires_at: Time
+    balance: PostedAfter
+    available: AvailableAfter
+
+
+class CaptureRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Take a hold's money, or a part of it; the rest goes back at once."""
+
+    idempotency_key: IdempotencyKey
+    amount: Annotated[
+        str | None, Meta(description="All of the hold, if absent.", examples=["2.50"], extra_json_schema=POSITIVE)
+    ] = None
+    reference: Reference = None
+
+
+class CaptureData(Struct, rename="camel"):
+    """A hold that was captured."""
+
+    hold_id: HoldId
+    transfer_id: TransferId
+    captured: Amount
+    released: Annotated[
+        str, Meta(description="The rest, which went back.", examples=["0.00"], extra_json_schema=WRITTEN)
+    ]
+    balance: PostedAfter
+    available: AvailableAfter
+
+
+class ReleaseRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Give a hold's money back."""
+
+    idempotency_key: IdempotencyKey
+    reference: Reference = None
+
+
+class ReleaseData(Struct, rename="camel"):
+    """A hold that was released."""
+
+    hold_id: HoldId
+    transfer_id: TransferId
+    released: Amount
+    balance: PostedAfter
+    available: AvailableAfter
+
+
+class RefundRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Give back a charge or capture, in whole or in part; several times, up to what it took."""
+
+    transfer_id: TransferId
+    idempotency_key: IdempotencyKey
+    amount: Annotated[
+        str | None,
+        Meta(description="All that is left of it, if absent.", examples=["1.00"], extra_json_schema=POSITIVE),
+    ] = None
+    reference: Reference = None
+    note: Annotated[
+        str | None,
+        Meta(
+            description="Why, for people; one line.",
+            examples=["Blurred image"],
+            extra_json_schema=line(NOTE_CHARS_MAX),
+        ),
+    ] = None
+
+
+class RefundData(Struct, rename="camel"):
+    """A refund that went through."""
+
+    transfer_id: TransferId
+    refers_to: Annotated[str, Meta(description="The charge or capture.", examples=["xfer_01K9ABCDEFGHJ00000001"])]
+    amount: Amount
+    balance: PostedAfter
+    available: AvailableAfter
