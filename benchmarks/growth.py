@@ -256,9 +256,9 @@ def _start_seconds(url: str) -> float:
 async def _sum_up(farebox: Farebox) -> None:
     """Sum all usage up, as servers would have done by now."""
     after = 0
-    while found := await farebox.store.unsummed_books(after, transfers_min=SUM_TRANSFERS_MIN, limit=_BOOKS_PAGE):
+    while found := await farebox.store.books_to_roll_up(after, transfers_min=SUM_TRANSFERS_MIN, limit=_BOOKS_PAGE):
         for merchant_id in found:
-            while await farebox.store.sum_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX) == SUM_TRANSFERS_MAX:
+            while await farebox.store.roll_up_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX) == SUM_TRANSFERS_MAX:
                 pass
         after = found[-1]
 

@@ -17,8 +17,8 @@ from farebox import bootstrap
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core.money import format_amount
-from farebox.service.operator.verifier import Audit
 from farebox.service.clock import Clock, SystemClock
+from farebox.service.operator.verifier import Verifier
 from farebox.storage.sqlite import SqliteStore
 from tests.support.postgres import PostgresServer
 
@@ -107,7 +107,7 @@ async def opened(url: str, *, clock: Clock | None = None) -> AsyncIterator[Fareb
 
 
 async def facts(farebox: Farebox) -> Facts:
-    """Ask an open ledger what it runs on.
+    """PageRequest an open ledger what it runs on.
 
     Raises:
         NotDurable: a COMMIT does not wait for the disk.
@@ -142,7 +142,7 @@ async def verify(farebox: Farebox) -> Verified:
     Raises:
         WrongLedger: a book has a fault.
     """
-    audit = Audit(farebox.store)
+    audit = Verifier(farebox.store)
     started, processor_started = time.perf_counter(), _processor_seconds()
     faults = [fault async for fault in audit.faults(None)]
     seconds, processor_seconds = time.perf_counter() - started, _processor_seconds() - processor_started

@@ -19,9 +19,9 @@ from farebox.bootstrap import Farebox
 from farebox.core.accounts import Account
 from farebox.core.commands import Charge, KeyKind, Payer, TopUp
 from farebox.core.outcomes import Outcome
-from farebox.service.people import api_keys
 from farebox.service.errors import Conflict
 from farebox.service.operator.merchants import NewKey
+from farebox.service.people import api_keys
 from farebox.storage.rows import Merchant
 
 Variant = Literal["spread", "hot"]

@@ -13,8 +13,8 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 from msgspec import Struct
 
+from farebox.alerts.account_mail import AccountMails
 from farebox.alerts.dispatcher import Dispatcher
-from farebox.alerts.account_mail import Letters
 from farebox.alerts.messages import MailSettings
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import FolderTransport, InvalidSmtpUrl, SmtpTransport, Transport
@@ -23,38 +23,39 @@ from farebox.core.accounts import Account
 from farebox.core.money import InvalidAmount, parse_amount
 from farebox.observe import configure_logging
 from farebox.processes import hold_signals, stop_once
-from farebox.service.operator.administration import Approvals, AuditLog
 from farebox.service.clock import Clock, SystemClock
-from farebox.service.ledger.committer import Committer
-from farebox.service.operator.console import Desk
-from farebox.service.ledger.expiry import Expiry
 from farebox.service.insight.forecast import in_words, read_runway
-from farebox.service.people.key_last_used import KeyUse
-from farebox.service.operator.merchants import Merchants
+from farebox.service.insight.runway_snapshots import RunwaySnapshots
+from farebox.service.insight.usage import UsageReader, UsageRollup
+from farebox.service.ledger.committer import Committer
+from farebox.service.ledger.expiry import Expiry
 from farebox.service.ledger.operations import Operations
-from farebox.service.insight.runway_snapshots import Outlooks
-from farebox.service.operator.throughput import Pace
-from farebox.service.people.passwords import Passwords
 from farebox.service.ledger.queries import Balances, Queries
-from farebox.service.people.signing import Seal
-from farebox.service.people.sign_in import SignIn
-from farebox.service.statements.reader import Statements
-from farebox.service.people.users import Staff, Team
-from farebox.service.insight.usage import Summer, UsageReader
+from farebox.service.operator.approvals import Approvals
+from farebox.service.operator.audit_log import AuditLog
+from farebox.service.operator.console import ConsoleQueries
+from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.verifications import Verifications
+from farebox.service.people.key_last_used import LastUsed
+from farebox.service.people.passwords import Passwords
+from farebox.service.people.sign_in import SignIn
+from farebox.service.people.signing import Signer
+from farebox.service.people.users import Staff, Users
+from farebox.service.statements.reader import Statements
 from farebox.storage.interface import Database, StorageError
 from farebox.storage.office import Office
 from farebox.storage.people import People
 from farebox.storage.postgres import PostgresStore
-from farebox.storage.rows import Letter, OutboxMail
+from farebox.storage.rows import AccountMail, OutboxMail
 from farebox.storage.sqlite import SqliteStore
-from farebox.web.client_address import Addresses, InvalidNetwork
 from farebox.web.api.base import Services
 from farebox.web.app import create_app
+from farebox.web.client_address import Addresses, InvalidNetwork
 from farebox.web.health import Health
-from farebox.web.rate_limits import Limits
-from farebox.web.pages.house import House
+from farebox.web.pages.house import PageServices
 from farebox.web.pages.live import Live
+from farebox.web.rate_limits import Limits
 
 MAIL_FOLDER: Final = Path("mail")
 """Where mails go when no mail server is set, below the working directory."""
@@ -119,24 +120,24 @@ class Farebox(Struct, frozen=True):
     office: Office
     passwords: Passwords
     sign_in: SignIn
-    team: Team
+    users: Users
     staff: Staff
-    key_use: KeyUse
-    outlooks: Outlooks
-    desk: Desk
+    key_last_used: LastUsed
+    runway_snapshots: RunwaySnapshots
+    desk: ConsoleQueries
     verifications: Verifications
-    pace: Pace
-    summer: Summer
+    pace: Throughput
+    summer: UsageRollup
     expiry: Expiry
     dispatcher: Dispatcher[OutboxMail]
-    postman: Dispatcher[Letter]
+    account_mail_dispatcher: Dispatcher[AccountMail]
 
     @classmethod
     def build(cls, settings: Settings) -> "Farebox":
         """Put the parts together."""
         store = open_store(settings)
         clock = SystemClock()
-        summer = Summer(store)
+        summer = UsageRollup(store)
         committer = Committer(store, clock, on_commit=summer.note)
 
         async def describe_runway(account: Account, now: int) -> str | None:
@@ -145,7 +146,7 @@ class Farebox(Struct, frozen=True):
         mail_settings = MailSettings(settings.mail_from, settings.public_url, settings.support_contact)
         transport = make_transport(settings)
         people, office, passwords = People(store), Office(store), Passwords()
-        sign_in = SignIn(people, clock, Seal(settings.secret_key), passwords)
+        sign_in = SignIn(people, clock, Signer(settings.secret_key), passwords)
         return cls(
             settings=settings,
             store=store,
@@ -164,20 +165,20 @@ class Farebox(Struct, frozen=True):
             office=office,
             passwords=passwords,
             sign_in=sign_in,
-            team=Team(store, people, clock, sign_in),
+            users=Users(store, people, clock, sign_in),
             staff=Staff(people, clock, sign_in),
-            key_use=KeyUse(office, clock),
-            outlooks=Outlooks(store, office, clock),
-            desk=Desk(store, office, people, clock),
+            key_last_used=LastUsed(office, clock),
+            runway_snapshots=RunwaySnapshots(store, office, clock),
+            desk=ConsoleQueries(store, office, people, clock),
             verifications=Verifications(store, office, clock, {**os.environ, **settings.environment}),
-            pace=Pace(committer),
+            pace=Throughput(committer),
             summer=summer,
             expiry=Expiry(store, committer, clock),
             dispatcher=Dispatcher(
                 Outbox(store, mail_settings, now=clock.now, describe_runway=describe_runway), transport, now=clock.now
             ),
-            postman=Dispatcher(
-                Letters(store, people, mail_settings, link_text=sign_in.link_text), transport, now=clock.now
+            account_mail_dispatcher=Dispatcher(
+                AccountMails(store, people, mail_settings, link_text=sign_in.link_text), transport, now=clock.now
             ),
         )
 
@@ -202,7 +203,7 @@ class Farebox(Struct, frozen=True):
                 await self.committer.close()
                 if is_server:
                     with suppress(StorageError):
-                        await self.key_use.write()
+                        await self.key_last_used.write()
         finally:
             self.passwords.close()
             await self.store.close()
@@ -210,8 +211,15 @@ class Farebox(Struct, frozen=True):
     @property
     def _background(self) -> tuple[Callable[[], Coroutine[Any, Any, None]], ...]:
         """What a server does beside answering."""
-        mail = (self.dispatcher.run, self.postman.run)
-        return (self.expiry.run, *mail, self.summer.run, self.outlooks.run, self.key_use.run, self.pace.run)
+        mail = (self.dispatcher.run, self.account_mail_dispatcher.run)
+        return (
+            self.expiry.run,
+            *mail,
+            self.summer.run,
+            self.runway_snapshots.run,
+            self.key_last_used.run,
+            self.pace.run,
+        )
 
     @property
     def services(self) -> Services:
@@ -221,7 +229,7 @@ class Farebox(Struct, frozen=True):
             queries=self.queries,
             operations=self.operations,
             merchants=self.merchants,
-            team=self.team,
+            users=self.users,
             approvals=self.approvals,
             audit_log=self.audit_log,
             usage=self.usage,
@@ -230,11 +238,11 @@ class Farebox(Struct, frozen=True):
         )
 
     @property
-    def house(self) -> House:
+    def house(self) -> PageServices:
         """What the pages are built on."""
-        return House(
+        return PageServices(
             sign_in=self.sign_in,
-            team=self.team,
+            users=self.users,
             staff=self.staff,
             queries=self.queries,
             statements=self.statements,
@@ -261,7 +269,7 @@ class Farebox(Struct, frozen=True):
             per_merchant_key=self.settings.rate_limit_per_second,
             per_staff_key=self.settings.staff_rate_limit_per_second,
             failures_per_address=self.settings.bad_keys_per_second,
-            on_good=self.key_use.note,
+            on_good=self.key_last_used.note,
         )
 
     async def health(self) -> Health:

@@ -86,7 +86,7 @@ class Ledger:
         await self.top_up(400)
         await self.set_thresholds(400)
         decision = await self.charge(1)
-        assert 1 == len(decision.firings)
+        assert 1 == len(decision.alerts)
         return decision
 
     async def mails(self) -> dict[str, OutboxMail]:

@@ -18,7 +18,7 @@ from farebox.storage.sqlite import SqliteStore
 from tests.alerts import killed_dispatcher
 from tests.alerts.ledger import SECOND, START, Ledger
 from tests.alerts.mailserver import DIES, HANGS, MailServer, greeting, until
-from tests.alerts.test_messages import SETTINGS, text_of
+from tests.alerts.test_messages import ACCOUNT_CHANGES, text_of
 from tests.alerts.test_smtp import SHORT_S
 
 
@@ -32,7 +32,7 @@ def dispatcher_of(
 
     transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
     return Dispatcher(
-        Outbox(owner, SETTINGS, now=ledger.clock.now, describe_runway=describe_runway),
+        Outbox(owner, ACCOUNT_CHANGES, now=ledger.clock.now, describe_runway=describe_runway),
         transport,
         now=ledger.clock.now,
         poll_seconds=0.01,

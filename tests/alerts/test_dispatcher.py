@@ -28,7 +28,7 @@ from farebox.storage.rows import MailState, OutboxMail
 from farebox.storage.sqlite import SqliteStore
 from tests.alerts.ledger import MERCHANT_ID, SECOND, START, Ledger
 from tests.alerts.mailserver import until
-from tests.alerts.test_messages import RUNWAY, SETTINGS, text_of
+from tests.alerts.test_messages import ACCOUNT_CHANGES, RUNWAY, text_of
 
 NEVER_S: Final = 3600.0
 """A pause that no test waits for."""
@@ -93,7 +93,7 @@ def dispatcher_of(ledger: Ledger, transport: Transport, **options: Any) -> Dispa
     }
     chosen = defaults | options
     store, describe_runway = cast(Store, chosen.pop("store")), chosen.pop("describe_runway")
-    outbox = Outbox(store, SETTINGS, now=ledger.clock.now, describe_runway=describe_runway)
+    outbox = Outbox(store, ACCOUNT_CHANGES, now=ledger.clock.now, describe_runway=describe_runway)
     return Dispatcher(outbox, transport, now=ledger.clock.now, **chosen)
 
 
@@ -210,7 +210,7 @@ async def test_an_address_that_is_none_is_given_up(ledger: Ledger, post: Post) -
 
 async def test_a_sender_that_is_none_is_waited_for(ledger: Ledger, post: Post) -> None:
     await ledger.fire("ann@example.com")
-    settings = replace(SETTINGS, mail_from="nobody")
+    settings = replace(ACCOUNT_CHANGES, mail_from="nobody")
     outbox = Outbox(ledger.store, settings, now=ledger.clock.now, describe_runway=always)
     dispatcher = Dispatcher(outbox, post, now=ledger.clock.now)
     assert 1 == await dispatcher.run_once()

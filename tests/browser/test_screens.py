@@ -17,7 +17,7 @@ from playwright.async_api import Page
 from farebox.cli import demo
 from farebox.core import ids
 from farebox.service.statements.reader import Selection
-from farebox.web.pages.house import Gate, House, PageRoute, Who
+from farebox.web.pages.house import AccessControl, Audience, PageRoute, PageServices
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
 from tests.browser.conftest import NewContext
@@ -25,7 +25,7 @@ from tests.browser.site import OWNER, Site
 from tests.support.browser import DESKTOP, PHONE, PICTURE_SCALE, axe, screenshot
 from tests.support.server import open_farebox
 
-TABLE = page_routes(Gate(cast(House, None), time.monotonic), Live())
+TABLE = page_routes(AccessControl(cast(PageServices, None), time.monotonic), Live())
 # What is followed, downloaded or put into another page is no page; a link from a mail is read elsewhere.
 NO_PAGES = re.compile(r".*(/live|/now|/charts|/runs|\.csv|\.jsonl|/sign-out)|/link/.*")
 
@@ -51,7 +51,7 @@ def pages(who: Callable[[PageRoute], bool]) -> list[str]:
 
 
 def is_console(line: PageRoute) -> bool:
-    return line.sees == Who.SUPPORT
+    return line.sees == Audience.SUPPORT
 
 
 async def path_of(site: Site, path: str) -> str:
@@ -88,10 +88,10 @@ async def test_every_page_is_readable(site: Site, new_context: NewContext, side:
     context = await new_context(viewport=viewport, color_scheme=scheme, device_scale_factor=scale)
     page = await context.new_page()
     if side == "doors":
-        paths = pages(lambda line: line.sees == Who.ANYONE and line.path != "/")
+        paths = pages(lambda line: line.sees == Audience.ANYONE and line.path != "/")
     elif side == "dashboard":
         await site.sign_in(page, OWNER)
-        paths = pages(lambda line: line.sees not in (Who.ANYONE, Who.SUPPORT))
+        paths = pages(lambda line: line.sees not in (Audience.ANYONE, Audience.SUPPORT))
     else:
         await site.sign_in(page, demo.STAFF)
         paths = pages(is_console)

@@ -10,6 +10,7 @@ from decimal import Decimal, Inexact, localcontext
 from typing import Any, Final
 
 from farebox.core.commands import (
+    Actor,
     Adjust,
     Approve,
     CaptureHold,
@@ -17,7 +18,6 @@ from farebox.core.commands import (
     Command,
     CreateHold,
     ExpireHold,
-    Origin,
     Refund,
     Reject,
     ReleaseHold,
@@ -28,7 +28,7 @@ from farebox.core.commands import (
     SetThresholds,
     Spend,
     TopUp,
-    Transferring,
+    TransferCommand,
 )
 from farebox.core.outcomes import Code
 
@@ -145,7 +145,7 @@ class Deed:
     """Something that a person did by hand: from where, and which move or request came of it."""
 
     merchant_id: int
-    by: Origin
+    by: Actor
     at: int
     what: type
     seq: int | None
@@ -268,8 +268,8 @@ class Model:
     def do(self, command: Command, now: int) -> Answer:
         """Answer a command and do what it asks, if nothing stands against it; keep who did it by hand."""
         answer = self._do(command, now)
-        if command.origin is not None and answer.code is Code.OK and not answer.is_replay:
-            deed = Deed(command.merchant_id, command.origin, now, type(command), answer.seq, answer.request)
+        if command.actor is not None and answer.code is Code.OK and not answer.is_replay:
+            deed = Deed(command.merchant_id, command.actor, now, type(command), answer.seq, answer.request)
             self.deeds.append(deed)
         return answer
 
@@ -482,11 +482,11 @@ class Model:
                 if request.state == "rejected":
                     return Answer(Code.APPROVAL_ALREADY_REJECTED)
                 return Answer(Code.OK, is_replay=True, request=number)
-        book.requests[command.number] = Request(command.move, _person(command), now)
-        return Answer(Code.OK, request=command.number)
+        book.requests[command.approval_id] = Request(command.move, _person(command), now)
+        return Answer(Code.OK, request=command.approval_id)
 
     def _approve(self, book: Book, command: Approve, faults: set[Code], now: int) -> Answer:
-        request = book.requests.get(command.number)
+        request = book.requests.get(command.approval_id)
         if request is None or _name_and_content(request.move) != _name_and_content(command.move):
             return _first(faults | {Code.APPROVAL_NOT_FOUND})
         if request.state == "rejected":
@@ -498,10 +498,10 @@ class Model:
             return answer
         request.state, request.decided_by, request.decided_at = "approved", _person(command), now
         request.seq = answer.seq
-        return Answer(Code.OK, answer.seq, request=command.number)
+        return Answer(Code.OK, answer.seq, request=command.approval_id)
 
     def _reject(self, book: Book, command: Reject, faults: set[Code], now: int) -> Answer:
-        request = book.requests.get(command.number)
+        request = book.requests.get(command.approval_id)
         if request is None:
             faults.add(Code.APPROVAL_NOT_FOUND)
         elif request.state == "approved":
@@ -511,7 +511,7 @@ class Model:
         is_replay = request.state == "rejected"
         if not is_replay:
             request.state, request.decided_by, request.decided_at = "rejected", _person(command), now
-        return Answer(Code.OK, is_replay=is_replay, request=command.number)
+        return Answer(Code.OK, is_replay=is_replay, request=command.approval_id)
 
     def _set(
         self, book: Book, command: SetThresholds | SetCreditLimit | SetFrozen, faults: set[Code], now: int
@@ -534,7 +534,7 @@ def _first(faults: set[Code]) -> Answer:
 
 
 def _person(command: RequestApproval | Approve | Reject) -> str:
-    return command.origin.person if command.origin else "farebox"
+    return command.actor.name if command.actor else "farebox"
 
 
 def _time(book: Book, now: int) -> int:
@@ -542,7 +542,7 @@ def _time(book: Book, now: int) -> int:
     return max([now, *(move.at for move in book.moves)])
 
 
-def _name_and_content(command: Transferring) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+def _name_and_content(command: TransferCommand) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     """Tell under which name a command is done once only, and what a retry has to repeat."""
     match command:
         case RequestApproval() | Approve():

@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from farebox.core.accounts import Account
 from farebox.core.commands import (
+    Actor,
     Adjust,
     Approve,
     Caller,
@@ -29,7 +30,6 @@ from farebox.core.commands import (
     CreateHold,
     ExpireHold,
     KeyKind,
-    Origin,
     Payer,
     Refund,
     Reject,
@@ -262,18 +262,18 @@ class _Author:
             return command
         by = {"caller": self._caller(type(command))}
         if isinstance(command, RequestApproval | Approve):
-            return replace(command, move=replace(command.move, **by, origin=self._origin()))
+            return replace(command, move=replace(command.move, **by, actor=self._origin()))
         if isinstance(command, Charge | CreateHold | CaptureHold | ReleaseHold):
             return replace(command, **by)
-        return replace(command, **by, origin=self._origin())
+        return replace(command, **by, actor=self._origin())
 
-    def _origin(self) -> Origin | None:
+    def _origin(self) -> Actor | None:
         """Make up which person it is that asks; nobody if it is Farebox itself."""
         if self._one_in(3):
             return None
         key_id = self._pick(None, SUPPORT.key_id)
         address = self._pick(None, "203.0.113.7")
-        return Origin(self._random.getrandbits(63), self._pick("ann", "ben"), key_id, address)
+        return Actor(self._random.getrandbits(63), self._pick("ann", "ben"), key_id, address)
 
     def _known(self, command: Command) -> Command:
         self._commands.append(command)
@@ -293,32 +293,32 @@ class _Author:
         if self._one_in(12):
             return self._request(number, book)
         kind = self._pick(*_KINDS)
-        caller, origin = self._caller(kind), self._origin()
+        caller, actor = self._caller(kind), self._origin()
         if kind is Charge or kind is CreateHold:
             return self._spend(kind, number, book, caller)
         if kind is TopUp:
-            return TopUp(number, self._amount(), self._reference(), self._pick(None, "Thank you"), caller, origin)
+            return TopUp(number, self._amount(), self._reference(), self._pick(None, "Thank you"), caller, actor)
         if kind is Adjust:
             is_credit = self._pick(False, True)
-            return Adjust(number, self._amount(), is_credit, self._reference(), "mistake", caller, origin)
+            return Adjust(number, self._amount(), is_credit, self._reference(), "mistake", caller, actor)
         if kind is SetThresholds:
             amounts = self._random.choices(_THRESHOLDS, k=self._pick(0, 1, 2, 3, 5))
-            return SetThresholds(number, tuple(amounts), caller, origin)
+            return SetThresholds(number, tuple(amounts), caller, actor)
         if kind is SetCreditLimit:
-            return SetCreditLimit(number, self._limit(), caller, origin)
-        return SetFrozen(number, self._one_in(3), caller, origin)
+            return SetCreditLimit(number, self._limit(), caller, actor)
+        return SetFrozen(number, self._one_in(3), caller, actor)
 
     def _decision(self, number: int) -> Command:
         """Approve what was requested of a merchant, or reject it, whatever became of it already."""
         book = self._model.books[number]
-        caller, origin = self._caller(Approve), self._origin()
+        caller, actor = self._caller(Approve), self._origin()
         place = self._pick(*book.requests)
-        move = replace(book.requests[place].move, caller=caller, origin=origin)
+        move = replace(book.requests[place].move, caller=caller, actor=actor)
         match self._pick("approve", "approve", "approve", "approve", "reject", "reject", "reject", "other", "directly"):
             case "approve":
                 return Approve(move, place)
             case "reject":
-                return Reject(number, self._pick(place, place, place, 1000), caller, origin)
+                return Reject(number, self._pick(place, place, place, 1000), caller, actor)
             case "other":
                 # Another move than was requested, or one that was requested under another number.
                 return self._pick(Approve(replace(move, amount=UNIT), place), Approve(move, place + 1000))
@@ -328,17 +328,17 @@ class _Author:
 
     def _request(self, number: int, book: Book) -> Command:
         """Request something that is above the limit."""
-        caller, origin = self._caller(RequestApproval), self._origin()
+        caller, actor = self._caller(RequestApproval), self._origin()
         # Some references were requested before, perhaps for something else, or paid in already.
         requested = [request.move.reference for request in book.requests.values()]
         known = [*requested, *(move.reference for move in book.moves if move.reference)]
         reference = self._pick(*known) if known and self._one_in(3) else self._reference()
         again = [request.move for request in book.requests.values() if request.move.reference == reference]
         if again and self._one_in(2):
-            return RequestApproval(replace(again[0], caller=caller, origin=origin), len(self._commands) + 1)
-        move: TopUp | Adjust = Adjust(number, self._amount(), self._one_in(2), reference, "gift", caller, origin)
+            return RequestApproval(replace(again[0], caller=caller, actor=actor), len(self._commands) + 1)
+        move: TopUp | Adjust = Adjust(number, self._amount(), self._one_in(2), reference, "gift", caller, actor)
         if self._one_in(2):
-            move = TopUp(number, self._amount(), reference, self._pick(None, "wire"), caller, origin)
+            move = TopUp(number, self._amount(), reference, self._pick(None, "wire"), caller, actor)
         return RequestApproval(move, len(self._commands) + 1)
 
     def _end_of_hold(self, kind: type[Command], number: int, book: Book) -> Command:

@@ -8,33 +8,33 @@ from msgspec.structs import replace
 from farebox.core import ids
 from farebox.core.accounts import Kind
 from farebox.core.approvals import Approval, ApprovalState
-from farebox.core.commands import Adjust, Approve, Command, Origin, Reject, RequestApproval, SetFrozen, TopUp
+from farebox.core.commands import Actor, Adjust, Approve, Command, Reject, RequestApproval, SetFrozen, TopUp
 from farebox.core.decide import decide
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.state import Decision, reads
 from tests.core.ledger import ANN, BEN, NOW, SECOND, UNIT, Ledger, charge, top_up
 from tests.support.memory import at_once
 
-BY_ANN, BY_BEN, BY_CLEO = (Origin(number, person) for number, person in enumerate(("ann", "ben", "cleo"), 1))
+BY_ANN, BY_BEN, BY_CLEO = (Actor(number, person) for number, person in enumerate(("ann", "ben", "cleo"), 1))
 LATER: Final = NOW + 60 * SECOND
 
 MOVES: Final[dict[str, TopUp | Adjust]] = {
-    "top-up": TopUp(ANN, 9 * UNIT, "R-1", "wire", origin=BY_ANN),
-    "top-up without a note": TopUp(ANN, 9 * UNIT, "R-1", origin=BY_ANN),
-    "credit": Adjust(ANN, 9 * UNIT, True, "R-1", "gift", origin=BY_ANN),
-    "debit": Adjust(ANN, 9 * UNIT, False, "R-1", "mistake", origin=BY_ANN),
+    "top-up": TopUp(ANN, 9 * UNIT, "R-1", "wire", actor=BY_ANN),
+    "top-up without a note": TopUp(ANN, 9 * UNIT, "R-1", actor=BY_ANN),
+    "credit": Adjust(ANN, 9 * UNIT, True, "R-1", "gift", actor=BY_ANN),
+    "debit": Adjust(ANN, 9 * UNIT, False, "R-1", "mistake", actor=BY_ANN),
 }
 PAYMENT: Final = MOVES["top-up"]
 TAKING: Final = MOVES["debit"]
 every_move = pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
 
 
-def approve(move: TopUp | Adjust, origin: Origin | None = BY_BEN, number: int = 7) -> Approve:
-    return Approve(replace(move, origin=origin), number)
+def approve(move: TopUp | Adjust, actor: Actor | None = BY_BEN, number: int = 7) -> Approve:
+    return Approve(replace(move, actor=actor), number)
 
 
-def reject(origin: Origin | None = BY_BEN, number: int = 7) -> Reject:
-    return Reject(ANN, number, origin=origin)
+def reject(actor: Actor | None = BY_BEN, number: int = 7) -> Reject:
+    return Reject(ANN, number, actor=actor)
 
 
 def ledger(*moves: TopUp | Adjust) -> Ledger:
@@ -108,24 +108,24 @@ def test_nobody_approves_what_they_requested(move: TopUp | Adjust) -> None:
 
 
 def test_who_is_nobody_is_one_person() -> None:
-    """Two commands without an origin come from Farebox itself, which can't be its own second person."""
-    on = ledger(replace(PAYMENT, origin=None))
+    """Two commands without an actor come from Farebox itself, which can't be its own second person."""
+    on = ledger(replace(PAYMENT, actor=None))
     assert "farebox" == stored(on).requested_by
     assert Code.APPROVAL_NEEDS_ANOTHER_PERSON is on.code(approve(PAYMENT, None))
     assert Code.OK is on.code(approve(PAYMENT))
 
 
-@pytest.mark.parametrize("origin", [BY_ANN, BY_BEN], ids=["who requested it", "another"])
-def test_what_was_rejected_is_never_made(origin: Origin) -> None:
+@pytest.mark.parametrize("actor", [BY_ANN, BY_BEN], ids=["who requested it", "another"])
+def test_what_was_rejected_is_never_made(actor: Actor) -> None:
     on = ledger(PAYMENT)
     pending, before = stored(on), on.ann
-    outcome = on.run(reject(origin))[0]
-    expected = replace(pending, state=ApprovalState.REJECTED, decided_by=origin.person, decided_at=LATER)
+    outcome = on.run(reject(actor))[0]
+    expected = replace(pending, state=ApprovalState.REJECTED, decided_by=actor.name, decided_at=LATER)
     assert Outcome(Code.OK, approval=expected) == outcome
     for command in (approve(PAYMENT, BY_CLEO), approve(PAYMENT, BY_ANN), RequestApproval(PAYMENT, 8)):
         refused = on.run(command)[0]
         assert Code.APPROVAL_ALREADY_REJECTED is refused.code
-        assert f"{expected.id} was rejected by {origin.person}" in (refused.message or "")
+        assert f"{expected.id} was rejected by {actor.name}" in (refused.message or "")
     assert expected == stored(on)
     assert before == on.ann
 
@@ -155,7 +155,7 @@ def test_what_was_approved_is_not_rejected_any_more() -> None:
 @pytest.mark.parametrize("is_one_batch", [False, True])
 def test_a_reference_is_requested_once(is_one_batch: bool) -> None:
     on = ledger()
-    commands = [RequestApproval(PAYMENT, 7), RequestApproval(replace(PAYMENT, origin=BY_BEN, note="again"), 8)]
+    commands = [RequestApproval(PAYMENT, 7), RequestApproval(replace(PAYMENT, actor=BY_BEN, note="again"), 8)]
     outcomes = on.run(*commands) if is_one_batch else [outcome for item in commands for outcome in on.run(item)]
     assert [False, True] == [outcome.is_replay for outcome in outcomes]
     assert [stored(on)] * 2 == [outcome.approval for outcome in outcomes]
@@ -187,10 +187,10 @@ def test_a_top_up_and_an_adjustment_of_one_reference_are_two_requests() -> None:
 
 
 @pytest.mark.parametrize("is_one_batch", [False, True])
-@pytest.mark.parametrize("origin", [BY_ANN, BY_BEN, BY_CLEO], ids=["who asked", "who approved", "a third"])
-def test_what_was_approved_is_made_once(origin: Origin, is_one_batch: bool) -> None:
+@pytest.mark.parametrize("actor", [BY_ANN, BY_BEN, BY_CLEO], ids=["who asked", "who approved", "a third"])
+def test_what_was_approved_is_made_once(actor: Actor, is_one_batch: bool) -> None:
     on = ledger(PAYMENT)
-    again: list[Command] = [approve(PAYMENT, origin), RequestApproval(PAYMENT, 8), PAYMENT]
+    again: list[Command] = [approve(PAYMENT, actor), RequestApproval(PAYMENT, 8), PAYMENT]
     if is_one_batch:
         first, *rest = on.run(approve(PAYMENT), *again)
     else:
@@ -214,7 +214,7 @@ def test_a_request_is_rejected_once(is_one_batch: bool) -> None:
 
 def test_what_was_made_directly_meanwhile_is_not_made_again_by_an_approval() -> None:
     on = ledger(PAYMENT)
-    made = on.move(replace(PAYMENT, origin=BY_CLEO))
+    made = on.move(replace(PAYMENT, actor=BY_CLEO))
     assert Outcome(Code.OK, made, is_replay=True) == on.run(approve(PAYMENT))[0]
     assert (59 * UNIT, ApprovalState.PENDING) == (on.ann.wallet, stored(on).state)
     assert Code.OK is on.code(reject())
@@ -255,7 +255,7 @@ def test_only_what_was_requested_is_approved() -> None:
         approve(replace(PAYMENT, merchant_id=BEN)),
     ]
     assert [Code.APPROVAL_NOT_FOUND] * 5 == [outcome.code for outcome in on.run(*others)]
-    assert Code.APPROVAL_NOT_FOUND is on.code(Reject(BEN, 7, origin=BY_BEN))
+    assert Code.APPROVAL_NOT_FOUND is on.code(Reject(BEN, 7, actor=BY_BEN))
     assert [ApprovalState.PENDING] * 2 == [approval.state for approval in on.rows()["approvals"]]
 
 
@@ -277,9 +277,9 @@ def test_what_is_requested_and_decided_in_one_batch_is_one_new_row(
 
 
 def test_a_request_that_nobody_made_by_hand_is_written_though_no_account_changes() -> None:
-    decision = decided(ledger(), RequestApproval(replace(PAYMENT, origin=None), 7))
-    assert ([], [], True) == (decision.accounts, decision.entries, decision.changes_anything)
+    decision = decided(ledger(), RequestApproval(replace(PAYMENT, actor=None), 7))
+    assert ([], [], True) == (decision.accounts, decision.audit_entries, decision.changes_anything)
     rejection = decided(ledger(PAYMENT), reject(None))
-    assert ([], [], True) == (rejection.accounts, rejection.entries, rejection.changes_anything)
+    assert ([], [], True) == (rejection.accounts, rejection.audit_entries, rejection.changes_anything)
     replay = decided(ledger(PAYMENT), RequestApproval(PAYMENT, 8))
     assert not replay.changes_anything

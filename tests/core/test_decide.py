@@ -11,7 +11,8 @@ from msgspec.structs import replace
 from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.commands import (
-    SETTINGS,
+    ACCOUNT_CHANGES,
+    Actor,
     Adjust,
     Approve,
     Caller,
@@ -21,7 +22,6 @@ from farebox.core.commands import (
     CreateHold,
     ExpireHold,
     KeyKind,
-    Origin,
     Payer,
     Refund,
     Reject,
@@ -93,7 +93,7 @@ class Situation:
         if self.has_account:
             state.accounts = {ANN: self.account}
         if self.is_key_used:
-            assert not isinstance(self.command, SETTINGS)
+            assert not isinstance(self.command, ACCOUNT_CHANGES)
             key = self.command.idempotency_key
             state.replays = {(ANN, key): transfer(Kind.TOP_UP, seq=3, idempotency_key=key)}
         if self.has_price:
@@ -190,8 +190,8 @@ ENDING: Final = {
 GIVING_BACK: Final = {**COMMON, Code.TRANSFER_NOT_FOUND: meets(has_original=False)}
 CALLERS: Final = {Code.INVALID_API_KEY, Code.FORBIDDEN}
 BY_SUPPORT: Final = Caller(SUPPORT)
-BY_ANN: Final = Origin(1, "ann")
-BY_BEN: Final = Origin(2, "ben")
+BY_ANN: Final = Actor(1, "ann")
+BY_BEN: Final = Actor(2, "ben")
 TAKING: Final = Adjust(ANN, 2 * UNIT, False, "R-1", "mistake", BY_SUPPORT, BY_BEN)
 REQUESTED: Final = Approval(
     *(ANN, 9, TAKING.kind, TAKING.amount, TAKING.reference, TAKING.reason, TAKING.idempotency_key),
@@ -309,7 +309,7 @@ TABLE: Final = {
             **COMMON,
             Code.APPROVAL_NOT_FOUND: meets(approval=None),
             Code.APPROVAL_ALREADY_REJECTED: decided(ApprovalState.REJECTED),
-            Code.APPROVAL_NEEDS_ANOTHER_PERSON: asks(origin=BY_ANN),
+            Code.APPROVAL_NEEDS_ANOTHER_PERSON: asks(actor=BY_ANN),
             Code.BALANCE_LIMIT_EXCEEDED: has(funding=-60 * UNIT - BALANCE_MICROS_MAX),
             Code.INSUFFICIENT_BALANCE: POOR,
         },

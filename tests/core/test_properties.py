@@ -31,8 +31,8 @@ from farebox.core.commands import (
 from farebox.core.holds import HoldState
 from farebox.core.invariants import account_faults
 from farebox.core.outcomes import Code, Outcome
+from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
-from farebox.storage.rows import Alert
 from tests.core import model
 from tests.core.model import Answer, Book, Deed, Fired, Request, micros
 from tests.core.replays import faults_of
@@ -91,7 +91,7 @@ def assert_answered(answer: Answer, outcome: Outcome, command: Command) -> None:
     assert answer.code is outcome.code, (command, outcome.message)
     assert (answer.seq, answer.is_replay) == (outcome.transfer and outcome.transfer.seq, outcome.is_replay), command
     assert answer.hold_seq == (outcome.hold and outcome.hold.seq), command
-    assert answer.request == (outcome.approval and outcome.approval.number), command
+    assert answer.request == (outcome.approval and outcome.approval.approval_id), command
     assert (outcome.message is None) is outcome.is_ok
 
 
@@ -119,9 +119,9 @@ def assert_same_book(book: Book, store: MemoryStore, merchant_id: int) -> None:
     ]
     assert list(range(1, account.alerts_count + 1)) == [alert.number for alert in alerts]
     approvals = [item for item in store.rows()["approvals"] if item.merchant_id == merchant_id]
-    assert sorted(book.requests) == [approval.number for approval in approvals]
+    assert sorted(book.requests) == [approval.approval_id for approval in approvals]
     for approval in approvals:
-        assert_requested(book.requests[approval.number], approval)
+        assert_requested(book.requests[approval.approval_id], approval)
 
 
 def assert_requested(request: Request, approval: Approval) -> None:
@@ -151,11 +151,11 @@ def deed_row(deed: Deed) -> tuple[Any, ...]:
     else:
         subject = ids.public_id(ids.MERCHANT, deed.merchant_id)
     by = deed.by
-    return by.entry_id, deed.merchant_id, deed.at, by.person, by.key_id, by.address, ACTIONS[deed.what], subject
+    return by.entry_id, deed.merchant_id, deed.at, by.name, by.key_id, by.address, ACTIONS[deed.what], subject
 
 
-def entry_row(entry: AuditEntry) -> tuple[Any, ...]:
-    return astuple(entry)[:-1]
+def entry_row(audit_entry: AuditEntry) -> tuple[Any, ...]:
+    return astuple(audit_entry)[:-1]
 
 
 @examples(250)
@@ -167,7 +167,7 @@ def test_the_model_agrees_with_decide(scenario: Scenario) -> None:
         assert_answered(answer, outcome, command)
     for merchant_id in MERCHANTS:
         assert_same_book(scenario.model.books[merchant_id], store, merchant_id)
-    assert Counter(map(deed_row, scenario.model.deeds)) == Counter(map(entry_row, store.rows()["entries"]))
+    assert Counter(map(deed_row, scenario.model.deeds)) == Counter(map(entry_row, store.rows()["audit_entries"]))
 
 
 def test_histories_meet_every_outcome() -> None:
@@ -178,10 +178,10 @@ def test_histories_meet_every_outcome() -> None:
     @given(scenarios())
     def play(scenario: Scenario) -> None:
         seen.update("replay" if answer.is_replay else answer.code for answer in scenario.answers)
-        seen.update("firing" for book in scenario.model.books.values() for _ in book.fired)
+        seen.update("alert" for book in scenario.model.books.values() for _ in book.fired)
 
     play()
-    assert set() == {*Code, "replay", "firing"} - seen.keys()
+    assert set() == {*Code, "replay", "alert"} - seen.keys()
 
 
 # A batch is invisible.

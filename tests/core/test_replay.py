@@ -39,7 +39,7 @@ OTHER_VALUES: Final[dict[str, list[Any]]] = {
     "kind": [*Kind, 0, 11],
     "amount": [1, 2 * UNIT, -UNIT, 0],
     "idempotency_key": ["", "k", "charge "],
-    "content": [bytes(8), b"12345678", b""],
+    "fingerprint": [bytes(8), b"12345678", b""],
     "wallet_after": [0, 1, -1],
     "held_after": [0, 1, -1],
     "committed_at": [0, NOW - 1, NOW + 10 * SECOND],

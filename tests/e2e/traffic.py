@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from farebox.bootstrap import Farebox
-from farebox.service.operator.verifier import Audit
+from farebox.service.operator.verifier import Verifier
 from tests.support.server import Seeds, Server
 from tests.support.wire import Client
 
@@ -112,7 +112,7 @@ class Traffic:
 
 async def check_books(farebox: Farebox, seeds: Seeds, *, charged: int, balance_micros: int) -> None:
     """Replay the whole ledger and check that so many charges are in the merchant's book, and its balance."""
-    audit = Audit(farebox.store)
+    audit = Verifier(farebox.store)
     assert [] == [fault async for fault in audit.faults(None)]
     account = await farebox.store.account(seeds.merchant_id)
     assert account is not None

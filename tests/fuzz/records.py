@@ -22,9 +22,9 @@ from farebox.core.money import BALANCE_MICROS_MAX
 from farebox.core.replay import Replay
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from farebox.service.statements.seek import last_transfers
 from farebox.service.statements.check import check_statement
 from farebox.service.statements.reader import Statements
+from farebox.service.statements.seek import last_transfers
 from farebox.storage import rows
 from farebox.storage.interface import Store
 from tests.fuzz.making import any_bytes, any_text, digits, edited, edited_bytes, joined, just, one_of

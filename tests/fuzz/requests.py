@@ -11,12 +11,12 @@ from litestar.types import HTTPScope, Receive
 from msgspec import Struct
 
 from farebox.service.statements.lines import KINDS
-from farebox.web.client_address import FORWARDED_MAX, Addresses, InvalidNetwork, source_of
 from farebox.web.api.base import Services
 from farebox.web.api.batch import Batches, _lines
-from farebox.web.schemas import admin, reading, spending, statement
+from farebox.web.client_address import FORWARDED_MAX, Addresses, InvalidNetwork, source_of
 from farebox.web.endpoint import BODY_BYTES_MAX, BodyDecoder, decode_query, media_type, read_body
 from farebox.web.envelope import ApiError
+from farebox.web.schemas import admin, reading, spending, statement
 from tests.fuzz.making import (
     Make,
     any_bytes,

@@ -24,8 +24,8 @@ from farebox.core.money import (
     parse_positive_amount,
 )
 from farebox.service import inputs
-from farebox.service.people import api_keys
 from farebox.service.errors import InvalidInput
+from farebox.service.people import api_keys
 from farebox.web import security
 from tests.fuzz.making import Make, any_text, digits, edited, joined, just, letters, one_of, several
 from tests.fuzz.target import Target

@@ -20,9 +20,9 @@ import msgspec
 from msgspec import Struct
 
 from farebox.core import ids
-from farebox.service.operator.verifier import Audit
-from farebox.web.schemas import spending
+from farebox.service.operator.verifier import Verifier
 from farebox.web.pages.house import PageRoute
+from farebox.web.schemas import spending
 from tests.fuzz.making import any_bytes, any_text, edited_bytes, just
 from tests.fuzz.requests import BODIES, WORD, body_bytes, query_bytes
 from tests.fuzz.target import Target
@@ -106,7 +106,7 @@ class Whole:
         return Asked("POST", path, [*headers, (FORM[0], FORM[1].encode())], _cut(random, body), random.random() < 0.02)
 
     def check(self, asked: Asked) -> None:
-        """Ask, and look at the answer; the door looks at those of the API."""
+        """PageRequest, and look at the answer; the door looks at those of the API."""
         reply = self._runner.run(
             self._town.door.send(
                 asked.method,
@@ -126,7 +126,7 @@ class Whole:
         """Replay the whole ledger, and return how many transfers it has come to."""
 
         async def replay() -> tuple[list[Any], int]:
-            audit = Audit(self._town.farebox.store)
+            audit = Verifier(self._town.farebox.store)
             return [fault async for fault in audit.faults(None)], audit.transfers_count
 
         faults, count = self._runner.run(replay())

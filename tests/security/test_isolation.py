@@ -30,7 +30,7 @@ BALANCE: Final = "499"
 
 
 @dataclass(frozen=True)
-class House:
+class PageServices:
     """A merchant with something of everything: what names its things, and what nobody else may read."""
 
     seeds: Seeds
@@ -44,10 +44,10 @@ class Street:
 
     path: Path
     door: Door
-    ann: House
-    ben: House
+    ann: PageServices
+    ben: PageServices
 
-    def rows(self, house: House) -> dict[str, list[Any]]:
+    def rows(self, house: PageServices) -> dict[str, list[Any]]:
         """Read every row that belongs to a merchant."""
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
         found: dict[str, list[Any]] = {}
@@ -70,7 +70,7 @@ async def street(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stre
         yield Street(path, door, await _furnish(farebox, door, "ann"), await _furnish(farebox, door, "ben"))
 
 
-async def _furnish(farebox: Farebox, door: Door, name: str) -> House:
+async def _furnish(farebox: Farebox, door: Door, name: str) -> PageServices:
     """Add a merchant by the API, and give it something of everything."""
     seeds = await seed(farebox, balance=BALANCE)
     root = f"/api/admin/merchants/{seeds.merchant}"
@@ -96,7 +96,7 @@ async def _furnish(farebox: Farebox, door: Door, name: str) -> House:
     charge = await post("/api/charges", seeds.service_key, {**spend, "idempotencyKey": f"{name}-charge"})
     hold = await post("/api/holds", seeds.service_key, {**spend, "idempotencyKey": f"{name}-hold"})
     statement = (await door.get("/api/transfers?limit=1", seeds.merchant_key)).data
-    return House(
+    return PageServices(
         seeds,
         (
             *(seeds.merchant, person["userId"], waiting["approvalId"], key["key"]["keyId"], price["priceId"]),
@@ -178,7 +178,7 @@ async def _send(street: Street, attempt: Attempt, key: str) -> Reply:
     return await street.door.send(attempt.method, attempt.target, key=key, headers=headers, body=attempt.body)
 
 
-def _said(house: House, attempt: Attempt, reply: Reply) -> list[str]:
+def _said(house: PageServices, attempt: Attempt, reply: Reply) -> list[str]:
     """List what an answer tells of a merchant that the request did not name itself."""
     text = reply.body.decode() + str(reply.headers)
     return [mark for mark in house.marks if mark in text and mark not in attempt.text]

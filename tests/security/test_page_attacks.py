@@ -385,7 +385,7 @@ NASTY: Final = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}
 async def test_whatever_somebody_is_called_is_shown_and_not_run(town: Town) -> None:
     farebox, seeds = town.farebox, town.seeds
     await farebox.merchants.rename(seeds.merchant_id, NASTY)
-    await farebox.operations.top_up(seeds.merchant_id, amount="5", reference=NASTY, note=NASTY, actor=None)
+    await farebox.operations.top_up(seeds.merchant_id, amount="5", reference=NASTY, note=NASTY, principal=None)
     owner = town.visitors["owner"]
     await farebox.sign_in.begin(owner.visit.login, farebox.clock.now(), address=NASTY, agent=NASTY)
     root, console = f"/accounts/{seeds.merchant}", f"/support/merchants/{seeds.merchant}"

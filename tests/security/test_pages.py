@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from farebox.web.pages import render
-from farebox.web.pages.house import Gate, House, PageRoute, Who
+from farebox.web.pages.house import AccessControl, Audience, PageRoute, PageServices
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
 from tests.security.people import SIGNED_IN, WHO, Town, open_town
@@ -21,19 +21,19 @@ from tests.web.console.visitor import words
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MAY: Final = {
-    Who.ANYONE: set(WHO),
-    Who.PERSON: set(SIGNED_IN),
-    Who.VIEWER: {"viewer", "member", "owner"},
-    Who.MEMBER: {"member", "owner"},
-    Who.OWNER: {"owner"},
-    Who.SUPPORT: {"support"},
+    Audience.ANYONE: set(WHO),
+    Audience.PERSON: set(SIGNED_IN),
+    Audience.VIEWER: {"viewer", "member", "owner"},
+    Audience.MEMBER: {"member", "owner"},
+    Audience.OWNER: {"owner"},
+    Audience.SUPPORT: {"support"},
 }
-ACCOUNT: Final = {Who.VIEWER, Who.MEMBER, Who.OWNER}
+ACCOUNT: Final = {Audience.VIEWER, Audience.MEMBER, Audience.OWNER}
 
 
 def table() -> list[PageRoute]:
-    services: House = None  # type: ignore[assignment]  # Nobody is let through by this gate.
-    return page_routes(Gate(services, time.monotonic), Live())
+    services: PageServices = None  # type: ignore[assignment]  # Nobody is let through by this gate.
+    return page_routes(AccessControl(services, time.monotonic), Live())
 
 
 ROUTES: Final = table()
@@ -61,9 +61,9 @@ def expected(route: PageRoute, who: str, *, is_posted: bool) -> str:
     sees = (route.posts or route.sees) if is_posted else route.sees
     if handler is None:
         return "405"
-    if who in MAY[sees] or (sees == Who.VIEWER and who == "support" and not is_posted):
+    if who in MAY[sees] or (sees == Audience.VIEWER and who == "support" and not is_posted):
         return "in"
-    if sees == Who.SUPPORT:
+    if sees == Audience.SUPPORT:
         return "to /support/sign-in"
     if sees in ACCOUNT and who == "stranger":
         return "404"
@@ -77,7 +77,7 @@ async def test_everybody_gets_what_the_table_says(town: Town, route: PageRoute) 
         for is_posted in (False, True):
             reply = await town.ask("POST" if is_posted else "GET", path, who, b"mark=wrong" if is_posted else b"")
             has_session = who == "support" if route.is_console else who in SIGNED_IN
-            if route.sees == Who.ANYONE and not has_session:
+            if route.sees == Audience.ANYONE and not has_session:
                 # Nobody's form carries a mark; what it asks for is then refused by the page itself.
                 assert reply.status in (200, 303, 401, 405, 410, 422), (who, is_posted, reply)
             else:
@@ -89,7 +89,7 @@ async def test_everybody_gets_what_the_table_says(town: Town, route: PageRoute) 
 
 @pytest.mark.parametrize("route", [it for it in ROUTES if it.get is not None], ids=lambda route: route.path)
 async def test_the_head_of_a_page_is_that_of_the_page(town: Town, route: PageRoute) -> None:
-    who = "support" if route.sees == Who.SUPPORT or route.is_console else "owner"
+    who = "support" if route.sees == Audience.SUPPORT or route.is_console else "owner"
     path = town.path(route.path)
     page, head = await town.ask("GET", path, who), await town.ask("HEAD", path, who)
     assert (page.status, page.header("content-type")) == (head.status, head.header("content-type"))

@@ -16,8 +16,14 @@ import httpx
 import psutil
 import pytest
 
+from farebox.web.body_timeout import (
+    BODY_BYTES_PER_SECOND,
+    BODY_SECONDS_MAX,
+    PAUSE_SECONDS_MAX,
+    BodyReader,
+    BodyTimeouts,
+)
 from farebox.web.envelope import ApiError
-from farebox.web.body_timeout import BODY_BYTES_PER_SECOND, BODY_SECONDS_MAX, PAUSE_SECONDS_MAX, BodyReader, Patience
 from tests.security import hasty
 from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import TIMEOUT_S, read_all
@@ -34,7 +40,7 @@ class Client:
     """What a server hears of a client: pieces of a body, as a test sends them."""
 
     def __init__(self) -> None:
-        self.patience = Patience()
+        self.patience = BodyTimeouts()
         self._pieces: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.reader = self.patience.reader(self._receive)
         self.count = 0

@@ -9,9 +9,9 @@ import pytest
 from farebox.core.commands import KeyKind
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.expiry import Expiry
-from farebox.service.operator.merchants import Merchants
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
+from farebox.service.operator.merchants import Merchants
 from farebox.storage.sqlite import SqliteStore
 from tests.support.server import Seeds
 
@@ -58,7 +58,7 @@ class Ledger:
         await self.merchants.set_price("call", None)
         if balance is not None:
             outcome = await self.operations.top_up(
-                merchant.merchant_id, amount=balance, reference="INV-1", note=None, actor=None
+                merchant.merchant_id, amount=balance, reference="INV-1", note=None, principal=None
             )
             assert outcome.is_ok
         return Seeds(merchant.merchant_id, f"mer_{key.text[4:17]}", key.text, service.text, support.text)

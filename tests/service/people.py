@@ -11,9 +11,9 @@ import pyotp
 from argon2 import PasswordHasher
 
 from farebox.service.people.passwords import Passwords
-from farebox.service.people.signing import Seal
-from farebox.service.people.sign_in import SignIn, Visit
-from farebox.service.people.users import Staff, Team
+from farebox.service.people.sign_in import SignedIn, SignIn
+from farebox.service.people.signing import Signer
+from farebox.service.people.users import Staff, Users
 from farebox.storage.people import People
 from farebox.storage.rows import Login, Realm
 from farebox.storage.sqlite import SqliteStore
@@ -45,7 +45,7 @@ class Home:
     store: SqliteStore
     people: People
     passwords: CountedPasswords
-    seal: Seal = field(default_factory=lambda: Seal("the operator's own key"))
+    seal: Signer = field(default_factory=lambda: Signer("the operator's own key"))
     clock: HeldClock = field(default_factory=HeldClock)
 
     @cached_property
@@ -53,8 +53,8 @@ class Home:
         return SignIn(self.people, self.clock, self.seal, self.passwords)
 
     @cached_property
-    def team(self) -> Team:
-        return Team(self.store, self.people, self.clock, self.sign_in)
+    def users(self) -> Users:
+        return Users(self.store, self.people, self.clock, self.sign_in)
 
     @cached_property
     def staff(self) -> Staff:
@@ -70,7 +70,7 @@ class Home:
 
     async def enter(
         self, email: str = ANN, password: str = PASSWORD, *, code: str = "", realm: Realm = Realm.MERCHANT
-    ) -> Visit:
+    ) -> SignedIn:
         """Sign in at a door."""
         return await self.sign_in.sign_in(
             realm, email=email, password=password, code=code, address="203.0.113.7", agent="a test"

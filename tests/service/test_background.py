@@ -10,13 +10,13 @@ import pytest
 
 from farebox.core.commands import KeyKind
 from farebox.service.insight import runway_snapshots
+from farebox.service.insight.runway_snapshots import BATCH_MERCHANTS, MOVED_SECONDS, OLD_SECONDS, RunwaySnapshots
 from farebox.service.people import key_last_used
 from farebox.service.people.api_keys import ParsedKey
-from farebox.service.people.key_last_used import KEYS_MAX, KeyUse
-from farebox.service.insight.runway_snapshots import BATCH_MERCHANTS, MOVED_SECONDS, OLD_SECONDS, Outlooks
+from farebox.service.people.key_last_used import KEYS_MAX, LastUsed
 from farebox.storage.interface import StoreUnavailable
 from farebox.storage.office import Office
-from farebox.storage.rows import Outlook
+from farebox.storage.rows import RunwaySnapshot
 from tests.service.conftest import Ledger
 from tests.storage.ledgers import add_merchant
 
@@ -36,7 +36,7 @@ def office(ledger: Ledger) -> Office:
 
 
 @asynccontextmanager
-async def running(worker: Outlooks | KeyUse) -> AsyncIterator[None]:
+async def running(worker: RunwaySnapshots | LastUsed) -> AsyncIterator[None]:
     task = asyncio.create_task(worker.run())
     try:
         yield
@@ -56,11 +56,11 @@ class Watched(Office):
         self.noted: list[int] = []
         self.is_done = asyncio.Event()
 
-    async def put_outlooks(self, outlooks: Sequence[Outlook]) -> None:
+    async def put_runway_snapshots(self, runway_snapshots: Sequence[RunwaySnapshot]) -> None:
         if self.failures:
             raise self.failures.pop()
-        await super().put_outlooks(outlooks)
-        self.written.append([outlook.merchant_id for outlook in outlooks])
+        await super().put_runway_snapshots(runway_snapshots)
+        self.written.append([runway_snapshot.merchant_id for runway_snapshot in runway_snapshots])
         self.is_done.set()
 
     async def note_keys(self, keys: Sequence[tuple[int | None, bytes]], at: int) -> None:
@@ -73,7 +73,7 @@ class Watched(Office):
 
 async def test_prospects_follow_the_book_after_a_while_and_the_time_after_longer(ledger: Ledger) -> None:
     office = Watched(ledger)
-    walk = Outlooks(ledger.store, office, ledger.clock)
+    walk = RunwaySnapshots(ledger.store, office, ledger.clock)
     seeds = await ledger.seed(balance="100")
 
     async def round_() -> int:
@@ -83,16 +83,18 @@ async def test_prospects_follow_the_book_after_a_while_and_the_time_after_longer
         return sum(map(len, office.written))
 
     assert 1 == await round_()
-    found = await office.outlook(seeds.merchant_id)
-    assert Outlook(seeds.merchant_id, 1, 100_000_000, ledger.clock.now(), None, None, ledger.clock.now()) == found
+    found = await office.runway_snapshot(seeds.merchant_id)
+    assert (
+        RunwaySnapshot(seeds.merchant_id, 1, 100_000_000, ledger.clock.now(), None, None, ledger.clock.now()) == found
+    )
     assert 0 == await round_()
     for _ in range(5):
         ledger.clock.move(seconds=DAY)
         await ledger.operations.top_up(
-            seeds.merchant_id, amount="1", reference=str(ledger.clock.now()), note=None, actor=None
+            seeds.merchant_id, amount="1", reference=str(ledger.clock.now()), note=None, principal=None
         )
     assert 1 == await round_()
-    await ledger.operations.top_up(seeds.merchant_id, amount="1", reference="more", note=None, actor=None)
+    await ledger.operations.top_up(seeds.merchant_id, amount="1", reference="more", note=None, principal=None)
     ledger.clock.move(seconds=MOVED_SECONDS - 1)
     assert 0 == await round_()
     ledger.clock.move(seconds=1)
@@ -101,7 +103,7 @@ async def test_prospects_follow_the_book_after_a_while_and_the_time_after_longer
     assert 0 == await round_()
     ledger.clock.move(seconds=1)
     assert 1 == await round_()
-    found = await office.outlook(seeds.merchant_id)
+    found = await office.runway_snapshot(seeds.merchant_id)
     assert found is not None
     assert (7, 106_000_000) == (found.seq, found.available)
 
@@ -112,7 +114,7 @@ async def test_a_walk_goes_on_where_it_was_and_begins_again(ledger: Ledger, monk
     for number in numbers:
         await add_merchant(ledger.store, number)
     office = Watched(ledger)
-    walk = Outlooks(ledger.store, office, ledger.clock)
+    walk = RunwaySnapshots(ledger.store, office, ledger.clock)
     assert [False, True] == [await walk.run_once() for _ in range(2)]
     ends = [0, BATCH_MERCHANTS, BATCH_MERCHANTS + 3, len(numbers)]
     assert [numbers[start:end] for start, end in pairwise(ends)] == office.written
@@ -124,15 +126,15 @@ async def test_a_walk_goes_on_where_it_was_and_begins_again(ledger: Ledger, monk
 async def test_what_fails_is_walked_again(ledger: Ledger, caplog: pytest.LogCaptureFixture, failure: Exception) -> None:
     await add_merchant(ledger.store, 5)
     office = Watched(ledger, failure)
-    async with running(Outlooks(ledger.store, office, ledger.clock)):
+    async with running(RunwaySnapshots(ledger.store, office, ledger.clock)):
         await office.is_done.wait()
-    assert await office.outlook(5) is not None
+    assert await office.runway_snapshot(5) is not None
     assert 1 == len(caplog.records)
 
 
 async def test_uses_of_keys_are_written_down_once_for_all(ledger: Ledger, office: Office) -> None:
     seeds = await ledger.seed()
-    use = KeyUse(office, ledger.clock)
+    use = LastUsed(office, ledger.clock)
     merchant = (await ledger.merchants.keys(seeds.merchant_id))[0]
     staff = next(key for key in await ledger.merchants.keys(None) if key.kind == KeyKind.SERVICE)
     for _ in range(3):
@@ -149,7 +151,7 @@ async def test_uses_of_keys_are_written_down_once_for_all(ledger: Ledger, office
 
 async def test_so_many_keys_are_noted_and_no_more(ledger: Ledger) -> None:
     office = Watched(ledger)
-    use = KeyUse(office, ledger.clock)
+    use = LastUsed(office, ledger.clock)
     for number in range(KEYS_MAX + 5):
         use.note(ParsedKey(KeyKind.SERVICE, None, number.to_bytes(32, "big")))
     await use.write()
@@ -162,7 +164,7 @@ async def test_what_can_not_be_written_is_kept(
     ledger: Ledger, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     office = Watched(ledger, failure)
-    use = KeyUse(office, ledger.clock)
+    use = LastUsed(office, ledger.clock)
     use.note(ParsedKey(KeyKind.SERVICE, None, b"\1" * 32))
     async with running(use):
         await office.is_done.wait()

@@ -17,10 +17,10 @@ from farebox.core.decide import decide
 from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.state import BatchState, ReadSet, reads
-from farebox.service.ledger import committer as module
 from farebox.service.clock import SystemClock
-from farebox.service.ledger.committer import Committer
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable
+from farebox.service.ledger import committer as module
+from farebox.service.ledger.committer import Committer
 from tests.service.scripted import UNIT, WAIT_S, Fate, ScriptedStore, charge, charges
 from tests.support.server import open_farebox, seed
 

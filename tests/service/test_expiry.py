@@ -7,9 +7,9 @@ import pytest
 
 from farebox.core.commands import CaptureHold, CreateHold, Payer
 from farebox.core.outcomes import Code
+from farebox.service.errors import Overloaded
 from farebox.service.ledger import expiry as module
 from farebox.service.ledger.committer import Committer
-from farebox.service.errors import Overloaded
 from farebox.service.ledger.expiry import Expiry
 from farebox.storage.interface import CommitUnknown, StorageError, StoreUnavailable
 from tests.service.conftest import Ledger

@@ -25,8 +25,8 @@ from farebox.core.commands import (
     TopUp,
 )
 from farebox.core.transfers import Transfer
-from farebox.service.insight import history
 from farebox.service.errors import Unavailable
+from farebox.service.insight import history
 from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, Runway
 from farebox.service.insight.history import Cone, History, HistoryReader, Mark, cone_of
 from farebox.storage.interface import Store

@@ -3,9 +3,9 @@
 import pytest
 
 from farebox.core.commands import KeyKind
-from farebox.service.people import api_keys
 from farebox.service.errors import Conflict, FateUnknown, InvalidInput, Missing, Unavailable
 from farebox.service.ledger.operations import charge_command
+from farebox.service.people import api_keys
 from farebox.storage.interface import AlreadyExists, CommitUnknown, StoreUnavailable
 from tests.service.conftest import START, Ledger
 

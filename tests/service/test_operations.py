@@ -7,10 +7,10 @@ import pytest
 from farebox.core.accounts import Kind
 from farebox.core.commands import Caller
 from farebox.core.outcomes import Code
-from farebox.service.people import api_keys
-from farebox.service.people.api_keys import Actor
 from farebox.service.errors import InvalidInput
 from farebox.service.ledger.operations import charge_command
+from farebox.service.people import api_keys
+from farebox.service.people.api_keys import Principal
 from tests.service.conftest import Ledger
 from tests.support.server import Seeds
 
@@ -91,18 +91,18 @@ async def test_charge_for_one_merchant_by_the_key_of_another_opens_nothing(ledge
 
 async def test_same_reference_is_the_same_top_up_once(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance=None)
-    first = await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="R", note="wire", actor=None)
-    again = await ledger.operations.top_up(seeds.merchant_id, amount="5.00", reference="R", note=None, actor=None)
-    other = await ledger.operations.top_up(seeds.merchant_id, amount="6", reference="R", note=None, actor=None)
+    first = await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="R", note="wire", principal=None)
+    again = await ledger.operations.top_up(seeds.merchant_id, amount="5.00", reference="R", note=None, principal=None)
+    other = await ledger.operations.top_up(seeds.merchant_id, amount="6", reference="R", note=None, principal=None)
     assert (False, True, Code.IDEMPOTENCY_CONFLICT) == (first.is_replay, again.is_replay, other.code)
     assert first.transfer == again.transfer
 
 
 async def test_callers_own_keys_never_meet_those_that_farebox_makes(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance=None)
-    await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="k", note=None, actor=None)
+    await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="k", note=None, principal=None)
     adjusted = await ledger.operations.adjust(
-        seeds.merchant_id, amount="1", reference="k", reason="goodwill", actor=None
+        seeds.merchant_id, amount="1", reference="k", reason="goodwill", principal=None
     )
     charged = await ledger.operations.charge(charge_command(**_charge(seeds, idempotency_key="k")))
     assert [(True, False)] * 2 == [(outcome.is_ok, outcome.is_replay) for outcome in (adjusted, charged)]
@@ -115,7 +115,7 @@ async def test_callers_own_keys_never_meet_those_that_farebox_makes(ledger: Ledg
 async def test_adjustment_goes_the_way_of_its_sign(ledger: Ledger, amount: str, kind: Kind, left: int) -> None:
     seeds = await ledger.seed()
     outcome = await ledger.operations.adjust(
-        seeds.merchant_id, amount=amount, reference="A", reason="goodwill", actor=None
+        seeds.merchant_id, amount=amount, reference="A", reason="goodwill", principal=None
     )
     assert outcome.transfer is not None
     assert (kind, 2_500_000, left, "goodwill") == (
@@ -130,14 +130,16 @@ async def test_adjustment_goes_the_way_of_its_sign(ledger: Ledger, amount: str, 
 async def test_adjustment_of_no_amount_is_refused(ledger: Ledger, amount: str) -> None:
     seeds = await ledger.seed()
     with pytest.raises(InvalidInput) as raised:
-        await ledger.operations.adjust(seeds.merchant_id, amount=amount, reference="A", reason="goodwill", actor=None)
+        await ledger.operations.adjust(
+            seeds.merchant_id, amount=amount, reference="A", reason="goodwill", principal=None
+        )
     assert "amount" == raised.value.field
 
 
 async def test_adjustment_takes_no_more_than_there_is(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance="1")
     outcome = await ledger.operations.adjust(
-        seeds.merchant_id, amount="-1.000001", reference="A", reason="error", actor=None
+        seeds.merchant_id, amount="-1.000001", reference="A", reason="error", principal=None
     )
     assert Code.INSUFFICIENT_BALANCE is outcome.code
 
@@ -146,8 +148,8 @@ async def test_credit_limit_is_never_below_what_is_in_use(ledger: Ledger) -> Non
     seeds = await ledger.seed(balance=None, credit_limit="10")
     assert (await ledger.operations.charge(charge_command(**_charge(seeds, request_type="call", amount="8")))).is_ok
     operations, merchant_id = ledger.operations, seeds.merchant_id
-    assert Code.CREDIT_LIMIT_IN_USE is (await operations.set_credit_limit(merchant_id, "7.99", actor=None)).code
-    assert (await operations.set_credit_limit(merchant_id, "8", actor=None)).is_ok
+    assert Code.CREDIT_LIMIT_IN_USE is (await operations.set_credit_limit(merchant_id, "7.99", principal=None)).code
+    assert (await operations.set_credit_limit(merchant_id, "8", principal=None)).is_ok
     account = await ledger.store.account(merchant_id)
     assert account is not None
     assert 8 * UNIT == account.credit_limit
@@ -156,7 +158,7 @@ async def test_credit_limit_is_never_below_what_is_in_use(ledger: Ledger) -> Non
 async def test_thresholds_are_replaced_as_a_whole(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance="100")
     for texts, amounts in ((["5", "50"], [5, 50]), (["7"], [7]), ([], [])):
-        assert (await ledger.operations.set_thresholds(seeds.merchant_id, texts, actor=None)).is_ok
+        assert (await ledger.operations.set_thresholds(seeds.merchant_id, texts, principal=None)).is_ok
         account = await ledger.store.account(seeds.merchant_id)
         assert account is not None
         assert [amount * UNIT for amount in amounts] == [threshold.amount for threshold in account.thresholds]
@@ -166,15 +168,15 @@ async def test_thresholds_are_replaced_as_a_whole(ledger: Ledger) -> None:
 async def test_callers_key_decides_in_the_same_transaction(ledger: Ledger, kind: str) -> None:
     seeds = await ledger.seed()
     caller = _caller(getattr(seeds, kind))
-    actor = Actor("ann", caller)
+    principal = Principal("ann", caller)
     operations, merchant_id = ledger.operations, seeds.merchant_id
     charged = await operations.charge(charge_command(**_charge(seeds, caller=caller)))
     others = [
-        await operations.top_up(merchant_id, amount="1", reference="T", note=None, actor=actor),
-        await operations.adjust(merchant_id, amount="1", reference="A", reason="goodwill", actor=actor),
-        await operations.set_thresholds(merchant_id, ["1"], actor=actor),
-        await operations.set_credit_limit(merchant_id, "1", actor=actor),
-        await operations.set_frozen(merchant_id, is_frozen=False, actor=actor),
+        await operations.top_up(merchant_id, amount="1", reference="T", note=None, principal=principal),
+        await operations.adjust(merchant_id, amount="1", reference="A", reason="goodwill", principal=principal),
+        await operations.set_thresholds(merchant_id, ["1"], principal=principal),
+        await operations.set_credit_limit(merchant_id, "1", principal=principal),
+        await operations.set_frozen(merchant_id, is_frozen=False, principal=principal),
     ]
     assert (Code.OK if kind == "service_key" else Code.FORBIDDEN) is charged.code
     assert {Code.OK if kind == "support_key" else Code.FORBIDDEN} == {outcome.code for outcome in others}

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from farebox.core.commands import KeyKind
-from farebox.service.people import api_keys
-from farebox.service.people.api_keys import ParsedKey
 from farebox.service.errors import Forbidden, InvalidKey, Missing, Unavailable
 from farebox.service.ledger.queries import Balances
+from farebox.service.people import api_keys
+from farebox.service.people.api_keys import ParsedKey
 from farebox.storage.interface import StorageError, StoreUnavailable
 from tests.service.conftest import Ledger
 
@@ -64,7 +64,7 @@ async def test_read_begins_after_its_request_came(ledger: Ledger, monkeypatch: p
     early = asyncio.create_task(ledger.balances.available(key))
     await recorder.asked.wait()
     # The first query has read already; what is committed now must be seen by whoever asks from now on.
-    await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="R", note=None, actor=None)
+    await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="R", note=None, principal=None)
     late = [asyncio.create_task(ledger.balances.available(key)) for _ in range(3)]
     await asyncio.sleep(0)
     recorder.gate.set()

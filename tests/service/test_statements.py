@@ -19,9 +19,9 @@ from farebox.core.accounts import KIND_WORDS, Account, Kind
 from farebox.core.commands import Charge, Payer, TopUp
 from farebox.core.invariants import InvariantViolation
 from farebox.core.transfers import Transfer
-from farebox.service.statements import reader
 from farebox.service.errors import InvalidInput, Unavailable, UnknownMerchant
 from farebox.service.inputs import format_time
+from farebox.service.statements import reader
 from farebox.service.statements.check import check_statement
 from farebox.service.statements.lines import KINDS, csv_rows, transfer_data
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX, STRETCH_ROWS_MAX, STRETCHES_MAX, Selection, Statements

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from farebox.core.accounts import Kind
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
-from farebox.service.insight import usage
-from farebox.service.ledger.committer import Committer
 from farebox.service.errors import InvalidInput, Unavailable
+from farebox.service.insight import usage
+from farebox.service.insight.usage import UsageLine, UsageReader, UsageRollup
+from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations, charge_command
-from farebox.service.insight.usage import Summer, UsageLine, UsageReader
 from farebox.storage.interface import StoreUnavailable
 from tests.service.conftest import Ledger
 from tests.support.effort import examples
@@ -162,7 +162,7 @@ async def _read(ledger: Ledger, seeds: Seeds, **fields: Any) -> Sequence[UsageLi
 
 
 async def _sum_up_everything(ledger: Ledger, seeds: Seeds, transfers_max: int) -> None:
-    while await ledger.store.sum_usage(seeds.merchant_id, transfers_max=transfers_max):
+    while await ledger.store.roll_up_usage(seeds.merchant_id, transfers_max=transfers_max):
         pass
 
 
@@ -373,7 +373,7 @@ async def test_database_that_is_away_is_told_as_such(ledger: Ledger, monkeypatch
 
 
 @asynccontextmanager
-async def _running(summer: Summer) -> AsyncIterator[None]:
+async def _running(summer: UsageRollup) -> AsyncIterator[None]:
     task = asyncio.create_task(summer.run())
     try:
         yield
@@ -384,7 +384,7 @@ async def _running(summer: Summer) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def _charging(ledger: Ledger, summer: Summer) -> AsyncIterator[Operations]:
+async def _charging(ledger: Ledger, summer: UsageRollup) -> AsyncIterator[Operations]:
     """Charge through a committer that tells the summer, as a server's does."""
     committer = Committer(ledger.store, ledger.clock, on_commit=summer.note)
     await committer.start()
@@ -409,14 +409,14 @@ async def _charge_many(operations: Operations, seeds: Seeds, keys: Iterator[int]
     assert all(isinstance(outcome, Outcome) and outcome.is_ok for outcome in outcomes)
 
 
-async def _unsummed(ledger: Ledger, seeds: Seeds) -> bool:
-    return seeds.merchant_id in await ledger.store.unsummed_books(-1, transfers_min=1, limit=1_000)
+async def _to_roll_up(ledger: Ledger, seeds: Seeds) -> bool:
+    return seeds.merchant_id in await ledger.store.books_to_roll_up(-1, transfers_min=1, limit=1_000)
 
 
 async def _summed_up(ledger: Ledger, seeds: Seeds) -> None:
     """Wait until nothing of a book is left to be summed up."""
     deadline = time.monotonic() + TIMEOUT_S
-    while await _unsummed(ledger, seeds):
+    while await _to_roll_up(ledger, seeds):
         assert time.monotonic() < deadline, "nobody sums this book up"
         await asyncio.sleep(0.005)
 
@@ -426,7 +426,7 @@ async def test_book_is_summed_up_behind_its_charges_and_exact_all_the_while(
 ) -> None:
     monkeypatch.setattr(usage, "SUM_SECONDS", 0.005)
     seeds, quiet = await ledger.seed(), await ledger.seed()
-    summer, keys = Summer(ledger.store), iter(range(10**9))
+    summer, keys = UsageRollup(ledger.store), iter(range(10**9))
     async with _charging(ledger, summer) as operations, _running(summer):
         await _charge_many(operations, quiet, keys, 900)
         for count in range(500, 4_001, 500):
@@ -440,8 +440,8 @@ async def test_book_is_summed_up_behind_its_charges_and_exact_all_the_while(
         # A book with few of them is left alone, and read as exactly.
         await _charge_many(operations, seeds, keys, 10)
         await asyncio.sleep(0.05)
-        assert await _unsummed(ledger, seeds)
-        assert await _unsummed(ledger, quiet)
+        assert await _to_roll_up(ledger, seeds)
+        assert await _to_roll_up(ledger, quiet)
         assert 4_010 == sum(line.requests for line in await _read(ledger, seeds))
         assert 900 == sum(line.requests for line in await _read(ledger, quiet))
 
@@ -454,8 +454,8 @@ async def test_what_an_earlier_process_left_is_summed_up_after_a_restart(
     keys = iter(range(10**9))
     for seeds in several:
         await _charge_many(ledger.operations, seeds, keys, 2_500 if seeds is several[3] else 1_000)
-    assert [True] * 5 == [await _unsummed(ledger, seeds) for seeds in several]
-    async with _running(Summer(ledger.store)):
+    assert [True] * 5 == [await _to_roll_up(ledger, seeds) for seeds in several]
+    async with _running(UsageRollup(ledger.store)):
         for seeds in several:
             await _summed_up(ledger, seeds)
     for seeds in several:
@@ -474,7 +474,7 @@ async def test_trouble_puts_summing_up_off_and_forgets_no_book(
 ) -> None:
     monkeypatch.setattr(usage, "SUM_SECONDS", 0.005)
     seeds = await ledger.seed()
-    summer, keys, sum_usage = Summer(ledger.store), iter(range(10**9)), ledger.store.sum_usage
+    summer, keys, roll_up_usage = UsageRollup(ledger.store), iter(range(10**9)), ledger.store.roll_up_usage
     failures = 0
 
     async def fail_twice(merchant_id: int, *, transfers_max: int) -> int:
@@ -482,9 +482,9 @@ async def test_trouble_puts_summing_up_off_and_forgets_no_book(
         if failures < 2:
             failures += 1
             raise error
-        return await sum_usage(merchant_id, transfers_max=transfers_max)
+        return await roll_up_usage(merchant_id, transfers_max=transfers_max)
 
-    monkeypatch.setattr(ledger.store, "sum_usage", fail_twice)
+    monkeypatch.setattr(ledger.store, "roll_up_usage", fail_twice)
     with caplog.at_level(logging.WARNING, "farebox.usage"):
         async with _charging(ledger, summer) as operations:
             if fails_at_first:
@@ -502,5 +502,5 @@ async def test_several_who_sum_up_at_once_count_nothing_twice(ledger: Ledger) ->
     seeds = await ledger.seed()
     await _charge_many(ledger.operations, seeds, iter(range(10**9)), 3_000)
     await asyncio.gather(*[_sum_up_everything(ledger, seeds, 100) for _ in range(4)])
-    assert not await _unsummed(ledger, seeds)
+    assert not await _to_roll_up(ledger, seeds)
     assert [3_000] == [line.requests for line in await _read(ledger, seeds)]

@@ -20,15 +20,15 @@ from farebox.core.commands import (
     ReleaseHold,
     SetThresholds,
     TopUp,
-    Transferring,
+    TransferCommand,
 )
 from farebox.core.holds import HoldState
 from farebox.core.ids import ALERT, book_id
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.replay import Replay
-from farebox.service.ledger.committer import Committer
 from farebox.service.errors import ServiceError
+from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.expiry import Expiry
 from farebox.storage.interface import Store
 from farebox.storage.rows import ApiKey, MailState, Merchant, User
@@ -103,7 +103,7 @@ class Story:
 
     def __init__(self, seed: int) -> None:
         self._random = Random(seed)
-        self._asked: dict[tuple[int, str], Transferring] = {}
+        self._asked: dict[tuple[int, str], TransferCommand] = {}
         self._told: dict[tuple[int, str], Outcome] = {}
         self._servers: list[Server] = []
 
@@ -192,7 +192,7 @@ class Story:
             if self._random.random() < 0.3:
                 await asyncio.sleep(self._random.uniform(0, 2))
 
-    def _command(self, key: str) -> Transferring:
+    def _command(self, key: str) -> TransferCommand:
         random = self._random
         merchant_id = random.choice(MERCHANTS)
         done = [

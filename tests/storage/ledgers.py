@@ -13,10 +13,10 @@ from farebox.core.ids import NUMBER_MAX, SEQ_MAX
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.replay import Replay
-from farebox.core.state import BatchState, Decision, reads
+from farebox.core.state import Alert, BatchState, Decision, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Store
-from farebox.storage.rows import Alert, ApiKey, Merchant, OutboxMail, User
+from farebox.storage.rows import ApiKey, Merchant, OutboxMail, User
 
 UNIT: Final = 1_000_000
 SECOND: Final = 1_000_000
@@ -117,15 +117,17 @@ async def everything(store: Store, merchant_ids: Sequence[int]) -> dict[str, lis
     alerts = [alert for number in merchant_ids for alert in reversed(await store.alerts(number, 10**6))]
     mails = await store.mails(merchant_id=None, limit=10**6)
     approvals = await store.approvals(merchant_id=None, before=NUMBER_MAX, limit=10**6)
-    entries = await store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=10**6)
+    audit_entries = await store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=10**6)
     return {
         "accounts": [await account_of(store, number) for number in merchant_ids],
         "transfers": [transfer for number in merchant_ids for transfer in await book(store, number)],
         "holds": holds,
         "alerts": alerts,
         "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
-        "approvals": sorted(approvals, key=lambda approval: (approval.merchant_id, approval.number)),
-        "entries": sorted(entries, key=lambda entry: (entry.merchant_id or 0, entry.at, entry.entry_id)),
+        "approvals": sorted(approvals, key=lambda approval: (approval.merchant_id, approval.approval_id)),
+        "audit_entries": sorted(
+            audit_entries, key=lambda audit_entry: (audit_entry.merchant_id or 0, audit_entry.at, audit_entry.entry_id)
+        ),
     }
 
 

@@ -15,13 +15,13 @@ from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import ApprovalState
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
+    Actor,
     Adjust,
     Approve,
     CaptureHold,
     Charge,
     Command,
     CreateHold,
-    Origin,
     Payer,
     Refund,
     Reject,
@@ -61,25 +61,30 @@ LAST: Final = (NUMBER_MAX, NUMBER_MAX)
 QUARTER: Final = 900_000_000
 
 
-def entry(number: int, merchant_id: int | None = ANN, **fields: Any) -> AuditEntry:
-    origin = Origin(number, "ann", key_id=7, address="203.0.113.7")
-    made = audit_log.entry(origin, merchant_id=merchant_id, at=NOW, action="rename_merchant", detail="Ann")
+def audit_entry(number: int, merchant_id: int | None = ANN, **fields: Any) -> AuditEntry:
+    actor = Actor(number, "ann", key_id=7, address="203.0.113.7")
+    made = audit_log.audit_entry(actor, merchant_id=merchant_id, at=NOW, action="rename_merchant", detail="Ann")
     return replace(made, **fields)
 
 
-async def entries(store: Store, merchant_id: int | None = None) -> list[AuditEntry]:
+async def audit_entries(store: Store, merchant_id: int | None = None) -> list[AuditEntry]:
     return list(await store.audit_entries(merchant_id=merchant_id, before=LAST, limit=100))
 
 
 @every_store
 async def test_entries_of_the_audit_log_are_kept_as_they_are_and_listed_newest_first(store: Store) -> None:
     await add_merchant(store)
-    kept = [entry(5), entry(6, at=NOW + 1, subject="x", key_id=None, address=None), entry(4), entry(9, None)]
+    kept = [
+        audit_entry(5),
+        audit_entry(6, at=NOW + 1, subject="x", key_id=None, address=None),
+        audit_entry(4),
+        audit_entry(9, None),
+    ]
     for item in kept:
         await store.rename_merchant(ANN, "Ann", item)
-    assert [kept[1], kept[3], kept[0], kept[2]] == await entries(store)
-    assert [kept[1], kept[0], kept[2]] == await entries(store, ANN)
-    assert [] == await entries(store, BEN)
+    assert [kept[1], kept[3], kept[0], kept[2]] == await audit_entries(store)
+    assert [kept[1], kept[0], kept[2]] == await audit_entries(store, ANN)
+    assert [] == await audit_entries(store, BEN)
     assert [kept[1], kept[3]] == list(await store.audit_entries(merchant_id=None, before=LAST, limit=2))
     assert [kept[0]] == list(await store.audit_entries(merchant_id=None, before=(NOW, 9), limit=1))
     assert [kept[2]] == list(await store.audit_entries(merchant_id=ANN, before=(NOW, 5), limit=9))
@@ -88,11 +93,11 @@ async def test_entries_of_the_audit_log_are_kept_as_they_are_and_listed_newest_f
 @every_store
 async def test_an_entry_is_read_back_as_it_was_written(store: Store) -> None:
     await add_merchant(store)
-    least = entry(1, person="", key_id=None, address=None, subject=None, detail="", at=0)
-    most = entry(
+    least = audit_entry(1, actor="", key_id=None, address=None, subject=None, detail="", at=0)
+    most = audit_entry(
         2**63 - 1,
         at=2**63 - 2,
-        person="Ännchen 🦊",
+        actor="Ännchen 🦊",
         key_id=2**63 - 1,
         address="2001:db8::7",
         action="set_price",
@@ -109,8 +114,8 @@ async def test_an_entry_is_read_back_as_it_was_written(store: Store) -> None:
 async def test_an_entry_that_is_written_again_stays_one(store: Store) -> None:
     await add_merchant(store)
     for _ in range(2):
-        await store.rename_merchant(ANN, "Ann", entry(5))
-    assert [entry(5)] == await entries(store)
+        await store.rename_merchant(ANN, "Ann", audit_entry(5))
+    assert [audit_entry(5)] == await audit_entries(store)
 
 
 DEEDS: Final[dict[str, Callable[[Store, AuditEntry], Awaitable[None]]]] = {
@@ -125,7 +130,7 @@ DEEDS: Final[dict[str, Callable[[Store, AuditEntry], Awaitable[None]]]] = {
     "expire_key of a merchant": lambda store, item: store.expire_key(ANN, NOW + 1, item),
     "revoke_key": lambda store, item: store.revoke_key(40, NOW, item),
     "revoke_key of a merchant": lambda store, item: store.revoke_key(ANN, NOW, item),
-    "rotate_key": lambda store, item: store.rotate_key(40, successor=staff_key(41), expires_at=NOW, entry=item),
+    "rotate_key": lambda store, item: store.rotate_key(40, successor=staff_key(41), expires_at=NOW, audit_entry=item),
     "set_price": lambda store, item: store.set_price(Price(9, "scan", UNIT, NOW), NOW, item),
     "set_price of a merchant": lambda store, item: store.set_price(Price(9, "scan", UNIT, NOW, ANN), NOW, item),
 }
@@ -149,7 +154,9 @@ async def all_set_up(store: Store) -> list[Any]:
 
 
 def test_every_deed_that_takes_an_entry_is_in_the_list() -> None:
-    takes_one = {name for name, method in vars(Store).items() if "entry" in getattr(method, "__annotations__", ())}
+    takes_one = {
+        name for name, method in vars(Store).items() if "audit_entry" in getattr(method, "__annotations__", ())
+    }
     assert takes_one == {name.partition(" ")[0] for name in DEEDS}
 
 
@@ -158,8 +165,8 @@ def test_every_deed_that_takes_an_entry_is_in_the_list() -> None:
 async def test_what_is_set_up_by_hand_is_logged_with_it(store: Store, name: str) -> None:
     await set_up(store)
     before = await all_set_up(store)
-    await DEEDS[name](store, entry(5))
-    assert [entry(5)] == await entries(store)
+    await DEEDS[name](store, audit_entry(5))
+    assert [audit_entry(5)] == await audit_entries(store)
     assert before != await all_set_up(store)
 
 
@@ -168,11 +175,11 @@ async def test_what_can_not_be_logged_is_not_done(store: Store, name: str) -> No
     await set_up(store)
     before = await all_set_up(store)
     with pytest.raises(StorageError):
-        await DEEDS[name](store, entry(5, person=None))
+        await DEEDS[name](store, audit_entry(5, actor=None))
     assert before == await all_set_up(store)
-    assert [] == await entries(store)
-    await DEEDS[name](store, entry(5))
-    assert [entry(5)] == await entries(store)
+    assert [] == await audit_entries(store)
+    await DEEDS[name](store, audit_entry(5))
+    assert [audit_entry(5)] == await audit_entries(store)
 
 
 @every_store
@@ -181,36 +188,36 @@ async def test_what_fails_is_not_logged(store: Store) -> None:
     await add_price(store)
     before = await all_set_up(store)
     failing: list[Awaitable[None]] = [
-        store.create_merchant(Merchant(ANN, "Again", NOW), Account(ANN, "USD"), merchant_key(70), entry(1)),
-        store.rename_merchant(BEN, "Ben", entry(1)),
-        store.add_user(User(ANN, 2, "old@example.com", NOW), entry(2)),
-        store.create_key(merchant_key(60, BEN), entry(4)),
-        store.expire_key(99, NOW, entry(5)),
-        store.revoke_key(99, NOW, entry(6)),
-        store.rotate_key(99, successor=staff_key(41), expires_at=NOW, entry=entry(7)),
-        store.set_price(Price(1, "scan", UNIT, NOW), NOW, entry(8)),
-        store.set_price(Price(2, "scan", UNIT, NOW, BEN), NOW, entry(9)),
+        store.create_merchant(Merchant(ANN, "Again", NOW), Account(ANN, "USD"), merchant_key(70), audit_entry(1)),
+        store.rename_merchant(BEN, "Ben", audit_entry(1)),
+        store.add_user(User(ANN, 2, "old@example.com", NOW), audit_entry(2)),
+        store.create_key(merchant_key(60, BEN), audit_entry(4)),
+        store.expire_key(99, NOW, audit_entry(5)),
+        store.revoke_key(99, NOW, audit_entry(6)),
+        store.rotate_key(99, successor=staff_key(41), expires_at=NOW, audit_entry=audit_entry(7)),
+        store.set_price(Price(1, "scan", UNIT, NOW), NOW, audit_entry(8)),
+        store.set_price(Price(2, "scan", UNIT, NOW, BEN), NOW, audit_entry(9)),
     ]
     for attempt in failing:
         with pytest.raises((NotFound, AlreadyExists)):
             await attempt
-    assert [] == await entries(store)
+    assert [] == await audit_entries(store)
     assert before == await all_set_up(store)
 
 
 async def test_what_is_there_already_is_not_logged_again(store: Store) -> None:
     await set_up(store)
     failing: list[Awaitable[None]] = [
-        store.create_key(staff_key(40), entry(1)),
-        store.create_key(merchant_key(ANN), entry(2)),
-        store.rotate_key(40, successor=staff_key(40), expires_at=NOW, entry=entry(3)),
-        store.rotate_key(ANN, successor=merchant_key(ANN), expires_at=NOW, entry=entry(4)),
+        store.create_key(staff_key(40), audit_entry(1)),
+        store.create_key(merchant_key(ANN), audit_entry(2)),
+        store.rotate_key(40, successor=staff_key(40), expires_at=NOW, audit_entry=audit_entry(3)),
+        store.rotate_key(ANN, successor=merchant_key(ANN), expires_at=NOW, audit_entry=audit_entry(4)),
     ]
     before = await all_set_up(store)
     for attempt in failing:
         with pytest.raises(AlreadyExists):
             await attempt
-    assert [] == await entries(store)
+    assert [] == await audit_entries(store)
     assert before == await all_set_up(store)
 
 
@@ -233,7 +240,7 @@ async def test_a_key_ends_at_the_earliest_time_that_it_was_given(store: Store) -
 
 
 def requested(number: int, reference: str, merchant_id: int = ANN) -> RequestApproval:
-    return RequestApproval(TopUp(merchant_id, 5 * UNIT, reference, "wire", origin=Origin(number, "ann")), number)
+    return RequestApproval(TopUp(merchant_id, 5 * UNIT, reference, "wire", actor=Actor(number, "ann")), number)
 
 
 @every_store
@@ -242,9 +249,9 @@ async def test_requests_are_listed_newest_first_and_decided_once(store: Store) -
     await add_merchant(store, BEN)
     await do(store, requested(11, "A"), requested(12, "B"))
     await do(store, requested(13, "C", BEN))
-    ben = Origin(99, "ben")
-    approved = (await do(store, Approve(replace(requested(11, "A").move, origin=ben), 11)))[0].approval
-    rejected = (await do(store, Reject(ANN, 12, origin=ben), now=NOW + 1))[0].approval
+    ben = Actor(99, "ben")
+    approved = (await do(store, Approve(replace(requested(11, "A").move, actor=ben), 11)))[0].approval
+    rejected = (await do(store, Reject(ANN, 12, actor=ben), now=NOW + 1))[0].approval
     assert approved is not None
     assert rejected is not None
     assert (ApprovalState.APPROVED, 1) == (approved.state, approved.transfer_seq)
@@ -262,8 +269,8 @@ async def test_a_request_is_read_back_as_it_was_written(store: Store) -> None:
     await add_merchant(store)
     moves: list[TopUp | Adjust] = [
         TopUp(ANN, 1, "R"),
-        Adjust(ANN, 10**18, True, "№ 1 🦊", "Grüße; 'quoted' \"twice\" \\", origin=Origin(1, "Ännchen 🦊")),
-        Adjust(ANN, 10**18, False, "S", "x" * 500, origin=Origin(2, "ben")),
+        Adjust(ANN, 10**18, True, "№ 1 🦊", "Grüße; 'quoted' \"twice\" \\", actor=Actor(1, "Ännchen 🦊")),
+        Adjust(ANN, 10**18, False, "S", "x" * 500, actor=Actor(2, "ben")),
     ]
     numbers = (1, 2**63 - 2, 2**62)
     commands = [RequestApproval(move, number) for move, number in zip(moves, numbers, strict=True)]
@@ -294,8 +301,8 @@ async def test_of_stores_that_request_one_reference_at_once_one_does(engine: Eng
     assert [False] + [True] * 11 == sorted(outcome.is_replay for (outcome,) in outcomes)
     found = list(await store.approvals(merchant_id=ANN, before=NUMBER_MAX, limit=99))
     assert 1 == len(found)
-    assert {found[0].number} == {outcome.approval.number for (outcome,) in outcomes if outcome.approval}
-    assert [found[0].number] == [item.entry_id for item in await entries(store)]
+    assert {found[0].approval_id} == {outcome.approval.approval_id for (outcome,) in outcomes if outcome.approval}
+    assert [found[0].approval_id] == [item.entry_id for item in await audit_entries(store)]
     await other.close()
 
 
@@ -304,7 +311,7 @@ async def test_of_stores_that_request_one_reference_at_once_one_does(engine: Eng
     [
         ("new_approvals", {"amount": 0}),
         ("changed_approvals", {"decided_by": "ann"}),
-        ("entries", {"person": None}),
+        ("audit_entries", {"person": None}),
         ("transfers", {"amount": 0}),
     ],
 )
@@ -314,8 +321,8 @@ async def test_a_decision_that_the_database_refuses_is_rolled_back_with_its_requ
     await add_merchant(store)
     await do(store, requested(1, "A"))
     before = await everything(store, [ANN])
-    ben = Origin(99, "ben")
-    commands: list[Command] = [Approve(replace(requested(1, "A").move, origin=ben), 1), requested(2, "B")]
+    ben = Actor(99, "ben")
+    commands: list[Command] = [Approve(replace(requested(1, "A").move, actor=ben), 1), requested(2, "B")]
 
     def decide_wrongly(state: BatchState) -> Decision:
         decision = decide(state, commands, NOW)
@@ -327,7 +334,7 @@ async def test_a_decision_that_the_database_refuses_is_rolled_back_with_its_requ
         await store.transact(reads(commands, NOW), decide_wrongly)
     assert before == await everything(store, [ANN])
     assert [True, True] == [outcome.is_ok for outcome in await do(store, *commands)]
-    assert 3 == len(await entries(store))
+    assert 3 == len(await audit_entries(store))
 
 
 async def test_of_stores_that_approve_and_reject_at_once_one_does(engine: Engine, store: Store) -> None:
@@ -336,9 +343,9 @@ async def test_of_stores_that_approve_and_reject_at_once_one_does(engine: Engine
     await other.open()
     for number in range(20):
         await do(store, requested(number + 1, f"R{number}"))
-        move = replace(requested(number + 1, f"R{number}").move, origin=Origin(1000 + number, "ben"))
+        move = replace(requested(number + 1, f"R{number}").move, actor=Actor(1000 + number, "ben"))
         decided = await asyncio.gather(
-            do(store, Approve(move, number + 1)), do(other, Reject(ANN, number + 1, origin=Origin(number, "ben")))
+            do(store, Approve(move, number + 1)), do(other, Reject(ANN, number + 1, actor=Actor(number, "ben")))
         )
         assert 1 == sum(outcome.is_ok for (outcome,) in decided)
     transfers, approvals = len(await book(store)), await store.approvals(merchant_id=ANN, before=NUMBER_MAX, limit=99)
@@ -367,9 +374,9 @@ BAD_APPROVALS: Final = {
     "a request without a merchant": "UPDATE approval SET merchant_id = 5",
     "a short fingerprint": "UPDATE approval SET content = {short}",
     "a request by nobody": "UPDATE approval SET requested_by = NULL",
-    "an entry without a person": "UPDATE audit_log SET person = NULL",
-    "an entry without a time": "UPDATE audit_log SET at = NULL",
-    "an entry of nothing": "UPDATE audit_log SET action = NULL",
+    "an audit_entry without a person": "UPDATE audit_log SET person = NULL",
+    "an audit_entry without a time": "UPDATE audit_log SET at = NULL",
+    "an audit_entry of nothing": "UPDATE audit_log SET action = NULL",
 }
 
 
@@ -478,11 +485,11 @@ async def test_usage_is_exact_however_much_of_it_is_summed_up(
     for number, (what, amount) in enumerate(steps):
         match what:
             case "sum":
-                await store.sum_usage(ANN, transfers_max=amount)
+                await store.roll_up_usage(ANN, transfers_max=amount)
             case "sum elsewhere":
-                await other.sum_usage(ANN, transfers_max=amount)
+                await other.roll_up_usage(ANN, transfers_max=amount)
             case "sum ben's":
-                await store.sum_usage(BEN, transfers_max=amount)
+                await store.roll_up_usage(BEN, transfers_max=amount)
             case "look":
                 await assert_exact()
             case _:
@@ -508,7 +515,7 @@ async def test_usage_is_cut_into_days_where_the_time_zone_has_its_midnight(store
         return {line.bucket - midnight // 96: line.requests for line in found}
 
     for summed in (0, 3, 99):
-        await store.sum_usage(ANN, transfers_max=summed)
+        await store.roll_up_usage(ANN, transfers_max=summed)
         assert {-1: 1, 0: 1110} == await days(0)
         assert {-1: 111, 0: 1000} == await days(-22)
         assert {0: 1111} == await days(22)
@@ -522,16 +529,16 @@ async def test_books_are_summed_up_once_and_those_with_much_to_sum_up_are_listed
     await add_merchant(store, BEN, funds=100)
     await add_price(store)
     await do(store, *[charge(f"k{number}") for number in range(9)])
-    assert [ANN] == list(await store.unsummed_books(-1, transfers_min=10, limit=9))
-    assert [ANN, BEN] == list(await store.unsummed_books(-1, transfers_min=1, limit=9))
-    assert [ANN] == list(await store.unsummed_books(-1, transfers_min=1, limit=1))
-    assert [BEN] == list(await store.unsummed_books(ANN, transfers_min=1, limit=9))
-    assert [4, 4, 2, 0] == [await store.sum_usage(ANN, transfers_max=4) for _ in range(4)]
-    assert [BEN] == list(await store.unsummed_books(-1, transfers_min=1, limit=9))
+    assert [ANN] == list(await store.books_to_roll_up(-1, transfers_min=10, limit=9))
+    assert [ANN, BEN] == list(await store.books_to_roll_up(-1, transfers_min=1, limit=9))
+    assert [ANN] == list(await store.books_to_roll_up(-1, transfers_min=1, limit=1))
+    assert [BEN] == list(await store.books_to_roll_up(ANN, transfers_min=1, limit=9))
+    assert [4, 4, 2, 0] == [await store.roll_up_usage(ANN, transfers_max=4) for _ in range(4)]
+    assert [BEN] == list(await store.books_to_roll_up(-1, transfers_min=1, limit=9))
     await do(store, charge("one more"))
-    assert 1 == await store.sum_usage(ANN, transfers_max=4)
+    assert 1 == await store.roll_up_usage(ANN, transfers_max=4)
     with pytest.raises(NotFound):
-        await store.sum_usage(5, transfers_max=4)
+        await store.roll_up_usage(5, transfers_max=4)
 
 
 async def test_stores_that_sum_up_at_once_count_each_transfer_once(engine: Engine, store: Store) -> None:
@@ -540,7 +547,7 @@ async def test_stores_that_sum_up_at_once_count_each_transfer_once(engine: Engin
     await do(store, *[charge(f"k{number}") for number in range(200)])
     stores = [store, engine.store()]
     await stores[1].open()
-    summed = await asyncio.gather(*[stores[turn % 2].sum_usage(ANN, transfers_max=7) for turn in range(40)])
+    summed = await asyncio.gather(*[stores[turn % 2].roll_up_usage(ANN, transfers_max=7) for turn in range(40)])
     assert 201 == sum(summed)
     found = await quarters(store, 0, NOW // QUARTER)
     assert [(200, 200 * UNIT, 0)] == [(line.requests, line.cost, line.refunded) for line in found]
@@ -564,7 +571,7 @@ async def test_usage_is_never_counted_twice_or_lost_while_it_is_summed_up(engine
 
     async def sum_up() -> None:
         while charged < 60:
-            await stores[1].sum_usage(ANN, transfers_max=3)
+            await stores[1].roll_up_usage(ANN, transfers_max=3)
             await asyncio.sleep(0)
 
     async def look() -> None:
@@ -583,12 +590,14 @@ async def test_usage_is_never_counted_twice_or_lost_while_it_is_summed_up(engine
 
 async def test_a_book_that_is_not_there_is_not_marked_as_summed_up(engine: Engine, store: Store) -> None:
     with pytest.raises(NotFound):
-        await store.sum_usage(ANN, transfers_max=4)
+        await store.roll_up_usage(ANN, transfers_max=4)
     assert [] == await engine.execute("SELECT * FROM usage_mark")
 
 
 @every_store
 async def test_a_deed_that_moves_no_money_is_logged_with_its_change(store: Store) -> None:
     await add_merchant(store)
-    await do(store, SetFrozen(ANN, True, origin=Origin(3, "ann")))
-    assert [("set_frozen", "frozen", NOW)] == [(item.action, item.detail, item.at) for item in await entries(store)]
+    await do(store, SetFrozen(ANN, True, actor=Actor(3, "ann")))
+    assert [("set_frozen", "frozen", NOW)] == [
+        (item.action, item.detail, item.at) for item in await audit_entries(store)
+    ]

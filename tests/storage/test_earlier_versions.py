@@ -71,7 +71,7 @@ _KEPT_IN: Final = {
     "alerts": "alert",
     "mails": "outbox",
     "approvals": "approval",
-    "entries": "audit_log",
+    "audit_entries": "audit_log",
 }
 
 

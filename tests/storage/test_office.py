@@ -9,12 +9,12 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core import audit_log
-from farebox.core.commands import KeyKind, Origin
+from farebox.core.commands import Actor, KeyKind
 from farebox.core.ids import NUMBER_MAX
 from farebox.storage import sql
 from farebox.storage.interface import AlreadyExists, Database
 from farebox.storage.office import Office
-from farebox.storage.rows import Counts, MerchantOrder, Outlook, OutlookMark, User, Verification
+from farebox.storage.rows import Counts, MerchantOrder, RunwaySnapshot, RunwaySnapshotAge, User, Verification
 from tests.storage.engines import Engine
 from tests.storage.ledgers import ANN, BEN, NOBODY, NOW, UNIT, add_merchant, digest, do, fire, merchant_key, staff_key
 from tests.storage.test_postgres import planning_session
@@ -40,32 +40,32 @@ def office(store: Database) -> Office:
     return Office(store)
 
 
-def outlook(merchant_id: int, **fields: Any) -> Outlook:
+def runway_snapshot(merchant_id: int, **fields: Any) -> RunwaySnapshot:
     """Make up a merchant's prospects."""
-    return replace(Outlook(merchant_id, 0, 0, NOW, None, None, NOW), **fields)
+    return replace(RunwaySnapshot(merchant_id, 0, 0, NOW, None, None, NOW), **fields)
 
 
 async def test_prospects_are_written_over_and_read_back(office: Office) -> None:
-    assert await office.outlook(ANN) is None
-    await office.put_outlooks([])
-    await office.put_outlooks([outlook(BEN), outlook(ANN, available=-5)])
-    most = outlook(
+    assert await office.runway_snapshot(ANN) is None
+    await office.put_runway_snapshots([])
+    await office.put_runway_snapshots([runway_snapshot(BEN), runway_snapshot(ANN, available=-5)])
+    most = runway_snapshot(
         ANN, seq=7, available=UNIT, last_at=NOW + 1, runs_out_at=NOW + 2, burn_per_day=9, computed_at=NOW + 3
     )
-    await office.put_outlooks([most])
-    assert [most, outlook(BEN)] == [await office.outlook(number) for number in (ANN, BEN)]
-    await office.put_outlooks([outlook(ANN)])
-    assert outlook(ANN) == await office.outlook(ANN)
+    await office.put_runway_snapshots([most])
+    assert [most, runway_snapshot(BEN)] == [await office.runway_snapshot(number) for number in (ANN, BEN)]
+    await office.put_runway_snapshots([runway_snapshot(ANN)])
+    assert runway_snapshot(ANN) == await office.runway_snapshot(ANN)
 
 
 async def test_merchants_are_listed_in_each_order_page_by_page(store: Database, office: Office) -> None:
     for number in (ANN, BEN, CLEO):
         await add_merchant(store, number)
-    await office.put_outlooks(
+    await office.put_runway_snapshots(
         [
-            outlook(ANN, available=5, last_at=NOW + 1, runs_out_at=NOW + 9),
-            outlook(BEN, available=-5, last_at=NOW + 1, runs_out_at=NOW + 8),
-            outlook(CLEO, available=5, last_at=NOW + 3),
+            runway_snapshot(ANN, available=5, last_at=NOW + 1, runs_out_at=NOW + 9),
+            runway_snapshot(BEN, available=-5, last_at=NOW + 1, runs_out_at=NOW + 8),
+            runway_snapshot(CLEO, available=5, last_at=NOW + 3),
         ]
     )
     expected = {
@@ -117,11 +117,15 @@ async def test_a_search_finds_what_is_written_and_takes_no_letter_for_a_joker(
 async def test_marks_tell_how_far_books_and_prospects_are(store: Database, office: Office) -> None:
     for number, funds in ((ANN, 5), (BEN, 0), (CLEO, 0)):
         await add_merchant(store, number, funds=funds)
-    await office.put_outlooks([outlook(ANN, seq=0), outlook(CLEO, computed_at=NOW + 1)])
-    marks = [OutlookMark(ANN, 1, 0, NOW), OutlookMark(BEN, 0, None, None), OutlookMark(CLEO, 0, 0, NOW + 1)]
-    assert marks == await office.outlook_marks(-1, 9)
-    assert marks[1:2] == await office.outlook_marks(ANN, 1)
-    assert [] == await office.outlook_marks(CLEO, 9)
+    await office.put_runway_snapshots([runway_snapshot(ANN, seq=0), runway_snapshot(CLEO, computed_at=NOW + 1)])
+    marks = [
+        RunwaySnapshotAge(ANN, 1, 0, NOW),
+        RunwaySnapshotAge(BEN, 0, None, None),
+        RunwaySnapshotAge(CLEO, 0, 0, NOW + 1),
+    ]
+    assert marks == await office.runway_snapshot_ages(-1, 9)
+    assert marks[1:2] == await office.runway_snapshot_ages(ANN, 1)
+    assert [] == await office.runway_snapshot_ages(CLEO, 9)
 
 
 async def test_the_last_use_of_keys_is_kept_and_never_goes_back(store: Database, office: Office) -> None:
@@ -169,21 +173,21 @@ async def test_what_is_there_is_counted(store: Database, office: Office) -> None
 
 
 async def test_a_look_is_noted_in_the_audit_log(store: Database, office: Office) -> None:
-    origin = Origin(1, "sam")
-    entry = audit_log.entry(origin, merchant_id=ANN, at=NOW, action="look_as_merchant", subject="mer_1")
-    await office.note(entry)
-    assert [entry] == list(await store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=9))
+    actor = Actor(1, "sam")
+    audit_entry = audit_log.audit_entry(actor, merchant_id=ANN, at=NOW, action="look_as_merchant", subject="mer_1")
+    await office.note(audit_entry)
+    assert [audit_entry] == list(await store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=9))
 
 
 # How PostgreSQL goes about it.
 
-WALKS: Final = {"counts", "retry_letters", "search_merchants"}
+WALKS: Final = {"counts", "retry_account_mails", "search_merchants"}
 """Statements that look at a whole table by their nature, when somebody asks for that."""
 
 IN_ORDER: Final = {
     **{f"merchants_by_{order}": "outlook" for order in ("runs_out", "available", "last")},
     "merchants_by_age": "merchant_pkey",
-    "letters": "letter_pkey",
+    "account_mails": "letter_pkey",
     "verifications": "verification_pkey",
 }
 """Statements that read an index from one of its ends, as far as they are asked to, and which."""
@@ -208,7 +212,7 @@ async def test_no_statement_walks_a_table_that_grows(postgres_url: str) -> None:
 async def test_a_walk_over_many_merchants_looks_at_each_once(postgres_url: str) -> None:
     """Wherever the walk is, its next stretch costs the same: it does not begin at the first merchant's prospects."""
     merchants, stretch = 20_000, 500
-    statement = sql.shared_statements("postgres")["outlook_marks"]
+    statement = sql.shared_statements("postgres")["runway_snapshot_ages"]
     numbers = f"FROM generate_series(1, {merchants}) n"
     async with planning_session(postgres_url) as connection:
         await connection.execute(f"INSERT INTO merchant SELECT n, 'Acme', 1 {numbers}")

@@ -1,4 +1,4 @@
-"""People who sign in, their sessions, links and letters, and what they may do: on both engines."""
+"""People who sign in, their sessions, links and account mails, and what they may do: on both engines."""
 
 import asyncio
 from collections import Counter
@@ -11,11 +11,11 @@ from msgspec.structs import replace
 
 from farebox.core import audit_log
 from farebox.core.audit_log import AuditEntry
-from farebox.core.commands import Origin
+from farebox.core.commands import Actor
 from farebox.core.ids import NUMBER_MAX
 from farebox.storage.interface import AlreadyExists, Database, NotFound, StorageError
-from farebox.storage.people import LastOwner, LinkSpent, People
-from farebox.storage.rows import Letter, Login, MailState, Membership, Purpose, Realm, Role, Session, User
+from farebox.storage.people import LastOwner, LinkGone, People
+from farebox.storage.rows import AccountMail, Login, MailState, Membership, Purpose, Realm, Role, Session, User
 from tests.storage.engines import Engine, Refused
 from tests.storage.ledgers import ANN, BEN, NOBODY, NOW, SECOND, add_merchant, fire
 
@@ -31,10 +31,10 @@ def session(number: int, login_id: int = 1, **fields: Any) -> Session:
     return replace(made, **fields)
 
 
-def letter(number: int, login_id: int = 1, **fields: Any) -> Letter:
-    """Make up a letter that is due."""
-    made = Letter(
-        letter_id=number,
+def account_mail(number: int, login_id: int = 1, **fields: Any) -> AccountMail:
+    """Make up an account mail that is due."""
+    made = AccountMail(
+        account_mail_id=number,
         purpose=Purpose.RESET,
         login_id=login_id,
         merchant_id=None,
@@ -50,9 +50,9 @@ def letter(number: int, login_id: int = 1, **fields: Any) -> Letter:
     return replace(made, **fields)
 
 
-def entry(number: int, **fields: Any) -> AuditEntry:
-    """Make up an entry of the audit log."""
-    made = audit_log.entry(Origin(number, "sam"), merchant_id=ANN, at=NOW, action="add_user", subject=ADDRESS)
+def audit_entry(number: int, **fields: Any) -> AuditEntry:
+    """Make up an audit_entry of the audit log."""
+    made = audit_log.audit_entry(Actor(number, "sam"), merchant_id=ANN, at=NOW, action="add_user", subject=ADDRESS)
     return replace(made, **fields)
 
 
@@ -118,12 +118,12 @@ async def test_a_password_that_is_changed_ends_sessions_and_links_but_the_sessio
     await people.add_login(OTHER)
     for number in (1, 2, 3):
         await people.add_session(session(number), "a hash")
-    await people.add_letter(letter(1))
-    await people.add_letter(letter(2, used_at=NOW))
+    await people.add_account_mail(account_mail(1))
+    await people.add_account_mail(account_mail(2, used_at=NOW))
     await people.set_password(1, "another hash", at=NOW + 9, keep=session(2).digest)
     assert "another hash" == (await login_of(people)).password_hash
     assert [session(2)] == await people.sessions(1, NOW)
-    assert [NOW + 9, NOW] == [(await letter_of(people, number)).used_at for number in (1, 2)]
+    assert [NOW + 9, NOW] == [(await account_mail_of(people, number)).used_at for number in (1, 2)]
     await people.set_password(1, "a third", at=NOW)
     assert [] == await people.sessions(1, NOW)
 
@@ -140,14 +140,14 @@ async def test_who_is_closed_has_no_sessions_and_links_then_and_none_of_them_whe
     people: People,
 ) -> None:
     await people.add_session(session(1), "a hash")
-    await people.add_letter(letter(1))
-    await people.set_disabled(1, NOW + 5, entry(1))
+    await people.add_account_mail(account_mail(1))
+    await people.set_disabled(1, NOW + 5, audit_entry(1))
     assert [] == await people.sessions(1, NOW)
     assert NOW + 5 == (await login_of(people)).disabled_at
-    await people.set_disabled(1, None, entry(2))
+    await people.set_disabled(1, None, audit_entry(2))
     assert (await login_of(people)).disabled_at is None
     assert await people.session(session(1).digest, NOW) is None
-    with pytest.raises(LinkSpent):
+    with pytest.raises(LinkGone):
         await people.use_link(1, "a hash", NOW + 6)
     with pytest.raises(NotFound):
         await people.set_disabled(7, NOW)
@@ -222,7 +222,7 @@ async def test_a_session_that_begins_while_the_password_is_changed_ends_with_the
 
 
 async def test_a_seed_is_kept_with_the_step_that_is_used_up(people: People) -> None:
-    await people.set_code_seed(1, b"\1" * 32, used_step=7, entry=entry(1))
+    await people.set_code_seed(1, b"\1" * 32, used_step=7, audit_entry=audit_entry(1))
     assert (b"\1" * 32, 7) == ((await login_of(people)).totp_seed, (await login_of(people)).totp_step)
     assert [False, False, True, False] == [await people.use_code_step(1, step) for step in (6, 7, 8, 8)]
     await people.set_code_seed(1, None)
@@ -236,11 +236,11 @@ async def test_of_many_uses_of_one_code_one_wins(rivals: list[People]) -> None:
     assert Counter({False: 11, True: 1}) == found
 
 
-# Links and letters
+# Links and account mails
 
 
 async def test_letters_are_read_back_and_listed_newest_first(people: People) -> None:
-    most = letter(
+    most = account_mail(
         2,
         purpose=Purpose.TEST,
         merchant_id=ANN,
@@ -250,103 +250,106 @@ async def test_letters_are_read_back_and_listed_newest_first(people: People) -> 
         sent_at=NOW,
         last_error="Ünable",
     )
-    await people.add_letter(letter(1))
-    await people.add_letter(most)
-    assert [letter(1), most, None] == [await people.letter(number) for number in (1, 2, 3)]
-    assert [most, letter(1)] == await people.letters(9)
-    assert [most] == await people.letters(1)
+    await people.add_account_mail(account_mail(1))
+    await people.add_account_mail(most)
+    assert [account_mail(1), most, None] == [await people.account_mail(number) for number in (1, 2, 3)]
+    assert [most, account_mail(1)] == await people.account_mails(9)
+    assert [most] == await people.account_mails(1)
 
 
 async def test_a_letter_comes_with_its_login_or_not_at_all(people: People) -> None:
-    await people.add_letter(letter(1, login_id=2), OTHER, entry(1))
+    await people.add_account_mail(account_mail(1, login_id=2), OTHER, audit_entry(1))
     assert OTHER == await people.login(2)
     with pytest.raises(AlreadyExists):
-        await people.add_letter(letter(2, login_id=3), replace(OTHER, login_id=3))
+        await people.add_account_mail(account_mail(2, login_id=3), replace(OTHER, login_id=3))
     with pytest.raises(NotFound):
-        await people.add_letter(letter(3, login_id=99))
-    assert [letter(1, login_id=2)] == await people.letters(9)
+        await people.add_account_mail(account_mail(3, login_id=99))
+    assert [account_mail(1, login_id=2)] == await people.account_mails(9)
 
 
 async def test_letters_are_counted_from_a_time_on(people: People) -> None:
     await people.add_login(OTHER)
     for number in (1, 2, 3):
-        await people.add_letter(letter(number))
-    await people.add_letter(letter(4, login_id=2))
-    assert [3, 2, 0] == [await people.letters_since(1, NOW + since) for since in (0, 1, 3)]
+        await people.add_account_mail(account_mail(number))
+    await people.add_account_mail(account_mail(4, login_id=2))
+    assert [3, 2, 0] == [await people.account_mails_since(1, NOW + since) for since in (0, 1, 3)]
 
 
 async def test_a_link_sets_a_password_once_and_ends_all_else(people: People) -> None:
     await people.add_login(OTHER)
     for number in (1, 2):
-        await people.add_letter(letter(number))
-    await people.add_letter(letter(3, login_id=2))
+        await people.add_account_mail(account_mail(number))
+    await people.add_account_mail(account_mail(3, login_id=2))
     await people.add_session(session(1), "a hash")
     assert 1 == await people.use_link(1, "new hash", LATER - 1)
     assert "new hash" == (await login_of(people)).password_hash
     assert [] == await people.sessions(1, NOW)
-    assert [LATER - 1, LATER - 1, None] == [(await letter_of(people, number)).used_at for number in (1, 2, 3)]
+    assert [LATER - 1, LATER - 1, None] == [(await account_mail_of(people, number)).used_at for number in (1, 2, 3)]
     for number in (1, 2, 9):
-        with pytest.raises(LinkSpent):
+        with pytest.raises(LinkGone):
             await people.use_link(number, "newer hash", NOW)
     assert "new hash" == (await login_of(people)).password_hash
 
 
 async def test_a_link_is_good_until_its_time_and_not_then(people: People) -> None:
-    await people.add_letter(letter(1))
-    with pytest.raises(LinkSpent):
+    await people.add_account_mail(account_mail(1))
+    with pytest.raises(LinkGone):
         await people.use_link(1, "new hash", LATER)
     assert LOGIN == await people.login(1)
 
 
 async def test_a_link_of_who_is_closed_is_not_used_up(people: People) -> None:
     await people.add_login(OTHER)
-    await people.add_letter(letter(1, login_id=2))
+    await people.add_account_mail(account_mail(1, login_id=2))
     with pytest.raises(NotFound) as raised:
         await people.use_link(1, "new hash", NOW)
-    assert not isinstance(raised.value, LinkSpent)
-    assert (await letter_of(people, 1)).used_at is None
+    assert not isinstance(raised.value, LinkGone)
+    assert (await account_mail_of(people, 1)).used_at is None
 
 
 async def test_of_many_uses_of_one_link_one_wins(rivals: list[People]) -> None:
-    await rivals[0].add_letter(letter(1))
+    await rivals[0].add_account_mail(account_mail(1))
     found = await outcomes(*[people.use_link(1, f"hash {number}", NOW) for number, people in enumerate(rivals * 3)])
-    assert Counter({LinkSpent: 11, 1: 1}) == found
+    assert Counter({LinkGone: 11, 1: 1}) == found
 
 
 async def test_of_two_links_of_one_person_that_are_used_at_once_one_wins(rivals: list[People]) -> None:
     for turn in range(5):
-        first, second = letter(2 * turn + 1), letter(2 * turn + 2)
-        await rivals[0].add_letter(first)
-        await rivals[0].add_letter(second)
-        uses = [people.use_link(it.letter_id, "hash", NOW) for people, it in zip(rivals, (first, second), strict=False)]
-        assert Counter({LinkSpent: 1, 1: 1}) == await outcomes(*uses)
+        first, second = account_mail(2 * turn + 1), account_mail(2 * turn + 2)
+        await rivals[0].add_account_mail(first)
+        await rivals[0].add_account_mail(second)
+        uses = [
+            people.use_link(it.account_mail_id, "hash", NOW)
+            for people, it in zip(rivals, (first, second), strict=False)
+        ]
+        assert Counter({LinkGone: 1, 1: 1}) == await outcomes(*uses)
 
 
 async def test_what_is_due_is_claimed_and_leased_the_longest_due_first(people: People) -> None:
     for number in (1, 2, 3):
-        await people.add_letter(letter(number, next_attempt_at=NOW - number))
-    await people.add_letter(letter(4, next_attempt_at=NOW + 1))
-    await people.add_letter(letter(5, state=MailState.SENT, sent_at=NOW))
-    await people.add_letter(letter(6, state=MailState.GIVEN_UP))
-    assert NOW - 3 == await people.next_letter_at()
-    claimed = await people.claim_letters(NOW, lease_until=NOW + 60, limit=2)
-    expected = [letter(number, next_attempt_at=NOW + 60, attempts=1) for number in (2, 3)]
-    assert expected == sorted(claimed, key=lambda it: it.letter_id)
-    assert [1] == [it.letter_id for it in await people.claim_letters(NOW, lease_until=NOW + 60, limit=9)]
-    assert [] == await people.claim_letters(NOW, lease_until=NOW + 60, limit=9)
-    assert NOW + 1 == await people.next_letter_at()
-    again = await people.claim_letters(NOW + 60, lease_until=NOW + 120, limit=9)
-    assert {1: 2, 2: 2, 3: 2, 4: 1} == {it.letter_id: it.attempts for it in again}
+        await people.add_account_mail(account_mail(number, next_attempt_at=NOW - number))
+    await people.add_account_mail(account_mail(4, next_attempt_at=NOW + 1))
+    await people.add_account_mail(account_mail(5, state=MailState.SENT, sent_at=NOW))
+    await people.add_account_mail(account_mail(6, state=MailState.GIVEN_UP))
+    assert NOW - 3 == await people.next_account_mail_at()
+    claimed = await people.claim_account_mails(NOW, lease_until=NOW + 60, limit=2)
+    expected = [account_mail(number, next_attempt_at=NOW + 60, attempts=1) for number in (2, 3)]
+    assert expected == sorted(claimed, key=lambda it: it.account_mail_id)
+    assert [1] == [it.account_mail_id for it in await people.claim_account_mails(NOW, lease_until=NOW + 60, limit=9)]
+    assert [] == await people.claim_account_mails(NOW, lease_until=NOW + 60, limit=9)
+    assert NOW + 1 == await people.next_account_mail_at()
+    again = await people.claim_account_mails(NOW + 60, lease_until=NOW + 120, limit=9)
+    assert {1: 2, 2: 2, 3: 2, 4: 1} == {it.account_mail_id: it.attempts for it in again}
 
 
 async def test_claimers_at_once_get_each_letter_once(rivals: list[People]) -> None:
     for number in range(60):
-        await rivals[0].add_letter(letter(number))
+        await rivals[0].add_account_mail(account_mail(number))
 
     async def claim(people: People) -> list[int]:
         mine: list[int] = []
-        while found := await people.claim_letters(NOW, lease_until=NOW + 60, limit=7):
-            mine += [it.letter_id for it in found]
+        while found := await people.claim_account_mails(NOW, lease_until=NOW + 60, limit=7):
+            mine += [it.account_mail_id for it in found]
         return mine
 
     claimed = [number for mine in await asyncio.gather(*map(claim, rivals)) for number in mine]
@@ -354,26 +357,26 @@ async def test_claimers_at_once_get_each_letter_once(rivals: list[People]) -> No
 
 
 async def test_what_became_of_a_letter_is_written_down(people: People) -> None:
-    await people.add_letter(letter(1, attempts=1))
-    failed = letter(1, attempts=1, next_attempt_at=NOW + 60, last_error="no")
-    await people.settle_letter(failed)
-    assert failed == await people.letter(1)
-    sent = letter(1, attempts=1, state=MailState.SENT, sent_at=NOW + 61)
-    await people.settle_letter(sent)
-    assert sent == await people.letter(1)
-    assert await people.next_letter_at() is None
+    await people.add_account_mail(account_mail(1, attempts=1))
+    failed = account_mail(1, attempts=1, next_attempt_at=NOW + 60, last_error="no")
+    await people.settle_account_mail(failed)
+    assert failed == await people.account_mail(1)
+    sent = account_mail(1, attempts=1, state=MailState.SENT, sent_at=NOW + 61)
+    await people.settle_account_mail(sent)
+    assert sent == await people.account_mail(1)
+    assert await people.next_account_mail_at() is None
     with pytest.raises(NotFound):
-        await people.settle_letter(letter(2))
+        await people.settle_account_mail(account_mail(2))
 
 
 async def test_what_is_not_sent_and_not_too_old_is_made_due_again(people: People) -> None:
-    await people.add_letter(letter(1, state=MailState.GIVEN_UP))
-    await people.add_letter(letter(2, next_attempt_at=LATER))
-    await people.add_letter(letter(3, state=MailState.SENT, sent_at=NOW))
-    await people.add_letter(letter(4, state=MailState.GIVEN_UP, expires_at=NOW + 5))
-    assert 2 == await people.retry_letters(NOW + 5)
-    assert [letter(2, next_attempt_at=NOW + 5), letter(1, next_attempt_at=NOW + 5)] == [
-        it for it in await people.letters(9) if it.state == MailState.WAITING
+    await people.add_account_mail(account_mail(1, state=MailState.GIVEN_UP))
+    await people.add_account_mail(account_mail(2, next_attempt_at=LATER))
+    await people.add_account_mail(account_mail(3, state=MailState.SENT, sent_at=NOW))
+    await people.add_account_mail(account_mail(4, state=MailState.GIVEN_UP, expires_at=NOW + 5))
+    assert 2 == await people.retry_account_mails(NOW + 5)
+    assert [account_mail(2, next_attempt_at=NOW + 5), account_mail(1, next_attempt_at=NOW + 5)] == [
+        it for it in await people.account_mails(9) if it.state == MailState.WAITING
     ]
 
 
@@ -384,9 +387,9 @@ async def test_memberships_are_listed_by_name_and_looked_up_one_by_one(store: Da
     for number in (ANN, BEN):
         await add_merchant(store, number)
     await store.rename_merchant(ANN, "Zebra")
-    await people.invite(User(ANN, 1, ADDRESS, NOW, Role.OWNER), letter=None, login=None)
-    await people.invite(User(BEN, 2, ADDRESS, NOW, Role.VIEWER), letter=None, login=None)
-    await people.invite(User(BEN, 3, "ben@northwind.example", NOW), letter=None, login=None)
+    await people.invite(User(ANN, 1, ADDRESS, NOW, Role.OWNER), account_mail=None, login=None)
+    await people.invite(User(BEN, 2, ADDRESS, NOW, Role.VIEWER), account_mail=None, login=None)
+    await people.invite(User(BEN, 3, "ben@northwind.example", NOW), account_mail=None, login=None)
     expected = [Membership(BEN, "Acme", Role.VIEWER), Membership(ANN, "Zebra", Role.OWNER)]
     assert expected == await people.memberships(ADDRESS)
     assert [] == await people.memberships(ADDRESS.upper())
@@ -400,40 +403,42 @@ async def test_who_is_invited_is_registered_with_login_and_letter_or_not_at_all(
 ) -> None:
     await add_merchant(store)
     user = User(ANN, 1, ADDRESS, NOW)
-    await people.invite(user, letter=letter(1), login=None, entry=entry(1))
+    await people.invite(user, account_mail=account_mail(1), login=None, audit_entry=audit_entry(1))
     new = replace(LOGIN, login_id=5, email="ben@northwind.example")
-    await people.invite(replace(user, user_id=2, email=new.email), letter=letter(2, login_id=5), login=new)
+    await people.invite(replace(user, user_id=2, email=new.email), account_mail=account_mail(2, login_id=5), login=new)
     assert new == await people.login(5)
     failing = [
-        people.invite(replace(user, user_id=3), letter=letter(3), login=None, entry=entry(3)),
-        people.invite(replace(user, user_id=4, email="x"), letter=letter(4), login=replace(new, login_id=6)),
-        people.invite(replace(user, user_id=6, email="y"), letter=letter(2), login=None),
+        people.invite(replace(user, user_id=3), account_mail=account_mail(3), login=None, audit_entry=audit_entry(3)),
+        people.invite(
+            replace(user, user_id=4, email="x"), account_mail=account_mail(4), login=replace(new, login_id=6)
+        ),
+        people.invite(replace(user, user_id=6, email="y"), account_mail=account_mail(2), login=None),
     ]
     for deed in failing:
         with pytest.raises(AlreadyExists):
             await deed
     with pytest.raises(NotFound):
-        await people.invite(User(NOBODY, 5, ADDRESS, NOW), letter=letter(5), login=None)
+        await people.invite(User(NOBODY, 5, ADDRESS, NOW), account_mail=account_mail(5), login=None)
     assert [1, 2] == [it.user_id for it in await store.users(ANN)]
-    assert [2, 1] == [it.letter_id for it in await people.letters(9)]
-    assert [entry(1)] == await entries(store)
+    assert [2, 1] == [it.account_mail_id for it in await people.account_mails(9)]
+    assert [audit_entry(1)] == await audit_entries(store)
 
 
 async def test_roles_are_changed_and_people_removed(store: Database, people: People) -> None:
     await with_people(store, {"one": Role.OWNER, "two": Role.OWNER, "three": Role.VIEWER})
-    await people.set_role(ANN, "two", Role.MEMBER, is_owner_needed=True, entry=entry(1))
+    await people.set_role(ANN, "two", Role.MEMBER, is_owner_needed=True, audit_entry=audit_entry(1))
     await people.set_role(ANN, "three", Role.OWNER, is_owner_needed=True)
     assert {"one": 1, "two": 2, "three": 1} == await roles(store)
-    await people.remove(ANN, "one", is_owner_needed=True, entry=entry(2))
+    await people.remove(ANN, "one", is_owner_needed=True, audit_entry=audit_entry(2))
     await people.remove(ANN, "two", is_owner_needed=True)
     assert {"three": 1} == await roles(store)
     for is_owner_needed in (True, False):
         with pytest.raises(NotFound):
-            await people.remove(ANN, "one", is_owner_needed=is_owner_needed, entry=entry(3))
+            await people.remove(ANN, "one", is_owner_needed=is_owner_needed, audit_entry=audit_entry(3))
         with pytest.raises(NotFound):
-            await people.set_role(ANN, "one", Role.VIEWER, is_owner_needed=is_owner_needed, entry=entry(4))
+            await people.set_role(ANN, "one", Role.VIEWER, is_owner_needed=is_owner_needed, audit_entry=audit_entry(4))
     await store.add_user(User(ANN, 9, "one", NOW))
-    assert [entry(1), entry(2)] == sorted(await entries(store), key=lambda it: it.entry_id)
+    assert [audit_entry(1), audit_entry(2)] == sorted(await audit_entries(store), key=lambda it: it.entry_id)
 
 
 async def test_the_last_owner_stays_one_unless_none_is_needed(store: Database, people: People) -> None:
@@ -478,12 +483,14 @@ async def test_who_is_removed_gets_no_more_alerts(store: Database, people: Peopl
 
 DEEDS: Final[dict[str, Callable[[People, AuditEntry], Awaitable[None]]]] = {
     "add_login": lambda people, item: people.add_login(OTHER, item),
-    "set_code_seed": lambda people, item: people.set_code_seed(1, b"\1" * 32, entry=item),
+    "set_code_seed": lambda people, item: people.set_code_seed(1, b"\1" * 32, audit_entry=item),
     "set_disabled": lambda people, item: people.set_disabled(1, NOW, item),
-    "add_letter": lambda people, item: people.add_letter(letter(1), None, item),
-    "invite": lambda people, item: people.invite(User(ANN, 2, "two", NOW), letter=None, login=None, entry=item),
-    "set_role": lambda people, item: people.set_role(ANN, "one", Role.VIEWER, is_owner_needed=False, entry=item),
-    "remove": lambda people, item: people.remove(ANN, "one", is_owner_needed=False, entry=item),
+    "add_account_mail": lambda people, item: people.add_account_mail(account_mail(1), None, item),
+    "invite": lambda people, item: people.invite(
+        User(ANN, 2, "two", NOW), account_mail=None, login=None, audit_entry=item
+    ),
+    "set_role": lambda people, item: people.set_role(ANN, "one", Role.VIEWER, is_owner_needed=False, audit_entry=item),
+    "remove": lambda people, item: people.remove(ANN, "one", is_owner_needed=False, audit_entry=item),
 }
 
 
@@ -491,7 +498,7 @@ def test_every_deed_that_takes_an_entry_is_in_the_list() -> None:
     takes_one = {
         name
         for name, method in vars(People).items()
-        if not name.startswith("_") and "entry" in getattr(method, "__annotations__", ())
+        if not name.startswith("_") and "audit_entry" in getattr(method, "__annotations__", ())
     }
     assert takes_one == set(DEEDS)
 
@@ -501,15 +508,15 @@ async def test_what_is_done_is_logged_with_it_or_neither(store: Database, people
     await with_people(store, {"one": Role.OWNER})
 
     async def everything() -> list[Any]:
-        return [await people.login(1), await people.login(2), await people.letters(9), await store.users(ANN)]
+        return [await people.login(1), await people.login(2), await people.account_mails(9), await store.users(ANN)]
 
     before = await everything()
     with pytest.raises(StorageError):
-        await DEEDS[name](people, entry(1, person=None))
-    assert (before, []) == (await everything(), await entries(store))
-    await DEEDS[name](people, entry(1))
+        await DEEDS[name](people, audit_entry(1, person=None))
+    assert (before, []) == (await everything(), await audit_entries(store))
+    await DEEDS[name](people, audit_entry(1))
     assert before != await everything()
-    assert [entry(1)] == await entries(store)
+    assert [audit_entry(1)] == await audit_entries(store)
 
 
 @pytest.mark.parametrize(
@@ -531,7 +538,7 @@ async def test_what_is_done_is_logged_with_it_or_neither(store: Database, people
     ],
 )
 async def test_the_database_repeats_the_rules(engine: Engine, store: Database, people: People, statement: str) -> None:
-    await people.add_letter(letter(1))
+    await people.add_account_mail(account_mail(1))
     await with_people(store, {"one": Role.OWNER})
     with pytest.raises(Refused):
         await engine.execute(statement.format(short=engine.blob(b"x"), long=engine.blob(b"x" * 32)))
@@ -543,8 +550,8 @@ async def login_of(people: People) -> Login:
     return found
 
 
-async def letter_of(people: People, number: int) -> Letter:
-    found = await people.letter(number)
+async def account_mail_of(people: People, number: int) -> AccountMail:
+    found = await people.account_mail(number)
     assert found is not None
     return found
 
@@ -559,5 +566,5 @@ async def roles(store: Database) -> dict[str, int]:
     return {user.email: user.role for user in await store.users(ANN)}
 
 
-async def entries(store: Database) -> list[AuditEntry]:
+async def audit_entries(store: Database) -> list[AuditEntry]:
     return list(await store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=9))

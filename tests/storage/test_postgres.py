@@ -246,7 +246,7 @@ async def test_looking_keys_up_never_walks_a_book(postgres_url: str) -> None:
 
 
 WHOLE_TABLES: Final = {
-    *("all_mails", "claim_mails", "default_prices", "merchant_ids", "retry_mails", "staff_keys", "unsummed_books"),
+    *("all_mails", "claim_mails", "default_prices", "merchant_ids", "retry_mails", "staff_keys", "books_to_roll_up"),
 }
 """Statements that list most of a table by their nature, or that know the outbox alone, which stays small."""
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
 from farebox.core.commands import (
+    Actor,
     Adjust,
     Caller,
     CaptureHold,
@@ -18,7 +19,6 @@ from farebox.core.commands import (
     CreateHold,
     ExpireHold,
     KeyKind,
-    Origin,
     Payer,
     Refund,
     ReleaseHold,
@@ -33,7 +33,7 @@ from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import DONE, Code
 from farebox.core.pricing import Price
-from farebox.core.state import BatchState, Decision, KeyRecord, reads
+from farebox.core.state import Alert, BatchState, Decision, KeyRecord, reads
 from farebox.core.thresholds import Threshold
 from farebox.storage import postgres, sql, sqlite
 from farebox.storage.interface import (
@@ -44,7 +44,7 @@ from farebox.storage.interface import (
     Store,
     StoreUnavailable,
 )
-from farebox.storage.rows import Alert, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
+from farebox.storage.rows import MailState, Merchant, OutboxMail, TransferFilter, Usage, User
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, found, founded, prepare, scenarios
 from tests.storage.engines import Engine, Refused
 from tests.storage.ledgers import (
@@ -200,12 +200,12 @@ async def test_a_ledger_is_kept_whole_by_the_migrations_that_come_after(
     await store.open()
     assert list(USERS[:2]) == await store.users(ANN)
     assert [] == await faults(store)
-    assert [ANN] == await store.unsummed_books(0, transfers_min=7, limit=9)
+    assert [ANN] == await store.books_to_roll_up(0, transfers_min=7, limit=9)
     for _ in range(2):
         used = await store.usage(ANN, first_quarter=0, last_quarter=NOW, offset_quarters=0, bucket_quarters=NOW)
         assert [Usage(0, "image", 11, 10 * UNIT, UNIT)] == used
-        await store.sum_usage(ANN, transfers_max=99)
-    await do(store, RequestApproval(TopUp(ANN, UNIT, "wire", origin=Origin(1, "ann")), 1), charge("later"))
+        await store.roll_up_usage(ANN, transfers_max=99)
+    await do(store, RequestApproval(TopUp(ANN, UNIT, "wire", actor=Actor(1, "ann")), 1), charge("later"))
     assert 40 == await wallet(store)
     assert [] == await faults(store)
     await store.close()
@@ -243,8 +243,8 @@ CALLS: Final[dict[str, Callable[[Store], Awaitable[Any]]]] = {
     "approvals of a merchant": lambda store: store.approvals(merchant_id=ANN, before=9, limit=9),
     "audit_entries": lambda store: store.audit_entries(merchant_id=None, before=(9, 9), limit=9),
     "audit_entries of a merchant": lambda store: store.audit_entries(merchant_id=ANN, before=(9, 9), limit=9),
-    "sum_usage": lambda store: store.sum_usage(ANN, transfers_max=9),
-    "unsummed_books": lambda store: store.unsummed_books(0, transfers_min=1, limit=9),
+    "roll_up_usage": lambda store: store.roll_up_usage(ANN, transfers_max=9),
+    "books_to_roll_up": lambda store: store.books_to_roll_up(0, transfers_min=1, limit=9),
     "usage": lambda store: store.usage(ANN, first_quarter=0, last_quarter=9, offset_quarters=0, bucket_quarters=4),
     "alerts": lambda store: store.alerts(ANN, 10),
     "claim_mails": lambda store: store.claim_mails(NOW, lease_until=NOW + 1, limit=10),
@@ -617,8 +617,8 @@ async def test_a_decision_that_breaks_a_rule_is_rolled_back_with_all_that_belong
         {"transfers": lambda transfer: replace(transfer, seq=1)},
         {"transfers": lambda transfer: replace(transfer, idempotency_key="top_up funds")},
         {"transfers": lambda transfer: replace(transfer, amount=0)},
-        {"firings": lambda firing: replace(firing, posted=firing.threshold)},
-        {"firings": lambda firing: replace(firing, number=1)},
+        {"alerts": lambda alert: replace(alert, posted=alert.threshold)},
+        {"alerts": lambda alert: replace(alert, number=1)},
     ],
     ids=["seq taken", "key taken", "no amount", "not below", "number taken"],
 )

@@ -13,10 +13,10 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from farebox.bootstrap import Farebox
-from farebox.web.client_address import Addresses
 from farebox.web.app import create_app
-from farebox.web.rate_limits import Limits
+from farebox.web.client_address import Addresses
 from farebox.web.pages.live import Live
+from farebox.web.rate_limits import Limits
 
 Headers = Iterable[tuple[str | bytes, str | bytes]]
 JSON: Final = ("content-type", "application/json")

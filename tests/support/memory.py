@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from msgspec.structs import asdict, replace
+from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval
@@ -19,10 +19,10 @@ from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import check_account, check_hold
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
-from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet, reads
+from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import AlreadyExists, Decide, NotFound, Snapshot, StorageError, StoreUnavailable
-from farebox.storage.rows import Alert, ApiKey, Book, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
+from farebox.storage.rows import ApiKey, BookRows, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
 
 _FUNDING = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
 _GIVING_BACK = {Kind.REFUND, Kind.TOP_UP_REVERSAL}
@@ -112,18 +112,17 @@ class MemoryStore:
             assert (hold.merchant_id, hold.seq) in self._holds, "there is no hold to change"
             self._holds[hold.merchant_id, hold.seq] = hold
         for approval in decision.new_approvals:
-            place_of_approval = (approval.merchant_id, approval.number)
+            place_of_approval = (approval.merchant_id, approval.approval_id)
             known_keys = {(known.merchant_id, known.idempotency_key) for known in self._approvals.values()}
             assert place_of_approval not in self._approvals, "an approval is not new"
             assert (approval.merchant_id, approval.idempotency_key) not in known_keys, "a reference is requested twice"
             self._approvals[place_of_approval] = approval
         for approval in decision.changed_approvals:
-            assert (approval.merchant_id, approval.number) in self._approvals, "there is no approval to change"
-            self._approvals[approval.merchant_id, approval.number] = approval
-        for entry in decision.entries:
-            self._log(entry)
-        for firing in decision.firings:
-            alert = Alert(**asdict(firing))
+            assert (approval.merchant_id, approval.approval_id) in self._approvals, "there is no approval to change"
+            self._approvals[approval.merchant_id, approval.approval_id] = approval
+        for audit_entry in decision.audit_entries:
+            self._log(audit_entry)
+        for alert in decision.alerts:
             assert (alert.merchant_id, alert.number) not in self._alerts, "an alert's number was used twice"
             self._alerts[alert.merchant_id, alert.number] = alert
             for user in self._users_of(alert.merchant_id):
@@ -139,7 +138,7 @@ class MemoryStore:
         if decision.changes_anything:
             self.apply(decision)
         else:
-            nothing = (decision.transfers, decision.new_holds, decision.changed_holds, decision.firings)
+            nothing = (decision.transfers, decision.new_holds, decision.changed_holds, decision.alerts)
             assert ([], [], [], []) == nothing
         return decision.outcomes
 
@@ -222,7 +221,7 @@ class MemoryStore:
         return sorted(due, key=lambda hold: hold.expires_at)[:limit]
 
     async def create_merchant(
-        self, merchant: Merchant, account: Account, key: ApiKey, entry: AuditEntry | None = None
+        self, merchant: Merchant, account: Account, key: ApiKey, audit_entry: AuditEntry | None = None
     ) -> None:
         check_account(account)
         if merchant.merchant_id in self._merchants:
@@ -231,27 +230,27 @@ class MemoryStore:
         self._accounts[merchant.merchant_id] = account
         self._books[merchant.merchant_id] = []
         self._keys[key.key_id] = key
-        self._log(entry)
+        self._log(audit_entry)
 
-    async def rename_merchant(self, merchant_id: int, name: str, entry: AuditEntry | None = None) -> None:
+    async def rename_merchant(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
         self._merchants[merchant_id] = replace(self._existing(merchant_id), name=name)
-        self._log(entry)
+        self._log(audit_entry)
 
-    async def add_user(self, user: User, entry: AuditEntry | None = None) -> None:
+    async def add_user(self, user: User, audit_entry: AuditEntry | None = None) -> None:
         self._existing(user.merchant_id)
         if (user.merchant_id, user.email) in self._users:
             raise AlreadyExists("the address is registered already")
         self._users[user.merchant_id, user.email] = user
-        self._log(entry)
+        self._log(audit_entry)
 
     async def users(self, merchant_id: int) -> Sequence[User]:
         return self._users_of(merchant_id)
 
-    async def create_key(self, key: ApiKey, entry: AuditEntry | None = None) -> None:
+    async def create_key(self, key: ApiKey, audit_entry: AuditEntry | None = None) -> None:
         if key.merchant_id is not None:
             self._existing(key.merchant_id)
         self._keys[key.key_id] = key
-        self._log(entry)
+        self._log(audit_entry)
 
     async def keys(self, merchant_id: int | None) -> Sequence[ApiKey]:
         return [key for _, key in sorted(self._keys.items()) if key.merchant_id == merchant_id]
@@ -259,31 +258,31 @@ class MemoryStore:
     async def key(self, key_id: int) -> ApiKey | None:
         return self._keys.get(key_id)
 
-    async def expire_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+    async def expire_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
         key = self._existing_key(key_id)
         self._keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, at))
-        self._log(entry)
+        self._log(audit_entry)
 
-    async def revoke_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+    async def revoke_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
         key = self._existing_key(key_id)
         self._keys[key_id] = replace(key, revoked_at=_earlier(key.revoked_at, at))
-        self._log(entry)
+        self._log(audit_entry)
 
     async def rotate_key(
-        self, key_id: int, *, successor: ApiKey, expires_at: int, entry: AuditEntry | None = None
+        self, key_id: int, *, successor: ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
     ) -> None:
         key = self._existing_key(key_id)
         self._keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, expires_at))
         self._keys[successor.key_id] = successor
-        self._log(entry)
+        self._log(audit_entry)
 
-    async def set_price(self, price: Price, created_at: int, entry: AuditEntry | None = None) -> None:
+    async def set_price(self, price: Price, created_at: int, audit_entry: AuditEntry | None = None) -> None:
         if price.merchant_id is not None:
             self._existing(price.merchant_id)
         if price.price_id in {known.price_id for known in self._prices}:
             raise AlreadyExists("there is such a price")
         self._prices.append(price)
-        self._log(entry)
+        self._log(audit_entry)
 
     async def prices(self, merchant_id: int | None) -> Sequence[Price]:
         found = [price for price in self._prices if price.merchant_id == merchant_id]
@@ -294,8 +293,8 @@ class MemoryStore:
 
     async def approvals(self, *, merchant_id: int | None, before: int, limit: int) -> Sequence[Approval]:
         found = [item for item in self._approvals.values() if merchant_id in (None, item.merchant_id)]
-        newest_first = sorted(found, key=lambda item: item.number, reverse=True)
-        return [item for item in newest_first if item.number < before][:limit]
+        newest_first = sorted(found, key=lambda item: item.approval_id, reverse=True)
+        return [item for item in newest_first if item.approval_id < before][:limit]
 
     async def audit_entries(
         self, *, merchant_id: int | None, before: tuple[int, int], limit: int
@@ -304,14 +303,14 @@ class MemoryStore:
         newest_first = sorted(found, key=lambda item: (item.at, item.entry_id), reverse=True)
         return [item for item in newest_first if (item.at, item.entry_id) < before][:limit]
 
-    async def sum_usage(self, merchant_id: int, *, transfers_max: int) -> int:
+    async def roll_up_usage(self, merchant_id: int, *, transfers_max: int) -> int:
         self._existing(merchant_id)
         done = self._summed.get(merchant_id, 0)
         last = min(done + transfers_max, len(self._books[merchant_id]))
         self._summed[merchant_id] = last
         return last - done
 
-    async def unsummed_books(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+    async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
         numbers = [number for number in sorted(self._books) if number > after]
         return [
             number for number in numbers if len(self._books[number]) - self._summed.get(number, 0) >= transfers_min
@@ -393,12 +392,12 @@ class MemoryStore:
             "alerts": [alert for _, alert in sorted(self._alerts.items())],
             "mails": [mail for _, mail in sorted(self._outbox.items())],
             "approvals": [approval for _, approval in sorted(self._approvals.items())],
-            "entries": [entry for _, entry in sorted(self._entries.items())],
+            "audit_entries": [audit_entry for _, audit_entry in sorted(self._entries.items())],
         }
 
-    def _log(self, entry: AuditEntry | None) -> None:
-        if entry is not None:
-            self._entries.setdefault((entry.merchant_id or 0, entry.at, entry.entry_id), entry)
+    def _log(self, audit_entry: AuditEntry | None) -> None:
+        if audit_entry is not None:
+            self._entries.setdefault((audit_entry.merchant_id or 0, audit_entry.at, audit_entry.entry_id), audit_entry)
 
     def _check_open(self) -> None:
         if not self._is_open:
@@ -448,7 +447,7 @@ class _MemorySnapshot:
     async def merchant_ids(self) -> list[int]:
         return [merchant.merchant_id for merchant, _ in await self._store.merchants(0, 10**9)]
 
-    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, Book]:
+    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, BookRows]:
         return {}
 
     async def account(self, merchant_id: int) -> Account | None:

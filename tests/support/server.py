@@ -244,7 +244,7 @@ async def seed(farebox: Farebox, *, balance: str | None = "100", credit_limit: s
     await farebox.merchants.set_price("call", None)
     if balance is not None:
         topped_up = await farebox.operations.top_up(
-            merchant.merchant_id, amount=balance, reference="INV-1", note=None, actor=None
+            merchant.merchant_id, amount=balance, reference="INV-1", note=None, principal=None
         )
         assert topped_up.is_ok
     return Seeds(

@@ -9,7 +9,7 @@ from farebox.core.accounts import KIND_WORDS, Kind
 from farebox.core.holds import HoldState
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from farebox.service.operator.verifier import Audit
+from farebox.service.operator.verifier import Verifier
 from farebox.storage.interface import Snapshot
 from tests.support.server import Seeds
 from tests.torture.deeds import Contradiction, Deed
@@ -34,7 +34,7 @@ async def check(farebox: Farebox, merchants: list[Seeds], deeds: list[Deed], *, 
     Raises:
         Contradiction: naming what clients were told and what the ledger says.
     """
-    audit = Audit(farebox.store)
+    audit = Verifier(farebox.store)
     faults = [fault async for fault in audit.faults(None)]
     if faults:
         raise Contradiction(f"the ledger is damaged: {faults[:10]}")
@@ -58,7 +58,7 @@ async def check_beginning(
     Raises:
         Contradiction: naming what is not as it was.
     """
-    audit = Audit(farebox.store)
+    audit = Verifier(farebox.store)
     faults = [fault async for fault in audit.faults(None)]
     if faults:
         raise Contradiction(f"the restored ledger is damaged: {faults[:10]}")
@@ -126,7 +126,7 @@ async def _check_balances(snapshot: Snapshot, seeds: Seeds, deeds: list[Deed], p
 
 
 async def _check_alerts(farebox: Farebox, seeds: Seeds, book: list[Transfer], users: int) -> None:
-    """See that each threshold fired when it had to, and that each firing owes one mail to each user."""
+    """See that each threshold fired when it had to, and that each alert owes one mail to each user."""
     account = await farebox.store.account(seeds.merchant_id)
     amounts = [threshold.amount for threshold in account.thresholds] if account else []
     armed: set[int] = set()

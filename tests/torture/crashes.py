@@ -28,7 +28,7 @@ async def prepare(database_url: str) -> list[Seeds]:
             for number in range(USERS):
                 await farebox.merchants.add_user(seeds.merchant_id, f"user{number}@example.com")
             outcome = await farebox.operations.top_up(
-                seeds.merchant_id, amount=BALANCE, reference="INV-1", note=None, actor=None
+                seeds.merchant_id, amount=BALANCE, reference="INV-1", note=None, principal=None
             )
             assert outcome.is_ok
             # Set once they are reached, so that all are armed and none fires now.

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farebox.core.commands import SetThresholds
-from farebox.service.operator.verifier import Audit
+from farebox.service.operator.verifier import Verifier
 from farebox.storage.rows import MailState
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import Client
@@ -44,7 +44,7 @@ async def charge(server: Server, seeds: Seeds, key: str, quantity: int = 1) -> t
 
 async def charges_in_the_book(database_url: str, seeds: Seeds) -> int:
     async with open_farebox(database_url) as farebox:
-        audit = Audit(farebox.store)
+        audit = Verifier(farebox.store)
         assert [] == [fault async for fault in audit.faults(None)]
         return audit.transfers_count - 1
 

@@ -15,9 +15,9 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service.people import api_keys
-from farebox.service.operator.verifier import Audit
 from farebox.service.inputs import format_time
+from farebox.service.operator.verifier import Verifier
+from farebox.service.people import api_keys
 from farebox.web.api import routes
 from tests.support.door import Door, Reply, open_door
 from tests.support.server import Seeds, seed
@@ -64,8 +64,8 @@ async def _merchant(door: Door, seeds: Seeds) -> dict[str, Any]:
 
 
 async def _log(door: Door, seeds: Seeds, *, query: str = "") -> list[dict[str, Any]]:
-    """Read the newest entries of the audit log."""
-    return list((await _ask(door, seeds, "GET", f"/api/admin/audit?limit=1000{query}")).data["entries"])
+    """Read the newest audit_entries of the audit log."""
+    return list((await _ask(door, seeds, "GET", f"/api/admin/audit?limit=1000{query}")).data["audit_entries"])
 
 
 async def _key_id(farebox: Farebox, text: str) -> str:
@@ -635,7 +635,7 @@ async def test_what_is_no_top_up_of_this_merchant_or_is_spent_can_not_be_reverse
     reply = await _ask(door, seeds, "POST", f"{MERCHANTS}/{NOBODY}/reversals", content)
     assert (404, "transfer_not_found") == (reply.status, reply.code)
     assert 200 == (await _ask(door, seeds, "POST", "{m}/reversals", {**content, "amount": "0.5"})).status
-    assert [] == [fault async for fault in Audit(farebox.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(farebox.store).faults(seeds.merchant_id)]
 
 
 # The audit log
@@ -720,7 +720,7 @@ async def test_each_deed_is_in_the_audit_log_once(
         now = farebox.clock.now()
         reply = await _ask(door, seeds, method, target, body)
     assert 200 == reply.status, reply
-    (entry,) = [entry for entry in await _log(door, seeds) if entry not in before]
+    (audit_entry,) = [audit_entry for audit_entry in await _log(door, seeds) if audit_entry not in before]
     for name in ("key.hint", "hint", "startsAt"):
         if "{" + name + "}" in detail:
             detail = detail.replace("{" + name + "}", _field(reply.data, name))
@@ -734,10 +734,10 @@ async def test_each_deed_is_in_the_audit_log_once(
         "merchantId": None if path in OPERATORS_OWN else merchant,
         "subject": _field(reply.data, subject),
         "detail": detail.replace("{k}", names["{k}"]),
-    } == entry
-    if entry["merchantId"] is not None:
-        assert entry == (await _log(door, seeds, query=f"&merchant={merchant}"))[0]
-    assert entry not in await _log(door, seeds, query="&merchant=mer_0000000000001")
+    } == audit_entry
+    if audit_entry["merchantId"] is not None:
+        assert audit_entry == (await _log(door, seeds, query=f"&merchant={merchant}"))[0]
+    assert audit_entry not in await _log(door, seeds, query="&merchant=mer_0000000000001")
 
 
 async def test_every_way_to_change_something_is_among_the_deeds_above(farebox: Farebox) -> None:
@@ -785,19 +785,19 @@ async def test_pages_of_the_audit_log_tell_every_deed_once_newest_first(farebox:
             content = {"amount": "1", "reference": f"R{number}"}
             assert 200 == (await _ask(door, seeds, "POST", "{m}/topups", content)).status
     whole = await _log(door, seeds, query=f"&merchant={seeds.merchant}")
-    assert {f"top_up of 1.00 USD, R{number}" for number in range(9)} == {entry["detail"] for entry in whole}
+    assert {f"top_up of 1.00 USD, R{number}" for number in range(9)} == {audit_entry["detail"] for audit_entry in whole}
     found: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
         path = f"/api/admin/audit?merchant={seeds.merchant}&limit=4" + (f"&cursor={cursor}" if cursor else "")
         data = (await _ask(door, seeds, "GET", path)).data
-        found += data["entries"]
+        found += data["audit_entries"]
         cursor = data["nextCursor"]
         # What comes meanwhile is newer, and so on no later page.
         content = {"amount": "1", "reference": _new("later")}
         assert 200 == (await _ask(door, seeds, "POST", "{m}/topups", content)).status
     assert whole == found
-    times = [entry["at"] for entry in await _log(door, seeds)]
+    times = [audit_entry["at"] for audit_entry in await _log(door, seeds)]
     assert sorted(times, reverse=True) == times
 
 
@@ -901,9 +901,9 @@ async def test_above_the_limit_a_move_waits_for_another_person(
         ("approve", "bob", await _key_id(strict, bob), done.data["transferId"], words),
     ]
     names = ("action", "person", "keyId", "subject", "detail")
-    assert expected == [tuple(entry[name] for name in names) for entry in (request, approved)]
+    assert expected == [tuple(audit_entry[name] for name in names) for audit_entry in (request, approved)]
     assert ("127.0.0.1", seeds.merchant) == (approved["address"], approved["merchantId"])
-    assert [] == [fault async for fault in Audit(strict.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(strict.store).faults(seeds.merchant_id)]
 
 
 async def test_who_requested_can_not_approve_by_any_key(strict: Farebox, strict_door: Door) -> None:
@@ -928,9 +928,9 @@ async def test_rejected_request_is_never_made(strict: Farebox, strict_door: Door
         *(first.status, first.data["state"]),
         *(first.data["decidedBy"], first.data["transferId"]),
     )
-    entry = (await _log(door, seeds))[0]
+    audit_entry = (await _log(door, seeds))[0]
     assert ("reject", person, approval_id, "top_up of 100.01 USD, R") == tuple(
-        entry[name] for name in ("action", "person", "subject", "detail")
+        audit_entry[name] for name in ("action", "person", "subject", "detail")
     )
     again = await _decide(door, seeds, approval_id, "reject", other)
     assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
@@ -939,7 +939,7 @@ async def test_rejected_request_is_never_made(strict: Farebox, strict_door: Door
     for reply in (approve, asked):
         assert (409, "approval_already_rejected") == (reply.status, reply.code)
         assert person in reply.message
-    assert entry == (await _log(door, seeds))[0]
+    assert audit_entry == (await _log(door, seeds))[0]
     assert "100.00" == (await door.get("/api/balance", seeds.merchant_key)).data
 
 

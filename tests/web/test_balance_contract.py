@@ -4,8 +4,8 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import CreateHold, KeyKind, Payer
-from farebox.service.people import api_keys
 from farebox.service.ledger.operations import charge_command
+from farebox.service.people import api_keys
 from farebox.storage.interface import StoreUnavailable
 from tests.support.door import Door, Headers, Reply, open_door
 from tests.support.server import Seeds, seed
@@ -114,7 +114,7 @@ async def test_balance_follows_every_move_at_once(farebox: Farebox, door: Door) 
 
 async def test_frozen_merchant_reads_its_balance(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox, balance="10")
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     assert _success("10.00") == (await door.get("/api/balance", seeds.merchant_key)).body
 
 

@@ -85,7 +85,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 name="Southwind Imaging", currency="USD", thresholds=[], credit_limit="0"
             )
             await farebox.operations.top_up(
-                merchant.merchant_id, amount="99.9975", reference="INV-2", note=None, actor=None
+                merchant.merchant_id, amount="99.9975", reference="INV-2", note=None, principal=None
             )
             return rich.merchant_key, key.text
 

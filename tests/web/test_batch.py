@@ -21,10 +21,10 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service.people import api_keys
-from farebox.service.operator.verifier import Audit
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations
+from farebox.service.operator.verifier import Verifier
+from farebox.service.people import api_keys
 from farebox.storage.interface import StoreUnavailable
 from farebox.web.api import batch
 from tests.support.door import JSON, NDJSON, Door, Headers, Reply, open_door
@@ -264,7 +264,7 @@ async def test_batch_takes_one_to_ten_thousand_charges_and_again_moves_nothing_m
     places = [ids.parse_book_id(ids.TRANSFER, outcome["data"]["transferId"])[1] for outcome in first]
     assert list(range(2, 10_002)) == places
     assert "900.00" == await _balance(door, seeds)
-    assert [] == [fault async for fault in Audit(farebox.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(farebox.store).faults(seeds.merchant_id)]
 
 
 async def test_same_charge_twice_in_a_batch_is_one_charge(farebox: Farebox, door: Door) -> None:

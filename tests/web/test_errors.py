@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service.people import api_keys
 from farebox.service.errors import FateUnknown, Overloaded, Unavailable
+from farebox.service.people import api_keys
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from tests.support.door import JSON, Door, Headers, Reply, open_door
 from tests.support.server import Seeds, seed
@@ -143,7 +143,11 @@ async def test_bad_caller_is_a_401_whatever_else_is_wrong(farebox: Farebox, door
     ]
     for key in revoked:
         await farebox.merchants.revoke_key(key.key.key_id)
-    unknown = [api_keys.make_key(KeyKind.SERVICE), api_keys.make_key(KeyKind.SUPPORT), api_keys.make_key(KeyKind.MERCHANT, 7)]
+    unknown = [
+        api_keys.make_key(KeyKind.SERVICE),
+        api_keys.make_key(KeyKind.SUPPORT),
+        api_keys.make_key(KeyKind.MERCHANT, 7),
+    ]
     good, nobody = (json.dumps(_content(seeds, merchant=it)).encode() for it in (seeds.merchant, "nobody"))
     bodies = [b"", b"{", b"[]", b"x" * (BODY_BYTES_MAX + 1), good, nobody, b'{"type": 1}']
     method = "GET" if target == "/api/account" else "POST"
@@ -646,14 +650,14 @@ async def test_credit_limit_may_be_spent_to_its_last_micro(farebox: Farebox, doo
 
 async def test_frozen_merchant_is_a_403_but_takes_top_ups(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     reply = await _charge(door, seeds)
     assert (403, "merchant_frozen") == (reply.status, reply.code)
     assert "frozen" in reply.message
     top_up = await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"})
     assert "101.00" == top_up.data["balance"]
     assert (await door.get("/api/account", seeds.merchant_key)).data["isFrozen"] is True
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, actor=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, principal=None)
     assert 200 == (await _charge(door, seeds)).status
 
 
@@ -747,8 +751,8 @@ async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: D
     used = await seed(farebox)
     key = "once"
     assert 200 == (await _charge(door, used, idempotencyKey=key)).status
-    await farebox.operations.set_frozen(used.merchant_id, is_frozen=True, actor=None)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
+    await farebox.operations.set_frozen(used.merchant_id, is_frozen=True, principal=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
 
     worst: dict[str, Any] = {"merchant": "nobody", "type": "video", "quantity": 2, "amount": "1", "idempotencyKey": key}
     steps: list[tuple[str | None, dict[str, object], str]] = [
@@ -761,7 +765,7 @@ async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: D
     ]
     for caller, fields, code in steps:
         assert code == (await door.post(CHARGES, caller, {**worst, **fields})).code
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, actor=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, principal=None)
     worst["merchant"] = seeds.merchant
     steps = [
         (seeds.service_key, {}, "unknown_type"),

@@ -14,8 +14,8 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
-from farebox.service.operator.verifier import Audit
 from tests.support.door import Door, Reply
 from tests.support.server import Seeds, seed
 
@@ -56,7 +56,7 @@ async def _balances(door: Door, seeds: Seeds) -> tuple[str, str, str]:
 
 
 async def _check_books(farebox: Farebox, seeds: Seeds) -> None:
-    assert [] == [fault async for fault in Audit(farebox.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(farebox.store).faults(seeds.merchant_id)]
 
 
 @contextmanager
@@ -491,13 +491,13 @@ async def test_release_takes_no_amount(farebox: Farebox, door: Door) -> None:
     assert (400, "malformed_request") == (reply.status, reply.code)
 
 
-# Who
+# Audience
 
 
 async def test_frozen_merchant_gets_no_hold_but_those_it_has_can_end(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     one, other = await _held(door, seeds, "10"), await _held(door, seeds, "5")
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     reply = await _hold(door, seeds)
     assert (403, "merchant_frozen") == (reply.status, reply.code)
     assert 200 == (await _end(door, seeds, one, "capture", amount="4")).status

@@ -100,7 +100,7 @@ async def test_a_change_by_any_process_is_told_and_a_reader_who_leaves_makes_roo
             reader, _ = streams[0]
             await reader.readuntil(b"retry: 3000\n\n")
             (merchant, _), *_ = await farebox.merchants.list()
-            await farebox.operations.top_up(merchant.merchant_id, amount="1", reference="R", note=None, actor=None)
+            await farebox.operations.top_up(merchant.merchant_id, amount="1", reference="R", note=None, principal=None)
             async with asyncio.timeout(TIMEOUT_S):
                 await reader.readuntil(b"event: changed\ndata: \n\n")
             one_more = await begin(server, path, ann)
@@ -141,7 +141,7 @@ async def test_a_stream_ends_when_whoever_follows_is_removed(farebox: Farebox, a
     following = asyncio.create_task((await open_door(farebox, live=streams)).get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
     (merchant, _), *_ = await farebox.merchants.list()
-    await farebox.team.remove(merchant.merchant_id, ann.visit.login.email, is_owner_needed=False, actor=None)
+    await farebox.users.remove(merchant.merchant_id, ann.visit.login.email, is_owner_needed=False, principal=None)
     await asyncio.wait_for(following, TIMEOUT_S)
 
 

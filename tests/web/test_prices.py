@@ -8,8 +8,8 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service.people import api_keys
 from farebox.service.inputs import format_time, time
+from farebox.service.people import api_keys
 from tests.support.door import Door
 from tests.support.server import Seeds, seed
 
@@ -134,7 +134,7 @@ async def test_currency_is_the_merchants(farebox: Farebox, door: Door) -> None:
 
 async def test_merchants_alone_read_their_prices(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     assert await _prices(door, seeds)
     revoked = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     await farebox.merchants.revoke_key(revoked.key.key_id)

@@ -8,8 +8,8 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
-from farebox.service.operator.verifier import Audit
 from tests.support.door import Door, Reply
 from tests.support.server import Seeds, seed
 
@@ -90,7 +90,7 @@ async def test_several_refunds_give_back_up_to_what_was_charged_and_no_more(fare
         refused = await _refund(door, seeds, charged, **fields)
         assert (409, "refund_exceeds_transfer") == (refused.status, refused.code)
     assert "100.00" == await _balance(door, seeds)
-    assert [] == [fault async for fault in Audit(farebox.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(farebox.store).faults(seeds.merchant_id)]
 
 
 async def test_refund_of_a_capture_gives_back_what_was_captured_and_not_what_was_held(
@@ -195,7 +195,7 @@ async def test_refused_refund_is_not_remembered(farebox: Farebox, door: Door) ->
     assert (200, None) == (reply.status, reply.header("idempotent-replay"))
 
 
-# Who
+# Audience
 
 
 async def test_services_refund_is_in_the_book_and_not_in_the_audit_log(farebox: Farebox, door: Door) -> None:
@@ -260,7 +260,7 @@ async def test_merchant_can_not_refund_itself(farebox: Farebox, door: Door) -> N
 async def test_frozen_merchant_is_refunded(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     charged = await _charged(door, seeds)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     assert "100.00" == (await _refund(door, seeds, charged)).data["available"]
 
 

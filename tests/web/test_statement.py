@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import Charge, Payer
-from farebox.service.people.api_keys import Actor
+from farebox.service.people.api_keys import Principal
 from farebox.service.statements.check import check_statement
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX
@@ -36,9 +36,11 @@ async def _keep_book(farebox: Farebox) -> Seeds:
         outcome = await operations.charge(Charge(Payer(seeds.merchant_id), "image", number + 1, f"k{number}"))
         assert outcome.is_ok
     for text in HOSTILE:
-        assert (await operations.top_up(seeds.merchant_id, amount="1", reference=text, note=text, actor=None)).is_ok
-    actor = Actor("ann")
-    outcome = await operations.adjust(seeds.merchant_id, amount="-2", reference="A-1", reason="mistake", actor=actor)
+        assert (await operations.top_up(seeds.merchant_id, amount="1", reference=text, note=text, principal=None)).is_ok
+    principal = Principal("ann")
+    outcome = await operations.adjust(
+        seeds.merchant_id, amount="-2", reference="A-1", reason="mistake", principal=principal
+    )
     assert outcome.is_ok
     return seeds
 
@@ -100,7 +102,7 @@ async def test_pages_follow_one_another(farebox: Farebox, door: Door, who: str, 
         query["cursor"] = reply.data["nextCursor"]
         # What comes between two pages is on no later one.
         await farebox.operations.top_up(
-            seeds.merchant_id, amount="1", reference=f"{limit} {len(found)}", note=None, actor=None
+            seeds.merchant_id, amount="1", reference=f"{limit} {len(found)}", note=None, principal=None
         )
     assert [*range(10, 0, -1)] == found
 

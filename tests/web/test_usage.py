@@ -97,7 +97,7 @@ async def test_usage_counts_quantities_costs_and_refunds_of_each_type(farebox: F
     ]
     assert by_hour == await _lines(door, seeds, "by=hour&from=2050-03-01&to=2050-03-02")
     # Summed up, it is the same.
-    while await farebox.store.sum_usage(seeds.merchant_id, transfers_max=4):
+    while await farebox.store.roll_up_usage(seeds.merchant_id, transfers_max=4):
         pass
     assert by_day == await _lines(door, seeds, "from=2050-03-01&to=2050-03-02")
     assert by_hour == await _lines(door, seeds, "by=hour&from=2050-03-01&to=2050-03-02")
@@ -208,5 +208,5 @@ async def test_merchants_alone_read_usage(farebox: Farebox, door: Door) -> None:
 async def test_frozen_merchant_reads_its_usage(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     await _charge(door, seeds)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, actor=None)
+    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     assert [("image", 1, "0.01", "0.00")] == [line[1:] for line in await _lines(door, seeds)]

@@ -1,4 +1,4 @@
-"""Letters: mails to one person that invite them, let them choose a new password, or show that mail arrives."""
+"""Account mails: mails to one person that invite them, let them choose a new password, or show that mail arrives."""
 
 from collections.abc import Callable, Sequence
 from email.message import EmailMessage
@@ -12,7 +12,7 @@ from farebox.alerts.messages import Headers, MailSettings, compose_mail, contact
 from farebox.core import ids
 from farebox.storage.interface import Store
 from farebox.storage.people import People
-from farebox.storage.rows import Letter, Login, MailState, Merchant, Purpose, Realm
+from farebox.storage.rows import AccountMail, Login, MailState, Merchant, Purpose, Realm
 
 _SUBJECTS: Final = {
     Purpose.INVITATION: "You are invited to {place}",
@@ -25,8 +25,8 @@ _TEXT: Final = template("account_mail.txt")
 _HTML: Final = template("account_mail.html")
 
 
-class Letters:
-    """The letters of one store."""
+class AccountMails:
+    """The account mails of one store."""
 
     def __init__(
         self,
@@ -34,15 +34,15 @@ class Letters:
         people: People,
         settings: MailSettings,
         *,
-        link_text: Callable[[Letter], str],
+        link_text: Callable[[AccountMail], str],
     ) -> None:
         """Prepare.
 
         Args:
             store: where the merchants are.
-            people: where the letters are.
+            people: where the account_mails are.
             settings: what the mails say of the operator.
-            link_text: makes what a letter's link ends with.
+            link_text: makes what a account_mail's link ends with.
         """
         self._store = store
         self._people = people
@@ -50,63 +50,65 @@ class Letters:
         self._link_text = link_text
 
     async def next_at(self) -> int | None:
-        """When the next letter falls due."""
-        return await self._people.next_letter_at()
+        """When the next account mail falls due."""
+        return await self._people.next_account_mail_at()
 
-    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[Letter]:
-        """Take letters that are due; those that come too late to be of use are given up."""
+    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[AccountMail]:
+        """Take account mails that are due; those that come too late to be of use are given up."""
         useful = []
-        for letter in await self._people.claim_letters(now, lease_until=lease_until, limit=limit):
-            is_spent = letter.purpose == Purpose.RESET and letter.used_at is not None
-            if letter.expires_at <= now or is_spent:
-                await self._people.settle_letter(replace(letter, state=MailState.GIVEN_UP, last_error=_TOO_LATE))
+        for account_mail in await self._people.claim_account_mails(now, lease_until=lease_until, limit=limit):
+            is_spent = account_mail.purpose == Purpose.RESET and account_mail.used_at is not None
+            if account_mail.expires_at <= now or is_spent:
+                await self._people.settle_account_mail(
+                    replace(account_mail, state=MailState.GIVEN_UP, last_error=_TOO_LATE)
+                )
             else:
-                useful.append(letter)
+                useful.append(account_mail)
         return useful
 
-    async def settle(self, mail: Letter) -> None:
-        """Write what became of a claimed letter."""
-        await self._people.settle_letter(mail)
+    async def settle(self, mail: AccountMail) -> None:
+        """Write what became of a claimed account mail."""
+        await self._people.settle_account_mail(mail)
 
-    async def compose(self, mail: Letter) -> EmailMessage:
-        """Write the letter."""
+    async def compose(self, mail: AccountMail) -> EmailMessage:
+        """Write the account mail."""
         login = await self._people.login(mail.login_id)
         if login is None:
-            raise LookupError("the letter's login is gone")
+            raise LookupError("the account_mail's login is gone")
         merchant = None if mail.merchant_id is None else await self._store.merchant(mail.merchant_id)
-        return letter_message(LetterSubject(mail, login, merchant, self._link_text(mail)), self._settings)
+        return account_mail_message(AccountMailSubject(mail, login, merchant, self._link_text(mail)), self._settings)
 
-    def name(self, mail: Letter) -> str:
-        """Name a letter."""
-        return letter_name(mail)
+    def name(self, mail: AccountMail) -> str:
+        """Name an account mail."""
+        return account_mail_name(mail)
 
 
-class LetterSubject(Struct, frozen=True):
-    """What a letter tells: whom it goes to, for which merchant, and what its link ends with."""
+class AccountMailSubject(Struct, frozen=True):
+    """What an account mail tells: whom it goes to, for which merchant, and what its link ends with."""
 
-    letter: Letter
+    account_mail: AccountMail
     login: Login
     merchant: Merchant | None
     link_text: str
 
 
-def letter_name(letter: Letter) -> str:
-    """Name a letter, for people and for its Message-ID."""
-    return f"{ids.LETTER}{ids.encode_number(letter.letter_id)}"
+def account_mail_name(account_mail: AccountMail) -> str:
+    """Name an account mail, for people and for its Message-ID."""
+    return f"{ids.LETTER}{ids.encode_number(account_mail.account_mail_id)}"
 
 
-def letter_message(subject: LetterSubject, settings: MailSettings) -> EmailMessage:
-    """Write a letter.
+def account_mail_message(subject: AccountMailSubject, settings: MailSettings) -> EmailMessage:
+    """Write an account mail.
 
     Raises:
         InvalidAddress: the address is not one; no mail can ever go there.
         InvalidSender: `settings.mail_from` is not an address.
     """
-    letter = subject.letter
-    purpose = Purpose(letter.purpose)
+    account_mail = subject.account_mail
+    purpose = Purpose(account_mail.purpose)
     place = _CONSOLE if subject.merchant is None else one_line(subject.merchant.name)
     url = settings.public_url.rstrip("/")
-    sender, recipient = settings.sender, mailbox(letter.email)
+    sender, recipient = settings.sender, mailbox(account_mail.email)
     contact = one_line(settings.support_contact)
     words = {
         "purpose": purpose.name.lower(),
@@ -115,14 +117,14 @@ def letter_message(subject: LetterSubject, settings: MailSettings) -> EmailMessa
         "has_password": subject.login.password_hash is not None,
         "link": f"{url}/link/{subject.link_text}",
         "sign_in": f"{url}/support/sign-in" if subject.login.realm == Realm.SUPPORT else f"{url}/sign-in",
-        "expires": time_in_words(letter.expires_at),
-        "email": letter.email,
+        "expires": time_in_words(account_mail.expires_at),
+        "email": account_mail.email,
         "contact": contact,
         "contact_url": contact_link(contact),
     }
     headers = Headers(
         _SUBJECTS[purpose].format(place=place),
-        at=letter.created_at,
-        message_id=f"<{letter_name(letter)}@{sender.domain}>",
+        at=account_mail.created_at,
+        message_id=f"<{account_mail_name(account_mail)}@{sender.domain}>",
     )
     return compose_mail(sender, recipient, headers, text=_TEXT.render(words), html=_HTML.render(words))

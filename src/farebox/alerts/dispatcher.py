@@ -1,8 +1,8 @@
 """The dispatcher: takes owed mails out of a bag, sends them, and writes down what became of each.
 
-Every server process runs one for the alerts' outbox and one for letters. A claimed mail is leased: nobody else takes it
-until the lease ends, and if its claimer dies it is due again then. Which mails are owed was decided by others, for
-alerts with the charge; here they are only delivered.
+Every server process runs one for the alerts' outbox and one for account mails. A claimed mail is leased: nobody else
+takes it until the lease ends, and if its claimer dies it is due again then. Which mails are owed was decided by others,
+for alerts with the charge; here they are only delivered.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from farebox.alerts.email_address import InvalidAddress, one_line
 from farebox.alerts.messages import InvalidSender
 from farebox.alerts.smtp import PermanentFailure, TransientFailure, Transport
 from farebox.storage.interface import NotFound, StorageError
-from farebox.storage.rows import Letter, MailState, OutboxMail
+from farebox.storage.rows import AccountMail, MailState, OutboxMail
 
 SENDING_MAX: Final = 10
 """How many mails are on their way at once, and so how many are claimed at once: none waits while its lease runs."""
@@ -45,10 +45,10 @@ _MICROS_PER_SECOND: Final = 1_000_000
 
 _log = logging.getLogger("farebox.alerts")
 
-_Mail = TypeVar("_Mail", OutboxMail, Letter)
+_Mail = TypeVar("_Mail", OutboxMail, AccountMail)
 
 
-class Mailbag(Protocol[_Mail]):
+class DeliveryQueue(Protocol[_Mail]):
     """Mails of one kind that are owed. What touches the database may raise StorageError."""
 
     async def next_at(self) -> int | None:
@@ -91,7 +91,7 @@ class Dispatcher(Generic[_Mail]):
 
     def __init__(
         self,
-        bag: Mailbag[_Mail],
+        bag: DeliveryQueue[_Mail],
         transport: Transport,
         *,
         now: Callable[[], int],
@@ -109,7 +109,7 @@ class Dispatcher(Generic[_Mail]):
             poll_seconds: how often to look for mails that are due.
             stop_seconds_max: how long a stop waits for mails that are on their way.
         """
-        self._bag: Mailbag[_Mail] = bag
+        self._bag: DeliveryQueue[_Mail] = bag
         self._transport = transport
         self._now = now
         self._send_seconds_max = send_seconds_max

@@ -1,4 +1,4 @@
-"""The alerts' outbox as a bag of mails: one for each firing and registered user."""
+"""The alerts' outbox as a bag of mails: one for each alert and registered user."""
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence

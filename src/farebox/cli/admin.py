@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import click
 
-from farebox.cli.context import Session, command, done, merchant_id, short_time, table, time_or_none
+from farebox.cli.context import CommandContext, command, done, merchant_id, short_time, table, time_or_none
 from farebox.cli.staff import answer_link
 from farebox.core import ids
 from farebox.core.accounts import Account
@@ -88,13 +88,13 @@ def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
 @click.option("--threshold", multiple=True, help="Warn below this posted balance; may be given up to five times.")
 @click.option("--credit-limit", default="0", show_default=True, help="How far below zero the merchant may spend.")
 async def merchant_create(
-    session: Session, name: str, currency: str, threshold: tuple[str, ...], credit_limit: str
+    context: CommandContext, name: str, currency: str, threshold: tuple[str, ...], credit_limit: str
 ) -> None:
     """Add a merchant; prints its id and its first API key, which is shown this once."""
-    merchant, account, key = await session.farebox.merchants.create(
-        name=name, currency=currency, thresholds=list(threshold), credit_limit=credit_limit, actor=session.actor
+    merchant, account, key = await context.farebox.merchants.create(
+        name=name, currency=currency, thresholds=list(threshold), credit_limit=credit_limit, principal=context.principal
     )
-    session.answer(
+    context.answer(
         {**merchant_data(merchant, account), "apiKey": key.text},
         [
             f"merchantId  {ids.public_id(ids.MERCHANT, merchant.merchant_id)}",
@@ -105,9 +105,9 @@ async def merchant_create(
 
 
 @command("list", group=merchant_group)
-async def merchant_list(session: Session) -> None:
+async def merchant_list(context: CommandContext) -> None:
     """List every merchant."""
-    found = await session.farebox.merchants.list()
+    found = await context.farebox.merchants.list()
     rows = [
         (
             ids.public_id(ids.MERCHANT, merchant.merchant_id),
@@ -118,7 +118,7 @@ async def merchant_list(session: Session) -> None:
         )
         for merchant, account in found
     ]
-    session.answer(
+    context.answer(
         [merchant_data(*pair) for pair in found],
         table(("merchant", "name", "available", "currency", "state"), rows, right=(2,))
         or ["There are no merchants yet; add one with: farebox merchant create NAME --currency USD"],
@@ -127,31 +127,31 @@ async def merchant_list(session: Session) -> None:
 
 @command("show", group=merchant_group)
 @click.argument("merchant")
-async def merchant_show(session: Session, merchant: str) -> None:
+async def merchant_show(context: CommandContext, merchant: str) -> None:
     """Show a merchant and its account."""
-    found = await session.farebox.merchants.get(merchant_id(merchant))
-    session.answer(merchant_data(*found), _merchant_text(*found))
+    found = await context.farebox.merchants.get(merchant_id(merchant))
+    context.answer(merchant_data(*found), _merchant_text(*found))
 
 
 @command("freeze", group=merchant_group)
 @click.argument("merchant")
-async def merchant_freeze(session: Session, merchant: str) -> None:
+async def merchant_freeze(context: CommandContext, merchant: str) -> None:
     """Stop a merchant's spending at once; top-ups and reading go on."""
-    await _set_frozen(session, merchant, is_frozen=True)
+    await _set_frozen(context, merchant, is_frozen=True)
 
 
 @command("unfreeze", group=merchant_group)
 @click.argument("merchant")
-async def merchant_unfreeze(session: Session, merchant: str) -> None:
+async def merchant_unfreeze(context: CommandContext, merchant: str) -> None:
     """Let a frozen merchant spend again."""
-    await _set_frozen(session, merchant, is_frozen=False)
+    await _set_frozen(context, merchant, is_frozen=False)
 
 
-async def _set_frozen(session: Session, merchant: str, *, is_frozen: bool) -> None:
+async def _set_frozen(context: CommandContext, merchant: str, *, is_frozen: bool) -> None:
     number = merchant_id(merchant)
-    done(await session.farebox.operations.set_frozen(number, is_frozen=is_frozen, actor=session.actor))
-    found = await session.farebox.merchants.get(number)
-    session.answer(merchant_data(*found), f"{found[0].name} is {'frozen' if is_frozen else 'active'}.")
+    done(await context.farebox.operations.set_frozen(number, is_frozen=is_frozen, principal=context.principal))
+    found = await context.farebox.merchants.get(number)
+    context.answer(merchant_data(*found), f"{found[0].name} is {'frozen' if is_frozen else 'active'}.")
 
 
 @command("set", group=merchant_group)
@@ -160,21 +160,25 @@ async def _set_frozen(session: Session, merchant: str, *, is_frozen: bool) -> No
 @click.option("--credit-limit", help="How far below zero the merchant may spend.")
 @click.option("--name", help="What to call the merchant.")
 async def merchant_set(
-    session: Session, merchant: str, threshold: tuple[str, ...], credit_limit: str | None, name: str | None
+    context: CommandContext, merchant: str, threshold: tuple[str, ...], credit_limit: str | None, name: str | None
 ) -> None:
     """Change a merchant's thresholds (all of them), credit limit or name."""
     if not threshold and credit_limit is None and name is None:
         raise InvalidInput("set", "name what to change: --threshold, --credit-limit or --name")
     number = merchant_id(merchant)
-    operations = session.farebox.operations
+    operations = context.farebox.operations
     if credit_limit is not None:
-        done(await operations.set_credit_limit(number, credit_limit, actor=session.actor))
+        done(await operations.set_credit_limit(number, credit_limit, principal=context.principal))
     if threshold:
-        done(await operations.set_thresholds(number, [amount for amount in threshold if amount], actor=session.actor))
+        done(
+            await operations.set_thresholds(
+                number, [amount for amount in threshold if amount], principal=context.principal
+            )
+        )
     if name is not None:
-        await session.farebox.merchants.rename(number, name, actor=session.actor)
-    found = await session.farebox.merchants.get(number)
-    session.answer(merchant_data(*found), _merchant_text(*found))
+        await context.farebox.merchants.rename(number, name, principal=context.principal)
+    found = await context.farebox.merchants.get(number)
+    context.answer(merchant_data(*found), _merchant_text(*found))
 
 
 def _user_data(user: User) -> dict[str, Any]:
@@ -190,30 +194,30 @@ def _user_data(user: User) -> dict[str, Any]:
 @click.argument("merchant")
 @click.argument("email")
 @click.option("--role", type=click.Choice(list(ROLES)), help="An owner, if nobody is there yet, else a member.")
-async def user_add(session: Session, merchant: str, email: str, role: str | None) -> None:
+async def user_add(context: CommandContext, merchant: str, email: str, role: str | None) -> None:
     """Register a person on a merchant's account; who is registered gets its alerts and may sign in."""
-    user = await session.farebox.merchants.add_user(
-        merchant_id(merchant), email, role=None if role is None else ROLES[role], actor=session.actor
+    user = await context.farebox.merchants.add_user(
+        merchant_id(merchant), email, role=None if role is None else ROLES[role], principal=context.principal
     )
-    session.answer(_user_data(user), f"{user.email} gets the alerts of {merchant}.")
+    context.answer(_user_data(user), f"{user.email} gets the alerts of {merchant}.")
 
 
 @command("link", group=user_group)
 @click.argument("merchant")
 @click.argument("email")
-async def user_link(session: Session, merchant: str, email: str) -> None:
+async def user_link(context: CommandContext, merchant: str, email: str) -> None:
     """Print a link by which a registered person chooses a password; a running server mails it as well."""
     address = inputs.email("EMAIL", email)
-    letter = await session.farebox.team.invite_again(merchant_id(merchant), address, actor=session.actor)
-    answer_link(session, letter, {})
+    letter = await context.farebox.users.invite_again(merchant_id(merchant), address, principal=context.principal)
+    answer_link(context, letter, {})
 
 
 @command("list", group=user_group)
 @click.argument("merchant")
-async def user_list(session: Session, merchant: str) -> None:
+async def user_list(context: CommandContext, merchant: str) -> None:
     """List the people registered on a merchant's account."""
-    users = await session.farebox.merchants.users(merchant_id(merchant))
-    session.answer(
+    users = await context.farebox.merchants.users(merchant_id(merchant))
+    context.answer(
         [_user_data(user) for user in users],
         [user.email for user in users] or [f"Nobody gets the alerts of {merchant} yet; see: farebox user add"],
     )
@@ -222,10 +226,10 @@ async def user_list(session: Session, merchant: str) -> None:
 @command("remove", group=user_group)
 @click.argument("merchant")
 @click.argument("email")
-async def user_remove(session: Session, merchant: str, email: str) -> None:
+async def user_remove(context: CommandContext, merchant: str, email: str) -> None:
     """Take a person off a merchant's account."""
-    await session.farebox.team.remove(merchant_id(merchant), email, is_owner_needed=False, actor=session.actor)
-    session.answer({"email": email, "isRemoved": True}, f"{email} gets no more alerts of {merchant}.")
+    await context.farebox.users.remove(merchant_id(merchant), email, is_owner_needed=False, principal=context.principal)
+    context.answer({"email": email, "isRemoved": True}, f"{email} gets no more alerts of {merchant}.")
 
 
 def _key_data(key: ApiKey) -> dict[str, Any]:
@@ -241,8 +245,8 @@ def _key_data(key: ApiKey) -> dict[str, Any]:
     }
 
 
-def _answer_new_key(session: Session, key: NewKey) -> None:
-    session.answer(
+def _answer_new_key(context: CommandContext, key: NewKey) -> None:
+    context.answer(
         {**_key_data(key.key), "apiKey": key.text},
         [
             f"keyId   {ids.public_id(ids.KEY, key.key.key_id)}",
@@ -258,38 +262,40 @@ def _answer_new_key(session: Session, key: NewKey) -> None:
 @click.option("--support", help="A key with which this person or tool administers.")
 @click.option("--expires", help="When it ends, such as 2027-01-31T12:00:00Z; never, if not given.")
 async def key_create(
-    session: Session, merchant: str | None, service: str | None, support: str | None, expires: str | None
+    context: CommandContext, merchant: str | None, service: str | None, support: str | None, expires: str | None
 ) -> None:
     """Make an API key, which is shown this once."""
     if sum(owner is not None for owner in (merchant, service, support)) != 1:
         raise InvalidInput("key", "name one owner: --merchant ID, --service NAME or --support NAME")
-    merchants = session.farebox.merchants
+    merchants = context.farebox.merchants
     if merchant is not None:
         key = await merchants.create_key(
-            KeyKind.MERCHANT, merchant_id=merchant_id(merchant), expires=expires, actor=session.actor
+            KeyKind.MERCHANT, merchant_id=merchant_id(merchant), expires=expires, principal=context.principal
         )
     else:
         kind = KeyKind.SERVICE if service is not None else KeyKind.SUPPORT
-        key = await merchants.create_key(kind, name=service or support or "", expires=expires, actor=session.actor)
-    _answer_new_key(session, key)
+        key = await merchants.create_key(
+            kind, name=service or support or "", expires=expires, principal=context.principal
+        )
+    _answer_new_key(context, key)
 
 
 @command("list", group=key_group)
 @click.option("--merchant", help="This merchant's keys; the services' and support's, if not given.")
-async def key_list(session: Session, merchant: str | None) -> None:
+async def key_list(context: CommandContext, merchant: str | None) -> None:
     """List API keys by their first and last letters."""
-    keys = await session.farebox.merchants.keys(None if merchant is None else merchant_id(merchant))
+    keys = await context.farebox.merchants.keys(None if merchant is None else merchant_id(merchant))
     rows = [
         (
             ids.public_id(ids.KEY, key.key_id),
             _KEY_WORDS[KeyKind(key.kind)],
             key.name or "",
             key.hint,
-            _key_state(key, session.farebox.clock.now()),
+            _key_state(key, context.farebox.clock.now()),
         )
         for key in keys
     ]
-    session.answer(
+    context.answer(
         [_key_data(key) for key in keys],
         table(("key", "kind", "name", "looks like", "state"), rows) or ["There are no such keys."],
     )
@@ -305,26 +311,26 @@ def _key_state(key: ApiKey, now: int) -> str:
 
 @command("revoke", group=key_group)
 @click.argument("key_id")
-async def key_revoke(session: Session, key_id: str) -> None:
+async def key_revoke(context: CommandContext, key_id: str) -> None:
     """Close an API key at once and for ever."""
-    await session.farebox.merchants.revoke_key(inputs.public_id("KEY_ID", ids.KEY, key_id), actor=session.actor)
-    session.answer({"keyId": key_id, "isRevoked": True}, f"{key_id} opens nothing any more.")
+    await context.farebox.merchants.revoke_key(inputs.public_id("KEY_ID", ids.KEY, key_id), principal=context.principal)
+    context.answer({"keyId": key_id, "isRevoked": True}, f"{key_id} opens nothing any more.")
 
 
 @command("expire", group=key_group)
 @click.argument("key_id")
 @click.argument("expires")
-async def key_expire(session: Session, key_id: str, expires: str) -> None:
+async def key_expire(context: CommandContext, key_id: str, expires: str) -> None:
     """Let an API key end at a time to come, such as 2026-01-31T12:00:00Z, or earlier if it already was to."""
     number = inputs.public_id("KEY_ID", ids.KEY, key_id)
-    key = await session.farebox.merchants.expire_key(number, expires, actor=session.actor)
-    session.answer({"keyId": key_id, "expiresAt": time_or_none(key.expires_at)}, f"{key_id} ends {expires}.")
+    key = await context.farebox.merchants.expire_key(number, expires, principal=context.principal)
+    context.answer({"keyId": key_id, "expiresAt": time_or_none(key.expires_at)}, f"{key_id} ends {expires}.")
 
 
 @command("rotate", group=key_group)
 @click.argument("key_id")
 @click.option("--overlap", default=f"{OVERLAP_SECONDS_DEFAULT // 3600}h", show_default=True, help="As 90m, 24h, 7d.")
-async def key_rotate(session: Session, key_id: str, overlap: str) -> None:
+async def key_rotate(context: CommandContext, key_id: str, overlap: str) -> None:
     """Make an API key's successor; the old one goes on for a while."""
     match = _DURATION.fullmatch(overlap)
     if match is None:
@@ -332,7 +338,8 @@ async def key_rotate(session: Session, key_id: str, overlap: str) -> None:
     seconds = int(match[1]) * _SECONDS[match[2]]
     number = inputs.public_id("KEY_ID", ids.KEY, key_id)
     _answer_new_key(
-        session, await session.farebox.merchants.rotate_key(number, overlap_seconds=seconds, actor=session.actor)
+        context,
+        await context.farebox.merchants.rotate_key(number, overlap_seconds=seconds, principal=context.principal),
     )
 
 
@@ -354,28 +361,28 @@ def _price_data(price: Price, *, is_in_force: bool) -> dict[str, Any]:
 @click.option("--merchant", help="This merchant's own price, which goes before the default.")
 @click.option("--from", "starts", help="When it begins, such as 2027-01-01T00:00:00Z; now, if not given.")
 async def price_set(
-    session: Session, request_type: str, unit_price: str, merchant: str | None, starts: str | None
+    context: CommandContext, request_type: str, unit_price: str, merchant: str | None, starts: str | None
 ) -> None:
     """Set a request type's unit price, or "variable" if callers are to name the amount themselves."""
-    price = await session.farebox.merchants.set_price(
+    price = await context.farebox.merchants.set_price(
         request_type,
         None if unit_price == VARIABLE else unit_price,
         merchant_id=None if merchant is None else merchant_id(merchant),
         starts=starts,
-        actor=session.actor,
+        principal=context.principal,
     )
-    session.answer(
-        _price_data(price, is_in_force=price.starts_at <= session.farebox.clock.now()),
+    context.answer(
+        _price_data(price, is_in_force=price.starts_at <= context.farebox.clock.now()),
         f"{request_type} costs {unit_price} from {short_time(price.starts_at)} UTC on.",
     )
 
 
 @command("list", group=price_group)
 @click.option("--merchant", help="This merchant's own prices; the defaults, if not given.")
-async def price_list(session: Session, merchant: str | None) -> None:
+async def price_list(context: CommandContext, merchant: str | None) -> None:
     """List every version of the prices, marking what is in force now."""
-    prices = await session.farebox.merchants.prices(None if merchant is None else merchant_id(merchant))
-    now = session.farebox.clock.now()
+    prices = await context.farebox.merchants.prices(None if merchant is None else merchant_id(merchant))
+    now = context.farebox.clock.now()
     # Versions come by type and start, so the last that has started is the one in force.
     in_force = {price.request_type: price.price_id for price in prices if price.starts_at <= now}
     marked = [(price, in_force.get(price.request_type) == price.price_id) for price in prices]
@@ -388,7 +395,7 @@ async def price_list(session: Session, merchant: str | None) -> None:
         )
         for price, is_in_force in marked
     ]
-    session.answer(
+    context.answer(
         [_price_data(price, is_in_force=is_in_force) for price, is_in_force in marked],
         table(("type", "unit price", "from (UTC)", ""), rows, right=(1,))
         or ["There are no such prices; see: farebox price set"],

@@ -4,16 +4,16 @@ from typing import Any, Final
 
 import click
 
+from farebox.cli.context import CommandContext, command, merchant_id, short_time, table, time_or_none
 from farebox.cli.money import answer_move
-from farebox.cli.context import Session, command, merchant_id, short_time, table, time_or_none
 from farebox.core import ids
 from farebox.core.accounts import KIND_WORDS, Kind
 from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.audit_log import AuditEntry
 from farebox.core.money import format_amount
 from farebox.service import inputs
-from farebox.service.operator.administration import PAGE_ROWS_MAX
 from farebox.service.errors import Refused
+from farebox.service.operator.approvals import PAGE_ROWS_MAX
 
 _LISTED_MAX: Final = 200
 
@@ -26,10 +26,10 @@ def approval_group() -> None:
 @command("list", group=approval_group)
 @click.option("--merchant", help="This merchant's alone.")
 @click.option("--all", "is_all", is_flag=True, help="Those that were decided as well.")
-async def approval_list(session: Session, merchant: str | None, is_all: bool) -> None:
+async def approval_list(context: CommandContext, merchant: str | None, is_all: bool) -> None:
     """List the newest requests that wait."""
     number = None if merchant is None else merchant_id(merchant)
-    found = await session.farebox.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
+    found = await context.farebox.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
     shown = [item for item in found if is_all or item.state == ApprovalState.PENDING][:_LISTED_MAX]
     rows = [
         (
@@ -43,7 +43,7 @@ async def approval_list(session: Session, merchant: str | None, is_all: bool) ->
         )
         for item in shown
     ]
-    session.answer(
+    context.answer(
         [_approval_data(item) for item in shown],
         table(("request", "merchant", "what", "amount", "reference", "requested by", "state"), rows, right=(3,))
         or ["Nothing waits for approval."],
@@ -53,45 +53,45 @@ async def approval_list(session: Session, merchant: str | None, is_all: bool) ->
 @command("approve", group=approval_group)
 @click.argument("merchant")
 @click.argument("request")
-async def approval_approve(session: Session, merchant: str, request: str) -> None:
+async def approval_approve(context: CommandContext, merchant: str, request: str) -> None:
     """Approve a request of another person's; it is made at once."""
     number = inputs.public_id("REQUEST", ids.APPROVAL, request)
-    outcome = await session.farebox.approvals.approve(merchant_id(merchant), number, actor=session.actor)
-    await answer_move(session, outcome, "Approved and made:")
+    outcome = await context.farebox.approvals.approve(merchant_id(merchant), number, principal=context.principal)
+    await answer_move(context, outcome, "Approved and made:")
 
 
 @command("reject", group=approval_group)
 @click.argument("merchant")
 @click.argument("request")
-async def approval_reject(session: Session, merchant: str, request: str) -> None:
+async def approval_reject(context: CommandContext, merchant: str, request: str) -> None:
     """Reject a request, or take your own back; it is never made."""
     number = inputs.public_id("REQUEST", ids.APPROVAL, request)
-    outcome = await session.farebox.approvals.reject(merchant_id(merchant), number, actor=session.actor)
+    outcome = await context.farebox.approvals.reject(merchant_id(merchant), number, principal=context.principal)
     if outcome.approval is None:
         raise Refused(outcome)
-    session.answer(_approval_data(outcome.approval), f"{request} is rejected.")
+    context.answer(_approval_data(outcome.approval), f"{request} is rejected.")
 
 
 @command("audit")
 @click.option("--merchant", help="This merchant's alone.")
 @click.option("--limit", type=click.IntRange(1, PAGE_ROWS_MAX), default=_LISTED_MAX, show_default=True)
-async def audit(session: Session, merchant: str | None, limit: int) -> None:
+async def audit(context: CommandContext, merchant: str | None, limit: int) -> None:
     """List who did what from where, the newest first."""
     number = None if merchant is None else merchant_id(merchant)
-    entries, _ = await session.farebox.audit_log.page(merchant_id=number, cursor=None, limit=limit)
+    audit_entries, _ = await context.farebox.audit_log.page(merchant_id=number, cursor=None, limit=limit)
     rows = [
         (
-            short_time(entry.at),
-            entry.person,
-            entry.address or "",
-            entry.action,
-            entry.subject or "",
-            entry.detail,
+            short_time(audit_entry.at),
+            audit_entry.actor,
+            audit_entry.address or "",
+            audit_entry.action,
+            audit_entry.subject or "",
+            audit_entry.detail,
         )
-        for entry in entries
+        for audit_entry in audit_entries
     ]
-    session.answer(
-        [_entry_data(entry) for entry in entries],
+    context.answer(
+        [_audit_entry_data(audit_entry) for audit_entry in audit_entries],
         table(("at (UTC)", "who", "from", "action", "what", "detail"), rows) or ["Nothing has been done by hand yet."],
     )
 
@@ -118,16 +118,16 @@ def _approval_data(approval: Approval) -> dict[str, Any]:
     }
 
 
-def _entry_data(entry: AuditEntry) -> dict[str, Any]:
+def _audit_entry_data(audit_entry: AuditEntry) -> dict[str, Any]:
     return {
-        "at": time_or_none(entry.at),
-        "person": entry.person,
-        "keyId": None if entry.key_id is None else ids.public_id(ids.KEY, entry.key_id),
-        "address": entry.address,
-        "action": entry.action,
-        "merchantId": None if entry.merchant_id is None else ids.public_id(ids.MERCHANT, entry.merchant_id),
-        "subject": entry.subject,
-        "detail": entry.detail,
+        "at": time_or_none(audit_entry.at),
+        "person": audit_entry.actor,
+        "keyId": None if audit_entry.key_id is None else ids.public_id(ids.KEY, audit_entry.key_id),
+        "address": audit_entry.address,
+        "action": audit_entry.action,
+        "merchantId": None if audit_entry.merchant_id is None else ids.public_id(ids.MERCHANT, audit_entry.merchant_id),
+        "subject": audit_entry.subject,
+        "detail": audit_entry.detail,
     }
 
 

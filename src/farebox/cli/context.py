@@ -20,7 +20,6 @@ from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
 from farebox.observe import configure_logging
 from farebox.service import inputs
-from farebox.service.people.api_keys import Actor
 from farebox.service.errors import (
     Conflict,
     FateUnknown,
@@ -31,6 +30,7 @@ from farebox.service.errors import (
     Unavailable,
     UnknownMerchant,
 )
+from farebox.service.people.api_keys import Principal
 from farebox.storage.interface import SchemaMismatch, StorageError
 
 FAILED: Final = 1
@@ -47,7 +47,7 @@ _CODES: Final[dict[type[Exception], str]] = {
 }
 
 
-class Session:
+class CommandContext:
     """One run of a command: the parts it works with, and where its answer goes."""
 
     def __init__(self, farebox: Farebox, *, is_json: bool) -> None:
@@ -56,9 +56,9 @@ class Session:
         self.is_json = is_json
 
     @property
-    def actor(self) -> Actor:
+    def principal(self) -> Principal:
         """Whoever sits at this shell, by the system's name for them."""
-        return Actor(f"shell:{_user_name()}")
+        return Principal(f"shell:{_user_name()}")
 
     def answer(self, data: Any, text: str | Iterable[str]) -> None:
         """Print the answer: `data` with --json, else `text`, a line or several."""
@@ -98,7 +98,7 @@ Body = Callable[..., Awaitable[None]]
 
 
 def command(name: str, *, group: click.Group | None = None, **options: Any) -> Callable[[Body], click.Command]:
-    """Make a command, of a group if it has one, of a coroutine that takes a Session and the parameters.
+    """Make a command, of a group if it has one, of a coroutine that takes a CommandContext and the parameters.
 
     It runs over an open store. `options` go to click.
     """
@@ -109,7 +109,7 @@ def command(name: str, *, group: click.Group | None = None, **options: Any) -> C
             async def with_farebox() -> None:
                 farebox = Farebox.build(Settings.load())
                 async with farebox.running(is_server=False):
-                    await body(Session(farebox, is_json=is_json), **parameters)
+                    await body(CommandContext(farebox, is_json=is_json), **parameters)
 
             guarded(lambda: asyncio.run(with_farebox()), is_json=is_json)
 

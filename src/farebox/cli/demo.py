@@ -24,16 +24,16 @@ import click
 from msgspec import Struct
 
 from farebox.bootstrap import MAIL_FOLDER, open_store
-from farebox.cli.serve import port_problem
 from farebox.cli.context import FAILED, add_json_option, fail
+from farebox.cli.serve import port_problem
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import Charge, Command, KeyKind, Payer
 from farebox.service.clock import SystemClock
 from farebox.service.ledger.committer import Committer
-from farebox.service.operator.merchants import Merchants
-from farebox.service.ledger.id_generator import Numbers
+from farebox.service.ledger.id_generator import IdGenerator
 from farebox.service.ledger.operations import Operations
+from farebox.service.operator.merchants import Merchants
 from farebox.service.people.passwords import Passwords
 from farebox.storage.people import People
 from farebox.storage.rows import Login, Realm
@@ -164,7 +164,7 @@ async def seed(settings: Settings) -> Seeded:
             )
             for person in people:
                 await merchants.add_user(merchant.merchant_id, person)
-            await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, actor=None)
+            await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, principal=None)
             made.append((merchant.merchant_id, key.text))
         await merchants.set_price("image", "0.0065", merchant_id=made[1][0])
         await _let_people_in(People(store), clock)
@@ -178,7 +178,7 @@ async def seed(settings: Settings) -> Seeded:
 
 async def _let_people_in(people: People, clock: _SteppedClock) -> None:
     """Give every merchant's first person, and one of support, the demo's password."""
-    passwords, numbers = Passwords(), Numbers(clock)
+    passwords, numbers = Passwords(), IdGenerator(clock)
     for realm, address, name in (
         *((Realm.MERCHANT, addresses[0], addresses[0]) for *_, addresses in _MERCHANTS),
         (Realm.SUPPORT, STAFF, "Sam"),

@@ -10,7 +10,7 @@ import click
 from farebox.bootstrap import Farebox
 from farebox.cli.context import (
     FAILED,
-    Session,
+    CommandContext,
     add_json_option,
     command,
     guarded,
@@ -22,7 +22,7 @@ from farebox.cli.context import (
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.money import format_amount
-from farebox.service.operator.verifier import Audit
+from farebox.service.operator.verifier import Verifier
 from farebox.storage.rows import MailState, OutboxMail
 
 _MAILS_LISTED_MAX: Final = 200
@@ -38,7 +38,7 @@ def init(*, is_json: bool) -> None:
         names = await farebox.store.migrate(farebox.clock.now())
         await farebox.store.close()
         text = f"The database is ready: applied {', '.join(names)}." if names else "The database is up to date."
-        Session(farebox, is_json=is_json).answer({"applied": names}, text)
+        CommandContext(farebox, is_json=is_json).answer({"applied": names}, text)
 
     guarded(lambda: asyncio.run(migrate()), is_json=is_json)
 
@@ -46,24 +46,24 @@ def init(*, is_json: bool) -> None:
 @command("verify")
 @click.option("--merchant", help="This merchant alone.")
 @click.option("--run", type=int, hidden=True, help="The number of the verification that a server has begun.")
-async def verify(session: Session, merchant: str | None, run: int | None) -> None:
+async def verify(context: CommandContext, merchant: str | None, run: int | None) -> None:
     """Replay the whole ledger: books, balances, hashes, holds. Exits with 1 and names what is wrong."""
     started = time.monotonic()
     if merchant is None:
-        whole = session.farebox.verifications.run(session.actor.person, run)
+        whole = context.farebox.verifications.run(context.principal.name, run)
         audit, found = whole.audit, whole.faults()
     else:
         number = merchant_id(merchant)
-        await session.farebox.merchants.get(number)
-        audit = Audit(session.farebox.store)
+        await context.farebox.merchants.get(number)
+        audit = Verifier(context.farebox.store)
         found = audit.faults(number)
     faults = []
     async for fault in found:
         faults.append({"merchantId": ids.public_id(ids.MERCHANT, fault.merchant_id), "fault": fault.text})
-        if not session.is_json:
+        if not context.is_json:
             click.echo(f"{faults[-1]['merchantId']}: {fault.text}")
     seen = f"{audit.merchants_count:,} merchants, {audit.transfers_count:,} transfers"
-    session.answer(
+    context.answer(
         {
             "isClean": not faults,
             "merchants": audit.merchants_count,
@@ -78,10 +78,10 @@ async def verify(session: Session, merchant: str | None, run: int | None) -> Non
 
 @command("backup")
 @click.argument("path", type=click.Path(path_type=Path))
-async def backup(session: Session, path: Path) -> None:
+async def backup(context: CommandContext, path: Path) -> None:
     """Write a consistent copy of the database to PATH while it is in use (SQLite)."""
-    await session.farebox.store.backup(path)
-    session.answer({"path": str(path)}, f"Copied to {path}.")
+    await context.farebox.store.backup(path)
+    context.answer({"path": str(path)}, f"Copied to {path}.")
 
 
 @click.group("outbox")
@@ -90,9 +90,9 @@ def outbox_group() -> None:
 
 
 @command("list", group=outbox_group)
-async def outbox_list(session: Session) -> None:
+async def outbox_list(context: CommandContext) -> None:
     """List the newest mails and where they stand."""
-    mails = await session.farebox.store.mails(merchant_id=None, limit=_MAILS_LISTED_MAX)
+    mails = await context.farebox.store.mails(merchant_id=None, limit=_MAILS_LISTED_MAX)
     rows = [
         (
             short_time(mail.alert.fired_at),
@@ -104,7 +104,7 @@ async def outbox_list(session: Session) -> None:
         )
         for mail in mails
     ]
-    session.answer(
+    context.answer(
         [_mail_data(mail) for mail in mails],
         table(("fired (UTC)", "to", "why", "state", "attempts", "last error"), rows, right=(4,))
         or ["No mail has been owed yet."],
@@ -112,10 +112,10 @@ async def outbox_list(session: Session) -> None:
 
 
 @command("retry", group=outbox_group)
-async def outbox_retry(session: Session) -> None:
+async def outbox_retry(context: CommandContext) -> None:
     """Make every mail that was not sent due now, those given up included."""
-    count = await session.farebox.store.retry_mails(session.farebox.clock.now())
-    session.answer({"retried": count}, f"{count} mails are due now; a running server sends them.")
+    count = await context.farebox.store.retry_mails(context.farebox.clock.now())
+    context.answer({"retried": count}, f"{count} mails are due now; a running server sends them.")
 
 
 def _mail_data(mail: OutboxMail) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import click
 
-from farebox.cli.context import Session, command, merchant_id, table, transfer_of
+from farebox.cli.context import CommandContext, command, merchant_id, table, transfer_of
 from farebox.core import ids
 from farebox.core.accounts import Kind
 from farebox.core.money import format_amount
@@ -18,12 +18,12 @@ from farebox.service import inputs
 @click.argument("amount")
 @click.option("--reference", required=True, help="The payment's own; the same reference again is the same top-up.")
 @click.option("--note", help="A remark.")
-async def topup(session: Session, merchant: str, amount: str, reference: str, note: str | None) -> None:
+async def topup(context: CommandContext, merchant: str, amount: str, reference: str, note: str | None) -> None:
     """Add money that a merchant has paid."""
-    outcome = await session.farebox.operations.top_up(
-        merchant_id(merchant), amount=amount, reference=reference, note=note, actor=session.actor
+    outcome = await context.farebox.operations.top_up(
+        merchant_id(merchant), amount=amount, reference=reference, note=note, principal=context.principal
     )
-    await answer_move(session, outcome, "Topped up")
+    await answer_move(context, outcome, "Topped up")
 
 
 @command("adjust", context_settings={"ignore_unknown_options": True})
@@ -31,12 +31,12 @@ async def topup(session: Session, merchant: str, amount: str, reference: str, no
 @click.argument("amount")
 @click.option("--reference", required=True, help="Yours; the same reference again is the same adjustment.")
 @click.option("--reason", required=True, help="Why; it stands in the merchant's statement.")
-async def adjust(session: Session, merchant: str, amount: str, reference: str, reason: str) -> None:
+async def adjust(context: CommandContext, merchant: str, amount: str, reference: str, reason: str) -> None:
     """Correct a balance by hand; an AMOUNT such as -5.00 takes away."""
-    outcome = await session.farebox.operations.adjust(
-        merchant_id(merchant), amount=amount, reference=reference, reason=reason, actor=session.actor
+    outcome = await context.farebox.operations.adjust(
+        merchant_id(merchant), amount=amount, reference=reference, reason=reason, principal=context.principal
     )
-    await answer_move(session, outcome, "Adjusted by")
+    await answer_move(context, outcome, "Adjusted by")
 
 
 @command("reverse")
@@ -46,18 +46,18 @@ async def adjust(session: Session, merchant: str, amount: str, reference: str, r
 @click.option("--reference", required=True, help="Yours; the same reference again is the same reversal.")
 @click.option("--reason", required=True, help="Why; it stands in the merchant's statement.")
 async def reverse(
-    session: Session, merchant: str, transfer: str, amount: str | None, reference: str, reason: str
+    context: CommandContext, merchant: str, transfer: str, amount: str | None, reference: str, reason: str
 ) -> None:
     """Take a top-up back, or a part of it: a payment that bounced."""
-    outcome = await session.farebox.operations.reverse_top_up(
+    outcome = await context.farebox.operations.reverse_top_up(
         merchant_id(merchant),
         transfer=transfer,
         amount=amount,
         reference=reference,
         reason=reason,
-        actor=session.actor,
+        principal=context.principal,
     )
-    await answer_move(session, outcome, "Reversed")
+    await answer_move(context, outcome, "Reversed")
 
 
 @command("usage")
@@ -68,7 +68,7 @@ async def reverse(
 @click.option("--time-zone", default="UTC", show_default=True, help="Whose days these are, such as Europe/Berlin.")
 @click.option("--type", "request_type", help="This request type alone.")
 async def usage(
-    session: Session,
+    context: CommandContext,
     merchant: str,
     by: Literal["day", "hour"],
     first: str | None,
@@ -78,8 +78,8 @@ async def usage(
 ) -> None:
     """Print what each request type came to."""
     number = merchant_id(merchant)
-    _, account = await session.farebox.merchants.get(number)
-    lines = await session.farebox.usage.read(
+    _, account = await context.farebox.merchants.get(number)
+    lines = await context.farebox.usage.read(
         number, by=by, first=first, last=last, zone=time_zone, request_type=request_type
     )
     data = [
@@ -104,28 +104,28 @@ async def usage(
         )
         for line in lines
     ]
-    session.answer(
+    context.answer(
         {"currency": account.currency, "lines": data},
         table((by, "type", "count", f"cost {account.currency}", "refunded"), rows, right=(2, 3, 4))
         or ["There was no usage in this time."],
     )
 
 
-async def answer_move(session: Session, outcome: Outcome, words: str) -> None:
+async def answer_move(context: CommandContext, outcome: Outcome, words: str) -> None:
     """Print a move of money: what it left, or that it waits for a second person."""
     approval = outcome.approval
     if approval is not None and outcome.transfer is None and outcome.is_ok:
         merchant = ids.public_id(ids.MERCHANT, approval.merchant_id)
-        session.answer(
+        context.answer(
             {"approvalId": approval.id, "state": "pending", "isReplay": outcome.is_replay},
             f"This waits for a second person, who runs: farebox approval approve {merchant} {approval.id}",
         )
         return
     transfer = transfer_of(outcome)
-    _, account = await session.farebox.merchants.get(transfer.merchant_id)
+    _, account = await context.farebox.merchants.get(transfer.merchant_id)
     sign = "-" if transfer.kind == Kind.ADJUSTMENT_DEBIT else ""
     again = "; this had been done before, and nothing moved now" if outcome.is_replay else ""
-    session.answer(
+    context.answer(
         {
             "transferId": transfer.id,
             "amount": format_amount(transfer.amount),
@@ -140,10 +140,10 @@ async def answer_move(session: Session, outcome: Outcome, words: str) -> None:
 
 @command("balance")
 @click.argument("merchant")
-async def balance(session: Session, merchant: str) -> None:
+async def balance(context: CommandContext, merchant: str) -> None:
     """Read a merchant's available balance."""
-    _, account = await session.farebox.merchants.get(merchant_id(merchant))
-    session.answer(
+    _, account = await context.farebox.merchants.get(merchant_id(merchant))
+    context.answer(
         {
             "available": format_amount(account.available),
             "posted": format_amount(account.posted),

@@ -4,9 +4,9 @@ from typing import Any, Final
 
 import click
 
-from farebox.cli.context import Session, command, short_time, table, time_or_none
+from farebox.cli.context import CommandContext, command, short_time, table, time_or_none
 from farebox.service.people.users import Login
-from farebox.storage.rows import Letter
+from farebox.storage.rows import AccountMail
 
 
 @click.group("staff")
@@ -17,16 +17,16 @@ def staff_group() -> None:
 @command("add", group=staff_group)
 @click.argument("email")
 @click.option("--name", required=True, help="What to call them.")
-async def staff_add(session: Session, email: str, name: str) -> None:
+async def staff_add(context: CommandContext, email: str, name: str) -> None:
     """Let somebody sign in; prints the link by which they choose a password, and a running server mails it."""
-    login, letter = await session.farebox.staff.add(email, name, actor=session.actor)
-    answer_link(session, letter, _data(login))
+    login, letter = await context.farebox.staff.add(email, name, principal=context.principal)
+    answer_link(context, letter, _data(login))
 
 
 @command("list", group=staff_group)
-async def staff_list(session: Session) -> None:
+async def staff_list(context: CommandContext) -> None:
     """List support staff, those who are closed included."""
-    staff = await session.farebox.staff.list()
+    staff = await context.farebox.staff.list()
     rows = [
         (
             login.email,
@@ -37,7 +37,7 @@ async def staff_list(session: Session) -> None:
         )
         for login in staff
     ]
-    session.answer(
+    context.answer(
         [_data(login) for login in staff],
         table(("address", "name", "state", "last signed in (UTC)", "one-time codes"), rows)
         or ["Nobody may sign in at the console yet; add somebody with: farebox staff add EMAIL --name NAME"],
@@ -46,40 +46,40 @@ async def staff_list(session: Session) -> None:
 
 @command("close", group=staff_group)
 @click.argument("email")
-async def staff_close(session: Session, email: str) -> None:
+async def staff_close(context: CommandContext, email: str) -> None:
     """Let somebody sign in no more, and sign them out."""
-    await session.farebox.staff.close(email, actor=session.actor)
-    session.answer({"email": email, "isClosed": True}, f"{email} can't sign in any more.")
+    await context.farebox.staff.close(email, principal=context.principal)
+    context.answer({"email": email, "isClosed": True}, f"{email} can't sign in any more.")
 
 
 @command("reopen", group=staff_group)
 @click.argument("email")
-async def staff_reopen(session: Session, email: str) -> None:
+async def staff_reopen(context: CommandContext, email: str) -> None:
     """Let somebody sign in again."""
-    await session.farebox.staff.reopen(email, actor=session.actor)
-    session.answer({"email": email, "isClosed": False}, f"{email} can sign in again.")
+    await context.farebox.staff.reopen(email, principal=context.principal)
+    context.answer({"email": email, "isClosed": False}, f"{email} can sign in again.")
 
 
 @command("link", group=staff_group)
 @click.argument("email")
-async def staff_link(session: Session, email: str) -> None:
+async def staff_link(context: CommandContext, email: str) -> None:
     """Print a new link by which somebody chooses a password; a running server mails it as well."""
-    answer_link(session, await session.farebox.staff.invite_again(email, actor=session.actor), {})
+    answer_link(context, await context.farebox.staff.invite_again(email, principal=context.principal), {})
 
 
 @command("remove-codes", group=staff_group)
 @click.argument("email")
-async def staff_remove_codes(session: Session, email: str) -> None:
+async def staff_remove_codes(context: CommandContext, email: str) -> None:
     """Ask somebody who lost their authenticator for no one-time codes any more."""
-    await session.farebox.staff.remove_codes(email, actor=session.actor)
-    session.answer({"email": email, "hasCodes": False}, f"{email} signs in without one-time codes.")
+    await context.farebox.staff.disable_two_factor(email, principal=context.principal)
+    context.answer({"email": email, "hasCodes": False}, f"{email} signs in without one-time codes.")
 
 
-def answer_link(session: Session, letter: Letter, data: dict[str, Any]) -> None:
+def answer_link(context: CommandContext, letter: AccountMail, data: dict[str, Any]) -> None:
     """Print a letter's link, which is good once; the database keeps no text of it."""
-    public_url = session.farebox.settings.public_url.rstrip("/")
-    link = f"{public_url}/link/{session.farebox.sign_in.link_text(letter)}"
-    session.answer(
+    public_url = context.farebox.settings.public_url.rstrip("/")
+    link = f"{public_url}/link/{context.farebox.sign_in.link_text(letter)}"
+    context.answer(
         {**data, "email": letter.email, "link": link, "expiresAt": time_or_none(letter.expires_at)},
         [
             link,

@@ -10,7 +10,7 @@ import msgspec
 from farebox.cli.context import (
     FAILED,
     MISUSED,
-    Session,
+    CommandContext,
     add_json_option,
     command,
     fail,
@@ -23,7 +23,7 @@ from farebox.core.accounts import EFFECTS, KIND_WORDS, Kind
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 from farebox.service.errors import InvalidInput
-from farebox.service.statements.check import Ending, Fault, Report, check_statement
+from farebox.service.statements.check import Ending, ExportFault, Report, check_statement
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX, Selection
 
 
@@ -35,14 +35,14 @@ from farebox.service.statements.reader import PAGE_TRANSFERS_MAX, Selection
 @click.option("--kind", help="This kind alone, such as top_up.")
 @click.option("--type", "request_type", help="This request type alone.")
 @click.option("--reference", help="This reference alone.")
-async def statement(session: Session, merchant: str, is_csv: bool, **texts: str | None) -> None:
+async def statement(context: CommandContext, merchant: str, is_csv: bool, **texts: str | None) -> None:
     """Print a merchant's book, newest first; with --json, oldest first as lines that verify-statement checks."""
     number = merchant_id(merchant)
     selection = Selection(**texts)
-    statements = session.farebox.statements
-    if is_csv and session.is_json:
+    statements = context.farebox.statements
+    if is_csv and context.is_json:
         raise InvalidInput("csv", "choose --csv or --json")
-    if session.is_json:
+    if context.is_json:
         for name, text in (
             ("kind", selection.kind),
             ("type", selection.request_type),
@@ -56,7 +56,7 @@ async def statement(session: Session, merchant: str, is_csv: bool, **texts: str 
     elif is_csv:
         await _print_pieces(await statements.export_csv(number, selection))
     else:
-        await _print_lines(session, number, selection)
+        await _print_lines(context, number, selection)
 
 
 async def _print_pieces(pieces: AsyncIterator[bytes]) -> None:
@@ -66,10 +66,10 @@ async def _print_pieces(pieces: AsyncIterator[bytes]) -> None:
     out.flush()
 
 
-async def _print_lines(session: Session, number: int, selection: Selection) -> None:
+async def _print_lines(context: CommandContext, number: int, selection: Selection) -> None:
     cursor: str | None = None
     while True:
-        page = await session.farebox.statements.page(number, selection, cursor=cursor, limit=PAGE_TRANSFERS_MAX)
+        page = await context.farebox.statements.page(number, selection, cursor=cursor, limit=PAGE_TRANSFERS_MAX)
         for transfer in page.transfers:
             click.echo(_line(transfer))
         cursor = page.next_cursor
@@ -125,7 +125,7 @@ def _verify(files: tuple[str, ...], *, is_json: bool) -> None:
         raise SystemExit(FAILED)
 
 
-def _fault_line(file: str, fault: Fault) -> str:
+def _fault_line(file: str, fault: ExportFault) -> str:
     where = f"line {fault.line}" if fault.seq is None else f"line {fault.line}, seq {fault.seq}"
     return f"{file}: {where}: {fault.text}"
 

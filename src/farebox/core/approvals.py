@@ -22,13 +22,13 @@ class Approval(Struct, frozen=True):
     """
 
     merchant_id: int
-    number: int
+    approval_id: int
     kind: int
     amount: int
     reference: str
     note: str | None
     idempotency_key: str
-    content: bytes
+    fingerprint: bytes
     requested_by: str
     requested_at: int
     state: int = ApprovalState.PENDING
@@ -40,4 +40,4 @@ class Approval(Struct, frozen=True):
     @property
     def id(self) -> str:
         """The public id."""
-        return ids.public_id(ids.APPROVAL, self.number)
+        return ids.public_id(ids.APPROVAL, self.approval_id)

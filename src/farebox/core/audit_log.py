@@ -7,10 +7,10 @@ from msgspec import Struct
 from farebox.core import ids
 from farebox.core.accounts import KIND_WORDS, Kind
 from farebox.core.commands import (
+    Actor,
     Adjust,
     Approve,
     Command,
-    Origin,
     Refund,
     Reject,
     RequestApproval,
@@ -30,7 +30,7 @@ class AuditEntry(Struct, frozen=True):
     entry_id: int
     merchant_id: int | None
     at: int
-    person: str
+    actor: str
     key_id: int | None
     address: str | None
     action: str
@@ -39,13 +39,11 @@ class AuditEntry(Struct, frozen=True):
     detail: str
 
 
-def entry(
-    origin: Origin, *, merchant_id: int | None, at: int, action: str, subject: str | None = None, detail: str = ""
+def audit_entry(
+    actor: Actor, *, merchant_id: int | None, at: int, action: str, subject: str | None = None, detail: str = ""
 ) -> AuditEntry:
-    """Write down a deed of this origin."""
-    return AuditEntry(
-        origin.entry_id, merchant_id, at, origin.person, origin.key_id, origin.address, action, subject, detail
-    )
+    """Write down a deed of this actor."""
+    return AuditEntry(actor.entry_id, merchant_id, at, actor.name, actor.key_id, actor.address, action, subject, detail)
 
 
 _ACTIONS: Final[dict[type[Command], str]] = {
@@ -62,10 +60,10 @@ _ACTIONS: Final[dict[type[Command], str]] = {
 }
 
 
-def entry_of(command: Command, outcome: Outcome, currency: str, now: int) -> AuditEntry | None:
+def audit_entry_of(command: Command, outcome: Outcome, currency: str, now: int) -> AuditEntry | None:
     """Write down what a command did by someone's own hand; None if it did nothing, or nothing new."""
-    origin = command.origin
-    if origin is None or not outcome.is_ok or outcome.is_replay:
+    actor = command.actor
+    if actor is None or not outcome.is_ok or outcome.is_replay:
         return None
     transfer, approval = outcome.transfer, outcome.approval
     if transfer is not None:
@@ -74,8 +72,8 @@ def entry_of(command: Command, outcome: Outcome, currency: str, now: int) -> Aud
         subject = approval.id
     else:
         subject = ids.public_id(ids.MERCHANT, command.merchant_id)
-    return entry(
-        origin,
+    return audit_entry(
+        actor,
         merchant_id=command.merchant_id,
         at=now,
         action=_ACTIONS[type(command)],

@@ -6,7 +6,7 @@ from farebox.core import chain, ids
 from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX, format_amount
 from farebox.core.outcomes import Code, Outcome, refused
-from farebox.core.state import Firing
+from farebox.core.state import Alert
 from farebox.core.thresholds import arm_reached, fire_below, replace_amounts
 from farebox.core.transfers import Transfer
 
@@ -15,7 +15,7 @@ _ARMING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT})
 
 
 class Book:
-    """One account's balances as they change, and the transfers and firings that changed them."""
+    """One account's balances as they change, and the transfers and alerts that changed them."""
 
     def __init__(self, account: Account) -> None:
         """Start from the account as stored."""
@@ -36,7 +36,7 @@ class Book:
         self.alerts_count = account.alerts_count
         self.thresholds = account.thresholds
         self.transfers: list[Transfer] = []
-        self.firings: list[Firing] = []
+        self.alerts: list[Alert] = []
 
     def refusal(self, kind: Kind, amount: int) -> Outcome | None:
         """Tell why this amount can't be posted, or None if `post` must succeed.
@@ -73,7 +73,7 @@ class Book:
         now: int,
         *,
         idempotency_key: str,
-        content: bytes,
+        fingerprint: bytes,
         request_type: str | None = None,
         quantity: int | None = None,
         unit_price: int | None = None,
@@ -98,7 +98,7 @@ class Book:
             int(kind),
             amount,
             idempotency_key,
-            content,
+            fingerprint,
             self.wallet,
             self.held,
             self.last_at,
@@ -161,6 +161,6 @@ class Book:
 
     def _fire(self, threshold: int, at: int, transfer_seq: int | None) -> None:
         self.alerts_count += 1
-        self.firings.append(
-            Firing(self.merchant_id, self.alerts_count, threshold, self.wallet + self.held, at, transfer_seq)
+        self.alerts.append(
+            Alert(self.merchant_id, self.alerts_count, threshold, self.wallet + self.held, at, transfer_seq)
         )

@@ -37,7 +37,7 @@ def canonical_bytes(merchant: str, transfer: Transfer) -> bytes:
         f"{ENCODING}\n{merchant}\n{transfer.seq}\n{transfer.committed_at}\n{_KIND_LINES[transfer.kind]}\n"
         f"{transfer.amount}\n{transfer.wallet_after}\n{transfer.held_after}\n"
         f"{transfer.request_type or ''}\n{transfer.quantity or ''}\n{transfer.unit_price or ''}\n{price}\n"
-        f"{transfer.idempotency_key}\n{transfer.content.hex()}\n{refers_to}\n"
+        f"{transfer.idempotency_key}\n{transfer.fingerprint.hex()}\n{refers_to}\n"
         f"{transfer.reference or ''}\n{transfer.note or ''}"
     ).encode()
 

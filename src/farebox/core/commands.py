@@ -39,7 +39,7 @@ class Caller(Struct, frozen=True, gc=False):
     merchant_id: int | None = None
 
 
-class Origin(Struct, frozen=True, gc=False):
+class Actor(Struct, frozen=True, gc=False):
     """Who asks for something to be done by hand, and from where.
 
     `entry_id` is the number that the deed's entry in the log gets: 63 random bits from outside, so that an entry that
@@ -47,7 +47,7 @@ class Origin(Struct, frozen=True, gc=False):
     """
 
     entry_id: int
-    person: str
+    name: str
     key_id: int | None = None
     """The API key that was used; None for the operator's own shell."""
     address: str | None = None
@@ -70,7 +70,7 @@ class Charge(Struct, frozen=True, gc=False):
     amount: int | None = None
     reference: str | None = None
     caller: Caller | None = None
-    origin: ClassVar[None] = None
+    actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.CHARGE
 
     @property
@@ -94,7 +94,7 @@ class CreateHold(Struct, frozen=True, gc=False):
     reference: str | None = None
     ttl_seconds: int = TTL_SECONDS_DEFAULT
     caller: Caller | None = None
-    origin: ClassVar[None] = None
+    actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.HOLD
 
     @property
@@ -119,7 +119,7 @@ class CaptureHold(Struct, frozen=True, gc=False):
     amount: int | None = None
     reference: str | None = None
     caller: Caller | None = None
-    origin: ClassVar[None] = None
+    actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.CAPTURE
 
     def fingerprint(self) -> bytes:
@@ -135,7 +135,7 @@ class ReleaseHold(Struct, frozen=True, gc=False):
     idempotency_key: str
     reference: str | None = None
     caller: Caller | None = None
-    origin: ClassVar[None] = None
+    actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.RELEASE
 
     def fingerprint(self) -> bytes:
@@ -149,7 +149,7 @@ class ExpireHold(Struct, frozen=True, gc=False):
     merchant_id: int
     hold_seq: int
     caller: ClassVar[None] = None
-    origin: ClassVar[None] = None
+    actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.EXPIRE
 
     @property
@@ -172,7 +172,7 @@ class Refund(Struct, frozen=True, gc=False):
     reference: str | None = None
     note: str | None = None
     caller: Caller | None = None
-    origin: Origin | None = None
+    actor: Actor | None = None
     kind: ClassVar[Kind] = Kind.REFUND
 
     def fingerprint(self) -> bytes:
@@ -188,7 +188,7 @@ class TopUp(Struct, frozen=True, gc=False):
     reference: str
     note: str | None = None
     caller: Caller | None = None
-    origin: Origin | None = None
+    actor: Actor | None = None
     kind: ClassVar[Kind] = Kind.TOP_UP
 
     @property
@@ -210,7 +210,7 @@ class ReverseTopUp(Struct, frozen=True, gc=False):
     reason: str
     amount: int | None = None
     caller: Caller | None = None
-    origin: Origin | None = None
+    actor: Actor | None = None
     kind: ClassVar[Kind] = Kind.TOP_UP_REVERSAL
 
     @property
@@ -232,7 +232,7 @@ class Adjust(Struct, frozen=True, gc=False):
     reference: str
     reason: str
     caller: Caller | None = None
-    origin: Origin | None = None
+    actor: Actor | None = None
 
     @property
     def kind(self) -> Kind:
@@ -255,7 +255,7 @@ class SetThresholds(Struct, frozen=True, gc=False):
     merchant_id: int
     amounts: tuple[int, ...]
     caller: Caller | None = None
-    origin: Origin | None = None
+    actor: Actor | None = None
 
 
 class SetCreditLimit(Struct, frozen=True, gc=False):
@@ -264,7 +264,7 @@ class SetCreditLimit(Struct, frozen=True, gc=False):
     merchant_id: int
     credit_limit: int
     caller: Caller | None = None
-    origin: Origin | None = None
+    actor: Actor | None = None
 
 
 class SetFrozen(Struct, frozen=True, gc=False):
@@ -273,17 +273,17 @@ class SetFrozen(Struct, frozen=True, gc=False):
     merchant_id: int
     is_frozen: bool
     caller: Caller | None = None
-    origin: Origin | None = None
+    actor: Actor | None = None
 
 
-class Requested(Struct, frozen=True, gc=False):
-    """What is asked about a move above the operator's limit, whose caller and origin are those of who asks.
+class ApprovalCommand(Struct, frozen=True, gc=False):
+    """What is asked about a move above the operator's limit, whose caller and actor are those of who asks.
 
-    `number` is what the request is called.
+    `approval_id` is what the request is called.
     """
 
     move: TopUp | Adjust
-    number: int
+    approval_id: int
 
     @property
     def merchant_id(self) -> int:
@@ -301,20 +301,20 @@ class Requested(Struct, frozen=True, gc=False):
         return self.move.caller
 
     @property
-    def origin(self) -> Origin | None:
+    def actor(self) -> Actor | None:
         """Who asks."""
-        return self.move.origin
+        return self.move.actor
 
     def fingerprint(self) -> bytes:
         """Digest what was asked for."""
         return self.move.fingerprint()
 
 
-class RequestApproval(Requested, frozen=True, gc=False):
-    """Ask a second person to approve a move; a new request is called by `number`."""
+class RequestApproval(ApprovalCommand, frozen=True, gc=False):
+    """Ask a second person to approve a move; a new request is called by `approval_id`."""
 
 
-class Approve(Requested, frozen=True, gc=False):
+class Approve(ApprovalCommand, frozen=True, gc=False):
     """Approve a move as it was requested; it is then made."""
 
 
@@ -322,13 +322,13 @@ class Reject(Struct, frozen=True, gc=False):
     """Reject a requested move, or take one's own request back; it is never made."""
 
     merchant_id: int
-    number: int
+    approval_id: int
     caller: Caller | None = None
-    origin: Origin | None = None
+    actor: Actor | None = None
 
 
 Spend: TypeAlias = Charge | CreateHold
-Transferring: TypeAlias = (
+TransferCommand: TypeAlias = (
     Charge
     | CreateHold
     | CaptureHold
@@ -341,12 +341,12 @@ Transferring: TypeAlias = (
     | RequestApproval
     | Approve
 )
-Setting: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | Reject
-Command: TypeAlias = Transferring | Setting
+AccountChange: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | Reject
+Command: TypeAlias = TransferCommand | AccountChange
 
 # The same as tuples: asking what a command is takes a third of the time then, and every charge is asked a few times.
 SPENDS: Final = (Charge, CreateHold)
-SETTINGS: Final = (SetThresholds, SetCreditLimit, SetFrozen, Reject)
+ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, Reject)
 
 
 def _digest(text: str) -> bytes:

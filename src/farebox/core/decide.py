@@ -11,8 +11,9 @@ from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.audit_log import AuditEntry
 from farebox.core.book import Book
 from farebox.core.commands import (
-    SETTINGS,
+    ACCOUNT_CHANGES,
     SPENDS,
+    AccountChange,
     Adjust,
     Approve,
     CaptureHold,
@@ -29,10 +30,9 @@ from farebox.core.commands import (
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
-    Setting,
     Spend,
     TopUp,
-    Transferring,
+    TransferCommand,
 )
 from farebox.core.holds import Hold, HoldState
 from farebox.core.money import format_amount
@@ -71,7 +71,7 @@ _FINAL_STATES: Final = {
 def decide(state: BatchState, commands: Sequence[Command], now: int) -> Decision:
     """Decide a batch of commands one after the other, each meeting what those before it left.
 
-    Splitting a batch in any way comes to the same outcomes, balances, hashes and firings.
+    Splitting a batch in any way comes to the same outcomes, balances, hashes and alerts.
 
     Args:
         state: what the store found of `state.reads(commands, now)`.
@@ -97,7 +97,7 @@ class _Batch:
         self._new_holds: dict[tuple[int, int], Hold] = {}
         self._changed_holds: dict[tuple[int, int], Hold] = {}
         self._returned: dict[tuple[int, int], int] = {}
-        self._approvals = {(item.merchant_id, item.number): item for item in state.approvals}
+        self._approvals = {(item.merchant_id, item.approval_id): item for item in state.approvals}
         self._new_approvals: dict[tuple[int, int], Approval] = {}
         self._changed_approvals: dict[tuple[int, int], Approval] = {}
         self._entries: list[AuditEntry] = []
@@ -110,19 +110,19 @@ class _Batch:
         book = self._book(command)
         if book is None:
             return refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
-        if isinstance(command, SETTINGS):
+        if isinstance(command, ACCOUNT_CHANGES):
             outcome = self._set(book, command)
             self._log(command, outcome, book)
             return outcome
-        content = command.fingerprint()
+        fingerprint = command.fingerprint()
         key = (command.merchant_id, command.idempotency_key)
         earlier = self._posted.get(key) or self._state.replays.get(key)
         if earlier is not None:
-            return self._replay(earlier, content)
-        outcome = self._move(book, command, content)
+            return self._replay(earlier, fingerprint)
+        outcome = self._move(book, command, fingerprint)
         if outcome.transfer is not None:
             self._posted[key] = outcome.transfer
-        if command.origin is not None:
+        if command.actor is not None:
             self._log(command, outcome, book)
         return outcome
 
@@ -134,18 +134,18 @@ class _Batch:
             if account is not None:
                 decision.accounts.append(account)
                 decision.transfers.extend(book.transfers)
-                decision.firings.extend(book.firings)
+                decision.alerts.extend(book.alerts)
         decision.new_holds = list(self._new_holds.values())
         decision.changed_holds = list(self._changed_holds.values())
         decision.new_approvals = list(self._new_approvals.values())
         decision.changed_approvals = list(self._changed_approvals.values())
-        decision.entries = self._entries
+        decision.audit_entries = self._entries
         return decision
 
     def _log(self, command: Command, outcome: Outcome, book: Book) -> None:
-        entry = audit_log.entry_of(command, outcome, book.currency, self._now)
-        if entry is not None:
-            self._entries.append(entry)
+        audit_entry = audit_log.audit_entry_of(command, outcome, book.currency, self._now)
+        if audit_entry is not None:
+            self._entries.append(audit_entry)
 
     def _caller_refusal(self, command: Command) -> Outcome | None:
         caller = command.caller
@@ -173,8 +173,8 @@ class _Batch:
             book = self._books[merchant_id] = Book(account)
         return book
 
-    def _replay(self, earlier: Transfer, content: bytes) -> Outcome:
-        if earlier.content != content:
+    def _replay(self, earlier: Transfer, fingerprint: bytes) -> Outcome:
+        if earlier.fingerprint != fingerprint:
             return refused(
                 Code.IDEMPOTENCY_CONFLICT,
                 f"This idempotency key or reference was used for another {KIND_WORDS[earlier.kind]}, {earlier.id}",
@@ -184,22 +184,22 @@ class _Batch:
         hold = self._hold(earlier.merchant_id, hold_seq) if earlier.kind in _HOLD_KINDS else None
         return Outcome(Code.OK, earlier, hold, is_replay=True)
 
-    def _move(self, book: Book, command: Transferring, content: bytes) -> Outcome:
+    def _move(self, book: Book, command: TransferCommand, fingerprint: bytes) -> Outcome:
         if isinstance(command, SPENDS):
-            return self._spend(book, command, content)
+            return self._spend(book, command, fingerprint)
         if isinstance(command, CaptureHold):
-            return self._capture(book, command, content)
+            return self._capture(book, command, fingerprint)
         if isinstance(command, ReleaseHold | ExpireHold):
-            return self._give_back(book, command, content)
+            return self._give_back(book, command, fingerprint)
         if isinstance(command, Refund | ReverseTopUp):
-            return self._return(book, command, content)
+            return self._return(book, command, fingerprint)
         if isinstance(command, RequestApproval):
-            return self._request(book, command, content)
+            return self._request(book, command, fingerprint)
         if isinstance(command, Approve):
-            return self._approve(book, command, content)
-        return self._fund(book, command, content)
+            return self._approve(book, command, fingerprint)
+        return self._fund(book, command, fingerprint)
 
-    def _spend(self, book: Book, command: Spend, content: bytes) -> Outcome:
+    def _spend(self, book: Book, command: Spend, fingerprint: bytes) -> Outcome:
         if book.is_frozen:
             return refused(Code.MERCHANT_FROZEN, "The merchant is frozen and can't be charged")
         request_type = command.request_type
@@ -221,7 +221,7 @@ class _Batch:
             amount,
             self._now,
             idempotency_key=command.idempotency_key,
-            content=content,
+            fingerprint=fingerprint,
             request_type=request_type,
             quantity=command.quantity,
             unit_price=price.unit_price,
@@ -240,7 +240,7 @@ class _Batch:
         self._new_holds[book.merchant_id, hold.seq] = hold
         return Outcome(Code.OK, transfer, hold)
 
-    def _capture(self, book: Book, command: CaptureHold, content: bytes) -> Outcome:
+    def _capture(self, book: Book, command: CaptureHold, fingerprint: bytes) -> Outcome:
         hold = self._hold(book.merchant_id, command.hold_seq)
         refusal = self._hold_refusal(hold)
         if hold is None or refusal is not None:
@@ -259,7 +259,7 @@ class _Batch:
             amount,
             self._now,
             idempotency_key=command.idempotency_key,
-            content=content,
+            fingerprint=fingerprint,
             request_type=hold.request_type,
             quantity=hold.quantity,
             refers_to=hold.seq,
@@ -272,13 +272,13 @@ class _Batch:
                 hold.amount - amount,
                 self._now,
                 idempotency_key=f"release {hold.seq}",
-                content=content,
+                fingerprint=fingerprint,
                 request_type=hold.request_type,
                 refers_to=hold.seq,
             )
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.CAPTURED, amount))
 
-    def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, content: bytes) -> Outcome:
+    def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, fingerprint: bytes) -> Outcome:
         hold = self._hold(book.merchant_id, command.hold_seq)
         is_expiry = isinstance(command, ExpireHold)
         refusal = _state_refusal(hold) if is_expiry else self._hold_refusal(hold)
@@ -291,14 +291,14 @@ class _Batch:
             hold.amount,
             self._now,
             idempotency_key=command.idempotency_key,
-            content=content,
+            fingerprint=fingerprint,
             request_type=hold.request_type,
             refers_to=hold.seq,
             reference=None if isinstance(command, ExpireHold) else command.reference,
         )
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.EXPIRED if is_expiry else HoldState.RELEASED, 0))
 
-    def _return(self, book: Book, command: Refund | ReverseTopUp, content: bytes) -> Outcome:
+    def _return(self, book: Book, command: Refund | ReverseTopUp, fingerprint: bytes) -> Outcome:
         place = (book.merchant_id, command.transfer_seq)
         original = self._original(book, command.transfer_seq)
         if original is None:
@@ -326,7 +326,7 @@ class _Batch:
             amount,
             self._now,
             idempotency_key=command.idempotency_key,
-            content=content,
+            fingerprint=fingerprint,
             request_type=original.transfer.request_type,
             refers_to=command.transfer_seq,
             reference=command.reference,
@@ -335,7 +335,7 @@ class _Batch:
         self._returned[place] = original.returned + amount
         return Outcome(Code.OK, transfer)
 
-    def _fund(self, book: Book, command: TopUp | Adjust, content: bytes) -> Outcome:
+    def _fund(self, book: Book, command: TopUp | Adjust, fingerprint: bytes) -> Outcome:
         refusal = book.refusal(command.kind, command.amount)
         if refusal is not None:
             return refusal
@@ -344,20 +344,20 @@ class _Batch:
             command.amount,
             self._now,
             idempotency_key=command.idempotency_key,
-            content=content,
+            fingerprint=fingerprint,
             reference=command.reference,
             note=command.note if isinstance(command, TopUp) else command.reason,
         )
         return Outcome(Code.OK, transfer)
 
-    def _request(self, book: Book, command: RequestApproval, content: bytes) -> Outcome:
+    def _request(self, book: Book, command: RequestApproval, fingerprint: bytes) -> Outcome:
         """Write a request down, unless its reference was requested before."""
         merchant_id, move = book.merchant_id, command.move
         known = self._approvals | self._new_approvals | self._changed_approvals
         for approval in known.values():
             if (approval.merchant_id, approval.idempotency_key) != (merchant_id, move.idempotency_key):
                 continue
-            if approval.content != content:
+            if approval.fingerprint != fingerprint:
                 return refused(
                     Code.IDEMPOTENCY_CONFLICT,
                     f"This reference was requested for another {KIND_WORDS[approval.kind]}, {approval.id}",
@@ -367,23 +367,26 @@ class _Batch:
             return Outcome(Code.OK, is_replay=True, approval=approval)
         approval = Approval(
             merchant_id=merchant_id,
-            number=command.number,
+            approval_id=command.approval_id,
             kind=move.kind,
             amount=move.amount,
             reference=move.reference,
             note=move.note if isinstance(move, TopUp) else move.reason,
             idempotency_key=move.idempotency_key,
-            content=content,
+            fingerprint=fingerprint,
             requested_by=_person(command),
             requested_at=self._now,
         )
-        self._new_approvals[merchant_id, approval.number] = approval
+        self._new_approvals[merchant_id, approval.approval_id] = approval
         return Outcome(Code.OK, approval=approval)
 
-    def _approve(self, book: Book, command: Approve, content: bytes) -> Outcome:
+    def _approve(self, book: Book, command: Approve, fingerprint: bytes) -> Outcome:
         """Make a requested move, if it is another person who approves it."""
-        approval = self._approval(book.merchant_id, command.number)
-        if approval is None or (approval.idempotency_key, approval.content) != (command.idempotency_key, content):
+        approval = self._approval(book.merchant_id, command.approval_id)
+        if approval is None or (approval.idempotency_key, approval.fingerprint) != (
+            command.idempotency_key,
+            fingerprint,
+        ):
             return _APPROVAL_NOT_FOUND
         if approval.state == ApprovalState.REJECTED:
             return _already_rejected(approval)
@@ -392,14 +395,14 @@ class _Batch:
                 Code.APPROVAL_NEEDS_ANOTHER_PERSON,
                 f"{approval.requested_by} requested this; another person approves it",
             )
-        outcome = self._fund(book, command.move, content)
+        outcome = self._fund(book, command.move, fingerprint)
         if outcome.transfer is None:
             return outcome
         approval = self._close(approval, ApprovalState.APPROVED, command, outcome.transfer.seq)
         return replace(outcome, approval=approval)
 
     def _reject(self, merchant_id: int, command: Reject) -> Outcome:
-        approval = self._approval(merchant_id, command.number)
+        approval = self._approval(merchant_id, command.approval_id)
         if approval is None:
             return _APPROVAL_NOT_FOUND
         if approval.state == ApprovalState.APPROVED:
@@ -418,14 +421,14 @@ class _Batch:
         closed = replace(
             approval, state=state, decided_by=_person(command), decided_at=self._now, transfer_seq=transfer_seq
         )
-        place = (approval.merchant_id, approval.number)
+        place = (approval.merchant_id, approval.approval_id)
         if place in self._new_approvals:
             self._new_approvals[place] = closed
         else:
             self._changed_approvals[place] = closed
         return closed
 
-    def _set(self, book: Book, command: Setting) -> Outcome:
+    def _set(self, book: Book, command: AccountChange) -> Outcome:
         if isinstance(command, Reject):
             return self._reject(book.merchant_id, command)
         if isinstance(command, SetFrozen):
@@ -507,5 +510,5 @@ def _already_rejected(approval: Approval) -> Outcome:
 
 
 def _person(command: RequestApproval | Approve | Reject) -> str:
-    """Tell who asks; a command without an origin comes from Farebox itself."""
-    return "farebox" if command.origin is None else command.origin.person
+    """Tell who asks; a command without an actor comes from Farebox itself."""
+    return "farebox" if command.actor is None else command.actor.name

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from msgspec import Struct, field
 
+from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.approvals import Approval
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
-    SETTINGS,
+    ACCOUNT_CHANGES,
     SPENDS,
     Approve,
     CaptureHold,
@@ -85,7 +86,7 @@ class BatchState(Struct):
     approvals: Sequence[Approval] = ()
 
 
-class Firing(Struct, frozen=True, gc=False):
+class Alert(Struct, frozen=True, gc=False):
     """A threshold that fired: alert `number` of the merchant's book. `transfer_seq` is None if it was set too high."""
 
     merchant_id: int
@@ -95,11 +96,18 @@ class Firing(Struct, frozen=True, gc=False):
     fired_at: int
     transfer_seq: int | None
 
+    @property
+    def transfer_id(self) -> str | None:
+        """The public id of the transfer that fired it."""
+        if self.transfer_seq is None:
+            return None
+        return ids.book_id(ids.TRANSFER, merchant_id=self.merchant_id, seq=self.transfer_seq)
+
 
 class Decision(Struct):
     """What a batch comes to: an outcome per command, in order, and the rows that make it true.
 
-    `accounts` and `holds` are the final rows of those that changed, by merchant and seq; `transfers` and `firings` are
+    `accounts` and `holds` are the final rows of those that changed, by merchant and seq; `transfers` and `alerts` are
     new, in the order they came about.
     """
 
@@ -108,15 +116,15 @@ class Decision(Struct):
     transfers: list[Transfer] = field(default_factory=list)
     new_holds: list[Hold] = field(default_factory=list)
     changed_holds: list[Hold] = field(default_factory=list)
-    firings: list[Firing] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
     new_approvals: list[Approval] = field(default_factory=list)
     changed_approvals: list[Approval] = field(default_factory=list)
-    entries: list[AuditEntry] = field(default_factory=list)
+    audit_entries: list[AuditEntry] = field(default_factory=list)
 
     @property
     def changes_anything(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.accounts or self.new_approvals or self.changed_approvals or self.entries)
+        return bool(self.accounts or self.new_approvals or self.changed_approvals or self.audit_entries)
 
 
 def reads(commands: Iterable[Command], now: int) -> ReadSet:
@@ -140,9 +148,9 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
                 staff.add(caller.digest)
             else:
                 merchant_keys.add((caller.merchant_id, caller.digest))
-        if isinstance(command, SETTINGS):
+        if isinstance(command, ACCOUNT_CHANGES):
             if isinstance(command, Reject):
-                approvals.add((merchant_id, command.number))
+                approvals.add((merchant_id, command.approval_id))
             continue
         idempotency_keys.add((merchant_id, command.idempotency_key))
         if isinstance(command, SPENDS):
@@ -155,7 +163,7 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
         elif isinstance(command, Refund | ReverseTopUp):
             originals.add((merchant_id, command.transfer_seq))
         elif isinstance(command, Approve):
-            approvals.add((merchant_id, command.number))
+            approvals.add((merchant_id, command.approval_id))
         elif isinstance(command, RequestApproval):
             approval_keys.add((merchant_id, command.idempotency_key))
     return ReadSet(

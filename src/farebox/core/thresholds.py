@@ -19,7 +19,7 @@ def fire_below(thresholds: tuple[Threshold, ...], posted: int) -> tuple[tuple[Th
     """Silence every armed threshold above `posted` and return the lowest of them, or None if none fires.
 
     An armed threshold was at or below posted before, so one that is now above it has just been crossed. Several make
-    one firing, which names the lowest.
+    one alert, which names the lowest.
     """
     fired: int | None = None
     for threshold in thresholds:

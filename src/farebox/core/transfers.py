@@ -8,7 +8,7 @@ from farebox.core import ids
 class Transfer(Struct, frozen=True, gc=False):
     """One positive amount moved between two accounts of one book. Amounts are micros; times microseconds since 1970.
 
-    `wallet_after` and `held_after` are the balances that this transfer left; `content` is the fingerprint of the
+    `wallet_after` and `held_after` are the balances that this transfer left; `fingerprint` is the fingerprint of the
     command that asked for it, by which a retry is told from a conflict.
     """
 
@@ -17,7 +17,7 @@ class Transfer(Struct, frozen=True, gc=False):
     kind: int
     amount: int
     idempotency_key: str
-    content: bytes
+    fingerprint: bytes
     wallet_after: int
     held_after: int
     committed_at: int

@@ -13,9 +13,9 @@ from farebox.core.approvals import Approval
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.pricing import Price
-from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
+from farebox.core.state import Alert, BatchState, Decision, KeyRecord, ReadSet
 from farebox.core.transfers import Transfer
-from farebox.storage.rows import Alert, ApiKey, Book, Merchant, OutboxMail, TransferFilter, Usage, User
+from farebox.storage.rows import ApiKey, BookRows, Merchant, OutboxMail, TransferFilter, Usage, User
 
 Decide = Callable[[BatchState], Decision]
 
@@ -61,7 +61,7 @@ class Snapshot(Protocol):
         """List every merchant, in order."""
         ...
 
-    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, Book]:
+    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, BookRows]:
         """Read the short ones of these merchants' books at once, unchecked as in the methods below.
 
         A book of more than BOOK_TRANSFERS_MAX transfers, one without an account and one with a row that can't be read
@@ -98,10 +98,12 @@ class Runner(Protocol):
         """Run one statement that changes nothing and return its rows."""
         ...
 
-    async def work(self, deed: Callable[[Fetch], Awaitable[_Result]], entry: AuditEntry | None = None) -> _Result:
-        """Run a deed's statements and write `entry` in one transaction, then COMMIT.
+    async def run_in_transaction(
+        self, work: Callable[[Fetch], Awaitable[_Result]], audit_entry: AuditEntry | None = None
+    ) -> _Result:
+        """Run a work's statements and write `audit_entry` in one transaction, then COMMIT.
 
-        Any error of the deed rolls back. It may be called again if the engine lost a race.
+        Any error of the work rolls back. It may be called again if the engine lost a race.
 
         Raises:
             AlreadyExists: a row with this key is there already.
@@ -113,8 +115,8 @@ class Runner(Protocol):
 class Store(Protocol):
     """One database. Every method may raise StoreUnavailable, having changed nothing.
 
-    What is set up by hand comes with the `entry` for the audit log that tells of it, written in the same transaction;
-    None for what nobody did by hand. An entry that is there already is left as it is.
+    What is set up by hand comes with the `audit_entry` that tells of it, written in the same transaction; None for what
+    nobody did by hand. An entry that is there already is left as it is.
 
     Safe to use from many tasks of one event loop, beside other processes on the same database.
     """
@@ -154,7 +156,7 @@ class Store(Protocol):
         """Run one batch: lock the accounts in sorted order, load what `reads` asks, decide, apply, COMMIT.
 
         All accounts of `reads.merchant_ids` stay locked against other writers from before the first read to the end.
-        For each firing, one outbox row per registered user of the merchant is written in the same transaction. A
+        For each alert, one outbox row per registered user of the merchant is written in the same transaction. A
         decision that changes nothing is not written. `decide` may be called again if the engine lost a race. What it
         raises comes through, with nothing committed.
 
@@ -222,7 +224,7 @@ class Store(Protocol):
         ...
 
     async def create_merchant(
-        self, merchant: Merchant, account: Account, key: ApiKey, entry: AuditEntry | None = None
+        self, merchant: Merchant, account: Account, key: ApiKey, audit_entry: AuditEntry | None = None
     ) -> None:
         """Add a merchant, its empty account and its first API key.
 
@@ -231,7 +233,7 @@ class Store(Protocol):
         """
         ...
 
-    async def rename_merchant(self, merchant_id: int, name: str, entry: AuditEntry | None = None) -> None:
+    async def rename_merchant(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
         """Change a merchant's name.
 
         Raises:
@@ -239,7 +241,7 @@ class Store(Protocol):
         """
         ...
 
-    async def add_user(self, user: User, entry: AuditEntry | None = None) -> None:
+    async def add_user(self, user: User, audit_entry: AuditEntry | None = None) -> None:
         """Register a person on a merchant's account: who is registered gets its alerts.
 
         Raises:
@@ -252,7 +254,7 @@ class Store(Protocol):
         """List the people registered on a merchant's account, oldest first."""
         ...
 
-    async def create_key(self, key: ApiKey, entry: AuditEntry | None = None) -> None:
+    async def create_key(self, key: ApiKey, audit_entry: AuditEntry | None = None) -> None:
         """Add an API key.
 
         Raises:
@@ -268,7 +270,7 @@ class Store(Protocol):
         """Find an API key of any kind by its id."""
         ...
 
-    async def expire_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+    async def expire_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
         """Let an API key end at a time, or earlier if it already was to.
 
         Raises:
@@ -276,7 +278,7 @@ class Store(Protocol):
         """
         ...
 
-    async def revoke_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+    async def revoke_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
         """Close an API key for ever; one that was closed earlier stays so.
 
         Raises:
@@ -285,7 +287,7 @@ class Store(Protocol):
         ...
 
     async def rotate_key(
-        self, key_id: int, *, successor: ApiKey, expires_at: int, entry: AuditEntry | None = None
+        self, key_id: int, *, successor: ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
     ) -> None:
         """Add a key's successor and let the old one expire at `expires_at`, or earlier if it already was to.
 
@@ -294,7 +296,7 @@ class Store(Protocol):
         """
         ...
 
-    async def set_price(self, price: Price, created_at: int, entry: AuditEntry | None = None) -> None:
+    async def set_price(self, price: Price, created_at: int, audit_entry: AuditEntry | None = None) -> None:
         """Add a version of a price, a default or a merchant's own.
 
         Raises:
@@ -318,17 +320,17 @@ class Store(Protocol):
     async def audit_entries(
         self, *, merchant_id: int | None, before: tuple[int, int], limit: int
     ) -> Sequence[AuditEntry]:
-        """List entries of the audit log below `before`, (at, id), of one merchant or all with None, newest first."""
+        """List the audit log below `before`, (at, id), of one merchant or all with None, newest first."""
         ...
 
-    async def sum_usage(self, merchant_id: int, *, transfers_max: int) -> int:
+    async def roll_up_usage(self, merchant_id: int, *, transfers_max: int) -> int:
         """Sum the next transfers of a book up into its usage, `transfers_max` at most, each once; return how many.
 
         Safe to call from several processes at once.
         """
         ...
 
-    async def unsummed_books(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+    async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
         """List merchants above `after`, in order, whose books have at least so many transfers not summed up yet."""
         ...
 

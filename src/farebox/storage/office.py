@@ -12,7 +12,7 @@ import msgspec
 from farebox.core.audit_log import AuditEntry
 from farebox.storage import sql
 from farebox.storage.interface import Fetch, Runner
-from farebox.storage.rows import Counts, MerchantOrder, Outlook, OutlookMark, Verification
+from farebox.storage.rows import Counts, MerchantOrder, RunwaySnapshot, RunwaySnapshotAge, Verification
 
 _ORDERS: Final = {
     MerchantOrder.RUNS_OUT: "merchants_by_runs_out",
@@ -37,7 +37,7 @@ class Office:
     async def search_merchants(self, text: str, *, limit: int, offset: int) -> Sequence[int]:
         """List the numbers of merchants whose name, or one of whose people's addresses, holds a text; newest first.
 
-        Letters of ASCII match in either case.
+        AccountMails of ASCII match in either case.
         """
         if "\0" in text:
             # PostgreSQL has no texts with it, so nobody's name holds it.
@@ -48,24 +48,24 @@ class Office:
         found = await self._runner.fetch(self._sql["search_merchants"], f"%{escaped}%", limit, offset)
         return [row[0] for row in found]
 
-    async def outlook(self, merchant_id: int) -> Outlook | None:
+    async def runway_snapshot(self, merchant_id: int) -> RunwaySnapshot | None:
         """Read a merchant's prospects as they were last worked out."""
-        found = await self._runner.fetch(self._sql["outlook"], merchant_id)
-        return Outlook(*found[0]) if found else None
+        found = await self._runner.fetch(self._sql["runway_snapshot"], merchant_id)
+        return RunwaySnapshot(*found[0]) if found else None
 
-    async def put_outlooks(self, outlooks: Sequence[Outlook]) -> None:
+    async def put_runway_snapshots(self, runway_snapshots: Sequence[RunwaySnapshot]) -> None:
         """Write merchants' prospects."""
 
         async def put(fetch: Fetch) -> None:
-            for outlook in sorted(outlooks, key=lambda outlook: outlook.merchant_id):
-                await fetch(self._sql["put_outlook"], *msgspec.structs.astuple(outlook))
+            for runway_snapshot in sorted(runway_snapshots, key=lambda runway_snapshot: runway_snapshot.merchant_id):
+                await fetch(self._sql["put_runway_snapshot"], *msgspec.structs.astuple(runway_snapshot))
 
-        await self._runner.work(put)
+        await self._runner.run_in_transaction(put)
 
-    async def outlook_marks(self, after: int, limit: int) -> Sequence[OutlookMark]:
+    async def runway_snapshot_ages(self, after: int, limit: int) -> Sequence[RunwaySnapshotAge]:
         """List merchants above `after`, in order: how far each book is, and how far and how old its prospects are."""
-        found = await self._runner.fetch(self._sql["outlook_marks"], after, limit)
-        return [OutlookMark(*row) for row in found]
+        found = await self._runner.fetch(self._sql["runway_snapshot_ages"], after, limit)
+        return [RunwaySnapshotAge(*row) for row in found]
 
     async def note_keys(self, keys: Sequence[tuple[int | None, bytes]], at: int) -> None:
         """Write that keys were used; each is its merchant's number, None for a service's or support's, and its digest.
@@ -80,7 +80,7 @@ class Office:
                 else:
                     await fetch(self._sql["note_merchant_key"], merchant_id, digest, at)
 
-        await self._runner.work(note)
+        await self._runner.run_in_transaction(note)
 
     async def begin_verification(self, verification: Verification) -> None:
         """Add a verification that is under way."""
@@ -88,7 +88,7 @@ class Office:
         async def begin(fetch: Fetch) -> None:
             await fetch(self._sql["insert_verification"], *msgspec.structs.astuple(verification))
 
-        await self._runner.work(begin)
+        await self._runner.run_in_transaction(begin)
 
     async def update_verification(self, verification: Verification) -> None:
         """Write how far a verification is, or how it ended."""
@@ -98,7 +98,7 @@ class Office:
         async def update(fetch: Fetch) -> None:
             await fetch(self._sql["update_verification"], verification.verification_id, *values, *findings)
 
-        await self._runner.work(update)
+        await self._runner.run_in_transaction(update)
 
     async def verifications(self, limit: int) -> Sequence[Verification]:
         """List the verifications, newest first."""
@@ -108,10 +108,10 @@ class Office:
         """Count what is there; it looks at every account."""
         return Counts(*(await self._runner.fetch(self._sql["counts"]))[0])
 
-    async def note(self, entry: AuditEntry) -> None:
+    async def note(self, audit_entry: AuditEntry) -> None:
         """Write into the audit log what somebody did that changed nothing else."""
 
         async def nothing(_: Fetch) -> None:
             """Leave all else as it is."""
 
-        await self._runner.work(nothing, entry)
+        await self._runner.run_in_transaction(nothing, audit_entry)

@@ -1,4 +1,4 @@
-"""Who signs in, their sessions and letters, and what they may do where: written once, for both engines.
+"""Who signs in, their sessions and account mails, and what they may do where: written once, for both engines.
 
 Times are microseconds since 1970, from the caller. Every method may raise StoreUnavailable, having changed nothing, and
 CommitUnknown if it writes.
@@ -12,13 +12,13 @@ import msgspec
 from farebox.core.audit_log import AuditEntry
 from farebox.storage import sql
 from farebox.storage.interface import Fetch, NotFound, Runner
-from farebox.storage.rows import Letter, Login, Membership, Realm, Role, Session, User
+from farebox.storage.rows import AccountMail, Login, Membership, Realm, Role, Session, User
 
 _NO_DIGEST: Final = b""
 
 
-class LinkSpent(NotFound):
-    """The letter's link was used or is too old; nothing was changed."""
+class LinkGone(NotFound):
+    """The account_mail's link was used or is too old; nothing was changed."""
 
 
 class LastOwner(NotFound):
@@ -33,7 +33,7 @@ class People:
         self._runner = runner
         self._sql = sql.shared_statements(runner.dialect)
 
-    async def add_login(self, login: Login, entry: AuditEntry | None = None) -> None:
+    async def add_login(self, login: Login, audit_entry: AuditEntry | None = None) -> None:
         """Add somebody who may sign in.
 
         Raises:
@@ -43,7 +43,7 @@ class People:
         async def add(fetch: Fetch) -> None:
             await fetch(self._sql["insert_login"], *msgspec.structs.astuple(login))
 
-        await self._runner.work(add, entry)
+        await self._runner.run_in_transaction(add, audit_entry)
 
     async def login(self, login_id: int) -> Login | None:
         """Read one login."""
@@ -70,40 +70,40 @@ class People:
             if not await fetch(self._sql["set_password"], login_id, password_hash):
                 raise NotFound("no such login")
             await fetch(self._sql["end_sessions"], login_id, keep or _NO_DIGEST)
-            await fetch(self._sql["use_letters"], login_id, at)
+            await fetch(self._sql["end_links"], login_id, at)
 
-        await self._runner.work(write)
+        await self._runner.run_in_transaction(write)
 
-    async def use_link(self, letter_id: int, password_hash: str, at: int) -> int:
-        """Use a letter's link up to set its login's password; end its sessions and its other links. Returns the login.
+    async def use_link(self, account_mail_id: int, password_hash: str, at: int) -> int:
+        """Use a link up to set its login's password; end the login's sessions and other links. Returns the login.
 
         Raises:
-            LinkSpent: it was used or is too old.
+            LinkGone: it was used or is too old.
             NotFound: its login is closed.
         """
 
         async def use(fetch: Fetch) -> int:
-            used = await fetch(self._sql["use_letter"], letter_id, at)
+            used = await fetch(self._sql["use_link"], account_mail_id, at)
             if not used:
-                raise LinkSpent("the link was used or is too old")
+                raise LinkGone("the link was used or is too old")
             login_id: int = used[0][0]
             if not await fetch(self._sql["set_password"], login_id, password_hash):
                 raise NotFound("the login is closed")
             await fetch(self._sql["end_sessions"], login_id, _NO_DIGEST)
-            await fetch(self._sql["use_letters"], login_id, at)
+            await fetch(self._sql["end_links"], login_id, at)
             return login_id
 
-        return await self._runner.work(use)
+        return await self._runner.run_in_transaction(use)
 
     async def set_code_seed(
-        self, login_id: int, seed: bytes | None, *, used_step: int = 0, entry: AuditEntry | None = None
+        self, login_id: int, seed: bytes | None, *, used_step: int = 0, audit_entry: AuditEntry | None = None
     ) -> None:
         """Ask a login for one-time codes made of this seed from now on, or for none; codes up to a step are used up.
 
         Raises:
             NotFound: no such login.
         """
-        await self._change("set_code_seed", login_id, seed, used_step, entry=entry)
+        await self._change("set_code_seed", login_id, seed, used_step, audit_entry=audit_entry)
 
     async def use_code_step(self, login_id: int, step: int) -> bool:
         """Use a one-time code up; False if it, or a later one, was used before."""
@@ -111,9 +111,9 @@ class People:
         async def use(fetch: Fetch) -> bool:
             return bool(await fetch(self._sql["use_code_step"], login_id, step))
 
-        return await self._runner.work(use)
+        return await self._runner.run_in_transaction(use)
 
-    async def set_disabled(self, login_id: int, at: int | None, entry: AuditEntry | None = None) -> None:
+    async def set_disabled(self, login_id: int, at: int | None, audit_entry: AuditEntry | None = None) -> None:
         """Close a login, which ends its sessions and links, or open it again with None.
 
         Raises:
@@ -125,9 +125,9 @@ class People:
                 raise NotFound("no such login")
             await fetch(self._sql["end_sessions"], login_id, _NO_DIGEST)
             if at is not None:
-                await fetch(self._sql["use_letters"], login_id, at)
+                await fetch(self._sql["end_links"], login_id, at)
 
-        await self._runner.work(write, entry)
+        await self._runner.run_in_transaction(write, audit_entry)
 
     async def add_session(self, session: Session, password_hash: str | None) -> None:
         """Add a session, write when its login signed in, and remove the sessions that are over.
@@ -143,7 +143,7 @@ class People:
             await fetch(self._sql["end_old_sessions"], session.created_at)
             await fetch(self._sql["insert_session"], *msgspec.structs.astuple(session))
 
-        await self._runner.work(add)
+        await self._runner.run_in_transaction(add)
 
     async def session(self, digest: bytes, now: int) -> tuple[Session, Login] | None:
         """Read a session that has not ended, of a login that is not closed."""
@@ -171,8 +171,10 @@ class People:
         """End a login's sessions, but the one whose digest is `keep`."""
         await self._run("end_sessions", login_id, keep or _NO_DIGEST)
 
-    async def add_letter(self, letter: Letter, login: Login | None = None, entry: AuditEntry | None = None) -> None:
-        """Owe somebody a letter, and add the login that it goes to if one is given.
+    async def add_account_mail(
+        self, account_mail: AccountMail, login: Login | None = None, audit_entry: AuditEntry | None = None
+    ) -> None:
+        """Owe somebody an account mail, and add the login that it goes to if one is given.
 
         Raises:
             AlreadyExists: the login's address can sign in there already.
@@ -181,59 +183,59 @@ class People:
         async def add(fetch: Fetch) -> None:
             if login is not None:
                 await fetch(self._sql["insert_login"], *msgspec.structs.astuple(login))
-            await fetch(self._sql["insert_letter"], *msgspec.structs.astuple(letter))
+            await fetch(self._sql["insert_account_mail"], *msgspec.structs.astuple(account_mail))
 
-        await self._runner.work(add, entry)
+        await self._runner.run_in_transaction(add, audit_entry)
 
-    async def letter(self, letter_id: int) -> Letter | None:
-        """Read one letter."""
-        found = await self._runner.fetch(self._sql["letter"], letter_id)
-        return Letter(*found[0]) if found else None
+    async def account_mail(self, account_mail_id: int) -> AccountMail | None:
+        """Read one account mail."""
+        found = await self._runner.fetch(self._sql["account_mail"], account_mail_id)
+        return AccountMail(*found[0]) if found else None
 
-    async def letters(self, limit: int) -> Sequence[Letter]:
-        """List the letters, newest first."""
-        return [Letter(*row) for row in await self._runner.fetch(self._sql["letters"], limit)]
+    async def account_mails(self, limit: int) -> Sequence[AccountMail]:
+        """List the account mails, newest first."""
+        return [AccountMail(*row) for row in await self._runner.fetch(self._sql["account_mails"], limit)]
 
-    async def letters_since(self, login_id: int, since: int) -> int:
-        """Count the letters to a login since a time."""
-        found = await self._runner.fetch(self._sql["letters_since"], login_id, since)
+    async def account_mails_since(self, login_id: int, since: int) -> int:
+        """Count the account mails to a login since a time."""
+        found = await self._runner.fetch(self._sql["account_mails_since"], login_id, since)
         count: int = found[0][0]
         return count
 
-    async def claim_letters(self, now: int, *, lease_until: int, limit: int) -> Sequence[Letter]:
-        """Take letters that are due: nobody else gets them until `lease_until`. Counts the attempt."""
+    async def claim_account_mails(self, now: int, *, lease_until: int, limit: int) -> Sequence[AccountMail]:
+        """Take account mails that are due: nobody else gets them until `lease_until`. Counts the attempt."""
 
-        async def claim(fetch: Fetch) -> Sequence[Letter]:
-            due = await fetch(self._sql["due_letters"], now, limit)
-            # One by one, in the same order by all claimers: a join over both would walk all letters there ever were.
+        async def claim(fetch: Fetch) -> Sequence[AccountMail]:
+            due = await fetch(self._sql["due_account_mails"], now, limit)
+            # One by one, in the same order by all claimers: a join over both would walk every mail there ever was.
             claimed = [
-                await fetch(self._sql["claim_letter"], number, now, lease_until)
+                await fetch(self._sql["claim_account_mail"], number, now, lease_until)
                 for number in sorted(row[0] for row in due)
             ]
-            return [Letter(*row) for found in claimed for row in found]
+            return [AccountMail(*row) for found in claimed for row in found]
 
-        return await self._runner.work(claim)
+        return await self._runner.run_in_transaction(claim)
 
-    async def settle_letter(self, letter: Letter) -> None:
-        """Write what became of a claimed letter: its state, next attempt, last error and time of sending.
+    async def settle_account_mail(self, account_mail: AccountMail) -> None:
+        """Write what became of a claimed account_mail: its state, next attempt, last error and time of sending.
 
         Raises:
             NotFound: it is gone.
         """
-        values = (letter.state, letter.next_attempt_at, letter.sent_at, letter.last_error)
-        await self._change("settle_letter", letter.letter_id, *values)
+        values = (account_mail.state, account_mail.next_attempt_at, account_mail.sent_at, account_mail.last_error)
+        await self._change("settle_account_mail", account_mail.account_mail_id, *values)
 
-    async def retry_letters(self, now: int) -> int:
-        """Make every letter that is not sent and whose link is still good due now; return how many."""
+    async def retry_account_mails(self, now: int) -> int:
+        """Make every account mail that is not sent and whose link is still good due now; return how many."""
 
         async def retry(fetch: Fetch) -> int:
-            return len(await fetch(self._sql["retry_letters"], now))
+            return len(await fetch(self._sql["retry_account_mails"], now))
 
-        return await self._runner.work(retry)
+        return await self._runner.run_in_transaction(retry)
 
-    async def next_letter_at(self) -> int | None:
-        """When the next letter falls due, or None if none waits."""
-        found = await self._runner.fetch(self._sql["next_letter_at"])
+    async def next_account_mail_at(self) -> int | None:
+        """When the next account mail falls due, or None if none waits."""
+        found = await self._runner.fetch(self._sql["next_account_mail_at"])
         at: int | None = found[0][0]
         return at
 
@@ -247,7 +249,12 @@ class People:
         return Role(found[0][0]) if found else None
 
     async def invite(
-        self, user: User, *, letter: Letter | None, login: Login | None, entry: AuditEntry | None = None
+        self,
+        user: User,
+        *,
+        account_mail: AccountMail | None,
+        login: Login | None,
+        audit_entry: AuditEntry | None = None,
     ) -> None:
         """Register a person on a merchant's account, with their login and invitation if they need one.
 
@@ -260,13 +267,13 @@ class People:
             await fetch(self._sql["insert_user"], *msgspec.structs.astuple(user))
             if login is not None:
                 await fetch(self._sql["insert_login"], *msgspec.structs.astuple(login))
-            if letter is not None:
-                await fetch(self._sql["insert_letter"], *msgspec.structs.astuple(letter))
+            if account_mail is not None:
+                await fetch(self._sql["insert_account_mail"], *msgspec.structs.astuple(account_mail))
 
-        await self._runner.work(write, entry)
+        await self._runner.run_in_transaction(write, audit_entry)
 
     async def set_role(
-        self, merchant_id: int, email: str, role: Role, *, is_owner_needed: bool, entry: AuditEntry | None = None
+        self, merchant_id: int, email: str, role: Role, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
     ) -> None:
         """Change what an address may do on a merchant's account.
 
@@ -281,10 +288,10 @@ class People:
             if not await fetch(self._sql["set_role"], merchant_id, email, role):
                 raise NotFound(f"no user {email}")
 
-        await self._runner.work(write, entry)
+        await self._runner.run_in_transaction(write, audit_entry)
 
     async def remove(
-        self, merchant_id: int, email: str, *, is_owner_needed: bool, entry: AuditEntry | None = None
+        self, merchant_id: int, email: str, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
     ) -> None:
         """Take a person off a merchant's account; mails already on their way still go.
 
@@ -299,7 +306,7 @@ class People:
             if not await fetch(self._sql["remove_user"], merchant_id, email):
                 raise NotFound(f"no user {email}")
 
-        await self._runner.work(write, entry)
+        await self._runner.run_in_transaction(write, audit_entry)
 
     async def _ensure_other_owner(self, fetch: Fetch, merchant_id: int, email: str) -> None:
         found = await fetch(self._sql["lock_users"], merchant_id)
@@ -311,13 +318,13 @@ class People:
         async def run(fetch: Fetch) -> None:
             await fetch(self._sql[name], *values)
 
-        await self._runner.work(run)
+        await self._runner.run_in_transaction(run)
 
-    async def _change(self, name: str, *values: object, entry: AuditEntry | None = None) -> None:
+    async def _change(self, name: str, *values: object, audit_entry: AuditEntry | None = None) -> None:
         """Run a statement that returns what it changed; NotFound if that is nothing."""
 
         async def change(fetch: Fetch) -> None:
             if not await fetch(self._sql[name], *values):
                 raise NotFound("no such row")
 
-        await self._runner.work(change, entry)
+        await self._runner.run_in_transaction(change, audit_entry)

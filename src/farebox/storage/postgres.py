@@ -1,7 +1,7 @@
 """The PostgreSQL engine: many processes and machines on one ledger, accounts locked row by row in sorted order.
 
 A batch is six round trips whatever its size: BEGIN, lock and read the accounts, load all else, insert the transfers,
-update the accounts, COMMIT. Holds and firings add one each. The load is a statement of its own, after the lock: in READ
+update the accounts, COMMIT. Holds and alerts add one each. The load is a statement of its own, after the lock: in READ
 COMMITTED a statement sees the other tables as of its start, so one that had waited for a lock would miss what the
 holder of the lock has just committed, and a retry of it would be charged again.
 
@@ -27,7 +27,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.pricing import Price
-from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet
+from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage import migrate, rows, sql
 from farebox.storage.interface import (
@@ -135,7 +135,7 @@ class _LostRace(StoreUnavailable):
     """A transaction failed before COMMIT only because of others; the same again may succeed."""
 
 
-class _Session(asyncpg.Connection):
+class _PooledConnection(asyncpg.Connection):
     """A connection that knows which of the pool's generations it belongs to."""
 
     generation = 0
@@ -206,7 +206,7 @@ class PostgresStore:
         # No connection is kept open for its own sake: one that is missing is made when it is needed.
         pool = asyncpg.create_pool(
             connect=self._hosts.connect,
-            connection_class=_Session,
+            connection_class=_PooledConnection,
             min_size=0,
             max_size=CONNECTIONS_MAX,
             command_timeout=COMMAND_TIMEOUT_SECONDS,
@@ -325,7 +325,7 @@ class PostgresStore:
         return [rows.hold_from_row(row) for row in await self._rows("due_holds", now, limit)]
 
     async def create_merchant(
-        self, merchant: rows.Merchant, account: Account, key: rows.ApiKey, entry: AuditEntry | None = None
+        self, merchant: rows.Merchant, account: Account, key: rows.ApiKey, audit_entry: AuditEntry | None = None
     ) -> None:
         """Add a merchant, its empty account and its first API key."""
 
@@ -334,28 +334,28 @@ class PostgresStore:
             await connection.execute(_SQL["insert_merchant"], *values)
             await connection.execute(_SQL["insert_account"], *rows.account_to_row(account))
             await _insert_key(connection, key)
-            await _insert_entry(connection, entry)
+            await _insert_audit_entry(connection, audit_entry)
 
         await self._transaction(create)
 
-    async def rename_merchant(self, merchant_id: int, name: str, entry: AuditEntry | None = None) -> None:
+    async def rename_merchant(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
         """Change a merchant's name."""
-        await self._change(entry, f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
+        await self._change(audit_entry, f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
 
-    async def add_user(self, user: rows.User, entry: AuditEntry | None = None) -> None:
+    async def add_user(self, user: rows.User, audit_entry: AuditEntry | None = None) -> None:
         """Register a person on a merchant's account."""
-        await self._change(entry, "no such merchant", ("insert_user", msgspec.structs.astuple(user)))
+        await self._change(audit_entry, "no such merchant", ("insert_user", msgspec.structs.astuple(user)))
 
     async def users(self, merchant_id: int) -> Sequence[rows.User]:
         """List the people registered on a merchant's account."""
         return [rows.User(*row) for row in await self._rows("users", merchant_id)]
 
-    async def create_key(self, key: rows.ApiKey, entry: AuditEntry | None = None) -> None:
+    async def create_key(self, key: rows.ApiKey, audit_entry: AuditEntry | None = None) -> None:
         """Add an API key."""
 
         async def create(connection: _Connection) -> None:
             await _insert_key(connection, key)
-            await _insert_entry(connection, entry)
+            await _insert_audit_entry(connection, audit_entry)
 
         await self._transaction(create)
 
@@ -372,19 +372,19 @@ class PostgresStore:
         row = await self._row("key", key_id)
         return None if row is None else rows.ApiKey(*row)
 
-    async def expire_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+    async def expire_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
         """Let an API key end at a time, or earlier if it already was to."""
         attempts = [(name, (key_id, at)) for name in ("expire_merchant_key", "expire_staff_key")]
-        await self._change(entry, f"no key {key_id}", *attempts)
+        await self._change(audit_entry, f"no key {key_id}", *attempts)
 
-    async def revoke_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+    async def revoke_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
         """Close an API key for ever."""
         await self._change(
-            entry, f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
+            audit_entry, f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
         )
 
     async def rotate_key(
-        self, key_id: int, *, successor: rows.ApiKey, expires_at: int, entry: AuditEntry | None = None
+        self, key_id: int, *, successor: rows.ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
     ) -> None:
         """Add a key's successor and let the old one expire."""
 
@@ -394,17 +394,17 @@ class PostgresStore:
             ):
                 raise NotFound(f"no key {key_id}")
             await _insert_key(connection, successor)
-            await _insert_entry(connection, entry)
+            await _insert_audit_entry(connection, audit_entry)
 
         await self._transaction(rotate)
 
-    async def set_price(self, price: Price, created_at: int, entry: AuditEntry | None = None) -> None:
+    async def set_price(self, price: Price, created_at: int, audit_entry: AuditEntry | None = None) -> None:
         """Add a version of a price."""
         values = (price.price_id, price.request_type, price.unit_price, price.starts_at, created_at)
         if price.merchant_id is None:
-            await self._change(entry, "no such price", ("insert_default_price", values))
+            await self._change(audit_entry, "no such price", ("insert_default_price", values))
         else:
-            await self._change(entry, "no such merchant", ("insert_merchant_price", (*values, price.merchant_id)))
+            await self._change(audit_entry, "no such merchant", ("insert_merchant_price", (*values, price.merchant_id)))
 
     async def prices(self, merchant_id: int | None) -> Sequence[Price]:
         """List every version of the default prices or of a merchant's own."""
@@ -437,25 +437,25 @@ class PostgresStore:
             found = await self._rows("merchant_audit", merchant_id, *before, limit)
         return [rows.audit_from_row(row) for row in found]
 
-    async def sum_usage(self, merchant_id: int, *, transfers_max: int) -> int:
+    async def roll_up_usage(self, merchant_id: int, *, transfers_max: int) -> int:
         """Sum the next transfers of a book up into its usage; the mark is locked meanwhile, the account is not."""
 
         async def sum_up(connection: _Connection) -> int:
-            await connection.execute(_SQL["ensure_usage_mark"], merchant_id)
-            done: int = await connection.fetchval(_SQL["usage_mark"], merchant_id)
+            await connection.execute(_SQL["ensure_rolled_up_seq"], merchant_id)
+            done: int = await connection.fetchval(_SQL["rolled_up_seq"], merchant_id)
             found: list[Any] = await connection.fetch(_SQL["account"], merchant_id)
             if not found:
                 raise NotFound("no such merchant")
             last = min(done + transfers_max, rows.account_from_row(found[0]).seq)
-            await connection.execute(_SQL["sum_usage"], merchant_id, done + 1, last)
-            await connection.execute(_SQL["set_usage_mark"], merchant_id, last)
+            await connection.execute(_SQL["roll_up_usage"], merchant_id, done + 1, last)
+            await connection.execute(_SQL["set_rolled_up_seq"], merchant_id, last)
             return last - done
 
         return await self._transaction(sum_up)
 
-    async def unsummed_books(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+    async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
         """List merchants whose books have many transfers not summed up yet."""
-        return [row[0] for row in await self._rows("unsummed_books", after, transfers_min, limit)]
+        return [row[0] for row in await self._rows("books_to_roll_up", after, transfers_min, limit)]
 
     async def usage(
         self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
@@ -464,9 +464,9 @@ class PostgresStore:
         values = (merchant_id, first_quarter, last_quarter, offset_quarters, bucket_quarters)
         return [rows.Usage(*row) for row in await self._rows("usage", *values)]
 
-    async def alerts(self, merchant_id: int, limit: int) -> Sequence[rows.Alert]:
+    async def alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
         """List a merchant's alerts, newest first."""
-        return [rows.Alert(*row) for row in await self._rows("alerts", merchant_id, limit)]
+        return [Alert(*row) for row in await self._rows("alerts", merchant_id, limit)]
 
     async def claim_mails(self, now: int, *, lease_until: int, limit: int) -> Sequence[rows.OutboxMail]:
         """Take mails that are due."""
@@ -505,15 +505,17 @@ class PostgresStore:
             async with self._connection() as connection:
                 return [tuple(row) for row in await connection.fetch(statement, *values)]
 
-    async def work(self, deed: Callable[[Fetch], Awaitable[_Result]], entry: AuditEntry | None = None) -> _Result:
-        """Run a deed's statements in one transaction."""
+    async def run_in_transaction(
+        self, work: Callable[[Fetch], Awaitable[_Result]], audit_entry: AuditEntry | None = None
+    ) -> _Result:
+        """Run a work's statements in one transaction."""
 
         async def run(connection: _Connection) -> _Result:
             async def fetch(statement: str, *values: Any) -> Sequence[Sequence[Any]]:
                 return [tuple(row) for row in await connection.fetch(statement, *values)]
 
-            result = await deed(fetch)
-            await _insert_entry(connection, entry)
+            result = await work(fetch)
+            await _insert_audit_entry(connection, audit_entry)
             return result
 
         return await self._transaction(run)
@@ -542,13 +544,15 @@ class PostgresStore:
         found = await self._rows(name, *values)
         return found[0] if found else None
 
-    async def _change(self, entry: AuditEntry | None, missing: str, *attempts: tuple[str, tuple[Any, ...]]) -> None:
+    async def _change(
+        self, audit_entry: AuditEntry | None, missing: str, *attempts: tuple[str, tuple[Any, ...]]
+    ) -> None:
         """Run each statement until one changes a row; raise NotFound if none does."""
 
         async def change(connection: _Connection) -> None:
             for name, values in attempts:
                 if await _changes(connection, name, *values):
-                    await _insert_entry(connection, entry)
+                    await _insert_audit_entry(connection, audit_entry)
                     return
             raise NotFound(missing)
 
@@ -843,10 +847,10 @@ async def _apply(connection: _Connection, decision: Decision) -> None:
         await _write(connection, "insert_holds", map(rows.hold_to_row, decision.new_holds))
     if decision.changed_holds:
         await _write(connection, "update_holds", map(rows.hold_to_row, decision.changed_holds))
-    if decision.firings:
-        await _write(connection, "insert_alerts", map(rows.firing_to_row, decision.firings))
-    for entry in decision.entries:
-        await _insert_entry(connection, entry)
+    if decision.alerts:
+        await _write(connection, "insert_alerts", map(rows.alert_to_row, decision.alerts))
+    for audit_entry in decision.audit_entries:
+        await _insert_audit_entry(connection, audit_entry)
     for approval in decision.new_approvals:
         await connection.execute(_SQL["insert_approval"], *rows.approval_to_row(approval))
     for approval in decision.changed_approvals:
@@ -863,9 +867,9 @@ def _columns(pairs: Sequence[tuple[Any, ...]], width: int) -> list[tuple[Any, ..
     return list(zip(*pairs, strict=True)) or [()] * width
 
 
-async def _insert_entry(connection: _Connection, entry: AuditEntry | None) -> None:
-    if entry is not None:
-        await connection.execute(_SQL["insert_audit"], *rows.audit_to_row(entry))
+async def _insert_audit_entry(connection: _Connection, audit_entry: AuditEntry | None) -> None:
+    if audit_entry is not None:
+        await connection.execute(_SQL["insert_audit_entry"], *rows.audit_to_row(audit_entry))
 
 
 async def _insert_key(connection: _Connection, key: rows.ApiKey) -> None:
@@ -910,7 +914,7 @@ class _PostgresSnapshot:
         """List every merchant, in order."""
         return [row[0] for row in await self._rows("merchant_ids")]
 
-    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, rows.Book]:
+    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, rows.BookRows]:
         """Read short books at once, in three statements."""
         accounts = {row[0]: row for row in await self._rows("accounts_of", merchant_ids)}
         transfers = _by_merchant(await self._rows("transfers_of", merchant_ids, rows.BOOK_TRANSFERS_MAX + 1))

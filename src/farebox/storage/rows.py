@@ -13,7 +13,7 @@ from farebox.core.approvals import Approval
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.invariants import InvariantViolation, check_account, check_hold
-from farebox.core.state import Original
+from farebox.core.state import Alert, Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 
@@ -90,20 +90,20 @@ class Session(Struct, frozen=True):
 
 
 class Purpose(IntEnum):
-    """What a letter is for. The number is what the database stores."""
+    """What an account mail is for. The number is what the database stores."""
 
     INVITATION = 1
     RESET = 2
     TEST = 3
 
 
-class Letter(Struct, frozen=True):
+class AccountMail(Struct, frozen=True):
     """A mail to one person. Its link's token is made of `seed`, good once and until `expires_at`.
 
     State, attempts and times are as in OutboxMail.
     """
 
-    letter_id: int
+    account_mail_id: int
     purpose: int
     login_id: int
     merchant_id: int | None
@@ -132,7 +132,7 @@ class Membership(Struct, frozen=True):
         return ids.public_id(ids.MERCHANT, self.merchant_id)
 
 
-class Outlook(Struct, frozen=True):
+class RunwaySnapshot(Struct, frozen=True):
     """A merchant's prospects as of transfer `seq`; `runs_out_at` is None if nothing is being spent."""
 
     merchant_id: int
@@ -144,7 +144,7 @@ class Outlook(Struct, frozen=True):
     computed_at: int
 
 
-class OutlookMark(Struct, frozen=True):
+class RunwaySnapshotAge(Struct, frozen=True):
     """How far a merchant's book is, and how far and how old its prospects are; None if there are none yet."""
 
     merchant_id: int
@@ -178,12 +178,12 @@ class Verification(Struct, frozen=True):
 
 
 class Counts(Struct, frozen=True):
-    """How much there is: merchants, transfers in all books, and mails and letters that wait to be sent."""
+    """How much there is: merchants, transfers in all books, and mails and account mails that wait to be sent."""
 
     merchants: int
     transfers: int
     mails_waiting: int
-    letters_waiting: int
+    account_mails_waiting: int
 
 
 class ApiKey(Struct, frozen=True):
@@ -223,7 +223,7 @@ BOOK_TRANSFERS_MAX: Final = 500
 """How many transfers a short book has at most, which is read as a whole."""
 
 
-class Book(Struct, frozen=True):
+class BookRows(Struct, frozen=True):
     """A merchant's whole book: its account, its transfers in order of seq, and its holds."""
 
     account: Account
@@ -237,24 +237,6 @@ class TransferFilter(Struct, frozen=True):
     kinds: tuple[int, ...] = ()
     request_type: str | None = None
     reference: str | None = None
-
-
-class Alert(Struct, frozen=True):
-    """One firing of a threshold, number `number` of the merchant's; `transfer_seq` is None if it was set too high."""
-
-    merchant_id: int
-    number: int
-    threshold: int
-    posted: int
-    fired_at: int
-    transfer_seq: int | None
-
-    @property
-    def transfer_id(self) -> str | None:
-        """The public id of the transfer that fired it."""
-        if self.transfer_seq is None:
-            return None
-        return ids.book_id(ids.TRANSFER, merchant_id=self.merchant_id, seq=self.transfer_seq)
 
 
 class MailState(IntEnum):
@@ -303,8 +285,9 @@ AUDIT_COLUMNS: Final = "entry_id, merchant_id, at, person, key_id, address, acti
 
 LOGIN_COLUMNS: Final = ", ".join(Login.__struct_fields__)
 SESSION_COLUMNS: Final = ", ".join(Session.__struct_fields__)
-LETTER_COLUMNS: Final = ", ".join(Letter.__struct_fields__)
-OUTLOOK_COLUMNS: Final = ", ".join(Outlook.__struct_fields__)
+ACCOUNT_MAIL_COLUMNS: Final = ", ".join(("letter_id", *AccountMail.__struct_fields__[1:]))
+"""The table is called `letter`, as it was released."""
+RUNWAY_SNAPSHOT_COLUMNS: Final = ", ".join(RunwaySnapshot.__struct_fields__)
 VERIFICATION_COLUMNS: Final = ", ".join(Verification.__struct_fields__)
 
 _ALERT_WIDTH: Final = 6
@@ -360,11 +343,11 @@ def account_to_row(account: Account) -> tuple[Any, ...]:
     )
 
 
-def book_from_rows(account: Any, transfers: Sequence[Any], holds: Sequence[Any]) -> Book | None:
+def book_from_rows(account: Any, transfers: Sequence[Any], holds: Sequence[Any]) -> BookRows | None:
     """Make a book of its rows, unchecked; None if one can't be read, whatever stands in it."""
     try:
         made = [transfer_from_row(row) for row in transfers], [hold_from_row(row) for row in holds]
-        return Book(account_from_row(account), *made)
+        return BookRows(account_from_row(account), *made)
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return None
 
@@ -422,22 +405,22 @@ approval_to_row = msgspec.structs.astuple
 def approval_to_closing(approval: Approval) -> tuple[Any, ...]:
     """Write what became of an approval, and which one it is."""
     what = (approval.state, approval.decided_by, approval.decided_at, approval.transfer_seq)
-    return (*what, approval.merchant_id, approval.number)
+    return (*what, approval.merchant_id, approval.approval_id)
 
 
-def audit_to_row(entry: AuditEntry) -> tuple[Any, ...]:
-    """Write an entry of the audit log in the order of AUDIT_COLUMNS; merchant 0 stands for the operator as a whole."""
-    values = msgspec.structs.astuple(entry)
-    return (values[0], entry.merchant_id or _OPERATOR, *values[2:])
+def audit_to_row(audit_entry: AuditEntry) -> tuple[Any, ...]:
+    """Write an audit entry in the order of AUDIT_COLUMNS; merchant 0 stands for the operator as a whole."""
+    values = msgspec.structs.astuple(audit_entry)
+    return (values[0], audit_entry.merchant_id or _OPERATOR, *values[2:])
 
 
 def audit_from_row(row: Sequence[Any]) -> AuditEntry:
-    """Make an entry of the audit log of a row in the order of AUDIT_COLUMNS."""
+    """Make an audit_entry of the audit log of a row in the order of AUDIT_COLUMNS."""
     return AuditEntry(row[0], row[1] or None, *row[2:])
 
 
-firing_to_row = msgspec.structs.astuple
-"""Write a firing as an alert's row, in the order of the fields of Alert."""
+alert_to_row = msgspec.structs.astuple
+"""Write a alert as an alert's row, in the order of the fields of Alert."""
 
 
 def mail_from_row(row: Sequence[Any]) -> OutboxMail:

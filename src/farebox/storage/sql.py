@@ -26,11 +26,11 @@ _COLUMNS: Final = {
     "{hold_numbers}": rows.HOLD_COLUMNS.removesuffix(", request_type"),
     "{mail}": rows.MAIL_COLUMNS,
     "{approval}": rows.APPROVAL_COLUMNS,
-    "{audit}": rows.AUDIT_COLUMNS,
+    "{audit_entry}": rows.AUDIT_COLUMNS,
     "{login}": rows.LOGIN_COLUMNS,
     "{session}": rows.SESSION_COLUMNS,
-    "{letter}": rows.LETTER_COLUMNS,
-    "{outlook}": rows.OUTLOOK_COLUMNS,
+    "{account_mail}": rows.ACCOUNT_MAIL_COLUMNS,
+    "{runway_snapshot}": rows.RUNWAY_SNAPSHOT_COLUMNS,
     "{verification}": rows.VERIFICATION_COLUMNS,
 }
 

@@ -21,7 +21,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.pricing import Price
-from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
+from farebox.core.state import Alert, BatchState, Decision, KeyRecord, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage import migrate, rows, sql
 from farebox.storage.interface import (
@@ -215,30 +215,30 @@ class SqliteStore:
         return [rows.hold_from_row(row) for row in self._rows("due_holds", now, limit)]
 
     async def create_merchant(
-        self, merchant: rows.Merchant, account: Account, key: rows.ApiKey, entry: AuditEntry | None = None
+        self, merchant: rows.Merchant, account: Account, key: rows.ApiKey, audit_entry: AuditEntry | None = None
     ) -> None:
         """Add a merchant, its empty account and its first API key."""
-        async with self._transaction(entry) as cursor:
+        async with self._transaction(audit_entry) as cursor:
             cursor.execute(_SQL["insert_merchant"], (merchant.merchant_id, merchant.name, merchant.created_at))
             cursor.execute(_SQL["insert_account"], rows.account_to_row(account))
             _insert_key(cursor, key)
 
-    async def rename_merchant(self, merchant_id: int, name: str, entry: AuditEntry | None = None) -> None:
+    async def rename_merchant(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
         """Change a merchant's name."""
-        await self._change(entry, f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
+        await self._change(audit_entry, f"no merchant {merchant_id}", ("rename_merchant", (merchant_id, name)))
 
-    async def add_user(self, user: rows.User, entry: AuditEntry | None = None) -> None:
+    async def add_user(self, user: rows.User, audit_entry: AuditEntry | None = None) -> None:
         """Register a person on a merchant's account."""
-        async with self._transaction(entry) as cursor:
+        async with self._transaction(audit_entry) as cursor:
             cursor.execute(_SQL["insert_user"], msgspec.structs.astuple(user))
 
     async def users(self, merchant_id: int) -> Sequence[rows.User]:
         """List the people registered on a merchant's account."""
         return [rows.User(*row) for row in self._rows("users", merchant_id)]
 
-    async def create_key(self, key: rows.ApiKey, entry: AuditEntry | None = None) -> None:
+    async def create_key(self, key: rows.ApiKey, audit_entry: AuditEntry | None = None) -> None:
         """Add an API key."""
-        async with self._transaction(entry) as cursor:
+        async with self._transaction(audit_entry) as cursor:
             _insert_key(cursor, key)
 
     async def keys(self, merchant_id: int | None) -> Sequence[rows.ApiKey]:
@@ -251,32 +251,32 @@ class SqliteStore:
         row = self._row("key", key_id)
         return None if row is None else rows.ApiKey(*row)
 
-    async def expire_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+    async def expire_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
         """Let an API key end at a time, or earlier if it already was to."""
         attempts = [(name, (key_id, at)) for name in ("expire_merchant_key", "expire_staff_key")]
-        await self._change(entry, f"no key {key_id}", *attempts)
+        await self._change(audit_entry, f"no key {key_id}", *attempts)
 
-    async def revoke_key(self, key_id: int, at: int, entry: AuditEntry | None = None) -> None:
+    async def revoke_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
         """Close an API key for ever."""
         await self._change(
-            entry, f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
+            audit_entry, f"no key {key_id}", ("revoke_merchant_key", (key_id, at)), ("revoke_staff_key", (key_id, at))
         )
 
     async def rotate_key(
-        self, key_id: int, *, successor: rows.ApiKey, expires_at: int, entry: AuditEntry | None = None
+        self, key_id: int, *, successor: rows.ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
     ) -> None:
         """Add a key's successor and let the old one expire."""
-        async with self._transaction(entry) as cursor:
+        async with self._transaction(audit_entry) as cursor:
             if not _changes(cursor, "expire_merchant_key", (key_id, expires_at)) and not _changes(
                 cursor, "expire_staff_key", (key_id, expires_at)
             ):
                 raise NotFound(f"no key {key_id}")
             _insert_key(cursor, successor)
 
-    async def set_price(self, price: Price, created_at: int, entry: AuditEntry | None = None) -> None:
+    async def set_price(self, price: Price, created_at: int, audit_entry: AuditEntry | None = None) -> None:
         """Add a version of a price."""
         values = (price.price_id, price.request_type, price.unit_price, price.starts_at, created_at)
-        async with self._transaction(entry) as cursor:
+        async with self._transaction(audit_entry) as cursor:
             if price.merchant_id is None:
                 cursor.execute(_SQL["insert_default_price"], values)
             else:
@@ -310,22 +310,22 @@ class SqliteStore:
             found = self._rows("merchant_audit", merchant_id, *before, limit)
         return [rows.audit_from_row(row) for row in found]
 
-    async def sum_usage(self, merchant_id: int, *, transfers_max: int) -> int:
+    async def roll_up_usage(self, merchant_id: int, *, transfers_max: int) -> int:
         """Sum the next transfers of a book up into its usage."""
         async with self._transaction() as cursor:
-            mark = cursor.execute(_SQL["usage_mark"], (merchant_id,)).fetchone()
+            mark = cursor.execute(_SQL["rolled_up_seq"], (merchant_id,)).fetchone()
             account = cursor.execute(_SQL["load_account"], (merchant_id,)).fetchone()
             if account is None:
                 raise NotFound("no such merchant")
             done = 0 if mark is None else mark[0]
             last = min(done + transfers_max, rows.account_from_row(account).seq)
-            cursor.execute(_SQL["sum_usage"], (merchant_id, done + 1, last))
-            cursor.execute(_SQL["set_usage_mark"], (merchant_id, last))
+            cursor.execute(_SQL["roll_up_usage"], (merchant_id, done + 1, last))
+            cursor.execute(_SQL["set_rolled_up_seq"], (merchant_id, last))
         return last - done
 
-    async def unsummed_books(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+    async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
         """List merchants whose books have many transfers not summed up yet."""
-        return [row[0] for row in self._rows("unsummed_books", after, transfers_min, limit)]
+        return [row[0] for row in self._rows("books_to_roll_up", after, transfers_min, limit)]
 
     async def usage(
         self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
@@ -334,9 +334,9 @@ class SqliteStore:
         values = (merchant_id, first_quarter, last_quarter, offset_quarters, bucket_quarters)
         return [rows.Usage(*row) for row in self._rows("usage", *values)]
 
-    async def alerts(self, merchant_id: int, limit: int) -> Sequence[rows.Alert]:
+    async def alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
         """List a merchant's alerts, newest first."""
-        return [rows.Alert(*row) for row in self._rows("alerts", merchant_id, limit)]
+        return [Alert(*row) for row in self._rows("alerts", merchant_id, limit)]
 
     async def claim_mails(self, now: int, *, lease_until: int, limit: int) -> Sequence[rows.OutboxMail]:
         """Take mails that are due."""
@@ -374,14 +374,16 @@ class SqliteStore:
         with _translated():
             return self._reading().execute(statement, values).fetchall()
 
-    async def work(self, deed: Callable[[Fetch], Awaitable[_Result]], entry: AuditEntry | None = None) -> _Result:
-        """Run a deed's statements in one transaction."""
-        async with self._transaction(entry) as cursor:
+    async def run_in_transaction(
+        self, work: Callable[[Fetch], Awaitable[_Result]], audit_entry: AuditEntry | None = None
+    ) -> _Result:
+        """Run a work's statements in one transaction."""
+        async with self._transaction(audit_entry) as cursor:
 
             async def fetch(statement: str, *values: Any) -> Sequence[Sequence[Any]]:
                 return cursor.execute(statement, values).fetchall()
 
-            return await deed(fetch)
+            return await work(fetch)
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Read the whole ledger as of one moment."""
@@ -404,17 +406,19 @@ class SqliteStore:
         with _translated():
             return self._reading().execute(_SQL[name], values).fetchone()
 
-    async def _change(self, entry: AuditEntry | None, missing: str, *attempts: tuple[str, tuple[Any, ...]]) -> None:
+    async def _change(
+        self, audit_entry: AuditEntry | None, missing: str, *attempts: tuple[str, tuple[Any, ...]]
+    ) -> None:
         """Run each statement until one changes a row; raise NotFound if none does."""
-        async with self._transaction(entry) as cursor:
+        async with self._transaction(audit_entry) as cursor:
             if not any(_changes(cursor, name, values) for name, values in attempts):
                 raise NotFound(missing)
 
     @asynccontextmanager
-    async def _transaction(self, entry: AuditEntry | None = None) -> AsyncIterator[apsw.Cursor]:
+    async def _transaction(self, audit_entry: AuditEntry | None = None) -> AsyncIterator[apsw.Cursor]:
         """Hold the database's write lock around a block, then COMMIT; any error in the block rolls back.
 
-        An `entry` for the audit log is written after it.
+        An `audit_entry` for the audit log is written after it.
         """
         async with self._write_lock:
             if self._reader is None:
@@ -427,8 +431,8 @@ class SqliteStore:
             try:
                 with _translated():
                     yield connection.cursor()
-                    if entry is not None:
-                        connection.execute(_SQL["insert_audit"], rows.audit_to_row(entry))
+                    if audit_entry is not None:
+                        connection.execute(_SQL["insert_audit_entry"], rows.audit_to_row(audit_entry))
             except BaseException:
                 self._roll_back(connection)
                 raise
@@ -574,11 +578,11 @@ def _apply(cursor: apsw.Cursor, decision: Decision) -> None:
         many(_SQL["insert_hold"], map(rows.hold_to_row, decision.new_holds))
     if decision.changed_holds:
         many(_SQL["update_hold"], map(rows.hold_to_row, decision.changed_holds))
-    if decision.firings:
-        many(_SQL["insert_alert"], map(rows.firing_to_row, decision.firings))
-        many(_SQL["insert_mails"], [(item.merchant_id, item.number, item.fired_at) for item in decision.firings])
-    if decision.entries:
-        many(_SQL["insert_audit"], map(rows.audit_to_row, decision.entries))
+    if decision.alerts:
+        many(_SQL["insert_alert"], map(rows.alert_to_row, decision.alerts))
+        many(_SQL["insert_mails"], [(item.merchant_id, item.number, item.fired_at) for item in decision.alerts])
+    if decision.audit_entries:
+        many(_SQL["insert_audit_entry"], map(rows.audit_to_row, decision.audit_entries))
     if decision.new_approvals:
         many(_SQL["insert_approval"], map(rows.approval_to_row, decision.new_approvals))
     if decision.changed_approvals:
@@ -614,7 +618,7 @@ class _SqliteSnapshot:
         """List every merchant, in order."""
         return [row[0] for row in await self._rows("merchant_ids")]
 
-    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, rows.Book]:
+    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, rows.BookRows]:
         """Read short books at once, in one visit to the thread."""
         return await self._run(lambda: _books(self._connection.cursor(), merchant_ids))
 
@@ -668,7 +672,7 @@ async def _snapshot(path: Path) -> AsyncIterator[_SqliteSnapshot]:
         connection.close()
 
 
-def _books(cursor: apsw.Cursor, merchant_ids: Sequence[int]) -> dict[int, rows.Book]:
+def _books(cursor: apsw.Cursor, merchant_ids: Sequence[int]) -> dict[int, rows.BookRows]:
     found = {}
     for number in merchant_ids:
         stretch = (number, 1, SEQ_MAX, rows.BOOK_TRANSFERS_MAX + 1)

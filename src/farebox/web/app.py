@@ -14,19 +14,19 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from farebox.web.api import routes
 from farebox.web.api.base import Services
+from farebox.web.body_timeout import BodyTimeouts
 from farebox.web.docs import docs_handlers
 from farebox.web.endpoint import Endpoint
 from farebox.web.envelope import ApiError, api_error, error_body, error_headers, method_not_allowed, path_is_api
 from farebox.web.health import Health, health_handler
-from farebox.web.rate_limits import Limits
 from farebox.web.openapi import document
 from farebox.web.pages import render
 from farebox.web.pages.assets import asset_handler
 from farebox.web.pages.forms import Form
-from farebox.web.pages.house import Ask, Gate, House, error_page
+from farebox.web.pages.house import AccessControl, PageRequest, PageServices, error_page
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
-from farebox.web.body_timeout import Patience
+from farebox.web.rate_limits import Limits
 from farebox.web.security import Cors
 
 _BODILESS: Final = frozenset({"GET", "HEAD"})
@@ -37,7 +37,7 @@ _HTTP_ERROR_CODES: Final = {404: "not_found", 413: "payload_too_large"}
 
 def create_app(
     services: Services,
-    pages: House,
+    pages: PageServices,
     *,
     limits: Limits,
     cors_origins: tuple[str, ...],
@@ -62,7 +62,7 @@ def create_app(
         route.path: Endpoint({other.method: other.handler for other in table if other.path == route.path}, cors, limits)
         for route in table
     }
-    gate = Gate(pages, time.monotonic)
+    gate = AccessControl(pages, time.monotonic)
     description = msgspec.json.encode(document(table))
 
     @get("/openapi.json", include_in_schema=False)
@@ -96,7 +96,7 @@ class _Front:
     def __init__(self, endpoints: dict[str, Endpoint], rest: ASGIApp) -> None:
         self._endpoints = endpoints
         self._rest = rest
-        self._patience = Patience()
+        self._patience = BodyTimeouts()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app: ASGIApp | None = None
@@ -107,7 +107,7 @@ class _Front:
         await (app or self._rest)(scope, receive, send)
 
 
-def _to_response(cors: Cors, pages: House, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
+def _to_response(cors: Cors, pages: PageServices, request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Answer what was raised outside an endpoint: in the envelope under /api/, else as a page, or in a line of text."""
     if isinstance(error, MethodNotAllowedException):
         cause = method_not_allowed((error.headers or {}).get("allow", "").encode())
@@ -118,7 +118,7 @@ def _to_response(cors: Cors, pages: House, request: Request[Any, Any, Any], erro
         cause = api_error(error)
     if not path_is_api(request.scope):
         if "text/html" in request.headers.get("accept", ""):
-            return error_page(Ask(request, pages, Form()), cause)
+            return error_page(PageRequest(request, pages, Form()), cause)
         headers = {name.decode(): value.decode() for name, value in cause.headers}
         return Response(
             cause.message.encode(),

@@ -24,7 +24,7 @@ PAUSE_SECONDS_MAX: Final = 60
 _LOOK_SECONDS: Final = 1.0
 
 
-class Patience:
+class BodyTimeouts:
     """The requests of one application that wait for more of their bodies."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class BodyReader:
 
     __slots__ = ("_bytes_count", "_is_whole", "_may_pause", "_patience", "_receive", "is_late", "until")
 
-    def __init__(self, patience: Patience, receive: Receive) -> None:
+    def __init__(self, patience: BodyTimeouts, receive: Receive) -> None:
         self._patience = patience
         self._receive = receive
         self._is_whole = False

@@ -13,8 +13,8 @@ from farebox.core.outcomes import Code
 from farebox.service.errors import InvalidKey
 from farebox.web.api.base import Route
 from farebox.web.api.batch import NDJSON
-from farebox.web.schemas.common import BOOK_ID_LETTERS, an_id
 from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, RETRY_AFTER_SECONDS, STATUS
+from farebox.web.schemas.common import BOOK_ID_LETTERS, an_id
 
 Json = dict[str, Any]
 

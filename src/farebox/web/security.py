@@ -4,8 +4,8 @@ from typing import Any, Final
 
 from litestar.types import HTTPScope
 
-from farebox.service.people.api_keys import ParsedKey, parse_key
 from farebox.service.errors import InvalidKey
+from farebox.service.people.api_keys import ParsedKey, parse_key
 from farebox.web.envelope import Headers
 
 API_KEY_HEADER: Final = b"x-api-key"

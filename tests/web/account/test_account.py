@@ -180,13 +180,13 @@ async def test_members_set_thresholds_and_what_was_typed_stays_when_it_is_wrong(
     assert 'value="a lot"' in reply.body.decode()
     assert "wrong" in reply.body.decode()
     entries, _ = await farebox.audit_log.page(merchant_id=shop.seeds.merchant_id, cursor=None, limit=10)
-    assert [(shop.member.visit.login.email, "set_thresholds")] == [(it.person, it.action) for it in entries]
+    assert [(shop.member.visit.login.email, "set_thresholds")] == [(it.actor, it.action) for it in entries]
 
 
 async def test_a_test_mail_goes_to_whoever_asks(farebox: Farebox, shop: Shop) -> None:
     assert "A test mail is on its way to you." in await shop.member.done(f"{shop.url}/alerts/test")
-    (letter, *_) = await farebox.people.letters(1)
-    assert (Purpose.TEST, shop.member.visit.login.email) == (letter.purpose, letter.email)
+    (account_mail, *_) = await farebox.people.account_mails(1)
+    assert (Purpose.TEST, shop.member.visit.login.email) == (account_mail.purpose, account_mail.email)
     for _ in range(4):
         await shop.member.done(f"{shop.url}/alerts/test")
     assert "try again later" in words(await shop.member.wrong(f"{shop.url}/alerts/test"))
@@ -239,24 +239,24 @@ async def test_an_owner_invites_changes_and_removes(farebox: Farebox, shop: Shop
     url = f"{shop.url}/people"
     email = f"new-{shop.seeds.merchant_id}@shop.example"
     assert "The invitation is on its way." in await shop.owner.done(url, email=email, role="viewer")
-    (letter, *_) = await farebox.people.letters(1)
-    assert (Purpose.INVITATION, email) == (letter.purpose, letter.email)
-    assert Role.VIEWER == await farebox.team.role(shop.seeds.merchant_id, email)
+    (account_mail, *_) = await farebox.people.account_mails(1)
+    assert (Purpose.INVITATION, email) == (account_mail.purpose, account_mail.email)
+    assert Role.VIEWER == await farebox.users.role(shop.seeds.merchant_id, email)
     assert "registered there already" in words(await shop.owner.wrong(url, email=email, role="viewer"))
     assert "nobody" == kept(await shop.owner.wrong(url, email="nobody", role="viewer"), "email")
     assert 422 == (await shop.owner.post(url, email="x@shop.example", role="king")).status
     await shop.owner.done(f"{url}/again", person=email)
     await shop.owner.done(f"{url}/role", person=email, role="member")
-    assert Role.MEMBER == await farebox.team.role(shop.seeds.merchant_id, email)
+    assert Role.MEMBER == await farebox.users.role(shop.seeds.merchant_id, email)
     await shop.owner.done(f"{url}/remove", person=email)
-    assert await farebox.team.role(shop.seeds.merchant_id, email) is None
+    assert await farebox.users.role(shop.seeds.merchant_id, email) is None
 
 
 async def test_the_last_owner_stays(farebox: Farebox, shop: Shop) -> None:
     url, email = f"{shop.url}/people", shop.owner.visit.login.email
     assert "needs an owner" in words(await shop.owner.wrong(f"{url}/role", person=email, role="viewer"))
     assert "needs an owner" in words(await shop.owner.wrong(f"{url}/remove", person=email))
-    assert Role.OWNER == await farebox.team.role(shop.seeds.merchant_id, email)
+    assert Role.OWNER == await farebox.users.role(shop.seeds.merchant_id, email)
 
 
 # Who may what.

@@ -10,7 +10,7 @@ from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.storage.rows import Realm, Role
 from farebox.web.pages.console.table import console_routes
-from farebox.web.pages.house import PageRoute, Who
+from farebox.web.pages.house import Audience, PageRoute
 from tests.support.door import Door
 from tests.support.server import seed
 from tests.web.console.visitor import FORM, Visitor, words
@@ -26,7 +26,7 @@ async def parts(farebox: Farebox) -> dict[str, str]:
     seeds = await seed(farebox)
     (own,) = await farebox.merchants.keys(seeds.merchant_id)
     service = (await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
-    await farebox.operations.top_up(seeds.merchant_id, amount="5000", reference="R", note=None, actor=None)
+    await farebox.operations.top_up(seeds.merchant_id, amount="5000", reference="R", note=None, principal=None)
     (approval,) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
     return {
         "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, service.key_id)}",
@@ -44,7 +44,7 @@ async def test_a_page_is_for_support_alone(
     path = route.path
     for part, there in parts.items():
         path = path.replace(part, there)
-    assert Who.SUPPORT == route.sees
+    assert Audience.SUPPORT == route.sees
     assert route.posts is None
     if route.get is not None:
         nobody = await door.get(path)

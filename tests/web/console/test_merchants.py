@@ -7,9 +7,9 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.service.people.api_keys import Actor
+from farebox.service.people.api_keys import Principal
 from farebox.service.people.users import Role
-from farebox.storage.rows import Outlook, Realm
+from farebox.storage.rows import Realm, RunwaySnapshot
 from farebox.web.pages.console import merchants
 from tests.support.server import seed
 from tests.web.console.visitor import Visitor, kept, words
@@ -40,7 +40,7 @@ async def _outlook(farebox: Farebox, shop: Shop, days: int | None) -> None:
     now = farebox.clock.now()
     until, burn = (None, None) if days is None else (now + days * DAY, account.available * 2 // (2 * days + 1))
     values = (account.seq, account.available, account.last_at, until, burn, now)
-    await farebox.office.put_outlooks([Outlook(shop.number, *values)])
+    await farebox.office.put_runway_snapshots([RunwaySnapshot(shop.number, *values)])
 
 
 async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox, sam: Visitor) -> None:
@@ -67,9 +67,9 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox, sam: Vis
 async def test_states_are_said_in_words(farebox: Farebox, sam: Visitor) -> None:
     await _shop(farebox, "Nothing left", balance=None)
     frozen = await _shop(farebox, "Cold shop")
-    await farebox.operations.set_frozen(frozen.number, is_frozen=True, actor=None)
+    await farebox.operations.set_frozen(frozen.number, is_frozen=True, principal=None)
     low = await _shop(farebox, "Low shop")
-    await farebox.operations.set_thresholds(low.number, ["200"], actor=None)
+    await farebox.operations.set_thresholds(low.number, ["200"], principal=None)
     await _outlook(farebox, low, 0)
     page = await sam.page("/support?q=shop")
     assert re.search(r"Low shop below threshold 100.00 USD less than a day", page)
@@ -146,7 +146,9 @@ async def test_a_merchant_at_a_glance(farebox: Farebox, sam: Visitor) -> None:
     shop = await _shop(farebox, "Glance", balance="312.42")
     await farebox.merchants.add_user(shop.number, "greta@glance.example")
     await farebox.merchants.set_price("image", "0.5", merchant_id=shop.number)
-    await farebox.operations.top_up(shop.number, amount="2000", reference="BIG-1", note=None, actor=Actor("sam"))
+    await farebox.operations.top_up(
+        shop.number, amount="2000", reference="BIG-1", note=None, principal=Principal("sam")
+    )
     page = await sam.page(shop.url)
     for text in ("312.42 USD", "greta@glance.example owner", "image 0.50", "Top-up INV-1", "+312.42", "fbm_…"):
         assert text in page
@@ -175,8 +177,12 @@ async def test_looking_as_the_merchant_is_told_in_the_audit_log_once_however_one
 
 
 async def _looks(farebox: Farebox, shop: Shop) -> list[tuple[str | None, str]]:
-    entries, _ = await farebox.audit_log.page(merchant_id=shop.number, cursor=None, limit=100)
-    return [(entry.person, entry.action) for entry in entries if entry.action == "look_as_merchant"]
+    audit_entries, _ = await farebox.audit_log.page(merchant_id=shop.number, cursor=None, limit=100)
+    return [
+        (audit_entry.actor, audit_entry.action)
+        for audit_entry in audit_entries
+        if audit_entry.action == "look_as_merchant"
+    ]
 
 
 async def test_settings_are_changed(farebox: Farebox, sam: Visitor) -> None:
@@ -201,7 +207,7 @@ async def test_settings_are_changed(farebox: Farebox, sam: Visitor) -> None:
     _, account = await farebox.merchants.get(shop.number)
     assert ((), False) == (account.thresholds, account.is_frozen)
     deeds, _ = await farebox.audit_log.page(merchant_id=shop.number, cursor=None, limit=9)
-    assert 6 == sum(deed.person == "sam@farebox.example" for deed in deeds)
+    assert 6 == sum(deed.actor == "sam@farebox.example" for deed in deeds)
 
 
 async def test_settings_that_make_no_sense_are_asked_for_again(farebox: Farebox, sam: Visitor) -> None:
@@ -213,8 +219,8 @@ async def test_settings_that_make_no_sense_are_asked_for_again(farebox: Farebox,
     assert "5 thresholds at most" in words(reply)
     assert "1 2 3 4 5 6" == kept(reply, "thresholds")
     # What is refused by the ledger is told above all forms.
-    await farebox.operations.set_credit_limit(shop.number, "50", actor=None)
-    await farebox.operations.adjust(shop.number, amount="-120", reference="A", reason="used", actor=None)
+    await farebox.operations.set_credit_limit(shop.number, "50", principal=None)
+    await farebox.operations.adjust(shop.number, amount="-120", reference="A", reason="used", principal=None)
     reply = await sam.wrong(f"{shop.url}/credit-limit", credit_limit="10")
     assert 'role="alert"' in reply.body.decode()
     assert "10" == kept(reply, "credit_limit")
@@ -227,15 +233,15 @@ async def test_people_are_invited_changed_and_removed(farebox: Farebox, sam: Vis
     page = await sam.done(url, email="ann@people.example", role="owner")
     assert "The invitation is on its way." in page
     assert "ann@people.example" in page
-    (letter,) = [it for it in await farebox.people.letters(50) if it.email == "ann@people.example"]
-    assert shop.number == letter.merchant_id
+    (account_mail,) = [it for it in await farebox.people.account_mails(50) if it.email == "ann@people.example"]
+    assert shop.number == account_mail.merchant_id
     await sam.done(f"{url}/again", person="ann@people.example")
-    assert 2 == sum(it.email == "ann@people.example" for it in await farebox.people.letters(50))
+    assert 2 == sum(it.email == "ann@people.example" for it in await farebox.people.account_mails(50))
     # Support may leave an account without an owner.
     assert "The role is saved." in await sam.done(f"{url}/role", person="ann@people.example", role="viewer")
-    assert Role.VIEWER == await farebox.team.role(shop.number, "ann@people.example")
+    assert Role.VIEWER == await farebox.users.role(shop.number, "ann@people.example")
     assert "They are removed" in await sam.done(f"{url}/remove", person="ann@people.example")
-    assert await farebox.team.role(shop.number, "ann@people.example") is None
+    assert await farebox.users.role(shop.number, "ann@people.example") is None
 
 
 async def test_people_who_make_no_sense_are_asked_for_again(farebox: Farebox, sam: Visitor) -> None:

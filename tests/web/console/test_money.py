@@ -65,7 +65,7 @@ async def test_a_top_up_is_shown_first_and_then_made_once(farebox: Farebox, sam:
     assert 812_420_000 == await _available(farebox, seeds)
     deeds, _ = await farebox.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=9)
     assert [("sam@farebox.example", "top_up", "top_up of 500.00 USD, INV-2, wire")] == [
-        (deed.person, deed.action, deed.detail) for deed in deeds
+        (deed.actor, deed.action, deed.detail) for deed in deeds
     ]
     other = await sam.wrong(f"{_url(seeds)}/top-up/confirm", **{**form, "amount": "501"})
     assert "was used for another top_up" in words(other)
@@ -155,7 +155,9 @@ async def test_decided_requests_have_pages(farebox: Farebox, sam: Visitor, monke
     monkeypatch.setattr("farebox.web.pages.console.approvals.ROWS", 1)
     seeds = await seed(farebox)
     for reference in ("OLD", "NEW"):
-        await farebox.operations.top_up(seeds.merchant_id, amount="3000", reference=reference, note=None, actor=None)
+        await farebox.operations.top_up(
+            seeds.merchant_id, amount="3000", reference=reference, note=None, principal=None
+        )
         (approval, *_) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
         await sam.done(f"{APPROVALS}/{seeds.merchant}/{approval.id}/reject")
     first = await sam.get(APPROVALS)

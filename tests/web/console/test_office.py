@@ -8,8 +8,8 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.service.people.api_keys import Actor
-from farebox.service.ledger.id_generator import Numbers
+from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignInRefused
 from farebox.service.people.users import Role
 from farebox.storage.rows import MailState, Realm, Verification
@@ -136,8 +136,8 @@ async def test_prices_that_make_no_sense_are_asked_for_again(
 
 async def test_what_was_mailed_and_what_fails_is_shown(farebox: Farebox, sam: Visitor) -> None:
     seeds = await seed(farebox)
-    await farebox.team.invite(seeds.merchant_id, "fail@mail.example", Role.OWNER, actor=None)
-    await farebox.operations.set_thresholds(seeds.merchant_id, ["1000"], actor=None)
+    await farebox.users.invite(seeds.merchant_id, "fail@mail.example", Role.OWNER, principal=None)
+    await farebox.operations.set_thresholds(seeds.merchant_id, ["1000"], principal=None)
     calm = await sam.page("/support/outbox")
     assert "What fails" not in calm
     assert "fail@mail.example Northwind Imaging 1,000.00" in calm
@@ -149,14 +149,14 @@ async def test_what_was_mailed_and_what_fails_is_shown(farebox: Farebox, sam: Vi
         await farebox.store.settle_mail(
             msgspec.structs.replace(mail, state=MailState.GIVEN_UP, last_error="550 no such mailbox")
         )
-    for letter in await farebox.people.claim_letters(now, lease_until=later, limit=9):
-        await farebox.people.settle_letter(msgspec.structs.replace(letter, last_error="421 try later"))
+    for account_mail in await farebox.people.claim_account_mails(now, lease_until=later, limit=9):
+        await farebox.people.settle_account_mail(msgspec.structs.replace(account_mail, last_error="421 try later"))
     page = await sam.page("/support/outbox")
     assert "given up 550 no such mailbox (1 try)" in page
     assert "invitation waits 421 try later (1 try, the next at" in page
     assert "Every mail that was not sent is due now." in await sam.done("/support/outbox/retry")
     assert ((await farebox.store.next_mail_at()) or later) < later
-    assert ((await farebox.people.next_letter_at()) or later) < later
+    assert ((await farebox.people.next_account_mail_at()) or later) < later
 
 
 async def test_the_audit_log_has_pages_and_a_filter(
@@ -165,8 +165,8 @@ async def test_the_audit_log_has_pages_and_a_filter(
     monkeypatch.setattr("farebox.web.pages.console.audit.ROWS", 2)
     seeds, other = await seed(farebox), await seed(farebox)
     for name in ("First", "Second", "Third"):
-        await farebox.merchants.rename(seeds.merchant_id, name, actor=Actor("zoe", address="10.1.2.3"))
-    await farebox.merchants.rename(other.merchant_id, "Elsewhere", actor=Actor("zoe"))
+        await farebox.merchants.rename(seeds.merchant_id, name, principal=Principal("zoe", address="10.1.2.3"))
+    await farebox.merchants.rename(other.merchant_id, "Elsewhere", principal=Principal("zoe"))
     everything = await sam.page("/support/audit")
     assert "Rename merchant: Elsewhere" in everything
     url = f"/support/audit?merchant={seeds.merchant}"
@@ -188,9 +188,9 @@ async def test_staff_are_added_closed_and_opened_again(farebox: Farebox, sam: Vi
     page = await sam.done(STAFF, email="una@farebox.example", name="Una")
     assert "The invitation is on its way." in page
     assert "Una una@farebox.example never invited" in page
-    (letter, *_) = await farebox.people.letters(1)
-    assert "una@farebox.example" == letter.email
-    visit = await farebox.sign_in.use_link(farebox.sign_in.link_text(letter), PASSWORD, address=None, agent="")
+    (account_mail, *_) = await farebox.people.account_mails(1)
+    assert "una@farebox.example" == account_mail.email
+    visit = await farebox.sign_in.use_link(farebox.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
     assert await farebox.sign_in.visit(visit.token, Realm.SUPPORT) is not None
     await sam.done(f"{STAFF}/again", person="una@farebox.example")
     assert "They can't sign in any more." in await sam.done(f"{STAFF}/close", person="una@farebox.example")
@@ -214,8 +214,8 @@ async def test_lost_codes_are_removed_by_somebody_else(farebox: Farebox, sam: Vi
     assert login is not None
     assert login.totp_seed is None
     deeds, _ = await farebox.audit_log.page(merchant_id=None, cursor=None, limit=1)
-    assert ("sam@farebox.example", "remove_codes", "tess@farebox.example") == (
-        deeds[0].person,
+    assert ("sam@farebox.example", "disable_two_factor", "tess@farebox.example") == (
+        deeds[0].actor,
         deeds[0].action,
         deeds[0].subject,
     )
@@ -277,7 +277,7 @@ async def test_a_verification_is_started_followed_and_told(farebox: Farebox, sam
 async def test_runs_that_found_something_or_died_are_told(farebox: Farebox, sam: Visitor) -> None:
     now = farebox.clock.now()
     older = now - 3_600_000_000
-    bad = Verification(Numbers(farebox.clock).draw(), "shell:root", older, older)
+    bad = Verification(IdGenerator(farebox.clock).draw(), "shell:root", older, older)
     await farebox.office.begin_verification(bad)
     assert "stopped at" in await sam.page(SYSTEM)
     ended = msgspec.structs.replace(

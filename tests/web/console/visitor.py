@@ -7,8 +7,8 @@ from typing import Final
 from urllib.parse import urlencode
 
 from farebox.bootstrap import Farebox
-from farebox.service.ledger.id_generator import Numbers
-from farebox.service.people.sign_in import Visit
+from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.people.sign_in import SignedIn
 from farebox.storage.rows import Login, Realm
 from tests.support.door import Door, Reply
 
@@ -23,12 +23,14 @@ class Visitor:
 
     farebox: Farebox
     door: Door
-    visit: Visit
+    visit: SignedIn
 
     @classmethod
     async def sign_in(cls, farebox: Farebox, door: Door, realm: Realm, email: str, name: str = "") -> "Visitor":
         """Let somebody in who has not been there before."""
-        login = Login(Numbers(farebox.clock).draw(), realm, email, name or email, farebox.clock.now(), "no password")
+        login = Login(
+            IdGenerator(farebox.clock).draw(), realm, email, name or email, farebox.clock.now(), "no password"
+        )
         await farebox.people.add_login(login)
         visit = await farebox.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")
         return cls(farebox, door, visit)
@@ -41,7 +43,7 @@ class Visitor:
     @property
     def mark(self) -> str:
         """What this session's forms carry."""
-        return self.farebox.sign_in.form_mark(self.visit)
+        return self.farebox.sign_in.csrf_token(self.visit)
 
     async def get(self, path: str) -> Reply:
         """Ask for a page."""

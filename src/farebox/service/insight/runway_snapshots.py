@@ -14,7 +14,7 @@ from farebox.service.clock import Clock
 from farebox.service.insight.forecast import read_runway
 from farebox.storage.interface import StorageError, Store
 from farebox.storage.office import Office
-from farebox.storage.rows import Outlook, OutlookMark
+from farebox.storage.rows import RunwaySnapshot, RunwaySnapshotAge
 
 MOVED_SECONDS: Final = 300
 OLD_SECONDS: Final = 6 * 3600
@@ -34,10 +34,10 @@ ROUND_SECONDS: Final = 5.0
 _BEFORE_ALL: Final = -1
 _MICROS_PER_SECOND: Final = 1_000_000
 
-_log = logging.getLogger("farebox.outlooks")
+_log = logging.getLogger("farebox.runway_snapshots")
 
 
-class Outlooks:
+class RunwaySnapshots:
     """Keeps merchants' prospects up to date."""
 
     def __init__(self, store: Store, office: Office, clock: Clock) -> None:
@@ -66,17 +66,19 @@ class Outlooks:
         Raises:
             StorageError: the database is away; the stretch is walked again.
         """
-        marks = await self._office.outlook_marks(self._after, STRETCH_MERCHANTS)
+        marks = await self._office.runway_snapshot_ages(self._after, STRETCH_MERCHANTS)
         now = self._clock.now()
         stale = [mark.merchant_id for mark in marks if _is_stale(mark, now)]
         for start in range(0, len(stale), BATCH_MERCHANTS):
             found = [await self._work_out(number) for number in stale[start : start + BATCH_MERCHANTS]]
-            await self._office.put_outlooks([outlook for outlook in found if outlook is not None])
+            await self._office.put_runway_snapshots(
+                [runway_snapshot for runway_snapshot in found if runway_snapshot is not None]
+            )
         is_last = len(marks) < STRETCH_MERCHANTS
         self._after = _BEFORE_ALL if is_last else marks[-1].merchant_id
         return is_last
 
-    async def _work_out(self, merchant_id: int) -> Outlook | None:
+    async def _work_out(self, merchant_id: int) -> RunwaySnapshot | None:
         account = await self._store.account(merchant_id)
         if account is None:
             return None
@@ -84,10 +86,10 @@ class Outlooks:
         runway = await read_runway(self._store, account, now)
         await asyncio.sleep(MERCHANT_SECONDS)
         until, burn = (None, None) if runway is None else (runway.until, runway.burn_per_day)
-        return Outlook(merchant_id, account.seq, account.available, account.last_at, until, burn, now)
+        return RunwaySnapshot(merchant_id, account.seq, account.available, account.last_at, until, burn, now)
 
 
-def _is_stale(mark: OutlookMark, now: int) -> bool:
+def _is_stale(mark: RunwaySnapshotAge, now: int) -> bool:
     if mark.seq is None or mark.computed_at is None:
         return True
     age_seconds = (now - mark.computed_at) // _MICROS_PER_SECOND

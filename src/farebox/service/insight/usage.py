@@ -119,7 +119,7 @@ class UsageReader:
         return [line for _, line in sorted(totals.items())]
 
 
-class Summer:
+class UsageRollup:
     """Sums books up behind the charges' backs; several processes may do so at once."""
 
     def __init__(self, store: Store) -> None:
@@ -156,7 +156,7 @@ class Summer:
     async def _catch_up(self) -> None:
         """Sum up what other processes, or earlier ones, left."""
         after = -1
-        while books := await self._store.unsummed_books(after, transfers_min=SUM_TRANSFERS_MIN, limit=_BOOKS_PAGE):
+        while books := await self._store.books_to_roll_up(after, transfers_min=SUM_TRANSFERS_MIN, limit=_BOOKS_PAGE):
             for merchant_id in books:
                 await self._sum_up(merchant_id)
             after = books[-1]
@@ -166,7 +166,7 @@ class Summer:
         summed = SUM_TRANSFERS_MAX
         try:
             while summed == SUM_TRANSFERS_MAX:
-                summed = await self._store.sum_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX)
+                summed = await self._store.roll_up_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX)
         except BaseException:
             # It is still to be done, together with what came since.
             self._grown[merchant_id] = self._grown.get(merchant_id, 0) + grown

@@ -7,8 +7,8 @@ from typing import Final
 from farebox.core.commands import ExpireHold
 from farebox.core.outcomes import Outcome
 from farebox.service.clock import Clock
-from farebox.service.ledger.committer import Committer
 from farebox.service.errors import ServiceError
+from farebox.service.ledger.committer import Committer
 from farebox.storage.interface import StorageError, Store
 
 SWEEP_SECONDS: Final = 0.5

@@ -1,4 +1,4 @@
-"""Numbers for what support sets up: merchants, people, keys, prices, requests for approval."""
+"""Ids for what support sets up: merchants, people, keys, prices, requests for approval."""
 
 import secrets
 
@@ -6,7 +6,7 @@ from farebox.core import ids
 from farebox.service.clock import Clock
 
 
-class Numbers:
+class IdGenerator:
     """Draws numbers by the clock and at random, each above the one before.
 
     So no two of one process are alike, and they sort in the order they were drawn, within a millisecond too and when

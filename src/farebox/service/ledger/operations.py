@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from typing import Final
 
 from farebox.core import commands, ids
-from farebox.core.commands import Caller, Origin
+from farebox.core.commands import Actor, Caller
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.service import inputs
-from farebox.service.people import api_keys
-from farebox.service.people.api_keys import Actor
 from farebox.service.clock import Clock
-from farebox.service.ledger.committer import Committer
 from farebox.service.errors import ServiceError
-from farebox.service.ledger.id_generator import Numbers
+from farebox.service.ledger.committer import Committer
+from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.people import api_keys
+from farebox.service.people.api_keys import Principal
 
 
 class Operations:
     """What changes a merchant's book or its rules, through the committer.
 
     Every method may raise InvalidInput, and what `Committer.submit` raises. `caller` is the service's API key that
-    asks, `actor` the person; None for Farebox itself, which the audit log does not tell of.
+    asks, `principal` the person; None for Farebox itself, which the audit log does not tell of.
     """
 
     def __init__(self, committer: Committer, clock: Clock, *, approval_above: int | None = None) -> None:
@@ -32,7 +32,7 @@ class Operations:
                 none does.
         """
         self._committer = committer
-        self._numbers = Numbers(clock)
+        self._numbers = IdGenerator(clock)
         self._approval_above = approval_above
 
     async def charge(self, command: commands.Charge | Outcome) -> Outcome:
@@ -109,7 +109,7 @@ class Operations:
         reference: str | None,
         note: str | None,
         caller: Caller | None,
-        actor: Actor | None = None,
+        principal: Principal | None = None,
     ) -> Outcome:
         """Give back a charge or capture, or `amount` of it; `transfer` is its id. A service asks, or a person."""
         checked = (
@@ -122,13 +122,13 @@ class Operations:
         if place is None:
             return _TRANSFER_NOT_FOUND
         outcome = await self._committer.submit(
-            commands.Refund(place[0], place[1], *checked, *(_asked_by(actor) if actor else (caller, None)))
+            commands.Refund(place[0], place[1], *checked, *(_asked_by(principal) if principal else (caller, None)))
         )
         # An id names its merchant, so one of a merchant that does not exist is just an id that does not.
         return _TRANSFER_NOT_FOUND if outcome.code is Code.MERCHANT_NOT_FOUND else outcome
 
     async def top_up(
-        self, merchant_id: int, *, amount: str, reference: str, note: str | None, actor: Actor | None
+        self, merchant_id: int, *, amount: str, reference: str, note: str | None, principal: Principal | None
     ) -> Outcome:
         """Add money that the merchant has paid; the same reference twice is the same top-up once.
 
@@ -140,12 +140,12 @@ class Operations:
                 inputs.amount("amount", amount),
                 inputs.reference("reference", reference),
                 None if note is None else inputs.note("note", note),
-                *_asked_by(actor),
+                *_asked_by(principal),
             )
         )
 
     async def adjust(
-        self, merchant_id: int, *, amount: str, reference: str, reason: str, actor: Actor | None
+        self, merchant_id: int, *, amount: str, reference: str, reason: str, principal: Principal | None
     ) -> Outcome:
         """Correct a balance by hand; an `amount` that starts with a minus takes away.
 
@@ -158,12 +158,19 @@ class Operations:
                 not amount.startswith("-"),
                 inputs.reference("reference", reference),
                 inputs.note("reason", reason),
-                *_asked_by(actor),
+                *_asked_by(principal),
             )
         )
 
     async def reverse_top_up(
-        self, merchant_id: int, *, transfer: str, amount: str | None, reference: str, reason: str, actor: Actor | None
+        self,
+        merchant_id: int,
+        *,
+        transfer: str,
+        amount: str | None,
+        reference: str,
+        reason: str,
+        principal: Principal | None,
     ) -> Outcome:
         """Take back a top-up of this merchant, or `amount` of it; `transfer` is its id."""
         checked = (
@@ -174,7 +181,9 @@ class Operations:
         place = _place(ids.TRANSFER, transfer)
         if place is None or place[0] != merchant_id:
             return _TRANSFER_NOT_FOUND
-        return await self._committer.submit(commands.ReverseTopUp(merchant_id, place[1], *checked, *_asked_by(actor)))
+        return await self._committer.submit(
+            commands.ReverseTopUp(merchant_id, place[1], *checked, *_asked_by(principal))
+        )
 
     def needs_approval(self, amount: int) -> bool:
         """Tell whether a top-up or adjustment of so many micros waits for a second person."""
@@ -186,20 +195,20 @@ class Operations:
             return await self._committer.submit(move)
         return await self._committer.submit(commands.RequestApproval(move, self._numbers.draw()))
 
-    async def set_thresholds(self, merchant_id: int, amounts: list[str], *, actor: Actor | None) -> Outcome:
+    async def set_thresholds(self, merchant_id: int, amounts: list[str], *, principal: Principal | None) -> Outcome:
         """Replace the amounts of posted balance that the merchant is warned below."""
         return await self._committer.submit(
-            commands.SetThresholds(merchant_id, inputs.thresholds("thresholds", amounts), *_asked_by(actor))
+            commands.SetThresholds(merchant_id, inputs.thresholds("thresholds", amounts), *_asked_by(principal))
         )
 
-    async def set_credit_limit(self, merchant_id: int, amount: str, *, actor: Actor | None) -> Outcome:
+    async def set_credit_limit(self, merchant_id: int, amount: str, *, principal: Principal | None) -> Outcome:
         """Let the merchant spend down to minus this amount."""
         limit = inputs.amount("creditLimit", amount, is_zero_allowed=True)
-        return await self._committer.submit(commands.SetCreditLimit(merchant_id, limit, *_asked_by(actor)))
+        return await self._committer.submit(commands.SetCreditLimit(merchant_id, limit, *_asked_by(principal)))
 
-    async def set_frozen(self, merchant_id: int, *, is_frozen: bool, actor: Actor | None) -> Outcome:
+    async def set_frozen(self, merchant_id: int, *, is_frozen: bool, principal: Principal | None) -> Outcome:
         """Stop a merchant's spending, or let it go on."""
-        return await self._committer.submit(commands.SetFrozen(merchant_id, is_frozen, *_asked_by(actor)))
+        return await self._committer.submit(commands.SetFrozen(merchant_id, is_frozen, *_asked_by(principal)))
 
 
 def charge_command(
@@ -233,9 +242,9 @@ _HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "No hold has this id")
 _TRANSFER_NOT_FOUND: Final = refused(Code.TRANSFER_NOT_FOUND, "No transfer has this id")
 
 
-def _asked_by(actor: Actor | None) -> tuple[Caller | None, Origin | None]:
+def _asked_by(principal: Principal | None) -> tuple[Caller | None, Actor | None]:
     """Return a command's last two fields."""
-    return (None, None) if actor is None else (actor.caller, actor.origin())
+    return (None, None) if principal is None else (principal.caller, principal.actor())
 
 
 def _place(prefix: str, text: str) -> tuple[int, int] | None:

@@ -9,17 +9,17 @@ from msgspec import Struct
 
 from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
-from farebox.core.state import KeyRecord
-from farebox.service.people.api_keys import ParsedKey
+from farebox.core.state import Alert, KeyRecord
 from farebox.service.clock import Clock
 from farebox.service.errors import Forbidden, InvalidKey, UnknownMerchant, translated
 from farebox.service.insight.forecast import Runway, read_runway
 from farebox.service.insight.history import History, HistoryReader
+from farebox.service.people.api_keys import ParsedKey
 from farebox.storage.interface import Store
-from farebox.storage.rows import Alert, Merchant, OutboxMail
+from farebox.storage.rows import Merchant, OutboxMail
 
 _MAILS_A_FIRING: Final = 100
-"""How many mails are looked at for each firing."""
+"""How many mails are looked at for each alert."""
 
 _log = logging.getLogger("farebox.queries")
 
@@ -32,8 +32,8 @@ class AccountView(Struct, frozen=True):
     runway: Runway | None
 
 
-class Firing(Struct, frozen=True):
-    """A firing of a threshold, and the mails that it was told by."""
+class AlertWithMails(Struct, frozen=True):
+    """A alert of a threshold, and the mails that it was told by."""
 
     alert: Alert
     mails: Sequence[OutboxMail]
@@ -122,12 +122,14 @@ class Queries:
         with translated():
             return await self._history.read(account)
 
-    async def firings(self, merchant_id: int, limit: int) -> list[Firing]:
-        """List a merchant's latest firings, newest first, and who was told."""
+    async def alerts(self, merchant_id: int, limit: int) -> list[AlertWithMails]:
+        """List a merchant's latest alerts, newest first, and who was told."""
         with translated():
             alerts = await self._store.alerts(merchant_id, limit)
             mails = await self._store.mails(merchant_id=merchant_id, limit=limit * _MAILS_A_FIRING)
-        return [Firing(alert, [mail for mail in mails if mail.alert.number == alert.number]) for alert in alerts]
+        return [
+            AlertWithMails(alert, [mail for mail in mails if mail.alert.number == alert.number]) for alert in alerts
+        ]
 
     async def account_view(self, merchant_id: int) -> AccountView:
         """Read a merchant, its account as of now and its runway.

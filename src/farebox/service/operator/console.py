@@ -1,4 +1,4 @@
-"""What support reads at its desk: merchants in an order or by search, mails and letters owed, and how much there is."""
+"""What the console shows: merchants in an order or by search, mails owed, and how much there is."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -8,22 +8,31 @@ from msgspec import Struct
 from farebox.core import audit_log, ids
 from farebox.core.accounts import Account
 from farebox.core.transfers import Transfer
-from farebox.service.people.api_keys import Actor
 from farebox.service.clock import Clock
 from farebox.service.errors import Missing, translated
 from farebox.service.insight.forecast import RUNWAY_DAYS_MAX
+from farebox.service.people.api_keys import Principal
 from farebox.storage.interface import Store
 from farebox.storage.office import Office
 from farebox.storage.people import People
-from farebox.storage.rows import Counts, Letter, MailState, Merchant, MerchantOrder, OutboxMail, Outlook, Purpose
+from farebox.storage.rows import (
+    AccountMail,
+    Counts,
+    MailState,
+    Merchant,
+    MerchantOrder,
+    OutboxMail,
+    Purpose,
+    RunwaySnapshot,
+)
 
-__all__ = ["Desk", "Letter", "MailState", "MerchantOrder", "OutboxMail", "Purpose", "Row"]
+__all__ = ["AccountMail", "ConsoleQueries", "MailState", "MerchantOrder", "OutboxMail", "Purpose", "Row"]
 
 SOON_DAYS: Final = 7
 """Whose money lasts less than so many days comes first."""
 
 OUTBOX_ROWS_MAX: Final = 1_000
-"""How many mails, and how many letters, are looked at: the newest."""
+"""How many mails, and how many account mails, are looked at: the newest."""
 
 
 class Row(Struct, frozen=True):
@@ -31,23 +40,23 @@ class Row(Struct, frozen=True):
 
     merchant: Merchant
     account: Account
-    outlook: Outlook | None
+    runway_snapshot: RunwaySnapshot | None
 
     @property
     def days_left(self) -> int | None:
         """How many whole days the balance of now lasts at the burn last worked out; None if nothing is being spent."""
-        burn = None if self.outlook is None else self.outlook.burn_per_day
+        burn = None if self.runway_snapshot is None else self.runway_snapshot.burn_per_day
         return min(max(0, self.account.available) // burn, RUNWAY_DAYS_MAX) if burn else None
 
 
 class Outgoing(Struct, frozen=True):
-    """The newest mails and letters that were owed, newest first."""
+    """The newest mails and account mails that were owed, newest first."""
 
     mails: Sequence[OutboxMail]
-    letters: Sequence[Letter]
+    account_mails: Sequence[AccountMail]
 
 
-class Desk:
+class ConsoleQueries:
     """Reads for the console. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
     def __init__(self, store: Store, office: Office, people: People, clock: Clock) -> None:
@@ -104,35 +113,35 @@ class Desk:
         return found[seq], None if refers_to is None else others.get(refers_to)
 
     async def outgoing(self) -> Outgoing:
-        """List the newest mails and letters."""
+        """List the newest mails and account mails."""
         with translated():
             mails = await self._store.mails(merchant_id=None, limit=OUTBOX_ROWS_MAX)
-            return Outgoing(mails, await self._people.letters(OUTBOX_ROWS_MAX))
+            return Outgoing(mails, await self._people.account_mails(OUTBOX_ROWS_MAX))
 
     async def retry(self) -> int:
-        """Make every mail and letter that is not sent due now; return how many."""
+        """Make every mail and account mail that is not sent due now; return how many."""
         now = self._clock.now()
         with translated():
-            return await self._store.retry_mails(now) + await self._people.retry_letters(now)
+            return await self._store.retry_mails(now) + await self._people.retry_account_mails(now)
 
     async def counts(self) -> Counts:
         """Count what is there."""
         with translated():
             return await self._office.counts()
 
-    async def note_look(self, merchant_id: int, *, actor: Actor) -> None:
+    async def note_look(self, merchant_id: int, *, principal: Principal) -> None:
         """Write down that somebody looks at a merchant's account as its people see it."""
         subject = ids.public_id(ids.MERCHANT, merchant_id)
-        entry = audit_log.entry(
-            actor.origin(), merchant_id=merchant_id, at=self._clock.now(), action="look_as_merchant", subject=subject
+        audit_entry = audit_log.audit_entry(
+            principal.actor(), merchant_id=merchant_id, at=self._clock.now(), action="look_as_merchant", subject=subject
         )
         with translated():
-            await self._office.note(entry)
+            await self._office.note(audit_entry)
 
     async def _rows(self, merchant_ids: Sequence[int]) -> list[Row]:
         rows = []
         for number in merchant_ids:
             merchant, account = await self._store.merchant(number), await self._store.account(number)
             if merchant is not None and account is not None:
-                rows.append(Row(merchant, account, await self._office.outlook(number)))
+                rows.append(Row(merchant, account, await self._office.runway_snapshot(number)))
         return rows

@@ -13,11 +13,11 @@ from farebox.core.money import format_amount
 from farebox.core.pricing import Price
 from farebox.core.thresholds import Threshold
 from farebox.service import inputs
-from farebox.service.people import api_keys
-from farebox.service.people.api_keys import Actor
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
-from farebox.service.ledger.id_generator import Numbers
+from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.people import api_keys
+from farebox.service.people.api_keys import Principal
 from farebox.storage.interface import Store
 from farebox.storage.rows import ApiKey, Merchant, Role, User
 
@@ -44,10 +44,10 @@ class Merchants:
         """Work on this store."""
         self._store = store
         self._clock = clock
-        self._numbers = Numbers(clock)
+        self._numbers = IdGenerator(clock)
 
     async def create(
-        self, *, name: str, currency: str, thresholds: list[str], credit_limit: str, actor: Actor | None = None
+        self, *, name: str, currency: str, thresholds: list[str], credit_limit: str, principal: Principal | None = None
     ) -> tuple[Merchant, Account, NewKey]:
         """Add a merchant with an empty book and its first API key.
 
@@ -63,22 +63,22 @@ class Merchants:
         )
         key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)
         subject = ids.public_id(ids.MERCHANT, merchant.merchant_id)
-        entry = _entry(
-            actor, now, "create_merchant", merchant_id=merchant.merchant_id, subject=subject, detail=merchant.name
+        audit_entry = _audit_entry(
+            principal, now, "create_merchant", merchant_id=merchant.merchant_id, subject=subject, detail=merchant.name
         )
         with translated():
-            await self._store.create_merchant(merchant, account, key.key, entry)
+            await self._store.create_merchant(merchant, account, key.key, audit_entry)
         return merchant, account, key
 
-    async def rename(self, merchant_id: int, name: str, *, actor: Actor | None = None) -> None:
+    async def rename(self, merchant_id: int, name: str, *, principal: Principal | None = None) -> None:
         """Change a merchant's name."""
         checked = inputs.name("name", name)
         subject = ids.public_id(ids.MERCHANT, merchant_id)
-        entry = _entry(
-            actor, self._clock.now(), "rename_merchant", merchant_id=merchant_id, subject=subject, detail=checked
+        audit_entry = _audit_entry(
+            principal, self._clock.now(), "rename_merchant", merchant_id=merchant_id, subject=subject, detail=checked
         )
         with translated():
-            await self._store.rename_merchant(merchant_id, checked, entry)
+            await self._store.rename_merchant(merchant_id, checked, audit_entry)
 
     async def get(self, merchant_id: int) -> tuple[Merchant, Account]:
         """Read a merchant and its account."""
@@ -102,7 +102,7 @@ class Merchants:
         return found
 
     async def add_user(
-        self, merchant_id: int, email: str, *, role: Role | None = None, actor: Actor | None = None
+        self, merchant_id: int, email: str, *, role: Role | None = None, principal: Principal | None = None
     ) -> User:
         """Register a person on a merchant's account: who is registered gets its alerts, and may ask for a password.
 
@@ -113,9 +113,9 @@ class Merchants:
             with translated():
                 role = Role.MEMBER if await self._store.users(merchant_id) else Role.OWNER
         user = User(merchant_id, self._numbers.draw(), inputs.email("email", email), now, role)
-        entry = _entry(actor, now, "add_user", merchant_id=merchant_id, subject=user.email)
+        audit_entry = _audit_entry(principal, now, "add_user", merchant_id=merchant_id, subject=user.email)
         with translated(conflict=f"{user.email} is registered there already"):
-            await self._store.add_user(user, entry)
+            await self._store.add_user(user, audit_entry)
         return user
 
     async def users(self, merchant_id: int) -> Sequence[User]:
@@ -131,7 +131,7 @@ class Merchants:
         merchant_id: int | None = None,
         name: str | None = None,
         expires: str | None = None,
-        actor: Actor | None = None,
+        principal: Principal | None = None,
     ) -> NewKey:
         """Make an API key: `merchant_id` for a merchant's, `name` for a service's or support's."""
         now = self._clock.now()
@@ -141,7 +141,7 @@ class Merchants:
         owner = None if name is None else inputs.name("name", name)
         key = self._new_key(kind, now, merchant_id=merchant_id, name=owner, expires_at=expires_at)
         with translated():
-            await self._store.create_key(key.key, _key_entry(actor, now, "create_key", key.key))
+            await self._store.create_key(key.key, _key_audit_entry(principal, now, "create_key", key.key))
         return key
 
     async def keys(self, merchant_id: int | None) -> Sequence[ApiKey]:
@@ -159,27 +159,27 @@ class Merchants:
             raise Missing(f"no key has the id {ids.public_id(ids.KEY, key_id)}")
         return found
 
-    async def revoke_key(self, key_id: int, *, actor: Actor | None = None) -> None:
+    async def revoke_key(self, key_id: int, *, principal: Principal | None = None) -> None:
         """Close an API key at once and for ever."""
         now = self._clock.now()
         key = await self.key(key_id)
         with translated():
-            await self._store.revoke_key(key_id, now, _key_entry(actor, now, "revoke_key", key))
+            await self._store.revoke_key(key_id, now, _key_audit_entry(principal, now, "revoke_key", key))
 
-    async def expire_key(self, key_id: int, expires: str, *, actor: Actor | None = None) -> ApiKey:
+    async def expire_key(self, key_id: int, expires: str, *, principal: Principal | None = None) -> ApiKey:
         """Let an API key end at a time to come, or earlier if it already was to."""
         now = self._clock.now()
         expires_at = inputs.time("expires", expires)
         if expires_at <= now:
             raise InvalidInput("expires", "name a time to come; to close a key at once, revoke it")
         key = await self.key(key_id)
-        entry = _key_entry(actor, now, "expire_key", key, f"from {inputs.format_time(expires_at)}")
+        audit_entry = _key_audit_entry(principal, now, "expire_key", key, f"from {inputs.format_time(expires_at)}")
         with translated():
-            await self._store.expire_key(key_id, expires_at, entry)
+            await self._store.expire_key(key_id, expires_at, audit_entry)
         return await self.key(key_id)
 
     async def rotate_key(
-        self, key_id: int, *, overlap_seconds: int = OVERLAP_SECONDS_DEFAULT, actor: Actor | None = None
+        self, key_id: int, *, overlap_seconds: int = OVERLAP_SECONDS_DEFAULT, principal: Principal | None = None
     ) -> NewKey:
         """Make a key's successor; the old one goes on for `overlap_seconds`."""
         now = self._clock.now()
@@ -190,8 +190,10 @@ class Merchants:
                 raise Conflict("the key is revoked or expired; create a new one instead")
             key = self._new_key(KeyKind(old.kind), now, merchant_id=old.merchant_id, name=old.name)
             expires_at = now + overlap_seconds * _MICROS_PER_SECOND
-            entry = _key_entry(actor, now, "rotate_key", key.key, f"instead of {ids.public_id(ids.KEY, key_id)}")
-            await self._store.rotate_key(key_id, successor=key.key, expires_at=expires_at, entry=entry)
+            audit_entry = _key_audit_entry(
+                principal, now, "rotate_key", key.key, f"instead of {ids.public_id(ids.KEY, key_id)}"
+            )
+            await self._store.rotate_key(key_id, successor=key.key, expires_at=expires_at, audit_entry=audit_entry)
         return key
 
     async def set_price(
@@ -201,7 +203,7 @@ class Merchants:
         *,
         merchant_id: int | None = None,
         starts: str | None = None,
-        actor: Actor | None = None,
+        principal: Principal | None = None,
     ) -> Price:
         """Add a version of a price, a default or a merchant's own, in force from `starts` (now, if None).
 
@@ -220,8 +222,8 @@ class Merchants:
             merchant_id,
         )
         words = "variable" if price.unit_price is None else format_amount(price.unit_price)
-        entry = _entry(
-            actor,
+        audit_entry = _audit_entry(
+            principal,
             now,
             "set_price",
             merchant_id=merchant_id,
@@ -229,7 +231,7 @@ class Merchants:
             detail=f"{price.request_type} {words} from {inputs.format_time(starts_at)}",
         )
         with translated():
-            await self._store.set_price(price, now, entry)
+            await self._store.set_price(price, now, audit_entry)
         return price
 
     async def prices(self, merchant_id: int | None) -> Sequence[Price]:
@@ -275,8 +277,8 @@ class Merchants:
         )
 
 
-def _entry(
-    actor: Actor | None,
+def _audit_entry(
+    principal: Principal | None,
     at: int,
     action: str,
     *,
@@ -284,12 +286,16 @@ def _entry(
     subject: str | None = None,
     detail: str = "",
 ) -> AuditEntry | None:
-    if actor is None:
+    if principal is None:
         return None
-    return audit_log.entry(actor.origin(), merchant_id=merchant_id, at=at, action=action, subject=subject, detail=detail)
+    return audit_log.audit_entry(
+        principal.actor(), merchant_id=merchant_id, at=at, action=action, subject=subject, detail=detail
+    )
 
 
-def _key_entry(actor: Actor | None, at: int, action: str, key: ApiKey, more: str = "") -> AuditEntry | None:
+def _key_audit_entry(
+    principal: Principal | None, at: int, action: str, key: ApiKey, more: str = ""
+) -> AuditEntry | None:
     detail = " ".join(part for part in (key.hint, key.name, more) if part)
     subject = ids.public_id(ids.KEY, key.key_id)
-    return _entry(actor, at, action, merchant_id=key.merchant_id, subject=subject, detail=detail)
+    return _audit_entry(principal, at, action, merchant_id=key.merchant_id, subject=subject, detail=detail)

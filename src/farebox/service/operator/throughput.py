@@ -12,7 +12,7 @@ SAMPLES_MAX: Final = 13
 """A minute of samples, and the one that the minute begins with."""
 
 
-class Pace:
+class Throughput:
     """Looks at a committer's figures once in a while."""
 
     def __init__(self, committer: Committer) -> None:

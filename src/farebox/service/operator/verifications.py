@@ -14,10 +14,10 @@ from typing import Final
 import msgspec
 
 from farebox.core import ids
-from farebox.service.operator.verifier import Audit, Fault
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, translated
-from farebox.service.ledger.id_generator import Numbers
+from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.operator.verifier import LedgerFault, Verifier
 from farebox.storage.interface import StorageError, Store
 from farebox.storage.office import Office
 from farebox.storage.rows import Verification
@@ -42,7 +42,7 @@ class Verifications:
         self._office = office
         self._clock = clock
         self._environment = environment
-        self._numbers = Numbers(clock)
+        self._numbers = IdGenerator(clock)
         self._process: asyncio.subprocess.Process | None = None
 
     async def latest(self, limit: int) -> Sequence[Verification]:
@@ -104,9 +104,9 @@ class Run:
         self._clock = clock
         self._row = row
         self._is_begun = is_begun
-        self.audit = Audit(store, on_progress=self._progress)
+        self.audit = Verifier(store, on_progress=self._progress)
 
-    async def faults(self) -> AsyncIterator[Fault]:
+    async def faults(self) -> AsyncIterator[LedgerFault]:
         """Replay every book and yield each fault."""
         await self._write()
         async for fault in self.audit.faults(None):

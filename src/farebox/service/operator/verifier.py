@@ -8,31 +8,31 @@ from msgspec import Struct
 from farebox.core.replay import Replay
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Snapshot, StorageError, Store
-from farebox.storage.rows import Book
+from farebox.storage.rows import BookRows
 
 _BOOKS_PAGE: Final = 100
 """How many merchants' books are read at once, if they are short."""
 
 
-class Fault(Struct, frozen=True):
+class LedgerFault(Struct, frozen=True):
     """Something wrong in a merchant's book; the text names the seq where it stands."""
 
     merchant_id: int
     text: str
 
 
-class Audit:
+class Verifier:
     """One pass over the ledger: iterate `faults`, and read how much was seen and how many merchants there are."""
 
     def __init__(self, store: Store, *, on_progress: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Audit this store; `on_progress` is called after each stretch of a book."""
+        """Verify this store; `on_progress` is called after each stretch of a book."""
         self._store = store
         self._on_progress = on_progress
         self.merchants_total = 0
         self.merchants_count = 0
         self.transfers_count = 0
 
-    async def faults(self, merchant_id: int | None) -> AsyncIterator[Fault]:
+    async def faults(self, merchant_id: int | None) -> AsyncIterator[LedgerFault]:
         """Replay one merchant's book, or all with None, and yield each fault."""
         async with self._store.snapshot() as snapshot:
             merchant_ids = await snapshot.merchant_ids() if merchant_id is None else [merchant_id]
@@ -44,15 +44,15 @@ class Audit:
                     self.merchants_count += 1
                     try:
                         async for text in self._book_faults(snapshot, number, books.get(number)):
-                            yield Fault(number, text)
+                            yield LedgerFault(number, text)
                     except StorageError:
                         raise
                     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
                         # Rows that were damaged by hand can hold anything, even what no type admits.
-                        yield Fault(number, f"a row can't be read: {type(error).__name__}: {error}")
+                        yield LedgerFault(number, f"a row can't be read: {type(error).__name__}: {error}")
                 await self._progressed()
 
-    async def _book_faults(self, snapshot: Snapshot, merchant_id: int, book: Book | None) -> AsyncIterator[str]:
+    async def _book_faults(self, snapshot: Snapshot, merchant_id: int, book: BookRows | None) -> AsyncIterator[str]:
         """Replay a book: a short one that was read already, or a long one in stretches, with flat memory."""
         replay = Replay(merchant_id)
         if book is not None:

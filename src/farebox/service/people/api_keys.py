@@ -13,7 +13,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core import ids
-from farebox.core.commands import Caller, KeyKind, Origin, Payer
+from farebox.core.commands import Actor, Caller, KeyKind, Payer
 
 PREFIXES: Final = {KeyKind.MERCHANT: "fbm_", KeyKind.SERVICE: "fbs_", KeyKind.SUPPORT: "fbu_"}
 _KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
@@ -39,20 +39,20 @@ class ParsedKey(Struct, frozen=True, gc=False):
         return Caller(self.digest, self.merchant_id)
 
 
-class Actor(Struct, frozen=True):
+class Principal(Struct, frozen=True):
     """Someone who does something by hand: a support person with a key, or whoever sits at the operator's own shell.
 
-    `person` is the key's name, or "shell:" and the name of the system's user; `address` is where the request came from.
+    `name` is the key's name, or "shell:" and the name of the system's user; `address` is where the request came from.
     """
 
-    person: str
+    name: str
     caller: Caller | None = None
     key_id: int | None = None
     address: str | None = None
 
-    def origin(self) -> Origin:
+    def actor(self) -> Actor:
         """Make what the audit log says of one deed of this person."""
-        return Origin(secrets.randbits(_ENTRY_BITS), self.person, self.key_id, self.address)
+        return Actor(secrets.randbits(_ENTRY_BITS), self.name, self.key_id, self.address)
 
 
 def digest(text: str) -> bytes:

@@ -8,8 +8,8 @@ import asyncio
 import logging
 from typing import Final
 
-from farebox.service.people.api_keys import ParsedKey
 from farebox.service.clock import Clock
+from farebox.service.people.api_keys import ParsedKey
 from farebox.storage.interface import StorageError
 from farebox.storage.office import Office
 
@@ -22,7 +22,7 @@ _BATCH_KEYS: Final = 200
 _log = logging.getLogger("farebox.keyuse")
 
 
-class KeyUse:
+class LastUsed:
     """Notes the use of API keys."""
 
     def __init__(self, office: Office, clock: Clock) -> None:

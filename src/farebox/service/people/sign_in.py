@@ -14,15 +14,15 @@ from msgspec.structs import replace
 
 from farebox.core import ids
 from farebox.service import inputs
-from farebox.service.people import passwords
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, ServiceError, translated
-from farebox.service.ledger.id_generator import Numbers
+from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.people import passwords
 from farebox.service.people.passwords import Passwords
-from farebox.service.people.signing import Seal
+from farebox.service.people.signing import Signer
 from farebox.storage.interface import AlreadyExists, NotFound
-from farebox.storage.people import LinkSpent, People
-from farebox.storage.rows import Letter, Login, MailState, Purpose, Realm, Session
+from farebox.storage.people import LinkGone, People
+from farebox.storage.rows import AccountMail, Login, MailState, Purpose, Realm, Session
 
 _MINUTE: Final = 60_000_000
 _HOUR: Final = 60 * _MINUTE
@@ -38,10 +38,10 @@ TOUCH_MICROS: Final = _MINUTE
 """A session's use is written down once in so long."""
 
 LINK_MICROS: Final = {Purpose.INVITATION: 7 * _DAY, Purpose.RESET: _HOUR, Purpose.TEST: _DAY}
-"""How long a letter's link is good; and how long a letter that can't be sent is tried."""
+"""How long an account mail's link is good; and how long an account mail that can't be sent is tried."""
 
-LETTERS_AN_HOUR_MAX: Final = 5
-"""How many letters one person is sent within an hour, so that nobody's mailbox is flooded by somebody else."""
+ACCOUNT_MAILS_PER_HOUR_MAX: Final = 5
+"""How many account mails one person is sent within an hour, so that nobody's mailbox is flooded by somebody else."""
 
 RESET_SECONDS: Final = 0.5
 """How long it takes at least to ask for a link, so that the time does not tell whether one was written down."""
@@ -59,11 +59,11 @@ class SignInRefused(ServiceError):
     """The e-mail address, the password or the one-time code is wrong."""
 
 
-class LinkUseless(ServiceError):
+class LinkExpired(ServiceError):
     """This link was used already or is too old. Ask for a new one."""
 
 
-class Visit(Struct, frozen=True):
+class SignedIn(Struct, frozen=True):
     """Somebody who is signed in: their session's token, the session and the login."""
 
     token: str
@@ -71,7 +71,7 @@ class Visit(Struct, frozen=True):
     login: Login
 
 
-class CodeSetup(Struct, frozen=True):
+class TwoFactorSetup(Struct, frozen=True):
     """What an authenticator program needs: a seed to confirm, the secret to type and the URI to scan."""
 
     seed: bytes
@@ -82,17 +82,17 @@ class CodeSetup(Struct, frozen=True):
 class SignIn:
     """Who is there. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
-    def __init__(self, people: People, clock: Clock, seal: Seal, hashes: Passwords) -> None:
+    def __init__(self, people: People, clock: Clock, seal: Signer, hashes: Passwords) -> None:
         """Work on these people."""
         self._people = people
         self._clock = clock
         self._seal = seal
         self._hashes = hashes
-        self._numbers = Numbers(clock)
+        self._numbers = IdGenerator(clock)
 
     async def sign_in(
         self, realm: Realm, *, email: str, password: str, code: str, address: str | None, agent: str
-    ) -> Visit:
+    ) -> SignedIn:
         """Begin a session.
 
         Whatever is wrong, the answer is the same and takes as long: nobody learns which addresses there are.
@@ -111,7 +111,7 @@ class SignIn:
                 raise SignInRefused
         return await self.begin(login, now, address=address, agent=agent)
 
-    async def begin(self, login: Login, now: int, *, address: str | None, agent: str) -> Visit:
+    async def begin(self, login: Login, now: int, *, address: str | None, agent: str) -> SignedIn:
         """Begin a session of somebody who has shown who they are.
 
         Raises:
@@ -132,9 +132,9 @@ class SignIn:
                 await self._people.add_session(session, login.password_hash)
             except NotFound as error:
                 raise SignInRefused from error
-        return Visit(token, session, login)
+        return SignedIn(token, session, login)
 
-    async def visit(self, token: str, realm: Realm, *, is_use: bool = True) -> Visit | None:
+    async def visit(self, token: str, realm: Realm, *, is_use: bool = True) -> SignedIn | None:
         """Tell who a session's token belongs to; None if the session has ended or is of another realm.
 
         What is no use of the session, such as what an open page asks for by itself, makes it last no longer.
@@ -150,32 +150,32 @@ class SignIn:
             if is_use and now - session.seen_at >= TOUCH_MICROS:
                 ends = min(now + IDLE_MICROS[realm], session.created_at + SESSION_MICROS_MAX[realm])
                 await self._people.touch_session(session.digest, seen_at=now, expires_at=ends)
-        return Visit(token, session, login)
+        return SignedIn(token, session, login)
 
-    async def sign_out(self, visit: Visit) -> None:
+    async def sign_out(self, visit: SignedIn) -> None:
         """End a session."""
         with translated():
             await self._people.end_session(visit.session.digest)
 
-    async def sign_out_elsewhere(self, visit: Visit) -> None:
+    async def sign_out_elsewhere(self, visit: SignedIn) -> None:
         """End all sessions of a person but this one."""
         with translated():
             await self._people.end_sessions(visit.login.login_id, keep=visit.session.digest)
 
-    async def sessions(self, visit: Visit) -> list[Session]:
+    async def sessions(self, visit: SignedIn) -> list[Session]:
         """List a person's sessions, the last seen first."""
         with translated():
             return list(await self._people.sessions(visit.login.login_id, self._clock.now()))
 
-    def form_mark(self, visit: Visit) -> str:
+    def csrf_token(self, visit: SignedIn) -> str:
         """Make the mark that the session's forms carry."""
-        return self._seal.form_mark(visit.token)
+        return self._seal.csrf_token(visit.token)
 
-    def is_form_mark(self, visit: Visit, mark: str) -> bool:
+    def is_csrf_token(self, visit: SignedIn, mark: str) -> bool:
         """Tell whether a form's mark is the session's."""
-        return self._seal.is_form_mark(visit.token, mark)
+        return self._seal.is_csrf_token(visit.token, mark)
 
-    async def change_password(self, visit: Visit, *, old: str, new: str) -> None:
+    async def change_password(self, visit: SignedIn, *, old: str, new: str) -> None:
         """Change a person's password; end their other sessions and the links they were mailed.
 
         Raises:
@@ -215,11 +215,13 @@ class SignIn:
                 login = made = Login(self._numbers.draw(), realm, address, address, now)
             if login is None or login.disabled_at is not None:
                 return
-            if await self._had_too_many_letters(login):
-                _log.warning("%s had %d letters within an hour and gets no more", address, LETTERS_AN_HOUR_MAX)
+            if await self._had_too_many_account_mails(login):
+                _log.warning(
+                    "%s had %d account_mails within an hour and gets no more", address, ACCOUNT_MAILS_PER_HOUR_MAX
+                )
                 return
             try:
-                await self._people.add_letter(self.letter(Purpose.RESET, login, merchant_id=None), made)
+                await self._people.add_account_mail(self.account_mail(Purpose.RESET, login, merchant_id=None), made)
             except AlreadyExists:
                 # Asked for twice at once: the other request mails the link.
                 return
@@ -228,33 +230,34 @@ class SignIn:
         """Owe somebody a test mail.
 
         Raises:
-            InvalidInput: they had too many letters lately.
+            InvalidInput: they had too many account mails lately.
         """
         await self.ensure_may_mail(login)
         with translated():
-            await self._people.add_letter(self.letter(Purpose.TEST, login, merchant_id=merchant_id))
+            await self._people.add_account_mail(self.account_mail(Purpose.TEST, login, merchant_id=merchant_id))
 
     async def ensure_may_mail(self, login: Login) -> None:
-        """Check that somebody did not have too many letters lately.
+        """Check that somebody did not have too many account mails lately.
 
         Raises:
             InvalidInput: they had.
         """
         with translated():
-            if await self._had_too_many_letters(login):
+            if await self._had_too_many_account_mails(login):
                 raise InvalidInput(
-                    "email", f"{login.email} was sent {LETTERS_AN_HOUR_MAX} mails within an hour; try again later"
+                    "email",
+                    f"{login.email} was sent {ACCOUNT_MAILS_PER_HOUR_MAX} mails within an hour; try again later",
                 )
 
-    async def _had_too_many_letters(self, login: Login) -> bool:
+    async def _had_too_many_account_mails(self, login: Login) -> bool:
         since = self._clock.now() - _HOUR
-        return await self._people.letters_since(login.login_id, since) >= LETTERS_AN_HOUR_MAX
+        return await self._people.account_mails_since(login.login_id, since) >= ACCOUNT_MAILS_PER_HOUR_MAX
 
-    def letter(self, purpose: Purpose, login: Login, *, merchant_id: int | None) -> Letter:
-        """Write a letter that is due at once."""
+    def account_mail(self, purpose: Purpose, login: Login, *, merchant_id: int | None) -> AccountMail:
+        """Write an account mail that is due at once."""
         now = self._clock.now()
-        return Letter(
-            letter_id=self._numbers.draw(),
+        return AccountMail(
+            account_mail_id=self._numbers.draw(),
             purpose=purpose,
             login_id=login.login_id,
             merchant_id=merchant_id,
@@ -268,59 +271,65 @@ class SignIn:
             next_attempt_at=now,
         )
 
-    def link_text(self, letter: Letter) -> str:
-        """Write what a letter's link ends with: its number and token."""
-        return f"{ids.encode_number(letter.letter_id)}.{self._seal.link_token(letter.seed)}"
+    def link_text(self, account_mail: AccountMail) -> str:
+        """Write what an account mail's link ends with: its number and token."""
+        return f"{ids.encode_number(account_mail.account_mail_id)}.{self._seal.link_token(account_mail.seed)}"
 
-    async def open_link(self, text: str) -> tuple[Letter, Login]:
-        """Read the letter that a link belongs to, and whom it went to.
+    async def open_link(self, text: str) -> tuple[AccountMail, Login]:
+        """Read the account mail that a link belongs to, and whom it went to.
 
         Raises:
-            LinkUseless: it is none, was used or is too old.
+            LinkExpired: it is none, was used or is too old.
         """
         number, _, token = text.partition(".")
         with translated():
             try:
-                letter = await self._people.letter(ids.decode_number(number))
+                account_mail = await self._people.account_mail(ids.decode_number(number))
             except ids.InvalidId:
-                letter = None
-            if letter is None or not self._seal.is_link_token(letter.seed, token):
-                raise LinkUseless
-            if letter.used_at is not None or letter.expires_at <= self._clock.now() or letter.purpose == Purpose.TEST:
-                raise LinkUseless
-            login = await self._people.login(letter.login_id)
+                account_mail = None
+            if account_mail is None or not self._seal.is_link_token(account_mail.seed, token):
+                raise LinkExpired
+            if (
+                account_mail.used_at is not None
+                or account_mail.expires_at <= self._clock.now()
+                or account_mail.purpose == Purpose.TEST
+            ):
+                raise LinkExpired
+            login = await self._people.login(account_mail.login_id)
         if login is None or login.disabled_at is not None:
-            raise LinkUseless
-        return letter, login
+            raise LinkExpired
+        return account_mail, login
 
-    async def use_link(self, text: str, password: str, *, address: str | None, agent: str) -> Visit:
+    async def use_link(self, text: str, password: str, *, address: str | None, agent: str) -> SignedIn:
         """Set the password of whom a link went to, end their sessions and begin a new one.
 
         A login that asks for one-time codes goes on asking: the link replaces the password alone.
 
         Raises:
-            LinkUseless: it is none, was used or is too old.
+            LinkExpired: it is none, was used or is too old.
             InvalidInput: the password is none to choose.
             Missing: the login was closed meanwhile.
             Overloaded: too many sign in at this moment.
         """
-        letter, login = await self.open_link(text)
+        account_mail, login = await self.open_link(text)
         hashed = await self._hashes.hash(passwords.checked("password", password, email=login.email))
         now = self._clock.now()
         with translated(missing="the login is closed"):
             try:
-                await self._people.use_link(letter.letter_id, hashed, now)
-            except LinkSpent as error:
-                raise LinkUseless from error
+                await self._people.use_link(account_mail.account_mail_id, hashed, now)
+            except LinkGone as error:
+                raise LinkExpired from error
         return await self.begin(replace(login, password_hash=hashed), now, address=address, agent=agent)
 
-    def code_setup(self, login: Login, seed: bytes | None = None) -> CodeSetup:
+    def two_factor_setup(self, login: Login, seed: bytes | None = None) -> TwoFactorSetup:
         """Offer one-time codes to a person: a new seed, or one that was offered before."""
         chosen = seed or self._seal.new_seed()
         secret = self._seal.code_secret(chosen)
-        return CodeSetup(chosen, secret, pyotp.TOTP(secret).provisioning_uri(name=login.email, issuer_name=_ISSUER))
+        return TwoFactorSetup(
+            chosen, secret, pyotp.TOTP(secret).provisioning_uri(name=login.email, issuer_name=_ISSUER)
+        )
 
-    async def set_codes_up(self, visit: Visit, *, seed: bytes, code: str, password: str) -> None:
+    async def enable_two_factor(self, visit: SignedIn, *, seed: bytes, code: str, password: str) -> None:
         """Ask a person for one-time codes from now on.
 
         Raises:
@@ -333,7 +342,7 @@ class SignIn:
         with translated(missing="no such login"):
             await self._people.set_code_seed(visit.login.login_id, seed, used_step=step)
 
-    async def remove_codes(self, visit: Visit, *, password: str) -> None:
+    async def disable_two_factor(self, visit: SignedIn, *, password: str) -> None:
         """Ask a person for no one-time codes any more.
 
         Raises:
@@ -343,7 +352,7 @@ class SignIn:
         with translated(missing="no such login"):
             await self._people.set_code_seed(visit.login.login_id, None)
 
-    async def _confirm(self, visit: Visit, password: str) -> None:
+    async def _confirm(self, visit: SignedIn, password: str) -> None:
         if not await self._hashes.is_right(visit.login.password_hash, password):
             raise InvalidInput("password", "This is not your password")
 

@@ -26,7 +26,7 @@ class _Use(Enum):
     CODE = b"farebox code"
 
 
-class Seal:
+class Signer:
     """Derives what only the holder of the operator's secret key can."""
 
     def __init__(self, secret_key: str) -> None:
@@ -41,13 +41,13 @@ class Seal:
         """Digest a session's token, as it is stored."""
         return self._derive(_Use.SESSION, token.encode(), 32)
 
-    def form_mark(self, token: str) -> str:
+    def csrf_token(self, token: str) -> str:
         """Make the mark that forms of a session carry: who can't read its pages can't know it (CSRF)."""
         return self._derive(_Use.FORM, token.encode(), 18).hex()
 
-    def is_form_mark(self, token: str, mark: str) -> bool:
+    def is_csrf_token(self, token: str, mark: str) -> bool:
         """Tell whether a form's mark is that of the session, in constant time."""
-        return compare_digest(self.form_mark(token).encode(), mark.encode())
+        return compare_digest(self.csrf_token(token).encode(), mark.encode())
 
     def new_seed(self) -> bytes:
         """Make the random seed of a link or of one-time codes."""

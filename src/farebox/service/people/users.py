@@ -8,16 +8,16 @@ from msgspec import Struct
 from farebox.core import audit_log
 from farebox.core.audit_log import AuditEntry
 from farebox.service import inputs
-from farebox.service.people.api_keys import Actor
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, translated
-from farebox.service.ledger.id_generator import Numbers
+from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignIn, normal_email
 from farebox.storage.interface import AlreadyExists, Store
 from farebox.storage.people import LastOwner, People
-from farebox.storage.rows import Letter, Login, Membership, Purpose, Realm, Role, User
+from farebox.storage.rows import AccountMail, Login, Membership, Purpose, Realm, Role, User
 
-__all__ = ["ROLES", "ROLE_WORDS", "Login", "Member", "Membership", "Realm", "Role", "Staff", "Team", "User"]
+__all__ = ["ROLES", "ROLE_WORDS", "Login", "Member", "Membership", "Realm", "Role", "Staff", "User", "Users"]
 
 ROLE_WORDS: Final = {Role.OWNER: "owner", Role.MEMBER: "member", Role.VIEWER: "viewer"}
 ROLES: Final = {word: role for role, word in ROLE_WORDS.items()}
@@ -32,7 +32,7 @@ class Member(Struct, frozen=True):
     login: Login | None
 
 
-class Team:
+class Users:
     """Merchants' people. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
     def __init__(self, store: Store, people: People, clock: Clock, doors: SignIn) -> None:
@@ -41,7 +41,7 @@ class Team:
         self._people = people
         self._clock = clock
         self._doors = doors
-        self._numbers = Numbers(clock)
+        self._numbers = IdGenerator(clock)
 
     async def memberships(self, email: str) -> Sequence[Membership]:
         """List the merchants on whose account an address is registered."""
@@ -59,31 +59,31 @@ class Team:
             users = await self._store.users(merchant_id)
             return [Member(user, await self._people.find_login(Realm.MERCHANT, user.email)) for user in users]
 
-    async def invite(self, merchant_id: int, email: str, role: Role, *, actor: Actor | None) -> User:
+    async def invite(self, merchant_id: int, email: str, role: Role, *, principal: Principal | None) -> User:
         """Register a person on a merchant's account, who then gets its alerts, and mail them how to sign in.
 
         Raises:
-            InvalidInput: this is no address, or was sent too many letters lately.
+            InvalidInput: this is no address, or was sent too many account mails lately.
             Conflict: it is registered there already.
             UnknownMerchant: no such merchant.
         """
         address = inputs.email("email", email)
         now = self._clock.now()
         user = User(merchant_id, self._numbers.draw(), address, now, role)
-        entry = _entry(actor, now, "add_user", merchant_id, address, ROLE_WORDS[role])
+        audit_entry = _audit_entry(principal, now, "add_user", merchant_id, address, ROLE_WORDS[role])
         with translated(conflict=f"{address} is registered there already"):
             try:
-                await self._register(user, entry)
+                await self._register(user, audit_entry)
             except AlreadyExists:
                 # If they are not, their login was made at this moment, for another merchant, and is there now.
-                await self._register(user, entry)
+                await self._register(user, audit_entry)
         return user
 
-    async def invite_again(self, merchant_id: int, email: str, *, actor: Actor | None) -> Letter:
+    async def invite_again(self, merchant_id: int, email: str, *, principal: Principal | None) -> AccountMail:
         """Mail a registered person once more how to sign in.
 
         Raises:
-            InvalidInput: they are not registered there, or had too many letters lately.
+            InvalidInput: they are not registered there, or had too many account mails lately.
         """
         address = normal_email(email)
         with translated():
@@ -93,13 +93,13 @@ class Team:
             login = found or self._new_login(address)
             await self._doors.ensure_may_mail(login)
             now = self._clock.now()
-            entry = _entry(actor, now, "invite_user", merchant_id, address, "")
-            letter = self._doors.letter(Purpose.INVITATION, login, merchant_id=merchant_id)
-            await self._people.add_letter(letter, None if found else login, entry)
-        return letter
+            audit_entry = _audit_entry(principal, now, "invite_user", merchant_id, address, "")
+            account_mail = self._doors.account_mail(Purpose.INVITATION, login, merchant_id=merchant_id)
+            await self._people.add_account_mail(account_mail, None if found else login, audit_entry)
+        return account_mail
 
     async def set_role(
-        self, merchant_id: int, email: str, role: Role, *, is_owner_needed: bool, actor: Actor | None
+        self, merchant_id: int, email: str, role: Role, *, is_owner_needed: bool, principal: Principal | None
     ) -> None:
         """Change what a person may do.
 
@@ -108,14 +108,16 @@ class Team:
             Missing: they are not registered there.
         """
         address = normal_email(email)
-        entry = _entry(actor, self._clock.now(), "set_role", merchant_id, address, ROLE_WORDS[role])
+        audit_entry = _audit_entry(principal, self._clock.now(), "set_role", merchant_id, address, ROLE_WORDS[role])
         with translated(missing=f"{email} is not registered there"):
             try:
-                await self._people.set_role(merchant_id, address, role, is_owner_needed=is_owner_needed, entry=entry)
+                await self._people.set_role(
+                    merchant_id, address, role, is_owner_needed=is_owner_needed, audit_entry=audit_entry
+                )
             except LastOwner as error:
                 raise InvalidInput("role", _LAST_OWNER) from error
 
-    async def remove(self, merchant_id: int, email: str, *, is_owner_needed: bool, actor: Actor | None) -> None:
+    async def remove(self, merchant_id: int, email: str, *, is_owner_needed: bool, principal: Principal | None) -> None:
         """Take a person off a merchant's account: no alerts, no access, from now on.
 
         Raises:
@@ -123,19 +125,23 @@ class Team:
             Missing: they are not registered there.
         """
         address = normal_email(email)
-        entry = _entry(actor, self._clock.now(), "remove_user", merchant_id, address, "")
+        audit_entry = _audit_entry(principal, self._clock.now(), "remove_user", merchant_id, address, "")
         with translated(missing=f"{email} is not registered there"):
             try:
-                await self._people.remove(merchant_id, address, is_owner_needed=is_owner_needed, entry=entry)
+                await self._people.remove(
+                    merchant_id, address, is_owner_needed=is_owner_needed, audit_entry=audit_entry
+                )
             except LastOwner as error:
                 raise InvalidInput("email", _LAST_OWNER) from error
 
-    async def _register(self, user: User, entry: AuditEntry | None) -> None:
+    async def _register(self, user: User, audit_entry: AuditEntry | None) -> None:
         found = await self._people.find_login(Realm.MERCHANT, user.email)
         login = found or self._new_login(user.email)
         await self._doors.ensure_may_mail(login)
-        letter = self._doors.letter(Purpose.INVITATION, login, merchant_id=user.merchant_id)
-        await self._people.invite(user, letter=letter, login=None if found else login, entry=entry)
+        account_mail = self._doors.account_mail(Purpose.INVITATION, login, merchant_id=user.merchant_id)
+        await self._people.invite(
+            user, account_mail=account_mail, login=None if found else login, audit_entry=audit_entry
+        )
 
     def _new_login(self, email: str) -> Login:
         return Login(self._numbers.draw(), Realm.MERCHANT, email, email, self._clock.now())
@@ -149,10 +155,10 @@ class Staff:
         self._people = people
         self._clock = clock
         self._doors = doors
-        self._numbers = Numbers(clock)
+        self._numbers = IdGenerator(clock)
 
-    async def add(self, email: str, name: str, *, actor: Actor | None) -> tuple[Login, Letter]:
-        """Let somebody sign in at the console, once they have chosen a password by the letter's link.
+    async def add(self, email: str, name: str, *, principal: Principal | None) -> tuple[Login, AccountMail]:
+        """Let somebody sign in at the console, once they have chosen a password by the account_mail's link.
 
         Raises:
             InvalidInput: this is no address or name.
@@ -161,68 +167,68 @@ class Staff:
         address = inputs.email("email", email)
         now = self._clock.now()
         login = Login(self._numbers.draw(), Realm.SUPPORT, address, inputs.name("name", name), now)
-        letter = self._doors.letter(Purpose.INVITATION, login, merchant_id=None)
-        entry = _entry(actor, now, "add_staff", None, address, login.name)
+        account_mail = self._doors.account_mail(Purpose.INVITATION, login, merchant_id=None)
+        audit_entry = _audit_entry(principal, now, "add_staff", None, address, login.name)
         with translated(conflict=f"{address} is support staff already"):
-            await self._people.add_letter(letter, login, entry)
-        return login, letter
+            await self._people.add_account_mail(account_mail, login, audit_entry)
+        return login, account_mail
 
-    async def invite_again(self, email: str, *, actor: Actor | None) -> Letter:
+    async def invite_again(self, email: str, *, principal: Principal | None) -> AccountMail:
         """Mail a support person once more how to sign in.
 
         Raises:
-            InvalidInput: they are not support staff, or no longer, or had too many letters lately.
+            InvalidInput: they are not support staff, or no longer, or had too many account mails lately.
         """
         login = await self._find(email)
         if login.disabled_at is not None:
             raise InvalidInput("email", f"{login.email} is closed; open it first")
         await self._doors.ensure_may_mail(login)
-        letter = self._doors.letter(Purpose.INVITATION, login, merchant_id=None)
+        account_mail = self._doors.account_mail(Purpose.INVITATION, login, merchant_id=None)
         with translated():
-            await self._people.add_letter(
-                letter, None, _entry(actor, self._clock.now(), "invite_staff", None, login.email, "")
+            await self._people.add_account_mail(
+                account_mail, None, _audit_entry(principal, self._clock.now(), "invite_staff", None, login.email, "")
             )
-        return letter
+        return account_mail
 
     async def list(self) -> Sequence[Login]:
         """List support staff by address, those who may no longer sign in included."""
         with translated():
             return await self._people.logins(Realm.SUPPORT)
 
-    async def close(self, email: str, *, actor: Actor | None) -> None:
+    async def close(self, email: str, *, principal: Principal | None) -> None:
         """Let somebody sign in no more, and sign them out.
 
         Raises:
             InvalidInput: they are not support staff.
         """
-        await self._set_closed(email, self._clock.now(), "close_staff", actor)
+        await self._set_closed(email, self._clock.now(), "close_staff", principal)
 
-    async def reopen(self, email: str, *, actor: Actor | None) -> None:
+    async def reopen(self, email: str, *, principal: Principal | None) -> None:
         """Let somebody sign in again.
 
         Raises:
             InvalidInput: they are not support staff.
         """
-        await self._set_closed(email, None, "reopen_staff", actor)
+        await self._set_closed(email, None, "reopen_staff", principal)
 
-    async def remove_codes(self, email: str, *, actor: Actor | None) -> None:
+    async def disable_two_factor(self, email: str, *, principal: Principal | None) -> None:
         """Ask somebody who lost their authenticator for no one-time codes any more.
 
         Raises:
             InvalidInput: they are not support staff.
         """
         login = await self._find(email)
-        entry = _entry(actor, self._clock.now(), "remove_codes", None, login.email, "")
+        audit_entry = _audit_entry(principal, self._clock.now(), "disable_two_factor", None, login.email, "")
         with translated():
-            await self._people.set_code_seed(login.login_id, None, entry=entry)
+            await self._people.set_code_seed(login.login_id, None, audit_entry=audit_entry)
 
-    async def _set_closed(self, email: str, at: int | None, action: str, actor: Actor | None) -> None:
+    async def _set_closed(self, email: str, at: int | None, action: str, principal: Principal | None) -> None:
         login = await self._find(email)
         if (login.disabled_at is None) == (at is None):
             raise Conflict(f"{login.email} is {'closed' if at else 'open'} already")
         with translated():
-            entry = _entry(actor, self._clock.now(), action, None, login.email, "")
-            await self._people.set_disabled(login.login_id, at, entry)
+            audit_entry = _audit_entry(principal, self._clock.now(), action, None, login.email, "")
+            await self._people.set_disabled(login.login_id, at, audit_entry)
 
     async def _find(self, email: str) -> Login:
         address = inputs.email("email", email)
@@ -233,9 +239,11 @@ class Staff:
         return login
 
 
-def _entry(
-    actor: Actor | None, at: int, action: str, merchant_id: int | None, subject: str, detail: str
+def _audit_entry(
+    principal: Principal | None, at: int, action: str, merchant_id: int | None, subject: str, detail: str
 ) -> AuditEntry | None:
-    if actor is None:
+    if principal is None:
         return None
-    return audit_log.entry(actor.origin(), merchant_id=merchant_id, at=at, action=action, subject=subject, detail=detail)
+    return audit_log.audit_entry(
+        principal.actor(), merchant_id=merchant_id, at=at, action=action, subject=subject, detail=detail
+    )

@@ -38,7 +38,7 @@ _KINDS: Final = {(KIND_WORDS[kind], *DEBIT_AND_CREDIT[kind]): int(kind) for kind
 _NAMES: Final = dict(zip(TransferData.__struct_fields__, TransferData.__struct_encode_fields__, strict=True))
 
 
-class Fault(Struct, frozen=True):
+class ExportFault(Struct, frozen=True):
     """Something wrong in an export: the number of the line, from 1, and the seq where the book stands there."""
 
     line: int
@@ -63,7 +63,7 @@ class Report(Struct, frozen=True):
     `first_seq` and `ending` are None if the first line is not that of a statement; nothing else is then looked at.
     """
 
-    faults: list[Fault]
+    faults: list[ExportFault]
     faults_count: int
     transfers_count: int
     first_seq: int | None
@@ -85,19 +85,19 @@ def check_statement(stream: IO[bytes], *, after: Ending | None = None) -> Report
         OSError: the stream can't be read.
     """
     check = _Check(after)
-    faults: list[Fault] = []
+    faults: list[ExportFault] = []
     count = number = 0
     for number, line in enumerate(_lines(stream), 1):
         for seq, text in check.feed(line):
             count += 1
             if count <= FAULTS_MAX:
-                faults.append(Fault(number, seq, text))
+                faults.append(ExportFault(number, seq, text))
         if check.is_over:
             break
     for seq, text in check.finish():
         count += 1
         if count <= FAULTS_MAX:
-            faults.append(Fault(max(number, 1), seq, text))
+            faults.append(ExportFault(max(number, 1), seq, text))
     return Report(faults, count, check.transfers_count, check.first_seq, check.ending)
 
 
@@ -303,7 +303,7 @@ def _transfer_of(data: TransferData, merchant_id: int) -> Transfer:
         kind=kind,
         amount=_field(data.amount, "amount", _micros),
         idempotency_key=data.idempotency_key,
-        content=_field(data.fingerprint, "fingerprint", bytes.fromhex),
+        fingerprint=_field(data.fingerprint, "fingerprint", bytes.fromhex),
         wallet_after=_field(data.available_after, "availableAfter", _micros),
         held_after=_field(data.held_after, "heldAfter", _micros),
         committed_at=_field(data.committed_at, "committedAt", _time),

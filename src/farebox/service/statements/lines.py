@@ -141,7 +141,7 @@ def transfer_data(transfer: Transfer) -> TransferData:
         if refers_to is None
         else ids.book_id(ids.TRANSFER, merchant_id=transfer.merchant_id, seq=refers_to),
         idempotency_key=transfer.idempotency_key,
-        fingerprint=transfer.content.hex(),
+        fingerprint=transfer.fingerprint.hex(),
         hash=transfer.hash.hex(),
     )
 

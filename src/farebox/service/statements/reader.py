@@ -17,7 +17,6 @@ from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, UnknownMerchant, translated
-from farebox.service.statements.seek import last_transfers, transfers_at
 from farebox.service.statements.lines import (
     FORMAT,
     KINDS,
@@ -28,6 +27,7 @@ from farebox.service.statements.lines import (
     csv_rows,
     transfer_data,
 )
+from farebox.service.statements.seek import last_transfers, transfers_at
 from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant, TransferFilter
 

@@ -1,4 +1,4 @@
--- What both engines run alike: people who sign in, their sessions and letters, and what the console shows.
+-- What both engines run alike: people who sign in, their sessions and account mails, and what the console shows.
 
 -- insert_login: add somebody who may sign in
 INSERT INTO login ({login}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
@@ -50,41 +50,41 @@ DELETE FROM session WHERE login_id = $1 AND digest <> $2;
 -- end_old_sessions: remove the sessions that are over
 DELETE FROM session WHERE expires_at <= $1;
 
--- insert_letter: owe somebody a letter
-INSERT INTO letter ({letter}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
+-- insert_account_mail: owe somebody an account mail
+INSERT INTO letter ({account_mail}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14);
 
--- letter: read one letter
-SELECT {letter} FROM letter WHERE letter_id = $1;
+-- account_mail: read one account mail
+SELECT {account_mail} FROM letter WHERE letter_id = $1;
 
--- letters: list the letters, newest first
-SELECT {letter} FROM letter ORDER BY letter_id DESC LIMIT $1;
+-- account_mails: list the account mails, newest first
+SELECT {account_mail} FROM letter ORDER BY letter_id DESC LIMIT $1;
 
--- letters_since: count the letters to a login since a time
+-- account_mails_since: count the account mails to a login since a time
 SELECT count(*) FROM letter WHERE login_id = $1 AND created_at > $2;
 
--- use_letter: use a letter's link up, if it is still good
+-- use_link: use an account mail's link up, if it is still good
 UPDATE letter SET used_at = $2 WHERE letter_id = $1 AND used_at IS NULL AND expires_at > $2 RETURNING login_id;
 
--- use_letters: make a login's links useless
+-- end_links: make a login's links useless
 UPDATE letter SET used_at = $2 WHERE login_id = $1 AND used_at IS NULL;
 
--- due_letters: name letters that are due, the longest due first
+-- due_account_mails: name account mails that are due, the longest due first
 SELECT letter_id FROM letter WHERE state = 1 AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $2;
 
--- claim_letter: lease a letter that is due; of two claimers, the second finds it leased
+-- claim_account_mail: lease an account mail that is due; of two claimers, the second finds it leased
 UPDATE letter SET attempts = attempts + 1, next_attempt_at = $3
 WHERE letter_id = $1 AND state = 1 AND next_attempt_at <= $2
-RETURNING {letter};
+RETURNING {account_mail};
 
--- settle_letter: write what became of a letter
+-- settle_account_mail: write what became of an account mail
 UPDATE letter SET state = $2, next_attempt_at = $3, sent_at = $4, last_error = $5 WHERE letter_id = $1
 RETURNING letter_id;
 
--- retry_letters: make every letter that is not sent, and not too old, due
+-- retry_account_mails: make every account mail that is not sent, and not too old, due
 UPDATE letter SET state = 1, next_attempt_at = $1
 WHERE state IN (1, 3) AND expires_at > $1 RETURNING letter_id;
 
--- next_letter_at: tell when the next letter falls due
+-- next_account_mail_at: tell when the next account mail falls due
 SELECT min(next_attempt_at) FROM letter WHERE state = 1;
 
 -- memberships: list the merchants on whose account an address is registered
@@ -106,12 +106,12 @@ UPDATE merchant_key SET used_at = $3 WHERE merchant_id = $1 AND digest = $2 AND 
 -- note_staff_key: write when a service's or support's key was last used
 UPDATE staff_key SET used_at = $2 WHERE digest = $1 AND (used_at IS NULL OR used_at < $2);
 
--- put_outlook: write a merchant's prospects
-INSERT INTO outlook ({outlook}) VALUES ($1, $2, $3, $4, $5, $6, $7)
+-- put_runway_snapshot: write a merchant's runway snapshot
+INSERT INTO outlook ({runway_snapshot}) VALUES ($1, $2, $3, $4, $5, $6, $7)
 ON CONFLICT (merchant_id) DO UPDATE SET seq = excluded.seq, available = excluded.available, last_at = excluded.last_at,
     runs_out_at = excluded.runs_out_at, burn_per_day = excluded.burn_per_day, computed_at = excluded.computed_at;
 
--- outlook_marks: list merchants above one, in order: how far each book is, and how far and how old its prospects are
+-- runway_snapshot_ages: list merchants above one, in order: how far each book is, and how far and how old its runway snapshot are
 SELECT a.merchant_id, a.seq, o.seq, o.computed_at
 FROM account a LEFT JOIN outlook o ON o.merchant_id = a.merchant_id AND o.merchant_id > $1
 WHERE a.merchant_id > $1 ORDER BY a.merchant_id LIMIT $2;
@@ -135,8 +135,8 @@ WHERE lower(m.name) LIKE $1 ESCAPE '!' OR m.merchant_id IN (
 )
 ORDER BY m.merchant_id DESC LIMIT $2 OFFSET $3;
 
--- outlook: read a merchant's prospects
-SELECT {outlook} FROM outlook WHERE merchant_id = $1;
+-- runway_snapshot: read a merchant's runway snapshot
+SELECT {runway_snapshot} FROM outlook WHERE merchant_id = $1;
 
 -- insert_verification: begin a verification
 INSERT INTO verification ({verification}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10);
@@ -155,7 +155,7 @@ INSERT INTO merchant_user (merchant_id, user_id, email, created_at, role) VALUES
 -- remove_user: take a person off a merchant's account
 DELETE FROM merchant_user WHERE merchant_id = $1 AND email = $2 RETURNING user_id;
 
--- counts: count merchants, transfers, and mails and letters that wait
+-- counts: count merchants, transfers, and mails and account mails that wait
 SELECT count(*), coalesce(CAST(sum(seq) AS BIGINT), 0), (SELECT count(*) FROM outbox WHERE state = 1),
     (SELECT count(*) FROM letter WHERE state = 1)
 FROM account;

@@ -14,21 +14,21 @@ from farebox.service.errors import InvalidInput, Missing, Refused
 from farebox.service.operator.merchants import Merchant, User
 from farebox.web.api.base import (
     SUPPORT,
-    Room,
+    Endpoints,
     Route,
     Services,
     answer,
     merchant_in_path,
     thresholds_data,
 )
-from farebox.web.schemas import admin as bodies
 from farebox.web.endpoint import Answer, BodyDecoder, decode_query, read_body
+from farebox.web.schemas import admin as bodies
 
 _MERCHANT: Final = "/api/admin/merchants/{merchant_id:str}"
 _UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
 
 
-class Admin(Room):
+class Admin(Endpoints):
     """The endpoints for merchants themselves."""
 
     def __init__(self, services: Services) -> None:
@@ -96,7 +96,7 @@ class Admin(Room):
 
     async def create_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Add a merchant and show its first key, this once."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._merchant_decoder.decode(await read_body(scope, receive))
         if request.threshold is not None and request.thresholds is not None:
             raise InvalidInput("thresholds", "name one threshold, or a list of thresholds, not both")
@@ -109,7 +109,7 @@ class Admin(Room):
             currency=request.currency,
             thresholds=thresholds,
             credit_limit=request.credit_limit,
-            actor=actor,
+            principal=principal,
         )
         return answer(
             bodies.NewMerchantData(
@@ -129,7 +129,7 @@ class Admin(Room):
 
     async def change_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Change what is named; what is not named stays."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         merchant_id = merchant_in_path(scope)
         change = self._change_decoder.decode(await read_body(scope, receive))
         # All is checked before anything is changed; of what follows, the credit limit alone can be refused.
@@ -139,11 +139,11 @@ class Admin(Room):
             inputs.thresholds("thresholds", change.thresholds)
         operations = self._services.operations
         if not isinstance(change.credit_limit, msgspec.UnsetType):
-            _done(await operations.set_credit_limit(merchant_id, change.credit_limit, actor=actor))
+            _done(await operations.set_credit_limit(merchant_id, change.credit_limit, principal=principal))
         if not isinstance(change.thresholds, msgspec.UnsetType):
-            _done(await operations.set_thresholds(merchant_id, change.thresholds, actor=actor))
+            _done(await operations.set_thresholds(merchant_id, change.thresholds, principal=principal))
         if not isinstance(change.name, msgspec.UnsetType):
-            await self._services.merchants.rename(merchant_id, change.name, actor=actor)
+            await self._services.merchants.rename(merchant_id, change.name, principal=principal)
         return await self._merchant(merchant_id)
 
     async def freeze_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
@@ -162,26 +162,26 @@ class Admin(Room):
 
     async def add_user(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Register a person on a merchant's account."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._user_decoder.decode(await read_body(scope, receive))
-        user = await self._services.merchants.add_user(merchant_in_path(scope), request.email, actor=actor)
+        user = await self._services.merchants.add_user(merchant_in_path(scope), request.email, principal=principal)
         return answer(_user_data(user))
 
     async def remove_user(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Take a person off a merchant's account."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         merchant_id = merchant_in_path(scope)
         wanted = scope["path_params"]["user_id"]
         for user in await self._services.merchants.users(merchant_id):
             if ids.public_id(ids.USER, user.user_id) == wanted:
-                await self._services.team.remove(merchant_id, user.email, is_owner_needed=False, actor=actor)
+                await self._services.users.remove(merchant_id, user.email, is_owner_needed=False, principal=principal)
                 return answer(_user_data(user))
         raise Missing("nobody registered there has this id")
 
     async def _set_frozen(self, scope: HTTPScope, *, is_frozen: bool) -> Answer:
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         merchant_id = merchant_in_path(scope)
-        _done(await self._services.operations.set_frozen(merchant_id, is_frozen=is_frozen, actor=actor))
+        _done(await self._services.operations.set_frozen(merchant_id, is_frozen=is_frozen, principal=principal))
         return await self._merchant(merchant_id)
 
     async def _merchant(self, merchant_id: int) -> Answer:

@@ -12,9 +12,9 @@ from farebox.core.pricing import Price
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.operator.merchants import ApiKey, NewKey
-from farebox.web.api.base import SUPPORT, Room, Route, Services, answer, key_in_path, merchant_in_path, price_data
-from farebox.web.schemas import admin as bodies
+from farebox.web.api.base import SUPPORT, Endpoints, Route, Services, answer, key_in_path, merchant_in_path, price_data
 from farebox.web.endpoint import Answer, BodyDecoder, read_body
+from farebox.web.schemas import admin as bodies
 
 _MERCHANT: Final = "/api/admin/merchants/{merchant_id:str}"
 _KEY: Final = "/api/admin/keys/{key_id:str}"
@@ -27,7 +27,7 @@ _KIND_WORDS: Final[dict[KeyKind, Literal["merchant", "service", "support"]]] = {
 }
 
 
-class AdminKeys(Room):
+class AdminKeys(Endpoints):
     """The endpoints for API keys and prices."""
 
     def __init__(self, services: Services) -> None:
@@ -104,46 +104,46 @@ class AdminKeys(Room):
 
     async def create_merchant_key(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Make a key for a merchant and show it, this once."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._merchant_key_decoder.decode(await read_body(scope, receive))
         merchant_id = merchant_in_path(scope)
         return _new_key(
             await self._services.merchants.create_key(
-                KeyKind.MERCHANT, merchant_id=merchant_id, expires=request.expires, actor=actor
+                KeyKind.MERCHANT, merchant_id=merchant_id, expires=request.expires, principal=principal
             )
         )
 
     async def create_staff_key(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Make a key for a service or for support and show it, this once."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._staff_key_decoder.decode(await read_body(scope, receive))
         return _new_key(
             await self._services.merchants.create_key(
-                _STAFF_KINDS[request.kind], name=request.name, expires=request.expires, actor=actor
+                _STAFF_KINDS[request.kind], name=request.name, expires=request.expires, principal=principal
             )
         )
 
     async def revoke_key(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Close a key at once."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         key_id = key_in_path(scope)
-        await self._services.merchants.revoke_key(key_id, actor=actor)
+        await self._services.merchants.revoke_key(key_id, principal=principal)
         return answer(_key_data(await self._services.merchants.key(key_id)))
 
     async def expire_key(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Let a key end later."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._expire_decoder.decode(await read_body(scope, receive))
-        key = await self._services.merchants.expire_key(key_in_path(scope), request.expires, actor=actor)
+        key = await self._services.merchants.expire_key(key_in_path(scope), request.expires, principal=principal)
         return answer(_key_data(key))
 
     async def rotate_key(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Make a key's successor and show it, this once."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._rotate_decoder.decode(await read_body(scope, receive))
         return _new_key(
             await self._services.merchants.rotate_key(
-                key_in_path(scope), overlap_seconds=request.overlap_seconds, actor=actor
+                key_in_path(scope), overlap_seconds=request.overlap_seconds, principal=principal
             )
         )
 
@@ -166,7 +166,7 @@ class AdminKeys(Room):
         return await self._set_price(scope, receive, is_default=False)
 
     async def _set_price(self, scope: HTTPScope, receive: Receive, *, is_default: bool) -> Answer:
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._price_decoder.decode(await read_body(scope, receive))
         try:
             price = await self._services.merchants.set_price(
@@ -174,7 +174,7 @@ class AdminKeys(Room):
                 request.unit_price,
                 merchant_id=None if is_default else merchant_in_path(scope),
                 starts=request.starts_at,
-                actor=actor,
+                principal=principal,
             )
         except InvalidInput as error:
             # What the command line calls --from is startsAt here.

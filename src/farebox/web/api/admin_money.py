@@ -10,7 +10,7 @@ from farebox.service import inputs
 from farebox.service.errors import Refused
 from farebox.web.api.base import (
     SUPPORT,
-    Room,
+    Endpoints,
     Route,
     Services,
     answer,
@@ -20,8 +20,8 @@ from farebox.web.api.base import (
     moved,
     replay_headers,
 )
-from farebox.web.schemas import admin as bodies
 from farebox.web.endpoint import Answer, BodyDecoder, decode_query, read_body
+from farebox.web.schemas import admin as bodies
 
 _MERCHANT: Final = "/api/admin/merchants/{merchant_id:str}"
 _APPROVAL: Final = f"{_MERCHANT}/approvals/{{approval_id:str}}"
@@ -34,7 +34,7 @@ _REQUEST_REFUSALS: Final = (
 )
 
 
-class AdminMoney(Room):
+class AdminMoney(Endpoints):
     """The endpoints for money that support moves."""
 
     def __init__(self, services: Services) -> None:
@@ -104,7 +104,7 @@ class AdminMoney(Room):
 
     async def top_up(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Add money that the merchant has paid."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._top_up_decoder.decode(await read_body(scope, receive))
         return moved(
             await self._services.operations.top_up(
@@ -112,13 +112,13 @@ class AdminMoney(Room):
                 amount=request.amount,
                 reference=request.reference,
                 note=request.note,
-                actor=actor,
+                principal=principal,
             )
         )
 
     async def adjust(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Correct a balance by hand."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._adjustment_decoder.decode(await read_body(scope, receive))
         return moved(
             await self._services.operations.adjust(
@@ -126,13 +126,13 @@ class AdminMoney(Room):
                 amount=request.amount,
                 reference=request.reference,
                 reason=request.reason,
-                actor=actor,
+                principal=principal,
             )
         )
 
     async def reverse(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Take a top-up back, or a part of it."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         request = self._reversal_decoder.decode(await read_body(scope, receive))
         return moved(
             await self._services.operations.reverse_top_up(
@@ -141,7 +141,7 @@ class AdminMoney(Room):
                 amount=request.amount,
                 reference=request.reference,
                 reason=request.reason,
-                actor=actor,
+                principal=principal,
             )
         )
 
@@ -159,15 +159,15 @@ class AdminMoney(Room):
 
     async def approve(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Approve a request."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         approvals = self._services.approvals
-        return moved(await approvals.approve(merchant_in_path(scope), approval_in_path(scope), actor=actor))
+        return moved(await approvals.approve(merchant_in_path(scope), approval_in_path(scope), principal=principal))
 
     async def reject(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Reject a request."""
-        actor = await self._support(scope)
+        principal = await self._support(scope)
         approvals = self._services.approvals
-        outcome = await approvals.reject(merchant_in_path(scope), approval_in_path(scope), actor=actor)
+        outcome = await approvals.reject(merchant_in_path(scope), approval_in_path(scope), principal=principal)
         if outcome.approval is None:
             raise Refused(outcome)
         return answer(approval_data(outcome.approval), replay_headers(outcome))
@@ -182,7 +182,7 @@ class AdminMoney(Room):
         entries = [
             bodies.AuditEntryData(
                 at=inputs.format_time(entry.at),
-                person=entry.person,
+                person=entry.actor,
                 key_id=None if entry.key_id is None else ids.public_id(ids.KEY, entry.key_id),
                 address=entry.address,
                 action=entry.action,

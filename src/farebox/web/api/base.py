@@ -18,21 +18,22 @@ from farebox.core.pricing import Price
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
-from farebox.service.people.api_keys import Actor, ParsedKey
-from farebox.service.operator.administration import Approvals, AuditLog
 from farebox.service.errors import Missing, Refused
-from farebox.service.operator.merchants import Merchants
+from farebox.service.insight.usage import UsageReader
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
+from farebox.service.operator.approvals import Approvals
+from farebox.service.operator.audit_log import AuditLog
+from farebox.service.operator.merchants import Merchants
+from farebox.service.people.api_keys import ParsedKey, Principal
+from farebox.service.people.users import Users
 from farebox.service.statements.reader import Statements
-from farebox.service.people.users import Team
-from farebox.service.insight.usage import UsageReader
 from farebox.web import security
 from farebox.web.client_address import Addresses
-from farebox.web.schemas.admin import ApprovalData, MoveData, PriceData
-from farebox.web.schemas.common import ThresholdData
 from farebox.web.endpoint import BODY_BYTES_MAX, Answer, Handler
 from farebox.web.envelope import Headers, success_body
+from farebox.web.schemas.admin import ApprovalData, MoveData, PriceData
+from farebox.web.schemas.common import ThresholdData
 
 MERCHANT: Final = frozenset({KeyKind.MERCHANT})
 SERVICE: Final = frozenset({KeyKind.SERVICE})
@@ -54,7 +55,7 @@ class Services(Struct, frozen=True):
     queries: Queries
     operations: Operations
     merchants: Merchants
-    team: Team
+    users: Users
     approvals: Approvals
     audit_log: AuditLog
     usage: UsageReader
@@ -88,7 +89,7 @@ class Route(Struct, frozen=True):
     body_bytes_max: int = BODY_BYTES_MAX
 
 
-class Room:
+class Endpoints:
     """What the endpoints of one audience share."""
 
     def __init__(self, services: Services) -> None:
@@ -106,7 +107,7 @@ class Room:
         await self._services.queries.authorize(key, kinds)
         return key
 
-    async def _support(self, scope: HTTPScope) -> Actor:
+    async def _support(self, scope: HTTPScope) -> Principal:
         """Let the request pass if its key is support's, and tell whose it is.
 
         Raises:
@@ -115,7 +116,7 @@ class Room:
         """
         key = security.required_key(scope)
         record = await self._services.queries.authorize(key, SUPPORT)
-        return Actor(record.name or "", key.caller, record.key_id, self._services.addresses.of(scope))
+        return Principal(record.name or "", key.caller, record.key_id, self._services.addresses.of(scope))
 
 
 def answer(data: Struct, headers: Headers = NO_HEADERS) -> Answer:

@@ -16,12 +16,12 @@ from msgspec import Meta, Struct
 from farebox.core.commands import Caller, Charge
 from farebox.core.outcomes import Outcome
 from farebox.service.errors import Overloaded, Refused
-from farebox.web.api.base import SERVICE, Room, Route, Services
+from farebox.web.api.base import SERVICE, Endpoints, Route, Services
 from farebox.web.api.spending import charge_data, charge_of
-from farebox.web.schemas import spending as bodies
+from farebox.web.body_timeout import BodyReader
 from farebox.web.endpoint import BODY_BYTES_MAX, Answer, BodyDecoder, Stream, media_type, read_body
 from farebox.web.envelope import ApiError, api_error, success_body
-from farebox.web.body_timeout import BodyReader
+from farebox.web.schemas import spending as bodies
 
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 STREAM_LINES_MAX: Final = 1_000_000
@@ -45,7 +45,7 @@ class _RawBatch(Struct, forbid_unknown_fields=True):
 _RawCharges = Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=bodies.BATCH_CHARGES_MAX)]
 
 
-class Batches(Room):
+class Batches(Endpoints):
     """The endpoint for charges in bulk."""
 
     def __init__(self, services: Services) -> None:

@@ -8,13 +8,13 @@ from farebox.service import inputs
 from farebox.service.errors import Forbidden, InvalidKey, ServiceError
 from farebox.service.insight.usage import DAYS_MAX, HOURS_MAX
 from farebox.web import security
-from farebox.web.api.base import MERCHANT, Room, Route, answer, thresholds_data
-from farebox.web.schemas import reading as bodies
+from farebox.web.api.base import MERCHANT, Endpoints, Route, answer, thresholds_data
 from farebox.web.endpoint import Answer, decode_query
 from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, ApiError, api_error, success_body
+from farebox.web.schemas import reading as bodies
 
 
-class Reading(Room):
+class Reading(Endpoints):
     """The endpoints for merchants' keys."""
 
     def routes(self) -> list[Route]:

@@ -18,16 +18,16 @@ from farebox.web.api.base import (
     REPLAY,
     SERVICE,
     SUPPORT,
-    Room,
+    Endpoints,
     Route,
     Services,
     answer,
     replay_headers,
     transfer_of,
 )
-from farebox.web.schemas import spending as bodies
 from farebox.web.endpoint import Answer, BodyDecoder, read_body
 from farebox.web.envelope import ApiError, success_body
+from farebox.web.schemas import spending as bodies
 
 _SPEND_REFUSALS: Final = (
     Code.MERCHANT_NOT_FOUND,
@@ -49,7 +49,7 @@ _HOLD_REFUSALS: Final = (
 )
 
 
-class Spending(Room):
+class Spending(Endpoints):
     """The endpoints for services' keys."""
 
     def __init__(self, services: Services) -> None:
@@ -182,8 +182,8 @@ class Spending(Room):
     async def refund(self, scope: HTTPScope, receive: Receive) -> Answer:
         """Give back a charge or capture, in whole or in part."""
         key = security.required_key(scope)
-        actor = await self._support(scope) if key.kind is KeyKind.SUPPORT else None
-        if actor is None:
+        principal = await self._support(scope) if key.kind is KeyKind.SUPPORT else None
+        if principal is None:
             await self._authorize(scope, SERVICE)
         request = self._refund_decoder.decode(await read_body(scope, receive))
         outcome = await self._services.operations.refund(
@@ -193,7 +193,7 @@ class Spending(Room):
             reference=request.reference,
             note=request.note,
             caller=key.caller,
-            actor=actor,
+            principal=principal,
         )
         transfer = transfer_of(outcome)
         original = transfer.refers_to or 0

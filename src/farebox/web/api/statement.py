@@ -11,10 +11,10 @@ from farebox.core.outcomes import Code
 from farebox.service.errors import InvalidInput
 from farebox.service.statements.lines import transfer_data
 from farebox.service.statements.reader import PAGE_TRANSFERS_DEFAULT, Selection
-from farebox.web.api.base import MERCHANT, SUPPORT, Room, Route, answer, merchant_in_path
+from farebox.web.api.base import MERCHANT, SUPPORT, Endpoints, Route, answer, merchant_in_path
 from farebox.web.api.batch import NDJSON
-from farebox.web.schemas import statement as bodies
 from farebox.web.endpoint import Answer, Stream, decode_query
+from farebox.web.schemas import statement as bodies
 
 CSV: Final = "text/csv; charset=utf-8"
 
@@ -28,7 +28,7 @@ _ABOUT: Final = (
 _T = TypeVar("_T")
 
 
-class Statement(Room):
+class Statement(Endpoints):
     """The endpoints that read a book."""
 
     def routes(self) -> list[Route]:

@@ -9,7 +9,7 @@ from farebox.core.accounts import Account
 from farebox.service.ledger.queries import AccountView
 from farebox.service.statements.reader import Selection
 from farebox.web.pages import charts, render
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 from farebox.web.pages.live import Live
 
 By = Literal["hour", "day"]
@@ -33,30 +33,30 @@ class Overview:
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(ROOT, Who.VIEWER, get=self.show),
-            PageRoute(f"{ROOT}/now", Who.VIEWER, get=self.now, is_use=False),
-            PageRoute(f"{ROOT}/charts", Who.VIEWER, get=self.show_charts, is_use=False),
-            PageRoute(f"{ROOT}/live", Who.VIEWER, get=self._live.stream, is_use=False),
+            PageRoute(ROOT, Audience.VIEWER, get=self.show),
+            PageRoute(f"{ROOT}/now", Audience.VIEWER, get=self.now, is_use=False),
+            PageRoute(f"{ROOT}/charts", Audience.VIEWER, get=self.show_charts, is_use=False),
+            PageRoute(f"{ROOT}/live", Audience.VIEWER, get=self._live.stream, is_use=False),
         ]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """Show the overview."""
         return await self._page(ask, "overview.html")
 
-    async def now(self, ask: Ask) -> Response[Any]:
+    async def now(self, ask: PageRequest) -> Response[Any]:
         """Show the part of the overview that changes with each charge, for a page that is open."""
         return await self._page(ask, _NOW)
 
-    async def show_charts(self, ask: Ask) -> Response[Any]:
+    async def show_charts(self, ask: PageRequest) -> Response[Any]:
         """Show the charts anew, for a page that is open."""
         view = await ask.services.queries.account_view(ask.merchant_id)
         drawn = await self._charts(ask, view)
         return ask.page("overview_charts.html", merchant=view.merchant, account=view.account, **drawn)
 
-    async def _page(self, ask: Ask, template: str) -> Response[Any]:
+    async def _page(self, ask: PageRequest, template: str) -> Response[Any]:
         view = await ask.services.queries.account_view(ask.merchant_id)
         latest = await ask.services.statements.page(ask.merchant_id, _NO_SELECTION, limit=_LATEST_TRANSFERS)
-        firings = await ask.services.queries.firings(ask.merchant_id, 1)
+        alerts = await ask.services.queries.alerts(ask.merchant_id, 1)
         drawn = await self._charts(ask, view) if template != _NOW else {}
         return ask.page(
             template,
@@ -64,13 +64,13 @@ class Overview:
             account=view.account,
             runway=view.runway,
             state=state_of(view),
-            firing=firings[0] if firings else None,
+            alert=alerts[0] if alerts else None,
             latest=latest.transfers,
             is_live=template == _NOW,
             **drawn,
         )
 
-    async def _charts(self, ask: Ask, view: AccountView) -> dict[str, Any]:
+    async def _charts(self, ask: PageRequest, view: AccountView) -> dict[str, Any]:
         """Draw the balance of the last weeks, and what the types of requests came to."""
         account, zone, now = view.account, ask.zone, ask.services.desk.now()
         history = await ask.services.queries.history(account)

@@ -19,25 +19,26 @@ from msgspec import Struct
 
 from farebox.core import ids
 from farebox.service import inputs
-from farebox.service.people.api_keys import Actor
-from farebox.service.operator.administration import Approvals, AuditLog
-from farebox.service.operator.console import Desk
 from farebox.service.errors import InvalidInput
-from farebox.service.operator.merchants import Merchants
-from farebox.service.ledger.operations import Operations
-from farebox.service.operator.throughput import Pace
-from farebox.service.ledger.queries import Queries
-from farebox.service.people.sign_in import SignIn, Visit, normal_email
-from farebox.service.statements.reader import Statements
-from farebox.service.people.users import Realm, Role, Staff, Team
 from farebox.service.insight.usage import UsageReader
+from farebox.service.ledger.operations import Operations
+from farebox.service.ledger.queries import Queries
+from farebox.service.operator.approvals import Approvals
+from farebox.service.operator.audit_log import AuditLog
+from farebox.service.operator.console import ConsoleQueries
+from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.verifications import Verifications
+from farebox.service.people.api_keys import Principal
+from farebox.service.people.sign_in import SignedIn, SignIn, normal_email
+from farebox.service.people.users import Realm, Role, Staff, Users
+from farebox.service.statements.reader import Statements
 from farebox.web.client_address import Addresses, source_of
 from farebox.web.envelope import ApiError, api_error
 from farebox.web.health import Health
-from farebox.web.rate_limits import BUCKETS_MAX, Buckets
 from farebox.web.pages import render
 from farebox.web.pages.forms import Form, read_form
+from farebox.web.rate_limits import BUCKETS_MAX, Buckets
 
 SIGN_INS_A_SECOND: Final = 0.2
 SIGN_INS_BURST_SECONDS: Final = 60.0
@@ -59,11 +60,11 @@ _OURS: Final = re.compile(r"/(?:accounts|support|profile)(?:/[A-Za-z0-9_/-]*)?(?
 _UTC: Final = ZoneInfo("UTC")
 
 
-class House(Struct, frozen=True):
+class PageServices(Struct, frozen=True):
     """What the pages are built on, and what they say of the operator."""
 
     sign_in: SignIn
-    team: Team
+    users: Users
     staff: Staff
     queries: Queries
     statements: Statements
@@ -73,9 +74,9 @@ class House(Struct, frozen=True):
     approvals: Approvals
     audit_log: AuditLog
     addresses: Addresses
-    desk: Desk
+    desk: ConsoleQueries
     verifications: Verifications
-    pace: Pace
+    pace: Throughput
     check_health: Callable[[], Awaitable[Health]]
     mail_folder: str
     """Where mails are written; empty if a mail server takes them."""
@@ -88,7 +89,7 @@ class House(Struct, frozen=True):
         return self.public_url.startswith("https://")
 
 
-class Who(Enum):
+class Audience(Enum):
     """Who may see a page."""
 
     ANYONE = "anyone"
@@ -100,27 +101,27 @@ class Who(Enum):
 
 
 _ROLES: Final = {
-    Who.VIEWER: frozenset(Role),
-    Who.MEMBER: frozenset({Role.OWNER, Role.MEMBER}),
-    Who.OWNER: frozenset({Role.OWNER}),
+    Audience.VIEWER: frozenset(Role),
+    Audience.MEMBER: frozenset({Role.OWNER, Role.MEMBER}),
+    Audience.OWNER: frozenset({Role.OWNER}),
 }
 
 
-class Ask(Struct):
+class PageRequest(Struct):
     """A page that is asked for: by whom, of which merchant, and what was typed.
 
     `role` is what the person may do on the merchant's account, None for support, who only look there.
     """
 
     request: Request[Any, Any, Any]
-    services: House
+    services: PageServices
     form: Form
-    visit: Visit | None = None
+    visit: SignedIn | None = None
     merchant_id: int = 0
     role: Role | None = None
 
     @property
-    def signed_in(self) -> Visit:
+    def signed_in(self) -> SignedIn:
         """Who asks, of pages that nobody else gets.
 
         Raises:
@@ -155,9 +156,9 @@ class Ask(Struct):
         return self.request.headers.get("user-agent", "")
 
     @property
-    def actor(self) -> Actor:
+    def principal(self) -> Principal:
         """Who asks, for the audit log."""
-        return Actor(self.signed_in.login.email, address=self.address)
+        return Principal(self.signed_in.login.email, address=self.address)
 
     @property
     def is_owner(self) -> bool:
@@ -183,12 +184,12 @@ class Ask(Struct):
         known = {
             "ask": self,
             "form": self.form,
-            "mark": "" if self.visit is None else self.services.sign_in.form_mark(self.visit),
+            "mark": "" if self.visit is None else self.services.sign_in.csrf_token(self.visit),
             "person": None if self.visit is None else self.visit.login,
             "zone": self.zone,
             "theme": theme if theme in _THEMES else "",
             "path": self.path,
-            "said": SAID.get(self.query("said"), ""),
+            "said": FLASHES.get(self.query("said"), ""),
             "support_contact": self.services.support_contact,
         }
         return render.page(template, {**known, **values}, status=status)
@@ -197,14 +198,14 @@ class Ask(Struct):
         """Send the browser on; `said` names what the next page says has been done."""
         return render.redirect(f"{url}{'&' if '?' in url else '?'}said={said}" if said else url)
 
-    def begin(self, visit: Visit, url: str) -> Response[str]:
+    def begin(self, visit: SignedIn, url: str) -> Response[str]:
         """Send the browser on, signed in."""
         response = self.redirect(url)
         set_cookie(response, self.services, Realm(visit.login.realm), visit.token)
         return response
 
 
-SAID: Final = {
+FLASHES: Final = {
     "signed_out": "You are signed out.",
     "signed_out_elsewhere": "You are signed out everywhere else.",
     "password_changed": "Your password is changed, and you are signed out everywhere else.",
@@ -239,7 +240,7 @@ SAID: Final = {
 }
 """What a page says after something was done, by the name in its address: nobody else's words can be put there."""
 
-Handler = Callable[[Ask], Awaitable[Response[Any]]]
+Handler = Callable[[PageRequest], Awaitable[Response[Any]]]
 
 
 class PageRoute(Struct, frozen=True):
@@ -250,18 +251,18 @@ class PageRoute(Struct, frozen=True):
     """
 
     path: str
-    sees: Who
+    sees: Audience
     get: Handler | None = None
     post: Handler | None = None
-    posts: Who | None = None
+    posts: Audience | None = None
     is_console: bool = False
     is_use: bool = True
 
 
-class Gate:
+class AccessControl:
     """Lets requests through to pages."""
 
-    def __init__(self, services: House, now: Callable[[], float]) -> None:
+    def __init__(self, services: PageServices, now: Callable[[], float]) -> None:
         """Ask these services; `now` is in seconds and never goes back."""
         self._services = services
         self._tries = Buckets(SIGN_INS_A_SECOND, SIGN_INS_BURST_SECONDS, now)
@@ -278,8 +279,8 @@ class Gate:
                 made.append(self._handler(line, [HttpMethod.POST], line.post, line.posts or line.sees))
         return made
 
-    def tried(self, ask: Ask, email: str, what: str = "account") -> None:
-        """Count a try to sign in, or to have a letter sent: `what` tells such things apart.
+    def tried(self, ask: PageRequest, email: str, what: str = "account") -> None:
+        """Count a try to sign in, or to have an account mail sent: `what` tells such things apart.
 
         Raises:
             ApiError: 429, from this address or for this account there were too many.
@@ -293,7 +294,7 @@ class Gate:
                 words = f"Those were too many tries. Try again in {seconds} seconds"
                 raise ApiError(429, "rate_limited", words, [(b"retry-after", b"%d" % seconds)])
 
-    def passed(self, ask: Ask, email: str) -> None:
+    def passed(self, ask: PageRequest, email: str) -> None:
         """Hear that somebody signed in."""
         home = _account(email), source_of(ask.address)
         self._homes[home] = None
@@ -301,9 +302,9 @@ class Gate:
         if len(self._homes) > BUCKETS_MAX:
             self._homes.popitem(last=False)
 
-    def _handler(self, line: PageRoute, methods: list[HttpMethod], answer: Handler, who: Who) -> BaseRouteHandler:
+    def _handler(self, line: PageRoute, methods: list[HttpMethod], answer: Handler, who: Audience) -> BaseRouteHandler:
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
-            ask = Ask(request, self._services, Form())
+            ask = PageRequest(request, self._services, Form())
             try:
                 return await self._let_in(ask, who, line) or await self._answer(ask, answer)
             except Exception as error:
@@ -311,39 +312,39 @@ class Gate:
 
         return route(line.path, http_method=methods, include_in_schema=False)(handle)
 
-    async def _answer(self, ask: Ask, answer: Handler) -> Response[Any]:
+    async def _answer(self, ask: PageRequest, answer: Handler) -> Response[Any]:
         if ask.request.method == HttpMethod.POST:
             _check_origin(ask.request)
             ask.form = await read_form(ask.request)
-            if ask.visit is not None and not ask.services.sign_in.is_form_mark(ask.visit, ask.form.raw(_MARK)):
+            if ask.visit is not None and not ask.services.sign_in.is_csrf_token(ask.visit, ask.form.raw(_MARK)):
                 raise ApiError(403, "forbidden", "This form is from another session. Load the page again and repeat")
         return await answer(ask)
 
-    async def _let_in(self, ask: Ask, who: Who, line: PageRoute) -> Response[Any] | None:
+    async def _let_in(self, ask: PageRequest, who: Audience, line: PageRoute) -> Response[Any] | None:
         """Find out who asks; return where to send them first, or None to let them in.
 
         Raises:
             ApiError: they may not.
         """
-        realm = Realm.SUPPORT if who == Who.SUPPORT or line.is_console else Realm.MERCHANT
+        realm = Realm.SUPPORT if who == Audience.SUPPORT or line.is_console else Realm.MERCHANT
         ask.visit = await self._visit(ask, realm, line)
-        if who == Who.ANYONE:
+        if who == Audience.ANYONE:
             return None
         if who in _ROLES:
             return await self._let_in_to_account(ask, who, line)
         return None if ask.visit is not None else _door(ask, realm)
 
-    async def _let_in_to_account(self, ask: Ask, who: Who, line: PageRoute) -> Response[Any] | None:
+    async def _let_in_to_account(self, ask: PageRequest, who: Audience, line: PageRoute) -> Response[Any] | None:
         ask.merchant_id = number_of(ask, "merchant", ids.MERCHANT)
         if ask.visit is not None:
-            ask.role = await self._services.team.role(ask.merchant_id, ask.visit.login.email)
+            ask.role = await self._services.users.role(ask.merchant_id, ask.visit.login.email)
             if ask.role in _ROLES[who]:
                 return None
             if ask.role is not None:
                 words = " and ".join(sorted(role.name.lower() + "s" for role in _ROLES[who]))
                 raise ApiError(403, "forbidden", f"Only {words} may do this. Ask one of yours")
         support = await self._visit(ask, Realm.SUPPORT, line)
-        if support is not None and who == Who.VIEWER and ask.request.method != HttpMethod.POST:
+        if support is not None and who == Audience.VIEWER and ask.request.method != HttpMethod.POST:
             ask.visit = support
             await self._note_look(ask, support)
             return None
@@ -352,7 +353,7 @@ class Gate:
         # Nobody learns which accounts there are.
         raise _no_page()
 
-    async def _note_look(self, ask: Ask, support: Visit) -> None:
+    async def _note_look(self, ask: PageRequest, support: SignedIn) -> None:
         """Write down that support looks at an account, once for each session that does."""
         look = support.session.digest, ask.merchant_id
         if look in self._looks:
@@ -364,17 +365,17 @@ class Gate:
         try:
             # Of one that there is: others are no account.
             await self._services.merchants.get(ask.merchant_id)
-            await self._services.desk.note_look(ask.merchant_id, actor=ask.actor)
+            await self._services.desk.note_look(ask.merchant_id, principal=ask.principal)
         except BaseException:
             self._looks.pop(look, None)
             raise
 
-    async def _visit(self, ask: Ask, realm: Realm, line: PageRoute) -> Visit | None:
+    async def _visit(self, ask: PageRequest, realm: Realm, line: PageRoute) -> SignedIn | None:
         token = ask.request.cookies.get(cookie_name(self._services, realm))
         return None if not token else await self._services.sign_in.visit(token, realm, is_use=line.is_use)
 
 
-def error_page(ask: Ask, error: ApiError) -> Response[str]:
+def error_page(ask: PageRequest, error: ApiError) -> Response[str]:
     """Answer with a page that says what went wrong."""
     template = "error_console.html" if ask.path.startswith("/support") else "error.html"
     response = ask.page(template, status=error.status, status_code=error.status, message=error.message)
@@ -383,12 +384,12 @@ def error_page(ask: Ask, error: ApiError) -> Response[str]:
     return response
 
 
-def cookie_name(services: House, realm: Realm) -> str:
+def cookie_name(services: PageServices, realm: Realm) -> str:
     """Name a realm's cookie; by TLS one that no other host, path or plain connection can set."""
     return f"__Host-{_COOKIES[realm]}" if services.is_secure else _COOKIES[realm]
 
 
-def set_cookie(response: Response[Any], services: House, realm: Realm, token: str) -> None:
+def set_cookie(response: Response[Any], services: PageServices, realm: Realm, token: str) -> None:
     """Give the browser a session's token, or take it away with an empty one."""
     response.set_cookie(
         cookie_name(services, realm),
@@ -411,7 +412,7 @@ def _account(email: str) -> str:
     return (normal_email(email) or email[:_EMAIL_CHARS_MAX]).casefold()
 
 
-def _door(ask: Ask, realm: Realm) -> Response[str]:
+def _door(ask: PageRequest, realm: Realm) -> Response[str]:
     if _HTMX in ask.request.headers:
         # A part of a page would be filled with the door; instead the whole page is loaded again, and so led there.
         return Response("", status_code=401, headers={**render.HEADERS, "HX-Refresh": "true"}, media_type="text/html")
@@ -421,7 +422,7 @@ def _door(ask: Ask, realm: Realm) -> Response[str]:
     return ask.redirect(f"{_DOORS[realm]}?next={quote(target, safe='')}" if is_read else _DOORS[realm])
 
 
-def number_of(ask: Ask, name: str, prefix: str) -> int:
+def number_of(ask: PageRequest, name: str, prefix: str) -> int:
     """Read the number of what a part of the path names.
 
     Raises:

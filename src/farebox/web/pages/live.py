@@ -19,7 +19,7 @@ from farebox.service.errors import ServiceError
 from farebox.service.people.users import Realm
 from farebox.web.envelope import ApiError
 from farebox.web.pages import render
-from farebox.web.pages.house import Ask
+from farebox.web.pages.house import PageRequest
 
 LOOK_SECONDS: Final = 0.5
 STREAM_SECONDS_MAX: Final = 300.0
@@ -51,7 +51,7 @@ class Live:
         """End all streams, and begin none any more."""
         self._is_closing = True
 
-    async def stream(self, ask: Ask) -> Response[Any]:
+    async def stream(self, ask: PageRequest) -> Response[Any]:
         """Answer with a stream of events.
 
         Raises:
@@ -64,7 +64,7 @@ class Live:
             return Response(b"", media_type=_MEDIA_TYPE, headers=headers)
         return Stream(self._events(ask), media_type=_MEDIA_TYPE, headers=headers)
 
-    async def _events(self, ask: Ask) -> AsyncIterator[bytes]:
+    async def _events(self, ask: PageRequest) -> AsyncIterator[bytes]:
         self.count += 1
         try:
             yield _RETRY
@@ -90,7 +90,7 @@ class Live:
             self.count -= 1
 
 
-async def _look(ask: Ask) -> Account | None:
+async def _look(ask: PageRequest) -> Account | None:
     """Read the account; None while the database is away."""
     try:
         return await ask.services.queries.account(ask.merchant_id)
@@ -98,13 +98,13 @@ async def _look(ask: Ask) -> Account | None:
         return None
 
 
-async def _is_over(ask: Ask) -> bool:
+async def _is_over(ask: PageRequest) -> bool:
     """Tell whether whoever listens has been signed out or removed."""
     try:
         realm = Realm(ask.signed_in.login.realm)
         visit = await ask.services.sign_in.visit(ask.signed_in.token, realm, is_use=False)
         if visit is None:
             return True
-        return ask.role is not None and await ask.services.team.role(ask.merchant_id, visit.login.email) is None
+        return ask.role is not None and await ask.services.users.role(ask.merchant_id, visit.login.email) is None
     except ServiceError:
         return False

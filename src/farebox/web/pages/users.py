@@ -8,7 +8,7 @@ from litestar import Response
 
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.service.people.users import ROLE_WORDS, ROLES, Role
-from farebox.web.pages.house import Ask
+from farebox.web.pages.house import PageRequest
 
 
 class PeoplePage(ABC):
@@ -18,60 +18,60 @@ class PeoplePage(ABC):
     """Whether the account must keep an owner; support may leave it without one."""
 
     @abstractmethod
-    def merchant(self, ask: Ask) -> int:
+    def merchant(self, ask: PageRequest) -> int:
         """Return whose people they are."""
 
     @abstractmethod
-    def url(self, ask: Ask) -> str:
+    def url(self, ask: PageRequest) -> str:
         """Write where the page is."""
 
     @abstractmethod
-    def page(self, ask: Ask, status: int, **values: Any) -> Awaitable[Response[Any]]:
+    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response[Any]]:
         """Answer with the page."""
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """List the people."""
         return await self._page(ask)
 
-    async def invite(self, ask: Ask) -> Response[Any]:
+    async def invite(self, ask: PageRequest) -> Response[Any]:
         """Register somebody, and mail them how to sign in."""
         try:
             email = ask.form.text("email")
-            await ask.services.team.invite(self.merchant(ask), email, _role(ask), actor=ask.actor)
+            await ask.services.users.invite(self.merchant(ask), email, _role(ask), principal=ask.principal)
         except ServiceError as error:
             ask.form.fail(error)
             return await self._page(ask, 422)
         return ask.redirect(self.url(ask), "invited")
 
-    async def invite_again(self, ask: Ask) -> Response[Any]:
+    async def invite_again(self, ask: PageRequest) -> Response[Any]:
         """Mail somebody once more how to sign in."""
-        deed = ask.services.team.invite_again(self.merchant(ask), ask.form.text("person"), actor=ask.actor)
+        deed = ask.services.users.invite_again(self.merchant(ask), ask.form.text("person"), principal=ask.principal)
         return await self._do(ask, deed, "invited")
 
-    async def set_role(self, ask: Ask) -> Response[Any]:
+    async def set_role(self, ask: PageRequest) -> Response[Any]:
         """Change what somebody may do."""
         try:
             role = _role(ask)
         except InvalidInput as error:
             ask.form.fail(error, {"role": ""})
             return await self._page(ask, 422)
-        deed = ask.services.team.set_role(
+        deed = ask.services.users.set_role(
             *(self.merchant(ask), ask.form.text("person"), role),
             is_owner_needed=self.is_owner_needed,
-            actor=ask.actor,
+            principal=ask.principal,
         )
         return await self._do(ask, deed, "role_saved")
 
-    async def remove(self, ask: Ask) -> Response[Any]:
+    async def remove(self, ask: PageRequest) -> Response[Any]:
         """Take somebody off the account."""
-        deed = ask.services.team.remove(
+        deed = ask.services.users.remove(
             *(self.merchant(ask), ask.form.text("person")),
             is_owner_needed=self.is_owner_needed,
-            actor=ask.actor,
+            principal=ask.principal,
         )
         return await self._do(ask, deed, "person_removed")
 
-    async def _do(self, ask: Ask, deed: Awaitable[object], said: str) -> Response[Any]:
+    async def _do(self, ask: PageRequest, deed: Awaitable[object], said: str) -> Response[Any]:
         """Do what a button beside a person asks for."""
         try:
             await deed
@@ -80,12 +80,12 @@ class PeoplePage(ABC):
             return await self._page(ask, 422)
         return ask.redirect(self.url(ask), said)
 
-    async def _page(self, ask: Ask, status: int = 200) -> Response[Any]:
-        members = await ask.services.team.members(self.merchant(ask))
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+        members = await ask.services.users.members(self.merchant(ask))
         return await self.page(ask, status, members=members, role_words=ROLE_WORDS)
 
 
-def _role(ask: Ask) -> Role:
+def _role(ask: PageRequest) -> Role:
     """Read a role.
 
     Raises:

@@ -286,14 +286,14 @@ UPDATE outbox SET state = 1, next_attempt_at = $1 WHERE state IN (1, 3);
 -- next_mail_at: tell when the next mail falls due
 SELECT min(next_attempt_at) FROM outbox WHERE state = 1;
 
--- insert_audit: write an entry of the audit log, once
-INSERT INTO audit_log ({audit}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING;
+-- insert_audit_entry: write an entry of the audit log, once
+INSERT INTO audit_log ({audit_entry}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING;
 
 -- all_audit: list the audit log, newest first
-SELECT {audit} FROM audit_log WHERE (at, entry_id) < ($1, $2) ORDER BY at DESC, entry_id DESC LIMIT $3;
+SELECT {audit_entry} FROM audit_log WHERE (at, entry_id) < ($1, $2) ORDER BY at DESC, entry_id DESC LIMIT $3;
 
 -- merchant_audit: list one merchant's part of the audit log, newest first
-SELECT {audit} FROM audit_log WHERE merchant_id = $1 AND (at, entry_id) < ($2, $3)
+SELECT {audit_entry} FROM audit_log WHERE merchant_id = $1 AND (at, entry_id) < ($2, $3)
 ORDER BY at DESC, entry_id DESC LIMIT $4;
 
 -- approval: read one request for approval
@@ -315,20 +315,20 @@ INSERT INTO approval ({approval}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $1
 UPDATE approval SET state = $1, decided_by = $2, decided_at = $3, transfer_seq = $4
 WHERE merchant_id = $5 AND number = $6;
 
--- unsummed_books: list merchants whose books have many transfers not summed up yet
+-- books_to_roll_up: list merchants whose books have many transfers not summed up yet
 SELECT a.merchant_id FROM account a LEFT JOIN usage_mark m ON m.merchant_id = a.merchant_id
 WHERE a.merchant_id > $1 AND a.seq - coalesce(m.seq, 0) >= $2 ORDER BY a.merchant_id LIMIT $3;
 
--- ensure_usage_mark: make sure that there is a mark to lock
+-- ensure_rolled_up_seq: make sure that there is a mark to lock
 INSERT INTO usage_mark (merchant_id, seq) VALUES ($1, 0) ON CONFLICT DO NOTHING;
 
--- usage_mark: tell up to which transfer a book was summed up, and lock that
+-- rolled_up_seq: tell up to which transfer a book was summed up, and lock that
 SELECT seq FROM usage_mark WHERE merchant_id = $1 FOR UPDATE;
 
--- set_usage_mark: write up to which transfer a book was summed up
+-- set_rolled_up_seq: write up to which transfer a book was summed up
 UPDATE usage_mark SET seq = $2 WHERE merchant_id = $1;
 
--- sum_usage: sum a stretch of a book up into its usage; what a charge and a capture take, and a refund gives back
+-- roll_up_usage: sum a stretch of a book up into its usage; what a charge and a capture take, and a refund gives back
 INSERT INTO usage_quarter AS u (merchant_id, quarter, request_type, requests, cost, refunded)
 SELECT merchant_id, committed_at / 900000000, request_type, sum(CASE WHEN kind = 4 THEN 0 ELSE quantity END),
     sum(CASE WHEN kind = 4 THEN 0 ELSE amount END), sum(CASE WHEN kind = 4 THEN amount ELSE 0 END)

@@ -5,15 +5,15 @@ from typing import Any
 from litestar import Response
 
 from farebox.core import ids
-from farebox.web.pages.house import Ask
+from farebox.web.pages.house import PageRequest
 
 
-def account_url(ask: Ask) -> str:
+def account_url(ask: PageRequest) -> str:
     """Write where the merchant's pages are."""
     return f"/accounts/{ids.public_id(ids.MERCHANT, ask.merchant_id)}"
 
 
-async def account_page(ask: Ask, template: str, status: int = 200, **values: Any) -> Response[Any]:
+async def account_page(ask: PageRequest, template: str, status: int = 200, **values: Any) -> Response[Any]:
     """Answer with one of a merchant's pages, which knows the merchant and its account.
 
     Raises:

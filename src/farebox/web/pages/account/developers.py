@@ -7,7 +7,7 @@ from litestar import Response
 from farebox.web.examples import balance_examples
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 
 class Developers:
@@ -15,9 +15,9 @@ class Developers:
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
-        return [PageRoute(f"{ROOT}/developers", Who.VIEWER, get=self.show)]
+        return [PageRoute(f"{ROOT}/developers", Audience.VIEWER, get=self.show)]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """Show how to read the balance in one language; the others are a link away."""
         examples = balance_examples(ask.services.public_url)
         chosen = next((it for it in examples if it.name == ask.query("example")), examples[0])

@@ -6,7 +6,7 @@ from litestar import Response
 
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 
 class Prices:
@@ -14,9 +14,9 @@ class Prices:
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
-        return [PageRoute(f"{ROOT}/prices", Who.VIEWER, get=self.show)]
+        return [PageRoute(f"{ROOT}/prices", Audience.VIEWER, get=self.show)]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """List the prices in force, and those to come: of the defaults only what no price of its own goes before."""
         merchants, now = ask.services.merchants, ask.services.desk.now()
         in_force = await merchants.prices_in_force(ask.merchant_id)

@@ -18,7 +18,7 @@ from farebox.web.pages import render
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.forms import Form
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 ROWS: Final = 50
 _FILTERS: Final = ("from", "to", "kind", "type", "reference")
@@ -31,13 +31,13 @@ class Statement:
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(f"{ROOT}/statement", Who.VIEWER, get=self.show),
-            PageRoute(f"{ROOT}/statement/{{transfer:str}}", Who.VIEWER, get=self.show_one),
-            PageRoute(f"{ROOT}/statement.csv", Who.VIEWER, get=self.export_csv),
-            PageRoute(f"{ROOT}/statement.jsonl", Who.VIEWER, get=self.export_lines),
+            PageRoute(f"{ROOT}/statement", Audience.VIEWER, get=self.show),
+            PageRoute(f"{ROOT}/statement/{{transfer:str}}", Audience.VIEWER, get=self.show_one),
+            PageRoute(f"{ROOT}/statement.csv", Audience.VIEWER, get=self.export_csv),
+            PageRoute(f"{ROOT}/statement.jsonl", Audience.VIEWER, get=self.export_lines),
         ]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """List transfers, newest first: those that agree with the filters."""
         ask.form = Form({name: [ask.query(name)] for name in _FILTERS})
         cursor = ask.query("cursor") or None
@@ -58,26 +58,26 @@ class Statement:
             stretch=urlencode({name: text for name, text in chosen.items() if name in ("from", "to")}),
         )
 
-    async def show_one(self, ask: Ask) -> Response[Any]:
+    async def show_one(self, ask: PageRequest) -> Response[Any]:
         """Explain one line: why was this charged?"""
         transfer, refers_to = await ask.services.desk.transfer(ask.merchant_id, ask.param("transfer"))
         prices = [*await ask.services.merchants.prices(None), *await ask.services.merchants.prices(ask.merchant_id)]
         price = next((it for it in prices if it.price_id == transfer.price_id), None)
         return await account_page(ask, "account/transfer.html", transfer=transfer, refers_to=refers_to, price=price)
 
-    async def export_csv(self, ask: Ask) -> Response[Any]:
+    async def export_csv(self, ask: PageRequest) -> Response[Any]:
         """Give the chosen transfers as CSV, oldest first."""
         pieces = await ask.services.statements.export_csv(ask.merchant_id, _selection(ask))
         return _download(ask, pieces, "text/csv", "csv")
 
-    async def export_lines(self, ask: Ask) -> Response[Any]:
+    async def export_lines(self, ask: PageRequest) -> Response[Any]:
         """Give a stretch of the book as JSON lines, which can be verified offline."""
         wanted = _selection(ask)
         pieces = await ask.services.statements.export_lines(ask.merchant_id, start=wanted.start, end=wanted.end)
         return _download(ask, pieces, "application/x-ndjson", "jsonl")
 
 
-def _selection(ask: Ask) -> Selection:
+def _selection(ask: PageRequest) -> Selection:
     """Read which transfers are wanted; days are the reader's, both ends included.
 
     Raises:
@@ -98,7 +98,7 @@ def _midnight(day: date, zone: ZoneInfo) -> str:
     return f"{datetime.combine(day, time(), zone).astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
-def _download(ask: Ask, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Response[Any]:
+def _download(ask: PageRequest, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Response[Any]:
     name = f"{ids.public_id(ids.MERCHANT, ask.merchant_id)}.{suffix}"
     headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return Stream(pieces, media_type=media, headers=headers)

@@ -3,9 +3,9 @@
 from farebox.web.pages.account.alerts import Alerts
 from farebox.web.pages.account.developers import Developers
 from farebox.web.pages.account.keys import Keys
-from farebox.web.pages.account.users import People
 from farebox.web.pages.account.prices import Prices
 from farebox.web.pages.account.statement import Statement
+from farebox.web.pages.account.users import People
 from farebox.web.pages.house import PageRoute
 
 

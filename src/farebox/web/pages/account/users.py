@@ -7,7 +7,7 @@ from litestar import Response
 
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.dashboard import ROOT
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 from farebox.web.pages.users import PeoplePage
 
 _PEOPLE: Final = f"{ROOT}/people"
@@ -21,20 +21,20 @@ class People(PeoplePage):
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(_PEOPLE, Who.VIEWER, get=self.show, post=self.invite, posts=Who.OWNER),
-            PageRoute(f"{_PEOPLE}/again", Who.OWNER, post=self.invite_again),
-            PageRoute(f"{_PEOPLE}/role", Who.OWNER, post=self.set_role),
-            PageRoute(f"{_PEOPLE}/remove", Who.OWNER, post=self.remove),
+            PageRoute(_PEOPLE, Audience.VIEWER, get=self.show, post=self.invite, posts=Audience.OWNER),
+            PageRoute(f"{_PEOPLE}/again", Audience.OWNER, post=self.invite_again),
+            PageRoute(f"{_PEOPLE}/role", Audience.OWNER, post=self.set_role),
+            PageRoute(f"{_PEOPLE}/remove", Audience.OWNER, post=self.remove),
         ]
 
-    def merchant(self, ask: Ask) -> int:
+    def merchant(self, ask: PageRequest) -> int:
         """Return whose page it is."""
         return ask.merchant_id
 
-    def url(self, ask: Ask) -> str:
+    def url(self, ask: PageRequest) -> str:
         """Write where it is."""
         return f"{account_url(ask)}/people"
 
-    def page(self, ask: Ask, status: int, **values: Any) -> Awaitable[Response[Any]]:
+    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response[Any]]:
         """Show it among the merchant's own."""
         return account_page(ask, "account/people.html", status, **values)

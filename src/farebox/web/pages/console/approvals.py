@@ -10,10 +10,10 @@ from farebox.core.accounts import Kind
 from farebox.core.approvals import ApprovalState
 from farebox.core.outcomes import Outcome
 from farebox.service import inputs
-from farebox.service.operator.administration import PAGE_ROWS_MAX
 from farebox.service.errors import InvalidInput, ServiceError
+from farebox.service.operator.approvals import PAGE_ROWS_MAX
 from farebox.web.pages.console.common import cut, ensure_done, merchant_of
-from farebox.web.pages.house import Ask, PageRoute, Who, number_of
+from farebox.web.pages.house import Audience, PageRequest, PageRoute, number_of
 
 ROWS: Final = 50
 _ROOT: Final = "/support/approvals"
@@ -31,28 +31,28 @@ class Approvals:
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(_ROOT, Who.SUPPORT, get=self.show, is_console=True),
-            PageRoute(f"{_ONE}/approve", Who.SUPPORT, post=self.approve, is_console=True),
-            PageRoute(f"{_ONE}/reject", Who.SUPPORT, post=self.reject, is_console=True),
+            PageRoute(_ROOT, Audience.SUPPORT, get=self.show, is_console=True),
+            PageRoute(f"{_ONE}/approve", Audience.SUPPORT, post=self.approve, is_console=True),
+            PageRoute(f"{_ONE}/reject", Audience.SUPPORT, post=self.reject, is_console=True),
         ]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """List what waits, and the history below."""
         return await self._page(ask)
 
-    async def approve(self, ask: Ask) -> Response[Any]:
+    async def approve(self, ask: PageRequest) -> Response[Any]:
         """Approve somebody else's request; it is made at once."""
         merchant_id, number = merchant_of(ask), number_of(ask, "approval", ids.APPROVAL)
-        deed = ask.services.approvals.approve(merchant_id, number, actor=ask.actor)
+        deed = ask.services.approvals.approve(merchant_id, number, principal=ask.principal)
         return await self._decide(ask, deed, "approved")
 
-    async def reject(self, ask: Ask) -> Response[Any]:
+    async def reject(self, ask: PageRequest) -> Response[Any]:
         """Reject a request, or take one's own back."""
         merchant_id, number = merchant_of(ask), number_of(ask, "approval", ids.APPROVAL)
-        deed = ask.services.approvals.reject(merchant_id, number, actor=ask.actor)
+        deed = ask.services.approvals.reject(merchant_id, number, principal=ask.principal)
         return await self._decide(ask, deed, "rejected")
 
-    async def _decide(self, ask: Ask, deed: Awaitable[Outcome], said: str) -> Response[Any]:
+    async def _decide(self, ask: PageRequest, deed: Awaitable[Outcome], said: str) -> Response[Any]:
         try:
             ensure_done(await deed)
         except ServiceError as error:
@@ -60,7 +60,7 @@ class Approvals:
             return await self._page(ask, 422)
         return ask.redirect(_ROOT, said)
 
-    async def _page(self, ask: Ask, status: int = 200) -> Response[Any]:
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
         approvals = ask.services.approvals
         before = _before(ask)
         newest = await approvals.page(merchant_id=None, before=None, limit=PAGE_ROWS_MAX)
@@ -85,7 +85,7 @@ class Approvals:
         )
 
 
-def _before(ask: Ask) -> int | None:
+def _before(ask: PageRequest) -> int | None:
     """Read where the page before ended; anything else begins anew."""
     try:
         return inputs.public_id("before", ids.APPROVAL, ask.query("before"))

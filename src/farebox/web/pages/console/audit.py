@@ -8,19 +8,19 @@ from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.web.pages.console.common import CURSOR, merchant_url
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 ROWS: Final = 50
 
 
-class Audit:
+class Verifier:
     """Deeds, newest first."""
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
-        return [PageRoute("/support/audit", Who.SUPPORT, get=self.show, is_console=True)]
+        return [PageRoute("/support/audit", Audience.SUPPORT, get=self.show, is_console=True)]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """List deeds, of all merchants and the operator's own, or of one merchant."""
         text = ask.query("merchant").strip()
         wrong, merchant_id = "", None

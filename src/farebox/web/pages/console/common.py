@@ -10,14 +10,14 @@ from farebox.core.outcomes import Outcome
 from farebox.service.errors import Refused
 from farebox.service.ledger.queries import AccountView
 from farebox.web.pages.dashboard import state_of
-from farebox.web.pages.house import Ask, number_of
+from farebox.web.pages.house import PageRequest, number_of
 
 MERCHANT: Final = "/support/merchants/{merchant:str}"
 PAGES_MAX: Final = 10_000
 CURSOR: Final = "cursor"
 
 
-def merchant_of(ask: Ask) -> int:
+def merchant_of(ask: PageRequest) -> int:
     """Read whose page it is out of the path.
 
     Raises:
@@ -31,7 +31,7 @@ def merchant_url(merchant_id: int) -> str:
     return f"/support/merchants/{ids.public_id(ids.MERCHANT, merchant_id)}"
 
 
-async def merchant_page(ask: Ask, template: str, status: int = 200, **values: Any) -> Response[Any]:
+async def merchant_page(ask: PageRequest, template: str, status: int = 200, **values: Any) -> Response[Any]:
     """Answer with one of a merchant's pages; each tells the name, the balance and the state.
 
     Raises:
@@ -57,7 +57,7 @@ def ensure_done(outcome: Outcome) -> None:
         raise Refused(outcome)
 
 
-def page_of(ask: Ask) -> int:
+def page_of(ask: PageRequest) -> int:
     """Read which page of a list is asked for, the first being 0."""
     text = ask.query("page", "0")
     return min(int(text), PAGES_MAX) if text.isascii() and text.isdigit() and len(text) < 10 else 0

@@ -8,7 +8,7 @@ from farebox.core.commands import KeyKind
 from farebox.service.errors import InvalidInput
 from farebox.service.operator.merchants import NewKey
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 from farebox.web.pages.keys import KEY, KeyPages
 
 _STAFF: Final = "/support/keys"
@@ -34,32 +34,34 @@ class Keys(KeyPages):
         """List the pages."""
         root = f"{MERCHANT}/keys" if self._is_merchants else _STAFF
         return [
-            PageRoute(root, Who.SUPPORT, get=self.show, post=self.create, is_console=True),
-            PageRoute(f"{root}/{KEY}", Who.SUPPORT, get=self.show_one, is_console=True),
-            PageRoute(f"{root}/{KEY}/rotate", Who.SUPPORT, post=self.rotate, is_console=True),
-            PageRoute(f"{root}/{KEY}/end", Who.SUPPORT, post=self.end, is_console=True),
-            PageRoute(f"{root}/{KEY}/revoke", Who.SUPPORT, post=self.revoke, is_console=True),
+            PageRoute(root, Audience.SUPPORT, get=self.show, post=self.create, is_console=True),
+            PageRoute(f"{root}/{KEY}", Audience.SUPPORT, get=self.show_one, is_console=True),
+            PageRoute(f"{root}/{KEY}/rotate", Audience.SUPPORT, post=self.rotate, is_console=True),
+            PageRoute(f"{root}/{KEY}/end", Audience.SUPPORT, post=self.end, is_console=True),
+            PageRoute(f"{root}/{KEY}/revoke", Audience.SUPPORT, post=self.revoke, is_console=True),
         ]
 
-    def merchant(self, ask: Ask) -> int | None:
+    def merchant(self, ask: PageRequest) -> int | None:
         """Return whose keys they are."""
         return merchant_of(ask) if self._is_merchants else None
 
-    def url(self, ask: Ask) -> str:
+    def url(self, ask: PageRequest) -> str:
         """Write where the list is."""
         return f"{merchant_url(merchant_of(ask))}/keys" if self._is_merchants else _STAFF
 
-    async def make(self, ask: Ask, expires: str | None) -> NewKey:
+    async def make(self, ask: PageRequest, expires: str | None) -> NewKey:
         """Make a key of the merchant's, or of a service or support person."""
         create = ask.services.merchants.create_key
         if self._is_merchants:
-            return await create(KeyKind.MERCHANT, merchant_id=merchant_of(ask), expires=expires, actor=ask.actor)
+            return await create(
+                KeyKind.MERCHANT, merchant_id=merchant_of(ask), expires=expires, principal=ask.principal
+            )
         kind = _KINDS.get(ask.form.text("kind"))
         if kind is None:
             raise InvalidInput("kind", "choose whose key it is")
-        return await create(kind, name=ask.form.text("name"), expires=expires, actor=ask.actor)
+        return await create(kind, name=ask.form.text("name"), expires=expires, principal=ask.principal)
 
-    async def page(self, ask: Ask, name: str, status: int, **values: Any) -> Response[Any]:
+    async def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Response[Any]:
         """Show one of the merchant's pages in the console, or of the console's own."""
         values["kinds"] = {int(kind): word for word, kind in _KINDS.items()}
         if self._is_merchants:

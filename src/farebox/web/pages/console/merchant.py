@@ -9,10 +9,10 @@ from farebox.core.approvals import ApprovalState
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.service.errors import ServiceError
-from farebox.service.statements.reader import Selection
 from farebox.service.people.users import ROLE_WORDS
+from farebox.service.statements.reader import Selection
 from farebox.web.pages.console.common import MERCHANT, ensure_done, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 _LATEST: Final = 8
 _APPROVALS: Final = 100
@@ -27,7 +27,7 @@ class Merchant:
         """List the pages."""
 
         def route(path: str, **handlers: Any) -> PageRoute:
-            return PageRoute(f"{MERCHANT}{path}", Who.SUPPORT, is_console=True, **handlers)
+            return PageRoute(f"{MERCHANT}{path}", Audience.SUPPORT, is_console=True, **handlers)
 
         return [
             route("", get=self.show),
@@ -39,7 +39,7 @@ class Merchant:
             route("/unfreeze", post=self.unfreeze),
         ]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """Show a merchant at a glance."""
         number, services = merchant_of(ask), ask.services
         view = await services.queries.account_view(number)
@@ -55,45 +55,47 @@ class Merchant:
             latest=latest.transfers,
             waiting=[it for it in approvals if it.state == ApprovalState.PENDING],
             deeds=deeds,
-            members=await services.team.members(number),
+            members=await services.users.members(number),
             role_words=ROLE_WORDS,
             keys=[key for key in keys if key.revoked_at is None and (key.expires_at is None or key.expires_at > now)],
             prices=await services.merchants.prices(number),
             now=now,
         )
 
-    async def settings(self, ask: Ask) -> Response[Any]:
+    async def settings(self, ask: PageRequest) -> Response[Any]:
         """Show the settings."""
         return await _settings(ask)
 
-    async def rename(self, ask: Ask) -> Response[Any]:
+    async def rename(self, ask: PageRequest) -> Response[Any]:
         """Change the name."""
         name = ask.form.text("name")
-        return await self._set(ask, ask.services.merchants.rename(merchant_of(ask), name, actor=ask.actor), "renamed")
+        return await self._set(
+            ask, ask.services.merchants.rename(merchant_of(ask), name, principal=ask.principal), "renamed"
+        )
 
-    async def set_credit_limit(self, ask: Ask) -> Response[Any]:
+    async def set_credit_limit(self, ask: PageRequest) -> Response[Any]:
         """Change how far below zero the merchant may spend."""
         amount = ask.form.text("credit_limit")
-        deed = ask.services.operations.set_credit_limit(merchant_of(ask), amount, actor=ask.actor)
+        deed = ask.services.operations.set_credit_limit(merchant_of(ask), amount, principal=ask.principal)
         return await self._set(ask, deed, "credit_limit_saved")
 
-    async def set_thresholds(self, ask: Ask) -> Response[Any]:
+    async def set_thresholds(self, ask: PageRequest) -> Response[Any]:
         """Change the amounts that the merchant is warned below."""
         amounts = ask.form.text("thresholds").split()
-        deed = ask.services.operations.set_thresholds(merchant_of(ask), amounts, actor=ask.actor)
+        deed = ask.services.operations.set_thresholds(merchant_of(ask), amounts, principal=ask.principal)
         return await self._set(ask, deed, "thresholds_saved")
 
-    async def freeze(self, ask: Ask) -> Response[Any]:
+    async def freeze(self, ask: PageRequest) -> Response[Any]:
         """Stop the merchant's spending."""
-        deed = ask.services.operations.set_frozen(merchant_of(ask), is_frozen=True, actor=ask.actor)
+        deed = ask.services.operations.set_frozen(merchant_of(ask), is_frozen=True, principal=ask.principal)
         return await self._set(ask, deed, "frozen")
 
-    async def unfreeze(self, ask: Ask) -> Response[Any]:
+    async def unfreeze(self, ask: PageRequest) -> Response[Any]:
         """Let the merchant spend again."""
-        deed = ask.services.operations.set_frozen(merchant_of(ask), is_frozen=False, actor=ask.actor)
+        deed = ask.services.operations.set_frozen(merchant_of(ask), is_frozen=False, principal=ask.principal)
         return await self._set(ask, deed, "unfrozen")
 
-    async def _set(self, ask: Ask, deed: Awaitable[Outcome | None], said: str) -> Response[Any]:
+    async def _set(self, ask: PageRequest, deed: Awaitable[Outcome | None], said: str) -> Response[Any]:
         """Do what a form of the settings asks for."""
         try:
             outcome = await deed
@@ -105,7 +107,7 @@ class Merchant:
         return ask.redirect(f"{merchant_url(merchant_of(ask))}/settings", said)
 
 
-async def _settings(ask: Ask, status: int = 200) -> Response[Any]:
+async def _settings(ask: PageRequest, status: int = 200) -> Response[Any]:
     """Show the settings as they are, in the words of the forms that change them."""
     _, account = await ask.services.merchants.get(merchant_of(ask))
     return await merchant_page(

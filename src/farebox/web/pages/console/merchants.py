@@ -6,12 +6,12 @@ from litestar import Response
 
 from farebox.core import ids
 from farebox.service import inputs
-from farebox.service.operator.console import SOON_DAYS, MerchantOrder, Row
 from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
 from farebox.service.ledger.queries import AccountView
+from farebox.service.operator.console import SOON_DAYS, MerchantOrder, Row
 from farebox.web.pages.console.common import cut, merchant_url, page_of
 from farebox.web.pages.dashboard import state_of
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 ROWS: Final = 25
 SOON_ROWS: Final = 25
@@ -31,16 +31,16 @@ class Merchants:
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute("/support", Who.SUPPORT, get=self.show, is_console=True),
-            PageRoute("/support/merchants", Who.SUPPORT, get=self.start, is_console=True),
-            PageRoute("/support/merchants/new", Who.SUPPORT, get=self.new, post=self.create, is_console=True),
+            PageRoute("/support", Audience.SUPPORT, get=self.show, is_console=True),
+            PageRoute("/support/merchants", Audience.SUPPORT, get=self.start, is_console=True),
+            PageRoute("/support/merchants/new", Audience.SUPPORT, get=self.new, post=self.create, is_console=True),
         ]
 
-    async def start(self, ask: Ask) -> Response[Any]:
+    async def start(self, ask: PageRequest) -> Response[Any]:
         """Send on to where the merchants are."""
         return ask.redirect("/support")
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """List merchants: by search, in an order, or as they come, below those who run out soon."""
         text = ask.query("q").strip()[:_QUERY_CHARS_MAX]
         sort = ask.query("sort") if ask.query("sort") in _ORDERS else ""
@@ -67,11 +67,11 @@ class Merchants:
             days=SOON_DAYS,
         )
 
-    async def new(self, ask: Ask) -> Response[Any]:
+    async def new(self, ask: PageRequest) -> Response[Any]:
         """Show the form by which a merchant is added."""
         return ask.page("console/merchant_new.html")
 
-    async def create(self, ask: Ask) -> Response[Any]:
+    async def create(self, ask: PageRequest) -> Response[Any]:
         """Add a merchant; its first key is shown this once."""
         form = ask.form
         try:
@@ -80,7 +80,7 @@ class Merchants:
                 currency=form.text("currency").upper(),
                 thresholds=form.text("thresholds").split(),
                 credit_limit=form.text("credit_limit") or "0",
-                actor=ask.actor,
+                principal=ask.principal,
             )
         except ServiceError as error:
             form.fail(error, _FIELDS)
@@ -88,7 +88,7 @@ class Merchants:
         root = merchant_url(merchant.merchant_id)
         return ask.page("console/merchant_made.html", merchant=merchant, account=account, key=key, root=root)
 
-    async def _exact(self, ask: Ask, text: str) -> str | None:
+    async def _exact(self, ask: PageRequest, text: str) -> str | None:
         """Return the page of the merchant whose id was typed."""
         try:
             number = inputs.public_id("q", ids.MERCHANT, text)

@@ -8,7 +8,7 @@ from farebox.core.outcomes import Outcome
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Refused, ServiceError
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 _ADD: Final = "add"
 _TAKE: Final = "take"
@@ -21,21 +21,21 @@ class Money:
         """List the pages."""
         top_up, adjust = f"{MERCHANT}/top-up", f"{MERCHANT}/adjust"
         return [
-            PageRoute(top_up, Who.SUPPORT, get=self.ask_top_up, post=self.preview_top_up, is_console=True),
-            PageRoute(f"{top_up}/confirm", Who.SUPPORT, post=self.top_up, is_console=True),
-            PageRoute(adjust, Who.SUPPORT, get=self.ask_adjust, post=self.preview_adjust, is_console=True),
-            PageRoute(f"{adjust}/confirm", Who.SUPPORT, post=self.adjust, is_console=True),
+            PageRoute(top_up, Audience.SUPPORT, get=self.ask_top_up, post=self.preview_top_up, is_console=True),
+            PageRoute(f"{top_up}/confirm", Audience.SUPPORT, post=self.top_up, is_console=True),
+            PageRoute(adjust, Audience.SUPPORT, get=self.ask_adjust, post=self.preview_adjust, is_console=True),
+            PageRoute(f"{adjust}/confirm", Audience.SUPPORT, post=self.adjust, is_console=True),
         ]
 
-    async def ask_top_up(self, ask: Ask) -> Response[Any]:
+    async def ask_top_up(self, ask: PageRequest) -> Response[Any]:
         """Ask what was paid."""
         return await merchant_page(ask, "console/top_up.html")
 
-    async def ask_adjust(self, ask: Ask) -> Response[Any]:
+    async def ask_adjust(self, ask: PageRequest) -> Response[Any]:
         """Ask what is to be corrected."""
         return await merchant_page(ask, "console/adjust.html")
 
-    async def preview_top_up(self, ask: Ask) -> Response[Any]:
+    async def preview_top_up(self, ask: PageRequest) -> Response[Any]:
         """Show what the top-up would come to; nothing moves."""
         form = ask.form
         try:
@@ -48,7 +48,7 @@ class Money:
             return await merchant_page(ask, "console/top_up.html", 422)
         return await self._preview(ask, "top-up", amount, "note")
 
-    async def preview_adjust(self, ask: Ask) -> Response[Any]:
+    async def preview_adjust(self, ask: PageRequest) -> Response[Any]:
         """Show what the adjustment would come to; nothing moves."""
         form = ask.form
         try:
@@ -61,7 +61,7 @@ class Money:
             return await merchant_page(ask, "console/adjust.html", 422)
         return await self._preview(ask, "adjust", sign * amount, "reason")
 
-    async def top_up(self, ask: Ask) -> Response[Any]:
+    async def top_up(self, ask: PageRequest) -> Response[Any]:
         """Make the top-up, or request it if it is above the operator's limit."""
         form = ask.form
         try:
@@ -70,14 +70,14 @@ class Money:
                 amount=form.text("amount"),
                 reference=form.text("reference"),
                 note=form.text("note") or None,
-                actor=ask.actor,
+                principal=ask.principal,
             )
             return self._done(ask, outcome, "topped_up")
         except ServiceError as error:
             form.fail(error)
             return await merchant_page(ask, "console/top_up.html", 422)
 
-    async def adjust(self, ask: Ask) -> Response[Any]:
+    async def adjust(self, ask: PageRequest) -> Response[Any]:
         """Make the adjustment, or request it if it is above the operator's limit."""
         form = ask.form
         try:
@@ -86,14 +86,14 @@ class Money:
                 amount=("-" if _sign(ask) < 0 else "") + form.text("amount"),
                 reference=form.text("reference"),
                 reason=form.text("reason"),
-                actor=ask.actor,
+                principal=ask.principal,
             )
             return self._done(ask, outcome, "adjusted")
         except ServiceError as error:
             form.fail(error)
             return await merchant_page(ask, "console/adjust.html", 422)
 
-    async def _preview(self, ask: Ask, deed: str, change: int, words: str) -> Response[Any]:
+    async def _preview(self, ask: PageRequest, deed: str, change: int, words: str) -> Response[Any]:
         names = ("amount", "reference", words, *(("sign",) if deed == "adjust" else ()))
         return await merchant_page(
             ask,
@@ -107,7 +107,7 @@ class Money:
             words=ask.form.text(words),
         )
 
-    def _done(self, ask: Ask, outcome: Outcome, said: str) -> Response[Any]:
+    def _done(self, ask: PageRequest, outcome: Outcome, said: str) -> Response[Any]:
         """Say what became of it.
 
         Raises:
@@ -120,7 +120,7 @@ class Money:
         return ask.redirect(merchant_url(merchant_of(ask)), "was_made" if outcome.is_replay else said)
 
 
-def _sign(ask: Ask) -> int:
+def _sign(ask: PageRequest) -> int:
     """Read which way an adjustment goes.
 
     Raises:

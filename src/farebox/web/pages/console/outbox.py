@@ -1,12 +1,12 @@
-"""Mails and letters: what was sent, what waits, what fails and why."""
+"""Mails and account_mails: what was sent, what waits, what fails and why."""
 
 from typing import Any, Final
 
 from litestar import Response
 
-from farebox.service.operator.console import Letter, MailState, OutboxMail, Purpose
+from farebox.service.operator.console import AccountMail, MailState, OutboxMail, Purpose
 from farebox.web.pages.console.common import merchant_url
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 ROWS: Final = 50
 _STATES: Final = {MailState.WAITING: "waits", MailState.SENT: "sent", MailState.GIVEN_UP: "given up"}
@@ -19,23 +19,23 @@ class Outbox:
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute("/support/outbox", Who.SUPPORT, get=self.show, is_console=True),
-            PageRoute("/support/outbox/retry", Who.SUPPORT, post=self.retry, is_console=True),
+            PageRoute("/support/outbox", Audience.SUPPORT, get=self.show, is_console=True),
+            PageRoute("/support/outbox/retry", Audience.SUPPORT, post=self.retry, is_console=True),
         ]
 
-    async def show(self, ask: Ask) -> Response[Any]:
-        """List the newest mails and letters, those that fail first."""
+    async def show(self, ask: PageRequest) -> Response[Any]:
+        """List the newest mails and account mails, those that fail first."""
         outgoing = await ask.services.desk.outgoing()
         failing = [mail for mail in outgoing.mails if _fails(mail)]
-        failing_letters = [letter for letter in outgoing.letters if _fails(letter)]
-        mails, letters = outgoing.mails[:ROWS], outgoing.letters[:ROWS]
+        failing_account_mails = [account_mail for account_mail in outgoing.account_mails if _fails(account_mail)]
+        mails, account_mails = outgoing.mails[:ROWS], outgoing.account_mails[:ROWS]
         merchants = {mail.alert.merchant_id for mail in (*failing, *mails)}
         return ask.page(
             "console/outbox.html",
             failing=failing[:ROWS],
-            failing_letters=failing_letters[:ROWS],
+            failing_account_mails=failing_account_mails[:ROWS],
             mails=mails,
-            letters=letters,
+            account_mails=account_mails,
             names=await ask.services.desk.names(merchants),
             urls={number: merchant_url(number) for number in merchants},
             states={int(state): words for state, words in _STATES.items()},
@@ -44,12 +44,12 @@ class Outbox:
             rows=ROWS,
         )
 
-    async def retry(self, ask: Ask) -> Response[Any]:
+    async def retry(self, ask: PageRequest) -> Response[Any]:
         """Make everything that is not sent due now."""
         await ask.services.desk.retry()
         return ask.redirect("/support/outbox", "retried")
 
 
-def _fails(mail: OutboxMail | Letter) -> bool:
+def _fails(mail: OutboxMail | AccountMail) -> bool:
     """Tell whether a mail was tried in vain."""
     return mail.state == MailState.GIVEN_UP or (mail.state == MailState.WAITING and mail.last_error is not None)

@@ -10,7 +10,7 @@ from farebox.core.pricing import Price
 from farebox.service.errors import ServiceError
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.forms import typed_time
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 _DEFAULTS: Final = "/support/prices"
 _FIELDS: Final = {"unitPrice": "unit_price", "from": "starts"}
@@ -26,13 +26,13 @@ class Prices:
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         root = f"{MERCHANT}/prices" if self._is_merchants else _DEFAULTS
-        return [PageRoute(root, Who.SUPPORT, get=self.show, post=self.add, is_console=True)]
+        return [PageRoute(root, Audience.SUPPORT, get=self.show, post=self.add, is_console=True)]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """List the prices, every version."""
         return await self._page(ask)
 
-    async def add(self, ask: Ask) -> Response[Any]:
+    async def add(self, ask: PageRequest) -> Response[Any]:
         """Add a version."""
         form = ask.form
         try:
@@ -41,7 +41,7 @@ class Prices:
                 None if "is_variable" in form else form.text("unit_price"),
                 merchant_id=merchant_of(ask) if self._is_merchants else None,
                 starts=typed_time("starts", form.text("starts"), ask.zone),
-                actor=ask.actor,
+                principal=ask.principal,
             )
         except ServiceError as error:
             form.fail(error, _FIELDS)
@@ -49,7 +49,7 @@ class Prices:
         root = f"{merchant_url(merchant_of(ask))}/prices" if self._is_merchants else _DEFAULTS
         return ask.redirect(root, "price_saved")
 
-    async def _page(self, ask: Ask, status: int = 200) -> Response[Any]:
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
         merchants = ask.services.merchants
         now = ask.services.desk.now()
         defaults = await merchants.prices(None)

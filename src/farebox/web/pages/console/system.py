@@ -5,7 +5,7 @@ from typing import Any, Final
 from litestar import Response
 
 from farebox.service.errors import ServiceError
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 RUNS: Final = 10
 _ROOT: Final = "/support/system"
@@ -17,20 +17,20 @@ class System:
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(_ROOT, Who.SUPPORT, get=self.show, is_console=True),
-            PageRoute(f"{_ROOT}/runs", Who.SUPPORT, get=self.runs, is_console=True),
-            PageRoute(f"{_ROOT}/verify", Who.SUPPORT, post=self.verify, is_console=True),
+            PageRoute(_ROOT, Audience.SUPPORT, get=self.show, is_console=True),
+            PageRoute(f"{_ROOT}/runs", Audience.SUPPORT, get=self.runs, is_console=True),
+            PageRoute(f"{_ROOT}/verify", Audience.SUPPORT, post=self.verify, is_console=True),
         ]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """Show the figures and the latest verifications."""
         return await self._page(ask)
 
-    async def runs(self, ask: Ask) -> Response[Any]:
+    async def runs(self, ask: PageRequest) -> Response[Any]:
         """Show the verifications alone, for a page that is open while one runs."""
         return ask.page("console/runs.html", **await self._runs(ask))
 
-    async def verify(self, ask: Ask) -> Response[Any]:
+    async def verify(self, ask: PageRequest) -> Response[Any]:
         """Start a verification."""
         try:
             await ask.services.verifications.start(ask.signed_in.login.email)
@@ -39,7 +39,7 @@ class System:
             return await self._page(ask, 422)
         return ask.redirect(_ROOT, "verifying")
 
-    async def _page(self, ask: Ask, status: int = 200) -> Response[Any]:
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
         services = ask.services
         return ask.page(
             "console/system.html",
@@ -50,7 +50,7 @@ class System:
             **await self._runs(ask),
         )
 
-    async def _runs(self, ask: Ask) -> dict[str, Any]:
+    async def _runs(self, ask: PageRequest) -> dict[str, Any]:
         verifications = ask.services.verifications
         runs = await verifications.latest(RUNS)
         return {"runs": [(run, verifications.is_under_way(run)) for run in runs]}

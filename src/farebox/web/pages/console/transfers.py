@@ -11,7 +11,7 @@ from farebox.service.errors import ServiceError
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.console.common import CURSOR, MERCHANT, ensure_done, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.house import Ask, PageRoute, Who
+from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
 ROWS: Final = 50
 _REFUNDABLE: Final = frozenset({Kind.CHARGE, Kind.CAPTURE})
@@ -26,13 +26,13 @@ class Transfers:
         """List the pages."""
         one = f"{MERCHANT}/transfers/{{transfer:str}}"
         return [
-            PageRoute(f"{MERCHANT}/transfers", Who.SUPPORT, get=self.show, is_console=True),
-            PageRoute(one, Who.SUPPORT, get=self.show_one, is_console=True),
-            PageRoute(f"{one}/refund", Who.SUPPORT, post=self.refund, is_console=True),
-            PageRoute(f"{one}/take-back", Who.SUPPORT, post=self.take_back, is_console=True),
+            PageRoute(f"{MERCHANT}/transfers", Audience.SUPPORT, get=self.show, is_console=True),
+            PageRoute(one, Audience.SUPPORT, get=self.show_one, is_console=True),
+            PageRoute(f"{one}/refund", Audience.SUPPORT, post=self.refund, is_console=True),
+            PageRoute(f"{one}/take-back", Audience.SUPPORT, post=self.take_back, is_console=True),
         ]
 
-    async def show(self, ask: Ask) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response[Any]:
         """List transfers, newest first."""
         kind = ask.query("kind") if ask.query("kind") in KINDS else ""
         cursor = ask.query(CURSOR) or None
@@ -41,11 +41,11 @@ class Transfers:
         )
         return await merchant_page(ask, "console/transfers.html", page=page, kind=kind, kinds=KINDS, cursor=cursor)
 
-    async def show_one(self, ask: Ask) -> Response[Any]:
+    async def show_one(self, ask: PageRequest) -> Response[Any]:
         """Show one transfer, and the form by which it is given back or taken back, if it can be."""
         return await self._one(ask)
 
-    async def refund(self, ask: Ask) -> Response[Any]:
+    async def refund(self, ask: PageRequest) -> Response[Any]:
         """Give a charge or capture back, in whole or in part."""
         form = ask.form
         # A transfer of another merchant's is none of this page's.
@@ -59,7 +59,7 @@ class Transfers:
                     reference=form.text("reference") or None,
                     note=form.text("note") or None,
                     caller=None,
-                    actor=ask.actor,
+                    principal=ask.principal,
                 )
             )
         except ServiceError as error:
@@ -67,7 +67,7 @@ class Transfers:
             return await self._one(ask, status=422)
         return ask.redirect(f"{merchant_url(transfer.merchant_id)}/transfers/{transfer.id}", "refunded")
 
-    async def take_back(self, ask: Ask) -> Response[Any]:
+    async def take_back(self, ask: PageRequest) -> Response[Any]:
         """Take a top-up back, in whole or in part."""
         form = ask.form
         try:
@@ -78,7 +78,7 @@ class Transfers:
                     amount=form.text("amount") or None,
                     reference=form.text("reference"),
                     reason=form.text("reason"),
-                    actor=ask.actor,
+                    principal=ask.principal,
                 )
             )
         except ServiceError as error:
@@ -86,7 +86,7 @@ class Transfers:
             return await self._one(ask, status=422)
         return ask.redirect(f"{merchant_url(merchant_of(ask))}/transfers/{ask.param('transfer')}", "reversed")
 
-    async def _one(self, ask: Ask, status: int = 200) -> Response[Any]:
+    async def _one(self, ask: PageRequest, status: int = 200) -> Response[Any]:
         transfer, refers_to = await ask.services.desk.transfer(merchant_of(ask), ask.param("transfer"))
         return await merchant_page(
             ask,

@@ -11,24 +11,24 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from farebox.alerts.email_address import InvalidAddress
+from farebox.alerts.account_mail import AccountMails, AccountMailSubject, account_mail_message
 from farebox.alerts.dispatcher import Dispatcher
-from farebox.alerts.account_mail import Letters, LetterSubject, letter_message
+from farebox.alerts.email_address import InvalidAddress
 from farebox.alerts.smtp import SmtpTransport
 from farebox.service.people.passwords import Passwords
-from farebox.service.people.signing import Seal
 from farebox.service.people.sign_in import LINK_MICROS, SignIn
-from farebox.service.people.users import Staff, Team
+from farebox.service.people.signing import Signer
+from farebox.service.people.users import Staff, Users
 from farebox.storage.people import People
-from farebox.storage.rows import Letter, Login, MailState, Merchant, Purpose, Realm, Role
+from farebox.storage.rows import AccountMail, Login, MailState, Merchant, Purpose, Realm, Role
 from tests.alerts.ledger import SECOND, START, Ledger
 from tests.alerts.mailserver import MailServer, until
-from tests.alerts.test_messages import SETTINGS, text_of
+from tests.alerts.test_messages import ACCOUNT_CHANGES, text_of
 
 ANN: Final = "ann@northwind.example"
-URL: Final = SETTINGS.public_url.rstrip("/")
-LETTER: Final = Letter(
-    letter_id=1 << 50,
+URL: Final = ACCOUNT_CHANGES.public_url.rstrip("/")
+LETTER: Final = AccountMail(
+    account_mail_id=1 << 50,
     purpose=Purpose.INVITATION,
     login_id=1,
     merchant_id=5,
@@ -46,16 +46,16 @@ MERCHANT: Final = Merchant(5, "Northwind Imaging", START)
 
 
 class Post:
-    """A ledger's people, and who carries their letters."""
+    """A ledger's people, and who carries their account mails."""
 
     def __init__(self, ledger: Ledger, url: str) -> None:
         self.ledger = ledger
         self.people = People(ledger.store)
-        self.sign_in = SignIn(self.people, ledger.clock, Seal("a key"), Passwords())
-        self.team = Team(ledger.store, self.people, ledger.clock, self.sign_in)
+        self.sign_in = SignIn(self.people, ledger.clock, Signer("a key"), Passwords())
+        self.team = Users(ledger.store, self.people, ledger.clock, self.sign_in)
         self.staff = Staff(self.people, ledger.clock, self.sign_in)
         self.dispatcher = Dispatcher(
-            Letters(ledger.store, self.people, SETTINGS, link_text=self.sign_in.link_text),
+            AccountMails(ledger.store, self.people, ACCOUNT_CHANGES, link_text=self.sign_in.link_text),
             SmtpTransport(url),
             now=ledger.clock.now,
             poll_seconds=0.01,
@@ -92,7 +92,7 @@ def link_in(text: str) -> str:
 
 async def test_an_invitation_ends_in_a_mailbox_and_its_link_opens(post: Post, server: MailServer) -> None:
     async with post.running():
-        await post.team.invite(post.ledger.merchant_id, ANN, Role.OWNER, actor=None)
+        await post.team.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
         await until(lambda: 1 == len(server.received))
         (message,) = server.messages
         assert ("You are invited to Northwind Imaging", ANN) == (message["Subject"], message["To"])
@@ -102,23 +102,23 @@ async def test_an_invitation_ends_in_a_mailbox_and_its_link_opens(post: Post, se
         assert ANN == login.email
 
         async def is_settled() -> bool:
-            return MailState.SENT == (await post.people.letters(1))[0].state
+            return MailState.SENT == (await post.people.account_mails(1))[0].state
 
         await until(is_settled)
-    assert (await post.people.letters(1))[0].attempts == 1
+    assert (await post.people.account_mails(1))[0].attempts == 1
 
 
 async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_letter_again(post: Post, server: MailServer) -> None:
     server.rcpt[ANN].append("451 try later")
-    await post.staff.add(ANN, "Ann", actor=None)
+    await post.staff.add(ANN, "Ann", principal=None)
     await post.dispatcher.run_once()
     assert [] == server.received
     post.ledger.clock.move(60)
     await post.dispatcher.run_once()
     (message,) = server.messages
     assert "You are invited to Farebox's support console" == message["Subject"]
-    letter = (await post.people.letters(1))[0]
-    assert (MailState.SENT, 2) == (letter.state, letter.attempts)
+    account_mail = (await post.people.account_mails(1))[0]
+    assert (MailState.SENT, 2) == (account_mail.state, account_mail.attempts)
 
 
 async def test_a_letter_that_comes_too_late_is_not_sent(post: Post, server: MailServer) -> None:
@@ -129,9 +129,9 @@ async def test_a_letter_that_comes_too_late_is_not_sent(post: Post, server: Mail
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
     await post.dispatcher.run_once()
     assert 1 == len(server.received)
-    late = next(it for it in await post.people.letters(9) if it.state == MailState.GIVEN_UP)
+    late = next(it for it in await post.people.account_mails(9) if it.state == MailState.GIVEN_UP)
     assert "its link was used or is too old" == late.last_error
-    assert await post.people.next_letter_at() is None
+    assert await post.people.next_account_mail_at() is None
 
 
 async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_invitation_is(
@@ -139,7 +139,7 @@ async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_in
 ) -> None:
     await post.people.add_login(replace(LOGIN, password_hash="a hash"))
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
-    await post.team.invite(post.ledger.merchant_id, ANN, Role.OWNER, actor=None)
+    await post.team.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
     await post.people.set_password(1, "another hash", at=START)
     await post.dispatcher.run_once()
     (message,) = server.messages
@@ -153,14 +153,14 @@ def test_a_letter_reads_well_in_text_and_in_html(realm: Realm, purpose: Purpose)
     for password_hash in (None, "a hash"):
         merchant = MERCHANT if realm == Realm.MERCHANT and purpose != Purpose.RESET else None
         login = replace(LOGIN, realm=realm, password_hash=password_hash)
-        subject = LetterSubject(replace(LETTER, purpose=purpose), login, merchant, "0000000000000.TOKEN")
-        message = letter_message(subject, SETTINGS)
+        subject = AccountMailSubject(replace(LETTER, purpose=purpose), login, merchant, "0000000000000.TOKEN")
+        message = account_mail_message(subject, ACCOUNT_CHANGES)
         text, shown = text_of(message), html_of(message)
         words = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", shown.partition("<body")[2])).split())
         assert max(map(len, text.splitlines())) < 90
         assert "\n\n\n" not in text.strip()
-        assert SETTINGS.support_contact in text
-        assert SETTINGS.support_contact in words
+        assert ACCOUNT_CHANGES.support_contact in text
+        assert ACCOUNT_CHANGES.support_contact in words
         for content in (text, shown):
             assert "None" not in content
             has_link = purpose == Purpose.RESET or (purpose == Purpose.INVITATION and not password_hash)
@@ -187,8 +187,8 @@ NASTY: Final = (
 @pytest.mark.parametrize("name", NASTY)
 @pytest.mark.parametrize("purpose", Purpose)
 def test_a_merchants_name_adds_no_header_and_no_markup(name: str, purpose: Purpose) -> None:
-    subject = LetterSubject(replace(LETTER, purpose=purpose), LOGIN, replace(MERCHANT, name=name), "0.X")
-    message = letter_message(subject, SETTINGS)
+    subject = AccountMailSubject(replace(LETTER, purpose=purpose), LOGIN, replace(MERCHANT, name=name), "0.X")
+    message = account_mail_message(subject, ACCOUNT_CHANGES)
     raw = message.as_bytes()
     head = raw.partition(b"\r\n\r\n")[0].decode()
     names = re.findall(r"^([A-Za-z-]+):", head, re.MULTILINE)
@@ -205,13 +205,13 @@ def test_a_merchants_name_adds_no_header_and_no_markup(name: str, purpose: Purpo
     "email", ["ann@northwind.example\r\nBcc: x@example.com", "ann", "a@b, c@d", "=?utf-8?q?x?=@x.com"]
 )
 def test_a_letter_goes_to_one_address_or_nowhere(email: str) -> None:
-    subject = LetterSubject(replace(LETTER, email=email), LOGIN, MERCHANT, "0.X")
+    subject = AccountMailSubject(replace(LETTER, email=email), LOGIN, MERCHANT, "0.X")
     with pytest.raises(InvalidAddress):
-        letter_message(subject, SETTINGS)
+        account_mail_message(subject, ACCOUNT_CHANGES)
 
 
 async def test_a_letter_of_nobody_is_not_sent(post: Post, server: MailServer) -> None:
-    bag = Letters(post.ledger.store, post.people, SETTINGS, link_text=post.sign_in.link_text)
+    bag = AccountMails(post.ledger.store, post.people, ACCOUNT_CHANGES, link_text=post.sign_in.link_text)
     with pytest.raises(LookupError):
         await bag.compose(LETTER)
     assert "let_" == bag.name(LETTER)[:4]

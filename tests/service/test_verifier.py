@@ -24,7 +24,7 @@ from farebox.core.commands import (
     TopUp,
 )
 from farebox.core.outcomes import Code
-from farebox.service.operator.verifier import Audit
+from farebox.service.operator.verifier import Verifier
 from farebox.storage import rows
 from farebox.storage.interface import Store
 from farebox.storage.rows import HOLD_COLUMNS
@@ -108,15 +108,15 @@ async def _keep_books(store: Store) -> None:
 
 
 async def _audited(store: Store, merchant_id: int | None = None) -> dict[str, list[str]]:
-    """Audit a book, or all, and return the faults by the public id of whose book they are in.
+    """Verify a book, or all, and return the faults by the public id of whose book they are in.
 
     Books that are read in stretches, as long ones are, tell the same as those that are read as a whole.
     """
     found: dict[str, list[str]] = {}
-    async for fault in Audit(store).faults(merchant_id):
+    async for fault in Verifier(store).faults(merchant_id):
         found.setdefault(ids.public_id(ids.MERCHANT, fault.merchant_id), []).append(fault.text)
     with mock.patch.object(rows, "BOOK_TRANSFERS_MAX", 0):
-        told = [fault.text async for fault in Audit(store).faults(merchant_id)]
+        told = [fault.text async for fault in Verifier(store).faults(merchant_id)]
     assert told == [text for texts in found.values() for text in texts]
     return found
 
@@ -129,14 +129,14 @@ async def _execute(engine: Engine, *statements: str) -> None:
 
 async def test_a_ledger_that_nobody_touched_is_clean(store: Store) -> None:
     assert set(Kind) == {Kind(transfer.kind) for transfer in await book(store)}
-    audit = Audit(store)
+    audit = Verifier(store)
     assert [] == [fault async for fault in audit.faults(None)]
     assert (2, 16 + 3) == (audit.merchants_count, audit.transfers_count)
 
 
 async def test_a_ledger_without_merchants_is_clean(engine: Engine, store: Store) -> None:
     await engine.clear()
-    audit = Audit(store)
+    audit = Verifier(store)
     assert [] == [fault async for fault in audit.faults(None)]
     assert (0, 0) == (audit.merchants_count, audit.transfers_count)
 

@@ -12,23 +12,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farebox.service.people import passwords, sign_in
 from farebox.service.errors import InvalidInput, Missing, Overloaded
+from farebox.service.people import passwords, sign_in
 from farebox.service.people.passwords import WAITING_MAX, Passwords
-from farebox.service.people.signing import Seal
 from farebox.service.people.sign_in import (
+    ACCOUNT_MAILS_PER_HOUR_MAX,
     IDLE_MICROS,
-    LETTERS_AN_HOUR_MAX,
     LINK_MICROS,
     SESSION_MICROS_MAX,
     TOUCH_MICROS,
-    LinkUseless,
+    LinkExpired,
+    SignedIn,
     SignIn,
     SignInRefused,
-    Visit,
     normal_email,
 )
-from farebox.storage.rows import Letter, Login, Purpose, Realm, Role, User
+from farebox.service.people.signing import Signer
+from farebox.storage.rows import AccountMail, Login, Purpose, Realm, Role, User
 from tests.service.conftest import START
 from tests.service.people import ANN, PASSWORD, Home, open_home
 from tests.storage.ledgers import ANN as MERCHANT
@@ -181,10 +181,10 @@ async def test_a_changed_password_ends_other_sessions_and_mailed_links(home: Hom
     await home.add()
     here, there = await home.enter(), await home.enter()
     await home.sign_in.request_reset(Realm.MERCHANT, ANN)
-    link = home.sign_in.link_text((await home.people.letters(1))[0])
+    link = home.sign_in.link_text((await home.people.account_mails(1))[0])
     await home.sign_in.change_password(here, old=PASSWORD, new=NEW)
     assert [True, False] == [await is_in(home, it) for it in (here, there)]
-    with pytest.raises(LinkUseless):
+    with pytest.raises(LinkExpired):
         await home.sign_in.open_link(link)
     with pytest.raises(SignInRefused):
         await home.enter()
@@ -215,10 +215,10 @@ async def test_who_is_closed_is_out_at_once(home: Home) -> None:
 async def test_forms_of_a_session_carry_a_mark_that_no_other_has(home: Home) -> None:
     await home.add()
     one, other = await home.enter(), await home.enter()
-    mark = home.sign_in.form_mark(one)
-    assert home.sign_in.is_form_mark(one, mark)
+    mark = home.sign_in.csrf_token(one)
+    assert home.sign_in.is_csrf_token(one, mark)
     for visit, text in ((other, mark), (one, ""), (one, mark[:-1]), (one, mark.upper()), (one, "ü")):
-        assert not home.sign_in.is_form_mark(visit, text)
+        assert not home.sign_in.is_csrf_token(visit, text)
 
 
 # One-time codes.
@@ -262,16 +262,16 @@ async def test_of_two_who_use_a_code_at_once_one_gets_in(home: Home) -> None:
     await home.add(totp_seed=seed)
     code = home.code(seed)
     found = await asyncio.gather(*[home.enter(code=code) for _ in range(3)], return_exceptions=True)
-    assert [Visit, SignInRefused, SignInRefused] == sorted(
-        (type(it) for it in found), key=lambda kind: kind.__name__ != "Visit"
+    assert [SignedIn, SignInRefused, SignInRefused] == sorted(
+        (type(it) for it in found), key=lambda kind: kind.__name__ != "SignedIn"
     )
 
 
 async def test_codes_are_set_up_by_password_and_a_first_code_which_is_then_used_up(home: Home) -> None:
     login = await home.add()
     visit = await home.enter()
-    setup = home.sign_in.code_setup(login)
-    assert setup == home.sign_in.code_setup(login, setup.seed)
+    setup = home.sign_in.two_factor_setup(login)
+    assert setup == home.sign_in.two_factor_setup(login, setup.seed)
     uri = urlsplit(setup.uri)
     assert ("otpauth", "totp", f"/Farebox:{ANN}") == (uri.scheme, uri.netloc, uri.path.replace("%40", "@"))
     assert {"secret": [setup.secret], "issuer": ["Farebox"]} == parse_qs(uri.query)
@@ -282,18 +282,18 @@ async def test_codes_are_set_up_by_password_and_a_first_code_which_is_then_used_
         (PASSWORD, "", "code"),
     ):
         with pytest.raises(InvalidInput) as raised:
-            await home.sign_in.set_codes_up(visit, seed=setup.seed, code=given_code, password=password)
+            await home.sign_in.enable_two_factor(visit, seed=setup.seed, code=given_code, password=password)
         assert field == raised.value.field
     assert (await login_of(home, login)).totp_seed is None
-    await home.sign_in.set_codes_up(visit, seed=setup.seed, code=code, password=PASSWORD)
+    await home.sign_in.enable_two_factor(visit, seed=setup.seed, code=code, password=PASSWORD)
     for given_code in ("", code):
         with pytest.raises(SignInRefused):
             await home.enter(code=given_code)
     home.clock.move(seconds=30)
     visit = await home.enter(code=home.code(setup.seed))
     with pytest.raises(InvalidInput):
-        await home.sign_in.remove_codes(visit, password="wrong")
-    await home.sign_in.remove_codes(visit, password=PASSWORD)
+        await home.sign_in.disable_two_factor(visit, password="wrong")
+    await home.sign_in.disable_two_factor(visit, password=PASSWORD)
     await home.enter()
 
 
@@ -304,14 +304,14 @@ async def test_a_link_sets_a_password_once_and_signs_in_without_what_was_open(ho
     await home.add()
     before = await home.enter()
     link = await reset_link(home)
-    letter, login = await home.sign_in.open_link(link)
-    assert (ANN, Purpose.RESET) == (login.email, letter.purpose)
+    account_mail, login = await home.sign_in.open_link(link)
+    assert (ANN, Purpose.RESET) == (login.email, account_mail.purpose)
     with pytest.raises(InvalidInput):
         await home.sign_in.use_link(link, "short", address=None, agent="")
     visit = await home.sign_in.use_link(link, NEW, address=None, agent="")
     assert [False, True] == [await is_in(home, it) for it in (before, visit)]
     for use in (home.sign_in.open_link(link), home.sign_in.use_link(link, PASSWORD, address=None, agent="")):
-        with pytest.raises(LinkUseless):
+        with pytest.raises(LinkExpired):
             await use
     await home.enter(password=NEW)
 
@@ -328,12 +328,12 @@ async def test_a_link_replaces_no_codes(home: Home) -> None:
 @pytest.mark.parametrize("purpose", [Purpose.RESET, Purpose.INVITATION])
 async def test_a_link_is_good_until_its_time(home: Home, purpose: Purpose) -> None:
     login = await home.add()
-    await home.people.add_letter(home.sign_in.letter(purpose, login, merchant_id=None))
-    link = home.sign_in.link_text((await home.people.letters(1))[0])
+    await home.people.add_account_mail(home.sign_in.account_mail(purpose, login, merchant_id=None))
+    link = home.sign_in.link_text((await home.people.account_mails(1))[0])
     home.clock.move(micros=LINK_MICROS[purpose] - 1)
     await home.sign_in.open_link(link)
     home.clock.move(micros=1)
-    with pytest.raises(LinkUseless):
+    with pytest.raises(LinkExpired):
         await home.sign_in.open_link(link)
 
 
@@ -341,9 +341,9 @@ async def test_a_link_is_to_the_letter_and_made_with_the_operators_key(home: Hom
     login = await home.add()
     link = await reset_link(home)
     number, token = link.split(".")
-    (letter,) = await home.people.letters(1)
-    forged = SignIn(home.people, home.clock, Seal(""), home.passwords).link_text(letter)
-    other = home.sign_in.link_text(replace(letter, seed=b"\2" * 32))
+    (account_mail,) = await home.people.account_mails(1)
+    forged = SignIn(home.people, home.clock, Signer(""), home.passwords).link_text(account_mail)
+    other = home.sign_in.link_text(replace(account_mail, seed=b"\2" * 32))
     wrong = (
         *(
             "",
@@ -359,14 +359,14 @@ async def test_a_link_is_to_the_letter_and_made_with_the_operators_key(home: Hom
         *(f"{number}.{token.lower()}", f"{'0' * 13}.{token}", forged, other, f"{number}.\ufffd", "9" * 500),
     )
     for text in wrong:
-        with pytest.raises(LinkUseless):
+        with pytest.raises(LinkExpired):
             await home.sign_in.open_link(text)
-    await home.people.add_letter(home.sign_in.letter(Purpose.TEST, login, merchant_id=None))
-    test = home.sign_in.link_text((await home.people.letters(1))[0])
-    with pytest.raises(LinkUseless):
+    await home.people.add_account_mail(home.sign_in.account_mail(Purpose.TEST, login, merchant_id=None))
+    test = home.sign_in.link_text((await home.people.account_mails(1))[0])
+    with pytest.raises(LinkExpired):
         await home.sign_in.open_link(test)
     await home.people.set_disabled(login.login_id, START)
-    with pytest.raises(LinkUseless):
+    with pytest.raises(LinkExpired):
         await home.sign_in.open_link(link)
 
 
@@ -381,7 +381,7 @@ async def test_who_is_closed_while_they_choose_a_password_gets_none(
         return password
 
     monkeypatch.setattr(home.passwords, "hash", close_and_hash)
-    with pytest.raises(LinkUseless):
+    with pytest.raises(LinkExpired):
         await home.sign_in.use_link(link, NEW, address=None, agent="")
     assert [] == await home.people.sessions(login.login_id, START)
 
@@ -400,7 +400,7 @@ async def test_nothing_tells_whether_a_letter_was_written(home: Home, monkeypatc
     for email in (ANN, "closed@northwind.example", "nobody@northwind.example"):
         await home.sign_in.request_reset(Realm.MERCHANT, email)
     assert [7.5] * 3 == waits
-    assert [ANN] == [it.email for it in await home.people.letters(9)]
+    assert [ANN] == [it.email for it in await home.people.account_mails(9)]
     assert [] == home.passwords.checks
     with pytest.raises(InvalidInput):
         await home.sign_in.request_reset(Realm.MERCHANT, "no address")
@@ -410,20 +410,20 @@ async def test_who_is_registered_without_a_login_gets_one_by_asking(home: Home) 
     await add_merchant(home.store)
     await home.store.add_user(User(MERCHANT, 1, ANN, START, Role.VIEWER))
     await home.sign_in.request_reset(Realm.SUPPORT, ANN)
-    assert [] == await home.people.letters(9)
+    assert [] == await home.people.account_mails(9)
     asked = [home.sign_in.request_reset(Realm.MERCHANT, ANN) for _ in range(3)]
     await asyncio.gather(*asked)
     assert 1 == len(await home.people.logins(Realm.MERCHANT))
-    link = home.sign_in.link_text((await home.people.letters(9))[0])
+    link = home.sign_in.link_text((await home.people.account_mails(9))[0])
     await home.sign_in.use_link(link, PASSWORD, address=None, agent="")
     await home.enter()
 
 
 async def test_nobody_is_sent_more_than_a_few_letters_an_hour(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     login = await home.add()
-    for _ in range(LETTERS_AN_HOUR_MAX + 2):
+    for _ in range(ACCOUNT_MAILS_PER_HOUR_MAX + 2):
         await home.sign_in.request_reset(Realm.MERCHANT, ANN)
-    assert LETTERS_AN_HOUR_MAX == len(await home.people.letters(99))
+    assert ACCOUNT_MAILS_PER_HOUR_MAX == len(await home.people.account_mails(99))
     assert "gets no more" in caplog.text
     with pytest.raises(InvalidInput, match="try again later"):
         await home.sign_in.send_test(login, MERCHANT)
@@ -492,15 +492,15 @@ def test_whatever_is_typed_for_an_address_is_one_in_normal_form_or_nobodys(text:
 
 @pytest.mark.parametrize("key", ["", "x", "y" * 500])
 def test_what_is_derived_differs_by_its_use_its_data_and_the_key(key: str) -> None:
-    seal, other = Seal(key), Seal(f"{key}z")
+    seal, other = Signer(key), Signer(f"{key}z")
     seed = seal.new_seed()
     assert 32 == len(seed)
     made = [
         seal.session_digest("token"),
         seal.session_digest("tokem"),
         other.session_digest("token"),
-        bytes.fromhex(seal.form_mark("token")),
-        bytes.fromhex(other.form_mark("token")),
+        bytes.fromhex(seal.csrf_token("token")),
+        bytes.fromhex(other.csrf_token("token")),
         seal.link_token(seed).encode(),
         other.link_token(seed).encode(),
         seal.code_secret(seed).encode(),
@@ -512,7 +512,7 @@ def test_what_is_derived_differs_by_its_use_its_data_and_the_key(key: str) -> No
     assert seal.new_session_token() != seal.new_session_token()
 
 
-async def is_in(home: Home, visit: Visit) -> bool:
+async def is_in(home: Home, visit: SignedIn) -> bool:
     return await home.sign_in.visit(visit.token, Realm(visit.login.realm)) is not None
 
 
@@ -522,8 +522,8 @@ async def login_of(home: Home, login: Login) -> Login:
     return found
 
 
-async def newest(home: Home) -> Letter:
-    return (await home.people.letters(1))[0]
+async def newest(home: Home) -> AccountMail:
+    return (await home.people.account_mails(1))[0]
 
 
 async def reset_link(home: Home) -> str:

@@ -8,10 +8,10 @@ from typing import Any, Final
 import pytest
 
 from farebox.core.ids import NUMBER_MAX
-from farebox.service.people.api_keys import Actor
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant
-from farebox.service.people.sign_in import LETTERS_AN_HOUR_MAX, SignInRefused
-from farebox.service.people.users import Member, Membership, Team
+from farebox.service.people.api_keys import Principal
+from farebox.service.people.sign_in import ACCOUNT_MAILS_PER_HOUR_MAX, SignInRefused
+from farebox.service.people.users import Member, Membership, Users
 from farebox.storage.rows import Purpose, Realm, Role
 from tests.service.people import ANN, PASSWORD, Home, open_home
 from tests.storage.ledgers import ANN as MERCHANT
@@ -20,7 +20,7 @@ from tests.storage.ledgers import NOBODY, add_merchant
 
 BOB: Final = "bob@northwind.example"
 SAM: Final = "sam@farebox.example"
-ACTOR: Final = Actor("sam@farebox.example", address="203.0.113.7")
+ACTOR: Final = Principal("sam@farebox.example", address="203.0.113.7")
 
 
 @pytest.fixture
@@ -34,35 +34,41 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
 async def log(home: Home) -> list[tuple[Any, ...]]:
     """Read the audit log, sorted: all of it is of one moment."""
     found = await home.store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=99)
-    assert {ACTOR.address} >= {entry.address for entry in found}
-    return sorted((entry.merchant_id, entry.action, entry.subject, entry.detail) for entry in found)
+    assert {ACTOR.address} >= {audit_entry.address for audit_entry in found}
+    return sorted(
+        (audit_entry.merchant_id, audit_entry.action, audit_entry.subject, audit_entry.detail) for audit_entry in found
+    )
 
 
 async def test_who_is_invited_is_registered_and_mailed_a_link_to_sign_in_by(home: Home) -> None:
-    user = await home.team.invite(MERCHANT, "Ann@NORTHWIND.example", Role.OWNER, actor=ACTOR)
+    user = await home.users.invite(MERCHANT, "Ann@NORTHWIND.example", Role.OWNER, principal=ACTOR)
     assert ("Ann@northwind.example", Role.OWNER) == (user.email, user.role)
-    (letter,) = await home.people.letters(9)
-    assert (Purpose.INVITATION, MERCHANT, user.email) == (letter.purpose, letter.merchant_id, letter.email)
-    visit = await home.sign_in.use_link(home.sign_in.link_text(letter), PASSWORD, address=None, agent="")
+    (account_mail,) = await home.people.account_mails(9)
+    assert (Purpose.INVITATION, MERCHANT, user.email) == (
+        account_mail.purpose,
+        account_mail.merchant_id,
+        account_mail.email,
+    )
+    visit = await home.sign_in.use_link(home.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
     assert [Member(user, visit.login)] == [
-        Member(it.user, it.login and visit.login) for it in await home.team.members(MERCHANT)
+        Member(it.user, it.login and visit.login) for it in await home.users.members(MERCHANT)
     ]
     assert [(MERCHANT, "add_user", user.email, "owner")] == await log(home)
 
 
 async def test_one_login_serves_for_all_accounts_of_an_address(home: Home) -> None:
-    await home.team.invite(MERCHANT, ANN, Role.OWNER, actor=None)
-    await home.team.invite(OTHER, ANN, Role.VIEWER, actor=None)
+    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    await home.users.invite(OTHER, ANN, Role.VIEWER, principal=None)
     assert 1 == len(await home.people.logins(Realm.MERCHANT))
     expected = [Membership(MERCHANT, "Acme", Role.OWNER), Membership(OTHER, "Acme", Role.VIEWER)]
-    assert expected == list(await home.team.memberships(ANN))
-    assert [Role.OWNER, Role.VIEWER, None] == [await home.team.role(it, ANN) for it in (MERCHANT, OTHER, NOBODY)]
+    assert expected == list(await home.users.memberships(ANN))
+    assert [Role.OWNER, Role.VIEWER, None] == [await home.users.role(it, ANN) for it in (MERCHANT, OTHER, NOBODY)]
 
 
 async def test_who_is_invited_to_two_accounts_at_once_gets_one_login(home: Home) -> None:
-    await asyncio.gather(*[home.team.invite(it, ANN, Role.OWNER, actor=None) for it in (MERCHANT, OTHER)])
+    await asyncio.gather(*[home.users.invite(it, ANN, Role.OWNER, principal=None) for it in (MERCHANT, OTHER)])
     assert 1 == len(await home.people.logins(Realm.MERCHANT))
-    assert 2 == len(await home.team.memberships(ANN))
+    assert 2 == len(await home.users.memberships(ANN))
 
 
 @pytest.mark.parametrize(
@@ -70,41 +76,41 @@ async def test_who_is_invited_to_two_accounts_at_once_gets_one_login(home: Home)
     [(MERCHANT, ANN, Conflict), (MERCHANT, "no address", InvalidInput), (NOBODY, BOB, UnknownMerchant)],
 )
 async def test_who_can_not_be_invited_is_not(home: Home, merchant_id: int, email: str, error: type[Exception]) -> None:
-    await home.team.invite(MERCHANT, ANN, Role.OWNER, actor=ACTOR)
+    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=ACTOR)
     with pytest.raises(error):
-        await home.team.invite(merchant_id, email, Role.MEMBER, actor=ACTOR)
-    assert 1 == len(await home.people.letters(9))
+        await home.users.invite(merchant_id, email, Role.MEMBER, principal=ACTOR)
+    assert 1 == len(await home.people.account_mails(9))
     assert 1 == len(await log(home))
 
 
 async def test_a_registered_person_is_invited_once_more(home: Home) -> None:
-    await home.team.invite(MERCHANT, ANN, Role.OWNER, actor=None)
-    letter = await home.team.invite_again(MERCHANT, "ann@NORTHWIND.example", actor=ACTOR)
-    assert letter == (await home.people.letters(1))[0]
+    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    account_mail = await home.users.invite_again(MERCHANT, "ann@NORTHWIND.example", principal=ACTOR)
+    assert account_mail == (await home.people.account_mails(1))[0]
     for merchant_id, email in ((OTHER, ANN), (MERCHANT, BOB), (MERCHANT, "nobody\0"), (MERCHANT, "")):
         with pytest.raises(InvalidInput):
-            await home.team.invite_again(merchant_id, email, actor=ACTOR)
+            await home.users.invite_again(merchant_id, email, principal=ACTOR)
     assert [(MERCHANT, "invite_user", ANN, "")] == await log(home)
 
 
 async def test_a_mailbox_is_flooded_by_nobody(home: Home) -> None:
     """Neither by inviting again and again, nor by removing and inviting."""
-    await home.team.invite(MERCHANT, ANN, Role.OWNER, actor=None)
-    for _ in range(LETTERS_AN_HOUR_MAX - 1):
-        await home.team.invite_again(MERCHANT, ANN, actor=ACTOR)
-    await home.staff.add(SAM, "Sam", actor=None)
-    for _ in range(LETTERS_AN_HOUR_MAX - 1):
-        await home.staff.invite_again(SAM, actor=None)
+    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    for _ in range(ACCOUNT_MAILS_PER_HOUR_MAX - 1):
+        await home.users.invite_again(MERCHANT, ANN, principal=ACTOR)
+    await home.staff.add(SAM, "Sam", principal=None)
+    for _ in range(ACCOUNT_MAILS_PER_HOUR_MAX - 1):
+        await home.staff.invite_again(SAM, principal=None)
     before = await log(home)
     deeds: list[Callable[[], Awaitable[object]]] = [
-        lambda: home.team.invite_again(MERCHANT, ANN, actor=ACTOR),
-        lambda: home.team.invite(OTHER, ANN, Role.OWNER, actor=ACTOR),
-        lambda: home.staff.invite_again(SAM, actor=ACTOR),
+        lambda: home.users.invite_again(MERCHANT, ANN, principal=ACTOR),
+        lambda: home.users.invite(OTHER, ANN, Role.OWNER, principal=ACTOR),
+        lambda: home.staff.invite_again(SAM, principal=ACTOR),
     ]
     for deed in deeds:
         with pytest.raises(InvalidInput, match="was sent 5 mails within an hour; try again later"):
             await deed()
-    assert 2 * LETTERS_AN_HOUR_MAX == len(await home.people.letters(99))
+    assert 2 * ACCOUNT_MAILS_PER_HOUR_MAX == len(await home.people.account_mails(99))
     assert before == await log(home)
     home.clock.move(seconds=3601)
     for deed in deeds:
@@ -112,67 +118,67 @@ async def test_a_mailbox_is_flooded_by_nobody(home: Home) -> None:
 
 
 async def test_an_account_keeps_an_owner_where_one_is_needed(home: Home) -> None:
-    await home.team.invite(MERCHANT, ANN, Role.OWNER, actor=None)
-    await home.team.invite(MERCHANT, BOB, Role.MEMBER, actor=None)
-    team = home.team
+    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    await home.users.invite(MERCHANT, BOB, Role.MEMBER, principal=None)
+    users = home.users
     with pytest.raises(InvalidInput) as raised:
-        await team.set_role(MERCHANT, ANN, Role.VIEWER, is_owner_needed=True, actor=ACTOR)
+        await users.set_role(MERCHANT, ANN, Role.VIEWER, is_owner_needed=True, principal=ACTOR)
     assert "role" == raised.value.field
     with pytest.raises(InvalidInput) as raised:
-        await team.remove(MERCHANT, ANN, is_owner_needed=True, actor=ACTOR)
+        await users.remove(MERCHANT, ANN, is_owner_needed=True, principal=ACTOR)
     assert "email" == raised.value.field
     assert [] == await log(home)
-    await team.set_role(MERCHANT, BOB, Role.OWNER, is_owner_needed=True, actor=ACTOR)
-    await team.remove(MERCHANT, "ann@NORTHWIND.example", is_owner_needed=True, actor=ACTOR)
-    await team.remove(MERCHANT, BOB, is_owner_needed=False, actor=ACTOR)
-    assert [] == await team.members(MERCHANT)
+    await users.set_role(MERCHANT, BOB, Role.OWNER, is_owner_needed=True, principal=ACTOR)
+    await users.remove(MERCHANT, "ann@NORTHWIND.example", is_owner_needed=True, principal=ACTOR)
+    await users.remove(MERCHANT, BOB, is_owner_needed=False, principal=ACTOR)
+    assert [] == await users.members(MERCHANT)
     expected = [("set_role", BOB, "owner"), ("remove_user", ANN, ""), ("remove_user", BOB, "")]
     assert sorted((MERCHANT, *it) for it in expected) == await log(home)
 
 
 @pytest.mark.parametrize("email", [BOB, "", "no address", "nobody\0"])
 async def test_who_is_not_registered_is_missing(home: Home, email: str) -> None:
-    team: Team = home.team
+    users: Users = home.users
     with pytest.raises(Missing, match="not registered there"):
-        await team.set_role(MERCHANT, email, Role.VIEWER, is_owner_needed=False, actor=ACTOR)
+        await users.set_role(MERCHANT, email, Role.VIEWER, is_owner_needed=False, principal=ACTOR)
     with pytest.raises(Missing, match="not registered there"):
-        await team.remove(MERCHANT, email, is_owner_needed=True, actor=ACTOR)
+        await users.remove(MERCHANT, email, is_owner_needed=True, principal=ACTOR)
     assert [] == await log(home)
 
 
 async def test_who_was_removed_sees_the_account_no_more_though_signed_in(home: Home) -> None:
     await home.add()
-    await home.team.invite(MERCHANT, ANN, Role.OWNER, actor=None)
+    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
     await home.enter()
-    await home.team.remove(MERCHANT, ANN, is_owner_needed=False, actor=None)
-    assert await home.team.role(MERCHANT, ANN) is None
+    await home.users.remove(MERCHANT, ANN, is_owner_needed=False, principal=None)
+    assert await home.users.role(MERCHANT, ANN) is None
 
 
 async def test_staff_come_by_a_letter_go_and_come_back(home: Home) -> None:
-    login, letter = await home.staff.add("sam@FAREBOX.example", "Sam", actor=ACTOR)
+    login, account_mail = await home.staff.add("sam@FAREBOX.example", "Sam", principal=ACTOR)
     assert [login] == list(await home.staff.list())
-    assert (SAM, "Sam", None) == (login.email, login.name, letter.merchant_id)
-    await home.sign_in.use_link(home.sign_in.link_text(letter), PASSWORD, address=None, agent="")
+    assert (SAM, "Sam", None) == (login.email, login.name, account_mail.merchant_id)
+    await home.sign_in.use_link(home.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
     visit = await home.enter(SAM, realm=Realm.SUPPORT)
     with pytest.raises(Conflict):
-        await home.staff.add(SAM, "Sam", actor=ACTOR)
-    await home.staff.close(SAM, actor=ACTOR)
+        await home.staff.add(SAM, "Sam", principal=ACTOR)
+    await home.staff.close(SAM, principal=ACTOR)
     assert await home.sign_in.visit(visit.token, Realm.SUPPORT) is None
     with pytest.raises(SignInRefused):
         await home.enter(SAM, realm=Realm.SUPPORT)
     with pytest.raises(Conflict, match="closed already"):
-        await home.staff.close(SAM, actor=ACTOR)
+        await home.staff.close(SAM, principal=ACTOR)
     with pytest.raises(InvalidInput, match="open it first"):
-        await home.staff.invite_again(SAM, actor=ACTOR)
-    await home.staff.reopen(SAM, actor=ACTOR)
+        await home.staff.invite_again(SAM, principal=ACTOR)
+    await home.staff.reopen(SAM, principal=ACTOR)
     with pytest.raises(Conflict, match="open already"):
-        await home.staff.reopen(SAM, actor=ACTOR)
+        await home.staff.reopen(SAM, principal=ACTOR)
     await home.enter(SAM, realm=Realm.SUPPORT)
-    await home.staff.invite_again(SAM, actor=ACTOR)
+    await home.staff.invite_again(SAM, principal=ACTOR)
     await home.people.set_code_seed(login.login_id, b"\1" * 32)
-    await home.staff.remove_codes(SAM, actor=ACTOR)
+    await home.staff.disable_two_factor(SAM, principal=ACTOR)
     await home.enter(SAM, realm=Realm.SUPPORT)
-    actions = ["add_staff", "close_staff", "reopen_staff", "invite_staff", "remove_codes"]
+    actions = ["add_staff", "close_staff", "reopen_staff", "invite_staff", "disable_two_factor"]
     assert sorted((None, it, SAM, "Sam" if it == "add_staff" else "") for it in actions) == await log(home)
 
 
@@ -180,10 +186,10 @@ async def test_staff_come_by_a_letter_go_and_come_back(home: Home) -> None:
 async def test_who_is_no_staff_is_not_taken_for_one(home: Home, email: str) -> None:
     await home.add()
     staff = home.staff
-    for deed in (staff.close, staff.reopen, staff.invite_again, staff.remove_codes):
+    for deed in (staff.close, staff.reopen, staff.invite_again, staff.disable_two_factor):
         with pytest.raises(InvalidInput):
-            await deed(email, actor=ACTOR)
+            await deed(email, principal=ACTOR)
     for name in ("", " Sam", "Sam\n"):
         with pytest.raises(InvalidInput):
-            await staff.add(SAM, name, actor=ACTOR)
+            await staff.add(SAM, name, principal=ACTOR)
     assert [] == await log(home)

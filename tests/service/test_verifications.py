@@ -10,8 +10,8 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core.accounts import Account
-from farebox.service.operator import verifications
 from farebox.service.errors import Conflict
+from farebox.service.operator import verifications
 from farebox.service.operator.verifications import Run
 from farebox.storage.interface import StoreUnavailable
 from farebox.storage.rows import Verification
@@ -69,7 +69,7 @@ async def test_a_run_counts_what_is_wrong_and_keeps_the_first(farebox: Farebox) 
     other = await seed(farebox)
     account = await farebox.store.account(seeds.merchant_id)
     assert isinstance(account, Account)
-    await farebox.store.work(
+    await farebox.store.run_in_transaction(
         lambda fetch: fetch("UPDATE account SET wallet = wallet + 1, funding = funding - 1"),
     )
     found = [fault async for fault in farebox.verifications.run("ann").faults()]

@@ -6,13 +6,13 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core import ids
-from farebox.core.audit_log import AuditEntry, entry
+from farebox.core.audit_log import AuditEntry, audit_entry
 from farebox.core.commands import (
+    Actor,
     Adjust,
     Approve,
     Caller,
     Command,
-    Origin,
     Refund,
     Reject,
     RequestApproval,
@@ -26,8 +26,8 @@ from farebox.core.decide import ALLOWED_KEYS, decide
 from farebox.core.state import Decision, reads
 from tests.core.ledger import ANN, NOW, UNIT, Ledger, charge, digest, top_up
 
-HERE: Final = Origin(77, "ann", 5, "203.0.113.7")
-THEIRS: Final = Origin(1, "ben")
+HERE: Final = Actor(77, "ann", 5, "203.0.113.7")
+THEIRS: Final = Actor(1, "ben")
 MERCHANT: Final = ids.public_id(ids.MERCHANT, ANN)
 
 
@@ -35,11 +35,11 @@ def transfer_id(seq: int) -> str:
     return ids.book_id(ids.TRANSFER, merchant_id=ANN, seq=seq)
 
 
-def by(origin: Origin | None, command: Command) -> Command:
+def by(actor: Actor | None, command: Command) -> Command:
     """The same command, asked for by this hand."""
     if isinstance(command, RequestApproval | Approve):
-        return replace(command, move=replace(command.move, origin=origin))
-    return replace(command, origin=origin)
+        return replace(command, move=replace(command.move, actor=actor))
+    return replace(command, actor=actor)
 
 
 def ledger() -> Ledger:
@@ -53,8 +53,8 @@ def decided(on: Ledger, *commands: Command) -> Decision:
     return decide(on.load(reads(commands, on.now)), commands, on.now)
 
 
-PAYMENT: Final = TopUp(ANN, 9 * UNIT, "W-1", "wire", origin=THEIRS)
-CORRECTION: Final = Adjust(ANN, UNIT // 4, False, "C-1", "mistake", origin=THEIRS)
+PAYMENT: Final = TopUp(ANN, 9 * UNIT, "W-1", "wire", actor=THEIRS)
+CORRECTION: Final = Adjust(ANN, UNIT // 4, False, "C-1", "mistake", actor=THEIRS)
 REQUEST: Final = ids.public_id(ids.APPROVAL, 9)
 
 DEEDS: Final[dict[str, tuple[Command, str, str, str]]] = {
@@ -97,11 +97,11 @@ DEEDS: Final[dict[str, tuple[Command, str, str, str]]] = {
 def test_an_entry_tells_who_did_what_to_what_from_where_and_when(name: str) -> None:
     command, action, subject, detail = DEEDS[name]
     decision = decided(ledger(), by(HERE, command))
-    assert [AuditEntry(77, ANN, NOW, "ann", 5, "203.0.113.7", action, subject, detail)] == decision.entries
+    assert [AuditEntry(77, ANN, NOW, "ann", 5, "203.0.113.7", action, subject, detail)] == decision.audit_entries
 
 
 def test_every_command_that_may_be_given_by_hand_is_told_of() -> None:
-    by_hand = {kind for kind in ALLOWED_KEYS if "origin" in kind.__struct_fields__ or "move" in kind.__struct_fields__}
+    by_hand = {kind for kind in ALLOWED_KEYS if "actor" in kind.__struct_fields__ or "move" in kind.__struct_fields__}
     assert by_hand == {type(command) for command, *_ in DEEDS.values()}
 
 
@@ -109,7 +109,7 @@ def test_every_command_that_may_be_given_by_hand_is_told_of() -> None:
 def test_what_nobody_did_by_hand_is_not_told(name: str) -> None:
     on = ledger()
     decision = decided(on, by(None, DEEDS[name][0]))
-    assert ([True], []) == ([outcome.is_ok for outcome in decision.outcomes], decision.entries)
+    assert ([True], []) == ([outcome.is_ok for outcome in decision.outcomes], decision.audit_entries)
 
 
 @pytest.mark.parametrize("name", DEEDS)
@@ -121,7 +121,7 @@ def test_what_was_refused_is_not_told(name: str) -> None:
     else:
         refused = replace(command, caller=stolen)
     decision = decided(ledger(), refused)
-    assert ([False], []) == ([outcome.is_ok for outcome in decision.outcomes], decision.entries)
+    assert ([False], []) == ([outcome.is_ok for outcome in decision.outcomes], decision.audit_entries)
 
 
 SETS: Final = (SetThresholds, SetCreditLimit, SetFrozen)
@@ -134,32 +134,34 @@ def test_what_is_done_a_second_time_is_told_once(name: str, is_one_batch: bool) 
     on = ledger()
     outcomes = on.run(command, again) if is_one_batch else [*on.run(command), *on.run(again)]
     assert [(True, False), (True, True)] == [(outcome.is_ok, outcome.is_replay) for outcome in outcomes]
-    assert [77] == [item.entry_id for item in on.rows()["entries"] if item.person == "ann"]
+    assert [77] == [item.entry_id for item in on.rows()["audit_entries"] if item.actor == "ann"]
 
 
 @pytest.mark.parametrize("name", [name for name, deed in DEEDS.items() if isinstance(deed[0], SETS)])
 def test_a_rule_that_is_set_again_to_what_it_is_is_told_again(name: str) -> None:
-    """Somebody did it, and the second entry must be written though no account has changed."""
+    """Somebody did it, and the second audit_entry must be written though no account has changed."""
     on = ledger()
     on.run(by(THEIRS, DEEDS[name][0]))
     decision = decided(on, by(HERE, DEEDS[name][0]))
     assert ([], True) == (decision.accounts, decision.changes_anything)
-    assert [77] == [item.entry_id for item in decision.entries]
+    assert [77] == [item.entry_id for item in decision.audit_entries]
 
 
 def test_deeds_of_one_batch_are_told_in_the_order_in_which_they_were_done() -> None:
-    deeds = [by(Origin(number, "ann"), DEEDS[name][0]) for number, name in enumerate(["freeze", "top-up", "thaw"])]
-    found = decided(ledger(), *deeds).entries
+    deeds = [by(Actor(number, "ann"), DEEDS[name][0]) for number, name in enumerate(["freeze", "top-up", "thaw"])]
+    found = decided(ledger(), *deeds).audit_entries
     assert ["frozen", "top_up of 0.000001 USD, R-1", "active"] == [item.detail for item in found]
 
 
 def test_amounts_are_told_in_the_merchants_own_currency() -> None:
     on = Ledger(currency="EUR")
     deeds: list[Command] = [SetCreditLimit(ANN, 2 * UNIT), SetThresholds(ANN, (3 * UNIT,)), TopUp(ANN, UNIT, "R-1")]
-    found = decided(on, *[by(HERE, command) for command in deeds]).entries
+    found = decided(on, *[by(HERE, command) for command in deeds]).audit_entries
     assert ["2.00 EUR", "3.00 EUR", "top_up of 1.00 EUR, R-1"] == [item.detail for item in found]
 
 
 def test_a_deed_that_concerns_the_operator_as_a_whole_names_no_merchant() -> None:
     expected = AuditEntry(77, None, NOW, "ann", 5, "203.0.113.7", "set_price", "price_1", "image")
-    assert expected == entry(HERE, merchant_id=None, at=NOW, action="set_price", subject="price_1", detail="image")
+    assert expected == audit_entry(
+        HERE, merchant_id=None, at=NOW, action="set_price", subject="price_1", detail="image"
+    )

@@ -9,12 +9,12 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.service.people.api_keys import Actor
+from farebox.service.errors import Missing
 from farebox.service.ledger.committer import Committer
 from farebox.service.operator.console import MerchantOrder, Row
-from farebox.service.errors import Missing
-from farebox.service.operator.throughput import SAMPLES_MAX, Pace
-from farebox.storage.rows import Counts, MailState, Outlook, Role
+from farebox.service.operator.throughput import SAMPLES_MAX, Throughput
+from farebox.service.people.api_keys import Principal
+from farebox.storage.rows import Counts, MailState, Role, RunwaySnapshot
 from tests.support.server import Seeds, open_farebox, seed
 
 DAY = 24 * 3600 * 1_000_000
@@ -27,15 +27,17 @@ async def farebox(database_url: str) -> AsyncIterator[Farebox]:
         yield farebox
 
 
-async def _with_outlook(farebox: Farebox, *, days: int | None, balance: str) -> Seeds:
+async def _with_runway_snapshot(farebox: Farebox, *, days: int | None, balance: str) -> Seeds:
     """Add a merchant whose money lasts so many days."""
     seeds = await seed(farebox, balance=balance)
     account = await farebox.store.account(seeds.merchant_id)
     assert account is not None
     now = farebox.clock.now()
     until, burn = (None, None) if days is None else (now + days * DAY, account.available // days)
-    outlook = Outlook(seeds.merchant_id, account.seq, account.available, account.last_at, until, burn, now)
-    await farebox.office.put_outlooks([outlook])
+    runway_snapshot = RunwaySnapshot(
+        seeds.merchant_id, account.seq, account.available, account.last_at, until, burn, now
+    )
+    await farebox.office.put_runway_snapshots([runway_snapshot])
     return seeds
 
 
@@ -44,16 +46,16 @@ def _ids(rows: list[Row]) -> list[int]:
 
 
 async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
-    late = await _with_outlook(farebox, days=30, balance="1")
-    soon = await _with_outlook(farebox, days=6, balance="3")
-    soonest = await _with_outlook(farebox, days=1, balance="2")
-    never = await _with_outlook(farebox, days=None, balance="0.5")
+    late = await _with_runway_snapshot(farebox, days=30, balance="1")
+    soon = await _with_runway_snapshot(farebox, days=6, balance="3")
+    soonest = await _with_runway_snapshot(farebox, days=1, balance="2")
+    never = await _with_runway_snapshot(farebox, days=None, balance="0.5")
     desk = farebox.desk
     assert [soonest.merchant_id, soon.merchant_id] == _ids(await desk.soon(10))
     assert [soonest.merchant_id] == _ids(await desk.soon(1))
     assert [1, 6] == [row.days_left for row in await desk.soon(10)]
     # What comes in counts at once, before prospects are worked out again.
-    await farebox.operations.top_up(soon.merchant_id, amount="0.5", reference="R", note=None, actor=None)
+    await farebox.operations.top_up(soon.merchant_id, amount="0.5", reference="R", note=None, principal=None)
     assert [1, 7] == [row.days_left for row in await desk.merchants(MerchantOrder.RUNS_OUT, limit=2, offset=0)]
     assert [soonest.merchant_id] == _ids(await desk.soon(10))
     by_balance = [never.merchant_id, late.merchant_id, soonest.merchant_id, soon.merchant_id]
@@ -63,14 +65,14 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
     assert newest == _ids(await desk.merchants(MerchantOrder.AGE, limit=10, offset=0))
     assert newest == _ids(await desk.merchants(MerchantOrder.LAST, limit=10, offset=0))
     (row,) = await desk.merchants(MerchantOrder.RUNS_OUT, limit=1, offset=2)
-    assert row.outlook is not None
-    assert (late.merchant_id, 1_000_000) == (row.account.merchant_id, row.outlook.available)
+    assert row.runway_snapshot is not None
+    assert (late.merchant_id, 1_000_000) == (row.account.merchant_id, row.runway_snapshot.available)
 
 
 async def test_a_search_looks_at_names_and_addresses(farebox: Farebox) -> None:
     one, other = await seed(farebox), await seed(farebox)
     await farebox.merchants.rename(one.merchant_id, "Contoso 100%")
-    await farebox.team.invite(other.merchant_id, "carla@tailspin.example", Role.OWNER, actor=None)
+    await farebox.users.invite(other.merchant_id, "carla@tailspin.example", Role.OWNER, principal=None)
     desk = farebox.desk
     assert [one.merchant_id] == _ids(await desk.search("CONTOSO", limit=5, offset=0))
     assert [one.merchant_id] == _ids(await desk.search("100%", limit=5, offset=0))
@@ -85,7 +87,7 @@ async def test_a_transfer_is_read_with_the_one_that_it_refers_to(farebox: Farebo
     seeds, other = await seed(farebox), await seed(farebox)
     top_up = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1)
     await farebox.operations.reverse_top_up(
-        seeds.merchant_id, transfer=top_up, amount="1", reference="R", reason="typo", actor=None
+        seeds.merchant_id, transfer=top_up, amount="1", reference="R", reason="typo", principal=None
     )
     reversal = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=2)
     transfer, refers_to = await farebox.desk.transfer(seeds.merchant_id, reversal)
@@ -100,17 +102,17 @@ async def test_a_transfer_is_read_with_the_one_that_it_refers_to(farebox: Farebo
 
 async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> None:
     seeds = await seed(farebox)
-    await farebox.team.invite(seeds.merchant_id, "ann@acme.example", Role.OWNER, actor=None)
-    await farebox.operations.set_thresholds(seeds.merchant_id, ["1000"], actor=None)
+    await farebox.users.invite(seeds.merchant_id, "ann@acme.example", Role.OWNER, principal=None)
+    await farebox.operations.set_thresholds(seeds.merchant_id, ["1000"], principal=None)
     outgoing = await farebox.desk.outgoing()
     assert ["ann@acme.example"] == [mail.email for mail in outgoing.mails]
-    assert ["ann@acme.example"] == [letter.email for letter in outgoing.letters]
-    assert Counts(merchants=1, transfers=1, mails_waiting=1, letters_waiting=1) == await farebox.desk.counts()
+    assert ["ann@acme.example"] == [account_mail.email for account_mail in outgoing.account_mails]
+    assert Counts(merchants=1, transfers=1, mails_waiting=1, account_mails_waiting=1) == await farebox.desk.counts()
     now = farebox.clock.now()
-    (letter,) = await farebox.people.claim_letters(now, lease_until=now + DAY, limit=5)
-    assert MailState.WAITING == letter.state
+    (account_mail,) = await farebox.people.claim_account_mails(now, lease_until=now + DAY, limit=5)
+    assert MailState.WAITING == account_mail.state
     assert 2 == await farebox.desk.retry()
-    next_at = await farebox.people.next_letter_at()
+    next_at = await farebox.people.next_account_mail_at()
     assert next_at is not None
     assert next_at < now + DAY
 
@@ -118,10 +120,11 @@ async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> 
 async def test_looking_as_a_merchant_is_written_down(farebox: Farebox) -> None:
     seeds = await seed(farebox)
     assert Counts(1, 1, 0, 0) == await farebox.desk.counts()
-    await farebox.desk.note_look(seeds.merchant_id, actor=Actor("sam@farebox.example", address="10.0.0.1"))
-    entries, _ = await farebox.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=5)
+    await farebox.desk.note_look(seeds.merchant_id, principal=Principal("sam@farebox.example", address="10.0.0.1"))
+    audit_entries, _ = await farebox.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=5)
     assert [("sam@farebox.example", "10.0.0.1", "look_as_merchant", seeds.merchant)] == [
-        (entry.person, entry.address, entry.action, entry.subject) for entry in entries
+        (audit_entry.actor, audit_entry.address, audit_entry.action, audit_entry.subject)
+        for audit_entry in audit_entries
     ]
 
 
@@ -129,7 +132,7 @@ async def test_the_pace_is_measured_over_the_last_minute(monkeypatch: pytest.Mon
     seconds = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: seconds)
     committer = cast(Committer, SimpleNamespace(commands_count=100))
-    pace = Pace(committer)
+    pace = Throughput(committer)
     assert 0.0 == pace.commands_per_second()
     rounds = 0
 

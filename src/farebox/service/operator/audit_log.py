@@ -1,0 +1,37 @@
+"""The audit log: who did what from where, in pages."""
+
+from collections.abc import Sequence
+
+from farebox.core import ids
+from farebox.core.audit_log import AuditEntry
+from farebox.service.errors import InvalidInput, translated
+from farebox.storage.interface import Store
+
+
+class AuditLog:
+    """Who did what from where. Every method may raise Unavailable."""
+
+    def __init__(self, store: Store) -> None:
+        """Read from this store."""
+        self._store = store
+
+    async def page(
+        self, *, merchant_id: int | None, cursor: str | None, limit: int
+    ) -> tuple[Sequence[AuditEntry], str | None]:
+        """List audit_entries, newest first, and the cursor of the next page, if there may be one.
+
+        Raises:
+            InvalidInput: the cursor is none that this method gave out.
+        """
+        before = (ids.NUMBER_MAX, ids.NUMBER_MAX) if cursor is None else _place(cursor)
+        with translated():
+            found = await self._store.audit_entries(merchant_id=merchant_id, before=before, limit=limit)
+        more = len(found) == limit
+        return found, ids.encode_number(found[-1].at) + ids.encode_number(found[-1].entry_id) if more else None
+
+
+def _place(cursor: str) -> tuple[int, int]:
+    try:
+        return ids.decode_number(cursor[: ids.NUMBER_LETTERS]), ids.decode_number(cursor[ids.NUMBER_LETTERS :])
+    except ids.InvalidId as error:
+        raise InvalidInput("cursor", "not a cursor that a page of this list came with") from error
