@@ -6,12 +6,12 @@ from litestar.enums import ScopeType
 from litestar.handlers import asgi
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
-from farebox import bootstrap
+from farebox import server
 from farebox.service.ledger import committer
 from farebox.web import app as farebox_app
 from farebox.web.envelope import Headers, answer_headers, success_body
 
-FAREBOX: Final = "farebox.bootstrap:web_app"
+FAREBOX: Final = "farebox.server:web_app"
 CEILING: Final = "benchmarks.apps:ceiling"
 THROUGH_ROUTER: Final = "benchmarks.apps:through_router"
 DEFAULT_COLLECTOR: Final = "benchmarks.apps:default_collector"
@@ -45,19 +45,19 @@ def ceiling() -> ASGIApp:
 def through_router() -> ASGIApp:
     """Make Farebox's application with every path behind Litestar's router, none ahead of it."""
     farebox_app._Front = _behind_router  # type: ignore[assignment,misc]  # It is called in the class's place.
-    return bootstrap.web_app()
+    return server.web_app()
 
 
 def default_collector() -> ASGIApp:
     """Make Farebox's application under the garbage collector's own settings."""
-    bootstrap._settle_garbage_collector = lambda: None
-    return bootstrap.web_app()
+    server._settle_garbage_collector = lambda: None
+    return server.web_app()
 
 
 def single_commits() -> ASGIApp:
     """Make Farebox's application with a transaction for each command."""
     committer.BATCH_COMMANDS_MAX = 1  # type: ignore[misc]  # It is read anew for each batch.
-    return bootstrap.web_app()
+    return server.web_app()
 
 
 def _behind_router(endpoints: dict[str, Any], litestar: Any) -> Any:

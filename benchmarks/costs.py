@@ -13,13 +13,14 @@ from benchmarks.ledgers import Acknowledged, WrongLedger
 from benchmarks.rounds import Figure, figure
 from benchmarks.serving import tree_seconds
 from benchmarks.workload import VARIANTS, Population, Variant, charges
-from farebox.bootstrap import GC_THRESHOLD, Farebox
+from farebox.bootstrap import Farebox
 from farebox.core import state
 from farebox.core.commands import Charge
 from farebox.core.decide import decide
 from farebox.core.replay import Replay
 from farebox.core.state import BatchState, Decision
 from farebox.core.transfers import Transfer
+from farebox.server import GC_THRESHOLD
 
 BATCHES: Final = (1, 60, 1_000)
 _REPLAYED: Final = 5_000

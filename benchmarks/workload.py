@@ -121,9 +121,9 @@ def charge_request(member: Member, request_type: str, service_key: str) -> tuple
 
 async def populate(farebox: Farebox, merchants: int = MERCHANTS_DEFAULT) -> Population:
     """Seed an empty ledger with the workload's merchants, prices and money, through the ordinary services."""
-    service = await farebox.merchants.create_key(KeyKind.SERVICE, name="benchmark")
+    service = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="benchmark")
     for request_type, price in PRICES.items():
-        await farebox.merchants.set_price(request_type, price)
+        await farebox.services.merchants.set_price(request_type, price)
     members: list[Member] = []
     for first in range(0, merchants, _CREATE_AT_ONCE):
         numbers = range(first, min(first + _CREATE_AT_ONCE, merchants))
@@ -140,13 +140,13 @@ async def populate(farebox: Farebox, merchants: int = MERCHANTS_DEFAULT) -> Popu
 
 async def _create(farebox: Farebox, number: int) -> Member:
     async def create() -> tuple[Merchant, Account, NewKey]:
-        return await farebox.merchants.create(
+        return await farebox.services.merchants.create(
             name=f"Merchant {number}", currency="USD", thresholds=[THRESHOLD], credit_limit="0"
         )
 
     merchant, _, key = await _drawing_again(create)
     if number % OWN_PRICE_EVERY == 0:
-        await _drawing_again(lambda: farebox.merchants.set_price(*OWN_PRICE, merchant_id=merchant.merchant_id))
+        await _drawing_again(lambda: farebox.services.merchants.set_price(*OWN_PRICE, merchant_id=merchant.merchant_id))
     return Member(merchant.merchant_id, key.text)
 
 

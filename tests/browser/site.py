@@ -38,12 +38,14 @@ class Site:
         seeded = await demo.seed(Settings(database_url=database_url))
         async with open_farebox(database_url) as farebox:
             merchant_id = ids.parse_public_id(ids.MERCHANT, seeded.merchant_id)
-            others = [it.merchant_id for it, _ in await farebox.merchants.list() if it.merchant_id != merchant_id]
-            await farebox.merchants.add_user(merchant_id, VIEWER, role=Role.VIEWER)
+            others = [
+                it.merchant_id for it, _ in await farebox.services.merchants.list() if it.merchant_id != merchant_id
+            ]
+            await farebox.services.merchants.add_user(merchant_id, VIEWER, role=Role.VIEWER)
             hashed = await farebox.passwords.hash(demo.PASSWORD)
             for number, email in enumerate((MEMBER, VIEWER)):
                 await farebox.people.add_login(Login(number + 1, Realm.MERCHANT, email, email, 0, hashed))
-            support = await farebox.merchants.create_key(KeyKind.SUPPORT, name="sam@farebox.example")
+            support = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="sam@farebox.example")
         server = Server(database_url, environment={"FAREBOX_SUPPORT_CONTACT": "support@farebox.example"})
         server.start()
         other = ids.public_id(ids.MERCHANT, others[0])

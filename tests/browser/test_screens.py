@@ -17,7 +17,9 @@ from playwright.async_api import Page
 from farebox.cli import demo
 from farebox.core import ids
 from farebox.service.statements.reader import Selection
-from farebox.web.pages.house import AccessControl, Audience, PageRoute, PageServices
+from farebox.services import Services
+from farebox.web.client_address import Addresses
+from farebox.web.pages.house import AccessControl, Audience, PageRoute
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
 from tests.browser.conftest import NewContext
@@ -25,7 +27,7 @@ from tests.browser.site import OWNER, Site
 from tests.support.browser import DESKTOP, PHONE, PICTURE_SCALE, axe, screenshot
 from tests.support.server import open_farebox
 
-TABLE = page_routes(AccessControl(cast(PageServices, None), time.monotonic), Live())
+TABLE = page_routes(AccessControl(cast(Services, None), Addresses(()), time.monotonic), Live())
 # What is followed, downloaded or put into another page is no page; a link from a mail is read elsewhere.
 NO_PAGES = re.compile(r".*(/live|/now|/charts|/runs|\.csv|\.jsonl|/sign-out)|/link/.*")
 
@@ -57,8 +59,8 @@ def is_console(line: PageRoute) -> bool:
 async def path_of(site: Site, path: str) -> str:
     """Put what the ledger has into a path."""
     async with open_farebox(site.database_url) as farebox:
-        key = (await farebox.merchants.keys(site.merchant_id if "{merchant" in path else None))[0]
-        latest = await farebox.statements.page(site.merchant_id, Selection(kind="charge"), limit=1)
+        key = (await farebox.services.merchants.keys(site.merchant_id if "{merchant" in path else None))[0]
+        latest = await farebox.services.statements.page(site.merchant_id, Selection(kind="charge"), limit=1)
     values = {"merchant": site.merchant, "transfer": latest.transfers[0].id, "key": ids.public_id(ids.KEY, key.key_id)}
     return re.sub(r"\{(\w+):str\}", lambda match: values[match[1]], path)
 

@@ -16,8 +16,8 @@ async def _sign_in_by(shell: Shell, link: str, realm: Realm, email: str) -> None
     farebox = Farebox.build(Settings(database_url=shell.database_url))
     async with farebox.running(is_server=False):
         text = urlsplit(link).path.removeprefix("/link/")
-        await farebox.sign_in.use_link(text, PASSWORD, address=None, agent="")
-        await farebox.sign_in.sign_in(realm, email=email, password=PASSWORD, code="", address=None, agent="")
+        await farebox.services.sign_in.use_link(text, PASSWORD, address=None, agent="")
+        await farebox.services.sign_in.sign_in(realm, email=email, password=PASSWORD, code="", address=None, agent="")
 
 
 def test_the_first_of_support_is_let_in_by_a_link(shell: Shell) -> None:

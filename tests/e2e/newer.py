@@ -5,7 +5,7 @@ from unittest import mock
 
 from litestar.types import ASGIApp
 
-from farebox import bootstrap
+from farebox import server
 from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
 from farebox.storage import sql
@@ -28,7 +28,7 @@ def migrations(dialect: str) -> list[tuple[str, str]]:
 def web_app() -> ASGIApp:
     """Make the next version's application."""
     mock.patch.object(sql, "migrations", migrations).start()
-    return bootstrap.web_app()
+    return server.web_app()
 
 
 def main() -> None:

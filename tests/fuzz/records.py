@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec.structs import astuple
 
-from farebox import bootstrap
+from farebox import bootstrap, server
 from farebox.config import CONFIG_FILE, Settings, SettingsError
 from farebox.core.accounts import Account
 from farebox.core.holds import Hold
@@ -321,7 +321,7 @@ def _check_settings(made: tuple[dict[str, str], bytes | None]) -> None:
         bootstrap.open_store(settings)
         bootstrap.make_transport(settings)
         bootstrap._approval_above(settings)
-        bootstrap._addresses(settings)
+        server.client_addresses(settings)
     except SettingsError as refusal:
         _check_refusal(str(refusal))
         return

@@ -11,7 +11,7 @@ from litestar.types import HTTPScope, Receive
 from msgspec import Struct
 
 from farebox.service.statements.lines import KINDS
-from farebox.web.api.base import Services
+from farebox.services import Services
 from farebox.web.api.batch import Batches, _lines
 from farebox.web.client_address import FORWARDED_MAX, Addresses, InvalidNetwork, source_of
 from farebox.web.endpoint import BODY_BYTES_MAX, BodyDecoder, decode_query, media_type, read_body
@@ -291,7 +291,7 @@ def _check_read(made: tuple[list[tuple[bytes, bytes]], list[bytes], bool]) -> No
         assert content == found
 
 
-_BATCHES: Final = Batches(cast(Services, None))
+_BATCHES: Final = Batches(cast(Services, None), Addresses(()))
 
 
 def _batch(random: Random) -> bytes:

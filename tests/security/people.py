@@ -66,7 +66,7 @@ async def open_town(folder: Path) -> AsyncIterator[Town]:
             email = f"{who}@northwind.example"
             visitors[who] = await Visitor.sign_in(farebox, door, Realm.MERCHANT, email)
             merchant_id = other.merchant_id if who == "stranger" else seeds.merchant_id
-            await farebox.merchants.add_user(merchant_id, email, role=roles.get(who, Role.OWNER))
+            await farebox.services.merchants.add_user(merchant_id, email, role=roles.get(who, Role.OWNER))
         visitors["support"] = await Visitor.sign_in(farebox, door, Realm.SUPPORT, "sam@farebox.example", "Sam")
         await farebox.people.set_disabled(visitors["closed"].visit.login.login_id, farebox.clock.now())
         await farebox.people.touch_session(visitors["expired"].visit.session.digest, seen_at=1, expires_at=1)
@@ -74,8 +74,8 @@ async def open_town(folder: Path) -> AsyncIterator[Town]:
 
 
 async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
-    (own,) = await farebox.merchants.keys(seeds.merchant_id)
-    service = (await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
+    (own,) = await farebox.services.merchants.keys(seeds.merchant_id)
+    service = (await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
     return {
         "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, service.key_id)}",
         "{merchant:str}": seeds.merchant,

@@ -66,7 +66,7 @@ async def test_a_key_opens_what_is_documented_for_its_kind_and_nothing_else(
 async def test_a_bad_key_of_any_sort_opens_nothing_and_nothing_tells_them_apart(
     farebox: Farebox, door: Door, seeds: Seeds
 ) -> None:
-    merchants = farebox.merchants
+    merchants = farebox.services.merchants
     closed = [
         await merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id),
         await merchants.create_key(KeyKind.SERVICE, name="closed"),

@@ -105,7 +105,7 @@ async def test_every_bad_key_that_could_be_one_goes_the_same_way(
 
     How long the search of an index for a digest takes tells nothing of the key, since nobody can choose digests.
     """
-    merchants = farebox.merchants
+    merchants = farebox.services.merchants
     merchant_id = seeds.merchant_id if kind is KeyKind.MERCHANT else None
     made = [await merchants.create_key(kind, merchant_id=merchant_id, name="x") for _ in range(2)]
     _expire(folder, made[0].key.key_id)

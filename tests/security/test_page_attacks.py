@@ -102,7 +102,9 @@ async def test_a_form_is_taken_from_a_page_of_ours_alone(
 
 async def test_a_form_carries_its_own_sessions_mark(town: Town) -> None:
     owner = town.visitors["owner"]
-    again = await owner.farebox.sign_in.begin(owner.visit.login, town.farebox.clock.now(), address=None, agent="")
+    again = await owner.farebox.services.sign_in.begin(
+        owner.visit.login, town.farebox.clock.now(), address=None, agent=""
+    )
     others = Visitor(owner.farebox, owner.door, again).mark
     for mark in ("", others, town.visitors["member"].mark, owner.mark[:-1], owner.mark.upper(), f" {owner.mark}", "ü"):
         reply = await owner.post("/profile/sessions", mark=mark)
@@ -384,10 +386,10 @@ NASTY: Final = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}
 
 async def test_whatever_somebody_is_called_is_shown_and_not_run(town: Town) -> None:
     farebox, seeds = town.farebox, town.seeds
-    await farebox.merchants.rename(seeds.merchant_id, NASTY)
-    await farebox.operations.top_up(seeds.merchant_id, amount="5", reference=NASTY, note=NASTY, principal=None)
+    await farebox.services.merchants.rename(seeds.merchant_id, NASTY)
+    await farebox.services.operations.top_up(seeds.merchant_id, amount="5", reference=NASTY, note=NASTY, principal=None)
     owner = town.visitors["owner"]
-    await farebox.sign_in.begin(owner.visit.login, farebox.clock.now(), address=NASTY, agent=NASTY)
+    await farebox.services.sign_in.begin(owner.visit.login, farebox.clock.now(), address=NASTY, agent=NASTY)
     root, console = f"/accounts/{seeds.merchant}", f"/support/merchants/{seeds.merchant}"
     told = 0
     for who, path in [

@@ -10,12 +10,13 @@ from typing import Final
 import pytest
 import pytest_asyncio
 
+from farebox.services import Services
 from farebox.web.pages import render
-from farebox.web.pages.house import AccessControl, Audience, PageRoute, PageServices
+from farebox.web.pages.house import AccessControl, Audience, PageRoute
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
 from tests.security.people import SIGNED_IN, WHO, Town, open_town
-from tests.support.door import Reply
+from tests.support.door import NO_PROXIES, Reply
 from tests.web.console.visitor import words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,8 +33,8 @@ ACCOUNT: Final = {Audience.VIEWER, Audience.MEMBER, Audience.OWNER}
 
 
 def table() -> list[PageRoute]:
-    services: PageServices = None  # type: ignore[assignment]  # Nobody is let through by this gate.
-    return page_routes(AccessControl(services, time.monotonic), Live())
+    services: Services = None  # type: ignore[assignment]  # Nobody is let through by this gate.
+    return page_routes(AccessControl(services, NO_PROXIES, time.monotonic), Live())
 
 
 ROUTES: Final = table()
@@ -98,7 +99,7 @@ async def test_the_head_of_a_page_is_that_of_the_page(town: Town, route: PageRou
 
 async def test_nothing_was_done_by_all_these_forms(town: Town) -> None:
     """The last test of this file: what others here have asked for was refused, so the ledger is as it was."""
-    entries, _ = await town.farebox.audit_log.page(merchant_id=None, cursor=None, limit=100)
+    entries, _ = await town.farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=100)
     deeds = {entry.action for entry in entries}
     assert deeds <= {"look_as_merchant"}, deeds
 

@@ -41,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         async with open_farebox(database) as farebox:
             seeds = await seed(farebox)
             # Their mails can't be sent, which is logged.
-            await farebox.merchants.add_user(seeds.merchant_id, "ann@northwind.example")
+            await farebox.services.merchants.add_user(seeds.merchant_id, "ann@northwind.example")
             return seeds
 
     seeds = asyncio.run(prepare())

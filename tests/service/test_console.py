@@ -50,12 +50,12 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
     soon = await _with_runway_snapshot(farebox, days=6, balance="3")
     soonest = await _with_runway_snapshot(farebox, days=1, balance="2")
     never = await _with_runway_snapshot(farebox, days=None, balance="0.5")
-    desk = farebox.desk
+    desk = farebox.services.console
     assert [soonest.merchant_id, soon.merchant_id] == _ids(await desk.soon(10))
     assert [soonest.merchant_id] == _ids(await desk.soon(1))
     assert [1, 6] == [row.days_left for row in await desk.soon(10)]
     # What comes in counts at once, before prospects are worked out again.
-    await farebox.operations.top_up(soon.merchant_id, amount="0.5", reference="R", note=None, principal=None)
+    await farebox.services.operations.top_up(soon.merchant_id, amount="0.5", reference="R", note=None, principal=None)
     assert [1, 7] == [row.days_left for row in await desk.merchants(MerchantOrder.RUNS_OUT, limit=2, offset=0)]
     assert [soonest.merchant_id] == _ids(await desk.soon(10))
     by_balance = [never.merchant_id, late.merchant_id, soonest.merchant_id, soon.merchant_id]
@@ -71,9 +71,9 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
 
 async def test_a_search_looks_at_names_and_addresses(farebox: Farebox) -> None:
     one, other = await seed(farebox), await seed(farebox)
-    await farebox.merchants.rename(one.merchant_id, "Contoso 100%")
-    await farebox.users.invite(other.merchant_id, "carla@tailspin.example", Role.OWNER, principal=None)
-    desk = farebox.desk
+    await farebox.services.merchants.rename(one.merchant_id, "Contoso 100%")
+    await farebox.services.users.invite(other.merchant_id, "carla@tailspin.example", Role.OWNER, principal=None)
+    desk = farebox.services.console
     assert [one.merchant_id] == _ids(await desk.search("CONTOSO", limit=5, offset=0))
     assert [one.merchant_id] == _ids(await desk.search("100%", limit=5, offset=0))
     assert [other.merchant_id] == _ids(await desk.search("carla@", limit=5, offset=0))
@@ -86,32 +86,35 @@ async def test_a_search_looks_at_names_and_addresses(farebox: Farebox) -> None:
 async def test_a_transfer_is_read_with_the_one_that_it_refers_to(farebox: Farebox) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
     top_up = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1)
-    await farebox.operations.reverse_top_up(
+    await farebox.services.operations.reverse_top_up(
         seeds.merchant_id, transfer=top_up, amount="1", reference="R", reason="typo", principal=None
     )
     reversal = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=2)
-    transfer, refers_to = await farebox.desk.transfer(seeds.merchant_id, reversal)
+    transfer, refers_to = await farebox.services.console.transfer(seeds.merchant_id, reversal)
     assert refers_to is not None
     assert (reversal, top_up) == (transfer.id, refers_to.id)
-    assert (await farebox.desk.transfer(seeds.merchant_id, top_up))[1] is None
+    assert (await farebox.services.console.transfer(seeds.merchant_id, top_up))[1] is None
     absent = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=3)
     for text in ("nonsense", absent, ids.book_id(ids.TRANSFER, merchant_id=other.merchant_id, seq=1)):
         with pytest.raises(Missing):
-            await farebox.desk.transfer(seeds.merchant_id, text)
+            await farebox.services.console.transfer(seeds.merchant_id, text)
 
 
 async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> None:
     seeds = await seed(farebox)
-    await farebox.users.invite(seeds.merchant_id, "ann@acme.example", Role.OWNER, principal=None)
-    await farebox.operations.set_thresholds(seeds.merchant_id, ["1000"], principal=None)
-    outgoing = await farebox.desk.outgoing()
+    await farebox.services.users.invite(seeds.merchant_id, "ann@acme.example", Role.OWNER, principal=None)
+    await farebox.services.operations.set_thresholds(seeds.merchant_id, ["1000"], principal=None)
+    outgoing = await farebox.services.console.outgoing()
     assert ["ann@acme.example"] == [mail.email for mail in outgoing.mails]
     assert ["ann@acme.example"] == [account_mail.email for account_mail in outgoing.account_mails]
-    assert Counts(merchants=1, transfers=1, mails_waiting=1, account_mails_waiting=1) == await farebox.desk.counts()
+    assert (
+        Counts(merchants=1, transfers=1, mails_waiting=1, account_mails_waiting=1)
+        == await farebox.services.console.counts()
+    )
     now = farebox.clock.now()
     (account_mail,) = await farebox.people.claim_account_mails(now, lease_until=now + DAY, limit=5)
     assert MailState.WAITING == account_mail.state
-    assert 2 == await farebox.desk.retry()
+    assert 2 == await farebox.services.console.retry()
     next_at = await farebox.people.next_account_mail_at()
     assert next_at is not None
     assert next_at < now + DAY
@@ -119,9 +122,11 @@ async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> 
 
 async def test_looking_as_a_merchant_is_written_down(farebox: Farebox) -> None:
     seeds = await seed(farebox)
-    assert Counts(1, 1, 0, 0) == await farebox.desk.counts()
-    await farebox.desk.note_look(seeds.merchant_id, principal=Principal("sam@farebox.example", address="10.0.0.1"))
-    audit_entries, _ = await farebox.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=5)
+    assert Counts(1, 1, 0, 0) == await farebox.services.console.counts()
+    await farebox.services.console.note_look(
+        seeds.merchant_id, principal=Principal("sam@farebox.example", address="10.0.0.1")
+    )
+    audit_entries, _ = await farebox.services.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=5)
     assert [("sam@farebox.example", "10.0.0.1", "look_as_merchant", seeds.merchant)] == [
         (audit_entry.actor, audit_entry.address, audit_entry.action, audit_entry.subject)
         for audit_entry in audit_entries

@@ -29,7 +29,7 @@ async def farebox(tmp_path: Path) -> AsyncIterator[Farebox]:
 async def _ended(farebox: Farebox) -> Verification:
     """Wait until the latest run has ended."""
     while True:
-        run = (await farebox.verifications.latest(1))[0]
+        run = (await farebox.services.verifications.latest(1))[0]
         if run.finished_at is not None:
             return run
         await asyncio.sleep(0.05)
@@ -48,10 +48,10 @@ async def test_a_run_tells_how_far_it_is_and_how_it_ended(database_url: str, mon
             await write(row)
 
         monkeypatch.setattr(farebox.office, "update_verification", update)
-        run = farebox.verifications.run("ann")
+        run = farebox.services.verifications.run("ann")
         assert [] == [fault async for fault in run.faults()]
         assert [(2, 2, 2), (2, 2, 2)] == [(row.merchants, row.merchants_done, row.transfers_done) for row in told]
-        (row,) = await farebox.verifications.latest(5)
+        (row,) = await farebox.services.verifications.latest(5)
     assert ("ann", 2, 2, 2, 0, None) == (
         row.started_by,
         row.merchants,
@@ -61,7 +61,7 @@ async def test_a_run_tells_how_far_it_is_and_how_it_ended(database_url: str, mon
         row.first_problem,
     )
     assert row.finished_at is not None
-    assert not farebox.verifications.is_under_way(row)
+    assert not farebox.services.verifications.is_under_way(row)
 
 
 async def test_a_run_counts_what_is_wrong_and_keeps_the_first(farebox: Farebox) -> None:
@@ -72,8 +72,8 @@ async def test_a_run_counts_what_is_wrong_and_keeps_the_first(farebox: Farebox) 
     await farebox.store.run_in_transaction(
         lambda fetch: fetch("UPDATE account SET wallet = wallet + 1, funding = funding - 1"),
     )
-    found = [fault async for fault in farebox.verifications.run("ann").faults()]
-    (row,) = await farebox.verifications.latest(1)
+    found = [fault async for fault in farebox.services.verifications.run("ann").faults()]
+    (row,) = await farebox.services.verifications.latest(1)
     assert {seeds.merchant_id, other.merchant_id} == {fault.merchant_id for fault in found}
     assert len(found) == row.problems
     assert f"{seeds.merchant}: {found[0].text}" == row.first_problem
@@ -86,7 +86,7 @@ async def test_the_command_line_writes_its_runs_down_but_not_those_over_one_merc
     await asyncio.to_thread(shell.ok, "verify", "--merchant", merchant)
     await asyncio.to_thread(shell.ok, "verify")
     async with open_farebox(database_url) as farebox:
-        (row,) = await farebox.verifications.latest(5)
+        (row,) = await farebox.services.verifications.latest(5)
     assert row.started_by.startswith("shell:")
     assert (1, 0) == (row.merchants_done, row.problems)
     assert row.finished_at is not None
@@ -94,11 +94,11 @@ async def test_the_command_line_writes_its_runs_down_but_not_those_over_one_merc
 
 async def test_a_server_starts_a_process_with_its_own_settings(farebox: Farebox) -> None:
     await seed(farebox)
-    await farebox.verifications.start("sam@farebox.example")
-    (begun,) = await farebox.verifications.latest(5)
-    assert farebox.verifications.is_under_way(begun)
+    await farebox.services.verifications.start("sam@farebox.example")
+    (begun,) = await farebox.services.verifications.latest(5)
+    assert farebox.services.verifications.is_under_way(begun)
     with pytest.raises(Conflict, match="under way already"):
-        await farebox.verifications.start("sam@farebox.example")
+        await farebox.services.verifications.start("sam@farebox.example")
     row = await _ended(farebox)
     assert (begun.verification_id, "sam@farebox.example", 1, 0) == (
         row.verification_id,
@@ -106,19 +106,19 @@ async def test_a_server_starts_a_process_with_its_own_settings(farebox: Farebox)
         row.merchants_done,
         row.problems,
     )
-    await farebox.verifications.start("sam@farebox.example")
-    await farebox.verifications.close()
-    assert 2 == len(await farebox.verifications.latest(5))
+    await farebox.services.verifications.start("sam@farebox.example")
+    await farebox.services.verifications.close()
+    assert 2 == len(await farebox.services.verifications.latest(5))
 
 
 async def test_a_run_that_is_silent_is_taken_for_dead(farebox: Farebox) -> None:
     now = farebox.clock.now()
     old = Verification(1, "ann", now - 60_000_000, now - verifications.LOST_MICROS - 1_000_000)
     await farebox.office.begin_verification(old)
-    assert not farebox.verifications.is_under_way(old)
-    assert farebox.verifications.is_under_way(msgspec.structs.replace(old, seen_at=now))
+    assert not farebox.services.verifications.is_under_way(old)
+    assert farebox.services.verifications.is_under_way(msgspec.structs.replace(old, seen_at=now))
     # So it does not keep anybody from starting another.
-    await farebox.verifications.start("sam")
+    await farebox.services.verifications.start("sam")
     assert 1 < (await _ended(farebox)).verification_id
 
 
@@ -131,10 +131,10 @@ async def test_a_ledger_that_takes_no_writes_is_verified_all_the_same(
         raise StoreUnavailable("read-only")
 
     monkeypatch.setattr(farebox.office, "begin_verification", refuse)
-    run: Run = farebox.verifications.run("ann")
+    run: Run = farebox.services.verifications.run("ann")
     assert [] == [fault async for fault in run.faults()]
     assert 1 == run.audit.transfers_count
-    assert [] == await farebox.verifications.latest(5)
+    assert [] == await farebox.services.verifications.latest(5)
 
 
 def test_settings_go_to_a_process_by_its_environment(tmp_path: Path) -> None:

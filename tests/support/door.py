@@ -13,6 +13,7 @@ from litestar import Litestar
 from litestar.types import ASGIApp
 
 from farebox.bootstrap import Farebox
+from farebox.server import client_addresses
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
 from farebox.web.pages.live import Live
@@ -217,11 +218,16 @@ def _bytes(text: str | bytes) -> bytes:
     return text.encode("latin-1") if isinstance(text, str) else text
 
 
-NO_LIMITS: Final = Limits(Addresses(()), per_merchant_key=0, per_staff_key=0, failures_per_address=0)
+NO_PROXIES: Final = Addresses(())
+NO_LIMITS: Final = Limits(NO_PROXIES, per_merchant_key=0, per_staff_key=0, failures_per_address=0)
 
 
 async def open_door(
-    farebox: Farebox, *, cors_origins: tuple[str, ...] = (), limits: Limits = NO_LIMITS, live: Live | None = None
+    farebox: Farebox,
+    *,
+    cors_origins: tuple[str, ...] = (),
+    limits: Limits = NO_LIMITS,
+    live: Live | None = None,
 ) -> Door:
     """Make the application over these parts, which run already; what is not about limits knows none."""
 
@@ -231,10 +237,9 @@ async def open_door(
 
     app = create_app(
         farebox.services,
-        farebox.house,
+        client_addresses(farebox.settings),
         limits=limits,
         cors_origins=cors_origins,
-        check_health=farebox.health,
         lifespan=lifespan,
         live=live or Live(),
     )

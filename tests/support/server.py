@@ -235,15 +235,15 @@ async def seed(farebox: Farebox, *, balance: str | None = "100", credit_limit: s
 
     An `image` costs 0.01; a `call` is variable: its amount is named.
     """
-    merchant, _, key = await farebox.merchants.create(
+    merchant, _, key = await farebox.services.merchants.create(
         name="Northwind Imaging", currency="USD", thresholds=[], credit_limit=credit_limit
     )
-    service = await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition")
-    support = await farebox.merchants.create_key(KeyKind.SUPPORT, name="ann")
-    await farebox.merchants.set_price("image", "0.01")
-    await farebox.merchants.set_price("call", None)
+    service = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")
+    support = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="ann")
+    await farebox.services.merchants.set_price("image", "0.01")
+    await farebox.services.merchants.set_price("call", None)
     if balance is not None:
-        topped_up = await farebox.operations.top_up(
+        topped_up = await farebox.services.operations.top_up(
             merchant.merchant_id, amount=balance, reference="INV-1", note=None, principal=None
         )
         assert topped_up.is_ok

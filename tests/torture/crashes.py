@@ -26,8 +26,8 @@ async def prepare(database_url: str) -> list[Seeds]:
             seeds = await seed(farebox, balance=None)
             await farebox.committer.submit(SetThresholds(seeds.merchant_id, ()))
             for number in range(USERS):
-                await farebox.merchants.add_user(seeds.merchant_id, f"user{number}@example.com")
-            outcome = await farebox.operations.top_up(
+                await farebox.services.merchants.add_user(seeds.merchant_id, f"user{number}@example.com")
+            outcome = await farebox.services.operations.top_up(
                 seeds.merchant_id, amount=BALANCE, reference="INV-1", note=None, principal=None
             )
             assert outcome.is_ok

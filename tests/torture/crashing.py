@@ -14,7 +14,7 @@ from unittest import mock
 
 from litestar.types import ASGIApp
 
-from farebox import bootstrap
+from farebox import server
 from farebox.alerts.smtp import FolderTransport
 from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
@@ -74,7 +74,7 @@ def web_app() -> ASGIApp:
     mock.patch.object(SqliteStore, "_commit", around(SqliteStore._commit)).start()
     mock.patch.object(postgres, "_commit", around(postgres._commit)).start()
     mock.patch.object(FolderTransport, "send", send).start()
-    return bootstrap.web_app()
+    return server.web_app()
 
 
 def main() -> None:

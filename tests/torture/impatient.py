@@ -8,7 +8,7 @@ from unittest import mock
 
 from litestar.types import ASGIApp
 
-from farebox import bootstrap
+from farebox import server
 from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
 from farebox.service.ledger import committer
@@ -26,7 +26,7 @@ def web_app() -> ASGIApp:
     mock.patch.dict(
         postgres._SESSION, {name: str(round(int(value) * SHARE)) for name, value in settings.items()}
     ).start()
-    return bootstrap.web_app()
+    return server.web_app()
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ def crashing_server(database_url: str, point: str, folder: Path | None = None) -
 async def prepare(database_url: str) -> Seeds:
     async with open_farebox(database_url) as farebox:
         seeds = await seed(farebox)
-        await farebox.merchants.add_user(seeds.merchant_id, "ann@example.com")
+        await farebox.services.merchants.add_user(seeds.merchant_id, "ann@example.com")
         return seeds
 
 

@@ -19,7 +19,7 @@ from farebox.service.inputs import format_time
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from farebox.web.api import routes
-from tests.support.door import Door, Reply, open_door
+from tests.support.door import NO_PROXIES, Door, Reply, open_door
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,13 +64,13 @@ async def _merchant(door: Door, seeds: Seeds) -> dict[str, Any]:
 
 
 async def _log(door: Door, seeds: Seeds, *, query: str = "") -> list[dict[str, Any]]:
-    """Read the newest audit_entries of the audit log."""
-    return list((await _ask(door, seeds, "GET", f"/api/admin/audit?limit=1000{query}")).data["audit_entries"])
+    """Read the newest entries of the audit log."""
+    return list((await _ask(door, seeds, "GET", f"/api/admin/audit?limit=1000{query}")).data["entries"])
 
 
 async def _key_id(farebox: Farebox, text: str) -> str:
     """Find the id of a service's or support's key."""
-    (found,) = [key for key in await farebox.merchants.keys(None) if key.digest == api_keys.digest(text)]
+    (found,) = [key for key in await farebox.services.merchants.keys(None) if key.digest == api_keys.digest(text)]
     return ids.public_id(ids.KEY, found.key_id)
 
 
@@ -87,15 +87,15 @@ def _later(farebox: Farebox, *, seconds: float) -> Iterator[None]:
 async def test_support_alone_administers(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     closed = [
-        await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id),
-        await farebox.merchants.create_key(KeyKind.SUPPORT, name="eve"),
+        await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id),
+        await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="eve"),
     ]
     for key in closed:
-        await farebox.merchants.revoke_key(key.key.key_id)
-    expired = await farebox.merchants.create_key(KeyKind.SUPPORT, name="eve")
-    await farebox.merchants.rotate_key(expired.key.key_id, overlap_seconds=0)
+        await farebox.services.merchants.revoke_key(key.key.key_id)
+    expired = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="eve")
+    await farebox.services.merchants.rotate_key(expired.key.key_id, overlap_seconds=0)
     bad = [None, "", "x", api_keys.make_key(KeyKind.SUPPORT), expired.text, *[key.text for key in closed]]
-    admin = [route for route in routes(farebox.services) if route.path.startswith("/api/admin")]
+    admin = [route for route in routes(farebox.services, NO_PROXIES) if route.path.startswith("/api/admin")]
     assert len(admin) > 25
     before = await _log(door, seeds)
     targets = []
@@ -235,7 +235,7 @@ async def test_value_that_makes_no_sense_is_a_422_that_names_its_field(
     farebox: Farebox, door: Door, method: str, path: str, body: object, field: str
 ) -> None:
     seeds = await seed(farebox)
-    key = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
+    key = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     before = (await _merchant(door, seeds), await _log(door, seeds), await _sizes(farebox, seeds))
     reply = await _ask(door, seeds, method, path.replace("{k}", ids.public_id(ids.KEY, key.key.key_id)), body)
     assert (422, "invalid_value") == (reply.status, reply.code)
@@ -245,7 +245,7 @@ async def test_value_that_makes_no_sense_is_a_422_that_names_its_field(
 
 async def _sizes(farebox: Farebox, seeds: Seeds) -> list[int]:
     """Count what support can add."""
-    merchants = farebox.merchants
+    merchants = farebox.services.merchants
     return [
         len(await merchants.users(seeds.merchant_id)),
         *[len(await merchants.keys(owner)) for owner in (None, seeds.merchant_id)],
@@ -352,7 +352,9 @@ async def test_frozen_merchant_can_not_spend_until_it_is_unfrozen(farebox: Fareb
 
 async def test_pages_list_every_merchant_once_while_new_ones_come(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    before = [ids.public_id(ids.MERCHANT, merchant.merchant_id) for merchant, _ in await farebox.merchants.list()]
+    before = [
+        ids.public_id(ids.MERCHANT, merchant.merchant_id) for merchant, _ in await farebox.services.merchants.list()
+    ]
     assert len(before) > 20
     found: list[str] = []
     added: list[str] = []
@@ -701,8 +703,8 @@ async def test_each_deed_is_in_the_audit_log_once(
     farebox: Farebox, door: Door, method: str, path: str, body: object, action: str, subject: str, detail: str
 ) -> None:
     seeds = await seed(farebox)
-    user = await farebox.merchants.add_user(seeds.merchant_id, "bob@northwind.example")
-    key = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
+    user = await farebox.services.merchants.add_user(seeds.merchant_id, "bob@northwind.example")
+    key = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     charge = {"merchant": seeds.merchant, "type": "call", "amount": "1", "idempotencyKey": "c"}
     names = {
         "{u}": ids.public_id(ids.USER, user.user_id),
@@ -743,7 +745,7 @@ async def test_each_deed_is_in_the_audit_log_once(
 async def test_every_way_to_change_something_is_among_the_deeds_above(farebox: Farebox) -> None:
     changing = {
         (route.method, route.path)
-        for route in routes(farebox.services)
+        for route in routes(farebox.services, NO_PROXIES)
         if route.path.startswith("/api/admin") and route.method != "GET" and "/approvals/" not in route.path
     }
     shapes = {"{m}": MERCHANTS + "/{merchant_id:str}", "{k}": "{key_id:str}", "{u}": "{user_id:str}"}
@@ -791,7 +793,7 @@ async def test_pages_of_the_audit_log_tell_every_deed_once_newest_first(farebox:
     while cursor is not None:
         path = f"/api/admin/audit?merchant={seeds.merchant}&limit=4" + (f"&cursor={cursor}" if cursor else "")
         data = (await _ask(door, seeds, "GET", path)).data
-        found += data["audit_entries"]
+        found += data["entries"]
         cursor = data["nextCursor"]
         # What comes meanwhile is newer, and so on no later page.
         content = {"amount": "1", "reference": _new("later")}
@@ -821,7 +823,7 @@ async def strict_door(strict: Farebox) -> Door:
 
 
 async def _approver(farebox: Farebox, name: str = "bob") -> str:
-    return (await farebox.merchants.create_key(KeyKind.SUPPORT, name=name)).text
+    return (await farebox.services.merchants.create_key(KeyKind.SUPPORT, name=name)).text
 
 
 async def _request(door: Door, seeds: Seeds, amount: str = "100.01", reference: str = "R") -> dict[str, Any]:

@@ -26,7 +26,7 @@ def _names(reply: Reply) -> set[str]:
 
 
 async def _spend(farebox: Farebox, seeds: Seeds, amount: str) -> None:
-    outcome = await farebox.operations.charge(
+    outcome = await farebox.services.operations.charge(
         charge_command(
             merchant=seeds.merchant,
             request_type="call",
@@ -114,7 +114,7 @@ async def test_balance_follows_every_move_at_once(farebox: Farebox, door: Door) 
 
 async def test_frozen_merchant_reads_its_balance(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox, balance="10")
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
+    await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     assert _success("10.00") == (await door.get("/api/balance", seeds.merchant_key)).body
 
 
@@ -126,7 +126,7 @@ async def test_each_key_opens_its_own_merchant(farebox: Farebox, door: Door) -> 
 
 async def _closed_keys(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
     """Make keys that once opened something: a merchant's revoked and expired ones, and a service's."""
-    merchants = farebox.merchants
+    merchants = farebox.services.merchants
     revoked = await merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     await merchants.revoke_key(revoked.key.key_id)
     expired = await merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
@@ -196,9 +196,9 @@ async def test_bad_keys_are_indistinguishable(farebox: Farebox, door: Door) -> N
 
 async def test_revoked_key_closes_at_once(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    second = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
+    second = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     assert 200 == (await door.get("/api/balance", second.text)).status
-    await farebox.merchants.revoke_key(second.key.key_id)
+    await farebox.services.merchants.revoke_key(second.key.key_id)
     assert UNAUTHORIZED == (await door.get("/api/balance", second.text)).body
     assert 200 == (await door.get("/api/balance", seeds.merchant_key)).status
 

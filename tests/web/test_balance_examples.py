@@ -81,10 +81,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     async def prepare() -> tuple[str, str]:
         async with open_farebox(database) as farebox:
             rich = await seed(farebox, balance="1250.75")
-            merchant, _, key = await farebox.merchants.create(
+            merchant, _, key = await farebox.services.merchants.create(
                 name="Southwind Imaging", currency="USD", thresholds=[], credit_limit="0"
             )
-            await farebox.operations.top_up(
+            await farebox.services.operations.top_up(
                 merchant.merchant_id, amount="99.9975", reference="INV-2", note=None, principal=None
             )
             return rich.merchant_key, key.text

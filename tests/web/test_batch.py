@@ -357,8 +357,8 @@ async def test_charge_too_long_to_come_alone_is_refused_alone(farebox: Farebox, 
 @pytest.mark.parametrize("content_type", ["application/json", NDJSON])
 async def test_services_alone_charge_in_bulk(farebox: Farebox, door: Door, content_type: str) -> None:
     seeds = await seed(farebox)
-    revoked = await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition")
-    await farebox.merchants.revoke_key(revoked.key.key_id)
+    revoked = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")
+    await farebox.services.merchants.revoke_key(revoked.key.key_id)
     for key, status, code in (
         *[(key, 403, "forbidden") for key in (seeds.merchant_key, seeds.support_key)],
         *[(key, 401, "invalid_api_key") for key in (None, "x", revoked.text, api_keys.make_key(KeyKind.SERVICE))],
@@ -525,7 +525,11 @@ async def _narrow(farebox: Farebox, queue_commands_max: int) -> AsyncIterator[tu
     """Open a door to the same ledger whose committer has a short queue, and has not begun to work."""
     committer = Committer(farebox.store, farebox.clock, queue_commands_max=queue_commands_max)
     narrow = msgspec.structs.replace(
-        farebox, committer=committer, operations=Operations(committer, farebox.clock, approval_above=None)
+        farebox,
+        committer=committer,
+        services=msgspec.structs.replace(
+            farebox.services, operations=Operations(committer, farebox.clock, approval_above=None)
+        ),
     )
     try:
         yield committer, await open_door(narrow)

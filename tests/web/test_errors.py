@@ -137,12 +137,12 @@ async def test_browser_may_read_errors_of_every_kind_from_an_allowed_origin(fare
 async def test_bad_caller_is_a_401_whatever_else_is_wrong(farebox: Farebox, door: Door, target: str) -> None:
     seeds = await seed(farebox)
     revoked = [
-        await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id),
-        await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition"),
-        await farebox.merchants.create_key(KeyKind.SUPPORT, name="ann"),
+        await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id),
+        await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition"),
+        await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="ann"),
     ]
     for key in revoked:
-        await farebox.merchants.revoke_key(key.key.key_id)
+        await farebox.services.merchants.revoke_key(key.key.key_id)
     unknown = [
         api_keys.make_key(KeyKind.SERVICE),
         api_keys.make_key(KeyKind.SUPPORT),
@@ -543,12 +543,12 @@ async def test_new_merchants_values_are_checked(
     farebox: Farebox, door: Door, content: dict[str, object], field: str, word: str
 ) -> None:
     seeds = await seed(farebox)
-    before = len(await farebox.merchants.list())
+    before = len(await farebox.services.merchants.list())
     reply = await door.post(MERCHANTS, seeds.support_key, {"name": "Contoso", "currency": "USD", **content})
     assert (422, "invalid_value") == (reply.status, reply.code)
     assert reply.message.startswith(f"{field}: ")
     assert word in reply.message
-    assert before == len(await farebox.merchants.list())
+    assert before == len(await farebox.services.merchants.list())
 
 
 # What the ledger refuses
@@ -572,12 +572,12 @@ async def test_merchant_named_by_a_closed_key_is_a_404_so_that_401_speaks_of_the
     farebox: Farebox, door: Door
 ) -> None:
     seeds = await seed(farebox)
-    revoked = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
-    expired = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
+    revoked = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
+    expired = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     for key in (revoked, expired):
         assert 200 == (await _charge(door, seeds, merchant=key.text)).status
-    await farebox.merchants.revoke_key(revoked.key.key_id)
-    await farebox.merchants.rotate_key(expired.key.key_id, overlap_seconds=0)
+    await farebox.services.merchants.revoke_key(revoked.key.key_id)
+    await farebox.services.merchants.rotate_key(expired.key.key_id, overlap_seconds=0)
     unknown = api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id)
     other_kinds = (seeds.service_key, seeds.support_key)
     for text in (revoked.text, expired.text, unknown, seeds.merchant_key.lower(), *other_kinds):
@@ -602,7 +602,7 @@ async def test_unknown_type_is_a_422_that_names_it(farebox: Farebox, door: Door)
 
 async def test_price_that_has_not_begun_is_not_in_force(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    await farebox.merchants.set_price("later", "1", starts="2100-01-01T00:00:00Z")
+    await farebox.services.merchants.set_price("later", "1", starts="2100-01-01T00:00:00Z")
     assert "unknown_type" == (await _charge(door, seeds, type="later")).code
 
 
@@ -623,7 +623,7 @@ async def test_variable_type_needs_an_amount_and_no_other_takes_one(farebox: Far
 
 async def test_merchants_own_price_goes_before_the_default(farebox: Farebox, door: Door) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
-    await farebox.merchants.set_price("image", "0.5", merchant_id=seeds.merchant_id)
+    await farebox.services.merchants.set_price("image", "0.5", merchant_id=seeds.merchant_id)
     assert "1.00" == (await _charge(door, seeds, quantity=2)).data["cost"]
     assert "0.02" == (await _charge(door, other, quantity=2)).data["cost"]
 
@@ -650,20 +650,20 @@ async def test_credit_limit_may_be_spent_to_its_last_micro(farebox: Farebox, doo
 
 async def test_frozen_merchant_is_a_403_but_takes_top_ups(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
+    await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     reply = await _charge(door, seeds)
     assert (403, "merchant_frozen") == (reply.status, reply.code)
     assert "frozen" in reply.message
     top_up = await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"})
     assert "101.00" == top_up.data["balance"]
     assert (await door.get("/api/account", seeds.merchant_key)).data["isFrozen"] is True
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, principal=None)
+    await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=False, principal=None)
     assert 200 == (await _charge(door, seeds)).status
 
 
 async def test_cost_beyond_the_largest_amount_is_a_422(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    await farebox.merchants.set_price("whale", "1000000000000")
+    await farebox.services.merchants.set_price("whale", "1000000000000")
     reply = await _charge(door, seeds, type="whale", quantity=2)
     assert (422, "amount_too_large") == (reply.status, reply.code)
     assert "1000000000000.00" in reply.message
@@ -747,12 +747,12 @@ async def test_same_reference_is_the_same_top_up_once(farebox: Farebox, door: Do
 
 async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox, balance=None)
-    await farebox.merchants.set_price("dear", "1000000000000")
+    await farebox.services.merchants.set_price("dear", "1000000000000")
     used = await seed(farebox)
     key = "once"
     assert 200 == (await _charge(door, used, idempotencyKey=key)).status
-    await farebox.operations.set_frozen(used.merchant_id, is_frozen=True, principal=None)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
+    await farebox.services.operations.set_frozen(used.merchant_id, is_frozen=True, principal=None)
+    await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
 
     worst: dict[str, Any] = {"merchant": "nobody", "type": "video", "quantity": 2, "amount": "1", "idempotencyKey": key}
     steps: list[tuple[str | None, dict[str, object], str]] = [
@@ -765,7 +765,7 @@ async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: D
     ]
     for caller, fields, code in steps:
         assert code == (await door.post(CHARGES, caller, {**worst, **fields})).code
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=False, principal=None)
+    await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=False, principal=None)
     worst["merchant"] = seeds.merchant
     steps = [
         (seeds.service_key, {}, "unknown_type"),

@@ -101,8 +101,8 @@ async def test_hold_of_a_variable_type_sets_the_named_amount_aside(farebox: Fare
 async def test_merchant_may_be_named_by_its_key(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     assert 200 == (await _hold(door, seeds, merchant=seeds.merchant_key)).status
-    closed = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
-    await farebox.merchants.revoke_key(closed.key.key_id)
+    closed = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
+    await farebox.services.merchants.revoke_key(closed.key.key_id)
     reply = await _hold(door, seeds, merchant=closed.text)
     assert (404, "merchant_not_found") == (reply.status, reply.code)
 
@@ -144,7 +144,7 @@ async def test_hold_that_is_refused_sets_nothing_aside(
     farebox: Farebox, door: Door, fields: dict[str, object], status: int, code: str
 ) -> None:
     seeds = await seed(farebox)
-    await farebox.merchants.set_price("dear", "1000000000000", merchant_id=seeds.merchant_id)
+    await farebox.services.merchants.set_price("dear", "1000000000000", merchant_id=seeds.merchant_id)
     reply = await _hold(door, seeds, **fields)
     assert (status, code) == (reply.status, reply.code)
     assert ("100.00", "0.00", "100.00") == await _balances(door, seeds)
@@ -497,7 +497,7 @@ async def test_release_takes_no_amount(farebox: Farebox, door: Door) -> None:
 async def test_frozen_merchant_gets_no_hold_but_those_it_has_can_end(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     one, other = await _held(door, seeds, "10"), await _held(door, seeds, "5")
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
+    await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     reply = await _hold(door, seeds)
     assert (403, "merchant_frozen") == (reply.status, reply.code)
     assert 200 == (await _end(door, seeds, one, "capture", amount="4")).status
@@ -512,8 +512,8 @@ async def test_services_alone_hold_capture_and_release(farebox: Farebox, door: D
     content = {"idempotencyKey": _key()}
     if path == HOLDS:
         content |= {"merchant": seeds.merchant, "type": "image"}
-    revoked = await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition")
-    await farebox.merchants.revoke_key(revoked.key.key_id)
+    revoked = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")
+    await farebox.services.merchants.revoke_key(revoked.key.key_id)
     for key, status, code in (
         *[(key, 403, "forbidden") for key in (seeds.merchant_key, seeds.support_key)],
         *[(key, 401, "invalid_api_key") for key in (None, "x", revoked.text, api_keys.make_key(KeyKind.SERVICE))],
@@ -528,6 +528,6 @@ async def test_services_alone_hold_capture_and_release(farebox: Farebox, door: D
 async def test_another_service_may_end_a_hold(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     hold_id = await _held(door, seeds)
-    other = await farebox.merchants.create_key(KeyKind.SERVICE, name="transcription")
+    other = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="transcription")
     reply = await door.post(f"{HOLDS}/{hold_id}/capture", other.text, {"idempotencyKey": _key()})
     assert 200 == reply.status

@@ -42,7 +42,7 @@ async def ann(farebox: Farebox) -> Visitor:
 async def path(farebox: Farebox, ann: Visitor) -> str:
     """Where Ann's account is followed."""
     seeds = await seed(farebox)
-    await farebox.merchants.add_user(seeds.merchant_id, ann.visit.login.email, role=Role.OWNER)
+    await farebox.services.merchants.add_user(seeds.merchant_id, ann.visit.login.email, role=Role.OWNER)
     return f"/accounts/{seeds.merchant}/live"
 
 
@@ -99,8 +99,10 @@ async def test_a_change_by_any_process_is_told_and_a_reader_who_leaves_makes_roo
             assert {200} == {await status(reader) for reader, _ in streams}
             reader, _ = streams[0]
             await reader.readuntil(b"retry: 3000\n\n")
-            (merchant, _), *_ = await farebox.merchants.list()
-            await farebox.operations.top_up(merchant.merchant_id, amount="1", reference="R", note=None, principal=None)
+            (merchant, _), *_ = await farebox.services.merchants.list()
+            await farebox.services.operations.top_up(
+                merchant.merchant_id, amount="1", reference="R", note=None, principal=None
+            )
             async with asyncio.timeout(TIMEOUT_S):
                 await reader.readuntil(b"event: changed\ndata: \n\n")
             one_more = await begin(server, path, ann)
@@ -128,7 +130,7 @@ async def test_a_stream_ends_with_the_session_that_began_it(farebox: Farebox, an
     door = await open_door(farebox, live=streams)
     following = asyncio.create_task(door.get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
-    await farebox.sign_in.sign_out(ann.visit)
+    await farebox.services.sign_in.sign_out(ann.visit)
     reply = await asyncio.wait_for(following, TIMEOUT_S)
     assert reply.body.startswith(b"retry: 3000\n\n")
     assert reply.body.endswith(b":\n\n")
@@ -140,8 +142,10 @@ async def test_a_stream_ends_when_whoever_follows_is_removed(farebox: Farebox, a
     streams = Live()
     following = asyncio.create_task((await open_door(farebox, live=streams)).get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
-    (merchant, _), *_ = await farebox.merchants.list()
-    await farebox.users.remove(merchant.merchant_id, ann.visit.login.email, is_owner_needed=False, principal=None)
+    (merchant, _), *_ = await farebox.services.merchants.list()
+    await farebox.services.users.remove(
+        merchant.merchant_id, ann.visit.login.email, is_owner_needed=False, principal=None
+    )
     await asyncio.wait_for(following, TIMEOUT_S)
 
 
@@ -183,7 +187,7 @@ async def test_an_open_page_keeps_nobody_signed_in(
     """Or else whoever leaves a page open would never be signed out."""
 
     async def last_seen() -> int:
-        (session,) = await farebox.sign_in.sessions(ann.visit)
+        (session,) = await farebox.services.sign_in.sessions(ann.visit)
         return session.seen_at
 
     door: Door = await open_door(farebox)

@@ -52,7 +52,7 @@ async def _cost(door: Door, seeds: Seeds, name: str) -> str:
 
 async def test_price_in_force_tells_what_where_from_and_since_when(farebox: Farebox, door: Door) -> None:
     seeds, name = await seed(farebox), _type()
-    default = await farebox.merchants.set_price(name, "0.008")
+    default = await farebox.services.merchants.set_price(name, "0.008")
     assert {
         "priceId": ids.public_id(ids.PRICE, default.price_id),
         "type": name,
@@ -71,11 +71,11 @@ async def test_variable_type_has_no_unit_price(farebox: Farebox, door: Door) -> 
 
 async def test_own_price_goes_before_the_default_however_old_it_is(farebox: Farebox, door: Door) -> None:
     seeds, other, name = await seed(farebox), await seed(farebox), _type()
-    await farebox.merchants.set_price(name, "3", merchant_id=seeds.merchant_id)
+    await farebox.services.merchants.set_price(name, "3", merchant_id=seeds.merchant_id)
     # A type that has no default, and is nobody else's.
     assert ("3.00", True) == await _price(door, seeds, name)
     assert name not in await _prices(door, other)
-    await farebox.merchants.set_price(name, "5")
+    await farebox.services.merchants.set_price(name, "5")
     assert ("3.00", True) == await _price(door, seeds, name)
     assert ("5.00", False) == await _price(door, other, name)
     assert ("3.00", "5.00") == (await _cost(door, seeds, name), await _cost(door, other, name))
@@ -83,7 +83,7 @@ async def test_own_price_goes_before_the_default_however_old_it_is(farebox: Fare
 
 async def test_newest_version_that_has_started_is_in_force(farebox: Farebox, door: Door) -> None:
     seeds, name = await seed(farebox), _type()
-    merchants = farebox.merchants
+    merchants = farebox.services.merchants
     await merchants.set_price(name, "1")
     await merchants.set_price(name, "4", starts=LATER)
     await merchants.set_price(name, "2")
@@ -108,7 +108,7 @@ async def test_newest_version_that_has_started_is_in_force(farebox: Farebox, doo
 
 async def test_type_whose_only_price_is_to_come_is_not_listed(farebox: Farebox, door: Door) -> None:
     seeds, name = await seed(farebox), _type()
-    await farebox.merchants.set_price(name, "1", starts=SOON)
+    await farebox.services.merchants.set_price(name, "1", starts=SOON)
     assert name not in await _prices(door, seeds)
     start = time("", SOON)
     with mock.patch.object(farebox.clock, "now", return_value=start - 1):
@@ -128,16 +128,16 @@ async def test_price_counts_at_once_after_it_is_set(farebox: Farebox, door: Door
 
 
 async def test_currency_is_the_merchants(farebox: Farebox, door: Door) -> None:
-    _, _, key = await farebox.merchants.create(name="Contoso", currency="EUR", thresholds=[], credit_limit="0")
+    _, _, key = await farebox.services.merchants.create(name="Contoso", currency="EUR", thresholds=[], credit_limit="0")
     assert "EUR" == (await door.get(PRICES, key.text)).data["currency"]
 
 
 async def test_merchants_alone_read_their_prices(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
+    await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     assert await _prices(door, seeds)
-    revoked = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
-    await farebox.merchants.revoke_key(revoked.key.key_id)
+    revoked = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
+    await farebox.services.merchants.revoke_key(revoked.key.key_id)
     for text, status, code in (
         *[(text, 403, "forbidden") for text in (seeds.service_key, seeds.support_key)],
         *[(text, 401, "invalid_api_key") for text in (None, "x", revoked.text)],

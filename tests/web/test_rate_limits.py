@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.config import Settings, SettingsError
 from farebox.core.commands import KeyKind
+from farebox.server import client_addresses, rate_limits
 from farebox.service.people.api_keys import ParsedKey, parse_key
 from farebox.web import rate_limits as module
 from farebox.web.client_address import Addresses, InvalidNetwork, source_of
 from farebox.web.envelope import ApiError
 from farebox.web.rate_limits import Buckets, Limits
-from tests.support.door import JSON, Door, Reply, open_door
+from tests.support.door import JSON, NO_PROXIES, Door, Reply, open_door
 from tests.support.effort import examples
 from tests.support.server import Seeds, open_farebox, seed
 
@@ -264,8 +265,8 @@ async def test_a_key_that_is_closed_is_no_longer_let_through_where_bad_ones_come
 ) -> None:
     door = await limited(farebox, seconds, failures_per_address=1)
     assert 200 == (await balance(door, seeds.merchant_key)).status
-    (key,) = await farebox.merchants.keys(seeds.merchant_id)
-    await farebox.merchants.revoke_key(key.key_id)
+    (key,) = await farebox.services.merchants.keys(seeds.merchant_id)
+    await farebox.services.merchants.revoke_key(key.key_id)
     assert 401 == (await balance(door, seeds.merchant_key)).status
     for _ in range(9):
         await balance(door, None)
@@ -396,7 +397,7 @@ def _sizes(limits: Limits) -> dict[str, int]:
 
 async def test_an_honest_client_meets_no_limit_by_default(farebox: Farebox, seeds: Seeds) -> None:
     """One that asks three hundred times at once, and one that has a wrong key and tries fifty times."""
-    door = await open_door(farebox, limits=farebox.limits)
+    door = await open_door(farebox, limits=rate_limits(farebox, NO_PROXIES))
     replies = await asyncio.gather(*[balance(door, seeds.merchant_key) for _ in range(300)])
     assert {200} == {reply.status for reply in replies}
     assert {401} == {(await balance(door, "x")).status for _ in range(50)}
@@ -427,7 +428,7 @@ def test_proxies_that_are_none_are_named(tmp_path: Path, text: str) -> None:
         {"FAREBOX_DATABASE_URL": f"sqlite:///{tmp_path / 'x.db'}", "FAREBOX_TRUSTED_PROXIES": text}, tmp_path
     )
     with pytest.raises(SettingsError, match=r"FAREBOX_TRUSTED_PROXIES: .* is neither an address nor a network"):
-        Farebox.build(settings)
+        client_addresses(settings)
 
 
 def test_settings_become_limits(tmp_path: Path) -> None:

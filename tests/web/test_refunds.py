@@ -213,7 +213,9 @@ async def test_supports_refund_is_in_the_audit_log_once(farebox: Farebox, door: 
     again = await _refund(door, seeds, charged, **fields)
     assert (200, "true", first.body) == (first.status, again.header("idempotent-replay"), again.body)
     (entry,) = await _audit(door, seeds)
-    key_ids = {ids.public_id(ids.KEY, key.key_id) for key in await farebox.merchants.keys(None) if key.name == "ann"}
+    key_ids = {
+        ids.public_id(ids.KEY, key.key_id) for key in await farebox.services.merchants.keys(None) if key.name == "ann"
+    }
     assert entry.pop("keyId") in key_ids
     assert entry.pop("at")
     assert {
@@ -241,11 +243,11 @@ async def test_merchant_can_not_refund_itself(farebox: Farebox, door: Door) -> N
     seeds = await seed(farebox)
     charged = await _charged(door, seeds)
     closed = [
-        await farebox.merchants.create_key(KeyKind.SERVICE, name="s"),
-        await farebox.merchants.create_key(KeyKind.SUPPORT, name="p"),
+        await farebox.services.merchants.create_key(KeyKind.SERVICE, name="s"),
+        await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="p"),
     ]
     for key in closed:
-        await farebox.merchants.revoke_key(key.key.key_id)
+        await farebox.services.merchants.revoke_key(key.key.key_id)
     unknown = [api_keys.make_key(KeyKind.SERVICE), api_keys.make_key(KeyKind.SUPPORT)]
     good = {"transferId": charged, "idempotencyKey": _key()}
     for body in (good, b"{", {}):
@@ -260,7 +262,7 @@ async def test_merchant_can_not_refund_itself(farebox: Farebox, door: Door) -> N
 async def test_frozen_merchant_is_refunded(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     charged = await _charged(door, seeds)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
+    await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     assert "100.00" == (await _refund(door, seeds, charged)).data["available"]
 
 

@@ -31,7 +31,7 @@ LONG_AGO: Final = "2001-01-01T00:00:00Z"
 async def _keep_book(farebox: Farebox) -> Seeds:
     """Give a new merchant ten transfers: a top-up, three charges, the hostile top-ups, and an adjustment."""
     seeds = await seed(farebox, balance="100")
-    operations = farebox.operations
+    operations = farebox.services.operations
     for number in range(3):
         outcome = await operations.charge(Charge(Payer(seeds.merchant_id), "image", number + 1, f"k{number}"))
         assert outcome.is_ok
@@ -101,7 +101,7 @@ async def test_pages_follow_one_another(farebox: Farebox, door: Door, who: str, 
         assert limit == len(_seqs(reply))
         query["cursor"] = reply.data["nextCursor"]
         # What comes between two pages is on no later one.
-        await farebox.operations.top_up(
+        await farebox.services.operations.top_up(
             seeds.merchant_id, amount="1", reference=f"{limit} {len(found)}", note=None, principal=None
         )
     assert [*range(10, 0, -1)] == found

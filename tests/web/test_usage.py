@@ -58,7 +58,7 @@ async def test_merchant_without_requests_has_no_usage(farebox: Farebox, door: Do
 
 async def test_usage_counts_quantities_costs_and_refunds_of_each_type(farebox: Farebox, door: Door) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
-    await farebox.merchants.set_price("video-call", None)
+    await farebox.services.merchants.set_price("video-call", None)
     with _at(farebox, "2050-03-01T10:59:59Z"):
         charged = await _charge(door, seeds, quantity=3)
         await _charge(door, seeds, type="call", amount="2.5", quantity=2)
@@ -192,8 +192,8 @@ async def test_unknown_or_repeated_parameter_is_a_400(farebox: Farebox, door: Do
 
 async def test_merchants_alone_read_usage(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
-    revoked = await farebox.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
-    await farebox.merchants.revoke_key(revoked.key.key_id)
+    revoked = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
+    await farebox.services.merchants.revoke_key(revoked.key.key_id)
     unknown = api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id)
 
     async def ask(key: str | None) -> Reply:
@@ -208,5 +208,5 @@ async def test_merchants_alone_read_usage(farebox: Farebox, door: Door) -> None:
 async def test_frozen_merchant_reads_its_usage(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     await _charge(door, seeds)
-    await farebox.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
+    await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     assert [("image", 1, "0.01", "0.00")] == [line[1:] for line in await _lines(door, seeds)]

@@ -91,7 +91,7 @@ async def merchant_create(
     context: CommandContext, name: str, currency: str, threshold: tuple[str, ...], credit_limit: str
 ) -> None:
     """Add a merchant; prints its id and its first API key, which is shown this once."""
-    merchant, account, key = await context.farebox.merchants.create(
+    merchant, account, key = await context.farebox.services.merchants.create(
         name=name, currency=currency, thresholds=list(threshold), credit_limit=credit_limit, principal=context.principal
     )
     context.answer(
@@ -107,7 +107,7 @@ async def merchant_create(
 @command("list", group=merchant_group)
 async def merchant_list(context: CommandContext) -> None:
     """List every merchant."""
-    found = await context.farebox.merchants.list()
+    found = await context.farebox.services.merchants.list()
     rows = [
         (
             ids.public_id(ids.MERCHANT, merchant.merchant_id),
@@ -129,7 +129,7 @@ async def merchant_list(context: CommandContext) -> None:
 @click.argument("merchant")
 async def merchant_show(context: CommandContext, merchant: str) -> None:
     """Show a merchant and its account."""
-    found = await context.farebox.merchants.get(merchant_id(merchant))
+    found = await context.farebox.services.merchants.get(merchant_id(merchant))
     context.answer(merchant_data(*found), _merchant_text(*found))
 
 
@@ -149,8 +149,8 @@ async def merchant_unfreeze(context: CommandContext, merchant: str) -> None:
 
 async def _set_frozen(context: CommandContext, merchant: str, *, is_frozen: bool) -> None:
     number = merchant_id(merchant)
-    done(await context.farebox.operations.set_frozen(number, is_frozen=is_frozen, principal=context.principal))
-    found = await context.farebox.merchants.get(number)
+    done(await context.farebox.services.operations.set_frozen(number, is_frozen=is_frozen, principal=context.principal))
+    found = await context.farebox.services.merchants.get(number)
     context.answer(merchant_data(*found), f"{found[0].name} is {'frozen' if is_frozen else 'active'}.")
 
 
@@ -166,7 +166,7 @@ async def merchant_set(
     if not threshold and credit_limit is None and name is None:
         raise InvalidInput("set", "name what to change: --threshold, --credit-limit or --name")
     number = merchant_id(merchant)
-    operations = context.farebox.operations
+    operations = context.farebox.services.operations
     if credit_limit is not None:
         done(await operations.set_credit_limit(number, credit_limit, principal=context.principal))
     if threshold:
@@ -176,8 +176,8 @@ async def merchant_set(
             )
         )
     if name is not None:
-        await context.farebox.merchants.rename(number, name, principal=context.principal)
-    found = await context.farebox.merchants.get(number)
+        await context.farebox.services.merchants.rename(number, name, principal=context.principal)
+    found = await context.farebox.services.merchants.get(number)
     context.answer(merchant_data(*found), _merchant_text(*found))
 
 
@@ -196,7 +196,7 @@ def _user_data(user: User) -> dict[str, Any]:
 @click.option("--role", type=click.Choice(list(ROLES)), help="An owner, if nobody is there yet, else a member.")
 async def user_add(context: CommandContext, merchant: str, email: str, role: str | None) -> None:
     """Register a person on a merchant's account; who is registered gets its alerts and may sign in."""
-    user = await context.farebox.merchants.add_user(
+    user = await context.farebox.services.merchants.add_user(
         merchant_id(merchant), email, role=None if role is None else ROLES[role], principal=context.principal
     )
     context.answer(_user_data(user), f"{user.email} gets the alerts of {merchant}.")
@@ -208,7 +208,9 @@ async def user_add(context: CommandContext, merchant: str, email: str, role: str
 async def user_link(context: CommandContext, merchant: str, email: str) -> None:
     """Print a link by which a registered person chooses a password; a running server mails it as well."""
     address = inputs.email("EMAIL", email)
-    letter = await context.farebox.users.invite_again(merchant_id(merchant), address, principal=context.principal)
+    letter = await context.farebox.services.users.invite_again(
+        merchant_id(merchant), address, principal=context.principal
+    )
     answer_link(context, letter, {})
 
 
@@ -216,7 +218,7 @@ async def user_link(context: CommandContext, merchant: str, email: str) -> None:
 @click.argument("merchant")
 async def user_list(context: CommandContext, merchant: str) -> None:
     """List the people registered on a merchant's account."""
-    users = await context.farebox.merchants.users(merchant_id(merchant))
+    users = await context.farebox.services.merchants.users(merchant_id(merchant))
     context.answer(
         [_user_data(user) for user in users],
         [user.email for user in users] or [f"Nobody gets the alerts of {merchant} yet; see: farebox user add"],
@@ -228,7 +230,9 @@ async def user_list(context: CommandContext, merchant: str) -> None:
 @click.argument("email")
 async def user_remove(context: CommandContext, merchant: str, email: str) -> None:
     """Take a person off a merchant's account."""
-    await context.farebox.users.remove(merchant_id(merchant), email, is_owner_needed=False, principal=context.principal)
+    await context.farebox.services.users.remove(
+        merchant_id(merchant), email, is_owner_needed=False, principal=context.principal
+    )
     context.answer({"email": email, "isRemoved": True}, f"{email} gets no more alerts of {merchant}.")
 
 
@@ -267,7 +271,7 @@ async def key_create(
     """Make an API key, which is shown this once."""
     if sum(owner is not None for owner in (merchant, service, support)) != 1:
         raise InvalidInput("key", "name one owner: --merchant ID, --service NAME or --support NAME")
-    merchants = context.farebox.merchants
+    merchants = context.farebox.services.merchants
     if merchant is not None:
         key = await merchants.create_key(
             KeyKind.MERCHANT, merchant_id=merchant_id(merchant), expires=expires, principal=context.principal
@@ -284,7 +288,7 @@ async def key_create(
 @click.option("--merchant", help="This merchant's keys; the services' and support's, if not given.")
 async def key_list(context: CommandContext, merchant: str | None) -> None:
     """List API keys by their first and last letters."""
-    keys = await context.farebox.merchants.keys(None if merchant is None else merchant_id(merchant))
+    keys = await context.farebox.services.merchants.keys(None if merchant is None else merchant_id(merchant))
     rows = [
         (
             ids.public_id(ids.KEY, key.key_id),
@@ -313,7 +317,9 @@ def _key_state(key: ApiKey, now: int) -> str:
 @click.argument("key_id")
 async def key_revoke(context: CommandContext, key_id: str) -> None:
     """Close an API key at once and for ever."""
-    await context.farebox.merchants.revoke_key(inputs.public_id("KEY_ID", ids.KEY, key_id), principal=context.principal)
+    await context.farebox.services.merchants.revoke_key(
+        inputs.public_id("KEY_ID", ids.KEY, key_id), principal=context.principal
+    )
     context.answer({"keyId": key_id, "isRevoked": True}, f"{key_id} opens nothing any more.")
 
 
@@ -323,7 +329,7 @@ async def key_revoke(context: CommandContext, key_id: str) -> None:
 async def key_expire(context: CommandContext, key_id: str, expires: str) -> None:
     """Let an API key end at a time to come, such as 2026-01-31T12:00:00Z, or earlier if it already was to."""
     number = inputs.public_id("KEY_ID", ids.KEY, key_id)
-    key = await context.farebox.merchants.expire_key(number, expires, principal=context.principal)
+    key = await context.farebox.services.merchants.expire_key(number, expires, principal=context.principal)
     context.answer({"keyId": key_id, "expiresAt": time_or_none(key.expires_at)}, f"{key_id} ends {expires}.")
 
 
@@ -339,7 +345,9 @@ async def key_rotate(context: CommandContext, key_id: str, overlap: str) -> None
     number = inputs.public_id("KEY_ID", ids.KEY, key_id)
     _answer_new_key(
         context,
-        await context.farebox.merchants.rotate_key(number, overlap_seconds=seconds, principal=context.principal),
+        await context.farebox.services.merchants.rotate_key(
+            number, overlap_seconds=seconds, principal=context.principal
+        ),
     )
 
 
@@ -364,7 +372,7 @@ async def price_set(
     context: CommandContext, request_type: str, unit_price: str, merchant: str | None, starts: str | None
 ) -> None:
     """Set a request type's unit price, or "variable" if callers are to name the amount themselves."""
-    price = await context.farebox.merchants.set_price(
+    price = await context.farebox.services.merchants.set_price(
         request_type,
         None if unit_price == VARIABLE else unit_price,
         merchant_id=None if merchant is None else merchant_id(merchant),
@@ -381,7 +389,7 @@ async def price_set(
 @click.option("--merchant", help="This merchant's own prices; the defaults, if not given.")
 async def price_list(context: CommandContext, merchant: str | None) -> None:
     """List every version of the prices, marking what is in force now."""
-    prices = await context.farebox.merchants.prices(None if merchant is None else merchant_id(merchant))
+    prices = await context.farebox.services.merchants.prices(None if merchant is None else merchant_id(merchant))
     now = context.farebox.clock.now()
     # Versions come by type and start, so the last that has started is the one in force.
     in_force = {price.request_type: price.price_id for price in prices if price.starts_at <= now}

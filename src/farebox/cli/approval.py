@@ -29,7 +29,7 @@ def approval_group() -> None:
 async def approval_list(context: CommandContext, merchant: str | None, is_all: bool) -> None:
     """List the newest requests that wait."""
     number = None if merchant is None else merchant_id(merchant)
-    found = await context.farebox.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
+    found = await context.farebox.services.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
     shown = [item for item in found if is_all or item.state == ApprovalState.PENDING][:_LISTED_MAX]
     rows = [
         (
@@ -56,7 +56,9 @@ async def approval_list(context: CommandContext, merchant: str | None, is_all: b
 async def approval_approve(context: CommandContext, merchant: str, request: str) -> None:
     """Approve a request of another person's; it is made at once."""
     number = inputs.public_id("REQUEST", ids.APPROVAL, request)
-    outcome = await context.farebox.approvals.approve(merchant_id(merchant), number, principal=context.principal)
+    outcome = await context.farebox.services.approvals.approve(
+        merchant_id(merchant), number, principal=context.principal
+    )
     await answer_move(context, outcome, "Approved and made:")
 
 
@@ -66,7 +68,9 @@ async def approval_approve(context: CommandContext, merchant: str, request: str)
 async def approval_reject(context: CommandContext, merchant: str, request: str) -> None:
     """Reject a request, or take your own back; it is never made."""
     number = inputs.public_id("REQUEST", ids.APPROVAL, request)
-    outcome = await context.farebox.approvals.reject(merchant_id(merchant), number, principal=context.principal)
+    outcome = await context.farebox.services.approvals.reject(
+        merchant_id(merchant), number, principal=context.principal
+    )
     if outcome.approval is None:
         raise Refused(outcome)
     context.answer(_approval_data(outcome.approval), f"{request} is rejected.")
@@ -78,7 +82,7 @@ async def approval_reject(context: CommandContext, merchant: str, request: str) 
 async def audit(context: CommandContext, merchant: str | None, limit: int) -> None:
     """List who did what from where, the newest first."""
     number = None if merchant is None else merchant_id(merchant)
-    audit_entries, _ = await context.farebox.audit_log.page(merchant_id=number, cursor=None, limit=limit)
+    audit_entries, _ = await context.farebox.services.audit_log.page(merchant_id=number, cursor=None, limit=limit)
     rows = [
         (
             short_time(audit_entry.at),

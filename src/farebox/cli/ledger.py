@@ -50,11 +50,11 @@ async def verify(context: CommandContext, merchant: str | None, run: int | None)
     """Replay the whole ledger: books, balances, hashes, holds. Exits with 1 and names what is wrong."""
     started = time.monotonic()
     if merchant is None:
-        whole = context.farebox.verifications.run(context.principal.name, run)
+        whole = context.farebox.services.verifications.run(context.principal.name, run)
         audit, found = whole.audit, whole.faults()
     else:
         number = merchant_id(merchant)
-        await context.farebox.merchants.get(number)
+        await context.farebox.services.merchants.get(number)
         audit = Verifier(context.farebox.store)
         found = audit.faults(number)
     faults = []

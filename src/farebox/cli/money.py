@@ -20,7 +20,7 @@ from farebox.service import inputs
 @click.option("--note", help="A remark.")
 async def topup(context: CommandContext, merchant: str, amount: str, reference: str, note: str | None) -> None:
     """Add money that a merchant has paid."""
-    outcome = await context.farebox.operations.top_up(
+    outcome = await context.farebox.services.operations.top_up(
         merchant_id(merchant), amount=amount, reference=reference, note=note, principal=context.principal
     )
     await answer_move(context, outcome, "Topped up")
@@ -33,7 +33,7 @@ async def topup(context: CommandContext, merchant: str, amount: str, reference: 
 @click.option("--reason", required=True, help="Why; it stands in the merchant's statement.")
 async def adjust(context: CommandContext, merchant: str, amount: str, reference: str, reason: str) -> None:
     """Correct a balance by hand; an AMOUNT such as -5.00 takes away."""
-    outcome = await context.farebox.operations.adjust(
+    outcome = await context.farebox.services.operations.adjust(
         merchant_id(merchant), amount=amount, reference=reference, reason=reason, principal=context.principal
     )
     await answer_move(context, outcome, "Adjusted by")
@@ -49,7 +49,7 @@ async def reverse(
     context: CommandContext, merchant: str, transfer: str, amount: str | None, reference: str, reason: str
 ) -> None:
     """Take a top-up back, or a part of it: a payment that bounced."""
-    outcome = await context.farebox.operations.reverse_top_up(
+    outcome = await context.farebox.services.operations.reverse_top_up(
         merchant_id(merchant),
         transfer=transfer,
         amount=amount,
@@ -78,8 +78,8 @@ async def usage(
 ) -> None:
     """Print what each request type came to."""
     number = merchant_id(merchant)
-    _, account = await context.farebox.merchants.get(number)
-    lines = await context.farebox.usage.read(
+    _, account = await context.farebox.services.merchants.get(number)
+    lines = await context.farebox.services.usage.read(
         number, by=by, first=first, last=last, zone=time_zone, request_type=request_type
     )
     data = [
@@ -122,7 +122,7 @@ async def answer_move(context: CommandContext, outcome: Outcome, words: str) -> 
         )
         return
     transfer = transfer_of(outcome)
-    _, account = await context.farebox.merchants.get(transfer.merchant_id)
+    _, account = await context.farebox.services.merchants.get(transfer.merchant_id)
     sign = "-" if transfer.kind == Kind.ADJUSTMENT_DEBIT else ""
     again = "; this had been done before, and nothing moved now" if outcome.is_replay else ""
     context.answer(
@@ -142,7 +142,7 @@ async def answer_move(context: CommandContext, outcome: Outcome, words: str) -> 
 @click.argument("merchant")
 async def balance(context: CommandContext, merchant: str) -> None:
     """Read a merchant's available balance."""
-    _, account = await context.farebox.merchants.get(merchant_id(merchant))
+    _, account = await context.farebox.services.merchants.get(merchant_id(merchant))
     context.answer(
         {
             "available": format_amount(account.available),

@@ -16,6 +16,7 @@ from farebox.bootstrap import Farebox
 from farebox.cli.context import FAILED, add_json_option, fail, guarded
 from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
+from farebox.server import client_addresses
 
 BACKLOG: Final = 2_048
 """How many connections wait to be accepted."""
@@ -44,7 +45,9 @@ def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
     engine: list[str] = []
 
     async def check() -> None:
-        farebox = Farebox.build(Settings.load())
+        settings = Settings.load()
+        client_addresses(settings)
+        farebox = Farebox.build(settings)
         await farebox.store.open()
         engine.append(farebox.store.engine)
         await farebox.store.close()
@@ -60,7 +63,7 @@ def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
     # Where the system lets few be open, half of them are for connections.
     connections_max = min(CONNECTIONS_MAX, max(files_max - _FILES_BESIDE_CONNECTIONS, files_max // 2))
     server = Granian(
-        "farebox.bootstrap:web_app",
+        "farebox.server:web_app",
         address=host,
         port=port,
         workers=workers,

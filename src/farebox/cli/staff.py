@@ -19,14 +19,14 @@ def staff_group() -> None:
 @click.option("--name", required=True, help="What to call them.")
 async def staff_add(context: CommandContext, email: str, name: str) -> None:
     """Let somebody sign in; prints the link by which they choose a password, and a running server mails it."""
-    login, letter = await context.farebox.staff.add(email, name, principal=context.principal)
+    login, letter = await context.farebox.services.staff.add(email, name, principal=context.principal)
     answer_link(context, letter, _data(login))
 
 
 @command("list", group=staff_group)
 async def staff_list(context: CommandContext) -> None:
     """List support staff, those who are closed included."""
-    staff = await context.farebox.staff.list()
+    staff = await context.farebox.services.staff.list()
     rows = [
         (
             login.email,
@@ -48,7 +48,7 @@ async def staff_list(context: CommandContext) -> None:
 @click.argument("email")
 async def staff_close(context: CommandContext, email: str) -> None:
     """Let somebody sign in no more, and sign them out."""
-    await context.farebox.staff.close(email, principal=context.principal)
+    await context.farebox.services.staff.close(email, principal=context.principal)
     context.answer({"email": email, "isClosed": True}, f"{email} can't sign in any more.")
 
 
@@ -56,7 +56,7 @@ async def staff_close(context: CommandContext, email: str) -> None:
 @click.argument("email")
 async def staff_reopen(context: CommandContext, email: str) -> None:
     """Let somebody sign in again."""
-    await context.farebox.staff.reopen(email, principal=context.principal)
+    await context.farebox.services.staff.reopen(email, principal=context.principal)
     context.answer({"email": email, "isClosed": False}, f"{email} can sign in again.")
 
 
@@ -64,21 +64,21 @@ async def staff_reopen(context: CommandContext, email: str) -> None:
 @click.argument("email")
 async def staff_link(context: CommandContext, email: str) -> None:
     """Print a new link by which somebody chooses a password; a running server mails it as well."""
-    answer_link(context, await context.farebox.staff.invite_again(email, principal=context.principal), {})
+    answer_link(context, await context.farebox.services.staff.invite_again(email, principal=context.principal), {})
 
 
 @command("remove-codes", group=staff_group)
 @click.argument("email")
 async def staff_remove_codes(context: CommandContext, email: str) -> None:
     """Ask somebody who lost their authenticator for no one-time codes any more."""
-    await context.farebox.staff.disable_two_factor(email, principal=context.principal)
+    await context.farebox.services.staff.disable_two_factor(email, principal=context.principal)
     context.answer({"email": email, "hasCodes": False}, f"{email} signs in without one-time codes.")
 
 
 def answer_link(context: CommandContext, letter: AccountMail, data: dict[str, Any]) -> None:
     """Print a letter's link, which is good once; the database keeps no text of it."""
     public_url = context.farebox.settings.public_url.rstrip("/")
-    link = f"{public_url}/link/{context.farebox.sign_in.link_text(letter)}"
+    link = f"{public_url}/link/{context.farebox.services.sign_in.link_text(letter)}"
     context.answer(
         {**data, "email": letter.email, "link": link, "expiresAt": time_or_none(letter.expires_at)},
         [

@@ -39,7 +39,7 @@ async def statement(context: CommandContext, merchant: str, is_csv: bool, **text
     """Print a merchant's book, newest first; with --json, oldest first as lines that verify-statement checks."""
     number = merchant_id(merchant)
     selection = Selection(**texts)
-    statements = context.farebox.statements
+    statements = context.farebox.services.statements
     if is_csv and context.is_json:
         raise InvalidInput("csv", "choose --csv or --json")
     if context.is_json:
@@ -69,7 +69,9 @@ async def _print_pieces(pieces: AsyncIterator[bytes]) -> None:
 async def _print_lines(context: CommandContext, number: int, selection: Selection) -> None:
     cursor: str | None = None
     while True:
-        page = await context.farebox.statements.page(number, selection, cursor=cursor, limit=PAGE_TRANSFERS_MAX)
+        page = await context.farebox.services.statements.page(
+            number, selection, cursor=cursor, limit=PAGE_TRANSFERS_MAX
+        )
         for transfer in page.transfers:
             click.echo(_line(transfer))
         cursor = page.next_cursor

@@ -39,7 +39,7 @@ async def shop(farebox: Farebox, door: Door) -> AsyncIterator[Shop]:
     people = []
     for role in (Role.OWNER, Role.MEMBER, Role.VIEWER):
         email = f"{role.name.lower()}-{seeds.merchant_id}@shop.example"
-        await farebox.merchants.add_user(seeds.merchant_id, email, role=role)
+        await farebox.services.merchants.add_user(seeds.merchant_id, email, role=role)
         people.append(await Visitor.sign_in(farebox, door, Realm.MERCHANT, email))
     yield Shop(seeds, f"/accounts/{seeds.merchant}", *people)
 
@@ -154,8 +154,8 @@ async def test_an_export_can_be_verified_and_a_table_opened(farebox: Farebox, sh
 
 
 async def test_prices_in_force_and_to_come_are_shown_with_ones_own(farebox: Farebox, shop: Shop) -> None:
-    await farebox.merchants.set_price("image", "0.005", merchant_id=shop.seeds.merchant_id)
-    await farebox.merchants.set_price(
+    await farebox.services.merchants.set_price("image", "0.005", merchant_id=shop.seeds.merchant_id)
+    await farebox.services.merchants.set_price(
         "image", "0.004", merchant_id=shop.seeds.merchant_id, starts="2099-01-01T00:00:00Z"
     )
     page = await shop.viewer.page(f"{shop.url}/prices")
@@ -179,7 +179,7 @@ async def test_members_set_thresholds_and_what_was_typed_stays_when_it_is_wrong(
     reply = await shop.member.wrong(url, amount="a lot")
     assert 'value="a lot"' in reply.body.decode()
     assert "wrong" in reply.body.decode()
-    entries, _ = await farebox.audit_log.page(merchant_id=shop.seeds.merchant_id, cursor=None, limit=10)
+    entries, _ = await farebox.services.audit_log.page(merchant_id=shop.seeds.merchant_id, cursor=None, limit=10)
     assert [(shop.member.visit.login.email, "set_thresholds")] == [(it.actor, it.action) for it in entries]
 
 
@@ -201,19 +201,19 @@ async def test_an_owner_makes_a_key_that_works_and_is_shown_once(farebox: Farebo
     (text,) = re.findall(r"fbm_[0-9A-Z]{39}", reply.body.decode())
     assert 200 == (await door.get("/api/balance", text)).status
     assert text not in (await shop.owner.get(url)).body.decode()
-    key = (await farebox.merchants.keys(shop.seeds.merchant_id))[-1]
+    key = (await farebox.services.merchants.keys(shop.seeds.merchant_id))[-1]
     one = f"{url}/{ids.public_id(ids.KEY, key.key_id)}"
     assert "works" in await shop.owner.page(one)
     reply = await shop.owner.post(f"{one}/rotate", overlap="0")
     (successor,) = re.findall(r"fbm_[0-9A-Z]{39}", reply.body.decode())
     assert [401, 200] == [(await door.get("/api/balance", it)).status for it in (text, successor)]
-    newest = (await farebox.merchants.keys(shop.seeds.merchant_id))[-1]
+    newest = (await farebox.services.merchants.keys(shop.seeds.merchant_id))[-1]
     assert "The key is revoked" in await shop.owner.done(f"{url}/{ids.public_id(ids.KEY, newest.key_id)}/revoke")
     assert 401 == (await door.get("/api/balance", successor)).status
 
 
 async def test_an_end_of_a_key_has_to_be_a_time_to_come(farebox: Farebox, shop: Shop) -> None:
-    key = (await farebox.merchants.keys(shop.seeds.merchant_id))[0]
+    key = (await farebox.services.merchants.keys(shop.seeds.merchant_id))[0]
     one = f"{shop.url}/keys/{ids.public_id(ids.KEY, key.key_id)}"
     for text in ("", "soon", "2001-01-01T00:00"):
         assert 'id="expires-note"' in (await shop.owner.wrong(f"{one}/end", expires=text)).body.decode()
@@ -224,12 +224,12 @@ async def test_an_end_of_a_key_has_to_be_a_time_to_come(farebox: Farebox, shop: 
 
 async def test_a_key_of_another_merchant_is_nowhere(farebox: Farebox, shop: Shop) -> None:
     other = await seed(farebox)
-    key = (await farebox.merchants.keys(other.merchant_id))[0]
+    key = (await farebox.services.merchants.keys(other.merchant_id))[0]
     one = f"{shop.url}/keys/{ids.public_id(ids.KEY, key.key_id)}"
     assert 404 == (await shop.owner.get(one)).status
     for deed in ("rotate", "end", "revoke"):
         assert 404 == (await shop.owner.post(f"{one}/{deed}", overlap="0", expires="2099-12-31T12:00")).status
-    assert (await farebox.merchants.key(key.key_id)).revoked_at is None
+    assert (await farebox.services.merchants.key(key.key_id)).revoked_at is None
 
 
 # People.
@@ -241,22 +241,22 @@ async def test_an_owner_invites_changes_and_removes(farebox: Farebox, shop: Shop
     assert "The invitation is on its way." in await shop.owner.done(url, email=email, role="viewer")
     (account_mail, *_) = await farebox.people.account_mails(1)
     assert (Purpose.INVITATION, email) == (account_mail.purpose, account_mail.email)
-    assert Role.VIEWER == await farebox.users.role(shop.seeds.merchant_id, email)
+    assert Role.VIEWER == await farebox.services.users.role(shop.seeds.merchant_id, email)
     assert "registered there already" in words(await shop.owner.wrong(url, email=email, role="viewer"))
     assert "nobody" == kept(await shop.owner.wrong(url, email="nobody", role="viewer"), "email")
     assert 422 == (await shop.owner.post(url, email="x@shop.example", role="king")).status
     await shop.owner.done(f"{url}/again", person=email)
     await shop.owner.done(f"{url}/role", person=email, role="member")
-    assert Role.MEMBER == await farebox.users.role(shop.seeds.merchant_id, email)
+    assert Role.MEMBER == await farebox.services.users.role(shop.seeds.merchant_id, email)
     await shop.owner.done(f"{url}/remove", person=email)
-    assert await farebox.users.role(shop.seeds.merchant_id, email) is None
+    assert await farebox.services.users.role(shop.seeds.merchant_id, email) is None
 
 
 async def test_the_last_owner_stays(farebox: Farebox, shop: Shop) -> None:
     url, email = f"{shop.url}/people", shop.owner.visit.login.email
     assert "needs an owner" in words(await shop.owner.wrong(f"{url}/role", person=email, role="viewer"))
     assert "needs an owner" in words(await shop.owner.wrong(f"{url}/remove", person=email))
-    assert Role.OWNER == await farebox.users.role(shop.seeds.merchant_id, email)
+    assert Role.OWNER == await farebox.services.users.role(shop.seeds.merchant_id, email)
 
 
 # Who may what.

@@ -24,10 +24,10 @@ ROUTES: Final = console_routes()
 async def parts(farebox: Farebox) -> dict[str, str]:
     """What a path names: a merchant, transfer, request and keys that are there."""
     seeds = await seed(farebox)
-    (own,) = await farebox.merchants.keys(seeds.merchant_id)
-    service = (await farebox.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
-    await farebox.operations.top_up(seeds.merchant_id, amount="5000", reference="R", note=None, principal=None)
-    (approval,) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
+    (own,) = await farebox.services.merchants.keys(seeds.merchant_id)
+    service = (await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
+    await farebox.services.operations.top_up(seeds.merchant_id, amount="5000", reference="R", note=None, principal=None)
+    (approval,) = await farebox.services.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
     return {
         "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, service.key_id)}",
         "{merchant:str}": seeds.merchant,
@@ -56,7 +56,7 @@ async def test_a_page_is_for_support_alone(
     if route.post is not None:
         nobody = await door.send("POST", path, headers=[FORM], body=b"mark=x")
         assert (303, "/support/sign-in") == (nobody.status, nobody.header("location"))
-        before = await farebox.audit_log.page(merchant_id=None, cursor=None, limit=1)
+        before = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
         unmarked = await sam.post(path, mark="")
         assert 403 == unmarked.status
         elsewhere = await door.send(
@@ -66,13 +66,13 @@ async def test_a_page_is_for_support_alone(
             body=f"mark={sam.mark}".encode(),
         )
         assert 403 == elsewhere.status
-        assert before == await farebox.audit_log.page(merchant_id=None, cursor=None, limit=1)
+        assert before == await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
 
 
 async def test_a_merchants_owner_is_nobody_at_the_console(farebox: Farebox, door: Door) -> None:
     seeds = await seed(farebox)
     ann = await Visitor.sign_in(farebox, door, Realm.MERCHANT, "ann@northwind.example")
-    await farebox.merchants.add_user(seeds.merchant_id, "ann@northwind.example", role=Role.OWNER)
+    await farebox.services.merchants.add_user(seeds.merchant_id, "ann@northwind.example", role=Role.OWNER)
     assert 200 == (await ann.get(f"/accounts/{seeds.merchant}")).status
     for path in ("/support", f"/support/merchants/{seeds.merchant}"):
         reply = await ann.get(path)

@@ -30,7 +30,7 @@ class Shop:
 
 async def _shop(farebox: Farebox, name: str, *, balance: str | None = "100") -> Shop:
     seeds = await seed(farebox, balance=balance)
-    await farebox.merchants.rename(seeds.merchant_id, name)
+    await farebox.services.merchants.rename(seeds.merchant_id, name)
     return Shop(seeds.merchant, seeds.merchant_id, f"/support/merchants/{seeds.merchant}")
 
 
@@ -67,9 +67,9 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox, sam: Vis
 async def test_states_are_said_in_words(farebox: Farebox, sam: Visitor) -> None:
     await _shop(farebox, "Nothing left", balance=None)
     frozen = await _shop(farebox, "Cold shop")
-    await farebox.operations.set_frozen(frozen.number, is_frozen=True, principal=None)
+    await farebox.services.operations.set_frozen(frozen.number, is_frozen=True, principal=None)
     low = await _shop(farebox, "Low shop")
-    await farebox.operations.set_thresholds(low.number, ["200"], principal=None)
+    await farebox.services.operations.set_thresholds(low.number, ["200"], principal=None)
     await _outlook(farebox, low, 0)
     page = await sam.page("/support?q=shop")
     assert re.search(r"Low shop below threshold 100.00 USD less than a day", page)
@@ -79,7 +79,7 @@ async def test_states_are_said_in_words(farebox: Farebox, sam: Visitor) -> None:
 
 async def test_a_search_finds_names_addresses_and_ids(farebox: Farebox, sam: Visitor) -> None:
     shop = await _shop(farebox, "Fabrikam & Sons")
-    await farebox.merchants.add_user(shop.number, "ulla@fabrikam.example")
+    await farebox.services.merchants.add_user(shop.number, "ulla@fabrikam.example")
     assert "Fabrikam & Sons" in await sam.page("/support?q=fabrikam+%26")
     assert "Fabrikam & Sons" in await sam.page("/support?q=ulla%40fabrikam")
     exact = await sam.get(f"/support?q={shop.id}")
@@ -144,9 +144,9 @@ async def test_a_merchant_that_makes_no_sense_is_asked_for_again(
 
 async def test_a_merchant_at_a_glance(farebox: Farebox, sam: Visitor) -> None:
     shop = await _shop(farebox, "Glance", balance="312.42")
-    await farebox.merchants.add_user(shop.number, "greta@glance.example")
-    await farebox.merchants.set_price("image", "0.5", merchant_id=shop.number)
-    await farebox.operations.top_up(
+    await farebox.services.merchants.add_user(shop.number, "greta@glance.example")
+    await farebox.services.merchants.set_price("image", "0.5", merchant_id=shop.number)
+    await farebox.services.operations.top_up(
         shop.number, amount="2000", reference="BIG-1", note=None, principal=Principal("sam")
     )
     page = await sam.page(shop.url)
@@ -177,7 +177,7 @@ async def test_looking_as_the_merchant_is_told_in_the_audit_log_once_however_one
 
 
 async def _looks(farebox: Farebox, shop: Shop) -> list[tuple[str | None, str]]:
-    audit_entries, _ = await farebox.audit_log.page(merchant_id=shop.number, cursor=None, limit=100)
+    audit_entries, _ = await farebox.services.audit_log.page(merchant_id=shop.number, cursor=None, limit=100)
     return [
         (audit_entry.actor, audit_entry.action)
         for audit_entry in audit_entries
@@ -191,7 +191,7 @@ async def test_settings_are_changed(farebox: Farebox, sam: Visitor) -> None:
     assert "The thresholds are saved." in await sam.done(f"{shop.url}/thresholds", thresholds=" 50  10 ")
     assert "The credit limit is saved." in await sam.done(f"{shop.url}/credit-limit", credit_limit="25")
     assert "every charge is refused" in await sam.done(f"{shop.url}/freeze")
-    merchant, account = await farebox.merchants.get(shop.number)
+    merchant, account = await farebox.services.merchants.get(shop.number)
     assert ("After", 25_000_000, True) == (merchant.name, account.credit_limit, account.is_frozen)
     assert [10_000_000, 50_000_000] == [it.amount for it in account.thresholds]
     shown = await sam.get(f"{shop.url}/settings")
@@ -204,9 +204,9 @@ async def test_settings_are_changed(farebox: Farebox, sam: Visitor) -> None:
     assert "Froze the merchant" in page
     assert "can spend again" in await sam.done(f"{shop.url}/unfreeze")
     assert "The thresholds are saved." in await sam.done(f"{shop.url}/thresholds", thresholds="")
-    _, account = await farebox.merchants.get(shop.number)
+    _, account = await farebox.services.merchants.get(shop.number)
     assert ((), False) == (account.thresholds, account.is_frozen)
-    deeds, _ = await farebox.audit_log.page(merchant_id=shop.number, cursor=None, limit=9)
+    deeds, _ = await farebox.services.audit_log.page(merchant_id=shop.number, cursor=None, limit=9)
     assert 6 == sum(deed.actor == "sam@farebox.example" for deed in deeds)
 
 
@@ -219,8 +219,8 @@ async def test_settings_that_make_no_sense_are_asked_for_again(farebox: Farebox,
     assert "5 thresholds at most" in words(reply)
     assert "1 2 3 4 5 6" == kept(reply, "thresholds")
     # What is refused by the ledger is told above all forms.
-    await farebox.operations.set_credit_limit(shop.number, "50", principal=None)
-    await farebox.operations.adjust(shop.number, amount="-120", reference="A", reason="used", principal=None)
+    await farebox.services.operations.set_credit_limit(shop.number, "50", principal=None)
+    await farebox.services.operations.adjust(shop.number, amount="-120", reference="A", reason="used", principal=None)
     reply = await sam.wrong(f"{shop.url}/credit-limit", credit_limit="10")
     assert 'role="alert"' in reply.body.decode()
     assert "10" == kept(reply, "credit_limit")
@@ -239,9 +239,9 @@ async def test_people_are_invited_changed_and_removed(farebox: Farebox, sam: Vis
     assert 2 == sum(it.email == "ann@people.example" for it in await farebox.people.account_mails(50))
     # Support may leave an account without an owner.
     assert "The role is saved." in await sam.done(f"{url}/role", person="ann@people.example", role="viewer")
-    assert Role.VIEWER == await farebox.users.role(shop.number, "ann@people.example")
+    assert Role.VIEWER == await farebox.services.users.role(shop.number, "ann@people.example")
     assert "They are removed" in await sam.done(f"{url}/remove", person="ann@people.example")
-    assert await farebox.users.role(shop.number, "ann@people.example") is None
+    assert await farebox.services.users.role(shop.number, "ann@people.example") is None
 
 
 async def test_people_who_make_no_sense_are_asked_for_again(farebox: Farebox, sam: Visitor) -> None:

@@ -30,7 +30,7 @@ async def _available(farebox: Farebox, seeds: Seeds) -> int:
 
 
 async def _charge(farebox: Farebox, seeds: Seeds, quantity: int) -> str:
-    outcome = await farebox.operations.charge(
+    outcome = await farebox.services.operations.charge(
         charge_command(
             merchant=seeds.merchant,
             request_type="image",
@@ -63,7 +63,7 @@ async def test_a_top_up_is_shown_first_and_then_made_once(farebox: Farebox, sam:
     again = await sam.done(f"{_url(seeds)}/top-up/confirm", **form)
     assert "nothing was moved again" in again
     assert 812_420_000 == await _available(farebox, seeds)
-    deeds, _ = await farebox.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=9)
+    deeds, _ = await farebox.services.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=9)
     assert [("sam@farebox.example", "top_up", "top_up of 500.00 USD, INV-2, wire")] == [
         (deed.actor, deed.action, deed.detail) for deed in deeds
     ]
@@ -120,7 +120,7 @@ async def test_much_money_waits_for_a_second_person(farebox: Farebox, sam: Visit
     page = await sam.done(f"{_url(seeds)}/top-up/confirm", **form)
     assert "It waits for a second person's approval." in page
     assert 100_000_000 == await _available(farebox, seeds)
-    (approval,) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=5)
+    (approval,) = await farebox.services.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=5)
     one = f"{APPROVALS}/{seeds.merchant}/{approval.id}"
     own = await sam.page(APPROVALS)
     assert "Top-up of 1,000.01 USD for Northwind Imaging BIG. sam@farebox.example asked for it" in own
@@ -142,7 +142,7 @@ async def test_a_request_is_rejected_or_taken_back(farebox: Farebox, sam: Visito
     for reference, who in (("BIG-1", tess), ("BIG-2", sam)):
         form = {"sign": "take", "amount": "2000", "reference": reference, "reason": "goodwill"}
         await sam.done(f"{_url(seeds)}/adjust/confirm", **form)
-        (approval, *_) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=5)
+        (approval, *_) = await farebox.services.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=5)
         assert "Adjustment of \N{MINUS SIGN}2,000.00 USD" in await who.page(APPROVALS)
         page = await who.done(f"{APPROVALS}/{seeds.merchant}/{approval.id}/reject")
         assert "It is rejected; nothing was moved." in page
@@ -155,10 +155,10 @@ async def test_decided_requests_have_pages(farebox: Farebox, sam: Visitor, monke
     monkeypatch.setattr("farebox.web.pages.console.approvals.ROWS", 1)
     seeds = await seed(farebox)
     for reference in ("OLD", "NEW"):
-        await farebox.operations.top_up(
+        await farebox.services.operations.top_up(
             seeds.merchant_id, amount="3000", reference=reference, note=None, principal=None
         )
-        (approval, *_) = await farebox.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
+        (approval, *_) = await farebox.services.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
         await sam.done(f"{APPROVALS}/{seeds.merchant}/{approval.id}/reject")
     first = await sam.get(APPROVALS)
     assert "NEW" in words(first)

@@ -9,11 +9,11 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.operator.health import Health
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignInRefused
 from farebox.service.people.users import Role
 from farebox.storage.rows import MailState, Realm, Verification
-from farebox.web.health import Health
 from tests.support.door import Door
 from tests.support.server import seed
 from tests.web.console.visitor import Visitor, kept, words
@@ -29,12 +29,12 @@ PASSWORD = "correct horse battery"
 async def test_a_merchants_keys_are_made_rotated_ended_and_revoked(farebox: Farebox, sam: Visitor) -> None:
     seeds = await seed(farebox)
     url = f"/support/merchants/{seeds.merchant}/keys"
-    (first,) = await farebox.merchants.keys(seeds.merchant_id)
+    (first,) = await farebox.services.merchants.keys(seeds.merchant_id)
     assert f"{first.hint} " in await sam.page(url)
     made = await sam.post(url, expires="2100-01-31T12:00")
     text = re.search(r"fbm_[0-9A-Z]{39}", words(made))
     assert text is not None
-    key = (await farebox.merchants.keys(seeds.merchant_id))[-1]
+    key = (await farebox.services.merchants.keys(seeds.merchant_id))[-1]
     assert 4_105_080_000_000_000 == key.expires_at
     page = await sam.page(url)
     assert text[0] not in page
@@ -45,7 +45,7 @@ async def test_a_merchants_keys_are_made_rotated_ended_and_revoked(farebox: Fare
     assert re.search(r"fbm_[0-9A-Z]{39}", words(rotated))
     assert "The key's end is saved." in await sam.done(f"{one}/end", expires="2100-01-31T12:00")
     # It was to end within the hour, and does.
-    assert (await farebox.merchants.key(first.key_id)).expires_at != key.expires_at
+    assert (await farebox.services.merchants.key(first.key_id)).expires_at != key.expires_at
     assert "it opens nothing any more" in await sam.done(f"{one}/revoke")
     revoked = await sam.page(one)
     assert "State revoked" in revoked
@@ -56,7 +56,7 @@ async def test_a_merchants_keys_are_made_rotated_ended_and_revoked(farebox: Fare
 async def test_keys_that_make_no_sense_are_asked_for_again(farebox: Farebox, sam: Visitor) -> None:
     seeds = await seed(farebox)
     url = f"/support/merchants/{seeds.merchant}/keys"
-    (first,) = await farebox.merchants.keys(seeds.merchant_id)
+    (first,) = await farebox.services.merchants.keys(seeds.merchant_id)
     one = f"{url}/{ids.public_id(ids.KEY, first.key_id)}"
     for text, message in (("tomorrow", "This is not a time"), ("2001-01-01T00:00", "time to come")):
         reply = await sam.wrong(url, expires=text)
@@ -80,18 +80,18 @@ async def test_keys_of_services_and_support_are_made_and_named(farebox: Farebox,
     reply = await sam.wrong(KEYS, kind="service", name="", expires="")
     assert 'id="name-note">' in reply.body.decode()
     assert "Choose whose key it is" in words(await sam.wrong(KEYS, kind="merchant", name="x", expires=""))
-    key = (await farebox.merchants.keys(None))[-1]
+    key = (await farebox.services.merchants.keys(None))[-1]
     one = f"{KEYS}/{ids.public_id(ids.KEY, key.key_id)}"
     assert "tool-7, support" in await sam.page(one)
     assert "it opens nothing any more" in await sam.done(f"{one}/revoke")
     # A merchant's key is not found among them.
     seeds = await seed(farebox)
-    (own,) = await farebox.merchants.keys(seeds.merchant_id)
+    (own,) = await farebox.services.merchants.keys(seeds.merchant_id)
     for path in ("", "/rotate", "/revoke", "/end"):
         url = f"{KEYS}/{ids.public_id(ids.KEY, own.key_id)}{path}"
         reply = await (sam.post(url, overlap="0", expires="2100-01-01T00:00") if path else sam.get(url))
         assert 404 == reply.status
-    assert (await farebox.merchants.key(own.key_id)).revoked_at is None
+    assert (await farebox.services.merchants.key(own.key_id)).revoked_at is None
 
 
 async def test_prices_have_versions_which_are_added(farebox: Farebox, sam: Visitor) -> None:
@@ -136,8 +136,8 @@ async def test_prices_that_make_no_sense_are_asked_for_again(
 
 async def test_what_was_mailed_and_what_fails_is_shown(farebox: Farebox, sam: Visitor) -> None:
     seeds = await seed(farebox)
-    await farebox.users.invite(seeds.merchant_id, "fail@mail.example", Role.OWNER, principal=None)
-    await farebox.operations.set_thresholds(seeds.merchant_id, ["1000"], principal=None)
+    await farebox.services.users.invite(seeds.merchant_id, "fail@mail.example", Role.OWNER, principal=None)
+    await farebox.services.operations.set_thresholds(seeds.merchant_id, ["1000"], principal=None)
     calm = await sam.page("/support/outbox")
     assert "What fails" not in calm
     assert "fail@mail.example Northwind Imaging 1,000.00" in calm
@@ -165,8 +165,8 @@ async def test_the_audit_log_has_pages_and_a_filter(
     monkeypatch.setattr("farebox.web.pages.console.audit.ROWS", 2)
     seeds, other = await seed(farebox), await seed(farebox)
     for name in ("First", "Second", "Third"):
-        await farebox.merchants.rename(seeds.merchant_id, name, principal=Principal("zoe", address="10.1.2.3"))
-    await farebox.merchants.rename(other.merchant_id, "Elsewhere", principal=Principal("zoe"))
+        await farebox.services.merchants.rename(seeds.merchant_id, name, principal=Principal("zoe", address="10.1.2.3"))
+    await farebox.services.merchants.rename(other.merchant_id, "Elsewhere", principal=Principal("zoe"))
     everything = await sam.page("/support/audit")
     assert "Rename merchant: Elsewhere" in everything
     url = f"/support/audit?merchant={seeds.merchant}"
@@ -190,11 +190,13 @@ async def test_staff_are_added_closed_and_opened_again(farebox: Farebox, sam: Vi
     assert "Una una@farebox.example never invited" in page
     (account_mail, *_) = await farebox.people.account_mails(1)
     assert "una@farebox.example" == account_mail.email
-    visit = await farebox.sign_in.use_link(farebox.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
-    assert await farebox.sign_in.visit(visit.token, Realm.SUPPORT) is not None
+    visit = await farebox.services.sign_in.use_link(
+        farebox.services.sign_in.link_text(account_mail), PASSWORD, address=None, agent=""
+    )
+    assert await farebox.services.sign_in.visit(visit.token, Realm.SUPPORT) is not None
     await sam.done(f"{STAFF}/again", person="una@farebox.example")
     assert "They can't sign in any more." in await sam.done(f"{STAFF}/close", person="una@farebox.example")
-    assert await farebox.sign_in.visit(visit.token, Realm.SUPPORT) is None
+    assert await farebox.services.sign_in.visit(visit.token, Realm.SUPPORT) is None
     assert "closed" in words(await sam.wrong(f"{STAFF}/again", person="una@farebox.example"))
     assert "They can sign in again." in await sam.done(f"{STAFF}/reopen", person="una@farebox.example")
     assert "open already" in words(await sam.wrong(f"{STAFF}/reopen", person="una@farebox.example"))
@@ -213,7 +215,7 @@ async def test_lost_codes_are_removed_by_somebody_else(farebox: Farebox, sam: Vi
     login = await farebox.people.login(tess.visit.login.login_id)
     assert login is not None
     assert login.totp_seed is None
-    deeds, _ = await farebox.audit_log.page(merchant_id=None, cursor=None, limit=1)
+    deeds, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
     assert ("sam@farebox.example", "disable_two_factor", "tess@farebox.example") == (
         deeds[0].actor,
         deeds[0].action,
@@ -239,7 +241,7 @@ async def test_a_closed_person_is_out_at_once(farebox: Farebox, door: Door, sam:
     await sam.done(f"{STAFF}/close", person="vic@farebox.example")
     assert 303 == (await vic.get("/support")).status
     with pytest.raises(SignInRefused):
-        await farebox.sign_in.sign_in(
+        await farebox.services.sign_in.sign_in(
             Realm.SUPPORT, email="vic@farebox.example", password=PASSWORD, code="", address=None, agent=""
         )
 
@@ -247,13 +249,13 @@ async def test_a_closed_person_is_out_at_once(farebox: Farebox, door: Door, sam:
 async def test_the_system_tells_its_figures(farebox: Farebox, sam: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
     await seed(farebox)
     page = await sam.page(SYSTEM)
-    health: Health = await farebox.health()
+    health: Health = await farebox.services.health.check()
     assert f"{health.committed_commands:,} commands in {health.committed_batches:,} commits" in page
     assert health.version in page
     assert health.engine in page
-    counts = await farebox.desk.counts()
+    counts = await farebox.services.console.counts()
     assert f"Merchants {counts.merchants:,} Transfers {counts.transfers:,}" in page
-    monkeypatch.setattr(type(farebox.pace), "commands_per_second", lambda _: 1234.56)
+    monkeypatch.setattr(type(farebox.services.throughput), "commands_per_second", lambda _: 1234.56)
     assert "Commands a second 1,234.6 over the last minute" in await sam.page(SYSTEM)
 
 

@@ -32,7 +32,7 @@ class Visitor:
             IdGenerator(farebox.clock).draw(), realm, email, name or email, farebox.clock.now(), "no password"
         )
         await farebox.people.add_login(login)
-        visit = await farebox.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")
+        visit = await farebox.services.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")
         return cls(farebox, door, visit)
 
     @property
@@ -43,7 +43,7 @@ class Visitor:
     @property
     def mark(self) -> str:
         """What this session's forms carry."""
-        return self.farebox.sign_in.csrf_token(self.visit)
+        return self.farebox.services.sign_in.csrf_token(self.visit)
 
     async def get(self, path: str) -> Reply:
         """Ask for a page."""

@@ -12,15 +12,16 @@ from farebox.core.outcomes import Code, Outcome
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Missing, Refused
 from farebox.service.operator.merchants import Merchant, User
+from farebox.services import Services
 from farebox.web.api.base import (
     SUPPORT,
     Endpoints,
     Route,
-    Services,
     answer,
     merchant_in_path,
     thresholds_data,
 )
+from farebox.web.client_address import Addresses
 from farebox.web.endpoint import Answer, BodyDecoder, decode_query, read_body
 from farebox.web.schemas import admin as bodies
 
@@ -31,9 +32,9 @@ _UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
 class Admin(Endpoints):
     """The endpoints for merchants themselves."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, addresses: Addresses) -> None:
         """Answer from these services."""
-        super().__init__(services)
+        super().__init__(services, addresses)
         self._merchant_decoder = BodyDecoder(bodies.MerchantRequest)
         self._change_decoder = BodyDecoder(bodies.MerchantChange)
         self._user_decoder = BodyDecoder(bodies.UserRequest)

@@ -12,7 +12,9 @@ from farebox.core.pricing import Price
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.operator.merchants import ApiKey, NewKey
-from farebox.web.api.base import SUPPORT, Endpoints, Route, Services, answer, key_in_path, merchant_in_path, price_data
+from farebox.services import Services
+from farebox.web.api.base import SUPPORT, Endpoints, Route, answer, key_in_path, merchant_in_path, price_data
+from farebox.web.client_address import Addresses
 from farebox.web.endpoint import Answer, BodyDecoder, read_body
 from farebox.web.schemas import admin as bodies
 
@@ -30,9 +32,9 @@ _KIND_WORDS: Final[dict[KeyKind, Literal["merchant", "service", "support"]]] = {
 class AdminKeys(Endpoints):
     """The endpoints for API keys and prices."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, addresses: Addresses) -> None:
         """Answer from these services."""
-        super().__init__(services)
+        super().__init__(services, addresses)
         self._merchant_key_decoder = BodyDecoder(bodies.MerchantKeyRequest)
         self._staff_key_decoder = BodyDecoder(bodies.StaffKeyRequest)
         self._expire_decoder = BodyDecoder(bodies.ExpireKeyRequest)

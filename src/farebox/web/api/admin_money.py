@@ -8,11 +8,11 @@ from farebox.core import ids
 from farebox.core.outcomes import Code
 from farebox.service import inputs
 from farebox.service.errors import Refused
+from farebox.services import Services
 from farebox.web.api.base import (
     SUPPORT,
     Endpoints,
     Route,
-    Services,
     answer,
     approval_data,
     approval_in_path,
@@ -20,6 +20,7 @@ from farebox.web.api.base import (
     moved,
     replay_headers,
 )
+from farebox.web.client_address import Addresses
 from farebox.web.endpoint import Answer, BodyDecoder, decode_query, read_body
 from farebox.web.schemas import admin as bodies
 
@@ -37,9 +38,9 @@ _REQUEST_REFUSALS: Final = (
 class AdminMoney(Endpoints):
     """The endpoints for money that support moves."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, addresses: Addresses) -> None:
         """Answer from these services."""
-        super().__init__(services)
+        super().__init__(services, addresses)
         self._top_up_decoder = BodyDecoder(bodies.TopUpRequest)
         self._adjustment_decoder = BodyDecoder(bodies.AdjustmentRequest)
         self._reversal_decoder = BodyDecoder(bodies.ReversalRequest)

@@ -19,15 +19,8 @@ from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.errors import Missing, Refused
-from farebox.service.insight.usage import UsageReader
-from farebox.service.ledger.operations import Operations
-from farebox.service.ledger.queries import Balances, Queries
-from farebox.service.operator.approvals import Approvals
-from farebox.service.operator.audit_log import AuditLog
-from farebox.service.operator.merchants import Merchants
 from farebox.service.people.api_keys import ParsedKey, Principal
-from farebox.service.people.users import Users
-from farebox.service.statements.reader import Statements
+from farebox.services import Services
 from farebox.web import security
 from farebox.web.client_address import Addresses
 from farebox.web.endpoint import BODY_BYTES_MAX, Answer, Handler
@@ -46,21 +39,6 @@ _STATE_WORDS: Final[dict[ApprovalState, Literal["pending", "approved", "rejected
     ApprovalState.REJECTED: "rejected",
 }
 REPLAY: Final[Headers] = [(b"idempotent-replay", b"true")]
-
-
-class Services(Struct, frozen=True):
-    """What the API is built on."""
-
-    balances: Balances
-    queries: Queries
-    operations: Operations
-    merchants: Merchants
-    users: Users
-    approvals: Approvals
-    audit_log: AuditLog
-    usage: UsageReader
-    statements: Statements
-    addresses: Addresses
 
 
 class Route(Struct, frozen=True):
@@ -92,9 +70,10 @@ class Route(Struct, frozen=True):
 class Endpoints:
     """What the endpoints of one audience share."""
 
-    def __init__(self, services: Services) -> None:
-        """Answer from these services."""
+    def __init__(self, services: Services, addresses: Addresses) -> None:
+        """Answer from these services; `addresses` tells where requests come from."""
         self._services = services
+        self._addresses = addresses
 
     async def _authorize(self, scope: HTTPScope, kinds: frozenset[KeyKind]) -> ParsedKey:
         """Let the request pass if its key is good and of one of these kinds.
@@ -116,7 +95,7 @@ class Endpoints:
         """
         key = security.required_key(scope)
         record = await self._services.queries.authorize(key, SUPPORT)
-        return Principal(record.name or "", key.caller, record.key_id, self._services.addresses.of(scope))
+        return Principal(record.name or "", key.caller, record.key_id, self._addresses.of(scope))
 
 
 def answer(data: Struct, headers: Headers = NO_HEADERS) -> Answer:

@@ -16,9 +16,11 @@ from msgspec import Meta, Struct
 from farebox.core.commands import Caller, Charge
 from farebox.core.outcomes import Outcome
 from farebox.service.errors import Overloaded, Refused
-from farebox.web.api.base import SERVICE, Endpoints, Route, Services
+from farebox.services import Services
+from farebox.web.api.base import SERVICE, Endpoints, Route
 from farebox.web.api.spending import charge_data, charge_of
 from farebox.web.body_timeout import BodyReader
+from farebox.web.client_address import Addresses
 from farebox.web.endpoint import BODY_BYTES_MAX, Answer, BodyDecoder, Stream, media_type, read_body
 from farebox.web.envelope import ApiError, api_error, success_body
 from farebox.web.schemas import spending as bodies
@@ -48,9 +50,9 @@ _RawCharges = Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=bodies.
 class Batches(Endpoints):
     """The endpoint for charges in bulk."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, addresses: Addresses) -> None:
         """Answer from these services."""
-        super().__init__(services)
+        super().__init__(services, addresses)
         self._batch_decoder = msgspec.json.Decoder(_RawBatch)
         self._charges_decoder = msgspec.json.Decoder(_RawCharges)
         self._charge_decoder = BodyDecoder(bodies.ChargeRequest)

@@ -12,6 +12,7 @@ from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Refused
 from farebox.service.ledger.operations import charge_command
+from farebox.services import Services
 from farebox.web import security
 from farebox.web.api.base import (
     NO_HEADERS,
@@ -20,11 +21,11 @@ from farebox.web.api.base import (
     SUPPORT,
     Endpoints,
     Route,
-    Services,
     answer,
     replay_headers,
     transfer_of,
 )
+from farebox.web.client_address import Addresses
 from farebox.web.endpoint import Answer, BodyDecoder, read_body
 from farebox.web.envelope import ApiError, success_body
 from farebox.web.schemas import spending as bodies
@@ -52,9 +53,9 @@ _HOLD_REFUSALS: Final = (
 class Spending(Endpoints):
     """The endpoints for services' keys."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, addresses: Addresses) -> None:
         """Answer from these services."""
-        super().__init__(services)
+        super().__init__(services, addresses)
         self._charge_decoder = BodyDecoder(bodies.ChargeRequest)
         self._hold_decoder = BodyDecoder(bodies.HoldRequest)
         self._capture_decoder = BodyDecoder(bodies.CaptureRequest)

@@ -72,7 +72,7 @@ class Overview:
 
     async def _charts(self, ask: PageRequest, view: AccountView) -> dict[str, Any]:
         """Draw the balance of the last weeks, and what the types of requests came to."""
-        account, zone, now = view.account, ask.zone, ask.services.desk.now()
+        account, zone, now = view.account, ask.zone, ask.services.console.now()
         history = await ask.services.queries.history(account)
         by: By = "hour" if ask.query("by") == "hour" else "day"
         last = render.at(now, zone).date()

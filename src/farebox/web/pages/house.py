@@ -20,22 +20,12 @@ from msgspec import Struct
 from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
-from farebox.service.insight.usage import UsageReader
-from farebox.service.ledger.operations import Operations
-from farebox.service.ledger.queries import Queries
-from farebox.service.operator.approvals import Approvals
-from farebox.service.operator.audit_log import AuditLog
-from farebox.service.operator.console import ConsoleQueries
-from farebox.service.operator.merchants import Merchants
-from farebox.service.operator.throughput import Throughput
-from farebox.service.operator.verifications import Verifications
 from farebox.service.people.api_keys import Principal
-from farebox.service.people.sign_in import SignedIn, SignIn, normal_email
-from farebox.service.people.users import Realm, Role, Staff, Users
-from farebox.service.statements.reader import Statements
+from farebox.service.people.sign_in import SignedIn, normal_email
+from farebox.service.people.users import Realm, Role
+from farebox.services import Services
 from farebox.web.client_address import Addresses, source_of
 from farebox.web.envelope import ApiError, api_error
-from farebox.web.health import Health
 from farebox.web.pages import render
 from farebox.web.pages.forms import Form, read_form
 from farebox.web.rate_limits import BUCKETS_MAX, Buckets
@@ -58,35 +48,6 @@ _HTMX: Final = "hx-request"
 _EMAIL_CHARS_MAX: Final = 300
 _OURS: Final = re.compile(r"/(?:accounts|support|profile)(?:/[A-Za-z0-9_/-]*)?(?:\?[A-Za-z0-9_=&%.+:-]*)?", re.ASCII)
 _UTC: Final = ZoneInfo("UTC")
-
-
-class PageServices(Struct, frozen=True):
-    """What the pages are built on, and what they say of the operator."""
-
-    sign_in: SignIn
-    users: Users
-    staff: Staff
-    queries: Queries
-    statements: Statements
-    usage: UsageReader
-    merchants: Merchants
-    operations: Operations
-    approvals: Approvals
-    audit_log: AuditLog
-    addresses: Addresses
-    desk: ConsoleQueries
-    verifications: Verifications
-    pace: Throughput
-    check_health: Callable[[], Awaitable[Health]]
-    mail_folder: str
-    """Where mails are written; empty if a mail server takes them."""
-    public_url: str
-    support_contact: str
-
-    @property
-    def is_secure(self) -> bool:
-        """Whether browsers reach the pages by TLS alone."""
-        return self.public_url.startswith("https://")
 
 
 class Audience(Enum):
@@ -114,7 +75,8 @@ class PageRequest(Struct):
     """
 
     request: Request[Any, Any, Any]
-    services: PageServices
+    services: Services
+    addresses: Addresses
     form: Form
     visit: SignedIn | None = None
     merchant_id: int = 0
@@ -148,7 +110,7 @@ class PageRequest(Struct):
     @property
     def address(self) -> str | None:
         """Where the request comes from."""
-        return self.services.addresses.of(self.request.scope)
+        return self.addresses.of(self.request.scope)
 
     @property
     def agent(self) -> str:
@@ -190,7 +152,7 @@ class PageRequest(Struct):
             "theme": theme if theme in _THEMES else "",
             "path": self.path,
             "said": FLASHES.get(self.query("said"), ""),
-            "support_contact": self.services.support_contact,
+            "support_contact": self.services.operator.support_contact,
         }
         return render.page(template, {**known, **values}, status=status)
 
@@ -262,9 +224,10 @@ class PageRoute(Struct, frozen=True):
 class AccessControl:
     """Lets requests through to pages."""
 
-    def __init__(self, services: PageServices, now: Callable[[], float]) -> None:
-        """Ask these services; `now` is in seconds and never goes back."""
+    def __init__(self, services: Services, addresses: Addresses, now: Callable[[], float]) -> None:
+        """Ask these services; `addresses` tells where requests come from, `now` is in seconds and never goes back."""
         self._services = services
+        self._addresses = addresses
         self._tries = Buckets(SIGN_INS_A_SECOND, SIGN_INS_BURST_SECONDS, now)
         self._homes: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._looks: OrderedDict[tuple[bytes, int], None] = OrderedDict()
@@ -304,7 +267,7 @@ class AccessControl:
 
     def _handler(self, line: PageRoute, methods: list[HttpMethod], answer: Handler, who: Audience) -> BaseRouteHandler:
         async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
-            ask = PageRequest(request, self._services, Form())
+            ask = PageRequest(request, self._services, self._addresses, Form())
             try:
                 return await self._let_in(ask, who, line) or await self._answer(ask, answer)
             except Exception as error:
@@ -365,7 +328,7 @@ class AccessControl:
         try:
             # Of one that there is: others are no account.
             await self._services.merchants.get(ask.merchant_id)
-            await self._services.desk.note_look(ask.merchant_id, principal=ask.principal)
+            await self._services.console.note_look(ask.merchant_id, principal=ask.principal)
         except BaseException:
             self._looks.pop(look, None)
             raise
@@ -384,19 +347,19 @@ def error_page(ask: PageRequest, error: ApiError) -> Response[str]:
     return response
 
 
-def cookie_name(services: PageServices, realm: Realm) -> str:
+def cookie_name(services: Services, realm: Realm) -> str:
     """Name a realm's cookie; by TLS one that no other host, path or plain connection can set."""
-    return f"__Host-{_COOKIES[realm]}" if services.is_secure else _COOKIES[realm]
+    return f"__Host-{_COOKIES[realm]}" if services.operator.is_secure else _COOKIES[realm]
 
 
-def set_cookie(response: Response[Any], services: PageServices, realm: Realm, token: str) -> None:
+def set_cookie(response: Response[Any], services: Services, realm: Realm, token: str) -> None:
     """Give the browser a session's token, or take it away with an empty one."""
     response.set_cookie(
         cookie_name(services, realm),
         token,
         max_age=None if token else 0,
         path="/",
-        secure=services.is_secure,
+        secure=services.operator.is_secure,
         httponly=True,
         samesite="lax",
     )

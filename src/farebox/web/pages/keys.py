@@ -112,4 +112,4 @@ class KeyPages(ABC):
         return await self._page(ask, "key", status, key=key, overlaps=list(self.overlaps.items()))
 
     async def _page(self, ask: PageRequest, name: str, status: int = 200, **values: Any) -> Response[Any]:
-        return await self.page(ask, name, status, keys_root=self.url(ask), now=ask.services.desk.now(), **values)
+        return await self.page(ask, name, status, keys_root=self.url(ask), now=ask.services.console.now(), **values)

@@ -19,8 +19,12 @@ class Developers:
 
     async def show(self, ask: PageRequest) -> Response[Any]:
         """Show how to read the balance in one language; the others are a link away."""
-        examples = balance_examples(ask.services.public_url)
+        examples = balance_examples(ask.services.operator.public_url)
         chosen = next((it for it in examples if it.name == ask.query("example")), examples[0])
         return await account_page(
-            ask, "account/developers.html", examples=examples, chosen=chosen, public_url=ask.services.public_url
+            ask,
+            "account/developers.html",
+            examples=examples,
+            chosen=chosen,
+            public_url=ask.services.operator.public_url,
         )

@@ -18,7 +18,7 @@ class Prices:
 
     async def show(self, ask: PageRequest) -> Response[Any]:
         """List the prices in force, and those to come: of the defaults only what no price of its own goes before."""
-        merchants, now = ask.services.merchants, ask.services.desk.now()
+        merchants, now = ask.services.merchants, ask.services.console.now()
         in_force = await merchants.prices_in_force(ask.merchant_id)
         own = await merchants.prices(ask.merchant_id)
         # From its first price of its own on, a default of that type concerns the merchant no more.

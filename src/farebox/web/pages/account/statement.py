@@ -60,7 +60,7 @@ class Statement:
 
     async def show_one(self, ask: PageRequest) -> Response[Any]:
         """Explain one line: why was this charged?"""
-        transfer, refers_to = await ask.services.desk.transfer(ask.merchant_id, ask.param("transfer"))
+        transfer, refers_to = await ask.services.console.transfer(ask.merchant_id, ask.param("transfer"))
         prices = [*await ask.services.merchants.prices(None), *await ask.services.merchants.prices(ask.merchant_id)]
         price = next((it for it in prices if it.price_id == transfer.price_id), None)
         return await account_page(ask, "account/transfer.html", transfer=transfer, refers_to=refers_to, price=price)

@@ -79,7 +79,7 @@ class Approvals:
             more=decided[-1].id if more else None,
             is_first=before is None,
             debit=Kind.ADJUSTMENT_DEBIT,
-            names=await ask.services.desk.names(every),
+            names=await ask.services.console.names(every),
             currencies={number: (await ask.services.merchants.get(number))[1].currency for number in every},
             state_words={int(state): words for state, words in _STATES.items()},
         )

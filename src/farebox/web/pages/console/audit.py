@@ -40,7 +40,7 @@ class Verifier:
             text=text,
             wrong=wrong,
             chosen=text if merchant_id is not None else "",
-            names=await ask.services.desk.names({*merchants, merchant_id}),
+            names=await ask.services.console.names({*merchants, merchant_id}),
             urls={number: merchant_url(number) for number in merchants},
             merchant_id=merchant_id,
         )

@@ -46,7 +46,7 @@ class Merchant:
         latest = await services.statements.page(number, _EVERYTHING, limit=_LATEST)
         approvals = await services.approvals.page(merchant_id=number, before=None, limit=_APPROVALS)
         deeds, _ = await services.audit_log.page(merchant_id=number, cursor=None, limit=_LATEST)
-        now = services.desk.now()
+        now = services.console.now()
         keys = await services.merchants.keys(number)
         return await merchant_page(
             ask,

@@ -45,7 +45,7 @@ class Merchants:
         text = ask.query("q").strip()[:_QUERY_CHARS_MAX]
         sort = ask.query("sort") if ask.query("sort") in _ORDERS else ""
         page = page_of(ask)
-        desk = ask.services.desk
+        desk = ask.services.console
         soon: list[Row] = []
         if text:
             if (url := await self._exact(ask, text)) is not None:

@@ -25,7 +25,7 @@ class Outbox:
 
     async def show(self, ask: PageRequest) -> Response[Any]:
         """List the newest mails and account mails, those that fail first."""
-        outgoing = await ask.services.desk.outgoing()
+        outgoing = await ask.services.console.outgoing()
         failing = [mail for mail in outgoing.mails if _fails(mail)]
         failing_account_mails = [account_mail for account_mail in outgoing.account_mails if _fails(account_mail)]
         mails, account_mails = outgoing.mails[:ROWS], outgoing.account_mails[:ROWS]
@@ -36,17 +36,17 @@ class Outbox:
             failing_account_mails=failing_account_mails[:ROWS],
             mails=mails,
             account_mails=account_mails,
-            names=await ask.services.desk.names(merchants),
+            names=await ask.services.console.names(merchants),
             urls={number: merchant_url(number) for number in merchants},
             states={int(state): words for state, words in _STATES.items()},
             purposes={int(purpose): words for purpose, words in _PURPOSES.items()},
-            mail_folder=ask.services.mail_folder,
+            mail_folder=ask.services.operator.mail_folder,
             rows=ROWS,
         )
 
     async def retry(self, ask: PageRequest) -> Response[Any]:
         """Make everything that is not sent due now."""
-        await ask.services.desk.retry()
+        await ask.services.console.retry()
         return ask.redirect("/support/outbox", "retried")
 
 

@@ -51,7 +51,7 @@ class Prices:
 
     async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
         merchants = ask.services.merchants
-        now = ask.services.desk.now()
+        now = ask.services.console.now()
         defaults = await merchants.prices(None)
         if not self._is_merchants:
             return ask.page("console/prices.html", status, types=_types(defaults, now))

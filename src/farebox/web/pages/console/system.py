@@ -44,9 +44,9 @@ class System:
         return ask.page(
             "console/system.html",
             status,
-            health=await services.check_health(),
-            per_second=f"{services.pace.commands_per_second():,.1f}",
-            counts=await services.desk.counts(),
+            health=await services.health.check(),
+            per_second=f"{services.throughput.commands_per_second():,.1f}",
+            counts=await services.console.counts(),
             **await self._runs(ask),
         )
 

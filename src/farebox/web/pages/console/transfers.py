@@ -49,7 +49,7 @@ class Transfers:
         """Give a charge or capture back, in whole or in part."""
         form = ask.form
         # A transfer of another merchant's is none of this page's.
-        transfer, _ = await ask.services.desk.transfer(merchant_of(ask), ask.param("transfer"))
+        transfer, _ = await ask.services.console.transfer(merchant_of(ask), ask.param("transfer"))
         try:
             ensure_done(
                 await ask.services.operations.refund(
@@ -87,7 +87,7 @@ class Transfers:
         return ask.redirect(f"{merchant_url(merchant_of(ask))}/transfers/{ask.param('transfer')}", "reversed")
 
     async def _one(self, ask: PageRequest, status: int = 200) -> Response[Any]:
-        transfer, refers_to = await ask.services.desk.transfer(merchant_of(ask), ask.param("transfer"))
+        transfer, refers_to = await ask.services.console.transfer(merchant_of(ask), ask.param("transfer"))
         return await merchant_page(
             ask,
             "console/transfer.html",

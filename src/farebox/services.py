@@ -1,0 +1,53 @@
+"""The list of services: what the API, the pages and the command line are built on. It is written here alone."""
+
+from msgspec import Struct
+
+from farebox.service.insight.usage import UsageReader
+from farebox.service.ledger.operations import Operations
+from farebox.service.ledger.queries import Balances, Queries
+from farebox.service.operator.approvals import Approvals
+from farebox.service.operator.audit_log import AuditLog
+from farebox.service.operator.console import ConsoleQueries
+from farebox.service.operator.health import HealthCheck
+from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.throughput import Throughput
+from farebox.service.operator.verifications import Verifications
+from farebox.service.people.sign_in import SignIn
+from farebox.service.people.users import Staff, Users
+from farebox.service.statements.reader import Statements
+
+
+class OperatorInfo(Struct, frozen=True):
+    """What pages and mails say of the operator."""
+
+    public_url: str
+    """Where people reach the server, without a slash at the end."""
+    support_contact: str
+    mail_folder: str
+    """Where mails are written; empty if a mail server takes them."""
+
+    @property
+    def is_secure(self) -> bool:
+        """Whether browsers reach the pages by TLS alone."""
+        return self.public_url.startswith("https://")
+
+
+class Services(Struct, frozen=True):
+    """Everything that may be asked of Farebox, by whichever way in."""
+
+    balances: Balances
+    queries: Queries
+    operations: Operations
+    merchants: Merchants
+    users: Users
+    staff: Staff
+    sign_in: SignIn
+    approvals: Approvals
+    audit_log: AuditLog
+    usage: UsageReader
+    statements: Statements
+    console: ConsoleQueries
+    verifications: Verifications
+    throughput: Throughput
+    health: HealthCheck
+    operator: OperatorInfo
