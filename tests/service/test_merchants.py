@@ -4,7 +4,6 @@ import pytest
 
 from farebox.core.commands import KeyKind
 from farebox.service.errors import Conflict, FateUnknown, InvalidInput, Missing, Unavailable
-from farebox.service.ledger.operations import charge_command
 from farebox.service.people import api_keys
 from farebox.storage.interface import AlreadyExists, CommitUnknown, StoreUnavailable
 from tests.service.conftest import START, Ledger
@@ -151,15 +150,13 @@ async def test_price_counts_from_its_start(ledger: Ledger) -> None:
 
     async def cost(key: str) -> int:
         outcome = await ledger.operations.charge(
-            charge_command(
-                merchant=seeds.merchant,
-                request_type="image",
-                quantity=1,
-                idempotency_key=key,
-                amount=None,
-                reference=None,
-                caller=None,
-            )
+            merchant=seeds.merchant,
+            request_type="image",
+            quantity=1,
+            idempotency_key=key,
+            amount=None,
+            reference=None,
+            caller=None,
         )
         assert outcome.transfer is not None
         return outcome.transfer.amount

@@ -8,7 +8,6 @@ from farebox.core.accounts import Kind
 from farebox.core.commands import Caller
 from farebox.core.outcomes import Code
 from farebox.service.errors import InvalidInput
-from farebox.service.ledger.operations import charge_command
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
 from tests.service.conftest import Ledger
@@ -38,7 +37,7 @@ def _caller(text: str) -> Caller:
 
 async def test_charge_posts_what_it_was_asked_for(ledger: Ledger) -> None:
     seeds = await ledger.seed()
-    outcome = await ledger.operations.charge(charge_command(**_charge(seeds, quantity=3, reference="job 7")))
+    outcome = await ledger.operations.charge(**_charge(seeds, quantity=3, reference="job 7"))
     transfer = outcome.transfer
     assert transfer is not None
     assert (Kind.CHARGE, 30_000, "image", 3, 10_000, "k", "job 7") == (
@@ -68,7 +67,7 @@ async def test_charge_posts_what_it_was_asked_for(ledger: Ledger) -> None:
 async def test_charge_names_the_value_that_is_wrong(ledger: Ledger, fields: dict[str, Any], named: str) -> None:
     seeds = await ledger.seed()
     with pytest.raises(InvalidInput) as raised:
-        await ledger.operations.charge(charge_command(**_charge(seeds, **fields)))
+        await ledger.operations.charge(**_charge(seeds, **fields))
     assert named == raised.value.field
     assert 0 == ledger.committer.waiting_count
 
@@ -76,17 +75,14 @@ async def test_charge_names_the_value_that_is_wrong(ledger: Ledger, fields: dict
 @pytest.mark.parametrize("merchant", ["", "nobody", "mer_0000000000000", "fbm_" + "0" * 39])
 async def test_charge_of_nobody_is_refused_alike(ledger: Ledger, merchant: str) -> None:
     seeds = await ledger.seed()
-    outcome = await ledger.operations.charge(charge_command(**_charge(seeds, merchant=merchant)))
+    outcome = await ledger.operations.charge(**_charge(seeds, merchant=merchant))
     assert (Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key") == (outcome.code, outcome.message)
 
 
 async def test_charge_for_one_merchant_by_the_key_of_another_opens_nothing(ledger: Ledger) -> None:
     seeds, other = await ledger.seed(), await ledger.seed()
     forged = seeds.merchant_key[:17] + other.merchant_key[17:]
-    assert (
-        Code.MERCHANT_NOT_FOUND
-        is (await ledger.operations.charge(charge_command(**_charge(seeds, merchant=forged)))).code
-    )
+    assert Code.MERCHANT_NOT_FOUND is (await ledger.operations.charge(**_charge(seeds, merchant=forged))).code
 
 
 async def test_same_reference_is_the_same_top_up_once(ledger: Ledger) -> None:
@@ -104,7 +100,7 @@ async def test_callers_own_keys_never_meet_those_that_farebox_makes(ledger: Ledg
     adjusted = await ledger.operations.adjust(
         seeds.merchant_id, amount="1", reference="k", reason="goodwill", principal=None
     )
-    charged = await ledger.operations.charge(charge_command(**_charge(seeds, idempotency_key="k")))
+    charged = await ledger.operations.charge(**_charge(seeds, idempotency_key="k"))
     assert [(True, False)] * 2 == [(outcome.is_ok, outcome.is_replay) for outcome in (adjusted, charged)]
 
 
@@ -146,7 +142,7 @@ async def test_adjustment_takes_no_more_than_there_is(ledger: Ledger) -> None:
 
 async def test_credit_limit_is_never_below_what_is_in_use(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance=None, credit_limit="10")
-    assert (await ledger.operations.charge(charge_command(**_charge(seeds, request_type="call", amount="8")))).is_ok
+    assert (await ledger.operations.charge(**_charge(seeds, request_type="call", amount="8"))).is_ok
     operations, merchant_id = ledger.operations, seeds.merchant_id
     assert Code.CREDIT_LIMIT_IN_USE is (await operations.set_credit_limit(merchant_id, "7.99", principal=None)).code
     assert (await operations.set_credit_limit(merchant_id, "8", principal=None)).is_ok
@@ -170,7 +166,7 @@ async def test_callers_key_decides_in_the_same_transaction(ledger: Ledger, kind:
     caller = _caller(getattr(seeds, kind))
     principal = Principal("ann", caller)
     operations, merchant_id = ledger.operations, seeds.merchant_id
-    charged = await operations.charge(charge_command(**_charge(seeds, caller=caller)))
+    charged = await operations.charge(**_charge(seeds, caller=caller))
     others = [
         await operations.top_up(merchant_id, amount="1", reference="T", note=None, principal=principal),
         await operations.adjust(merchant_id, amount="1", reference="A", reason="goodwill", principal=principal),
@@ -185,10 +181,8 @@ async def test_callers_key_decides_in_the_same_transaction(ledger: Ledger, kind:
 async def test_revoked_caller_is_turned_away_at_once(ledger: Ledger) -> None:
     seeds = await ledger.seed()
     caller = _caller(seeds.service_key)
-    assert (await ledger.operations.charge(charge_command(**_charge(seeds, caller=caller)))).is_ok
+    assert (await ledger.operations.charge(**_charge(seeds, caller=caller))).is_ok
     for key in await ledger.merchants.keys(None):
         await ledger.merchants.revoke_key(key.key_id)
     # Not even a retry is answered: it would tell what was charged.
-    assert (
-        Code.INVALID_API_KEY is (await ledger.operations.charge(charge_command(**_charge(seeds, caller=caller)))).code
-    )
+    assert Code.INVALID_API_KEY is (await ledger.operations.charge(**_charge(seeds, caller=caller))).code

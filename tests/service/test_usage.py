@@ -21,8 +21,9 @@ from farebox.service.errors import InvalidInput, Unavailable
 from farebox.service.insight import usage
 from farebox.service.insight.usage import UsageLine, UsageReader, UsageRollup
 from farebox.service.ledger.committer import Committer
-from farebox.service.ledger.operations import Operations, charge_command
+from farebox.service.ledger.operations import Operations
 from farebox.storage.interface import StoreUnavailable
+from farebox.web.schemas.spending import ChargeRequest
 from tests.service.conftest import Ledger
 from tests.support.effort import examples
 from tests.support.server import Seeds
@@ -112,7 +113,7 @@ class Book:
 
     async def charge(self, *, quantity: int = 1, request_type: str = "image", amount: str | None = None) -> None:
         """Charge."""
-        command = charge_command(
+        outcome = await self._ledger.operations.charge(
             merchant=self._seeds.merchant,
             request_type=request_type,
             quantity=quantity,
@@ -121,7 +122,7 @@ class Book:
             reference=None,
             caller=None,
         )
-        self._refundable.append(self._note(await self._ledger.operations.charge(command)))
+        self._refundable.append(self._note(outcome))
 
     async def hold(self, *, quantity: int, captured: str | None) -> None:
         """Hold, and capture a part, or release the whole."""
@@ -393,19 +394,8 @@ async def _charging(ledger: Ledger, summer: UsageRollup) -> AsyncIterator[Operat
 
 
 async def _charge_many(operations: Operations, seeds: Seeds, keys: Iterator[int], count: int) -> None:
-    commands = [
-        charge_command(
-            merchant=seeds.merchant,
-            request_type="image",
-            quantity=1,
-            idempotency_key=f"many-{next(keys)}",
-            amount=None,
-            reference=None,
-            caller=None,
-        )
-        for _ in range(count)
-    ]
-    outcomes = await operations.charge_all([command for command in commands if not isinstance(command, Outcome)])
+    charges = [ChargeRequest(seeds.merchant, "image", f"many-{next(keys)}") for _ in range(count)]
+    outcomes = await operations.charge_all(charges, caller=None)
     assert all(isinstance(outcome, Outcome) and outcome.is_ok for outcome in outcomes)
 
 

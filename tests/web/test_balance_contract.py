@@ -4,7 +4,6 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import CreateHold, KeyKind, Payer
-from farebox.service.ledger.operations import charge_command
 from farebox.service.people import api_keys
 from farebox.storage.interface import StoreUnavailable
 from tests.support.door import Door, Headers, Reply, open_door
@@ -27,15 +26,13 @@ def _names(reply: Reply) -> set[str]:
 
 async def _spend(farebox: Farebox, seeds: Seeds, amount: str) -> None:
     outcome = await farebox.services.operations.charge(
-        charge_command(
-            merchant=seeds.merchant,
-            request_type="call",
-            quantity=1,
-            idempotency_key="spend",
-            amount=amount,
-            reference=None,
-            caller=None,
-        )
+        merchant=seeds.merchant,
+        request_type="call",
+        quantity=1,
+        idempotency_key="spend",
+        amount=amount,
+        reference=None,
+        caller=None,
     )
     assert outcome.is_ok, outcome
 

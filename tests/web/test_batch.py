@@ -22,7 +22,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.service.ledger.committer import Committer
-from farebox.service.ledger.operations import Operations
+from farebox.service.ledger.operations import ROOM_PAUSES, Operations
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from farebox.storage.interface import StoreUnavailable
@@ -521,14 +521,16 @@ async def test_memory_does_not_grow_with_the_number_of_lines(farebox: Farebox, d
 
 
 @asynccontextmanager
-async def _narrow(farebox: Farebox, queue_commands_max: int) -> AsyncIterator[tuple[Committer, Door]]:
+async def _narrow(
+    farebox: Farebox, queue_commands_max: int, room_pauses: Sequence[float] = ROOM_PAUSES
+) -> AsyncIterator[tuple[Committer, Door]]:
     """Open a door to the same ledger whose committer has a short queue, and has not begun to work."""
     committer = Committer(farebox.store, farebox.clock, queue_commands_max=queue_commands_max)
     narrow = msgspec.structs.replace(
         farebox,
         committer=committer,
         services=msgspec.structs.replace(
-            farebox.services, operations=Operations(committer, farebox.clock, approval_above=None)
+            farebox.services, operations=Operations(committer, farebox.clock, room_pauses=room_pauses)
         ),
     )
     try:
@@ -579,11 +581,10 @@ async def test_lines_wait_until_there_is_room(farebox: Farebox) -> None:
 
 
 async def test_lines_that_waited_in_vain_are_refused_each_and_charged_none(
-    farebox: Farebox, monkeypatch: pytest.MonkeyPatch
+    farebox: Farebox,
 ) -> None:
     seeds = await seed(farebox)
-    monkeypatch.setattr(batch, "_OVERLOAD_PAUSES", (0.001, 0.001))
-    async with _narrow(farebox, 1_000) as (committer, door):
+    async with _narrow(farebox, 1_000, room_pauses=(0.001, 0.001)) as (committer, door):
         whole = await _waiting(committer, door, seeds, 999)
         body = b"\n".join([_bytes(_charge(seeds)), b"5", _bytes(_charge(seeds))])
         refused = [(503, "overloaded"), (400, "malformed_request"), (503, "overloaded")]

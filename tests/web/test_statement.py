@@ -12,7 +12,6 @@ from jsonschema import Draft202012Validator
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.core.commands import Charge, Payer
 from farebox.service.people.api_keys import Principal
 from farebox.service.statements.check import check_statement
 from farebox.service.statements.lines import KINDS
@@ -33,7 +32,15 @@ async def _keep_book(farebox: Farebox) -> Seeds:
     seeds = await seed(farebox, balance="100")
     operations = farebox.services.operations
     for number in range(3):
-        outcome = await operations.charge(Charge(Payer(seeds.merchant_id), "image", number + 1, f"k{number}"))
+        outcome = await operations.charge(
+            merchant=seeds.merchant,
+            request_type="image",
+            quantity=number + 1,
+            idempotency_key=f"k{number}",
+            amount=None,
+            reference=None,
+            caller=None,
+        )
         assert outcome.is_ok
     for text in HOSTILE:
         assert (await operations.top_up(seeds.merchant_id, amount="1", reference=text, note=text, principal=None)).is_ok

@@ -6,7 +6,6 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.service.ledger.operations import charge_command
 from tests.support.server import Seeds, seed
 from tests.web.console.visitor import Visitor, kept, words
 
@@ -31,15 +30,13 @@ async def _available(farebox: Farebox, seeds: Seeds) -> int:
 
 async def _charge(farebox: Farebox, seeds: Seeds, quantity: int) -> str:
     outcome = await farebox.services.operations.charge(
-        charge_command(
-            merchant=seeds.merchant,
-            request_type="image",
-            quantity=quantity,
-            idempotency_key=f"charge-{quantity}",
-            amount=None,
-            reference=None,
-            caller=None,
-        )
+        merchant=seeds.merchant,
+        request_type="image",
+        quantity=quantity,
+        idempotency_key=f"charge-{quantity}",
+        amount=None,
+        reference=None,
+        caller=None,
     )
     assert outcome.transfer is not None
     return outcome.transfer.id

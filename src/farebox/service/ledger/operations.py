@@ -1,18 +1,65 @@
-"""Moves of money as any door may ask for them: texts in, checked; a command to the committer; its outcome back."""
+"""Moves of money as the API, the pages and the command line ask for them.
 
-from collections.abc import Sequence
-from typing import Final
+Texts come in and are checked, a command goes to the committer, its outcome comes back.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from msgspec import Struct
 
 from farebox.core import commands, ids
 from farebox.core.commands import Actor, Caller
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.service import inputs
 from farebox.service.clock import Clock
-from farebox.service.errors import ServiceError
+from farebox.service.errors import InvalidInput, Overloaded, ServiceError
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.id_generator import IdGenerator
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
+
+ROOM_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
+"""How long, in seconds, charges in bulk wait for room in the queue before they are refused."""
+
+_CHARGES_AT_ONCE: Final = 1_000
+"""How many charges are checked before others are served."""
+
+
+class ChargeFields(Protocol):
+    """What one charge of many asks for, as `Operations.charge` takes it."""
+
+    @property
+    def merchant(self) -> str: ...
+    @property
+    def type(self) -> str: ...
+    @property
+    def quantity(self) -> int: ...
+    @property
+    def idempotency_key(self) -> str: ...
+    @property
+    def amount(self) -> str | None: ...
+    @property
+    def reference(self) -> str | None: ...
+
+
+class CheckedMove(Struct, frozen=True):
+    """A top-up or adjustment whose fields are valid; nothing has moved yet."""
+
+    command: commands.TopUp | commands.Adjust
+    needs_approval: bool
+    """Whether it will wait for a second person."""
+
+    @property
+    def change(self) -> int:
+        """What it will add to the balance, in micros; below zero if it takes away."""
+        is_debit = isinstance(self.command, commands.Adjust) and not self.command.is_credit
+        return -self.command.amount if is_debit else self.command.amount
+
+
+_CheckedCharge = commands.Charge | Outcome | ServiceError
+"""A charge to be committed, or what it came to at first sight."""
 
 
 class Operations:
@@ -22,7 +69,14 @@ class Operations:
     asks, `principal` the person; None for Farebox itself, which the audit log does not tell of.
     """
 
-    def __init__(self, committer: Committer, clock: Clock, *, approval_above: int | None = None) -> None:
+    def __init__(
+        self,
+        committer: Committer,
+        clock: Clock,
+        *,
+        approval_above: int | None = None,
+        room_pauses: Sequence[float] = ROOM_PAUSES,
+    ) -> None:
         """Send commands to this committer.
 
         Args:
@@ -30,22 +84,60 @@ class Operations:
             clock: tells the time.
             approval_above: micros; a top-up or adjustment of more than that needs a second person's approval. None:
                 none does.
+            room_pauses: seconds to wait before each further try, when there is no room in the queue for charges in
+                bulk that can wait.
         """
         self._committer = committer
         self._numbers = IdGenerator(clock)
         self._approval_above = approval_above
+        self._room_pauses = room_pauses
 
-    async def charge(self, command: commands.Charge | Outcome) -> Outcome:
-        """Deduct the cost of a request; what `charge_command` refused stays refused."""
-        return command if isinstance(command, Outcome) else await self._committer.submit(command)
+    async def charge(
+        self,
+        *,
+        merchant: str,
+        request_type: str,
+        quantity: int,
+        idempotency_key: str,
+        amount: str | None,
+        reference: str | None,
+        caller: Caller | None,
+    ) -> Outcome:
+        """Deduct the cost of a request; `merchant` is an id or a merchant's API key."""
+        command = _charge_command(merchant, request_type, quantity, idempotency_key, amount, reference, caller)
+        return _MERCHANT_NOT_FOUND if command is None else await self._committer.submit(command)
 
-    async def charge_all(self, asked: Sequence[commands.Charge]) -> list[Outcome | ServiceError]:
-        """Deduct the cost of each request on its own, in order.
+    async def charge_all(
+        self, charges: Iterable[ChargeFields], *, caller: Caller | None
+    ) -> list[Outcome | ServiceError]:
+        """Deduct the cost of each request on its own, and return what became of each, in order.
 
         Raises:
             Overloaded: there is no room for all of them; none was accepted.
         """
-        return await self._committer.submit_all(asked)
+        return await self._commit_all(await _checked_charges(charges, caller))
+
+    async def charge_all_when_there_is_room(
+        self, charges: Iterable[ChargeFields], *, caller: Caller | None
+    ) -> list[Outcome | ServiceError]:
+        """Do as `charge_all`, but wait a while for room; if there is none then, each is refused as Overloaded."""
+        checked = await _checked_charges(charges, caller)
+        for pause in self._room_pauses:
+            try:
+                return await self._commit_all(checked)
+            except Overloaded:
+                await asyncio.sleep(pause)
+        try:
+            return await self._commit_all(checked)
+        except Overloaded:
+            return [Overloaded() if isinstance(item, commands.Charge) else item for item in checked]
+
+    async def _commit_all(self, checked: Sequence[_CheckedCharge]) -> list[Outcome | ServiceError]:
+        """Commit those that are commands; what was refused at first sight stays as it is."""
+        results = iter(
+            await self._committer.submit_all([item for item in checked if isinstance(item, commands.Charge)])
+        )
+        return [next(results) if isinstance(item, commands.Charge) else item for item in checked]
 
     async def hold(
         self,
@@ -82,10 +174,10 @@ class Operations:
             None if amount is None else inputs.amount("amount", amount),
             None if reference is None else inputs.reference("reference", reference),
         )
-        place = _place(ids.HOLD, hold)
-        if place is None:
+        named = _book_id(ids.HOLD, hold)
+        if named is None:
             return _HOLD_NOT_FOUND
-        return _hold_answer(await self._committer.submit(commands.CaptureHold(place[0], place[1], *checked, caller)))
+        return _of_hold(await self._committer.submit(commands.CaptureHold(named[0], named[1], *checked, caller)))
 
     async def release(
         self, hold: str, *, idempotency_key: str, reference: str | None, caller: Caller | None
@@ -95,10 +187,10 @@ class Operations:
             inputs.idempotency_key("idempotencyKey", idempotency_key),
             None if reference is None else inputs.reference("reference", reference),
         )
-        place = _place(ids.HOLD, hold)
-        if place is None:
+        named = _book_id(ids.HOLD, hold)
+        if named is None:
             return _HOLD_NOT_FOUND
-        return _hold_answer(await self._committer.submit(commands.ReleaseHold(place[0], place[1], *checked, caller)))
+        return _of_hold(await self._committer.submit(commands.ReleaseHold(named[0], named[1], *checked, caller)))
 
     async def refund(
         self,
@@ -118,11 +210,11 @@ class Operations:
             None if reference is None else inputs.reference("reference", reference),
             None if note is None else inputs.note("note", note),
         )
-        place = _place(ids.TRANSFER, transfer)
-        if place is None:
+        named = _book_id(ids.TRANSFER, transfer)
+        if named is None:
             return _TRANSFER_NOT_FOUND
         outcome = await self._committer.submit(
-            commands.Refund(place[0], place[1], *checked, *(_asked_by(principal) if principal else (caller, None)))
+            commands.Refund(named[0], named[1], *checked, *(_asked_by(principal) if principal else (caller, None)))
         )
         # An id names its merchant, so one of a merchant that does not exist is just an id that does not.
         return _TRANSFER_NOT_FOUND if outcome.code is Code.MERCHANT_NOT_FOUND else outcome
@@ -134,7 +226,15 @@ class Operations:
 
         Above the operator's limit it is requested, and made when another person approves it.
         """
-        return await self._fund(
+        return await self._move(
+            self.check_top_up(merchant_id, amount=amount, reference=reference, note=note, principal=principal)
+        )
+
+    def check_top_up(
+        self, merchant_id: int, *, amount: str, reference: str, note: str | None, principal: Principal | None
+    ) -> CheckedMove:
+        """Check a top-up's fields, as `top_up` does before it makes it."""
+        return self._checked(
             commands.TopUp(
                 merchant_id,
                 inputs.amount("amount", amount),
@@ -151,7 +251,15 @@ class Operations:
 
         Above the operator's limit it is requested, and made when another person approves it.
         """
-        return await self._fund(
+        return await self._move(
+            self.check_adjustment(merchant_id, amount=amount, reference=reference, reason=reason, principal=principal)
+        )
+
+    def check_adjustment(
+        self, merchant_id: int, *, amount: str, reference: str, reason: str, principal: Principal | None
+    ) -> CheckedMove:
+        """Check an adjustment's fields, as `adjust` does before it makes it."""
+        return self._checked(
             commands.Adjust(
                 merchant_id,
                 inputs.amount("amount", amount.removeprefix("-")),
@@ -178,22 +286,20 @@ class Operations:
             inputs.note("reason", reason),
             None if amount is None else inputs.amount("amount", amount),
         )
-        place = _place(ids.TRANSFER, transfer)
-        if place is None or place[0] != merchant_id:
+        named = _book_id(ids.TRANSFER, transfer)
+        if named is None or named[0] != merchant_id:
             return _TRANSFER_NOT_FOUND
-        return await self._committer.submit(
-            commands.ReverseTopUp(merchant_id, place[1], *checked, *_asked_by(principal))
-        )
+        return await self._committer.submit(commands.ReverseTopUp(named[0], named[1], *checked, *_asked_by(principal)))
 
-    def needs_approval(self, amount: int) -> bool:
-        """Tell whether a top-up or adjustment of so many micros waits for a second person."""
-        return self._approval_above is not None and amount > self._approval_above
+    def _checked(self, command: commands.TopUp | commands.Adjust) -> CheckedMove:
+        limit = self._approval_above
+        return CheckedMove(command, limit is not None and command.amount > limit)
 
-    async def _fund(self, move: commands.TopUp | commands.Adjust) -> Outcome:
-        """Make a move of money into the ledger or out of it, or request it if it is above the limit."""
-        if not self.needs_approval(move.amount):
-            return await self._committer.submit(move)
-        return await self._committer.submit(commands.RequestApproval(move, self._numbers.draw()))
+    async def _move(self, move: CheckedMove) -> Outcome:
+        """Make a move of money into the ledger or out of it, or request it if a second person has to approve it."""
+        if move.needs_approval:
+            return await self._committer.submit(commands.RequestApproval(move.command, self._numbers.draw()))
+        return await self._committer.submit(move.command)
 
     async def set_thresholds(self, merchant_id: int, amounts: list[str], *, principal: Principal | None) -> Outcome:
         """Replace the amounts of posted balance that the merchant is warned below."""
@@ -211,8 +317,30 @@ class Operations:
         return await self._committer.submit(commands.SetFrozen(merchant_id, is_frozen, *_asked_by(principal)))
 
 
-def charge_command(
-    *,
+async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | None) -> list[_CheckedCharge]:
+    """Check charges, each on its own; others are served between one portion and the next."""
+    checked: list[_CheckedCharge] = []
+    for fields in charges:
+        if len(checked) % _CHARGES_AT_ONCE == _CHARGES_AT_ONCE - 1:
+            await asyncio.sleep(0)
+        try:
+            command = _charge_command(
+                fields.merchant,
+                fields.type,
+                fields.quantity,
+                fields.idempotency_key,
+                fields.amount,
+                fields.reference,
+                caller,
+            )
+        except InvalidInput as error:
+            checked.append(error)
+        else:
+            checked.append(_MERCHANT_NOT_FOUND if command is None else command)
+    return checked
+
+
+def _charge_command(
     merchant: str,
     request_type: str,
     quantity: int,
@@ -220,12 +348,8 @@ def charge_command(
     amount: str | None,
     reference: str | None,
     caller: Caller | None,
-) -> commands.Charge | Outcome:
-    """Check what a charge asks for; `merchant` is an id or a merchant's API key. A refusal, if it names no merchant.
-
-    Raises:
-        InvalidInput: a field is not valid.
-    """
+) -> commands.Charge | None:
+    """Check what a charge asks for; None if it names no merchant."""
     checked = (
         inputs.request_type("type", request_type),
         inputs.quantity("quantity", quantity),
@@ -234,7 +358,7 @@ def charge_command(
         None if reference is None else inputs.reference("reference", reference),
     )
     payer = api_keys.parse_payer(merchant)
-    return _MERCHANT_NOT_FOUND if payer is None else commands.Charge(payer, *checked, caller)
+    return None if payer is None else commands.Charge(payer, *checked, caller)
 
 
 _MERCHANT_NOT_FOUND: Final = refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
@@ -247,7 +371,7 @@ def _asked_by(principal: Principal | None) -> tuple[Caller | None, Actor | None]
     return (None, None) if principal is None else (principal.caller, principal.actor())
 
 
-def _place(prefix: str, text: str) -> tuple[int, int] | None:
+def _book_id(prefix: str, text: str) -> tuple[int, int] | None:
     """Read whose book and which number in it an id names; None if it is no such id."""
     try:
         return ids.parse_book_id(prefix, text)
@@ -255,6 +379,6 @@ def _place(prefix: str, text: str) -> tuple[int, int] | None:
         return None
 
 
-def _hold_answer(outcome: Outcome) -> Outcome:
+def _of_hold(outcome: Outcome) -> Outcome:
     # An id names its merchant, so one of a merchant that does not exist is just an id that does not.
     return _HOLD_NOT_FOUND if outcome.code is Code.MERCHANT_NOT_FOUND else outcome

@@ -84,15 +84,13 @@ def parse_key(text: str) -> ParsedKey | None:
 
 def parse_payer(text: str) -> Payer | None:
     """Read whom a charge is for, named by id or by API key; None if it can be neither."""
-    if text.startswith(ids.MERCHANT):
-        try:
-            return Payer(ids.parse_public_id(ids.MERCHANT, text))
-        except ids.InvalidId:
-            return None
-    key = parse_key(text)
-    if key is None or key.merchant_id is None:
+    if not text.startswith(ids.MERCHANT):
+        key = parse_key(text)
+        return None if key is None or key.merchant_id is None else Payer(key.merchant_id, key.digest)
+    try:
+        return Payer(ids.parse_public_id(ids.MERCHANT, text))
+    except ids.InvalidId:
         return None
-    return Payer(key.merchant_id, key.digest)
 
 
 def hint(text: str) -> str:

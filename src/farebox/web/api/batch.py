@@ -6,19 +6,19 @@ the others be. The whole is not atomic. Repeating the whole is safe, as repeatin
 
 import asyncio
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import IO, Annotated, Any, Final
 
 import msgspec
 from litestar.types import HTTPScope, Receive
 from msgspec import Meta, Struct
 
-from farebox.core.commands import Caller, Charge
+from farebox.core.commands import Caller
 from farebox.core.outcomes import Outcome
-from farebox.service.errors import Overloaded, Refused
+from farebox.service.errors import Refused, ServiceError
 from farebox.services import Services
 from farebox.web.api.base import SERVICE, Endpoints, Route
-from farebox.web.api.spending import charge_data, charge_of
+from farebox.web.api.spending import charge_data
 from farebox.web.body_timeout import BodyReader
 from farebox.web.client_address import Addresses
 from farebox.web.endpoint import BODY_BYTES_MAX, Answer, BodyDecoder, Stream, media_type, read_body
@@ -34,9 +34,6 @@ NDJSON: Final = "application/x-ndjson"
 _CHUNK_CHARGES: Final = 1_000
 _SPOOL_BYTES: Final = 1024 * 1024
 _PIECE_BYTES: Final = 64 * 1024
-_OVERLOAD_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
-"""How long, in seconds, lines wait for room in the queue before they are refused."""
-
 _JSON_SPACE: Final = b" \t\n\r"
 
 
@@ -82,12 +79,13 @@ class Batches(Endpoints):
                 receive.allow_pauses()
             return await self._charge_lines(receive, caller)
         charges = self._charges(await read_body(scope, receive, BATCH_BYTES_MAX))
-        asked: list[Charge | bytes] = []
+        requests: list[bodies.ChargeRequest | ApiError] = []
         for start in range(0, len(charges), _CHUNK_CHARGES):
-            asked += self._asked([bytes(raw) for raw in charges[start : start + _CHUNK_CHARGES]], caller)
+            requests += self._decoded([bytes(raw) for raw in charges[start : start + _CHUNK_CHARGES]])
             # Others are served between one chunk and the next.
             await asyncio.sleep(0)
-        outcomes = await self._outcomes(asked)
+        results = await self._services.operations.charge_all(_whole(requests), caller=caller)
+        outcomes = _outcomes(requests, results)
         return Answer(success_body(b'{"outcomes":[%b]}' % b",".join(outcomes)))
 
     def _charges(self, body: bytes) -> list[msgspec.Raw]:
@@ -124,8 +122,9 @@ class Batches(Endpoints):
                     )
                     spool.write(_failure(ApiError(413, "payload_too_large", words)) + b"\n")
                     break
-                outcomes = await self._outcomes_when_there_is_room(self._asked(lines, caller))
-                spool.write(b"\n".join(outcomes) + b"\n")
+                requests = self._decoded(lines)
+                results = await self._services.operations.charge_all_when_there_is_room(_whole(requests), caller=caller)
+                spool.write(b"\n".join(_outcomes(requests, results)) + b"\n")
         except ApiError as error:
             if not count:
                 spool.close()
@@ -138,45 +137,33 @@ class Batches(Endpoints):
         spool.seek(0)
         return Stream(_pieces(spool), [(b"content-type", NDJSON.encode())])
 
-    def _asked(self, texts: Sequence[bytes], caller: Caller) -> list[Charge | bytes]:
-        """Decode charges; what is none, or is refused at first sight, becomes its outcome."""
-        asked: list[Charge | bytes] = []
+    def _decoded(self, texts: Sequence[bytes]) -> list[bodies.ChargeRequest | ApiError]:
+        """Decode charges; the place of one that is malformed has what is wrong with it."""
+        requests: list[bodies.ChargeRequest | ApiError] = []
         for text in texts:
+            if len(text) > BODY_BYTES_MAX:
+                requests.append(ApiError(413, "payload_too_large", f"A charge may have {BODY_BYTES_MAX} bytes at most"))
+                continue
             try:
-                if len(text) > BODY_BYTES_MAX:
-                    raise ApiError(413, "payload_too_large", f"A charge may have {BODY_BYTES_MAX} bytes at most")
-                command = charge_of(self._charge_decoder.decode(text), caller)
-                if isinstance(command, Outcome):
-                    raise Refused(command)
-                asked.append(command)
-            except Exception as error:
-                asked.append(_failure(api_error(error)))
-        return asked
-
-    async def _outcomes_when_there_is_room(self, asked: Sequence[Charge | bytes]) -> list[bytes]:
-        for pause in _OVERLOAD_PAUSES:
-            try:
-                return await self._outcomes(asked)
-            except Overloaded:
-                await asyncio.sleep(pause)
-        try:
-            return await self._outcomes(asked)
-        except Overloaded as error:
-            failure = _failure(api_error(error))
-            return [failure if isinstance(item, Charge) else item for item in asked]
-
-    async def _outcomes(self, asked: Sequence[Charge | bytes]) -> list[bytes]:
-        """Charge what is to be charged and write all outcomes, in order.
-
-        Raises:
-            Overloaded: there is no room for them; none was accepted.
-        """
-        charges = [item for item in asked if isinstance(item, Charge)]
-        results = iter(await self._services.operations.charge_all(charges))
-        return [_result(next(results)) if isinstance(item, Charge) else item for item in asked]
+                requests.append(self._charge_decoder.decode(text))
+            except ApiError as error:
+                requests.append(error)
+        return requests
 
 
-def _result(result: Outcome | Exception) -> bytes:
+def _whole(requests: Sequence[bodies.ChargeRequest | ApiError]) -> list[bodies.ChargeRequest]:
+    return [request for request in requests if not isinstance(request, ApiError)]
+
+
+def _outcomes(
+    requests: Sequence[bodies.ChargeRequest | ApiError], results: Iterable[Outcome | ServiceError]
+) -> list[bytes]:
+    """Write an outcome for each request, in order; those that could be decoded have a result."""
+    following = iter(results)
+    return [_failure(request) if isinstance(request, ApiError) else _outcome(next(following)) for request in requests]
+
+
+def _outcome(result: Outcome | ServiceError) -> bytes:
     if isinstance(result, Exception):
         return _failure(api_error(result))
     transfer = result.transfer

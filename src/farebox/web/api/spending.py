@@ -5,13 +5,12 @@ from typing import Final
 from litestar.types import HTTPScope, Receive
 
 from farebox.core import ids
-from farebox.core.commands import Caller, Charge, KeyKind
+from farebox.core.commands import KeyKind
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Refused
-from farebox.service.ledger.operations import charge_command
 from farebox.services import Services
 from farebox.web import security
 from farebox.web.api.base import (
@@ -100,7 +99,15 @@ class Spending(Endpoints):
         key = security.required_key(scope)
         try:
             request = self._charge_decoder.decode(await read_body(scope, receive))
-            outcome = await self._services.operations.charge(charge_of(request, key.caller))
+            outcome = await self._services.operations.charge(
+                merchant=request.merchant,
+                request_type=request.type,
+                quantity=request.quantity,
+                idempotency_key=request.idempotency_key,
+                amount=request.amount,
+                reference=request.reference,
+                caller=key.caller,
+            )
         except (ApiError, InvalidInput):
             # Whoever may not charge is told so first, whatever was wrong with what came along.
             await self._authorize(scope, SERVICE)
@@ -206,23 +213,6 @@ class Spending(Endpoints):
             available=format_amount(transfer.wallet_after),
         )
         return answer(data, replay_headers(outcome))
-
-
-def charge_of(request: bodies.ChargeRequest, caller: Caller) -> Charge | Outcome:
-    """Make the command that a request asks for, or the refusal of one that names no merchant.
-
-    Raises:
-        InvalidInput: a field is not valid.
-    """
-    return charge_command(
-        merchant=request.merchant,
-        request_type=request.type,
-        quantity=request.quantity,
-        idempotency_key=request.idempotency_key,
-        amount=request.amount,
-        reference=request.reference,
-        caller=caller,
-    )
 
 
 def charge_data(transfer: Transfer) -> bytes:

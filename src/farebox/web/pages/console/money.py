@@ -1,12 +1,15 @@
 """Moves of money by hand: a top-up or an adjustment is shown as it would be, then made."""
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, TypedDict
 
 from litestar import Response
 
 from farebox.core.outcomes import Outcome
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Refused, ServiceError
+from farebox.service.ledger.operations import CheckedMove
+from farebox.service.people.api_keys import Principal
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.house import Audience, PageRequest, PageRoute
 
@@ -37,74 +40,51 @@ class Money:
 
     async def preview_top_up(self, ask: PageRequest) -> Response[Any]:
         """Show what the top-up would come to; nothing moves."""
-        form = ask.form
         try:
-            amount = inputs.amount("amount", form.text("amount"))
-            inputs.reference("reference", form.text("reference"))
-            if form.text("note"):
-                inputs.note("note", form.text("note"))
+            move = ask.services.operations.check_top_up(merchant_of(ask), **_top_up_fields(ask))
         except InvalidInput as error:
-            form.fail(error)
+            ask.form.fail(error)
             return await merchant_page(ask, "console/top_up.html", 422)
-        return await self._preview(ask, "top-up", amount, "note")
+        return await self._preview(ask, "top-up", move, ("amount", "reference", "note"))
 
     async def preview_adjust(self, ask: PageRequest) -> Response[Any]:
         """Show what the adjustment would come to; nothing moves."""
-        form = ask.form
         try:
-            amount = inputs.amount("amount", form.text("amount"))
-            sign = _sign(ask)
-            inputs.reference("reference", form.text("reference"))
-            inputs.note("reason", form.text("reason"))
+            move = ask.services.operations.check_adjustment(merchant_of(ask), **_adjustment_fields(ask))
         except InvalidInput as error:
-            form.fail(error)
+            ask.form.fail(error)
             return await merchant_page(ask, "console/adjust.html", 422)
-        return await self._preview(ask, "adjust", sign * amount, "reason")
+        return await self._preview(ask, "adjust", move, ("amount", "reference", "reason", "sign"))
 
     async def top_up(self, ask: PageRequest) -> Response[Any]:
         """Make the top-up, or request it if it is above the operator's limit."""
-        form = ask.form
         try:
-            outcome = await ask.services.operations.top_up(
-                merchant_of(ask),
-                amount=form.text("amount"),
-                reference=form.text("reference"),
-                note=form.text("note") or None,
-                principal=ask.principal,
-            )
+            outcome = await ask.services.operations.top_up(merchant_of(ask), **_top_up_fields(ask))
             return self._done(ask, outcome, "topped_up")
         except ServiceError as error:
-            form.fail(error)
+            ask.form.fail(error)
             return await merchant_page(ask, "console/top_up.html", 422)
 
     async def adjust(self, ask: PageRequest) -> Response[Any]:
         """Make the adjustment, or request it if it is above the operator's limit."""
-        form = ask.form
         try:
-            outcome = await ask.services.operations.adjust(
-                merchant_of(ask),
-                amount=("-" if _sign(ask) < 0 else "") + form.text("amount"),
-                reference=form.text("reference"),
-                reason=form.text("reason"),
-                principal=ask.principal,
-            )
+            outcome = await ask.services.operations.adjust(merchant_of(ask), **_adjustment_fields(ask))
             return self._done(ask, outcome, "adjusted")
         except ServiceError as error:
-            form.fail(error)
+            ask.form.fail(error)
             return await merchant_page(ask, "console/adjust.html", 422)
 
-    async def _preview(self, ask: PageRequest, deed: str, change: int, words: str) -> Response[Any]:
-        names = ("amount", "reference", words, *(("sign",) if deed == "adjust" else ()))
+    async def _preview(self, ask: PageRequest, action: str, move: CheckedMove, names: Sequence[str]) -> Response[Any]:
         return await merchant_page(
             ask,
             "console/preview.html",
-            deed=deed,
-            change=change,
-            amount=abs(change),
-            waits=ask.services.operations.needs_approval(abs(change)),
+            deed=action,
+            change=move.change,
+            amount=abs(move.change),
+            waits=move.needs_approval,
             fields=[(name, ask.form.text(name)) for name in names],
             reference=ask.form.text("reference"),
-            words=ask.form.text(words),
+            words=ask.form.text(names[2]),
         )
 
     def _done(self, ask: PageRequest, outcome: Outcome, said: str) -> Response[Any]:
@@ -120,13 +100,45 @@ class Money:
         return ask.redirect(merchant_url(merchant_of(ask)), "was_made" if outcome.is_replay else said)
 
 
-def _sign(ask: PageRequest) -> int:
-    """Read which way an adjustment goes.
+class _TopUpFields(TypedDict):
+    amount: str
+    reference: str
+    note: str | None
+    principal: Principal
+
+
+def _top_up_fields(ask: PageRequest) -> _TopUpFields:
+    form = ask.form
+    return {
+        "amount": form.text("amount"),
+        "reference": form.text("reference"),
+        "note": form.text("note") or None,
+        "principal": ask.principal,
+    }
+
+
+class _AdjustmentFields(TypedDict):
+    amount: str
+    reference: str
+    reason: str
+    principal: Principal
+
+
+def _adjustment_fields(ask: PageRequest) -> _AdjustmentFields:
+    """Read an adjustment out of the form, whose amount has no sign of its own.
 
     Raises:
-        InvalidInput: neither.
+        InvalidInput: the amount is none, or the form does not say which way it goes.
     """
-    found = {_ADD: 1, _TAKE: -1}.get(ask.form.text("sign"))
-    if found is None:
+    form = ask.form
+    amount = form.text("amount")
+    inputs.amount("amount", amount)
+    sign = {_ADD: "", _TAKE: "-"}.get(form.text("sign"))
+    if sign is None:
         raise InvalidInput("sign", "choose whether to add or to take away")
-    return found
+    return {
+        "amount": sign + amount,
+        "reference": form.text("reference"),
+        "reason": form.text("reason"),
+        "principal": ask.principal,
+    }
