@@ -141,8 +141,8 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Deed:
-    """Something that a person did by hand: from where, and which move or request came of it."""
+class Action:
+    """A command that an actor gave, and the move or request that it made."""
 
     merchant_id: int
     by: Actor
@@ -263,14 +263,14 @@ class Model:
         self.books: dict[int, Book] = {}
         self.keys: dict[bytes, Key] = {}
         self.prices: list[PriceVersion] = []
-        self.deeds: list[Deed] = []
+        self.actions: list[Action] = []
 
     def do(self, command: Command, now: int) -> Answer:
-        """Answer a command and do what it asks, if nothing stands against it; keep who did it by hand."""
+        """Answer a command and do what it asks, if nothing stands against it; keep which actor asked."""
         answer = self._do(command, now)
         if command.actor is not None and answer.code is Code.OK and not answer.is_replay:
-            deed = Deed(command.merchant_id, command.actor, now, type(command), answer.seq, answer.request)
-            self.deeds.append(deed)
+            action = Action(command.merchant_id, command.actor, now, type(command), answer.seq, answer.request)
+            self.actions.append(action)
         return answer
 
     def _do(self, command: Command, now: int) -> Answer:

@@ -1,4 +1,4 @@
-"""Replaying books as an audit does, and telling lies about them."""
+"""Replaying books as `verify` does."""
 
 from collections.abc import Sequence
 

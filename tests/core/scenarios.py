@@ -257,18 +257,18 @@ class _Author:
         return self._new_command()
 
     def _asked_again(self, command: Command) -> Command:
-        """The same once more, by whoever it may be."""
+        """Repeat a command, with any caller and any actor."""
         if isinstance(command, ExpireHold):
             return command
         by = {"caller": self._caller(type(command))}
         if isinstance(command, RequestApproval | Approve):
-            return replace(command, move=replace(command.move, **by, actor=self._origin()))
+            return replace(command, move=replace(command.move, **by, actor=self._actor()))
         if isinstance(command, Charge | CreateHold | CaptureHold | ReleaseHold):
             return replace(command, **by)
-        return replace(command, **by, actor=self._origin())
+        return replace(command, **by, actor=self._actor())
 
-    def _origin(self) -> Actor | None:
-        """Make up which person it is that asks; nobody if it is Farebox itself."""
+    def _actor(self) -> Actor | None:
+        """Make up the actor who asks; none if it is Farebox itself."""
         if self._one_in(3):
             return None
         key_id = self._pick(None, SUPPORT.key_id)
@@ -293,7 +293,7 @@ class _Author:
         if self._one_in(12):
             return self._request(number, book)
         kind = self._pick(*_KINDS)
-        caller, actor = self._caller(kind), self._origin()
+        caller, actor = self._caller(kind), self._actor()
         if kind is Charge or kind is CreateHold:
             return self._spend(kind, number, book, caller)
         if kind is TopUp:
@@ -309,9 +309,9 @@ class _Author:
         return SetFrozen(number, self._one_in(3), caller, actor)
 
     def _decision(self, number: int) -> Command:
-        """Approve what was requested of a merchant, or reject it, whatever became of it already."""
+        """Approve or reject a merchant's request, even one that was decided before."""
         book = self._model.books[number]
-        caller, actor = self._caller(Approve), self._origin()
+        caller, actor = self._caller(Approve), self._actor()
         place = self._pick(*book.requests)
         move = replace(book.requests[place].move, caller=caller, actor=actor)
         match self._pick("approve", "approve", "approve", "approve", "reject", "reject", "reject", "other", "directly"):
@@ -328,7 +328,7 @@ class _Author:
 
     def _request(self, number: int, book: Book) -> Command:
         """Request something that is above the limit."""
-        caller, actor = self._caller(RequestApproval), self._origin()
+        caller, actor = self._caller(RequestApproval), self._actor()
         # Some references were requested before, perhaps for something else, or paid in already.
         requested = [request.move.reference for request in book.requests.values()]
         known = [*requested, *(move.reference for move in book.moves if move.reference)]
@@ -364,8 +364,8 @@ class _Author:
         )
         if is_refund:
             note = self._pick(None, "Sorry")
-            return Refund(number, seq, self._name(book), amount, self._pick(None, "R-9"), note, caller, self._origin())
-        return ReverseTopUp(number, seq, self._reference(), "bounced", amount, caller, self._origin())
+            return Refund(number, seq, self._name(book), amount, self._pick(None, "R-9"), note, caller, self._actor())
+        return ReverseTopUp(number, seq, self._reference(), "bounced", amount, caller, self._actor())
 
     def _spend(self, kind: type[Command], number: int, book: Book, caller: Caller | None) -> Command:
         index = MERCHANTS.index(number) if number in MERCHANTS else 0

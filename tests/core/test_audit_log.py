@@ -1,4 +1,4 @@
-"""What the audit log tells of each deed by hand, and what it is silent about."""
+"""The audit log has an entry for each action of an actor, and for nothing else."""
 
 from typing import Final
 
@@ -22,7 +22,8 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
-from farebox.core.decide import ALLOWED_KEYS, decide
+from farebox.core.decide import decide
+from farebox.core.permissions import ALLOWED_KEYS
 from farebox.core.state import Decision, reads
 from tests.core.ledger import ANN, NOW, UNIT, Ledger, charge, digest, top_up
 
@@ -57,7 +58,7 @@ PAYMENT: Final = TopUp(ANN, 9 * UNIT, "W-1", "wire", actor=THEIRS)
 CORRECTION: Final = Adjust(ANN, UNIT // 4, False, "C-1", "mistake", actor=THEIRS)
 REQUEST: Final = ids.public_id(ids.APPROVAL, 9)
 
-DEEDS: Final[dict[str, tuple[Command, str, str, str]]] = {
+ACTIONS: Final[dict[str, tuple[Command, str, str, str]]] = {
     "refund": (Refund(ANN, 2, "key", UNIT, "R-1", "sorry"), "refund", transfer_id(3), "refund of 1.00 USD, R-1, sorry"),
     "refund of all": (Refund(ANN, 2, "key"), "refund", transfer_id(3), "refund of 9.00 USD"),
     "top-up": (TopUp(ANN, 1, "R-1"), "top_up", transfer_id(3), "top_up of 0.000001 USD, R-1"),
@@ -93,28 +94,30 @@ DEEDS: Final[dict[str, tuple[Command, str, str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("name", DEEDS)
-def test_an_entry_tells_who_did_what_to_what_from_where_and_when(name: str) -> None:
-    command, action, subject, detail = DEEDS[name]
+@pytest.mark.parametrize("name", ACTIONS)
+def test_an_audit_entry_has_actor_action_subject_address_and_time(name: str) -> None:
+    command, action, subject, detail = ACTIONS[name]
     decision = decided(ledger(), by(HERE, command))
     assert [AuditEntry(77, ANN, NOW, "ann", 5, "203.0.113.7", action, subject, detail)] == decision.audit_entries
 
 
-def test_every_command_that_may_be_given_by_hand_is_told_of() -> None:
-    by_hand = {kind for kind in ALLOWED_KEYS if "actor" in kind.__struct_fields__ or "move" in kind.__struct_fields__}
-    assert by_hand == {type(command) for command, *_ in DEEDS.values()}
+def test_every_command_that_has_an_actor_is_logged() -> None:
+    with_actor = {
+        kind for kind in ALLOWED_KEYS if "actor" in kind.__struct_fields__ or "move" in kind.__struct_fields__
+    }
+    assert with_actor == {type(command) for command, *_ in ACTIONS.values()}
 
 
-@pytest.mark.parametrize("name", DEEDS)
-def test_what_nobody_did_by_hand_is_not_told(name: str) -> None:
+@pytest.mark.parametrize("name", ACTIONS)
+def test_a_command_without_actor_is_not_logged(name: str) -> None:
     on = ledger()
-    decision = decided(on, by(None, DEEDS[name][0]))
+    decision = decided(on, by(None, ACTIONS[name][0]))
     assert ([True], []) == ([outcome.is_ok for outcome in decision.outcomes], decision.audit_entries)
 
 
-@pytest.mark.parametrize("name", DEEDS)
-def test_what_was_refused_is_not_told(name: str) -> None:
-    command = by(HERE, DEEDS[name][0])
+@pytest.mark.parametrize("name", ACTIONS)
+def test_a_refused_command_is_not_logged(name: str) -> None:
+    command = by(HERE, ACTIONS[name][0])
     stolen = Caller(digest(99))
     if isinstance(command, RequestApproval | Approve):
         refused: Command = replace(command, move=replace(command.move, caller=stolen))
@@ -128,35 +131,35 @@ SETS: Final = (SetThresholds, SetCreditLimit, SetFrozen)
 
 
 @pytest.mark.parametrize("is_one_batch", [False, True])
-@pytest.mark.parametrize("name", [name for name, deed in DEEDS.items() if not isinstance(deed[0], SETS)])
-def test_what_is_done_a_second_time_is_told_once(name: str, is_one_batch: bool) -> None:
-    command, again = by(HERE, DEEDS[name][0]), by(replace(HERE, entry_id=78), DEEDS[name][0])
+@pytest.mark.parametrize("name", [name for name, action in ACTIONS.items() if not isinstance(action[0], SETS)])
+def test_a_repeated_action_is_logged_once(name: str, is_one_batch: bool) -> None:
+    command, again = by(HERE, ACTIONS[name][0]), by(replace(HERE, entry_id=78), ACTIONS[name][0])
     on = ledger()
     outcomes = on.run(command, again) if is_one_batch else [*on.run(command), *on.run(again)]
     assert [(True, False), (True, True)] == [(outcome.is_ok, outcome.is_replay) for outcome in outcomes]
     assert [77] == [item.entry_id for item in on.rows()["audit_entries"] if item.actor == "ann"]
 
 
-@pytest.mark.parametrize("name", [name for name, deed in DEEDS.items() if isinstance(deed[0], SETS)])
-def test_a_rule_that_is_set_again_to_what_it_is_is_told_again(name: str) -> None:
-    """Somebody did it, and the second audit_entry must be written though no account has changed."""
+@pytest.mark.parametrize("name", [name for name, action in ACTIONS.items() if isinstance(action[0], SETS)])
+def test_setting_a_rule_to_what_it_is_is_logged_again(name: str) -> None:
+    """The second audit entry is written though no account has changed."""
     on = ledger()
-    on.run(by(THEIRS, DEEDS[name][0]))
-    decision = decided(on, by(HERE, DEEDS[name][0]))
+    on.run(by(THEIRS, ACTIONS[name][0]))
+    decision = decided(on, by(HERE, ACTIONS[name][0]))
     assert ([], True) == (decision.accounts, decision.changes_anything)
     assert [77] == [item.entry_id for item in decision.audit_entries]
 
 
-def test_deeds_of_one_batch_are_told_in_the_order_in_which_they_were_done() -> None:
-    deeds = [by(Actor(number, "ann"), DEEDS[name][0]) for number, name in enumerate(["freeze", "top-up", "thaw"])]
-    found = decided(ledger(), *deeds).audit_entries
+def test_actions_of_one_batch_are_logged_in_their_order() -> None:
+    commands = [by(Actor(number, "ann"), ACTIONS[name][0]) for number, name in enumerate(["freeze", "top-up", "thaw"])]
+    found = decided(ledger(), *commands).audit_entries
     assert ["frozen", "top_up of 0.000001 USD, R-1", "active"] == [item.detail for item in found]
 
 
-def test_amounts_are_told_in_the_merchants_own_currency() -> None:
+def test_amounts_are_logged_in_the_merchants_own_currency() -> None:
     on = Ledger(currency="EUR")
-    deeds: list[Command] = [SetCreditLimit(ANN, 2 * UNIT), SetThresholds(ANN, (3 * UNIT,)), TopUp(ANN, UNIT, "R-1")]
-    found = decided(on, *[by(HERE, command) for command in deeds]).audit_entries
+    commands: list[Command] = [SetCreditLimit(ANN, 2 * UNIT), SetThresholds(ANN, (3 * UNIT,)), TopUp(ANN, UNIT, "R-1")]
+    found = decided(on, *[by(HERE, command) for command in commands]).audit_entries
     assert ["2.00 EUR", "3.00 EUR", "top_up of 1.00 EUR, R-1"] == [item.detail for item in found]
 
 

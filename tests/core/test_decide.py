@@ -33,10 +33,11 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
-from farebox.core.decide import ALLOWED_KEYS, decide
+from farebox.core.decide import decide
 from farebox.core.holds import Hold, HoldState
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome
+from farebox.core.permissions import ALLOWED_KEYS
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, KeyRecord, Original
 from farebox.core.transfers import Transfer
@@ -416,7 +417,7 @@ def test_a_key_opens_nothing_from_the_moment_it_expires_or_is_revoked(
 
 @pytest.mark.parametrize("merchant_id", [None, BEN])
 def test_a_key_is_found_under_its_own_merchant_only(merchant_id: int | None) -> None:
-    """Whatever other commands of the batch had looked up."""
+    """The keys that other commands of the batch had looked up change nothing."""
     situation = Situation(SetFrozen(ANN, True, Caller(ANNS, merchant_id)))
     assert Code.INVALID_API_KEY is situation.outcome().code
 

@@ -34,7 +34,7 @@ from farebox.core.outcomes import Code, Outcome
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from tests.core import model
-from tests.core.model import Answer, Book, Deed, Fired, Request, micros
+from tests.core.model import Action, Answer, Book, Fired, Request, micros
 from tests.core.replays import faults_of
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, founded, played, prepare, scenarios
 from tests.support.effort import examples
@@ -143,15 +143,15 @@ def fired_row(fired: Fired) -> tuple[Any, ...]:
     return micros(fired.threshold), micros(fired.posted), fired.at, fired.seq
 
 
-def deed_row(deed: Deed) -> tuple[Any, ...]:
-    if deed.seq is not None:
-        subject = ids.book_id(ids.TRANSFER, merchant_id=deed.merchant_id, seq=deed.seq)
-    elif deed.request is not None:
-        subject = ids.public_id(ids.APPROVAL, deed.request)
+def audit_row(action: Action) -> tuple[Any, ...]:
+    if action.seq is not None:
+        subject = ids.book_id(ids.TRANSFER, merchant_id=action.merchant_id, seq=action.seq)
+    elif action.request is not None:
+        subject = ids.public_id(ids.APPROVAL, action.request)
     else:
-        subject = ids.public_id(ids.MERCHANT, deed.merchant_id)
-    by = deed.by
-    return by.entry_id, deed.merchant_id, deed.at, by.name, by.key_id, by.address, ACTIONS[deed.what], subject
+        subject = ids.public_id(ids.MERCHANT, action.merchant_id)
+    by = action.by
+    return by.entry_id, action.merchant_id, action.at, by.name, by.key_id, by.address, ACTIONS[action.what], subject
 
 
 def entry_row(audit_entry: AuditEntry) -> tuple[Any, ...]:
@@ -167,7 +167,7 @@ def test_the_model_agrees_with_decide(scenario: Scenario) -> None:
         assert_answered(answer, outcome, command)
     for merchant_id in MERCHANTS:
         assert_same_book(scenario.model.books[merchant_id], store, merchant_id)
-    assert Counter(map(deed_row, scenario.model.deeds)) == Counter(map(entry_row, store.rows()["audit_entries"]))
+    assert Counter(map(audit_row, scenario.model.actions)) == Counter(map(entry_row, store.rows()["audit_entries"]))
 
 
 def test_histories_meet_every_outcome() -> None:

@@ -54,7 +54,7 @@ OTHER_VALUES: Final[dict[str, list[Any]]] = {
 }
 
 
-def told() -> Ledger:
+def full_ledger() -> Ledger:
     """A book with every kind of transfer, and every field filled in somewhere."""
     ledger = Ledger()
     ledger.run(
@@ -89,15 +89,15 @@ def holds(ledger: Ledger) -> list[Hold]:
     return list(ledger.rows()["holds"])
 
 
-def test_the_told_book_has_every_kind_and_no_fault() -> None:
-    ledger = told()
+def test_the_full_ledger_has_every_kind_and_no_fault() -> None:
+    ledger = full_ledger()
     assert set(Kind) == {Kind(item.kind) for item in book(ledger)}
     assert [] == faults_of(ledger, ledger.ann)
 
 
 @pytest.mark.parametrize("name", [item.name for item in fields(Transfer)])
 def test_any_changed_field_of_any_transfer_is_found_where_it_stands(name: str) -> None:
-    ledger = told()
+    ledger = full_ledger()
     transfers = book(ledger)
     for place, transfer in enumerate(transfers):
         for value in OTHER_VALUES[name]:
@@ -109,7 +109,7 @@ def test_any_changed_field_of_any_transfer_is_found_where_it_stands(name: str) -
 
 
 def test_any_transfer_dropped_repeated_or_swapped_is_found() -> None:
-    ledger = told()
+    ledger = full_ledger()
     transfers = book(ledger)
     for first in range(len(transfers)):
         assert faults_in(ledger.ann, transfers[:first] + transfers[first + 1 :], holds(ledger))
@@ -306,7 +306,7 @@ RICHER: Final = {"wallet": UNIT, "held": UNIT, "revenue": UNIT, "funding": -UNIT
 
 @pytest.mark.parametrize("name", RICHER)
 def test_a_balance_that_the_transfers_do_not_come_to_is_found(name: str) -> None:
-    ledger = told()
+    ledger = full_ledger()
     account = replace(ledger.ann, **{name: getattr(ledger.ann, name) + RICHER[name]})
     faults = faults_in(account, book(ledger), holds(ledger))
     assert [fault for fault in faults if f"seq 17: {name} is " in fault]
@@ -336,12 +336,12 @@ def test_a_balance_that_the_transfers_do_not_come_to_is_found(name: str) -> None
     ],
 )
 def test_a_rule_broken_by_the_account_is_found(change: dict[str, Any], fault: str) -> None:
-    ledger = told()
+    ledger = full_ledger()
     assert fault in faults_in(replace(ledger.ann, **change), book(ledger), holds(ledger))
 
 
 def test_one_changed_transfer_is_not_reported_again_for_all_that_follow() -> None:
-    ledger = told()
+    ledger = full_ledger()
     transfers = book(ledger)
     transfers[3] = replace(transfers[3], note="changed")
     assert ["seq 4: the hash does not match what is stored of the transfer and its predecessor"] == faults_in(

@@ -94,7 +94,7 @@ class AccountMailSubject(Struct, frozen=True):
 
 def account_mail_name(account_mail: AccountMail) -> str:
     """Name an account mail, for people and for its Message-ID."""
-    return f"{ids.LETTER}{ids.encode_number(account_mail.account_mail_id)}"
+    return f"{ids.ACCOUNT_MAIL}{ids.encode_number(account_mail.account_mail_id)}"
 
 
 def account_mail_message(subject: AccountMailSubject, settings: MailSettings) -> EmailMessage:

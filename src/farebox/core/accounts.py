@@ -1,4 +1,4 @@
-"""A merchant's closed book: five accounts whose balances always sum to zero, and what governs spending from them."""
+"""A merchant's closed book: five accounts whose balances always sum to zero, and the rules of spending from them."""
 
 from enum import IntEnum
 from typing import Final
@@ -38,7 +38,13 @@ KIND_WORDS: Final[dict[int, str]] = {
     Kind.ADJUSTMENT_CREDIT: "adjustment",
     Kind.ADJUSTMENT_DEBIT: "adjustment",
 }
-"""The kinds as the API and the hash chain write them; which way an adjustment went is told by its accounts."""
+"""The kinds as the API and the hash chain write them; an adjustment's accounts tell its direction."""
+
+RETURNABLE_KINDS: Final[dict[Kind, frozenset[Kind]]] = {
+    Kind.REFUND: frozenset({Kind.CHARGE, Kind.CAPTURE}),
+    Kind.TOP_UP_REVERSAL: frozenset({Kind.TOP_UP}),
+}
+"""What each kind that gives back a transfer may give back."""
 
 
 class Effect(Struct, frozen=True, gc=False):

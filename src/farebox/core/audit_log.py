@@ -1,4 +1,4 @@
-"""The audit log: who did what from where, written in the same transaction as the deed itself."""
+"""The audit log: who did what from where, written in the same transaction as the action itself."""
 
 from typing import Final
 
@@ -25,7 +25,7 @@ from farebox.core.outcomes import Outcome
 
 
 class AuditEntry(Struct, frozen=True):
-    """One deed. `merchant_id` is None for what concerns the operator as a whole; `at` is microseconds since 1970."""
+    """One action. `merchant_id` is None for what concerns the operator as a whole; `at` is microseconds since 1970."""
 
     entry_id: int
     merchant_id: int | None
@@ -42,7 +42,7 @@ class AuditEntry(Struct, frozen=True):
 def audit_entry(
     actor: Actor, *, merchant_id: int | None, at: int, action: str, subject: str | None = None, detail: str = ""
 ) -> AuditEntry:
-    """Write down a deed of this actor."""
+    """Return the entry of an action of this actor."""
     return AuditEntry(actor.entry_id, merchant_id, at, actor.name, actor.key_id, actor.address, action, subject, detail)
 
 
@@ -61,7 +61,7 @@ _ACTIONS: Final[dict[type[Command], str]] = {
 
 
 def audit_entry_of(command: Command, outcome: Outcome, currency: str, now: int) -> AuditEntry | None:
-    """Write down what a command did by someone's own hand; None if it did nothing, or nothing new."""
+    """Return the entry of a command that an actor gave; None if it did nothing, or nothing new."""
     actor = command.actor
     if actor is None or not outcome.is_ok or outcome.is_replay:
         return None
@@ -83,7 +83,7 @@ def audit_entry_of(command: Command, outcome: Outcome, currency: str, now: int) 
 
 
 def _detail(command: Command, outcome: Outcome, currency: str) -> str:
-    """Say in a line what was done: amounts with their currency, references, reasons."""
+    """Describe in a line what was done: amounts with their currency, references, reasons."""
     if isinstance(command, SetThresholds):
         return ", ".join(f"{format_amount(amount)} {currency}" for amount in sorted(set(command.amounts))) or "none"
     if isinstance(command, SetCreditLimit):

@@ -82,7 +82,7 @@ class Book:
         reference: str | None = None,
         note: str | None = None,
     ) -> Transfer:
-        """Add one transfer to the book; `refusal` has been asked and had nothing to say."""
+        """Add one transfer to the book; the caller has asked `refusal`, which returned None."""
         effect = EFFECTS[kind]
         self.wallet += effect.wallet * amount
         self.held += effect.held * amount

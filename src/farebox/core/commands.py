@@ -22,7 +22,7 @@ _FINGERPRINT_BYTES: Final = 8
 
 
 class KeyKind(IntEnum):
-    """Whose an API key is. The number is what the database stores."""
+    """Who holds an API key. The number is what the database stores."""
 
     MERCHANT = 1
     SERVICE = 2
@@ -40,9 +40,9 @@ class Caller(Struct, frozen=True, gc=False):
 
 
 class Actor(Struct, frozen=True, gc=False):
-    """Who asks for something to be done by hand, and from where.
+    """The person who asks for an action, and from where: support, a merchant's user or the operator's shell.
 
-    `entry_id` is the number that the deed's entry in the log gets: 63 random bits from outside, so that an entry that
+    `entry_id` is the number that the action's audit entry gets: 63 random bits from outside, so that an entry that
     is written again, after a COMMIT whose fate was unknown, is the same entry.
     """
 
@@ -277,9 +277,9 @@ class SetFrozen(Struct, frozen=True, gc=False):
 
 
 class ApprovalCommand(Struct, frozen=True, gc=False):
-    """What is asked about a move above the operator's limit, whose caller and actor are those of who asks.
+    """A command about a move above the operator's limit; the move carries its caller and its actor.
 
-    `approval_id` is what the request is called.
+    `approval_id` numbers the request.
     """
 
     move: TopUp | Adjust
@@ -311,7 +311,7 @@ class ApprovalCommand(Struct, frozen=True, gc=False):
 
 
 class RequestApproval(ApprovalCommand, frozen=True, gc=False):
-    """Ask a second person to approve a move; a new request is called by `approval_id`."""
+    """Ask a second person to approve a move; `approval_id` numbers the new request."""
 
 
 class Approve(ApprovalCommand, frozen=True, gc=False):

@@ -1,13 +1,12 @@
 """The rules: given the state a batch of commands meets, decide what becomes of each, in order."""
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from farebox.core import audit_log
-from farebox.core.accounts import KIND_WORDS, Kind
-from farebox.core.approvals import Approval, ApprovalState
+from farebox.core import approval_rules, audit_log, hold_rules
+from farebox.core.accounts import KIND_WORDS, RETURNABLE_KINDS, Kind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.book import Book
 from farebox.core.commands import (
@@ -19,15 +18,12 @@ from farebox.core.commands import (
     CaptureHold,
     Charge,
     Command,
-    CreateHold,
     ExpireHold,
-    KeyKind,
     Refund,
     Reject,
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
-    SetCreditLimit,
     SetFrozen,
     SetThresholds,
     Spend,
@@ -37,35 +33,14 @@ from farebox.core.commands import (
 from farebox.core.holds import Hold, HoldState
 from farebox.core.money import format_amount
 from farebox.core.outcomes import DONE, Code, Outcome, refused
-from farebox.core.pricing import Price
+from farebox.core.permissions import caller_refusal
+from farebox.core.pricing import amount_refusal
 from farebox.core.state import BatchState, Decision, Original
 from farebox.core.transfers import Transfer
 
-_SERVICE: Final = frozenset({KeyKind.SERVICE})
-_SUPPORT: Final = frozenset({KeyKind.SUPPORT})
-ALLOWED_KEYS: Final[dict[type[Command], frozenset[KeyKind]]] = {
-    Charge: _SERVICE,
-    CreateHold: _SERVICE,
-    CaptureHold: _SERVICE,
-    ReleaseHold: _SERVICE,
-    Refund: _SERVICE | _SUPPORT,
-    TopUp: _SUPPORT,
-    ReverseTopUp: _SUPPORT,
-    Adjust: _SUPPORT,
-    SetThresholds: _SUPPORT,
-    SetCreditLimit: _SUPPORT,
-    SetFrozen: _SUPPORT,
-    RequestApproval: _SUPPORT,
-    Approve: _SUPPORT,
-    Reject: _SUPPORT,
-}
-"""Whose API key may ask for what. A command without a caller comes from Farebox itself or from its own shell."""
+_Row = TypeVar("_Row")
 
-_FINAL_STATES: Final = {
-    HoldState.CAPTURED: (Code.HOLD_ALREADY_CAPTURED, "The hold was already captured"),
-    HoldState.RELEASED: (Code.HOLD_ALREADY_RELEASED, "The hold was already released"),
-    HoldState.EXPIRED: (Code.HOLD_EXPIRED, "The hold has expired and was given back"),
-}
+_HOLD_KINDS: Final = frozenset({Kind.HOLD, Kind.CAPTURE, Kind.RELEASE, Kind.EXPIRE})
 
 
 def decide(state: BatchState, commands: Sequence[Command], now: int) -> Decision:
@@ -86,6 +61,30 @@ def decide(state: BatchState, commands: Sequence[Command], now: int) -> Decision
     return batch.decision(outcomes)
 
 
+class _Rows(Generic[_Row]):
+    """Rows of one table as a batch sees them: those stored, and over them those that it made or changed.
+
+    A row's key is its merchant's number and its own number within the merchant.
+    """
+
+    def __init__(self, stored: Mapping[tuple[int, int], _Row]) -> None:
+        self._stored = stored
+        self.new: dict[tuple[int, int], _Row] = {}
+        self.changed: dict[tuple[int, int], _Row] = {}
+
+    def __iter__(self) -> Iterator[_Row]:
+        return iter({**self._stored, **self.new, **self.changed}.values())
+
+    def get(self, merchant_id: int, number: int) -> _Row | None:
+        key = (merchant_id, number)
+        return self.changed.get(key) or self.new.get(key) or self._stored.get(key)
+
+    def replace(self, merchant_id: int, number: int, row: _Row) -> None:
+        """Put a changed row in place of the one with this key; one that this batch made stays new."""
+        key = (merchant_id, number)
+        (self.new if key in self.new else self.changed)[key] = row
+
+
 class _Batch:
     """The state of one call of `decide`: the stored state, and over it what this batch has changed."""
 
@@ -94,19 +93,18 @@ class _Batch:
         self._now = now
         self._books: dict[int, Book] = {}
         self._posted: dict[tuple[int, str], Transfer] = {}
-        self._new_holds: dict[tuple[int, int], Hold] = {}
-        self._changed_holds: dict[tuple[int, int], Hold] = {}
+        self._holds = _Rows(state.holds)
+        self._approvals = _Rows({(item.merchant_id, item.approval_id): item for item in state.approvals})
         self._returned: dict[tuple[int, int], int] = {}
-        self._approvals = {(item.merchant_id, item.approval_id): item for item in state.approvals}
-        self._new_approvals: dict[tuple[int, int], Approval] = {}
-        self._changed_approvals: dict[tuple[int, int], Approval] = {}
-        self._entries: list[AuditEntry] = []
+        self._audit_entries: list[AuditEntry] = []
 
     def decide(self, command: Command) -> Outcome:
         """Decide one command and change the books if it goes through. Refusals stand in order of precedence."""
-        refusal = self._caller_refusal(command)
-        if refusal is not None:
-            return refusal
+        caller = command.caller
+        if caller is not None:
+            refusal = caller_refusal(command, caller, self._state.keys.get(caller.digest), self._now)
+            if refusal is not None:
+                return refusal
         book = self._book(command)
         if book is None:
             return refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
@@ -135,28 +133,17 @@ class _Batch:
                 decision.accounts.append(account)
                 decision.transfers.extend(book.transfers)
                 decision.alerts.extend(book.alerts)
-        decision.new_holds = list(self._new_holds.values())
-        decision.changed_holds = list(self._changed_holds.values())
-        decision.new_approvals = list(self._new_approvals.values())
-        decision.changed_approvals = list(self._changed_approvals.values())
-        decision.audit_entries = self._entries
+        decision.new_holds = list(self._holds.new.values())
+        decision.changed_holds = list(self._holds.changed.values())
+        decision.new_approvals = list(self._approvals.new.values())
+        decision.changed_approvals = list(self._approvals.changed.values())
+        decision.audit_entries = self._audit_entries
         return decision
 
     def _log(self, command: Command, outcome: Outcome, book: Book) -> None:
         audit_entry = audit_log.audit_entry_of(command, outcome, book.currency, self._now)
         if audit_entry is not None:
-            self._entries.append(audit_entry)
-
-    def _caller_refusal(self, command: Command) -> Outcome | None:
-        caller = command.caller
-        if caller is None:
-            return None
-        record = self._state.keys.get(caller.digest)
-        if record is None or record.merchant_id != caller.merchant_id or not record.is_valid_at(self._now):
-            return refused(Code.INVALID_API_KEY, "Invalid API key")
-        if record.kind not in ALLOWED_KEYS[type(command)]:
-            return refused(Code.FORBIDDEN, "This kind of API key may not do this")
-        return None
+            self._audit_entries.append(audit_entry)
 
     def _book(self, command: Command) -> Book | None:
         """Find the merchant's book; a merchant named by an API key that opens nothing is not found."""
@@ -181,7 +168,7 @@ class _Batch:
             )
         # What ends a hold refers to it; the hold transfer itself refers to nothing, and numbers the hold.
         hold_seq = earlier.refers_to or earlier.seq
-        hold = self._hold(earlier.merchant_id, hold_seq) if earlier.kind in _HOLD_KINDS else None
+        hold = self._holds.get(earlier.merchant_id, hold_seq) if earlier.kind in _HOLD_KINDS else None
         return Outcome(Code.OK, earlier, hold, is_replay=True)
 
     def _move(self, book: Book, command: TransferCommand, fingerprint: bytes) -> Outcome:
@@ -194,7 +181,7 @@ class _Batch:
         if isinstance(command, Refund | ReverseTopUp):
             return self._return(book, command, fingerprint)
         if isinstance(command, RequestApproval):
-            return self._request(book, command, fingerprint)
+            return self._request(command, fingerprint)
         if isinstance(command, Approve):
             return self._approve(book, command, fingerprint)
         return self._fund(book, command, fingerprint)
@@ -208,11 +195,11 @@ class _Batch:
             price = self._state.default_prices.get(request_type)
         if price is None:
             return refused(Code.UNKNOWN_TYPE, f"No price is in force for the request type {request_type!r}")
-        refusal = _amount_refusal(price, command)
+        refusal = amount_refusal(price, command)
         if refusal is not None:
             return refusal
         amount = command.amount if price.unit_price is None else price.unit_price * command.quantity
-        assert amount is not None  # noqa: S101 - `_amount_refusal` has just refused a variable price without amount.
+        assert amount is not None  # noqa: S101 - `amount_refusal` has just refused a variable price without amount.
         refusal = book.refusal(command.kind, amount)
         if refusal is not None:
             return refusal
@@ -237,14 +224,14 @@ class _Batch:
             quantity=command.quantity,
             request_type=request_type,
         )
-        self._new_holds[book.merchant_id, hold.seq] = hold
+        self._holds.new[book.merchant_id, hold.seq] = hold
         return Outcome(Code.OK, transfer, hold)
 
     def _capture(self, book: Book, command: CaptureHold, fingerprint: bytes) -> Outcome:
-        hold = self._hold(book.merchant_id, command.hold_seq)
-        refusal = self._hold_refusal(hold)
+        hold = self._holds.get(book.merchant_id, command.hold_seq)
+        refusal = hold_rules.end_refusal(hold, self._now)
         if hold is None or refusal is not None:
-            return refusal or _HOLD_NOT_FOUND
+            return refusal or hold_rules.HOLD_NOT_FOUND
         amount = hold.amount if command.amount is None else command.amount
         if amount > hold.amount:
             return refused(
@@ -279,13 +266,11 @@ class _Batch:
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.CAPTURED, amount))
 
     def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, fingerprint: bytes) -> Outcome:
-        hold = self._hold(book.merchant_id, command.hold_seq)
+        hold = self._holds.get(book.merchant_id, command.hold_seq)
         is_expiry = isinstance(command, ExpireHold)
-        refusal = _state_refusal(hold) if is_expiry else self._hold_refusal(hold)
+        refusal = hold_rules.expire_refusal(hold, self._now) if is_expiry else hold_rules.end_refusal(hold, self._now)
         if hold is None or refusal is not None:
-            return refusal or _HOLD_NOT_FOUND
-        if is_expiry and self._now < hold.expires_at:
-            return refused(Code.HOLD_NOT_DUE, "The hold has not expired yet")
+            return refusal or hold_rules.HOLD_NOT_FOUND
         transfer = book.post(
             command.kind,
             hold.amount,
@@ -299,12 +284,11 @@ class _Batch:
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.EXPIRED if is_expiry else HoldState.RELEASED, 0))
 
     def _return(self, book: Book, command: Refund | ReverseTopUp, fingerprint: bytes) -> Outcome:
-        place = (book.merchant_id, command.transfer_seq)
         original = self._original(book, command.transfer_seq)
         if original is None:
             return refused(Code.TRANSFER_NOT_FOUND, "The merchant has no such transfer")
         is_refund = isinstance(command, Refund)
-        if original.transfer.kind not in (_REFUNDABLE if is_refund else _REVERSIBLE):
+        if original.transfer.kind not in RETURNABLE_KINDS[command.kind]:
             word = KIND_WORDS[original.transfer.kind]
             return (
                 refused(Code.TRANSFER_NOT_REFUNDABLE, f"A {word} can't be refunded; a charge or capture can")
@@ -332,7 +316,7 @@ class _Batch:
             reference=command.reference,
             note=command.note if isinstance(command, Refund) else command.reason,
         )
-        self._returned[place] = original.returned + amount
+        self._returned[book.merchant_id, command.transfer_seq] = original.returned + amount
         return Outcome(Code.OK, transfer)
 
     def _fund(self, book: Book, command: TopUp | Adjust, fingerprint: bytes) -> Outcome:
@@ -350,87 +334,38 @@ class _Batch:
         )
         return Outcome(Code.OK, transfer)
 
-    def _request(self, book: Book, command: RequestApproval, fingerprint: bytes) -> Outcome:
-        """Write a request down, unless its reference was requested before."""
-        merchant_id, move = book.merchant_id, command.move
-        known = self._approvals | self._new_approvals | self._changed_approvals
-        for approval in known.values():
-            if (approval.merchant_id, approval.idempotency_key) != (merchant_id, move.idempotency_key):
-                continue
-            if approval.fingerprint != fingerprint:
-                return refused(
-                    Code.IDEMPOTENCY_CONFLICT,
-                    f"This reference was requested for another {KIND_WORDS[approval.kind]}, {approval.id}",
-                )
-            if approval.state == ApprovalState.REJECTED:
-                return _already_rejected(approval)
-            return Outcome(Code.OK, is_replay=True, approval=approval)
-        approval = Approval(
-            merchant_id=merchant_id,
-            approval_id=command.approval_id,
-            kind=move.kind,
-            amount=move.amount,
-            reference=move.reference,
-            note=move.note if isinstance(move, TopUp) else move.reason,
-            idempotency_key=move.idempotency_key,
-            fingerprint=fingerprint,
-            requested_by=_person(command),
-            requested_at=self._now,
-        )
-        self._new_approvals[merchant_id, approval.approval_id] = approval
+    def _request(self, command: RequestApproval, fingerprint: bytes) -> Outcome:
+        repeated = approval_rules.repeated_request(self._approvals, command, fingerprint)
+        if repeated is not None:
+            return repeated
+        approval = approval_rules.new_approval(command, fingerprint, self._now)
+        self._approvals.new[approval.merchant_id, approval.approval_id] = approval
         return Outcome(Code.OK, approval=approval)
 
     def _approve(self, book: Book, command: Approve, fingerprint: bytes) -> Outcome:
-        """Make a requested move, if it is another person who approves it."""
-        approval = self._approval(book.merchant_id, command.approval_id)
-        if approval is None or (approval.idempotency_key, approval.fingerprint) != (
-            command.idempotency_key,
-            fingerprint,
-        ):
-            return _APPROVAL_NOT_FOUND
-        if approval.state == ApprovalState.REJECTED:
-            return _already_rejected(approval)
-        if approval.requested_by == _person(command):
-            return refused(
-                Code.APPROVAL_NEEDS_ANOTHER_PERSON,
-                f"{approval.requested_by} requested this; another person approves it",
-            )
+        approval = self._approvals.get(book.merchant_id, command.approval_id)
+        refusal = approval_rules.approve_refusal(approval, command, fingerprint)
+        if approval is None or refusal is not None:
+            return refusal or approval_rules.APPROVAL_NOT_FOUND
         outcome = self._fund(book, command.move, fingerprint)
         if outcome.transfer is None:
             return outcome
-        approval = self._close(approval, ApprovalState.APPROVED, command, outcome.transfer.seq)
-        return replace(outcome, approval=approval)
+        approved = approval_rules.approved(approval, command, self._now, outcome.transfer.seq)
+        self._approvals.replace(approved.merchant_id, approved.approval_id, approved)
+        return replace(outcome, approval=approved)
 
-    def _reject(self, merchant_id: int, command: Reject) -> Outcome:
-        approval = self._approval(merchant_id, command.approval_id)
+    def _reject(self, command: Reject) -> Outcome:
+        approval = self._approvals.get(command.merchant_id, command.approval_id)
         if approval is None:
-            return _APPROVAL_NOT_FOUND
-        if approval.state == ApprovalState.APPROVED:
-            return refused(Code.APPROVAL_ALREADY_APPROVED, f"{approval.id} was approved; reverse or adjust what it did")
-        if approval.state == ApprovalState.REJECTED:
-            return Outcome(Code.OK, is_replay=True, approval=approval)
-        return Outcome(Code.OK, approval=self._close(approval, ApprovalState.REJECTED, command, None))
-
-    def _approval(self, merchant_id: int, number: int) -> Approval | None:
-        place = (merchant_id, number)
-        return self._changed_approvals.get(place) or self._new_approvals.get(place) or self._approvals.get(place)
-
-    def _close(
-        self, approval: Approval, state: ApprovalState, command: Approve | Reject, transfer_seq: int | None
-    ) -> Approval:
-        closed = replace(
-            approval, state=state, decided_by=_person(command), decided_at=self._now, transfer_seq=transfer_seq
-        )
-        place = (approval.merchant_id, approval.approval_id)
-        if place in self._new_approvals:
-            self._new_approvals[place] = closed
-        else:
-            self._changed_approvals[place] = closed
-        return closed
+            return approval_rules.APPROVAL_NOT_FOUND
+        outcome = approval_rules.reject_outcome(approval, command, self._now)
+        if outcome.approval is not None and not outcome.is_replay:
+            self._approvals.replace(approval.merchant_id, approval.approval_id, outcome.approval)
+        return outcome
 
     def _set(self, book: Book, command: AccountChange) -> Outcome:
         if isinstance(command, Reject):
-            return self._reject(book.merchant_id, command)
+            return self._reject(command)
         if isinstance(command, SetFrozen):
             book.is_frozen = command.is_frozen
         elif isinstance(command, SetThresholds):
@@ -445,70 +380,18 @@ class _Batch:
             book.credit_limit = command.credit_limit
         return DONE
 
-    def _hold(self, merchant_id: int, seq: int) -> Hold | None:
-        place = (merchant_id, seq)
-        return self._changed_holds.get(place) or self._new_holds.get(place) or self._state.holds.get(place)
-
-    def _hold_refusal(self, hold: Hold | None) -> Outcome | None:
-        """Tell why a caller can't capture or release this hold; one past its time is over even if not yet swept."""
-        refusal = _state_refusal(hold)
-        if refusal is None and hold is not None and self._now >= hold.expires_at:
-            return refused(Code.HOLD_EXPIRED, "The hold has expired")
-        return refusal
-
     def _settle(self, hold: Hold, state: HoldState, captured: int) -> Hold:
         settled = replace(hold, state=state, captured=captured)
-        place = (hold.merchant_id, hold.seq)
-        if place in self._new_holds:
-            self._new_holds[place] = settled
-        else:
-            self._changed_holds[place] = settled
+        self._holds.replace(hold.merchant_id, hold.seq, settled)
         return settled
 
     def _original(self, book: Book, seq: int) -> Original | None:
         """Find a transfer to be given back, whether stored or posted earlier in this batch, and what has gone back."""
-        place = (book.merchant_id, seq)
-        stored = self._state.originals.get(place)
+        key = (book.merchant_id, seq)
+        stored = self._state.originals.get(key)
         if stored is None:
             transfer = next((item for item in book.transfers if item.seq == seq), None)
             stored = None if transfer is None else Original(transfer, 0)
-        if stored is None or place not in self._returned:
+        if stored is None or key not in self._returned:
             return stored
-        return Original(stored.transfer, self._returned[place])
-
-
-_APPROVAL_NOT_FOUND: Final = refused(Code.APPROVAL_NOT_FOUND, "The merchant has no such request for approval")
-_HOLD_KINDS: Final = frozenset({Kind.HOLD, Kind.CAPTURE, Kind.RELEASE, Kind.EXPIRE})
-_REFUNDABLE: Final = frozenset({Kind.CHARGE, Kind.CAPTURE})
-_REVERSIBLE: Final = frozenset({Kind.TOP_UP})
-_HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "The merchant has no such hold")
-
-
-def _state_refusal(hold: Hold | None) -> Outcome | None:
-    if hold is None:
-        return _HOLD_NOT_FOUND
-    final = _FINAL_STATES.get(HoldState(hold.state))
-    return None if final is None else refused(*final)
-
-
-def _amount_refusal(price: Price, command: Spend) -> Outcome | None:
-    if price.unit_price is None and command.amount is None:
-        return refused(Code.AMOUNT_REQUIRED, f"The request type {price.request_type!r} is variable: name the amount")
-    if price.unit_price is not None and command.amount is not None:
-        return refused(
-            Code.AMOUNT_NOT_ALLOWED,
-            f"The request type {price.request_type!r} has a unit price: name a quantity, not an amount",
-        )
-    return None
-
-
-def _already_rejected(approval: Approval) -> Outcome:
-    return refused(
-        Code.APPROVAL_ALREADY_REJECTED,
-        f"{approval.id} was rejected by {approval.decided_by}; request it under another reference",
-    )
-
-
-def _person(command: RequestApproval | Approve | Reject) -> str:
-    """Tell who asks; a command without an actor comes from Farebox itself."""
-    return "farebox" if command.actor is None else command.actor.name
+        return Original(stored.transfer, self._returned[key])

@@ -31,7 +31,7 @@ class Hold(Struct, frozen=True, gc=False):
     captured: int = 0
     quantity: int = 1
     request_type: str | None = None
-    """What it was made for, as `quantity` says how much: what ends the hold repeats it, to explain itself."""
+    """The request type that it was made for; the transfer that ends the hold repeats it and `quantity`."""
 
     @property
     def id(self) -> str:

@@ -11,15 +11,15 @@ from functools import lru_cache
 from typing import Final
 
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_LETTERS: Final = re.compile(f"[{_ALPHABET}]+", re.ASCII)
+_TEXT: Final = re.compile(f"[{_ALPHABET}]+", re.ASCII)
 _PYTHON_DIGITS: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
-_BITS_PER_LETTER: Final = 5
+_BITS_PER_CHAR: Final = 5
 _PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
 
-NUMBER_LETTERS: Final = 13
-SEQ_LETTERS: Final = 8
+NUMBER_CHARS: Final = 13
+SEQ_CHARS: Final = 8
 NUMBER_MAX: Final = 2**63 - 1
-SEQ_MAX: Final = 2 ** (_BITS_PER_LETTER * SEQ_LETTERS) - 1
+SEQ_MAX: Final = 2 ** (_BITS_PER_CHAR * SEQ_CHARS) - 1
 RANDOM_BITS: Final = 21
 _TIME_MS_MAX: Final = 2**42 - 1
 _KEPT_MAX: Final = 16_384
@@ -32,7 +32,7 @@ PRICE: Final = "price_"
 USER: Final = "user_"
 KEY: Final = "key_"
 APPROVAL: Final = "appr_"
-LETTER: Final = "let_"
+ACCOUNT_MAIL: Final = "let_"
 
 
 class InvalidId(ValueError):
@@ -54,7 +54,7 @@ def new_number(time_ms: int, random_bits: int) -> int:
 
 @lru_cache(maxsize=_KEPT_MAX)
 def encode_number(number: int) -> str:
-    """Write a number of up to 63 bits as 13 base32 letters; few merchants make most of the charges, so it is kept."""
+    """Write a number of up to 63 bits as 13 base32 characters; few merchants make most charges, so the text is kept."""
     pairs = _PAIRS
     return (
         _ALPHABET[number >> 60]
@@ -68,7 +68,7 @@ def encode_number(number: int) -> str:
 
 
 def encode_seq(seq: int) -> str:
-    """Write a number within a merchant's book, up to 2^40 - 1, as 8 base32 letters."""
+    """Write a number within a merchant's book, up to 2^40 - 1, as 8 base32 characters."""
     pairs = _PAIRS
     return pairs[seq >> 30 & 1023] + pairs[seq >> 20 & 1023] + pairs[seq >> 10 & 1023] + pairs[seq & 1023]
 
@@ -87,9 +87,9 @@ def parse_public_id(prefix: str, text: str) -> int:
     """Read the number out of an id that `public_id` wrote.
 
     Raises:
-        InvalidId: another prefix, length, letter or case, or a number beyond 63 bits.
+        InvalidId: another prefix, length, character or case, or a number beyond 63 bits.
     """
-    if not text.startswith(prefix) or len(text) != len(prefix) + NUMBER_LETTERS:
+    if not text.startswith(prefix) or len(text) != len(prefix) + NUMBER_CHARS:
         raise InvalidId(f"not an id of the form {prefix}…")
     return decode_number(text[len(prefix) :])
 
@@ -98,30 +98,30 @@ def parse_book_id(prefix: str, text: str) -> tuple[int, int]:
     """Read the merchant's number and the number within its book out of an id that `book_id` wrote.
 
     Raises:
-        InvalidId: another prefix, length, letter or case, or a number beyond 63 bits.
+        InvalidId: another prefix, length, character or case, or a number beyond 63 bits.
     """
-    if not text.startswith(prefix) or len(text) != len(prefix) + NUMBER_LETTERS + SEQ_LETTERS:
+    if not text.startswith(prefix) or len(text) != len(prefix) + NUMBER_CHARS + SEQ_CHARS:
         raise InvalidId(f"not an id of the form {prefix}…")
     digits = text[len(prefix) :]
-    return decode_number(digits[:NUMBER_LETTERS]), _decode(digits[NUMBER_LETTERS:])
+    return decode_number(digits[:NUMBER_CHARS]), _decode(digits[NUMBER_CHARS:])
 
 
 @lru_cache(maxsize=_KEPT_MAX)
-def decode_number(letters: str) -> int:
-    """Read 13 base32 letters back.
+def decode_number(text: str) -> int:
+    """Read 13 base32 characters back.
 
     Raises:
-        InvalidId: another length, a letter outside the alphabet (lower case included), or more than 63 bits.
+        InvalidId: another length, a character outside the alphabet (lower case included), or more than 63 bits.
     """
-    if len(letters) != NUMBER_LETTERS:
+    if len(text) != NUMBER_CHARS:
         raise InvalidId("not 13 letters")
-    number = _decode(letters)
+    number = _decode(text)
     if number > NUMBER_MAX:
         raise InvalidId("beyond 63 bits")
     return number
 
 
-def _decode(letters: str) -> int:
-    if not _LETTERS.fullmatch(letters):
+def _decode(text: str) -> int:
+    if not _TEXT.fullmatch(text):
         raise InvalidId("a letter outside Crockford's base32, in upper case")
-    return int(letters.translate(_PYTHON_DIGITS), 32)
+    return int(text.translate(_PYTHON_DIGITS), 32)

@@ -4,6 +4,9 @@ from typing import Final
 
 from msgspec import Struct
 
+from farebox.core.commands import Spend
+from farebox.core.outcomes import Code, Outcome, refused
+
 QUANTITY_MAX: Final = 1_000_000
 
 
@@ -19,3 +22,15 @@ class Price(Struct, frozen=True, gc=False):
     unit_price: int | None
     starts_at: int
     merchant_id: int | None = None
+
+
+def amount_refusal(price: Price, command: Spend) -> Outcome | None:
+    """Tell whether the command names an amount where the price has one, or none where it has none."""
+    if price.unit_price is None and command.amount is None:
+        return refused(Code.AMOUNT_REQUIRED, f"The request type {price.request_type!r} is variable: name the amount")
+    if price.unit_price is not None and command.amount is not None:
+        return refused(
+            Code.AMOUNT_NOT_ALLOWED,
+            f"The request type {price.request_type!r} has a unit price: name a quantity, not an amount",
+        )
+    return None

@@ -5,14 +5,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from msgspec.structs import replace
 
 from farebox.core import chain, ids
-from farebox.core.accounts import DEBIT_AND_CREDIT, GENESIS_HASH, KIND_WORDS, Account, Kind
+from farebox.core.accounts import DEBIT_AND_CREDIT, GENESIS_HASH, KIND_WORDS, RETURNABLE_KINDS, Account, Kind
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import account_faults, hold_faults
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 
 _FINAL_KINDS = {Kind.CAPTURE: HoldState.CAPTURED, Kind.RELEASE: HoldState.RELEASED, Kind.EXPIRE: HoldState.EXPIRED}
-_RETURNABLE = {Kind.REFUND: {Kind.CHARGE, Kind.CAPTURE}, Kind.TOP_UP_REVERSAL: {Kind.TOP_UP}}
 
 
 class Replay:
@@ -36,7 +35,7 @@ class Replay:
         """How much was given back of the transfer with this seq, by refunds or reversals."""
 
     def feed_all(self, transfers: Iterable[Transfer]) -> Iterator[str]:
-        """Apply transfers one after the other and yield what is wrong with each, as `feed` does.
+        """Apply transfers one after the other and yield each one's faults, as `feed` does.
 
         Sound charges without further words, which most transfers are, take a shorter way to the same end.
         """
@@ -135,7 +134,7 @@ class Replay:
             )
         elif kind in _FINAL_KINDS:
             yield from self._settle(where, transfer, kind)
-        elif kind in _RETURNABLE:
+        elif kind in RETURNABLE_KINDS:
             seq = transfer.refers_to or 0
             if not 0 < seq < transfer.seq:
                 yield f"{where}: refers to no earlier transfer"
@@ -167,7 +166,7 @@ class Replay:
     def _returned_faults(self, originals: Mapping[int, Transfer]) -> Iterator[str]:
         for seq, kind in sorted(self._returns):
             original = originals.get(seq)
-            if original is None or original.kind not in _RETURNABLE[kind]:
+            if original is None or original.kind not in RETURNABLE_KINDS[kind]:
                 yield f"seq {seq}: is given back, but is nothing that a {KIND_WORDS[kind]} gives back"
         for seq, returned in sorted(self.returned.items()):
             original = originals.get(seq)
@@ -183,7 +182,7 @@ class Replay:
                 yield f"seq {seq}: a hold is stored that no transfer made"
             else:
                 yield from (f"seq {seq}: {fault}" for fault in hold_faults(hold))
-                if _told(hold) != _told(replayed):
+                if _without_time(hold) != _without_time(replayed):
                     yield f"seq {seq}: the hold's row says otherwise than its transfers"
         for seq, rest in sorted(self._rests.items()):
             yield f"seq {seq}: {format_amount(rest)} of the hold was neither captured nor released"
@@ -193,7 +192,7 @@ class Replay:
 
 
 def _field_faults(transfer: Transfer) -> list[str]:
-    """Find what is wrong with a transfer whatever stands before it."""
+    """Find faults of a transfer that need no other transfer to be seen."""
     amount, quantity, unit_price = transfer.amount, transfer.quantity, transfer.unit_price
     faults = []
     if amount <= 0:
@@ -211,6 +210,6 @@ def _field_faults(transfer: Transfer) -> list[str]:
     return faults
 
 
-def _told(hold: Hold) -> Hold:
-    """What a book tells of a hold: all but its time, which no transfer has."""
+def _without_time(hold: Hold) -> Hold:
+    """Return the hold without its time, which no transfer has."""
     return replace(hold, expires_at=0)

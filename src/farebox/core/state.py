@@ -36,7 +36,7 @@ class KeyRecord(Struct, frozen=True, gc=False):
     expires_at: int | None
     revoked_at: int | None
     name: str | None = None
-    """Whose a service's or support's key is."""
+    """The name of the service or support key."""
 
     def is_valid_at(self, now: int) -> bool:
         """Whether the key opens anything at `now`."""
@@ -70,7 +70,7 @@ class ReadSet(Struct):
 
 
 class BatchState(Struct):
-    """What the store found of a ReadSet; what is absent does not exist.
+    """What the store found of a ReadSet; a row that is absent does not exist.
 
     `holds` has the holds asked for and those that replayed commands had made, `approvals` those asked for by number or
     by idempotency key. `default_prices` and `merchant_prices` have the version in force at the ReadSet's `now`.

@@ -32,6 +32,6 @@ class AuditLog:
 
 def _place(cursor: str) -> tuple[int, int]:
     try:
-        return ids.decode_number(cursor[: ids.NUMBER_LETTERS]), ids.decode_number(cursor[ids.NUMBER_LETTERS :])
+        return ids.decode_number(cursor[: ids.NUMBER_CHARS]), ids.decode_number(cursor[ids.NUMBER_CHARS :])
     except ids.InvalidId as error:
         raise InvalidInput("cursor", "not a cursor that a page of this list came with") from error
