@@ -30,8 +30,8 @@ from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import Charge, Command, KeyKind, Payer
 from farebox.service.clock import SystemClock
+from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.committer import Committer
-from farebox.service.ledger.id_generator import IdGenerator
 from farebox.service.ledger.operations import Operations
 from farebox.service.operator.merchants import Merchants
 from farebox.service.people.passwords import Passwords
@@ -178,13 +178,13 @@ async def seed(settings: Settings) -> Seeded:
 
 async def _let_people_in(people: People, clock: _SteppedClock) -> None:
     """Give every merchant's first person, and one of support, the demo's password."""
-    passwords, numbers = Passwords(), IdGenerator(clock)
+    passwords, id_generator = Passwords(), IdGenerator(clock)
     for realm, address, name in (
         *((Realm.MERCHANT, addresses[0], addresses[0]) for *_, addresses in _MERCHANTS),
         (Realm.SUPPORT, STAFF, "Sam"),
     ):
         hashed = await passwords.hash(PASSWORD)
-        await people.add_login(Login(numbers.draw(), realm, address, name, clock.now(), hashed))
+        await people.add_login(Login(id_generator.next(), realm, address, name, clock.now(), hashed))
     passwords.close()
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.id_generator import IdGenerator
 from farebox.service.operator.health import Health
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignInRefused
@@ -279,7 +279,7 @@ async def test_a_verification_is_started_followed_and_told(farebox: Farebox, sam
 async def test_runs_that_found_something_or_died_are_told(farebox: Farebox, sam: Visitor) -> None:
     now = farebox.clock.now()
     older = now - 3_600_000_000
-    bad = Verification(IdGenerator(farebox.clock).draw(), "shell:root", older, older)
+    bad = Verification(IdGenerator(farebox.clock).next(), "shell:root", older, older)
     await farebox.office.begin_verification(bad)
     assert "stopped at" in await sam.page(SYSTEM)
     ended = msgspec.structs.replace(

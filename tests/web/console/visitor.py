@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from farebox.bootstrap import Farebox
-from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.id_generator import IdGenerator
 from farebox.service.people.sign_in import SignedIn
 from farebox.storage.rows import Login, Realm
 from tests.support.door import Door, Reply
@@ -29,7 +29,7 @@ class Visitor:
     async def sign_in(cls, farebox: Farebox, door: Door, realm: Realm, email: str, name: str = "") -> "Visitor":
         """Let somebody in who has not been there before."""
         login = Login(
-            IdGenerator(farebox.clock).draw(), realm, email, name or email, farebox.clock.now(), "no password"
+            IdGenerator(farebox.clock).next(), realm, email, name or email, farebox.clock.now(), "no password"
         )
         await farebox.people.add_login(login)
         visit = await farebox.services.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")

@@ -15,8 +15,8 @@ from farebox.core.outcomes import Code, Outcome, refused
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, Overloaded, ServiceError
+from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.committer import Committer
-from farebox.service.ledger.id_generator import IdGenerator
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
 
@@ -88,7 +88,7 @@ class Operations:
                 bulk that can wait.
         """
         self._committer = committer
-        self._numbers = IdGenerator(clock)
+        self._id_generator = IdGenerator(clock)
         self._approval_above = approval_above
         self._room_pauses = room_pauses
 
@@ -298,7 +298,7 @@ class Operations:
     async def _move(self, move: CheckedMove) -> Outcome:
         """Make a move of money into the ledger or out of it, or request it if a second person has to approve it."""
         if move.needs_approval:
-            return await self._committer.submit(commands.RequestApproval(move.command, self._numbers.draw()))
+            return await self._committer.submit(commands.RequestApproval(move.command, self._id_generator.next()))
         return await self._committer.submit(move.command)
 
     async def set_thresholds(self, merchant_id: int, amounts: list[str], *, principal: Principal | None) -> Outcome:

@@ -15,7 +15,7 @@ from farebox.core.thresholds import Threshold
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
-from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.id_generator import IdGenerator
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
 from farebox.storage.interface import Store
@@ -44,7 +44,7 @@ class Merchants:
         """Work on this store."""
         self._store = store
         self._clock = clock
-        self._numbers = IdGenerator(clock)
+        self._id_generator = IdGenerator(clock)
 
     async def create(
         self, *, name: str, currency: str, thresholds: list[str], credit_limit: str, principal: Principal | None = None
@@ -54,7 +54,7 @@ class Merchants:
         Its thresholds stay silent until a first top-up reaches them: a balance that starts at zero has not fallen.
         """
         now = self._clock.now()
-        merchant = Merchant(self._numbers.draw(), inputs.name("name", name), now)
+        merchant = Merchant(self._id_generator.next(), inputs.name("name", name), now)
         account = Account(
             merchant.merchant_id,
             inputs.currency("currency", currency),
@@ -112,7 +112,7 @@ class Merchants:
         if role is None:
             with translated():
                 role = Role.MEMBER if await self._store.users(merchant_id) else Role.OWNER
-        user = User(merchant_id, self._numbers.draw(), inputs.email("email", email), now, role)
+        user = User(merchant_id, self._id_generator.next(), inputs.email("email", email), now, role)
         audit_entry = _audit_entry(principal, now, "add_user", merchant_id=merchant_id, subject=user.email)
         with translated(conflict=f"{user.email} is registered there already"):
             await self._store.add_user(user, audit_entry)
@@ -215,7 +215,7 @@ class Merchants:
         if starts_at < now:
             raise InvalidInput("from", "a price can't start in the past")
         price = Price(
-            self._numbers.draw(),
+            self._id_generator.next(),
             inputs.request_type("type", request_type),
             None if unit_price is None else inputs.amount("unitPrice", unit_price),
             starts_at,
@@ -264,7 +264,7 @@ class Merchants:
         text = api_keys.make_key(kind, merchant_id)
         return NewKey(
             ApiKey(
-                key_id=self._numbers.draw(),
+                key_id=self._id_generator.next(),
                 kind=kind,
                 digest=api_keys.digest(text),
                 hint=api_keys.hint(text),

@@ -16,7 +16,7 @@ import msgspec
 from farebox.core import ids
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, translated
-from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.id_generator import IdGenerator
 from farebox.service.operator.verifier import LedgerFault, Verifier
 from farebox.storage.interface import StorageError, Store
 from farebox.storage.office import Office
@@ -42,7 +42,7 @@ class Verifications:
         self._office = office
         self._clock = clock
         self._environment = environment
-        self._numbers = IdGenerator(clock)
+        self._id_generator = IdGenerator(clock)
         self._process: asyncio.subprocess.Process | None = None
 
     async def latest(self, limit: int) -> Sequence[Verification]:
@@ -61,7 +61,7 @@ class Verifications:
     def run(self, started_by: str, verification_id: int | None = None) -> "Run":
         """Prepare a run of this person's, or the one of a row that `start` wrote."""
         now = self._clock.now()
-        number = self._numbers.draw() if verification_id is None else verification_id
+        number = self._id_generator.next() if verification_id is None else verification_id
         row = Verification(number, started_by, now, now)
         return Run(self._store, self._office, self._clock, row, is_begun=verification_id is not None)
 
@@ -76,7 +76,7 @@ class Verifications:
             raise Conflict("a verification is under way already")
         await self.close()
         now = self._clock.now()
-        row = Verification(self._numbers.draw(), started_by, now, now)
+        row = Verification(self._id_generator.next(), started_by, now, now)
         with translated():
             await self._office.begin_verification(row)
         self._process = await asyncio.create_subprocess_exec(

@@ -16,7 +16,7 @@ from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, ServiceError, translated
-from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.id_generator import IdGenerator
 from farebox.service.people import passwords
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.signing import Signer
@@ -88,7 +88,7 @@ class SignIn:
         self._clock = clock
         self._seal = seal
         self._hashes = hashes
-        self._numbers = IdGenerator(clock)
+        self._id_generator = IdGenerator(clock)
 
     async def sign_in(
         self, realm: Realm, *, email: str, password: str, code: str, address: str | None, agent: str
@@ -212,7 +212,7 @@ class SignIn:
             login = await self._people.find_login(realm, address)
             made = None
             if login is None and realm == Realm.MERCHANT and await self._people.memberships(address):
-                login = made = Login(self._numbers.draw(), realm, address, address, now)
+                login = made = Login(self._id_generator.next(), realm, address, address, now)
             if login is None or login.disabled_at is not None:
                 return
             if await self._had_too_many_account_mails(login):
@@ -257,7 +257,7 @@ class SignIn:
         """Write an account mail that is due at once."""
         now = self._clock.now()
         return AccountMail(
-            account_mail_id=self._numbers.draw(),
+            account_mail_id=self._id_generator.next(),
             purpose=purpose,
             login_id=login.login_id,
             merchant_id=merchant_id,

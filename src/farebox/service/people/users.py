@@ -10,7 +10,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, translated
-from farebox.service.ledger.id_generator import IdGenerator
+from farebox.service.id_generator import IdGenerator
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignIn, normal_email
 from farebox.storage.interface import AlreadyExists, Store
@@ -41,7 +41,7 @@ class Users:
         self._people = people
         self._clock = clock
         self._doors = doors
-        self._numbers = IdGenerator(clock)
+        self._id_generator = IdGenerator(clock)
 
     async def memberships(self, email: str) -> Sequence[Membership]:
         """List the merchants on whose account an address is registered."""
@@ -69,7 +69,7 @@ class Users:
         """
         address = inputs.email("email", email)
         now = self._clock.now()
-        user = User(merchant_id, self._numbers.draw(), address, now, role)
+        user = User(merchant_id, self._id_generator.next(), address, now, role)
         audit_entry = _audit_entry(principal, now, "add_user", merchant_id, address, ROLE_WORDS[role])
         with translated(conflict=f"{address} is registered there already"):
             try:
@@ -144,7 +144,7 @@ class Users:
         )
 
     def _new_login(self, email: str) -> Login:
-        return Login(self._numbers.draw(), Realm.MERCHANT, email, email, self._clock.now())
+        return Login(self._id_generator.next(), Realm.MERCHANT, email, email, self._clock.now())
 
 
 class Staff:
@@ -155,7 +155,7 @@ class Staff:
         self._people = people
         self._clock = clock
         self._doors = doors
-        self._numbers = IdGenerator(clock)
+        self._id_generator = IdGenerator(clock)
 
     async def add(self, email: str, name: str, *, principal: Principal | None) -> tuple[Login, AccountMail]:
         """Let somebody sign in at the console, once they have chosen a password by the account_mail's link.
@@ -166,7 +166,7 @@ class Staff:
         """
         address = inputs.email("email", email)
         now = self._clock.now()
-        login = Login(self._numbers.draw(), Realm.SUPPORT, address, inputs.name("name", name), now)
+        login = Login(self._id_generator.next(), Realm.SUPPORT, address, inputs.name("name", name), now)
         account_mail = self._doors.account_mail(Purpose.INVITATION, login, merchant_id=None)
         audit_entry = _audit_entry(principal, now, "add_staff", None, address, login.name)
         with translated(conflict=f"{address} is support staff already"):
