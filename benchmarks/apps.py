@@ -2,9 +2,8 @@
 
 from typing import Any, Final
 
-from litestar.enums import ScopeType
-from litestar.handlers import asgi
-from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
+from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farebox import server
 from farebox.service.ledger import committer
@@ -31,7 +30,7 @@ def ceiling() -> ASGIApp:
     """Make an application that reads a request and gives the same answer to all, as large as Farebox's would be."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
+        if scope["type"] != "http":
             return
         body, headers = _ANSWERS[scope["method"]]
         if scope["method"] == "POST":
@@ -43,7 +42,7 @@ def ceiling() -> ASGIApp:
 
 
 def through_router() -> ASGIApp:
-    """Make Farebox's application with every path behind Litestar's router, none ahead of it."""
+    """Make Farebox's application with every path behind the router, none ahead of it."""
     farebox_app._Front = _behind_router  # type: ignore[assignment,misc]  # It is called in the class's place.
     return server.web_app()
 
@@ -60,14 +59,6 @@ def single_commits() -> ASGIApp:
     return server.web_app()
 
 
-def _behind_router(endpoints: dict[str, Any], litestar: Any) -> Any:
-    for path, endpoint in endpoints.items():
-        litestar.register(asgi(path, copy_scope=False)(_handler(endpoint)))
-    return litestar
-
-
-def _handler(endpoint: Any) -> Any:
-    async def handle(scope: HTTPScope, receive: Receive, send: Send) -> None:
-        await endpoint(scope, receive, send)
-
-    return handle
+def _behind_router(endpoints: dict[str, Any], rest: Any) -> Any:
+    rest.app.routes[:0] = [Route(path, endpoint) for path, endpoint in endpoints.items()]
+    return rest

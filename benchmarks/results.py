@@ -19,7 +19,7 @@ from benchmarks.pgbench import PgbenchResult
 from benchmarks.rounds import Figure
 from benchmarks.simulation import Simulated
 
-PACKAGES: Final = ("apsw", "asyncpg", "fastapi", "granian", "litestar", "msgspec", "uvloop")
+PACKAGES: Final = ("apsw", "asyncpg", "fastapi", "granian", "msgspec", "starlette", "uvloop")
 _MACHINE_ID_BYTES: Final = 3
 _GIBIBYTE: Final = 1 << 30
 

@@ -5,8 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from litestar import Litestar
-from litestar.types import ASGIApp
+from starlette.types import ASGIApp
 
 from farebox.bootstrap import Farebox
 from farebox.config import Settings, SettingsError
@@ -52,7 +51,7 @@ def web_app() -> ASGIApp:
     live = Live()
 
     @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         async with farebox.running(is_server=True):
             _settle_garbage_collector()
             stop_once(live.close)

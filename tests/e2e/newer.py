@@ -3,7 +3,7 @@
 from typing import Any, Final
 from unittest import mock
 
-from litestar.types import ASGIApp
+from starlette.types import ASGIApp
 
 from farebox import server
 from farebox.cli import serve

@@ -7,8 +7,8 @@ from typing import Any, Final, cast
 from urllib.parse import quote, quote_plus
 
 import msgspec
-from litestar.types import HTTPScope, Receive
 from msgspec import Struct
+from starlette.types import Receive, Scope
 
 from farebox.service.statements.lines import KINDS
 from farebox.services import Services
@@ -278,7 +278,7 @@ def _check_read(made: tuple[list[tuple[bytes, bytes]], list[bytes], bool]) -> No
     is_announced = length.isdigit() and (len(length) > 19 or int(length) > BODY_BYTES_MAX)
     is_long = is_announced or len(content) > BODY_BYTES_MAX
     try:
-        found = run_now(read_body(cast(HTTPScope, scope), _messages(chunks, is_whole=is_whole)))
+        found = run_now(read_body(cast(Scope, scope), _messages(chunks, is_whole=is_whole)))
     except ApiError as error:
         refusal = (error.status, error.code)
         named = {(415, "unsupported_media_type"): not is_json, (413, "payload_too_large"): is_long}
@@ -409,7 +409,7 @@ def _check_forwarded(made: tuple[list[str], str, list[bytes]]) -> None:
         expected = peer if entry is None else str(address)
         if not any(address.version == network.version and address in network for network in networks):
             break
-    found = Addresses(tuple(trusted)).of(cast(HTTPScope, scope))
+    found = Addresses(tuple(trusted)).of(cast(Scope, scope))
     assert expected == found
     # Nothing but an address is taken from a header.
     assert found == peer or found.isprintable()

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, Final
 from zoneinfo import available_timezones
 
-from litestar.types import HTTPScope
+from starlette.types import Scope
 
 from farebox.alerts.email_address import mailbox
 from farebox.core import ids
@@ -236,7 +236,7 @@ def _key_headers(random: Random) -> list[bytes]:
 
 def _check_key_headers(values: list[bytes]) -> None:
     scope: Any = {"headers": [(b"host", b"x"), *[(b"x-api-key", value) for value in values]]}
-    typed: HTTPScope = scope
+    typed: Scope = scope
     expected = api_keys.parse_key(values[0].decode("latin-1")) if len(values) == 1 else None
     assert expected == security.api_key(typed) == security.api_key(typed)
     assert expected is None or values[0].isascii()

@@ -12,7 +12,7 @@ from email.message import EmailMessage
 from typing import Any
 from unittest import mock
 
-from litestar.types import ASGIApp
+from starlette.types import ASGIApp
 
 from farebox import server
 from farebox.alerts.smtp import FolderTransport

@@ -6,7 +6,7 @@ What takes it many seconds to give up is then seen in a few.
 from typing import Any, Final
 from unittest import mock
 
-from litestar.types import ASGIApp
+from starlette.types import ASGIApp
 
 from farebox import server
 from farebox.cli import serve

@@ -7,8 +7,7 @@ request more than the reading of its body does.
 import asyncio
 from typing import Any, Final
 
-from litestar.types import Receive
-from litestar.types.asgi_types import HTTPReceiveMessage
+from starlette.types import Message, Receive
 
 from farebox.web.envelope import ApiError
 
@@ -77,11 +76,11 @@ class BodyReader:
         """Take lines without end: what counts from now on is how long each piece takes, not the whole."""
         self._may_pause = True
 
-    async def __call__(self) -> HTTPReceiveMessage:
+    async def __call__(self) -> Message:
         """Receive the next piece."""
         if self._is_whole:
             # All there is left to hear is that the caller went away.
-            return await self._receive()  # type: ignore[return-value]  # These requests are HTTP alone.
+            return await self._receive()
         patience = self._patience
         if self._may_pause:
             self.until = patience.looks + PAUSE_SECONDS_MAX
@@ -90,7 +89,7 @@ class BodyReader:
         task: Any = asyncio.current_task()
         patience.waiting[self] = task
         try:
-            message: HTTPReceiveMessage = await self._receive()  # type: ignore[assignment]  # HTTP alone, as above.
+            message = await self._receive()
         except asyncio.CancelledError:
             # Somebody else may want the task to end as well.
             if not self.is_late or task.uncancel():
@@ -99,7 +98,7 @@ class BodyReader:
         finally:
             del patience.waiting[self]
         if message.get("more_body", False):
-            self._count(message.get("body", b""))  # type: ignore[arg-type]  # ASGI's type for a body is bytes.
+            self._count(message.get("body", b""))
         else:
             self._is_whole = True
         return message

@@ -4,7 +4,7 @@ import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Final
 
-from litestar.types import HTTPScope
+from starlette.types import Scope
 
 FORWARDED_MAX: Final = 20
 """How many entries of X-Forwarded-For are looked at, from its end."""
@@ -37,9 +37,9 @@ class Addresses:
             except ValueError as error:
                 raise InvalidNetwork(f"{text!r} is neither an address nor a network such as 10.0.0.0/8") from error
 
-    def of(self, scope: HTTPScope) -> str | None:
+    def of(self, scope: Scope) -> str | None:
         """Return a request's address; None if the server does not know, as on a socket file."""
-        client = scope["client"]
+        client: tuple[str, int] | None = scope["client"]
         if client is None:
             return None
         if not self._trusted or not self._is_trusted(client[0]):
@@ -58,7 +58,7 @@ class Addresses:
         address = _address(text)
         return address is not None and any(address in network for network in self._trusted)
 
-    def _forwarded(self, scope: HTTPScope) -> list[str]:
+    def _forwarded(self, scope: Scope) -> list[str]:
         values = [value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"]
         entries = [entry.strip() for value in values for entry in value.split(",")]
         return [_without_port(entry) for entry in entries[: -FORWARDED_MAX - 1 : -1]]

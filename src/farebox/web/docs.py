@@ -7,25 +7,25 @@ and ask no server but this one.
 import hashlib
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, route
-from litestar.enums import HttpMethod
-from litestar.exceptions import NotFoundException
-from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
-_METHODS: Final = [HttpMethod.GET, HttpMethod.HEAD]
+from farebox.web.routing import Resource, exact_route, no_such_path
+
 _OWN: Final = files("farebox.web") / "static"
-_SWAGGER_UI: Final = files("mkdocs_swagger_ui_tag") / "swagger-ui"
-"""Plain files of swagger-ui's own release; the package is for other pages, but nothing of it is run."""
+_SWAGGER_UI: Final = next((files("swagger_ui_bundle") / "vendor").iterdir())
+"""Plain files of swagger-ui's own release, in a folder named by its version."""
 
 _PAGE: Final = (_OWN / "docs.html", "text/html")
 _ASSETS: Final = {
     "docs.css": (_OWN / "docs.css", "text/css"),
     "docs.js": (_OWN / "docs.js", "text/javascript"),
-    "swagger-ui-bundle.js": (_SWAGGER_UI / "javascripts" / "swagger-ui-bundle.js", "text/javascript"),
-    "swagger-ui.css": (_SWAGGER_UI / "stylesheets" / "swagger-ui.css", "text/css"),
+    "swagger-ui-bundle.js": (_SWAGGER_UI / "swagger-ui-bundle.js", "text/javascript"),
+    "swagger-ui.css": (_SWAGGER_UI / "swagger-ui.css", "text/css"),
 }
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -47,29 +47,30 @@ class _File(Struct, frozen=True):
     etag: str
 
 
-def docs_handlers() -> list[BaseRouteHandler]:
-    """Make the handlers of the page and of what it is made of."""
+def docs_routes() -> list[Route]:
+    """Make the routes of the page and of what it is made of."""
 
-    @route("/docs", http_method=_METHODS, include_in_schema=False, sync_to_thread=False)
-    def docs(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def docs(request: Request) -> Response:
         return _answer(request, None)
 
-    @route("/docs/assets/{name:str}", http_method=_METHODS, include_in_schema=False, sync_to_thread=False)
-    def docs_asset(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def docs_asset(request: Request) -> Response:
         name = request.path_params["name"]
         if name not in _ASSETS:
-            raise NotFoundException
+            raise no_such_path()
         return _answer(request, name)
 
-    return [docs, docs_asset]
+    return [
+        exact_route("/docs", Resource(get=docs)),
+        exact_route("/docs/assets/{name}", Resource(get=docs_asset)),
+    ]
 
 
-def _answer(request: Request[Any, Any, Any], name: str | None) -> Response[bytes]:
+def _answer(request: Request, name: str | None) -> Response:
     file = _file(name)
     headers = {**_HEADERS, "ETag": file.etag}
     if request.headers.get("if-none-match") == file.etag:
-        return Response(b"", status_code=304, headers=headers)
-    return Response(file.body, media_type=file.media_type, headers=headers)
+        return Response(status_code=304, headers=headers)
+    return Response(file.body, headers=headers, media_type=file.media_type)
 
 
 @cache

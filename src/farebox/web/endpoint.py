@@ -6,13 +6,8 @@ from typing import Any, Final, Generic, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
-from litestar import Request, route
-from litestar.enums import HttpMethod
-from litestar.handlers import BaseRouteHandler
-from litestar.response.base import ASGIResponse
-from litestar.response.streaming import ASGIStreamingResponse
-from litestar.types import HTTPScope, Receive, Scope, Send
 from msgspec import Struct
+from starlette.types import Receive, Scope, Send
 
 from farebox.core.outcomes import Code
 from farebox.web.envelope import (
@@ -51,7 +46,7 @@ class Stream(Struct, frozen=True):
     headers: Headers
 
 
-Handler = Callable[[HTTPScope, Receive], Awaitable[Answer | Stream]]
+Handler = Callable[[Scope, Receive], Awaitable[Answer | Stream]]
 
 
 class _Reply(Struct, frozen=True):
@@ -72,7 +67,7 @@ class Endpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        reply = await self._reply(scope, receive)  # type: ignore[arg-type]  # These paths take HTTP alone.
+        reply = await self._reply(scope, receive)
         await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
         if isinstance(reply.body, bytes):
             await send({"type": "http.response.body", "body": reply.body, "more_body": False})
@@ -81,22 +76,7 @@ class Endpoint:
             await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
-    def route_handler(self, path: str) -> BaseRouteHandler:
-        """Make a Litestar handler of this endpoint, for a path with parameters: Litestar gives those to such alone."""
-
-        @route(
-            path, http_method=[HttpMethod(method) for method in sorted({*self._methods, "OPTIONS"})], status_code=200
-        )
-        async def handle(request: Request[Any, Any, Any]) -> ASGIResponse:
-            reply = await self._reply(request.scope, request.receive)
-            headers = [(name.decode(), value.decode()) for name, value in reply.headers]
-            if isinstance(reply.body, bytes):
-                return ASGIResponse(body=reply.body, status_code=reply.status, headers=headers)
-            return ASGIStreamingResponse(iterator=reply.body, status_code=reply.status, headers=dict(headers))
-
-        return handle
-
-    async def _reply(self, scope: HTTPScope, receive: Receive) -> _Reply:
+    async def _reply(self, scope: Scope, receive: Receive) -> _Reply:
         method = scope["method"]
         headers = self._cors.headers(scope)
         handler = self._methods.get(method)
@@ -135,7 +115,7 @@ def media_type(content_type: bytes) -> bytes:
     return content_type.split(b";", 1)[0].strip().lower()
 
 
-async def read_body(scope: HTTPScope, receive: Receive, bytes_max: int = BODY_BYTES_MAX) -> bytes:
+async def read_body(scope: Scope, receive: Receive, bytes_max: int = BODY_BYTES_MAX) -> bytes:
     """Read a JSON request's body.
 
     Raises:
@@ -151,12 +131,12 @@ async def read_body(scope: HTTPScope, receive: Receive, bytes_max: int = BODY_BY
         ):
             raise _too_large(bytes_max)
     message = await receive()
-    body: bytes = message.get("body", b"")  # type: ignore[assignment]  # ASGI's type for a body is bytes.
+    body: bytes = message.get("body", b"")
     while message.get("more_body", False):
         if len(body) > bytes_max:
             raise _too_large(bytes_max)
         message = await receive()
-        body += message.get("body", b"")  # type: ignore[operator]
+        body += message.get("body", b"")
     if message["type"] == "http.disconnect":
         raise ApiError(400, "malformed_request", "The body ended early")
     if len(body) > bytes_max:
@@ -164,7 +144,7 @@ async def read_body(scope: HTTPScope, receive: Receive, bytes_max: int = BODY_BY
     return body
 
 
-def decode_query(scope: HTTPScope, kind: type[_T]) -> _T:
+def decode_query(scope: Scope, kind: type[_T]) -> _T:
     """Read the query's parameters, strictly: no unknown or repeated ones, none whose value is of another type.
 
     Raises:

@@ -6,8 +6,8 @@ from http import HTTPStatus
 from typing import Final
 
 import msgspec
-from litestar.types import Scope
 from msgspec import Struct
+from starlette.types import Scope
 
 from farebox.core.outcomes import Code
 from farebox.service import errors
@@ -137,6 +137,5 @@ def error_headers(error: ApiError, body: bytes, headers: Headers) -> Headers:
 
 def path_is_api(scope: Scope) -> bool:
     """Whether a request is for the API, whose every answer has the envelope."""
-    # Litestar takes several slashes for one.
-    path = re.sub("//+", "/", scope["path"])
+    path: str = scope["path"]
     return path == "/api" or path.startswith("/api/")

@@ -1,23 +1,24 @@
 """GET /healthz: whether this process can do its work, for load balancers."""
 
 import msgspec
-from litestar import Response, get
-from litestar.handlers import HTTPRouteHandler
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from farebox.service.operator.health import HealthCheck
+from farebox.web.routing import Resource, exact_route
 
 
-def health_handler(health_check: HealthCheck) -> HTTPRouteHandler:
-    """Make the handler of GET /healthz: 200 if all is well, else 503."""
+def health_route(health_check: HealthCheck) -> Route:
+    """Make the route of GET /healthz: 200 if all is well, else 503."""
 
-    @get("/healthz", include_in_schema=False)
-    async def healthz() -> Response[bytes]:
+    async def healthz(_: Request) -> Response:
         health = await health_check.check()
         return Response(
             msgspec.json.encode(health),
-            media_type="application/json",
             status_code=200 if health.is_ok else 503,
             headers={"Cache-Control": "no-store"},
+            media_type="application/json",
         )
 
-    return healthz
+    return exact_route("/healthz", Resource(get=healthz, is_head=False))

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
-from litestar.types import HTTPScope
+from starlette.types import Scope
 
 from farebox.core.commands import KeyKind
 from farebox.service.people.api_keys import ParsedKey
@@ -116,7 +116,7 @@ class Limits:
         self._good: OrderedDict[bytes, None] = OrderedDict()
         self._on_good = on_good
 
-    def admit(self, scope: HTTPScope, key: ParsedKey | None) -> None:
+    def admit(self, scope: Scope, key: ParsedKey | None) -> None:
         """Let a request pass, or not.
 
         A key that opened something lately is let through even from where many bad ones come: one that guesses keys
@@ -148,14 +148,14 @@ class Limits:
                 self._good.popitem(last=False)
             self._good[key.digest] = None
 
-    def failed(self, scope: HTTPScope, key: ParsedKey | None) -> None:
+    def failed(self, scope: Scope, key: ParsedKey | None) -> None:
         """Hear that a key opened nothing, or that there was none."""
         if key is not None:
             self._good.pop(key.digest, None)
         if self._failures is not None:
             self._failures.take(source_of(self._addresses.of(scope)))
 
-    def _admit_unproven(self, scope: HTTPScope) -> None:
+    def _admit_unproven(self, scope: Scope) -> None:
         if self._failures is not None and len(self._failures):
             wait = self._failures.wait(source_of(self._addresses.of(scope)))
             if wait:

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from litestar.types import HTTPScope
+from starlette.types import Scope
 
 from farebox.service.errors import InvalidKey
 from farebox.service.people.api_keys import ParsedKey, parse_key
@@ -13,13 +13,13 @@ PREFLIGHT_SECONDS: Final = 600
 _PARSED: Final = "farebox.key"
 
 
-def api_key_text(scope: HTTPScope) -> str | None:
+def api_key_text(scope: Scope) -> str | None:
     """Read the request's API key; None if it is missing or given twice."""
     found = [value for name, value in scope["headers"] if name == API_KEY_HEADER]
     return found[0].decode("latin-1") if len(found) == 1 else None
 
 
-def api_key(scope: HTTPScope) -> ParsedKey | None:
+def api_key(scope: Scope) -> ParsedKey | None:
     """Read and parse the request's API key, once for each request; None if there is no well-formed one."""
     request: Any = scope
     if _PARSED not in request:
@@ -29,7 +29,7 @@ def api_key(scope: HTTPScope) -> ParsedKey | None:
     return found
 
 
-def required_key(scope: HTTPScope) -> ParsedKey:
+def required_key(scope: Scope) -> ParsedKey:
     """Read and parse the request's API key.
 
     Raises:
@@ -52,7 +52,7 @@ class Cors:
         self._origins = frozenset(origin.encode() for origin in origins)
         self._is_open = b"*" in self._origins
 
-    def headers(self, scope: HTTPScope) -> Headers:
+    def headers(self, scope: Scope) -> Headers:
         """Return the headers that let the asking page read the answer, if it may."""
         if not self._origins:
             return []
@@ -61,7 +61,7 @@ class Cors:
                 return self._allow(value)
         return [] if self._is_open else [(b"vary", b"origin")]
 
-    def preflight_headers(self, scope: HTTPScope, methods: bytes) -> Headers:
+    def preflight_headers(self, scope: Scope, methods: bytes) -> Headers:
         """Return the headers that answer a browser's question before it sends the request itself."""
         allowed = self.headers(scope)
         if not any(name == b"access-control-allow-origin" for name, _ in allowed):

@@ -3,7 +3,7 @@
 from typing import Final
 
 import msgspec
-from litestar.types import HTTPScope, Receive
+from starlette.types import Receive, Scope
 
 from farebox.core import ids
 from farebox.core.accounts import Account
@@ -81,7 +81,7 @@ class Admin(Endpoints):
             ),
         ]
 
-    async def list_merchants(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def list_merchants(self, scope: Scope, receive: Receive) -> Answer:
         """List a page of merchants."""
         await self._support(scope)
         query = decode_query(scope, bodies.PageQuery)
@@ -95,7 +95,7 @@ class Admin(Endpoints):
             )
         )
 
-    async def create_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def create_merchant(self, scope: Scope, receive: Receive) -> Answer:
         """Add a merchant and show its first key, this once."""
         principal = await self._support(scope)
         request = self._merchant_decoder.decode(await read_body(scope, receive))
@@ -123,12 +123,12 @@ class Admin(Endpoints):
             )
         )
 
-    async def get_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def get_merchant(self, scope: Scope, receive: Receive) -> Answer:
         """Read a merchant and its account."""
         await self._support(scope)
         return await self._merchant(merchant_in_path(scope))
 
-    async def change_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def change_merchant(self, scope: Scope, receive: Receive) -> Answer:
         """Change what is named; what is not named stays."""
         principal = await self._support(scope)
         merchant_id = merchant_in_path(scope)
@@ -147,28 +147,28 @@ class Admin(Endpoints):
             await self._services.merchants.rename(merchant_id, change.name, principal=principal)
         return await self._merchant(merchant_id)
 
-    async def freeze_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def freeze_merchant(self, scope: Scope, receive: Receive) -> Answer:
         """Stop a merchant's spending."""
         return await self._set_frozen(scope, is_frozen=True)
 
-    async def unfreeze_merchant(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def unfreeze_merchant(self, scope: Scope, receive: Receive) -> Answer:
         """Let a merchant spend again."""
         return await self._set_frozen(scope, is_frozen=False)
 
-    async def list_users(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def list_users(self, scope: Scope, receive: Receive) -> Answer:
         """List who is registered on a merchant's account."""
         await self._support(scope)
         users = await self._services.merchants.users(merchant_in_path(scope))
         return answer(bodies.UsersData([_user_data(user) for user in users]))
 
-    async def add_user(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def add_user(self, scope: Scope, receive: Receive) -> Answer:
         """Register a person on a merchant's account."""
         principal = await self._support(scope)
         request = self._user_decoder.decode(await read_body(scope, receive))
         user = await self._services.merchants.add_user(merchant_in_path(scope), request.email, principal=principal)
         return answer(_user_data(user))
 
-    async def remove_user(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def remove_user(self, scope: Scope, receive: Receive) -> Answer:
         """Take a person off a merchant's account."""
         principal = await self._support(scope)
         merchant_id = merchant_in_path(scope)
@@ -179,7 +179,7 @@ class Admin(Endpoints):
                 return answer(_user_data(user))
         raise Missing("nobody registered there has this id")
 
-    async def _set_frozen(self, scope: HTTPScope, *, is_frozen: bool) -> Answer:
+    async def _set_frozen(self, scope: Scope, *, is_frozen: bool) -> Answer:
         principal = await self._support(scope)
         merchant_id = merchant_in_path(scope)
         _done(await self._services.operations.set_frozen(merchant_id, is_frozen=is_frozen, principal=principal))

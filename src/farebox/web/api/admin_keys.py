@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Literal
 
-from litestar.types import HTTPScope, Receive
+from starlette.types import Receive, Scope
 
 from farebox.core import ids
 from farebox.core.commands import KeyKind
@@ -94,17 +94,17 @@ class AdminKeys(Endpoints):
             ),
         ]
 
-    async def list_merchant_keys(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def list_merchant_keys(self, scope: Scope, receive: Receive) -> Answer:
         """List a merchant's keys."""
         await self._support(scope)
         return await self._keys(merchant_in_path(scope))
 
-    async def list_staff_keys(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def list_staff_keys(self, scope: Scope, receive: Receive) -> Answer:
         """List the operator's own keys."""
         await self._support(scope)
         return await self._keys(None)
 
-    async def create_merchant_key(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def create_merchant_key(self, scope: Scope, receive: Receive) -> Answer:
         """Make a key for a merchant and show it, this once."""
         principal = await self._support(scope)
         request = self._merchant_key_decoder.decode(await read_body(scope, receive))
@@ -115,7 +115,7 @@ class AdminKeys(Endpoints):
             )
         )
 
-    async def create_staff_key(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def create_staff_key(self, scope: Scope, receive: Receive) -> Answer:
         """Make a key for a service or for support and show it, this once."""
         principal = await self._support(scope)
         request = self._staff_key_decoder.decode(await read_body(scope, receive))
@@ -125,21 +125,21 @@ class AdminKeys(Endpoints):
             )
         )
 
-    async def revoke_key(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def revoke_key(self, scope: Scope, receive: Receive) -> Answer:
         """Close a key at once."""
         principal = await self._support(scope)
         key_id = key_in_path(scope)
         await self._services.merchants.revoke_key(key_id, principal=principal)
         return answer(_key_data(await self._services.merchants.key(key_id)))
 
-    async def expire_key(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def expire_key(self, scope: Scope, receive: Receive) -> Answer:
         """Let a key end later."""
         principal = await self._support(scope)
         request = self._expire_decoder.decode(await read_body(scope, receive))
         key = await self._services.merchants.expire_key(key_in_path(scope), request.expires, principal=principal)
         return answer(_key_data(key))
 
-    async def rotate_key(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def rotate_key(self, scope: Scope, receive: Receive) -> Answer:
         """Make a key's successor and show it, this once."""
         principal = await self._support(scope)
         request = self._rotate_decoder.decode(await read_body(scope, receive))
@@ -149,25 +149,25 @@ class AdminKeys(Endpoints):
             )
         )
 
-    async def list_prices(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def list_prices(self, scope: Scope, receive: Receive) -> Answer:
         """List the default prices."""
         await self._support(scope)
         return _prices(await self._services.merchants.prices(None))
 
-    async def list_merchant_prices(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def list_merchant_prices(self, scope: Scope, receive: Receive) -> Answer:
         """List a merchant's own prices."""
         await self._support(scope)
         return _prices(await self._services.merchants.prices(merchant_in_path(scope)))
 
-    async def set_price(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def set_price(self, scope: Scope, receive: Receive) -> Answer:
         """Set a default price."""
         return await self._set_price(scope, receive, is_default=True)
 
-    async def set_merchant_price(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def set_merchant_price(self, scope: Scope, receive: Receive) -> Answer:
         """Set a price of a merchant's own."""
         return await self._set_price(scope, receive, is_default=False)
 
-    async def _set_price(self, scope: HTTPScope, receive: Receive, *, is_default: bool) -> Answer:
+    async def _set_price(self, scope: Scope, receive: Receive, *, is_default: bool) -> Answer:
         principal = await self._support(scope)
         request = self._price_decoder.decode(await read_body(scope, receive))
         try:

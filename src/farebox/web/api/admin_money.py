@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from litestar.types import HTTPScope, Receive
+from starlette.types import Receive, Scope
 
 from farebox.core import ids
 from farebox.core.outcomes import Code
@@ -103,7 +103,7 @@ class AdminMoney(Endpoints):
             ),
         ]
 
-    async def top_up(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def top_up(self, scope: Scope, receive: Receive) -> Answer:
         """Add money that the merchant has paid."""
         principal = await self._support(scope)
         request = self._top_up_decoder.decode(await read_body(scope, receive))
@@ -117,7 +117,7 @@ class AdminMoney(Endpoints):
             )
         )
 
-    async def adjust(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def adjust(self, scope: Scope, receive: Receive) -> Answer:
         """Correct a balance by hand."""
         principal = await self._support(scope)
         request = self._adjustment_decoder.decode(await read_body(scope, receive))
@@ -131,7 +131,7 @@ class AdminMoney(Endpoints):
             )
         )
 
-    async def reverse(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def reverse(self, scope: Scope, receive: Receive) -> Answer:
         """Take a top-up back, or a part of it."""
         principal = await self._support(scope)
         request = self._reversal_decoder.decode(await read_body(scope, receive))
@@ -146,7 +146,7 @@ class AdminMoney(Endpoints):
             )
         )
 
-    async def list_approvals(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def list_approvals(self, scope: Scope, receive: Receive) -> Answer:
         """List a page of requests for approval."""
         await self._support(scope)
         query = decode_query(scope, bodies.MerchantPageQuery)
@@ -158,13 +158,13 @@ class AdminMoney(Endpoints):
         more = len(found) == query.limit
         return answer(bodies.ApprovalsData([approval_data(item) for item in found], found[-1].id if more else None))
 
-    async def approve(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def approve(self, scope: Scope, receive: Receive) -> Answer:
         """Approve a request."""
         principal = await self._support(scope)
         approvals = self._services.approvals
         return moved(await approvals.approve(merchant_in_path(scope), approval_in_path(scope), principal=principal))
 
-    async def reject(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def reject(self, scope: Scope, receive: Receive) -> Answer:
         """Reject a request."""
         principal = await self._support(scope)
         approvals = self._services.approvals
@@ -173,7 +173,7 @@ class AdminMoney(Endpoints):
             raise Refused(outcome)
         return answer(approval_data(outcome.approval), replay_headers(outcome))
 
-    async def list_audit(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def list_audit(self, scope: Scope, receive: Receive) -> Answer:
         """Read a page of the audit log."""
         await self._support(scope)
         query = decode_query(scope, bodies.MerchantPageQuery)

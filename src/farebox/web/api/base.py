@@ -5,8 +5,8 @@ from http import HTTPStatus
 from typing import Final, Literal
 
 import msgspec
-from litestar.types import HTTPScope
 from msgspec import Struct
+from starlette.types import Scope
 
 from farebox.core import ids
 from farebox.core.accounts import Kind
@@ -75,7 +75,7 @@ class Endpoints:
         self._services = services
         self._addresses = addresses
 
-    async def _authorize(self, scope: HTTPScope, kinds: frozenset[KeyKind]) -> ParsedKey:
+    async def _authorize(self, scope: Scope, kinds: frozenset[KeyKind]) -> ParsedKey:
         """Let the request pass if its key is good and of one of these kinds.
 
         Raises:
@@ -86,7 +86,7 @@ class Endpoints:
         await self._services.queries.authorize(key, kinds)
         return key
 
-    async def _support(self, scope: HTTPScope) -> Principal:
+    async def _support(self, scope: Scope) -> Principal:
         """Let the request pass if its key is support's, and tell whose it is.
 
         Raises:
@@ -120,7 +120,7 @@ def thresholds_data(thresholds: Sequence[Threshold]) -> list[ThresholdData]:
     return [ThresholdData(format_amount(item.amount), item.is_armed) for item in thresholds]
 
 
-def merchant_in_path(scope: HTTPScope) -> int:
+def merchant_in_path(scope: Scope) -> int:
     """Read the merchant's id out of the path; what is no id names no merchant.
 
     Raises:
@@ -132,7 +132,7 @@ def merchant_in_path(scope: HTTPScope) -> int:
     return number
 
 
-def approval_in_path(scope: HTTPScope) -> int:
+def approval_in_path(scope: Scope) -> int:
     """Read an approval's id out of the path.
 
     Raises:
@@ -144,7 +144,7 @@ def approval_in_path(scope: HTTPScope) -> int:
     return number
 
 
-def key_in_path(scope: HTTPScope) -> int:
+def key_in_path(scope: Scope) -> int:
     """Read an API key's id out of the path.
 
     Raises:
@@ -167,7 +167,7 @@ def price_data(price: Price) -> PriceData:
     )
 
 
-def _number_in_path(scope: HTTPScope, name: str, prefix: str) -> int | None:
+def _number_in_path(scope: Scope, name: str, prefix: str) -> int | None:
     try:
         return ids.parse_public_id(prefix, scope["path_params"][name])
     except ids.InvalidId:

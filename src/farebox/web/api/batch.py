@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import IO, Annotated, Any, Final
 
 import msgspec
-from litestar.types import HTTPScope, Receive
 from msgspec import Meta, Struct
+from starlette.types import Receive, Scope
 
 from farebox.core.commands import Caller
 from farebox.core.outcomes import Outcome
@@ -70,7 +70,7 @@ class Batches(Endpoints):
             )
         ]
 
-    async def charge_batch(self, scope: HTTPScope, receive: Receive) -> Answer | Stream:
+    async def charge_batch(self, scope: Scope, receive: Receive) -> Answer | Stream:
         """Deduct the cost of many requests."""
         caller = (await self._authorize(scope, SERVICE)).caller
         types = [media_type(value) for name, value in scope["headers"] if name == b"content-type"]

@@ -1,6 +1,6 @@
 """What a merchant's key reads: its balance, its account, its usage and prices."""
 
-from litestar.types import HTTPScope, Receive
+from starlette.types import Receive, Scope
 
 from farebox.core import ids
 from farebox.core.money import format_amount
@@ -30,7 +30,7 @@ class Reading(Endpoints):
             Route("GET", "/api/prices", self.prices, "Read the prices in force", MERCHANT, bodies.PricesInForce),
         ]
 
-    async def balance(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def balance(self, scope: Scope, receive: Receive) -> Answer:
         """Answer the one question clients have asked for years; its three answers never change."""
         key = security.required_key(scope)
         try:
@@ -47,7 +47,7 @@ class Reading(Endpoints):
             raise InvalidKey
         return Answer(success_body(b'"%b"' % format_amount(available).encode()))
 
-    async def account(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def account(self, scope: Scope, receive: Receive) -> Answer:
         """Show a merchant its own account."""
         key = await self._authorize(scope, MERCHANT)
         view = await self._services.queries.account_view(key.merchant_id or 0)
@@ -75,7 +75,7 @@ class Reading(Endpoints):
             )
         )
 
-    async def usage(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def usage(self, scope: Scope, receive: Receive) -> Answer:
         """Show a merchant what its requests came to."""
         key = await self._authorize(scope, MERCHANT)
         query = decode_query(scope, bodies.UsageQuery)
@@ -105,7 +105,7 @@ class Reading(Endpoints):
             )
         )
 
-    async def prices(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def prices(self, scope: Scope, receive: Receive) -> Answer:
         """Show a merchant what its requests cost now."""
         key = await self._authorize(scope, MERCHANT)
         merchant_id = key.merchant_id or 0

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from litestar.types import HTTPScope, Receive
+from starlette.types import Receive, Scope
 
 from farebox.core import ids
 from farebox.core.commands import KeyKind
@@ -94,7 +94,7 @@ class Spending(Endpoints):
             ),
         ]
 
-    async def charge(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def charge(self, scope: Scope, receive: Receive) -> Answer:
         """Deduct the cost of a request; the key is looked up in the charge's own transaction."""
         key = security.required_key(scope)
         try:
@@ -116,7 +116,7 @@ class Spending(Endpoints):
             await self._authorize(scope, SERVICE)
         return Answer(success_body(charge_data(transfer_of(outcome))), REPLAY if outcome.is_replay else NO_HEADERS)
 
-    async def hold(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def hold(self, scope: Scope, receive: Receive) -> Answer:
         """Set aside the cost of a request, to be captured or released later."""
         key = await self._authorize(scope, SERVICE)
         request = self._hold_decoder.decode(await read_body(scope, receive))
@@ -142,7 +142,7 @@ class Spending(Endpoints):
         )
         return answer(data, replay_headers(outcome))
 
-    async def capture(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def capture(self, scope: Scope, receive: Receive) -> Answer:
         """Take a hold's money, or a part of it; the rest goes back at once."""
         key = await self._authorize(scope, SERVICE)
         request = self._capture_decoder.decode(await read_body(scope, receive))
@@ -167,7 +167,7 @@ class Spending(Endpoints):
         )
         return answer(data, replay_headers(outcome))
 
-    async def release(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def release(self, scope: Scope, receive: Receive) -> Answer:
         """Give a hold's money back."""
         key = await self._authorize(scope, SERVICE)
         request = self._release_decoder.decode(await read_body(scope, receive))
@@ -187,7 +187,7 @@ class Spending(Endpoints):
         )
         return answer(data, replay_headers(outcome))
 
-    async def refund(self, scope: HTTPScope, receive: Receive) -> Answer:
+    async def refund(self, scope: Scope, receive: Receive) -> Answer:
         """Give back a charge or capture, in whole or in part."""
         key = security.required_key(scope)
         principal = await self._support(scope) if key.kind is KeyKind.SUPPORT else None

@@ -3,8 +3,8 @@
 from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
-from litestar.types import HTTPScope, Receive
 from msgspec import UnsetType
+from starlette.types import Receive, Scope
 
 from farebox.core import ids
 from farebox.core.outcomes import Code
@@ -51,17 +51,17 @@ class Statement(Endpoints):
             ),
         ]
 
-    async def list_transfers(self, scope: HTTPScope, receive: Receive) -> Answer | Stream:
+    async def list_transfers(self, scope: Scope, receive: Receive) -> Answer | Stream:
         """Show a merchant its own book."""
         key = await self._authorize(scope, MERCHANT)
         return await self._transfers(scope, key.merchant_id or 0)
 
-    async def list_merchant_transfers(self, scope: HTTPScope, receive: Receive) -> Answer | Stream:
+    async def list_merchant_transfers(self, scope: Scope, receive: Receive) -> Answer | Stream:
         """Show support a merchant's book."""
         await self._support(scope)
         return await self._transfers(scope, merchant_in_path(scope))
 
-    async def _transfers(self, scope: HTTPScope, merchant_id: int) -> Answer | Stream:
+    async def _transfers(self, scope: Scope, merchant_id: int) -> Answer | Stream:
         query = decode_query(scope, bodies.TransfersQuery)
         selection = Selection(
             start=_given(query.start),
@@ -93,7 +93,7 @@ class Statement(Endpoints):
         return _download(scope, merchant_id, pieces, NDJSON, "jsonl")
 
 
-def _download(scope: HTTPScope, merchant_id: int, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Stream:
+def _download(scope: Scope, merchant_id: int, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Stream:
     """Answer a file for the caller to keep; to HEAD, its headers alone, without reading the book for nobody."""
     name = f"{ids.public_id(ids.MERCHANT, merchant_id)}.{suffix}"
     headers = [

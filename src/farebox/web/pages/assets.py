@@ -3,13 +3,14 @@
 import hashlib
 from functools import cache
 from importlib.resources import files
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, route
-from litestar.enums import HttpMethod
-from litestar.exceptions import NotFoundException
-from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from farebox.web.routing import Resource, exact_route, no_such_path
 
 _OWN: Final = files("farebox.web") / "static"
 _HTMX: Final = files("js_lib_htmx") / "static" / "htmx"
@@ -32,26 +33,25 @@ _HEADERS: Final = {
 class _File(Struct, frozen=True):
     body: bytes
     media_type: str
-    mark: str
+    digest: str
 
 
 def asset_url(name: str) -> str:
     """Return the address of a file: another one whenever its content is."""
-    return f"/assets/{_file(name).mark}/{name}"
+    return f"/assets/{_file(name).digest}/{name}"
 
 
-def asset_handler() -> BaseRouteHandler:
-    """Make the handler of all files."""
+def asset_route() -> Route:
+    """Make the route of all files."""
 
-    @route("/assets/{mark:str}/{name:str}", http_method=[HttpMethod.GET, HttpMethod.HEAD], include_in_schema=False)
-    async def asset(request: Request[Any, Any, Any]) -> Response[bytes]:
+    async def asset(request: Request) -> Response:
         name = request.path_params["name"]
-        if name not in _SOURCES or _file(name).mark != request.path_params["mark"]:
-            raise NotFoundException
+        if name not in _SOURCES or _file(name).digest != request.path_params["digest"]:
+            raise no_such_path()
         file = _file(name)
-        return Response(file.body, media_type=file.media_type, headers=_HEADERS)
+        return Response(file.body, headers=_HEADERS, media_type=file.media_type)
 
-    return asset
+    return exact_route("/assets/{digest}/{name}", Resource(get=asset))
 
 
 @cache

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, Final, Literal
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core.accounts import Account
 from farebox.service.ledger.queries import AccountView
@@ -39,21 +39,21 @@ class Overview:
             PageRoute(f"{ROOT}/live", Audience.VIEWER, get=self._live.stream, is_use=False),
         ]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """Show the overview."""
         return await self._page(ask, "overview.html")
 
-    async def now(self, ask: PageRequest) -> Response[Any]:
+    async def now(self, ask: PageRequest) -> Response:
         """Show the part of the overview that changes with each charge, for a page that is open."""
         return await self._page(ask, _NOW)
 
-    async def show_charts(self, ask: PageRequest) -> Response[Any]:
+    async def show_charts(self, ask: PageRequest) -> Response:
         """Show the charts anew, for a page that is open."""
         view = await ask.services.queries.account_view(ask.merchant_id)
         drawn = await self._charts(ask, view)
         return ask.page("overview_charts.html", merchant=view.merchant, account=view.account, **drawn)
 
-    async def _page(self, ask: PageRequest, template: str) -> Response[Any]:
+    async def _page(self, ask: PageRequest, template: str) -> Response:
         view = await ask.services.queries.account_view(ask.merchant_id)
         latest = await ask.services.statements.page(ask.merchant_id, _NO_SELECTION, limit=_LATEST_TRANSFERS)
         alerts = await ask.services.queries.alerts(ask.merchant_id, 1)

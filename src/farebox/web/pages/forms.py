@@ -1,11 +1,11 @@
 """Forms: what was typed, read with limits, kept when something is wrong, and what was wrong beside its field."""
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
-from litestar import Request
+from starlette.requests import ClientDisconnect, Request
 
 from farebox.service.errors import Conflict, InvalidInput, Missing, Refused, ServiceError
 from farebox.web.envelope import ApiError
@@ -66,7 +66,7 @@ class Form:
             raise error
 
 
-async def read_form(request: Request[Any, Any, Any]) -> Form:
+async def read_form(request: Request) -> Form:
     """Read a posted form.
 
     Raises:
@@ -76,15 +76,13 @@ async def read_form(request: Request[Any, Any, Any]) -> Form:
     if media != _URLENCODED:
         raise ApiError(415, "unsupported_media_type", "This is not a form of this page")
     body = bytearray()
-    is_whole = False
-    while not is_whole:
-        message = await request.receive()
-        if message["type"] != "http.request":
-            raise ApiError(400, "malformed", "The form ended early; load the page again")
-        body += message.get("body", b"")
-        is_whole = not message.get("more_body", False)
-        if len(body) > FORM_BYTES_MAX:
-            raise ApiError(413, "payload_too_large", f"A form has {FORM_BYTES_MAX} bytes at most")
+    try:
+        async for piece in request.stream():
+            body += piece
+            if len(body) > FORM_BYTES_MAX:
+                raise ApiError(413, "payload_too_large", f"A form has {FORM_BYTES_MAX} bytes at most")
+    except ClientDisconnect as error:
+        raise ApiError(400, "malformed", "The form ended early; load the page again") from error
     try:
         pairs = parse_qsl(
             body.decode("ascii"),

@@ -12,10 +12,10 @@ from typing import Any, Final
 from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo
 
-from litestar import Request, Response, route
-from litestar.enums import HttpMethod
-from litestar.handlers import BaseRouteHandler
 from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from farebox.core import ids
 from farebox.service import inputs
@@ -29,6 +29,8 @@ from farebox.web.envelope import ApiError, api_error
 from farebox.web.pages import render
 from farebox.web.pages.forms import Form, read_form
 from farebox.web.rate_limits import BUCKETS_MAX, Buckets
+from farebox.web.routing import Handler as RequestHandler
+from farebox.web.routing import Resource, exact_route
 
 SIGN_INS_A_SECOND: Final = 0.2
 SIGN_INS_BURST_SECONDS: Final = 60.0
@@ -74,7 +76,7 @@ class PageRequest(Struct):
     `role` is what the person may do on the merchant's account, None for support, who only look there.
     """
 
-    request: Request[Any, Any, Any]
+    request: Request
     services: Services
     addresses: Addresses
     form: Form
@@ -105,7 +107,7 @@ class PageRequest(Struct):
     @property
     def path(self) -> str:
         """Which page is asked for. The request's own URL is made of its Host header, which may be anything."""
-        return self.request.scope["path"]
+        return str(self.request.scope["path"])
 
     @property
     def address(self) -> str | None:
@@ -138,9 +140,10 @@ class PageRequest(Struct):
 
     def query(self, name: str, default: str = "") -> str:
         """Return a parameter of the query, its first; a default if it is missing."""
-        return str(self.request.query_params.get(name, default))
+        values = self.request.query_params.getlist(name)
+        return values[0] if values else default
 
-    def page(self, template: str, status: int = 200, **values: Any) -> Response[str]:
+    def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Answer with a page, which knows who asks."""
         theme = self.request.cookies.get(_THEME_COOKIE, "")
         known = {
@@ -156,11 +159,11 @@ class PageRequest(Struct):
         }
         return render.page(template, {**known, **values}, status=status)
 
-    def redirect(self, url: str, said: str = "") -> Response[str]:
+    def redirect(self, url: str, said: str = "") -> Response:
         """Send the browser on; `said` names what the next page says has been done."""
         return render.redirect(f"{url}{'&' if '?' in url else '?'}said={said}" if said else url)
 
-    def begin(self, visit: SignedIn, url: str) -> Response[str]:
+    def begin(self, visit: SignedIn, url: str) -> Response:
         """Send the browser on, signed in."""
         response = self.redirect(url)
         set_cookie(response, self.services, Realm(visit.login.realm), visit.token)
@@ -202,7 +205,7 @@ FLASHES: Final = {
 }
 """What a page says after something was done, by the name in its address: nobody else's words can be put there."""
 
-Handler = Callable[[PageRequest], Awaitable[Response[Any]]]
+Handler = Callable[[PageRequest], Awaitable[Response]]
 
 
 class PageRoute(Struct, frozen=True):
@@ -232,15 +235,18 @@ class AccessControl:
         self._homes: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._looks: OrderedDict[tuple[bytes, int], None] = OrderedDict()
 
-    def handlers(self, table: Sequence[PageRoute]) -> list[BaseRouteHandler]:
-        """Make the handlers of all pages."""
-        made: list[BaseRouteHandler] = []
-        for line in table:
-            if line.get is not None:
-                made.append(self._handler(line, [HttpMethod.GET, HttpMethod.HEAD], line.get, line.sees))
-            if line.post is not None:
-                made.append(self._handler(line, [HttpMethod.POST], line.post, line.posts or line.sees))
-        return made
+    def routes(self, table: Sequence[PageRoute]) -> list[Route]:
+        """Make the routes of all pages; a path without parts that are free goes before one with some."""
+        return [
+            exact_route(
+                line.path,
+                Resource(
+                    get=line.get and self._handler(line, line.get, line.sees),
+                    post=line.post and self._handler(line, line.post, line.posts or line.sees),
+                ),
+            )
+            for line in sorted(table, key=lambda line: "{" in line.path)
+        ]
 
     def tried(self, ask: PageRequest, email: str, what: str = "account") -> None:
         """Count a try to sign in, or to have an account mail sent: `what` tells such things apart.
@@ -265,25 +271,25 @@ class AccessControl:
         if len(self._homes) > BUCKETS_MAX:
             self._homes.popitem(last=False)
 
-    def _handler(self, line: PageRoute, methods: list[HttpMethod], answer: Handler, who: Audience) -> BaseRouteHandler:
-        async def handle(request: Request[Any, Any, Any]) -> Response[Any]:
+    def _handler(self, line: PageRoute, answer: Handler, who: Audience) -> RequestHandler:
+        async def handle(request: Request) -> Response:
             ask = PageRequest(request, self._services, self._addresses, Form())
             try:
                 return await self._let_in(ask, who, line) or await self._answer(ask, answer)
             except Exception as error:
                 return error_page(ask, api_error(error))
 
-        return route(line.path, http_method=methods, include_in_schema=False)(handle)
+        return handle
 
-    async def _answer(self, ask: PageRequest, answer: Handler) -> Response[Any]:
-        if ask.request.method == HttpMethod.POST:
+    async def _answer(self, ask: PageRequest, answer: Handler) -> Response:
+        if ask.request.method == "POST":
             _check_origin(ask.request)
             ask.form = await read_form(ask.request)
             if ask.visit is not None and not ask.services.sign_in.is_csrf_token(ask.visit, ask.form.raw(_MARK)):
                 raise ApiError(403, "forbidden", "This form is from another session. Load the page again and repeat")
         return await answer(ask)
 
-    async def _let_in(self, ask: PageRequest, who: Audience, line: PageRoute) -> Response[Any] | None:
+    async def _let_in(self, ask: PageRequest, who: Audience, line: PageRoute) -> Response | None:
         """Find out who asks; return where to send them first, or None to let them in.
 
         Raises:
@@ -297,7 +303,7 @@ class AccessControl:
             return await self._let_in_to_account(ask, who, line)
         return None if ask.visit is not None else _door(ask, realm)
 
-    async def _let_in_to_account(self, ask: PageRequest, who: Audience, line: PageRoute) -> Response[Any] | None:
+    async def _let_in_to_account(self, ask: PageRequest, who: Audience, line: PageRoute) -> Response | None:
         ask.merchant_id = number_of(ask, "merchant", ids.MERCHANT)
         if ask.visit is not None:
             ask.role = await self._services.users.role(ask.merchant_id, ask.visit.login.email)
@@ -307,7 +313,7 @@ class AccessControl:
                 words = " and ".join(sorted(role.name.lower() + "s" for role in _ROLES[who]))
                 raise ApiError(403, "forbidden", f"Only {words} may do this. Ask one of yours")
         support = await self._visit(ask, Realm.SUPPORT, line)
-        if support is not None and who == Audience.VIEWER and ask.request.method != HttpMethod.POST:
+        if support is not None and who == Audience.VIEWER and ask.request.method != "POST":
             ask.visit = support
             await self._note_look(ask, support)
             return None
@@ -338,7 +344,7 @@ class AccessControl:
         return None if not token else await self._services.sign_in.visit(token, realm, is_use=line.is_use)
 
 
-def error_page(ask: PageRequest, error: ApiError) -> Response[str]:
+def error_page(ask: PageRequest, error: ApiError) -> Response:
     """Answer with a page that says what went wrong."""
     template = "error_console.html" if ask.path.startswith("/support") else "error.html"
     response = ask.page(template, status=error.status, status_code=error.status, message=error.message)
@@ -352,7 +358,7 @@ def cookie_name(services: Services, realm: Realm) -> str:
     return f"__Host-{_COOKIES[realm]}" if services.operator.is_secure else _COOKIES[realm]
 
 
-def set_cookie(response: Response[Any], services: Services, realm: Realm, token: str) -> None:
+def set_cookie(response: Response, services: Services, realm: Realm, token: str) -> None:
     """Give the browser a session's token, or take it away with an empty one."""
     response.set_cookie(
         cookie_name(services, realm),
@@ -375,13 +381,13 @@ def _account(email: str) -> str:
     return (normal_email(email) or email[:_EMAIL_CHARS_MAX]).casefold()
 
 
-def _door(ask: PageRequest, realm: Realm) -> Response[str]:
+def _door(ask: PageRequest, realm: Realm) -> Response:
     if _HTMX in ask.request.headers:
         # A part of a page would be filled with the door; instead the whole page is loaded again, and so led there.
-        return Response("", status_code=401, headers={**render.HEADERS, "HX-Refresh": "true"}, media_type="text/html")
+        return Response(status_code=401, headers={**render.HEADERS, "HX-Refresh": "true"}, media_type="text/html")
     query = ask.request.scope["query_string"].decode("latin-1")
     target = ask.path + (f"?{query}" if query else "")
-    is_read = ask.request.method != HttpMethod.POST
+    is_read = ask.request.method != "POST"
     return ask.redirect(f"{_DOORS[realm]}?next={quote(target, safe='')}" if is_read else _DOORS[realm])
 
 
@@ -409,7 +415,7 @@ def _host(origin: str) -> str | None:
         return None
 
 
-def _check_origin(request: Request[Any, Any, Any]) -> None:
+def _check_origin(request: Request) -> None:
     """Refuse a form that came from a page elsewhere; browsers say so themselves.
 
     Raises:

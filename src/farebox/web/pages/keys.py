@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from typing import Any, ClassVar, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.service.errors import InvalidInput, Missing, ServiceError
@@ -41,14 +41,14 @@ class KeyPages(ABC):
         """
 
     @abstractmethod
-    def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response[Any]]:
+    def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
         """Answer with a page: `keys`, `key` or `key_made`."""
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List the keys."""
         return await self._list(ask)
 
-    async def create(self, ask: PageRequest) -> Response[Any]:
+    async def create(self, ask: PageRequest) -> Response:
         """Make a key."""
         try:
             key = await self.make(ask, typed_time("expires", ask.form.text("expires"), ask.zone))
@@ -57,11 +57,11 @@ class KeyPages(ABC):
             return await self._list(ask, 422)
         return await self._page(ask, "key_made", key=key)
 
-    async def show_one(self, ask: PageRequest) -> Response[Any]:
+    async def show_one(self, ask: PageRequest) -> Response:
         """Show one key, and what can be done about it."""
         return await self._one(ask)
 
-    async def rotate(self, ask: PageRequest) -> Response[Any]:
+    async def rotate(self, ask: PageRequest) -> Response:
         """Make a key's successor; the old one goes on for a while."""
         key_id = await self._own(ask)
         try:
@@ -74,7 +74,7 @@ class KeyPages(ABC):
             return await self._one(ask, 422)
         return await self._page(ask, "key_made", key=key)
 
-    async def end(self, ask: PageRequest) -> Response[Any]:
+    async def end(self, ask: PageRequest) -> Response:
         """Let a key end at a time to come."""
         key_id = await self._own(ask)
         try:
@@ -87,7 +87,7 @@ class KeyPages(ABC):
             return await self._one(ask, 422)
         return ask.redirect(self.url(ask), "key_expiry_saved")
 
-    async def revoke(self, ask: PageRequest) -> Response[Any]:
+    async def revoke(self, ask: PageRequest) -> Response:
         """Close a key at once and for ever."""
         await ask.services.merchants.revoke_key(await self._own(ask), principal=ask.principal)
         return ask.redirect(self.url(ask), "key_revoked")
@@ -103,13 +103,13 @@ class KeyPages(ABC):
             raise Missing("no such key is here")
         return key.key_id
 
-    async def _list(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+    async def _list(self, ask: PageRequest, status: int = 200) -> Response:
         keys = await ask.services.merchants.keys(self.merchant(ask))
         return await self._page(ask, "keys", status, keys=keys[::-1])
 
-    async def _one(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+    async def _one(self, ask: PageRequest, status: int = 200) -> Response:
         key = await ask.services.merchants.key(await self._own(ask))
         return await self._page(ask, "key", status, key=key, overlaps=list(self.overlaps.items()))
 
-    async def _page(self, ask: PageRequest, name: str, status: int = 200, **values: Any) -> Response[Any]:
+    async def _page(self, ask: PageRequest, name: str, status: int = 200, **values: Any) -> Response:
         return await self.page(ask, name, status, keys_root=self.url(ask), now=ask.services.console.now(), **values)

@@ -8,11 +8,10 @@ at once when the process is told to stop, which waits for what it has begun to a
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Final
 
-from litestar import Response
-from litestar.enums import HttpMethod
-from litestar.response import Stream
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.responses import Response
 
 from farebox.core.accounts import Account
 from farebox.service.errors import ServiceError
@@ -32,9 +31,9 @@ looks whether whoever listens may do so still."""
 STREAMS_MAX: Final = 500
 """How many streams a process has at once."""
 
-_MEDIA_TYPE: Final = "text/event-stream"
-_RETRY: Final = b"retry: 3000\n\n"
-_CHANGED: Final = b"event: changed\ndata: \n\n"
+_END_OF_LINE: Final = "\n"
+_RETRY: Final = ServerSentEvent(retry=3000, sep=_END_OF_LINE)
+_CHANGED: Final = ServerSentEvent("", event="changed", sep=_END_OF_LINE)
 _BEAT: Final = b":\n\n"
 
 
@@ -51,7 +50,7 @@ class Live:
         """End all streams, and begin none any more."""
         self._is_closing = True
 
-    async def stream(self, ask: PageRequest) -> Response[Any]:
+    async def stream(self, ask: PageRequest) -> Response:
         """Answer with a stream of events.
 
         Raises:
@@ -59,12 +58,9 @@ class Live:
         """
         if self.count >= STREAMS_MAX or self._is_closing:
             raise ApiError(503, "overloaded", "Too many pages follow their balance; this one asks by itself")
-        headers = {**render.HEADERS, "X-Accel-Buffering": "no"}
-        if ask.request.method == HttpMethod.HEAD:
-            return Response(b"", media_type=_MEDIA_TYPE, headers=headers)
-        return Stream(self._events(ask), media_type=_MEDIA_TYPE, headers=headers)
+        return EventSourceResponse(self._events(ask), headers=render.HEADERS, ping=0)
 
-    async def _events(self, ask: PageRequest) -> AsyncIterator[bytes]:
+    async def _events(self, ask: PageRequest) -> AsyncIterator[ServerSentEvent | bytes]:
         self.count += 1
         try:
             yield _RETRY

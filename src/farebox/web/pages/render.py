@@ -8,8 +8,8 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
-from litestar import Response
 from markupsafe import Markup
+from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.core.accounts import EFFECTS, Kind
@@ -68,7 +68,7 @@ _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep",
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
-def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> Response[str]:
+def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> Response:
     """Answer with a page."""
     return Response(
         _environment().get_template(template).render(values),
@@ -78,9 +78,9 @@ def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> Resp
     )
 
 
-def redirect(url: str) -> Response[str]:
+def redirect(url: str) -> Response:
     """Send the browser to another page of ours, to be read: what was posted is not posted again by a reload."""
-    return Response("", status_code=303, headers={**HEADERS, "Location": url}, media_type="text/plain")
+    return Response(status_code=303, headers={**HEADERS, "Location": url}, media_type="text/plain")
 
 
 def money(micros: int) -> str:

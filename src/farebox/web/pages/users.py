@@ -4,7 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Awaitable
 from typing import Any, ClassVar
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.service.people.users import ROLE_WORDS, ROLES, Role
@@ -26,14 +26,14 @@ class PeoplePage(ABC):
         """Write where the page is."""
 
     @abstractmethod
-    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response[Any]]:
+    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
         """Answer with the page."""
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List the people."""
         return await self._page(ask)
 
-    async def invite(self, ask: PageRequest) -> Response[Any]:
+    async def invite(self, ask: PageRequest) -> Response:
         """Register somebody, and mail them how to sign in."""
         try:
             email = ask.form.text("email")
@@ -43,12 +43,12 @@ class PeoplePage(ABC):
             return await self._page(ask, 422)
         return ask.redirect(self.url(ask), "invited")
 
-    async def invite_again(self, ask: PageRequest) -> Response[Any]:
+    async def invite_again(self, ask: PageRequest) -> Response:
         """Mail somebody once more how to sign in."""
         deed = ask.services.users.invite_again(self.merchant(ask), ask.form.text("person"), principal=ask.principal)
         return await self._do(ask, deed, "invited")
 
-    async def set_role(self, ask: PageRequest) -> Response[Any]:
+    async def set_role(self, ask: PageRequest) -> Response:
         """Change what somebody may do."""
         try:
             role = _role(ask)
@@ -62,7 +62,7 @@ class PeoplePage(ABC):
         )
         return await self._do(ask, deed, "role_saved")
 
-    async def remove(self, ask: PageRequest) -> Response[Any]:
+    async def remove(self, ask: PageRequest) -> Response:
         """Take somebody off the account."""
         deed = ask.services.users.remove(
             *(self.merchant(ask), ask.form.text("person")),
@@ -71,7 +71,7 @@ class PeoplePage(ABC):
         )
         return await self._do(ask, deed, "person_removed")
 
-    async def _do(self, ask: PageRequest, deed: Awaitable[object], said: str) -> Response[Any]:
+    async def _do(self, ask: PageRequest, deed: Awaitable[object], said: str) -> Response:
         """Do what a button beside a person asks for."""
         try:
             await deed
@@ -80,7 +80,7 @@ class PeoplePage(ABC):
             return await self._page(ask, 422)
         return ask.redirect(self.url(ask), said)
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
         members = await ask.services.users.members(self.merchant(ask))
         return await self.page(ask, status, members=members, role_words=ROLE_WORDS)
 

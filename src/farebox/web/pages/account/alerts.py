@@ -1,8 +1,8 @@
 """Warnings: the thresholds, who is told, what was told when, and a mail to try it."""
 
-from typing import Any, Final
+from typing import Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core.money import format_amount
 from farebox.core.thresholds import THRESHOLDS_MAX
@@ -25,11 +25,11 @@ class Alerts:
             PageRoute(f"{ROOT}/alerts/test", Audience.MEMBER, post=self.test),
         ]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """Show the thresholds, who is told, and what was told."""
         return await self._page(ask)
 
-    async def save(self, ask: PageRequest) -> Response[Any]:
+    async def save(self, ask: PageRequest) -> Response:
         """Set the thresholds anew."""
         try:
             outcome = await ask.services.operations.set_thresholds(
@@ -42,7 +42,7 @@ class Alerts:
             return await self._page(ask, 422)
         return ask.redirect(f"{account_url(ask)}/alerts", "thresholds_saved")
 
-    async def test(self, ask: PageRequest) -> Response[Any]:
+    async def test(self, ask: PageRequest) -> Response:
         """Mail whoever asks, to show that warnings reach them."""
         try:
             await ask.services.sign_in.send_test(ask.signed_in.login, ask.merchant_id)
@@ -51,7 +51,7 @@ class Alerts:
             return await self._page(ask, 422)
         return ask.redirect(f"{account_url(ask)}/alerts", "test_sent")
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
         _, account = await ask.services.merchants.get(ask.merchant_id)
         amounts = [format_amount(threshold.amount) for threshold in account.thresholds]
         typed = ask.form.all(_AMOUNT) if _AMOUNT in ask.form else amounts

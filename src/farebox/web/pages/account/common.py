@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.web.pages.house import PageRequest
@@ -13,7 +13,7 @@ def account_url(ask: PageRequest) -> str:
     return f"/accounts/{ids.public_id(ids.MERCHANT, ask.merchant_id)}"
 
 
-async def account_page(ask: PageRequest, template: str, status: int = 200, **values: Any) -> Response[Any]:
+async def account_page(ask: PageRequest, template: str, status: int = 200, **values: Any) -> Response:
     """Answer with one of a merchant's pages, which knows the merchant and its account.
 
     Raises:

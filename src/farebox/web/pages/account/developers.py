@@ -1,8 +1,6 @@
 """How a merchant's programs read the balance: the Balance API in a page, with whole programs to copy."""
 
-from typing import Any
-
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.web.examples import balance_examples
 from farebox.web.pages.account.common import account_page
@@ -17,7 +15,7 @@ class Developers:
         """List the pages."""
         return [PageRoute(f"{ROOT}/developers", Audience.VIEWER, get=self.show)]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """Show how to read the balance in one language; the others are a link away."""
         examples = balance_examples(ask.services.operator.public_url)
         chosen = next((it for it in examples if it.name == ask.query("example")), examples[0])

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any, ClassVar, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core.commands import KeyKind
 from farebox.service.operator.merchants import NewKey
@@ -44,6 +44,6 @@ class Keys(KeyPages):
             KeyKind.MERCHANT, merchant_id=ask.merchant_id, expires=expires, principal=ask.principal
         )
 
-    def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response[Any]]:
+    def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
         """Show one of the merchant's own pages."""
         return account_page(ask, f"account/{name}.html", status, **values)

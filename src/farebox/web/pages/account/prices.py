@@ -1,8 +1,6 @@
 """What each request type costs this merchant, now and from when on something else."""
 
-from typing import Any
-
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
@@ -16,7 +14,7 @@ class Prices:
         """List the pages."""
         return [PageRoute(f"{ROOT}/prices", Audience.VIEWER, get=self.show)]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List the prices in force, and those to come: of the defaults only what no price of its own goes before."""
         merchants, now = ask.services.merchants, ask.services.console.now()
         in_force = await merchants.prices_in_force(ask.merchant_id)

@@ -2,12 +2,11 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from litestar import Response
-from litestar.response import Stream
+from starlette.responses import Response, StreamingResponse
 
 from farebox.core import ids
 from farebox.service import inputs
@@ -37,7 +36,7 @@ class Statement:
             PageRoute(f"{ROOT}/statement.jsonl", Audience.VIEWER, get=self.export_lines),
         ]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List transfers, newest first: those that agree with the filters."""
         ask.form = Form({name: [ask.query(name)] for name in _FILTERS})
         cursor = ask.query("cursor") or None
@@ -58,19 +57,19 @@ class Statement:
             stretch=urlencode({name: text for name, text in chosen.items() if name in ("from", "to")}),
         )
 
-    async def show_one(self, ask: PageRequest) -> Response[Any]:
+    async def show_one(self, ask: PageRequest) -> Response:
         """Explain one line: why was this charged?"""
         transfer, refers_to = await ask.services.console.transfer(ask.merchant_id, ask.param("transfer"))
         prices = [*await ask.services.merchants.prices(None), *await ask.services.merchants.prices(ask.merchant_id)]
         price = next((it for it in prices if it.price_id == transfer.price_id), None)
         return await account_page(ask, "account/transfer.html", transfer=transfer, refers_to=refers_to, price=price)
 
-    async def export_csv(self, ask: PageRequest) -> Response[Any]:
+    async def export_csv(self, ask: PageRequest) -> Response:
         """Give the chosen transfers as CSV, oldest first."""
         pieces = await ask.services.statements.export_csv(ask.merchant_id, _selection(ask))
         return _download(ask, pieces, "text/csv", "csv")
 
-    async def export_lines(self, ask: PageRequest) -> Response[Any]:
+    async def export_lines(self, ask: PageRequest) -> Response:
         """Give a stretch of the book as JSON lines, which can be verified offline."""
         wanted = _selection(ask)
         pieces = await ask.services.statements.export_lines(ask.merchant_id, start=wanted.start, end=wanted.end)
@@ -98,7 +97,7 @@ def _midnight(day: date, zone: ZoneInfo) -> str:
     return f"{datetime.combine(day, time(), zone).astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
-def _download(ask: PageRequest, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Response[Any]:
+def _download(ask: PageRequest, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Response:
     name = f"{ids.public_id(ids.MERCHANT, ask.merchant_id)}.{suffix}"
     headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Stream(pieces, media_type=media, headers=headers)
+    return StreamingResponse(pieces, media_type=media, headers=headers)

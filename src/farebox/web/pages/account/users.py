@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.dashboard import ROOT
@@ -35,6 +35,6 @@ class People(PeoplePage):
         """Write where it is."""
         return f"{account_url(ask)}/people"
 
-    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response[Any]]:
+    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
         """Show it among the merchant's own."""
         return account_page(ask, "account/people.html", status, **values)

@@ -1,9 +1,9 @@
 """What waits for a second person, and what became of earlier requests."""
 
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.core.accounts import Kind
@@ -36,23 +36,23 @@ class Approvals:
             PageRoute(f"{_ONE}/reject", Audience.SUPPORT, post=self.reject, is_console=True),
         ]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List what waits, and the history below."""
         return await self._page(ask)
 
-    async def approve(self, ask: PageRequest) -> Response[Any]:
+    async def approve(self, ask: PageRequest) -> Response:
         """Approve somebody else's request; it is made at once."""
         merchant_id, number = merchant_of(ask), number_of(ask, "approval", ids.APPROVAL)
         deed = ask.services.approvals.approve(merchant_id, number, principal=ask.principal)
         return await self._decide(ask, deed, "approved")
 
-    async def reject(self, ask: PageRequest) -> Response[Any]:
+    async def reject(self, ask: PageRequest) -> Response:
         """Reject a request, or take one's own back."""
         merchant_id, number = merchant_of(ask), number_of(ask, "approval", ids.APPROVAL)
         deed = ask.services.approvals.reject(merchant_id, number, principal=ask.principal)
         return await self._decide(ask, deed, "rejected")
 
-    async def _decide(self, ask: PageRequest, deed: Awaitable[Outcome], said: str) -> Response[Any]:
+    async def _decide(self, ask: PageRequest, deed: Awaitable[Outcome], said: str) -> Response:
         try:
             ensure_done(await deed)
         except ServiceError as error:
@@ -60,7 +60,7 @@ class Approvals:
             return await self._page(ask, 422)
         return ask.redirect(_ROOT, said)
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
         approvals = ask.services.approvals
         before = _before(ask)
         newest = await approvals.page(merchant_id=None, before=None, limit=PAGE_ROWS_MAX)

@@ -1,8 +1,8 @@
 """The audit log: who did what from where."""
 
-from typing import Any, Final
+from typing import Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.service import inputs
@@ -20,7 +20,7 @@ class Verifier:
         """List the pages."""
         return [PageRoute("/support/audit", Audience.SUPPORT, get=self.show, is_console=True)]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List deeds, of all merchants and the operator's own, or of one merchant."""
         text = ask.query("merchant").strip()
         wrong, merchant_id = "", None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.core.outcomes import Outcome
@@ -31,7 +31,7 @@ def merchant_url(merchant_id: int) -> str:
     return f"/support/merchants/{ids.public_id(ids.MERCHANT, merchant_id)}"
 
 
-async def merchant_page(ask: PageRequest, template: str, status: int = 200, **values: Any) -> Response[Any]:
+async def merchant_page(ask: PageRequest, template: str, status: int = 200, **values: Any) -> Response:
     """Answer with one of a merchant's pages; each tells the name, the balance and the state.
 
     Raises:

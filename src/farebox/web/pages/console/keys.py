@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core.commands import KeyKind
 from farebox.service.errors import InvalidInput
@@ -61,7 +61,7 @@ class Keys(KeyPages):
             raise InvalidInput("kind", "choose whose key it is")
         return await create(kind, name=ask.form.text("name"), expires=expires, principal=ask.principal)
 
-    async def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Response[Any]:
+    async def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Response:
         """Show one of the merchant's pages in the console, or of the console's own."""
         values["kinds"] = {int(kind): word for word, kind in _KINDS.items()}
         if self._is_merchants:

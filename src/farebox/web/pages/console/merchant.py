@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core.approvals import ApprovalState
 from farebox.core.money import format_amount
@@ -39,7 +39,7 @@ class Merchant:
             route("/unfreeze", post=self.unfreeze),
         ]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """Show a merchant at a glance."""
         number, services = merchant_of(ask), ask.services
         view = await services.queries.account_view(number)
@@ -62,40 +62,40 @@ class Merchant:
             now=now,
         )
 
-    async def settings(self, ask: PageRequest) -> Response[Any]:
+    async def settings(self, ask: PageRequest) -> Response:
         """Show the settings."""
         return await _settings(ask)
 
-    async def rename(self, ask: PageRequest) -> Response[Any]:
+    async def rename(self, ask: PageRequest) -> Response:
         """Change the name."""
         name = ask.form.text("name")
         return await self._set(
             ask, ask.services.merchants.rename(merchant_of(ask), name, principal=ask.principal), "renamed"
         )
 
-    async def set_credit_limit(self, ask: PageRequest) -> Response[Any]:
+    async def set_credit_limit(self, ask: PageRequest) -> Response:
         """Change how far below zero the merchant may spend."""
         amount = ask.form.text("credit_limit")
         deed = ask.services.operations.set_credit_limit(merchant_of(ask), amount, principal=ask.principal)
         return await self._set(ask, deed, "credit_limit_saved")
 
-    async def set_thresholds(self, ask: PageRequest) -> Response[Any]:
+    async def set_thresholds(self, ask: PageRequest) -> Response:
         """Change the amounts that the merchant is warned below."""
         amounts = ask.form.text("thresholds").split()
         deed = ask.services.operations.set_thresholds(merchant_of(ask), amounts, principal=ask.principal)
         return await self._set(ask, deed, "thresholds_saved")
 
-    async def freeze(self, ask: PageRequest) -> Response[Any]:
+    async def freeze(self, ask: PageRequest) -> Response:
         """Stop the merchant's spending."""
         deed = ask.services.operations.set_frozen(merchant_of(ask), is_frozen=True, principal=ask.principal)
         return await self._set(ask, deed, "frozen")
 
-    async def unfreeze(self, ask: PageRequest) -> Response[Any]:
+    async def unfreeze(self, ask: PageRequest) -> Response:
         """Let the merchant spend again."""
         deed = ask.services.operations.set_frozen(merchant_of(ask), is_frozen=False, principal=ask.principal)
         return await self._set(ask, deed, "unfrozen")
 
-    async def _set(self, ask: PageRequest, deed: Awaitable[Outcome | None], said: str) -> Response[Any]:
+    async def _set(self, ask: PageRequest, deed: Awaitable[Outcome | None], said: str) -> Response:
         """Do what a form of the settings asks for."""
         try:
             outcome = await deed
@@ -107,7 +107,7 @@ class Merchant:
         return ask.redirect(f"{merchant_url(merchant_of(ask))}/settings", said)
 
 
-async def _settings(ask: PageRequest, status: int = 200) -> Response[Any]:
+async def _settings(ask: PageRequest, status: int = 200) -> Response:
     """Show the settings as they are, in the words of the forms that change them."""
     _, account = await ask.services.merchants.get(merchant_of(ask))
     return await merchant_page(

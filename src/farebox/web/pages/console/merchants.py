@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.service import inputs
@@ -36,11 +36,11 @@ class Merchants:
             PageRoute("/support/merchants/new", Audience.SUPPORT, get=self.new, post=self.create, is_console=True),
         ]
 
-    async def start(self, ask: PageRequest) -> Response[Any]:
+    async def start(self, ask: PageRequest) -> Response:
         """Send on to where the merchants are."""
         return ask.redirect("/support")
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List merchants: by search, in an order, or as they come, below those who run out soon."""
         text = ask.query("q").strip()[:_QUERY_CHARS_MAX]
         sort = ask.query("sort") if ask.query("sort") in _ORDERS else ""
@@ -67,11 +67,11 @@ class Merchants:
             days=SOON_DAYS,
         )
 
-    async def new(self, ask: PageRequest) -> Response[Any]:
+    async def new(self, ask: PageRequest) -> Response:
         """Show the form by which a merchant is added."""
         return ask.page("console/merchant_new.html")
 
-    async def create(self, ask: PageRequest) -> Response[Any]:
+    async def create(self, ask: PageRequest) -> Response:
         """Add a merchant; its first key is shown this once."""
         form = ask.form
         try:

@@ -1,9 +1,9 @@
 """Moves of money by hand: a top-up or an adjustment is shown as it would be, then made."""
 
 from collections.abc import Sequence
-from typing import Any, Final, TypedDict
+from typing import Final, TypedDict
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core.outcomes import Outcome
 from farebox.service import inputs
@@ -30,15 +30,15 @@ class Money:
             PageRoute(f"{adjust}/confirm", Audience.SUPPORT, post=self.adjust, is_console=True),
         ]
 
-    async def ask_top_up(self, ask: PageRequest) -> Response[Any]:
+    async def ask_top_up(self, ask: PageRequest) -> Response:
         """Ask what was paid."""
         return await merchant_page(ask, "console/top_up.html")
 
-    async def ask_adjust(self, ask: PageRequest) -> Response[Any]:
+    async def ask_adjust(self, ask: PageRequest) -> Response:
         """Ask what is to be corrected."""
         return await merchant_page(ask, "console/adjust.html")
 
-    async def preview_top_up(self, ask: PageRequest) -> Response[Any]:
+    async def preview_top_up(self, ask: PageRequest) -> Response:
         """Show what the top-up would come to; nothing moves."""
         try:
             move = ask.services.operations.check_top_up(merchant_of(ask), **_top_up_fields(ask))
@@ -47,7 +47,7 @@ class Money:
             return await merchant_page(ask, "console/top_up.html", 422)
         return await self._preview(ask, "top-up", move, ("amount", "reference", "note"))
 
-    async def preview_adjust(self, ask: PageRequest) -> Response[Any]:
+    async def preview_adjust(self, ask: PageRequest) -> Response:
         """Show what the adjustment would come to; nothing moves."""
         try:
             move = ask.services.operations.check_adjustment(merchant_of(ask), **_adjustment_fields(ask))
@@ -56,7 +56,7 @@ class Money:
             return await merchant_page(ask, "console/adjust.html", 422)
         return await self._preview(ask, "adjust", move, ("amount", "reference", "reason", "sign"))
 
-    async def top_up(self, ask: PageRequest) -> Response[Any]:
+    async def top_up(self, ask: PageRequest) -> Response:
         """Make the top-up, or request it if it is above the operator's limit."""
         try:
             outcome = await ask.services.operations.top_up(merchant_of(ask), **_top_up_fields(ask))
@@ -65,7 +65,7 @@ class Money:
             ask.form.fail(error)
             return await merchant_page(ask, "console/top_up.html", 422)
 
-    async def adjust(self, ask: PageRequest) -> Response[Any]:
+    async def adjust(self, ask: PageRequest) -> Response:
         """Make the adjustment, or request it if it is above the operator's limit."""
         try:
             outcome = await ask.services.operations.adjust(merchant_of(ask), **_adjustment_fields(ask))
@@ -74,7 +74,7 @@ class Money:
             ask.form.fail(error)
             return await merchant_page(ask, "console/adjust.html", 422)
 
-    async def _preview(self, ask: PageRequest, action: str, move: CheckedMove, names: Sequence[str]) -> Response[Any]:
+    async def _preview(self, ask: PageRequest, action: str, move: CheckedMove, names: Sequence[str]) -> Response:
         return await merchant_page(
             ask,
             "console/preview.html",
@@ -87,7 +87,7 @@ class Money:
             words=ask.form.text(names[2]),
         )
 
-    def _done(self, ask: PageRequest, outcome: Outcome, said: str) -> Response[Any]:
+    def _done(self, ask: PageRequest, outcome: Outcome, said: str) -> Response:
         """Say what became of it.
 
         Raises:

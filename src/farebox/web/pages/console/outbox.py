@@ -1,8 +1,8 @@
 """Mails and account_mails: what was sent, what waits, what fails and why."""
 
-from typing import Any, Final
+from typing import Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.service.operator.console import AccountMail, MailState, OutboxMail, Purpose
 from farebox.web.pages.console.common import merchant_url
@@ -23,7 +23,7 @@ class Outbox:
             PageRoute("/support/outbox/retry", Audience.SUPPORT, post=self.retry, is_console=True),
         ]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List the newest mails and account mails, those that fail first."""
         outgoing = await ask.services.console.outgoing()
         failing = [mail for mail in outgoing.mails if _fails(mail)]
@@ -44,7 +44,7 @@ class Outbox:
             rows=ROWS,
         )
 
-    async def retry(self, ask: PageRequest) -> Response[Any]:
+    async def retry(self, ask: PageRequest) -> Response:
         """Make everything that is not sent due now."""
         await ask.services.console.retry()
         return ask.redirect("/support/outbox", "retried")

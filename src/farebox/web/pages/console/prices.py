@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core.pricing import Price
 from farebox.service.errors import ServiceError
@@ -28,11 +28,11 @@ class Prices:
         root = f"{MERCHANT}/prices" if self._is_merchants else _DEFAULTS
         return [PageRoute(root, Audience.SUPPORT, get=self.show, post=self.add, is_console=True)]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List the prices, every version."""
         return await self._page(ask)
 
-    async def add(self, ask: PageRequest) -> Response[Any]:
+    async def add(self, ask: PageRequest) -> Response:
         """Add a version."""
         form = ask.form
         try:
@@ -49,7 +49,7 @@ class Prices:
         root = f"{merchant_url(merchant_of(ask))}/prices" if self._is_merchants else _DEFAULTS
         return ask.redirect(root, "price_saved")
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
         merchants = ask.services.merchants
         now = ask.services.console.now()
         defaults = await merchants.prices(None)

@@ -1,9 +1,9 @@
 """Who may sign in at the console."""
 
 from collections.abc import Awaitable
-from typing import Any, Final
+from typing import Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.service import inputs
 from farebox.service.errors import Conflict, InvalidInput, ServiceError
@@ -25,11 +25,11 @@ class Staff:
             PageRoute(f"{_ROOT}/codes", Audience.SUPPORT, post=self.disable_two_factor, is_console=True),
         ]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List the staff."""
         return await self._page(ask)
 
-    async def add(self, ask: PageRequest) -> Response[Any]:
+    async def add(self, ask: PageRequest) -> Response:
         """Add somebody, and mail them how to sign in."""
         try:
             await ask.services.staff.add(ask.form.text("email"), ask.form.text("name"), principal=ask.principal)
@@ -38,22 +38,22 @@ class Staff:
             return await self._page(ask, 422)
         return ask.redirect(_ROOT, "staff_added")
 
-    async def invite_again(self, ask: PageRequest) -> Response[Any]:
+    async def invite_again(self, ask: PageRequest) -> Response:
         """Mail somebody once more how to sign in."""
         return await self._do(ask, ask.services.staff.invite_again(_person(ask), principal=ask.principal), "invited")
 
-    async def close(self, ask: PageRequest) -> Response[Any]:
+    async def close(self, ask: PageRequest) -> Response:
         """Let somebody sign in no more; nobody does that to themselves."""
         person = _person(ask)
         if person == ask.signed_in.login.email:
             return await self._do(ask, _refuse("You can't close your own way in; ask somebody else"), "")
         return await self._do(ask, ask.services.staff.close(person, principal=ask.principal), "staff_closed")
 
-    async def reopen(self, ask: PageRequest) -> Response[Any]:
+    async def reopen(self, ask: PageRequest) -> Response:
         """Let somebody sign in again."""
         return await self._do(ask, ask.services.staff.reopen(_person(ask), principal=ask.principal), "staff_reopened")
 
-    async def disable_two_factor(self, ask: PageRequest) -> Response[Any]:
+    async def disable_two_factor(self, ask: PageRequest) -> Response:
         """Ask somebody who lost their authenticator for no codes any more; one's own are removed by password."""
         person = _person(ask)
         if person == ask.signed_in.login.email:
@@ -62,7 +62,7 @@ class Staff:
             ask, ask.services.staff.disable_two_factor(person, principal=ask.principal), "their_codes_off"
         )
 
-    async def _do(self, ask: PageRequest, deed: Awaitable[object], said: str) -> Response[Any]:
+    async def _do(self, ask: PageRequest, deed: Awaitable[object], said: str) -> Response:
         """Do what a button beside a person asks for."""
         try:
             await deed
@@ -71,7 +71,7 @@ class Staff:
             return await self._page(ask, 422)
         return ask.redirect(_ROOT, said)
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
         return ask.page("console/staff.html", status, staff=await ask.services.staff.list())
 
 

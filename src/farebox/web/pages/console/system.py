@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.service.errors import ServiceError
 from farebox.web.pages.house import Audience, PageRequest, PageRoute
@@ -22,15 +22,15 @@ class System:
             PageRoute(f"{_ROOT}/verify", Audience.SUPPORT, post=self.verify, is_console=True),
         ]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """Show the figures and the latest verifications."""
         return await self._page(ask)
 
-    async def runs(self, ask: PageRequest) -> Response[Any]:
+    async def runs(self, ask: PageRequest) -> Response:
         """Show the verifications alone, for a page that is open while one runs."""
         return ask.page("console/runs.html", **await self._runs(ask))
 
-    async def verify(self, ask: PageRequest) -> Response[Any]:
+    async def verify(self, ask: PageRequest) -> Response:
         """Start a verification."""
         try:
             await ask.services.verifications.start(ask.signed_in.login.email)
@@ -39,7 +39,7 @@ class System:
             return await self._page(ask, 422)
         return ask.redirect(_ROOT, "verifying")
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
         services = ask.services
         return ask.page(
             "console/system.html",

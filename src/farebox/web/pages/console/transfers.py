@@ -1,9 +1,9 @@
 """A merchant's transfers for support: the book in pages, and one transfer, to give back or take back."""
 
 import secrets
-from typing import Any, Final
+from typing import Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.core.accounts import Kind
 from farebox.core.transfers import Transfer
@@ -32,7 +32,7 @@ class Transfers:
             PageRoute(f"{one}/take-back", Audience.SUPPORT, post=self.take_back, is_console=True),
         ]
 
-    async def show(self, ask: PageRequest) -> Response[Any]:
+    async def show(self, ask: PageRequest) -> Response:
         """List transfers, newest first."""
         kind = ask.query("kind") if ask.query("kind") in KINDS else ""
         cursor = ask.query(CURSOR) or None
@@ -41,11 +41,11 @@ class Transfers:
         )
         return await merchant_page(ask, "console/transfers.html", page=page, kind=kind, kinds=KINDS, cursor=cursor)
 
-    async def show_one(self, ask: PageRequest) -> Response[Any]:
+    async def show_one(self, ask: PageRequest) -> Response:
         """Show one transfer, and the form by which it is given back or taken back, if it can be."""
         return await self._one(ask)
 
-    async def refund(self, ask: PageRequest) -> Response[Any]:
+    async def refund(self, ask: PageRequest) -> Response:
         """Give a charge or capture back, in whole or in part."""
         form = ask.form
         # A transfer of another merchant's is none of this page's.
@@ -67,7 +67,7 @@ class Transfers:
             return await self._one(ask, status=422)
         return ask.redirect(f"{merchant_url(transfer.merchant_id)}/transfers/{transfer.id}", "refunded")
 
-    async def take_back(self, ask: PageRequest) -> Response[Any]:
+    async def take_back(self, ask: PageRequest) -> Response:
         """Take a top-up back, in whole or in part."""
         form = ask.form
         try:
@@ -86,7 +86,7 @@ class Transfers:
             return await self._one(ask, status=422)
         return ask.redirect(f"{merchant_url(merchant_of(ask))}/transfers/{ask.param('transfer')}", "reversed")
 
-    async def _one(self, ask: PageRequest, status: int = 200) -> Response[Any]:
+    async def _one(self, ask: PageRequest, status: int = 200) -> Response:
         transfer, refers_to = await ask.services.console.transfer(merchant_of(ask), ask.param("transfer"))
         return await merchant_page(
             ask,

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable
 from typing import Any, Final
 
-from litestar import Response
+from starlette.responses import Response
 
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.house import Audience, PageRequest, PageRoute
@@ -34,6 +34,6 @@ class People(PeoplePage):
         """Write where it is."""
         return f"{merchant_url(merchant_of(ask))}/people"
 
-    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response[Any]]:
+    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
         """Show it among the merchant's in the console."""
         return merchant_page(ask, "console/people.html", status, **values)
