@@ -11,13 +11,12 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest
 SPREAD := --numprocesses $(WORKERS) --dist loadfile
-# Rooms that come later are checked from the day they exist.
-CHECKED := src tests $(wildcard benchmarks examples)
+CHECKED := src tests benchmarks examples tools
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format audit lock bench torture fuzz coverage clean
+.PHONY: help run test check format architecture audit lock bench torture fuzz coverage clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -38,6 +37,9 @@ check: $(VENV)/.installed-dev ## Check format, lint, types, import contracts and
 format: $(VENV)/.installed-dev ## Format the code and repair what lint can repair.
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+architecture: $(VENV)/.installed-dev ## Draw the picture of the rooms and their imports, and list them.
+	$(BIN)/python -m tools.architecture
 
 audit: $(VENV)/.installed-dev ## Ask whether locked packages have known vulnerabilities (needs a network; 2: could not look).
 	$(BIN)/python -m tests.security.audit

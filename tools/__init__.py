@@ -1,0 +1,1 @@
+"""Programs that keep the repository, and no part of what is shipped."""
