@@ -8,7 +8,10 @@ from starlette.responses import Response
 from farebox.core.accounts import Account
 from farebox.service.ledger.queries import AccountView
 from farebox.service.statements.reader import Selection
-from farebox.web.pages import charts, render
+from farebox.web.charts.balance import balance_chart, balance_rows
+from farebox.web.charts.bars import usage_types
+from farebox.web.charts.usage import usage_chart, usage_rows
+from farebox.web.pages import render
 from farebox.web.pages.house import Audience, PageRequest, PageRoute
 from farebox.web.pages.live import Live
 
@@ -95,13 +98,11 @@ class Overview:
             "last": last,
         }
         return {
-            "balance_charts": [charts.balance_chart(history, **balance, is_narrow=it) for it in (False, True)],
-            "balance_rows": charts.balance_rows(
-                history, runway=view.runway, now=now, zone=zone, currency=account.currency
-            ),
-            "usage_charts": [charts.usage_chart(usage, **bars, is_narrow=it) for it in (False, True)],
-            "usage_rows": charts.usage_rows(usage, zone=zone, by=by, currency=account.currency),
-            "usage_types": charts.usage_types(usage),
+            "balance_charts": [balance_chart(history, **balance, is_narrow=it) for it in (False, True)],
+            "balance_rows": balance_rows(history, runway=view.runway, now=now, zone=zone, currency=account.currency),
+            "usage_charts": [usage_chart(usage, **bars, is_narrow=it) for it in (False, True)],
+            "usage_rows": usage_rows(usage, zone=zone, by=by, currency=account.currency),
+            "usage_types": usage_types(usage),
             "usage_days": USAGE_DAYS[by],
             "by": by,
         }

@@ -1,0 +1,163 @@
+"""The chart of a balance: its line up to now, top-ups, thresholds and the forecast; and the rows of its table."""
+
+from collections.abc import Sequence
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from markupsafe import Markup
+from msgspec import Struct
+
+from farebox.core.money import format_amount
+from farebox.service.insight.forecast import Runway, in_words
+from farebox.service.insight.history import History, Mark, cone_of
+from farebox.web.charts.axes import BOTTOM, RIGHT_MARGIN, Plot, amount_axis, money, time_labels
+from farebox.web.charts.forecast import draw_cone, time_ahead
+from farebox.web.charts.scales import Scale, pixels
+from farebox.web.charts.svg import Size, element, image, text, text_width, titled
+from farebox.web.charts.times import DAY, HOUR, local, time_label, weekday_label
+
+BALANCE: Final = Size(7200, 2500, 300)
+BALANCE_NARROW: Final = Size(2800, 2000, 300, amounts_max=4)
+
+_THRESHOLD_LABEL_HEIGHT: Final = 160
+_TRIANGLE_HEIGHT: Final = 160
+_DOT_RADIUS: Final = 35
+_HALO: Final = {"stroke": "var(--card)", "stroke_width": "3", "paint_order": "stroke", "stroke_linejoin": "round"}
+"""It keeps a label apart from the lines behind it."""
+
+
+class BalanceRow(Struct, frozen=True):
+    """A row of the table beside a balance: when, what, and the posted balance then; texts."""
+
+    when: str
+    what: str
+    posted: str
+
+
+def balance_chart(
+    history: History,
+    *,
+    thresholds: Sequence[int],
+    runway: Runway | None,
+    now: int,
+    zone: ZoneInfo,
+    currency: str,
+    is_narrow: bool = False,
+) -> Markup:
+    """Draw the posted balance up to now, where it goes from there, the thresholds, and top-ups as triangles.
+
+    Args:
+        history: the balance up to now.
+        thresholds: micros.
+        runway: how long it lasts, or None.
+        now: microseconds since 1970.
+        zone: whose days and times are shown.
+        currency: the account's.
+        is_narrow: for a phone.
+    """
+    size = BALANCE_NARROW if is_narrow else BALANCE
+    now = max(now, history.points[-1][0])
+    points = [*history.points, (now, history.points[-1][1])]
+    cone = cone_of(runway, posted=points[-1][1], now=now)
+    start = min(points[0][0], now - HOUR)
+    amounts = [0, *(posted for _, posted in points), *thresholds]
+    axis = amount_axis(min(amounts), max(amounts), size)
+    times = Scale(start, now + time_ahead(cone, now - start), axis.left, size.width - RIGHT_MARGIN)
+    plot = Plot(times, axis.scale)
+    return image(
+        size,
+        _description(history, runway, now=now, currency=currency),
+        axis.drawing,
+        _line(points, plot, zone=zone, currency=currency),
+        draw_cone(cone, plot, zone),
+        _thresholds(thresholds, plot, currency),
+        *[_top_up(mark, plot, zone=zone, currency=currency) for mark in history.marks],
+        _today(times.position(now), size),
+        time_labels(times, zone, anchor=now, last=times.high, size=size),
+        _dot(points[-1], plot, currency),
+    )
+
+
+def balance_rows(
+    history: History, *, runway: Runway | None, now: int, zone: ZoneInfo, currency: str
+) -> list[BalanceRow]:
+    """List what a balance's chart shows: the last balance drawn of each day, each top-up, and when it runs out."""
+    rows: list[tuple[int, int, BalanceRow]] = []
+    points = history.points
+    for index, (at, posted) in enumerate(points):
+        is_last = index + 1 == len(points)
+        if is_last or local(points[index + 1][0], zone).date() != local(at, zone).date():
+            row = BalanceRow(time_label(at, zone), "now" if is_last else "balance", money(posted, currency))
+            rows.append((at, 1, row))
+    for mark in history.marks:
+        row = BalanceRow(
+            time_label(mark.at, zone), f"top-up {money(mark.amount, currency)}", money(mark.posted, currency)
+        )
+        rows.append((mark.at, 0, row))
+    if (cone := cone_of(runway, posted=points[-1][1], now=now)) is not None:
+        rows.append((cone.usual, 2, BalanceRow(weekday_label(cone.usual, zone), "forecast", money(0, currency))))
+    return [row for _, _, row in sorted(rows, key=lambda item: item[:2])]
+
+
+def _line(points: Sequence[tuple[int, int]], plot: Plot, *, zone: ZoneInfo, currency: str) -> Markup:
+    """Draw the balance as a line, and the area between it and zero."""
+    (first_at, first), (last_at, last) = points[0], points[-1]
+    title = f"{time_label(first_at, zone)}: {money(first, currency)}; now {money(last, currency)}"
+    line = plot.positions(points)
+    zero = plot.positions([(first_at, 0), (last_at, 0)]).split(" ")
+    outline = f"M{zero[0]} L{line.replace(' ', ' L')} L{zero[-1]} Z"
+    return titled("path", title, class_="area", d=outline) + titled("polyline", title, class_="trace", points=line)
+
+
+def _thresholds(thresholds: Sequence[int], plot: Plot, currency: str) -> Markup:
+    """Draw the thresholds; each is labelled unless the one above would cross its label."""
+    drawn: list[Markup] = []
+    above_y = None
+    left, right = pixels(plot.times.start), pixels(plot.times.end)
+    for amount in sorted(set(thresholds), reverse=True):
+        y = plot.amounts.position(amount)
+        title = f"Threshold {money(amount, currency)}"
+        drawn.append(titled("line", title, class_="threshold", x1=left, x2=right, y1=pixels(y), y2=pixels(y)))
+        if above_y is None or y - above_y >= _THRESHOLD_LABEL_HEIGHT:
+            words = f"threshold {format_amount(amount)}"
+            drawn.append(text(words, x=right, y=pixels(y - 50), text_anchor="end", **_HALO))
+        above_y = y
+    return Markup("").join(drawn)
+
+
+def _top_up(mark: Mark, plot: Plot, *, zone: ZoneInfo, currency: str) -> Markup:
+    x, y = plot.times.position(mark.at), plot.amounts.position(mark.posted) - _TRIANGLE_HEIGHT
+    title = f"Top-up {money(mark.amount, currency)}, {time_label(mark.at, zone)}"
+    return titled("path", title, class_="topup", d=f"M{pixels(x)},{pixels(y)} l6,10 h-12 z")
+
+
+def _dot(point: tuple[int, int], plot: Plot, currency: str) -> Markup:
+    at, posted = point
+    return titled(
+        "circle",
+        f"Now {money(posted, currency)}",
+        class_="topup",
+        cx=pixels(plot.times.position(at)),
+        cy=pixels(plot.amounts.position(posted)),
+        r=pixels(_DOT_RADIUS),
+    )
+
+
+def _today(x: int, size: Size) -> Markup:
+    line = element("line", class_="axis", x1=pixels(x), x2=pixels(x), y1="6", y2=pixels(size.height - BOTTOM))
+    words = "today"
+    if x + 50 + text_width(words) <= size.width:
+        return line + text(words, x=pixels(x + 50), y="11")
+    return line + text(words, x=pixels(x - 50), y="11", text_anchor="end")
+
+
+def _description(history: History, runway: Runway | None, *, now: int, currency: str) -> str:
+    amounts = [posted for _, posted in history.points]
+    days = -(-(now - history.points[0][0]) // DAY)
+    words = f"Balance, {'last day' if days <= 1 else f'last {days} days'}: now {money(amounts[-1], currency)}"
+    if max(amounts) > min(amounts):
+        words += f", between {money(min(amounts), currency)} and {money(max(amounts), currency)}"
+    count = len(history.marks)
+    words += f", {'no' if count == 0 else count} top-up{'' if count == 1 else 's'}."
+    lasts = in_words(runway)
+    return words if lasts is None else f"{words} It lasts {lasts}."

@@ -1,0 +1,123 @@
+"""Usage put into bars: one for each hour or day, request types upon one another within it."""
+
+from collections.abc import Sequence
+from datetime import date, timedelta
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from farebox.core.money import divide_rounding_half_up
+from farebox.service.insight.usage import UsageLine
+from farebox.web.charts.svg import clean
+from farebox.web.charts.times import HOUR, local, midnight
+
+TYPES_MAX: Final = 4
+"""How many request types have a colour of their own; the rest share one."""
+
+OTHER: Final = "other types"
+
+
+class UsageType(Struct, frozen=True):
+    """What a request type came to altogether. `cost` and `refunded` are micros, `share` is percent of what is left.
+
+    `css` is the class of its colour, t1 to t5; the last one stands for all types that have no colour of their own.
+    """
+
+    css: str
+    name: str
+    requests: int
+    cost: int
+    refunded: int
+    share: int
+
+
+class Segment(Struct, frozen=True):
+    """One request type, or all others, within one bar."""
+
+    type_index: int
+    starts_at: int
+    requests: int
+    cost: int
+    refunded: int
+
+    @property
+    def net(self) -> int:
+        """What is left of the cost: nothing, if more was refunded than spent."""
+        return max(self.cost - self.refunded, 0)
+
+
+class Bars(Struct, frozen=True):
+    """The bars of a chart: `count` of them, the first one at `start`; those that are empty have no segments."""
+
+    start: int
+    count: int
+    segments: dict[int, list[Segment]]
+    """By the bar's index, types in the order of `usage_types`."""
+
+
+def usage_types(buckets: Sequence[UsageLine]) -> list[UsageType]:
+    """Sum usage up by type, the costliest first; those beyond TYPES_MAX become one, which comes last."""
+    ordered = _sums(buckets)
+    named = [(clean(name), sums) for name, sums in ordered[:TYPES_MAX]]
+    if rest := [sums for _, sums in ordered[TYPES_MAX:]]:
+        named.append((OTHER, [sum(values) for values in zip(*rest, strict=True)]))
+    total = sum(max(cost - refunded, 0) for _, (_, cost, refunded) in named)
+    return [
+        UsageType(
+            f"t{index}",
+            name,
+            requests,
+            cost,
+            refunded,
+            divide_rounding_half_up(100 * max(cost - refunded, 0), total) if total else 0,
+        )
+        for index, (name, (requests, cost, refunded)) in enumerate(named, 1)
+    ]
+
+
+def group_into_bars(
+    buckets: Sequence[UsageLine],
+    *,
+    zone: ZoneInfo,
+    by: Literal["hour", "day"],
+    first: date | None,
+    last: date | None,
+) -> Bars:
+    """Put usage into bars. A day is a bar however many hours it has; an hour is one of sixty minutes."""
+    starts = [line.starts_at for line in buckets]
+    if not starts and (first is None or last is None):
+        return Bars(0, 0, {})
+    first_day = local(min(starts), zone).date() if first is None else first
+    last_day = local(max(starts), zone).date() if last is None else last
+    start, end = midnight(first_day, zone), midnight(last_day + timedelta(days=1), zone)
+    count = (last_day - first_day).days + 1 if by == "day" else -(-(end - start) // HOUR)
+    type_indexes = {name: index for index, (name, _) in enumerate(_sums(buckets)[:TYPES_MAX])}
+    bars: dict[int, dict[int, Segment]] = {}
+    for line in buckets:
+        at = line.starts_at
+        index = (local(at, zone).date() - first_day).days if by == "day" else (at - start) // HOUR
+        if 0 <= index < count:
+            segments = bars.setdefault(index, {})
+            type_index = type_indexes.get(line.request_type, TYPES_MAX)
+            before = segments.get(type_index, Segment(type_index, at, 0, 0, 0))
+            segments[type_index] = Segment(
+                type_index,
+                min(before.starts_at, at),
+                before.requests + line.requests,
+                before.cost + line.cost,
+                before.refunded + line.refunded,
+            )
+    return Bars(
+        start, count, {index: [segment for _, segment in sorted(by_type.items())] for index, by_type in bars.items()}
+    )
+
+
+def _sums(buckets: Sequence[UsageLine]) -> list[tuple[str, list[int]]]:
+    """Sum requests, cost and refunds up by type, the costliest first."""
+    by_type: dict[str, list[int]] = {}
+    for line in buckets:
+        sums = by_type.setdefault(line.request_type, [0, 0, 0])
+        for index, value in enumerate((line.requests, line.cost, line.refunded)):
+            sums[index] += value
+    return sorted(by_type.items(), key=lambda item: (item[1][2] - item[1][1], item[0]))
