@@ -165,8 +165,8 @@ def test_a_letter_reads_well_in_text_and_in_html(realm: Realm, purpose: Purpose)
             assert "None" not in content
             has_link = purpose == Purpose.RESET or (purpose == Purpose.INVITATION and not password_hash)
             assert has_link == (f"{URL}/link/0000000000000.TOKEN" in content)
-            door = f"{URL}/support/sign-in" if realm == Realm.SUPPORT else f"{URL}/sign-in"
-            assert (purpose == Purpose.INVITATION and password_hash is not None) == (door in content)
+            sign_in_url = f"{URL}/support/sign-in" if realm == Realm.SUPPORT else f"{URL}/sign-in"
+            assert (purpose == Purpose.INVITATION and password_hash is not None) == (sign_in_url in content)
             assert has_link == ("22 January 2027, 08:00 UTC" in content)
 
 

@@ -58,8 +58,8 @@ class Site:
 
     async def sign_in(self, page: Page, email: str) -> None:
         """Sign somebody in as they do it: by the form."""
-        door = "/support/sign-in" if email == demo.STAFF else "/sign-in"
-        await page.goto(f"{self.server.url}{door}")
+        path = "/support/sign-in" if email == demo.STAFF else "/sign-in"
+        await page.goto(f"{self.server.url}{path}")
         await page.get_by_label("E-mail address").fill(email)
         await page.get_by_label("Password").fill(demo.PASSWORD)
         await page.get_by_role("button", name="Sign in").click()

@@ -137,7 +137,7 @@ async def test_another_site_can_post_nothing_in_somebodys_name(site: Site, page:
     assert "farebox=" not in await page.evaluate("document.cookie")
     async with evil_site(f"{site.server.url}/sign-out") as url:
         await page.goto(url)
-        # Without the cookie the form is nobody's, who is sent to the door; whoever reads that is still signed in.
+        # Without the cookie the form is nobody's, who is sent to sign in; whoever reads that is still signed in.
         await expect(page.get_by_role("heading", name="Northwind Imaging")).to_be_visible()
     await page.goto(site.account)
     await expect(page.get_by_role("heading", name="Northwind Imaging")).to_be_visible()

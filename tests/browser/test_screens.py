@@ -83,13 +83,13 @@ async def look(page: Page, site: Site, path: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(("scheme", "size"), LOOKS)
-@pytest.mark.parametrize("side", ["doors", "dashboard", "console"])
+@pytest.mark.parametrize("side", ["sign-in", "dashboard", "console"])
 async def test_every_page_is_readable(site: Site, new_context: NewContext, side: str, scheme: str, size: str) -> None:
     scale = PICTURE_SCALE if "FAREBOX_SCREENSHOTS" in os.environ else 1
     viewport = PHONE if size == "phone" else DESKTOP
     context = await new_context(viewport=viewport, color_scheme=scheme, device_scale_factor=scale)
     page = await context.new_page()
-    if side == "doors":
+    if side == "sign-in":
         paths = pages(lambda line: line.sees == Audience.ANYONE and line.path != "/")
     elif side == "dashboard":
         await site.sign_in(page, OWNER)

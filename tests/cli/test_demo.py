@@ -23,7 +23,7 @@ import pytest
 
 from farebox.cli.demo import PORT_DEFAULT
 from tests.cli.shell import Shell
-from tests.support.door import Reply, check_envelope
+from tests.support.app_client import Reply, check_envelope
 
 PRINT_TIMEOUT_S: Final = 30
 MAIL_TIMEOUT_S: Final = 40

@@ -55,8 +55,8 @@ def test_support_is_closed_opened_again_and_sent_another_link(shell: Shell) -> N
         "staff", "remove-codes", "sam@farebox.example"
     )
     # Whoever sat at the shell is told in the audit log.
-    deeds = [entry["action"] for entry in shell.json("audit")]
-    assert ["disable_two_factor", "invite_staff", "reopen_staff", "close_staff", "add_staff"] == deeds
+    actions = [entry["action"] for entry in shell.json("audit")]
+    assert ["disable_two_factor", "invite_staff", "reopen_staff", "close_staff", "add_staff"] == actions
 
 
 def test_a_merchants_person_is_let_in_by_a_link(shell: Shell) -> None:

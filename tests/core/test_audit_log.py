@@ -163,7 +163,7 @@ def test_amounts_are_logged_in_the_merchants_own_currency() -> None:
     assert ["2.00 EUR", "3.00 EUR", "top_up of 1.00 EUR, R-1"] == [item.detail for item in found]
 
 
-def test_a_deed_that_concerns_the_operator_as_a_whole_names_no_merchant() -> None:
+def test_a_action_that_concerns_the_operator_as_a_whole_names_no_merchant() -> None:
     expected = AuditEntry(77, None, NOW, "ann", 5, "203.0.113.7", "set_price", "price_1", "image")
     assert expected == audit_entry(
         HERE, merchant_id=None, at=NOW, action="set_price", subject="price_1", detail="image"

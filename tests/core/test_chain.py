@@ -91,7 +91,8 @@ def test_every_kind_is_told_by_its_word_and_its_accounts() -> None:
     }
 
 
-# Texts as the doors let them in: one line, not empty. Digits, commas and words of other fields are what could confuse.
+# Texts as `farebox.service.inputs` lets them in: one line, not empty.
+# Digits, commas and words of other fields are what could confuse.
 TEXTS = st.text(st.sampled_from("01,-_ aé"), min_size=1, max_size=4) | st.sampled_from(["image", "charge", "wallet"])
 COUNTS = st.integers(1, 12) | st.integers(1, 2**40 - 1)
 AMOUNTS = st.integers(1, 12) | st.integers(1, 10**18)

@@ -764,7 +764,7 @@ def test_the_largest_amount_goes_through_and_one_micro_more_does_not() -> None:
     ids=lambda command: type(command).__name__,
 )
 def test_an_amount_that_is_not_positive_never_moves(command: Command, amount: int) -> None:
-    """The doors refuse it first; this is the last bolt."""
+    """The API and the pages refuse it first; this is the last check."""
     ledger = Ledger()
     ledger.run(top_up(10), hold(1), charge(1))
     assert not ledger.run(replace(command, amount=amount))[0].is_ok

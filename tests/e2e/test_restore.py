@@ -17,15 +17,15 @@ from tests.support.postgres import PostgresServer
 from tests.support.server import Seeds, Server, open_farebox
 from tests.torture.checker import check, check_beginning
 from tests.torture.crashes import USERS, prepare
-from tests.torture.deeds import Deed, Script
 from tests.torture.load import Load
+from tests.torture.requests import Request, Script
 
 PAGE: Final = Path(__file__).parents[2] / "docs/how-to/back-up.md"
 LOGIN: Final = "postgresql://farebox:secret@db.example"
 RECOVERED_URL: Final = "postgresql://farebox:secret@restored.example/farebox"
 MOMENT: Final = "2026-11-23 14:05:00+00"
 PROGRAMS: Final = Path(sys.executable).parent
-DEEDS: Final = 60
+REQUESTS: Final = 60
 WAIT_S: Final = 60
 POLL_PAUSE_S: Final = 0.05
 
@@ -58,11 +58,11 @@ async def _shell(script: str, environment: Mapping[str, str] | None = None) -> s
     return output.decode()
 
 
-def _done(script: Script) -> list[Deed]:
-    return [deed for deed in script.deeds if deed.state == "done"]
+def _done(script: Script) -> list[Request]:
+    return [request for request in script.requests if request.state == "done"]
 
 
-async def _check(restored_url: str, original_url: str, merchants: list[Seeds], told: list[Deed]) -> None:
+async def _check(restored_url: str, original_url: str, merchants: list[Seeds], told: list[Request]) -> None:
     """Check that a restored ledger is a beginning of the original, and not all of it, with all that had been told."""
     async with open_farebox(restored_url) as restored, open_farebox(original_url) as original:
         count, original_count = await check_beginning(restored, original, merchants, told)
@@ -76,21 +76,21 @@ async def test_sqlite_is_backed_up_under_load_and_restored(tmp_path: Path) -> No
     back_up, restore = _blocks("SQLite", places)
     merchants = await prepare(url)
     script = Script(merchants, 1)
-    told: list[Deed] = []
+    told: list[Request] = []
     with Server(url, workers=1) as server:
         load = Load([server], script)
 
         async def save() -> None:
-            await load.done(DEEDS)
+            await load.done(REQUESTS)
             told.extend(_done(script))
             await _shell(back_up, {"FAREBOX_DATABASE_URL": url})
-            await load.done(DEEDS)
+            await load.done(REQUESTS)
 
         await load.run(save())
     assert "Clean:" in await _shell(restore)
     await _check(f"sqlite:///{tmp_path / 'restored.db'}", url, merchants, told)
     async with open_farebox(url) as farebox:
-        await check(farebox, merchants, script.deeds, users=USERS)
+        await check(farebox, merchants, script.requests, users=USERS)
 
 
 async def test_postgresql_is_backed_up_under_load_and_restored_from_a_copy_and_to_a_point_in_time() -> None:
@@ -107,8 +107,8 @@ async def test_postgresql_is_backed_up_under_load_and_restored_from_a_copy_and_t
         postgres.start()
         merchants = await prepare(url)
         script = Script(merchants, 1)
-        before_dump: list[Deed] = []
-        before_moment: list[Deed] = []
+        before_dump: list[Request] = []
+        before_moment: list[Request] = []
         moment = ""
         with Server(url, workers=1) as server:
             load = Load([server], script)
@@ -116,13 +116,13 @@ async def test_postgresql_is_backed_up_under_load_and_restored_from_a_copy_and_t
             async def save() -> None:
                 nonlocal moment
                 await asyncio.to_thread(postgres.shell, copy_all)
-                await load.done(DEEDS)
+                await load.done(REQUESTS)
                 before_dump.extend(_done(script))
                 await asyncio.to_thread(postgres.shell, dump)
-                await load.done(DEEDS)
+                await load.done(REQUESTS)
                 before_moment.extend(_done(script))
                 moment = datetime.now(UTC).isoformat(" ")
-                await load.done(DEEDS)
+                await load.done(REQUESTS)
 
             await load.run(save())
         await asyncio.to_thread(postgres.shell, restore)
@@ -139,7 +139,7 @@ async def test_postgresql_is_backed_up_under_load_and_restored_from_a_copy_and_t
             assert "Clean:" in await _shell(_put(check_recovered, {RECOVERED_URL: recovered_url}))
             await _check(recovered_url, url, merchants, before_moment)
         async with open_farebox(url) as farebox:
-            await check(farebox, merchants, script.deeds, users=USERS)
+            await check(farebox, merchants, script.requests, users=USERS)
 
 
 async def _archive_all(url: str) -> None:

@@ -27,10 +27,10 @@ from tests.fuzz.making import any_bytes, any_text, edited_bytes, just
 from tests.fuzz.requests import BODIES, WORD, body_bytes, query_bytes
 from tests.fuzz.target import Target
 from tests.fuzz.texts import IDS, KEYS
-from tests.security.people import SIGNED_IN, Town, open_town
+from tests.security.people import SIGNED_IN, Site, open_site
 from tests.security.test_authorization import UNKNOWN_IDS, operations
 from tests.security.test_pages import ROUTES, assert_safe
-from tests.support.door import JSON, NDJSON
+from tests.support.app_client import JSON, NDJSON
 from tests.web.console.visitor import FORM
 
 API: Final = "requests of the API"
@@ -59,15 +59,15 @@ class Asked:
 
 
 class Whole:
-    """A town, everything that can be asked in it, and the loop that it lives on."""
+    """A site, everything that can be asked in it, and the loop that it lives on."""
 
-    def __init__(self, runner: asyncio.Runner, town: Town, fields: dict[str, list[str]]) -> None:
-        """Take a town that is open, and the names of what the forms of its pages hold."""
+    def __init__(self, runner: asyncio.Runner, site: Site, fields: dict[str, list[str]]) -> None:
+        """Take a site that is open, and the names of what the forms of its pages hold."""
         self._runner = runner
-        self._town = town
+        self._site = site
         self._fields = fields
-        self._operations = list(operations(town.door.document))
-        seeds = town.seeds
+        self._operations = list(operations(site.client.document))
+        seeds = site.seeds
         self._keys = {"merchant": seeds.merchant_key, "service": seeds.service_key, "support": seeds.support_key}
 
     def request(self, random: Random) -> Asked:
@@ -88,9 +88,9 @@ class Whole:
     def page(self, random: Random) -> Asked:
         """Make a request of a page, or of its form."""
         route = random.choice(ROUTES)
-        path = self._town.path(route.path) if random.random() < 0.7 else _PART.sub(_made_up(random), route.path)
+        path = self._site.path(route.path) if random.random() < 0.7 else _PART.sub(_made_up(random), route.path)
         who = random.choice((*SIGNED_IN, "owner", "support", "support"))
-        visitor = self._town.visitors[who]
+        visitor = self._site.visitors[who]
         cookie = visitor.cookie[1].encode()
         headers = [("cookie", cookie if random.random() < 0.9 else edited_bytes(lambda _: cookie)(random))]
         headers += _odd_header(random)
@@ -106,9 +106,9 @@ class Whole:
         return Asked("POST", path, [*headers, (FORM[0], FORM[1].encode())], _cut(random, body), random.random() < 0.02)
 
     def check(self, asked: Asked) -> None:
-        """PageRequest, and look at the answer; the door looks at those of the API."""
+        """Ask, and check the answer; the client checks those of the API."""
         reply = self._runner.run(
-            self._town.door.send(
+            self._site.client.send(
                 asked.method,
                 asked.target,
                 headers=asked.headers,
@@ -116,7 +116,7 @@ class Whole:
                 is_cut_short=asked.is_cut_short,
             )
         )
-        # In a town, streams are closed: they say so.
+        # In such a site, streams are closed: they say so.
         is_stream = asked.target.partition("?")[0].endswith("/live")
         assert reply.status < 500 or (is_stream and reply.status == 503), reply
         if not asked.target.startswith("/api"):
@@ -126,7 +126,7 @@ class Whole:
         """Replay the whole ledger, and return how many transfers it has come to."""
 
         async def replay() -> tuple[list[Any], int]:
-            audit = Verifier(self._town.farebox.store)
+            audit = Verifier(self._site.farebox.store)
             return [fault async for fault in audit.faults(None)], audit.transfers_count
 
         faults, count = self._runner.run(replay())
@@ -140,11 +140,11 @@ class Whole:
         return self._fields.get(path) or ["amount"]
 
     def _operation(self, path: str, method: str) -> dict[str, Any]:
-        found: dict[str, Any] = self._town.door.document["paths"][path].get(method.lower(), {})
+        found: dict[str, Any] = self._site.client.document["paths"][path].get(method.lower(), {})
         return found
 
     def _part(self, random: Random, name: str) -> str:
-        own = {"merchant_id": self._town.seeds.merchant, "hold_id": self._book_id(random, ids.HOLD)}
+        own = {"merchant_id": self._site.seeds.merchant, "hold_id": self._book_id(random, ids.HOLD)}
         known = {**UNKNOWN_IDS, **own}[name]
         return known if random.random() < 0.8 else quote(IDS(random), safe="", errors="replace") or "x"
 
@@ -172,7 +172,7 @@ class Whole:
 
     def _sound(self, random: Random, kind: type[Struct]) -> dict[str, Any]:
         """Make a body whose values may all be taken, since such get furthest."""
-        seeds = self._town.seeds
+        seeds = self._site.seeds
         values: dict[str, Any] = {
             "amount": random.choice(("0.01", "0.5", "3")),
             "charges": [] if kind is spending.ChargeRequest else self._sound_charges(random),
@@ -204,17 +204,17 @@ class Whole:
         return [self._sound(random, spending.ChargeRequest) for _ in range(random.randint(1, 3))]
 
     def _book_id(self, random: Random, prefix: str) -> str:
-        return ids.book_id(prefix, merchant_id=self._town.seeds.merchant_id, seq=random.randint(1, 30))
+        return ids.book_id(prefix, merchant_id=self._site.seeds.merchant_id, seq=random.randint(1, 30))
 
 
 @contextmanager
 def open_whole() -> Iterator[Whole]:
-    """Open a town of its own, in which whatever is asked is kept; it goes when it is closed."""
+    """Open a site of its own, in which whatever is asked is kept; it goes when it is closed."""
     with tempfile.TemporaryDirectory(prefix="farebox-fuzz-") as folder, asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        town = runner.run(stack.enter_async_context(open_town(Path(folder))))
+        site = runner.run(stack.enter_async_context(open_site(Path(folder))))
         try:
-            yield Whole(runner, town, runner.run(_forms(town)))
+            yield Whole(runner, site, runner.run(_forms(site)))
         finally:
             runner.run(stack.aclose())
 
@@ -227,12 +227,12 @@ def whole_targets(whole: Whole) -> list[Target[Asked]]:
     ]
 
 
-async def _forms(town: Town) -> dict[str, list[str]]:
+async def _forms(site: Site) -> dict[str, list[str]]:
     """Read every page, and return the names of what its forms hold."""
     found = {}
     for route in ROUTES:
         if route.get is not None:
-            page = await town.ask("GET", town.path(route.path), _who(route))
+            page = await site.ask("GET", site.path(route.path), _who(route))
             names = {name for name in _NAME.findall(page.body.decode()) if name not in ("mark", "viewport")}
             found[route.path] = sorted(names)
     return found

@@ -1,4 +1,4 @@
-"""A ledger with one merchant, one for all tests of a file, and the door to it."""
+"""A ledger with one merchant, one for all tests of a file, and a client of the application over it."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 
 from farebox.bootstrap import Farebox
-from tests.support.door import Door, open_door
+from tests.support.app_client import AppClient, open_client
 from tests.support.server import Seeds, open_farebox, seed
 
 
@@ -19,15 +19,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def farebox(folder: Path) -> AsyncIterator[Farebox]:
-    """The parts behind the door, running."""
+    """The parts behind the client, running."""
     async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
         yield farebox
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def door(farebox: Farebox) -> Door:
-    """The door; no other origin may read."""
-    return await open_door(farebox)
+async def client(farebox: Farebox) -> AppClient:
+    """A client; no other origin may read."""
+    return await open_client(farebox)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -1,4 +1,4 @@
-"""One of each sort of people, at the door of two merchants: who they are, and what a page answers them."""
+"""One of each sort of people, at two merchants: who they are, and what a page answers them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +12,7 @@ from farebox.core.commands import KeyKind
 from farebox.storage.rows import Realm, Role
 from farebox.web.pages import house
 from farebox.web.pages.live import Live
-from tests.support.door import Door, Reply, open_door
+from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.server import Seeds, open_farebox, seed
 from tests.web.console.visitor import FORM, Visitor
 
@@ -26,11 +26,11 @@ WHO: Final = (*SIGNED_IN, "support", *OUTSIDERS)
 
 
 @dataclass(frozen=True)
-class Town:
-    """The people, the door, and what a path may name."""
+class Site:
+    """The people, a client, and what a path may name."""
 
     farebox: Farebox
-    door: Door
+    client: AppClient
     seeds: Seeds
     visitors: dict[str, Visitor]
     parts: dict[str, str]
@@ -45,18 +45,18 @@ class Town:
     async def ask(self, method: str, path: str, who: str, body: bytes = b"") -> Reply:
         """Ask for a page, or send a form."""
         cookies = [self.visitors[who].cookie] if who in self.visitors else []
-        return await self.door.send(method, path, headers=[*cookies, FORM], body=body)
+        return await self.client.send(method, path, headers=[*cookies, FORM], body=body)
 
 
 @asynccontextmanager
-async def open_town(folder: Path) -> AsyncIterator[Town]:
+async def open_site(folder: Path) -> AsyncIterator[Site]:
     """Open a ledger where all are. Streams are closed, and nobody is slowed down."""
     async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
         live = Live()
         live.close()
         burst, house.SIGN_INS_BURST_SECONDS = house.SIGN_INS_BURST_SECONDS, 1e6  # type: ignore[misc]
         try:
-            door = await open_door(farebox, live=live)
+            client = await open_client(farebox, live=live)
         finally:
             house.SIGN_INS_BURST_SECONDS = burst  # type: ignore[misc]
         seeds, other = await seed(farebox), await seed(farebox)
@@ -64,13 +64,13 @@ async def open_town(folder: Path) -> AsyncIterator[Town]:
         roles = {"viewer": Role.VIEWER, "member": Role.MEMBER}
         for who in (*SIGNED_IN, *OUTSIDERS[1:]):
             email = f"{who}@northwind.example"
-            visitors[who] = await Visitor.sign_in(farebox, door, Realm.MERCHANT, email)
+            visitors[who] = await Visitor.sign_in(farebox, client, Realm.MERCHANT, email)
             merchant_id = other.merchant_id if who == "stranger" else seeds.merchant_id
             await farebox.services.merchants.add_user(merchant_id, email, role=roles.get(who, Role.OWNER))
-        visitors["support"] = await Visitor.sign_in(farebox, door, Realm.SUPPORT, "sam@farebox.example", "Sam")
+        visitors["support"] = await Visitor.sign_in(farebox, client, Realm.SUPPORT, "sam@farebox.example", "Sam")
         await farebox.people.set_disabled(visitors["closed"].visit.login.login_id, farebox.clock.now())
         await farebox.people.touch_session(visitors["expired"].visit.session.digest, seen_at=1, expires_at=1)
-        yield Town(farebox, door, seeds, visitors, await _parts(farebox, seeds))
+        yield Site(farebox, client, seeds, visitors, await _parts(farebox, seeds))
 
 
 async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:

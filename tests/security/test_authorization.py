@@ -8,7 +8,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
-from tests.support.door import JSON, Door
+from tests.support.app_client import JSON, AppClient
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -38,25 +38,25 @@ def target(path: str, seeds: Seeds) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], path)
 
 
-async def ask(door: Door, method: str, path: str, key: str | None) -> tuple[int, str | None]:
+async def ask(client: AppClient, method: str, path: str, key: str | None) -> tuple[int, str | None]:
     """Ask with an empty object: whoever may ask is told what is missing, and nothing is done."""
-    reply = await door.send(method, path, key=key, headers=(JSON,), body=b"" if method == "GET" else b"{}")
+    reply = await client.send(method, path, key=key, headers=(JSON,), body=b"" if method == "GET" else b"{}")
     return reply.status, reply.code
 
 
-async def test_there_is_an_endpoint_for_each_kind_of_key(door: Door) -> None:
-    found = list(operations(door.document))
+async def test_there_is_an_endpoint_for_each_kind_of_key(client: AppClient) -> None:
+    found = list(operations(client.document))
     assert len(found) > 30
     assert set(KINDS) == set().union(*[kinds for _, _, kinds in found])
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_key_opens_what_is_documented_for_its_kind_and_nothing_else(
-    door: Door, seeds: Seeds, kind: str
+    client: AppClient, seeds: Seeds, kind: str
 ) -> None:
     key = {"merchant": seeds.merchant_key, "service": seeds.service_key, "support": seeds.support_key}[kind]
-    for method, path, kinds in operations(door.document):
-        status, code = await ask(door, method, target(path, seeds), key)
+    for method, path, kinds in operations(client.document):
+        status, code = await ask(client, method, target(path, seeds), key)
         is_open = (status, code) not in {(403, "forbidden"), (401, "invalid_api_key")}
         assert is_open == (kind in kinds), (kind, method, path, status, code)
         if not is_open:
@@ -64,7 +64,7 @@ async def test_a_key_opens_what_is_documented_for_its_kind_and_nothing_else(
 
 
 async def test_a_bad_key_of_any_sort_opens_nothing_and_nothing_tells_them_apart(
-    farebox: Farebox, door: Door, seeds: Seeds
+    farebox: Farebox, client: AppClient, seeds: Seeds
 ) -> None:
     merchants = farebox.services.merchants
     closed = [
@@ -83,10 +83,10 @@ async def test_a_bad_key_of_any_sort_opens_nothing_and_nothing_tells_them_apart(
         "fbu_" + "0" * 26,
         *(made.text for made in closed),
     ]
-    for method, path, _ in operations(door.document):
+    for method, path, _ in operations(client.document):
         answers = set()
         for key in bad:
-            reply = await door.send(
+            reply = await client.send(
                 method, target(path, seeds), key=key, headers=(JSON,), body=b"" if method == "GET" else b"{}"
             )
             headers = tuple((name, value) for name, value in reply.headers if name != "date")
@@ -95,20 +95,20 @@ async def test_a_bad_key_of_any_sort_opens_nothing_and_nothing_tells_them_apart(
         assert (401, "invalid_api_key") == next(iter(answers))[:2], (method, path)
 
 
-async def test_a_merchants_key_reads_that_merchants_account_and_no_others(farebox: Farebox, door: Door) -> None:
+async def test_a_merchants_key_reads_that_merchants_account_and_no_others(farebox: Farebox, client: AppClient) -> None:
     ann, ben = await seed(farebox, balance="1.25"), await seed(farebox, balance="987654.32")
-    for method, path, kinds in operations(door.document):
+    for method, path, kinds in operations(client.document):
         if "merchant" not in kinds:
             continue
-        reply = await door.send(method, path, key=ann.merchant_key)
+        reply = await client.send(method, path, key=ann.merchant_key)
         assert 200 == reply.status, path
         for secret in (ben.merchant, ben.merchant[4:], "987654.32"):
             assert secret.encode() not in reply.body, path
 
 
-async def test_a_merchants_key_can_not_be_turned_into_anothers(farebox: Farebox, door: Door) -> None:
+async def test_a_merchants_key_can_not_be_turned_into_anothers(farebox: Farebox, client: AppClient) -> None:
     """A key's text names its merchant, so that its look-up can be routed; the secret has to fit it."""
     ann, ben = await seed(farebox), await seed(farebox)
     forged = ben.merchant_key[:17] + ann.merchant_key[17:]
     for path in ("/api/balance", "/api/account"):
-        assert 401 == (await door.get(path, forged)).status
+        assert 401 == (await client.get(path, forged)).status

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from farebox.bootstrap import Farebox
-from tests.support.door import JSON, Door, Reply, open_door
+from tests.support.app_client import JSON, AppClient, Reply, open_client
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,8 +32,8 @@ HOSTILE: Final = (
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def door(farebox: Farebox) -> Door:
-    return await open_door(farebox, cors_origins=("https://dashboard.example",))
+async def client(farebox: Farebox) -> AppClient:
+    return await open_client(farebox, cors_origins=("https://dashboard.example",))
 
 
 def _cases(document: Any, merchant: str, text: str) -> Iterator[tuple[str, str, str, bytes]]:
@@ -66,15 +66,15 @@ def _check_headers(reply: Reply) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-async def test_no_answer_has_a_header_that_its_caller_wrote(door: Door, seeds: Seeds, text: str) -> None:
+async def test_no_answer_has_a_header_that_its_caller_wrote(client: AppClient, seeds: Seeds, text: str) -> None:
     keys = {"merchant": seeds.merchant_key, "service": seeds.service_key, "support": seeds.support_key}
     statuses = set()
-    for method, target, kind, body in _cases(door.document, seeds.merchant, text):
-        reply = await door.send(method, target, key=keys[kind], headers=(JSON,), body=body)
+    for method, target, kind, body in _cases(client.document, seeds.merchant, text):
+        reply = await client.send(method, target, key=keys[kind], headers=(JSON,), body=body)
         _check_headers(reply)
         statuses.add(reply.status)
     for origin in (f"https://dashboard.example{text}", text, "null", "https://dashboard.example.evil.example"):
-        reply = await door.get("/api/balance", seeds.merchant_key, headers=[("origin", origin.encode())])
+        reply = await client.get("/api/balance", seeds.merchant_key, headers=[("origin", origin.encode())])
         _check_headers(reply)
         assert reply.header("access-control-allow-origin") is None
     assert 500 not in statuses
@@ -83,15 +83,15 @@ async def test_no_answer_has_a_header_that_its_caller_wrote(door: Door, seeds: S
 
 @pytest.mark.parametrize("start", ["=", "+", "-", "@", "\uff1d", "\t", "\r", "\n"])
 async def test_no_cell_of_a_csv_is_a_formula_and_the_lines_that_verify_are_exact(
-    farebox: Farebox, door: Door, start: str
+    farebox: Farebox, client: AppClient, start: str
 ) -> None:
-    """What begins with a tab or a line break is refused at the door."""
+    """What begins with a tab or a line break is refused at the client."""
     seeds = await seed(farebox, balance=None)
     written = f'{start}HYPERLINK("http://evil.example","open")'
     path = f"/api/admin/merchants/{seeds.merchant}/topups"
     content = {"amount": "1.00", "reference": written, "note": written}
-    reply = await door.post(path, seeds.support_key, content)
-    statement = await door.get("/api/transfers?format=csv", seeds.merchant_key)
+    reply = await client.post(path, seeds.support_key, content)
+    statement = await client.get("/api/transfers?format=csv", seeds.merchant_key)
     rows = list(csv.DictReader(io.StringIO(statement.body.decode(), newline="")))
     for row in rows:
         for cell in row.values():
@@ -100,6 +100,6 @@ async def test_no_cell_of_a_csv_is_a_formula_and_the_lines_that_verify_are_exact
         assert (422, []) == (reply.status, rows)
         return
     assert [f"'{written}"] * 2 == [rows[0]["reference"], rows[0]["note"]]
-    lines = (await door.get("/api/transfers?format=jsonl", seeds.merchant_key)).body.splitlines()
+    lines = (await client.get("/api/transfers?format=jsonl", seeds.merchant_key)).body.splitlines()
     exact = json.loads(lines[1])
     assert [written] * 2 == [exact["reference"], exact["note"]]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core import ids
-from tests.support.door import JSON, Door, Reply, open_door
+from tests.support.app_client import JSON, AppClient, Reply, open_client
 from tests.support.effort import examples
 from tests.support.server import Seeds, seed
 
@@ -43,7 +43,7 @@ class Street:
     """Two merchants in one ledger."""
 
     path: Path
-    door: Door
+    client: AppClient
     ann: PageServices
     ben: PageServices
 
@@ -66,24 +66,24 @@ async def street(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stre
     farebox = Farebox.build(Settings(database_url=f"sqlite:///{path}", approval_above=APPROVAL_ABOVE))
     await farebox.store.migrate(farebox.clock.now())
     async with farebox.running(is_server=False):
-        door = await open_door(farebox)
-        yield Street(path, door, await _furnish(farebox, door, "ann"), await _furnish(farebox, door, "ben"))
+        client = await open_client(farebox)
+        yield Street(path, client, await _furnish(farebox, client, "ann"), await _furnish(farebox, client, "ben"))
 
 
-async def _furnish(farebox: Farebox, door: Door, name: str) -> PageServices:
+async def _furnish(farebox: Farebox, client: AppClient, name: str) -> PageServices:
     """Add a merchant by the API, and give it something of everything."""
     seeds = await seed(farebox, balance=BALANCE)
     root = f"/api/admin/merchants/{seeds.merchant}"
 
     async def post(path: str, key: str, content: dict[str, object]) -> Any:
-        reply = await door.post(path, key, content)
+        reply = await client.post(path, key, content)
         assert reply.status in {200, 202}, reply
         return reply.data
 
     async def support(path: str, content: dict[str, object]) -> Any:
         return await post(f"{root}/{path}", seeds.support_key, content)
 
-    reply = await door.send(
+    reply = await client.send(
         "PATCH", root, key=seeds.support_key, headers=(JSON,), body=json.dumps({"name": f"{name} & daughters"}).encode()
     )
     assert 200 == reply.status
@@ -95,7 +95,7 @@ async def _furnish(farebox: Farebox, door: Door, name: str) -> PageServices:
     spend = {"merchant": seeds.merchant, "type": "image"}
     charge = await post("/api/charges", seeds.service_key, {**spend, "idempotencyKey": f"{name}-charge"})
     hold = await post("/api/holds", seeds.service_key, {**spend, "idempotencyKey": f"{name}-hold"})
-    statement = (await door.get("/api/transfers?limit=1", seeds.merchant_key)).data
+    statement = (await client.get("/api/transfers?limit=1", seeds.merchant_key)).data
     return PageServices(
         seeds,
         (
@@ -137,7 +137,7 @@ def attempts(draw: st.DrawFn, street: Street, *, in_path: str | None) -> Attempt
 
     With `in_path`, its path names this merchant and whatever else the endpoint asks for.
     """
-    document = street.door.document
+    document = street.client.document
     places = [
         (path, method)
         for path, item in document["paths"].items()
@@ -175,7 +175,7 @@ def attempts(draw: st.DrawFn, street: Street, *, in_path: str | None) -> Attempt
 
 async def _send(street: Street, attempt: Attempt, key: str) -> Reply:
     headers = (JSON,) if attempt.body else ()
-    return await street.door.send(attempt.method, attempt.target, key=key, headers=headers, body=attempt.body)
+    return await street.client.send(attempt.method, attempt.target, key=key, headers=headers, body=attempt.body)
 
 
 def _said(house: PageServices, attempt: Attempt, reply: Reply) -> list[str]:
@@ -210,7 +210,7 @@ async def test_nothing_of_one_merchant_is_read_or_changed_by_a_path_of_anothers(
 
 async def test_every_parameter_of_what_a_merchant_may_read_is_tried_with_anothers_names(street: Street) -> None:
     count = 0
-    for path, item in street.door.document["paths"].items():
+    for path, item in street.client.document["paths"].items():
         for parameter in item.get("get", {}).get("parameters", []):
             if not item["get"]["description"].startswith("Takes a merchant key."):
                 continue
@@ -225,7 +225,7 @@ async def test_every_parameter_of_what_a_merchant_may_read_is_tried_with_another
 async def test_every_endpoint_that_names_one_thing_within_a_merchant_is_tried_with_anothers(street: Street) -> None:
     before = street.rows(street.ben)
     count = 0
-    for path, item in street.door.document["paths"].items():
+    for path, item in street.client.document["paths"].items():
         inner = [name for name in re.findall(r"\{(\w+)\}", path) if name != "merchant_id"]
         if "{merchant_id}" not in path or not inner:
             continue
@@ -233,7 +233,7 @@ async def test_every_endpoint_that_names_one_thing_within_a_merchant_is_tried_wi
             for name in street.ben.names:
                 target = path.replace("{merchant_id}", street.ann.seeds.merchant)
                 target = re.sub(r"\{\w+\}", quote(name, safe=""), target)
-                reply = await street.door.send(
+                reply = await street.client.send(
                     method.upper(), target, key=street.ann.seeds.support_key, headers=(JSON,), body=b"{}"
                 )
                 assert 404 == reply.status, (method, target, reply)

@@ -15,7 +15,7 @@ from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
 from farebox.service.people import api_keys
 from farebox.storage.interface import Store
-from tests.support.door import Door
+from tests.support.app_client import AppClient
 from tests.support.server import Seeds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -35,14 +35,16 @@ async def test_a_key_has_128_bits_that_nobody_can_guess(kind: KeyKind, merchant_
     assert sum(math.log2(len(letters)) for letters in seen) >= 128
 
 
-async def test_the_database_holds_digests_alone(farebox: Farebox, door: Door, seeds: Seeds, folder: Path) -> None:
+async def test_the_database_holds_digests_alone(
+    farebox: Farebox, client: AppClient, seeds: Seeds, folder: Path
+) -> None:
     root = f"/api/admin/merchants/{seeds.merchant}/keys"
-    made = (await door.post(root, seeds.support_key, {})).data
-    rotated = (await door.post(f"/api/admin/keys/{made['key']['keyId']}/rotate", seeds.support_key, {})).data
+    made = (await client.post(root, seeds.support_key, {})).data
+    rotated = (await client.post(f"/api/admin/keys/{made['key']['keyId']}/rotate", seeds.support_key, {})).data
     texts = [seeds.merchant_key, seeds.service_key, seeds.support_key, made["apiKey"], rotated["apiKey"]]
     for text in (made["apiKey"], rotated["apiKey"], seeds.merchant_key):
-        await door.get("/api/balance", text)
-    await door.post(
+        await client.get("/api/balance", text)
+    await client.post(
         "/api/charges", seeds.service_key, {"merchant": made["apiKey"], "type": "image", "idempotencyKey": "1"}
     )
     stored = b"".join(path.read_bytes() for path in folder.iterdir())
@@ -94,7 +96,7 @@ def _expire(folder: Path, key_id: int) -> None:
 )
 async def test_every_bad_key_that_could_be_one_goes_the_same_way(
     farebox: Farebox,
-    door: Door,
+    client: AppClient,
     seeds: Seeds,
     folder: Path,
     kind: KeyKind,
@@ -120,7 +122,7 @@ async def test_every_bad_key_that_could_be_one_goes_the_same_way(
     ways, answers = set(), set()
     for key in (expired, revoked, almost, nothing_like):
         with _store_calls([key]) as calls:
-            reply = await (door.get(path, key) if body is None else door.post(path, key, body))
+            reply = await (client.get(path, key) if body is None else client.post(path, key, body))
         ways.add(tuple(calls))
         answers.add((reply.status, reply.code, reply.body, tuple(reply.headers)))
     assert 1 == len(answers)

@@ -22,8 +22,8 @@ from farebox.web.pages import render
 from farebox.web.pages.assets import asset_url
 from farebox.web.pages.forms import FIELDS_MAX, FORM_BYTES_MAX
 from farebox.web.pages.house import next_page
-from tests.security.people import Town, open_town
-from tests.support.door import Door, Reply, open_door
+from tests.security.people import Site, open_site
+from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.effort import examples
 from tests.web.console.visitor import FORM, Visitor, words
 
@@ -34,28 +34,30 @@ HOST: Final = ("host", "pay.example")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
-    async with open_town(tmp_path_factory.mktemp("ledger")) as town:
-        hashed = await town.farebox.passwords.hash(PASSWORD)
-        await town.farebox.people.add_login(Login(7, Realm.MERCHANT, "eve@northwind.example", "Eve", 0, hashed))
-        yield town
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with open_site(tmp_path_factory.mktemp("ledger")) as site:
+        hashed = await site.farebox.passwords.hash(PASSWORD)
+        await site.farebox.people.add_login(Login(7, Realm.MERCHANT, "eve@northwind.example", "Eve", 0, hashed))
+        yield site
 
 
 @asynccontextmanager
-async def secure(folder: Path, public_url: str) -> AsyncIterator[tuple[Farebox, Door]]:
+async def secure(folder: Path, public_url: str) -> AsyncIterator[tuple[Farebox, AppClient]]:
     """Open parts that are reached at a URL, and somebody called Ann."""
     farebox = Farebox.build(Settings(database_url=f"sqlite:///{folder / 'farebox.db'}", public_url=public_url))
     await farebox.store.migrate(farebox.clock.now())
     async with farebox.running(is_server=False):
         hashed = await farebox.passwords.hash(PASSWORD)
         await farebox.people.add_login(Login(7, Realm.MERCHANT, "ann@northwind.example", "Ann", 0, hashed))
-        yield farebox, await open_door(farebox)
+        yield farebox, await open_client(farebox)
 
 
-async def sign_in(door: Door, *headers: tuple[str, str], email: str = "eve@northwind.example", **fields: str) -> Reply:
+async def sign_in(
+    client: AppClient, *headers: tuple[str, str], email: str = "eve@northwind.example", **fields: str
+) -> Reply:
     """Fill in the form by which one signs in."""
     body = urlencode({"email": email, "password": PASSWORD, **fields}).encode()
-    return await door.send("POST", "/sign-in", headers=[FORM, HOST, *headers], body=body)
+    return await client.send("POST", "/sign-in", headers=[FORM, HOST, *headers], body=body)
 
 
 def cookies(reply: Reply) -> dict[str, str]:
@@ -88,43 +90,43 @@ def cookies(reply: Reply) -> dict[str, str]:
     ],
 )
 async def test_a_form_is_taken_from_a_page_of_ours_alone(
-    town: Town, headers: list[tuple[str, str]], is_taken: bool
+    site: Site, headers: list[tuple[str, str]], is_taken: bool
 ) -> None:
     """With the right mark, and where there is none yet: signing in."""
-    owner = town.visitors["owner"]
+    owner = site.visitors["owner"]
     body = urlencode({"mark": owner.mark, "password_old": "wrong", "password_new": "wrong"}).encode()
-    reply = await town.door.send("POST", "/profile/password", headers=[owner.cookie, FORM, HOST, *headers], body=body)
+    reply = await site.client.send("POST", "/profile/password", headers=[owner.cookie, FORM, HOST, *headers], body=body)
     assert (422 if is_taken else 403) == reply.status, words(reply)
-    reply = await sign_in(town.door, *headers)
+    reply = await sign_in(site.client, *headers)
     assert (303 if is_taken else 403) == reply.status, words(reply)
     assert is_taken == ("farebox" in cookies(reply))
 
 
-async def test_a_form_carries_its_own_sessions_mark(town: Town) -> None:
-    owner = town.visitors["owner"]
+async def test_a_form_carries_its_own_sessions_mark(site: Site) -> None:
+    owner = site.visitors["owner"]
     again = await owner.farebox.services.sign_in.begin(
-        owner.visit.login, town.farebox.clock.now(), address=None, agent=""
+        owner.visit.login, site.farebox.clock.now(), address=None, agent=""
     )
-    others = Visitor(owner.farebox, owner.door, again).mark
-    for mark in ("", others, town.visitors["member"].mark, owner.mark[:-1], owner.mark.upper(), f" {owner.mark}", "ü"):
+    others = Visitor(owner.farebox, owner.client, again).mark
+    for mark in ("", others, site.visitors["member"].mark, owner.mark[:-1], owner.mark.upper(), f" {owner.mark}", "ü"):
         reply = await owner.post("/profile/sessions", mark=mark)
         assert 403 == reply.status, mark
         assert "This form is from another session" in words(reply)
     body = urlencode([("mark", "x"), ("mark", owner.mark)]).encode()
-    assert 403 == (await town.ask("POST", "/profile/sessions", "owner", body)).status
+    assert 403 == (await site.ask("POST", "/profile/sessions", "owner", body)).status
     # In the address it counts for nothing: addresses are kept and told on.
-    assert 403 == (await town.ask("POST", f"/profile/sessions?mark={owner.mark}", "owner")).status
+    assert 403 == (await site.ask("POST", f"/profile/sessions?mark={owner.mark}", "owner")).status
 
 
 @pytest.mark.parametrize(
     "media",
     ["application/json", "text/plain", "multipart/form-data; boundary=x", "", "application/x-www-form-urlencode"],
 )
-async def test_only_a_form_is_a_form(town: Town, media: str) -> None:
-    owner = town.visitors["owner"]
+async def test_only_a_form_is_a_form(site: Site, media: str) -> None:
+    owner = site.visitors["owner"]
     body = f"mark={owner.mark}".encode()
     headers = [owner.cookie, *([("content-type", media)] if media else [])]
-    reply = await town.door.send("POST", "/profile/sessions", headers=headers, body=body)
+    reply = await site.client.send("POST", "/profile/sessions", headers=headers, body=body)
     assert 415 == reply.status
     assert "This is not a form of this page" in words(reply)
 
@@ -132,19 +134,19 @@ async def test_only_a_form_is_a_form(town: Town, media: str) -> None:
 # Sessions and cookies.
 
 
-async def test_a_session_that_was_there_before_is_not_the_one_after(town: Town) -> None:
+async def test_a_session_that_was_there_before_is_not_the_one_after(site: Site) -> None:
     """Neither one that an attacker made up, nor one of their own, becomes the session of whoever signs in."""
-    for before in ("made-up", town.visitors["stranger"].visit.token):
-        mark = town.visitors["stranger"].mark if before != "made-up" else ""
-        reply = await sign_in(town.door, ("cookie", f"farebox={before}"), mark=mark)
+    for before in ("made-up", site.visitors["stranger"].visit.token):
+        mark = site.visitors["stranger"].mark if before != "made-up" else ""
+        reply = await sign_in(site.client, ("cookie", f"farebox={before}"), mark=mark)
         assert 303 == reply.status
         token = cookies(reply)["farebox"].partition(";")[0]
         assert len(token) >= 43
         assert before != token
-        old = await town.door.get("/profile", headers=[("cookie", f"farebox={before}")])
+        old = await site.client.get("/profile", headers=[("cookie", f"farebox={before}")])
         assert (303, "/sign-in?next=%2Fprofile") == (old.status, old.header("location"))
-        assert 200 == (await town.door.get("/profile", headers=[("cookie", f"farebox={token}")])).status
-    town.visitors["stranger"] = town.visitors["owner"]
+        assert 200 == (await site.client.get("/profile", headers=[("cookie", f"farebox={token}")])).status
+    site.visitors["stranger"] = site.visitors["owner"]
 
 
 @pytest.mark.parametrize(
@@ -157,24 +159,24 @@ async def test_a_session_that_was_there_before_is_not_the_one_after(town: Town) 
 async def test_a_sessions_cookie_is_for_our_server_alone(
     tmp_path: Path, public_url: str, name: str, more: set[str]
 ) -> None:
-    async with secure(tmp_path, public_url) as (_, door):
-        reply = await sign_in(door, email="ann@northwind.example")
+    async with secure(tmp_path, public_url) as (_, client):
+        reply = await sign_in(client, email="ann@northwind.example")
         (known,) = cookies(reply)
         assert name == known
         token, *attributes = cookies(reply)[name].split("; ")
         assert {"httponly", "path=/", "samesite=lax", *more} == {it.lower() for it in attributes}
         cookie = ("cookie", f"{name}={token}")
-        page = await door.get("/profile", headers=[cookie])
+        page = await client.get("/profile", headers=[cookie])
         mark = re.search(r'name="mark" value="(\w+)"', page.body.decode())
         assert mark is not None
         assert token not in page.body.decode()
         # A cookie that anybody on the way may set is none where there is a better one.
         if more:
-            plain = await door.get("/profile", headers=[("cookie", f"farebox={token}")])
+            plain = await client.get("/profile", headers=[("cookie", f"farebox={token}")])
             assert 303 == plain.status
-        out = await door.send("POST", "/sign-out", headers=[cookie, FORM], body=f"mark={mark[1]}".encode())
+        out = await client.send("POST", "/sign-out", headers=[cookie, FORM], body=f"mark={mark[1]}".encode())
         assert {"max-age=0"} <= {it.lower() for it in cookies(out)[name].split("; ")}
-        assert 303 == (await door.get("/profile", headers=[cookie])).status
+        assert 303 == (await client.get("/profile", headers=[cookie])).status
 
 
 # Being led elsewhere.
@@ -210,10 +212,10 @@ ELSEWHERE: Final = (
 
 
 @pytest.mark.parametrize("target", ELSEWHERE)
-async def test_who_signs_in_stays_on_our_pages(town: Town, target: str) -> None:
-    reply = await sign_in(town.door, next=target)
+async def test_who_signs_in_stays_on_our_pages(site: Site, target: str) -> None:
+    reply = await sign_in(site.client, next=target)
     assert (303, "/accounts") == (reply.status, reply.header("location"))
-    owner = town.visitors["owner"]
+    owner = site.visitors["owner"]
     for written in (quote(target, safe=""), quote(quote(target, safe=""), safe="")):
         reply = await owner.get(f"/sign-in?next={written}")
         assert (303, "/accounts") == (reply.status, reply.header("location"))
@@ -226,16 +228,16 @@ async def test_where_one_is_led_is_a_path_of_ours(text: str) -> None:
     assert "\\" not in target
 
 
-async def test_who_has_to_sign_in_comes_back_to_the_page_that_was_asked_for(town: Town) -> None:
-    reply = await town.door.get(f"/accounts/{town.seeds.merchant}/statement?kind=charge&x=%2F%2Fe")
+async def test_who_has_to_sign_in_comes_back_to_the_page_that_was_asked_for(site: Site) -> None:
+    reply = await site.client.get(f"/accounts/{site.seeds.merchant}/statement?kind=charge&x=%2F%2Fe")
     target = reply.header("location") or ""
-    assert f"/sign-in?next=%2Faccounts%2F{town.seeds.merchant}%2Fstatement%3Fkind%3Dcharge%26x%3D%252F%252Fe" == target
-    shown = html.unescape((await town.door.get(target)).body.decode())
-    assert f'value="/accounts/{town.seeds.merchant}/statement?kind=charge&x=%2F%2Fe"' in shown
+    assert f"/sign-in?next=%2Faccounts%2F{site.seeds.merchant}%2Fstatement%3Fkind%3Dcharge%26x%3D%252F%252Fe" == target
+    shown = html.unescape((await site.client.get(target)).body.decode())
+    assert f'value="/accounts/{site.seeds.merchant}/statement?kind=charge&x=%2F%2Fe"' in shown
 
 
-async def test_a_part_of_a_page_is_not_filled_with_the_door(town: Town) -> None:
-    reply = await town.door.get(f"/accounts/{town.seeds.merchant}/now", headers=[("hx-request", "true")])
+async def test_a_part_of_a_page_is_not_filled_with_the_sign_in_page(site: Site) -> None:
+    reply = await site.client.get(f"/accounts/{site.seeds.merchant}/now", headers=[("hx-request", "true")])
     assert (401, "true", b"") == (reply.status, reply.header("hx-refresh"), reply.body)
 
 
@@ -261,17 +263,17 @@ async def test_a_part_of_a_page_is_not_filled_with_the_door(town: Town) -> None:
         (b"email=" + b"x" * (FORM_BYTES_MAX - 6), 401),
     ],
 )
-async def test_a_form_has_limits_and_what_breaks_them_is_told_on_a_page(town: Town, body: bytes, status: int) -> None:
+async def test_a_form_has_limits_and_what_breaks_them_is_told_on_a_page(site: Site, body: bytes, status: int) -> None:
     length = ("content-length", str(len(body)))
-    reply = await town.door.send("POST", "/sign-in", headers=[FORM, length], body=[body[:7], body[7:]])
+    reply = await site.client.send("POST", "/sign-in", headers=[FORM, length], body=[body[:7], body[7:]])
     assert status == reply.status
     assert b"<h1>" in reply.body
     assert "Traceback" not in words(reply)
 
 
-async def test_a_form_that_breaks_off_is_no_fault_of_ours(town: Town, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_form_that_breaks_off_is_no_fault_of_ours(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "farebox")
-    reply = await town.door.send("POST", "/sign-in", headers=[FORM], body=b"email=a", is_cut_short=True)
+    reply = await site.client.send("POST", "/sign-in", headers=[FORM], body=b"email=a", is_cut_short=True)
     assert 400 == reply.status
     assert [] == caplog.records
 
@@ -298,16 +300,16 @@ HOSTILE_HEADERS: Final = (
 
 
 @pytest.mark.parametrize("header", HOSTILE_HEADERS, ids=lambda header: f"{header[0]}: {header[1][:20]}")
-async def test_no_header_breaks_a_page(town: Town, caplog: pytest.LogCaptureFixture, header: tuple[str, str]) -> None:
+async def test_no_header_breaks_a_page(site: Site, caplog: pytest.LogCaptureFixture, header: tuple[str, str]) -> None:
     caplog.set_level(logging.ERROR, "farebox")
     name, value = header
     raw = (name, value.encode("utf-8"))
-    owner, support = town.visitors["owner"], town.visitors["support"]
+    owner, support = site.visitors["owner"], site.visitors["support"]
     both = f"{owner.cookie[1]}; {support.cookie[1]}"
-    for path in ("/sign-in", "/profile", f"/accounts/{town.seeds.merchant}", "/support", "/nothing", "/accounts/x"):
+    for path in ("/sign-in", "/profile", f"/accounts/{site.seeds.merchant}", "/support", "/nothing", "/accounts/x"):
         known: Any = ("cookie", f"{value}; {both}".encode()) if name == "cookie" else raw
         headers = [known, *([] if name == "cookie" else [("cookie", both)])]
-        reply = await town.door.get(path, headers=headers)
+        reply = await site.client.get(path, headers=headers)
         assert reply.status in (200, 303, 404, 400), (path, reply)
         assert "<script>" not in reply.body.decode()
         assert render.POLICY == reply.header("content-security-policy")
@@ -316,9 +318,9 @@ async def test_no_header_breaks_a_page(town: Town, caplog: pytest.LogCaptureFixt
 
 @given(st.text(max_size=30))
 @examples(100)
-async def test_no_zone_breaks_a_page(town: Town, zone: str) -> None:
-    cookie = f"farebox-zone={quote(zone)}; {town.visitors['owner'].cookie[1]}"
-    assert 200 == (await town.door.get("/profile", headers=[("cookie", cookie)])).status
+async def test_no_zone_breaks_a_page(site: Site, zone: str) -> None:
+    cookie = f"farebox-zone={quote(zone)}; {site.visitors['owner'].cookie[1]}"
+    assert 200 == (await site.client.get("/profile", headers=[("cookie", cookie)])).status
 
 
 @pytest.mark.parametrize(
@@ -327,15 +329,15 @@ async def test_no_zone_breaks_a_page(town: Town, zone: str) -> None:
 @pytest.mark.parametrize(
     "query", ["q=%00", "q=%ff", "q=%ED%A0%80", "page=-1", "page=9999999999", "cursor=x", "sort=x", "said=x"]
 )
-async def test_no_query_breaks_a_page(town: Town, path: str, query: str) -> None:
-    reply = await town.ask("GET", f"{path}?{query}", "support")
+async def test_no_query_breaks_a_page(site: Site, path: str, query: str) -> None:
+    reply = await site.ask("GET", f"{path}?{query}", "support")
     assert reply.status < 500, words(reply)
 
 
-async def test_what_a_page_says_was_done_is_said_by_us(town: Town) -> None:
-    reply = await town.door.get("/sign-in?said=%3Cb%3ESend+me+money%3C%2Fb%3E")
+async def test_what_a_page_says_was_done_is_said_by_us(site: Site) -> None:
+    reply = await site.client.get("/sign-in?said=%3Cb%3ESend+me+money%3C%2Fb%3E")
     assert "Send me money" not in words(reply)
-    assert "You are signed out." in words(await town.door.get("/sign-in?said=signed_out"))
+    assert "You are signed out." in words(await site.client.get("/sign-in?said=signed_out"))
 
 
 @pytest.mark.parametrize(
@@ -353,10 +355,10 @@ async def test_what_a_page_says_was_done_is_said_by_us(town: Town) -> None:
     ],
 )
 async def test_an_error_is_a_page_for_browsers_and_safe_for_all(
-    town: Town, method: str, path: str, status: int
+    site: Site, method: str, path: str, status: int
 ) -> None:
     for accept, begins in (("text/html,*/*", b"<!doctype html>"), ("*/*", b"")):
-        reply = await town.door.send(method, path, headers=[("accept", accept), FORM, town.visitors["owner"].cookie])
+        reply = await site.client.send(method, path, headers=[("accept", accept), FORM, site.visitors["owner"].cookie])
         assert status == reply.status
         assert reply.body.startswith(begins)
         assert render.HEADERS.items() <= {render_name(name): value for name, value in reply.headers}.items()
@@ -365,18 +367,18 @@ async def test_an_error_is_a_page_for_browsers_and_safe_for_all(
 
 
 @pytest.mark.parametrize("name", ["farebox.css", "farebox.js", "htmx.js", "icon.svg"])
-async def test_a_file_of_the_pages_is_kept_for_ever_under_an_address_of_its_own(town: Town, name: str) -> None:
+async def test_a_file_of_the_pages_is_kept_for_ever_under_an_address_of_its_own(site: Site, name: str) -> None:
     url = asset_url(name)
-    reply = await town.door.get(url)
+    reply = await site.client.get(url)
     assert 200 == reply.status
     assert "public, max-age=31536000, immutable" == reply.header("cache-control")
     assert "nosniff" == reply.header("x-content-type-options")
     assert reply.header("etag") is None
     assert reply.header("set-cookie") is None
-    assert 200 == (await town.door.send("HEAD", url)).status
+    assert 200 == (await site.client.send("HEAD", url)).status
     _, _, mark, _ = url.split("/")
     for other in (f"/assets/{mark[:-1]}/{name}", f"/assets/{mark}/x{name}", f"/assets/{mark}/../{name}"):
-        assert 404 == (await town.door.get(other)).status
+        assert 404 == (await site.client.get(other)).status
 
 
 # Names that hold markup.
@@ -384,11 +386,11 @@ async def test_a_file_of_the_pages_is_kept_for_ever_under_an_address_of_its_own(
 NASTY: Final = "\"'><script>alert(1)</script><img src=x onerror=alert(2)>{{7*7}}&amp;"
 
 
-async def test_whatever_somebody_is_called_is_shown_and_not_run(town: Town) -> None:
-    farebox, seeds = town.farebox, town.seeds
+async def test_whatever_somebody_is_called_is_shown_and_not_run(site: Site) -> None:
+    farebox, seeds = site.farebox, site.seeds
     await farebox.services.merchants.rename(seeds.merchant_id, NASTY)
     await farebox.services.operations.top_up(seeds.merchant_id, amount="5", reference=NASTY, note=NASTY, principal=None)
-    owner = town.visitors["owner"]
+    owner = site.visitors["owner"]
     await farebox.services.sign_in.begin(owner.visit.login, farebox.clock.now(), address=NASTY, agent=NASTY)
     root, console = f"/accounts/{seeds.merchant}", f"/support/merchants/{seeds.merchant}"
     told = 0
@@ -403,7 +405,7 @@ async def test_whatever_somebody_is_called_is_shown_and_not_run(town: Town) -> N
         ("support", "/support?q=script"),
         ("nobody", f"/sign-in?next={quote(NASTY)}"),
     ]:
-        reply = await town.ask("GET", path, who)
+        reply = await site.ask("GET", path, who)
         assert reply.status in (200, 303), (path, words(reply))
         page = reply.body.decode()
         told += "&lt;script&gt;" in page
@@ -414,7 +416,7 @@ async def test_whatever_somebody_is_called_is_shown_and_not_run(town: Town) -> N
         assert not re.search(r'="[^"<>]*"\'>', page), path
     assert told >= 8
     body = urlencode({"email": NASTY, "next": NASTY, "password": NASTY}).encode()
-    reply = await town.ask("POST", "/sign-in", "nobody", body)
+    reply = await site.ask("POST", "/sign-in", "nobody", body)
     assert 401 == reply.status
     assert "<script>" not in reply.body.decode()
     assert html.escape(NASTY, quote=False).replace('"', "&#34;").replace("'", "&#39;") in reply.body.decode()
@@ -423,33 +425,33 @@ async def test_whatever_somebody_is_called_is_shown_and_not_run(town: Town) -> N
 # Guessing.
 
 
-async def test_who_guesses_is_slowed_and_told_how_long(town: Town) -> None:
-    door = await open_door(town.farebox)
-    statuses = [(await sign_in(door, password=f"guess {number}")).status for number in range(14)]
+async def test_who_guesses_is_slowed_and_told_how_long(site: Site) -> None:
+    client = await open_client(site.farebox)
+    statuses = [(await sign_in(client, password=f"guess {number}")).status for number in range(14)]
     assert [401] * 12 + [429] * 2 == statuses
-    reply = await sign_in(door)
+    reply = await sign_in(client)
     assert "5" == reply.header("retry-after")
     assert "Those were too many tries. Try again in 5 seconds" in words(reply)
     # It is the address that is slowed: another account from there as well, and letters.
-    assert 429 == (await sign_in(door, email="nobody@northwind.example")).status
-    letters = await door.send("POST", "/forgotten", headers=[FORM], body=b"email=eve%40northwind.example")
+    assert 429 == (await sign_in(client, email="nobody@northwind.example")).status
+    letters = await client.send("POST", "/forgotten", headers=[FORM], body=b"email=eve%40northwind.example")
     assert 429 == letters.status
 
 
 @asynccontextmanager
-async def proxied(folder: Path) -> AsyncIterator[Door]:
-    """Open a door behind a proxy that tells where requests come from."""
+async def proxied(folder: Path) -> AsyncIterator[AppClient]:
+    """Make a client behind a proxy that tells where requests come from."""
     database_url = f"sqlite:///{folder / 'farebox.db'}"
     farebox = Farebox.build(Settings(database_url=database_url, trusted_proxies="127.0.0.1"))
     await farebox.store.migrate(farebox.clock.now())
     async with farebox.running(is_server=False):
         hashed = await farebox.passwords.hash(PASSWORD)
         await farebox.people.add_login(Login(7, Realm.MERCHANT, "ann@münchen.example", "Ann", 0, hashed))
-        yield await open_door(farebox)
+        yield await open_client(farebox)
 
 
-async def guess(door: Door, address: str, email: str = "ann@münchen.example", password: str = "wrong") -> int:
-    return (await sign_in(door, ("x-forwarded-for", address), email=email, password=password)).status
+async def guess(client: AppClient, address: str, email: str = "ann@münchen.example", password: str = "wrong") -> int:
+    return (await sign_in(client, ("x-forwarded-for", address), email=email, password=password)).status
 
 
 async def test_an_account_is_guarded_from_everywhere_however_its_address_is_written(tmp_path: Path) -> None:
@@ -460,28 +462,28 @@ async def test_an_account_is_guarded_from_everywhere_however_its_address_is_writ
         "ann@münchen.EXAMPLE",
         "ann@\uff4dünchen.example",
     ]
-    async with proxied(tmp_path) as door:
-        found = [await guess(door, f"203.0.113.{number}", written[number % len(written)]) for number in range(15)]
+    async with proxied(tmp_path) as client:
+        found = [await guess(client, f"203.0.113.{number}", written[number % len(written)]) for number in range(15)]
         assert [401] * 12 + [429] * 3 == found
 
 
 async def test_a_subscriber_of_the_network_is_one_source_however_many_addresses_they_have(tmp_path: Path) -> None:
-    async with proxied(tmp_path) as door:
-        found = [await guess(door, f"2001:db8::{number:x}", f"{number}@x.example") for number in range(14)]
+    async with proxied(tmp_path) as client:
+        found = [await guess(client, f"2001:db8::{number:x}", f"{number}@x.example") for number in range(14)]
         assert [401] * 12 + [429] * 2 == found
-        assert 401 == await guess(door, "2001:db8:0:1::1", "another@x.example")
+        assert 401 == await guess(client, "2001:db8:0:1::1", "another@x.example")
 
 
 async def test_who_guesses_elsewhere_does_not_keep_the_owner_out(tmp_path: Path) -> None:
     home = "203.0.113.200"
-    async with proxied(tmp_path) as door:
-        assert 303 == await guess(door, home, password=PASSWORD)
+    async with proxied(tmp_path) as client:
+        assert 303 == await guess(client, home, password=PASSWORD)
         for number in range(20):
-            await guess(door, f"203.0.113.{number}")
-        assert 429 == await guess(door, "203.0.113.100", password=PASSWORD)
-        assert 303 == await guess(door, home, "ann@MÜNCHEN.example", PASSWORD)
+            await guess(client, f"203.0.113.{number}")
+        assert 429 == await guess(client, "203.0.113.100", password=PASSWORD)
+        assert 303 == await guess(client, home, "ann@MÜNCHEN.example", PASSWORD)
         # Who has been there before may guess as often as anybody, not more.
-        found = [await guess(door, home) for _ in range(12)]
+        found = [await guess(client, home) for _ in range(12)]
         assert 429 == found[-1]
 
 

@@ -15,8 +15,8 @@ from farebox.web.pages import render
 from farebox.web.pages.house import AccessControl, Audience, PageRoute
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
-from tests.security.people import SIGNED_IN, WHO, Town, open_town
-from tests.support.door import NO_PROXIES, Reply
+from tests.security.people import SIGNED_IN, WHO, Site, open_site
+from tests.support.app_client import NO_PROXIES, Reply
 from tests.web.console.visitor import words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,9 +41,9 @@ ROUTES: Final = table()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def town(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Town]:
-    async with open_town(tmp_path_factory.mktemp("ledger")) as town:
-        yield town
+async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with open_site(tmp_path_factory.mktemp("ledger")) as site:
+        yield site
 
 
 def verdict(reply: Reply, *, is_posted: bool) -> str:
@@ -72,11 +72,11 @@ def expected(route: PageRoute, who: str, *, is_posted: bool) -> str:
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
-async def test_everybody_gets_what_the_table_says(town: Town, route: PageRoute) -> None:
-    path = town.path(route.path)
+async def test_everybody_gets_what_the_table_says(site: Site, route: PageRoute) -> None:
+    path = site.path(route.path)
     for who in WHO:
         for is_posted in (False, True):
-            reply = await town.ask("POST" if is_posted else "GET", path, who, b"mark=wrong" if is_posted else b"")
+            reply = await site.ask("POST" if is_posted else "GET", path, who, b"mark=wrong" if is_posted else b"")
             has_session = who == "support" if route.is_console else who in SIGNED_IN
             if route.sees == Audience.ANYONE and not has_session:
                 # Nobody's form carries a mark; what it asks for is then refused by the page itself.
@@ -89,19 +89,19 @@ async def test_everybody_gets_what_the_table_says(town: Town, route: PageRoute) 
 
 
 @pytest.mark.parametrize("route", [it for it in ROUTES if it.get is not None], ids=lambda route: route.path)
-async def test_the_head_of_a_page_is_that_of_the_page(town: Town, route: PageRoute) -> None:
+async def test_the_head_of_a_page_is_that_of_the_page(site: Site, route: PageRoute) -> None:
     who = "support" if route.sees == Audience.SUPPORT or route.is_console else "owner"
-    path = town.path(route.path)
-    page, head = await town.ask("GET", path, who), await town.ask("HEAD", path, who)
+    path = site.path(route.path)
+    page, head = await site.ask("GET", path, who), await site.ask("HEAD", path, who)
     assert (page.status, page.header("content-type")) == (head.status, head.header("content-type"))
     assert_safe(head)
 
 
-async def test_nothing_was_done_by_all_these_forms(town: Town) -> None:
+async def test_nothing_was_done_by_all_these_forms(site: Site) -> None:
     """The last test of this file: what others here have asked for was refused, so the ledger is as it was."""
-    entries, _ = await town.farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=100)
-    deeds = {entry.action for entry in entries}
-    assert deeds <= {"look_as_merchant"}, deeds
+    entries, _ = await site.farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=100)
+    actions = {entry.action for entry in entries}
+    assert actions <= {"look_as_merchant"}, actions
 
 
 def assert_safe(reply: Reply) -> None:

@@ -24,7 +24,7 @@ from farebox.web.body_timeout import (
     BodyTimeouts,
 )
 from farebox.web.envelope import ApiError
-from tests.security import hasty
+from tests.security import short_limits_server
 from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import TIMEOUT_S, read_all
 
@@ -206,7 +206,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
     seeds = seeded(database)
     environment = {"PYTHONPATH": str(ROOT)}
-    with Server(database, program="tests.security.hasty", environment=environment) as server:
+    with Server(database, program="tests.security.short_limits_server", environment=environment) as server:
         yield Site(server, seeds)
 
 
@@ -294,7 +294,7 @@ def test_a_stream_may_take_its_time_and_when_it_stops_is_told_what_became_of_it(
 
 
 def test_idle_connections_that_take_all_places_give_them_back(site: Site) -> None:
-    connections = [site.connect() for _ in range(hasty.CONNECTIONS_MAX + 10)]
+    connections = [site.connect() for _ in range(short_limits_server.CONNECTIONS_MAX + 10)]
     try:
         assert site.balance()
     finally:

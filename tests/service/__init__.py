@@ -1,1 +1,1 @@
-"""What stands between the doors and the ledger."""
+"""What lies between the ledger and those who use it: the API, the pages and the command line."""

@@ -39,7 +39,7 @@ class CountedPasswords(Passwords):
 
 
 @dataclass(frozen=True)
-class Home:
+class PeopleParts:
     """The parts."""
 
     store: SqliteStore
@@ -71,7 +71,7 @@ class Home:
     async def enter(
         self, email: str = ANN, password: str = PASSWORD, *, code: str = "", realm: Realm = Realm.MERCHANT
     ) -> SignedIn:
-        """Sign in at a door."""
+        """Sign in at a client."""
         return await self.sign_in.sign_in(
             realm, email=email, password=password, code=code, address="203.0.113.7", agent="a test"
         )
@@ -82,12 +82,12 @@ class Home:
 
 
 @asynccontextmanager
-async def open_home(folder: Path) -> AsyncIterator[Home]:
+async def open_people_parts(folder: Path) -> AsyncIterator[PeopleParts]:
     """Open the parts over a new ledger."""
     store = SqliteStore(folder / "farebox.db")
     await store.migrate(START)
     await store.open()
     passwords = CountedPasswords()
-    yield Home(store, People(store), passwords)
+    yield PeopleParts(store, People(store), passwords)
     passwords.close()
     await store.close()

@@ -30,7 +30,7 @@ from farebox.service.people.sign_in import (
 from farebox.service.people.signing import Signer
 from farebox.storage.rows import AccountMail, Login, Purpose, Realm, Role, User
 from tests.service.conftest import START
-from tests.service.people import ANN, PASSWORD, Home, open_home
+from tests.service.people import ANN, PASSWORD, PeopleParts, open_people_parts
 from tests.storage.ledgers import ANN as MERCHANT
 from tests.storage.ledgers import add_merchant
 
@@ -40,34 +40,34 @@ REALMS: Final = tuple(Realm)
 
 
 @pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
+async def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PeopleParts]:
     monkeypatch.setattr(sign_in, "RESET_SECONDS", 0.0)
-    async with open_home(tmp_path) as home:
-        yield home
+    async with open_people_parts(tmp_path) as parts:
+        yield parts
 
 
 # Who gets in.
 
 
-async def test_who_knows_the_password_gets_in_under_a_session_of_their_own(home: Home) -> None:
-    login = await home.add()
-    first, second = await home.enter(), await home.enter("ann@NORTHWIND.example")
+async def test_who_knows_the_password_gets_in_under_a_session_of_their_own(parts: PeopleParts) -> None:
+    login = await parts.add()
+    first, second = await parts.enter(), await parts.enter("ann@NORTHWIND.example")
     assert first.token != second.token
-    assert first.session.digest == home.seal.session_digest(first.token)
+    assert first.session.digest == parts.seal.session_digest(first.token)
     assert login.login_id == first.login.login_id
-    assert START == (await login_of(home, login)).signed_in_at
-    seen = await home.sign_in.visit(first.token, Realm.MERCHANT)
+    assert START == (await login_of(parts, login)).signed_in_at
+    seen = await parts.sign_in.visit(first.token, Realm.MERCHANT)
     assert seen is not None
     assert first.session == seen.session
 
 
-async def test_every_refusal_is_the_same_and_checks_one_hash(home: Home) -> None:
-    """No matter what is wrong: the address, the password, the code, the door, or all of it."""
+async def test_every_refusal_is_the_same_and_checks_one_hash(parts: PeopleParts) -> None:
+    """No matter what is wrong: the address, the password, the code, the client, or all of it."""
     seed = b"\1" * 32
-    await home.add()
-    await home.add("closed@northwind.example", disabled_at=START)
-    await home.add("invited@northwind.example", password_hash=None)
-    await home.add("coded@northwind.example", totp_seed=seed)
+    await parts.add()
+    await parts.add("closed@northwind.example", disabled_at=START)
+    await parts.add("invited@northwind.example", password_hash=None)
+    await parts.add("coded@northwind.example", totp_seed=seed)
     attempts = [
         (ANN, "wrong", "", Realm.MERCHANT),
         (ANN, "", "", Realm.MERCHANT),
@@ -82,28 +82,28 @@ async def test_every_refusal_is_the_same_and_checks_one_hash(home: Home) -> None
         ("coded@northwind.example", PASSWORD, "", Realm.MERCHANT),
         ("coded@northwind.example", PASSWORD, "000000", Realm.MERCHANT),
         ("coded@northwind.example", PASSWORD, "١٢٣٤٥٦", Realm.MERCHANT),
-        ("coded@northwind.example", "wrong", home.code(seed), Realm.MERCHANT),
+        ("coded@northwind.example", "wrong", parts.code(seed), Realm.MERCHANT),
     ]
     said = set()
     for number, (email, password, code, realm) in enumerate(attempts, 1):
         with pytest.raises(SignInRefused) as raised:
-            await home.enter(email, password, code=code, realm=realm)
+            await parts.enter(email, password, code=code, realm=realm)
         said.add(raised.value.message)
-        assert number == len(home.passwords.checks), email
+        assert number == len(parts.passwords.checks), email
     assert 1 == len(said)
 
 
-async def test_a_password_that_was_changed_while_it_was_checked_opens_nothing(home: Home) -> None:
-    login = await home.add()
-    await home.people.set_password(login.login_id, "another hash", at=START)
+async def test_a_password_that_was_changed_while_it_was_checked_opens_nothing(parts: PeopleParts) -> None:
+    login = await parts.add()
+    await parts.people.set_password(login.login_id, "another hash", at=START)
     with pytest.raises(SignInRefused):
-        await home.sign_in.begin(login, START, address=None, agent="")
-    assert [] == await home.people.sessions(login.login_id, START)
+        await parts.sign_in.begin(login, START, address=None, agent="")
+    assert [] == await parts.people.sessions(login.login_id, START)
 
 
-async def test_what_a_browser_calls_itself_is_kept_short_and_printable(home: Home) -> None:
-    login = await home.add()
-    visit = await home.sign_in.begin(login, START, address=None, agent="a\0b\r\nc\u2028\ud800" + "d" * 1000)
+async def test_what_a_browser_calls_itself_is_kept_short_and_printable(parts: PeopleParts) -> None:
+    login = await parts.add()
+    visit = await parts.sign_in.begin(login, START, address=None, agent="a\0b\r\nc\u2028\ud800" + "d" * 1000)
     assert "abc" + "d" * 197 == visit.session.agent
 
 
@@ -111,239 +111,239 @@ async def test_what_a_browser_calls_itself_is_kept_short_and_printable(home: Hom
 
 
 @pytest.mark.parametrize("realm", REALMS)
-async def test_a_session_ends_when_it_is_not_used(home: Home, realm: Realm) -> None:
-    await home.add(realm=realm)
-    visit = await home.enter(realm=realm)
-    home.clock.move(micros=IDLE_MICROS[realm] - 1)
-    assert await is_in(home, visit)
-    home.clock.move(micros=IDLE_MICROS[realm] - 1)
-    assert await is_in(home, visit)
-    home.clock.move(micros=IDLE_MICROS[realm])
-    assert not await is_in(home, visit)
-    home.clock.move(micros=-1)
-    assert await is_in(home, visit)
+async def test_a_session_ends_when_it_is_not_used(parts: PeopleParts, realm: Realm) -> None:
+    await parts.add(realm=realm)
+    visit = await parts.enter(realm=realm)
+    parts.clock.move(micros=IDLE_MICROS[realm] - 1)
+    assert await is_in(parts, visit)
+    parts.clock.move(micros=IDLE_MICROS[realm] - 1)
+    assert await is_in(parts, visit)
+    parts.clock.move(micros=IDLE_MICROS[realm])
+    assert not await is_in(parts, visit)
+    parts.clock.move(micros=-1)
+    assert await is_in(parts, visit)
 
 
 @pytest.mark.parametrize("realm", REALMS)
-async def test_a_session_ends_at_last_however_much_it_is_used(home: Home, realm: Realm) -> None:
-    await home.add(realm=realm)
-    visit = await home.enter(realm=realm)
+async def test_a_session_ends_at_last_however_much_it_is_used(parts: PeopleParts, realm: Realm) -> None:
+    await parts.add(realm=realm)
+    visit = await parts.enter(realm=realm)
     step = IDLE_MICROS[realm] // 2
-    while home.clock.now() + step < START + SESSION_MICROS_MAX[realm]:
-        home.clock.move(micros=step)
-        assert await is_in(home, visit)
-    home.clock.time = START + SESSION_MICROS_MAX[realm]
-    assert not await is_in(home, visit)
+    while parts.clock.now() + step < START + SESSION_MICROS_MAX[realm]:
+        parts.clock.move(micros=step)
+        assert await is_in(parts, visit)
+    parts.clock.time = START + SESSION_MICROS_MAX[realm]
+    assert not await is_in(parts, visit)
 
 
-async def test_what_is_no_use_of_a_session_makes_it_last_no_longer(home: Home) -> None:
-    await home.add()
-    visit = await home.enter()
-    home.clock.move(micros=IDLE_MICROS[Realm.MERCHANT] - 1)
-    assert await home.sign_in.visit(visit.token, Realm.MERCHANT, is_use=False) is not None
-    home.clock.move(micros=1)
-    assert not await is_in(home, visit)
+async def test_what_is_no_use_of_a_session_makes_it_last_no_longer(parts: PeopleParts) -> None:
+    await parts.add()
+    visit = await parts.enter()
+    parts.clock.move(micros=IDLE_MICROS[Realm.MERCHANT] - 1)
+    assert await parts.sign_in.visit(visit.token, Realm.MERCHANT, is_use=False) is not None
+    parts.clock.move(micros=1)
+    assert not await is_in(parts, visit)
 
 
-async def test_a_use_is_written_down_once_in_a_while(home: Home) -> None:
-    await home.add()
-    visit = await home.enter()
+async def test_a_use_is_written_down_once_in_a_while(parts: PeopleParts) -> None:
+    await parts.add()
+    visit = await parts.enter()
     for micros, seen in (
         (TOUCH_MICROS - 1, START),
         (1, START + TOUCH_MICROS),
         (-5 * TOUCH_MICROS, START + TOUCH_MICROS),
     ):
-        home.clock.move(micros=micros)
-        assert await is_in(home, visit)
-        (session,) = await home.sign_in.sessions(visit)
+        parts.clock.move(micros=micros)
+        assert await is_in(parts, visit)
+        (session,) = await parts.sign_in.sessions(visit)
         assert seen == session.seen_at
 
 
-async def test_a_session_is_of_one_door(home: Home) -> None:
-    await home.add()
-    visit = await home.enter()
-    assert await home.sign_in.visit(visit.token, Realm.SUPPORT) is None
+async def test_a_session_is_of_one_realm(parts: PeopleParts) -> None:
+    await parts.add()
+    visit = await parts.enter()
+    assert await parts.sign_in.visit(visit.token, Realm.SUPPORT) is None
     for token in ("", "x", "x" * 101, visit.token[:-1], visit.token + "x", visit.session.digest.hex()):
-        assert await home.sign_in.visit(token, Realm.MERCHANT) is None
+        assert await parts.sign_in.visit(token, Realm.MERCHANT) is None
 
 
-async def test_who_signs_out_is_out_and_may_sign_out_elsewhere(home: Home) -> None:
-    await home.add()
-    here, there, other = [await home.enter() for _ in range(3)]
-    assert 3 == len(await home.sign_in.sessions(here))
-    await home.sign_in.sign_out(other)
-    assert [True, True, False] == [await is_in(home, it) for it in (here, there, other)]
-    await home.sign_in.sign_out_elsewhere(here)
-    assert [True, False] == [await is_in(home, it) for it in (here, there)]
+async def test_who_signs_out_is_out_and_may_sign_out_elsewhere(parts: PeopleParts) -> None:
+    await parts.add()
+    here, there, other = [await parts.enter() for _ in range(3)]
+    assert 3 == len(await parts.sign_in.sessions(here))
+    await parts.sign_in.sign_out(other)
+    assert [True, True, False] == [await is_in(parts, it) for it in (here, there, other)]
+    await parts.sign_in.sign_out_elsewhere(here)
+    assert [True, False] == [await is_in(parts, it) for it in (here, there)]
 
 
-async def test_a_changed_password_ends_other_sessions_and_mailed_links(home: Home) -> None:
-    await home.add()
-    here, there = await home.enter(), await home.enter()
-    await home.sign_in.request_reset(Realm.MERCHANT, ANN)
-    link = home.sign_in.link_text((await home.people.account_mails(1))[0])
-    await home.sign_in.change_password(here, old=PASSWORD, new=NEW)
-    assert [True, False] == [await is_in(home, it) for it in (here, there)]
+async def test_a_changed_password_ends_other_sessions_and_mailed_links(parts: PeopleParts) -> None:
+    await parts.add()
+    here, there = await parts.enter(), await parts.enter()
+    await parts.sign_in.request_reset(Realm.MERCHANT, ANN)
+    link = parts.sign_in.link_text((await parts.people.account_mails(1))[0])
+    await parts.sign_in.change_password(here, old=PASSWORD, new=NEW)
+    assert [True, False] == [await is_in(parts, it) for it in (here, there)]
     with pytest.raises(LinkExpired):
-        await home.sign_in.open_link(link)
+        await parts.sign_in.open_link(link)
     with pytest.raises(SignInRefused):
-        await home.enter()
-    await home.enter(password=NEW)
+        await parts.enter()
+    await parts.enter(password=NEW)
 
 
-async def test_a_password_is_changed_by_who_knows_the_old_one_to_one_that_is_good(home: Home) -> None:
-    login = await home.add()
-    visit = await home.enter()
+async def test_a_password_is_changed_by_who_knows_the_old_one_to_one_that_is_good(parts: PeopleParts) -> None:
+    login = await parts.add()
+    visit = await parts.enter()
     for old, new, field in (("wrong", NEW, "old"), (PASSWORD, "short", "new"), (PASSWORD, ANN, "new")):
         with pytest.raises(InvalidInput) as raised:
-            await home.sign_in.change_password(visit, old=old, new=new)
+            await parts.sign_in.change_password(visit, old=old, new=new)
         assert field == raised.value.field
-    await home.people.set_disabled(login.login_id, START)
+    await parts.people.set_disabled(login.login_id, START)
     with pytest.raises(Missing):
-        await home.sign_in.change_password(visit, old=PASSWORD, new=NEW)
+        await parts.sign_in.change_password(visit, old=PASSWORD, new=NEW)
 
 
-async def test_who_is_closed_is_out_at_once(home: Home) -> None:
-    login = await home.add()
-    visit = await home.enter()
-    await home.people.set_disabled(login.login_id, START)
-    assert not await is_in(home, visit)
-    await home.people.set_disabled(login.login_id, None)
-    assert not await is_in(home, visit)
+async def test_who_is_closed_is_out_at_once(parts: PeopleParts) -> None:
+    login = await parts.add()
+    visit = await parts.enter()
+    await parts.people.set_disabled(login.login_id, START)
+    assert not await is_in(parts, visit)
+    await parts.people.set_disabled(login.login_id, None)
+    assert not await is_in(parts, visit)
 
 
-async def test_forms_of_a_session_carry_a_mark_that_no_other_has(home: Home) -> None:
-    await home.add()
-    one, other = await home.enter(), await home.enter()
-    mark = home.sign_in.csrf_token(one)
-    assert home.sign_in.is_csrf_token(one, mark)
+async def test_forms_of_a_session_carry_a_mark_that_no_other_has(parts: PeopleParts) -> None:
+    await parts.add()
+    one, other = await parts.enter(), await parts.enter()
+    mark = parts.sign_in.csrf_token(one)
+    assert parts.sign_in.is_csrf_token(one, mark)
     for visit, text in ((other, mark), (one, ""), (one, mark[:-1]), (one, mark.upper()), (one, "ü")):
-        assert not home.sign_in.is_csrf_token(visit, text)
+        assert not parts.sign_in.is_csrf_token(visit, text)
 
 
 # One-time codes.
 
 
-async def test_a_code_opens_once_and_only_now_or_a_step_ago(home: Home) -> None:
+async def test_a_code_opens_once_and_only_now_or_a_step_ago(parts: PeopleParts) -> None:
     seed = b"\1" * 32
-    await home.add(totp_seed=seed)
-    home.clock.time = START - START % (30 * SECOND) + 7 * SECOND
+    await parts.add(totp_seed=seed)
+    parts.clock.time = START - START % (30 * SECOND) + 7 * SECOND
     for steps in (-2, 1, 2, 100):
         with pytest.raises(SignInRefused):
-            await home.enter(code=home.code(seed, steps))
-    before, now = home.code(seed, -1), home.code(seed)
-    await home.enter(code=before)
-    await home.enter(code=f"{now[:3]} {now[3:]}")
+            await parts.enter(code=parts.code(seed, steps))
+    before, now = parts.code(seed, -1), parts.code(seed)
+    await parts.enter(code=before)
+    await parts.enter(code=f"{now[:3]} {now[3:]}")
     for code in (now, before):
         with pytest.raises(SignInRefused):
-            await home.enter(code=code)
-    home.clock.move(seconds=30)
+            await parts.enter(code=code)
+    parts.clock.move(seconds=30)
     with pytest.raises(SignInRefused):
-        await home.enter(code=now)
-    await home.enter(code=home.code(seed))
+        await parts.enter(code=now)
+    await parts.enter(code=parts.code(seed))
 
 
-async def test_a_clock_that_steps_back_makes_no_code_good_again(home: Home) -> None:
+async def test_a_clock_that_steps_back_makes_no_code_good_again(parts: PeopleParts) -> None:
     seed = b"\1" * 32
-    await home.add(totp_seed=seed)
-    used = home.code(seed)
-    await home.enter(code=used)
-    home.clock.move(seconds=-60)
+    await parts.add(totp_seed=seed)
+    used = parts.code(seed)
+    await parts.enter(code=used)
+    parts.clock.move(seconds=-60)
     for steps in (-1, 0, 2):
         with pytest.raises(SignInRefused):
-            await home.enter(code=home.code(seed, steps))
-    home.clock.move(seconds=60)
+            await parts.enter(code=parts.code(seed, steps))
+    parts.clock.move(seconds=60)
     with pytest.raises(SignInRefused):
-        await home.enter(code=used)
+        await parts.enter(code=used)
 
 
-async def test_of_two_who_use_a_code_at_once_one_gets_in(home: Home) -> None:
+async def test_of_two_who_use_a_code_at_once_one_gets_in(parts: PeopleParts) -> None:
     seed = b"\1" * 32
-    await home.add(totp_seed=seed)
-    code = home.code(seed)
-    found = await asyncio.gather(*[home.enter(code=code) for _ in range(3)], return_exceptions=True)
+    await parts.add(totp_seed=seed)
+    code = parts.code(seed)
+    found = await asyncio.gather(*[parts.enter(code=code) for _ in range(3)], return_exceptions=True)
     assert [SignedIn, SignInRefused, SignInRefused] == sorted(
         (type(it) for it in found), key=lambda kind: kind.__name__ != "SignedIn"
     )
 
 
-async def test_codes_are_set_up_by_password_and_a_first_code_which_is_then_used_up(home: Home) -> None:
-    login = await home.add()
-    visit = await home.enter()
-    setup = home.sign_in.two_factor_setup(login)
-    assert setup == home.sign_in.two_factor_setup(login, setup.seed)
+async def test_codes_are_set_up_by_password_and_a_first_code_which_is_then_used_up(parts: PeopleParts) -> None:
+    login = await parts.add()
+    visit = await parts.enter()
+    setup = parts.sign_in.two_factor_setup(login)
+    assert setup == parts.sign_in.two_factor_setup(login, setup.seed)
     uri = urlsplit(setup.uri)
     assert ("otpauth", "totp", f"/Farebox:{ANN}") == (uri.scheme, uri.netloc, uri.path.replace("%40", "@"))
     assert {"secret": [setup.secret], "issuer": ["Farebox"]} == parse_qs(uri.query)
-    code = home.code(setup.seed)
+    code = parts.code(setup.seed)
     for password, given_code, field in (
         ("wrong", code, "password"),
         (PASSWORD, "000000", "code"),
         (PASSWORD, "", "code"),
     ):
         with pytest.raises(InvalidInput) as raised:
-            await home.sign_in.enable_two_factor(visit, seed=setup.seed, code=given_code, password=password)
+            await parts.sign_in.enable_two_factor(visit, seed=setup.seed, code=given_code, password=password)
         assert field == raised.value.field
-    assert (await login_of(home, login)).totp_seed is None
-    await home.sign_in.enable_two_factor(visit, seed=setup.seed, code=code, password=PASSWORD)
+    assert (await login_of(parts, login)).totp_seed is None
+    await parts.sign_in.enable_two_factor(visit, seed=setup.seed, code=code, password=PASSWORD)
     for given_code in ("", code):
         with pytest.raises(SignInRefused):
-            await home.enter(code=given_code)
-    home.clock.move(seconds=30)
-    visit = await home.enter(code=home.code(setup.seed))
+            await parts.enter(code=given_code)
+    parts.clock.move(seconds=30)
+    visit = await parts.enter(code=parts.code(setup.seed))
     with pytest.raises(InvalidInput):
-        await home.sign_in.disable_two_factor(visit, password="wrong")
-    await home.sign_in.disable_two_factor(visit, password=PASSWORD)
-    await home.enter()
+        await parts.sign_in.disable_two_factor(visit, password="wrong")
+    await parts.sign_in.disable_two_factor(visit, password=PASSWORD)
+    await parts.enter()
 
 
 # Links.
 
 
-async def test_a_link_sets_a_password_once_and_signs_in_without_what_was_open(home: Home) -> None:
-    await home.add()
-    before = await home.enter()
-    link = await reset_link(home)
-    account_mail, login = await home.sign_in.open_link(link)
+async def test_a_link_sets_a_password_once_and_signs_in_without_what_was_open(parts: PeopleParts) -> None:
+    await parts.add()
+    before = await parts.enter()
+    link = await reset_link(parts)
+    account_mail, login = await parts.sign_in.open_link(link)
     assert (ANN, Purpose.RESET) == (login.email, account_mail.purpose)
     with pytest.raises(InvalidInput):
-        await home.sign_in.use_link(link, "short", address=None, agent="")
-    visit = await home.sign_in.use_link(link, NEW, address=None, agent="")
-    assert [False, True] == [await is_in(home, it) for it in (before, visit)]
-    for use in (home.sign_in.open_link(link), home.sign_in.use_link(link, PASSWORD, address=None, agent="")):
+        await parts.sign_in.use_link(link, "short", address=None, agent="")
+    visit = await parts.sign_in.use_link(link, NEW, address=None, agent="")
+    assert [False, True] == [await is_in(parts, it) for it in (before, visit)]
+    for use in (parts.sign_in.open_link(link), parts.sign_in.use_link(link, PASSWORD, address=None, agent="")):
         with pytest.raises(LinkExpired):
             await use
-    await home.enter(password=NEW)
+    await parts.enter(password=NEW)
 
 
-async def test_a_link_replaces_no_codes(home: Home) -> None:
+async def test_a_link_replaces_no_codes(parts: PeopleParts) -> None:
     seed = b"\1" * 32
-    await home.add(totp_seed=seed)
-    await home.sign_in.use_link(await reset_link(home), NEW, address=None, agent="")
+    await parts.add(totp_seed=seed)
+    await parts.sign_in.use_link(await reset_link(parts), NEW, address=None, agent="")
     with pytest.raises(SignInRefused):
-        await home.enter(password=NEW)
-    await home.enter(password=NEW, code=home.code(seed))
+        await parts.enter(password=NEW)
+    await parts.enter(password=NEW, code=parts.code(seed))
 
 
 @pytest.mark.parametrize("purpose", [Purpose.RESET, Purpose.INVITATION])
-async def test_a_link_is_good_until_its_time(home: Home, purpose: Purpose) -> None:
-    login = await home.add()
-    await home.people.add_account_mail(home.sign_in.account_mail(purpose, login, merchant_id=None))
-    link = home.sign_in.link_text((await home.people.account_mails(1))[0])
-    home.clock.move(micros=LINK_MICROS[purpose] - 1)
-    await home.sign_in.open_link(link)
-    home.clock.move(micros=1)
+async def test_a_link_is_good_until_its_time(parts: PeopleParts, purpose: Purpose) -> None:
+    login = await parts.add()
+    await parts.people.add_account_mail(parts.sign_in.account_mail(purpose, login, merchant_id=None))
+    link = parts.sign_in.link_text((await parts.people.account_mails(1))[0])
+    parts.clock.move(micros=LINK_MICROS[purpose] - 1)
+    await parts.sign_in.open_link(link)
+    parts.clock.move(micros=1)
     with pytest.raises(LinkExpired):
-        await home.sign_in.open_link(link)
+        await parts.sign_in.open_link(link)
 
 
-async def test_a_link_is_to_the_letter_and_made_with_the_operators_key(home: Home) -> None:
-    login = await home.add()
-    link = await reset_link(home)
+async def test_a_link_is_to_the_letter_and_made_with_the_operators_key(parts: PeopleParts) -> None:
+    login = await parts.add()
+    link = await reset_link(parts)
     number, token = link.split(".")
-    (account_mail,) = await home.people.account_mails(1)
-    forged = SignIn(home.people, home.clock, Signer(""), home.passwords).link_text(account_mail)
-    other = home.sign_in.link_text(replace(account_mail, seed=b"\2" * 32))
+    (account_mail,) = await parts.people.account_mails(1)
+    forged = SignIn(parts.people, parts.clock, Signer(""), parts.passwords).link_text(account_mail)
+    other = parts.sign_in.link_text(replace(account_mail, seed=b"\2" * 32))
     wrong = (
         *(
             "",
@@ -360,33 +360,33 @@ async def test_a_link_is_to_the_letter_and_made_with_the_operators_key(home: Hom
     )
     for text in wrong:
         with pytest.raises(LinkExpired):
-            await home.sign_in.open_link(text)
-    await home.people.add_account_mail(home.sign_in.account_mail(Purpose.TEST, login, merchant_id=None))
-    test = home.sign_in.link_text((await home.people.account_mails(1))[0])
+            await parts.sign_in.open_link(text)
+    await parts.people.add_account_mail(parts.sign_in.account_mail(Purpose.TEST, login, merchant_id=None))
+    test = parts.sign_in.link_text((await parts.people.account_mails(1))[0])
     with pytest.raises(LinkExpired):
-        await home.sign_in.open_link(test)
-    await home.people.set_disabled(login.login_id, START)
+        await parts.sign_in.open_link(test)
+    await parts.people.set_disabled(login.login_id, START)
     with pytest.raises(LinkExpired):
-        await home.sign_in.open_link(link)
+        await parts.sign_in.open_link(link)
 
 
 async def test_who_is_closed_while_they_choose_a_password_gets_none(
-    home: Home, monkeypatch: pytest.MonkeyPatch
+    parts: PeopleParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    login = await home.add()
-    link = await reset_link(home)
+    login = await parts.add()
+    link = await reset_link(parts)
 
     async def close_and_hash(password: str) -> str:
-        await home.people.set_disabled(login.login_id, START)
+        await parts.people.set_disabled(login.login_id, START)
         return password
 
-    monkeypatch.setattr(home.passwords, "hash", close_and_hash)
+    monkeypatch.setattr(parts.passwords, "hash", close_and_hash)
     with pytest.raises(LinkExpired):
-        await home.sign_in.use_link(link, NEW, address=None, agent="")
-    assert [] == await home.people.sessions(login.login_id, START)
+        await parts.sign_in.use_link(link, NEW, address=None, agent="")
+    assert [] == await parts.people.sessions(login.login_id, START)
 
 
-async def test_nothing_tells_whether_a_letter_was_written(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_tells_whether_a_letter_was_written(parts: PeopleParts, monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers alike, and not sooner for whom nothing is written down."""
     waits: list[float] = []
 
@@ -395,41 +395,43 @@ async def test_nothing_tells_whether_a_letter_was_written(home: Home, monkeypatc
 
     monkeypatch.setattr(sign_in, "RESET_SECONDS", 7.5)
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    await home.add()
-    await home.add("closed@northwind.example", disabled_at=START)
+    await parts.add()
+    await parts.add("closed@northwind.example", disabled_at=START)
     for email in (ANN, "closed@northwind.example", "nobody@northwind.example"):
-        await home.sign_in.request_reset(Realm.MERCHANT, email)
+        await parts.sign_in.request_reset(Realm.MERCHANT, email)
     assert [7.5] * 3 == waits
-    assert [ANN] == [it.email for it in await home.people.account_mails(9)]
-    assert [] == home.passwords.checks
+    assert [ANN] == [it.email for it in await parts.people.account_mails(9)]
+    assert [] == parts.passwords.checks
     with pytest.raises(InvalidInput):
-        await home.sign_in.request_reset(Realm.MERCHANT, "no address")
+        await parts.sign_in.request_reset(Realm.MERCHANT, "no address")
 
 
-async def test_who_is_registered_without_a_login_gets_one_by_asking(home: Home) -> None:
-    await add_merchant(home.store)
-    await home.store.add_user(User(MERCHANT, 1, ANN, START, Role.VIEWER))
-    await home.sign_in.request_reset(Realm.SUPPORT, ANN)
-    assert [] == await home.people.account_mails(9)
-    asked = [home.sign_in.request_reset(Realm.MERCHANT, ANN) for _ in range(3)]
+async def test_who_is_registered_without_a_login_gets_one_by_asking(parts: PeopleParts) -> None:
+    await add_merchant(parts.store)
+    await parts.store.add_user(User(MERCHANT, 1, ANN, START, Role.VIEWER))
+    await parts.sign_in.request_reset(Realm.SUPPORT, ANN)
+    assert [] == await parts.people.account_mails(9)
+    asked = [parts.sign_in.request_reset(Realm.MERCHANT, ANN) for _ in range(3)]
     await asyncio.gather(*asked)
-    assert 1 == len(await home.people.logins(Realm.MERCHANT))
-    link = home.sign_in.link_text((await home.people.account_mails(9))[0])
-    await home.sign_in.use_link(link, PASSWORD, address=None, agent="")
-    await home.enter()
+    assert 1 == len(await parts.people.logins(Realm.MERCHANT))
+    link = parts.sign_in.link_text((await parts.people.account_mails(9))[0])
+    await parts.sign_in.use_link(link, PASSWORD, address=None, agent="")
+    await parts.enter()
 
 
-async def test_nobody_is_sent_more_than_a_few_letters_an_hour(home: Home, caplog: pytest.LogCaptureFixture) -> None:
-    login = await home.add()
+async def test_nobody_is_sent_more_than_a_few_letters_an_hour(
+    parts: PeopleParts, caplog: pytest.LogCaptureFixture
+) -> None:
+    login = await parts.add()
     for _ in range(ACCOUNT_MAILS_PER_HOUR_MAX + 2):
-        await home.sign_in.request_reset(Realm.MERCHANT, ANN)
-    assert ACCOUNT_MAILS_PER_HOUR_MAX == len(await home.people.account_mails(99))
+        await parts.sign_in.request_reset(Realm.MERCHANT, ANN)
+    assert ACCOUNT_MAILS_PER_HOUR_MAX == len(await parts.people.account_mails(99))
     assert "gets no more" in caplog.text
     with pytest.raises(InvalidInput, match="try again later"):
-        await home.sign_in.send_test(login, MERCHANT)
-    home.clock.move(seconds=3601)
-    await home.sign_in.send_test(login, MERCHANT)
-    assert (Purpose.TEST, MERCHANT) == ((await newest(home)).purpose, (await newest(home)).merchant_id)
+        await parts.sign_in.send_test(login, MERCHANT)
+    parts.clock.move(seconds=3601)
+    await parts.sign_in.send_test(login, MERCHANT)
+    assert (Purpose.TEST, MERCHANT) == ((await newest(parts)).purpose, (await newest(parts)).merchant_id)
 
 
 # Passwords, and what is derived from the operator's key.
@@ -512,20 +514,20 @@ def test_what_is_derived_differs_by_its_use_its_data_and_the_key(key: str) -> No
     assert seal.new_session_token() != seal.new_session_token()
 
 
-async def is_in(home: Home, visit: SignedIn) -> bool:
-    return await home.sign_in.visit(visit.token, Realm(visit.login.realm)) is not None
+async def is_in(parts: PeopleParts, visit: SignedIn) -> bool:
+    return await parts.sign_in.visit(visit.token, Realm(visit.login.realm)) is not None
 
 
-async def login_of(home: Home, login: Login) -> Login:
-    found = await home.people.login(login.login_id)
+async def login_of(parts: PeopleParts, login: Login) -> Login:
+    found = await parts.people.login(login.login_id)
     assert found is not None
     return found
 
 
-async def newest(home: Home) -> AccountMail:
-    return (await home.people.account_mails(1))[0]
+async def newest(parts: PeopleParts) -> AccountMail:
+    return (await parts.people.account_mails(1))[0]
 
 
-async def reset_link(home: Home) -> str:
-    await home.sign_in.request_reset(Realm.MERCHANT, ANN)
-    return home.sign_in.link_text(await newest(home))
+async def reset_link(parts: PeopleParts) -> str:
+    await parts.sign_in.request_reset(Realm.MERCHANT, ANN)
+    return parts.sign_in.link_text(await newest(parts))

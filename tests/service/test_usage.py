@@ -172,7 +172,7 @@ def _micros(text: str) -> int:
 
 
 @st.composite
-def _deeds(draw: st.DrawFn) -> list[tuple[int, str, int]]:
+def _actions(draw: st.DrawFn) -> list[tuple[int, str, int]]:
     """When (micros since two days before a change), what, and how many or which."""
     quarters = draw(st.lists(st.integers(0, 5 * 96 - 1), min_size=1, max_size=14))
     return sorted(
@@ -188,7 +188,7 @@ def _deeds(draw: st.DrawFn) -> list[tuple[int, str, int]]:
 @examples(60)
 @given(
     change=st.sampled_from(CHANGES),
-    deeds=_deeds(),
+    actions=_actions(),
     by=st.sampled_from(["hour", "day"]),
     days=st.tuples(st.integers(-2, 2), st.integers(-2, 2)).map(sorted),
     request_type=st.sampled_from([None, None, "image", "call", "video"]),
@@ -197,7 +197,7 @@ def _deeds(draw: st.DrawFn) -> list[tuple[int, str, int]]:
 async def test_usage_is_what_a_slow_model_makes_of_the_book_summed_up_or_not(
     ledger: Ledger,
     change: tuple[str, date],
-    deeds: list[tuple[int, str, int]],
+    actions: list[tuple[int, str, int]],
     by: By,
     days: list[int],
     request_type: str | None,
@@ -211,7 +211,7 @@ async def test_usage_is_what_a_slow_model_makes_of_the_book_summed_up_or_not(
     start = int(datetime.combine(changes_on - timedelta(days=2), datetime.min.time(), zone).timestamp()) * 1_000_000
     first, last = (changes_on + timedelta(days=number) for number in days)
     wanted: dict[str, Any] = {"by": by, "zone": name, "request_type": request_type}
-    for place, (after, what, number) in enumerate(deeds):
+    for place, (after, what, number) in enumerate(actions):
         ledger.clock.time = start + after
         if what == "charge":
             await book.charge(quantity=number)

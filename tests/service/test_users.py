@@ -13,7 +13,7 @@ from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import ACCOUNT_MAILS_PER_HOUR_MAX, SignInRefused
 from farebox.service.people.users import Member, Membership, Users
 from farebox.storage.rows import Purpose, Realm, Role
-from tests.service.people import ANN, PASSWORD, Home, open_home
+from tests.service.people import ANN, PASSWORD, PeopleParts, open_people_parts
 from tests.storage.ledgers import ANN as MERCHANT
 from tests.storage.ledgers import BEN as OTHER
 from tests.storage.ledgers import NOBODY, add_merchant
@@ -24,172 +24,174 @@ ACTOR: Final = Principal("sam@farebox.example", address="203.0.113.7")
 
 
 @pytest.fixture
-async def home(tmp_path: Path) -> AsyncIterator[Home]:
-    async with open_home(tmp_path) as home:
+async def parts(tmp_path: Path) -> AsyncIterator[PeopleParts]:
+    async with open_people_parts(tmp_path) as parts:
         for number in (MERCHANT, OTHER):
-            await add_merchant(home.store, number)
-        yield home
+            await add_merchant(parts.store, number)
+        yield parts
 
 
-async def log(home: Home) -> list[tuple[Any, ...]]:
+async def log(parts: PeopleParts) -> list[tuple[Any, ...]]:
     """Read the audit log, sorted: all of it is of one moment."""
-    found = await home.store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=99)
+    found = await parts.store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=99)
     assert {ACTOR.address} >= {audit_entry.address for audit_entry in found}
     return sorted(
         (audit_entry.merchant_id, audit_entry.action, audit_entry.subject, audit_entry.detail) for audit_entry in found
     )
 
 
-async def test_who_is_invited_is_registered_and_mailed_a_link_to_sign_in_by(home: Home) -> None:
-    user = await home.users.invite(MERCHANT, "Ann@NORTHWIND.example", Role.OWNER, principal=ACTOR)
+async def test_who_is_invited_is_registered_and_mailed_a_link_to_sign_in_by(parts: PeopleParts) -> None:
+    user = await parts.users.invite(MERCHANT, "Ann@NORTHWIND.example", Role.OWNER, principal=ACTOR)
     assert ("Ann@northwind.example", Role.OWNER) == (user.email, user.role)
-    (account_mail,) = await home.people.account_mails(9)
+    (account_mail,) = await parts.people.account_mails(9)
     assert (Purpose.INVITATION, MERCHANT, user.email) == (
         account_mail.purpose,
         account_mail.merchant_id,
         account_mail.email,
     )
-    visit = await home.sign_in.use_link(home.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
+    visit = await parts.sign_in.use_link(parts.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
     assert [Member(user, visit.login)] == [
-        Member(it.user, it.login and visit.login) for it in await home.users.members(MERCHANT)
+        Member(it.user, it.login and visit.login) for it in await parts.users.members(MERCHANT)
     ]
-    assert [(MERCHANT, "add_user", user.email, "owner")] == await log(home)
+    assert [(MERCHANT, "add_user", user.email, "owner")] == await log(parts)
 
 
-async def test_one_login_serves_for_all_accounts_of_an_address(home: Home) -> None:
-    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
-    await home.users.invite(OTHER, ANN, Role.VIEWER, principal=None)
-    assert 1 == len(await home.people.logins(Realm.MERCHANT))
+async def test_one_login_serves_for_all_accounts_of_an_address(parts: PeopleParts) -> None:
+    await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    await parts.users.invite(OTHER, ANN, Role.VIEWER, principal=None)
+    assert 1 == len(await parts.people.logins(Realm.MERCHANT))
     expected = [Membership(MERCHANT, "Acme", Role.OWNER), Membership(OTHER, "Acme", Role.VIEWER)]
-    assert expected == list(await home.users.memberships(ANN))
-    assert [Role.OWNER, Role.VIEWER, None] == [await home.users.role(it, ANN) for it in (MERCHANT, OTHER, NOBODY)]
+    assert expected == list(await parts.users.memberships(ANN))
+    assert [Role.OWNER, Role.VIEWER, None] == [await parts.users.role(it, ANN) for it in (MERCHANT, OTHER, NOBODY)]
 
 
-async def test_who_is_invited_to_two_accounts_at_once_gets_one_login(home: Home) -> None:
-    await asyncio.gather(*[home.users.invite(it, ANN, Role.OWNER, principal=None) for it in (MERCHANT, OTHER)])
-    assert 1 == len(await home.people.logins(Realm.MERCHANT))
-    assert 2 == len(await home.users.memberships(ANN))
+async def test_who_is_invited_to_two_accounts_at_once_gets_one_login(parts: PeopleParts) -> None:
+    await asyncio.gather(*[parts.users.invite(it, ANN, Role.OWNER, principal=None) for it in (MERCHANT, OTHER)])
+    assert 1 == len(await parts.people.logins(Realm.MERCHANT))
+    assert 2 == len(await parts.users.memberships(ANN))
 
 
 @pytest.mark.parametrize(
     ("merchant_id", "email", "error"),
     [(MERCHANT, ANN, Conflict), (MERCHANT, "no address", InvalidInput), (NOBODY, BOB, UnknownMerchant)],
 )
-async def test_who_can_not_be_invited_is_not(home: Home, merchant_id: int, email: str, error: type[Exception]) -> None:
-    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=ACTOR)
+async def test_who_can_not_be_invited_is_not(
+    parts: PeopleParts, merchant_id: int, email: str, error: type[Exception]
+) -> None:
+    await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=ACTOR)
     with pytest.raises(error):
-        await home.users.invite(merchant_id, email, Role.MEMBER, principal=ACTOR)
-    assert 1 == len(await home.people.account_mails(9))
-    assert 1 == len(await log(home))
+        await parts.users.invite(merchant_id, email, Role.MEMBER, principal=ACTOR)
+    assert 1 == len(await parts.people.account_mails(9))
+    assert 1 == len(await log(parts))
 
 
-async def test_a_registered_person_is_invited_once_more(home: Home) -> None:
-    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
-    account_mail = await home.users.invite_again(MERCHANT, "ann@NORTHWIND.example", principal=ACTOR)
-    assert account_mail == (await home.people.account_mails(1))[0]
+async def test_a_registered_person_is_invited_once_more(parts: PeopleParts) -> None:
+    await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    account_mail = await parts.users.invite_again(MERCHANT, "ann@NORTHWIND.example", principal=ACTOR)
+    assert account_mail == (await parts.people.account_mails(1))[0]
     for merchant_id, email in ((OTHER, ANN), (MERCHANT, BOB), (MERCHANT, "nobody\0"), (MERCHANT, "")):
         with pytest.raises(InvalidInput):
-            await home.users.invite_again(merchant_id, email, principal=ACTOR)
-    assert [(MERCHANT, "invite_user", ANN, "")] == await log(home)
+            await parts.users.invite_again(merchant_id, email, principal=ACTOR)
+    assert [(MERCHANT, "invite_user", ANN, "")] == await log(parts)
 
 
-async def test_a_mailbox_is_flooded_by_nobody(home: Home) -> None:
+async def test_a_mailbox_is_flooded_by_nobody(parts: PeopleParts) -> None:
     """Neither by inviting again and again, nor by removing and inviting."""
-    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
     for _ in range(ACCOUNT_MAILS_PER_HOUR_MAX - 1):
-        await home.users.invite_again(MERCHANT, ANN, principal=ACTOR)
-    await home.staff.add(SAM, "Sam", principal=None)
+        await parts.users.invite_again(MERCHANT, ANN, principal=ACTOR)
+    await parts.staff.add(SAM, "Sam", principal=None)
     for _ in range(ACCOUNT_MAILS_PER_HOUR_MAX - 1):
-        await home.staff.invite_again(SAM, principal=None)
-    before = await log(home)
-    deeds: list[Callable[[], Awaitable[object]]] = [
-        lambda: home.users.invite_again(MERCHANT, ANN, principal=ACTOR),
-        lambda: home.users.invite(OTHER, ANN, Role.OWNER, principal=ACTOR),
-        lambda: home.staff.invite_again(SAM, principal=ACTOR),
+        await parts.staff.invite_again(SAM, principal=None)
+    before = await log(parts)
+    actions: list[Callable[[], Awaitable[object]]] = [
+        lambda: parts.users.invite_again(MERCHANT, ANN, principal=ACTOR),
+        lambda: parts.users.invite(OTHER, ANN, Role.OWNER, principal=ACTOR),
+        lambda: parts.staff.invite_again(SAM, principal=ACTOR),
     ]
-    for deed in deeds:
+    for action in actions:
         with pytest.raises(InvalidInput, match="was sent 5 mails within an hour; try again later"):
-            await deed()
-    assert 2 * ACCOUNT_MAILS_PER_HOUR_MAX == len(await home.people.account_mails(99))
-    assert before == await log(home)
-    home.clock.move(seconds=3601)
-    for deed in deeds:
-        await deed()
+            await action()
+    assert 2 * ACCOUNT_MAILS_PER_HOUR_MAX == len(await parts.people.account_mails(99))
+    assert before == await log(parts)
+    parts.clock.move(seconds=3601)
+    for action in actions:
+        await action()
 
 
-async def test_an_account_keeps_an_owner_where_one_is_needed(home: Home) -> None:
-    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
-    await home.users.invite(MERCHANT, BOB, Role.MEMBER, principal=None)
-    users = home.users
+async def test_an_account_keeps_an_owner_where_one_is_needed(parts: PeopleParts) -> None:
+    await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    await parts.users.invite(MERCHANT, BOB, Role.MEMBER, principal=None)
+    users = parts.users
     with pytest.raises(InvalidInput) as raised:
         await users.set_role(MERCHANT, ANN, Role.VIEWER, is_owner_needed=True, principal=ACTOR)
     assert "role" == raised.value.field
     with pytest.raises(InvalidInput) as raised:
         await users.remove(MERCHANT, ANN, is_owner_needed=True, principal=ACTOR)
     assert "email" == raised.value.field
-    assert [] == await log(home)
+    assert [] == await log(parts)
     await users.set_role(MERCHANT, BOB, Role.OWNER, is_owner_needed=True, principal=ACTOR)
     await users.remove(MERCHANT, "ann@NORTHWIND.example", is_owner_needed=True, principal=ACTOR)
     await users.remove(MERCHANT, BOB, is_owner_needed=False, principal=ACTOR)
     assert [] == await users.members(MERCHANT)
     expected = [("set_role", BOB, "owner"), ("remove_user", ANN, ""), ("remove_user", BOB, "")]
-    assert sorted((MERCHANT, *it) for it in expected) == await log(home)
+    assert sorted((MERCHANT, *it) for it in expected) == await log(parts)
 
 
 @pytest.mark.parametrize("email", [BOB, "", "no address", "nobody\0"])
-async def test_who_is_not_registered_is_missing(home: Home, email: str) -> None:
-    users: Users = home.users
+async def test_who_is_not_registered_is_missing(parts: PeopleParts, email: str) -> None:
+    users: Users = parts.users
     with pytest.raises(Missing, match="not registered there"):
         await users.set_role(MERCHANT, email, Role.VIEWER, is_owner_needed=False, principal=ACTOR)
     with pytest.raises(Missing, match="not registered there"):
         await users.remove(MERCHANT, email, is_owner_needed=True, principal=ACTOR)
-    assert [] == await log(home)
+    assert [] == await log(parts)
 
 
-async def test_who_was_removed_sees_the_account_no_more_though_signed_in(home: Home) -> None:
-    await home.add()
-    await home.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
-    await home.enter()
-    await home.users.remove(MERCHANT, ANN, is_owner_needed=False, principal=None)
-    assert await home.users.role(MERCHANT, ANN) is None
+async def test_who_was_removed_sees_the_account_no_more_though_signed_in(parts: PeopleParts) -> None:
+    await parts.add()
+    await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    await parts.enter()
+    await parts.users.remove(MERCHANT, ANN, is_owner_needed=False, principal=None)
+    assert await parts.users.role(MERCHANT, ANN) is None
 
 
-async def test_staff_come_by_a_letter_go_and_come_back(home: Home) -> None:
-    login, account_mail = await home.staff.add("sam@FAREBOX.example", "Sam", principal=ACTOR)
-    assert [login] == list(await home.staff.list())
+async def test_staff_come_by_a_letter_go_and_come_back(parts: PeopleParts) -> None:
+    login, account_mail = await parts.staff.add("sam@FAREBOX.example", "Sam", principal=ACTOR)
+    assert [login] == list(await parts.staff.list())
     assert (SAM, "Sam", None) == (login.email, login.name, account_mail.merchant_id)
-    await home.sign_in.use_link(home.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
-    visit = await home.enter(SAM, realm=Realm.SUPPORT)
+    await parts.sign_in.use_link(parts.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
+    visit = await parts.enter(SAM, realm=Realm.SUPPORT)
     with pytest.raises(Conflict):
-        await home.staff.add(SAM, "Sam", principal=ACTOR)
-    await home.staff.close(SAM, principal=ACTOR)
-    assert await home.sign_in.visit(visit.token, Realm.SUPPORT) is None
+        await parts.staff.add(SAM, "Sam", principal=ACTOR)
+    await parts.staff.close(SAM, principal=ACTOR)
+    assert await parts.sign_in.visit(visit.token, Realm.SUPPORT) is None
     with pytest.raises(SignInRefused):
-        await home.enter(SAM, realm=Realm.SUPPORT)
+        await parts.enter(SAM, realm=Realm.SUPPORT)
     with pytest.raises(Conflict, match="closed already"):
-        await home.staff.close(SAM, principal=ACTOR)
+        await parts.staff.close(SAM, principal=ACTOR)
     with pytest.raises(InvalidInput, match="open it first"):
-        await home.staff.invite_again(SAM, principal=ACTOR)
-    await home.staff.reopen(SAM, principal=ACTOR)
+        await parts.staff.invite_again(SAM, principal=ACTOR)
+    await parts.staff.reopen(SAM, principal=ACTOR)
     with pytest.raises(Conflict, match="open already"):
-        await home.staff.reopen(SAM, principal=ACTOR)
-    await home.enter(SAM, realm=Realm.SUPPORT)
-    await home.staff.invite_again(SAM, principal=ACTOR)
-    await home.people.set_code_seed(login.login_id, b"\1" * 32)
-    await home.staff.disable_two_factor(SAM, principal=ACTOR)
-    await home.enter(SAM, realm=Realm.SUPPORT)
+        await parts.staff.reopen(SAM, principal=ACTOR)
+    await parts.enter(SAM, realm=Realm.SUPPORT)
+    await parts.staff.invite_again(SAM, principal=ACTOR)
+    await parts.people.set_code_seed(login.login_id, b"\1" * 32)
+    await parts.staff.disable_two_factor(SAM, principal=ACTOR)
+    await parts.enter(SAM, realm=Realm.SUPPORT)
     actions = ["add_staff", "close_staff", "reopen_staff", "invite_staff", "disable_two_factor"]
-    assert sorted((None, it, SAM, "Sam" if it == "add_staff" else "") for it in actions) == await log(home)
+    assert sorted((None, it, SAM, "Sam" if it == "add_staff" else "") for it in actions) == await log(parts)
 
 
 @pytest.mark.parametrize("email", [ANN, "no address", ""])
-async def test_who_is_no_staff_is_not_taken_for_one(home: Home, email: str) -> None:
-    await home.add()
-    staff = home.staff
-    for deed in (staff.close, staff.reopen, staff.invite_again, staff.disable_two_factor):
+async def test_who_is_no_staff_is_not_taken_for_one(parts: PeopleParts, email: str) -> None:
+    await parts.add()
+    staff = parts.staff
+    for action in (staff.close, staff.reopen, staff.invite_again, staff.disable_two_factor):
         with pytest.raises(InvalidInput):
-            await deed(email, principal=ACTOR)
+            await action(email, principal=ACTOR)
     for name in ("", " Sam", "Sam\n"):
         with pytest.raises(InvalidInput):
             await staff.add(SAM, name, principal=ACTOR)
-    assert [] == await log(home)
+    assert [] == await log(parts)

@@ -118,7 +118,7 @@ async def test_an_entry_that_is_written_again_stays_one(store: Store) -> None:
     assert [audit_entry(5)] == await audit_entries(store)
 
 
-DEEDS: Final[dict[str, Callable[[Store, AuditEntry], Awaitable[None]]]] = {
+ACTIONS: Final[dict[str, Callable[[Store, AuditEntry], Awaitable[None]]]] = {
     "create_merchant": lambda store, item: store.create_merchant(
         Merchant(BEN, "Ben", NOW), Account(BEN, "USD"), merchant_key(BEN, BEN), item
     ),
@@ -137,14 +137,14 @@ DEEDS: Final[dict[str, Callable[[Store, AuditEntry], Awaitable[None]]]] = {
 
 
 async def set_up(store: Store) -> None:
-    """Make what the deeds need."""
+    """Make what the actions need."""
     await add_merchant(store)
     await store.add_user(User(ANN, 1, "old@example.com", NOW))
     await store.create_key(staff_key(40))
 
 
 async def all_set_up(store: Store) -> list[Any]:
-    """Read all that the deeds change."""
+    """Read all that the actions change."""
     return [
         await store.merchants(0, 9),
         *[await store.users(number) for number in (ANN, BEN)],
@@ -153,32 +153,32 @@ async def all_set_up(store: Store) -> list[Any]:
     ]
 
 
-def test_every_deed_that_takes_an_entry_is_in_the_list() -> None:
+def test_every_action_that_takes_an_entry_is_in_the_list() -> None:
     takes_one = {
         name for name, method in vars(Store).items() if "audit_entry" in getattr(method, "__annotations__", ())
     }
-    assert takes_one == {name.partition(" ")[0] for name in DEEDS}
+    assert takes_one == {name.partition(" ")[0] for name in ACTIONS}
 
 
 @every_store
-@pytest.mark.parametrize("name", DEEDS)
+@pytest.mark.parametrize("name", ACTIONS)
 async def test_what_is_set_up_by_hand_is_logged_with_it(store: Store, name: str) -> None:
     await set_up(store)
     before = await all_set_up(store)
-    await DEEDS[name](store, audit_entry(5))
+    await ACTIONS[name](store, audit_entry(5))
     assert [audit_entry(5)] == await audit_entries(store)
     assert before != await all_set_up(store)
 
 
-@pytest.mark.parametrize("name", DEEDS)
+@pytest.mark.parametrize("name", ACTIONS)
 async def test_what_can_not_be_logged_is_not_done(store: Store, name: str) -> None:
     await set_up(store)
     before = await all_set_up(store)
     with pytest.raises(StorageError):
-        await DEEDS[name](store, audit_entry(5, actor=None))
+        await ACTIONS[name](store, audit_entry(5, actor=None))
     assert before == await all_set_up(store)
     assert [] == await audit_entries(store)
-    await DEEDS[name](store, audit_entry(5))
+    await ACTIONS[name](store, audit_entry(5))
     assert [audit_entry(5)] == await audit_entries(store)
 
 
@@ -595,7 +595,7 @@ async def test_a_book_that_is_not_there_is_not_marked_as_summed_up(engine: Engin
 
 
 @every_store
-async def test_a_deed_that_moves_no_money_is_logged_with_its_change(store: Store) -> None:
+async def test_a_action_that_moves_no_money_is_logged_with_its_change(store: Store) -> None:
     await add_merchant(store)
     await do(store, SetFrozen(ANN, True, actor=Actor(3, "ann")))
     assert [("set_frozen", "frozen", NOW)] == [

@@ -46,7 +46,7 @@ def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the store give up soon."""
     monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_SECONDS", 2)
     monkeypatch.setattr(postgres, "COMMAND_TIMEOUT_SECONDS", 0.5)
@@ -153,7 +153,7 @@ async def test_a_standby_alone_serves_reads_and_refuses_charges(
 
 
 async def test_a_host_that_is_silent_does_not_keep_the_others_from_being_tried(
-    database: str, primary: PostgresServer, impatient: None
+    database: str, primary: PostgresServer, short_timeouts: None
 ) -> None:
     async with Proxy(database) as dark:
         dark.stall()
@@ -163,7 +163,7 @@ async def test_a_host_that_is_silent_does_not_keep_the_others_from_being_tried(
 
 
 async def test_many_that_meet_a_silent_host_at_once_all_come_to_the_next(
-    database: str, primary: PostgresServer, impatient: None
+    database: str, primary: PostgresServer, short_timeouts: None
 ) -> None:
     async with Proxy(database) as dark:
         dark.stall()
@@ -177,7 +177,7 @@ async def test_many_that_meet_a_silent_host_at_once_all_come_to_the_next(
 
 
 async def test_all_hosts_are_named_when_none_lets_us_in(
-    database: str, standby: PostgresServer, impatient: None
+    database: str, standby: PostgresServer, short_timeouts: None
 ) -> None:
     async with Proxy(database) as dark:
         dark.stall()
@@ -187,7 +187,9 @@ async def test_all_hosts_are_named_when_none_lets_us_in(
         assert f"{dark.address}: TimeoutError; {_address(standby)}: None of the hosts match" in str(raised.value)
 
 
-async def test_when_one_connection_fell_silent_those_made_before_are_not_tried(database: str, impatient: None) -> None:
+async def test_when_one_connection_fell_silent_those_made_before_are_not_tried(
+    database: str, short_timeouts: None
+) -> None:
     async with Proxy(database) as network, opened_postgres(network.url) as store:
         await _connected(store, CONNECTIONS)
         network.stall_old()
@@ -199,7 +201,7 @@ async def test_when_one_connection_fell_silent_those_made_before_are_not_tried(d
 
 @pytest.mark.parametrize("count", [1, postgres.SMALL_BATCH_TRANSFERS_MAX + 1], ids=["small", "COPY"])
 async def test_a_batch_that_meets_silence_while_it_is_written_changes_nothing(
-    database: str, impatient: None, count: int
+    database: str, short_timeouts: None, count: int
 ) -> None:
     commands = [_charge(f"k{number}") for number in range(count)]
     async with Proxy(database) as network, opened_postgres(network.url) as store:
@@ -214,7 +216,9 @@ async def test_a_batch_that_meets_silence_while_it_is_written_changes_nothing(
         assert [False] * count == [outcome.is_replay for outcome in await _run(store, *commands)]
 
 
-async def test_when_one_commit_got_no_answer_those_made_before_are_not_tried(database: str, impatient: None) -> None:
+async def test_when_one_commit_got_no_answer_those_made_before_are_not_tried(
+    database: str, short_timeouts: None
+) -> None:
     async with Proxy(database) as network, opened_postgres(network.url) as store:
         await _connected(store, CONNECTIONS)
         network.stalls_at_commit = True
@@ -225,7 +229,7 @@ async def test_when_one_commit_got_no_answer_those_made_before_are_not_tried(dat
 
 
 async def test_a_charge_that_the_standby_may_lack_is_not_told_as_done(
-    database: str, primary: PostgresServer, standby: PostgresServer, impatient: None
+    database: str, primary: PostgresServer, standby: PostgresServer, short_timeouts: None
 ) -> None:
     """A primary that crashed while COMMIT waited for the standby shows a charge that the standby never heard of."""
     standby.kill()

@@ -85,9 +85,9 @@ async def rivals(engine: Engine, people: People) -> AsyncIterator[list[People]]:
         yield [People(store) for store in stores]
 
 
-async def outcomes(*deeds: Awaitable[object]) -> Counter[object]:
+async def outcomes(*actions: Awaitable[object]) -> Counter[object]:
     """Do all at once, and count what comes of it: results, and errors by their type."""
-    found = await asyncio.gather(*deeds, return_exceptions=True)
+    found = await asyncio.gather(*actions, return_exceptions=True)
     return Counter(type(it) if isinstance(it, Exception) else it for it in found)
 
 
@@ -414,9 +414,9 @@ async def test_who_is_invited_is_registered_with_login_and_letter_or_not_at_all(
         ),
         people.invite(replace(user, user_id=6, email="y"), account_mail=account_mail(2), login=None),
     ]
-    for deed in failing:
+    for action in failing:
         with pytest.raises(AlreadyExists):
-            await deed
+            await action
     with pytest.raises(NotFound):
         await people.invite(User(NOBODY, 5, ADDRESS, NOW), account_mail=account_mail(5), login=None)
     assert [1, 2] == [it.user_id for it in await store.users(ANN)]
@@ -481,7 +481,7 @@ async def test_who_is_removed_gets_no_more_alerts(store: Database, people: Peopl
 
 # The audit log, and what the database itself refuses
 
-DEEDS: Final[dict[str, Callable[[People, AuditEntry], Awaitable[None]]]] = {
+ACTIONS: Final[dict[str, Callable[[People, AuditEntry], Awaitable[None]]]] = {
     "add_login": lambda people, item: people.add_login(OTHER, item),
     "set_code_seed": lambda people, item: people.set_code_seed(1, b"\1" * 32, audit_entry=item),
     "set_disabled": lambda people, item: people.set_disabled(1, NOW, item),
@@ -494,16 +494,16 @@ DEEDS: Final[dict[str, Callable[[People, AuditEntry], Awaitable[None]]]] = {
 }
 
 
-def test_every_deed_that_takes_an_entry_is_in_the_list() -> None:
+def test_every_action_that_takes_an_entry_is_in_the_list() -> None:
     takes_one = {
         name
         for name, method in vars(People).items()
         if not name.startswith("_") and "audit_entry" in getattr(method, "__annotations__", ())
     }
-    assert takes_one == set(DEEDS)
+    assert takes_one == set(ACTIONS)
 
 
-@pytest.mark.parametrize("name", DEEDS)
+@pytest.mark.parametrize("name", ACTIONS)
 async def test_what_is_done_is_logged_with_it_or_neither(store: Database, people: People, name: str) -> None:
     await with_people(store, {"one": Role.OWNER})
 
@@ -512,9 +512,9 @@ async def test_what_is_done_is_logged_with_it_or_neither(store: Database, people
 
     before = await everything()
     with pytest.raises(StorageError):
-        await DEEDS[name](people, audit_entry(1, person=None))
+        await ACTIONS[name](people, audit_entry(1, person=None))
     assert (before, []) == (await everything(), await audit_entries(store))
-    await DEEDS[name](people, audit_entry(1))
+    await ACTIONS[name](people, audit_entry(1))
     assert before != await everything()
     assert [audit_entry(1)] == await audit_entries(store)
 

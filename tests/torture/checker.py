@@ -12,7 +12,7 @@ from farebox.core.transfers import Transfer
 from farebox.service.operator.verifier import Verifier
 from farebox.storage.interface import Snapshot
 from tests.support.server import Seeds
-from tests.torture.deeds import Contradiction, Deed
+from tests.torture.requests import Contradiction, Request
 
 MICROS: Final = 1_000_000
 _OWN_KEYS: Final = ("expire ", "release ")
@@ -22,13 +22,13 @@ _FIRING: Final = {Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_
 _ARMING: Final = {Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT}
 
 
-async def check(farebox: Farebox, merchants: list[Seeds], deeds: list[Deed], *, users: int) -> int:
+async def check(farebox: Farebox, merchants: list[Seeds], requests: list[Request], *, users: int) -> int:
     """Check all books and return how many transfers they hold.
 
     Args:
         farebox: an open ledger that nobody writes to.
-        merchants: whose books these are; each was topped up once, as INV-1, before the deeds.
-        deeds: all that clients asked for, every one of them settled.
+        merchants: whose books these are; each was topped up once, as INV-1, before the requests.
+        requests: all that clients asked for, every one of them settled.
         users: how many people are registered on each merchant.
 
     Raises:
@@ -40,12 +40,14 @@ async def check(farebox: Farebox, merchants: list[Seeds], deeds: list[Deed], *, 
         raise Contradiction(f"the ledger is damaged: {faults[:10]}")
     async with farebox.store.snapshot() as snapshot:
         for seeds in merchants:
-            await _check_book(farebox, snapshot, seeds, [deed for deed in deeds if deed.seeds is seeds], users)
+            await _check_book(
+                farebox, snapshot, seeds, [request for request in requests if request.seeds is seeds], users
+            )
     return audit.transfers_count
 
 
 async def check_beginning(
-    farebox: Farebox, original: Farebox, merchants: list[Seeds], told: list[Deed]
+    farebox: Farebox, original: Farebox, merchants: list[Seeds], told: list[Request]
 ) -> tuple[int, int]:
     """Check that each book is a beginning of the original's, and return how many transfers there are in each ledger.
 
@@ -68,7 +70,7 @@ async def check_beginning(
         if book != whole[: len(book)]:
             raise Contradiction(f"the restored book of {seeds.merchant} is no beginning of the original")
         ids = {transfer.id for transfer in book}
-        lost = [deed.name for deed in told if deed.seeds is seeds and deed.data["transferId"] not in ids]
+        lost = [request.name for request in told if request.seeds is seeds and request.data["transferId"] not in ids]
         if lost:
             raise Contradiction(f"told before the backup, and not in it: {lost[:5]}")
         count, original_count = count + len(book), original_count + len(whole)
@@ -80,44 +82,48 @@ async def _book(farebox: Farebox, seeds: Seeds) -> list[Transfer]:
         return [transfer async for chunk in snapshot.transfers(seeds.merchant_id) for transfer in chunk]
 
 
-async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, deeds: list[Deed], users: int) -> None:
+async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, requests: list[Request], users: int) -> None:
     book = [transfer async for chunk in snapshot.transfers(seeds.merchant_id) for transfer in chunk]
     by_key: dict[str, Transfer] = {transfer.idempotency_key: transfer for transfer in book}
     if len(by_key) != len(book):
         raise Contradiction("an idempotency key stands twice in a book")
     known = {"top_up INV-1"}
-    for deed in deeds:
-        place = _ledger_key(deed)
+    for request in requests:
+        place = _ledger_key(request)
         known.add(place)
         transfer = by_key.get(place)
-        if deed.state == "done":
+        if request.state == "done":
             if transfer is None:
-                raise Contradiction(f"lost: {deed.kind} {deed.name} was acknowledged as {deed.data}")
-            if transfer.id != deed.data["transferId"] or KIND_WORDS[transfer.kind] != _word(deed):
-                raise Contradiction(f"{deed.kind} {deed.name} was told {deed.data}, the ledger has {transfer}")
-            if transfer.amount != _told_amount(deed):
-                raise Contradiction(f"{deed.kind} {deed.name} was told {deed.data}, the ledger has {transfer.amount}")
+                raise Contradiction(f"lost: {request.kind} {request.name} was acknowledged as {request.data}")
+            if transfer.id != request.data["transferId"] or KIND_WORDS[transfer.kind] != _word(request):
+                raise Contradiction(f"{request.kind} {request.name} was told {request.data}, the ledger has {transfer}")
+            if transfer.amount != _told_amount(request):
+                raise Contradiction(
+                    f"{request.kind} {request.name} was told {request.data}, the ledger has {transfer.amount}"
+                )
         elif transfer is not None:
-            raise Contradiction(f"{deed.kind} {deed.name} was refused as {deed.code}, and yet it is there: {transfer}")
+            raise Contradiction(
+                f"{request.kind} {request.name} was refused as {request.code}, and yet it is there: {transfer}"
+            )
     strangers = [key for key in by_key if key not in known and not key.startswith(_OWN_KEYS)]
     if strangers:
         raise Contradiction(f"nobody asked for {strangers[:5]}")
-    await _check_balances(snapshot, seeds, deeds, by_key["top_up INV-1"].amount)
+    await _check_balances(snapshot, seeds, requests, by_key["top_up INV-1"].amount)
     await _check_alerts(farebox, seeds, book, users)
 
 
-async def _check_balances(snapshot: Snapshot, seeds: Seeds, deeds: list[Deed], paid: int) -> None:
+async def _check_balances(snapshot: Snapshot, seeds: Seeds, requests: list[Request], paid: int) -> None:
     """Come to the balance by arithmetic on what clients were told, and compare."""
     account = await snapshot.account(seeds.merchant_id)
     if account is None:
         raise Contradiction("an account is gone")
     signs = {"charge": -1, "capture": -1, "refund": 1, "top_up": 1}
     posted = paid
-    for deed in deeds:
-        if deed.state == "done":
-            down = deed.kind == "adjust" and deed.content["amount"].startswith("-")
-            sign = signs.get(deed.kind, 0) if deed.kind != "adjust" else -1 if down else 1
-            posted += sign * _told_amount(deed)
+    for request in requests:
+        if request.state == "done":
+            down = request.kind == "adjust" and request.content["amount"].startswith("-")
+            sign = signs.get(request.kind, 0) if request.kind != "adjust" else -1 if down else 1
+            posted += sign * _told_amount(request)
     held = sum(hold.amount for hold in await snapshot.holds(seeds.merchant_id) if hold.state == HoldState.HELD)
     if (account.posted, account.held) != (posted, held):
         raise Contradiction(f"posted and held are {account.posted, account.held}, they must be {posted, held}")
@@ -153,16 +159,16 @@ async def _check_alerts(farebox: Farebox, seeds: Seeds, book: list[Transfer], us
         raise Contradiction(f"armed are {account.thresholds}, they must be {armed}")
 
 
-def _ledger_key(deed: Deed) -> str:
-    prefix = {"top_up": "top_up ", "adjust": "adjustment "}.get(deed.kind, "")
-    return prefix + deed.name
+def _ledger_key(request: Request) -> str:
+    prefix = {"top_up": "top_up ", "adjust": "adjustment "}.get(request.kind, "")
+    return prefix + request.name
 
 
-def _word(deed: Deed) -> str:
-    return "adjustment" if deed.kind == "adjust" else deed.kind
+def _word(request: Request) -> str:
+    return "adjustment" if request.kind == "adjust" else request.kind
 
 
-def _told_amount(deed: Deed) -> int:
+def _told_amount(request: Request) -> int:
     """Read the amount that a client was told, in micros."""
-    name = {"charge": "cost", "capture": "captured", "release": "released"}.get(deed.kind, "amount")
-    return int(Decimal(deed.data[name]) * MICROS)
+    name = {"charge": "cost", "capture": "captured", "release": "released"}.get(request.kind, "amount")
+    return int(Decimal(request.data[name]) * MICROS)

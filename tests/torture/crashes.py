@@ -7,8 +7,8 @@ from typing import Final
 from farebox.core.commands import SetThresholds
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.torture.checker import check
-from tests.torture.deeds import Script
 from tests.torture.load import Figures, Load
+from tests.torture.requests import Script
 
 MERCHANTS: Final = 3
 USERS: Final = 2
@@ -49,4 +49,4 @@ async def crash_torture(database_url: str, *, servers: int, rounds: int, seed_nu
             assert 0 == server.stop(), server.log()
             server.start()
     async with open_farebox(database_url) as farebox:
-        return figures, await check(farebox, merchants, script.deeds, users=USERS)
+        return figures, await check(farebox, merchants, script.requests, users=USERS)

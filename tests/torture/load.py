@@ -8,7 +8,7 @@ from typing import Final
 
 from tests.support.server import Server
 from tests.support.wire import Client
-from tests.torture.deeds import Contradiction, Deed, Script
+from tests.torture.requests import Contradiction, Request, Script
 
 CLIENTS: Final = 24
 PAUSE_S: Final = 0.01
@@ -44,7 +44,7 @@ class Load:
             await trouble
             self._is_making_up = False
             await asyncio.wait_for(asyncio.gather(*clients), SETTLE_S)
-        states = [deed.state for deed in self._script.deeds]
+        states = [request.state for request in self._script.requests]
         self.figures.done, self.figures.refused = states.count("done"), states.count("refused")
         if "unknown" in states:
             raise Contradiction("something was never settled")
@@ -69,7 +69,7 @@ class Load:
                 await asyncio.sleep(PAUSE_S)
 
     def _done_count(self) -> int:
-        return sum(deed.state == "done" for deed in self._script.deeds)
+        return sum(request.state == "done" for request in self._script.requests)
 
     async def _work(self, number: int) -> None:
         clients: dict[tuple[int, str], Client] = {}
@@ -78,37 +78,37 @@ class Load:
             while True:
                 unsettled = self._script.unsettled()
                 if not self._is_making_up and not unsettled:
-                    if not any(deed.is_on_its_way for deed in self._script.deeds):
+                    if not any(request.is_on_its_way for request in self._script.requests):
                         return
                     await asyncio.sleep(PAUSE_S)
                     continue
                 # Old troubles first: a retry may be what settles whether the first attempt went through.
-                deed = unsettled[0] if unsettled else self._script.next()
-                if deed.is_on_its_way:
+                request = unsettled[0] if unsettled else self._script.next()
+                if request.is_on_its_way:
                     await asyncio.sleep(PAUSE_S)
                     continue
                 server = self._servers[turn % len(self._servers)]
-                place = (server.port, deed.key)
-                client = clients.setdefault(place, Client(server.port, deed.key))
-                if not await self._ask(client, deed):
+                place = (server.port, request.key)
+                client = clients.setdefault(place, Client(server.port, request.key))
+                if not await self._ask(client, request):
                     turn += 1
                     await asyncio.sleep(PAUSE_S)
         finally:
             for client in clients.values():
                 await client.close()
 
-    async def _ask(self, client: Client, deed: Deed) -> bool:
-        deed.is_on_its_way = True
+    async def _ask(self, client: Client, request: Request) -> bool:
+        request.is_on_its_way = True
         self.figures.requests += 1
         try:
-            is_settled = deed.hear(*await client.send("POST", deed.path, deed.body))
+            is_settled = request.hear(*await client.send("POST", request.path, request.body))
         except (OSError, EOFError):
-            is_settled, deed.may_be_done = False, True
+            is_settled, request.may_be_done = False, True
         finally:
-            deed.is_on_its_way = False
+            request.is_on_its_way = False
         if not is_settled:
             self.figures.unanswered += 1
-            if deed.state == "refused":
+            if request.state == "refused":
                 # A refusal is not remembered: this time it may have gone through.
-                deed.state = "unknown"
+                request.state = "unknown"
         return is_settled

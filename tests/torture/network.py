@@ -10,11 +10,11 @@ from tests.support.proxy import Proxy
 from tests.support.server import open_farebox
 from tests.torture.checker import check
 from tests.torture.crashes import USERS, prepare
-from tests.torture.deeds import Script
 from tests.torture.load import PAUSE_S, SETTLE_S, Figures, Load
 from tests.torture.promotion import tortured_server, watched_balance
+from tests.torture.requests import Script
 
-DEEDS: Final = 40
+REQUESTS: Final = 40
 """How many requests are done with each trouble."""
 
 LATENCY_S: Final = 0.005
@@ -53,7 +53,7 @@ async def network_torture(
         async def trouble() -> None:
             for _ in range(rounds):
                 proxy.latency_s = LATENCY_S
-                await load.done(DEEDS)
+                await load.done(REQUESTS)
                 proxy.heal()
                 proxy.cut_share = 1.0
                 proxy.cut_all()
@@ -65,11 +65,11 @@ async def network_torture(
                 proxy.stall()
                 await asyncio.sleep(stall_s)
                 proxy.resume()
-                await load.done(DEEDS)
+                await load.done(REQUESTS)
                 load.figures.rounds += 1
 
         async with watched_balance(server, merchants[0]) as answers:
             figures = await load.run(trouble())
         assert 0 == await asyncio.to_thread(server.stop), server.log()
     async with open_farebox(database_url) as farebox:
-        return figures, await check(farebox, merchants, script.deeds, users=USERS), answers, proxy
+        return figures, await check(farebox, merchants, script.requests, users=USERS), answers, proxy

@@ -14,14 +14,14 @@ from tests.support.server import Seeds, Server, open_farebox
 from tests.support.wire import Client
 from tests.torture.checker import check
 from tests.torture.crashes import USERS, prepare
-from tests.torture.deeds import Contradiction, Script
 from tests.torture.load import Figures, Load
+from tests.torture.requests import Contradiction, Script
 
 Way = Literal["killed", "dark"]
 """How a primary is lost: all its processes are killed; or it is cut off without a word, as when its power fails."""
 
 ROOT: Final = Path(__file__).parents[2]
-DEEDS: Final = 80
+REQUESTS: Final = 80
 """How many requests are done before the primary is gone, and again once the standby was promoted."""
 
 BALANCE_PAUSE_S: Final = 0.02
@@ -55,7 +55,7 @@ async def promotion_torture(
         async def lose_primaries() -> None:
             for number, way in enumerate(ways):
                 await asyncio.to_thread(primaries[number].wait_for_standby)
-                await load.done(DEEDS)
+                await load.done(REQUESTS)
                 if way == "dark":
                     networks[number].stall()
                 else:
@@ -63,7 +63,7 @@ async def promotion_torture(
                 load.figures.rounds += 1
                 load.figures.kills += 1
                 await asyncio.to_thread(primaries[number + 1].promote)
-                await load.done(DEEDS)
+                await load.done(REQUESTS)
 
         # The networks are in this event loop, which must not stand still meanwhile.
         await asyncio.to_thread(server.start)
@@ -71,7 +71,7 @@ async def promotion_torture(
             figures = await load.run(lose_primaries())
         assert server.is_running()
         async with open_farebox(urls[-1]) as farebox:
-            return figures, await check(farebox, merchants, script.deeds, users=USERS), answers
+            return figures, await check(farebox, merchants, script.requests, users=USERS), answers
 
 
 def with_hosts(url: str, *hosts: str) -> str:

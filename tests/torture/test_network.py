@@ -5,7 +5,7 @@ from tests.torture.network import network_torture
 
 async def test_a_bad_network_loses_nothing_and_doubles_nothing(postgres_url: str) -> None:
     figures, transfers, balances, proxy = await network_torture(
-        postgres_url, seed_number=1, rounds=1, stall_s=2, program="tests.torture.impatient"
+        postgres_url, seed_number=1, rounds=1, stall_s=2, program="tests.torture.short_timeouts_server"
     )
     assert proxy.cuts > 0
     assert proxy.commit_cuts > 0

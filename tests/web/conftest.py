@@ -1,4 +1,4 @@
-"""A door over an empty SQLite ledger, one for all tests of a file: each makes merchants of its own."""
+"""The application over an empty SQLite ledger, one for all tests of a file: each makes merchants of its own."""
 
 from collections.abc import AsyncIterator
 
@@ -6,27 +6,27 @@ import pytest
 import pytest_asyncio
 
 from farebox.bootstrap import Farebox
-from tests.support.door import Door, open_door
+from tests.support.app_client import AppClient, open_client
 from tests.support.server import Seeds, open_farebox, seed
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def farebox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Farebox]:
-    """The parts behind the door, running."""
+    """The parts behind the client, running."""
     async with open_farebox(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}") as farebox:
         yield farebox
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def door(farebox: Farebox) -> Door:
-    """The door to the ledger; no other origin may read it."""
-    return await open_door(farebox)
+async def client(farebox: Farebox) -> AppClient:
+    """A client; no other origin may read the ledger."""
+    return await open_client(farebox)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def cors_door(farebox: Farebox) -> Door:
-    """The door to the ledger, which one other origin may read."""
-    return await open_door(farebox, cors_origins=("https://shop.example",))
+async def cors_client(farebox: Farebox) -> AppClient:
+    """A client; one other origin may read the ledger."""
+    return await open_client(farebox, cors_origins=("https://shop.example",))
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

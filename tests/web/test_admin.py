@@ -19,7 +19,7 @@ from farebox.service.inputs import format_time
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from farebox.web.api import routes
-from tests.support.door import NO_PROXIES, Door, Reply, open_door
+from tests.support.app_client import NO_PROXIES, AppClient, Reply, open_client
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,14 +41,14 @@ def _path(seeds: Seeds, rest: str = "") -> str:
     return f"{MERCHANTS}/{seeds.merchant}{rest}"
 
 
-async def _ask(door: Door, seeds: Seeds, method: str, path: str, body: object = NO_BODY) -> Reply:
+async def _ask(client: AppClient, seeds: Seeds, method: str, path: str, body: object = NO_BODY) -> Reply:
     """Send a request as support; `{m}` in its path is the merchant."""
     target = path.replace("{m}", _path(seeds))
     if body is NO_BODY:
-        return await door.send(method, target, key=seeds.support_key)
+        return await client.send(method, target, key=seeds.support_key)
     if method == "POST":
-        return await door.post(target, seeds.support_key, body)
-    return await door.send(
+        return await client.post(target, seeds.support_key, body)
+    return await client.send(
         *(method, target), key=seeds.support_key, headers=[("content-type", "application/json")], body=_json(body)
     )
 
@@ -57,15 +57,15 @@ def _json(body: object) -> bytes:
     return body if isinstance(body, bytes) else msgspec.json.encode(body)
 
 
-async def _merchant(door: Door, seeds: Seeds) -> dict[str, Any]:
-    data = (await _ask(door, seeds, "GET", "{m}")).data
+async def _merchant(client: AppClient, seeds: Seeds) -> dict[str, Any]:
+    data = (await _ask(client, seeds, "GET", "{m}")).data
     assert isinstance(data, dict)
     return data
 
 
-async def _log(door: Door, seeds: Seeds, *, query: str = "") -> list[dict[str, Any]]:
+async def _log(client: AppClient, seeds: Seeds, *, query: str = "") -> list[dict[str, Any]]:
     """Read the newest entries of the audit log."""
-    return list((await _ask(door, seeds, "GET", f"/api/admin/audit?limit=1000{query}")).data["entries"])
+    return list((await _ask(client, seeds, "GET", f"/api/admin/audit?limit=1000{query}")).data["entries"])
 
 
 async def _key_id(farebox: Farebox, text: str) -> str:
@@ -84,7 +84,7 @@ def _later(farebox: Farebox, *, seconds: float) -> Iterator[None]:
 # Who may
 
 
-async def test_support_alone_administers(farebox: Farebox, door: Door) -> None:
+async def test_support_alone_administers(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     closed = [
         await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id),
@@ -97,7 +97,7 @@ async def test_support_alone_administers(farebox: Farebox, door: Door) -> None:
     bad = [None, "", "x", api_keys.make_key(KeyKind.SUPPORT), expired.text, *[key.text for key in closed]]
     admin = [route for route in routes(farebox.services, NO_PROXIES) if route.path.startswith("/api/admin")]
     assert len(admin) > 25
-    before = await _log(door, seeds)
+    before = await _log(client, seeds)
     targets = []
     for route in admin:
         target = route.path.replace("{merchant_id:str}", seeds.merchant).replace("{key_id:str}", "key_x")
@@ -107,12 +107,12 @@ async def test_support_alone_administers(farebox: Farebox, door: Door) -> None:
                 *[(text, 403, "forbidden") for text in (seeds.merchant_key, seeds.service_key)],
                 *[(text, 401, "invalid_api_key") for text in bad],
             ):
-                reply = await door.send(route.method, target, key=text, body=body)
+                reply = await client.send(route.method, target, key=text, body=body)
                 assert (status, code) == (reply.status, reply.code), (route.method, target, text)
         targets.append((route.method, target))
-    assert before == await _log(door, seeds)
+    assert before == await _log(client, seeds)
     for method, target in targets:
-        assert (await door.send(method, target, key=seeds.support_key)).status not in (401, 403), target
+        assert (await client.send(method, target, key=seeds.support_key)).status not in (401, 403), target
 
 
 # What is no such thing
@@ -137,23 +137,23 @@ UNKNOWN_MERCHANT: Final[list[tuple[str, str, object]]] = [
 
 
 @pytest.mark.parametrize("merchant", [NOBODY, "x", "mer_", "MER_0000000000000", "%00", "mer_ZZZZZZZZZZZZZ"])
-async def test_merchant_that_nobody_is_is_a_404(farebox: Farebox, door: Door, merchant: str) -> None:
+async def test_merchant_that_nobody_is_is_a_404(farebox: Farebox, client: AppClient, merchant: str) -> None:
     seeds = await seed(farebox)
-    before = await _log(door, seeds)
+    before = await _log(client, seeds)
     for method, rest, body in UNKNOWN_MERCHANT:
-        reply = await _ask(door, seeds, method, f"{MERCHANTS}/{merchant}{rest}", body)
+        reply = await _ask(client, seeds, method, f"{MERCHANTS}/{merchant}{rest}", body)
         assert (404, "merchant_not_found") == (reply.status, reply.code), (method, rest)
-    assert before == await _log(door, seeds)
+    assert before == await _log(client, seeds)
 
 
 @pytest.mark.parametrize("key_id", ["key_0000000000000", "x", "key_", "mer_0000000000000", "%00", "key_ZZZZZZZZZZZZZ"])
-async def test_key_that_nobody_has_is_a_404(farebox: Farebox, door: Door, key_id: str) -> None:
+async def test_key_that_nobody_has_is_a_404(farebox: Farebox, client: AppClient, key_id: str) -> None:
     seeds = await seed(farebox)
-    before = await _log(door, seeds)
+    before = await _log(client, seeds)
     for rest, body in (("revoke", NO_BODY), ("expire", {"expires": FAR}), ("rotate", {})):
-        reply = await _ask(door, seeds, "POST", f"{KEYS}/{key_id}/{rest}", body)
+        reply = await _ask(client, seeds, "POST", f"{KEYS}/{key_id}/{rest}", body)
         assert (404, "not_found") == (reply.status, reply.code), rest
-    assert before == await _log(door, seeds)
+    assert before == await _log(client, seeds)
 
 
 # What is wrong with what is asked
@@ -232,15 +232,15 @@ INVALID: Final[list[tuple[str, str, object, str]]] = [
 
 @pytest.mark.parametrize(("method", "path", "body", "field"), INVALID)
 async def test_value_that_makes_no_sense_is_a_422_that_names_its_field(
-    farebox: Farebox, door: Door, method: str, path: str, body: object, field: str
+    farebox: Farebox, client: AppClient, method: str, path: str, body: object, field: str
 ) -> None:
     seeds = await seed(farebox)
     key = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
-    before = (await _merchant(door, seeds), await _log(door, seeds), await _sizes(farebox, seeds))
-    reply = await _ask(door, seeds, method, path.replace("{k}", ids.public_id(ids.KEY, key.key.key_id)), body)
+    before = (await _merchant(client, seeds), await _log(client, seeds), await _sizes(farebox, seeds))
+    reply = await _ask(client, seeds, method, path.replace("{k}", ids.public_id(ids.KEY, key.key.key_id)), body)
     assert (422, "invalid_value") == (reply.status, reply.code)
     assert reply.message.startswith(f"{field}: ")
-    assert before == (await _merchant(door, seeds), await _log(door, seeds), await _sizes(farebox, seeds))
+    assert before == (await _merchant(client, seeds), await _log(client, seeds), await _sizes(farebox, seeds))
 
 
 async def _sizes(farebox: Farebox, seeds: Seeds) -> list[int]:
@@ -274,42 +274,42 @@ async def _sizes(farebox: Farebox, seeds: Seeds) -> list[int]:
     ],
 )
 async def test_field_that_is_missing_unknown_or_repeated_is_a_400(
-    farebox: Farebox, door: Door, method: str, path: str, body: object
+    farebox: Farebox, client: AppClient, method: str, path: str, body: object
 ) -> None:
     seeds = await seed(farebox)
-    reply = await _ask(door, seeds, method, path, body)
+    reply = await _ask(client, seeds, method, path, body)
     assert (400, "malformed_request") == (reply.status, reply.code)
 
 
 # Merchants
 
 
-async def test_new_merchant_is_there_with_a_key_that_works_at_once(farebox: Farebox, door: Door) -> None:
+async def test_new_merchant_is_there_with_a_key_that_works_at_once(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     content = {"name": "Contoso", "currency": "EUR", "thresholds": ["20", "5"], "creditLimit": "1.5"}
-    made = (await _ask(door, seeds, "POST", MERCHANTS, content)).data
+    made = (await _ask(client, seeds, "POST", MERCHANTS, content)).data
     silent = [{"amount": amount, "isArmed": False} for amount in ("5.00", "20.00")]
     api_key, merchant_id = made.pop("apiKey"), made["merchantId"]
     rules = {"name": "Contoso", "currency": "EUR", "creditLimit": "1.50", "thresholds": silent}
     assert {"merchantId": merchant_id, **rules} == made
-    read = (await _ask(door, seeds, "GET", f"{MERCHANTS}/{merchant_id}")).data
+    read = (await _ask(client, seeds, "GET", f"{MERCHANTS}/{merchant_id}")).data
     assert read.pop("createdAt")
     nothing = dict.fromkeys(("posted", "held", "available"), "0.00")
     assert {"merchantId": merchant_id, **rules, **nothing, "isFrozen": False} == read
-    assert "0.00" == (await door.get("/api/balance", api_key)).data
-    assert [] == (await _ask(door, seeds, "GET", f"{MERCHANTS}/{merchant_id}/users")).data["users"]
+    assert "0.00" == (await client.get("/api/balance", api_key)).data
+    assert [] == (await _ask(client, seeds, "GET", f"{MERCHANTS}/{merchant_id}/users")).data["users"]
 
 
-async def test_one_threshold_may_be_named_alone(farebox: Farebox, door: Door) -> None:
+async def test_one_threshold_may_be_named_alone(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     content = {"name": "Contoso", "currency": "EUR", "threshold": "5"}
-    made = (await _ask(door, seeds, "POST", MERCHANTS, content)).data
+    made = (await _ask(client, seeds, "POST", MERCHANTS, content)).data
     assert [{"amount": "5.00", "isArmed": False}] == made["thresholds"]
 
 
-async def test_patch_changes_what_is_named_and_nothing_else(farebox: Farebox, door: Door) -> None:
+async def test_patch_changes_what_is_named_and_nothing_else(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    now = await _merchant(door, seeds)
+    now = await _merchant(client, seeds)
     armed = [{"amount": amount, "isArmed": True} for amount in ("5.00", "20.00")]
     for change, effect in (
         ({}, {}),
@@ -322,35 +322,37 @@ async def test_patch_changes_what_is_named_and_nothing_else(farebox: Farebox, do
             {"name": "Fabrikam", "thresholds": armed[:1], "creditLimit": "0.00"},
         ),
     ):
-        reply = await _ask(door, seeds, "PATCH", "{m}", change)
+        reply = await _ask(client, seeds, "PATCH", "{m}", change)
         now |= effect
         assert (200, now) == (reply.status, reply.data)
-        assert now == await _merchant(door, seeds)
+        assert now == await _merchant(client, seeds)
 
 
-async def test_credit_limit_in_use_can_not_be_lowered_and_nothing_else_is_changed(farebox: Farebox, door: Door) -> None:
+async def test_credit_limit_in_use_can_not_be_lowered_and_nothing_else_is_changed(
+    farebox: Farebox, client: AppClient
+) -> None:
     seeds = await seed(farebox, balance="1", credit_limit="10")
     charge = {"merchant": seeds.merchant, "type": "call", "amount": "4", "idempotencyKey": "k"}
-    assert 200 == (await door.post("/api/charges", seeds.service_key, charge)).status
-    before = (await _merchant(door, seeds), await _log(door, seeds))
+    assert 200 == (await client.post("/api/charges", seeds.service_key, charge)).status
+    before = (await _merchant(client, seeds), await _log(client, seeds))
     change = {"name": "Contoso", "thresholds": ["5"], "creditLimit": "2.999999"}
-    reply = await _ask(door, seeds, "PATCH", "{m}", change)
+    reply = await _ask(client, seeds, "PATCH", "{m}", change)
     assert (409, "credit_limit_in_use") == (reply.status, reply.code)
     assert "3.00 USD" in reply.message
-    assert before == (await _merchant(door, seeds), await _log(door, seeds))
-    assert 200 == (await _ask(door, seeds, "PATCH", "{m}", {"creditLimit": "3"})).status
+    assert before == (await _merchant(client, seeds), await _log(client, seeds))
+    assert 200 == (await _ask(client, seeds, "PATCH", "{m}", {"creditLimit": "3"})).status
 
 
-async def test_frozen_merchant_can_not_spend_until_it_is_unfrozen(farebox: Farebox, door: Door) -> None:
+async def test_frozen_merchant_can_not_spend_until_it_is_unfrozen(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     charge = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": "k"}
     for word, is_frozen, status in (("freeze", True, 403), ("freeze", True, 403), ("unfreeze", False, 200)):
-        reply = await _ask(door, seeds, "POST", f"{{m}}/{word}")
+        reply = await _ask(client, seeds, "POST", f"{{m}}/{word}")
         assert is_frozen is reply.data["isFrozen"]
-        assert status == (await door.post("/api/charges", seeds.service_key, charge)).status
+        assert status == (await client.post("/api/charges", seeds.service_key, charge)).status
 
 
-async def test_pages_list_every_merchant_once_while_new_ones_come(farebox: Farebox, door: Door) -> None:
+async def test_pages_list_every_merchant_once_while_new_ones_come(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     before = [
         ids.public_id(ids.MERCHANT, merchant.merchant_id) for merchant, _ in await farebox.services.merchants.list()
@@ -360,7 +362,7 @@ async def test_pages_list_every_merchant_once_while_new_ones_come(farebox: Fareb
     added: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
-        data = (await _ask(door, seeds, "GET", f"{MERCHANTS}?limit=7" + (f"&cursor={cursor}" if cursor else ""))).data
+        data = (await _ask(client, seeds, "GET", f"{MERCHANTS}?limit=7" + (f"&cursor={cursor}" if cursor else ""))).data
         found += [merchant["merchantId"] for merchant in data["merchants"]]
         cursor = data["nextCursor"]
         assert cursor is None or 7 == len(data["merchants"])
@@ -368,56 +370,56 @@ async def test_pages_list_every_merchant_once_while_new_ones_come(farebox: Fareb
             await asyncio.sleep(0.002)
             added.append((await seed(farebox)).merchant)
     assert [*before, *added] == found
-    whole = (await _ask(door, seeds, "GET", f"{MERCHANTS}?limit=1000")).data
+    whole = (await _ask(client, seeds, "GET", f"{MERCHANTS}?limit=1000")).data
     assert (found, None) == ([merchant["merchantId"] for merchant in whole["merchants"]], whole["nextCursor"])
-    assert await _merchant(door, seeds) in whole["merchants"]
+    assert await _merchant(client, seeds) in whole["merchants"]
 
 
 # People
 
 
-async def test_person_is_registered_once_listed_and_removed(farebox: Farebox, door: Door) -> None:
+async def test_person_is_registered_once_listed_and_removed(farebox: Farebox, client: AppClient) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
-    added = await _ask(door, seeds, "POST", "{m}/users", {"email": "Bob@NORTHWIND.example"})
+    added = await _ask(client, seeds, "POST", "{m}/users", {"email": "Bob@NORTHWIND.example"})
     assert ["userId", "email", "createdAt"] == list(added.data)
     assert "Bob@northwind.example" == added.data["email"]
-    again = await _ask(door, seeds, "POST", "{m}/users", {"email": "Bob@northwind.example"})
+    again = await _ask(client, seeds, "POST", "{m}/users", {"email": "Bob@northwind.example"})
     assert (409, "conflict") == (again.status, again.code)
-    assert 200 == (await _ask(door, other, "POST", "{m}/users", {"email": "Bob@northwind.example"})).status
-    second = await _ask(door, seeds, "POST", "{m}/users", {"email": "eve@northwind.example"})
-    assert {"users": [added.data, second.data]} == (await _ask(door, seeds, "GET", "{m}/users")).data
+    assert 200 == (await _ask(client, other, "POST", "{m}/users", {"email": "Bob@northwind.example"})).status
+    second = await _ask(client, seeds, "POST", "{m}/users", {"email": "eve@northwind.example"})
+    assert {"users": [added.data, second.data]} == (await _ask(client, seeds, "GET", "{m}/users")).data
     # Another merchant's people are none of this one's.
-    theirs = (await _ask(door, other, "GET", "{m}/users")).data["users"][0]["userId"]
+    theirs = (await _ask(client, other, "GET", "{m}/users")).data["users"][0]["userId"]
     for user_id in (theirs, "user_0000000000000", "x", "%00"):
-        reply = await _ask(door, seeds, "DELETE", f"{{m}}/users/{user_id}")
+        reply = await _ask(client, seeds, "DELETE", f"{{m}}/users/{user_id}")
         assert (404, "not_found") == (reply.status, reply.code)
     path = f"{{m}}/users/{added.data['userId']}"
-    removed = await _ask(door, seeds, "DELETE", path)
+    removed = await _ask(client, seeds, "DELETE", path)
     assert (200, added.data) == (removed.status, removed.data)
-    assert 404 == (await _ask(door, seeds, "DELETE", path)).status
-    assert {"users": [second.data]} == (await _ask(door, seeds, "GET", "{m}/users")).data
-    assert 404 == (await _ask(door, seeds, "DELETE", f"{MERCHANTS}/{NOBODY}/users/{theirs}")).status
+    assert 404 == (await _ask(client, seeds, "DELETE", path)).status
+    assert {"users": [second.data]} == (await _ask(client, seeds, "GET", "{m}/users")).data
+    assert 404 == (await _ask(client, seeds, "DELETE", f"{MERCHANTS}/{NOBODY}/users/{theirs}")).status
 
 
 # Keys
 
 
-async def _use(door: Door, seeds: Seeds, kind: str, text: str) -> int:
+async def _use(client: AppClient, seeds: Seeds, kind: str, text: str) -> int:
     """Use a key for what its kind may do and return the status."""
     if kind == "merchant":
-        return (await door.get("/api/balance", text)).status
+        return (await client.get("/api/balance", text)).status
     if kind == "support":
-        return (await door.get(_path(seeds), text)).status
+        return (await client.get(_path(seeds), text)).status
     charge = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": _new("k")}
-    return (await door.post("/api/charges", text, charge)).status
+    return (await client.post("/api/charges", text, charge)).status
 
 
-async def _make_key(door: Door, seeds: Seeds, kind: str, **fields: object) -> tuple[str, dict[str, Any]]:
+async def _make_key(client: AppClient, seeds: Seeds, kind: str, **fields: object) -> tuple[str, dict[str, Any]]:
     """Make a key and return its text and what else there is to know."""
     if kind == "merchant":
-        reply = await _ask(door, seeds, "POST", "{m}/keys", fields)
+        reply = await _ask(client, seeds, "POST", "{m}/keys", fields)
     else:
-        reply = await _ask(door, seeds, "POST", KEYS, {"kind": kind, "name": "geo", **fields})
+        reply = await _ask(client, seeds, "POST", KEYS, {"kind": kind, "name": "geo", **fields})
     assert ["apiKey", "key"] == list(reply.data)
     return reply.data["apiKey"], reply.data["key"]
 
@@ -426,10 +428,10 @@ KINDS: Final = ("merchant", "service", "support")
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_new_key_works_and_is_listed_without_its_text(farebox: Farebox, door: Door, kind: str) -> None:
+async def test_new_key_works_and_is_listed_without_its_text(farebox: Farebox, client: AppClient, kind: str) -> None:
     seeds = await seed(farebox)
-    text, key = await _make_key(door, seeds, kind, expires="2100-01-01T01:00:00+01:00")
-    assert 200 == await _use(door, seeds, kind, text)
+    text, key = await _make_key(client, seeds, kind, expires="2100-01-01T01:00:00+01:00")
+    assert 200 == await _use(client, seeds, kind, text)
     assert key.pop("createdAt")
     assert key.pop("keyId").startswith("key_")
     assert {
@@ -440,25 +442,25 @@ async def test_new_key_works_and_is_listed_without_its_text(farebox: Farebox, do
         "expiresAt": "2100-01-01T00:00:00.000000Z",
         "revokedAt": None,
     } == key
-    listed = await _ask(door, seeds, "GET", "{m}/keys" if kind == "merchant" else KEYS)
+    listed = await _ask(client, seeds, "GET", "{m}/keys" if kind == "merchant" else KEYS)
     assert key["hint"] in [item["hint"] for item in listed.data["keys"]]
-    other = await _ask(door, seeds, "GET", KEYS if kind == "merchant" else "{m}/keys")
+    other = await _ask(client, seeds, "GET", KEYS if kind == "merchant" else "{m}/keys")
     assert key["hint"] not in [item["hint"] for item in other.data["keys"]]
     assert (
-        text[-26:] not in listed.body.decode() + (await door.get("/api/admin/audit", seeds.support_key)).body.decode()
+        text[-26:] not in listed.body.decode() + (await client.get("/api/admin/audit", seeds.support_key)).body.decode()
     )
 
 
-async def test_text_of_a_key_is_nowhere_in_the_database_and_its_digest_is(farebox: Farebox, door: Door) -> None:
+async def test_text_of_a_key_is_nowhere_in_the_database_and_its_digest_is(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    texts = [(await _make_key(door, seeds, kind))[0] for kind in KINDS]
-    made = (await _ask(door, seeds, "POST", MERCHANTS, {"name": "Contoso", "currency": "EUR"})).data
+    texts = [(await _make_key(client, seeds, kind))[0] for kind in KINDS]
+    made = (await _ask(client, seeds, "POST", MERCHANTS, {"name": "Contoso", "currency": "EUR"})).data
     (staff_key,) = [
-        key for key in (await _ask(door, seeds, "GET", KEYS)).data["keys"] if key["hint"][-4:] == texts[1][-4:]
+        key for key in (await _ask(client, seeds, "GET", KEYS)).data["keys"] if key["hint"][-4:] == texts[1][-4:]
     ]
-    rotated = (await _ask(door, seeds, "POST", f"{KEYS}/{staff_key['keyId']}/rotate", {})).data["apiKey"]
+    rotated = (await _ask(client, seeds, "POST", f"{KEYS}/{staff_key['keyId']}/rotate", {})).data["apiKey"]
     for text in (*texts, rotated, made["apiKey"]):
-        await _use(door, seeds, "merchant", text)
+        await _use(client, seeds, "merchant", text)
     path = farebox.settings.sqlite_path
     assert path is not None
     stored = b"".join(file.read_bytes() for file in Path(path).parent.iterdir())
@@ -469,48 +471,50 @@ async def test_text_of_a_key_is_nowhere_in_the_database_and_its_digest_is(farebo
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_revoked_key_is_closed_at_once_and_for_ever(farebox: Farebox, door: Door, kind: str) -> None:
+async def test_revoked_key_is_closed_at_once_and_for_ever(farebox: Farebox, client: AppClient, kind: str) -> None:
     seeds = await seed(farebox)
-    text, key = await _make_key(door, seeds, kind)
-    assert 200 == await _use(door, seeds, kind, text)
-    revoked = (await _ask(door, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
+    text, key = await _make_key(client, seeds, kind)
+    assert 200 == await _use(client, seeds, kind, text)
+    revoked = (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
     revoked_at = revoked.pop("revokedAt")
     assert {name: key[name] for name in revoked} == revoked
-    assert 401 == await _use(door, seeds, kind, text)
-    again = (await _ask(door, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
+    assert 401 == await _use(client, seeds, kind, text)
+    again = (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
     with _later(farebox, seconds=60):
-        later = (await _ask(door, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
+        later = (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
     # It stays revoked since the first time.
     assert again["revokedAt"] == later["revokedAt"] == revoked_at
-    assert 409 == (await _ask(door, seeds, "POST", f"{KEYS}/{key['keyId']}/rotate", {})).status
+    assert 409 == (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/rotate", {})).status
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_key_ends_at_its_time_and_the_time_can_only_come_nearer(farebox: Farebox, door: Door, kind: str) -> None:
+async def test_key_ends_at_its_time_and_the_time_can_only_come_nearer(
+    farebox: Farebox, client: AppClient, kind: str
+) -> None:
     seeds = await seed(farebox)
-    text, key = await _make_key(door, seeds, kind)
+    text, key = await _make_key(client, seeds, kind)
     path = f"{KEYS}/{key['keyId']}/expire"
-    first = await _ask(door, seeds, "POST", path, {"expires": "2099-01-01T00:00:00Z"})
+    first = await _ask(client, seeds, "POST", path, {"expires": "2099-01-01T00:00:00Z"})
     assert "2099-01-01T00:00:00.000000Z" == first.data["expiresAt"]
-    nearer = await _ask(door, seeds, "POST", path, {"expires": "2098-01-01T00:00:00Z"})
-    farther = await _ask(door, seeds, "POST", path, {"expires": FAR})
+    nearer = await _ask(client, seeds, "POST", path, {"expires": "2098-01-01T00:00:00Z"})
+    farther = await _ask(client, seeds, "POST", path, {"expires": FAR})
     assert "2098-01-01T00:00:00.000000Z" == nearer.data["expiresAt"] == farther.data["expiresAt"]
     end = 4_039_372_800_000_000
     for moment, status in ((end - 1, 200), (end, 401)):
         with mock.patch.object(farebox.clock, "now", return_value=moment):
-            assert status == await _use(door, seeds, kind, text)
+            assert status == await _use(client, seeds, kind, text)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("overlap", [0, 60, None])
 async def test_rotated_key_goes_on_beside_its_successor_for_as_long_as_asked(
-    farebox: Farebox, door: Door, kind: str, overlap: int | None
+    farebox: Farebox, client: AppClient, kind: str, overlap: int | None
 ) -> None:
     seeds = await seed(farebox)
-    text, key = await _make_key(door, seeds, kind)
+    text, key = await _make_key(client, seeds, kind)
     path = f"{KEYS}/{key['keyId']}/rotate"
     with _later(farebox, seconds=0):
-        reply = await _ask(door, seeds, "POST", path, {} if overlap is None else {"overlapSeconds": overlap})
+        reply = await _ask(client, seeds, "POST", path, {} if overlap is None else {"overlapSeconds": overlap})
         successor = reply.data["apiKey"]
         assert {"kind": kind, "name": key["name"], "merchantId": key["merchantId"], "expiresAt": None} == {
             name: reply.data["key"][name] for name in ("kind", "name", "merchantId", "expiresAt")
@@ -519,130 +523,132 @@ async def test_rotated_key_goes_on_beside_its_successor_for_as_long_as_asked(
     end = start + (86_400 if overlap is None else overlap) * 1_000_000
     for moment, status in ((end - 1, 200), (end, 401)):
         with mock.patch.object(farebox.clock, "now", return_value=max(moment, start)):
-            assert (401 if moment < start else status) == await _use(door, seeds, kind, text)
-            assert 200 == await _use(door, seeds, kind, successor)
+            assert (401 if moment < start else status) == await _use(client, seeds, kind, text)
+            assert 200 == await _use(client, seeds, kind, successor)
     with _later(farebox, seconds=100_000):
-        again = await _ask(door, seeds, "POST", path, {})
+        again = await _ask(client, seeds, "POST", path, {})
         assert (409, "conflict") == (again.status, again.code)
 
 
-async def test_support_person_can_close_its_own_key(farebox: Farebox, door: Door) -> None:
+async def test_support_person_can_close_its_own_key(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     path = f"{KEYS}/{await _key_id(farebox, seeds.support_key)}/revoke"
-    assert 200 == (await _ask(door, seeds, "POST", path)).status
-    assert 401 == (await _ask(door, seeds, "POST", path)).status
+    assert 200 == (await _ask(client, seeds, "POST", path)).status
+    assert 401 == (await _ask(client, seeds, "POST", path)).status
 
 
 # Prices
 
 
-async def test_prices_are_versions_and_never_edited(farebox: Farebox, door: Door) -> None:
+async def test_prices_are_versions_and_never_edited(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     name = _new("type")
     versions = [
-        (await _ask(door, seeds, "POST", "/api/admin/prices", {"type": name, "unitPrice": price, **fields})).data
+        (await _ask(client, seeds, "POST", "/api/admin/prices", {"type": name, "unitPrice": price, **fields})).data
         for price, fields in (("0.5", {}), (None, {"startsAt": FAR}), ("0.25", {"startsAt": "2099-01-01T00:00:00Z"}))
     ]
-    own = (await _ask(door, seeds, "POST", "{m}/prices", {"type": name, "unitPrice": "0.1"})).data
+    own = (await _ask(client, seeds, "POST", "{m}/prices", {"type": name, "unitPrice": "0.1"})).data
     assert ["priceId", "type", "unitPrice", "startsAt", "merchantId"] == list(own)
     assert ("0.10", seeds.merchant) == (own["unitPrice"], own["merchantId"])
     assert [("0.50", None), (None, None), ("0.25", None)] == [(it["unitPrice"], it["merchantId"]) for it in versions]
-    listed = (await _ask(door, seeds, "GET", "/api/admin/prices")).data["prices"]
+    listed = (await _ask(client, seeds, "GET", "/api/admin/prices")).data["prices"]
     assert [versions[0], versions[2], versions[1]] == [price for price in listed if price["type"] == name]
-    assert {"prices": [own]} == (await _ask(door, seeds, "GET", "{m}/prices")).data
+    assert {"prices": [own]} == (await _ask(client, seeds, "GET", "{m}/prices")).data
     other = await seed(farebox)
-    assert {"prices": []} == (await _ask(door, other, "GET", "{m}/prices")).data
+    assert {"prices": []} == (await _ask(client, other, "GET", "{m}/prices")).data
 
 
-async def test_price_counts_from_its_start_to_the_microsecond(farebox: Farebox, door: Door) -> None:
+async def test_price_counts_from_its_start_to_the_microsecond(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     name, start = _new("type"), 4_102_444_800_000_000
     for price, fields in (("1", {}), ("2", {"startsAt": "2099-12-31T23:00:00-01:00"})):
         content = {"type": name, "unitPrice": price, **fields}
-        assert 200 == (await _ask(door, seeds, "POST", "/api/admin/prices", content)).status
+        assert 200 == (await _ask(client, seeds, "POST", "/api/admin/prices", content)).status
     charge = {"merchant": seeds.merchant, "type": name}
     for moment, cost in ((start - 1, "1.00"), (start, "2.00")):
         with mock.patch.object(farebox.clock, "now", return_value=moment):
-            reply = await door.post("/api/charges", seeds.service_key, {**charge, "idempotencyKey": cost})
+            reply = await client.post("/api/charges", seeds.service_key, {**charge, "idempotencyKey": cost})
         assert cost == reply.data["cost"]
 
 
 # Money
 
 
-async def test_adjustment_moves_the_balance_either_way_once(farebox: Farebox, door: Door) -> None:
+async def test_adjustment_moves_the_balance_either_way_once(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, credit_limit="1")
     for amount, reference, available in (("2.5", "A", "102.50"), ("-103.5", "B", "-1.00")):
         content = {"amount": amount, "reference": reference, "reason": "counted anew"}
-        first = await _ask(door, seeds, "POST", "{m}/adjustments", content)
+        first = await _ask(client, seeds, "POST", "{m}/adjustments", content)
         assert (amount.removeprefix("-") + "0", available, available) == tuple(
             first.data[name] for name in ("amount", "balance", "available")
         )
-        again = await _ask(door, seeds, "POST", "{m}/adjustments", {**content, "reason": "other words"})
+        again = await _ask(client, seeds, "POST", "{m}/adjustments", {**content, "reason": "other words"})
         assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
     for amount, code in (("-0.01", "insufficient_balance"), ("1000000000000", None)):
         content = {"amount": amount, "reference": _new("R"), "reason": "r"}
-        assert code == (await _ask(door, seeds, "POST", "{m}/adjustments", content)).code
-    other = await _ask(door, seeds, "POST", "{m}/adjustments", {"amount": "-2.5", "reference": "A", "reason": "r"})
+        assert code == (await _ask(client, seeds, "POST", "{m}/adjustments", content)).code
+    other = await _ask(client, seeds, "POST", "{m}/adjustments", {"amount": "-2.5", "reference": "A", "reason": "r"})
     assert (409, "idempotency_conflict") == (other.status, other.code)
 
 
-async def test_references_of_top_ups_adjustments_and_reversals_do_not_meet(farebox: Farebox, door: Door) -> None:
+async def test_references_of_top_ups_adjustments_and_reversals_do_not_meet(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    top_up = await _ask(door, seeds, "POST", "{m}/topups", {"amount": "5", "reference": "R"})
-    adjusted = await _ask(door, seeds, "POST", "{m}/adjustments", {"amount": "5", "reference": "R", "reason": "r"})
+    top_up = await _ask(client, seeds, "POST", "{m}/topups", {"amount": "5", "reference": "R"})
+    adjusted = await _ask(client, seeds, "POST", "{m}/adjustments", {"amount": "5", "reference": "R", "reason": "r"})
     content = {"transferId": top_up.data["transferId"], "reference": "R", "reason": "r"}
-    reversed_ = await _ask(door, seeds, "POST", "{m}/reversals", content)
+    reversed_ = await _ask(client, seeds, "POST", "{m}/reversals", content)
     assert ["105.00", "110.00", "105.00"] == [reply.data["balance"] for reply in (top_up, adjusted, reversed_)]
 
 
-async def test_top_up_is_reversed_in_parts_up_to_its_whole(farebox: Farebox, door: Door) -> None:
+async def test_top_up_is_reversed_in_parts_up_to_its_whole(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    top_up = (await _ask(door, seeds, "POST", "{m}/topups", {"amount": "10", "reference": "T"})).data["transferId"]
+    top_up = (await _ask(client, seeds, "POST", "{m}/topups", {"amount": "10", "reference": "T"})).data["transferId"]
     content = {"transferId": top_up, "reference": "V1", "reason": "bounced"}
-    part = await _ask(door, seeds, "POST", "{m}/reversals", {**content, "amount": "4"})
-    again = await _ask(door, seeds, "POST", "{m}/reversals", {**content, "amount": "4"})
+    part = await _ask(client, seeds, "POST", "{m}/reversals", {**content, "amount": "4"})
+    again = await _ask(client, seeds, "POST", "{m}/reversals", {**content, "amount": "4"})
     assert ("4.00", "106.00", "true", part.body) == (
         *(part.data["amount"], part.data["balance"]),
         *(again.header("idempotent-replay"), again.body),
     )
-    assert "idempotency_conflict" == (await _ask(door, seeds, "POST", "{m}/reversals", content)).code
+    assert "idempotency_conflict" == (await _ask(client, seeds, "POST", "{m}/reversals", content)).code
     content["reference"] = "V2"
-    too_much = await _ask(door, seeds, "POST", "{m}/reversals", {**content, "amount": "6.000001"})
+    too_much = await _ask(client, seeds, "POST", "{m}/reversals", {**content, "amount": "6.000001"})
     assert (409, "reversal_exceeds_top_up") == (too_much.status, too_much.code)
-    rest = await _ask(door, seeds, "POST", "{m}/reversals", content)
+    rest = await _ask(client, seeds, "POST", "{m}/reversals", content)
     assert ("6.00", "100.00") == (rest.data["amount"], rest.data["balance"])
     content["reference"] = "V3"
-    assert "reversal_exceeds_top_up" == (await _ask(door, seeds, "POST", "{m}/reversals", content)).code
+    assert "reversal_exceeds_top_up" == (await _ask(client, seeds, "POST", "{m}/reversals", content)).code
 
 
-async def test_what_is_no_top_up_of_this_merchant_or_is_spent_can_not_be_reversed(farebox: Farebox, door: Door) -> None:
+async def test_what_is_no_top_up_of_this_merchant_or_is_spent_can_not_be_reversed(
+    farebox: Farebox, client: AppClient
+) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
     charge = {"merchant": seeds.merchant, "type": "call", "amount": "99.5", "idempotencyKey": "k"}
-    charged = (await door.post("/api/charges", seeds.service_key, charge)).data["transferId"]
+    charged = (await client.post("/api/charges", seeds.service_key, charge)).data["transferId"]
     top_up = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1)
     theirs = ids.book_id(ids.TRANSFER, merchant_id=other.merchant_id, seq=1)
     missing = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=9)
-    before = await _log(door, seeds)
+    before = await _log(client, seeds)
     for transfer_id, status, code in (
         (charged, 409, "transfer_not_reversible"),
         (top_up, 402, "insufficient_balance"),
         *[(it, 404, "transfer_not_found") for it in (theirs, missing, "x", "", top_up.replace("xfer", "hold"))],
     ):
         content = {"transferId": transfer_id, "reference": "V", "reason": "r"}
-        reply = await _ask(door, seeds, "POST", "{m}/reversals", content)
+        reply = await _ask(client, seeds, "POST", "{m}/reversals", content)
         assert (status, code) == (reply.status, reply.code), transfer_id
-    assert before == await _log(door, seeds)
+    assert before == await _log(client, seeds)
     content = {"transferId": top_up, "reference": "V", "reason": "r"}
-    reply = await _ask(door, seeds, "POST", f"{MERCHANTS}/{NOBODY}/reversals", content)
+    reply = await _ask(client, seeds, "POST", f"{MERCHANTS}/{NOBODY}/reversals", content)
     assert (404, "transfer_not_found") == (reply.status, reply.code)
-    assert 200 == (await _ask(door, seeds, "POST", "{m}/reversals", {**content, "amount": "0.5"})).status
+    assert 200 == (await _ask(client, seeds, "POST", "{m}/reversals", {**content, "amount": "0.5"})).status
     assert [] == [fault async for fault in Verifier(farebox.store).faults(seeds.merchant_id)]
 
 
 # The audit log
 
-DEEDS: Final[list[tuple[str, str, object, str, str, str]]] = [
+ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ("POST", MERCHANTS, {"name": "Contoso", "currency": "EUR"}, "create_merchant", "merchantId", "Contoso"),
     ("PATCH", "{m}", {"name": "Contoso"}, "rename_merchant", "merchantId", "Contoso"),
     ("PATCH", "{m}", {"thresholds": ["20", "5"]}, "set_thresholds", "merchantId", "5.00 USD, 20.00 USD"),
@@ -696,11 +702,11 @@ def _field(data: Any, name: str) -> str:
 
 @pytest.mark.parametrize(
     ("method", "path", "body", "action", "subject", "detail"),
-    DEEDS,
-    ids=[f"{method} {path}" for method, path, *_ in DEEDS],
+    ACTIONS,
+    ids=[f"{method} {path}" for method, path, *_ in ACTIONS],
 )
-async def test_each_deed_is_in_the_audit_log_once(
-    farebox: Farebox, door: Door, method: str, path: str, body: object, action: str, subject: str, detail: str
+async def test_each_action_is_in_the_audit_log_once(
+    farebox: Farebox, client: AppClient, method: str, path: str, body: object, action: str, subject: str, detail: str
 ) -> None:
     seeds = await seed(farebox)
     user = await farebox.services.merchants.add_user(seeds.merchant_id, "bob@northwind.example")
@@ -710,19 +716,19 @@ async def test_each_deed_is_in_the_audit_log_once(
         "{u}": ids.public_id(ids.USER, user.user_id),
         "{k}": ids.public_id(ids.KEY, key.key.key_id),
         "{t}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
-        "{c}": str((await door.post("/api/charges", seeds.service_key, charge)).data["transferId"]),
+        "{c}": str((await client.post("/api/charges", seeds.service_key, charge)).data["transferId"]),
     }
     if isinstance(body, dict):
         body = {name: names.get(str(value), value) for name, value in body.items()}
     target = path
     for name, value in names.items():
         target = target.replace(name, value)
-    before = await _log(door, seeds)
+    before = await _log(client, seeds)
     with _later(farebox, seconds=0):
         now = farebox.clock.now()
-        reply = await _ask(door, seeds, method, target, body)
+        reply = await _ask(client, seeds, method, target, body)
     assert 200 == reply.status, reply
-    (audit_entry,) = [audit_entry for audit_entry in await _log(door, seeds) if audit_entry not in before]
+    (audit_entry,) = [audit_entry for audit_entry in await _log(client, seeds) if audit_entry not in before]
     for name in ("key.hint", "hint", "startsAt"):
         if "{" + name + "}" in detail:
             detail = detail.replace("{" + name + "}", _field(reply.data, name))
@@ -738,11 +744,11 @@ async def test_each_deed_is_in_the_audit_log_once(
         "detail": detail.replace("{k}", names["{k}"]),
     } == audit_entry
     if audit_entry["merchantId"] is not None:
-        assert audit_entry == (await _log(door, seeds, query=f"&merchant={merchant}"))[0]
-    assert audit_entry not in await _log(door, seeds, query="&merchant=mer_0000000000001")
+        assert audit_entry == (await _log(client, seeds, query=f"&merchant={merchant}"))[0]
+    assert audit_entry not in await _log(client, seeds, query="&merchant=mer_0000000000001")
 
 
-async def test_every_way_to_change_something_is_among_the_deeds_above(farebox: Farebox) -> None:
+async def test_every_way_to_change_something_is_among_the_actions_above(farebox: Farebox) -> None:
     changing = {
         (route.method, route.path)
         for route in routes(farebox.services, NO_PROXIES)
@@ -750,7 +756,7 @@ async def test_every_way_to_change_something_is_among_the_deeds_above(farebox: F
     }
     shapes = {"{m}": MERCHANTS + "/{merchant_id:str}", "{k}": "{key_id:str}", "{u}": "{user_id:str}"}
     told = set()
-    for method, path, *_ in DEEDS:
+    for method, path, *_ in ACTIONS:
         whole = path
         for short, long_ in shapes.items():
             whole = whole.replace(short, long_)
@@ -758,7 +764,7 @@ async def test_every_way_to_change_something_is_among_the_deeds_above(farebox: F
     assert changing == {(method, path) for method, path in told if path != "/api/refunds"}
 
 
-async def test_what_was_refused_or_told_again_is_not_in_the_audit_log(farebox: Farebox, door: Door) -> None:
+async def test_what_was_refused_or_told_again_is_not_in_the_audit_log(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     once: list[tuple[str, dict[str, Any]]] = [
         ("{m}/topups", {"amount": "5", "reference": "T"}),
@@ -766,40 +772,42 @@ async def test_what_was_refused_or_told_again_is_not_in_the_audit_log(farebox: F
         ("{m}/users", {"email": "bob@northwind.example"}),
     ]
     for path, body in once:
-        assert 200 == (await _ask(door, seeds, "POST", path, body)).status
-    before = await _log(door, seeds)
+        assert 200 == (await _ask(client, seeds, "POST", path, body)).status
+    before = await _log(client, seeds)
     for path, body in once:
-        assert (await _ask(door, seeds, "POST", path, body)).status in (200, 409)
+        assert (await _ask(client, seeds, "POST", path, body)).status in (200, 409)
         assert (
             409
-            == (await _ask(door, seeds, "POST", path, {**body, **({"amount": "6"} if "amount" in body else {})})).status
+            == (
+                await _ask(client, seeds, "POST", path, {**body, **({"amount": "6"} if "amount" in body else {})})
+            ).status
         )
     content = {"amount": "-1000", "reference": "B", "reason": "r"}
-    assert 402 == (await _ask(door, seeds, "POST", "{m}/adjustments", content)).status
-    assert before == await _log(door, seeds)
+    assert 402 == (await _ask(client, seeds, "POST", "{m}/adjustments", content)).status
+    assert before == await _log(client, seeds)
 
 
-async def test_pages_of_the_audit_log_tell_every_deed_once_newest_first(farebox: Farebox, door: Door) -> None:
+async def test_pages_of_the_audit_log_tell_every_action_once_newest_first(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     # All in one microsecond: what was written then has an order all the same.
     with _later(farebox, seconds=0):
         for number in range(9):
             content = {"amount": "1", "reference": f"R{number}"}
-            assert 200 == (await _ask(door, seeds, "POST", "{m}/topups", content)).status
-    whole = await _log(door, seeds, query=f"&merchant={seeds.merchant}")
+            assert 200 == (await _ask(client, seeds, "POST", "{m}/topups", content)).status
+    whole = await _log(client, seeds, query=f"&merchant={seeds.merchant}")
     assert {f"top_up of 1.00 USD, R{number}" for number in range(9)} == {audit_entry["detail"] for audit_entry in whole}
     found: list[dict[str, Any]] = []
     cursor: str | None = ""
     while cursor is not None:
         path = f"/api/admin/audit?merchant={seeds.merchant}&limit=4" + (f"&cursor={cursor}" if cursor else "")
-        data = (await _ask(door, seeds, "GET", path)).data
+        data = (await _ask(client, seeds, "GET", path)).data
         found += data["entries"]
         cursor = data["nextCursor"]
         # What comes meanwhile is newer, and so on no later page.
         content = {"amount": "1", "reference": _new("later")}
-        assert 200 == (await _ask(door, seeds, "POST", "{m}/topups", content)).status
+        assert 200 == (await _ask(client, seeds, "POST", "{m}/topups", content)).status
     assert whole == found
-    times = [audit_entry["at"] for audit_entry in await _log(door, seeds)]
+    times = [audit_entry["at"] for audit_entry in await _log(client, seeds)]
     assert sorted(times, reverse=True) == times
 
 
@@ -817,41 +825,41 @@ async def strict(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fare
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def strict_door(strict: Farebox) -> Door:
-    """The door to it."""
-    return await open_door(strict)
+async def strict_client(strict: Farebox) -> AppClient:
+    """A client of the application over it."""
+    return await open_client(strict)
 
 
 async def _approver(farebox: Farebox, name: str = "bob") -> str:
     return (await farebox.services.merchants.create_key(KeyKind.SUPPORT, name=name)).text
 
 
-async def _request(door: Door, seeds: Seeds, amount: str = "100.01", reference: str = "R") -> dict[str, Any]:
+async def _request(client: AppClient, seeds: Seeds, amount: str = "100.01", reference: str = "R") -> dict[str, Any]:
     """Ask for a top-up (or, with a sign, an adjustment) that is above the limit."""
     if amount[0] in "+-":
         content = {"amount": amount.removeprefix("+"), "reference": reference, "reason": "typo"}
-        reply = await _ask(door, seeds, "POST", "{m}/adjustments", content)
+        reply = await _ask(client, seeds, "POST", "{m}/adjustments", content)
     else:
-        reply = await _ask(door, seeds, "POST", "{m}/topups", {"amount": amount, "reference": reference})
+        reply = await _ask(client, seeds, "POST", "{m}/topups", {"amount": amount, "reference": reference})
     assert 202 == reply.status, reply
     return dict(reply.data)
 
 
-async def _decide(door: Door, seeds: Seeds, approval_id: str, how: str, key: str) -> Reply:
-    return await door.send("POST", _path(seeds, f"/approvals/{approval_id}/{how}"), key=key)
+async def _decide(client: AppClient, seeds: Seeds, approval_id: str, how: str, key: str) -> Reply:
+    return await client.send("POST", _path(seeds, f"/approvals/{approval_id}/{how}"), key=key)
 
 
 @pytest.mark.parametrize("amount", ["100", "-100"])
-async def test_up_to_the_limit_one_person_is_enough(strict: Farebox, strict_door: Door, amount: str) -> None:
+async def test_up_to_the_limit_one_person_is_enough(strict: Farebox, strict_client: AppClient, amount: str) -> None:
     seeds = await seed(strict)
     if amount.startswith("-"):
         reply = await _ask(
-            strict_door, seeds, "POST", "{m}/adjustments", {"amount": amount, "reference": "A", "reason": "r"}
+            strict_client, seeds, "POST", "{m}/adjustments", {"amount": amount, "reference": "A", "reason": "r"}
         )
     else:
-        reply = await _ask(strict_door, seeds, "POST", "{m}/topups", {"amount": amount, "reference": "A"})
+        reply = await _ask(strict_client, seeds, "POST", "{m}/topups", {"amount": amount, "reference": "A"})
     assert (200, "0.00" if amount.startswith("-") else "200.00") == (reply.status, reply.data["available"])
-    approvals = await _ask(strict_door, seeds, "GET", f"/api/admin/approvals?merchant={seeds.merchant}")
+    approvals = await _ask(strict_client, seeds, "GET", f"/api/admin/approvals?merchant={seeds.merchant}")
     assert {"approvals": [], "nextCursor": None} == approvals.data
 
 
@@ -864,11 +872,11 @@ async def test_up_to_the_limit_one_person_is_enough(strict: Farebox, strict_door
     ],
 )
 async def test_above_the_limit_a_move_waits_for_another_person(
-    strict: Farebox, strict_door: Door, amount: str, kind: str, written: str, after: str
+    strict: Farebox, strict_client: AppClient, amount: str, kind: str, written: str, after: str
 ) -> None:
-    seeds, door = await seed(strict, balance="100"), strict_door
-    assert 200 == (await _ask(door, seeds, "POST", "{m}/topups", {"amount": "100", "reference": "more"})).status
-    asked = await _request(door, seeds, amount)
+    seeds, client = await seed(strict, balance="100"), strict_client
+    assert 200 == (await _ask(client, seeds, "POST", "{m}/topups", {"amount": "100", "reference": "more"})).status
+    asked = await _request(client, seeds, amount)
     approval_id = asked["approvalId"]
     assert asked.pop("requestedAt")
     assert {
@@ -884,20 +892,20 @@ async def test_above_the_limit_a_move_waits_for_another_person(
         "decidedAt": None,
         "transferId": None,
     } == asked
-    assert "200.00" == (await door.get("/api/balance", seeds.merchant_key)).data
-    request = (await _log(door, seeds))[0]
+    assert "200.00" == (await client.get("/api/balance", seeds.merchant_key)).data
+    request = (await _log(client, seeds))[0]
     bob = await _approver(strict)
-    done = await _decide(door, seeds, approval_id, "approve", bob)
+    done = await _decide(client, seeds, approval_id, "approve", bob)
     assert (200, after, written.removeprefix("-")) == (done.status, done.data["available"], done.data["amount"])
-    assert after == (await door.get("/api/balance", seeds.merchant_key)).data
-    (listed,) = (await _ask(door, seeds, "GET", f"/api/admin/approvals?merchant={seeds.merchant}")).data["approvals"]
+    assert after == (await client.get("/api/balance", seeds.merchant_key)).data
+    (listed,) = (await _ask(client, seeds, "GET", f"/api/admin/approvals?merchant={seeds.merchant}")).data["approvals"]
     assert ("approved", "bob", done.data["transferId"]) == tuple(
         listed[name] for name in ("state", "decidedBy", "transferId")
     )
     assert listed["decidedAt"] >= listed["requestedAt"]
-    # Both deeds are in the log, each under its own person.
+    # Both actions are in the log, each under its own person.
     words = f"{kind} of {written} USD, R" + ("" if kind == "top_up" else ", typo")
-    approved = (await _log(door, seeds))[0]
+    approved = (await _log(client, seeds))[0]
     expected = [
         ("request_approval", "ann", await _key_id(strict, seeds.support_key), approval_id, words),
         ("approve", "bob", await _key_id(strict, bob), done.data["transferId"], words),
@@ -908,85 +916,85 @@ async def test_above_the_limit_a_move_waits_for_another_person(
     assert [] == [fault async for fault in Verifier(strict.store).faults(seeds.merchant_id)]
 
 
-async def test_who_requested_can_not_approve_by_any_key(strict: Farebox, strict_door: Door) -> None:
-    seeds, door = await seed(strict), strict_door
-    approval_id = (await _request(door, seeds))["approvalId"]
-    before = await _log(door, seeds)
+async def test_who_requested_can_not_approve_by_any_key(strict: Farebox, strict_client: AppClient) -> None:
+    seeds, client = await seed(strict), strict_client
+    approval_id = (await _request(client, seeds))["approvalId"]
+    before = await _log(client, seeds)
     for key in (seeds.support_key, await _approver(strict, "ann")):
-        reply = await _decide(door, seeds, approval_id, "approve", key)
+        reply = await _decide(client, seeds, approval_id, "approve", key)
         assert (403, "approval_needs_another_person") == (reply.status, reply.code)
         assert "ann requested this" in reply.message
-    assert before == await _log(door, seeds)
-    assert "100.00" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert before == await _log(client, seeds)
+    assert "100.00" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
 @pytest.mark.parametrize("person", ["ann", "bob"])
-async def test_rejected_request_is_never_made(strict: Farebox, strict_door: Door, person: str) -> None:
-    seeds, door = await seed(strict), strict_door
-    approval_id = (await _request(door, seeds))["approvalId"]
+async def test_rejected_request_is_never_made(strict: Farebox, strict_client: AppClient, person: str) -> None:
+    seeds, client = await seed(strict), strict_client
+    approval_id = (await _request(client, seeds))["approvalId"]
     key, other = await _approver(strict, person), await _approver(strict, "eve")
-    first = await _decide(door, seeds, approval_id, "reject", key)
+    first = await _decide(client, seeds, approval_id, "reject", key)
     assert (200, "rejected", person, None) == (
         *(first.status, first.data["state"]),
         *(first.data["decidedBy"], first.data["transferId"]),
     )
-    audit_entry = (await _log(door, seeds))[0]
+    audit_entry = (await _log(client, seeds))[0]
     assert ("reject", person, approval_id, "top_up of 100.01 USD, R") == tuple(
         audit_entry[name] for name in ("action", "person", "subject", "detail")
     )
-    again = await _decide(door, seeds, approval_id, "reject", other)
+    again = await _decide(client, seeds, approval_id, "reject", other)
     assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
-    approve = await _decide(door, seeds, approval_id, "approve", other)
-    asked = await _ask(door, seeds, "POST", "{m}/topups", {"amount": "100.01", "reference": "R"})
+    approve = await _decide(client, seeds, approval_id, "approve", other)
+    asked = await _ask(client, seeds, "POST", "{m}/topups", {"amount": "100.01", "reference": "R"})
     for reply in (approve, asked):
         assert (409, "approval_already_rejected") == (reply.status, reply.code)
         assert person in reply.message
-    assert audit_entry == (await _log(door, seeds))[0]
-    assert "100.00" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert audit_entry == (await _log(client, seeds))[0]
+    assert "100.00" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
-async def test_approved_request_is_made_once_and_can_not_be_rejected(strict: Farebox, strict_door: Door) -> None:
-    seeds, door = await seed(strict), strict_door
-    approval_id = (await _request(door, seeds))["approvalId"]
-    first = await _decide(door, seeds, approval_id, "approve", await _approver(strict))
-    before = await _log(door, seeds)
-    again = await _decide(door, seeds, approval_id, "approve", await _approver(strict, "eve"))
+async def test_approved_request_is_made_once_and_can_not_be_rejected(strict: Farebox, strict_client: AppClient) -> None:
+    seeds, client = await seed(strict), strict_client
+    approval_id = (await _request(client, seeds))["approvalId"]
+    first = await _decide(client, seeds, approval_id, "approve", await _approver(strict))
+    before = await _log(client, seeds)
+    again = await _decide(client, seeds, approval_id, "approve", await _approver(strict, "eve"))
     assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
-    reject = await _decide(door, seeds, approval_id, "reject", seeds.support_key)
+    reject = await _decide(client, seeds, approval_id, "reject", seeds.support_key)
     assert (409, "approval_already_approved") == (reject.status, reject.code)
     # Who asks again under the reference is told what became of it.
-    asked = await _ask(door, seeds, "POST", "{m}/topups", {"amount": "100.01", "reference": "R"})
+    asked = await _ask(client, seeds, "POST", "{m}/topups", {"amount": "100.01", "reference": "R"})
     assert (200, "true", first.data) == (asked.status, asked.header("idempotent-replay"), asked.data)
-    other = await _ask(door, seeds, "POST", "{m}/topups", {"amount": "100.02", "reference": "R"})
+    other = await _ask(client, seeds, "POST", "{m}/topups", {"amount": "100.02", "reference": "R"})
     assert (409, "idempotency_conflict") == (other.status, other.code)
-    assert before == await _log(door, seeds)
-    assert "200.01" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert before == await _log(client, seeds)
+    assert "200.01" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
-async def test_reference_is_requested_once(strict: Farebox, strict_door: Door) -> None:
-    seeds, door = await seed(strict), strict_door
+async def test_reference_is_requested_once(strict: Farebox, strict_client: AppClient) -> None:
+    seeds, client = await seed(strict), strict_client
     content = {"amount": "150", "reference": "R", "note": "wire"}
-    first = await _ask(door, seeds, "POST", "{m}/topups", content)
-    before = await _log(door, seeds)
-    again = await _ask(door, seeds, "POST", "{m}/topups", {**content, "amount": "150.00"})
+    first = await _ask(client, seeds, "POST", "{m}/topups", content)
+    before = await _log(client, seeds)
+    again = await _ask(client, seeds, "POST", "{m}/topups", {**content, "amount": "150.00"})
     assert (202, "true", first.body) == (again.status, again.header("idempotent-replay"), again.body)
     assert (202, None) == (first.status, first.header("idempotent-replay"))
-    other = await _ask(door, seeds, "POST", "{m}/topups", {**content, "amount": "151"})
+    other = await _ask(client, seeds, "POST", "{m}/topups", {**content, "amount": "151"})
     assert (409, "idempotency_conflict") == (other.status, other.code)
     assert first.data["approvalId"] in other.message
-    assert before == await _log(door, seeds)
+    assert before == await _log(client, seeds)
     # An adjustment's references are its own.
-    assert first.data["approvalId"] != (await _request(door, seeds, "+150"))["approvalId"]
+    assert first.data["approvalId"] != (await _request(client, seeds, "+150"))["approvalId"]
 
 
-async def test_of_many_who_decide_at_once_one_does(strict: Farebox, strict_door: Door) -> None:
-    seeds, door = await seed(strict), strict_door
+async def test_of_many_who_decide_at_once_one_does(strict: Farebox, strict_client: AppClient) -> None:
+    seeds, client = await seed(strict), strict_client
     people = [await _approver(strict, f"person-{number}") for number in range(6)]
     for number in range(8):
-        approval_id = (await _request(door, seeds, reference=f"R{number}"))["approvalId"]
+        approval_id = (await _request(client, seeds, reference=f"R{number}"))["approvalId"]
         hows = ["approve" if (place + number) % 2 else "reject" for place in range(6)]
         replies = await asyncio.gather(
-            *[_decide(door, seeds, approval_id, how, key) for how, key in zip(hows, people, strict=True)]
+            *[_decide(client, seeds, approval_id, how, key) for how, key in zip(hows, people, strict=True)]
         )
         winners = [
             how
@@ -1007,7 +1015,7 @@ async def test_of_many_who_decide_at_once_one_does(strict: Farebox, strict_door:
             )
     states = [
         item["state"]
-        for item in (await _ask(door, seeds, "GET", f"/api/admin/approvals?merchant={seeds.merchant}")).data[
+        for item in (await _ask(client, seeds, "GET", f"/api/admin/approvals?merchant={seeds.merchant}")).data[
             "approvals"
         ]
     ]
@@ -1017,67 +1025,69 @@ async def test_of_many_who_decide_at_once_one_does(strict: Farebox, strict_door:
     assert (8, expected) == (len(states), account.wallet)
 
 
-async def test_requests_at_once_under_one_reference_are_one(strict: Farebox, strict_door: Door) -> None:
+async def test_requests_at_once_under_one_reference_are_one(strict: Farebox, strict_client: AppClient) -> None:
     seeds = await seed(strict)
-    asked = await asyncio.gather(*[_request(strict_door, seeds) for _ in range(8)])
+    asked = await asyncio.gather(*[_request(strict_client, seeds) for _ in range(8)])
     assert 1 == len({item["approvalId"] for item in asked})
 
 
-async def test_approval_of_what_no_longer_fits_is_refused_and_stays_open(strict: Farebox, strict_door: Door) -> None:
-    seeds, door = await seed(strict, balance="100"), strict_door
+async def test_approval_of_what_no_longer_fits_is_refused_and_stays_open(
+    strict: Farebox, strict_client: AppClient
+) -> None:
+    seeds, client = await seed(strict, balance="100"), strict_client
     bob = await _approver(strict)
-    assert 200 == (await _ask(door, seeds, "POST", "{m}/topups", {"amount": "50", "reference": "more"})).status
-    taken = (await _request(door, seeds, "-150"))["approvalId"]
+    assert 200 == (await _ask(client, seeds, "POST", "{m}/topups", {"amount": "50", "reference": "more"})).status
+    taken = (await _request(client, seeds, "-150"))["approvalId"]
     charge = {"merchant": seeds.merchant, "type": "call", "amount": "0.01", "idempotencyKey": "k"}
-    assert 200 == (await door.post("/api/charges", seeds.service_key, charge)).status
-    before = await _log(door, seeds)
-    refused = await _decide(door, seeds, taken, "approve", bob)
+    assert 200 == (await client.post("/api/charges", seeds.service_key, charge)).status
+    before = await _log(client, seeds)
+    refused = await _decide(client, seeds, taken, "approve", bob)
     assert (402, "insufficient_balance") == (refused.status, refused.code)
-    assert before == await _log(door, seeds)
-    assert 200 == (await _ask(door, seeds, "POST", "{m}/topups", {"amount": "0.01", "reference": "T"})).status
-    assert "0.00" == (await _decide(door, seeds, taken, "approve", bob)).data["available"]
+    assert before == await _log(client, seeds)
+    assert 200 == (await _ask(client, seeds, "POST", "{m}/topups", {"amount": "0.01", "reference": "T"})).status
+    assert "0.00" == (await _decide(client, seeds, taken, "approve", bob)).data["available"]
 
-    requests = [(await _request(door, seeds, "1000000000000", f"R{number}"))["approvalId"] for number in range(5)]
-    replies = [await _decide(door, seeds, approval_id, "approve", bob) for approval_id in requests]
+    requests = [(await _request(client, seeds, "1000000000000", f"R{number}"))["approvalId"] for number in range(5)]
+    replies = [await _decide(client, seeds, approval_id, "approve", bob) for approval_id in requests]
     assert [200, 200, 200, 422, 422] == [reply.status for reply in replies]
     assert {"balance_limit_exceeded"} == {reply.code for reply in replies[3:]}
 
 
-async def test_approval_that_is_none_is_a_404(strict: Farebox, strict_door: Door) -> None:
-    seeds, other, door = await seed(strict), await seed(strict), strict_door
-    theirs = (await _request(door, other))["approvalId"]
+async def test_approval_that_is_none_is_a_404(strict: Farebox, strict_client: AppClient) -> None:
+    seeds, other, client = await seed(strict), await seed(strict), strict_client
+    theirs = (await _request(client, other))["approvalId"]
     bob = await _approver(strict)
     for how in ("approve", "reject"):
         for approval_id in (theirs, "appr_0000000000000", "x", "%00", theirs.lower(), theirs.replace("appr", "mer")):
-            reply = await _decide(door, seeds, approval_id, how, bob)
+            reply = await _decide(client, seeds, approval_id, how, bob)
             assert (404, "approval_not_found") == (reply.status, reply.code), approval_id
-        reply = await door.send("POST", f"{MERCHANTS}/x/approvals/{theirs}/{how}", key=bob)
+        reply = await client.send("POST", f"{MERCHANTS}/x/approvals/{theirs}/{how}", key=bob)
         assert (404, "merchant_not_found") == (reply.status, reply.code)
-    assert "100.00" == (await door.get("/api/balance", other.merchant_key)).data
+    assert "100.00" == (await client.get("/api/balance", other.merchant_key)).data
 
 
-async def test_pages_of_approvals_tell_each_once_newest_first(strict: Farebox, strict_door: Door) -> None:
-    seeds, door = await seed(strict), strict_door
+async def test_pages_of_approvals_tell_each_once_newest_first(strict: Farebox, strict_client: AppClient) -> None:
+    seeds, client = await seed(strict), strict_client
     asked = []
     for number in range(7):
-        asked.append((await _request(door, seeds, reference=f"R{number}"))["approvalId"])
+        asked.append((await _request(client, seeds, reference=f"R{number}"))["approvalId"])
         await asyncio.sleep(0.002)
-    await _request(door, await seed(strict))
+    await _request(client, await seed(strict))
     found: list[str] = []
     cursor: str | None = ""
     while cursor is not None:
         path = f"/api/admin/approvals?merchant={seeds.merchant}&limit=3" + (f"&cursor={cursor}" if cursor else "")
-        data = (await _ask(door, seeds, "GET", path)).data
+        data = (await _ask(client, seeds, "GET", path)).data
         found += [item["approvalId"] for item in data["approvals"]]
         cursor = data["nextCursor"]
-        await _request(door, seeds, reference=_new("later"))
+        await _request(client, seeds, reference=_new("later"))
         await asyncio.sleep(0.002)
     assert asked[::-1] == found
-    everything = (await _ask(door, seeds, "GET", "/api/admin/approvals?limit=1000")).data["approvals"]
+    everything = (await _ask(client, seeds, "GET", "/api/admin/approvals?limit=1000")).data["approvals"]
     assert {seeds.merchant} < {item["merchantId"] for item in everything}
 
 
-async def test_without_a_limit_one_person_is_enough_for_any_amount(farebox: Farebox, door: Door) -> None:
+async def test_without_a_limit_one_person_is_enough_for_any_amount(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    reply = await _ask(door, seeds, "POST", "{m}/topups", {"amount": "1000000000", "reference": "T"})
+    reply = await _ask(client, seeds, "POST", "{m}/topups", {"amount": "1000000000", "reference": "T"})
     assert (200, "1000000100.00") == (reply.status, reply.data["available"])

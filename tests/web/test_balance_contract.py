@@ -6,7 +6,7 @@ from farebox.bootstrap import Farebox
 from farebox.core.commands import CreateHold, KeyKind, Payer
 from farebox.service.people import api_keys
 from farebox.storage.interface import StoreUnavailable
-from tests.support.door import Door, Headers, Reply, open_door
+from tests.support.app_client import AppClient, Headers, Reply, open_client
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,9 +37,9 @@ async def _spend(farebox: Farebox, seeds: Seeds, amount: str) -> None:
     assert outcome.is_ok, outcome
 
 
-async def test_success_is_these_very_bytes_and_headers(farebox: Farebox, door: Door) -> None:
+async def test_success_is_these_very_bytes_and_headers(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="1250.75")
-    reply = await door.get("/api/balance", seeds.merchant_key)
+    reply = await client.get("/api/balance", seeds.merchant_key)
     assert 200 == reply.status
     assert b'{"isSuccess":true,"statusCode":200,"errorMessage":null,"data":"1250.75"}' == reply.body
     assert [
@@ -70,9 +70,11 @@ async def test_success_is_these_very_bytes_and_headers(farebox: Farebox, door: D
         ("1000000000000", "1000000000000.00"),
     ],
 )
-async def test_balance_is_a_plain_exact_decimal(farebox: Farebox, door: Door, paid: str | None, shown: str) -> None:
+async def test_balance_is_a_plain_exact_decimal(
+    farebox: Farebox, client: AppClient, paid: str | None, shown: str
+) -> None:
     seeds = await seed(farebox, balance=paid)
-    assert _success(shown) == (await door.get("/api/balance", seeds.merchant_key)).body
+    assert _success(shown) == (await client.get("/api/balance", seeds.merchant_key)).body
 
 
 @pytest.mark.parametrize(
@@ -85,40 +87,40 @@ async def test_balance_is_a_plain_exact_decimal(farebox: Farebox, door: Door, pa
         ("999999999999.5", "-999999999999.50"),
     ],
 )
-async def test_balance_on_credit_is_negative(farebox: Farebox, door: Door, spent: str, shown: str) -> None:
+async def test_balance_on_credit_is_negative(farebox: Farebox, client: AppClient, spent: str, shown: str) -> None:
     seeds = await seed(farebox, balance=None, credit_limit="1000000000000")
     await _spend(farebox, seeds, spent)
-    assert _success(shown) == (await door.get("/api/balance", seeds.merchant_key)).body
+    assert _success(shown) == (await client.get("/api/balance", seeds.merchant_key)).body
 
 
-async def test_credit_limit_is_not_part_of_the_balance(farebox: Farebox, door: Door) -> None:
+async def test_credit_limit_is_not_part_of_the_balance(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="10", credit_limit="500")
-    assert _success("10.00") == (await door.get("/api/balance", seeds.merchant_key)).body
+    assert _success("10.00") == (await client.get("/api/balance", seeds.merchant_key)).body
 
 
-async def test_balance_is_what_is_available_without_what_is_held(farebox: Farebox, door: Door) -> None:
+async def test_balance_is_what_is_available_without_what_is_held(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="10")
     held = await farebox.committer.submit(CreateHold(Payer(seeds.merchant_id), "call", 1, "h", amount=4_000_000))
     assert held.is_ok
-    assert _success("6.00") == (await door.get("/api/balance", seeds.merchant_key)).body
+    assert _success("6.00") == (await client.get("/api/balance", seeds.merchant_key)).body
 
 
-async def test_balance_follows_every_move_at_once(farebox: Farebox, door: Door) -> None:
+async def test_balance_follows_every_move_at_once(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="10")
     await _spend(farebox, seeds, "9.5")
-    assert _success("0.50") == (await door.get("/api/balance", seeds.merchant_key)).body
+    assert _success("0.50") == (await client.get("/api/balance", seeds.merchant_key)).body
 
 
-async def test_frozen_merchant_reads_its_balance(farebox: Farebox, door: Door) -> None:
+async def test_frozen_merchant_reads_its_balance(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="10")
     await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
-    assert _success("10.00") == (await door.get("/api/balance", seeds.merchant_key)).body
+    assert _success("10.00") == (await client.get("/api/balance", seeds.merchant_key)).body
 
 
-async def test_each_key_opens_its_own_merchant(farebox: Farebox, door: Door) -> None:
+async def test_each_key_opens_its_own_merchant(farebox: Farebox, client: AppClient) -> None:
     first, second = await seed(farebox, balance="1"), await seed(farebox, balance="2")
-    assert _success("1.00") == (await door.get("/api/balance", first.merchant_key)).body
-    assert _success("2.00") == (await door.get("/api/balance", second.merchant_key)).body
+    assert _success("1.00") == (await client.get("/api/balance", first.merchant_key)).body
+    assert _success("2.00") == (await client.get("/api/balance", second.merchant_key)).body
 
 
 async def _closed_keys(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
@@ -140,10 +142,10 @@ async def _closed_keys(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
     }
 
 
-async def test_bad_keys_are_indistinguishable(farebox: Farebox, door: Door) -> None:
+async def test_bad_keys_are_indistinguishable(farebox: Farebox, client: AppClient) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
     key = seeds.merchant_key
-    missing = await door.get("/api/balance")
+    missing = await client.get("/api/balance")
     assert 401 == missing.status
     assert UNAUTHORIZED == missing.body
     assert "invalid_api_key" == missing.code
@@ -180,36 +182,36 @@ async def test_bad_keys_are_indistinguishable(farebox: Farebox, door: Door) -> N
         "SQL": "' OR 1=1 --",
     }
     for what, text in bad.items():
-        assert missing == await door.get("/api/balance", text), what
+        assert missing == await client.get("/api/balance", text), what
     twice: Headers = [("x-api-key", key), ("x-api-key", key)]
-    assert missing == await door.get("/api/balance", headers=twice)
+    assert missing == await client.get("/api/balance", headers=twice)
     mixed: Headers = [("X-API-Key", key), ("x-api-key", "garbage")]
-    assert missing == await door.get("/api/balance", headers=mixed)
+    assert missing == await client.get("/api/balance", headers=mixed)
     elsewhere: Headers = [("authorization", f"Bearer {key}"), ("api-key", key), ("cookie", f"x-api-key={key}")]
-    assert missing == await door.get("/api/balance", headers=elsewhere)
-    assert missing == await door.get(f"/api/balance?x-api-key={key}&api_key={key}")
-    assert 200 == (await door.get("/api/balance", key)).status
+    assert missing == await client.get("/api/balance", headers=elsewhere)
+    assert missing == await client.get(f"/api/balance?x-api-key={key}&api_key={key}")
+    assert 200 == (await client.get("/api/balance", key)).status
 
 
-async def test_revoked_key_closes_at_once(farebox: Farebox, door: Door) -> None:
+async def test_revoked_key_closes_at_once(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     second = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
-    assert 200 == (await door.get("/api/balance", second.text)).status
+    assert 200 == (await client.get("/api/balance", second.text)).status
     await farebox.services.merchants.revoke_key(second.key.key_id)
-    assert UNAUTHORIZED == (await door.get("/api/balance", second.text)).body
-    assert 200 == (await door.get("/api/balance", seeds.merchant_key)).status
+    assert UNAUTHORIZED == (await client.get("/api/balance", second.text)).body
+    assert 200 == (await client.get("/api/balance", seeds.merchant_key)).status
 
 
-async def test_header_name_takes_any_case(farebox: Farebox, door: Door) -> None:
+async def test_header_name_takes_any_case(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     headers: Headers = [("X-Api-KEY", seeds.merchant_key)]
-    assert 200 == (await door.get("/api/balance", headers=headers)).status
+    assert 200 == (await client.get("/api/balance", headers=headers)).status
 
 
-async def test_keys_of_other_kinds_are_forbidden(farebox: Farebox, door: Door) -> None:
+async def test_keys_of_other_kinds_are_forbidden(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     for key in (seeds.service_key, seeds.support_key):
-        reply = await door.get("/api/balance", key)
+        reply = await client.get("/api/balance", key)
         assert (403, "forbidden") == (reply.status, reply.code)
         assert (
             b'{"isSuccess":false,"statusCode":403,"errorMessage":"This kind of API key may not do this","data":null}'
@@ -217,28 +219,30 @@ async def test_keys_of_other_kinds_are_forbidden(farebox: Farebox, door: Door) -
         )
 
 
-async def test_head_answers_as_get_does(farebox: Farebox, door: Door) -> None:
+async def test_head_answers_as_get_does(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="3")
     asked, head = (
-        await door.get("/api/balance", seeds.merchant_key),
-        await door.send("HEAD", "/api/balance", key=seeds.merchant_key),
+        await client.get("/api/balance", seeds.merchant_key),
+        await client.send("HEAD", "/api/balance", key=seeds.merchant_key),
     )
     assert (asked.status, asked.headers) == (head.status, head.headers)
-    assert 401 == (await door.send("HEAD", "/api/balance")).status
+    assert 401 == (await client.send("HEAD", "/api/balance")).status
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "TRACE", "CONNECT", "PROPFIND"])
-async def test_other_methods_are_refused_with_those_that_are_taken(farebox: Farebox, door: Door, method: str) -> None:
+async def test_other_methods_are_refused_with_those_that_are_taken(
+    farebox: Farebox, client: AppClient, method: str
+) -> None:
     seeds = await seed(farebox)
-    reply = await door.send(method, "/api/balance", key=seeds.merchant_key)
+    reply = await client.send(method, "/api/balance", key=seeds.merchant_key)
     assert (405, "method_not_allowed") == (reply.status, reply.code)
     assert "GET, HEAD, OPTIONS" == reply.header("allow")
     assert "GET, HEAD, OPTIONS" in reply.message
 
 
-async def test_query_and_body_of_a_get_are_ignored(farebox: Farebox, door: Door) -> None:
+async def test_query_and_body_of_a_get_are_ignored(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="3")
-    reply = await door.send(
+    reply = await client.send(
         "GET",
         "/api/balance?_=1731&merchant=x",
         key=seeds.merchant_key,
@@ -249,7 +253,7 @@ async def test_query_and_body_of_a_get_are_ignored(farebox: Farebox, door: Door)
 
 
 async def test_database_that_is_away_is_a_500_with_the_contracts_words(
-    farebox: Farebox, door: Door, monkeypatch: pytest.MonkeyPatch
+    farebox: Farebox, client: AppClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = await seed(farebox, balance="3")
 
@@ -260,17 +264,17 @@ async def test_database_that_is_away_is_a_500_with_the_contracts_words(
         patch.setattr(farebox.store, "balances", fail)
         patch.setattr(farebox.store, "find_key", fail)
         for key in (seeds.merchant_key, seeds.service_key, seeds.support_key):
-            reply = await door.get("/api/balance", key)
+            reply = await client.get("/api/balance", key)
             assert 500 == reply.status
             assert FAILED == reply.body
             assert "unavailable" == reply.code
             assert "1" == reply.header("retry-after")
-        assert UNAUTHORIZED == (await door.get("/api/balance")).body
-    assert _success("3.00") == (await door.get("/api/balance", seeds.merchant_key)).body
+        assert UNAUTHORIZED == (await client.get("/api/balance")).body
+    assert _success("3.00") == (await client.get("/api/balance", seeds.merchant_key)).body
 
 
 async def test_crash_is_a_500_that_tells_nothing_more(
-    farebox: Farebox, door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    farebox: Farebox, client: AppClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     seeds = await seed(farebox, balance="3")
 
@@ -279,29 +283,29 @@ async def test_crash_is_a_500_that_tells_nothing_more(
 
     with monkeypatch.context() as patch:
         patch.setattr(farebox.store, "balances", crash)
-        reply = await door.get("/api/balance", seeds.merchant_key)
+        reply = await client.get("/api/balance", seeds.merchant_key)
         assert FAILED == reply.body
         assert "internal_error" == reply.code
     assert "hunter2" in caplog.text
     assert seeds.merchant_key not in caplog.text
-    assert 200 == (await door.get("/api/balance", seeds.merchant_key)).status
+    assert 200 == (await client.get("/api/balance", seeds.merchant_key)).status
 
 
-async def test_no_origin_may_read_unless_the_operator_says_so(farebox: Farebox, door: Door) -> None:
+async def test_no_origin_may_read_unless_the_operator_says_so(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    reply = await door.get("/api/balance", seeds.merchant_key, [("origin", ORIGIN)])
+    reply = await client.get("/api/balance", seeds.merchant_key, [("origin", ORIGIN)])
     assert 200 == reply.status
     assert not {name for name in _names(reply) if name.startswith("access-control")}
-    preflight = await door.send("OPTIONS", "/api/balance", headers=[("origin", ORIGIN)])
+    preflight = await client.send("OPTIONS", "/api/balance", headers=[("origin", ORIGIN)])
     assert 204 == preflight.status
     assert not {name for name in _names(preflight) if name.startswith("access-control")}
 
 
 async def test_allowed_origin_may_read_answers_and_errors(farebox: Farebox) -> None:
     seeds = await seed(farebox)
-    door = await open_door(farebox, cors_origins=(ORIGIN, "https://other.example"))
+    client = await open_client(farebox, cors_origins=(ORIGIN, "https://other.example"))
     for key, target in ((seeds.merchant_key, "/api/balance"), (None, "/api/balance"), (None, "/api/nothing")):
-        reply = await door.get(target, key, [("origin", ORIGIN)])
+        reply = await client.get(target, key, [("origin", ORIGIN)])
         assert ORIGIN == reply.header("access-control-allow-origin")
         assert "origin" == reply.header("vary")
         exposed = reply.header("access-control-expose-headers")
@@ -311,13 +315,13 @@ async def test_allowed_origin_may_read_answers_and_errors(farebox: Farebox) -> N
 
 
 async def test_preflight_allows_the_key_header_for_an_allowed_origin(farebox: Farebox) -> None:
-    door = await open_door(farebox, cors_origins=(ORIGIN,))
+    client = await open_client(farebox, cors_origins=(ORIGIN,))
     asked: Headers = [
         ("origin", ORIGIN),
         ("access-control-request-method", "GET"),
         ("access-control-request-headers", "x-api-key"),
     ]
-    reply = await door.send("OPTIONS", "/api/balance", headers=asked)
+    reply = await client.send("OPTIONS", "/api/balance", headers=asked)
     assert (204, b"") == (reply.status, reply.body)
     assert ORIGIN == reply.header("access-control-allow-origin")
     assert "x-api-key, content-type" == reply.header("access-control-allow-headers")
@@ -341,9 +345,9 @@ async def test_preflight_allows_the_key_header_for_an_allowed_origin(farebox: Fa
 )
 async def test_origin_that_is_not_allowed_gets_no_permission(farebox: Farebox, origin: str) -> None:
     seeds = await seed(farebox)
-    door = await open_door(farebox, cors_origins=(ORIGIN,))
+    client = await open_client(farebox, cors_origins=(ORIGIN,))
     for method in ("GET", "OPTIONS"):
-        reply = await door.send(method, "/api/balance", key=seeds.merchant_key, headers=[("origin", origin)])
+        reply = await client.send(method, "/api/balance", key=seeds.merchant_key, headers=[("origin", origin)])
         assert not {name for name in _names(reply) if name.startswith("access-control")}
         # A cache must not hand this answer to the allowed origin.
         assert "origin" == reply.header("vary")
@@ -351,17 +355,17 @@ async def test_origin_that_is_not_allowed_gets_no_permission(farebox: Farebox, o
 
 async def test_answer_varies_by_origin_even_without_one(farebox: Farebox) -> None:
     seeds = await seed(farebox)
-    door = await open_door(farebox, cors_origins=(ORIGIN,))
-    reply = await door.get("/api/balance", seeds.merchant_key)
+    client = await open_client(farebox, cors_origins=(ORIGIN,))
+    reply = await client.get("/api/balance", seeds.merchant_key)
     assert "origin" == reply.header("vary")
     assert reply.header("access-control-allow-origin") is None
 
 
 async def test_star_allows_every_origin(farebox: Farebox) -> None:
     seeds = await seed(farebox)
-    door = await open_door(farebox, cors_origins=("*",))
+    client = await open_client(farebox, cors_origins=("*",))
     for origin in (ORIGIN, "null", "http://localhost:3000"):
         for method in ("GET", "OPTIONS"):
-            reply = await door.send(method, "/api/balance", key=seeds.merchant_key, headers=[("origin", origin)])
+            reply = await client.send(method, "/api/balance", key=seeds.merchant_key, headers=[("origin", origin)])
             assert "*" == reply.header("access-control-allow-origin")
             assert reply.header("access-control-allow-credentials") is None

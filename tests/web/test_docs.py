@@ -8,7 +8,7 @@ from typing import Final
 import httpx
 import pytest
 
-from tests.support.door import Door
+from tests.support.app_client import AppClient
 from tests.support.server import Server, open_farebox
 
 ASSETS: Final = {
@@ -19,13 +19,13 @@ ASSETS: Final = {
 }
 PATHS: Final = ["/docs", *(f"/docs/assets/{name}" for name in ASSETS)]
 
-on_the_loop_of_the_door = pytest.mark.asyncio(loop_scope="module")
+on_the_loop_of_the_client = pytest.mark.asyncio(loop_scope="module")
 
 
-@on_the_loop_of_the_door
+@on_the_loop_of_the_client
 @pytest.mark.parametrize("path", PATHS)
-async def test_page_and_assets_come_with_a_strict_policy(door: Door, path: str) -> None:
-    reply = await door.get(path)
+async def test_page_and_assets_come_with_a_strict_policy(client: AppClient, path: str) -> None:
+    reply = await client.get(path)
     assert 200 == reply.status
     policy = dict(
         part.strip().partition(" ")[::2] for part in (reply.header("content-security-policy") or "").split(";")
@@ -43,15 +43,15 @@ async def test_page_and_assets_come_with_a_strict_policy(door: Door, path: str) 
     assert ("nosniff", "DENY") == (reply.header("x-content-type-options"), reply.header("x-frame-options"))
 
 
-@on_the_loop_of_the_door
+@on_the_loop_of_the_client
 @pytest.mark.parametrize(("name", "content_type"), ASSETS.items())
-async def test_assets_have_their_types(door: Door, name: str, content_type: str) -> None:
-    reply = await door.get(f"/docs/assets/{name}")
+async def test_assets_have_their_types(client: AppClient, name: str, content_type: str) -> None:
+    reply = await client.get(f"/docs/assets/{name}")
     assert content_type == reply.header("content-type")
     assert str(len(reply.body)) == reply.header("content-length")
 
 
-@on_the_loop_of_the_door
+@on_the_loop_of_the_client
 @pytest.mark.parametrize(
     "path",
     [
@@ -63,13 +63,13 @@ async def test_assets_have_their_types(door: Door, name: str, content_type: str)
         ),
     ],
 )
-async def test_nothing_else_is_served(door: Door, path: str) -> None:
-    assert 404 == (await door.get(path)).status
+async def test_nothing_else_is_served(client: AppClient, path: str) -> None:
+    assert 404 == (await client.get(path)).status
 
 
-@on_the_loop_of_the_door
-async def test_page_names_only_what_this_server_has_and_no_script_of_its_own(door: Door) -> None:
-    reply = await door.get("/docs")
+@on_the_loop_of_the_client
+async def test_page_names_only_what_this_server_has_and_no_script_of_its_own(client: AppClient) -> None:
+    reply = await client.get("/docs")
     assert "text/html; charset=utf-8" == reply.header("content-type")
     page = reply.body.decode()
     assert "<title>Farebox API</title>" in page
@@ -78,22 +78,22 @@ async def test_page_names_only_what_this_server_has_and_no_script_of_its_own(doo
     assert [] == re.findall(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=", page)
 
 
-@on_the_loop_of_the_door
+@on_the_loop_of_the_client
 @pytest.mark.parametrize("path", PATHS)
-async def test_what_a_browser_has_is_not_sent_again(door: Door, path: str) -> None:
-    first = await door.get(path)
+async def test_what_a_browser_has_is_not_sent_again(client: AppClient, path: str) -> None:
+    first = await client.get(path)
     tag = first.header("etag")
     assert tag
     assert "no-cache" == first.header("cache-control")
-    again = await door.get(path, headers=[("if-none-match", tag)])
+    again = await client.get(path, headers=[("if-none-match", tag)])
     assert (304, b"", tag) == (again.status, again.body, again.header("etag"))
-    assert 200 == (await door.get(path, headers=[("if-none-match", '"older"')])).status
+    assert 200 == (await client.get(path, headers=[("if-none-match", '"older"')])).status
 
 
-@on_the_loop_of_the_door
-async def test_page_is_for_reading(door: Door) -> None:
+@on_the_loop_of_the_client
+async def test_page_is_for_reading(client: AppClient) -> None:
     for path in PATHS:
-        reply = await door.send("POST", path)
+        reply = await client.send("POST", path)
         assert (405, "text/plain; charset=utf-8") == (reply.status, reply.header("content-type"))
 
 

@@ -1,6 +1,6 @@
 """Whatever goes wrong under /api/ is told in the envelope, under a stable name, in words that help.
 
-The door checks each answer of these tests: its envelope, its headers, and that the OpenAPI document foretold it.
+The client checks each answer of these tests: its envelope, its headers, and that the OpenAPI document foretold it.
 """
 
 import json
@@ -17,7 +17,7 @@ from farebox.core.commands import KeyKind
 from farebox.service.errors import FateUnknown, Overloaded, Unavailable
 from farebox.service.people import api_keys
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
-from tests.support.door import JSON, Door, Headers, Reply, open_door
+from tests.support.app_client import JSON, AppClient, Headers, Reply, open_client
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -33,8 +33,8 @@ def _content(seeds: Seeds, **fields: object) -> dict[str, object]:
     return {"merchant": seeds.merchant, "type": "image", "idempotencyKey": f"key-{next(_numbers)}", **fields}
 
 
-async def _charge(door: Door, seeds: Seeds, **fields: object) -> Reply:
-    return await door.post(CHARGES, seeds.service_key, _content(seeds, **fields))
+async def _charge(client: AppClient, seeds: Seeds, **fields: object) -> Reply:
+    return await client.post(CHARGES, seeds.service_key, _content(seeds, **fields))
 
 
 def _top_ups(merchant: str) -> str:
@@ -70,16 +70,16 @@ def _top_ups(merchant: str) -> str:
         *("/api/charges/", "/api/charges/x/y", "/api/admin", "/api/admin/merchants/x/topups/y", "/api/" + "x" * 5000),
     ],
 )
-async def test_unknown_path_is_a_404_that_tells_where_to_look(door: Door, path: str) -> None:
+async def test_unknown_path_is_a_404_that_tells_where_to_look(client: AppClient, path: str) -> None:
     for method in ("GET", "POST", "DELETE"):
-        reply = await door.send(method, path)
+        reply = await client.send(method, path)
         assert (404, "not_found") == (reply.status, reply.code)
         assert "/openapi.json" in reply.message
 
 
 @pytest.mark.parametrize("path", ["//api", "//api/", "///api/x", "//api//balance"])
-async def test_slashes_repeated_are_still_the_api(door: Door, path: str) -> None:
-    reply = await door.get(path)
+async def test_slashes_repeated_are_still_the_api(client: AppClient, path: str) -> None:
+    reply = await client.get(path)
     assert (404, "not_found", None) == (reply.status, reply.code, reply.json()["data"])
     assert "application/json" == reply.header("content-type")
 
@@ -87,9 +87,9 @@ async def test_slashes_repeated_are_still_the_api(door: Door, path: str) -> None
 @pytest.mark.parametrize("path", ["/apis", "/API/balance", "/nothing", "/openapi.json/x", "*"])
 @pytest.mark.parametrize(("accept", "media"), [("*/*", "text/plain"), ("text/html,*/*;q=0.8", "text/html")])
 async def test_outside_the_api_an_error_is_a_line_of_text_or_a_page(
-    door: Door, path: str, accept: str, media: str
+    client: AppClient, path: str, accept: str, media: str
 ) -> None:
-    reply = await door.get(path, headers=[("accept", accept)])
+    reply = await client.get(path, headers=[("accept", accept)])
     assert 404 == reply.status
     assert f"{media}; charset=utf-8" == reply.header("content-type")
 
@@ -104,20 +104,20 @@ async def test_outside_the_api_an_error_is_a_line_of_text_or_a_page(
         ("/api/admin/merchants/mer_x/topups", "OPTIONS, POST"),
     ],
 )
-async def test_wrong_method_is_a_405_that_names_the_right_ones(door: Door, path: str, allowed: str) -> None:
+async def test_wrong_method_is_a_405_that_names_the_right_ones(client: AppClient, path: str, allowed: str) -> None:
     taken = allowed.split(", ")
     for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "TRACE", "PROPFIND"):
         if method not in taken:
-            reply = await door.send(method, path)
+            reply = await client.send(method, path)
             assert (405, "method_not_allowed") == (reply.status, reply.code)
             assert allowed == ", ".join(sorted((reply.header("allow") or "").split(", ")))
             assert all(word in reply.message for word in taken)
-    options = await door.send("OPTIONS", path)
+    options = await client.send("OPTIONS", path)
     assert (204, b"", allowed) == (options.status, options.body, options.header("allow"))
 
 
 async def test_browser_may_read_errors_of_every_kind_from_an_allowed_origin(farebox: Farebox) -> None:
-    door = await open_door(farebox, cors_origins=("https://shop.example",))
+    client = await open_client(farebox, cors_origins=("https://shop.example",))
     origin: Headers = [("origin", "https://shop.example")]
     for method, path in (
         ("GET", "/api/x"),
@@ -126,7 +126,7 @@ async def test_browser_may_read_errors_of_every_kind_from_an_allowed_origin(fare
         ("GET", _top_ups("x")),
         ("POST", "/api/x"),
     ):
-        reply = await door.send(method, path, headers=origin)
+        reply = await client.send(method, path, headers=origin)
         assert "https://shop.example" == reply.header("access-control-allow-origin"), (method, path)
 
 
@@ -134,7 +134,7 @@ async def test_browser_may_read_errors_of_every_kind_from_an_allowed_origin(fare
 
 
 @pytest.mark.parametrize("target", ["/api/account", CHARGES, MERCHANTS, _top_ups("mer_x")])
-async def test_bad_caller_is_a_401_whatever_else_is_wrong(farebox: Farebox, door: Door, target: str) -> None:
+async def test_bad_caller_is_a_401_whatever_else_is_wrong(farebox: Farebox, client: AppClient, target: str) -> None:
     seeds = await seed(farebox)
     revoked = [
         await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id),
@@ -154,7 +154,7 @@ async def test_bad_caller_is_a_401_whatever_else_is_wrong(farebox: Farebox, door
     for text in (None, "", "garbage", *unknown, *(key.text for key in revoked)):
         for body in bodies:
             for content_type in ("application/json", "text/plain"):
-                reply = await door.send(method, target, key=text, body=body, headers=[("content-type", content_type)])
+                reply = await client.send(method, target, key=text, body=body, headers=[("content-type", content_type)])
                 assert (401, "invalid_api_key") == (reply.status, reply.code), (text, body[:40])
                 assert "Invalid API key" == reply.message
 
@@ -170,17 +170,17 @@ async def test_bad_caller_is_a_401_whatever_else_is_wrong(farebox: Farebox, door
     ],
 )
 async def test_wrong_kind_of_caller_is_a_403_whatever_else_is_wrong(
-    farebox: Farebox, door: Door, method: str, target: str, kinds: set[str]
+    farebox: Farebox, client: AppClient, method: str, target: str, kinds: set[str]
 ) -> None:
     seeds = await seed(farebox)
     keys = {"merchant": seeds.merchant_key, "service": seeds.service_key, "support": seeds.support_key}
     good, nobody = (json.dumps(_content(seeds, merchant=it)).encode() for it in (seeds.merchant, "nobody"))
     for kind in keys.keys() - kinds:
         for body in (b"", b"{", b"[]", good, nobody, b"x" * (BODY_BYTES_MAX + 1)):
-            reply = await door.send(method, target, key=keys[kind], body=body)
+            reply = await client.send(method, target, key=keys[kind], body=body)
             assert (403, "forbidden") == (reply.status, reply.code), (kind, body[:40])
     for kind in kinds:
-        assert 403 != (await door.send(method, target, key=keys[kind])).status
+        assert 403 != (await client.send(method, target, key=keys[kind])).status
 
 
 # Bodies
@@ -223,7 +223,7 @@ BAD_BODIES: Final[dict[str, tuple[bytes, str]]] = {
 
 @pytest.mark.parametrize(("body", "word"), BAD_BODIES.values(), ids=BAD_BODIES.keys())
 async def test_body_that_is_no_object_of_known_fields_is_a_400(
-    farebox: Farebox, door: Door, body: bytes, word: str
+    farebox: Farebox, client: AppClient, body: bytes, word: str
 ) -> None:
     seeds = await seed(farebox)
     targets = (
@@ -232,7 +232,7 @@ async def test_body_that_is_no_object_of_known_fields_is_a_400(
         (_top_ups(seeds.merchant), seeds.support_key),
     )
     for target, key in targets:
-        reply = await door.post(target, key, body)
+        reply = await client.post(target, key, body)
         assert (400, "malformed_request") == (reply.status, reply.code), target
         if target == CHARGES:
             assert word in reply.message
@@ -264,41 +264,41 @@ async def test_body_that_is_no_object_of_known_fields_is_a_400(
     ],
 )
 async def test_body_that_can_be_read_in_two_ways_or_not_at_all_is_a_400(
-    farebox: Farebox, door: Door, more: bytes, word: str
+    farebox: Farebox, client: AppClient, more: bytes, word: str
 ) -> None:
     seeds = await seed(farebox)
-    reply = await door.post(CHARGES, seeds.service_key, _with(_content(seeds), more))
+    reply = await client.post(CHARGES, seeds.service_key, _with(_content(seeds), more))
     assert (400, "malformed_request") == (reply.status, reply.code)
     assert word in reply.message
-    assert "100.00" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert "100.00" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
 @pytest.mark.parametrize("missing", ["merchant", "type", "idempotencyKey"])
-async def test_missing_field_is_named(farebox: Farebox, door: Door, missing: str) -> None:
+async def test_missing_field_is_named(farebox: Farebox, client: AppClient, missing: str) -> None:
     seeds = await seed(farebox)
     content = _content(seeds)
     del content[missing]
-    reply = await door.post(CHARGES, seeds.service_key, content)
+    reply = await client.post(CHARGES, seeds.service_key, content)
     assert (400, "malformed_request") == (reply.status, reply.code)
     assert f"`{missing}`" in reply.message
 
 
-async def test_missing_fields_of_support_are_named(farebox: Farebox, door: Door) -> None:
+async def test_missing_fields_of_support_are_named(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     top_ups = _top_ups(seeds.merchant)
-    assert "`amount`" in (await door.post(top_ups, seeds.support_key, {"reference": "R"})).message
-    assert "`reference`" in (await door.post(top_ups, seeds.support_key, {"amount": "1"})).message
-    assert "`name`" in (await door.post(MERCHANTS, seeds.support_key, {"currency": "USD"})).message
-    assert "`currency`" in (await door.post(MERCHANTS, seeds.support_key, {"name": "N"})).message
+    assert "`amount`" in (await client.post(top_ups, seeds.support_key, {"reference": "R"})).message
+    assert "`reference`" in (await client.post(top_ups, seeds.support_key, {"amount": "1"})).message
+    assert "`name`" in (await client.post(MERCHANTS, seeds.support_key, {"currency": "USD"})).message
+    assert "`currency`" in (await client.post(MERCHANTS, seeds.support_key, {"name": "N"})).message
 
 
 @pytest.mark.parametrize("pieces", [1, 2, 70])
-async def test_body_beyond_the_limit_is_a_413(farebox: Farebox, door: Door, pieces: int) -> None:
+async def test_body_beyond_the_limit_is_a_413(farebox: Farebox, client: AppClient, pieces: int) -> None:
     seeds = await seed(farebox)
     for length, status in ((BODY_BYTES_MAX, 400), (BODY_BYTES_MAX + 1, 413), (3 * BODY_BYTES_MAX, 413)):
         body = b"x" * length
         step = -(-length // pieces)
-        reply = await door.send(
+        reply = await client.send(
             *("POST", CHARGES), key=seeds.service_key, body=[body[at : at + step] for at in range(0, length, step)]
         )
         assert status == reply.status
@@ -308,17 +308,17 @@ async def test_body_beyond_the_limit_is_a_413(farebox: Farebox, door: Door, piec
 
 
 @pytest.mark.parametrize("length", ["65537", "10000000", "9" * 19, "9" * 20, "9" * 5000, "0" * 30 + "1"])
-async def test_body_announced_as_too_long_is_refused_unread(farebox: Farebox, door: Door, length: str) -> None:
+async def test_body_announced_as_too_long_is_refused_unread(farebox: Farebox, client: AppClient, length: str) -> None:
     seeds = await seed(farebox)
-    reply = await door.send("POST", CHARGES, key=seeds.service_key, headers=[JSON, ("content-length", length)])
+    reply = await client.send("POST", CHARGES, key=seeds.service_key, headers=[JSON, ("content-length", length)])
     assert (413, "payload_too_large") == (reply.status, reply.code)
 
 
 @pytest.mark.parametrize("length", ["", "abc", "-5", "+5", "1e3", "\xb2"])
-async def test_length_that_is_no_number_is_left_to_the_server(farebox: Farebox, door: Door, length: str) -> None:
+async def test_length_that_is_no_number_is_left_to_the_server(farebox: Farebox, client: AppClient, length: str) -> None:
     seeds = await seed(farebox)
     headers: Headers = [JSON, ("content-length", length)]
-    assert 200 == (await door.post(CHARGES, seeds.service_key, _content(seeds), headers)).status
+    assert 200 == (await client.post(CHARGES, seeds.service_key, _content(seeds), headers)).status
 
 
 @pytest.mark.parametrize(
@@ -336,10 +336,10 @@ async def test_length_that_is_no_number_is_left_to_the_server(farebox: Farebox, 
     ],
 )
 async def test_wrong_content_type_is_a_415_that_names_the_right_one(
-    farebox: Farebox, door: Door, content_type: str
+    farebox: Farebox, client: AppClient, content_type: str
 ) -> None:
     seeds = await seed(farebox)
-    reply = await door.post(CHARGES, seeds.service_key, _content(seeds), [("content-type", content_type)])
+    reply = await client.post(CHARGES, seeds.service_key, _content(seeds), [("content-type", content_type)])
     assert (415, "unsupported_media_type") == (reply.status, reply.code)
     assert "application/json" in reply.message
 
@@ -348,29 +348,31 @@ async def test_wrong_content_type_is_a_415_that_names_the_right_one(
     "content_type",
     [None, "application/json", "Application/JSON", "application/json; charset=utf-8", "application/json ;x"],
 )
-async def test_json_goes_by_its_content_type_or_by_none(farebox: Farebox, door: Door, content_type: str | None) -> None:
+async def test_json_goes_by_its_content_type_or_by_none(
+    farebox: Farebox, client: AppClient, content_type: str | None
+) -> None:
     seeds = await seed(farebox)
     headers: Headers = [] if content_type is None else [("content-type", content_type)]
-    assert 200 == (await door.post(CHARGES, seeds.service_key, _content(seeds), headers)).status
+    assert 200 == (await client.post(CHARGES, seeds.service_key, _content(seeds), headers)).status
 
 
 @pytest.mark.parametrize("pieces", [[], [b""], [b'{"merchant":'], [b"{}", b""]])
 async def test_caller_that_goes_away_within_its_body_moves_nothing(
-    farebox: Farebox, door: Door, pieces: Sequence[bytes]
+    farebox: Farebox, client: AppClient, pieces: Sequence[bytes]
 ) -> None:
     seeds = await seed(farebox)
     whole = json.dumps(_content(seeds)).encode()
     for body in (pieces, [*pieces, whole]):
-        reply = await door.send("POST", CHARGES, key=seeds.service_key, body=body, is_cut_short=True)
+        reply = await client.send("POST", CHARGES, key=seeds.service_key, body=body, is_cut_short=True)
         assert (400, "malformed_request") == (reply.status, reply.code)
-    assert "100.00" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert "100.00" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
-async def test_body_in_many_pieces_is_one_body(farebox: Farebox, door: Door) -> None:
+async def test_body_in_many_pieces_is_one_body(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     body = json.dumps(_content(seeds)).encode()
     pieces = [bytes([byte]) for byte in body]
-    assert 200 == (await door.send("POST", CHARGES, key=seeds.service_key, body=[b"", *pieces, b""])).status
+    assert 200 == (await client.send("POST", CHARGES, key=seeds.service_key, body=[b"", *pieces, b""])).status
 
 
 # Values
@@ -408,15 +410,18 @@ BAD_AMOUNTS: Final = [
 
 
 @pytest.mark.parametrize("amount", BAD_AMOUNTS)
-async def test_amount_that_is_none_is_a_422_that_shows_one(farebox: Farebox, door: Door, amount: str) -> None:
+async def test_amount_that_is_none_is_a_422_that_shows_one(farebox: Farebox, client: AppClient, amount: str) -> None:
     seeds = await seed(farebox)
     replies = [
-        ("amount", await _charge(door, seeds, type="call", amount=amount)),
-        ("amount", await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": amount, "reference": "R"})),
+        ("amount", await _charge(client, seeds, type="call", amount=amount)),
+        (
+            "amount",
+            await client.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": amount, "reference": "R"}),
+        ),
         *[
             (
                 field,
-                await door.post(MERCHANTS, seeds.support_key, {"name": "N", "currency": "USD", field: value}),
+                await client.post(MERCHANTS, seeds.support_key, {"name": "N", "currency": "USD", field: value}),
             )
             for field, value in (("threshold", amount), ("thresholds", [amount]), ("creditLimit", amount))
         ],
@@ -426,54 +431,56 @@ async def test_amount_that_is_none_is_a_422_that_shows_one(farebox: Farebox, doo
         assert reply.message.startswith(f"{field}: ")
         assert "such as 12.50" in reply.message or "largest amount, 1000000000000.00" in reply.message
         assert len(reply.message) < 200
-    assert "100.00" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert "100.00" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
 @pytest.mark.parametrize("amount", ["0", "0.00", "0.000000", "0000000000000"])
-async def test_amount_of_zero_moves_nothing_and_is_refused(farebox: Farebox, door: Door, amount: str) -> None:
+async def test_amount_of_zero_moves_nothing_and_is_refused(farebox: Farebox, client: AppClient, amount: str) -> None:
     seeds = await seed(farebox)
     for reply in (
-        await _charge(door, seeds, type="call", amount=amount),
-        await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": amount, "reference": "R"}),
+        await _charge(client, seeds, type="call", amount=amount),
+        await client.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": amount, "reference": "R"}),
     ):
         assert (422, "invalid_value") == (reply.status, reply.code)
         assert "amount: the amount must be more than 0" == reply.message
 
 
 @pytest.mark.parametrize("amount", [1, 1.5, 0, -1, 1e300, 10**30, True, False, [], ["1"], {}, {"micros": 1}])
-async def test_amount_is_a_string_and_nothing_else(farebox: Farebox, door: Door, amount: object) -> None:
+async def test_amount_is_a_string_and_nothing_else(farebox: Farebox, client: AppClient, amount: object) -> None:
     seeds = await seed(farebox)
     for reply in (
-        await _charge(door, seeds, type="call", amount=amount),
-        await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": amount, "reference": "R"}),
-        await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": None, "reference": "R"}),
+        await _charge(client, seeds, type="call", amount=amount),
+        await client.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": amount, "reference": "R"}),
+        await client.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": None, "reference": "R"}),
     ):
         assert (422, "invalid_value") == (reply.status, reply.code)
         assert reply.message.startswith("amount: Expected `str")
 
 
-async def test_amount_null_is_no_amount(farebox: Farebox, door: Door) -> None:
+async def test_amount_null_is_no_amount(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    assert 200 == (await _charge(door, seeds, amount=None, reference=None)).status
-    assert "amount_required" == (await _charge(door, seeds, type="call", amount=None)).code
+    assert 200 == (await _charge(client, seeds, amount=None, reference=None)).status
+    assert "amount_required" == (await _charge(client, seeds, type="call", amount=None)).code
 
 
 @pytest.mark.parametrize(
     "quantity",
     [0, -1, 1_000_001, 10**9, 2**63, -(2**64), 10**30, 1.5, 1.0, 1e3, "1", "", True, False, None, [], [1], {}],
 )
-async def test_quantity_is_a_whole_number_within_its_limits(farebox: Farebox, door: Door, quantity: object) -> None:
+async def test_quantity_is_a_whole_number_within_its_limits(
+    farebox: Farebox, client: AppClient, quantity: object
+) -> None:
     seeds = await seed(farebox)
-    reply = await _charge(door, seeds, quantity=quantity)
+    reply = await _charge(client, seeds, quantity=quantity)
     assert (422, "invalid_value") == (reply.status, reply.code)
     assert reply.message.startswith("quantity: ")
     assert "whole number from 1 to 1000000" in reply.message or "Expected `int`" in reply.message
 
 
-async def test_quantity_of_more_digits_than_a_number_may_have_is_refused(farebox: Farebox, door: Door) -> None:
+async def test_quantity_of_more_digits_than_a_number_may_have_is_refused(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     for digits in (b"9" * 60_000, b"-" + b"9" * 6_000, b"1e999999", b"1" + b"0" * 6_000 + b".0"):
-        reply = await door.post(CHARGES, seeds.service_key, _with(_content(seeds), b', "quantity": ' + digits))
+        reply = await client.post(CHARGES, seeds.service_key, _with(_content(seeds), b', "quantity": ' + digits))
         assert reply.status in (400, 422)
         assert len(reply.message) < 200
 
@@ -496,10 +503,10 @@ async def test_quantity_of_more_digits_than_a_number_may_have_is_refused(farebox
     ],
 )
 async def test_text_outside_its_limits_is_a_422_that_tells_them(
-    farebox: Farebox, door: Door, field: str, value: str, words: str
+    farebox: Farebox, client: AppClient, field: str, value: str, words: str
 ) -> None:
     seeds = await seed(farebox)
-    reply = await _charge(door, seeds, **{field: value})
+    reply = await _charge(client, seeds, **{field: value})
     assert (422, "invalid_value") == (reply.status, reply.code)
     assert reply.message.startswith(f"{field}: ")
     assert words in reply.message
@@ -507,9 +514,11 @@ async def test_text_outside_its_limits_is_a_422_that_tells_them(
 
 @pytest.mark.parametrize("field", ["merchant", "type", "idempotencyKey", "reference"])
 @pytest.mark.parametrize("value", [1, 1.5, True, [], {}, None])
-async def test_text_is_a_string_and_nothing_else(farebox: Farebox, door: Door, field: str, value: object) -> None:
+async def test_text_is_a_string_and_nothing_else(
+    farebox: Farebox, client: AppClient, field: str, value: object
+) -> None:
     seeds = await seed(farebox)
-    reply = await _charge(door, seeds, **{field: value})
+    reply = await _charge(client, seeds, **{field: value})
     if (field, value) == ("reference", None):
         assert 200 == reply.status
     else:
@@ -540,11 +549,11 @@ async def test_text_is_a_string_and_nothing_else(farebox: Farebox, door: Door, f
     ],
 )
 async def test_new_merchants_values_are_checked(
-    farebox: Farebox, door: Door, content: dict[str, object], field: str, word: str
+    farebox: Farebox, client: AppClient, content: dict[str, object], field: str, word: str
 ) -> None:
     seeds = await seed(farebox)
     before = len(await farebox.services.merchants.list())
-    reply = await door.post(MERCHANTS, seeds.support_key, {"name": "Contoso", "currency": "USD", **content})
+    reply = await client.post(MERCHANTS, seeds.support_key, {"name": "Contoso", "currency": "USD", **content})
     assert (422, "invalid_value") == (reply.status, reply.code)
     assert reply.message.startswith(f"{field}: ")
     assert word in reply.message
@@ -561,196 +570,198 @@ async def test_new_merchants_values_are_checked(
         *("xfer_000000000000000000000", "fbm_", "fbs_00000000000000000000000000", "é", "m" * 5000, "0", "\u0000"),
     ],
 )
-async def test_merchant_that_nobody_is_is_a_404(farebox: Farebox, door: Door, merchant: str) -> None:
+async def test_merchant_that_nobody_is_is_a_404(farebox: Farebox, client: AppClient, merchant: str) -> None:
     seeds = await seed(farebox)
-    reply = await _charge(door, seeds, merchant=merchant)
+    reply = await _charge(client, seeds, merchant=merchant)
     assert (404, "merchant_not_found") == (reply.status, reply.code)
     assert "No merchant has this id or API key" == reply.message
 
 
 async def test_merchant_named_by_a_closed_key_is_a_404_so_that_401_speaks_of_the_caller(
-    farebox: Farebox, door: Door
+    farebox: Farebox, client: AppClient
 ) -> None:
     seeds = await seed(farebox)
     revoked = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     expired = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     for key in (revoked, expired):
-        assert 200 == (await _charge(door, seeds, merchant=key.text)).status
+        assert 200 == (await _charge(client, seeds, merchant=key.text)).status
     await farebox.services.merchants.revoke_key(revoked.key.key_id)
     await farebox.services.merchants.rotate_key(expired.key.key_id, overlap_seconds=0)
     unknown = api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id)
     other_kinds = (seeds.service_key, seeds.support_key)
     for text in (revoked.text, expired.text, unknown, seeds.merchant_key.lower(), *other_kinds):
-        reply = await _charge(door, seeds, merchant=text)
+        reply = await _charge(client, seeds, merchant=text)
         assert (404, "merchant_not_found") == (reply.status, reply.code)
         assert text not in reply.message
 
 
 @pytest.mark.parametrize("merchant", ["mer_0000000000000", "x", "mer_", "Northwind%20Imaging", "%00"])
-async def test_top_up_of_a_merchant_that_nobody_is_is_a_404(farebox: Farebox, door: Door, merchant: str) -> None:
+async def test_top_up_of_a_merchant_that_nobody_is_is_a_404(farebox: Farebox, client: AppClient, merchant: str) -> None:
     seeds = await seed(farebox)
-    reply = await door.post(_top_ups(merchant), seeds.support_key, {"amount": "1", "reference": "R"})
+    reply = await client.post(_top_ups(merchant), seeds.support_key, {"amount": "1", "reference": "R"})
     assert (404, "merchant_not_found") == (reply.status, reply.code)
 
 
-async def test_unknown_type_is_a_422_that_names_it(farebox: Farebox, door: Door) -> None:
+async def test_unknown_type_is_a_422_that_names_it(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    reply = await _charge(door, seeds, type="video")
+    reply = await _charge(client, seeds, type="video")
     assert (422, "unknown_type") == (reply.status, reply.code)
     assert "'video'" in reply.message
 
 
-async def test_price_that_has_not_begun_is_not_in_force(farebox: Farebox, door: Door) -> None:
+async def test_price_that_has_not_begun_is_not_in_force(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     await farebox.services.merchants.set_price("later", "1", starts="2100-01-01T00:00:00Z")
-    assert "unknown_type" == (await _charge(door, seeds, type="later")).code
+    assert "unknown_type" == (await _charge(client, seeds, type="later")).code
 
 
-async def test_variable_type_needs_an_amount_and_no_other_takes_one(farebox: Farebox, door: Door) -> None:
+async def test_variable_type_needs_an_amount_and_no_other_takes_one(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    required = await _charge(door, seeds, type="call")
+    required = await _charge(client, seeds, type="call")
     assert (422, "amount_required") == (required.status, required.code)
     assert "'call'" in required.message
     assert "amount" in required.message
-    unwanted = await _charge(door, seeds, amount="5")
+    unwanted = await _charge(client, seeds, amount="5")
     assert (422, "amount_not_allowed") == (unwanted.status, unwanted.code)
     assert "quantity" in unwanted.message
-    done = await _charge(door, seeds, type="call", amount="12.345678", quantity=3)
+    done = await _charge(client, seeds, type="call", amount="12.345678", quantity=3)
     assert ("12.345678", "87.654322", "87.654322") == tuple(
         done.data[name] for name in ("cost", "balance", "available")
     )
 
 
-async def test_merchants_own_price_goes_before_the_default(farebox: Farebox, door: Door) -> None:
+async def test_merchants_own_price_goes_before_the_default(farebox: Farebox, client: AppClient) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
     await farebox.services.merchants.set_price("image", "0.5", merchant_id=seeds.merchant_id)
-    assert "1.00" == (await _charge(door, seeds, quantity=2)).data["cost"]
-    assert "0.02" == (await _charge(door, other, quantity=2)).data["cost"]
+    assert "1.00" == (await _charge(client, seeds, quantity=2)).data["cost"]
+    assert "0.02" == (await _charge(client, other, quantity=2)).data["cost"]
 
 
-async def test_insufficient_balance_is_a_402_that_says_how_much_is_missing(farebox: Farebox, door: Door) -> None:
+async def test_insufficient_balance_is_a_402_that_says_how_much_is_missing(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="0.05")
-    reply = await _charge(door, seeds, quantity=6)
+    reply = await _charge(client, seeds, quantity=6)
     assert (402, "insufficient_balance") == (reply.status, reply.code)
     assert "0.06 USD" in reply.message
     assert "0.05" in reply.message
-    assert 200 == (await _charge(door, seeds, quantity=5)).status
-    assert "0.00" == (await door.get("/api/balance", seeds.merchant_key)).data
-    assert 402 == (await _charge(door, seeds, quantity=1)).status
+    assert 200 == (await _charge(client, seeds, quantity=5)).status
+    assert "0.00" == (await client.get("/api/balance", seeds.merchant_key)).data
+    assert 402 == (await _charge(client, seeds, quantity=1)).status
 
 
-async def test_credit_limit_may_be_spent_to_its_last_micro(farebox: Farebox, door: Door) -> None:
+async def test_credit_limit_may_be_spent_to_its_last_micro(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="1", credit_limit="2.5")
-    assert 402 == (await _charge(door, seeds, type="call", amount="3.500001")).status
-    done = await _charge(door, seeds, type="call", amount="3.5")
+    assert 402 == (await _charge(client, seeds, type="call", amount="3.500001")).status
+    done = await _charge(client, seeds, type="call", amount="3.5")
     assert ("-2.50", "-2.50") == (done.data["balance"], done.data["available"])
-    assert "-2.50" == (await door.get("/api/balance", seeds.merchant_key)).data
-    assert 402 == (await _charge(door, seeds, type="call", amount="0.000001")).status
+    assert "-2.50" == (await client.get("/api/balance", seeds.merchant_key)).data
+    assert 402 == (await _charge(client, seeds, type="call", amount="0.000001")).status
 
 
-async def test_frozen_merchant_is_a_403_but_takes_top_ups(farebox: Farebox, door: Door) -> None:
+async def test_frozen_merchant_is_a_403_but_takes_top_ups(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
-    reply = await _charge(door, seeds)
+    reply = await _charge(client, seeds)
     assert (403, "merchant_frozen") == (reply.status, reply.code)
     assert "frozen" in reply.message
-    top_up = await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"})
+    top_up = await client.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"})
     assert "101.00" == top_up.data["balance"]
-    assert (await door.get("/api/account", seeds.merchant_key)).data["isFrozen"] is True
+    assert (await client.get("/api/account", seeds.merchant_key)).data["isFrozen"] is True
     await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=False, principal=None)
-    assert 200 == (await _charge(door, seeds)).status
+    assert 200 == (await _charge(client, seeds)).status
 
 
-async def test_cost_beyond_the_largest_amount_is_a_422(farebox: Farebox, door: Door) -> None:
+async def test_cost_beyond_the_largest_amount_is_a_422(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     await farebox.services.merchants.set_price("whale", "1000000000000")
-    reply = await _charge(door, seeds, type="whale", quantity=2)
+    reply = await _charge(client, seeds, type="whale", quantity=2)
     assert (422, "amount_too_large") == (reply.status, reply.code)
     assert "1000000000000.00" in reply.message
 
 
-async def test_balances_stay_within_what_is_kept_exact(farebox: Farebox, door: Door) -> None:
+async def test_balances_stay_within_what_is_kept_exact(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance=None, credit_limit="1000000000000")
     top_ups = _top_ups(seeds.merchant)
     for number in range(4):
         content = {"amount": "1000000000000", "reference": f"R{number}"}
-        assert 200 == (await door.post(top_ups, seeds.support_key, content)).status
+        assert 200 == (await client.post(top_ups, seeds.support_key, content)).status
     for reply in (
-        await door.post(top_ups, seeds.support_key, {"amount": "1000000000000", "reference": "R5"}),
-        await door.post(top_ups, seeds.support_key, {"amount": "0.000001", "reference": "R6"}),
+        await client.post(top_ups, seeds.support_key, {"amount": "1000000000000", "reference": "R5"}),
+        await client.post(top_ups, seeds.support_key, {"amount": "0.000001", "reference": "R6"}),
     ):
         assert (422, "balance_limit_exceeded") == (reply.status, reply.code)
     for _ in range(4):
-        assert 200 == (await _charge(door, seeds, type="call", amount="1000000000000")).status
-    beyond = await _charge(door, seeds, type="call", amount="0.01")
+        assert 200 == (await _charge(client, seeds, type="call", amount="1000000000000")).status
+    beyond = await _charge(client, seeds, type="call", amount="0.01")
     assert (422, "balance_limit_exceeded") == (beyond.status, beyond.code)
 
 
 # Again
 
 
-async def test_same_key_and_content_is_the_same_charge_once(farebox: Farebox, door: Door) -> None:
+async def test_same_key_and_content_is_the_same_charge_once(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     content = _content(seeds, quantity=3, reference="R-9")
-    first = await door.post(CHARGES, seeds.service_key, content)
+    first = await client.post(CHARGES, seeds.service_key, content)
     assert first.header("idempotent-replay") is None
-    await _charge(door, seeds)
+    await _charge(client, seeds)
     for again in (content, {**content, "amount": None}, {**content, "merchant": seeds.merchant_key}):
-        replay = await door.post(CHARGES, seeds.service_key, again)
+        replay = await client.post(CHARGES, seeds.service_key, again)
         assert "true" == replay.header("idempotent-replay")
         assert first.body == replay.body
-    assert "99.96" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert "99.96" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
 @pytest.mark.parametrize(
     "other", [{"quantity": 2}, {"type": "call", "amount": "1"}, {"reference": "R"}, {"type": "video"}, {"amount": "1"}]
 )
-async def test_same_key_with_other_content_is_a_409(farebox: Farebox, door: Door, other: dict[str, object]) -> None:
+async def test_same_key_with_other_content_is_a_409(
+    farebox: Farebox, client: AppClient, other: dict[str, object]
+) -> None:
     seeds = await seed(farebox)
     content = _content(seeds)
-    first = await door.post(CHARGES, seeds.service_key, content)
-    reply = await door.post(CHARGES, seeds.service_key, {**content, **other})
+    first = await client.post(CHARGES, seeds.service_key, content)
+    reply = await client.post(CHARGES, seeds.service_key, {**content, **other})
     assert (409, "idempotency_conflict") == (reply.status, reply.code)
     assert first.data["transferId"] in reply.message
-    assert "99.99" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert "99.99" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
-async def test_refusal_is_not_remembered(farebox: Farebox, door: Door) -> None:
+async def test_refusal_is_not_remembered(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance=None)
     content = _content(seeds)
-    assert 402 == (await door.post(CHARGES, seeds.service_key, content)).status
-    await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"})
-    reply = await door.post(CHARGES, seeds.service_key, content)
+    assert 402 == (await client.post(CHARGES, seeds.service_key, content)).status
+    await client.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"})
+    reply = await client.post(CHARGES, seeds.service_key, content)
     assert (200, None) == (reply.status, reply.header("idempotent-replay"))
 
 
-async def test_same_key_of_another_merchant_is_another_charge(farebox: Farebox, door: Door) -> None:
+async def test_same_key_of_another_merchant_is_another_charge(farebox: Farebox, client: AppClient) -> None:
     first, second = await seed(farebox), await seed(farebox)
     for seeds in (first, second):
-        reply = await _charge(door, seeds, idempotencyKey="shared")
+        reply = await _charge(client, seeds, idempotencyKey="shared")
         assert (200, None) == (reply.status, reply.header("idempotent-replay"))
 
 
-async def test_same_reference_is_the_same_top_up_once(farebox: Farebox, door: Door) -> None:
+async def test_same_reference_is_the_same_top_up_once(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance=None)
     top_ups = _top_ups(seeds.merchant)
-    first = await door.post(top_ups, seeds.support_key, {"amount": "5", "reference": "R", "note": "by wire"})
-    again = await door.post(top_ups, seeds.support_key, {"amount": "5.00", "reference": "R"})
+    first = await client.post(top_ups, seeds.support_key, {"amount": "5", "reference": "R", "note": "by wire"})
+    again = await client.post(top_ups, seeds.support_key, {"amount": "5.00", "reference": "R"})
     assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
-    other = await door.post(top_ups, seeds.support_key, {"amount": "6", "reference": "R"})
+    other = await client.post(top_ups, seeds.support_key, {"amount": "6", "reference": "R"})
     assert (409, "idempotency_conflict") == (other.status, other.code)
-    assert "5.00" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert "5.00" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
 # What goes first
 
 
-async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: Door) -> None:
+async def test_refusals_take_precedence_in_their_order(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance=None)
     await farebox.services.merchants.set_price("dear", "1000000000000")
     used = await seed(farebox)
     key = "once"
-    assert 200 == (await _charge(door, used, idempotencyKey=key)).status
+    assert 200 == (await _charge(client, used, idempotencyKey=key)).status
     await farebox.services.operations.set_frozen(used.merchant_id, is_frozen=True, principal=None)
     await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
 
@@ -764,7 +775,7 @@ async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: D
         (seeds.service_key, {"merchant": seeds.merchant}, "merchant_frozen"),
     ]
     for caller, fields, code in steps:
-        assert code == (await door.post(CHARGES, caller, {**worst, **fields})).code
+        assert code == (await client.post(CHARGES, caller, {**worst, **fields})).code
     await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=False, principal=None)
     worst["merchant"] = seeds.merchant
     steps = [
@@ -775,8 +786,8 @@ async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: D
         (seeds.service_key, {"type": "dear", "amount": None, "quantity": 1}, "insufficient_balance"),
     ]
     for caller, fields, code in steps:
-        assert code == (await door.post(CHARGES, caller, {**worst, **fields})).code
-    assert "0.00" == (await door.get("/api/balance", seeds.merchant_key)).data
+        assert code == (await client.post(CHARGES, caller, {**worst, **fields})).code
+    assert "0.00" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
 # When Farebox itself is in trouble
@@ -787,7 +798,7 @@ async def test_refusals_take_precedence_in_their_order(farebox: Farebox, door: D
     [(Overloaded, 503, "overloaded"), (Unavailable, 503, "unavailable"), (FateUnknown, 500, "outcome_unknown")],
 )
 async def test_trouble_with_a_charge_has_a_name_and_says_what_to_do(
-    farebox: Farebox, door: Door, monkeypatch: pytest.MonkeyPatch, error: type[Exception], status: int, code: str
+    farebox: Farebox, client: AppClient, monkeypatch: pytest.MonkeyPatch, error: type[Exception], status: int, code: str
 ) -> None:
     seeds = await seed(farebox)
 
@@ -797,15 +808,15 @@ async def test_trouble_with_a_charge_has_a_name_and_says_what_to_do(
     with monkeypatch.context() as patch:
         patch.setattr(farebox.committer, "submit", fail)
         for reply in (
-            await _charge(door, seeds),
-            await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"}),
+            await _charge(client, seeds),
+            await client.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"}),
         ):
             assert (status, code) == (reply.status, reply.code)
             assert "again" in reply.message or "Repeat" in reply.message
 
 
 async def test_trouble_with_the_database_is_a_503_for_everyone_but_the_balance(
-    farebox: Farebox, door: Door, monkeypatch: pytest.MonkeyPatch
+    farebox: Farebox, client: AppClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = await seed(farebox)
 
@@ -816,20 +827,20 @@ async def test_trouble_with_the_database_is_a_503_for_everyone_but_the_balance(
         for name in ("find_key", "transact", "account"):
             patch.setattr(farebox.store, name, fail)
         replies = [
-            await _charge(door, seeds),
-            await _charge(door, seeds, quantity=0),
-            await door.get("/api/account", seeds.merchant_key),
-            await door.post(MERCHANTS, seeds.support_key, {"name": "N", "currency": "USD"}),
-            await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"}),
+            await _charge(client, seeds),
+            await _charge(client, seeds, quantity=0),
+            await client.get("/api/account", seeds.merchant_key),
+            await client.post(MERCHANTS, seeds.support_key, {"name": "N", "currency": "USD"}),
+            await client.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"}),
         ]
     for reply in replies:
         assert (503, "unavailable") == (reply.status, reply.code)
         assert "internal" not in reply.message
-    assert 200 == (await _charge(door, seeds)).status
+    assert 200 == (await _charge(client, seeds)).status
 
 
 async def test_unknown_fate_of_what_has_no_key_warns_against_repeating_it(
-    farebox: Farebox, door: Door, monkeypatch: pytest.MonkeyPatch
+    farebox: Farebox, client: AppClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = await seed(farebox)
 
@@ -838,13 +849,13 @@ async def test_unknown_fate_of_what_has_no_key_warns_against_repeating_it(
 
     with monkeypatch.context() as patch:
         patch.setattr(farebox.store, "create_merchant", fail)
-        reply = await door.post(MERCHANTS, seeds.support_key, {"name": "N", "currency": "USD"})
+        reply = await client.post(MERCHANTS, seeds.support_key, {"name": "N", "currency": "USD"})
     assert (500, "outcome_unknown") == (reply.status, reply.code)
     assert "See what is there before you repeat" in reply.message
 
 
 async def test_crash_is_a_500_that_tells_nothing_and_is_logged(
-    farebox: Farebox, door: Door, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    farebox: Farebox, client: AppClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     seeds = await seed(farebox)
 
@@ -856,10 +867,10 @@ async def test_crash_is_a_500_that_tells_nothing_and_is_logged(
         patch.setattr(farebox.store, "create_merchant", crash)
         patch.setattr(farebox.store, "merchant", crash)
         replies = [
-            await _charge(door, seeds),
-            await door.get("/api/account", seeds.merchant_key),
-            await door.post(MERCHANTS, seeds.support_key, {"name": "N", "currency": "USD"}),
-            await door.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"}),
+            await _charge(client, seeds),
+            await client.get("/api/account", seeds.merchant_key),
+            await client.post(MERCHANTS, seeds.support_key, {"name": "N", "currency": "USD"}),
+            await client.post(_top_ups(seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"}),
         ]
     for reply in replies:
         assert (500, "internal_error", "Internal server error") == (reply.status, reply.code, reply.message)
@@ -956,7 +967,7 @@ _keys = st.sampled_from(["merchant_key", "service_key", "support_key"]) | st.bin
 )
 async def test_no_input_is_a_crash(
     farebox: Farebox,
-    cors_door: Door,
+    cors_client: AppClient,
     everyone: Seeds,
     endpoint: tuple[str, str],
     body: bytes,
@@ -966,7 +977,7 @@ async def test_no_input_is_a_crash(
 ) -> None:
     method, target = endpoint[0], endpoint[1].replace("@", everyone.merchant)
     text = getattr(everyone, key) if isinstance(key, str) else key
-    reply = await cors_door.send(
+    reply = await cors_client.send(
         method,
         target,
         key=text,
@@ -985,15 +996,15 @@ async def test_no_input_is_a_crash(
     headers=st.lists(st.tuples(_header_names, _header_values), max_size=2),
 )
 async def test_no_path_or_method_is_a_crash(
-    cors_door: Door, method: str, path: str, headers: list[tuple[str, bytes]]
+    cors_client: AppClient, method: str, path: str, headers: list[tuple[str, bytes]]
 ) -> None:
     for start in ("/api/", "/api", "/", "/api/admin/merchants/"):
-        reply = await cors_door.send(method, start + path, headers=list(headers))
+        reply = await cors_client.send(method, start + path, headers=list(headers))
         assert reply.status < 500, reply
 
 
-async def test_ids_of_a_charge_tell_its_merchant_and_its_place_in_the_book(farebox: Farebox, door: Door) -> None:
+async def test_ids_of_a_charge_tell_its_merchant_and_its_place_in_the_book(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    reply = await _charge(door, seeds)
+    reply = await _charge(client, seeds)
     assert (seeds.merchant_id, 2) == ids.parse_book_id(ids.TRANSFER, reply.data["transferId"])
     assert ["transferId", "cost", "balance", "available"] == list(reply.data)

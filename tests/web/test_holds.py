@@ -1,4 +1,4 @@
-"""Holds over the door: set aside, then captured in whole or in part, released, or over by themselves.
+"""Holds over the client: set aside, then captured in whole or in part, released, or over by themselves.
 
 Each test tells the balances after it, as the answer has them and as the merchant's account does.
 """
@@ -16,7 +16,7 @@ from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
-from tests.support.door import Door, Reply
+from tests.support.app_client import AppClient, Reply
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -32,26 +32,26 @@ def _key() -> str:
     return f"key-{next(_numbers)}"
 
 
-async def _hold(door: Door, seeds: Seeds, **fields: object) -> Reply:
+async def _hold(client: AppClient, seeds: Seeds, **fields: object) -> Reply:
     content = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": _key(), **fields}
-    return await door.post(HOLDS, seeds.service_key, content)
+    return await client.post(HOLDS, seeds.service_key, content)
 
 
-async def _held(door: Door, seeds: Seeds, amount: str = "10") -> str:
+async def _held(client: AppClient, seeds: Seeds, amount: str = "10") -> str:
     """Make a hold of this amount and return its id."""
-    reply = await _hold(door, seeds, type="call", amount=amount)
+    reply = await _hold(client, seeds, type="call", amount=amount)
     assert 200 == reply.status
     return str(reply.data["holdId"])
 
 
-async def _end(door: Door, seeds: Seeds, hold_id: str, how: str, **fields: object) -> Reply:
+async def _end(client: AppClient, seeds: Seeds, hold_id: str, how: str, **fields: object) -> Reply:
     """Capture or release a hold."""
-    return await door.post(f"{HOLDS}/{hold_id}/{how}", seeds.service_key, {"idempotencyKey": _key(), **fields})
+    return await client.post(f"{HOLDS}/{hold_id}/{how}", seeds.service_key, {"idempotencyKey": _key(), **fields})
 
 
-async def _balances(door: Door, seeds: Seeds) -> tuple[str, str, str]:
+async def _balances(client: AppClient, seeds: Seeds) -> tuple[str, str, str]:
     """Return what the merchant's own account shows: posted, held, available."""
-    data = (await door.get("/api/account", seeds.merchant_key)).data
+    data = (await client.get("/api/account", seeds.merchant_key)).data
     return data["posted"], data["held"], data["available"]
 
 
@@ -73,18 +73,18 @@ def _time(text: str) -> datetime:
 # Making one
 
 
-async def test_hold_sets_its_cost_aside_and_takes_nothing(farebox: Farebox, door: Door) -> None:
+async def test_hold_sets_its_cost_aside_and_takes_nothing(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     with _later(farebox, seconds=0):
         now = farebox.clock.now()
-        reply = await _hold(door, seeds, quantity=250, reference="job 7")
+        reply = await _hold(client, seeds, quantity=250, reference="job 7")
     assert ["holdId", "transferId", "amount", "expiresAt", "balance", "available"] == list(reply.data)
     assert ("2.50", "100.00", "97.50") == tuple(reply.data[name] for name in ("amount", "balance", "available"))
     assert (seeds.merchant_id, 2) == ids.parse_book_id(ids.HOLD, reply.data["holdId"])
     assert (seeds.merchant_id, 2) == ids.parse_book_id(ids.TRANSFER, reply.data["transferId"])
     assert TTL_SECONDS_DEFAULT * 1_000_000 + now == _micros(reply.data["expiresAt"])
-    assert ("100.00", "2.50", "97.50") == await _balances(door, seeds)
-    assert "97.50" == (await door.get("/api/balance", seeds.merchant_key)).data
+    assert ("100.00", "2.50", "97.50") == await _balances(client, seeds)
+    assert "97.50" == (await client.get("/api/balance", seeds.merchant_key)).data
     await _check_books(farebox, seeds)
 
 
@@ -92,36 +92,36 @@ def _micros(text: str) -> int:
     return (_time(text) - _time("1970-01-01T00:00:00Z")) // timedelta(microseconds=1)
 
 
-async def test_hold_of_a_variable_type_sets_the_named_amount_aside(farebox: Farebox, door: Door) -> None:
+async def test_hold_of_a_variable_type_sets_the_named_amount_aside(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    reply = await _hold(door, seeds, type="call", amount="12.345678", quantity=3)
+    reply = await _hold(client, seeds, type="call", amount="12.345678", quantity=3)
     assert ("12.345678", "87.654322") == (reply.data["amount"], reply.data["available"])
 
 
-async def test_merchant_may_be_named_by_its_key(farebox: Farebox, door: Door) -> None:
+async def test_merchant_may_be_named_by_its_key(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    assert 200 == (await _hold(door, seeds, merchant=seeds.merchant_key)).status
+    assert 200 == (await _hold(client, seeds, merchant=seeds.merchant_key)).status
     closed = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     await farebox.services.merchants.revoke_key(closed.key.key_id)
-    reply = await _hold(door, seeds, merchant=closed.text)
+    reply = await _hold(client, seeds, merchant=closed.text)
     assert (404, "merchant_not_found") == (reply.status, reply.code)
 
 
 @pytest.mark.parametrize("seconds", [1, 60, TTL_SECONDS_MAX])
-async def test_hold_lasts_as_long_as_asked(farebox: Farebox, door: Door, seconds: int) -> None:
+async def test_hold_lasts_as_long_as_asked(farebox: Farebox, client: AppClient, seconds: int) -> None:
     seeds = await seed(farebox)
     with _later(farebox, seconds=0):
-        reply = await _hold(door, seeds, ttlSeconds=seconds)
+        reply = await _hold(client, seeds, ttlSeconds=seconds)
         assert seconds * 1_000_000 == _micros(reply.data["expiresAt"]) - farebox.clock.now()
 
 
 @pytest.mark.parametrize("seconds", [0, -1, TTL_SECONDS_MAX + 1, 2**63, 1.5, "60", True, None])
-async def test_time_outside_the_limits_is_a_422(farebox: Farebox, door: Door, seconds: object) -> None:
+async def test_time_outside_the_limits_is_a_422(farebox: Farebox, client: AppClient, seconds: object) -> None:
     seeds = await seed(farebox)
-    reply = await _hold(door, seeds, ttlSeconds=seconds)
+    reply = await _hold(client, seeds, ttlSeconds=seconds)
     assert (422, "invalid_value") == (reply.status, reply.code)
     assert reply.message.startswith("ttlSeconds: ")
-    assert ("100.00", "0.00", "100.00") == await _balances(door, seeds)
+    assert ("100.00", "0.00", "100.00") == await _balances(client, seeds)
 
 
 REFUSED_HOLDS: Final[list[tuple[dict[str, object], int, str]]] = [
@@ -141,47 +141,47 @@ REFUSED_HOLDS: Final[list[tuple[dict[str, object], int, str]]] = [
 
 @pytest.mark.parametrize(("fields", "status", "code"), REFUSED_HOLDS)
 async def test_hold_that_is_refused_sets_nothing_aside(
-    farebox: Farebox, door: Door, fields: dict[str, object], status: int, code: str
+    farebox: Farebox, client: AppClient, fields: dict[str, object], status: int, code: str
 ) -> None:
     seeds = await seed(farebox)
     await farebox.services.merchants.set_price("dear", "1000000000000", merchant_id=seeds.merchant_id)
-    reply = await _hold(door, seeds, **fields)
+    reply = await _hold(client, seeds, **fields)
     assert (status, code) == (reply.status, reply.code)
-    assert ("100.00", "0.00", "100.00") == await _balances(door, seeds)
+    assert ("100.00", "0.00", "100.00") == await _balances(client, seeds)
 
 
-async def test_what_is_held_can_not_be_spent(farebox: Farebox, door: Door) -> None:
+async def test_what_is_held_can_not_be_spent(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance="1", credit_limit="0.5")
-    await _held(door, seeds, "1.20")
+    await _held(client, seeds, "1.20")
     content = {"merchant": seeds.merchant, "type": "call", "amount": "0.300001", "idempotencyKey": _key()}
-    refused = await door.post("/api/charges", seeds.service_key, content)
+    refused = await client.post("/api/charges", seeds.service_key, content)
     assert (402, "insufficient_balance") == (refused.status, refused.code)
     assert "0.30 can be spent" in refused.message
-    assert 402 == (await _hold(door, seeds, type="call", amount="0.300001")).status
-    assert 200 == (await _hold(door, seeds, type="call", amount="0.30")).status
-    assert ("1.00", "1.50", "-0.50") == await _balances(door, seeds)
+    assert 402 == (await _hold(client, seeds, type="call", amount="0.300001")).status
+    assert 200 == (await _hold(client, seeds, type="call", amount="0.30")).status
+    assert ("1.00", "1.50", "-0.50") == await _balances(client, seeds)
 
 
-async def test_balances_stay_within_what_is_kept_exact(farebox: Farebox, door: Door) -> None:
+async def test_balances_stay_within_what_is_kept_exact(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance=None, credit_limit="1000000000000")
     path = f"/api/admin/merchants/{seeds.merchant}/topups"
     for number in range(4):
         content = {"amount": "1000000000000", "reference": f"R{number}"}
-        assert 200 == (await door.post(path, seeds.support_key, content)).status
+        assert 200 == (await client.post(path, seeds.support_key, content)).status
     for _ in range(4):
-        await _held(door, seeds, "1000000000000")
+        await _held(client, seeds, "1000000000000")
     # There is credit left, but no more can be held.
-    reply = await _hold(door, seeds, type="call", amount="0.01")
+    reply = await _hold(client, seeds, type="call", amount="0.01")
     assert (422, "balance_limit_exceeded") == (reply.status, reply.code)
 
 
 # Capture and release
 
 
-async def test_capture_takes_the_whole_hold(farebox: Farebox, door: Door) -> None:
+async def test_capture_takes_the_whole_hold(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    hold_id = await _held(door, seeds, "10")
-    reply = await _end(door, seeds, hold_id, "capture")
+    hold_id = await _held(client, seeds, "10")
+    reply = await _end(client, seeds, hold_id, "capture")
     assert {
         "holdId": hold_id,
         "transferId": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=3),
@@ -190,48 +190,50 @@ async def test_capture_takes_the_whole_hold(farebox: Farebox, door: Door) -> Non
         "balance": "90.00",
         "available": "90.00",
     } == reply.data
-    assert ("90.00", "0.00", "90.00") == await _balances(door, seeds)
+    assert ("90.00", "0.00", "90.00") == await _balances(client, seeds)
     await _check_books(farebox, seeds)
 
 
-async def test_capture_of_a_part_gives_the_rest_back_at_once(farebox: Farebox, door: Door) -> None:
+async def test_capture_of_a_part_gives_the_rest_back_at_once(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    other = await _held(door, seeds, "5")
-    hold_id = await _held(door, seeds, "10")
-    reply = await _end(door, seeds, hold_id, "capture", amount="2.50", reference="job 7")
+    other = await _held(client, seeds, "5")
+    hold_id = await _held(client, seeds, "10")
+    reply = await _end(client, seeds, hold_id, "capture", amount="2.50", reference="job 7")
     assert ("2.50", "7.50", "97.50", "92.50") == tuple(
         reply.data[name] for name in ("captured", "released", "balance", "available")
     )
-    assert ("97.50", "5.00", "92.50") == await _balances(door, seeds)
-    assert 200 == (await _end(door, seeds, other, "release")).status
-    assert ("97.50", "0.00", "97.50") == await _balances(door, seeds)
+    assert ("97.50", "5.00", "92.50") == await _balances(client, seeds)
+    assert 200 == (await _end(client, seeds, other, "release")).status
+    assert ("97.50", "0.00", "97.50") == await _balances(client, seeds)
     await _check_books(farebox, seeds)
 
 
 @pytest.mark.parametrize(
     ("amount", "released"), [("0.000001", "9.999999"), ("9.999999", "0.000001"), ("10.00", "0.00")]
 )
-async def test_capture_takes_any_part_to_the_micro(farebox: Farebox, door: Door, amount: str, released: str) -> None:
+async def test_capture_takes_any_part_to_the_micro(
+    farebox: Farebox, client: AppClient, amount: str, released: str
+) -> None:
     seeds = await seed(farebox)
-    reply = await _end(door, seeds, await _held(door, seeds, "10"), "capture", amount=amount)
+    reply = await _end(client, seeds, await _held(client, seeds, "10"), "capture", amount=amount)
     assert (amount, released) == (reply.data["captured"], reply.data["released"])
-    assert reply.data["balance"] == reply.data["available"] == (await _balances(door, seeds))[2]
+    assert reply.data["balance"] == reply.data["available"] == (await _balances(client, seeds))[2]
 
 
-async def test_capture_of_more_than_was_held_is_a_422_and_leaves_the_hold(farebox: Farebox, door: Door) -> None:
+async def test_capture_of_more_than_was_held_is_a_422_and_leaves_the_hold(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    hold_id = await _held(door, seeds, "10")
-    reply = await _end(door, seeds, hold_id, "capture", amount="10.000001")
+    hold_id = await _held(client, seeds, "10")
+    reply = await _end(client, seeds, hold_id, "capture", amount="10.000001")
     assert (422, "capture_exceeds_hold") == (reply.status, reply.code)
     assert "10.000001 is more than the hold's 10.00" in reply.message
-    assert ("100.00", "10.00", "90.00") == await _balances(door, seeds)
-    assert 200 == (await _end(door, seeds, hold_id, "capture")).status
+    assert ("100.00", "10.00", "90.00") == await _balances(client, seeds)
+    assert 200 == (await _end(client, seeds, hold_id, "capture")).status
 
 
-async def test_release_gives_everything_back(farebox: Farebox, door: Door) -> None:
+async def test_release_gives_everything_back(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    hold_id = await _held(door, seeds, "10")
-    reply = await _end(door, seeds, hold_id, "release", reference="job 7")
+    hold_id = await _held(client, seeds, "10")
+    reply = await _end(client, seeds, hold_id, "release", reference="job 7")
     assert {
         "holdId": hold_id,
         "transferId": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=3),
@@ -239,47 +241,47 @@ async def test_release_gives_everything_back(farebox: Farebox, door: Door) -> No
         "balance": "100.00",
         "available": "100.00",
     } == reply.data
-    assert ("100.00", "0.00", "100.00") == await _balances(door, seeds)
+    assert ("100.00", "0.00", "100.00") == await _balances(client, seeds)
     await _check_books(farebox, seeds)
 
 
-async def test_captures_beyond_what_is_kept_exact_are_a_422(farebox: Farebox, door: Door) -> None:
+async def test_captures_beyond_what_is_kept_exact_are_a_422(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance=None)
     path = f"/api/admin/merchants/{seeds.merchant}"
     for number in range(4):
         content = {"amount": "1000000000000", "reference": f"R{number}"}
-        assert 200 == (await door.post(f"{path}/topups", seeds.support_key, content)).status
-        assert 200 == (await _end(door, seeds, await _held(door, seeds, "1000000000000"), "capture")).status
+        assert 200 == (await client.post(f"{path}/topups", seeds.support_key, content)).status
+        assert 200 == (await _end(client, seeds, await _held(client, seeds, "1000000000000"), "capture")).status
     content = {"amount": "0.01", "reference": "A", "reason": "r"}
-    assert 200 == (await door.post(f"{path}/adjustments", seeds.support_key, content)).status
-    hold_id = await _held(door, seeds, "0.01")
-    reply = await _end(door, seeds, hold_id, "capture")
+    assert 200 == (await client.post(f"{path}/adjustments", seeds.support_key, content)).status
+    hold_id = await _held(client, seeds, "0.01")
+    reply = await _end(client, seeds, hold_id, "capture")
     assert (422, "balance_limit_exceeded") == (reply.status, reply.code)
-    assert 200 == (await _end(door, seeds, hold_id, "release")).status
+    assert 200 == (await _end(client, seeds, hold_id, "release")).status
 
 
 @pytest.mark.parametrize("second", ["capture", "release"])
 @pytest.mark.parametrize(
     ("first", "code"), [("capture", "hold_already_captured"), ("release", "hold_already_released")]
 )
-async def test_hold_ends_once(farebox: Farebox, door: Door, first: str, second: str, code: str) -> None:
+async def test_hold_ends_once(farebox: Farebox, client: AppClient, first: str, second: str, code: str) -> None:
     seeds = await seed(farebox)
-    hold_id = await _held(door, seeds, "10")
-    assert 200 == (await _end(door, seeds, hold_id, first)).status
-    after = await _balances(door, seeds)
-    reply = await _end(door, seeds, hold_id, second)
+    hold_id = await _held(client, seeds, "10")
+    assert 200 == (await _end(client, seeds, hold_id, first)).status
+    after = await _balances(client, seeds)
+    reply = await _end(client, seeds, hold_id, second)
     assert (409, code) == (reply.status, reply.code)
-    assert after == await _balances(door, seeds)
+    assert after == await _balances(client, seeds)
 
 
 @pytest.mark.parametrize("how", ["capture", "release"])
-async def test_capture_of_a_part_ends_the_hold_too(farebox: Farebox, door: Door, how: str) -> None:
+async def test_capture_of_a_part_ends_the_hold_too(farebox: Farebox, client: AppClient, how: str) -> None:
     seeds = await seed(farebox)
-    hold_id = await _held(door, seeds, "10")
-    assert 200 == (await _end(door, seeds, hold_id, "capture", amount="1")).status
-    reply = await _end(door, seeds, hold_id, how)
+    hold_id = await _held(client, seeds, "10")
+    assert 200 == (await _end(client, seeds, hold_id, "capture", amount="1")).status
+    reply = await _end(client, seeds, hold_id, how)
     assert (409, "hold_already_captured") == (reply.status, reply.code)
-    assert ("99.00", "0.00", "99.00") == await _balances(door, seeds)
+    assert ("99.00", "0.00", "99.00") == await _balances(client, seeds)
 
 
 # Its time
@@ -288,50 +290,50 @@ async def test_capture_of_a_part_ends_the_hold_too(farebox: Farebox, door: Door,
 @pytest.mark.parametrize("is_swept", [False, True])
 @pytest.mark.parametrize("how", ["capture", "release"])
 async def test_hold_past_its_time_is_over_whether_swept_or_not(
-    farebox: Farebox, door: Door, how: str, is_swept: bool
+    farebox: Farebox, client: AppClient, how: str, is_swept: bool
 ) -> None:
     seeds = await seed(farebox)
-    reply = await _hold(door, seeds, type="call", amount="10", ttlSeconds=60)
+    reply = await _hold(client, seeds, type="call", amount="10", ttlSeconds=60)
     with mock.patch.object(farebox.clock, "now", return_value=_micros(reply.data["expiresAt"])):
         if is_swept:
             while await farebox.expiry.sweep():
                 pass
-        late = await _end(door, seeds, reply.data["holdId"], how)
+        late = await _end(client, seeds, reply.data["holdId"], how)
         assert (409, "hold_expired") == (late.status, late.code)
         expected = ("100.00", "0.00", "100.00") if is_swept else ("100.00", "10.00", "90.00")
-        assert expected == await _balances(door, seeds)
+        assert expected == await _balances(client, seeds)
         await farebox.expiry.sweep()
-    assert ("100.00", "0.00", "100.00") == await _balances(door, seeds)
+    assert ("100.00", "0.00", "100.00") == await _balances(client, seeds)
     await _check_books(farebox, seeds)
 
 
 @pytest.mark.parametrize("how", ["capture", "release"])
-async def test_hold_is_good_until_its_last_microsecond(farebox: Farebox, door: Door, how: str) -> None:
+async def test_hold_is_good_until_its_last_microsecond(farebox: Farebox, client: AppClient, how: str) -> None:
     seeds = await seed(farebox)
-    reply = await _hold(door, seeds, type="call", amount="10", ttlSeconds=60)
+    reply = await _hold(client, seeds, type="call", amount="10", ttlSeconds=60)
     hold_id, last = reply.data["holdId"], _micros(reply.data["expiresAt"]) - 1
     with mock.patch.object(farebox.clock, "now", return_value=last):
         await farebox.expiry.sweep()
-        assert ("100.00", "10.00", "90.00") == await _balances(door, seeds)
-        assert 200 == (await _end(door, seeds, hold_id, how)).status
+        assert ("100.00", "10.00", "90.00") == await _balances(client, seeds)
+        assert 200 == (await _end(client, seeds, hold_id, how)).status
 
 
-async def test_ended_hold_is_not_expired_again(farebox: Farebox, door: Door) -> None:
+async def test_ended_hold_is_not_expired_again(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    captured, released = await _held(door, seeds, "10"), await _held(door, seeds, "5")
-    await _end(door, seeds, captured, "capture")
-    await _end(door, seeds, released, "release")
+    captured, released = await _held(client, seeds, "10"), await _held(client, seeds, "5")
+    await _end(client, seeds, captured, "capture")
+    await _end(client, seeds, released, "release")
     with _later(farebox, seconds=TTL_SECONDS_DEFAULT):
         await farebox.expiry.sweep()
         for hold_id, code in ((captured, "hold_already_captured"), (released, "hold_already_released")):
-            assert code == (await _end(door, seeds, hold_id, "capture")).code
-    assert ("90.00", "0.00", "90.00") == await _balances(door, seeds)
+            assert code == (await _end(client, seeds, hold_id, "capture")).code
+    assert ("90.00", "0.00", "90.00") == await _balances(client, seeds)
 
 
 # Again
 
 
-async def test_same_hold_again_is_the_first_answer(farebox: Farebox, door: Door) -> None:
+async def test_same_hold_again_is_the_first_answer(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     content: dict[str, Any] = {
         "merchant": seeds.merchant,
@@ -341,19 +343,19 @@ async def test_same_hold_again_is_the_first_answer(farebox: Farebox, door: Door)
         "reference": "R",
         "ttlSeconds": 60,
     }
-    first = await door.post(HOLDS, seeds.service_key, content)
+    first = await client.post(HOLDS, seeds.service_key, content)
     assert first.header("idempotent-replay") is None
     hold_id = first.data["holdId"]
     # Also when it is over, one way or the other.
     for ending in (None, "capture"):
         if ending:
-            assert 200 == (await _end(door, seeds, hold_id, ending)).status
-        again = await door.post(HOLDS, seeds.service_key, {**content, "merchant": seeds.merchant_key})
+            assert 200 == (await _end(client, seeds, hold_id, ending)).status
+        again = await client.post(HOLDS, seeds.service_key, {**content, "merchant": seeds.merchant_key})
         assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
     with _later(farebox, seconds=3600):
-        again = await door.post(HOLDS, seeds.service_key, content)
+        again = await client.post(HOLDS, seeds.service_key, content)
         assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
-    assert ("99.95", "0.00", "99.95") == await _balances(door, seeds)
+    assert ("99.95", "0.00", "99.95") == await _balances(client, seeds)
 
 
 @pytest.mark.parametrize(
@@ -363,14 +365,16 @@ async def test_same_hold_again_is_the_first_answer(farebox: Farebox, door: Door)
         *({"type": "video"}, {"amount": "1"}),
     ],
 )
-async def test_other_hold_under_the_same_key_is_a_409(farebox: Farebox, door: Door, other: dict[str, object]) -> None:
+async def test_other_hold_under_the_same_key_is_a_409(
+    farebox: Farebox, client: AppClient, other: dict[str, object]
+) -> None:
     seeds = await seed(farebox)
     key = _key()
-    first = await _hold(door, seeds, idempotencyKey=key)
-    reply = await _hold(door, seeds, idempotencyKey=key, **other)
+    first = await _hold(client, seeds, idempotencyKey=key)
+    reply = await _hold(client, seeds, idempotencyKey=key, **other)
     assert (409, "idempotency_conflict") == (reply.status, reply.code)
     assert first.data["transferId"] in reply.message
-    assert ("100.00", "0.01", "99.99") == await _balances(door, seeds)
+    assert ("100.00", "0.01", "99.99") == await _balances(client, seeds)
 
 
 @pytest.mark.parametrize(
@@ -378,55 +382,55 @@ async def test_other_hold_under_the_same_key_is_a_409(farebox: Farebox, door: Do
     [("capture", {}), ("capture", {"amount": "4", "reference": "R"}), ("release", {"reference": "R"})],
 )
 async def test_same_ending_again_is_the_first_answer(
-    farebox: Farebox, door: Door, how: str, fields: dict[str, object]
+    farebox: Farebox, client: AppClient, how: str, fields: dict[str, object]
 ) -> None:
     seeds = await seed(farebox)
-    hold_id, key = await _held(door, seeds, "10"), _key()
-    first = await _end(door, seeds, hold_id, how, idempotencyKey=key, **fields)
+    hold_id, key = await _held(client, seeds, "10"), _key()
+    first = await _end(client, seeds, hold_id, how, idempotencyKey=key, **fields)
     assert (200, None) == (first.status, first.header("idempotent-replay"))
     # What came since does not show in it.
-    await _held(door, seeds, "1")
-    after = await _balances(door, seeds)
+    await _held(client, seeds, "1")
+    after = await _balances(client, seeds)
     with _later(farebox, seconds=2 * TTL_SECONDS_DEFAULT):
-        again = await _end(door, seeds, hold_id, how, idempotencyKey=key, **fields)
+        again = await _end(client, seeds, hold_id, how, idempotencyKey=key, **fields)
     assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
-    assert after == await _balances(door, seeds)
+    assert after == await _balances(client, seeds)
 
 
-async def test_other_ending_under_the_same_key_is_a_409(farebox: Farebox, door: Door) -> None:
+async def test_other_ending_under_the_same_key_is_a_409(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    key, one, other = _key(), await _held(door, seeds, "10"), await _held(door, seeds, "10")
-    first = await _end(door, seeds, one, "capture", idempotencyKey=key, amount="5")
+    key, one, other = _key(), await _held(client, seeds, "10"), await _held(client, seeds, "10")
+    first = await _end(client, seeds, one, "capture", idempotencyKey=key, amount="5")
     assert 200 == first.status
-    after = await _balances(door, seeds)
+    after = await _balances(client, seeds)
     for reply in (
-        await _end(door, seeds, one, "capture", idempotencyKey=key),
-        await _end(door, seeds, one, "capture", idempotencyKey=key, amount="6"),
-        await _end(door, seeds, one, "capture", idempotencyKey=key, amount="5", reference="R"),
-        await _end(door, seeds, one, "release", idempotencyKey=key),
-        await _end(door, seeds, other, "capture", idempotencyKey=key, amount="5"),
-        await _end(door, seeds, other, "release", idempotencyKey=key),
-        await _hold(door, seeds, idempotencyKey=key),
+        await _end(client, seeds, one, "capture", idempotencyKey=key),
+        await _end(client, seeds, one, "capture", idempotencyKey=key, amount="6"),
+        await _end(client, seeds, one, "capture", idempotencyKey=key, amount="5", reference="R"),
+        await _end(client, seeds, one, "release", idempotencyKey=key),
+        await _end(client, seeds, other, "capture", idempotencyKey=key, amount="5"),
+        await _end(client, seeds, other, "release", idempotencyKey=key),
+        await _hold(client, seeds, idempotencyKey=key),
     ):
         assert (409, "idempotency_conflict") == (reply.status, reply.code)
         assert first.data["transferId"] in reply.message
-    assert after == await _balances(door, seeds)
+    assert after == await _balances(client, seeds)
 
 
-async def test_charge_and_hold_share_one_space_of_keys(farebox: Farebox, door: Door) -> None:
+async def test_charge_and_hold_share_one_space_of_keys(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     content = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": _key()}
-    assert 200 == (await door.post("/api/charges", seeds.service_key, content)).status
-    assert "idempotency_conflict" == (await door.post(HOLDS, seeds.service_key, content)).code
+    assert 200 == (await client.post("/api/charges", seeds.service_key, content)).status
+    assert "idempotency_conflict" == (await client.post(HOLDS, seeds.service_key, content)).code
 
 
 @pytest.mark.parametrize("how", ["capture", "release"])
-async def test_refused_ending_is_not_remembered(farebox: Farebox, door: Door, how: str) -> None:
+async def test_refused_ending_is_not_remembered(farebox: Farebox, client: AppClient, how: str) -> None:
     seeds = await seed(farebox)
-    key, gone, open_ = _key(), await _held(door, seeds), await _held(door, seeds)
-    await _end(door, seeds, gone, "release")
-    assert 409 == (await _end(door, seeds, gone, how, idempotencyKey=key)).status
-    reply = await _end(door, seeds, open_, how, idempotencyKey=key)
+    key, gone, open_ = _key(), await _held(client, seeds), await _held(client, seeds)
+    await _end(client, seeds, gone, "release")
+    assert 409 == (await _end(client, seeds, gone, how, idempotencyKey=key)).status
+    reply = await _end(client, seeds, open_, how, idempotencyKey=key)
     assert (200, None) == (reply.status, reply.header("idempotent-replay"))
 
 
@@ -434,11 +438,11 @@ async def test_refused_ending_is_not_remembered(farebox: Farebox, door: Door, ho
 
 
 @pytest.mark.parametrize("how", ["capture", "release"])
-async def test_hold_that_is_none_is_a_404(farebox: Farebox, door: Door, how: str) -> None:
+async def test_hold_that_is_none_is_a_404(farebox: Farebox, client: AppClient, how: str) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
-    hold_id = await _held(door, seeds)
+    hold_id = await _held(client, seeds)
     charge = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": _key()}
-    charged = (await door.post("/api/charges", seeds.service_key, charge)).data["transferId"]
+    charged = (await client.post("/api/charges", seeds.service_key, charge)).data["transferId"]
     letters = hold_id.removeprefix(ids.HOLD)
     for unknown in (
         *("x", "hold_", "0", "%00", "%F0%9F%92%B0", "hold_" + "0" * 21, "hold_" + "Z" * 21, "hold_" + "0" * 5000),
@@ -451,9 +455,9 @@ async def test_hold_that_is_none_is_a_404(farebox: Farebox, door: Door, how: str
         ids.book_id(ids.HOLD, merchant_id=other.merchant_id, seq=2),
         ids.book_id(ids.HOLD, merchant_id=ids.NUMBER_MAX, seq=2),
     ):
-        reply = await _end(door, seeds, unknown, how)
+        reply = await _end(client, seeds, unknown, how)
         assert (404, "hold_not_found") == (reply.status, reply.code), unknown
-    assert ("99.99", "10.00", "89.99") == await _balances(door, seeds)
+    assert ("99.99", "10.00", "89.99") == await _balances(client, seeds)
 
 
 @pytest.mark.parametrize("how", ["capture", "release"])
@@ -467,48 +471,48 @@ async def test_hold_that_is_none_is_a_404(farebox: Farebox, door: Door, how: str
     ],
 )
 async def test_ending_is_read_with_care_before_its_hold_is_looked_for(
-    farebox: Farebox, door: Door, how: str, fields: dict[str, object], status: int, code: str
+    farebox: Farebox, client: AppClient, how: str, fields: dict[str, object], status: int, code: str
 ) -> None:
     seeds = await seed(farebox)
-    for hold_id in (await _held(door, seeds), "hold_x"):
-        reply = await _end(door, seeds, hold_id, how, **fields)
+    for hold_id in (await _held(client, seeds), "hold_x"):
+        reply = await _end(client, seeds, hold_id, how, **fields)
         assert (status, code) == (reply.status, reply.code)
-    assert ("100.00", "10.00", "90.00") == await _balances(door, seeds)
+    assert ("100.00", "10.00", "90.00") == await _balances(client, seeds)
 
 
 @pytest.mark.parametrize("amount", ["0", "-1", "1e1", "", "1.0000001", 1, True, [], "1000000000000.000001"])
-async def test_captured_amount_is_a_decimal_of_more_than_0(farebox: Farebox, door: Door, amount: object) -> None:
+async def test_captured_amount_is_a_decimal_of_more_than_0(farebox: Farebox, client: AppClient, amount: object) -> None:
     seeds = await seed(farebox)
-    reply = await _end(door, seeds, await _held(door, seeds), "capture", amount=amount)
+    reply = await _end(client, seeds, await _held(client, seeds), "capture", amount=amount)
     assert (422, "invalid_value") == (reply.status, reply.code)
     assert reply.message.startswith("amount: ")
-    assert ("100.00", "10.00", "90.00") == await _balances(door, seeds)
+    assert ("100.00", "10.00", "90.00") == await _balances(client, seeds)
 
 
-async def test_release_takes_no_amount(farebox: Farebox, door: Door) -> None:
+async def test_release_takes_no_amount(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    reply = await _end(door, seeds, await _held(door, seeds), "release", amount="1")
+    reply = await _end(client, seeds, await _held(client, seeds), "release", amount="1")
     assert (400, "malformed_request") == (reply.status, reply.code)
 
 
 # Audience
 
 
-async def test_frozen_merchant_gets_no_hold_but_those_it_has_can_end(farebox: Farebox, door: Door) -> None:
+async def test_frozen_merchant_gets_no_hold_but_those_it_has_can_end(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    one, other = await _held(door, seeds, "10"), await _held(door, seeds, "5")
+    one, other = await _held(client, seeds, "10"), await _held(client, seeds, "5")
     await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
-    reply = await _hold(door, seeds)
+    reply = await _hold(client, seeds)
     assert (403, "merchant_frozen") == (reply.status, reply.code)
-    assert 200 == (await _end(door, seeds, one, "capture", amount="4")).status
-    assert 200 == (await _end(door, seeds, other, "release")).status
-    assert ("96.00", "0.00", "96.00") == await _balances(door, seeds)
+    assert 200 == (await _end(client, seeds, one, "capture", amount="4")).status
+    assert 200 == (await _end(client, seeds, other, "release")).status
+    assert ("96.00", "0.00", "96.00") == await _balances(client, seeds)
 
 
 @pytest.mark.parametrize("path", [HOLDS, f"{HOLDS}/@/capture", f"{HOLDS}/@/release"])
-async def test_services_alone_hold_capture_and_release(farebox: Farebox, door: Door, path: str) -> None:
+async def test_services_alone_hold_capture_and_release(farebox: Farebox, client: AppClient, path: str) -> None:
     seeds = await seed(farebox)
-    target = path.replace("@", await _held(door, seeds))
+    target = path.replace("@", await _held(client, seeds))
     content = {"idempotencyKey": _key()}
     if path == HOLDS:
         content |= {"merchant": seeds.merchant, "type": "image"}
@@ -519,15 +523,15 @@ async def test_services_alone_hold_capture_and_release(farebox: Farebox, door: D
         *[(key, 401, "invalid_api_key") for key in (None, "x", revoked.text, api_keys.make_key(KeyKind.SERVICE))],
     ):
         for body in (content, b"{", {}):
-            reply = await door.post(target, key, body)
+            reply = await client.post(target, key, body)
             assert (status, code) == (reply.status, reply.code), body
-    assert ("100.00", "10.00", "90.00") == await _balances(door, seeds)
-    assert 200 == (await door.post(target, seeds.service_key, content)).status
+    assert ("100.00", "10.00", "90.00") == await _balances(client, seeds)
+    assert 200 == (await client.post(target, seeds.service_key, content)).status
 
 
-async def test_another_service_may_end_a_hold(farebox: Farebox, door: Door) -> None:
+async def test_another_service_may_end_a_hold(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    hold_id = await _held(door, seeds)
+    hold_id = await _held(client, seeds)
     other = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="transcription")
-    reply = await door.post(f"{HOLDS}/{hold_id}/capture", other.text, {"idempotencyKey": _key()})
+    reply = await client.post(f"{HOLDS}/{hold_id}/capture", other.text, {"idempotencyKey": _key()})
     assert 200 == reply.status

@@ -12,7 +12,7 @@ from farebox.bootstrap import Farebox
 from farebox.storage.rows import Realm, Role
 from farebox.web.pages import live
 from farebox.web.pages.live import STREAMS_MAX, Live
-from tests.support.door import Door, open_door
+from tests.support.app_client import AppClient, open_client
 from tests.support.server import Server, open_farebox, seed
 from tests.support.wire import TIMEOUT_S
 from tests.web.console.visitor import Visitor
@@ -35,7 +35,7 @@ async def farebox(database_url: str) -> AsyncIterator[Farebox]:
 @pytest.fixture
 async def ann(farebox: Farebox) -> Visitor:
     """The owner of the account that is followed."""
-    return await Visitor.sign_in(farebox, await open_door(farebox), Realm.MERCHANT, "ann@northwind.example")
+    return await Visitor.sign_in(farebox, await open_client(farebox), Realm.MERCHANT, "ann@northwind.example")
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ async def path(farebox: Farebox, ann: Visitor) -> str:
 
 
 @pytest.fixture
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let streams look all the time."""
     monkeypatch.setattr(live, "LOOK_SECONDS", 0.0)
     monkeypatch.setattr(live, "BEAT_SECONDS", 0.0)
@@ -118,17 +118,17 @@ async def test_a_change_by_any_process_is_told_and_a_reader_who_leaves_makes_roo
 
 async def test_asking_for_the_head_of_a_stream_begins_none(farebox: Farebox, ann: Visitor, path: str) -> None:
     streams = Live()
-    door = await open_door(farebox, live=streams)
-    reply = await door.send("HEAD", path, headers=[ann.cookie])
+    client = await open_client(farebox, live=streams)
+    reply = await client.send("HEAD", path, headers=[ann.cookie])
     assert (200, b"") == (reply.status, reply.body)
     assert 0 == streams.count
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("short_limits")
 async def test_a_stream_ends_with_the_session_that_began_it(farebox: Farebox, ann: Visitor, path: str) -> None:
     streams = Live()
-    door = await open_door(farebox, live=streams)
-    following = asyncio.create_task(door.get(path, headers=[ann.cookie]))
+    client = await open_client(farebox, live=streams)
+    following = asyncio.create_task(client.get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
     await farebox.services.sign_in.sign_out(ann.visit)
     reply = await asyncio.wait_for(following, TIMEOUT_S)
@@ -137,10 +137,10 @@ async def test_a_stream_ends_with_the_session_that_began_it(farebox: Farebox, an
     assert 0 == streams.count
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("short_limits")
 async def test_a_stream_ends_when_whoever_follows_is_removed(farebox: Farebox, ann: Visitor, path: str) -> None:
     streams = Live()
-    following = asyncio.create_task((await open_door(farebox, live=streams)).get(path, headers=[ann.cookie]))
+    following = asyncio.create_task((await open_client(farebox, live=streams)).get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
     (merchant, _), *_ = await farebox.services.merchants.list()
     await farebox.services.users.remove(
@@ -149,21 +149,21 @@ async def test_a_stream_ends_when_whoever_follows_is_removed(farebox: Farebox, a
     await asyncio.wait_for(following, TIMEOUT_S)
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("short_limits")
 async def test_a_stream_ends_when_its_reader_goes_away(farebox: Farebox, ann: Visitor, path: str) -> None:
     streams = Live()
-    door = await open_door(farebox, live=streams)
-    reply = await asyncio.wait_for(door.send("GET", path, headers=[ann.cookie], is_cut_short=True), TIMEOUT_S)
+    client = await open_client(farebox, live=streams)
+    reply = await asyncio.wait_for(client.send("GET", path, headers=[ann.cookie], is_cut_short=True), TIMEOUT_S)
     assert 200 == reply.status
     assert 0 == streams.count
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("short_limits")
 async def test_a_database_that_is_away_ends_no_stream(
     farebox: Farebox, ann: Visitor, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     streams = Live()
-    following = asyncio.create_task((await open_door(farebox, live=streams)).get(path, headers=[ann.cookie]))
+    following = asyncio.create_task((await open_client(farebox, live=streams)).get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
     await farebox.store.close()
     await asyncio.sleep(0.05)
@@ -176,11 +176,11 @@ async def test_a_database_that_is_away_ends_no_stream(
 async def test_no_stream_begins_while_the_process_stops(farebox: Farebox, ann: Visitor, path: str) -> None:
     streams = Live()
     streams.close()
-    reply = await (await open_door(farebox, live=streams)).get(path, headers=[ann.cookie])
+    reply = await (await open_client(farebox, live=streams)).get(path, headers=[ann.cookie])
     assert 503 == reply.status
 
 
-@pytest.mark.usefixtures("hasty")
+@pytest.mark.usefixtures("short_limits")
 async def test_an_open_page_keeps_nobody_signed_in(
     farebox: Farebox, ann: Visitor, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -190,13 +190,13 @@ async def test_an_open_page_keeps_nobody_signed_in(
         (session,) = await farebox.services.sign_in.sessions(ann.visit)
         return session.seen_at
 
-    door: Door = await open_door(farebox)
+    client: AppClient = await open_client(farebox)
     monkeypatch.setattr("farebox.service.people.sign_in.TOUCH_MICROS", 0)
     before = await last_seen()
-    await door.send("GET", path, headers=[ann.cookie], is_cut_short=True)
-    assert 200 == (await door.get(path.removesuffix("live") + "now", headers=[ann.cookie])).status
+    await client.send("GET", path, headers=[ann.cookie], is_cut_short=True)
+    assert 200 == (await client.get(path.removesuffix("live") + "now", headers=[ann.cookie])).status
     assert before == await last_seen()
-    assert 200 == (await door.get(path.removesuffix("/live"), headers=[ann.cookie])).status
+    assert 200 == (await client.get(path.removesuffix("/live"), headers=[ann.cookie])).status
     assert before < await last_seen()
 
 

@@ -1,6 +1,6 @@
 """The OpenAPI document: valid, complete, and true of what the server answers.
 
-That it foretells every answer of every other test here is checked by the door that they go through.
+That it foretells every answer of every other test here is checked by the client that they use.
 """
 
 import json
@@ -17,7 +17,7 @@ from farebox.bootstrap import Farebox
 from farebox.core.outcomes import Code
 from farebox.web.api import routes
 from farebox.web.envelope import STATUS
-from tests.support.door import NO_PROXIES, Door, Reply
+from tests.support.app_client import NO_PROXIES, AppClient, Reply
 from tests.support.server import seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,8 +34,8 @@ COMPONENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
 @pytest.fixture(scope="module")
-def document(door: Door) -> dict[str, Any]:
-    return dict(door.document)
+def document(client: AppClient) -> dict[str, Any]:
+    return dict(client.document)
 
 
 def _operations(document: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -81,8 +81,8 @@ def _validate(document: dict[str, Any], reply: Reply, path: str, method: str) ->
     _validator(document, schema).validate(reply.json())
 
 
-async def test_document_is_open_to_all_as_json(door: Door) -> None:
-    reply = await door.get("/openapi.json")
+async def test_document_is_open_to_all_as_json(client: AppClient) -> None:
+    reply = await client.get("/openapi.json")
     assert (200, "application/json") == (reply.status, reply.header("content-type"))
 
 
@@ -147,11 +147,11 @@ async def test_every_served_route_is_documented_and_no_other(farebox: Farebox, d
     assert served == {(path, method) for path, method, _ in _operations(document)}
 
 
-async def test_every_documented_route_is_served(farebox: Farebox, door: Door, document: dict[str, Any]) -> None:
+async def test_every_documented_route_is_served(farebox: Farebox, client: AppClient, document: dict[str, Any]) -> None:
     seeds = await seed(farebox)
     for path, method, _ in _operations(document):
         target = re.sub(r"\{\w+\}", seeds.merchant, path)
-        reply = await door.send(method.upper(), target)
+        reply = await client.send(method.upper(), target)
         assert (401, "invalid_api_key") == (reply.status, reply.code), target
 
 
@@ -171,22 +171,22 @@ async def test_balance_documents_the_contract_alone(document: dict[str, Any]) ->
     assert "string" == data["type"]
 
 
-async def test_answers_have_the_documented_shape(farebox: Farebox, door: Door, document: dict[str, Any]) -> None:
+async def test_answers_have_the_documented_shape(farebox: Farebox, client: AppClient, document: dict[str, Any]) -> None:
     seeds = await seed(farebox)
     top_ups = "/api/admin/merchants/{merchant_id}/topups"
     charge = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": "k"}
     merchant = {"name": "Contoso", "currency": "EUR", "thresholds": ["5", "10"], "creditLimit": "1"}
     exchanges = [
-        ("/api/balance", "get", await door.get("/api/balance", seeds.merchant_key)),
-        ("/api/balance", "get", await door.get("/api/balance")),
-        ("/api/account", "get", await door.get("/api/account", seeds.merchant_key)),
-        ("/api/charges", "post", await door.post("/api/charges", seeds.service_key, charge)),
-        ("/api/charges", "post", await door.post("/api/charges", seeds.service_key, {**charge, "quantity": 2})),
-        ("/api/charges", "post", await door.post("/api/charges", seeds.service_key, b"{")),
-        ("/api/admin/merchants", "post", await door.post("/api/admin/merchants", seeds.support_key, merchant)),
+        ("/api/balance", "get", await client.get("/api/balance", seeds.merchant_key)),
+        ("/api/balance", "get", await client.get("/api/balance")),
+        ("/api/account", "get", await client.get("/api/account", seeds.merchant_key)),
+        ("/api/charges", "post", await client.post("/api/charges", seeds.service_key, charge)),
+        ("/api/charges", "post", await client.post("/api/charges", seeds.service_key, {**charge, "quantity": 2})),
+        ("/api/charges", "post", await client.post("/api/charges", seeds.service_key, b"{")),
+        ("/api/admin/merchants", "post", await client.post("/api/admin/merchants", seeds.support_key, merchant)),
         (
             *(top_ups, "post"),
-            await door.post(
+            await client.post(
                 top_ups.replace("{merchant_id}", seeds.merchant), seeds.support_key, {"amount": "1", "reference": "R"}
             ),
         ),
@@ -195,14 +195,14 @@ async def test_answers_have_the_documented_shape(farebox: Farebox, door: Door, d
     # Two hours on, there is a runway to tell.
     later = farebox.clock.now() + 2 * 3_600_000_000
     with mock.patch.object(farebox.clock, "now", return_value=later):
-        exchanges.append(("/api/account", "get", await door.get("/api/account", seeds.merchant_key)))
+        exchanges.append(("/api/account", "get", await client.get("/api/account", seeds.merchant_key)))
     assert [False, True] == [reply.data["runway"] is not None for path, _, reply in exchanges if path == "/api/account"]
     for path, method, reply in exchanges:
         _validate(document, reply, path, method)
 
 
 async def test_examples_of_requests_are_of_the_documented_shape(
-    farebox: Farebox, door: Door, document: dict[str, Any]
+    farebox: Farebox, client: AppClient, document: dict[str, Any]
 ) -> None:
     seeds = await seed(farebox)
     schema = document["paths"]["/api/charges"]["post"]["requestBody"]["content"]["application/json"]["schema"]
@@ -216,10 +216,10 @@ async def test_examples_of_requests_are_of_the_documented_shape(
         [],
     ]
     assert validator.is_valid(good)
-    assert 200 == (await door.post("/api/charges", seeds.service_key, good)).status
+    assert 200 == (await client.post("/api/charges", seeds.service_key, good)).status
     for content in bad:
         assert not validator.is_valid(content)
-        assert (await door.post("/api/charges", seeds.service_key, content)).status in (400, 422)
+        assert (await client.post("/api/charges", seeds.service_key, content)).status in (400, 422)
 
 
 async def test_each_operation_is_filed_and_takes_the_keys_that_its_words_tell_of(document: dict[str, Any]) -> None:
@@ -304,7 +304,7 @@ async def test_headers_are_documented_where_they_come(document: dict[str, Any]) 
     } == replayed
 
 
-async def test_bodies_are_limited_as_documented(farebox: Farebox, door: Door, document: dict[str, Any]) -> None:
+async def test_bodies_are_limited_as_documented(farebox: Farebox, client: AppClient, document: dict[str, Any]) -> None:
     seeds = await seed(farebox)
     limits = set()
     for path, method, operation in _operations(document):
@@ -317,7 +317,7 @@ async def test_bodies_are_limited_as_documented(farebox: Farebox, door: Door, do
             target = re.sub(r"\{\w+\}", seeds.merchant, path)
             for length, is_too_long in ((limit, False), (limit + 1, True)):
                 headers = [("content-type", "application/json"), ("content-length", str(length))]
-                reply = await door.send(method.upper(), target, key=key, headers=headers, body=b"{")
+                reply = await client.send(method.upper(), target, key=key, headers=headers, body=b"{")
                 assert is_too_long is (reply.status == 413), path
     assert {65_536, 16_777_216} == limits
 

@@ -10,7 +10,7 @@ from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.service.inputs import format_time, time
 from farebox.service.people import api_keys
-from tests.support.door import Door
+from tests.support.app_client import AppClient
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,9 +27,9 @@ def _type() -> str:
     return f"type-{next(_numbers)}"
 
 
-async def _prices(door: Door, seeds: Seeds) -> dict[str, dict[str, Any]]:
+async def _prices(client: AppClient, seeds: Seeds) -> dict[str, dict[str, Any]]:
     """Read the prices in force, by type."""
-    reply = await door.get(PRICES, seeds.merchant_key)
+    reply = await client.get(PRICES, seeds.merchant_key)
     assert (200, ["currency", "prices"], "USD") == (reply.status, list(reply.data), reply.data["currency"])
     types = [price["type"] for price in reply.data["prices"]]
     assert sorted(set(types)) == types
@@ -38,19 +38,19 @@ async def _prices(door: Door, seeds: Seeds) -> dict[str, dict[str, Any]]:
     return {price["type"]: price for price in reply.data["prices"]}
 
 
-async def _price(door: Door, seeds: Seeds, name: str) -> tuple[str | None, bool]:
+async def _price(client: AppClient, seeds: Seeds, name: str) -> tuple[str | None, bool]:
     """Read a type's unit price and whether it is the merchant's own."""
-    price = (await _prices(door, seeds))[name]
+    price = (await _prices(client, seeds))[name]
     return price["unitPrice"], price["isOwn"]
 
 
-async def _cost(door: Door, seeds: Seeds, name: str) -> str:
+async def _cost(client: AppClient, seeds: Seeds, name: str) -> str:
     """Charge one request and return what it took."""
     content = {"merchant": seeds.merchant, "type": name, "idempotencyKey": f"key-{next(_numbers)}"}
-    return str((await door.post("/api/charges", seeds.service_key, content)).data["cost"])
+    return str((await client.post("/api/charges", seeds.service_key, content)).data["cost"])
 
 
-async def test_price_in_force_tells_what_where_from_and_since_when(farebox: Farebox, door: Door) -> None:
+async def test_price_in_force_tells_what_where_from_and_since_when(farebox: Farebox, client: AppClient) -> None:
     seeds, name = await seed(farebox), _type()
     default = await farebox.services.merchants.set_price(name, "0.008")
     assert {
@@ -59,29 +59,29 @@ async def test_price_in_force_tells_what_where_from_and_since_when(farebox: Fare
         "unitPrice": "0.008",
         "startsAt": format_time(default.starts_at),
         "isOwn": False,
-    } == (await _prices(door, seeds))[name]
-    assert "0.008" == await _cost(door, seeds, name)
+    } == (await _prices(client, seeds))[name]
+    assert "0.008" == await _cost(client, seeds, name)
 
 
-async def test_variable_type_has_no_unit_price(farebox: Farebox, door: Door) -> None:
+async def test_variable_type_has_no_unit_price(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    prices = await _prices(door, seeds)
+    prices = await _prices(client, seeds)
     assert (None, "0.01") == (prices["call"]["unitPrice"], prices["image"]["unitPrice"])
 
 
-async def test_own_price_goes_before_the_default_however_old_it_is(farebox: Farebox, door: Door) -> None:
+async def test_own_price_goes_before_the_default_however_old_it_is(farebox: Farebox, client: AppClient) -> None:
     seeds, other, name = await seed(farebox), await seed(farebox), _type()
     await farebox.services.merchants.set_price(name, "3", merchant_id=seeds.merchant_id)
     # A type that has no default, and is nobody else's.
-    assert ("3.00", True) == await _price(door, seeds, name)
-    assert name not in await _prices(door, other)
+    assert ("3.00", True) == await _price(client, seeds, name)
+    assert name not in await _prices(client, other)
     await farebox.services.merchants.set_price(name, "5")
-    assert ("3.00", True) == await _price(door, seeds, name)
-    assert ("5.00", False) == await _price(door, other, name)
-    assert ("3.00", "5.00") == (await _cost(door, seeds, name), await _cost(door, other, name))
+    assert ("3.00", True) == await _price(client, seeds, name)
+    assert ("5.00", False) == await _price(client, other, name)
+    assert ("3.00", "5.00") == (await _cost(client, seeds, name), await _cost(client, other, name))
 
 
-async def test_newest_version_that_has_started_is_in_force(farebox: Farebox, door: Door) -> None:
+async def test_newest_version_that_has_started_is_in_force(farebox: Farebox, client: AppClient) -> None:
     seeds, name = await seed(farebox), _type()
     merchants = farebox.services.merchants
     await merchants.set_price(name, "1")
@@ -99,43 +99,43 @@ async def test_newest_version_that_has_started_is_in_force(farebox: Farebox, doo
         (later, ("9.00", True), "4.00"),
     ):
         with mock.patch.object(farebox.clock, "now", return_value=moment):
-            assert own == await _price(door, seeds, name)
-            assert (default, False) == await _price(door, other, name)
-            assert default == await _cost(door, other, name)
+            assert own == await _price(client, seeds, name)
+            assert (default, False) == await _price(client, other, name)
+            assert default == await _cost(client, other, name)
             if own[0] is not None:
-                assert own[0] == await _cost(door, seeds, name)
+                assert own[0] == await _cost(client, seeds, name)
 
 
-async def test_type_whose_only_price_is_to_come_is_not_listed(farebox: Farebox, door: Door) -> None:
+async def test_type_whose_only_price_is_to_come_is_not_listed(farebox: Farebox, client: AppClient) -> None:
     seeds, name = await seed(farebox), _type()
     await farebox.services.merchants.set_price(name, "1", starts=SOON)
-    assert name not in await _prices(door, seeds)
+    assert name not in await _prices(client, seeds)
     start = time("", SOON)
     with mock.patch.object(farebox.clock, "now", return_value=start - 1):
-        assert name not in await _prices(door, seeds)
+        assert name not in await _prices(client, seeds)
     with mock.patch.object(farebox.clock, "now", return_value=start):
-        assert SOON == (await _prices(door, seeds))[name]["startsAt"]
+        assert SOON == (await _prices(client, seeds))[name]["startsAt"]
 
 
-async def test_price_counts_at_once_after_it_is_set(farebox: Farebox, door: Door) -> None:
+async def test_price_counts_at_once_after_it_is_set(farebox: Farebox, client: AppClient) -> None:
     seeds, name = await seed(farebox), _type()
     path = f"/api/admin/merchants/{seeds.merchant}/prices"
     for price in ("0.50", "0.25"):
-        made = await door.post(path, seeds.support_key, {"type": name, "unitPrice": price})
+        made = await client.post(path, seeds.support_key, {"type": name, "unitPrice": price})
         assert 200 == made.status
-        assert made.data["priceId"] == (await _prices(door, seeds))[name]["priceId"]
-        assert price == await _cost(door, seeds, name)
+        assert made.data["priceId"] == (await _prices(client, seeds))[name]["priceId"]
+        assert price == await _cost(client, seeds, name)
 
 
-async def test_currency_is_the_merchants(farebox: Farebox, door: Door) -> None:
+async def test_currency_is_the_merchants(farebox: Farebox, client: AppClient) -> None:
     _, _, key = await farebox.services.merchants.create(name="Contoso", currency="EUR", thresholds=[], credit_limit="0")
-    assert "EUR" == (await door.get(PRICES, key.text)).data["currency"]
+    assert "EUR" == (await client.get(PRICES, key.text)).data["currency"]
 
 
-async def test_merchants_alone_read_their_prices(farebox: Farebox, door: Door) -> None:
+async def test_merchants_alone_read_their_prices(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
-    assert await _prices(door, seeds)
+    assert await _prices(client, seeds)
     revoked = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     await farebox.services.merchants.revoke_key(revoked.key.key_id)
     for text, status, code in (
@@ -143,5 +143,5 @@ async def test_merchants_alone_read_their_prices(farebox: Farebox, door: Door) -
         *[(text, 401, "invalid_api_key") for text in (None, "x", revoked.text)],
         (api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id), 401, "invalid_api_key"),
     ):
-        reply = await door.get(PRICES, text)
+        reply = await client.get(PRICES, text)
         assert (status, code) == (reply.status, reply.code)

@@ -19,12 +19,12 @@ from farebox.web import rate_limits as module
 from farebox.web.client_address import Addresses, InvalidNetwork, source_of
 from farebox.web.envelope import ApiError
 from farebox.web.rate_limits import Buckets, Limits
-from tests.support.door import JSON, NO_PROXIES, Door, Reply, open_door
+from tests.support.app_client import JSON, NO_PROXIES, AppClient, Reply, open_client
 from tests.support.effort import examples
 from tests.support.server import Seeds, open_farebox, seed
 
 PROXY: Final = "127.0.0.1"
-"""Where the door's requests come from."""
+"""Where the client's requests come from."""
 
 
 ORIGIN: Final = ("origin", "https://dashboard.example")
@@ -183,7 +183,7 @@ def test_a_subscriber_is_an_address_or_half_of_a_long_one(address: str | None, e
     assert expected == source_of(address)
 
 
-# Through the door.
+# Through the client.
 
 
 @pytest_asyncio.fixture
@@ -202,14 +202,14 @@ def seconds() -> Seconds:
     return Seconds()
 
 
-async def limited(farebox: Farebox, seconds: Seconds, **rates: float) -> Door:
+async def limited(farebox: Farebox, seconds: Seconds, **rates: float) -> AppClient:
     every: dict[str, Any] = {"per_merchant_key": 0.0, "per_staff_key": 0.0, "failures_per_address": 0.0, **rates}
     limits = Limits(Addresses((PROXY,)), **every, now=seconds)
-    return await open_door(farebox, limits=limits, cors_origins=("*",))
+    return await open_client(farebox, limits=limits, cors_origins=("*",))
 
 
-async def balance(door: Door, key: str | None, address: str = "198.51.100.1") -> Reply:
-    return await door.get("/api/balance", key, headers=[("x-forwarded-for", address), ORIGIN])
+async def balance(client: AppClient, key: str | None, address: str = "198.51.100.1") -> Reply:
+    return await client.get("/api/balance", key, headers=[("x-forwarded-for", address), ORIGIN])
 
 
 def assert_limited(reply: Reply, seconds: int) -> None:
@@ -220,100 +220,100 @@ def assert_limited(reply: Reply, seconds: int) -> None:
 async def test_a_key_has_its_rate_and_waits_as_long_as_it_is_told(
     farebox: Farebox, seeds: Seeds, seconds: Seconds
 ) -> None:
-    door = await limited(farebox, seconds, per_merchant_key=2)
+    client = await limited(farebox, seconds, per_merchant_key=2)
     second = await seed(farebox)
-    assert [200] * 10 == [(await balance(door, seeds.merchant_key)).status for _ in range(10)]
-    assert_limited(await balance(door, seeds.merchant_key), 1)
-    assert_limited(await door.get("/api/account", seeds.merchant_key, [ORIGIN]), 1)
+    assert [200] * 10 == [(await balance(client, seeds.merchant_key)).status for _ in range(10)]
+    assert_limited(await balance(client, seeds.merchant_key), 1)
+    assert_limited(await client.get("/api/account", seeds.merchant_key, [ORIGIN]), 1)
     # Other keys are not held up, and the operator's own have no limit unless one is set.
-    assert 200 == (await balance(door, second.merchant_key)).status
+    assert 200 == (await balance(client, second.merchant_key)).status
     charge = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": "k"}
     for _ in range(30):
-        assert 200 == (await door.post("/api/charges", seeds.service_key, charge)).status
+        assert 200 == (await client.post("/api/charges", seeds.service_key, charge)).status
     seconds.time += 1
-    assert 200 == (await balance(door, seeds.merchant_key)).status
+    assert 200 == (await balance(client, seeds.merchant_key)).status
 
 
 async def test_the_operators_own_keys_can_be_limited_too(farebox: Farebox, seeds: Seeds, seconds: Seconds) -> None:
-    door = await limited(farebox, seconds, per_staff_key=1)
-    statuses = [(await door.get("/api/admin/merchants", seeds.support_key)).status for _ in range(6)]
+    client = await limited(farebox, seconds, per_staff_key=1)
+    statuses = [(await client.get("/api/admin/merchants", seeds.support_key)).status for _ in range(6)]
     assert [200] * 5 + [429] == statuses
-    assert 200 == (await balance(door, seeds.merchant_key)).status
+    assert 200 == (await balance(client, seeds.merchant_key)).status
 
 
 async def test_bad_keys_from_one_address_are_slowed_and_disturb_nobody_else(
     farebox: Farebox, seeds: Seeds, seconds: Seconds
 ) -> None:
-    door = await limited(farebox, seconds, failures_per_address=1)
-    assert 200 == (await balance(door, seeds.merchant_key)).status
+    client = await limited(farebox, seconds, failures_per_address=1)
+    assert 200 == (await balance(client, seeds.merchant_key)).status
     bad = [None, "", "x", "fbm_" + "0" * 39, seeds.merchant_key[:-1] + "~"]
-    statuses = [(await balance(door, bad[number % len(bad)])).status for number in range(11)]
+    statuses = [(await balance(client, bad[number % len(bad)])).status for number in range(11)]
     assert [401] * 10 + [429] == statuses
-    assert_limited(await balance(door, None), 1)
+    assert_limited(await balance(client, None), 1)
     # A key that was good a moment ago still gets through from there, and any key from elsewhere.
-    assert 200 == (await balance(door, seeds.merchant_key)).status
+    assert 200 == (await balance(client, seeds.merchant_key)).status
     stranger = (await seed(farebox)).merchant_key
-    assert 429 == (await balance(door, stranger)).status
-    assert 200 == (await balance(door, stranger, "198.51.100.2")).status
-    assert 401 == (await balance(door, None, "198.51.100.2")).status
+    assert 429 == (await balance(client, stranger)).status
+    assert 200 == (await balance(client, stranger, "198.51.100.2")).status
+    assert 401 == (await balance(client, None, "198.51.100.2")).status
     seconds.time += 1
-    assert 401 == (await balance(door, None)).status
+    assert 401 == (await balance(client, None)).status
 
 
 async def test_a_key_that_is_closed_is_no_longer_let_through_where_bad_ones_come_from(
     farebox: Farebox, seeds: Seeds, seconds: Seconds
 ) -> None:
-    door = await limited(farebox, seconds, failures_per_address=1)
-    assert 200 == (await balance(door, seeds.merchant_key)).status
+    client = await limited(farebox, seconds, failures_per_address=1)
+    assert 200 == (await balance(client, seeds.merchant_key)).status
     (key,) = await farebox.services.merchants.keys(seeds.merchant_id)
     await farebox.services.merchants.revoke_key(key.key_id)
-    assert 401 == (await balance(door, seeds.merchant_key)).status
+    assert 401 == (await balance(client, seeds.merchant_key)).status
     for _ in range(9):
-        await balance(door, None)
-    assert 429 == (await balance(door, seeds.merchant_key)).status
+        await balance(client, None)
+    assert 429 == (await balance(client, seeds.merchant_key)).status
 
 
 async def test_addresses_that_are_made_up_do_not_multiply_the_budget(farebox: Farebox, seconds: Seconds) -> None:
     limits = Limits(Addresses(()), per_merchant_key=0, per_staff_key=0, failures_per_address=1, now=seconds)
-    door = await open_door(farebox, limits=limits)
-    statuses = [(await balance(door, None, f"198.51.100.{number}")).status for number in range(11)]
+    client = await open_client(farebox, limits=limits)
+    statuses = [(await balance(client, None, f"198.51.100.{number}")).status for number in range(11)]
     assert [401] * 10 + [429] == statuses
 
 
 async def test_half_a_long_address_is_one_source(farebox: Farebox, seconds: Seconds) -> None:
-    door = await limited(farebox, seconds, failures_per_address=1)
-    statuses = [(await balance(door, None, f"2001:db8:0:1::{number}")).status for number in range(1, 12)]
+    client = await limited(farebox, seconds, failures_per_address=1)
+    statuses = [(await balance(client, None, f"2001:db8:0:1::{number}")).status for number in range(1, 12)]
     assert [401] * 10 + [429] == statuses
-    assert 401 == (await balance(door, None, "2001:db8:0:2::1")).status
+    assert 401 == (await balance(client, None, "2001:db8:0:2::1")).status
 
 
 async def test_the_wait_is_whole_seconds_rounded_up(farebox: Farebox, seeds: Seeds, seconds: Seconds) -> None:
-    door = await limited(farebox, seconds, per_merchant_key=0.2)
-    assert 200 == (await balance(door, seeds.merchant_key)).status
-    assert_limited(await balance(door, seeds.merchant_key), 5)
+    client = await limited(farebox, seconds, per_merchant_key=0.2)
+    assert 200 == (await balance(client, seeds.merchant_key)).status
+    assert_limited(await balance(client, seeds.merchant_key), 5)
     seconds.time += 1.5
-    assert_limited(await balance(door, seeds.merchant_key), 4)
+    assert_limited(await balance(client, seeds.merchant_key), 4)
 
 
 async def test_a_key_is_good_even_if_what_it_asked_for_was_refused(
     farebox: Farebox, seeds: Seeds, seconds: Seconds
 ) -> None:
-    door = await limited(farebox, seconds, failures_per_address=1)
+    client = await limited(farebox, seconds, failures_per_address=1)
     address = ("x-forwarded-for", "198.51.100.1")
     charge = {"merchant": seeds.merchant, "type": "no-such-type", "idempotencyKey": "k"}
-    assert 422 == (await door.post("/api/charges", seeds.service_key, charge, [JSON, address])).status
-    assert 403 == (await balance(door, seeds.support_key)).status
-    assert [401] * 10 + [429] == [(await balance(door, "x")).status for _ in range(11)]
-    assert 422 == (await door.post("/api/charges", seeds.service_key, charge, [JSON, address])).status
-    assert 403 == (await balance(door, seeds.support_key)).status
+    assert 422 == (await client.post("/api/charges", seeds.service_key, charge, [JSON, address])).status
+    assert 403 == (await balance(client, seeds.support_key)).status
+    assert [401] * 10 + [429] == [(await balance(client, "x")).status for _ in range(11)]
+    assert 422 == (await client.post("/api/charges", seeds.service_key, charge, [JSON, address])).status
+    assert 403 == (await balance(client, seeds.support_key)).status
 
 
 async def test_an_address_over_its_limit_costs_the_database_nothing(
     farebox: Farebox, seeds: Seeds, seconds: Seconds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    door = await limited(farebox, seconds, per_merchant_key=1000, failures_per_address=1)
+    client = await limited(farebox, seconds, per_merchant_key=1000, failures_per_address=1)
     for _ in range(10):
-        await balance(door, None)
+        await balance(client, None)
 
     async def fail(*_: object) -> None:
         raise AssertionError("the database was asked")
@@ -323,8 +323,8 @@ async def test_an_address_over_its_limit_costs_the_database_nothing(
         monkeypatch.setattr(farebox.store, name, fail)
     charge = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": "k"}
     for key in (seeds.merchant_key, seeds.service_key, seeds.support_key, "x", None):
-        assert_limited(await balance(door, key), 1)
-        reply = await door.post("/api/charges", key, charge, [JSON, ("x-forwarded-for", "198.51.100.1"), ORIGIN])
+        assert_limited(await balance(client, key), 1)
+        reply = await client.post("/api/charges", key, charge, [JSON, ("x-forwarded-for", "198.51.100.1"), ORIGIN])
         assert_limited(reply, 1)
     assert before == farebox.committer.commands_count
 
@@ -332,28 +332,28 @@ async def test_an_address_over_its_limit_costs_the_database_nothing(
 async def test_what_asks_for_no_key_is_neither_counted_nor_held_up(
     farebox: Farebox, seeds: Seeds, seconds: Seconds
 ) -> None:
-    door = await limited(farebox, seconds, per_merchant_key=1, failures_per_address=1)
+    client = await limited(farebox, seconds, per_merchant_key=1, failures_per_address=1)
     address = [("x-forwarded-for", "198.51.100.1"), ORIGIN]
     for _ in range(2):
         for _ in range(20):
-            assert 404 == (await door.get("/api/nothing", seeds.merchant_key, address)).status
-            assert 404 == (await door.get("/api/nothing", None, address)).status
-            assert 405 == (await door.send("PUT", "/api/balance", headers=address)).status
-            assert 204 == (await door.send("OPTIONS", "/api/balance", headers=address)).status
+            assert 404 == (await client.get("/api/nothing", seeds.merchant_key, address)).status
+            assert 404 == (await client.get("/api/nothing", None, address)).status
+            assert 405 == (await client.send("PUT", "/api/balance", headers=address)).status
+            assert 204 == (await client.send("OPTIONS", "/api/balance", headers=address)).status
         # All the same to those who have used up what they may.
         for _ in range(11):
-            await balance(door, None)
-        assert_limited(await balance(door, None), 1)
+            await balance(client, None)
+        assert_limited(await balance(client, None), 1)
 
 
 async def test_an_answer_above_the_limit_is_whole(farebox: Farebox, seeds: Seeds, seconds: Seconds) -> None:
-    door = await limited(farebox, seconds, per_merchant_key=1)
+    client = await limited(farebox, seconds, per_merchant_key=1)
     for _ in range(5):
-        await balance(door, seeds.merchant_key)
-    # What every answer has to have is checked by the door.
+        await balance(client, seeds.merchant_key)
+    # What every answer has to have is checked by the client.
     for target in ("/api/balance", "/api/account", "/api/transfers", "/api/charges"):
         method = "POST" if target == "/api/charges" else "GET"
-        reply = await door.send(method, target, key=seeds.merchant_key, headers=[ORIGIN])
+        reply = await client.send(method, target, key=seeds.merchant_key, headers=[ORIGIN])
         assert_limited(reply, 1)
         assert "Too many requests with this API key; try again in 1 s" == reply.message
         assert "Retry-After" in (reply.header("access-control-expose-headers") or "")
@@ -397,10 +397,10 @@ def _sizes(limits: Limits) -> dict[str, int]:
 
 async def test_an_honest_client_meets_no_limit_by_default(farebox: Farebox, seeds: Seeds) -> None:
     """One that asks three hundred times at once, and one that has a wrong key and tries fifty times."""
-    door = await open_door(farebox, limits=rate_limits(farebox, NO_PROXIES))
-    replies = await asyncio.gather(*[balance(door, seeds.merchant_key) for _ in range(300)])
+    client = await open_client(farebox, limits=rate_limits(farebox, NO_PROXIES))
+    replies = await asyncio.gather(*[balance(client, seeds.merchant_key) for _ in range(300)])
     assert {200} == {reply.status for reply in replies}
-    assert {401} == {(await balance(door, "x")).status for _ in range(50)}
+    assert {401} == {(await balance(client, "x")).status for _ in range(50)}
 
 
 def test_too_many_is_an_error_of_the_table() -> None:

@@ -16,7 +16,7 @@ from farebox.service.people.api_keys import Principal
 from farebox.service.statements.check import check_statement
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX
-from tests.support.door import CSV, NDJSON, Door, Reply
+from tests.support.app_client import CSV, NDJSON, AppClient, Reply
 from tests.support.server import Seeds, Server, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -52,12 +52,12 @@ async def _keep_book(farebox: Farebox) -> Seeds:
     return seeds
 
 
-async def _ask(door: Door, seeds: Seeds, who: str = "merchant", **query: str | int) -> Reply:
+async def _ask(client: AppClient, seeds: Seeds, who: str = "merchant", **query: str | int) -> Reply:
     """Ask for the statement with the merchant's key, or with support's."""
     words = f"?{urlencode(query)}" if query else ""
     if who == "merchant":
-        return await door.get(f"/api/transfers{words}", seeds.merchant_key)
-    return await door.get(f"/api/admin/merchants/{seeds.merchant}/transfers{words}", seeds.support_key)
+        return await client.get(f"/api/transfers{words}", seeds.merchant_key)
+    return await client.get(f"/api/admin/merchants/{seeds.merchant}/transfers{words}", seeds.support_key)
 
 
 def _seqs(reply: Reply) -> list[int]:
@@ -66,9 +66,9 @@ def _seqs(reply: Reply) -> list[int]:
 
 
 @pytest.mark.parametrize("who", PATHS)
-async def test_a_statement_is_the_newest_transfers_first(farebox: Farebox, door: Door, who: str) -> None:
+async def test_a_statement_is_the_newest_transfers_first(farebox: Farebox, client: AppClient, who: str) -> None:
     seeds = await _keep_book(farebox)
-    reply = await _ask(door, seeds, who)
+    reply = await _ask(client, seeds, who)
     assert [*range(10, 0, -1)] == _seqs(reply)
     assert reply.data["nextCursor"] is None
     charge = reply.data["transfers"][8]
@@ -96,12 +96,12 @@ async def test_a_statement_is_the_newest_transfers_first(farebox: Farebox, door:
 
 @pytest.mark.parametrize("who", PATHS)
 @pytest.mark.parametrize("limit", [1, 3, 10, 11])
-async def test_pages_follow_one_another(farebox: Farebox, door: Door, who: str, limit: int) -> None:
+async def test_pages_follow_one_another(farebox: Farebox, client: AppClient, who: str, limit: int) -> None:
     seeds = await _keep_book(farebox)
     found: list[int] = []
     query: dict[str, str | int] = {"limit": limit}
     while True:
-        reply = await _ask(door, seeds, who, **query)
+        reply = await _ask(client, seeds, who, **query)
         found += _seqs(reply)
         if reply.data["nextCursor"] is None:
             break
@@ -135,22 +135,22 @@ async def test_pages_follow_one_another(farebox: Farebox, door: Door, who: str, 
     ],
 )
 async def test_filters_leave_what_agrees_with_all_of_them(
-    farebox: Farebox, door: Door, query: dict[str, str], expected: list[int]
+    farebox: Farebox, client: AppClient, query: dict[str, str], expected: list[int]
 ) -> None:
     seeds = await _keep_book(farebox)
     for who in PATHS:
-        assert expected == _seqs(await _ask(door, seeds, who, **query))
-    sheet = _sheet(await _ask(door, seeds, format="csv", **query))
+        assert expected == _seqs(await _ask(client, seeds, who, **query))
+    sheet = _sheet(await _ask(client, seeds, format="csv", **query))
     assert expected[::-1] == [int(row["seq"]) for row in sheet]
 
 
-async def test_times_are_from_inclusive_to_exclusive(farebox: Farebox, door: Door) -> None:
+async def test_times_are_from_inclusive_to_exclusive(farebox: Farebox, client: AppClient) -> None:
     seeds = await _keep_book(farebox)
-    times = {item["seq"]: item["committedAt"] for item in (await _ask(door, seeds)).data["transfers"]}
+    times = {item["seq"]: item["committedAt"] for item in (await _ask(client, seeds)).data["transfers"]}
     query = {"from": times[3], "to": times[6]}
     expected = [seq for seq, at in times.items() if times[3] <= at < times[6]]
-    assert expected == _seqs(await _ask(door, seeds, **query))
-    lines = await _ask(door, seeds, format="jsonl", **query)
+    assert expected == _seqs(await _ask(client, seeds, **query))
+    lines = await _ask(client, seeds, format="jsonl", **query)
     report = check_statement(io.BytesIO(lines.body))
     assert ([], expected[-1], expected[0]) == (report.faults, report.first_seq, report.ending and report.ending.seq)
 
@@ -161,23 +161,23 @@ def _sheet(reply: Reply) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("who", PATHS)
-async def test_a_csv_is_a_file_in_which_no_text_is_a_formula(farebox: Farebox, door: Door, who: str) -> None:
+async def test_a_csv_is_a_file_in_which_no_text_is_a_formula(farebox: Farebox, client: AppClient, who: str) -> None:
     seeds = await _keep_book(farebox)
-    reply = await _ask(door, seeds, who, format="csv")
+    reply = await _ask(client, seeds, who, format="csv")
     assert f'attachment; filename="{seeds.merchant}.csv"' == reply.header("content-disposition")
     assert ("no-store", "nosniff") == (reply.header("cache-control"), reply.header("x-content-type-options"))
     sheet = _sheet(reply)
     assert [f"'{text}" for text in HOSTILE] == [row["reference"] for row in sheet[4:9]]
     assert [f"'{text}" for text in HOSTILE] == [row["note"] for row in sheet[4:9]]
-    page = (await _ask(door, seeds, who)).data["transfers"]
+    page = (await _ask(client, seeds, who)).data["transfers"]
     assert list(page[0]) == list(sheet[0])
     assert [item["hash"] for item in page][::-1] == [row["hash"] for row in sheet]
 
 
 @pytest.mark.parametrize("who", PATHS)
-async def test_json_lines_are_a_file_that_verifies(farebox: Farebox, door: Door, who: str) -> None:
+async def test_json_lines_are_a_file_that_verifies(farebox: Farebox, client: AppClient, who: str) -> None:
     seeds = await _keep_book(farebox)
-    reply = await _ask(door, seeds, who, format="jsonl")
+    reply = await _ask(client, seeds, who, format="jsonl")
     assert (200, NDJSON) == (reply.status, reply.header("content-type"))
     assert f'attachment; filename="{seeds.merchant}.jsonl"' == reply.header("content-disposition")
     report = check_statement(io.BytesIO(reply.body))
@@ -185,8 +185,8 @@ async def test_json_lines_are_a_file_that_verifies(farebox: Farebox, door: Door,
     assert report.ending is not None
     assert 102_940_000 == report.ending.available
     lines = [json.loads(line) for line in reply.body.splitlines()]
-    assert (await _ask(door, seeds, who)).data["transfers"] == lines[-2:0:-1]
-    assert "102.94" == (await door.get("/api/balance", seeds.merchant_key)).data == lines[-1]["available"]
+    assert (await _ask(client, seeds, who)).data["transfers"] == lines[-2:0:-1]
+    assert "102.94" == (await client.get("/api/balance", seeds.merchant_key)).data == lines[-1]["available"]
 
 
 REFUSALS: Final[list[tuple[dict[str, str | int], str]]] = [
@@ -230,22 +230,24 @@ OF_DOWNLOADS: Final[list[tuple[dict[str, str | int], str]]] = [
 
 @pytest.mark.parametrize(("query", "message"), [*REFUSALS, *OF_PAGES, *OF_DOWNLOADS])
 async def test_what_makes_no_sense_is_refused_by_name(
-    door: Door, everyone: Seeds, query: dict[str, str | int], message: str
+    client: AppClient, everyone: Seeds, query: dict[str, str | int], message: str
 ) -> None:
     for who in PATHS:
-        reply = await _ask(door, everyone, who, **query)
+        reply = await _ask(client, everyone, who, **query)
         assert (422, "invalid_value") == (reply.status, reply.code)
         assert reply.message.startswith(message), reply.message
 
 
 @pytest.mark.parametrize("query", ["?colour=red", "?limit=1&limit=2", "?kind=charge&kind=refund", "?from=%ff"])
-async def test_what_is_no_such_query_is_malformed(door: Door, everyone: Seeds, query: str) -> None:
-    reply = await door.get(f"/api/transfers{query}", everyone.merchant_key)
+async def test_what_is_no_such_query_is_malformed(client: AppClient, everyone: Seeds, query: str) -> None:
+    reply = await client.get(f"/api/transfers{query}", everyone.merchant_key)
     assert (400, "malformed_request") == (reply.status, reply.code)
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "jsonl"])
-async def test_each_kind_of_key_reads_what_is_its_own(farebox: Farebox, door: Door, everyone: Seeds, form: str) -> None:
+async def test_each_kind_of_key_reads_what_is_its_own(
+    farebox: Farebox, client: AppClient, everyone: Seeds, form: str
+) -> None:
     other = await _keep_book(farebox)
     admin = f"/api/admin/merchants/{other.merchant}/transfers?format={form}"
     for target, key, expected in (
@@ -263,46 +265,46 @@ async def test_each_kind_of_key_reads_what_is_its_own(farebox: Farebox, door: Do
             *(other.support_key, (404, "merchant_not_found")),
         ),
     ):
-        reply = await door.get(target, key)
+        reply = await client.get(target, key)
         assert expected == (reply.status, reply.code), target
     # Another merchant's own statement has nothing of it, not even when it names a place in the other's book.
-    reply = await _ask(door, everyone, format=form)
+    reply = await _ask(client, everyone, format=form)
     assert 200 == reply.status
     assert other.merchant[4:] not in reply.body.decode()
     cursor = ids.book_id(ids.TRANSFER, merchant_id=other.merchant_id, seq=5)
-    assert 422 == (await _ask(door, everyone, cursor=cursor)).status
+    assert 422 == (await _ask(client, everyone, cursor=cursor)).status
 
 
-async def test_a_frozen_merchant_still_reads(farebox: Farebox, door: Door) -> None:
+async def test_a_frozen_merchant_still_reads(farebox: Farebox, client: AppClient) -> None:
     seeds = await _keep_book(farebox)
-    await door.post(f"/api/admin/merchants/{seeds.merchant}/freeze", seeds.support_key, b"")
+    await client.post(f"/api/admin/merchants/{seeds.merchant}/freeze", seeds.support_key, b"")
     for form in ("json", "csv", "jsonl"):
-        assert 200 == (await _ask(door, seeds, format=form)).status
+        assert 200 == (await _ask(client, seeds, format=form)).status
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl"])
-async def test_head_of_a_file_has_its_headers_alone(farebox: Farebox, door: Door, form: str) -> None:
+async def test_head_of_a_file_has_its_headers_alone(farebox: Farebox, client: AppClient, form: str) -> None:
     seeds = await seed(farebox)
     for target, key in (
         (f"/api/transfers?format={form}", seeds.merchant_key),
         (f"/api/admin/merchants/{seeds.merchant}/transfers?format={form}", seeds.support_key),
     ):
-        reply = await door.send("HEAD", target, key=key)
+        reply = await client.send("HEAD", target, key=key)
         assert (200, b"") == (reply.status, reply.body)
         assert reply.header("content-disposition") is not None
 
 
-async def test_another_origin_may_read_files_as_it_may_read_pages(cors_door: Door, everyone: Seeds) -> None:
+async def test_another_origin_may_read_files_as_it_may_read_pages(cors_client: AppClient, everyone: Seeds) -> None:
     for form in ("json", "csv", "jsonl"):
-        reply = await cors_door.get(
+        reply = await cors_client.get(
             f"/api/transfers?format={form}", everyone.merchant_key, [("origin", "https://shop.example")]
         )
         assert "https://shop.example" == reply.header("access-control-allow-origin")
 
 
-async def test_pages_are_of_the_documented_shape(farebox: Farebox, door: Door) -> None:
+async def test_pages_are_of_the_documented_shape(farebox: Farebox, client: AppClient) -> None:
     seeds = await _keep_book(farebox)
-    document = door.document
+    document = client.document
     for path, who in (("/api/transfers", "merchant"), ("/api/admin/merchants/{merchant_id}/transfers", "support")):
         operation: dict[str, Any] = document["paths"][path]["get"]
         content = operation["responses"]["200"]["content"]
@@ -310,7 +312,7 @@ async def test_pages_are_of_the_documented_shape(farebox: Farebox, door: Door) -
         validator = Draft202012Validator(
             {**content["application/json"]["schema"], "components": document["components"]}
         )
-        validator.validate((await _ask(door, seeds, who)).json())
+        validator.validate((await _ask(client, seeds, who)).json())
         parameters = {item["name"]: item["schema"] for item in operation["parameters"] if item["in"] == "query"}
         assert {"from", "to", "kind", "type", "reference", "cursor", "limit", "format"} == parameters.keys()
         assert list(KINDS) == parameters["kind"]["enum"]

@@ -14,7 +14,7 @@ from farebox.core import ids
 from farebox.core.commands import Charge, Payer
 from farebox.service.people.users import Realm, Role
 from farebox.storage.rows import Purpose
-from tests.support.door import Door
+from tests.support.app_client import AppClient
 from tests.support.server import Seeds, seed
 from tests.web.console.visitor import FORM, Visitor, kept, words
 
@@ -33,14 +33,14 @@ class Shop:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def shop(farebox: Farebox, door: Door) -> AsyncIterator[Shop]:
+async def shop(farebox: Farebox, client: AppClient) -> AsyncIterator[Shop]:
     """A merchant of its own for each test."""
     seeds = await seed(farebox)
     people = []
     for role in (Role.OWNER, Role.MEMBER, Role.VIEWER):
         email = f"{role.name.lower()}-{seeds.merchant_id}@shop.example"
         await farebox.services.merchants.add_user(seeds.merchant_id, email, role=role)
-        people.append(await Visitor.sign_in(farebox, door, Realm.MERCHANT, email))
+        people.append(await Visitor.sign_in(farebox, client, Realm.MERCHANT, email))
     yield Shop(seeds, f"/accounts/{seeds.merchant}", *people)
 
 
@@ -115,7 +115,7 @@ async def test_days_are_the_readers_own(farebox: Farebox, shop: Shop) -> None:
     await charge(farebox, shop, "today", 3)
     for zone in ("Pacific/Kiritimati", "Pacific/Pago_Pago"):
         headers = [("cookie", f"{shop.viewer.cookie[1]}; farebox-zone={quote(zone, safe='')}")]
-        reply = await shop.viewer.door.get(f"{shop.url}/statement", headers=headers)
+        reply = await shop.viewer.client.get(f"{shop.url}/statement", headers=headers)
         assert "image x 3" in words(reply)
 
 
@@ -195,21 +195,23 @@ async def test_a_test_mail_goes_to_whoever_asks(farebox: Farebox, shop: Shop) ->
 # Keys.
 
 
-async def test_an_owner_makes_a_key_that_works_and_is_shown_once(farebox: Farebox, shop: Shop, door: Door) -> None:
+async def test_an_owner_makes_a_key_that_works_and_is_shown_once(
+    farebox: Farebox, shop: Shop, client: AppClient
+) -> None:
     url = f"{shop.url}/keys"
     reply = await shop.owner.post(url, expires="")
     (text,) = re.findall(r"fbm_[0-9A-Z]{39}", reply.body.decode())
-    assert 200 == (await door.get("/api/balance", text)).status
+    assert 200 == (await client.get("/api/balance", text)).status
     assert text not in (await shop.owner.get(url)).body.decode()
     key = (await farebox.services.merchants.keys(shop.seeds.merchant_id))[-1]
     one = f"{url}/{ids.public_id(ids.KEY, key.key_id)}"
     assert "works" in await shop.owner.page(one)
     reply = await shop.owner.post(f"{one}/rotate", overlap="0")
     (successor,) = re.findall(r"fbm_[0-9A-Z]{39}", reply.body.decode())
-    assert [401, 200] == [(await door.get("/api/balance", it)).status for it in (text, successor)]
+    assert [401, 200] == [(await client.get("/api/balance", it)).status for it in (text, successor)]
     newest = (await farebox.services.merchants.keys(shop.seeds.merchant_id))[-1]
     assert "The key is revoked" in await shop.owner.done(f"{url}/{ids.public_id(ids.KEY, newest.key_id)}/revoke")
-    assert 401 == (await door.get("/api/balance", successor)).status
+    assert 401 == (await client.get("/api/balance", successor)).status
 
 
 async def test_an_end_of_a_key_has_to_be_a_time_to_come(farebox: Farebox, shop: Shop) -> None:
@@ -227,8 +229,8 @@ async def test_a_key_of_another_merchant_is_nowhere(farebox: Farebox, shop: Shop
     key = (await farebox.services.merchants.keys(other.merchant_id))[0]
     one = f"{shop.url}/keys/{ids.public_id(ids.KEY, key.key_id)}"
     assert 404 == (await shop.owner.get(one)).status
-    for deed in ("rotate", "end", "revoke"):
-        assert 404 == (await shop.owner.post(f"{one}/{deed}", overlap="0", expires="2099-12-31T12:00")).status
+    for action in ("rotate", "end", "revoke"):
+        assert 404 == (await shop.owner.post(f"{one}/{action}", overlap="0", expires="2099-12-31T12:00")).status
     assert (await farebox.services.merchants.key(key.key_id)).revoked_at is None
 
 
@@ -282,7 +284,9 @@ async def test_a_viewer_changes_nothing_and_is_offered_nothing(shop: Shop) -> No
 async def test_a_form_without_its_mark_is_refused(shop: Shop) -> None:
     for mark in ("", "0" * 36, shop.member.mark):
         assert 403 == (await shop.owner.post(f"{shop.url}/keys", mark=mark)).status
-    reply = await shop.owner.door.send("POST", f"{shop.url}/keys", headers=[shop.owner.cookie, FORM], body=b"expires=")
+    reply = await shop.owner.client.send(
+        "POST", f"{shop.url}/keys", headers=[shop.owner.cookie, FORM], body=b"expires="
+    )
     assert 403 == reply.status
 
 

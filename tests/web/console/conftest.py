@@ -8,13 +8,13 @@ import pytest_asyncio
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.storage.rows import Realm
-from tests.support.door import Door
+from tests.support.app_client import AppClient
 from tests.web.console.visitor import Visitor
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def farebox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Farebox]:
-    """The parts behind the door, running."""
+    """The parts behind the client, running."""
     path = tmp_path_factory.mktemp("ledger") / "farebox.db"
     farebox = Farebox.build(Settings(database_url=f"sqlite:///{path}", approval_above="1000"))
     await farebox.store.migrate(farebox.clock.now())
@@ -23,12 +23,12 @@ async def farebox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Far
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def sam(farebox: Farebox, door: Door) -> Visitor:
+async def sam(farebox: Farebox, client: AppClient) -> Visitor:
     """One of support."""
-    return await Visitor.sign_in(farebox, door, Realm.SUPPORT, "sam@farebox.example", "Sam")
+    return await Visitor.sign_in(farebox, client, Realm.SUPPORT, "sam@farebox.example", "Sam")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def tess(farebox: Farebox, door: Door) -> Visitor:
+async def tess(farebox: Farebox, client: AppClient) -> Visitor:
     """Another of support."""
-    return await Visitor.sign_in(farebox, door, Realm.SUPPORT, "tess@farebox.example", "Tess")
+    return await Visitor.sign_in(farebox, client, Realm.SUPPORT, "tess@farebox.example", "Tess")

@@ -11,7 +11,7 @@ from farebox.core.commands import KeyKind
 from farebox.storage.rows import Realm, Role
 from farebox.web.pages.console.table import console_routes
 from farebox.web.pages.house import Audience, PageRoute
-from tests.support.door import Door
+from tests.support.app_client import AppClient
 from tests.support.server import seed
 from tests.web.console.visitor import FORM, Visitor, words
 
@@ -39,7 +39,7 @@ async def parts(farebox: Farebox) -> dict[str, str]:
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)
 async def test_a_page_is_for_support_alone(
-    farebox: Farebox, door: Door, sam: Visitor, parts: dict[str, str], route: PageRoute
+    farebox: Farebox, client: AppClient, sam: Visitor, parts: dict[str, str], route: PageRoute
 ) -> None:
     path = route.path
     for part, there in parts.items():
@@ -47,19 +47,19 @@ async def test_a_page_is_for_support_alone(
     assert Audience.SUPPORT == route.sees
     assert route.posts is None
     if route.get is not None:
-        nobody = await door.get(path)
+        nobody = await client.get(path)
         assert 303 == nobody.status
         assert (nobody.header("location") or "").startswith("/support/sign-in?next=")
         shown = await sam.get(path)
         assert shown.status == (303 if path == "/support/merchants" else 200), words(shown)
         assert "style=" not in shown.body.decode()
     if route.post is not None:
-        nobody = await door.send("POST", path, headers=[FORM], body=b"mark=x")
+        nobody = await client.send("POST", path, headers=[FORM], body=b"mark=x")
         assert (303, "/support/sign-in") == (nobody.status, nobody.header("location"))
         before = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
         unmarked = await sam.post(path, mark="")
         assert 403 == unmarked.status
-        elsewhere = await door.send(
+        elsewhere = await client.send(
             "POST",
             path,
             headers=[sam.cookie, FORM, ("sec-fetch-site", "cross-site")],
@@ -69,9 +69,9 @@ async def test_a_page_is_for_support_alone(
         assert before == await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
 
 
-async def test_a_merchants_owner_is_nobody_at_the_console(farebox: Farebox, door: Door) -> None:
+async def test_a_merchants_owner_is_nobody_at_the_console(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    ann = await Visitor.sign_in(farebox, door, Realm.MERCHANT, "ann@northwind.example")
+    ann = await Visitor.sign_in(farebox, client, Realm.MERCHANT, "ann@northwind.example")
     await farebox.services.merchants.add_user(seeds.merchant_id, "ann@northwind.example", role=Role.OWNER)
     assert 200 == (await ann.get(f"/accounts/{seeds.merchant}")).status
     for path in ("/support", f"/support/merchants/{seeds.merchant}"):
@@ -79,7 +79,7 @@ async def test_a_merchants_owner_is_nobody_at_the_console(farebox: Farebox, door
         assert 303 == reply.status
         assert (reply.header("location") or "").startswith("/support/sign-in")
     # Their session is no support session either under the other cookie's name.
-    reply = await door.get("/support", headers=[("cookie", f"farebox-support={ann.visit.token}")])
+    reply = await client.get("/support", headers=[("cookie", f"farebox-support={ann.visit.token}")])
     assert 303 == reply.status
 
 
@@ -96,6 +96,6 @@ async def test_a_merchants_owner_is_nobody_at_the_console(farebox: Farebox, door
     ],
 )
 async def test_what_is_not_there_is_a_404(sam: Visitor, path: str) -> None:
-    reply = await sam.door.get(path, headers=[sam.cookie, ("accept", "text/html")])
+    reply = await sam.client.get(path, headers=[sam.cookie, ("accept", "text/html")])
     assert 404 == reply.status
     assert "There is no such page" in words(reply)

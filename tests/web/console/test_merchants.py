@@ -171,7 +171,7 @@ async def test_looking_as_the_merchant_is_told_in_the_audit_log_once_however_one
     assert [("sam@farebox.example", "look_as_merchant")] == await _looks(farebox, shop)
     assert [] == await _looks(farebox, other)
     assert 404 == (await sam.get(f"/accounts/{ids.public_id(ids.MERCHANT, 5)}")).status
-    again = await Visitor.sign_in(farebox, sam.door, Realm.SUPPORT, "sue@farebox.example")
+    again = await Visitor.sign_in(farebox, sam.client, Realm.SUPPORT, "sue@farebox.example")
     await again.page(f"/accounts/{shop.id}/statement")
     assert ["sue@farebox.example", "sam@farebox.example"] == [person for person, _ in await _looks(farebox, shop)]
 
@@ -206,8 +206,8 @@ async def test_settings_are_changed(farebox: Farebox, sam: Visitor) -> None:
     assert "The thresholds are saved." in await sam.done(f"{shop.url}/thresholds", thresholds="")
     _, account = await farebox.services.merchants.get(shop.number)
     assert ((), False) == (account.thresholds, account.is_frozen)
-    deeds, _ = await farebox.services.audit_log.page(merchant_id=shop.number, cursor=None, limit=9)
-    assert 6 == sum(deed.actor == "sam@farebox.example" for deed in deeds)
+    entries, _ = await farebox.services.audit_log.page(merchant_id=shop.number, cursor=None, limit=9)
+    assert 6 == sum(entry.actor == "sam@farebox.example" for entry in entries)
 
 
 async def test_settings_that_make_no_sense_are_asked_for_again(farebox: Farebox, sam: Visitor) -> None:

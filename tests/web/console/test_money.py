@@ -60,9 +60,9 @@ async def test_a_top_up_is_shown_first_and_then_made_once(farebox: Farebox, sam:
     again = await sam.done(f"{_url(seeds)}/top-up/confirm", **form)
     assert "nothing was moved again" in again
     assert 812_420_000 == await _available(farebox, seeds)
-    deeds, _ = await farebox.services.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=9)
+    entries, _ = await farebox.services.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=9)
     assert [("sam@farebox.example", "top_up", "top_up of 500.00 USD, INV-2, wire")] == [
-        (deed.actor, deed.action, deed.detail) for deed in deeds
+        (entry.actor, entry.action, entry.detail) for entry in entries
     ]
     other = await sam.wrong(f"{_url(seeds)}/top-up/confirm", **{**form, "amount": "501"})
     assert "was used for another top_up" in words(other)

@@ -14,7 +14,7 @@ from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignInRefused
 from farebox.service.people.users import Role
 from farebox.storage.rows import MailState, Realm, Verification
-from tests.support.door import Door
+from tests.support.app_client import AppClient
 from tests.support.server import seed
 from tests.web.console.visitor import Visitor, kept, words
 
@@ -215,11 +215,11 @@ async def test_lost_codes_are_removed_by_somebody_else(farebox: Farebox, sam: Vi
     login = await farebox.people.login(tess.visit.login.login_id)
     assert login is not None
     assert login.totp_seed is None
-    deeds, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
+    entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
     assert ("sam@farebox.example", "disable_two_factor", "tess@farebox.example") == (
-        deeds[0].actor,
-        deeds[0].action,
-        deeds[0].subject,
+        entries[0].actor,
+        entries[0].action,
+        entries[0].subject,
     )
 
 
@@ -235,8 +235,8 @@ async def test_nobody_closes_themselves(farebox: Farebox, sam: Visitor, person: 
     assert 'name="person" value="sam@farebox.example"' not in page.body.decode()
 
 
-async def test_a_closed_person_is_out_at_once(farebox: Farebox, door: Door, sam: Visitor) -> None:
-    vic = await Visitor.sign_in(farebox, door, Realm.SUPPORT, "vic@farebox.example")
+async def test_a_closed_person_is_out_at_once(farebox: Farebox, client: AppClient, sam: Visitor) -> None:
+    vic = await Visitor.sign_in(farebox, client, Realm.SUPPORT, "vic@farebox.example")
     assert 200 == (await vic.get("/support")).status
     await sam.done(f"{STAFF}/close", person="vic@farebox.example")
     assert 303 == (await vic.get("/support")).status

@@ -10,7 +10,7 @@ from farebox.bootstrap import Farebox
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.sign_in import SignedIn
 from farebox.storage.rows import Login, Realm
-from tests.support.door import Door, Reply
+from tests.support.app_client import AppClient, Reply
 
 FORM: Final = ("content-type", "application/x-www-form-urlencoded")
 COOKIES: Final = {Realm.SUPPORT: "farebox-support", Realm.MERCHANT: "farebox"}
@@ -22,18 +22,18 @@ class Visitor:
     """A person with a session."""
 
     farebox: Farebox
-    door: Door
+    client: AppClient
     visit: SignedIn
 
     @classmethod
-    async def sign_in(cls, farebox: Farebox, door: Door, realm: Realm, email: str, name: str = "") -> "Visitor":
+    async def sign_in(cls, farebox: Farebox, client: AppClient, realm: Realm, email: str, name: str = "") -> "Visitor":
         """Let somebody in who has not been there before."""
         login = Login(
             IdGenerator(farebox.clock).next(), realm, email, name or email, farebox.clock.now(), "no password"
         )
         await farebox.people.add_login(login)
         visit = await farebox.services.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")
-        return cls(farebox, door, visit)
+        return cls(farebox, client, visit)
 
     @property
     def cookie(self) -> tuple[str, str]:
@@ -47,7 +47,7 @@ class Visitor:
 
     async def get(self, path: str) -> Reply:
         """Ask for a page."""
-        return await self.door.get(path, headers=[self.cookie])
+        return await self.client.get(path, headers=[self.cookie])
 
     async def page(self, path: str) -> str:
         """Read a page that must be there, without its tags."""
@@ -58,7 +58,7 @@ class Visitor:
     async def post(self, path: str, mark: str | None = None, **fields: str) -> Reply:
         """Send a form."""
         body = urlencode({**fields, "mark": self.mark if mark is None else mark})
-        return await self.door.send("POST", path, headers=[self.cookie, FORM], body=body.encode())
+        return await self.client.send("POST", path, headers=[self.cookie, FORM], body=body.encode())
 
     async def done(self, path: str, **fields: str) -> str:
         """Send a form that must be taken, and read the page that it leads to."""

@@ -30,7 +30,7 @@ class Contradiction(AssertionError):
 
 
 @dataclass
-class Deed:
+class Request:
     """One thing asked for under one idempotency key, again and again until there is an answer."""
 
     kind: str
@@ -82,34 +82,34 @@ class Deed:
 
 
 class Script:
-    """Makes deeds up from a seed and keeps them all."""
+    """Makes requests up from a seed and keeps them all."""
 
     def __init__(self, merchants: list[Seeds], seed: int) -> None:
         self._random = Random(seed)
         self._merchants = merchants
-        self.deeds: list[Deed] = []
+        self.requests: list[Request] = []
         self.answers: Counter[str] = Counter()
 
-    def next(self) -> Deed:
+    def next(self) -> Request:
         """Choose what to ask for next: something new, or something that was asked for before."""
         random = self._random
-        if self.deeds and random.random() < 0.05:
+        if self.requests and random.random() < 0.05:
             # A client that retries although it was answered.
-            return random.choice(self.deeds[-200:])
+            return random.choice(self.requests[-200:])
         seeds = random.choice(self._merchants)
         kind = random.choices(
             ("charge", "hold", "capture", "release", "refund", "top_up", "adjust"), (55, 14, 9, 4, 9, 6, 3)
         )[0]
-        name = f"{kind}-{len(self.deeds)}"
-        deed = self._spend(kind, seeds, name) if kind in ("charge", "hold") else self._other(kind, seeds, name)
-        self.deeds.append(deed)
-        return deed
+        name = f"{kind}-{len(self.requests)}"
+        request = self._spend(kind, seeds, name) if kind in ("charge", "hold") else self._other(kind, seeds, name)
+        self.requests.append(request)
+        return request
 
-    def unsettled(self) -> list[Deed]:
+    def unsettled(self) -> list[Request]:
         """List what nobody knows the outcome of."""
-        return [deed for deed in self.deeds if deed.state == "unknown" and not deed.is_on_its_way]
+        return [request for request in self.requests if request.state == "unknown" and not request.is_on_its_way]
 
-    def _spend(self, kind: str, seeds: Seeds, name: str) -> Deed:
+    def _spend(self, kind: str, seeds: Seeds, name: str) -> Request:
         content: dict[str, Any] = {
             "merchant": self._random.choice([seeds.merchant, seeds.merchant_key]),
             "type": "image",
@@ -118,9 +118,9 @@ class Script:
         }
         if kind == "hold":
             content["ttlSeconds"] = self._random.randint(1, HOLD_SECONDS_MAX)
-        return Deed(kind, seeds, name, f"/api/{kind}s", content, seeds.service_key)
+        return Request(kind, seeds, name, f"/api/{kind}s", content, seeds.service_key)
 
-    def _other(self, kind: str, seeds: Seeds, name: str) -> Deed:
+    def _other(self, kind: str, seeds: Seeds, name: str) -> Request:
         random = self._random
         if kind in ("top_up", "adjust"):
             noun = "topups" if kind == "top_up" else "adjustments"
@@ -129,9 +129,11 @@ class Script:
             if kind == "adjust":
                 content["amount"] = random.choice(["", "-"]) + amount
                 content["reason"] = "torture"
-            return Deed(kind, seeds, name, f"/api/admin/merchants/{seeds.merchant}/{noun}", content, seeds.support_key)
+            return Request(
+                kind, seeds, name, f"/api/admin/merchants/{seeds.merchant}/{noun}", content, seeds.support_key
+            )
         wanted = {"capture": "hold", "release": "hold", "refund": random.choice(["charge", "capture"])}[kind]
-        recent = [deed for deed in self.deeds[-400:] if (deed.kind, deed.state) == (wanted, "done")]
+        recent = [request for request in self.requests[-400:] if (request.kind, request.state) == (wanted, "done")]
         if not recent:
             return self._spend("charge", seeds, name)
         about = random.choice(recent)
@@ -140,6 +142,6 @@ class Script:
             content["amount"] = "0.01"
         if kind == "refund":
             content["transferId"] = about.data["transferId"]
-            return Deed(kind, about.seeds, name, "/api/refunds", content, seeds.service_key)
+            return Request(kind, about.seeds, name, "/api/refunds", content, seeds.service_key)
         path = f"/api/holds/{about.data['holdId']}/{kind}"
-        return Deed(kind, about.seeds, name, path, content, seeds.service_key)
+        return Request(kind, about.seeds, name, path, content, seeds.service_key)

@@ -1,6 +1,6 @@
-"""A server with a tenth of its patience: `python -m tests.torture.impatient serve ...`, as `farebox serve`.
+"""A server with short time limits: `python -m tests.torture.short_timeouts_server serve ...`, as `farebox serve`.
 
-What takes it many seconds to give up is then seen in a few.
+They are a tenth of the usual ones. What takes a server many seconds to give up is then seen in a few.
 """
 
 from typing import Any, Final
@@ -34,7 +34,7 @@ def main() -> None:
     granian = vars(serve)["Granian"]
 
     def make(_: str, **options: Any) -> Any:
-        return granian("tests.torture.impatient:web_app", **options)
+        return granian("tests.torture.short_timeouts_server:web_app", **options)
 
     with mock.patch.object(serve, "Granian", make):
         farebox_main()

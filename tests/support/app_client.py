@@ -1,4 +1,4 @@
-"""The HTTP door without a socket: a raw ASGI call, and the checks that every answer under /api/ has to pass."""
+"""A client of the application without a socket, and the checks that every answer under /api/ has to pass."""
 
 import asyncio
 import json
@@ -116,8 +116,8 @@ def _matches(template: str, path: str) -> bool:
     )
 
 
-class Door:
-    """Takes requests to an application; whatever comes back under /api/ is checked before it is returned."""
+class AppClient:
+    """Sends requests to an application in process; each answer under /api/ is checked before it is returned."""
 
     def __init__(self, app: ASGIApp, document: Mapping[str, Any]) -> None:
         self._app = app
@@ -220,14 +220,14 @@ NO_PROXIES: Final = Addresses(())
 NO_LIMITS: Final = Limits(NO_PROXIES, per_merchant_key=0, per_staff_key=0, failures_per_address=0)
 
 
-async def open_door(
+async def open_client(
     farebox: Farebox,
     *,
     cors_origins: tuple[str, ...] = (),
     limits: Limits = NO_LIMITS,
     live: Live | None = None,
-) -> Door:
-    """Make the application over these parts, which run already; what is not about limits knows none."""
+) -> AppClient:
+    """Make a client of the application over these parts, which run already; without `limits` it has none."""
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
@@ -242,4 +242,4 @@ async def open_door(
         live=live or Live(),
     )
     document = await call(app, "GET", "/openapi.json", (), [b""])
-    return Door(app, document.json())
+    return AppClient(app, document.json())

@@ -1,4 +1,7 @@
-"""A server in a hurry: `python -m tests.security.hasty serve ...`, as `farebox serve`, with limits one can wait for."""
+"""A server with short limits: `python -m tests.security.short_limits_server serve ...`, as `farebox serve`.
+
+What takes it half a minute to give up is then seen in a second or two.
+"""
 
 from unittest import mock
 
