@@ -4,8 +4,8 @@
 # Guess:     a cache of 100 statements keeps a program's ten statements compiled for ever; executemany() with many rows
 #            is one statement, so it takes one place.
 # Behaviour: the cache is a ring, and each row that executemany() binds takes another place in it. As soon as one call has
-#            as many rows as the ring has places, all other statements are thrown out and compiled anew at their next use,
-#            which a group commit that writes batches notices as a fifth of its time. The cache's size has to be chosen by
+#            as many rows as the ring has places, all other statements are thrown out and compiled anew at their next use.
+#            The cache's size has to be chosen by
 #            rows per batch, not by statements.
 # Versions:  apsw 3.54.1.0
 # Source:    apsw's statementcache.c; Connection.cache_stats() counts it
