@@ -12,9 +12,10 @@ from starlette.types import Receive, Scope
 
 from farebox.service.statements.lines import KINDS
 from farebox.services import Services
-from farebox.web.api.batch import Batches, _lines
+from farebox.web.api.charge_batches import ChargeBatchEndpoints, _lines
+from farebox.web.body import BODY_BYTES_MAX, media_type, read_body
 from farebox.web.client_address import FORWARDED_MAX, Addresses, InvalidNetwork, source_of
-from farebox.web.endpoint import BODY_BYTES_MAX, BodyDecoder, decode_query, media_type, read_body
+from farebox.web.decoding import BodyDecoder, decode_query
 from farebox.web.envelope import ApiError
 from farebox.web.schemas import admin, reading, spending, statement
 from tests.fuzz.making import (
@@ -291,7 +292,7 @@ def _check_read(made: tuple[list[tuple[bytes, bytes]], list[bytes], bool]) -> No
         assert content == found
 
 
-_BATCHES: Final = Batches(cast(Services, None), Addresses(()))
+_BATCHES: Final = ChargeBatchEndpoints(cast(Services, None))
 
 
 def _batch(random: Random) -> bytes:

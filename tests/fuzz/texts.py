@@ -26,7 +26,7 @@ from farebox.core.money import (
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.people import api_keys
-from farebox.web import security
+from farebox.web import key_check
 from tests.fuzz.making import Make, any_text, digits, edited, joined, just, letters, one_of, several
 from tests.fuzz.target import Target
 
@@ -238,7 +238,7 @@ def _check_key_headers(values: list[bytes]) -> None:
     scope: Any = {"headers": [(b"host", b"x"), *[(b"x-api-key", value) for value in values]]}
     typed: Scope = scope
     expected = api_keys.parse_key(values[0].decode("latin-1")) if len(values) == 1 else None
-    assert expected == security.api_key(typed) == security.api_key(typed)
+    assert expected == key_check.api_key(typed) == key_check.api_key(typed)
     assert expected is None or values[0].isascii()
 
 

@@ -19,7 +19,7 @@ from farebox.service.inputs import format_time
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from farebox.web.api import routes
-from tests.support.app_client import NO_PROXIES, AppClient, Reply, open_client
+from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -95,7 +95,7 @@ async def test_support_alone_administers(farebox: Farebox, client: AppClient) ->
     expired = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="eve")
     await farebox.services.merchants.rotate_key(expired.key.key_id, overlap_seconds=0)
     bad = [None, "", "x", api_keys.make_key(KeyKind.SUPPORT), expired.text, *[key.text for key in closed]]
-    admin = [route for route in routes(farebox.services, NO_PROXIES) if route.path.startswith("/api/admin")]
+    admin = [route for route in routes(farebox.services) if route.path.startswith("/api/admin")]
     assert len(admin) > 25
     before = await _log(client, seeds)
     targets = []
@@ -291,11 +291,10 @@ async def test_new_merchant_is_there_with_a_key_that_works_at_once(farebox: Fare
     silent = [{"amount": amount, "isArmed": False} for amount in ("5.00", "20.00")]
     api_key, merchant_id = made.pop("apiKey"), made["merchantId"]
     rules = {"name": "Contoso", "currency": "EUR", "creditLimit": "1.50", "thresholds": silent}
-    assert {"merchantId": merchant_id, **rules} == made
-    read = (await _ask(client, seeds, "GET", f"{MERCHANTS}/{merchant_id}")).data
-    assert read.pop("createdAt")
+    assert made == (await _ask(client, seeds, "GET", f"{MERCHANTS}/{merchant_id}")).data
+    assert made.pop("createdAt")
     nothing = dict.fromkeys(("posted", "held", "available"), "0.00")
-    assert {"merchantId": merchant_id, **rules, **nothing, "isFrozen": False} == read
+    assert {"merchantId": merchant_id, **rules, **nothing, "isFrozen": False} == made
     assert "0.00" == (await client.get("/api/balance", api_key)).data
     assert [] == (await _ask(client, seeds, "GET", f"{MERCHANTS}/{merchant_id}/users")).data["users"]
 
@@ -381,12 +380,14 @@ async def test_pages_list_every_merchant_once_while_new_ones_come(farebox: Fareb
 async def test_person_is_registered_once_listed_and_removed(farebox: Farebox, client: AppClient) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
     added = await _ask(client, seeds, "POST", "{m}/users", {"email": "Bob@NORTHWIND.example"})
-    assert ["userId", "email", "createdAt"] == list(added.data)
-    assert "Bob@northwind.example" == added.data["email"]
+    assert ["userId", "email", "createdAt", "role"] == list(added.data)
+    # The first person is an owner, all others are members.
+    assert ("Bob@northwind.example", "owner") == (added.data["email"], added.data["role"])
     again = await _ask(client, seeds, "POST", "{m}/users", {"email": "Bob@northwind.example"})
     assert (409, "conflict") == (again.status, again.code)
     assert 200 == (await _ask(client, other, "POST", "{m}/users", {"email": "Bob@northwind.example"})).status
     second = await _ask(client, seeds, "POST", "{m}/users", {"email": "eve@northwind.example"})
+    assert "member" == second.data["role"]
     assert {"users": [added.data, second.data]} == (await _ask(client, seeds, "GET", "{m}/users")).data
     # Another merchant's people are none of this one's.
     theirs = (await _ask(client, other, "GET", "{m}/users")).data["users"][0]["userId"]
@@ -548,7 +549,10 @@ async def test_prices_are_versions_and_never_edited(farebox: Farebox, client: Ap
         for price, fields in (("0.5", {}), (None, {"startsAt": FAR}), ("0.25", {"startsAt": "2099-01-01T00:00:00Z"}))
     ]
     own = (await _ask(client, seeds, "POST", "{m}/prices", {"type": name, "unitPrice": "0.1"})).data
-    assert ["priceId", "type", "unitPrice", "startsAt", "merchantId"] == list(own)
+    assert ["priceId", "type", "unitPrice", "startsAt", "merchantId", "isVariable", "isInForce"] == list(own)
+    assert [(False, True), (True, False), (False, False)] == [
+        (version["isVariable"], version["isInForce"]) for version in versions
+    ]
     assert ("0.10", seeds.merchant) == (own["unitPrice"], own["merchantId"])
     assert [("0.50", None), (None, None), ("0.25", None)] == [(it["unitPrice"], it["merchantId"]) for it in versions]
     listed = (await _ask(client, seeds, "GET", "/api/admin/prices")).data["prices"]
@@ -751,7 +755,7 @@ async def test_each_action_is_in_the_audit_log_once(
 async def test_every_way_to_change_something_is_among_the_actions_above(farebox: Farebox) -> None:
     changing = {
         (route.method, route.path)
-        for route in routes(farebox.services, NO_PROXIES)
+        for route in routes(farebox.services)
         if route.path.startswith("/api/admin") and route.method != "GET" and "/approvals/" not in route.path
     }
     shapes = {"{m}": MERCHANTS + "/{merchant_id:str}", "{k}": "{key_id:str}", "{u}": "{user_id:str}"}

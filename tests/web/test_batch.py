@@ -26,7 +26,7 @@ from farebox.service.ledger.operations import ROOM_PAUSES, Operations
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from farebox.storage.interface import StoreUnavailable
-from farebox.web.api import batch
+from farebox.web.api import charge_batches
 from tests.support.app_client import JSON, NDJSON, AppClient, Headers, Reply, open_client
 from tests.support.effort import examples
 from tests.support.server import Seeds, seed
@@ -442,7 +442,7 @@ async def test_lines_beyond_a_connections_number_are_not_read(
     farebox: Farebox, client: AppClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = await seed(farebox)
-    monkeypatch.setattr(batch, "STREAM_LINES_MAX", 2_000)
+    monkeypatch.setattr(charge_batches, "STREAM_LINES_MAX", 2_000)
     body = b"".join(_bytes(_charge(seeds)) + b"\n" for _ in range(2_500))
     outcomes = await _send_lines(client, seeds, body)
     assert [(200, None)] * 2_000 + [(413, "payload_too_large")] == _codes(outcomes)

@@ -59,7 +59,7 @@ def test_no_window_lets_more_through_than_the_burst_and_the_rate(
         seconds.time += pause
         wait = buckets.wait("x")
         # Both ways to ask agree.
-        assert wait == pytest.approx(buckets.enter("x"))
+        assert wait == pytest.approx(buckets.acquire("x"))
         if not wait:
             taken.append(seconds.time)
     for first, start in enumerate(taken):
@@ -77,7 +77,7 @@ def test_who_stays_below_the_rate_is_never_refused(jitters: list[float]) -> None
     for jitter in jitters:
         seconds.time += 0.1 + jitter
         assert 0 == buckets.wait("x")
-        assert 0 == buckets.enter("x")
+        assert 0 == buckets.acquire("x")
 
 
 def test_a_burst_gets_through_at_once_and_the_next_after_the_time_that_is_told() -> None:
@@ -103,7 +103,7 @@ def test_what_is_under_way_overdraws_a_bucket_so_far_and_no_further() -> None:
     assert 0 == buckets.wait("x")
 
 
-@pytest.mark.parametrize("way", ["take", "enter"])
+@pytest.mark.parametrize("way", ["take", "acquire"])
 def test_a_million_names_fill_no_more_than_the_table(way: str) -> None:
     buckets = Buckets(10, 5, Seconds())
     count = getattr(buckets, way)
@@ -367,15 +367,15 @@ def test_tables_stay_bounded_whatever_comes(monkeypatch: pytest.MonkeyPatch, sec
             one = ParsedKey(kind, None, bytes([kind]) + number.to_bytes(31, "big"))
             source = scope(f"10.0.{number // 256}.{number % 256}")
             limits.admit(source, one)
-            limits.passed(one)
-            limits.failed(source, None)
+            limits.record_success(one)
+            limits.record_failure(source, None)
     assert {"_good": 50, "_failures": 50, "merchants": 50, "staff": 50} == _sizes(limits)
 
 
 def test_keys_that_are_made_up_do_not_push_others_out(seconds: Seconds) -> None:
     limits = Limits(Addresses(()), per_merchant_key=1, per_staff_key=1, failures_per_address=1, now=seconds)
     for _ in range(10):
-        limits.failed(scope("10.0.0.1"), None)
+        limits.record_failure(scope("10.0.0.1"), None)
     for number in range(100):
         made_up = ParsedKey(KeyKind.MERCHANT, 1, number.to_bytes(32, "big"))
         with pytest.raises(ApiError, match="bad API keys"):

@@ -1,27 +1,29 @@
 """Commands that set things up: merchants, users, keys and prices."""
 
 import re
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, done, merchant_id, short_time, table, time_or_none
+from farebox.cli.context import CommandContext, as_fields, command, done, merchant_id, short_time, table
 from farebox.cli.staff import answer_link
 from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
 from farebox.core.money import format_amount
-from farebox.core.pricing import Price
+from farebox.presenters.keys import KEY_KIND_WORDS, key_data
+from farebox.presenters.merchants import merchant_data, new_merchant_data
+from farebox.presenters.prices import price_data, prices_data
+from farebox.presenters.users import user_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
-from farebox.service.people.users import ROLE_WORDS, ROLES, Role
-from farebox.storage.rows import ApiKey, Merchant, User
+from farebox.service.people.users import ROLES
+from farebox.storage.rows import ApiKey, Merchant
 
 VARIABLE: Final = "variable"
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhd]?)", re.ASCII)
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
-_KEY_WORDS: Final = {KeyKind.MERCHANT: "merchant", KeyKind.SERVICE: "service", KeyKind.SUPPORT: "support"}
 
 
 @click.group("merchant")
@@ -45,22 +47,6 @@ def price_group() -> None:
 
 
 COMMANDS: Final = (merchant_group, user_group, key_group, price_group)
-
-
-def merchant_data(merchant: Merchant, account: Account) -> dict[str, Any]:
-    """Describe a merchant in JSON."""
-    return {
-        "merchantId": ids.public_id(ids.MERCHANT, merchant.merchant_id),
-        "name": merchant.name,
-        "currency": account.currency,
-        "posted": format_amount(account.posted),
-        "held": format_amount(account.held),
-        "available": format_amount(account.available),
-        "creditLimit": format_amount(account.credit_limit),
-        "isFrozen": account.is_frozen,
-        "thresholds": [{"amount": format_amount(it.amount), "isArmed": it.is_armed} for it in account.thresholds],
-        "createdAt": inputs.format_time(merchant.created_at),
-    }
 
 
 def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
@@ -95,7 +81,7 @@ async def merchant_create(
         name=name, currency=currency, thresholds=list(threshold), credit_limit=credit_limit, principal=context.principal
     )
     context.answer(
-        {**merchant_data(merchant, account), "apiKey": key.text},
+        new_merchant_data(merchant, account, key.text),
         [
             f"merchantId  {ids.public_id(ids.MERCHANT, merchant.merchant_id)}",
             f"apiKey      {key.text}",
@@ -181,15 +167,6 @@ async def merchant_set(
     context.answer(merchant_data(*found), _merchant_text(*found))
 
 
-def _user_data(user: User) -> dict[str, Any]:
-    return {
-        "userId": ids.public_id(ids.USER, user.user_id),
-        "email": user.email,
-        "role": ROLE_WORDS[Role(user.role)],
-        "createdAt": inputs.format_time(user.created_at),
-    }
-
-
 @command("add", group=user_group)
 @click.argument("merchant")
 @click.argument("email")
@@ -199,7 +176,7 @@ async def user_add(context: CommandContext, merchant: str, email: str, role: str
     user = await context.farebox.services.merchants.add_user(
         merchant_id(merchant), email, role=None if role is None else ROLES[role], principal=context.principal
     )
-    context.answer(_user_data(user), f"{user.email} gets the alerts of {merchant}.")
+    context.answer(user_data(user), f"{user.email} gets the alerts of {merchant}.")
 
 
 @command("link", group=user_group)
@@ -208,10 +185,10 @@ async def user_add(context: CommandContext, merchant: str, email: str, role: str
 async def user_link(context: CommandContext, merchant: str, email: str) -> None:
     """Print a link by which a registered person chooses a password; a running server mails it as well."""
     address = inputs.email("EMAIL", email)
-    letter = await context.farebox.services.users.invite_again(
+    mail = await context.farebox.services.users.invite_again(
         merchant_id(merchant), address, principal=context.principal
     )
-    answer_link(context, letter, {})
+    answer_link(context, mail, {})
 
 
 @command("list", group=user_group)
@@ -220,7 +197,7 @@ async def user_list(context: CommandContext, merchant: str) -> None:
     """List the people registered on a merchant's account."""
     users = await context.farebox.services.merchants.users(merchant_id(merchant))
     context.answer(
-        [_user_data(user) for user in users],
+        [user_data(user) for user in users],
         [user.email for user in users] or [f"Nobody gets the alerts of {merchant} yet; see: farebox user add"],
     )
 
@@ -236,22 +213,9 @@ async def user_remove(context: CommandContext, merchant: str, email: str) -> Non
     context.answer({"email": email, "isRemoved": True}, f"{email} gets no more alerts of {merchant}.")
 
 
-def _key_data(key: ApiKey) -> dict[str, Any]:
-    return {
-        "keyId": ids.public_id(ids.KEY, key.key_id),
-        "kind": _KEY_WORDS[KeyKind(key.kind)],
-        "merchantId": None if key.merchant_id is None else ids.public_id(ids.MERCHANT, key.merchant_id),
-        "name": key.name,
-        "hint": key.hint,
-        "createdAt": inputs.format_time(key.created_at),
-        "expiresAt": time_or_none(key.expires_at),
-        "revokedAt": time_or_none(key.revoked_at),
-    }
-
-
 def _answer_new_key(context: CommandContext, key: NewKey) -> None:
     context.answer(
-        {**_key_data(key.key), "apiKey": key.text},
+        {**as_fields(key_data(key.key)), "apiKey": key.text},
         [
             f"keyId   {ids.public_id(ids.KEY, key.key.key_id)}",
             f"apiKey  {key.text}",
@@ -292,7 +256,7 @@ async def key_list(context: CommandContext, merchant: str | None) -> None:
     rows = [
         (
             ids.public_id(ids.KEY, key.key_id),
-            _KEY_WORDS[KeyKind(key.kind)],
+            KEY_KIND_WORDS[key.kind],
             key.name or "",
             key.hint,
             _key_state(key, context.farebox.clock.now()),
@@ -300,7 +264,7 @@ async def key_list(context: CommandContext, merchant: str | None) -> None:
         for key in keys
     ]
     context.answer(
-        [_key_data(key) for key in keys],
+        [key_data(key) for key in keys],
         table(("key", "kind", "name", "looks like", "state"), rows) or ["There are no such keys."],
     )
 
@@ -330,7 +294,7 @@ async def key_expire(context: CommandContext, key_id: str, expires: str) -> None
     """Let an API key end at a time to come, such as 2026-01-31T12:00:00Z, or earlier if it already was to."""
     number = inputs.public_id("KEY_ID", ids.KEY, key_id)
     key = await context.farebox.services.merchants.expire_key(number, expires, principal=context.principal)
-    context.answer({"keyId": key_id, "expiresAt": time_or_none(key.expires_at)}, f"{key_id} ends {expires}.")
+    context.answer(key_data(key), f"{key_id} ends {expires}.")
 
 
 @command("rotate", group=key_group)
@@ -351,18 +315,6 @@ async def key_rotate(context: CommandContext, key_id: str, overlap: str) -> None
     )
 
 
-def _price_data(price: Price, *, is_in_force: bool) -> dict[str, Any]:
-    return {
-        "priceId": ids.public_id(ids.PRICE, price.price_id),
-        "type": price.request_type,
-        "unitPrice": None if price.unit_price is None else format_amount(price.unit_price),
-        "isVariable": price.unit_price is None,
-        "merchantId": None if price.merchant_id is None else ids.public_id(ids.MERCHANT, price.merchant_id),
-        "startsAt": inputs.format_time(price.starts_at),
-        "isInForce": is_in_force,
-    }
-
-
 @command("set", group=price_group)
 @click.argument("request_type", metavar="TYPE")
 @click.argument("unit_price")
@@ -380,7 +332,7 @@ async def price_set(
         principal=context.principal,
     )
     context.answer(
-        _price_data(price, is_in_force=price.starts_at <= context.farebox.clock.now()),
+        price_data(price, is_in_force=price.starts_at <= context.farebox.clock.now()),
         f"{request_type} costs {unit_price} from {short_time(price.starts_at)} UTC on.",
     )
 
@@ -390,21 +342,18 @@ async def price_set(
 async def price_list(context: CommandContext, merchant: str | None) -> None:
     """List every version of the prices, marking what is in force now."""
     prices = await context.farebox.services.merchants.prices(None if merchant is None else merchant_id(merchant))
-    now = context.farebox.clock.now()
-    # Versions come by type and start, so the last that has started is the one in force.
-    in_force = {price.request_type: price.price_id for price in prices if price.starts_at <= now}
-    marked = [(price, in_force.get(price.request_type) == price.price_id) for price in prices]
+    versions = prices_data(prices, context.farebox.clock.now())
     rows = [
         (
-            price.request_type,
-            VARIABLE if price.unit_price is None else format_amount(price.unit_price),
-            f"{short_time(price.starts_at)}",
-            "in force" if is_in_force else "",
+            version.type,
+            version.unit_price or VARIABLE,
+            short_time(price.starts_at),
+            "in force" if version.is_in_force else "",
         )
-        for price, is_in_force in marked
+        for price, version in zip(prices, versions, strict=True)
     ]
     context.answer(
-        [_price_data(price, is_in_force=is_in_force) for price, is_in_force in marked],
+        versions,
         table(("type", "unit price", "from (UTC)", ""), rows, right=(1,))
         or ["There are no such prices; see: farebox price set"],
     )

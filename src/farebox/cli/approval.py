@@ -1,16 +1,15 @@
 """Commands for what is watched over: requests that wait for a second person, and the audit log."""
 
-from typing import Any, Final
+from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, merchant_id, short_time, table, time_or_none
+from farebox.cli.context import CommandContext, command, merchant_id, short_time, table
 from farebox.cli.money import answer_move
 from farebox.core import ids
-from farebox.core.accounts import KIND_WORDS, Kind
-from farebox.core.approvals import Approval, ApprovalState
-from farebox.core.audit_log import AuditEntry
-from farebox.core.money import format_amount
+from farebox.core.approvals import ApprovalState
+from farebox.presenters.approvals import approval_data
+from farebox.presenters.audit_log import audit_entry_data
 from farebox.service import inputs
 from farebox.service.errors import Refused
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
@@ -29,22 +28,23 @@ def approval_group() -> None:
 async def approval_list(context: CommandContext, merchant: str | None, is_all: bool) -> None:
     """List the newest requests that wait."""
     number = None if merchant is None else merchant_id(merchant)
-    found = await context.farebox.services.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
-    shown = [item for item in found if is_all or item.state == ApprovalState.PENDING][:_LISTED_MAX]
+    newest = await context.farebox.services.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
+    wanted = [approval for approval in newest if is_all or approval.state == ApprovalState.PENDING]
+    shown = [approval_data(approval) for approval in wanted[:_LISTED_MAX]]
     rows = [
         (
-            item.id,
-            ids.public_id(ids.MERCHANT, item.merchant_id),
-            KIND_WORDS[item.kind].replace("_", "-"),
-            _signed(item),
+            item.approval_id,
+            item.merchant_id,
+            item.kind.replace("_", "-"),
+            item.amount,
             item.reference,
             item.requested_by,
-            ApprovalState(item.state).name.lower(),
+            item.state,
         )
         for item in shown
     ]
     context.answer(
-        [_approval_data(item) for item in shown],
+        shown,
         table(("request", "merchant", "what", "amount", "reference", "requested by", "state"), rows, right=(3,))
         or ["Nothing waits for approval."],
     )
@@ -73,7 +73,7 @@ async def approval_reject(context: CommandContext, merchant: str, request: str) 
     )
     if outcome.approval is None:
         raise Refused(outcome)
-    context.answer(_approval_data(outcome.approval), f"{request} is rejected.")
+    context.answer(approval_data(outcome.approval), f"{request} is rejected.")
 
 
 @command("audit")
@@ -95,44 +95,9 @@ async def audit(context: CommandContext, merchant: str | None, limit: int) -> No
         for audit_entry in audit_entries
     ]
     context.answer(
-        [_audit_entry_data(audit_entry) for audit_entry in audit_entries],
+        [audit_entry_data(audit_entry) for audit_entry in audit_entries],
         table(("at (UTC)", "who", "from", "action", "what", "detail"), rows) or ["Nothing has been done by hand yet."],
     )
-
-
-def _signed(approval: Approval) -> str:
-    return ("-" if approval.kind == Kind.ADJUSTMENT_DEBIT else "") + format_amount(approval.amount)
-
-
-def _approval_data(approval: Approval) -> dict[str, Any]:
-    seq = approval.transfer_seq
-    return {
-        "approvalId": approval.id,
-        "merchantId": ids.public_id(ids.MERCHANT, approval.merchant_id),
-        "kind": KIND_WORDS[approval.kind],
-        "amount": _signed(approval),
-        "reference": approval.reference,
-        "note": approval.note,
-        "state": ApprovalState(approval.state).name.lower(),
-        "requestedBy": approval.requested_by,
-        "requestedAt": time_or_none(approval.requested_at),
-        "decidedBy": approval.decided_by,
-        "decidedAt": time_or_none(approval.decided_at),
-        "transferId": None if seq is None else ids.book_id(ids.TRANSFER, merchant_id=approval.merchant_id, seq=seq),
-    }
-
-
-def _audit_entry_data(audit_entry: AuditEntry) -> dict[str, Any]:
-    return {
-        "at": time_or_none(audit_entry.at),
-        "person": audit_entry.actor,
-        "keyId": None if audit_entry.key_id is None else ids.public_id(ids.KEY, audit_entry.key_id),
-        "address": audit_entry.address,
-        "action": audit_entry.action,
-        "merchantId": None if audit_entry.merchant_id is None else ids.public_id(ids.MERCHANT, audit_entry.merchant_id),
-        "subject": audit_entry.subject,
-        "detail": audit_entry.detail,
-    }
 
 
 COMMANDS: Final = (approval_group, audit)

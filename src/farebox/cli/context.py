@@ -11,6 +11,7 @@ from typing import Any, Final, NoReturn
 
 import click
 import msgspec
+from msgspec import Struct
 
 from farebox.bootstrap import Farebox
 from farebox.config import Settings, SettingsError
@@ -174,9 +175,10 @@ def merchant_id(text: str) -> int:
     return inputs.public_id("MERCHANT", ids.MERCHANT, text)
 
 
-def time_or_none(micros: int | None) -> str | None:
-    """Write a time that may be absent."""
-    return None if micros is None else inputs.format_time(micros)
+def as_fields(data: Struct) -> dict[str, Any]:
+    """Take a thing's fields as they stand in JSON, to tell more beside them."""
+    fields: dict[str, Any] = msgspec.to_builtins(data)
+    return fields
 
 
 def short_time(micros: int) -> str:

@@ -17,11 +17,11 @@ from farebox.cli.context import (
     merchant_id,
     short_time,
     table,
-    time_or_none,
 )
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.money import format_amount
+from farebox.presenters.fields import time_or_none
 from farebox.service.operator.verifier import Verifier
 from farebox.storage.rows import MailState, OutboxMail
 

@@ -5,11 +5,13 @@ from typing import Final, Literal
 
 import click
 
-from farebox.cli.context import CommandContext, command, merchant_id, table, transfer_of
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table, transfer_of
 from farebox.core import ids
 from farebox.core.accounts import Kind
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
+from farebox.presenters.approvals import approval_data
+from farebox.presenters.moves import move_data
 from farebox.service import inputs
 
 
@@ -117,7 +119,7 @@ async def answer_move(context: CommandContext, outcome: Outcome, words: str) -> 
     if approval is not None and outcome.transfer is None and outcome.is_ok:
         merchant = ids.public_id(ids.MERCHANT, approval.merchant_id)
         context.answer(
-            {"approvalId": approval.id, "state": "pending", "isReplay": outcome.is_replay},
+            {**as_fields(approval_data(approval)), "isReplay": outcome.is_replay},
             f"This waits for a second person, who runs: farebox approval approve {merchant} {approval.id}",
         )
         return
@@ -126,13 +128,7 @@ async def answer_move(context: CommandContext, outcome: Outcome, words: str) -> 
     sign = "-" if transfer.kind == Kind.ADJUSTMENT_DEBIT else ""
     again = "; this had been done before, and nothing moved now" if outcome.is_replay else ""
     context.answer(
-        {
-            "transferId": transfer.id,
-            "amount": format_amount(transfer.amount),
-            "balance": format_amount(transfer.posted_after),
-            "available": format_amount(transfer.wallet_after),
-            "isReplay": outcome.is_replay,
-        },
+        {**as_fields(move_data(transfer)), "isReplay": outcome.is_replay},
         f"{words} {sign}{format_amount(transfer.amount)} {account.currency} as {transfer.id}{again}. "
         f"Available: {format_amount(transfer.wallet_after)} {account.currency}.",
     )

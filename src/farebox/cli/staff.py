@@ -4,8 +4,9 @@ from typing import Any, Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, short_time, table, time_or_none
-from farebox.service.people.users import Login
+from farebox.cli.context import CommandContext, as_fields, command, short_time, table
+from farebox.presenters.fields import time_or_none
+from farebox.presenters.users import staff_data, staff_state
 from farebox.storage.rows import AccountMail
 
 
@@ -19,8 +20,8 @@ def staff_group() -> None:
 @click.option("--name", required=True, help="What to call them.")
 async def staff_add(context: CommandContext, email: str, name: str) -> None:
     """Let somebody sign in; prints the link by which they choose a password, and a running server mails it."""
-    login, letter = await context.farebox.services.staff.add(email, name, principal=context.principal)
-    answer_link(context, letter, _data(login))
+    login, mail = await context.farebox.services.staff.add(email, name, principal=context.principal)
+    answer_link(context, mail, as_fields(staff_data(login)))
 
 
 @command("list", group=staff_group)
@@ -31,14 +32,14 @@ async def staff_list(context: CommandContext) -> None:
         (
             login.email,
             login.name,
-            _state(login),
+            staff_state(login),
             "" if login.signed_in_at is None else short_time(login.signed_in_at),
             "" if login.totp_seed is None else "yes",
         )
         for login in staff
     ]
     context.answer(
-        [_data(login) for login in staff],
+        [staff_data(login) for login in staff],
         table(("address", "name", "state", "last signed in (UTC)", "one-time codes"), rows)
         or ["Nobody may sign in at the console yet; add somebody with: farebox staff add EMAIL --name NAME"],
     )
@@ -75,34 +76,17 @@ async def staff_remove_codes(context: CommandContext, email: str) -> None:
     context.answer({"email": email, "hasCodes": False}, f"{email} signs in without one-time codes.")
 
 
-def answer_link(context: CommandContext, letter: AccountMail, data: dict[str, Any]) -> None:
-    """Print a letter's link, which is good once; the database keeps no text of it."""
+def answer_link(context: CommandContext, mail: AccountMail, data: dict[str, Any]) -> None:
+    """Print a mail's link, which is good once; the database keeps no text of it."""
     public_url = context.farebox.settings.public_url.rstrip("/")
-    link = f"{public_url}/link/{context.farebox.services.sign_in.link_text(letter)}"
+    link = f"{public_url}/link/{context.farebox.services.sign_in.link_text(mail)}"
     context.answer(
-        {**data, "email": letter.email, "link": link, "expiresAt": time_or_none(letter.expires_at)},
+        {**data, "email": mail.email, "link": link, "expiresAt": time_or_none(mail.expires_at)},
         [
             link,
-            f"By it {letter.email} chooses a password. It is good once, until {short_time(letter.expires_at)} UTC.",
+            f"By it {mail.email} chooses a password. It is good once, until {short_time(mail.expires_at)} UTC.",
         ],
     )
-
-
-def _data(login: Login) -> dict[str, Any]:
-    return {
-        "email": login.email,
-        "name": login.name,
-        "state": _state(login),
-        "hasCodes": login.totp_seed is not None,
-        "createdAt": time_or_none(login.created_at),
-        "signedInAt": time_or_none(login.signed_in_at),
-    }
-
-
-def _state(login: Login) -> str:
-    if login.disabled_at is not None:
-        return "closed"
-    return "invited" if login.password_hash is None else "open"
 
 
 COMMANDS: Final = (staff_group,)

@@ -16,10 +16,12 @@ from farebox.services import Services
 from farebox.web.api import routes
 from farebox.web.body_timeout import BodyTimeouts
 from farebox.web.client_address import Addresses
+from farebox.web.cors import Cors
 from farebox.web.docs import docs_routes
 from farebox.web.endpoint import Endpoint
 from farebox.web.envelope import api_error, error_body, error_headers, path_is_api
 from farebox.web.health import health_route
+from farebox.web.key_check import KeyCheck
 from farebox.web.openapi import document
 from farebox.web.pages import render
 from farebox.web.pages.assets import asset_route
@@ -29,7 +31,6 @@ from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
 from farebox.web.rate_limits import Limits
 from farebox.web.routing import Resource, exact_route, not_found, plain_path
-from farebox.web.security import Cors
 
 _BODILESS: Final = frozenset({"GET", "HEAD"})
 """Nobody reads the bodies of these, if there are any."""
@@ -55,9 +56,10 @@ def create_app(
         live: what pages follow; to be closed as soon as the process is told to stop.
     """
     cors = Cors(cors_origins)
-    table = routes(services, addresses)
+    table = routes(services)
+    key_check = KeyCheck(services.queries, addresses)
     endpoints = {
-        route.path: Endpoint({other.method: other.handler for other in table if other.path == route.path}, cors, limits)
+        route.path: Endpoint([other for other in table if other.path == route.path], key_check, cors, limits)
         for route in table
     }
     gate = AccessControl(services, addresses, time.monotonic)

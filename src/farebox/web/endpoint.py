@@ -1,16 +1,19 @@
-"""How an API endpoint runs: methods, bodies, errors and CORS are done alike for all."""
+"""How an API endpoint runs: the key, then the body; methods, errors and CORS are done alike for all."""
 
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, Final, Generic, TypeVar
-from urllib.parse import parse_qsl
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-import msgspec
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from farebox.core.outcomes import Code
+from farebox.service.errors import InvalidInput, InvalidKey, Refused
+from farebox.service.people.api_keys import ParsedKey
+from farebox.web.api_route import Answer, ApiRequest, Route, Stream
+from farebox.web.body import read_body
+from farebox.web.cors import Cors
+from farebox.web.decoding import BodyDecoder, decode_query
 from farebox.web.envelope import (
+    INTERNAL_ERROR_MESSAGE,
     ApiError,
     Headers,
     answer_headers,
@@ -20,33 +23,8 @@ from farebox.web.envelope import (
     method_not_allowed,
     stream_headers,
 )
+from farebox.web.key_check import KeyCheck, api_key
 from farebox.web.rate_limits import Limits
-from farebox.web.security import Cors, api_key
-
-BODY_BYTES_MAX: Final = 64 * 1024
-
-_LENGTH_DIGITS_MAX: Final = 19
-_FIELDS_MAX: Final = 50
-
-_T = TypeVar("_T", bound=Struct)
-
-
-class Answer(Struct, frozen=True, gc=False):
-    """A success: the whole envelope, its status and any further headers."""
-
-    body: bytes
-    headers: Headers = []
-    status: int = 200
-
-
-class Stream(Struct, frozen=True):
-    """A success of any length, sent piece by piece as it is made; not JSON, so without an envelope."""
-
-    pieces: AsyncIterator[bytes]
-    headers: Headers
-
-
-Handler = Callable[[Scope, Receive], Awaitable[Answer | Stream]]
 
 
 class _Reply(Struct, frozen=True):
@@ -55,13 +33,46 @@ class _Reply(Struct, frozen=True):
     headers: Headers
 
 
-class Endpoint:
-    """One path of the API, as an ASGI application: the handler of each method, and what all paths do alike."""
+class _Operation:
+    """One method of one path: the key is checked, then the input is read, then the handler runs."""
 
-    def __init__(self, methods: dict[str, Handler], cors: Cors, limits: Limits) -> None:
-        """Name the handler for each method (a GET answers HEAD as well), the origins that may read, and the limits."""
-        self._methods = {"HEAD": methods["GET"], **methods} if "GET" in methods else methods
-        self._allowed = ", ".join(sorted({*self._methods, "OPTIONS"})).encode()
+    def __init__(self, route: Route, key_check: KeyCheck) -> None:
+        self.route = route
+        self._key_check = key_check
+        self._handle = _with_input(route)
+
+    async def answer(self, scope: Scope, receive: Receive, key: ParsedKey | None) -> Answer | Stream:
+        """Let whoever may answer this request answer it.
+
+        Raises:
+            InvalidKey, Forbidden: before anything else that may be wrong with the request.
+        """
+        if key is None:
+            raise InvalidKey
+        if self.route.is_key_checked_later and key.kind in self.route.keys:
+            return await self._answer_unchecked(ApiRequest(scope, receive, key))
+        support = await self._key_check.authorize(scope, key, self.route.keys)
+        return await self._handle(ApiRequest(scope, receive, key, support))
+
+    async def _answer_unchecked(self, request: ApiRequest) -> Answer | Stream:
+        try:
+            return await self._handle(request)
+        except (ApiError, InvalidInput, Refused) as error:
+            # What is wrong was found without looking the key up. The ledger does that ahead of its refusals, but never
+            # meets a charge whose merchant can't be one.
+            if not isinstance(error, Refused) or error.outcome.code is Code.MERCHANT_NOT_FOUND:
+                await self._key_check.authorize(request.scope, request.key, self.route.keys)
+            raise
+
+
+class Endpoint:
+    """One path of the API, as an ASGI application: what it does for each method, and what all paths do alike."""
+
+    def __init__(self, routes: Sequence[Route], key_check: KeyCheck, cors: Cors, limits: Limits) -> None:
+        """Serve the routes of one path; a GET answers HEAD as well."""
+        operations = {route.method: _Operation(route, key_check) for route in routes}
+        self._operations = {"HEAD": operations["GET"], **operations} if "GET" in operations else operations
+        self._allowed = ", ".join(sorted({*self._operations, "OPTIONS"})).encode()
         self._cors = cors
         self._limits = limits
 
@@ -79,8 +90,8 @@ class Endpoint:
     async def _reply(self, scope: Scope, receive: Receive) -> _Reply:
         method = scope["method"]
         headers = self._cors.headers(scope)
-        handler = self._methods.get(method)
-        if handler is None:
+        operation = self._operations.get(method)
+        if operation is None:
             if method == "OPTIONS":
                 return _Reply(
                     204, b"", [(b"allow", self._allowed), *self._cors.preflight_headers(scope, self._allowed)]
@@ -89,140 +100,44 @@ class Endpoint:
         key = api_key(scope)
         try:
             self._limits.admit(scope, key)
-            answer = await handler(scope, receive)
+            answer = await operation.answer(scope, receive, key)
         except Exception as error:
             # Its traceback holds this frame, which holds it: the connection would stay until a collection of garbage.
             cause = api_error(error).with_traceback(None)
             if cause.code == Code.INVALID_API_KEY:
-                self._limits.failed(scope, key)
+                self._limits.record_failure(scope, key)
             elif isinstance(cause.code, Code):
                 # The ledger's own refusals come after the look-up of the key, which was good then.
-                self._limits.passed(key)
+                self._limits.record_success(key)
+            if operation.route.hides_outages and cause.status >= 500:
+                cause = ApiError(500, cause.code, INTERNAL_ERROR_MESSAGE, cause.headers)
             return _error(cause, headers)
-        self._limits.passed(key)
+        self._limits.record_success(key)
         if isinstance(answer, Stream):
             return _Reply(200, answer.pieces, stream_headers([*answer.headers, *headers]))
         return _Reply(answer.status, answer.body, answer_headers(answer.body, [*answer.headers, *headers]))
 
 
+def _with_input(route: Route) -> Callable[[ApiRequest], Awaitable[Answer | Stream]]:
+    """Make a route's handler one that reads and decodes what it takes beside the request."""
+    handler, query = route.handler, route.query
+    if route.body is not None:
+        decoder = BodyDecoder(route.body)
+
+        async def handle_body(request: ApiRequest) -> Answer | Stream:
+            body = await read_body(request.scope, request.receive, route.body_bytes_max)
+            return await handler(request, decoder.decode(body))
+
+        return handle_body
+    if query is not None:
+
+        async def handle_query(request: ApiRequest) -> Answer | Stream:
+            return await handler(request, decode_query(request.scope, query))
+
+        return handle_query
+    return handler
+
+
 def _error(error: ApiError, headers: Headers) -> _Reply:
     body = error_body(error.status, error.message)
     return _Reply(error.status, body, error_headers(error, body, headers))
-
-
-def media_type(content_type: bytes) -> bytes:
-    """Return a Content-Type header's type, without its parameters."""
-    return content_type.split(b";", 1)[0].strip().lower()
-
-
-async def read_body(scope: Scope, receive: Receive, bytes_max: int = BODY_BYTES_MAX) -> bytes:
-    """Read a JSON request's body.
-
-    Raises:
-        ApiError: 415 for another content type, 413 for more than `bytes_max`, 400 if the caller went away.
-    """
-    for name, value in scope["headers"]:
-        if name == b"content-type" and media_type(value) != b"application/json":
-            raise ApiError(415, "unsupported_media_type", "Send the body as Content-Type: application/json")
-        if (
-            name == b"content-length"
-            and value.isdigit()
-            and (len(value) > _LENGTH_DIGITS_MAX or int(value) > bytes_max)
-        ):
-            raise _too_large(bytes_max)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    while message.get("more_body", False):
-        if len(body) > bytes_max:
-            raise _too_large(bytes_max)
-        message = await receive()
-        body += message.get("body", b"")
-    if message["type"] == "http.disconnect":
-        raise ApiError(400, "malformed_request", "The body ended early")
-    if len(body) > bytes_max:
-        raise _too_large(bytes_max)
-    return body
-
-
-def decode_query(scope: Scope, kind: type[_T]) -> _T:
-    """Read the query's parameters, strictly: no unknown or repeated ones, none whose value is of another type.
-
-    Raises:
-        ApiError: 400 for what is no such query, 422 for a parameter whose value is of the wrong type.
-    """
-    try:
-        pairs = parse_qsl(
-            scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_FIELDS_MAX
-        )
-    except ValueError as error:
-        raise ApiError(400, "malformed_request", f"The query can't be read: {error}") from error
-    try:
-        return msgspec.convert(_without_repetition(pairs, "parameter"), kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise _shape_error(str(error)) from error
-
-
-class BodyDecoder(Generic[_T]):
-    """Decodes a JSON object, strictly: no unknown or repeated fields, no value of another type."""
-
-    def __init__(self, kind: type[_T]) -> None:
-        """Decode to this type, a Struct."""
-        self._decoder = msgspec.json.Decoder(kind)
-        fields = msgspec.structs.fields(kind)
-        self._required_count = sum(field.required for field in fields)
-        self._optional_names = [b'"%b":' % field.encode_name.encode() for field in fields if not field.required]
-
-    def decode(self, body: bytes) -> _T:
-        """Decode one object.
-
-        Raises:
-            ApiError: 400 for what is no such object, 422 for a field whose value is of the wrong type.
-        """
-        try:
-            decoded = self._decoder.decode(body)
-            if self._may_repeat(body):
-                _REPETITION_DECODER.decode(body.decode())
-        except msgspec.ValidationError as error:
-            raise _shape_error(str(error)) from error
-        except (msgspec.DecodeError, ValueError, RecursionError) as error:
-            raise ApiError(400, "malformed_request", f"The body is not valid JSON: {error}") from error
-        return decoded
-
-    def _may_repeat(self, body: bytes) -> bool:
-        """Tell from the bytes of a good object whether a field may be given twice.
-
-        Where nothing is escaped and no space stands before a colon, a quote and a colon end a name and stand nowhere
-        else. So no name is given twice if there are as many as there are names: all that are required, and the others
-        that are seen. Otherwise the object is decoded with care, which takes ten times as long.
-        """
-        if b"\\" in body or b" :" in body or b"\n:" in body or b"\t:" in body or b"\r:" in body:
-            return True
-        unexplained = body.count(b'":') - self._required_count
-        if unexplained:
-            for name in self._optional_names:
-                if name in body:
-                    unexplained -= 1
-        return unexplained != 0
-
-
-def _without_repetition(pairs: list[tuple[str, Any]], word: str = "field") -> dict[str, Any]:
-    fields = dict(pairs)
-    if len(fields) != len(pairs):
-        repeated = next(name for name, _ in pairs if sum(name == other for other, _ in pairs) > 1)
-        raise ApiError(400, "malformed_request", f"The {word} {repeated!r} is given more than once")
-    return fields
-
-
-_REPETITION_DECODER: Final = json.JSONDecoder(object_pairs_hook=_without_repetition)
-
-
-def _shape_error(message: str) -> ApiError:
-    """Tell a body of the wrong shape (400) from a field with a value of the wrong type (422)."""
-    text, _, place = message.partition(" - at `$.")
-    if place:
-        return ApiError(422, "invalid_value", f"{place.rstrip('`')}: {text}")
-    return ApiError(400, "malformed_request", text)
-
-
-def _too_large(bytes_max: int) -> ApiError:
-    return ApiError(413, "payload_too_large", f"The body may have {bytes_max} bytes at most")

@@ -10,17 +10,17 @@ import msgspec
 from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.core.outcomes import Code
+from farebox.presenters.fields import BOOK_ID_LETTERS, id_schema
+from farebox.presenters.keys import KEY_KIND_WORDS
 from farebox.service.errors import InvalidKey
-from farebox.web.api.base import Route
-from farebox.web.api.batch import NDJSON
+from farebox.web.api.charge_batches import NDJSON
+from farebox.web.api_route import Route
 from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, RETRY_AFTER_SECONDS, STATUS
-from farebox.web.schemas.common import BOOK_ID_LETTERS, an_id
 
 Json = dict[str, Any]
 
 _PATH_PARAMETER: Final = re.compile(r"\{(\w+):str\}")
 _JSON: Final = "application/json"
-_KEY_WORDS: Final = {KeyKind.MERCHANT: "merchant", KeyKind.SERVICE: "service", KeyKind.SUPPORT: "support"}
 _BODY_ERRORS: Final = {
     400: ["malformed_request"],
     408: ["request_timeout"],
@@ -39,11 +39,11 @@ _TAGS: Final = {
     _ADMINISTRATION: "What support does: merchants, their people, keys, prices and money.",
 }
 _ID_SCHEMAS: Final = {
-    "merchant_id": an_id(ids.MERCHANT),
-    "user_id": an_id(ids.USER),
-    "key_id": an_id(ids.KEY),
-    "approval_id": an_id(ids.APPROVAL),
-    "hold_id": an_id(ids.HOLD, BOOK_ID_LETTERS),
+    "merchant_id": id_schema(ids.MERCHANT),
+    "user_id": id_schema(ids.USER),
+    "key_id": id_schema(ids.KEY),
+    "approval_id": id_schema(ids.APPROVAL),
+    "hold_id": id_schema(ids.HOLD, BOOK_ID_LETTERS),
 }
 _MESSAGES: Final = {Code.INVALID_API_KEY: str(InvalidKey()), "internal_error": INTERNAL_ERROR_MESSAGE}
 _ABOUT: Final = """Prepaid balances for pay-per-request APIs.
@@ -88,7 +88,7 @@ def document(routes: list[Route]) -> Json:
                     "type": "apiKey",
                     "in": "header",
                     "name": "x-api-key",
-                    "description": f"A {_KEY_WORDS[kind]} key.",
+                    "description": f"A {KEY_KIND_WORDS[kind]} key.",
                 }
                 for kind in KeyKind
             },
@@ -107,7 +107,7 @@ class _Writer:
 
     def operation(self, route: Route) -> Json:
         """Describe one operation."""
-        words = " or ".join(sorted(_KEY_WORDS[kind] for kind in route.keys))
+        words = " or ".join(sorted(KEY_KIND_WORDS[kind] for kind in route.keys))
         sentences = [f"Takes a {words} key.", route.description, self._size_words(route)]
         operation: Json = {
             "operationId": route.handler.__name__,
@@ -242,7 +242,7 @@ def _template(route: Route) -> str:
 
 
 def _scheme(kind: KeyKind) -> str:
-    return f"{_KEY_WORDS[kind]}Key"
+    return f"{KEY_KIND_WORDS[kind]}Key"
 
 
 def _tag(route: Route) -> str:
@@ -280,7 +280,7 @@ def _errors(route: Route) -> dict[int, list[str]]:
         errors[422] = ["invalid_value"]
     if route.method != "GET":
         errors[500].append("outcome_unknown")
-    if route.path == "/api/balance":
+    if route.hides_outages:
         # Its clients know no 503, so what is one elsewhere is told by the header alone.
         errors[500].append("unavailable")
     else:
@@ -312,7 +312,7 @@ def _error(route: Route, status: int, codes: list[str]) -> Json:
 
 def _error_example(route: Route, status: int, code: str) -> Json:
     message = _MESSAGES.get(code, code.replace("_", " ").capitalize())
-    if route.path == "/api/balance" and status == HTTPStatus.INTERNAL_SERVER_ERROR:
+    if route.hides_outages and status == HTTPStatus.INTERNAL_SERVER_ERROR:
         message = INTERNAL_ERROR_MESSAGE
     return {"isSuccess": False, "statusCode": status, "errorMessage": message, "data": None}
 

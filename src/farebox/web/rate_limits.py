@@ -60,7 +60,7 @@ class Buckets:
         overdrawn_at = now + self._burst_seconds + DEBT_SECONDS_MAX
         self._keep(name, min(max(full_at, now) + self._interval, overdrawn_at))
 
-    def enter(self, name: bytes | str) -> float:
+    def acquire(self, name: bytes | str) -> float:
         """Count one if it gets through now (0), or else tell how many seconds it takes until one would."""
         # As `wait` and `take`, but with one look at the clock and the table: this is on every request's way.
         now = self._now()
@@ -133,11 +133,11 @@ class Limits:
             self._admit_unproven(scope)
         buckets = self._keys[key.kind]
         if buckets is not None:
-            wait = buckets.enter(key.digest)
+            wait = buckets.acquire(key.digest)
             if wait:
                 raise _too_many("Too many requests with this API key", wait)
 
-    def passed(self, key: ParsedKey | None) -> None:
+    def record_success(self, key: ParsedKey | None) -> None:
         """Hear that a key opened something, even if what it asked for was then refused."""
         if key is None:
             return
@@ -148,7 +148,7 @@ class Limits:
                 self._good.popitem(last=False)
             self._good[key.digest] = None
 
-    def failed(self, scope: Scope, key: ParsedKey | None) -> None:
+    def record_failure(self, scope: Scope, key: ParsedKey | None) -> None:
         """Hear that a key opened nothing, or that there was none."""
         if key is not None:
             self._good.pop(key.digest, None)

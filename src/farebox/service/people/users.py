@@ -1,7 +1,7 @@
 """Who may sign in: a merchant's people and their roles, and the operator's support staff."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -19,8 +19,12 @@ from farebox.storage.rows import AccountMail, Login, Membership, Purpose, Realm,
 
 __all__ = ["ROLES", "ROLE_WORDS", "Login", "Member", "Membership", "Realm", "Role", "Staff", "User", "Users"]
 
-ROLE_WORDS: Final = {Role.OWNER: "owner", Role.MEMBER: "member", Role.VIEWER: "viewer"}
-ROLES: Final = {word: role for role, word in ROLE_WORDS.items()}
+ROLE_WORDS: Final[dict[Role, Literal["owner", "member", "viewer"]]] = {
+    Role.OWNER: "owner",
+    Role.MEMBER: "member",
+    Role.VIEWER: "viewer",
+}
+ROLES: Final[dict[str, Role]] = {word: role for role, word in ROLE_WORDS.items()}
 
 _LAST_OWNER: Final = "The account needs an owner: make somebody else one first"
 

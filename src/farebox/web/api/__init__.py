@@ -1,18 +1,37 @@
-"""The API's endpoints: each reads a request, asks the service, and writes the answer's data."""
+"""The API's endpoints: each is given a request whose key is good, asks the services, and writes the answer's data."""
 
 from farebox.services import Services
-from farebox.web.api.admin import Admin
-from farebox.web.api.admin_keys import AdminKeys
-from farebox.web.api.admin_money import AdminMoney
-from farebox.web.api.base import Route
-from farebox.web.api.batch import Batches
-from farebox.web.api.reading import Reading
-from farebox.web.api.spending import Spending
-from farebox.web.api.statement import Statement
-from farebox.web.client_address import Addresses
+from farebox.web.api.account import AccountEndpoints
+from farebox.web.api.approvals import ApprovalEndpoints
+from farebox.web.api.audit_log import AuditLogEndpoints
+from farebox.web.api.charge_batches import ChargeBatchEndpoints
+from farebox.web.api.charges import ChargeEndpoints
+from farebox.web.api.holds import HoldEndpoints
+from farebox.web.api.keys import KeyEndpoints
+from farebox.web.api.merchants import MerchantEndpoints
+from farebox.web.api.moves import MoveEndpoints
+from farebox.web.api.prices import PriceEndpoints
+from farebox.web.api.refunds import RefundEndpoints
+from farebox.web.api.statements import StatementEndpoints
+from farebox.web.api.users import UserEndpoints
+from farebox.web.api_route import Route
 
 
-def routes(services: Services, addresses: Addresses) -> list[Route]:
+def routes(services: Services) -> list[Route]:
     """List the API's endpoints; the application and its OpenAPI document are both made from this."""
-    rooms = (Reading, Statement, Spending, Batches, Admin, AdminMoney, AdminKeys)
-    return [route for room in rooms for route in room(services, addresses).routes()]
+    classes = (
+        AccountEndpoints,
+        StatementEndpoints,
+        ChargeEndpoints,
+        HoldEndpoints,
+        RefundEndpoints,
+        ChargeBatchEndpoints,
+        MerchantEndpoints,
+        UserEndpoints,
+        MoveEndpoints,
+        ApprovalEndpoints,
+        AuditLogEndpoints,
+        KeyEndpoints,
+        PriceEndpoints,
+    )
+    return [route for endpoints in classes for route in endpoints(services).routes()]

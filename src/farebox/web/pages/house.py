@@ -257,7 +257,7 @@ class AccessControl:
         account, source = _account(email), source_of(ask.address)
         place = f" from {source}" if (account, source) in self._homes else ""
         for name in (f"address {source}", f"{what} {account}{place}"):
-            wait = self._tries.enter(name)
+            wait = self._tries.acquire(name)
             if wait:
                 seconds = int(wait) + 1
                 words = f"Those were too many tries. Try again in {seconds} seconds"

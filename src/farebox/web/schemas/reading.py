@@ -1,46 +1,11 @@
-"""What a merchant reads of its own account."""
+"""What a merchant asks of its own usage and prices, and what it is answered."""
 
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from farebox.web.schemas.common import (
-    WRITTEN,
-    Amount,
-    Available,
-    CreditLimit,
-    Held,
-    IsFrozen,
-    MerchantId,
-    Posted,
-    ThresholdData,
-    Time,
-)
-
-
-class RunwayData(Struct, rename="camel"):
-    """How long the balance lasts at the recent daily burn; `days` is the median, the rest its likely range."""
-
-    days: Annotated[int, Meta(examples=[12])]
-    days_low: Annotated[int, Meta(examples=[9])]
-    days_high: Annotated[int, Meta(examples=[15])]
-    until: Time
-    burn_per_day: Amount
-
-
-class AccountData(Struct, rename="camel"):
-    """A merchant's own account."""
-
-    merchant_id: MerchantId
-    name: Annotated[str, Meta(examples=["Northwind Imaging"])]
-    currency: Annotated[str, Meta(examples=["USD"])]
-    posted: Posted
-    held: Held
-    available: Available
-    credit_limit: CreditLimit
-    is_frozen: IsFrozen
-    thresholds: list[ThresholdData]
-    runway: RunwayData | None
+from farebox.presenters.fields import AMOUNT_OUT, Time
+from farebox.presenters.prices import PriceInForce
 
 
 class UsageQuery(Struct, rename="camel", forbid_unknown_fields=True):
@@ -75,9 +40,9 @@ class UsageLineData(Struct, rename="camel"):
     starts_at: Time
     type: Annotated[str, Meta(examples=["image"])]
     count: Annotated[int, Meta(description="Requests: the sum of quantities charged and captured.", examples=[1200])]
-    cost: Annotated[str, Meta(description="What they took.", examples=["9.60"], extra_json_schema=WRITTEN)]
+    cost: Annotated[str, Meta(description="What they took.", examples=["9.60"], extra_json_schema=AMOUNT_OUT)]
     refunded: Annotated[
-        str, Meta(description="What was given back in this time.", examples=["0.00"], extra_json_schema=WRITTEN)
+        str, Meta(description="What was given back in this time.", examples=["0.00"], extra_json_schema=AMOUNT_OUT)
     ]
 
 
@@ -86,20 +51,6 @@ class UsageData(Struct, rename="camel"):
 
     currency: Annotated[str, Meta(examples=["USD"])]
     lines: list[UsageLineData]
-
-
-class PriceInForce(Struct, rename="camel"):
-    """The price of a request type, as a charge of this moment would meet it."""
-
-    price_id: Annotated[str, Meta(examples=["price_01K9ABCDEFGHJ"])]
-    type: Annotated[str, Meta(examples=["image"])]
-    unit_price: Annotated[
-        str | None, Meta(description="Null for a variable type.", examples=["0.008"], extra_json_schema=WRITTEN)
-    ]
-    starts_at: Time
-    is_own: Annotated[
-        bool, Meta(description="Whether it is the merchant's own, and not the default.", examples=[False])
-    ]
 
 
 class PricesInForce(Struct, rename="camel"):

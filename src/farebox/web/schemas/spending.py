@@ -7,18 +7,17 @@ from msgspec import Meta, Struct
 from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX, REQUEST_TYPE_CHARS_MAX
 from farebox.core.holds import TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX
 from farebox.core.pricing import QUANTITY_MAX
-from farebox.web.schemas.common import (
-    POSITIVE,
-    WRITTEN,
+from farebox.presenters.fields import (
+    AMOUNT_OUT,
     Amount,
     AvailableAfter,
     HoldId,
-    IdempotencyKey,
     PostedAfter,
     Time,
     TransferId,
-    line,
+    line_schema,
 )
+from farebox.web.schemas.common import POSITIVE, IdempotencyKey
 
 BATCH_CHARGES_MAX: Final = 10_000
 
@@ -52,7 +51,7 @@ Reference = Annotated[
     Meta(
         description="Anything of yours to find it by, one line.",
         examples=["job-8812"],
-        extra_json_schema=line(REFERENCE_CHARS_MAX),
+        extra_json_schema=line_schema(REFERENCE_CHARS_MAX),
     ),
 ]
 
@@ -149,7 +148,7 @@ class CaptureData(Struct, rename="camel"):
     transfer_id: TransferId
     captured: Amount
     released: Annotated[
-        str, Meta(description="The rest, which went back.", examples=["0.00"], extra_json_schema=WRITTEN)
+        str, Meta(description="The rest, which went back.", examples=["0.00"], extra_json_schema=AMOUNT_OUT)
     ]
     balance: PostedAfter
     available: AvailableAfter
@@ -187,7 +186,7 @@ class RefundRequest(Struct, rename="camel", forbid_unknown_fields=True):
         Meta(
             description="Why, for people; one line.",
             examples=["Blurred image"],
-            extra_json_schema=line(NOTE_CHARS_MAX),
+            extra_json_schema=line_schema(NOTE_CHARS_MAX),
         ),
     ] = None
 

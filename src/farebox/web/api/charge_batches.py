@@ -11,19 +11,25 @@ from typing import IO, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta, Struct
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
 from farebox.core.commands import Caller
 from farebox.core.outcomes import Outcome
 from farebox.service.errors import Refused, ServiceError
 from farebox.services import Services
-from farebox.web.api.base import SERVICE, Endpoints, Route
-from farebox.web.api.spending import charge_data
+from farebox.web.api.charges import charge_data
+from farebox.web.api_route import SERVICE, Answer, ApiRequest, Endpoints, Stream, route
+from farebox.web.body import BODY_BYTES_MAX, media_type, read_body
 from farebox.web.body_timeout import BodyReader
-from farebox.web.client_address import Addresses
-from farebox.web.endpoint import BODY_BYTES_MAX, Answer, BodyDecoder, Stream, media_type, read_body
+from farebox.web.decoding import BodyDecoder
 from farebox.web.envelope import ApiError, api_error, success_body
-from farebox.web.schemas import spending as bodies
+from farebox.web.schemas.spending import (
+    BATCH_CHARGES_MAX,
+    BatchData,
+    BatchOutcome,
+    BatchRequest,
+    ChargeRequest,
+)
 
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
 STREAM_LINES_MAX: Final = 1_000_000
@@ -41,45 +47,44 @@ class _RawBatch(Struct, forbid_unknown_fields=True):
     charges: msgspec.Raw
 
 
-_RawCharges = Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=bodies.BATCH_CHARGES_MAX)]
+_RawCharges = Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=BATCH_CHARGES_MAX)]
 
 
-class Batches(Endpoints):
-    """The endpoint for charges in bulk."""
+class ChargeBatchEndpoints(Endpoints):
+    """Charges in bulk."""
 
-    def __init__(self, services: Services, addresses: Addresses) -> None:
+    def __init__(self, services: Services) -> None:
         """Answer from these services."""
-        super().__init__(services, addresses)
+        super().__init__(services)
         self._batch_decoder = msgspec.json.Decoder(_RawBatch)
         self._charges_decoder = msgspec.json.Decoder(_RawCharges)
-        self._charge_decoder = BodyDecoder(bodies.ChargeRequest)
+        self._charge_decoder = BodyDecoder(ChargeRequest)
 
-    def routes(self) -> list[Route]:
-        """List it."""
-        return [
-            Route(
-                *("POST", "/api/charges/batch", self.charge_batch, "Deduct the cost of many requests", SERVICE),
-                *(bodies.BatchData, bodies.BatchRequest),
-                media=(NDJSON,),
-                body_bytes_max=BATCH_BYTES_MAX,
-                description=(
-                    f"Up to {bodies.BATCH_CHARGES_MAX:,} charges, each on its own: the whole is not atomic, and "
-                    f"repeating it is safe. For more than that, send Content-Type: {NDJSON}, a charge a line, and get "
-                    f"an outcome a line, in order, once the last one has come; up to {STREAM_LINES_MAX:,} lines."
-                ),
-            )
-        ]
-
-    async def charge_batch(self, scope: Scope, receive: Receive) -> Answer | Stream:
+    @route(
+        method="POST",
+        path="/api/charges/batch",
+        keys=SERVICE,
+        summary="Deduct the cost of many requests",
+        data=BatchData,
+        raw_body=BatchRequest,
+        body_bytes_max=BATCH_BYTES_MAX,
+        media=(NDJSON,),
+        description=(
+            f"Up to {BATCH_CHARGES_MAX:,} charges, each on its own: the whole is not atomic, and "
+            f"repeating it is safe. For more than that, send Content-Type: {NDJSON}, a charge a line, and get "
+            f"an outcome a line, in order, once the last one has come; up to {STREAM_LINES_MAX:,} lines."
+        ),
+    )
+    async def charge_batch(self, request: ApiRequest) -> Answer | Stream:
         """Deduct the cost of many requests."""
-        caller = (await self._authorize(scope, SERVICE)).caller
+        scope, receive, caller = request.scope, request.receive, request.caller
         types = [media_type(value) for name, value in scope["headers"] if name == b"content-type"]
         if NDJSON.encode() in types:
             if isinstance(receive, BodyReader):
                 receive.allow_pauses()
             return await self._charge_lines(receive, caller)
         charges = self._charges(await read_body(scope, receive, BATCH_BYTES_MAX))
-        requests: list[bodies.ChargeRequest | ApiError] = []
+        requests: list[ChargeRequest | ApiError] = []
         for start in range(0, len(charges), _CHUNK_CHARGES):
             requests += self._decoded([bytes(raw) for raw in charges[start : start + _CHUNK_CHARGES]])
             # Others are served between one chunk and the next.
@@ -137,9 +142,9 @@ class Batches(Endpoints):
         spool.seek(0)
         return Stream(_pieces(spool), [(b"content-type", NDJSON.encode())])
 
-    def _decoded(self, texts: Sequence[bytes]) -> list[bodies.ChargeRequest | ApiError]:
+    def _decoded(self, texts: Sequence[bytes]) -> list[ChargeRequest | ApiError]:
         """Decode charges; the place of one that is malformed has what is wrong with it."""
-        requests: list[bodies.ChargeRequest | ApiError] = []
+        requests: list[ChargeRequest | ApiError] = []
         for text in texts:
             if len(text) > BODY_BYTES_MAX:
                 requests.append(ApiError(413, "payload_too_large", f"A charge may have {BODY_BYTES_MAX} bytes at most"))
@@ -151,13 +156,11 @@ class Batches(Endpoints):
         return requests
 
 
-def _whole(requests: Sequence[bodies.ChargeRequest | ApiError]) -> list[bodies.ChargeRequest]:
+def _whole(requests: Sequence[ChargeRequest | ApiError]) -> list[ChargeRequest]:
     return [request for request in requests if not isinstance(request, ApiError)]
 
 
-def _outcomes(
-    requests: Sequence[bodies.ChargeRequest | ApiError], results: Iterable[Outcome | ServiceError]
-) -> list[bytes]:
+def _outcomes(requests: Sequence[ChargeRequest | ApiError], results: Iterable[Outcome | ServiceError]) -> list[bytes]:
     """Write an outcome for each request, in order; those that could be decoded have a result."""
     following = iter(results)
     return [_failure(request) if isinstance(request, ApiError) else _outcome(next(following)) for request in requests]
@@ -176,7 +179,7 @@ def _outcome(result: Outcome | ServiceError) -> bytes:
 
 
 def _failure(error: ApiError) -> bytes:
-    outcome = bodies.BatchOutcome(
+    outcome = BatchOutcome(
         is_success=False,
         status_code=error.status,
         error_code=error.code,

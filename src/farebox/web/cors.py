@@ -1,44 +1,12 @@
-"""Who is asking: the x-api-key header, and the browsers' origins that the operator allows."""
+"""Cross-origin reading of the API, by browsers from the origins that the operator allows."""
 
-from typing import Any, Final
+from typing import Final
 
 from starlette.types import Scope
 
-from farebox.service.errors import InvalidKey
-from farebox.service.people.api_keys import ParsedKey, parse_key
 from farebox.web.envelope import Headers
 
-API_KEY_HEADER: Final = b"x-api-key"
 PREFLIGHT_SECONDS: Final = 600
-_PARSED: Final = "farebox.key"
-
-
-def api_key_text(scope: Scope) -> str | None:
-    """Read the request's API key; None if it is missing or given twice."""
-    found = [value for name, value in scope["headers"] if name == API_KEY_HEADER]
-    return found[0].decode("latin-1") if len(found) == 1 else None
-
-
-def api_key(scope: Scope) -> ParsedKey | None:
-    """Read and parse the request's API key, once for each request; None if there is no well-formed one."""
-    request: Any = scope
-    if _PARSED not in request:
-        text = api_key_text(scope)
-        request[_PARSED] = None if text is None else parse_key(text)
-    found: ParsedKey | None = request[_PARSED]
-    return found
-
-
-def required_key(scope: Scope) -> ParsedKey:
-    """Read and parse the request's API key.
-
-    Raises:
-        InvalidKey: there is no well-formed one.
-    """
-    key = api_key(scope)
-    if key is None:
-        raise InvalidKey
-    return key
 
 
 class Cors:

@@ -4,17 +4,17 @@ from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
 from msgspec import UnsetType
-from starlette.types import Receive, Scope
 
 from farebox.core import ids
 from farebox.core.outcomes import Code
 from farebox.service.errors import InvalidInput
 from farebox.service.statements.lines import transfer_data
 from farebox.service.statements.reader import PAGE_TRANSFERS_DEFAULT, Selection
-from farebox.web.api.base import MERCHANT, SUPPORT, Endpoints, Route, answer, merchant_in_path
-from farebox.web.api.batch import NDJSON
-from farebox.web.endpoint import Answer, Stream, decode_query
-from farebox.web.schemas import statement as bodies
+from farebox.web.api.answers import answer
+from farebox.web.api.charge_batches import NDJSON
+from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
+from farebox.web.api_route import MERCHANT, SUPPORT, Answer, ApiRequest, Endpoints, Stream, route
+from farebox.web.schemas.statement import TransfersData, TransfersQuery
 
 CSV: Final = "text/csv; charset=utf-8"
 
@@ -28,41 +28,37 @@ _ABOUT: Final = (
 _T = TypeVar("_T")
 
 
-class Statement(Endpoints):
-    """The endpoints that read a book."""
+class StatementEndpoints(Endpoints):
+    """Reading a book."""
 
-    def routes(self) -> list[Route]:
-        """List them."""
-        return [
-            Route(
-                *("GET", "/api/transfers", self.list_transfers, "Read the statement", MERCHANT),
-                bodies.TransfersData,
-                query=bodies.TransfersQuery,
-                media=(CSV, NDJSON),
-                description=_ABOUT,
-            ),
-            Route(
-                *("GET", "/api/admin/merchants/{merchant_id:str}/transfers", self.list_merchant_transfers),
-                *("Read a merchant's statement", SUPPORT, bodies.TransfersData),
-                refusals=(Code.MERCHANT_NOT_FOUND,),
-                query=bodies.TransfersQuery,
-                media=(CSV, NDJSON),
-                description=_ABOUT,
-            ),
-        ]
-
-    async def list_transfers(self, scope: Scope, receive: Receive) -> Answer | Stream:
+    @route(
+        method="GET",
+        path="/api/transfers",
+        keys=MERCHANT,
+        summary="Read the statement",
+        data=TransfersData,
+        media=(CSV, NDJSON),
+        description=_ABOUT,
+    )
+    async def list_transfers(self, request: ApiRequest, query: TransfersQuery) -> Answer | Stream:
         """Show a merchant its own book."""
-        key = await self._authorize(scope, MERCHANT)
-        return await self._transfers(scope, key.merchant_id or 0)
+        return await self._transfers(request, request.merchant_id, query)
 
-    async def list_merchant_transfers(self, scope: Scope, receive: Receive) -> Answer | Stream:
+    @route(
+        method="GET",
+        path=f"{MERCHANT_PATH}/transfers",
+        keys=SUPPORT,
+        summary="Read a merchant's statement",
+        data=TransfersData,
+        media=(CSV, NDJSON),
+        refusals=(Code.MERCHANT_NOT_FOUND,),
+        description=_ABOUT,
+    )
+    async def list_merchant_transfers(self, request: ApiRequest, query: TransfersQuery) -> Answer | Stream:
         """Show support a merchant's book."""
-        await self._support(scope)
-        return await self._transfers(scope, merchant_in_path(scope))
+        return await self._transfers(request, merchant_in_path(request), query)
 
-    async def _transfers(self, scope: Scope, merchant_id: int) -> Answer | Stream:
-        query = decode_query(scope, bodies.TransfersQuery)
+    async def _transfers(self, request: ApiRequest, merchant_id: int, query: TransfersQuery) -> Answer | Stream:
         selection = Selection(
             start=_given(query.start),
             end=_given(query.end),
@@ -76,31 +72,29 @@ class Statement(Endpoints):
             page = await statements.page(
                 merchant_id, selection, cursor=cursor, limit=PAGE_TRANSFERS_DEFAULT if limit is None else limit
             )
-            return answer(
-                bodies.TransfersData([transfer_data(transfer) for transfer in page.transfers], page.next_cursor)
-            )
+            return answer(TransfersData([transfer_data(transfer) for transfer in page.transfers], page.next_cursor))
         for name, value in (("cursor", cursor), ("limit", limit)):
             if value is not None:
                 raise InvalidInput(name, f"format={query.format} gives all at once, without pages")
         if query.format == "csv":
-            return _download(scope, merchant_id, await statements.export_csv(merchant_id, selection), CSV, "csv")
+            return _download(request, merchant_id, await statements.export_csv(merchant_id, selection), CSV, "csv")
         for name, text in (("kind", selection.kind), ("type", query.type), ("reference", query.reference)):
             if isinstance(text, str):
                 raise InvalidInput(
                     name, "format=jsonl is a whole stretch of the book, or it could not be verified; take from and to"
                 )
         pieces = await statements.export_lines(merchant_id, start=selection.start, end=selection.end)
-        return _download(scope, merchant_id, pieces, NDJSON, "jsonl")
+        return _download(request, merchant_id, pieces, NDJSON, "jsonl")
 
 
-def _download(scope: Scope, merchant_id: int, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Stream:
+def _download(request: ApiRequest, merchant_id: int, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Stream:
     """Answer a file for the caller to keep; to HEAD, its headers alone, without reading the book for nobody."""
     name = f"{ids.public_id(ids.MERCHANT, merchant_id)}.{suffix}"
     headers = [
         (b"content-type", media.encode()),
         (b"content-disposition", f'attachment; filename="{name}"'.encode()),
     ]
-    return Stream(_nothing() if scope["method"] == "HEAD" else pieces, headers)
+    return Stream(_nothing() if request.scope["method"] == "HEAD" else pieces, headers)
 
 
 async def _nothing() -> AsyncIterator[bytes]:

@@ -1,0 +1,38 @@
+"""An entry of the audit log."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from farebox.core import ids
+from farebox.core.audit_log import AuditEntry
+from farebox.presenters.fields import KeyId, MerchantId, Time, id_or_none
+from farebox.service import inputs
+
+
+class AuditEntryData(Struct, frozen=True, rename="camel"):
+    """Who did what from where."""
+
+    at: Time
+    # Clients know the actor by the name that it had in the first release.
+    actor: Annotated[str, Meta(examples=["ann"])] = field(name="person")
+    key_id: KeyId | None
+    address: Annotated[str | None, Meta(examples=["203.0.113.7"])]
+    action: Annotated[str, Meta(examples=["top_up"])]
+    merchant_id: MerchantId | None
+    subject: Annotated[str | None, Meta(examples=["xfer_01K9ABCDEFGHJ00000002"])]
+    detail: Annotated[str, Meta(examples=["top_up of 12.50 USD, INV-2026-001"])]
+
+
+def audit_entry_data(entry: AuditEntry) -> AuditEntryData:
+    """Tell who did what from where."""
+    return AuditEntryData(
+        at=inputs.format_time(entry.at),
+        actor=entry.actor,
+        key_id=id_or_none(ids.KEY, entry.key_id),
+        address=entry.address,
+        action=entry.action,
+        merchant_id=id_or_none(ids.MERCHANT, entry.merchant_id),
+        subject=entry.subject,
+        detail=entry.detail,
+    )

@@ -1,0 +1,123 @@
+"""A merchant and its account: as support reads it, as it was just added, and as the merchant reads its own."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
+
+from farebox.core.accounts import Account
+from farebox.core.money import format_amount
+from farebox.core.thresholds import Threshold
+from farebox.presenters.fields import Amount, Available, CreditLimit, Held, IsFrozen, MerchantId, Name, Posted, Time
+from farebox.service import inputs
+from farebox.service.insight.forecast import Runway
+from farebox.service.ledger.queries import AccountView
+from farebox.service.operator.merchants import Merchant
+
+
+class ThresholdData(Struct, frozen=True, rename="camel"):
+    """An amount of posted balance that the merchant is warned below."""
+
+    amount: Amount
+    is_armed: Annotated[
+        bool, Meta(description="False once it has fired, until a top-up reaches it again.", examples=[True])
+    ]
+
+
+class MerchantData(Struct, frozen=True, rename="camel"):
+    """A merchant and its account."""
+
+    merchant_id: MerchantId
+    name: Name
+    currency: Annotated[str, Meta(examples=["USD"])]
+    posted: Posted
+    held: Held
+    available: Available
+    credit_limit: CreditLimit
+    is_frozen: IsFrozen
+    thresholds: list[ThresholdData]
+    created_at: Time
+
+
+class NewMerchantData(MerchantData, frozen=True, rename="camel"):
+    """A merchant just added. The key is shown this once and can't be read again."""
+
+    api_key: Annotated[str, Meta(examples=["fbm_01K9ABCDEFGHJ0123456789ABCDEFGHJKMNPQRST"])]
+
+
+class RunwayData(Struct, frozen=True, rename="camel"):
+    """How long the balance lasts at the recent daily burn; `days` is the median, the rest its likely range."""
+
+    days: Annotated[int, Meta(examples=[12])]
+    days_low: Annotated[int, Meta(examples=[9])]
+    days_high: Annotated[int, Meta(examples=[15])]
+    until: Time
+    burn_per_day: Amount
+
+
+class AccountData(Struct, frozen=True, rename="camel"):
+    """A merchant's own account."""
+
+    merchant_id: MerchantId
+    name: Annotated[str, Meta(examples=["Northwind Imaging"])]
+    currency: Annotated[str, Meta(examples=["USD"])]
+    posted: Posted
+    held: Held
+    available: Available
+    credit_limit: CreditLimit
+    is_frozen: IsFrozen
+    thresholds: list[ThresholdData]
+    runway: RunwayData | None
+
+
+def merchant_data(merchant: Merchant, account: Account) -> MerchantData:
+    """Tell of a merchant as support reads it."""
+    return MerchantData(
+        merchant_id=merchant.id,
+        name=merchant.name,
+        currency=account.currency,
+        posted=format_amount(account.posted),
+        held=format_amount(account.held),
+        available=format_amount(account.available),
+        credit_limit=format_amount(account.credit_limit),
+        is_frozen=account.is_frozen,
+        thresholds=_thresholds_data(account.thresholds),
+        created_at=inputs.format_time(merchant.created_at),
+    )
+
+
+def new_merchant_data(merchant: Merchant, account: Account, api_key: str) -> NewMerchantData:
+    """Tell of a merchant just added, with the text of its first key."""
+    return NewMerchantData(**asdict(merchant_data(merchant, account)), api_key=api_key)
+
+
+def account_data(view: AccountView) -> AccountData:
+    """Tell of a merchant's account as the merchant itself reads it."""
+    account = view.account
+    return AccountData(
+        merchant_id=view.merchant.id,
+        name=view.merchant.name,
+        currency=account.currency,
+        posted=format_amount(account.posted),
+        held=format_amount(account.held),
+        available=format_amount(account.available),
+        credit_limit=format_amount(account.credit_limit),
+        is_frozen=account.is_frozen,
+        thresholds=_thresholds_data(account.thresholds),
+        runway=None if view.runway is None else _runway_data(view.runway),
+    )
+
+
+def _thresholds_data(thresholds: Sequence[Threshold]) -> list[ThresholdData]:
+    return [ThresholdData(format_amount(threshold.amount), threshold.is_armed) for threshold in thresholds]
+
+
+def _runway_data(runway: Runway) -> RunwayData:
+    return RunwayData(
+        days=runway.days,
+        days_low=runway.days_low,
+        days_high=runway.days_high,
+        until=inputs.format_time(runway.until),
+        burn_per_day=format_amount(runway.burn_per_day),
+    )

@@ -1,0 +1,67 @@
+"""A user of a merchant, and a member of the operator's staff."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from farebox.core import ids
+from farebox.presenters.fields import Email, Time, id_schema, time_or_none
+from farebox.service import inputs
+from farebox.service.operator.merchants import User
+from farebox.service.people.users import ROLE_WORDS, Login, Role
+
+UserId = Annotated[
+    str, Meta(description="The person's id.", examples=["user_01K9ABCDEFGHJ"], extra_json_schema=id_schema("user_"))
+]
+
+
+class UserData(Struct, frozen=True, rename="camel"):
+    """A person registered on a merchant's account, who gets its alerts."""
+
+    user_id: UserId
+    email: Email
+    created_at: Time
+    role: Annotated[
+        Literal["owner", "member", "viewer"],
+        Meta(description="What the person may do on the dashboard.", examples=["owner"]),
+    ]
+
+
+class StaffData(Struct, frozen=True, rename="camel"):
+    """Somebody who may sign in at the console, or once might."""
+
+    email: Email
+    name: str
+    state: Literal["invited", "open", "closed"]
+    has_codes: bool
+    created_at: Time
+    signed_in_at: Time | None
+
+
+def user_data(user: User) -> UserData:
+    """Tell of a user of a merchant."""
+    return UserData(
+        user_id=ids.public_id(ids.USER, user.user_id),
+        email=user.email,
+        created_at=inputs.format_time(user.created_at),
+        role=ROLE_WORDS[Role(user.role)],
+    )
+
+
+def staff_data(login: Login) -> StaffData:
+    """Tell of a member of the staff."""
+    return StaffData(
+        email=login.email,
+        name=login.name,
+        state=staff_state(login),
+        has_codes=login.totp_seed is not None,
+        created_at=inputs.format_time(login.created_at),
+        signed_in_at=time_or_none(login.signed_in_at),
+    )
+
+
+def staff_state(login: Login) -> Literal["invited", "open", "closed"]:
+    """Tell whether a member of the staff may sign in."""
+    if login.disabled_at is not None:
+        return "closed"
+    return "invited" if login.password_hash is None else "open"

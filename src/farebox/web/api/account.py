@@ -1,0 +1,92 @@
+"""What a merchant's key reads: its balance, its account, its usage and prices."""
+
+from farebox.core.money import format_amount
+from farebox.presenters.merchants import AccountData, account_data
+from farebox.presenters.prices import price_in_force
+from farebox.service import inputs
+from farebox.service.errors import InvalidKey
+from farebox.service.insight.usage import DAYS_MAX, HOURS_MAX
+from farebox.web.api.answers import answer
+from farebox.web.api_route import MERCHANT, Answer, ApiRequest, Endpoints, route
+from farebox.web.envelope import success_body
+from farebox.web.schemas import reading as schemas
+
+
+class AccountEndpoints(Endpoints):
+    """A merchant's own account."""
+
+    # Clients in the field know 200, 401 and 500 here and nothing else; an error's headers say more.
+    @route(
+        method="GET",
+        path="/api/balance",
+        keys=MERCHANT,
+        summary="Read the available balance",
+        data=str,
+        is_key_checked_later=True,
+        hides_outages=True,
+    )
+    async def balance(self, request: ApiRequest) -> Answer:
+        """Answer the one question clients have asked for years; its three answers never change."""
+        available = await self._services.balances.available(request.key)
+        if available is None:
+            raise InvalidKey
+        return Answer(success_body(b'"%b"' % format_amount(available).encode()))
+
+    @route(
+        method="GET",
+        path="/api/account",
+        keys=MERCHANT,
+        summary="Read the whole account",
+        data=AccountData,
+    )
+    async def account(self, request: ApiRequest) -> Answer:
+        """Show a merchant its own account."""
+        return answer(account_data(await self._services.queries.account_view(request.merchant_id)))
+
+    @route(
+        method="GET",
+        path="/api/usage",
+        keys=MERCHANT,
+        summary="Read what each request type came to",
+        data=schemas.UsageData,
+        description=f"At most {DAYS_MAX} days, or {HOURS_MAX // 24} days by the hour.",
+    )
+    async def usage(self, request: ApiRequest, query: schemas.UsageQuery) -> Answer:
+        """Show a merchant what its requests came to."""
+        _, account = await self._services.merchants.get(request.merchant_id)
+        lines = await self._services.usage.read(
+            request.merchant_id,
+            by=query.by,
+            first=query.first,
+            last=query.last,
+            zone=query.time_zone,
+            request_type=query.type,
+        )
+        return answer(
+            schemas.UsageData(
+                account.currency,
+                [
+                    schemas.UsageLineData(
+                        starts_at=inputs.format_time(line.starts_at),
+                        type=line.request_type,
+                        count=line.requests,
+                        cost=format_amount(line.cost),
+                        refunded=format_amount(line.refunded),
+                    )
+                    for line in lines
+                ],
+            )
+        )
+
+    @route(
+        method="GET",
+        path="/api/prices",
+        keys=MERCHANT,
+        summary="Read the prices in force",
+        data=schemas.PricesInForce,
+    )
+    async def prices(self, request: ApiRequest) -> Answer:
+        """Show a merchant what its requests cost now."""
+        _, account = await self._services.merchants.get(request.merchant_id)
+        prices = await self._services.merchants.prices_in_force(request.merchant_id)
+        return answer(schemas.PricesInForce(account.currency, [price_in_force(price) for price in prices]))

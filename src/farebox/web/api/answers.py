@@ -1,0 +1,50 @@
+"""How the ledger's outcomes become answers."""
+
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from farebox.core.outcomes import Outcome
+from farebox.core.transfers import Transfer
+from farebox.presenters.approvals import approval_data
+from farebox.presenters.moves import move_data
+from farebox.service.errors import Refused
+from farebox.web.api_route import Answer
+from farebox.web.envelope import Headers, success_body
+
+_NO_HEADERS: Final[Headers] = []
+_REPLAY_HEADERS: Final[Headers] = [(b"idempotent-replay", b"true")]
+
+
+def answer(data: Struct, headers: Headers = _NO_HEADERS) -> Answer:
+    """Answer a success with its data."""
+    return Answer(success_body(msgspec.json.encode(data)), headers)
+
+
+def replay_headers(outcome: Outcome) -> Headers:
+    """Mark the first answer given again."""
+    return _REPLAY_HEADERS if outcome.is_replay else _NO_HEADERS
+
+
+def transfer_of(outcome: Outcome) -> Transfer:
+    """Return the transfer of a command that moved money, or raise its refusal."""
+    if outcome.transfer is None:
+        raise Refused(outcome)
+    return outcome.transfer
+
+
+def ensure_done(outcome: Outcome) -> None:
+    """Raise the refusal of a command that moves no money, if it was refused."""
+    if not outcome.is_ok:
+        raise Refused(outcome)
+
+
+def answer_move(outcome: Outcome) -> Answer:
+    """Answer a move of money by support: done, or waiting for a second person."""
+    approval = outcome.approval
+    if outcome.transfer is None and approval is not None and outcome.is_ok:
+        body = success_body(msgspec.json.encode(approval_data(approval)), HTTPStatus.ACCEPTED)
+        return Answer(body, replay_headers(outcome), HTTPStatus.ACCEPTED)
+    return answer(move_data(transfer_of(outcome)), replay_headers(outcome))

@@ -1,0 +1,57 @@
+"""Charges, one at a time."""
+
+from typing import Final
+
+from farebox.core.money import format_amount
+from farebox.core.outcomes import Code
+from farebox.core.transfers import Transfer
+from farebox.web.api.answers import replay_headers, transfer_of
+from farebox.web.api_route import SERVICE, Answer, ApiRequest, Endpoints, route
+from farebox.web.envelope import success_body
+from farebox.web.schemas.spending import ChargeData, ChargeRequest
+
+SPEND_REFUSALS: Final = (
+    Code.MERCHANT_NOT_FOUND,
+    Code.IDEMPOTENCY_CONFLICT,
+    Code.MERCHANT_FROZEN,
+    Code.UNKNOWN_TYPE,
+    Code.AMOUNT_REQUIRED,
+    Code.AMOUNT_NOT_ALLOWED,
+    Code.AMOUNT_TOO_LARGE,
+    Code.BALANCE_LIMIT_EXCEEDED,
+    Code.INSUFFICIENT_BALANCE,
+)
+
+
+class ChargeEndpoints(Endpoints):
+    """Deducting the cost of a request."""
+
+    @route(
+        method="POST",
+        path="/api/charges",
+        keys=SERVICE,
+        summary="Deduct the cost of a request",
+        data=ChargeData,
+        refusals=SPEND_REFUSALS,
+        is_key_checked_later=True,
+    )
+    async def charge(self, request: ApiRequest, body: ChargeRequest) -> Answer:
+        """Deduct the cost of a request; the key is looked up in the charge's own transaction."""
+        outcome = await self._services.operations.charge(
+            merchant=body.merchant,
+            request_type=body.type,
+            quantity=body.quantity,
+            idempotency_key=body.idempotency_key,
+            amount=body.amount,
+            reference=body.reference,
+            caller=request.caller,
+        )
+        return Answer(success_body(charge_data(transfer_of(outcome))), replay_headers(outcome))
+
+
+def charge_data(transfer: Transfer) -> bytes:
+    """Write a charge's data; this runs for every charge, so its JSON is put together by hand."""
+    return (
+        f'{{"transferId":"{transfer.id}","cost":"{format_amount(transfer.amount)}",'
+        f'"balance":"{format_amount(transfer.posted_after)}","available":"{format_amount(transfer.wallet_after)}"}}'
+    ).encode()

@@ -1,0 +1,129 @@
+"""API keys, as support makes and ends them."""
+
+from typing import Final
+
+from farebox.core.commands import KeyKind
+from farebox.core.outcomes import Code
+from farebox.presenters.keys import KeyData, NewKeyData, key_data, new_key_data
+from farebox.web.api.answers import answer
+from farebox.web.api.paths import MERCHANT_PATH, key_in_path, merchant_in_path
+from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
+from farebox.web.schemas.admin import (
+    ExpireKeyRequest,
+    KeysData,
+    MerchantKeyRequest,
+    RotateKeyRequest,
+    StaffKeyRequest,
+)
+
+_KEY_PATH: Final = "/api/admin/keys/{key_id:str}"
+_UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
+_STAFF_KINDS: Final = {"service": KeyKind.SERVICE, "support": KeyKind.SUPPORT}
+
+
+class KeyEndpoints(Endpoints):
+    """The keys of merchants, services and support."""
+
+    @route(
+        method="GET",
+        path=f"{MERCHANT_PATH}/keys",
+        keys=SUPPORT,
+        summary="List a merchant's API keys",
+        data=KeysData,
+        refusals=_UNKNOWN,
+    )
+    async def list_merchant_keys(self, request: ApiRequest) -> Answer:
+        """List a merchant's keys."""
+        return await self._keys(merchant_in_path(request))
+
+    @route(
+        method="POST",
+        path=f"{MERCHANT_PATH}/keys",
+        keys=SUPPORT,
+        summary="Make an API key for a merchant",
+        data=NewKeyData,
+        refusals=_UNKNOWN,
+    )
+    async def create_merchant_key(self, request: ApiRequest, body: MerchantKeyRequest) -> Answer:
+        """Make a key for a merchant and show it, this once."""
+        key = await self._services.merchants.create_key(
+            KeyKind.MERCHANT,
+            merchant_id=merchant_in_path(request),
+            expires=body.expires,
+            principal=request.principal,
+        )
+        return answer(new_key_data(key))
+
+    @route(
+        method="GET",
+        path="/api/admin/keys",
+        keys=SUPPORT,
+        summary="List the services' and support's API keys",
+        data=KeysData,
+    )
+    async def list_staff_keys(self, request: ApiRequest) -> Answer:
+        """List the operator's own keys."""
+        return await self._keys(None)
+
+    @route(
+        method="POST",
+        path="/api/admin/keys",
+        keys=SUPPORT,
+        summary="Make an API key for a service or for support",
+        data=NewKeyData,
+    )
+    async def create_staff_key(self, request: ApiRequest, body: StaffKeyRequest) -> Answer:
+        """Make a key for a service or for support and show it, this once."""
+        key = await self._services.merchants.create_key(
+            _STAFF_KINDS[body.kind], name=body.name, expires=body.expires, principal=request.principal
+        )
+        return answer(new_key_data(key))
+
+    @route(
+        method="POST",
+        path=f"{_KEY_PATH}/revoke",
+        keys=SUPPORT,
+        summary="Close an API key at once and for ever",
+        data=KeyData,
+        missing=True,
+    )
+    async def revoke_key(self, request: ApiRequest) -> Answer:
+        """Close a key at once."""
+        key_id = key_in_path(request)
+        await self._services.merchants.revoke_key(key_id, principal=request.principal)
+        return answer(key_data(await self._services.merchants.key(key_id)))
+
+    @route(
+        method="POST",
+        path=f"{_KEY_PATH}/expire",
+        keys=SUPPORT,
+        summary="Let an API key end at a time to come",
+        data=KeyData,
+        missing=True,
+    )
+    async def expire_key(self, request: ApiRequest, body: ExpireKeyRequest) -> Answer:
+        """Let a key end later."""
+        key_id = key_in_path(request)
+        return answer(
+            key_data(await self._services.merchants.expire_key(key_id, body.expires, principal=request.principal))
+        )
+
+    @route(
+        method="POST",
+        path=f"{_KEY_PATH}/rotate",
+        keys=SUPPORT,
+        summary="Make an API key's successor",
+        data=NewKeyData,
+        missing=True,
+        conflicts=True,
+    )
+    async def rotate_key(self, request: ApiRequest, body: RotateKeyRequest) -> Answer:
+        """Make a key's successor and show it, this once."""
+        key = await self._services.merchants.rotate_key(
+            key_in_path(request), overlap_seconds=body.overlap_seconds, principal=request.principal
+        )
+        return answer(new_key_data(key))
+
+    async def _keys(self, merchant_id: int | None) -> Answer:
+        keys = await self._services.merchants.keys(merchant_id)
+        return answer(KeysData([key_data(key) for key in keys]))

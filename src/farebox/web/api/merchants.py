@@ -1,0 +1,133 @@
+"""Merchants and their rules, as support sets them up."""
+
+from typing import Final
+
+import msgspec
+
+from farebox.core import ids
+from farebox.core.outcomes import Code
+from farebox.presenters.merchants import MerchantData, NewMerchantData, merchant_data, new_merchant_data
+from farebox.service import inputs
+from farebox.service.errors import InvalidInput
+from farebox.web.api.answers import answer, ensure_done
+from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
+from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
+from farebox.web.schemas.admin import MerchantChange, MerchantRequest, MerchantsData, PageQuery
+
+_UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
+
+
+class MerchantEndpoints(Endpoints):
+    """Adding merchants, reading and changing them."""
+
+    @route(
+        method="GET",
+        path="/api/admin/merchants",
+        keys=SUPPORT,
+        summary="List merchants, oldest first",
+        data=MerchantsData,
+    )
+    async def list_merchants(self, request: ApiRequest, query: PageQuery) -> Answer:
+        """List a page of merchants."""
+        after = None if query.cursor is None else inputs.public_id("cursor", ids.MERCHANT, query.cursor)
+        page = await self._services.merchants.page(after=after, limit=query.limit)
+        more = len(page) == query.limit
+        return answer(
+            MerchantsData(
+                [merchant_data(merchant, account) for merchant, account in page], page[-1][0].id if more else None
+            )
+        )
+
+    @route(
+        method="POST",
+        path="/api/admin/merchants",
+        keys=SUPPORT,
+        summary="Add a merchant",
+        data=NewMerchantData,
+    )
+    async def create_merchant(self, request: ApiRequest, body: MerchantRequest) -> Answer:
+        """Add a merchant and show its first key, this once."""
+        if body.threshold is not None and body.thresholds is not None:
+            raise InvalidInput("thresholds", "name one threshold, or a list of thresholds, not both")
+        thresholds = body.thresholds or []
+        if body.threshold is not None:
+            inputs.amount("threshold", body.threshold)
+            thresholds = [body.threshold]
+        merchant, account, key = await self._services.merchants.create(
+            name=body.name,
+            currency=body.currency,
+            thresholds=thresholds,
+            credit_limit=body.credit_limit,
+            principal=request.principal,
+        )
+        return answer(new_merchant_data(merchant, account, key.text))
+
+    @route(
+        method="GET",
+        path=MERCHANT_PATH,
+        keys=SUPPORT,
+        summary="Read a merchant",
+        data=MerchantData,
+        refusals=_UNKNOWN,
+    )
+    async def get_merchant(self, request: ApiRequest) -> Answer:
+        """Read a merchant and its account."""
+        return await self._merchant(merchant_in_path(request))
+
+    @route(
+        method="PATCH",
+        path=MERCHANT_PATH,
+        keys=SUPPORT,
+        summary="Change a merchant's name or rules",
+        data=MerchantData,
+        refusals=(*_UNKNOWN, Code.CREDIT_LIMIT_IN_USE),
+        description="Thresholds are replaced as a whole. Nothing is changed if the credit limit is refused.",
+    )
+    async def change_merchant(self, request: ApiRequest, body: MerchantChange) -> Answer:
+        """Change what is named; what is not named stays."""
+        merchant_id, principal = merchant_in_path(request), request.principal
+        # All is checked before anything is changed; of what follows, the credit limit alone can be refused.
+        if not isinstance(body.name, msgspec.UnsetType):
+            inputs.name("name", body.name)
+        if not isinstance(body.thresholds, msgspec.UnsetType):
+            inputs.thresholds("thresholds", body.thresholds)
+        operations = self._services.operations
+        if not isinstance(body.credit_limit, msgspec.UnsetType):
+            ensure_done(await operations.set_credit_limit(merchant_id, body.credit_limit, principal=principal))
+        if not isinstance(body.thresholds, msgspec.UnsetType):
+            ensure_done(await operations.set_thresholds(merchant_id, body.thresholds, principal=principal))
+        if not isinstance(body.name, msgspec.UnsetType):
+            await self._services.merchants.rename(merchant_id, body.name, principal=principal)
+        return await self._merchant(merchant_id)
+
+    @route(
+        method="POST",
+        path=f"{MERCHANT_PATH}/freeze",
+        keys=SUPPORT,
+        summary="Stop a merchant's spending",
+        data=MerchantData,
+        refusals=_UNKNOWN,
+    )
+    async def freeze_merchant(self, request: ApiRequest) -> Answer:
+        """Stop a merchant's spending."""
+        return await self._set_frozen(request, is_frozen=True)
+
+    @route(
+        method="POST",
+        path=f"{MERCHANT_PATH}/unfreeze",
+        keys=SUPPORT,
+        summary="Let a merchant spend again",
+        data=MerchantData,
+        refusals=_UNKNOWN,
+    )
+    async def unfreeze_merchant(self, request: ApiRequest) -> Answer:
+        """Let a merchant spend again."""
+        return await self._set_frozen(request, is_frozen=False)
+
+    async def _set_frozen(self, request: ApiRequest, *, is_frozen: bool) -> Answer:
+        merchant_id, operations = merchant_in_path(request), self._services.operations
+        ensure_done(await operations.set_frozen(merchant_id, is_frozen=is_frozen, principal=request.principal))
+        return await self._merchant(merchant_id)
+
+    async def _merchant(self, merchant_id: int) -> Answer:
+        return answer(merchant_data(*await self._services.merchants.get(merchant_id)))

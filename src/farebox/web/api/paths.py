@@ -1,0 +1,70 @@
+"""The ids in paths and queries, and what is answered of a merchant, a key or an approval that can't exist."""
+
+from typing import Final
+
+from farebox.core import ids
+from farebox.core.outcomes import Code, refused
+from farebox.service import inputs
+from farebox.service.errors import Missing, Refused
+from farebox.web.api_route import ApiRequest
+from farebox.web.schemas.admin import MerchantPageQuery
+
+MERCHANT_PATH: Final = "/api/admin/merchants/{merchant_id:str}"
+
+
+def merchant_in_path(request: ApiRequest) -> int:
+    """Read the merchant's id out of the path; a text that is no id names no merchant.
+
+    Raises:
+        Refused: merchant_not_found.
+    """
+    number = _number_in_path(request, "merchant_id", ids.MERCHANT)
+    if number is None:
+        raise Refused(refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id"))
+    return number
+
+
+def approval_in_path(request: ApiRequest) -> int:
+    """Read an approval's id out of the path.
+
+    Raises:
+        Refused: approval_not_found.
+    """
+    number = _number_in_path(request, "approval_id", ids.APPROVAL)
+    if number is None:
+        raise Refused(refused(Code.APPROVAL_NOT_FOUND, "No request for approval has this id"))
+    return number
+
+
+def key_in_path(request: ApiRequest) -> int:
+    """Read an API key's id out of the path.
+
+    Raises:
+        Missing: no key has it.
+    """
+    number = _number_in_path(request, "key_id", ids.KEY)
+    if number is None:
+        raise Missing("no key has this id")
+    return number
+
+
+def text_in_path(request: ApiRequest, name: str) -> str:
+    """Read one of a path's parameters as it stands."""
+    text: str = request.scope["path_params"][name]
+    return text
+
+
+def merchant_in_query(query: MerchantPageQuery) -> int | None:
+    """Read whose page is asked for; None for that of all merchants.
+
+    Raises:
+        InvalidInput: the text is no merchant's id.
+    """
+    return None if query.merchant is None else inputs.public_id("merchant", ids.MERCHANT, query.merchant)
+
+
+def _number_in_path(request: ApiRequest, name: str, prefix: str) -> int | None:
+    try:
+        return ids.parse_public_id(prefix, text_in_path(request, name))
+    except ids.InvalidId:
+        return None

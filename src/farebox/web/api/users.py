@@ -1,0 +1,67 @@
+"""The people registered on a merchant's account, as support sets them up."""
+
+from typing import Final
+
+from farebox.core import ids
+from farebox.core.outcomes import Code
+from farebox.presenters.users import UserData, user_data
+from farebox.service.errors import Missing
+from farebox.web.api.answers import answer
+from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path, text_in_path
+from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
+from farebox.web.schemas.admin import UserRequest, UsersData
+
+_UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
+
+
+class UserEndpoints(Endpoints):
+    """A merchant's users."""
+
+    @route(
+        method="GET",
+        path=f"{MERCHANT_PATH}/users",
+        keys=SUPPORT,
+        summary="List who is registered on a merchant",
+        data=UsersData,
+        refusals=_UNKNOWN,
+    )
+    async def list_users(self, request: ApiRequest) -> Answer:
+        """List who is registered on a merchant's account."""
+        users = await self._services.merchants.users(merchant_in_path(request))
+        return answer(UsersData([user_data(user) for user in users]))
+
+    @route(
+        method="POST",
+        path=f"{MERCHANT_PATH}/users",
+        keys=SUPPORT,
+        summary="Register a person, who then gets alerts",
+        data=UserData,
+        refusals=_UNKNOWN,
+        conflicts=True,
+    )
+    async def add_user(self, request: ApiRequest, body: UserRequest) -> Answer:
+        """Register a person on a merchant's account."""
+        merchant_id = merchant_in_path(request)
+        return answer(
+            user_data(await self._services.merchants.add_user(merchant_id, body.email, principal=request.principal))
+        )
+
+    @route(
+        method="DELETE",
+        path=f"{MERCHANT_PATH}/users/{{user_id:str}}",
+        keys=SUPPORT,
+        summary="Take a person off a merchant",
+        data=UserData,
+        refusals=_UNKNOWN,
+        missing=True,
+    )
+    async def remove_user(self, request: ApiRequest) -> Answer:
+        """Take a person off a merchant's account."""
+        merchant_id, user_id = merchant_in_path(request), text_in_path(request, "user_id")
+        for user in await self._services.merchants.users(merchant_id):
+            if ids.public_id(ids.USER, user.user_id) == user_id:
+                await self._services.users.remove(
+                    merchant_id, user.email, is_owner_needed=False, principal=request.principal
+                )
+                return answer(user_data(user))
+        raise Missing("nobody registered there has this id")

@@ -1,0 +1,39 @@
+"""Who is asking: the x-api-key header, and whether the key may do what is asked."""
+
+from typing import Final
+
+from starlette.types import Scope
+
+from farebox.core.commands import KeyKind
+from farebox.service.ledger.queries import Queries
+from farebox.service.people.api_keys import ParsedKey, Principal, parse_key
+from farebox.web.client_address import Addresses
+
+API_KEY_HEADER: Final = b"x-api-key"
+
+
+def api_key(scope: Scope) -> ParsedKey | None:
+    """Read and parse the request's API key; None if there is no well-formed one, or if it is given twice."""
+    texts = [value for name, value in scope["headers"] if name == API_KEY_HEADER]
+    return parse_key(texts[0].decode("latin-1")) if len(texts) == 1 else None
+
+
+class KeyCheck:
+    """Looks keys up."""
+
+    def __init__(self, queries: Queries, addresses: Addresses) -> None:
+        """Look keys up here; `addresses` tells where requests come from."""
+        self._queries = queries
+        self._addresses = addresses
+
+    async def authorize(self, scope: Scope, key: ParsedKey, kinds: frozenset[KeyKind]) -> Principal | None:
+        """Look a key up, and tell who asks if it is support's.
+
+        Raises:
+            InvalidKey: it opens nothing.
+            Forbidden: it is of another kind.
+        """
+        record = await self._queries.authorize(key, kinds)
+        if key.kind is not KeyKind.SUPPORT:
+            return None
+        return Principal(record.name or "", key.caller, record.key_id, self._addresses.of(scope))
