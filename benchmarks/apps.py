@@ -1,4 +1,4 @@
-"""What is served to be measured, beside Farebox itself: the ceiling, and Farebox without one of its savings each."""
+"""Applications that are measured beside Farebox itself: the ceiling, and Farebox without one of its savings each."""
 
 from typing import Any, Final
 

@@ -62,7 +62,7 @@ class Order(Struct):
 
 
 class StreamReport(Struct):
-    """What came back of a stream.
+    """The answers to one stream of requests.
 
     Answers, costs and broken connections count from the first request to the last, warm-up and all. `completed` counts
     the answers 200 within the measured time, of a batch each charge in it; `latencies_ms` are those answers': the
@@ -77,7 +77,7 @@ class StreamReport(Struct):
 
 
 class Report(Struct):
-    """What came back of all streams, in their order, and what this process spent."""
+    """The reports of all streams, in their order, and the time that this process spent."""
 
     seconds: float
     cpu_seconds: float

@@ -1,4 +1,4 @@
-"""What comes out of a run, as text for people: who ran, what came through, how it compares, and what it is worth."""
+"""The result of a run as text for people: machine and programs, figures, comparison, and how far to trust them."""
 
 import sys
 from collections.abc import Iterator, Sequence

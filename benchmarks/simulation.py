@@ -42,7 +42,7 @@ _SUBJECT: Final = "postgres"
 
 
 class Assumptions(Struct, frozen=True):
-    """What can't be measured on one machine. `shard_cores` are a database server's; times are microseconds."""
+    """Figures that one machine can't measure. `shard_cores` are a database server's; times are microseconds."""
 
     shard_cores: int = 16
     round_trip_us: float = 200.0
@@ -84,7 +84,7 @@ class Simulated(Struct, frozen=True):
 
     @property
     def first_limit(self) -> str:
-        """What is at its end first. A lock is held while others work, so it is named only if none of them is."""
+        """The resource that is exhausted first; a lock, held while others work, is named only if none of them is."""
         shares = {"server processor": self.server_share, "database processor": self.database_share}
         shares["database disk"] = self.disk_share
         name, share = max(shares.items(), key=lambda item: item[1])

@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 GAP: Final = 22
-"""What is left free between two boxes of a layer, and between two layers' bends, in pixels."""
+"""Pixels left free between two boxes of a layer."""
 _SWEEPS: Final = 24
 _BEND_WIDTH: Final = 8
 

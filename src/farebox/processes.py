@@ -25,7 +25,7 @@ UNREAD_SECONDS_MAX: Final = 60
 _STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 _ALARM_SECONDS: Final = STOP_SECONDS_MAX + 5
-"""Whoever told it to stop comes first, if there is somebody, and says in the log that it killed it."""
+"""The first process, if it is there, kills the worker before this and says so in the log."""
 
 _FIRST_LOOK_SECONDS: Final = 1.0
 """How often it is looked whether the first process is there still."""
@@ -56,8 +56,8 @@ def hold_signals() -> None:
 def stop_once(at_once: Callable[[], None]) -> None:
     """Stop when told to by SIGTERM, or when the first process is gone; to be called as the last thing of a start.
 
-    What is to stop hears SIGINT, once, after `at_once` was called: it waits for every answer that was begun, and some
-    of those go on for minutes. A real one, such as Ctrl-C sends to every process of a terminal, is not heard: the first
+    The server gets SIGINT, once, after `at_once` was called: it waits for every answer that was begun, and some of
+    those go on for minutes. A real one, such as Ctrl-C sends to every process of a terminal, is not heard: the first
     process heard it as well.
     """
     loop = asyncio.get_running_loop()
@@ -100,7 +100,7 @@ def stop_once(at_once: Callable[[], None]) -> None:
 def _give_up_unread_answers() -> None:
     """Let the system close connections that don't take their answers: granian waits for them, even when it is to stop.
 
-    What is set on a socket that listens is set on those that it accepts. Only Linux counts so.
+    Sockets that a listening socket accepts have its options. Only Linux measures this one so.
     """
     if sys.platform == "linux":
         for name in os.listdir("/proc/self/fd"):

@@ -40,7 +40,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 def watch() -> Watch:
-    """What goes wrong in the test's pages; a test says `watch.expect("status of 422")` of what is meant to."""
+    """Everything that goes wrong in the test's pages; `watch.expect("status of 422")` names what is meant to."""
     return Watch()
 
 

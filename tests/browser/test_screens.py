@@ -28,7 +28,7 @@ from tests.support.browser import DESKTOP, PHONE, PICTURE_SCALE, axe, screenshot
 from tests.support.server import open_farebox
 
 TABLE = page_routes(AccessControl(cast(Services, None), Addresses(()), time.monotonic), Live())
-# What is followed, downloaded or put into another page is no page; a link from a mail is read elsewhere.
+# Streams, downloads and parts of other pages are no pages; a link from a mail is read elsewhere.
 NO_PAGES = re.compile(r".*(/live|/now|/charts|/runs|\.csv|\.jsonl|/sign-out)|/link/.*")
 
 PICTURES = {"account-phone-dark"}

@@ -1,4 +1,4 @@
-"""What goes wrong on the command line is one line that says what, with an exit status, and never a traceback."""
+"""An error on the command line is one line that names it, with an exit status, and never a traceback."""
 
 import json
 import resource

@@ -127,14 +127,14 @@ async def test_a_process_that_dies_is_replaced_and_no_charge_is_lost_or_made_twi
             successors = await _working(first, workers=2, without=victim.pid)
             assert victim.pid not in {process.pid for process in first.children()}
             assert 1 == len(set(workers) & set(successors))
-            # Whoever of the two answers knows what was charged before.
+            # Both workers know what was charged before.
             again = Traffic([server], seeds)
             await again.charge_once(KEYS)
             assert {(200, True)} == {(answer.status, answer.is_replay) for answer in again.answers.values()}
             assert 0 == await asyncio.to_thread(server.stop)
 
 
-# What can't start says why in one line. (A database without a schema, or a newer one: tests/e2e/test_faults.py.)
+# A failed start says why in one line. (A database without a schema, or a newer one: tests/e2e/test_faults.py.)
 
 
 @pytest.fixture

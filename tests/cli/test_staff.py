@@ -54,7 +54,7 @@ def test_support_is_closed_opened_again_and_sent_another_link(shell: Shell) -> N
     assert {"email": "sam@farebox.example", "hasCodes": False} == shell.json(
         "staff", "remove-codes", "sam@farebox.example"
     )
-    # Whoever sat at the shell is told in the audit log.
+    # The audit log has the actions at the shell.
     actions = [entry["action"] for entry in shell.json("audit")]
     assert ["disable_two_factor", "invite_staff", "reopen_staff", "close_staff", "add_staff"] == actions
 

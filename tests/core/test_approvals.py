@@ -259,7 +259,7 @@ def test_only_what_was_requested_is_approved() -> None:
     assert [ApprovalState.PENDING] * 2 == [approval.state for approval in on.rows()["approvals"]]
 
 
-# What is written.
+# The stored approvals.
 
 
 @pytest.mark.parametrize(

@@ -366,7 +366,7 @@ def test_the_table_is_in_the_order_of_code_and_leaves_no_refusal_out() -> None:
     assert {code for refusals in TABLE.values() for code in refusals.faults} == {*Code} - {Code.OK}
 
 
-# Who may ask.
+# Keys and rights.
 
 
 @pytest.mark.parametrize("kind", ALLOWED_KEYS)

@@ -1,4 +1,4 @@
-"""What is checked before each write and after each read refuses loudly."""
+"""Each check before a write and after a read refuses loudly."""
 
 from typing import Any
 

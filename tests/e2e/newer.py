@@ -15,7 +15,7 @@ MIGRATION: Final = (
     "ALTER TABLE account ADD COLUMN more INTEGER NOT NULL DEFAULT 7; ALTER TABLE transfer ADD COLUMN more INTEGER; "
     "CREATE INDEX transfer_more ON transfer (merchant_id, more); CREATE TABLE more (x INTEGER)",
 )
-"""What is charged meets all of it: tables that get columns, and an index that is made."""
+"""A charge meets all of it: tables that get columns, and an index that is made."""
 
 _KNOWN: Final = {dialect: sql.migrations(dialect) for dialect in ("sqlite", "postgres")}
 

@@ -111,7 +111,7 @@ async def test_hold_is_given_back_once_within_a_second_of_its_time(site: Site) -
         while (account := await farebox.store.account(seeds.merchant_id)) is None or account.held:
             assert time.monotonic() < deadline, "holds are still held long after their time"
             await asyncio.sleep(0.05)
-        # Whoever swept second has had its turn as well before the book is read.
+        # The second sweeper has had its turn as well before the book is read.
         await asyncio.sleep(1)
         holds, endings = await _book(farebox, seeds)
         assert 20 == len(holds)

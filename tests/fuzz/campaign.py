@@ -21,7 +21,7 @@ _PIECE: Final = 2_000
 
 @dataclass
 class Campaign:
-    """What came of it: inputs by target, failures in words, transfers that were made and verified."""
+    """The result of a run: inputs by target, failures in words, transfers that were made and verified."""
 
     inputs: Counter[str] = field(default_factory=Counter)
     failures: int = 0

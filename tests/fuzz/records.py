@@ -1,4 +1,4 @@
-"""What was written down earlier: exported statements, stored rows, a book's times, the operator's settings."""
+"""Readers of what was written earlier: exported statements, stored rows, a book's times, the operator's settings."""
 
 import asyncio
 import io

@@ -17,7 +17,7 @@ _SHOWN_CHARS_MAX: Final = 2_000
 
 @dataclass(frozen=True)
 class Target(Generic[T]):
-    """What is fuzzed: `check` raises for an input that was neither taken for what it is nor refused by its name."""
+    """A fuzzed reader: `check` raises for an input that was neither taken for what it is nor refused by its name."""
 
     name: str
     make: Make[T]

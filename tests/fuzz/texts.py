@@ -152,7 +152,7 @@ def _check_email(text: str) -> None:
     if address is not None:
         assert address == inputs.email("email", address)
         assert _is_line(address, 254)
-        # What was taken can be mailed to.
+        # An address that was taken can be mailed to.
         assert mailbox(address).username
 
 

@@ -1,7 +1,7 @@
 """Whole requests to the whole application over a ledger: every endpoint and page, by everybody, with anything in them.
 
-Whatever is asked, the answer is none of the server's own errors, is in the envelope under /api/ and as the OpenAPI
-document foretells; and when all was asked, the ledger verifies.
+Every answer is none of the server's own errors, is in the envelope under /api/ and as the OpenAPI document
+foretells; and when all was asked, the ledger verifies.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from msgspec import Struct
 
 PIP_AUDIT: Final = "pip-audit==2.10.1"
 SERVICES: Final = ("pypi", "osv")
-"""Who may know, in the order in which they are asked."""
+"""The services that are asked, in this order."""
 
 LOCKS: Final = ("runtime", "build", "dev")
 TIMEOUT_S: Final = 600
@@ -26,7 +26,7 @@ _FOUND, _UNKNOWN = 1, 2
 
 
 class Findings(Struct, frozen=True):
-    """What was learnt of the packages of one lock."""
+    """The answers about the packages of one lock."""
 
     clean: tuple[str, ...] = ()
     vulnerable: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ SIGNED_IN: Final = ("viewer", "member", "owner", "stranger")
 """Merchants' people: three of the one merchant, and an owner of the other."""
 
 OUTSIDERS: Final = ("nobody", "closed", "expired")
-"""Who has no session that holds: two were owners of the merchant."""
+"""Visitors without a valid session: two were owners of the merchant."""
 
 WHO: Final = (*SIGNED_IN, "support", *OUTSIDERS)
 

@@ -1,4 +1,4 @@
-"""What somebody hostile may try on the pages: forged forms, fixed sessions, odd requests, names that hold markup."""
+"""Attacks on the pages: forged forms, fixed sessions, odd requests, names that hold markup."""
 
 import html
 import logging
@@ -482,7 +482,7 @@ async def test_who_guesses_elsewhere_does_not_keep_the_owner_out(tmp_path: Path)
             await guess(client, f"203.0.113.{number}")
         assert 429 == await guess(client, "203.0.113.100", password=PASSWORD)
         assert 303 == await guess(client, home, "ann@MÜNCHEN.example", PASSWORD)
-        # Who has been there before may guess as often as anybody, not more.
+        # An address that has signed in before may guess as often as any other, not more.
         found = [await guess(client, home) for _ in range(12)]
         assert 429 == found[-1]
 

@@ -47,7 +47,7 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
 
 
 def verdict(reply: Reply, *, is_posted: bool) -> str:
-    """Say what became of a request: let in, or why not. Whoever may post is refused for the mark alone."""
+    """Say what became of a request: let in, or why not. Those who may post are refused for the CSRF token alone."""
     target = reply.header("location") or ""
     if reply.status == 303 and target.partition("?")[0] in ("/sign-in", "/support/sign-in"):
         return f"to {target.partition('?')[0]}"

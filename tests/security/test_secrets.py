@@ -28,7 +28,7 @@ class Site:
 
     @property
     def secrets(self) -> list[str]:
-        """What nobody may read: keys without the letters by which people tell them apart, and what settings hold."""
+        """The secrets: keys without the characters by which people tell them apart, and what settings hold."""
         keys = (self.seeds.merchant_key, self.seeds.service_key, self.seeds.support_key)
         return [PASSWORD, SECRET_KEY, *(key[-26:-4] for key in keys)]
 
@@ -102,7 +102,7 @@ def test_nothing_that_is_sent_or_set_comes_out_in_the_log_or_the_list_of_process
         assert not any(secret in line for line in processes)
     assert not KEY.search(log)
     assert "Traceback" not in log
-    # Whoever sends a key knows it; but answers end up in the logs of other programs.
+    # The sender of a key knows it; but answers end up in the logs of other programs.
     for answer in answers:
         assert not any(key.encode() in answer for key in keys), answer
 

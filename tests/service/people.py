@@ -28,7 +28,7 @@ class CountedPasswords(Passwords):
 
     def __init__(self) -> None:
         super().__init__()
-        # What is hashed here need not withstand anybody.
+        # Hashes of tests need not withstand anybody.
         self._hasher = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
         self.checks: list[bool] = []
         """For each check, whether there was a hash to check against."""

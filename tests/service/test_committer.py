@@ -419,7 +419,7 @@ async def test_unknown_commit_is_looked_up_until_the_truth_is_known(fate: Fate, 
         assert isinstance(first, Outcome)
         assert isinstance(again, Outcome)
         assert isinstance(other, Outcome)
-        # Whoever asked first never asked before: to it nothing is a replay, whichever COMMIT it was.
+        # To the first caller nothing is a replay, by either COMMIT.
         assert [(True, False), (True, True), (True, False)] == [
             (outcome.is_ok, outcome.is_replay) for outcome in (first, again, other)
         ]
@@ -585,7 +585,7 @@ async def test_crash_of_a_look_up_moves_nothing_twice(caplog: pytest.LogCaptureF
     assert 2 * UNIT == store.spent()
 
 
-# What nobody foresaw
+# Unforeseen errors
 
 
 @pytest.mark.parametrize("place", range(9))
@@ -644,7 +644,7 @@ async def test_caller_that_has_gone_is_no_trouble_for_a_crash() -> None:
     assert UNIT == store.spent()
 
 
-# Whatever happens
+# Any order of failures
 
 _fates = st.lists(st.sampled_from([None, *Fate]), max_size=20)
 

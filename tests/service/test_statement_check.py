@@ -427,7 +427,7 @@ def test_a_cut_off_export_is_found_wherever_it_was_cut() -> None:
     whole = "".join(f"{line}\n" for line in LINES).encode()
     for length in range(len(whole) - 1):
         assert check_statement(io.BytesIO(whole[:length])).faults_count, length
-    # What went last is a line break, which says nothing.
+    # The last byte is a line break, which says nothing.
     assert [] == check_statement(io.BytesIO(whole[:-1])).faults
 
 

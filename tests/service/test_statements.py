@@ -142,7 +142,7 @@ async def test_any_walk_gives_exactly_what_is_wanted_of_the_book(
         if cursor is None:
             break
         if growth:
-            # What comes now is newer than every cursor. It stays in the book for the next example.
+            # This transfer is newer than every cursor. It stays in the book for the next example.
             growth -= 1
             await _arrive(store)
     assert expected[::-1] == found

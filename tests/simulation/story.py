@@ -230,7 +230,7 @@ class Story:
         """Return the ledger as the story left it."""
         return self._database.rows.rows()
 
-    # What must be true at the end.
+    # The promises that must hold at the end.
 
     def _check(self) -> None:
         rows = self._database.rows.rows()
@@ -238,7 +238,7 @@ class Story:
         assert len(transfers) == len(rows["transfers"])
         for place in self._asked:
             outcome = self._told[place]
-            # What was done is there, as it was told; what was refused is not, ever.
+            # An acknowledged command is there, as it was answered; a refused one is not, ever.
             assert transfers.get(place) == outcome.transfer, (place, outcome)
         for account in rows["accounts"]:
             self._check_book(account, rows)

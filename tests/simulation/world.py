@@ -75,7 +75,7 @@ class Database:
 
 
 class _ServerIsDead(Exception):
-    """Whoever asks is not there any more."""
+    """The server that asks is not there any more."""
 
 
 class Connection:

@@ -170,7 +170,7 @@ async def test_many_that_meet_a_silent_host_at_once_all_come_to_the_next(
         hosts = postgres._Hosts(_on(database, f"{dark.address},{_address(primary)}"))
         connections = await asyncio.gather(*[hosts.connect() for _ in range(CONNECTIONS)])
         assert [str(primary.port)] * CONNECTIONS == [await each.fetchval("SHOW port") for each in connections]
-        # Whoever comes next begins where these were let in.
+        # The next connection begins at the host that took these.
         assert hosts._urls[0].startswith(_on(database, _address(primary)))
         for each in connections:
             await each.close()

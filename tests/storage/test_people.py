@@ -210,7 +210,7 @@ async def test_no_session_begins_for_who_is_closed(people: People) -> None:
 
 
 async def test_a_session_that_begins_while_the_password_is_changed_ends_with_the_old_one(rivals: list[People]) -> None:
-    """Whichever comes first: what was checked against the old password opens nothing after it has changed."""
+    """In either order, a session that was checked against the old password opens nothing after it has changed."""
     for turn in range(10):
         old, new = ("a hash" if not turn else f"hash {turn}"), f"hash {turn + 1}"
         signs_in = [rivals[it].add_session(session(100 * turn + it), old) for it in (0, 1)]

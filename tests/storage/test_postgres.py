@@ -395,7 +395,7 @@ async def test_mails_claimed_at_once_go_to_one_claimer_each(store: PostgresStore
         assert not await other.claim_mails(NOW, lease_until=NOW + 1, limit=7) or len(claimed) < 40
 
 
-# What goes wrong before COMMIT leaves nothing behind.
+# A failure before COMMIT leaves nothing behind.
 
 
 async def _open_transactions(url: str) -> int:

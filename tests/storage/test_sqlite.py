@@ -668,7 +668,7 @@ async def test_what_a_killed_process_left_in_the_log_is_on_the_disk_before_it_is
         )
     survivor = SqliteStore(left)
     await survivor.open()
-    # What is in the file itself was synced, first in the log and then here.
+    # The rows in the file itself were synced, first in the log and then here.
     disk.write_bytes(left.read_bytes())
     assert (await do(survivor, charge("key")))[0].is_replay
     await survivor.close()

@@ -172,7 +172,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
 async def test_a_ledger_is_kept_whole_by_the_migrations_that_come_after(
     empty_engine: Engine, monkeypatch: pytest.MonkeyPatch, count: int
 ) -> None:
-    """Whatever it had at the time, and it goes on from there."""
+    """It keeps what it had at the time, and goes on from there."""
     known = {dialect: sql.migrations(dialect) for dialect in ("sqlite", "postgres")}
     store = empty_engine.store()
     with monkeypatch.context() as patch:

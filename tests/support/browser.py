@@ -55,9 +55,9 @@ AXE_PLACES_MAX: Final = 8
 
 
 class Watch:
-    """What goes wrong in a context's pages: errors on the console, uncaught ones, and requests beyond this machine.
+    """All that goes wrong in a context's pages: errors on the console, uncaught ones, requests beyond this machine.
 
-    What a policy blocks, and an answer with an error status, is told on the console too.
+    The console also has what a policy blocks, and answers with an error status.
     """
 
     def __init__(self) -> None:

@@ -119,7 +119,7 @@ class Proxy:
 
     async def _serve(self, from_client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:
-            # Whoever calls a machine that is gone hears nothing, not even a refusal.
+            # A caller of a machine that is gone hears nothing, not even a refusal.
             await self._is_open.wait()
             with contextlib.suppress(OSError):
                 from_server, to_server = await asyncio.open_connection(self._parts.hostname, self._parts.port)
@@ -159,7 +159,7 @@ class Proxy:
                     await writer.drain()
                 if rest != data:
                     return
-            # Whoever ends a connection tells the other side, once that can be told anything.
+            # The side that ends a connection tells the other one, once that can be told anything.
             await link.is_open.wait()
             if not writer.is_closing():
                 writer.write_eof()

@@ -81,7 +81,7 @@ def _later(farebox: Farebox, *, seconds: float) -> Iterator[None]:
         yield
 
 
-# Who may
+# Keys and rights
 
 
 async def test_support_alone_administers(farebox: Farebox, client: AppClient) -> None:
@@ -115,7 +115,7 @@ async def test_support_alone_administers(farebox: Farebox, client: AppClient) ->
         assert (await client.send(method, target, key=seeds.support_key)).status not in (401, 403), target
 
 
-# What is no such thing
+# Unknown ids
 
 UNKNOWN_MERCHANT: Final[list[tuple[str, str, object]]] = [
     ("GET", "", NO_BODY),
@@ -156,7 +156,7 @@ async def test_key_that_nobody_has_is_a_404(farebox: Farebox, client: AppClient,
     assert before == await _log(client, seeds)
 
 
-# What is wrong with what is asked
+# Invalid requests
 
 INVALID: Final[list[tuple[str, str, object, str]]] = [
     ("PATCH", "{m}", {"name": ""}, "name"),
@@ -807,7 +807,7 @@ async def test_pages_of_the_audit_log_tell_every_action_once_newest_first(farebo
         data = (await _ask(client, seeds, "GET", path)).data
         found += data["entries"]
         cursor = data["nextCursor"]
-        # What comes meanwhile is newer, and so on no later page.
+        # A transfer that comes meanwhile is newer, and so on no later page.
         content = {"amount": "1", "reference": _new("later")}
         assert 200 == (await _ask(client, seeds, "POST", "{m}/topups", content)).status
     assert whole == found

@@ -1,4 +1,4 @@
-"""Whatever goes wrong under /api/ is told in the envelope, under a stable name, in words that help.
+"""Every error under /api/ is in the envelope, under a stable name, in words that help.
 
 The client checks each answer of these tests: its envelope, its headers, and that the OpenAPI document foretold it.
 """
@@ -753,7 +753,7 @@ async def test_same_reference_is_the_same_top_up_once(farebox: Farebox, client: 
     assert "5.00" == (await client.get("/api/balance", seeds.merchant_key)).data
 
 
-# What goes first
+# Precedence
 
 
 async def test_refusals_take_precedence_in_their_order(farebox: Farebox, client: AppClient) -> None:

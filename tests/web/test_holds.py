@@ -388,7 +388,7 @@ async def test_same_ending_again_is_the_first_answer(
     hold_id, key = await _held(client, seeds, "10"), _key()
     first = await _end(client, seeds, hold_id, how, idempotencyKey=key, **fields)
     assert (200, None) == (first.status, first.header("idempotent-replay"))
-    # What came since does not show in it.
+    # A later hold does not show in it.
     await _held(client, seeds, "1")
     after = await _balances(client, seeds)
     with _later(farebox, seconds=2 * TTL_SECONDS_DEFAULT):

@@ -249,7 +249,7 @@ async def test_every_example_is_of_its_schema(document: dict[str, Any]) -> None:
 
 
 async def test_every_field_has_an_example(document: dict[str, Any]) -> None:
-    """What has none would stand as null in the examples of whole bodies, which are made of these."""
+    """A field without one would stand as null in the examples of whole bodies, which are made of these."""
 
     def lacks(field: dict[str, Any]) -> bool:
         parts = field.get("anyOf", [field])

@@ -64,7 +64,7 @@ def test_the_server_is_as_its_document_says(run: Run) -> None:
 
 
 def test_every_operation_was_met_with_success(run: Run) -> None:
-    """What is refused throughout is not tested; the ids and keys that are handed to the tool are to prevent that."""
+    """An operation that is always refused is not tested; the ids and keys that the tool is given prevent that."""
     succeeded = {operation for operation, status in run.tally if status.startswith("2")}
     assert set() == run.operations - succeeded
 

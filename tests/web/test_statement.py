@@ -107,7 +107,7 @@ async def test_pages_follow_one_another(farebox: Farebox, client: AppClient, who
             break
         assert limit == len(_seqs(reply))
         query["cursor"] = reply.data["nextCursor"]
-        # What comes between two pages is on no later one.
+        # A transfer that comes between two pages is on no later one.
         await farebox.services.operations.top_up(
             seeds.merchant_id, amount="1", reference=f"{limit} {len(found)}", note=None, principal=None
         )

@@ -69,7 +69,7 @@ async def test_usage_counts_quantities_costs_and_refunds_of_each_type(farebox: F
         await _post(client, seeds, f"/api/holds/{held['holdId']}/capture", amount="1.234567")
     with _at(farebox, "2050-03-02T00:00:00Z"):
         await _post(client, seeds, "/api/refunds", transferId=charged["transferId"], amount="0.02")
-        # What is only held, given back, topped up or refused is no usage.
+        # Holds, releases, top-ups and refusals are no usage.
         for _ in range(2):
             held = await _post(client, seeds, "/api/holds", merchant=seeds.merchant, type="video-call", amount="5")
         await _post(client, seeds, f"/api/holds/{held['holdId']}/release")

@@ -202,7 +202,7 @@ class Dispatcher(Generic[_Mail]):
             settled = await self._attempt(mail)
             await self._settle(settled, lease_until)
         except asyncio.CancelledError:
-            # What was not sent is given back, so that the next process need not wait for the lease to end.
+            # A mail that was not sent is given back, so that the next process need not wait for the lease to end.
             reason = "the server was stopped while this mail was on its way"
             given_back = replace(mail, next_attempt_at=self._now(), last_error=reason)
             await self._settle(settled or given_back, retry_until=0)

@@ -29,7 +29,7 @@ _CAUSES: Final = {
     Kind.ADJUSTMENT_DEBIT: "an adjustment by support",
     Kind.TOP_UP_REVERSAL: "a reversed top-up",
 }
-"""What can bring a balance down, in a merchant's words."""
+"""The kinds of transfer that bring a balance down, in a merchant's words."""
 
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+")
 _PAGE: Final = re.compile(r"https?://\S+", re.IGNORECASE)

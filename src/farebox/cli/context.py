@@ -58,7 +58,7 @@ class CommandContext:
 
     @property
     def principal(self) -> Principal:
-        """Whoever sits at this shell, by the system's name for them."""
+        """The person at this shell, by the system's name for them."""
         return Principal(f"shell:{_user_name()}")
 
     def answer(self, data: Any, text: str | Iterable[str]) -> None:

@@ -101,7 +101,7 @@ def _press_ctrl_c(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _interrupt_once(_signal: int, _frame: FrameType | None) -> None:
-    # Whoever is impatient must not keep it from ending the server and cleaning up.
+    # A second Ctrl-C must not keep it from ending the server and cleaning up.
     _handle_endings(_ignore)
     raise KeyboardInterrupt
 

@@ -116,7 +116,7 @@ def _verify(files: tuple[str, ...], *, is_json: bool) -> None:
             for fault in report.faults:
                 click.echo(_fault_line(file, fault))
         if ending is None:
-            # What can't be read at all ends nowhere, so nothing can continue it.
+            # An export that can't be read has no end that another could continue.
             break
     faults_count = sum(report.faults_count for _, report in reports)
     if is_json:

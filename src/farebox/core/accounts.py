@@ -105,7 +105,7 @@ class Account(Struct, frozen=True, gc=False):
 
     @property
     def available(self) -> int:
-        """What may be spent before the credit limit: the wallet."""
+        """The amount that may be spent before the credit limit: the wallet."""
         return self.wallet
 
     @property

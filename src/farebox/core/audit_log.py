@@ -35,7 +35,7 @@ class AuditEntry(Struct, frozen=True):
     address: str | None
     action: str
     subject: str | None
-    """What was made or changed: the public id of a transfer, key or price, an e-mail address."""
+    """The public id or e-mail address of the transfer, key, price or user that was made or changed."""
     detail: str
 
 

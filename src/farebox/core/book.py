@@ -49,7 +49,7 @@ class Book:
                 f"{format_amount(amount)} is above the largest amount, {format_amount(AMOUNT_MICROS_MAX)}",
             )
         effect = EFFECTS[kind]
-        # What is posted is bounded rather than the wallet alone, so that held money can always be given back.
+        # The posted balance is bounded rather than the wallet alone, so that held money can always be given back.
         if (
             self.wallet + self.held + (effect.wallet + effect.held) * amount > BALANCE_MICROS_MAX
             or self.held + effect.held * amount > BALANCE_MICROS_MAX

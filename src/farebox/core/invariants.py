@@ -1,4 +1,4 @@
-"""What must hold of every account and hold, checked before each write and after each read, under `-O` too."""
+"""Rules that every account and hold keeps, checked before each write and after each read, under `-O` too."""
 
 from farebox.core.accounts import Account
 from farebox.core.holds import Hold, HoldState

@@ -11,7 +11,7 @@ from farebox.service import inputs
 
 
 class AuditEntryData(Struct, frozen=True, rename="camel"):
-    """Who did what from where."""
+    """The audit log's entries."""
 
     at: Time
     # Clients know the actor by the name that it had in the first release.

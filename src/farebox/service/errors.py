@@ -1,4 +1,4 @@
-"""What can go wrong outside the ledger's own refusals; the docstring is the default message."""
+"""Errors outside the ledger's own refusals; the docstring is the default message."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ class ServiceError(Exception):
 
     @property
     def message(self) -> str:
-        """What was wrong, in words for the caller."""
+        """The message for the caller."""
         return str(self.args[0])
 
 
@@ -82,7 +82,7 @@ def translated(*, missing: str | None = None, conflict: str = "it is there alrea
     except StoreUnavailable as error:
         raise Unavailable from error
     except CommitUnknown as error:
-        # What comes this way has no idempotency key: moves of money go through the committer.
+        # These writes have no idempotency key: moves of money go through the committer.
         raise FateUnknown(
             "The database failed while it committed, so the outcome is unknown. See what is there before you repeat"
         ) from error

@@ -47,7 +47,7 @@ class AlreadyExists(StorageError):
 
 
 class NotFound(StorageError):
-    """What was named is not there; nothing was changed."""
+    """The row that was named is not there; nothing was changed."""
 
 
 class SchemaMismatch(StorageError):
@@ -115,8 +115,8 @@ class Runner(Protocol):
 class Store(Protocol):
     """One database. Every method may raise StoreUnavailable, having changed nothing.
 
-    What is set up by hand comes with the `audit_entry` that tells of it, written in the same transaction; None for what
-    nobody did by hand. An entry that is there already is left as it is.
+    A method that sets something up takes the `audit_entry` of it, written in the same transaction; None for what
+    Farebox does by itself. An entry that is there already is left as it is.
 
     Safe to use from many tasks of one event loop, beside other processes on the same database.
     """

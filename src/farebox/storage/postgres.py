@@ -98,7 +98,7 @@ _SESSION: Final = {
     # A plan that suits any values is made once, and never from what the tables happened to hold at the time.
     "plan_cache_mode": "force_generic_plan",
     "enable_seqscan": "off",
-    # What is made costly above must not look worth compiling.
+    # Plans that are made costly above must not look worth compiling.
     "jit": "off",
 }
 
@@ -236,7 +236,7 @@ class PostgresStore:
                 async with asyncio.timeout(_CLOSE_TIMEOUT_SECONDS):
                     await pool.close()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
-                # Who can't be told good-bye is gone already.
+                # A server that can't be told good-bye is gone already.
                 pool.terminate()
 
     async def migrate(self, now: int) -> list[str]:
@@ -613,7 +613,7 @@ class PostgresStore:
             _discard(connection)
             raise
         finally:
-            # What went well stays so, even if the connection breaks as it is given back; the pool replaces it.
+            # A success stays one, even if the connection breaks as it is given back; the pool replaces it.
             with suppress(Exception):
                 await pool.release(connection)
 
@@ -645,8 +645,8 @@ def _leads_nowhere(error: BaseException) -> bool:
 def _must_last(decision: Decision) -> bool:
     """Whether a batch tells of anything done, be it by an earlier one: COMMIT then waits until the log is safe.
 
-    What was found may not be safe yet. A primary that was killed while its COMMIT waited for a synchronous standby
-    shows the transaction when it is back, without having told the standby.
+    Rows that were found may not be safe yet. A primary that was killed while its COMMIT waited for a synchronous
+    standby shows the transaction when it is back, without having told the standby.
     """
     return decision.changes_anything or any(outcome.is_ok for outcome in decision.outcomes)
 

@@ -21,7 +21,7 @@ class Addresses:
     """Tells clients' addresses.
 
     X-Forwarded-For is believed as far as trusted proxies wrote it: from its end on, up to the first address that is not
-    a trusted proxy's. Whatever stands before that, the client may have made up.
+    a trusted proxy's. The client may have made up everything before that.
     """
 
     def __init__(self, trusted: tuple[str, ...]) -> None:

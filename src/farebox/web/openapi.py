@@ -28,7 +28,7 @@ _BODY_ERRORS: Final = {
     415: ["unsupported_media_type"],
 }
 _REPLAYABLE: Final = {Code.IDEMPOTENCY_CONFLICT, Code.APPROVAL_NOT_FOUND}
-"""Who may be refused so may as well be answered what was answered before."""
+"""An endpoint that may refuse so may also answer a replay."""
 
 _BALANCE: Final = "Balance & account"
 _SPENDING: Final = "Spending"

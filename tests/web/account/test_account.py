@@ -261,7 +261,7 @@ async def test_the_last_owner_stays(farebox: Farebox, shop: Shop) -> None:
     assert Role.OWNER == await farebox.services.users.role(shop.seeds.merchant_id, email)
 
 
-# Who may what.
+# Rights by role.
 
 
 @pytest.mark.parametrize("path", ["/keys", "/people", "/people/role", "/people/remove", "/people/again"])

@@ -218,7 +218,7 @@ async def test_settings_that_make_no_sense_are_asked_for_again(farebox: Farebox,
     reply = await sam.wrong(f"{shop.url}/thresholds", thresholds="1 2 3 4 5 6")
     assert "5 thresholds at most" in words(reply)
     assert "1 2 3 4 5 6" == kept(reply, "thresholds")
-    # What is refused by the ledger is told above all forms.
+    # A refusal by the ledger is shown above all forms.
     await farebox.services.operations.set_credit_limit(shop.number, "50", principal=None)
     await farebox.services.operations.adjust(shop.number, amount="-120", reference="A", reason="used", principal=None)
     reply = await sam.wrong(f"{shop.url}/credit-limit", credit_limit="10")

@@ -203,7 +203,7 @@ async def test_a_top_up_is_taken_back(farebox: Farebox, sam: Visitor) -> None:
     assert 'role="alert"' in reply.body.decode()
     await sam.done(f"{url}/take-back", **{**form, "reference": "BACK-2", "amount": ""})
     assert 0 == await _available(farebox, seeds)
-    # What can't be given back or taken back offers neither.
+    # A transfer that can't be given back or taken back offers neither.
     reversal = await sam.get(f"{_url(seeds)}/transfers/{_transfer(seeds, 2)}")
     assert "<form class" not in reversal.body.decode()
 

@@ -1,1 +1,1 @@
-"""What is worked out of the books and never decides about money: usage, history, runway and their snapshots."""
+"""Figures that are worked out of the books and decide about no money: usage, history, runway and their snapshots."""

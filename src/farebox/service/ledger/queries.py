@@ -1,4 +1,4 @@
-"""What may be read at any moment: balances (coalesced) and accounts; and whose a key is."""
+"""Reads of balances (coalesced), accounts and alerts, and the look-up of API keys."""
 
 import asyncio
 import logging

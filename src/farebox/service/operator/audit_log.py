@@ -9,7 +9,7 @@ from farebox.storage.interface import Store
 
 
 class AuditLog:
-    """Who did what from where. Every method may raise Unavailable."""
+    """Reads of the audit log. Every method may raise Unavailable."""
 
     def __init__(self, store: Store) -> None:
         """Read from this store."""

@@ -1,1 +1,1 @@
-"""Who may do what: API keys, passwords, sessions, mailed links, a merchant's users and the operator's staff."""
+"""People, keys and their rights: API keys, passwords, sessions, mailed links, merchants' users, operator's staff."""

@@ -36,7 +36,7 @@ class Passwords:
         """Prepare; the thread starts when it is needed."""
         self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1, type=Type.ID)
         self._threads = ThreadPoolExecutor(HASHING_MAX, thread_name_prefix="farebox-password")
-        # What is checked for an address that nobody has, so that it takes as long as one that somebody has.
+        # The hash that is checked for an address without login, so that it takes as long as one with a login.
         self._nobody: str | None = None
         self._waiting_count = 0
 

@@ -80,7 +80,7 @@ class TwoFactorSetup(Struct, frozen=True):
 
 
 class SignIn:
-    """Who is there. Every method may raise Unavailable and, if it writes, FateUnknown."""
+    """Signing in and out, sessions and links. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
     def __init__(self, people: People, clock: Clock, seal: Signer, hashes: Passwords) -> None:
         """Work on these people."""
@@ -95,7 +95,7 @@ class SignIn:
     ) -> SignedIn:
         """Begin a session.
 
-        Whatever is wrong, the answer is the same and takes as long: nobody learns which addresses there are.
+        Every refusal is the same and takes as long, so that nobody learns which addresses there are.
 
         Raises:
             SignInRefused: address, password and code don't belong together, or the login is closed.
@@ -137,7 +137,7 @@ class SignIn:
     async def visit(self, token: str, realm: Realm, *, is_use: bool = True) -> SignedIn | None:
         """Tell who a session's token belongs to; None if the session has ended or is of another realm.
 
-        What is no use of the session, such as what an open page asks for by itself, makes it last no longer.
+        A request that an open page makes by itself is no use of the session, and does not prolong it.
         """
         if len(token) > _TOKEN_CHARS_MAX:
             return None
@@ -194,7 +194,7 @@ class SignIn:
     async def request_reset(self, realm: Realm, email: str) -> None:
         """Mail a link to choose a new password; nothing happens, and nothing tells, if nobody has the address.
 
-        Who is registered on a merchant's account without ever having signed in gets one too: the mailbox is theirs.
+        A user who never signed in gets one too: the mailbox is theirs.
 
         Raises:
             InvalidInput: this is no address.

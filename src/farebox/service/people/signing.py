@@ -1,4 +1,4 @@
-"""What is derived from secrets: digests of sessions, the tokens of mailed links, forms' marks, seeds of one-time codes.
+"""Values derived from secrets: digests of sessions, tokens of mailed links and forms, seeds of one-time codes.
 
 All of it is BLAKE2b keyed with the operator's secret key (RFC 7693, section 2.9), one personalization for each purpose.
 So whoever reads the database, or even writes to it, can make none of these without that key. Without one, the database

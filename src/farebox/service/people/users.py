@@ -1,4 +1,4 @@
-"""Who may sign in: a merchant's people and their roles, and the operator's support staff."""
+"""The people who may sign in: a merchant's users with their roles, and the operator's staff."""
 
 from collections.abc import Sequence
 from typing import Final, Literal

@@ -58,7 +58,7 @@ class Ending(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """What was found: the first FAULTS_MAX faults and how many there are, and what the export comes to.
+    """The result of a check: the first FAULTS_MAX faults, how many there are, and what the export comes to.
 
     `first_seq` and `ending` are None if the first line is not that of a statement; nothing else is then looked at.
     """

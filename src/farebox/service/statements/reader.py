@@ -126,8 +126,8 @@ class Statements:
     async def export_lines(self, merchant_id: int, *, start: str | None, end: str | None) -> AsyncIterator[bytes]:
         """Write a stretch of a book as JSON lines that can be verified offline, oldest first.
 
-        Whatever is refused is refused before this returns; the pieces are made as they are taken, and may raise
-        Unavailable. An export that ends early has no trailer.
+        Refusals come before this returns; the pieces are made as they are taken, and may raise Unavailable. An export
+        that ends early has no trailer.
 
         Args:
             merchant_id: whose book.
@@ -191,7 +191,7 @@ class Statements:
                 merchant_id, first_seq=lowest, last_seq=reached - 1, wanted=wanted
             )
             if len(gathered) >= limit:
-                # What was found beyond the limit is left to the next page; so is the rest of this stretch.
+                # Transfers beyond the limit are left to the next page, and so is the rest of this stretch.
                 is_cut = len(gathered) > limit
                 return gathered[:limit], gathered[limit - 1].seq if is_cut else lowest
             reached, rows = lowest, min(rows * _STRETCH_GROWTH, STRETCH_ROWS_MAX)

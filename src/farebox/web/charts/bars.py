@@ -43,7 +43,7 @@ class Segment(Struct, frozen=True):
 
     @property
     def net(self) -> int:
-        """What is left of the cost: nothing, if more was refunded than spent."""
+        """The cost less refunds; nothing, if more was refunded than spent."""
         return max(self.cost - self.refunded, 0)
 
 

@@ -18,7 +18,7 @@ _SECRET: Final = "password"  # noqa: S105 - how fields that hold one are named.
 
 
 class Form:
-    """What somebody typed, field by field, and what was wrong with it.
+    """A form as it was typed, field by field, and the faults of its fields.
 
     `errors` has a message for each field; the one under "" is about the whole.
     """

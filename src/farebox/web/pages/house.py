@@ -1,7 +1,7 @@
 """What every page is made of: its line in the table, who may see it, and what all pages do alike.
 
-Nothing is trusted that a browser sends by itself. Who somebody is comes from a session's cookie, which scripts can't
-read; what a form asks for is done only if the form carries the session's mark and came from a page of ours.
+Nothing is trusted that a browser sends by itself. A session's cookie, which scripts can't read, tells who
+asks; a form is obeyed only if it carries the session's CSRF token and came from a page of ours.
 """
 
 import re
@@ -53,7 +53,7 @@ _UTC: Final = ZoneInfo("UTC")
 
 
 class Audience(Enum):
-    """Who may see a page."""
+    """The people who may see a page."""
 
     ANYONE = "anyone"
     PERSON = "whoever is signed in as a merchant's person"
@@ -211,7 +211,7 @@ Handler = Callable[[PageRequest], Awaitable[Response]]
 class PageRoute(Struct, frozen=True):
     """One page: where it is, who may see it, and what answers reading it and posting to it.
 
-    Whoever may see a page need not be who may post to it: `posts` says who that is. A page that is open asks for some
+    Not everyone who may see a page may post to it: `posts` says who may. A page that is open asks for some
     others by itself, which keeps nobody signed in: those are not `is_use` of a session.
     """
 

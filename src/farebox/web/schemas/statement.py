@@ -1,4 +1,4 @@
-"""What is asked of a statement, and a page of it."""
+"""The query of a statement, and a page of it."""
 
 from typing import Annotated, Literal
 

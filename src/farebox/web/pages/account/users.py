@@ -1,4 +1,4 @@
-"""Who is registered on the account: everybody sees them, owners invite, change roles and remove; one owner stays."""
+"""The users of the account: each sees them all, owners invite, change roles and remove; one owner stays."""
 
 from collections.abc import Awaitable
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Who may sign in at the console."""
+"""The staff, who may sign in at the console."""
 
 from collections.abc import Awaitable
 from typing import Final
