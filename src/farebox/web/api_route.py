@@ -96,7 +96,7 @@ class Route(Struct, frozen=True):
     data: type
     """What a success has."""
     accepted: type[Struct] | None
-    """What is given with 202, for what is to be done later."""
+    """The data of a 202, which waits for something; None if there is no such answer."""
     media: tuple[str, ...]
     """The types of content that a success may have beside JSON."""
     refusals: tuple[Code, ...]

@@ -1,4 +1,4 @@
-"""Who is asking: the x-api-key header, and whether the key may do what is asked."""
+"""The x-api-key header, and whether its key may do what is asked."""
 
 from typing import Final
 

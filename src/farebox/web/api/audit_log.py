@@ -8,7 +8,7 @@ from farebox.web.schemas.admin import AuditData, MerchantPageQuery
 
 
 class AuditLogEndpoints(Endpoints):
-    """What was done by hand."""
+    """The endpoint of the audit log."""
 
     @route(
         method="GET",
