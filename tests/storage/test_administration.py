@@ -311,7 +311,7 @@ async def test_of_stores_that_request_one_reference_at_once_one_does(engine: Eng
     [
         ("new_approvals", {"amount": 0}),
         ("changed_approvals", {"decided_by": "ann"}),
-        ("audit_entries", {"person": None}),
+        ("audit_entries", {"actor": None}),
         ("transfers", {"amount": 0}),
     ],
 )
