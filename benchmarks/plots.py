@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.drawing import Bar, Series, draw_bars, draw_lines
 from benchmarks.footprint import Memory
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import HttpResult
 from benchmarks.results import Results
 from benchmarks.rounds import Figure
 from benchmarks.simulation import Simulated
-from benchmarks.svg import Bar, Series, bars, curves
 
 
 def draw(results: Results) -> Iterator[tuple[str, str]]:
@@ -20,9 +20,9 @@ def draw(results: Results) -> Iterator[tuple[str, str]]:
         for count in connections
         for variant in ("spread", "hot")
     ]
-    yield "charges", bars("Charges a second", groups)
+    yield "charges", draw_bars("Charges a second", groups)
     reads = [_bar(it.subject, it.per_second) for it in results.http if it.what == "balance"]
-    yield "balances", bars("Balances read a second", [("spread", reads)])
+    yield "balances", draw_bars("Balances read a second", [("spread", reads)])
     batches = [
         (
             variant,
@@ -30,17 +30,17 @@ def draw(results: Results) -> Iterator[tuple[str, str]]:
         )
         for variant in ("spread", "hot")
     ]
-    yield "batches", bars("Charges a second, 1,000 in a request", batches)
+    yield "batches", draw_bars("Charges a second, 1,000 in a request", batches)
     yield from draw_memory(results.memory)
     if results.simulated:
         title = "Charges a second, simulated"
-        yield "servers", curves(title, list(_servers(results.simulated)), x="servers", y="", is_log=True)
+        yield "servers", draw_lines(title, list(_servers(results.simulated)), x="servers", y="", is_log=True)
 
 
 def draw_memory(memory: Sequence[Memory]) -> Iterator[tuple[str, str]]:
     """Draw memory over time."""
     series = [Series(it.subject, list(zip(it.seconds, it.megabytes, strict=True))) for it in memory]
-    yield "memory", curves("Memory while charging at full load", series, x="seconds", y="MB")
+    yield "memory", draw_lines("Memory while charging at full load", series, x="seconds", y="MB")
 
 
 def draw_growth(growth: GrowthResults) -> Iterator[tuple[str, str]]:
@@ -52,7 +52,7 @@ def draw_growth(growth: GrowthResults) -> Iterator[tuple[str, str]]:
             if name == subject
         ]
         title = f"As good as the empty ledger, {subject}"
-        yield f"growth-{subject}", curves(title, series, x="transfers", y="1 is as good")
+        yield f"growth-{subject}", draw_lines(title, series, x="transfers", y="1 is as good")
     for along in dict.fromkeys(it.along for it in growth.scaling):
         series = [
             Series(
@@ -61,7 +61,7 @@ def draw_growth(growth: GrowthResults) -> Iterator[tuple[str, str]]:
             )
             for subject in dict.fromkeys(it.subject for it in growth.scaling)
         ]
-        yield f"growth-{along}", curves(f"Charges a second against {along}", series, x=along, y="", is_log=True)
+        yield f"growth-{along}", draw_lines(f"Charges a second against {along}", series, x=along, y="", is_log=True)
 
 
 def write(pictures: Iterator[tuple[str, str]], folder: Path, prefix: str) -> list[Path]:

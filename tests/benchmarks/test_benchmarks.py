@@ -31,6 +31,7 @@ from tests.tidy.files import ROOT
 MERCHANTS: Final = 20
 CLIENTS: Final = 4
 TINY: Final = ("--quick", "--merchants", str(MERCHANTS), "--connections", str(CLIENTS), "--seconds", "0.05")
+PICTURE_BYTES_MAX: Final = 40_000
 FAREBOX: Final = ("sqlite", "postgres", "postgres, 2 processes")
 
 
@@ -113,6 +114,7 @@ def test_pictures_are_well_formed(run: tuple[str, Path]) -> None:
     for path in names.values():
         assert minidom.parse(str(path)).getElementsByTagName("text")
         assert "nan" not in path.read_text()
+        assert len(path.read_bytes()) < PICTURE_BYTES_MAX
 
 
 def test_results_do_not_name_the_machine(run: tuple[str, Path]) -> None:
