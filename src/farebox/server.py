@@ -14,6 +14,7 @@ from farebox.processes import hold_signals, stop_once
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses, InvalidNetwork
 from farebox.web.pages.live import Live
+from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
 
 GC_THRESHOLD: Final = 50_000
@@ -62,6 +63,7 @@ def web_app() -> ASGIApp:
         farebox.services,
         addresses,
         limits=rate_limits(farebox, addresses),
+        throttle=SignInThrottle(),
         cors_origins=farebox.settings.cors_origin_list,
         lifespan=lifespan,
         live=live,

@@ -6,9 +6,7 @@ to a folder, the pictures of the documentation are taken.
 
 import os
 import re
-import time
 from collections.abc import AsyncIterator, Callable
-from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -17,17 +15,16 @@ from playwright.async_api import Page
 from farebox.cli import demo
 from farebox.core import ids
 from farebox.service.statements.reader import Selection
-from farebox.services import Services
-from farebox.web.client_address import Addresses
-from farebox.web.pages.house import AccessControl, Audience, PageRoute
 from farebox.web.pages.live import Live
+from farebox.web.pages.routes import Audience, PageRoute
 from farebox.web.pages.table import page_routes
+from farebox.web.pages.throttle import SignInThrottle
 from tests.browser.conftest import NewContext
 from tests.browser.site import OWNER, Site
 from tests.support.browser import DESKTOP, PHONE, PICTURE_SCALE, axe, screenshot
 from tests.support.server import open_farebox
 
-TABLE = page_routes(AccessControl(cast(Services, None), Addresses(()), time.monotonic), Live())
+TABLE = page_routes(SignInThrottle(), Live())
 # Streams, downloads and parts of other pages are no pages; a link from a mail is read elsewhere.
 NO_PAGES = re.compile(r".*(/live|/now|/charts|/runs|\.csv|\.jsonl|/sign-out)|/link/.*")
 

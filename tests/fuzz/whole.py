@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from farebox.core import ids
 from farebox.service.operator.verifier import Verifier
-from farebox.web.pages.house import PageRoute
+from farebox.web.pages.routes import PageRoute
 from farebox.web.schemas import spending
 from tests.fuzz.making import any_bytes, any_text, edited_bytes, just
 from tests.fuzz.requests import BODIES, WORD, body_bytes, query_bytes
@@ -100,7 +100,7 @@ class Whole:
             method = random.choice(("GET", "GET", "GET", "HEAD"))
             return Asked(method, path + self._query(random, names), headers, [b""], is_cut_short=False)
         fields = [(name, _word(random)) for name in names if random.random() < 0.8]
-        fields.append(("mark", visitor.mark if random.random() < 0.9 else any_text(random)))
+        fields.append(("csrf_token", visitor.csrf_token if random.random() < 0.9 else any_text(random)))
         body = urlencode(fields, errors="replace").encode()
         body = body if random.random() < 0.9 else edited_bytes(lambda _: body)(random)
         return Asked("POST", path, [*headers, (FORM[0], FORM[1].encode())], _cut(random, body), random.random() < 0.02)
@@ -233,7 +233,7 @@ async def _forms(site: Site) -> dict[str, list[str]]:
     for route in ROUTES:
         if route.get is not None:
             page = await site.ask("GET", site.path(route.path), _who(route))
-            names = {name for name in _NAME.findall(page.body.decode()) if name not in ("mark", "viewport")}
+            names = {name for name in _NAME.findall(page.body.decode()) if name not in ("csrf_token", "viewport")}
             found[route.path] = sorted(names)
     return found
 

@@ -10,8 +10,8 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.storage.rows import Realm, Role
-from farebox.web.pages import house
 from farebox.web.pages.live import Live
+from farebox.web.pages.throttle import SignInThrottle
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.server import Seeds, open_farebox, seed
 from tests.web.console.visitor import FORM, Visitor
@@ -54,11 +54,7 @@ async def open_site(folder: Path) -> AsyncIterator[Site]:
     async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
         live = Live()
         live.close()
-        burst, house.SIGN_INS_BURST_SECONDS = house.SIGN_INS_BURST_SECONDS, 1e6  # type: ignore[misc]
-        try:
-            client = await open_client(farebox, live=live)
-        finally:
-            house.SIGN_INS_BURST_SECONDS = burst  # type: ignore[misc]
+        client = await open_client(farebox, throttle=SignInThrottle(burst_seconds=1e6), live=live)
         seeds, other = await seed(farebox), await seed(farebox)
         visitors = {}
         roles = {"viewer": Role.VIEWER, "member": Role.MEMBER}
@@ -68,8 +64,8 @@ async def open_site(folder: Path) -> AsyncIterator[Site]:
             merchant_id = other.merchant_id if who == "stranger" else seeds.merchant_id
             await farebox.services.merchants.add_user(merchant_id, email, role=roles.get(who, Role.OWNER))
         visitors["support"] = await Visitor.sign_in(farebox, client, Realm.SUPPORT, "sam@farebox.example", "Sam")
-        await farebox.people.set_disabled(visitors["closed"].visit.login.login_id, farebox.clock.now())
-        await farebox.people.touch_session(visitors["expired"].visit.session.digest, seen_at=1, expires_at=1)
+        await farebox.people.set_disabled(visitors["closed"].signed_in.login.login_id, farebox.clock.now())
+        await farebox.people.touch_session(visitors["expired"].signed_in.session.digest, seen_at=1, expires_at=1)
         yield Site(farebox, client, seeds, visitors, await _parts(farebox, seeds))
 
 

@@ -21,7 +21,8 @@ from farebox.storage.rows import Login
 from farebox.web.pages import render
 from farebox.web.pages.assets import asset_url
 from farebox.web.pages.forms import FIELDS_MAX, FORM_BYTES_MAX
-from farebox.web.pages.house import next_page
+from farebox.web.pages.sign_in import next_page
+from farebox.web.pages.throttle import SignInThrottle
 from tests.security.people import Site, open_site
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.effort import examples
@@ -92,9 +93,9 @@ def cookies(reply: Reply) -> dict[str, str]:
 async def test_a_form_is_taken_from_a_page_of_ours_alone(
     site: Site, headers: list[tuple[str, str]], is_taken: bool
 ) -> None:
-    """With the right mark, and where there is none yet: signing in."""
+    """With the right token, and where there is none yet: signing in."""
     owner = site.visitors["owner"]
-    body = urlencode({"mark": owner.mark, "password_old": "wrong", "password_new": "wrong"}).encode()
+    body = urlencode({"csrf_token": owner.csrf_token, "password_old": "wrong", "password_new": "wrong"}).encode()
     reply = await site.client.send("POST", "/profile/password", headers=[owner.cookie, FORM, HOST, *headers], body=body)
     assert (422 if is_taken else 403) == reply.status, words(reply)
     reply = await sign_in(site.client, *headers)
@@ -102,20 +103,28 @@ async def test_a_form_is_taken_from_a_page_of_ours_alone(
     assert is_taken == ("farebox" in cookies(reply))
 
 
-async def test_a_form_carries_its_own_sessions_mark(site: Site) -> None:
+async def test_a_form_carries_its_own_sessions_token(site: Site) -> None:
     owner = site.visitors["owner"]
     again = await owner.farebox.services.sign_in.begin(
-        owner.visit.login, site.farebox.clock.now(), address=None, agent=""
+        owner.signed_in.login, site.farebox.clock.now(), address=None, agent=""
     )
-    others = Visitor(owner.farebox, owner.client, again).mark
-    for mark in ("", others, site.visitors["member"].mark, owner.mark[:-1], owner.mark.upper(), f" {owner.mark}", "ü"):
-        reply = await owner.post("/profile/sessions", mark=mark)
-        assert 403 == reply.status, mark
+    others = Visitor(owner.farebox, owner.client, again).csrf_token
+    for csrf_token in (
+        "",
+        others,
+        site.visitors["member"].csrf_token,
+        owner.csrf_token[:-1],
+        owner.csrf_token.upper(),
+        f" {owner.csrf_token}",
+        "ü",
+    ):
+        reply = await owner.post("/profile/sessions", csrf_token=csrf_token)
+        assert 403 == reply.status, csrf_token
         assert "This form is from another session" in words(reply)
-    body = urlencode([("mark", "x"), ("mark", owner.mark)]).encode()
+    body = urlencode([("csrf_token", "x"), ("csrf_token", owner.csrf_token)]).encode()
     assert 403 == (await site.ask("POST", "/profile/sessions", "owner", body)).status
     # In the address it counts for nothing: addresses are kept and told on.
-    assert 403 == (await site.ask("POST", f"/profile/sessions?mark={owner.mark}", "owner")).status
+    assert 403 == (await site.ask("POST", f"/profile/sessions?csrf_token={owner.csrf_token}", "owner")).status
 
 
 @pytest.mark.parametrize(
@@ -124,7 +133,7 @@ async def test_a_form_carries_its_own_sessions_mark(site: Site) -> None:
 )
 async def test_only_a_form_is_a_form(site: Site, media: str) -> None:
     owner = site.visitors["owner"]
-    body = f"mark={owner.mark}".encode()
+    body = f"csrf_token={owner.csrf_token}".encode()
     headers = [owner.cookie, *([("content-type", media)] if media else [])]
     reply = await site.client.send("POST", "/profile/sessions", headers=headers, body=body)
     assert 415 == reply.status
@@ -136,9 +145,9 @@ async def test_only_a_form_is_a_form(site: Site, media: str) -> None:
 
 async def test_a_session_that_was_there_before_is_not_the_one_after(site: Site) -> None:
     """Neither one that an attacker made up, nor one of their own, becomes the session of whoever signs in."""
-    for before in ("made-up", site.visitors["stranger"].visit.token):
-        mark = site.visitors["stranger"].mark if before != "made-up" else ""
-        reply = await sign_in(site.client, ("cookie", f"farebox={before}"), mark=mark)
+    for before in ("made-up", site.visitors["stranger"].signed_in.token):
+        csrf_token = site.visitors["stranger"].csrf_token if before != "made-up" else ""
+        reply = await sign_in(site.client, ("cookie", f"farebox={before}"), csrf_token=csrf_token)
         assert 303 == reply.status
         token = cookies(reply)["farebox"].partition(";")[0]
         assert len(token) >= 43
@@ -167,14 +176,16 @@ async def test_a_sessions_cookie_is_for_our_server_alone(
         assert {"httponly", "path=/", "samesite=lax", *more} == {it.lower() for it in attributes}
         cookie = ("cookie", f"{name}={token}")
         page = await client.get("/profile", headers=[cookie])
-        mark = re.search(r'name="mark" value="(\w+)"', page.body.decode())
-        assert mark is not None
+        csrf_token = re.search(r'name="csrf_token" value="(\w+)"', page.body.decode())
+        assert csrf_token is not None
         assert token not in page.body.decode()
         # A cookie that anybody on the way may set is none where there is a better one.
         if more:
             plain = await client.get("/profile", headers=[("cookie", f"farebox={token}")])
             assert 303 == plain.status
-        out = await client.send("POST", "/sign-out", headers=[cookie, FORM], body=f"mark={mark[1]}".encode())
+        out = await client.send(
+            "POST", "/sign-out", headers=[cookie, FORM], body=f"csrf_token={csrf_token[1]}".encode()
+        )
         assert {"max-age=0"} <= {it.lower() for it in cookies(out)[name].split("; ")}
         assert 303 == (await client.get("/profile", headers=[cookie])).status
 
@@ -327,7 +338,7 @@ async def test_no_zone_breaks_a_page(site: Site, zone: str) -> None:
     "path", ["/support", "/support/audit", "/support/outbox", "/support/prices", "/sign-in", "/profile"]
 )
 @pytest.mark.parametrize(
-    "query", ["q=%00", "q=%ff", "q=%ED%A0%80", "page=-1", "page=9999999999", "cursor=x", "sort=x", "said=x"]
+    "query", ["q=%00", "q=%ff", "q=%ED%A0%80", "page=-1", "page=9999999999", "cursor=x", "sort=x", "flash=x"]
 )
 async def test_no_query_breaks_a_page(site: Site, path: str, query: str) -> None:
     reply = await site.ask("GET", f"{path}?{query}", "support")
@@ -335,9 +346,9 @@ async def test_no_query_breaks_a_page(site: Site, path: str, query: str) -> None
 
 
 async def test_what_a_page_says_was_done_is_said_by_us(site: Site) -> None:
-    reply = await site.client.get("/sign-in?said=%3Cb%3ESend+me+money%3C%2Fb%3E")
+    reply = await site.client.get("/sign-in?flash=%3Cb%3ESend+me+money%3C%2Fb%3E")
     assert "Send me money" not in words(reply)
-    assert "You are signed out." in words(await site.client.get("/sign-in?said=signed_out"))
+    assert "You are signed out." in words(await site.client.get("/sign-in?flash=signed_out"))
 
 
 @pytest.mark.parametrize(
@@ -348,7 +359,7 @@ async def test_what_a_page_says_was_done_is_said_by_us(site: Site) -> None:
         ("GET", "/accounts/mer_0000000000000/nothing", 404),
         ("GET", "/assets/nothing/farebox.css", 404),
         ("GET", "/assets/nothing/nothing", 404),
-        ("GET", "/assets/../house.py", 404),
+        ("GET", "/assets/../access.py", 404),
         ("POST", "/profile", 405),
         ("DELETE", "/profile", 405),
         ("GET", "/sign-out", 405),
@@ -376,8 +387,8 @@ async def test_a_file_of_the_pages_is_kept_for_ever_under_an_address_of_its_own(
     assert reply.header("etag") is None
     assert reply.header("set-cookie") is None
     assert 200 == (await site.client.send("HEAD", url)).status
-    _, _, mark, _ = url.split("/")
-    for other in (f"/assets/{mark[:-1]}/{name}", f"/assets/{mark}/x{name}", f"/assets/{mark}/../{name}"):
+    _, _, digest, _ = url.split("/")
+    for other in (f"/assets/{digest[:-1]}/{name}", f"/assets/{digest}/x{name}", f"/assets/{digest}/../{name}"):
         assert 404 == (await site.client.get(other)).status
 
 
@@ -391,7 +402,7 @@ async def test_whatever_somebody_is_called_is_shown_and_not_run(site: Site) -> N
     await farebox.services.merchants.rename(seeds.merchant_id, NASTY)
     await farebox.services.operations.top_up(seeds.merchant_id, amount="5", reference=NASTY, note=NASTY, principal=None)
     owner = site.visitors["owner"]
-    await farebox.services.sign_in.begin(owner.visit.login, farebox.clock.now(), address=NASTY, agent=NASTY)
+    await farebox.services.sign_in.begin(owner.signed_in.login, farebox.clock.now(), address=NASTY, agent=NASTY)
     root, console = f"/accounts/{seeds.merchant}", f"/support/merchants/{seeds.merchant}"
     told = 0
     for who, path in [
@@ -426,7 +437,7 @@ async def test_whatever_somebody_is_called_is_shown_and_not_run(site: Site) -> N
 
 
 async def test_who_guesses_is_slowed_and_told_how_long(site: Site) -> None:
-    client = await open_client(site.farebox)
+    client = await open_client(site.farebox, throttle=SignInThrottle(lambda: 0.0))
     statuses = [(await sign_in(client, password=f"guess {number}")).status for number in range(14)]
     assert [401] * 12 + [429] * 2 == statuses
     reply = await sign_in(client)

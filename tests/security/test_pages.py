@@ -3,27 +3,26 @@
 It is made from the table, so that a page which is added later is in it.
 """
 
-import time
 from collections.abc import AsyncIterator
 from typing import Final
 
 import pytest
 import pytest_asyncio
 
-from farebox.services import Services
 from farebox.web.pages import render
-from farebox.web.pages.house import AccessControl, Audience, PageRoute
 from farebox.web.pages.live import Live
+from farebox.web.pages.routes import Audience, PageRoute
 from farebox.web.pages.table import page_routes
+from farebox.web.pages.throttle import SignInThrottle
 from tests.security.people import SIGNED_IN, WHO, Site, open_site
-from tests.support.app_client import NO_PROXIES, Reply
+from tests.support.app_client import Reply
 from tests.web.console.visitor import words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MAY: Final = {
     Audience.ANYONE: set(WHO),
-    Audience.PERSON: set(SIGNED_IN),
+    Audience.USER: set(SIGNED_IN),
     Audience.VIEWER: {"viewer", "member", "owner"},
     Audience.MEMBER: {"member", "owner"},
     Audience.OWNER: {"owner"},
@@ -33,8 +32,7 @@ ACCOUNT: Final = {Audience.VIEWER, Audience.MEMBER, Audience.OWNER}
 
 
 def table() -> list[PageRoute]:
-    services: Services = None  # type: ignore[assignment]  # Nobody is let through by this gate.
-    return page_routes(AccessControl(services, NO_PROXIES, time.monotonic), Live())
+    return page_routes(SignInThrottle(), Live())
 
 
 ROUTES: Final = table()
@@ -76,10 +74,10 @@ async def test_everybody_gets_what_the_table_says(site: Site, route: PageRoute) 
     path = site.path(route.path)
     for who in WHO:
         for is_posted in (False, True):
-            reply = await site.ask("POST" if is_posted else "GET", path, who, b"mark=wrong" if is_posted else b"")
+            reply = await site.ask("POST" if is_posted else "GET", path, who, b"csrf_token=wrong" if is_posted else b"")
             has_session = who == "support" if route.is_console else who in SIGNED_IN
             if route.sees == Audience.ANYONE and not has_session:
-                # Nobody's form carries a mark; what it asks for is then refused by the page itself.
+                # Nobody's form carries a token; what it asks for is then refused by the page itself.
                 assert reply.status in (200, 303, 401, 405, 410, 422), (who, is_posted, reply)
             else:
                 assert expected(route, who, is_posted=is_posted) == verdict(reply, is_posted=is_posted), (

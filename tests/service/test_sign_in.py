@@ -56,7 +56,7 @@ async def test_who_knows_the_password_gets_in_under_a_session_of_their_own(parts
     assert first.session.digest == parts.seal.session_digest(first.token)
     assert login.login_id == first.login.login_id
     assert START == (await login_of(parts, login)).signed_in_at
-    seen = await parts.sign_in.visit(first.token, Realm.MERCHANT)
+    seen = await parts.sign_in.authenticate(first.token, Realm.MERCHANT)
     assert seen is not None
     assert first.session == seen.session
 
@@ -103,8 +103,8 @@ async def test_a_password_that_was_changed_while_it_was_checked_opens_nothing(pa
 
 async def test_what_a_browser_calls_itself_is_kept_short_and_printable(parts: PeopleParts) -> None:
     login = await parts.add()
-    visit = await parts.sign_in.begin(login, START, address=None, agent="a\0b\r\nc\u2028\ud800" + "d" * 1000)
-    assert "abc" + "d" * 197 == visit.session.agent
+    signed_in = await parts.sign_in.begin(login, START, address=None, agent="a\0b\r\nc\u2028\ud800" + "d" * 1000)
+    assert "abc" + "d" * 197 == signed_in.session.agent
 
 
 # How long.
@@ -113,58 +113,58 @@ async def test_what_a_browser_calls_itself_is_kept_short_and_printable(parts: Pe
 @pytest.mark.parametrize("realm", REALMS)
 async def test_a_session_ends_when_it_is_not_used(parts: PeopleParts, realm: Realm) -> None:
     await parts.add(realm=realm)
-    visit = await parts.enter(realm=realm)
+    signed_in = await parts.enter(realm=realm)
     parts.clock.move(micros=IDLE_MICROS[realm] - 1)
-    assert await is_in(parts, visit)
+    assert await is_in(parts, signed_in)
     parts.clock.move(micros=IDLE_MICROS[realm] - 1)
-    assert await is_in(parts, visit)
+    assert await is_in(parts, signed_in)
     parts.clock.move(micros=IDLE_MICROS[realm])
-    assert not await is_in(parts, visit)
+    assert not await is_in(parts, signed_in)
     parts.clock.move(micros=-1)
-    assert await is_in(parts, visit)
+    assert await is_in(parts, signed_in)
 
 
 @pytest.mark.parametrize("realm", REALMS)
 async def test_a_session_ends_at_last_however_much_it_is_used(parts: PeopleParts, realm: Realm) -> None:
     await parts.add(realm=realm)
-    visit = await parts.enter(realm=realm)
+    signed_in = await parts.enter(realm=realm)
     step = IDLE_MICROS[realm] // 2
     while parts.clock.now() + step < START + SESSION_MICROS_MAX[realm]:
         parts.clock.move(micros=step)
-        assert await is_in(parts, visit)
+        assert await is_in(parts, signed_in)
     parts.clock.time = START + SESSION_MICROS_MAX[realm]
-    assert not await is_in(parts, visit)
+    assert not await is_in(parts, signed_in)
 
 
 async def test_what_is_no_use_of_a_session_makes_it_last_no_longer(parts: PeopleParts) -> None:
     await parts.add()
-    visit = await parts.enter()
+    signed_in = await parts.enter()
     parts.clock.move(micros=IDLE_MICROS[Realm.MERCHANT] - 1)
-    assert await parts.sign_in.visit(visit.token, Realm.MERCHANT, is_use=False) is not None
+    assert await parts.sign_in.authenticate(signed_in.token, Realm.MERCHANT, is_use=False) is not None
     parts.clock.move(micros=1)
-    assert not await is_in(parts, visit)
+    assert not await is_in(parts, signed_in)
 
 
 async def test_a_use_is_written_down_once_in_a_while(parts: PeopleParts) -> None:
     await parts.add()
-    visit = await parts.enter()
+    signed_in = await parts.enter()
     for micros, seen in (
         (TOUCH_MICROS - 1, START),
         (1, START + TOUCH_MICROS),
         (-5 * TOUCH_MICROS, START + TOUCH_MICROS),
     ):
         parts.clock.move(micros=micros)
-        assert await is_in(parts, visit)
-        (session,) = await parts.sign_in.sessions(visit)
+        assert await is_in(parts, signed_in)
+        (session,) = await parts.sign_in.sessions(signed_in)
         assert seen == session.seen_at
 
 
 async def test_a_session_is_of_one_realm(parts: PeopleParts) -> None:
     await parts.add()
-    visit = await parts.enter()
-    assert await parts.sign_in.visit(visit.token, Realm.SUPPORT) is None
-    for token in ("", "x", "x" * 101, visit.token[:-1], visit.token + "x", visit.session.digest.hex()):
-        assert await parts.sign_in.visit(token, Realm.MERCHANT) is None
+    signed_in = await parts.enter()
+    assert await parts.sign_in.authenticate(signed_in.token, Realm.SUPPORT) is None
+    for token in ("", "x", "x" * 101, signed_in.token[:-1], signed_in.token + "x", signed_in.session.digest.hex()):
+        assert await parts.sign_in.authenticate(token, Realm.MERCHANT) is None
 
 
 async def test_who_signs_out_is_out_and_may_sign_out_elsewhere(parts: PeopleParts) -> None:
@@ -193,32 +193,38 @@ async def test_a_changed_password_ends_other_sessions_and_mailed_links(parts: Pe
 
 async def test_a_password_is_changed_by_who_knows_the_old_one_to_one_that_is_good(parts: PeopleParts) -> None:
     login = await parts.add()
-    visit = await parts.enter()
+    signed_in = await parts.enter()
     for old, new, field in (("wrong", NEW, "old"), (PASSWORD, "short", "new"), (PASSWORD, ANN, "new")):
         with pytest.raises(InvalidInput) as raised:
-            await parts.sign_in.change_password(visit, old=old, new=new)
+            await parts.sign_in.change_password(signed_in, old=old, new=new)
         assert field == raised.value.field
     await parts.people.set_disabled(login.login_id, START)
     with pytest.raises(Missing):
-        await parts.sign_in.change_password(visit, old=PASSWORD, new=NEW)
+        await parts.sign_in.change_password(signed_in, old=PASSWORD, new=NEW)
 
 
 async def test_who_is_closed_is_out_at_once(parts: PeopleParts) -> None:
     login = await parts.add()
-    visit = await parts.enter()
+    signed_in = await parts.enter()
     await parts.people.set_disabled(login.login_id, START)
-    assert not await is_in(parts, visit)
+    assert not await is_in(parts, signed_in)
     await parts.people.set_disabled(login.login_id, None)
-    assert not await is_in(parts, visit)
+    assert not await is_in(parts, signed_in)
 
 
 async def test_forms_of_a_session_carry_a_mark_that_no_other_has(parts: PeopleParts) -> None:
     await parts.add()
     one, other = await parts.enter(), await parts.enter()
-    mark = parts.sign_in.csrf_token(one)
-    assert parts.sign_in.is_csrf_token(one, mark)
-    for visit, text in ((other, mark), (one, ""), (one, mark[:-1]), (one, mark.upper()), (one, "ü")):
-        assert not parts.sign_in.is_csrf_token(visit, text)
+    csrf_token = parts.sign_in.csrf_token(one)
+    assert parts.sign_in.is_csrf_token(one, csrf_token)
+    for signed_in, text in (
+        (other, csrf_token),
+        (one, ""),
+        (one, csrf_token[:-1]),
+        (one, csrf_token.upper()),
+        (one, "ü"),
+    ):
+        assert not parts.sign_in.is_csrf_token(signed_in, text)
 
 
 # One-time codes.
@@ -269,7 +275,7 @@ async def test_of_two_who_use_a_code_at_once_one_gets_in(parts: PeopleParts) -> 
 
 async def test_codes_are_set_up_by_password_and_a_first_code_which_is_then_used_up(parts: PeopleParts) -> None:
     login = await parts.add()
-    visit = await parts.enter()
+    signed_in = await parts.enter()
     setup = parts.sign_in.two_factor_setup(login)
     assert setup == parts.sign_in.two_factor_setup(login, setup.seed)
     uri = urlsplit(setup.uri)
@@ -282,18 +288,18 @@ async def test_codes_are_set_up_by_password_and_a_first_code_which_is_then_used_
         (PASSWORD, "", "code"),
     ):
         with pytest.raises(InvalidInput) as raised:
-            await parts.sign_in.enable_two_factor(visit, seed=setup.seed, code=given_code, password=password)
+            await parts.sign_in.enable_two_factor(signed_in, seed=setup.seed, code=given_code, password=password)
         assert field == raised.value.field
     assert (await login_of(parts, login)).totp_seed is None
-    await parts.sign_in.enable_two_factor(visit, seed=setup.seed, code=code, password=PASSWORD)
+    await parts.sign_in.enable_two_factor(signed_in, seed=setup.seed, code=code, password=PASSWORD)
     for given_code in ("", code):
         with pytest.raises(SignInRefused):
             await parts.enter(code=given_code)
     parts.clock.move(seconds=30)
-    visit = await parts.enter(code=parts.code(setup.seed))
+    signed_in = await parts.enter(code=parts.code(setup.seed))
     with pytest.raises(InvalidInput):
-        await parts.sign_in.disable_two_factor(visit, password="wrong")
-    await parts.sign_in.disable_two_factor(visit, password=PASSWORD)
+        await parts.sign_in.disable_two_factor(signed_in, password="wrong")
+    await parts.sign_in.disable_two_factor(signed_in, password=PASSWORD)
     await parts.enter()
 
 
@@ -308,8 +314,8 @@ async def test_a_link_sets_a_password_once_and_signs_in_without_what_was_open(pa
     assert (ANN, Purpose.RESET) == (login.email, account_mail.purpose)
     with pytest.raises(InvalidInput):
         await parts.sign_in.use_link(link, "short", address=None, agent="")
-    visit = await parts.sign_in.use_link(link, NEW, address=None, agent="")
-    assert [False, True] == [await is_in(parts, it) for it in (before, visit)]
+    signed_in = await parts.sign_in.use_link(link, NEW, address=None, agent="")
+    assert [False, True] == [await is_in(parts, it) for it in (before, signed_in)]
     for use in (parts.sign_in.open_link(link), parts.sign_in.use_link(link, PASSWORD, address=None, agent="")):
         with pytest.raises(LinkExpired):
             await use
@@ -514,8 +520,8 @@ def test_what_is_derived_differs_by_its_use_its_data_and_the_key(key: str) -> No
     assert seal.new_session_token() != seal.new_session_token()
 
 
-async def is_in(parts: PeopleParts, visit: SignedIn) -> bool:
-    return await parts.sign_in.visit(visit.token, Realm(visit.login.realm)) is not None
+async def is_in(parts: PeopleParts, signed_in: SignedIn) -> bool:
+    return await parts.sign_in.authenticate(signed_in.token, Realm(signed_in.login.realm)) is not None
 
 
 async def login_of(parts: PeopleParts, login: Login) -> Login:

@@ -49,9 +49,9 @@ async def test_who_is_invited_is_registered_and_mailed_a_link_to_sign_in_by(part
         account_mail.merchant_id,
         account_mail.email,
     )
-    visit = await parts.sign_in.use_link(parts.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
-    assert [Member(user, visit.login)] == [
-        Member(it.user, it.login and visit.login) for it in await parts.users.members(MERCHANT)
+    signed_in = await parts.sign_in.use_link(parts.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
+    assert [Member(user, signed_in.login)] == [
+        Member(it.user, it.login and signed_in.login) for it in await parts.users.members(MERCHANT)
     ]
     assert [(MERCHANT, "add_user", user.email, "owner")] == await log(parts)
 
@@ -161,11 +161,11 @@ async def test_staff_come_by_a_letter_go_and_come_back(parts: PeopleParts) -> No
     assert [login] == list(await parts.staff.list())
     assert (SAM, "Sam", None) == (login.email, login.name, account_mail.merchant_id)
     await parts.sign_in.use_link(parts.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
-    visit = await parts.enter(SAM, realm=Realm.SUPPORT)
+    signed_in = await parts.enter(SAM, realm=Realm.SUPPORT)
     with pytest.raises(Conflict):
         await parts.staff.add(SAM, "Sam", principal=ACTOR)
     await parts.staff.close(SAM, principal=ACTOR)
-    assert await parts.sign_in.visit(visit.token, Realm.SUPPORT) is None
+    assert await parts.sign_in.authenticate(signed_in.token, Realm.SUPPORT) is None
     with pytest.raises(SignInRefused):
         await parts.enter(SAM, realm=Realm.SUPPORT)
     with pytest.raises(Conflict, match="closed already"):

@@ -16,6 +16,7 @@ from farebox.server import client_addresses
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
 from farebox.web.pages.live import Live
+from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
 
 Headers = Iterable[tuple[str | bytes, str | bytes]]
@@ -225,6 +226,7 @@ async def open_client(
     *,
     cors_origins: tuple[str, ...] = (),
     limits: Limits = NO_LIMITS,
+    throttle: SignInThrottle | None = None,
     live: Live | None = None,
 ) -> AppClient:
     """Make a client of the application over these parts, which run already; without `limits` it has none."""
@@ -237,6 +239,7 @@ async def open_client(
         farebox.services,
         client_addresses(farebox.settings),
         limits=limits,
+        throttle=throttle or SignInThrottle(),
         cors_origins=cors_origins,
         lifespan=lifespan,
         live=live or Live(),

@@ -1,4 +1,4 @@
-"""Which files the house rules are about."""
+"""Which files the rules are about."""
 
 import ast
 from collections.abc import Iterator

@@ -10,7 +10,6 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.storage.rows import Realm, Role
-from farebox.web.pages import live
 from farebox.web.pages.live import STREAMS_MAX, Live
 from tests.support.app_client import AppClient, open_client
 from tests.support.server import Server, open_farebox, seed
@@ -42,15 +41,13 @@ async def ann(farebox: Farebox) -> Visitor:
 async def path(farebox: Farebox, ann: Visitor) -> str:
     """Where Ann's account is followed."""
     seeds = await seed(farebox)
-    await farebox.services.merchants.add_user(seeds.merchant_id, ann.visit.login.email, role=Role.OWNER)
+    await farebox.services.merchants.add_user(seeds.merchant_id, ann.signed_in.login.email, role=Role.OWNER)
     return f"/accounts/{seeds.merchant}/live"
 
 
-@pytest.fixture
-def short_limits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let streams look all the time."""
-    monkeypatch.setattr(live, "LOOK_SECONDS", 0.0)
-    monkeypatch.setattr(live, "BEAT_SECONDS", 0.0)
+def quick_streams() -> Live:
+    """Make streams that read their accounts, and check their readers, all the time."""
+    return Live(poll_seconds=0, heartbeat_seconds=0)
 
 
 async def begin(server: Server, path: str, who: Visitor, method: str = "GET") -> Streams:
@@ -124,45 +121,41 @@ async def test_asking_for_the_head_of_a_stream_begins_none(farebox: Farebox, ann
     assert 0 == streams.count
 
 
-@pytest.mark.usefixtures("short_limits")
 async def test_a_stream_ends_with_the_session_that_began_it(farebox: Farebox, ann: Visitor, path: str) -> None:
-    streams = Live()
+    streams = quick_streams()
     client = await open_client(farebox, live=streams)
     following = asyncio.create_task(client.get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
-    await farebox.services.sign_in.sign_out(ann.visit)
+    await farebox.services.sign_in.sign_out(ann.signed_in)
     reply = await asyncio.wait_for(following, TIMEOUT_S)
     assert reply.body.startswith(b"retry: 3000\n\n")
     assert reply.body.endswith(b":\n\n")
     assert 0 == streams.count
 
 
-@pytest.mark.usefixtures("short_limits")
 async def test_a_stream_ends_when_whoever_follows_is_removed(farebox: Farebox, ann: Visitor, path: str) -> None:
-    streams = Live()
+    streams = quick_streams()
     following = asyncio.create_task((await open_client(farebox, live=streams)).get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
     (merchant, _), *_ = await farebox.services.merchants.list()
     await farebox.services.users.remove(
-        merchant.merchant_id, ann.visit.login.email, is_owner_needed=False, principal=None
+        merchant.merchant_id, ann.signed_in.login.email, is_owner_needed=False, principal=None
     )
     await asyncio.wait_for(following, TIMEOUT_S)
 
 
-@pytest.mark.usefixtures("short_limits")
 async def test_a_stream_ends_when_its_reader_goes_away(farebox: Farebox, ann: Visitor, path: str) -> None:
-    streams = Live()
+    streams = quick_streams()
     client = await open_client(farebox, live=streams)
     reply = await asyncio.wait_for(client.send("GET", path, headers=[ann.cookie], is_cut_short=True), TIMEOUT_S)
     assert 200 == reply.status
     assert 0 == streams.count
 
 
-@pytest.mark.usefixtures("short_limits")
 async def test_a_database_that_is_away_ends_no_stream(
     farebox: Farebox, ann: Visitor, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    streams = Live()
+    streams = quick_streams()
     following = asyncio.create_task((await open_client(farebox, live=streams)).get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
     await farebox.store.close()
@@ -180,17 +173,16 @@ async def test_no_stream_begins_while_the_process_stops(farebox: Farebox, ann: V
     assert 503 == reply.status
 
 
-@pytest.mark.usefixtures("short_limits")
 async def test_an_open_page_keeps_nobody_signed_in(
     farebox: Farebox, ann: Visitor, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or else whoever leaves a page open would never be signed out."""
 
     async def last_seen() -> int:
-        (session,) = await farebox.services.sign_in.sessions(ann.visit)
+        (session,) = await farebox.services.sign_in.sessions(ann.signed_in)
         return session.seen_at
 
-    client: AppClient = await open_client(farebox)
+    client: AppClient = await open_client(farebox, live=quick_streams())
     monkeypatch.setattr("farebox.service.people.sign_in.TOUCH_MICROS", 0)
     before = await last_seen()
     await client.send("GET", path, headers=[ann.cookie], is_cut_short=True)

@@ -1,6 +1,5 @@
-"""The application: the API's paths, its description, health, and the envelope for whatever else goes wrong there."""
+"""The application: the API's paths, its description, health, and answers to errors outside of endpoints."""
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Final
@@ -24,11 +23,13 @@ from farebox.web.health import health_route
 from farebox.web.key_check import KeyCheck
 from farebox.web.openapi import document
 from farebox.web.pages import render
+from farebox.web.pages.access import AccessControl
 from farebox.web.pages.assets import asset_route
 from farebox.web.pages.forms import Form
-from farebox.web.pages.house import AccessControl, PageRequest, error_page
 from farebox.web.pages.live import Live
+from farebox.web.pages.request import PageRequest
 from farebox.web.pages.table import page_routes
+from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
 from farebox.web.routing import Resource, exact_route, not_found, plain_path
 
@@ -41,6 +42,7 @@ def create_app(
     addresses: Addresses,
     *,
     limits: Limits,
+    throttle: SignInThrottle,
     cors_origins: tuple[str, ...],
     lifespan: Callable[[object], AbstractAsyncContextManager[None]],
     live: Live,
@@ -50,7 +52,8 @@ def create_app(
     Args:
         services: what the API and the pages are built on.
         addresses: tells where requests come from.
-        limits: how much of it anyone may have.
+        limits: how much of the API each key and address may have.
+        throttle: how often each address and account may try to sign in.
         cors_origins: the browsers' origins that may read the API.
         lifespan: opens the store and starts the workers, and ends them.
         live: what pages follow; to be closed as soon as the process is told to stop.
@@ -62,7 +65,7 @@ def create_app(
         route.path: Endpoint([other for other in table if other.path == route.path], key_check, cors, limits)
         for route in table
     }
-    gate = AccessControl(services, addresses, time.monotonic)
+    access = AccessControl(services, addresses)
     router = Router(
         [
             *[exact_route(path, endpoint) for path, endpoint in endpoints.items() if "{" in path],
@@ -70,15 +73,15 @@ def create_app(
             _description_route(msgspec.json.encode(document(table))),
             *docs_routes(),
             asset_route(),
-            *gate.routes(page_routes(gate, live)),
+            *access.routes(page_routes(throttle, live)),
         ],
         redirect_slashes=False,
         default=not_found,
         lifespan=lifespan,
     )
 
-    async def answer_error(request: Request, error: Exception) -> Response:
-        return _error_response(PageRequest(request, services, addresses, Form()), cors, error)
+    async def answer_error(http: Request, error: Exception) -> Response:
+        return _error_response(PageRequest(http, services, addresses, Form()), cors, error)
 
     return _Front(
         {path: endpoint for path, endpoint in endpoints.items() if "{" not in path},
@@ -120,12 +123,12 @@ class _Front:
 def _error_response(request: PageRequest, cors: Cors, error: Exception) -> Response:
     """Answer what was raised outside an endpoint: in the envelope under /api/, else as a page, or in a line of text."""
     cause = api_error(error)
-    scope = request.request.scope
+    scope = request.http.scope
     if path_is_api(scope):
         body = error_body(cause.status, cause.message)
         headers = {name.decode(): value.decode() for name, value in error_headers(cause, body, cors.headers(scope))}
         return Response(body, cause.status, headers)
-    if "text/html" in request.request.headers.get("accept", ""):
-        return error_page(request, cause)
+    if "text/html" in request.http.headers.get("accept", ""):
+        return request.error(cause)
     headers = {name.decode(): value.decode() for name, value in cause.headers}
     return Response(cause.message, cause.status, {**render.HEADERS, **headers}, "text/plain")

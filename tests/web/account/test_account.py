@@ -180,13 +180,13 @@ async def test_members_set_thresholds_and_what_was_typed_stays_when_it_is_wrong(
     assert 'value="a lot"' in reply.body.decode()
     assert "wrong" in reply.body.decode()
     entries, _ = await farebox.services.audit_log.page(merchant_id=shop.seeds.merchant_id, cursor=None, limit=10)
-    assert [(shop.member.visit.login.email, "set_thresholds")] == [(it.actor, it.action) for it in entries]
+    assert [(shop.member.signed_in.login.email, "set_thresholds")] == [(it.actor, it.action) for it in entries]
 
 
 async def test_a_test_mail_goes_to_whoever_asks(farebox: Farebox, shop: Shop) -> None:
     assert "A test mail is on its way to you." in await shop.member.done(f"{shop.url}/alerts/test")
     (account_mail, *_) = await farebox.people.account_mails(1)
-    assert (Purpose.TEST, shop.member.visit.login.email) == (account_mail.purpose, account_mail.email)
+    assert (Purpose.TEST, shop.member.signed_in.login.email) == (account_mail.purpose, account_mail.email)
     for _ in range(4):
         await shop.member.done(f"{shop.url}/alerts/test")
     assert "try again later" in words(await shop.member.wrong(f"{shop.url}/alerts/test"))
@@ -247,17 +247,17 @@ async def test_an_owner_invites_changes_and_removes(farebox: Farebox, shop: Shop
     assert "registered there already" in words(await shop.owner.wrong(url, email=email, role="viewer"))
     assert "nobody" == kept(await shop.owner.wrong(url, email="nobody", role="viewer"), "email")
     assert 422 == (await shop.owner.post(url, email="x@shop.example", role="king")).status
-    await shop.owner.done(f"{url}/again", person=email)
-    await shop.owner.done(f"{url}/role", person=email, role="member")
+    await shop.owner.done(f"{url}/again", user=email)
+    await shop.owner.done(f"{url}/role", user=email, role="member")
     assert Role.MEMBER == await farebox.services.users.role(shop.seeds.merchant_id, email)
-    await shop.owner.done(f"{url}/remove", person=email)
+    await shop.owner.done(f"{url}/remove", user=email)
     assert await farebox.services.users.role(shop.seeds.merchant_id, email) is None
 
 
 async def test_the_last_owner_stays(farebox: Farebox, shop: Shop) -> None:
-    url, email = f"{shop.url}/people", shop.owner.visit.login.email
-    assert "needs an owner" in words(await shop.owner.wrong(f"{url}/role", person=email, role="viewer"))
-    assert "needs an owner" in words(await shop.owner.wrong(f"{url}/remove", person=email))
+    url, email = f"{shop.url}/people", shop.owner.signed_in.login.email
+    assert "needs an owner" in words(await shop.owner.wrong(f"{url}/role", user=email, role="viewer"))
+    assert "needs an owner" in words(await shop.owner.wrong(f"{url}/remove", user=email))
     assert Role.OWNER == await farebox.services.users.role(shop.seeds.merchant_id, email)
 
 
@@ -266,7 +266,7 @@ async def test_the_last_owner_stays(farebox: Farebox, shop: Shop) -> None:
 
 @pytest.mark.parametrize("path", ["/keys", "/people", "/people/role", "/people/remove", "/people/again"])
 async def test_only_owners_change_keys_and_people(shop: Shop, path: str) -> None:
-    fields = {"email": "x@shop.example", "person": shop.owner.visit.login.email, "role": "viewer"}
+    fields = {"email": "x@shop.example", "user": shop.owner.signed_in.login.email, "role": "viewer"}
     for visitor in (shop.member, shop.viewer):
         assert 403 == (await visitor.post(f"{shop.url}{path}", **fields)).status
     assert 422 >= (await shop.owner.post(f"{shop.url}{path}", **fields)).status
@@ -282,8 +282,8 @@ async def test_a_viewer_changes_nothing_and_is_offered_nothing(shop: Shop) -> No
 
 
 async def test_a_form_without_its_mark_is_refused(shop: Shop) -> None:
-    for mark in ("", "0" * 36, shop.member.mark):
-        assert 403 == (await shop.owner.post(f"{shop.url}/keys", mark=mark)).status
+    for csrf_token in ("", "0" * 36, shop.member.csrf_token):
+        assert 403 == (await shop.owner.post(f"{shop.url}/keys", csrf_token=csrf_token)).status
     reply = await shop.owner.client.send(
         "POST", f"{shop.url}/keys", headers=[shop.owner.cookie, FORM], body=b"expires="
     )

@@ -10,7 +10,7 @@ from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.storage.rows import Realm, Role
 from farebox.web.pages.console.table import console_routes
-from farebox.web.pages.house import Audience, PageRoute
+from farebox.web.pages.routes import Audience, PageRoute
 from tests.support.app_client import AppClient
 from tests.support.server import seed
 from tests.web.console.visitor import FORM, Visitor, words
@@ -54,16 +54,16 @@ async def test_a_page_is_for_support_alone(
         assert shown.status == (303 if path == "/support/merchants" else 200), words(shown)
         assert "style=" not in shown.body.decode()
     if route.post is not None:
-        nobody = await client.send("POST", path, headers=[FORM], body=b"mark=x")
+        nobody = await client.send("POST", path, headers=[FORM], body=b"csrf_token=x")
         assert (303, "/support/sign-in") == (nobody.status, nobody.header("location"))
         before = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
-        unmarked = await sam.post(path, mark="")
+        unmarked = await sam.post(path, csrf_token="")
         assert 403 == unmarked.status
         elsewhere = await client.send(
             "POST",
             path,
             headers=[sam.cookie, FORM, ("sec-fetch-site", "cross-site")],
-            body=f"mark={sam.mark}".encode(),
+            body=f"csrf_token={sam.csrf_token}".encode(),
         )
         assert 403 == elsewhere.status
         assert before == await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
@@ -79,7 +79,7 @@ async def test_a_merchants_owner_is_nobody_at_the_console(farebox: Farebox, clie
         assert 303 == reply.status
         assert (reply.header("location") or "").startswith("/support/sign-in")
     # Their session is no support session either under the other cookie's name.
-    reply = await client.get("/support", headers=[("cookie", f"farebox-support={ann.visit.token}")])
+    reply = await client.get("/support", headers=[("cookie", f"farebox-support={ann.signed_in.token}")])
     assert 303 == reply.status
 
 

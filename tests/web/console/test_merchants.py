@@ -235,12 +235,12 @@ async def test_people_are_invited_changed_and_removed(farebox: Farebox, sam: Vis
     assert "ann@people.example" in page
     (account_mail,) = [it for it in await farebox.people.account_mails(50) if it.email == "ann@people.example"]
     assert shop.number == account_mail.merchant_id
-    await sam.done(f"{url}/again", person="ann@people.example")
+    await sam.done(f"{url}/again", user="ann@people.example")
     assert 2 == sum(it.email == "ann@people.example" for it in await farebox.people.account_mails(50))
     # Support may leave an account without an owner.
-    assert "The role is saved." in await sam.done(f"{url}/role", person="ann@people.example", role="viewer")
+    assert "The role is saved." in await sam.done(f"{url}/role", user="ann@people.example", role="viewer")
     assert Role.VIEWER == await farebox.services.users.role(shop.number, "ann@people.example")
-    assert "They are removed" in await sam.done(f"{url}/remove", person="ann@people.example")
+    assert "They are removed" in await sam.done(f"{url}/remove", user="ann@people.example")
     assert await farebox.services.users.role(shop.number, "ann@people.example") is None
 
 
@@ -255,8 +255,8 @@ async def test_people_who_make_no_sense_are_asked_for_again(farebox: Farebox, sa
     await sam.done(url, email="ann@people.example", role="owner")
     assert "registered there already" in words(await sam.wrong(url, email="ann@people.example", role="owner"))
     for path in ("again", "remove"):
-        assert "not registered there" in words(await sam.wrong(f"{url}/{path}", person="eve@people.example"))
-    reply = await sam.wrong(f"{url}/role", person="ann@people.example", role="")
+        assert "not registered there" in words(await sam.wrong(f"{url}/{path}", user="eve@people.example"))
+    reply = await sam.wrong(f"{url}/role", user="ann@people.example", role="")
     assert "A role is one of" in words(reply)
     assert 'role="alert"' in reply.body.decode()
-    assert "not registered" in words(await sam.wrong(f"{url}/role", person="eve@people.example", role="owner"))
+    assert "not registered" in words(await sam.wrong(f"{url}/role", user="eve@people.example", role="owner"))

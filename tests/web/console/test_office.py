@@ -190,29 +190,29 @@ async def test_staff_are_added_closed_and_opened_again(farebox: Farebox, sam: Vi
     assert "Una una@farebox.example never invited" in page
     (account_mail, *_) = await farebox.people.account_mails(1)
     assert "una@farebox.example" == account_mail.email
-    visit = await farebox.services.sign_in.use_link(
+    signed_in = await farebox.services.sign_in.use_link(
         farebox.services.sign_in.link_text(account_mail), PASSWORD, address=None, agent=""
     )
-    assert await farebox.services.sign_in.visit(visit.token, Realm.SUPPORT) is not None
-    await sam.done(f"{STAFF}/again", person="una@farebox.example")
-    assert "They can't sign in any more." in await sam.done(f"{STAFF}/close", person="una@farebox.example")
-    assert await farebox.services.sign_in.visit(visit.token, Realm.SUPPORT) is None
-    assert "closed" in words(await sam.wrong(f"{STAFF}/again", person="una@farebox.example"))
-    assert "They can sign in again." in await sam.done(f"{STAFF}/reopen", person="una@farebox.example")
-    assert "open already" in words(await sam.wrong(f"{STAFF}/reopen", person="una@farebox.example"))
+    assert await farebox.services.sign_in.authenticate(signed_in.token, Realm.SUPPORT) is not None
+    await sam.done(f"{STAFF}/again", staff="una@farebox.example")
+    assert "They can't sign in any more." in await sam.done(f"{STAFF}/close", staff="una@farebox.example")
+    assert await farebox.services.sign_in.authenticate(signed_in.token, Realm.SUPPORT) is None
+    assert "closed" in words(await sam.wrong(f"{STAFF}/again", staff="una@farebox.example"))
+    assert "They can sign in again." in await sam.done(f"{STAFF}/reopen", staff="una@farebox.example")
+    assert "open already" in words(await sam.wrong(f"{STAFF}/reopen", staff="una@farebox.example"))
     assert "support staff already" in words(await sam.wrong(STAFF, email="una@farebox.example", name="Una"))
     reply = await sam.wrong(STAFF, email="una", name="Una Two")
     assert 'id="email-note">' in reply.body.decode()
     assert "Una Two" == kept(reply, "name")
-    assert "is not support staff" in words(await sam.wrong(f"{STAFF}/close", person="nobody@farebox.example"))
+    assert "is not support staff" in words(await sam.wrong(f"{STAFF}/close", staff="nobody@farebox.example"))
 
 
 async def test_lost_codes_are_removed_by_somebody_else(farebox: Farebox, sam: Visitor, tess: Visitor) -> None:
-    await farebox.people.set_code_seed(tess.visit.login.login_id, b"\1" * 32)
+    await farebox.people.set_code_seed(tess.signed_in.login.login_id, b"\1" * 32)
     assert "one-time codes" in await sam.page(STAFF)
-    page = await sam.done(f"{STAFF}/codes", person="tess@farebox.example")
+    page = await sam.done(f"{STAFF}/codes", staff="tess@farebox.example")
     assert "They are not asked for one-time codes any more." in page
-    login = await farebox.people.login(tess.visit.login.login_id)
+    login = await farebox.people.login(tess.signed_in.login.login_id)
     assert login is not None
     assert login.totp_seed is None
     entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
@@ -223,22 +223,22 @@ async def test_lost_codes_are_removed_by_somebody_else(farebox: Farebox, sam: Vi
     )
 
 
-@pytest.mark.parametrize("person", ["sam@farebox.example", "sam@FAREBOX.example"])
-async def test_nobody_closes_themselves(farebox: Farebox, sam: Visitor, person: str) -> None:
-    assert "ask somebody else" in words(await sam.wrong(f"{STAFF}/close", person=person))
-    assert "with your password" in words(await sam.wrong(f"{STAFF}/codes", person=person))
-    login = await farebox.people.login(sam.visit.login.login_id)
+@pytest.mark.parametrize("staff", ["sam@farebox.example", "sam@FAREBOX.example"])
+async def test_nobody_closes_themselves(farebox: Farebox, sam: Visitor, staff: str) -> None:
+    assert "ask somebody else" in words(await sam.wrong(f"{STAFF}/close", staff=staff))
+    assert "with your password" in words(await sam.wrong(f"{STAFF}/codes", staff=staff))
+    login = await farebox.people.login(sam.signed_in.login.login_id)
     assert login is not None
     assert login.disabled_at is None
     page = await sam.get(STAFF)
     assert "Your profile" in words(page)
-    assert 'name="person" value="sam@farebox.example"' not in page.body.decode()
+    assert 'name="staff" value="sam@farebox.example"' not in page.body.decode()
 
 
 async def test_a_closed_person_is_out_at_once(farebox: Farebox, client: AppClient, sam: Visitor) -> None:
     vic = await Visitor.sign_in(farebox, client, Realm.SUPPORT, "vic@farebox.example")
     assert 200 == (await vic.get("/support")).status
-    await sam.done(f"{STAFF}/close", person="vic@farebox.example")
+    await sam.done(f"{STAFF}/close", staff="vic@farebox.example")
     assert 303 == (await vic.get("/support")).status
     with pytest.raises(SignInRefused):
         await farebox.services.sign_in.sign_in(
@@ -263,7 +263,7 @@ async def test_a_verification_is_started_followed_and_told(farebox: Farebox, sam
     await seed(farebox)
     assert "The ledger has not been verified yet." in await sam.page(SYSTEM)
     begun = await sam.post(f"{SYSTEM}/verify")
-    assert (303, f"{SYSTEM}?said=verifying") == (begun.status, begun.header("location"))
+    assert (303, f"{SYSTEM}?flash=verifying") == (begun.status, begun.header("location"))
     again = await sam.wrong(f"{SYSTEM}/verify")
     assert "A verification is under way already" in words(again)
     assert 'hx-get="/support/system/runs"' in again.body.decode()

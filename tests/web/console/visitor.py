@@ -23,7 +23,7 @@ class Visitor:
 
     farebox: Farebox
     client: AppClient
-    visit: SignedIn
+    signed_in: SignedIn
 
     @classmethod
     async def sign_in(cls, farebox: Farebox, client: AppClient, realm: Realm, email: str, name: str = "") -> "Visitor":
@@ -32,18 +32,18 @@ class Visitor:
             IdGenerator(farebox.clock).next(), realm, email, name or email, farebox.clock.now(), "no password"
         )
         await farebox.people.add_login(login)
-        visit = await farebox.services.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")
-        return cls(farebox, client, visit)
+        signed_in = await farebox.services.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")
+        return cls(farebox, client, signed_in)
 
     @property
     def cookie(self) -> tuple[str, str]:
         """The header that tells who it is."""
-        return ("cookie", f"{COOKIES[Realm(self.visit.login.realm)]}={self.visit.token}")
+        return ("cookie", f"{COOKIES[Realm(self.signed_in.login.realm)]}={self.signed_in.token}")
 
     @property
-    def mark(self) -> str:
+    def csrf_token(self) -> str:
         """What this session's forms carry."""
-        return self.farebox.services.sign_in.csrf_token(self.visit)
+        return self.farebox.services.sign_in.csrf_token(self.signed_in)
 
     async def get(self, path: str) -> Reply:
         """Ask for a page."""
@@ -55,9 +55,9 @@ class Visitor:
         assert 200 == reply.status, (path, reply)
         return words(reply)
 
-    async def post(self, path: str, mark: str | None = None, **fields: str) -> Reply:
+    async def post(self, path: str, csrf_token: str | None = None, **fields: str) -> Reply:
         """Send a form."""
-        body = urlencode({**fields, "mark": self.mark if mark is None else mark})
+        body = urlencode({**fields, "csrf_token": self.csrf_token if csrf_token is None else csrf_token})
         return await self.client.send("POST", path, headers=[self.cookie, FORM], body=body.encode())
 
     async def done(self, path: str, **fields: str) -> str:

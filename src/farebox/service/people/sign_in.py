@@ -1,6 +1,6 @@
-"""Signing in: passwords, one-time codes, sessions, and the mailed links by which people choose a password.
+"""Signing in: passwords, one-time codes, sessions, and the mailed links by which a password is chosen.
 
-A session is a random token in the person's browser; its digest, and when it ends, are in the database. Each sign-in
+A session is a random token in a browser; its digest, and when it ends, are in the database. Each sign-in
 makes a new one, so there is none to be fixed beforehand.
 """
 
@@ -41,7 +41,7 @@ LINK_MICROS: Final = {Purpose.INVITATION: 7 * _DAY, Purpose.RESET: _HOUR, Purpos
 """How long an account mail's link is good; and how long an account mail that can't be sent is tried."""
 
 ACCOUNT_MAILS_PER_HOUR_MAX: Final = 5
-"""How many account mails one person is sent within an hour, so that nobody's mailbox is flooded by somebody else."""
+"""How many account mails one login is sent within an hour, so that nobody's mailbox is flooded by somebody else."""
 
 RESET_SECONDS: Final = 0.5
 """How long it takes at least to ask for a link, so that the time does not tell whether one was written down."""
@@ -82,11 +82,11 @@ class TwoFactorSetup(Struct, frozen=True):
 class SignIn:
     """Signing in and out, sessions and links. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
-    def __init__(self, people: People, clock: Clock, seal: Signer, hashes: Passwords) -> None:
-        """Work on these people."""
+    def __init__(self, people: People, clock: Clock, signer: Signer, hashes: Passwords) -> None:
+        """Work on these logins and sessions, with these ways to sign tokens and hash passwords."""
         self._people = people
         self._clock = clock
-        self._seal = seal
+        self._signer = signer
         self._hashes = hashes
         self._id_generator = IdGenerator(clock)
 
@@ -117,9 +117,9 @@ class SignIn:
         Raises:
             SignInRefused: the login was closed, or its password changed, while they did.
         """
-        token = self._seal.new_session_token()
+        token = self._signer.new_session_token()
         session = Session(
-            self._seal.session_digest(token),
+            self._signer.session_digest(token),
             login.login_id,
             now,
             now,
@@ -134,7 +134,7 @@ class SignIn:
                 raise SignInRefused from error
         return SignedIn(token, session, login)
 
-    async def visit(self, token: str, realm: Realm, *, is_use: bool = True) -> SignedIn | None:
+    async def authenticate(self, token: str, realm: Realm, *, is_use: bool = True) -> SignedIn | None:
         """Tell who a session's token belongs to; None if the session has ended or is of another realm.
 
         A request that an open page makes by itself is no use of the session, and does not prolong it.
@@ -143,7 +143,7 @@ class SignIn:
             return None
         now = self._clock.now()
         with translated():
-            found = await self._people.session(self._seal.session_digest(token), now)
+            found = await self._people.session(self._signer.session_digest(token), now)
             if found is None or found[1].realm != realm:
                 return None
             session, login = found
@@ -152,43 +152,43 @@ class SignIn:
                 await self._people.touch_session(session.digest, seen_at=now, expires_at=ends)
         return SignedIn(token, session, login)
 
-    async def sign_out(self, visit: SignedIn) -> None:
+    async def sign_out(self, signed_in: SignedIn) -> None:
         """End a session."""
         with translated():
-            await self._people.end_session(visit.session.digest)
+            await self._people.end_session(signed_in.session.digest)
 
-    async def sign_out_elsewhere(self, visit: SignedIn) -> None:
-        """End all sessions of a person but this one."""
+    async def sign_out_elsewhere(self, signed_in: SignedIn) -> None:
+        """End all sessions of a login but this one."""
         with translated():
-            await self._people.end_sessions(visit.login.login_id, keep=visit.session.digest)
+            await self._people.end_sessions(signed_in.login.login_id, keep=signed_in.session.digest)
 
-    async def sessions(self, visit: SignedIn) -> list[Session]:
-        """List a person's sessions, the last seen first."""
+    async def sessions(self, signed_in: SignedIn) -> list[Session]:
+        """List a login's sessions, the last seen first."""
         with translated():
-            return list(await self._people.sessions(visit.login.login_id, self._clock.now()))
+            return list(await self._people.sessions(signed_in.login.login_id, self._clock.now()))
 
-    def csrf_token(self, visit: SignedIn) -> str:
-        """Make the mark that the session's forms carry."""
-        return self._seal.csrf_token(visit.token)
+    def csrf_token(self, signed_in: SignedIn) -> str:
+        """Make the token that the session's forms carry."""
+        return self._signer.csrf_token(signed_in.token)
 
-    def is_csrf_token(self, visit: SignedIn, mark: str) -> bool:
-        """Tell whether a form's mark is the session's."""
-        return self._seal.is_csrf_token(visit.token, mark)
+    def is_csrf_token(self, signed_in: SignedIn, token: str) -> bool:
+        """Tell whether a form's token is the session's."""
+        return self._signer.is_csrf_token(signed_in.token, token)
 
-    async def change_password(self, visit: SignedIn, *, old: str, new: str) -> None:
-        """Change a person's password; end their other sessions and the links they were mailed.
+    async def change_password(self, signed_in: SignedIn, *, old: str, new: str) -> None:
+        """Change a login's password; end its other sessions and the links that were mailed.
 
         Raises:
             InvalidInput: the old one is wrong, or the new one is none to choose.
             Missing: the login was closed meanwhile.
             Overloaded: too many sign in at this moment.
         """
-        if not await self._hashes.is_right(visit.login.password_hash, old):
+        if not await self._hashes.is_right(signed_in.login.password_hash, old):
             raise InvalidInput("old", "This is not your password")
-        hashed = await self._hashes.hash(passwords.checked("new", new, email=visit.login.email))
+        hashed = await self._hashes.hash(passwords.checked("new", new, email=signed_in.login.email))
         with translated(missing="the login is closed"):
             await self._people.set_password(
-                visit.login.login_id, hashed, at=self._clock.now(), keep=visit.session.digest
+                signed_in.login.login_id, hashed, at=self._clock.now(), keep=signed_in.session.digest
             )
 
     async def request_reset(self, realm: Realm, email: str) -> None:
@@ -217,7 +217,7 @@ class SignIn:
                 return
             if await self._had_too_many_account_mails(login):
                 _log.warning(
-                    "%s had %d account_mails within an hour and gets no more", address, ACCOUNT_MAILS_PER_HOUR_MAX
+                    "%s had %d account mails within an hour and gets no more", address, ACCOUNT_MAILS_PER_HOUR_MAX
                 )
                 return
             try:
@@ -262,7 +262,7 @@ class SignIn:
             login_id=login.login_id,
             merchant_id=merchant_id,
             email=login.email,
-            seed=self._seal.new_seed(),
+            seed=self._signer.new_seed(),
             created_at=now,
             expires_at=now + LINK_MICROS[purpose],
             used_at=None,
@@ -273,7 +273,7 @@ class SignIn:
 
     def link_text(self, account_mail: AccountMail) -> str:
         """Write what an account mail's link ends with: its number and token."""
-        return f"{ids.encode_number(account_mail.account_mail_id)}.{self._seal.link_token(account_mail.seed)}"
+        return f"{ids.encode_number(account_mail.account_mail_id)}.{self._signer.link_token(account_mail.seed)}"
 
     async def open_link(self, text: str) -> tuple[AccountMail, Login]:
         """Read the account mail that a link belongs to, and whom it went to.
@@ -287,7 +287,7 @@ class SignIn:
                 account_mail = await self._people.account_mail(ids.decode_number(number))
             except ids.InvalidId:
                 account_mail = None
-            if account_mail is None or not self._seal.is_link_token(account_mail.seed, token):
+            if account_mail is None or not self._signer.is_link_token(account_mail.seed, token):
                 raise LinkExpired
             if (
                 account_mail.used_at is not None
@@ -322,38 +322,38 @@ class SignIn:
         return await self.begin(replace(login, password_hash=hashed), now, address=address, agent=agent)
 
     def two_factor_setup(self, login: Login, seed: bytes | None = None) -> TwoFactorSetup:
-        """Offer one-time codes to a person: a new seed, or one that was offered before."""
-        chosen = seed or self._seal.new_seed()
-        secret = self._seal.code_secret(chosen)
+        """Offer one-time codes: a new seed, or one that was offered before."""
+        chosen = seed or self._signer.new_seed()
+        secret = self._signer.code_secret(chosen)
         return TwoFactorSetup(
             chosen, secret, pyotp.TOTP(secret).provisioning_uri(name=login.email, issuer_name=_ISSUER)
         )
 
-    async def enable_two_factor(self, visit: SignedIn, *, seed: bytes, code: str, password: str) -> None:
-        """Ask a person for one-time codes from now on.
+    async def enable_two_factor(self, signed_in: SignedIn, *, seed: bytes, code: str, password: str) -> None:
+        """Ask for one-time codes from now on, when this login signs in.
 
         Raises:
             InvalidInput: the password is wrong, or the code is not one of the seed.
         """
-        await self._confirm(visit, password)
+        await self._confirm(signed_in, password)
         step = self._step_of(seed, code)
         if step is None:
             raise InvalidInput("code", "This is not the code that the program shows; see that its clock is right")
         with translated(missing="no such login"):
-            await self._people.set_code_seed(visit.login.login_id, seed, used_step=step)
+            await self._people.set_code_seed(signed_in.login.login_id, seed, used_step=step)
 
-    async def disable_two_factor(self, visit: SignedIn, *, password: str) -> None:
-        """Ask a person for no one-time codes any more.
+    async def disable_two_factor(self, signed_in: SignedIn, *, password: str) -> None:
+        """Ask this login for no one-time codes any more.
 
         Raises:
             InvalidInput: the password is wrong.
         """
-        await self._confirm(visit, password)
+        await self._confirm(signed_in, password)
         with translated(missing="no such login"):
-            await self._people.set_code_seed(visit.login.login_id, None)
+            await self._people.set_code_seed(signed_in.login.login_id, None)
 
-    async def _confirm(self, visit: SignedIn, password: str) -> None:
-        if not await self._hashes.is_right(visit.login.password_hash, password):
+    async def _confirm(self, signed_in: SignedIn, password: str) -> None:
+        if not await self._hashes.is_right(signed_in.login.password_hash, password):
             raise InvalidInput("password", "This is not your password")
 
     async def _use_code(self, login: Login, seed: bytes, code: str) -> bool:
@@ -363,7 +363,7 @@ class SignIn:
     def _step_of(self, seed: bytes, code: str) -> int | None:
         """Find the time step that a code is of, now or the one before (RFC 6238, section 5.2)."""
         now = self._clock.now() // 1_000_000 // _CODE_SECONDS
-        codes = pyotp.TOTP(self._seal.code_secret(seed), interval=_CODE_SECONDS)
+        codes = pyotp.TOTP(self._signer.code_secret(seed), interval=_CODE_SECONDS)
         digits = code.replace(" ", "")
         for step in range(now - _CODE_STEPS_BACK, now + 1):
             if pyotp.utils.strings_equal(codes.generate_otp(step), digits):
@@ -372,7 +372,7 @@ class SignIn:
 
 
 def normal_email(email: str) -> str:
-    """Write an address as it is stored; what is no address is nobody's."""
+    """Write an address as it is stored; empty if it is none."""
     try:
         return inputs.email("email", email)
     except InvalidInput:

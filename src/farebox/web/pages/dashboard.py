@@ -12,8 +12,9 @@ from farebox.web.charts.balance import balance_chart, balance_rows
 from farebox.web.charts.bars import usage_types
 from farebox.web.charts.usage import usage_chart, usage_rows
 from farebox.web.pages import render
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
 from farebox.web.pages.live import Live
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 By = Literal["hour", "day"]
 
@@ -26,7 +27,7 @@ _LATEST_TRANSFERS: Final = 8
 _NO_SELECTION: Final = Selection()
 
 
-class Overview:
+class OverviewPages:
     """The overview, and what of it is followed live."""
 
     def __init__(self, live: Live) -> None:
@@ -42,26 +43,26 @@ class Overview:
             PageRoute(f"{ROOT}/live", Audience.VIEWER, get=self._live.stream, is_use=False),
         ]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """Show the overview."""
-        return await self._page(ask, "overview.html")
+        return await self._page(request, "overview.html")
 
-    async def now(self, ask: PageRequest) -> Response:
+    async def now(self, request: PageRequest) -> Response:
         """Show the part of the overview that changes with each charge, for a page that is open."""
-        return await self._page(ask, _NOW)
+        return await self._page(request, _NOW)
 
-    async def show_charts(self, ask: PageRequest) -> Response:
+    async def show_charts(self, request: PageRequest) -> Response:
         """Show the charts anew, for a page that is open."""
-        view = await ask.services.queries.account_view(ask.merchant_id)
-        drawn = await self._charts(ask, view)
-        return ask.page("overview_charts.html", merchant=view.merchant, account=view.account, **drawn)
+        view = await request.services.queries.account_view(request.merchant_id)
+        drawn = await self._charts(request, view)
+        return request.page("overview_charts.html", merchant=view.merchant, account=view.account, **drawn)
 
-    async def _page(self, ask: PageRequest, template: str) -> Response:
-        view = await ask.services.queries.account_view(ask.merchant_id)
-        latest = await ask.services.statements.page(ask.merchant_id, _NO_SELECTION, limit=_LATEST_TRANSFERS)
-        alerts = await ask.services.queries.alerts(ask.merchant_id, 1)
-        drawn = await self._charts(ask, view) if template != _NOW else {}
-        return ask.page(
+    async def _page(self, request: PageRequest, template: str) -> Response:
+        view = await request.services.queries.account_view(request.merchant_id)
+        latest = await request.services.statements.page(request.merchant_id, _NO_SELECTION, limit=_LATEST_TRANSFERS)
+        alerts = await request.services.queries.alerts(request.merchant_id, 1)
+        drawn = await self._charts(request, view) if template != _NOW else {}
+        return request.page(
             template,
             merchant=view.merchant,
             account=view.account,
@@ -73,15 +74,15 @@ class Overview:
             **drawn,
         )
 
-    async def _charts(self, ask: PageRequest, view: AccountView) -> dict[str, Any]:
+    async def _charts(self, request: PageRequest, view: AccountView) -> dict[str, Any]:
         """Draw the balance of the last weeks, and what the types of requests came to."""
-        account, zone, now = view.account, ask.zone, ask.services.console.now()
-        history = await ask.services.queries.history(account)
-        by: By = "hour" if ask.query("by") == "hour" else "day"
+        account, zone, now = view.account, request.zone, request.services.console.now()
+        history = await request.services.queries.history(account)
+        by: By = "hour" if request.query("by") == "hour" else "day"
         last = render.at(now, zone).date()
         first = last - timedelta(days=USAGE_DAYS[by] - 1)
-        usage = await ask.services.usage.read(
-            ask.merchant_id, by=by, first=str(first), last=str(last), zone=zone.key, request_type=None
+        usage = await request.services.usage.read(
+            request.merchant_id, by=by, first=str(first), last=str(last), zone=zone.key, request_type=None
         )
         balance: dict[str, Any] = {
             "thresholds": [threshold.amount for threshold in account.thresholds],
@@ -98,9 +99,9 @@ class Overview:
             "last": last,
         }
         return {
-            "balance_charts": [balance_chart(history, **balance, is_narrow=it) for it in (False, True)],
+            "balance_charts": [balance_chart(history, **balance, is_narrow=narrow) for narrow in (False, True)],
             "balance_rows": balance_rows(history, runway=view.runway, now=now, zone=zone, currency=account.currency),
-            "usage_charts": [usage_chart(usage, **bars, is_narrow=it) for it in (False, True)],
+            "usage_charts": [usage_chart(usage, **bars, is_narrow=narrow) for narrow in (False, True)],
             "usage_rows": usage_rows(usage, zone=zone, by=by, currency=account.currency),
             "usage_types": usage_types(usage),
             "usage_days": USAGE_DAYS[by],
@@ -120,4 +121,6 @@ def state_of(view: AccountView) -> str:
 
 def below_of(account: Account) -> int | None:
     """Return the lowest threshold that the posted balance is below, in micros."""
-    return min((it.amount for it in account.thresholds if account.posted < it.amount), default=None)
+    return min(
+        (threshold.amount for threshold in account.thresholds if account.posted < threshold.amount), default=None
+    )

@@ -34,8 +34,8 @@ class Form:
 
     def raw(self, name: str) -> str:
         """Return what a field holds to the letter, as passwords are taken; empty if it is missing."""
-        found = self._values.get(name)
-        return found[0] if found else ""
+        values = self._values.get(name)
+        return values[0] if values else ""
 
     def all(self, name: str) -> list[str]:
         """Return what all fields of a name hold, without those that are empty."""
@@ -55,7 +55,7 @@ class Form:
         """Write what was wrong beside its field; `names` maps the service's names of fields to the form's.
 
         Raises:
-            ServiceError: it is no mistake of whoever filled the form in.
+            ServiceError: it is no mistake in what was typed.
         """
         if isinstance(error, InvalidInput):
             field = (names or {}).get(error.field, error.field)
@@ -70,7 +70,7 @@ async def read_form(request: Request) -> Form:
     """Read a posted form.
 
     Raises:
-        ApiError: it is too large or no form, or whoever sent it went away.
+        ApiError: it is too large or no form, or its sender went away.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media != _URLENCODED:
@@ -103,7 +103,7 @@ def typed_time(field: str, text: str, zone: ZoneInfo) -> str | None:
     """Write a time that was typed, in the reader's zone, as RFC 3339; None if none was.
 
     Raises:
-        InvalidInput: it is no time.
+        InvalidInput: the text is not a time.
     """
     if not text:
         return None

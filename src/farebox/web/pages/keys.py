@@ -10,7 +10,7 @@ from farebox.core import ids
 from farebox.service.errors import InvalidInput, Missing, ServiceError
 from farebox.service.operator.merchants import NewKey
 from farebox.web.pages.forms import typed_time
-from farebox.web.pages.house import PageRequest, number_of
+from farebox.web.pages.request import PageRequest
 
 KEY: Final = "{key:str}"
 """The part of a path that names a key."""
@@ -22,18 +22,18 @@ class KeyPages(ABC):
     """The pages of some keys: a merchant's, on its own side or in the console, or those of services and support."""
 
     overlaps: ClassVar[dict[str, str]]
-    """How long a rotated key may go on, by the seconds of it."""
+    """How long a rotated key may go on: words, by the seconds as a form sends them."""
 
     @abstractmethod
-    def merchant(self, ask: PageRequest) -> int | None:
+    def merchant(self, request: PageRequest) -> int | None:
         """Return whose keys they are; None for services' and support's."""
 
     @abstractmethod
-    def url(self, ask: PageRequest) -> str:
+    def url(self, request: PageRequest) -> str:
         """Write where the list is."""
 
     @abstractmethod
-    def make(self, ask: PageRequest, expires: str | None) -> Awaitable[NewKey]:
+    def make(self, request: PageRequest, expires: str | None) -> Awaitable[NewKey]:
         """Make the key that the form asks for.
 
         Raises:
@@ -41,75 +41,79 @@ class KeyPages(ABC):
         """
 
     @abstractmethod
-    def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
+    def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
         """Answer with a page: `keys`, `key` or `key_made`."""
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """List the keys."""
-        return await self._list(ask)
+        return await self._list(request)
 
-    async def create(self, ask: PageRequest) -> Response:
+    async def create(self, request: PageRequest) -> Response:
         """Make a key."""
         try:
-            key = await self.make(ask, typed_time("expires", ask.form.text("expires"), ask.zone))
+            key = await self.make(request, typed_time("expires", request.form.text("expires"), request.zone))
         except ServiceError as error:
-            ask.form.fail(error)
-            return await self._list(ask, 422)
-        return await self._page(ask, "key_made", key=key)
+            request.form.fail(error)
+            return await self._list(request, 422)
+        return await self._page(request, "key_made", key=key)
 
-    async def show_one(self, ask: PageRequest) -> Response:
+    async def show_one(self, request: PageRequest) -> Response:
         """Show one key, and what can be done about it."""
-        return await self._one(ask)
+        return await self._one(request)
 
-    async def rotate(self, ask: PageRequest) -> Response:
+    async def rotate(self, request: PageRequest) -> Response:
         """Make a key's successor; the old one goes on for a while."""
-        key_id = await self._own(ask)
+        key_id = await self._own(request)
         try:
-            text = ask.form.text("overlap")
+            text = request.form.text("overlap")
             if text not in self.overlaps:
                 raise InvalidInput("overlap", "choose how long the old key goes on")
-            key = await ask.services.merchants.rotate_key(key_id, overlap_seconds=int(text), principal=ask.principal)
+            key = await request.services.merchants.rotate_key(
+                key_id, overlap_seconds=int(text), principal=request.principal
+            )
         except ServiceError as error:
-            ask.form.fail(error, _FIELDS)
-            return await self._one(ask, 422)
-        return await self._page(ask, "key_made", key=key)
+            request.form.fail(error, _FIELDS)
+            return await self._one(request, 422)
+        return await self._page(request, "key_made", key=key)
 
-    async def end(self, ask: PageRequest) -> Response:
+    async def end(self, request: PageRequest) -> Response:
         """Let a key end at a time to come."""
-        key_id = await self._own(ask)
+        key_id = await self._own(request)
         try:
-            expires = typed_time("expires", ask.form.text("expires"), ask.zone)
+            expires = typed_time("expires", request.form.text("expires"), request.zone)
             if expires is None:
                 raise InvalidInput("expires", "say when")
-            await ask.services.merchants.expire_key(key_id, expires, principal=ask.principal)
+            await request.services.merchants.expire_key(key_id, expires, principal=request.principal)
         except ServiceError as error:
-            ask.form.fail(error)
-            return await self._one(ask, 422)
-        return ask.redirect(self.url(ask), "key_expiry_saved")
+            request.form.fail(error)
+            return await self._one(request, 422)
+        return request.redirect(self.url(request), "key_expiry_saved")
 
-    async def revoke(self, ask: PageRequest) -> Response:
+    async def revoke(self, request: PageRequest) -> Response:
         """Close a key at once and for ever."""
-        await ask.services.merchants.revoke_key(await self._own(ask), principal=ask.principal)
-        return ask.redirect(self.url(ask), "key_revoked")
+        await request.services.merchants.revoke_key(await self._own(request), principal=request.principal)
+        return request.redirect(self.url(request), "key_revoked")
 
-    async def _own(self, ask: PageRequest) -> int:
+    async def _own(self, request: PageRequest) -> int:
         """Return the number of the key that the path names, if it belongs on this page.
 
         Raises:
             Missing: it does not.
         """
-        key = await ask.services.merchants.key(number_of(ask, "key", ids.KEY))
-        if key.merchant_id != self.merchant(ask):
+        key = await request.services.merchants.key(request.number("key", ids.KEY))
+        if key.merchant_id != self.merchant(request):
             raise Missing("no such key is here")
         return key.key_id
 
-    async def _list(self, ask: PageRequest, status: int = 200) -> Response:
-        keys = await ask.services.merchants.keys(self.merchant(ask))
-        return await self._page(ask, "keys", status, keys=keys[::-1])
+    async def _list(self, request: PageRequest, status: int = 200) -> Response:
+        keys = await request.services.merchants.keys(self.merchant(request))
+        return await self._page(request, "keys", status, keys=keys[::-1])
 
-    async def _one(self, ask: PageRequest, status: int = 200) -> Response:
-        key = await ask.services.merchants.key(await self._own(ask))
-        return await self._page(ask, "key", status, key=key, overlaps=list(self.overlaps.items()))
+    async def _one(self, request: PageRequest, status: int = 200) -> Response:
+        key = await request.services.merchants.key(await self._own(request))
+        return await self._page(request, "key", status, key=key, overlaps=list(self.overlaps.items()))
 
-    async def _page(self, ask: PageRequest, name: str, status: int = 200, **values: Any) -> Response:
-        return await self.page(ask, name, status, keys_root=self.url(ask), now=ask.services.console.now(), **values)
+    async def _page(self, request: PageRequest, name: str, status: int = 200, **values: Any) -> Response:
+        return await self.page(
+            request, name, status, keys_root=self.url(request), now=request.services.console.now(), **values
+        )

@@ -30,7 +30,7 @@ HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    # What a person saw must not be there for the next one at the same browser.
+    # What one reader saw must not be there for the next one at the same browser.
     "Cache-Control": "no-store",
 }
 
@@ -106,7 +106,7 @@ def at(micros: int, zone: ZoneInfo) -> datetime:
 
 
 def moment(micros: int, zone: ZoneInfo) -> Markup:
-    """Write a time for people, and exactly for machines and whoever points at it."""
+    """Write a time for people, and exactly for machines and a pointer that rests on it."""
     time = at(micros, zone)
     words = f"{time.day} {_MONTHS[time.month - 1]} {time.year}, {time:%H:%M:%S}"
     return Markup('<time datetime="{}" title="{} {}">{}</time>').format(time.isoformat(), words, time.tzname(), words)
@@ -161,8 +161,8 @@ def effect(transfer: Transfer) -> Markup:
 
 def browser_name(agent: str) -> str:
     """Name a browser and its system as people do, of what it calls itself; all claim to be several."""
-    browser = next((name for mark, name in _BROWSERS if mark in agent), "Another browser")
-    system = next((name for mark, name in _SYSTEMS if mark in agent), "")
+    browser = next((name for word, name in _BROWSERS if word in agent), "Another browser")
+    system = next((name for word, name in _SYSTEMS if word in agent), "")
     return f"{browser} on {system}" if system else browser
 
 
@@ -201,5 +201,5 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str | None:
-    found = _TEMPLATES.joinpath(name)
-    return found.read_text(encoding="utf-8") if found.is_file() else None
+    file = _TEMPLATES.joinpath(name)
+    return file.read_text(encoding="utf-8") if file.is_file() else None

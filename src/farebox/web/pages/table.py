@@ -2,12 +2,13 @@
 
 from farebox.web.pages.account.table import account_routes
 from farebox.web.pages.console.table import console_routes
-from farebox.web.pages.dashboard import Overview
-from farebox.web.pages.house import AccessControl, PageRoute
+from farebox.web.pages.dashboard import OverviewPages
 from farebox.web.pages.live import Live
+from farebox.web.pages.routes import PageRoute
 from farebox.web.pages.sign_in import SignInPages
+from farebox.web.pages.throttle import SignInThrottle
 
 
-def page_routes(gate: AccessControl, live: Live) -> list[PageRoute]:
-    """List every page: the ways in, the dashboard, the console."""
-    return [*SignInPages(gate).routes(), *Overview(live).routes(), *account_routes(), *console_routes()]
+def page_routes(throttle: SignInThrottle, live: Live) -> list[PageRoute]:
+    """List every page: signing in, a merchant's own pages, the console."""
+    return [*SignInPages(throttle).routes(), *OverviewPages(live).routes(), *account_routes(), *console_routes()]

@@ -1,4 +1,4 @@
-"""The people registered on a merchant's account: invite, change roles, remove. Its owners and support do so alike."""
+"""A merchant's users: invite, change roles, remove. Its owners and support do so alike."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
@@ -8,90 +8,94 @@ from starlette.responses import Response
 
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.service.people.users import ROLE_WORDS, ROLES, Role
-from farebox.web.pages.house import PageRequest
+from farebox.web.pages.request import PageRequest
 
 
-class PeoplePage(ABC):
-    """The page of a merchant's people, wherever it is."""
+class UserPages(ABC):
+    """The page of a merchant's users, on its own side or in the console."""
 
     is_owner_needed: ClassVar[bool]
     """Whether the account must keep an owner; support may leave it without one."""
 
     @abstractmethod
-    def merchant(self, ask: PageRequest) -> int:
-        """Return whose people they are."""
+    def merchant(self, request: PageRequest) -> int:
+        """Return the merchant whose users they are."""
 
     @abstractmethod
-    def url(self, ask: PageRequest) -> str:
+    def url(self, request: PageRequest) -> str:
         """Write where the page is."""
 
     @abstractmethod
-    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
+    def page(self, request: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
         """Answer with the page."""
 
-    async def show(self, ask: PageRequest) -> Response:
-        """List the people."""
-        return await self._page(ask)
+    async def show(self, request: PageRequest) -> Response:
+        """List the users."""
+        return await self._page(request)
 
-    async def invite(self, ask: PageRequest) -> Response:
+    async def invite(self, request: PageRequest) -> Response:
         """Register somebody, and mail them how to sign in."""
         try:
-            email = ask.form.text("email")
-            await ask.services.users.invite(self.merchant(ask), email, _role(ask), principal=ask.principal)
+            email = request.form.text("email")
+            await request.services.users.invite(
+                self.merchant(request), email, _role(request), principal=request.principal
+            )
         except ServiceError as error:
-            ask.form.fail(error)
-            return await self._page(ask, 422)
-        return ask.redirect(self.url(ask), "invited")
+            request.form.fail(error)
+            return await self._page(request, 422)
+        return request.redirect(self.url(request), "invited")
 
-    async def invite_again(self, ask: PageRequest) -> Response:
-        """Mail somebody once more how to sign in."""
-        deed = ask.services.users.invite_again(self.merchant(ask), ask.form.text("person"), principal=ask.principal)
-        return await self._do(ask, deed, "invited")
+    async def invite_again(self, request: PageRequest) -> Response:
+        """Mail a user once more how to sign in."""
+        action = request.services.users.invite_again(
+            self.merchant(request), request.form.text("user"), principal=request.principal
+        )
+        return await self._do(request, action, "invited")
 
-    async def set_role(self, ask: PageRequest) -> Response:
-        """Change what somebody may do."""
+    async def set_role(self, request: PageRequest) -> Response:
+        """Change what a user may do."""
         try:
-            role = _role(ask)
+            role = _role(request)
         except InvalidInput as error:
-            ask.form.fail(error, {"role": ""})
-            return await self._page(ask, 422)
-        deed = ask.services.users.set_role(
-            *(self.merchant(ask), ask.form.text("person"), role),
+            request.form.fail(error, {"role": ""})
+            return await self._page(request, 422)
+        action = request.services.users.set_role(
+            *(self.merchant(request), request.form.text("user"), role),
             is_owner_needed=self.is_owner_needed,
-            principal=ask.principal,
+            principal=request.principal,
         )
-        return await self._do(ask, deed, "role_saved")
+        return await self._do(request, action, "role_saved")
 
-    async def remove(self, ask: PageRequest) -> Response:
-        """Take somebody off the account."""
-        deed = ask.services.users.remove(
-            *(self.merchant(ask), ask.form.text("person")),
+    async def remove(self, request: PageRequest) -> Response:
+        """Take a user off the account."""
+        action = request.services.users.remove(
+            *(self.merchant(request), request.form.text("user")),
             is_owner_needed=self.is_owner_needed,
-            principal=ask.principal,
+            principal=request.principal,
         )
-        return await self._do(ask, deed, "person_removed")
+        return await self._do(request, action, "user_removed")
 
-    async def _do(self, ask: PageRequest, deed: Awaitable[object], said: str) -> Response:
-        """Do what a button beside a person asks for."""
+    async def _do(self, request: PageRequest, action: Awaitable[object], flash: str) -> Response:
+        """Do what a button beside a user asks for."""
         try:
-            await deed
+            await action
         except ServiceError as error:
-            ask.form.fail(error, {"role": "", "email": ""})
-            return await self._page(ask, 422)
-        return ask.redirect(self.url(ask), said)
+            request.form.fail(error, {"role": "", "email": ""})
+            return await self._page(request, 422)
+        return request.redirect(self.url(request), flash)
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
-        members = await ask.services.users.members(self.merchant(ask))
-        return await self.page(ask, status, members=members, role_words=ROLE_WORDS)
+    async def _page(self, request: PageRequest, status: int = 200) -> Response:
+        members = await request.services.users.members(self.merchant(request))
+        return await self.page(request, status, members=members, role_words=ROLE_WORDS)
 
 
-def _role(ask: PageRequest) -> Role:
+def _role(request: PageRequest) -> Role:
     """Read a role.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: there is no such role.
     """
-    role = ROLES.get(ask.form.text("role"))
+    role = ROLES.get(request.form.text("role"))
     if role is None:
         raise InvalidInput("role", f"a role is one of {', '.join(ROLES)}")
     return role

@@ -1,1 +1,1 @@
-"""A merchant's own pages beside the overview: statement, prices, alerts, keys, people, and the Balance API."""
+"""A merchant's own pages beside the overview: statement, prices, alerts, keys, users, and the Balance API."""

@@ -9,13 +9,14 @@ from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.service.errors import Refused, ServiceError
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.dashboard import ROOT
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 FIRINGS: Final = 20
 _AMOUNT: Final = "amount"
 
 
-class Alerts:
+class AlertPages:
     """A merchant's warnings."""
 
     def routes(self) -> list[PageRoute]:
@@ -25,41 +26,41 @@ class Alerts:
             PageRoute(f"{ROOT}/alerts/test", Audience.MEMBER, post=self.test),
         ]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """Show the thresholds, who is told, and what was told."""
-        return await self._page(ask)
+        return await self._page(request)
 
-    async def save(self, ask: PageRequest) -> Response:
+    async def save(self, request: PageRequest) -> Response:
         """Set the thresholds anew."""
         try:
-            outcome = await ask.services.operations.set_thresholds(
-                ask.merchant_id, ask.form.all(_AMOUNT), principal=ask.principal
+            outcome = await request.services.operations.set_thresholds(
+                request.merchant_id, request.form.all(_AMOUNT), principal=request.principal
             )
             if not outcome.is_ok:
                 raise Refused(outcome)
         except ServiceError as error:
-            ask.form.fail(error, {"thresholds": _AMOUNT})
-            return await self._page(ask, 422)
-        return ask.redirect(f"{account_url(ask)}/alerts", "thresholds_saved")
+            request.form.fail(error, {"thresholds": _AMOUNT})
+            return await self._page(request, 422)
+        return request.redirect(f"{account_url(request)}/alerts", "thresholds_saved")
 
-    async def test(self, ask: PageRequest) -> Response:
-        """Mail whoever asks, to show that warnings reach them."""
+    async def test(self, request: PageRequest) -> Response:
+        """Mail who asks, to show that warnings reach them."""
         try:
-            await ask.services.sign_in.send_test(ask.signed_in.login, ask.merchant_id)
+            await request.services.sign_in.send_test(request.login, request.merchant_id)
         except ServiceError as error:
-            ask.form.fail(error)
-            return await self._page(ask, 422)
-        return ask.redirect(f"{account_url(ask)}/alerts", "test_sent")
+            request.form.fail(error)
+            return await self._page(request, 422)
+        return request.redirect(f"{account_url(request)}/alerts", "test_sent")
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
-        _, account = await ask.services.merchants.get(ask.merchant_id)
+    async def _page(self, request: PageRequest, status: int = 200) -> Response:
+        _, account = await request.services.merchants.get(request.merchant_id)
         amounts = [format_amount(threshold.amount) for threshold in account.thresholds]
-        typed = ask.form.all(_AMOUNT) if _AMOUNT in ask.form else amounts
+        typed = request.form.all(_AMOUNT) if _AMOUNT in request.form else amounts
         return await account_page(
-            ask,
+            request,
             "account/alerts.html",
             status,
-            alerts=await ask.services.queries.alerts(ask.merchant_id, FIRINGS),
-            members=await ask.services.users.members(ask.merchant_id),
+            alerts=await request.services.queries.alerts(request.merchant_id, FIRINGS),
+            members=await request.services.users.members(request.merchant_id),
             typed=[*typed, *[""] * THRESHOLDS_MAX][:THRESHOLDS_MAX],
         )

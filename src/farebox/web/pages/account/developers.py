@@ -5,24 +5,25 @@ from starlette.responses import Response
 from farebox.web.examples import balance_examples
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 
-class Developers:
+class DeveloperPages:
     """The developers' page."""
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [PageRoute(f"{ROOT}/developers", Audience.VIEWER, get=self.show)]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """Show how to read the balance in one language; the others are a link away."""
-        examples = balance_examples(ask.services.operator.public_url)
-        chosen = next((it for it in examples if it.name == ask.query("example")), examples[0])
+        examples = balance_examples(request.services.operator.public_url)
+        chosen = next((example for example in examples if example.name == request.query("example")), examples[0])
         return await account_page(
-            ask,
+            request,
             "account/developers.html",
             examples=examples,
             chosen=chosen,
-            public_url=ask.services.operator.public_url,
+            public_url=request.services.operator.public_url,
         )

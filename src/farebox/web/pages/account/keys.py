@@ -9,13 +9,14 @@ from farebox.core.commands import KeyKind
 from farebox.service.operator.merchants import NewKey
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.dashboard import ROOT
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
 from farebox.web.pages.keys import KEY, KeyPages
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 _KEYS: Final = f"{ROOT}/keys"
 
 
-class Keys(KeyPages):
+class AccountKeyPages(KeyPages):
     """A merchant's keys."""
 
     overlaps: ClassVar = {"0": "not at all", "3600": "for an hour", "86400": "for a day", "604800": "for a week"}
@@ -30,20 +31,20 @@ class Keys(KeyPages):
             PageRoute(f"{_KEYS}/{KEY}/revoke", Audience.OWNER, post=self.revoke),
         ]
 
-    def merchant(self, ask: PageRequest) -> int:
+    def merchant(self, request: PageRequest) -> int:
         """Return whose keys they are."""
-        return ask.merchant_id
+        return request.merchant_id
 
-    def url(self, ask: PageRequest) -> str:
+    def url(self, request: PageRequest) -> str:
         """Write where the list is."""
-        return f"{account_url(ask)}/keys"
+        return f"{account_url(request)}/keys"
 
-    def make(self, ask: PageRequest, expires: str | None) -> Awaitable[NewKey]:
+    def make(self, request: PageRequest, expires: str | None) -> Awaitable[NewKey]:
         """Make a key of the merchant's."""
-        return ask.services.merchants.create_key(
-            KeyKind.MERCHANT, merchant_id=ask.merchant_id, expires=expires, principal=ask.principal
+        return request.services.merchants.create_key(
+            KeyKind.MERCHANT, merchant_id=request.merchant_id, expires=expires, principal=request.principal
         )
 
-    def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
+    def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
         """Show one of the merchant's own pages."""
-        return account_page(ask, f"account/{name}.html", status, **values)
+        return account_page(request, f"account/{name}.html", status, **values)

@@ -4,21 +4,22 @@ from starlette.responses import Response
 
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 
-class Prices:
+class AccountPricePages:
     """A merchant's prices."""
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [PageRoute(f"{ROOT}/prices", Audience.VIEWER, get=self.show)]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """List the prices in force, and those to come: of the defaults only what no price of its own goes before."""
-        merchants, now = ask.services.merchants, ask.services.console.now()
-        in_force = await merchants.prices_in_force(ask.merchant_id)
-        own = await merchants.prices(ask.merchant_id)
+        merchants, now = request.services.merchants, request.services.console.now()
+        in_force = await merchants.prices_in_force(request.merchant_id)
+        own = await merchants.prices(request.merchant_id)
         # From its first price of its own on, a default of that type concerns the merchant no more.
         own_from = {price.request_type: price.starts_at for price in reversed(own)}
         coming = [
@@ -30,7 +31,7 @@ class Prices:
             )
         ]
         return await account_page(
-            ask,
+            request,
             "account/prices.html",
             in_force=in_force,
             coming=sorted(coming, key=lambda price: (price.starts_at, price.request_type)),

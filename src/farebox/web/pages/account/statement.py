@@ -17,14 +17,15 @@ from farebox.web.pages import render
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.forms import Form
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 ROWS: Final = 50
 _FILTERS: Final = ("from", "to", "kind", "type", "reference")
 _NOTHING: Final = Page([], None)
 
 
-class Statement:
+class StatementPages:
     """A merchant's book."""
 
     def routes(self) -> list[PageRoute]:
@@ -36,20 +37,22 @@ class Statement:
             PageRoute(f"{ROOT}/statement.jsonl", Audience.VIEWER, get=self.export_lines),
         ]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """List transfers, newest first: those that agree with the filters."""
-        ask.form = Form({name: [ask.query(name)] for name in _FILTERS})
-        cursor = ask.query("cursor") or None
+        request.form = Form({name: [request.query(name)] for name in _FILTERS})
+        cursor = request.query("cursor") or None
         try:
-            page = await ask.services.statements.page(ask.merchant_id, _selection(ask), cursor=cursor, limit=ROWS)
+            page = await request.services.statements.page(
+                request.merchant_id, _selection(request), cursor=cursor, limit=ROWS
+            )
         except InvalidInput as error:
-            ask.form.fail(error)
+            request.form.fail(error)
             page = _NOTHING
-        chosen = {name: ask.query(name) for name in _FILTERS if ask.query(name)}
+        chosen = {name: request.query(name) for name in _FILTERS if request.query(name)}
         return await account_page(
-            ask,
+            request,
             "account/statement.html",
-            422 if ask.form.errors else 200,
+            422 if request.form.errors else 200,
             page=page,
             kinds=[("", "All kinds"), *((kind, kind.replace("_", " ").capitalize()) for kind in KINDS)],
             cursor=cursor,
@@ -57,38 +60,41 @@ class Statement:
             stretch=urlencode({name: text for name, text in chosen.items() if name in ("from", "to")}),
         )
 
-    async def show_one(self, ask: PageRequest) -> Response:
+    async def show_one(self, request: PageRequest) -> Response:
         """Explain one line: why was this charged?"""
-        transfer, refers_to = await ask.services.console.transfer(ask.merchant_id, ask.param("transfer"))
-        prices = [*await ask.services.merchants.prices(None), *await ask.services.merchants.prices(ask.merchant_id)]
-        price = next((it for it in prices if it.price_id == transfer.price_id), None)
-        return await account_page(ask, "account/transfer.html", transfer=transfer, refers_to=refers_to, price=price)
+        transfer, refers_to = await request.services.console.transfer(request.merchant_id, request.param("transfer"))
+        prices = [
+            *await request.services.merchants.prices(None),
+            *await request.services.merchants.prices(request.merchant_id),
+        ]
+        price = next((price for price in prices if price.price_id == transfer.price_id), None)
+        return await account_page(request, "account/transfer.html", transfer=transfer, refers_to=refers_to, price=price)
 
-    async def export_csv(self, ask: PageRequest) -> Response:
+    async def export_csv(self, request: PageRequest) -> Response:
         """Give the chosen transfers as CSV, oldest first."""
-        pieces = await ask.services.statements.export_csv(ask.merchant_id, _selection(ask))
-        return _download(ask, pieces, "text/csv", "csv")
+        pieces = await request.services.statements.export_csv(request.merchant_id, _selection(request))
+        return _download(request, pieces, "text/csv", "csv")
 
-    async def export_lines(self, ask: PageRequest) -> Response:
+    async def export_lines(self, request: PageRequest) -> Response:
         """Give a stretch of the book as JSON lines, which can be verified offline."""
-        wanted = _selection(ask)
-        pieces = await ask.services.statements.export_lines(ask.merchant_id, start=wanted.start, end=wanted.end)
-        return _download(ask, pieces, "application/x-ndjson", "jsonl")
+        wanted = _selection(request)
+        pieces = await request.services.statements.export_lines(request.merchant_id, start=wanted.start, end=wanted.end)
+        return _download(request, pieces, "application/x-ndjson", "jsonl")
 
 
-def _selection(ask: PageRequest) -> Selection:
+def _selection(request: PageRequest) -> Selection:
     """Read which transfers are wanted; days are the reader's, both ends included.
 
     Raises:
-        InvalidInput: a day that is none.
+        InvalidInput: a day is not one.
     """
-    first, last = ask.query("from"), ask.query("to")
+    first, last = request.query("from"), request.query("to")
     return Selection(
-        start=_midnight(inputs.day("from", first), ask.zone) if first else None,
-        end=_midnight(inputs.day("to", last) + timedelta(days=1), ask.zone) if last else None,
-        kind=ask.query("kind") or None,
-        request_type=ask.query("type") or None,
-        reference=ask.query("reference") or None,
+        start=_midnight(inputs.day("from", first), request.zone) if first else None,
+        end=_midnight(inputs.day("to", last) + timedelta(days=1), request.zone) if last else None,
+        kind=request.query("kind") or None,
+        request_type=request.query("type") or None,
+        reference=request.query("reference") or None,
     )
 
 
@@ -97,7 +103,7 @@ def _midnight(day: date, zone: ZoneInfo) -> str:
     return f"{datetime.combine(day, time(), zone).astimezone(UTC):%Y-%m-%dT%H:%M:%S}Z"
 
 
-def _download(ask: PageRequest, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Response:
-    name = f"{ids.public_id(ids.MERCHANT, ask.merchant_id)}.{suffix}"
+def _download(request: PageRequest, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Response:
+    name = f"{ids.public_id(ids.MERCHANT, request.merchant_id)}.{suffix}"
     headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(pieces, media_type=media, headers=headers)

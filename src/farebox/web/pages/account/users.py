@@ -7,34 +7,35 @@ from starlette.responses import Response
 
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.dashboard import ROOT
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
-from farebox.web.pages.users import PeoplePage
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
+from farebox.web.pages.users import UserPages
 
-_PEOPLE: Final = f"{ROOT}/people"
+_USERS: Final = f"{ROOT}/people"
 
 
-class People(PeoplePage):
-    """The people registered on a merchant's account."""
+class AccountUserPages(UserPages):
+    """A merchant's users, as its own owners see them."""
 
     is_owner_needed = True
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(_PEOPLE, Audience.VIEWER, get=self.show, post=self.invite, posts=Audience.OWNER),
-            PageRoute(f"{_PEOPLE}/again", Audience.OWNER, post=self.invite_again),
-            PageRoute(f"{_PEOPLE}/role", Audience.OWNER, post=self.set_role),
-            PageRoute(f"{_PEOPLE}/remove", Audience.OWNER, post=self.remove),
+            PageRoute(_USERS, Audience.VIEWER, get=self.show, post=self.invite, posts=Audience.OWNER),
+            PageRoute(f"{_USERS}/again", Audience.OWNER, post=self.invite_again),
+            PageRoute(f"{_USERS}/role", Audience.OWNER, post=self.set_role),
+            PageRoute(f"{_USERS}/remove", Audience.OWNER, post=self.remove),
         ]
 
-    def merchant(self, ask: PageRequest) -> int:
-        """Return whose page it is."""
-        return ask.merchant_id
+    def merchant(self, request: PageRequest) -> int:
+        """Return the merchant whose page it is."""
+        return request.merchant_id
 
-    def url(self, ask: PageRequest) -> str:
+    def url(self, request: PageRequest) -> str:
         """Write where it is."""
-        return f"{account_url(ask)}/people"
+        return f"{account_url(request)}/people"
 
-    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
+    def page(self, request: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
         """Show it among the merchant's own."""
-        return account_page(ask, "account/people.html", status, **values)
+        return account_page(request, "account/users.html", status, **values)

@@ -1,1 +1,1 @@
-"""The support console: what the operator's people see of all merchants, and what they do for them."""
+"""The support console: what the operator's staff see of all merchants, and what they do for them."""

@@ -13,7 +13,8 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
 from farebox.web.pages.console.common import cut, ensure_done, merchant_of
-from farebox.web.pages.house import Audience, PageRequest, PageRoute, number_of
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 ROWS: Final = 50
 _ROOT: Final = "/support/approvals"
@@ -25,7 +26,7 @@ _STATES: Final = {
 }
 
 
-class Approvals:
+class ApprovalPages:
     """Requests for approval."""
 
     def routes(self) -> list[PageRoute]:
@@ -36,42 +37,41 @@ class Approvals:
             PageRoute(f"{_ONE}/reject", Audience.SUPPORT, post=self.reject, is_console=True),
         ]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """List what waits, and the history below."""
-        return await self._page(ask)
+        return await self._page(request)
 
-    async def approve(self, ask: PageRequest) -> Response:
+    async def approve(self, request: PageRequest) -> Response:
         """Approve somebody else's request; it is made at once."""
-        merchant_id, number = merchant_of(ask), number_of(ask, "approval", ids.APPROVAL)
-        deed = ask.services.approvals.approve(merchant_id, number, principal=ask.principal)
-        return await self._decide(ask, deed, "approved")
+        merchant_id, number = merchant_of(request), request.number("approval", ids.APPROVAL)
+        action = request.services.approvals.approve(merchant_id, number, principal=request.principal)
+        return await self._decide(request, action, "approved")
 
-    async def reject(self, ask: PageRequest) -> Response:
+    async def reject(self, request: PageRequest) -> Response:
         """Reject a request, or take one's own back."""
-        merchant_id, number = merchant_of(ask), number_of(ask, "approval", ids.APPROVAL)
-        deed = ask.services.approvals.reject(merchant_id, number, principal=ask.principal)
-        return await self._decide(ask, deed, "rejected")
+        merchant_id, number = merchant_of(request), request.number("approval", ids.APPROVAL)
+        action = request.services.approvals.reject(merchant_id, number, principal=request.principal)
+        return await self._decide(request, action, "rejected")
 
-    async def _decide(self, ask: PageRequest, deed: Awaitable[Outcome], said: str) -> Response:
+    async def _decide(self, request: PageRequest, action: Awaitable[Outcome], flash: str) -> Response:
         try:
-            ensure_done(await deed)
+            ensure_done(await action)
         except ServiceError as error:
-            ask.form.fail(error)
-            return await self._page(ask, 422)
-        return ask.redirect(_ROOT, said)
+            request.form.fail(error)
+            return await self._page(request, 422)
+        return request.redirect(_ROOT, flash)
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
-        approvals = ask.services.approvals
-        before = _before(ask)
+    async def _page(self, request: PageRequest, status: int = 200) -> Response:
+        approvals = request.services.approvals
+        before = _before(request)
         newest = await approvals.page(merchant_id=None, before=None, limit=PAGE_ROWS_MAX)
-        waiting = [it for it in newest if it.state == ApprovalState.PENDING][::-1]
-        found = [it for it in newest if it.state != ApprovalState.PENDING]
+        waiting = [approval for approval in newest if approval.state == ApprovalState.PENDING][::-1]
+        listed = newest
         if before is not None:
-            older = await approvals.page(merchant_id=None, before=before, limit=PAGE_ROWS_MAX)
-            found = [it for it in older if it.state != ApprovalState.PENDING]
-        decided, more = cut(found, ROWS)
-        every = {it.merchant_id for it in (*waiting, *decided)}
-        return ask.page(
+            listed = await approvals.page(merchant_id=None, before=before, limit=PAGE_ROWS_MAX)
+        decided, more = cut([approval for approval in listed if approval.state != ApprovalState.PENDING], ROWS)
+        merchant_ids = {approval.merchant_id for approval in (*waiting, *decided)}
+        return request.page(
             "console/approvals.html",
             status,
             waiting=waiting,
@@ -79,15 +79,15 @@ class Approvals:
             more=decided[-1].id if more else None,
             is_first=before is None,
             debit=Kind.ADJUSTMENT_DEBIT,
-            names=await ask.services.console.names(every),
-            currencies={number: (await ask.services.merchants.get(number))[1].currency for number in every},
+            names=await request.services.console.names(merchant_ids),
+            currencies={number: (await request.services.merchants.get(number))[1].currency for number in merchant_ids},
             state_words={int(state): words for state, words in _STATES.items()},
         )
 
 
-def _before(ask: PageRequest) -> int | None:
+def _before(request: PageRequest) -> int | None:
     """Read where the page before ended; anything else begins anew."""
     try:
-        return inputs.public_id("before", ids.APPROVAL, ask.query("before"))
+        return inputs.public_id("before", ids.APPROVAL, request.query("before"))
     except InvalidInput:
         return None

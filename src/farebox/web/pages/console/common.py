@@ -1,4 +1,4 @@
-"""What the console's pages share: whose page it is, and pages of long lists."""
+"""What the console's pages share: the merchant of a page, and pages of long lists."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -10,20 +10,20 @@ from farebox.core.outcomes import Outcome
 from farebox.service.errors import Refused
 from farebox.service.ledger.queries import AccountView
 from farebox.web.pages.dashboard import state_of
-from farebox.web.pages.house import PageRequest, number_of
+from farebox.web.pages.request import PageRequest
 
 MERCHANT: Final = "/support/merchants/{merchant:str}"
 PAGES_MAX: Final = 10_000
 CURSOR: Final = "cursor"
 
 
-def merchant_of(ask: PageRequest) -> int:
-    """Read whose page it is out of the path.
+def merchant_of(request: PageRequest) -> int:
+    """Read the merchant of a page out of the path.
 
     Raises:
         ApiError: 404, no merchant can have this id.
     """
-    return number_of(ask, "merchant", ids.MERCHANT)
+    return request.number("merchant", ids.MERCHANT)
 
 
 def merchant_url(merchant_id: int) -> str:
@@ -31,20 +31,20 @@ def merchant_url(merchant_id: int) -> str:
     return f"/support/merchants/{ids.public_id(ids.MERCHANT, merchant_id)}"
 
 
-async def merchant_page(ask: PageRequest, template: str, status: int = 200, **values: Any) -> Response:
+async def merchant_page(request: PageRequest, template: str, status: int = 200, **values: Any) -> Response:
     """Answer with one of a merchant's pages; each tells the name, the balance and the state.
 
     Raises:
         UnknownMerchant: there is no such merchant.
     """
-    merchant, account = await ask.services.merchants.get(merchant_of(ask))
+    merchant, account = await request.services.merchants.get(merchant_of(request))
     known = {
         "merchant": merchant,
         "account": account,
         "state": state_of(AccountView(merchant, account, None)),
         "root": merchant_url(merchant.merchant_id),
     }
-    return ask.page(template, status, **{**known, **values})
+    return request.page(template, status, **{**known, **values})
 
 
 def ensure_done(outcome: Outcome) -> None:
@@ -57,9 +57,9 @@ def ensure_done(outcome: Outcome) -> None:
         raise Refused(outcome)
 
 
-def page_of(ask: PageRequest) -> int:
+def page_of(request: PageRequest) -> int:
     """Read which page of a list is asked for, the first being 0."""
-    text = ask.query("page", "0")
+    text = request.query("page", "0")
     return min(int(text), PAGES_MAX) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 

@@ -8,14 +8,15 @@ from farebox.core.commands import KeyKind
 from farebox.service.errors import InvalidInput
 from farebox.service.operator.merchants import NewKey
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
 from farebox.web.pages.keys import KEY, KeyPages
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 _STAFF: Final = "/support/keys"
 _KINDS: Final = {"service": KeyKind.SERVICE, "support": KeyKind.SUPPORT}
 
 
-class Keys(KeyPages):
+class ConsoleKeyPages(KeyPages):
     """The keys of one merchant, or with none those of services and support."""
 
     overlaps: ClassVar = {
@@ -41,29 +42,29 @@ class Keys(KeyPages):
             PageRoute(f"{root}/{KEY}/revoke", Audience.SUPPORT, post=self.revoke, is_console=True),
         ]
 
-    def merchant(self, ask: PageRequest) -> int | None:
+    def merchant(self, request: PageRequest) -> int | None:
         """Return whose keys they are."""
-        return merchant_of(ask) if self._is_merchants else None
+        return merchant_of(request) if self._is_merchants else None
 
-    def url(self, ask: PageRequest) -> str:
+    def url(self, request: PageRequest) -> str:
         """Write where the list is."""
-        return f"{merchant_url(merchant_of(ask))}/keys" if self._is_merchants else _STAFF
+        return f"{merchant_url(merchant_of(request))}/keys" if self._is_merchants else _STAFF
 
-    async def make(self, ask: PageRequest, expires: str | None) -> NewKey:
+    async def make(self, request: PageRequest, expires: str | None) -> NewKey:
         """Make a key of the merchant's, or of a service or support person."""
-        create = ask.services.merchants.create_key
+        create = request.services.merchants.create_key
         if self._is_merchants:
             return await create(
-                KeyKind.MERCHANT, merchant_id=merchant_of(ask), expires=expires, principal=ask.principal
+                KeyKind.MERCHANT, merchant_id=merchant_of(request), expires=expires, principal=request.principal
             )
-        kind = _KINDS.get(ask.form.text("kind"))
+        kind = _KINDS.get(request.form.text("kind"))
         if kind is None:
             raise InvalidInput("kind", "choose whose key it is")
-        return await create(kind, name=ask.form.text("name"), expires=expires, principal=ask.principal)
+        return await create(kind, name=request.form.text("name"), expires=expires, principal=request.principal)
 
-    async def page(self, ask: PageRequest, name: str, status: int, **values: Any) -> Response:
+    async def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Response:
         """Show one of the merchant's pages in the console, or of the console's own."""
         values["kinds"] = {int(kind): word for word, kind in _KINDS.items()}
         if self._is_merchants:
-            return await merchant_page(ask, f"console/{name}.html", status, frame="console/frame.html", **values)
-        return ask.page(f"console/{name}.html", status, frame="console/plain.html", **values)
+            return await merchant_page(request, f"console/{name}.html", status, frame="console/frame.html", **values)
+        return request.page(f"console/{name}.html", status, frame="console/plain.html", **values)

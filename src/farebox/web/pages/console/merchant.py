@@ -12,7 +12,8 @@ from farebox.service.errors import ServiceError
 from farebox.service.people.users import ROLE_WORDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.console.common import MERCHANT, ensure_done, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 _LATEST: Final = 8
 _APPROVALS: Final = 100
@@ -20,7 +21,7 @@ _FIELDS: Final = {"creditLimit": "credit_limit"}
 _EVERYTHING: Final = Selection()
 
 
-class Merchant:
+class MerchantPages:
     """A merchant's page and settings."""
 
     def routes(self) -> list[PageRoute]:
@@ -39,22 +40,22 @@ class Merchant:
             route("/unfreeze", post=self.unfreeze),
         ]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """Show a merchant at a glance."""
-        number, services = merchant_of(ask), ask.services
+        number, services = merchant_of(request), request.services
         view = await services.queries.account_view(number)
         latest = await services.statements.page(number, _EVERYTHING, limit=_LATEST)
         approvals = await services.approvals.page(merchant_id=number, before=None, limit=_APPROVALS)
-        deeds, _ = await services.audit_log.page(merchant_id=number, cursor=None, limit=_LATEST)
+        audit_entries, _ = await services.audit_log.page(merchant_id=number, cursor=None, limit=_LATEST)
         now = services.console.now()
         keys = await services.merchants.keys(number)
         return await merchant_page(
-            ask,
+            request,
             "console/merchant.html",
             runway=view.runway,
             latest=latest.transfers,
-            waiting=[it for it in approvals if it.state == ApprovalState.PENDING],
-            deeds=deeds,
+            waiting=[approval for approval in approvals if approval.state == ApprovalState.PENDING],
+            audit_entries=audit_entries,
             members=await services.users.members(number),
             role_words=ROLE_WORDS,
             keys=[key for key in keys if key.revoked_at is None and (key.expires_at is None or key.expires_at > now)],
@@ -62,58 +63,64 @@ class Merchant:
             now=now,
         )
 
-    async def settings(self, ask: PageRequest) -> Response:
+    async def settings(self, request: PageRequest) -> Response:
         """Show the settings."""
-        return await _settings(ask)
+        return await _settings(request)
 
-    async def rename(self, ask: PageRequest) -> Response:
+    async def rename(self, request: PageRequest) -> Response:
         """Change the name."""
-        name = ask.form.text("name")
+        name = request.form.text("name")
         return await self._set(
-            ask, ask.services.merchants.rename(merchant_of(ask), name, principal=ask.principal), "renamed"
+            request,
+            request.services.merchants.rename(merchant_of(request), name, principal=request.principal),
+            "renamed",
         )
 
-    async def set_credit_limit(self, ask: PageRequest) -> Response:
+    async def set_credit_limit(self, request: PageRequest) -> Response:
         """Change how far below zero the merchant may spend."""
-        amount = ask.form.text("credit_limit")
-        deed = ask.services.operations.set_credit_limit(merchant_of(ask), amount, principal=ask.principal)
-        return await self._set(ask, deed, "credit_limit_saved")
+        amount = request.form.text("credit_limit")
+        action = request.services.operations.set_credit_limit(merchant_of(request), amount, principal=request.principal)
+        return await self._set(request, action, "credit_limit_saved")
 
-    async def set_thresholds(self, ask: PageRequest) -> Response:
+    async def set_thresholds(self, request: PageRequest) -> Response:
         """Change the amounts that the merchant is warned below."""
-        amounts = ask.form.text("thresholds").split()
-        deed = ask.services.operations.set_thresholds(merchant_of(ask), amounts, principal=ask.principal)
-        return await self._set(ask, deed, "thresholds_saved")
+        amounts = request.form.text("thresholds").split()
+        action = request.services.operations.set_thresholds(merchant_of(request), amounts, principal=request.principal)
+        return await self._set(request, action, "thresholds_saved")
 
-    async def freeze(self, ask: PageRequest) -> Response:
+    async def freeze(self, request: PageRequest) -> Response:
         """Stop the merchant's spending."""
-        deed = ask.services.operations.set_frozen(merchant_of(ask), is_frozen=True, principal=ask.principal)
-        return await self._set(ask, deed, "frozen")
+        action = request.services.operations.set_frozen(
+            merchant_of(request), is_frozen=True, principal=request.principal
+        )
+        return await self._set(request, action, "frozen")
 
-    async def unfreeze(self, ask: PageRequest) -> Response:
+    async def unfreeze(self, request: PageRequest) -> Response:
         """Let the merchant spend again."""
-        deed = ask.services.operations.set_frozen(merchant_of(ask), is_frozen=False, principal=ask.principal)
-        return await self._set(ask, deed, "unfrozen")
+        action = request.services.operations.set_frozen(
+            merchant_of(request), is_frozen=False, principal=request.principal
+        )
+        return await self._set(request, action, "unfrozen")
 
-    async def _set(self, ask: PageRequest, deed: Awaitable[Outcome | None], said: str) -> Response:
+    async def _set(self, request: PageRequest, action: Awaitable[Outcome | None], flash: str) -> Response:
         """Do what a form of the settings asks for."""
         try:
-            outcome = await deed
+            outcome = await action
             if outcome is not None:
                 ensure_done(outcome)
         except ServiceError as error:
-            ask.form.fail(error, _FIELDS)
-            return await _settings(ask, 422)
-        return ask.redirect(f"{merchant_url(merchant_of(ask))}/settings", said)
+            request.form.fail(error, _FIELDS)
+            return await _settings(request, 422)
+        return request.redirect(f"{merchant_url(merchant_of(request))}/settings", flash)
 
 
-async def _settings(ask: PageRequest, status: int = 200) -> Response:
+async def _settings(request: PageRequest, status: int = 200) -> Response:
     """Show the settings as they are, in the words of the forms that change them."""
-    _, account = await ask.services.merchants.get(merchant_of(ask))
+    _, account = await request.services.merchants.get(merchant_of(request))
     return await merchant_page(
-        ask,
+        request,
         "console/settings.html",
         status,
-        thresholds=" ".join(format_amount(it.amount) for it in account.thresholds),
+        thresholds=" ".join(format_amount(threshold.amount) for threshold in account.thresholds),
         credit_limit=format_amount(account.credit_limit),
     )

@@ -11,7 +11,8 @@ from farebox.service.ledger.queries import AccountView
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, Row
 from farebox.web.pages.console.common import cut, merchant_url, page_of
 from farebox.web.pages.dashboard import state_of
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 ROWS: Final = 25
 SOON_ROWS: Final = 25
@@ -25,7 +26,7 @@ _ORDERS: Final = {
 _FIELDS: Final = {"creditLimit": "credit_limit"}
 
 
-class Merchants:
+class MerchantListPages:
     """Merchants, those first whose money runs out soon."""
 
     def routes(self) -> list[PageRoute]:
@@ -36,27 +37,27 @@ class Merchants:
             PageRoute("/support/merchants/new", Audience.SUPPORT, get=self.new, post=self.create, is_console=True),
         ]
 
-    async def start(self, ask: PageRequest) -> Response:
+    async def start(self, request: PageRequest) -> Response:
         """Send on to where the merchants are."""
-        return ask.redirect("/support")
+        return request.redirect("/support")
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """List merchants: by search, in an order, or as they come, below those who run out soon."""
-        text = ask.query("q").strip()[:_QUERY_CHARS_MAX]
-        sort = ask.query("sort") if ask.query("sort") in _ORDERS else ""
-        page = page_of(ask)
-        desk = ask.services.console
+        text = request.query("q").strip()[:_QUERY_CHARS_MAX]
+        sort = request.query("sort") if request.query("sort") in _ORDERS else ""
+        page = page_of(request)
+        console = request.services.console
         soon: list[Row] = []
         if text:
-            if (url := await self._exact(ask, text)) is not None:
-                return ask.redirect(url)
-            found = await desk.search(text, limit=ROWS + 1, offset=page * ROWS)
+            if (url := await self._exact(request, text)) is not None:
+                return request.redirect(url)
+            found_rows = await console.search(text, limit=ROWS + 1, offset=page * ROWS)
         else:
-            found = await desk.merchants(_ORDERS[sort or "age"], limit=ROWS + 1, offset=page * ROWS)
+            found_rows = await console.merchants(_ORDERS[sort or "age"], limit=ROWS + 1, offset=page * ROWS)
             if not sort and not page:
-                soon = await desk.soon(SOON_ROWS)
-        rows, more = cut(found, ROWS)
-        return ask.page(
+                soon = await console.soon(SOON_ROWS)
+        rows, more = cut(found_rows, ROWS)
+        return request.page(
             "console/merchants.html",
             soon=[_shown(row) for row in soon],
             rows=[_shown(row) for row in rows],
@@ -67,32 +68,32 @@ class Merchants:
             days=SOON_DAYS,
         )
 
-    async def new(self, ask: PageRequest) -> Response:
+    async def new(self, request: PageRequest) -> Response:
         """Show the form by which a merchant is added."""
-        return ask.page("console/merchant_new.html")
+        return request.page("console/merchant_new.html")
 
-    async def create(self, ask: PageRequest) -> Response:
+    async def create(self, request: PageRequest) -> Response:
         """Add a merchant; its first key is shown this once."""
-        form = ask.form
+        form = request.form
         try:
-            merchant, account, key = await ask.services.merchants.create(
+            merchant, account, key = await request.services.merchants.create(
                 name=form.text("name"),
                 currency=form.text("currency").upper(),
                 thresholds=form.text("thresholds").split(),
                 credit_limit=form.text("credit_limit") or "0",
-                principal=ask.principal,
+                principal=request.principal,
             )
         except ServiceError as error:
             form.fail(error, _FIELDS)
-            return ask.page("console/merchant_new.html", 422)
+            return request.page("console/merchant_new.html", 422)
         root = merchant_url(merchant.merchant_id)
-        return ask.page("console/merchant_made.html", merchant=merchant, account=account, key=key, root=root)
+        return request.page("console/merchant_made.html", merchant=merchant, account=account, key=key, root=root)
 
-    async def _exact(self, ask: PageRequest, text: str) -> str | None:
+    async def _exact(self, request: PageRequest, text: str) -> str | None:
         """Return the page of the merchant whose id was typed."""
         try:
             number = inputs.public_id("q", ids.MERCHANT, text)
-            await ask.services.merchants.get(number)
+            await request.services.merchants.get(number)
         except (InvalidInput, UnknownMerchant):
             return None
         return merchant_url(number)

@@ -11,83 +11,84 @@ from farebox.service.errors import InvalidInput, Refused, ServiceError
 from farebox.service.ledger.operations import CheckedMove
 from farebox.service.people.api_keys import Principal
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 _ADD: Final = "add"
 _TAKE: Final = "take"
 
 
-class Money:
+class MoneyPages:
     """Top-ups and adjustments."""
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         top_up, adjust = f"{MERCHANT}/top-up", f"{MERCHANT}/adjust"
         return [
-            PageRoute(top_up, Audience.SUPPORT, get=self.ask_top_up, post=self.preview_top_up, is_console=True),
+            PageRoute(top_up, Audience.SUPPORT, get=self.show_top_up, post=self.preview_top_up, is_console=True),
             PageRoute(f"{top_up}/confirm", Audience.SUPPORT, post=self.top_up, is_console=True),
-            PageRoute(adjust, Audience.SUPPORT, get=self.ask_adjust, post=self.preview_adjust, is_console=True),
+            PageRoute(adjust, Audience.SUPPORT, get=self.show_adjust, post=self.preview_adjust, is_console=True),
             PageRoute(f"{adjust}/confirm", Audience.SUPPORT, post=self.adjust, is_console=True),
         ]
 
-    async def ask_top_up(self, ask: PageRequest) -> Response:
+    async def show_top_up(self, request: PageRequest) -> Response:
         """Ask what was paid."""
-        return await merchant_page(ask, "console/top_up.html")
+        return await merchant_page(request, "console/top_up.html")
 
-    async def ask_adjust(self, ask: PageRequest) -> Response:
+    async def show_adjust(self, request: PageRequest) -> Response:
         """Ask what is to be corrected."""
-        return await merchant_page(ask, "console/adjust.html")
+        return await merchant_page(request, "console/adjust.html")
 
-    async def preview_top_up(self, ask: PageRequest) -> Response:
+    async def preview_top_up(self, request: PageRequest) -> Response:
         """Show what the top-up would come to; nothing moves."""
         try:
-            move = ask.services.operations.check_top_up(merchant_of(ask), **_top_up_fields(ask))
+            move = request.services.operations.check_top_up(merchant_of(request), **_top_up_fields(request))
         except InvalidInput as error:
-            ask.form.fail(error)
-            return await merchant_page(ask, "console/top_up.html", 422)
-        return await self._preview(ask, "top-up", move, ("amount", "reference", "note"))
+            request.form.fail(error)
+            return await merchant_page(request, "console/top_up.html", 422)
+        return await self._preview(request, "top-up", move, ("amount", "reference", "note"))
 
-    async def preview_adjust(self, ask: PageRequest) -> Response:
+    async def preview_adjust(self, request: PageRequest) -> Response:
         """Show what the adjustment would come to; nothing moves."""
         try:
-            move = ask.services.operations.check_adjustment(merchant_of(ask), **_adjustment_fields(ask))
+            move = request.services.operations.check_adjustment(merchant_of(request), **_adjustment_fields(request))
         except InvalidInput as error:
-            ask.form.fail(error)
-            return await merchant_page(ask, "console/adjust.html", 422)
-        return await self._preview(ask, "adjust", move, ("amount", "reference", "reason", "sign"))
+            request.form.fail(error)
+            return await merchant_page(request, "console/adjust.html", 422)
+        return await self._preview(request, "adjust", move, ("amount", "reference", "reason", "sign"))
 
-    async def top_up(self, ask: PageRequest) -> Response:
+    async def top_up(self, request: PageRequest) -> Response:
         """Make the top-up, or request it if it is above the operator's limit."""
         try:
-            outcome = await ask.services.operations.top_up(merchant_of(ask), **_top_up_fields(ask))
-            return self._done(ask, outcome, "topped_up")
+            outcome = await request.services.operations.top_up(merchant_of(request), **_top_up_fields(request))
+            return self._done(request, outcome, "topped_up")
         except ServiceError as error:
-            ask.form.fail(error)
-            return await merchant_page(ask, "console/top_up.html", 422)
+            request.form.fail(error)
+            return await merchant_page(request, "console/top_up.html", 422)
 
-    async def adjust(self, ask: PageRequest) -> Response:
+    async def adjust(self, request: PageRequest) -> Response:
         """Make the adjustment, or request it if it is above the operator's limit."""
         try:
-            outcome = await ask.services.operations.adjust(merchant_of(ask), **_adjustment_fields(ask))
-            return self._done(ask, outcome, "adjusted")
+            outcome = await request.services.operations.adjust(merchant_of(request), **_adjustment_fields(request))
+            return self._done(request, outcome, "adjusted")
         except ServiceError as error:
-            ask.form.fail(error)
-            return await merchant_page(ask, "console/adjust.html", 422)
+            request.form.fail(error)
+            return await merchant_page(request, "console/adjust.html", 422)
 
-    async def _preview(self, ask: PageRequest, action: str, move: CheckedMove, names: Sequence[str]) -> Response:
+    async def _preview(self, request: PageRequest, action: str, move: CheckedMove, names: Sequence[str]) -> Response:
         return await merchant_page(
-            ask,
+            request,
             "console/preview.html",
-            deed=action,
+            action=action,
             change=move.change,
             amount=abs(move.change),
             waits=move.needs_approval,
-            fields=[(name, ask.form.text(name)) for name in names],
-            reference=ask.form.text("reference"),
-            words=ask.form.text(names[2]),
+            fields=[(name, request.form.text(name)) for name in names],
+            reference=request.form.text("reference"),
+            words=request.form.text(names[2]),
         )
 
-    def _done(self, ask: PageRequest, outcome: Outcome, said: str) -> Response:
+    def _done(self, request: PageRequest, outcome: Outcome, flash: str) -> Response:
         """Say what became of it.
 
         Raises:
@@ -96,8 +97,8 @@ class Money:
         if not outcome.is_ok:
             raise Refused(outcome)
         if outcome.transfer is None:
-            return ask.redirect(merchant_url(merchant_of(ask)), "waits")
-        return ask.redirect(merchant_url(merchant_of(ask)), "was_made" if outcome.is_replay else said)
+            return request.redirect(merchant_url(merchant_of(request)), "waits")
+        return request.redirect(merchant_url(merchant_of(request)), "was_made" if outcome.is_replay else flash)
 
 
 class _TopUpFields(TypedDict):
@@ -107,13 +108,13 @@ class _TopUpFields(TypedDict):
     principal: Principal
 
 
-def _top_up_fields(ask: PageRequest) -> _TopUpFields:
-    form = ask.form
+def _top_up_fields(request: PageRequest) -> _TopUpFields:
+    form = request.form
     return {
         "amount": form.text("amount"),
         "reference": form.text("reference"),
         "note": form.text("note") or None,
-        "principal": ask.principal,
+        "principal": request.principal,
     }
 
 
@@ -124,13 +125,13 @@ class _AdjustmentFields(TypedDict):
     principal: Principal
 
 
-def _adjustment_fields(ask: PageRequest) -> _AdjustmentFields:
+def _adjustment_fields(request: PageRequest) -> _AdjustmentFields:
     """Read an adjustment out of the form, whose amount has no sign of its own.
 
     Raises:
-        InvalidInput: the amount is none, or the form does not say which way it goes.
+        InvalidInput: the amount is not one, or the form does not say which way it goes.
     """
-    form = ask.form
+    form = request.form
     amount = form.text("amount")
     inputs.amount("amount", amount)
     sign = {_ADD: "", _TAKE: "-"}.get(form.text("sign"))
@@ -140,5 +141,5 @@ def _adjustment_fields(ask: PageRequest) -> _AdjustmentFields:
         "amount": sign + amount,
         "reference": form.text("reference"),
         "reason": form.text("reason"),
-        "principal": ask.principal,
+        "principal": request.principal,
     }

@@ -10,13 +10,14 @@ from farebox.core.pricing import Price
 from farebox.service.errors import ServiceError
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.forms import typed_time
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 _DEFAULTS: Final = "/support/prices"
 _FIELDS: Final = {"unitPrice": "unit_price", "from": "starts"}
 
 
-class Prices:
+class ConsolePricePages:
     """The prices of one merchant, or with none the default ones."""
 
     def __init__(self, *, is_merchants: bool) -> None:
@@ -28,45 +29,45 @@ class Prices:
         root = f"{MERCHANT}/prices" if self._is_merchants else _DEFAULTS
         return [PageRoute(root, Audience.SUPPORT, get=self.show, post=self.add, is_console=True)]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """List the prices, every version."""
-        return await self._page(ask)
+        return await self._page(request)
 
-    async def add(self, ask: PageRequest) -> Response:
+    async def add(self, request: PageRequest) -> Response:
         """Add a version."""
-        form = ask.form
+        form = request.form
         try:
-            await ask.services.merchants.set_price(
+            await request.services.merchants.set_price(
                 form.text("type"),
                 None if "is_variable" in form else form.text("unit_price"),
-                merchant_id=merchant_of(ask) if self._is_merchants else None,
-                starts=typed_time("starts", form.text("starts"), ask.zone),
-                principal=ask.principal,
+                merchant_id=merchant_of(request) if self._is_merchants else None,
+                starts=typed_time("starts", form.text("starts"), request.zone),
+                principal=request.principal,
             )
         except ServiceError as error:
             form.fail(error, _FIELDS)
-            return await self._page(ask, 422)
-        root = f"{merchant_url(merchant_of(ask))}/prices" if self._is_merchants else _DEFAULTS
-        return ask.redirect(root, "price_saved")
+            return await self._page(request, 422)
+        root = f"{merchant_url(merchant_of(request))}/prices" if self._is_merchants else _DEFAULTS
+        return request.redirect(root, "price_saved")
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
-        merchants = ask.services.merchants
-        now = ask.services.console.now()
+    async def _page(self, request: PageRequest, status: int = 200) -> Response:
+        merchants = request.services.merchants
+        now = request.services.console.now()
         defaults = await merchants.prices(None)
         if not self._is_merchants:
-            return ask.page("console/prices.html", status, types=_types(defaults, now))
-        own = _types(await merchants.prices(merchant_of(ask)), now)
-        in_force = await merchants.prices_in_force(merchant_of(ask))
-        return await merchant_page(ask, "console/own_prices.html", status, types=own, in_force=in_force)
+            return request.page("console/prices.html", status, types=_types(defaults, now))
+        own = _types(await merchants.prices(merchant_of(request)), now)
+        in_force = await merchants.prices_in_force(merchant_of(request))
+        return await merchant_page(request, "console/own_prices.html", status, types=own, in_force=in_force)
 
 
 def _types(prices: Sequence[Price], now: int) -> list[dict[str, Any]]:
     """Group versions by type: the one in force, those to come, and those before, newest first."""
-    found = []
+    types = []
     for name, group in groupby(prices, key=lambda price: price.request_type):
         versions: list[Price] = list(group)
         started = [price for price in versions if price.starts_at <= now]
-        found.append(
+        types.append(
             {
                 "name": name,
                 "now": started[-1] if started else None,
@@ -74,4 +75,4 @@ def _types(prices: Sequence[Price], now: int) -> list[dict[str, Any]]:
                 "before": started[-2::-1],
             }
         )
-    return found
+    return types

@@ -5,13 +5,14 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from farebox.service.errors import ServiceError
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 RUNS: Final = 10
 _ROOT: Final = "/support/system"
 
 
-class System:
+class SystemPages:
     """Figures of this process and of the database, and verifications of the ledger."""
 
     def routes(self) -> list[PageRoute]:
@@ -22,35 +23,35 @@ class System:
             PageRoute(f"{_ROOT}/verify", Audience.SUPPORT, post=self.verify, is_console=True),
         ]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """Show the figures and the latest verifications."""
-        return await self._page(ask)
+        return await self._page(request)
 
-    async def runs(self, ask: PageRequest) -> Response:
+    async def runs(self, request: PageRequest) -> Response:
         """Show the verifications alone, for a page that is open while one runs."""
-        return ask.page("console/runs.html", **await self._runs(ask))
+        return request.page("console/runs.html", **await self._runs(request))
 
-    async def verify(self, ask: PageRequest) -> Response:
+    async def verify(self, request: PageRequest) -> Response:
         """Start a verification."""
         try:
-            await ask.services.verifications.start(ask.signed_in.login.email)
+            await request.services.verifications.start(request.login.email)
         except ServiceError as error:
-            ask.form.fail(error)
-            return await self._page(ask, 422)
-        return ask.redirect(_ROOT, "verifying")
+            request.form.fail(error)
+            return await self._page(request, 422)
+        return request.redirect(_ROOT, "verifying")
 
-    async def _page(self, ask: PageRequest, status: int = 200) -> Response:
-        services = ask.services
-        return ask.page(
+    async def _page(self, request: PageRequest, status: int = 200) -> Response:
+        services = request.services
+        return request.page(
             "console/system.html",
             status,
             health=await services.health.check(),
             per_second=f"{services.throughput.commands_per_second():,.1f}",
             counts=await services.console.counts(),
-            **await self._runs(ask),
+            **await self._runs(request),
         )
 
-    async def _runs(self, ask: PageRequest) -> dict[str, Any]:
-        verifications = ask.services.verifications
+    async def _runs(self, request: PageRequest) -> dict[str, Any]:
+        verifications = request.services.verifications
         runs = await verifications.latest(RUNS)
         return {"runs": [(run, verifications.is_under_way(run)) for run in runs]}

@@ -1,36 +1,36 @@
 """The console's pages, all of them."""
 
-from farebox.web.pages.console.approvals import Approvals
-from farebox.web.pages.console.audit import Verifier
-from farebox.web.pages.console.keys import Keys
-from farebox.web.pages.console.merchant import Merchant
-from farebox.web.pages.console.merchants import Merchants
-from farebox.web.pages.console.money import Money
-from farebox.web.pages.console.outbox import Outbox
-from farebox.web.pages.console.prices import Prices
-from farebox.web.pages.console.staff import Staff
-from farebox.web.pages.console.system import System
-from farebox.web.pages.console.transfers import Transfers
-from farebox.web.pages.console.users import People
-from farebox.web.pages.house import PageRoute
+from farebox.web.pages.console.approvals import ApprovalPages
+from farebox.web.pages.console.audit import AuditLogPages
+from farebox.web.pages.console.keys import ConsoleKeyPages
+from farebox.web.pages.console.merchant import MerchantPages
+from farebox.web.pages.console.merchants import MerchantListPages
+from farebox.web.pages.console.money import MoneyPages
+from farebox.web.pages.console.outbox import OutboxPages
+from farebox.web.pages.console.prices import ConsolePricePages
+from farebox.web.pages.console.staff import StaffPages
+from farebox.web.pages.console.system import SystemPages
+from farebox.web.pages.console.transfers import TransferPages
+from farebox.web.pages.console.users import ConsoleUserPages
+from farebox.web.pages.routes import PageRoute
 
 
 def console_routes() -> list[PageRoute]:
     """List the console's pages."""
-    rooms = (
-        Merchants(),
-        Merchant(),
-        Money(),
-        Transfers(),
-        Prices(is_merchants=True),
-        People(),
-        Keys(is_merchants=True),
-        Approvals(),
-        Prices(is_merchants=False),
-        Outbox(),
-        Verifier(),
-        Staff(),
-        Keys(is_merchants=False),
-        System(),
+    pages = (
+        MerchantListPages(),
+        MerchantPages(),
+        MoneyPages(),
+        TransferPages(),
+        ConsolePricePages(is_merchants=True),
+        ConsoleUserPages(),
+        ConsoleKeyPages(is_merchants=True),
+        ApprovalPages(),
+        ConsolePricePages(is_merchants=False),
+        OutboxPages(),
+        AuditLogPages(),
+        StaffPages(),
+        ConsoleKeyPages(is_merchants=False),
+        SystemPages(),
     )
-    return [route for room in rooms for route in room.routes()]
+    return [route for page in pages for route in page.routes()]

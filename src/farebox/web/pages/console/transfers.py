@@ -11,7 +11,8 @@ from farebox.service.errors import ServiceError
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.console.common import CURSOR, MERCHANT, ensure_done, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
 
 ROWS: Final = 50
 _REFUNDABLE: Final = frozenset({Kind.CHARGE, Kind.CAPTURE})
@@ -19,7 +20,7 @@ _ONCE_BYTES: Final = 16
 _FIELDS: Final = {"idempotencyKey": "once"}
 
 
-class Transfers:
+class TransferPages:
     """A merchant's book."""
 
     def routes(self) -> list[PageRoute]:
@@ -32,71 +33,73 @@ class Transfers:
             PageRoute(f"{one}/take-back", Audience.SUPPORT, post=self.take_back, is_console=True),
         ]
 
-    async def show(self, ask: PageRequest) -> Response:
+    async def show(self, request: PageRequest) -> Response:
         """List transfers, newest first."""
-        kind = ask.query("kind") if ask.query("kind") in KINDS else ""
-        cursor = ask.query(CURSOR) or None
-        page = await ask.services.statements.page(
-            merchant_of(ask), Selection(kind=kind or None), cursor=cursor, limit=ROWS
+        kind = request.query("kind") if request.query("kind") in KINDS else ""
+        cursor = request.query(CURSOR) or None
+        page = await request.services.statements.page(
+            merchant_of(request), Selection(kind=kind or None), cursor=cursor, limit=ROWS
         )
-        return await merchant_page(ask, "console/transfers.html", page=page, kind=kind, kinds=KINDS, cursor=cursor)
+        return await merchant_page(request, "console/transfers.html", page=page, kind=kind, kinds=KINDS, cursor=cursor)
 
-    async def show_one(self, ask: PageRequest) -> Response:
+    async def show_one(self, request: PageRequest) -> Response:
         """Show one transfer, and the form by which it is given back or taken back, if it can be."""
-        return await self._one(ask)
+        return await self._one(request)
 
-    async def refund(self, ask: PageRequest) -> Response:
+    async def refund(self, request: PageRequest) -> Response:
         """Give a charge or capture back, in whole or in part."""
-        form = ask.form
+        form = request.form
         # A transfer of another merchant's is none of this page's.
-        transfer, _ = await ask.services.console.transfer(merchant_of(ask), ask.param("transfer"))
+        transfer, _ = await request.services.console.transfer(merchant_of(request), request.param("transfer"))
         try:
             ensure_done(
-                await ask.services.operations.refund(
+                await request.services.operations.refund(
                     transfer.id,
                     idempotency_key=f"console-{form.text('once')}",
                     amount=form.text("amount") or None,
                     reference=form.text("reference") or None,
                     note=form.text("note") or None,
                     caller=None,
-                    principal=ask.principal,
+                    principal=request.principal,
                 )
             )
         except ServiceError as error:
             form.fail(error, _FIELDS)
-            return await self._one(ask, status=422)
-        return ask.redirect(f"{merchant_url(transfer.merchant_id)}/transfers/{transfer.id}", "refunded")
+            return await self._one(request, status=422)
+        return request.redirect(f"{merchant_url(transfer.merchant_id)}/transfers/{transfer.id}", "refunded")
 
-    async def take_back(self, ask: PageRequest) -> Response:
+    async def take_back(self, request: PageRequest) -> Response:
         """Take a top-up back, in whole or in part."""
-        form = ask.form
+        form = request.form
         try:
             ensure_done(
-                await ask.services.operations.reverse_top_up(
-                    merchant_of(ask),
-                    transfer=ask.param("transfer"),
+                await request.services.operations.reverse_top_up(
+                    merchant_of(request),
+                    transfer=request.param("transfer"),
                     amount=form.text("amount") or None,
                     reference=form.text("reference"),
                     reason=form.text("reason"),
-                    principal=ask.principal,
+                    principal=request.principal,
                 )
             )
         except ServiceError as error:
             form.fail(error)
-            return await self._one(ask, status=422)
-        return ask.redirect(f"{merchant_url(merchant_of(ask))}/transfers/{ask.param('transfer')}", "reversed")
+            return await self._one(request, status=422)
+        return request.redirect(
+            f"{merchant_url(merchant_of(request))}/transfers/{request.param('transfer')}", "reversed"
+        )
 
-    async def _one(self, ask: PageRequest, status: int = 200) -> Response:
-        transfer, refers_to = await ask.services.console.transfer(merchant_of(ask), ask.param("transfer"))
+    async def _one(self, request: PageRequest, status: int = 200) -> Response:
+        transfer, refers_to = await request.services.console.transfer(merchant_of(request), request.param("transfer"))
         return await merchant_page(
-            ask,
+            request,
             "console/transfer.html",
             status,
             transfer=transfer,
             refers_to=refers_to,
             can=_can(transfer),
             # A form that is sent twice moves money once.
-            once=ask.form.text("once") or secrets.token_hex(_ONCE_BYTES),
+            once=request.form.text("once") or secrets.token_hex(_ONCE_BYTES),
         )
 
 

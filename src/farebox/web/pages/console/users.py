@@ -1,4 +1,4 @@
-"""A merchant's people for support: invite, change roles, remove."""
+"""A merchant's users for support: invite, change roles, remove."""
 
 from collections.abc import Awaitable
 from typing import Any, Final
@@ -6,34 +6,35 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.house import Audience, PageRequest, PageRoute
-from farebox.web.pages.users import PeoplePage
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
+from farebox.web.pages.users import UserPages
 
-_PEOPLE: Final = f"{MERCHANT}/people"
+_USERS: Final = f"{MERCHANT}/people"
 
 
-class People(PeoplePage):
-    """The people registered on a merchant's account."""
+class ConsoleUserPages(UserPages):
+    """A merchant's users, as support sees them."""
 
     is_owner_needed = False
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(_PEOPLE, Audience.SUPPORT, get=self.show, post=self.invite, is_console=True),
-            PageRoute(f"{_PEOPLE}/again", Audience.SUPPORT, post=self.invite_again, is_console=True),
-            PageRoute(f"{_PEOPLE}/role", Audience.SUPPORT, post=self.set_role, is_console=True),
-            PageRoute(f"{_PEOPLE}/remove", Audience.SUPPORT, post=self.remove, is_console=True),
+            PageRoute(_USERS, Audience.SUPPORT, get=self.show, post=self.invite, is_console=True),
+            PageRoute(f"{_USERS}/again", Audience.SUPPORT, post=self.invite_again, is_console=True),
+            PageRoute(f"{_USERS}/role", Audience.SUPPORT, post=self.set_role, is_console=True),
+            PageRoute(f"{_USERS}/remove", Audience.SUPPORT, post=self.remove, is_console=True),
         ]
 
-    def merchant(self, ask: PageRequest) -> int:
-        """Return whose page it is."""
-        return merchant_of(ask)
+    def merchant(self, request: PageRequest) -> int:
+        """Return the merchant whose page it is."""
+        return merchant_of(request)
 
-    def url(self, ask: PageRequest) -> str:
+    def url(self, request: PageRequest) -> str:
         """Write where it is."""
-        return f"{merchant_url(merchant_of(ask))}/people"
+        return f"{merchant_url(merchant_of(request))}/people"
 
-    def page(self, ask: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
+    def page(self, request: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
         """Show it among the merchant's in the console."""
-        return merchant_page(ask, "console/people.html", status, **values)
+        return merchant_page(request, "console/users.html", status, **values)

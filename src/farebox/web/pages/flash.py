@@ -1,0 +1,43 @@
+"""Flashes: what a page says after something was done.
+
+A page's address has no more than the flash's name, so nobody else's words can be put there.
+"""
+
+from typing import Final
+
+FLASH_PARAMETER: Final = "flash"
+"""The parameter of the query that names a flash."""
+
+FLASHES: Final = {
+    "signed_out": "You are signed out.",
+    "signed_out_elsewhere": "You are signed out everywhere else.",
+    "password_changed": "Your password is changed, and you are signed out everywhere else.",
+    "two_factor_on": "From now on you are asked for a one-time code when you sign in.",
+    "two_factor_off": "You are not asked for one-time codes any more.",
+    "thresholds_saved": "The thresholds are saved.",
+    "test_sent": "A test mail is on its way to you.",
+    "key_revoked": "The key is revoked: it opens nothing any more.",
+    "key_expiry_saved": "The key's end is saved.",
+    "invited": "The invitation is on its way.",
+    "user_removed": "They are removed, and get no more mails.",
+    "role_saved": "The role is saved.",
+    "topped_up": "The top-up is in the ledger.",
+    "adjusted": "The adjustment is in the ledger.",
+    "reversed": "The top-up is taken back.",
+    "refunded": "The refund is in the ledger.",
+    "waits": "It waits for a second person's approval.",
+    "approved": "It is approved and in the ledger.",
+    "rejected": "It is rejected; nothing was moved.",
+    "credit_limit_saved": "The credit limit is saved.",
+    "frozen": "The merchant is frozen: every charge is refused.",
+    "unfrozen": "The merchant can spend again.",
+    "renamed": "The name is changed.",
+    "price_saved": "The price is saved.",
+    "retried": "Every mail that was not sent is due now.",
+    "staff_added": "The invitation is on its way.",
+    "staff_closed": "They can't sign in any more.",
+    "staff_reopened": "They can sign in again.",
+    "staff_two_factor_off": "They are not asked for one-time codes any more.",
+    "was_made": "This was made before, under the same reference; nothing was moved again.",
+    "verifying": "The verification has begun. You may leave this page; it goes on.",
+}

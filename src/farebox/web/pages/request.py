@@ -1,0 +1,150 @@
+"""A request for a page, and the answers that pages give to it."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from starlette.requests import Request
+from starlette.responses import Response
+
+from farebox.service import inputs
+from farebox.service.errors import InvalidInput
+from farebox.service.people.api_keys import Principal
+from farebox.service.people.sign_in import SignedIn
+from farebox.service.people.users import Login, Realm, Role
+from farebox.services import Services
+from farebox.web.client_address import Addresses
+from farebox.web.envelope import ApiError
+from farebox.web.pages import cookies, render
+from farebox.web.pages.flash import FLASH_PARAMETER, FLASHES
+from farebox.web.pages.forms import Form
+
+
+class PageRequest(Struct):
+    """A page that is asked for: by whom, of which merchant, and what was typed.
+
+    `http` is the framework's own request. `role` is what the user may do on the merchant's account, None for staff, who
+    only look there.
+    """
+
+    http: Request
+    services: Services
+    addresses: Addresses
+    form: Form
+    signed_in: SignedIn | None = None
+    merchant_id: int = 0
+    role: Role | None = None
+
+    @property
+    def required_signed_in(self) -> SignedIn:
+        """Who asks, of pages that nobody else gets.
+
+        Raises:
+            LookupError: nobody is signed in.
+        """
+        if self.signed_in is None:
+            raise LookupError("this page is for anyone, so nobody needs to be signed in")
+        return self.signed_in
+
+    @property
+    def login(self) -> Login:
+        """The login of who asks, of pages that nobody else gets.
+
+        Raises:
+            LookupError: nobody is signed in.
+        """
+        return self.required_signed_in.login
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The reader's time zone."""
+        return cookies.time_zone(self.http)
+
+    @property
+    def path(self) -> str:
+        """Which page is asked for. The request's own URL is made of its Host header, which may be anything."""
+        return str(self.http.scope["path"])
+
+    @property
+    def address(self) -> str | None:
+        """Where the request comes from."""
+        return self.addresses.of(self.http.scope)
+
+    @property
+    def agent(self) -> str:
+        """What the browser calls itself."""
+        return self.http.headers.get("user-agent", "")
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks, for the audit log."""
+        return Principal(self.login.email, address=self.address)
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the user may do everything on the merchant's account."""
+        return self.role == Role.OWNER
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the user may change anything on the merchant's account."""
+        return self.role in (Role.OWNER, Role.MEMBER)
+
+    def param(self, name: str) -> str:
+        """Return a part of the path."""
+        return str(self.http.path_params[name])
+
+    def number(self, name: str, prefix: str) -> int:
+        """Return the number of what a part of the path names.
+
+        Raises:
+            ApiError: 404, nothing can have this id.
+        """
+        try:
+            return inputs.public_id(name, prefix, self.param(name))
+        except InvalidInput as error:
+            raise no_such_page() from error
+
+    def query(self, name: str, default: str = "") -> str:
+        """Return a parameter of the query, its first; a default if it is missing."""
+        values = self.http.query_params.getlist(name)
+        return values[0] if values else default
+
+    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """Answer with a page, which knows who asks."""
+        signed_in = self.signed_in
+        known = {
+            "request": self,
+            "form": self.form,
+            "csrf_token": "" if signed_in is None else self.services.sign_in.csrf_token(signed_in),
+            "login": None if signed_in is None else signed_in.login,
+            "zone": self.zone,
+            "theme": cookies.theme(self.http),
+            "path": self.path,
+            "flash": FLASHES.get(self.query(FLASH_PARAMETER), ""),
+            "support_contact": self.services.operator.support_contact,
+        }
+        return render.page(template, {**known, **values}, status=status)
+
+    def redirect(self, url: str, flash: str = "") -> Response:
+        """Send the browser on; `flash` names what the next page says has been done."""
+        return render.redirect(f"{url}{'&' if '?' in url else '?'}{FLASH_PARAMETER}={flash}" if flash else url)
+
+    def begin(self, signed_in: SignedIn, url: str) -> Response:
+        """Send the browser on, signed in."""
+        response = self.redirect(url)
+        cookies.set_session_token(response, self.services, Realm(signed_in.login.realm), signed_in.token)
+        return response
+
+    def error(self, error: ApiError) -> Response:
+        """Answer with a page that says what went wrong."""
+        template = "error_console.html" if self.path.startswith("/support") else "error.html"
+        response = self.page(template, status=error.status, status_code=error.status, message=error.message)
+        for name, value in error.headers:
+            response.headers[name.decode()] = value.decode()
+        return response
+
+
+def no_such_page() -> ApiError:
+    """Say that there is no such page."""
+    return ApiError(404, "not_found", "There is no such page")

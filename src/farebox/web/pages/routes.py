@@ -1,0 +1,38 @@
+"""Routes of pages: where each page is, who may see it, and what answers reading it and posting to it."""
+
+from collections.abc import Awaitable, Callable
+from enum import Enum
+
+from msgspec import Struct
+from starlette.responses import Response
+
+from farebox.web.pages.request import PageRequest
+
+PageHandler = Callable[[PageRequest], Awaitable[Response]]
+
+
+class Audience(Enum):
+    """The people for whom a page is."""
+
+    ANYONE = "anyone"
+    USER = "who is signed in as a merchant's user"
+    VIEWER = "the merchant's users, and support to look"
+    MEMBER = "the merchant's members and owners"
+    OWNER = "the merchant's owners"
+    SUPPORT = "support"
+
+
+class PageRoute(Struct, frozen=True):
+    """One page.
+
+    `posts` names the audience that may post to it, if that is another than the one that sees it. An open page asks for
+    some others by itself, which keeps nobody signed in: those are not `is_use` of a session.
+    """
+
+    path: str
+    sees: Audience
+    get: PageHandler | None = None
+    post: PageHandler | None = None
+    posts: Audience | None = None
+    is_console: bool = False
+    is_use: bool = True
