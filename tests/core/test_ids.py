@@ -13,9 +13,9 @@ PREFIXES = [ids.MERCHANT, ids.TRANSFER, ids.HOLD, ids.ALERT, ids.PRICE, ids.USER
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
-def slowly(number: int, letters: int) -> str:
-    """Write a number letter by letter."""
-    return "".join(CROCKFORD[number // 32 ** (letters - 1 - place) % 32] for place in range(letters))
+def slowly(number: int, chars: int) -> str:
+    """Write a number character by character."""
+    return "".join(CROCKFORD[number // 32 ** (chars - 1 - place) % 32] for place in range(chars))
 
 
 @given(NUMBERS, SEQS, st.sampled_from(PREFIXES))
@@ -33,7 +33,7 @@ def test_ids_sort_as_their_numbers_do(first: tuple[int, int], second: tuple[int,
 
 
 @pytest.mark.parametrize(
-    ("number", "letters"),
+    ("number", "text"),
     [
         (0, "0000000000000"),
         (1, "0000000000001"),
@@ -42,9 +42,9 @@ def test_ids_sort_as_their_numbers_do(first: tuple[int, int], second: tuple[int,
         (2**63 - 1, "7ZZZZZZZZZZZZ"),
     ],
 )
-def test_a_number_is_thirteen_letters(number: int, letters: str) -> None:
-    assert letters == ids.encode_number(number)
-    assert number == ids.decode_number(letters)
+def test_a_number_is_thirteen_characters(number: int, text: str) -> None:
+    assert text == ids.encode_number(number)
+    assert number == ids.decode_number(text)
 
 
 NO_NUMBERS = [
@@ -55,14 +55,14 @@ NO_NUMBERS = [
 ]
 
 
-@pytest.mark.parametrize("letters", NO_NUMBERS, ids=repr)
-def test_what_is_no_number_is_refused(letters: str) -> None:
+@pytest.mark.parametrize("text", NO_NUMBERS, ids=repr)
+def test_what_is_no_number_is_refused(text: str) -> None:
     with pytest.raises(InvalidId):
-        ids.decode_number(letters)
+        ids.decode_number(text)
     with pytest.raises(InvalidId):
-        ids.parse_public_id(ids.MERCHANT, f"mer_{letters}")
+        ids.parse_public_id(ids.MERCHANT, f"mer_{text}")
     with pytest.raises(InvalidId):
-        ids.parse_book_id(ids.TRANSFER, f"xfer_{letters}00000001")
+        ids.parse_book_id(ids.TRANSFER, f"xfer_{text}00000001")
 
 
 @pytest.mark.parametrize(

@@ -89,7 +89,7 @@ def test_refunds_and_charges_around_a_threshold_do_not_flutter() -> None:
     assert [1, 2] == [alert.number for alert in at_once(ledger.alerts(ANN, 9))][::-1]
 
 
-def test_several_thresholds_crossed_at_once_are_one_firing_that_names_the_lowest() -> None:
+def test_several_thresholds_crossed_at_once_are_one_alert_that_names_the_lowest() -> None:
     ledger = Ledger()
     ledger.run(top_up(100), SetThresholds(ANN, tuple(amount * UNIT for amount in (50, 10, 40, 20, 30))))
     ledger.run(charge(65, "three of them"))

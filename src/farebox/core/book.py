@@ -10,7 +10,7 @@ from farebox.core.state import Alert
 from farebox.core.thresholds import arm_reached, fire_below, replace_amounts
 from farebox.core.transfers import Transfer
 
-_FIRING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL})
+_LOWERING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL})
 _ARMING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT})
 
 
@@ -151,7 +151,7 @@ class Book:
 
     def _watch(self, kind: Kind, seq: int, now: int) -> None:
         posted = self.wallet + self.held
-        if kind in _FIRING_KINDS:
+        if kind in _LOWERING_KINDS:
             self.thresholds, fired = fire_below(self.thresholds, posted)
             if fired is not None:
                 # By the clock and not by the book: no mail waits until a clock that stepped back has caught up.

@@ -114,7 +114,7 @@ def decode_number(text: str) -> int:
         InvalidId: another length, a character outside the alphabet (lower case included), or more than 63 bits.
     """
     if len(text) != NUMBER_CHARS:
-        raise InvalidId("not 13 letters")
+        raise InvalidId("not 13 characters")
     number = _decode(text)
     if number > NUMBER_MAX:
         raise InvalidId("beyond 63 bits")
@@ -123,5 +123,5 @@ def decode_number(text: str) -> int:
 
 def _decode(text: str) -> int:
     if not _TEXT.fullmatch(text):
-        raise InvalidId("a letter outside Crockford's base32, in upper case")
+        raise InvalidId("a character outside Crockford's base32, in upper case")
     return int(text.translate(_PYTHON_DIGITS), 32)

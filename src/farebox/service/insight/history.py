@@ -3,7 +3,7 @@
 The days' stretch of the book is found by binary search over seq. Transfers evenly spread over it are read at once;
 where two neighbours are more than a cell of time apart, the one in the middle is read as well, until they are near or
 nothing lies between them. So a flat line is one because nothing moved, a slope is shorter than a cell and holds no
-top-up, and whatever the book's length a few hundred transfers are read. See docs/decisions/0007-burn-from-the-book.md.
+top-up, and for a book of any length a few hundred transfers are read. See docs/decisions/0007-burn-from-the-book.md.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -24,7 +24,7 @@ CELLS: Final = 180
 """Into how many cells the time is cut: four hours each of 30 days."""
 
 MARKS_MAX: Final = 50
-"""How many top-ups are marks; older ones are not told apart. As many reversals and adjustments are exact steps."""
+"""How many top-ups are marks; older ones are points like others. As many reversals and adjustments are exact steps."""
 
 POINTS_MAX: Final = 3 * CELLS + 4 * MARKS_MAX + 3
 """How many points a line has at most; most have about as many as there are cells."""
@@ -107,7 +107,7 @@ async def _read(store: Store, account: Account, *, start: int, now: int) -> Hist
         return History((*points, (now, account.posted)), ())
     first = (await transfers_at(store, account.merchant_id, {first_seq}))[first_seq]
     begin = first.committed_at if before is None else start
-    funding = [it for it in await store.funding_after(account.merchant_id, first_seq) if it.seq <= account.seq]
+    funding = [item for item in await store.funding_after(account.merchant_id, first_seq) if item.seq <= account.seq]
     marked = [item for item in funding if item.kind == Kind.TOP_UP][-MARKS_MAX:]
     others = [item for item in funding if item.kind != Kind.TOP_UP][-MARKS_MAX:]
     steps = {item.seq: item for item in (*marked, *others)}
@@ -115,24 +115,24 @@ async def _read(store: Store, account: Account, *, start: int, now: int) -> Hist
     samples = await _samples(store, account, {first_seq: first, **steps}, first_seq=first_seq, cell=cell)
     line = _line([(begin, _posted_before(first))], samples, steps.keys(), cell=cell)
     _extend(line, now, account.posted)
-    return History(tuple(line), tuple(Mark(it.committed_at, it.amount, it.posted_after) for it in marked))
+    return History(tuple(line), tuple(Mark(item.committed_at, item.amount, item.posted_after) for item in marked))
 
 
 async def _samples(
     store: Store, account: Account, known: Mapping[int, Transfer], *, first_seq: int, cell: int
 ) -> list[Transfer]:
     """Read transfers from `first_seq` on, in order, so many that neighbours are near or nothing is between them."""
-    found = dict(known)
+    samples = dict(known)
     apart = account.seq - first_seq
     wanted = {first_seq + apart * number // CELLS for number in range(CELLS + 1)}
-    while missing := wanted - found.keys():
-        found.update(await transfers_at(store, account.merchant_id, missing))
+    while missing := wanted - samples.keys():
+        samples.update(await transfers_at(store, account.merchant_id, missing))
         wanted = {
             (item.seq + other.seq) // 2
-            for item, other in pairwise(found[seq] for seq in sorted(found))
+            for item, other in pairwise(samples[seq] for seq in sorted(samples))
             if other.seq - item.seq > 1 and other.committed_at - item.committed_at > cell
         }
-    return [found[seq] for seq in sorted(found)]
+    return [samples[seq] for seq in sorted(samples)]
 
 
 def _line(

@@ -102,22 +102,22 @@ class Committer:
         """
         if self.waiting_count + len(commands) > self._queue_commands_max or self._is_closing:
             raise Overloaded
-        places: dict[int, list[int]] = {}
-        for place, command in enumerate(commands):
-            places.setdefault(self._store.route(command.merchant_id), []).append(place)
+        groups: dict[int, list[int]] = {}
+        for index, command in enumerate(commands):
+            groups.setdefault(self._store.route(command.merchant_id), []).append(index)
         chunks = [
             group[start : start + BATCH_COMMANDS_MAX]
-            for group in places.values()
+            for group in groups.values()
             for start in range(0, len(group), BATCH_COMMANDS_MAX)
         ]
-        futures = [self._enqueue([commands[place] for place in chunk]) for chunk in chunks]
+        futures = [self._enqueue([commands[index] for index in chunk]) for chunk in chunks]
         results: dict[int, Outcome | ServiceError] = {}
         for chunk, future in zip(chunks, futures, strict=True):
-            for place, result in zip(chunk, await future, strict=True):
+            for index, result in zip(chunk, await future, strict=True):
                 if isinstance(result, Exception) and not isinstance(result, ServiceError):
                     raise result
-                results[place] = result
-        return [results[place] for place in range(len(commands))]
+                results[index] = result
+        return [results[index] for index in range(len(commands))]
 
     def _enqueue(self, commands: Sequence[Command]) -> "asyncio.Future[list[Outcome | Exception]]":
         """Put commands of one group into its queue."""

@@ -60,15 +60,15 @@ class Verifier:
             for fault in self._feed(replay, book.transfers):
                 yield fault
         else:
-            found = await snapshot.account(merchant_id)
-            if found is None:
+            stored = await snapshot.account(merchant_id)
+            if stored is None:
                 yield "seq 0: the account's row is missing"
                 return
             async for chunk in snapshot.transfers(merchant_id):
                 for fault in self._feed(replay, chunk):
                     yield fault
                 await self._progressed()
-            account, holds = found, await snapshot.holds(merchant_id)
+            account, holds = stored, await snapshot.holds(merchant_id)
         returned = sorted(replay.returned)
         originals = await snapshot.transfers_at(merchant_id, returned) if returned else {}
         for fault in replay.finish(account, holds, originals):

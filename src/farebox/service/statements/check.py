@@ -247,19 +247,19 @@ class _Check:
         except _BadLineError as error:
             yield self._seq, f"this can't be read as the trailer: {error}"
             return
-        found: list[tuple[str, str | int, str | int]] = [
+        claims: list[tuple[str, str | int, str | int]] = [
             ("count", trailer.count, self.transfers_count),
             ("lastSeq", trailer.last_seq, self._seq),
             ("merchantId", trailer.merchant_id, self._merchant),
             ("currency", trailer.currency, _plain(self._currency)),
         ]
         if not self._is_lost:
-            found += [
+            claims += [
                 ("lastHash", trailer.last_hash, self._hash.hex()),
                 ("available", trailer.available, format_amount(self._available)),
                 ("held", trailer.held, format_amount(self._held)),
             ]
-        for name, claimed, actual in found:
+        for name, claimed, actual in claims:
             if claimed != actual:
                 yield self._seq, f"the trailer claims {name} {_shown(claimed)}, but the statement has {actual}"
         if msgspec.json.encode(trailer) != line:
@@ -295,8 +295,8 @@ def _transfer_of(data: TransferData, merchant_id: int) -> Transfer:
     """
     kind = _KINDS.get((data.kind, data.debit, data.credit))
     if kind is None:
-        what = f"{_shown(data.kind)} from {_shown(data.debit)} to {_shown(data.credit)}"
-        raise _BadLineError(f"there is no {what}")
+        move = f"{_shown(data.kind)} from {_shown(data.debit)} to {_shown(data.credit)}"
+        raise _BadLineError(f"there is no {move}")
     return Transfer(
         merchant_id=merchant_id,
         seq=data.seq,

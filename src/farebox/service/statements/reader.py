@@ -75,8 +75,8 @@ class _Wanted(Struct, frozen=True):
     filter: TransferFilter
 
 
-class _Stretch(Struct, frozen=True):
-    """A stretch of a book, both ends included; empty if the last seq is the one before the first."""
+class _BookRange(Struct, frozen=True):
+    """Consecutive transfers of a book, both ends included; empty if the last seq is the one before the first."""
 
     account: Account
     first_seq: int
@@ -111,15 +111,15 @@ class Statements:
         wanted = _checked(selection)
         if not 1 <= limit <= PAGE_TRANSFERS_MAX:
             raise InvalidInput("limit", f"a page has 1 to {PAGE_TRANSFERS_MAX} transfers")
-        place = None if cursor is None else _place(merchant_id, cursor)
+        before_seq = None if cursor is None else _seq_of(merchant_id, cursor)
         with translated():
-            stretch = await self._stretch(merchant_id, wanted)
-            if place is not None and place > stretch.account.seq:
+            stretch = await self._range(merchant_id, wanted)
+            if before_seq is not None and before_seq > stretch.account.seq:
                 raise _no_cursor()
-            last_seq = stretch.last_seq if place is None else min(stretch.last_seq, place - 1)
-            found, reached = await self._newest(merchant_id, stretch.first_seq, last_seq, wanted.filter, limit)
+            last_seq = stretch.last_seq if before_seq is None else min(stretch.last_seq, before_seq - 1)
+            transfers, reached = await self._newest(merchant_id, stretch.first_seq, last_seq, wanted.filter, limit)
         return Page(
-            found,
+            transfers,
             ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=reached) if reached > stretch.first_seq else None,
         )
 
@@ -139,7 +139,7 @@ class Statements:
         """
         wanted = _checked(Selection(start=start, end=end))
         with translated():
-            stretch = await self._stretch(merchant_id, wanted)
+            stretch = await self._range(merchant_id, wanted)
             merchant = await self._store.merchant(merchant_id)
             if merchant is None:
                 raise UnknownMerchant
@@ -156,17 +156,18 @@ class Statements:
         """
         wanted = _checked(selection)
         with translated():
-            stretch = await self._stretch(merchant_id, wanted)
+            stretch = await self._range(merchant_id, wanted)
         return self._csv(merchant_id, stretch, wanted.filter)
 
-    async def _stretch(self, merchant_id: int, wanted: _Wanted) -> _Stretch:
+    async def _range(self, merchant_id: int, wanted: _Wanted) -> _BookRange:
         """Find the part of a book that lies between two times, up to its last transfer as of now."""
         account = await self._store.account(merchant_id)
         if account is None:
             raise UnknownMerchant
         moments = [moment - 1 for moment in (wanted.start, wanted.end) if moment is not None]
-        seqs = [0 if found is None else found.seq for found in await last_transfers(self._store, account, moments)]
-        return _Stretch(
+        lasts = await last_transfers(self._store, account, moments)
+        seqs = [0 if transfer is None else transfer.seq for transfer in lasts]
+        return _BookRange(
             account,
             first_seq=1 if wanted.start is None else seqs[0] + 1,
             last_seq=account.seq if wanted.end is None else seqs[-1],
@@ -177,10 +178,10 @@ class Statements:
     ) -> tuple[Sequence[Transfer], int]:
         """Read the newest wanted transfers of a stretch, `limit` at most, and the lowest seq that was looked at."""
         if wanted == _EVERYTHING:
-            found = await self._store.transfers(
+            transfers = await self._store.transfers(
                 merchant_id, first_seq=first_seq, last_seq=last_seq, limit=limit, newest_first=True
             )
-            return found, found[-1].seq if found else first_seq
+            return transfers, transfers[-1].seq if transfers else first_seq
         gathered: list[Transfer] = []
         reached, rows = last_seq + 1, max(limit, _STRETCH_ROWS_FIRST)
         for _ in range(STRETCHES_MAX):
@@ -199,15 +200,15 @@ class Statements:
             await asyncio.sleep(0)
         return gathered, reached
 
-    async def _ends(self, merchant: Merchant, stretch: _Stretch) -> tuple[HeaderData, TrailerData]:
+    async def _ends(self, merchant: Merchant, stretch: _BookRange) -> tuple[HeaderData, TrailerData]:
         """Tell where the book stood before a stretch, and where it stood after it.
 
         At the end of the book it is the account that says so, not the last transfer: what is claimed is what may be
         spent, and an export shows whether its transfers come to that.
         """
         account, seqs = stretch.account, {stretch.first_seq - 1, stretch.last_seq}
-        found = await transfers_at(self._store, merchant.merchant_id, seqs - {0, account.seq})
-        states = {seq: (item.hash, item.wallet_after, item.held_after) for seq, item in found.items()}
+        ends = await transfers_at(self._store, merchant.merchant_id, seqs - {0, account.seq})
+        states = {seq: (item.hash, item.wallet_after, item.held_after) for seq, item in ends.items()}
         states |= {0: (GENESIS_HASH, 0, 0), account.seq: (account.last_hash, account.wallet, account.held)}
         first_hash, first_available, first_held = states[stretch.first_seq - 1]
         last_hash, last_available, last_held = states[stretch.last_seq]
@@ -235,7 +236,7 @@ class Statements:
         return header, trailer
 
     async def _lines(
-        self, merchant_id: int, header: HeaderData, stretch: _Stretch, trailer: TrailerData
+        self, merchant_id: int, header: HeaderData, stretch: _BookRange, trailer: TrailerData
     ) -> AsyncIterator[bytes]:
         encoder = msgspec.json.Encoder()
         yield encoder.encode_lines([header])
@@ -243,24 +244,24 @@ class Statements:
             yield encoder.encode_lines([transfer_data(transfer) for transfer in transfers])
         yield encoder.encode_lines([trailer])
 
-    async def _csv(self, merchant_id: int, stretch: _Stretch, wanted: TransferFilter) -> AsyncIterator[bytes]:
+    async def _csv(self, merchant_id: int, stretch: _BookRange, wanted: TransferFilter) -> AsyncIterator[bytes]:
         yield csv_header()
         async for transfers in self._oldest_first(merchant_id, stretch, wanted):
             yield csv_rows(transfers)
 
     async def _oldest_first(
-        self, merchant_id: int, stretch: _Stretch, wanted: TransferFilter
+        self, merchant_id: int, stretch: _BookRange, wanted: TransferFilter
     ) -> AsyncIterator[Sequence[Transfer]]:
         """Read the wanted transfers of a stretch in chunks of bounded size, one query each."""
         reached, rows = stretch.first_seq, _EXPORT_ROWS if wanted == _EVERYTHING else STRETCH_ROWS_MAX
         while reached <= stretch.last_seq:
             highest = min(reached + rows - 1, stretch.last_seq)
             with translated():
-                found = await self._store.find_transfers(
+                transfers = await self._store.find_transfers(
                     merchant_id, first_seq=reached, last_seq=highest, wanted=wanted
                 )
-            if found:
-                yield found[::-1]
+            if transfers:
+                yield transfers[::-1]
             reached = highest + 1
             await asyncio.sleep(0)
 
@@ -289,7 +290,7 @@ def _checked(selection: Selection) -> _Wanted:
     )
 
 
-def _place(merchant_id: int, cursor: str) -> int:
+def _seq_of(merchant_id: int, cursor: str) -> int:
     """Read a cursor: a seq of this very book.
 
     Raises:

@@ -29,16 +29,16 @@ async def last_transfers(store: Store, account: Account, moments: Sequence[int])
     """
     low = [0] * len(moments)
     high = [account.seq] * len(moments)
-    found: dict[int, Transfer] = {}
+    transfers: dict[int, Transfer] = {}
     while unsettled := [index for index in range(len(moments)) if low[index] < high[index]]:
         middle = {index: (low[index] + high[index] + 1) // 2 for index in unsettled}
-        found.update(await transfers_at(store, account.merchant_id, set(middle.values())))
+        transfers.update(await transfers_at(store, account.merchant_id, set(middle.values())))
         for index, seq in middle.items():
-            if found[seq].committed_at <= moments[index]:
+            if transfers[seq].committed_at <= moments[index]:
                 low[index] = seq
             else:
                 high[index] = seq - 1
-    return [found.get(seq) for seq in low]
+    return [transfers.get(seq) for seq in low]
 
 
 async def transfers_at(store: Store, merchant_id: int, seqs: set[int]) -> dict[int, Transfer]:
@@ -48,7 +48,7 @@ async def transfers_at(store: Store, merchant_id: int, seqs: set[int]) -> dict[i
         StoreUnavailable: the database can't be read.
         InvariantViolation: one is missing.
     """
-    found = dict(await store.transfers_at(merchant_id, sorted(seqs)))
-    if missing := seqs - found.keys():
+    transfers = dict(await store.transfers_at(merchant_id, sorted(seqs)))
+    if missing := seqs - transfers.keys():
         raise InvariantViolation(f"the transfer with seq {min(missing)} is missing from its book")
-    return found
+    return transfers
