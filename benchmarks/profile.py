@@ -37,7 +37,7 @@ SAMPLES_PER_SECOND: Final = 100
 LOOP_THREAD: Final = "the event loop's thread"
 PARTS: Final = {
     "Endpoint.__call__": "HTTP: the request's headers, the answer's headers, sending",
-    "Spending.charge": "HTTP: the answer's text",
+    "ChargeEndpoints.charge": "HTTP: the answer's text",
     "read_body": "HTTP: receiving the body, reading JSON",
     "BodyDecoder.decode": "HTTP: receiving the body, reading JSON",
     "Operations.charge": "checking the command",

@@ -40,9 +40,9 @@ class Client:
     """What a server hears of a client: pieces of a body, as a test sends them."""
 
     def __init__(self) -> None:
-        self.patience = BodyTimeouts()
+        self.timeouts = BodyTimeouts()
         self._pieces: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.reader = self.patience.reader(self._receive)
+        self.reader = self.timeouts.reader(self._receive)
         self.count = 0
         self.task = asyncio.create_task(self._read())
 
@@ -64,7 +64,7 @@ class Client:
     async def wait(self, seconds: int) -> None:
         for _ in range(seconds):
             await self.settle()
-            self.patience._look()
+            self.timeouts._tick()
             await self.settle()
 
     def is_turned_away(self) -> bool:
@@ -86,7 +86,7 @@ async def test_a_body_may_take_so_long_and_no_longer_however_it_is_cut() -> None
         assert not client.is_turned_away()
         await client.wait(1)
         assert client.is_turned_away()
-        assert not client.patience.waiting
+        assert not client.timeouts.waiting
 
 
 async def test_a_large_body_may_take_a_second_more_for_each_piece_that_a_slow_line_carries() -> None:
@@ -125,11 +125,11 @@ async def test_whoever_ends_a_request_for_another_reason_is_heard() -> None:
         await client.task
     late = Client()
     await late.wait(BODY_SECONDS_MAX)
-    late.patience._look()
+    late.timeouts._tick()
     late.task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await late.task
-    assert not late.patience.waiting
+    assert not late.timeouts.waiting
 
 
 async def test_after_its_body_a_request_may_listen_as_long_as_it_likes() -> None:
@@ -149,9 +149,9 @@ async def _next(reader: BodyReader) -> None:
 async def test_nobody_is_looked_after_where_nobody_waits() -> None:
     client = Client()
     await client.send(1, more=False)
-    assert client.patience.timer is not None
-    client.patience._look()
-    assert client.patience.timer is None
+    assert client.timeouts.timer is not None
+    client.timeouts._tick()
+    assert client.timeouts.timer is None
 
 
 # A server that is in a hurry, and slow clients of all sorts at once.

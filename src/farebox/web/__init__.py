@@ -1,1 +1,1 @@
-"""The HTTP door: the API under /api/, its description, and health."""
+"""HTTP: the API under /api/, its description, pages, and health."""

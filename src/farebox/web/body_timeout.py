@@ -1,6 +1,6 @@
 """How long a request's body may take to come: one that trickles in holds its place for so long, and no longer.
 
-One look a second goes over the requests that still wait for their bodies. A timer for each would cost every honest
+One timer ticks each second for all requests that still wait for their bodies. A timer for each would cost every honest
 request more than the reading of its body does.
 """
 
@@ -20,17 +20,17 @@ BODY_BYTES_PER_SECOND: Final = 64 * 1024
 PAUSE_SECONDS_MAX: Final = 60
 """How long lines without end may pause between one piece and the next."""
 
-_LOOK_SECONDS: Final = 1.0
+_TICK_SECONDS: Final = 1.0
 
 
 class BodyTimeouts:
     """The requests of one application that wait for more of their bodies."""
 
     def __init__(self) -> None:
-        """Wait for nobody yet."""
+        """Begin without any."""
         self.waiting: dict[BodyReader, asyncio.Task[Any]] = {}
-        self.looks = 0
-        """The time, as far as it matters here; it stands still while nobody waits."""
+        self.ticks = 0
+        """Seconds gone by; it stands still while no request waits."""
         self.timer: asyncio.TimerHandle | None = None
 
     def reader(self, receive: Receive) -> "BodyReader":
@@ -38,16 +38,16 @@ class BodyTimeouts:
         return BodyReader(self, receive)
 
     def begin(self) -> None:
-        """Look a second from now, and on as long as somebody waits."""
-        self.timer = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look)
+        """Tick a second from now, and on as long as a request waits."""
+        self.timer = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
 
-    def _look(self) -> None:
+    def _tick(self) -> None:
         self.timer = None
         if not self.waiting:
             return
-        self.looks += 1
+        self.ticks += 1
         for reader, task in self.waiting.items():
-            if reader.until < self.looks and not reader.is_late:
+            if reader.until < self.ticks and not reader.is_late:
                 reader.is_late = True
                 task.cancel()
         self.begin()
@@ -60,17 +60,17 @@ class BodyReader:
         ApiError: 408, the body took too long.
     """
 
-    __slots__ = ("_bytes_count", "_is_whole", "_may_pause", "_patience", "_receive", "is_late", "until")
+    __slots__ = ("_bytes_count", "_is_whole", "_may_pause", "_receive", "_timeouts", "is_late", "until")
 
-    def __init__(self, patience: BodyTimeouts, receive: Receive) -> None:
-        self._patience = patience
+    def __init__(self, timeouts: BodyTimeouts, receive: Receive) -> None:
+        self._timeouts = timeouts
         self._receive = receive
         self._is_whole = False
         self._may_pause = False
         self._bytes_count = 0
         self.is_late = False
-        self.until = patience.looks + BODY_SECONDS_MAX
-        """The last look at which it may still wait. The second that has begun is not counted."""
+        self.until = timeouts.ticks + BODY_SECONDS_MAX
+        """The last tick at which it may still wait. The second that has begun is not counted."""
 
     def allow_pauses(self) -> None:
         """Take lines without end: what counts from now on is how long each piece takes, not the whole."""
@@ -81,13 +81,13 @@ class BodyReader:
         if self._is_whole:
             # All there is left to hear is that the caller went away.
             return await self._receive()
-        patience = self._patience
+        timeouts = self._timeouts
         if self._may_pause:
-            self.until = patience.looks + PAUSE_SECONDS_MAX
-        if patience.timer is None:
-            patience.begin()
+            self.until = timeouts.ticks + PAUSE_SECONDS_MAX
+        if timeouts.timer is None:
+            timeouts.begin()
         task: Any = asyncio.current_task()
-        patience.waiting[self] = task
+        timeouts.waiting[self] = task
         try:
             message = await self._receive()
         except asyncio.CancelledError:
@@ -96,7 +96,7 @@ class BodyReader:
                 raise
             raise _too_slow(may_pause=self._may_pause) from None
         finally:
-            del patience.waiting[self]
+            del timeouts.waiting[self]
         if message.get("more_body", False):
             self._count(message.get("body", b""))
         else:

@@ -44,15 +44,15 @@ class Addresses:
             return None
         if not self._trusted or not self._is_trusted(client[0]):
             return client[0]
-        found = client[0]
+        nearest = client[0]
         for text in self._forwarded(scope):
             address = _address(text)
             if address is None:
                 break
-            found = str(address)
-            if not self._is_trusted(found):
+            nearest = str(address)
+            if not self._is_trusted(nearest):
                 break
-        return found
+        return nearest
 
     def _is_trusted(self, text: str) -> bool:
         address = _address(text)

@@ -42,7 +42,7 @@ class _Operation:
         self._handle = _with_input(route)
 
     async def answer(self, scope: Scope, receive: Receive, key: ParsedKey | None) -> Answer | Stream:
-        """Let whoever may answer this request answer it.
+        """Check the key and let the handler answer.
 
         Raises:
             InvalidKey, Forbidden: before anything else that may be wrong with the request.

@@ -28,7 +28,7 @@ BUCKETS_MAX: Final = 100_000
 
 DEBT_SECONDS_MAX: Final = 60.0
 """How far a bucket may be overdrawn, by bad keys that were under way together: it lets the next one through after this
-and the time of one more, so that whoever shares an address is not kept out for long."""
+and the time of one more, so that others behind the same address are not kept out for long."""
 
 _ROUNDING_SECONDS: Final = 1e-6
 
@@ -129,7 +129,7 @@ class Limits:
             self._admit_unproven(scope)
             return
         if key.digest not in self._good:
-            # First, so that whoever makes keys up does not fill the table of those that are counted.
+            # First, so that keys that are made up do not fill the table of those that are counted.
             self._admit_unproven(scope)
         buckets = self._keys[key.kind]
         if buckets is not None:

@@ -23,20 +23,22 @@ class Approvals:
         self._store = store
         self._committer = committer
 
-    async def approve(self, merchant_id: int, number: int, *, principal: Principal) -> Outcome:
+    async def approve(self, merchant_id: int, approval_id: int, *, principal: Principal) -> Outcome:
         """Approve a request, whose move is then made; another person than its requester has to."""
         with translated():
-            approval = await self._store.approval(merchant_id, number)
+            approval = await self._store.approval(merchant_id, approval_id)
         if approval is None:
             return _NOT_FOUND
-        return await self._committer.submit(commands.Approve(_move(approval, principal), number))
+        return await self._committer.submit(commands.Approve(_move(approval, principal), approval_id))
 
-    async def reject(self, merchant_id: int, number: int, *, principal: Principal) -> Outcome:
+    async def reject(self, merchant_id: int, approval_id: int, *, principal: Principal) -> Outcome:
         """Reject a request, or take one's own back."""
-        return await self._committer.submit(commands.Reject(merchant_id, number, principal.caller, principal.actor()))
+        return await self._committer.submit(
+            commands.Reject(merchant_id, approval_id, principal.caller, principal.actor())
+        )
 
     async def page(self, *, merchant_id: int | None, before: int | None, limit: int) -> Sequence[Approval]:
-        """List requests, newest first: those before the one of this number."""
+        """List requests, newest first: those before the one of this id."""
         with translated():
             return await self._store.approvals(
                 merchant_id=merchant_id, before=ids.NUMBER_MAX if before is None else before, limit=limit

@@ -18,19 +18,20 @@ class AuditLog:
     async def page(
         self, *, merchant_id: int | None, cursor: str | None, limit: int
     ) -> tuple[Sequence[AuditEntry], str | None]:
-        """List audit_entries, newest first, and the cursor of the next page, if there may be one.
+        """List entries, newest first, and the cursor of the next page, if there may be one.
 
         Raises:
-            InvalidInput: the cursor is none that this method gave out.
+            InvalidInput: this method gave out no such cursor.
         """
-        before = (ids.NUMBER_MAX, ids.NUMBER_MAX) if cursor is None else _place(cursor)
+        before = (ids.NUMBER_MAX, ids.NUMBER_MAX) if cursor is None else _parse_cursor(cursor)
         with translated():
-            found = await self._store.audit_entries(merchant_id=merchant_id, before=before, limit=limit)
-        more = len(found) == limit
-        return found, ids.encode_number(found[-1].at) + ids.encode_number(found[-1].entry_id) if more else None
+            entries = await self._store.audit_entries(merchant_id=merchant_id, before=before, limit=limit)
+        more = len(entries) == limit
+        return entries, ids.encode_number(entries[-1].at) + ids.encode_number(entries[-1].entry_id) if more else None
 
 
-def _place(cursor: str) -> tuple[int, int]:
+def _parse_cursor(cursor: str) -> tuple[int, int]:
+    """Read the time and the number of the last entry before a page."""
     try:
         return ids.decode_number(cursor[: ids.NUMBER_CHARS]), ids.decode_number(cursor[ids.NUMBER_CHARS :])
     except ids.InvalidId as error:

@@ -1,1 +1,1 @@
-"""What the API takes and gives, as it stands in JSON: camelCase keys, money and times as strings."""
+"""What the API takes, and answers that are lists or of one endpoint alone, as it stands in JSON: camelCase keys."""

@@ -6,7 +6,7 @@ from msgspec import Meta
 
 from farebox.core.commands import IDEMPOTENCY_KEY_CHARS_MAX
 
-# What a text has to be is told by `extra_json_schema`, for readers: the service checks it, whoever calls.
+# What a text has to be is told by `extra_json_schema`, for readers: the service checks it.
 _AMOUNT: Final = r"(0?[0-9]{1,12}(\.[0-9]{1,6})?|10{12}(\.0{1,6})?)"
 POSITIVE: Final[dict[str, Any]] = {"pattern": f"^(?=.*[1-9]){_AMOUNT}$"}
 SIGNED: Final[dict[str, Any]] = {"pattern": f"^-?(?=.*[1-9]){_AMOUNT}$"}
