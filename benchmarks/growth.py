@@ -1,33 +1,24 @@
 """How Farebox does as its ledger grows, and what a charge costs against merchants, connections, batches, processes.
 
-A ledger of each size is filled through the store, its history spread over months, its usage summed up, as it would
-have been. Each is then measured beside a ledger that is empty, in alternating rounds, and told relative to it.
+A ledger of each size is made with a past of months. Each is then measured beside a ledger that is empty, in alternating
+rounds, and told relative to it.
 """
 
 import contextlib
-import itertools
-import time
 from collections.abc import Iterator, Sequence
 from typing import Final, Literal
 
-import asyncpg
 import uvloop
-from msgspec import Struct, field
+from msgspec import Struct
 
 from benchmarks import apps, costs, footprint, ledgers, over_http
 from benchmarks.costs import Bench, Cost
-from benchmarks.ledgers import Acknowledged, Engine, Facts, WrongLedger
+from benchmarks.filling import Filled, Size, fill, verify
+from benchmarks.ledgers import Engine, WrongLedger
 from benchmarks.over_http import Case, Sample, Subject, What
 from benchmarks.rounds import Figure, figure
 from benchmarks.serving import Server, running, serving
-from benchmarks.workload import Population, charges, populate
-from farebox.bootstrap import Farebox
-from farebox.core import state
-from farebox.core.decide import decide
-from farebox.service.insight.usage import SUM_TRANSFERS_MAX, SUM_TRANSFERS_MIN
 
-HISTORY_DAYS: Final = 90
-FILL_BATCH: Final = 1_000
 CONNECTIONS: Final = 64
 WHATS: Final[tuple[tuple[What, Literal["spread", "hot"]], ...]] = (
     ("charge", "spread"),
@@ -37,25 +28,11 @@ WHATS: Final[tuple[tuple[What, Literal["spread", "hot"]], ...]] = (
     ("usage", "spread"),
 )
 
-MERCHANTS: Final = (100, 10_000, 100_000)
-CONNECTIONS_TRIED: Final = (1, 8, 64, 256, 512)
-PROCESSES: Final = (1, 2, 4)
 BATCHES: Final = (1, 10, 100, 1_000)
 
-_DAY_MICROS: Final = 86_400_000_000
-_BOOKS_PAGE: Final = 500
 _COST_PART: Final = 0.2
 
 Along = Literal["merchants", "connections", "processes", "batch"]
-
-
-class Size(Struct, frozen=True):
-    """A ledger as it was filled: how many transfers, and what that took on the disk and of time, per transfer."""
-
-    subject: str
-    transfers: int
-    bytes_each: float
-    fill_us: float
 
 
 class GrowthPoint(Struct, frozen=True):
@@ -80,22 +57,24 @@ class Scaling(Struct, frozen=True):
     database_us: Figure
 
 
+class ScalingPlan(Struct, frozen=True):
+    """Against how many merchants, connections and processes charges are measured."""
+
+    merchants: tuple[int, ...]
+    connections: tuple[int, ...]
+    processes: tuple[int, ...]
+
+
+SCALING: Final = ScalingPlan((100, 10_000, 100_000), (1, 8, 64, 256, 512), (1, 2, 4))
+SCALING_QUICK: Final = ScalingPlan((3,), (2, 4), (1,))
+
+
 class GrowthResults(Struct, frozen=True):
     """A whole run."""
 
     sizes: list[Size]
     points: list[GrowthPoint]
     scaling: list[Scaling]
-
-
-class Filled(Struct):
-    """A ledger, empty or filled, and all that its clients were told."""
-
-    url: str
-    population: Population
-    facts: Facts
-    size: Size
-    acknowledged: Acknowledged = field(default_factory=Acknowledged)
 
 
 class _Tried(Struct, frozen=True):
@@ -127,48 +106,26 @@ def measure(
         points += _compare(engine.name, empty, filled, size, rounds=rounds, seconds=seconds)
         grown.append(filled)
     for it in grown:
-        uvloop.run(_verify(it))
+        uvloop.run(verify(it))
     return [it.size for it in grown[1:]], points
 
 
-async def fill(engine: Engine, transfers: int, merchants: int) -> Filled:
-    """Make a ledger with so many charges beside its merchants' top-ups, spread evenly over HISTORY_DAYS up to now."""
-    url = engine.create()
-    now = time.time_ns() // 1_000
-    start = now - HISTORY_DAYS * _DAY_MICROS
-    told = Acknowledged()
-    async with ledgers.opened(url, clock=ledgers.StoppedClock(start)) as farebox:
-        facts = await ledgers.facts(farebox)
-        population = await populate(farebox, merchants)
-        source = charges(population, "spread")
-        started = time.perf_counter()
-        for done in range(0, transfers, FILL_BATCH):
-            commands = list(itertools.islice(source, min(FILL_BATCH, transfers - done)))
-            at = start + (now - start) * done // transfers
-            decision = await farebox.store.transact(
-                state.reads(commands, at),
-                lambda met, commands=commands, at=at: decide(met, commands, at),  # type: ignore[misc]
-            )
-            costs.acknowledge(told, decision)
-        fill_us = (time.perf_counter() - started) * 1e6 / max(transfers, 1)
-        await _sum_up(farebox)
-    size = Size(engine.name, transfers, round(await _bytes(url) / max(transfers, 1), 1), round(fill_us, 1))
-    return Filled(url, population, facts, size, told)
-
-
-def measure_scaling(engine: Engine, *, merchants: int, rounds: int, seconds: float) -> list[Scaling]:
+def measure_scaling(engine: Engine, plan: ScalingPlan, *, merchants: int, rounds: int, seconds: float) -> list[Scaling]:
     """Measure charges, spread, against one quantity at a time."""
     base = uvloop.run(fill(engine, 0, merchants))
-    filled = {count: base if count == merchants else uvloop.run(fill(engine, 0, count)) for count in MERCHANTS}
+    filled = {count: base if count == merchants else uvloop.run(fill(engine, 0, count)) for count in plan.merchants}
     tried = [
-        *(_Tried("merchants", count, filled[count], connections=CONNECTIONS) for count in MERCHANTS),
-        *(_Tried("connections", count, base, connections=count) for count in CONNECTIONS_TRIED),
-        *(_Tried("processes", count, base, connections=CONNECTIONS_TRIED[-2], processes=count) for count in PROCESSES),
+        *(_Tried("merchants", count, filled[count], connections=CONNECTIONS) for count in plan.merchants),
+        *(_Tried("connections", count, base, connections=count) for count in plan.connections),
+        *(
+            _Tried("processes", count, base, connections=plan.connections[-2], processes=count)
+            for count in plan.processes
+        ),
     ]
     found = _measure_tried(engine.name, tried, rounds=rounds, seconds=seconds)
     found += uvloop.run(_measure_batches(engine.name, base, rounds=rounds, seconds=seconds))
     for it in filled.values():
-        uvloop.run(_verify(it))
+        uvloop.run(verify(it))
     return found
 
 
@@ -251,34 +208,6 @@ def _expect_no_failures(case: Case, *failures: dict[str, int]) -> None:
 def _start_seconds(url: str) -> float:
     with running(footprint.serve_arguments, url) as server:
         return server.start_seconds
-
-
-async def _sum_up(farebox: Farebox) -> None:
-    """Sum all usage up, as servers would have done by now."""
-    after = 0
-    while found := await farebox.store.books_to_roll_up(after, transfers_min=SUM_TRANSFERS_MIN, limit=_BOOKS_PAGE):
-        for merchant_id in found:
-            while await farebox.store.roll_up_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX) == SUM_TRANSFERS_MAX:
-                pass
-        after = found[-1]
-
-
-async def _bytes(url: str) -> int:
-    """Tell how large a database is, a PostgreSQL's once it is vacuumed, as it would have been by now."""
-    path = ledgers.sqlite_path(url)
-    if path is not None:
-        return path.stat().st_size
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute("VACUUM ANALYZE")
-        return int(await connection.fetchval("SELECT pg_database_size(current_database())"))
-    finally:
-        await connection.close()
-
-
-async def _verify(it: Filled) -> None:
-    async with ledgers.opened(it.url) as farebox:
-        ledgers.compare(await ledgers.verify(farebox), it.acknowledged)
 
 
 def per_subject(points: Sequence[GrowthPoint]) -> Iterator[tuple[tuple[str, str], list[GrowthPoint]]]:

@@ -33,7 +33,7 @@ class NotDurable(Exception):
 
 
 class WrongLedger(Exception):
-    """The ledger is not what its clients were told: whatever was measured on it is worthless."""
+    """The ledger is not what its clients were told, so nothing measured on it counts."""
 
 
 class Engine(Struct, frozen=True):
@@ -107,7 +107,7 @@ async def opened(url: str, *, clock: Clock | None = None) -> AsyncIterator[Fareb
 
 
 async def facts(farebox: Farebox) -> Facts:
-    """PageRequest an open ledger what it runs on.
+    """Ask an open ledger what it runs on.
 
     Raises:
         NotDurable: a COMMIT does not wait for the disk.

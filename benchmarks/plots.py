@@ -9,7 +9,7 @@ from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import HttpResult
 from benchmarks.results import Results
 from benchmarks.rounds import Figure
-from benchmarks.simulation import Simulated
+from benchmarks.simulation.model import Simulated
 
 
 def draw(results: Results) -> Iterator[tuple[str, str]]:

@@ -4,12 +4,14 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from benchmarks import simulation, targets
+from benchmarks import targets
 from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
 from benchmarks.results import Machine, MemoryResults, Results, SavingsResults
-from benchmarks.simulation import Assumptions
+from benchmarks.simulation import text as simulation_text
+from benchmarks.simulation.costs import costs_of
+from benchmarks.simulation.model import Assumptions
 from benchmarks.tables import number, spread, table
 
 MEMORY_AT: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
@@ -257,11 +259,11 @@ def _footprint(results: Results) -> Iterator[str]:
 
 
 def _simulated(results: Results) -> Iterator[str]:
-    found = simulation.costs_of(results.costs, results.http, results.synced_appends_per_second)
+    found = costs_of(results.costs, results.http, results.synced_appends_per_second)
     if found is None or not results.simulated:
         yield "simulation: nothing, it needs PostgreSQL"
     else:
-        yield from simulation.lines(found, Assumptions(merchants=results.plan.merchants), results.simulated)
+        yield from simulation_text.lines(found, Assumptions(merchants=results.plan.merchants), results.simulated)
 
 
 def _tail(results: Results) -> Iterator[str]:

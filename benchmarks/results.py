@@ -17,7 +17,7 @@ from benchmarks.footprint import Memory, Started
 from benchmarks.over_http import HttpResult
 from benchmarks.pgbench import PgbenchResult
 from benchmarks.rounds import Figure
-from benchmarks.simulation import Simulated
+from benchmarks.simulation.model import Simulated
 
 PACKAGES: Final = ("apsw", "asyncpg", "fastapi", "granian", "msgspec", "starlette", "uvloop")
 _MACHINE_ID_BYTES: Final = 3

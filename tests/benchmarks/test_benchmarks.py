@@ -17,8 +17,7 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import document, footprint, growth, ledgers, load, over_http, phases
-from benchmarks.apps import CEILING
+from benchmarks import document, filling, ledgers, load, over_http, phases
 from benchmarks.growth import GrowthResults
 from benchmarks.keys import RandomKeys, TimeOrderedKeys
 from benchmarks.ledgers import Acknowledged, WrongLedger
@@ -39,10 +38,7 @@ FAREBOX: Final = ("sqlite", "postgres", "postgres, 2 processes")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """What a very short run of the standard set prints, and the folder of what it leaves."""
     folder = tmp_path_factory.mktemp("results")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("benchmarks.pgbench.CLIENTS", (2,))
-        patch.setattr("benchmarks.simulation.SERVERS", (2,))
-        return _printed(*TINY, "--results", str(folder)), folder
+    return _printed(*TINY, "--results", str(folder)), folder
 
 
 def _printed(*arguments: str) -> str:
@@ -123,12 +119,7 @@ def test_results_do_not_name_the_machine(run: tuple[str, Path]) -> None:
         assert os.uname().nodename not in text
 
 
-def test_growth_and_scaling_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(growth, "MERCHANTS", (3,))
-    monkeypatch.setattr(growth, "CONNECTIONS_TRIED", (2, 4))
-    monkeypatch.setattr(growth, "PROCESSES", (1,))
-    # The standard set starts the true command; this is a quicker one.
-    monkeypatch.setattr(footprint, "serve_arguments", lambda port: ["-m", "benchmarks.serve", CEILING, str(port), "1"])
+def test_growth_and_scaling_are_measured(tmp_path: Path) -> None:
     printed = _printed(*TINY, "--growth", "--transfers", "1", "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("growth-*.json")
     found = msgspec.json.decode(path.read_bytes(), type=GrowthResults)
@@ -141,7 +132,7 @@ def test_growth_and_scaling_are_measured(tmp_path: Path, monkeypatch: pytest.Mon
 
 async def test_a_filled_ledger_has_a_past(tmp_path: Path) -> None:
     with ledgers.engine("sqlite", tmp_path) as engine:
-        filled = await growth.fill(engine, 2_500, 2)
+        filled = await filling.fill(engine, 2_500, 2)
     assert 2_500 == filled.acknowledged.charges
     async with ledgers.opened(filled.url) as farebox:
         ledgers.compare(await ledgers.verify(farebox), filled.acknowledged)
@@ -150,7 +141,7 @@ async def test_a_filled_ledger_has_a_past(tmp_path: Path) -> None:
         )
         assert [] == await farebox.store.books_to_roll_up(0, transfers_min=1_000, limit=10)
     day_micros = 86_400_000_000
-    assert growth.HISTORY_DAYS / 2 < (last.committed_at - first.committed_at) / day_micros < growth.HISTORY_DAYS
+    assert filling.HISTORY_DAYS / 2 < (last.committed_at - first.committed_at) / day_micros < filling.HISTORY_DAYS
 
 
 def test_what_a_saving_is_worth_is_measured(tmp_path: Path) -> None:

@@ -1,34 +1,25 @@
-"""What many servers over one PostgreSQL would do, and over one spread by merchant: simulated, from measured costs.
+"""The simulation itself: requests, batches, locks, processors and disks as discrete events on a clock of its own.
 
-`python -m benchmarks.simulation RESULTS.json` reads what `make bench` has measured. Each server is one process that
-commits as the committer does: a batch is what came while the last one was committed, of one group. A batch holds the
-locks of its accounts, taken in sorted order, from its first read to the end of its COMMIT, so batches that share a
-merchant wait for one another. COMMITs that wait for the disk at the same time share a write. Clients send the next
-request once they are answered. All choices are seeded: the same costs give the same figures.
+Each server is one process that commits as the committer does: a batch is what came while the last one was committed,
+of one group. A batch holds the locks of its accounts, taken in sorted order, from its first read to the end of its
+COMMIT, so batches that share a merchant wait for one another. COMMITs that wait for the disk at the same time share a
+write. Clients send the next request once they are answered. All choices are seeded: the same costs give the same
+figures.
 """
 
-import argparse
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import Final
 
-import msgspec
-from msgspec import Struct
-
-from benchmarks.costs import Cost
-from benchmarks.over_http import HttpResult
-from benchmarks.rounds import Figure
-from benchmarks.tables import table
-from benchmarks.workload import MERCHANTS_DEFAULT, SEED, ZIPF_EXPONENT
+from benchmarks.simulation.model import Assumptions, Costs, Simulated
+from benchmarks.workload import SEED, ZIPF_EXPONENT
 from farebox.service.ledger.committer import BATCH_COMMANDS_MAX, WORKERS
 
 SERVERS: Final = (4, 8, 16, 32, 64)
 SHARDS: Final = (1, 4, 16)
-CLIENTS_PER_SERVER: Final = 256
 
 ROUND_TRIPS_LOADING: Final = 2
 ROUND_TRIPS_WRITING: Final = 3
@@ -37,81 +28,6 @@ ROUND_TRIPS_WRITING: Final = 3
 _WARM_UP_PART: Final = 0.25
 _DRAWS: Final = 65_536
 _SECOND: Final = 1e-6
-_SATURATED: Final = 0.9
-_SUBJECT: Final = "postgres"
-
-
-class Assumptions(Struct, frozen=True):
-    """Figures that one machine can't measure. `shard_cores` are a database server's; times are microseconds."""
-
-    shard_cores: int = 16
-    round_trip_us: float = 200.0
-    clients_per_server: int = CLIENTS_PER_SERVER
-    merchants: int = MERCHANTS_DEFAULT
-    seconds: float = 0.5
-
-
-class Costs(Struct, frozen=True):
-    """Measured costs, in microseconds of processor time, and of one write to the disk.
-
-    A request costs the server `request_us` beside its batch; a batch costs each side a fixed part and one per row.
-    """
-
-    request_us: float
-    server_batch_us: float
-    server_row_us: float
-    database_batch_us: float
-    database_row_us: float
-    sync_us: float
-
-
-class Simulated(Struct, frozen=True):
-    """What so many servers did over so many shards. Shares tell how busy the busiest of each kind was; 1 is always.
-
-    `is_routed` tells that requests went to servers by merchant, so that no two servers share one.
-    """
-
-    servers: int
-    shards: int
-    is_routed: bool
-    per_second: float
-    mean_batch: float
-    p50_ms: float
-    server_share: float
-    database_share: float
-    disk_share: float
-    lock_share: float
-
-    @property
-    def first_limit(self) -> str:
-        """The resource that is exhausted first; a lock, held while others work, is named only if none of them is."""
-        shares = {"server processor": self.server_share, "database processor": self.database_share}
-        shares["database disk"] = self.disk_share
-        name, share = max(shares.items(), key=lambda item: item[1])
-        if share >= _SATURATED:
-            return name
-        return "lock of one account" if self.lock_share >= _SATURATED else "none: too few clients"
-
-
-def costs_of(found: Sequence[Cost], http: Sequence[HttpResult], synced_appends_per_second: Figure) -> Costs | None:
-    """Take the costs from results; None if they have none of PostgreSQL, or of one size of batch alone."""
-    batches = sorted((it for it in found if (it.subject, it.variant) == (_SUBJECT, "spread")), key=lambda it: it.batch)
-    charges = [it for it in http if (it.subject, it.what, it.variant) == (_SUBJECT, "charge", "spread")]
-    if len(batches) < 2 or not charges:
-        return None
-    server_batch, server_row = _line(batches, lambda it: it.processor_us.median)
-    database_batch, database_row = _line(batches, lambda it: it.database_us.median)
-    most = max(charges, key=lambda it: it.connections)
-    # About half of the clients wait for one batch while the others' requests gather for the next.
-    in_batches = server_row + server_batch / max(most.connections / 2, 1)
-    return Costs(
-        request_us=max(most.server_us.median - in_batches, 0.0),
-        server_batch_us=server_batch,
-        server_row_us=server_row,
-        database_batch_us=database_batch,
-        database_row_us=database_row,
-        sync_us=1 / (synced_appends_per_second.median * _SECOND),
-    )
 
 
 def simulate_all(costs: Costs, assumptions: Assumptions, servers: Sequence[int] = SERVERS) -> list[Simulated]:
@@ -129,46 +45,6 @@ def simulate(
 ) -> Simulated:
     """Simulate one installation."""
     return _Simulation(costs, assumptions, servers, shards, is_routed=is_routed).run()
-
-
-def lines(costs: Costs, assumptions: Assumptions, simulated: Sequence[Simulated]) -> Iterator[str]:
-    """Render the figures for people, what they rest on first."""
-    yield (
-        f"measured    a request {costs.request_us:.1f} us of its server beside its batch; a batch "
-        f"{costs.server_batch_us:.0f} us of its server and {costs.database_batch_us:.0f} us of the database,"
-    )
-    yield (
-        f"            each charge in it {costs.server_row_us:.1f} and {costs.database_row_us:.1f} us; "
-        f"a write to the disk {costs.sync_us:.0f} us"
-    )
-    yield (
-        f"assumed     {assumptions.shard_cores} cores and one disk per database, {assumptions.round_trip_us:.0f} us a "
-        f"round trip, {assumptions.clients_per_server} clients per server with one request at a time,"
-    )
-    yield (
-        f"            {assumptions.merchants:,} merchants by Zipf's law ({ZIPF_EXPONENT}), any of them at any server "
-        "unless requests are routed by merchant; costs do not grow with load"
-    )
-    header = ("databases", "servers", "first limit", "a second", "mean batch", "p50 ms")
-    yield from table(
-        (*header, "server", "database", "disk", "lock"),
-        [
-            (
-                *(f"{it.shards}, routed" if it.is_routed else str(it.shards), str(it.servers), it.first_limit),
-                *(f"{it.per_second:,.0f}", f"{it.mean_batch:,.0f}", f"{it.p50_ms:.1f}"),
-                *(f"{share:.2f}" for share in (it.server_share, it.database_share, it.disk_share, it.lock_share)),
-            )
-            for it in simulated
-        ],
-    )
-
-
-class _Measured(Struct):
-    """What of a file of results is needed here."""
-
-    http: list[HttpResult]
-    costs: list[Cost]
-    synced_appends_per_second: Figure
 
 
 class _Batch:
@@ -392,32 +268,3 @@ class _Simulation:
 
 def _share(value: float) -> float:
     return round(min(value, 1.0), 3)
-
-
-def _line(found: Sequence[Cost], microseconds: Callable[[Cost], float]) -> tuple[float, float]:
-    """Put a line through the smallest and the largest batch: what a batch costs, and what each row in it."""
-    small, large = found[0], found[-1]
-    whole = (microseconds(small) * small.batch, microseconds(large) * large.batch)
-    row = max((whole[1] - whole[0]) / (large.batch - small.batch), 0.0)
-    return max(whole[0] - row * small.batch, 0.0), row
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Simulate from a file of results."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.simulation", description="Simulate many servers.")
-    parser.add_argument("results", type=Path, help="what `make bench` has left in benchmarks/results")
-    parser.add_argument("--cores", type=int, default=Assumptions().shard_cores, help="of a database server (16)")
-    parser.add_argument("--round-trip-us", type=float, default=Assumptions().round_trip_us, help="between them (200)")
-    parser.add_argument("--servers", type=int, nargs="+", default=SERVERS)
-    options = parser.parse_args(arguments)
-    measured = msgspec.json.decode(options.results.read_bytes(), type=_Measured)
-    costs = costs_of(measured.costs, measured.http, measured.synced_appends_per_second)
-    if costs is None:
-        parser.error("these results have no charges on PostgreSQL")
-    assumptions = Assumptions(shard_cores=options.cores, round_trip_us=options.round_trip_us)
-    for line in lines(costs, assumptions, simulate_all(costs, assumptions, options.servers)):
-        print(line)
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,222 @@
+"""The order of a run: ledgers are seeded, measured over HTTP and in process, and verified in the end."""
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import uvloop
+from msgspec import Struct
+
+from benchmarks import apps, baseline, costs, disk, footprint, ledgers, over_http, pgbench
+from benchmarks.costs import Bench, Cost
+from benchmarks.footprint import Memory, Started
+from benchmarks.ledgers import Acknowledged, Engine, Facts
+from benchmarks.over_http import BASELINE, CEILING, SAVINGS, Case, HttpResult, Subject
+from benchmarks.pgbench import PgbenchResult
+from benchmarks.report import progress
+from benchmarks.results import LedgerResult, Machine, Plan, Results
+from benchmarks.rounds import Figure, figure
+from benchmarks.serving import serving
+from benchmarks.workload import Population, populate
+from farebox.core.money import format_amount
+
+_DISK_PART: Final = 0.2
+_COST_PART: Final = 0.2
+_MEMORY_PARTS: Final = 5
+_MICROSECONDS: Final = 1e6
+
+
+class Seeded(Struct):
+    """A ledger with the workload's merchants, and all that clients were told about it."""
+
+    name: str
+    measured: str
+    url: str
+    population: Population
+    facts: Facts
+    acknowledged: Acknowledged
+
+
+def measure(
+    plan: Plan, engines: Sequence[Engine], folder: Path, machine: Machine, *, pgbench_clients: Sequence[int]
+) -> Results:
+    """Measure the standard set on every engine; what it says of many servers is simulated afterwards."""
+    load_before = os.getloadavg()[0]
+    synced = figure((disk.appends_per_second(folder, plan.seconds * _DISK_PART) for _ in range(plan.rounds)), digits=4)
+    on_http = [uvloop.run(seed(engine, "over HTTP", plan)) for engine in engines]
+    small = [
+        footprint.measure_start(it.name, "small", it.url, transfers=plan.merchants, rounds=plan.rounds)
+        for it in on_http
+    ]
+    http = _measure_http(on_http, engines, plan)
+    by_pgbench, note = _measure_pgbench(engines, plan, pgbench_clients)
+    in_process = [uvloop.run(seed(engine, "in process", plan)) for engine in engines]
+    found, replay_us = uvloop.run(_measure_costs(in_process, plan))
+    memory, starts = _measure_footprint(on_http, plan)
+    progress("verifying the ledgers")
+    verified = [uvloop.run(verify(it)) for it in (*on_http, *in_process)]
+    return Results(
+        machine=machine,
+        plan=plan,
+        load_averages=(load_before, os.getloadavg()[0]),
+        synced_appends_per_second=synced,
+        http=http,
+        pgbench=by_pgbench,
+        pgbench_note=note,
+        costs=found,
+        replay_us=replay_us,
+        starts=[*small, *starts],
+        memory=memory,
+        ledgers=verified,
+        simulated=[],
+    )
+
+
+async def seed(engine: Engine, measured: str, plan: Plan) -> Seeded:
+    """Make a ledger with the workload's merchants."""
+    progress(f"seeding {engine.name}, to be measured {measured}")
+    url = engine.create()
+    async with ledgers.opened(url) as farebox:
+        facts = await ledgers.facts(farebox)
+        population = await populate(farebox, plan.merchants)
+    return Seeded(engine.name, measured, url, population, facts, Acknowledged())
+
+
+def _measure_http(seeded: Sequence[Seeded], engines: Sequence[Engine], plan: Plan) -> list[HttpResult]:
+    with contextlib.ExitStack() as stack:
+        ceiling = _ceiling(stack, seeded[0])
+        subjects: list[Subject] = []
+        for it in seeded:
+            subjects.append(_subject(stack, it, it.name, apps.FAREBOX))
+            if it.facts.pid is not None:
+                subjects.append(_subject(stack, it, f"{it.name}, 2 processes", apps.FAREBOX, processes=2))
+        subjects += stack.enter_context(_serving_baseline(seeded, engines))
+        progress(f"measuring {', '.join(it.name for it in subjects)} over HTTP")
+        groups = list(over_http.cases(plan.connections))
+        return over_http.measure(ceiling, subjects, groups, rounds=plan.rounds, seconds=plan.seconds)
+
+
+def measure_savings(seeded: Sequence[Seeded], plan: Plan) -> list[HttpResult]:
+    """Measure Farebox, and Farebox without one of its savings each."""
+    with contextlib.ExitStack() as stack:
+        ceiling = _ceiling(stack, seeded[0])
+        subjects: list[Subject] = []
+        for it in seeded:
+            subjects.append(_subject(stack, it, it.name, apps.FAREBOX))
+            subjects += [_subject(stack, it, f"{it.name}, {name}", target) for name, target in SAVINGS.items()]
+        progress(f"measuring {', '.join(it.name for it in subjects)}")
+        count = plan.connections[min(1, len(plan.connections) - 1)]
+        groups = [[Case("charge", "spread", count)], [Case("balance", "spread", count)]]
+        return over_http.measure(ceiling, subjects, groups, rounds=plan.rounds, seconds=plan.seconds)
+
+
+def _ceiling(stack: contextlib.ExitStack, it: Seeded) -> Subject:
+    server = stack.enter_context(serving(apps.CEILING, it.url))
+    return Subject(CEILING, server, it.population, whats=frozenset({"balance", "charge"}))
+
+
+def _subject(stack: contextlib.ExitStack, it: Seeded, name: str, target: str, processes: int = 1) -> Subject:
+    server = stack.enter_context(serving(target, it.url, processes=processes))
+    subject = Subject(name, server, it.population, it.facts.pid, it.acknowledged, over_http.FAREBOX_WHATS)
+    # Two processes have nothing to share for one client.
+    subject.connections_min = processes
+    return subject
+
+
+@contextlib.contextmanager
+def _serving_baseline(seeded: Sequence[Seeded], engines: Sequence[Engine]) -> Iterator[list[Subject]]:
+    """Serve the baseline if there is a PostgreSQL for it, and verify it in the end."""
+    for it, engine in zip(seeded, engines, strict=True):
+        if it.facts.pid is None:
+            continue
+        url = engine.create()
+        uvloop.run(baseline.seed(url, it.population))
+        with serving(baseline.TARGET, url) as server:
+            told = Acknowledged()
+            yield [Subject(BASELINE, server, it.population, it.facts.pid, told, over_http.BASELINE_WHATS)]
+        uvloop.run(baseline.verify(url, told))
+        return
+    yield []
+
+
+def _measure_pgbench(engines: Sequence[Engine], plan: Plan, clients: Sequence[int]) -> tuple[list[PgbenchResult], str]:
+    engine = next((it for it in engines if it.name == "postgres"), None)
+    if engine is None:
+        return [], "not measured, it needs PostgreSQL"
+    program = pgbench.find_program()
+    if program is None:
+        return [], "not measured, this PostgreSQL was installed without it"
+    progress("measuring the baseline's statement in pgbench")
+    seeded = uvloop.run(pgbench.seed(program, engine.create(), plan.merchants))
+    found = pgbench.measure(seeded, clients=clients, rounds=plan.rounds, seconds=plan.seconds)
+    uvloop.run(pgbench.verify(seeded))
+    return found, ""
+
+
+async def _measure_costs(seeded: Sequence[Seeded], plan: Plan) -> tuple[list[Cost], Figure]:
+    progress("measuring in process")
+    async with contextlib.AsyncExitStack() as stack:
+        benches = [
+            Bench(
+                it.name,
+                await stack.enter_async_context(ledgers.opened(it.url)),
+                it.population,
+                it.acknowledged,
+                it.facts.pid,
+            )
+            for it in seeded
+        ]
+        found = await costs.measure(benches, rounds=plan.rounds, seconds=plan.seconds * _COST_PART)
+        return found, await costs.measure_replay(benches[0], rounds=plan.rounds)
+
+
+def _measure_footprint(seeded: Sequence[Seeded], plan: Plan) -> tuple[list[Memory], list[Started]]:
+    """Measure memory, and then start-up on the ledgers that all that load has left."""
+    progress("measuring memory and start-up")
+    memory = [watch_memory(it, plan, plan.seconds * _MEMORY_PARTS) for it in seeded]
+    starts = [
+        footprint.measure_start(
+            it.name,
+            "large",
+            it.url,
+            transfers=it.acknowledged.charges + len(it.population.members),
+            rounds=plan.rounds,
+        )
+        for it in seeded
+    ]
+    return memory, starts
+
+
+def watch_memory(seeded: Seeded, plan: Plan, seconds: float) -> Memory:
+    """Watch a server's memory while it charges at full load."""
+    return footprint.measure_memory(
+        seeded.name,
+        seeded.url,
+        seeded.population,
+        seeded.acknowledged,
+        connections=max(plan.connections),
+        seconds=seconds,
+    )
+
+
+async def verify(it: Seeded) -> LedgerResult:
+    """Hold a ledger to its own rules and to what its clients were told."""
+    async with ledgers.opened(it.url) as farebox:
+        verified = await ledgers.verify(farebox)
+    told = it.acknowledged
+    ledgers.compare(verified, told)
+    return LedgerResult(
+        subject=it.name,
+        measured=it.measured,
+        engine=it.facts.engine,
+        durability=it.facts.durability,
+        transfers=verified.transfers,
+        charges=verified.charges,
+        acknowledged_charges=told.charges,
+        charged=format_amount(verified.charged_micros),
+        acknowledged=format_amount(told.micros),
+        verify_us=round(verified.seconds * _MICROSECONDS / verified.transfers, 2),
+        verify_processor_us=round(verified.processor_seconds * _MICROSECONDS / verified.transfers, 2),
+    )
