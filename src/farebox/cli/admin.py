@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, as_fields, command, done, merchant_id, short_time, table
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, short_time, table
 from farebox.cli.staff import answer_link
 from farebox.core import ids
 from farebox.core.accounts import Account
@@ -16,7 +16,7 @@ from farebox.presenters.merchants import merchant_data, new_merchant_data
 from farebox.presenters.prices import price_data, prices_data
 from farebox.presenters.users import user_data
 from farebox.service import inputs
-from farebox.service.errors import InvalidInput
+from farebox.service.errors import InvalidInput, ensure_done
 from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
 from farebox.service.people.users import ROLES
 from farebox.storage.rows import ApiKey, Merchant
@@ -135,7 +135,9 @@ async def merchant_unfreeze(context: CommandContext, merchant: str) -> None:
 
 async def _set_frozen(context: CommandContext, merchant: str, *, is_frozen: bool) -> None:
     number = merchant_id(merchant)
-    done(await context.farebox.services.operations.set_frozen(number, is_frozen=is_frozen, principal=context.principal))
+    ensure_done(
+        await context.farebox.services.operations.set_frozen(number, is_frozen=is_frozen, principal=context.principal)
+    )
     found = await context.farebox.services.merchants.get(number)
     context.answer(merchant_data(*found), f"{found[0].name} is {'frozen' if is_frozen else 'active'}.")
 
@@ -154,9 +156,9 @@ async def merchant_set(
     number = merchant_id(merchant)
     operations = context.farebox.services.operations
     if credit_limit is not None:
-        done(await operations.set_credit_limit(number, credit_limit, principal=context.principal))
+        ensure_done(await operations.set_credit_limit(number, credit_limit, principal=context.principal))
     if threshold:
-        done(
+        ensure_done(
             await operations.set_thresholds(
                 number, [amount for amount in threshold if amount], principal=context.principal
             )

@@ -17,8 +17,6 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings, SettingsError
 from farebox.core import ids
 from farebox.core.invariants import InvariantViolation
-from farebox.core.outcomes import Outcome
-from farebox.core.transfers import Transfer
 from farebox.observe import configure_logging
 from farebox.service import inputs
 from farebox.service.errors import (
@@ -155,19 +153,6 @@ def _reason(error: Exception) -> str:
     """Say what went wrong, with the database's own words behind it if there are any."""
     is_of_database = isinstance(error, Unavailable | FateUnknown) and error.__cause__ is not None
     return f"{error} ({error.__cause__})" if is_of_database else str(error)
-
-
-def transfer_of(outcome: Outcome) -> Transfer:
-    """Return the transfer of a command that moved money, or raise its refusal."""
-    if outcome.transfer is None:
-        raise Refused(outcome)
-    return outcome.transfer
-
-
-def done(outcome: Outcome) -> None:
-    """Raise the refusal of a command that moves no money, if it was refused."""
-    if not outcome.is_ok:
-        raise Refused(outcome)
 
 
 def merchant_id(text: str) -> int:

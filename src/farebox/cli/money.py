@@ -5,7 +5,7 @@ from typing import Final, Literal
 
 import click
 
-from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table, transfer_of
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
 from farebox.core import ids
 from farebox.core.accounts import Kind
 from farebox.core.money import format_amount
@@ -13,6 +13,7 @@ from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.moves import move_data
 from farebox.service import inputs
+from farebox.service.errors import transfer_of
 
 
 @command("topup")

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from farebox.core.outcomes import Outcome
+from farebox.core.transfers import Transfer
 from farebox.storage.interface import AlreadyExists, CommitUnknown, NotFound, StoreUnavailable
 
 
@@ -68,6 +69,27 @@ class Refused(ServiceError):
         """Carry the ledger's outcome."""
         super().__init__(outcome.message)
         self.outcome = outcome
+
+
+def ensure_done(outcome: Outcome) -> None:
+    """Go on if a command did, or had done, what was asked.
+
+    Raises:
+        Refused: it was refused.
+    """
+    if not outcome.is_ok:
+        raise Refused(outcome)
+
+
+def transfer_of(outcome: Outcome) -> Transfer:
+    """Return the transfer of a command that moved money.
+
+    Raises:
+        Refused: it was refused.
+    """
+    if outcome.transfer is None:
+        raise Refused(outcome)
+    return outcome.transfer
 
 
 @contextmanager

@@ -7,10 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from farebox.core.outcomes import Outcome
-from farebox.core.transfers import Transfer
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.moves import move_data
-from farebox.service.errors import Refused
+from farebox.service.errors import transfer_of
 from farebox.web.api_route import Answer
 from farebox.web.envelope import Headers, success_body
 
@@ -26,19 +25,6 @@ def answer(data: Struct, headers: Headers = _NO_HEADERS) -> Answer:
 def replay_headers(outcome: Outcome) -> Headers:
     """Mark the first answer given again."""
     return _REPLAY_HEADERS if outcome.is_replay else _NO_HEADERS
-
-
-def transfer_of(outcome: Outcome) -> Transfer:
-    """Return the transfer of a command that moved money, or raise its refusal."""
-    if outcome.transfer is None:
-        raise Refused(outcome)
-    return outcome.transfer
-
-
-def ensure_done(outcome: Outcome) -> None:
-    """Raise the refusal of a command that moves no money, if it was refused."""
-    if not outcome.is_ok:
-        raise Refused(outcome)
 
 
 def answer_move(outcome: Outcome) -> Answer:

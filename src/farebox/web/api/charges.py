@@ -5,7 +5,8 @@ from typing import Final
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code
 from farebox.core.transfers import Transfer
-from farebox.web.api.answers import replay_headers, transfer_of
+from farebox.service.errors import transfer_of
+from farebox.web.api.answers import replay_headers
 from farebox.web.api_route import SERVICE, Answer, ApiRequest, Endpoints, route
 from farebox.web.envelope import success_body
 from farebox.web.schemas.spending import ChargeData, ChargeRequest

@@ -6,8 +6,8 @@ from farebox.core.holds import Hold
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome
 from farebox.service import inputs
-from farebox.service.errors import Refused
-from farebox.web.api.answers import answer, replay_headers, transfer_of
+from farebox.service.errors import Refused, transfer_of
+from farebox.web.api.answers import answer, replay_headers
 from farebox.web.api.charges import SPEND_REFUSALS
 from farebox.web.api.paths import text_in_path
 from farebox.web.api_route import SERVICE, Answer, ApiRequest, Endpoints, route

@@ -8,8 +8,8 @@ from farebox.core import ids
 from farebox.core.outcomes import Code
 from farebox.presenters.merchants import MerchantData, NewMerchantData, merchant_data, new_merchant_data
 from farebox.service import inputs
-from farebox.service.errors import InvalidInput
-from farebox.web.api.answers import answer, ensure_done
+from farebox.service.errors import InvalidInput, ensure_done
+from farebox.web.api.answers import answer
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import MerchantChange, MerchantRequest, MerchantsData, PageQuery

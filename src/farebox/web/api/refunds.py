@@ -3,7 +3,8 @@
 from farebox.core import ids
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code
-from farebox.web.api.answers import answer, replay_headers, transfer_of
+from farebox.service.errors import transfer_of
+from farebox.web.api.answers import answer, replay_headers
 from farebox.web.api_route import SERVICE, SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.spending import RefundData, RefundRequest
 

@@ -10,9 +10,9 @@ from farebox.core.accounts import Kind
 from farebox.core.approvals import ApprovalState
 from farebox.core.outcomes import Outcome
 from farebox.service import inputs
-from farebox.service.errors import InvalidInput, ServiceError
+from farebox.service.errors import InvalidInput, ServiceError, ensure_done
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
-from farebox.web.pages.console.common import cut, ensure_done, merchant_of
+from farebox.web.pages.console.common import cut, merchant_of
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 

@@ -6,8 +6,6 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from farebox.core import ids
-from farebox.core.outcomes import Outcome
-from farebox.service.errors import Refused
 from farebox.service.ledger.queries import AccountView
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
@@ -45,16 +43,6 @@ async def merchant_page(request: PageRequest, template: str, status: int = 200, 
         "root": merchant_url(merchant.merchant_id),
     }
     return request.page(template, status, **{**known, **values})
-
-
-def ensure_done(outcome: Outcome) -> None:
-    """Raise the refusal of a command, if it was refused.
-
-    Raises:
-        Refused: it was.
-    """
-    if not outcome.is_ok:
-        raise Refused(outcome)
 
 
 def page_of(request: PageRequest) -> int:

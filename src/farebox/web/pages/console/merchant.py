@@ -8,10 +8,10 @@ from starlette.responses import Response
 from farebox.core.approvals import ApprovalState
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
-from farebox.service.errors import ServiceError
+from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.people.users import ROLE_WORDS
 from farebox.service.statements.reader import Selection
-from farebox.web.pages.console.common import MERCHANT, ensure_done, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 

@@ -7,10 +7,10 @@ from starlette.responses import Response
 
 from farebox.core.accounts import Kind
 from farebox.core.transfers import Transfer
-from farebox.service.errors import ServiceError
+from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
-from farebox.web.pages.console.common import CURSOR, MERCHANT, ensure_done, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
