@@ -5,7 +5,7 @@ import time
 from random import Random
 from typing import Final
 
-KEY_LETTERS: Final = 32
+KEY_CHARS: Final = 32
 
 
 class TimeOrderedKeys:
@@ -31,4 +31,4 @@ class RandomKeys:
 
     def make(self) -> str:
         """Make the next key."""
-        return f"{self._random.getrandbits(KEY_LETTERS * 4):0{KEY_LETTERS}x}"
+        return f"{self._random.getrandbits(KEY_CHARS * 4):0{KEY_CHARS}x}"

@@ -37,7 +37,7 @@ class Machine(Struct, frozen=True):
 
     @property
     def short_id(self) -> str:
-        """Six letters that differ between kinds of machine."""
+        """Six characters that differ between kinds of machine."""
         kind = f"{self.processor} {self.cores} {self.memory_gib} {self.system}"
         return blake2b(kind.encode(), digest_size=_MACHINE_ID_BYTES).hexdigest()
 

@@ -14,7 +14,7 @@ from typing import Final, Literal, TypeVar
 
 from msgspec import Struct
 
-from benchmarks.keys import KEY_LETTERS, TimeOrderedKeys
+from benchmarks.keys import KEY_CHARS, TimeOrderedKeys
 from farebox.bootstrap import Farebox
 from farebox.core.accounts import Account
 from farebox.core.commands import Charge, KeyKind, Payer, TopUp
@@ -114,7 +114,7 @@ def charge_request(member: Member, request_type: str, service_key: str) -> tuple
     start, end = charge_body(member, request_type)
     head = (
         f"POST /api/charges HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {service_key}\r\n"
-        f"content-type: application/json\r\ncontent-length: {len(start) + KEY_LETTERS + len(end)}\r\n\r\n"
+        f"content-type: application/json\r\ncontent-length: {len(start) + KEY_CHARS + len(end)}\r\n\r\n"
     )
     return head + start, end
 

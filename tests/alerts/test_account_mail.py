@@ -27,7 +27,7 @@ from tests.alerts.test_messages import ACCOUNT_CHANGES, text_of
 
 ANN: Final = "ann@northwind.example"
 URL: Final = ACCOUNT_CHANGES.public_url.rstrip("/")
-LETTER: Final = AccountMail(
+ACCOUNT_MAIL: Final = AccountMail(
     account_mail_id=1 << 50,
     purpose=Purpose.INVITATION,
     login_id=1,
@@ -52,7 +52,7 @@ class Post:
         self.ledger = ledger
         self.people = People(ledger.store)
         self.sign_in = SignIn(self.people, ledger.clock, Signer("a key"), Passwords())
-        self.team = Users(ledger.store, self.people, ledger.clock, self.sign_in)
+        self.users = Users(ledger.store, self.people, ledger.clock, self.sign_in)
         self.staff = Staff(self.people, ledger.clock, self.sign_in)
         self.dispatcher = Dispatcher(
             AccountMails(ledger.store, self.people, ACCOUNT_CHANGES, link_text=self.sign_in.link_text),
@@ -92,7 +92,7 @@ def link_in(text: str) -> str:
 
 async def test_an_invitation_ends_in_a_mailbox_and_its_link_opens(post: Post, server: MailServer) -> None:
     async with post.running():
-        await post.team.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
+        await post.users.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
         await until(lambda: 1 == len(server.received))
         (message,) = server.messages
         assert ("You are invited to Northwind Imaging", ANN) == (message["Subject"], message["To"])
@@ -108,7 +108,7 @@ async def test_an_invitation_ends_in_a_mailbox_and_its_link_opens(post: Post, se
     assert (await post.people.account_mails(1))[0].attempts == 1
 
 
-async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_letter_again(post: Post, server: MailServer) -> None:
+async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_mail_again(post: Post, server: MailServer) -> None:
     server.rcpt[ANN].append("451 try later")
     await post.staff.add(ANN, "Ann", principal=None)
     await post.dispatcher.run_once()
@@ -121,7 +121,7 @@ async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_letter_again(
     assert (MailState.SENT, 2) == (account_mail.state, account_mail.attempts)
 
 
-async def test_a_letter_that_comes_too_late_is_not_sent(post: Post, server: MailServer) -> None:
+async def test_an_account_mail_that_comes_too_late_is_not_sent(post: Post, server: MailServer) -> None:
     """Its link would be of no use; in its stead somebody else's goes out."""
     await post.people.add_login(LOGIN)
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
@@ -139,7 +139,7 @@ async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_in
 ) -> None:
     await post.people.add_login(replace(LOGIN, password_hash="a hash"))
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
-    await post.team.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
+    await post.users.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
     await post.people.set_password(1, "another hash", at=START)
     await post.dispatcher.run_once()
     (message,) = server.messages
@@ -149,11 +149,11 @@ async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_in
 
 @pytest.mark.parametrize("realm", Realm)
 @pytest.mark.parametrize("purpose", Purpose)
-def test_a_letter_reads_well_in_text_and_in_html(realm: Realm, purpose: Purpose) -> None:
+def test_an_account_mail_reads_well_in_text_and_in_html(realm: Realm, purpose: Purpose) -> None:
     for password_hash in (None, "a hash"):
         merchant = MERCHANT if realm == Realm.MERCHANT and purpose != Purpose.RESET else None
         login = replace(LOGIN, realm=realm, password_hash=password_hash)
-        subject = AccountMailSubject(replace(LETTER, purpose=purpose), login, merchant, "0000000000000.TOKEN")
+        subject = AccountMailSubject(replace(ACCOUNT_MAIL, purpose=purpose), login, merchant, "0000000000000.TOKEN")
         message = account_mail_message(subject, ACCOUNT_CHANGES)
         text, shown = text_of(message), html_of(message)
         words = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", shown.partition("<body")[2])).split())
@@ -187,7 +187,7 @@ NASTY: Final = (
 @pytest.mark.parametrize("name", NASTY)
 @pytest.mark.parametrize("purpose", Purpose)
 def test_a_merchants_name_adds_no_header_and_no_markup(name: str, purpose: Purpose) -> None:
-    subject = AccountMailSubject(replace(LETTER, purpose=purpose), LOGIN, replace(MERCHANT, name=name), "0.X")
+    subject = AccountMailSubject(replace(ACCOUNT_MAIL, purpose=purpose), LOGIN, replace(MERCHANT, name=name), "0.X")
     message = account_mail_message(subject, ACCOUNT_CHANGES)
     raw = message.as_bytes()
     head = raw.partition(b"\r\n\r\n")[0].decode()
@@ -204,14 +204,14 @@ def test_a_merchants_name_adds_no_header_and_no_markup(name: str, purpose: Purpo
 @pytest.mark.parametrize(
     "email", ["ann@northwind.example\r\nBcc: x@example.com", "ann", "a@b, c@d", "=?utf-8?q?x?=@x.com"]
 )
-def test_a_letter_goes_to_one_address_or_nowhere(email: str) -> None:
-    subject = AccountMailSubject(replace(LETTER, email=email), LOGIN, MERCHANT, "0.X")
+def test_an_account_mail_goes_to_one_address_or_nowhere(email: str) -> None:
+    subject = AccountMailSubject(replace(ACCOUNT_MAIL, email=email), LOGIN, MERCHANT, "0.X")
     with pytest.raises(InvalidAddress):
         account_mail_message(subject, ACCOUNT_CHANGES)
 
 
-async def test_a_letter_of_nobody_is_not_sent(post: Post, server: MailServer) -> None:
-    bag = AccountMails(post.ledger.store, post.people, ACCOUNT_CHANGES, link_text=post.sign_in.link_text)
+async def test_an_account_mail_of_nobody_is_not_sent(post: Post, server: MailServer) -> None:
+    queue = AccountMails(post.ledger.store, post.people, ACCOUNT_CHANGES, link_text=post.sign_in.link_text)
     with pytest.raises(LookupError):
-        await bag.compose(LETTER)
-    assert "let_" == bag.name(LETTER)[:4]
+        await queue.compose(ACCOUNT_MAIL)
+    assert "let_" == queue.name(ACCOUNT_MAIL)[:4]

@@ -83,7 +83,7 @@ async def test_a_server_that_refuses_one_recipient(ledger: Ledger, server: MailS
     assert 0 == await dispatcher.run_once()
 
 
-async def test_a_server_that_asks_for_patience(ledger: Ledger, server: MailServer) -> None:
+async def test_a_server_that_asks_to_wait(ledger: Ledger, server: MailServer) -> None:
     server.rcpt["ann@example.com"].extend(["451 4.7.1 Greylisted", "451 4.7.1 Greylisted"])
     await ledger.fire("ann@example.com")
     dispatcher = dispatcher_of(ledger, server.url)

@@ -119,7 +119,7 @@ def failing(error: Exception) -> Callable[[str], Awaitable[None]]:
     return fail
 
 
-async def test_each_user_gets_one_mail_for_a_firing(ledger: Ledger, post: Post) -> None:
+async def test_each_user_gets_one_mail_for_an_alert(ledger: Ledger, post: Post) -> None:
     emails = [f"user{number}@example.com" for number in range(25)]
     await ledger.fire(*emails)
     dispatcher = dispatcher_of(ledger, post)

@@ -84,7 +84,7 @@ def test_one_line_is_one_line_that_can_be_stored_and_shown(text: str) -> None:
     line = one_line(text)
     assert len(line.splitlines()) <= 1
     assert line.encode().decode() == line
-    assert not any(letter < " " or "\x7f" <= letter < "\xa0" for letter in line)
+    assert not any(char < " " or "\x7f" <= char < "\xa0" for char in line)
     assert one_line(line) == line
 
 

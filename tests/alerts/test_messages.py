@@ -130,7 +130,7 @@ async def test_headers(ledger: Ledger) -> None:
     assert f"<{name}@farebox.example>" == message["Message-ID"]
 
 
-async def test_the_message_id_tells_user_and_firing_and_nothing_else(ledger: Ledger) -> None:
+async def test_the_message_id_tells_user_and_alert_and_nothing_else(ledger: Ledger) -> None:
     await ledger.fire("ann@example.com", "ben@example.com")
     mails = await ledger.mails()
     ann, ben = mails["ann@example.com"], mails["ben@example.com"]
@@ -325,7 +325,7 @@ def test_a_sender_with_a_name() -> None:
     assert str(message["Message-ID"]).endswith("@xn--bcher-kva.example>")
 
 
-def test_addresses_in_other_letters() -> None:
+def test_addresses_in_other_alphabets() -> None:
     message = low_balance_message(a_subject(email="ann@bücher.example"), ACCOUNT_CHANGES)
     assert b"\r\nTo: ann@xn--bcher-kva.example\r\n" in message.as_bytes()
     message = low_balance_message(a_subject(email="jürgen@bücher.example"), ACCOUNT_CHANGES)

@@ -170,7 +170,7 @@ async def test_a_server_without_login_is_not_sent_to(server: MailServer) -> None
     assert [] == server.received
 
 
-async def test_an_address_with_a_domain_in_other_letters_goes_to_every_server(server: MailServer) -> None:
+async def test_an_address_with_a_domain_in_other_alphabets_goes_to_every_server(server: MailServer) -> None:
     message = a_message("ann@bücher.example", mail_from="alerts@müller.example")
     await SmtpTransport(server.url).send(message, "ann@bücher.example")
     ((envelope, received),) = server.received
@@ -180,7 +180,7 @@ async def test_an_address_with_a_domain_in_other_letters_goes_to_every_server(se
     assert "ann@xn--bcher-kva.example" == received["To"]
 
 
-async def test_an_address_in_other_letters_needs_a_server_that_knows_them(
+async def test_an_address_in_other_alphabets_needs_a_server_that_knows_them(
     server: MailServer, start_server: StartServer
 ) -> None:
     message = a_message("jürgen@bücher.example")

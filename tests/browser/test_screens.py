@@ -1,4 +1,4 @@
-"""Every page that can be read, in a real browser: light and dark, on a desk and on a phone; nobody is hindered.
+"""Every page that can be read, in a real browser: light and dark, on a desktop and on a phone; nobody is hindered.
 
 The pages come from the table of pages, so one that is added later is looked at by itself. With FAREBOX_SCREENSHOTS set
 to a folder, the pictures of the documentation are taken.
@@ -31,10 +31,10 @@ NO_PAGES = re.compile(r".*(/live|/now|/charts|/runs|\.csv|\.jsonl|/sign-out)|/li
 PICTURES = {"account-phone-dark"}
 """Of a phone this one is kept."""
 
-# Each theme and each size once; each theme on a desk for the pictures of the documentation.
-LOOKS = [("light", "desk"), ("dark", "phone")]
+# Each theme and each size once; each theme on a desktop for the pictures of the documentation.
+SCREENS = [("light", "desktop"), ("dark", "phone")]
 if "FAREBOX_SCREENSHOTS" in os.environ:
-    LOOKS += [("dark", "desk")]
+    SCREENS += [("dark", "desktop")]
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -71,7 +71,7 @@ async def look(page: Page, site: Site, path: str, name: str) -> None:
     """Open a page and find nothing wrong with it."""
     await page.goto(site.server.url + await path_of(site, path))
     await page.wait_for_load_state()
-    if name in PICTURES or "-desk-" in name:
+    if name in PICTURES or "-desktop-" in name:
         await screenshot(page, name)
     await axe(page)
     viewport = page.viewport_size
@@ -79,7 +79,7 @@ async def look(page: Page, site: Site, path: str, name: str) -> None:
     assert viewport["width"] == await page.evaluate("document.documentElement.scrollWidth"), f"{path} is too wide"
 
 
-@pytest.mark.parametrize(("scheme", "size"), LOOKS)
+@pytest.mark.parametrize(("scheme", "size"), SCREENS)
 @pytest.mark.parametrize("side", ["sign-in", "dashboard", "console"])
 async def test_every_page_is_readable(site: Site, new_context: NewContext, side: str, scheme: str, size: str) -> None:
     scale = PICTURE_SCALE if "FAREBOX_SCREENSHOTS" in os.environ else 1

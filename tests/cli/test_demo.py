@@ -195,7 +195,7 @@ def test_a_demo_that_is_ended_leaves_nothing_behind(
         processes = psutil.Process(demo.process.pid).children(recursive=True)
         assert processes
         assert ["farebox-demo"] == [name.rpartition("-")[0] for name in demo.remains()]
-        # By somebody impatient.
+        # By a second Ctrl-C.
         os.killpg(demo.process.pid, signal_number)
         os.killpg(demo.process.pid, signal.SIGHUP)
         assert 0 == demo.interrupt(signal_number)

@@ -86,14 +86,14 @@ def several(make: Make[T], at_most: int) -> Make[list[T]]:
     return lambda random: [make(random) for _ in range(random.randint(0, at_most))]
 
 
-def letters(alphabet: Sequence[str], at_most: int, *, at_least: int = 0) -> Make[str]:
-    """Make a text of these letters or pieces."""
+def chars(alphabet: Sequence[str], at_most: int, *, at_least: int = 0) -> Make[str]:
+    """Make a text of these characters or pieces."""
     return lambda random: "".join(random.choices(alphabet, k=random.randint(at_least, at_most)))
 
 
 def digits(at_most: int, *, at_least: int = 1) -> Make[str]:
     """Make digits."""
-    return letters("0123456789", at_most, at_least=at_least)
+    return chars("0123456789", at_most, at_least=at_least)
 
 
 def joined(*makers: Make[str]) -> Make[str]:
@@ -182,5 +182,5 @@ def json_object(random: Random, pairs: Sequence[tuple[str, Any]]) -> bytes:
 
 def _name(random: Random, name: str, *, is_ascii: bool) -> str:
     if name and random.random() < 0.05:
-        return '"' + "".join(f"\\u{ord(letter):04x}" if ord(letter) < 0x10000 else letter for letter in name) + '"'
+        return '"' + "".join(f"\\u{ord(char):04x}" if ord(char) < 0x10000 else char for char in name) + '"'
     return json.dumps(name, ensure_ascii=is_ascii)

@@ -186,7 +186,7 @@ def _json_model(body: bytes) -> Any:
         ValueError, RecursionError, _Repeated: it is none, or can be read in two ways.
     """
     content = json.loads(body.decode(), object_pairs_hook=_object, parse_constant=_no_number)
-    # Half a surrogate can be escaped, but stands for no letter.
+    # Half a surrogate can be escaped, but stands for no character.
     json.dumps(content, ensure_ascii=False).encode()
     return content
 

@@ -27,7 +27,7 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.people import api_keys
 from farebox.web import key_check
-from tests.fuzz.making import Make, any_text, digits, edited, joined, just, letters, one_of, several
+from tests.fuzz.making import Make, any_text, chars, digits, edited, joined, just, one_of, several
 from tests.fuzz.target import Target
 
 DIGITS: Final = "0123456789"
@@ -49,7 +49,7 @@ def _outcome(read: Callable[[], Any], *named: type[Exception]) -> Any:
 
 AMOUNTS: Final = one_of(
     edited(joined(digits(13), just("", "."), digits(7, at_least=0))),
-    letters((*"0123456789.", "-", "+", "e", "E", "_", ",", " ", "\n", "\u0663", "\uff11"), 22),
+    chars((*"0123456789.", "-", "+", "e", "E", "_", ",", " ", "\n", "\u0663", "\uff11"), 22),
     any_text,
 )
 
@@ -98,18 +98,18 @@ def _check_written_amount(micros: int) -> None:
 # Names and the like.
 
 WORDS: Final = one_of(
-    edited(letters("abcxyz0189._-", 66)),
-    edited(letters([chr(code) for code in range(0x20, 0x7F)], 130)),
+    edited(chars("abcxyz0189._-", 66)),
+    edited(chars([chr(code) for code in range(0x20, 0x7F)], 130)),
     edited(just("INV-2026-001", "Northwind Imaging", "wire of 2 May", "Grüße", "USD", "EUR", "image.large")),
-    edited(letters("0123456789abcdef", 66)),
+    edited(chars("0123456789abcdef", 66)),
     any_text,
 )
 EMAILS: Final = one_of(
     edited(
         joined(
-            letters("abc.+_-'=?\u00e9\u5317", 12),
+            chars("abc.+_-'=?\u00e9\u5317", 12),
             just("@", "@", "@", "", "@@"),
-            letters(("a", "b", "-", ".", "\u00e9", "xn--"), 12),
+            chars(("a", "b", "-", ".", "\u00e9", "xn--"), 12),
             just(".com", ".example", ".co.uk", "", ".", ".123"),
         )
     ),
@@ -120,7 +120,7 @@ EMAILS: Final = one_of(
 
 def _is_line(text: str, chars_max: int) -> bool:
     unseen = ("C", "Z")
-    is_seen = all(letter == " " or unicodedata.category(letter)[0] not in unseen for letter in text)
+    is_seen = all(char == " " or unicodedata.category(char)[0] not in unseen for char in text)
     return 1 <= len(text) <= chars_max and is_seen and " " not in (text[0], text[-1])
 
 
@@ -135,7 +135,7 @@ def _is_seed(text: str) -> bool:
 def _check_word(text: str) -> None:
     for check, is_right in (
         (inputs.request_type, _is_request_type(text)),
-        (inputs.idempotency_key, 1 <= len(text) <= 128 and all("!" <= letter <= "~" for letter in text)),
+        (inputs.idempotency_key, 1 <= len(text) <= 128 and all("!" <= char <= "~" for char in text)),
         (inputs.reference, _is_line(text, 128)),
         (inputs.note, _is_line(text, 500)),
         (inputs.name, _is_line(text, 200)),
@@ -159,19 +159,19 @@ def _check_email(text: str) -> None:
 # Ids and keys.
 
 IDS: Final = one_of(
-    edited(joined(just(*PREFIXES), letters(CROCKFORD, 13, at_least=13))),
-    edited(joined(just(*BOOK_PREFIXES), letters(CROCKFORD, 21, at_least=21))),
-    letters((*CROCKFORD, *PREFIXES, *BOOK_PREFIXES, "I", "L", "O", "U", "a"), 24),
+    edited(joined(just(*PREFIXES), chars(CROCKFORD, 13, at_least=13))),
+    edited(joined(just(*BOOK_PREFIXES), chars(CROCKFORD, 21, at_least=21))),
+    chars((*CROCKFORD, *PREFIXES, *BOOK_PREFIXES, "I", "L", "O", "U", "a"), 24),
     any_text,
 )
 
 
 def _number_model(text: str) -> int | None:
     number = 0
-    for letter in text:
-        if letter not in CROCKFORD:
+    for char in text:
+        if char not in CROCKFORD:
             return None
-        number = number * 32 + CROCKFORD.index(letter)
+        number = number * 32 + CROCKFORD.index(char)
     return number if number < 2**63 else None
 
 
@@ -195,8 +195,8 @@ def _check_id(text: str) -> None:
 
 
 KEYS: Final = one_of(
-    edited(joined(just("fbm_"), letters("01234567", 1, at_least=1), letters(CROCKFORD, 38, at_least=38))),
-    edited(joined(just("fbs_", "fbu_", "fbx_", "FBS_"), letters(CROCKFORD, 26, at_least=26))),
+    edited(joined(just("fbm_"), chars("01234567", 1, at_least=1), chars(CROCKFORD, 38, at_least=38))),
+    edited(joined(just("fbs_", "fbu_", "fbx_", "FBS_"), chars(CROCKFORD, 26, at_least=26))),
     lambda random: api_keys.make_key(KeyKind.MERCHANT, random.getrandbits(63)),
     IDS,
 )
@@ -271,8 +271,8 @@ TIMES: Final = one_of(
 
 
 def _time_model(text: str) -> int | None:
-    """Read a time letter by letter, by the calendar's own rules."""
-    shape = "".join("0" if letter in DIGITS else letter.upper() for letter in text)
+    """Read a time character by character, by the calendar's own rules."""
+    shape = "".join("0" if char in DIGITS else char.upper() for char in text)
     body, offset = (shape[:-1], "Z") if shape.endswith("Z") else (shape[:-6], shape[-6:])
     head, point, fraction = body.partition(".")
     if head not in ("0000-00-00T00:00:00", "0000-00-00 00:00:00") or offset not in ("Z", "+00:00", "-00:00"):
@@ -315,7 +315,7 @@ DAYS: Final = one_of(
 
 
 def _check_day(text: str) -> None:
-    is_day = "0000-00-00" == "".join("0" if letter in DIGITS else letter for letter in text)
+    is_day = "0000-00-00" == "".join("0" if char in DIGITS else char for char in text)
     if is_day:
         year, month, day = int(text[:4]), int(text[5:7]), int(text[8:])
         is_day = 1971 <= year <= 2199 and 1 <= month <= 12 and 1 <= day <= monthrange(year, month)[1]

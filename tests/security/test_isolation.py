@@ -30,24 +30,24 @@ BALANCE: Final = "499"
 
 
 @dataclass(frozen=True)
-class PageServices:
+class MerchantParts:
     """A merchant with something of everything: what names its things, and what nobody else may read."""
 
     seeds: Seeds
     names: tuple[str, ...]
-    marks: tuple[str, ...]
+    secrets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Street:
+class TwoMerchants:
     """Two merchants in one ledger."""
 
     path: Path
     client: AppClient
-    ann: PageServices
-    ben: PageServices
+    ann: MerchantParts
+    ben: MerchantParts
 
-    def rows(self, house: PageServices) -> dict[str, list[Any]]:
+    def rows(self, part: MerchantParts) -> dict[str, list[Any]]:
         """Read every row that belongs to a merchant."""
         connection = apsw.Connection(str(self.path), flags=apsw.SQLITE_OPEN_READONLY)
         found: dict[str, list[Any]] = {}
@@ -55,22 +55,22 @@ class Street:
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
             if "merchant_id" in columns:
                 query = f"SELECT * FROM {table} WHERE merchant_id = ? ORDER BY 1, 2"
-                found[str(table)] = connection.execute(query, (house.seeds.merchant_id,)).fetchall()
+                found[str(table)] = connection.execute(query, (part.seeds.merchant_id,)).fetchall()
         connection.close()
         return found
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def street(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Street]:
+async def merchants(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TwoMerchants]:
     path = tmp_path_factory.mktemp("ledger") / "farebox.db"
     farebox = Farebox.build(Settings(database_url=f"sqlite:///{path}", approval_above=APPROVAL_ABOVE))
     await farebox.store.migrate(farebox.clock.now())
     async with farebox.running(is_server=False):
         client = await open_client(farebox)
-        yield Street(path, client, await _furnish(farebox, client, "ann"), await _furnish(farebox, client, "ben"))
+        yield TwoMerchants(path, client, await _furnish(farebox, client, "ann"), await _furnish(farebox, client, "ben"))
 
 
-async def _furnish(farebox: Farebox, client: AppClient, name: str) -> PageServices:
+async def _furnish(farebox: Farebox, client: AppClient, name: str) -> MerchantParts:
     """Add a merchant by the API, and give it something of everything."""
     seeds = await seed(farebox, balance=BALANCE)
     root = f"/api/admin/merchants/{seeds.merchant}"
@@ -96,7 +96,7 @@ async def _furnish(farebox: Farebox, client: AppClient, name: str) -> PageServic
     charge = await post("/api/charges", seeds.service_key, {**spend, "idempotencyKey": f"{name}-charge"})
     hold = await post("/api/holds", seeds.service_key, {**spend, "idempotencyKey": f"{name}-hold"})
     statement = (await client.get("/api/transfers?limit=1", seeds.merchant_key)).data
-    return PageServices(
+    return MerchantParts(
         seeds,
         (
             *(seeds.merchant, person["userId"], waiting["approvalId"], key["key"]["keyId"], price["priceId"]),
@@ -132,12 +132,12 @@ class Attempt:
 
 
 @st.composite
-def attempts(draw: st.DrawFn, street: Street, *, in_path: str | None) -> Attempt:
+def attempts(draw: st.DrawFn, merchants: TwoMerchants, *, in_path: str | None) -> Attempt:
     """Make a request for any endpoint, of names that either merchant knows, whole or mixed.
 
     With `in_path`, its path names this merchant and whatever else the endpoint asks for.
     """
-    document = street.client.document
+    document = merchants.client.document
     places = [
         (path, method)
         for path, item in document["paths"].items()
@@ -146,7 +146,7 @@ def attempts(draw: st.DrawFn, street: Street, *, in_path: str | None) -> Attempt
     ]
     path, method = draw(st.sampled_from(places))
     operation = document["paths"][path][method]
-    names = [*street.ben.names, *street.ann.names]
+    names = [*merchants.ben.names, *merchants.ann.names]
     mixed = st.tuples(st.sampled_from(names), st.sampled_from(names)).map(lambda pair: pair[0][:-6] + pair[1][-6:])
     values = st.sampled_from(names) | mixed
     parameters = operation.get("parameters", [])
@@ -173,78 +173,82 @@ def attempts(draw: st.DrawFn, street: Street, *, in_path: str | None) -> Attempt
     return Attempt(method.upper(), path, target, body)
 
 
-async def _send(street: Street, attempt: Attempt, key: str) -> Reply:
+async def _send(merchants: TwoMerchants, attempt: Attempt, key: str) -> Reply:
     headers = (JSON,) if attempt.body else ()
-    return await street.client.send(attempt.method, attempt.target, key=key, headers=headers, body=attempt.body)
+    return await merchants.client.send(attempt.method, attempt.target, key=key, headers=headers, body=attempt.body)
 
 
-def _said(house: PageServices, attempt: Attempt, reply: Reply) -> list[str]:
-    """List what an answer tells of a merchant that the request did not name itself."""
+def _leaks(part: MerchantParts, attempt: Attempt, reply: Reply) -> list[str]:
+    """List what an answer holds of a merchant that the request did not name itself."""
     text = reply.body.decode() + str(reply.headers)
-    return [mark for mark in house.marks if mark in text and mark not in attempt.text]
+    return [secret for secret in part.secrets if secret in text and secret not in attempt.text]
 
 
 @examples(250)
 @given(data=st.data())
 async def test_a_merchants_key_reads_nothing_of_anothers_and_changes_nothing_at_all(
-    street: Street, data: st.DataObject
+    merchants: TwoMerchants, data: st.DataObject
 ) -> None:
-    before = street.rows(street.ann), street.rows(street.ben)
-    attempt = data.draw(attempts(street, in_path=None))
-    reply = await _send(street, attempt, street.ann.seeds.merchant_key)
-    assert [] == _said(street.ben, attempt, reply), (attempt, reply)
-    assert before == (street.rows(street.ann), street.rows(street.ben)), attempt
+    before = merchants.rows(merchants.ann), merchants.rows(merchants.ben)
+    attempt = data.draw(attempts(merchants, in_path=None))
+    reply = await _send(merchants, attempt, merchants.ann.seeds.merchant_key)
+    assert [] == _leaks(merchants.ben, attempt, reply), (attempt, reply)
+    assert before == (merchants.rows(merchants.ann), merchants.rows(merchants.ben)), attempt
 
 
 @examples(250)
 @given(data=st.data())
 async def test_nothing_of_one_merchant_is_read_or_changed_by_a_path_of_anothers(
-    street: Street, data: st.DataObject
+    merchants: TwoMerchants, data: st.DataObject
 ) -> None:
-    before = street.rows(street.ben)
-    attempt = data.draw(attempts(street, in_path=street.ann.seeds.merchant))
-    reply = await _send(street, attempt, street.ann.seeds.support_key)
-    assert [] == _said(street.ben, attempt, reply), (attempt, reply)
-    assert before == street.rows(street.ben), attempt
+    before = merchants.rows(merchants.ben)
+    attempt = data.draw(attempts(merchants, in_path=merchants.ann.seeds.merchant))
+    reply = await _send(merchants, attempt, merchants.ann.seeds.support_key)
+    assert [] == _leaks(merchants.ben, attempt, reply), (attempt, reply)
+    assert before == merchants.rows(merchants.ben), attempt
 
 
-async def test_every_parameter_of_what_a_merchant_may_read_is_tried_with_anothers_names(street: Street) -> None:
+async def test_every_parameter_of_what_a_merchant_may_read_is_tried_with_anothers_names(
+    merchants: TwoMerchants,
+) -> None:
     count = 0
-    for path, item in street.client.document["paths"].items():
+    for path, item in merchants.client.document["paths"].items():
         for parameter in item.get("get", {}).get("parameters", []):
             if not item["get"]["description"].startswith("Takes a merchant key."):
                 continue
-            for name in street.ben.names:
+            for name in merchants.ben.names:
                 attempt = Attempt("GET", path, f"{path}?{urlencode({parameter['name']: name})}", b"")
-                reply = await _send(street, attempt, street.ann.seeds.merchant_key)
-                assert [] == _said(street.ben, attempt, reply), (attempt, reply)
+                reply = await _send(merchants, attempt, merchants.ann.seeds.merchant_key)
+                assert [] == _leaks(merchants.ben, attempt, reply), (attempt, reply)
                 count += 1
-    assert count >= 10 * len(street.ben.names)
+    assert count >= 10 * len(merchants.ben.names)
 
 
-async def test_every_endpoint_that_names_one_thing_within_a_merchant_is_tried_with_anothers(street: Street) -> None:
-    before = street.rows(street.ben)
+async def test_every_endpoint_that_names_one_thing_within_a_merchant_is_tried_with_anothers(
+    merchants: TwoMerchants,
+) -> None:
+    before = merchants.rows(merchants.ben)
     count = 0
-    for path, item in street.client.document["paths"].items():
+    for path, item in merchants.client.document["paths"].items():
         inner = [name for name in re.findall(r"\{(\w+)\}", path) if name != "merchant_id"]
         if "{merchant_id}" not in path or not inner:
             continue
         for method in METHODS & item.keys():
-            for name in street.ben.names:
-                target = path.replace("{merchant_id}", street.ann.seeds.merchant)
+            for name in merchants.ben.names:
+                target = path.replace("{merchant_id}", merchants.ann.seeds.merchant)
                 target = re.sub(r"\{\w+\}", quote(name, safe=""), target)
-                reply = await street.client.send(
-                    method.upper(), target, key=street.ann.seeds.support_key, headers=(JSON,), body=b"{}"
+                reply = await merchants.client.send(
+                    method.upper(), target, key=merchants.ann.seeds.support_key, headers=(JSON,), body=b"{}"
                 )
                 assert 404 == reply.status, (method, target, reply)
                 count += 1
-    assert count >= 3 * len(street.ben.names)
-    assert before == street.rows(street.ben)
+    assert count >= 3 * len(merchants.ben.names)
+    assert before == merchants.rows(merchants.ben)
 
 
-async def test_a_merchants_rows_are_there_to_be_compared(street: Street) -> None:
+async def test_a_merchants_rows_are_there_to_be_compared(merchants: TwoMerchants) -> None:
     """So that the tests above compare something."""
-    found = {table: len(rows) for table, rows in street.rows(street.ben).items() if rows}
+    found = {table: len(rows) for table, rows in merchants.rows(merchants.ben).items() if rows}
     assert {
         *("merchant", "account", "transfer", "hold", "merchant_price", "merchant_key", "merchant_user", "approval"),
         *("audit_log",),

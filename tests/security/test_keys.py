@@ -20,7 +20,7 @@ from tests.support.server import Seeds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-SECRET_LETTERS: Final = 26
+SECRET_CHARS: Final = 26
 STORE_METHODS: Final = {name for name in vars(Store) if not name.startswith("_")}
 
 
@@ -28,11 +28,11 @@ STORE_METHODS: Final = {name for name in vars(Store) if not name.startswith("_")
     ("kind", "merchant_id"), [(KeyKind.MERCHANT, 7), (KeyKind.SERVICE, None), (KeyKind.SUPPORT, None)]
 )
 async def test_a_key_has_128_bits_that_nobody_can_guess(kind: KeyKind, merchant_id: int | None) -> None:
-    secrets = [api_keys.make_key(kind, merchant_id)[-SECRET_LETTERS:] for _ in range(2_000)]
-    seen = [{secret[place] for secret in secrets} for place in range(SECRET_LETTERS)]
-    # Of 32 letters that are equally likely, one is missed in 2,000 draws once in 10^26 times.
-    assert {32} == {len(letters) for letters in seen}
-    assert sum(math.log2(len(letters)) for letters in seen) >= 128
+    secrets = [api_keys.make_key(kind, merchant_id)[-SECRET_CHARS:] for _ in range(2_000)]
+    seen = [{secret[place] for secret in secrets} for place in range(SECRET_CHARS)]
+    # Of 32 characters that are equally likely, one is missed in 2,000 draws once in 10^26 times.
+    assert {32} == {len(chars) for chars in seen}
+    assert sum(math.log2(len(chars)) for chars in seen) >= 128
 
 
 async def test_the_database_holds_digests_alone(
@@ -50,8 +50,8 @@ async def test_the_database_holds_digests_alone(
     stored = b"".join(path.read_bytes() for path in folder.iterdir())
     for text in texts:
         assert api_keys.digest(text) in stored
-        # The last four letters are shown in lists, so that people can tell keys apart.
-        for secret in (text, text[-SECRET_LETTERS:], text[-SECRET_LETTERS:-4]):
+        # The last four characters are shown in lists, so that people can tell keys apart.
+        for secret in (text, text[-SECRET_CHARS:], text[-SECRET_CHARS:-4]):
             assert secret.encode() not in stored
             assert secret.lower().encode() not in stored
 
@@ -103,7 +103,7 @@ async def test_every_bad_key_that_could_be_one_goes_the_same_way(
     path: str,
     body: dict[str, Any] | None,
 ) -> None:
-    """One question to the database, by digest, whose answer is all there is to know; nothing compares letters.
+    """One question to the database, by digest, whose answer is all there is to know; nothing compares characters.
 
     How long the search of an index for a digest takes tells nothing of the key, since nobody can choose digests.
     """
@@ -116,7 +116,7 @@ async def test_every_bad_key_that_could_be_one_goes_the_same_way(
     expired, revoked = (item.text for item in made)
     other = "0" if good.text[-1] != "0" else "1"
     almost = good.text[:-1] + other
-    nothing_like = good.text[:-SECRET_LETTERS] + "0" * SECRET_LETTERS
+    nothing_like = good.text[:-SECRET_CHARS] + "0" * SECRET_CHARS
     if body is not None and kind is KeyKind.SERVICE:
         body = {**body, "merchant": seeds.merchant}
     ways, answers = set(), set()

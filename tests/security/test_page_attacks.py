@@ -443,10 +443,10 @@ async def test_who_guesses_is_slowed_and_told_how_long(site: Site) -> None:
     reply = await sign_in(client)
     assert "5" == reply.header("retry-after")
     assert "Those were too many tries. Try again in 5 seconds" in words(reply)
-    # It is the address that is slowed: another account from there as well, and letters.
+    # It is the address that is slowed: another account from there as well, and mails.
     assert 429 == (await sign_in(client, email="nobody@northwind.example")).status
-    letters = await client.send("POST", "/forgotten", headers=[FORM], body=b"email=eve%40northwind.example")
-    assert 429 == letters.status
+    limited = await client.send("POST", "/forgotten", headers=[FORM], body=b"email=eve%40northwind.example")
+    assert 429 == limited.status
 
 
 @asynccontextmanager
@@ -486,15 +486,15 @@ async def test_a_subscriber_of_the_network_is_one_source_however_many_addresses_
 
 
 async def test_who_guesses_elsewhere_does_not_keep_the_owner_out(tmp_path: Path) -> None:
-    home = "203.0.113.200"
+    household = "203.0.113.200"
     async with proxied(tmp_path) as client:
-        assert 303 == await guess(client, home, password=PASSWORD)
+        assert 303 == await guess(client, household, password=PASSWORD)
         for number in range(20):
             await guess(client, f"203.0.113.{number}")
         assert 429 == await guess(client, "203.0.113.100", password=PASSWORD)
-        assert 303 == await guess(client, home, "ann@MÜNCHEN.example", PASSWORD)
+        assert 303 == await guess(client, household, "ann@MÜNCHEN.example", PASSWORD)
         # An address that has signed in before may guess as often as any other, not more.
-        found = [await guess(client, home) for _ in range(12)]
+        found = [await guess(client, household) for _ in range(12)]
         assert 429 == found[-1]
 
 

@@ -45,12 +45,12 @@ class PeopleParts:
     store: SqliteStore
     people: People
     passwords: CountedPasswords
-    seal: Signer = field(default_factory=lambda: Signer("the operator's own key"))
+    signer: Signer = field(default_factory=lambda: Signer("the operator's own key"))
     clock: HeldClock = field(default_factory=HeldClock)
 
     @cached_property
     def sign_in(self) -> SignIn:
-        return SignIn(self.people, self.clock, self.seal, self.passwords)
+        return SignIn(self.people, self.clock, self.signer, self.passwords)
 
     @cached_property
     def users(self) -> Users:
@@ -78,7 +78,7 @@ class PeopleParts:
 
     def code(self, seed: bytes, steps: int = 0) -> str:
         """Make the code of a seed, as an authenticator does, so many steps from now."""
-        return pyotp.TOTP(self.seal.code_secret(seed)).at(self.clock.now() // 1_000_000 + 30 * steps)
+        return pyotp.TOTP(self.signer.code_secret(seed)).at(self.clock.now() // 1_000_000 + 30 * steps)
 
 
 @asynccontextmanager

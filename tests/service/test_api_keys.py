@@ -88,5 +88,5 @@ def test_what_names_no_merchant_is_no_payer(text: str) -> None:
     assert api_keys.parse_payer(text) is None
 
 
-def test_hint_tells_kind_and_last_letters_alone() -> None:
+def test_hint_tells_kind_and_last_characters_alone() -> None:
     assert f"fbm_…{MERCHANT_KEY[-4:]}" == api_keys.hint(MERCHANT_KEY)

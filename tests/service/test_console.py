@@ -1,4 +1,4 @@
-"""What support reads at its desk, on each engine, and the figures of a process."""
+"""The console's lists on each engine, and the figures of a process."""
 
 import time
 from collections.abc import AsyncIterator
@@ -50,21 +50,21 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
     soon = await _with_runway_snapshot(farebox, days=6, balance="3")
     soonest = await _with_runway_snapshot(farebox, days=1, balance="2")
     never = await _with_runway_snapshot(farebox, days=None, balance="0.5")
-    desk = farebox.services.console
-    assert [soonest.merchant_id, soon.merchant_id] == _ids(await desk.soon(10))
-    assert [soonest.merchant_id] == _ids(await desk.soon(1))
-    assert [1, 6] == [row.days_left for row in await desk.soon(10)]
+    console = farebox.services.console
+    assert [soonest.merchant_id, soon.merchant_id] == _ids(await console.soon(10))
+    assert [soonest.merchant_id] == _ids(await console.soon(1))
+    assert [1, 6] == [row.days_left for row in await console.soon(10)]
     # A top-up counts at once, before prospects are worked out again.
     await farebox.services.operations.top_up(soon.merchant_id, amount="0.5", reference="R", note=None, principal=None)
-    assert [1, 7] == [row.days_left for row in await desk.merchants(MerchantOrder.RUNS_OUT, limit=2, offset=0)]
-    assert [soonest.merchant_id] == _ids(await desk.soon(10))
+    assert [1, 7] == [row.days_left for row in await console.merchants(MerchantOrder.RUNS_OUT, limit=2, offset=0)]
+    assert [soonest.merchant_id] == _ids(await console.soon(10))
     by_balance = [never.merchant_id, late.merchant_id, soonest.merchant_id, soon.merchant_id]
-    assert by_balance == _ids(await desk.merchants(MerchantOrder.AVAILABLE, limit=10, offset=0))
-    assert by_balance[1:3] == _ids(await desk.merchants(MerchantOrder.AVAILABLE, limit=2, offset=1))
+    assert by_balance == _ids(await console.merchants(MerchantOrder.AVAILABLE, limit=10, offset=0))
+    assert by_balance[1:3] == _ids(await console.merchants(MerchantOrder.AVAILABLE, limit=2, offset=1))
     newest = [never.merchant_id, soonest.merchant_id, soon.merchant_id, late.merchant_id]
-    assert newest == _ids(await desk.merchants(MerchantOrder.AGE, limit=10, offset=0))
-    assert newest == _ids(await desk.merchants(MerchantOrder.LAST, limit=10, offset=0))
-    (row,) = await desk.merchants(MerchantOrder.RUNS_OUT, limit=1, offset=2)
+    assert newest == _ids(await console.merchants(MerchantOrder.AGE, limit=10, offset=0))
+    assert newest == _ids(await console.merchants(MerchantOrder.LAST, limit=10, offset=0))
+    (row,) = await console.merchants(MerchantOrder.RUNS_OUT, limit=1, offset=2)
     assert row.runway_snapshot is not None
     assert (late.merchant_id, 1_000_000) == (row.account.merchant_id, row.runway_snapshot.available)
 
@@ -73,12 +73,12 @@ async def test_a_search_looks_at_names_and_addresses(farebox: Farebox) -> None:
     one, other = await seed(farebox), await seed(farebox)
     await farebox.services.merchants.rename(one.merchant_id, "Contoso 100%")
     await farebox.services.users.invite(other.merchant_id, "carla@tailspin.example", Role.OWNER, principal=None)
-    desk = farebox.services.console
-    assert [one.merchant_id] == _ids(await desk.search("CONTOSO", limit=5, offset=0))
-    assert [one.merchant_id] == _ids(await desk.search("100%", limit=5, offset=0))
-    assert [other.merchant_id] == _ids(await desk.search("carla@", limit=5, offset=0))
-    assert [] == _ids(await desk.search("carla@", limit=5, offset=1))
-    assert {one.merchant_id: "Contoso 100%", 7: ids.public_id(ids.MERCHANT, 7)} == await desk.names(
+    console = farebox.services.console
+    assert [one.merchant_id] == _ids(await console.search("CONTOSO", limit=5, offset=0))
+    assert [one.merchant_id] == _ids(await console.search("100%", limit=5, offset=0))
+    assert [other.merchant_id] == _ids(await console.search("carla@", limit=5, offset=0))
+    assert [] == _ids(await console.search("carla@", limit=5, offset=1))
+    assert {one.merchant_id: "Contoso 100%", 7: ids.public_id(ids.MERCHANT, 7)} == await console.names(
         [None, 7, one.merchant_id]
     )
 

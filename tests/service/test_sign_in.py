@@ -53,7 +53,7 @@ async def test_who_knows_the_password_gets_in_under_a_session_of_their_own(parts
     login = await parts.add()
     first, second = await parts.enter(), await parts.enter("ann@NORTHWIND.example")
     assert first.token != second.token
-    assert first.session.digest == parts.seal.session_digest(first.token)
+    assert first.session.digest == parts.signer.session_digest(first.token)
     assert login.login_id == first.login.login_id
     assert START == (await login_of(parts, login)).signed_in_at
     seen = await parts.sign_in.authenticate(first.token, Realm.MERCHANT)
@@ -343,7 +343,7 @@ async def test_a_link_is_good_until_its_time(parts: PeopleParts, purpose: Purpos
         await parts.sign_in.open_link(link)
 
 
-async def test_a_link_is_to_the_letter_and_made_with_the_operators_key(parts: PeopleParts) -> None:
+async def test_a_link_is_exact_and_made_with_the_operators_key(parts: PeopleParts) -> None:
     login = await parts.add()
     link = await reset_link(parts)
     number, token = link.split(".")
@@ -392,7 +392,7 @@ async def test_who_is_closed_while_they_choose_a_password_gets_none(
     assert [] == await parts.people.sessions(login.login_id, START)
 
 
-async def test_nothing_tells_whether_a_letter_was_written(parts: PeopleParts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_tells_whether_a_mail_was_written(parts: PeopleParts, monkeypatch: pytest.MonkeyPatch) -> None:
     """It answers alike, and not sooner for whom nothing is written down."""
     waits: list[float] = []
 
@@ -425,7 +425,7 @@ async def test_who_is_registered_without_a_login_gets_one_by_asking(parts: Peopl
     await parts.enter()
 
 
-async def test_nobody_is_sent_more_than_a_few_letters_an_hour(
+async def test_nobody_is_sent_more_than_a_few_mails_an_hour(
     parts: PeopleParts, caplog: pytest.LogCaptureFixture
 ) -> None:
     login = await parts.add()
@@ -500,24 +500,24 @@ def test_whatever_is_typed_for_an_address_is_one_in_normal_form_or_nobodys(text:
 
 @pytest.mark.parametrize("key", ["", "x", "y" * 500])
 def test_what_is_derived_differs_by_its_use_its_data_and_the_key(key: str) -> None:
-    seal, other = Signer(key), Signer(f"{key}z")
-    seed = seal.new_seed()
+    signer, other = Signer(key), Signer(f"{key}z")
+    seed = signer.new_seed()
     assert 32 == len(seed)
     made = [
-        seal.session_digest("token"),
-        seal.session_digest("tokem"),
+        signer.session_digest("token"),
+        signer.session_digest("tokem"),
         other.session_digest("token"),
-        bytes.fromhex(seal.csrf_token("token")),
+        bytes.fromhex(signer.csrf_token("token")),
         bytes.fromhex(other.csrf_token("token")),
-        seal.link_token(seed).encode(),
+        signer.link_token(seed).encode(),
         other.link_token(seed).encode(),
-        seal.code_secret(seed).encode(),
+        signer.code_secret(seed).encode(),
         other.code_secret(seed).encode(),
     ]
     assert len(made) == len({it[:18] for it in made})
-    assert seal.is_link_token(seed, seal.link_token(seed))
-    assert not seal.is_link_token(seed, other.link_token(seed))
-    assert seal.new_session_token() != seal.new_session_token()
+    assert signer.is_link_token(seed, signer.link_token(seed))
+    assert not signer.is_link_token(seed, other.link_token(seed))
+    assert signer.new_session_token() != signer.new_session_token()
 
 
 async def is_in(parts: PeopleParts, signed_in: SignedIn) -> bool:

@@ -134,7 +134,7 @@ FORGERIES: Final[list[tuple[str, Forge, str]]] = [
     ("an idempotency key", _change(3, idempotencyKey="other"), f"3/2: {NOT_FOLLOWING}"),
     ("a fingerprint", _change(3, fingerprint="00" * 8), f"3/2: {NOT_FOLLOWING}"),
     (
-        "a fingerprint's letters",
+        "a fingerprint's characters",
         _change(3, fingerprint="xy" * 8),
         "3/2: this is neither a transfer nor the trailer: finger",
     ),

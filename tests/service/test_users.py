@@ -156,7 +156,7 @@ async def test_who_was_removed_sees_the_account_no_more_though_signed_in(parts: 
     assert await parts.users.role(MERCHANT, ANN) is None
 
 
-async def test_staff_come_by_a_letter_go_and_come_back(parts: PeopleParts) -> None:
+async def test_staff_come_by_a_mail_go_and_come_back(parts: PeopleParts) -> None:
     login, account_mail = await parts.staff.add("sam@FAREBOX.example", "Sam", principal=ACTOR)
     assert [login] == list(await parts.staff.list())
     assert (SAM, "Sam", None) == (login.email, login.name, account_mail.merchant_id)

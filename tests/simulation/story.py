@@ -38,8 +38,8 @@ UNIT: Final = 1_000_000
 MERCHANTS: Final = (1 << 50, (1 << 50) + 1)
 USERS: Final = 2
 CLIENTS: Final = 5
-DEEDS_EACH: Final = 5
-_PATIENCE_S: Final = 3_600.0
+REQUESTS_EACH: Final = 5
+_CLIENTS_SECONDS_MAX: Final = 3_600.0
 _HOURS_AFTER: Final = 4
 
 
@@ -122,7 +122,9 @@ class Story:
         self._database.trouble = random.choice((0, 0.05, 0.3))
         self._post.trouble = random.choice((0, 0.1, 0.5))
         troubles = asyncio.create_task(self._make_trouble())
-        await asyncio.wait_for(asyncio.gather(*[self._client(number) for number in range(CLIENTS)]), _PATIENCE_S)
+        await asyncio.wait_for(
+            asyncio.gather(*[self._client(number) for number in range(CLIENTS)]), _CLIENTS_SECONDS_MAX
+        )
         troubles.cancel()
         await asyncio.gather(troubles, return_exceptions=True)
         self._database.trouble = self._post.trouble = 0
@@ -178,7 +180,7 @@ class Story:
         await self._servers[place].start()
 
     async def _client(self, number: int) -> None:
-        for turn in range(DEEDS_EACH):
+        for turn in range(REQUESTS_EACH):
             command = self._command(f"key-{number}-{turn}")
             place = (command.merchant_id, command.idempotency_key)
             self._asked[place] = command

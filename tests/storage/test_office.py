@@ -101,7 +101,7 @@ async def test_merchants_are_listed_in_each_order_page_by_page(store: Database, 
         ("nobody", []),
     ],
 )
-async def test_a_search_finds_what_is_written_and_takes_no_letter_for_a_joker(
+async def test_a_search_finds_what_is_written_and_takes_no_character_for_a_wildcard(
     store: Database, office: Office, text: str, found: list[int]
 ) -> None:
     for number, name in ((ANN, "Acme 100%"), (BEN, "snake_case!"), (CLEO, "Ärzte")):

@@ -239,7 +239,7 @@ async def test_of_many_uses_of_one_code_one_wins(rivals: list[People]) -> None:
 # Links and account mails
 
 
-async def test_letters_are_read_back_and_listed_newest_first(people: People) -> None:
+async def test_account_mails_are_read_back_and_listed_newest_first(people: People) -> None:
     most = account_mail(
         2,
         purpose=Purpose.TEST,
@@ -257,7 +257,7 @@ async def test_letters_are_read_back_and_listed_newest_first(people: People) -> 
     assert [most] == await people.account_mails(1)
 
 
-async def test_a_letter_comes_with_its_login_or_not_at_all(people: People) -> None:
+async def test_an_account_mail_comes_with_its_login_or_not_at_all(people: People) -> None:
     await people.add_account_mail(account_mail(1, login_id=2), OTHER, audit_entry(1))
     assert OTHER == await people.login(2)
     with pytest.raises(AlreadyExists):
@@ -267,7 +267,7 @@ async def test_a_letter_comes_with_its_login_or_not_at_all(people: People) -> No
     assert [account_mail(1, login_id=2)] == await people.account_mails(9)
 
 
-async def test_letters_are_counted_from_a_time_on(people: People) -> None:
+async def test_account_mails_are_counted_from_a_time_on(people: People) -> None:
     await people.add_login(OTHER)
     for number in (1, 2, 3):
         await people.add_account_mail(account_mail(number))
@@ -342,7 +342,7 @@ async def test_what_is_due_is_claimed_and_leased_the_longest_due_first(people: P
     assert {1: 2, 2: 2, 3: 2, 4: 1} == {it.account_mail_id: it.attempts for it in again}
 
 
-async def test_claimers_at_once_get_each_letter_once(rivals: list[People]) -> None:
+async def test_claimers_at_once_get_each_mail_once(rivals: list[People]) -> None:
     for number in range(60):
         await rivals[0].add_account_mail(account_mail(number))
 
@@ -356,7 +356,7 @@ async def test_claimers_at_once_get_each_letter_once(rivals: list[People]) -> No
     assert list(range(60)) == sorted(claimed)
 
 
-async def test_what_became_of_a_letter_is_written_down(people: People) -> None:
+async def test_what_became_of_a_mail_is_written_down(people: People) -> None:
     await people.add_account_mail(account_mail(1, attempts=1))
     failed = account_mail(1, attempts=1, next_attempt_at=NOW + 60, last_error="no")
     await people.settle_account_mail(failed)
@@ -398,9 +398,7 @@ async def test_memberships_are_listed_by_name_and_looked_up_one_by_one(store: Da
     assert Role.MEMBER == await people.role(BEN, "ben@northwind.example")
 
 
-async def test_who_is_invited_is_registered_with_login_and_letter_or_not_at_all(
-    store: Database, people: People
-) -> None:
+async def test_who_is_invited_is_registered_with_login_and_mail_or_not_at_all(store: Database, people: People) -> None:
     await add_merchant(store)
     user = User(ANN, 1, ADDRESS, NOW)
     await people.invite(user, account_mail=account_mail(1), login=None, audit_entry=audit_entry(1))
@@ -512,7 +510,7 @@ async def test_what_is_done_is_logged_with_it_or_neither(store: Database, people
 
     before = await everything()
     with pytest.raises(StorageError):
-        await ACTIONS[name](people, audit_entry(1, person=None))
+        await ACTIONS[name](people, audit_entry(1, actor=None))
     assert (before, []) == (await everything(), await audit_entries(store))
     await ACTIONS[name](people, audit_entry(1))
     assert before != await everything()

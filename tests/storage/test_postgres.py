@@ -157,7 +157,7 @@ async def test_a_batch_takes_the_same_statements_whatever_its_size(server: Postg
             assert [4, 4, 5] == counts
 
 
-async def test_holds_and_firings_add_a_statement_each(server: PostgresServer) -> None:
+async def test_holds_and_alerts_add_a_statement_each(server: PostgresServer) -> None:
     with server.database() as url:
         async with ledger(url) as store:
             await store.add_user(User(MERCHANT, 1, "a@example.com", NOW))

@@ -149,7 +149,7 @@ async def test_a_folder_or_a_file_in_none_is_unavailable(tmp_path: Path, name: s
 
 
 async def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "letter.txt"
+    path = tmp_path / "other.txt"
     path.write_text("Dear Ann, " * 1000)
     store = SqliteStore(path)
     for attempt in (store.open, lambda: store.migrate(NOW)):

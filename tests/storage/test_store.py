@@ -849,7 +849,7 @@ async def test_due_holds_are_those_whose_time_is_over_the_longest_over_first(sto
 
 
 @every_store
-async def test_a_firing_owes_one_mail_to_each_user_registered_at_that_moment(store: Store) -> None:
+async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(store: Store) -> None:
     await add_merchant(store, funds=50)
     await add_merchant(store, BEN, funds=50)
     await add_price(store)
@@ -878,7 +878,7 @@ async def test_a_firing_owes_one_mail_to_each_user_registered_at_that_moment(sto
 
 
 @every_store
-async def test_a_firing_without_users_is_recorded_all_the_same(store: Store) -> None:
+async def test_an_alert_without_users_is_recorded_all_the_same(store: Store) -> None:
     await add_merchant(store)
     alert, mails = await fire(store)
     assert [alert] == await store.alerts(ANN, 10)
@@ -886,7 +886,7 @@ async def test_a_firing_without_users_is_recorded_all_the_same(store: Store) -> 
 
 
 @every_store
-async def test_several_firings_of_one_batch_owe_mails_each(store: Store) -> None:
+async def test_several_alerts_of_one_batch_owe_mails_each(store: Store) -> None:
     await add_merchant(store, funds=50)
     await add_merchant(store, BEN, funds=50)
     for user in USERS:
@@ -1122,7 +1122,7 @@ BAD_ROWS: Final = {
     "negative credit limit": "UPDATE account SET credit_limit = -1",
     "negative seq": "UPDATE account SET seq = -1",
     "short hash of the account": "UPDATE account SET last_hash = {short}",
-    "a currency of four letters": "UPDATE account SET currency = 'USDT'",
+    "a currency of four characters": "UPDATE account SET currency = 'USDT'",
     "six thresholds": "UPDATE account SET thresholds = '[[1,false],[2,false],[3,false],[4,false],[5,false],[6,false]]'",
     "thresholds that are no JSON": "UPDATE account SET thresholds = '[[1,fal'",
     "an account without a merchant": "UPDATE account SET merchant_id = 5",

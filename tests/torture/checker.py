@@ -18,7 +18,7 @@ MICROS: Final = 1_000_000
 _OWN_KEYS: Final = ("expire ", "release ")
 """How the keys begin under which Farebox itself gives money back."""
 
-_FIRING: Final = {Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL}
+_LOWERING: Final = {Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL}
 _ARMING: Final = {Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT}
 
 
@@ -140,7 +140,7 @@ async def _check_alerts(farebox: Farebox, seeds: Seeds, book: list[Transfer], us
     posted = 0
     for transfer in book:
         before, posted = posted, transfer.posted_after
-        if transfer.kind in _FIRING:
+        if transfer.kind in _LOWERING:
             crossed = {amount for amount in armed if before >= amount > posted}
             armed -= crossed
             fired += [transfer.seq] if crossed else []

@@ -165,8 +165,8 @@ def _of(seeds: Seeds, items: Iterable[bytes]) -> list[bytes]:
 
 def _alike(seeds: Seeds, outcomes: Sequence[dict[str, Any]]) -> list[str]:
     """Write outcomes so that they are the same for every merchant: ids then differ by their place in the book alone."""
-    letters = seeds.merchant.removeprefix(ids.MERCHANT)
-    return [json.dumps(outcome).replace(letters, "@") for outcome in outcomes]
+    digits = seeds.merchant.removeprefix(ids.MERCHANT)
+    return [json.dumps(outcome).replace(digits, "@") for outcome in outcomes]
 
 
 async def _one_by_one(client: AppClient, seeds: Seeds, items: Iterable[bytes]) -> list[dict[str, Any]]:

@@ -379,7 +379,7 @@ def test_thresholds_too_near_to_one_another_are_not_all_labelled() -> None:
     assert ["threshold 800.00", "threshold 400.00", "threshold 60.00"] == labels
 
 
-def test_a_narrow_chart_fits_a_phone_without_shrinking_its_letters() -> None:
+def test_a_narrow_chart_fits_a_phone_without_shrinking_its_text() -> None:
     for history in (steady(), History(((NOW, 10**18),), ())):
         assert "0 0 280 200" == draw(history, 10**18, is_narrow=True).get("viewBox")
     assert "0 0 280 200" == draw_usage([], is_narrow=True).get("viewBox")

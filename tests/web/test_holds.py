@@ -443,10 +443,10 @@ async def test_hold_that_is_none_is_a_404(farebox: Farebox, client: AppClient, h
     hold_id = await _held(client, seeds)
     charge = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": _key()}
     charged = (await client.post("/api/charges", seeds.service_key, charge)).data["transferId"]
-    letters = hold_id.removeprefix(ids.HOLD)
+    digits = hold_id.removeprefix(ids.HOLD)
     for unknown in (
         *("x", "hold_", "0", "%00", "%F0%9F%92%B0", "hold_" + "0" * 21, "hold_" + "Z" * 21, "hold_" + "0" * 5000),
-        *(letters, hold_id.lower(), hold_id + "0", hold_id[:-1], hold_id[:-1] + "U", "xfer_" + letters, seeds.merchant),
+        *(digits, hold_id.lower(), hold_id + "0", hold_id[:-1], hold_id[:-1] + "U", "xfer_" + digits, seeds.merchant),
         # A transfer of the same book that is no hold, one that is not there yet, and another merchant's.
         charged.replace("xfer_", "hold_"),
         ids.book_id(ids.HOLD, merchant_id=seeds.merchant_id, seq=999),

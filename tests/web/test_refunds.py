@@ -276,10 +276,10 @@ async def test_frozen_merchant_is_refunded(farebox: Farebox, client: AppClient) 
 async def test_transfer_that_is_none_is_a_404(farebox: Farebox, client: AppClient) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
     charged = await _charged(client, seeds)
-    letters = charged.removeprefix(ids.TRANSFER)
+    digits = charged.removeprefix(ids.TRANSFER)
     for unknown in (
         *("", "x", "xfer_", "xfer_" + "0" * 21, "xfer_" + "Z" * 21, "x" * 5000, "é", "\u0000", seeds.merchant),
-        *(letters, "hold_" + letters, charged.lower(), charged + "0", charged[:-1], charged[:-1] + "U", charged + "\n"),
+        *(digits, "hold_" + digits, charged.lower(), charged + "0", charged[:-1], charged[:-1] + "U", charged + "\n"),
         ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=0),
         ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=999),
         ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=ids.SEQ_MAX),

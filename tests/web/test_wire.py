@@ -133,7 +133,7 @@ def test_client_that_disconnects_within_its_body_moves_nothing(site: Site, is_ch
 
 
 def test_client_that_disconnects_before_the_answer_is_charged_once(site: Site) -> None:
-    body = site.body("impatient")
+    body = site.body("early")
     with site.connect() as connection:
         lines = [CHARGE_LINE, b"host: x", site.key_line, b"content-length: %d" % len(body), b"", b""]
         connection.sendall(b"\r\n".join(lines) + body)

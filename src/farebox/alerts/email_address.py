@@ -24,7 +24,7 @@ class InvalidAddress(ValueError):
 
 def one_line(text: str) -> str:
     """Make one line of a text: control characters and runs of spaces become one space."""
-    return " ".join("".join(" " if unicodedata.category(letter) in _BREAKING else letter for letter in text).split())
+    return " ".join("".join(" " if unicodedata.category(char) in _BREAKING else char for char in text).split())
 
 
 def header_text(text: str) -> str:
@@ -35,7 +35,7 @@ def header_text(text: str) -> str:
 def mailbox(address: str, *, display_name: str = "") -> Address:
     """Read an address such as `ann@example.com`.
 
-    A domain in other letters than ASCII is written in ASCII (`xn--…`), which every mail server takes. The part before
+    A domain in another alphabet is written in ASCII (`xn--…`), which every mail server takes. The part before
     it can't be: a server must know SMTPUTF8 to take one that is not ASCII.
 
     Args:

@@ -72,7 +72,7 @@ class SmtpTransport:
         """Read the URL; nothing is connected yet.
 
         Args:
-            url: `smtp://user:password@host:587?starttls=true` or the like; letters with a meaning in URLs are
+            url: `smtp://user:password@host:587?starttls=true` or the like; characters with a meaning in URLs are
                 percent-encoded in user and password.
             timeout_seconds: for each step of the conversation.
             tls_context: whom to trust; the system's authorities, if None.

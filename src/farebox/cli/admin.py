@@ -253,7 +253,7 @@ async def key_create(
 @command("list", group=key_group)
 @click.option("--merchant", help="This merchant's keys; the services' and support's, if not given.")
 async def key_list(context: CommandContext, merchant: str | None) -> None:
-    """List API keys by their first and last letters."""
+    """List API keys by their first and last characters."""
     keys = await context.farebox.services.merchants.keys(None if merchant is None else merchant_id(merchant))
     rows = [
         (

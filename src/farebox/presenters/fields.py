@@ -11,7 +11,7 @@ from farebox.service.inputs import NAME_CHARS_MAX
 
 AMOUNT_OUT: Final[dict[str, Any]] = {"pattern": r"^-?[0-9]+\.[0-9]{2,6}$"}
 ID_LETTERS: Final = "[0-7][0-9A-HJKMNP-TV-Z]{12}"
-BOOK_ID_LETTERS: Final = f"{ID_LETTERS}[0-9A-HJKMNP-TV-Z]{{8}}"
+BOOK_ID_CHARS: Final = f"{ID_LETTERS}[0-9A-HJKMNP-TV-Z]{{8}}"
 
 
 def id_schema(prefix: str, letters: str = ID_LETTERS) -> dict[str, Any]:
@@ -54,7 +54,7 @@ TransferId = Annotated[
     Meta(
         description="The transfer's id.",
         examples=["xfer_01K9ABCDEFGHJ00000002"],
-        extra_json_schema=id_schema("xfer_", BOOK_ID_LETTERS),
+        extra_json_schema=id_schema("xfer_", BOOK_ID_CHARS),
     ),
 ]
 HoldId = Annotated[
@@ -62,7 +62,7 @@ HoldId = Annotated[
     Meta(
         description="The hold's id.",
         examples=["hold_01K9ABCDEFGHJ00000003"],
-        extra_json_schema=id_schema("hold_", BOOK_ID_LETTERS),
+        extra_json_schema=id_schema("hold_", BOOK_ID_CHARS),
     ),
 ]
 KeyId = Annotated[

@@ -1,4 +1,4 @@
-"""Texts from outside, checked: every one that reaches the ledger went through here, whichever door it came by."""
+"""Texts from outside, checked: every one that reaches the ledger went through here."""
 
 import re
 from datetime import UTC, date, datetime

@@ -53,7 +53,7 @@ class User(Struct, frozen=True):
 
 
 class Realm(IntEnum):
-    """Which door somebody signs in at: a merchant's people at the dashboard's, the operator's at the console's."""
+    """Where a login is valid: the dashboard of merchants' users, or the console of the operator's staff."""
 
     MERCHANT = 1
     SUPPORT = 2
@@ -187,7 +187,7 @@ class Counts(Struct, frozen=True):
 
 
 class ApiKey(Struct, frozen=True):
-    """An API key as stored: its digest, never its text. `hint` is its first and last letters, for people.
+    """An API key as stored: its digest, never its text. `hint` is its first and last characters, for people.
 
     `used_at` is when it was last seen, to the minute or so.
 

@@ -10,7 +10,7 @@ import msgspec
 from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.core.outcomes import Code
-from farebox.presenters.fields import BOOK_ID_LETTERS, id_schema
+from farebox.presenters.fields import BOOK_ID_CHARS, id_schema
 from farebox.presenters.keys import KEY_KIND_WORDS
 from farebox.service.errors import InvalidKey
 from farebox.web.api.charge_batches import NDJSON
@@ -43,7 +43,7 @@ _ID_SCHEMAS: Final = {
     "user_id": id_schema(ids.USER),
     "key_id": id_schema(ids.KEY),
     "approval_id": id_schema(ids.APPROVAL),
-    "hold_id": id_schema(ids.HOLD, BOOK_ID_LETTERS),
+    "hold_id": id_schema(ids.HOLD, BOOK_ID_CHARS),
 }
 _MESSAGES: Final = {Code.INVALID_API_KEY: str(InvalidKey()), "internal_error": INTERNAL_ERROR_MESSAGE}
 _ABOUT: Final = """Prepaid balances for pay-per-request APIs.

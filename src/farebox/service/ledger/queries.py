@@ -18,7 +18,7 @@ from farebox.service.people.api_keys import ParsedKey
 from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant, OutboxMail
 
-_MAILS_A_FIRING: Final = 100
+_MAILS_AN_ALERT: Final = 100
 """How many mails are looked at for each alert."""
 
 _log = logging.getLogger("farebox.queries")
@@ -33,7 +33,7 @@ class AccountView(Struct, frozen=True):
 
 
 class AlertWithMails(Struct, frozen=True):
-    """A alert of a threshold, and the mails that it was told by."""
+    """An alert, and the mails about it."""
 
     alert: Alert
     mails: Sequence[OutboxMail]
@@ -126,7 +126,7 @@ class Queries:
         """List a merchant's latest alerts, newest first, and who was told."""
         with translated():
             alerts = await self._store.alerts(merchant_id, limit)
-            mails = await self._store.mails(merchant_id=merchant_id, limit=limit * _MAILS_A_FIRING)
+            mails = await self._store.mails(merchant_id=merchant_id, limit=limit * _MAILS_AN_ALERT)
         return [
             AlertWithMails(alert, [mail for mail in mails if mail.alert.number == alert.number]) for alert in alerts
         ]

@@ -1,8 +1,9 @@
 """API keys: how they are made, read and digested. The text of a key is shown once and stored nowhere.
 
-A key is a prefix that tells its kind, for a merchant's key the 13 letters of the merchant's number (so that its look-up
-can be routed to the merchant's shard), and 26 letters of randomness, 130 bits. Only the digest, BLAKE2b-256, is kept:
-with that much randomness there is nothing to guess, so a slow password hash would add cost and no safety.
+A key is a prefix that tells its kind, for a merchant's key the 13 characters of the merchant's number (so that its
+look-up can be routed to the merchant's shard), and 26 characters of randomness, 130 bits. Only the digest,
+BLAKE2b-256, is kept: with that much randomness there is nothing to guess, so a slow password hash would add cost and
+no safety.
 """
 
 import re
@@ -17,12 +18,12 @@ from farebox.core.commands import Actor, Caller, KeyKind, Payer
 
 PREFIXES: Final = {KeyKind.MERCHANT: "fbm_", KeyKind.SERVICE: "fbs_", KeyKind.SUPPORT: "fbu_"}
 _KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
-_LETTERS: Final = "[0-9A-HJKMNP-TV-Z]"
+_CHARS: Final = "[0-9A-HJKMNP-TV-Z]"
 _ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_SECRET_LETTERS: Final = 26
-_KEY: Final = re.compile(rf"(?:fbm_({_LETTERS}{{13}})|fb[su]_){_LETTERS}{{26}}", re.ASCII)
+_SECRET_CHARS: Final = 26
+_KEY: Final = re.compile(rf"(?:fbm_({_CHARS}{{13}})|fb[su]_){_CHARS}{{26}}", re.ASCII)
 _DIGEST_BYTES: Final = 32
-_HINT_LETTERS: Final = 4
+_HINT_CHARS: Final = 4
 _ENTRY_BITS: Final = 63
 
 
@@ -51,7 +52,7 @@ class Principal(Struct, frozen=True):
     address: str | None = None
 
     def actor(self) -> Actor:
-        """Make what the audit log says of one deed of this person."""
+        """Make what the audit log says of one action of this principal."""
         return Actor(secrets.randbits(_ENTRY_BITS), self.name, self.key_id, self.address)
 
 
@@ -62,7 +63,7 @@ def digest(text: str) -> bytes:
 
 def make_key(kind: KeyKind, merchant_id: int | None = None) -> str:
     """Make a new key's text; `merchant_id` for a merchant's key alone."""
-    secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_LETTERS))
+    secret = "".join(secrets.choice(_ALPHABET) for _ in range(_SECRET_CHARS))
     middle = "" if merchant_id is None else ids.encode_number(merchant_id)
     return f"{PREFIXES[kind]}{middle}{secret}"
 
@@ -72,11 +73,11 @@ def parse_key(text: str) -> ParsedKey | None:
     match = _KEY.fullmatch(text)
     if match is None:
         return None
-    letters = match.group(1)
+    number = match.group(1)
     merchant_id = None
-    if letters is not None:
+    if number is not None:
         try:
-            merchant_id = ids.decode_number(letters)
+            merchant_id = ids.decode_number(number)
         except ids.InvalidId:
             return None
     return ParsedKey(_KINDS[text[:4]], merchant_id, digest(text))
@@ -94,5 +95,5 @@ def parse_payer(text: str) -> Payer | None:
 
 
 def hint(text: str) -> str:
-    """Show a key's prefix and last letters, by which a person tells it from others."""
-    return f"{text[:4]}…{text[-_HINT_LETTERS:]}"
+    """Show a key's prefix and last characters, by which a person tells it from others."""
+    return f"{text[:4]}…{text[-_HINT_CHARS:]}"

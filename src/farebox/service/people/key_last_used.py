@@ -19,7 +19,7 @@ KEYS_MAX: Final = 10_000
 
 _BATCH_KEYS: Final = 200
 
-_log = logging.getLogger("farebox.keyuse")
+_log = logging.getLogger("farebox.key_last_used")
 
 
 class LastUsed:

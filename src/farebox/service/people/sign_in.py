@@ -125,7 +125,7 @@ class SignIn:
             now,
             now + IDLE_MICROS[Realm(login.realm)],
             address,
-            "".join(letter for letter in agent if letter.isprintable())[:_AGENT_CHARS_MAX],
+            "".join(char for char in agent if char.isprintable())[:_AGENT_CHARS_MAX],
         )
         with translated():
             try:

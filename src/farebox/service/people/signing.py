@@ -54,7 +54,7 @@ class Signer:
         return secrets.token_bytes(SEED_BYTES)
 
     def link_token(self, seed: bytes) -> str:
-        """Make a mailed link's token, 160 bits, of its seed: 32 letters."""
+        """Make a mailed link's token, 160 bits, of its seed: 32 characters."""
         return b32encode(self._derive(_Use.LINK, seed, _LINK_BYTES)).decode()
 
     def is_link_token(self, seed: bytes, token: str) -> bool:

@@ -39,12 +39,12 @@ class Member(Struct, frozen=True):
 class Users:
     """Merchants' people. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
-    def __init__(self, store: Store, people: People, clock: Clock, doors: SignIn) -> None:
+    def __init__(self, store: Store, people: People, clock: Clock, sign_in: SignIn) -> None:
         """Work on these people."""
         self._store = store
         self._people = people
         self._clock = clock
-        self._doors = doors
+        self._sign_in = sign_in
         self._id_generator = IdGenerator(clock)
 
     async def memberships(self, email: str) -> Sequence[Membership]:
@@ -95,10 +95,10 @@ class Users:
                 raise InvalidInput("email", f"{email} is not registered there")
             found = await self._people.find_login(Realm.MERCHANT, address)
             login = found or self._new_login(address)
-            await self._doors.ensure_may_mail(login)
+            await self._sign_in.ensure_may_mail(login)
             now = self._clock.now()
             audit_entry = _audit_entry(principal, now, "invite_user", merchant_id, address, "")
-            account_mail = self._doors.account_mail(Purpose.INVITATION, login, merchant_id=merchant_id)
+            account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=merchant_id)
             await self._people.add_account_mail(account_mail, None if found else login, audit_entry)
         return account_mail
 
@@ -141,8 +141,8 @@ class Users:
     async def _register(self, user: User, audit_entry: AuditEntry | None) -> None:
         found = await self._people.find_login(Realm.MERCHANT, user.email)
         login = found or self._new_login(user.email)
-        await self._doors.ensure_may_mail(login)
-        account_mail = self._doors.account_mail(Purpose.INVITATION, login, merchant_id=user.merchant_id)
+        await self._sign_in.ensure_may_mail(login)
+        account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=user.merchant_id)
         await self._people.invite(
             user, account_mail=account_mail, login=None if found else login, audit_entry=audit_entry
         )
@@ -154,11 +154,11 @@ class Users:
 class Staff:
     """The operator's support staff. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
-    def __init__(self, people: People, clock: Clock, doors: SignIn) -> None:
+    def __init__(self, people: People, clock: Clock, sign_in: SignIn) -> None:
         """Work on these people."""
         self._people = people
         self._clock = clock
-        self._doors = doors
+        self._sign_in = sign_in
         self._id_generator = IdGenerator(clock)
 
     async def add(self, email: str, name: str, *, principal: Principal | None) -> tuple[Login, AccountMail]:
@@ -171,7 +171,7 @@ class Staff:
         address = inputs.email("email", email)
         now = self._clock.now()
         login = Login(self._id_generator.next(), Realm.SUPPORT, address, inputs.name("name", name), now)
-        account_mail = self._doors.account_mail(Purpose.INVITATION, login, merchant_id=None)
+        account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=None)
         audit_entry = _audit_entry(principal, now, "add_staff", None, address, login.name)
         with translated(conflict=f"{address} is support staff already"):
             await self._people.add_account_mail(account_mail, login, audit_entry)
@@ -186,8 +186,8 @@ class Staff:
         login = await self._find(email)
         if login.disabled_at is not None:
             raise InvalidInput("email", f"{login.email} is closed; open it first")
-        await self._doors.ensure_may_mail(login)
-        account_mail = self._doors.account_mail(Purpose.INVITATION, login, merchant_id=None)
+        await self._sign_in.ensure_may_mail(login)
+        account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=None)
         with translated():
             await self._people.add_account_mail(
                 account_mail, None, _audit_entry(principal, self._clock.now(), "invite_staff", None, login.email, "")

@@ -9,7 +9,7 @@ from msgspec import Struct
 from farebox.web.charts.scales import pixels
 
 CHARACTER_WIDTH: Final = 72
-"""How wide a letter or digit of 11 pixels is taken to be, in tenths of a pixel: that of a wide font."""
+"""How wide a character of 11 pixels is taken to be, in tenths of a pixel: that of a wide font."""
 
 _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -17,7 +17,7 @@ _NO_XML: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ff
 class Size(Struct, frozen=True):
     """How large a chart is, and the space above its highest amount, in tenths of a pixel.
 
-    The narrow ones are as wide as a card is on a small phone, so that letters stay as large as they are drawn.
+    The narrow ones are as wide as a card is on a small phone, so that texts stay as large as they are drawn.
     """
 
     width: int

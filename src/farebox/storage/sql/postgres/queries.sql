@@ -115,7 +115,7 @@ ON CONFLICT (merchant_id, seq) DO UPDATE SET
     amount = excluded.amount, expires_at = excluded.expires_at, state = excluded.state, captured = excluded.captured,
     quantity = excluded.quantity, request_type = excluded.request_type;
 
--- insert_alerts: record firings, given as columns, and owe a mail about each to every registered user
+-- insert_alerts: record alerts, given as columns, and owe a mail about each to every registered user
 WITH fired AS (
     INSERT INTO alert (merchant_id, number, threshold, posted, fired_at, transfer_seq)
     SELECT unnest($1::bigint[]), unnest($2::bigint[]), unnest($3::bigint[]), unnest($4::bigint[]), unnest($5::bigint[]),

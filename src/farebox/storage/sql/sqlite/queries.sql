@@ -53,10 +53,10 @@ INSERT INTO hold ({hold}) VALUES (?, ?, ?, ?, ?, ?, ?, ?);
 UPDATE hold SET amount = ?3, expires_at = ?4, state = ?5, captured = ?6, quantity = ?7, request_type = ?8
 WHERE merchant_id = ?1 AND seq = ?2;
 
--- insert_alert: record a firing
+-- insert_alert: record an alert
 INSERT INTO alert (merchant_id, number, threshold, posted, fired_at, transfer_seq) VALUES (?, ?, ?, ?, ?, ?);
 
--- insert_mails: owe a mail about a firing to each registered user
+-- insert_mails: owe a mail about an alert to each registered user
 INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
 SELECT merchant_id, ?2, user_id, email, 1, 0, ?3 FROM merchant_user WHERE merchant_id = ?1;
 

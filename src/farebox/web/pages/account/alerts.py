@@ -12,7 +12,7 @@ from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
-FIRINGS: Final = 20
+ALERTS_MAX: Final = 20
 _AMOUNT: Final = "amount"
 
 
@@ -60,7 +60,7 @@ class AlertPages:
             request,
             "account/alerts.html",
             status,
-            alerts=await request.services.queries.alerts(request.merchant_id, FIRINGS),
+            alerts=await request.services.queries.alerts(request.merchant_id, ALERTS_MAX),
             members=await request.services.users.members(request.merchant_id),
             typed=[*typed, *[""] * THRESHOLDS_MAX][:THRESHOLDS_MAX],
         )
