@@ -81,7 +81,7 @@ def engine(name: EngineName, folder: Path) -> Iterator[Engine]:
 
 def sqlite_path(url: str) -> Path | None:
     """Tell which file a database is in, None if it is PostgreSQL's."""
-    return Settings(database_url=url).sqlite_path
+    return Settings.of(database_url=url).database_url.sqlite_path
 
 
 class StoppedClock:
@@ -100,9 +100,9 @@ class StoppedClock:
 async def opened(url: str, *, clock: Clock | None = None) -> AsyncIterator[Farebox]:
     """Open Farebox's parts over a database, with its schema; by the system's clock, or another."""
     with mock.patch.object(bootstrap, "SystemClock", return_value=clock or SystemClock()):
-        farebox = Farebox.build(Settings(database_url=url))
+        farebox = Farebox.build(Settings.of(database_url=url))
     await farebox.store.migrate(farebox.clock.now())
-    async with farebox.running(is_server=False):
+    async with farebox.running():
         yield farebox
 
 

@@ -7,12 +7,14 @@ from typing import Final
 
 from starlette.types import ASGIApp
 
+from farebox.background import background_work
 from farebox.bootstrap import Farebox
-from farebox.config import Settings, SettingsError
+from farebox.config import Settings
 from farebox.observe import configure_logging
 from farebox.processes import hold_signals, stop_once
+from farebox.service.periodic import running
 from farebox.web.app import create_app
-from farebox.web.client_address import Addresses, InvalidNetwork
+from farebox.web.client_address import Addresses
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
@@ -21,25 +23,13 @@ GC_THRESHOLD: Final = 50_000
 """How many more objects made than freed start a collection in a server."""
 
 
-def client_addresses(settings: Settings) -> Addresses:
-    """Make what tells where requests come from.
-
-    Raises:
-        SettingsError: a trusted proxy is no address or network.
-    """
-    try:
-        return Addresses(settings.trusted_proxy_list)
-    except InvalidNetwork as error:
-        raise SettingsError(f"FAREBOX_TRUSTED_PROXIES: {error}") from error
-
-
 def rate_limits(farebox: Farebox, addresses: Addresses) -> Limits:
     """Make what counts how much of the API anyone has had."""
     return Limits(
         addresses,
-        per_merchant_key=farebox.settings.rate_limit_per_second,
-        per_staff_key=farebox.settings.staff_rate_limit_per_second,
-        failures_per_address=farebox.settings.bad_keys_per_second,
+        per_merchant_key=farebox.settings.rate_limit,
+        per_staff_key=farebox.settings.rate_limit_staff,
+        failures_per_address=farebox.settings.bad_keys,
         on_good=farebox.key_last_used.note,
     )
 
@@ -53,18 +43,18 @@ def web_app() -> ASGIApp:
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
-        async with farebox.running(is_server=True):
+        async with farebox.running(), running(background_work(farebox)):
             _settle_garbage_collector()
             stop_once(live.close)
             yield
 
-    addresses = client_addresses(farebox.settings)
+    addresses = Addresses(farebox.settings.trusted_proxies)
     return create_app(
         farebox.services,
         addresses,
         limits=rate_limits(farebox, addresses),
         throttle=SignInThrottle(),
-        cors_origins=farebox.settings.cors_origin_list,
+        cors_origins=farebox.settings.cors_origins,
         lifespan=lifespan,
         live=live,
     )

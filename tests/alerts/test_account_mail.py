@@ -64,7 +64,7 @@ class Post:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        task = asyncio.create_task(self.dispatcher.run())
+        task = asyncio.create_task(self.dispatcher.periodic("mails").run())
         try:
             yield
         finally:

@@ -42,7 +42,7 @@ def dispatcher_of(
 
 @asynccontextmanager
 async def running(*dispatchers: Dispatcher[OutboxMail]) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(dispatcher.run()) for dispatcher in dispatchers]
+    tasks = [asyncio.create_task(dispatcher.periodic("mails").run()) for dispatcher in dispatchers]
     try:
         yield
     finally:

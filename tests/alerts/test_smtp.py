@@ -9,7 +9,8 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.alerts.messages import low_balance_message
-from farebox.alerts.smtp import InvalidSmtpUrl, PermanentFailure, SmtpTransport, TransientFailure
+from farebox.alerts.smtp import PermanentFailure, SmtpTransport, TransientFailure
+from farebox.alerts.smtp_url import InvalidSmtpUrl
 from tests.alerts.conftest import StartServer
 from tests.alerts.mailserver import DIES, HANGS, MailServer, greeting, until
 from tests.alerts.test_messages import ACCOUNT_CHANGES, a_subject, text_of

@@ -35,7 +35,7 @@ class Site:
     @classmethod
     async def make(cls, database_url: str) -> Self:
         """Write the demo's ledger, and start a server over it."""
-        seeded = await demo.seed(Settings(database_url=database_url))
+        seeded = await demo.seed(Settings.of(database_url=database_url))
         async with open_farebox(database_url) as farebox:
             merchant_id = ids.parse_public_id(ids.MERCHANT, seeded.merchant_id)
             others = [

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import click
 import pytest
 
-from farebox.cli.main import cli
+from farebox.cli.main import StandIn, cli
 from tests.cli.shell import Shell
 
 COMMANDS = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
@@ -173,9 +174,21 @@ def test_a_backup_of_postgresql_says_how(postgres_url: str, tmp_path: Path) -> N
     assert "pg_dump" in done.err
 
 
+def _loaded(stand_in: click.Command) -> click.Command:
+    assert isinstance(stand_in, StandIn)
+    return stand_in.load()
+
+
+@pytest.mark.parametrize("name", cli.commands)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    stand_in = cli.commands[name]
+    command = _loaded(stand_in)
+    assert (name, command.get_short_help_str(1_000)) == (command.name, stand_in.help)
+
+
 def test_the_reference_names_every_command() -> None:
     text = COMMANDS.read_text(encoding="utf-8")
     names = []
-    for name, member in cli.commands.items():
-        names += [f"{name} {inner}" for inner in getattr(member, "commands", {})] or [name]
+    for name, stand_in in cli.commands.items():
+        names += [f"{name} {inner}" for inner in getattr(_loaded(stand_in), "commands", {})] or [name]
     assert [] == [name for name in names if f"farebox {name}" not in text]

@@ -13,8 +13,8 @@ PASSWORD = "correct horse battery"
 
 async def _sign_in_by(shell: Shell, link: str, realm: Realm, email: str) -> None:
     """Choose a password by a link, and sign in with it."""
-    farebox = Farebox.build(Settings(database_url=shell.database_url))
-    async with farebox.running(is_server=False):
+    farebox = Farebox.build(Settings.of(database_url=shell.database_url))
+    async with farebox.running():
         text = urlsplit(link).path.removeprefix("/link/")
         await farebox.services.sign_in.use_link(text, PASSWORD, address=None, agent="")
         await farebox.services.sign_in.sign_in(realm, email=email, password=PASSWORD, code="", address=None, agent="")

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import msgspec
 from msgspec.structs import astuple
 
-from farebox import bootstrap, server
+from farebox import background, bootstrap
 from farebox.config import CONFIG_FILE, Settings, SettingsError
 from farebox.core.accounts import Account
 from farebox.core.holds import Hold
@@ -319,18 +319,16 @@ def _check_settings(made: tuple[dict[str, str], bytes | None]) -> None:
     try:
         settings = Settings.load(environment, folder)
         bootstrap.open_store(settings)
-        bootstrap.make_transport(settings)
-        bootstrap._approval_above(settings)
-        server.client_addresses(settings)
+        background.make_transport(settings)
     except SettingsError as refusal:
         _check_refusal(str(refusal))
         return
     assert settings == Settings.load(settings.environment, folder)
     secrets = (settings.database_url, settings.smtp_url, settings.secret_key)
-    assert not any(secret and repr(secret) in repr(settings) for secret in secrets)
-    rates = (settings.rate_limit_per_second, settings.staff_rate_limit_per_second, settings.bad_keys_per_second)
+    assert not any(secret and repr(str(secret)) in repr(settings) for secret in secrets)
+    rates = (settings.rate_limit, settings.rate_limit_staff, settings.bad_keys)
     assert all(0 <= rate < 10**9 for rate in rates)
-    assert not any("," in text or text != text.strip() for text in settings.cors_origin_list)
+    assert not any("," in text or text != text.strip() for text in settings.cors_origins)
 
 
 def _check_refusal(words: str) -> None:

@@ -45,9 +45,9 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
 @asynccontextmanager
 async def secure(folder: Path, public_url: str) -> AsyncIterator[tuple[Farebox, AppClient]]:
     """Open parts that are reached at a URL, and somebody called Ann."""
-    farebox = Farebox.build(Settings(database_url=f"sqlite:///{folder / 'farebox.db'}", public_url=public_url))
+    farebox = Farebox.build(Settings.of(database_url=f"sqlite:///{folder / 'farebox.db'}", public_url=public_url))
     await farebox.store.migrate(farebox.clock.now())
-    async with farebox.running(is_server=False):
+    async with farebox.running():
         hashed = await farebox.passwords.hash(PASSWORD)
         await farebox.people.add_login(Login(7, Realm.MERCHANT, "ann@northwind.example", "Ann", 0, hashed))
         yield farebox, await open_client(farebox)
@@ -453,9 +453,9 @@ async def test_who_guesses_is_slowed_and_told_how_long(site: Site) -> None:
 async def proxied(folder: Path) -> AsyncIterator[AppClient]:
     """Make a client behind a proxy that tells where requests come from."""
     database_url = f"sqlite:///{folder / 'farebox.db'}"
-    farebox = Farebox.build(Settings(database_url=database_url, trusted_proxies="127.0.0.1"))
+    farebox = Farebox.build(Settings.of(database_url=database_url, trusted_proxies="127.0.0.1"))
     await farebox.store.migrate(farebox.clock.now())
-    async with farebox.running(is_server=False):
+    async with farebox.running():
         hashed = await farebox.passwords.hash(PASSWORD)
         await farebox.people.add_login(Login(7, Realm.MERCHANT, "ann@münchen.example", "Ann", 0, hashed))
         yield await open_client(farebox)

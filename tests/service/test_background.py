@@ -1,19 +1,17 @@
-"""What a server works out behind the charges' backs: merchants' prospects, and when keys were used."""
+"""What a server works out behind the charges: snapshots of runways, and when keys were used."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
 from farebox.core.commands import KeyKind
-from farebox.service.insight import runway_snapshots
 from farebox.service.insight.runway_snapshots import BATCH_MERCHANTS, MOVED_SECONDS, OLD_SECONDS, RunwaySnapshots
-from farebox.service.people import key_last_used
 from farebox.service.people.api_keys import ParsedKey
 from farebox.service.people.key_last_used import KEYS_MAX, LastUsed
+from farebox.service.periodic import Periodic, running
 from farebox.storage.interface import StoreUnavailable
 from farebox.storage.office import Office
 from farebox.storage.rows import RunwaySnapshot
@@ -23,31 +21,17 @@ from tests.storage.ledgers import add_merchant
 DAY: Final = 24 * 3600
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("STRETCH_SECONDS", "MERCHANT_SECONDS", "ROUND_SECONDS"):
-        monkeypatch.setattr(runway_snapshots, name, 0.0)
-    monkeypatch.setattr(key_last_used, "WRITE_SECONDS", 0.0)
-
-
 @pytest.fixture
 def office(ledger: Ledger) -> Office:
     return Office(ledger.store)
 
 
-@asynccontextmanager
-async def running(worker: RunwaySnapshots | LastUsed) -> AsyncIterator[None]:
-    task = asyncio.create_task(worker.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
+def snapshots_of(ledger: Ledger, office: Office, **options: Any) -> RunwaySnapshots:
+    return RunwaySnapshots(ledger.store, office, ledger.clock, merchant_seconds=0, **options)
 
 
 class Watched(Office):
-    """An office that tells what it wrote, and is away as often as a test says."""
+    """An office that records what it wrote, and is away as often as a test says."""
 
     def __init__(self, ledger: Ledger, *failures: Exception) -> None:
         super().__init__(ledger.store)
@@ -71,9 +55,9 @@ class Watched(Office):
         self.is_done.set()
 
 
-async def test_prospects_follow_the_book_after_a_while_and_the_time_after_longer(ledger: Ledger) -> None:
+async def test_snapshots_follow_the_book_after_a_while_and_the_time_after_longer(ledger: Ledger) -> None:
     office = Watched(ledger)
-    walk = RunwaySnapshots(ledger.store, office, ledger.clock)
+    walk = snapshots_of(ledger, office)
     seeds = await ledger.seed(balance="100")
 
     async def round_() -> int:
@@ -108,13 +92,12 @@ async def test_prospects_follow_the_book_after_a_while_and_the_time_after_longer
     assert (7, 106_000_000) == (found.seq, found.available)
 
 
-async def test_a_walk_goes_on_where_it_was_and_begins_again(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runway_snapshots, "STRETCH_MERCHANTS", BATCH_MERCHANTS + 3)
+async def test_a_walk_goes_on_where_it_was_and_begins_again(ledger: Ledger) -> None:
     numbers = [1000 + number for number in range(BATCH_MERCHANTS + 5)]
     for number in numbers:
         await add_merchant(ledger.store, number)
     office = Watched(ledger)
-    walk = RunwaySnapshots(ledger.store, office, ledger.clock)
+    walk = snapshots_of(ledger, office, stretch_merchants=BATCH_MERCHANTS + 3)
     assert [False, True] == [await walk.run_once() for _ in range(2)]
     ends = [0, BATCH_MERCHANTS, BATCH_MERCHANTS + 3, len(numbers)]
     assert [numbers[start:end] for start, end in pairwise(ends)] == office.written
@@ -126,7 +109,7 @@ async def test_a_walk_goes_on_where_it_was_and_begins_again(ledger: Ledger, monk
 async def test_what_fails_is_walked_again(ledger: Ledger, caplog: pytest.LogCaptureFixture, failure: Exception) -> None:
     await add_merchant(ledger.store, 5)
     office = Watched(ledger, failure)
-    async with running(RunwaySnapshots(ledger.store, office, ledger.clock)):
+    async with running([Periodic("snapshots", snapshots_of(ledger, office).refresh_stretch, pause_seconds=0)]):
         await office.is_done.wait()
     assert await office.runway_snapshot(5) is not None
     assert 1 == len(caplog.records)
@@ -166,7 +149,7 @@ async def test_what_can_not_be_written_is_kept(
     office = Watched(ledger, failure)
     use = LastUsed(office, ledger.clock)
     use.note(ParsedKey(KeyKind.SERVICE, None, b"\1" * 32))
-    async with running(use):
+    async with running([Periodic("uses of keys", use.write, pause_seconds=0)]):
         await office.is_done.wait()
     assert [1] == office.noted
     assert 1 == len(caplog.records)

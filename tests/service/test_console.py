@@ -12,7 +12,7 @@ from farebox.core import ids
 from farebox.service.errors import Missing
 from farebox.service.ledger.committer import Committer
 from farebox.service.operator.console import MerchantOrder, Row
-from farebox.service.operator.throughput import SAMPLES_MAX, Throughput
+from farebox.service.operator.throughput import SAMPLE_SECONDS, SAMPLES_MAX, Throughput
 from farebox.service.people.api_keys import Principal
 from farebox.storage.rows import Counts, MailState, Role, RunwaySnapshot
 from tests.support.server import Seeds, open_farebox, seed
@@ -133,24 +133,15 @@ async def test_looking_as_a_merchant_is_written_down(farebox: Farebox) -> None:
     ]
 
 
-async def test_the_pace_is_measured_over_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_throughput_is_measured_over_the_last_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: seconds)
     committer = cast(Committer, SimpleNamespace(commands_count=100))
-    pace = Throughput(committer)
-    assert 0.0 == pace.commands_per_second()
-    rounds = 0
-
-    async def sleep(pause: float) -> None:
-        nonlocal seconds, rounds
-        if rounds == SAMPLES_MAX * 2:
-            raise InterruptedError
-        rounds += 1
-        seconds += pause
+    throughput = Throughput(committer)
+    assert 0.0 == throughput.commands_per_second()
+    for count in range(1, SAMPLES_MAX * 2 + 1):
+        seconds += SAMPLE_SECONDS
         # The first minute is idle; what counts is the last.
-        cast(Any, committer).commands_count += 50 if rounds >= SAMPLES_MAX else 0
-
-    monkeypatch.setattr("farebox.service.operator.throughput.asyncio.sleep", sleep)
-    with pytest.raises(InterruptedError):
-        await pace.run()
-    assert 10.0 == pace.commands_per_second()
+        cast(Any, committer).commands_count += 50 if count >= SAMPLES_MAX else 0
+        await throughput.sample()
+    assert 10.0 == throughput.commands_per_second()

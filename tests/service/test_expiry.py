@@ -8,9 +8,9 @@ import pytest
 from farebox.core.commands import CaptureHold, CreateHold, Payer
 from farebox.core.outcomes import Code
 from farebox.service.errors import Overloaded
-from farebox.service.ledger import expiry as module
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.expiry import Expiry
+from farebox.service.periodic import Periodic, running
 from farebox.storage.interface import CommitUnknown, StorageError, StoreUnavailable
 from tests.service.conftest import Ledger
 from tests.support.server import Seeds
@@ -86,42 +86,26 @@ async def test_capture_and_expiry_that_race_have_one_winner(ledger: Ledger) -> N
     assert (9 * UNIT, 0) == await _balances(ledger, seeds)
 
 
-async def test_sweep_has_a_maximum(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SWEEP_HOLDS_MAX", 3)
+async def test_sweep_has_a_maximum(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance="10")
     for number in range(7):
         await _hold(ledger, seeds, f"k{number}")
     ledger.clock.move(seconds=60)
-    assert [3, 3, 1, 0] == [await ledger.expiry.sweep() for _ in range(4)]
+    expiry = _sweeping(ledger, holds_max=3)
+    assert [3, 3, 1, 0] == [await expiry.sweep() for _ in range(4)]
 
 
-class _Naps:
-    """Counts the pauses of a sweeper and ends it after some."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-        self.left = count
-        monkeypatch.setattr("farebox.service.ledger.expiry.asyncio.sleep", self._sleep)
-
-    async def _sleep(self, seconds: float) -> None:
-        assert module.SWEEP_SECONDS == seconds
-        self.left -= 1
-        if self.left == 0:
-            raise asyncio.CancelledError
+def _sweeping(ledger: Ledger, *, holds_max: int) -> Expiry:
+    return Expiry(ledger.store, ledger.committer, ledger.clock, sweep_holds_max=holds_max)
 
 
-async def _run(ledger: Ledger) -> None:
-    with pytest.raises(asyncio.CancelledError):
-        await ledger.expiry.run()
-
-
-async def test_sweeper_goes_on_at_once_while_there_is_more(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SWEEP_HOLDS_MAX", 2)
+async def test_sweeper_goes_on_at_once_while_there_is_more(ledger: Ledger) -> None:
     seeds = await ledger.seed(balance="10")
     for number in range(7):
         await _hold(ledger, seeds, f"k{number}")
     ledger.clock.move(seconds=60)
-    _Naps(monkeypatch, 1)
-    await _run(ledger)
+    expiry = _sweeping(ledger, holds_max=2)
+    assert [0.0, 0.0, 0.0, None] == [await expiry.expire_due() for _ in range(4)]
     assert (10 * UNIT, 0) == await _balances(ledger, seeds)
 
 
@@ -142,17 +126,18 @@ async def test_sweeper_outlives_every_trouble_and_pauses_before_it_tries_again(
         return await find(now, limit)
 
     monkeypatch.setattr(ledger.store, "due_holds", due_holds)
-    naps = _Naps(monkeypatch, 3)
-    await _run(ledger)
-    assert ([], 0) == (errors, naps.left)
+    async with running([Periodic("holds", ledger.expiry.expire_due, pause_seconds=0.001)]):
+        async with asyncio.timeout(10):
+            while await _balances(ledger, seeds) != (10 * UNIT, 0):
+                await asyncio.sleep(0.001)
+    assert [] == errors
     assert (10 * UNIT, 0) == await _balances(ledger, seeds)
-    assert 2 == len([record for record in caplog.records if record.name == "farebox.expiry"])
+    assert 1 == len([record for record in caplog.records if record.name == "farebox.background"])
 
 
 async def test_sweeper_pauses_when_holds_can_be_seen_but_not_expired(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "SWEEP_HOLDS_MAX", 2)
     seeds = await ledger.seed(balance="10")
     for number in range(4):
         await _hold(ledger, seeds, f"k{number}")
@@ -162,10 +147,9 @@ async def test_sweeper_pauses_when_holds_can_be_seen_but_not_expired(
     async def fail(*_: object) -> None:
         nonlocal sweeps
         sweeps += 1
-        # Without a pause it would go round for ever; then this ends it.
-        raise StoreUnavailable("takes no writes") if sweeps < 10 else ZeroDivisionError
+        raise StoreUnavailable("takes no writes")
 
     monkeypatch.setattr(ledger.store, "transact", fail)
-    _Naps(monkeypatch, 3)
-    await _run(ledger)
+    expiry = _sweeping(ledger, holds_max=2)
+    assert [None, None, None] == [await expiry.expire_due() for _ in range(3)]
     assert 3 == sweeps

@@ -1,11 +1,10 @@
 """Usage: exact to the last charge, in the hours and days of any time zone, whether summed up yet or not."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
@@ -18,10 +17,10 @@ from farebox.core.accounts import Kind
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
 from farebox.service.errors import InvalidInput, Unavailable
-from farebox.service.insight import usage
 from farebox.service.insight.usage import UsageLine, UsageReader, UsageRollup
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations
+from farebox.service.periodic import Periodic, running
 from farebox.storage.interface import StoreUnavailable
 from farebox.web.schemas.spending import ChargeRequest
 from tests.service.conftest import Ledger
@@ -373,21 +372,14 @@ async def test_database_that_is_away_is_told_as_such(ledger: Ledger, monkeypatch
 # Summing up
 
 
-@asynccontextmanager
-async def _running(summer: UsageRollup) -> AsyncIterator[None]:
-    task = asyncio.create_task(summer.run())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
+def _running(rollup: UsageRollup) -> AbstractAsyncContextManager[None]:
+    return running([Periodic("usage rollups", rollup.roll_up, pause_seconds=0.005)])
 
 
 @asynccontextmanager
-async def _charging(ledger: Ledger, summer: UsageRollup) -> AsyncIterator[Operations]:
-    """Charge through a committer that tells the summer, as a server's does."""
-    committer = Committer(ledger.store, ledger.clock, on_commit=summer.note)
+async def _charging(ledger: Ledger, rollup: UsageRollup) -> AsyncIterator[Operations]:
+    """Charge through a committer that tells the rollup, as a server's does."""
+    committer = Committer(ledger.store, ledger.clock, on_commit=rollup.note)
     await committer.start()
     yield Operations(committer, ledger.clock)
     await committer.close()
@@ -411,13 +403,10 @@ async def _summed_up(ledger: Ledger, seeds: Seeds) -> None:
         await asyncio.sleep(0.005)
 
 
-async def test_book_is_summed_up_behind_its_charges_and_exact_all_the_while(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(usage, "SUM_SECONDS", 0.005)
+async def test_book_is_summed_up_behind_its_charges_and_exact_all_the_while(ledger: Ledger) -> None:
     seeds, quiet = await ledger.seed(), await ledger.seed()
-    summer, keys = UsageRollup(ledger.store), iter(range(10**9))
-    async with _charging(ledger, summer) as operations, _running(summer):
+    rollup, keys = UsageRollup(ledger.store), iter(range(10**9))
+    async with _charging(ledger, rollup) as operations, _running(rollup):
         await _charge_many(operations, quiet, keys, 900)
         for count in range(500, 4_001, 500):
             ledger.clock.move(seconds=600)
@@ -436,16 +425,13 @@ async def test_book_is_summed_up_behind_its_charges_and_exact_all_the_while(
         assert 900 == sum(line.requests for line in await _read(ledger, quiet))
 
 
-async def test_what_an_earlier_process_left_is_summed_up_after_a_restart(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(usage, "_BOOKS_PAGE", 2)
+async def test_what_an_earlier_process_left_is_summed_up_after_a_restart(ledger: Ledger) -> None:
     several = [await ledger.seed() for _ in range(5)]
     keys = iter(range(10**9))
     for seeds in several:
         await _charge_many(ledger.operations, seeds, keys, 2_500 if seeds is several[3] else 1_000)
     assert [True] * 5 == [await _to_roll_up(ledger, seeds) for seeds in several]
-    async with _running(UsageRollup(ledger.store)):
+    async with _running(UsageRollup(ledger.store, books_page=2)):
         for seeds in several:
             await _summed_up(ledger, seeds)
     for seeds in several:
@@ -462,9 +448,8 @@ async def test_trouble_puts_summing_up_off_and_forgets_no_book(
     error: Exception,
     fails_at_first: bool,
 ) -> None:
-    monkeypatch.setattr(usage, "SUM_SECONDS", 0.005)
     seeds = await ledger.seed()
-    summer, keys, roll_up_usage = UsageRollup(ledger.store), iter(range(10**9)), ledger.store.roll_up_usage
+    rollup, keys, roll_up_usage = UsageRollup(ledger.store), iter(range(10**9)), ledger.store.roll_up_usage
     failures = 0
 
     async def fail_twice(merchant_id: int, *, transfers_max: int) -> int:
@@ -475,16 +460,16 @@ async def test_trouble_puts_summing_up_off_and_forgets_no_book(
         return await roll_up_usage(merchant_id, transfers_max=transfers_max)
 
     monkeypatch.setattr(ledger.store, "roll_up_usage", fail_twice)
-    with caplog.at_level(logging.WARNING, "farebox.usage"):
-        async with _charging(ledger, summer) as operations:
+    with caplog.at_level(logging.WARNING, "farebox.background"):
+        async with _charging(ledger, rollup) as operations:
             if fails_at_first:
                 await _charge_many(operations, seeds, keys, 1_000)
-            async with _running(summer):
+            async with _running(rollup):
                 if not fails_at_first:
                     await asyncio.sleep(0.05)
                     await _charge_many(operations, seeds, keys, 1_000)
                 await _summed_up(ledger, seeds)
-    assert (2, 2) == (failures, len(caplog.records))
+    assert (2, 1) == (failures, len(caplog.records))
     assert 1_000 == sum(line.requests for line in await _read(ledger, seeds))
 
 

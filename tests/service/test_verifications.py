@@ -138,5 +138,5 @@ async def test_a_ledger_that_takes_no_writes_is_verified_all_the_same(
 
 
 def test_settings_go_to_a_process_by_its_environment(tmp_path: Path) -> None:
-    settings = Settings(database_url="sqlite:///a.db", smtp_url="smtp://u:p@h:25", approval_above="100")
+    settings = Settings.of(database_url="sqlite:///a.db", smtp_url="smtp://u:p@h:25", approval_above="100")
     assert settings == Settings.load(settings.environment, tmp_path)

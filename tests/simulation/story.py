@@ -29,7 +29,8 @@ from farebox.core.pricing import Price
 from farebox.core.replay import Replay
 from farebox.service.errors import ServiceError
 from farebox.service.ledger.committer import Committer
-from farebox.service.ledger.expiry import Expiry
+from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
+from farebox.service.periodic import Periodic
 from farebox.storage.interface import Store
 from farebox.storage.rows import ApiKey, MailState, Merchant, User
 from tests.simulation.world import SECOND, START, Connection, Database, Post, WorldClock, WorldLoop
@@ -68,7 +69,8 @@ class Server:
     async def start(self) -> None:
         """Begin to work."""
         await self.committer.start()
-        self._tasks = [asyncio.create_task(self.dispatcher.run()), asyncio.create_task(self.expiry.run())]
+        expiry = Periodic("holds to expire", self.expiry.expire_due, pause_seconds=SWEEP_SECONDS)
+        self._tasks = [asyncio.create_task(work.run()) for work in (self.dispatcher.periodic("mails"), expiry)]
 
     async def rest(self) -> None:
         """Let go of what is done at the server's own pace; what it is asked for is still done."""

@@ -12,7 +12,6 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp
 
 from farebox.bootstrap import Farebox
-from farebox.server import client_addresses
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
 from farebox.web.pages.live import Live
@@ -237,7 +236,7 @@ async def open_client(
 
     app = create_app(
         farebox.services,
-        client_addresses(farebox.settings),
+        Addresses(farebox.settings.trusted_proxies),
         limits=limits,
         throttle=throttle or SignInThrottle(),
         cors_origins=cors_origins,

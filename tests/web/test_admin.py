@@ -462,7 +462,7 @@ async def test_text_of_a_key_is_nowhere_in_the_database_and_its_digest_is(farebo
     rotated = (await _ask(client, seeds, "POST", f"{KEYS}/{staff_key['keyId']}/rotate", {})).data["apiKey"]
     for text in (*texts, rotated, made["apiKey"]):
         await _use(client, seeds, "merchant", text)
-    path = farebox.settings.sqlite_path
+    path = farebox.settings.database_url.sqlite_path
     assert path is not None
     stored = b"".join(file.read_bytes() for file in Path(path).parent.iterdir())
     for text in (*texts, rotated, made["apiKey"]):
@@ -822,9 +822,9 @@ async def test_pages_of_the_audit_log_tell_every_action_once_newest_first(farebo
 async def strict(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Farebox]:
     """A Farebox that wants two people for more than 100."""
     path = tmp_path_factory.mktemp("strict") / "farebox.db"
-    farebox = Farebox.build(Settings(database_url=f"sqlite:///{path}", approval_above="100"))
+    farebox = Farebox.build(Settings.of(database_url=f"sqlite:///{path}", approval_above="100"))
     await farebox.store.migrate(farebox.clock.now())
-    async with farebox.running(is_server=False):
+    async with farebox.running():
         yield farebox
 
 

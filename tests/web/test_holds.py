@@ -14,6 +14,7 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.service.ledger.expiry import Expiry
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from tests.support.app_client import AppClient, Reply
@@ -53,6 +54,10 @@ async def _balances(client: AppClient, seeds: Seeds) -> tuple[str, str, str]:
     """Return what the merchant's own account shows: posted, held, available."""
     data = (await client.get("/api/account", seeds.merchant_key)).data
     return data["posted"], data["held"], data["available"]
+
+
+def _expiry(farebox: Farebox) -> Expiry:
+    return Expiry(farebox.store, farebox.committer, farebox.clock)
 
 
 async def _check_books(farebox: Farebox, seeds: Seeds) -> None:
@@ -296,13 +301,13 @@ async def test_hold_past_its_time_is_over_whether_swept_or_not(
     reply = await _hold(client, seeds, type="call", amount="10", ttlSeconds=60)
     with mock.patch.object(farebox.clock, "now", return_value=_micros(reply.data["expiresAt"])):
         if is_swept:
-            while await farebox.expiry.sweep():
+            while await _expiry(farebox).sweep():
                 pass
         late = await _end(client, seeds, reply.data["holdId"], how)
         assert (409, "hold_expired") == (late.status, late.code)
         expected = ("100.00", "0.00", "100.00") if is_swept else ("100.00", "10.00", "90.00")
         assert expected == await _balances(client, seeds)
-        await farebox.expiry.sweep()
+        await _expiry(farebox).sweep()
     assert ("100.00", "0.00", "100.00") == await _balances(client, seeds)
     await _check_books(farebox, seeds)
 
@@ -313,7 +318,7 @@ async def test_hold_is_good_until_its_last_microsecond(farebox: Farebox, client:
     reply = await _hold(client, seeds, type="call", amount="10", ttlSeconds=60)
     hold_id, last = reply.data["holdId"], _micros(reply.data["expiresAt"]) - 1
     with mock.patch.object(farebox.clock, "now", return_value=last):
-        await farebox.expiry.sweep()
+        await _expiry(farebox).sweep()
         assert ("100.00", "10.00", "90.00") == await _balances(client, seeds)
         assert 200 == (await _end(client, seeds, hold_id, how)).status
 
@@ -324,7 +329,7 @@ async def test_ended_hold_is_not_expired_again(farebox: Farebox, client: AppClie
     await _end(client, seeds, captured, "capture")
     await _end(client, seeds, released, "release")
     with _later(farebox, seconds=TTL_SECONDS_DEFAULT):
-        await farebox.expiry.sweep()
+        await _expiry(farebox).sweep()
         for hold_id, code in ((captured, "hold_already_captured"), (released, "hold_already_released")):
             assert code == (await _end(client, seeds, hold_id, "capture")).code
     assert ("90.00", "0.00", "90.00") == await _balances(client, seeds)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from farebox.alerts.email_address import InvalidAddress, one_line
 from farebox.alerts.messages import InvalidSender
 from farebox.alerts.smtp import PermanentFailure, TransientFailure, Transport
+from farebox.service.periodic import Periodic
 from farebox.storage.interface import NotFound, StorageError
 from farebox.storage.rows import AccountMail, MailState, OutboxMail
 
@@ -115,20 +116,14 @@ class Dispatcher(Generic[_Mail]):
         self._send_seconds_max = send_seconds_max
         self._poll_seconds = poll_seconds
         self._stop_seconds_max = stop_seconds_max
-        self._is_store_away = False
+        self._sending: set[asyncio.Task[None]] = set()
+        self._place_freed = asyncio.Event()
 
-    async def run(self) -> None:
-        """Send what falls due, until cancelled; a database or mail server that is away is waited for.
-
-        A mail that takes long holds up one of SENDING_MAX places, and nothing else.
-        """
-        sending: set[asyncio.Task[None]] = set()
-        try:
-            while True:
-                pause = await self._start_due(sending)
-                await self._wait(sending, pause)
-        finally:
-            await self._stop(sending)
+    def periodic(self, subject: str) -> Periodic:
+        """Make what sends mails as they fall due; `subject` names them in the log."""
+        return Periodic(
+            subject, self.start_due, pause_seconds=self._poll_seconds, wake=self._place_freed, on_stop=self.stop
+        )
 
     async def run_once(self) -> int:
         """Send what is due now, SENDING_MAX mails at most; return how many were tried, 0 when nothing is due.
@@ -142,41 +137,31 @@ class Dispatcher(Generic[_Mail]):
                 group.create_task(self._deliver(mail, lease_until))
         return len(mails)
 
-    async def _start_due(self, sending: set[asyncio.Task[None]]) -> float:
-        """Start as many due mails as there are free places; return the seconds until it is worth to look again."""
-        try:
-            if len(sending) < SENDING_MAX:
-                mails, lease_until = await self._claim(SENDING_MAX - len(sending))
-                for mail in mails:
-                    task = asyncio.create_task(self._deliver(mail, lease_until), name="mail")
-                    sending.add(task)
-                    task.add_done_callback(sending.discard)
-            due_at = await self._bag.next_at()
-        except StorageError as error:
-            # Said once, not at each poll: an outage may last for hours.
-            if not self._is_store_away:
-                _log.warning("the outbox can't be read, mails wait: %s", error)
-            self._is_store_away = True
-            return self._poll_seconds
-        except Exception:
-            _log.exception("looking for mails failed")
-            return self._poll_seconds
-        if self._is_store_away:
-            _log.info("the outbox can be read again")
-            self._is_store_away = False
+    async def start_due(self) -> float:
+        """Start as many due mails as there are free places; return the seconds until it is worth looking again.
+
+        A mail that takes long holds up one of SENDING_MAX places, and nothing else.
+
+        Raises:
+            StorageError: the queue can't be read.
+        """
+        if len(self._sending) < SENDING_MAX:
+            mails, lease_until = await self._claim(SENDING_MAX - len(self._sending))
+            for mail in mails:
+                task = asyncio.create_task(self._deliver(mail, lease_until), name="mail")
+                self._sending.add(task)
+                task.add_done_callback(self._free_place)
+        due_at = await self._bag.next_at()
         until_due = self._poll_seconds if due_at is None else (due_at - self._now()) / _MICROS_PER_SECOND
         return until_due if 0 < until_due < self._poll_seconds else self._poll_seconds
 
-    async def _wait(self, sending: set[asyncio.Task[None]], pause: float) -> None:
-        """Wait for a place to become free, or for the pause to end."""
-        if sending:
-            await asyncio.wait(sending, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
-        else:
-            await asyncio.sleep(pause)
+    def _free_place(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        self._place_freed.set()
 
-    async def _stop(self, sending: set[asyncio.Task[None]]) -> None:
+    async def stop(self) -> None:
         """Let mails on their way come through for a moment, then give the rest back."""
-        tasks = list(sending)
+        tasks = list(self._sending)
         try:
             if tasks:
                 await asyncio.wait(tasks, timeout=self._stop_seconds_max)

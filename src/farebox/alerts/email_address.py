@@ -6,8 +6,6 @@ from email.errors import MessageError
 from email.headerregistry import Address
 from typing import Final
 
-import email_validator
-
 _NAMED: Final = re.compile(r"\s*(?P<name>.*?)\s*<(?P<address>[^<>]*)>\s*", re.DOTALL)
 _BREAKING: Final = frozenset({"Cc", "Cs", "Zl", "Zp"})
 """Unicode's categories that end a line, drive a terminal or can't be encoded."""
@@ -51,6 +49,8 @@ def mailbox(address: str, *, display_name: str = "") -> Address:
             raise ValueError("an encoded word")
         if address.isascii():
             return Address(name, addr_spec=address)
+        import email_validator
+
         found = email_validator.validate_email(address, check_deliverability=False)
         return Address(name, username=found.local_part, domain=found.ascii_domain)
     except (ValueError, MessageError, IndexError) as error:

@@ -8,14 +8,13 @@ from contextlib import suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
 
 import aiosmtplib
 
 from farebox.alerts.email_address import InvalidAddress, mailbox, needs_smtputf8, one_line
+from farebox.alerts.smtp_url import read_smtp_url
 
 TIMEOUT_SECONDS: Final = 30.0
 """How long any one step of a conversation with a mail server may take."""
@@ -23,8 +22,6 @@ TIMEOUT_SECONDS: Final = 30.0
 QUIT_SECONDS_MAX: Final = 5.0
 """How long to wait for a server's good-bye; it has the mail already."""
 
-_PORTS: Final = {"smtp": 25, "starttls": 587, "smtps": 465}
-_SWITCH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 _PERMANENT_CODES: Final = range(500, 600)
 _OUR_FAULT_CODES: Final = frozenset({500, 502, 503, 530, 534, 535, 538})
 """Codes that speak of the conversation or the login, whatever step they come at: they say nothing of the mail."""
@@ -38,10 +35,6 @@ class TransientFailure(Exception):
 
 class PermanentFailure(Exception):
     """The mail will never go through: the server refused this recipient or this message for good."""
-
-
-class InvalidSmtpUrl(ValueError):
-    """The mail server's URL makes no sense; the message says what would be right and never repeats the URL."""
 
 
 class Transport(Protocol):
@@ -59,12 +52,7 @@ class Transport(Protocol):
 
 
 class SmtpTransport:
-    """A mail server, named by a URL; each mail has a connection of its own, so that one that hangs holds up no other.
-
-    `smtps://` is TLS from the start. `smtp://…?starttls=true` upgrades to TLS or sends nothing. With a user and a
-    password that is the default, except to a server on this machine: a password crosses a network in the clear only if
-    the URL says `starttls=false`.
-    """
+    """A mail server; each mail has a connection of its own, so that one that hangs holds up no other."""
 
     def __init__(
         self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, tls_context: ssl.SSLContext | None = None
@@ -72,38 +60,21 @@ class SmtpTransport:
         """Read the URL; nothing is connected yet.
 
         Args:
-            url: `smtp://user:password@host:587?starttls=true` or the like; characters with a meaning in URLs are
-                percent-encoded in user and password.
+            url: see `read_smtp_url`.
             timeout_seconds: for each step of the conversation.
             tls_context: whom to trust; the system's authorities, if None.
 
         Raises:
-            InvalidSmtpUrl: another scheme, no host, a port that is none, or an option that is not known.
+            InvalidSmtpUrl: the URL makes no sense.
         """
-        try:
-            parts = urlsplit(url)
-            scheme, host, port = parts.scheme, parts.hostname, parts.port
-            options = dict(parse_qsl(parts.query, keep_blank_values=True))
-        except ValueError:
-            # The parser's own message quotes the URL, which holds a password.
-            raise InvalidSmtpUrl(_ADVICE) from None
-        if scheme not in ("smtp", "smtps") or not host or parts.path.strip("/") or parts.fragment:
-            raise InvalidSmtpUrl(_ADVICE)
-        self._host = host
-        self._username = None if parts.username is None else unquote(parts.username)
-        self._password = None if parts.password is None else unquote(parts.password)
-        self._is_tls = scheme == "smtps"
-        has_login_at_risk = self._username is not None and not _is_this_machine(host)
-        self._is_starttls = not self._is_tls and _read_starttls(options, default=has_login_at_risk)
-        self._port = port or _PORTS["starttls" if self._is_starttls else scheme]
+        self._server = read_smtp_url(url)
         self._timeout_seconds = timeout_seconds
         self._tls_context = tls_context
         self._local_hostname: str | None = None
 
     def __repr__(self) -> str:
-        """Name the server and how it is reached; who logs in, and how, stays out of logs."""
-        security = "TLS" if self._is_tls else "STARTTLS" if self._is_starttls else "no TLS"
-        return f"SmtpTransport({self._host}:{self._port}, {security})"
+        """Name the server and how it is reached."""
+        return repr(self._server).replace("SmtpServer", "SmtpTransport")
 
     async def send(self, message: EmailMessage, to: str) -> None:
         """Hand the mail to the server."""
@@ -112,13 +83,13 @@ class SmtpTransport:
         except InvalidAddress as error:
             raise PermanentFailure(str(error)) from error
         client = aiosmtplib.SMTP(
-            hostname=self._host,
-            port=self._port,
+            hostname=self._server.host,
+            port=self._server.port,
             local_hostname=self._local_hostname,
-            username=self._username,
-            password=self._password,
-            use_tls=self._is_tls,
-            start_tls=self._is_starttls,
+            username=self._server.username,
+            password=self._server.password,
+            use_tls=self._server.is_tls,
+            start_tls=self._server.is_starttls,
             tls_context=self._tls_context,
             timeout=self._timeout_seconds,
         )
@@ -144,8 +115,8 @@ class SmtpTransport:
         is_of_mail = isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
         is_permanent = is_of_mail and code in _PERMANENT_CODES and code not in _OUR_FAULT_CODES
         reason = f"{self._what_failed(error, to)}: {text}"
-        if self._password:
-            reason = reason.replace(self._password, "***")
+        if self._server.password:
+            reason = reason.replace(self._server.password, "***")
         return PermanentFailure(one_line(reason)) if is_permanent else TransientFailure(one_line(reason))
 
     def _what_failed(self, error: Exception, to: str) -> str:
@@ -165,7 +136,7 @@ class SmtpTransport:
             case aiosmtplib.SMTPConnectError():
                 return "the mail server can't be reached"
             case _:
-                return f"the mail server {self._host}:{self._port} failed"
+                return f"the mail server {self._server.host}:{self._server.port} failed"
 
 
 class FolderTransport:
@@ -211,24 +182,3 @@ async def _hand_over(client: aiosmtplib.SMTP, message: EmailMessage, recipient: 
     await client.mail(sender.addr_spec, options=options, encoding=encoding)
     await client.rcpt(recipient.addr_spec, encoding=encoding)
     await client.data(message.as_bytes(policy=SMTPUTF8 if is_utf8 else SMTP))
-
-
-_ADVICE: Final = (
-    "the mail server's URL can't be read; write smtp://user:password@host:587?starttls=true or "
-    "smtps://user:password@host, with letters such as @ / : # ? % in user and password percent-encoded"
-)
-
-
-def _read_starttls(options: dict[str, str], *, default: bool) -> bool:
-    """Read the one option there is; a misspelt one must not pass for `false`."""
-    text = options.pop("starttls", None)
-    if options or (text is not None and text.lower() not in _SWITCH):
-        raise InvalidSmtpUrl("the mail server's URL takes one option, starttls=true or starttls=false")
-    return default if text is None else _SWITCH[text.lower()]
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

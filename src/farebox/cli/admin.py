@@ -46,9 +46,6 @@ def price_group() -> None:
     """Prices of request types: defaults, and merchants' own."""
 
 
-COMMANDS: Final = (merchant_group, user_group, key_group, price_group)
-
-
 def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
     thresholds = ", ".join(
         f"{format_amount(item.amount)}{'' if item.is_armed else ' (silent until a top-up reaches it)'}"

@@ -98,6 +98,3 @@ async def audit(context: CommandContext, merchant: str | None, limit: int) -> No
         [audit_entry_data(audit_entry) for audit_entry in audit_entries],
         table(("at (UTC)", "who", "from", "action", "what", "detail"), rows) or ["Nothing has been done by hand yet."],
     )
-
-
-COMMANDS: Final = (approval_group, audit)

@@ -61,19 +61,20 @@ class CommandContext:
 
     def answer(self, data: Any, text: str | Iterable[str]) -> None:
         """Print the answer: `data` with --json, else `text`, a line or several."""
-        if self.is_json:
-            self.line(data)
-        else:
-            for line in [text] if isinstance(text, str) else text:
-                click.echo(line)
-
-    def line(self, data: Any) -> None:
-        """Print one JSON document on a line of its own."""
-        click.echo(msgspec.json.encode(data).decode())
+        answer(data, text, is_json=self.is_json)
 
     def fail(self, code: str, message: str, status: int = FAILED) -> NoReturn:
         """End the command with an error."""
         fail(code, message, status, is_json=self.is_json)
+
+
+def answer(data: Any, text: str | Iterable[str], *, is_json: bool) -> None:
+    """Print an answer: `data` as one JSON document on a line of its own, or `text`, a line or several."""
+    if is_json:
+        click.echo(msgspec.json.encode(data).decode())
+        return
+    for line in [text] if isinstance(text, str) else text:
+        click.echo(line)
 
 
 def _user_name() -> str:
@@ -107,7 +108,7 @@ def command(name: str, *, group: click.Group | None = None, **options: Any) -> C
         def run(*, is_json: bool, **parameters: Any) -> None:
             async def with_farebox() -> None:
                 farebox = Farebox.build(Settings.load())
-                async with farebox.running(is_server=False):
+                async with farebox.running():
                     await body(CommandContext(farebox, is_json=is_json), **parameters)
 
             guarded(lambda: asyncio.run(with_farebox()), is_json=is_json)

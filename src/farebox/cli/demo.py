@@ -117,7 +117,7 @@ def _handle_endings(handler: Callable[[int, FrameType | None], None]) -> None:
 
 def _run(folder: Path, port: int | None, *, is_json: bool) -> None:
     chosen = _choose_port(port, is_json=is_json)
-    settings = Settings(database_url=f"sqlite:///{folder / 'farebox.db'}")
+    settings = Settings.of(database_url=f"sqlite:///{folder / 'farebox.db'}")
     click.echo(f"Writing {HISTORY_DAYS} days of history ...")
     # asyncio ends well when Ctrl-C is pressed, if nobody else handles that.
     seeded = asyncio.run(seed(settings))
@@ -316,4 +316,3 @@ def _announce_mails(folder: Path, announced: set[str]) -> None:
 
 
 add_json_option(demo)
-COMMANDS: Final = (demo,)

@@ -7,11 +7,12 @@ from typing import Any, Final
 
 import click
 
-from farebox.bootstrap import Farebox
+from farebox.bootstrap import open_store
 from farebox.cli.context import (
     FAILED,
     CommandContext,
     add_json_option,
+    answer,
     command,
     guarded,
     merchant_id,
@@ -22,6 +23,7 @@ from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.money import format_amount
 from farebox.presenters.fields import time_or_none
+from farebox.service.clock import SystemClock
 from farebox.service.operator.verifier import Verifier
 from farebox.storage.rows import MailState, OutboxMail
 
@@ -34,11 +36,11 @@ def init(*, is_json: bool) -> None:
     """Create the database, or bring it up to date; safe to repeat."""
 
     async def migrate() -> None:
-        farebox = Farebox.build(Settings.load())
-        names = await farebox.store.migrate(farebox.clock.now())
-        await farebox.store.close()
+        store = open_store(Settings.load())
+        names = await store.migrate(SystemClock().now())
+        await store.close()
         text = f"The database is ready: applied {', '.join(names)}." if names else "The database is up to date."
-        CommandContext(farebox, is_json=is_json).answer({"applied": names}, text)
+        answer({"applied": names}, text, is_json=is_json)
 
     guarded(lambda: asyncio.run(migrate()), is_json=is_json)
 
@@ -139,4 +141,3 @@ def _mail_data(mail: OutboxMail) -> dict[str, Any]:
 
 
 add_json_option(init)
-COMMANDS: Final = (init, verify, backup, outbox_group)

@@ -1,11 +1,95 @@
-"""`farebox`: the group that every command belongs to."""
+"""`farebox`: the group that every command belongs to. A command's module is imported when the command is used."""
+
+from importlib import import_module
+from typing import Final
 
 import click
 
-from farebox.cli import admin, approval, demo, ledger, money, serve, staff, statement
+
+class StandIn(click.Command):
+    """A command's place in the list of commands."""
+
+    def __init__(self, name: str, target: str, help: str) -> None:  # noqa: A002 - click's own name for it.
+        """Stand in for the command that `module:attribute` names; `help` is the first sentence of its own."""
+        super().__init__(name, help=help)
+        self._target = target
+
+    def load(self) -> click.Command:
+        """Import the command itself."""
+        module, _, attribute = self._target.partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class LazyGroup(click.Group):
+    """A group of stand-ins, each of which gives way to its command when that is used."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command.load() if isinstance(command, StandIn) else command, rest
+
+
+COMMANDS: Final = (
+    StandIn("adjust", "farebox.cli.money:adjust", "Correct a balance by hand; an AMOUNT such as -5.00 takes away."),
+    StandIn(
+        "approval",
+        "farebox.cli.approval:approval_group",
+        "Top-ups and adjustments above FAREBOX_APPROVAL_ABOVE, which wait for a second person.",
+    ),
+    StandIn("audit", "farebox.cli.approval:audit", "List who did what from where, the newest first."),
+    StandIn(
+        "backup",
+        "farebox.cli.ledger:backup",
+        "Write a consistent copy of the database to PATH while it is in use (SQLite).",
+    ),
+    StandIn("balance", "farebox.cli.money:balance", "Read a merchant's available balance."),
+    StandIn(
+        "demo",
+        "farebox.cli.demo:demo",
+        "Run a throw-away Farebox with merchants, prices and traffic; everything is removed at the end.",
+    ),
+    StandIn("init", "farebox.cli.ledger:init", "Create the database, or bring it up to date; safe to repeat."),
+    StandIn(
+        "key",
+        "farebox.cli.admin:key_group",
+        "API keys: a merchant's reads its account, a service's charges, support's administers.",
+    ),
+    StandIn("merchant", "farebox.cli.admin:merchant_group", "Add merchants, look at them, change them."),
+    StandIn(
+        "outbox", "farebox.cli.ledger:outbox_group", "The mails that are owed: what was sent, what waits, and why."
+    ),
+    StandIn("price", "farebox.cli.admin:price_group", "Prices of request types: defaults, and merchants' own."),
+    StandIn("reverse", "farebox.cli.money:reverse", "Take a top-up back, or a part of it: a payment that bounced."),
+    StandIn("serve", "farebox.cli.serve:serve", "Serve the API, send mails and expire holds, until told to stop."),
+    StandIn("staff", "farebox.cli.staff:staff_group", "Support staff: who may sign in at the console."),
+    StandIn(
+        "statement",
+        "farebox.cli.statement:statement",
+        "Print a merchant's book, newest first; with --json, oldest first as lines that verify-statement checks.",
+    ),
+    StandIn("topup", "farebox.cli.money:topup", "Add money that a merchant has paid."),
+    StandIn("usage", "farebox.cli.money:usage", "Print what each request type came to."),
+    StandIn(
+        "user",
+        "farebox.cli.admin:user_group",
+        "The people who are told when a merchant's balance runs low, and who may sign in.",
+    ),
+    StandIn("verify", "farebox.cli.ledger:verify", "Replay the whole ledger: books, balances, hashes, holds."),
+    StandIn(
+        "verify-statement",
+        "farebox.cli.statement:verify_statement",
+        "Check statements that were exported with --json: nothing changed, dropped, repeated or reordered; it adds up.",
+    ),
+)
+
+
+@click.group(
+    cls=LazyGroup,
+    commands=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(package_name="farebox")
 def cli() -> None:
     """Prepaid balances for pay-per-request APIs.
@@ -13,11 +97,6 @@ def cli() -> None:
     Settings come from the environment (FAREBOX_DATABASE_URL and so on) and from farebox.toml; see
     docs/reference/settings.md.
     """
-
-
-for room in (ledger, serve, demo, admin, money, statement, approval, staff):
-    for member in room.COMMANDS:
-        cli.add_command(member)
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Commands that move money, and that read what was moved."""
 
 from datetime import datetime
-from typing import Final, Literal
+from typing import Literal
 
 import click
 
@@ -149,6 +149,3 @@ async def balance(context: CommandContext, merchant: str) -> None:
         },
         f"{format_amount(account.available)} {account.currency}",
     )
-
-
-COMMANDS: Final = (topup, adjust, reverse, balance, usage)

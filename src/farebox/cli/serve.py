@@ -12,11 +12,10 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from farebox.bootstrap import Farebox
+from farebox.bootstrap import open_store
 from farebox.cli.context import FAILED, add_json_option, fail, guarded
 from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
-from farebox.server import client_addresses
 
 BACKLOG: Final = 2_048
 """How many connections wait to be accepted."""
@@ -45,12 +44,10 @@ def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
     engine: list[str] = []
 
     async def check() -> None:
-        settings = Settings.load()
-        client_addresses(settings)
-        farebox = Farebox.build(settings)
-        await farebox.store.open()
-        engine.append(farebox.store.engine)
-        await farebox.store.close()
+        store = open_store(Settings.load())
+        await store.open()
+        engine.append(store.engine)
+        await store.close()
 
     guarded(lambda: asyncio.run(check()), is_json=is_json)
     problem = port_problem(host, port)
@@ -110,4 +107,3 @@ def port_problem(host: str, port: int) -> str | None:
 
 
 add_json_option(serve)
-COMMANDS: Final = (serve,)

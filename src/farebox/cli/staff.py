@@ -1,6 +1,6 @@
 """Commands for those who sign in at the support console; the first of them can be let in from here alone."""
 
-from typing import Any, Final
+from typing import Any
 
 import click
 
@@ -87,6 +87,3 @@ def answer_link(context: CommandContext, mail: AccountMail, data: dict[str, Any]
             f"By it {mail.email} chooses a password. It is good once, until {short_time(mail.expires_at)} UTC.",
         ],
     )
-
-
-COMMANDS: Final = (staff_group,)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any
 
 import click
 import msgspec
@@ -177,4 +177,3 @@ def _data(reports: list[tuple[str, Report]]) -> dict[str, Any]:
 
 
 add_json_option(verify_statement)
-COMMANDS: Final = (statement, verify_statement)

@@ -5,9 +5,6 @@ from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import email_validator
-from iso4217 import Currency
-
 from farebox.core import ids, money
 from farebox.core.commands import (
     IDEMPOTENCY_KEY_CHARS_MAX,
@@ -30,7 +27,6 @@ _MICROS_PER_SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REQUEST_TYPE: Final = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}", re.ASCII)
 _IDEMPOTENCY_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", re.ASCII)
-_CURRENCIES: Final = frozenset(currency.code for currency in Currency)
 _SEED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _FIRST_YEAR: Final = 1971
@@ -110,6 +106,8 @@ def email(field: str, text: str) -> str:
     if _ENCODED_WORD in text:
         # Headers can't hold it as it is: whoever had such an address would never get a mail.
         raise InvalidInput(field, f"{text[:_EMAIL_CHARS_MAX]!r} can't be written to: it has {_ENCODED_WORD} in it")
+    import email_validator
+
     try:
         return email_validator.validate_email(text, check_deliverability=False).normalized
     except email_validator.EmailNotValidError as error:
@@ -125,7 +123,9 @@ def seed(field: str, text: str) -> bytes:
 
 def currency(field: str, text: str) -> str:
     """Check a currency's ISO 4217 code."""
-    if text not in _CURRENCIES:
+    from iso4217 import Currency
+
+    if text not in {currency.code for currency in Currency}:
         raise InvalidInput(field, f"{text[:8]!r} is not a currency of ISO 4217; write one such as USD")
     return text
 

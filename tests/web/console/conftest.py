@@ -16,9 +16,9 @@ from tests.web.console.visitor import Visitor
 async def farebox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Farebox]:
     """The parts behind the client, running."""
     path = tmp_path_factory.mktemp("ledger") / "farebox.db"
-    farebox = Farebox.build(Settings(database_url=f"sqlite:///{path}", approval_above="1000"))
+    farebox = Farebox.build(Settings.of(database_url=f"sqlite:///{path}", approval_above="1000"))
     await farebox.store.migrate(farebox.clock.now())
-    async with farebox.running(is_server=False):
+    async with farebox.running():
         yield farebox
 
 

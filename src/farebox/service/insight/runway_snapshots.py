@@ -1,18 +1,17 @@
-"""Each merchant's prospects, worked out behind the charges' backs, so that the console can sort many merchants by them.
+"""Snapshots of each merchant's runway, worked out behind the charges, so that the console can sort many merchants.
 
 A server walks over all merchants again and again, a stretch at a time, at a pace that takes a few hundredths of a core
-however many there are. A merchant whose book moved is looked at again after MOVED_SECONDS, any other after OLD_SECONDS,
-since a runway changes with the time alone. The balance that counts is the account's; prospects say when it is likely to
-be used up.
+however many there are. A merchant whose book moved is worked out again after MOVED_SECONDS, any other after
+OLD_SECONDS, since a runway changes with the time alone. The balance that counts is the account's; a snapshot says when
+it is likely to be used up.
 """
 
 import asyncio
-import logging
 from typing import Final
 
 from farebox.service.clock import Clock
 from farebox.service.insight.forecast import read_runway
-from farebox.storage.interface import StorageError, Store
+from farebox.storage.interface import Store
 from farebox.storage.office import Office
 from farebox.storage.rows import RunwaySnapshot, RunwaySnapshotAge
 
@@ -22,7 +21,7 @@ STRETCH_MERCHANTS: Final = 500
 """How many merchants are looked at together."""
 
 BATCH_MERCHANTS: Final = 50
-"""How many merchants' prospects are written together."""
+"""How many snapshots are written together."""
 
 STRETCH_SECONDS: Final = 0.5
 MERCHANT_SECONDS: Final = 0.1
@@ -34,31 +33,30 @@ ROUND_SECONDS: Final = 5.0
 _BEFORE_ALL: Final = -1
 _MICROS_PER_SECOND: Final = 1_000_000
 
-_log = logging.getLogger("farebox.runway_snapshots")
-
 
 class RunwaySnapshots:
-    """Keeps merchants' prospects up to date."""
+    """Keeps merchants' snapshots up to date."""
 
-    def __init__(self, store: Store, office: Office, clock: Clock) -> None:
-        """Read from this store and write to this office."""
+    def __init__(
+        self,
+        store: Store,
+        office: Office,
+        clock: Clock,
+        *,
+        stretch_merchants: int = STRETCH_MERCHANTS,
+        merchant_seconds: float = MERCHANT_SECONDS,
+    ) -> None:
+        """Read from this store and write to this office, so many merchants at a time and so long after each."""
         self._store = store
         self._office = office
         self._clock = clock
+        self._stretch_merchants = stretch_merchants
+        self._merchant_seconds = merchant_seconds
         self._after = _BEFORE_ALL
 
-    async def run(self) -> None:
-        """Walk over all merchants, until cancelled; a database that is away is waited for."""
-        while True:
-            try:
-                is_round_over = await self.run_once()
-                await asyncio.sleep(ROUND_SECONDS if is_round_over else STRETCH_SECONDS)
-            except StorageError as error:
-                _log.warning("merchants' prospects wait: %s", error)
-                await asyncio.sleep(ROUND_SECONDS)
-            except Exception:
-                _log.exception("merchants' prospects can't be worked out")
-                await asyncio.sleep(ROUND_SECONDS)
+    async def refresh_stretch(self) -> float | None:
+        """Work out what is stale in the next stretch; return the seconds until the next one, None after the last."""
+        return None if await self.run_once() else STRETCH_SECONDS
 
     async def run_once(self) -> bool:
         """Work out what is stale in the next stretch of merchants; return whether it was the last.
@@ -66,16 +64,14 @@ class RunwaySnapshots:
         Raises:
             StorageError: the database is away; the stretch is walked again.
         """
-        marks = await self._office.runway_snapshot_ages(self._after, STRETCH_MERCHANTS)
+        ages = await self._office.runway_snapshot_ages(self._after, self._stretch_merchants)
         now = self._clock.now()
-        stale = [mark.merchant_id for mark in marks if _is_stale(mark, now)]
+        stale = [age.merchant_id for age in ages if _is_stale(age, now)]
         for start in range(0, len(stale), BATCH_MERCHANTS):
-            found = [await self._work_out(number) for number in stale[start : start + BATCH_MERCHANTS]]
-            await self._office.put_runway_snapshots(
-                [runway_snapshot for runway_snapshot in found if runway_snapshot is not None]
-            )
-        is_last = len(marks) < STRETCH_MERCHANTS
-        self._after = _BEFORE_ALL if is_last else marks[-1].merchant_id
+            snapshots = [await self._work_out(merchant_id) for merchant_id in stale[start : start + BATCH_MERCHANTS]]
+            await self._office.put_runway_snapshots([snapshot for snapshot in snapshots if snapshot is not None])
+        is_last = len(ages) < self._stretch_merchants
+        self._after = _BEFORE_ALL if is_last else ages[-1].merchant_id
         return is_last
 
     async def _work_out(self, merchant_id: int) -> RunwaySnapshot | None:
@@ -84,13 +80,13 @@ class RunwaySnapshots:
             return None
         now = self._clock.now()
         runway = await read_runway(self._store, account, now)
-        await asyncio.sleep(MERCHANT_SECONDS)
+        await asyncio.sleep(self._merchant_seconds)
         until, burn = (None, None) if runway is None else (runway.until, runway.burn_per_day)
         return RunwaySnapshot(merchant_id, account.seq, account.available, account.last_at, until, burn, now)
 
 
-def _is_stale(mark: RunwaySnapshotAge, now: int) -> bool:
-    if mark.seq is None or mark.computed_at is None:
+def _is_stale(age: RunwaySnapshotAge, now: int) -> bool:
+    if age.seq is None or age.computed_at is None:
         return True
-    age_seconds = (now - mark.computed_at) // _MICROS_PER_SECOND
-    return age_seconds >= OLD_SECONDS or (mark.seq != mark.book_seq and age_seconds >= MOVED_SECONDS)
+    age_seconds = (now - age.computed_at) // _MICROS_PER_SECOND
+    return age_seconds >= OLD_SECONDS or (age.seq != age.book_seq and age_seconds >= MOVED_SECONDS)

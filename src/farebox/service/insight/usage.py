@@ -6,8 +6,6 @@ per quarter and type, and at most a few thousand transfers, however long the boo
 time zone's offset from UTC is a whole number of them. See docs/decisions/0009-usage-by-quarters.md.
 """
 
-import asyncio
-import logging
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal
@@ -19,7 +17,7 @@ from farebox.core.state import Decision
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, translated
-from farebox.storage.interface import StorageError, Store
+from farebox.storage.interface import Store
 
 SUM_TRANSFERS_MIN: Final = 1_000
 """A book with fewer transfers not summed up yet is left alone: reading so few takes a millisecond."""
@@ -27,17 +25,15 @@ SUM_TRANSFERS_MIN: Final = 1_000
 SUM_TRANSFERS_MAX: Final = 2_000
 """How many transfers one transaction sums up."""
 
-SUM_SECONDS: Final = 1.0
+ROLLUP_SECONDS: Final = 1.0
 HOURS_MAX: Final = 31 * 24
 DAYS_MAX: Final = 366
 
-_BOOKS_PAGE: Final = 500
+BOOKS_PAGE: Final = 500
 _QUARTER_SECONDS: Final = 900
 _HOUR_QUARTERS: Final = 4
 _DAY_QUARTERS: Final = 96
 _MICROS_PER_QUARTER: Final = 900_000_000
-
-_log = logging.getLogger("farebox.usage")
 
 
 class UsageLine(Struct, frozen=True):
@@ -122,10 +118,12 @@ class UsageReader:
 class UsageRollup:
     """Sums books up behind the charges' backs; several processes may do so at once."""
 
-    def __init__(self, store: Store) -> None:
-        """Work on this store."""
+    def __init__(self, store: Store, *, books_page: int = BOOKS_PAGE) -> None:
+        """Work on this store; books that others left are looked up so many at a time."""
         self._store = store
+        self._books_page = books_page
         self._grown: dict[int, int] = {}
+        self._is_caught_up = False
 
     def note(self, decision: Decision) -> None:
         """Hear of a batch that was committed."""
@@ -133,20 +131,12 @@ class UsageRollup:
         for transfer in decision.transfers:
             grown[transfer.merchant_id] = grown.get(transfer.merchant_id, 0) + 1
 
-    async def run(self) -> None:
-        """Sum up what has grown long enough, until cancelled; a database that is away is waited for."""
-        is_first = True
-        while True:
-            try:
-                if is_first:
-                    await self._catch_up()
-                    is_first = False
-                await self.sum_up_grown()
-            except StorageError as error:
-                _log.warning("no usage is summed up this time: %s", error)
-            except Exception:
-                _log.exception("summing usage up failed")
-            await asyncio.sleep(SUM_SECONDS)
+    async def roll_up(self) -> None:
+        """Roll up the books that have grown long enough; the first time, what other processes left as well."""
+        if not self._is_caught_up:
+            await self._catch_up()
+            self._is_caught_up = True
+        await self.sum_up_grown()
 
     async def sum_up_grown(self) -> None:
         """Sum up the books that were heard to have grown by SUM_TRANSFERS_MIN transfers."""
@@ -156,7 +146,9 @@ class UsageRollup:
     async def _catch_up(self) -> None:
         """Sum up what other processes, or earlier ones, left."""
         after = -1
-        while books := await self._store.books_to_roll_up(after, transfers_min=SUM_TRANSFERS_MIN, limit=_BOOKS_PAGE):
+        while books := await self._store.books_to_roll_up(
+            after, transfers_min=SUM_TRANSFERS_MIN, limit=self._books_page
+        ):
             for merchant_id in books:
                 await self._sum_up(merchant_id)
             after = books[-1]

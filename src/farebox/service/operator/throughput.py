@@ -1,6 +1,5 @@
 """How much a process commits: since its start, and a second over the last minute or so."""
 
-import asyncio
 import time
 from collections import deque
 from typing import Final
@@ -13,21 +12,19 @@ SAMPLES_MAX: Final = 13
 
 
 class Throughput:
-    """Looks at a committer's figures once in a while."""
+    """Samples a committer's figures once in a while."""
 
     def __init__(self, committer: Committer) -> None:
         """Begin to measure now."""
         self._committer = committer
         self._samples: deque[tuple[float, int]] = deque([(time.monotonic(), committer.commands_count)], SAMPLES_MAX)
 
-    async def run(self) -> None:
-        """Look, until cancelled."""
-        while True:
-            await asyncio.sleep(SAMPLE_SECONDS)
-            self._samples.append((time.monotonic(), self._committer.commands_count))
+    async def sample(self) -> None:
+        """Take a sample; to be called every SAMPLE_SECONDS."""
+        self._samples.append((time.monotonic(), self._committer.commands_count))
 
     def commands_per_second(self) -> float:
-        """Tell how many commands were committed a second since the oldest look that is kept."""
+        """Tell how many commands were committed a second since the oldest sample that is kept."""
         at, count = self._samples[0]
         seconds = time.monotonic() - at
         return (self._committer.commands_count - count) / seconds if seconds > 0 else 0.0

@@ -4,13 +4,10 @@ A use costs the charge path one entry in a set. What a killed process had not wr
 unused for up to WRITE_SECONDS longer than it was.
 """
 
-import asyncio
-import logging
 from typing import Final
 
 from farebox.service.clock import Clock
 from farebox.service.people.api_keys import ParsedKey
-from farebox.storage.interface import StorageError
 from farebox.storage.office import Office
 
 WRITE_SECONDS: Final = 30.0
@@ -18,8 +15,6 @@ KEYS_MAX: Final = 10_000
 """How many keys are noted between two writings; the uses of others go unnoted."""
 
 _BATCH_KEYS: Final = 200
-
-_log = logging.getLogger("farebox.key_last_used")
 
 
 class LastUsed:
@@ -35,17 +30,6 @@ class LastUsed:
         """Note that a key opened something."""
         if len(self._noted) < KEYS_MAX:
             self._noted.add((key.merchant_id, key.digest))
-
-    async def run(self) -> None:
-        """Write down what was noted, until cancelled; what can't be written now is kept for the next time."""
-        while True:
-            await asyncio.sleep(WRITE_SECONDS)
-            try:
-                await self.write()
-            except StorageError as error:
-                _log.warning("when keys were used can't be written down: %s", error)
-            except Exception:
-                _log.exception("when keys were used can't be written down")
 
     async def write(self) -> None:
         """Write down what was noted.

@@ -4,12 +4,13 @@ import asyncio
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
-
-from argon2 import PasswordHasher, Type
-from argon2.exceptions import InvalidHashError, VerificationError
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from farebox.service.errors import InvalidInput, Overloaded
+
+if TYPE_CHECKING:
+    from argon2 import PasswordHasher
 
 CHARS_MIN: Final = 10
 CHARS_MAX: Final = 200
@@ -34,7 +35,6 @@ class Passwords:
 
     def __init__(self) -> None:
         """Prepare; the thread starts when it is needed."""
-        self._hasher = PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1, type=Type.ID)
         self._threads = ThreadPoolExecutor(HASHING_MAX, thread_name_prefix="farebox-password")
         # The hash that is checked for an address without login, so that it takes as long as one with a login.
         self._nobody: str | None = None
@@ -60,10 +60,18 @@ class Passwords:
         """End the thread."""
         self._threads.shutdown()
 
+    @cached_property
+    def _hasher(self) -> "PasswordHasher":
+        from argon2 import PasswordHasher, Type
+
+        return PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1, type=Type.ID)
+
     def _make(self, password: str) -> str:
         return self._hasher.hash(_normal(password))
 
     def _check(self, password_hash: str | None, password: str) -> bool:
+        from argon2.exceptions import InvalidHashError, VerificationError
+
         if self._nobody is None:
             self._nobody = self._hasher.hash("")
         try:

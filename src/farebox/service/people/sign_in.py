@@ -8,7 +8,6 @@ import asyncio
 import logging
 from typing import Final
 
-import pyotp
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -323,6 +322,8 @@ class SignIn:
 
     def two_factor_setup(self, login: Login, seed: bytes | None = None) -> TwoFactorSetup:
         """Offer one-time codes: a new seed, or one that was offered before."""
+        import pyotp
+
         chosen = seed or self._signer.new_seed()
         secret = self._signer.code_secret(chosen)
         return TwoFactorSetup(
@@ -362,6 +363,8 @@ class SignIn:
 
     def _step_of(self, seed: bytes, code: str) -> int | None:
         """Find the time step that a code is of, now or the one before (RFC 6238, section 5.2)."""
+        import pyotp
+
         now = self._clock.now() // 1_000_000 // _CODE_SECONDS
         codes = pyotp.TOTP(self._signer.code_secret(seed), interval=_CODE_SECONDS)
         digits = code.replace(" ", "")
