@@ -24,7 +24,7 @@ START_SECONDS_MAX: Final = 30
 STOP_SECONDS_MAX: Final = 30
 
 _ROOT: Final = Path(__file__).parents[1]
-_SETTINGS: Final = {"FAREBOX_RATE_LIMIT": "1000000"}
+_ENVIRONMENT: Final = {"FAREBOX_RATE_LIMIT": "1000000"}
 """Merchants' requests are held to a limit, as in production, and none reaches it."""
 _PORT_ATTEMPTS_MAX: Final = 10
 _POLL_SECONDS: Final = 0.005

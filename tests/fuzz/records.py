@@ -107,12 +107,12 @@ def _check_script(content: bytes) -> None:
         file.write(content)
         file.flush()
         try:
-            said = _SCRIPT["verify"](file.name)
+            verdict = _SCRIPT["verify"](file.name)
         except _TOLD:
             # It is short, and less strict; but what the command takes, it takes.
             assert check_statement(io.BytesIO(content)).faults_count
         else:
-            assert said.startswith("Clean: 15 transfers, ends at -36.999999 USD available")
+            assert verdict.startswith("Clean: 15 transfers, ends at -36.999999 USD available")
 
 
 # Stored rows.

@@ -54,7 +54,7 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
     assert [soonest.merchant_id, soon.merchant_id] == _ids(await console.soon(10))
     assert [soonest.merchant_id] == _ids(await console.soon(1))
     assert [1, 6] == [row.days_left for row in await console.soon(10)]
-    # A top-up counts at once, before prospects are worked out again.
+    # A top-up counts at once, before runways are worked out again.
     await farebox.services.operations.top_up(soon.merchant_id, amount="0.5", reference="R", note=None, principal=None)
     assert [1, 7] == [row.days_left for row in await console.merchants(MerchantOrder.RUNS_OUT, limit=2, offset=0)]
     assert [soonest.merchant_id] == _ids(await console.soon(10))

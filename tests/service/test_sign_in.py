@@ -84,13 +84,13 @@ async def test_every_refusal_is_the_same_and_checks_one_hash(parts: PeopleParts)
         ("coded@northwind.example", PASSWORD, "١٢٣٤٥٦", Realm.MERCHANT),
         ("coded@northwind.example", "wrong", parts.code(seed), Realm.MERCHANT),
     ]
-    said = set()
+    messages = set()
     for number, (email, password, code, realm) in enumerate(attempts, 1):
         with pytest.raises(SignInRefused) as raised:
             await parts.enter(email, password, code=code, realm=realm)
-        said.add(raised.value.message)
+        messages.add(raised.value.message)
         assert number == len(parts.passwords.checks), email
-    assert 1 == len(said)
+    assert 1 == len(messages)
 
 
 async def test_a_password_that_was_changed_while_it_was_checked_opens_nothing(parts: PeopleParts) -> None:

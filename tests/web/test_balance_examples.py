@@ -191,8 +191,8 @@ def test_examples_read_amounts_exactly(
     program: Program, answers: Answers, data: str, balance: str, *, is_low: bool
 ) -> None:
     done = program.run(key="any", url=answers.url(200, _envelope(data)))
-    said = f"Balance: {balance}\n" + ("Below 100: top up.\n" if is_low else "")
-    assert (0, said, "") == (done.returncode, done.stdout, done.stderr)
+    output = f"Balance: {balance}\n" + ("Below 100: top up.\n" if is_low else "")
+    assert (0, output, "") == (done.returncode, done.stdout, done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -665,7 +665,7 @@ def test_an_hour_that_a_clock_leaves_out_is_no_label() -> None:
 def test_days_are_counted_from_the_day_of_the_anchor() -> None:
     ticks = time_ticks(NOW - 30 * DAY, NOW + 12 * DAY, BERLIN, anchor=NOW, count_max=7)
     assert ["25 Oct", "1 Nov", "8 Nov", "15 Nov", "22 Nov", "29 Nov"] == [tick.label for tick in ticks]
-    # In winter a day begins at 23:00 UTC, in summer at 22:00.
+    # A day begins at 23:00 UTC, with daylight saving at 22:00.
     assert [22, 23] == [datetime.fromtimestamp(it.at // UNIT, UTC).hour for it in ticks[:1]] + [
         datetime.fromtimestamp(it.at // UNIT, UTC).hour for it in ticks[1:2]
     ]

@@ -42,7 +42,7 @@ def read_smtp_url(url: str) -> SmtpServer:
     the URL says `starttls=false`.
 
     Args:
-        url: `smtp://user:password@host:587?starttls=true` or the like; letters with a meaning in URLs are
+        url: `smtp://user:password@host:587?starttls=true` or the like; characters with a meaning in URLs are
             percent-encoded in user and password.
 
     Raises:

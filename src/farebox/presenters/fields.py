@@ -10,13 +10,13 @@ from farebox.service import inputs
 from farebox.service.inputs import NAME_CHARS_MAX
 
 AMOUNT_OUT: Final[dict[str, Any]] = {"pattern": r"^-?[0-9]+\.[0-9]{2,6}$"}
-ID_LETTERS: Final = "[0-7][0-9A-HJKMNP-TV-Z]{12}"
-BOOK_ID_CHARS: Final = f"{ID_LETTERS}[0-9A-HJKMNP-TV-Z]{{8}}"
+ID_CHARS: Final = "[0-7][0-9A-HJKMNP-TV-Z]{12}"
+BOOK_ID_CHARS: Final = f"{ID_CHARS}[0-9A-HJKMNP-TV-Z]{{8}}"
 
 
-def id_schema(prefix: str, letters: str = ID_LETTERS) -> dict[str, Any]:
+def id_schema(prefix: str, chars: str = ID_CHARS) -> dict[str, Any]:
     """Describe an id."""
-    return {"pattern": f"^{prefix}{letters}$"}
+    return {"pattern": f"^{prefix}{chars}$"}
 
 
 def line_schema(chars_max: int) -> dict[str, Any]:

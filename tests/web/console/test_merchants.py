@@ -168,15 +168,17 @@ async def test_looking_as_the_merchant_is_told_in_the_audit_log_once_however_one
     for path in ("", "/now", "/statement", ""):
         await sam.get(f"/accounts/{shop.id}{path}")
     assert "You look at this account as its people see it" in await sam.page(f"/accounts/{shop.id}")
-    assert [("sam@farebox.example", "look_as_merchant")] == await _looks(farebox, shop)
-    assert [] == await _looks(farebox, other)
+    assert [("sam@farebox.example", "look_as_merchant")] == await _audit_entries(farebox, shop)
+    assert [] == await _audit_entries(farebox, other)
     assert 404 == (await sam.get(f"/accounts/{ids.public_id(ids.MERCHANT, 5)}")).status
     again = await Visitor.sign_in(farebox, sam.client, Realm.SUPPORT, "sue@farebox.example")
     await again.page(f"/accounts/{shop.id}/statement")
-    assert ["sue@farebox.example", "sam@farebox.example"] == [person for person, _ in await _looks(farebox, shop)]
+    assert ["sue@farebox.example", "sam@farebox.example"] == [
+        person for person, _ in await _audit_entries(farebox, shop)
+    ]
 
 
-async def _looks(farebox: Farebox, shop: Shop) -> list[tuple[str | None, str]]:
+async def _audit_entries(farebox: Farebox, shop: Shop) -> list[tuple[str | None, str]]:
     audit_entries, _ = await farebox.services.audit_log.page(merchant_id=shop.number, cursor=None, limit=100)
     return [
         (audit_entry.actor, audit_entry.action)

@@ -36,7 +36,7 @@ OUTBOX_ROWS_MAX: Final = 1_000
 
 
 class Row(Struct, frozen=True):
-    """A merchant in a list, its account as of now, and its prospects as they were last worked out."""
+    """A merchant in a list, its account as of now, and its runway snapshot."""
 
     merchant: Merchant
     account: Account
