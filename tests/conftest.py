@@ -3,13 +3,17 @@
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from hypothesis import settings
 
+from farebox.bootstrap import Farebox
+from tests.support.app_client import AppClient, open_client
 from tests.support.postgres import Databases, PostgresServer
+from tests.support.server import Seeds, open_farebox, seed
 
 # How long an example takes depends on what else the machine does. A build has to come out the same each time, while a
 # developer's run looks for new examples.
@@ -50,6 +54,31 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'farebox.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the files of `farebox` are."""
+    return tmp_path_factory.mktemp("ledger")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def farebox(folder: Path) -> AsyncIterator[Farebox]:
+    """Farebox's parts over an empty SQLite ledger, running, one for all tests of a file."""
+    async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
+        yield farebox
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(farebox: Farebox) -> AppClient:
+    """A client of the application over `farebox`; no other origin may read."""
+    return await open_client(farebox)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def seeds(farebox: Farebox) -> Seeds:
+    """A merchant in `farebox` and everybody's keys, for tests that have no need of new ones each time."""
+    return await seed(farebox)
 
 
 @pytest.fixture(autouse=True)

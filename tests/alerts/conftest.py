@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from farebox.storage.sqlite import SqliteStore
-from tests.alerts.ledger import Ledger
 from tests.alerts.mailserver import MailServer
+from tests.support.ledger import Ledger
 
 StartServer = Callable[[MailServer], Awaitable[MailServer]]
 

@@ -21,9 +21,9 @@ from farebox.service.people.signing import Signer
 from farebox.service.people.users import Staff, Users
 from farebox.storage.people import People
 from farebox.storage.rows import AccountMail, Login, MailState, Merchant, Purpose, Realm, Role
-from tests.alerts.ledger import SECOND, START, Ledger
 from tests.alerts.mailserver import MailServer, until
 from tests.alerts.test_messages import ACCOUNT_CHANGES, text_of
+from tests.support.ledger import NOW, SECOND, Ledger
 
 ANN: Final = "ann@northwind.example"
 URL: Final = ACCOUNT_CHANGES.public_url.rstrip("/")
@@ -34,15 +34,15 @@ ACCOUNT_MAIL: Final = AccountMail(
     merchant_id=5,
     email=ANN,
     seed=b"\1" * 32,
-    created_at=START,
-    expires_at=START + LINK_MICROS[Purpose.INVITATION],
+    created_at=NOW,
+    expires_at=NOW + LINK_MICROS[Purpose.INVITATION],
     used_at=None,
     state=MailState.WAITING,
     attempts=1,
-    next_attempt_at=START,
+    next_attempt_at=NOW,
 )
-LOGIN: Final = Login(1, Realm.MERCHANT, ANN, ANN, START)
-MERCHANT: Final = Merchant(5, "Northwind Imaging", START)
+LOGIN: Final = Login(1, Realm.MERCHANT, ANN, ANN, NOW)
+MERCHANT: Final = Merchant(5, "Northwind Imaging", NOW)
 
 
 class Post:
@@ -140,7 +140,7 @@ async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_in
     await post.people.add_login(replace(LOGIN, password_hash="a hash"))
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
     await post.users.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
-    await post.people.set_password(1, "another hash", at=START)
+    await post.people.set_password(1, "another hash", at=NOW)
     await post.dispatcher.run_once()
     (message,) = server.messages
     assert "Sign in with the password that you have" in text_of(message)

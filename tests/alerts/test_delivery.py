@@ -16,10 +16,10 @@ from farebox.service.insight.forecast import in_words, read_runway
 from farebox.storage.rows import MailState, OutboxMail
 from farebox.storage.sqlite import SqliteStore
 from tests.alerts import killed_dispatcher
-from tests.alerts.ledger import SECOND, START, Ledger
 from tests.alerts.mailserver import DIES, HANGS, MailServer, greeting, until
 from tests.alerts.test_messages import ACCOUNT_CHANGES, text_of
 from tests.alerts.test_smtp import SHORT_S
+from tests.support.ledger import NOW, SECOND, Ledger
 
 
 def dispatcher_of(
@@ -89,7 +89,7 @@ async def test_a_server_that_asks_to_wait(ledger: Ledger, server: MailServer) ->
     dispatcher = dispatcher_of(ledger, server.url)
     assert 1 == await dispatcher.run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, START + 60 * SECOND) == (mail.state, mail.next_attempt_at)
+    assert (MailState.WAITING, NOW + 60 * SECOND) == (mail.state, mail.next_attempt_at)
     assert "the mail server refused ann@example.com: 451 4.7.1 Greylisted" == mail.last_error
     ledger.clock.move(59.999_999)
     assert 0 == await dispatcher.run_once()
@@ -124,7 +124,7 @@ async def test_a_server_that_never_says_a_word(ledger: Ledger, server: MailServe
     async with greeting(b"") as url:
         assert 1 == await dispatcher_of(ledger, url, timeout_seconds=SHORT_S).run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, START + 60 * SECOND) == (mail.state, mail.next_attempt_at)
+    assert (MailState.WAITING, NOW + 60 * SECOND) == (mail.state, mail.next_attempt_at)
     ledger.clock.move(60)
     assert 1 == await dispatcher_of(ledger, server.url).run_once()
     assert ["ann@example.com"] == server.recipients

@@ -26,9 +26,9 @@ from farebox.core.accounts import Account
 from farebox.storage.interface import NotFound, Store, StoreUnavailable
 from farebox.storage.rows import MailState, OutboxMail
 from farebox.storage.sqlite import SqliteStore
-from tests.alerts.ledger import MERCHANT_ID, SECOND, START, Ledger
 from tests.alerts.mailserver import until
 from tests.alerts.test_messages import ACCOUNT_CHANGES, RUNWAY, text_of
+from tests.support.ledger import NORTHWIND, NOW, SECOND, Ledger
 
 NEVER_S: Final = 3600.0
 """A pause that no test waits for."""
@@ -127,7 +127,7 @@ async def test_each_user_gets_one_mail_for_an_alert(ledger: Ledger, post: Post) 
     assert [SENDING_MAX, SENDING_MAX, 25 - 2 * SENDING_MAX, 0] == counts
     assert sorted(emails) == post.recipients
     for mail in (await ledger.mails()).values():
-        assert (MailState.SENT, START, None, 1) == (mail.state, mail.sent_at, mail.last_error, mail.attempts)
+        assert (MailState.SENT, NOW, None, 1) == (mail.state, mail.sent_at, mail.last_error, mail.attempts)
 
 
 async def test_a_mail_tells_what_the_ledger_and_the_forecast_tell(ledger: Ledger, post: Post) -> None:
@@ -141,7 +141,7 @@ async def test_a_mail_tells_what_the_ledger_and_the_forecast_tell(ledger: Ledger
 async def test_without_users_nothing_is_owed(ledger: Ledger, post: Post) -> None:
     await ledger.fire()
     assert 0 == await dispatcher_of(ledger, post).run_once()
-    assert 1 == len(await ledger.store.alerts(MERCHANT_ID, 10))
+    assert 1 == len(await ledger.store.alerts(NORTHWIND, 10))
 
 
 async def test_an_idle_dispatcher_writes_nothing(ledger: Ledger, post: Post) -> None:
@@ -173,7 +173,7 @@ async def test_a_mail_that_never_goes_is_given_up_after_three_days(
         ledger.clock.time = due_at
         assert 1 == await dispatcher.run_once()
     assert ATTEMPTS_MAX == post.tried["ann@example.com"]
-    assert 71 <= (ledger.clock.now() - START) / SECOND / 3600 <= 73
+    assert 71 <= (ledger.clock.now() - NOW) / SECOND / 3600 <= 73
     mail = (await ledger.mails())["ann@example.com"]
     assert (MailState.GIVEN_UP, "the mail server can't be reached") == (mail.state, mail.last_error)
     assert "is given up after attempt 78" in caplog.text
@@ -224,7 +224,7 @@ async def test_a_mail_that_takes_too_long_is_tried_again(ledger: Ledger, post: P
     post.on_send = hang
     await dispatcher_of(ledger, post, send_seconds_max=QUICK_S).run_once()
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, START + 60 * SECOND) == (mail.state, mail.next_attempt_at)
+    assert (MailState.WAITING, NOW + 60 * SECOND) == (mail.state, mail.next_attempt_at)
     assert "the mail server took too long" == mail.last_error
 
 
@@ -343,8 +343,8 @@ class WatchedStore(FlakyStore):
 
 async def test_a_mail_that_falls_due_is_not_slept_through(ledger: Ledger, post: Post) -> None:
     await ledger.fire("ann@example.com")
-    (mail,) = await ledger.store.claim_mails(START, lease_until=START + 1, limit=1)
-    await ledger.store.settle_mail(replace(mail, next_attempt_at=START + SECOND // 20))
+    (mail,) = await ledger.store.claim_mails(NOW, lease_until=NOW + 1, limit=1)
+    await ledger.store.settle_mail(replace(mail, next_attempt_at=NOW + SECOND // 20))
     store = WatchedStore(ledger.store)
     async with running(dispatcher_of(ledger, post, store=store, poll_seconds=NEVER_S)):
         await store.is_asleep.wait()
@@ -375,7 +375,7 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(ledger: Ledger, pos
             await asyncio.sleep(QUICK_S)
         assert SENDING_MAX == post.tried.total()
         # The one that waits is not leased: another process may send it meanwhile.
-        assert START == await ledger.store.next_mail_at()
+        assert NOW == await ledger.store.next_mail_at()
 
 
 async def test_a_stop_gives_back_what_was_on_its_way(ledger: Ledger, post: Post) -> None:
@@ -384,7 +384,7 @@ async def test_a_stop_gives_back_what_was_on_its_way(ledger: Ledger, post: Post)
     async with running(dispatcher_of(ledger, post)):
         await until(lambda: 1 == post.tried["ann@example.com"])
     mail = (await ledger.mails())["ann@example.com"]
-    assert (MailState.WAITING, START) == (mail.state, mail.next_attempt_at)
+    assert (MailState.WAITING, NOW) == (mail.state, mail.next_attempt_at)
     assert "the server was stopped while this mail was on its way" == mail.last_error
     post.on_send = None
     assert 1 == await dispatcher_of(ledger, post).run_once()

@@ -20,7 +20,7 @@ from farebox.core.commands import Adjust, ReverseTopUp, SetCreditLimit
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage.rows import MailState, Merchant, OutboxMail
-from tests.alerts.ledger import MERCHANT_ID, START, UNIT, Ledger
+from tests.support.ledger import NORTHWIND, NOW, UNIT, Ledger
 
 ACCOUNT_CHANGES: Final = MailSettings(
     mail_from="alerts@farebox.example",
@@ -55,11 +55,11 @@ the balance back to the threshold and it falls below it again.
 async def read(ledger: Ledger, email: str, runway: str | None = RUNWAY) -> LowBalance:
     """Read what a mail is about from the ledger."""
     mail = (await ledger.mails())[email]
-    merchant, account = await ledger.store.merchant(MERCHANT_ID), await ledger.store.account(MERCHANT_ID)
+    merchant, account = await ledger.store.merchant(NORTHWIND), await ledger.store.account(NORTHWIND)
     assert merchant is not None
     assert account is not None
     seq = mail.alert.transfer_seq
-    transfer = None if seq is None else (await ledger.store.transfers_at(MERCHANT_ID, [seq]))[seq]
+    transfer = None if seq is None else (await ledger.store.transfers_at(NORTHWIND, [seq]))[seq]
     return LowBalance(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
 
 
@@ -88,12 +88,10 @@ def words_of(html: str) -> str:
 
 def a_subject(*, name: str = "Northwind", email: str = "ann@example.com") -> LowBalance:
     """Make up what a mail is about, where a ledger would add nothing."""
-    alert = Alert(MERCHANT_ID, 1, 400 * UNIT, 399 * UNIT, START, None)
-    mail = OutboxMail(alert, 7, email, MailState.WAITING, 1, START)
-    account = Account(MERCHANT_ID, "USD", wallet=399 * UNIT, funding=-399 * UNIT)
-    return LowBalance(
-        mail=mail, merchant=Merchant(MERCHANT_ID, name, START), account=account, transfer=None, runway=None
-    )
+    alert = Alert(NORTHWIND, 1, 400 * UNIT, 399 * UNIT, NOW, None)
+    mail = OutboxMail(alert, 7, email, MailState.WAITING, 1, NOW)
+    account = Account(NORTHWIND, "USD", wallet=399 * UNIT, funding=-399 * UNIT)
+    return LowBalance(mail=mail, merchant=Merchant(NORTHWIND, name, NOW), account=account, transfer=None, runway=None)
 
 
 async def test_the_text_says_it_all(ledger: Ledger) -> None:
@@ -123,7 +121,7 @@ async def test_headers(ledger: Ledger) -> None:
     assert "Northwind Imaging: balance below 400.00 USD" == message["Subject"]
     assert (Address("Farebox", "alerts", "farebox.example"),) == message["From"].addresses
     assert (Address("", "ann", "example.com"),) == message["To"].addresses
-    assert START // 1_000_000 == message["Date"].datetime.timestamp()
+    assert NOW // 1_000_000 == message["Date"].datetime.timestamp()
     assert "auto-generated" == message["Auto-Submitted"]
     assert "1.0" == message["MIME-Version"]
     name = "alert_38RRBH800000700000001.user_0000000000001"
@@ -202,9 +200,9 @@ async def test_each_kind_of_transfer_that_fires_is_named(ledger: Ledger) -> None
     causes = []
 
     async def cause() -> str:
-        (mail, *_) = await ledger.store.mails(merchant_id=MERCHANT_ID, limit=1)
+        (mail, *_) = await ledger.store.mails(merchant_id=NORTHWIND, limit=1)
         assert mail.alert.transfer_seq is not None
-        transfers = await ledger.store.transfers_at(MERCHANT_ID, [mail.alert.transfer_seq])
+        transfers = await ledger.store.transfers_at(NORTHWIND, [mail.alert.transfer_seq])
         subject = replace(await read(ledger, "ann@example.com"), mail=mail, transfer=transfers[mail.alert.transfer_seq])
         line = next(line for line in text_of(written(subject)).splitlines() if "What brought it down" in line)
         await ledger.top_up(400)
@@ -212,9 +210,9 @@ async def test_each_kind_of_transfer_that_fires_is_named(ledger: Ledger) -> None
 
     await ledger.capture(await ledger.hold(images=3))
     causes.append(await cause())
-    await ledger.run(Adjust(MERCHANT_ID, 401 * UNIT, is_credit=False, reference="A", reason="A wrong refund"))
+    await ledger.run(Adjust(NORTHWIND, 401 * UNIT, is_credit=False, reference="A", reason="A wrong refund"))
     causes.append(await cause())
-    await ledger.run(ReverseTopUp(MERCHANT_ID, 1, "R", "It bounced"))
+    await ledger.run(ReverseTopUp(NORTHWIND, 1, "R", "It bounced"))
     causes.append(await cause())
     assert [
         "a captured hold of 1.50 USD for 3 x image",
@@ -226,13 +224,13 @@ async def test_each_kind_of_transfer_that_fires_is_named(ledger: Ledger) -> None
 def test_every_kind_that_can_bring_posted_down_has_words() -> None:
     subject = a_subject()
     for kind in (Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL):
-        transfer = Transfer(MERCHANT_ID, 1, kind, UNIT, "k", b"", 0, 0, START, b"")
+        transfer = Transfer(NORTHWIND, 1, kind, UNIT, "k", b"", 0, 0, NOW, b"")
         assert " of 1.00 USD" in text_of(written(replace(subject, transfer=transfer)))
 
 
 async def test_when_requests_are_refused_depends_on_the_credit_limit(ledger: Ledger) -> None:
     await ledger.fire("ann@example.com")
-    await ledger.run(SetCreditLimit(MERCHANT_ID, 50 * UNIT))
+    await ledger.run(SetCreditLimit(NORTHWIND, 50 * UNIT))
     text = text_of(written(await read(ledger, "ann@example.com")))
     assert "When your balance and your credit limit of 50.00 USD are used up, requests are refused" in text
     await ledger.charge(images=2 * 399 + 1)

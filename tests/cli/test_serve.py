@@ -18,7 +18,7 @@ import pytest
 from farebox.bootstrap import Farebox
 from tests.cli.shell import Shell
 from tests.e2e.traffic import Traffic, check_books
-from tests.storage.ledgers import book
+from tests.support.ledger import book
 from tests.support.server import Seeds, Server, open_farebox, seed
 
 IMAGE_MICROS: Final = 10_000

@@ -12,7 +12,7 @@ from farebox.core.commands import Actor, Adjust, Approve, Command, Reject, Reque
 from farebox.core.decide import decide
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.state import Decision, reads
-from tests.core.ledger import ANN, BEN, NOW, SECOND, UNIT, Ledger, charge, top_up
+from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, MemoryLedger, charge, top_up
 from tests.support.memory import at_once
 
 BY_ANN, BY_BEN, BY_CLEO = (Actor(number, person) for number, person in enumerate(("ann", "ben", "cleo"), 1))
@@ -37,21 +37,21 @@ def reject(actor: Actor | None = BY_BEN, number: int = 7) -> Reject:
     return Reject(ANN, number, actor=actor)
 
 
-def ledger(*moves: TopUp | Adjust) -> Ledger:
+def ledger(*moves: TopUp | Adjust) -> MemoryLedger:
     """Some money, and requests that wait, numbered from 7 on; a minute has passed since."""
-    made = Ledger()
+    made = MemoryLedger()
     made.run(top_up(50), *[RequestApproval(move, number) for number, move in enumerate(moves, 7)])
     made.now = LATER
     return made
 
 
-def stored(on: Ledger, number: int = 7) -> Approval:
+def stored(on: MemoryLedger, number: int = 7) -> Approval:
     approval = at_once(on.approval(ANN, number))
     assert approval is not None
     return approval
 
 
-def decided(on: Ledger, *commands: RequestApproval | Approve | Reject) -> Decision:
+def decided(on: MemoryLedger, *commands: RequestApproval | Approve | Reject) -> Decision:
     return decide(on.load(reads(commands, on.now)), commands, on.now)
 
 
@@ -67,7 +67,7 @@ def decided(on: Ledger, *commands: RequestApproval | Approve | Reject) -> Decisi
 def test_a_request_is_written_down_as_it_was_asked_for_and_moves_no_money(
     name: str, kind: Kind, note: str | None
 ) -> None:
-    on, move = Ledger(), MOVES[name]
+    on, move = MemoryLedger(), MOVES[name]
     before = on.ann
     outcome = on.run(RequestApproval(move, 7))[0]
     expected = Approval(
@@ -86,7 +86,7 @@ def test_what_a_second_person_approves_is_the_transfer_that_it_would_have_been_a
     assert directly.move(move) == outcome.transfer
     assert directly.ann == on.ann
     expected = replace(
-        decided(Ledger(), RequestApproval(move, 7)).new_approvals[0],
+        decided(MemoryLedger(), RequestApproval(move, 7)).new_approvals[0],
         state=ApprovalState.APPROVED,
         decided_by="ben",
         decided_at=LATER,

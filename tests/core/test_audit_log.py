@@ -25,7 +25,7 @@ from farebox.core.commands import (
 from farebox.core.decide import decide
 from farebox.core.permissions import ALLOWED_KEYS
 from farebox.core.state import Decision, reads
-from tests.core.ledger import ANN, NOW, UNIT, Ledger, charge, digest, top_up
+from tests.support.ledger import ANN, NOW, UNIT, MemoryLedger, charge, digest, top_up
 
 HERE: Final = Actor(77, "ann", 5, "203.0.113.7")
 THEIRS: Final = Actor(1, "ben")
@@ -43,14 +43,14 @@ def by(actor: Actor | None, command: Command) -> Command:
     return replace(command, actor=actor)
 
 
-def ledger() -> Ledger:
+def ledger() -> MemoryLedger:
     """A top-up, a charge, and two requests that wait."""
-    made = Ledger()
+    made = MemoryLedger()
     made.run(top_up(50), charge(9), RequestApproval(PAYMENT, 7), RequestApproval(CORRECTION, 8))
     return made
 
 
-def decided(on: Ledger, *commands: Command) -> Decision:
+def decided(on: MemoryLedger, *commands: Command) -> Decision:
     return decide(on.load(reads(commands, on.now)), commands, on.now)
 
 
@@ -157,7 +157,7 @@ def test_actions_of_one_batch_are_logged_in_their_order() -> None:
 
 
 def test_amounts_are_logged_in_the_merchants_own_currency() -> None:
-    on = Ledger(currency="EUR")
+    on = MemoryLedger(currency="EUR")
     commands: list[Command] = [SetCreditLimit(ANN, 2 * UNIT), SetThresholds(ANN, (3 * UNIT,)), TopUp(ANN, UNIT, "R-1")]
     found = decided(on, *[by(HERE, command) for command in commands]).audit_entries
     assert ["2.00 EUR", "3.00 EUR", "top_up of 1.00 EUR, R-1"] == [item.detail for item in found]

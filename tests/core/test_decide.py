@@ -41,7 +41,20 @@ from farebox.core.permissions import ALLOWED_KEYS
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, KeyRecord, Original
 from farebox.core.transfers import Transfer
-from tests.core.ledger import ANN, BEN, NOW, SECOND, UNIT, Ledger, adjust, balances, charge, digest, hold, top_up
+from tests.support.ledger import (
+    ANN,
+    BEN,
+    NOW,
+    SECOND,
+    UNIT,
+    MemoryLedger,
+    adjust,
+    balances,
+    charge,
+    digest,
+    hold,
+    top_up,
+)
 from tests.support.memory import at_once
 
 SERVICE, SUPPORT, ANNS, UNKNOWN = (bytes([number]) * 32 for number in range(4))
@@ -471,7 +484,7 @@ def test_charges_and_captures_are_refunded_and_top_ups_reversed_and_nothing_else
 def test_a_transfer_debits_one_account_and_credits_another(
     before: tuple[Command, ...], command: Command, debit: str, credit: str
 ) -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(*before)
     was = balances(ledger.ann)
     transfer = ledger.move(command)
@@ -484,7 +497,7 @@ def test_a_transfer_debits_one_account_and_credits_another(
 
 
 def test_a_charge_costs_unit_price_times_quantity_and_names_the_version() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(100))
     at_once(ledger.set_price(Price(3, "image", 2 * UNIT, NOW), NOW))
     at_once(ledger.set_price(Price(4, "image", 9 * UNIT, NOW + 1), NOW))
@@ -499,14 +512,14 @@ def test_a_charge_costs_unit_price_times_quantity_and_names_the_version() -> Non
 
 
 def test_a_variable_type_costs_what_the_caller_names() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(100))
     transfer = ledger.move(Charge(Payer(ANN), "call", 3, "key", 7))
     assert (7, 3, None, 2) == (transfer.amount, transfer.quantity, transfer.unit_price, transfer.price_id)
 
 
 def test_a_merchants_own_price_goes_before_the_default_once_it_has_begun() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(100), TopUp(BEN, 100 * UNIT, "INV-1"))
     at_once(ledger.set_price(Price(3, "image", 5 * UNIT, NOW + 1, ANN), NOW))
     assert UNIT == ledger.move(charge(1, "before")).amount
@@ -524,7 +537,7 @@ def test_a_merchants_own_price_goes_before_the_default_once_it_has_begun() -> No
 def test_what_takes_from_the_wallet_may_take_all_and_the_credit_limit_but_not_a_micro_more(
     command: Callable[[int], Command], credit_limit: int
 ) -> None:
-    ledger = Ledger(credit_limit=credit_limit * UNIT)
+    ledger = MemoryLedger(credit_limit=credit_limit * UNIT)
     ledger.run(top_up(10), Charge(Payer(ANN), "call", 1, "a micro", 1))
     assert Code.INSUFFICIENT_BALANCE is ledger.code(command(10 + credit_limit))
     ledger.run(TopUp(ANN, 1, "a micro"))
@@ -534,13 +547,13 @@ def test_what_takes_from_the_wallet_may_take_all_and_the_credit_limit_but_not_a_
 
 @pytest.mark.parametrize(("credit_limit", "spent", "code"), [(0, 4, Code.OK), (0, 5, Code.INSUFFICIENT_BALANCE)])
 def test_a_top_up_that_was_spent_is_not_reversed(credit_limit: int, spent: int, code: Code) -> None:
-    ledger = Ledger(credit_limit=credit_limit * UNIT)
+    ledger = MemoryLedger(credit_limit=credit_limit * UNIT)
     ledger.run(top_up(10, "INV-1"), top_up(4, "INV-2"), charge(spent))
     assert code is ledger.code(ReverseTopUp(ANN, 1, "R-1", "bounced"))
 
 
 def test_a_credit_limit_goes_as_low_as_what_is_in_use() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(SetCreditLimit(ANN, 10 * UNIT), charge(6))
     assert Code.CREDIT_LIMIT_IN_USE is ledger.code(SetCreditLimit(ANN, 6 * UNIT - 1))
     assert 10 * UNIT == ledger.ann.credit_limit
@@ -549,14 +562,14 @@ def test_a_credit_limit_goes_as_low_as_what_is_in_use() -> None:
 
 
 def test_held_money_can_not_be_spent_twice() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(10), hold(8))
     assert Code.INSUFFICIENT_BALANCE is ledger.code(charge(3))
     assert (2 * UNIT, 10 * UNIT) == (ledger.ann.available, ledger.ann.posted)
 
 
 def test_a_frozen_merchant_spends_nothing_but_ends_holds_gets_refunds_and_tops_up() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(10), charge(1), hold(2, "one"), hold(3, "two"), SetFrozen(ANN, True))
     assert Code.MERCHANT_FROZEN is ledger.code(charge(1, "more"))
     assert Code.MERCHANT_FROZEN is ledger.code(hold(1, "more"))
@@ -631,7 +644,7 @@ RETRIES: Final = {
 @pytest.mark.parametrize("name", RETRIES)
 def test_the_same_again_is_the_first_answer_and_moves_nothing(name: str, is_one_batch: bool) -> None:
     retry = RETRIES[name]
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(100, "first"), *retry.before)
     commands = (retry.command, retry.command, *retry.same)
     if is_one_batch:
@@ -654,7 +667,7 @@ def test_the_same_again_is_the_first_answer_and_moves_nothing(name: str, is_one_
 def test_a_key_used_for_something_else_is_a_conflict_that_names_it(
     command: Command, other: Command, before: tuple[Command, ...], is_one_batch: bool
 ) -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(100, "first"), *before)
     if is_one_batch:
         first, second = ledger.run(command, other)
@@ -667,7 +680,7 @@ def test_a_key_used_for_something_else_is_a_conflict_that_names_it(
 
 
 def test_a_refusal_is_not_remembered() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     assert Code.INSUFFICIENT_BALANCE is ledger.code(charge(5))
     refused, topped_up, charged = ledger.run(charge(5), top_up(5), charge(5))
     assert [Code.INSUFFICIENT_BALANCE, Code.OK, Code.OK] == [refused.code, topped_up.code, charged.code]
@@ -676,19 +689,19 @@ def test_a_refusal_is_not_remembered() -> None:
 
 
 def test_keys_and_references_of_one_merchant_mean_nothing_to_another() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(5, "same"), TopUp(BEN, 7 * UNIT, "same"), charge(1, "key"))
     assert UNIT == ledger.move(Charge(Payer(BEN), "image", 1, "key")).amount
 
 
 def test_one_reference_serves_a_top_up_a_reversal_and_an_adjustment() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     outcomes = ledger.run(top_up(5, "R"), ReverseTopUp(ANN, 1, "R", "bounced"), adjust(5, "R"), charge(1, "R"))
     assert [(Code.OK, False)] * 4 == [(outcome.code, outcome.is_replay) for outcome in outcomes]
 
 
 def test_a_retry_is_answered_even_if_the_price_the_money_and_the_freedom_are_gone() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(5))
     first = ledger.move(charge(5))
     at_once(ledger.set_price(Price(9, "image", None, NOW), NOW))
@@ -697,7 +710,7 @@ def test_a_retry_is_answered_even_if_the_price_the_money_and_the_freedom_are_gon
 
 
 def test_a_retry_of_a_hold_shows_the_hold_as_it_now_stands() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(5), hold(5), CaptureHold(ANN, 2, "capture", UNIT))
     again = ledger.run(hold(5))[0]
     assert again.hold is not None
@@ -708,7 +721,7 @@ def test_a_retry_of_a_hold_shows_the_hold_as_it_now_stands() -> None:
 
 
 def test_a_books_times_never_decrease_though_the_clock_does() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(20))
     ledger.now -= 60 * SECOND
     assert NOW == ledger.move(charge(1)).committed_at
@@ -718,7 +731,7 @@ def test_a_books_times_never_decrease_though_the_clock_does() -> None:
 
 
 def test_a_hold_made_after_the_clock_stepped_back_lasts_no_longer_for_it() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(20))
     ledger.now -= 3600 * SECOND
     made = ledger.run(hold(1, ttl_seconds=60))[0].hold
@@ -727,7 +740,7 @@ def test_a_hold_made_after_the_clock_stepped_back_lasts_no_longer_for_it() -> No
 
 
 def test_an_alert_after_the_clock_stepped_back_is_due_at_once() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(20), SetThresholds(ANN, (10 * UNIT,)))
     ledger.now -= 3600 * SECOND
     ledger.run(charge(11))
@@ -739,7 +752,7 @@ def test_an_alert_after_the_clock_stepped_back_is_due_at_once() -> None:
 
 
 def test_the_largest_amount_goes_through_and_one_micro_more_does_not() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     assert Code.AMOUNT_TOO_LARGE is ledger.code(TopUp(ANN, AMOUNT_MICROS_MAX + 1, "INV-1"))
     ledger.move(TopUp(ANN, AMOUNT_MICROS_MAX, "INV-1"))
     vast = Charge(Payer(ANN), "call", 1, "key", AMOUNT_MICROS_MAX)
@@ -765,7 +778,7 @@ def test_the_largest_amount_goes_through_and_one_micro_more_does_not() -> None:
 )
 def test_an_amount_that_is_not_positive_never_moves(command: Command, amount: int) -> None:
     """The API and the pages refuse it first; this is the last check."""
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(10), hold(1), charge(1))
     assert not ledger.run(replace(command, amount=amount))[0].is_ok
     assert 3 == ledger.ann.seq
@@ -773,7 +786,7 @@ def test_an_amount_that_is_not_positive_never_moves(command: Command, amount: in
 
 def test_no_balance_leaves_its_range_and_what_is_held_can_always_be_given_back() -> None:
     """Held money given back on top of a full wallet must not be more than is kept."""
-    ledger = Ledger()
+    ledger = MemoryLedger()
     full = BALANCE_MICROS_MAX // AMOUNT_MICROS_MAX
     ledger.run(*[TopUp(ANN, AMOUNT_MICROS_MAX, f"INV-{number}") for number in range(full)])
     vast = CreateHold(Payer(ANN), "call", 1, "hold", AMOUNT_MICROS_MAX)

@@ -15,14 +15,14 @@ from farebox.core.commands import (
 )
 from farebox.core.holds import Hold, HoldState
 from farebox.core.outcomes import Code
-from tests.core.ledger import ANN, NOW, SECOND, UNIT, Ledger, balances, charge, hold, top_up
+from tests.support.ledger import ANN, NOW, SECOND, UNIT, MemoryLedger, balances, charge, hold, top_up
 from tests.support.memory import at_once
 
 # Holds.
 
 
 def test_a_hold_lasts_as_long_as_asked_and_15_minutes_if_not() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(5))
     first, second = ledger.run(hold(1, "one"), hold(1, "two", ttl_seconds=60))
     assert Hold(ANN, 2, UNIT, NOW + 900 * SECOND, request_type="image") == first.hold
@@ -31,7 +31,7 @@ def test_a_hold_lasts_as_long_as_asked_and_15_minutes_if_not() -> None:
 
 @pytest.mark.parametrize("is_one_batch", [False, True])
 def test_a_partial_capture_gives_the_rest_back_in_the_same_decision(is_one_batch: bool) -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     commands: tuple[Command, ...] = (
         top_up(10),
         hold(8, reference="R-1"),
@@ -63,7 +63,7 @@ REFUSED_AFTER: Final = {
 @pytest.mark.parametrize("second", [CaptureHold(ANN, 2, "second"), ReleaseHold(ANN, 2, "second"), ExpireHold(ANN, 2)])
 @pytest.mark.parametrize("end", ENDS)
 def test_of_two_ends_of_a_hold_the_first_wins(end: HoldState, second: Command, is_one_batch: bool) -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(10), hold(8, ttl_seconds=1))
     if end is HoldState.EXPIRED:
         ledger.now += SECOND
@@ -80,7 +80,7 @@ def test_of_two_ends_of_a_hold_the_first_wins(end: HoldState, second: Command, i
 
 @pytest.mark.parametrize("command", [CaptureHold(ANN, 2, "late"), ReleaseHold(ANN, 2, "late")])
 def test_a_hold_is_over_at_its_time_even_before_it_is_swept(command: Command) -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(10), hold(8, ttl_seconds=1))
     ledger.now += SECOND
     assert Code.HOLD_EXPIRED is ledger.code(command)
@@ -89,7 +89,7 @@ def test_a_hold_is_over_at_its_time_even_before_it_is_swept(command: Command) ->
 
 
 def test_a_hold_is_not_expired_before_its_time() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(10), hold(8, ttl_seconds=1))
     ledger.now += SECOND - 1
     assert Code.HOLD_NOT_DUE is ledger.code(ExpireHold(ANN, 2))
@@ -98,7 +98,7 @@ def test_a_hold_is_not_expired_before_its_time() -> None:
 
 @pytest.mark.parametrize("command", [CaptureHold(ANN, 1, "k"), ReleaseHold(ANN, 1, "k"), ExpireHold(ANN, 1)])
 def test_a_transfer_that_is_no_hold_is_no_hold(command: Command) -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(10))
     assert Code.HOLD_NOT_FOUND is ledger.code(command)
 
@@ -109,7 +109,7 @@ def test_a_transfer_that_is_no_hold_is_no_hold(command: Command) -> None:
 @pytest.mark.parametrize("is_one_batch", [False, True])
 @pytest.mark.parametrize("original", [(charge(8),), (hold(9), CaptureHold(ANN, 2, "capture", 8 * UNIT))])
 def test_refunds_come_to_what_was_taken_and_no_more(original: tuple[Command, ...], is_one_batch: bool) -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(10))
     seq = 1 + len(original)
     refunds = [
@@ -133,7 +133,7 @@ def test_refunds_come_to_what_was_taken_and_no_more(original: tuple[Command, ...
 
 
 def test_reversals_come_to_the_top_up_and_no_more() -> None:
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(top_up(10), top_up(10, "INV-2"))
     outcomes = ledger.run(
         ReverseTopUp(ANN, 1, "one", "bounced", 4 * UNIT),

@@ -26,10 +26,10 @@ from farebox.core.holds import Hold, HoldState
 from farebox.core.money import BALANCE_MICROS_MAX
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from tests.core.ledger import ANN, BEN, NOW, SECOND, UNIT, Ledger, charge, hold
 from tests.core.replays import faults_in, faults_of
 from tests.core.scenarios import Scenario, played, scenarios
 from tests.support.effort import examples
+from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, MemoryLedger, charge, hold
 
 # Any changed field of any transfer.
 
@@ -54,9 +54,9 @@ OTHER_VALUES: Final[dict[str, list[Any]]] = {
 }
 
 
-def full_ledger() -> Ledger:
+def full_ledger() -> MemoryLedger:
     """A book with every kind of transfer, and every field filled in somewhere."""
-    ledger = Ledger()
+    ledger = MemoryLedger()
     ledger.run(
         TopUp(ANN, 100 * UNIT, "INV-1", "Thank you"),
         charge(10, reference="R-1"),
@@ -81,11 +81,11 @@ def full_ledger() -> Ledger:
     return ledger
 
 
-def book(ledger: Ledger) -> list[Transfer]:
+def book(ledger: MemoryLedger) -> list[Transfer]:
     return [item for item in ledger.rows()["transfers"] if item.merchant_id == ANN]
 
 
-def holds(ledger: Ledger) -> list[Hold]:
+def holds(ledger: MemoryLedger) -> list[Hold]:
     return list(ledger.rows()["holds"])
 
 

@@ -31,7 +31,7 @@ from tests.fuzz.making import any_bytes, any_text, digits, edited, edited_bytes,
 from tests.fuzz.target import Target, run_now
 from tests.fuzz.texts import AMOUNTS
 from tests.service.books import keep_book, memory_store
-from tests.storage.ledgers import ANN, book
+from tests.support.ledger import ANN, book
 
 SCRIPT: Final = Path(__file__).parents[2] / "examples" / "verify_statement.py"
 

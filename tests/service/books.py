@@ -19,7 +19,7 @@ from farebox.core.commands import (
 )
 from farebox.core.outcomes import Code
 from farebox.storage.interface import Store
-from tests.storage.ledgers import ANN, NOW, SECOND, UNIT, add_merchant, add_price, book, do
+from tests.support.ledger import ANN, NOW, SECOND, UNIT, add_merchant, add_price, book, do
 from tests.support.memory import MemoryStore
 
 TRANSFERS: Final = 15

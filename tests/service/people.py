@@ -17,7 +17,7 @@ from farebox.service.people.users import Staff, Users
 from farebox.storage.people import People
 from farebox.storage.rows import Login, Realm
 from farebox.storage.sqlite import SqliteStore
-from tests.service.conftest import START, HeldClock
+from tests.support.ledger import NOW, HeldClock
 
 ANN: Final = "ann@northwind.example"
 PASSWORD: Final = "seven quiet lanterns"
@@ -64,7 +64,7 @@ class PeopleParts:
         """Add somebody with PASSWORD."""
         number = len(await self.people.logins(Realm.MERCHANT)) + len(await self.people.logins(Realm.SUPPORT)) + 1
         known = {"password_hash": await self.passwords.hash(PASSWORD), **fields}
-        login = Login(number, realm, email, email, START, **known)
+        login = Login(number, realm, email, email, NOW, **known)
         await self.people.add_login(login)
         return login
 
@@ -85,7 +85,7 @@ class PeopleParts:
 async def open_people_parts(folder: Path) -> AsyncIterator[PeopleParts]:
     """Open the parts over a new ledger."""
     store = SqliteStore(folder / "farebox.db")
-    await store.migrate(START)
+    await store.migrate(NOW)
     await store.open()
     passwords = CountedPasswords()
     yield PeopleParts(store, People(store), passwords)

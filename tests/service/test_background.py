@@ -15,25 +15,25 @@ from farebox.service.periodic import Periodic, running
 from farebox.storage.interface import StoreUnavailable
 from farebox.storage.office import Office
 from farebox.storage.rows import RunwaySnapshot
-from tests.service.conftest import Ledger
-from tests.storage.ledgers import add_merchant
+from tests.service.conftest import ServiceParts
+from tests.support.ledger import add_merchant
 
 DAY: Final = 24 * 3600
 
 
 @pytest.fixture
-def office(ledger: Ledger) -> Office:
+def office(ledger: ServiceParts) -> Office:
     return Office(ledger.store)
 
 
-def snapshots_of(ledger: Ledger, office: Office, **options: Any) -> RunwaySnapshots:
+def snapshots_of(ledger: ServiceParts, office: Office, **options: Any) -> RunwaySnapshots:
     return RunwaySnapshots(ledger.store, office, ledger.clock, merchant_seconds=0, **options)
 
 
 class Watched(Office):
     """An office that records what it wrote, and is away as often as a test says."""
 
-    def __init__(self, ledger: Ledger, *failures: Exception) -> None:
+    def __init__(self, ledger: ServiceParts, *failures: Exception) -> None:
         super().__init__(ledger.store)
         self.failures = list(failures)
         self.written: list[list[int]] = []
@@ -55,7 +55,7 @@ class Watched(Office):
         self.is_done.set()
 
 
-async def test_snapshots_follow_the_book_after_a_while_and_the_time_after_longer(ledger: Ledger) -> None:
+async def test_snapshots_follow_the_book_after_a_while_and_the_time_after_longer(ledger: ServiceParts) -> None:
     office = Watched(ledger)
     walk = snapshots_of(ledger, office)
     seeds = await ledger.seed(balance="100")
@@ -73,26 +73,26 @@ async def test_snapshots_follow_the_book_after_a_while_and_the_time_after_longer
     )
     assert 0 == await round_()
     for _ in range(5):
-        ledger.clock.move(seconds=DAY)
+        ledger.clock.move(DAY)
         await ledger.operations.top_up(
             seeds.merchant_id, amount="1", reference=str(ledger.clock.now()), note=None, principal=None
         )
     assert 1 == await round_()
     await ledger.operations.top_up(seeds.merchant_id, amount="1", reference="more", note=None, principal=None)
-    ledger.clock.move(seconds=MOVED_SECONDS - 1)
+    ledger.clock.move(MOVED_SECONDS - 1)
     assert 0 == await round_()
-    ledger.clock.move(seconds=1)
+    ledger.clock.move(1)
     assert 1 == await round_()
-    ledger.clock.move(seconds=OLD_SECONDS - 1)
+    ledger.clock.move(OLD_SECONDS - 1)
     assert 0 == await round_()
-    ledger.clock.move(seconds=1)
+    ledger.clock.move(1)
     assert 1 == await round_()
     found = await office.runway_snapshot(seeds.merchant_id)
     assert found is not None
     assert (7, 106_000_000) == (found.seq, found.available)
 
 
-async def test_a_walk_goes_on_where_it_was_and_begins_again(ledger: Ledger) -> None:
+async def test_a_walk_goes_on_where_it_was_and_begins_again(ledger: ServiceParts) -> None:
     numbers = [1000 + number for number in range(BATCH_MERCHANTS + 5)]
     for number in numbers:
         await add_merchant(ledger.store, number)
@@ -106,7 +106,9 @@ async def test_a_walk_goes_on_where_it_was_and_begins_again(ledger: Ledger) -> N
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("away"), RuntimeError("unforeseen")])
-async def test_what_fails_is_walked_again(ledger: Ledger, caplog: pytest.LogCaptureFixture, failure: Exception) -> None:
+async def test_what_fails_is_walked_again(
+    ledger: ServiceParts, caplog: pytest.LogCaptureFixture, failure: Exception
+) -> None:
     await add_merchant(ledger.store, 5)
     office = Watched(ledger, failure)
     async with running([Periodic("snapshots", snapshots_of(ledger, office).refresh_stretch, pause_seconds=0)]):
@@ -115,7 +117,7 @@ async def test_what_fails_is_walked_again(ledger: Ledger, caplog: pytest.LogCapt
     assert 1 == len(caplog.records)
 
 
-async def test_uses_of_keys_are_written_down_once_for_all(ledger: Ledger, office: Office) -> None:
+async def test_uses_of_keys_are_written_down_once_for_all(ledger: ServiceParts, office: Office) -> None:
     seeds = await ledger.seed()
     use = LastUsed(office, ledger.clock)
     merchant = (await ledger.merchants.keys(seeds.merchant_id))[0]
@@ -127,12 +129,12 @@ async def test_uses_of_keys_are_written_down_once_for_all(ledger: Ledger, office
     assert ledger.clock.now() == (await ledger.merchants.keys(seeds.merchant_id))[0].used_at
     used = {key.key_id: key.used_at for key in await ledger.merchants.keys(None)}
     assert {staff.key_id: ledger.clock.now()} == {number: at for number, at in used.items() if at is not None}
-    ledger.clock.move(seconds=1)
+    ledger.clock.move(1)
     await use.write()
     assert ledger.clock.now() - 1_000_000 == (await ledger.merchants.keys(seeds.merchant_id))[0].used_at
 
 
-async def test_so_many_keys_are_noted_and_no_more(ledger: Ledger) -> None:
+async def test_so_many_keys_are_noted_and_no_more(ledger: ServiceParts) -> None:
     office = Watched(ledger)
     use = LastUsed(office, ledger.clock)
     for number in range(KEYS_MAX + 5):
@@ -144,7 +146,7 @@ async def test_so_many_keys_are_noted_and_no_more(ledger: Ledger) -> None:
 
 @pytest.mark.parametrize("failure", [StoreUnavailable("away"), RuntimeError("unforeseen")])
 async def test_what_can_not_be_written_is_kept(
-    ledger: Ledger, caplog: pytest.LogCaptureFixture, failure: Exception
+    ledger: ServiceParts, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     office = Watched(ledger, failure)
     use = LastUsed(office, ledger.clock)

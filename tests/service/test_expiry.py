@@ -12,26 +12,26 @@ from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.expiry import Expiry
 from farebox.service.periodic import Periodic, running
 from farebox.storage.interface import CommitUnknown, StorageError, StoreUnavailable
-from tests.service.conftest import Ledger
+from tests.service.conftest import ServiceParts
 from tests.support.server import Seeds
 
 UNIT = 1_000_000
 
 
-async def _hold(ledger: Ledger, seeds: Seeds, key: str, *, ttl_seconds: int = 60) -> int:
+async def _hold(ledger: ServiceParts, seeds: Seeds, key: str, *, ttl_seconds: int = 60) -> int:
     command = CreateHold(Payer(seeds.merchant_id), "call", 1, key, amount=UNIT, ttl_seconds=ttl_seconds)
     outcome = await ledger.committer.submit(command)
     assert outcome.hold is not None
     return outcome.hold.seq
 
 
-async def _balances(ledger: Ledger, seeds: Seeds) -> tuple[int, int]:
+async def _balances(ledger: ServiceParts, seeds: Seeds) -> tuple[int, int]:
     account = await ledger.store.account(seeds.merchant_id)
     assert account is not None
     return account.wallet, account.held
 
 
-async def test_hold_is_given_back_at_the_moment_its_time_is_over(ledger: Ledger) -> None:
+async def test_hold_is_given_back_at_the_moment_its_time_is_over(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="10")
     await _hold(ledger, seeds, "a")
     for moved, expired, balances in (
@@ -45,21 +45,21 @@ async def test_hold_is_given_back_at_the_moment_its_time_is_over(ledger: Ledger)
         assert balances == await _balances(ledger, seeds)
 
 
-async def test_holds_of_all_merchants_are_swept(ledger: Ledger) -> None:
+async def test_holds_of_all_merchants_are_swept(ledger: ServiceParts) -> None:
     several = [await ledger.seed(balance="10") for _ in range(3)]
     for seeds in several:
         for number in range(4):
             await _hold(ledger, seeds, f"k{number}", ttl_seconds=60 + number)
-    ledger.clock.move(seconds=62)
+    ledger.clock.move(62)
     assert 9 == await ledger.expiry.sweep()
     assert [(9 * UNIT, UNIT)] * 3 == [await _balances(ledger, seeds) for seeds in several]
 
 
-async def test_several_processes_expire_a_hold_once(ledger: Ledger) -> None:
+async def test_several_processes_expire_a_hold_once(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="20")
     for number in range(20):
         await _hold(ledger, seeds, f"k{number}")
-    ledger.clock.move(seconds=60)
+    ledger.clock.move(60)
     other = Committer(ledger.store, ledger.clock)
     await other.start()
     sweeps = [ledger.expiry, Expiry(ledger.store, other, ledger.clock), ledger.expiry]
@@ -71,39 +71,39 @@ async def test_several_processes_expire_a_hold_once(ledger: Ledger) -> None:
     assert 41 == account.seq
 
 
-async def test_capture_and_expiry_that_race_have_one_winner(ledger: Ledger) -> None:
+async def test_capture_and_expiry_that_race_have_one_winner(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="10")
     seq = await _hold(ledger, seeds, "a")
-    ledger.clock.move(seconds=60, micros=-1)
+    ledger.clock.move(60, micros=-1)
     captured = await ledger.committer.submit(CaptureHold(seeds.merchant_id, seq, "c"))
     ledger.clock.move(micros=1)
     assert captured.is_ok
     assert 0 == await ledger.expiry.sweep()
     late = await _hold(ledger, seeds, "b")
-    ledger.clock.move(seconds=60)
+    ledger.clock.move(60)
     assert Code.HOLD_EXPIRED is (await ledger.committer.submit(CaptureHold(seeds.merchant_id, late, "d"))).code
     assert 1 == await ledger.expiry.sweep()
     assert (9 * UNIT, 0) == await _balances(ledger, seeds)
 
 
-async def test_sweep_has_a_maximum(ledger: Ledger) -> None:
+async def test_sweep_has_a_maximum(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="10")
     for number in range(7):
         await _hold(ledger, seeds, f"k{number}")
-    ledger.clock.move(seconds=60)
+    ledger.clock.move(60)
     expiry = _sweeping(ledger, holds_max=3)
     assert [3, 3, 1, 0] == [await expiry.sweep() for _ in range(4)]
 
 
-def _sweeping(ledger: Ledger, *, holds_max: int) -> Expiry:
+def _sweeping(ledger: ServiceParts, *, holds_max: int) -> Expiry:
     return Expiry(ledger.store, ledger.committer, ledger.clock, sweep_holds_max=holds_max)
 
 
-async def test_sweeper_goes_on_at_once_while_there_is_more(ledger: Ledger) -> None:
+async def test_sweeper_goes_on_at_once_while_there_is_more(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="10")
     for number in range(7):
         await _hold(ledger, seeds, f"k{number}")
-    ledger.clock.move(seconds=60)
+    ledger.clock.move(60)
     expiry = _sweeping(ledger, holds_max=2)
     assert [0.0, 0.0, 0.0, None] == [await expiry.expire_due() for _ in range(4)]
     assert (10 * UNIT, 0) == await _balances(ledger, seeds)
@@ -113,11 +113,11 @@ async def test_sweeper_goes_on_at_once_while_there_is_more(ledger: Ledger) -> No
     "error", [StoreUnavailable("away"), StorageError("odd"), Overloaded(), ZeroDivisionError(), CommitUnknown("lost")]
 )
 async def test_sweeper_outlives_every_trouble_and_pauses_before_it_tries_again(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch, error: Exception, caplog: pytest.LogCaptureFixture
+    ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     seeds = await ledger.seed(balance="10")
     await _hold(ledger, seeds, "a")
-    ledger.clock.move(seconds=60)
+    ledger.clock.move(60)
     find, errors = ledger.store.due_holds, [error, error]
 
     async def due_holds(now: int, limit: int) -> Sequence[object]:
@@ -136,12 +136,12 @@ async def test_sweeper_outlives_every_trouble_and_pauses_before_it_tries_again(
 
 
 async def test_sweeper_pauses_when_holds_can_be_seen_but_not_expired(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = await ledger.seed(balance="10")
     for number in range(4):
         await _hold(ledger, seeds, f"k{number}")
-    ledger.clock.move(seconds=60)
+    ledger.clock.move(60)
     sweeps = 0
 
     async def fail(*_: object) -> None:

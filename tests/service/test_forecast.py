@@ -27,7 +27,8 @@ from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import DAYS_MAX, RUNWAY_DAYS_MAX, Runway, in_words, read_runway, runway_of
 from farebox.storage.interface import Store, StoreUnavailable
-from tests.service.conftest import START, HeldClock, Ledger
+from tests.service.conftest import ServiceParts
+from tests.support.ledger import NOW, HeldClock
 
 UNIT: Final = 1_000_000
 HOUR: Final = 3_600_000_000
@@ -64,17 +65,17 @@ SPENDING: Final = {Kind.CHARGE: 1, Kind.CAPTURE: 1, Kind.REFUND: -1}
     ],
 )
 def test_runway_of_a_sample(burns: Sequence[int], available: int, days: int, low: int, high: int, per_day: int) -> None:
-    runway = runway_of(burns, available=available, now=START)
+    runway = runway_of(burns, available=available, now=NOW)
     assert runway is not None
     assert (days, low, high) == (runway.days, runway.days_low, runway.days_high)
     assert per_day == runway.burn_per_day
-    assert days == (runway.until - START) // DAY
+    assert days == (runway.until - NOW) // DAY
 
 
 @pytest.mark.parametrize("burns", [[], [0], [0] * 14, [-5], [0, -5, 0]])
 @pytest.mark.parametrize("available", [-1, 0, 10**18])
 def test_without_burn_there_is_no_runway(burns: list[int], available: int) -> None:
-    assert runway_of(burns, available=available, now=START) is None
+    assert runway_of(burns, available=available, now=NOW) is None
 
 
 @pytest.mark.parametrize(
@@ -82,14 +83,14 @@ def test_without_burn_there_is_no_runway(burns: list[int], available: int) -> No
     [(7, 10, 123_428_571_428), (3, 10, 288_000_000_000), (10, 0, 0), (10, -9, 0), (1, 10**18, CAP * DAY)],
 )
 def test_until_is_rounded_down_to_the_microsecond(burn: int, available: int, lasts: int) -> None:
-    runway = runway_of([burn], available=available, now=START)
+    runway = runway_of([burn], available=available, now=NOW)
     assert runway is not None
-    assert START + lasts == runway.until
+    assert NOW + lasts == runway.until
 
 
 @given(st.lists(st.integers(-(10**12), 10**12), max_size=DAYS_MAX), st.integers(-(10**18), 10**18))
 def test_a_likely_range_holds_the_usual_day(burns: list[int], available: int) -> None:
-    runway = runway_of(burns, available=available, now=START)
+    runway = runway_of(burns, available=available, now=NOW)
     if runway is None:
         assert not any(burn > 0 for burn in burns)
     else:
@@ -118,7 +119,7 @@ def test_a_likely_range_holds_the_usual_day(burns: list[int], available: int) ->
     ],
 )
 def test_a_runway_in_words(days: int, low: int, high: int, words: str) -> None:
-    assert words == in_words(Runway(days=days, days_low=low, days_high=high, until=START, burn_per_day=1))
+    assert words == in_words(Runway(days=days, days_low=low, days_high=high, until=NOW, burn_per_day=1))
 
 
 def test_no_runway_has_no_words() -> None:
@@ -148,7 +149,7 @@ class CountingStore:
 class Book:
     """One merchant's book, written by the committer at the time of the clock."""
 
-    def __init__(self, ledger: Ledger, merchant_id: int) -> None:
+    def __init__(self, ledger: ServiceParts, merchant_id: int) -> None:
         self.clock: HeldClock = ledger.clock
         self.store = ledger.store
         self.merchant_id = merchant_id
@@ -157,7 +158,7 @@ class Book:
         self._keys_count = 0
 
     @classmethod
-    async def create(cls, ledger: Ledger, *, balance: str | None = "1000000", credit_limit: str = "0") -> "Book":
+    async def create(cls, ledger: ServiceParts, *, balance: str | None = "1000000", credit_limit: str = "0") -> "Book":
         seeds = await ledger.seed(balance=balance, credit_limit=credit_limit)
         return cls(ledger, seeds.merchant_id)
 
@@ -238,14 +239,14 @@ async def move_money(book: Book, dice: random.Random) -> None:
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize(("balance", "credit_limit"), [("1000000", "0"), (None, "1000000")])
 async def test_what_is_read_agrees_with_a_look_at_every_transfer(
-    ledger: Ledger, seed: int, balance: str | None, credit_limit: str
+    ledger: ServiceParts, seed: int, balance: str | None, credit_limit: str
 ) -> None:
     book = await Book.create(ledger, balance=balance, credit_limit=credit_limit)
     dice = random.Random(seed)
     read, expected = [], []
-    while book.clock.now() < START + 16 * DAY:
+    while book.clock.now() < NOW + 16 * DAY:
         # Three idle days in the middle; else a step of some hours, often a whole number of them.
-        if START + 6 * DAY > book.clock.now() or book.clock.now() > START + 9 * DAY:
+        if NOW + 6 * DAY > book.clock.now() or book.clock.now() > NOW + 9 * DAY:
             await move_money(book, dice)
         book.clock.move(micros=dice.choice([2 * HOUR, 6 * HOUR, dice.randrange(1, 8 * HOUR)]))
         account = await book.account()
@@ -255,13 +256,13 @@ async def test_what_is_read_agrees_with_a_look_at_every_transfer(
     assert len({runway.burn_per_day for runway in read if runway is not None}) > 20
 
 
-async def test_a_book_without_transfers_has_no_runway(ledger: Ledger) -> None:
+async def test_a_book_without_transfers_has_no_runway(ledger: ServiceParts) -> None:
     book = await Book.create(ledger, balance=None)
     book.clock.move(micros=20 * DAY)
     assert await book.read() is None
 
 
-async def test_money_that_only_came_in_has_no_runway(ledger: Ledger) -> None:
+async def test_money_that_only_came_in_has_no_runway(ledger: ServiceParts) -> None:
     book = await Book.create(ledger)
     book.clock.move(micros=3 * DAY)
     await book.do(
@@ -271,7 +272,7 @@ async def test_money_that_only_came_in_has_no_runway(ledger: Ledger) -> None:
     assert await book.read() is None
 
 
-async def test_a_young_book_is_measured_from_its_first_hour_on(ledger: Ledger) -> None:
+async def test_a_young_book_is_measured_from_its_first_hour_on(ledger: ServiceParts) -> None:
     book = await Book.create(ledger, balance="100")
     await book.spend(UNIT)
     book.clock.move(micros=HOUR - 1)
@@ -287,7 +288,7 @@ async def test_a_young_book_is_measured_from_its_first_hour_on(ledger: Ledger) -
     assert (2 * UNIT, 49) == (runway.burn_per_day, runway.days)
 
 
-async def test_a_charge_at_the_turn_of_a_day_counts_once(ledger: Ledger) -> None:
+async def test_a_charge_at_the_turn_of_a_day_counts_once(ledger: ServiceParts) -> None:
     book = await Book.create(ledger, balance="1000")
     for _ in range(2):
         book.clock.move(micros=DAY)
@@ -297,7 +298,7 @@ async def test_a_charge_at_the_turn_of_a_day_counts_once(ledger: Ledger) -> None
     assert (10 * UNIT, 98, 98, 98) == (runway.burn_per_day, runway.days, runway.days_low, runway.days_high)
 
 
-async def test_what_was_spent_before_the_sample_is_forgotten(ledger: Ledger) -> None:
+async def test_what_was_spent_before_the_sample_is_forgotten(ledger: ServiceParts) -> None:
     book = await Book.create(ledger, balance="1000")
     await book.spend(500 * UNIT)
     for _ in range(DAYS_MAX):
@@ -311,7 +312,7 @@ async def test_what_was_spent_before_the_sample_is_forgotten(ledger: Ledger) -> 
     assert await book.read() is None
 
 
-async def test_money_that_is_held_is_not_burned_and_not_available(ledger: Ledger) -> None:
+async def test_money_that_is_held_is_not_burned_and_not_available(ledger: ServiceParts) -> None:
     book = await Book.create(ledger, balance="100")
     await book.spend(10 * UNIT)
     await book.do(CreateHold(book.payer, "call", 1, book.key(), 60 * UNIT))
@@ -321,7 +322,7 @@ async def test_money_that_is_held_is_not_burned_and_not_available(ledger: Ledger
     assert (20 * UNIT, 1) == (runway.burn_per_day, runway.days)
 
 
-async def test_what_comes_while_it_is_read_changes_nothing(ledger: Ledger) -> None:
+async def test_what_comes_while_it_is_read_changes_nothing(ledger: ServiceParts) -> None:
     book = await Book.create(ledger, balance="1000")
     await book.spend(10 * UNIT)
     book.clock.move(micros=12 * HOUR)
@@ -332,7 +333,7 @@ async def test_what_comes_while_it_is_read_changes_nothing(ledger: Ledger) -> No
     assert before == await read_runway(book.store, account, now)
 
 
-async def test_a_clock_that_was_set_back_behind_the_book_harms_nothing(ledger: Ledger) -> None:
+async def test_a_clock_that_was_set_back_behind_the_book_harms_nothing(ledger: ServiceParts) -> None:
     book = await Book.create(ledger, balance="1000")
     await book.spend(10 * UNIT)
     book.clock.move(micros=-20 * DAY)
@@ -345,7 +346,7 @@ async def test_a_clock_that_was_set_back_behind_the_book_harms_nothing(ledger: L
 
 
 @pytest.mark.parametrize("charges", [1, 2, 15, 16, 300, 5000])
-async def test_the_number_of_queries_grows_as_the_logarithm_of_the_book(ledger: Ledger, charges: int) -> None:
+async def test_the_number_of_queries_grows_as_the_logarithm_of_the_book(ledger: ServiceParts, charges: int) -> None:
     book = await Book.create(ledger)
     per_day = max(charges // 20, 1)
     spent = 0
@@ -365,7 +366,7 @@ async def test_the_number_of_queries_grows_as_the_logarithm_of_the_book(ledger: 
     assert store.seqs_max <= DAYS_MAX + 1
 
 
-async def test_a_database_that_is_away_is_told(ledger: Ledger) -> None:
+async def test_a_database_that_is_away_is_told(ledger: ServiceParts) -> None:
     book = await Book.create(ledger)
     account = await book.account()
     await ledger.committer.close()

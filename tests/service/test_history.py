@@ -33,10 +33,9 @@ from farebox.storage.interface import Store
 from farebox.storage.postgres import PostgresStore
 from farebox.storage.sqlite import SqliteStore
 from tests.service.books import memory_store
-from tests.service.conftest import HeldClock
 from tests.service.test_forecast import CountingStore
-from tests.storage.ledgers import ANN, NOW, UNIT, account_of, add_merchant, add_price, book, do
 from tests.support.effort import examples
+from tests.support.ledger import ANN, NOW, UNIT, HeldClock, account_of, add_merchant, add_price, book, do
 
 HOUR: Final = 3_600_000_000
 DAY: Final = 24 * HOUR

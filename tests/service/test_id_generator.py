@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from farebox.core import ids
 from farebox.service.id_generator import IdGenerator
-from tests.service.conftest import START, HeldClock
+from tests.support.ledger import NOW, HeldClock
 
 
 @given(st.lists(st.integers(-2_000, 2_000), max_size=50))
@@ -23,7 +23,7 @@ def test_numbers_rise_whatever_the_clock_does(steps: list[int]) -> None:
 
 
 def test_a_number_says_when_it_was_made() -> None:
-    assert START // 1000 == IdGenerator(HeldClock()).next() >> ids.RANDOM_BITS
+    assert NOW // 1000 == IdGenerator(HeldClock()).next() >> ids.RANDOM_BITS
 
 
 def test_numbers_of_a_spent_millisecond_go_on_in_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,7 @@ def test_numbers_of_a_spent_millisecond_go_on_in_the_next(monkeypatch: pytest.Mo
     id_generator = IdGenerator(HeldClock())
     first = id_generator.next()
     assert [first + 1, first + 2] == [id_generator.next(), id_generator.next()]
-    assert START // 1000 + 1 == first + 1 >> ids.RANDOM_BITS
+    assert NOW // 1000 + 1 == first + 1 >> ids.RANDOM_BITS
 
 
 def test_two_processes_that_make_numbers_in_one_millisecond_differ() -> None:

@@ -10,7 +10,7 @@ from farebox.core.outcomes import Code
 from farebox.service.errors import InvalidInput
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
-from tests.service.conftest import Ledger
+from tests.service.conftest import ServiceParts
 from tests.support.server import Seeds
 
 UNIT = 1_000_000
@@ -35,7 +35,7 @@ def _caller(text: str) -> Caller:
     return key.caller
 
 
-async def test_charge_posts_what_it_was_asked_for(ledger: Ledger) -> None:
+async def test_charge_posts_what_it_was_asked_for(ledger: ServiceParts) -> None:
     seeds = await ledger.seed()
     outcome = await ledger.operations.charge(**_charge(seeds, quantity=3, reference="job 7"))
     transfer = outcome.transfer
@@ -64,7 +64,7 @@ async def test_charge_posts_what_it_was_asked_for(ledger: Ledger) -> None:
         ({"quantity": 0, "merchant": "nobody"}, "quantity"),
     ],
 )
-async def test_charge_names_the_value_that_is_wrong(ledger: Ledger, fields: dict[str, Any], named: str) -> None:
+async def test_charge_names_the_value_that_is_wrong(ledger: ServiceParts, fields: dict[str, Any], named: str) -> None:
     seeds = await ledger.seed()
     with pytest.raises(InvalidInput) as raised:
         await ledger.operations.charge(**_charge(seeds, **fields))
@@ -73,19 +73,19 @@ async def test_charge_names_the_value_that_is_wrong(ledger: Ledger, fields: dict
 
 
 @pytest.mark.parametrize("merchant", ["", "nobody", "mer_0000000000000", "fbm_" + "0" * 39])
-async def test_charge_of_nobody_is_refused_alike(ledger: Ledger, merchant: str) -> None:
+async def test_charge_of_nobody_is_refused_alike(ledger: ServiceParts, merchant: str) -> None:
     seeds = await ledger.seed()
     outcome = await ledger.operations.charge(**_charge(seeds, merchant=merchant))
     assert (Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key") == (outcome.code, outcome.message)
 
 
-async def test_charge_for_one_merchant_by_the_key_of_another_opens_nothing(ledger: Ledger) -> None:
+async def test_charge_for_one_merchant_by_the_key_of_another_opens_nothing(ledger: ServiceParts) -> None:
     seeds, other = await ledger.seed(), await ledger.seed()
     forged = seeds.merchant_key[:17] + other.merchant_key[17:]
     assert Code.MERCHANT_NOT_FOUND is (await ledger.operations.charge(**_charge(seeds, merchant=forged))).code
 
 
-async def test_same_reference_is_the_same_top_up_once(ledger: Ledger) -> None:
+async def test_same_reference_is_the_same_top_up_once(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance=None)
     first = await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="R", note="wire", principal=None)
     again = await ledger.operations.top_up(seeds.merchant_id, amount="5.00", reference="R", note=None, principal=None)
@@ -94,7 +94,7 @@ async def test_same_reference_is_the_same_top_up_once(ledger: Ledger) -> None:
     assert first.transfer == again.transfer
 
 
-async def test_callers_own_keys_never_meet_those_that_farebox_makes(ledger: Ledger) -> None:
+async def test_callers_own_keys_never_meet_those_that_farebox_makes(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance=None)
     await ledger.operations.top_up(seeds.merchant_id, amount="5", reference="k", note=None, principal=None)
     adjusted = await ledger.operations.adjust(
@@ -108,7 +108,7 @@ async def test_callers_own_keys_never_meet_those_that_farebox_makes(ledger: Ledg
     ("amount", "kind", "left"),
     [("2.5", Kind.ADJUSTMENT_CREDIT, 102_500_000), ("-2.5", Kind.ADJUSTMENT_DEBIT, 97_500_000)],
 )
-async def test_adjustment_goes_the_way_of_its_sign(ledger: Ledger, amount: str, kind: Kind, left: int) -> None:
+async def test_adjustment_goes_the_way_of_its_sign(ledger: ServiceParts, amount: str, kind: Kind, left: int) -> None:
     seeds = await ledger.seed()
     outcome = await ledger.operations.adjust(
         seeds.merchant_id, amount=amount, reference="A", reason="goodwill", principal=None
@@ -123,7 +123,7 @@ async def test_adjustment_goes_the_way_of_its_sign(ledger: Ledger, amount: str, 
 
 
 @pytest.mark.parametrize("amount", ["--1", "+1", "-", "", "0", "-0", "- 1", "1-"])
-async def test_adjustment_of_no_amount_is_refused(ledger: Ledger, amount: str) -> None:
+async def test_adjustment_of_no_amount_is_refused(ledger: ServiceParts, amount: str) -> None:
     seeds = await ledger.seed()
     with pytest.raises(InvalidInput) as raised:
         await ledger.operations.adjust(
@@ -132,7 +132,7 @@ async def test_adjustment_of_no_amount_is_refused(ledger: Ledger, amount: str) -
     assert "amount" == raised.value.field
 
 
-async def test_adjustment_takes_no_more_than_there_is(ledger: Ledger) -> None:
+async def test_adjustment_takes_no_more_than_there_is(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="1")
     outcome = await ledger.operations.adjust(
         seeds.merchant_id, amount="-1.000001", reference="A", reason="error", principal=None
@@ -140,7 +140,7 @@ async def test_adjustment_takes_no_more_than_there_is(ledger: Ledger) -> None:
     assert Code.INSUFFICIENT_BALANCE is outcome.code
 
 
-async def test_credit_limit_is_never_below_what_is_in_use(ledger: Ledger) -> None:
+async def test_credit_limit_is_never_below_what_is_in_use(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance=None, credit_limit="10")
     assert (await ledger.operations.charge(**_charge(seeds, request_type="call", amount="8"))).is_ok
     operations, merchant_id = ledger.operations, seeds.merchant_id
@@ -151,7 +151,7 @@ async def test_credit_limit_is_never_below_what_is_in_use(ledger: Ledger) -> Non
     assert 8 * UNIT == account.credit_limit
 
 
-async def test_thresholds_are_replaced_as_a_whole(ledger: Ledger) -> None:
+async def test_thresholds_are_replaced_as_a_whole(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="100")
     for texts, amounts in ((["5", "50"], [5, 50]), (["7"], [7]), ([], [])):
         assert (await ledger.operations.set_thresholds(seeds.merchant_id, texts, principal=None)).is_ok
@@ -161,7 +161,7 @@ async def test_thresholds_are_replaced_as_a_whole(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize("kind", ["merchant_key", "service_key", "support_key"])
-async def test_callers_key_decides_in_the_same_transaction(ledger: Ledger, kind: str) -> None:
+async def test_callers_key_decides_in_the_same_transaction(ledger: ServiceParts, kind: str) -> None:
     seeds = await ledger.seed()
     caller = _caller(getattr(seeds, kind))
     principal = Principal("ann", caller)
@@ -178,7 +178,7 @@ async def test_callers_key_decides_in_the_same_transaction(ledger: Ledger, kind:
     assert {Code.OK if kind == "support_key" else Code.FORBIDDEN} == {outcome.code for outcome in others}
 
 
-async def test_revoked_caller_is_turned_away_at_once(ledger: Ledger) -> None:
+async def test_revoked_caller_is_turned_away_at_once(ledger: ServiceParts) -> None:
     seeds = await ledger.seed()
     caller = _caller(seeds.service_key)
     assert (await ledger.operations.charge(**_charge(seeds, caller=caller))).is_ok

@@ -11,7 +11,7 @@ from farebox.service.ledger.queries import Balances
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import ParsedKey
 from farebox.storage.interface import StorageError, StoreUnavailable
-from tests.service.conftest import Ledger
+from tests.service.conftest import ServiceParts
 
 UNIT = 1_000_000
 MERCHANT, SERVICE, SUPPORT = (frozenset({kind}) for kind in (KeyKind.MERCHANT, KeyKind.SERVICE, KeyKind.SUPPORT))
@@ -26,7 +26,7 @@ def _key(text: str) -> ParsedKey:
 class _Recorder:
     """Notes each query for balances, and lets it wait or fail."""
 
-    def __init__(self, ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch) -> None:
         self.queries: list[set[bytes]] = []
         self.errors: list[Exception | None] = []
         self.asked = asyncio.Event()
@@ -47,7 +47,7 @@ class _Recorder:
         return found
 
 
-async def test_balances_of_the_same_moment_are_one_query(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_balances_of_the_same_moment_are_one_query(ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch) -> None:
     several = [await ledger.seed(balance=str(number)) for number in range(1, 4)]
     recorder = _Recorder(ledger, monkeypatch)
     keys = [_key(seeds.merchant_key) for seeds in several] * 5
@@ -56,7 +56,7 @@ async def test_balances_of_the_same_moment_are_one_query(ledger: Ledger, monkeyp
     assert [{key.digest for key in keys}] == recorder.queries
 
 
-async def test_read_begins_after_its_request_came(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_read_begins_after_its_request_came(ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = await ledger.seed(balance="1")
     recorder = _Recorder(ledger, monkeypatch)
     recorder.gate.clear()
@@ -73,7 +73,7 @@ async def test_read_begins_after_its_request_came(ledger: Ledger, monkeypatch: p
     assert 2 == len(recorder.queries)
 
 
-async def test_each_poll_asks_anew(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_each_poll_asks_anew(ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = await ledger.seed(balance="1")
     recorder = _Recorder(ledger, monkeypatch)
     for _ in range(3):
@@ -81,7 +81,7 @@ async def test_each_poll_asks_anew(ledger: Ledger, monkeypatch: pytest.MonkeyPat
     assert 3 == len(recorder.queries)
 
 
-async def test_key_that_opens_nothing_has_no_balance(ledger: Ledger) -> None:
+async def test_key_that_opens_nothing_has_no_balance(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="1")
     good, unknown = _key(seeds.merchant_key), _key(api_keys.make_key(KeyKind.MERCHANT, seeds.merchant_id))
     service = _key(seeds.service_key)
@@ -90,11 +90,11 @@ async def test_key_that_opens_nothing_has_no_balance(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(("micros", "is_open"), [(-1, True), (0, False), (1, False)])
-async def test_key_opens_until_the_very_moment_it_expires(ledger: Ledger, micros: int, is_open: bool) -> None:
+async def test_key_opens_until_the_very_moment_it_expires(ledger: ServiceParts, micros: int, is_open: bool) -> None:
     seeds = await ledger.seed(balance="1")
     (old,) = await ledger.merchants.keys(seeds.merchant_id)
     await ledger.merchants.rotate_key(old.key_id, overlap_seconds=10)
-    ledger.clock.move(seconds=10, micros=micros)
+    ledger.clock.move(10, micros=micros)
     key = _key(seeds.merchant_key)
     assert (UNIT if is_open else None) == await ledger.balances.available(key)
     if is_open:
@@ -104,7 +104,9 @@ async def test_key_opens_until_the_very_moment_it_expires(ledger: Ledger, micros
             await ledger.queries.authorize(key, MERCHANT)
 
 
-async def test_failed_query_is_told_to_exactly_its_callers(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_failed_query_is_told_to_exactly_its_callers(
+    ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     seeds = await ledger.seed(balance="1")
     recorder = _Recorder(ledger, monkeypatch)
     key = _key(seeds.merchant_key)
@@ -119,7 +121,7 @@ async def test_failed_query_is_told_to_exactly_its_callers(ledger: Ledger, monke
         assert UNIT == await ledger.balances.available(key)
 
 
-async def test_caller_that_goes_away_disturbs_no_other(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_caller_that_goes_away_disturbs_no_other(ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = await ledger.seed(balance="1")
     recorder = _Recorder(ledger, monkeypatch)
     recorder.gate.clear()
@@ -137,7 +139,7 @@ async def test_caller_that_goes_away_disturbs_no_other(ledger: Ledger, monkeypat
     assert UNIT == await ledger.balances.available(key)
 
 
-async def test_balances_can_be_asked_for_from_any_task_at_any_time(ledger: Ledger) -> None:
+async def test_balances_can_be_asked_for_from_any_task_at_any_time(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="1")
     balances = Balances(ledger.store, ledger.clock)
 
@@ -149,7 +151,7 @@ async def test_balances_can_be_asked_for_from_any_task_at_any_time(ledger: Ledge
     await asyncio.gather(*[poll() for _ in range(10)])
 
 
-async def test_each_kind_of_key_may_do_what_its_kind_may(ledger: Ledger) -> None:
+async def test_each_kind_of_key_may_do_what_its_kind_may(ledger: ServiceParts) -> None:
     seeds = await ledger.seed()
     allowed = {seeds.merchant_key: MERCHANT, seeds.service_key: SERVICE, seeds.support_key: SUPPORT}
     for text, kinds in allowed.items():
@@ -162,7 +164,7 @@ async def test_each_kind_of_key_may_do_what_its_kind_may(ledger: Ledger) -> None
                     await ledger.queries.authorize(_key(text), asked)
 
 
-async def test_closed_key_is_invalid_before_it_is_of_the_wrong_kind(ledger: Ledger) -> None:
+async def test_closed_key_is_invalid_before_it_is_of_the_wrong_kind(ledger: ServiceParts) -> None:
     await ledger.seed()
     service = await ledger.merchants.create_key(KeyKind.SERVICE, name="closed")
     await ledger.merchants.revoke_key(service.key.key_id)
@@ -173,12 +175,12 @@ async def test_closed_key_is_invalid_before_it_is_of_the_wrong_kind(ledger: Ledg
             assert "Invalid API key" == raised.value.message
 
 
-async def test_account_of_nobody_is_missing(ledger: Ledger) -> None:
+async def test_account_of_nobody_is_missing(ledger: ServiceParts) -> None:
     with pytest.raises(Missing):
         await ledger.queries.account_view(5)
 
 
-async def test_account_is_shown_whole(ledger: Ledger) -> None:
+async def test_account_is_shown_whole(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="7", credit_limit="3")
     view = await ledger.queries.account_view(seeds.merchant_id)
     assert ("Northwind Imaging", "USD") == (view.merchant.name, view.account.currency)
@@ -186,7 +188,7 @@ async def test_account_is_shown_whole(ledger: Ledger) -> None:
 
 
 async def test_database_that_is_away_is_unavailable_to_every_read(
-    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+    ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seeds = await ledger.seed()
 

@@ -29,10 +29,9 @@ from farebox.service.people.sign_in import (
 )
 from farebox.service.people.signing import Signer
 from farebox.storage.rows import AccountMail, Login, Purpose, Realm, Role, User
-from tests.service.conftest import START
 from tests.service.people import ANN, PASSWORD, PeopleParts, open_people_parts
-from tests.storage.ledgers import ANN as MERCHANT
-from tests.storage.ledgers import add_merchant
+from tests.support.ledger import ANN as MERCHANT
+from tests.support.ledger import NOW, add_merchant
 
 SECOND: Final = 1_000_000
 NEW: Final = "eight loud trumpets"
@@ -55,7 +54,7 @@ async def test_who_knows_the_password_gets_in_under_a_session_of_their_own(parts
     assert first.token != second.token
     assert first.session.digest == parts.signer.session_digest(first.token)
     assert login.login_id == first.login.login_id
-    assert START == (await login_of(parts, login)).signed_in_at
+    assert NOW == (await login_of(parts, login)).signed_in_at
     seen = await parts.sign_in.authenticate(first.token, Realm.MERCHANT)
     assert seen is not None
     assert first.session == seen.session
@@ -65,7 +64,7 @@ async def test_every_refusal_is_the_same_and_checks_one_hash(parts: PeopleParts)
     """No matter what is wrong: the address, the password, the code, the client, or all of it."""
     seed = b"\1" * 32
     await parts.add()
-    await parts.add("closed@northwind.example", disabled_at=START)
+    await parts.add("closed@northwind.example", disabled_at=NOW)
     await parts.add("invited@northwind.example", password_hash=None)
     await parts.add("coded@northwind.example", totp_seed=seed)
     attempts = [
@@ -95,15 +94,15 @@ async def test_every_refusal_is_the_same_and_checks_one_hash(parts: PeopleParts)
 
 async def test_a_password_that_was_changed_while_it_was_checked_opens_nothing(parts: PeopleParts) -> None:
     login = await parts.add()
-    await parts.people.set_password(login.login_id, "another hash", at=START)
+    await parts.people.set_password(login.login_id, "another hash", at=NOW)
     with pytest.raises(SignInRefused):
-        await parts.sign_in.begin(login, START, address=None, agent="")
-    assert [] == await parts.people.sessions(login.login_id, START)
+        await parts.sign_in.begin(login, NOW, address=None, agent="")
+    assert [] == await parts.people.sessions(login.login_id, NOW)
 
 
 async def test_what_a_browser_calls_itself_is_kept_short_and_printable(parts: PeopleParts) -> None:
     login = await parts.add()
-    signed_in = await parts.sign_in.begin(login, START, address=None, agent="a\0b\r\nc\u2028\ud800" + "d" * 1000)
+    signed_in = await parts.sign_in.begin(login, NOW, address=None, agent="a\0b\r\nc\u2028\ud800" + "d" * 1000)
     assert "abc" + "d" * 197 == signed_in.session.agent
 
 
@@ -129,10 +128,10 @@ async def test_a_session_ends_at_last_however_much_it_is_used(parts: PeopleParts
     await parts.add(realm=realm)
     signed_in = await parts.enter(realm=realm)
     step = IDLE_MICROS[realm] // 2
-    while parts.clock.now() + step < START + SESSION_MICROS_MAX[realm]:
+    while parts.clock.now() + step < NOW + SESSION_MICROS_MAX[realm]:
         parts.clock.move(micros=step)
         assert await is_in(parts, signed_in)
-    parts.clock.time = START + SESSION_MICROS_MAX[realm]
+    parts.clock.time = NOW + SESSION_MICROS_MAX[realm]
     assert not await is_in(parts, signed_in)
 
 
@@ -149,9 +148,9 @@ async def test_a_use_is_written_down_once_in_a_while(parts: PeopleParts) -> None
     await parts.add()
     signed_in = await parts.enter()
     for micros, seen in (
-        (TOUCH_MICROS - 1, START),
-        (1, START + TOUCH_MICROS),
-        (-5 * TOUCH_MICROS, START + TOUCH_MICROS),
+        (TOUCH_MICROS - 1, NOW),
+        (1, NOW + TOUCH_MICROS),
+        (-5 * TOUCH_MICROS, NOW + TOUCH_MICROS),
     ):
         parts.clock.move(micros=micros)
         assert await is_in(parts, signed_in)
@@ -198,7 +197,7 @@ async def test_a_password_is_changed_by_who_knows_the_old_one_to_one_that_is_goo
         with pytest.raises(InvalidInput) as raised:
             await parts.sign_in.change_password(signed_in, old=old, new=new)
         assert field == raised.value.field
-    await parts.people.set_disabled(login.login_id, START)
+    await parts.people.set_disabled(login.login_id, NOW)
     with pytest.raises(Missing):
         await parts.sign_in.change_password(signed_in, old=PASSWORD, new=NEW)
 
@@ -206,7 +205,7 @@ async def test_a_password_is_changed_by_who_knows_the_old_one_to_one_that_is_goo
 async def test_who_is_closed_is_out_at_once(parts: PeopleParts) -> None:
     login = await parts.add()
     signed_in = await parts.enter()
-    await parts.people.set_disabled(login.login_id, START)
+    await parts.people.set_disabled(login.login_id, NOW)
     assert not await is_in(parts, signed_in)
     await parts.people.set_disabled(login.login_id, None)
     assert not await is_in(parts, signed_in)
@@ -233,7 +232,7 @@ async def test_forms_of_a_session_carry_a_mark_that_no_other_has(parts: PeoplePa
 async def test_a_code_opens_once_and_only_now_or_a_step_ago(parts: PeopleParts) -> None:
     seed = b"\1" * 32
     await parts.add(totp_seed=seed)
-    parts.clock.time = START - START % (30 * SECOND) + 7 * SECOND
+    parts.clock.time = NOW - NOW % (30 * SECOND) + 7 * SECOND
     for steps in (-2, 1, 2, 100):
         with pytest.raises(SignInRefused):
             await parts.enter(code=parts.code(seed, steps))
@@ -243,7 +242,7 @@ async def test_a_code_opens_once_and_only_now_or_a_step_ago(parts: PeopleParts) 
     for code in (now, before):
         with pytest.raises(SignInRefused):
             await parts.enter(code=code)
-    parts.clock.move(seconds=30)
+    parts.clock.move(30)
     with pytest.raises(SignInRefused):
         await parts.enter(code=now)
     await parts.enter(code=parts.code(seed))
@@ -254,11 +253,11 @@ async def test_a_clock_that_steps_back_makes_no_code_good_again(parts: PeoplePar
     await parts.add(totp_seed=seed)
     used = parts.code(seed)
     await parts.enter(code=used)
-    parts.clock.move(seconds=-60)
+    parts.clock.move(-60)
     for steps in (-1, 0, 2):
         with pytest.raises(SignInRefused):
             await parts.enter(code=parts.code(seed, steps))
-    parts.clock.move(seconds=60)
+    parts.clock.move(60)
     with pytest.raises(SignInRefused):
         await parts.enter(code=used)
 
@@ -295,7 +294,7 @@ async def test_codes_are_set_up_by_password_and_a_first_code_which_is_then_used_
     for given_code in ("", code):
         with pytest.raises(SignInRefused):
             await parts.enter(code=given_code)
-    parts.clock.move(seconds=30)
+    parts.clock.move(30)
     signed_in = await parts.enter(code=parts.code(setup.seed))
     with pytest.raises(InvalidInput):
         await parts.sign_in.disable_two_factor(signed_in, password="wrong")
@@ -371,7 +370,7 @@ async def test_a_link_is_exact_and_made_with_the_operators_key(parts: PeoplePart
     test = parts.sign_in.link_text((await parts.people.account_mails(1))[0])
     with pytest.raises(LinkExpired):
         await parts.sign_in.open_link(test)
-    await parts.people.set_disabled(login.login_id, START)
+    await parts.people.set_disabled(login.login_id, NOW)
     with pytest.raises(LinkExpired):
         await parts.sign_in.open_link(link)
 
@@ -383,13 +382,13 @@ async def test_who_is_closed_while_they_choose_a_password_gets_none(
     link = await reset_link(parts)
 
     async def close_and_hash(password: str) -> str:
-        await parts.people.set_disabled(login.login_id, START)
+        await parts.people.set_disabled(login.login_id, NOW)
         return password
 
     monkeypatch.setattr(parts.passwords, "hash", close_and_hash)
     with pytest.raises(LinkExpired):
         await parts.sign_in.use_link(link, NEW, address=None, agent="")
-    assert [] == await parts.people.sessions(login.login_id, START)
+    assert [] == await parts.people.sessions(login.login_id, NOW)
 
 
 async def test_nothing_tells_whether_a_mail_was_written(parts: PeopleParts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -402,7 +401,7 @@ async def test_nothing_tells_whether_a_mail_was_written(parts: PeopleParts, monk
     monkeypatch.setattr(sign_in, "RESET_SECONDS", 7.5)
     monkeypatch.setattr(asyncio, "sleep", sleep)
     await parts.add()
-    await parts.add("closed@northwind.example", disabled_at=START)
+    await parts.add("closed@northwind.example", disabled_at=NOW)
     for email in (ANN, "closed@northwind.example", "nobody@northwind.example"):
         await parts.sign_in.request_reset(Realm.MERCHANT, email)
     assert [7.5] * 3 == waits
@@ -414,7 +413,7 @@ async def test_nothing_tells_whether_a_mail_was_written(parts: PeopleParts, monk
 
 async def test_who_is_registered_without_a_login_gets_one_by_asking(parts: PeopleParts) -> None:
     await add_merchant(parts.store)
-    await parts.store.add_user(User(MERCHANT, 1, ANN, START, Role.VIEWER))
+    await parts.store.add_user(User(MERCHANT, 1, ANN, NOW, Role.VIEWER))
     await parts.sign_in.request_reset(Realm.SUPPORT, ANN)
     assert [] == await parts.people.account_mails(9)
     asked = [parts.sign_in.request_reset(Realm.MERCHANT, ANN) for _ in range(3)]
@@ -435,7 +434,7 @@ async def test_nobody_is_sent_more_than_a_few_mails_an_hour(
     assert "gets no more" in caplog.text
     with pytest.raises(InvalidInput, match="try again later"):
         await parts.sign_in.send_test(login, MERCHANT)
-    parts.clock.move(seconds=3601)
+    parts.clock.move(3601)
     await parts.sign_in.send_test(login, MERCHANT)
     assert (Purpose.TEST, MERCHANT) == ((await newest(parts)).purpose, (await newest(parts)).merchant_id)
 

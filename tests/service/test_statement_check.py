@@ -27,8 +27,8 @@ from farebox.service.statements.check import FAULTS_MAX, LINE_BYTES_MAX, Ending,
 from farebox.service.statements.lines import TransferData, transfer_data
 from farebox.service.statements.reader import Selection, Statements
 from tests.service.books import TRANSFERS, keep_book, memory_store
-from tests.storage.ledgers import ANN, BEN, NOW, SECOND, UNIT, add_merchant, book
 from tests.support.effort import examples
+from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, add_merchant, book
 
 SCRIPT: Final = Path(__file__).parents[2] / "examples" / "verify_statement.py"
 GUIDE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "verify-a-statement.md"

@@ -29,8 +29,8 @@ from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant, TransferFilter
 from tests.service.books import TRANSFERS, keep_book
 from tests.storage.engines import Engine, PostgresEngine, SqliteEngine
-from tests.storage.ledgers import ANN, BEN, NOBODY, NOW, SECOND, UNIT, add_merchant, book, do
 from tests.support.effort import examples
+from tests.support.ledger import ANN, BEN, NOBODY, NOW, SECOND, UNIT, add_merchant, book, do
 from tests.support.postgres import Databases
 
 EVERYTHING: Final = Selection()

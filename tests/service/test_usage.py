@@ -23,7 +23,7 @@ from farebox.service.ledger.operations import Operations
 from farebox.service.periodic import Periodic, running
 from farebox.storage.interface import StoreUnavailable
 from farebox.web.schemas.spending import ChargeRequest
-from tests.service.conftest import Ledger
+from tests.service.conftest import ServiceParts
 from tests.support.effort import examples
 from tests.support.server import Seeds
 
@@ -95,7 +95,7 @@ def _model(
 class Book:
     """Fills a merchant's book at the times of a held clock and remembers its transfers."""
 
-    def __init__(self, ledger: Ledger, seeds: Seeds) -> None:
+    def __init__(self, ledger: ServiceParts, seeds: Seeds) -> None:
         self._ledger = ledger
         self._seeds = seeds
         self._names = iter(range(10**9))
@@ -156,12 +156,12 @@ class Book:
         self._note(outcome)
 
 
-async def _read(ledger: Ledger, seeds: Seeds, **fields: Any) -> Sequence[UsageLine]:
+async def _read(ledger: ServiceParts, seeds: Seeds, **fields: Any) -> Sequence[UsageLine]:
     wanted: dict[str, Any] = {"by": "day", "first": None, "last": None, "zone": "UTC", "request_type": None}
     return await UsageReader(ledger.store, ledger.clock).read(seeds.merchant_id, **{**wanted, **fields})
 
 
-async def _sum_up_everything(ledger: Ledger, seeds: Seeds, transfers_max: int) -> None:
+async def _sum_up_everything(ledger: ServiceParts, seeds: Seeds, transfers_max: int) -> None:
     while await ledger.store.roll_up_usage(seeds.merchant_id, transfers_max=transfers_max):
         pass
 
@@ -194,7 +194,7 @@ def _actions(draw: st.DrawFn) -> list[tuple[int, str, int]]:
     sum_after=st.integers(0, 14),
 )
 async def test_usage_is_what_a_slow_model_makes_of_the_book_summed_up_or_not(
-    ledger: Ledger,
+    ledger: ServiceParts,
     change: tuple[str, date],
     actions: list[tuple[int, str, int]],
     by: By,
@@ -263,7 +263,7 @@ async def test_usage_is_what_a_slow_model_makes_of_the_book_summed_up_or_not(
 )
 @pytest.mark.parametrize("is_summed", [False, True])
 async def test_hour_and_day_start_as_clocks_on_the_wall_show_them(
-    ledger: Ledger, zone: str, at: str, hour: str, day: str, is_summed: bool
+    ledger: ServiceParts, zone: str, at: str, hour: str, day: str, is_summed: bool
 ) -> None:
     seeds = await ledger.seed()
     ledger.clock.time = _micros(at)
@@ -278,7 +278,7 @@ async def test_hour_and_day_start_as_clocks_on_the_wall_show_them(
             assert [] == await _read(ledger, seeds, by=by, zone=zone, first=str(beside), last=str(beside))
 
 
-async def test_capture_counts_what_was_captured_and_a_release_counts_nothing(ledger: Ledger) -> None:
+async def test_capture_counts_what_was_captured_and_a_release_counts_nothing(ledger: ServiceParts) -> None:
     seeds = await ledger.seed()
     book = Book(ledger, seeds)
     await book.hold(quantity=4, captured="0.25")
@@ -287,11 +287,11 @@ async def test_capture_counts_what_was_captured_and_a_release_counts_nothing(led
     assert ("call", 4, 250_000, 0) == (line.request_type, line.requests, line.cost, line.refunded)
 
 
-async def test_refund_counts_when_it_was_made_and_lowers_no_cost(ledger: Ledger) -> None:
+async def test_refund_counts_when_it_was_made_and_lowers_no_cost(ledger: ServiceParts) -> None:
     seeds = await ledger.seed()
     book = Book(ledger, seeds)
     await book.charge(quantity=7)
-    ledger.clock.move(seconds=86_400)
+    ledger.clock.move(86_400)
     await book.refund(0)
     before, after = await _read(ledger, seeds)
     assert (7, 70_000, 0) == (before.requests, before.cost, before.refunded)
@@ -300,14 +300,14 @@ async def test_refund_counts_when_it_was_made_and_lowers_no_cost(ledger: Ledger)
 
 
 @pytest.mark.parametrize(("by", "days"), [("day", 30), ("hour", 7)])
-async def test_without_days_it_is_the_days_up_to_today(ledger: Ledger, by: By, days: int) -> None:
+async def test_without_days_it_is_the_days_up_to_today(ledger: ServiceParts, by: By, days: int) -> None:
     seeds = await ledger.seed()
     book = Book(ledger, seeds)
     # At the clock's start it is 09:00 in Berlin; each charge is at the same hour of another day.
     for _ in range(days + 2):
         await book.charge()
-        ledger.clock.move(seconds=86_400)
-    ledger.clock.move(seconds=-86_400)
+        ledger.clock.move(86_400)
+    ledger.clock.move(-86_400)
     found = await _read(ledger, seeds, by=by, zone="Europe/Berlin")
     assert days == len(found)
     assert ledger.clock.time - found[-1].starts_at < 86_400_000_000
@@ -335,7 +335,9 @@ async def test_without_days_it_is_the_days_up_to_today(ledger: Ledger, by: By, d
         *[({"request_type": text}, "type") for text in ("", "Image", "a b")],
     ],
 )
-async def test_what_makes_no_sense_is_refused_by_its_name(ledger: Ledger, fields: dict[str, Any], field: str) -> None:
+async def test_what_makes_no_sense_is_refused_by_its_name(
+    ledger: ServiceParts, fields: dict[str, Any], field: str
+) -> None:
     seeds = await ledger.seed()
     with pytest.raises(InvalidInput) as raised:
         await _read(ledger, seeds, **fields)
@@ -352,13 +354,13 @@ async def test_what_makes_no_sense_is_refused_by_its_name(ledger: Ledger, fields
         ("day", "2199-12-31", "2199-12-31"),
     ],
 )
-async def test_longest_and_outermost_times_are_read(ledger: Ledger, by: By, first: str, last: str) -> None:
+async def test_longest_and_outermost_times_are_read(ledger: ServiceParts, by: By, first: str, last: str) -> None:
     seeds = await ledger.seed()
     for zone in ("UTC", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Africa/Monrovia"):
         assert [] == await _read(ledger, seeds, by=by, first=first, last=last, zone=zone)
 
 
-async def test_database_that_is_away_is_told_as_such(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_database_that_is_away_is_told_as_such(ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch) -> None:
     seeds = await ledger.seed()
 
     async def fail(*_: object, **__: object) -> None:
@@ -377,7 +379,7 @@ def _running(rollup: UsageRollup) -> AbstractAsyncContextManager[None]:
 
 
 @asynccontextmanager
-async def _charging(ledger: Ledger, rollup: UsageRollup) -> AsyncIterator[Operations]:
+async def _charging(ledger: ServiceParts, rollup: UsageRollup) -> AsyncIterator[Operations]:
     """Charge through a committer that tells the rollup, as a server's does."""
     committer = Committer(ledger.store, ledger.clock, on_commit=rollup.note)
     await committer.start()
@@ -391,11 +393,11 @@ async def _charge_many(operations: Operations, seeds: Seeds, keys: Iterator[int]
     assert all(isinstance(outcome, Outcome) and outcome.is_ok for outcome in outcomes)
 
 
-async def _to_roll_up(ledger: Ledger, seeds: Seeds) -> bool:
+async def _to_roll_up(ledger: ServiceParts, seeds: Seeds) -> bool:
     return seeds.merchant_id in await ledger.store.books_to_roll_up(-1, transfers_min=1, limit=1_000)
 
 
-async def _summed_up(ledger: Ledger, seeds: Seeds) -> None:
+async def _summed_up(ledger: ServiceParts, seeds: Seeds) -> None:
     """Wait until nothing of a book is left to be summed up."""
     deadline = time.monotonic() + TIMEOUT_S
     while await _to_roll_up(ledger, seeds):
@@ -403,13 +405,13 @@ async def _summed_up(ledger: Ledger, seeds: Seeds) -> None:
         await asyncio.sleep(0.005)
 
 
-async def test_book_is_summed_up_behind_its_charges_and_exact_all_the_while(ledger: Ledger) -> None:
+async def test_book_is_summed_up_behind_its_charges_and_exact_all_the_while(ledger: ServiceParts) -> None:
     seeds, quiet = await ledger.seed(), await ledger.seed()
     rollup, keys = UsageRollup(ledger.store), iter(range(10**9))
     async with _charging(ledger, rollup) as operations, _running(rollup):
         await _charge_many(operations, quiet, keys, 900)
         for count in range(500, 4_001, 500):
-            ledger.clock.move(seconds=600)
+            ledger.clock.move(600)
             await _charge_many(operations, seeds, keys, 500)
             await asyncio.sleep(0.01)
             assert count == sum(line.requests for line in await _read(ledger, seeds, by="hour"))
@@ -425,7 +427,7 @@ async def test_book_is_summed_up_behind_its_charges_and_exact_all_the_while(ledg
         assert 900 == sum(line.requests for line in await _read(ledger, quiet))
 
 
-async def test_what_an_earlier_process_left_is_summed_up_after_a_restart(ledger: Ledger) -> None:
+async def test_what_an_earlier_process_left_is_summed_up_after_a_restart(ledger: ServiceParts) -> None:
     several = [await ledger.seed() for _ in range(5)]
     keys = iter(range(10**9))
     for seeds in several:
@@ -442,7 +444,7 @@ async def test_what_an_earlier_process_left_is_summed_up_after_a_restart(ledger:
 @pytest.mark.parametrize("error", [StoreUnavailable("gone"), ZeroDivisionError("in line 42")])
 @pytest.mark.parametrize("fails_at_first", [True, False])
 async def test_trouble_puts_summing_up_off_and_forgets_no_book(
-    ledger: Ledger,
+    ledger: ServiceParts,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     error: Exception,
@@ -473,7 +475,7 @@ async def test_trouble_puts_summing_up_off_and_forgets_no_book(
     assert 1_000 == sum(line.requests for line in await _read(ledger, seeds))
 
 
-async def test_several_who_sum_up_at_once_count_nothing_twice(ledger: Ledger) -> None:
+async def test_several_who_sum_up_at_once_count_nothing_twice(ledger: ServiceParts) -> None:
     seeds = await ledger.seed()
     await _charge_many(ledger.operations, seeds, iter(range(10**9)), 3_000)
     await asyncio.gather(*[_sum_up_everything(ledger, seeds, 100) for _ in range(4)])

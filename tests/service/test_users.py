@@ -14,9 +14,9 @@ from farebox.service.people.sign_in import ACCOUNT_MAILS_PER_HOUR_MAX, SignInRef
 from farebox.service.people.users import Member, Membership, Users
 from farebox.storage.rows import Purpose, Realm, Role
 from tests.service.people import ANN, PASSWORD, PeopleParts, open_people_parts
-from tests.storage.ledgers import ANN as MERCHANT
-from tests.storage.ledgers import BEN as OTHER
-from tests.storage.ledgers import NOBODY, add_merchant
+from tests.support.ledger import ANN as MERCHANT
+from tests.support.ledger import BEN as OTHER
+from tests.support.ledger import NOBODY, add_merchant
 
 BOB: Final = "bob@northwind.example"
 SAM: Final = "sam@farebox.example"
@@ -114,7 +114,7 @@ async def test_a_mailbox_is_flooded_by_nobody(parts: PeopleParts) -> None:
             await action()
     assert 2 * ACCOUNT_MAILS_PER_HOUR_MAX == len(await parts.people.account_mails(99))
     assert before == await log(parts)
-    parts.clock.move(seconds=3601)
+    parts.clock.move(3601)
     for action in actions:
         await action()
 

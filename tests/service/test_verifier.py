@@ -30,7 +30,7 @@ from farebox.storage.interface import Store
 from farebox.storage.rows import HOLD_COLUMNS
 from tests.cli.shell import Shell
 from tests.storage.engines import Engine, PostgresEngine, Refused, SqliteEngine
-from tests.storage.ledgers import ANN, BEN, NOW, SECOND, UNIT, add_merchant, add_price, book, do
+from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, add_merchant, add_price, book, do
 from tests.support.postgres import Databases
 
 ANN_ID: Final = ids.public_id(ids.MERCHANT, ANN)

@@ -10,7 +10,7 @@ import pytest
 from farebox.storage.interface import Store
 from farebox.storage.postgres import PostgresStore
 from tests.storage.engines import Engine, MemoryEngine, PostgresEngine, SqliteEngine
-from tests.storage.ledgers import NOW
+from tests.support.ledger import NOW
 from tests.support.postgres import Databases
 
 

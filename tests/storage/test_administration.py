@@ -38,7 +38,8 @@ from farebox.core.state import BatchState, Decision, reads
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError, Store
 from farebox.storage.rows import Merchant, Usage, User
 from tests.storage.engines import Engine, Refused
-from tests.storage.ledgers import (
+from tests.support.effort import examples
+from tests.support.ledger import (
     ANN,
     BEN,
     NOW,
@@ -54,7 +55,6 @@ from tests.storage.ledgers import (
     staff_key,
     wallet,
 )
-from tests.support.effort import examples
 
 every_store = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
 LAST: Final = (NUMBER_MAX, NUMBER_MAX)
@@ -507,8 +507,8 @@ async def test_usage_is_cut_into_days_where_the_time_zone_has_its_midnight(store
     midnight = NOW // QUARTER // 96 * 96 + 96
     half_past_five = midnight + 22
     for number, moment in enumerate([midnight * QUARTER, half_past_five * QUARTER]):
-        await do(store, charge(f"before {number}", 1 + 9 * number), now=moment - 1)
-        await do(store, charge(f"at {number}", 100 + 900 * number), now=moment)
+        await do(store, charge(1 + 9 * number, f"before {number}"), now=moment - 1)
+        await do(store, charge(100 + 900 * number, f"at {number}"), now=moment)
 
     async def days(offset: int, first: int = midnight - 1, last: int = half_past_five) -> dict[int, int]:
         found = await quarters(store, first, last, offset, 96)
@@ -528,14 +528,14 @@ async def test_books_are_summed_up_once_and_those_with_much_to_sum_up_are_listed
     await add_merchant(store, funds=100)
     await add_merchant(store, BEN, funds=100)
     await add_price(store)
-    await do(store, *[charge(f"k{number}") for number in range(9)])
+    await do(store, *[charge(1, f"k{number}") for number in range(9)])
     assert [ANN] == list(await store.books_to_roll_up(-1, transfers_min=10, limit=9))
     assert [ANN, BEN] == list(await store.books_to_roll_up(-1, transfers_min=1, limit=9))
     assert [ANN] == list(await store.books_to_roll_up(-1, transfers_min=1, limit=1))
     assert [BEN] == list(await store.books_to_roll_up(ANN, transfers_min=1, limit=9))
     assert [4, 4, 2, 0] == [await store.roll_up_usage(ANN, transfers_max=4) for _ in range(4)]
     assert [BEN] == list(await store.books_to_roll_up(-1, transfers_min=1, limit=9))
-    await do(store, charge("one more"))
+    await do(store, charge(1, "one more"))
     assert 1 == await store.roll_up_usage(ANN, transfers_max=4)
     with pytest.raises(NotFound):
         await store.roll_up_usage(5, transfers_max=4)
@@ -544,7 +544,7 @@ async def test_books_are_summed_up_once_and_those_with_much_to_sum_up_are_listed
 async def test_stores_that_sum_up_at_once_count_each_transfer_once(engine: Engine, store: Store) -> None:
     await add_merchant(store, funds=1_000)
     await add_price(store)
-    await do(store, *[charge(f"k{number}") for number in range(200)])
+    await do(store, *[charge(1, f"k{number}") for number in range(200)])
     stores = [store, engine.store()]
     await stores[1].open()
     summed = await asyncio.gather(*[stores[turn % 2].roll_up_usage(ANN, transfers_max=7) for turn in range(40)])
@@ -567,7 +567,7 @@ async def test_usage_is_never_counted_twice_or_lost_while_it_is_summed_up(engine
         nonlocal charged
         for number in range(60):
             charged += 1
-            await do(stores[0], charge(f"k{number}"))
+            await do(stores[0], charge(1, f"k{number}"))
 
     async def sum_up() -> None:
         while charged < 60:

@@ -12,7 +12,7 @@ from farebox.core.outcomes import Code
 from farebox.storage import sql
 from tests.service.books import TRANSFERS, keep_book
 from tests.storage.engines import TABLES, Engine, PostgresEngine, SqliteEngine
-from tests.storage.ledgers import ANN, NOW, add_merchant, charge, do, everything, faults, fire, merchant_key
+from tests.support.ledger import ANN, NOW, add_merchant, charge, do, everything, faults, fire, merchant_key
 from tests.support.postgres import Databases
 
 VERSIONS: Final = len(sql.migrations("sqlite"))
@@ -58,7 +58,7 @@ async def test_a_database_of_an_earlier_version_keeps_all_that_is_in_it(
     assert keys == await store.keys(ANN)
     assert [] == await faults(store)
     # And goes on.
-    (outcome,) = await do(store, charge("after"), now=NOW + 10**9)
+    (outcome,) = await do(store, charge(1, "after"), now=NOW + 10**9)
     assert outcome.code is Code.OK
     assert [] == await faults(store)
     await store.close()

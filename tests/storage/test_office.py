@@ -16,8 +16,8 @@ from farebox.storage.interface import AlreadyExists, Database
 from farebox.storage.office import Office
 from farebox.storage.rows import Counts, MerchantOrder, RunwaySnapshot, RunwaySnapshotAge, User, Verification
 from tests.storage.engines import Engine
-from tests.storage.ledgers import ANN, BEN, NOBODY, NOW, UNIT, add_merchant, digest, do, fire, merchant_key, staff_key
 from tests.storage.test_postgres import planning_session
+from tests.support.ledger import ANN, BEN, NOBODY, NOW, UNIT, add_merchant, digest, do, fire, merchant_key, staff_key
 
 CLEO: Final = NOBODY
 ORDERS: Final = tuple(MerchantOrder)

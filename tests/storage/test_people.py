@@ -17,7 +17,7 @@ from farebox.storage.interface import AlreadyExists, Database, NotFound, Storage
 from farebox.storage.people import LastOwner, LinkGone, People
 from farebox.storage.rows import AccountMail, Login, MailState, Membership, Purpose, Realm, Role, Session, User
 from tests.storage.engines import Engine, Refused
-from tests.storage.ledgers import ANN, BEN, NOBODY, NOW, SECOND, add_merchant, fire
+from tests.support.ledger import ANN, BEN, NOBODY, NOW, SECOND, add_merchant, fire
 
 ADDRESS: Final = "ann@northwind.example"
 LOGIN: Final = Login(1, Realm.MERCHANT, ADDRESS, "Ann", NOW, "a hash")

@@ -26,7 +26,7 @@ from farebox.storage.interface import (
 )
 from farebox.storage.rows import Merchant
 from farebox.storage.sqlite import SqliteStore
-from tests.storage.ledgers import (
+from tests.support.ledger import (
     ANN,
     NOW,
     UNIT,
@@ -83,8 +83,8 @@ async def test_every_connection_writes_ahead_syncs_fully_and_checks_references(s
 
 async def test_a_connection_made_anew_has_the_same_settings(store: SqliteStore) -> None:
     with failing_commit(writer_of(store)), pytest.raises(CommitUnknown):
-        await do(store, charge("key"))
-    await do(store, charge("key"))
+        await do(store, charge(1, "key"))
+    await do(store, charge(1, "key"))
     await test_every_connection_writes_ahead_syncs_fully_and_checks_references(store)
 
 
@@ -115,7 +115,7 @@ async def test_no_statement_of_a_charge_or_a_balance_is_compiled_anew_for_other_
         connection.authorizer = note
     for turn in range(3):
         compiled.clear()
-        charges = [charge(f"{turn} {number}", merchant_id=(ANN, bob)[number % 2]) for number in range(100)]
+        charges = [charge(1, f"{turn} {number}", merchant_id=(ANN, bob)[number % 2]) for number in range(100)]
         await do(store, *charges, now=NOW + turn)
         assert 2 == len(await store.balances([(ANN, digest(ANN)), (bob, digest(bob))], NOW + turn))
         assert bool(compiled) == (turn == 0)
@@ -211,10 +211,10 @@ async def test_a_disk_that_fills_up_refuses_batches_until_there_is_room(store: S
     connection = writer_of(store)
     connection.pragma("max_page_count", connection.pragma("page_count"))
     with pytest.raises(StoreUnavailable, match="full"):
-        await do(store, *[charge(f"key {number}" + "x" * 100) for number in range(40)])
+        await do(store, *[charge(1, f"key {number}" + "x" * 100) for number in range(40)])
     assert before == await everything(store, [ANN])
     connection.pragma("max_page_count", 2**31)
-    await do(store, *[charge(f"key {number}" + "x" * 100) for number in range(40)])
+    await do(store, *[charge(1, f"key {number}" + "x" * 100) for number in range(40)])
     assert 10 == await wallet(store)
     assert [] == await faults(store)
 
@@ -224,7 +224,7 @@ import asyncio, resource, signal, sys
 from pathlib import Path
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from farebox.storage.sqlite import SqliteStore
-from tests.storage.ledgers import ANN, charge, do, everything, faults, wallet
+from tests.support.ledger import ANN, charge, do, everything, faults, wallet
 
 async def main():
     store = SqliteStore(Path(sys.argv[1]))
@@ -297,7 +297,7 @@ async def test_a_read_only_file_can_be_read_and_refuses_writes(
         await store.open()
     assert 50 == await wallet(store)
     writes: list[Callable[[], Any]] = [
-        lambda: do(store, charge("key")),
+        lambda: do(store, charge(1, "key")),
         lambda: store.rename_merchant(ANN, "Ann"),
         lambda: store.claim_mails(NOW, lease_until=NOW, limit=9),
     ]
@@ -308,7 +308,7 @@ async def test_a_read_only_file_can_be_read_and_refuses_writes(
         assert [] == await SqliteStore(path_of(store)).migrate(NOW)
     await store.close()
     await store.open()
-    await do(store, charge("key"))
+    await do(store, charge(1, "key"))
     assert 49 == await wallet(store)
 
 
@@ -318,10 +318,10 @@ async def test_a_database_in_which_no_write_can_begin_is_unavailable(store: Sqli
         apsw.SQLITE_DENY if operation == apsw.SQLITE_TRANSACTION else apsw.SQLITE_OK
     )
     with pytest.raises(StoreUnavailable, match="takes no writes"):
-        await do(store, charge("key"))
+        await do(store, charge(1, "key"))
     assert 50 == await wallet(store)
     writer.authorizer = None
-    await do(store, charge("key"))
+    await do(store, charge(1, "key"))
     assert 49 == await wallet(store)
 
 
@@ -331,7 +331,7 @@ async def test_a_database_in_which_no_write_can_begin_is_unavailable(store: Sqli
 async def test_a_write_waits_for_another_process_without_holding_up_the_loop(store: SqliteStore) -> None:
     stranger = connect(store)
     stranger.execute("BEGIN IMMEDIATE")
-    task = asyncio.create_task(do(store, charge("key")))
+    task = asyncio.create_task(do(store, charge(1, "key")))
     longest, begun = 0.0, time.monotonic()
     while time.monotonic() < begun + 0.3:
         before = time.monotonic()
@@ -352,11 +352,11 @@ async def test_a_write_is_refused_when_another_process_keeps_the_lock(
     stranger = connect(store)
     stranger.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="kept the database locked"):
-        await do(store, charge("key"))
+        await do(store, charge(1, "key"))
     with pytest.raises(StoreUnavailable, match="locked"):
         await SqliteStore(path_of(store)).migrate(NOW)
     stranger.execute("ROLLBACK")
-    await do(store, charge("key"))
+    await do(store, charge(1, "key"))
     assert 49 == await wallet(store)
     stranger.close()
 
@@ -365,9 +365,9 @@ async def test_a_caller_that_gives_up_waiting_for_the_lock_changes_nothing(store
     stranger = connect(store)
     stranger.execute("BEGIN IMMEDIATE")
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(do(store, charge("given up")), 0.05)
+        await asyncio.wait_for(do(store, charge(1, "given up")), 0.05)
     stranger.execute("ROLLBACK")
-    await do(store, charge("key"))
+    await do(store, charge(1, "key"))
     assert 49 == await wallet(store)
     stranger.close()
 
@@ -391,7 +391,7 @@ SPENDING_PROGRAM: Final = """
 import asyncio, sys
 from pathlib import Path
 from farebox.storage.sqlite import SqliteStore
-from tests.storage.ledgers import charge, do
+from tests.support.ledger import charge, do
 
 async def main():
     store = SqliteStore(Path(sys.argv[1]))
@@ -447,10 +447,10 @@ def failing_commit(connection: apsw.Connection, action: str = "COMMIT") -> Itera
 async def test_a_commit_that_fails_is_unknown_and_the_store_goes_on(store: SqliteStore) -> None:
     connection = writer_of(store)
     with failing_commit(connection), pytest.raises(CommitUnknown, match="failed during COMMIT"):
-        await do(store, charge("key"))
+        await do(store, charge(1, "key"))
     assert connection is not store._writer
     assert 50 == await wallet(store)
-    assert not (await do(store, charge("key")))[0].is_replay
+    assert not (await do(store, charge(1, "key")))[0].is_replay
     assert 49 == await wallet(store)
     assert [] == await faults(store)
 
@@ -458,8 +458,8 @@ async def test_a_commit_that_fails_is_unknown_and_the_store_goes_on(store: Sqlit
 async def test_a_commit_that_a_hook_turns_down_is_unknown_too(store: SqliteStore) -> None:
     writer_of(store).set_commit_hook(lambda: True)
     with pytest.raises(CommitUnknown):
-        await do(store, charge("key"))
-    await do(store, charge("key"))
+        await do(store, charge(1, "key"))
+    await do(store, charge(1, "key"))
     assert 49 == await wallet(store)
 
 
@@ -489,9 +489,9 @@ class SlowCommits:
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_commit_is_seen_through_though_its_caller_goes_away(store: SqliteStore, times: int) -> None:
     slow = SlowCommits(store)
-    task = asyncio.create_task(do(store, charge("key")))
+    task = asyncio.create_task(do(store, charge(1, "key")))
     await slow.begun()
-    following = asyncio.create_task(do(store, charge("next")))
+    following = asyncio.create_task(do(store, charge(1, "next")))
     for _ in range(times):
         task.cancel()
         await asyncio.sleep(0.01)
@@ -508,20 +508,20 @@ async def test_a_commit_is_seen_through_though_its_caller_goes_away(store: Sqlit
 async def test_a_commit_that_fails_after_its_caller_went_away_does_no_harm(store: SqliteStore) -> None:
     slow = SlowCommits(store)
     with failing_commit(slow._connection):
-        task = asyncio.create_task(do(store, charge("key")))
+        task = asyncio.create_task(do(store, charge(1, "key")))
         await slow.begun()
         task.cancel()
         await asyncio.sleep(0.01)
         slow.may_go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-    await do(store, charge("next"))
+    await do(store, charge(1, "next"))
     assert ["top_up funds", "next"] == [transfer.idempotency_key for transfer in await book(store)]
 
 
 async def test_reading_goes_on_while_a_commit_waits_for_the_disk(store: SqliteStore) -> None:
     slow = SlowCommits(store)
-    task = asyncio.create_task(do(store, charge("key")))
+    task = asyncio.create_task(do(store, charge(1, "key")))
     await slow.begun()
     assert 50 == await wallet(store)
     assert {digest(ANN): 50 * UNIT} == await store.balances([(ANN, digest(ANN))], NOW)
@@ -538,13 +538,13 @@ async def test_a_balance_is_the_newest_though_the_read_before_failed(
         patched.setitem(sqlite._SQL._bodies, "balance", "SELECT abs(-9223372036854775808) WHERE ?1 + ?2 + ?3")
         with pytest.raises(StorageError, match="overflow"):
             await store.balances(keys, NOW)
-    await do(store, charge("key"))
+    await do(store, charge(1, "key"))
     assert {digest(ANN): 49 * UNIT} == await store.balances(keys, NOW)
 
 
 async def test_closing_waits_for_a_commit(store: SqliteStore) -> None:
     slow = SlowCommits(store)
-    task = asyncio.create_task(do(store, charge("key")))
+    task = asyncio.create_task(do(store, charge(1, "key")))
     await slow.begun()
     closing = asyncio.create_task(store.close())
     await asyncio.sleep(0.01)
@@ -561,9 +561,9 @@ async def test_a_rollback_that_fails_does_not_hide_the_error_and_the_store_goes_
 
     connection = writer_of(store)
     with failing_commit(connection, "ROLLBACK"), pytest.raises(ZeroDivisionError):
-        await store.transact(reads([charge("key")], NOW), fail)
+        await store.transact(reads([charge(1, "key")], NOW), fail)
     assert connection is not store._writer
-    await do(store, charge("key"))
+    await do(store, charge(1, "key"))
     assert 49 == await wallet(store)
 
 
@@ -571,7 +571,7 @@ async def test_a_connection_that_can_not_be_made_anew_is_unavailable_for_so_long
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with failing_commit(writer_of(store)), pytest.raises(CommitUnknown):
-        await do(store, charge("key"))
+        await do(store, charge(1, "key"))
 
     def fail(*_: object, **__: object) -> apsw.Connection:
         raise apsw.CantOpenError("unable to open database file")
@@ -580,8 +580,8 @@ async def test_a_connection_that_can_not_be_made_anew_is_unavailable_for_so_long
         patch.setattr(sqlite, "_connect", fail)
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match="unable to open"):
-                await do(store, charge("key"))
-    await do(store, charge("key"))
+                await do(store, charge(1, "key"))
+    await do(store, charge(1, "key"))
     assert 49 == await wallet(store)
 
 
@@ -608,7 +608,7 @@ async def test_errors_of_the_driver_are_told_in_the_stores_own_words(
         raise error("something happened")
 
     with pytest.raises(expected, match="SQLite: something happened") as raised:
-        await store.transact(reads([charge("key")], NOW), fail)
+        await store.transact(reads([charge(1, "key")], NOW), fail)
     assert expected is raised.type
     assert error is type(raised.value.__cause__)
 
@@ -660,7 +660,7 @@ async def test_what_a_killed_process_left_in_the_log_is_on_the_disk_before_it_is
     store: SqliteStore, tmp_path: Path
 ) -> None:
     """It may have died before the disk had it, and then a power cut would take what a retry had been told."""
-    await do(store, charge("key"))
+    await do(store, charge(1, "key"))
     left, disk = tmp_path / "left.db", tmp_path / "disk.db"
     for suffix in ("", "-wal"):
         left.with_name(f"left.db{suffix}").write_bytes(
@@ -670,7 +670,7 @@ async def test_what_a_killed_process_left_in_the_log_is_on_the_disk_before_it_is
     await survivor.open()
     # The rows in the file itself were synced, first in the log and then here.
     disk.write_bytes(left.read_bytes())
-    assert (await do(survivor, charge("key")))[0].is_replay
+    assert (await do(survivor, charge(1, "key")))[0].is_replay
     await survivor.close()
     copy = SqliteStore(disk)
     await copy.open()
@@ -688,7 +688,7 @@ async def test_a_backup_of_a_database_in_use_is_whole(store: SqliteStore, tmp_pa
         number = 0
         while not is_over:
             number += 1
-            await do(store, charge(f"key {number}"), TopUp(ANN, UNIT, f"INV-{number}"))
+            await do(store, charge(1, f"key {number}"), TopUp(ANN, UNIT, f"INV-{number}"))
 
     spending = asyncio.create_task(spend())
     await asyncio.sleep(0.05)

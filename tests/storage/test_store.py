@@ -47,7 +47,8 @@ from farebox.storage.interface import (
 from farebox.storage.rows import MailState, Merchant, OutboxMail, TransferFilter, Usage, User
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, found, founded, prepare, scenarios
 from tests.storage.engines import Engine, Refused
-from tests.storage.ledgers import (
+from tests.support.effort import examples
+from tests.support.ledger import (
     ANN,
     BEN,
     NOBODY,
@@ -70,7 +71,6 @@ from tests.storage.ledgers import (
     staff_key,
     wallet,
 )
-from tests.support.effort import examples
 
 LEDGER_TABLES: Final = (
     *("merchant", "account", "transfer", "hold", "default_price", "merchant_price", "merchant_key", "staff_key"),
@@ -187,7 +187,7 @@ async def test_a_ledger_is_kept_whole_by_the_migrations_that_come_after(
             values = f"{user.merchant_id}, {user.user_id}, '{user.email}', {user.created_at}"
             await empty_engine.execute(f"INSERT INTO merchant_user VALUES ({values})")
         await fire(store)
-        await do(store, charge("charge", 7), CreateHold(Payer(ANN), "image", 3, "hold"), charge("more"))
+        await do(store, charge(7, "charge"), CreateHold(Payer(ANN), "image", 3, "hold"), charge(1, "more"))
         await do(store, Refund(ANN, 2, "refund", UNIT), CaptureHold(ANN, 3, "capture", 2 * UNIT))
         await store.close()
     before = {table: await empty_engine.execute(f"SELECT * FROM {table}") for table in LEDGER_TABLES}
@@ -205,7 +205,7 @@ async def test_a_ledger_is_kept_whole_by_the_migrations_that_come_after(
         used = await store.usage(ANN, first_quarter=0, last_quarter=NOW, offset_quarters=0, bucket_quarters=NOW)
         assert [Usage(0, "image", 11, 10 * UNIT, UNIT)] == used
         await store.roll_up_usage(ANN, transfers_max=99)
-    await do(store, RequestApproval(TopUp(ANN, UNIT, "wire", actor=Actor(1, "ann")), 1), charge("later"))
+    await do(store, RequestApproval(TopUp(ANN, UNIT, "wire", actor=Actor(1, "ann")), 1), charge(1, "later"))
     assert 40 == await wallet(store)
     assert [] == await faults(store)
     await store.close()
@@ -510,11 +510,11 @@ async def test_a_batch_meets_what_it_asks_for_and_no_more(store: Store) -> None:
     await add_price(store, 3, merchant_id=BEN, unit_price=2 * UNIT)
     await store.create_key(staff_key(5))
     hold = CreateHold(Payer(ANN), "image", 3, "hold")
-    await do(store, hold, charge("charge", 4), CaptureHold(ANN, 2, "capture", UNIT), Refund(ANN, 3, "refund", UNIT))
+    await do(store, hold, charge(4, "charge"), CaptureHold(ANN, 2, "capture", UNIT), Refund(ANN, 3, "refund", UNIT))
     before = await book(store)
     asked: list[Command] = [
-        replace(charge("charge"), payer=Payer(ANN, digest(ANN)), caller=Caller(digest(5))),
-        replace(charge("new", merchant_id=BEN), caller=Caller(digest(BEN), BEN)),
+        replace(charge(1, "charge"), payer=Payer(ANN, digest(ANN)), caller=Caller(digest(5))),
+        replace(charge(1, "new", merchant_id=BEN), caller=Caller(digest(BEN), BEN)),
         hold,
         CaptureHold(ANN, 2, "new capture"),
         Refund(ANN, 3, "new refund"),
@@ -548,7 +548,7 @@ async def test_prices_are_those_in_force_at_the_time_of_the_batch(store: Store) 
         await add_price(store, number, starts_at=NOW + starts_at, merchant_id=merchant_id)
     found = {}
     for later in (-1, 0, 4, 5, 6, 8):
-        state = await loaded(store, charge("key"), now=NOW + later)
+        state = await loaded(store, charge(1, "key"), now=NOW + later)
         prices = [state.default_prices.get("image"), state.merchant_prices.get((ANN, "image"))]
         found[later] = tuple(price and price.price_id for price in prices)
     assert {-1: (None, None), 0: (1, None), 4: (1, None), 5: (3, None), 6: (3, 4), 8: (3, 5)} == found
@@ -600,7 +600,7 @@ async def test_a_decision_that_breaks_a_rule_is_rolled_back_with_all_that_belong
     await do(store, CreateHold(Payer(ANN), "image", 2, "hold"), SetThresholds(ANN, (45 * UNIT,)))
     before = await everything(store, [ANN])
     commands: list[Command] = [
-        charge("charge", 10),
+        charge(10, "charge"),
         CreateHold(Payer(ANN), "image", 2, "another"),
         CaptureHold(ANN, 2, "capture"),
     ]
@@ -630,7 +630,7 @@ async def test_rows_that_the_database_refuses_are_rolled_back_with_all_that_belo
     await fire(store, USERS[0])
     await do(store, SetThresholds(ANN, (45 * UNIT,)))
     before = await everything(store, [ANN])
-    commands: list[Command] = [charge("charge", 10)]
+    commands: list[Command] = [charge(10, "charge")]
     with pytest.raises(StorageError):
         await store.transact(reads(commands, NOW), a_decision(commands, **changes))
     assert before == await everything(store, [ANN])
@@ -687,7 +687,7 @@ async def test_every_field_of_every_kind_of_transfer_is_read_back(store: Store) 
         ExpireHold(ANN, 5),
         CreateHold(Payer(ANN), "image", 1, "third"),
         ReleaseHold(ANN, 7, "release", "R-4"),
-        charge("charge", 2),
+        charge(2, "charge"),
         Refund(ANN, 9, "refund", 1, "R-5", "Sorry"),
         ReverseTopUp(ANN, 1, "R-6", "bounced", 1),
         Adjust(ANN, 1, True, "R-7", "mistake"),
@@ -731,7 +731,7 @@ async def test_balances_are_what_is_available_and_never_stale(engine: Engine, st
     await add_price(store)
     other = engine.store()
     await other.open()
-    commands: list[Command] = [charge("a", 2), CreateHold(Payer(ANN), "image", 3, "b"), charge("c", 4)]
+    commands: list[Command] = [charge(2, "a"), CreateHold(Payer(ANN), "image", 3, "b"), charge(4, "c")]
     for number, command in enumerate([*commands, CaptureHold(ANN, 3, "d", UNIT)]):
         await do(other if number % 2 else store, command)
         for reader in (store, other):
@@ -747,7 +747,7 @@ async def test_a_stretch_of_a_book_is_read_from_either_end(store: Store) -> None
     await add_merchant(store, funds=50)
     await add_merchant(store, BEN, funds=50)
     await add_price(store)
-    await do(store, *[charge(f"key {number}") for number in range(8)])
+    await do(store, *[charge(1, f"key {number}") for number in range(8)])
 
     async def seqs(first_seq: int, last_seq: int, limit: int, newest_first: bool) -> list[int]:
         found = await store.transfers(
@@ -773,7 +773,7 @@ async def test_transfers_are_found_by_kind_type_and_reference_within_a_stretch(s
     await add_price(store, 2, request_type="scan")
     await do(
         store,
-        charge("a"),
+        charge(1, "a"),
         Charge(Payer(ANN), "scan", 1, "b", reference="job"),
         Charge(Payer(ANN), "image", 1, "c", reference="job"),
         Adjust(ANN, UNIT, True, "job", "gift"),
@@ -801,7 +801,7 @@ async def test_transfers_are_found_by_kind_type_and_reference_within_a_stretch(s
 async def test_single_transfers_are_read_by_their_seq(store: Store) -> None:
     await add_merchant(store, funds=50)
     await add_price(store)
-    await do(store, *[charge(f"key {number}") for number in range(4)])
+    await do(store, *[charge(1, f"key {number}") for number in range(4)])
     stored = {transfer.seq: transfer for transfer in await book(store)}
     assert {seq: stored[seq] for seq in (2, 4)} == await store.transfers_at(ANN, [4, 2, 9, 0])
     assert {} == await store.transfers_at(ANN, [])
@@ -814,7 +814,7 @@ async def test_what_came_in_from_outside_is_read_apart_from_what_was_spent(store
     await add_price(store)
     await do(
         store,
-        charge("charge"),
+        charge(1, "charge"),
         Adjust(ANN, UNIT, True, "R", "mistake"),
         Refund(ANN, 2, "refund"),
         Adjust(ANN, UNIT, False, "S", "mistake"),
@@ -866,7 +866,7 @@ async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(sto
         assert (None, None) == (mail.sent_at, mail.last_error)
     await store.add_user(User(ANN, 9, "new@example.com", NOW))
     await do(store, SetThresholds(ANN, (40 * UNIT,)))
-    await do(store, charge("charge", 11), now=NOW + 7)
+    await do(store, charge(11, "charge"), now=NOW + 7)
     second = (await store.alerts(ANN, 10))[0]
     assert (2, 40 * UNIT, 39 * UNIT, NOW + 7, 2) == (
         *(second.number, second.threshold, second.posted, second.fired_at, second.transfer_seq),
@@ -1004,14 +1004,14 @@ async def test_a_snapshot_sees_one_moment_whatever_is_committed_meanwhile(
     monkeypatch.setattr(postgres, "_SNAPSHOT_CHUNK_ROWS", 3)
     await add_merchant(store, funds=50)
     await add_price(store)
-    await do(store, CreateHold(Payer(ANN), "image", 3, "hold"), *[charge(f"key {number}") for number in range(5)])
+    await do(store, CreateHold(Payer(ANN), "image", 3, "hold"), *[charge(1, f"key {number}") for number in range(5)])
     before = (await account_of(store), await book(store), await holds_of(store))
     async with store.snapshot() as snapshot:
         chunks = []
         async for chunk in snapshot.transfers(ANN):
             chunks.append(chunk)
             # A writer is not held up, even in the middle of reading.
-            await do(store, charge(f"later {len(chunks)}"))
+            await do(store, charge(1, f"later {len(chunks)}"))
         await do(store, CaptureHold(ANN, 2, "capture"))
         await add_merchant(store, BEN)
         found = [transfer for chunk in chunks for transfer in chunk]
@@ -1045,7 +1045,9 @@ async def test_stores_that_race_for_an_account_never_overspend_it(engine: Engine
     await add_price(store)
     other = engine.store()
     await other.open()
-    outcomes = await asyncio.gather(*[do((store, other)[number % 2], charge(f"key {number}")) for number in range(36)])
+    outcomes = await asyncio.gather(
+        *[do((store, other)[number % 2], charge(1, f"key {number}")) for number in range(36)]
+    )
     codes = sorted(outcome.code for (outcome,) in outcomes)
     assert [Code.INSUFFICIENT_BALANCE] * 16 + [Code.OK] * 20 == codes
     assert -5 == await wallet(other)
@@ -1058,7 +1060,7 @@ async def test_of_stores_that_use_one_key_at_once_one_moves_the_money(engine: En
     await add_price(store)
     other = engine.store()
     await other.open()
-    outcomes = await asyncio.gather(*[do((store, other)[number % 2], charge("key", 4)) for number in range(8)])
+    outcomes = await asyncio.gather(*[do((store, other)[number % 2], charge(4, "key")) for number in range(8)])
     assert 11 == await wallet(store)
     assert [False] + [True] * 7 == sorted(outcome.is_replay for (outcome,) in outcomes)
     assert 1 == len({outcome.transfer.seq for (outcome,) in outcomes if outcome.transfer})
@@ -1174,7 +1176,7 @@ async def test_the_database_itself_refuses_rows_that_break_a_rule(engine: Engine
     await add_price(store)
     await add_price(store, 2, merchant_id=ANN)
     await store.create_key(staff_key(2))
-    await do(store, charge("charge", 2), CreateHold(Payer(ANN), "image", 3, "hold"))
+    await do(store, charge(2, "charge"), CreateHold(Payer(ANN), "image", 3, "hold"))
     await fire(store, *USERS[:2])
     before = await everything(store, [ANN])
     accepted = []

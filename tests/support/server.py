@@ -25,6 +25,8 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.service.ledger.operations import Operations
+from farebox.service.operator.merchants import Merchants
 
 START_TIMEOUT_S: Final = 60
 STOP_TIMEOUT_S: Final = 30
@@ -235,15 +237,23 @@ async def seed(farebox: Farebox, *, balance: str | None = "100", credit_limit: s
 
     An `image` costs 0.01; a `call` is variable: its amount is named.
     """
-    merchant, _, key = await farebox.services.merchants.create(
+    services = farebox.services
+    return await seed_through(services.merchants, services.operations, balance=balance, credit_limit=credit_limit)
+
+
+async def seed_through(
+    merchants: Merchants, operations: Operations, *, balance: str | None = "100", credit_limit: str = "0"
+) -> Seeds:
+    """Add what `seed` adds, through these services."""
+    merchant, _, key = await merchants.create(
         name="Northwind Imaging", currency="USD", thresholds=[], credit_limit=credit_limit
     )
-    service = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")
-    support = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="ann")
-    await farebox.services.merchants.set_price("image", "0.01")
-    await farebox.services.merchants.set_price("call", None)
+    service = await merchants.create_key(KeyKind.SERVICE, name="recognition")
+    support = await merchants.create_key(KeyKind.SUPPORT, name="ann")
+    await merchants.set_price("image", "0.01")
+    await merchants.set_price("call", None)
     if balance is not None:
-        topped_up = await farebox.services.operations.top_up(
+        topped_up = await operations.top_up(
             merchant.merchant_id, amount=balance, reference="INV-1", note=None, principal=None
         )
         assert topped_up.is_ok

@@ -968,21 +968,21 @@ _keys = st.sampled_from(["merchant_key", "service_key", "support_key"]) | st.bin
 async def test_no_input_is_a_crash(
     farebox: Farebox,
     cors_client: AppClient,
-    everyone: Seeds,
+    seeds: Seeds,
     endpoint: tuple[str, str],
     body: bytes,
     key: str | bytes | None,
     headers: list[tuple[str, bytes]],
     is_cut_short: bool,
 ) -> None:
-    method, target = endpoint[0], endpoint[1].replace("@", everyone.merchant)
-    text = getattr(everyone, key) if isinstance(key, str) else key
+    method, target = endpoint[0], endpoint[1].replace("@", seeds.merchant)
+    text = getattr(seeds, key) if isinstance(key, str) else key
     reply = await cors_client.send(
         method,
         target,
         key=text,
         headers=list(headers),
-        body=body.replace(b'"@"', _json(everyone.merchant)),
+        body=body.replace(b'"@"', _json(seeds.merchant)),
         is_cut_short=is_cut_short,
     )
     assert reply.status < 500, reply

@@ -230,23 +230,23 @@ OF_DOWNLOADS: Final[list[tuple[dict[str, str | int], str]]] = [
 
 @pytest.mark.parametrize(("query", "message"), [*REFUSALS, *OF_PAGES, *OF_DOWNLOADS])
 async def test_what_makes_no_sense_is_refused_by_name(
-    client: AppClient, everyone: Seeds, query: dict[str, str | int], message: str
+    client: AppClient, seeds: Seeds, query: dict[str, str | int], message: str
 ) -> None:
     for who in PATHS:
-        reply = await _ask(client, everyone, who, **query)
+        reply = await _ask(client, seeds, who, **query)
         assert (422, "invalid_value") == (reply.status, reply.code)
         assert reply.message.startswith(message), reply.message
 
 
 @pytest.mark.parametrize("query", ["?colour=red", "?limit=1&limit=2", "?kind=charge&kind=refund", "?from=%ff"])
-async def test_what_is_no_such_query_is_malformed(client: AppClient, everyone: Seeds, query: str) -> None:
-    reply = await client.get(f"/api/transfers{query}", everyone.merchant_key)
+async def test_what_is_no_such_query_is_malformed(client: AppClient, seeds: Seeds, query: str) -> None:
+    reply = await client.get(f"/api/transfers{query}", seeds.merchant_key)
     assert (400, "malformed_request") == (reply.status, reply.code)
 
 
 @pytest.mark.parametrize("form", ["json", "csv", "jsonl"])
 async def test_each_kind_of_key_reads_what_is_its_own(
-    farebox: Farebox, client: AppClient, everyone: Seeds, form: str
+    farebox: Farebox, client: AppClient, seeds: Seeds, form: str
 ) -> None:
     other = await _keep_book(farebox)
     admin = f"/api/admin/merchants/{other.merchant}/transfers?format={form}"
@@ -257,7 +257,7 @@ async def test_each_kind_of_key_reads_what_is_its_own(
         (f"/api/transfers?format={form}", other.support_key, (403, "forbidden")),
         (admin, None, (401, "invalid_api_key")),
         (admin, other.merchant_key, (403, "forbidden")),
-        (admin, everyone.merchant_key, (403, "forbidden")),
+        (admin, seeds.merchant_key, (403, "forbidden")),
         (admin, other.service_key, (403, "forbidden")),
         (f"/api/admin/merchants/nobody/transfers?format={form}", other.support_key, (404, "merchant_not_found")),
         (
@@ -268,11 +268,11 @@ async def test_each_kind_of_key_reads_what_is_its_own(
         reply = await client.get(target, key)
         assert expected == (reply.status, reply.code), target
     # Another merchant's own statement has nothing of it, not even when it names a place in the other's book.
-    reply = await _ask(client, everyone, format=form)
+    reply = await _ask(client, seeds, format=form)
     assert 200 == reply.status
     assert other.merchant[4:] not in reply.body.decode()
     cursor = ids.book_id(ids.TRANSFER, merchant_id=other.merchant_id, seq=5)
-    assert 422 == (await _ask(client, everyone, cursor=cursor)).status
+    assert 422 == (await _ask(client, seeds, cursor=cursor)).status
 
 
 async def test_a_frozen_merchant_still_reads(farebox: Farebox, client: AppClient) -> None:
@@ -294,10 +294,10 @@ async def test_head_of_a_file_has_its_headers_alone(farebox: Farebox, client: Ap
         assert reply.header("content-disposition") is not None
 
 
-async def test_another_origin_may_read_files_as_it_may_read_pages(cors_client: AppClient, everyone: Seeds) -> None:
+async def test_another_origin_may_read_files_as_it_may_read_pages(cors_client: AppClient, seeds: Seeds) -> None:
     for form in ("json", "csv", "jsonl"):
         reply = await cors_client.get(
-            f"/api/transfers?format={form}", everyone.merchant_key, [("origin", "https://shop.example")]
+            f"/api/transfers?format={form}", seeds.merchant_key, [("origin", "https://shop.example")]
         )
         assert "https://shop.example" == reply.header("access-control-allow-origin")
 

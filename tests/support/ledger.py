@@ -1,0 +1,315 @@
+"""Small ledgers on any store: what tests put into them, short ways to move money in them, and to read them whole."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, cast
+
+from msgspec.structs import replace
+
+from farebox.core.accounts import Account
+from farebox.core.commands import (
+    Adjust,
+    CaptureHold,
+    Charge,
+    Command,
+    CreateHold,
+    KeyKind,
+    Payer,
+    SetThresholds,
+    TopUp,
+)
+from farebox.core.decide import decide
+from farebox.core.holds import Hold
+from farebox.core.ids import NUMBER_MAX, SEQ_MAX
+from farebox.core.outcomes import Code, Outcome
+from farebox.core.pricing import Price
+from farebox.core.replay import Replay
+from farebox.core.state import Alert, BatchState, Decision, reads
+from farebox.core.transfers import Transfer
+from farebox.storage.interface import Store
+from farebox.storage.rows import ApiKey, MailState, Merchant, OutboxMail, User
+from farebox.storage.sqlite import SqliteStore
+from tests.support.memory import MemoryStore, at_once
+
+UNIT: Final = 1_000_000
+SECOND: Final = 1_000_000
+NOW: Final = 1_800_000_000 * SECOND
+"""15 January 2027, 08:00 UTC."""
+
+ANN: Final = 1 << 50
+BEN: Final = (1 << 50) + 1
+NOBODY: Final = (1 << 50) + 2
+NORTHWIND: Final = 3_774_873_600_000_000_007
+"""The merchant of `Ledger`: a number as they are made, of the time and of chance."""
+
+
+class HeldClock:
+    """Stands still at NOW unless a test moves it."""
+
+    def __init__(self) -> None:
+        self.time = NOW
+
+    def now(self) -> int:
+        """Return the time, microseconds since 1970."""
+        return self.time
+
+    def move(self, seconds: float = 0, *, micros: int = 0) -> None:
+        """Move the clock, forwards or back."""
+        self.time += round(seconds * SECOND) + micros
+
+
+# Commands
+
+
+def top_up(units: int, reference: str = "INV-1") -> TopUp:
+    return TopUp(ANN, units * UNIT, reference)
+
+
+def charge(units: int = 1, key: str = "charge", merchant_id: int = ANN, **more: Any) -> Charge:
+    return Charge(Payer(merchant_id), "image", units, key, **more)
+
+
+def hold(units: int, key: str = "hold", **more: Any) -> CreateHold:
+    return CreateHold(Payer(ANN), "image", units, key, **more)
+
+
+def adjust(units: int, reference: str = "ADJ-1") -> Adjust:
+    return Adjust(ANN, abs(units) * UNIT, units > 0, reference, "mistake")
+
+
+# What a ledger has
+
+
+def digest(number: int) -> bytes:
+    """Make up a key's digest."""
+    return number.to_bytes(32, "big")
+
+
+def merchant_key(number: int, merchant_id: int = ANN, **fields: Any) -> ApiKey:
+    """Make up a merchant's key."""
+    return ApiKey(number, KeyKind.MERCHANT, digest(number), "fbm_…1234", NOW, merchant_id, **fields)
+
+
+def staff_key(number: int, kind: KeyKind = KeyKind.SERVICE, **fields: Any) -> ApiKey:
+    """Make up a service's or support's key."""
+    return ApiKey(number, kind, digest(number), "fbs_…1234", NOW, None, "recognition", **fields)
+
+
+async def add_merchant(
+    store: Store, merchant_id: int = ANN, *, name: str = "Acme", currency: str = "USD", funds: int = 0, **rules: Any
+) -> None:
+    """Add a merchant whose first key has its own number, and pay so many units of money in."""
+    account = Account(merchant_id, currency, **rules)
+    await store.create_merchant(Merchant(merchant_id, name, NOW), account, merchant_key(merchant_id, merchant_id))
+    if funds:
+        await do(store, TopUp(merchant_id, funds * UNIT, "funds"))
+
+
+async def add_price(store: Store, price_id: int = 1, **fields: Any) -> None:
+    """Add a price: by default an image costs a unit of money."""
+    await store.set_price(replace(Price(price_id, "image", UNIT, NOW), **fields), NOW)
+
+
+async def do(store: Store, *commands: Command, now: int = NOW) -> list[Outcome]:
+    """Commit commands as one batch."""
+    decision = await store.transact(reads(commands, now), lambda state: decide(state, commands, now))
+    return decision.outcomes
+
+
+async def loaded(store: Store, *commands: Command, now: int = NOW) -> BatchState:
+    """Return what commands would meet."""
+    states: list[BatchState] = []
+
+    def look(state: BatchState) -> Decision:
+        states.append(state)
+        return Decision([])
+
+    await store.transact(reads(commands, now), look)
+    return states[0]
+
+
+async def account_of(store: Store, merchant_id: int = ANN) -> Account:
+    """Read an account that is there."""
+    account = await store.account(merchant_id)
+    assert account is not None
+    return account
+
+
+async def wallet(store: Store, merchant_id: int = ANN) -> int:
+    """Read the units of money in a wallet."""
+    return (await account_of(store, merchant_id)).wallet // UNIT
+
+
+async def book(store: Store, merchant_id: int = ANN) -> Sequence[Transfer]:
+    """Read a whole book."""
+    return await store.transfers(merchant_id, first_seq=1, last_seq=SEQ_MAX, limit=10**6, newest_first=False)
+
+
+async def holds_of(store: Store, merchant_id: int = ANN) -> Sequence[Hold]:
+    """Read a merchant's holds."""
+    async with store.snapshot() as snapshot:
+        return await snapshot.holds(merchant_id)
+
+
+async def fire(store: Store, *users: User, merchant_id: int = ANN) -> tuple[Alert, list[OutboxMail]]:
+    """Register users, let a threshold that is too high fire, and return the alert and its mails."""
+    for user in users:
+        await store.add_user(user)
+    account = await account_of(store, merchant_id)
+    await do(store, SetThresholds(merchant_id, (account.posted + UNIT + account.alerts_count,)))
+    alert = (await store.alerts(merchant_id, 1))[0]
+    return alert, [mail for mail in await store.mails(merchant_id=merchant_id, limit=100) if mail.alert == alert]
+
+
+async def everything(store: Store, merchant_ids: Sequence[int]) -> dict[str, list[Any]]:
+    """Read every row that commands write, in the form of `MemoryStore.rows`."""
+    async with store.snapshot() as snapshot:
+        holds = [hold for number in merchant_ids for hold in await snapshot.holds(number)]
+    alerts = [alert for number in merchant_ids for alert in reversed(await store.alerts(number, 10**6))]
+    mails = await store.mails(merchant_id=None, limit=10**6)
+    approvals = await store.approvals(merchant_id=None, before=NUMBER_MAX, limit=10**6)
+    audit_entries = await store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=10**6)
+    return {
+        "accounts": [await account_of(store, number) for number in merchant_ids],
+        "transfers": [transfer for number in merchant_ids for transfer in await book(store, number)],
+        "holds": holds,
+        "alerts": alerts,
+        "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
+        "approvals": sorted(approvals, key=lambda approval: (approval.merchant_id, approval.approval_id)),
+        "audit_entries": sorted(
+            audit_entries, key=lambda audit_entry: (audit_entry.merchant_id or 0, audit_entry.at, audit_entry.entry_id)
+        ),
+    }
+
+
+async def faults(store: Store, merchant_id: int = ANN) -> list[str]:
+    """Replay a merchant's book as an audit does."""
+    replay = Replay(merchant_id)
+    async with store.snapshot() as snapshot:
+        account = await snapshot.account(merchant_id)
+        assert account is not None
+        found = [
+            fault
+            async for chunk in snapshot.transfers(merchant_id)
+            for transfer in chunk
+            for fault in replay.feed(transfer)
+        ]
+        originals = await snapshot.transfers_at(merchant_id, sorted(replay.returned))
+        return found + list(replay.finish(account, await snapshot.holds(merchant_id), originals))
+
+
+def balances(account: Account) -> dict[str, int]:
+    """Return the units of money in each part of an account that has any."""
+    names = ("wallet", "held", "revenue", "funding", "adjustments")
+    return {name: getattr(account, name) // UNIT for name in names if getattr(account, name)}
+
+
+# Ledgers with a merchant and prices
+
+
+class MemoryLedger(MemoryStore):
+    """Ann and Ben in a store in memory, without waiting; an image costs a unit, a call is variable."""
+
+    def __init__(self, **rules: Any) -> None:
+        super().__init__()
+        self.now = NOW
+        store = cast(Store, self)
+        at_once(add_merchant(store, ANN, **rules))
+        at_once(add_merchant(store, BEN))
+        at_once(add_price(store, starts_at=0))
+        at_once(add_price(store, 2, request_type="call", unit_price=None, starts_at=0))
+
+    @property
+    def ann(self) -> Account:
+        """Her account."""
+        return at_once(account_of(cast(Store, self)))
+
+    def run(self, *commands: Command) -> list[Outcome]:
+        """Decide commands as one batch at the present time."""
+        return self.do(*commands, now=self.now)
+
+    def code(self, command: Command) -> Code:
+        """Decide a command and return its outcome's code."""
+        return self.run(command)[0].code
+
+    def move(self, command: Command) -> Transfer:
+        """Decide a command that goes through and return its transfer."""
+        outcome = self.run(command)[0]
+        assert outcome.transfer is not None, outcome.message
+        assert not outcome.is_replay
+        return outcome.transfer
+
+    def fired(self) -> list[tuple[int, int, int | None]]:
+        """List the thresholds that fired, and at which posted balance and transfer."""
+        alerts = at_once(self.alerts(ANN, 1000))[::-1]
+        return [(alert.threshold // UNIT, alert.posted // UNIT, alert.transfer_seq) for alert in alerts]
+
+    def armed(self) -> dict[int, bool]:
+        """Tell which thresholds are armed."""
+        return {item.amount // UNIT: item.is_armed for item in self.ann.thresholds}
+
+
+@dataclass
+class Ledger:
+    """One merchant on SQLite, and a clock; an image costs half a unit, a call is variable."""
+
+    path: Path
+    store: SqliteStore
+    clock: HeldClock = field(default_factory=HeldClock)
+    merchant_id: int = NORTHWIND
+
+    async def open(self) -> None:
+        """Make the schema, the merchant and the prices."""
+        await self.store.migrate(self.clock.now())
+        await self.store.open()
+        await add_merchant(self.store, self.merchant_id, name="Northwind Imaging")
+        await add_price(self.store, unit_price=UNIT // 2)
+        await add_price(self.store, 2, request_type="call", unit_price=None)
+
+    async def run(self, *commands: Command) -> Decision:
+        """Commit commands at the time of the clock; each must go through."""
+        now = self.clock.now()
+        decision = await self.store.transact(reads(commands, now), lambda state: decide(state, commands, now))
+        assert [] == [outcome for outcome in decision.outcomes if not outcome.is_ok]
+        return decision
+
+    async def top_up(self, units: int) -> Decision:
+        return await self.run(TopUp(self.merchant_id, units * UNIT, f"INV-{secrets.token_hex(8)}"))
+
+    async def set_thresholds(self, *units: int) -> Decision:
+        return await self.run(SetThresholds(self.merchant_id, tuple(amount * UNIT for amount in units)))
+
+    async def charge(self, images: int) -> Decision:
+        return await self.run(charge(images, secrets.token_hex(8), self.merchant_id))
+
+    async def hold(self, images: int) -> int:
+        """Hold money and return the hold's number in the book."""
+        decision = await self.run(CreateHold(Payer(self.merchant_id), "image", images, secrets.token_hex(8)))
+        return decision.transfers[-1].seq
+
+    async def capture(self, hold_seq: int) -> Decision:
+        return await self.run(CaptureHold(self.merchant_id, hold_seq, secrets.token_hex(8)))
+
+    async def add_user(self, email: str, number: int | None = None) -> None:
+        user_id = secrets.randbits(60) if number is None else number
+        await self.store.add_user(User(self.merchant_id, user_id, email, self.clock.now()))
+
+    async def fire(self, *emails: str) -> Decision:
+        """Register people, and let a charge bring the balance from 400.00 to 399.50, below the threshold of 400.00."""
+        for number, email in enumerate(emails, 1):
+            await self.add_user(email, number)
+        await self.top_up(400)
+        await self.set_thresholds(400)
+        decision = await self.charge(1)
+        assert 1 == len(decision.alerts)
+        return decision
+
+    async def mails(self) -> dict[str, OutboxMail]:
+        """Read the outbox, by address."""
+        return {mail.email: mail for mail in await self.store.mails(merchant_id=self.merchant_id, limit=1000)}
+
+    async def is_all_sent(self) -> bool:
+        """Tell whether every mail that is owed is sent, and known to be."""
+        return {MailState.SENT} == {mail.state for mail in (await self.mails()).values()}
