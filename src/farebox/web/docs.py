@@ -41,7 +41,7 @@ _HEADERS: Final = {
 }
 
 
-class _File(Struct, frozen=True):
+class _PageFile(Struct, frozen=True):
     body: bytes
     media_type: str
     etag: str
@@ -74,8 +74,8 @@ def _answer(request: Request, name: str | None) -> Response:
 
 
 @cache
-def _file(name: str | None) -> _File:
+def _file(name: str | None) -> _PageFile:
     """Read a file once, when it is first asked for; None is the page."""
     source, media_type = _PAGE if name is None else _ASSETS[name]
     body = source.read_bytes()
-    return _File(body, media_type, f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"')
+    return _PageFile(body, media_type, f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"')
