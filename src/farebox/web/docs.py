@@ -4,28 +4,26 @@ People type keys into this page. So nothing on it comes from elsewhere, and its 
 and ask no server but this one.
 """
 
-import hashlib
-from functools import cache
 from importlib.resources import files
 from typing import Final
 
-from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 from farebox.web.routing import Resource, exact_route, no_such_path
+from farebox.web.static_file import StaticFile
 
 _OWN: Final = files("farebox.web") / "static"
 _SWAGGER_UI: Final = next((files("swagger_ui_bundle") / "vendor").iterdir())
 """Plain files of swagger-ui's own release, in a folder named by its version."""
 
-_PAGE: Final = (_OWN / "docs.html", "text/html")
+_PAGE: Final = StaticFile(_OWN / "docs.html", "text/html")
 _ASSETS: Final = {
-    "docs.css": (_OWN / "docs.css", "text/css"),
-    "docs.js": (_OWN / "docs.js", "text/javascript"),
-    "swagger-ui-bundle.js": (_SWAGGER_UI / "swagger-ui-bundle.js", "text/javascript"),
-    "swagger-ui.css": (_SWAGGER_UI / "swagger-ui.css", "text/css"),
+    "docs.css": StaticFile(_OWN / "docs.css", "text/css"),
+    "docs.js": StaticFile(_OWN / "docs.js", "text/javascript"),
+    "swagger-ui-bundle.js": StaticFile(_SWAGGER_UI / "swagger-ui-bundle.js", "text/javascript"),
+    "swagger-ui.css": StaticFile(_SWAGGER_UI / "swagger-ui.css", "text/css"),
 }
 _HEADERS: Final = {
     "Content-Security-Policy": (
@@ -41,23 +39,17 @@ _HEADERS: Final = {
 }
 
 
-class _PageFile(Struct, frozen=True):
-    body: bytes
-    media_type: str
-    etag: str
-
-
 def docs_routes() -> list[Route]:
     """Make the routes of the page and of what it is made of."""
 
     async def docs(request: Request) -> Response:
-        return _answer(request, None)
+        return _answer(request, _PAGE)
 
     async def docs_asset(request: Request) -> Response:
-        name = request.path_params["name"]
-        if name not in _ASSETS:
+        file = _ASSETS.get(request.path_params["name"])
+        if file is None:
             raise no_such_path()
-        return _answer(request, name)
+        return _answer(request, file)
 
     return [
         exact_route("/docs", Resource(get=docs)),
@@ -65,17 +57,9 @@ def docs_routes() -> list[Route]:
     ]
 
 
-def _answer(request: Request, name: str | None) -> Response:
-    file = _file(name)
-    headers = {**_HEADERS, "ETag": file.etag}
-    if request.headers.get("if-none-match") == file.etag:
+def _answer(request: Request, file: StaticFile) -> Response:
+    etag = f'"{file.digest}"'
+    headers = {**_HEADERS, "ETag": etag}
+    if request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers=headers)
     return Response(file.body, headers=headers, media_type=file.media_type)
-
-
-@cache
-def _file(name: str | None) -> _PageFile:
-    """Read a file once, when it is first asked for; None is the page."""
-    source, media_type = _PAGE if name is None else _ASSETS[name]
-    body = source.read_bytes()
-    return _PageFile(body, media_type, f'"{hashlib.blake2b(body, digest_size=16).hexdigest()}"')
