@@ -3,7 +3,6 @@
 import re
 from typing import Any, Final
 
-import segno
 from markupsafe import Markup
 from starlette.responses import Response
 
@@ -220,6 +219,8 @@ class _RealmPages:
         )
 
     def _offer(self, request: PageRequest, setup: TwoFactorSetup, status: int = 200) -> Response:
+        import segno
+
         picture = segno.make(setup.uri, error="m").svg_inline(
             scale=_QR_SCALE, border=2, dark="#16202c", light="#ffffff", omitsize=True, title="QR code of the secret"
         )
