@@ -176,7 +176,7 @@ async def test_no_stream_begins_while_the_process_stops(farebox: Farebox, ann: V
 async def test_an_open_page_keeps_nobody_signed_in(
     farebox: Farebox, ann: Visitor, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Or else whoever leaves a page open would never be signed out."""
+    """Or else a reader who leaves a page open would never be signed out."""
 
     async def last_seen() -> int:
         (session,) = await farebox.services.sign_in.sessions(ann.signed_in)
