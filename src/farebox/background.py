@@ -5,13 +5,12 @@ It is put on the parts that `bootstrap` builds, and belongs to servers alone: no
 
 from farebox.alerts.account_mail import AccountMails
 from farebox.alerts.dispatcher import Dispatcher
-from farebox.alerts.messages import MailSettings
+from farebox.alerts.mail import MailSettings
 from farebox.alerts.outbox import Outbox
-from farebox.alerts.smtp import FolderTransport, SmtpTransport, Transport
+from farebox.alerts.transport import FolderTransport, Transport
 from farebox.bootstrap import MAIL_FOLDER, Farebox
 from farebox.config import Settings
-from farebox.core.accounts import Account
-from farebox.service.insight.forecast import in_words, read_runway
+from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_snapshots import ROUND_SECONDS, RunwaySnapshots
 from farebox.service.insight.usage import ROLLUP_SECONDS
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
@@ -22,7 +21,11 @@ from farebox.service.periodic import Periodic
 
 def make_transport(settings: Settings) -> Transport:
     """Make what takes the mails away: the mail server that the settings name, or the mail folder."""
-    return SmtpTransport(settings.smtp_url) if settings.smtp_url else FolderTransport(MAIL_FOLDER)
+    if not settings.smtp_url:
+        return FolderTransport(MAIL_FOLDER)
+    from farebox.alerts.smtp import SmtpTransport
+
+    return SmtpTransport(settings.smtp_url)
 
 
 def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
@@ -57,21 +60,12 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
 
 
 def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
-    settings = farebox.settings
+    store, clock, settings = farebox.store, farebox.clock, farebox.settings
     mail_settings = MailSettings(settings.mail_from, settings.public_url, settings.support_contact)
     transport = make_transport(settings)
-
-    async def describe_runway(account: Account, now: int) -> str | None:
-        return in_words(await read_runway(farebox.store, account, now))
-
-    alerts = Dispatcher(
-        Outbox(farebox.store, mail_settings, now=farebox.clock.now, describe_runway=describe_runway),
-        transport,
-        now=farebox.clock.now,
+    outbox = Outbox(store, RunwayReader(store, clock), mail_settings)
+    account_mails = AccountMails(store, farebox.people, farebox.services.sign_in, mail_settings)
+    return (
+        Dispatcher(outbox, transport, clock).periodic("alert mails"),
+        Dispatcher(account_mails, transport, clock).periodic("account mails"),
     )
-    account_mails = Dispatcher(
-        AccountMails(farebox.store, farebox.people, mail_settings, link_text=farebox.services.sign_in.link_text),
-        transport,
-        now=farebox.clock.now,
-    )
-    return alerts.periodic("alert mails"), account_mails.periodic("account mails")

@@ -5,25 +5,30 @@ import sys
 from pathlib import Path
 
 from farebox.alerts.dispatcher import Dispatcher
-from farebox.alerts.messages import MailSettings
+from farebox.alerts.mail import MailSettings
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import SmtpTransport
-from farebox.core.accounts import Account
+from farebox.service.insight.forecast import RunwayReader
 from farebox.storage.sqlite import SqliteStore
+
+
+class _StoppedClock:
+    """Stands still."""
+
+    def __init__(self, time: int) -> None:
+        self._time = time
+
+    def now(self) -> int:
+        return self._time
 
 
 async def run(path: str, url: str, now: int) -> None:
     """Send what is due in a database at a time."""
-
-    async def describe_runway(account: Account, at: int) -> str | None:
-        return None
-
-    store = SqliteStore(Path(path))
+    store, clock = SqliteStore(Path(path)), _StoppedClock(now)
     await store.open()
     settings = MailSettings("alerts@farebox.example", "https://pay.example", "")
-    transport = SmtpTransport(url, timeout_seconds=3600)
-    outbox = Outbox(store, settings, now=lambda: now, describe_runway=describe_runway)
-    await Dispatcher(outbox, transport, now=lambda: now).run_once()
+    outbox = Outbox(store, RunwayReader(store, clock), settings)
+    await Dispatcher(outbox, SmtpTransport(url, timeout_seconds=3600), clock).run_once()
 
 
 if __name__ == "__main__":

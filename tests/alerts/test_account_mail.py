@@ -22,11 +22,11 @@ from farebox.service.people.users import Staff, Users
 from farebox.storage.people import People
 from farebox.storage.rows import AccountMail, Login, MailState, Merchant, Purpose, Realm, Role
 from tests.alerts.mailserver import MailServer, until
-from tests.alerts.test_messages import ACCOUNT_CHANGES, text_of
+from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.ledger import NOW, SECOND, Ledger
 
 ANN: Final = "ann@northwind.example"
-URL: Final = ACCOUNT_CHANGES.public_url.rstrip("/")
+URL: Final = MAIL_SETTINGS.public_url
 ACCOUNT_MAIL: Final = AccountMail(
     account_mail_id=1 << 50,
     purpose=Purpose.INVITATION,
@@ -55,9 +55,9 @@ class Post:
         self.users = Users(ledger.store, self.people, ledger.clock, self.sign_in)
         self.staff = Staff(self.people, ledger.clock, self.sign_in)
         self.dispatcher = Dispatcher(
-            AccountMails(ledger.store, self.people, ACCOUNT_CHANGES, link_text=self.sign_in.link_text),
+            AccountMails(ledger.store, self.people, self.sign_in, MAIL_SETTINGS),
             SmtpTransport(url),
-            now=ledger.clock.now,
+            ledger.clock,
             poll_seconds=0.01,
             stop_seconds_max=0,
         )
@@ -154,13 +154,13 @@ def test_an_account_mail_reads_well_in_text_and_in_html(realm: Realm, purpose: P
         merchant = MERCHANT if realm == Realm.MERCHANT and purpose != Purpose.RESET else None
         login = replace(LOGIN, realm=realm, password_hash=password_hash)
         subject = AccountMailSubject(replace(ACCOUNT_MAIL, purpose=purpose), login, merchant, "0000000000000.TOKEN")
-        message = account_mail_message(subject, ACCOUNT_CHANGES)
+        message = account_mail_message(subject, MAIL_SETTINGS)
         text, shown = text_of(message), html_of(message)
         words = " ".join(html.unescape(re.sub(r"<[^>]+>", " ", shown.partition("<body")[2])).split())
         assert max(map(len, text.splitlines())) < 90
         assert "\n\n\n" not in text.strip()
-        assert ACCOUNT_CHANGES.support_contact in text
-        assert ACCOUNT_CHANGES.support_contact in words
+        assert MAIL_SETTINGS.support_contact in text
+        assert MAIL_SETTINGS.support_contact in words
         for content in (text, shown):
             assert "None" not in content
             has_link = purpose == Purpose.RESET or (purpose == Purpose.INVITATION and not password_hash)
@@ -188,7 +188,7 @@ NASTY: Final = (
 @pytest.mark.parametrize("purpose", Purpose)
 def test_a_merchants_name_adds_no_header_and_no_markup(name: str, purpose: Purpose) -> None:
     subject = AccountMailSubject(replace(ACCOUNT_MAIL, purpose=purpose), LOGIN, replace(MERCHANT, name=name), "0.X")
-    message = account_mail_message(subject, ACCOUNT_CHANGES)
+    message = account_mail_message(subject, MAIL_SETTINGS)
     raw = message.as_bytes()
     head = raw.partition(b"\r\n\r\n")[0].decode()
     names = re.findall(r"^([A-Za-z-]+):", head, re.MULTILINE)
@@ -207,11 +207,11 @@ def test_a_merchants_name_adds_no_header_and_no_markup(name: str, purpose: Purpo
 def test_an_account_mail_goes_to_one_address_or_nowhere(email: str) -> None:
     subject = AccountMailSubject(replace(ACCOUNT_MAIL, email=email), LOGIN, MERCHANT, "0.X")
     with pytest.raises(InvalidAddress):
-        account_mail_message(subject, ACCOUNT_CHANGES)
+        account_mail_message(subject, MAIL_SETTINGS)
 
 
 async def test_an_account_mail_of_nobody_is_not_sent(post: Post, server: MailServer) -> None:
-    queue = AccountMails(post.ledger.store, post.people, ACCOUNT_CHANGES, link_text=post.sign_in.link_text)
+    queue = AccountMails(post.ledger.store, post.people, post.sign_in, MAIL_SETTINGS)
     with pytest.raises(LookupError):
         await queue.compose(ACCOUNT_MAIL)
     assert "let_" == queue.name(ACCOUNT_MAIL)[:4]

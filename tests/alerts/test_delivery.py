@@ -11,13 +11,12 @@ import pytest
 from farebox.alerts.dispatcher import LEASE_SECONDS, Dispatcher
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import SmtpTransport
-from farebox.core.accounts import Account
-from farebox.service.insight.forecast import in_words, read_runway
+from farebox.service.insight.forecast import RunwayReader
 from farebox.storage.rows import MailState, OutboxMail
 from farebox.storage.sqlite import SqliteStore
 from tests.alerts import killed_dispatcher
 from tests.alerts.mailserver import DIES, HANGS, MailServer, greeting, until
-from tests.alerts.test_messages import ACCOUNT_CHANGES, text_of
+from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.alerts.test_smtp import SHORT_S
 from tests.support.ledger import NOW, SECOND, Ledger
 
@@ -26,15 +25,11 @@ def dispatcher_of(
     ledger: Ledger, url: str, *, store: SqliteStore | None = None, timeout_seconds: float = 30
 ) -> Dispatcher[OutboxMail]:
     owner = store or ledger.store
-
-    async def describe_runway(account: Account, now: int) -> str | None:
-        return in_words(await read_runway(owner, account, now))
-
     transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
     return Dispatcher(
-        Outbox(owner, ACCOUNT_CHANGES, now=ledger.clock.now, describe_runway=describe_runway),
+        Outbox(owner, RunwayReader(owner, ledger.clock), MAIL_SETTINGS),
         transport,
-        now=ledger.clock.now,
+        ledger.clock,
         poll_seconds=0.01,
         stop_seconds_max=0,
     )

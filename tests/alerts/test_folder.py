@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from farebox.alerts.messages import low_balance_message
-from farebox.alerts.smtp import FolderTransport, TransientFailure
-from tests.alerts.test_messages import ACCOUNT_CHANGES, a_subject, text_of
+from farebox.alerts.low_balance import low_balance_message
+from farebox.alerts.transport import FolderTransport, TransientFailure
+from tests.alerts.test_messages import MAIL_SETTINGS, a_subject, text_of
 
 
 def files_in(folder: Path) -> list[str]:
@@ -19,7 +19,7 @@ def files_in(folder: Path) -> list[str]:
 @pytest.mark.parametrize("email", ["ann@example.com", "jürgen@bücher.example"])
 async def test_a_mail_is_one_file_that_mail_programs_read(tmp_path: Path, email: str) -> None:
     folder = tmp_path / "deep" / "mail"
-    message = low_balance_message(a_subject(email=email), ACCOUNT_CHANGES)
+    message = low_balance_message(a_subject(email=email), MAIL_SETTINGS)
     await FolderTransport(folder).send(message, email)
     (name,) = files_in(folder)
     assert "alert_38RRBH800000700000001.user_0000000000007.eml" == name
@@ -31,18 +31,18 @@ async def test_a_mail_is_one_file_that_mail_programs_read(tmp_path: Path, email:
 async def test_a_mail_that_is_sent_again_replaces_its_twin(tmp_path: Path) -> None:
     folder = FolderTransport(tmp_path)
     subject = a_subject()
-    await folder.send(low_balance_message(subject, ACCOUNT_CHANGES), "ann@example.com")
+    await folder.send(low_balance_message(subject, MAIL_SETTINGS), "ann@example.com")
     later = replace(subject, runway="about 2 days")
-    await folder.send(low_balance_message(later, ACCOUNT_CHANGES), "ann@example.com")
+    await folder.send(low_balance_message(later, MAIL_SETTINGS), "ann@example.com")
     another = replace(subject, mail=replace(subject.mail, user_id=8))
-    await folder.send(low_balance_message(another, ACCOUNT_CHANGES), "ann@example.com")
+    await folder.send(low_balance_message(another, MAIL_SETTINGS), "ann@example.com")
     names = files_in(tmp_path)
     assert 2 == len(names)
     assert "about 2 days" in text_of(message_from_bytes((tmp_path / names[0]).read_bytes(), policy=default))
 
 
 async def test_a_message_id_can_not_leave_the_folder(tmp_path: Path) -> None:
-    message = low_balance_message(a_subject(), ACCOUNT_CHANGES)
+    message = low_balance_message(a_subject(), MAIL_SETTINGS)
     del message["Message-ID"]
     message["Message-ID"] = "<../../alert/1@example.com>"
     await FolderTransport(tmp_path / "mail").send(message, "ann@example.com")
@@ -55,7 +55,7 @@ async def test_a_mail_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(TransientFailure, match="the mail folder takes no files: No space left"):
-        await FolderTransport(tmp_path).send(low_balance_message(a_subject(), ACCOUNT_CHANGES), "ann@example.com")
+        await FolderTransport(tmp_path).send(low_balance_message(a_subject(), MAIL_SETTINGS), "ann@example.com")
     assert [] == list(tmp_path.glob("*.eml"))
 
 
@@ -63,5 +63,5 @@ async def test_a_folder_that_can_not_be_made_may_be_mended(tmp_path: Path) -> No
     (tmp_path / "mail").write_text("a file is in the way")
     with pytest.raises(TransientFailure, match="the mail folder takes no files: "):
         await FolderTransport(tmp_path / "mail").send(
-            low_balance_message(a_subject(), ACCOUNT_CHANGES), "ann@example.com"
+            low_balance_message(a_subject(), MAIL_SETTINGS), "ann@example.com"
         )

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from farebox.alerts.email_address import InvalidAddress
-from farebox.alerts.messages import InvalidSender, LowBalance, MailSettings, low_balance_message, message_id
+from farebox.alerts.low_balance import LowBalance, low_balance_message, message_id
+from farebox.alerts.mail import MailSettings
 from farebox.core.accounts import Account, Kind
 from farebox.core.commands import Adjust, ReverseTopUp, SetCreditLimit
 from farebox.core.state import Alert
@@ -22,9 +23,9 @@ from farebox.core.transfers import Transfer
 from farebox.storage.rows import MailState, Merchant, OutboxMail
 from tests.support.ledger import NORTHWIND, NOW, UNIT, Ledger
 
-ACCOUNT_CHANGES: Final = MailSettings(
+MAIL_SETTINGS: Final = MailSettings(
     mail_from="alerts@farebox.example",
-    public_url="https://pay.example/farebox/",
+    public_url="https://pay.example/farebox",
     support_contact="billing@northwind.example",
 )
 RUNWAY: Final = "about 5 days, likely 4 to 7"
@@ -63,7 +64,7 @@ async def read(ledger: Ledger, email: str, runway: str | None = RUNWAY) -> LowBa
     return LowBalance(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
 
 
-def written(subject: LowBalance, settings: MailSettings = ACCOUNT_CHANGES) -> EmailMessage:
+def written(subject: LowBalance, settings: MailSettings = MAIL_SETTINGS) -> EmailMessage:
     """Write the mail, and read it as its recipient does."""
     return message_from_bytes(low_balance_message(subject, settings).as_bytes(), policy=default)
 
@@ -134,12 +135,12 @@ async def test_the_message_id_tells_user_and_alert_and_nothing_else(ledger: Ledg
     ann, ben = mails["ann@example.com"], mails["ben@example.com"]
     later = replace(ann, attempts=9, last_error="x", email="ann@elsewhere.example")
     again = replace(ann, alert=replace(ann.alert, number=2))
-    assert message_id(ann, ACCOUNT_CHANGES) == message_id(later, ACCOUNT_CHANGES)
-    assert 3 == len({message_id(mail, ACCOUNT_CHANGES) for mail in (ann, ben, again)})
+    assert message_id(ann, MAIL_SETTINGS) == message_id(later, MAIL_SETTINGS)
+    assert 3 == len({message_id(mail, MAIL_SETTINGS) for mail in (ann, ben, again)})
 
 
 async def test_a_mail_is_ascii_with_short_lines_whatever_it_says() -> None:
-    content = low_balance_message(a_subject(name="Bücher & Söhne 株式会社 " * 7), ACCOUNT_CHANGES).as_bytes()
+    content = low_balance_message(a_subject(name="Bücher & Söhne 株式会社 " * 7), MAIL_SETTINGS).as_bytes()
     assert content.isascii()
     assert max(len(line) for line in content.split(b"\r\n")) <= 998
     assert b"\n" not in content.replace(b"\r\n", b"")
@@ -265,7 +266,7 @@ def test_without_burn_there_is_no_word_of_how_long_it_lasts() -> None:
     ],
 )
 def test_how_to_reach_support(contact: str, in_text: str, link: str | None) -> None:
-    message = written(a_subject(), replace(ACCOUNT_CHANGES, support_contact=contact))
+    message = written(a_subject(), replace(MAIL_SETTINGS, support_contact=contact))
     assert in_text in text_of(message)
     links = re.findall(r'href="([^"]*)"', html_of(message))
     assert [*([link] if link else []), "https://pay.example/farebox/accounts/mer_38RRBH8000007"] == links
@@ -274,7 +275,7 @@ def test_how_to_reach_support(contact: str, in_text: str, link: str | None) -> N
 @pytest.mark.parametrize("url", ["https://pay.example", "https://pay.example/"])
 def test_the_dashboard_link_has_one_slash_before_its_path(url: str) -> None:
     assert "Open your account: https://pay.example/accounts/mer_38RRBH8000007\n" in text_of(
-        written(a_subject(), replace(ACCOUNT_CHANGES, public_url=url))
+        written(a_subject(), replace(MAIL_SETTINGS, public_url=url))
     )
 
 
@@ -288,7 +289,7 @@ NAMES: Final = st.text(max_size=300) | st.lists(
 @given(NAMES)
 @example("=?utf-8?q?A=0D=0ABcc:_eve@example.com?=")
 def test_no_name_adds_a_header_or_a_tag(name: str) -> None:
-    plain = low_balance_message(a_subject(), ACCOUNT_CHANGES)
+    plain = low_balance_message(a_subject(), MAIL_SETTINGS)
     message = written(a_subject(name=name))
     assert plain.keys() == message.keys()
     assert [] == [defect for value in message.values() for defect in value.defects]
@@ -317,24 +318,22 @@ def test_names_arrive_as_they_were_given_on_one_line(name: str, shown: str) -> N
 
 
 def test_a_sender_with_a_name() -> None:
-    settings = replace(ACCOUNT_CHANGES, mail_from="Müller, Söhne <alerts@bücher.example>")
+    settings = replace(MAIL_SETTINGS, mail_from="Müller, Söhne <alerts@bücher.example>")
     message = written(a_subject(), settings)
     assert (Address("Müller, Söhne", "alerts", "xn--bcher-kva.example"),) == message["From"].addresses
     assert str(message["Message-ID"]).endswith("@xn--bcher-kva.example>")
 
 
 def test_addresses_in_other_alphabets() -> None:
-    message = low_balance_message(a_subject(email="ann@bücher.example"), ACCOUNT_CHANGES)
+    message = low_balance_message(a_subject(email="ann@bücher.example"), MAIL_SETTINGS)
     assert b"\r\nTo: ann@xn--bcher-kva.example\r\n" in message.as_bytes()
-    message = low_balance_message(a_subject(email="jürgen@bücher.example"), ACCOUNT_CHANGES)
+    message = low_balance_message(a_subject(email="jürgen@bücher.example"), MAIL_SETTINGS)
     assert "\r\nTo: jürgen@xn--bcher-kva.example\r\n".encode() in message.as_bytes()
 
 
 def test_an_address_that_is_none() -> None:
     with pytest.raises(InvalidAddress):
-        low_balance_message(a_subject(email="ann@example.com\r\nBcc: eve@example.com"), ACCOUNT_CHANGES)
-    with pytest.raises(InvalidSender, match="FAREBOX_MAIL_FROM"):
-        low_balance_message(a_subject(), replace(ACCOUNT_CHANGES, mail_from="a@b@c"))
+        low_balance_message(a_subject(email="ann@example.com\r\nBcc: eve@example.com"), MAIL_SETTINGS)
 
 
 def test_the_html_fetches_nothing_and_runs_nothing() -> None:

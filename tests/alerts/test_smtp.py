@@ -8,19 +8,20 @@ from typing import Final
 import pytest
 from msgspec.structs import replace
 
-from farebox.alerts.messages import low_balance_message
-from farebox.alerts.smtp import PermanentFailure, SmtpTransport, TransientFailure
+from farebox.alerts.low_balance import low_balance_message
+from farebox.alerts.smtp import SmtpTransport
 from farebox.alerts.smtp_url import InvalidSmtpUrl
+from farebox.alerts.transport import PermanentFailure, TransientFailure
 from tests.alerts.conftest import StartServer
 from tests.alerts.mailserver import DIES, HANGS, MailServer, greeting, until
-from tests.alerts.test_messages import ACCOUNT_CHANGES, a_subject, text_of
+from tests.alerts.test_messages import MAIL_SETTINGS, a_subject, text_of
 
 SHORT_S: Final = 0.05
 """A time-out for tests in which the server is never to answer in time."""
 
 
-def a_message(email: str = "ann@example.com", mail_from: str = ACCOUNT_CHANGES.mail_from) -> EmailMessage:
-    return low_balance_message(a_subject(email=email), replace(ACCOUNT_CHANGES, mail_from=mail_from))
+def a_message(email: str = "ann@example.com", mail_from: str = MAIL_SETTINGS.mail_from) -> EmailMessage:
+    return low_balance_message(a_subject(email=email), replace(MAIL_SETTINGS, mail_from=mail_from))
 
 
 async def test_a_mail_arrives_as_it_was_written(server: MailServer) -> None:

@@ -5,7 +5,8 @@ import ssl
 import pytest
 import trustme
 
-from farebox.alerts.smtp import SmtpTransport, TransientFailure
+from farebox.alerts.smtp import SmtpTransport
+from farebox.alerts.transport import TransientFailure
 from tests.alerts.conftest import StartServer
 from tests.alerts.mailserver import MailServer
 from tests.alerts.test_smtp import SHORT_S, a_message

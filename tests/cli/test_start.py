@@ -12,7 +12,7 @@ WEB: Final = {"farebox.server", "farebox.web", "granian", "litestar", "starlette
 MAIL: Final = {
     "farebox.background",
     "farebox.alerts.dispatcher",
-    "farebox.alerts.messages",
+    "farebox.alerts.mail",
     "farebox.alerts.smtp",
     "aiosmtplib",
 }

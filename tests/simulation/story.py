@@ -6,7 +6,7 @@ from random import Random
 from typing import Any, Final, cast
 
 from farebox.alerts.dispatcher import Dispatcher
-from farebox.alerts.messages import MailSettings
+from farebox.alerts.mail import MailSettings
 from farebox.alerts.outbox import Outbox
 from farebox.core.accounts import Account
 from farebox.core.commands import (
@@ -28,6 +28,7 @@ from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.replay import Replay
 from farebox.service.errors import ServiceError
+from farebox.service.insight.forecast import Runway, RunwayReader
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.periodic import Periodic
@@ -48,20 +49,23 @@ class _ServerDied(Exception):
     """The server is gone, and so is the answer."""
 
 
+class _NoRunways(RunwayReader):
+    """Mails say nothing of runways here."""
+
+    async def read(self, account: Account) -> Runway | None:
+        return None
+
+
 class Server:
     """What one process runs: a committer, the expiry of holds, a dispatcher."""
 
     def __init__(self, database: Database, post: Post, clock: WorldClock) -> None:
         self.connection = Connection(database)
         store = cast(Store, self.connection)
-
-        async def no_runway(account: Account, now: int) -> str | None:
-            return None
-
         self.committer = Committer(store, clock, queue_commands_max=8)
         settings = MailSettings("farebox@example.com", "https://pay.example", "support")
-        outbox = Outbox(store, settings, now=clock.now, describe_runway=no_runway)
-        self.dispatcher = Dispatcher(outbox, post, now=clock.now)
+        outbox = Outbox(store, _NoRunways(store, clock), settings)
+        self.dispatcher = Dispatcher(outbox, post, clock)
         self.expiry = Expiry(store, self.committer, clock)
         self._died = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

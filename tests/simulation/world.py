@@ -7,7 +7,7 @@ from email.message import EmailMessage
 from random import Random
 from typing import Any, Final
 
-from farebox.alerts.smtp import PermanentFailure, TransientFailure
+from farebox.alerts.transport import PermanentFailure, TransientFailure
 from farebox.core.state import Decision, ReadSet
 from farebox.storage.interface import CommitUnknown, Decide, StoreUnavailable
 from tests.support.memory import MemoryStore

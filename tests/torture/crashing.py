@@ -15,7 +15,7 @@ from unittest import mock
 from starlette.types import ASGIApp
 
 from farebox import server
-from farebox.alerts.smtp import FolderTransport
+from farebox.alerts.transport import FolderTransport
 from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
 from farebox.storage import postgres

@@ -1,6 +1,6 @@
 """Account mails: mails to one person that invite them, let them choose a new password, or show that mail arrives."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from email.message import EmailMessage
 from typing import Final
 
@@ -8,8 +8,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farebox.alerts.email_address import mailbox, one_line
-from farebox.alerts.messages import Headers, MailSettings, compose_mail, contact_link, template, time_in_words
+from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link, time_in_words
 from farebox.core import ids
+from farebox.service.people.sign_in import SignIn
 from farebox.storage.interface import Store
 from farebox.storage.people import People
 from farebox.storage.rows import AccountMail, Login, MailState, Merchant, Purpose, Realm
@@ -21,36 +22,26 @@ _SUBJECTS: Final = {
 }
 _CONSOLE: Final = "Farebox's support console"
 _TOO_LATE: Final = "its link was used or is too old"
-_TEXT: Final = template("account_mail.txt")
-_HTML: Final = template("account_mail.html")
 
 
 class AccountMails:
-    """The account mails of one store."""
+    """The account mails of one store, as a delivery queue."""
 
-    def __init__(
-        self,
-        store: Store,
-        people: People,
-        settings: MailSettings,
-        *,
-        link_text: Callable[[AccountMail], str],
-    ) -> None:
+    def __init__(self, store: Store, people: People, sign_in: SignIn, settings: MailSettings) -> None:
         """Prepare.
 
         Args:
             store: where the merchants are.
-            people: where the account_mails are.
+            people: where the account mails are.
+            sign_in: makes their links.
             settings: what the mails say of the operator.
-            link_text: makes what a account_mail's link ends with.
         """
         self._store = store
         self._people = people
+        self._sign_in = sign_in
         self._settings = settings
-        self._link_text = link_text
 
     async def next_at(self) -> int | None:
-        """When the next account mail falls due."""
         return await self._people.next_account_mail_at()
 
     async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[AccountMail]:
@@ -67,19 +58,17 @@ class AccountMails:
         return useful
 
     async def settle(self, mail: AccountMail) -> None:
-        """Write what became of a claimed account mail."""
         await self._people.settle_account_mail(mail)
 
     async def compose(self, mail: AccountMail) -> EmailMessage:
-        """Write the account mail."""
         login = await self._people.login(mail.login_id)
         if login is None:
-            raise LookupError("the account_mail's login is gone")
+            raise LookupError("the account mail's login is gone")
         merchant = None if mail.merchant_id is None else await self._store.merchant(mail.merchant_id)
-        return account_mail_message(AccountMailSubject(mail, login, merchant, self._link_text(mail)), self._settings)
+        subject = AccountMailSubject(mail, login, merchant, self._sign_in.link_text(mail))
+        return account_mail_message(subject, self._settings)
 
     def name(self, mail: AccountMail) -> str:
-        """Name an account mail."""
         return account_mail_name(mail)
 
 
@@ -102,12 +91,11 @@ def account_mail_message(subject: AccountMailSubject, settings: MailSettings) ->
 
     Raises:
         InvalidAddress: the address is not one; no mail can ever go there.
-        InvalidSender: `settings.mail_from` is not an address.
     """
     account_mail = subject.account_mail
     purpose = Purpose(account_mail.purpose)
     place = _CONSOLE if subject.merchant is None else one_line(subject.merchant.name)
-    url = settings.public_url.rstrip("/")
+    url = settings.public_url
     sender, recipient = settings.sender, mailbox(account_mail.email)
     contact = one_line(settings.support_contact)
     words = {
@@ -127,4 +115,4 @@ def account_mail_message(subject: AccountMailSubject, settings: MailSettings) ->
         at=account_mail.created_at,
         message_id=f"<{account_mail_name(account_mail)}@{sender.domain}>",
     )
-    return compose_mail(sender, recipient, headers, text=_TEXT.render(words), html=_HTML.render(words))
+    return compose_mail(sender, recipient, headers, template="account_mail", words=words)

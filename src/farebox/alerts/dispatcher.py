@@ -1,4 +1,4 @@
-"""The dispatcher: takes owed mails out of a bag, sends them, and writes down what became of each.
+"""The dispatcher: takes owed mails out of a delivery queue, sends them, and writes down what became of each.
 
 Every server process runs one for the alerts' outbox and one for account mails. A claimed mail is leased: nobody else
 takes it until the lease ends, and if its claimer dies it is due again then. Which mails are owed was decided by others,
@@ -7,15 +7,15 @@ for alerts with the charge; here they are only delivered.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from email.message import EmailMessage
 from typing import Final, Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from farebox.alerts.email_address import InvalidAddress, one_line
-from farebox.alerts.messages import InvalidSender
-from farebox.alerts.smtp import PermanentFailure, TransientFailure, Transport
+from farebox.alerts.transport import PermanentFailure, TransientFailure, Transport
+from farebox.service.clock import Clock
 from farebox.service.periodic import Periodic
 from farebox.storage.interface import NotFound, StorageError
 from farebox.storage.rows import AccountMail, MailState, OutboxMail
@@ -73,7 +73,6 @@ class DeliveryQueue(Protocol[_Mail]):
 
         Raises:
             InvalidAddress: no mail can ever go there.
-            InvalidSender: the address that mails come from is none.
         """
         ...
 
@@ -88,14 +87,14 @@ def backoff_seconds(attempts: int) -> int:
 
 
 class Dispatcher(Generic[_Mail]):
-    """Sends the mails of one bag through one transport."""
+    """Sends the mails of one queue through one transport."""
 
     def __init__(
         self,
-        bag: DeliveryQueue[_Mail],
+        queue: DeliveryQueue[_Mail],
         transport: Transport,
+        clock: Clock,
         *,
-        now: Callable[[], int],
         send_seconds_max: float = SEND_SECONDS_MAX,
         poll_seconds: float = POLL_SECONDS,
         stop_seconds_max: float = STOP_SECONDS_MAX,
@@ -103,16 +102,16 @@ class Dispatcher(Generic[_Mail]):
         """Prepare.
 
         Args:
-            bag: the mails that are owed.
+            queue: the mails that are owed.
             transport: takes each mail to its recipient.
-            now: tells the time, microseconds since 1970.
+            clock: tells the time.
             send_seconds_max: how long one mail may take in all; well below LEASE_SECONDS.
             poll_seconds: how often to look for mails that are due.
             stop_seconds_max: how long a stop waits for mails that are on their way.
         """
-        self._bag: DeliveryQueue[_Mail] = bag
+        self._queue: DeliveryQueue[_Mail] = queue
         self._transport = transport
-        self._now = now
+        self._clock = clock
         self._send_seconds_max = send_seconds_max
         self._poll_seconds = poll_seconds
         self._stop_seconds_max = stop_seconds_max
@@ -151,8 +150,8 @@ class Dispatcher(Generic[_Mail]):
                 task = asyncio.create_task(self._deliver(mail, lease_until), name="mail")
                 self._sending.add(task)
                 task.add_done_callback(self._free_place)
-        due_at = await self._bag.next_at()
-        until_due = self._poll_seconds if due_at is None else (due_at - self._now()) / _MICROS_PER_SECOND
+        due_at = await self._queue.next_at()
+        until_due = self._poll_seconds if due_at is None else (due_at - self._clock.now()) / _MICROS_PER_SECOND
         return until_due if 0 < until_due < self._poll_seconds else self._poll_seconds
 
     def _free_place(self, task: asyncio.Task[None]) -> None:
@@ -172,13 +171,13 @@ class Dispatcher(Generic[_Mail]):
 
     async def _claim(self, limit: int) -> tuple[list[_Mail], int]:
         """Lease mails that are due, `limit` at most; return them and until when they are leased."""
-        now = self._now()
+        now = self._clock.now()
         lease_until = now + LEASE_SECONDS * _MICROS_PER_SECOND
-        due_at = await self._bag.next_at()
+        due_at = await self._queue.next_at()
         if due_at is None or due_at > now:
             # Claiming writes, so an idle dispatcher doesn't: it would hold up charges once a second in each process.
             return [], lease_until
-        return list(await self._bag.claim(now, lease_until=lease_until, limit=limit)), lease_until
+        return list(await self._queue.claim(now, lease_until=lease_until, limit=limit)), lease_until
 
     async def _deliver(self, mail: _Mail, lease_until: int) -> None:
         """Send one mail and settle it; whatever goes wrong with it is its own affair."""
@@ -189,19 +188,19 @@ class Dispatcher(Generic[_Mail]):
         except asyncio.CancelledError:
             # A mail that was not sent is given back, so that the next process need not wait for the lease to end.
             reason = "the server was stopped while this mail was on its way"
-            given_back = replace(mail, next_attempt_at=self._now(), last_error=reason)
+            given_back = replace(mail, next_attempt_at=self._clock.now(), last_error=reason)
             await self._settle(settled or given_back, retry_until=0)
             raise
         except Exception:
-            _log.exception("%s to %s was tried, and that can't be written down", self._bag.name(mail), mail.email)
+            _log.exception("%s to %s was tried, and that can't be written down", self._queue.name(mail), mail.email)
 
     async def _attempt(self, mail: _Mail) -> _Mail:
         """Write and send one mail; return what is to be written down."""
         try:
             async with asyncio.timeout(self._send_seconds_max):
-                message = await self._bag.compose(mail)
+                message = await self._queue.compose(mail)
                 await self._transport.send(message, mail.email)
-        except (TransientFailure, InvalidSender) as error:
+        except TransientFailure as error:
             return self._failed(mail, str(error))
         except (PermanentFailure, InvalidAddress) as error:
             return self._failed(mail, str(error), is_permanent=True)
@@ -210,10 +209,10 @@ class Dispatcher(Generic[_Mail]):
         except StorageError as error:
             return self._failed(mail, f"what the mail has to say can't be read: {error}")
         except Exception as error:
-            _log.exception("%s to %s failed in a way nobody foresaw", self._bag.name(mail), mail.email)
+            _log.exception("%s to %s failed in a way nobody foresaw", self._queue.name(mail), mail.email)
             return self._failed(mail, f"{type(error).__name__}: {error}")
-        _log.info("%s was sent to %s", self._bag.name(mail), mail.email)
-        return replace(mail, state=MailState.SENT, sent_at=self._now(), last_error=None)
+        _log.info("%s was sent to %s", self._queue.name(mail), mail.email)
+        return replace(mail, state=MailState.SENT, sent_at=self._clock.now(), last_error=None)
 
     async def _settle(self, mail: _Mail, retry_until: int) -> None:
         """Write down what became of a mail; while the lease holds, wait for a database that is away.
@@ -222,14 +221,14 @@ class Dispatcher(Generic[_Mail]):
         """
         while True:
             try:
-                await self._bag.settle(mail)
+                await self._queue.settle(mail)
             except NotFound:
-                _log.warning("%s to %s is no longer in the outbox", self._bag.name(mail), mail.email)
+                _log.warning("%s to %s is no longer in the outbox", self._queue.name(mail), mail.email)
                 return
             except StorageError as error:
-                if self._now() >= retry_until:
+                if self._clock.now() >= retry_until:
                     _log.warning(
-                        "what became of %s to %s can't be written down: %s", self._bag.name(mail), mail.email, error
+                        "what became of %s to %s can't be written down: %s", self._queue.name(mail), mail.email, error
                     )
                     return
                 await asyncio.sleep(self._poll_seconds)
@@ -244,13 +243,13 @@ class Dispatcher(Generic[_Mail]):
         wait = backoff_seconds(mail.attempts)
         if is_over:
             _log.error(
-                "%s to %s is given up after attempt %d: %s", self._bag.name(mail), mail.email, mail.attempts, text
+                "%s to %s is given up after attempt %d: %s", self._queue.name(mail), mail.email, mail.attempts, text
             )
         else:
-            _log.warning("%s to %s waits %d seconds, not sent: %s", self._bag.name(mail), mail.email, wait, text)
+            _log.warning("%s to %s waits %d seconds, not sent: %s", self._queue.name(mail), mail.email, wait, text)
         return replace(
             mail,
             state=MailState.GIVEN_UP if is_over else MailState.WAITING,
-            next_attempt_at=self._now() + wait * _MICROS_PER_SECOND,
+            next_attempt_at=self._clock.now() + wait * _MICROS_PER_SECOND,
             last_error=text,
         )

@@ -1,20 +1,17 @@
-"""How a mail travels: over SMTP, or into a folder where no mail server is set."""
+"""How a mail travels over SMTP. Servers without a mail server never import this."""
 
-import asyncio
-import os
-import re
 import ssl
 from contextlib import suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
-from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import aiosmtplib
 
 from farebox.alerts.email_address import InvalidAddress, mailbox, needs_smtputf8, one_line
 from farebox.alerts.smtp_url import read_smtp_url
+from farebox.alerts.transport import PermanentFailure, TransientFailure
 
 TIMEOUT_SECONDS: Final = 30.0
 """How long any one step of a conversation with a mail server may take."""
@@ -25,30 +22,6 @@ QUIT_SECONDS_MAX: Final = 5.0
 _PERMANENT_CODES: Final = range(500, 600)
 _OUR_FAULT_CODES: Final = frozenset({500, 502, 503, 530, 534, 535, 538})
 """Codes that speak of the conversation or the login, whatever step they come at: they say nothing of the mail."""
-
-_FILE_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
-
-
-class TransientFailure(Exception):
-    """The mail may go through later."""
-
-
-class PermanentFailure(Exception):
-    """The mail will never go through: the server refused this recipient or this message for good."""
-
-
-class Transport(Protocol):
-    """Takes one mail to one recipient."""
-
-    async def send(self, message: EmailMessage, to: str) -> None:
-        """Hand the mail over; on return the other side has it.
-
-        Raises:
-            TransientFailure: try again later. The other side may have it all the same, if the connection died before
-                it could say so: SMTP is at-least-once.
-            PermanentFailure: trying again is of no use.
-        """
-        ...
 
 
 class SmtpTransport:
@@ -137,31 +110,6 @@ class SmtpTransport:
                 return "the mail server can't be reached"
             case _:
                 return f"the mail server {self._server.host}:{self._server.port} failed"
-
-
-class FolderTransport:
-    """A folder of .eml files, for a Farebox without a mail server. A mail that is sent again replaces its twin."""
-
-    def __init__(self, folder: Path) -> None:
-        """Name the folder; it is made with the first mail."""
-        self._folder = folder
-
-    async def send(self, message: EmailMessage, to: str) -> None:
-        """Write the mail as one file, whole or not at all."""
-        try:
-            await asyncio.to_thread(self._write, message)
-        except OSError as error:
-            raise TransientFailure(f"the mail folder takes no files: {error}") from error
-
-    def _write(self, message: EmailMessage) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        name = _FILE_NAME.sub("_", str(message["Message-ID"]).strip("<>").split("@")[0])
-        part = self._folder / f".{name}.part"
-        with part.open("wb") as file:
-            file.write(message.as_bytes())
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._folder / f"{name}.eml")
 
 
 async def _hand_over(client: aiosmtplib.SMTP, message: EmailMessage, recipient: Address) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.money import divide_rounding_half_up
 from farebox.core.transfers import Transfer
+from farebox.service.clock import Clock
 from farebox.service.statements.seek import last_transfers
 from farebox.storage.interface import Store
 
@@ -109,6 +110,19 @@ def in_words(runway: Runway | None) -> str | None:
     if runway.days == 0:
         return f"{about}, up to {high} at a slow pace"
     return f"{about}, likely up to {high}" if low == 0 else f"{about}, likely {low} to {high}"
+
+
+class RunwayReader:
+    """Reads accounts' runways as of now."""
+
+    def __init__(self, store: Store, clock: Clock) -> None:
+        """Read from this store."""
+        self._store = store
+        self._clock = clock
+
+    async def read(self, account: Account) -> Runway | None:
+        """Read the recent burn from a book and compute its runway; see `read_runway`."""
+        return await read_runway(self._store, account, self._clock.now())
 
 
 async def read_runway(store: Store, account: Account, now: int) -> Runway | None:

@@ -1,0 +1,57 @@
+"""What takes a mail away, and the folder that does where no mail server is set."""
+
+import asyncio
+import os
+import re
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Final, Protocol
+
+_FILE_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+class TransientFailure(Exception):
+    """The mail may go through later."""
+
+
+class PermanentFailure(Exception):
+    """The mail will never go through: the server refused this recipient or this message for good."""
+
+
+class Transport(Protocol):
+    """Takes one mail to one recipient."""
+
+    async def send(self, message: EmailMessage, to: str) -> None:
+        """Hand the mail over; on return the other side has it.
+
+        Raises:
+            TransientFailure: try again later. The other side may have it all the same, if the connection died before
+                it could say so: SMTP is at-least-once.
+            PermanentFailure: trying again is of no use.
+        """
+        ...
+
+
+class FolderTransport:
+    """A folder of .eml files, for a Farebox without a mail server. A mail that is sent again replaces its twin."""
+
+    def __init__(self, folder: Path) -> None:
+        """Name the folder; it is made with the first mail."""
+        self._folder = folder
+
+    async def send(self, message: EmailMessage, to: str) -> None:
+        """Write the mail as one file, whole or not at all."""
+        try:
+            await asyncio.to_thread(self._write, message)
+        except OSError as error:
+            raise TransientFailure(f"the mail folder takes no files: {error}") from error
+
+    def _write(self, message: EmailMessage) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        name = _FILE_NAME.sub("_", str(message["Message-ID"]).strip("<>").split("@")[0])
+        part = self._folder / f".{name}.part"
+        with part.open("wb") as file:
+            file.write(message.as_bytes())
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._folder / f"{name}.eml")
