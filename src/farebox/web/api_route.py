@@ -37,7 +37,7 @@ class Stream(Struct, frozen=True):
     headers: Headers
 
 
-class ApiRequest(Struct, frozen=True):
+class ApiRequest(Struct, frozen=True, gc=False):
     """A request whose key may use the endpoint, or is looked up by what the endpoint asks."""
 
     scope: Scope

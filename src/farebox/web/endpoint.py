@@ -40,6 +40,8 @@ class _Operation:
         self.route = route
         self._key_check = key_check
         self._handle = _with_input(route)
+        # A key of another kind is looked up at once, to tell a good one from a bad one.
+        self._kinds_checked_later = route.keys if route.is_key_checked_later else frozenset()
 
     async def answer(self, scope: Scope, receive: Receive, key: ParsedKey | None) -> Answer | Stream:
         """Check the key and let the handler answer.
@@ -49,19 +51,16 @@ class _Operation:
         """
         if key is None:
             raise InvalidKey
-        if self.route.is_key_checked_later and key.kind in self.route.keys:
-            return await self._answer_unchecked(ApiRequest(scope, receive, key))
-        support = await self._key_check.authorize(scope, key, self.route.keys)
-        return await self._handle(ApiRequest(scope, receive, key, support))
-
-    async def _answer_unchecked(self, request: ApiRequest) -> Answer | Stream:
+        if key.kind not in self._kinds_checked_later:
+            support = await self._key_check.authorize(scope, key, self.route.keys)
+            return await self._handle(ApiRequest(scope, receive, key, support))
         try:
-            return await self._handle(request)
+            return await self._handle(ApiRequest(scope, receive, key))
         except (ApiError, InvalidInput, Refused) as error:
-            # The fault was found without looking the key up. The ledger does that ahead of its refusals, but never
+            # What is wrong was found without looking the key up. The ledger does that ahead of its refusals, but never
             # meets a charge whose merchant can't be one.
             if not isinstance(error, Refused) or error.outcome.code is Code.MERCHANT_NOT_FOUND:
-                await self._key_check.authorize(request.scope, request.key, self.route.keys)
+                await self._key_check.authorize(scope, key, self.route.keys)
             raise
 
 
