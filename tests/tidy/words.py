@@ -19,6 +19,7 @@ WORDS: Final = {
     "firing firings": "alert",
     "team teams": "users, staff",
     "town towns street": "site, or what the fixture holds",
+    "mailbag bag postman": "delivery queue, account mail dispatcher",
     "keyuse": "last used",
 }
 """Words, separated by spaces, and what stands instead."""
