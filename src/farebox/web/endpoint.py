@@ -57,7 +57,7 @@ class _Operation:
         try:
             return await self._handle(ApiRequest(scope, receive, key))
         except (ApiError, InvalidInput, Refused) as error:
-            # What is wrong was found without looking the key up. The ledger does that ahead of its refusals, but never
+            # The fault was found without looking the key up. The ledger does that ahead of its refusals, but never
             # meets a charge whose merchant can't be one.
             if not isinstance(error, Refused) or error.outcome.code is Code.MERCHANT_NOT_FOUND:
                 await self._key_check.authorize(scope, key, self.route.keys)
