@@ -1,6 +1,7 @@
 """Signing in: who gets in, for how long, with which codes and links; nothing tells which addresses there are."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from farebox.service.errors import InvalidInput, Missing, Overloaded
-from farebox.service.people import passwords, sign_in
+from farebox.service.people import sign_in
+from farebox.service.people.password_strength import check_strength
 from farebox.service.people.passwords import WAITING_MAX, Passwords
 from farebox.service.people.sign_in import (
     ACCOUNT_MAILS_PER_HOUR_MAX,
@@ -381,11 +383,11 @@ async def test_who_is_closed_while_they_choose_a_password_gets_none(
     login = await parts.add()
     link = await reset_link(parts)
 
-    async def close_and_hash(password: str) -> str:
+    async def close_and_hash(field: str, password: str, *, email: str, name: str) -> str:
         await parts.people.set_disabled(login.login_id, NOW)
         return password
 
-    monkeypatch.setattr(parts.passwords, "hash", close_and_hash)
+    monkeypatch.setattr(parts.passwords, "hash_new", close_and_hash)
     with pytest.raises(LinkExpired):
         await parts.sign_in.use_link(link, NEW, address=None, agent="")
     assert [] == await parts.people.sessions(login.login_id, NOW)
@@ -474,22 +476,62 @@ async def test_an_accent_is_one_however_a_keyboard_makes_it() -> None:
         ("PASSWORD123!", "others try first"),
         ("my password is long enough", ""),
         ("qwertyuiop12", "others try first"),
+        *(
+            (password, "others try first")
+            for password in (
+                *("sunshine2024", "qwerty12345", "iloveyou123456", "letmein2024", "welcome123", "monkey12345"),
+                *("dragon2023", "football1234", "princess123", "baseball2024", "superman123", "trustno1trustno1"),
+                *("abc123456789", "Password1!", "P@ssw0rd2024!", "winterWINTER1", "1q2w3e4r5t6y", "asdfghjkl1"),
+            )
+        ),
+        ("northwind2024", "resembles your name or address"),
+        ("annsmith2024", "resembles your name or address"),
+        ("farebox12345", "others try first|resembles"),
+        ("open the demo", ""),
+        ("x$7!q@9(4[2|k+0", ""),
+        ("Tr4vel-light-07", ""),
+        ("correct horse battery staple" * 7, ""),
     ],
 )
 def test_a_password_to_choose_is_long_and_not_what_anybody_would_try_first(password: str, words: str) -> None:
     if not words:
-        assert password == passwords.checked("new", password, email=ANN)
+        check_strength("new", password, email=ANN, name="Ann Smith")
         return
     with pytest.raises(InvalidInput, match=words):
-        passwords.checked("new", password, email=ANN)
+        check_strength("new", password, email=ANN, name="Ann Smith")
+
+
+SYMBOLS: Final = "4@8({[<3691!|0$5+7%2"
+"""Every symbol that is read as a character of the alphabet, some as two."""
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        SYMBOLS,
+        SYMBOLS[::-1],
+        "4@1|7+5$",
+        "p@$$w0rd",
+        "password",
+        "1234567890",
+        "qwertyuiop",
+        "abcabd",
+        "1/1/2020 ",
+        "aB3$x",
+    ],
+)
+def test_no_password_takes_long_to_estimate(unit: str) -> None:
+    started = time.process_time()
+    with suppress(InvalidInput):
+        check_strength("new", (unit * 200)[:200], email=ANN, name="Ann Smith")
+    assert time.process_time() - started < 2
 
 
 @given(st.text(), st.emails())
 def test_any_text_is_a_password_or_said_why_not(password: str, email: str) -> None:
-    chosen: str | None = None
     with suppress(InvalidInput):
-        chosen = passwords.checked("new", password, email=email)
-    assert chosen is None or (password == chosen and 10 <= len(password) <= 200)
+        check_strength("new", password, email=email, name=email)
+        assert 10 <= len(password) <= 200
 
 
 @given(st.text(max_size=100, alphabet=st.characters(exclude_categories=["Cs"])))

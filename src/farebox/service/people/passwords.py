@@ -1,31 +1,27 @@
-"""Passwords: what one has to be, and its Argon2id hash (RFC 9106), made away from the event loop."""
+"""Hashes of passwords by Argon2id (RFC 9106), made away from the event loop."""
 
 import asyncio
 import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from farebox.service.errors import InvalidInput, Overloaded
+from farebox.service.errors import Overloaded
+from farebox.service.people.password_strength import check_strength
 
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-CHARS_MIN: Final = 10
-CHARS_MAX: Final = 200
 HASHING_MAX: Final = 1
 """How many hashes are made at once: each takes MEMORY_KIB and a core for tens of milliseconds."""
 
 WAITING_MAX: Final = 50
-"""How many hashes may wait to be made, some seconds' worth; whoever comes then is told so."""
+"""How many hashes may wait to be made, some seconds' worth; one more is refused."""
 
 MEMORY_KIB: Final = 19 * 1024
 PASSES: Final = 2
 """One lane. OWASP's Password Storage Cheat Sheet has these as the least for Argon2id."""
-
-_CHARS_APART_MIN: Final = 5
-_COMMON: Final = ("password", "passwort", "1234567890", "qwertyuiop", "letmein", "farebox", "iloveyou", "welcome")
 
 _Result = TypeVar("_Result")
 
@@ -48,6 +44,15 @@ class Passwords:
         """
         return await self._run(self._make, password)
 
+    async def hash_new(self, field: str, password: str, *, email: str, name: str) -> str:
+        """Hash a password that somebody chooses, if it is one to choose; see `check_strength`.
+
+        Raises:
+            InvalidInput: it is not; the message says what would be right.
+            Overloaded: too many wait already.
+        """
+        return await self._run(partial(self._make_new, field, password, email=email, name=name))
+
     async def is_right(self, password_hash: str | None, password: str) -> bool:
         """Tell whether a password is the one that was hashed; no hash takes as long and is never right.
 
@@ -65,6 +70,10 @@ class Passwords:
         from argon2 import PasswordHasher, Type
 
         return PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=1, type=Type.ID)
+
+    def _make_new(self, field: str, password: str, *, email: str, name: str) -> str:
+        check_strength(field, password, email=email, name=name)
+        return self._make(password)
 
     def _make(self, password: str) -> str:
         return self._hasher.hash(_normal(password))
@@ -93,22 +102,3 @@ class Passwords:
 def _normal(password: str) -> str:
     """Write a password in one form, whichever a keyboard makes of an accented letter (RFC 8265, section 4.2.1)."""
     return unicodedata.normalize("NFC", password)
-
-
-def checked(field: str, password: str, *, email: str) -> str:
-    """Check that a password is one to choose: long, and not what anybody would try first.
-
-    Raises:
-        InvalidInput: saying what would be right.
-    """
-    if not CHARS_MIN <= len(password) <= CHARS_MAX:
-        raise InvalidInput(field, f"A password has {CHARS_MIN} to {CHARS_MAX} characters")
-    plain = password.casefold()
-    if len(set(plain)) < _CHARS_APART_MIN:
-        raise InvalidInput(field, f"Use at least {_CHARS_APART_MIN} different characters")
-    name = email.partition("@")[0].casefold()
-    if plain in email.casefold() or (name and name in plain and len(plain) - len(name) < CHARS_MIN // 2):
-        raise InvalidInput(field, "A password that resembles your address is the first that others try")
-    if any(word in plain and len(plain) - len(word) < CHARS_MIN // 2 for word in _COMMON):
-        raise InvalidInput(field, "That is one of the passwords that others try first; add a few words of your own")
-    return password

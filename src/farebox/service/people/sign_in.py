@@ -16,7 +16,6 @@ from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, ServiceError, translated
 from farebox.service.id_generator import IdGenerator
-from farebox.service.people import passwords
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.signing import Signer
 from farebox.storage.interface import AlreadyExists, NotFound
@@ -184,11 +183,10 @@ class SignIn:
         """
         if not await self._hashes.is_right(signed_in.login.password_hash, old):
             raise InvalidInput("old", "This is not your password")
-        hashed = await self._hashes.hash(passwords.checked("new", new, email=signed_in.login.email))
+        login = signed_in.login
+        hashed = await self._hashes.hash_new("new", new, email=login.email, name=login.name)
         with translated(missing="the login is closed"):
-            await self._people.set_password(
-                signed_in.login.login_id, hashed, at=self._clock.now(), keep=signed_in.session.digest
-            )
+            await self._people.set_password(login.login_id, hashed, at=self._clock.now(), keep=signed_in.session.digest)
 
     async def request_reset(self, realm: Realm, email: str) -> None:
         """Mail a link to choose a new password; nothing happens, and nothing tells, if nobody has the address.
@@ -311,7 +309,7 @@ class SignIn:
             Overloaded: too many sign in at this moment.
         """
         account_mail, login = await self.open_link(text)
-        hashed = await self._hashes.hash(passwords.checked("password", password, email=login.email))
+        hashed = await self._hashes.hash_new("password", password, email=login.email, name=login.name)
         now = self._clock.now()
         with translated(missing="the login is closed"):
             try:
