@@ -6,7 +6,8 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from farebox import server
-from farebox.service.ledger import committer
+from farebox.bootstrap import Farebox
+from farebox.service.ledger.committer import CommitterLimits
 from farebox.web import app as farebox_app
 from farebox.web.envelope import Headers, answer_headers, success_body
 
@@ -55,8 +56,8 @@ def default_collector() -> ASGIApp:
 
 def single_commits() -> ASGIApp:
     """Make Farebox's application with a transaction for each command."""
-    committer.BATCH_COMMANDS_MAX = 1  # type: ignore[misc]  # It is read anew for each batch.
-    return server.web_app()
+    limits = CommitterLimits(batch_commands_max=1)
+    return server.web_app(lambda settings: Farebox.build(settings, committer_limits=limits))
 
 
 def _behind_router(endpoints: dict[str, Any], rest: Any) -> Any:

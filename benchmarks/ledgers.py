@@ -7,17 +7,15 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Final, Literal
-from unittest import mock
 
 import asyncpg
 import psutil
 from msgspec import Struct
 
-from farebox import bootstrap
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core.money import format_amount
-from farebox.service.clock import Clock, SystemClock
+from farebox.service.clock import Clock
 from farebox.service.operator.verifier import Verifier
 from farebox.storage.sqlite import SqliteStore
 from tests.support.postgres import PostgresServer
@@ -99,8 +97,7 @@ class StoppedClock:
 @contextlib.asynccontextmanager
 async def opened(url: str, *, clock: Clock | None = None) -> AsyncIterator[Farebox]:
     """Open Farebox's parts over a database, with its schema; by the system's clock, or another."""
-    with mock.patch.object(bootstrap, "SystemClock", return_value=clock or SystemClock()):
-        farebox = Farebox.build(Settings.of(database_url=url))
+    farebox = Farebox.build(Settings.of(database_url=url), clock=clock)
     await farebox.store.migrate(farebox.clock.now())
     async with farebox.running():
         yield farebox

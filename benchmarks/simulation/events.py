@@ -16,7 +16,7 @@ from typing import Final
 
 from benchmarks.simulation.model import Assumptions, Costs, Simulated
 from benchmarks.workload import SEED, ZIPF_EXPONENT
-from farebox.service.ledger.committer import BATCH_COMMANDS_MAX, WORKERS
+from farebox.service.ledger.committer import LIMITS
 
 SERVERS: Final = (4, 8, 16, 32, 64)
 SHARDS: Final = (1, 4, 16)
@@ -77,7 +77,7 @@ class _Server:
     def __init__(self, merchants: Iterable[int]) -> None:
         self.merchants = itertools.cycle(merchants)
         self.free_at = self.busy_seconds = 0.0
-        self.workers = WORKERS
+        self.workers = LIMITS.workers
         self.queues: dict[int, deque[tuple[int, float]]] = {}
         self.ready: deque[int] = deque()
 
@@ -157,7 +157,7 @@ class _Simulation:
             group = server.ready.popleft()
             waiting = server.queues[group]
             server.workers -= 1
-            taken = [waiting.popleft() for _ in range(min(len(waiting), BATCH_COMMANDS_MAX))]
+            taken = [waiting.popleft() for _ in range(min(len(waiting), LIMITS.batch_commands_max))]
             batch = _Batch(server, self._shards[group], taken)
             # BEGIN is one round trip; then the accounts are asked for.
             spent = self._costs.server_batch_us / 2

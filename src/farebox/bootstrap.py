@@ -14,7 +14,7 @@ from msgspec import Struct
 from farebox.config import Settings
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.insight.usage import UsageReader, UsageRollup
-from farebox.service.ledger.committer import Committer
+from farebox.service.ledger.committer import LIMITS, Committer, CommitterLimits
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
 from farebox.service.operator.approvals import Approvals
@@ -66,12 +66,14 @@ class Farebox(Struct, frozen=True):
     usage_rollup: UsageRollup
 
     @classmethod
-    def build(cls, settings: Settings) -> "Farebox":
-        """Put the parts together."""
+    def build(
+        cls, settings: Settings, *, clock: Clock | None = None, committer_limits: CommitterLimits = LIMITS
+    ) -> "Farebox":
+        """Put the parts together, by the system's clock unless another is given."""
         store = open_store(settings)
-        clock = SystemClock()
+        clock = clock or SystemClock()
         usage_rollup = UsageRollup(store)
-        committer = Committer(store, clock, on_commit=usage_rollup.note)
+        committer = Committer(store, clock, limits=committer_limits, on_commit=usage_rollup.note)
 
         people, office, passwords = People(store), Office(store), Passwords()
         sign_in = SignIn(people, clock, Signer(settings.secret_key), passwords)

@@ -1,7 +1,7 @@
 """One process of the server: the API and the pages, put on the parts that `bootstrap` builds."""
 
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -34,11 +34,11 @@ def rate_limits(farebox: Farebox, addresses: Addresses) -> Limits:
     )
 
 
-def web_app() -> ASGIApp:
+def web_app(build: Callable[[Settings], Farebox] = Farebox.build) -> ASGIApp:
     """Make the application of one server process, from the process's own settings."""
     hold_signals()
     configure_logging()
-    farebox = Farebox.build(Settings.load())
+    farebox = build(Settings.load())
     live = Live()
 
     @asynccontextmanager

@@ -92,12 +92,9 @@ async def test_a_server_that_dies_or_hangs_may_come_back(server: MailServer, ste
 
 
 @pytest.mark.parametrize("behaviour", [DIES, HANGS, "421 4.3.2 Going down"])
-async def test_what_was_taken_is_sent_however_the_server_says_good_bye(
-    server: MailServer, monkeypatch: pytest.MonkeyPatch, behaviour: str
-) -> None:
-    monkeypatch.setattr("farebox.alerts.smtp.QUIT_SECONDS_MAX", SHORT_S)
+async def test_what_was_taken_is_sent_however_the_server_says_good_bye(server: MailServer, behaviour: str) -> None:
     server.quit.append(behaviour)
-    await SmtpTransport(server.url).send(a_message(), "ann@example.com")
+    await SmtpTransport(server.url, quit_seconds_max=SHORT_S).send(a_message(), "ann@example.com")
     assert ["ann@example.com"] == server.recipients
 
 

@@ -47,10 +47,11 @@ class PeopleParts:
     passwords: CountedPasswords
     signer: Signer = field(default_factory=lambda: Signer("the operator's own key"))
     clock: HeldClock = field(default_factory=HeldClock)
+    reset_seconds: float = 0.0
 
     @cached_property
     def sign_in(self) -> SignIn:
-        return SignIn(self.people, self.clock, self.signer, self.passwords)
+        return SignIn(self.people, self.clock, self.signer, self.passwords, reset_seconds=self.reset_seconds)
 
     @cached_property
     def users(self) -> Users:

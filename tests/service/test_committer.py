@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
-from unittest import mock
 
 import pytest
 from hypothesis import given
@@ -19,22 +18,17 @@ from farebox.core.outcomes import Code, Outcome
 from farebox.core.state import BatchState, ReadSet, reads
 from farebox.service.clock import SystemClock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable
-from farebox.service.ledger import committer as module
-from farebox.service.ledger.committer import Committer
+from farebox.service.ledger.committer import LIMITS, Committer, CommitterLimits
 from tests.service.scripted import UNIT, WAIT_S, Fate, ScriptedStore, charge, charges
 from tests.support.server import open_farebox, seed
 
 TURNS: Final = 50
 
 
-@pytest.fixture(autouse=True)
-def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_LOOKUP_PAUSE_SECONDS", 0)
-
-
 @asynccontextmanager
 async def _running(store: ScriptedStore, **limits: Any) -> AsyncIterator[Committer]:
-    committer = Committer(store.store, SystemClock(), **limits)
+    """Run a committer with these limits, which looks a batch up without a pause."""
+    committer = Committer(store.store, SystemClock(), limits=CommitterLimits(lookup_pause_seconds=0, **limits))
     await committer.start()
     try:
         # What waits for ever ends here, and the test fails.
@@ -100,11 +94,10 @@ async def test_nobody_waits_for_a_batch_to_fill() -> None:
     assert [["a"], ["b"], ["c"]] == _keys_of(store)
 
 
-async def test_batch_has_a_maximum_and_keeps_the_order_of_arrival(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH_COMMANDS_MAX", 10)
+async def test_batch_has_a_maximum_and_keeps_the_order_of_arrival() -> None:
     store = ScriptedStore()
     keys = [f"{number:02}" for number in range(25)]
-    async with _running(store) as committer:
+    async with _running(store, batch_commands_max=10) as committer:
         tasks = _submit(committer, *charges(keys))
         await _results(tasks)
         outcomes = [task.result() for task in tasks]
@@ -114,7 +107,7 @@ async def test_batch_has_a_maximum_and_keeps_the_order_of_arrival(monkeypatch: p
 
 
 async def test_default_limits_are_those_that_are_documented() -> None:
-    assert (20_000, 1_000, 4) == (module.QUEUE_COMMANDS_MAX, module.BATCH_COMMANDS_MAX, module.WORKERS)
+    assert (20_000, 1_000, 4) == (LIMITS.queue_commands_max, LIMITS.batch_commands_max, LIMITS.workers)
 
 
 async def test_same_key_twice_in_a_batch_is_as_if_it_came_in_two() -> None:
@@ -185,11 +178,10 @@ async def test_as_many_groups_run_as_there_are_workers() -> None:
     assert [[(merchant, "k")] for merchant in range(8)] == store.batches
 
 
-async def test_group_that_has_waited_longest_goes_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WORKERS", 1)
+async def test_group_that_has_waited_longest_goes_first() -> None:
     store = ScriptedStore(groups=8)
     store.hold()
-    async with _running(store) as committer:
+    async with _running(store, workers=1) as committer:
         tasks = _submit(committer, charge("k", merchant_id=7))
         await store.begun(1)
         tasks += _submit(committer, *[charge("k", merchant_id=merchant) for merchant in (5, 2, 6, 0)])
@@ -199,11 +191,9 @@ async def test_group_that_has_waited_longest_goes_first(monkeypatch: pytest.Monk
     assert [[(merchant, "k")] for merchant in (7, 5, 2, 6, 0)] == store.batches
 
 
-async def test_busy_group_starves_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "WORKERS", 1)
-    monkeypatch.setattr(module, "BATCH_COMMANDS_MAX", 2)
+async def test_busy_group_starves_no_other() -> None:
     store = ScriptedStore(groups=2)
-    async with _running(store) as committer:
+    async with _running(store, workers=1, batch_commands_max=2) as committer:
         tasks = _submit(committer, *charges(["0", "1", "2", "3", "4", "5"]), charge("other", merchant_id=1))
         await _results(tasks)
     assert [["0", "1"], ["other"], ["2", "3"], ["4", "5"]] == _keys_of(store)
@@ -385,13 +375,11 @@ async def test_database_that_is_away_is_told_to_exactly_the_callers_of_that_batc
     assert 3 * UNIT == store.spent()
 
 
-async def test_a_long_queue_learns_of_a_database_that_is_away_from_one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH_COMMANDS_MAX", 2)
-    monkeypatch.setattr(module, "WAIT_SECONDS_MAX", 0)
+async def test_a_long_queue_learns_of_a_database_that_is_away_from_one_batch() -> None:
     store = ScriptedStore()
     store.script.append(Fate.FAILS_BEFORE)
     store.hold()
-    async with _running(store) as committer:
+    async with _running(store, batch_commands_max=2, wait_seconds_max=0) as committer:
         first = _submit(committer, charge("a"))
         await store.begun(1)
         waiting = _submit(committer, *charges("bcdef"))
@@ -473,14 +461,11 @@ async def test_disk_that_stays_full_is_told_to_every_batch(caplog: pytest.LogCap
 
 
 @pytest.mark.parametrize("fate", [Fate.LOSES_COMMIT, Fate.HIDES_COMMIT])
-async def test_fate_that_stays_unknown_is_told_as_unknown_and_settled_by_a_retry(
-    monkeypatch: pytest.MonkeyPatch, fate: Fate
-) -> None:
-    monkeypatch.setattr(module, "LOOKUP_SECONDS_MAX", 0.02)
+async def test_fate_that_stays_unknown_is_told_as_unknown_and_settled_by_a_retry(fate: Fate) -> None:
     store = ScriptedStore()
     store.script.append(fate)
     store.always = Fate.FAILS_BEFORE
-    async with _running(store) as committer:
+    async with _running(store, lookup_seconds_max=0.02) as committer:
         results = await committer.submit_all(charges("ab"))
         assert all(isinstance(result, FateUnknown) for result in results)
         assert len(store.batches) > 2
@@ -667,9 +652,8 @@ async def test_money_moves_exactly_once_whatever_becomes_of_commits(
             if len(seen[key]) >= retries:
                 return
 
-    with mock.patch.object(module, "BATCH_COMMANDS_MAX", batch):
-        async with _running(store) as committer:
-            await asyncio.gather(*[ask(committer, key) for key in keys])
+    async with _running(store, batch_commands_max=batch) as committer:
+        await asyncio.gather(*[ask(committer, key) for key in keys])
     acknowledged = {key for key, outcomes in seen.items() if outcomes}
     assert acknowledged <= {key for _, key in store.transfers}
     assert len(store.transfers) * UNIT == store.spent()

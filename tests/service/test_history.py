@@ -72,14 +72,14 @@ async def set_up(store: Store) -> None:
     await add_price(store, request_type="call", unit_price=None)
 
 
-def reader_at(store: Store, now: int) -> HistoryReader:
+def reader_at(store: Store, now: int, **fineness: int) -> HistoryReader:
     clock = HeldClock()
     clock.time = now
-    return HistoryReader(store, clock)
+    return HistoryReader(store, clock, **fineness)
 
 
-async def read(store: Store, now: int, *, days: int = 30) -> History:
-    return await reader_at(store, now).read(await account_of(store), days=days)
+async def read(store: Store, now: int, *, days: int = 30, **fineness: int) -> History:
+    return await reader_at(store, now, **fineness).read(await account_of(store), days=days)
 
 
 def charge(number: int, amount: int) -> Charge:
@@ -107,19 +107,27 @@ class Replayed:
         """List the transfers after one time and before another."""
         return self.transfers[bisect_right(self.times, start) : bisect_left(self.times, end)]
 
-    def check(self, line: History, *, now: int, days: int) -> None:
+    def check(
+        self,
+        line: History,
+        *,
+        now: int,
+        days: int,
+        cells: int = history.CELLS,
+        marks_max: int = history.MARKS_MAX,
+    ) -> None:
         """Fail unless a line is true of the book."""
         start = now - days * DAY
         has_past = any(at <= start for at in self.times)
         begin = start if has_past else (self.times[0] if self.times else now)
-        cell = (now - begin) // history.CELLS
+        cell = (now - begin) // cells
         points = line.points
         assert (begin, now) == (points[0][0], points[-1][0])
         assert (self.posted[-1] if self.times else 0) == points[-1][1]
-        assert len(points) <= 3 * history.CELLS + 4 * history.MARKS_MAX + 3
+        assert len(points) <= 3 * cells + 4 * marks_max + 3
         inside = [item for item in self.transfers if item.committed_at > start]
-        top_ups = [item for item in inside if item.kind == Kind.TOP_UP][-history.MARKS_MAX :]
-        others = [item for item in inside if item.kind in FUNDING - {Kind.TOP_UP}][-history.MARKS_MAX :]
+        top_ups = [item for item in inside if item.kind == Kind.TOP_UP][-marks_max:]
+        others = [item for item in inside if item.kind in FUNDING - {Kind.TOP_UP}][-marks_max:]
         assert tuple((it.committed_at, it.amount, self.posted[it.seq]) for it in top_ups) == tuple(
             (mark.at, mark.amount, mark.posted) for mark in line.marks
         )
@@ -186,13 +194,11 @@ def test_a_line_is_true_of_the_book(steps: list[tuple[int, str, int]], idle: int
             now += pause
             await do(store, command_of(action, amount, number, await book(store)), now=now)
         now += idle
-        Replayed(await book(store)).check(await read(store, now, days=days), now=now, days=days)
-
-    with pytest.MonkeyPatch.context() as patch:
         # Few cells and marks, so that a short book has to be thinned out.
-        patch.setattr(history, "CELLS", 6)
-        patch.setattr(history, "MARKS_MAX", 3)
-        asyncio.run(check())
+        fineness = {"cells": 6, "marks_max": 3}
+        Replayed(await book(store)).check(await read(store, now, days=days, **fineness), now=now, days=days, **fineness)
+
+    asyncio.run(check())
 
 
 async def test_a_long_book_is_drawn_truly_and_alike_by_every_engine(store: Store) -> None:

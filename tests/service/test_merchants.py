@@ -48,14 +48,12 @@ async def test_nothing_is_added_of_a_merchant_that_is_wrong(ledger: ServiceParts
     assert [] == list(await ledger.merchants.list())
 
 
-async def test_merchants_are_listed_whole_whatever_the_page(
-    ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("farebox.service.operator.merchants._PAGE_ROWS", 2)
+async def test_merchants_are_listed_whole_whatever_the_page(ledger: ServiceParts) -> None:
     for number in range(5):
         ledger.clock.move(1)
         await ledger.merchants.create(name=f"M{number}", currency="USD", thresholds=[], credit_limit="0")
-    assert [f"M{number}" for number in range(5)] == [merchant.name for merchant, _ in await ledger.merchants.list()]
+    listed = await ledger.merchants.list(page_rows=2)
+    assert [f"M{number}" for number in range(5)] == [merchant.name for merchant, _ in listed]
 
 
 async def test_merchant_is_renamed(ledger: ServiceParts) -> None:

@@ -1,6 +1,7 @@
 """Signing in: who gets in, for how long, with which codes and links; nothing tells which addresses there are."""
 
 import asyncio
+import dataclasses
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from farebox.service.errors import InvalidInput, Missing, Overloaded
-from farebox.service.people import sign_in
 from farebox.service.people.password_strength import check_strength
 from farebox.service.people.passwords import WAITING_MAX, Passwords
 from farebox.service.people.sign_in import (
@@ -41,8 +41,7 @@ REALMS: Final = tuple(Realm)
 
 
 @pytest.fixture
-async def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[PeopleParts]:
-    monkeypatch.setattr(sign_in, "RESET_SECONDS", 0.0)
+async def parts(tmp_path: Path) -> AsyncIterator[PeopleParts]:
     async with open_people_parts(tmp_path) as parts:
         yield parts
 
@@ -400,7 +399,7 @@ async def test_nothing_tells_whether_a_mail_was_written(parts: PeopleParts, monk
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr(sign_in, "RESET_SECONDS", 7.5)
+    parts = dataclasses.replace(parts, reset_seconds=7.5)
     monkeypatch.setattr(asyncio, "sleep", sleep)
     await parts.add()
     await parts.add("closed@northwind.example", disabled_at=NOW)

@@ -21,10 +21,9 @@ from farebox.core.invariants import InvariantViolation
 from farebox.core.transfers import Transfer
 from farebox.service.errors import InvalidInput, Unavailable, UnknownMerchant
 from farebox.service.inputs import format_time
-from farebox.service.statements import reader
 from farebox.service.statements.check import check_statement
 from farebox.service.statements.lines import KINDS, csv_rows, transfer_data
-from farebox.service.statements.reader import PAGE_TRANSFERS_MAX, STRETCH_ROWS_MAX, STRETCHES_MAX, Selection, Statements
+from farebox.service.statements.reader import LIMITS, PAGE_TRANSFERS_MAX, QueryLimits, Selection, Statements
 from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant, TransferFilter
 from tests.service.books import TRANSFERS, keep_book
@@ -69,15 +68,10 @@ async def store(engine: Engine) -> AsyncIterator[Store]:
     await store.close()
 
 
-@pytest.fixture
-def _short_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a page look through little of a book, so that a short one is as long to it as a long one is."""
-    monkeypatch.setattr(reader, "_STRETCH_ROWS_FIRST", 1)
-    monkeypatch.setattr(reader, "_STRETCH_GROWTH", 2)
-    monkeypatch.setattr(reader, "STRETCH_ROWS_MAX", 3)
-    monkeypatch.setattr(reader, "STRETCHES_MAX", 2)
-    monkeypatch.setattr(reader, "_EXPORT_ROWS", 2)
-
+# A page looks through little of a book, so that a short one is as long to it as a long one is.
+SHORT_STRETCHES: Final = QueryLimits(
+    stretch_rows_first=1, stretch_growth=2, stretch_rows_max=3, stretches_max=2, export_rows=2
+)
 
 # Times are those of transfers, and those just before and after them.
 MOMENTS: Final = st.none() | st.builds(
@@ -114,7 +108,6 @@ async def _arrive(store: Store) -> None:
     await do(store, Charge(Payer(ANN), "image", 1, f"charge {seq}", reference="R-1"), now=LATER)
 
 
-@pytest.mark.usefixtures("_short_stretches")
 @examples(60)
 @given(
     selection=SELECTIONS,
@@ -126,7 +119,7 @@ async def test_any_walk_gives_exactly_what_is_wanted_of_the_book(
     store: Store, selection: Selection, limit: int, growth: int, place: int | None
 ) -> None:
     """A walk may begin at the cursor of another selection: a cursor is a place in the book and no more."""
-    reader = Statements(store)
+    reader = Statements(store, SHORT_STRETCHES)
     expected = [
         transfer
         for transfer in await book(store)
@@ -148,25 +141,25 @@ async def test_any_walk_gives_exactly_what_is_wanted_of_the_book(
     assert expected[::-1] == found
 
 
-@pytest.mark.usefixtures("_short_stretches")
 @examples(40)
 @given(selection=SELECTIONS)
 async def test_any_csv_has_exactly_what_is_wanted_of_the_book_as_of_its_start(
     store: Store, selection: Selection
 ) -> None:
     expected = [transfer for transfer in await book(store) if _is_wanted(transfer, selection)]
-    header, *pieces = await _taken(store, await Statements(store).export_csv(ANN, selection))
+    header, *pieces = await _taken(store, await Statements(store, SHORT_STRETCHES).export_csv(ANN, selection))
     assert list(transfer_data((await book(store))[0]).__struct_encode_fields__) == _rows(header)[0]
     assert _rows(csv_rows(expected)) == _rows(b"".join(pieces))
 
 
-@pytest.mark.usefixtures("_short_stretches")
 @examples(40)
 @given(moments=st.tuples(MOMENTS, MOMENTS).filter(lambda pair: None in pair or cast(Any, pair[0]) <= pair[1]))
 async def test_any_stretch_of_json_lines_is_verified(store: Store, moments: tuple[str | None, str | None]) -> None:
     start, end = moments
     expected = [transfer for transfer in await book(store) if _is_wanted(transfer, Selection(start=start, end=end))]
-    content = b"".join(await _taken(store, await Statements(store).export_lines(ANN, start=start, end=end)))
+    content = b"".join(
+        await _taken(store, await Statements(store, SHORT_STRETCHES).export_lines(ANN, start=start, end=end))
+    )
     report = check_statement(io.BytesIO(content))
     assert [] == report.faults
     lines = [json.loads(line) for line in content.splitlines()]
@@ -419,8 +412,8 @@ async def test_a_page_looks_through_a_bounded_part_of_a_long_book() -> None:
     page = await reader.page(ANN, Selection(request_type="rare"))
     assert [] == page.transfers
     assert page.next_cursor is not None
-    assert STRETCHES_MAX == len(long_book.stretches)
-    assert max(long_book.stretches) <= STRETCH_ROWS_MAX
+    assert LIMITS.stretches_max == len(long_book.stretches)
+    assert max(long_book.stretches) <= LIMITS.stretch_rows_max
     cursor: str | None = page.next_cursor
     pages = 1
     while cursor is not None:
@@ -458,4 +451,4 @@ async def test_an_export_of_a_long_book_comes_in_small_pieces() -> None:
     assert 2 * 19_999 == sum(long_book.stretches)
     rare = [piece async for piece in await reader.export_csv(ANN, Selection(kind="refund"))]
     assert 1 == len(rare)
-    assert STRETCH_ROWS_MAX == max(long_book.stretches)
+    assert LIMITS.stretch_rows_max == max(long_book.stretches)

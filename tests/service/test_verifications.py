@@ -36,7 +36,6 @@ async def _ended(farebox: Farebox) -> Verification:
 
 
 async def test_a_run_tells_how_far_it_is_and_how_it_ended(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(verifications, "PROGRESS_MICROS", 0)
     told: list[Verification] = []
     async with open_farebox(database_url) as farebox:
         await seed(farebox)
@@ -48,7 +47,7 @@ async def test_a_run_tells_how_far_it_is_and_how_it_ended(database_url: str, mon
             await write(row)
 
         monkeypatch.setattr(farebox.office, "update_verification", update)
-        run = farebox.services.verifications.run("ann")
+        run = farebox.services.verifications.run("ann", progress_micros=0)
         assert [] == [fault async for fault in run.faults()]
         assert [(2, 2, 2), (2, 2, 2)] == [(row.merchants, row.merchants_done, row.transfers_done) for row in told]
         (row,) = await farebox.services.verifications.latest(5)

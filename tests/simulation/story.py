@@ -29,7 +29,7 @@ from farebox.core.pricing import Price
 from farebox.core.replay import Replay
 from farebox.service.errors import ServiceError
 from farebox.service.insight.forecast import Runway, RunwayReader
-from farebox.service.ledger.committer import Committer
+from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.periodic import Periodic
 from farebox.storage.interface import Store
@@ -62,7 +62,7 @@ class Server:
     def __init__(self, database: Database, post: Post, clock: WorldClock) -> None:
         self.connection = Connection(database)
         store = cast(Store, self.connection)
-        self.committer = Committer(store, clock, queue_commands_max=8)
+        self.committer = Committer(store, clock, limits=CommitterLimits(queue_commands_max=8))
         settings = MailSettings("farebox@example.com", "https://pay.example", "support")
         outbox = Outbox(store, _NoRunways(store, clock), settings)
         self.dispatcher = Dispatcher(outbox, post, clock)

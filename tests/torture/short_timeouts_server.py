@@ -9,9 +9,10 @@ from unittest import mock
 from starlette.types import ASGIApp
 
 from farebox import server
+from farebox.bootstrap import Farebox
 from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
-from farebox.service.ledger import committer
+from farebox.service.ledger.committer import LIMITS, CommitterLimits
 from farebox.storage import postgres
 
 SHARE: Final = 0.1
@@ -21,12 +22,12 @@ def web_app() -> ASGIApp:
     """Make the application with its time limits cut down, and the database's."""
     for name in ("CONNECT_TIMEOUT_SECONDS", "COMMAND_TIMEOUT_SECONDS", "COMMIT_TIMEOUT_SECONDS"):
         mock.patch.object(postgres, name, vars(postgres)[name] * SHARE).start()
-    mock.patch.object(committer, "LOOKUP_SECONDS_MAX", committer.LOOKUP_SECONDS_MAX * SHARE).start()
     settings = {name: value for name, value in postgres._SESSION.items() if name.endswith("timeout")}
     mock.patch.dict(
         postgres._SESSION, {name: str(round(int(value) * SHARE)) for name, value in settings.items()}
     ).start()
-    return server.web_app()
+    limits = CommitterLimits(lookup_seconds_max=LIMITS.lookup_seconds_max * SHARE)
+    return server.web_app(lambda settings: Farebox.build(settings, committer_limits=limits))
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service.ledger.committer import Committer
+from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.ledger.operations import ROOM_PAUSES, Operations
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
@@ -529,7 +529,7 @@ async def _narrow(
     farebox: Farebox, queue_commands_max: int, room_pauses: Sequence[float] = ROOM_PAUSES
 ) -> AsyncIterator[tuple[Committer, AppClient]]:
     """Make a client over the same ledger whose committer has a short queue, and has not begun to work."""
-    committer = Committer(farebox.store, farebox.clock, queue_commands_max=queue_commands_max)
+    committer = Committer(farebox.store, farebox.clock, limits=CommitterLimits(queue_commands_max=queue_commands_max))
     narrow = msgspec.structs.replace(
         farebox,
         committer=committer,

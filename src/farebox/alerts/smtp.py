@@ -28,13 +28,19 @@ class SmtpTransport:
     """A mail server; each mail has a connection of its own, so that one that hangs holds up no other."""
 
     def __init__(
-        self, url: str, *, timeout_seconds: float = TIMEOUT_SECONDS, tls_context: ssl.SSLContext | None = None
+        self,
+        url: str,
+        *,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        quit_seconds_max: float = QUIT_SECONDS_MAX,
+        tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """Read the URL; nothing is connected yet.
 
         Args:
             url: see `read_smtp_url`.
             timeout_seconds: for each step of the conversation.
+            quit_seconds_max: for the server's good-bye.
             tls_context: whom to trust; the system's authorities, if None.
 
         Raises:
@@ -42,6 +48,7 @@ class SmtpTransport:
         """
         self._server = read_smtp_url(url)
         self._timeout_seconds = timeout_seconds
+        self._quit_seconds_max = min(timeout_seconds, quit_seconds_max)
         self._tls_context = tls_context
         self._local_hostname: str | None = None
 
@@ -73,7 +80,7 @@ class SmtpTransport:
             await _hand_over(client, message, recipient)
             # The server has the mail: whatever becomes of the farewell, it is sent.
             with suppress(aiosmtplib.SMTPException, OSError):
-                await client.quit(timeout=min(self._timeout_seconds, QUIT_SECONDS_MAX))
+                await client.quit(timeout=self._quit_seconds_max)
         except (aiosmtplib.SMTPException, OSError) as error:
             raise self._failure(error, to) from error
         finally:

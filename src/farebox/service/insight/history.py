@@ -66,10 +66,12 @@ class Cone(Struct, frozen=True):
 class HistoryReader:
     """Reads histories."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        """Read from this store."""
+    def __init__(self, store: Store, clock: Clock, *, cells: int = CELLS, marks_max: int = MARKS_MAX) -> None:
+        """Read from this store, with a line as fine as `cells` and `marks_max` say."""
         self._store = store
         self._clock = clock
+        self._cells = cells
+        self._marks_max = marks_max
 
     async def read(self, account: Account, *, days: int = 30) -> History:
         """Read the posted balance over the last days, as far back as the book goes.
@@ -87,7 +89,43 @@ class HistoryReader:
         # A clock that was set back is behind the book.
         now = max(self._clock.now(), account.last_at)
         with translated():
-            return await _read(self._store, account, start=now - days * _DAY, now=now)
+            return await self._read(account, start=now - days * _DAY, now=now)
+
+    async def _read(self, account: Account, *, start: int, now: int) -> History:
+        (before,) = await last_transfers(self._store, account, [start])
+        first_seq = 1 if before is None else before.seq + 1
+        if first_seq > account.seq:
+            points = () if before is None else ((start, before.posted_after),)
+            return History((*points, (now, account.posted)), ())
+        first = (await transfers_at(self._store, account.merchant_id, {first_seq}))[first_seq]
+        begin = first.committed_at if before is None else start
+        funding = [
+            item for item in await self._store.funding_after(account.merchant_id, first_seq) if item.seq <= account.seq
+        ]
+        marked = [item for item in funding if item.kind == Kind.TOP_UP][-self._marks_max :]
+        others = [item for item in funding if item.kind != Kind.TOP_UP][-self._marks_max :]
+        steps = {item.seq: item for item in (*marked, *others)}
+        cell = (now - begin) // self._cells
+        samples = await self._samples(account, {first_seq: first, **steps}, first_seq=first_seq, cell=cell)
+        line = _line([(begin, _posted_before(first))], samples, steps.keys(), cell=cell)
+        _extend(line, now, account.posted)
+        return History(tuple(line), tuple(Mark(item.committed_at, item.amount, item.posted_after) for item in marked))
+
+    async def _samples(
+        self, account: Account, known: Mapping[int, Transfer], *, first_seq: int, cell: int
+    ) -> list[Transfer]:
+        """Read transfers from `first_seq` on, in order, so many that neighbours are near or nothing is between them."""
+        samples = dict(known)
+        apart = account.seq - first_seq
+        wanted = {first_seq + apart * number // self._cells for number in range(self._cells + 1)}
+        while missing := wanted - samples.keys():
+            samples.update(await transfers_at(self._store, account.merchant_id, missing))
+            wanted = {
+                (item.seq + other.seq) // 2
+                for item, other in pairwise(samples[seq] for seq in sorted(samples))
+                if other.seq - item.seq > 1 and other.committed_at - item.committed_at > cell
+            }
+        return [samples[seq] for seq in sorted(samples)]
 
 
 def cone_of(runway: Runway | None, *, posted: int, now: int) -> Cone | None:
@@ -97,42 +135,6 @@ def cone_of(runway: Runway | None, *, posted: int, now: int) -> Cone | None:
     # Days are rounded down, `until` is not: the slow pace may seem to end before the usual one.
     slow = max(now + runway.days_high * _DAY, runway.until)
     return Cone(now, posted, now + runway.days_low * _DAY, runway.until, slow)
-
-
-async def _read(store: Store, account: Account, *, start: int, now: int) -> History:
-    (before,) = await last_transfers(store, account, [start])
-    first_seq = 1 if before is None else before.seq + 1
-    if first_seq > account.seq:
-        points = () if before is None else ((start, before.posted_after),)
-        return History((*points, (now, account.posted)), ())
-    first = (await transfers_at(store, account.merchant_id, {first_seq}))[first_seq]
-    begin = first.committed_at if before is None else start
-    funding = [item for item in await store.funding_after(account.merchant_id, first_seq) if item.seq <= account.seq]
-    marked = [item for item in funding if item.kind == Kind.TOP_UP][-MARKS_MAX:]
-    others = [item for item in funding if item.kind != Kind.TOP_UP][-MARKS_MAX:]
-    steps = {item.seq: item for item in (*marked, *others)}
-    cell = (now - begin) // CELLS
-    samples = await _samples(store, account, {first_seq: first, **steps}, first_seq=first_seq, cell=cell)
-    line = _line([(begin, _posted_before(first))], samples, steps.keys(), cell=cell)
-    _extend(line, now, account.posted)
-    return History(tuple(line), tuple(Mark(item.committed_at, item.amount, item.posted_after) for item in marked))
-
-
-async def _samples(
-    store: Store, account: Account, known: Mapping[int, Transfer], *, first_seq: int, cell: int
-) -> list[Transfer]:
-    """Read transfers from `first_seq` on, in order, so many that neighbours are near or nothing is between them."""
-    samples = dict(known)
-    apart = account.seq - first_seq
-    wanted = {first_seq + apart * number // CELLS for number in range(CELLS + 1)}
-    while missing := wanted - samples.keys():
-        samples.update(await transfers_at(store, account.merchant_id, missing))
-        wanted = {
-            (item.seq + other.seq) // 2
-            for item, other in pairwise(samples[seq] for seq in sorted(samples))
-            if other.seq - item.seq > 1 and other.committed_at - item.committed_at > cell
-        }
-    return [samples[seq] for seq in sorted(samples)]
 
 
 def _line(

@@ -1,6 +1,6 @@
 """Group commit: commands queue, a batch of them meets the ledger, and only after COMMIT is anyone answered.
 
-The batch is whatever arrived while the last commit ran; nobody waits for a batch to fill. One queue per group of
+A batch is what arrived while the last commit ran; nobody waits for a batch to fill. One queue per group of
 `store.route()`, because a batch stays within a group; a few workers each take the group that has waited longest.
 """
 
@@ -9,6 +9,8 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 from farebox.core import state
 from farebox.core.commands import Command
@@ -19,25 +21,33 @@ from farebox.service.clock import Clock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable
 from farebox.storage.interface import CommitUnknown, Store, StoreUnavailable
 
-QUEUE_COMMANDS_MAX: Final = 20_000
-"""How many commands may wait in all; one more is refused, so that what was accepted is answered in good time."""
-
-BATCH_COMMANDS_MAX: Final = 1_000
-WORKERS: Final = 4
-WAIT_SECONDS_MAX: Final = 5.0
-"""How long a command may have waited when the batch before it finds the database away: one that waited longer is told
-so at once. Where each try takes its whole time limit, a long queue would be answered one batch and one limit after
-another."""
-
-LOOKUP_SECONDS_MAX: Final = 10.0
-"""How long a batch with an unknown fate is looked up before its callers are told that it is unknown."""
-
-_LOOKUP_PAUSE_SECONDS: Final = 0.1
-
 _log = logging.getLogger("farebox.committer")
 
 _Job = tuple[Sequence[Command], "asyncio.Future[list[Outcome | Exception]]", float]
 """Commands of one caller, which are decided together, where their outcomes go, and since when they wait."""
+
+
+class CommitterLimits(Struct, frozen=True):
+    """How much a committer takes at once, and how long it tries."""
+
+    queue_commands_max: int = 20_000
+    """How many commands may wait in all; one more is refused, so that what was accepted is answered in good time."""
+
+    batch_commands_max: int = 1_000
+    workers: int = 4
+
+    wait_seconds_max: float = 5.0
+    """How long a command may have waited when the batch before it finds the database away: one that waited longer is
+    told so at once. Where each try takes its whole time limit, a long queue would be answered one batch and one limit
+    after another."""
+
+    lookup_seconds_max: float = 10.0
+    """How long a batch with an unknown fate is looked up before its callers are told that it is unknown."""
+
+    lookup_pause_seconds: float = 0.1
+
+
+LIMITS: Final = CommitterLimits()
 
 
 class Committer:
@@ -48,13 +58,13 @@ class Committer:
         store: Store,
         clock: Clock,
         *,
-        queue_commands_max: int = QUEUE_COMMANDS_MAX,
+        limits: CommitterLimits = LIMITS,
         on_commit: Callable[[Decision], None] | None = None,
     ) -> None:
         """Prepare; `start` begins to work. `on_commit` is told of each batch once it is committed; it must be quick."""
         self._store = store
         self._clock = clock
-        self._queue_commands_max = queue_commands_max
+        self._limits = limits
         self._on_commit = on_commit
         self._queues: dict[int, deque[_Job]] = {}
         self._ready: deque[int] = deque()
@@ -67,7 +77,9 @@ class Committer:
 
     async def start(self) -> None:
         """Start the workers."""
-        self._workers = [asyncio.create_task(self._work(), name=f"committer-{number}") for number in range(WORKERS)]
+        self._workers = [
+            asyncio.create_task(self._work(), name=f"committer-{number}") for number in range(self._limits.workers)
+        ]
 
     async def close(self) -> None:
         """Refuse what comes from now on, answer all that was accepted, and stop. Safe to repeat."""
@@ -87,7 +99,7 @@ class Committer:
             Unavailable: the database failed before COMMIT; nothing was committed.
             FateUnknown: the database failed during COMMIT and could not be asked since.
         """
-        if self.waiting_count >= self._queue_commands_max or self._is_closing:
+        if self.waiting_count >= self._limits.queue_commands_max or self._is_closing:
             raise Overloaded
         result = (await self._enqueue((command,)))[0]
         if isinstance(result, Exception):
@@ -100,16 +112,13 @@ class Committer:
         Raises:
             Overloaded: there is no room for all of them; none was accepted.
         """
-        if self.waiting_count + len(commands) > self._queue_commands_max or self._is_closing:
+        if self.waiting_count + len(commands) > self._limits.queue_commands_max or self._is_closing:
             raise Overloaded
         groups: dict[int, list[int]] = {}
         for index, command in enumerate(commands):
             groups.setdefault(self._store.route(command.merchant_id), []).append(index)
-        chunks = [
-            group[start : start + BATCH_COMMANDS_MAX]
-            for group in groups.values()
-            for start in range(0, len(group), BATCH_COMMANDS_MAX)
-        ]
+        size = self._limits.batch_commands_max
+        chunks = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
         futures = [self._enqueue([commands[index] for index in chunk]) for chunk in chunks]
         results: dict[int, Outcome | ServiceError] = {}
         for chunk, future in zip(chunks, futures, strict=True):
@@ -159,18 +168,18 @@ class Committer:
                 del self._queues[group]
 
     def _take(self, queue: deque[_Job]) -> list[_Job]:
-        """Take as many jobs as make a batch: at least one, and no more commands than BATCH_COMMANDS_MAX."""
+        """Take as many jobs as make a batch: at least one, and no more commands than its maximum."""
         jobs: list[_Job] = []
-        room = BATCH_COMMANDS_MAX
+        room = self._limits.batch_commands_max
         while queue and len(queue[0][0]) <= room:
             jobs.append(queue.popleft())
             room -= len(jobs[-1][0])
-        self.waiting_count -= BATCH_COMMANDS_MAX - room
+        self.waiting_count -= self._limits.batch_commands_max - room
         return jobs
 
     def _give_up(self, queue: deque[_Job]) -> None:
         """Answer those who have waited for too long, while the database is away."""
-        late = asyncio.get_running_loop().time() - WAIT_SECONDS_MAX
+        late = asyncio.get_running_loop().time() - self._limits.wait_seconds_max
         while queue and queue[0][2] < late:
             commands, future, _ = queue.popleft()
             self.waiting_count -= len(commands)
@@ -242,7 +251,7 @@ class Committer:
         COMMIT fails again (its disk may be full) is then asked for the truth alone, so that callers learn it soon.
         """
         reads = state.reads(commands, now)
-        deadline = asyncio.get_running_loop().time() + LOOKUP_SECONDS_MAX
+        deadline = asyncio.get_running_loop().time() + self._limits.lookup_seconds_max
         may_commit = True
 
         def decide_again(batch_state: BatchState) -> Decision:
@@ -262,7 +271,7 @@ class Committer:
                     may_commit = False
                 if asyncio.get_running_loop().time() >= deadline:
                     raise FateUnknown from error
-                await asyncio.sleep(_LOOKUP_PAUSE_SECONDS)
+                await asyncio.sleep(self._limits.lookup_pause_seconds)
 
 
 def _answer(future: "asyncio.Future[list[Outcome | Exception]]", results: list[Outcome | Exception]) -> None:

@@ -27,7 +27,7 @@ OVERLAP_SECONDS_DEFAULT: Final = 24 * 3600
 """How long a rotated key goes on working beside its successor."""
 
 _MICROS_PER_SECOND: Final = 1_000_000
-_PAGE_ROWS: Final = 500
+PAGE_ROWS: Final = 500
 
 
 class NewKey(Struct, frozen=True):
@@ -94,12 +94,12 @@ class Merchants:
         with translated():
             return await self._store.merchants(-1 if after is None else after, limit)
 
-    async def list(self) -> Sequence[tuple[Merchant, Account]]:
-        """List every merchant, oldest first."""
-        found: list[tuple[Merchant, Account]] = []
-        while page := await self.page(after=found[-1][0].merchant_id if found else None, limit=_PAGE_ROWS):
-            found.extend(page)
-        return found
+    async def list(self, *, page_rows: int = PAGE_ROWS) -> Sequence[tuple[Merchant, Account]]:
+        """List every merchant, oldest first; they are read `page_rows` at a time."""
+        merchants: list[tuple[Merchant, Account]] = []
+        while page := await self.page(after=merchants[-1][0].merchant_id if merchants else None, limit=page_rows):
+            merchants.extend(page)
+        return merchants
 
     async def add_user(
         self, merchant_id: int, email: str, *, role: Role | None = None, principal: Principal | None = None

@@ -58,12 +58,21 @@ class Verifications:
         """Tell whether a run is at work still: it has not ended, and was heard of lately."""
         return run.finished_at is None and self._clock.now() - run.seen_at <= LOST_MICROS
 
-    def run(self, started_by: str, verification_id: int | None = None) -> "Run":
-        """Prepare a run of this person's, or the one of a row that `start` wrote."""
+    def run(
+        self, started_by: str, verification_id: int | None = None, *, progress_micros: int = PROGRESS_MICROS
+    ) -> "Run":
+        """Prepare a run of this actor's, or the one of a row that `start` wrote."""
         now = self._clock.now()
         number = self._id_generator.next() if verification_id is None else verification_id
         row = Verification(number, started_by, now, now)
-        return Run(self._store, self._office, self._clock, row, is_begun=verification_id is not None)
+        return Run(
+            self._store,
+            self._office,
+            self._clock,
+            row,
+            is_begun=verification_id is not None,
+            progress_micros=progress_micros,
+        )
 
     async def start(self, started_by: str) -> None:
         """Start a process that verifies the whole ledger.
@@ -98,12 +107,22 @@ class Verifications:
 class Run:
     """One verification; its row is a courtesy, so a database that takes no writes does not keep it from verifying."""
 
-    def __init__(self, store: Store, office: Office, clock: Clock, row: Verification, *, is_begun: bool) -> None:
+    def __init__(
+        self,
+        store: Store,
+        office: Office,
+        clock: Clock,
+        row: Verification,
+        *,
+        is_begun: bool,
+        progress_micros: int = PROGRESS_MICROS,
+    ) -> None:
         """Verify this store; `is_begun` if the row is there already."""
         self._office = office
         self._clock = clock
         self._row = row
         self._is_begun = is_begun
+        self._progress_micros = progress_micros
         self.audit = Verifier(store, on_progress=self._progress)
 
     async def faults(self) -> AsyncIterator[LedgerFault]:
@@ -119,7 +138,7 @@ class Run:
         await self._write()
 
     async def _progress(self) -> None:
-        if self._clock.now() - self._row.seen_at >= PROGRESS_MICROS:
+        if self._clock.now() - self._row.seen_at >= self._progress_micros:
             await self._write()
 
     async def _write(self) -> None:

@@ -80,12 +80,21 @@ class TwoFactorSetup(Struct, frozen=True):
 class SignIn:
     """Signing in and out, sessions and links. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
-    def __init__(self, people: People, clock: Clock, signer: Signer, hashes: Passwords) -> None:
+    def __init__(
+        self,
+        people: People,
+        clock: Clock,
+        signer: Signer,
+        hashes: Passwords,
+        *,
+        reset_seconds: float = RESET_SECONDS,
+    ) -> None:
         """Work on these logins and sessions, with these ways to sign tokens and hash passwords."""
         self._people = people
         self._clock = clock
         self._signer = signer
         self._hashes = hashes
+        self._reset_seconds = reset_seconds
         self._id_generator = IdGenerator(clock)
 
     async def sign_in(
@@ -197,7 +206,7 @@ class SignIn:
             InvalidInput: this is no address.
         """
         address = inputs.email("email", email)
-        is_time_over = asyncio.create_task(asyncio.sleep(RESET_SECONDS))
+        is_time_over = asyncio.create_task(asyncio.sleep(self._reset_seconds))
         try:
             await self._mail_reset(realm, address)
         finally:

@@ -1,4 +1,4 @@
-"""Statements: a merchant's book read for people, in pages or as a whole, whatever its length.
+"""Statements: a merchant's book read for people, in pages or as a whole, however long it is.
 
 A page costs a bounded number of bounded queries. An export streams with flat memory, up to the last transfer at its
 start; the book only grows, so it needs no transaction.
@@ -34,16 +34,24 @@ from farebox.storage.rows import Merchant, TransferFilter
 PAGE_TRANSFERS_DEFAULT: Final = 100
 PAGE_TRANSFERS_MAX: Final = 1_000
 
-STRETCH_ROWS_MAX: Final = 5_000
-"""How many rows of a book one query looks through for those that are wanted."""
-
-STRETCHES_MAX: Final = 6
-"""How many such queries one page makes before it is given as it is, however few it has found."""
-
-_STRETCH_ROWS_FIRST: Final = 250
-_STRETCH_GROWTH: Final = 4
-_EXPORT_ROWS: Final = 500
 _EVERYTHING: Final = TransferFilter()
+
+
+class QueryLimits(Struct, frozen=True):
+    """How much of a book the queries of a page and of an export look through."""
+
+    stretch_rows_first: int = 250
+    stretch_growth: int = 4
+    stretch_rows_max: int = 5_000
+    """How many rows of a book one query looks through for those that are wanted."""
+
+    stretches_max: int = 6
+    """How many such queries one page makes before it is given as it is, however few it has found."""
+
+    export_rows: int = 500
+
+
+LIMITS: Final = QueryLimits()
 
 
 class Selection(Struct, frozen=True, kw_only=True):
@@ -86,9 +94,10 @@ class _BookRange(Struct, frozen=True):
 class Statements:
     """Reads books for people. Every method may raise Unavailable, and UnknownMerchant if there is no such merchant."""
 
-    def __init__(self, store: Store) -> None:
-        """Read from this store."""
+    def __init__(self, store: Store, limits: QueryLimits = LIMITS) -> None:
+        """Read from this store, by queries within these limits."""
         self._store = store
+        self._limits = limits
 
     async def page(
         self, merchant_id: int, selection: Selection, *, cursor: str | None = None, limit: int = PAGE_TRANSFERS_DEFAULT
@@ -183,8 +192,8 @@ class Statements:
             )
             return transfers, transfers[-1].seq if transfers else first_seq
         gathered: list[Transfer] = []
-        reached, rows = last_seq + 1, max(limit, _STRETCH_ROWS_FIRST)
-        for _ in range(STRETCHES_MAX):
+        reached, rows = last_seq + 1, max(limit, self._limits.stretch_rows_first)
+        for _ in range(self._limits.stretches_max):
             if reached <= first_seq:
                 break
             lowest = max(reached - rows, first_seq)
@@ -195,7 +204,7 @@ class Statements:
                 # Transfers beyond the limit are left to the next page, and so is the rest of this stretch.
                 is_cut = len(gathered) > limit
                 return gathered[:limit], gathered[limit - 1].seq if is_cut else lowest
-            reached, rows = lowest, min(rows * _STRETCH_GROWTH, STRETCH_ROWS_MAX)
+            reached, rows = lowest, min(rows * self._limits.stretch_growth, self._limits.stretch_rows_max)
             # Others are served between one query and the next.
             await asyncio.sleep(0)
         return gathered, reached
@@ -253,7 +262,8 @@ class Statements:
         self, merchant_id: int, stretch: _BookRange, wanted: TransferFilter
     ) -> AsyncIterator[Sequence[Transfer]]:
         """Read the wanted transfers of a stretch in chunks of bounded size, one query each."""
-        reached, rows = stretch.first_seq, _EXPORT_ROWS if wanted == _EVERYTHING else STRETCH_ROWS_MAX
+        reached = stretch.first_seq
+        rows = self._limits.export_rows if wanted == _EVERYTHING else self._limits.stretch_rows_max
         while reached <= stretch.last_seq:
             highest = min(reached + rows - 1, stretch.last_seq)
             with translated():
