@@ -13,7 +13,7 @@ from benchmarks.workload import Population, charges, populate
 from farebox.bootstrap import Farebox
 from farebox.core import state
 from farebox.core.decide import decide
-from farebox.service.insight.usage import SUM_TRANSFERS_MAX, SUM_TRANSFERS_MIN
+from farebox.service.insight.usage import ROLLUP_TRANSFERS_MAX, ROLLUP_TRANSFERS_MIN
 
 HISTORY_DAYS: Final = 90
 FILL_BATCH: Final = 1_000
@@ -61,17 +61,20 @@ async def fill(engine: Engine, transfers: int, merchants: int) -> Filled:
             )
             costs.acknowledge(told, decision)
         fill_us = (time.perf_counter() - started) * 1e6 / max(transfers, 1)
-        await _sum_up(farebox)
+        await _roll_up(farebox)
     size = Size(engine.name, transfers, round(await _bytes(url) / max(transfers, 1), 1), round(fill_us, 1))
     return Filled(url, population, facts, size, told)
 
 
-async def _sum_up(farebox: Farebox) -> None:
-    """Sum all usage up, as servers would have done by now."""
+async def _roll_up(farebox: Farebox) -> None:
+    """Roll all usage up, as servers would have done by now."""
     after = 0
-    while books := await farebox.store.books_to_roll_up(after, transfers_min=SUM_TRANSFERS_MIN, limit=_BOOKS_PAGE):
+    while books := await farebox.store.books_to_roll_up(after, transfers_min=ROLLUP_TRANSFERS_MIN, limit=_BOOKS_PAGE):
         for merchant_id in books:
-            while await farebox.store.roll_up_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX) == SUM_TRANSFERS_MAX:
+            while (
+                await farebox.store.roll_up_usage(merchant_id, transfers_max=ROLLUP_TRANSFERS_MAX)
+                == ROLLUP_TRANSFERS_MAX
+            ):
                 pass
         after = books[-1]
 

@@ -1,8 +1,8 @@
-"""How the processes of one server end: each is told once, hears it whenever it comes, and outlives nobody by much.
+"""How the processes of one server stop: each obeys one signal, at any moment, and ends soon after the first process.
 
-The first process (`farebox serve`) forks those that do the work and tells them to stop by SIGTERM. granian, which runs
-there, may hang for ever if it is told before it listens, or twice. So a signal waits until it listens, and whatever
-comes after the first is not heard.
+The first process (`farebox serve`) forks the workers and stops them by SIGTERM. granian, which runs in a worker, may
+hang for ever if a signal reaches it before it listens, or if a second one does. So signals are held back until a worker
+listens, and all but the first are ignored.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from contextlib import suppress
 from typing import Final
 
 STOP_SECONDS_MAX: Final = 30
-"""How long a process may take to finish what it accepted, once it is told to stop."""
+"""How long a process may take to finish what it accepted, once it has to stop."""
 
 UNREAD_SECONDS_MAX: Final = 60
 """How long a connection may take nothing of an answer that waits to be read, before the system closes it."""
@@ -27,8 +27,8 @@ _STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 _ALARM_SECONDS: Final = STOP_SECONDS_MAX + 5
 """The first process, if it is there, kills the worker before this and says so in the log."""
 
-_FIRST_LOOK_SECONDS: Final = 1.0
-"""How often it is looked whether the first process is there still."""
+_PARENT_CHECK_SECONDS: Final = 1.0
+"""How often a worker looks whether the first process is still there."""
 
 _TURNS_UNTIL_LISTENING: Final = 100
 """How many turns of the loop pass before a process listens for sure: the loop of its start takes no more than five
@@ -36,7 +36,7 @@ after this is asked for, and stands still from then until the process listens.""
 
 
 def hold_signals_in_children() -> None:
-    """Let the processes that are forked from now on be told nothing before they can listen."""
+    """Hold signals to stop back in every process that is forked from now on; each lets them in when it listens."""
     held: list[Set[int]] = []
 
     def before() -> None:
@@ -49,52 +49,52 @@ def hold_signals_in_children() -> None:
 
 
 def hold_signals() -> None:
-    """Hear of no signal to stop before `stop_once`; to be called before any thread is started."""
+    """Hold signals to stop back until `stop_once`; to be called before any thread is started."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
 
 def stop_once(at_once: Callable[[], None]) -> None:
-    """Stop when told to by SIGTERM, or when the first process is gone; to be called as the last thing of a start.
+    """Stop on SIGTERM, or when the first process is gone; to be called as the last thing of a start.
 
-    The server gets SIGINT, once, after `at_once` was called: it waits for every answer that was begun, and some of
-    those go on for minutes. A real one, such as Ctrl-C sends to every process of a terminal, is not heard: the first
-    process heard it as well.
+    First `at_once` is called: granian waits for every answer that was begun, and some of those go on for minutes. Then
+    granian gets SIGINT, once. A SIGINT from outside, such as Ctrl-C sends to every process of a terminal, is ignored:
+    the first process gets it as well and sends SIGTERM.
     """
     loop = asyncio.get_running_loop()
-    is_told = False
+    is_stopping = False
 
-    def tell() -> None:
-        nonlocal is_told
-        if is_told:
+    def stop() -> None:
+        nonlocal is_stopping
+        if is_stopping:
             return
-        is_told = True
-        # By the system itself, whatever hangs here.
+        is_stopping = True
+        # The system ends the process then, even if it hangs.
         signal.alarm(_ALARM_SECONDS)
         at_once()
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        # To the process, not the thread: one that waits already and this one are one.
+        # Sent to the process, not the thread: the system merges it with one that is already pending.
         os.kill(os.getpid(), signal.SIGINT)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
 
-    def listen(turns: int) -> None:
+    def let_signals_in(turns: int) -> None:
         if turns:
-            loop.call_soon(listen, turns - 1)
+            loop.call_soon(let_signals_in, turns - 1)
             return
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         _give_up_unread_answers()
         first = multiprocessing.parent_process()
         if first is not None:
-            look_after(first.pid)
+            check_parent(first.pid)
 
-    def look_after(first: int | None) -> None:
+    def check_parent(first: int | None) -> None:
         if os.getppid() == first:
-            loop.call_later(_FIRST_LOOK_SECONDS, look_after, first)
+            loop.call_later(_PARENT_CHECK_SECONDS, check_parent, first)
         else:
-            tell()
+            stop()
 
-    loop.add_signal_handler(signal.SIGTERM, tell)
-    listen(_TURNS_UNTIL_LISTENING)
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    let_signals_in(_TURNS_UNTIL_LISTENING)
 
 
 def _give_up_unread_answers() -> None:
@@ -102,11 +102,14 @@ def _give_up_unread_answers() -> None:
 
     Sockets that a listening socket accepts have its options. Only Linux measures this one so.
     """
-    if sys.platform == "linux":
-        for name in os.listdir("/proc/self/fd"):
-            with suppress(OSError):
-                number = int(name)
-                if stat.S_ISSOCK(os.fstat(number).st_mode):
-                    with socket.socket(fileno=os.dup(number)) as found:
-                        if found.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                            found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_SECONDS_MAX * 1_000)
+    if sys.platform != "linux":
+        return
+    for name in os.listdir("/proc/self/fd"):
+        # A file may be closed meanwhile.
+        with suppress(OSError):
+            number = int(name)
+            if stat.S_ISSOCK(os.fstat(number).st_mode):
+                with socket.socket(fileno=os.dup(number)) as open_socket:
+                    if open_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+                        milliseconds = UNREAD_SECONDS_MAX * 1_000
+                        open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

@@ -1,8 +1,8 @@
 """The dispatcher: takes owed mails out of a delivery queue, sends them, and writes down what became of each.
 
-Every server process runs one for the alerts' outbox and one for account mails. A claimed mail is leased: nobody else
-takes it until the lease ends, and if its claimer dies it is due again then. Which mails are owed was decided by others,
-for alerts with the charge; here they are only delivered.
+Every server process runs one for the alerts' outbox and one for account mails. A claimed mail is leased: no other
+process takes it until the lease ends, and if its claimer dies it is due again then. Which mails are owed was decided
+before, for alerts with the charge; here they are only delivered.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ class DeliveryQueue(Protocol[_Mail]):
         ...
 
     async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[_Mail]:
-        """Take mails that are due, and count the attempt: nobody else gets them until `lease_until`."""
+        """Take mails that are due, and count the attempt: no other process gets them until `lease_until`."""
         ...
 
     async def settle(self, mail: _Mail) -> None:
@@ -180,7 +180,7 @@ class Dispatcher(Generic[_Mail]):
         return list(await self._queue.claim(now, lease_until=lease_until, limit=limit)), lease_until
 
     async def _deliver(self, mail: _Mail, lease_until: int) -> None:
-        """Send one mail and settle it; whatever goes wrong with it is its own affair."""
+        """Send one mail and settle it; what goes wrong with it holds up no other."""
         settled: _Mail | None = None
         try:
             settled = await self._attempt(mail)

@@ -26,7 +26,7 @@ def one_line(text: str) -> str:
 
 
 def header_text(text: str) -> str:
-    """Make of a text what can stand in a header: one line that nobody takes for encoded."""
+    """Make of a text what can stand in a header: one line that no mail program takes for encoded."""
     return one_line(text).replace(_ENCODED_WORD, "= ?")
 
 

@@ -67,7 +67,7 @@ def compose_mail(
     message["Message-ID"] = headers.message_id
     message["Auto-Submitted"] = "auto-generated"
     text, html = (_TEMPLATES.get_template(f"{template}.{form}").render(words) for form in ("txt", "html"))
-    # Quoted-printable is ASCII, whatever it says and however long its lines: no server needs to change it on its way.
+    # Quoted-printable is ASCII with short lines: no server needs to change it on its way.
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
     return message

@@ -21,7 +21,7 @@ QUIT_SECONDS_MAX: Final = 5.0
 
 _PERMANENT_CODES: Final = range(500, 600)
 _OUR_FAULT_CODES: Final = frozenset({500, 502, 503, 530, 534, 535, 538})
-"""Codes that speak of the conversation or the login, whatever step they come at: they say nothing of the mail."""
+"""Codes that speak of the conversation or the login, at any step: they say nothing of the mail."""
 
 
 class SmtpTransport:
@@ -78,7 +78,7 @@ class SmtpTransport:
             # What this machine is called does not change; looking it up for each mail may be slow.
             self._local_hostname = client.local_hostname
             await _hand_over(client, message, recipient)
-            # The server has the mail: whatever becomes of the farewell, it is sent.
+            # The server has the mail: it is sent, even if the farewell fails.
             with suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit(timeout=self._quit_seconds_max)
         except (aiosmtplib.SMTPException, OSError) as error:

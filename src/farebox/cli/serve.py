@@ -21,7 +21,7 @@ BACKLOG: Final = 2_048
 """How many connections wait to be accepted."""
 
 CONNECTIONS_MAX: Final = 8_192
-"""How many connections a process has at once, idle ones among them; whoever comes then waits to be accepted."""
+"""How many connections a process has at once, idle ones among them; further ones wait to be accepted."""
 
 HEAD_SECONDS_MAX: Final = 30
 """How long a request's head may take to come, and how long a connection may be idle."""
@@ -30,7 +30,7 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 """How long a request's head may be, and how much of a connection is read ahead."""
 
 _FILES_BESIDE_CONNECTIONS: Final = 256
-"""What a process needs for the database, mails and its log."""
+"""How many files a process needs for the database, mails and its log."""
 
 _PORT_MAX: Final = 65_535
 

@@ -1,9 +1,9 @@
 """Usage: what each request type came to, by hour or day of a time zone.
 
-Books are summed up into quarters of an hour behind the charges' backs; what is not summed up yet is read from the book
-itself, so the figures are exact to the last charge, and the summing up is about speed alone: a query reads a few rows
-per quarter and type, and at most a few thousand transfers, however long the book. A quarter of an hour, because every
-time zone's offset from UTC is a whole number of them. See docs/decisions/0009-usage-by-quarters.md.
+Books are rolled up into quarters of an hour beside the charges; what is not rolled up yet is read from the book itself,
+so the figures are exact to the last charge, and the rollup is about speed alone: a query reads a few rows per quarter
+and type, and at most a few thousand transfers, however long the book. A quarter of an hour, because every time zone's
+offset from UTC is a whole number of them. See docs/decisions/0009-usage-by-quarters.md.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,11 +19,11 @@ from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, translated
 from farebox.storage.interface import Store
 
-SUM_TRANSFERS_MIN: Final = 1_000
-"""A book with fewer transfers not summed up yet is left alone: reading so few takes a millisecond."""
+ROLLUP_TRANSFERS_MIN: Final = 1_000
+"""A book with fewer transfers not rolled up yet is left alone: reading so few takes a millisecond."""
 
-SUM_TRANSFERS_MAX: Final = 2_000
-"""How many transfers one transaction sums up."""
+ROLLUP_TRANSFERS_MAX: Final = 2_000
+"""How many transfers one transaction rolls up."""
 
 ROLLUP_SECONDS: Final = 1.0
 HOURS_MAX: Final = 31 * 24
@@ -116,7 +116,7 @@ class UsageReader:
 
 
 class UsageRollup:
-    """Sums books up behind the charges' backs; several processes may do so at once."""
+    """Rolls books up beside the charges; several processes may do so at once."""
 
     def __init__(self, store: Store, *, books_page: int = BOOKS_PAGE) -> None:
         """Work on this store; books that others left are looked up so many at a time."""
@@ -126,7 +126,7 @@ class UsageRollup:
         self._is_caught_up = False
 
     def note(self, decision: Decision) -> None:
-        """Hear of a batch that was committed."""
+        """Count the transfers of a batch that was committed."""
         grown = self._grown
         for transfer in decision.transfers:
             grown[transfer.merchant_id] = grown.get(transfer.merchant_id, 0) + 1
@@ -136,29 +136,29 @@ class UsageRollup:
         if not self._is_caught_up:
             await self._catch_up()
             self._is_caught_up = True
-        await self.sum_up_grown()
+        await self.roll_up_grown()
 
-    async def sum_up_grown(self) -> None:
-        """Sum up the books that were heard to have grown by SUM_TRANSFERS_MIN transfers."""
-        for merchant_id in [number for number, grown in self._grown.items() if grown >= SUM_TRANSFERS_MIN]:
-            await self._sum_up(merchant_id)
+    async def roll_up_grown(self) -> None:
+        """Roll up the books that have grown by ROLLUP_TRANSFERS_MIN transfers."""
+        for merchant_id in [number for number, grown in self._grown.items() if grown >= ROLLUP_TRANSFERS_MIN]:
+            await self._roll_up_book(merchant_id)
 
     async def _catch_up(self) -> None:
-        """Sum up what other processes, or earlier ones, left."""
+        """Roll up what other processes, or earlier ones, left."""
         after = -1
         while books := await self._store.books_to_roll_up(
-            after, transfers_min=SUM_TRANSFERS_MIN, limit=self._books_page
+            after, transfers_min=ROLLUP_TRANSFERS_MIN, limit=self._books_page
         ):
             for merchant_id in books:
-                await self._sum_up(merchant_id)
+                await self._roll_up_book(merchant_id)
             after = books[-1]
 
-    async def _sum_up(self, merchant_id: int) -> None:
+    async def _roll_up_book(self, merchant_id: int) -> None:
         grown = self._grown.pop(merchant_id, 0)
-        summed = SUM_TRANSFERS_MAX
+        rolled_up_count = ROLLUP_TRANSFERS_MAX
         try:
-            while summed == SUM_TRANSFERS_MAX:
-                summed = await self._store.roll_up_usage(merchant_id, transfers_max=SUM_TRANSFERS_MAX)
+            while rolled_up_count == ROLLUP_TRANSFERS_MAX:
+                rolled_up_count = await self._store.roll_up_usage(merchant_id, transfers_max=ROLLUP_TRANSFERS_MAX)
         except BaseException:
             # It is still to be done, together with what came since.
             self._grown[merchant_id] = self._grown.get(merchant_id, 0) + grown

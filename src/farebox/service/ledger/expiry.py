@@ -1,4 +1,4 @@
-"""Hold expiry: gives the money of holds back whose time is over, whoever else is doing the same."""
+"""Hold expiry: gives back the money of holds whose time is over."""
 
 from typing import Final
 

@@ -33,7 +33,7 @@ class Passwords:
         """Prepare; the thread starts when it is needed."""
         self._threads = ThreadPoolExecutor(HASHING_MAX, thread_name_prefix="farebox-password")
         # The hash that is checked for an address without login, so that it takes as long as one with a login.
-        self._nobody: str | None = None
+        self._hash_of_nobody: str | None = None
         self._waiting_count = 0
 
     async def hash(self, password: str) -> str:
@@ -81,10 +81,10 @@ class Passwords:
     def _check(self, password_hash: str | None, password: str) -> bool:
         from argon2.exceptions import InvalidHashError, VerificationError
 
-        if self._nobody is None:
-            self._nobody = self._hasher.hash("")
+        if self._hash_of_nobody is None:
+            self._hash_of_nobody = self._hasher.hash("")
         try:
-            self._hasher.verify(password_hash or self._nobody, _normal(password))
+            self._hasher.verify(password_hash or self._hash_of_nobody, _normal(password))
         except (VerificationError, InvalidHashError):
             return False
         return password_hash is not None
