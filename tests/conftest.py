@@ -1,9 +1,11 @@
 """Fixtures that all tests share."""
 
+import asyncio
 import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,10 @@ import pytest_asyncio
 from hypothesis import settings
 
 from farebox.bootstrap import Farebox
+from farebox.storage.postgres import PostgresStore
+from tests.storage.engines import Engine, MemoryEngine, PostgresEngine, SqliteEngine
 from tests.support.app_client import AppClient, open_client
+from tests.support.ledger import NOW
 from tests.support.postgres import Databases, PostgresServer
 from tests.support.server import Seeds, open_farebox, seed
 
@@ -54,6 +59,26 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path / 'farebox.db'}"
     url: str = request.getfixturevalue("postgres_url")
     return url
+
+
+@pytest.fixture(scope="module")
+def postgres_ledger(postgres_server: Databases) -> Iterator[PostgresEngine]:
+    """A database with the schema. Making one takes half a second, so the tests of a file share it."""
+    with postgres_server.database() as url, ThreadPoolExecutor(1) as executor:
+        executor.submit(asyncio.run, PostgresStore(url).migrate(NOW)).result()
+        yield PostgresEngine(url)
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    """Each engine in turn, for tests that leave the schema as it is."""
+    match request.param:
+        case "sqlite":
+            return SqliteEngine(tmp_path / "farebox.db")
+        case "memory":
+            return MemoryEngine()
+    ledger: PostgresEngine = request.getfixturevalue("postgres_ledger")
+    return ledger
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,9 @@
 """Reading a book for people: pages that a walk puts together to exactly the book, and exports that stream."""
 
-import asyncio
 import csv
 import io
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, cast
 
 import pytest
@@ -27,32 +24,13 @@ from farebox.service.statements.reader import LIMITS, PAGE_TRANSFERS_MAX, QueryL
 from farebox.storage.interface import Store
 from farebox.storage.rows import Merchant, TransferFilter
 from tests.service.books import TRANSFERS, keep_book
-from tests.storage.engines import Engine, PostgresEngine, SqliteEngine
+from tests.storage.engines import Engine
 from tests.support.effort import examples
 from tests.support.ledger import ANN, BEN, NOBODY, NOW, SECOND, UNIT, add_merchant, book, do
-from tests.support.postgres import Databases
 
 EVERYTHING: Final = Selection()
 LATER: Final = NOW + 40 * SECOND
 """When transfers come while a book is read; the last that was there before is at 30 seconds."""
-
-
-@pytest.fixture(scope="module")
-def postgres_ledger(postgres_server: Databases) -> Iterator[PostgresEngine]:
-    """A database with the schema, which the tests of this file share."""
-    with postgres_server.database() as url, ThreadPoolExecutor(1) as executor:
-        engine = PostgresEngine(url)
-        executor.submit(asyncio.run, engine.store().migrate(NOW)).result()
-        yield engine
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    """Each engine in turn."""
-    if request.param == "sqlite":
-        return SqliteEngine(tmp_path / "farebox.db")
-    ledger: PostgresEngine = request.getfixturevalue("postgres_ledger")
-    return ledger
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """The audit names what was done to a ledger's rows behind Farebox's back: in whose book, and at which seq."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 from unittest import mock
@@ -29,30 +28,11 @@ from farebox.storage import rows
 from farebox.storage.interface import Store
 from farebox.storage.rows import HOLD_COLUMNS
 from tests.cli.shell import Shell
-from tests.storage.engines import Engine, PostgresEngine, Refused, SqliteEngine
+from tests.storage.engines import Engine, Refused, SqliteEngine
 from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, add_merchant, add_price, book, do
-from tests.support.postgres import Databases
 
 ANN_ID: Final = ids.public_id(ids.MERCHANT, ANN)
 BEN_ID: Final = ids.public_id(ids.MERCHANT, BEN)
-
-
-@pytest.fixture(scope="module")
-def postgres_ledger(postgres_server: Databases) -> Iterator[PostgresEngine]:
-    """A database with the schema, which the tests of this file share."""
-    with postgres_server.database() as url, ThreadPoolExecutor(1) as executor:
-        engine = PostgresEngine(url)
-        executor.submit(asyncio.run, engine.store().migrate(NOW)).result()
-        yield engine
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
-    """Each engine in turn."""
-    if request.param == "sqlite":
-        return SqliteEngine(tmp_path / "farebox.db")
-    ledger: PostgresEngine = request.getfixturevalue("postgres_ledger")
-    return ledger
 
 
 @pytest.fixture
