@@ -63,10 +63,6 @@ class CommandContext:
         """Print the answer: `data` with --json, else `text`, a line or several."""
         answer(data, text, is_json=self.is_json)
 
-    def fail(self, code: str, message: str, status: int = FAILED) -> NoReturn:
-        """End the command with an error."""
-        fail(code, message, status, is_json=self.is_json)
-
 
 def answer(data: Any, text: str | Iterable[str], *, is_json: bool) -> None:
     """Print an answer: `data` as one JSON document on a line of its own, or `text`, a line or several."""
