@@ -86,7 +86,7 @@ async def _measure(benches: Sequence[Bench], *, rounds: int, seconds: float, bat
 
 async def measure_replay(bench: Bench, *, rounds: int) -> Figure:
     """Measure the replay of transfers that are in memory already, in microseconds per transfer."""
-    transfers = await bench.farebox.store.transfers(
+    transfers = await bench.farebox.stores.transfers.page(
         bench.population.members[0].merchant_id, first_seq=1, last_seq=_REPLAYED, limit=_REPLAYED, newest_first=False
     )
     return figure(_replay_us(transfers) for _ in range(rounds))
@@ -102,7 +102,7 @@ class _Sample(Struct, frozen=True):
 async def _sample(bench: Bench, source: Iterator[Charge], batch: int, seconds: float) -> _Sample:
     """Charge batch after batch for `seconds`, the time to make the commands not counted."""
     clock, processor, count = 0.0, 0.0, 0
-    store, now_of = bench.farebox.store, bench.farebox.clock.now
+    stores, now_of = bench.farebox.stores, bench.farebox.clock.now
     commands: list[Charge] = []
     met = BatchState()
     now = 0
@@ -117,7 +117,7 @@ async def _sample(bench: Bench, source: Iterator[Charge], batch: int, seconds: f
         commands = list(itertools.islice(source, batch))
         clock_started, processor_started = time.perf_counter(), time.process_time()
         now = now_of()
-        decision = await store.transact(state.reads(commands, now), decide_batch)
+        decision = await stores.connector.transact(state.reads(commands, now), decide_batch)
         clock += time.perf_counter() - clock_started
         processor += time.process_time() - processor_started
         count += batch

@@ -55,7 +55,7 @@ async def fill(engine: Engine, transfers: int, merchants: int) -> Filled:
         for done in range(0, transfers, FILL_BATCH):
             commands = list(itertools.islice(source, min(FILL_BATCH, transfers - done)))
             at = start + (now - start) * done // transfers
-            decision = await farebox.store.transact(
+            decision = await farebox.stores.connector.transact(
                 state.reads(commands, at),
                 lambda met, commands=commands, at=at: decide(met, commands, at),  # type: ignore[misc]
             )
@@ -69,10 +69,12 @@ async def fill(engine: Engine, transfers: int, merchants: int) -> Filled:
 async def _roll_up(farebox: Farebox) -> None:
     """Roll all usage up, as servers would have done by now."""
     after = 0
-    while books := await farebox.store.books_to_roll_up(after, transfers_min=ROLLUP_TRANSFERS_MIN, limit=_BOOKS_PAGE):
+    while books := await farebox.stores.usage.books_to_roll_up(
+        after, transfers_min=ROLLUP_TRANSFERS_MIN, limit=_BOOKS_PAGE
+    ):
         for merchant_id in books:
             while (
-                await farebox.store.roll_up_usage(merchant_id, transfers_max=ROLLUP_TRANSFERS_MAX)
+                await farebox.stores.usage.roll_up(merchant_id, transfers_max=ROLLUP_TRANSFERS_MAX)
                 == ROLLUP_TRANSFERS_MAX
             ):
                 pass

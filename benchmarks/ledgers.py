@@ -17,7 +17,7 @@ from farebox.config import Settings
 from farebox.core.money import format_amount
 from farebox.service.clock import Clock
 from farebox.service.operator.verifier import Verifier
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.sqlite import SqliteConnector
 from tests.support.postgres import PostgresServer
 
 EngineName = Literal["sqlite", "postgres"]
@@ -98,7 +98,7 @@ class StoppedClock:
 async def opened(url: str, *, clock: Clock | None = None) -> AsyncIterator[Farebox]:
     """Open Farebox's parts over a database, with its schema; by the system's clock, or another."""
     farebox = Farebox.build(Settings.of(database_url=url), clock=clock)
-    await farebox.store.migrate(farebox.clock.now())
+    await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
         yield farebox
 
@@ -109,14 +109,14 @@ async def facts(farebox: Farebox) -> Facts:
     Raises:
         NotDurable: a COMMIT does not wait for the disk.
     """
-    store = farebox.store
-    if isinstance(store, SqliteStore):
+    connector = farebox.stores.connector
+    if isinstance(connector, SqliteConnector):
         # These settings belong to a connection, so they are asked of the one that commits.
-        writer = store._writer
+        writer = connector._writer
         settings = {} if writer is None else {name: writer.pragma(name) for name in ("journal_mode", "synchronous")}
         if settings != {"journal_mode": "wal", "synchronous": _SYNCHRONOUS_FULL}:
-            raise NotDurable(f"{store.engine}: {settings}")
-        return Facts(store.engine, "journal_mode=WAL, synchronous=FULL", None)
+            raise NotDurable(f"{connector.engine}: {settings}")
+        return Facts(connector.engine, "journal_mode=WAL, synchronous=FULL", None)
     connection = await asyncpg.connect(farebox.settings.database_url)
     try:
         settings = {name: await connection.fetchval(f"SHOW {name}") for name in ("fsync", "synchronous_commit")}
@@ -125,9 +125,9 @@ async def facts(farebox: Farebox) -> Facts:
     finally:
         await connection.close()
     if set(settings.values()) != {"on"}:
-        raise NotDurable(f"{store.engine}: {settings}")
+        raise NotDurable(f"{connector.engine}: {settings}")
     durability = ", ".join(f"{name}={value}" for name, value in settings.items())
-    return Facts(store.engine, durability, first_pid)
+    return Facts(connector.engine, durability, first_pid)
 
 
 async def verify(farebox: Farebox) -> Verified:
@@ -139,14 +139,14 @@ async def verify(farebox: Farebox) -> Verified:
     Raises:
         WrongLedger: a book has a fault.
     """
-    audit = Verifier(farebox.store)
+    audit = Verifier(farebox.stores.connector)
     started, processor_started = time.perf_counter(), _processor_seconds()
     faults = [fault async for fault in audit.faults(None)]
     seconds, processor_seconds = time.perf_counter() - started, _processor_seconds() - processor_started
     if faults:
         raise WrongLedger(f"{len(faults)} faults: {faults[:5]}")
     charged = 0
-    async with farebox.store.snapshot() as snapshot:
+    async with farebox.stores.connector.snapshot() as snapshot:
         for merchant_id in await snapshot.merchant_ids():
             account = await snapshot.account(merchant_id)
             charged += 0 if account is None else account.revenue

@@ -25,8 +25,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import state
 from farebox.core.commands import Charge
 from farebox.core.decide import decide
-from farebox.storage import sqlite
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.sqlite import SqliteConnector, batch
 
 STEPS: Final = ("name what to load", "BEGIN", "load", "decide", "write", "COMMIT")
 _MICROSECONDS: Final = 1e6
@@ -61,21 +60,21 @@ async def _measure(folder: Path, options: argparse.Namespace) -> list[list[float
 
 
 def _batch(farebox: Farebox, commands: list[Charge], told: Acknowledged) -> list[float]:
-    """Charge one batch as the store does, and return what each step cost per charge."""
-    store, now, clock = farebox.store, farebox.clock.now(), time.thread_time
-    if not isinstance(store, SqliteStore) or store._writer is None:
-        raise TypeError("this measures an open SQLite store")
-    cursor = store._writer.cursor()
+    """Charge one batch as the connector does, and return what each step cost per charge."""
+    connector, now, clock = farebox.stores.connector, farebox.clock.now(), time.thread_time
+    if not isinstance(connector, SqliteConnector) or connector._writer is None:
+        raise TypeError("this measures an open SQLite database")
+    cursor = connector._writer.cursor()
     times = [clock()]
     reads = state.reads(commands, now)
     times.append(clock())
     cursor.execute("BEGIN IMMEDIATE")
     times.append(clock())
-    found = sqlite._load(cursor, reads)
+    found = batch.load(cursor, reads)
     times.append(clock())
     decision = decide(found, commands, now)
     times.append(clock())
-    sqlite._apply(cursor, decision)
+    batch.apply(cursor, decision)
     times.append(clock())
     cursor.execute("COMMIT")
     times.append(clock())

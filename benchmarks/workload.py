@@ -22,7 +22,7 @@ from farebox.core.outcomes import Outcome
 from farebox.service.errors import Conflict
 from farebox.service.operator.merchants import NewKey
 from farebox.service.people import api_keys
-from farebox.storage.rows import Merchant
+from farebox.storage.records import Merchant
 
 Variant = Literal["spread", "hot"]
 VARIANTS: Final[tuple[Variant, ...]] = ("spread", "hot")

@@ -13,7 +13,7 @@ import pytest_asyncio
 from hypothesis import settings
 
 from farebox.bootstrap import Farebox
-from farebox.storage.postgres import PostgresStore
+from farebox.storage.postgres import PostgresConnector
 from tests.storage.engines import Engine, MemoryEngine, PostgresEngine, SqliteEngine
 from tests.support.app_client import AppClient, open_client
 from tests.support.ledger import NOW
@@ -65,7 +65,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def postgres_ledger(postgres_server: Databases) -> Iterator[PostgresEngine]:
     """A database with the schema. Making one takes half a second, so the tests of a file share it."""
     with postgres_server.database() as url, ThreadPoolExecutor(1) as executor:
-        executor.submit(asyncio.run, PostgresStore(url).migrate(NOW)).result()
+        executor.submit(asyncio.run, PostgresConnector(url).migrate(NOW)).result()
         yield PostgresEngine(url)
 
 

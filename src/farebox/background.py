@@ -33,14 +33,14 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
     return (
         Periodic(
             "holds to expire",
-            Expiry(farebox.store, farebox.committer, farebox.clock).expire_due,
+            Expiry(farebox.stores.holds, farebox.committer, farebox.clock).expire_due,
             pause_seconds=SWEEP_SECONDS,
         ),
         *_deliveries(farebox),
         Periodic("usage rollups", farebox.usage_rollup.roll_up, pause_seconds=ROLLUP_SECONDS),
         Periodic(
             "runway snapshots",
-            RunwaySnapshots(farebox.store, farebox.office, farebox.clock).refresh_stretch,
+            RunwaySnapshots(farebox.stores, farebox.clock).refresh_stretch,
             pause_seconds=ROUND_SECONDS,
         ),
         Periodic(
@@ -60,11 +60,11 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
 
 
 def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
-    store, clock, settings = farebox.store, farebox.clock, farebox.settings
+    stores, clock, settings = farebox.stores, farebox.clock, farebox.settings
     mail_settings = MailSettings(settings.mail_from, settings.public_url, settings.support_contact)
     transport = make_transport(settings)
-    outbox = Outbox(store, RunwayReader(store, clock), mail_settings)
-    account_mails = AccountMails(store, farebox.people, farebox.services.sign_in, mail_settings)
+    outbox = Outbox(stores, RunwayReader(stores.transfers, clock), mail_settings)
+    account_mails = AccountMails(stores, farebox.services.sign_in, mail_settings)
     return (
         Dispatcher(outbox, transport, clock).periodic("alert mails"),
         Dispatcher(account_mails, transport, clock).periodic("account mails"),

@@ -31,36 +31,33 @@ from farebox.service.people.signing import Signer
 from farebox.service.people.users import Staff, Users
 from farebox.service.statements.reader import Statements
 from farebox.services import OperatorInfo, Services
-from farebox.storage.interface import Database
-from farebox.storage.office import Office
-from farebox.storage.people import People
+from farebox.storage.interface import Connector
+from farebox.storage.stores import Stores
 
 MAIL_FOLDER: Final = Path("mail")
 """Where mails go when no mail server is set, below the working directory."""
 
 
-def open_store(settings: Settings) -> Database:
-    """Make the store that the settings name; it is not connected yet."""
+def make_connector(settings: Settings) -> Connector:
+    """Make the connector to the database that the settings name; it is not open yet."""
     path = settings.database_url.sqlite_path
     if path is None:
-        from farebox.storage.postgres import PostgresStore
+        from farebox.storage.postgres import PostgresConnector
 
-        return PostgresStore(settings.database_url)
-    from farebox.storage.sqlite import SqliteStore
+        return PostgresConnector(settings.database_url)
+    from farebox.storage.sqlite import SqliteConnector
 
-    return SqliteStore(path)
+    return SqliteConnector(path)
 
 
 class Farebox(Struct, frozen=True):
-    """The parts of one process, put together over one store; nothing runs before `running`."""
+    """The parts of one process, put together over one database; nothing runs before `running`."""
 
     settings: Settings
-    store: Database
+    stores: Stores
     clock: Clock
     committer: Committer
     services: Services
-    people: People
-    office: Office
     passwords: Passwords
     key_last_used: LastUsed
     usage_rollup: UsageRollup
@@ -70,29 +67,29 @@ class Farebox(Struct, frozen=True):
         cls, settings: Settings, *, clock: Clock | None = None, committer_limits: CommitterLimits = LIMITS
     ) -> "Farebox":
         """Put the parts together, by the system's clock unless another is given."""
-        store = open_store(settings)
+        connector = make_connector(settings)
+        stores = Stores.over(connector)
         clock = clock or SystemClock()
-        usage_rollup = UsageRollup(store)
-        committer = Committer(store, clock, limits=committer_limits, on_commit=usage_rollup.note)
-
-        people, office, passwords = People(store), Office(store), Passwords()
-        sign_in = SignIn(people, clock, Signer(settings.secret_key), passwords)
+        usage_rollup = UsageRollup(stores.usage)
+        committer = Committer(connector, clock, limits=committer_limits, on_commit=usage_rollup.note)
+        passwords = Passwords()
+        sign_in = SignIn(stores, clock, Signer(settings.secret_key), passwords)
         services = Services(
-            balances=Balances(store, clock),
-            queries=Queries(store, clock),
+            balances=Balances(connector, clock),
+            queries=Queries(stores, clock),
             operations=Operations(committer, clock, approval_above=settings.approval_above),
-            merchants=Merchants(store, clock),
-            users=Users(store, people, clock, sign_in),
-            staff=Staff(people, clock, sign_in),
+            merchants=Merchants(stores, clock),
+            users=Users(stores, clock, sign_in),
+            staff=Staff(stores, clock, sign_in),
             sign_in=sign_in,
-            approvals=Approvals(store, committer),
-            audit_log=AuditLog(store),
-            usage=UsageReader(store, clock),
-            statements=Statements(store),
-            console=ConsoleQueries(store, office, people, clock),
-            verifications=Verifications(store, office, clock, {**os.environ, **settings.environment}),
+            approvals=Approvals(stores.approvals, committer),
+            audit_log=AuditLog(stores.audit_log),
+            usage=UsageReader(stores.usage, clock),
+            statements=Statements(stores),
+            console=ConsoleQueries(stores, clock),
+            verifications=Verifications(stores, clock, {**os.environ, **settings.environment}),
             throughput=Throughput(committer),
-            health=HealthCheck(store, committer),
+            health=HealthCheck(stores, committer),
             operator=OperatorInfo(
                 public_url=settings.public_url,
                 support_contact=settings.support_contact,
@@ -101,24 +98,22 @@ class Farebox(Struct, frozen=True):
         )
         return cls(
             settings=settings,
-            store=store,
+            stores=stores,
             clock=clock,
             committer=committer,
             services=services,
-            people=people,
-            office=office,
             passwords=passwords,
-            key_last_used=LastUsed(office, clock),
+            key_last_used=LastUsed(stores.api_keys, clock),
             usage_rollup=usage_rollup,
         )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Open the store and start the committer.
+        """Open the database and start the committer.
 
-        On the way out, what was accepted is committed before the store is closed.
+        On the way out, what was accepted is committed before the database is closed.
         """
-        await self.store.open()
+        await self.stores.connector.open()
         try:
             await self.committer.start()
             try:
@@ -128,4 +123,4 @@ class Farebox(Struct, frozen=True):
                 await self.committer.close()
         finally:
             self.passwords.close()
-            await self.store.close()
+            await self.stores.connector.close()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.stores import Stores
 from tests.alerts.mailserver import MailServer
 from tests.support.ledger import Ledger
 
@@ -16,10 +17,10 @@ StartServer = Callable[[MailServer], Awaitable[MailServer]]
 async def ledger(tmp_path: Path) -> AsyncIterator[Ledger]:
     """A ledger with one merchant."""
     path = tmp_path / "farebox.db"
-    ledger = Ledger(path, SqliteStore(path))
+    ledger = Ledger(path, Stores.over(SqliteConnector(path)))
     await ledger.open()
     yield ledger
-    await ledger.store.close()
+    await ledger.stores.connector.close()
 
 
 @pytest.fixture

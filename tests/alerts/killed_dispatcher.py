@@ -9,7 +9,8 @@ from farebox.alerts.mail import MailSettings
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import SmtpTransport
 from farebox.service.insight.forecast import RunwayReader
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.stores import Stores
 
 
 class _StoppedClock:
@@ -24,10 +25,10 @@ class _StoppedClock:
 
 async def run(path: str, url: str, now: int) -> None:
     """Send what is due in a database at a time."""
-    store, clock = SqliteStore(Path(path)), _StoppedClock(now)
-    await store.open()
+    stores, clock = Stores.over(SqliteConnector(Path(path))), _StoppedClock(now)
+    await stores.connector.open()
     settings = MailSettings("alerts@farebox.example", "https://pay.example", "")
-    outbox = Outbox(store, RunwayReader(store, clock), settings)
+    outbox = Outbox(stores, RunwayReader(stores.transfers, clock), settings)
     await Dispatcher(outbox, SmtpTransport(url, timeout_seconds=3600), clock).run_once()
 
 

@@ -19,8 +19,7 @@ from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import LINK_MICROS, SignIn
 from farebox.service.people.signing import Signer
 from farebox.service.people.users import Staff, Users
-from farebox.storage.people import People
-from farebox.storage.rows import AccountMail, Login, MailState, Merchant, Purpose, Realm, Role
+from farebox.storage.records import AccountMail, Login, MailState, Merchant, Purpose, Realm, Role
 from tests.alerts.mailserver import MailServer, until
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.ledger import NOW, SECOND, Ledger
@@ -50,12 +49,11 @@ class Post:
 
     def __init__(self, ledger: Ledger, url: str) -> None:
         self.ledger = ledger
-        self.people = People(ledger.store)
-        self.sign_in = SignIn(self.people, ledger.clock, Signer("a key"), Passwords())
-        self.users = Users(ledger.store, self.people, ledger.clock, self.sign_in)
-        self.staff = Staff(self.people, ledger.clock, self.sign_in)
+        self.sign_in = SignIn(ledger.stores, ledger.clock, Signer("a key"), Passwords())
+        self.users = Users(ledger.stores, ledger.clock, self.sign_in)
+        self.staff = Staff(ledger.stores, ledger.clock, self.sign_in)
         self.dispatcher = Dispatcher(
-            AccountMails(ledger.store, self.people, self.sign_in, MAIL_SETTINGS),
+            AccountMails(ledger.stores, self.sign_in, MAIL_SETTINGS),
             SmtpTransport(url),
             ledger.clock,
             poll_seconds=0.01,
@@ -102,10 +100,10 @@ async def test_an_invitation_ends_in_a_mailbox_and_its_link_opens(post: Post, se
         assert ANN == login.email
 
         async def is_settled() -> bool:
-            return MailState.SENT == (await post.people.account_mails(1))[0].state
+            return MailState.SENT == (await post.ledger.stores.account_mails.list(1))[0].state
 
         await until(is_settled)
-    assert (await post.people.account_mails(1))[0].attempts == 1
+    assert (await post.ledger.stores.account_mails.list(1))[0].attempts == 1
 
 
 async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_mail_again(post: Post, server: MailServer) -> None:
@@ -117,30 +115,30 @@ async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_mail_again(po
     await post.dispatcher.run_once()
     (message,) = server.messages
     assert "You are invited to Farebox's support console" == message["Subject"]
-    account_mail = (await post.people.account_mails(1))[0]
+    account_mail = (await post.ledger.stores.account_mails.list(1))[0]
     assert (MailState.SENT, 2) == (account_mail.state, account_mail.attempts)
 
 
 async def test_an_account_mail_that_comes_too_late_is_not_sent(post: Post, server: MailServer) -> None:
     """Its link would be of no use; in its stead somebody else's goes out."""
-    await post.people.add_login(LOGIN)
+    await post.ledger.stores.logins.add(LOGIN)
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
     post.ledger.clock.move(LINK_MICROS[Purpose.RESET] / SECOND)
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
     await post.dispatcher.run_once()
     assert 1 == len(server.received)
-    late = next(it for it in await post.people.account_mails(9) if it.state == MailState.GIVEN_UP)
+    late = next(it for it in await post.ledger.stores.account_mails.list(9) if it.state == MailState.GIVEN_UP)
     assert "its link was used or is too old" == late.last_error
-    assert await post.people.next_account_mail_at() is None
+    assert await post.ledger.stores.account_mails.next_due_at() is None
 
 
 async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_invitation_is(
     post: Post, server: MailServer
 ) -> None:
-    await post.people.add_login(replace(LOGIN, password_hash="a hash"))
+    await post.ledger.stores.logins.add(replace(LOGIN, password_hash="a hash"))
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
     await post.users.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
-    await post.people.set_password(1, "another hash", at=NOW)
+    await post.ledger.stores.logins.set_password(1, "another hash", at=NOW)
     await post.dispatcher.run_once()
     (message,) = server.messages
     assert "Sign in with the password that you have" in text_of(message)
@@ -211,7 +209,7 @@ def test_an_account_mail_goes_to_one_address_or_nowhere(email: str) -> None:
 
 
 async def test_an_account_mail_of_nobody_is_not_sent(post: Post, server: MailServer) -> None:
-    queue = AccountMails(post.ledger.store, post.people, post.sign_in, MAIL_SETTINGS)
+    queue = AccountMails(post.ledger.stores, post.sign_in, MAIL_SETTINGS)
     with pytest.raises(LookupError):
         await queue.compose(ACCOUNT_MAIL)
     assert "let_" == queue.name(ACCOUNT_MAIL)[:4]

@@ -12,8 +12,9 @@ from farebox.alerts.dispatcher import LEASE_SECONDS, Dispatcher
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.smtp import SmtpTransport
 from farebox.service.insight.forecast import RunwayReader
-from farebox.storage.rows import MailState, OutboxMail
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.records import MailState, OutboxMail
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.stores import Stores
 from tests.alerts import killed_dispatcher
 from tests.alerts.mailserver import DIES, HANGS, MailServer, greeting, until
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
@@ -22,12 +23,12 @@ from tests.support.ledger import NOW, SECOND, Ledger
 
 
 def dispatcher_of(
-    ledger: Ledger, url: str, *, store: SqliteStore | None = None, timeout_seconds: float = 30
+    ledger: Ledger, url: str, *, stores: Stores | None = None, timeout_seconds: float = 30
 ) -> Dispatcher[OutboxMail]:
-    owner = store or ledger.store
+    owner = stores or ledger.stores
     transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
     return Dispatcher(
-        Outbox(owner, RunwayReader(owner, ledger.clock), MAIL_SETTINGS),
+        Outbox(owner, RunwayReader(owner.transfers, ledger.clock), MAIL_SETTINGS),
         transport,
         ledger.clock,
         poll_seconds=0.01,
@@ -90,7 +91,7 @@ async def test_a_server_that_asks_to_wait(ledger: Ledger, server: MailServer) ->
     assert 0 == await dispatcher.run_once()
     ledger.clock.move(0.000_001)
     assert 1 == await dispatcher.run_once()
-    assert ledger.clock.now() + 120 * SECOND == await ledger.store.next_mail_at()
+    assert ledger.clock.now() + 120 * SECOND == await ledger.stores.outbox.next_due_at()
     ledger.clock.move(120)
     assert 1 == await dispatcher.run_once()
     mail = (await ledger.mails())["ann@example.com"]
@@ -178,20 +179,20 @@ async def test_a_process_that_is_killed_between_claim_and_send(ledger: Ledger, s
 async def test_two_processes_on_one_database_send_each_mail_once(ledger: Ledger, server: MailServer) -> None:
     emails = [f"user{number}@example.com" for number in range(40)]
     await ledger.fire(*emails)
-    other = SqliteStore(ledger.path)
-    await other.open()
+    other = Stores.over(SqliteConnector(ledger.path))
+    await other.connector.open()
     try:
-        async with running(dispatcher_of(ledger, server.url), dispatcher_of(ledger, server.url, store=other)):
+        async with running(dispatcher_of(ledger, server.url), dispatcher_of(ledger, server.url, stores=other)):
             await until(ledger.is_all_sent)
     finally:
-        await other.close()
+        await other.connector.close()
     assert sorted(emails) == sorted(server.recipients)
     assert len(emails) == len({message["Message-ID"] for message in server.messages})
 
 
 @pytest.mark.parametrize("name", ["Bücher & Söhne 株式会社", "A" * 200])
 async def test_names_arrive_in_mailboxes(ledger: Ledger, server: MailServer, name: str) -> None:
-    await ledger.store.rename_merchant(ledger.merchant_id, name)
+    await ledger.stores.merchants.rename(ledger.merchant_id, name)
     await ledger.fire("ann@example.com")
     await dispatcher_of(ledger, server.url).run_once()
     (message,) = server.messages

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from email.message import EmailMessage
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import pytest
 from msgspec.structs import replace
@@ -24,12 +24,14 @@ from farebox.alerts.outbox import Outbox
 from farebox.alerts.transport import PermanentFailure, TransientFailure, Transport
 from farebox.core.accounts import Account
 from farebox.service.insight.forecast import Runway, RunwayReader
-from farebox.storage.interface import NotFound, Store, StoreUnavailable
-from farebox.storage.rows import MailState, OutboxMail
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.interface import NotFound, StoreUnavailable
+from farebox.storage.records import MailState, OutboxMail
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.stores import Stores
 from tests.alerts.mailserver import until
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
 from tests.support.ledger import NORTHWIND, NOW, SECOND, Ledger
+from tests.support.watched_stores import watched_stores
 
 NEVER_S: Final = 3600.0
 """A pause that no test waits for."""
@@ -56,24 +58,19 @@ class Post:
         return sorted(to for to, _ in self.sent)
 
 
-class FlakyStore:
-    """A store some of whose methods fail before they do anything, as often as a test says."""
+class FlakyStores:
+    """Stores some of whose calls fail before they do anything, as often as a test says."""
 
-    def __init__(self, store: SqliteStore) -> None:
-        self._store = store
+    def __init__(self, stores: Stores) -> None:
+        self.stores = watched_stores(stores, self._call)
         self.failures: Counter[str] = Counter()
         self.error: Exception = StoreUnavailable("the database is away")
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        async def call(*args: Any, **options: Any) -> Any:
-            if self.failures[name] > 0:
-                self.failures[name] -= 1
-                raise self.error
-            return await method(*args, **options)
-
-        return call
+    async def _call(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+        if self.failures[name] > 0:
+            self.failures[name] -= 1
+            raise self.error
+        return await method(*args, **options)
 
 
 class FixedRunways(RunwayReader):
@@ -100,14 +97,14 @@ def post() -> Post:
 
 def dispatcher_of(ledger: Ledger, transport: Transport, **options: Any) -> Dispatcher[OutboxMail]:
     defaults: dict[str, Any] = {
-        "store": ledger.store,
+        "stores": ledger.stores,
         "runways": FixedRunways(),
         "poll_seconds": QUICK_S,
         "stop_seconds_max": QUICK_S,
     }
     chosen = defaults | options
-    store, runways = cast(Store, chosen.pop("store")), chosen.pop("runways")
-    outbox = Outbox(store, runways, MAIL_SETTINGS)
+    stores, runways = chosen.pop("stores"), chosen.pop("runways")
+    outbox = Outbox(stores, runways, MAIL_SETTINGS)
     return Dispatcher(outbox, transport, ledger.clock, **chosen)
 
 
@@ -155,14 +152,14 @@ async def test_a_mail_tells_what_the_ledger_and_the_forecast_tell(ledger: Ledger
 async def test_without_users_nothing_is_owed(ledger: Ledger, post: Post) -> None:
     await ledger.fire()
     assert 0 == await dispatcher_of(ledger, post).run_once()
-    assert 1 == len(await ledger.store.alerts(NORTHWIND, 10))
+    assert 1 == len(await ledger.stores.outbox.alerts(NORTHWIND, 10))
 
 
 async def test_an_idle_dispatcher_writes_nothing(ledger: Ledger, post: Post) -> None:
-    store = FlakyStore(ledger.store)
-    store.failures["claim_mails"] = 1
-    assert 0 == await dispatcher_of(ledger, post, store=store).run_once()
-    assert 1 == store.failures["claim_mails"]
+    flaky = FlakyStores(ledger.stores)
+    flaky.failures["outbox.claim"] = 1
+    assert 0 == await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
+    assert 1 == flaky.failures["outbox.claim"]
 
 
 def test_backoff_doubles_up_to_an_hour() -> None:
@@ -181,7 +178,7 @@ async def test_a_mail_that_never_goes_is_given_up_after_three_days(
     await ledger.fire("ann@example.com")
     post.on_send = failing(TransientFailure("the mail server can't be reached"))
     dispatcher = dispatcher_of(ledger, post)
-    while (due_at := await ledger.store.next_mail_at()) is not None:
+    while (due_at := await ledger.stores.outbox.next_due_at()) is not None:
         ledger.clock.time = due_at - 1
         assert 0 == await dispatcher.run_once()
         ledger.clock.time = due_at
@@ -193,7 +190,7 @@ async def test_a_mail_that_never_goes_is_given_up_after_three_days(
     assert "is given up after attempt 78" in caplog.text
     # What the operator has mended, `farebox outbox retry` sends.
     post.on_send = None
-    assert 1 == await ledger.store.retry_mails(ledger.clock.now())
+    assert 1 == await ledger.stores.outbox.retry(ledger.clock.now())
     assert 1 == await dispatcher.run_once()
     assert ["ann@example.com"] == post.recipients
 
@@ -259,12 +256,12 @@ async def test_a_forecast_that_fails_does_not_hold_up_the_warning(
     assert "goes without a runway" in caplog.text
 
 
-@pytest.mark.parametrize("method", ["merchant", "account", "transfers_at"])
+@pytest.mark.parametrize("method", ["merchants.find", "accounts.find", "transfers.at"])
 async def test_a_database_that_goes_away_while_a_mail_is_written(ledger: Ledger, post: Post, method: str) -> None:
     await ledger.fire("ann@example.com")
-    store = FlakyStore(ledger.store)
-    store.failures[method] = 1
-    await dispatcher_of(ledger, post, store=store).run_once()
+    flaky = FlakyStores(ledger.stores)
+    flaky.failures[method] = 1
+    await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
     mail = (await ledger.mails())["ann@example.com"]
     assert MailState.WAITING == mail.state
     assert "can't be read: the database is away" in str(mail.last_error)
@@ -273,9 +270,9 @@ async def test_a_database_that_goes_away_while_a_mail_is_written(ledger: Ledger,
 
 async def test_a_sent_mail_is_written_down_when_the_database_is_back(ledger: Ledger, post: Post) -> None:
     await ledger.fire("ann@example.com")
-    store = FlakyStore(ledger.store)
-    store.failures["settle_mail"] = 3
-    await dispatcher_of(ledger, post, store=store).run_once()
+    flaky = FlakyStores(ledger.stores)
+    flaky.failures["outbox.settle"] = 3
+    await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
     assert MailState.SENT == (await ledger.mails())["ann@example.com"].state
     assert 1 == post.tried["ann@example.com"]
 
@@ -287,10 +284,10 @@ async def test_after_its_lease_a_mail_is_no_longer_ours_to_write_down(
         ledger.clock.move(LEASE_SECONDS)
 
     await ledger.fire("ann@example.com")
-    store = FlakyStore(ledger.store)
-    store.failures["settle_mail"] = 1
+    flaky = FlakyStores(ledger.stores)
+    flaky.failures["outbox.settle"] = 1
     post.on_send = take_the_whole_lease
-    await dispatcher_of(ledger, post, store=store).run_once()
+    await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
     assert "can't be written down: the database is away" in caplog.text
     assert MailState.WAITING == (await ledger.mails())["ann@example.com"].state
 
@@ -300,10 +297,10 @@ async def test_a_mail_that_can_not_be_written_down_harms_no_other(
     ledger: Ledger, post: Post, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     await ledger.fire("ann@example.com", "ben@example.com")
-    store = FlakyStore(ledger.store)
-    store.error = error
-    store.failures["settle_mail"] = 1
-    assert 2 == await dispatcher_of(ledger, post, store=store).run_once()
+    flaky = FlakyStores(ledger.stores)
+    flaky.error = error
+    flaky.failures["outbox.settle"] = 1
+    assert 2 == await dispatcher_of(ledger, post, stores=flaky.stores).run_once()
     assert 1 == sum(mail.state == MailState.SENT for mail in (await ledger.mails()).values())
     assert caplog.text
 
@@ -328,26 +325,21 @@ async def test_run_sends_what_falls_due_while_it_runs(ledger: Ledger, post: Post
     assert 2 == len({message["Message-ID"] for _, message in post.sent})
 
 
-class WatchedStore(FlakyStore):
-    """Tells when the dispatcher has looked for mails and gone to sleep."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        super().__init__(store)
-        self.is_asleep = asyncio.Event()
-
-    async def next_mail_at(self) -> int | None:
-        # The dispatcher looks without a pause in between, so this comes about when it pauses.
-        asyncio.get_running_loop().call_soon(self.is_asleep.set)
-        return await self._store.next_mail_at()
-
-
 async def test_a_mail_that_falls_due_is_not_slept_through(ledger: Ledger, post: Post) -> None:
+    is_asleep = asyncio.Event()
+
+    async def look(name: str, method: Callable[..., Awaitable[Any]], *args: Any, **options: Any) -> Any:
+        if name == "outbox.next_due_at":
+            # The dispatcher looks without a pause in between, so this comes about when it pauses.
+            asyncio.get_running_loop().call_soon(is_asleep.set)
+        return await method(*args, **options)
+
     await ledger.fire("ann@example.com")
-    (mail,) = await ledger.store.claim_mails(NOW, lease_until=NOW + 1, limit=1)
-    await ledger.store.settle_mail(replace(mail, next_attempt_at=NOW + SECOND // 20))
-    store = WatchedStore(ledger.store)
-    async with running(dispatcher_of(ledger, post, store=store, poll_seconds=NEVER_S)):
-        await store.is_asleep.wait()
+    (mail,) = await ledger.stores.outbox.claim(NOW, lease_until=NOW + 1, limit=1)
+    await ledger.stores.outbox.settle(replace(mail, next_attempt_at=NOW + SECOND // 20))
+    stores = watched_stores(ledger.stores, look)
+    async with running(dispatcher_of(ledger, post, stores=stores, poll_seconds=NEVER_S)):
+        await is_asleep.wait()
         ledger.clock.move(1)
         await until(lambda: ["ann@example.com"] == post.recipients)
 
@@ -375,7 +367,7 @@ async def test_no_more_than_so_many_are_on_their_way_at_once(ledger: Ledger, pos
             await asyncio.sleep(QUICK_S)
         assert SENDING_MAX == post.tried.total()
         # The one that waits is not leased: another process may send it meanwhile.
-        assert NOW == await ledger.store.next_mail_at()
+        assert NOW == await ledger.stores.outbox.next_due_at()
 
 
 async def test_a_stop_gives_back_what_was_on_its_way(ledger: Ledger, post: Post) -> None:
@@ -409,26 +401,28 @@ async def test_a_stop_lets_a_mail_come_through(ledger: Ledger, post: Post) -> No
 
 async def test_a_stop_does_not_forget_that_a_mail_was_sent(ledger: Ledger, post: Post) -> None:
     await ledger.fire("ann@example.com")
-    store = FlakyStore(ledger.store)
-    store.failures["settle_mail"] = 10**9
-    async with running(dispatcher_of(ledger, post, store=store, poll_seconds=NEVER_S, stop_seconds_max=0)) as task:
-        await until(lambda: store.failures["settle_mail"] < 10**9)
-        store.failures.clear()
+    flaky = FlakyStores(ledger.stores)
+    flaky.failures["outbox.settle"] = 10**9
+    async with running(
+        dispatcher_of(ledger, post, stores=flaky.stores, poll_seconds=NEVER_S, stop_seconds_max=0)
+    ) as task:
+        await until(lambda: flaky.failures["outbox.settle"] < 10**9)
+        flaky.failures.clear()
         task.cancel()
     assert MailState.SENT == (await ledger.mails())["ann@example.com"].state
 
 
 @pytest.mark.parametrize("error", [StoreUnavailable("the database is away"), ZeroDivisionError("a bug")])
-@pytest.mark.parametrize("method", ["next_mail_at", "claim_mails"])
+@pytest.mark.parametrize("method", ["outbox.next_due_at", "outbox.claim"])
 async def test_a_database_that_is_away_is_waited_for(
     ledger: Ledger, post: Post, method: str, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     await ledger.fire("ann@example.com")
-    store = FlakyStore(ledger.store)
-    store.error = error
-    store.failures[method] = 5
-    async with running(dispatcher_of(ledger, post, store=store)) as task:
+    flaky = FlakyStores(ledger.stores)
+    flaky.error = error
+    flaky.failures[method] = 5
+    async with running(dispatcher_of(ledger, post, stores=flaky.stores)) as task:
         await until(lambda: ["ann@example.com"] == post.recipients)
         assert not task.done()
     if isinstance(error, StoreUnavailable):
@@ -443,11 +437,11 @@ async def test_two_dispatchers_on_one_database_send_each_mail_once(ledger: Ledge
     post.on_send = dawdle
     emails = [f"user{number}@example.com" for number in range(60)]
     await ledger.fire(*emails)
-    other = SqliteStore(ledger.path)
-    await other.open()
+    other = Stores.over(SqliteConnector(ledger.path))
+    await other.connector.open()
     try:
-        async with running(dispatcher_of(ledger, post)), running(dispatcher_of(ledger, post, store=other)):
+        async with running(dispatcher_of(ledger, post)), running(dispatcher_of(ledger, post, stores=other)):
             await until(ledger.is_all_sent)
     finally:
-        await other.close()
+        await other.connector.close()
     assert dict.fromkeys(emails, 1) == post.tried

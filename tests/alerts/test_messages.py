@@ -20,7 +20,7 @@ from farebox.core.accounts import Account, Kind
 from farebox.core.commands import Adjust, ReverseTopUp, SetCreditLimit
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
-from farebox.storage.rows import MailState, Merchant, OutboxMail
+from farebox.storage.records import MailState, Merchant, OutboxMail
 from tests.support.ledger import NORTHWIND, NOW, UNIT, Ledger
 
 MAIL_SETTINGS: Final = MailSettings(
@@ -56,11 +56,11 @@ the balance back to the threshold and it falls below it again.
 async def read(ledger: Ledger, email: str, runway: str | None = RUNWAY) -> LowBalance:
     """Read what a mail is about from the ledger."""
     mail = (await ledger.mails())[email]
-    merchant, account = await ledger.store.merchant(NORTHWIND), await ledger.store.account(NORTHWIND)
+    merchant, account = await ledger.stores.merchants.find(NORTHWIND), await ledger.stores.accounts.find(NORTHWIND)
     assert merchant is not None
     assert account is not None
     seq = mail.alert.transfer_seq
-    transfer = None if seq is None else (await ledger.store.transfers_at(NORTHWIND, [seq]))[seq]
+    transfer = None if seq is None else (await ledger.stores.transfers.at(NORTHWIND, [seq]))[seq]
     return LowBalance(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
 
 
@@ -201,9 +201,9 @@ async def test_each_kind_of_transfer_that_fires_is_named(ledger: Ledger) -> None
     causes = []
 
     async def cause() -> str:
-        (mail, *_) = await ledger.store.mails(merchant_id=NORTHWIND, limit=1)
+        (mail, *_) = await ledger.stores.outbox.list(merchant_id=NORTHWIND, limit=1)
         assert mail.alert.transfer_seq is not None
-        transfers = await ledger.store.transfers_at(NORTHWIND, [mail.alert.transfer_seq])
+        transfers = await ledger.stores.transfers.at(NORTHWIND, [mail.alert.transfer_seq])
         subject = replace(await read(ledger, "ann@example.com"), mail=mail, transfer=transfers[mail.alert.transfer_seq])
         line = next(line for line in text_of(written(subject)).splitlines() if "What brought it down" in line)
         await ledger.top_up(400)

@@ -136,10 +136,10 @@ async def test_a_filled_ledger_has_a_past(tmp_path: Path) -> None:
     assert 2_500 == filled.acknowledged.charges
     async with ledgers.opened(filled.url) as farebox:
         ledgers.compare(await ledgers.verify(farebox), filled.acknowledged)
-        first, *_, last = await farebox.store.transfers(
+        first, *_, last = await farebox.stores.transfers.page(
             filled.population.members[0].merchant_id, first_seq=1, last_seq=10_000, limit=10_000, newest_first=False
         )
-        assert [] == await farebox.store.books_to_roll_up(0, transfers_min=1_000, limit=10)
+        assert [] == await farebox.stores.usage.books_to_roll_up(0, transfers_min=1_000, limit=10)
     day_micros = 86_400_000_000
     assert filling.HISTORY_DAYS / 2 < (last.committed_at - first.committed_at) / day_micros < filling.HISTORY_DAYS
 

@@ -11,7 +11,7 @@ from farebox.cli import demo
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.storage.rows import Login, Realm, Role
+from farebox.storage.records import Login, Realm, Role
 from tests.support.server import Server, open_farebox
 
 OWNER = "ann@northwind.example"
@@ -44,7 +44,7 @@ class Site:
             await farebox.services.merchants.add_user(merchant_id, VIEWER, role=Role.VIEWER)
             hashed = await farebox.passwords.hash(demo.PASSWORD)
             for number, email in enumerate((MEMBER, VIEWER)):
-                await farebox.people.add_login(Login(number + 1, Realm.MERCHANT, email, email, 0, hashed))
+                await farebox.stores.logins.add(Login(number + 1, Realm.MERCHANT, email, email, 0, hashed))
             support = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="sam@farebox.example")
         server = Server(database_url, environment={"FAREBOX_SUPPORT_CONTACT": "support@farebox.example"})
         server.start()

@@ -5,11 +5,14 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import apsw
 import pytest
 
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.sqlite.connection import SqliteLimits
 from tests.cli.shell import Shell
 
 UNKNOWN = "mer_0000000000001"
@@ -99,7 +102,8 @@ def test_a_database_that_is_not_there_is_one_line(url: str, status: int, message
 
 
 def test_a_locked_database_is_waited_for_and_then_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farebox.storage.sqlite.BUSY_TIMEOUT_SECONDS", 0.2)
+    with_short_limits = partial(SqliteConnector, limits=SqliteLimits(busy_timeout_ms=200))
+    monkeypatch.setattr("farebox.storage.sqlite.SqliteConnector", with_short_limits)
     shell = Shell(f"sqlite:///{tmp_path / 'farebox.db'}")
     shell.ok("init")
     merchant = shell.merchant()

@@ -71,11 +71,14 @@ async def test_a_server_that_is_told_to_stop_has_answered_each_charge_it_made_an
         assert traffic.lost
         assert not traffic.troubles
         answered = {key: answer.transfer_id for key, answer in traffic.acknowledged.items()}
-        _, *charges = await book(farebox.store, seeds.merchant_id)
+        _, *charges = await book(farebox.stores, seeds.merchant_id)
         assert answered == {charge.idempotency_key: charge.id for charge in charges}
         await _check(farebox, seeds, len(answered))
         processes = "1 process" if workers == 1 else f"{workers} processes"
-        assert f"Farebox serves {server.url} with {farebox.store.engine} and {processes}. Ctrl-C stops it.\n" == log
+        assert (
+            f"Farebox serves {server.url} with {farebox.stores.connector.engine} and {processes}. Ctrl-C stops it.\n"
+            == log
+        )
 
 
 async def test_two_processes_killed_on_one_file_leave_a_ledger_that_verifies_and_takes_retries(tmp_path: Path) -> None:
@@ -93,7 +96,7 @@ async def test_two_processes_killed_on_one_file_leave_a_ledger_that_verifies_and
         assert (True, 1) == (found["isClean"], found["merchants"])
         assert len(before.acknowledged) <= found["transfers"] - 1 < CHARGES
         async with open_farebox(database_url) as farebox:
-            _, *charges = await book(farebox.store, seeds.merchant_id)
+            _, *charges = await book(farebox.stores, seeds.merchant_id)
         made = {charge.idempotency_key: charge.id for charge in charges}
         assert {key: answer.transfer_id for key, answer in before.acknowledged.items()}.items() <= made.items()
         server.start()

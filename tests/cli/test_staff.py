@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
-from farebox.storage.rows import Realm
+from farebox.storage.records import Realm
 from tests.cli.shell import Shell
 
 PASSWORD = "correct horse battery"

@@ -6,7 +6,7 @@ from farebox.core.accounts import Account
 from farebox.core.holds import Hold
 from farebox.core.replay import Replay
 from farebox.core.transfers import Transfer
-from tests.support.memory import MemoryStore
+from tests.support.memory import MemoryConnector
 
 
 def faults_in(account: Account, transfers: Sequence[Transfer], holds: Sequence[Hold]) -> list[str]:
@@ -20,7 +20,7 @@ def faults_in(account: Account, transfers: Sequence[Transfer], holds: Sequence[H
     return faults + at_the_end
 
 
-def faults_of(store: MemoryStore, account: Account) -> list[str]:
+def faults_of(store: MemoryConnector, account: Account) -> list[str]:
     """Replay a merchant's book as it is stored."""
     rows = store.rows()
     transfers = [item for item in rows["transfers"] if item.merchant_id == account.merchant_id]

@@ -45,10 +45,10 @@ from farebox.core.money import AMOUNT_MICROS_MAX
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.thresholds import Threshold
-from farebox.storage.interface import Store
-from farebox.storage.rows import ApiKey, Merchant, User
+from farebox.storage.records import ApiKey, Merchant, User
+from farebox.storage.stores import Stores
 from tests.core.model import Answer, Book, Key, Model, PriceVersion, units
-from tests.support.memory import MemoryStore, at_once
+from tests.support.memory import MemoryConnector, at_once
 
 UNIT: Final = 1_000_000
 SECOND: Final = 1_000_000
@@ -131,24 +131,24 @@ class Scenario:
         return [step for step in self.steps if isinstance(step, Batch)]
 
 
-async def found(store: Store, accounts: tuple[Account, ...]) -> None:
+async def found(stores: Stores, accounts: tuple[Account, ...]) -> None:
     """Put the merchants, users, keys and first prices of every scenario into a store."""
     for account, key in zip(accounts, FIRST_KEYS, strict=True):
-        await store.create_merchant(Merchant(account.merchant_id, "Acme", START), account, key)
+        await stores.merchants.create(Merchant(account.merchant_id, "Acme", START), account, key)
     for key in (SERVICE, SUPPORT, BRIEF_SERVICE, *BRIEF_KEYS):
-        await store.create_key(key)
+        await stores.api_keys.create(key)
     for user in USERS:
-        await store.add_user(user)
+        await stores.users.add(user)
     for price in PRICES:
-        await store.set_price(price, START)
+        await stores.prices.add(price, START)
 
 
-async def prepare(store: Store, step: Price | Revocation) -> None:
+async def prepare(stores: Stores, step: Price | Revocation) -> None:
     """Do what happens between batches."""
     if isinstance(step, Price):
-        await store.set_price(step, START)
+        await stores.prices.add(step, START)
     else:
-        await store.revoke_key(step.key_id, step.at)
+        await stores.api_keys.revoke(step.key_id, step.at)
 
 
 _Choice = TypeVar("_Choice")
@@ -429,19 +429,19 @@ def scenarios(draw: st.DrawFn) -> Scenario:
     return _Author().scenario(draw(_SEEDS))
 
 
-def founded(scenario: Scenario) -> MemoryStore:
+def founded(scenario: Scenario) -> MemoryConnector:
     """Return a store in which a history can begin."""
-    store = MemoryStore()
-    at_once(found(store, scenario.accounts))
+    store = MemoryConnector()
+    at_once(found(store.stores, scenario.accounts))
     return store
 
 
-def played(scenario: Scenario, *cuts: int) -> tuple[MemoryStore, list[Outcome]]:
+def played(scenario: Scenario, *cuts: int) -> tuple[MemoryConnector, list[Outcome]]:
     """Play a history, its batches cut after so many commands, and again, as the cuts say; whole if there are none."""
     store, outcomes, left = founded(scenario), [], list(cuts)
     for step in scenario.steps:
         if not isinstance(step, Batch):
-            at_once(prepare(store, step))
+            at_once(prepare(store.stores, step))
             continue
         commands = step.commands
         while commands:

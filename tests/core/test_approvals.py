@@ -46,7 +46,7 @@ def ledger(*moves: TopUp | Adjust) -> MemoryLedger:
 
 
 def stored(on: MemoryLedger, number: int = 7) -> Approval:
-    approval = at_once(on.approval(ANN, number))
+    approval = at_once(on.stores.approvals.find(ANN, number))
     assert approval is not None
     return approval
 
@@ -160,7 +160,7 @@ def test_a_reference_is_requested_once(is_one_batch: bool) -> None:
     assert [False, True] == [outcome.is_replay for outcome in outcomes]
     assert [stored(on)] * 2 == [outcome.approval for outcome in outcomes]
     assert ("ann", "wire") == (stored(on).requested_by, stored(on).note)
-    assert at_once(on.approval(ANN, 8)) is None
+    assert at_once(on.stores.approvals.find(ANN, 8)) is None
 
 
 @pytest.mark.parametrize("is_one_batch", [False, True])

@@ -499,8 +499,8 @@ def test_a_transfer_debits_one_account_and_credits_another(
 def test_a_charge_costs_unit_price_times_quantity_and_names_the_version() -> None:
     ledger = MemoryLedger()
     ledger.run(top_up(100))
-    at_once(ledger.set_price(Price(3, "image", 2 * UNIT, NOW), NOW))
-    at_once(ledger.set_price(Price(4, "image", 9 * UNIT, NOW + 1), NOW))
+    at_once(ledger.stores.prices.add(Price(3, "image", 2 * UNIT, NOW), NOW))
+    at_once(ledger.stores.prices.add(Price(4, "image", 9 * UNIT, NOW + 1), NOW))
     transfer = ledger.move(charge(3, reference="R-9"))
     expected = ("image", 3, 2 * UNIT, 6 * UNIT, 3, "R-9")
     assert expected == (
@@ -521,10 +521,10 @@ def test_a_variable_type_costs_what_the_caller_names() -> None:
 def test_a_merchants_own_price_goes_before_the_default_once_it_has_begun() -> None:
     ledger = MemoryLedger()
     ledger.run(top_up(100), TopUp(BEN, 100 * UNIT, "INV-1"))
-    at_once(ledger.set_price(Price(3, "image", 5 * UNIT, NOW + 1, ANN), NOW))
+    at_once(ledger.stores.prices.add(Price(3, "image", 5 * UNIT, NOW + 1, ANN), NOW))
     assert UNIT == ledger.move(charge(1, "before")).amount
     ledger.now += 1
-    at_once(ledger.set_price(Price(4, "image", 2 * UNIT, NOW + 1), NOW))
+    at_once(ledger.stores.prices.add(Price(4, "image", 2 * UNIT, NOW + 1), NOW))
     assert 5 * UNIT == ledger.move(charge(1, "after")).amount
     assert 2 * UNIT == ledger.move(Charge(Payer(BEN), "image", 1, "after")).amount
 
@@ -704,7 +704,7 @@ def test_a_retry_is_answered_even_if_the_price_the_money_and_the_freedom_are_gon
     ledger = MemoryLedger()
     ledger.run(top_up(5))
     first = ledger.move(charge(5))
-    at_once(ledger.set_price(Price(9, "image", None, NOW), NOW))
+    at_once(ledger.stores.prices.add(Price(9, "image", None, NOW), NOW))
     ledger.run(SetFrozen(ANN, True))
     assert first == ledger.run(charge(5))[0].transfer
 
@@ -745,7 +745,7 @@ def test_an_alert_after_the_clock_stepped_back_is_due_at_once() -> None:
     ledger.now -= 3600 * SECOND
     ledger.run(charge(11))
     ledger.run(SetThresholds(ANN, (15 * UNIT,)))
-    assert [ledger.now] * 2 == [alert.fired_at for alert in at_once(ledger.alerts(ANN, 9))]
+    assert [ledger.now] * 2 == [alert.fired_at for alert in at_once(ledger.stores.outbox.alerts(ANN, 9))]
 
 
 # Limits.

@@ -38,7 +38,7 @@ def test_a_partial_capture_gives_the_rest_back_in_the_same_decision(is_one_batch
         CaptureHold(ANN, 2, "capture", 3 * UNIT, "R-2"),
     )
     outcome = ledger.run(*commands)[2] if is_one_batch else [ledger.run(command)[0] for command in commands][2]
-    capture, rest = at_once(ledger.transfers(ANN, first_seq=3, last_seq=9, limit=9, newest_first=False))
+    capture, rest = at_once(ledger.stores.transfers.page(ANN, first_seq=3, last_seq=9, limit=9, newest_first=False))
     assert capture == outcome.transfer
     assert (Kind.CAPTURE, 3 * UNIT, 2, "R-2") == (capture.kind, capture.amount, capture.refers_to, capture.reference)
     assert (Kind.RELEASE, 5 * UNIT, 2, None) == (rest.kind, rest.amount, rest.refers_to, rest.reference)

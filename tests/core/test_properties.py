@@ -38,7 +38,7 @@ from tests.core.model import Action, Answer, Book, Fired, Request, micros
 from tests.core.replays import faults_of
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, founded, played, prepare, scenarios
 from tests.support.effort import examples
-from tests.support.memory import MemoryStore, at_once
+from tests.support.memory import MemoryConnector, at_once
 
 ACTIONS: Final[dict[type, str]] = {
     Refund: "refund",
@@ -95,8 +95,8 @@ def assert_answered(answer: Answer, outcome: Outcome, command: Command) -> None:
     assert (outcome.message is None) is outcome.is_ok
 
 
-def assert_same_book(book: Book, store: MemoryStore, merchant_id: int) -> None:
-    account = at_once(store.account(merchant_id))
+def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> None:
+    account = at_once(store.stores.accounts.find(merchant_id))
     assert account is not None
     for name in ("wallet", "held", "revenue", "funding", "adjustments"):
         assert micros(book.balance(name)) == getattr(account, name), name
@@ -214,7 +214,7 @@ def test_no_wallet_is_ever_below_its_credit_limit_and_books_sum_to_zero(scenario
     store = founded(scenario)
     for step in scenario.steps:
         if not isinstance(step, Batch):
-            at_once(prepare(store, step))
+            at_once(prepare(store.stores, step))
             continue
         for command in step.commands:
             store.do(command, now=step.now)

@@ -86,7 +86,7 @@ def test_refunds_and_charges_around_a_threshold_do_not_flutter() -> None:
     assert [(10, 9, 2)] == ledger.fired()
     ledger.run(top_up(1, "INV-2"), charge(1, "again"))
     assert [(10, 9, 2), (10, 9, 14)] == ledger.fired()
-    assert [1, 2] == [alert.number for alert in at_once(ledger.alerts(ANN, 9))][::-1]
+    assert [1, 2] == [alert.number for alert in at_once(ledger.stores.outbox.alerts(ANN, 9))][::-1]
 
 
 def test_several_thresholds_crossed_at_once_are_one_alert_that_names_the_lowest() -> None:

@@ -145,7 +145,7 @@ async def test_server_that_is_told_to_stop_answers_what_it_accepted(tmp_path: Pa
             await running
             log = server.log()
         charged = len(traffic.acknowledged)
-        account = await farebox.store.account(seeds.merchant_id)
+        account = await farebox.stores.accounts.find(seeds.merchant_id)
         assert account is not None
         assert charged <= account.seq - 1
         await check_books(

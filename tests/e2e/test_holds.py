@@ -92,7 +92,7 @@ async def _book(farebox: Farebox, seeds: Seeds) -> tuple[dict[str, Hold], dict[i
     """Read all of the merchant's holds by id, and what ended each of them."""
     holds: dict[str, Hold] = {}
     endings: dict[int, list[Transfer]] = {}
-    async with farebox.store.snapshot() as snapshot:
+    async with farebox.stores.connector.snapshot() as snapshot:
         for hold in await snapshot.holds(seeds.merchant_id):
             holds[hold.id] = hold
             endings[hold.seq] = []
@@ -108,7 +108,7 @@ async def test_hold_is_given_back_once_within_a_second_of_its_time(site: Site) -
         for number in range(20):
             await _hold((one, other)[number % 2], seeds, f"h{number}", ttlSeconds=1)
         deadline = time.monotonic() + 30
-        while (account := await farebox.store.account(seeds.merchant_id)) is None or account.held:
+        while (account := await farebox.stores.accounts.find(seeds.merchant_id)) is None or account.held:
             assert time.monotonic() < deadline, "holds are still held long after their time"
             await asyncio.sleep(0.05)
         # The second sweeper has had its turn as well before the book is read.
@@ -143,7 +143,7 @@ async def test_of_capture_and_release_at_once_exactly_one_wins(site: Site) -> No
                 assert (409, "hold_already_released", 200, None) == outcome
                 winners["release"] += 1
         assert RACES == winners.total()
-        account = await farebox.store.account(seeds.merchant_id)
+        account = await farebox.stores.accounts.find(seeds.merchant_id)
         assert account is not None
         assert (0, winners["capture"] * HOLD_MICROS) == (account.held, account.revenue)
         _, endings = await _book(farebox, seeds)
@@ -182,7 +182,7 @@ async def test_of_captures_and_expiry_at_once_exactly_one_wins(site: Site) -> No
             assert statuses == ([(200, None), loser] if captured else [loser, loser])
             (ending,) = endings[hold.seq]
             assert ending.kind == (Kind.CAPTURE if captured else Kind.EXPIRE)
-        account = await farebox.store.account(seeds.merchant_id)
+        account = await farebox.stores.accounts.find(seeds.merchant_id)
         assert account is not None
         assert (0, states[HoldState.CAPTURED] * HOLD_MICROS) == (account.held, account.revenue)
     site.verify()

@@ -112,9 +112,9 @@ class Traffic:
 
 async def check_books(farebox: Farebox, seeds: Seeds, *, charged: int, balance_micros: int) -> None:
     """Replay the whole ledger and check that so many charges are in the merchant's book, and its balance."""
-    audit = Verifier(farebox.store)
+    audit = Verifier(farebox.stores.connector)
     assert [] == [fault async for fault in audit.faults(None)]
-    account = await farebox.store.account(seeds.merchant_id)
+    account = await farebox.stores.accounts.find(seeds.merchant_id)
     assert account is not None
     assert (balance_micros, 0) == (account.wallet, account.held)
     # The top-up is the book's first transfer, and every other one is a charge.

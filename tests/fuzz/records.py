@@ -26,25 +26,26 @@ from farebox.service.statements.check import check_statement
 from farebox.service.statements.reader import Statements
 from farebox.service.statements.seek import last_transfers
 from farebox.storage import rows
-from farebox.storage.interface import Store
+from farebox.storage.columns import TRANSFER
+from farebox.storage.transfers import TransferStore
 from tests.fuzz.making import any_bytes, any_text, digits, edited, edited_bytes, joined, just, one_of
 from tests.fuzz.target import Target, run_now
 from tests.fuzz.texts import AMOUNTS
-from tests.service.books import keep_book, memory_store
+from tests.service.books import keep_book, memory_stores
 from tests.support.ledger import ANN, book
 
 SCRIPT: Final = Path(__file__).parents[2] / "examples" / "verify_statement.py"
 
 
 async def _kept() -> tuple[bytes, list[Transfer], Account, list[Hold]]:
-    store = memory_store()
-    await keep_book(store)
-    account = await store.account(ANN)
+    stores = memory_stores()
+    await keep_book(stores)
+    account = await stores.accounts.find(ANN)
     assert account is not None
-    pieces = await Statements(store).export_lines(ANN, start=None, end=None)
-    async with store.snapshot() as snapshot:
+    pieces = await Statements(stores).export_lines(ANN, start=None, end=None)
+    async with stores.connector.snapshot() as snapshot:
         holds = list(await snapshot.holds(ANN))
-    return b"".join([piece async for piece in pieces]), list(await book(store)), account, holds
+    return b"".join([piece async for piece in pieces]), list(await book(stores)), account, holds
 
 
 EXPORT, TRANSFERS, ACCOUNT, HOLDS = asyncio.run(_kept())
@@ -124,7 +125,7 @@ _BIG: Final = one_of(
 )
 
 
-_TRANSFER_COLUMNS: Final = rows.TRANSFER_COLUMNS.split(", ")
+_TRANSFER_COLUMNS: Final = TRANSFER.names
 _TEXTS: Final = ("request_type", "reference", "note")
 
 
@@ -249,7 +250,7 @@ class _Times:
             msgspec.structs.replace(TRANSFERS[0], seq=seq, committed_at=at) for seq, at in enumerate(times, 1)
         ]
 
-    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+    async def at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
         return {seq: self._transfers[seq - 1] for seq in seqs if 1 <= seq <= len(self._transfers)}
 
 
@@ -262,7 +263,7 @@ def _moments(random: Random) -> tuple[list[int], list[int]]:
 def _check_moments(made: tuple[list[int], list[int]]) -> None:
     times, moments = made
     account = Account(ANN, "USD", seq=len(times))
-    found = run_now(last_transfers(cast(Store, _Times(times)), account, moments))
+    found = run_now(last_transfers(cast(TransferStore, _Times(times)), account, moments))
     for moment, transfer in zip(moments, found, strict=True):
         assert sum(at <= moment for at in times) == (0 if transfer is None else transfer.seq)
 
@@ -318,7 +319,7 @@ def _check_settings(made: tuple[dict[str, str], bytes | None]) -> None:
     (folder / CONFIG_FILE).write_bytes(content or b"")
     try:
         settings = Settings.load(environment, folder)
-        bootstrap.open_store(settings)
+        bootstrap.make_connector(settings)
         background.make_transport(settings)
     except SettingsError as refusal:
         _check_refusal(str(refusal))

@@ -126,7 +126,7 @@ class Whole:
         """Replay the whole ledger, and return how many transfers it has come to."""
 
         async def replay() -> tuple[list[Any], int]:
-            audit = Verifier(self._site.farebox.store)
+            audit = Verifier(self._site.farebox.stores.connector)
             return [fault async for fault in audit.faults(None)], audit.transfers_count
 
         faults, count = self._runner.run(replay())

@@ -9,7 +9,7 @@ from typing import Final
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.storage.rows import Realm, Role
+from farebox.storage.records import Realm, Role
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from tests.support.app_client import AppClient, Reply, open_client
@@ -64,8 +64,8 @@ async def open_site(folder: Path) -> AsyncIterator[Site]:
             merchant_id = other.merchant_id if who == "stranger" else seeds.merchant_id
             await farebox.services.merchants.add_user(merchant_id, email, role=roles.get(who, Role.OWNER))
         visitors["support"] = await Visitor.sign_in(farebox, client, Realm.SUPPORT, "sam@farebox.example", "Sam")
-        await farebox.people.set_disabled(visitors["closed"].signed_in.login.login_id, farebox.clock.now())
-        await farebox.people.touch_session(visitors["expired"].signed_in.session.digest, seen_at=1, expires_at=1)
+        await farebox.stores.logins.set_disabled(visitors["closed"].signed_in.login.login_id, farebox.clock.now())
+        await farebox.stores.sessions.touch(visitors["expired"].signed_in.session.digest, seen_at=1, expires_at=1)
         yield Site(farebox, client, seeds, visitors, await _parts(farebox, seeds))
 
 

@@ -64,7 +64,7 @@ class TwoMerchants:
 async def merchants(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[TwoMerchants]:
     path = tmp_path_factory.mktemp("ledger") / "farebox.db"
     farebox = Farebox.build(Settings.of(database_url=f"sqlite:///{path}", approval_above=APPROVAL_ABOVE))
-    await farebox.store.migrate(farebox.clock.now())
+    await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
         client = await open_client(farebox)
         yield TwoMerchants(path, client, await _furnish(farebox, client, "ann"), await _furnish(farebox, client, "ben"))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import apsw
 import pytest
@@ -14,14 +14,16 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
 from farebox.service.people import api_keys
-from farebox.storage.interface import Store
+from farebox.storage.stores import Stores
 from tests.support.app_client import AppClient
 from tests.support.server import Seeds
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SECRET_CHARS: Final = 26
-STORE_METHODS: Final = {name for name in vars(Store) if not name.startswith("_")}
+STORE_METHODS: Final = {
+    name for kind in get_type_hints(Stores).values() for name in vars(kind) if not name.startswith("_")
+}
 
 
 @pytest.mark.parametrize(

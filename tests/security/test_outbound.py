@@ -8,7 +8,7 @@ SOURCES: Final = Path(__file__).parents[2] / "src" / "farebox"
 
 CALLERS: Final = {
     "alerts/smtp.py": {"aiosmtplib", "ssl"},
-    "storage/postgres.py": {"asyncpg"},
+    **{f"storage/postgres/{name}.py": {"asyncpg"} for name in ("errors", "hosts", "pool", "snapshot")},
     # It tries whether a port is free, and serves.
     "cli/serve.py": {"socket"},
     # It sets an option of connections that were taken.

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.service.people.users import Realm
-from farebox.storage.rows import Login
+from farebox.storage.records import Login
 from farebox.web.pages import render
 from farebox.web.pages.assets import asset_url
 from farebox.web.pages.forms import FIELDS_MAX, FORM_BYTES_MAX
@@ -38,7 +38,7 @@ HOST: Final = ("host", "pay.example")
 async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     async with open_site(tmp_path_factory.mktemp("ledger")) as site:
         hashed = await site.farebox.passwords.hash(PASSWORD)
-        await site.farebox.people.add_login(Login(7, Realm.MERCHANT, "eve@northwind.example", "Eve", 0, hashed))
+        await site.farebox.stores.logins.add(Login(7, Realm.MERCHANT, "eve@northwind.example", "Eve", 0, hashed))
         yield site
 
 
@@ -46,10 +46,10 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
 async def secure(folder: Path, public_url: str) -> AsyncIterator[tuple[Farebox, AppClient]]:
     """Open parts that are reached at a URL, and somebody called Ann."""
     farebox = Farebox.build(Settings.of(database_url=f"sqlite:///{folder / 'farebox.db'}", public_url=public_url))
-    await farebox.store.migrate(farebox.clock.now())
+    await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
         hashed = await farebox.passwords.hash(PASSWORD)
-        await farebox.people.add_login(Login(7, Realm.MERCHANT, "ann@northwind.example", "Ann", 0, hashed))
+        await farebox.stores.logins.add(Login(7, Realm.MERCHANT, "ann@northwind.example", "Ann", 0, hashed))
         yield farebox, await open_client(farebox)
 
 
@@ -454,10 +454,10 @@ async def proxied(folder: Path) -> AsyncIterator[AppClient]:
     """Make a client behind a proxy that tells where requests come from."""
     database_url = f"sqlite:///{folder / 'farebox.db'}"
     farebox = Farebox.build(Settings.of(database_url=database_url, trusted_proxies="127.0.0.1"))
-    await farebox.store.migrate(farebox.clock.now())
+    await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
         hashed = await farebox.passwords.hash(PASSWORD)
-        await farebox.people.add_login(Login(7, Realm.MERCHANT, "ann@münchen.example", "Ann", 0, hashed))
+        await farebox.stores.logins.add(Login(7, Realm.MERCHANT, "ann@münchen.example", "Ann", 0, hashed))
         yield await open_client(farebox)
 
 

@@ -1,6 +1,6 @@
 """Books with a transfer of every kind, on any store, for tests of statements."""
 
-from typing import Final, cast
+from typing import Final
 
 from farebox.core.accounts import Kind
 from farebox.core.commands import (
@@ -18,25 +18,25 @@ from farebox.core.commands import (
     TopUp,
 )
 from farebox.core.outcomes import Code
-from farebox.storage.interface import Store
+from farebox.storage.stores import Stores
 from tests.support.ledger import ANN, NOW, SECOND, UNIT, add_merchant, add_price, book, do
-from tests.support.memory import MemoryStore
+from tests.support.memory import MemoryConnector
 
 TRANSFERS: Final = 15
 
 
-def memory_store() -> Store:
-    """Make a store that forgets everything when it goes; what reads statements asks for no more than it has."""
-    return cast(Store, MemoryStore())
+def memory_stores() -> Stores:
+    """Make stores that forget everything when they go; a reader of statements asks for no more than they have."""
+    return MemoryConnector().stores
 
 
-async def keep_book(store: Store) -> None:
+async def keep_book(stores: Stores) -> None:
     """Give Ann transfers of every kind, from the ninth on four seconds apart; her wallet ends below zero."""
-    await add_merchant(store)
-    await add_price(store)
+    await add_merchant(stores)
+    await add_price(stores)
     payer = Payer(ANN)
     outcomes = await do(
-        store,
+        stores,
         TopUp(ANN, 100 * UNIT, "=SUM(A1)", 'Grüße, "x"'),
         Charge(payer, "image", 10, "charge", reference="R-1"),
         CreateHold(payer, "image", 9, "first"),
@@ -57,8 +57,8 @@ async def keep_book(store: Store) -> None:
         Charge(payer, "image", 100, "last"),
     ]
     for number, command in enumerate(later):
-        outcomes += await do(store, command, now=NOW + (2 + 4 * number) * SECOND)
+        outcomes += await do(stores, command, now=NOW + (2 + 4 * number) * SECOND)
     assert {Code.OK} == {outcome.code for outcome in outcomes}, outcomes
-    transfers = await book(store)
+    transfers = await book(stores)
     assert TRANSFERS == len(transfers)
     assert set(Kind) == {transfer.kind for transfer in transfers}

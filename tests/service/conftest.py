@@ -11,7 +11,8 @@ from farebox.service.ledger.expiry import Expiry
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
 from farebox.service.operator.merchants import Merchants
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.stores import Stores
 from tests.support.ledger import HeldClock
 from tests.support.server import Seeds, seed_through
 
@@ -20,7 +21,7 @@ from tests.support.server import Seeds, seed_through
 class ServiceParts:
     """The service's parts."""
 
-    store: SqliteStore
+    stores: Stores
     clock: HeldClock
     committer: Committer
     merchants: Merchants
@@ -38,20 +39,20 @@ class ServiceParts:
 async def ledger(tmp_path: Path) -> AsyncIterator[ServiceParts]:
     """An empty ledger, its committer at work."""
     clock = HeldClock()
-    store = SqliteStore(tmp_path / "farebox.db")
-    await store.migrate(clock.now())
-    await store.open()
-    committer = Committer(store, clock)
+    stores = Stores.over(SqliteConnector(tmp_path / "farebox.db"))
+    await stores.connector.migrate(clock.now())
+    await stores.connector.open()
+    committer = Committer(stores.connector, clock)
     await committer.start()
     yield ServiceParts(
-        store=store,
+        stores=stores,
         clock=clock,
         committer=committer,
-        merchants=Merchants(store, clock),
+        merchants=Merchants(stores, clock),
         operations=Operations(committer, clock),
-        balances=Balances(store, clock),
-        queries=Queries(store, clock),
-        expiry=Expiry(store, committer, clock),
+        balances=Balances(stores.connector, clock),
+        queries=Queries(stores, clock),
+        expiry=Expiry(stores.holds, committer, clock),
     )
     await committer.close()
-    await store.close()
+    await stores.connector.close()

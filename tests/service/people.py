@@ -14,9 +14,9 @@ from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import SignedIn, SignIn
 from farebox.service.people.signing import Signer
 from farebox.service.people.users import Staff, Users
-from farebox.storage.people import People
-from farebox.storage.rows import Login, Realm
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.records import Login, Realm
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.stores import Stores
 from tests.support.ledger import NOW, HeldClock
 
 ANN: Final = "ann@northwind.example"
@@ -42,8 +42,7 @@ class CountedPasswords(Passwords):
 class PeopleParts:
     """The parts."""
 
-    store: SqliteStore
-    people: People
+    stores: Stores
     passwords: CountedPasswords
     signer: Signer = field(default_factory=lambda: Signer("the operator's own key"))
     clock: HeldClock = field(default_factory=HeldClock)
@@ -51,22 +50,24 @@ class PeopleParts:
 
     @cached_property
     def sign_in(self) -> SignIn:
-        return SignIn(self.people, self.clock, self.signer, self.passwords, reset_seconds=self.reset_seconds)
+        return SignIn(self.stores, self.clock, self.signer, self.passwords, reset_seconds=self.reset_seconds)
 
     @cached_property
     def users(self) -> Users:
-        return Users(self.store, self.people, self.clock, self.sign_in)
+        return Users(self.stores, self.clock, self.sign_in)
 
     @cached_property
     def staff(self) -> Staff:
-        return Staff(self.people, self.clock, self.sign_in)
+        return Staff(self.stores, self.clock, self.sign_in)
 
     async def add(self, email: str = ANN, *, realm: Realm = Realm.MERCHANT, **fields: Any) -> Login:
         """Add somebody with PASSWORD."""
-        number = len(await self.people.logins(Realm.MERCHANT)) + len(await self.people.logins(Realm.SUPPORT)) + 1
+        number = (
+            len(await self.stores.logins.list(Realm.MERCHANT)) + len(await self.stores.logins.list(Realm.SUPPORT)) + 1
+        )
         known = {"password_hash": await self.passwords.hash(PASSWORD), **fields}
         login = Login(number, realm, email, email, NOW, **known)
-        await self.people.add_login(login)
+        await self.stores.logins.add(login)
         return login
 
     async def enter(
@@ -85,10 +86,10 @@ class PeopleParts:
 @asynccontextmanager
 async def open_people_parts(folder: Path) -> AsyncIterator[PeopleParts]:
     """Open the parts over a new ledger."""
-    store = SqliteStore(folder / "farebox.db")
-    await store.migrate(NOW)
-    await store.open()
+    stores = Stores.over(SqliteConnector(folder / "farebox.db"))
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
     passwords = CountedPasswords()
-    yield PeopleParts(store, People(store), passwords)
+    yield PeopleParts(stores, passwords)
     passwords.close()
-    await store.close()
+    await stores.connector.close()

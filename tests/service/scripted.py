@@ -14,7 +14,7 @@ from farebox.core.invariants import InvariantViolation
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
-from farebox.storage.interface import CommitUnknown, Decide, Store, StoreUnavailable
+from farebox.storage.interface import CommitUnknown, Connector, Decide, StoreUnavailable
 
 WAIT_S: Final = 10
 UNIT: Final = 1_000_000
@@ -35,7 +35,7 @@ class Fate(Enum):
     """Something that nobody foresaw; nothing is committed."""
 
 
-class ScriptedStore:
+class ScriptedConnector:
     """Keeps accounts and transfers; `script` has the fates of the transactions to come, good ones after it ends.
 
     Merchants are 0, 1, 2 ...; a merchant's group is its number modulo `groups`. A merchant in `poisoned` can't be read.
@@ -57,9 +57,9 @@ class ScriptedStore:
         self._changed = asyncio.Condition()
 
     @property
-    def store(self) -> Store:
+    def connector(self) -> Connector:
         """Itself; nothing but what a committer uses is there."""
-        return cast(Store, self)
+        return cast(Connector, self)
 
     def hold(self) -> None:
         """Let transactions wait from now on, each until it is released."""

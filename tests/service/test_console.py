@@ -14,7 +14,7 @@ from farebox.service.ledger.committer import Committer
 from farebox.service.operator.console import MerchantOrder, Row
 from farebox.service.operator.throughput import SAMPLE_SECONDS, SAMPLES_MAX, Throughput
 from farebox.service.people.api_keys import Principal
-from farebox.storage.rows import Counts, MailState, Role, RunwaySnapshot
+from farebox.storage.records import Counts, MailState, Role, RunwaySnapshot
 from tests.support.server import Seeds, open_farebox, seed
 
 DAY = 24 * 3600 * 1_000_000
@@ -30,14 +30,14 @@ async def farebox(database_url: str) -> AsyncIterator[Farebox]:
 async def _with_runway_snapshot(farebox: Farebox, *, days: int | None, balance: str) -> Seeds:
     """Add a merchant whose money lasts so many days."""
     seeds = await seed(farebox, balance=balance)
-    account = await farebox.store.account(seeds.merchant_id)
+    account = await farebox.stores.accounts.find(seeds.merchant_id)
     assert account is not None
     now = farebox.clock.now()
     until, burn = (None, None) if days is None else (now + days * DAY, account.available // days)
     runway_snapshot = RunwaySnapshot(
         seeds.merchant_id, account.seq, account.available, account.last_at, until, burn, now
     )
-    await farebox.office.put_runway_snapshots([runway_snapshot])
+    await farebox.stores.runway_snapshots.put([runway_snapshot])
     return seeds
 
 
@@ -112,10 +112,10 @@ async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> 
         == await farebox.services.console.counts()
     )
     now = farebox.clock.now()
-    (account_mail,) = await farebox.people.claim_account_mails(now, lease_until=now + DAY, limit=5)
+    (account_mail,) = await farebox.stores.account_mails.claim(now, lease_until=now + DAY, limit=5)
     assert MailState.WAITING == account_mail.state
     assert 2 == await farebox.services.console.retry()
-    next_at = await farebox.people.next_account_mail_at()
+    next_at = await farebox.stores.account_mails.next_due_at()
     assert next_at is not None
     assert next_at < now + DAY
 

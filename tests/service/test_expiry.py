@@ -26,7 +26,7 @@ async def _hold(ledger: ServiceParts, seeds: Seeds, key: str, *, ttl_seconds: in
 
 
 async def _balances(ledger: ServiceParts, seeds: Seeds) -> tuple[int, int]:
-    account = await ledger.store.account(seeds.merchant_id)
+    account = await ledger.stores.accounts.find(seeds.merchant_id)
     assert account is not None
     return account.wallet, account.held
 
@@ -60,13 +60,13 @@ async def test_several_processes_expire_a_hold_once(ledger: ServiceParts) -> Non
     for number in range(20):
         await _hold(ledger, seeds, f"k{number}")
     ledger.clock.move(60)
-    other = Committer(ledger.store, ledger.clock)
+    other = Committer(ledger.stores.connector, ledger.clock)
     await other.start()
-    sweeps = [ledger.expiry, Expiry(ledger.store, other, ledger.clock), ledger.expiry]
+    sweeps = [ledger.expiry, Expiry(ledger.stores.holds, other, ledger.clock), ledger.expiry]
     await asyncio.gather(*[expiry.sweep() for expiry in sweeps])
     await other.close()
     assert (20 * UNIT, 0) == await _balances(ledger, seeds)
-    account = await ledger.store.account(seeds.merchant_id)
+    account = await ledger.stores.accounts.find(seeds.merchant_id)
     assert account is not None
     assert 41 == account.seq
 
@@ -96,7 +96,7 @@ async def test_sweep_has_a_maximum(ledger: ServiceParts) -> None:
 
 
 def _sweeping(ledger: ServiceParts, *, holds_max: int) -> Expiry:
-    return Expiry(ledger.store, ledger.committer, ledger.clock, sweep_holds_max=holds_max)
+    return Expiry(ledger.stores.holds, ledger.committer, ledger.clock, sweep_holds_max=holds_max)
 
 
 async def test_sweeper_goes_on_at_once_while_there_is_more(ledger: ServiceParts) -> None:
@@ -118,14 +118,14 @@ async def test_sweeper_outlives_every_trouble_and_pauses_before_it_tries_again(
     seeds = await ledger.seed(balance="10")
     await _hold(ledger, seeds, "a")
     ledger.clock.move(60)
-    find, errors = ledger.store.due_holds, [error, error]
+    find, errors = ledger.stores.holds.due, [error, error]
 
     async def due_holds(now: int, limit: int) -> Sequence[object]:
         if errors:
             raise errors.pop()
         return await find(now, limit)
 
-    monkeypatch.setattr(ledger.store, "due_holds", due_holds)
+    monkeypatch.setattr(ledger.stores.holds, "due", due_holds)
     async with running([Periodic("holds", ledger.expiry.expire_due, pause_seconds=0.001)]):
         async with asyncio.timeout(10):
             while await _balances(ledger, seeds) != (10 * UNIT, 0):
@@ -149,7 +149,7 @@ async def test_sweeper_pauses_when_holds_can_be_seen_but_not_expired(
         sweeps += 1
         raise StoreUnavailable("takes no writes")
 
-    monkeypatch.setattr(ledger.store, "transact", fail)
+    monkeypatch.setattr(ledger.stores.connector, "transact", fail)
     expiry = _sweeping(ledger, holds_max=2)
     assert [None, None, None] == [await expiry.expire_due() for _ in range(3)]
     assert 3 == sweeps

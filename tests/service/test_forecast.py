@@ -3,8 +3,8 @@
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any, Final, cast
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
 
 import pytest
 from hypothesis import given
@@ -26,9 +26,11 @@ from farebox.core.commands import (
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import DAYS_MAX, RUNWAY_DAYS_MAX, Runway, in_words, read_runway, runway_of
-from farebox.storage.interface import Store, StoreUnavailable
+from farebox.storage.interface import StoreUnavailable
+from farebox.storage.stores import Stores
 from tests.service.conftest import ServiceParts
 from tests.support.ledger import NOW, HeldClock
+from tests.support.watched_stores import watched_stores
 
 UNIT: Final = 1_000_000
 HOUR: Final = 3_600_000_000
@@ -126,24 +128,19 @@ def test_no_runway_has_no_words() -> None:
     assert in_words(None) is None
 
 
-class CountingStore:
-    """A store that counts what it is asked."""
+class CountingStores:
+    """Stores that count what they are asked."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, stores: Stores) -> None:
+        self.stores = watched_stores(stores, self._call)
         self.calls: Counter[str] = Counter()
         self.seqs_max = 0
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._store, name)
-
-        async def call(*args: Any) -> Any:
-            self.calls[name] += 1
-            if name == "transfers_at":
-                self.seqs_max = max(self.seqs_max, len(args[1]))
-            return await method(*args)
-
-        return call
+    async def _call(self, name: str, method: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        self.calls[name] += 1
+        if name == "transfers.at":
+            self.seqs_max = max(self.seqs_max, len(args[1]))
+        return await method(*args)
 
 
 class Book:
@@ -151,7 +148,7 @@ class Book:
 
     def __init__(self, ledger: ServiceParts, merchant_id: int) -> None:
         self.clock: HeldClock = ledger.clock
-        self.store = ledger.store
+        self.stores = ledger.stores
         self.merchant_id = merchant_id
         self.payer = Payer(merchant_id)
         self._ledger = ledger
@@ -177,18 +174,18 @@ class Book:
         return [seq_of(outcome) for outcome in await self.do(*charges)]
 
     async def account(self) -> Account:
-        account = await self.store.account(self.merchant_id)
+        account = await self.stores.accounts.find(self.merchant_id)
         assert account is not None
         return account
 
     async def transfers(self) -> Sequence[Transfer]:
-        return await self.store.transfers(
+        return await self.stores.transfers.page(
             self.merchant_id, first_seq=1, last_seq=10**9, limit=10**6, newest_first=False
         )
 
     async def read(self) -> Runway | None:
         """Read the runway as of the clock's time."""
-        return await read_runway(self.store, await self.account(), self.clock.now())
+        return await read_runway(self.stores.transfers, await self.account(), self.clock.now())
 
 
 def seq_of(outcome: Outcome) -> int:
@@ -327,10 +324,10 @@ async def test_what_comes_while_it_is_read_changes_nothing(ledger: ServiceParts)
     await book.spend(10 * UNIT)
     book.clock.move(micros=12 * HOUR)
     account, now = await book.account(), book.clock.now()
-    before = await read_runway(book.store, account, now)
+    before = await read_runway(book.stores.transfers, account, now)
     await book.spend(300 * UNIT)
     await book.do(TopUp(book.merchant_id, 700 * UNIT, book.key()))
-    assert before == await read_runway(book.store, account, now)
+    assert before == await read_runway(book.stores.transfers, account, now)
 
 
 async def test_a_clock_that_was_set_back_behind_the_book_harms_nothing(ledger: ServiceParts) -> None:
@@ -358,18 +355,18 @@ async def test_the_number_of_queries_grows_as_the_logarithm_of_the_book(ledger: 
         book.clock.move(micros=DAY)
     account = await book.account()
     assert charges + 1 == account.seq
-    store = CountingStore(book.store)
+    counting = CountingStores(book.stores)
     # A charge just a day ago would no longer count.
-    assert await read_runway(cast(Store, store), account, book.clock.now() - 1) is not None
-    assert {"transfers_at", "funding_after"} == set(store.calls)
-    assert store.calls.total() <= 2 + account.seq.bit_length()
-    assert store.seqs_max <= DAYS_MAX + 1
+    assert await read_runway(counting.stores.transfers, account, book.clock.now() - 1) is not None
+    assert {"transfers.at", "transfers.funding_after"} == set(counting.calls)
+    assert counting.calls.total() <= 2 + account.seq.bit_length()
+    assert counting.seqs_max <= DAYS_MAX + 1
 
 
 async def test_a_database_that_is_away_is_told(ledger: ServiceParts) -> None:
     book = await Book.create(ledger)
     account = await book.account()
     await ledger.committer.close()
-    await book.store.close()
+    await book.stores.connector.close()
     with pytest.raises(StoreUnavailable):
-        await read_runway(book.store, account, book.clock.now())
+        await read_runway(book.stores.transfers, account, book.clock.now())

@@ -5,7 +5,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import AsyncIterator, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Final, cast
+from typing import Final
 
 import pytest
 from hypothesis import given
@@ -29,11 +29,11 @@ from farebox.service.errors import Unavailable
 from farebox.service.insight import history
 from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, Runway
 from farebox.service.insight.history import Cone, History, HistoryReader, Mark, cone_of
-from farebox.storage.interface import Store
-from farebox.storage.postgres import PostgresStore
-from farebox.storage.sqlite import SqliteStore
-from tests.service.books import memory_store
-from tests.service.test_forecast import CountingStore
+from farebox.storage.postgres import PostgresConnector
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.stores import Stores
+from tests.service.books import memory_stores
+from tests.service.test_forecast import CountingStores
 from tests.support.effort import examples
 from tests.support.ledger import ANN, NOW, UNIT, HeldClock, account_of, add_merchant, add_price, book, do
 
@@ -53,33 +53,33 @@ FUNDING: Final = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kin
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
-async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
+async def stores(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Stores]:
     """An empty ledger with Ann's account, on each engine in turn."""
-    store: Store
+    stores: Stores
     if request.param == "sqlite":
-        store = SqliteStore(tmp_path / "farebox.db")
+        stores = Stores.over(SqliteConnector(tmp_path / "farebox.db"))
     else:
-        store = PostgresStore(request.getfixturevalue("postgres_url"))
-    await store.migrate(NOW)
-    await store.open()
-    await set_up(store)
-    yield store
-    await store.close()
+        stores = Stores.over(PostgresConnector(request.getfixturevalue("postgres_url")))
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    await set_up(stores)
+    yield stores
+    await stores.connector.close()
 
 
-async def set_up(store: Store) -> None:
-    await add_merchant(store, credit_limit=10**6 * UNIT)
-    await add_price(store, request_type="call", unit_price=None)
+async def set_up(stores: Stores) -> None:
+    await add_merchant(stores, credit_limit=10**6 * UNIT)
+    await add_price(stores, request_type="call", unit_price=None)
 
 
-def reader_at(store: Store, now: int, **fineness: int) -> HistoryReader:
+def reader_at(stores: Stores, now: int, **fineness: int) -> HistoryReader:
     clock = HeldClock()
     clock.time = now
-    return HistoryReader(store, clock, **fineness)
+    return HistoryReader(stores.transfers, clock, **fineness)
 
 
-async def read(store: Store, now: int, *, days: int = 30, **fineness: int) -> History:
-    return await reader_at(store, now, **fineness).read(await account_of(store), days=days)
+async def read(stores: Stores, now: int, *, days: int = 30, **fineness: int) -> History:
+    return await reader_at(stores, now, **fineness).read(await account_of(stores), days=days)
 
 
 def charge(number: int, amount: int) -> Charge:
@@ -187,23 +187,25 @@ def command_of(action: str, amount: int, number: int, transfers: Sequence[Transf
 @given(STEPS, st.integers(0, 40 * DAY), st.sampled_from([1, 7, 30]))
 def test_a_line_is_true_of_the_book(steps: list[tuple[int, str, int]], idle: int, days: int) -> None:
     async def check() -> None:
-        store, now = memory_store(), NOW
-        await store.open()
-        await set_up(store)
+        stores, now = memory_stores(), NOW
+        await stores.connector.open()
+        await set_up(stores)
         for number, (pause, action, amount) in enumerate(steps):
             now += pause
-            await do(store, command_of(action, amount, number, await book(store)), now=now)
+            await do(stores, command_of(action, amount, number, await book(stores)), now=now)
         now += idle
         # Few cells and marks, so that a short book has to be thinned out.
         fineness = {"cells": 6, "marks_max": 3}
-        Replayed(await book(store)).check(await read(store, now, days=days, **fineness), now=now, days=days, **fineness)
+        Replayed(await book(stores)).check(
+            await read(stores, now, days=days, **fineness), now=now, days=days, **fineness
+        )
 
     asyncio.run(check())
 
 
-async def test_a_long_book_is_drawn_truly_and_alike_by_every_engine(store: Store) -> None:
-    memory = memory_store()
-    await memory.open()
+async def test_a_long_book_is_drawn_truly_and_alike_by_every_engine(stores: Stores) -> None:
+    memory = memory_stores()
+    await memory.connector.open()
     await set_up(memory)
     now = NOW
     for number in range(400):
@@ -213,105 +215,105 @@ async def test_a_long_book_is_drawn_truly_and_alike_by_every_engine(store: Store
         commands: list[Command] = [charge(10 * number + each, UNIT + each) for each in range(6)]
         if number % 70 == 0:
             commands.append(TopUp(ANN, 3_000 * UNIT, f"INV-{number}"))
-        for each in (store, memory):
+        for each in (stores, memory):
             await do(each, *commands, now=now)
-    transfers = await book(store)
+    transfers = await book(stores)
     assert 2_400 < len(transfers)
     for later in (0, DAY, 28 * DAY, 50 * DAY):
         for days in (2, 30):
-            line = await read(store, now + later, days=days)
+            line = await read(stores, now + later, days=days)
             Replayed(transfers).check(line, now=now + later, days=days)
             assert await read(memory, now + later, days=days) == line
 
 
-async def test_an_empty_book_is_one_point_at_nothing(store: Store) -> None:
-    assert History(((NOW, 0),), ()) == await read(store, NOW)
+async def test_an_empty_book_is_one_point_at_nothing(stores: Stores) -> None:
+    assert History(((NOW, 0),), ()) == await read(stores, NOW)
 
 
-async def test_a_book_that_began_just_now_is_its_first_step(store: Store) -> None:
-    await do(store, TopUp(ANN, 5 * UNIT, "INV-1"))
+async def test_a_book_that_began_just_now_is_its_first_step(stores: Stores) -> None:
+    await do(stores, TopUp(ANN, 5 * UNIT, "INV-1"))
     mark = Mark(NOW, 5 * UNIT, 5 * UNIT)
-    assert History(((NOW, 0), (NOW, 5 * UNIT)), (mark,)) == await read(store, NOW)
-    assert History(((NOW, 0), (NOW, 5 * UNIT), (NOW + 1, 5 * UNIT)), (mark,)) == await read(store, NOW + 1)
+    assert History(((NOW, 0), (NOW, 5 * UNIT)), (mark,)) == await read(stores, NOW)
+    assert History(((NOW, 0), (NOW, 5 * UNIT), (NOW + 1, 5 * UNIT)), (mark,)) == await read(stores, NOW + 1)
 
 
-async def test_a_time_without_transfers_is_flat(store: Store) -> None:
-    await do(store, TopUp(ANN, 5 * UNIT, "INV-1"))
+async def test_a_time_without_transfers_is_flat(stores: Stores) -> None:
+    await do(stores, TopUp(ANN, 5 * UNIT, "INV-1"))
     now = NOW + 31 * DAY
-    assert History(((now - 30 * DAY, 5 * UNIT), (now, 5 * UNIT)), ()) == await read(store, now)
+    assert History(((now - 30 * DAY, 5 * UNIT), (now, 5 * UNIT)), ()) == await read(stores, now)
 
 
-async def test_a_charge_after_an_idle_time_is_a_step(store: Store) -> None:
-    await do(store, TopUp(ANN, 100 * UNIT, "INV-1"))
-    await do(store, charge(1, 30 * UNIT), now=NOW + 20 * DAY)
+async def test_a_charge_after_an_idle_time_is_a_step(stores: Stores) -> None:
+    await do(stores, TopUp(ANN, 100 * UNIT, "INV-1"))
+    await do(stores, charge(1, 30 * UNIT), now=NOW + 20 * DAY)
     assert (
         (NOW, 0),
         (NOW, 100 * UNIT),
         (NOW + 20 * DAY, 100 * UNIT),
         (NOW + 20 * DAY, 70 * UNIT),
         (NOW + 25 * DAY, 70 * UNIT),
-    ) == (await read(store, NOW + 25 * DAY)).points
+    ) == (await read(stores, NOW + 25 * DAY)).points
 
 
-async def test_the_newest_top_ups_are_marks(store: Store) -> None:
+async def test_the_newest_top_ups_are_marks(stores: Stores) -> None:
     count = history.MARKS_MAX + 20
     for number in range(count):
-        await do(store, TopUp(ANN, UNIT, f"INV-{number}"), now=NOW + number * HOUR)
+        await do(stores, TopUp(ANN, UNIT, f"INV-{number}"), now=NOW + number * HOUR)
     now = NOW + count * HOUR
-    line = await read(store, now)
+    line = await read(stores, now)
     assert [number * UNIT for number in range(21, count + 1)] == [mark.posted for mark in line.marks]
-    Replayed(await book(store)).check(line, now=now, days=30)
+    Replayed(await book(stores)).check(line, now=now, days=30)
 
 
 async def test_a_book_of_many_adjustments_is_drawn_by_no_more_points() -> None:
-    store = memory_store()
-    await store.open()
-    await set_up(store)
+    stores = memory_stores()
+    await stores.connector.open()
+    await set_up(stores)
     for number in range(600):
-        await do(store, Adjust(ANN, UNIT, number % 2 == 0, f"key-{number}", "by hand"), now=NOW + number * HOUR)
-    line = await read(store, NOW + 600 * HOUR)
+        await do(stores, Adjust(ANN, UNIT, number % 2 == 0, f"key-{number}", "by hand"), now=NOW + number * HOUR)
+    line = await read(stores, NOW + 600 * HOUR)
     assert len(line.points) <= history.POINTS_MAX
-    Replayed(await book(store)).check(line, now=NOW + 600 * HOUR, days=30)
+    Replayed(await book(stores)).check(line, now=NOW + 600 * HOUR, days=30)
 
 
-async def test_what_comes_while_it_is_read_changes_nothing(store: Store) -> None:
-    await do(store, TopUp(ANN, 100 * UNIT, "INV-1"))
-    account, reader = await account_of(store), reader_at(store, NOW + DAY)
+async def test_what_comes_while_it_is_read_changes_nothing(stores: Stores) -> None:
+    await do(stores, TopUp(ANN, 100 * UNIT, "INV-1"))
+    account, reader = await account_of(stores), reader_at(stores, NOW + DAY)
     before = await reader.read(account)
-    await do(store, charge(1, UNIT), TopUp(ANN, 7 * UNIT, "INV-2"), now=NOW + HOUR)
+    await do(stores, charge(1, UNIT), TopUp(ANN, 7 * UNIT, "INV-2"), now=NOW + HOUR)
     assert before == await reader.read(account)
 
 
-async def test_a_clock_that_was_set_back_behind_the_book_harms_nothing(store: Store) -> None:
-    await do(store, TopUp(ANN, 100 * UNIT, "INV-1"))
-    await do(store, charge(1, UNIT), now=NOW + DAY)
-    line = await read(store, NOW - DAY)
+async def test_a_clock_that_was_set_back_behind_the_book_harms_nothing(stores: Stores) -> None:
+    await do(stores, TopUp(ANN, 100 * UNIT, "INV-1"))
+    await do(stores, charge(1, UNIT), now=NOW + DAY)
+    line = await read(stores, NOW - DAY)
     assert (NOW + DAY, 99 * UNIT) == line.points[-1]
-    Replayed(await book(store)).check(line, now=NOW + DAY, days=30)
+    Replayed(await book(stores)).check(line, now=NOW + DAY, days=30)
 
 
 @pytest.mark.parametrize("count", [1, 2, 180, 181, 5_000])
 async def test_the_number_of_queries_grows_as_the_logarithm_of_the_book(count: int) -> None:
-    store = memory_store()
-    await store.open()
-    await set_up(store)
+    stores = memory_stores()
+    await stores.connector.open()
+    await set_up(stores)
     for number in range(count):
-        await do(store, charge(number, UNIT), now=NOW + number * (40 * DAY // count))
-    account = await account_of(store)
-    counting = CountingStore(store)
-    line = await reader_at(cast(Store, counting), NOW + 40 * DAY).read(account)
-    assert {"transfers_at", "funding_after"} >= set(counting.calls)
+        await do(stores, charge(number, UNIT), now=NOW + number * (40 * DAY // count))
+    account = await account_of(stores)
+    counting = CountingStores(stores)
+    line = await reader_at(counting.stores, NOW + 40 * DAY).read(account)
+    assert {"transfers.at", "transfers.funding_after"} >= set(counting.calls)
     assert counting.calls.total() <= 4 + 2 * account.seq.bit_length()
     assert counting.seqs_max <= history.CELLS + 1
     assert len(line.points) <= history.POINTS_MAX
 
 
-async def test_a_database_that_is_away_is_told(store: Store) -> None:
-    await do(store, charge(1, UNIT))
-    account: Account = await account_of(store)
-    await store.close()
+async def test_a_database_that_is_away_is_told(stores: Stores) -> None:
+    await do(stores, charge(1, UNIT))
+    account: Account = await account_of(stores)
+    await stores.connector.close()
     with pytest.raises(Unavailable):
-        await reader_at(store, NOW).read(account)
+        await reader_at(stores, NOW).read(account)
 
 
 # The cone

@@ -1,5 +1,7 @@
 """What support sets up: merchants, their people and keys, and prices."""
 
+from pathlib import Path
+
 import pytest
 
 from farebox.core.commands import KeyKind
@@ -26,13 +28,13 @@ async def test_merchant_starts_with_an_empty_book_and_a_key_that_opens_it(ledger
     assert 0 == await ledger.balances.available(parsed)
 
 
-async def test_text_of_a_key_is_stored_nowhere(ledger: ServiceParts) -> None:
+async def test_text_of_a_key_is_stored_nowhere(ledger: ServiceParts, tmp_path: Path) -> None:
     seeds = await ledger.seed()
     kept = [*await ledger.merchants.keys(seeds.merchant_id), *await ledger.merchants.keys(None)]
     assert 3 == len(kept)
     for text in (seeds.merchant_key, seeds.service_key, seeds.support_key):
         assert text[-26:] not in repr(kept)
-        files = [path.read_bytes() for path in ledger.store._path.parent.glob("farebox.db*")]
+        files = [path.read_bytes() for path in tmp_path.glob("farebox.db*")]
         assert not any(text[-26:].encode() in content for content in files)
 
 
@@ -214,6 +216,6 @@ async def test_trouble_of_the_store_is_told_in_the_services_words(
     async def fail(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr(ledger.store, "create_merchant", fail)
+    monkeypatch.setattr(ledger.stores.merchants, "create", fail)
     with pytest.raises(told):
         await ledger.merchants.create(name="N", currency="USD", thresholds=[], credit_limit="0")

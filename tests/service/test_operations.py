@@ -146,7 +146,7 @@ async def test_credit_limit_is_never_below_what_is_in_use(ledger: ServiceParts) 
     operations, merchant_id = ledger.operations, seeds.merchant_id
     assert Code.CREDIT_LIMIT_IN_USE is (await operations.set_credit_limit(merchant_id, "7.99", principal=None)).code
     assert (await operations.set_credit_limit(merchant_id, "8", principal=None)).is_ok
-    account = await ledger.store.account(merchant_id)
+    account = await ledger.stores.accounts.find(merchant_id)
     assert account is not None
     assert 8 * UNIT == account.credit_limit
 
@@ -155,7 +155,7 @@ async def test_thresholds_are_replaced_as_a_whole(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="100")
     for texts, amounts in ((["5", "50"], [5, 50]), (["7"], [7]), ([], [])):
         assert (await ledger.operations.set_thresholds(seeds.merchant_id, texts, principal=None)).is_ok
-        account = await ledger.store.account(seeds.merchant_id)
+        account = await ledger.stores.accounts.find(seeds.merchant_id)
         assert account is not None
         assert [amount * UNIT for amount in amounts] == [threshold.amount for threshold in account.thresholds]
 

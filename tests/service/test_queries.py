@@ -32,8 +32,8 @@ class _Recorder:
         self.asked = asyncio.Event()
         self.gate = asyncio.Event()
         self.gate.set()
-        self._ask = ledger.store.balances
-        monkeypatch.setattr(ledger.store, "balances", self._balances)
+        self._ask = ledger.stores.connector.balances
+        monkeypatch.setattr(ledger.stores.connector, "balances", self._balances)
 
     async def _balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
         assert len(keys) == len(set(keys))
@@ -141,7 +141,7 @@ async def test_caller_that_goes_away_disturbs_no_other(ledger: ServiceParts, mon
 
 async def test_balances_can_be_asked_for_from_any_task_at_any_time(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="1")
-    balances = Balances(ledger.store, ledger.clock)
+    balances = Balances(ledger.stores.connector, ledger.clock)
 
     async def poll() -> None:
         for _ in range(20):
@@ -195,8 +195,15 @@ async def test_database_that_is_away_is_unavailable_to_every_read(
     async def fail(*_: object, **__: object) -> None:
         raise StoreUnavailable("away")
 
-    for name in ("balances", "find_key", "merchant", "account", "transfers"):
-        monkeypatch.setattr(ledger.store, name, fail)
+    stores = ledger.stores
+    for store, name in (
+        (stores.connector, "balances"),
+        (stores.api_keys, "authenticate"),
+        (stores.merchants, "find"),
+        (stores.accounts, "find"),
+        (stores.transfers, "page"),
+    ):
+        monkeypatch.setattr(store, name, fail)
     key = _key(seeds.merchant_key)
     for read in (
         ledger.balances.available(key),

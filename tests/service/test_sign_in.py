@@ -30,7 +30,7 @@ from farebox.service.people.sign_in import (
     normal_email,
 )
 from farebox.service.people.signing import Signer
-from farebox.storage.rows import AccountMail, Login, Purpose, Realm, Role, User
+from farebox.storage.records import AccountMail, Login, Purpose, Realm, Role, User
 from tests.service.people import ANN, PASSWORD, PeopleParts, open_people_parts
 from tests.support.ledger import ANN as MERCHANT
 from tests.support.ledger import NOW, add_merchant
@@ -95,10 +95,10 @@ async def test_every_refusal_is_the_same_and_checks_one_hash(parts: PeopleParts)
 
 async def test_a_password_that_was_changed_while_it_was_checked_opens_nothing(parts: PeopleParts) -> None:
     login = await parts.add()
-    await parts.people.set_password(login.login_id, "another hash", at=NOW)
+    await parts.stores.logins.set_password(login.login_id, "another hash", at=NOW)
     with pytest.raises(SignInRefused):
         await parts.sign_in.begin(login, NOW, address=None, agent="")
-    assert [] == await parts.people.sessions(login.login_id, NOW)
+    assert [] == await parts.stores.sessions.list(login.login_id, NOW)
 
 
 async def test_what_a_browser_calls_itself_is_kept_short_and_printable(parts: PeopleParts) -> None:
@@ -181,7 +181,7 @@ async def test_a_changed_password_ends_other_sessions_and_mailed_links(parts: Pe
     await parts.add()
     here, there = await parts.enter(), await parts.enter()
     await parts.sign_in.request_reset(Realm.MERCHANT, ANN)
-    link = parts.sign_in.link_text((await parts.people.account_mails(1))[0])
+    link = parts.sign_in.link_text((await parts.stores.account_mails.list(1))[0])
     await parts.sign_in.change_password(here, old=PASSWORD, new=NEW)
     assert [True, False] == [await is_in(parts, it) for it in (here, there)]
     with pytest.raises(LinkExpired):
@@ -198,7 +198,7 @@ async def test_a_password_is_changed_by_who_knows_the_old_one_to_one_that_is_goo
         with pytest.raises(InvalidInput) as raised:
             await parts.sign_in.change_password(signed_in, old=old, new=new)
         assert field == raised.value.field
-    await parts.people.set_disabled(login.login_id, NOW)
+    await parts.stores.logins.set_disabled(login.login_id, NOW)
     with pytest.raises(Missing):
         await parts.sign_in.change_password(signed_in, old=PASSWORD, new=NEW)
 
@@ -206,9 +206,9 @@ async def test_a_password_is_changed_by_who_knows_the_old_one_to_one_that_is_goo
 async def test_who_is_closed_is_out_at_once(parts: PeopleParts) -> None:
     login = await parts.add()
     signed_in = await parts.enter()
-    await parts.people.set_disabled(login.login_id, NOW)
+    await parts.stores.logins.set_disabled(login.login_id, NOW)
     assert not await is_in(parts, signed_in)
-    await parts.people.set_disabled(login.login_id, None)
+    await parts.stores.logins.set_disabled(login.login_id, None)
     assert not await is_in(parts, signed_in)
 
 
@@ -334,8 +334,8 @@ async def test_a_link_replaces_no_codes(parts: PeopleParts) -> None:
 @pytest.mark.parametrize("purpose", [Purpose.RESET, Purpose.INVITATION])
 async def test_a_link_is_good_until_its_time(parts: PeopleParts, purpose: Purpose) -> None:
     login = await parts.add()
-    await parts.people.add_account_mail(parts.sign_in.account_mail(purpose, login, merchant_id=None))
-    link = parts.sign_in.link_text((await parts.people.account_mails(1))[0])
+    await parts.stores.account_mails.add(parts.sign_in.account_mail(purpose, login, merchant_id=None))
+    link = parts.sign_in.link_text((await parts.stores.account_mails.list(1))[0])
     parts.clock.move(micros=LINK_MICROS[purpose] - 1)
     await parts.sign_in.open_link(link)
     parts.clock.move(micros=1)
@@ -347,8 +347,8 @@ async def test_a_link_is_exact_and_made_with_the_operators_key(parts: PeoplePart
     login = await parts.add()
     link = await reset_link(parts)
     number, token = link.split(".")
-    (account_mail,) = await parts.people.account_mails(1)
-    forged = SignIn(parts.people, parts.clock, Signer(""), parts.passwords).link_text(account_mail)
+    (account_mail,) = await parts.stores.account_mails.list(1)
+    forged = SignIn(parts.stores, parts.clock, Signer(""), parts.passwords).link_text(account_mail)
     other = parts.sign_in.link_text(replace(account_mail, seed=b"\2" * 32))
     wrong = (
         *(
@@ -367,11 +367,11 @@ async def test_a_link_is_exact_and_made_with_the_operators_key(parts: PeoplePart
     for text in wrong:
         with pytest.raises(LinkExpired):
             await parts.sign_in.open_link(text)
-    await parts.people.add_account_mail(parts.sign_in.account_mail(Purpose.TEST, login, merchant_id=None))
-    test = parts.sign_in.link_text((await parts.people.account_mails(1))[0])
+    await parts.stores.account_mails.add(parts.sign_in.account_mail(Purpose.TEST, login, merchant_id=None))
+    test = parts.sign_in.link_text((await parts.stores.account_mails.list(1))[0])
     with pytest.raises(LinkExpired):
         await parts.sign_in.open_link(test)
-    await parts.people.set_disabled(login.login_id, NOW)
+    await parts.stores.logins.set_disabled(login.login_id, NOW)
     with pytest.raises(LinkExpired):
         await parts.sign_in.open_link(link)
 
@@ -383,13 +383,13 @@ async def test_who_is_closed_while_they_choose_a_password_gets_none(
     link = await reset_link(parts)
 
     async def close_and_hash(field: str, password: str, *, email: str, name: str) -> str:
-        await parts.people.set_disabled(login.login_id, NOW)
+        await parts.stores.logins.set_disabled(login.login_id, NOW)
         return password
 
     monkeypatch.setattr(parts.passwords, "hash_new", close_and_hash)
     with pytest.raises(LinkExpired):
         await parts.sign_in.use_link(link, NEW, address=None, agent="")
-    assert [] == await parts.people.sessions(login.login_id, NOW)
+    assert [] == await parts.stores.sessions.list(login.login_id, NOW)
 
 
 async def test_nothing_tells_whether_a_mail_was_written(parts: PeopleParts, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -406,21 +406,21 @@ async def test_nothing_tells_whether_a_mail_was_written(parts: PeopleParts, monk
     for email in (ANN, "closed@northwind.example", "nobody@northwind.example"):
         await parts.sign_in.request_reset(Realm.MERCHANT, email)
     assert [7.5] * 3 == waits
-    assert [ANN] == [it.email for it in await parts.people.account_mails(9)]
+    assert [ANN] == [it.email for it in await parts.stores.account_mails.list(9)]
     assert [] == parts.passwords.checks
     with pytest.raises(InvalidInput):
         await parts.sign_in.request_reset(Realm.MERCHANT, "no address")
 
 
 async def test_who_is_registered_without_a_login_gets_one_by_asking(parts: PeopleParts) -> None:
-    await add_merchant(parts.store)
-    await parts.store.add_user(User(MERCHANT, 1, ANN, NOW, Role.VIEWER))
+    await add_merchant(parts.stores)
+    await parts.stores.users.add(User(MERCHANT, 1, ANN, NOW, Role.VIEWER))
     await parts.sign_in.request_reset(Realm.SUPPORT, ANN)
-    assert [] == await parts.people.account_mails(9)
+    assert [] == await parts.stores.account_mails.list(9)
     asked = [parts.sign_in.request_reset(Realm.MERCHANT, ANN) for _ in range(3)]
     await asyncio.gather(*asked)
-    assert 1 == len(await parts.people.logins(Realm.MERCHANT))
-    link = parts.sign_in.link_text((await parts.people.account_mails(9))[0])
+    assert 1 == len(await parts.stores.logins.list(Realm.MERCHANT))
+    link = parts.sign_in.link_text((await parts.stores.account_mails.list(9))[0])
     await parts.sign_in.use_link(link, PASSWORD, address=None, agent="")
     await parts.enter()
 
@@ -431,7 +431,7 @@ async def test_nobody_is_sent_more_than_a_few_mails_an_hour(
     login = await parts.add()
     for _ in range(ACCOUNT_MAILS_PER_HOUR_MAX + 2):
         await parts.sign_in.request_reset(Realm.MERCHANT, ANN)
-    assert ACCOUNT_MAILS_PER_HOUR_MAX == len(await parts.people.account_mails(99))
+    assert ACCOUNT_MAILS_PER_HOUR_MAX == len(await parts.stores.account_mails.list(99))
     assert "gets no more" in caplog.text
     with pytest.raises(InvalidInput, match="try again later"):
         await parts.sign_in.send_test(login, MERCHANT)
@@ -565,13 +565,13 @@ async def is_in(parts: PeopleParts, signed_in: SignedIn) -> bool:
 
 
 async def login_of(parts: PeopleParts, login: Login) -> Login:
-    found = await parts.people.login(login.login_id)
+    found = await parts.stores.logins.get(login.login_id)
     assert found is not None
     return found
 
 
 async def newest(parts: PeopleParts) -> AccountMail:
-    return (await parts.people.account_mails(1))[0]
+    return (await parts.stores.account_mails.list(1))[0]
 
 
 async def reset_link(parts: PeopleParts) -> str:

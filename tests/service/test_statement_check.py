@@ -26,7 +26,7 @@ from farebox.service.inputs import format_time
 from farebox.service.statements.check import FAULTS_MAX, LINE_BYTES_MAX, Ending, Report, check_statement
 from farebox.service.statements.lines import TransferData, transfer_data
 from farebox.service.statements.reader import Selection, Statements
-from tests.service.books import TRANSFERS, keep_book, memory_store
+from tests.service.books import TRANSFERS, keep_book, memory_stores
 from tests.support.effort import examples
 from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, add_merchant, book
 
@@ -36,7 +36,7 @@ Forge = Callable[[list[str]], object]
 
 
 async def _exported(start: str | None = None, end: str | None = None, merchant_id: int = ANN) -> list[str]:
-    store = memory_store()
+    store = memory_stores()
     await keep_book(store)
     await add_merchant(store, BEN)
     pieces = await Statements(store).export_lines(merchant_id, start=start, end=end)
@@ -345,7 +345,7 @@ def test_a_forger_who_computes_everything_anew_is_found_by_an_earlier_statement(
 
 def _transfers() -> list[Transfer]:
     async def read() -> list[Transfer]:
-        store = memory_store()
+        store = memory_stores()
         await keep_book(store)
         return list(await book(store))
 
@@ -609,7 +609,7 @@ def test_the_example_tells_a_forgery_in_one_line(tmp_path: Path, name: str) -> N
 
 def test_a_csv_has_the_same_columns() -> None:
     async def export() -> str:
-        store = memory_store()
+        store = memory_stores()
         await keep_book(store)
         pieces = await Statements(store).export_csv(ANN, Selection())
         return b"".join([piece async for piece in pieces]).decode()

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any, Final, cast
 
 import pytest
@@ -21,8 +22,8 @@ from farebox.service.inputs import format_time
 from farebox.service.statements.check import check_statement
 from farebox.service.statements.lines import KINDS, csv_rows, transfer_data
 from farebox.service.statements.reader import LIMITS, PAGE_TRANSFERS_MAX, QueryLimits, Selection, Statements
-from farebox.storage.interface import Store
-from farebox.storage.rows import Merchant, TransferFilter
+from farebox.storage.records import Merchant, TransferFilter
+from farebox.storage.stores import Stores
 from tests.service.books import TRANSFERS, keep_book
 from tests.storage.engines import Engine
 from tests.support.effort import examples
@@ -34,16 +35,16 @@ LATER: Final = NOW + 40 * SECOND
 
 
 @pytest.fixture
-async def store(engine: Engine) -> AsyncIterator[Store]:
+async def stores(engine: Engine) -> AsyncIterator[Stores]:
     """An open store with the book of Ann, and Ben's, which has a single transfer."""
-    store = engine.store()
-    await store.migrate(NOW)
+    stores = engine.stores()
+    await stores.connector.migrate(NOW)
     await engine.clear()
-    await store.open()
-    await keep_book(store)
-    await add_merchant(store, BEN, funds=5)
-    yield store
-    await store.close()
+    await stores.connector.open()
+    await keep_book(stores)
+    await add_merchant(stores, BEN, funds=5)
+    yield stores
+    await stores.connector.close()
 
 
 # A page looks through little of a book, so that a short one is as long to it as a long one is.
@@ -79,11 +80,11 @@ def _is_wanted(transfer: Transfer, selection: Selection) -> bool:
     )
 
 
-async def _arrive(store: Store) -> None:
+async def _arrive(stores: Stores) -> None:
     """Let a few transfers come, of a kind, type and reference that may be wanted."""
-    seq = len(await book(store))
-    await do(store, TopUp(ANN, UNIT, f"top-up {seq}"), now=LATER)
-    await do(store, Charge(Payer(ANN), "image", 1, f"charge {seq}", reference="R-1"), now=LATER)
+    seq = len(await book(stores))
+    await do(stores, TopUp(ANN, UNIT, f"top-up {seq}"), now=LATER)
+    await do(stores, Charge(Payer(ANN), "image", 1, f"charge {seq}", reference="R-1"), now=LATER)
 
 
 @examples(60)
@@ -94,13 +95,13 @@ async def _arrive(store: Store) -> None:
     place=st.none() | st.integers(1, TRANSFERS),
 )
 async def test_any_walk_gives_exactly_what_is_wanted_of_the_book(
-    store: Store, selection: Selection, limit: int, growth: int, place: int | None
+    stores: Stores, selection: Selection, limit: int, growth: int, place: int | None
 ) -> None:
     """A walk may begin at the cursor of another selection: a cursor is a place in the book and no more."""
-    reader = Statements(store, SHORT_STRETCHES)
+    reader = Statements(stores, SHORT_STRETCHES)
     expected = [
         transfer
-        for transfer in await book(store)
+        for transfer in await book(stores)
         if _is_wanted(transfer, selection) and (place is None or transfer.seq < place)
     ]
     found: list[Transfer] = []
@@ -115,28 +116,28 @@ async def test_any_walk_gives_exactly_what_is_wanted_of_the_book(
         if growth:
             # This transfer is newer than every cursor. It stays in the book for the next example.
             growth -= 1
-            await _arrive(store)
+            await _arrive(stores)
     assert expected[::-1] == found
 
 
 @examples(40)
 @given(selection=SELECTIONS)
 async def test_any_csv_has_exactly_what_is_wanted_of_the_book_as_of_its_start(
-    store: Store, selection: Selection
+    stores: Stores, selection: Selection
 ) -> None:
-    expected = [transfer for transfer in await book(store) if _is_wanted(transfer, selection)]
-    header, *pieces = await _taken(store, await Statements(store, SHORT_STRETCHES).export_csv(ANN, selection))
-    assert list(transfer_data((await book(store))[0]).__struct_encode_fields__) == _rows(header)[0]
+    expected = [transfer for transfer in await book(stores) if _is_wanted(transfer, selection)]
+    header, *pieces = await _taken(stores, await Statements(stores, SHORT_STRETCHES).export_csv(ANN, selection))
+    assert list(transfer_data((await book(stores))[0]).__struct_encode_fields__) == _rows(header)[0]
     assert _rows(csv_rows(expected)) == _rows(b"".join(pieces))
 
 
 @examples(40)
 @given(moments=st.tuples(MOMENTS, MOMENTS).filter(lambda pair: None in pair or cast(Any, pair[0]) <= pair[1]))
-async def test_any_stretch_of_json_lines_is_verified(store: Store, moments: tuple[str | None, str | None]) -> None:
+async def test_any_stretch_of_json_lines_is_verified(stores: Stores, moments: tuple[str | None, str | None]) -> None:
     start, end = moments
-    expected = [transfer for transfer in await book(store) if _is_wanted(transfer, Selection(start=start, end=end))]
+    expected = [transfer for transfer in await book(stores) if _is_wanted(transfer, Selection(start=start, end=end))]
     content = b"".join(
-        await _taken(store, await Statements(store, SHORT_STRETCHES).export_lines(ANN, start=start, end=end))
+        await _taken(stores, await Statements(stores, SHORT_STRETCHES).export_lines(ANN, start=start, end=end))
     )
     report = check_statement(io.BytesIO(content))
     assert [] == report.faults
@@ -144,12 +145,12 @@ async def test_any_stretch_of_json_lines_is_verified(store: Store, moments: tupl
     assert [transfer.hash.hex() for transfer in expected] == [line["hash"] for line in lines[1:-1]]
 
 
-async def _taken(store: Store, pieces: AsyncIterator[bytes]) -> list[bytes]:
+async def _taken(stores: Stores, pieces: AsyncIterator[bytes]) -> list[bytes]:
     """Take all pieces, while transfers come between the first ones."""
     taken: list[bytes] = []
     async for piece in pieces:
         if len(taken) < 2:
-            await _arrive(store)
+            await _arrive(stores)
         taken.append(piece)
     return taken
 
@@ -158,17 +159,17 @@ def _rows(content: bytes) -> list[list[str]]:
     return list(csv.reader(io.StringIO(content.decode(), newline="")))
 
 
-async def test_times_are_from_inclusive_to_exclusive(store: Store) -> None:
+async def test_times_are_from_inclusive_to_exclusive(stores: Stores) -> None:
     at = format_time(NOW + 6 * SECOND)
-    reader = Statements(store)
+    reader = Statements(stores)
     assert [10] == [item.seq for item in (await reader.page(ANN, Selection(start=at), limit=1000)).transfers][-1:]
     assert [9] == [item.seq for item in (await reader.page(ANN, Selection(end=at), limit=1000)).transfers][:1]
     assert [] == (await reader.page(ANN, Selection(start=at, end=at))).transfers
 
 
-async def test_a_book_without_transfers_is_read_and_verified(store: Store) -> None:
-    await add_merchant(store, NOBODY)
-    reader = Statements(store)
+async def test_a_book_without_transfers_is_read_and_verified(stores: Stores) -> None:
+    await add_merchant(stores, NOBODY)
+    reader = Statements(stores)
     page = await reader.page(NOBODY, EVERYTHING)
     assert ([], None) == (list(page.transfers), page.next_cursor)
     for start in (None, format_time(NOW)):
@@ -194,8 +195,8 @@ async def test_a_book_without_transfers_is_read_and_verified(store: Store) -> No
         (Selection(reference="two\nlines"), "reference"),
     ],
 )
-async def test_what_makes_no_sense_is_refused_by_name(store: Store, selection: Selection, field: str) -> None:
-    reader = Statements(store)
+async def test_what_makes_no_sense_is_refused_by_name(stores: Stores, selection: Selection, field: str) -> None:
+    reader = Statements(stores)
     with pytest.raises(InvalidInput) as caught:
         await reader.page(ANN, selection)
     assert field == caught.value.field
@@ -208,9 +209,9 @@ async def test_what_makes_no_sense_is_refused_by_name(store: Store, selection: S
 
 
 @pytest.mark.parametrize("limit", [-1, 0, PAGE_TRANSFERS_MAX + 1])
-async def test_a_page_has_a_length(store: Store, limit: int) -> None:
+async def test_a_page_has_a_length(stores: Stores, limit: int) -> None:
     with pytest.raises(InvalidInput) as caught:
-        await Statements(store).page(ANN, EVERYTHING, limit=limit)
+        await Statements(stores).page(ANN, EVERYTHING, limit=limit)
     assert "limit" == caught.value.field
 
 
@@ -226,15 +227,15 @@ def _cursor(seq: int, merchant_id: int = ANN) -> str:
         ids.public_id(ids.MERCHANT, ANN),
     ],
 )
-async def test_a_cursor_that_names_no_place_in_this_book_is_refused(store: Store, cursor: str) -> None:
+async def test_a_cursor_that_names_no_place_in_this_book_is_refused(stores: Stores, cursor: str) -> None:
     for selection in (EVERYTHING, Selection(kind="charge")):
         with pytest.raises(InvalidInput) as caught:
-            await Statements(store).page(ANN, selection, cursor=cursor)
+            await Statements(stores).page(ANN, selection, cursor=cursor)
         assert "cursor" == caught.value.field
 
 
-async def test_an_unknown_merchant_is_told(store: Store) -> None:
-    reader = Statements(store)
+async def test_an_unknown_merchant_is_told(stores: Stores) -> None:
+    reader = Statements(stores)
     for asked in (
         reader.page(NOBODY, EVERYTHING),
         reader.export_csv(NOBODY, EVERYTHING),
@@ -244,11 +245,11 @@ async def test_an_unknown_merchant_is_told(store: Store) -> None:
             await asked
 
 
-async def test_a_database_that_is_away_is_told_even_in_the_middle(store: Store) -> None:
-    reader = Statements(store)
+async def test_a_database_that_is_away_is_told_even_in_the_middle(stores: Stores) -> None:
+    reader = Statements(stores)
     begun = [await reader.export_lines(ANN, start=None, end=None), await reader.export_csv(ANN, EVERYTHING)]
     assert all([await anext(pieces) for pieces in begun])
-    await store.close()
+    await stores.connector.close()
     for pieces in begun:
         with pytest.raises(Unavailable):
             await anext(pieces)
@@ -261,9 +262,9 @@ async def test_a_database_that_is_away_is_told_even_in_the_middle(store: Store) 
             await asked
 
 
-async def test_a_damaged_book_is_told_where_its_gap_is_met(engine: Engine, store: Store) -> None:
+async def test_a_damaged_book_is_told_where_its_gap_is_met(engine: Engine, stores: Stores) -> None:
     await engine.execute(f"DELETE FROM transfer WHERE merchant_id = {ANN} AND seq IN (8, 9)")
-    reader = Statements(store)
+    reader = Statements(stores)
     with pytest.raises(InvariantViolation, match="seq 8 is missing"):
         await reader.page(ANN, Selection(start=format_time(NOW)))
     pieces = await reader.export_lines(ANN, start=None, end=None)
@@ -273,9 +274,11 @@ async def test_a_damaged_book_is_told_where_its_gap_is_met(engine: Engine, store
     ]
 
 
-async def test_an_export_claims_what_may_be_spent_and_not_what_its_transfers_say(engine: Engine, store: Store) -> None:
+async def test_an_export_claims_what_may_be_spent_and_not_what_its_transfers_say(
+    engine: Engine, stores: Stores
+) -> None:
     await engine.execute(f"UPDATE account SET wallet = wallet + 1, revenue = revenue - 1 WHERE merchant_id = {ANN}")
-    pieces = await Statements(store).export_lines(ANN, start=None, end=None)
+    pieces = await Statements(stores).export_lines(ANN, start=None, end=None)
     (fault,) = check_statement(io.BytesIO(b"".join([piece async for piece in pieces]))).faults
     assert "the trailer claims available '-36.999998', but the statement has -36.999999" == fault.text
 
@@ -354,26 +357,24 @@ class _LongBook:
             request_type="image",
         )
 
-    async def account(self, merchant_id: int) -> Account:
-        return Account(ANN, "USD", seq=self.LENGTH, last_hash=self.transfer(self.LENGTH).hash)
-
-    async def merchant(self, merchant_id: int) -> Merchant:
+    async def find_merchant(self, merchant_id: int) -> Merchant:
         return Merchant(ANN, "Acme", NOW)
 
-    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+    async def find_account(self, merchant_id: int) -> Account:
+        return Account(ANN, "USD", seq=self.LENGTH, last_hash=self.transfer(self.LENGTH).hash)
+
+    async def at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
         self.lookups += 1
         return {seq: self.transfer(seq) for seq in seqs}
 
-    async def transfers(
+    async def page(
         self, merchant_id: int, *, first_seq: int, last_seq: int, limit: int, newest_first: bool
     ) -> list[Transfer]:
         assert newest_first
         self.stretches.append(limit)
         return [self.transfer(seq) for seq in range(last_seq, max(last_seq - limit, first_seq - 1), -1)]
 
-    async def find_transfers(
-        self, merchant_id: int, *, first_seq: int, last_seq: int, wanted: TransferFilter
-    ) -> list[Transfer]:
+    async def find(self, merchant_id: int, *, first_seq: int, last_seq: int, wanted: TransferFilter) -> list[Transfer]:
         self.stretches.append(last_seq - first_seq + 1)
         if wanted.request_type == "rare" or wanted.kinds:
             return []
@@ -382,7 +383,10 @@ class _LongBook:
 
 def _long() -> tuple[_LongBook, Statements]:
     long_book = _LongBook()
-    return long_book, Statements(cast(Store, long_book))
+    accounts = SimpleNamespace(find=long_book.find_account)
+    merchants = SimpleNamespace(find=long_book.find_merchant)
+    stores = SimpleNamespace(accounts=accounts, merchants=merchants, transfers=long_book)
+    return long_book, Statements(cast(Stores, stores))
 
 
 async def test_a_page_looks_through_a_bounded_part_of_a_long_book() -> None:

@@ -158,11 +158,11 @@ class Book:
 
 async def _read(ledger: ServiceParts, seeds: Seeds, **fields: Any) -> Sequence[UsageLine]:
     wanted: dict[str, Any] = {"by": "day", "first": None, "last": None, "zone": "UTC", "request_type": None}
-    return await UsageReader(ledger.store, ledger.clock).read(seeds.merchant_id, **{**wanted, **fields})
+    return await UsageReader(ledger.stores.usage, ledger.clock).read(seeds.merchant_id, **{**wanted, **fields})
 
 
 async def _sum_up_everything(ledger: ServiceParts, seeds: Seeds, transfers_max: int) -> None:
-    while await ledger.store.roll_up_usage(seeds.merchant_id, transfers_max=transfers_max):
+    while await ledger.stores.usage.roll_up(seeds.merchant_id, transfers_max=transfers_max):
         pass
 
 
@@ -366,7 +366,7 @@ async def test_database_that_is_away_is_told_as_such(ledger: ServiceParts, monke
     async def fail(*_: object, **__: object) -> None:
         raise StoreUnavailable("gone")
 
-    monkeypatch.setattr(ledger.store, "usage", fail)
+    monkeypatch.setattr(ledger.stores.usage, "buckets", fail)
     with pytest.raises(Unavailable):
         await _read(ledger, seeds)
 
@@ -381,7 +381,7 @@ def _running(rollup: UsageRollup) -> AbstractAsyncContextManager[None]:
 @asynccontextmanager
 async def _charging(ledger: ServiceParts, rollup: UsageRollup) -> AsyncIterator[Operations]:
     """Charge through a committer that tells the rollup, as a server's does."""
-    committer = Committer(ledger.store, ledger.clock, on_commit=rollup.note)
+    committer = Committer(ledger.stores.connector, ledger.clock, on_commit=rollup.note)
     await committer.start()
     yield Operations(committer, ledger.clock)
     await committer.close()
@@ -394,7 +394,7 @@ async def _charge_many(operations: Operations, seeds: Seeds, keys: Iterator[int]
 
 
 async def _to_roll_up(ledger: ServiceParts, seeds: Seeds) -> bool:
-    return seeds.merchant_id in await ledger.store.books_to_roll_up(-1, transfers_min=1, limit=1_000)
+    return seeds.merchant_id in await ledger.stores.usage.books_to_roll_up(-1, transfers_min=1, limit=1_000)
 
 
 async def _summed_up(ledger: ServiceParts, seeds: Seeds) -> None:
@@ -407,7 +407,7 @@ async def _summed_up(ledger: ServiceParts, seeds: Seeds) -> None:
 
 async def test_book_is_summed_up_behind_its_charges_and_exact_all_the_while(ledger: ServiceParts) -> None:
     seeds, quiet = await ledger.seed(), await ledger.seed()
-    rollup, keys = UsageRollup(ledger.store), iter(range(10**9))
+    rollup, keys = UsageRollup(ledger.stores.usage), iter(range(10**9))
     async with _charging(ledger, rollup) as operations, _running(rollup):
         await _charge_many(operations, quiet, keys, 900)
         for count in range(500, 4_001, 500):
@@ -433,7 +433,7 @@ async def test_what_an_earlier_process_left_is_summed_up_after_a_restart(ledger:
     for seeds in several:
         await _charge_many(ledger.operations, seeds, keys, 2_500 if seeds is several[3] else 1_000)
     assert [True] * 5 == [await _to_roll_up(ledger, seeds) for seeds in several]
-    async with _running(UsageRollup(ledger.store, books_page=2)):
+    async with _running(UsageRollup(ledger.stores.usage, books_page=2)):
         for seeds in several:
             await _summed_up(ledger, seeds)
     for seeds in several:
@@ -451,7 +451,7 @@ async def test_trouble_puts_summing_up_off_and_forgets_no_book(
     fails_at_first: bool,
 ) -> None:
     seeds = await ledger.seed()
-    rollup, keys, roll_up_usage = UsageRollup(ledger.store), iter(range(10**9)), ledger.store.roll_up_usage
+    rollup, keys, roll_up_usage = UsageRollup(ledger.stores.usage), iter(range(10**9)), ledger.stores.usage.roll_up
     failures = 0
 
     async def fail_twice(merchant_id: int, *, transfers_max: int) -> int:
@@ -461,7 +461,7 @@ async def test_trouble_puts_summing_up_off_and_forgets_no_book(
             raise error
         return await roll_up_usage(merchant_id, transfers_max=transfers_max)
 
-    monkeypatch.setattr(ledger.store, "roll_up_usage", fail_twice)
+    monkeypatch.setattr(ledger.stores.usage, "roll_up", fail_twice)
     with caplog.at_level(logging.WARNING, "farebox.background"):
         async with _charging(ledger, rollup) as operations:
             if fails_at_first:

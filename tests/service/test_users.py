@@ -12,7 +12,7 @@ from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerch
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import ACCOUNT_MAILS_PER_HOUR_MAX, SignInRefused
 from farebox.service.people.users import Member, Membership, Users
-from farebox.storage.rows import Purpose, Realm, Role
+from farebox.storage.records import Purpose, Realm, Role
 from tests.service.people import ANN, PASSWORD, PeopleParts, open_people_parts
 from tests.support.ledger import ANN as MERCHANT
 from tests.support.ledger import BEN as OTHER
@@ -27,13 +27,13 @@ ACTOR: Final = Principal("sam@farebox.example", address="203.0.113.7")
 async def parts(tmp_path: Path) -> AsyncIterator[PeopleParts]:
     async with open_people_parts(tmp_path) as parts:
         for number in (MERCHANT, OTHER):
-            await add_merchant(parts.store, number)
+            await add_merchant(parts.stores, number)
         yield parts
 
 
 async def log(parts: PeopleParts) -> list[tuple[Any, ...]]:
     """Read the audit log, sorted: all of it is of one moment."""
-    found = await parts.store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=99)
+    found = await parts.stores.audit_log.list(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=99)
     assert {ACTOR.address} >= {audit_entry.address for audit_entry in found}
     return sorted(
         (audit_entry.merchant_id, audit_entry.action, audit_entry.subject, audit_entry.detail) for audit_entry in found
@@ -43,7 +43,7 @@ async def log(parts: PeopleParts) -> list[tuple[Any, ...]]:
 async def test_who_is_invited_is_registered_and_mailed_a_link_to_sign_in_by(parts: PeopleParts) -> None:
     user = await parts.users.invite(MERCHANT, "Ann@NORTHWIND.example", Role.OWNER, principal=ACTOR)
     assert ("Ann@northwind.example", Role.OWNER) == (user.email, user.role)
-    (account_mail,) = await parts.people.account_mails(9)
+    (account_mail,) = await parts.stores.account_mails.list(9)
     assert (Purpose.INVITATION, MERCHANT, user.email) == (
         account_mail.purpose,
         account_mail.merchant_id,
@@ -59,7 +59,7 @@ async def test_who_is_invited_is_registered_and_mailed_a_link_to_sign_in_by(part
 async def test_one_login_serves_for_all_accounts_of_an_address(parts: PeopleParts) -> None:
     await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
     await parts.users.invite(OTHER, ANN, Role.VIEWER, principal=None)
-    assert 1 == len(await parts.people.logins(Realm.MERCHANT))
+    assert 1 == len(await parts.stores.logins.list(Realm.MERCHANT))
     expected = [Membership(MERCHANT, "Acme", Role.OWNER), Membership(OTHER, "Acme", Role.VIEWER)]
     assert expected == list(await parts.users.memberships(ANN))
     assert [Role.OWNER, Role.VIEWER, None] == [await parts.users.role(it, ANN) for it in (MERCHANT, OTHER, NOBODY)]
@@ -67,7 +67,7 @@ async def test_one_login_serves_for_all_accounts_of_an_address(parts: PeoplePart
 
 async def test_who_is_invited_to_two_accounts_at_once_gets_one_login(parts: PeopleParts) -> None:
     await asyncio.gather(*[parts.users.invite(it, ANN, Role.OWNER, principal=None) for it in (MERCHANT, OTHER)])
-    assert 1 == len(await parts.people.logins(Realm.MERCHANT))
+    assert 1 == len(await parts.stores.logins.list(Realm.MERCHANT))
     assert 2 == len(await parts.users.memberships(ANN))
 
 
@@ -81,14 +81,14 @@ async def test_who_can_not_be_invited_is_not(
     await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=ACTOR)
     with pytest.raises(error):
         await parts.users.invite(merchant_id, email, Role.MEMBER, principal=ACTOR)
-    assert 1 == len(await parts.people.account_mails(9))
+    assert 1 == len(await parts.stores.account_mails.list(9))
     assert 1 == len(await log(parts))
 
 
 async def test_a_registered_person_is_invited_once_more(parts: PeopleParts) -> None:
     await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
     account_mail = await parts.users.invite_again(MERCHANT, "ann@NORTHWIND.example", principal=ACTOR)
-    assert account_mail == (await parts.people.account_mails(1))[0]
+    assert account_mail == (await parts.stores.account_mails.list(1))[0]
     for merchant_id, email in ((OTHER, ANN), (MERCHANT, BOB), (MERCHANT, "nobody\0"), (MERCHANT, "")):
         with pytest.raises(InvalidInput):
             await parts.users.invite_again(merchant_id, email, principal=ACTOR)
@@ -112,7 +112,7 @@ async def test_a_mailbox_is_flooded_by_nobody(parts: PeopleParts) -> None:
     for action in actions:
         with pytest.raises(InvalidInput, match="was sent 5 mails within an hour; try again later"):
             await action()
-    assert 2 * ACCOUNT_MAILS_PER_HOUR_MAX == len(await parts.people.account_mails(99))
+    assert 2 * ACCOUNT_MAILS_PER_HOUR_MAX == len(await parts.stores.account_mails.list(99))
     assert before == await log(parts)
     parts.clock.move(3601)
     for action in actions:
@@ -177,7 +177,7 @@ async def test_staff_come_by_a_mail_go_and_come_back(parts: PeopleParts) -> None
         await parts.staff.reopen(SAM, principal=ACTOR)
     await parts.enter(SAM, realm=Realm.SUPPORT)
     await parts.staff.invite_again(SAM, principal=ACTOR)
-    await parts.people.set_code_seed(login.login_id, b"\1" * 32)
+    await parts.stores.logins.set_totp_seed(login.login_id, b"\1" * 32)
     await parts.staff.disable_two_factor(SAM, principal=ACTOR)
     await parts.enter(SAM, realm=Realm.SUPPORT)
     actions = ["add_staff", "close_staff", "reopen_staff", "invite_staff", "disable_two_factor"]

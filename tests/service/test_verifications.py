@@ -14,7 +14,7 @@ from farebox.service.errors import Conflict
 from farebox.service.operator import verifications
 from farebox.service.operator.verifications import Run
 from farebox.storage.interface import StoreUnavailable
-from farebox.storage.rows import Verification
+from farebox.storage.records import Verification
 from tests.cli.shell import Shell
 from tests.support.server import open_farebox, seed
 
@@ -40,13 +40,13 @@ async def test_a_run_tells_how_far_it_is_and_how_it_ended(database_url: str, mon
     async with open_farebox(database_url) as farebox:
         await seed(farebox)
         await seed(farebox)
-        write = farebox.office.update_verification
+        write = farebox.stores.verifications.update
 
         async def update(row: Verification) -> None:
             told.append(row)
             await write(row)
 
-        monkeypatch.setattr(farebox.office, "update_verification", update)
+        monkeypatch.setattr(farebox.stores.verifications, "update", update)
         run = farebox.services.verifications.run("ann", progress_micros=0)
         assert [] == [fault async for fault in run.faults()]
         assert [(2, 2, 2), (2, 2, 2)] == [(row.merchants, row.merchants_done, row.transfers_done) for row in told]
@@ -66,9 +66,9 @@ async def test_a_run_tells_how_far_it_is_and_how_it_ended(database_url: str, mon
 async def test_a_run_counts_what_is_wrong_and_keeps_the_first(farebox: Farebox) -> None:
     seeds = await seed(farebox)
     other = await seed(farebox)
-    account = await farebox.store.account(seeds.merchant_id)
+    account = await farebox.stores.accounts.find(seeds.merchant_id)
     assert isinstance(account, Account)
-    await farebox.store.run_in_transaction(
+    await farebox.stores.connector.run_in_transaction(
         lambda fetch: fetch("UPDATE account SET wallet = wallet + 1, funding = funding - 1"),
     )
     found = [fault async for fault in farebox.services.verifications.run("ann").faults()]
@@ -113,7 +113,7 @@ async def test_a_server_starts_a_process_with_its_own_settings(farebox: Farebox)
 async def test_a_run_that_is_silent_is_taken_for_dead(farebox: Farebox) -> None:
     now = farebox.clock.now()
     old = Verification(1, "ann", now - 60_000_000, now - verifications.LOST_MICROS - 1_000_000)
-    await farebox.office.begin_verification(old)
+    await farebox.stores.verifications.begin(old)
     assert not farebox.services.verifications.is_under_way(old)
     assert farebox.services.verifications.is_under_way(msgspec.structs.replace(old, seen_at=now))
     # So it does not keep anybody from starting another.
@@ -129,7 +129,7 @@ async def test_a_ledger_that_takes_no_writes_is_verified_all_the_same(
     async def refuse(_: Verification) -> None:
         raise StoreUnavailable("read-only")
 
-    monkeypatch.setattr(farebox.office, "begin_verification", refuse)
+    monkeypatch.setattr(farebox.stores.verifications, "begin", refuse)
     run: Run = farebox.services.verifications.run("ann")
     assert [] == [fault async for fault in run.faults()]
     assert 1 == run.audit.transfers_count

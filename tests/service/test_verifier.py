@@ -24,9 +24,9 @@ from farebox.core.commands import (
 )
 from farebox.core.outcomes import Code
 from farebox.service.operator.verifier import Verifier
-from farebox.storage import rows
-from farebox.storage.interface import Store
-from farebox.storage.rows import HOLD_COLUMNS
+from farebox.storage import records
+from farebox.storage.columns import HOLD
+from farebox.storage.stores import Stores
 from tests.cli.shell import Shell
 from tests.storage.engines import Engine, Refused, SqliteEngine
 from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, add_merchant, add_price, book, do
@@ -36,30 +36,30 @@ BEN_ID: Final = ids.public_id(ids.MERCHANT, BEN)
 
 
 @pytest.fixture
-async def store(engine: Engine) -> AsyncIterator[Store]:
+async def stores(engine: Engine) -> AsyncIterator[Stores]:
     """An open store with the books of Ann and Ben."""
-    store = await _open_with_books(engine)
-    yield store
-    await store.close()
+    stores = await _open_with_books(engine)
+    yield stores
+    await stores.connector.close()
 
 
-async def _open_with_books(engine: Engine) -> Store:
-    store = engine.store()
-    await store.migrate(NOW)
+async def _open_with_books(engine: Engine) -> Stores:
+    stores = engine.stores()
+    await stores.connector.migrate(NOW)
     await engine.clear()
-    await store.open()
-    await _keep_books(store)
-    return store
+    await stores.connector.open()
+    await _keep_books(stores)
+    return stores
 
 
-async def _keep_books(store: Store) -> None:
+async def _keep_books(stores: Stores) -> None:
     """Give Ann 16 transfers, of every kind, and a hold that is still open; give Ben 3 transfers and a hold."""
-    await add_merchant(store)
-    await add_merchant(store, BEN)
-    await add_price(store)
+    await add_merchant(stores)
+    await add_merchant(stores, BEN)
+    await add_price(stores)
     payer = Payer(ANN)
     outcomes = await do(
-        store,
+        stores,
         TopUp(ANN, 100 * UNIT, "INV-1", "Thank you"),
         Charge(payer, "image", 10, "charge", reference="R-1"),
         CreateHold(payer, "image", 9, "first"),
@@ -73,7 +73,7 @@ async def _keep_books(store: Store) -> None:
         CreateHold(Payer(BEN), "image", 3, "hold"),
     )
     outcomes += await do(
-        store,
+        stores,
         ExpireHold(ANN, 8),
         Refund(ANN, 2, "refund", 3 * UNIT, "R-4", "Sorry"),
         Refund(ANN, 4, "refund of a capture"),
@@ -87,16 +87,16 @@ async def _keep_books(store: Store) -> None:
     assert {Code.OK} == {outcome.code for outcome in outcomes}
 
 
-async def _audited(store: Store, merchant_id: int | None = None) -> dict[str, list[str]]:
+async def _audited(stores: Stores, merchant_id: int | None = None) -> dict[str, list[str]]:
     """Verify a book, or all, and return the faults by the public id of whose book they are in.
 
     Books that are read in stretches, as long ones are, tell the same as those that are read as a whole.
     """
     found: dict[str, list[str]] = {}
-    async for fault in Verifier(store).faults(merchant_id):
+    async for fault in Verifier(stores.connector).faults(merchant_id):
         found.setdefault(ids.public_id(ids.MERCHANT, fault.merchant_id), []).append(fault.text)
-    with mock.patch.object(rows, "BOOK_TRANSFERS_MAX", 0):
-        told = [fault.text async for fault in Verifier(store).faults(merchant_id)]
+    with mock.patch.object(records, "BOOK_TRANSFERS_MAX", 0):
+        told = [fault.text async for fault in Verifier(stores.connector).faults(merchant_id)]
     assert told == [text for texts in found.values() for text in texts]
     return found
 
@@ -107,16 +107,16 @@ async def _execute(engine: Engine, *statements: str) -> None:
         await engine.execute(statement.format(zeros=engine.blob(bytes(32)), other=engine.blob(bytes(8))))
 
 
-async def test_a_ledger_that_nobody_touched_is_clean(store: Store) -> None:
-    assert set(Kind) == {Kind(transfer.kind) for transfer in await book(store)}
-    audit = Verifier(store)
+async def test_a_ledger_that_nobody_touched_is_clean(stores: Stores) -> None:
+    assert set(Kind) == {Kind(transfer.kind) for transfer in await book(stores)}
+    audit = Verifier(stores.connector)
     assert [] == [fault async for fault in audit.faults(None)]
     assert (2, 16 + 3) == (audit.merchants_count, audit.transfers_count)
 
 
-async def test_a_ledger_without_merchants_is_clean(engine: Engine, store: Store) -> None:
+async def test_a_ledger_without_merchants_is_clean(engine: Engine, stores: Stores) -> None:
     await engine.clear()
-    audit = Verifier(store)
+    audit = Verifier(stores.connector)
     assert [] == [fault async for fault in audit.faults(None)]
     assert (0, 0) == (audit.merchants_count, audit.transfers_count)
 
@@ -361,7 +361,7 @@ DAMAGED_BESIDE: Final[dict[str, Damage]] = {
     "a hold of less": ((_hold(15, "amount = 6000000"),), [f"seq 15: {OTHER_HOLD}", _open_holds("6.00")]),
     "an added hold": (
         (
-            f"INSERT INTO hold ({HOLD_COLUMNS}) SELECT {HOLD_COLUMNS.replace('seq', '16')} FROM hold "
+            f"INSERT INTO hold ({HOLD.selected()}) SELECT {HOLD.selected().replace('seq', '16')} FROM hold "
             f"WHERE merchant_id = {ANN} AND seq = 15",
         ),
         ["seq 16: a hold is stored that no transfer made", _open_holds("14.00")],
@@ -374,17 +374,17 @@ DAMAGES: Final = DAMAGED_TRANSFERS | DAMAGED_BESIDE
 
 @pytest.mark.parametrize(("statements", "faults"), DAMAGES.values(), ids=DAMAGES)
 async def test_damage_is_named_where_it_stands_and_nobody_else_is_blamed(
-    engine: Engine, store: Store, statements: tuple[str, ...], faults: list[str]
+    engine: Engine, stores: Stores, statements: tuple[str, ...], faults: list[str]
 ) -> None:
     await _execute(engine, *statements)
-    assert {ANN_ID: faults} == await _audited(store)
+    assert {ANN_ID: faults} == await _audited(stores)
 
 
-async def test_one_merchants_audit_looks_at_that_book_alone(engine: Engine, store: Store) -> None:
+async def test_one_merchants_audit_looks_at_that_book_alone(engine: Engine, stores: Stores) -> None:
     await _execute(engine, f"DELETE FROM transfer WHERE merchant_id = {BEN} AND seq = 3")
-    assert [BEN_ID] == list(await _audited(store))
-    assert [BEN_ID] == list(await _audited(store, BEN))
-    assert {} == await _audited(store, ANN)
+    assert [BEN_ID] == list(await _audited(stores))
+    assert [BEN_ID] == list(await _audited(stores, BEN))
+    assert {} == await _audited(stores, ANN)
 
 
 REFUSED_DAMAGES: Final[dict[str, tuple[str, list[str]]]] = {
@@ -450,18 +450,18 @@ REFUSED_DAMAGES: Final[dict[str, tuple[str, list[str]]]] = {
 
 @pytest.mark.parametrize(("statement", "faults"), REFUSED_DAMAGES.values(), ids=REFUSED_DAMAGES)
 async def test_damage_that_the_database_refuses_is_found_where_it_was_told_not_to(
-    engine: Engine, store: Store, statement: str, faults: list[str]
+    engine: Engine, stores: Stores, statement: str, faults: list[str]
 ) -> None:
     """PostgreSQL can't be told; there the refusal is all there is to see."""
     with pytest.raises(Refused):
         await _execute(engine, statement)
-    assert {} == await _audited(store)
+    assert {} == await _audited(stores)
     if isinstance(engine, SqliteEngine):
         await _execute(engine, f"PRAGMA ignore_check_constraints = ON; {statement}")
-        assert {ANN_ID: faults} == await _audited(store)
+        assert {ANN_ID: faults} == await _audited(stores)
 
 
-async def test_a_transfer_in_the_wrong_book_is_a_fault_of_both(engine: Engine, store: Store) -> None:
+async def test_a_transfer_in_the_wrong_book_is_a_fault_of_both(engine: Engine, stores: Stores) -> None:
     await _execute(engine, _transfer(13, f"merchant_id = {BEN}, seq = 4"))
     assert {
         ANN_ID: [
@@ -481,12 +481,12 @@ async def test_a_transfer_in_the_wrong_book_is_a_fault_of_both(engine: Engine, s
             _off(3, "held", stored="3.00", replayed="0.00"),
             _off(3, "adjustments", stored="0.00", replayed="-2.00"),
         ],
-    } == await _audited(store)
+    } == await _audited(stores)
 
 
-async def test_a_row_that_can_not_be_read_is_a_fault_and_the_audit_goes_on(engine: Engine, store: Store) -> None:
+async def test_a_row_that_can_not_be_read_is_a_fault_and_the_audit_goes_on(engine: Engine, stores: Stores) -> None:
     await _execute(engine, _account("thresholds = '[7]'"), f"UPDATE account SET seq = 4 WHERE merchant_id = {BEN}")
-    found = await _audited(store)
+    found = await _audited(stores)
     assert [ANN_ID, BEN_ID] == list(found)
     (fault,) = found[ANN_ID]
     assert fault.startswith("a row can't be read: ValidationError: ")
@@ -496,10 +496,10 @@ async def test_a_row_that_can_not_be_read_is_a_fault_and_the_audit_goes_on(engin
 async def test_a_text_that_is_no_text_is_a_fault(tmp_path: Path) -> None:
     """SQLite alone stores such a thing."""
     engine = SqliteEngine(tmp_path / "farebox.db")
-    store = await _open_with_books(engine)
+    stores = await _open_with_books(engine)
     await _execute(engine, _transfer(10, "note = CAST(x'ff' AS TEXT)"))
-    found = await _audited(store)
-    await store.close()
+    found = await _audited(stores)
+    await stores.connector.close()
     assert [ANN_ID] == list(found)
     (fault,) = found[ANN_ID]
     assert fault.startswith("a row can't be read: UnicodeDecodeError: ")
@@ -514,8 +514,8 @@ def damaged_shell(tmp_path: Path) -> Shell:
     engine = SqliteEngine(tmp_path / "farebox.db")
 
     async def prepare() -> None:
-        store = await _open_with_books(engine)
-        await store.close()
+        stores = await _open_with_books(engine)
+        await stores.connector.close()
         await _execute(engine, *DAMAGES["a transfer is deleted"][0])
 
     asyncio.run(prepare())

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from random import Random
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.mail import MailSettings
@@ -32,8 +32,7 @@ from farebox.service.insight.forecast import Runway, RunwayReader
 from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.periodic import Periodic
-from farebox.storage.interface import Store
-from farebox.storage.rows import ApiKey, MailState, Merchant, User
+from farebox.storage.records import ApiKey, MailState, Merchant, User
 from tests.simulation.world import SECOND, START, Connection, Database, Post, WorldClock, WorldLoop
 
 UNIT: Final = 1_000_000
@@ -61,12 +60,12 @@ class Server:
 
     def __init__(self, database: Database, post: Post, clock: WorldClock) -> None:
         self.connection = Connection(database)
-        store = cast(Store, self.connection)
-        self.committer = Committer(store, clock, limits=CommitterLimits(queue_commands_max=8))
+        stores = self.connection.stores
+        self.committer = Committer(stores.connector, clock, limits=CommitterLimits(queue_commands_max=8))
         settings = MailSettings("farebox@example.com", "https://pay.example", "support")
-        outbox = Outbox(store, _NoRunways(store, clock), settings)
+        outbox = Outbox(stores, _NoRunways(stores.transfers, clock), settings)
         self.dispatcher = Dispatcher(outbox, post, clock)
-        self.expiry = Expiry(store, self.committer, clock)
+        self.expiry = Expiry(stores.holds, self.committer, clock)
         self._died = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -152,12 +151,13 @@ class Story:
 
     async def _found(self) -> None:
         rows = self._database.rows
+        stores = rows.stores
         for number, merchant_id in enumerate(MERCHANTS):
             key = ApiKey(number, KeyKind.MERCHANT, bytes([number]) * 32, "fb…", START, merchant_id)
-            await rows.create_merchant(Merchant(merchant_id, "Acme", START), Account(merchant_id, "USD"), key)
+            await stores.merchants.create(Merchant(merchant_id, "Acme", START), Account(merchant_id, "USD"), key)
             for user in range(USERS):
-                await rows.add_user(User(merchant_id, user, f"user{user}@m{number}.example", START))
-        await rows.set_price(Price(1, "image", UNIT, 0), START)
+                await stores.users.add(User(merchant_id, user, f"user{user}@m{number}.example", START))
+        await stores.prices.add(Price(1, "image", UNIT, 0), START)
         for merchant_id in MERCHANTS:
             rows.do(
                 TopUp(merchant_id, 30 * UNIT, "INV-1"), SetThresholds(merchant_id, (10 * UNIT, 20 * UNIT)), now=START

@@ -3,14 +3,19 @@
 import asyncio
 import selectors
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from email.message import EmailMessage
 from random import Random
-from typing import Any, Final
+from typing import Any, Final, cast
+
+from msgspec.structs import replace
 
 from farebox.alerts.transport import PermanentFailure, TransientFailure
 from farebox.core.state import Decision, ReadSet
-from farebox.storage.interface import CommitUnknown, Decide, StoreUnavailable
-from tests.support.memory import MemoryStore
+from farebox.storage.interface import CommitUnknown, Connector, Decide, StoreUnavailable
+from farebox.storage.stores import Stores
+from tests.support.memory import MemoryConnector
+from tests.support.watched_stores import watched_stores
 
 START: Final = 1_800_000_000_000_000
 SECOND: Final = 1_000_000
@@ -63,7 +68,7 @@ class Database:
     """The rows that all servers share, behind one writers' lock, and the troubles that a seed has in store."""
 
     def __init__(self, random: Random) -> None:
-        self.rows = MemoryStore()
+        self.rows = MemoryConnector()
         self.random = random
         self.lock = asyncio.Lock()
         self.never = asyncio.Event()
@@ -130,22 +135,26 @@ class Connection:
             if is_locked:
                 database.lock.release()
 
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._database.rows, name)
-        if not asyncio.iscoroutinefunction(method):
-            return method
+    def route(self, merchant_id: int) -> int:
+        """All merchants are in one group."""
+        return self._database.rows.route(merchant_id)
 
-        async def call(*arguments: Any, **options: Any) -> Any:
-            try:
-                await self._travel()
-                result = await method(*arguments, **options)
-                await self._travel()
-            except _ServerIsDead:
-                await self._database.never.wait()
-                raise
-            return result
+    @property
+    def stores(self) -> Stores:
+        """What the database keeps, by subject, at the end of this way to it."""
+        far = watched_stores(self._database.rows.stores, self._call)
+        return replace(far, connector=cast(Connector, self))
 
-        return call
+    async def _call(self, _: str, method: Callable[..., Awaitable[Any]], *arguments: Any, **options: Any) -> Any:
+        """Call a method of a store that is far away."""
+        try:
+            await self._travel()
+            result = await method(*arguments, **options)
+            await self._travel()
+        except _ServerIsDead:
+            await self._database.never.wait()
+            raise
+        return result
 
     async def _end_later(self, decision: Decision, *, is_committed: bool) -> None:
         try:

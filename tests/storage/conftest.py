@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from farebox.storage.interface import Store
+from farebox.storage.stores import Stores
 from tests.storage.engines import Engine, PostgresEngine, SqliteEngine
 from tests.support.ledger import NOW
 
@@ -19,11 +19,11 @@ def empty_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
 
 
 @pytest.fixture
-async def store(engine: Engine) -> AsyncIterator[Store]:
+async def stores(engine: Engine) -> AsyncIterator[Stores]:
     """An open store on a database with the schema and no rows."""
-    store = engine.store()
-    await store.migrate(NOW)
+    stores = engine.stores()
+    await stores.connector.migrate(NOW)
     await engine.clear()
-    await store.open()
-    yield store
-    await store.close()
+    await stores.connector.open()
+    yield stores
+    await stores.connector.close()

@@ -8,10 +8,12 @@ from typing import Any, Final, Protocol
 import apsw
 import asyncpg
 
-from farebox.storage.interface import Store
-from farebox.storage.postgres import PostgresStore
-from farebox.storage.sqlite import SqliteStore
-from tests.support.memory import MemoryStore
+from farebox.storage.postgres import PostgresConnector
+from farebox.storage.postgres.limits import LIMITS, PostgresLimits
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.sqlite.connection import SqliteLimits
+from farebox.storage.stores import Stores
+from tests.support.memory import MemoryConnector
 
 TABLES: Final = (
     *("session", "letter", "login", "outlook", "verification"),
@@ -29,8 +31,8 @@ class Engine(Protocol):
 
     name: str
 
-    def store(self) -> Store:
-        """Return a store on the database, not yet open."""
+    def stores(self, *, snapshot_chunk_rows: int = 5_000) -> Stores:
+        """Return the stores over the database, not yet open."""
         ...
 
     async def execute(self, statement: str) -> Sequence[tuple[Any, ...]]:
@@ -58,8 +60,8 @@ class SqliteEngine:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def store(self) -> Store:
-        return SqliteStore(self.path)
+    def stores(self, *, snapshot_chunk_rows: int = 5_000) -> Stores:
+        return Stores.over(SqliteConnector(self.path, SqliteLimits(snapshot_chunk_rows=snapshot_chunk_rows)))
 
     async def execute(self, statement: str) -> Sequence[tuple[Any, ...]]:
         connection = apsw.Connection(str(self.path))
@@ -86,8 +88,8 @@ class PostgresEngine:
     def __init__(self, url: str) -> None:
         self.url = url
 
-    def store(self) -> Store:
-        return PostgresStore(self.url)
+    def stores(self, *, snapshot_chunk_rows: int = 5_000) -> Stores:
+        return Stores.over(PostgresConnector(self.url, PostgresLimits(snapshot_chunk_rows=snapshot_chunk_rows)))
 
     async def execute(self, statement: str) -> Sequence[tuple[Any, ...]]:
         connection = await asyncpg.connect(self.url)
@@ -115,10 +117,10 @@ class MemoryEngine:
     name = "memory"
 
     def __init__(self) -> None:
-        self._store = MemoryStore()
+        self._connector = MemoryConnector()
 
-    def store(self) -> Store:
-        return self._store
+    def stores(self, *, snapshot_chunk_rows: int = 5_000) -> Stores:
+        return self._connector.stores
 
     async def execute(self, statement: str) -> Sequence[tuple[Any, ...]]:
         raise NotImplementedError
@@ -127,15 +129,15 @@ class MemoryEngine:
         raise NotImplementedError
 
     async def clear(self) -> None:
-        vars(self._store).update(vars(MemoryStore()))
+        vars(self._connector).update(vars(MemoryConnector()))
 
 
 @asynccontextmanager
-async def opened_postgres(url: str) -> AsyncIterator[PostgresStore]:
-    """Lend an open store on a PostgreSQL database."""
-    store = PostgresStore(url)
-    await store.open()
+async def opened_postgres(url: str, limits: PostgresLimits = LIMITS) -> AsyncIterator[Stores]:
+    """Lend the stores over a PostgreSQL database, open."""
+    stores = Stores.over(PostgresConnector(url, limits))
+    await stores.connector.open()
     try:
-        yield store
+        yield stores
     finally:
-        await store.close()
+        await stores.connector.close()

@@ -37,31 +37,31 @@ async def test_a_database_of_an_earlier_version_keeps_all_that_is_in_it(
     engines: tuple[Engine, Engine], version: int
 ) -> None:
     full, earlier = engines
-    store = full.store()
-    await store.migrate(NOW)
-    await store.open()
-    await keep_book(store)
-    await add_merchant(store, BOB)
-    await fire(store, merchant_id=BOB)
-    await store.create_key(merchant_key(1))
-    before, keys = await everything(store, MERCHANTS), await store.keys(ANN)
-    await store.close()
+    stores = full.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    await keep_book(stores)
+    await add_merchant(stores, BOB)
+    await fire(stores, merchant_id=BOB)
+    await stores.api_keys.create(merchant_key(1))
+    before, keys = await everything(stores, MERCHANTS), await stores.api_keys.list(ANN)
+    await stores.connector.close()
     await _leave_as_version(version, full, earlier)
 
-    store = earlier.store()
-    assert VERSIONS - version == len(await store.migrate(NOW + 1))
-    await store.open()
-    now = await everything(store, MERCHANTS)
+    stores = earlier.stores()
+    assert VERSIONS - version == len(await stores.connector.migrate(NOW + 1))
+    await stores.connector.open()
+    now = await everything(stores, MERCHANTS)
     known = {name for name, table in _KEPT_IN.items() if await _is_table(full, earlier, table, version)}
     assert {name: before[name] for name in known} == {name: now[name] for name in known}
     assert (TRANSFERS, 2, 1) == (len(now["transfers"]), len(now["accounts"]), len(now["alerts"]))
-    assert keys == await store.keys(ANN)
-    assert [] == await faults(store)
+    assert keys == await stores.api_keys.list(ANN)
+    assert [] == await faults(stores)
     # And goes on.
-    (outcome,) = await do(store, charge(1, "after"), now=NOW + 10**9)
+    (outcome,) = await do(stores, charge(1, "after"), now=NOW + 10**9)
     assert outcome.code is Code.OK
-    assert [] == await faults(store)
-    await store.close()
+    assert [] == await faults(stores)
+    await stores.connector.close()
 
 
 _KEPT_IN: Final = {
@@ -79,7 +79,7 @@ async def _leave_as_version(version: int, full: Engine, earlier: Engine) -> None
     """Make a database as a program of this version would have, with the rows of one of today's."""
     first = {dialect: sql.migrations(dialect)[:version] for dialect in ("sqlite", "postgres")}
     with mock.patch.object(sql, "migrations", first.__getitem__):
-        assert version == len(await earlier.store().migrate(NOW))
+        assert version == len(await earlier.stores().connector.migrate(NOW))
     # What refers to other rows comes after them.
     for table in reversed(TABLES):
         columns = await _columns(earlier, table)

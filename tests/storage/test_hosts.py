@@ -13,10 +13,13 @@ from farebox.core.decide import decide
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, reads
-from farebox.storage import postgres
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
-from farebox.storage.postgres import PostgresStore
-from farebox.storage.rows import ApiKey, Merchant
+from farebox.storage.postgres import PostgresConnector
+from farebox.storage.postgres.batch import SMALL_BATCH_TRANSFERS_MAX
+from farebox.storage.postgres.hosts import Hosts, single_host_urls
+from farebox.storage.postgres.limits import PostgresLimits
+from farebox.storage.records import ApiKey, Merchant
+from farebox.storage.stores import Stores
 from tests.storage.engines import opened_postgres
 from tests.support.postgres import PostgresServer
 from tests.support.proxy import Proxy
@@ -28,6 +31,8 @@ FUNDS: Final = 1_000 * UNIT
 CONNECTIONS: Final = 4
 POLLS_MAX: Final = 500
 POLL_PAUSE_S: Final = 0.02
+SHORT: Final = PostgresLimits(connect_timeout_ms=2000, command_timeout_ms=500, commit_timeout_ms=500)
+"""Those of stores that give up soon."""
 
 
 @pytest.fixture(scope="module")
@@ -46,31 +51,23 @@ def standby(primary: PostgresServer) -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the store give up soon."""
-    monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_SECONDS", 2)
-    monkeypatch.setattr(postgres, "COMMAND_TIMEOUT_SECONDS", 0.5)
-    monkeypatch.setattr(postgres, "COMMIT_TIMEOUT_SECONDS", 0.5)
-
-
-@pytest.fixture
 async def database(primary: PostgresServer, standby: PostgresServer) -> str:
     """The URL of a database with a funded merchant."""
     url = primary.create_database()
-    await PostgresStore(url).migrate(NOW)
-    async with opened_postgres(url) as store:
-        await store.create_merchant(
+    await Stores.over(PostgresConnector(url)).connector.migrate(NOW)
+    async with opened_postgres(url) as stores:
+        await stores.merchants.create(
             Merchant(MERCHANT, "Acme", NOW),
             Account(MERCHANT, "USD"),
             ApiKey(1, 1, bytes(32), "fb…", NOW, MERCHANT),
         )
-        await store.set_price(Price(1, "image", UNIT, NOW), NOW)
-        assert (await _run(store, TopUp(MERCHANT, FUNDS, "first")))[0].is_ok
+        await stores.prices.add(Price(1, "image", UNIT, NOW), NOW)
+        assert (await _run(stores, TopUp(MERCHANT, FUNDS, "first")))[0].is_ok
     return url
 
 
-async def _run(store: PostgresStore, *commands: Command) -> list[Outcome]:
-    decision = await store.transact(reads(commands, NOW), lambda state: decide(state, commands, NOW))
+async def _run(stores: Stores, *commands: Command) -> list[Outcome]:
+    decision = await stores.connector.transact(reads(commands, NOW), lambda state: decide(state, commands, NOW))
     return decision.outcomes
 
 
@@ -88,15 +85,15 @@ def _address(server: PostgresServer) -> str:
     return f"127.0.0.1:{server.port}"
 
 
-async def _port_of(store: PostgresStore) -> int:
-    found = await store.fetch("SELECT current_setting('port')::int")
+async def _port_of(stores: Stores) -> int:
+    found = await stores.connector.fetch("SELECT current_setting('port')::int")
     port: int = found[0][0]
     return port
 
 
-async def _connected(store: PostgresStore, count: int) -> None:
+async def _connected(stores: Stores, count: int) -> None:
     """Let the store have so many connections, and none in use."""
-    await asyncio.gather(*[store.fetch("SELECT pg_sleep(0.1)") for _ in range(count)])
+    await asyncio.gather(*[stores.connector.fetch("SELECT pg_sleep(0.1)") for _ in range(count)])
 
 
 @pytest.mark.parametrize(
@@ -121,7 +118,7 @@ async def _connected(store: PostgresStore, count: int) -> None:
     ],
 )
 def test_hosts_are_told_apart_and_asked_for_writes(url: str, expected: list[str]) -> None:
-    assert expected == postgres._single_host_urls(url)
+    assert expected == single_host_urls(url)
 
 
 @pytest.mark.parametrize("is_standby_first", [False, True])
@@ -131,43 +128,43 @@ async def test_the_host_that_takes_writes_is_used(
     hosts = [_address(primary), _address(standby)]
     if is_standby_first:
         hosts.reverse()
-    async with opened_postgres(_on(database, ",".join(hosts))) as store:
-        assert primary.port == await _port_of(store)
-        assert (await _run(store, _charge("a")))[0].is_ok
-        async with store.snapshot() as snapshot:
+    async with opened_postgres(_on(database, ",".join(hosts))) as stores:
+        assert primary.port == await _port_of(stores)
+        assert (await _run(stores, _charge("a")))[0].is_ok
+        async with stores.connector.snapshot() as snapshot:
             assert 2 == len([transfer async for chunk in snapshot.transfers(MERCHANT) for transfer in chunk])
 
 
 async def test_a_standby_alone_serves_reads_and_refuses_charges(
     database: str, primary: PostgresServer, standby: PostgresServer
 ) -> None:
-    async with opened_postgres(database) as store:
+    async with opened_postgres(database) as stores:
         # A COMMIT waits until the standby has the log on its disk, not until it shows what stands there.
-        await _run(store, _charge("a"))
-    async with opened_postgres(_on(database, _address(standby))) as store:
-        account = await store.account(MERCHANT)
+        await _run(stores, _charge("a"))
+    async with opened_postgres(_on(database, _address(standby))) as stores:
+        account = await stores.accounts.find(MERCHANT)
         assert account is not None
         assert account.wallet in (FUNDS, FUNDS - UNIT)
         with pytest.raises(StoreUnavailable, match="read-only"):
-            await _run(store, _charge("b"))
+            await _run(stores, _charge("b"))
 
 
 async def test_a_host_that_is_silent_does_not_keep_the_others_from_being_tried(
-    database: str, primary: PostgresServer, short_timeouts: None
+    database: str, primary: PostgresServer
 ) -> None:
     async with Proxy(database) as dark:
         dark.stall()
-        async with opened_postgres(_on(database, f"{dark.address},{_address(primary)}")) as store:
-            assert (await _run(store, _charge("a")))[0].is_ok
-            assert primary.port == await _port_of(store)
+        async with opened_postgres(_on(database, f"{dark.address},{_address(primary)}"), SHORT) as stores:
+            assert (await _run(stores, _charge("a")))[0].is_ok
+            assert primary.port == await _port_of(stores)
 
 
 async def test_many_that_meet_a_silent_host_at_once_all_come_to_the_next(
-    database: str, primary: PostgresServer, short_timeouts: None
+    database: str, primary: PostgresServer
 ) -> None:
     async with Proxy(database) as dark:
         dark.stall()
-        hosts = postgres._Hosts(_on(database, f"{dark.address},{_address(primary)}"))
+        hosts = Hosts(_on(database, f"{dark.address},{_address(primary)}"), SHORT.connect_timeout_ms)
         connections = await asyncio.gather(*[hosts.connect() for _ in range(CONNECTIONS)])
         assert [str(primary.port)] * CONNECTIONS == [await each.fetchval("SHOW port") for each in connections]
         # The next connection begins at the host that took these.
@@ -176,77 +173,69 @@ async def test_many_that_meet_a_silent_host_at_once_all_come_to_the_next(
             await each.close()
 
 
-async def test_all_hosts_are_named_when_none_lets_us_in(
-    database: str, standby: PostgresServer, short_timeouts: None
-) -> None:
+async def test_all_hosts_are_named_when_none_lets_us_in(database: str, standby: PostgresServer) -> None:
     async with Proxy(database) as dark:
         dark.stall()
-        store = PostgresStore(_on(database, f"{dark.address},{_address(standby)}"))
+        stores = Stores.over(PostgresConnector(_on(database, f"{dark.address},{_address(standby)}"), SHORT))
         with pytest.raises(StoreUnavailable) as raised:
-            await store.open()
+            await stores.connector.open()
         assert f"{dark.address}: TimeoutError; {_address(standby)}: None of the hosts match" in str(raised.value)
 
 
-async def test_when_one_connection_fell_silent_those_made_before_are_not_tried(
-    database: str, short_timeouts: None
-) -> None:
-    async with Proxy(database) as network, opened_postgres(network.url) as store:
-        await _connected(store, CONNECTIONS)
+async def test_when_one_connection_fell_silent_those_made_before_are_not_tried(database: str) -> None:
+    async with Proxy(database) as network, opened_postgres(network.url, SHORT) as stores:
+        await _connected(stores, CONNECTIONS)
         network.stall_old()
         with pytest.raises(StoreUnavailable, match="TimeoutError"):
-            await _run(store, _charge("a"))
+            await _run(stores, _charge("a"))
         for number in range(CONNECTIONS):
-            assert (await _run(store, _charge(f"k{number}")))[0].is_ok
+            assert (await _run(stores, _charge(f"k{number}")))[0].is_ok
 
 
-@pytest.mark.parametrize("count", [1, postgres.SMALL_BATCH_TRANSFERS_MAX + 1], ids=["small", "COPY"])
-async def test_a_batch_that_meets_silence_while_it_is_written_changes_nothing(
-    database: str, short_timeouts: None, count: int
-) -> None:
+@pytest.mark.parametrize("count", [1, SMALL_BATCH_TRANSFERS_MAX + 1], ids=["small", "COPY"])
+async def test_a_batch_that_meets_silence_while_it_is_written_changes_nothing(database: str, count: int) -> None:
     commands = [_charge(f"k{number}") for number in range(count)]
-    async with Proxy(database) as network, opened_postgres(network.url) as store:
+    async with Proxy(database) as network, opened_postgres(network.url, SHORT) as stores:
 
         def fall_silent(state: BatchState) -> Decision:
             network.stall_old()
             return decide(state, commands, NOW)
 
         with pytest.raises(StoreUnavailable, match="TimeoutError"):
-            await store.transact(reads(commands, NOW), fall_silent)
+            await stores.connector.transact(reads(commands, NOW), fall_silent)
         network.cut_all()
-        assert [False] * count == [outcome.is_replay for outcome in await _run(store, *commands)]
+        assert [False] * count == [outcome.is_replay for outcome in await _run(stores, *commands)]
 
 
-async def test_when_one_commit_got_no_answer_those_made_before_are_not_tried(
-    database: str, short_timeouts: None
-) -> None:
-    async with Proxy(database) as network, opened_postgres(network.url) as store:
-        await _connected(store, CONNECTIONS)
+async def test_when_one_commit_got_no_answer_those_made_before_are_not_tried(database: str) -> None:
+    async with Proxy(database) as network, opened_postgres(network.url, SHORT) as stores:
+        await _connected(stores, CONNECTIONS)
         network.stalls_at_commit = True
         with pytest.raises(CommitUnknown, match=r"no answer in 0\.5 seconds"):
-            await _run(store, _charge("a"))
+            await _run(stores, _charge("a"))
         for _ in range(CONNECTIONS):
-            assert (await _run(store, _charge("a")))[0].is_ok
+            assert (await _run(stores, _charge("a")))[0].is_ok
 
 
 async def test_a_charge_that_the_standby_may_lack_is_not_told_as_done(
-    database: str, primary: PostgresServer, standby: PostgresServer, short_timeouts: None
+    database: str, primary: PostgresServer, standby: PostgresServer
 ) -> None:
     """A primary that crashed while COMMIT waited for the standby shows a charge that the standby never heard of."""
     standby.kill()
     try:
-        async with opened_postgres(database) as store:
+        async with opened_postgres(database, SHORT) as stores:
             with pytest.raises(CommitUnknown):
-                await _run(store, _charge("a"))
+                await _run(stores, _charge("a"))
         await asyncio.to_thread(primary.kill)
         await asyncio.to_thread(primary.start)
-        async with opened_postgres(database) as store:
-            account = await store.account(MERCHANT)
+        async with opened_postgres(database, SHORT) as stores:
+            account = await stores.accounts.find(MERCHANT)
             assert account is not None
             assert FUNDS - UNIT == account.wallet
             with pytest.raises(CommitUnknown):
-                await _run(store, _charge("a"))
+                await _run(stores, _charge("a"))
     finally:
         await asyncio.to_thread(standby.start)
     await asyncio.to_thread(primary.wait_for_standby)
-    async with opened_postgres(database) as store:
-        assert (await _run(store, _charge("a")))[0].is_replay
+    async with opened_postgres(database, SHORT) as stores:
+        assert (await _run(stores, _charge("a")))[0].is_replay

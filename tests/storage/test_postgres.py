@@ -34,10 +34,14 @@ from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.replay import Replay
 from farebox.core.state import BatchState, Decision, reads
-from farebox.storage import migrate, postgres, sql
+from farebox.storage import migrate, sql
 from farebox.storage.interface import CommitUnknown, NotFound, StorageError, StoreUnavailable
-from farebox.storage.postgres import PostgresStore
-from farebox.storage.rows import ApiKey, Merchant, User
+from farebox.storage.postgres import PostgresConnector, pool, schema
+from farebox.storage.postgres.limits import LIMITS, PostgresLimits
+from farebox.storage.postgres.pool import Pool
+from farebox.storage.postgres.transaction import TRANSACTION_ATTEMPTS_MAX, run_transaction
+from farebox.storage.records import ApiKey, Merchant, User
+from farebox.storage.stores import Stores
 from tests.storage.engines import opened_postgres
 from tests.support.postgres import Databases, PostgresServer
 
@@ -46,6 +50,7 @@ MERCHANT: Final = 1 << 50
 UNIT: Final = 1_000_000
 FUNDS: Final = 1_000_000 * UNIT
 BOOK_ROWS: Final = 200_000
+STATEMENTS: Final = sql.statements("postgres")
 
 
 @pytest.fixture(scope="module")
@@ -56,35 +61,40 @@ def server() -> Iterator[PostgresServer]:
 
 
 @pytest.fixture
-async def store(postgres_url: str) -> AsyncIterator[PostgresStore]:
+async def stores(postgres_url: str) -> AsyncIterator[Stores]:
     """A store with a funded merchant, and a second one."""
-    async with ledger(postgres_url) as store:
-        yield store
+    async with ledger(postgres_url) as stores:
+        yield stores
 
 
 @asynccontextmanager
-async def ledger(url: str, *, through: str | None = None) -> AsyncIterator[PostgresStore]:
-    """Make the schema and two funded merchants, and lend a store, which may be connected `through` another URL."""
-    await PostgresStore(url).migrate(NOW)
-    async with opened_postgres(url) as store:
+async def ledger(url: str, *, through: str | None = None, limits: PostgresLimits = LIMITS) -> AsyncIterator[Stores]:
+    """Make the schema and two funded merchants, and lend stores, `through` another URL and with other limits."""
+    await Stores.over(PostgresConnector(url)).connector.migrate(NOW)
+    async with opened_postgres(url) as stores:
         for number in range(2):
             merchant_id = MERCHANT + number
-            await store.create_merchant(
+            await stores.merchants.create(
                 Merchant(merchant_id, "Acme", NOW),
                 Account(merchant_id, "USD"),
                 ApiKey(number, 1, number.to_bytes(32, "big"), "fb…", NOW, merchant_id),
             )
-            assert (await run(store, TopUp(merchant_id, FUNDS, "first")))[0].is_ok
-        await store.set_price(Price(1, "image", UNIT, NOW), NOW)
-        if through is None:
-            yield store
+            assert (await run(stores, TopUp(merchant_id, FUNDS, "first")))[0].is_ok
+        await stores.prices.add(Price(1, "image", UNIT, NOW), NOW)
+        if through is None and limits is LIMITS:
+            yield stores
             return
-    async with opened_postgres(through) as store:
-        yield store
+    async with opened_postgres(through or url, limits) as stores:
+        yield stores
 
 
-async def run(store: PostgresStore, *commands: Command) -> list[Outcome]:
-    decision = await store.transact(reads(commands, NOW), lambda state: decide(state, commands, NOW))
+def pool_of(stores: Stores) -> Pool:
+    assert isinstance(stores.connector, PostgresConnector)
+    return stores.connector._pool
+
+
+async def run(stores: Stores, *commands: Command) -> list[Outcome]:
+    decision = await stores.connector.transact(reads(commands, NOW), lambda state: decide(state, commands, NOW))
     return decision.outcomes
 
 
@@ -92,8 +102,8 @@ def charge(key: str, merchant_id: int = MERCHANT) -> Charge:
     return Charge(Payer(merchant_id), "image", 1, key)
 
 
-async def wallet(store: PostgresStore, merchant_id: int = MERCHANT) -> int:
-    account = await store.account(merchant_id)
+async def wallet(stores: Stores, merchant_id: int = MERCHANT) -> int:
+    account = await stores.accounts.find(merchant_id)
     assert account is not None
     return account.wallet
 
@@ -137,20 +147,20 @@ def kill_sessions(url: str) -> None:
 # How many statements a batch takes, and how they are planned.
 
 
-async def _logged_statements(server: PostgresServer, store: PostgresStore, *commands: Command) -> int:
+async def _logged_statements(server: PostgresServer, stores: Stores, *commands: Command) -> int:
     before = len(server.log())
-    outcomes = await run(store, *commands)
+    outcomes = await run(stores, *commands)
     assert all(outcome.is_ok for outcome in outcomes)
     return len(re.findall(r"LOG:  (?:statement|execute)", server.log()[before:]))
 
 
 async def test_a_batch_takes_the_same_statements_whatever_its_size(server: PostgresServer) -> None:
     with server.database() as url:
-        async with ledger(url) as store:
-            await run(store, charge("warm-up"))
+        async with ledger(url) as stores:
+            await run(stores, charge("warm-up"))
             counts = [
                 await _logged_statements(
-                    server, store, *[charge(f"{size}-{number}", MERCHANT + number % 2) for number in range(size)]
+                    server, stores, *[charge(f"{size}-{number}", MERCHANT + number % 2) for number in range(size)]
                 )
                 for size in (1, 10, 300)
             ]
@@ -159,8 +169,8 @@ async def test_a_batch_takes_the_same_statements_whatever_its_size(server: Postg
 
 async def test_holds_and_alerts_add_a_statement_each(server: PostgresServer) -> None:
     with server.database() as url:
-        async with ledger(url) as store:
-            await store.add_user(User(MERCHANT, 1, "a@example.com", NOW))
+        async with ledger(url) as stores:
+            await stores.users.add(User(MERCHANT, 1, "a@example.com", NOW))
 
             def round_of(size: int) -> list[list[Command]]:
                 names = [f"{size}-{number}" for number in range(size)]
@@ -171,14 +181,14 @@ async def test_holds_and_alerts_add_a_statement_each(server: PostgresServer) -> 
 
             async def counts(size: int) -> list[int]:
                 holds, charges = round_of(size)
-                await run(store, SetThresholds(MERCHANT, (await wallet(store) - size * UNIT,)))
-                found = [await _logged_statements(server, store, *holds)]
-                account = await store.account(MERCHANT)
+                await run(stores, SetThresholds(MERCHANT, (await wallet(stores) - size * UNIT,)))
+                found = [await _logged_statements(server, stores, *holds)]
+                account = await stores.accounts.find(MERCHANT)
                 assert account is not None
-                await run(store, SetThresholds(MERCHANT, (account.posted,)))
+                await run(stores, SetThresholds(MERCHANT, (account.posted,)))
                 captures = [CaptureHold(MERCHANT, account.seq - at, f"capture {size}-{at}") for at in range(size)]
-                found.append(await _logged_statements(server, store, *captures))
-                found.append(await _logged_statements(server, store, *charges))
+                found.append(await _logged_statements(server, stores, *captures))
+                found.append(await _logged_statements(server, stores, *charges))
                 return found
 
             await counts(2)
@@ -206,8 +216,8 @@ async def _plan(connection: "asyncpg.Connection[asyncpg.Record]", execute: str, 
 @asynccontextmanager
 async def planning_session(url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection with the store's own settings, to a database whose planner knows every table as empty."""
-    await PostgresStore(url).migrate(NOW)
-    async with stranger(url, **postgres._SESSION) as connection:
+    await Stores.over(PostgresConnector(url)).connector.migrate(NOW)
+    async with stranger(url, **LIMITS.session()) as connection:
         await connection.execute("VACUUM ANALYZE")
         yield connection
 
@@ -221,7 +231,7 @@ async def test_looking_keys_up_never_walks_a_book(postgres_url: str) -> None:
     found_by_keys = f"{merchants}, ARRAY[{keys}], {empty}, {merchants}, {seqs}"
     execute = f"load({NOW}, '{{}}', {empty}, '{{}}', {empty}, {found_by_keys}, '{{}}')"
     async with planning_session(postgres_url) as connection:
-        await connection.execute(f"PREPARE load AS {postgres._SQL['load']}")
+        await connection.execute(f"PREPARE load AS {STATEMENTS['load']}")
         for step in ("empty", "filled", "analyzed"):
             if step == "filled":
                 await connection.execute(
@@ -247,38 +257,48 @@ async def test_looking_keys_up_never_walks_a_book(postgres_url: str) -> None:
 
 WHOLE_TABLES: Final = {
     *("all_mails", "claim_mails", "default_prices", "merchant_ids", "retry_mails", "staff_keys", "books_to_roll_up"),
+    *("counts", "retry_account_mails", "search_merchants"),
 }
-"""Statements that list most of a table by their nature, or that know the outbox alone, which stays small."""
+"""Statements that list or look through most of a table by their nature, or that know the outbox alone."""
+
+IN_ORDER: Final = {
+    **{f"merchants_by_{order}": "outlook" for order in ("runs_out", "available", "last")},
+    "merchants_by_age": "merchant_pkey",
+    "account_mails": "letter_pkey",
+    "verifications": "verification_pkey",
+}
+"""Statements that read an index from one of its ends, as far as they are asked to, and which."""
 
 
 async def test_no_statement_reads_a_whole_table(postgres_url: str) -> None:
     """Not even one that was planned when all tables were empty."""
     async with planning_session(postgres_url) as connection:
-        for name in set(postgres._SQL) - WHOLE_TABLES:
-            text = postgres._SQL[name]
+        for name in set(STATEMENTS) - WHOLE_TABLES:
+            text = STATEMENTS[name]
             count = max(int(number) for number in re.findall(r"\$(\d+)", text + "$0"))
             await connection.execute(f"PREPARE {name} AS {text}")
             plan = await _plan(connection, f"{name}({', '.join(['NULL'] * count)})" if count else name)
+            from_an_end = tuple({"outbox_due", "letter_due", IN_ORDER.get(name, "outbox_due")})
             for scan in _scans(plan):
                 is_probe = "Index Cond" in scan or scan["Node Type"] == "ModifyTable"
-                assert is_probe or scan.get("Index Name") == "outbox_due", (name, scan)
+                assert is_probe or scan.get("Index Name", "").startswith(from_an_end), (name, scan)
                 assert name != "funding_after" or scan["Index Name"] == "transfer_funding"
 
 
 # Races.
 
 
-async def test_two_stores_charge_one_account_and_the_book_is_whole(store: PostgresStore, postgres_url: str) -> None:
+async def test_two_stores_charge_one_account_and_the_book_is_whole(stores: Stores, postgres_url: str) -> None:
     async with opened_postgres(postgres_url) as other:
 
-        async def charges(which: PostgresStore, name: str) -> None:
+        async def charges(which: Stores, name: str) -> None:
             for batch in range(20):
                 outcomes = await run(which, *[charge(f"{name}-{batch}-{number}") for number in range(5)])
                 assert all(outcome.is_ok for outcome in outcomes)
 
-        tasks = [charges(which, f"{at}-{way}") for at, which in enumerate((store, other)) for way in range(3)]
+        tasks = [charges(which, f"{at}-{way}") for at, which in enumerate((stores, other)) for way in range(3)]
         await asyncio.gather(*tasks)
-        async with store.snapshot() as snapshot:
+        async with stores.connector.snapshot() as snapshot:
             replay = Replay(MERCHANT)
             async for chunk in snapshot.transfers(MERCHANT):
                 assert [] == [fault for transfer in chunk for fault in replay.feed(transfer)]
@@ -288,29 +308,27 @@ async def test_two_stores_charge_one_account_and_the_book_is_whole(store: Postgr
         assert (FUNDS - 600 * UNIT, 601) == (account.wallet, account.seq)
 
 
-async def test_one_key_from_two_stores_at_once_is_one_charge(store: PostgresStore, postgres_url: str) -> None:
+async def test_one_key_from_two_stores_at_once_is_one_charge(stores: Stores, postgres_url: str) -> None:
     """The one that waited for the lock sees what the other committed meanwhile."""
     async with opened_postgres(postgres_url) as other:
         for number in range(20):
-            first, second = await asyncio.gather(*[run(which, charge(f"key-{number}")) for which in (store, other)])
+            first, second = await asyncio.gather(*[run(which, charge(f"key-{number}")) for which in (stores, other)])
             assert first[0].transfer == second[0].transfer
             assert {False, True} == {first[0].is_replay, second[0].is_replay}
-    assert FUNDS - 20 * UNIT == await wallet(store)
+    assert FUNDS - 20 * UNIT == await wallet(stores)
 
 
-async def test_spending_the_last_money_from_two_stores_goes_through_once(
-    store: PostgresStore, postgres_url: str
-) -> None:
-    await store.set_price(Price(2, "all", FUNDS, NOW), NOW)
+async def test_spending_the_last_money_from_two_stores_goes_through_once(stores: Stores, postgres_url: str) -> None:
+    await stores.prices.add(Price(2, "all", FUNDS, NOW), NOW)
     async with opened_postgres(postgres_url) as other:
         found = await asyncio.gather(
-            *[run(which, Charge(Payer(MERCHANT), "all", 1, f"key-{at}")) for at, which in enumerate((store, other))]
+            *[run(which, Charge(Payer(MERCHANT), "all", 1, f"key-{at}")) for at, which in enumerate((stores, other))]
         )
     assert [False, True] == sorted(outcome.is_ok for (outcome,) in found)
-    assert 0 == await wallet(store)
+    assert 0 == await wallet(stores)
 
 
-async def test_a_deadlock_is_run_again_on_fresh_state(store: PostgresStore, postgres_url: str) -> None:
+async def test_a_deadlock_is_run_again_on_fresh_state(stores: Stores, postgres_url: str) -> None:
     seen: list[int] = []
 
     def watch(state: BatchState) -> Decision:
@@ -323,14 +341,14 @@ async def test_a_deadlock_is_run_again_on_fresh_state(store: PostgresStore, post
     async with stranger(postgres_url, deadlock_timeout="30s") as connection:
         await connection.execute("BEGIN")
         await connection.fetch(lock, MERCHANT + 1)
-        task = asyncio.create_task(store.transact(reads(commands, NOW), watch))
+        task = asyncio.create_task(stores.connector.transact(reads(commands, NOW), watch))
         async with stranger(postgres_url) as watcher:
             await until(lambda: is_waiting_for_a_lock(watcher))
         await connection.fetch(lock, MERCHANT)
         await connection.execute("ROLLBACK")
         assert all(outcome.is_ok for outcome in (await task).outcomes)
     assert [2] == seen
-    assert FUNDS - UNIT == await wallet(store) == await wallet(store, MERCHANT + 1)
+    assert FUNDS - UNIT == await wallet(stores) == await wallet(stores, MERCHANT + 1)
 
 
 FAIL_SOME_TIMES: Final = """
@@ -346,8 +364,8 @@ CREATE TRIGGER fail BEFORE INSERT ON transfer FOR EACH ROW EXECUTE FUNCTION fail
 """
 
 
-@pytest.mark.parametrize("times", [1, postgres.TRANSACTION_ATTEMPTS_MAX - 1])
-async def test_a_serialization_failure_is_run_again(store: PostgresStore, postgres_url: str, times: int) -> None:
+@pytest.mark.parametrize("times", [1, TRANSACTION_ATTEMPTS_MAX - 1])
+async def test_a_serialization_failure_is_run_again(stores: Stores, postgres_url: str, times: int) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute(FAIL_SOME_TIMES.format(times=times))
     wallets: list[int] = []
@@ -357,42 +375,40 @@ async def test_a_serialization_failure_is_run_again(store: PostgresStore, postgr
         return decide(state, commands, NOW)
 
     commands = [charge("a")]
-    decision = await store.transact(reads(commands, NOW), watch)
+    decision = await stores.connector.transact(reads(commands, NOW), watch)
     assert [False] == [outcome.is_replay for outcome in decision.outcomes]
     assert [FUNDS] * (times + 1) == wallets
-    assert FUNDS - UNIT == await wallet(store)
+    assert FUNDS - UNIT == await wallet(stores)
 
 
-async def test_races_lost_too_often_change_nothing(store: PostgresStore, postgres_url: str) -> None:
+async def test_races_lost_too_often_change_nothing(stores: Stores, postgres_url: str) -> None:
     async with stranger(postgres_url) as connection:
-        await connection.execute(FAIL_SOME_TIMES.format(times=postgres.TRANSACTION_ATTEMPTS_MAX))
+        await connection.execute(FAIL_SOME_TIMES.format(times=TRANSACTION_ATTEMPTS_MAX))
     with pytest.raises(StoreUnavailable, match="lost a race"):
-        await run(store, charge("a"))
-    assert FUNDS == await wallet(store)
-    assert (await run(store, charge("a")))[0].is_ok
+        await run(stores, charge("a"))
+    assert FUNDS == await wallet(stores)
+    assert (await run(stores, charge("a")))[0].is_ok
 
 
-async def test_a_table_changed_under_a_prepared_statement_goes_unnoticed(
-    store: PostgresStore, postgres_url: str
-) -> None:
-    assert (await run(store, charge("a")))[0].is_ok
+async def test_a_table_changed_under_a_prepared_statement_goes_unnoticed(stores: Stores, postgres_url: str) -> None:
+    assert (await run(stores, charge("a")))[0].is_ok
     async with stranger(postgres_url) as connection:
         await connection.execute("ALTER TABLE account ALTER COLUMN currency TYPE varchar(3)")
-    assert (await run(store, charge("b")))[0].is_ok
-    assert FUNDS - 2 * UNIT == await wallet(store)
+    assert (await run(stores, charge("b")))[0].is_ok
+    assert FUNDS - 2 * UNIT == await wallet(stores)
 
 
-async def test_mails_claimed_at_once_go_to_one_claimer_each(store: PostgresStore, postgres_url: str) -> None:
+async def test_mails_claimed_at_once_go_to_one_claimer_each(stores: Stores, postgres_url: str) -> None:
     for number in range(40):
-        await store.add_user(User(MERCHANT, number, f"{number}@example.com", NOW))
-    await run(store, SetThresholds(MERCHANT, (FUNDS + UNIT,)))
+        await stores.users.add(User(MERCHANT, number, f"{number}@example.com", NOW))
+    await run(stores, SetThresholds(MERCHANT, (FUNDS + UNIT,)))
     async with opened_postgres(postgres_url) as other:
         found = await asyncio.gather(
-            *[which.claim_mails(NOW, lease_until=NOW + 1, limit=7) for which in (store, other) for _ in range(4)]
+            *[which.outbox.claim(NOW, lease_until=NOW + 1, limit=7) for which in (stores, other) for _ in range(4)]
         )
         claimed = [mail.user_id for mails in found for mail in mails]
         assert len(claimed) == len(set(claimed))
-        assert not await other.claim_mails(NOW, lease_until=NOW + 1, limit=7) or len(claimed) < 40
+        assert not await other.outbox.claim(NOW, lease_until=NOW + 1, limit=7) or len(claimed) < 40
 
 
 # A failure before COMMIT leaves nothing behind.
@@ -408,7 +424,7 @@ async def _open_transactions(url: str) -> int:
     return found
 
 
-async def test_a_broken_rule_rolls_back_and_is_told(store: PostgresStore, postgres_url: str) -> None:
+async def test_a_broken_rule_rolls_back_and_is_told(stores: Stores, postgres_url: str) -> None:
     def broken(state: BatchState) -> Decision:
         decision = decide(state, commands, NOW)
         decision.accounts[0] = msgspec.structs.replace(decision.accounts[0], wallet=0)
@@ -416,16 +432,16 @@ async def test_a_broken_rule_rolls_back_and_is_told(store: PostgresStore, postgr
 
     commands = [charge("a")]
     with pytest.raises(InvariantViolation, match="do not sum to zero"):
-        await store.transact(reads(commands, NOW), broken)
+        await stores.connector.transact(reads(commands, NOW), broken)
     assert 0 == await _open_transactions(postgres_url)
-    assert (await run(store, charge("a")))[0].is_replay is False
+    assert (await run(stores, charge("a")))[0].is_replay is False
 
 
 async def test_a_refusal_is_not_written(server: PostgresServer) -> None:
     with server.database() as url:
-        async with ledger(url) as store:
+        async with ledger(url) as stores:
             before = len(server.log())
-            assert not (await run(store, Charge(Payer(MERCHANT), "image", 2_000_000, "a")))[0].is_ok
+            assert not (await run(stores, Charge(Payer(MERCHANT), "image", 2_000_000, "a")))[0].is_ok
             log = server.log()[before:]
             assert "statement: ROLLBACK" in log
             assert "statement: COMMIT" not in log
@@ -435,47 +451,48 @@ async def test_a_refusal_is_not_written(server: PostgresServer) -> None:
 async def test_what_is_told_again_is_committed_again(server: PostgresServer) -> None:
     """Nothing is written, but COMMIT waits until what was found is as safe as what is new."""
     with server.database() as url:
-        async with ledger(url) as store:
-            await run(store, charge("a"))
+        async with ledger(url) as stores:
+            await run(stores, charge("a"))
             before = len(server.log())
-            assert (await run(store, charge("a")))[0].is_replay
+            assert (await run(stores, charge("a")))[0].is_replay
             log = server.log()[before:]
             assert "statement: COMMIT" in log
             assert "INSERT" not in log
             assert "UPDATE account" not in log
 
 
-async def test_a_connection_killed_before_commit_is_told_and_replaced(store: PostgresStore, postgres_url: str) -> None:
+async def test_a_connection_killed_before_commit_is_told_and_replaced(stores: Stores, postgres_url: str) -> None:
     def kill(state: BatchState) -> Decision:
         kill_sessions(postgres_url)
         return decide(state, commands, NOW)
 
     commands = [charge("a")]
     with pytest.raises(StoreUnavailable):
-        await store.transact(reads(commands, NOW), kill)
-    assert FUNDS == await wallet(store)
-    assert (await run(store, charge("a")))[0].is_replay is False
+        await stores.connector.transact(reads(commands, NOW), kill)
+    assert FUNDS == await wallet(stores)
+    assert (await run(stores, charge("a")))[0].is_replay is False
 
 
-async def test_a_connection_killed_while_idle_is_replaced(store: PostgresStore, postgres_url: str) -> None:
+async def test_a_connection_killed_while_idle_is_replaced(stores: Stores, postgres_url: str) -> None:
     await asyncio.to_thread(kill_sessions, postgres_url)
     await asyncio.sleep(0.1)
-    assert FUNDS == await wallet(store)
+    assert FUNDS == await wallet(stores)
 
 
-async def test_an_account_locked_for_too_long_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(postgres._SESSION, "lock_timeout", "100")
-    async with ledger(postgres_url) as store, stranger(postgres_url) as connection:
+async def test_an_account_locked_for_too_long_is_told(postgres_url: str) -> None:
+    async with (
+        ledger(postgres_url, limits=PostgresLimits(lock_timeout_ms=100)) as stores,
+        stranger(postgres_url) as connection,
+    ):
         await connection.execute("BEGIN; SELECT FROM account FOR UPDATE")
         with pytest.raises(StoreUnavailable, match="lock timeout"):
-            await run(store, charge("a"))
+            await run(stores, charge("a"))
         await connection.execute("ROLLBACK")
-        assert (await run(store, charge("a")))[0].is_ok
+        assert (await run(stores, charge("a")))[0].is_ok
 
 
-async def test_a_transaction_that_lies_idle_loses_its_locks(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(postgres._SESSION, "idle_in_transaction_session_timeout", "50")
-    async with ledger(postgres_url) as store:
+async def test_a_transaction_that_lies_idle_loses_its_locks(postgres_url: str) -> None:
+    async with ledger(postgres_url, limits=PostgresLimits(idle_in_transaction_timeout_ms=50)) as stores:
 
         def dawdle(state: BatchState) -> Decision:
             time.sleep(0.3)
@@ -483,77 +500,77 @@ async def test_a_transaction_that_lies_idle_loses_its_locks(postgres_url: str, m
 
         commands = [charge("a")]
         with pytest.raises(StoreUnavailable):
-            await store.transact(reads(commands, NOW), dawdle)
+            await stores.connector.transact(reads(commands, NOW), dawdle)
         assert 0 == await _open_transactions(postgres_url)
-        assert (await run(store, charge("a")))[0].is_replay is False
+        assert (await run(stores, charge("a")))[0].is_replay is False
 
 
-async def test_a_database_that_takes_no_writes_is_told(store: PostgresStore, postgres_url: str) -> None:
+async def test_a_database_that_takes_no_writes_is_told(stores: Stores, postgres_url: str) -> None:
     database = urlsplit(postgres_url).path.lstrip("/")
     async with stranger(postgres_url) as connection:
         await connection.execute(f"ALTER DATABASE {database} SET default_transaction_read_only = on")
     await asyncio.to_thread(kill_sessions, postgres_url)
     await asyncio.sleep(0.1)
-    assert FUNDS == await wallet(store)
+    assert FUNDS == await wallet(stores)
     with pytest.raises(StoreUnavailable, match="read-only"):
-        await run(store, charge("a"))
+        await run(stores, charge("a"))
     async with stranger(postgres_url, default_transaction_read_only="off") as connection:
         await connection.execute(f"ALTER DATABASE {database} RESET default_transaction_read_only")
     # The session that was refused is not used again, so the change is seen.
-    assert (await run(store, charge("a")))[0].is_ok
+    assert (await run(stores, charge("a")))[0].is_ok
 
 
-async def test_a_caller_that_goes_away_before_commit_takes_all_of_it_along(
-    store: PostgresStore, postgres_url: str
-) -> None:
+async def test_a_caller_that_goes_away_before_commit_takes_all_of_it_along(stores: Stores, postgres_url: str) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute("BEGIN; SELECT FROM account FOR UPDATE")
-        task = asyncio.create_task(run(store, charge("a")))
+        task = asyncio.create_task(run(stores, charge("a")))
         async with stranger(postgres_url) as watcher:
             await until(lambda: is_waiting_for_a_lock(watcher))
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
         await connection.execute("ROLLBACK")
-    assert (await run(store, charge("a")))[0].is_replay is False
+    assert (await run(stores, charge("a")))[0].is_replay is False
 
 
-async def test_a_server_that_falls_silent_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "COMMAND_TIMEOUT_SECONDS", 0.5)
-    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+async def test_a_server_that_falls_silent_is_told(postgres_url: str) -> None:
+    async with (
+        Wire(postgres_url) as wire,
+        ledger(postgres_url, through=wire.url, limits=PostgresLimits(command_timeout_ms=500)) as stores,
+    ):
         wire.spoiled, wire.is_passed_on = b"BEGIN", False
         with pytest.raises(StoreUnavailable, match="TimeoutError"):
-            await run(store, charge("a"))
-        assert (await run(store, charge("a")))[0].is_replay is False
+            await run(stores, charge("a"))
+        assert (await run(stores, charge("a")))[0].is_replay is False
 
 
-async def test_no_free_connection_is_told(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "CONNECTIONS_MAX", 1)
-    async with ledger(postgres_url) as store, stranger(postgres_url) as connection:
+async def test_no_free_connection_is_told(postgres_url: str) -> None:
+    async with (
+        ledger(postgres_url, limits=PostgresLimits(connections_max=1, connect_timeout_ms=1000)) as stores,
+        stranger(postgres_url) as connection,
+    ):
         await connection.execute("BEGIN; SELECT FROM account FOR UPDATE")
-        task = asyncio.create_task(run(store, charge("a")))
+        task = asyncio.create_task(run(stores, charge("a")))
         async with stranger(postgres_url) as watcher:
             await until(lambda: is_waiting_for_a_lock(watcher))
-        monkeypatch.setattr(postgres, "CONNECT_TIMEOUT_SECONDS", 0.05)
         with pytest.raises(StoreUnavailable, match="TimeoutError"):
-            await store.account(MERCHANT)
-        monkeypatch.undo()
+            await stores.accounts.find(MERCHANT)
         await connection.execute("ROLLBACK")
         assert (await task)[0].is_ok
 
 
-async def test_what_can_not_be_kept_is_no_fault_of_the_database(store: PostgresStore) -> None:
+async def test_what_can_not_be_kept_is_no_fault_of_the_database(stores: Stores) -> None:
     with pytest.raises(StorageError, match="0x00") as found:
-        await store.rename_merchant(MERCHANT, "a\0b")
+        await stores.merchants.rename(MERCHANT, "a\0b")
     assert StorageError is type(found.value)
     with pytest.raises(StorageError, match="out of int64 range") as found:
-        await store.merchant(1 << 70)
+        await stores.merchants.find(1 << 70)
     assert StorageError is type(found.value)
     with pytest.raises(StorageError, match="merchant_name_check") as found:
-        await store.rename_merchant(MERCHANT, "")
+        await stores.merchants.rename(MERCHANT, "")
     assert StorageError is type(found.value)
     with pytest.raises(NotFound):
-        await store.rename_merchant(1, "name")
+        await stores.merchants.rename(1, "name")
 
 
 # COMMIT.
@@ -571,21 +588,21 @@ CREATE CONSTRAINT TRIGGER fail AFTER INSERT ON transfer DEFERRABLE INITIALLY DEF
 """
 
 
-async def test_a_connection_killed_during_commit_means_unknown(store: PostgresStore, postgres_url: str) -> None:
+async def test_a_connection_killed_during_commit_means_unknown(stores: Stores, postgres_url: str) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute(SLOW_COMMIT)
-        task = asyncio.create_task(run(store, charge("a")))
+        task = asyncio.create_task(run(stores, charge("a")))
         await until(lambda: connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'"))
         kill_sessions(postgres_url)
         with pytest.raises(CommitUnknown, match="during COMMIT"):
             await task
     async with stranger(postgres_url) as connection:
         await connection.execute("DROP FUNCTION dawdle CASCADE")
-    assert (await run(store, charge("a")))[0].is_replay is False
-    assert FUNDS - UNIT == await wallet(store)
+    assert (await run(stores, charge("a")))[0].is_replay is False
+    assert FUNDS - UNIT == await wallet(stores)
 
 
-async def test_any_error_of_commit_means_unknown_even_a_lost_race(store: PostgresStore, postgres_url: str) -> None:
+async def test_any_error_of_commit_means_unknown_even_a_lost_race(stores: Stores, postgres_url: str) -> None:
     async with stranger(postgres_url) as connection:
         await connection.execute(FAILING_COMMIT)
         calls: list[None] = []
@@ -596,10 +613,10 @@ async def test_any_error_of_commit_means_unknown_even_a_lost_race(store: Postgre
 
         commands = [charge("a")]
         with pytest.raises(CommitUnknown, match="lost a race"):
-            await store.transact(reads(commands, NOW), watch)
+            await stores.connector.transact(reads(commands, NOW), watch)
         assert 1 == len(calls)
         await connection.execute("DROP FUNCTION fail CASCADE")
-    assert (await run(store, charge("a")))[0].is_replay is False
+    assert (await run(stores, charge("a")))[0].is_replay is False
 
 
 class Wire:
@@ -669,28 +686,30 @@ class Wire:
 
 
 async def test_a_lost_answer_to_commit_means_unknown_and_the_charge_is_there(postgres_url: str) -> None:
-    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as stores:
         wire.spoiled, wire.is_reply_lost = b"COMMIT\0", True
         with pytest.raises(CommitUnknown):
-            await run(store, charge("a"))
-        assert FUNDS - UNIT == await wallet(store)
-        assert (await run(store, charge("a")))[0].is_replay
+            await run(stores, charge("a"))
+        assert FUNDS - UNIT == await wallet(stores)
+        assert (await run(stores, charge("a")))[0].is_replay
 
 
-async def test_no_answer_to_commit_in_time_means_unknown(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "COMMIT_TIMEOUT_SECONDS", 0.1)
-    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+async def test_no_answer_to_commit_in_time_means_unknown(postgres_url: str) -> None:
+    async with (
+        Wire(postgres_url) as wire,
+        ledger(postgres_url, through=wire.url, limits=PostgresLimits(commit_timeout_ms=100)) as stores,
+    ):
         wire.spoiled, wire.is_passed_on = b"COMMIT\0", False
         with pytest.raises(CommitUnknown):
-            await run(store, charge("a"))
+            await run(stores, charge("a"))
         # The server sees the connection closed and rolls back what was never committed.
-        assert (await run(store, charge("a")))[0].is_replay is False
+        assert (await run(stores, charge("a")))[0].is_replay is False
 
 
 async def test_commit_is_seen_through_though_its_caller_goes_away(postgres_url: str) -> None:
-    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as stores:
         wire.spoiled = b"COMMIT\0"
-        task = asyncio.create_task(run(store, charge("a")))
+        task = asyncio.create_task(run(stores, charge("a")))
         await wire.reached.wait()
         for _ in range(2):
             task.cancel()
@@ -699,40 +718,42 @@ async def test_commit_is_seen_through_though_its_caller_goes_away(postgres_url: 
         wire.go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert FUNDS - UNIT == await wallet(store)
-        assert (await run(store, charge("a")))[0].is_replay
+        assert FUNDS - UNIT == await wallet(stores)
+        assert (await run(stores, charge("a")))[0].is_replay
 
 
-async def test_a_rollback_that_gets_no_answer_does_not_hide_the_error(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(postgres, "_ROLLBACK_TIMEOUT_SECONDS", 0.1)
-
+async def test_a_rollback_that_gets_no_answer_does_not_hide_the_error(postgres_url: str) -> None:
     def broken(_: BatchState) -> Decision:
         raise InvariantViolation("the books are wrong")
 
-    async with Wire(postgres_url) as wire, ledger(postgres_url, through=wire.url) as store:
+    async with (
+        Wire(postgres_url) as wire,
+        ledger(postgres_url, through=wire.url, limits=PostgresLimits(rollback_timeout_ms=100)) as stores,
+    ):
         wire.spoiled, wire.is_passed_on = b"ROLLBACK\0", False
         with pytest.raises(InvariantViolation):
-            await store.transact(reads([charge("a")], NOW), broken)
-        monkeypatch.undo()
+            await stores.connector.transact(reads([charge("a")], NOW), broken)
         wire.reached.clear()
+        wire.spoiled = b""
+        patient = PostgresConnector(wire.url)
+        await patient.open()
         wire.spoiled = b"ROLLBACK\0"
-        task = asyncio.create_task(store.transact(reads([charge("a")], NOW), broken))
+        task = asyncio.create_task(patient.transact(reads([charge("a")], NOW), broken))
         await wire.reached.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert (await run(store, charge("a")))[0].is_ok
+        await patient.close()
+        assert (await run(stores, charge("a")))[0].is_ok
 
 
-async def test_a_transaction_given_up_by_the_server_is_never_taken_for_committed(store: PostgresStore) -> None:
+async def test_a_transaction_given_up_by_the_server_is_never_taken_for_committed(stores: Stores) -> None:
     async def hide_an_error(connection: Any) -> None:
         with pytest.raises(asyncpg.DivisionByZeroError):
             await connection.execute("SELECT 1 / 0")
 
     with pytest.raises(StorageError, match="given the transaction up"):
-        await store._transaction(hide_an_error)
+        await run_transaction(pool_of(stores), hide_an_error, commit_timeout_ms=5000)
 
 
 async def test_a_connection_that_breaks_after_commit_changes_nothing_about_it(
@@ -741,19 +762,19 @@ async def test_a_connection_that_breaks_after_commit_changes_nothing_about_it(
     async def break_down(_: Any) -> None:
         raise ConnectionResetError
 
-    await PostgresStore(postgres_url).migrate(NOW)
-    monkeypatch.setattr(postgres, "_leave_as_it_is", break_down)
-    async with ledger(postgres_url) as store:
-        assert (await run(store, charge("a")))[0].is_replay is False
-        assert FUNDS - UNIT == await wallet(store)
+    await Stores.over(PostgresConnector(postgres_url)).connector.migrate(NOW)
+    monkeypatch.setattr(pool, "_leave_as_it_is", break_down)
+    async with ledger(postgres_url) as stores:
+        assert (await run(stores, charge("a")))[0].is_replay is False
+        assert FUNDS - UNIT == await wallet(stores)
 
 
 async def test_no_session_answers_before_the_disk_does(postgres_url: str) -> None:
-    await PostgresStore(postgres_url).migrate(NOW)
+    await Stores.over(PostgresConnector(postgres_url)).connector.migrate(NOW)
     for asked, expected in (("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")):
         async with (
-            opened_postgres(f"{postgres_url}?synchronous_commit={asked}") as store,
-            store._connection() as connection,
+            opened_postgres(f"{postgres_url}?synchronous_commit={asked}") as stores,
+            pool_of(stores).connection() as connection,
         ):
             assert expected == await connection.fetchval("SHOW synchronous_commit")
 
@@ -764,69 +785,71 @@ async def test_no_session_answers_before_the_disk_does(postgres_url: str) -> Non
 @pytest.mark.parametrize("end", ["fast", "immediate", "kill"])
 async def test_a_server_that_comes_back_is_used_again(server: PostgresServer, end: str) -> None:
     with server.database() as url:
-        async with ledger(url) as store:
-            await asyncio.gather(*[run(store, charge(f"before-{number}")) for number in range(4)])
+        async with ledger(url) as stores:
+            await asyncio.gather(*[run(stores, charge(f"before-{number}")) for number in range(4)])
             if end == "kill":
                 server.kill()
             else:
                 server.stop("fast" if end == "fast" else "immediate")
             for _ in range(6):
                 with pytest.raises(StoreUnavailable):
-                    await run(store, charge("meanwhile"))
+                    await run(stores, charge("meanwhile"))
                 with pytest.raises(StoreUnavailable):
-                    await store.account(MERCHANT)
+                    await stores.accounts.find(MERCHANT)
                 with pytest.raises(StoreUnavailable):
-                    async with store.snapshot():
+                    async with stores.connector.snapshot():
                         pass
             server.start()
-            found = await asyncio.gather(*[run(store, charge(f"after-{number}")) for number in range(4)])
+            found = await asyncio.gather(*[run(stores, charge(f"after-{number}")) for number in range(4)])
             assert all(outcome.is_ok for (outcome,) in found)
-            assert FUNDS - 8 * UNIT == await wallet(store)
+            assert FUNDS - 8 * UNIT == await wallet(stores)
 
 
 async def test_opening_while_the_server_is_down_can_be_repeated(server: PostgresServer) -> None:
     with server.database() as url:
         async with ledger(url):
             pass
-        store = PostgresStore(url)
-        assert "PostgreSQL" == store.engine
+        stores = Stores.over(PostgresConnector(url))
+        assert "PostgreSQL" == stores.connector.engine
         server.stop()
         for _ in range(2):
             with pytest.raises(StoreUnavailable):
-                await store.open()
+                await stores.connector.open()
             with pytest.raises(StoreUnavailable, match="not open"):
-                await store.account(MERCHANT)
+                await stores.accounts.find(MERCHANT)
         with pytest.raises(StoreUnavailable):
-            await store.migrate(NOW)
+            await stores.connector.migrate(NOW)
         server.start()
-        await store.open()
-        assert FUNDS == await wallet(store)
-        assert store.engine.startswith("PostgreSQL 1")
-        await store.close()
-        await store.close()
+        await stores.connector.open()
+        assert FUNDS == await wallet(stores)
+        assert stores.connector.engine.startswith("PostgreSQL 1")
+        await stores.connector.close()
+        await stores.connector.close()
 
 
 async def test_too_many_connections_are_told() -> None:
     with PostgresServer(settings={"max_connections": "4"}) as server, server.database() as url:
-        async with ledger(url) as store:
-            await store.close()
+        async with ledger(url) as stores:
+            await stores.connector.close()
             held = [await asyncpg.connect(url) for _ in range(4)]
             with pytest.raises(StoreUnavailable, match=r"connection slots|too many clients"):
-                await store.open()
+                await stores.connector.open()
             for connection in held:
                 await connection.close()
-            await store.open()
-            assert FUNDS == await wallet(store)
+            await stores.connector.open()
+            assert FUNDS == await wallet(stores)
 
 
-async def test_closing_does_not_wait_for_ever(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_CLOSE_TIMEOUT_SECONDS", 0.1)
-    async with ledger(postgres_url) as store, stranger(postgres_url) as connection:
+async def test_closing_does_not_wait_for_ever(postgres_url: str) -> None:
+    async with (
+        ledger(postgres_url, limits=PostgresLimits(close_timeout_ms=100)) as stores,
+        stranger(postgres_url) as connection,
+    ):
         await connection.execute("BEGIN; SELECT FROM account FOR UPDATE")
-        task = asyncio.create_task(run(store, charge("a")))
+        task = asyncio.create_task(run(stores, charge("a")))
         async with stranger(postgres_url) as watcher:
             await until(lambda: is_waiting_for_a_lock(watcher))
-        await store.close()
+        await stores.connector.close()
         with pytest.raises(StoreUnavailable):
             await task
 
@@ -855,23 +878,25 @@ async def test_migrated_is_the_same_as_fresh(postgres_server: Databases) -> None
     """A database that had its first migrations long ago comes to what a new one gets at once."""
     known = sql.migrations("postgres")
     with postgres_server.database() as fresh, postgres_server.database() as old:
-        assert [name for name, _ in known] == await PostgresStore(fresh).migrate(NOW)
+        assert [name for name, _ in known] == await Stores.over(PostgresConnector(fresh)).connector.migrate(NOW)
         async with stranger(old) as connection:
             await connection.execute(migrate.MIGRATION_TABLE)
             await connection.execute(known[0][1])
             await connection.execute("INSERT INTO farebox_migration VALUES ($1, $2)", known[0][0], NOW)
-        assert [name for name, _ in known[1:]] == await PostgresStore(old).migrate(NOW)
+        assert [name for name, _ in known[1:]] == await Stores.over(PostgresConnector(old)).connector.migrate(NOW)
         assert await _schema(fresh) == await _schema(old)
-        assert [] == await PostgresStore(old).migrate(NOW)
+        assert [] == await Stores.over(PostgresConnector(old)).connector.migrate(NOW)
 
 
 async def test_migrating_at_once_applies_each_migration_once(postgres_url: str) -> None:
-    found = await asyncio.gather(*[PostgresStore(postgres_url).migrate(NOW) for _ in range(5)])
+    found = await asyncio.gather(
+        *[Stores.over(PostgresConnector(postgres_url)).connector.migrate(NOW) for _ in range(5)]
+    )
     assert [name for name, _ in sql.migrations("postgres")] == sorted(name for names in found for name in names)
 
 
 async def test_both_engines_keep_the_same_columns(postgres_url: str) -> None:
-    await PostgresStore(postgres_url).migrate(NOW)
+    await Stores.over(PostgresConnector(postgres_url)).connector.migrate(NOW)
     async with stranger(postgres_url) as connection:
         found = await connection.fetch(
             "SELECT table_name, column_name, is_nullable = 'NO' FROM information_schema.columns"
@@ -893,7 +918,7 @@ async def test_both_engines_keep_the_same_columns(postgres_url: str) -> None:
 
 async def test_every_unique_of_the_hot_path_holds_the_merchant(postgres_url: str) -> None:
     """So that the tables can be spread over machines by merchant."""
-    await PostgresStore(postgres_url).migrate(NOW)
+    await Stores.over(PostgresConnector(postgres_url)).connector.migrate(NOW)
     async with stranger(postgres_url) as connection:
         found = await connection.fetch(
             "SELECT indrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
@@ -903,12 +928,12 @@ async def test_every_unique_of_the_hot_path_holds_the_merchant(postgres_url: str
     assert [] == [definition for table, definition in found if table not in shared and "(merchant_id" not in definition]
 
 
-async def test_an_old_server_is_refused(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "VERSION_MIN", 99)
+async def test_an_old_server_is_refused(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "VERSION_MIN", 99)
     with pytest.raises(StorageError, match="PostgreSQL 99 or newer is needed; this is 1"):
-        await store.migrate(NOW)
+        await stores.connector.migrate(NOW)
     with pytest.raises(StorageError, match="PostgreSQL 99 or newer is needed; this is 1"):
-        await store.open()
+        await stores.connector.open()
 
 
 async def test_a_database_that_can_not_keep_every_text_is_refused(postgres_url: str) -> None:
@@ -919,44 +944,44 @@ async def test_a_database_that_can_not_keep_every_text_is_refused(postgres_url: 
         )
         try:
             with pytest.raises(StorageError, match="ENCODING 'UTF8'"):
-                await PostgresStore(f"{postgres_url}_latin").migrate(NOW)
+                await Stores.over(PostgresConnector(f"{postgres_url}_latin")).connector.migrate(NOW)
         finally:
             await connection.execute(f"DROP DATABASE {database} WITH (FORCE)")
 
 
-async def test_backup_says_how(store: PostgresStore, tmp_path: Path) -> None:
+async def test_backup_says_how(stores: Stores, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="pg_dump"):
-        await store.backup(tmp_path / "copy")
+        await stores.connector.backup(tmp_path / "copy")
 
 
 # What a batch loads beyond charges, and what a snapshot sees.
 
 
-async def test_a_batch_sees_prices_holds_and_what_was_given_back(store: PostgresStore) -> None:
-    await store.set_price(Price(2, "image", 3 * UNIT, NOW, MERCHANT), NOW)
-    held = (await run(store, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
+async def test_a_batch_sees_prices_holds_and_what_was_given_back(stores: Stores) -> None:
+    await stores.prices.add(Price(2, "image", 3 * UNIT, NOW, MERCHANT), NOW)
+    held = (await run(stores, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
     assert held.hold is not None
     assert 3 * UNIT == held.hold.amount
-    again = (await run(store, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
+    again = (await run(stores, CreateHold(Payer(MERCHANT), "image", 1, "hold")))[0]
     assert (True, held.hold) == (again.is_replay, again.hold)
-    assert (await run(store, ReleaseHold(MERCHANT, held.hold.seq, "release")))[0].is_ok
-    bought = (await run(store, charge("bought")))[0].transfer
+    assert (await run(stores, ReleaseHold(MERCHANT, held.hold.seq, "release")))[0].is_ok
+    bought = (await run(stores, charge("bought")))[0].transfer
     assert bought is not None
     for part in ("one", "two", "three"):
-        assert (await run(store, Refund(MERCHANT, bought.seq, part, UNIT)))[0].is_ok
-    assert "refund_exceeds_transfer" == (await run(store, Refund(MERCHANT, bought.seq, "four")))[0].code
-    assert (await run(store, SetCreditLimit(MERCHANT, UNIT)))[0].is_ok
+        assert (await run(stores, Refund(MERCHANT, bought.seq, part, UNIT)))[0].is_ok
+    assert "refund_exceeds_transfer" == (await run(stores, Refund(MERCHANT, bought.seq, "four")))[0].code
+    assert (await run(stores, SetCreditLimit(MERCHANT, UNIT)))[0].is_ok
 
 
-async def test_a_snapshot_sees_one_moment_in_chunks(store: PostgresStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(postgres, "_SNAPSHOT_CHUNK_ROWS", 10)
-    await run(store, *[charge(f"before-{number}") for number in range(24)])
+async def test_a_snapshot_sees_one_moment_in_chunks(stores: Stores, postgres_url: str) -> None:
+    in_chunks = PostgresConnector(postgres_url, PostgresLimits(snapshot_chunk_rows=10))
+    await run(stores, *[charge(f"before-{number}") for number in range(24)])
 
     async def chunks(of: AsyncIterator[Sequence[Any]]) -> list[int]:
         return [len(chunk) async for chunk in of]
 
-    async with store.snapshot() as snapshot:
-        await run(store, *[charge(f"after-{number}") for number in range(24)])
+    async with in_chunks.snapshot() as snapshot:
+        await run(stores, *[charge(f"after-{number}") for number in range(24)])
         assert [10, 10, 5] == await chunks(snapshot.transfers(MERCHANT))
         account = await snapshot.account(MERCHANT)
         assert account is not None

@@ -16,7 +16,7 @@ import pytest
 from farebox.core.commands import TopUp
 from farebox.core.outcomes import Code
 from farebox.core.state import BatchState, Decision, reads
-from farebox.storage import sql, sqlite
+from farebox.storage import sql
 from farebox.storage.interface import (
     AlreadyExists,
     CommitUnknown,
@@ -24,8 +24,10 @@ from farebox.storage.interface import (
     StorageError,
     StoreUnavailable,
 )
-from farebox.storage.rows import Merchant
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.records import Merchant
+from farebox.storage.sqlite import SqliteConnector, connector, snapshot
+from farebox.storage.sqlite.connection import SqliteLimits
+from farebox.storage.stores import Stores
 from tests.support.ledger import (
     ANN,
     NOW,
@@ -46,63 +48,73 @@ WAIT_S: Final = 20
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
     """A store with a funded merchant and a price."""
-    store = SqliteStore(tmp_path / "farebox.db")
-    await store.migrate(NOW)
-    await store.open()
-    await add_merchant(store, funds=50)
-    await add_price(store)
-    yield store
-    await store.close()
+    stores = Stores.over(SqliteConnector(tmp_path / "farebox.db"))
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    yield stores
+    await stores.connector.close()
 
 
-def path_of(store: SqliteStore) -> Path:
-    return store._path
+def connector_of(stores: Stores) -> SqliteConnector:
+    assert isinstance(stores.connector, SqliteConnector)
+    return stores.connector
 
 
-def writer_of(store: SqliteStore) -> apsw.Connection:
-    assert store._writer is not None
-    return store._writer
+def path_of(stores: Stores) -> Path:
+    return connector_of(stores)._path
 
 
-def connect(store: SqliteStore) -> apsw.Connection:
+def writer_of(stores: Stores) -> apsw.Connection:
+    writer = connector_of(stores)._writer
+    assert writer is not None
+    return writer
+
+
+def reader_of(stores: Stores) -> apsw.Connection:
+    reader = connector_of(stores)._reader
+    assert reader is not None
+    return reader
+
+
+def connect(stores: Stores) -> apsw.Connection:
     """Connect as a stranger does."""
-    return apsw.Connection(str(path_of(store)))
+    return apsw.Connection(str(path_of(stores)))
 
 
 # Settings.
 
 
-async def test_every_connection_writes_ahead_syncs_fully_and_checks_references(store: SqliteStore) -> None:
-    assert store._reader is not None
-    for connection in (writer_of(store), store._reader):
+async def test_every_connection_writes_ahead_syncs_fully_and_checks_references(stores: Stores) -> None:
+    for connection in (writer_of(stores), reader_of(stores)):
         pragmas = {name: connection.pragma(name) for name in ("journal_mode", "synchronous", "foreign_keys")}
         assert {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1} == pragmas
 
 
-async def test_a_connection_made_anew_has_the_same_settings(store: SqliteStore) -> None:
-    with failing_commit(writer_of(store)), pytest.raises(CommitUnknown):
-        await do(store, charge(1, "key"))
-    await do(store, charge(1, "key"))
-    await test_every_connection_writes_ahead_syncs_fully_and_checks_references(store)
+async def test_a_connection_made_anew_has_the_same_settings(stores: Stores) -> None:
+    with failing_commit(writer_of(stores)), pytest.raises(CommitUnknown):
+        await do(stores, charge(1, "key"))
+    await do(stores, charge(1, "key"))
+    await test_every_connection_writes_ahead_syncs_fully_and_checks_references(stores)
 
 
-async def test_a_file_that_lost_its_write_ahead_log_gets_it_back(store: SqliteStore) -> None:
+async def test_a_file_that_lost_its_write_ahead_log_gets_it_back(stores: Stores) -> None:
     """As a copy made by VACUUM INTO has none."""
-    await store.close()
-    connection = connect(store)
+    await stores.connector.close()
+    connection = connect(stores)
     assert "delete" == connection.pragma("journal_mode", "delete")
     connection.close()
-    await store.open()
-    assert "wal" == writer_of(store).pragma("journal_mode")
+    await stores.connector.open()
+    assert "wal" == writer_of(stores).pragma("journal_mode")
 
 
-async def test_no_statement_of_a_charge_or_a_balance_is_compiled_anew_for_other_values(store: SqliteStore) -> None:
-    assert store._reader is not None
+async def test_no_statement_of_a_charge_or_a_balance_is_compiled_anew_for_other_values(stores: Stores) -> None:
     bob = ANN + 1
-    await do(store, TopUp(ANN, 200 * UNIT, "more"))
-    await add_merchant(store, bob, funds=200)
+    await do(stores, TopUp(ANN, 200 * UNIT, "more"))
+    await add_merchant(stores, bob, funds=200)
     compiled: list[tuple[Any, ...]] = []
 
     def note(*action: Any) -> int:
@@ -111,13 +123,13 @@ async def test_no_statement_of_a_charge_or_a_balance_is_compiled_anew_for_other_
         return apsw.SQLITE_OK
 
     # It is asked about every part of a statement that is compiled.
-    for connection in (writer_of(store), store._reader):
+    for connection in (writer_of(stores), reader_of(stores)):
         connection.authorizer = note
     for turn in range(3):
         compiled.clear()
         charges = [charge(1, f"{turn} {number}", merchant_id=(ANN, bob)[number % 2]) for number in range(100)]
-        await do(store, *charges, now=NOW + turn)
-        assert 2 == len(await store.balances([(ANN, digest(ANN)), (bob, digest(bob))], NOW + turn))
+        await do(stores, *charges, now=NOW + turn)
+        assert 2 == len(await stores.connector.balances([(ANN, digest(ANN)), (bob, digest(bob))], NOW + turn))
         assert bool(compiled) == (turn == 0)
 
 
@@ -125,63 +137,63 @@ async def test_no_statement_of_a_charge_or_a_balance_is_compiled_anew_for_other_
 
 
 async def test_a_missing_file_is_refused_and_not_made(tmp_path: Path) -> None:
-    store = SqliteStore(tmp_path / "missing.db")
+    stores = Stores.over(SqliteConnector(tmp_path / "missing.db"))
     with pytest.raises(SchemaMismatch, match="farebox init"):
-        await store.open()
+        await stores.connector.open()
     assert [] == list(tmp_path.iterdir())
 
 
 async def test_an_empty_file_has_no_schema_yet(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
-    store = SqliteStore(tmp_path / "empty.db")
+    stores = Stores.over(SqliteConnector(tmp_path / "empty.db"))
     with pytest.raises(SchemaMismatch, match="farebox init"):
-        await store.open()
-    assert await store.migrate(NOW)
-    await store.open()
-    await store.close()
+        await stores.connector.open()
+    assert await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    await stores.connector.close()
 
 
 @pytest.mark.parametrize("name", ["", "missing/farebox.db"])
 async def test_a_folder_or_a_file_in_none_is_unavailable(tmp_path: Path, name: str) -> None:
-    store = SqliteStore(tmp_path / name)
+    stores = Stores.over(SqliteConnector(tmp_path / name))
     with pytest.raises(StoreUnavailable, match="unable to open"):
-        await store.migrate(NOW)
+        await stores.connector.migrate(NOW)
 
 
 async def test_a_file_of_another_kind_is_refused_and_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "other.txt"
     path.write_text("Dear Ann, " * 1000)
-    store = SqliteStore(path)
-    for attempt in (store.open, lambda: store.migrate(NOW)):
+    stores = Stores.over(SqliteConnector(path))
+    for attempt in (stores.connector.open, lambda: stores.connector.migrate(NOW)):
         with pytest.raises(StorageError, match="not a database"):
             await attempt()
     assert "Dear Ann, " * 1000 == path.read_text()
 
 
-async def test_a_store_that_could_not_be_opened_keeps_nothing_open(store: SqliteStore) -> None:
-    other = SqliteStore(path_of(store))
-    await store.close()
-    stranger = connect(store)
+async def test_a_store_that_could_not_be_opened_keeps_nothing_open(stores: Stores) -> None:
+    other = Stores.over(SqliteConnector(path_of(stores)))
+    await stores.connector.close()
+    stranger = connect(stores)
     stranger.execute("INSERT INTO farebox_migration VALUES ('9999_newer', 0)")
     with pytest.raises(SchemaMismatch):
-        await other.open()
+        await other.connector.open()
     # The last connection to close takes the log with it; one that was left open would keep it there.
     stranger.close()
-    assert ["farebox.db"] == sorted(path.name for path in path_of(store).parent.iterdir())
+    assert ["farebox.db"] == sorted(path.name for path in path_of(stores).parent.iterdir())
 
 
 async def test_migrated_is_the_same_as_fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A database that had its migrations one at a time, over the years, comes to what a new one gets at once."""
     known = sql.migrations("sqlite")
-    fresh, old = SqliteStore(tmp_path / "fresh.db"), SqliteStore(tmp_path / "old.db")
-    assert [name for name, _ in known] == await fresh.migrate(NOW)
+    fresh, old = Stores.over(SqliteConnector(tmp_path / "fresh.db")), Stores.over(SqliteConnector(tmp_path / "old.db"))
+    assert [name for name, _ in known] == await fresh.connector.migrate(NOW)
     for count, (name, _) in enumerate(known, 1):
         with monkeypatch.context() as patch:
             patch.setattr(sql, "migrations", lambda _, count=count: known[:count])
-            assert [name] == await old.migrate(NOW)
+            assert [name] == await old.connector.migrate(NOW)
     schemas = []
-    for store in (fresh, old):
-        connection = connect(store)
+    for stores in (fresh, old):
+        connection = connect(stores)
         tables = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY name").fetchall()
         columns = [
             (name, *column)
@@ -206,53 +218,54 @@ def test_every_table_is_strict() -> None:
 # A disk that takes no more.
 
 
-async def test_a_disk_that_fills_up_refuses_batches_until_there_is_room(store: SqliteStore) -> None:
-    before = await everything(store, [ANN])
-    connection = writer_of(store)
+async def test_a_disk_that_fills_up_refuses_batches_until_there_is_room(stores: Stores) -> None:
+    before = await everything(stores, [ANN])
+    connection = writer_of(stores)
     connection.pragma("max_page_count", connection.pragma("page_count"))
     with pytest.raises(StoreUnavailable, match="full"):
-        await do(store, *[charge(1, f"key {number}" + "x" * 100) for number in range(40)])
-    assert before == await everything(store, [ANN])
+        await do(stores, *[charge(1, f"key {number}" + "x" * 100) for number in range(40)])
+    assert before == await everything(stores, [ANN])
     connection.pragma("max_page_count", 2**31)
-    await do(store, *[charge(1, f"key {number}" + "x" * 100) for number in range(40)])
-    assert 10 == await wallet(store)
-    assert [] == await faults(store)
+    await do(stores, *[charge(1, f"key {number}" + "x" * 100) for number in range(40)])
+    assert 10 == await wallet(stores)
+    assert [] == await faults(stores)
 
 
 FILE_SIZE_PROGRAM: Final = """
 import asyncio, resource, signal, sys
 from pathlib import Path
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.stores import Stores
 from tests.support.ledger import ANN, charge, do, everything, faults, wallet
 
 async def main():
-    store = SqliteStore(Path(sys.argv[1]))
-    await store.open()
+    stores = Stores.over(SqliteConnector(Path(sys.argv[1])))
+    await stores.connector.open()
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     log = Path(sys.argv[1] + "-wal")
-    before = await everything(store, [ANN])
+    before = await everything(stores, [ANN])
     resource.setrlimit(resource.RLIMIT_FSIZE, (log.stat().st_size, hard))
     for number in range(3):
         try:
-            await do(store, charge(f"key {number}"))
+            await do(stores, charge(1, f"key {number}"))
         except (CommitUnknown, StoreUnavailable) as error:
             print(type(error).__name__)
-    assert before == await everything(store, [ANN])
+    assert before == await everything(stores, [ANN])
     resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
     for number in range(3):
-        await do(store, charge(f"key {number}"))
-    print(await wallet(store), await faults(store))
-    await store.close()
+        await do(stores, charge(1, f"key {number}"))
+    print(await wallet(stores), await faults(stores))
+    await stores.connector.close()
 
 asyncio.run(main())
 """
 
 
-async def test_a_disk_that_is_full_when_the_log_is_written_is_survived(store: SqliteStore) -> None:
-    await store.close()
-    done = run_program(FILE_SIZE_PROGRAM, path_of(store))
+async def test_a_disk_that_is_full_when_the_log_is_written_is_survived(stores: Stores) -> None:
+    await stores.connector.close()
+    done = run_program(FILE_SIZE_PROGRAM, path_of(stores))
     *errors, last = done.splitlines()
     assert 3 == len(errors)
     assert {"CommitUnknown", "StoreUnavailable"} >= set(errors)
@@ -289,127 +302,126 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
-async def test_a_read_only_file_can_be_read_and_refuses_writes(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await store.close()
+async def test_a_read_only_file_can_be_read_and_refuses_writes(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    await stores.connector.close()
     with read_only(monkeypatch):
-        await store.open()
-    assert 50 == await wallet(store)
+        await stores.connector.open()
+    assert 50 == await wallet(stores)
     writes: list[Callable[[], Any]] = [
-        lambda: do(store, charge(1, "key")),
-        lambda: store.rename_merchant(ANN, "Ann"),
-        lambda: store.claim_mails(NOW, lease_until=NOW, limit=9),
+        lambda: do(stores, charge(1, "key")),
+        lambda: stores.merchants.rename(ANN, "Ann"),
+        lambda: stores.outbox.claim(NOW, lease_until=NOW, limit=9),
     ]
     for write in writes:
         with pytest.raises(StoreUnavailable, match="readonly"):
             await write()
     with read_only(monkeypatch):
-        assert [] == await SqliteStore(path_of(store)).migrate(NOW)
-    await store.close()
-    await store.open()
-    await do(store, charge(1, "key"))
-    assert 49 == await wallet(store)
+        assert [] == await Stores.over(SqliteConnector(path_of(stores))).connector.migrate(NOW)
+    await stores.connector.close()
+    await stores.connector.open()
+    await do(stores, charge(1, "key"))
+    assert 49 == await wallet(stores)
 
 
-async def test_a_database_in_which_no_write_can_begin_is_unavailable(store: SqliteStore) -> None:
-    writer = writer_of(store)
+async def test_a_database_in_which_no_write_can_begin_is_unavailable(stores: Stores) -> None:
+    writer = writer_of(stores)
     writer.authorizer = lambda operation, *_: (
         apsw.SQLITE_DENY if operation == apsw.SQLITE_TRANSACTION else apsw.SQLITE_OK
     )
     with pytest.raises(StoreUnavailable, match="takes no writes"):
-        await do(store, charge(1, "key"))
-    assert 50 == await wallet(store)
+        await do(stores, charge(1, "key"))
+    assert 50 == await wallet(stores)
     writer.authorizer = None
-    await do(store, charge(1, "key"))
-    assert 49 == await wallet(store)
+    await do(stores, charge(1, "key"))
+    assert 49 == await wallet(stores)
 
 
 # Locks of other processes.
 
 
-async def test_a_write_waits_for_another_process_without_holding_up_the_loop(store: SqliteStore) -> None:
-    stranger = connect(store)
+async def test_a_write_waits_for_another_process_without_holding_up_the_loop(stores: Stores) -> None:
+    stranger = connect(stores)
     stranger.execute("BEGIN IMMEDIATE")
-    task = asyncio.create_task(do(store, charge(1, "key")))
+    task = asyncio.create_task(do(stores, charge(1, "key")))
     longest, begun = 0.0, time.monotonic()
     while time.monotonic() < begun + 0.3:
         before = time.monotonic()
         await asyncio.sleep(0.001)
         longest = max(longest, time.monotonic() - before)
         assert not task.done()
-        assert 50 == await wallet(store)
+        assert 50 == await wallet(stores)
     stranger.execute("ROLLBACK")
     assert Code.OK is (await task)[0].code
     assert longest < 0.15
     stranger.close()
 
 
-async def test_a_write_is_refused_when_another_process_keeps_the_lock(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "BUSY_TIMEOUT_SECONDS", 0.1)
-    stranger = connect(store)
+async def test_a_write_is_refused_when_another_process_keeps_the_lock(stores: Stores) -> None:
+    short_limits = Stores.over(SqliteConnector(path_of(stores), SqliteLimits(busy_timeout_ms=100)))
+    await short_limits.connector.open()
+    stranger = connect(stores)
     stranger.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="kept the database locked"):
-        await do(store, charge(1, "key"))
+        await do(short_limits, charge(1, "key"))
     with pytest.raises(StoreUnavailable, match="locked"):
-        await SqliteStore(path_of(store)).migrate(NOW)
+        await short_limits.connector.migrate(NOW)
     stranger.execute("ROLLBACK")
-    await do(store, charge(1, "key"))
-    assert 49 == await wallet(store)
+    await do(short_limits, charge(1, "key"))
+    assert 49 == await wallet(stores)
     stranger.close()
+    await short_limits.connector.close()
 
 
-async def test_a_caller_that_gives_up_waiting_for_the_lock_changes_nothing(store: SqliteStore) -> None:
-    stranger = connect(store)
+async def test_a_caller_that_gives_up_waiting_for_the_lock_changes_nothing(stores: Stores) -> None:
+    stranger = connect(stores)
     stranger.execute("BEGIN IMMEDIATE")
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(do(store, charge(1, "given up")), 0.05)
+        await asyncio.wait_for(do(stores, charge(1, "given up")), 0.05)
     stranger.execute("ROLLBACK")
-    await do(store, charge(1, "key"))
-    assert 49 == await wallet(store)
+    await do(stores, charge(1, "key"))
+    assert 49 == await wallet(stores)
     stranger.close()
 
 
-async def test_opening_waits_while_another_process_recovers_the_file(store: SqliteStore) -> None:
+async def test_opening_waits_while_another_process_recovers_the_file(stores: Stores) -> None:
     """After a crash, the first to connect recovers the log, and for that time has the file to itself."""
-    await store.close()
-    stranger = connect(store)
+    await stores.connector.close()
+    stranger = connect(stores)
     stranger.pragma("locking_mode", "exclusive")
     stranger.execute("UPDATE merchant SET name = 'Recovered'")
     timer = threading.Timer(0.2, stranger.close)
     timer.start()
     try:
-        await store.open()
+        await stores.connector.open()
     finally:
         timer.join()
-    assert Merchant(ANN, "Recovered", NOW) == await store.merchant(ANN)
+    assert Merchant(ANN, "Recovered", NOW) == await stores.merchants.find(ANN)
 
 
 SPENDING_PROGRAM: Final = """
 import asyncio, sys
 from pathlib import Path
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.stores import Stores
 from tests.support.ledger import charge, do
 
 async def main():
-    store = SqliteStore(Path(sys.argv[1]))
-    await store.open()
+    stores = Stores.over(SqliteConnector(Path(sys.argv[1])))
+    await stores.connector.open()
     print("open", flush=True)
     sys.stdin.readline()
-    outcomes = [(await do(store, charge(f"{sys.argv[2]} {number}")))[0] for number in range(40)]
+    outcomes = [(await do(stores, charge(1, f"{sys.argv[2]} {number}")))[0] for number in range(40)]
     print(sum(outcome.is_ok for outcome in outcomes))
-    await store.close()
+    await stores.connector.close()
 
 asyncio.run(main())
 """
 
 
-async def test_processes_that_race_for_an_account_never_overspend_it(store: SqliteStore) -> None:
+async def test_processes_that_race_for_an_account_never_overspend_it(stores: Stores) -> None:
     programs = [
         subprocess.Popen(
-            [sys.executable, "-c", SPENDING_PROGRAM, str(path_of(store)), name],
+            [sys.executable, "-c", SPENDING_PROGRAM, str(path_of(stores)), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -422,8 +434,8 @@ async def test_processes_that_race_for_an_account_never_overspend_it(store: Sqli
         assert "open\n" == program.stdout.readline()
     spent = [int(program.communicate("go\n", timeout=WAIT_S)[0]) for program in programs]
     assert 50 == sum(spent)
-    assert 0 == await wallet(store)
-    assert [] == await faults(store)
+    assert 0 == await wallet(stores)
+    assert [] == await faults(stores)
 
 
 # A COMMIT that fails.
@@ -444,33 +456,33 @@ def failing_commit(connection: apsw.Connection, action: str = "COMMIT") -> Itera
         connection.authorizer = None
 
 
-async def test_a_commit_that_fails_is_unknown_and_the_store_goes_on(store: SqliteStore) -> None:
-    connection = writer_of(store)
+async def test_a_commit_that_fails_is_unknown_and_the_store_goes_on(stores: Stores) -> None:
+    connection = writer_of(stores)
     with failing_commit(connection), pytest.raises(CommitUnknown, match="failed during COMMIT"):
-        await do(store, charge(1, "key"))
-    assert connection is not store._writer
-    assert 50 == await wallet(store)
-    assert not (await do(store, charge(1, "key")))[0].is_replay
-    assert 49 == await wallet(store)
-    assert [] == await faults(store)
+        await do(stores, charge(1, "key"))
+    assert connection is not connector_of(stores)._writer
+    assert 50 == await wallet(stores)
+    assert not (await do(stores, charge(1, "key")))[0].is_replay
+    assert 49 == await wallet(stores)
+    assert [] == await faults(stores)
 
 
-async def test_a_commit_that_a_hook_turns_down_is_unknown_too(store: SqliteStore) -> None:
-    writer_of(store).set_commit_hook(lambda: True)
+async def test_a_commit_that_a_hook_turns_down_is_unknown_too(stores: Stores) -> None:
+    writer_of(stores).set_commit_hook(lambda: True)
     with pytest.raises(CommitUnknown):
-        await do(store, charge(1, "key"))
-    await do(store, charge(1, "key"))
-    assert 49 == await wallet(store)
+        await do(stores, charge(1, "key"))
+    await do(stores, charge(1, "key"))
+    assert 49 == await wallet(stores)
 
 
 class SlowCommits:
     """A writer's connection whose COMMIT waits, as a slow disk lets it; everything else is the connection's own."""
 
-    def __init__(self, store: SqliteStore) -> None:
-        self._connection = writer_of(store)
+    def __init__(self, stores: Stores) -> None:
+        self._connection = writer_of(stores)
         self.has_begun = threading.Event()
         self.may_go_on = threading.Event()
-        store._writer = self  # type: ignore[assignment]
+        connector_of(stores)._writer = self  # type: ignore[assignment]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._connection, name)
@@ -487,11 +499,11 @@ class SlowCommits:
 
 
 @pytest.mark.parametrize("times", [1, 3])
-async def test_a_commit_is_seen_through_though_its_caller_goes_away(store: SqliteStore, times: int) -> None:
-    slow = SlowCommits(store)
-    task = asyncio.create_task(do(store, charge(1, "key")))
+async def test_a_commit_is_seen_through_though_its_caller_goes_away(stores: Stores, times: int) -> None:
+    slow = SlowCommits(stores)
+    task = asyncio.create_task(do(stores, charge(1, "key")))
     await slow.begun()
-    following = asyncio.create_task(do(store, charge(1, "next")))
+    following = asyncio.create_task(do(stores, charge(1, "next")))
     for _ in range(times):
         task.cancel()
         await asyncio.sleep(0.01)
@@ -501,88 +513,90 @@ async def test_a_commit_is_seen_through_though_its_caller_goes_away(store: Sqlit
     with pytest.raises(asyncio.CancelledError):
         await task
     await following
-    assert 48 == await wallet(store)
-    assert [] == await faults(store)
+    assert 48 == await wallet(stores)
+    assert [] == await faults(stores)
 
 
-async def test_a_commit_that_fails_after_its_caller_went_away_does_no_harm(store: SqliteStore) -> None:
-    slow = SlowCommits(store)
+async def test_a_commit_that_fails_after_its_caller_went_away_does_no_harm(stores: Stores) -> None:
+    slow = SlowCommits(stores)
     with failing_commit(slow._connection):
-        task = asyncio.create_task(do(store, charge(1, "key")))
+        task = asyncio.create_task(do(stores, charge(1, "key")))
         await slow.begun()
         task.cancel()
         await asyncio.sleep(0.01)
         slow.may_go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await task
-    await do(store, charge(1, "next"))
-    assert ["top_up funds", "next"] == [transfer.idempotency_key for transfer in await book(store)]
+    await do(stores, charge(1, "next"))
+    assert ["top_up funds", "next"] == [transfer.idempotency_key for transfer in await book(stores)]
 
 
-async def test_reading_goes_on_while_a_commit_waits_for_the_disk(store: SqliteStore) -> None:
-    slow = SlowCommits(store)
-    task = asyncio.create_task(do(store, charge(1, "key")))
+async def test_reading_goes_on_while_a_commit_waits_for_the_disk(stores: Stores) -> None:
+    slow = SlowCommits(stores)
+    task = asyncio.create_task(do(stores, charge(1, "key")))
     await slow.begun()
-    assert 50 == await wallet(store)
-    assert {digest(ANN): 50 * UNIT} == await store.balances([(ANN, digest(ANN))], NOW)
+    assert 50 == await wallet(stores)
+    assert {digest(ANN): 50 * UNIT} == await stores.connector.balances([(ANN, digest(ANN))], NOW)
     slow.may_go_on.set()
     await task
-    assert 49 == await wallet(store)
+    assert 49 == await wallet(stores)
 
 
 async def test_a_balance_is_the_newest_though_the_read_before_failed(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keys = [(ANN, digest(ANN))]
     with monkeypatch.context() as patched:
-        patched.setitem(sqlite._SQL._bodies, "balance", "SELECT abs(-9223372036854775808) WHERE ?1 + ?2 + ?3")
+        patched.setitem(
+            sql.statements("sqlite")._bodies, "balance", "SELECT abs(-9223372036854775808) WHERE ?1 + ?2 + ?3"
+        )
         with pytest.raises(StorageError, match="overflow"):
-            await store.balances(keys, NOW)
-    await do(store, charge(1, "key"))
-    assert {digest(ANN): 49 * UNIT} == await store.balances(keys, NOW)
+            await stores.connector.balances(keys, NOW)
+    await do(stores, charge(1, "key"))
+    assert {digest(ANN): 49 * UNIT} == await stores.connector.balances(keys, NOW)
 
 
-async def test_closing_waits_for_a_commit(store: SqliteStore) -> None:
-    slow = SlowCommits(store)
-    task = asyncio.create_task(do(store, charge(1, "key")))
+async def test_closing_waits_for_a_commit(stores: Stores) -> None:
+    slow = SlowCommits(stores)
+    task = asyncio.create_task(do(stores, charge(1, "key")))
     await slow.begun()
-    closing = asyncio.create_task(store.close())
+    closing = asyncio.create_task(stores.connector.close())
     await asyncio.sleep(0.01)
     assert not closing.done()
     slow.may_go_on.set()
     await asyncio.gather(task, closing)
-    await store.open()
-    assert 49 == await wallet(store)
+    await stores.connector.open()
+    assert 49 == await wallet(stores)
 
 
-async def test_a_rollback_that_fails_does_not_hide_the_error_and_the_store_goes_on(store: SqliteStore) -> None:
+async def test_a_rollback_that_fails_does_not_hide_the_error_and_the_store_goes_on(stores: Stores) -> None:
     def fail(state: BatchState) -> Decision:
         raise ZeroDivisionError
 
-    connection = writer_of(store)
+    connection = writer_of(stores)
     with failing_commit(connection, "ROLLBACK"), pytest.raises(ZeroDivisionError):
-        await store.transact(reads([charge(1, "key")], NOW), fail)
-    assert connection is not store._writer
-    await do(store, charge(1, "key"))
-    assert 49 == await wallet(store)
+        await stores.connector.transact(reads([charge(1, "key")], NOW), fail)
+    assert connection is not connector_of(stores)._writer
+    await do(stores, charge(1, "key"))
+    assert 49 == await wallet(stores)
 
 
 async def test_a_connection_that_can_not_be_made_anew_is_unavailable_for_so_long(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with failing_commit(writer_of(store)), pytest.raises(CommitUnknown):
-        await do(store, charge(1, "key"))
+    with failing_commit(writer_of(stores)), pytest.raises(CommitUnknown):
+        await do(stores, charge(1, "key"))
 
     def fail(*_: object, **__: object) -> apsw.Connection:
         raise apsw.CantOpenError("unable to open database file")
 
     with monkeypatch.context() as patch:
-        patch.setattr(sqlite, "_connect", fail)
+        patch.setattr(connector, "connect", fail)
         for _ in range(2):
             with pytest.raises(StoreUnavailable, match="unable to open"):
-                await do(store, charge(1, "key"))
-    await do(store, charge(1, "key"))
-    assert 49 == await wallet(store)
+                await do(stores, charge(1, "key"))
+    await do(stores, charge(1, "key"))
+    assert 49 == await wallet(stores)
 
 
 # Errors of the driver.
@@ -602,13 +616,13 @@ async def test_a_connection_that_can_not_be_made_anew_is_unavailable_for_so_long
     ],
 )
 async def test_errors_of_the_driver_are_told_in_the_stores_own_words(
-    store: SqliteStore, error: type[apsw.Error], expected: type[StorageError]
+    stores: Stores, error: type[apsw.Error], expected: type[StorageError]
 ) -> None:
     def fail(state: BatchState) -> Decision:
         raise error("something happened")
 
     with pytest.raises(expected, match="SQLite: something happened") as raised:
-        await store.transact(reads([charge(1, "key")], NOW), fail)
+        await stores.connector.transact(reads([charge(1, "key")], NOW), fail)
     assert expected is raised.type
     assert error is type(raised.value.__cause__)
 
@@ -617,17 +631,17 @@ async def test_errors_of_the_driver_are_told_in_the_stores_own_words(
 
 
 async def test_a_snapshot_that_is_cancelled_while_it_reads_is_closed_all_the_same(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The read runs in a thread, and a connection can't be closed under it."""
-    await do(store, *[TopUp(ANN, UNIT, f"INV-{number}") for number in range(500)])
+    await do(stores, *[TopUp(ANN, UNIT, f"INV-{number}") for number in range(500)])
     endless = "WITH RECURSIVE r (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT sum(i) + ?1 FROM r"
     statements = {"holds": endless, "merchant_ids": "SELECT merchant_id FROM merchant"}
 
     async def read() -> None:
-        async with store.snapshot() as snapshot:
-            monkeypatch.setattr(sqlite, "_SQL", statements)
-            await snapshot.holds(ANN)
+        async with stores.connector.snapshot() as reading:
+            monkeypatch.setattr(snapshot, "_SQL", statements)
+            await reading.holds(ANN)
 
     task = asyncio.create_task(read())
     await asyncio.sleep(0.05)
@@ -635,83 +649,83 @@ async def test_a_snapshot_that_is_cancelled_while_it_reads_is_closed_all_the_sam
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(task, WAIT_S)
-    await store.close()
+    await stores.connector.close()
     # Nobody is left who would keep the log.
-    assert ["farebox.db"] == [path.name for path in path_of(store).parent.iterdir()]
+    assert ["farebox.db"] == [path.name for path in path_of(stores).parent.iterdir()]
 
 
 async def test_an_error_while_a_snapshot_reads_is_told_in_the_stores_own_words(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with store.snapshot() as snapshot:
-        monkeypatch.setattr(sqlite, "_SQL", {"holds": "SELECT ?1 FROM nowhere"})
+    async with stores.connector.snapshot() as reading:
+        monkeypatch.setattr(snapshot, "_SQL", {"holds": "SELECT ?1 FROM nowhere"})
         with pytest.raises(StorageError, match="no such table"):
-            await snapshot.holds(ANN)
+            await reading.holds(ANN)
 
 
 async def test_a_snapshot_of_a_database_without_a_schema_is_refused(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     with pytest.raises(StorageError, match="no such table"):
-        async with SqliteStore(tmp_path / "empty.db").snapshot():
+        async with Stores.over(SqliteConnector(tmp_path / "empty.db")).connector.snapshot():
             pytest.fail("there is nothing to see")
 
 
 async def test_what_a_killed_process_left_in_the_log_is_on_the_disk_before_it_is_told(
-    store: SqliteStore, tmp_path: Path
+    stores: Stores, tmp_path: Path
 ) -> None:
     """It may have died before the disk had it, and then a power cut would take what a retry had been told."""
-    await do(store, charge(1, "key"))
+    await do(stores, charge(1, "key"))
     left, disk = tmp_path / "left.db", tmp_path / "disk.db"
     for suffix in ("", "-wal"):
         left.with_name(f"left.db{suffix}").write_bytes(
-            store._path.with_name(f"{store._path.name}{suffix}").read_bytes()
+            path_of(stores).with_name(f"{path_of(stores).name}{suffix}").read_bytes()
         )
-    survivor = SqliteStore(left)
-    await survivor.open()
+    survivor = Stores.over(SqliteConnector(left))
+    await survivor.connector.open()
     # The rows in the file itself were synced, first in the log and then here.
     disk.write_bytes(left.read_bytes())
     assert (await do(survivor, charge(1, "key")))[0].is_replay
-    await survivor.close()
-    copy = SqliteStore(disk)
-    await copy.open()
-    assert await account_of(store) == await account_of(copy)
-    await copy.close()
+    await survivor.connector.close()
+    copy = Stores.over(SqliteConnector(disk))
+    await copy.connector.open()
+    assert await account_of(stores) == await account_of(copy)
+    await copy.connector.close()
 
 
 # Backups.
 
 
-async def test_a_backup_of_a_database_in_use_is_whole(store: SqliteStore, tmp_path: Path) -> None:
+async def test_a_backup_of_a_database_in_use_is_whole(stores: Stores, tmp_path: Path) -> None:
     is_over = False
 
     async def spend() -> None:
         number = 0
         while not is_over:
             number += 1
-            await do(store, charge(1, f"key {number}"), TopUp(ANN, UNIT, f"INV-{number}"))
+            await do(stores, charge(1, f"key {number}"), TopUp(ANN, UNIT, f"INV-{number}"))
 
     spending = asyncio.create_task(spend())
     await asyncio.sleep(0.05)
-    seq = (await account_of(store)).seq
-    await store.backup(tmp_path / "copy.db")
+    seq = (await account_of(stores)).seq
+    await stores.connector.backup(tmp_path / "copy.db")
     is_over = True
     await spending
-    copy = SqliteStore(tmp_path / "copy.db")
-    await copy.open()
-    assert seq <= (await account_of(copy)).seq <= (await account_of(store)).seq
+    copy = Stores.over(SqliteConnector(tmp_path / "copy.db"))
+    await copy.connector.open()
+    assert seq <= (await account_of(copy)).seq <= (await account_of(stores)).seq
     assert [] == await faults(copy)
     assert "wal" == writer_of(copy).pragma("journal_mode")
     await do(copy, TopUp(ANN, UNIT, "into the copy"))
-    await copy.close()
-    assert [] == await faults(store)
+    await copy.connector.close()
+    assert [] == await faults(stores)
 
 
 async def test_writers_do_not_make_a_backup_begin_anew(
-    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If they did, a backup of a busy ledger would never end."""
-    monkeypatch.setattr(sqlite, "_BACKUP_STEP_PAGES", 1)
-    stranger = connect(store)
+    one_by_one = SqliteConnector(path_of(stores), SqliteLimits(backup_step_pages=1))
+    stranger = connect(stores)
     backup_class = apsw.Connection.backup
     steps = 0
 
@@ -742,37 +756,37 @@ async def test_writers_do_not_make_a_backup_begin_anew(
             return Watched(backup_class(self, *arguments))
 
     monkeypatch.setattr(apsw, "Connection", Connection)
-    await store.backup(tmp_path / "copy.db")
-    copy = SqliteStore(tmp_path / "copy.db")
-    await copy.open()
-    assert Merchant(ANN, "Acme", NOW) == await copy.merchant(ANN)
+    await one_by_one.backup(tmp_path / "copy.db")
+    copy = Stores.over(SqliteConnector(tmp_path / "copy.db"))
+    await copy.connector.open()
+    assert Merchant(ANN, "Acme", NOW) == await copy.merchants.find(ANN)
     assert steps > 10
-    await copy.close()
+    await copy.connector.close()
     stranger.close()
 
 
-async def test_a_backup_never_writes_over_a_file(store: SqliteStore, tmp_path: Path) -> None:
+async def test_a_backup_never_writes_over_a_file(stores: Stores, tmp_path: Path) -> None:
     (tmp_path / "there.db").write_text("precious")
-    for path in (tmp_path / "there.db", path_of(store)):
+    for path in (tmp_path / "there.db", path_of(stores)):
         with pytest.raises(AlreadyExists, match="exists already"):
-            await store.backup(path)
+            await stores.connector.backup(path)
     assert "precious" == (tmp_path / "there.db").read_text()
-    assert 50 == await wallet(store)
+    assert 50 == await wallet(stores)
 
 
-async def test_a_backup_into_no_folder_says_so(store: SqliteStore, tmp_path: Path) -> None:
+async def test_a_backup_into_no_folder_says_so(stores: Stores, tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="can't be written"):
-        await store.backup(tmp_path / "missing" / "copy.db")
+        await stores.connector.backup(tmp_path / "missing" / "copy.db")
 
 
 async def test_a_backup_of_a_missing_database_makes_no_file(tmp_path: Path) -> None:
     with pytest.raises(StoreUnavailable):
-        await SqliteStore(tmp_path / "missing.db").backup(tmp_path / "copy.db")
+        await Stores.over(SqliteConnector(tmp_path / "missing.db")).connector.backup(tmp_path / "copy.db")
     assert [] == list(tmp_path.iterdir())
 
 
 async def test_a_backup_that_fails_leaves_no_half_copy(
-    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Connection(apsw.Connection):
         def backup(self, *_: object) -> apsw.Backup:
@@ -780,7 +794,7 @@ async def test_a_backup_that_fails_leaves_no_half_copy(
 
     monkeypatch.setattr(apsw, "Connection", Connection)
     with pytest.raises(StoreUnavailable, match="full"):
-        await store.backup(tmp_path / "copy.db")
+        await stores.connector.backup(tmp_path / "copy.db")
     monkeypatch.undo()
     assert not (tmp_path / "copy.db").exists()
-    await store.backup(tmp_path / "copy.db")
+    await stores.connector.backup(tmp_path / "copy.db")

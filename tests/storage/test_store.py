@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 import pytest
 from hypothesis import given
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.audit_log import audit_entry
 from farebox.core.commands import (
     Actor,
     Adjust,
@@ -35,16 +36,17 @@ from farebox.core.outcomes import DONE, Code
 from farebox.core.pricing import Price
 from farebox.core.state import Alert, BatchState, Decision, KeyRecord, reads
 from farebox.core.thresholds import Threshold
-from farebox.storage import postgres, sql, sqlite
+from farebox.storage import sql
 from farebox.storage.interface import (
     AlreadyExists,
+    Fetch,
     NotFound,
     SchemaMismatch,
     StorageError,
-    Store,
     StoreUnavailable,
 )
-from farebox.storage.rows import MailState, Merchant, OutboxMail, TransferFilter, Usage, User
+from farebox.storage.records import MailState, Merchant, MerchantOrder, OutboxMail, Role, TransferFilter, Usage, User
+from farebox.storage.stores import Stores
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, found, founded, prepare, scenarios
 from tests.storage.engines import Engine, Refused
 from tests.support.effort import examples
@@ -84,37 +86,37 @@ every_store = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"]
 
 
 async def test_a_new_database_is_made_once_and_opens(empty_engine: Engine) -> None:
-    store = empty_engine.store()
-    names = await store.migrate(NOW)
+    stores = empty_engine.stores()
+    names = await stores.connector.migrate(NOW)
     assert names[0] == "0001_ledger"
-    assert [] == await store.migrate(NOW + 1)
+    assert [] == await stores.connector.migrate(NOW + 1)
     assert [(name, NOW) for name in names] == await empty_engine.execute(
         "SELECT name, applied_at FROM farebox_migration"
     )
-    await store.open()
-    assert await store.account(ANN) is None
-    await store.close()
+    await stores.connector.open()
+    assert await stores.accounts.find(ANN) is None
+    await stores.connector.close()
 
 
 async def test_stores_that_migrate_at_once_do_it_once(empty_engine: Engine) -> None:
     def migrate() -> list[str]:
-        return asyncio.run(empty_engine.store().migrate(NOW))
+        return asyncio.run(empty_engine.stores().connector.migrate(NOW))
 
     names = await asyncio.gather(*[asyncio.to_thread(migrate) for _ in range(6)])
     applied = [name for (name,) in await empty_engine.execute("SELECT name FROM farebox_migration ORDER BY name")]
     assert applied == sorted(name for found in names for name in found)
 
 
-async def opened(engine: Engine) -> Store:
-    store = engine.store()
-    await store.migrate(NOW)
-    await store.open()
-    return store
+async def opened(engine: Engine) -> Stores:
+    stores = engine.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    return stores
 
 
 async def test_a_database_without_a_schema_is_refused_with_what_to_do(empty_engine: Engine) -> None:
     with pytest.raises(SchemaMismatch, match=r"no Farebox schema yet; run: farebox init"):
-        await empty_engine.store().open()
+        await empty_engine.stores().connector.open()
 
 
 @pytest.fixture
@@ -131,41 +133,41 @@ def newer_program(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 async def test_an_older_database_is_refused_until_it_is_migrated(
     empty_engine: Engine, newer_program: Callable[[str], None]
 ) -> None:
-    store = await opened(empty_engine)
-    await add_merchant(store, funds=5)
-    await store.close()
+    stores = await opened(empty_engine)
+    await add_merchant(stores, funds=5)
+    await stores.connector.close()
     newer_program("CREATE TABLE more (x BIGINT)")
     with pytest.raises(SchemaMismatch, match=r"older than this program: it lacks 9998_more; run: farebox init"):
-        await store.open()
-    assert ["9998_more"] == await store.migrate(NOW)
-    await store.open()
-    assert 5 == await wallet(store)
+        await stores.connector.open()
+    assert ["9998_more"] == await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    assert 5 == await wallet(stores)
     assert [] == await empty_engine.execute("SELECT x FROM more")
-    await store.close()
+    await stores.connector.close()
 
 
 async def test_a_newer_database_is_refused_and_left_alone(empty_engine: Engine) -> None:
-    store = await opened(empty_engine)
-    await store.close()
+    stores = await opened(empty_engine)
+    await stores.connector.close()
     await empty_engine.execute("INSERT INTO farebox_migration VALUES ('9999_from_the_future', 0)")
-    for attempt in (store.open, lambda: store.migrate(NOW)):
+    for attempt in (stores.connector.open, lambda: stores.connector.migrate(NOW)):
         with pytest.raises(SchemaMismatch, match=r"newer than this program: it has 9999_from_the_future.*run a newer"):
             await attempt()
     with pytest.raises(StoreUnavailable, match="not open"):
-        await store.account(ANN)
+        await stores.accounts.find(ANN)
 
 
 async def test_a_migration_that_fails_leaves_nothing_behind(
     empty_engine: Engine, newer_program: Callable[[str], None]
 ) -> None:
-    store = empty_engine.store()
-    await store.migrate(NOW)
+    stores = empty_engine.stores()
+    await stores.connector.migrate(NOW)
     newer_program("CREATE TABLE more (x BIGINT); CREATE TABLE merchant (x BIGINT)")
     with pytest.raises(StorageError, match="merchant"):
-        await store.migrate(NOW)
+        await stores.connector.migrate(NOW)
     assert [] == await empty_engine.execute("SELECT name FROM farebox_migration WHERE name = '9998_more'")
     newer_program("CREATE TABLE more (x BIGINT)")
-    assert ["9998_more"] == await store.migrate(NOW)
+    assert ["9998_more"] == await stores.connector.migrate(NOW)
 
 
 @pytest.mark.parametrize("count", range(1, len(sql.migrations("sqlite"))))
@@ -174,184 +176,223 @@ async def test_a_ledger_is_kept_whole_by_the_migrations_that_come_after(
 ) -> None:
     """It keeps what it had at the time, and goes on from there."""
     known = {dialect: sql.migrations(dialect) for dialect in ("sqlite", "postgres")}
-    store = empty_engine.store()
+    stores = empty_engine.stores()
     with monkeypatch.context() as patch:
         patch.setattr(sql, "migrations", lambda dialect: known[dialect][:count])
-        await store.migrate(NOW)
-        await store.open()
-        await add_merchant(store, funds=50)
-        await add_price(store)
-        await add_price(store, 2, merchant_id=ANN)
-        await store.create_key(staff_key(2))
+        await stores.connector.migrate(NOW)
+        await stores.connector.open()
+        await add_merchant(stores, funds=50)
+        await add_price(stores)
+        await add_price(stores, 2, merchant_id=ANN)
+        await stores.api_keys.create(staff_key(2))
         for user in USERS[:2]:
             values = f"{user.merchant_id}, {user.user_id}, '{user.email}', {user.created_at}"
             await empty_engine.execute(f"INSERT INTO merchant_user VALUES ({values})")
-        await fire(store)
-        await do(store, charge(7, "charge"), CreateHold(Payer(ANN), "image", 3, "hold"), charge(1, "more"))
-        await do(store, Refund(ANN, 2, "refund", UNIT), CaptureHold(ANN, 3, "capture", 2 * UNIT))
-        await store.close()
+        await fire(stores)
+        await do(stores, charge(7, "charge"), CreateHold(Payer(ANN), "image", 3, "hold"), charge(1, "more"))
+        await do(stores, Refund(ANN, 2, "refund", UNIT), CaptureHold(ANN, 3, "capture", 2 * UNIT))
+        await stores.connector.close()
     before = {table: await empty_engine.execute(f"SELECT * FROM {table}") for table in LEDGER_TABLES}
     assert all(before.values())
-    assert [name for name, _ in known["sqlite"][count:]] == await store.migrate(NOW)
+    assert [name for name, _ in known["sqlite"][count:]] == await stores.connector.migrate(NOW)
     for table, old in before.items():
         # A migration may add columns behind those that were there.
         new = await empty_engine.execute(f"SELECT * FROM {table}")
         assert old == [row[: len(old[0])] for row in new]
-    await store.open()
-    assert list(USERS[:2]) == await store.users(ANN)
-    assert [] == await faults(store)
-    assert [ANN] == await store.books_to_roll_up(0, transfers_min=7, limit=9)
+    await stores.connector.open()
+    assert list(USERS[:2]) == await stores.users.list(ANN)
+    assert [] == await faults(stores)
+    assert [ANN] == await stores.usage.books_to_roll_up(0, transfers_min=7, limit=9)
     for _ in range(2):
-        used = await store.usage(ANN, first_quarter=0, last_quarter=NOW, offset_quarters=0, bucket_quarters=NOW)
+        used = await stores.usage.buckets(
+            ANN, first_quarter=0, last_quarter=NOW, offset_quarters=0, bucket_quarters=NOW
+        )
         assert [Usage(0, "image", 11, 10 * UNIT, UNIT)] == used
-        await store.roll_up_usage(ANN, transfers_max=99)
-    await do(store, RequestApproval(TopUp(ANN, UNIT, "wire", actor=Actor(1, "ann")), 1), charge(1, "later"))
-    assert 40 == await wallet(store)
-    assert [] == await faults(store)
-    await store.close()
+        await stores.usage.roll_up(ANN, transfers_max=99)
+    await do(stores, RequestApproval(TopUp(ANN, UNIT, "wire", actor=Actor(1, "ann")), 1), charge(1, "later"))
+    assert 40 == await wallet(stores)
+    assert [] == await faults(stores)
+    await stores.connector.close()
 
 
 # Opening and closing.
 
-CALLS: Final[dict[str, Callable[[Store], Awaitable[Any]]]] = {
-    "transact": lambda store: do(store, TopUp(ANN, UNIT, "R")),
-    "balances": lambda store: store.balances([(ANN, digest(ANN))], NOW),
-    "find_key": lambda store: store.find_key(None, digest(1)),
-    "find_key of a merchant": lambda store: store.find_key(ANN, digest(1)),
-    "account": lambda store: store.account(ANN),
-    "merchant": lambda store: store.merchant(ANN),
-    "merchants": lambda store: store.merchants(0, 10),
-    "transfers": book,
-    "transfers_at": lambda store: store.transfers_at(ANN, [1]),
-    "find_transfers": lambda store: store.find_transfers(ANN, first_seq=1, last_seq=9, wanted=TransferFilter()),
-    "funding_after": lambda store: store.funding_after(ANN, 1),
-    "due_holds": lambda store: store.due_holds(NOW, 10),
-    "create_merchant": add_merchant,
-    "rename_merchant": lambda store: store.rename_merchant(ANN, "Ann"),
-    "add_user": lambda store: store.add_user(User(ANN, 1, "ann@example.com", NOW)),
-    "users": lambda store: store.users(ANN),
-    "create_key": lambda store: store.create_key(staff_key(1)),
-    "keys": lambda store: store.keys(None),
-    "key": lambda store: store.key(1),
-    "expire_key": lambda store: store.expire_key(1, NOW),
-    "revoke_key": lambda store: store.revoke_key(1, NOW),
-    "rotate_key": lambda store: store.rotate_key(1, successor=staff_key(2), expires_at=NOW),
-    "set_price": add_price,
-    "prices": lambda store: store.prices(None),
-    "approval": lambda store: store.approval(ANN, 1),
-    "approvals": lambda store: store.approvals(merchant_id=None, before=9, limit=9),
-    "approvals of a merchant": lambda store: store.approvals(merchant_id=ANN, before=9, limit=9),
-    "audit_entries": lambda store: store.audit_entries(merchant_id=None, before=(9, 9), limit=9),
-    "audit_entries of a merchant": lambda store: store.audit_entries(merchant_id=ANN, before=(9, 9), limit=9),
-    "roll_up_usage": lambda store: store.roll_up_usage(ANN, transfers_max=9),
-    "books_to_roll_up": lambda store: store.books_to_roll_up(0, transfers_min=1, limit=9),
-    "usage": lambda store: store.usage(ANN, first_quarter=0, last_quarter=9, offset_quarters=0, bucket_quarters=4),
-    "alerts": lambda store: store.alerts(ANN, 10),
-    "claim_mails": lambda store: store.claim_mails(NOW, lease_until=NOW + 1, limit=10),
-    "settle_mail": lambda store: store.settle_mail(
+
+async def read_one(fetch: Fetch) -> None:
+    """Do nothing in particular in a transaction."""
+    assert [1] == [row[0] for row in await fetch("SELECT 1")]
+
+
+CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
+    "connector.transact": lambda stores: do(stores, TopUp(ANN, UNIT, "R")),
+    "connector.balances": lambda stores: stores.connector.balances([(ANN, digest(ANN))], NOW),
+    "api_keys.authenticate": lambda stores: stores.api_keys.authenticate(None, digest(1)),
+    "api_keys.authenticate of a merchant": lambda stores: stores.api_keys.authenticate(ANN, digest(1)),
+    "accounts.find": lambda stores: stores.accounts.find(ANN),
+    "merchants.find": lambda stores: stores.merchants.find(ANN),
+    "merchants.page": lambda stores: stores.merchants.page(0, 10),
+    "transfers.page": book,
+    "transfers.at": lambda stores: stores.transfers.at(ANN, [1]),
+    "transfers.find": lambda stores: stores.transfers.find(ANN, first_seq=1, last_seq=9, wanted=TransferFilter()),
+    "transfers.funding_after": lambda stores: stores.transfers.funding_after(ANN, 1),
+    "holds.due": lambda stores: stores.holds.due(NOW, 10),
+    "merchants.create": add_merchant,
+    "merchants.rename": lambda stores: stores.merchants.rename(ANN, "Ann"),
+    "users.add": lambda stores: stores.users.add(User(ANN, 1, "ann@example.com", NOW)),
+    "users.list": lambda stores: stores.users.list(ANN),
+    "api_keys.create": lambda stores: stores.api_keys.create(staff_key(1)),
+    "api_keys.list": lambda stores: stores.api_keys.list(None),
+    "api_keys.find": lambda stores: stores.api_keys.find(1),
+    "api_keys.expire": lambda stores: stores.api_keys.expire(1, NOW),
+    "api_keys.revoke": lambda stores: stores.api_keys.revoke(1, NOW),
+    "api_keys.rotate": lambda stores: stores.api_keys.rotate(1, successor=staff_key(2), expires_at=NOW),
+    "prices.add": add_price,
+    "prices.list": lambda stores: stores.prices.list(None),
+    "approvals.find": lambda stores: stores.approvals.find(ANN, 1),
+    "approvals.list": lambda stores: stores.approvals.list(merchant_id=None, before=9, limit=9),
+    "approvals.list of a merchant": lambda stores: stores.approvals.list(merchant_id=ANN, before=9, limit=9),
+    "audit_log.list": lambda stores: stores.audit_log.list(merchant_id=None, before=(9, 9), limit=9),
+    "audit_log.list of a merchant": lambda stores: stores.audit_log.list(merchant_id=ANN, before=(9, 9), limit=9),
+    "usage.roll_up": lambda stores: stores.usage.roll_up(ANN, transfers_max=9),
+    "usage.books_to_roll_up": lambda stores: stores.usage.books_to_roll_up(0, transfers_min=1, limit=9),
+    "usage.buckets": lambda stores: stores.usage.buckets(
+        ANN, first_quarter=0, last_quarter=9, offset_quarters=0, bucket_quarters=4
+    ),
+    "outbox.alerts": lambda stores: stores.outbox.alerts(ANN, 10),
+    "outbox.claim": lambda stores: stores.outbox.claim(NOW, lease_until=NOW + 1, limit=10),
+    "outbox.settle": lambda stores: stores.outbox.settle(
         OutboxMail(Alert(ANN, 1, UNIT, 0, NOW, None), 1, "ann@example.com", MailState.WAITING, 0, NOW)
     ),
-    "mails": lambda store: store.mails(merchant_id=None, limit=10),
-    "retry_mails": lambda store: store.retry_mails(NOW),
-    "next_mail_at": lambda store: store.next_mail_at(),
+    "outbox.list": lambda stores: stores.outbox.list(merchant_id=None, limit=10),
+    "outbox.retry": lambda stores: stores.outbox.retry(NOW),
+    "outbox.next_due_at": lambda stores: stores.outbox.next_due_at(),
+    "connector.fetch": lambda stores: stores.connector.fetch("SELECT 1"),
+    "connector.run_in_transaction": lambda stores: stores.connector.run_in_transaction(read_one),
+    "merchants.names": lambda stores: stores.merchants.names([ANN]),
+    "merchants.in_order": lambda stores: stores.merchants.in_order(MerchantOrder.AGE, limit=9, offset=0),
+    "merchants.search": lambda stores: stores.merchants.search("a", limit=9, offset=0),
+    "merchants.with_accounts": lambda stores: stores.merchants.with_accounts([ANN]),
+    "merchants.counts": lambda stores: stores.merchants.counts(),
+    "users.with_logins": lambda stores: stores.users.with_logins(ANN),
+    "users.memberships": lambda stores: stores.users.memberships("ann@example.com"),
+    "users.role": lambda stores: stores.users.role(ANN, "ann@example.com"),
+    "users.invite": lambda stores: stores.users.invite(
+        User(ANN, 1, "ann@example.com", NOW), account_mail=None, login=None
+    ),
+    "users.set_role": lambda stores: stores.users.set_role(ANN, "ann@example.com", Role.OWNER, is_owner_needed=False),
+    "users.remove": lambda stores: stores.users.remove(ANN, "ann@example.com", is_owner_needed=False),
+    "api_keys.note_use": lambda stores: stores.api_keys.note_use([(ANN, digest(ANN))], NOW),
+    "audit_log.append": lambda stores: stores.audit_log.append(
+        audit_entry(Actor(1, "ann"), merchant_id=ANN, at=NOW, action="look_as_merchant")
+    ),
 }
 
 
+CALLED_ELSEWHERE: Final = {"account_mails", "logins", "sessions", "runway_snapshots", "verifications"}
+"""Stores whose calls other tests make."""
+
+
 def test_every_call_of_a_store_is_in_the_list() -> None:
-    """But those that need no open store, or open one by themselves."""
-    by_themselves = {"engine", "open", "close", "migrate", "route", "snapshot", "backup"}
-    names = {name for name in vars(Store) if not name.startswith("_")}
-    assert names - by_themselves == {name.partition(" ")[0] for name in CALLS}
+    """But those that need no open connector, or open one by themselves."""
+    by_themselves = {"engine", "dialect", "open", "close", "migrate", "route", "snapshot", "backup"}
+    kinds = get_type_hints(Stores)
+    names = {
+        f"{subject}.{name}"
+        for subject in kinds.keys() - CALLED_ELSEWHERE
+        for name in vars(kinds[subject])
+        if not name.startswith("_") and name not in by_themselves
+    }
+    assert names == {name.partition(" ")[0] for name in CALLS}
 
 
 async def test_a_store_that_is_not_open_is_unavailable(engine: Engine) -> None:
-    store = engine.store()
-    await store.migrate(NOW)
-    await store.close()
+    stores = engine.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.close()
     for _ in range(2):
         for call in CALLS.values():
             with pytest.raises(StoreUnavailable):
-                await call(store)
-        await store.open()
-        await store.close()
-        await store.close()
+                await call(stores)
+        await stores.connector.open()
+        await stores.connector.close()
+        await stores.connector.close()
 
 
-async def test_a_store_can_be_opened_again_and_finds_what_was_there(store: Store) -> None:
-    await add_merchant(store, funds=5)
-    await store.close()
-    await store.open()
-    await store.open()
-    await do(store, Adjust(ANN, UNIT, True, "R", "mistake"))
-    assert 6 == await wallet(store)
+async def test_a_store_can_be_opened_again_and_finds_what_was_there(stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
+    await stores.connector.close()
+    await stores.connector.open()
+    await stores.connector.open()
+    await do(stores, Adjust(ANN, UNIT, True, "R", "mistake"))
+    assert 6 == await wallet(stores)
 
 
-async def test_an_engine_tells_its_name_and_version(engine: Engine, store: Store) -> None:
-    assert store.engine.startswith(f"{engine.name} ")
-    assert store.engine.split()[1][0].isdigit()
+async def test_an_engine_tells_its_name_and_version(engine: Engine, stores: Stores) -> None:
+    assert stores.connector.engine.startswith(f"{engine.name} ")
+    assert stores.connector.engine.split()[1][0].isdigit()
 
 
-async def test_merchants_are_all_in_one_group(store: Store) -> None:
-    assert 1 == len({store.route(merchant_id) for merchant_id in (1, ANN, BEN, 2**63 - 1)})
+async def test_merchants_are_all_in_one_group(stores: Stores) -> None:
+    assert 1 == len({stores.connector.route(merchant_id) for merchant_id in (1, ANN, BEN, 2**63 - 1)})
 
 
 # Merchants.
 
 
 @every_store
-async def test_a_new_merchant_has_a_name_an_account_and_a_key(store: Store) -> None:
+async def test_a_new_merchant_has_a_name_an_account_and_a_key(stores: Stores) -> None:
     account = Account(ANN, "EUR", credit_limit=5, thresholds=(Threshold(7, False), Threshold(9, False)))
-    await store.create_merchant(Merchant(ANN, "Ännchen 🦊", NOW), account, merchant_key(3))
-    assert Merchant(ANN, "Ännchen 🦊", NOW) == await store.merchant(ANN)
-    assert account == await store.account(ANN)
-    assert [merchant_key(3)] == await store.keys(ANN)
-    assert await store.merchant(BEN) is None
-    assert await store.account(BEN) is None
+    await stores.merchants.create(Merchant(ANN, "Ännchen 🦊", NOW), account, merchant_key(3))
+    assert Merchant(ANN, "Ännchen 🦊", NOW) == await stores.merchants.find(ANN)
+    assert account == await stores.accounts.find(ANN)
+    assert [merchant_key(3)] == await stores.api_keys.list(ANN)
+    assert await stores.merchants.find(BEN) is None
+    assert await stores.accounts.find(BEN) is None
 
 
 @every_store
-async def test_a_merchants_id_is_given_once(store: Store) -> None:
-    await add_merchant(store, funds=5)
+async def test_a_merchants_id_is_given_once(stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
     with pytest.raises(AlreadyExists):
-        await store.create_merchant(Merchant(ANN, "Another", NOW), Account(ANN, "EUR"), merchant_key(8))
-    assert Merchant(ANN, "Acme", NOW) == await store.merchant(ANN)
-    assert 5 == await wallet(store)
-    assert [merchant_key(ANN)] == await store.keys(ANN)
+        await stores.merchants.create(Merchant(ANN, "Another", NOW), Account(ANN, "EUR"), merchant_key(8))
+    assert Merchant(ANN, "Acme", NOW) == await stores.merchants.find(ANN)
+    assert 5 == await wallet(stores)
+    assert [merchant_key(ANN)] == await stores.api_keys.list(ANN)
 
 
 @every_store
-async def test_an_account_that_breaks_a_rule_is_not_created(store: Store) -> None:
+async def test_an_account_that_breaks_a_rule_is_not_created(stores: Stores) -> None:
     with pytest.raises(InvariantViolation, match="sum to zero"):
-        await store.create_merchant(Merchant(ANN, "Ann", NOW), Account(ANN, "USD", wallet=1), merchant_key(1))
-    assert await store.merchant(ANN) is None
+        await stores.merchants.create(Merchant(ANN, "Ann", NOW), Account(ANN, "USD", wallet=1), merchant_key(1))
+    assert await stores.merchants.find(ANN) is None
 
 
 @every_store
-async def test_merchants_are_listed_page_by_page(store: Store) -> None:
+async def test_merchants_are_listed_page_by_page(stores: Stores) -> None:
     for merchant_id in (BEN, ANN, NOBODY, 1):
-        await add_merchant(store, merchant_id)
-    assert [1, ANN, BEN, NOBODY] == [merchant.merchant_id for merchant, _ in await store.merchants(0, 10)]
-    page = await store.merchants(1, 2)
+        await add_merchant(stores, merchant_id)
+    assert [1, ANN, BEN, NOBODY] == [merchant.merchant_id for merchant, _ in await stores.merchants.page(0, 10)]
+    page = await stores.merchants.page(1, 2)
     assert [(Merchant(number, "Acme", NOW), Account(number, "USD")) for number in (ANN, BEN)] == page
-    assert [] == await store.merchants(NOBODY, 10)
+    assert [] == await stores.merchants.page(NOBODY, 10)
 
 
 @every_store
-async def test_a_merchant_is_renamed(store: Store) -> None:
-    await add_merchant(store)
-    await store.rename_merchant(ANN, "Ann & Sons")
-    assert Merchant(ANN, "Ann & Sons", NOW) == await store.merchant(ANN)
+async def test_a_merchant_is_renamed(stores: Stores) -> None:
+    await add_merchant(stores)
+    await stores.merchants.rename(ANN, "Ann & Sons")
+    assert Merchant(ANN, "Ann & Sons", NOW) == await stores.merchants.find(ANN)
     with pytest.raises(NotFound):
-        await store.rename_merchant(BEN, "Ben")
+        await stores.merchants.rename(BEN, "Ben")
 
 
-async def test_a_merchant_has_a_name_of_1_to_200_characters(store: Store) -> None:
-    await add_merchant(store)
-    await store.rename_merchant(ANN, "é" * 200)
+async def test_a_merchant_has_a_name_of_1_to_200_characters(stores: Stores) -> None:
+    await add_merchant(stores)
+    await stores.merchants.rename(ANN, "é" * 200)
     for name in ("", "é" * 201):
         with pytest.raises(StorageError):
-            await store.rename_merchant(ANN, name)
-    assert Merchant(ANN, "é" * 200, NOW) == await store.merchant(ANN)
+            await stores.merchants.rename(ANN, name)
+    assert Merchant(ANN, "é" * 200, NOW) == await stores.merchants.find(ANN)
 
 
 # Users.
@@ -364,113 +405,117 @@ USERS: Final = (
 
 
 @every_store
-async def test_users_are_listed_oldest_first(store: Store) -> None:
-    await add_merchant(store)
-    await add_merchant(store, BEN)
+async def test_users_are_listed_oldest_first(stores: Stores) -> None:
+    await add_merchant(stores)
+    await add_merchant(stores, BEN)
     for user in reversed(USERS):
-        await store.add_user(user)
-    assert list(USERS[:2]) == await store.users(ANN)
-    assert [USERS[2]] == await store.users(BEN)
-    assert [] == await store.users(NOBODY)
+        await stores.users.add(user)
+    assert list(USERS[:2]) == await stores.users.list(ANN)
+    assert [USERS[2]] == await stores.users.list(BEN)
+    assert [] == await stores.users.list(NOBODY)
 
 
 @every_store
-async def test_an_address_is_registered_once_with_a_merchant_that_exists(store: Store) -> None:
-    await add_merchant(store)
-    await store.add_user(USERS[0])
+async def test_an_address_is_registered_once_with_a_merchant_that_exists(stores: Stores) -> None:
+    await add_merchant(stores)
+    await stores.users.add(USERS[0])
     with pytest.raises(AlreadyExists):
-        await store.add_user(User(ANN, 9, "one@example.com", NOW))
+        await stores.users.add(User(ANN, 9, "one@example.com", NOW))
     with pytest.raises(NotFound, match="no such merchant"):
-        await store.add_user(USERS[2])
-    assert [USERS[0]] == await store.users(ANN)
+        await stores.users.add(USERS[2])
+    assert [USERS[0]] == await stores.users.list(ANN)
 
 
 # Keys.
 
 
 @every_store
-async def test_a_key_is_found_by_its_digest_its_id_and_its_merchant(store: Store) -> None:
-    await add_merchant(store)
+async def test_a_key_is_found_by_its_digest_its_id_and_its_merchant(stores: Stores) -> None:
+    await add_merchant(stores)
     theirs = merchant_key(2, expires_at=NOW + 5, revoked_at=NOW + 6)
     service, support = staff_key(3), staff_key(4, KeyKind.SUPPORT, expires_at=NOW)
     for key in (support, service, theirs):
-        await store.create_key(key)
-    assert KeyRecord(2, KeyKind.MERCHANT, ANN, NOW + 5, NOW + 6) == await store.find_key(ANN, digest(2))
-    assert KeyRecord(4, KeyKind.SUPPORT, None, NOW, None, support.name) == await store.find_key(None, digest(4))
+        await stores.api_keys.create(key)
+    assert KeyRecord(2, KeyKind.MERCHANT, ANN, NOW + 5, NOW + 6) == await stores.api_keys.authenticate(ANN, digest(2))
+    assert KeyRecord(4, KeyKind.SUPPORT, None, NOW, None, support.name) == await stores.api_keys.authenticate(
+        None, digest(4)
+    )
     for merchant_id, number in ((None, 2), (BEN, 2), (ANN, 3), (None, 9)):
-        assert await store.find_key(merchant_id, digest(number)) is None
-    assert [theirs, merchant_key(ANN)] == await store.keys(ANN)
-    assert [service, support] == await store.keys(None)
-    assert [theirs, service, None] == [await store.key(number) for number in (2, 3, 9)]
+        assert await stores.api_keys.authenticate(merchant_id, digest(number)) is None
+    assert [theirs, merchant_key(ANN)] == await stores.api_keys.list(ANN)
+    assert [service, support] == await stores.api_keys.list(None)
+    assert [theirs, service, None] == [await stores.api_keys.find(number) for number in (2, 3, 9)]
 
 
 @every_store
-async def test_a_key_is_made_for_a_merchant_that_exists(store: Store) -> None:
+async def test_a_key_is_made_for_a_merchant_that_exists(stores: Stores) -> None:
     with pytest.raises(NotFound, match="no such merchant"):
-        await store.create_key(merchant_key(2))
-    assert await store.key(2) is None
+        await stores.api_keys.create(merchant_key(2))
+    assert await stores.api_keys.find(2) is None
 
 
 @every_store
 @pytest.mark.parametrize("is_staff", [False, True])
-async def test_a_revoked_key_stays_revoked(store: Store, is_staff: bool) -> None:
-    await add_merchant(store)
+async def test_a_revoked_key_stays_revoked(stores: Stores, is_staff: bool) -> None:
+    await add_merchant(stores)
     key = staff_key(2) if is_staff else merchant_key(2)
     others = (staff_key(3), merchant_key(4))
     for each in (key, *others):
-        await store.create_key(each)
-    await store.revoke_key(2, NOW + 5)
-    await store.revoke_key(2, NOW + 9)
-    assert replace(key, revoked_at=NOW + 5) == await store.key(2)
-    await store.revoke_key(2, NOW + 3)
-    assert replace(key, revoked_at=NOW + 3) == await store.key(2)
-    assert list(others) == [await store.key(number) for number in (3, 4)]
+        await stores.api_keys.create(each)
+    await stores.api_keys.revoke(2, NOW + 5)
+    await stores.api_keys.revoke(2, NOW + 9)
+    assert replace(key, revoked_at=NOW + 5) == await stores.api_keys.find(2)
+    await stores.api_keys.revoke(2, NOW + 3)
+    assert replace(key, revoked_at=NOW + 3) == await stores.api_keys.find(2)
+    assert list(others) == [await stores.api_keys.find(number) for number in (3, 4)]
     with pytest.raises(NotFound):
-        await store.revoke_key(9, NOW)
+        await stores.api_keys.revoke(9, NOW)
 
 
 @every_store
 @pytest.mark.parametrize("is_staff", [False, True])
 @pytest.mark.parametrize(("before", "after"), [(None, 5), (9, 5), (3, 3)])
 async def test_a_rotated_key_ends_in_time_and_has_a_successor(
-    store: Store, is_staff: bool, before: int | None, after: int
+    stores: Stores, is_staff: bool, before: int | None, after: int
 ) -> None:
-    await add_merchant(store)
+    await add_merchant(stores)
     expires_at = None if before is None else NOW + before
     key, successor = (
         (staff_key(2, expires_at=expires_at), staff_key(3))
         if is_staff
         else (merchant_key(2, expires_at=expires_at), merchant_key(3))
     )
-    await store.create_key(key)
-    await store.rotate_key(2, successor=successor, expires_at=NOW + 5)
-    assert [replace(key, expires_at=NOW + after), successor] == [await store.key(number) for number in (2, 3)]
+    await stores.api_keys.create(key)
+    await stores.api_keys.rotate(2, successor=successor, expires_at=NOW + 5)
+    assert [replace(key, expires_at=NOW + after), successor] == [
+        await stores.api_keys.find(number) for number in (2, 3)
+    ]
 
 
 @every_store
-async def test_a_key_that_is_not_there_is_not_rotated(store: Store) -> None:
+async def test_a_key_that_is_not_there_is_not_rotated(stores: Stores) -> None:
     with pytest.raises(NotFound):
-        await store.rotate_key(2, successor=staff_key(3), expires_at=NOW)
-    assert await store.key(3) is None
+        await stores.api_keys.rotate(2, successor=staff_key(3), expires_at=NOW)
+    assert await stores.api_keys.find(3) is None
 
 
-async def test_a_key_is_there_once(store: Store) -> None:
-    await add_merchant(store)
+async def test_a_key_is_there_once(stores: Stores) -> None:
+    await add_merchant(stores)
     for key in (staff_key(2), merchant_key(3)):
-        await store.create_key(key)
+        await stores.api_keys.create(key)
         with pytest.raises(AlreadyExists):
-            await store.create_key(key)
+            await stores.api_keys.create(key)
     with pytest.raises(AlreadyExists):
-        await store.rotate_key(2, successor=staff_key(2), expires_at=NOW)
-    assert staff_key(2) == await store.key(2)
+        await stores.api_keys.rotate(2, successor=staff_key(2), expires_at=NOW)
+    assert staff_key(2) == await stores.api_keys.find(2)
 
 
 # Prices.
 
 
 @every_store
-async def test_prices_are_listed_by_type_and_start(store: Store) -> None:
-    await add_merchant(store)
+async def test_prices_are_listed_by_type_and_start(stores: Stores) -> None:
+    await add_merchant(stores)
     default = [
         Price(4, "call", None, NOW),
         Price(1, "image", UNIT, NOW - 1),
@@ -479,39 +524,39 @@ async def test_prices_are_listed_by_type_and_start(store: Store) -> None:
     ]
     own = [Price(6, "image", None, NOW, ANN), Price(3, "scan", 10**18, NOW, ANN)]
     for price in (*reversed(default), *reversed(own)):
-        await store.set_price(price, NOW)
-    assert default == await store.prices(None)
-    assert own == await store.prices(ANN)
-    assert [] == await store.prices(BEN)
+        await stores.prices.add(price, NOW)
+    assert default == await stores.prices.list(None)
+    assert own == await stores.prices.list(ANN)
+    assert [] == await stores.prices.list(BEN)
 
 
 @every_store
-async def test_a_price_is_set_once_and_for_a_merchant_that_exists(store: Store) -> None:
-    await add_merchant(store)
+async def test_a_price_is_set_once_and_for_a_merchant_that_exists(stores: Stores) -> None:
+    await add_merchant(stores)
     for merchant_id in (None, ANN):
         price = Price(1 if merchant_id is None else 2, "image", UNIT, NOW, merchant_id)
-        await store.set_price(price, NOW)
+        await stores.prices.add(price, NOW)
         with pytest.raises(AlreadyExists):
-            await store.set_price(price, NOW)
-        assert [price] == await store.prices(merchant_id)
+            await stores.prices.add(price, NOW)
+        assert [price] == await stores.prices.list(merchant_id)
     with pytest.raises(NotFound, match="no such merchant"):
-        await store.set_price(Price(3, "image", UNIT, NOW, BEN), NOW)
+        await stores.prices.add(Price(3, "image", UNIT, NOW, BEN), NOW)
 
 
 # Batches.
 
 
 @every_store
-async def test_a_batch_meets_what_it_asks_for_and_no_more(store: Store) -> None:
-    await add_merchant(store, funds=50)
-    await add_merchant(store, BEN, funds=50)
-    await add_price(store)
-    await add_price(store, 2, request_type="call", unit_price=None)
-    await add_price(store, 3, merchant_id=BEN, unit_price=2 * UNIT)
-    await store.create_key(staff_key(5))
+async def test_a_batch_meets_what_it_asks_for_and_no_more(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_merchant(stores, BEN, funds=50)
+    await add_price(stores)
+    await add_price(stores, 2, request_type="call", unit_price=None)
+    await add_price(stores, 3, merchant_id=BEN, unit_price=2 * UNIT)
+    await stores.api_keys.create(staff_key(5))
     hold = CreateHold(Payer(ANN), "image", 3, "hold")
-    await do(store, hold, charge(4, "charge"), CaptureHold(ANN, 2, "capture", UNIT), Refund(ANN, 3, "refund", UNIT))
-    before = await book(store)
+    await do(stores, hold, charge(4, "charge"), CaptureHold(ANN, 2, "capture", UNIT), Refund(ANN, 3, "refund", UNIT))
+    before = await book(stores)
     asked: list[Command] = [
         replace(charge(1, "charge"), payer=Payer(ANN, digest(ANN)), caller=Caller(digest(5))),
         replace(charge(1, "new", merchant_id=BEN), caller=Caller(digest(BEN), BEN)),
@@ -521,8 +566,8 @@ async def test_a_batch_meets_what_it_asks_for_and_no_more(store: Store) -> None:
         Refund(ANN, 1000, "new refund"),
         SetFrozen(NOBODY, True, Caller(digest(77))),
     ]
-    state = await loaded(store, *asked)
-    assert {ANN: await store.account(ANN), BEN: await store.account(BEN)} == state.accounts
+    state = await loaded(stores, *asked)
+    assert {ANN: await stores.accounts.find(ANN), BEN: await stores.accounts.find(BEN)} == state.accounts
     assert {number: digest(number) for number in (ANN, 5, BEN)} == {
         record.key_id: key for key, record in state.keys.items()
     }
@@ -533,22 +578,22 @@ async def test_a_batch_meets_what_it_asks_for_and_no_more(store: Store) -> None:
     assert [((ANN, 3), before[2], UNIT)] == [
         (place, original.transfer, original.returned) for place, original in state.originals.items()
     ]
-    assert before == await book(store)
+    assert before == await book(stores)
 
 
 @every_store
-async def test_an_empty_batch_meets_nothing(store: Store) -> None:
-    assert BatchState() == await loaded(store)
+async def test_an_empty_batch_meets_nothing(stores: Stores) -> None:
+    assert BatchState() == await loaded(stores)
 
 
 @every_store
-async def test_prices_are_those_in_force_at_the_time_of_the_batch(store: Store) -> None:
-    await add_merchant(store)
+async def test_prices_are_those_in_force_at_the_time_of_the_batch(stores: Stores) -> None:
+    await add_merchant(stores)
     for number, (starts_at, merchant_id) in enumerate([(0, None), (5, None), (5, None), (6, ANN), (8, ANN)], 1):
-        await add_price(store, number, starts_at=NOW + starts_at, merchant_id=merchant_id)
+        await add_price(stores, number, starts_at=NOW + starts_at, merchant_id=merchant_id)
     found = {}
     for later in (-1, 0, 4, 5, 6, 8):
-        state = await loaded(store, charge(1, "key"), now=NOW + later)
+        state = await loaded(stores, charge(1, "key"), now=NOW + later)
         prices = [state.default_prices.get("image"), state.merchant_prices.get((ANN, "image"))]
         found[later] = tuple(price and price.price_id for price in prices)
     assert {-1: (None, None), 0: (1, None), 4: (1, None), 5: (3, None), 6: (3, 4), 8: (3, 5)} == found
@@ -556,16 +601,16 @@ async def test_prices_are_those_in_force_at_the_time_of_the_batch(store: Store) 
 
 @every_store
 @pytest.mark.parametrize("error", [KeyError, InvariantViolation, asyncio.CancelledError, KeyboardInterrupt])
-async def test_a_batch_that_can_not_be_decided_changes_nothing(store: Store, error: type[BaseException]) -> None:
-    await add_merchant(store, funds=5)
+async def test_a_batch_that_can_not_be_decided_changes_nothing(stores: Stores, error: type[BaseException]) -> None:
+    await add_merchant(stores, funds=5)
 
     def fail(state: BatchState) -> Decision:
         raise error("no decision")
 
     with pytest.raises(error):
-        await store.transact(reads([TopUp(ANN, UNIT, "R")], NOW), fail)
-    await do(store, TopUp(ANN, UNIT, "R"))
-    assert 6 == await wallet(store)
+        await stores.connector.transact(reads([TopUp(ANN, UNIT, "R")], NOW), fail)
+    await do(stores, TopUp(ANN, UNIT, "R"))
+    assert 6 == await wallet(stores)
 
 
 def a_decision(commands: list[Command], **changes: Any) -> Callable[[BatchState], Decision]:
@@ -592,23 +637,23 @@ def a_decision(commands: list[Command], **changes: Any) -> Callable[[BatchState]
     ids=["unbalanced", "overdrawn", "new hold", "changed hold"],
 )
 async def test_a_decision_that_breaks_a_rule_is_rolled_back_with_all_that_belongs_to_it(
-    store: Store, changes: dict[str, Any]
+    stores: Stores, changes: dict[str, Any]
 ) -> None:
-    await add_merchant(store, funds=50)
-    await add_price(store)
-    await store.add_user(USERS[0])
-    await do(store, CreateHold(Payer(ANN), "image", 2, "hold"), SetThresholds(ANN, (45 * UNIT,)))
-    before = await everything(store, [ANN])
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    await stores.users.add(USERS[0])
+    await do(stores, CreateHold(Payer(ANN), "image", 2, "hold"), SetThresholds(ANN, (45 * UNIT,)))
+    before = await everything(stores, [ANN])
     commands: list[Command] = [
         charge(10, "charge"),
         CreateHold(Payer(ANN), "image", 2, "another"),
         CaptureHold(ANN, 2, "capture"),
     ]
     with pytest.raises(InvariantViolation):
-        await store.transact(reads(commands, NOW), a_decision(commands, **changes))
-    assert before == await everything(store, [ANN])
-    assert [Code.OK] * 3 == [outcome.code for outcome in await do(store, *commands)]
-    assert 1 == len(await store.alerts(ANN, 10))
+        await stores.connector.transact(reads(commands, NOW), a_decision(commands, **changes))
+    assert before == await everything(stores, [ANN])
+    assert [Code.OK] * 3 == [outcome.code for outcome in await do(stores, *commands)]
+    assert 1 == len(await stores.outbox.alerts(ANN, 10))
 
 
 @pytest.mark.parametrize(
@@ -623,61 +668,65 @@ async def test_a_decision_that_breaks_a_rule_is_rolled_back_with_all_that_belong
     ids=["seq taken", "key taken", "no amount", "not below", "number taken"],
 )
 async def test_rows_that_the_database_refuses_are_rolled_back_with_all_that_belongs_to_them(
-    store: Store, changes: dict[str, Any]
+    stores: Stores, changes: dict[str, Any]
 ) -> None:
-    await add_merchant(store, funds=50)
-    await add_price(store)
-    await fire(store, USERS[0])
-    await do(store, SetThresholds(ANN, (45 * UNIT,)))
-    before = await everything(store, [ANN])
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    await fire(stores, USERS[0])
+    await do(stores, SetThresholds(ANN, (45 * UNIT,)))
+    before = await everything(stores, [ANN])
     commands: list[Command] = [charge(10, "charge")]
     with pytest.raises(StorageError):
-        await store.transact(reads(commands, NOW), a_decision(commands, **changes))
-    assert before == await everything(store, [ANN])
-    assert Code.OK is (await do(store, *commands))[0].code
+        await stores.connector.transact(reads(commands, NOW), a_decision(commands, **changes))
+    assert before == await everything(stores, [ANN])
+    assert Code.OK is (await do(stores, *commands))[0].code
 
 
 @every_store
-async def test_a_decision_without_an_account_is_not_written(store: Store) -> None:
-    await add_merchant(store, funds=5)
-    transfer = (await book(store))[0]
-    await store.transact(
+async def test_a_decision_without_an_account_is_not_written(stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
+    transfer = (await book(stores))[0]
+    await stores.connector.transact(
         reads([SetFrozen(ANN, True)], NOW), lambda _: Decision([DONE], transfers=[replace(transfer, seq=2)])
     )
-    assert [transfer] == await book(store)
+    assert [transfer] == await book(stores)
 
 
-async def test_a_stored_account_that_breaks_a_rule_is_never_used(engine: Engine, store: Store) -> None:
-    await add_merchant(store, funds=5)
+async def test_a_stored_account_that_breaks_a_rule_is_never_used(engine: Engine, stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
     await engine.execute(f"UPDATE account SET thresholds = '[[{6 * UNIT},true]]'")
-    for call in (lambda: do(store, TopUp(ANN, UNIT, "R")), lambda: store.account(ANN), lambda: store.merchants(0, 9)):
+    for call in (
+        lambda: do(stores, TopUp(ANN, UNIT, "R")),
+        lambda: stores.accounts.find(ANN),
+        lambda: stores.merchants.page(0, 9),
+    ):
         with pytest.raises(InvariantViolation, match="armed above"):
             await call()
-    async with store.snapshot() as snapshot:
+    async with stores.connector.snapshot() as snapshot:
         assert (Threshold(6 * UNIT, True),) == (await snapshot.account(ANN) or Account(0, "")).thresholds
     await engine.execute("UPDATE account SET thresholds = '[]'")
-    await do(store, TopUp(ANN, UNIT, "R"))
+    await do(stores, TopUp(ANN, UNIT, "R"))
 
 
 async def test_a_stored_hold_that_breaks_a_rule_is_never_used(
-    engine: Engine, store: Store, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The databases refuse such rows too, so the rule that is broken here is a made-up one."""
-    await add_merchant(store, funds=5)
-    await add_price(store)
-    await do(store, CreateHold(Payer(ANN), "image", 2, "hold"))
+    await add_merchant(stores, funds=5)
+    await add_price(stores)
+    await do(stores, CreateHold(Payer(ANN), "image", 2, "hold"))
     monkeypatch.setattr("farebox.core.invariants.hold_faults", lambda hold: ["it is a Sunday"])
     with pytest.raises(InvariantViolation, match="it is a Sunday"):
-        await do(store, CaptureHold(ANN, 2, "capture"))
+        await do(stores, CaptureHold(ANN, 2, "capture"))
     monkeypatch.undo()
-    assert Code.OK is (await do(store, CaptureHold(ANN, 2, "capture")))[0].code
+    assert Code.OK is (await do(stores, CaptureHold(ANN, 2, "capture")))[0].code
 
 
 @every_store
-async def test_every_field_of_every_kind_of_transfer_is_read_back(store: Store) -> None:
-    await add_merchant(store)
-    await add_price(store, 2**62)
-    await add_price(store, 2, request_type="call", unit_price=None)
+async def test_every_field_of_every_kind_of_transfer_is_read_back(stores: Stores) -> None:
+    await add_merchant(stores)
+    await add_price(stores, 2**62)
+    await add_price(stores, 2, request_type="call", unit_price=None)
     outcomes = []
     commands: list[Command] = [
         TopUp(ANN, 10**18, "№ 1 🦊", "Grüße; 'quoted' \"twice\" \\"),
@@ -694,63 +743,65 @@ async def test_every_field_of_every_kind_of_transfer_is_read_back(store: Store) 
         Adjust(ANN, 1, False, "R-8", "mistake"),
     ]
     for command in commands:
-        outcomes += await do(store, command)
+        outcomes += await do(stores, command)
     assert {Code.OK} == {outcome.code for outcome in outcomes}
     made = {outcome.transfer.seq: outcome.transfer for outcome in outcomes if outcome.transfer}
-    stored = {transfer.seq: transfer for transfer in await book(store)}
+    stored = {transfer.seq: transfer for transfer in await book(stores)}
     assert made == {seq: transfer for seq, transfer in stored.items() if seq != 4}
     assert (2, 10**18 - 9 * UNIT - 7, "release 2") == (stored[4].refers_to, stored[4].amount, stored[4].idempotency_key)
-    assert [2, 5, 7] == [hold.seq for hold in await holds_of(store)]
+    assert [2, 5, 7] == [hold.seq for hold in await holds_of(stores)]
 
 
 # Balances.
 
 
 @every_store
-async def test_balances_are_of_keys_that_open_something(store: Store) -> None:
-    await add_merchant(store, funds=5)
-    await add_merchant(store, BEN)
+async def test_balances_are_of_keys_that_open_something(stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
+    await add_merchant(stores, BEN)
     for number, ends in enumerate([{}, {"expires_at": NOW + 1}, {"expires_at": NOW}, {"revoked_at": NOW}], 2):
-        await store.create_key(merchant_key(number, **ends))
-    await store.create_key(merchant_key(6, revoked_at=NOW + 1))
-    await store.create_key(staff_key(7))
+        await stores.api_keys.create(merchant_key(number, **ends))
+    await stores.api_keys.create(merchant_key(6, revoked_at=NOW + 1))
+    await stores.api_keys.create(staff_key(7))
     asked = [(ANN, digest(number)) for number in range(1, 9)] + [
         (BEN, digest(BEN)),
         (BEN, digest(ANN)),
         (ANN, digest(ANN)),
     ]
     expected = {digest(number): 5 * UNIT for number in (2, 3, 6, ANN)} | {digest(BEN): 0}
-    assert expected == await store.balances(asked, NOW)
-    assert {} == await store.balances([], NOW)
-    assert {digest(2): 5 * UNIT} == await store.balances([(ANN, digest(2))] * 3, NOW)
+    assert expected == await stores.connector.balances(asked, NOW)
+    assert {} == await stores.connector.balances([], NOW)
+    assert {digest(2): 5 * UNIT} == await stores.connector.balances([(ANN, digest(2))] * 3, NOW)
 
 
 @every_store
-async def test_balances_are_what_is_available_and_never_stale(engine: Engine, store: Store) -> None:
-    await add_merchant(store, funds=5, credit_limit=9 * UNIT)
-    await add_price(store)
-    other = engine.store()
-    await other.open()
+async def test_balances_are_what_is_available_and_never_stale(engine: Engine, stores: Stores) -> None:
+    await add_merchant(stores, funds=5, credit_limit=9 * UNIT)
+    await add_price(stores)
+    other = engine.stores()
+    await other.connector.open()
     commands: list[Command] = [charge(2, "a"), CreateHold(Payer(ANN), "image", 3, "b"), charge(4, "c")]
     for number, command in enumerate([*commands, CaptureHold(ANN, 3, "d", UNIT)]):
-        await do(other if number % 2 else store, command)
-        for reader in (store, other):
-            assert [(3, 0, -4, -2)[number] * UNIT] == list((await reader.balances([(ANN, digest(ANN))], NOW)).values())
-    await other.close()
+        await do(other if number % 2 else stores, command)
+        for reader in (stores, other):
+            assert [(3, 0, -4, -2)[number] * UNIT] == list(
+                (await reader.connector.balances([(ANN, digest(ANN))], NOW)).values()
+            )
+    await other.connector.close()
 
 
 # Reading books.
 
 
 @every_store
-async def test_a_stretch_of_a_book_is_read_from_either_end(store: Store) -> None:
-    await add_merchant(store, funds=50)
-    await add_merchant(store, BEN, funds=50)
-    await add_price(store)
-    await do(store, *[charge(1, f"key {number}") for number in range(8)])
+async def test_a_stretch_of_a_book_is_read_from_either_end(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_merchant(stores, BEN, funds=50)
+    await add_price(stores)
+    await do(stores, *[charge(1, f"key {number}") for number in range(8)])
 
     async def seqs(first_seq: int, last_seq: int, limit: int, newest_first: bool) -> list[int]:
-        found = await store.transfers(
+        found = await stores.transfers.page(
             ANN, first_seq=first_seq, last_seq=last_seq, limit=limit, newest_first=newest_first
         )
         assert {ANN} >= {transfer.merchant_id for transfer in found}
@@ -763,16 +814,16 @@ async def test_a_stretch_of_a_book_is_read_from_either_end(store: Store) -> None
     assert [9, 8] == await seqs(3, 9, 2, True)
     assert [] == await seqs(10, 20, 9, False)
     assert [] == await seqs(5, 3, 9, True)
-    assert [] == await store.transfers(NOBODY, first_seq=1, last_seq=9, limit=9, newest_first=True)
+    assert [] == await stores.transfers.page(NOBODY, first_seq=1, last_seq=9, limit=9, newest_first=True)
 
 
 @every_store
-async def test_transfers_are_found_by_kind_type_and_reference_within_a_stretch(store: Store) -> None:
-    await add_merchant(store, funds=50)
-    await add_price(store)
-    await add_price(store, 2, request_type="scan")
+async def test_transfers_are_found_by_kind_type_and_reference_within_a_stretch(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    await add_price(stores, 2, request_type="scan")
     await do(
-        store,
+        stores,
         charge(1, "a"),
         Charge(Payer(ANN), "scan", 1, "b", reference="job"),
         Charge(Payer(ANN), "image", 1, "c", reference="job"),
@@ -781,8 +832,10 @@ async def test_transfers_are_found_by_kind_type_and_reference_within_a_stretch(s
     )
 
     async def seqs(first_seq: int = 1, last_seq: int = 100, **wanted: Any) -> list[int]:
-        found = await store.find_transfers(ANN, first_seq=first_seq, last_seq=last_seq, wanted=TransferFilter(**wanted))
-        stored = await store.transfers_at(ANN, [item.seq for item in found])
+        found = await stores.transfers.find(
+            ANN, first_seq=first_seq, last_seq=last_seq, wanted=TransferFilter(**wanted)
+        )
+        stored = await stores.transfers.at(ANN, [item.seq for item in found])
         assert list(found) == [stored[item.seq] for item in found]
         return [item.seq for item in found]
 
@@ -798,22 +851,22 @@ async def test_transfers_are_found_by_kind_type_and_reference_within_a_stretch(s
 
 
 @every_store
-async def test_single_transfers_are_read_by_their_seq(store: Store) -> None:
-    await add_merchant(store, funds=50)
-    await add_price(store)
-    await do(store, *[charge(1, f"key {number}") for number in range(4)])
-    stored = {transfer.seq: transfer for transfer in await book(store)}
-    assert {seq: stored[seq] for seq in (2, 4)} == await store.transfers_at(ANN, [4, 2, 9, 0])
-    assert {} == await store.transfers_at(ANN, [])
-    assert {} == await store.transfers_at(BEN, [1])
+async def test_single_transfers_are_read_by_their_seq(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    await do(stores, *[charge(1, f"key {number}") for number in range(4)])
+    stored = {transfer.seq: transfer for transfer in await book(stores)}
+    assert {seq: stored[seq] for seq in (2, 4)} == await stores.transfers.at(ANN, [4, 2, 9, 0])
+    assert {} == await stores.transfers.at(ANN, [])
+    assert {} == await stores.transfers.at(BEN, [1])
 
 
 @every_store
-async def test_what_came_in_from_outside_is_read_apart_from_what_was_spent(store: Store) -> None:
-    await add_merchant(store, funds=50)
-    await add_price(store)
+async def test_what_came_in_from_outside_is_read_apart_from_what_was_spent(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
     await do(
-        store,
+        stores,
         charge(1, "charge"),
         Adjust(ANN, UNIT, True, "R", "mistake"),
         Refund(ANN, 2, "refund"),
@@ -821,23 +874,23 @@ async def test_what_came_in_from_outside_is_read_apart_from_what_was_spent(store
         ReverseTopUp(ANN, 1, "R", "bounced", UNIT),
         CreateHold(Payer(ANN), "image", 1, "hold"),
     )
-    assert [1, 3, 5, 6] == [transfer.seq for transfer in await store.funding_after(ANN, 1)]
-    assert [5, 6] == [transfer.seq for transfer in await store.funding_after(ANN, 4)]
-    assert [] == await store.funding_after(ANN, 7)
-    assert [] == await store.funding_after(BEN, 1)
+    assert [1, 3, 5, 6] == [transfer.seq for transfer in await stores.transfers.funding_after(ANN, 1)]
+    assert [5, 6] == [transfer.seq for transfer in await stores.transfers.funding_after(ANN, 4)]
+    assert [] == await stores.transfers.funding_after(ANN, 7)
+    assert [] == await stores.transfers.funding_after(BEN, 1)
 
 
 @every_store
-async def test_due_holds_are_those_whose_time_is_over_the_longest_over_first(store: Store) -> None:
-    await add_merchant(store, funds=50)
-    await add_merchant(store, BEN, funds=50)
-    await add_price(store)
+async def test_due_holds_are_those_whose_time_is_over_the_longest_over_first(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_merchant(stores, BEN, funds=50)
+    await add_price(stores)
     for number, (merchant_id, seconds) in enumerate([(ANN, 9), (BEN, 3), (ANN, 6), (ANN, 1), (ANN, 7)]):
-        await do(store, CreateHold(Payer(merchant_id), "image", 1, f"key {number}", ttl_seconds=seconds))
-    await do(store, ReleaseHold(ANN, 4, "release"))
+        await do(stores, CreateHold(Payer(merchant_id), "image", 1, f"key {number}", ttl_seconds=seconds))
+    await do(stores, ReleaseHold(ANN, 4, "release"))
 
     async def due(seconds: int, limit: int = 10) -> list[tuple[int, int]]:
-        return [(hold.merchant_id, hold.seq) for hold in await store.due_holds(NOW + seconds * SECOND, limit)]
+        return [(hold.merchant_id, hold.seq) for hold in await stores.holds.due(NOW + seconds * SECOND, limit)]
 
     assert [] == await due(0)
     assert [(BEN, 2)] == await due(3)
@@ -849,12 +902,12 @@ async def test_due_holds_are_those_whose_time_is_over_the_longest_over_first(sto
 
 
 @every_store
-async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(store: Store) -> None:
-    await add_merchant(store, funds=50)
-    await add_merchant(store, BEN, funds=50)
-    await add_price(store)
-    await store.add_user(USERS[2])
-    alert, mails = await fire(store, *USERS[:2])
+async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_merchant(stores, BEN, funds=50)
+    await add_price(stores)
+    await stores.users.add(USERS[2])
+    alert, mails = await fire(stores, *USERS[:2])
     assert (ANN, 1, 51 * UNIT, 50 * UNIT, NOW, None) == (
         *(alert.merchant_id, alert.number, alert.threshold, alert.posted, alert.fired_at, alert.transfer_seq),
     )
@@ -864,40 +917,40 @@ async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(sto
             *(mail.user_id, mail.state, mail.attempts, mail.next_attempt_at),
         )
         assert (None, None) == (mail.sent_at, mail.last_error)
-    await store.add_user(User(ANN, 9, "new@example.com", NOW))
-    await do(store, SetThresholds(ANN, (40 * UNIT,)))
-    await do(store, charge(11, "charge"), now=NOW + 7)
-    second = (await store.alerts(ANN, 10))[0]
+    await stores.users.add(User(ANN, 9, "new@example.com", NOW))
+    await do(stores, SetThresholds(ANN, (40 * UNIT,)))
+    await do(stores, charge(11, "charge"), now=NOW + 7)
+    second = (await stores.outbox.alerts(ANN, 10))[0]
     assert (2, 40 * UNIT, 39 * UNIT, NOW + 7, 2) == (
         *(second.number, second.threshold, second.posted, second.fired_at, second.transfer_seq),
     )
-    found = [(mail.alert.number, mail.email) for mail in await store.mails(merchant_id=ANN, limit=10)]
+    found = [(mail.alert.number, mail.email) for mail in await stores.outbox.list(merchant_id=ANN, limit=10)]
     both = ["one@example.com", "two@example.com"]
     assert [(2, "one@example.com"), (2, "two@example.com"), (2, "new@example.com"), *((1, it) for it in both)] == found
-    assert [] == await store.mails(merchant_id=BEN, limit=10)
+    assert [] == await stores.outbox.list(merchant_id=BEN, limit=10)
 
 
 @every_store
-async def test_an_alert_without_users_is_recorded_all_the_same(store: Store) -> None:
-    await add_merchant(store)
-    alert, mails = await fire(store)
-    assert [alert] == await store.alerts(ANN, 10)
+async def test_an_alert_without_users_is_recorded_all_the_same(stores: Stores) -> None:
+    await add_merchant(stores)
+    alert, mails = await fire(stores)
+    assert [alert] == await stores.outbox.alerts(ANN, 10)
     assert [] == mails
 
 
 @every_store
-async def test_several_alerts_of_one_batch_owe_mails_each(store: Store) -> None:
-    await add_merchant(store, funds=50)
-    await add_merchant(store, BEN, funds=50)
+async def test_several_alerts_of_one_batch_owe_mails_each(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_merchant(stores, BEN, funds=50)
     for user in USERS:
-        await store.add_user(user)
+        await stores.users.add(user)
     both = [SetThresholds(merchant_id, (60 * UNIT,)) for merchant_id in (ANN, BEN)]
-    await do(store, *both, SetThresholds(ANN, (70 * UNIT,)))
-    assert [2, 1] == [alert.number for alert in await store.alerts(ANN, 10)]
-    assert [2] == [alert.number for alert in await store.alerts(ANN, 1)]
+    await do(stores, *both, SetThresholds(ANN, (70 * UNIT,)))
+    assert [2, 1] == [alert.number for alert in await stores.outbox.alerts(ANN, 10)]
+    assert [2] == [alert.number for alert in await stores.outbox.alerts(ANN, 1)]
 
     async def places(limit: int) -> list[tuple[int, int, int]]:
-        mails = await store.mails(merchant_id=None, limit=limit)
+        mails = await stores.outbox.list(merchant_id=None, limit=limit)
         return [(mail.alert.merchant_id, mail.alert.number, mail.user_id) for mail in mails]
 
     expected = [(ANN, 2, 3), (ANN, 2, 5), (ANN, 1, 3), (ANN, 1, 5), (BEN, 1, 4)]
@@ -906,114 +959,114 @@ async def test_several_alerts_of_one_batch_owe_mails_each(store: Store) -> None:
 
 
 @every_store
-async def test_the_whole_outbox_is_listed_newest_first(store: Store) -> None:
-    await add_merchant(store)
-    await add_merchant(store, BEN)
+async def test_the_whole_outbox_is_listed_newest_first(stores: Stores) -> None:
+    await add_merchant(stores)
+    await add_merchant(stores, BEN)
     for user in USERS[1:]:
-        await store.add_user(user)
+        await stores.users.add(user)
     for later, merchant_id in ((0, ANN), (5, BEN), (9, ANN)):
-        await do(store, SetThresholds(merchant_id, (later + 1,)), now=NOW + later)
-    fired = [mail.alert.fired_at - NOW for mail in await store.mails(merchant_id=None, limit=9)]
+        await do(stores, SetThresholds(merchant_id, (later + 1,)), now=NOW + later)
+    fired = [mail.alert.fired_at - NOW for mail in await stores.outbox.list(merchant_id=None, limit=9)]
     assert [9, 5, 0] == fired
 
 
 @every_store
-async def test_a_mail_is_claimed_by_one_until_its_lease_ends(store: Store) -> None:
-    await add_merchant(store)
-    _, mails = await fire(store, *USERS[:2])
-    assert NOW == await store.next_mail_at()
-    assert [] == await store.claim_mails(NOW - 1, lease_until=NOW + 10, limit=9)
-    first = await store.claim_mails(NOW, lease_until=NOW + 10, limit=1)
-    second = await store.claim_mails(NOW + 5, lease_until=NOW + 20, limit=9)
+async def test_a_mail_is_claimed_by_one_until_its_lease_ends(stores: Stores) -> None:
+    await add_merchant(stores)
+    _, mails = await fire(stores, *USERS[:2])
+    assert NOW == await stores.outbox.next_due_at()
+    assert [] == await stores.outbox.claim(NOW - 1, lease_until=NOW + 10, limit=9)
+    first = await stores.outbox.claim(NOW, lease_until=NOW + 10, limit=1)
+    second = await stores.outbox.claim(NOW + 5, lease_until=NOW + 20, limit=9)
     assert sorted(mail.user_id for mail in mails) == sorted(mail.user_id for mail in [*first, *second])
     assert [(1, NOW + 10), (1, NOW + 20)] == [(mail.attempts, mail.next_attempt_at) for mail in [*first, *second]]
-    assert [] == await store.claim_mails(NOW + 9, lease_until=NOW + 30, limit=9)
-    assert NOW + 10 == await store.next_mail_at()
-    again = await store.claim_mails(NOW + 10, lease_until=NOW + 30, limit=9)
+    assert [] == await stores.outbox.claim(NOW + 9, lease_until=NOW + 30, limit=9)
+    assert NOW + 10 == await stores.outbox.next_due_at()
+    again = await stores.outbox.claim(NOW + 10, lease_until=NOW + 30, limit=9)
     assert [(first[0].user_id, 2)] == [(mail.user_id, mail.attempts) for mail in again]
 
 
-async def test_many_claimers_never_get_the_same_mail(engine: Engine, store: Store) -> None:
-    await add_merchant(store)
-    _, mails = await fire(store, *[User(ANN, number, f"user{number}@example.com", NOW) for number in range(20)])
-    others = [engine.store() for _ in range(2)]
+async def test_many_claimers_never_get_the_same_mail(engine: Engine, stores: Stores) -> None:
+    await add_merchant(stores)
+    _, mails = await fire(stores, *[User(ANN, number, f"user{number}@example.com", NOW) for number in range(20)])
+    others = [engine.stores() for _ in range(2)]
     for other in others:
-        await other.open()
-    claims = [claimer.claim_mails(NOW, lease_until=NOW + 10, limit=3) for claimer in (store, *others) for _ in range(4)]
+        await other.connector.open()
+    claims = [
+        claimer.outbox.claim(NOW, lease_until=NOW + 10, limit=3) for claimer in (stores, *others) for _ in range(4)
+    ]
     claimed = [mail.user_id for some in await asyncio.gather(*claims) for mail in some]
     assert len(claimed) == len(set(claimed))
     for other in others:
-        await other.close()
+        await other.connector.close()
     assert {mail.user_id for mail in mails} >= set(claimed)
 
 
 @every_store
-async def test_a_settled_mail_is_what_it_was_settled_as(store: Store) -> None:
-    await add_merchant(store)
-    await fire(store, *USERS[:2])
-    one, two = sorted(await store.claim_mails(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.user_id)
+async def test_a_settled_mail_is_what_it_was_settled_as(stores: Stores) -> None:
+    await add_merchant(stores)
+    await fire(stores, *USERS[:2])
+    one, two = sorted(await stores.outbox.claim(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.user_id)
     sent = replace(one, state=MailState.SENT, sent_at=NOW + 3)
     failed = replace(two, next_attempt_at=NOW + 60, last_error="4.2.1 mailbox busy")
-    await store.settle_mail(sent)
-    await store.settle_mail(failed)
-    assert [sent, failed] == await store.mails(merchant_id=ANN, limit=9)
-    assert NOW + 60 == await store.next_mail_at()
-    assert [] == await store.claim_mails(NOW + 59, lease_until=NOW + 70, limit=9)
+    await stores.outbox.settle(sent)
+    await stores.outbox.settle(failed)
+    assert [sent, failed] == await stores.outbox.list(merchant_id=ANN, limit=9)
+    assert NOW + 60 == await stores.outbox.next_due_at()
+    assert [] == await stores.outbox.claim(NOW + 59, lease_until=NOW + 70, limit=9)
     given_up = replace(failed, state=MailState.GIVEN_UP)
-    await store.settle_mail(given_up)
-    assert await store.next_mail_at() is None
-    assert [] == await store.claim_mails(NOW + 600, lease_until=NOW + 700, limit=9)
+    await stores.outbox.settle(given_up)
+    assert await stores.outbox.next_due_at() is None
+    assert [] == await stores.outbox.claim(NOW + 600, lease_until=NOW + 700, limit=9)
 
 
 @every_store
-async def test_a_retry_makes_all_that_is_not_sent_due(store: Store) -> None:
-    await add_merchant(store)
-    await fire(store, *USERS[:2], User(ANN, 8, "three@example.com", NOW))
-    one, two, three = sorted(await store.claim_mails(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.user_id)
-    await store.settle_mail(replace(one, state=MailState.SENT, sent_at=NOW))
-    await store.settle_mail(replace(two, state=MailState.GIVEN_UP, last_error="no such mailbox"))
-    await store.settle_mail(replace(three, next_attempt_at=NOW + 999))
-    assert 2 == await store.retry_mails(NOW + 5)
-    due = await store.claim_mails(NOW + 5, lease_until=NOW + 10, limit=9)
+async def test_a_retry_makes_all_that_is_not_sent_due(stores: Stores) -> None:
+    await add_merchant(stores)
+    await fire(stores, *USERS[:2], User(ANN, 8, "three@example.com", NOW))
+    one, two, three = sorted(
+        await stores.outbox.claim(NOW, lease_until=NOW + 10, limit=9), key=lambda mail: mail.user_id
+    )
+    await stores.outbox.settle(replace(one, state=MailState.SENT, sent_at=NOW))
+    await stores.outbox.settle(replace(two, state=MailState.GIVEN_UP, last_error="no such mailbox"))
+    await stores.outbox.settle(replace(three, next_attempt_at=NOW + 999))
+    assert 2 == await stores.outbox.retry(NOW + 5)
+    due = await stores.outbox.claim(NOW + 5, lease_until=NOW + 10, limit=9)
     assert {(two.user_id, 2), (three.user_id, 2)} == {(mail.user_id, mail.attempts) for mail in due}
 
 
 @every_store
-async def test_nothing_waits_in_an_empty_outbox(store: Store) -> None:
-    assert await store.next_mail_at() is None
-    assert [] == await store.claim_mails(NOW, lease_until=NOW + 1, limit=9)
-    assert [] == await store.mails(merchant_id=None, limit=9)
-    assert 0 == await store.retry_mails(NOW)
+async def test_nothing_waits_in_an_empty_outbox(stores: Stores) -> None:
+    assert await stores.outbox.next_due_at() is None
+    assert [] == await stores.outbox.claim(NOW, lease_until=NOW + 1, limit=9)
+    assert [] == await stores.outbox.list(merchant_id=None, limit=9)
+    assert 0 == await stores.outbox.retry(NOW)
 
 
-async def test_a_mail_that_is_not_there_can_not_be_settled(store: Store) -> None:
-    await add_merchant(store)
-    _, mails = await fire(store, USERS[0])
+async def test_a_mail_that_is_not_there_can_not_be_settled(stores: Stores) -> None:
+    await add_merchant(stores)
+    _, mails = await fire(stores, USERS[0])
     with pytest.raises(NotFound):
-        await store.settle_mail(replace(mails[0], user_id=99))
+        await stores.outbox.settle(replace(mails[0], user_id=99))
 
 
 # Snapshots.
 
 
 @every_store
-async def test_a_snapshot_sees_one_moment_whatever_is_committed_meanwhile(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sqlite, "_SNAPSHOT_CHUNK_ROWS", 3)
-    monkeypatch.setattr(postgres, "_SNAPSHOT_CHUNK_ROWS", 3)
-    await add_merchant(store, funds=50)
-    await add_price(store)
-    await do(store, CreateHold(Payer(ANN), "image", 3, "hold"), *[charge(1, f"key {number}") for number in range(5)])
-    before = (await account_of(store), await book(store), await holds_of(store))
-    async with store.snapshot() as snapshot:
+async def test_a_snapshot_sees_one_moment_whatever_is_committed_meanwhile(engine: Engine, stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    await do(stores, CreateHold(Payer(ANN), "image", 3, "hold"), *[charge(1, f"key {number}") for number in range(5)])
+    before = (await account_of(stores), await book(stores), await holds_of(stores))
+    async with engine.stores(snapshot_chunk_rows=3).connector.snapshot() as snapshot:
         chunks = []
         async for chunk in snapshot.transfers(ANN):
             chunks.append(chunk)
             # A writer is not held up, even in the middle of reading.
-            await do(store, charge(1, f"later {len(chunks)}"))
-        await do(store, CaptureHold(ANN, 2, "capture"))
-        await add_merchant(store, BEN)
+            await do(stores, charge(1, f"later {len(chunks)}"))
+        await do(stores, CaptureHold(ANN, 2, "capture"))
+        await add_merchant(stores, BEN)
         found = [transfer for chunk in chunks for transfer in chunk]
         assert before == (await snapshot.account(ANN), found, await snapshot.holds(ANN))
         assert {1: before[1][0], 7: before[1][6]} == await snapshot.transfers_at(ANN, [7, 1, 8])
@@ -1021,64 +1074,64 @@ async def test_a_snapshot_sees_one_moment_whatever_is_committed_meanwhile(
         assert await snapshot.account(BEN) is None
         assert [] == [chunk async for chunk in snapshot.transfers(BEN)]
         assert [] == await snapshot.holds(BEN)
-    assert 7 + len(chunks) + 1 == (await account_of(store)).seq
+    assert 7 + len(chunks) + 1 == (await account_of(stores)).seq
 
 
-async def test_a_snapshot_that_is_left_in_the_middle_leaves_nothing_behind(store: Store) -> None:
-    await add_merchant(store, funds=50)
+async def test_a_snapshot_that_is_left_in_the_middle_leaves_nothing_behind(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
 
     async def leave() -> None:
-        async with store.snapshot() as snapshot:
+        async with stores.connector.snapshot() as snapshot:
             async for _ in snapshot.transfers(ANN):
                 raise KeyError
 
     with pytest.raises(KeyError):
         await leave()
-    await do(store, TopUp(ANN, UNIT, "R"))
+    await do(stores, TopUp(ANN, UNIT, "R"))
 
 
 # Several stores on one database.
 
 
-async def test_stores_that_race_for_an_account_never_overspend_it(engine: Engine, store: Store) -> None:
-    await add_merchant(store, funds=15, credit_limit=5 * UNIT)
-    await add_price(store)
-    other = engine.store()
-    await other.open()
+async def test_stores_that_race_for_an_account_never_overspend_it(engine: Engine, stores: Stores) -> None:
+    await add_merchant(stores, funds=15, credit_limit=5 * UNIT)
+    await add_price(stores)
+    other = engine.stores()
+    await other.connector.open()
     outcomes = await asyncio.gather(
-        *[do((store, other)[number % 2], charge(1, f"key {number}")) for number in range(36)]
+        *[do((stores, other)[number % 2], charge(1, f"key {number}")) for number in range(36)]
     )
     codes = sorted(outcome.code for (outcome,) in outcomes)
     assert [Code.INSUFFICIENT_BALANCE] * 16 + [Code.OK] * 20 == codes
     assert -5 == await wallet(other)
-    assert [] == await faults(store)
-    await other.close()
+    assert [] == await faults(stores)
+    await other.connector.close()
 
 
-async def test_of_stores_that_use_one_key_at_once_one_moves_the_money(engine: Engine, store: Store) -> None:
-    await add_merchant(store, funds=15)
-    await add_price(store)
-    other = engine.store()
-    await other.open()
-    outcomes = await asyncio.gather(*[do((store, other)[number % 2], charge(4, "key")) for number in range(8)])
-    assert 11 == await wallet(store)
+async def test_of_stores_that_use_one_key_at_once_one_moves_the_money(engine: Engine, stores: Stores) -> None:
+    await add_merchant(stores, funds=15)
+    await add_price(stores)
+    other = engine.stores()
+    await other.connector.open()
+    outcomes = await asyncio.gather(*[do((stores, other)[number % 2], charge(4, "key")) for number in range(8)])
+    assert 11 == await wallet(stores)
     assert [False] + [True] * 7 == sorted(outcome.is_replay for (outcome,) in outcomes)
     assert 1 == len({outcome.transfer.seq for (outcome,) in outcomes if outcome.transfer})
-    await other.close()
+    await other.connector.close()
 
 
-async def test_of_stores_that_end_one_hold_at_once_one_does(engine: Engine, store: Store) -> None:
-    await add_merchant(store, funds=15)
-    await add_price(store)
-    await do(store, CreateHold(Payer(ANN), "image", 4, "hold", ttl_seconds=9))
-    other = engine.store()
-    await other.open()
-    captures = [do(store, CaptureHold(ANN, 2, f"capture {number}")) for number in range(4)]
+async def test_of_stores_that_end_one_hold_at_once_one_does(engine: Engine, stores: Stores) -> None:
+    await add_merchant(stores, funds=15)
+    await add_price(stores)
+    await do(stores, CreateHold(Payer(ANN), "image", 4, "hold", ttl_seconds=9))
+    other = engine.stores()
+    await other.connector.open()
+    captures = [do(stores, CaptureHold(ANN, 2, f"capture {number}")) for number in range(4)]
     releases = [do(other, ReleaseHold(ANN, 2, f"release {number}")) for number in range(4)]
     codes = [outcome.code for (outcome,) in await asyncio.gather(*captures, *releases)]
     assert 1 == codes.count(Code.OK)
-    assert [] == await faults(store)
-    await other.close()
+    assert [] == await faults(stores)
+    await other.connector.close()
 
 
 # The same histories come to the same on every engine.
@@ -1086,14 +1139,14 @@ async def test_of_stores_that_end_one_hold_at_once_one_does(engine: Engine, stor
 
 @examples(20)
 @given(scenario=scenarios())
-async def test_a_history_comes_to_the_same_on_every_engine(engine: Engine, store: Store, scenario: Scenario) -> None:
+async def test_a_history_comes_to_the_same_on_every_engine(engine: Engine, stores: Stores, scenario: Scenario) -> None:
     memory = founded(scenario)
     await engine.clear()
-    await found(store, scenario.accounts)
+    await found(stores, scenario.accounts)
     for step in scenario.steps:
         if not isinstance(step, Batch):
-            await prepare(store, step)
-            await prepare(memory, step)
+            await prepare(stores, step)
+            await prepare(memory.stores, step)
             continue
         asked = reads(step.commands, step.now)
         expected = memory.load(asked)
@@ -1102,11 +1155,11 @@ async def test_a_history_comes_to_the_same_on_every_engine(engine: Engine, store
             assert expected == state
             return decide(state, batch.commands, batch.now)
 
-        decision = await store.transact(asked, decide_batch)
+        decision = await stores.connector.transact(asked, decide_batch)
         assert memory.do(*step.commands, now=step.now) == decision.outcomes
-    assert memory.rows() == await everything(store, MERCHANTS)
+    assert memory.rows() == await everything(stores, MERCHANTS)
     for merchant_id in MERCHANTS:
-        assert [] == await faults(store, merchant_id)
+        assert [] == await faults(stores, merchant_id)
 
 
 # The database's own constraints.
@@ -1171,14 +1224,14 @@ BAD_ROWS: Final = {
 }
 
 
-async def test_the_database_itself_refuses_rows_that_break_a_rule(engine: Engine, store: Store) -> None:
-    await add_merchant(store, funds=50)
-    await add_price(store)
-    await add_price(store, 2, merchant_id=ANN)
-    await store.create_key(staff_key(2))
-    await do(store, charge(2, "charge"), CreateHold(Payer(ANN), "image", 3, "hold"))
-    await fire(store, *USERS[:2])
-    before = await everything(store, [ANN])
+async def test_the_database_itself_refuses_rows_that_break_a_rule(engine: Engine, stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    await add_price(stores, 2, merchant_id=ANN)
+    await stores.api_keys.create(staff_key(2))
+    await do(stores, charge(2, "charge"), CreateHold(Payer(ANN), "image", 3, "hold"))
+    await fire(stores, *USERS[:2])
+    before = await everything(stores, [ANN])
     accepted = []
     for name, statement in BAD_ROWS.items():
         try:
@@ -1187,7 +1240,7 @@ async def test_the_database_itself_refuses_rows_that_break_a_rule(engine: Engine
             continue
         accepted.append(name)
     assert [] == accepted
-    assert before == await everything(store, [ANN])
+    assert before == await everything(stores, [ANN])
 
 
 # Texts.
@@ -1211,22 +1264,22 @@ TEXTS: Final = [
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=lambda text: repr(text[:12]))
-async def test_a_text_is_kept_as_it_is_or_refused(store: Store, text: str) -> None:
-    await add_merchant(store)
-    await add_price(store)
+async def test_a_text_is_kept_as_it_is_or_refused(stores: Stores, text: str) -> None:
+    await add_merchant(stores)
+    await add_price(stores)
     user = User(ANN, 1, text, NOW)
     kept = 0
     try:
-        await do(store, TopUp(ANN, UNIT, text, text))
+        await do(stores, TopUp(ANN, UNIT, text, text))
         kept += 1
     except StorageError:
         pass
-    assert [(text, text)] * kept == [(item.reference, item.note) for item in await book(store)]
+    assert [(text, text)] * kept == [(item.reference, item.note) for item in await book(stores)]
     try:
-        await store.add_user(user)
+        await stores.users.add(user)
     except StorageError:
-        assert [] == await store.users(ANN)
+        assert [] == await stores.users.list(ANN)
     else:
-        assert [user] == await store.users(ANN)
-    await do(store, TopUp(ANN, UNIT, "plain"))
-    assert kept + 1 == await wallet(store)
+        assert [user] == await stores.users.list(ANN)
+    await do(stores, TopUp(ANN, UNIT, "plain"))
+    assert kept + 1 == await wallet(stores)

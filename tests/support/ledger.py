@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, get_type_hints
 
 from msgspec.structs import replace
 
@@ -28,10 +28,9 @@ from farebox.core.pricing import Price
 from farebox.core.replay import Replay
 from farebox.core.state import Alert, BatchState, Decision, reads
 from farebox.core.transfers import Transfer
-from farebox.storage.interface import Store
-from farebox.storage.rows import ApiKey, MailState, Merchant, OutboxMail, User
-from farebox.storage.sqlite import SqliteStore
-from tests.support.memory import MemoryStore, at_once
+from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, User
+from farebox.storage.stores import Stores
+from tests.support.memory import MemoryConnector, at_once
 
 UNIT: Final = 1_000_000
 SECOND: Final = 1_000_000
@@ -98,27 +97,27 @@ def staff_key(number: int, kind: KeyKind = KeyKind.SERVICE, **fields: Any) -> Ap
 
 
 async def add_merchant(
-    store: Store, merchant_id: int = ANN, *, name: str = "Acme", currency: str = "USD", funds: int = 0, **rules: Any
+    stores: Stores, merchant_id: int = ANN, *, name: str = "Acme", currency: str = "USD", funds: int = 0, **rules: Any
 ) -> None:
     """Add a merchant whose first key has its own number, and pay so many units of money in."""
     account = Account(merchant_id, currency, **rules)
-    await store.create_merchant(Merchant(merchant_id, name, NOW), account, merchant_key(merchant_id, merchant_id))
+    await stores.merchants.create(Merchant(merchant_id, name, NOW), account, merchant_key(merchant_id, merchant_id))
     if funds:
-        await do(store, TopUp(merchant_id, funds * UNIT, "funds"))
+        await do(stores, TopUp(merchant_id, funds * UNIT, "funds"))
 
 
-async def add_price(store: Store, price_id: int = 1, **fields: Any) -> None:
+async def add_price(stores: Stores, price_id: int = 1, **fields: Any) -> None:
     """Add a price: by default an image costs a unit of money."""
-    await store.set_price(replace(Price(price_id, "image", UNIT, NOW), **fields), NOW)
+    await stores.prices.add(replace(Price(price_id, "image", UNIT, NOW), **fields), NOW)
 
 
-async def do(store: Store, *commands: Command, now: int = NOW) -> list[Outcome]:
+async def do(stores: Stores, *commands: Command, now: int = NOW) -> list[Outcome]:
     """Commit commands as one batch."""
-    decision = await store.transact(reads(commands, now), lambda state: decide(state, commands, now))
+    decision = await stores.connector.transact(reads(commands, now), lambda state: decide(state, commands, now))
     return decision.outcomes
 
 
-async def loaded(store: Store, *commands: Command, now: int = NOW) -> BatchState:
+async def loaded(stores: Stores, *commands: Command, now: int = NOW) -> BatchState:
     """Return what commands would meet."""
     states: list[BatchState] = []
 
@@ -126,54 +125,54 @@ async def loaded(store: Store, *commands: Command, now: int = NOW) -> BatchState
         states.append(state)
         return Decision([])
 
-    await store.transact(reads(commands, now), look)
+    await stores.connector.transact(reads(commands, now), look)
     return states[0]
 
 
-async def account_of(store: Store, merchant_id: int = ANN) -> Account:
+async def account_of(stores: Stores, merchant_id: int = ANN) -> Account:
     """Read an account that is there."""
-    account = await store.account(merchant_id)
+    account = await stores.accounts.find(merchant_id)
     assert account is not None
     return account
 
 
-async def wallet(store: Store, merchant_id: int = ANN) -> int:
+async def wallet(stores: Stores, merchant_id: int = ANN) -> int:
     """Read the units of money in a wallet."""
-    return (await account_of(store, merchant_id)).wallet // UNIT
+    return (await account_of(stores, merchant_id)).wallet // UNIT
 
 
-async def book(store: Store, merchant_id: int = ANN) -> Sequence[Transfer]:
+async def book(stores: Stores, merchant_id: int = ANN) -> Sequence[Transfer]:
     """Read a whole book."""
-    return await store.transfers(merchant_id, first_seq=1, last_seq=SEQ_MAX, limit=10**6, newest_first=False)
+    return await stores.transfers.page(merchant_id, first_seq=1, last_seq=SEQ_MAX, limit=10**6, newest_first=False)
 
 
-async def holds_of(store: Store, merchant_id: int = ANN) -> Sequence[Hold]:
+async def holds_of(stores: Stores, merchant_id: int = ANN) -> Sequence[Hold]:
     """Read a merchant's holds."""
-    async with store.snapshot() as snapshot:
+    async with stores.connector.snapshot() as snapshot:
         return await snapshot.holds(merchant_id)
 
 
-async def fire(store: Store, *users: User, merchant_id: int = ANN) -> tuple[Alert, list[OutboxMail]]:
+async def fire(stores: Stores, *users: User, merchant_id: int = ANN) -> tuple[Alert, list[OutboxMail]]:
     """Register users, let a threshold that is too high fire, and return the alert and its mails."""
     for user in users:
-        await store.add_user(user)
-    account = await account_of(store, merchant_id)
-    await do(store, SetThresholds(merchant_id, (account.posted + UNIT + account.alerts_count,)))
-    alert = (await store.alerts(merchant_id, 1))[0]
-    return alert, [mail for mail in await store.mails(merchant_id=merchant_id, limit=100) if mail.alert == alert]
+        await stores.users.add(user)
+    account = await account_of(stores, merchant_id)
+    await do(stores, SetThresholds(merchant_id, (account.posted + UNIT + account.alerts_count,)))
+    alert = (await stores.outbox.alerts(merchant_id, 1))[0]
+    return alert, [mail for mail in await stores.outbox.list(merchant_id=merchant_id, limit=100) if mail.alert == alert]
 
 
-async def everything(store: Store, merchant_ids: Sequence[int]) -> dict[str, list[Any]]:
-    """Read every row that commands write, in the form of `MemoryStore.rows`."""
-    async with store.snapshot() as snapshot:
+async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, list[Any]]:
+    """Read every row that commands write, in the form of `MemoryConnector.rows`."""
+    async with stores.connector.snapshot() as snapshot:
         holds = [hold for number in merchant_ids for hold in await snapshot.holds(number)]
-    alerts = [alert for number in merchant_ids for alert in reversed(await store.alerts(number, 10**6))]
-    mails = await store.mails(merchant_id=None, limit=10**6)
-    approvals = await store.approvals(merchant_id=None, before=NUMBER_MAX, limit=10**6)
-    audit_entries = await store.audit_entries(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=10**6)
+    alerts = [alert for number in merchant_ids for alert in reversed(await stores.outbox.alerts(number, 10**6))]
+    mails = await stores.outbox.list(merchant_id=None, limit=10**6)
+    approvals = await stores.approvals.list(merchant_id=None, before=NUMBER_MAX, limit=10**6)
+    audit_entries = await stores.audit_log.list(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=10**6)
     return {
-        "accounts": [await account_of(store, number) for number in merchant_ids],
-        "transfers": [transfer for number in merchant_ids for transfer in await book(store, number)],
+        "accounts": [await account_of(stores, number) for number in merchant_ids],
+        "transfers": [transfer for number in merchant_ids for transfer in await book(stores, number)],
         "holds": holds,
         "alerts": alerts,
         "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
@@ -184,10 +183,10 @@ async def everything(store: Store, merchant_ids: Sequence[int]) -> dict[str, lis
     }
 
 
-async def faults(store: Store, merchant_id: int = ANN) -> list[str]:
+async def faults(stores: Stores, merchant_id: int = ANN) -> list[str]:
     """Replay a merchant's book as an audit does."""
     replay = Replay(merchant_id)
-    async with store.snapshot() as snapshot:
+    async with stores.connector.snapshot() as snapshot:
         account = await snapshot.account(merchant_id)
         assert account is not None
         found = [
@@ -209,22 +208,22 @@ def balances(account: Account) -> dict[str, int]:
 # Ledgers with a merchant and prices
 
 
-class MemoryLedger(MemoryStore):
+class MemoryLedger(MemoryConnector):
     """Ann and Ben in a store in memory, without waiting; an image costs a unit, a call is variable."""
 
     def __init__(self, **rules: Any) -> None:
         super().__init__()
         self.now = NOW
-        store = cast(Store, self)
-        at_once(add_merchant(store, ANN, **rules))
-        at_once(add_merchant(store, BEN))
-        at_once(add_price(store, starts_at=0))
-        at_once(add_price(store, 2, request_type="call", unit_price=None, starts_at=0))
+        stores = self.stores
+        at_once(add_merchant(stores, ANN, **rules))
+        at_once(add_merchant(stores, BEN))
+        at_once(add_price(stores, starts_at=0))
+        at_once(add_price(stores, 2, request_type="call", unit_price=None, starts_at=0))
 
     @property
     def ann(self) -> Account:
         """Her account."""
-        return at_once(account_of(cast(Store, self)))
+        return at_once(account_of(self.stores))
 
     def run(self, *commands: Command) -> list[Outcome]:
         """Decide commands as one batch at the present time."""
@@ -243,7 +242,7 @@ class MemoryLedger(MemoryStore):
 
     def fired(self) -> list[tuple[int, int, int | None]]:
         """List the thresholds that fired, and at which posted balance and transfer."""
-        alerts = at_once(self.alerts(ANN, 1000))[::-1]
+        alerts = at_once(self.stores.outbox.alerts(ANN, 1000))[::-1]
         return [(alert.threshold // UNIT, alert.posted // UNIT, alert.transfer_seq) for alert in alerts]
 
     def armed(self) -> dict[int, bool]:
@@ -256,22 +255,24 @@ class Ledger:
     """One merchant on SQLite, and a clock; an image costs half a unit, a call is variable."""
 
     path: Path
-    store: SqliteStore
+    stores: Stores
     clock: HeldClock = field(default_factory=HeldClock)
     merchant_id: int = NORTHWIND
 
     async def open(self) -> None:
         """Make the schema, the merchant and the prices."""
-        await self.store.migrate(self.clock.now())
-        await self.store.open()
-        await add_merchant(self.store, self.merchant_id, name="Northwind Imaging")
-        await add_price(self.store, unit_price=UNIT // 2)
-        await add_price(self.store, 2, request_type="call", unit_price=None)
+        await self.stores.connector.migrate(self.clock.now())
+        await self.stores.connector.open()
+        await add_merchant(self.stores, self.merchant_id, name="Northwind Imaging")
+        await add_price(self.stores, unit_price=UNIT // 2)
+        await add_price(self.stores, 2, request_type="call", unit_price=None)
 
     async def run(self, *commands: Command) -> Decision:
         """Commit commands at the time of the clock; each must go through."""
         now = self.clock.now()
-        decision = await self.store.transact(reads(commands, now), lambda state: decide(state, commands, now))
+        decision = await self.stores.connector.transact(
+            reads(commands, now), lambda state: decide(state, commands, now)
+        )
         assert [] == [outcome for outcome in decision.outcomes if not outcome.is_ok]
         return decision
 
@@ -294,7 +295,7 @@ class Ledger:
 
     async def add_user(self, email: str, number: int | None = None) -> None:
         user_id = secrets.randbits(60) if number is None else number
-        await self.store.add_user(User(self.merchant_id, user_id, email, self.clock.now()))
+        await self.stores.users.add(User(self.merchant_id, user_id, email, self.clock.now()))
 
     async def fire(self, *emails: str) -> Decision:
         """Register people, and let a charge bring the balance from 400.00 to 399.50, below the threshold of 400.00."""
@@ -308,8 +309,19 @@ class Ledger:
 
     async def mails(self) -> dict[str, OutboxMail]:
         """Read the outbox, by address."""
-        return {mail.email: mail for mail in await self.store.mails(merchant_id=self.merchant_id, limit=1000)}
+        return {mail.email: mail for mail in await self.stores.outbox.list(merchant_id=self.merchant_id, limit=1000)}
 
     async def is_all_sent(self) -> bool:
         """Tell whether every mail that is owed is sent, and known to be."""
         return {MailState.SENT} == {mail.state for mail in (await self.mails()).values()}
+
+
+def takes_an_entry(*subjects: str) -> set[str]:
+    """Name the methods of these subjects' stores that write an entry of the audit log."""
+    kinds = get_type_hints(Stores)
+    return {
+        f"{subject}.{name}"
+        for subject in subjects
+        for name, method in vars(kinds[subject]).items()
+        if not name.startswith("_") and "audit_entry" in getattr(method, "__annotations__", ()) and name != "append"
+    }

@@ -40,7 +40,7 @@ class Proxy:
     """A port of 127.0.0.1 that leads to another one, over a network that a test makes bad.
 
         async with Proxy(database_url) as proxy:
-            PostgresStore(proxy.url)
+            Stores.over(PostgresConnector(proxy.url))
 
     The troubles may be changed at any time: `latency_s` in each direction; `cut_share` of the new connections are cut
     at a random byte, of the one direction or the other; `commit_cut_share` of the COMMITs lose their answer, or are

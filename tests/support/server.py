@@ -227,7 +227,7 @@ class Seeds:
 async def open_farebox(database_url: str) -> AsyncIterator[Farebox]:
     """Create a database's schema, if it has none, and open Farebox's parts over it within this process."""
     farebox = Farebox.build(Settings.of(database_url=database_url))
-    await farebox.store.migrate(farebox.clock.now())
+    await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
         yield farebox
 

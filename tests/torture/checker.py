@@ -34,11 +34,11 @@ async def check(farebox: Farebox, merchants: list[Seeds], requests: list[Request
     Raises:
         Contradiction: naming what clients were told and what the ledger says.
     """
-    audit = Verifier(farebox.store)
+    audit = Verifier(farebox.stores.connector)
     faults = [fault async for fault in audit.faults(None)]
     if faults:
         raise Contradiction(f"the ledger is damaged: {faults[:10]}")
-    async with farebox.store.snapshot() as snapshot:
+    async with farebox.stores.connector.snapshot() as snapshot:
         for seeds in merchants:
             await _check_book(
                 farebox, snapshot, seeds, [request for request in requests if request.seeds is seeds], users
@@ -60,7 +60,7 @@ async def check_beginning(
     Raises:
         Contradiction: naming what is not as it was.
     """
-    audit = Verifier(farebox.store)
+    audit = Verifier(farebox.stores.connector)
     faults = [fault async for fault in audit.faults(None)]
     if faults:
         raise Contradiction(f"the restored ledger is damaged: {faults[:10]}")
@@ -78,7 +78,7 @@ async def check_beginning(
 
 
 async def _book(farebox: Farebox, seeds: Seeds) -> list[Transfer]:
-    async with farebox.store.snapshot() as snapshot:
+    async with farebox.stores.connector.snapshot() as snapshot:
         return [transfer async for chunk in snapshot.transfers(seeds.merchant_id) for transfer in chunk]
 
 
@@ -133,7 +133,7 @@ async def _check_balances(snapshot: Snapshot, seeds: Seeds, requests: list[Reque
 
 async def _check_alerts(farebox: Farebox, seeds: Seeds, book: list[Transfer], users: int) -> None:
     """See that each threshold fired when it had to, and that each alert owes one mail to each user."""
-    account = await farebox.store.account(seeds.merchant_id)
+    account = await farebox.stores.accounts.find(seeds.merchant_id)
     amounts = [threshold.amount for threshold in account.thresholds] if account else []
     armed: set[int] = set()
     fired: list[int] = []
@@ -146,10 +146,10 @@ async def _check_alerts(farebox: Farebox, seeds: Seeds, book: list[Transfer], us
             fired += [transfer.seq] if crossed else []
         elif transfer.kind in _ARMING:
             armed |= {amount for amount in amounts if posted >= amount}
-    alerts = await farebox.store.alerts(seeds.merchant_id, len(book))
+    alerts = await farebox.stores.outbox.alerts(seeds.merchant_id, len(book))
     if [alert.transfer_seq for alert in reversed(alerts)] != fired:
         raise Contradiction(f"thresholds fired at {[alert.transfer_seq for alert in alerts]}, they must at {fired}")
-    mails = await farebox.store.mails(merchant_id=seeds.merchant_id, limit=len(book) * users + 1)
+    mails = await farebox.stores.outbox.list(merchant_id=seeds.merchant_id, limit=len(book) * users + 1)
     owed = Counter(mail.alert.number for mail in mails)
     if owed != Counter({alert.number: users for alert in alerts}):
         raise Contradiction(f"mails owed per alert: {owed}")

@@ -18,8 +18,8 @@ from farebox import server
 from farebox.alerts.transport import FolderTransport
 from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
-from farebox.storage import postgres
-from farebox.storage.sqlite import SqliteStore
+from farebox.storage.postgres import PostgresConnector, transaction
+from farebox.storage.sqlite import SqliteConnector
 
 
 class _Point:
@@ -69,10 +69,10 @@ def web_app() -> ASGIApp:
         if name == "mail_sent":
             point.passed()
 
-    for store in (SqliteStore, postgres.PostgresStore):
-        mock.patch.object(store, "transact", within(store.transact)).start()
-    mock.patch.object(SqliteStore, "_commit", around(SqliteStore._commit)).start()
-    mock.patch.object(postgres, "_commit", around(postgres._commit)).start()
+    for connector in (SqliteConnector, PostgresConnector):
+        mock.patch.object(connector, "transact", within(connector.transact)).start()
+    mock.patch.object(SqliteConnector, "_commit", around(SqliteConnector._commit)).start()
+    mock.patch.object(transaction, "commit", around(transaction.commit)).start()
     mock.patch.object(FolderTransport, "send", send).start()
     return server.web_app()
 

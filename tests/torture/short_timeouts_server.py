@@ -3,9 +3,12 @@
 They are a tenth of the usual ones. What takes a server many seconds to give up is then seen in a few.
 """
 
+from functools import partial
 from typing import Any, Final
 from unittest import mock
 
+import msgspec
+from msgspec.structs import replace
 from starlette.types import ASGIApp
 
 from farebox import server
@@ -14,20 +17,22 @@ from farebox.cli import serve
 from farebox.cli.main import main as farebox_main
 from farebox.service.ledger.committer import LIMITS, CommitterLimits
 from farebox.storage import postgres
+from farebox.storage.postgres import limits
 
 SHARE: Final = 0.1
 
 
 def web_app() -> ASGIApp:
     """Make the application with its time limits cut down, and the database's."""
-    for name in ("CONNECT_TIMEOUT_SECONDS", "COMMAND_TIMEOUT_SECONDS", "COMMIT_TIMEOUT_SECONDS"):
-        mock.patch.object(postgres, name, vars(postgres)[name] * SHARE).start()
-    settings = {name: value for name, value in postgres._SESSION.items() if name.endswith("timeout")}
-    mock.patch.dict(
-        postgres._SESSION, {name: str(round(int(value) * SHARE)) for name, value in settings.items()}
-    ).start()
-    limits = CommitterLimits(lookup_seconds_max=LIMITS.lookup_seconds_max * SHARE)
-    return server.web_app(lambda settings: Farebox.build(settings, committer_limits=limits))
+    short = {
+        name: round(value * SHARE)
+        for name, value in msgspec.structs.asdict(limits.LIMITS).items()
+        if name.endswith("_timeout_ms")
+    }
+    limited = partial(postgres.PostgresConnector, limits=replace(limits.LIMITS, **short))
+    mock.patch.object(postgres, "PostgresConnector", limited).start()
+    committer_limits = CommitterLimits(lookup_seconds_max=LIMITS.lookup_seconds_max * SHARE)
+    return server.web_app(lambda settings: Farebox.build(settings, committer_limits=committer_limits))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from farebox.core.commands import SetThresholds
 from farebox.service.operator.verifier import Verifier
-from farebox.storage.rows import MailState
+from farebox.storage.records import MailState
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import Client
 
@@ -44,7 +44,7 @@ async def charge(server: Server, seeds: Seeds, key: str, quantity: int = 1) -> t
 
 async def charges_in_the_book(database_url: str, seeds: Seeds) -> int:
     async with open_farebox(database_url) as farebox:
-        audit = Verifier(farebox.store)
+        audit = Verifier(farebox.stores.connector)
         assert [] == [fault async for fault in audit.faults(None)]
         return audit.transfers_count - 1
 
@@ -87,10 +87,10 @@ async def test_a_crash_between_sending_a_mail_and_writing_that_down_sends_the_sa
                 await asyncio.sleep(0.05)
     (first,) = mails_in(folder)
     async with open_farebox(database_url) as farebox:
-        (mail,) = await farebox.store.mails(merchant_id=None, limit=9)
+        (mail,) = await farebox.stores.outbox.list(merchant_id=None, limit=9)
         assert (MailState.WAITING, 1) == (mail.state, mail.attempts)
         # The lease of the process that died would end by itself, ten minutes on.
-        assert 1 == await farebox.store.retry_mails(farebox.clock.now())
+        assert 1 == await farebox.stores.outbox.retry(farebox.clock.now())
     for path in folder.glob("mail/*.eml"):
         path.unlink()
     with Server(database_url, folder=folder):
@@ -101,7 +101,7 @@ async def test_a_crash_between_sending_a_mail_and_writing_that_down_sends_the_sa
             while state != MailState.SENT:
                 await asyncio.sleep(0.05)
                 async with open_farebox(database_url) as farebox:
-                    (mail,) = await farebox.store.mails(merchant_id=None, limit=9)
+                    (mail,) = await farebox.stores.outbox.list(merchant_id=None, limit=9)
                     state = MailState(mail.state)
     (second,) = mails_in(folder)
     assert 2 == mail.attempts

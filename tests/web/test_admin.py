@@ -647,7 +647,7 @@ async def test_what_is_no_top_up_of_this_merchant_or_is_spent_can_not_be_reverse
     reply = await _ask(client, seeds, "POST", f"{MERCHANTS}/{NOBODY}/reversals", content)
     assert (404, "transfer_not_found") == (reply.status, reply.code)
     assert 200 == (await _ask(client, seeds, "POST", "{m}/reversals", {**content, "amount": "0.5"})).status
-    assert [] == [fault async for fault in Verifier(farebox.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(farebox.stores.connector).faults(seeds.merchant_id)]
 
 
 # The audit log
@@ -823,7 +823,7 @@ async def strict(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fare
     """A Farebox that wants two people for more than 100."""
     path = tmp_path_factory.mktemp("strict") / "farebox.db"
     farebox = Farebox.build(Settings.of(database_url=f"sqlite:///{path}", approval_above="100"))
-    await farebox.store.migrate(farebox.clock.now())
+    await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
         yield farebox
 
@@ -917,7 +917,7 @@ async def test_above_the_limit_a_move_waits_for_another_person(
     names = ("action", "person", "keyId", "subject", "detail")
     assert expected == [tuple(audit_entry[name] for name in names) for audit_entry in (request, approved)]
     assert ("127.0.0.1", seeds.merchant) == (approved["address"], approved["merchantId"])
-    assert [] == [fault async for fault in Verifier(strict.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(strict.stores.connector).faults(seeds.merchant_id)]
 
 
 async def test_who_requested_can_not_approve_by_any_key(strict: Farebox, strict_client: AppClient) -> None:
@@ -1024,7 +1024,7 @@ async def test_of_many_who_decide_at_once_one_does(strict: Farebox, strict_clien
         ]
     ]
     expected = 100_000_000 + states.count("approved") * 100_010_000
-    account = await strict.store.account(seeds.merchant_id)
+    account = await strict.stores.accounts.find(seeds.merchant_id)
     assert account is not None
     assert (8, expected) == (len(states), account.wallet)
 

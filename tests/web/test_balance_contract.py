@@ -261,8 +261,8 @@ async def test_database_that_is_away_is_a_500_with_the_contracts_words(
         raise StoreUnavailable("connection refused at db.internal:5432")
 
     with monkeypatch.context() as patch:
-        patch.setattr(farebox.store, "balances", fail)
-        patch.setattr(farebox.store, "find_key", fail)
+        patch.setattr(farebox.stores.connector, "balances", fail)
+        patch.setattr(farebox.stores.api_keys, "authenticate", fail)
         for key in (seeds.merchant_key, seeds.service_key, seeds.support_key):
             reply = await client.get("/api/balance", key)
             assert 500 == reply.status
@@ -282,7 +282,7 @@ async def test_crash_is_a_500_that_tells_nothing_more(
         raise RuntimeError("password=hunter2")
 
     with monkeypatch.context() as patch:
-        patch.setattr(farebox.store, "balances", crash)
+        patch.setattr(farebox.stores.connector, "balances", crash)
         reply = await client.get("/api/balance", seeds.merchant_key)
         assert FAILED == reply.body
         assert "internal_error" == reply.code

@@ -235,7 +235,7 @@ async def test_trouble_with_the_database_is_told_of_each_charge(
         raise StoreUnavailable("could not connect to db.internal")
 
     with monkeypatch.context() as patch:
-        patch.setattr(farebox.store, "transact", fail)
+        patch.setattr(farebox.stores.connector, "transact", fail)
         outcomes = await _send(client, seeds, items)
         alone = [_outcome(await client.post("/api/charges", seeds.service_key, _bytes(item))) for item in items]
     assert alone == outcomes
@@ -266,7 +266,7 @@ async def test_batch_takes_one_to_ten_thousand_charges_and_again_moves_nothing_m
     places = [ids.parse_book_id(ids.TRANSFER, outcome["data"]["transferId"])[1] for outcome in first]
     assert list(range(2, 10_002)) == places
     assert "900.00" == await _balance(client, seeds)
-    assert [] == [fault async for fault in Verifier(farebox.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(farebox.stores.connector).faults(seeds.merchant_id)]
 
 
 async def test_same_charge_twice_in_a_batch_is_one_charge(farebox: Farebox, client: AppClient) -> None:
@@ -529,7 +529,8 @@ async def _narrow(
     farebox: Farebox, queue_commands_max: int, room_pauses: Sequence[float] = ROOM_PAUSES
 ) -> AsyncIterator[tuple[Committer, AppClient]]:
     """Make a client over the same ledger whose committer has a short queue, and has not begun to work."""
-    committer = Committer(farebox.store, farebox.clock, limits=CommitterLimits(queue_commands_max=queue_commands_max))
+    limits = CommitterLimits(queue_commands_max=queue_commands_max)
+    committer = Committer(farebox.stores.connector, farebox.clock, limits=limits)
     narrow = msgspec.structs.replace(
         farebox,
         committer=committer,

@@ -824,8 +824,13 @@ async def test_trouble_with_the_database_is_a_503_for_everyone_but_the_balance(
         raise StoreUnavailable("could not connect to db.internal")
 
     with monkeypatch.context() as patch:
-        for name in ("find_key", "transact", "account"):
-            patch.setattr(farebox.store, name, fail)
+        stores = farebox.stores
+        for store, name in (
+            (stores.api_keys, "authenticate"),
+            (stores.connector, "transact"),
+            (stores.accounts, "find"),
+        ):
+            patch.setattr(store, name, fail)
         replies = [
             await _charge(client, seeds),
             await _charge(client, seeds, quantity=0),
@@ -848,7 +853,7 @@ async def test_unknown_fate_of_what_has_no_key_warns_against_repeating_it(
         raise CommitUnknown("connection lost")
 
     with monkeypatch.context() as patch:
-        patch.setattr(farebox.store, "create_merchant", fail)
+        patch.setattr(farebox.stores.merchants, "create", fail)
         reply = await client.post(MERCHANTS, seeds.support_key, {"name": "N", "currency": "USD"})
     assert (500, "outcome_unknown") == (reply.status, reply.code)
     assert "See what is there before you repeat" in reply.message
@@ -863,9 +868,9 @@ async def test_crash_is_a_500_that_tells_nothing_and_is_logged(
         raise ZeroDivisionError("in line 42")
 
     with monkeypatch.context() as patch:
-        patch.setattr(farebox.store, "transact", crash)
-        patch.setattr(farebox.store, "create_merchant", crash)
-        patch.setattr(farebox.store, "merchant", crash)
+        patch.setattr(farebox.stores.connector, "transact", crash)
+        patch.setattr(farebox.stores.merchants, "create", crash)
+        patch.setattr(farebox.stores.merchants, "find", crash)
         replies = [
             await _charge(client, seeds),
             await client.get("/api/account", seeds.merchant_key),

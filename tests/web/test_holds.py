@@ -57,11 +57,11 @@ async def _balances(client: AppClient, seeds: Seeds) -> tuple[str, str, str]:
 
 
 def _expiry(farebox: Farebox) -> Expiry:
-    return Expiry(farebox.store, farebox.committer, farebox.clock)
+    return Expiry(farebox.stores.holds, farebox.committer, farebox.clock)
 
 
 async def _check_books(farebox: Farebox, seeds: Seeds) -> None:
-    assert [] == [fault async for fault in Verifier(farebox.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(farebox.stores.connector).faults(seeds.merchant_id)]
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from farebox.bootstrap import Farebox
-from farebox.storage.rows import Realm, Role
+from farebox.storage.records import Realm, Role
 from farebox.web.pages.live import STREAMS_MAX, Live
 from tests.support.app_client import AppClient, open_client
 from tests.support.server import Server, open_farebox, seed
@@ -158,10 +158,10 @@ async def test_a_database_that_is_away_ends_no_stream(
     streams = quick_streams()
     following = asyncio.create_task((await open_client(farebox, live=streams)).get(path, headers=[ann.cookie]))
     await until_one_follows(streams)
-    await farebox.store.close()
+    await farebox.stores.connector.close()
     await asyncio.sleep(0.05)
     assert 1 == streams.count
-    await farebox.store.open()
+    await farebox.stores.connector.open()
     streams.close()
     assert 200 == (await asyncio.wait_for(following, TIMEOUT_S)).status
 

@@ -314,8 +314,8 @@ async def test_an_address_over_its_limit_costs_the_database_nothing(
         raise AssertionError("the database was asked")
 
     before = farebox.committer.commands_count
-    for name in ("balances", "find_key"):
-        monkeypatch.setattr(farebox.store, name, fail)
+    for store, name in ((farebox.stores.connector, "balances"), (farebox.stores.api_keys, "authenticate")):
+        monkeypatch.setattr(store, name, fail)
     charge = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": "k"}
     for key in (seeds.merchant_key, seeds.service_key, seeds.support_key, "x", None):
         assert_limited(await balance(client, key), 1)

@@ -94,7 +94,7 @@ async def test_several_refunds_give_back_up_to_what_was_charged_and_no_more(
         refused = await _refund(client, seeds, charged, **fields)
         assert (409, "refund_exceeds_transfer") == (refused.status, refused.code)
     assert "100.00" == await _balance(client, seeds)
-    assert [] == [fault async for fault in Verifier(farebox.store).faults(seeds.merchant_id)]
+    assert [] == [fault async for fault in Verifier(farebox.stores.connector).faults(seeds.merchant_id)]
 
 
 async def test_refund_of_a_capture_gives_back_what_was_captured_and_not_what_was_held(

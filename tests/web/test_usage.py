@@ -97,7 +97,7 @@ async def test_usage_counts_quantities_costs_and_refunds_of_each_type(farebox: F
     ]
     assert by_hour == await _lines(client, seeds, "by=hour&from=2050-03-01&to=2050-03-02")
     # Summed up, it is the same.
-    while await farebox.store.roll_up_usage(seeds.merchant_id, transfers_max=4):
+    while await farebox.stores.usage.roll_up(seeds.merchant_id, transfers_max=4):
         pass
     assert by_day == await _lines(client, seeds, "from=2050-03-01&to=2050-03-02")
     assert by_hour == await _lines(client, seeds, "by=hour&from=2050-03-01&to=2050-03-02")

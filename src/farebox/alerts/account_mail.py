@@ -11,9 +11,8 @@ from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link, time_in_words
 from farebox.core import ids
 from farebox.service.people.sign_in import SignIn
-from farebox.storage.interface import Store
-from farebox.storage.people import People
-from farebox.storage.rows import AccountMail, Login, MailState, Merchant, Purpose, Realm
+from farebox.storage.records import AccountMail, Login, MailState, Merchant, Purpose, Realm
+from farebox.storage.stores import Stores
 
 _SUBJECTS: Final = {
     Purpose.INVITATION: "You are invited to {place}",
@@ -25,32 +24,30 @@ _TOO_LATE: Final = "its link was used or is too old"
 
 
 class AccountMails:
-    """The account mails of one store, as a delivery queue."""
+    """The account mails of one database, as a delivery queue."""
 
-    def __init__(self, store: Store, people: People, sign_in: SignIn, settings: MailSettings) -> None:
+    def __init__(self, stores: Stores, sign_in: SignIn, settings: MailSettings) -> None:
         """Prepare.
 
         Args:
-            store: where the merchants are.
-            people: where the account mails are.
+            stores: where the account mails are, their logins and merchants.
             sign_in: makes their links.
             settings: what the mails say of the operator.
         """
-        self._store = store
-        self._people = people
+        self._stores = stores
         self._sign_in = sign_in
         self._settings = settings
 
     async def next_at(self) -> int | None:
-        return await self._people.next_account_mail_at()
+        return await self._stores.account_mails.next_due_at()
 
     async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[AccountMail]:
         """Take account mails that are due; those that come too late to be of use are given up."""
         useful = []
-        for account_mail in await self._people.claim_account_mails(now, lease_until=lease_until, limit=limit):
+        for account_mail in await self._stores.account_mails.claim(now, lease_until=lease_until, limit=limit):
             is_spent = account_mail.purpose == Purpose.RESET and account_mail.used_at is not None
             if account_mail.expires_at <= now or is_spent:
-                await self._people.settle_account_mail(
+                await self._stores.account_mails.settle(
                     replace(account_mail, state=MailState.GIVEN_UP, last_error=_TOO_LATE)
                 )
             else:
@@ -58,13 +55,13 @@ class AccountMails:
         return useful
 
     async def settle(self, mail: AccountMail) -> None:
-        await self._people.settle_account_mail(mail)
+        await self._stores.account_mails.settle(mail)
 
     async def compose(self, mail: AccountMail) -> EmailMessage:
-        login = await self._people.login(mail.login_id)
+        login = await self._stores.logins.get(mail.login_id)
         if login is None:
             raise LookupError("the account mail's login is gone")
-        merchant = None if mail.merchant_id is None else await self._store.merchant(mail.merchant_id)
+        merchant = None if mail.merchant_id is None else await self._stores.merchants.find(mail.merchant_id)
         subject = AccountMailSubject(mail, login, merchant, self._sign_in.link_text(mail))
         return account_mail_message(subject, self._settings)
 

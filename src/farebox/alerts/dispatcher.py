@@ -18,7 +18,7 @@ from farebox.alerts.transport import PermanentFailure, TransientFailure, Transpo
 from farebox.service.clock import Clock
 from farebox.service.periodic import Periodic
 from farebox.storage.interface import NotFound, StorageError
-from farebox.storage.rows import AccountMail, MailState, OutboxMail
+from farebox.storage.records import AccountMail, MailState, OutboxMail
 
 SENDING_MAX: Final = 10
 """How many mails are on their way at once, and so how many are claimed at once: none waits while its lease runs."""

@@ -11,7 +11,7 @@ from farebox.core import ids
 from farebox.core.accounts import Account, Kind
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
-from farebox.storage.rows import Merchant, OutboxMail
+from farebox.storage.records import Merchant, OutboxMail
 
 _CAUSES: Final = {
     Kind.CHARGE: "a charge",

@@ -9,35 +9,36 @@ from farebox.alerts.mail import MailSettings
 from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.service.insight.forecast import RunwayReader, in_words
-from farebox.storage.interface import StorageError, Store
-from farebox.storage.rows import OutboxMail
+from farebox.storage.interface import StorageError
+from farebox.storage.records import OutboxMail
+from farebox.storage.stores import Stores
 
 _log = logging.getLogger("farebox.alerts")
 
 
 class Outbox:
-    """The alert mails of one store."""
+    """The alert mails of one database."""
 
-    def __init__(self, store: Store, runways: RunwayReader, settings: MailSettings) -> None:
+    def __init__(self, stores: Stores, runways: RunwayReader, settings: MailSettings) -> None:
         """Prepare.
 
         Args:
-            store: whose outbox it is.
+            stores: where the outbox is, and what its mails tell of.
             runways: tells how long an account lasts.
             settings: what the mails say of the operator.
         """
-        self._store = store
+        self._stores = stores
         self._runways = runways
         self._settings = settings
 
     async def next_at(self) -> int | None:
-        return await self._store.next_mail_at()
+        return await self._stores.outbox.next_due_at()
 
     async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutboxMail]:
-        return await self._store.claim_mails(now, lease_until=lease_until, limit=limit)
+        return await self._stores.outbox.claim(now, lease_until=lease_until, limit=limit)
 
     async def settle(self, mail: OutboxMail) -> None:
-        await self._store.settle_mail(mail)
+        await self._stores.outbox.settle(mail)
 
     def name(self, mail: OutboxMail) -> str:
         """Name a mail by its alert."""
@@ -46,12 +47,12 @@ class Outbox:
     async def compose(self, mail: OutboxMail) -> EmailMessage:
         """Write the mail, with the balance and runway of now."""
         merchant_id = mail.alert.merchant_id
-        merchant = await self._store.merchant(merchant_id)
-        account = await self._store.account(merchant_id)
+        merchant = await self._stores.merchants.find(merchant_id)
+        account = await self._stores.accounts.find(merchant_id)
         if merchant is None or account is None:
             raise LookupError(f"the alert's merchant {merchant_id} is gone")
         seq = mail.alert.transfer_seq
-        transfer = None if seq is None else (await self._store.transfers_at(merchant_id, [seq]))[seq]
+        transfer = None if seq is None else (await self._stores.transfers.at(merchant_id, [seq]))[seq]
         runway = await self._runway_in_words(mail, account)
         subject = LowBalance(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
         return low_balance_message(subject, self._settings)

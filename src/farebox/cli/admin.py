@@ -19,7 +19,7 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
 from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
 from farebox.service.people.users import ROLES
-from farebox.storage.rows import ApiKey, Merchant
+from farebox.storage.records import ApiKey, Merchant
 
 VARIABLE: Final = "variable"
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhd]?)", re.ASCII)

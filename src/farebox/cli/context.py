@@ -96,7 +96,7 @@ Body = Callable[..., Awaitable[None]]
 def command(name: str, *, group: click.Group | None = None, **options: Any) -> Callable[[Body], click.Command]:
     """Make a command, of a group if it has one, of a coroutine that takes a CommandContext and the parameters.
 
-    It runs over an open store. `options` go to click.
+    It runs over an open database. `options` go to click.
     """
 
     def decorate(body: Body) -> click.Command:

@@ -23,7 +23,7 @@ from typing import Final
 import click
 from msgspec import Struct
 
-from farebox.bootstrap import MAIL_FOLDER, open_store
+from farebox.bootstrap import MAIL_FOLDER, make_connector
 from farebox.cli.context import FAILED, add_json_option, fail
 from farebox.cli.serve import port_problem
 from farebox.config import Settings
@@ -35,8 +35,9 @@ from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations
 from farebox.service.operator.merchants import Merchants
 from farebox.service.people.passwords import Passwords
-from farebox.storage.people import People
-from farebox.storage.rows import Login, Realm
+from farebox.storage.logins import LoginStore
+from farebox.storage.records import Login, Realm
+from farebox.storage.stores import Stores
 
 PORT_DEFAULT: Final = 8000
 HOST: Final = "127.0.0.1"
@@ -144,15 +145,16 @@ def _choose_port(port: int | None, *, is_json: bool) -> int:
 
 async def seed(settings: Settings) -> Seeded:
     """Make the database: merchants, people, prices and a past, each charge decided as a live one would be."""
-    store = open_store(settings)
+    connector = make_connector(settings)
+    stores = Stores.over(connector)
     start = SystemClock().now() - HISTORY_DAYS * _DAY
     clock = _SteppedClock(start)
-    await store.migrate(start)
-    await store.open()
-    committer = Committer(store, clock)
+    await connector.migrate(start)
+    await connector.open()
+    committer = Committer(connector, clock)
     await committer.start()
     try:
-        merchants, operations = Merchants(store, clock), Operations(committer, clock)
+        merchants, operations = Merchants(stores, clock), Operations(committer, clock)
         for request_type, price in _PRICES.items():
             await merchants.set_price(request_type, price)
         await merchants.set_price("annotation", None)
@@ -167,16 +169,16 @@ async def seed(settings: Settings) -> Seeded:
             await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, principal=None)
             made.append((merchant.merchant_id, key.text))
         await merchants.set_price("image", "0.0065", merchant_id=made[1][0])
-        await _let_people_in(People(store), clock)
+        await _let_people_in(stores.logins, clock)
         await _write_history(committer, clock, [number for number, _ in made])
     finally:
         await committer.close()
-        await store.close()
+        await connector.close()
     number, key_text = made[0]
     return Seeded(ids.public_id(ids.MERCHANT, number), key_text, service.text)
 
 
-async def _let_people_in(people: People, clock: _SteppedClock) -> None:
+async def _let_people_in(logins: LoginStore, clock: _SteppedClock) -> None:
     """Give every merchant's first person, and one of support, the demo's password."""
     passwords, id_generator = Passwords(), IdGenerator(clock)
     for realm, address, name in (
@@ -184,7 +186,7 @@ async def _let_people_in(people: People, clock: _SteppedClock) -> None:
         (Realm.SUPPORT, STAFF, "Sam"),
     ):
         hashed = await passwords.hash(PASSWORD)
-        await people.add_login(Login(id_generator.next(), realm, address, name, clock.now(), hashed))
+        await logins.add(Login(id_generator.next(), realm, address, name, clock.now(), hashed))
     passwords.close()
 
 

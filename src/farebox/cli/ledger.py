@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from farebox.bootstrap import open_store
+from farebox.bootstrap import make_connector
 from farebox.cli.context import (
     FAILED,
     CommandContext,
@@ -25,7 +25,7 @@ from farebox.core.money import format_amount
 from farebox.presenters.fields import time_or_none
 from farebox.service.clock import SystemClock
 from farebox.service.operator.verifier import Verifier
-from farebox.storage.rows import MailState, OutboxMail
+from farebox.storage.records import MailState, OutboxMail
 
 _MAILS_LISTED_MAX: Final = 200
 _STATE_WORDS: Final = {MailState.WAITING: "waiting", MailState.SENT: "sent", MailState.GIVEN_UP: "given up"}
@@ -36,9 +36,9 @@ def init(*, is_json: bool) -> None:
     """Create the database, or bring it up to date; safe to repeat."""
 
     async def migrate() -> None:
-        store = open_store(Settings.load())
-        names = await store.migrate(SystemClock().now())
-        await store.close()
+        connector = make_connector(Settings.load())
+        names = await connector.migrate(SystemClock().now())
+        await connector.close()
         text = f"The database is ready: applied {', '.join(names)}." if names else "The database is up to date."
         answer({"applied": names}, text, is_json=is_json)
 
@@ -57,7 +57,7 @@ async def verify(context: CommandContext, merchant: str | None, run: int | None)
     else:
         number = merchant_id(merchant)
         await context.farebox.services.merchants.get(number)
-        audit = Verifier(context.farebox.store)
+        audit = Verifier(context.farebox.stores.connector)
         found = audit.faults(number)
     faults = []
     async for fault in found:
@@ -82,7 +82,7 @@ async def verify(context: CommandContext, merchant: str | None, run: int | None)
 @click.argument("path", type=click.Path(path_type=Path))
 async def backup(context: CommandContext, path: Path) -> None:
     """Write a consistent copy of the database to PATH while it is in use (SQLite)."""
-    await context.farebox.store.backup(path)
+    await context.farebox.stores.connector.backup(path)
     context.answer({"path": str(path)}, f"Copied to {path}.")
 
 
@@ -94,7 +94,7 @@ def outbox_group() -> None:
 @command("list", group=outbox_group)
 async def outbox_list(context: CommandContext) -> None:
     """List the newest mails and where they stand."""
-    mails = await context.farebox.store.mails(merchant_id=None, limit=_MAILS_LISTED_MAX)
+    mails = await context.farebox.stores.outbox.list(merchant_id=None, limit=_MAILS_LISTED_MAX)
     rows = [
         (
             short_time(mail.alert.fired_at),
@@ -116,7 +116,7 @@ async def outbox_list(context: CommandContext) -> None:
 @command("retry", group=outbox_group)
 async def outbox_retry(context: CommandContext) -> None:
     """Make every mail that was not sent due now, those given up included."""
-    count = await context.farebox.store.retry_mails(context.farebox.clock.now())
+    count = await context.farebox.stores.outbox.retry(context.farebox.clock.now())
     context.answer({"retried": count}, f"{count} mails are due now; a running server sends them.")
 
 

@@ -12,7 +12,7 @@ from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
 
-from farebox.bootstrap import open_store
+from farebox.bootstrap import make_connector
 from farebox.cli.context import FAILED, add_json_option, fail, guarded
 from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
@@ -44,10 +44,10 @@ def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
     engine: list[str] = []
 
     async def check() -> None:
-        store = open_store(Settings.load())
-        await store.open()
-        engine.append(store.engine)
-        await store.close()
+        connector = make_connector(Settings.load())
+        await connector.open()
+        engine.append(connector.engine)
+        await connector.close()
 
     guarded(lambda: asyncio.run(check()), is_json=is_json)
     problem = port_problem(host, port)

@@ -7,7 +7,7 @@ import click
 from farebox.cli.context import CommandContext, as_fields, command, short_time, table
 from farebox.presenters.fields import time_or_none
 from farebox.presenters.users import staff_data, staff_state
-from farebox.storage.rows import AccountMail
+from farebox.storage.records import AccountMail
 
 
 @click.group("staff")

@@ -1,6 +1,8 @@
-"""The Store protocol: what an engine promises. Its docstrings are the contract; one test suite checks every engine.
+"""The Connector protocol: what an engine promises. Its docstrings are the contract; one test suite checks every engine.
 
-Times are microseconds since 1970, amounts micros, both from the caller: a store asks no clock and makes no ids.
+An engine commits batches, reads balances and runs statements. All else that is kept in a database is written once over
+that, in one module for each subject; stores.py lists them. Times are microseconds since 1970, amounts micros, both from
+the caller: a connector asks no clock and makes no ids.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -9,13 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from farebox.core.accounts import Account
-from farebox.core.approvals import Approval
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
-from farebox.core.pricing import Price
-from farebox.core.state import Alert, BatchState, Decision, KeyRecord, ReadSet
+from farebox.core.state import BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
-from farebox.storage.rows import ApiKey, BookRows, Merchant, OutboxMail, TransferFilter, Usage, User
+from farebox.storage.records import BookRows
 
 Decide = Callable[[BatchState], Decision]
 
@@ -23,7 +23,10 @@ _Result = TypeVar("_Result")
 
 
 class Fetch(Protocol):
-    """Runs one statement and returns its rows, none for one that returns none."""
+    """Runs one statement and returns its rows, none for one that returns none.
+
+    A list among the values, of whole numbers or texts, is one parameter: what `{in $1}` compares with.
+    """
 
     async def __call__(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         """Run it."""
@@ -86,37 +89,8 @@ class Snapshot(Protocol):
         ...
 
 
-class Runner(Protocol):
-    """Runs the statements that are written once for both engines; errors are those of Store."""
-
-    @property
-    def dialect(self) -> str:
-        """How this engine writes SQL: "sqlite" or "postgres"."""
-        ...
-
-    async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-        """Run one statement that changes nothing and return its rows."""
-        ...
-
-    async def run_in_transaction(
-        self, work: Callable[[Fetch], Awaitable[_Result]], audit_entry: AuditEntry | None = None
-    ) -> _Result:
-        """Run a work's statements and write `audit_entry` in one transaction, then COMMIT.
-
-        Any error of the work rolls back. It may be called again if the engine lost a race.
-
-        Raises:
-            AlreadyExists: a row with this key is there already.
-            NotFound: a row names another that is not there.
-        """
-        ...
-
-
-class Store(Protocol):
+class Connector(Protocol):
     """One database. Every method may raise StoreUnavailable, having changed nothing.
-
-    A method that sets something up takes the `audit_entry` of it, written in the same transaction; None for what
-    Farebox does by itself. An entry that is there already is left as it is.
 
     Safe to use from many tasks of one event loop, beside other processes on the same database.
     """
@@ -124,6 +98,11 @@ class Store(Protocol):
     @property
     def engine(self) -> str:
         """The engine's name and version, for people."""
+        ...
+
+    @property
+    def dialect(self) -> str:
+        """How the engine writes SQL: "sqlite" or "postgres"."""
         ...
 
     async def open(self) -> None:
@@ -183,199 +162,23 @@ class Store(Protocol):
         """
         ...
 
-    async def find_key(self, merchant_id: int | None, digest: bytes) -> KeyRecord | None:
-        """Look an API key up: a merchant's by its merchant and digest, a service's or support's with None."""
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Run one statement that changes nothing and return its rows."""
         ...
 
-    async def account(self, merchant_id: int) -> Account | None:
-        """Read an account as of now, checked."""
-        ...
+    async def run_in_transaction(
+        self, work: Callable[[Fetch], Awaitable[_Result]], audit_entry: AuditEntry | None = None
+    ) -> _Result:
+        """Run a work's statements in one transaction, then COMMIT.
 
-    async def merchant(self, merchant_id: int) -> Merchant | None:
-        """Read a merchant's name and the like."""
-        ...
-
-    async def merchants(self, after: int, limit: int) -> Sequence[tuple[Merchant, Account]]:
-        """List merchants in order of id, those above `after`, at most `limit`."""
-        ...
-
-    async def transfers(
-        self, merchant_id: int, *, first_seq: int, last_seq: int, limit: int, newest_first: bool
-    ) -> Sequence[Transfer]:
-        """Read a stretch of a book, both ends included, at most `limit` rows."""
-        ...
-
-    async def find_transfers(
-        self, merchant_id: int, *, first_seq: int, last_seq: int, wanted: TransferFilter
-    ) -> Sequence[Transfer]:
-        """Read all wanted transfers of a stretch of a book, newest first. It reads the whole stretch: keep it short."""
-        ...
-
-    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
-        """Read single transfers of a book by their seq; what does not exist is absent."""
-        ...
-
-    async def funding_after(self, merchant_id: int, first_seq: int) -> Sequence[Transfer]:
-        """Read a book's top-ups, reversals and adjustments from `first_seq` on, in order of seq."""
-        ...
-
-    async def due_holds(self, now: int, limit: int) -> Sequence[Hold]:
-        """List open holds whose time is over at `now`, the longest over first."""
-        ...
-
-    async def create_merchant(
-        self, merchant: Merchant, account: Account, key: ApiKey, audit_entry: AuditEntry | None = None
-    ) -> None:
-        """Add a merchant, its empty account and its first API key.
+        `audit_entry` is written with them: it tells who did this by hand, and is None if nobody did. One that is there
+        already is left as it is. Any error of the work rolls back. It may be called again if the engine lost a race.
 
         Raises:
-            AlreadyExists: the id is taken.
+            AlreadyExists: a row with this key is there already.
+            NotFound: a row names another that is not there.
+            CommitUnknown: failed while COMMIT ran.
         """
-        ...
-
-    async def rename_merchant(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
-        """Change a merchant's name.
-
-        Raises:
-            NotFound: no such merchant.
-        """
-        ...
-
-    async def add_user(self, user: User, audit_entry: AuditEntry | None = None) -> None:
-        """Register a person on a merchant's account: who is registered gets its alerts.
-
-        Raises:
-            AlreadyExists: the address is registered there already.
-            NotFound: no such merchant.
-        """
-        ...
-
-    async def users(self, merchant_id: int) -> Sequence[User]:
-        """List the people registered on a merchant's account, oldest first."""
-        ...
-
-    async def create_key(self, key: ApiKey, audit_entry: AuditEntry | None = None) -> None:
-        """Add an API key.
-
-        Raises:
-            NotFound: no such merchant.
-        """
-        ...
-
-    async def keys(self, merchant_id: int | None) -> Sequence[ApiKey]:
-        """List a merchant's API keys, or the services' and support's with None, oldest first."""
-        ...
-
-    async def key(self, key_id: int) -> ApiKey | None:
-        """Find an API key of any kind by its id."""
-        ...
-
-    async def expire_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
-        """Let an API key end at a time, or earlier if it already was to.
-
-        Raises:
-            NotFound: no such key.
-        """
-        ...
-
-    async def revoke_key(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
-        """Close an API key for ever; one that was closed earlier stays so.
-
-        Raises:
-            NotFound: no such key.
-        """
-        ...
-
-    async def rotate_key(
-        self, key_id: int, *, successor: ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
-    ) -> None:
-        """Add a key's successor and let the old one expire at `expires_at`, or earlier if it already was to.
-
-        Raises:
-            NotFound: no such key.
-        """
-        ...
-
-    async def set_price(self, price: Price, created_at: int, audit_entry: AuditEntry | None = None) -> None:
-        """Add a version of a price, a default or a merchant's own.
-
-        Raises:
-            NotFound: no such merchant.
-            AlreadyExists: the id is taken.
-        """
-        ...
-
-    async def prices(self, merchant_id: int | None) -> Sequence[Price]:
-        """List every version of the default prices (None) or of a merchant's own, by type and start."""
-        ...
-
-    async def approval(self, merchant_id: int, number: int) -> Approval | None:
-        """Read one request for approval."""
-        ...
-
-    async def approvals(self, *, merchant_id: int | None, before: int, limit: int) -> Sequence[Approval]:
-        """List requests for approval numbered below `before`, of one merchant or of all with None, newest first."""
-        ...
-
-    async def audit_entries(
-        self, *, merchant_id: int | None, before: tuple[int, int], limit: int
-    ) -> Sequence[AuditEntry]:
-        """List the audit log below `before`, (at, id), of one merchant or all with None, newest first."""
-        ...
-
-    async def roll_up_usage(self, merchant_id: int, *, transfers_max: int) -> int:
-        """Sum the next transfers of a book up into its usage, `transfers_max` at most, each once; return how many.
-
-        Safe to call from several processes at once.
-        """
-        ...
-
-    async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
-        """List merchants above `after`, in order, whose books have at least so many transfers not summed up yet."""
-        ...
-
-    async def usage(
-        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
-    ) -> Sequence[Usage]:
-        """Sum usage up into buckets, exact to the last transfer committed, whether or not it was summed up yet.
-
-        Args:
-            merchant_id: whose.
-            first_quarter: the first quarter of an hour since 1970, UTC, that counts.
-            last_quarter: the last one that counts.
-            offset_quarters: what the time zone adds to UTC, in quarters of an hour.
-            bucket_quarters: how long a bucket is: 4 for hours, 96 for days.
-
-        Returns:
-            In order of bucket and type; buckets are numbered (quarter + offset) / length, rounded down.
-        """
-        ...
-
-    async def alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
-        """List a merchant's alerts, newest first."""
-        ...
-
-    async def claim_mails(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutboxMail]:
-        """Take mails that are due: nobody else gets them until `lease_until`, when they are due again unless settled.
-
-        Counts the attempt. Each mail is given to one claimer only, however many claim at once.
-        """
-        ...
-
-    async def settle_mail(self, mail: OutboxMail) -> None:
-        """Write what became of a claimed mail: its state, next attempt, last error and time of sending."""
-        ...
-
-    async def mails(self, *, merchant_id: int | None, limit: int) -> Sequence[OutboxMail]:
-        """List the outbox, newest first."""
-        ...
-
-    async def retry_mails(self, now: int) -> int:
-        """Make every mail that is not sent due now, those given up included; return how many."""
-        ...
-
-    async def next_mail_at(self) -> int | None:
-        """When the next mail falls due, or None if none waits."""
         ...
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
@@ -390,7 +193,3 @@ class Store(Protocol):
             StorageError: the engine has its own tools for this; the message says how.
         """
         ...
-
-
-class Database(Store, Runner, Protocol):
-    """What an engine is: a ledger, and what people and the console need beside it."""

@@ -1,13 +1,10 @@
-"""Rows as both engines keep them, beside the core's own values, and how the core's values become rows and back."""
+"""How values become rows and back: each in the order of its table in columns.py, checked where money is at stake."""
 
-from collections.abc import Sequence
-from enum import IntEnum
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
 
-from farebox.core import ids
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval
 from farebox.core.audit_log import AuditEntry
@@ -16,290 +13,20 @@ from farebox.core.invariants import InvariantViolation, check_account, check_hol
 from farebox.core.state import Alert, Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
+from farebox.storage.columns import ACCOUNT, ALERT, MERCHANT_KEY, STAFF_KEY, Table
+from farebox.storage.records import ApiKey, BookRows, OutboxMail, TransferFilter
 
-
-class Merchant(Struct, frozen=True):
-    """A customer: what people call it, and since when it is one."""
-
-    merchant_id: int
-    name: str
-    created_at: int
-
-    @property
-    def id(self) -> str:
-        """Its public id."""
-        return ids.public_id(ids.MERCHANT, self.merchant_id)
-
-
-class Role(IntEnum):
-    """What a registered person may do on the dashboard. The number is what the database stores."""
-
-    OWNER = 1
-    """Everything that a merchant may do: keys and people too."""
-    MEMBER = 2
-    """See everything and set the thresholds."""
-    VIEWER = 3
-    """See everything."""
-
-
-class User(Struct, frozen=True):
-    """A person registered on a merchant's account."""
-
-    merchant_id: int
-    user_id: int
-    email: str
-    created_at: int
-    role: int = Role.MEMBER
-
-
-class Realm(IntEnum):
-    """Where a login is valid: the dashboard of merchants' users, or the console of the operator's staff."""
-
-    MERCHANT = 1
-    SUPPORT = 2
-
-
-class Login(Struct, frozen=True):
-    """Somebody who may sign in. Without a password hash only a mailed link lets them in, to choose one.
-
-    `totp_seed` is what one-time codes are made of, None if they are not asked for; `totp_step` is the last one used.
-    """
-
-    login_id: int
-    realm: int
-    email: str
-    name: str
-    created_at: int
-    password_hash: str | None = None
-    totp_seed: bytes | None = None
-    totp_step: int = 0
-    signed_in_at: int | None = None
-    disabled_at: int | None = None
-
-
-class Session(Struct, frozen=True):
-    """A browser that is signed in; `digest` is of the token that it alone has."""
-
-    digest: bytes
-    login_id: int
-    created_at: int
-    seen_at: int
-    expires_at: int
-    address: str | None
-    agent: str
-
-
-class Purpose(IntEnum):
-    """What an account mail is for. The number is what the database stores."""
-
-    INVITATION = 1
-    RESET = 2
-    TEST = 3
-
-
-class AccountMail(Struct, frozen=True):
-    """A mail to one person. Its link's token is made of `seed`, good once and until `expires_at`.
-
-    State, attempts and times are as in OutboxMail.
-    """
-
-    account_mail_id: int
-    purpose: int
-    login_id: int
-    merchant_id: int | None
-    email: str
-    seed: bytes
-    created_at: int
-    expires_at: int
-    used_at: int | None
-    state: int
-    attempts: int
-    next_attempt_at: int
-    sent_at: int | None = None
-    last_error: str | None = None
-
-
-class Membership(Struct, frozen=True):
-    """A merchant on whose account a person is registered, and what they may do there."""
-
-    merchant_id: int
-    name: str
-    role: int
-
-    @property
-    def id(self) -> str:
-        """The merchant's public id."""
-        return ids.public_id(ids.MERCHANT, self.merchant_id)
-
-
-class RunwaySnapshot(Struct, frozen=True):
-    """A merchant's prospects as of transfer `seq`; `runs_out_at` is None if nothing is being spent."""
-
-    merchant_id: int
-    seq: int
-    available: int
-    last_at: int
-    runs_out_at: int | None
-    burn_per_day: int | None
-    computed_at: int
-
-
-class RunwaySnapshotAge(Struct, frozen=True):
-    """How far a merchant's book is, and how far and how old its prospects are; None if there are none yet."""
-
-    merchant_id: int
-    book_seq: int
-    seq: int | None
-    computed_at: int | None
-
-
-class MerchantOrder(IntEnum):
-    """In which order merchants are listed."""
-
-    RUNS_OUT = 1
-    AVAILABLE = 2
-    LAST = 3
-    AGE = 4
-
-
-class Verification(Struct, frozen=True):
-    """A run of `farebox verify` over the whole ledger; `seen_at` tells that it is still at work."""
-
-    verification_id: int
-    started_by: str
-    started_at: int
-    seen_at: int
-    finished_at: int | None = None
-    merchants: int = 0
-    merchants_done: int = 0
-    transfers_done: int = 0
-    problems: int = 0
-    first_problem: str | None = None
-
-
-class Counts(Struct, frozen=True):
-    """How much there is: merchants, transfers in all books, and mails and account mails that wait to be sent."""
-
-    merchants: int
-    transfers: int
-    mails_waiting: int
-    account_mails_waiting: int
-
-
-class ApiKey(Struct, frozen=True):
-    """An API key as stored: its digest, never its text. `hint` is its first and last characters, for people.
-
-    `used_at` is when it was last seen, to the minute or so.
-
-    `name` says which service or support person a key belongs to; a merchant's key has none.
-    """
-
-    key_id: int
-    kind: int
-    digest: bytes
-    hint: str
-    created_at: int
-    merchant_id: int | None = None
-    name: str | None = None
-    expires_at: int | None = None
-    revoked_at: int | None = None
-    used_at: int | None = None
-
-
-class Usage(Struct, frozen=True):
-    """What one request type came to within a stretch of time: requests, and micros taken and given back.
-
-    `bucket` numbers the stretch: whole hours or days since 1970, in the time zone that was asked for.
-    """
-
-    bucket: int
-    request_type: str
-    requests: int
-    cost: int
-    refunded: int
-
-
-BOOK_TRANSFERS_MAX: Final = 500
-"""How many transfers a short book has at most, which is read as a whole."""
-
-
-class BookRows(Struct, frozen=True):
-    """A merchant's whole book: its account, its transfers in order of seq, and its holds."""
-
-    account: Account
-    transfers: Sequence[Transfer]
-    holds: Sequence[Hold]
-
-
-class TransferFilter(Struct, frozen=True):
-    """Which transfers of a stretch of a book are wanted: those that agree with everything that is named here."""
-
-    kinds: tuple[int, ...] = ()
-    request_type: str | None = None
-    reference: str | None = None
-
-
-class MailState(IntEnum):
-    """Where a mail of the outbox stands. The number is what the database stores."""
-
-    WAITING = 1
-    SENT = 2
-    GIVEN_UP = 3
-
-
-class OutboxMail(Struct, frozen=True):
-    """A mail owed to one user for one alert, with the alert that it is about.
-
-    `attempts` counts those begun. A waiting mail is due at `next_attempt_at`.
-    """
-
-    alert: Alert
-    user_id: int
-    email: str
-    state: int
-    attempts: int
-    next_attempt_at: int
-    sent_at: int | None = None
-    last_error: str | None = None
-
-
-ACCOUNT_COLUMNS: Final = (
-    "merchant_id, currency, wallet, held, revenue, funding, adjustments, credit_limit, is_frozen, seq, last_hash, "
-    "last_at, alerts_count, thresholds"
-)
-TRANSFER_COLUMNS: Final = (
-    "merchant_id, seq, kind, amount, idempotency_key, content, wallet_after, held_after, committed_at, hash, "
-    "request_type, quantity, unit_price, price_id, refers_to, reference, note"
-)
-HOLD_COLUMNS: Final = "merchant_id, seq, amount, expires_at, state, captured, quantity, request_type"
-MAIL_COLUMNS: Final = (
-    "a.merchant_id, a.number, a.threshold, a.posted, a.fired_at, a.transfer_seq, "
-    "o.user_id, o.email, o.state, o.attempts, o.next_attempt_at, o.sent_at, o.last_error"
-)
-"""An alert `a` and a mail `o` about it."""
-APPROVAL_COLUMNS: Final = (
-    "merchant_id, number, kind, amount, reference, note, idempotency_key, content, requested_by, requested_at, state, "
-    "decided_by, decided_at, transfer_seq"
-)
-AUDIT_COLUMNS: Final = "entry_id, merchant_id, at, person, key_id, address, action, subject, detail"
-
-LOGIN_COLUMNS: Final = ", ".join(Login.__struct_fields__)
-SESSION_COLUMNS: Final = ", ".join(Session.__struct_fields__)
-ACCOUNT_MAIL_COLUMNS: Final = ", ".join(("letter_id", *AccountMail.__struct_fields__[1:]))
-"""The table is called `letter`, as it was released."""
-RUNWAY_SNAPSHOT_COLUMNS: Final = ", ".join(RunwaySnapshot.__struct_fields__)
-VERIFICATION_COLUMNS: Final = ", ".join(Verification.__struct_fields__)
-
-_ALERT_WIDTH: Final = 6
 _OPERATOR: Final = 0
 _THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
 _NO_THRESHOLDS: Final = "[]"
+_IS_FROZEN: Final = ACCOUNT.names.index("is_frozen")
 
 
 def account_from_row(row: Sequence[Any]) -> Account:
-    """Make an account of a row in the order of ACCOUNT_COLUMNS, unchecked."""
-    thresholds = () if row[13] == _NO_THRESHOLDS else _THRESHOLDS_DECODER.decode(row[13])
-    values = (*row[:8], bool(row[8]), *row[9:13], thresholds)
+    """Make an account of a row, unchecked. SQLite keeps a truth value as a number, and both keep thresholds as JSON."""
+    values = list(row)
+    values[_IS_FROZEN] = bool(values[_IS_FROZEN])
+    values[-1] = () if values[-1] == _NO_THRESHOLDS else _THRESHOLDS_DECODER.decode(values[-1])
     return Account(*values)
 
 
@@ -318,43 +45,33 @@ def checked_account_from_row(row: Sequence[Any]) -> Account:
 
 
 def account_to_row(account: Account) -> tuple[Any, ...]:
-    """Write an account in the order of ACCOUNT_COLUMNS, having checked every rule.
+    """Write an account, having checked every rule.
 
     Raises:
         InvariantViolation: the account breaks a rule.
     """
     check_account(account)
-    thresholds = msgspec.json.encode(account.thresholds).decode() if account.thresholds else _NO_THRESHOLDS
-    return (
-        account.merchant_id,
-        account.currency,
-        account.wallet,
-        account.held,
-        account.revenue,
-        account.funding,
-        account.adjustments,
-        account.credit_limit,
-        account.is_frozen,
-        account.seq,
-        account.last_hash,
-        account.last_at,
-        account.alerts_count,
-        thresholds,
-    )
-
-
-def book_from_rows(account: Any, transfers: Sequence[Any], holds: Sequence[Any]) -> BookRows | None:
-    """Make a book of its rows, unchecked; None if one can't be read, whatever stands in it."""
-    try:
-        made = [transfer_from_row(row) for row in transfers], [hold_from_row(row) for row in holds]
-        return BookRows(account_from_row(account), *made)
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
-        return None
+    *values, thresholds = msgspec.structs.astuple(account)
+    return (*values, msgspec.json.encode(thresholds).decode() if thresholds else _NO_THRESHOLDS)
 
 
 def transfer_from_row(row: Sequence[Any]) -> Transfer:
-    """Make a transfer of a row in the order of TRANSFER_COLUMNS."""
+    """Make a transfer of a row."""
     return Transfer(*row)
+
+
+transfer_to_row = msgspec.structs.astuple
+"""Write a transfer."""
+
+
+def transfers_by_seq(rows: Sequence[Sequence[Any]]) -> Mapping[int, Transfer]:
+    """Make transfers of one book of rows, by their seq."""
+    return {transfer.seq: transfer for transfer in map(transfer_from_row, rows)}
+
+
+def original_from_row(row: Sequence[Any]) -> Original:
+    """Make an original of a transfer's row and, after it, what was given back of it."""
+    return Original(Transfer(*row[:-1]), row[-1])
 
 
 def filter_to_values(wanted: TransferFilter) -> tuple[int, str | None, str | None]:
@@ -363,17 +80,8 @@ def filter_to_values(wanted: TransferFilter) -> tuple[int, str | None, str | Non
     return sum(1 << kind for kind in set(kinds)), wanted.request_type, wanted.reference
 
 
-def original_from_row(row: Sequence[Any]) -> Original:
-    """Make a transfer of a row in the order of TRANSFER_COLUMNS, and after them what was given back of it."""
-    return Original(Transfer(*row[:-1]), row[-1])
-
-
-transfer_to_row = msgspec.structs.astuple
-"""Write a transfer in the order of TRANSFER_COLUMNS, which is the order of its fields."""
-
-
 def hold_from_row(row: Sequence[Any]) -> Hold:
-    """Make a hold of a row in the order of HOLD_COLUMNS, unchecked."""
+    """Make a hold of a row, unchecked."""
     return Hold(*row)
 
 
@@ -389,7 +97,7 @@ def checked_hold_from_row(row: Sequence[Any]) -> Hold:
 
 
 def hold_to_row(hold: Hold) -> tuple[Any, ...]:
-    """Write a hold in the order of HOLD_COLUMNS, having checked every rule.
+    """Write a hold, having checked every rule.
 
     Raises:
         InvariantViolation: the hold breaks a rule.
@@ -398,31 +106,48 @@ def hold_to_row(hold: Hold) -> tuple[Any, ...]:
     return msgspec.structs.astuple(hold)
 
 
+def book_from_rows(account: Any, transfers: Sequence[Any], holds: Sequence[Any]) -> BookRows | None:
+    """Make a book of its rows, unchecked; None if one of them can't be read."""
+    try:
+        made = [transfer_from_row(row) for row in transfers], [hold_from_row(row) for row in holds]
+        return BookRows(account_from_row(account), *made)
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+        return None
+
+
 approval_to_row = msgspec.structs.astuple
-"""Write an approval in the order of APPROVAL_COLUMNS, which is the order of its fields."""
+"""Write an approval."""
 
 
 def approval_to_closing(approval: Approval) -> tuple[Any, ...]:
-    """Write what became of an approval, and which one it is."""
-    what = (approval.state, approval.decided_by, approval.decided_at, approval.transfer_seq)
-    return (*what, approval.merchant_id, approval.approval_id)
+    """Write which approval was decided, and how."""
+    decision = (approval.state, approval.decided_by, approval.decided_at, approval.transfer_seq)
+    return (approval.merchant_id, approval.approval_id, *decision)
 
 
 def audit_to_row(audit_entry: AuditEntry) -> tuple[Any, ...]:
-    """Write an audit entry in the order of AUDIT_COLUMNS; merchant 0 stands for the operator as a whole."""
-    values = msgspec.structs.astuple(audit_entry)
-    return (values[0], audit_entry.merchant_id or _OPERATOR, *values[2:])
+    """Write an audit entry; merchant 0 stands for the operator as a whole."""
+    entry_id, merchant_id, *values = msgspec.structs.astuple(audit_entry)
+    return (entry_id, merchant_id or _OPERATOR, *values)
 
 
 def audit_from_row(row: Sequence[Any]) -> AuditEntry:
-    """Make an audit_entry of the audit log of a row in the order of AUDIT_COLUMNS."""
-    return AuditEntry(row[0], row[1] or None, *row[2:])
+    """Make an audit entry of a row."""
+    entry_id, merchant_id, *values = row
+    return AuditEntry(entry_id, merchant_id or None, *values)
 
 
 alert_to_row = msgspec.structs.astuple
-"""Write a alert as an alert's row, in the order of the fields of Alert."""
+"""Write an alert."""
 
 
 def mail_from_row(row: Sequence[Any]) -> OutboxMail:
-    """Make a mail of a row in the order of MAIL_COLUMNS."""
-    return OutboxMail(Alert(*row[:_ALERT_WIDTH]), *row[_ALERT_WIDTH:])
+    """Make a mail of a row: its alert's columns, then its own."""
+    width = len(ALERT.columns)
+    return OutboxMail(Alert(*row[:width]), *row[width:])
+
+
+def api_key_to_row(key: ApiKey) -> tuple[Any, ...]:
+    """Write an API key as the table that keeps its kind has it."""
+    kept_in: Table = STAFF_KEY if key.merchant_id is None else MERCHANT_KEY
+    return tuple(getattr(key, column.field) for column in kept_in.stored)

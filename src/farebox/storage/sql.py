@@ -1,56 +1,57 @@
 """Named SQL blocks: statements stand in .sql files, one `-- name: what it does` line before each.
 
-The ledger's are each engine's own. What people and the console need is asked seldom and written once for both.
+What both engines run alike is written once, with PostgreSQL's parameters, a file for each subject. An engine's own file
+has what a batch runs, and what the two can't say alike. Names in braces stand for what is generated:
+
+- `{transfer}`, `{transfer of t}`: the columns that a SELECT reads, and those of a table that goes by `t`;
+- `{transfer.values}`, `{account.unnest after transfer}`: a list that columns.py makes, its parameters numbered from 1,
+  or after those of another table;
+- `{Kind.CHARGE}`: the number that the database keeps for a name;
+- `{in $1}`: equals one of a list of numbers or texts, the first parameter.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from enum import IntEnum
+from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import Final
 
-from farebox.storage import rows
+from farebox.core.accounts import Kind
+from farebox.core.commands import KeyKind
+from farebox.core.holds import HoldState
+from farebox.storage.columns import TABLES
+from farebox.storage.records import MailState, Realm
 
 _HEADER: Final = re.compile(r"^-- (?P<name>[a-z_0-9]+): .+$", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"\$([0-9]+)")
 _NUMBERED: Final = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 
+_SELECTED: Final = re.compile(r"\{(?P<table>[a-z_]+)(?: of (?P<alias>[a-z_]+))?\}")
+_PART: Final = re.compile(r"\{(?P<table>[a-z_]+)\.(?P<part>[a-z]+)(?: after (?P<before>[a-z_]+))?\}")
+_ENUM: Final = re.compile(r"\{(?P<enum>[A-Z][A-Za-z]+)\.(?P<member>[A-Z_]+)\}")
+_IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)(?: (?P<type>text|bigint))?\}")
 
-_COLUMNS: Final = {
-    "{account}": rows.ACCOUNT_COLUMNS,
-    "{account_a}": ", ".join(f"a.{name}" for name in rows.ACCOUNT_COLUMNS.split(", ")),
-    "{account_excluded}": ", ".join(f"{name} = excluded.{name}" for name in rows.ACCOUNT_COLUMNS.split(", ")[1:]),
-    "{transfer}": rows.TRANSFER_COLUMNS,
-    "{no_transfer}": ", ".join("NULL" for _ in rows.TRANSFER_COLUMNS.split(", ")),
-    "{hold}": rows.HOLD_COLUMNS,
-    "{hold_numbers}": rows.HOLD_COLUMNS.removesuffix(", request_type"),
-    "{mail}": rows.MAIL_COLUMNS,
-    "{approval}": rows.APPROVAL_COLUMNS,
-    "{audit_entry}": rows.AUDIT_COLUMNS,
-    "{login}": rows.LOGIN_COLUMNS,
-    "{session}": rows.SESSION_COLUMNS,
-    "{account_mail}": rows.ACCOUNT_MAIL_COLUMNS,
-    "{runway_snapshot}": rows.RUNWAY_SNAPSHOT_COLUMNS,
-    "{verification}": rows.VERIFICATION_COLUMNS,
-}
+_ENUMS: Final[dict[str, type[IntEnum]]] = {enum.__name__: enum for enum in (Kind, HoldState, KeyKind, MailState, Realm)}
 
 
 class Statements:
-    """The statements of one file, by name, with the columns of rows.py put in for `{account}` and the like."""
+    """The statements of one dialect, by name, with all that is generated put in."""
 
-    def __init__(self, text: str) -> None:
-        """Split a file at its header lines.
+    def __init__(self, texts: Iterable[str], dialect: str) -> None:
+        """Split files at their header lines; what stands before the first one is a comment on the file.
 
         Raises:
             ValueError: two blocks share a name.
         """
-        for placeholder, columns in _COLUMNS.items():
-            text = text.replace(placeholder, columns)
-        pieces = _HEADER.split(text)
-        names, bodies = pieces[1::2], pieces[2::2]
-        if len(set(names)) != len(names):
-            raise ValueError("two SQL blocks share a name")
-        self._bodies = {name: body.strip().rstrip(";") for name, body in zip(names, bodies, strict=True)}
+        self._bodies: dict[str, str] = {}
+        for text in texts:
+            _, *pieces = _HEADER.split(text)
+            for name, body in zip(pieces[::2], pieces[1::2], strict=True):
+                if name in self._bodies:
+                    raise ValueError(f"two SQL blocks are called {name}")
+                self._bodies[name] = _written_out(body.strip().rstrip(";"), dialect)
 
     def __getitem__(self, name: str) -> str:
         """Return the statement of this name.
@@ -65,19 +66,32 @@ class Statements:
         return iter(self._bodies)
 
 
+def _written_out(text: str, dialect: str) -> str:
+    """Put in what names in braces stand for, and number parameters as the dialect does."""
+    text = _SELECTED.sub(lambda found: TABLES[found["table"]].selected(found["alias"] or ""), text)
+    text = _PART.sub(_part, text)
+    text = _ENUM.sub(lambda found: str(_ENUMS[found["enum"]][found["member"]].value), text)
+    if dialect == "postgres":
+        return _IN.sub(lambda found: f"= ANY({found['parameter']}::{found['type'] or 'bigint'}[])", text)
+    return _PARAMETER.sub(r"?\1", _IN.sub(r"IN (SELECT value FROM json_each(\g<parameter>))", text))
+
+
+def _part(found: re.Match[str]) -> str:
+    before = found["before"]
+    first = 1 if before is None else len(TABLES[before].stored) + 1
+    return TABLES[found["table"]].part(found["part"], first)
+
+
 def _folder(dialect: str) -> Traversable:
     return resources.files("farebox.storage") / "sql" / dialect
 
 
+@cache
 def statements(dialect: str) -> Statements:
     """Load the statements that an engine runs; `dialect` is "sqlite" or "postgres"."""
-    return Statements((_folder(dialect) / "queries.sql").read_text(encoding="utf-8"))
-
-
-def shared_statements(dialect: str) -> Statements:
-    """Load the statements that both engines run alike; SQLite writes its parameters another way."""
-    text = (resources.files("farebox.storage") / "sql" / "shared.sql").read_text(encoding="utf-8")
-    return Statements(_PARAMETER.sub(r"?\1", text) if dialect == "sqlite" else text)
+    files = [item for folder in ("shared", dialect) for item in _folder(folder).iterdir()]
+    queries = [item.read_text(encoding="utf-8") for item in files if not _NUMBERED.fullmatch(item.name)]
+    return Statements(queries, dialect)
 
 
 def migrations(dialect: str) -> list[tuple[str, str]]:

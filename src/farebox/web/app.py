@@ -55,7 +55,7 @@ def create_app(
         limits: how much of the API each key and address may have.
         throttle: how often each address and account may try to sign in.
         cors_origins: the browsers' origins that may read the API.
-        lifespan: opens the store and starts the workers, and ends them.
+        lifespan: opens the database and starts the workers, and ends them.
         live: what pages follow; to be closed as soon as the process is told to stop.
     """
     cors = Cors(cors_origins)

@@ -13,7 +13,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import Charge, Payer
 from farebox.service.people.users import Realm, Role
-from farebox.storage.rows import Purpose
+from farebox.storage.records import Purpose
 from tests.support.app_client import AppClient
 from tests.support.server import Seeds, seed
 from tests.web.console.visitor import FORM, Visitor, kept, words
@@ -170,7 +170,7 @@ async def test_members_set_thresholds_and_what_was_typed_stays_when_it_is_wrong(
     url = f"{shop.url}/alerts"
     page = await shop.member.done(url, amount="250")
     assert "The thresholds are saved." in page
-    account = await farebox.store.account(shop.seeds.merchant_id)
+    account = await farebox.stores.accounts.find(shop.seeds.merchant_id)
     assert account is not None
     assert [250_000_000] == [threshold.amount for threshold in account.thresholds]
     # Set above the balance it fires at once, and everybody registered is owed a mail.
@@ -185,7 +185,7 @@ async def test_members_set_thresholds_and_what_was_typed_stays_when_it_is_wrong(
 
 async def test_a_test_mail_goes_to_whoever_asks(farebox: Farebox, shop: Shop) -> None:
     assert "A test mail is on its way to you." in await shop.member.done(f"{shop.url}/alerts/test")
-    (account_mail, *_) = await farebox.people.account_mails(1)
+    (account_mail, *_) = await farebox.stores.account_mails.list(1)
     assert (Purpose.TEST, shop.member.signed_in.login.email) == (account_mail.purpose, account_mail.email)
     for _ in range(4):
         await shop.member.done(f"{shop.url}/alerts/test")
@@ -241,7 +241,7 @@ async def test_an_owner_invites_changes_and_removes(farebox: Farebox, shop: Shop
     url = f"{shop.url}/people"
     email = f"new-{shop.seeds.merchant_id}@shop.example"
     assert "The invitation is on its way." in await shop.owner.done(url, email=email, role="viewer")
-    (account_mail, *_) = await farebox.people.account_mails(1)
+    (account_mail, *_) = await farebox.stores.account_mails.list(1)
     assert (Purpose.INVITATION, email) == (account_mail.purpose, account_mail.email)
     assert Role.VIEWER == await farebox.services.users.role(shop.seeds.merchant_id, email)
     assert "registered there already" in words(await shop.owner.wrong(url, email=email, role="viewer"))

@@ -7,7 +7,7 @@ import pytest_asyncio
 
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
-from farebox.storage.rows import Realm
+from farebox.storage.records import Realm
 from tests.support.app_client import AppClient
 from tests.web.console.visitor import Visitor
 
@@ -17,7 +17,7 @@ async def farebox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Far
     """The parts behind the client, running."""
     path = tmp_path_factory.mktemp("ledger") / "farebox.db"
     farebox = Farebox.build(Settings.of(database_url=f"sqlite:///{path}", approval_above="1000"))
-    await farebox.store.migrate(farebox.clock.now())
+    await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
         yield farebox
 

@@ -8,7 +8,7 @@ import pytest_asyncio
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.storage.rows import Realm, Role
+from farebox.storage.records import Realm, Role
 from farebox.web.pages.console.table import console_routes
 from farebox.web.pages.routes import Audience, PageRoute
 from tests.support.app_client import AppClient

@@ -9,7 +9,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.users import Role
-from farebox.storage.rows import Realm, RunwaySnapshot
+from farebox.storage.records import Realm, RunwaySnapshot
 from farebox.web.pages.console import merchants
 from tests.support.server import seed
 from tests.web.console.visitor import Visitor, kept, words
@@ -35,12 +35,12 @@ async def _shop(farebox: Farebox, name: str, *, balance: str | None = "100") -> 
 
 
 async def _outlook(farebox: Farebox, shop: Shop, days: int | None) -> None:
-    account = await farebox.store.account(shop.number)
+    account = await farebox.stores.accounts.find(shop.number)
     assert account is not None
     now = farebox.clock.now()
     until, burn = (None, None) if days is None else (now + days * DAY, account.available * 2 // (2 * days + 1))
     values = (account.seq, account.available, account.last_at, until, burn, now)
-    await farebox.office.put_runway_snapshots([RunwaySnapshot(shop.number, *values)])
+    await farebox.stores.runway_snapshots.put([RunwaySnapshot(shop.number, *values)])
 
 
 async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox, sam: Visitor) -> None:
@@ -235,10 +235,10 @@ async def test_people_are_invited_changed_and_removed(farebox: Farebox, sam: Vis
     page = await sam.done(url, email="ann@people.example", role="owner")
     assert "The invitation is on its way." in page
     assert "ann@people.example" in page
-    (account_mail,) = [it for it in await farebox.people.account_mails(50) if it.email == "ann@people.example"]
+    (account_mail,) = [it for it in await farebox.stores.account_mails.list(50) if it.email == "ann@people.example"]
     assert shop.number == account_mail.merchant_id
     await sam.done(f"{url}/again", user="ann@people.example")
-    assert 2 == sum(it.email == "ann@people.example" for it in await farebox.people.account_mails(50))
+    assert 2 == sum(it.email == "ann@people.example" for it in await farebox.stores.account_mails.list(50))
     # Support may leave an account without an owner.
     assert "The role is saved." in await sam.done(f"{url}/role", user="ann@people.example", role="viewer")
     assert Role.VIEWER == await farebox.services.users.role(shop.number, "ann@people.example")

@@ -23,7 +23,7 @@ def _transfer(seeds: Seeds, seq: int) -> str:
 
 
 async def _available(farebox: Farebox, seeds: Seeds) -> int:
-    account = await farebox.store.account(seeds.merchant_id)
+    account = await farebox.stores.accounts.find(seeds.merchant_id)
     assert account is not None
     return account.available
 

@@ -13,7 +13,7 @@ from farebox.service.operator.health import Health
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignInRefused
 from farebox.service.people.users import Role
-from farebox.storage.rows import MailState, Realm, Verification
+from farebox.storage.records import MailState, Realm, Verification
 from tests.support.app_client import AppClient
 from tests.support.server import seed
 from tests.web.console.visitor import Visitor, kept, words
@@ -145,18 +145,18 @@ async def test_what_was_mailed_and_what_fails_is_shown(farebox: Farebox, sam: Vi
     assert "mails are written into the folder mail" in calm
     now = farebox.clock.now()
     later = now + 3_600_000_000
-    for mail in await farebox.store.claim_mails(now, lease_until=later, limit=9):
-        await farebox.store.settle_mail(
+    for mail in await farebox.stores.outbox.claim(now, lease_until=later, limit=9):
+        await farebox.stores.outbox.settle(
             msgspec.structs.replace(mail, state=MailState.GIVEN_UP, last_error="550 no such mailbox")
         )
-    for account_mail in await farebox.people.claim_account_mails(now, lease_until=later, limit=9):
-        await farebox.people.settle_account_mail(msgspec.structs.replace(account_mail, last_error="421 try later"))
+    for account_mail in await farebox.stores.account_mails.claim(now, lease_until=later, limit=9):
+        await farebox.stores.account_mails.settle(msgspec.structs.replace(account_mail, last_error="421 try later"))
     page = await sam.page("/support/outbox")
     assert "given up 550 no such mailbox (1 try)" in page
     assert "invitation waits 421 try later (1 try, the next at" in page
     assert "Every mail that was not sent is due now." in await sam.done("/support/outbox/retry")
-    assert ((await farebox.store.next_mail_at()) or later) < later
-    assert ((await farebox.people.next_account_mail_at()) or later) < later
+    assert ((await farebox.stores.outbox.next_due_at()) or later) < later
+    assert ((await farebox.stores.account_mails.next_due_at()) or later) < later
 
 
 async def test_the_audit_log_has_pages_and_a_filter(
@@ -188,7 +188,7 @@ async def test_staff_are_added_closed_and_opened_again(farebox: Farebox, sam: Vi
     page = await sam.done(STAFF, email="una@farebox.example", name="Una")
     assert "The invitation is on its way." in page
     assert "Una una@farebox.example never invited" in page
-    (account_mail, *_) = await farebox.people.account_mails(1)
+    (account_mail, *_) = await farebox.stores.account_mails.list(1)
     assert "una@farebox.example" == account_mail.email
     signed_in = await farebox.services.sign_in.use_link(
         farebox.services.sign_in.link_text(account_mail), PASSWORD, address=None, agent=""
@@ -208,11 +208,11 @@ async def test_staff_are_added_closed_and_opened_again(farebox: Farebox, sam: Vi
 
 
 async def test_lost_codes_are_removed_by_somebody_else(farebox: Farebox, sam: Visitor, tess: Visitor) -> None:
-    await farebox.people.set_code_seed(tess.signed_in.login.login_id, b"\1" * 32)
+    await farebox.stores.logins.set_totp_seed(tess.signed_in.login.login_id, b"\1" * 32)
     assert "one-time codes" in await sam.page(STAFF)
     page = await sam.done(f"{STAFF}/codes", staff="tess@farebox.example")
     assert "They are not asked for one-time codes any more." in page
-    login = await farebox.people.login(tess.signed_in.login.login_id)
+    login = await farebox.stores.logins.get(tess.signed_in.login.login_id)
     assert login is not None
     assert login.totp_seed is None
     entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
@@ -227,7 +227,7 @@ async def test_lost_codes_are_removed_by_somebody_else(farebox: Farebox, sam: Vi
 async def test_nobody_closes_themselves(farebox: Farebox, sam: Visitor, staff: str) -> None:
     assert "ask somebody else" in words(await sam.wrong(f"{STAFF}/close", staff=staff))
     assert "with your password" in words(await sam.wrong(f"{STAFF}/codes", staff=staff))
-    login = await farebox.people.login(sam.signed_in.login.login_id)
+    login = await farebox.stores.logins.get(sam.signed_in.login.login_id)
     assert login is not None
     assert login.disabled_at is None
     page = await sam.get(STAFF)
@@ -280,17 +280,17 @@ async def test_runs_that_found_something_or_died_are_told(farebox: Farebox, sam:
     now = farebox.clock.now()
     older = now - 3_600_000_000
     bad = Verification(IdGenerator(farebox.clock).next(), "shell:root", older, older)
-    await farebox.office.begin_verification(bad)
+    await farebox.stores.verifications.begin(bad)
     assert "stopped at" in await sam.page(SYSTEM)
     ended = msgspec.structs.replace(
         bad, finished_at=now, merchants=2, merchants_done=2, problems=3, first_problem="mer_X: seq 4"
     )
-    await farebox.office.update_verification(ended)
+    await farebox.stores.verifications.update(ended)
     assert "3 problems the first: mer_X: seq 4" in await sam.page(SYSTEM)
     running = msgspec.structs.replace(
         bad, verification_id=bad.verification_id + 1, seen_at=now, merchants=40, merchants_done=10, transfers_done=1234
     )
-    await farebox.office.begin_verification(running)
+    await farebox.stores.verifications.begin(running)
     page = await sam.get(SYSTEM)
     assert "10 of 40 merchants, 1,234 transfers" in words(page)
     assert '<progress aria-label="How far the verification is" max="40" value="10">' in page.body.decode()

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from farebox.bootstrap import Farebox
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.sign_in import SignedIn
-from farebox.storage.rows import Login, Realm
+from farebox.storage.records import Login, Realm
 from tests.support.app_client import AppClient, Reply
 
 FORM: Final = ("content-type", "application/x-www-form-urlencoded")
@@ -31,7 +31,7 @@ class Visitor:
         login = Login(
             IdGenerator(farebox.clock).next(), realm, email, name or email, farebox.clock.now(), "no password"
         )
-        await farebox.people.add_login(login)
+        await farebox.stores.logins.add(login)
         signed_in = await farebox.services.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")
         return cls(farebox, client, signed_in)
 

@@ -17,7 +17,7 @@ from farebox.core.money import divide_rounding_half_up
 from farebox.core.transfers import Transfer
 from farebox.service.clock import Clock
 from farebox.service.statements.seek import last_transfers
-from farebox.storage.interface import Store
+from farebox.storage.transfers import TransferStore
 
 DAYS_MAX: Final = 14
 """How many past days make the sample."""
@@ -115,17 +115,17 @@ def in_words(runway: Runway | None) -> str | None:
 class RunwayReader:
     """Reads accounts' runways as of now."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        """Read from this store."""
-        self._store = store
+    def __init__(self, transfers: TransferStore, clock: Clock) -> None:
+        """Read these books."""
+        self._transfers = transfers
         self._clock = clock
 
     async def read(self, account: Account) -> Runway | None:
         """Read the recent burn from a book and compute its runway; see `read_runway`."""
-        return await read_runway(self._store, account, self._clock.now())
+        return await read_runway(self._transfers, account, self._clock.now())
 
 
-async def read_runway(store: Store, account: Account, now: int) -> Runway | None:
+async def read_runway(transfers: TransferStore, account: Account, now: int) -> Runway | None:
     """Read the recent burn from a book and compute its runway, as of `now` in microseconds since 1970.
 
     It takes at most two queries and one for each doubling of the book's length, each a few point look-ups: 22 for a
@@ -134,12 +134,12 @@ async def read_runway(store: Store, account: Account, now: int) -> Runway | None
     Raises:
         StoreUnavailable: the database can't be read.
     """
-    return runway_of(await _read_burns(store, account, now), available=account.available, now=now)
+    return runway_of(await _read_burns(transfers, account, now), available=account.available, now=now)
 
 
-async def _read_burns(store: Store, account: Account, now: int) -> list[int]:
+async def _read_burns(transfers: TransferStore, account: Account, now: int) -> list[int]:
     """Measure the burn of each full day behind now; the hours of a book that is younger stand for a day."""
-    first = (await store.transfers_at(account.merchant_id, [1])).get(1)
+    first = (await transfers.at(account.merchant_id, [1])).get(1)
     if first is None:
         return []
     age = now - first.committed_at
@@ -150,9 +150,9 @@ async def _read_burns(store: Store, account: Account, now: int) -> list[int]:
         moments = [now, first.committed_at - 1]
     else:
         return []
-    ends = await last_transfers(store, account, moments)
+    ends = await last_transfers(transfers, account, moments)
     oldest_seq = 0 if ends[-1] is None else ends[-1].seq
-    burns = daily_burns(ends, await store.funding_after(account.merchant_id, oldest_seq + 1))
+    burns = daily_burns(ends, await transfers.funding_after(account.merchant_id, oldest_seq + 1))
     return burns if days > 0 else [divide_rounding_half_up(burns[0] * _DAY, age)]
 
 

@@ -18,7 +18,7 @@ from farebox.service.clock import Clock
 from farebox.service.errors import translated
 from farebox.service.insight.forecast import Runway
 from farebox.service.statements.seek import last_transfers, transfers_at
-from farebox.storage.interface import Store
+from farebox.storage.transfers import TransferStore
 
 CELLS: Final = 180
 """Into how many cells the time is cut: four hours each of 30 days."""
@@ -66,9 +66,11 @@ class Cone(Struct, frozen=True):
 class HistoryReader:
     """Reads histories."""
 
-    def __init__(self, store: Store, clock: Clock, *, cells: int = CELLS, marks_max: int = MARKS_MAX) -> None:
-        """Read from this store, with a line as fine as `cells` and `marks_max` say."""
-        self._store = store
+    def __init__(
+        self, transfers: TransferStore, clock: Clock, *, cells: int = CELLS, marks_max: int = MARKS_MAX
+    ) -> None:
+        """Read these books, with a line as fine as `cells` and `marks_max` say."""
+        self._transfers = transfers
         self._clock = clock
         self._cells = cells
         self._marks_max = marks_max
@@ -92,15 +94,17 @@ class HistoryReader:
             return await self._read(account, start=now - days * _DAY, now=now)
 
     async def _read(self, account: Account, *, start: int, now: int) -> History:
-        (before,) = await last_transfers(self._store, account, [start])
+        (before,) = await last_transfers(self._transfers, account, [start])
         first_seq = 1 if before is None else before.seq + 1
         if first_seq > account.seq:
             points = () if before is None else ((start, before.posted_after),)
             return History((*points, (now, account.posted)), ())
-        first = (await transfers_at(self._store, account.merchant_id, {first_seq}))[first_seq]
+        first = (await transfers_at(self._transfers, account.merchant_id, {first_seq}))[first_seq]
         begin = first.committed_at if before is None else start
         funding = [
-            item for item in await self._store.funding_after(account.merchant_id, first_seq) if item.seq <= account.seq
+            item
+            for item in await self._transfers.funding_after(account.merchant_id, first_seq)
+            if item.seq <= account.seq
         ]
         marked = [item for item in funding if item.kind == Kind.TOP_UP][-self._marks_max :]
         others = [item for item in funding if item.kind != Kind.TOP_UP][-self._marks_max :]
@@ -119,7 +123,7 @@ class HistoryReader:
         apart = account.seq - first_seq
         wanted = {first_seq + apart * number // self._cells for number in range(self._cells + 1)}
         while missing := wanted - samples.keys():
-            samples.update(await transfers_at(self._store, account.merchant_id, missing))
+            samples.update(await transfers_at(self._transfers, account.merchant_id, missing))
             wanted = {
                 (item.seq + other.seq) // 2
                 for item, other in pairwise(samples[seq] for seq in sorted(samples))

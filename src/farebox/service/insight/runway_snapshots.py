@@ -11,9 +11,8 @@ from typing import Final
 
 from farebox.service.clock import Clock
 from farebox.service.insight.forecast import read_runway
-from farebox.storage.interface import Store
-from farebox.storage.office import Office
-from farebox.storage.rows import RunwaySnapshot, RunwaySnapshotAge
+from farebox.storage.records import RunwaySnapshot, RunwaySnapshotAge
+from farebox.storage.stores import Stores
 
 MOVED_SECONDS: Final = 300
 OLD_SECONDS: Final = 6 * 3600
@@ -39,16 +38,14 @@ class RunwaySnapshots:
 
     def __init__(
         self,
-        store: Store,
-        office: Office,
+        stores: Stores,
         clock: Clock,
         *,
         stretch_merchants: int = STRETCH_MERCHANTS,
         merchant_seconds: float = MERCHANT_SECONDS,
     ) -> None:
-        """Read from this store and write to this office, so many merchants at a time and so long after each."""
-        self._store = store
-        self._office = office
+        """Read and write these stores, so many merchants at a time and so long after each."""
+        self._stores = stores
         self._clock = clock
         self._stretch_merchants = stretch_merchants
         self._merchant_seconds = merchant_seconds
@@ -64,22 +61,22 @@ class RunwaySnapshots:
         Raises:
             StorageError: the database is away; the stretch is walked again.
         """
-        ages = await self._office.runway_snapshot_ages(self._after, self._stretch_merchants)
+        ages = await self._stores.runway_snapshots.ages(self._after, self._stretch_merchants)
         now = self._clock.now()
         stale = [age.merchant_id for age in ages if _is_stale(age, now)]
         for start in range(0, len(stale), BATCH_MERCHANTS):
             snapshots = [await self._work_out(merchant_id) for merchant_id in stale[start : start + BATCH_MERCHANTS]]
-            await self._office.put_runway_snapshots([snapshot for snapshot in snapshots if snapshot is not None])
+            await self._stores.runway_snapshots.put([snapshot for snapshot in snapshots if snapshot is not None])
         is_last = len(ages) < self._stretch_merchants
         self._after = _BEFORE_ALL if is_last else ages[-1].merchant_id
         return is_last
 
     async def _work_out(self, merchant_id: int) -> RunwaySnapshot | None:
-        account = await self._store.account(merchant_id)
+        account = await self._stores.accounts.find(merchant_id)
         if account is None:
             return None
         now = self._clock.now()
-        runway = await read_runway(self._store, account, now)
+        runway = await read_runway(self._stores.transfers, account, now)
         await asyncio.sleep(self._merchant_seconds)
         until, burn = (None, None) if runway is None else (runway.until, runway.burn_per_day)
         return RunwaySnapshot(merchant_id, account.seq, account.available, account.last_at, until, burn, now)

@@ -17,7 +17,7 @@ from farebox.core.state import Decision
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, translated
-from farebox.storage.interface import Store
+from farebox.storage.usage import UsageStore
 
 ROLLUP_TRANSFERS_MIN: Final = 1_000
 """A book with fewer transfers not rolled up yet is left alone: reading so few takes a millisecond."""
@@ -57,9 +57,9 @@ class _Stretch(Struct, frozen=True):
 class UsageReader:
     """Reads usage. Every method may raise Unavailable."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, usage: UsageStore, clock: Clock) -> None:
         """Read from this store."""
-        self._store = store
+        self._usage = usage
         self._clock = clock
 
     async def read(
@@ -99,7 +99,7 @@ class UsageReader:
         totals: dict[tuple[int, str], UsageLine] = {}
         for stretch in _stretches(first_day, last_day, time_zone):
             with translated():
-                found = await self._store.usage(
+                found = await self._usage.buckets(
                     merchant_id,
                     first_quarter=stretch.first_quarter,
                     last_quarter=stretch.last_quarter,
@@ -118,9 +118,9 @@ class UsageReader:
 class UsageRollup:
     """Rolls books up beside the charges; several processes may do so at once."""
 
-    def __init__(self, store: Store, *, books_page: int = BOOKS_PAGE) -> None:
+    def __init__(self, usage: UsageStore, *, books_page: int = BOOKS_PAGE) -> None:
         """Work on this store; books that others left are looked up so many at a time."""
-        self._store = store
+        self._usage = usage
         self._books_page = books_page
         self._grown: dict[int, int] = {}
         self._is_caught_up = False
@@ -146,7 +146,7 @@ class UsageRollup:
     async def _catch_up(self) -> None:
         """Roll up what other processes, or earlier ones, left."""
         after = -1
-        while books := await self._store.books_to_roll_up(
+        while books := await self._usage.books_to_roll_up(
             after, transfers_min=ROLLUP_TRANSFERS_MIN, limit=self._books_page
         ):
             for merchant_id in books:
@@ -158,7 +158,7 @@ class UsageRollup:
         rolled_up_count = ROLLUP_TRANSFERS_MAX
         try:
             while rolled_up_count == ROLLUP_TRANSFERS_MAX:
-                rolled_up_count = await self._store.roll_up_usage(merchant_id, transfers_max=ROLLUP_TRANSFERS_MAX)
+                rolled_up_count = await self._usage.roll_up(merchant_id, transfers_max=ROLLUP_TRANSFERS_MAX)
         except BaseException:
             # It is still to be done, together with what came since.
             self._grown[merchant_id] = self._grown.get(merchant_id, 0) + grown

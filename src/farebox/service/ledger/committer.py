@@ -1,7 +1,7 @@
 """Group commit: commands queue, a batch of them meets the ledger, and only after COMMIT is anyone answered.
 
 A batch is what arrived while the last commit ran; nobody waits for a batch to fill. One queue per group of
-`store.route()`, because a batch stays within a group; a few workers each take the group that has waited longest.
+`connector.route()`, because a batch stays within a group; a few workers each take the group that has waited longest.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from farebox.core.outcomes import Outcome
 from farebox.core.state import BatchState, Decision
 from farebox.service.clock import Clock
 from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable
-from farebox.storage.interface import CommitUnknown, Store, StoreUnavailable
+from farebox.storage.interface import CommitUnknown, Connector, StoreUnavailable
 
 _log = logging.getLogger("farebox.committer")
 
@@ -55,14 +55,14 @@ class Committer:
 
     def __init__(
         self,
-        store: Store,
+        connector: Connector,
         clock: Clock,
         *,
         limits: CommitterLimits = LIMITS,
         on_commit: Callable[[Decision], None] | None = None,
     ) -> None:
         """Prepare; `start` begins to work. `on_commit` is told of each batch once it is committed; it must be quick."""
-        self._store = store
+        self._connector = connector
         self._clock = clock
         self._limits = limits
         self._on_commit = on_commit
@@ -116,7 +116,7 @@ class Committer:
             raise Overloaded
         groups: dict[int, list[int]] = {}
         for index, command in enumerate(commands):
-            groups.setdefault(self._store.route(command.merchant_id), []).append(index)
+            groups.setdefault(self._connector.route(command.merchant_id), []).append(index)
         size = self._limits.batch_commands_max
         chunks = [group[start : start + size] for group in groups.values() for start in range(0, len(group), size)]
         futures = [self._enqueue([commands[index] for index in chunk]) for chunk in chunks]
@@ -131,7 +131,7 @@ class Committer:
     def _enqueue(self, commands: Sequence[Command]) -> "asyncio.Future[list[Outcome | Exception]]":
         """Put commands of one group into its queue."""
         future: asyncio.Future[list[Outcome | Exception]] = asyncio.get_running_loop().create_future()
-        group = self._store.route(commands[0].merchant_id)
+        group = self._connector.route(commands[0].merchant_id)
         queue = self._queues.get(group)
         if queue is None:
             # A group is in this table exactly while it has commands waiting or a worker on it.
@@ -227,7 +227,7 @@ class Committer:
             return decision
 
         try:
-            return self._committed(await self._store.transact(reads, decide_batch))
+            return self._committed(await self._connector.transact(reads, decide_batch))
         except StoreUnavailable as error:
             _log.warning("nothing was committed: %s", error)
             raise Unavailable from error
@@ -265,7 +265,7 @@ class Committer:
 
         while True:
             try:
-                return self._committed(await self._store.transact(reads, decide_again))
+                return self._committed(await self._connector.transact(reads, decide_again))
             except (StoreUnavailable, CommitUnknown) as error:
                 if isinstance(error, CommitUnknown):
                     may_commit = False

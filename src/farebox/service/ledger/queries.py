@@ -15,8 +15,9 @@ from farebox.service.errors import Forbidden, InvalidKey, UnknownMerchant, trans
 from farebox.service.insight.forecast import Runway, read_runway
 from farebox.service.insight.history import History, HistoryReader
 from farebox.service.people.api_keys import ParsedKey
-from farebox.storage.interface import Store
-from farebox.storage.rows import Merchant, OutboxMail
+from farebox.storage.interface import Connector
+from farebox.storage.records import Merchant, OutboxMail
+from farebox.storage.stores import Stores
 
 _MAILS_AN_ALERT: Final = 100
 """How many mails are looked at for each alert."""
@@ -45,9 +46,9 @@ class Balances:
     A read begins after its request came, so it is never stale. While one query runs, the next ones gather.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        """Read from this store."""
-        self._store = store
+    def __init__(self, connector: Connector, clock: Clock) -> None:
+        """Read from this database."""
+        self._connector = connector
         self._clock = clock
         self._waiting: list[tuple[ParsedKey, asyncio.Future[int | None]]] = []
         self._reader: asyncio.Task[None] | None = None
@@ -76,7 +77,7 @@ class Balances:
         keys = {(key.merchant_id or 0, key.digest) for key, _ in batch}
         try:
             with translated():
-                found = await self._store.balances(list(keys), self._clock.now())
+                found = await self._connector.balances(list(keys), self._clock.now())
         except Exception as error:
             _log.warning("%d balances can't be read: %s", len(batch), error)
             for _, future in batch:
@@ -91,11 +92,11 @@ class Balances:
 class Queries:
     """Reads of accounts and books. Every method may raise Unavailable."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        """Read from this store."""
-        self._store = store
+    def __init__(self, stores: Stores, clock: Clock) -> None:
+        """Read from these stores."""
+        self._stores = stores
         self._clock = clock
-        self._history = HistoryReader(store, clock)
+        self._history = HistoryReader(stores.transfers, clock)
 
     async def authorize(self, key: ParsedKey, kinds: frozenset[KeyKind]) -> KeyRecord:
         """Look a key up and tell whether it may do what these kinds may.
@@ -105,7 +106,7 @@ class Queries:
             Forbidden: a good key of another kind.
         """
         with translated():
-            record = await self._store.find_key(key.merchant_id, key.digest)
+            record = await self._stores.api_keys.authenticate(key.merchant_id, key.digest)
         if record is None or not record.is_valid_at(self._clock.now()):
             raise InvalidKey
         if record.kind not in kinds:
@@ -115,7 +116,7 @@ class Queries:
     async def account(self, merchant_id: int) -> Account | None:
         """Read an account as of now; None if there is no such merchant."""
         with translated():
-            return await self._store.account(merchant_id)
+            return await self._stores.accounts.find(merchant_id)
 
     async def history(self, account: Account) -> History:
         """Read how a balance came to be what it is, over the last days."""
@@ -125,8 +126,8 @@ class Queries:
     async def alerts(self, merchant_id: int, limit: int) -> list[AlertWithMails]:
         """List a merchant's latest alerts, newest first, and who was told."""
         with translated():
-            alerts = await self._store.alerts(merchant_id, limit)
-            mails = await self._store.mails(merchant_id=merchant_id, limit=limit * _MAILS_AN_ALERT)
+            alerts = await self._stores.outbox.alerts(merchant_id, limit)
+            mails = await self._stores.outbox.list(merchant_id=merchant_id, limit=limit * _MAILS_AN_ALERT)
         return [
             AlertWithMails(alert, [mail for mail in mails if mail.alert.number == alert.number]) for alert in alerts
         ]
@@ -138,8 +139,8 @@ class Queries:
             UnknownMerchant: no such merchant.
         """
         with translated():
-            merchant = await self._store.merchant(merchant_id)
-            account = await self._store.account(merchant_id)
+            merchant = await self._stores.merchants.find(merchant_id)
+            account = await self._stores.accounts.find(merchant_id)
             if merchant is None or account is None:
                 raise UnknownMerchant
-            return AccountView(merchant, account, await read_runway(self._store, account, self._clock.now()))
+            return AccountView(merchant, account, await read_runway(self._stores.transfers, account, self._clock.now()))

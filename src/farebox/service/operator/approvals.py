@@ -10,7 +10,7 @@ from farebox.core.outcomes import Code, Outcome, refused
 from farebox.service.errors import translated
 from farebox.service.ledger.committer import Committer
 from farebox.service.people.api_keys import Principal
-from farebox.storage.interface import Store
+from farebox.storage.approvals import ApprovalStore
 
 PAGE_ROWS_MAX: Final = 1_000
 
@@ -18,15 +18,15 @@ PAGE_ROWS_MAX: Final = 1_000
 class Approvals:
     """Requests for approval. Every method may raise Unavailable, and what `Committer.submit` raises."""
 
-    def __init__(self, store: Store, committer: Committer) -> None:
+    def __init__(self, approvals: ApprovalStore, committer: Committer) -> None:
         """Read from this store, decide through this committer."""
-        self._store = store
+        self._approvals = approvals
         self._committer = committer
 
     async def approve(self, merchant_id: int, approval_id: int, *, principal: Principal) -> Outcome:
         """Approve a request, whose move is then made; another person than its requester has to."""
         with translated():
-            approval = await self._store.approval(merchant_id, approval_id)
+            approval = await self._approvals.find(merchant_id, approval_id)
         if approval is None:
             return _NOT_FOUND
         return await self._committer.submit(commands.Approve(_move(approval, principal), approval_id))
@@ -40,7 +40,7 @@ class Approvals:
     async def page(self, *, merchant_id: int | None, before: int | None, limit: int) -> Sequence[Approval]:
         """List requests, newest first: those before the one of this id."""
         with translated():
-            return await self._store.approvals(
+            return await self._approvals.list(
                 merchant_id=merchant_id, before=ids.NUMBER_MAX if before is None else before, limit=limit
             )
 

@@ -5,15 +5,15 @@ from collections.abc import Sequence
 from farebox.core import ids
 from farebox.core.audit_log import AuditEntry
 from farebox.service.errors import InvalidInput, translated
-from farebox.storage.interface import Store
+from farebox.storage.audit_log import AuditLogStore
 
 
 class AuditLog:
     """Reads of the audit log. Every method may raise Unavailable."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, audit_log: AuditLogStore) -> None:
         """Read from this store."""
-        self._store = store
+        self._audit_log = audit_log
 
     async def page(
         self, *, merchant_id: int | None, cursor: str | None, limit: int
@@ -25,7 +25,7 @@ class AuditLog:
         """
         before = (ids.NUMBER_MAX, ids.NUMBER_MAX) if cursor is None else _parse_cursor(cursor)
         with translated():
-            entries = await self._store.audit_entries(merchant_id=merchant_id, before=before, limit=limit)
+            entries = await self._audit_log.list(merchant_id=merchant_id, before=before, limit=limit)
         more = len(entries) == limit
         return entries, ids.encode_number(entries[-1].at) + ids.encode_number(entries[-1].entry_id) if more else None
 

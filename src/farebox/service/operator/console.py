@@ -12,10 +12,7 @@ from farebox.service.clock import Clock
 from farebox.service.errors import Missing, translated
 from farebox.service.insight.forecast import RUNWAY_DAYS_MAX
 from farebox.service.people.api_keys import Principal
-from farebox.storage.interface import Store
-from farebox.storage.office import Office
-from farebox.storage.people import People
-from farebox.storage.rows import (
+from farebox.storage.records import (
     AccountMail,
     Counts,
     MailState,
@@ -25,6 +22,7 @@ from farebox.storage.rows import (
     Purpose,
     RunwaySnapshot,
 )
+from farebox.storage.stores import Stores
 
 __all__ = ["AccountMail", "ConsoleQueries", "MailState", "MerchantOrder", "OutboxMail", "Purpose", "Row"]
 
@@ -59,11 +57,9 @@ class Outgoing(Struct, frozen=True):
 class ConsoleQueries:
     """Reads for the console. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
-    def __init__(self, store: Store, office: Office, people: People, clock: Clock) -> None:
+    def __init__(self, stores: Stores, clock: Clock) -> None:
         """Read from these."""
-        self._store = store
-        self._office = office
-        self._people = people
+        self._stores = stores
         self._clock = clock
 
     def now(self) -> int:
@@ -73,7 +69,7 @@ class ConsoleQueries:
     async def merchants(self, order: MerchantOrder, *, limit: int, offset: int) -> list[Row]:
         """List merchants in an order. Those that spend nothing never run out, and are not in RUNS_OUT."""
         with translated():
-            return await self._rows(await self._office.list_merchants(order, limit=limit, offset=offset))
+            return await self._rows(await self._stores.merchants.in_order(order, limit=limit, offset=offset))
 
     async def soon(self, limit: int) -> list[Row]:
         """List those whose money runs out within a week, the soonest first."""
@@ -83,16 +79,14 @@ class ConsoleQueries:
     async def search(self, text: str, *, limit: int, offset: int) -> list[Row]:
         """List merchants whose name or people's addresses hold a text, newest first."""
         with translated():
-            return await self._rows(await self._office.search_merchants(text, limit=limit, offset=offset))
+            return await self._rows(await self._stores.merchants.search(text, limit=limit, offset=offset))
 
     async def names(self, merchant_ids: Iterable[int | None]) -> dict[int, str]:
         """Look merchants' names up; one that is gone goes by its id."""
-        names = {}
+        wanted = sorted({merchant_id for merchant_id in merchant_ids if merchant_id is not None})
         with translated():
-            for number in {number for number in merchant_ids if number is not None}:
-                merchant = await self._store.merchant(number)
-                names[number] = ids.public_id(ids.MERCHANT, number) if merchant is None else merchant.name
-        return names
+            names = await self._stores.merchants.names(wanted)
+        return {merchant_id: ids.public_id(ids.MERCHANT, merchant_id) for merchant_id in wanted} | dict(names)
 
     async def transfer(self, merchant_id: int, text: str) -> tuple[Transfer, Transfer | None]:
         """Read a transfer of a merchant's by its id, and the one that it refers to.
@@ -105,29 +99,29 @@ class ConsoleQueries:
         except ids.InvalidId as error:
             raise Missing("no transfer has this id") from error
         with translated():
-            found = await self._store.transfers_at(merchant_id, [seq]) if owner == merchant_id else {}
+            found = await self._stores.transfers.at(merchant_id, [seq]) if owner == merchant_id else {}
             if seq not in found:
                 raise Missing("no transfer has this id")
             refers_to = found[seq].refers_to
-            others = {} if refers_to is None else await self._store.transfers_at(merchant_id, [refers_to])
+            others = {} if refers_to is None else await self._stores.transfers.at(merchant_id, [refers_to])
         return found[seq], None if refers_to is None else others.get(refers_to)
 
     async def outgoing(self) -> Outgoing:
         """List the newest mails and account mails."""
         with translated():
-            mails = await self._store.mails(merchant_id=None, limit=OUTBOX_ROWS_MAX)
-            return Outgoing(mails, await self._people.account_mails(OUTBOX_ROWS_MAX))
+            mails = await self._stores.outbox.list(merchant_id=None, limit=OUTBOX_ROWS_MAX)
+            return Outgoing(mails, await self._stores.account_mails.list(OUTBOX_ROWS_MAX))
 
     async def retry(self) -> int:
         """Make every mail and account mail that is not sent due now; return how many."""
         now = self._clock.now()
         with translated():
-            return await self._store.retry_mails(now) + await self._people.retry_account_mails(now)
+            return await self._stores.outbox.retry(now) + await self._stores.account_mails.retry(now)
 
     async def counts(self) -> Counts:
         """Count what is there."""
         with translated():
-            return await self._office.counts()
+            return await self._stores.merchants.counts()
 
     async def note_look(self, merchant_id: int, *, principal: Principal) -> None:
         """Write down that somebody looks at a merchant's account as its people see it."""
@@ -136,12 +130,7 @@ class ConsoleQueries:
             principal.actor(), merchant_id=merchant_id, at=self._clock.now(), action="look_as_merchant", subject=subject
         )
         with translated():
-            await self._office.note(audit_entry)
+            await self._stores.audit_log.append(audit_entry)
 
     async def _rows(self, merchant_ids: Sequence[int]) -> list[Row]:
-        rows = []
-        for number in merchant_ids:
-            merchant, account = await self._store.merchant(number), await self._store.account(number)
-            if merchant is not None and account is not None:
-                rows.append(Row(merchant, account, await self._office.runway_snapshot(number)))
-        return rows
+        return [Row(*parts) for parts in await self._stores.merchants.with_accounts(merchant_ids)]

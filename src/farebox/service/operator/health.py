@@ -5,7 +5,8 @@ from importlib import metadata
 from msgspec import Struct
 
 from farebox.service.ledger.committer import Committer
-from farebox.storage.interface import StorageError, Store
+from farebox.storage.interface import StorageError
+from farebox.storage.stores import Stores
 
 
 class Health(Struct, rename="camel"):
@@ -28,22 +29,22 @@ class Health(Struct, rename="camel"):
 class HealthCheck:
     """Asks the database and the committer how they are."""
 
-    def __init__(self, store: Store, committer: Committer) -> None:
+    def __init__(self, stores: Stores, committer: Committer) -> None:
         """Ask these two."""
-        self._store = store
+        self._stores = stores
         self._committer = committer
 
     async def check(self) -> Health:
         """Tell whether the database answers, and how much work waits."""
         try:
-            await self._store.merchant(0)
+            await self._stores.merchants.find(0)
             status = "ok"
         except StorageError:
             status = "database unavailable"
         return Health(
             status=status,
             version=metadata.version("farebox"),
-            engine=self._store.engine,
+            engine=self._stores.connector.engine,
             waiting_commands=self._committer.waiting_count,
             committed_batches=self._committer.batches_count,
             committed_commands=self._committer.commands_count,

@@ -18,8 +18,8 @@ from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerch
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
-from farebox.storage.interface import Store
-from farebox.storage.rows import ApiKey, Merchant, Role, User
+from farebox.storage.records import ApiKey, Merchant, Role, User
+from farebox.storage.stores import Stores
 
 __all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "Merchants", "NewKey", "Role", "User"]
 
@@ -40,9 +40,9 @@ class NewKey(Struct, frozen=True):
 class Merchants:
     """What support sets up. Every method may raise InvalidInput, Missing, Conflict or Unavailable."""
 
-    def __init__(self, store: Store, clock: Clock) -> None:
-        """Work on this store."""
-        self._store = store
+    def __init__(self, stores: Stores, clock: Clock) -> None:
+        """Work on these stores."""
+        self._stores = stores
         self._clock = clock
         self._id_generator = IdGenerator(clock)
 
@@ -67,7 +67,7 @@ class Merchants:
             principal, now, "create_merchant", merchant_id=merchant.merchant_id, subject=subject, detail=merchant.name
         )
         with translated():
-            await self._store.create_merchant(merchant, account, key.key, audit_entry)
+            await self._stores.merchants.create(merchant, account, key.key, audit_entry)
         return merchant, account, key
 
     async def rename(self, merchant_id: int, name: str, *, principal: Principal | None = None) -> None:
@@ -78,13 +78,13 @@ class Merchants:
             principal, self._clock.now(), "rename_merchant", merchant_id=merchant_id, subject=subject, detail=checked
         )
         with translated():
-            await self._store.rename_merchant(merchant_id, checked, audit_entry)
+            await self._stores.merchants.rename(merchant_id, checked, audit_entry)
 
     async def get(self, merchant_id: int) -> tuple[Merchant, Account]:
         """Read a merchant and its account."""
         with translated():
-            merchant = await self._store.merchant(merchant_id)
-            account = await self._store.account(merchant_id)
+            merchant = await self._stores.merchants.find(merchant_id)
+            account = await self._stores.accounts.find(merchant_id)
         if merchant is None or account is None:
             raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
         return merchant, account
@@ -92,7 +92,7 @@ class Merchants:
     async def page(self, *, after: int | None, limit: int) -> Sequence[tuple[Merchant, Account]]:
         """List merchants, oldest first: those after the merchant of this number, `limit` at most."""
         with translated():
-            return await self._store.merchants(-1 if after is None else after, limit)
+            return await self._stores.merchants.page(-1 if after is None else after, limit)
 
     async def list(self, *, page_rows: int = PAGE_ROWS) -> Sequence[tuple[Merchant, Account]]:
         """List every merchant, oldest first; they are read `page_rows` at a time."""
@@ -111,18 +111,18 @@ class Merchants:
         now = self._clock.now()
         if role is None:
             with translated():
-                role = Role.MEMBER if await self._store.users(merchant_id) else Role.OWNER
+                role = Role.MEMBER if await self._stores.users.list(merchant_id) else Role.OWNER
         user = User(merchant_id, self._id_generator.next(), inputs.email("email", email), now, role)
         audit_entry = _audit_entry(principal, now, "add_user", merchant_id=merchant_id, subject=user.email)
         with translated(conflict=f"{user.email} is registered there already"):
-            await self._store.add_user(user, audit_entry)
+            await self._stores.users.add(user, audit_entry)
         return user
 
     async def users(self, merchant_id: int) -> Sequence[User]:
         """List the people registered on a merchant's account."""
         await self.get(merchant_id)
         with translated():
-            return await self._store.users(merchant_id)
+            return await self._stores.users.list(merchant_id)
 
     async def create_key(
         self,
@@ -141,7 +141,7 @@ class Merchants:
         owner = None if name is None else inputs.name("name", name)
         key = self._new_key(kind, now, merchant_id=merchant_id, name=owner, expires_at=expires_at)
         with translated():
-            await self._store.create_key(key.key, _key_audit_entry(principal, now, "create_key", key.key))
+            await self._stores.api_keys.create(key.key, _key_audit_entry(principal, now, "create_key", key.key))
         return key
 
     async def keys(self, merchant_id: int | None) -> Sequence[ApiKey]:
@@ -149,12 +149,12 @@ class Merchants:
         if merchant_id is not None:
             await self.get(merchant_id)
         with translated():
-            return await self._store.keys(merchant_id)
+            return await self._stores.api_keys.list(merchant_id)
 
     async def key(self, key_id: int) -> ApiKey:
         """Read an API key of any kind."""
         with translated():
-            found = await self._store.key(key_id)
+            found = await self._stores.api_keys.find(key_id)
         if found is None:
             raise Missing(f"no key has the id {ids.public_id(ids.KEY, key_id)}")
         return found
@@ -164,7 +164,7 @@ class Merchants:
         now = self._clock.now()
         key = await self.key(key_id)
         with translated():
-            await self._store.revoke_key(key_id, now, _key_audit_entry(principal, now, "revoke_key", key))
+            await self._stores.api_keys.revoke(key_id, now, _key_audit_entry(principal, now, "revoke_key", key))
 
     async def expire_key(self, key_id: int, expires: str, *, principal: Principal | None = None) -> ApiKey:
         """Let an API key end at a time to come, or earlier if it already was to."""
@@ -175,7 +175,7 @@ class Merchants:
         key = await self.key(key_id)
         audit_entry = _key_audit_entry(principal, now, "expire_key", key, f"from {inputs.format_time(expires_at)}")
         with translated():
-            await self._store.expire_key(key_id, expires_at, audit_entry)
+            await self._stores.api_keys.expire(key_id, expires_at, audit_entry)
         return await self.key(key_id)
 
     async def rotate_key(
@@ -193,7 +193,9 @@ class Merchants:
             audit_entry = _key_audit_entry(
                 principal, now, "rotate_key", key.key, f"instead of {ids.public_id(ids.KEY, key_id)}"
             )
-            await self._store.rotate_key(key_id, successor=key.key, expires_at=expires_at, audit_entry=audit_entry)
+            await self._stores.api_keys.rotate(
+                key_id, successor=key.key, expires_at=expires_at, audit_entry=audit_entry
+            )
         return key
 
     async def set_price(
@@ -231,7 +233,7 @@ class Merchants:
             detail=f"{price.request_type} {words} from {inputs.format_time(starts_at)}",
         )
         with translated():
-            await self._store.set_price(price, now, audit_entry)
+            await self._stores.prices.add(price, now, audit_entry)
         return price
 
     async def prices(self, merchant_id: int | None) -> Sequence[Price]:
@@ -239,13 +241,13 @@ class Merchants:
         if merchant_id is not None:
             await self.get(merchant_id)
         with translated():
-            return await self._store.prices(merchant_id)
+            return await self._stores.prices.list(merchant_id)
 
     async def prices_in_force(self, merchant_id: int) -> Sequence[Price]:
         """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""
         now = self._clock.now()
         with translated():
-            versions = [*await self._store.prices(None), *await self._store.prices(merchant_id)]
+            versions = [*await self._stores.prices.list(None), *await self._stores.prices.list(merchant_id)]
         # Versions come by start, and a merchant's own after the defaults, so the last one that has started holds.
         return sorted(
             {price.request_type: price for price in versions if price.starts_at <= now}.values(),

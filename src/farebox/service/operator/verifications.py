@@ -18,9 +18,9 @@ from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.operator.verifier import LedgerFault, Verifier
-from farebox.storage.interface import StorageError, Store
-from farebox.storage.office import Office
-from farebox.storage.rows import Verification
+from farebox.storage.interface import StorageError
+from farebox.storage.records import Verification
+from farebox.storage.stores import Stores
 
 __all__ = ["Run", "Verification", "Verifications"]
 
@@ -36,10 +36,9 @@ _log = logging.getLogger("farebox.verifying")
 class Verifications:
     """The runs over one ledger, as the console tells of them."""
 
-    def __init__(self, store: Store, office: Office, clock: Clock, environment: Mapping[str, str]) -> None:
-        """Verify this store, and write to this office; processes are started in this environment."""
-        self._store = store
-        self._office = office
+    def __init__(self, stores: Stores, clock: Clock, environment: Mapping[str, str]) -> None:
+        """Verify this database; processes are started in this environment."""
+        self._stores = stores
         self._clock = clock
         self._environment = environment
         self._id_generator = IdGenerator(clock)
@@ -52,7 +51,7 @@ class Verifications:
             Unavailable: the database can't be read.
         """
         with translated():
-            return await self._office.verifications(limit)
+            return await self._stores.verifications.list(limit)
 
     def is_under_way(self, run: Verification) -> bool:
         """Tell whether a run is at work still: it has not ended, and was heard of lately."""
@@ -66,8 +65,7 @@ class Verifications:
         number = self._id_generator.next() if verification_id is None else verification_id
         row = Verification(number, started_by, now, now)
         return Run(
-            self._store,
-            self._office,
+            self._stores,
             self._clock,
             row,
             is_begun=verification_id is not None,
@@ -87,7 +85,7 @@ class Verifications:
         now = self._clock.now()
         row = Verification(self._id_generator.next(), started_by, now, now)
         with translated():
-            await self._office.begin_verification(row)
+            await self._stores.verifications.begin(row)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "farebox", "verify", "--run", str(row.verification_id)),
@@ -109,21 +107,20 @@ class Run:
 
     def __init__(
         self,
-        store: Store,
-        office: Office,
+        stores: Stores,
         clock: Clock,
         row: Verification,
         *,
         is_begun: bool,
         progress_micros: int = PROGRESS_MICROS,
     ) -> None:
-        """Verify this store; `is_begun` if the row is there already."""
-        self._office = office
+        """Verify this database; `is_begun` if the row is there already."""
+        self._verifications = stores.verifications
         self._clock = clock
         self._row = row
         self._is_begun = is_begun
         self._progress_micros = progress_micros
-        self.audit = Verifier(store, on_progress=self._progress)
+        self.audit = Verifier(stores.connector, on_progress=self._progress)
 
     async def faults(self) -> AsyncIterator[LedgerFault]:
         """Replay every book and yield each fault."""
@@ -151,9 +148,9 @@ class Run:
         )
         try:
             if self._is_begun:
-                await self._office.update_verification(self._row)
+                await self._verifications.update(self._row)
             else:
-                await self._office.begin_verification(self._row)
+                await self._verifications.begin(self._row)
                 self._is_begun = True
         except StorageError as error:
             _log.warning("the verification goes on, but how far it is can't be written down: %s", error)

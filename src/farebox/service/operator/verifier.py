@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from farebox.core.replay import Replay
 from farebox.core.transfers import Transfer
-from farebox.storage.interface import Snapshot, StorageError, Store
-from farebox.storage.rows import BookRows
+from farebox.storage.interface import Connector, Snapshot, StorageError
+from farebox.storage.records import BookRows
 
 _BOOKS_PAGE: Final = 100
 """How many merchants' books are read at once, if they are short."""
@@ -24,9 +24,9 @@ class LedgerFault(Struct, frozen=True):
 class Verifier:
     """One pass over the ledger: iterate `faults`, and read how much was seen and how many merchants there are."""
 
-    def __init__(self, store: Store, *, on_progress: Callable[[], Awaitable[None]] | None = None) -> None:
-        """Verify this store; `on_progress` is called after each stretch of a book."""
-        self._store = store
+    def __init__(self, connector: Connector, *, on_progress: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Verify this database; `on_progress` is called after each stretch of a book."""
+        self._connector = connector
         self._on_progress = on_progress
         self.merchants_total = 0
         self.merchants_count = 0
@@ -34,7 +34,7 @@ class Verifier:
 
     async def faults(self, merchant_id: int | None) -> AsyncIterator[LedgerFault]:
         """Replay one merchant's book, or all with None, and yield each fault."""
-        async with self._store.snapshot() as snapshot:
+        async with self._connector.snapshot() as snapshot:
             merchant_ids = await snapshot.merchant_ids() if merchant_id is None else [merchant_id]
             self.merchants_total = len(merchant_ids)
             for start in range(0, len(merchant_ids), _BOOKS_PAGE):

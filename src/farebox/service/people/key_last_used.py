@@ -8,7 +8,7 @@ from typing import Final
 
 from farebox.service.clock import Clock
 from farebox.service.people.api_keys import ParsedKey
-from farebox.storage.office import Office
+from farebox.storage.api_keys import ApiKeyStore
 
 WRITE_SECONDS: Final = 30.0
 KEYS_MAX: Final = 10_000
@@ -20,9 +20,9 @@ _BATCH_KEYS: Final = 200
 class LastUsed:
     """Notes the use of API keys."""
 
-    def __init__(self, office: Office, clock: Clock) -> None:
+    def __init__(self, api_keys: ApiKeyStore, clock: Clock) -> None:
         """Write to this office."""
-        self._office = office
+        self._api_keys = api_keys
         self._clock = clock
         self._noted: set[tuple[int | None, bytes]] = set()
 
@@ -41,7 +41,7 @@ class LastUsed:
         while self._noted:
             batch = [self._noted.pop() for _ in range(min(_BATCH_KEYS, len(self._noted)))]
             try:
-                await self._office.note_keys(batch, now)
+                await self._api_keys.note_use(batch, now)
             except BaseException:
                 self._noted.update(batch)
                 raise

@@ -19,8 +19,9 @@ from farebox.service.id_generator import IdGenerator
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.signing import Signer
 from farebox.storage.interface import AlreadyExists, NotFound
-from farebox.storage.people import LinkGone, People
-from farebox.storage.rows import AccountMail, Login, MailState, Purpose, Realm, Session
+from farebox.storage.logins import LinkGone
+from farebox.storage.records import AccountMail, Login, MailState, Purpose, Realm, Session
+from farebox.storage.stores import Stores
 
 _MINUTE: Final = 60_000_000
 _HOUR: Final = 60 * _MINUTE
@@ -82,7 +83,7 @@ class SignIn:
 
     def __init__(
         self,
-        people: People,
+        stores: Stores,
         clock: Clock,
         signer: Signer,
         hashes: Passwords,
@@ -90,7 +91,7 @@ class SignIn:
         reset_seconds: float = RESET_SECONDS,
     ) -> None:
         """Work on these logins and sessions, with these ways to sign tokens and hash passwords."""
-        self._people = people
+        self._stores = stores
         self._clock = clock
         self._signer = signer
         self._hashes = hashes
@@ -110,7 +111,7 @@ class SignIn:
         """
         now = self._clock.now()
         with translated():
-            login = await self._people.find_login(realm, normal_email(email))
+            login = await self._stores.logins.find(realm, normal_email(email))
             is_right = await self._hashes.is_right(None if login is None else login.password_hash, password)
             if login is None or not is_right or login.disabled_at is not None:
                 raise SignInRefused
@@ -136,7 +137,7 @@ class SignIn:
         )
         with translated():
             try:
-                await self._people.add_session(session, login.password_hash)
+                await self._stores.sessions.add(session, login.password_hash)
             except NotFound as error:
                 raise SignInRefused from error
         return SignedIn(token, session, login)
@@ -150,29 +151,29 @@ class SignIn:
             return None
         now = self._clock.now()
         with translated():
-            found = await self._people.session(self._signer.session_digest(token), now)
+            found = await self._stores.sessions.find(self._signer.session_digest(token), now)
             if found is None or found[1].realm != realm:
                 return None
             session, login = found
             if is_use and now - session.seen_at >= TOUCH_MICROS:
                 ends = min(now + IDLE_MICROS[realm], session.created_at + SESSION_MICROS_MAX[realm])
-                await self._people.touch_session(session.digest, seen_at=now, expires_at=ends)
+                await self._stores.sessions.touch(session.digest, seen_at=now, expires_at=ends)
         return SignedIn(token, session, login)
 
     async def sign_out(self, signed_in: SignedIn) -> None:
         """End a session."""
         with translated():
-            await self._people.end_session(signed_in.session.digest)
+            await self._stores.sessions.end(signed_in.session.digest)
 
     async def sign_out_elsewhere(self, signed_in: SignedIn) -> None:
         """End all sessions of a login but this one."""
         with translated():
-            await self._people.end_sessions(signed_in.login.login_id, keep=signed_in.session.digest)
+            await self._stores.sessions.end_others(signed_in.login.login_id, keep=signed_in.session.digest)
 
     async def sessions(self, signed_in: SignedIn) -> list[Session]:
         """List a login's sessions, the last seen first."""
         with translated():
-            return list(await self._people.sessions(signed_in.login.login_id, self._clock.now()))
+            return list(await self._stores.sessions.list(signed_in.login.login_id, self._clock.now()))
 
     def csrf_token(self, signed_in: SignedIn) -> str:
         """Make the token that the session's forms carry."""
@@ -195,7 +196,9 @@ class SignIn:
         login = signed_in.login
         hashed = await self._hashes.hash_new("new", new, email=login.email, name=login.name)
         with translated(missing="the login is closed"):
-            await self._people.set_password(login.login_id, hashed, at=self._clock.now(), keep=signed_in.session.digest)
+            await self._stores.logins.set_password(
+                login.login_id, hashed, at=self._clock.now(), keep=signed_in.session.digest
+            )
 
     async def request_reset(self, realm: Realm, email: str) -> None:
         """Mail a link to choose a new password; nothing happens, and nothing tells, if nobody has the address.
@@ -215,9 +218,9 @@ class SignIn:
     async def _mail_reset(self, realm: Realm, address: str) -> None:
         now = self._clock.now()
         with translated():
-            login = await self._people.find_login(realm, address)
+            login = await self._stores.logins.find(realm, address)
             made = None
-            if login is None and realm == Realm.MERCHANT and await self._people.memberships(address):
+            if login is None and realm == Realm.MERCHANT and await self._stores.users.memberships(address):
                 login = made = Login(self._id_generator.next(), realm, address, address, now)
             if login is None or login.disabled_at is not None:
                 return
@@ -227,7 +230,7 @@ class SignIn:
                 )
                 return
             try:
-                await self._people.add_account_mail(self.account_mail(Purpose.RESET, login, merchant_id=None), made)
+                await self._stores.account_mails.add(self.account_mail(Purpose.RESET, login, merchant_id=None), made)
             except AlreadyExists:
                 # Asked for twice at once: the other request mails the link.
                 return
@@ -240,7 +243,7 @@ class SignIn:
         """
         await self.ensure_may_mail(login)
         with translated():
-            await self._people.add_account_mail(self.account_mail(Purpose.TEST, login, merchant_id=merchant_id))
+            await self._stores.account_mails.add(self.account_mail(Purpose.TEST, login, merchant_id=merchant_id))
 
     async def ensure_may_mail(self, login: Login) -> None:
         """Check that somebody did not have too many account mails lately.
@@ -257,7 +260,7 @@ class SignIn:
 
     async def _had_too_many_account_mails(self, login: Login) -> bool:
         since = self._clock.now() - _HOUR
-        return await self._people.account_mails_since(login.login_id, since) >= ACCOUNT_MAILS_PER_HOUR_MAX
+        return await self._stores.account_mails.count_since(login.login_id, since) >= ACCOUNT_MAILS_PER_HOUR_MAX
 
     def account_mail(self, purpose: Purpose, login: Login, *, merchant_id: int | None) -> AccountMail:
         """Write an account mail that is due at once."""
@@ -290,7 +293,7 @@ class SignIn:
         number, _, token = text.partition(".")
         with translated():
             try:
-                account_mail = await self._people.account_mail(ids.decode_number(number))
+                account_mail = await self._stores.account_mails.find(ids.decode_number(number))
             except ids.InvalidId:
                 account_mail = None
             if account_mail is None or not self._signer.is_link_token(account_mail.seed, token):
@@ -301,7 +304,7 @@ class SignIn:
                 or account_mail.purpose == Purpose.TEST
             ):
                 raise LinkExpired
-            login = await self._people.login(account_mail.login_id)
+            login = await self._stores.logins.get(account_mail.login_id)
         if login is None or login.disabled_at is not None:
             raise LinkExpired
         return account_mail, login
@@ -322,7 +325,7 @@ class SignIn:
         now = self._clock.now()
         with translated(missing="the login is closed"):
             try:
-                await self._people.use_link(account_mail.account_mail_id, hashed, now)
+                await self._stores.logins.use_link(account_mail.account_mail_id, hashed, now)
             except LinkGone as error:
                 raise LinkExpired from error
         return await self.begin(replace(login, password_hash=hashed), now, address=address, agent=agent)
@@ -348,7 +351,7 @@ class SignIn:
         if step is None:
             raise InvalidInput("code", "This is not the code that the program shows; see that its clock is right")
         with translated(missing="no such login"):
-            await self._people.set_code_seed(signed_in.login.login_id, seed, used_step=step)
+            await self._stores.logins.set_totp_seed(signed_in.login.login_id, seed, used_step=step)
 
     async def disable_two_factor(self, signed_in: SignedIn, *, password: str) -> None:
         """Ask this login for no one-time codes any more.
@@ -358,7 +361,7 @@ class SignIn:
         """
         await self._confirm(signed_in, password)
         with translated(missing="no such login"):
-            await self._people.set_code_seed(signed_in.login.login_id, None)
+            await self._stores.logins.set_totp_seed(signed_in.login.login_id, None)
 
     async def _confirm(self, signed_in: SignedIn, password: str) -> None:
         if not await self._hashes.is_right(signed_in.login.password_hash, password):
@@ -366,7 +369,7 @@ class SignIn:
 
     async def _use_code(self, login: Login, seed: bytes, code: str) -> bool:
         step = self._step_of(seed, code)
-        return step is not None and await self._people.use_code_step(login.login_id, step)
+        return step is not None and await self._stores.logins.use_totp_step(login.login_id, step)
 
     def _step_of(self, seed: bytes, code: str) -> int | None:
         """Find the time step that a code is of, now or the one before (RFC 6238, section 5.2)."""

@@ -13,9 +13,10 @@ from farebox.service.errors import Conflict, InvalidInput, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignIn, normal_email
-from farebox.storage.interface import AlreadyExists, Store
-from farebox.storage.people import LastOwner, People
-from farebox.storage.rows import AccountMail, Login, Membership, Purpose, Realm, Role, User
+from farebox.storage.interface import AlreadyExists
+from farebox.storage.records import AccountMail, Login, Membership, Purpose, Realm, Role, User
+from farebox.storage.stores import Stores
+from farebox.storage.users import LastOwner
 
 __all__ = ["ROLES", "ROLE_WORDS", "Login", "Member", "Membership", "Realm", "Role", "Staff", "User", "Users"]
 
@@ -39,10 +40,9 @@ class Member(Struct, frozen=True):
 class Users:
     """Merchants' people. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
-    def __init__(self, store: Store, people: People, clock: Clock, sign_in: SignIn) -> None:
-        """Work on these people."""
-        self._store = store
-        self._people = people
+    def __init__(self, stores: Stores, clock: Clock, sign_in: SignIn) -> None:
+        """Work on these stores."""
+        self._stores = stores
         self._clock = clock
         self._sign_in = sign_in
         self._id_generator = IdGenerator(clock)
@@ -50,18 +50,17 @@ class Users:
     async def memberships(self, email: str) -> Sequence[Membership]:
         """List the merchants on whose account an address is registered."""
         with translated():
-            return await self._people.memberships(email)
+            return await self._stores.users.memberships(email)
 
     async def role(self, merchant_id: int, email: str) -> Role | None:
         """Tell what an address may do on a merchant's account, as of now."""
         with translated():
-            return await self._people.role(merchant_id, email)
+            return await self._stores.users.role(merchant_id, email)
 
     async def members(self, merchant_id: int) -> list[Member]:
         """List a merchant's people, oldest first."""
         with translated():
-            users = await self._store.users(merchant_id)
-            return [Member(user, await self._people.find_login(Realm.MERCHANT, user.email)) for user in users]
+            return [Member(user, login) for user, login in await self._stores.users.with_logins(merchant_id)]
 
     async def invite(self, merchant_id: int, email: str, role: Role, *, principal: Principal | None) -> User:
         """Register a person on a merchant's account, who then gets its alerts, and mail them how to sign in.
@@ -91,15 +90,15 @@ class Users:
         """
         address = normal_email(email)
         with translated():
-            if await self._people.role(merchant_id, address) is None:
+            if await self._stores.users.role(merchant_id, address) is None:
                 raise InvalidInput("email", f"{email} is not registered there")
-            found = await self._people.find_login(Realm.MERCHANT, address)
+            found = await self._stores.logins.find(Realm.MERCHANT, address)
             login = found or self._new_login(address)
             await self._sign_in.ensure_may_mail(login)
             now = self._clock.now()
             audit_entry = _audit_entry(principal, now, "invite_user", merchant_id, address, "")
             account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=merchant_id)
-            await self._people.add_account_mail(account_mail, None if found else login, audit_entry)
+            await self._stores.account_mails.add(account_mail, None if found else login, audit_entry)
         return account_mail
 
     async def set_role(
@@ -115,7 +114,7 @@ class Users:
         audit_entry = _audit_entry(principal, self._clock.now(), "set_role", merchant_id, address, ROLE_WORDS[role])
         with translated(missing=f"{email} is not registered there"):
             try:
-                await self._people.set_role(
+                await self._stores.users.set_role(
                     merchant_id, address, role, is_owner_needed=is_owner_needed, audit_entry=audit_entry
                 )
             except LastOwner as error:
@@ -132,18 +131,18 @@ class Users:
         audit_entry = _audit_entry(principal, self._clock.now(), "remove_user", merchant_id, address, "")
         with translated(missing=f"{email} is not registered there"):
             try:
-                await self._people.remove(
+                await self._stores.users.remove(
                     merchant_id, address, is_owner_needed=is_owner_needed, audit_entry=audit_entry
                 )
             except LastOwner as error:
                 raise InvalidInput("email", _LAST_OWNER) from error
 
     async def _register(self, user: User, audit_entry: AuditEntry | None) -> None:
-        found = await self._people.find_login(Realm.MERCHANT, user.email)
+        found = await self._stores.logins.find(Realm.MERCHANT, user.email)
         login = found or self._new_login(user.email)
         await self._sign_in.ensure_may_mail(login)
         account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=user.merchant_id)
-        await self._people.invite(
+        await self._stores.users.invite(
             user, account_mail=account_mail, login=None if found else login, audit_entry=audit_entry
         )
 
@@ -154,9 +153,9 @@ class Users:
 class Staff:
     """The operator's support staff. Every method may raise Unavailable and, if it writes, FateUnknown."""
 
-    def __init__(self, people: People, clock: Clock, sign_in: SignIn) -> None:
-        """Work on these people."""
-        self._people = people
+    def __init__(self, stores: Stores, clock: Clock, sign_in: SignIn) -> None:
+        """Work on these stores."""
+        self._stores = stores
         self._clock = clock
         self._sign_in = sign_in
         self._id_generator = IdGenerator(clock)
@@ -174,7 +173,7 @@ class Staff:
         account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=None)
         audit_entry = _audit_entry(principal, now, "add_staff", None, address, login.name)
         with translated(conflict=f"{address} is support staff already"):
-            await self._people.add_account_mail(account_mail, login, audit_entry)
+            await self._stores.account_mails.add(account_mail, login, audit_entry)
         return login, account_mail
 
     async def invite_again(self, email: str, *, principal: Principal | None) -> AccountMail:
@@ -189,7 +188,7 @@ class Staff:
         await self._sign_in.ensure_may_mail(login)
         account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=None)
         with translated():
-            await self._people.add_account_mail(
+            await self._stores.account_mails.add(
                 account_mail, None, _audit_entry(principal, self._clock.now(), "invite_staff", None, login.email, "")
             )
         return account_mail
@@ -197,7 +196,7 @@ class Staff:
     async def list(self) -> Sequence[Login]:
         """List support staff by address, those who may no longer sign in included."""
         with translated():
-            return await self._people.logins(Realm.SUPPORT)
+            return await self._stores.logins.list(Realm.SUPPORT)
 
     async def close(self, email: str, *, principal: Principal | None) -> None:
         """Let somebody sign in no more, and sign them out.
@@ -224,7 +223,7 @@ class Staff:
         login = await self._find(email)
         audit_entry = _audit_entry(principal, self._clock.now(), "disable_two_factor", None, login.email, "")
         with translated():
-            await self._people.set_code_seed(login.login_id, None, audit_entry=audit_entry)
+            await self._stores.logins.set_totp_seed(login.login_id, None, audit_entry=audit_entry)
 
     async def _set_closed(self, email: str, at: int | None, action: str, principal: Principal | None) -> None:
         login = await self._find(email)
@@ -232,12 +231,12 @@ class Staff:
             raise Conflict(f"{login.email} is {'closed' if at else 'open'} already")
         with translated():
             audit_entry = _audit_entry(principal, self._clock.now(), action, None, login.email, "")
-            await self._people.set_disabled(login.login_id, at, audit_entry)
+            await self._stores.logins.set_disabled(login.login_id, at, audit_entry)
 
     async def _find(self, email: str) -> Login:
         address = inputs.email("email", email)
         with translated():
-            login = await self._people.find_login(Realm.SUPPORT, address)
+            login = await self._stores.logins.find(Realm.SUPPORT, address)
         if login is None:
             raise InvalidInput("email", f"{address} is not support staff")
         return login

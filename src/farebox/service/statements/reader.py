@@ -28,8 +28,8 @@ from farebox.service.statements.lines import (
     transfer_data,
 )
 from farebox.service.statements.seek import last_transfers, transfers_at
-from farebox.storage.interface import Store
-from farebox.storage.rows import Merchant, TransferFilter
+from farebox.storage.records import Merchant, TransferFilter
+from farebox.storage.stores import Stores
 
 PAGE_TRANSFERS_DEFAULT: Final = 100
 PAGE_TRANSFERS_MAX: Final = 1_000
@@ -94,9 +94,9 @@ class _BookRange(Struct, frozen=True):
 class Statements:
     """Reads books for people. Every method may raise Unavailable, and UnknownMerchant if there is no such merchant."""
 
-    def __init__(self, store: Store, limits: QueryLimits = LIMITS) -> None:
-        """Read from this store, by queries within these limits."""
-        self._store = store
+    def __init__(self, stores: Stores, limits: QueryLimits = LIMITS) -> None:
+        """Read from these stores, by queries within these limits."""
+        self._stores = stores
         self._limits = limits
 
     async def page(
@@ -149,7 +149,7 @@ class Statements:
         wanted = _checked(Selection(start=start, end=end))
         with translated():
             stretch = await self._range(merchant_id, wanted)
-            merchant = await self._store.merchant(merchant_id)
+            merchant = await self._stores.merchants.find(merchant_id)
             if merchant is None:
                 raise UnknownMerchant
             header, trailer = await self._ends(merchant, stretch)
@@ -170,11 +170,11 @@ class Statements:
 
     async def _range(self, merchant_id: int, wanted: _Wanted) -> _BookRange:
         """Find the part of a book that lies between two times, up to its last transfer as of now."""
-        account = await self._store.account(merchant_id)
+        account = await self._stores.accounts.find(merchant_id)
         if account is None:
             raise UnknownMerchant
         moments = [moment - 1 for moment in (wanted.start, wanted.end) if moment is not None]
-        lasts = await last_transfers(self._store, account, moments)
+        lasts = await last_transfers(self._stores.transfers, account, moments)
         seqs = [0 if transfer is None else transfer.seq for transfer in lasts]
         return _BookRange(
             account,
@@ -187,7 +187,7 @@ class Statements:
     ) -> tuple[Sequence[Transfer], int]:
         """Read the newest wanted transfers of a stretch, `limit` at most, and the lowest seq that was looked at."""
         if wanted == _EVERYTHING:
-            transfers = await self._store.transfers(
+            transfers = await self._stores.transfers.page(
                 merchant_id, first_seq=first_seq, last_seq=last_seq, limit=limit, newest_first=True
             )
             return transfers, transfers[-1].seq if transfers else first_seq
@@ -197,7 +197,7 @@ class Statements:
             if reached <= first_seq:
                 break
             lowest = max(reached - rows, first_seq)
-            gathered += await self._store.find_transfers(
+            gathered += await self._stores.transfers.find(
                 merchant_id, first_seq=lowest, last_seq=reached - 1, wanted=wanted
             )
             if len(gathered) >= limit:
@@ -216,7 +216,7 @@ class Statements:
         spent, and an export shows whether its transfers come to that.
         """
         account, seqs = stretch.account, {stretch.first_seq - 1, stretch.last_seq}
-        ends = await transfers_at(self._store, merchant.merchant_id, seqs - {0, account.seq})
+        ends = await transfers_at(self._stores.transfers, merchant.merchant_id, seqs - {0, account.seq})
         states = {seq: (item.hash, item.wallet_after, item.held_after) for seq, item in ends.items()}
         states |= {0: (GENESIS_HASH, 0, 0), account.seq: (account.last_hash, account.wallet, account.held)}
         first_hash, first_available, first_held = states[stretch.first_seq - 1]
@@ -267,7 +267,7 @@ class Statements:
         while reached <= stretch.last_seq:
             highest = min(reached + rows - 1, stretch.last_seq)
             with translated():
-                transfers = await self._store.find_transfers(
+                transfers = await self._stores.transfers.find(
                     merchant_id, first_seq=reached, last_seq=highest, wanted=wanted
                 )
             if transfers:

@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from farebox.core.accounts import Account
 from farebox.core.invariants import InvariantViolation
 from farebox.core.transfers import Transfer
-from farebox.storage.interface import Store
+from farebox.storage.transfers import TransferStore
 
 
-async def last_transfers(store: Store, account: Account, moments: Sequence[int]) -> list[Transfer | None]:
+async def last_transfers(transfers: TransferStore, account: Account, moments: Sequence[int]) -> list[Transfer | None]:
     """Find the last transfer at or before each moment: one binary search over seq for all of them, a query a step.
 
     Args:
-        store: where the book is.
+        transfers: where the book is.
         account: the merchant's account; transfers later than its own last one are not seen.
         moments: microseconds since 1970, in any order.
 
@@ -29,26 +29,26 @@ async def last_transfers(store: Store, account: Account, moments: Sequence[int])
     """
     low = [0] * len(moments)
     high = [account.seq] * len(moments)
-    transfers: dict[int, Transfer] = {}
+    read: dict[int, Transfer] = {}
     while unsettled := [index for index in range(len(moments)) if low[index] < high[index]]:
         middle = {index: (low[index] + high[index] + 1) // 2 for index in unsettled}
-        transfers.update(await transfers_at(store, account.merchant_id, set(middle.values())))
+        read.update(await transfers_at(transfers, account.merchant_id, set(middle.values())))
         for index, seq in middle.items():
-            if transfers[seq].committed_at <= moments[index]:
+            if read[seq].committed_at <= moments[index]:
                 low[index] = seq
             else:
                 high[index] = seq - 1
-    return [transfers.get(seq) for seq in low]
+    return [read.get(seq) for seq in low]
 
 
-async def transfers_at(store: Store, merchant_id: int, seqs: set[int]) -> dict[int, Transfer]:
+async def transfers_at(transfers: TransferStore, merchant_id: int, seqs: set[int]) -> dict[int, Transfer]:
     """Read single transfers of a book, all of which must be there.
 
     Raises:
         StoreUnavailable: the database can't be read.
         InvariantViolation: one is missing.
     """
-    transfers = dict(await store.transfers_at(merchant_id, sorted(seqs)))
-    if missing := seqs - transfers.keys():
+    read = dict(await transfers.at(merchant_id, sorted(seqs)))
+    if missing := seqs - read.keys():
         raise InvariantViolation(f"the transfer with seq {min(missing)} is missing from its book")
-    return transfers
+    return read

@@ -1,0 +1,79 @@
+"""Account mails: invitations, resets and tests, mailed to one address each. The table was released as `letter`."""
+
+from collections.abc import Sequence
+
+from msgspec.structs import astuple
+
+from farebox.core.audit_log import AuditEntry
+from farebox.storage.interface import Fetch
+from farebox.storage.records import AccountMail, Login
+from farebox.storage.subject import SubjectStore
+
+
+class AccountMailStore(SubjectStore):
+    """The account mails of one database."""
+
+    async def add(
+        self, account_mail: AccountMail, login: Login | None = None, audit_entry: AuditEntry | None = None
+    ) -> None:
+        """Owe somebody an account mail, and add the login that it goes to if one is given.
+
+        Raises:
+            AlreadyExists: the login's address can sign in there already.
+            NotFound: no such login.
+        """
+
+        async def add(fetch: Fetch) -> None:
+            if login is not None:
+                await fetch(self._sql["insert_login"], *astuple(login))
+            await fetch(self._sql["insert_account_mail"], *astuple(account_mail))
+
+        await self._connector.run_in_transaction(add, audit_entry)
+
+    async def find(self, account_mail_id: int) -> AccountMail | None:
+        """Read one account mail."""
+        row = await self._row("account_mail", account_mail_id)
+        return None if row is None else AccountMail(*row)
+
+    async def list(self, limit: int) -> Sequence[AccountMail]:
+        """List the account mails, newest first."""
+        return [AccountMail(*row) for row in await self._rows("account_mails", limit)]
+
+    async def count_since(self, login_id: int, since: int) -> int:
+        """Count the account mails to a login since a time."""
+        ((count,),) = await self._rows("account_mails_since", login_id, since)
+        return int(count)
+
+    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[AccountMail]:
+        """Take account mails that are due: nobody else gets them until `lease_until`. Counts the attempt."""
+
+        async def claim(fetch: Fetch) -> Sequence[AccountMail]:
+            due = await fetch(self._sql["due_account_mails"], now, limit)
+            # One by one, in the same order by all claimers: a join over both would walk every mail there ever was.
+            claimed = [
+                await fetch(self._sql["claim_account_mail"], account_mail_id, now, lease_until)
+                for account_mail_id in sorted(row[0] for row in due)
+            ]
+            return [AccountMail(*row) for rows in claimed for row in rows]
+
+        return await self._connector.run_in_transaction(claim)
+
+    async def settle(self, account_mail: AccountMail) -> None:
+        """Write what became of a claimed account mail: its state, next attempt, last error and time of sending.
+
+        Raises:
+            NotFound: it is gone.
+        """
+        values = (account_mail.state, account_mail.next_attempt_at, account_mail.sent_at, account_mail.last_error)
+        missing = "no such account mail"
+        await self._change("settle_account_mail", account_mail.account_mail_id, *values, missing=missing)
+
+    async def retry(self, now: int) -> int:
+        """Make every account mail that is not sent and whose link is still good due now; return how many."""
+        return len(await self._write("retry_account_mails", now))
+
+    async def next_due_at(self) -> int | None:
+        """When the next account mail falls due, or None if none waits."""
+        ((at,),) = await self._rows("next_account_mail_at")
+        due_at: int | None = at
+        return due_at

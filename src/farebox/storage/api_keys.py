@@ -1,0 +1,110 @@
+"""API keys: merchants' stand with their merchant, those of services and support on their own."""
+
+from collections.abc import Sequence
+
+from farebox.core.audit_log import AuditEntry
+from farebox.core.state import KeyRecord
+from farebox.storage import rows
+from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.records import ApiKey
+from farebox.storage.subject import SubjectStore
+
+
+class ApiKeyStore(SubjectStore):
+    """The API keys of one database."""
+
+    async def create(self, key: ApiKey, audit_entry: AuditEntry | None = None) -> None:
+        """Add an API key.
+
+        Raises:
+            AlreadyExists: the key is there.
+            NotFound: no such merchant.
+        """
+
+        async def create(fetch: Fetch) -> None:
+            await self._insert(fetch, key)
+
+        await self._connector.run_in_transaction(create, audit_entry)
+
+    async def authenticate(self, merchant_id: int | None, digest: bytes) -> KeyRecord | None:
+        """Look an API key up: a merchant's by its merchant and digest, a service's or support's with None."""
+        if merchant_id is None:
+            row = await self._row("find_staff_key", digest)
+        else:
+            row = await self._row("find_merchant_key", merchant_id, digest)
+        return None if row is None else KeyRecord(*row)
+
+    async def find(self, key_id: int) -> ApiKey | None:
+        """Find an API key of any kind by its id."""
+        row = await self._row("api_key", key_id)
+        return None if row is None else ApiKey(*row)
+
+    async def list(self, merchant_id: int | None) -> Sequence[ApiKey]:
+        """List a merchant's API keys, or the services' and support's with None, oldest first."""
+        found = await (self._rows("staff_keys") if merchant_id is None else self._rows("merchant_keys", merchant_id))
+        return [ApiKey(*row) for row in found]
+
+    async def expire(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
+        """Let an API key end at a time, or earlier if it already was to.
+
+        Raises:
+            NotFound: no such key.
+        """
+
+        async def expire(fetch: Fetch) -> None:
+            await self._end(fetch, "expire", key_id, at)
+
+        await self._connector.run_in_transaction(expire, audit_entry)
+
+    async def revoke(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
+        """Close an API key for ever; one that was closed earlier stays so.
+
+        Raises:
+            NotFound: no such key.
+        """
+
+        async def revoke(fetch: Fetch) -> None:
+            await self._end(fetch, "revoke", key_id, at)
+
+        await self._connector.run_in_transaction(revoke, audit_entry)
+
+    async def rotate(
+        self, key_id: int, *, successor: ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
+    ) -> None:
+        """Add a key's successor and let the old one expire at `expires_at`, or earlier if it already was to.
+
+        Raises:
+            NotFound: no such key.
+        """
+
+        async def rotate(fetch: Fetch) -> None:
+            await self._end(fetch, "expire", key_id, expires_at)
+            await self._insert(fetch, successor)
+
+        await self._connector.run_in_transaction(rotate, audit_entry)
+
+    async def note_use(self, keys: Sequence[tuple[int | None, bytes]], at: int) -> None:
+        """Write that keys were used; each is its merchant's number, None for a service's or support's, and its digest.
+
+        A key that is not there is passed over.
+        """
+
+        async def note(fetch: Fetch) -> None:
+            # In one order in every process, so that two of them never wait for each other.
+            for merchant_id, digest in sorted(keys, key=lambda key: (key[0] or 0, key[1])):
+                if merchant_id is None:
+                    await fetch(self._sql["note_staff_key"], digest, at)
+                else:
+                    await fetch(self._sql["note_merchant_key"], merchant_id, digest, at)
+
+        await self._connector.run_in_transaction(note)
+
+    async def _insert(self, fetch: Fetch, key: ApiKey) -> None:
+        name = "insert_staff_key" if key.merchant_id is None else "insert_merchant_key"
+        await fetch(self._sql[name], *rows.api_key_to_row(key))
+
+    async def _end(self, fetch: Fetch, how: str, key_id: int, at: int) -> None:
+        for kept_in in ("merchant", "staff"):
+            if await fetch(self._sql[f"{how}_{kept_in}_key"], key_id, at):
+                return
+        raise NotFound(f"no key {key_id}")

@@ -1,0 +1,102 @@
+"""Merchants: their names, and lists of them with their accounts and runway snapshots."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec.structs import astuple
+
+from farebox.core.accounts import Account
+from farebox.core.audit_log import AuditEntry
+from farebox.storage import rows
+from farebox.storage.columns import ACCOUNT, MERCHANT
+from farebox.storage.interface import Fetch
+from farebox.storage.records import ApiKey, Counts, Merchant, MerchantOrder, RunwaySnapshot
+from farebox.storage.subject import SubjectStore
+
+_ORDERS: Final = {
+    MerchantOrder.RUNS_OUT: "merchants_by_runs_out",
+    MerchantOrder.AVAILABLE: "merchants_by_available",
+    MerchantOrder.LAST: "merchants_by_last",
+    MerchantOrder.AGE: "merchants_by_age",
+}
+_ACCOUNT_AT: Final = len(MERCHANT.columns)
+_RUNWAY_SNAPSHOT_AT: Final = _ACCOUNT_AT + len(ACCOUNT.columns)
+
+
+class MerchantStore(SubjectStore):
+    """The merchants of one database."""
+
+    async def create(
+        self, merchant: Merchant, account: Account, key: ApiKey, audit_entry: AuditEntry | None = None
+    ) -> None:
+        """Add a merchant, its empty account and its first API key.
+
+        Raises:
+            AlreadyExists: the id is taken.
+            InvariantViolation: the account breaks a rule.
+        """
+
+        async def create(fetch: Fetch) -> None:
+            await fetch(self._sql["insert_merchant"], *astuple(merchant))
+            await fetch(self._sql["insert_account"], *rows.account_to_row(account))
+            await fetch(self._sql["insert_merchant_key"], *rows.api_key_to_row(key))
+
+        await self._connector.run_in_transaction(create, audit_entry)
+
+    async def rename(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
+        """Change a merchant's name.
+
+        Raises:
+            NotFound: no such merchant.
+        """
+        missing = f"no merchant {merchant_id}"
+        await self._change("rename_merchant", merchant_id, name, missing=missing, audit_entry=audit_entry)
+
+    async def find(self, merchant_id: int) -> Merchant | None:
+        """Read a merchant's name and the like."""
+        row = await self._row("merchant", merchant_id)
+        return None if row is None else Merchant(*row)
+
+    async def names(self, merchant_ids: Sequence[int]) -> Mapping[int, str]:
+        """Read several merchants' names; a merchant that is not there is absent."""
+        return {row[0]: row[1] for row in await self._rows("merchant_names", list(merchant_ids))}
+
+    async def page(self, after: int, limit: int) -> Sequence[tuple[Merchant, Account]]:
+        """List merchants in order of id, those above `after`, at most `limit`."""
+        found = await self._rows("merchants", after, limit)
+        return [(Merchant(*row[:_ACCOUNT_AT]), rows.checked_account_from_row(row[_ACCOUNT_AT:])) for row in found]
+
+    async def in_order(self, order: MerchantOrder, *, limit: int, offset: int) -> Sequence[int]:
+        """List merchants' numbers in an order; those whose money does not run out are not in RUNS_OUT."""
+        return [row[0] for row in await self._rows(_ORDERS[order], limit, offset)]
+
+    async def search(self, text: str, *, limit: int, offset: int) -> Sequence[int]:
+        """List the numbers of merchants whose name, or a user's address, holds a text; newest first.
+
+        Letters of ASCII match in either case.
+        """
+        if "\0" in text:
+            # PostgreSQL has no texts with it, so no name holds it.
+            return []
+        # As the databases' own lower() does, which leaves letters beyond ASCII as they are.
+        lowered = "".join(letter.lower() if letter.isascii() else letter for letter in text)
+        escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in lowered)
+        return [row[0] for row in await self._rows("search_merchants", f"%{escaped}%", limit, offset)]
+
+    async def with_accounts(
+        self, merchant_ids: Sequence[int]
+    ) -> Sequence[tuple[Merchant, Account, RunwaySnapshot | None]]:
+        """Read these merchants with their accounts and runway snapshots, in this order, those that are there."""
+        return [
+            (
+                Merchant(*row[:_ACCOUNT_AT]),
+                rows.checked_account_from_row(row[_ACCOUNT_AT:_RUNWAY_SNAPSHOT_AT]),
+                None if row[_RUNWAY_SNAPSHOT_AT] is None else RunwaySnapshot(*row[_RUNWAY_SNAPSHOT_AT:]),
+            )
+            for row in await self._rows("merchant_rows", list(merchant_ids))
+        ]
+
+    async def counts(self) -> Counts:
+        """Count merchants, transfers and mails that wait; it looks at every account."""
+        (row,) = await self._rows("counts")
+        return Counts(*row)

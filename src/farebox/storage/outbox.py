@@ -1,0 +1,53 @@
+"""The outbox: alerts that fired, and a mail owed to each user for each. Batches write both."""
+
+from collections.abc import Sequence
+
+from farebox.core.state import Alert
+from farebox.storage import rows
+from farebox.storage.records import OutboxMail
+from farebox.storage.subject import SubjectStore
+
+
+class OutboxStore(SubjectStore):
+    """The alerts and mails of one database."""
+
+    async def alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
+        """List a merchant's alerts, newest first."""
+        return [Alert(*row) for row in await self._rows("alerts", merchant_id, limit)]
+
+    async def list(self, *, merchant_id: int | None, limit: int) -> Sequence[OutboxMail]:
+        """List the mails of one merchant or of all with None, newest first."""
+        if merchant_id is None:
+            found = await self._rows("all_mails", limit)
+        else:
+            found = await self._rows("merchant_mails", merchant_id, limit)
+        return [rows.mail_from_row(row) for row in found]
+
+    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutboxMail]:
+        """Take mails that are due: nobody else gets them until `lease_until`, when they are due again unless settled.
+
+        Counts the attempt. Each mail is given to one claimer only, however many claim at once.
+        """
+        return [rows.mail_from_row(row) for row in await self._write("claim_mails", now, lease_until, limit)]
+
+    async def settle(self, mail: OutboxMail) -> None:
+        """Write what became of a claimed mail: its state, next attempt, last error and time of sending.
+
+        Raises:
+            NotFound: no such mail.
+        """
+        values = (mail.state, mail.next_attempt_at, mail.sent_at, mail.last_error)
+        alert = mail.alert
+        await self._change(
+            "settle_mail", alert.merchant_id, alert.number, mail.user_id, *values, missing="no such mail"
+        )
+
+    async def retry(self, now: int) -> int:
+        """Make every mail that is not sent due now, those given up included; return how many."""
+        return len(await self._write("retry_mails", now))
+
+    async def next_due_at(self) -> int | None:
+        """When the next mail falls due, or None if none waits."""
+        ((at,),) = await self._rows("next_mail_at")
+        due_at: int | None = at
+        return due_at

@@ -1,0 +1,153 @@
+"""The PostgreSQL engine: many processes and machines on one ledger, accounts locked row by row in sorted order.
+
+A batch is six round trips whatever its size: BEGIN, lock and read the accounts, load all else, insert the transfers,
+update the accounts, COMMIT. Holds and alerts add one each. The load is a statement of its own, after the lock: in READ
+COMMITTED a statement sees the other tables as of its start, so one that had waited for a lock would miss what the
+holder of the lock has just committed, and a retry of it would be charged again.
+
+Plans don't depend on what the planner knows: sessions plan each statement once (force_generic_plan), prefer indexes to
+reading whole tables, and the statements leave no choice of index where a wrong one would walk a merchant's history.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from farebox.core.audit_log import AuditEntry
+from farebox.core.state import Decision, ReadSet
+from farebox.storage import migrate, sql
+from farebox.storage.interface import Decide, Fetch, Snapshot, StorageError
+from farebox.storage.postgres.batch import apply, as_columns, insert_audit_entry, load, must_last
+from farebox.storage.postgres.errors import translated
+from farebox.storage.postgres.hosts import Hosts
+from farebox.storage.postgres.limits import LIMITS, PostgresLimits
+from farebox.storage.postgres.pool import Connection, Pool, own_connection
+from farebox.storage.postgres.schema import applied_migrations, checked_version, migrate_one
+from farebox.storage.postgres.snapshot import open_snapshot
+from farebox.storage.postgres.transaction import BEGIN, run_transaction
+
+_SQL: Final = sql.statements("postgres")
+_Result = TypeVar("_Result")
+
+
+class PostgresConnector:
+    """A `Connector` to one PostgreSQL database."""
+
+    def __init__(self, url: str, limits: PostgresLimits = LIMITS) -> None:
+        """Name the database; nothing is connected yet. The URL is asyncpg's: TLS and several hosts stand in it."""
+        self._limits = limits
+        self._hosts = Hosts(url, limits.connect_timeout_ms)
+        self._pool = Pool(self._hosts, limits)
+        self._version = ""
+
+    @property
+    def dialect(self) -> str:
+        """How this engine writes SQL."""
+        return "postgres"
+
+    @property
+    def engine(self) -> str:
+        """The engine's name and, once it is open, its version, for people."""
+        return f"PostgreSQL {self._version}".rstrip()
+
+    async def open(self) -> None:
+        """Connect and check the schema.
+
+        Raises:
+            StorageError: the server is too old, or the database does not keep texts in UTF-8.
+        """
+        await self.close()
+        with translated():
+            await self._pool.open()
+            try:
+                async with self._pool.connection() as connection:
+                    self._version = checked_version(connection)
+                    applied = await applied_migrations(connection)
+                migrate.check_current([name for name, _ in sql.migrations("postgres")], applied)
+            except BaseException:
+                self._pool.terminate()
+                raise
+
+    async def close(self) -> None:
+        """Finish what runs and disconnect."""
+        await self._pool.close()
+
+    async def migrate(self, now: int) -> list[str]:
+        """Create the schema or bring it up to date.
+
+        Raises:
+            StorageError: the server is too old, or the database does not keep texts in UTF-8.
+        """
+        migrations = dict(sql.migrations("postgres"))
+        names: list[str] = []
+        settings = {"lock_timeout": str(self._limits.migration_lock_timeout_ms), "statement_timeout": "0"}
+        async with own_connection(self._hosts, self._limits, settings, command_timeout_ms=None) as connection:
+            checked_version(connection)
+            while (name := await migrate_one(connection, migrations, now)) is not None:
+                names.append(name)
+        return names
+
+    def route(self, merchant_id: int) -> int:
+        """All merchants are in one group: one server commits any batch at once."""
+        return 0
+
+    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+        """Run one batch in one transaction."""
+
+        async def batch(connection: Connection) -> Decision:
+            decision = decide(await load(connection, reads))
+            if decision.changes_anything:
+                await apply(connection, decision)
+            return decision
+
+        return await run_transaction(
+            self._pool,
+            batch,
+            commit_timeout_ms=self._limits.commit_timeout_ms,
+            is_change=must_last,
+            begin=f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')",
+        )
+
+    async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
+        """Read the available balance behind each merchant's API key."""
+        return {row[0]: row[1] for row in await self.fetch(_SQL["balances"], *as_columns(keys, 2), now)}
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Run one statement that changes nothing."""
+        with translated():
+            async with self._pool.connection() as connection:
+                found: list[Any] = await connection.fetch(statement, *values)
+                return found
+
+    async def run_in_transaction(
+        self, work: Callable[[Fetch], Awaitable[_Result]], audit_entry: AuditEntry | None = None
+    ) -> _Result:
+        """Run a work's statements in one transaction."""
+
+        async def run(connection: Connection) -> _Result:
+            async def fetch(statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+                found: list[Any] = await connection.fetch(statement, *values)
+                return found
+
+            result = await work(fetch)
+            if audit_entry is not None:
+                await insert_audit_entry(connection, audit_entry)
+            return result
+
+        return await run_transaction(self._pool, run, commit_timeout_ms=self._limits.commit_timeout_ms)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Read the whole ledger as of one moment."""
+        return open_snapshot(self._hosts, self._limits)
+
+    async def backup(self, path: Path) -> None:
+        """Refuse: the server has better tools.
+
+        Raises:
+            StorageError: always; the message says how.
+        """
+        raise StorageError(
+            "PostgreSQL is backed up with its own tools, while in use: `pg_dump --format=custom` copies this database; "
+            "`pg_basebackup`, with WAL archiving, a server that must be restorable to any moment"
+        )

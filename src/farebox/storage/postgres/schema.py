@@ -1,0 +1,42 @@
+"""Which servers and databases will do, and how the schema comes into them."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from farebox.storage import migrate
+from farebox.storage.interface import StorageError
+from farebox.storage.postgres.pool import Connection
+
+VERSION_MIN: Final = 14
+_MIGRATION_LOCK_KEY: Final = 0x_FA4E_B0C5
+
+
+def checked_version(connection: Connection) -> str:
+    """Return the server's version if Farebox can work with it, and with how the database keeps texts."""
+    version = connection.get_server_version()
+    if version.major < VERSION_MIN:
+        raise StorageError(f"PostgreSQL {VERSION_MIN} or newer is needed; this is {version.major}.{version.micro}")
+    encoding = connection.get_settings().server_encoding
+    if encoding != "UTF8":
+        raise StorageError(f"the database keeps texts in {encoding}; create one with ENCODING 'UTF8'")
+    return f"{version.major}.{version.micro}"
+
+
+async def applied_migrations(connection: Connection) -> list[str]:
+    """Name the migrations that the database has had."""
+    if await connection.fetchval("SELECT to_regclass('farebox_migration')") is None:
+        return []
+    return [row[0] for row in await connection.fetch("SELECT name FROM farebox_migration ORDER BY name")]
+
+
+async def migrate_one(connection: Connection, migrations: Mapping[str, str], now: int) -> str | None:
+    """Apply the first migration that is missing, in a transaction that keeps other runs out; None if none is."""
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _MIGRATION_LOCK_KEY)
+        await connection.execute(migrate.MIGRATION_TABLE)
+        pending = migrate.pending(list(migrations), await applied_migrations(connection))
+        if not pending:
+            return None
+        await connection.execute(migrations[pending[0]])
+        await connection.execute("INSERT INTO farebox_migration VALUES ($1, $2)", pending[0], now)
+        return pending[0]

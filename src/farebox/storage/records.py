@@ -1,0 +1,260 @@
+"""What storage keeps beside the core's own values: merchants, users, keys, logins, mails and what is read of them.
+
+Times are microseconds since 1970, amounts micros.
+"""
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core import ids
+from farebox.core.accounts import Account
+from farebox.core.holds import Hold
+from farebox.core.state import Alert
+from farebox.core.transfers import Transfer
+
+BOOK_TRANSFERS_MAX: Final = 500
+"""How many transfers a short book has at most, which is read as a whole."""
+
+
+class Merchant(Struct, frozen=True):
+    """A customer: what people call it, and since when it is one."""
+
+    merchant_id: int
+    name: str
+    created_at: int
+
+    @property
+    def id(self) -> str:
+        """Its public id."""
+        return ids.public_id(ids.MERCHANT, self.merchant_id)
+
+
+class Role(IntEnum):
+    """What a registered person may do on the dashboard. The number is what the database stores."""
+
+    OWNER = 1
+    """Everything that a merchant may do: keys and people too."""
+    MEMBER = 2
+    """See everything and set the thresholds."""
+    VIEWER = 3
+    """See everything."""
+
+
+class User(Struct, frozen=True):
+    """A person registered on a merchant's account."""
+
+    merchant_id: int
+    user_id: int
+    email: str
+    created_at: int
+    role: int = Role.MEMBER
+
+
+class Realm(IntEnum):
+    """Where a login is valid: the dashboard of merchants' users, or the console of the operator's staff."""
+
+    MERCHANT = 1
+    SUPPORT = 2
+
+
+class Login(Struct, frozen=True):
+    """Somebody who may sign in. Without a password hash only a mailed link lets them in, to choose one.
+
+    `totp_seed` is what one-time codes are made of, None if they are not asked for; `totp_step` is the last one used.
+    """
+
+    login_id: int
+    realm: int
+    email: str
+    name: str
+    created_at: int
+    password_hash: str | None = None
+    totp_seed: bytes | None = None
+    totp_step: int = 0
+    signed_in_at: int | None = None
+    disabled_at: int | None = None
+
+
+class Session(Struct, frozen=True):
+    """A browser that is signed in; `digest` is of the token that it alone has."""
+
+    digest: bytes
+    login_id: int
+    created_at: int
+    seen_at: int
+    expires_at: int
+    address: str | None
+    agent: str
+
+
+class Purpose(IntEnum):
+    """What an account mail is for. The number is what the database stores."""
+
+    INVITATION = 1
+    RESET = 2
+    TEST = 3
+
+
+class AccountMail(Struct, frozen=True):
+    """A mail to one person. Its link's token is made of `seed`, good once and until `expires_at`.
+
+    State, attempts and times are as in OutboxMail.
+    """
+
+    account_mail_id: int
+    purpose: int
+    login_id: int
+    merchant_id: int | None
+    email: str
+    seed: bytes
+    created_at: int
+    expires_at: int
+    used_at: int | None
+    state: int
+    attempts: int
+    next_attempt_at: int
+    sent_at: int | None = None
+    last_error: str | None = None
+
+
+class Membership(Struct, frozen=True):
+    """A merchant on whose account a person is registered, and what they may do there."""
+
+    merchant_id: int
+    name: str
+    role: int
+
+    @property
+    def id(self) -> str:
+        """The merchant's public id."""
+        return ids.public_id(ids.MERCHANT, self.merchant_id)
+
+
+class RunwaySnapshot(Struct, frozen=True):
+    """A merchant's prospects as of transfer `seq`; `runs_out_at` is None if nothing is being spent."""
+
+    merchant_id: int
+    seq: int
+    available: int
+    last_at: int
+    runs_out_at: int | None
+    burn_per_day: int | None
+    computed_at: int
+
+
+class RunwaySnapshotAge(Struct, frozen=True):
+    """How far a merchant's book is, and how far and how old its prospects are; None if there are none yet."""
+
+    merchant_id: int
+    book_seq: int
+    seq: int | None
+    computed_at: int | None
+
+
+class MerchantOrder(IntEnum):
+    """In which order merchants are listed."""
+
+    RUNS_OUT = 1
+    AVAILABLE = 2
+    LAST = 3
+    AGE = 4
+
+
+class Verification(Struct, frozen=True):
+    """A run of `farebox verify` over the whole ledger; `seen_at` tells that it is still at work."""
+
+    verification_id: int
+    started_by: str
+    started_at: int
+    seen_at: int
+    finished_at: int | None = None
+    merchants: int = 0
+    merchants_done: int = 0
+    transfers_done: int = 0
+    problems: int = 0
+    first_problem: str | None = None
+
+
+class Counts(Struct, frozen=True):
+    """How much there is: merchants, transfers in all books, and mails and account mails that wait to be sent."""
+
+    merchants: int
+    transfers: int
+    mails_waiting: int
+    account_mails_waiting: int
+
+
+class ApiKey(Struct, frozen=True):
+    """An API key as stored: its digest, never its text. `hint` is its first and last characters, for people.
+
+    `used_at` is when it was last seen, to the minute or so.
+
+    `name` says which service or support person a key belongs to; a merchant's key has none.
+    """
+
+    key_id: int
+    kind: int
+    digest: bytes
+    hint: str
+    created_at: int
+    merchant_id: int | None = None
+    name: str | None = None
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    used_at: int | None = None
+
+
+class Usage(Struct, frozen=True):
+    """What one request type came to within a stretch of time: requests, and micros taken and given back.
+
+    `bucket` numbers the stretch: whole hours or days since 1970, in the time zone that was asked for.
+    """
+
+    bucket: int
+    request_type: str
+    requests: int
+    cost: int
+    refunded: int
+
+
+class BookRows(Struct, frozen=True):
+    """A merchant's whole book: its account, its transfers in order of seq, and its holds."""
+
+    account: Account
+    transfers: Sequence[Transfer]
+    holds: Sequence[Hold]
+
+
+class TransferFilter(Struct, frozen=True):
+    """Which transfers of a stretch of a book are wanted: those that agree with everything that is named here."""
+
+    kinds: tuple[int, ...] = ()
+    request_type: str | None = None
+    reference: str | None = None
+
+
+class MailState(IntEnum):
+    """Where a mail of the outbox stands. The number is what the database stores."""
+
+    WAITING = 1
+    SENT = 2
+    GIVEN_UP = 3
+
+
+class OutboxMail(Struct, frozen=True):
+    """A mail owed to one user for one alert, with the alert that it is about.
+
+    `attempts` counts those begun. A waiting mail is due at `next_attempt_at`.
+    """
+
+    alert: Alert
+    user_id: int
+    email: str
+    state: int
+    attempts: int
+    next_attempt_at: int
+    sent_at: int | None = None
+    last_error: str | None = None

@@ -1,0 +1,48 @@
+-- API keys: merchants' stand with their merchant, a service's or support's on their own.
+
+-- insert_merchant_key: add a merchant's API key
+INSERT INTO merchant_key ({merchant_key.stored}) VALUES ({merchant_key.values});
+
+-- insert_staff_key: add a service's or support's API key
+INSERT INTO staff_key ({staff_key.stored}) VALUES ({staff_key.values});
+
+-- find_merchant_key: look a merchant's API key up by its digest
+SELECT key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at
+FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
+
+-- find_staff_key: look a service's or support's API key up by its digest
+SELECT key_id, kind, NULL, expires_at, revoked_at, name FROM staff_key WHERE digest = $1;
+
+-- merchant_keys: list a merchant's API keys
+-- The sum keeps PostgreSQL from walking an index of all merchants' keys because that has the order already.
+SELECT {merchant_key} FROM merchant_key WHERE merchant_id = $1 ORDER BY key_id + 0;
+
+-- staff_keys: list the services' and support's API keys
+SELECT {staff_key} FROM staff_key ORDER BY key_id;
+
+-- api_key: find an API key of any kind by its id
+SELECT {merchant_key} FROM merchant_key WHERE key_id = $1
+UNION ALL
+SELECT {staff_key} FROM staff_key WHERE key_id = $1;
+
+-- revoke_merchant_key: close a merchant's API key, unless it was closed earlier
+UPDATE merchant_key SET revoked_at = CASE WHEN revoked_at < $2 THEN revoked_at ELSE $2 END
+WHERE key_id = $1 RETURNING key_id;
+
+-- revoke_staff_key: close a service's or support's API key, unless it was closed earlier
+UPDATE staff_key SET revoked_at = CASE WHEN revoked_at < $2 THEN revoked_at ELSE $2 END
+WHERE key_id = $1 RETURNING key_id;
+
+-- expire_merchant_key: let a merchant's API key end at a time, or earlier if it already was to
+UPDATE merchant_key SET expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END
+WHERE key_id = $1 RETURNING key_id;
+
+-- expire_staff_key: let a service's or support's API key end at a time, or earlier if it already was to
+UPDATE staff_key SET expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END
+WHERE key_id = $1 RETURNING key_id;
+
+-- note_merchant_key: write when a merchant's key was last used
+UPDATE merchant_key SET used_at = $3 WHERE merchant_id = $1 AND digest = $2 AND (used_at IS NULL OR used_at < $3);
+
+-- note_staff_key: write when a service's or support's key was last used
+UPDATE staff_key SET used_at = $2 WHERE digest = $1 AND (used_at IS NULL OR used_at < $2);

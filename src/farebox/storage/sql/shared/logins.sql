@@ -1,0 +1,51 @@
+-- Logins and their sessions.
+
+-- insert_login: add somebody who may sign in
+INSERT INTO login ({login.stored}) VALUES ({login.values});
+
+-- login: read one login
+SELECT {login} FROM login WHERE login_id = $1;
+
+-- find_login: look a login up by its address
+SELECT {login} FROM login WHERE realm = $1 AND email = $2;
+
+-- logins: list a realm's logins by address
+SELECT {login} FROM login WHERE realm = $1 ORDER BY email;
+
+-- set_password: write a login's password
+UPDATE login SET password_hash = $2 WHERE login_id = $1 AND disabled_at IS NULL RETURNING login_id;
+
+-- set_totp_seed: write or remove the seed of a login's one-time codes, and up to where they are used up
+UPDATE login SET totp_seed = $2, totp_step = $3 WHERE login_id = $1 RETURNING login_id;
+
+-- use_totp_step: use a one-time code up, and all before it
+UPDATE login SET totp_step = $2 WHERE login_id = $1 AND totp_step < $2 RETURNING login_id;
+
+-- sign_in: write when a login signed in, if by the password that it has
+UPDATE login SET signed_in_at = $2
+WHERE login_id = $1 AND disabled_at IS NULL AND coalesce(password_hash, '') = coalesce($3, '')
+RETURNING login_id;
+
+-- set_disabled: close a login or open it again
+UPDATE login SET disabled_at = $2 WHERE login_id = $1 RETURNING login_id;
+
+-- insert_session: add a session
+INSERT INTO session ({session.stored}) VALUES ({session.values});
+
+-- session: read a session that has not ended
+SELECT {session} FROM session WHERE digest = $1 AND expires_at > $2;
+
+-- sessions: list a login's sessions that have not ended, the last seen first
+SELECT {session} FROM session WHERE login_id = $1 AND expires_at > $2 ORDER BY seen_at DESC;
+
+-- touch_session: write when a session was last seen and when it now ends
+UPDATE session SET seen_at = $2, expires_at = $3 WHERE digest = $1;
+
+-- end_session: end a session
+DELETE FROM session WHERE digest = $1;
+
+-- end_sessions: end a login's sessions but one
+DELETE FROM session WHERE login_id = $1 AND digest <> $2;
+
+-- end_old_sessions: remove the sessions that are over
+DELETE FROM session WHERE expires_at <= $1;

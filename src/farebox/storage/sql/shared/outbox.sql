@@ -1,0 +1,25 @@
+-- Alerts that fired, and the mails that they owe to users.
+
+-- alerts: list a merchant's alerts, newest first
+SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number DESC LIMIT $2;
+
+-- settle_mail: write what became of a mail
+UPDATE outbox SET state = $4, next_attempt_at = $5, sent_at = $6, last_error = $7
+WHERE merchant_id = $1 AND alert_number = $2 AND user_id = $3 RETURNING user_id;
+
+-- all_mails: list the outbox, newest first
+SELECT {alert of a}, {mail of o}
+FROM outbox o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+ORDER BY a.fired_at DESC, o.merchant_id, o.alert_number DESC, o.user_id LIMIT $1;
+
+-- merchant_mails: list the outbox of one merchant, newest first
+SELECT {alert of a}, {mail of o}
+FROM outbox o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+WHERE o.merchant_id = $1 ORDER BY o.alert_number DESC, o.user_id LIMIT $2;
+
+-- retry_mails: make every mail that is not sent due
+UPDATE outbox SET state = {MailState.WAITING}, next_attempt_at = $1
+WHERE state IN ({MailState.WAITING}, {MailState.GIVEN_UP}) RETURNING user_id;
+
+-- next_mail_at: tell when the next mail falls due
+SELECT min(next_attempt_at) FROM outbox WHERE state = {MailState.WAITING};

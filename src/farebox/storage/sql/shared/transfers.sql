@@ -1,0 +1,28 @@
+-- Books, and the holds in them.
+
+-- transfers_newest_first: read a stretch of a book, newest first
+SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq DESC LIMIT $4;
+
+-- transfers_oldest_first: read a stretch of a book, oldest first
+SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq LIMIT $4;
+
+-- find_transfers: read the wanted transfers of a stretch of a book, newest first; $4 is a set of kinds as bits
+SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3
+    AND (1 << kind) & CAST($4 AS INTEGER) <> 0 AND (CAST($5 AS TEXT) IS NULL OR request_type = $5)
+    AND (CAST($6 AS TEXT) IS NULL OR reference = $6)
+ORDER BY seq DESC;
+
+-- funding_after: read a book's top-ups, reversals and adjustments from a seq on, by the index that has no others
+SELECT {transfer} FROM transfer
+WHERE merchant_id = $1 AND seq >= $2
+    AND kind IN ({Kind.TOP_UP}, {Kind.TOP_UP_REVERSAL}, {Kind.ADJUSTMENT_CREDIT}, {Kind.ADJUSTMENT_DEBIT})
+ORDER BY seq;
+
+-- due_holds: list open holds whose time is over
+SELECT {hold} FROM hold WHERE state = {HoldState.HELD} AND expires_at <= $1 ORDER BY expires_at LIMIT $2;
+
+-- holds: list all of a merchant's holds
+SELECT {hold} FROM hold WHERE merchant_id = $1 ORDER BY seq;
+
+-- merchant_ids: list every merchant
+SELECT merchant_id FROM merchant ORDER BY merchant_id;

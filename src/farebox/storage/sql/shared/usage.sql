@@ -1,0 +1,40 @@
+-- Usage by quarter of an hour (900 seconds) since 1970, rolled up from the book up to the transfer that usage_mark names.
+
+-- books_to_roll_up: list merchants whose books have many transfers that are not rolled up yet
+SELECT a.merchant_id FROM account a LEFT JOIN usage_mark m ON m.merchant_id = a.merchant_id
+WHERE a.merchant_id > $1 AND a.seq - coalesce(m.seq, 0) >= $2 ORDER BY a.merchant_id LIMIT $3;
+
+-- lock_rolled_up_seq: tell up to which transfer a book was rolled up, and lock that until the transaction ends
+INSERT INTO usage_mark AS m (merchant_id, seq) VALUES ($1, 0)
+ON CONFLICT (merchant_id) DO UPDATE SET seq = m.seq RETURNING seq;
+
+-- set_rolled_up_seq: write up to which transfer a book was rolled up
+UPDATE usage_mark SET seq = $2 WHERE merchant_id = $1;
+
+-- roll_up_usage: sum a stretch of a book up into its usage; what a charge and a capture take, and a refund gives back
+INSERT INTO usage_quarter AS u (merchant_id, quarter, request_type, requests, cost, refunded)
+SELECT merchant_id, committed_at / 900000000, request_type,
+    sum(CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE quantity END),
+    sum(CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE amount END),
+    sum(CASE WHEN kind = {Kind.REFUND} THEN amount ELSE 0 END)
+FROM transfer
+WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 AND kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE})
+GROUP BY 1, 2, 3
+ON CONFLICT (merchant_id, quarter, request_type) DO UPDATE SET
+    requests = u.requests + excluded.requests, cost = u.cost + excluded.cost,
+    refunded = u.refunded + excluded.refunded;
+
+-- usage: sum up what is rolled up and what is not yet, into buckets of $5 quarters
+SELECT (quarter + CAST($4 AS BIGINT)) / CAST($5 AS BIGINT), request_type, CAST(sum(requests) AS BIGINT),
+    CAST(sum(cost) AS BIGINT), CAST(sum(refunded) AS BIGINT)
+FROM (
+    SELECT quarter, request_type, requests, cost, refunded FROM usage_quarter
+    WHERE merchant_id = $1 AND quarter BETWEEN $2 AND $3
+    UNION ALL
+    SELECT committed_at / 900000000 AS quarter, request_type, CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE quantity END,
+        CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE amount END, CASE WHEN kind = {Kind.REFUND} THEN amount ELSE 0 END
+    FROM transfer
+    WHERE merchant_id = $1 AND seq > coalesce((SELECT seq FROM usage_mark WHERE merchant_id = $1), 0)
+        AND kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE}) AND committed_at / 900000000 BETWEEN $2 AND $3
+) used
+GROUP BY 1, 2 ORDER BY 1, 2;

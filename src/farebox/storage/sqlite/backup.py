@@ -1,0 +1,31 @@
+"""A consistent copy of a database that is in use."""
+
+from contextlib import closing
+from pathlib import Path
+
+import apsw
+
+from farebox.storage.interface import AlreadyExists, StorageError
+from farebox.storage.sqlite.connection import READER_BUSY_TIMEOUT_MS, begin_reading, connect, translated
+
+
+def backup(source_path: Path, target_path: Path, step_pages: int) -> None:
+    """Copy page by page from one read transaction, so that writers are not held up and the copy never starts anew."""
+    with translated(), closing(connect(source_path, busy_timeout_ms=READER_BUSY_TIMEOUT_MS)) as source:
+        begin_reading(source)
+        try:
+            target_path.touch(exist_ok=False)
+        except FileExistsError as error:
+            raise AlreadyExists(f"{target_path} exists already") from error
+        except OSError as error:
+            raise StorageError(f"the copy can't be written: {error}") from error
+        try:
+            with closing(apsw.Connection(str(target_path))) as target:
+                with target.backup("main", source, "main") as copying:
+                    while not copying.done:
+                        copying.step(step_pages)
+                target.pragma("journal_mode", "wal")
+        except BaseException:
+            # Half a copy must not be taken for one.
+            target_path.unlink()
+            raise

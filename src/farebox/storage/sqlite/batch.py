@@ -1,0 +1,65 @@
+"""A batch's rows: each kind is read, and written, in one pass over its sorted keys."""
+
+from typing import Final
+
+import apsw
+
+from farebox.core.accounts import Kind
+from farebox.core.approvals import Approval
+from farebox.core.pricing import Price
+from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
+from farebox.storage import rows, sql
+
+_SQL: Final = sql.statements("sqlite")
+
+
+def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
+    """Read what a batch needs, each kind of row in one pass over its sorted keys."""
+    many = cursor.executemany
+    now = reads.now
+    state = BatchState()
+    found = many(_SQL["account"], [(merchant_id,) for merchant_id in reads.merchant_ids])
+    state.accounts = {row[0]: rows.checked_account_from_row(row) for row in found}
+    found = many(_SQL["load_staff_key"], [(digest,) for digest in reads.staff_digests])
+    keys = {row[0]: KeyRecord(*row[1:]) for row in found}
+    if reads.merchant_digests:
+        keys |= {row[0]: KeyRecord(*row[1:]) for row in many(_SQL["load_merchant_key"], reads.merchant_digests)}
+    state.keys = keys
+    if reads.request_types:
+        found = many(_SQL["load_default_price"], [(name, now) for name in reads.request_types])
+        state.default_prices = {row[1]: Price(*row) for row in found}
+        found = many(_SQL["load_merchant_price"], [(*pair, now) for pair in reads.merchant_types])
+        state.merchant_prices = {(row[4], row[1]): Price(*row) for row in found}
+    found = many(_SQL["load_replay"], reads.idempotency_keys)
+    state.replays = {(row[0], row[4]): rows.transfer_from_row(row) for row in found}
+    replayed_holds = [(item.merchant_id, item.seq) for item in state.replays.values() if item.kind == Kind.HOLD]
+    if reads.holds or replayed_holds:
+        found = many(_SQL["load_hold"], sorted({*reads.holds, *replayed_holds}))
+        state.holds = {(row[0], row[1]): rows.checked_hold_from_row(row) for row in found}
+    if reads.originals:
+        found = many(_SQL["load_original"], reads.originals)
+        state.originals = {(row[0], row[1]): rows.original_from_row(row) for row in found}
+    if reads.approvals or reads.approval_keys:
+        by_number, by_key = many(_SQL["approval"], reads.approvals), reads.approval_keys
+        state.approvals = [Approval(*row) for row in (*by_number, *many(_SQL["approval_of_key"], by_key))]
+    return state
+
+
+def apply(cursor: apsw.Cursor, decision: Decision) -> None:
+    """Write a decision's rows; the transaction is the caller's."""
+    many = cursor.executemany
+    many(_SQL["insert_transfer"], map(rows.transfer_to_row, decision.transfers))
+    many(_SQL["update_account"], map(rows.account_to_row, decision.accounts))
+    if decision.new_holds:
+        many(_SQL["insert_hold"], map(rows.hold_to_row, decision.new_holds))
+    if decision.changed_holds:
+        many(_SQL["update_hold"], map(rows.hold_to_row, decision.changed_holds))
+    if decision.alerts:
+        many(_SQL["insert_alert"], map(rows.alert_to_row, decision.alerts))
+        many(_SQL["insert_mails"], [(alert.merchant_id, alert.number, alert.fired_at) for alert in decision.alerts])
+    if decision.audit_entries:
+        many(_SQL["insert_audit_entry"], map(rows.audit_to_row, decision.audit_entries))
+    if decision.new_approvals:
+        many(_SQL["insert_approval"], map(rows.approval_to_row, decision.new_approvals))
+    if decision.changed_approvals:
+        many(_SQL["close_approval"], map(rows.approval_to_closing, decision.changed_approvals))

@@ -1,0 +1,237 @@
+"""The SQLite engine: embedded, WAL, synchronous=FULL, one writer connection per process.
+
+Statements run on the event loop's thread, where each takes microseconds; handing single statements to a thread would
+cost more in switching than it saves. COMMIT, which waits for the disk, runs in a thread of its own, so requests go on
+being read while it does. Other processes may use the same file: every write starts with BEGIN IMMEDIATE.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import apsw
+
+from farebox.core.audit_log import AuditEntry
+from farebox.core.state import Decision, ReadSet
+from farebox.storage import migrate, rows, sql
+from farebox.storage.interface import CommitUnknown, Decide, Fetch, Snapshot, StoreUnavailable
+from farebox.storage.sqlite.backup import backup
+from farebox.storage.sqlite.batch import apply, load
+from farebox.storage.sqlite.connection import (
+    LIMITS,
+    READER_BUSY_TIMEOUT_MS,
+    SqliteLimits,
+    applied_migrations,
+    connect,
+    thread,
+    translated,
+)
+from farebox.storage.sqlite.snapshot import open_snapshot
+from farebox.storage.sqlite.values import bound
+
+_BUSY_PAUSE_SECONDS: Final = 0.002
+_SQL: Final = sql.statements("sqlite")
+_Result = TypeVar("_Result")
+
+
+class SqliteConnector:
+    """A `Connector` to one SQLite file."""
+
+    def __init__(self, path: Path, limits: SqliteLimits = LIMITS) -> None:
+        """Name the file; nothing is opened yet."""
+        self._limits = limits
+        self._path = path
+        self._writer: apsw.Connection | None = None
+        self._reader: apsw.Connection | None = None
+        self._write_lock = asyncio.Lock()
+        self._commit_thread = thread("farebox-commit")
+
+    @property
+    def dialect(self) -> str:
+        """How this engine writes SQL."""
+        return "sqlite"
+
+    @property
+    def engine(self) -> str:
+        """The engine's name and version, for people."""
+        return f"SQLite {apsw.sqlite_lib_version()}"
+
+    async def open(self) -> None:
+        """Connect and check the schema."""
+        await self.close()
+        known = [name for name, _ in sql.migrations("sqlite")]
+        if not self._path.exists():
+            migrate.check_current(known, [])
+        with translated():
+            reader = connect(self._path, busy_timeout_ms=READER_BUSY_TIMEOUT_MS)
+            try:
+                migrate.check_current(known, applied_migrations(reader))
+                self._writer = connect(self._path, busy_timeout_ms=0)
+            except BaseException:
+                reader.close()
+                raise
+        self._reader = reader
+        # What a process that was killed had written, but not synced, is in the log, and a retry would find it there: it
+        # must be as safe as what is new. A disk that takes no writes has its say when it is written to.
+        with suppress(apsw.Error):
+            self._writer.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+
+    async def close(self) -> None:
+        """Finish what runs and disconnect."""
+        async with self._write_lock:
+            for connection in (self._reader, self._writer):
+                if connection is not None:
+                    connection.close()
+            self._reader = self._writer = None
+            self._commit_thread.shutdown()
+            # Should the store be opened again: no thread is started before there is something to commit.
+            self._commit_thread = thread("farebox-commit")
+
+    async def migrate(self, now: int) -> list[str]:
+        """Create the schema or bring it up to date."""
+        migrations = dict(sql.migrations("sqlite"))
+        with translated():
+            connection = connect(self._path, busy_timeout_ms=self._limits.busy_timeout_ms, is_new_allowed=True)
+        try:
+            with translated():
+                connection.execute("BEGIN IMMEDIATE")
+            try:
+                with translated():
+                    connection.execute(migrate.MIGRATION_TABLE)
+                    names = migrate.pending(list(migrations), applied_migrations(connection))
+                    for name in names:
+                        connection.execute(migrations[name])
+                        connection.execute("INSERT INTO farebox_migration VALUES (?, ?)", (name, now))
+                    connection.execute("COMMIT")
+            finally:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+            return names
+        finally:
+            connection.close()
+
+    def route(self, merchant_id: int) -> int:
+        """All merchants are in one group: one file has one writer."""
+        return 0
+
+    async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
+        """Run one batch in one transaction."""
+        async with self._transaction() as cursor:
+            decision = decide(load(cursor, reads))
+            if decision.changes_anything:
+                apply(cursor, decision)
+        return decision
+
+    async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
+        """Read the available balance behind each merchant's API key."""
+        found: dict[bytes, int] = {}
+        cursor = self._reading()
+        # All in one read transaction: to begin one for each costs more than the look-up.
+        with translated(), cursor.connection:
+            found.update(cursor.executemany(_SQL["balance"], [(merchant, digest, now) for merchant, digest in keys]))
+        return found
+
+    async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+        """Run one statement that changes nothing."""
+        with translated():
+            return self._reading().execute(statement, bound(values)).fetchall()
+
+    async def run_in_transaction(
+        self, work: Callable[[Fetch], Awaitable[_Result]], audit_entry: AuditEntry | None = None
+    ) -> _Result:
+        """Run a work's statements in one transaction."""
+        async with self._transaction(audit_entry) as cursor:
+
+            async def fetch(statement: str, *values: Any) -> Sequence[Sequence[Any]]:
+                return cursor.execute(statement, bound(values)).fetchall()
+
+            return await work(fetch)
+
+    def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
+        """Read the whole ledger as of one moment."""
+        return open_snapshot(self._path, self._limits.snapshot_chunk_rows)
+
+    async def backup(self, path: Path) -> None:
+        """Write a consistent copy of the database to a new file."""
+        await asyncio.to_thread(backup, self._path, path, self._limits.backup_step_pages)
+
+    def _reading(self) -> apsw.Cursor:
+        if self._reader is None:
+            raise StoreUnavailable("the database is not open")
+        return self._reader.cursor()
+
+    @asynccontextmanager
+    async def _transaction(self, audit_entry: AuditEntry | None = None) -> AsyncIterator[apsw.Cursor]:
+        """Hold the database's write lock around a block, then COMMIT; any error in the block rolls back.
+
+        An `audit_entry` for the audit log is written after it.
+        """
+        async with self._write_lock:
+            if self._reader is None:
+                raise StoreUnavailable("the database is not open")
+            with translated():
+                if self._writer is None:
+                    self._writer = connect(self._path, busy_timeout_ms=0)
+            connection = self._writer
+            await _begin(connection.cursor(), self._limits.busy_timeout_ms)
+            try:
+                with translated():
+                    yield connection.cursor()
+                    if audit_entry is not None:
+                        connection.execute(_SQL["insert_audit_entry"], rows.audit_to_row(audit_entry))
+            except BaseException:
+                self._roll_back(connection)
+                raise
+            await self._commit(connection)
+
+    def _roll_back(self, connection: apsw.Connection) -> None:
+        """End the transaction after an error, which is on its way to the caller."""
+        try:
+            # SQLite has rolled back by itself after some errors, such as a full disk.
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except apsw.Error:
+            self._discard(connection)
+
+    def _discard(self, connection: apsw.Connection) -> None:
+        """Give up a connection in an unknown state; the next transaction begins on a fresh one, on what is true."""
+        self._writer = None
+        with suppress(apsw.Error):
+            connection.close(force=True)
+
+    async def _commit(self, connection: apsw.Connection) -> None:
+        """COMMIT in the commit thread, and see it through however often the caller is cancelled meanwhile."""
+        commit = asyncio.get_running_loop().run_in_executor(self._commit_thread, connection.execute, "COMMIT")
+        cancelled: asyncio.CancelledError | None = None
+        while not commit.done():
+            try:
+                await asyncio.wait([commit])
+            except asyncio.CancelledError as error:
+                cancelled = error
+        failure = commit.exception()
+        if failure is not None:
+            # The file may or may not hold the batch.
+            self._discard(connection)
+        if cancelled is not None:
+            raise cancelled
+        if failure is not None:
+            raise CommitUnknown(f"SQLite failed during COMMIT: {failure}") from failure
+
+
+async def _begin(cursor: apsw.Cursor, timeout_ms: int) -> None:
+    """Take the write lock without holding up the event loop while another process has it."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + timeout_ms / 1000
+    while True:
+        try:
+            cursor.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError as error:
+            if loop.time() >= deadline:
+                raise StoreUnavailable("another process has kept the database locked") from error
+            await asyncio.sleep(_BUSY_PAUSE_SECONDS)
+        except apsw.Error as error:
+            raise StoreUnavailable(f"the database takes no writes: {error}") from error
+        else:
+            return

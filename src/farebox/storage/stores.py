@@ -1,0 +1,66 @@
+"""The list of stores: everything that is kept in one database, by subject. It is written here alone."""
+
+from msgspec import Struct
+
+from farebox.storage.account_mails import AccountMailStore
+from farebox.storage.accounts import AccountStore
+from farebox.storage.api_keys import ApiKeyStore
+from farebox.storage.approvals import ApprovalStore
+from farebox.storage.audit_log import AuditLogStore
+from farebox.storage.holds import HoldStore
+from farebox.storage.interface import Connector
+from farebox.storage.logins import LoginStore
+from farebox.storage.merchants import MerchantStore
+from farebox.storage.outbox import OutboxStore
+from farebox.storage.prices import PriceStore
+from farebox.storage.runway_snapshots import RunwaySnapshotStore
+from farebox.storage.sessions import SessionStore
+from farebox.storage.transfers import TransferStore
+from farebox.storage.usage import UsageStore
+from farebox.storage.users import UserStore
+from farebox.storage.verifications import VerificationStore
+
+
+class Stores(Struct, frozen=True):
+    """The stores over one connector."""
+
+    connector: Connector
+    merchants: MerchantStore
+    accounts: AccountStore
+    transfers: TransferStore
+    holds: HoldStore
+    users: UserStore
+    api_keys: ApiKeyStore
+    prices: PriceStore
+    approvals: ApprovalStore
+    audit_log: AuditLogStore
+    outbox: OutboxStore
+    account_mails: AccountMailStore
+    logins: LoginStore
+    sessions: SessionStore
+    usage: UsageStore
+    runway_snapshots: RunwaySnapshotStore
+    verifications: VerificationStore
+
+    @classmethod
+    def over(cls, connector: Connector) -> "Stores":
+        """Put every store over one database; it need not be open yet."""
+        return cls(
+            connector=connector,
+            merchants=MerchantStore(connector),
+            accounts=AccountStore(connector),
+            transfers=TransferStore(connector),
+            holds=HoldStore(connector),
+            users=UserStore(connector),
+            api_keys=ApiKeyStore(connector),
+            prices=PriceStore(connector),
+            approvals=ApprovalStore(connector),
+            audit_log=AuditLogStore(connector),
+            outbox=OutboxStore(connector),
+            account_mails=AccountMailStore(connector),
+            logins=LoginStore(connector),
+            sessions=SessionStore(connector),
+            usage=UsageStore(connector),
+            runway_snapshots=RunwaySnapshotStore(connector),
+            verifications=VerificationStore(connector),
+        )

@@ -1,0 +1,56 @@
+"""Usage: what was requested and what it cost, rolled up by quarters of an hour, and read in buckets."""
+
+from collections.abc import Sequence
+
+from farebox.storage import rows
+from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.records import Usage
+from farebox.storage.subject import SubjectStore
+
+
+class UsageStore(SubjectStore):
+    """The usage of one database's merchants."""
+
+    async def roll_up(self, merchant_id: int, *, transfers_max: int) -> int:
+        """Sum the next transfers of a book up into its usage, `transfers_max` at most, each once; return how many.
+
+        Safe to call from several processes at once: how far the book is rolled up is locked meanwhile, the account is
+        not.
+
+        Raises:
+            NotFound: no such merchant.
+        """
+
+        async def roll_up(fetch: Fetch) -> int:
+            ((done,),) = await fetch(self._sql["lock_rolled_up_seq"], merchant_id)
+            accounts = await fetch(self._sql["account"], merchant_id)
+            if not accounts:
+                raise NotFound("no such merchant")
+            last: int = min(done + transfers_max, rows.account_from_row(accounts[0]).seq)
+            await fetch(self._sql["roll_up_usage"], merchant_id, done + 1, last)
+            await fetch(self._sql["set_rolled_up_seq"], merchant_id, last)
+            return last - int(done)
+
+        return await self._connector.run_in_transaction(roll_up)
+
+    async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+        """List merchants above `after`, in order, whose books have at least so many transfers not rolled up yet."""
+        return [row[0] for row in await self._rows("books_to_roll_up", after, transfers_min, limit)]
+
+    async def buckets(
+        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
+    ) -> Sequence[Usage]:
+        """Sum usage up into buckets, exact to the last transfer committed, whether or not it was rolled up yet.
+
+        Args:
+            merchant_id: whose.
+            first_quarter: the first quarter of an hour since 1970, UTC, that counts.
+            last_quarter: the last one that counts.
+            offset_quarters: what the time zone adds to UTC, in quarters of an hour.
+            bucket_quarters: how long a bucket is: 4 for hours, 96 for days.
+
+        Returns:
+            In order of bucket and type; buckets are numbered (quarter + offset) / length, rounded down.
+        """
+        values = (merchant_id, first_quarter, last_quarter, offset_quarters, bucket_quarters)
+        return [Usage(*row) for row in await self._rows("usage", *values)]

@@ -1,0 +1,117 @@
+"""Users: who is registered on merchants' accounts, and what they may do there."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from msgspec.structs import astuple
+
+from farebox.core.audit_log import AuditEntry
+from farebox.storage.columns import USER
+from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.records import AccountMail, Login, Membership, Role, User
+from farebox.storage.subject import SubjectStore
+
+_LOGIN_AT: Final = len(USER.columns)
+
+
+class LastOwner(NotFound):
+    """The account would be left without an owner; nothing was changed."""
+
+
+class UserStore(SubjectStore):
+    """The users of merchants' accounts in one database."""
+
+    async def add(self, user: User, audit_entry: AuditEntry | None = None) -> None:
+        """Register a user on a merchant's account: who is registered gets its alerts.
+
+        Raises:
+            AlreadyExists: the address is registered there already.
+            NotFound: no such merchant.
+        """
+        await self._write("insert_user", *astuple(user), audit_entry=audit_entry)
+
+    async def list(self, merchant_id: int) -> Sequence[User]:
+        """List the users of a merchant's account, oldest first."""
+        return [User(*row) for row in await self._rows("users", merchant_id)]
+
+    async def with_logins(self, merchant_id: int) -> Sequence[tuple[User, Login | None]]:
+        """List the users of a merchant's account with what each signs in by, oldest first."""
+        return [
+            (User(*row[:_LOGIN_AT]), None if row[_LOGIN_AT] is None else Login(*row[_LOGIN_AT:]))
+            for row in await self._rows("users_with_logins", merchant_id)
+        ]
+
+    async def memberships(self, email: str) -> Sequence[Membership]:
+        """List the merchants on whose account an address is registered, by name."""
+        return [Membership(*row) for row in await self._rows("memberships", email)]
+
+    async def role(self, merchant_id: int, email: str) -> Role | None:
+        """Tell what an address may do on a merchant's account; None if it is not registered there."""
+        row = await self._row("role", merchant_id, email)
+        return None if row is None else Role(row[0])
+
+    async def invite(
+        self,
+        user: User,
+        *,
+        account_mail: AccountMail | None,
+        login: Login | None,
+        audit_entry: AuditEntry | None = None,
+    ) -> None:
+        """Register a user on a merchant's account, with the login and the invitation that they may need.
+
+        Raises:
+            AlreadyExists: the address is registered there already, or can sign in already though a login is given.
+            NotFound: no such merchant.
+        """
+
+        async def write(fetch: Fetch) -> None:
+            await fetch(self._sql["insert_user"], *astuple(user))
+            if login is not None:
+                await fetch(self._sql["insert_login"], *astuple(login))
+            if account_mail is not None:
+                await fetch(self._sql["insert_account_mail"], *astuple(account_mail))
+
+        await self._connector.run_in_transaction(write, audit_entry)
+
+    async def set_role(
+        self, merchant_id: int, email: str, role: Role, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
+    ) -> None:
+        """Change what an address may do on a merchant's account.
+
+        Raises:
+            NotFound: no such address there.
+            LastOwner: no owner would be left, and one is needed.
+        """
+
+        async def write(fetch: Fetch) -> None:
+            if is_owner_needed and role != Role.OWNER:
+                await self._ensure_other_owner(fetch, merchant_id, email)
+            if not await fetch(self._sql["set_role"], merchant_id, email, role):
+                raise NotFound(f"no user {email}")
+
+        await self._connector.run_in_transaction(write, audit_entry)
+
+    async def remove(
+        self, merchant_id: int, email: str, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
+    ) -> None:
+        """Take an address off a merchant's account; mails already on their way still go.
+
+        Raises:
+            NotFound: no such address there.
+            LastOwner: no owner would be left, and one is needed.
+        """
+
+        async def write(fetch: Fetch) -> None:
+            if is_owner_needed:
+                await self._ensure_other_owner(fetch, merchant_id, email)
+            if not await fetch(self._sql["remove_user"], merchant_id, email):
+                raise NotFound(f"no user {email}")
+
+        await self._connector.run_in_transaction(write, audit_entry)
+
+    async def _ensure_other_owner(self, fetch: Fetch, merchant_id: int, email: str) -> None:
+        rows = await fetch(self._sql["lock_users"], merchant_id)
+        owners = {address for address, role in rows if role == Role.OWNER}
+        if owners == {email}:
+            raise LastOwner("the account would have no owner")

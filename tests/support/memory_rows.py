@@ -1,0 +1,208 @@
+"""The rows of a ledger as plain dicts, with what a batch does to them. It obeys the contract and nothing more.
+
+`load` gives a batch what its ReadSet asks for and no row besides, so a command that forgot to ask is found out.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar
+
+from farebox.core.accounts import Account, Kind
+from farebox.core.approvals import Approval
+from farebox.core.audit_log import AuditEntry
+from farebox.core.commands import Command, KeyKind
+from farebox.core.decide import decide
+from farebox.core.holds import Hold
+from farebox.core.invariants import check_account, check_hold
+from farebox.core.outcomes import Outcome
+from farebox.core.pricing import Price
+from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet, reads
+from farebox.core.transfers import Transfer
+from farebox.storage.interface import NotFound, StoreUnavailable
+from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, User
+
+_GIVING_BACK = {Kind.REFUND, Kind.TOP_UP_REVERSAL}
+_Key = TypeVar("_Key")
+_Row = TypeVar("_Row")
+
+
+class MemoryRows:
+    """Every row that commands read or write."""
+
+    def __init__(self) -> None:
+        self.is_open = True
+        self.merchants: dict[int, Merchant] = {}
+        self.accounts: dict[int, Account] = {}
+        self.users: dict[tuple[int, str], User] = {}
+        self.keys: dict[int, ApiKey] = {}
+        self.prices: list[Price] = []
+        self.books: dict[int, list[Transfer]] = {}
+        self.transfers: dict[tuple[int, str], Transfer] = {}
+        self.holds: dict[tuple[int, int], Hold] = {}
+        self.alerts: dict[tuple[int, int], Alert] = {}
+        self.outbox: dict[tuple[int, int, int], OutboxMail] = {}
+        self.approvals: dict[tuple[int, int], Approval] = {}
+        self.audit_entries: dict[tuple[int, int, int], AuditEntry] = {}
+        self.rolled_up: dict[int, int] = {}
+
+    def load(self, reads: ReadSet) -> BatchState:
+        """Find what a batch asks for."""
+        staff = [key for key in self.keys.values() if key.merchant_id is None and key.digest in reads.staff_digests]
+        theirs = [key for key in self.keys.values() if (key.merchant_id, key.digest) in reads.merchant_digests]
+        replays = _picked(self.transfers, reads.idempotency_keys)
+        replayed_holds = [(item.merchant_id, item.seq) for item in replays.values() if item.kind == Kind.HOLD]
+        state = BatchState(
+            accounts=_picked(self.accounts, reads.merchant_ids),
+            keys={key.digest: key_record(key) for key in (*staff, *theirs)},
+            replays=replays,
+            holds=_picked(self.holds, [*reads.holds, *replayed_holds]),
+            approvals=self._wanted_approvals(reads),
+            originals={place: found for place in reads.originals if (found := self.original(*place)) is not None},
+            default_prices={
+                name: price
+                for name in reads.request_types
+                if (price := self.price_in_force(None, name, reads.now)) is not None
+            },
+            merchant_prices={
+                place: price
+                for place in reads.merchant_types
+                if (price := self.price_in_force(*place, reads.now)) is not None
+            },
+        )
+        for account in state.accounts.values():
+            check_account(account)
+        for hold in state.holds.values():
+            check_hold(hold)
+        return state
+
+    def apply(self, decision: Decision) -> None:
+        """Write a decision's rows, all or none."""
+        for account in decision.accounts:
+            check_account(account)
+        for hold in (*decision.new_holds, *decision.changed_holds):
+            check_hold(hold)
+        for transfer in decision.transfers:
+            book = self.books[transfer.merchant_id]
+            place = (transfer.merchant_id, transfer.idempotency_key)
+            assert transfer.seq == len(book) + 1, "a book has a gap"
+            assert place not in self.transfers, "an idempotency key was used twice"
+            book.append(transfer)
+            self.transfers[place] = transfer
+        for account in decision.accounts:
+            self.accounts[account.merchant_id] = account
+        for hold in decision.new_holds:
+            assert (hold.merchant_id, hold.seq) not in self.holds, "a hold is not new"
+            self.holds[hold.merchant_id, hold.seq] = hold
+        for hold in decision.changed_holds:
+            assert (hold.merchant_id, hold.seq) in self.holds, "there is no hold to change"
+            self.holds[hold.merchant_id, hold.seq] = hold
+        for approval in decision.new_approvals:
+            place_of_approval = (approval.merchant_id, approval.approval_id)
+            known_keys = {(known.merchant_id, known.idempotency_key) for known in self.approvals.values()}
+            assert place_of_approval not in self.approvals, "an approval is not new"
+            assert (approval.merchant_id, approval.idempotency_key) not in known_keys, "a reference is requested twice"
+            self.approvals[place_of_approval] = approval
+        for approval in decision.changed_approvals:
+            assert (approval.merchant_id, approval.approval_id) in self.approvals, "there is no approval to change"
+            self.approvals[approval.merchant_id, approval.approval_id] = approval
+        for audit_entry in decision.audit_entries:
+            self.log(audit_entry)
+        for alert in decision.alerts:
+            assert (alert.merchant_id, alert.number) not in self.alerts, "an alert's number was used twice"
+            self.alerts[alert.merchant_id, alert.number] = alert
+            for user in self.users_of(alert.merchant_id):
+                place_of_mail = (alert.merchant_id, alert.number, user.user_id)
+                self.outbox[place_of_mail] = OutboxMail(
+                    alert, user.user_id, user.email, MailState.WAITING, attempts=0, next_attempt_at=alert.fired_at
+                )
+
+    def do(self, *commands: Command, now: int) -> list[Outcome]:
+        """Decide commands as one batch and apply what it comes to, without waiting."""
+        decision = decide(self.load(reads(commands, now)), commands, now)
+        assert len(commands) == len(decision.outcomes)
+        if decision.changes_anything:
+            self.apply(decision)
+        else:
+            nothing = (decision.transfers, decision.new_holds, decision.changed_holds, decision.alerts)
+            assert ([], [], [], []) == nothing
+        return decision.outcomes
+
+    def copy(self) -> Self:
+        """Return the same rows, which go their own way from here."""
+        twin = type(self)()
+        for name, value in vars(self).items():
+            setattr(twin, name, value.copy() if hasattr(value, "copy") else value)
+        twin.books = {number: book.copy() for number, book in self.books.items()}
+        return twin
+
+    def rows(self) -> dict[str, list[Any]]:
+        """Return every row that commands write, to be compared with another store's."""
+        return {
+            "accounts": sorted(self.accounts.values(), key=lambda account: account.merchant_id),
+            "transfers": [transfer for _, book in sorted(self.books.items()) for transfer in book],
+            "holds": [hold for _, hold in sorted(self.holds.items())],
+            "alerts": [alert for _, alert in sorted(self.alerts.items())],
+            "mails": [mail for _, mail in sorted(self.outbox.items())],
+            "approvals": [approval for _, approval in sorted(self.approvals.items())],
+            "audit_entries": [audit_entry for _, audit_entry in sorted(self.audit_entries.items())],
+        }
+
+    def log(self, audit_entry: AuditEntry | None) -> None:
+        """Write an entry of the audit log, once."""
+        if audit_entry is not None:
+            self.audit_entries.setdefault(
+                (audit_entry.merchant_id or 0, audit_entry.at, audit_entry.entry_id), audit_entry
+            )
+
+    def check_open(self) -> None:
+        """Refuse if the connector is not open."""
+        if not self.is_open:
+            raise StoreUnavailable("the store is not open")
+
+    def merchant(self, merchant_id: int) -> Merchant:
+        """Find a merchant that has to be there."""
+        if merchant_id not in self.merchants:
+            raise NotFound("no such merchant")
+        return self.merchants[merchant_id]
+
+    def key(self, key_id: int) -> ApiKey:
+        """Find a key that has to be there."""
+        if key_id not in self.keys:
+            raise NotFound("no such key")
+        return self.keys[key_id]
+
+    def users_of(self, merchant_id: int) -> list[User]:
+        """List a merchant's users, oldest first."""
+        found = [user for user in self.users.values() if user.merchant_id == merchant_id]
+        return sorted(found, key=lambda user: user.user_id)
+
+    def _wanted_approvals(self, reads: ReadSet) -> Sequence[Approval]:
+        by_key = {(item.merchant_id, item.idempotency_key): item for item in self.approvals.values()}
+        found = [*_picked(self.approvals, reads.approvals).values(), *_picked(by_key, reads.approval_keys).values()]
+        return found if reads.approvals or reads.approval_keys else ()
+
+    def price_in_force(self, merchant_id: int | None, request_type: str, now: int) -> Price | None:
+        """Find the price of a type at a time."""
+        in_force = [
+            price
+            for price in self.prices
+            if (price.merchant_id, price.request_type) == (merchant_id, request_type) and price.starts_at <= now
+        ]
+        return max(in_force, key=lambda price: (price.starts_at, price.price_id), default=None)
+
+    def original(self, merchant_id: int, seq: int) -> Original | None:
+        """Find a transfer, and what was given back of it."""
+        book = self.books.get(merchant_id, [])
+        if not 1 <= seq <= len(book):
+            return None
+        returned = sum(item.amount for item in book if item.refers_to == seq and item.kind in _GIVING_BACK)
+        return Original(book[seq - 1], returned)
+
+
+def key_record(key: ApiKey) -> KeyRecord:
+    """Make of a key what a batch sees of it."""
+    kind = KeyKind.MERCHANT if key.merchant_id is not None else key.kind
+    return KeyRecord(key.key_id, kind, key.merchant_id, key.expires_at, key.revoked_at, key.name)
+
+
+def _picked(table: Mapping[_Key, _Row], places: Sequence[_Key]) -> dict[_Key, _Row]:
+    return {place: table[place] for place in places if place in table}

@@ -1,0 +1,266 @@
+"""Stores in memory, one for each subject that commands have to do with, with the methods of the real ones."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from farebox.core.accounts import Account, Kind
+from farebox.core.approvals import Approval
+from farebox.core.audit_log import AuditEntry
+from farebox.core.holds import Hold, HoldState
+from farebox.core.invariants import check_account
+from farebox.core.pricing import Price
+from farebox.core.state import Alert, KeyRecord
+from farebox.core.transfers import Transfer
+from farebox.storage.interface import AlreadyExists
+from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
+from tests.support.memory_rows import MemoryRows, key_record
+
+_FUNDING = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
+_USED = {Kind.CHARGE, Kind.CAPTURE, Kind.REFUND}
+_QUARTER = 900_000_000
+
+
+class _Subject:
+    def __init__(self, rows: MemoryRows) -> None:
+        self._rows = rows
+
+
+class _Merchants(_Subject):
+    async def create(
+        self, merchant: Merchant, account: Account, key: ApiKey, audit_entry: AuditEntry | None = None
+    ) -> None:
+        check_account(account)
+        if merchant.merchant_id in self._rows.merchants:
+            raise AlreadyExists("there is such a merchant")
+        self._rows.merchants[merchant.merchant_id] = merchant
+        self._rows.accounts[merchant.merchant_id] = account
+        self._rows.books[merchant.merchant_id] = []
+        self._rows.keys[key.key_id] = key
+        self._rows.log(audit_entry)
+
+    async def rename(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
+        self._rows.merchants[merchant_id] = replace(self._rows.merchant(merchant_id), name=name)
+        self._rows.log(audit_entry)
+
+    async def find(self, merchant_id: int) -> Merchant | None:
+        return self._rows.merchants.get(merchant_id)
+
+    async def page(self, after: int, limit: int) -> Sequence[tuple[Merchant, Account]]:
+        numbers = [number for number in sorted(self._rows.merchants) if number > after]
+        return [(self._rows.merchants[number], self._rows.accounts[number]) for number in numbers[:limit]]
+
+
+class _Accounts(_Subject):
+    async def find(self, merchant_id: int) -> Account | None:
+        self._rows.check_open()
+        return self._rows.accounts.get(merchant_id)
+
+
+class _Transfers(_Subject):
+    async def page(
+        self, merchant_id: int, *, first_seq: int, last_seq: int, limit: int, newest_first: bool
+    ) -> Sequence[Transfer]:
+        found = [item for item in self._rows.books.get(merchant_id, []) if first_seq <= item.seq <= last_seq]
+        return (found[::-1] if newest_first else found)[:limit]
+
+    async def find(
+        self, merchant_id: int, *, first_seq: int, last_seq: int, wanted: TransferFilter
+    ) -> Sequence[Transfer]:
+        return [
+            item
+            for item in reversed(self._rows.books.get(merchant_id, []))
+            if first_seq <= item.seq <= last_seq
+            and (not wanted.kinds or item.kind in wanted.kinds)
+            and wanted.request_type in (None, item.request_type)
+            and wanted.reference in (None, item.reference)
+        ]
+
+    async def at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+        return {item.seq: item for item in self._rows.books.get(merchant_id, []) if item.seq in seqs}
+
+    async def funding_after(self, merchant_id: int, first_seq: int) -> Sequence[Transfer]:
+        book = self._rows.books.get(merchant_id, [])
+        return [item for item in book if item.seq >= first_seq and item.kind in _FUNDING]
+
+
+class _Holds(_Subject):
+    async def due(self, now: int, limit: int) -> Sequence[Hold]:
+        due = [hold for hold in self._rows.holds.values() if hold.state == HoldState.HELD and hold.expires_at <= now]
+        return sorted(due, key=lambda hold: hold.expires_at)[:limit]
+
+
+class _Users(_Subject):
+    async def add(self, user: User, audit_entry: AuditEntry | None = None) -> None:
+        self._rows.merchant(user.merchant_id)
+        if (user.merchant_id, user.email) in self._rows.users:
+            raise AlreadyExists("the address is registered already")
+        self._rows.users[user.merchant_id, user.email] = user
+        self._rows.log(audit_entry)
+
+    async def list(self, merchant_id: int) -> Sequence[User]:
+        return self._rows.users_of(merchant_id)
+
+
+class _ApiKeys(_Subject):
+    async def create(self, key: ApiKey, audit_entry: AuditEntry | None = None) -> None:
+        if key.merchant_id is not None:
+            self._rows.merchant(key.merchant_id)
+        self._rows.keys[key.key_id] = key
+        self._rows.log(audit_entry)
+
+    async def authenticate(self, merchant_id: int | None, digest: bytes) -> KeyRecord | None:
+        found = [key for key in self._rows.keys.values() if (key.merchant_id, key.digest) == (merchant_id, digest)]
+        return key_record(found[0]) if found else None
+
+    async def find(self, key_id: int) -> ApiKey | None:
+        return self._rows.keys.get(key_id)
+
+    async def list(self, merchant_id: int | None) -> Sequence[ApiKey]:
+        return [key for _, key in sorted(self._rows.keys.items()) if key.merchant_id == merchant_id]
+
+    async def expire(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
+        key = self._rows.key(key_id)
+        self._rows.keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, at))
+        self._rows.log(audit_entry)
+
+    async def revoke(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
+        key = self._rows.key(key_id)
+        self._rows.keys[key_id] = replace(key, revoked_at=_earlier(key.revoked_at, at))
+        self._rows.log(audit_entry)
+
+    async def rotate(
+        self, key_id: int, *, successor: ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
+    ) -> None:
+        key = self._rows.key(key_id)
+        self._rows.keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, expires_at))
+        self._rows.keys[successor.key_id] = successor
+        self._rows.log(audit_entry)
+
+
+class _Prices(_Subject):
+    async def add(self, price: Price, created_at: int, audit_entry: AuditEntry | None = None) -> None:
+        if price.merchant_id is not None:
+            self._rows.merchant(price.merchant_id)
+        if price.price_id in {known.price_id for known in self._rows.prices}:
+            raise AlreadyExists("there is such a price")
+        self._rows.prices.append(price)
+        self._rows.log(audit_entry)
+
+    async def list(self, merchant_id: int | None) -> Sequence[Price]:
+        found = [price for price in self._rows.prices if price.merchant_id == merchant_id]
+        return sorted(found, key=lambda price: (price.request_type, price.starts_at, price.price_id))
+
+
+class _Approvals(_Subject):
+    async def find(self, merchant_id: int, number: int) -> Approval | None:
+        return self._rows.approvals.get((merchant_id, number))
+
+    async def list(self, *, merchant_id: int | None, before: int, limit: int) -> Sequence[Approval]:
+        found = [item for item in self._rows.approvals.values() if merchant_id in (None, item.merchant_id)]
+        newest_first = sorted(found, key=lambda item: item.approval_id, reverse=True)
+        return [item for item in newest_first if item.approval_id < before][:limit]
+
+
+class _AuditLog(_Subject):
+    async def list(self, *, merchant_id: int | None, before: tuple[int, int], limit: int) -> Sequence[AuditEntry]:
+        found = [item for item in self._rows.audit_entries.values() if merchant_id in (None, item.merchant_id)]
+        newest_first = sorted(found, key=lambda item: (item.at, item.entry_id), reverse=True)
+        return [item for item in newest_first if (item.at, item.entry_id) < before][:limit]
+
+
+class _Outbox(_Subject):
+    async def alerts(self, merchant_id: int, limit: int) -> Sequence[Alert]:
+        found = [alert for place, alert in sorted(self._rows.alerts.items(), reverse=True) if place[0] == merchant_id]
+        return found[:limit]
+
+    async def list(self, *, merchant_id: int | None, limit: int) -> Sequence[OutboxMail]:
+        found = [mail for mail in self._rows.outbox.values() if merchant_id in (None, mail.alert.merchant_id)]
+
+        def newest_first(mail: OutboxMail) -> tuple[int, ...]:
+            by_time = () if merchant_id is not None else (-mail.alert.fired_at, mail.alert.merchant_id)
+            return (*by_time, -mail.alert.number, mail.user_id)
+
+        return sorted(found, key=newest_first)[:limit]
+
+    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutboxMail]:
+        waiting = [item for item in self._rows.outbox.items() if item[1].state == MailState.WAITING]
+        due = sorted((mail.next_attempt_at, place) for place, mail in waiting if mail.next_attempt_at <= now)
+        claimed = [place for _, place in due[:limit]]
+        for place in claimed:
+            mail = self._rows.outbox[place]
+            self._rows.outbox[place] = replace(mail, attempts=mail.attempts + 1, next_attempt_at=lease_until)
+        return [self._rows.outbox[place] for place in claimed]
+
+    async def settle(self, mail: OutboxMail) -> None:
+        place = (mail.alert.merchant_id, mail.alert.number, mail.user_id)
+        self._rows.outbox[place] = mail
+
+    async def retry(self, now: int) -> int:
+        unsent = [place for place, mail in self._rows.outbox.items() if mail.state != MailState.SENT]
+        for place in unsent:
+            self._rows.outbox[place] = replace(self._rows.outbox[place], state=MailState.WAITING, next_attempt_at=now)
+        return len(unsent)
+
+    async def next_due_at(self) -> int | None:
+        return min(
+            (mail.next_attempt_at for mail in self._rows.outbox.values() if mail.state == MailState.WAITING),
+            default=None,
+        )
+
+
+class _Usage(_Subject):
+    async def roll_up(self, merchant_id: int, *, transfers_max: int) -> int:
+        self._rows.merchant(merchant_id)
+        done = self._rows.rolled_up.get(merchant_id, 0)
+        last = min(done + transfers_max, len(self._rows.books[merchant_id]))
+        self._rows.rolled_up[merchant_id] = last
+        return last - done
+
+    async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
+        numbers = [number for number in sorted(self._rows.books) if number > after]
+        return [
+            number
+            for number in numbers
+            if len(self._rows.books[number]) - self._rows.rolled_up.get(number, 0) >= transfers_min
+        ][:limit]
+
+    async def buckets(
+        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
+    ) -> Sequence[Usage]:
+        found: dict[tuple[int, str], list[int]] = {}
+        for item in self._rows.books.get(merchant_id, []):
+            quarter = item.committed_at // _QUARTER
+            if item.kind in _USED and first_quarter <= quarter <= last_quarter:
+                place = ((quarter + offset_quarters) // bucket_quarters, item.request_type or "")
+                sums = found.setdefault(place, [0, 0, 0])
+                if item.kind == Kind.REFUND:
+                    sums[2] += item.amount
+                else:
+                    sums[0] += item.quantity or 0
+                    sums[1] += item.amount
+        return [Usage(*place, *sums) for place, sums in sorted(found.items())]
+
+
+def subjects_over(rows: MemoryRows) -> dict[str, Any]:
+    """Put a store for each subject over these rows; nothing is kept of logins and of what the console alone shows."""
+    absent = ("account_mails", "logins", "sessions", "runway_snapshots", "verifications")
+    return {
+        "merchants": _Merchants(rows),
+        "accounts": _Accounts(rows),
+        "transfers": _Transfers(rows),
+        "holds": _Holds(rows),
+        "users": _Users(rows),
+        "api_keys": _ApiKeys(rows),
+        "prices": _Prices(rows),
+        "approvals": _Approvals(rows),
+        "audit_log": _AuditLog(rows),
+        "outbox": _Outbox(rows),
+        "usage": _Usage(rows),
+        **dict.fromkeys(absent),
+    }
+
+
+def _earlier(known: int | None, time: int) -> int:
+    return time if known is None else min(known, time)
