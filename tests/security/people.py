@@ -75,6 +75,7 @@ async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
     return {
         "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, service.key_id)}",
         "{merchant:str}": seeds.merchant,
+        "{merchant_id:str}": seeds.merchant,
         "{transfer:str}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
         "{approval:str}": "appr_0000000000001",

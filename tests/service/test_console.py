@@ -11,7 +11,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.service.errors import Missing
 from farebox.service.ledger.committer import Committer
-from farebox.service.operator.console import MerchantOrder, Row
+from farebox.service.operator.console import MerchantOrder, MerchantRow
 from farebox.service.operator.throughput import SAMPLE_SECONDS, SAMPLES_MAX, Throughput
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Counts, MailState, Role, RunwaySnapshot
@@ -41,7 +41,7 @@ async def _with_runway_snapshot(farebox: Farebox, *, days: int | None, balance: 
     return seeds
 
 
-def _ids(rows: list[Row]) -> list[int]:
+def _ids(rows: list[MerchantRow]) -> list[int]:
     return [row.merchant.merchant_id for row in rows]
 
 

@@ -24,7 +24,7 @@ from farebox.storage.records import (
 )
 from farebox.storage.stores import Stores
 
-__all__ = ["AccountMail", "ConsoleQueries", "MailState", "MerchantOrder", "OutboxMail", "Purpose", "Row"]
+__all__ = ["AccountMail", "ConsoleQueries", "MailState", "MerchantOrder", "MerchantRow", "OutboxMail", "Purpose"]
 
 SOON_DAYS: Final = 7
 """Whose money lasts less than so many days comes first."""
@@ -33,7 +33,7 @@ OUTBOX_ROWS_MAX: Final = 1_000
 """How many mails, and how many account mails, are looked at: the newest."""
 
 
-class Row(Struct, frozen=True):
+class MerchantRow(Struct, frozen=True):
     """A merchant in a list, its account as of now, and its runway snapshot."""
 
     merchant: Merchant
@@ -66,20 +66,26 @@ class ConsoleQueries:
         """Tell the time, microseconds since 1970."""
         return self._clock.now()
 
-    async def merchants(self, order: MerchantOrder, *, limit: int, offset: int) -> list[Row]:
+    async def merchants(self, order: MerchantOrder, *, limit: int, offset: int) -> list[MerchantRow]:
         """List merchants in an order. Those that spend nothing never run out, and are not in RUNS_OUT."""
         with translated():
             return await self._rows(await self._stores.merchants.in_order(order, limit=limit, offset=offset))
 
-    async def soon(self, limit: int) -> list[Row]:
+    async def soon(self, limit: int) -> list[MerchantRow]:
         """List those whose money runs out within a week, the soonest first."""
         found = await self.merchants(MerchantOrder.RUNS_OUT, limit=limit, offset=0)
         return [row for row in found if row.days_left is not None and row.days_left < SOON_DAYS]
 
-    async def search(self, text: str, *, limit: int, offset: int) -> list[Row]:
+    async def search(self, text: str, *, limit: int, offset: int) -> list[MerchantRow]:
         """List merchants whose name or people's addresses hold a text, newest first."""
         with translated():
             return await self._rows(await self._stores.merchants.search(text, limit=limit, offset=offset))
+
+    async def merchants_of(self, merchant_ids: Iterable[int]) -> dict[int, MerchantRow]:
+        """Read these merchants, by their numbers; one that is gone is absent."""
+        with translated():
+            rows = await self._rows(sorted(set(merchant_ids)))
+        return {row.merchant.merchant_id: row for row in rows}
 
     async def names(self, merchant_ids: Iterable[int | None]) -> dict[int, str]:
         """Look merchants' names up; one that is gone goes by its id."""
@@ -132,5 +138,5 @@ class ConsoleQueries:
         with translated():
             await self._stores.audit_log.append(audit_entry)
 
-    async def _rows(self, merchant_ids: Sequence[int]) -> list[Row]:
-        return [Row(*parts) for parts in await self._stores.merchants.with_accounts(merchant_ids)]
+    async def _rows(self, merchant_ids: Sequence[int]) -> list[MerchantRow]:
+        return [MerchantRow(*parts) for parts in await self._stores.merchants.with_accounts(merchant_ids)]

@@ -70,7 +70,9 @@ class ApprovalPages:
         if before is not None:
             listed = await approvals.page(merchant_id=None, before=before, limit=PAGE_ROWS_MAX)
         decided, more = cut([approval for approval in listed if approval.state != ApprovalState.PENDING], ROWS)
-        merchant_ids = {approval.merchant_id for approval in (*waiting, *decided)}
+        merchants = await request.services.console.merchants_of(
+            approval.merchant_id for approval in (*waiting, *decided)
+        )
         return request.page(
             "console/approvals.html",
             status,
@@ -79,8 +81,8 @@ class ApprovalPages:
             more=decided[-1].id if more else None,
             is_first=before is None,
             debit=Kind.ADJUSTMENT_DEBIT,
-            names=await request.services.console.names(merchant_ids),
-            currencies={number: (await request.services.merchants.get(number))[1].currency for number in merchant_ids},
+            names={number: row.merchant.name for number, row in merchants.items()},
+            currencies={number: row.account.currency for number, row in merchants.items()},
             state_words={int(state): words for state, words in _STATES.items()},
         )
 

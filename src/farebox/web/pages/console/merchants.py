@@ -8,7 +8,7 @@ from farebox.core import ids
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
 from farebox.service.ledger.queries import AccountView
-from farebox.service.operator.console import SOON_DAYS, MerchantOrder, Row
+from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
 from farebox.web.pages.console.common import cut, merchant_url, page_of
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
@@ -47,7 +47,7 @@ class MerchantListPages:
         sort = request.query("sort") if request.query("sort") in _ORDERS else ""
         page = page_of(request)
         console = request.services.console
-        soon: list[Row] = []
+        soon: list[MerchantRow] = []
         if text:
             if (url := await self._exact(request, text)) is not None:
                 return request.redirect(url)
@@ -99,7 +99,7 @@ class MerchantListPages:
         return merchant_url(number)
 
 
-def _shown(row: Row) -> dict[str, Any]:
+def _shown(row: MerchantRow) -> dict[str, Any]:
     """Prepare a merchant's line."""
     return {
         "url": merchant_url(row.merchant.merchant_id),
@@ -110,7 +110,7 @@ def _shown(row: Row) -> dict[str, Any]:
     }
 
 
-def _lasts(row: Row) -> str:
+def _lasts(row: MerchantRow) -> str:
     """Say how long a merchant's money lasts; nothing if it is used up, or not being spent."""
     days = row.days_left
     if days is None or row.account.available + row.account.credit_limit <= 0:
