@@ -7,7 +7,7 @@ from farebox.storage.columns import HOLD
 
 
 def test_a_block_is_found_by_its_name_without_its_last_semicolon() -> None:
-    found = sql.Statements(
+    found = sql.NamedStatements(
         ["-- one: the first\nSELECT 1;\n\n-- two: the second\nSELECT {hold}\nFROM hold;\n"], "sqlite"
     )
     assert {"one": "SELECT 1", "two": f"SELECT {HOLD.selected()}\nFROM hold"} == {name: found[name] for name in found}
@@ -15,4 +15,4 @@ def test_a_block_is_found_by_its_name_without_its_last_semicolon() -> None:
 
 def test_two_blocks_of_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="two SQL blocks are called one"):
-        sql.Statements(["-- one: the first\nSELECT 1;\n\n-- one: the second\nSELECT 2;\n"], "sqlite")
+        sql.NamedStatements(["-- one: the first\nSELECT 1;\n\n-- one: the second\nSELECT 2;\n"], "sqlite")

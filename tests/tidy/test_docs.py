@@ -8,6 +8,8 @@ from tests.tidy.files import ROOT, repository_files
 
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[^)]*)?\)")
 PATH = re.compile(r"`((?:src|tests|docs|tools|benchmarks|examples)/[\w./-]+)`")
+# Pages about the code leave `src/farebox` out.
+MODULE = re.compile(r"`((?:alerts|cli|core|presenters|service|storage|web)/[\w./-]+)`")
 
 
 def _pages() -> Iterator[tuple[Path, str]]:
@@ -31,7 +33,8 @@ def test_paths_that_pages_name_are_there() -> None:
     missing = [
         f"{path.relative_to(ROOT)}: {name}"
         for path, text in _pages()
-        for name in PATH.findall(text)
-        if not (ROOT / name).exists()
+        for folder, pattern in ((ROOT, PATH), (ROOT / "src" / "farebox", MODULE))
+        for name in pattern.findall(text)
+        if not (folder / name).exists()
     ]
     assert [] == missing

@@ -73,12 +73,12 @@ class MerchantStore(SubjectStore):
     async def search(self, text: str, *, limit: int, offset: int) -> Sequence[int]:
         """List the numbers of merchants whose name, or a user's address, holds a text; newest first.
 
-        Letters of ASCII match in either case.
+        ASCII matches in upper and lower case alike.
         """
         if "\0" in text:
             # PostgreSQL has no texts with it, so no name holds it.
             return []
-        # As the databases' own lower() does, which leaves letters beyond ASCII as they are.
+        # As the databases' own lower() does, which leaves characters beyond ASCII as they are.
         lowered = "".join(letter.lower() if letter.isascii() else letter for letter in text)
         escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in lowered)
         return [row[0] for row in await self._rows("search_merchants", f"%{escaped}%", limit, offset)]

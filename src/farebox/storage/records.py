@@ -134,7 +134,7 @@ class Membership(Struct, frozen=True):
 
 
 class RunwaySnapshot(Struct, frozen=True):
-    """A merchant's prospects as of transfer `seq`; `runs_out_at` is None if nothing is being spent."""
+    """A merchant's runway as of transfer `seq`; `runs_out_at` is None if nothing is being spent."""
 
     merchant_id: int
     seq: int
@@ -146,7 +146,7 @@ class RunwaySnapshot(Struct, frozen=True):
 
 
 class RunwaySnapshotAge(Struct, frozen=True):
-    """How far a merchant's book is, and how far and how old its prospects are; None if there are none yet."""
+    """How far a merchant's book is, and how far and how old its runway snapshot is; None if there are none yet."""
 
     merchant_id: int
     book_seq: int

@@ -36,7 +36,7 @@ _IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)(?: (?P<type>text|bigint))
 _ENUMS: Final[dict[str, type[IntEnum]]] = {enum.__name__: enum for enum in (Kind, HoldState, KeyKind, MailState, Realm)}
 
 
-class Statements:
+class NamedStatements:
     """The statements of one dialect, by name, with all that is generated put in."""
 
     def __init__(self, texts: Iterable[str], dialect: str) -> None:
@@ -87,11 +87,11 @@ def _folder(dialect: str) -> Traversable:
 
 
 @cache
-def statements(dialect: str) -> Statements:
+def statements(dialect: str) -> NamedStatements:
     """Load the statements that an engine runs; `dialect` is "sqlite" or "postgres"."""
     files = [item for folder in ("shared", dialect) for item in _folder(folder).iterdir()]
     queries = [item.read_text(encoding="utf-8") for item in files if not _NUMBERED.fullmatch(item.name)]
-    return Statements(queries, dialect)
+    return NamedStatements(queries, dialect)
 
 
 def migrations(dialect: str) -> list[tuple[str, str]]:

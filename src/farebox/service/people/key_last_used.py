@@ -21,7 +21,7 @@ class LastUsed:
     """Notes the use of API keys."""
 
     def __init__(self, api_keys: ApiKeyStore, clock: Clock) -> None:
-        """Write to this office."""
+        """Write to this store."""
         self._api_keys = api_keys
         self._clock = clock
         self._noted: set[tuple[int | None, bytes]] = set()

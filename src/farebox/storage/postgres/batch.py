@@ -18,7 +18,7 @@ SMALL_BATCH_TRANSFERS_MAX: Final = 32
 """Up to so many transfers are written in one round trip with their accounts; COPY is cheaper for more."""
 
 _TAG_WIDTH: Final = 4
-_CURRENCY_LETTERS: Final = 3
+_CURRENCY_CHARS: Final = 3
 _SQL: Final = sql.statements("postgres")
 
 
@@ -48,7 +48,7 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         what, name, digest, numbers = row[:_TAG_WIDTH]
         if what == "account":
             merchant_id, *balances, is_frozen, seq, last_at, alerts_count = numbers
-            currency, thresholds = name[:_CURRENCY_LETTERS], name[_CURRENCY_LETTERS:]
+            currency, thresholds = name[:_CURRENCY_CHARS], name[_CURRENCY_CHARS:]
             account_row = (merchant_id, currency, *balances, is_frozen, seq, digest, last_at, alerts_count, thresholds)
             accounts[merchant_id] = rows.checked_account_from_row(account_row)
         elif what == "key":

@@ -27,7 +27,7 @@ WITH replay AS MATERIALIZED (
 )
 SELECT 'replay', NULL::text, NULL::bytea, NULL::bigint[], {transfer} FROM replay
 UNION ALL
--- The currency's three letters and the thresholds share a column.
+-- The currency's three characters and the thresholds share a column.
 SELECT 'account', currency || thresholds, last_hash, ARRAY[
     merchant_id, wallet, held, revenue, funding, adjustments, credit_limit, is_frozen::int, seq, last_at, alerts_count
 ], {transfer.nulls}

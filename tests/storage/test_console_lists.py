@@ -34,11 +34,11 @@ async def stores(engine: Engine) -> AsyncIterator[Stores]:
 
 
 def runway_snapshot(merchant_id: int, **fields: Any) -> RunwaySnapshot:
-    """Make up a merchant's prospects."""
+    """Make up a merchant's runway snapshot."""
     return replace(RunwaySnapshot(merchant_id, 0, 0, NOW, None, None, NOW), **fields)
 
 
-async def test_prospects_are_written_over_and_read_back(stores: Stores) -> None:
+async def test_runway_snapshots_are_written_over_and_read_back(stores: Stores) -> None:
     assert await stores.runway_snapshots.find(ANN) is None
     await stores.runway_snapshots.put([])
     await stores.runway_snapshots.put([runway_snapshot(BEN), runway_snapshot(ANN, available=-5)])
@@ -107,7 +107,7 @@ async def test_a_search_finds_what_is_written_and_takes_no_character_for_a_wildc
     assert found[1:2] == await stores.merchants.search(text, limit=1, offset=1)
 
 
-async def test_marks_tell_how_far_books_and_prospects_are(stores: Stores) -> None:
+async def test_marks_tell_how_far_books_and_snapshots_are(stores: Stores) -> None:
     for number, funds in ((ANN, 5), (BEN, 0), (CLEO, 0)):
         await add_merchant(stores, number, funds=funds)
     await stores.runway_snapshots.put([runway_snapshot(ANN, seq=0), runway_snapshot(CLEO, computed_at=NOW + 1)])
@@ -178,7 +178,7 @@ async def test_a_look_is_noted_in_the_audit_log(stores: Stores) -> None:
 
 
 async def test_a_walk_over_many_merchants_looks_at_each_once(postgres_url: str) -> None:
-    """Wherever the walk is, its next stretch costs the same: it does not begin at the first merchant's prospects."""
+    """Each stretch of the walk costs the same: it does not begin at the first merchant's snapshot."""
     merchants, stretch = 20_000, 500
     statement = sql.statements("postgres")["runway_snapshot_ages"]
     numbers = f"FROM generate_series(1, {merchants}) n"

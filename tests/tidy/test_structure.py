@@ -1,0 +1,34 @@
+"""The shape of the source: small files, packages that can be read in a day, and one class per name."""
+
+import ast
+from collections import defaultdict
+
+from tests.tidy.files import ROOT, modules
+
+FILE_LINES_MAX = 500
+# Of a package's own modules; its subpackages count for themselves.
+PACKAGE_LINES_MAX = 4_000
+
+
+def _lines() -> dict[str, int]:
+    return {where: len((ROOT / where).read_text().splitlines()) for where, _ in modules()}
+
+
+def test_files_are_short() -> None:
+    assert {} == {where: lines for where, lines in _lines().items() if lines > FILE_LINES_MAX}
+
+
+def test_packages_are_small() -> None:
+    packages: dict[str, int] = defaultdict(int)
+    for where, lines in _lines().items():
+        packages[where.rpartition("/")[0]] += lines
+    assert {} == {package: lines for package, lines in packages.items() if lines > PACKAGE_LINES_MAX}
+
+
+def test_a_class_is_named_once() -> None:
+    places: dict[str, list[str]] = defaultdict(list)
+    for where, module in modules():
+        for node in ast.walk(module):
+            if isinstance(node, ast.ClassDef):
+                places[node.name].append(f"{where}:{node.lineno}")
+    assert {} == {name: found for name, found in places.items() if len(found) > 1}
