@@ -734,7 +734,7 @@ async def test_a_rollback_that_gets_no_answer_does_not_hide_the_error(postgres_u
         with pytest.raises(InvariantViolation):
             await stores.connector.transact(reads([charge("a")], NOW), broken)
         wire.reached.clear()
-        wire.spoiled = b""
+        wire.spoiled = None
         patient = PostgresConnector(wire.url)
         await patient.open()
         wire.spoiled = b"ROLLBACK\0"

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from farebox.core.audit_log import AuditEntry
 from farebox.core.state import KeyRecord
-from farebox.storage import rows
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.records import ApiKey
+from farebox.storage.rows import api_key_to_row
 from farebox.storage.subject import SubjectStore
 
 
@@ -28,11 +28,12 @@ class ApiKeyStore(SubjectStore):
 
     async def authenticate(self, merchant_id: int | None, digest: bytes) -> KeyRecord | None:
         """Look an API key up: a merchant's by its merchant and digest, a service's or support's with None."""
+        # A request of every kind begins with this, so it takes no step more than it must.
         if merchant_id is None:
-            row = await self._row("find_staff_key", digest)
+            rows = await self._connector.fetch(self._sql["find_staff_key"], digest)
         else:
-            row = await self._row("find_merchant_key", merchant_id, digest)
-        return None if row is None else KeyRecord(*row)
+            rows = await self._connector.fetch(self._sql["find_merchant_key"], merchant_id, digest)
+        return KeyRecord(*rows[0]) if rows else None
 
     async def find(self, key_id: int) -> ApiKey | None:
         """Find an API key of any kind by its id."""
@@ -101,7 +102,7 @@ class ApiKeyStore(SubjectStore):
 
     async def _insert(self, fetch: Fetch, key: ApiKey) -> None:
         name = "insert_staff_key" if key.merchant_id is None else "insert_merchant_key"
-        await fetch(self._sql[name], *rows.api_key_to_row(key))
+        await fetch(self._sql[name], *api_key_to_row(key))
 
     async def _end(self, fetch: Fetch, how: str, key_id: int, at: int) -> None:
         for kept_in in ("merchant", "staff"):

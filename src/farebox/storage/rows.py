@@ -51,8 +51,8 @@ def account_to_row(account: Account) -> tuple[Any, ...]:
         InvariantViolation: the account breaks a rule.
     """
     check_account(account)
-    *values, thresholds = msgspec.structs.astuple(account)
-    return (*values, msgspec.json.encode(thresholds).decode() if thresholds else _NO_THRESHOLDS)
+    row = msgspec.structs.astuple(account)
+    return (*row[:-1], msgspec.json.encode(account.thresholds).decode() if account.thresholds else _NO_THRESHOLDS)
 
 
 def transfer_from_row(row: Sequence[Any]) -> Transfer:

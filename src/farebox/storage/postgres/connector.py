@@ -66,7 +66,7 @@ class PostgresConnector:
                     applied = await applied_migrations(connection)
                 migrate.check_current([name for name, _ in sql.migrations("postgres")], applied)
             except BaseException:
-                self._pool.terminate()
+                await self.close()
                 raise
 
     async def close(self) -> None:

@@ -63,12 +63,6 @@ class Pool:
                 # A server that can't be told good-bye is gone already.
                 pool.terminate()
 
-    def terminate(self) -> None:
-        """Lend no more, and wait for nothing."""
-        pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.terminate()
-
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
         """Lend a connection; what an error leaves behind is rolled back, or the connection is closed."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 import apsw
+import msgspec
 from msgspec import Struct
 
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError, StoreUnavailable
@@ -62,7 +63,13 @@ def connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -
     connection.pragma("cache_size", -_CACHE_KIB)
     connection.pragma("wal_autocheckpoint", _WAL_AUTOCHECKPOINT_PAGES)
     connection.set_busy_timeout(busy_timeout_ms)
+    connection.convert_binding = _as_json
     return connection
+
+
+def _as_json(_: apsw.Cursor, __: int, values: list[int] | list[str]) -> str:
+    """Bind a list, which SQLite does not have, as JSON, which a statement takes apart again."""
+    return msgspec.json.encode(values).decode()
 
 
 def thread(name: str) -> ThreadPoolExecutor:

@@ -29,7 +29,6 @@ from farebox.storage.sqlite.connection import (
     translated,
 )
 from farebox.storage.sqlite.snapshot import open_snapshot
-from farebox.storage.sqlite.values import bound
 
 _BUSY_PAUSE_SECONDS: Final = 0.002
 _SQL: Final = sql.statements("sqlite")
@@ -136,7 +135,7 @@ class SqliteConnector:
     async def fetch(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:
         """Run one statement that changes nothing."""
         with translated():
-            return self._reading().execute(statement, bound(values)).fetchall()
+            return self._reading().execute(statement, values).fetchall()
 
     async def run_in_transaction(
         self, work: Callable[[Fetch], Awaitable[_Result]], audit_entry: AuditEntry | None = None
@@ -145,7 +144,7 @@ class SqliteConnector:
         async with self._transaction(audit_entry) as cursor:
 
             async def fetch(statement: str, *values: Any) -> Sequence[Sequence[Any]]:
-                return cursor.execute(statement, bound(values)).fetchall()
+                return cursor.execute(statement, values).fetchall()
 
             return await work(fetch)
 

@@ -16,7 +16,6 @@ from farebox.core.transfers import Transfer
 from farebox.storage import records, rows, sql
 from farebox.storage.records import BookRows
 from farebox.storage.sqlite.connection import READER_BUSY_TIMEOUT_MS, begin_reading, connect, thread, translated
-from farebox.storage.sqlite.values import bound
 
 _SQL: Final = sql.statements("sqlite")
 _Result = TypeVar("_Result")
@@ -65,7 +64,7 @@ class SqliteSnapshot:
         return [rows.hold_from_row(row) for row in await self._rows("holds", merchant_id)]
 
     async def _rows(self, name: str, *values: Any) -> list[Any]:
-        return await self._run(lambda: self._connection.cursor().execute(_SQL[name], bound(values)).fetchall())
+        return await self._run(lambda: self._connection.cursor().execute(_SQL[name], values).fetchall())
 
     async def _run(self, read: Callable[[], _Result]) -> _Result:
         with translated():
