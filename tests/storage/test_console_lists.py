@@ -10,13 +10,27 @@ from msgspec.structs import replace
 from farebox.core import audit_log
 from farebox.core.commands import Actor, KeyKind
 from farebox.core.ids import NUMBER_MAX
+from farebox.core.invariants import InvariantViolation
 from farebox.storage import sql
 from farebox.storage.interface import AlreadyExists
 from farebox.storage.records import Counts, MerchantOrder, RunwaySnapshot, RunwaySnapshotAge, User, Verification
 from farebox.storage.stores import Stores
 from tests.storage.engines import Engine
 from tests.storage.test_postgres import planning_session
-from tests.support.ledger import ANN, BEN, NOBODY, NOW, UNIT, add_merchant, digest, do, fire, merchant_key, staff_key
+from tests.support.ledger import (
+    ANN,
+    BEN,
+    NOBODY,
+    NOW,
+    UNIT,
+    account_of,
+    add_merchant,
+    digest,
+    do,
+    fire,
+    merchant_key,
+    staff_key,
+)
 
 CLEO: Final = NOBODY
 ORDERS: Final = tuple(MerchantOrder)
@@ -105,6 +119,32 @@ async def test_a_search_finds_what_is_written_and_takes_no_character_for_a_wildc
         await stores.users.add(User(number, 2, "d@x.example", NOW))
     assert found == await stores.merchants.search(text, limit=9, offset=0)
     assert found[1:2] == await stores.merchants.search(text, limit=1, offset=1)
+
+
+async def test_merchants_are_read_together_in_the_order_in_which_they_are_named(stores: Stores) -> None:
+    for number, name in ((ANN, "Ann"), (BEN, "Ben")):
+        await add_merchant(stores, number, name=name, funds=number - ANN + 1)
+    await stores.runway_snapshots.put([runway_snapshot(BEN, seq=1)])
+    ann, ben = [
+        (
+            await stores.merchants.find(number),
+            await account_of(stores, number),
+            await stores.runway_snapshots.find(number),
+        )
+        for number in (ANN, BEN)
+    ]
+    assert ann[2] is None
+    assert [ben, ann] == await stores.merchants.with_accounts([BEN, NOBODY, ANN])
+    assert [] == await stores.merchants.with_accounts([])
+    assert {ANN: "Ann", BEN: "Ben"} == await stores.merchants.names([NOBODY, BEN, ANN])
+    assert {} == await stores.merchants.names([])
+
+
+async def test_an_account_that_breaks_a_rule_is_not_listed(engine: Engine, stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
+    await engine.execute(f"UPDATE account SET thresholds = '[[{6 * UNIT},true]]'")
+    with pytest.raises(InvariantViolation, match="armed above"):
+        await stores.merchants.with_accounts([ANN])
 
 
 async def test_marks_tell_how_far_books_and_snapshots_are(stores: Stores) -> None:

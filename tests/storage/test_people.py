@@ -400,6 +400,17 @@ async def test_memberships_are_listed_by_name_and_looked_up_one_by_one(stores: S
     assert Role.MEMBER == await stores.users.role(BEN, "ben@northwind.example")
 
 
+async def test_users_are_read_with_what_they_sign_in_by_oldest_first(stores: Stores) -> None:
+    await add_merchant(stores)
+    users = [User(ANN, 2, "ben@northwind.example", NOW), User(ANN, 1, ADDRESS, NOW, Role.OWNER)]
+    for user in users:
+        await stores.users.add(user)
+    await stores.logins.add(OTHER)
+    # The operator's own Ann has the same address.
+    assert [(users[1], LOGIN), (users[0], None)] == await stores.users.with_logins(ANN)
+    assert [] == await stores.users.with_logins(BEN)
+
+
 async def test_who_is_invited_is_registered_with_login_and_mail_or_not_at_all(stores: Stores) -> None:
     await add_merchant(stores)
     user = User(ANN, 1, ADDRESS, NOW)

@@ -25,7 +25,7 @@ _Result = TypeVar("_Result")
 class Fetch(Protocol):
     """Runs one statement and returns its rows, none for one that returns none.
 
-    A list among the values, of whole numbers or texts, is one parameter: what `{in $1}` compares with.
+    A list of whole numbers among the values is one parameter: what `{in $1}` compares with.
     """
 
     async def __call__(self, statement: str, *values: Any) -> Sequence[Sequence[Any]]:

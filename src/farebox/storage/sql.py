@@ -7,7 +7,7 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
 - `{transfer.values}`, `{account.unnest after transfer}`: a list that columns.py makes, its parameters numbered from 1,
   or after those of another table;
 - `{Kind.CHARGE}`: the number that the database keeps for a name;
-- `{in $1}`: equals one of a list of numbers or texts, the first parameter.
+- `{in $1}`: equals one of a list of whole numbers, which is the first parameter.
 """
 
 import re
@@ -31,7 +31,7 @@ _NUMBERED: Final = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 _SELECTED: Final = re.compile(r"\{(?P<table>[a-z_]+)(?: of (?P<alias>[a-z_]+))?\}")
 _PART: Final = re.compile(r"\{(?P<table>[a-z_]+)\.(?P<part>[a-z]+)(?: after (?P<before>[a-z_]+))?\}")
 _ENUM: Final = re.compile(r"\{(?P<enum>[A-Z][A-Za-z]+)\.(?P<member>[A-Z_]+)\}")
-_IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)(?: (?P<type>text|bigint))?\}")
+_IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)\}")
 
 _ENUMS: Final[dict[str, type[IntEnum]]] = {enum.__name__: enum for enum in (Kind, HoldState, KeyKind, MailState, Realm)}
 
@@ -72,7 +72,7 @@ def _written_out(text: str, dialect: str) -> str:
     text = _PART.sub(_part, text)
     text = _ENUM.sub(lambda found: str(_ENUMS[found["enum"]][found["member"]].value), text)
     if dialect == "postgres":
-        return _IN.sub(lambda found: f"= ANY({found['parameter']}::{found['type'] or 'bigint'}[])", text)
+        return _IN.sub(r"= ANY(\g<parameter>::bigint[])", text)
     return _PARAMETER.sub(r"?\1", _IN.sub(r"IN (SELECT value FROM json_each(\g<parameter>))", text))
 
 

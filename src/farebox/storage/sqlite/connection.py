@@ -67,7 +67,7 @@ def connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -
     return connection
 
 
-def _as_json(_: apsw.Cursor, __: int, values: list[int] | list[str]) -> str:
+def _as_json(_: apsw.Cursor, __: int, values: list[int]) -> str:
     """Bind a list, which SQLite does not have, as JSON, which a statement takes apart again."""
     return msgspec.json.encode(values).decode()
 
