@@ -49,7 +49,7 @@ def decide(state: BatchState, commands: Sequence[Command], now: int) -> Decision
     Splitting a batch in any way comes to the same outcomes, balances, hashes and alerts.
 
     Args:
-        state: what the store found of `state.reads(commands, now)`.
+        state: what the database has of `state.reads(commands, now)`.
         commands: in the order in which they came.
         now: the commit time, microseconds since 1970.
 

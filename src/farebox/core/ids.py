@@ -45,7 +45,7 @@ def new_number(time_ms: int, random_bits: int) -> int:
     Args:
         time_ms: milliseconds since 1970, below 2^42 (the year 2109).
         random_bits: 0 to 2^RANDOM_BITS - 1. Of two processes' numbers of one millisecond that also agree here, one
-            chance in two million, the second is refused by the store's primary key, with nothing changed.
+            chance in two million, the second is refused by the database's primary key, with nothing changed.
     """
     if not (0 <= time_ms <= _TIME_MS_MAX and 0 <= random_bits < 1 << RANDOM_BITS):
         raise ValueError("an id's time or random part is out of range")

@@ -70,7 +70,7 @@ class ReadSet(Struct):
 
 
 class BatchState(Struct):
-    """What the store found of a ReadSet; a row that is absent does not exist.
+    """What the database has of a ReadSet; a row that is absent does not exist.
 
     `holds` has the holds asked for and those that replayed commands had made, `approvals` those asked for by number or
     by idempotency key. `default_prices` and `merchant_prices` have the version in force at the ReadSet's `now`.

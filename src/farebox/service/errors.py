@@ -94,7 +94,7 @@ def transfer_of(outcome: Outcome) -> Transfer:
 
 @contextmanager
 def translated(*, missing: str | None = None, conflict: str = "it is there already") -> Iterator[None]:
-    """Turn the store's errors into the service's, with words for the caller."""
+    """Turn the errors of storage into the service's, with words for the caller."""
     try:
         yield
     except NotFound as error:

@@ -85,7 +85,7 @@ class SqliteConnector:
                     connection.close()
             self._reader = self._writer = None
             self._commit_thread.shutdown()
-            # Should the store be opened again: no thread is started before there is something to commit.
+            # Should it be opened again: no thread is started before there is something to commit.
             self._commit_thread = thread("farebox-commit")
 
     async def migrate(self, now: int) -> list[str]:
