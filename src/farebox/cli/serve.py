@@ -4,13 +4,14 @@ import asyncio
 import resource
 import signal
 import socket
+import time
 from typing import Final
 
 import click
-from granian import Granian
 from granian.constants import HTTPModes, Interfaces, Loops
 from granian.http import HTTP1Settings
 from granian.log import LogLevels
+from granian.server.mp import MPServer
 
 from farebox.bootstrap import make_connector
 from farebox.cli.context import FAILED, add_json_option, fail, guarded
@@ -33,6 +34,25 @@ _FILES_BESIDE_CONNECTIONS: Final = 256
 """How many files a process needs for the database, mails and its log."""
 
 _PORT_MAX: Final = 65_535
+_EXIT_POLL_SECONDS: Final = 0.01
+
+
+class _Server(MPServer):
+    """A server that waits for its workers to have ended before it says that one did not.
+
+    granian joins each worker in two threads at once, and of the two the one that comes second still takes it for alive:
+    it would warn that it kills a worker that has just ended well.
+    """
+
+    def _stop_workers(self) -> None:
+        for worker in self.wrks:
+            worker.terminate()
+        deadline = time.monotonic() + STOP_SECONDS_MAX
+        while any(worker.is_alive() for worker in self.wrks) and time.monotonic() < deadline:
+            time.sleep(_EXIT_POLL_SECONDS)
+        # Those that are left had their time, and are killed.
+        self.workers_kill_timeout = _EXIT_POLL_SECONDS
+        super()._stop_workers()
 
 
 @click.command("serve")
@@ -59,7 +79,7 @@ def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
     files_max = _raise_files_limit()
     # Where the system lets few be open, half of them are for connections.
     connections_max = min(CONNECTIONS_MAX, max(files_max - _FILES_BESIDE_CONNECTIONS, files_max // 2))
-    server = Granian(
+    server = _Server(
         "farebox.server:web_app",
         address=host,
         port=port,
