@@ -33,12 +33,12 @@ def web_app() -> ASGIApp:
 
 def main() -> None:
     """Run a command of the next version."""
-    granian = vars(serve)["Granian"]
+    granian = vars(serve)["Server"]
 
     def make(_: str, **options: Any) -> Any:
         return granian("tests.e2e.newer:web_app", **options)
 
-    with mock.patch.object(serve, "Granian", make), mock.patch.object(sql, "migrations", migrations):
+    with mock.patch.object(serve, "Server", make), mock.patch.object(sql, "migrations", migrations):
         farebox_main()
 
 

@@ -79,12 +79,12 @@ def web_app() -> ASGIApp:
 
 def main() -> None:
     """Serve this application in place of Farebox's own; a worker that ends is not replaced."""
-    granian: Callable[..., Any] = vars(serve)["Granian"]
+    granian: Callable[..., Any] = vars(serve)["Server"]
 
     def make(_: str, **options: Any) -> Any:
         return granian("tests.torture.crashing:web_app", **{**options, "respawn_failed_workers": False})
 
-    with mock.patch.object(serve, "Granian", make):
+    with mock.patch.object(serve, "Server", make):
         farebox_main()
 
 

@@ -37,12 +37,12 @@ def web_app() -> ASGIApp:
 
 def main() -> None:
     """Serve this application in place of Farebox's own."""
-    granian = vars(serve)["Granian"]
+    granian = vars(serve)["Server"]
 
     def make(_: str, **options: Any) -> Any:
         return granian("tests.torture.short_timeouts_server:web_app", **options)
 
-    with mock.patch.object(serve, "Granian", make):
+    with mock.patch.object(serve, "Server", make):
         farebox_main()
 
 

@@ -5,7 +5,7 @@ import resource
 import signal
 import socket
 import time
-from typing import Final
+from typing import Any, Final
 
 import click
 from granian.constants import HTTPModes, Interfaces, Loops
@@ -37,7 +37,7 @@ _PORT_MAX: Final = 65_535
 _EXIT_POLL_SECONDS: Final = 0.01
 
 
-class _Server(MPServer):
+class Server(MPServer):
     """A server that waits for its workers to have ended before it says that one did not.
 
     granian joins each worker in two threads at once, and of the two the one that comes second still takes it for alive:
@@ -45,14 +45,16 @@ class _Server(MPServer):
     """
 
     def _stop_workers(self) -> None:
-        for worker in self.wrks:
+        # granian has no types for its workers.
+        workers: list[Any] = list(self.wrks)
+        for worker in workers:
             worker.terminate()
         deadline = time.monotonic() + STOP_SECONDS_MAX
-        while any(worker.is_alive() for worker in self.wrks) and time.monotonic() < deadline:
+        while any(worker.is_alive() for worker in workers) and time.monotonic() < deadline:
             time.sleep(_EXIT_POLL_SECONDS)
         # Those that are left had their time, and are killed.
-        self.workers_kill_timeout = _EXIT_POLL_SECONDS
-        super()._stop_workers()
+        self.workers_kill_timeout = 1
+        super()._stop_workers()  # type: ignore[no-untyped-call]
 
 
 @click.command("serve")
@@ -79,7 +81,7 @@ def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
     files_max = _raise_files_limit()
     # Where the system lets few be open, half of them are for connections.
     connections_max = min(CONNECTIONS_MAX, max(files_max - _FILES_BESIDE_CONNECTIONS, files_max // 2))
-    server = _Server(
+    server = Server(
         "farebox.server:web_app",
         address=host,
         port=port,
