@@ -18,7 +18,8 @@ from pydantic.alias_generators import to_camel
 from benchmarks.ledgers import Acknowledged, WrongLedger
 from benchmarks.workload import FUNDS_MICROS, OWN_PRICE, OWN_PRICE_EVERY, PRICES, Population
 from farebox.config import Settings
-from farebox.core.money import format_amount, parse_amount
+from farebox.core.money import format_amount
+from farebox.service.parsing import parse_amount
 
 TARGET: Final = "benchmarks.baseline:web_app"
 POOL_CONNECTIONS: Final = 10

@@ -13,7 +13,7 @@ from benchmarks.load import Order, Report, Stream, StreamReport
 from benchmarks.rounds import Figure, figure
 from benchmarks.serving import Server, put_load
 from benchmarks.workload import Population, Variant, batch_head, charge_body, charge_request, draws, read_request
-from farebox.core.money import parse_amount
+from farebox.service.parsing import parse_amount
 
 What = Literal["balance", "balance beside charges", "statement", "usage", "charge", "batch"]
 FAREBOX_WHATS: Final[frozenset[What]] = frozenset({"balance", "balance beside charges", "charge", "batch"})

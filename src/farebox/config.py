@@ -17,7 +17,8 @@ import msgspec
 from msgspec import Struct
 
 from farebox.alerts.smtp_url import InvalidSmtpUrl, read_smtp_url
-from farebox.core.money import InvalidAmount, format_amount, parse_amount
+from farebox.core.money import format_amount
+from farebox.service.parsing import InvalidAmount, parse_amount
 
 CONFIG_FILE: Final = "farebox.toml"
 SECRET_KEY_CHARS_MIN: Final = 32

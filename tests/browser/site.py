@@ -11,6 +11,7 @@ from farebox.cli import demo
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.service import parsing
 from farebox.storage.records import Login, Realm, Role
 from tests.support.server import Server, open_farebox
 
@@ -37,7 +38,7 @@ class Site:
         """Write the demo's ledger, and start a server over it."""
         seeded = await demo.seed(Settings.of(database_url=database_url))
         async with open_farebox(database_url) as farebox:
-            merchant_id = ids.parse_public_id(ids.MERCHANT, seeded.merchant_id)
+            merchant_id = parsing.parse_public_id(ids.MERCHANT, seeded.merchant_id)
             others = [
                 it.merchant_id for it, _ in await farebox.services.merchants.list() if it.merchant_id != merchant_id
             ]

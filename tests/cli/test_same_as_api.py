@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from farebox.core import ids
+from farebox.service import parsing
 from farebox.service.ledger.operations import Operations
 from farebox.service.people.api_keys import Principal
 from tests.cli.shell import Shell
@@ -64,7 +65,7 @@ def test_a_request_for_approval_is_told_in_the_same_fields(shell: Shell) -> None
         async with open_farebox(shell.database_url) as farebox:
             operations = Operations(farebox.committer, farebox.clock, approval_above=0)
             asked = await operations.adjust(
-                ids.parse_public_id(ids.MERCHANT, merchant),
+                parsing.parse_public_id(ids.MERCHANT, merchant),
                 amount="-5",
                 reference="A-1",
                 reason="mistake",

@@ -15,16 +15,10 @@ from starlette.types import Scope
 from farebox.alerts.email_address import mailbox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.core.money import (
-    AMOUNT_MICROS_MAX,
-    BALANCE_MICROS_MAX,
-    InvalidAmount,
-    format_amount,
-    parse_amount,
-    parse_positive_amount,
-)
-from farebox.service import inputs
+from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX, format_amount
+from farebox.service import inputs, parsing
 from farebox.service.errors import InvalidInput
+from farebox.service.parsing import InvalidAmount, parse_amount, parse_positive_amount
 from farebox.service.people import api_keys
 from farebox.web import key_check
 from tests.fuzz.making import Make, any_text, chars, digits, edited, joined, just, one_of, several
@@ -179,7 +173,7 @@ def _check_id(text: str) -> None:
     for prefix in PREFIXES:
         number = _number_model(text[len(prefix) :]) if text[: len(prefix)] == prefix else None
         number = number if len(text) == len(prefix) + 13 else None
-        assert number == _outcome(partial(ids.parse_public_id, prefix, text), ids.InvalidId)
+        assert number == _outcome(partial(parsing.parse_public_id, prefix, text), parsing.InvalidId)
         if prefix in (ids.MERCHANT, ids.KEY, ids.APPROVAL):
             assert number == _outcome(partial(inputs.public_id, "id", prefix, text), InvalidInput)
         if number is not None:
@@ -188,7 +182,7 @@ def _check_id(text: str) -> None:
         rest = text[len(prefix) :]
         pair = (_number_model(rest[:13]), _number_model(rest[13:])) if text[: len(prefix)] == prefix else (None, None)
         is_right = len(rest) == 21 and None not in pair
-        found = _outcome(partial(ids.parse_book_id, prefix, text), ids.InvalidId)
+        found = _outcome(partial(parsing.parse_book_id, prefix, text), parsing.InvalidId)
         assert (pair if is_right else None) == found
         if found is not None:
             assert text == ids.book_id(prefix, merchant_id=found[0], seq=found[1])
@@ -218,7 +212,7 @@ def _check_key(text: str) -> None:
     assert expected == (None if key is None else (key.kind, key.merchant_id))
     payer = api_keys.parse_payer(text)
     if text.startswith(ids.MERCHANT):
-        number = _outcome(lambda: ids.parse_public_id(ids.MERCHANT, text), ids.InvalidId)
+        number = _outcome(lambda: parsing.parse_public_id(ids.MERCHANT, text), parsing.InvalidId)
         assert (number, None) == ((None, None) if payer is None else (payer.merchant_id, payer.digest))
     elif expected is None or expected[1] is None:
         assert payer is None

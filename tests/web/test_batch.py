@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.service import parsing
 from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.ledger.operations import ROOM_PAUSES, Operations
 from farebox.service.operator.verifier import Verifier
@@ -263,7 +264,7 @@ async def test_batch_takes_one_to_ten_thousand_charges_and_again_moves_nothing_m
     assert [True] + [False] * 9_999 == [outcome["isReplay"] for outcome in first]
     assert [True] * 10_000 == [outcome["isReplay"] for outcome in again]
     assert [outcome["data"] for outcome in first] == [outcome["data"] for outcome in again]
-    places = [ids.parse_book_id(ids.TRANSFER, outcome["data"]["transferId"])[1] for outcome in first]
+    places = [parsing.parse_book_id(ids.TRANSFER, outcome["data"]["transferId"])[1] for outcome in first]
     assert list(range(2, 10_002)) == places
     assert "900.00" == await _balance(client, seeds)
     assert [] == [fault async for fault in Verifier(farebox.stores.connector).faults(seeds.merchant_id)]

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.service import parsing
 from farebox.service.errors import FateUnknown, Overloaded, Unavailable
 from farebox.service.people import api_keys
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
@@ -1011,5 +1012,5 @@ async def test_no_path_or_method_is_a_crash(
 async def test_ids_of_a_charge_tell_its_merchant_and_its_place_in_the_book(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     reply = await _charge(client, seeds)
-    assert (seeds.merchant_id, 2) == ids.parse_book_id(ids.TRANSFER, reply.data["transferId"])
+    assert (seeds.merchant_id, 2) == parsing.parse_book_id(ids.TRANSFER, reply.data["transferId"])
     assert ["transferId", "cost", "balance", "available"] == list(reply.data)

@@ -14,6 +14,7 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.service import parsing
 from farebox.service.ledger.expiry import Expiry
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
@@ -85,8 +86,8 @@ async def test_hold_sets_its_cost_aside_and_takes_nothing(farebox: Farebox, clie
         reply = await _hold(client, seeds, quantity=250, reference="job 7")
     assert ["holdId", "transferId", "amount", "expiresAt", "balance", "available"] == list(reply.data)
     assert ("2.50", "100.00", "97.50") == tuple(reply.data[name] for name in ("amount", "balance", "available"))
-    assert (seeds.merchant_id, 2) == ids.parse_book_id(ids.HOLD, reply.data["holdId"])
-    assert (seeds.merchant_id, 2) == ids.parse_book_id(ids.TRANSFER, reply.data["transferId"])
+    assert (seeds.merchant_id, 2) == parsing.parse_book_id(ids.HOLD, reply.data["holdId"])
+    assert (seeds.merchant_id, 2) == parsing.parse_book_id(ids.TRANSFER, reply.data["transferId"])
     assert TTL_SECONDS_DEFAULT * 1_000_000 + now == _micros(reply.data["expiresAt"])
     assert ("100.00", "2.50", "97.50") == await _balances(client, seeds)
     assert "97.50" == (await client.get("/api/balance", seeds.merchant_key)).data

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from farebox.core.commands import Actor, KeyKind, RequestApproval, TopUp
-from farebox.core.money import parse_amount
+from farebox.service.parsing import parse_amount
 from farebox.service.people.api_keys import Principal
 from farebox.services import Services
 from farebox.storage import sql

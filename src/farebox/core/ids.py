@@ -6,15 +6,12 @@ by its own: `xfer_` + 13 characters + 8 characters. Such an id needs no column a
 shard to ask, and sorts in the order of the book. See docs/decisions/0002-derived-ids.md.
 """
 
-import re
 from functools import lru_cache
 from typing import Final
 
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_TEXT: Final = re.compile(f"[{_ALPHABET}]+", re.ASCII)
-_PYTHON_DIGITS: Final = str.maketrans(_ALPHABET, "0123456789abcdefghijklmnopqrstuv")
+ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _BITS_PER_CHAR: Final = 5
-_PAIRS: Final = tuple(high + low for high in _ALPHABET for low in _ALPHABET)
+_PAIRS: Final = tuple(high + low for high in ALPHABET for low in ALPHABET)
 
 NUMBER_CHARS: Final = 13
 SEQ_CHARS: Final = 8
@@ -35,10 +32,6 @@ APPROVAL: Final = "appr_"
 ACCOUNT_MAIL: Final = "let_"
 
 
-class InvalidId(ValueError):
-    """The text is not an id of the expected kind."""
-
-
 def new_number(time_ms: int, random_bits: int) -> int:
     """Compose a merchant's, user's, key's or price's number from the time and RANDOM_BITS random bits.
 
@@ -57,7 +50,7 @@ def encode_number(number: int) -> str:
     """Write a number of up to 63 bits as 13 base32 characters; few merchants make most charges, so the text is kept."""
     pairs = _PAIRS
     return (
-        _ALPHABET[number >> 60]
+        ALPHABET[number >> 60]
         + pairs[number >> 50 & 1023]
         + pairs[number >> 40 & 1023]
         + pairs[number >> 30 & 1023]
@@ -81,47 +74,3 @@ def public_id(prefix: str, number: int) -> str:
 def book_id(prefix: str, *, merchant_id: int, seq: int) -> str:
     """Name a transfer, hold or alert: its prefix, its merchant's number and its own within the merchant's book."""
     return prefix + encode_number(merchant_id) + encode_seq(seq)
-
-
-def parse_public_id(prefix: str, text: str) -> int:
-    """Read the number out of an id that `public_id` wrote.
-
-    Raises:
-        InvalidId: another prefix, length, character or case, or a number beyond 63 bits.
-    """
-    if not text.startswith(prefix) or len(text) != len(prefix) + NUMBER_CHARS:
-        raise InvalidId(f"not an id of the form {prefix}…")
-    return decode_number(text[len(prefix) :])
-
-
-def parse_book_id(prefix: str, text: str) -> tuple[int, int]:
-    """Read the merchant's number and the number within its book out of an id that `book_id` wrote.
-
-    Raises:
-        InvalidId: another prefix, length, character or case, or a number beyond 63 bits.
-    """
-    if not text.startswith(prefix) or len(text) != len(prefix) + NUMBER_CHARS + SEQ_CHARS:
-        raise InvalidId(f"not an id of the form {prefix}…")
-    digits = text[len(prefix) :]
-    return decode_number(digits[:NUMBER_CHARS]), _decode(digits[NUMBER_CHARS:])
-
-
-@lru_cache(maxsize=_KEPT_MAX)
-def decode_number(text: str) -> int:
-    """Read 13 base32 characters back.
-
-    Raises:
-        InvalidId: another length, a character outside the alphabet (lower case included), or more than 63 bits.
-    """
-    if len(text) != NUMBER_CHARS:
-        raise InvalidId("not 13 characters")
-    number = _decode(text)
-    if number > NUMBER_MAX:
-        raise InvalidId("beyond 63 bits")
-    return number
-
-
-def _decode(text: str) -> int:
-    if not _TEXT.fullmatch(text):
-        raise InvalidId("a character outside Crockford's base32, in upper case")
-    return int(text.translate(_PYTHON_DIGITS), 32)

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from farebox.core import ids, money
+from farebox.core import ids
 from farebox.core.commands import (
     IDEMPOTENCY_KEY_CHARS_MAX,
     NOTE_CHARS_MAX,
@@ -15,6 +15,7 @@ from farebox.core.commands import (
 from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.pricing import QUANTITY_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX
+from farebox.service import parsing
 from farebox.service.errors import InvalidInput
 
 NAME_CHARS_MAX: Final = 200
@@ -40,8 +41,8 @@ _ID_WORDS: Final = {ids.MERCHANT: "merchant", ids.KEY: "key", ids.APPROVAL: "app
 def amount(field: str, text: str, *, is_zero_allowed: bool = False) -> int:
     """Read an amount of money, in micros."""
     try:
-        return money.parse_amount(text) if is_zero_allowed else money.parse_positive_amount(text)
-    except money.InvalidAmount as error:
+        return parsing.parse_amount(text) if is_zero_allowed else parsing.parse_positive_amount(text)
+    except parsing.InvalidAmount as error:
         raise InvalidInput(field, str(error)) from error
 
 
@@ -180,8 +181,8 @@ def format_time(micros: int) -> str:
 def public_id(field: str, prefix: str, text: str) -> int:
     """Read a merchant's or key's id."""
     try:
-        return ids.parse_public_id(prefix, text)
-    except ids.InvalidId as error:
+        return parsing.parse_public_id(prefix, text)
+    except parsing.InvalidId as error:
         raise InvalidInput(
             field, f"{text[:40]!r} is not a {_ID_WORDS[prefix]} id; one looks like {prefix}01K9ABCDEFGHJ"
         ) from error

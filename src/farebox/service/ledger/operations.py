@@ -12,7 +12,7 @@ from msgspec import Struct
 from farebox.core import commands, ids
 from farebox.core.commands import Actor, Caller
 from farebox.core.outcomes import Code, Outcome, refused
-from farebox.service import inputs
+from farebox.service import inputs, parsing
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, Overloaded, ServiceError
 from farebox.service.id_generator import IdGenerator
@@ -374,8 +374,8 @@ def _asked_by(principal: Principal | None) -> tuple[Caller | None, Actor | None]
 def _book_id(prefix: str, text: str) -> tuple[int, int] | None:
     """Read whose book and which number in it an id names; None if it is no such id."""
     try:
-        return ids.parse_book_id(prefix, text)
-    except ids.InvalidId:
+        return parsing.parse_book_id(prefix, text)
+    except parsing.InvalidId:
         return None
 
 

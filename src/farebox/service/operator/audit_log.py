@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from farebox.core import ids
 from farebox.core.audit_log import AuditEntry
+from farebox.service import parsing
 from farebox.service.errors import InvalidInput, translated
 from farebox.storage.audit_log import AuditLogStore
 
@@ -33,6 +34,6 @@ class AuditLog:
 def _parse_cursor(cursor: str) -> tuple[int, int]:
     """Read the time and the number of the last entry before a page."""
     try:
-        return ids.decode_number(cursor[: ids.NUMBER_CHARS]), ids.decode_number(cursor[ids.NUMBER_CHARS :])
-    except ids.InvalidId as error:
+        return parsing.decode_number(cursor[: ids.NUMBER_CHARS]), parsing.decode_number(cursor[ids.NUMBER_CHARS :])
+    except parsing.InvalidId as error:
         raise InvalidInput("cursor", "not a cursor that a page of this list came with") from error

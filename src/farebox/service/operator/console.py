@@ -8,6 +8,7 @@ from msgspec import Struct
 from farebox.core import audit_log, ids
 from farebox.core.accounts import Account
 from farebox.core.transfers import Transfer
+from farebox.service import parsing
 from farebox.service.clock import Clock
 from farebox.service.errors import Missing, translated
 from farebox.service.insight.forecast import RUNWAY_DAYS_MAX
@@ -101,8 +102,8 @@ class ConsoleQueries:
             Missing: the merchant has none of this id.
         """
         try:
-            owner, seq = ids.parse_book_id(ids.TRANSFER, text)
-        except ids.InvalidId as error:
+            owner, seq = parsing.parse_book_id(ids.TRANSFER, text)
+        except parsing.InvalidId as error:
             raise Missing("no transfer has this id") from error
         with translated():
             found = await self._stores.transfers.at(merchant_id, [seq]) if owner == merchant_id else {}

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from farebox.core import ids
 from farebox.core.commands import Actor, Caller, KeyKind, Payer
+from farebox.service import parsing
 
 PREFIXES: Final = {KeyKind.MERCHANT: "fbm_", KeyKind.SERVICE: "fbs_", KeyKind.SUPPORT: "fbu_"}
 _KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
@@ -77,8 +78,8 @@ def parse_key(text: str) -> ParsedKey | None:
     merchant_id = None
     if number is not None:
         try:
-            merchant_id = ids.decode_number(number)
-        except ids.InvalidId:
+            merchant_id = parsing.decode_number(number)
+        except parsing.InvalidId:
             return None
     return ParsedKey(_KINDS[text[:4]], merchant_id, digest(text))
 
@@ -89,8 +90,8 @@ def parse_payer(text: str) -> Payer | None:
         key = parse_key(text)
         return None if key is None or key.merchant_id is None else Payer(key.merchant_id, key.digest)
     try:
-        return Payer(ids.parse_public_id(ids.MERCHANT, text))
-    except ids.InvalidId:
+        return Payer(parsing.parse_public_id(ids.MERCHANT, text))
+    except parsing.InvalidId:
         return None
 
 

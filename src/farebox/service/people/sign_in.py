@@ -12,7 +12,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farebox.core import ids
-from farebox.service import inputs
+from farebox.service import inputs, parsing
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, ServiceError, translated
 from farebox.service.id_generator import IdGenerator
@@ -293,8 +293,8 @@ class SignIn:
         number, _, token = text.partition(".")
         with translated():
             try:
-                account_mail = await self._stores.account_mails.find(ids.decode_number(number))
-            except ids.InvalidId:
+                account_mail = await self._stores.account_mails.find(parsing.decode_number(number))
+            except parsing.InvalidId:
                 account_mail = None
             if account_mail is None or not self._signer.is_link_token(account_mail.seed, token):
                 raise LinkExpired

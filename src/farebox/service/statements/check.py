@@ -16,7 +16,7 @@ from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, GENESIS_HASH, KIND_WORDS, Kind
 from farebox.core.money import MICROS_PER_UNIT, format_amount
 from farebox.core.transfers import Transfer
-from farebox.service import inputs
+from farebox.service import inputs, parsing
 from farebox.service.errors import InvalidInput
 from farebox.service.statements.lines import FORMAT, VERSION, HeaderData, TrailerData, TransferData, transfer_data
 
@@ -351,16 +351,16 @@ def _time(text: str) -> int:
 
 
 def _merchant_number(text: str) -> int:
-    return ids.parse_public_id(ids.MERCHANT, text)
+    return parsing.parse_public_id(ids.MERCHANT, text)
 
 
 def _price_number(text: str) -> int:
-    return ids.parse_public_id(ids.PRICE, text)
+    return parsing.parse_public_id(ids.PRICE, text)
 
 
 def _transfer_seq(text: str) -> int:
     """Read the seq out of a transfer's id; one of another book is found when the id is written again."""
-    return ids.parse_book_id(ids.TRANSFER, text)[1]
+    return parsing.parse_book_id(ids.TRANSFER, text)[1]
 
 
 def _shown(value: object) -> str:

@@ -15,7 +15,7 @@ from farebox.core import ids
 from farebox.core.accounts import GENESIS_HASH, KIND_WORDS, Account
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
-from farebox.service import inputs
+from farebox.service import inputs, parsing
 from farebox.service.errors import InvalidInput, UnknownMerchant, translated
 from farebox.service.statements.lines import (
     FORMAT,
@@ -307,8 +307,8 @@ def _seq_of(merchant_id: int, cursor: str) -> int:
         InvalidInput: it is none.
     """
     try:
-        owner, seq = ids.parse_book_id(ids.TRANSFER, cursor)
-    except ids.InvalidId as error:
+        owner, seq = parsing.parse_book_id(ids.TRANSFER, cursor)
+    except parsing.InvalidId as error:
         raise _no_cursor() from error
     if owner != merchant_id or seq < 1:
         raise _no_cursor()

@@ -4,7 +4,7 @@ from typing import Final
 
 from farebox.core import ids
 from farebox.core.outcomes import Code, refused
-from farebox.service import inputs
+from farebox.service import inputs, parsing
 from farebox.service.errors import Missing, Refused
 from farebox.web.api_route import ApiRequest
 from farebox.web.schemas.admin import MerchantPageQuery
@@ -65,6 +65,6 @@ def merchant_in_query(query: MerchantPageQuery) -> int | None:
 
 def _number_in_path(request: ApiRequest, name: str, prefix: str) -> int | None:
     try:
-        return ids.parse_public_id(prefix, text_in_path(request, name))
-    except ids.InvalidId:
+        return parsing.parse_public_id(prefix, text_in_path(request, name))
+    except parsing.InvalidId:
         return None
