@@ -1,6 +1,6 @@
 """Databases that earlier programs left: brought up to date with all that is in them, whatever version they are of."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,8 @@ import pytest
 
 from farebox.core.outcomes import Code
 from farebox.storage import sql
+from farebox.storage.records import Usage
+from farebox.storage.stores import Stores
 from tests.service.books import TRANSFERS, keep_book
 from tests.storage.engines import TABLES, Engine, PostgresEngine, SqliteEngine
 from tests.support.ledger import ANN, NOW, add_merchant, charge, do, everything, faults, fire, merchant_key
@@ -44,7 +46,7 @@ async def test_a_database_of_an_earlier_version_keeps_all_that_is_in_it(
     await add_merchant(stores, BOB)
     await fire(stores, merchant_id=BOB)
     await stores.api_keys.create(merchant_key(1))
-    before, keys = await everything(stores, MERCHANTS), await stores.api_keys.list(ANN)
+    before, keys, used = await everything(stores, MERCHANTS), await stores.api_keys.list(ANN), await _usage(stores)
     await stores.connector.close()
     await _leave_as_version(version, full, earlier)
 
@@ -56,12 +58,20 @@ async def test_a_database_of_an_earlier_version_keeps_all_that_is_in_it(
     assert {name: before[name] for name in known} == {name: now[name] for name in known}
     assert (TRANSFERS, 2, 1) == (len(now["transfers"]), len(now["accounts"]), len(now["alerts"]))
     assert keys == await stores.api_keys.list(ANN)
+    for _ in range(2):
+        assert used == await _usage(stores)
+        await stores.usage.roll_up(ANN, transfers_max=TRANSFERS)
     assert [] == await faults(stores)
     # And goes on.
     (outcome,) = await do(stores, charge(1, "after"), now=NOW + 10**9)
     assert outcome.code is Code.OK
     assert [] == await faults(stores)
     await stores.connector.close()
+
+
+async def _usage(stores: Stores) -> Sequence[Usage]:
+    """Sum up all that a merchant used, whatever part of its book is rolled up already."""
+    return await stores.usage.buckets(ANN, first_quarter=0, last_quarter=NOW, offset_quarters=0, bucket_quarters=NOW)
 
 
 _KEPT_IN: Final = {

@@ -23,7 +23,6 @@ from farebox.core.commands import (
     Payer,
     Refund,
     ReleaseHold,
-    RequestApproval,
     ReverseTopUp,
     SetFrozen,
     SetThresholds,
@@ -45,7 +44,7 @@ from farebox.storage.interface import (
     StorageError,
     StoreUnavailable,
 )
-from farebox.storage.records import MailState, Merchant, MerchantOrder, OutboxMail, Role, TransferFilter, Usage, User
+from farebox.storage.records import MailState, Merchant, MerchantOrder, OutboxMail, Role, TransferFilter, User
 from farebox.storage.stores import Stores
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, found, founded, prepare, scenarios
 from tests.storage.engines import Engine, Refused
@@ -168,51 +167,6 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     assert [] == await empty_engine.execute("SELECT name FROM farebox_migration WHERE name = '9998_more'")
     newer_program("CREATE TABLE more (x BIGINT)")
     assert ["9998_more"] == await stores.connector.migrate(NOW)
-
-
-@pytest.mark.parametrize("count", range(1, len(sql.migrations("sqlite"))))
-async def test_a_ledger_is_kept_whole_by_the_migrations_that_come_after(
-    empty_engine: Engine, monkeypatch: pytest.MonkeyPatch, count: int
-) -> None:
-    """It keeps what it had at the time, and goes on from there."""
-    known = {dialect: sql.migrations(dialect) for dialect in ("sqlite", "postgres")}
-    stores = empty_engine.stores()
-    with monkeypatch.context() as patch:
-        patch.setattr(sql, "migrations", lambda dialect: known[dialect][:count])
-        await stores.connector.migrate(NOW)
-        await stores.connector.open()
-        await add_merchant(stores, funds=50)
-        await add_price(stores)
-        await add_price(stores, 2, merchant_id=ANN)
-        await stores.api_keys.create(staff_key(2))
-        for user in USERS[:2]:
-            values = f"{user.merchant_id}, {user.user_id}, '{user.email}', {user.created_at}"
-            await empty_engine.execute(f"INSERT INTO merchant_user VALUES ({values})")
-        await fire(stores)
-        await do(stores, charge(7, "charge"), CreateHold(Payer(ANN), "image", 3, "hold"), charge(1, "more"))
-        await do(stores, Refund(ANN, 2, "refund", UNIT), CaptureHold(ANN, 3, "capture", 2 * UNIT))
-        await stores.connector.close()
-    before = {table: await empty_engine.execute(f"SELECT * FROM {table}") for table in LEDGER_TABLES}
-    assert all(before.values())
-    assert [name for name, _ in known["sqlite"][count:]] == await stores.connector.migrate(NOW)
-    for table, old in before.items():
-        # A migration may add columns behind those that were there.
-        new = await empty_engine.execute(f"SELECT * FROM {table}")
-        assert old == [row[: len(old[0])] for row in new]
-    await stores.connector.open()
-    assert list(USERS[:2]) == await stores.users.list(ANN)
-    assert [] == await faults(stores)
-    assert [ANN] == await stores.usage.books_to_roll_up(0, transfers_min=7, limit=9)
-    for _ in range(2):
-        used = await stores.usage.buckets(
-            ANN, first_quarter=0, last_quarter=NOW, offset_quarters=0, bucket_quarters=NOW
-        )
-        assert [Usage(0, "image", 11, 10 * UNIT, UNIT)] == used
-        await stores.usage.roll_up(ANN, transfers_max=99)
-    await do(stores, RequestApproval(TopUp(ANN, UNIT, "wire", actor=Actor(1, "ann")), 1), charge(1, "later"))
-    assert 40 == await wallet(stores)
-    assert [] == await faults(stores)
-    await stores.connector.close()
 
 
 # Opening and closing.
