@@ -8,6 +8,7 @@ from farebox.core.commands import KeyKind
 from farebox.service.errors import Conflict, FateUnknown, InvalidInput, Missing, Unavailable
 from farebox.service.people import api_keys
 from farebox.storage.interface import AlreadyExists, CommitUnknown, StoreUnavailable
+from farebox.web.schemas.spending import ChargeRequest
 from tests.service.conftest import ServiceParts
 from tests.support.ledger import NOW
 
@@ -152,15 +153,7 @@ async def test_price_counts_from_its_start(ledger: ServiceParts) -> None:
     await ledger.merchants.set_price("image", "5", starts="2027-01-15T08:00:10Z")
 
     async def cost(key: str) -> int:
-        outcome = await ledger.operations.charge(
-            merchant=seeds.merchant,
-            request_type="image",
-            quantity=1,
-            idempotency_key=key,
-            amount=None,
-            reference=None,
-            caller=None,
-        )
+        outcome = await ledger.operations.charge(ChargeRequest(seeds.merchant, "image", key), caller=None)
         assert outcome.transfer is not None
         return outcome.transfer.amount
 

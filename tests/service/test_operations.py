@@ -10,23 +10,15 @@ from farebox.core.outcomes import Code
 from farebox.service.errors import InvalidInput
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
+from farebox.web.schemas.spending import ChargeRequest
 from tests.service.conftest import ServiceParts
 from tests.support.server import Seeds
 
 UNIT = 1_000_000
 
 
-def _charge(seeds: Seeds, **fields: Any) -> dict[str, Any]:
-    return {
-        "merchant": seeds.merchant,
-        "request_type": "image",
-        "quantity": 1,
-        "idempotency_key": "k",
-        "amount": None,
-        "reference": None,
-        "caller": None,
-        **fields,
-    }
+def _charge(seeds: Seeds, **fields: Any) -> ChargeRequest:
+    return ChargeRequest(**{"merchant": seeds.merchant, "type": "image", "idempotency_key": "k", **fields})
 
 
 def _caller(text: str) -> Caller:
@@ -37,7 +29,7 @@ def _caller(text: str) -> Caller:
 
 async def test_charge_posts_what_it_was_asked_for(ledger: ServiceParts) -> None:
     seeds = await ledger.seed()
-    outcome = await ledger.operations.charge(**_charge(seeds, quantity=3, reference="job 7"))
+    outcome = await ledger.operations.charge(_charge(seeds, quantity=3, reference="job 7"), caller=None)
     transfer = outcome.transfer
     assert transfer is not None
     assert (Kind.CHARGE, 30_000, "image", 3, 10_000, "k", "job 7") == (
@@ -54,7 +46,7 @@ async def test_charge_posts_what_it_was_asked_for(ledger: ServiceParts) -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"request_type": "Image"}, "type"),
+        ({"type": "Image"}, "type"),
         ({"quantity": 0}, "quantity"),
         ({"idempotency_key": "a b"}, "idempotencyKey"),
         ({"amount": "-1"}, "amount"),
@@ -67,7 +59,7 @@ async def test_charge_posts_what_it_was_asked_for(ledger: ServiceParts) -> None:
 async def test_charge_names_the_value_that_is_wrong(ledger: ServiceParts, fields: dict[str, Any], named: str) -> None:
     seeds = await ledger.seed()
     with pytest.raises(InvalidInput) as raised:
-        await ledger.operations.charge(**_charge(seeds, **fields))
+        await ledger.operations.charge(_charge(seeds, **fields), caller=None)
     assert named == raised.value.field
     assert 0 == ledger.committer.waiting_count
 
@@ -75,14 +67,16 @@ async def test_charge_names_the_value_that_is_wrong(ledger: ServiceParts, fields
 @pytest.mark.parametrize("merchant", ["", "nobody", "mer_0000000000000", "fbm_" + "0" * 39])
 async def test_charge_of_nobody_is_refused_alike(ledger: ServiceParts, merchant: str) -> None:
     seeds = await ledger.seed()
-    outcome = await ledger.operations.charge(**_charge(seeds, merchant=merchant))
+    outcome = await ledger.operations.charge(_charge(seeds, merchant=merchant), caller=None)
     assert (Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key") == (outcome.code, outcome.message)
 
 
 async def test_charge_for_one_merchant_by_the_key_of_another_opens_nothing(ledger: ServiceParts) -> None:
     seeds, other = await ledger.seed(), await ledger.seed()
     forged = seeds.merchant_key[:17] + other.merchant_key[17:]
-    assert Code.MERCHANT_NOT_FOUND is (await ledger.operations.charge(**_charge(seeds, merchant=forged))).code
+    assert (
+        Code.MERCHANT_NOT_FOUND is (await ledger.operations.charge(_charge(seeds, merchant=forged), caller=None)).code
+    )
 
 
 async def test_same_reference_is_the_same_top_up_once(ledger: ServiceParts) -> None:
@@ -100,7 +94,7 @@ async def test_callers_own_keys_never_meet_those_that_farebox_makes(ledger: Serv
     adjusted = await ledger.operations.adjust(
         seeds.merchant_id, amount="1", reference="k", reason="goodwill", principal=None
     )
-    charged = await ledger.operations.charge(**_charge(seeds, idempotency_key="k"))
+    charged = await ledger.operations.charge(_charge(seeds, idempotency_key="k"), caller=None)
     assert [(True, False)] * 2 == [(outcome.is_ok, outcome.is_replay) for outcome in (adjusted, charged)]
 
 
@@ -142,7 +136,7 @@ async def test_adjustment_takes_no_more_than_there_is(ledger: ServiceParts) -> N
 
 async def test_credit_limit_is_never_below_what_is_in_use(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance=None, credit_limit="10")
-    assert (await ledger.operations.charge(**_charge(seeds, request_type="call", amount="8"))).is_ok
+    assert (await ledger.operations.charge(_charge(seeds, type="call", amount="8"), caller=None)).is_ok
     operations, merchant_id = ledger.operations, seeds.merchant_id
     assert Code.CREDIT_LIMIT_IN_USE is (await operations.set_credit_limit(merchant_id, "7.99", principal=None)).code
     assert (await operations.set_credit_limit(merchant_id, "8", principal=None)).is_ok
@@ -166,7 +160,7 @@ async def test_callers_key_decides_in_the_same_transaction(ledger: ServiceParts,
     caller = _caller(getattr(seeds, kind))
     principal = Principal("ann", caller)
     operations, merchant_id = ledger.operations, seeds.merchant_id
-    charged = await operations.charge(**_charge(seeds, caller=caller))
+    charged = await operations.charge(_charge(seeds), caller=caller)
     others = [
         await operations.top_up(merchant_id, amount="1", reference="T", note=None, principal=principal),
         await operations.adjust(merchant_id, amount="1", reference="A", reason="goodwill", principal=principal),
@@ -181,8 +175,8 @@ async def test_callers_key_decides_in_the_same_transaction(ledger: ServiceParts,
 async def test_revoked_caller_is_turned_away_at_once(ledger: ServiceParts) -> None:
     seeds = await ledger.seed()
     caller = _caller(seeds.service_key)
-    assert (await ledger.operations.charge(**_charge(seeds, caller=caller))).is_ok
+    assert (await ledger.operations.charge(_charge(seeds), caller=caller)).is_ok
     for key in await ledger.merchants.keys(None):
         await ledger.merchants.revoke_key(key.key_id)
     # Not even a retry is answered: it would tell what was charged.
-    assert Code.INVALID_API_KEY is (await ledger.operations.charge(**_charge(seeds, caller=caller))).code
+    assert Code.INVALID_API_KEY is (await ledger.operations.charge(_charge(seeds), caller=caller)).code

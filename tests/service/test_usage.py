@@ -22,7 +22,7 @@ from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations
 from farebox.service.periodic import Periodic, running
 from farebox.storage.interface import StoreUnavailable
-from farebox.web.schemas.spending import ChargeRequest
+from farebox.web.schemas.spending import ChargeRequest, HoldRequest
 from tests.service.conftest import ServiceParts
 from tests.support.effort import examples
 from tests.support.server import Seeds
@@ -113,12 +113,7 @@ class Book:
     async def charge(self, *, quantity: int = 1, request_type: str = "image", amount: str | None = None) -> None:
         """Charge."""
         outcome = await self._ledger.operations.charge(
-            merchant=self._seeds.merchant,
-            request_type=request_type,
-            quantity=quantity,
-            idempotency_key=self._key(),
-            amount=amount,
-            reference=None,
+            ChargeRequest(self._seeds.merchant, request_type, self._key(), quantity=quantity, amount=amount),
             caller=None,
         )
         self._refundable.append(self._note(outcome))
@@ -127,13 +122,7 @@ class Book:
         """Hold, and capture a part, or release the whole."""
         operations = self._ledger.operations
         outcome = await operations.hold(
-            merchant=self._seeds.merchant,
-            request_type="call",
-            quantity=quantity,
-            idempotency_key=self._key(),
-            amount="1",
-            reference=None,
-            ttl_seconds=60,
+            HoldRequest(self._seeds.merchant, "call", self._key(), quantity=quantity, amount="1", ttl_seconds=60),
             caller=None,
         )
         self._note(outcome)

@@ -6,6 +6,7 @@ from farebox.bootstrap import Farebox
 from farebox.core.commands import CreateHold, KeyKind, Payer
 from farebox.service.people import api_keys
 from farebox.storage.interface import StoreUnavailable
+from farebox.web.schemas.spending import ChargeRequest
 from tests.support.app_client import AppClient, Headers, Reply, open_client
 from tests.support.server import Seeds, seed
 
@@ -26,13 +27,7 @@ def _names(reply: Reply) -> set[str]:
 
 async def _spend(farebox: Farebox, seeds: Seeds, amount: str) -> None:
     outcome = await farebox.services.operations.charge(
-        merchant=seeds.merchant,
-        request_type="call",
-        quantity=1,
-        idempotency_key="spend",
-        amount=amount,
-        reference=None,
-        caller=None,
+        ChargeRequest(seeds.merchant, "call", "spend", amount=amount), caller=None
     )
     assert outcome.is_ok, outcome
 

@@ -16,6 +16,7 @@ from farebox.service.people.api_keys import Principal
 from farebox.service.statements.check import check_statement
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX
+from farebox.web.schemas.spending import ChargeRequest
 from tests.support.app_client import CSV, NDJSON, AppClient, Reply
 from tests.support.server import Seeds, Server, seed
 
@@ -33,13 +34,7 @@ async def _keep_book(farebox: Farebox) -> Seeds:
     operations = farebox.services.operations
     for number in range(3):
         outcome = await operations.charge(
-            merchant=seeds.merchant,
-            request_type="image",
-            quantity=number + 1,
-            idempotency_key=f"k{number}",
-            amount=None,
-            reference=None,
-            caller=None,
+            ChargeRequest(seeds.merchant, "image", f"k{number}", quantity=number + 1), caller=None
         )
         assert outcome.is_ok
     for text in HOSTILE:

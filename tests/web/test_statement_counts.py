@@ -21,6 +21,7 @@ from farebox.web.pages.live import Live
 from farebox.web.pages.routes import Audience, PageRoute
 from farebox.web.pages.table import page_routes
 from farebox.web.pages.throttle import SignInThrottle
+from farebox.web.schemas.spending import ChargeRequest
 from tests.security.people import Site, open_site
 from tests.support.server import seed
 
@@ -99,15 +100,7 @@ class Counted:
             await services.operations.set_thresholds(merchant_id, [str(100_000 + number)], principal=SUPPORT)
             move = TopUp(other.merchant_id, parse_amount("5000"), name, actor=Actor(number + 1, "sam@farebox.example"))
             await farebox.committer.submit(RequestApproval(move, number + 1))
-            await services.operations.charge(
-                merchant=self._site.seeds.merchant,
-                request_type=name,
-                quantity=1,
-                idempotency_key=name,
-                amount=None,
-                reference=None,
-                caller=None,
-            )
+            await services.operations.charge(ChargeRequest(self._site.seeds.merchant, name, name), caller=None)
         self._grown += rows
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.web.schemas.spending import ChargeRequest
 from tests.support.server import Seeds, seed
 from tests.web.console.visitor import Visitor, kept, words
 
@@ -30,13 +31,7 @@ async def _available(farebox: Farebox, seeds: Seeds) -> int:
 
 async def _charge(farebox: Farebox, seeds: Seeds, quantity: int) -> str:
     outcome = await farebox.services.operations.charge(
-        merchant=seeds.merchant,
-        request_type="image",
-        quantity=quantity,
-        idempotency_key=f"charge-{quantity}",
-        amount=None,
-        reference=None,
-        caller=None,
+        ChargeRequest(seeds.merchant, "image", f"charge-{quantity}", quantity=quantity), caller=None
     )
     assert outcome.transfer is not None
     return outcome.transfer.id

@@ -28,7 +28,7 @@ _CHARGES_AT_ONCE: Final = 1_000
 
 
 class ChargeFields(Protocol):
-    """What one charge of many asks for, as `Operations.charge` takes it."""
+    """What a charge asks for; `merchant` is an id or a merchant's API key, the texts are unchecked."""
 
     @property
     def merchant(self) -> str: ...
@@ -42,6 +42,13 @@ class ChargeFields(Protocol):
     def amount(self) -> str | None: ...
     @property
     def reference(self) -> str | None: ...
+
+
+class HoldFields(ChargeFields, Protocol):
+    """What a hold asks for: a charge's fields, and how long it lasts."""
+
+    @property
+    def ttl_seconds(self) -> int: ...
 
 
 class CheckedMove(Struct, frozen=True):
@@ -92,19 +99,9 @@ class Operations:
         self._approval_above = approval_above
         self._room_pauses = room_pauses
 
-    async def charge(
-        self,
-        *,
-        merchant: str,
-        request_type: str,
-        quantity: int,
-        idempotency_key: str,
-        amount: str | None,
-        reference: str | None,
-        caller: Caller | None,
-    ) -> Outcome:
-        """Deduct the cost of a request; `merchant` is an id or a merchant's API key."""
-        command = _charge_command(merchant, request_type, quantity, idempotency_key, amount, reference, caller)
+    async def charge(self, fields: ChargeFields, *, caller: Caller | None) -> Outcome:
+        """Deduct the cost of a request."""
+        command = _charge_command(fields, caller)
         return _MERCHANT_NOT_FOUND if command is None else await self._committer.submit(command)
 
     async def charge_all(
@@ -139,31 +136,16 @@ class Operations:
         )
         return [next(results) if isinstance(item, commands.Charge) else item for item in checked]
 
-    async def hold(
-        self,
-        *,
-        merchant: str,
-        request_type: str,
-        quantity: int,
-        idempotency_key: str,
-        amount: str | None,
-        reference: str | None,
-        ttl_seconds: int,
-        caller: Caller | None,
-    ) -> Outcome:
-        """Set aside the cost of a request; `merchant` is an id or a merchant's API key."""
-        checked = (
-            inputs.request_type("type", request_type),
-            inputs.quantity("quantity", quantity),
-            inputs.idempotency_key("idempotencyKey", idempotency_key),
-            None if amount is None else inputs.amount("amount", amount),
-            None if reference is None else inputs.reference("reference", reference),
-            inputs.ttl_seconds("ttlSeconds", ttl_seconds),
-        )
-        payer = api_keys.parse_payer(merchant)
+    async def hold(self, fields: HoldFields, *, caller: Caller | None) -> Outcome:
+        """Set aside the cost of a request."""
+        checked = _checked_spend(fields)
+        ttl_seconds = inputs.ttl_seconds("ttlSeconds", fields.ttl_seconds)
+        payer = api_keys.parse_payer(fields.merchant)
         if payer is None:
             return _MERCHANT_NOT_FOUND
-        return await self._committer.submit(commands.CreateHold(payer, *checked, caller))
+        return await self._committer.submit(
+            commands.CreateHold(payer, *checked, ttl_seconds=ttl_seconds, caller=caller)
+        )
 
     async def capture(
         self, hold: str, *, idempotency_key: str, amount: str | None, reference: str | None, caller: Caller | None
@@ -324,15 +306,7 @@ async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | Non
         if len(checked) % _CHARGES_AT_ONCE == _CHARGES_AT_ONCE - 1:
             await asyncio.sleep(0)
         try:
-            command = _charge_command(
-                fields.merchant,
-                fields.type,
-                fields.quantity,
-                fields.idempotency_key,
-                fields.amount,
-                fields.reference,
-                caller,
-            )
+            command = _charge_command(fields, caller)
         except InvalidInput as error:
             checked.append(error)
         else:
@@ -340,25 +314,23 @@ async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | Non
     return checked
 
 
-def _charge_command(
-    merchant: str,
-    request_type: str,
-    quantity: int,
-    idempotency_key: str,
-    amount: str | None,
-    reference: str | None,
-    caller: Caller | None,
-) -> commands.Charge | None:
+def _charge_command(fields: ChargeFields, caller: Caller | None) -> commands.Charge | None:
     """Check what a charge asks for; None if it names no merchant."""
-    checked = (
-        inputs.request_type("type", request_type),
-        inputs.quantity("quantity", quantity),
-        inputs.idempotency_key("idempotencyKey", idempotency_key),
+    checked = _checked_spend(fields)
+    payer = api_keys.parse_payer(fields.merchant)
+    return None if payer is None else commands.Charge(payer, *checked, caller=caller)
+
+
+def _checked_spend(fields: ChargeFields) -> tuple[str, int, str, int | None, str | None]:
+    """Check what charges and holds have in common, in the order of the command's fields."""
+    amount, reference = fields.amount, fields.reference
+    return (
+        inputs.request_type("type", fields.type),
+        inputs.quantity("quantity", fields.quantity),
+        inputs.idempotency_key("idempotencyKey", fields.idempotency_key),
         None if amount is None else inputs.amount("amount", amount),
         None if reference is None else inputs.reference("reference", reference),
     )
-    payer = api_keys.parse_payer(merchant)
-    return None if payer is None else commands.Charge(payer, *checked, caller)
 
 
 _MERCHANT_NOT_FOUND: Final = refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")

@@ -38,15 +38,7 @@ class ChargeEndpoints(Endpoints):
     )
     async def charge(self, request: ApiRequest, body: ChargeRequest) -> Answer:
         """Deduct the cost of a request; the key is looked up in the charge's own transaction."""
-        outcome = await self._services.operations.charge(
-            merchant=body.merchant,
-            request_type=body.type,
-            quantity=body.quantity,
-            idempotency_key=body.idempotency_key,
-            amount=body.amount,
-            reference=body.reference,
-            caller=request.caller,
-        )
+        outcome = await self._services.operations.charge(body, caller=request.caller)
         return Answer(success_body(charge_data(transfer_of(outcome))), replay_headers(outcome))
 
 

@@ -35,16 +35,7 @@ class HoldEndpoints(Endpoints):
     )
     async def hold(self, request: ApiRequest, body: schemas.HoldRequest) -> Answer:
         """Set aside the cost of a request, to be captured or released later."""
-        outcome = await self._services.operations.hold(
-            merchant=body.merchant,
-            request_type=body.type,
-            quantity=body.quantity,
-            idempotency_key=body.idempotency_key,
-            amount=body.amount,
-            reference=body.reference,
-            ttl_seconds=body.ttl_seconds,
-            caller=request.caller,
-        )
+        outcome = await self._services.operations.hold(body, caller=request.caller)
         transfer, hold = transfer_of(outcome), _hold_of(outcome)
         data = schemas.HoldData(
             hold_id=hold.id,

@@ -56,8 +56,8 @@ Reference = Annotated[
 ]
 
 
-class ChargeRequest(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
-    """Deduct the cost of a request."""
+class SpendRequest(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+    """What charges and holds ask for alike."""
 
     merchant: Payer
     type: RequestType
@@ -65,6 +65,10 @@ class ChargeRequest(Struct, rename="camel", forbid_unknown_fields=True, gc=False
     quantity: Quantity = 1
     amount: VariableAmount = None
     reference: Reference = None
+
+
+class ChargeRequest(SpendRequest):
+    """Deduct the cost of a request."""
 
 
 class ChargeData(Struct, rename="camel"):
@@ -101,15 +105,9 @@ class BatchData(Struct, rename="camel"):
     outcomes: list[BatchOutcome]
 
 
-class HoldRequest(Struct, rename="camel", forbid_unknown_fields=True):
+class HoldRequest(SpendRequest):
     """Set aside the cost of a request, to be captured or released later."""
 
-    merchant: Payer
-    type: RequestType
-    idempotency_key: IdempotencyKey
-    quantity: Quantity = 1
-    amount: VariableAmount = None
-    reference: Reference = None
     ttl_seconds: Annotated[
         int,
         Meta(
