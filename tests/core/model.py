@@ -391,15 +391,28 @@ class Model:
         faults |= self._faults_of_hold(book, seq, now)
         if Code.HOLD_NOT_FOUND in faults:
             return _first(faults)
-        whole = book.moves[seq - 1].amount
-        amount = whole if command.amount is None else units(command.amount)
-        if amount > whole:
+        hold = book.moves[seq - 1]
+        whole, request_type, done = hold.amount, hold.request_type, command.quantity
+        assert hold.quantity is not None
+        if command.amount is not None:
+            amount = units(command.amount)
+        elif done is None:
+            amount = whole
+        elif hold.unit_price is None:
+            return _first(faults | {Code.AMOUNT_REQUIRED})
+        else:
+            amount = hold.unit_price * done
+        if done is None:
+            # The fewest requests whose share of what was held covers the amount.
+            done = next((count for count in range(1, hold.quantity) if whole * count >= amount * hold.quantity), None)
+            done = done or hold.quantity
+        if amount > whole or done > hold.quantity or (hold.unit_price and amount > hold.unit_price * done):
             faults.add(Code.CAPTURE_EXCEEDS_HOLD)
         faults |= book.faults_of_amount("capture", amount)
         if faults:
             return _first(faults)
         at, asked = _time(book, now), _name_and_content(command)
-        request_type = book.moves[seq - 1].request_type
+        is_at_price = hold.unit_price is not None and amount == hold.unit_price * done
         move = Move(
             "capture",
             amount,
@@ -408,7 +421,9 @@ class Model:
             refers_to=seq,
             reference=command.reference,
             request_type=request_type,
-            quantity=book.moves[seq - 1].quantity,
+            quantity=done,
+            unit_price=hold.unit_price if is_at_price else None,
+            price_number=hold.price_number if is_at_price else None,
         )
         capture = book.add(move, now)
         if amount < whole:
@@ -562,7 +577,8 @@ def _name_and_content(command: TransferCommand) -> tuple[tuple[str, ...], tuple[
             asked = (command.request_type, command.quantity, command.amount, command.reference)
             return ("key", command.idempotency_key), ("hold", *asked, command.ttl_seconds)
         case CaptureHold():
-            return ("key", command.idempotency_key), ("capture", command.hold_seq, command.amount, command.reference)
+            part = (command.amount, command.quantity)
+            return ("key", command.idempotency_key), ("capture", command.hold_seq, *part, command.reference)
         case ReleaseHold():
             return ("key", command.idempotency_key), ("release", command.hold_seq, command.reference)
         case Refund():

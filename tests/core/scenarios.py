@@ -350,7 +350,7 @@ class _Author:
         if kind is ReleaseHold:
             return ReleaseHold(number, seq, name, reference, caller)
         amount = self._pick(None, self._amount())
-        return CaptureHold(number, seq, name, amount, reference, caller)
+        return CaptureHold(number, seq, name, amount, reference, caller, self._pick(None, None, 1, 2, 3, 9))
 
     def _giving_back(self, number: int, book: Book) -> Command:
         taken = [seq for seq, move in enumerate(book.moves, 1) if move.word in ("charge", "capture")]

@@ -77,6 +77,7 @@ class Situation:
 
     command: Command
     original: Kind = Kind.CHARGE
+    original_price: int | None = None
     account: Account = ACCOUNT
     has_account: bool = True
     is_key_used: bool = False
@@ -115,7 +116,8 @@ class Situation:
         if self.has_hold:
             state.holds = {(ANN, 7): self.hold}
         if self.has_original:
-            state.originals = {(ANN, 7): Original(transfer(self.original, seq=7, amount=10 * UNIT), self.returned)}
+            original = replace(transfer(self.original, seq=7, amount=10 * UNIT), unit_price=self.original_price)
+            state.originals = {(ANN, 7): Original(original, self.returned)}
         if self.approval is not None:
             state.approvals = [self.approval]
         decision = decide(state, [self.command], NOW)
@@ -167,12 +169,13 @@ class Refusals:
     command: Command
     faults: dict[Code, Fault]
     original: Kind = Kind.CHARGE
+    original_price: int | None = None
     apart: tuple[set[Code], ...] = ()
     hold: Hold = HELD
     approval: Approval | None = None
 
     def situation(self) -> Situation:
-        return Situation(self.command, self.original, hold=self.hold, approval=self.approval)
+        return Situation(self.command, self.original, self.original_price, hold=self.hold, approval=self.approval)
 
 
 NOBODY_ASKS: Final = {
@@ -238,6 +241,20 @@ TABLE: Final = {
         CreateHold(Payer(ANN, ANNS), "image", 2, "key", caller=Caller(SERVICE)),
         {**SPENDING, Code.BALANCE_LIMIT_EXCEEDED: has(held=BALANCE_MICROS_MAX - UNIT), Code.INSUFFICIENT_BALANCE: POOR},
         apart=(CALLERS, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
+    ),
+    "capture of requests": Refusals(
+        CaptureHold(ANN, 7, "key", caller=Caller(SERVICE), quantity=1),
+        {
+            **COMMON,
+            Code.AMOUNT_REQUIRED: meets(original_price=None),
+            **ENDING,
+            Code.HOLD_NOT_FOUND: meets(has_original=False),
+            Code.HOLD_EXPIRED: meets(hold=DUE),
+            Code.CAPTURE_EXCEEDS_HOLD: asks(quantity=2),
+            Code.BALANCE_LIMIT_EXCEEDED: has(revenue=BALANCE_MICROS_MAX - UNIT),
+        },
+        apart=(CALLERS, HOLDS, {Code.AMOUNT_REQUIRED, Code.HOLD_NOT_FOUND}),
+        original_price=10 * UNIT,
     ),
     "capture": Refusals(
         CaptureHold(ANN, 7, "key", caller=Caller(SERVICE)),
@@ -611,7 +628,10 @@ RETRIES: Final = {
     ),
     "capture": Retry(
         CaptureHold(ANN, 2, "k"),
-        (CaptureHold(ANN, 2, "k", 9 * UNIT), CaptureHold(ANN, 3, "k"), CaptureHold(ANN, 2, "k", reference="R")),
+        (
+            *(CaptureHold(ANN, 2, "k", 9 * UNIT), CaptureHold(ANN, 3, "k"), CaptureHold(ANN, 2, "k", reference="R")),
+            CaptureHold(ANN, 2, "k", quantity=9),
+        ),
         before=(hold(9), hold(4, "another")),
     ),
     "release": Retry(

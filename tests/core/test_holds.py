@@ -3,7 +3,10 @@
 from typing import Final
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from farebox.core import hold_rules
 from farebox.core.accounts import Kind
 from farebox.core.commands import (
     CaptureHold,
@@ -14,7 +17,7 @@ from farebox.core.commands import (
     ReverseTopUp,
 )
 from farebox.core.holds import Hold, HoldState
-from farebox.core.outcomes import Code
+from farebox.core.outcomes import Code, Outcome
 from tests.support.ledger import ANN, NOW, SECOND, UNIT, MemoryLedger, balances, charge, hold, top_up
 from tests.support.memory import at_once
 
@@ -41,10 +44,23 @@ def test_a_partial_capture_gives_the_rest_back_in_the_same_decision(is_one_batch
     capture, rest = at_once(ledger.stores.transfers.page(ANN, first_seq=3, last_seq=9, limit=9, newest_first=False))
     assert capture == outcome.transfer
     assert (Kind.CAPTURE, 3 * UNIT, 2, "R-2") == (capture.kind, capture.amount, capture.refers_to, capture.reference)
+    assert (3, UNIT) == (capture.quantity, capture.unit_price)
     assert (Kind.RELEASE, 5 * UNIT, 2, None) == (rest.kind, rest.amount, rest.refers_to, rest.reference)
     assert {"wallet": 7, "revenue": 3, "funding": -10} == balances(ledger.ann)
     assert outcome.hold == Hold(ANN, 2, 8 * UNIT, NOW + 900 * SECOND, HoldState.CAPTURED, 3 * UNIT, 8, "image")
     assert [outcome.hold] == ledger.rows()["holds"]
+
+
+@given(st.integers(1, 50), st.integers(1, 50 * UNIT))
+def test_a_capture_by_amount_counts_the_fewest_requests_that_cover_it(quantity: int, amount: int) -> None:
+    held = Hold(ANN, 2, quantity * UNIT, NOW, quantity=quantity, request_type="image")
+    taken = hold_rules.captured(held, CaptureHold(ANN, 2, "capture", amount), UNIT)
+    if amount > held.amount:
+        assert isinstance(taken, Outcome)
+        return
+    assert isinstance(taken, hold_rules.Captured)
+    assert amount == taken.amount
+    assert (taken.quantity - 1) * UNIT < amount <= taken.quantity * UNIT
 
 
 ENDS: Final[dict[HoldState, Command]] = {

@@ -240,7 +240,12 @@ OPEN: Final = (PAID, move(Kind.HOLD, 10))
         (
             (*OPEN, replace(move(Kind.CAPTURE, 10, 2), quantity=7)),
             [row(2, 10, HoldState.CAPTURED, 10)],
-            "seq 3: has another quantity than the hold of seq 2",
+            "seq 3: counts other requests than the hold of seq 2",
+        ),
+        (
+            (*OPEN, replace(move(Kind.CAPTURE, 10, 2), quantity=1, unit_price=10 * UNIT, price_id=7)),
+            [row(2, 10, HoldState.CAPTURED, 10)],
+            "seq 3: names another price than the hold of seq 2",
         ),
         (
             (PAID, move(Kind.CHARGE, 9), move(Kind.REFUND, 5, 2), move(Kind.REFUND, 5, 2)),

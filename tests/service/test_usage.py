@@ -131,7 +131,7 @@ class Book:
         if captured is None:
             self._note(await operations.release(outcome.hold.id, **more))
         else:
-            capture = await operations.capture(outcome.hold.id, amount=captured, **more)
+            capture = await operations.capture(outcome.hold.id, quantity=None, amount=captured, **more)
             self._refundable.append(self._note(capture))
 
     async def refund(self, number: int) -> None:
@@ -273,7 +273,7 @@ async def test_capture_counts_what_was_captured_and_a_release_counts_nothing(led
     await book.hold(quantity=4, captured="0.25")
     await book.hold(quantity=9, captured=None)
     (line,) = await _read(ledger, seeds)
-    assert ("call", 4, 250_000, 0) == (line.request_type, line.requests, line.cost, line.refunded)
+    assert ("call", 1, 250_000, 0) == (line.request_type, line.requests, line.cost, line.refunded)
 
 
 async def test_refund_counts_when_it_was_made_and_lowers_no_cost(ledger: ServiceParts) -> None:

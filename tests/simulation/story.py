@@ -40,6 +40,8 @@ MERCHANTS: Final = (1 << 50, (1 << 50) + 1)
 USERS: Final = 2
 CLIENTS: Final = 5
 REQUESTS_EACH: Final = 5
+_PARTS: Final = ((None,), (UNIT,), (None, None, None, 1), (UNIT // 2, None, None, 2))
+"""What captures name: nothing, an amount, a quantity or both, in the command's order."""
 _CLIENTS_SECONDS_MAX: Final = 3_600.0
 _HOURS_AFTER: Final = 4
 
@@ -217,7 +219,7 @@ class Story:
             case "end" if holds:
                 if random.random() < 0.5:
                     return ReleaseHold(merchant_id, random.choice(holds), key)
-                return CaptureHold(merchant_id, random.choice(holds), key, random.choice((None, UNIT)))
+                return CaptureHold(merchant_id, random.choice(holds), key, *random.choice(_PARTS))
             case "refund" if charges:
                 return Refund(merchant_id, random.choice(charges), key, random.choice((None, UNIT)))
             case "top_up":

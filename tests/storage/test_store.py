@@ -529,7 +529,7 @@ async def test_a_batch_meets_what_it_asks_for_and_no_more(stores: Stores) -> Non
     assert {(BEN, "image"): Price(3, "image", 2 * UNIT, NOW, BEN)} == state.merchant_prices
     assert {(ANN, "charge"): before[2], (ANN, "hold"): before[1]} == state.replays
     assert {(ANN, 2): Hold(ANN, 2, 3 * UNIT, NOW + 900 * SECOND, HoldState.CAPTURED, UNIT, 3, "image")} == state.holds
-    assert [((ANN, 3), before[2], UNIT)] == [
+    assert [((ANN, 2), before[1], 0), ((ANN, 3), before[2], UNIT)] == [
         (place, original.transfer, original.returned) for place, original in state.originals.items()
     ]
     assert before == await book(stores)

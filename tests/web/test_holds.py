@@ -191,6 +191,7 @@ async def test_capture_takes_the_whole_hold(farebox: Farebox, client: AppClient)
     assert {
         "holdId": hold_id,
         "transferId": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=3),
+        "quantity": 1,
         "captured": "10.00",
         "released": "0.00",
         "balance": "90.00",
@@ -224,6 +225,73 @@ async def test_capture_takes_any_part_to_the_micro(
     reply = await _end(client, seeds, await _held(client, seeds, "10"), "capture", amount=amount)
     assert (amount, released) == (reply.data["captured"], reply.data["released"])
     assert reply.data["balance"] == reply.data["available"] == (await _balances(client, seeds))[2]
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        ({}, (5, "0.05", "0.00", "0.01")),
+        ({"quantity": 5}, (5, "0.05", "0.00", "0.01")),
+        ({"quantity": 3}, (3, "0.03", "0.02", "0.01")),
+        ({"amount": "0.02"}, (2, "0.02", "0.03", "0.01")),
+        ({"amount": "0.020001"}, (3, "0.020001", "0.029999", None)),
+        ({"amount": "0.015", "quantity": 2}, (2, "0.015", "0.035", None)),
+    ],
+)
+async def test_capture_counts_the_requests_that_were_done(
+    farebox: Farebox, client: AppClient, asked: dict[str, object], answered: tuple[object, ...]
+) -> None:
+    seeds = await seed(farebox)
+    hold_id = (await _hold(client, seeds, quantity=5)).data["holdId"]
+    reply = await _end(client, seeds, hold_id, "capture", **asked)
+    (line,) = (await client.get("/api/transfers?kind=capture", seeds.merchant_key)).data["transfers"]
+    usage = (await client.get("/api/usage", seeds.merchant_key)).data["lines"]
+    quantity, amount, released, unit_price = answered
+    assert (quantity, amount, released) == tuple(reply.data[name] for name in ("quantity", "captured", "released"))
+    assert (quantity, amount, unit_price) == tuple(line[name] for name in ("quantity", "amount", "unitPrice"))
+    assert (unit_price is None) == (line["priceId"] is None)
+    assert [("image", quantity, amount)] == [(item["type"], item["count"], item["cost"]) for item in usage]
+    await _check_books(farebox, seeds)
+
+
+@pytest.mark.parametrize(
+    ("asked", "code", "words"),
+    [
+        ({"quantity": 6}, "capture_exceeds_hold", "6 requests are more than the 5 that were held"),
+        ({"quantity": 1, "amount": "0.02"}, "capture_exceeds_hold", "0.02 is more than 1 x 0.01"),
+        ({"quantity": 0}, "invalid_value", "quantity: "),
+        ({"quantity": 10**30}, "invalid_value", "quantity: "),
+    ],
+)
+async def test_capture_of_more_requests_than_were_held_is_a_422_and_leaves_the_hold(
+    farebox: Farebox, client: AppClient, asked: dict[str, object], code: str, words: str
+) -> None:
+    seeds = await seed(farebox)
+    hold_id = (await _hold(client, seeds, quantity=5)).data["holdId"]
+    reply = await _end(client, seeds, hold_id, "capture", **asked)
+    assert (422, code) == (reply.status, reply.code)
+    assert words in reply.message
+    assert ("100.00", "0.05", "99.95") == await _balances(client, seeds)
+
+
+async def test_requests_without_a_unit_price_are_captured_by_their_amount(farebox: Farebox, client: AppClient) -> None:
+    seeds = await seed(farebox)
+    hold_id = (await _hold(client, seeds, type="call", quantity=3, amount="9")).data["holdId"]
+    reply = await _end(client, seeds, hold_id, "capture", quantity=2)
+    assert (422, "amount_required") == (reply.status, reply.code)
+    reply = await _end(client, seeds, hold_id, "capture", quantity=2, amount="8.50")
+    assert (2, "8.50", "0.50") == tuple(reply.data[name] for name in ("quantity", "captured", "released"))
+
+
+async def test_capture_at_the_price_it_was_held_at_whatever_the_price_is_now(
+    farebox: Farebox, client: AppClient
+) -> None:
+    seeds = await seed(farebox)
+    hold_id = (await _hold(client, seeds, quantity=5)).data["holdId"]
+    await farebox.services.merchants.set_price("image", "7")
+    reply = await _end(client, seeds, hold_id, "capture", quantity=2)
+    assert (2, "0.02", "0.03") == tuple(reply.data[name] for name in ("quantity", "captured", "released"))
+    await _check_books(farebox, seeds)
 
 
 async def test_capture_of_more_than_was_held_is_a_422_and_leaves_the_hold(farebox: Farebox, client: AppClient) -> None:
@@ -412,6 +480,7 @@ async def test_other_ending_under_the_same_key_is_a_409(farebox: Farebox, client
     for reply in (
         await _end(client, seeds, one, "capture", idempotencyKey=key),
         await _end(client, seeds, one, "capture", idempotencyKey=key, amount="6"),
+        await _end(client, seeds, one, "capture", idempotencyKey=key, amount="5", quantity=1),
         await _end(client, seeds, one, "capture", idempotencyKey=key, amount="5", reference="R"),
         await _end(client, seeds, one, "release", idempotencyKey=key),
         await _end(client, seeds, other, "capture", idempotencyKey=key, amount="5"),
@@ -473,7 +542,7 @@ async def test_hold_that_is_none_is_a_404(farebox: Farebox, client: AppClient, h
         ({"idempotencyKey": ""}, 422, "invalid_value"),
         ({"idempotencyKey": None}, 422, "invalid_value"),
         ({"reference": "a\nb"}, 422, "invalid_value"),
-        ({"quantity": 1}, 400, "malformed_request"),
+        ({"note": "n"}, 400, "malformed_request"),
     ],
 )
 async def test_ending_is_read_with_care_before_its_hold_is_looked_for(

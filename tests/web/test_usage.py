@@ -80,7 +80,7 @@ async def test_usage_counts_quantities_costs_and_refunds_of_each_type(farebox: F
         assert 200 == (await client.post(path, seeds.support_key, top_up)).status
     first, second = "2050-03-01T00:00:00.000000Z", "2050-03-02T00:00:00.000000Z"
     by_day = [
-        (first, "call", 6, "3.734567", "0.00"),
+        (first, "call", 3, "3.734567", "0.00"),
         (first, "image", 4, "0.04", "0.00"),
         (second, "image", 0, "0.00", "0.02"),
     ]
@@ -91,7 +91,7 @@ async def test_usage_counts_quantities_costs_and_refunds_of_each_type(farebox: F
     by_hour = [
         ("2050-03-01T10:00:00.000000Z", "call", 2, "2.50", "0.00"),
         ("2050-03-01T10:00:00.000000Z", "image", 3, "0.03", "0.00"),
-        ("2050-03-01T11:00:00.000000Z", "call", 4, "1.234567", "0.00"),
+        ("2050-03-01T11:00:00.000000Z", "call", 1, "1.234567", "0.00"),
         ("2050-03-01T11:00:00.000000Z", "image", 1, "0.01", "0.00"),
         (second, "image", 0, "0.00", "0.02"),
     ]

@@ -111,7 +111,7 @@ class CreateHold(Struct, frozen=True, gc=False):
 
 
 class CaptureHold(Struct, frozen=True, gc=False):
-    """Take a hold's money, or `amount` of it; the rest goes back at once."""
+    """Take a hold's money, or what `quantity` of its requests cost, or `amount` of it; the rest goes back at once."""
 
     merchant_id: int
     hold_seq: int
@@ -119,12 +119,15 @@ class CaptureHold(Struct, frozen=True, gc=False):
     amount: int | None = None
     reference: str | None = None
     caller: Caller | None = None
+    quantity: int | None = None
     actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.CAPTURE
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for."""
-        return _digest(f"capture\n{self.hold_seq}\n{self.amount or ''}\n{self.reference or ''}")
+        # Without a quantity as when none could be named: retries of earlier captures stay retries.
+        quantity = f"\n{self.quantity}" if self.quantity else ""
+        return _digest(f"capture\n{self.hold_seq}\n{self.amount or ''}\n{self.reference or ''}{quantity}")
 
 
 class ReleaseHold(Struct, frozen=True, gc=False):

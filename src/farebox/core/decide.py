@@ -229,18 +229,22 @@ class _Batch:
 
     def _capture(self, book: Book, command: CaptureHold, fingerprint: bytes) -> Outcome:
         hold = self._holds.get(book.merchant_id, command.hold_seq)
-        refusal = hold_rules.end_refusal(hold, self._now)
-        if hold is None or refusal is not None:
-            return refusal or hold_rules.HOLD_NOT_FOUND
-        amount = hold.amount if command.amount is None else command.amount
-        if amount > hold.amount:
-            return refused(
-                Code.CAPTURE_EXCEEDS_HOLD,
-                f"{format_amount(amount)} is more than the hold's {format_amount(hold.amount)}",
-            )
+        # The hold's own transfer knows the price that it was made at.
+        made_by = self._original(book, command.hold_seq)
+        if hold is None or made_by is None:
+            return hold_rules.HOLD_NOT_FOUND
+        unit_price = made_by.transfer.unit_price
+        refusal = hold_rules.amount_missing(hold, command, unit_price) or hold_rules.end_refusal(hold, self._now)
+        if refusal is not None:
+            return refusal
+        taken = hold_rules.captured(hold, command, unit_price)
+        if isinstance(taken, Outcome):
+            return taken
+        amount = taken.amount
         refusal = book.refusal(Kind.CAPTURE, amount)
         if refusal is not None:
             return refusal
+        is_at_price = unit_price is not None and amount == unit_price * taken.quantity
         transfer = book.post(
             Kind.CAPTURE,
             amount,
@@ -248,7 +252,9 @@ class _Batch:
             idempotency_key=command.idempotency_key,
             fingerprint=fingerprint,
             request_type=hold.request_type,
-            quantity=hold.quantity,
+            quantity=taken.quantity,
+            unit_price=unit_price if is_at_price else None,
+            price_id=made_by.transfer.price_id if is_at_price else None,
             refers_to=hold.seq,
             reference=command.reference,
         )

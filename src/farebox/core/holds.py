@@ -31,7 +31,7 @@ class Hold(Struct, frozen=True, gc=False):
     captured: int = 0
     quantity: int = 1
     request_type: str | None = None
-    """The request type that it was made for; the transfer that ends the hold repeats it and `quantity`."""
+    """The request type that it was made for; the transfer that ends the hold repeats it."""
 
     @property
     def id(self) -> str:

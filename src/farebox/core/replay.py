@@ -29,6 +29,7 @@ class Replay:
         self._hash = GENESIS_HASH
         self._at = 0
         self._holds: dict[int, Hold] = {}
+        self._prices: dict[int, tuple[int | None, int | None]] = {}
         self._rests: dict[int, int] = {}
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
@@ -132,6 +133,7 @@ class Replay:
                 quantity=transfer.quantity or 0,
                 request_type=transfer.request_type,
             )
+            self._prices[transfer.seq] = (transfer.unit_price, transfer.price_id)
         elif kind in _FINAL_KINDS:
             yield from self._settle(where, transfer, kind)
         elif kind in RETURNABLE_KINDS:
@@ -153,8 +155,8 @@ class Replay:
         else:
             if transfer.request_type != hold.request_type:
                 yield f"{where}: has another request type than the hold of seq {hold.seq}"
-            if kind == Kind.CAPTURE and transfer.quantity != hold.quantity:
-                yield f"{where}: has another quantity than the hold of seq {hold.seq}"
+            if kind == Kind.CAPTURE:
+                yield from self._capture_faults(where, transfer, hold)
             captured = transfer.amount if kind == Kind.CAPTURE else 0
             rest = hold.amount - transfer.amount
             if rest < 0 or (rest > 0 and not captured):
@@ -162,6 +164,14 @@ class Replay:
             elif rest > 0:
                 self._rests[hold.seq] = rest
             self._holds[hold.seq] = replace(hold, state=_FINAL_KINDS[kind], captured=captured)
+
+    def _capture_faults(self, where: str, transfer: Transfer, hold: Hold) -> Iterator[str]:
+        """Compare what a capture counts with its hold. Earlier captures count all requests and name no price."""
+        if not 0 < (transfer.quantity or 0) <= hold.quantity:
+            yield f"{where}: counts other requests than the hold of seq {hold.seq}"
+        price = (transfer.unit_price, transfer.price_id)
+        if price not in ((None, None), self._prices[hold.seq]):
+            yield f"{where}: names another price than the hold of seq {hold.seq}"
 
     def _returned_faults(self, originals: Mapping[int, Transfer]) -> Iterator[str]:
         for seq, kind in sorted(self._returns):

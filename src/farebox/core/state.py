@@ -44,7 +44,7 @@ class KeyRecord(Struct, frozen=True, gc=False):
 
 
 class Original(Struct, frozen=True, gc=False):
-    """A transfer that is to be given back, and how much of it has been already, in micros."""
+    """A transfer that is to be given back or captured, and how much of it was given back already, in micros."""
 
     transfer: Transfer
     returned: int
@@ -158,7 +158,10 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
                 merchant_keys.add((merchant_id, command.payer.digest))
             types.add(command.request_type)
             merchant_types.add((merchant_id, command.request_type))
-        elif isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
+        elif isinstance(command, CaptureHold):
+            holds.add((merchant_id, command.hold_seq))
+            originals.add((merchant_id, command.hold_seq))
+        elif isinstance(command, ReleaseHold | ExpireHold):
             holds.add((merchant_id, command.hold_seq))
         elif isinstance(command, Refund | ReverseTopUp):
             originals.add((merchant_id, command.transfer_seq))

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.core.commands import Charge, Payer
+from farebox.core.commands import CaptureHold, Charge, CreateHold, Payer
 from farebox.service.people.users import Realm, Role
 from farebox.storage.records import Purpose
 from tests.support.app_client import AppClient
@@ -131,6 +131,31 @@ async def test_a_line_tells_why_it_was_charged(farebox: Farebox, shop: Shop) -> 
         "why-me",
     ):
         assert text in page
+
+
+@pytest.mark.parametrize(
+    ("part", "what", "price"),
+    [
+        ({"quantity": 3}, "image x 3: 0.03 captured", "0.01 USD, so 3 x 0.01 = 0.03"),
+        ({"amount": 25_000}, "image x 3: 0.025 captured", "0.01 USD each when it was held; of that, 0.025 USD"),
+        ({}, "image x 5: 0.05 captured", "0.01 USD, so 5 x 0.01 = 0.05"),
+    ],
+)
+async def test_a_capture_tells_what_it_came_to(
+    farebox: Farebox, shop: Shop, part: dict[str, int], what: str, price: str
+) -> None:
+    held = await farebox.committer.submit(CreateHold(Payer(shop.seeds.merchant_id), "image", 5, "hold"))
+    assert held.hold is not None
+    captured = await farebox.committer.submit(
+        CaptureHold(shop.seeds.merchant_id, held.hold.seq, "capture", part.get("amount"), quantity=part.get("quantity"))
+    )
+    assert captured.transfer is not None
+    assert what in await shop.viewer.page(f"{shop.url}/statement")
+    page = await shop.viewer.page(f"{shop.url}/statement/{captured.transfer.id}")
+    assert what in page
+    assert price in page
+    assert "variable" not in page
+    assert f"of 0.05 USD held{'; the rest went back at once' if part else ''}" in page
 
 
 async def test_a_line_of_another_book_is_nowhere(farebox: Farebox, shop: Shop) -> None:

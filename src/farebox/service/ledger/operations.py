@@ -148,18 +148,27 @@ class Operations:
         )
 
     async def capture(
-        self, hold: str, *, idempotency_key: str, amount: str | None, reference: str | None, caller: Caller | None
+        self,
+        hold: str,
+        *,
+        idempotency_key: str,
+        quantity: int | None,
+        amount: str | None,
+        reference: str | None,
+        caller: Caller | None,
     ) -> Outcome:
-        """Take a hold's money, or `amount` of it; `hold` is the hold's id."""
+        """Take a hold's money, or what `quantity` of its requests cost, or `amount` of it; `hold` is the hold's id."""
         checked = (
             inputs.idempotency_key("idempotencyKey", idempotency_key),
             None if amount is None else inputs.amount("amount", amount),
             None if reference is None else inputs.reference("reference", reference),
+            caller,
+            None if quantity is None else inputs.quantity("quantity", quantity),
         )
         named = _book_id(ids.HOLD, hold)
         if named is None:
             return _HOLD_NOT_FOUND
-        return _of_hold(await self._committer.submit(commands.CaptureHold(named[0], named[1], *checked, caller)))
+        return _of_hold(await self._committer.submit(commands.CaptureHold(named[0], named[1], *checked)))
 
     async def release(
         self, hold: str, *, idempotency_key: str, reference: str | None, caller: Caller | None

@@ -53,13 +53,14 @@ class HoldEndpoints(Endpoints):
         keys=SERVICE,
         summary="Take a hold's money, or part of it",
         data=schemas.CaptureData,
-        refusals=(*_HOLD_REFUSALS, Code.CAPTURE_EXCEEDS_HOLD, Code.BALANCE_LIMIT_EXCEEDED),
+        refusals=(*_HOLD_REFUSALS, Code.AMOUNT_REQUIRED, Code.CAPTURE_EXCEEDS_HOLD, Code.BALANCE_LIMIT_EXCEEDED),
     )
     async def capture(self, request: ApiRequest, body: schemas.CaptureRequest) -> Answer:
         """Take a hold's money, or a part of it; the rest goes back at once."""
         outcome = await self._services.operations.capture(
             text_in_path(request, "hold_id"),
             idempotency_key=body.idempotency_key,
+            quantity=body.quantity,
             amount=body.amount,
             reference=body.reference,
             caller=request.caller,
@@ -69,6 +70,7 @@ class HoldEndpoints(Endpoints):
         data = schemas.CaptureData(
             hold_id=hold.id,
             transfer_id=transfer.id,
+            quantity=transfer.quantity or hold.quantity,
             captured=format_amount(transfer.amount),
             released=format_amount(released),
             balance=format_amount(transfer.posted_after),

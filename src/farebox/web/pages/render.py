@@ -140,11 +140,14 @@ def kind_words(kind: int) -> str:
 
 
 def what(transfer: Transfer) -> str:
-    """Say in a few words what a transfer was: image x 3; top-up INV-1."""
+    """Say in a few words what a transfer was: image x 3; image x 3: 7.50 captured; top-up INV-1."""
     words = _KINDS[Kind(transfer.kind)]
     if transfer.request_type is None:
         return f"{words} {transfer.reference}" if transfer.reference else words
     request = f"{transfer.request_type} x {transfer.quantity:,}" if transfer.quantity else transfer.request_type
+    if transfer.kind == Kind.CAPTURE:
+        # The available balance is as it was, so the amount is told here.
+        words = f"{money(transfer.amount)} {words}"
     return request if transfer.kind == Kind.CHARGE else f"{request}: {words.lower()}"
 
 
@@ -196,7 +199,7 @@ def _environment() -> Environment:
         browser_name=browser_name,
         public_id=public_id,
     )
-    environment.globals.update(asset_url=asset_url)
+    environment.globals.update(asset_url=asset_url, CAPTURE=Kind.CAPTURE)
     return environment
 
 

@@ -133,8 +133,23 @@ class CaptureRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Take a hold's money, or a part of it; the rest goes back at once."""
 
     idempotency_key: IdempotencyKey
+    quantity: Annotated[
+        int | None,
+        Meta(
+            description="How many of the held requests were done. Without an amount, unit price x quantity is taken; "
+            "a hold of a variable type needs the amount beside it.",
+            examples=[3],
+            extra_json_schema={"minimum": 1, "maximum": QUANTITY_MAX},
+        ),
+    ] = None
     amount: Annotated[
-        str | None, Meta(description="All of the hold, if absent.", examples=["2.50"], extra_json_schema=POSITIVE)
+        str | None,
+        Meta(
+            description="What is taken: all of the hold, if neither is given. Without a quantity, usage counts the "
+            "share of the held requests that it is of the held amount, rounded up.",
+            examples=["2.50"],
+            extra_json_schema=POSITIVE,
+        ),
     ] = None
     reference: Reference = None
 
@@ -144,6 +159,7 @@ class CaptureData(Struct, rename="camel"):
 
     hold_id: HoldId
     transfer_id: TransferId
+    quantity: Annotated[int, Meta(description="How many requests it counts.", examples=[3])]
     captured: Amount
     released: Annotated[
         str, Meta(description="The rest, which went back.", examples=["0.00"], extra_json_schema=AMOUNT_OUT)
