@@ -19,9 +19,6 @@ from typing import Final
 STOP_SECONDS_MAX: Final = 30
 """How long a process may take to finish what it accepted, once it has to stop."""
 
-UNREAD_SECONDS_MAX: Final = 60
-"""How long a connection may take nothing of an answer that waits to be read, before the system closes it."""
-
 _STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 
 _ALARM_SECONDS: Final = STOP_SECONDS_MAX + 5
@@ -53,12 +50,17 @@ def hold_signals() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, _STOP)
 
 
-def stop_once(at_once: Callable[[], None]) -> None:
+def stop_once(at_once: Callable[[], None], *, unread_seconds_max: int) -> None:
     """Stop on SIGTERM, or when the first process is gone; to be called as the last thing of a start.
 
     First `at_once` is called: granian waits for every answer that was begun, and some of those go on for minutes. Then
     granian gets SIGINT, once. A SIGINT from outside, such as Ctrl-C sends to every process of a terminal, is ignored:
     the first process gets it as well and sends SIGTERM.
+
+    Args:
+        at_once: what is to end before the answers.
+        unread_seconds_max: how long a connection may take nothing of an answer that waits to be read, before the
+            system closes it.
     """
     loop = asyncio.get_running_loop()
     is_stopping = False
@@ -82,7 +84,7 @@ def stop_once(at_once: Callable[[], None]) -> None:
             loop.call_soon(let_signals_in, turns - 1)
             return
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-        _give_up_unread_answers()
+        _give_up_unread_answers(unread_seconds_max)
         first = multiprocessing.parent_process()
         if first is not None:
             check_parent(first.pid)
@@ -97,7 +99,7 @@ def stop_once(at_once: Callable[[], None]) -> None:
     let_signals_in(_TURNS_UNTIL_LISTENING)
 
 
-def _give_up_unread_answers() -> None:
+def _give_up_unread_answers(unread_seconds_max: int) -> None:
     """Let the system close connections that don't take their answers: granian waits for them, even when it is to stop.
 
     Sockets that a listening socket accepts have its options. Only Linux measures this one so.
@@ -111,5 +113,5 @@ def _give_up_unread_answers() -> None:
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 with socket.socket(fileno=os.dup(number)) as open_socket:
                     if open_socket.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-                        milliseconds = UNREAD_SECONDS_MAX * 1_000
+                        milliseconds = unread_seconds_max * 1_000
                         open_socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)

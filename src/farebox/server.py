@@ -15,6 +15,7 @@ from farebox.processes import hold_signals, stop_once
 from farebox.service.periodic import running
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
+from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
@@ -34,7 +35,7 @@ def rate_limits(farebox: Farebox, addresses: Addresses) -> Limits:
     )
 
 
-def web_app(build: Callable[[Settings], Farebox] = Farebox.build) -> ASGIApp:
+def web_app(build: Callable[[Settings], Farebox] = Farebox.build, *, http_limits: HttpLimits = HTTP_LIMITS) -> ASGIApp:
     """Make the application of one server process, from the process's own settings."""
     hold_signals()
     configure_logging()
@@ -45,7 +46,7 @@ def web_app(build: Callable[[Settings], Farebox] = Farebox.build) -> ASGIApp:
     async def lifespan(_: object) -> AsyncIterator[None]:
         async with farebox.running(), running(background_work(farebox)):
             _settle_garbage_collector()
-            stop_once(live.close)
+            stop_once(live.close, unread_seconds_max=http_limits.unread_seconds)
             yield
 
     addresses = Addresses(farebox.settings.trusted_proxies)
@@ -57,6 +58,7 @@ def web_app(build: Callable[[Settings], Farebox] = Farebox.build) -> ASGIApp:
         cors_origins=farebox.settings.cors_origins,
         lifespan=lifespan,
         live=live,
+        http_limits=http_limits,
     )
 
 

@@ -1,5 +1,6 @@
 """`farebox statement` and `farebox verify-statement`, as a script and as a person use them."""
 
+import asyncio
 import csv
 import io
 import json
@@ -13,7 +14,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from farebox.cli.main import cli
+from farebox.core import ids
+from farebox.core.commands import TopUp
+from farebox.service import parsing
+from farebox.service.statements.reader import PAGE_TRANSFERS_MAX
 from tests.cli.shell import Shell
+from tests.support.server import open_farebox
 
 FAR = "2199-01-01T00:00:00Z"
 LONG_AGO = "2001-01-01T00:00:00Z"
@@ -61,12 +67,17 @@ def test_a_statement_is_printed_newest_first(shell: Shell, merchant: str) -> Non
     ] == [line.split()[2:] for line in lines]
 
 
-def test_a_statement_longer_than_a_page_is_printed_whole(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farebox.cli.statement.PAGE_TRANSFERS_MAX", 2)
-    merchant = shell.merchant()
-    for number in range(5):
-        shell.ok("topup", merchant, "1", "--reference", f"R{number}")
-    assert [f"R{number}" for number in (4, 3, 2, 1, 0)] == [
+def test_a_statement_longer_than_a_page_is_printed_whole(shell: Shell) -> None:
+    merchant, count = shell.merchant(), PAGE_TRANSFERS_MAX + 5
+
+    async def top_up() -> None:
+        async with open_farebox(shell.database_url) as farebox:
+            number = parsing.parse_public_id(ids.MERCHANT, merchant)
+            moves = [TopUp(number, 1_000_000, f"R{place}") for place in range(count)]
+            await asyncio.gather(*map(farebox.committer.submit, moves))
+
+    asyncio.run(top_up())
+    assert [f"R{place}" for place in reversed(range(count))] == [
         line.split()[-1] for line in shell.ok("statement", merchant).out.splitlines()
     ]
 

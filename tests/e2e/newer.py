@@ -1,13 +1,13 @@
 """A program of the next version, with a migration more: `python -m tests.e2e.newer`, as `farebox`."""
 
-from typing import Any, Final
+from typing import Final
 from unittest import mock
 
 from starlette.types import ASGIApp
 
 from farebox import server
-from farebox.cli import serve
-from farebox.cli.main import main as farebox_main
+from farebox.cli.main import cli
+from farebox.cli.serve import make_command
 from farebox.storage import sql
 
 MIGRATION: Final = (
@@ -33,13 +33,9 @@ def web_app() -> ASGIApp:
 
 def main() -> None:
     """Run a command of the next version."""
-    granian = vars(serve)["Server"]
-
-    def make(_: str, **options: Any) -> Any:
-        return granian("tests.e2e.newer:web_app", **options)
-
-    with mock.patch.object(serve, "Server", make), mock.patch.object(sql, "migrations", migrations):
-        farebox_main()
+    cli.add_command(make_command(application="tests.e2e.newer:web_app"))
+    with mock.patch.object(sql, "migrations", migrations):
+        cli()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from farebox.web.body import BODY_BYTES_MAX, media_type, read_body
 from farebox.web.client_address import FORWARDED_MAX, Addresses, source_of
 from farebox.web.decoding import BodyDecoder, decode_query
 from farebox.web.envelope import ApiError
+from farebox.web.http_limits import HTTP_LIMITS
 from farebox.web.schemas import admin, reading, spending, statement
 from tests.fuzz.making import (
     Make,
@@ -292,7 +293,7 @@ def _check_read(made: tuple[list[tuple[bytes, bytes]], list[bytes], bool]) -> No
         assert content == found
 
 
-_BATCHES: Final = ChargeBatchEndpoints(cast(Services, None))
+_BATCHES: Final = ChargeBatchEndpoints(cast(Services, None), HTTP_LIMITS)
 
 
 def _batch(random: Random) -> bytes:

@@ -3,30 +3,27 @@
 What takes it half a minute to give up is then seen in a second or two.
 """
 
-from unittest import mock
+from typing import Final
 
-from farebox import processes
-from farebox.cli import serve
-from farebox.cli.main import main as farebox_main
-from farebox.web import body_timeout
+from starlette.types import ASGIApp
 
-HEAD_SECONDS_MAX = 2
-CONNECTIONS_MAX = 20
-BODY_SECONDS_MAX = 1
-PAUSE_SECONDS_MAX = 2
-UNREAD_SECONDS_MAX = 2
+from farebox import server
+from farebox.cli.main import cli
+from farebox.cli.serve import make_command
+from farebox.web.http_limits import HttpLimits
+
+LIMITS: Final = HttpLimits(connections=20, head_seconds=2, body_seconds=1, pause_seconds=2, unread_seconds=2)
+
+
+def web_app() -> ASGIApp:
+    """Make the application with these limits."""
+    return server.web_app(http_limits=LIMITS)
 
 
 def main() -> None:
-    """Serve; the processes that do the work are forked, so they have the same limits."""
-    with (
-        mock.patch.object(processes, "UNREAD_SECONDS_MAX", UNREAD_SECONDS_MAX),
-        mock.patch.object(serve, "HEAD_SECONDS_MAX", HEAD_SECONDS_MAX),
-        mock.patch.object(serve, "CONNECTIONS_MAX", CONNECTIONS_MAX),
-        mock.patch.object(body_timeout, "BODY_SECONDS_MAX", BODY_SECONDS_MAX),
-        mock.patch.object(body_timeout, "PAUSE_SECONDS_MAX", PAUSE_SECONDS_MAX),
-    ):
-        farebox_main()
+    """Serve it."""
+    cli.add_command(make_command(application="tests.security.short_limits_server:web_app", limits=LIMITS))
+    cli()
 
 
 if __name__ == "__main__":

@@ -16,14 +16,9 @@ import httpx
 import psutil
 import pytest
 
-from farebox.web.body_timeout import (
-    BODY_BYTES_PER_SECOND,
-    BODY_SECONDS_MAX,
-    PAUSE_SECONDS_MAX,
-    BodyReader,
-    BodyTimeouts,
-)
+from farebox.web.body_timeout import BODY_BYTES_PER_SECOND, BodyReader, BodyTimeouts
 from farebox.web.envelope import ApiError
+from farebox.web.http_limits import HTTP_LIMITS
 from tests.security import short_limits_server
 from tests.support.server import Seeds, Server, seeded
 from tests.support.wire import TIMEOUT_S, read_all
@@ -40,7 +35,7 @@ class Client:
     """What a server hears of a client: pieces of a body, as a test sends them."""
 
     def __init__(self) -> None:
-        self.timeouts = BodyTimeouts()
+        self.timeouts = BodyTimeouts(HTTP_LIMITS)
         self._pieces: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
         self.reader = self.timeouts.reader(self._receive)
         self.count = 0
@@ -77,9 +72,9 @@ class Client:
 
 
 async def test_a_body_may_take_so_long_and_no_longer_however_it_is_cut() -> None:
-    for piece_every in (1, 3, BODY_SECONDS_MAX + 1):
+    for piece_every in (1, 3, HTTP_LIMITS.body_seconds + 1):
         client = Client()
-        for second in range(BODY_SECONDS_MAX):
+        for second in range(HTTP_LIMITS.body_seconds):
             await client.wait(1)
             if second % piece_every == 0:
                 await client.send(1)
@@ -91,14 +86,14 @@ async def test_a_body_may_take_so_long_and_no_longer_however_it_is_cut() -> None
 
 async def test_a_large_body_may_take_a_second_more_for_each_piece_that_a_slow_line_carries() -> None:
     client = Client()
-    for _ in range(10 * BODY_SECONDS_MAX):
+    for _ in range(10 * HTTP_LIMITS.body_seconds):
         await client.wait(1)
         await client.send(BODY_BYTES_PER_SECOND)
     assert not client.is_turned_away()
     await client.send(0, more=False)
     await client.task
     half = Client()
-    for _ in range(3 * BODY_SECONDS_MAX):
+    for _ in range(3 * HTTP_LIMITS.body_seconds):
         await half.wait(1)
         await half.send(BODY_BYTES_PER_SECOND // 2)
     assert half.is_turned_away()
@@ -110,10 +105,10 @@ async def test_lines_without_end_may_pause_between_one_and_the_next() -> None:
     client.reader.allow_pauses()
     await client.send(1)
     for _ in range(5):
-        await client.wait(PAUSE_SECONDS_MAX)
+        await client.wait(HTTP_LIMITS.pause_seconds)
         await client.send(1)
     assert not client.is_turned_away()
-    await client.wait(PAUSE_SECONDS_MAX + 1)
+    await client.wait(HTTP_LIMITS.pause_seconds + 1)
     assert client.is_turned_away()
 
 
@@ -124,7 +119,7 @@ async def test_whoever_ends_a_request_for_another_reason_is_heard() -> None:
     with pytest.raises(asyncio.CancelledError):
         await client.task
     late = Client()
-    await late.wait(BODY_SECONDS_MAX)
+    await late.wait(HTTP_LIMITS.body_seconds)
     late.timeouts._tick()
     late.task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -136,7 +131,7 @@ async def test_after_its_body_a_request_may_listen_as_long_as_it_likes() -> None
     client = Client()
     await client.send(1, more=False)
     listening = asyncio.create_task(_next(client.reader))
-    await client.wait(10 * PAUSE_SECONDS_MAX)
+    await client.wait(10 * HTTP_LIMITS.pause_seconds)
     assert not listening.done()
     await client.send(0, more=False)
     assert listening.done()
@@ -294,7 +289,7 @@ def test_a_stream_may_take_its_time_and_when_it_stops_is_told_what_became_of_it(
 
 
 def test_idle_connections_that_take_all_places_give_them_back(site: Site) -> None:
-    connections = [site.connect() for _ in range(short_limits_server.CONNECTIONS_MAX + 10)]
+    connections = [site.connect() for _ in range(short_limits_server.LIMITS.connections + 10)]
     try:
         assert site.balance()
     finally:

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from farebox.bootstrap import Farebox
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
+from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
 from farebox.web.rate_limits import Limits
@@ -227,6 +228,7 @@ async def open_client(
     limits: Limits = NO_LIMITS,
     throttle: SignInThrottle | None = None,
     live: Live | None = None,
+    http_limits: HttpLimits = HTTP_LIMITS,
 ) -> AppClient:
     """Make a client of the application over these parts, which run already; without `limits` it has none."""
 
@@ -242,6 +244,7 @@ async def open_client(
         cors_origins=cors_origins,
         lifespan=lifespan,
         live=live or Live(),
+        http_limits=http_limits,
     )
     document = await call(app, "GET", "/openapi.json", (), [b""])
     return AppClient(app, document.json())

@@ -27,6 +27,7 @@ from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.service.ledger.operations import Operations
 from farebox.service.operator.merchants import Merchants
+from tests.support.clock import StoppableClock
 
 START_TIMEOUT_S: Final = 60
 STOP_TIMEOUT_S: Final = 30
@@ -226,7 +227,7 @@ class Seeds:
 @contextlib.asynccontextmanager
 async def open_farebox(database_url: str) -> AsyncIterator[Farebox]:
     """Create a database's schema, if it has none, and open Farebox's parts over it within this process."""
-    farebox = Farebox.build(Settings.of(database_url=database_url))
+    farebox = Farebox.build(Settings.of(database_url=database_url), clock=StoppableClock())
     await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
         yield farebox

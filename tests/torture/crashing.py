@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 
 from farebox import server
 from farebox.alerts.transport import FolderTransport
-from farebox.cli import serve
-from farebox.cli.main import main as farebox_main
+from farebox.cli.main import cli
+from farebox.cli.serve import make_command
 from farebox.storage.postgres import PostgresConnector, transaction
 from farebox.storage.sqlite import SqliteConnector
 
@@ -79,13 +79,8 @@ def web_app() -> ASGIApp:
 
 def main() -> None:
     """Serve this application in place of Farebox's own; a worker that ends is not replaced."""
-    granian: Callable[..., Any] = vars(serve)["Server"]
-
-    def make(_: str, **options: Any) -> Any:
-        return granian("tests.torture.crashing:web_app", **{**options, "respawn_failed_workers": False})
-
-    with mock.patch.object(serve, "Server", make):
-        farebox_main()
+    cli.add_command(make_command(application="tests.torture.crashing:web_app", is_replacing=False))
+    cli()
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ They are a tenth of the usual ones. What takes a server many seconds to give up 
 """
 
 from functools import partial
-from typing import Any, Final
+from typing import Final
 from unittest import mock
 
 import msgspec
@@ -13,8 +13,8 @@ from starlette.types import ASGIApp
 
 from farebox import server
 from farebox.bootstrap import Farebox
-from farebox.cli import serve
-from farebox.cli.main import main as farebox_main
+from farebox.cli.main import cli
+from farebox.cli.serve import make_command
 from farebox.service.ledger.committer import LIMITS, CommitterLimits
 from farebox.storage import postgres
 from farebox.storage.postgres import limits
@@ -37,13 +37,8 @@ def web_app() -> ASGIApp:
 
 def main() -> None:
     """Serve this application in place of Farebox's own."""
-    granian = vars(serve)["Server"]
-
-    def make(_: str, **options: Any) -> Any:
-        return granian("tests.torture.short_timeouts_server:web_app", **options)
-
-    with mock.patch.object(serve, "Server", make):
-        farebox_main()
+    cli.add_command(make_command(application="tests.torture.short_timeouts_server:web_app"))
+    cli()
 
 
 if __name__ == "__main__":

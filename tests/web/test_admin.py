@@ -1,11 +1,9 @@
 """What support does with its key: merchants, their people, keys, prices, money, approvals, and the log of all that."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any, Final
-from unittest import mock
 
 import msgspec
 import pytest
@@ -20,6 +18,7 @@ from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from farebox.web.api import routes
 from tests.support.app_client import AppClient, Reply, open_client
+from tests.support.clock import at, later
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -72,13 +71,6 @@ async def _key_id(farebox: Farebox, text: str) -> str:
     """Find the id of a service's or support's key."""
     (found,) = [key for key in await farebox.services.merchants.keys(None) if key.digest == api_keys.digest(text)]
     return ids.public_id(ids.KEY, found.key_id)
-
-
-@contextmanager
-def _later(farebox: Farebox, *, seconds: float) -> Iterator[None]:
-    moment = farebox.clock.now() + round(seconds * 1_000_000)
-    with mock.patch.object(farebox.clock, "now", return_value=moment):
-        yield
 
 
 # Keys and rights
@@ -481,10 +473,10 @@ async def test_revoked_key_is_closed_at_once_and_for_ever(farebox: Farebox, clie
     assert {name: key[name] for name in revoked} == revoked
     assert 401 == await _use(client, seeds, kind, text)
     again = (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
-    with _later(farebox, seconds=60):
-        later = (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
+    with later(farebox, seconds=60):
+        once_more = (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
     # It stays revoked since the first time.
-    assert again["revokedAt"] == later["revokedAt"] == revoked_at
+    assert again["revokedAt"] == once_more["revokedAt"] == revoked_at
     assert 409 == (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/rotate", {})).status
 
 
@@ -502,7 +494,7 @@ async def test_key_ends_at_its_time_and_the_time_can_only_come_nearer(
     assert "2098-01-01T00:00:00.000000Z" == nearer.data["expiresAt"] == farther.data["expiresAt"]
     end = 4_039_372_800_000_000
     for moment, status in ((end - 1, 200), (end, 401)):
-        with mock.patch.object(farebox.clock, "now", return_value=moment):
+        with at(farebox, moment):
             assert status == await _use(client, seeds, kind, text)
 
 
@@ -514,7 +506,7 @@ async def test_rotated_key_goes_on_beside_its_successor_for_as_long_as_asked(
     seeds = await seed(farebox)
     text, key = await _make_key(client, seeds, kind)
     path = f"{KEYS}/{key['keyId']}/rotate"
-    with _later(farebox, seconds=0):
+    with later(farebox, seconds=0):
         reply = await _ask(client, seeds, "POST", path, {} if overlap is None else {"overlapSeconds": overlap})
         successor = reply.data["apiKey"]
         assert {"kind": kind, "name": key["name"], "merchantId": key["merchantId"], "expiresAt": None} == {
@@ -523,10 +515,10 @@ async def test_rotated_key_goes_on_beside_its_successor_for_as_long_as_asked(
         start = farebox.clock.now()
     end = start + (86_400 if overlap is None else overlap) * 1_000_000
     for moment, status in ((end - 1, 200), (end, 401)):
-        with mock.patch.object(farebox.clock, "now", return_value=max(moment, start)):
+        with at(farebox, max(moment, start)):
             assert (401 if moment < start else status) == await _use(client, seeds, kind, text)
             assert 200 == await _use(client, seeds, kind, successor)
-    with _later(farebox, seconds=100_000):
+    with later(farebox, seconds=100_000):
         again = await _ask(client, seeds, "POST", path, {})
         assert (409, "conflict") == (again.status, again.code)
 
@@ -570,7 +562,7 @@ async def test_price_counts_from_its_start_to_the_microsecond(farebox: Farebox, 
         assert 200 == (await _ask(client, seeds, "POST", "/api/admin/prices", content)).status
     charge = {"merchant": seeds.merchant, "type": name}
     for moment, cost in ((start - 1, "1.00"), (start, "2.00")):
-        with mock.patch.object(farebox.clock, "now", return_value=moment):
+        with at(farebox, moment):
             reply = await client.post("/api/charges", seeds.service_key, {**charge, "idempotencyKey": cost})
         assert cost == reply.data["cost"]
 
@@ -728,7 +720,7 @@ async def test_each_action_is_in_the_audit_log_once(
     for name, value in names.items():
         target = target.replace(name, value)
     before = await _log(client, seeds)
-    with _later(farebox, seconds=0):
+    with later(farebox, seconds=0):
         now = farebox.clock.now()
         reply = await _ask(client, seeds, method, target, body)
     assert 200 == reply.status, reply
@@ -794,7 +786,7 @@ async def test_what_was_refused_or_told_again_is_not_in_the_audit_log(farebox: F
 async def test_pages_of_the_audit_log_tell_every_action_once_newest_first(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
     # All in one microsecond: what was written then has an order all the same.
-    with _later(farebox, seconds=0):
+    with later(farebox, seconds=0):
         for number in range(9):
             content = {"amount": "1", "reference": f"R{number}"}
             assert 200 == (await _ask(client, seeds, "POST", "{m}/topups", content)).status

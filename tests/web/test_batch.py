@@ -27,7 +27,7 @@ from farebox.service.ledger.operations import ROOM_PAUSES, Operations
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from farebox.storage.interface import StoreUnavailable
-from farebox.web.api import charge_batches
+from farebox.web.http_limits import HttpLimits
 from tests.support.app_client import JSON, NDJSON, AppClient, Headers, Reply, open_client
 from tests.support.effort import examples
 from tests.support.server import Seeds, seed
@@ -439,11 +439,9 @@ async def test_caller_of_a_batch_that_goes_away_within_its_body_moves_nothing(
     assert "100.00" == await _balance(client, seeds)
 
 
-async def test_lines_beyond_a_connections_number_are_not_read(
-    farebox: Farebox, client: AppClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_lines_beyond_a_connections_number_are_not_read(farebox: Farebox) -> None:
     seeds = await seed(farebox)
-    monkeypatch.setattr(charge_batches, "STREAM_LINES_MAX", 2_000)
+    client = await open_client(farebox, http_limits=HttpLimits(lines=2_000))
     body = b"".join(_bytes(_charge(seeds)) + b"\n" for _ in range(2_500))
     outcomes = await _send_lines(client, seeds, body)
     assert [(200, None)] * 2_000 + [(413, "payload_too_large")] == _codes(outcomes)

@@ -3,11 +3,8 @@
 Each test tells the balances after it, as the answer has them and as the merchant's account does.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, Final
-from unittest import mock
 
 import pytest
 
@@ -19,6 +16,7 @@ from farebox.service.ledger.expiry import Expiry
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from tests.support.app_client import AppClient, Reply
+from tests.support.clock import at, later
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -65,13 +63,6 @@ async def _check_books(farebox: Farebox, seeds: Seeds) -> None:
     assert [] == [fault async for fault in Verifier(farebox.stores.connector).faults(seeds.merchant_id)]
 
 
-@contextmanager
-def _later(farebox: Farebox, *, seconds: float) -> Iterator[None]:
-    moment = farebox.clock.now() + round(seconds * 1_000_000)
-    with mock.patch.object(farebox.clock, "now", return_value=moment):
-        yield
-
-
 def _time(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
@@ -81,7 +72,7 @@ def _time(text: str) -> datetime:
 
 async def test_hold_sets_its_cost_aside_and_takes_nothing(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    with _later(farebox, seconds=0):
+    with later(farebox, seconds=0):
         now = farebox.clock.now()
         reply = await _hold(client, seeds, quantity=250, reference="job 7")
     assert ["holdId", "transferId", "amount", "expiresAt", "balance", "available"] == list(reply.data)
@@ -116,7 +107,7 @@ async def test_merchant_may_be_named_by_its_key(farebox: Farebox, client: AppCli
 @pytest.mark.parametrize("seconds", [1, 60, TTL_SECONDS_MAX])
 async def test_hold_lasts_as_long_as_asked(farebox: Farebox, client: AppClient, seconds: int) -> None:
     seeds = await seed(farebox)
-    with _later(farebox, seconds=0):
+    with later(farebox, seconds=0):
         reply = await _hold(client, seeds, ttlSeconds=seconds)
         assert seconds * 1_000_000 == _micros(reply.data["expiresAt"]) - farebox.clock.now()
 
@@ -368,7 +359,7 @@ async def test_hold_past_its_time_is_over_whether_swept_or_not(
 ) -> None:
     seeds = await seed(farebox)
     reply = await _hold(client, seeds, type="call", amount="10", ttlSeconds=60)
-    with mock.patch.object(farebox.clock, "now", return_value=_micros(reply.data["expiresAt"])):
+    with at(farebox, _micros(reply.data["expiresAt"])):
         if is_swept:
             while await _expiry(farebox).sweep():
                 pass
@@ -386,7 +377,7 @@ async def test_hold_is_good_until_its_last_microsecond(farebox: Farebox, client:
     seeds = await seed(farebox)
     reply = await _hold(client, seeds, type="call", amount="10", ttlSeconds=60)
     hold_id, last = reply.data["holdId"], _micros(reply.data["expiresAt"]) - 1
-    with mock.patch.object(farebox.clock, "now", return_value=last):
+    with at(farebox, last):
         await _expiry(farebox).sweep()
         assert ("100.00", "10.00", "90.00") == await _balances(client, seeds)
         assert 200 == (await _end(client, seeds, hold_id, how)).status
@@ -397,7 +388,7 @@ async def test_ended_hold_is_not_expired_again(farebox: Farebox, client: AppClie
     captured, released = await _held(client, seeds, "10"), await _held(client, seeds, "5")
     await _end(client, seeds, captured, "capture")
     await _end(client, seeds, released, "release")
-    with _later(farebox, seconds=TTL_SECONDS_DEFAULT):
+    with later(farebox, seconds=TTL_SECONDS_DEFAULT):
         await _expiry(farebox).sweep()
         for hold_id, code in ((captured, "hold_already_captured"), (released, "hold_already_released")):
             assert code == (await _end(client, seeds, hold_id, "capture")).code
@@ -426,7 +417,7 @@ async def test_same_hold_again_is_the_first_answer(farebox: Farebox, client: App
             assert 200 == (await _end(client, seeds, hold_id, ending)).status
         again = await client.post(HOLDS, seeds.service_key, {**content, "merchant": seeds.merchant_key})
         assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
-    with _later(farebox, seconds=3600):
+    with later(farebox, seconds=3600):
         again = await client.post(HOLDS, seeds.service_key, content)
         assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
     assert ("99.95", "0.00", "99.95") == await _balances(client, seeds)
@@ -465,7 +456,7 @@ async def test_same_ending_again_is_the_first_answer(
     # A later hold does not show in it.
     await _held(client, seeds, "1")
     after = await _balances(client, seeds)
-    with _later(farebox, seconds=2 * TTL_SECONDS_DEFAULT):
+    with later(farebox, seconds=2 * TTL_SECONDS_DEFAULT):
         again = await _end(client, seeds, hold_id, how, idempotencyKey=key, **fields)
     assert ("true", first.body) == (again.header("idempotent-replay"), again.body)
     assert after == await _balances(client, seeds)

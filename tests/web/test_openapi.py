@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
-from unittest import mock
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -18,6 +17,7 @@ from farebox.core.outcomes import Code
 from farebox.web.api import routes
 from farebox.web.envelope import STATUS
 from tests.support.app_client import AppClient, Reply
+from tests.support.clock import later
 from tests.support.server import seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -191,8 +191,7 @@ async def test_answers_have_the_documented_shape(farebox: Farebox, client: AppCl
     ]
     assert [200, 401, 200, 200, 409, 400, 200, 200] == [reply.status for _, _, reply in exchanges]
     # Two hours on, there is a runway to tell.
-    later = farebox.clock.now() + 2 * 3_600_000_000
-    with mock.patch.object(farebox.clock, "now", return_value=later):
+    with later(farebox, seconds=2 * 3_600):
         exchanges.append(("/api/account", "get", await client.get("/api/account", seeds.merchant_key)))
     assert [False, True] == [reply.data["runway"] is not None for path, _, reply in exchanges if path == "/api/account"]
     for path, method, reply in exchanges:

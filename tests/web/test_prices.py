@@ -1,7 +1,6 @@
 """The prices that a merchant reads are those that its next charge meets."""
 
 from typing import Any, Final
-from unittest import mock
 
 import pytest
 
@@ -11,6 +10,7 @@ from farebox.core.commands import KeyKind
 from farebox.service.inputs import format_time, time
 from farebox.service.people import api_keys
 from tests.support.app_client import AppClient
+from tests.support.clock import at
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -98,7 +98,7 @@ async def test_newest_version_that_has_started_is_in_force(farebox: Farebox, cli
         (later - 1, (None, True), "2.00"),
         (later, ("9.00", True), "4.00"),
     ):
-        with mock.patch.object(farebox.clock, "now", return_value=moment):
+        with at(farebox, moment):
             assert own == await _price(client, seeds, name)
             assert (default, False) == await _price(client, other, name)
             assert default == await _cost(client, other, name)
@@ -111,9 +111,9 @@ async def test_type_whose_only_price_is_to_come_is_not_listed(farebox: Farebox, 
     await farebox.services.merchants.set_price(name, "1", starts=SOON)
     assert name not in await _prices(client, seeds)
     start = time("", SOON)
-    with mock.patch.object(farebox.clock, "now", return_value=start - 1):
+    with at(farebox, start - 1):
         assert name not in await _prices(client, seeds)
-    with mock.patch.object(farebox.clock, "now", return_value=start):
+    with at(farebox, start):
         assert SOON == (await _prices(client, seeds))[name]["startsAt"]
 
 

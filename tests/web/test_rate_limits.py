@@ -16,10 +16,9 @@ from farebox.config import Settings, SettingsError
 from farebox.core.commands import KeyKind
 from farebox.server import rate_limits
 from farebox.service.people.api_keys import ParsedKey, parse_key
-from farebox.web import rate_limits as module
 from farebox.web.client_address import Addresses, source_of
 from farebox.web.envelope import ApiError
-from farebox.web.rate_limits import Buckets, Limits
+from farebox.web.rate_limits import BUCKETS_MAX, DEBT_SECONDS_MAX, Buckets, Limits
 from tests.support.app_client import JSON, NO_PROXIES, AppClient, Reply, open_client
 from tests.support.effort import examples
 from tests.support.server import Seeds, open_farebox, seed
@@ -99,8 +98,8 @@ def test_what_is_under_way_overdraws_a_bucket_so_far_and_no_further() -> None:
     buckets = Buckets(10, 10, seconds)
     for _ in range(10_000):
         buckets.take("x")
-    assert module.DEBT_SECONDS_MAX == pytest.approx(buckets.wait("x") - 0.1, abs=0.001)
-    seconds.time += module.DEBT_SECONDS_MAX + 0.1
+    assert DEBT_SECONDS_MAX == pytest.approx(buckets.wait("x") - 0.1, abs=0.001)
+    seconds.time += DEBT_SECONDS_MAX + 0.1
     assert 0 == buckets.wait("x")
 
 
@@ -110,12 +109,11 @@ def test_a_million_names_fill_no_more_than_the_table(way: str) -> None:
     count = getattr(buckets, way)
     for number in range(1_000_000):
         count(number.to_bytes(4, "big"))
-    assert module.BUCKETS_MAX == len(buckets)
+    assert BUCKETS_MAX == len(buckets)
 
 
-def test_the_oldest_is_forgotten_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BUCKETS_MAX", 2)
-    buckets = Buckets(1, 1, Seconds())
+def test_the_oldest_is_forgotten_first() -> None:
+    buckets = Buckets(1, 1, Seconds(), names_max=2)
     for name in ("a", "b", "c"):
         buckets.take(name)
     assert [True, False, False] == [buckets.wait(name) == 0 for name in ("a", "b", "c")]
@@ -354,9 +352,9 @@ async def test_an_answer_above_the_limit_is_whole(farebox: Farebox, seeds: Seeds
         assert "Retry-After" in (reply.header("access-control-expose-headers") or "")
 
 
-def test_tables_stay_bounded_whatever_comes(monkeypatch: pytest.MonkeyPatch, seconds: Seconds) -> None:
-    monkeypatch.setattr(module, "BUCKETS_MAX", 50)
-    limits = Limits(Addresses(()), per_merchant_key=1, per_staff_key=1, failures_per_address=1, now=seconds)
+def test_tables_stay_bounded_whatever_comes(seconds: Seconds) -> None:
+    every: dict[str, Any] = {"per_merchant_key": 1, "per_staff_key": 1, "failures_per_address": 1}
+    limits = Limits(Addresses(()), **every, now=seconds, names_max=50)
     for number in range(500):
         for kind in KeyKind:
             one = ParsedKey(kind, None, bytes([kind]) + number.to_bytes(31, "big"))

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
-from unittest import mock
 
 import pytest
 
@@ -12,6 +11,7 @@ from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
 from farebox.service.people import api_keys
 from tests.support.app_client import AppClient, Reply
+from tests.support.clock import at
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -29,7 +29,7 @@ def _key() -> str:
 def _at(farebox: Farebox, text: str) -> Iterator[None]:
     """Set the clock."""
     moment = int(datetime.fromisoformat(text).timestamp()) * 1_000_000
-    with mock.patch.object(farebox.clock, "now", return_value=moment):
+    with at(farebox, moment):
         yield
 
 

@@ -17,15 +17,10 @@ from farebox.bootstrap import make_connector
 from farebox.cli.context import FAILED, add_json_option, fail, guarded
 from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
+from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 
 BACKLOG: Final = 2_048
 """How many connections wait to be accepted."""
-
-CONNECTIONS_MAX: Final = 8_192
-"""How many connections a process has at once, idle ones among them; further ones wait to be accepted."""
-
-HEAD_SECONDS_MAX: Final = 30
-"""How long a request's head may take to come, and how long a connection may be idle."""
 
 HEAD_BYTES_MAX: Final = 64 * 1024
 """How long a request's head may be, and how much of a connection is read ahead."""
@@ -57,12 +52,65 @@ class Server(MPServer):
         super()._stop_workers()  # type: ignore[no-untyped-call]
 
 
-@click.command("serve")
-@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(1, _PORT_MAX))
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="How many processes.")
-def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
-    """Serve the API, send mails and expire holds, until told to stop."""
+def make_command(
+    *,
+    application: str = "farebox.server:web_app",
+    limits: HttpLimits = HTTP_LIMITS,
+    is_replacing: bool = True,
+) -> click.Command:
+    """Make `farebox serve`.
+
+    Args:
+        application: `module:function`, which makes the application in each worker.
+        limits: what connections may have; the application has them from elsewhere.
+        is_replacing: whether a worker that ended by itself is replaced by another.
+    """
+
+    @click.command("serve")
+    @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on; 0.0.0.0 for all.")
+    @click.option("--port", default=8000, show_default=True, type=click.IntRange(1, _PORT_MAX))
+    @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="How many processes.")
+    def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
+        """Serve the API, send mails and expire holds, until told to stop."""
+        engine = _checked_engine(is_json=is_json)
+        problem = port_problem(host, port)
+        if problem is not None:
+            fail("port_unavailable", problem, FAILED, is_json=is_json)
+        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        processes = "1 process" if workers == 1 else f"{workers} processes"
+        click.echo(f"Farebox serves {address} with {engine} and {processes}. Ctrl-C stops it.")
+        server = Server(
+            application,
+            address=host,
+            port=port,
+            workers=workers,
+            interface=Interfaces.ASGI,
+            factory=True,
+            loop=Loops.uvloop,
+            http=HTTPModes.http1,
+            websockets=False,
+            backlog=BACKLOG,
+            backpressure=_connections_max(limits),
+            http1_settings=HTTP1Settings(
+                header_read_timeout=limits.head_seconds * 1_000, max_buffer_size=HEAD_BYTES_MAX
+            ),
+            log_access=False,
+            log_level=LogLevels.warning,
+            respawn_failed_workers=is_replacing,
+            workers_kill_timeout=STOP_SECONDS_MAX,
+        )
+        hold_signals_in_children()
+        server.serve()
+        # All is done; a second signal would only spoil the exit status.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+
+    add_json_option(serve)
+    return serve
+
+
+def _checked_engine(*, is_json: bool) -> str:
+    """Open the database as a worker will, and name its engine."""
     engine: list[str] = []
 
     async def check() -> None:
@@ -72,48 +120,19 @@ def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
         await connector.close()
 
     guarded(lambda: asyncio.run(check()), is_json=is_json)
-    problem = port_problem(host, port)
-    if problem is not None:
-        fail("port_unavailable", problem, FAILED, is_json=is_json)
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-    processes = "1 process" if workers == 1 else f"{workers} processes"
-    click.echo(f"Farebox serves {address} with {engine[0]} and {processes}. Ctrl-C stops it.")
-    files_max = _raise_files_limit()
-    # Where the system lets few be open, half of them are for connections.
-    connections_max = min(CONNECTIONS_MAX, max(files_max - _FILES_BESIDE_CONNECTIONS, files_max // 2))
-    server = Server(
-        "farebox.server:web_app",
-        address=host,
-        port=port,
-        workers=workers,
-        interface=Interfaces.ASGI,
-        factory=True,
-        loop=Loops.uvloop,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=BACKLOG,
-        backpressure=connections_max,
-        http1_settings=HTTP1Settings(header_read_timeout=HEAD_SECONDS_MAX * 1_000, max_buffer_size=HEAD_BYTES_MAX),
-        log_access=False,
-        log_level=LogLevels.warning,
-        respawn_failed_workers=True,
-        workers_kill_timeout=STOP_SECONDS_MAX,
-    )
-    hold_signals_in_children()
-    server.serve()
-    # All is done; a second signal would only spoil the exit status.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.SIG_IGN)
+    return engine[0]
 
 
-def _raise_files_limit() -> int:
-    """Let a process open as many files as it ever may need, if the system does; return how many that are now."""
-    wanted = CONNECTIONS_MAX + _FILES_BESIDE_CONNECTIONS
+def _connections_max(limits: HttpLimits) -> int:
+    """Let a process open as many files as it may need, if the system does; return how many connections that allows."""
+    wanted = limits.connections + _FILES_BESIDE_CONNECTIONS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return wanted if soft == resource.RLIM_INFINITY else soft
+    files_max = wanted if soft == resource.RLIM_INFINITY else soft
+    # Where the system lets few be open, half of them are for connections.
+    return min(limits.connections, max(files_max - _FILES_BESIDE_CONNECTIONS, files_max // 2))
 
 
 def port_problem(host: str, port: int) -> str | None:
@@ -128,4 +147,4 @@ def port_problem(host: str, port: int) -> str | None:
     return None
 
 
-add_json_option(serve)
+serve: Final = make_command()

@@ -20,6 +20,7 @@ from farebox.web.docs import docs_routes
 from farebox.web.endpoint import Endpoint
 from farebox.web.envelope import api_error, error_body, error_headers, path_is_api
 from farebox.web.health import health_route
+from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.key_check import KeyCheck
 from farebox.web.openapi import document
 from farebox.web.pages import render
@@ -46,6 +47,7 @@ def create_app(
     cors_origins: tuple[str, ...],
     lifespan: Callable[[object], AbstractAsyncContextManager[None]],
     live: Live,
+    http_limits: HttpLimits = HTTP_LIMITS,
 ) -> ASGIApp:
     """Put the application together.
 
@@ -57,9 +59,10 @@ def create_app(
         cors_origins: the browsers' origins that may read the API.
         lifespan: opens the database and starts the workers, and ends them.
         live: what pages follow; to be closed as soon as the process is told to stop.
+        http_limits: what connections may have.
     """
     cors = Cors(cors_origins)
-    table = routes(services)
+    table = routes(services, http_limits)
     key_check = KeyCheck(services.queries, addresses)
     endpoints = {
         route.path: Endpoint([other for other in table if other.path == route.path], key_check, cors, limits)
@@ -86,6 +89,7 @@ def create_app(
     return _Front(
         {path: endpoint for path, endpoint in endpoints.items() if "{" not in path},
         ExceptionMiddleware(router, {Exception: answer_error}),
+        BodyTimeouts(http_limits),
     )
 
 
@@ -104,10 +108,10 @@ class _Front:
     A body that does not come is waited for by neither.
     """
 
-    def __init__(self, endpoints: dict[str, Endpoint], rest: ASGIApp) -> None:
+    def __init__(self, endpoints: dict[str, Endpoint], rest: ASGIApp, timeouts: BodyTimeouts) -> None:
         self._endpoints = endpoints
         self._rest = rest
-        self._timeouts = BodyTimeouts()
+        self._timeouts = timeouts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         app: ASGIApp | None = None

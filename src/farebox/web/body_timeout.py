@@ -10,15 +10,10 @@ from typing import Any, Final
 from starlette.types import Message, Receive
 
 from farebox.web.envelope import ApiError
-
-BODY_SECONDS_MAX: Final = 20
-"""How long a body may take..."""
+from farebox.web.http_limits import HttpLimits
 
 BODY_BYTES_PER_SECOND: Final = 64 * 1024
-"""... and a second more for so much of it as has come, so that a large one may come over a slow line."""
-
-PAUSE_SECONDS_MAX: Final = 60
-"""How long lines without end may pause between one piece and the next."""
+"""A body gets a second more for so much of it as has come, so that a large one may come over a slow line."""
 
 _TICK_SECONDS: Final = 1.0
 
@@ -26,8 +21,9 @@ _TICK_SECONDS: Final = 1.0
 class BodyTimeouts:
     """The requests of one application that wait for more of their bodies."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: HttpLimits) -> None:
         """Begin without any."""
+        self.limits = limits
         self.waiting: dict[BodyReader, asyncio.Task[Any]] = {}
         self.ticks = 0
         """Seconds gone by; it stands still while no request waits."""
@@ -69,7 +65,7 @@ class BodyReader:
         self._may_pause = False
         self._bytes_count = 0
         self.is_late = False
-        self.until = timeouts.ticks + BODY_SECONDS_MAX
+        self.until = timeouts.ticks + timeouts.limits.body_seconds
         """The last tick at which it may still wait. The second that has begun is not counted."""
 
     def allow_pauses(self) -> None:
@@ -83,7 +79,7 @@ class BodyReader:
             return await self._receive()
         timeouts = self._timeouts
         if self._may_pause:
-            self.until = timeouts.ticks + PAUSE_SECONDS_MAX
+            self.until = timeouts.ticks + timeouts.limits.pause_seconds
         if timeouts.timer is None:
             timeouts.begin()
         task: Any = asyncio.current_task()
@@ -94,7 +90,7 @@ class BodyReader:
             # Somebody else may want the task to end as well.
             if not self.is_late or task.uncancel():
                 raise
-            raise _too_slow(may_pause=self._may_pause) from None
+            raise _too_slow(timeouts.limits, may_pause=self._may_pause) from None
         finally:
             del timeouts.waiting[self]
         if message.get("more_body", False):
@@ -109,10 +105,10 @@ class BodyReader:
         self.until += self._bytes_count // BODY_BYTES_PER_SECOND - before
 
 
-def _too_slow(*, may_pause: bool) -> ApiError:
+def _too_slow(limits: HttpLimits, *, may_pause: bool) -> ApiError:
     words = (
-        f"No more of the body came for {PAUSE_SECONDS_MAX} s"
+        f"No more of the body came for {limits.pause_seconds} s"
         if may_pause
-        else f"The body took more than {BODY_SECONDS_MAX} s to come, and a second for every 64 KiB of it"
+        else f"The body took more than {limits.body_seconds} s to come, and a second for every 64 KiB of it"
     )
     return ApiError(408, "request_timeout", words)

@@ -36,12 +36,15 @@ _ROUNDING_SECONDS: Final = 1e-6
 class Buckets:
     """One bucket per name, each with the same rate."""
 
-    def __init__(self, per_second: float, burst_seconds: float, now: Callable[[], float]) -> None:
+    def __init__(
+        self, per_second: float, burst_seconds: float, now: Callable[[], float], *, names_max: int = BUCKETS_MAX
+    ) -> None:
         """Let `per_second` through, and `burst_seconds` of that at once; `now` is in seconds and never goes back."""
         self._interval = 1 / per_second
         # However low the rate, one gets through.
         self._burst_seconds = max(burst_seconds, self._interval)
         self._now = now
+        self._names_max = names_max
         # Ordered, since a plain dict takes ever longer to find its first entry once many before it are gone.
         self._full_at: OrderedDict[bytes | str, float] = OrderedDict()
 
@@ -76,7 +79,7 @@ class Buckets:
         return 0.0
 
     def _keep(self, name: bytes | str, full_at: float) -> None:
-        if name not in self._full_at and len(self._full_at) >= BUCKETS_MAX:
+        if name not in self._full_at and len(self._full_at) >= self._names_max:
             self._full_at.popitem(last=False)
         self._full_at[name] = full_at
 
@@ -97,6 +100,7 @@ class Limits:
         failures_per_address: float,
         on_good: Callable[[ParsedKey], None] | None = None,
         now: Callable[[], float] = time.monotonic,
+        names_max: int = BUCKETS_MAX,
     ) -> None:
         """Limit what comes through a second; 0 for no limit.
 
@@ -107,14 +111,16 @@ class Limits:
             failures_per_address: bad keys, and requests without one, of each address.
             on_good: hears of each key that opened something, each time.
             now: seconds, from a clock that never goes back.
+            names_max: how many keys, and how many addresses, are remembered.
         """
         self._addresses = addresses
-        merchants = _buckets(per_merchant_key, KEY_BURST_SECONDS, now)
-        staff = _buckets(per_staff_key, KEY_BURST_SECONDS, now)
+        merchants = _buckets(per_merchant_key, KEY_BURST_SECONDS, now, names_max)
+        staff = _buckets(per_staff_key, KEY_BURST_SECONDS, now, names_max)
         self._keys = {KeyKind.MERCHANT: merchants, KeyKind.SERVICE: staff, KeyKind.SUPPORT: staff}
-        self._failures = _buckets(failures_per_address, FAILURE_BURST_SECONDS, now)
+        self._failures = _buckets(failures_per_address, FAILURE_BURST_SECONDS, now, names_max)
         self._good: OrderedDict[bytes, None] = OrderedDict()
         self._on_good = on_good
+        self._names_max = names_max
 
     def admit(self, scope: Scope, key: ParsedKey | None) -> None:
         """Let a request pass, or not.
@@ -144,7 +150,7 @@ class Limits:
         if self._on_good is not None:
             self._on_good(key)
         if key.digest not in self._good:
-            if len(self._good) >= BUCKETS_MAX:
+            if len(self._good) >= self._names_max:
                 self._good.popitem(last=False)
             self._good[key.digest] = None
 
@@ -162,8 +168,8 @@ class Limits:
                 raise _too_many("Too many requests with bad API keys", wait)
 
 
-def _buckets(per_second: float, burst_seconds: float, now: Callable[[], float]) -> Buckets | None:
-    return Buckets(per_second, burst_seconds, now) if per_second else None
+def _buckets(per_second: float, burst_seconds: float, now: Callable[[], float], names_max: int) -> Buckets | None:
+    return Buckets(per_second, burst_seconds, now, names_max=names_max) if per_second else None
 
 
 def _too_many(words: str, wait: float) -> ApiError:

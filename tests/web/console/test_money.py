@@ -6,6 +6,8 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.service.people.api_keys import Principal
+from farebox.web.pages.console import approvals, transfers
 from farebox.web.schemas.spending import ChargeRequest
 from tests.support.server import Seeds, seed
 from tests.web.console.visitor import Visitor, kept, words
@@ -143,15 +145,16 @@ async def test_a_request_is_rejected_or_taken_back(farebox: Farebox, sam: Visito
     assert "no such request" in words(await sam.wrong(f"{APPROVALS}/{seeds.merchant}/{absent}/approve"))
 
 
-async def test_decided_requests_have_pages(farebox: Farebox, sam: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farebox.web.pages.console.approvals.ROWS", 1)
+async def test_decided_requests_have_pages(farebox: Farebox, sam: Visitor) -> None:
     seeds = await seed(farebox)
-    for reference in ("OLD", "NEW"):
+    for reference in ("OLD", *(f"R{number}" for number in range(approvals.ROWS - 1)), "NEW"):
         await farebox.services.operations.top_up(
             seeds.merchant_id, amount="3000", reference=reference, note=None, principal=None
         )
         (approval, *_) = await farebox.services.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
-        await sam.done(f"{APPROVALS}/{seeds.merchant}/{approval.id}/reject")
+        await farebox.services.approvals.reject(
+            seeds.merchant_id, approval.approval_id, principal=Principal("sam@farebox.example")
+        )
     first = await sam.get(APPROVALS)
     assert "NEW" in words(first)
     assert "OLD" not in words(first)
@@ -215,10 +218,9 @@ async def test_a_transfer_is_found_under_its_own_merchant_alone(farebox: Farebox
     assert 99_990_000 == await _available(farebox, other)
 
 
-async def test_the_book_has_pages_and_a_filter(farebox: Farebox, sam: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("farebox.web.pages.console.transfers.ROWS", 2)
+async def test_the_book_has_pages_and_a_filter(farebox: Farebox, sam: Visitor) -> None:
     seeds = await seed(farebox)
-    for quantity in (1, 2):
+    for quantity in range(1, transfers.ROWS + 1):
         await _charge(farebox, seeds, quantity)
     url = f"{_url(seeds)}/transfers"
     first = await sam.get(url)

@@ -15,9 +15,10 @@ from farebox.web.api.refunds import RefundEndpoints
 from farebox.web.api.statements import StatementEndpoints
 from farebox.web.api.users import UserEndpoints
 from farebox.web.api_route import Route
+from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 
 
-def routes(services: Services) -> list[Route]:
+def routes(services: Services, limits: HttpLimits = HTTP_LIMITS) -> list[Route]:
     """List the API's endpoints; the application and its OpenAPI document are both made from this."""
     classes = (
         AccountEndpoints,
@@ -25,7 +26,6 @@ def routes(services: Services) -> list[Route]:
         ChargeEndpoints,
         HoldEndpoints,
         RefundEndpoints,
-        ChargeBatchEndpoints,
         MerchantEndpoints,
         UserEndpoints,
         MoveEndpoints,
@@ -34,4 +34,5 @@ def routes(services: Services) -> list[Route]:
         KeyEndpoints,
         PriceEndpoints,
     )
-    return [route for endpoints in classes for route in endpoints(services).routes()]
+    batches = ChargeBatchEndpoints(services, limits)
+    return [*(route for endpoints in classes for route in endpoints(services).routes()), *batches.routes()]

@@ -23,6 +23,7 @@ from farebox.web.body import BODY_BYTES_MAX, media_type, read_body
 from farebox.web.body_timeout import BodyReader
 from farebox.web.decoding import BodyDecoder
 from farebox.web.envelope import ApiError, api_error, success_body
+from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.schemas.spending import (
     BATCH_CHARGES_MAX,
     BatchData,
@@ -32,9 +33,6 @@ from farebox.web.schemas.spending import (
 )
 
 BATCH_BYTES_MAX: Final = 16 * 1024 * 1024
-STREAM_LINES_MAX: Final = 1_000_000
-"""How many lines one connection may send."""
-
 NDJSON: Final = "application/x-ndjson"
 
 _CHUNK_CHARGES: Final = 1_000
@@ -53,9 +51,10 @@ _RawCharges = Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=BATCH_C
 class ChargeBatchEndpoints(Endpoints):
     """Charges in bulk."""
 
-    def __init__(self, services: Services) -> None:
-        """Answer from these services."""
+    def __init__(self, services: Services, limits: HttpLimits) -> None:
+        """Answer from these services, and take so many lines of a connection."""
         super().__init__(services)
+        self._lines_max = limits.lines
         self._batch_decoder = msgspec.json.Decoder(_RawBatch)
         self._charges_decoder = msgspec.json.Decoder(_RawCharges)
         self._charge_decoder = BodyDecoder(ChargeRequest)
@@ -72,7 +71,7 @@ class ChargeBatchEndpoints(Endpoints):
         description=(
             f"Up to {BATCH_CHARGES_MAX:,} charges, each on its own: the whole is not atomic, and "
             f"repeating it is safe. For more than that, send Content-Type: {NDJSON}, a charge a line, and get "
-            f"an outcome a line, in order, once the last one has come; up to {STREAM_LINES_MAX:,} lines."
+            f"an outcome a line, in order, once the last one has come; up to {HTTP_LIMITS.lines:,} lines."
         ),
     )
     async def charge_batch(self, request: ApiRequest) -> Answer | Stream:
@@ -121,9 +120,9 @@ class ChargeBatchEndpoints(Endpoints):
         try:
             async for lines in _lines(receive):
                 count += len(lines)
-                if count > STREAM_LINES_MAX:
+                if count > self._lines_max:
                     words = (
-                        f"A connection may send {STREAM_LINES_MAX:,} lines; this line and those after it were not read"
+                        f"A connection may send {self._lines_max:,} lines; this line and those after it were not read"
                     )
                     spool.write(_failure(ApiError(413, "payload_too_large", words)) + b"\n")
                     break
