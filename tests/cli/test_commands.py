@@ -84,9 +84,14 @@ def test_a_key_is_made_rotated_and_revoked(shell: Shell, owner: tuple[str, str])
     assert "2100-01-01T00:00:00.000000Z" == key["expiresAt"]
     successor = shell.json("key", "rotate", key["keyId"], "--overlap", "90m")
     assert key["apiKey"] != successor["apiKey"]
-    shell.ok("key", "revoke", successor["keyId"])
+    ends = "2099-12-31T23:59:59Z"
+    assert f"{key['keyId']} ends 2099-12-31 23:59:59 UTC." in shell.ok("key", "expire", key["keyId"], ends).out
+    assert "before" not in shell.ok("key", "revoke", successor["keyId"]).out
+    assert "revoked before; nothing is changed" in shell.ok("key", "revoke", successor["keyId"]).out
+    refused = shell.run("key", "expire", successor["keyId"], ends)
+    assert (1, True) == (refused.status, "is revoked or expired" in refused.err)
     keys = {item["keyId"]: item for item in shell.json("key", "list", *scope)}
-    assert keys[key["keyId"]]["expiresAt"] < "2100"
+    assert "2099-12-31T23:59:59.000000Z" == keys[key["keyId"]]["expiresAt"]
     assert keys[successor["keyId"]]["revokedAt"] is not None
     assert "revoked" in shell.ok("key", "list", *scope).out
     assert option.removeprefix("--") in shell.ok("key", "list", *scope).out

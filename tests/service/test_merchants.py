@@ -134,17 +134,26 @@ async def test_closed_key_has_no_successor(ledger: ServiceParts) -> None:
     expired = await ledger.merchants.create_key(KeyKind.SERVICE, name="b", expires="2027-01-15T08:00:01Z")
     await ledger.merchants.revoke_key(revoked.key.key_id)
     ledger.clock.move(1)
+    before = await ledger.merchants.keys(None)
     for key in (revoked, expired):
-        with pytest.raises(Conflict):
+        with pytest.raises(Conflict, match="revoked or expired"):
             await ledger.merchants.rotate_key(key.key.key_id)
-    assert 2 == len(await ledger.merchants.keys(None))
+        with pytest.raises(Conflict, match="revoked or expired"):
+            await ledger.merchants.expire_key(key.key.key_id, "2027-02-15T08:00:00Z")
+    assert before == await ledger.merchants.keys(None)
+
+
+async def test_a_key_that_has_not_ended_may_end_later(ledger: ServiceParts) -> None:
+    made = await ledger.merchants.create_key(KeyKind.SERVICE, name="a", expires="2027-01-15T08:00:01Z")
+    later = await ledger.merchants.expire_key(made.key.key_id, "2027-01-15T08:01:00Z")
+    assert NOW + 60_000_000 == later.expires_at
 
 
 async def test_key_is_revoked_once_and_for_ever(ledger: ServiceParts) -> None:
     key = await ledger.merchants.create_key(KeyKind.SERVICE, name="a")
     await ledger.merchants.revoke_key(key.key.key_id)
     ledger.clock.move(5)
-    await ledger.merchants.revoke_key(key.key.key_id)
+    assert not await ledger.merchants.revoke_key(key.key.key_id)
     assert [NOW] == [found.revoked_at for found in await ledger.merchants.keys(None)]
 
 

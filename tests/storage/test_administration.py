@@ -35,8 +35,9 @@ from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.pricing import Price
 from farebox.core.state import BatchState, Decision, reads
+from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
-from farebox.storage.records import Merchant, Usage, User
+from farebox.storage.records import ApiKey, Merchant, Usage, User
 from farebox.storage.stores import Stores
 from tests.storage.engines import Engine, Refused
 from tests.support.effort import examples
@@ -128,8 +129,10 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
     "users.add": lambda stores, item: stores.users.add(User(ANN, 2, "new@example.com", NOW), item),
     "api_keys.create": lambda stores, item: stores.api_keys.create(staff_key(50), item),
     "api_keys.create of a merchant": lambda stores, item: stores.api_keys.create(merchant_key(51), item),
-    "api_keys.expire": lambda stores, item: stores.api_keys.expire(40, NOW + 1, item),
-    "api_keys.expire of a merchant": lambda stores, item: stores.api_keys.expire(ANN, NOW + 1, item),
+    "api_keys.expire": lambda stores, item: stores.api_keys.expire(40, NOW + 1, now=NOW, audit_entry=item),
+    "api_keys.expire of a merchant": lambda stores, item: stores.api_keys.expire(
+        ANN, NOW + 1, now=NOW, audit_entry=item
+    ),
     "api_keys.revoke": lambda stores, item: stores.api_keys.revoke(40, NOW, item),
     "api_keys.revoke of a merchant": lambda stores, item: stores.api_keys.revoke(ANN, NOW, item),
     "api_keys.rotate": lambda stores, item: stores.api_keys.rotate(
@@ -199,7 +202,7 @@ async def test_what_fails_is_not_logged(stores: Stores) -> None:
         stores.merchants.rename(BEN, "Ben", audit_entry(1)),
         stores.users.add(User(ANN, 2, "old@example.com", NOW), audit_entry(2)),
         stores.api_keys.create(merchant_key(60, BEN), audit_entry(4)),
-        stores.api_keys.expire(99, NOW, audit_entry(5)),
+        stores.api_keys.expire(99, NOW, now=NOW, audit_entry=audit_entry(5)),
         stores.api_keys.revoke(99, NOW, audit_entry(6)),
         stores.api_keys.rotate(99, successor=staff_key(41), expires_at=NOW, audit_entry=audit_entry(7)),
         stores.prices.add(Price(1, "scan", UNIT, NOW), NOW, audit_entry(8)),
@@ -229,18 +232,35 @@ async def test_what_is_there_already_is_not_logged_again(stores: Stores) -> None
 
 
 @every_store
-async def test_a_key_ends_at_the_earliest_time_that_it_was_given(stores: Stores) -> None:
+async def test_a_key_that_has_not_ended_ends_when_it_is_told_to(stores: Stores) -> None:
     await add_merchant(stores)
     await stores.api_keys.create(merchant_key(40))
     await stores.api_keys.create(staff_key(41))
     for number in (40, 41):
-        for at, expected in ((NOW + 9, NOW + 9), (NOW + 5, NOW + 5), (NOW + 7, NOW + 5)):
-            await stores.api_keys.expire(number, at)
+        for at in (NOW + 9, NOW + 5, NOW + 7):
+            await stores.api_keys.expire(number, at, now=NOW)
             key = await stores.api_keys.find(number)
             assert key is not None
-            assert expected == key.expires_at
-    assert [merchant_key(40, expires_at=NOW + 5), merchant_key(ANN)] == await stores.api_keys.list(ANN)
-    assert [staff_key(41, expires_at=NOW + 5)] == await stores.api_keys.list(None)
+            assert at == key.expires_at
+    assert [merchant_key(40, expires_at=NOW + 7), merchant_key(ANN)] == await stores.api_keys.list(ANN)
+    assert [staff_key(41, expires_at=NOW + 7)] == await stores.api_keys.list(None)
+
+
+@every_store
+@pytest.mark.parametrize("ending", [{"revoked_at": NOW}, {"expires_at": NOW}])
+@pytest.mark.parametrize("make", [merchant_key, staff_key])
+async def test_a_key_that_has_ended_stays_so_and_nothing_is_logged(
+    stores: Stores, make: Callable[..., ApiKey], ending: dict[str, int]
+) -> None:
+    await add_merchant(stores)
+    key = make(40, **ending)
+    await stores.api_keys.create(key)
+    with pytest.raises(KeyEnded):
+        await stores.api_keys.expire(40, NOW + 9, now=NOW, audit_entry=audit_entry(1))
+    with pytest.raises(KeyEnded):
+        await stores.api_keys.rotate(40, successor=make(41), expires_at=NOW + 9, audit_entry=audit_entry(2))
+    assert [key, None] == [await stores.api_keys.find(number) for number in (40, 41)]
+    assert [] == await audit_entries(stores)
 
 
 # Approvals.

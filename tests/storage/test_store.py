@@ -36,6 +36,7 @@ from farebox.core.pricing import Price
 from farebox.core.state import Alert, BatchState, Decision, KeyRecord, reads
 from farebox.core.thresholds import Threshold
 from farebox.storage import sql
+from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import (
     AlreadyExists,
     Fetch,
@@ -197,7 +198,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "api_keys.create": lambda stores: stores.api_keys.create(staff_key(1)),
     "api_keys.list": lambda stores: stores.api_keys.list(None),
     "api_keys.find": lambda stores: stores.api_keys.find(1),
-    "api_keys.expire": lambda stores: stores.api_keys.expire(1, NOW),
+    "api_keys.expire": lambda stores: stores.api_keys.expire(1, NOW, now=NOW),
     "api_keys.revoke": lambda stores: stores.api_keys.revoke(1, NOW),
     "api_keys.rotate": lambda stores: stores.api_keys.rotate(1, successor=staff_key(2), expires_at=NOW),
     "prices.add": add_price,
@@ -417,7 +418,8 @@ async def test_a_revoked_key_stays_revoked(stores: Stores, is_staff: bool) -> No
     for each in (key, *others):
         await stores.api_keys.create(each)
     await stores.api_keys.revoke(2, NOW + 5)
-    await stores.api_keys.revoke(2, NOW + 9)
+    with pytest.raises(KeyEnded):
+        await stores.api_keys.revoke(2, NOW + 9)
     assert replace(key, revoked_at=NOW + 5) == await stores.api_keys.find(2)
     await stores.api_keys.revoke(2, NOW + 3)
     assert replace(key, revoked_at=NOW + 3) == await stores.api_keys.find(2)

@@ -13,6 +13,7 @@ from farebox.core.invariants import check_account
 from farebox.core.pricing import Price
 from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
+from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists
 from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
 from tests.support.memory_rows import MemoryRows, key_record
@@ -120,23 +121,30 @@ class _ApiKeys(_Subject):
     async def list(self, merchant_id: int | None) -> Sequence[ApiKey]:
         return [key for _, key in sorted(self._rows.keys.items()) if key.merchant_id == merchant_id]
 
-    async def expire(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
-        key = self._rows.key(key_id)
-        self._rows.keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, at))
+    async def expire(self, key_id: int, at: int, *, now: int, audit_entry: AuditEntry | None = None) -> None:
+        self._rows.keys[key_id] = replace(self._valid(key_id, now), expires_at=at)
         self._rows.log(audit_entry)
 
     async def revoke(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
         key = self._rows.key(key_id)
-        self._rows.keys[key_id] = replace(key, revoked_at=_earlier(key.revoked_at, at))
+        if key.revoked_at is not None and key.revoked_at <= at:
+            raise KeyEnded("it was closed by then")
+        self._rows.keys[key_id] = replace(key, revoked_at=at)
         self._rows.log(audit_entry)
 
     async def rotate(
         self, key_id: int, *, successor: ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
     ) -> None:
-        key = self._rows.key(key_id)
+        key = self._valid(key_id, successor.created_at)
         self._rows.keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, expires_at))
         self._rows.keys[successor.key_id] = successor
         self._rows.log(audit_entry)
+
+    def _valid(self, key_id: int, now: int) -> ApiKey:
+        key = self._rows.key(key_id)
+        if min(time for time in (key.expires_at, key.revoked_at, now + 1) if time is not None) <= now:
+            raise KeyEnded("it has ended")
+        return key
 
 
 class _Prices(_Subject):

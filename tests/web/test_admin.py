@@ -472,30 +472,40 @@ async def test_revoked_key_is_closed_at_once_and_for_ever(farebox: Farebox, clie
     revoked_at = revoked.pop("revokedAt")
     assert {name: key[name] for name in revoked} == revoked
     assert 401 == await _use(client, seeds, kind, text)
-    again = (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
+    before = await _log(client, seeds)
+    reply = await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")
+    again = reply.data
+    assert "true" == reply.header("idempotent-replay")
     with later(farebox, seconds=60):
         once_more = (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/revoke")).data
     # It stays revoked since the first time.
     assert again["revokedAt"] == once_more["revokedAt"] == revoked_at
-    assert 409 == (await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/rotate", {})).status
+    assert before == await _log(client, seeds)
+    for rest, body in (("rotate", {}), ("expire", {"expires": FAR})):
+        reply = await _ask(client, seeds, "POST", f"{KEYS}/{key['keyId']}/{rest}", body)
+        assert (409, "conflict") == (reply.status, reply.code)
+        assert "revoked or expired" in reply.message
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_key_ends_at_its_time_and_the_time_can_only_come_nearer(
-    farebox: Farebox, client: AppClient, kind: str
-) -> None:
+async def test_key_ends_at_the_time_that_it_was_given_last(farebox: Farebox, client: AppClient, kind: str) -> None:
     seeds = await seed(farebox)
     text, key = await _make_key(client, seeds, kind)
     path = f"{KEYS}/{key['keyId']}/expire"
     first = await _ask(client, seeds, "POST", path, {"expires": "2099-01-01T00:00:00Z"})
     assert "2099-01-01T00:00:00.000000Z" == first.data["expiresAt"]
     nearer = await _ask(client, seeds, "POST", path, {"expires": "2098-01-01T00:00:00Z"})
-    farther = await _ask(client, seeds, "POST", path, {"expires": FAR})
-    assert "2098-01-01T00:00:00.000000Z" == nearer.data["expiresAt"] == farther.data["expiresAt"]
-    end = 4_039_372_800_000_000
+    assert "2098-01-01T00:00:00.000000Z" == nearer.data["expiresAt"]
+    farther = await _ask(client, seeds, "POST", path, {"expires": "2098-01-02T00:00:00Z"})
+    assert "2098-01-02T00:00:00.000000Z" == farther.data["expiresAt"]
+    end = 4_039_459_200_000_000
     for moment, status in ((end - 1, 200), (end, 401)):
         with at(farebox, moment):
             assert status == await _use(client, seeds, kind, text)
+    with at(farebox, end):
+        reply = await _ask(client, seeds, "POST", path, {"expires": "2099-01-01T00:00:00Z"})
+    assert (409, "conflict") == (reply.status, reply.code)
+    assert "revoked or expired" in reply.message
 
 
 @pytest.mark.parametrize("kind", KINDS)

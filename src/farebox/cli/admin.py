@@ -280,20 +280,23 @@ def _key_state(key: ApiKey, now: int) -> str:
 @click.argument("key_id")
 async def key_revoke(context: CommandContext, key_id: str) -> None:
     """Close an API key at once and for ever."""
-    await context.farebox.services.merchants.revoke_key(
+    is_done_now = await context.farebox.services.merchants.revoke_key(
         inputs.public_id("KEY_ID", ids.KEY, key_id), principal=context.principal
     )
-    context.answer({"keyId": key_id, "isRevoked": True}, f"{key_id} opens nothing any more.")
+    before = "" if is_done_now else " It had been revoked before; nothing is changed."
+    context.answer(
+        {"keyId": key_id, "isRevoked": True, "isReplay": not is_done_now}, f"{key_id} opens nothing any more.{before}"
+    )
 
 
 @command("expire", group=key_group)
 @click.argument("key_id")
 @click.argument("expires")
 async def key_expire(context: CommandContext, key_id: str, expires: str) -> None:
-    """Let an API key end at a time to come, such as 2026-01-31T12:00:00Z, or earlier if it already was to."""
+    """Let an API key end at a time to come, such as 2027-01-31T12:00:00Z, earlier or later than it was to."""
     number = inputs.public_id("KEY_ID", ids.KEY, key_id)
     key = await context.farebox.services.merchants.expire_key(number, expires, principal=context.principal)
-    context.answer(key_data(key), f"{key_id} ends {expires}.")
+    context.answer(key_data(key), f"{key_id} ends {short_time(key.expires_at or 0)} UTC.")
 
 
 @command("rotate", group=key_group)

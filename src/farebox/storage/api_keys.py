@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 from farebox.core.audit_log import AuditEntry
 from farebox.core.state import KeyRecord
-from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.interface import Fetch, NotFound, StorageError
 from farebox.storage.records import ApiKey
 from farebox.storage.rows import api_key_to_row
 from farebox.storage.subject import SubjectStore
+
+
+class KeyEnded(StorageError):
+    """The key was revoked or has expired; nothing was changed."""
 
 
 class ApiKeyStore(SubjectStore):
@@ -45,23 +49,25 @@ class ApiKeyStore(SubjectStore):
         found = await (self._rows("staff_keys") if merchant_id is None else self._rows("merchant_keys", merchant_id))
         return [ApiKey(*row) for row in found]
 
-    async def expire(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
-        """Let an API key end at a time, or earlier if it already was to.
+    async def expire(self, key_id: int, at: int, *, now: int, audit_entry: AuditEntry | None = None) -> None:
+        """Let an API key end at a time, earlier or later than it was to.
 
         Raises:
             NotFound: no such key.
+            KeyEnded: it has ended by `now`.
         """
 
         async def expire(fetch: Fetch) -> None:
-            await self._end(fetch, "expire", key_id, at)
+            await self._end(fetch, "expire", key_id, at, now)
 
         await self._connector.run_in_transaction(expire, audit_entry)
 
     async def revoke(self, key_id: int, at: int, audit_entry: AuditEntry | None = None) -> None:
-        """Close an API key for ever; one that was closed earlier stays so.
+        """Close an API key for ever.
 
         Raises:
             NotFound: no such key.
+            KeyEnded: it was closed by then.
         """
 
         async def revoke(fetch: Fetch) -> None:
@@ -76,10 +82,11 @@ class ApiKeyStore(SubjectStore):
 
         Raises:
             NotFound: no such key.
+            KeyEnded: it had ended when the successor was made.
         """
 
         async def rotate(fetch: Fetch) -> None:
-            await self._end(fetch, "expire", key_id, expires_at)
+            await self._end(fetch, "succeed", key_id, expires_at, successor.created_at)
             await self._insert(fetch, successor)
 
         await self._connector.run_in_transaction(rotate, audit_entry)
@@ -104,8 +111,10 @@ class ApiKeyStore(SubjectStore):
         name = "insert_staff_key" if key.merchant_id is None else "insert_merchant_key"
         await fetch(self._sql[name], *api_key_to_row(key))
 
-    async def _end(self, fetch: Fetch, how: str, key_id: int, at: int) -> None:
+    async def _end(self, fetch: Fetch, how: str, key_id: int, *times: int) -> None:
         for kept_in in ("merchant", "staff"):
-            if await fetch(self._sql[f"{how}_{kept_in}_key"], key_id, at):
+            if await fetch(self._sql[f"{how}_{kept_in}_key"], key_id, *times):
                 return
+        if await fetch(self._sql["api_key"], key_id):
+            raise KeyEnded(f"the key {key_id} has ended")
         raise NotFound(f"no key {key_id}")

@@ -45,9 +45,10 @@ async def test_a_merchants_keys_are_made_rotated_ended_and_revoked(farebox: Fare
     rotated = await sam.post(f"{one}/rotate", overlap="3600")
     assert re.search(r"fbm_[0-9A-Z]{39}", words(rotated))
     assert "The key's end is saved." in await sam.done(f"{one}/end", expires="2100-01-31T12:00")
-    # It was to end within the hour, and does.
-    assert (await farebox.services.merchants.key(first.key_id)).expires_at != key.expires_at
+    # It was to end within the hour, and goes on for longer now.
+    assert (await farebox.services.merchants.key(first.key_id)).expires_at == key.expires_at
     assert "it opens nothing any more" in await sam.done(f"{one}/revoke")
+    assert "had been revoked before; nothing is changed" in await sam.done(f"{one}/revoke")
     revoked = await sam.page(one)
     assert "State revoked" in revoked
     assert "Make its successor" not in revoked
@@ -68,6 +69,7 @@ async def test_keys_that_make_no_sense_are_asked_for_again(farebox: Farebox, sam
     assert "Choose how long" in words(await sam.wrong(f"{one}/rotate", overlap="-1"))
     await sam.done(f"{one}/revoke")
     assert "create a new one instead" in words(await sam.wrong(f"{one}/rotate", overlap="0"))
+    assert "create a new one instead" in words(await sam.wrong(f"{one}/end", expires="2100-01-31T12:00"))
 
 
 async def test_keys_of_services_and_support_are_made_and_named(farebox: Farebox, sam: Visitor) -> None:

@@ -1,6 +1,7 @@
 """Merchants, their people and keys, and prices: what support sets up around the ledger."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 from msgspec import Struct
@@ -18,6 +19,7 @@ from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerch
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
+from farebox.storage.api_keys import KeyEnded
 from farebox.storage.records import ApiKey, Merchant, Role, User
 from farebox.storage.stores import Stores
 
@@ -159,40 +161,50 @@ class Merchants:
             raise Missing(f"no key has the id {ids.public_id(ids.KEY, key_id)}")
         return found
 
-    async def revoke_key(self, key_id: int, *, principal: Principal | None = None) -> None:
-        """Close an API key at once and for ever."""
+    async def revoke_key(self, key_id: int, *, principal: Principal | None = None) -> bool:
+        """Close an API key at once and for ever; False if it was closed before, and nothing is changed or logged."""
         now = self._clock.now()
         key = await self.key(key_id)
         with translated():
-            await self._stores.api_keys.revoke(key_id, now, _key_audit_entry(principal, now, "revoke_key", key))
+            try:
+                await self._stores.api_keys.revoke(key_id, now, _key_audit_entry(principal, now, "revoke_key", key))
+            except KeyEnded:
+                return False
+        return True
 
     async def expire_key(self, key_id: int, expires: str, *, principal: Principal | None = None) -> ApiKey:
-        """Let an API key end at a time to come, or earlier if it already was to."""
+        """Let an API key that has not ended end at a time to come, earlier or later than it was to.
+
+        Raises:
+            Conflict: it was revoked, or has expired.
+        """
         now = self._clock.now()
         expires_at = inputs.time("expires", expires)
         if expires_at <= now:
             raise InvalidInput("expires", "name a time to come; to close a key at once, revoke it")
         key = await self.key(key_id)
         audit_entry = _key_audit_entry(principal, now, "expire_key", key, f"from {inputs.format_time(expires_at)}")
-        with translated():
-            await self._stores.api_keys.expire(key_id, expires_at, audit_entry)
+        with translated(), _of_valid_key():
+            await self._stores.api_keys.expire(key_id, expires_at, now=now, audit_entry=audit_entry)
         return await self.key(key_id)
 
     async def rotate_key(
         self, key_id: int, *, overlap_seconds: int = OVERLAP_SECONDS_DEFAULT, principal: Principal | None = None
     ) -> NewKey:
-        """Make a key's successor; the old one goes on for `overlap_seconds`."""
+        """Make a key's successor; the old one goes on for `overlap_seconds`, or until it was to end.
+
+        Raises:
+            Conflict: it was revoked, or has expired.
+        """
         now = self._clock.now()
         inputs.overlap_seconds("overlapSeconds", overlap_seconds)
         old = await self.key(key_id)
-        with translated():
-            if old.revoked_at is not None or (old.expires_at is not None and old.expires_at <= now):
-                raise Conflict("the key is revoked or expired; create a new one instead")
-            key = self._new_key(KeyKind(old.kind), now, merchant_id=old.merchant_id, name=old.name)
-            expires_at = now + overlap_seconds * _MICROS_PER_SECOND
-            audit_entry = _key_audit_entry(
-                principal, now, "rotate_key", key.key, f"instead of {ids.public_id(ids.KEY, key_id)}"
-            )
+        key = self._new_key(KeyKind(old.kind), now, merchant_id=old.merchant_id, name=old.name)
+        expires_at = now + overlap_seconds * _MICROS_PER_SECOND
+        audit_entry = _key_audit_entry(
+            principal, now, "rotate_key", key.key, f"instead of {ids.public_id(ids.KEY, key_id)}"
+        )
+        with translated(), _of_valid_key():
             await self._stores.api_keys.rotate(
                 key_id, successor=key.key, expires_at=expires_at, audit_entry=audit_entry
             )
@@ -277,6 +289,15 @@ class Merchants:
             ),
             text,
         )
+
+
+@contextmanager
+def _of_valid_key() -> Iterator[None]:
+    """Say why what is asked of a key can't be done any more."""
+    try:
+        yield
+    except KeyEnded as error:
+        raise Conflict("the key is revoked or expired, and opens nothing any more; create a new one instead") from error
 
 
 def _audit_entry(

@@ -22,9 +22,9 @@ def answer(data: Struct, headers: Headers = _NO_HEADERS) -> Answer:
     return Answer(success_body(msgspec.json.encode(data)), headers)
 
 
-def replay_headers(outcome: Outcome) -> Headers:
-    """Mark the first answer given again."""
-    return _REPLAY_HEADERS if outcome.is_replay else _NO_HEADERS
+def replay_headers(*, is_replay: bool) -> Headers:
+    """Mark the first answer given again, and the answer to what was so already."""
+    return _REPLAY_HEADERS if is_replay else _NO_HEADERS
 
 
 def answer_move(outcome: Outcome) -> Answer:
@@ -32,5 +32,5 @@ def answer_move(outcome: Outcome) -> Answer:
     approval = outcome.approval
     if outcome.transfer is None and approval is not None and outcome.is_ok:
         body = success_body(msgspec.json.encode(approval_data(approval)), HTTPStatus.ACCEPTED)
-        return Answer(body, replay_headers(outcome), HTTPStatus.ACCEPTED)
-    return answer(move_data(transfer_of(outcome)), replay_headers(outcome))
+        return Answer(body, replay_headers(is_replay=outcome.is_replay), HTTPStatus.ACCEPTED)
+    return answer(move_data(transfer_of(outcome)), replay_headers(is_replay=outcome.is_replay))

@@ -75,4 +75,4 @@ class ApprovalEndpoints(Endpoints):
         outcome = await self._services.approvals.reject(merchant_id, approval_id, principal=request.principal)
         if outcome.approval is None:
             raise Refused(outcome)
-        return answer(approval_data(outcome.approval), replay_headers(outcome))
+        return answer(approval_data(outcome.approval), replay_headers(is_replay=outcome.is_replay))

@@ -39,7 +39,7 @@ class ChargeEndpoints(Endpoints):
     async def charge(self, request: ApiRequest, body: ChargeRequest) -> Answer:
         """Deduct the cost of a request; the key is looked up in the charge's own transaction."""
         outcome = await self._services.operations.charge(body, caller=request.caller)
-        return Answer(success_body(charge_data(transfer_of(outcome))), replay_headers(outcome))
+        return Answer(success_body(charge_data(transfer_of(outcome))), replay_headers(is_replay=outcome.is_replay))
 
 
 def charge_data(transfer: Transfer) -> bytes:

@@ -45,7 +45,7 @@ class HoldEndpoints(Endpoints):
             balance=format_amount(transfer.posted_after),
             available=format_amount(transfer.wallet_after),
         )
-        return answer(data, replay_headers(outcome))
+        return answer(data, replay_headers(is_replay=outcome.is_replay))
 
     @route(
         method="POST",
@@ -77,7 +77,7 @@ class HoldEndpoints(Endpoints):
             # The rest goes back by a transfer of its own, right after this one.
             available=format_amount(transfer.wallet_after + released),
         )
-        return answer(data, replay_headers(outcome))
+        return answer(data, replay_headers(is_replay=outcome.is_replay))
 
     @route(
         method="POST",
@@ -103,7 +103,7 @@ class HoldEndpoints(Endpoints):
             balance=format_amount(transfer.posted_after),
             available=format_amount(transfer.wallet_after),
         )
-        return answer(data, replay_headers(outcome))
+        return answer(data, replay_headers(is_replay=outcome.is_replay))
 
 
 def _hold_of(outcome: Outcome) -> Hold:

@@ -5,7 +5,7 @@ from typing import Final
 from farebox.core.commands import KeyKind
 from farebox.core.outcomes import Code
 from farebox.presenters.keys import KeyData, NewKeyData, key_data, new_key_data
-from farebox.web.api.answers import answer
+from farebox.web.api.answers import answer, replay_headers
 from farebox.web.api.paths import MERCHANT_PATH, key_in_path, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import (
@@ -90,8 +90,8 @@ class KeyEndpoints(Endpoints):
     async def revoke_key(self, request: ApiRequest) -> Answer:
         """Close a key at once."""
         key_id = key_in_path(request)
-        await self._services.merchants.revoke_key(key_id, principal=request.principal)
-        return answer(key_data(await self._services.merchants.key(key_id)))
+        is_done_now = await self._services.merchants.revoke_key(key_id, principal=request.principal)
+        return answer(key_data(await self._services.merchants.key(key_id)), replay_headers(is_replay=not is_done_now))
 
     @route(
         method="POST",
@@ -100,9 +100,11 @@ class KeyEndpoints(Endpoints):
         summary="Let an API key end at a time to come",
         data=KeyData,
         missing=True,
+        conflicts=True,
+        description="Earlier or later than it was to; a key that was revoked or has expired stays so.",
     )
     async def expire_key(self, request: ApiRequest, body: ExpireKeyRequest) -> Answer:
-        """Let a key end later."""
+        """Let a key end at another time."""
         key_id = key_in_path(request)
         return answer(
             key_data(await self._services.merchants.expire_key(key_id, body.expires, principal=request.principal))

@@ -45,4 +45,4 @@ class RefundEndpoints(Endpoints):
             balance=format_amount(transfer.posted_after),
             available=format_amount(transfer.wallet_after),
         )
-        return answer(data, replay_headers(outcome))
+        return answer(data, replay_headers(is_replay=outcome.is_replay))

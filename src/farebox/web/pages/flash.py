@@ -17,6 +17,7 @@ FLASHES: Final = {
     "thresholds_saved": "The thresholds are saved.",
     "test_sent": "A test mail is on its way to you.",
     "key_revoked": "The key is revoked: it opens nothing any more.",
+    "key_was_revoked": "The key had been revoked before; nothing is changed.",
     "key_expiry_saved": "The key's end is saved.",
     "invited": "The invitation is on its way.",
     "user_removed": "They are removed, and get no more mails.",

@@ -91,8 +91,8 @@ class KeyPages(ABC):
 
     async def revoke(self, request: PageRequest) -> Response:
         """Close a key at once and for ever."""
-        await request.services.merchants.revoke_key(await self._own(request), principal=request.principal)
-        return request.redirect(self.url(request), "key_revoked")
+        is_done_now = await request.services.merchants.revoke_key(await self._own(request), principal=request.principal)
+        return request.redirect(self.url(request), "key_revoked" if is_done_now else "key_was_revoked")
 
     async def _own(self, request: PageRequest) -> int:
         """Return the number of the key that the path names, if it belongs on this page.

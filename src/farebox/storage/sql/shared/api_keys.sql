@@ -25,21 +25,31 @@ SELECT {merchant_key} FROM merchant_key WHERE key_id = $1
 UNION ALL
 SELECT {staff_key} FROM staff_key WHERE key_id = $1;
 
--- revoke_merchant_key: close a merchant's API key, unless it was closed earlier
-UPDATE merchant_key SET revoked_at = CASE WHEN revoked_at < $2 THEN revoked_at ELSE $2 END
-WHERE key_id = $1 RETURNING key_id;
+-- revoke_merchant_key: close a merchant's API key that was not closed earlier
+UPDATE merchant_key SET revoked_at = $2 WHERE key_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) RETURNING key_id;
 
--- revoke_staff_key: close a service's or support's API key, unless it was closed earlier
-UPDATE staff_key SET revoked_at = CASE WHEN revoked_at < $2 THEN revoked_at ELSE $2 END
-WHERE key_id = $1 RETURNING key_id;
+-- revoke_staff_key: close a service's or support's API key that was not closed earlier
+UPDATE staff_key SET revoked_at = $2 WHERE key_id = $1 AND (revoked_at IS NULL OR revoked_at > $2) RETURNING key_id;
 
--- expire_merchant_key: let a merchant's API key end at a time, or earlier if it already was to
+-- expire_merchant_key: let a merchant's API key that has not ended end at another time
+UPDATE merchant_key SET expires_at = $2
+WHERE key_id = $1 AND (expires_at IS NULL OR expires_at > $3) AND (revoked_at IS NULL OR revoked_at > $3)
+RETURNING key_id;
+
+-- expire_staff_key: let a service's or support's API key that has not ended end at another time
+UPDATE staff_key SET expires_at = $2
+WHERE key_id = $1 AND (expires_at IS NULL OR expires_at > $3) AND (revoked_at IS NULL OR revoked_at > $3)
+RETURNING key_id;
+
+-- succeed_merchant_key: let a merchant's API key that has not ended end at a time, or earlier if it already was to
 UPDATE merchant_key SET expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END
-WHERE key_id = $1 RETURNING key_id;
+WHERE key_id = $1 AND (expires_at IS NULL OR expires_at > $3) AND (revoked_at IS NULL OR revoked_at > $3)
+RETURNING key_id;
 
--- expire_staff_key: let a service's or support's API key end at a time, or earlier if it already was to
+-- succeed_staff_key: let a service's or support's API key that has not ended end at a time, or earlier if it was to
 UPDATE staff_key SET expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE $2 END
-WHERE key_id = $1 RETURNING key_id;
+WHERE key_id = $1 AND (expires_at IS NULL OR expires_at > $3) AND (revoked_at IS NULL OR revoked_at > $3)
+RETURNING key_id;
 
 -- note_merchant_key: write when a merchant's key was last used
 UPDATE merchant_key SET used_at = $3 WHERE merchant_id = $1 AND digest = $2 AND (used_at IS NULL OR used_at < $3);
