@@ -679,3 +679,29 @@ async def test_two_committers_on_one_file_never_spend_what_is_not_there(tmp_path
         account = await one.stores.accounts.find(seeds.merchant_id)
         assert account is not None
         assert (0, 51) == (account.wallet, account.seq)
+
+
+async def test_a_dry_run_tells_what_a_command_would_come_to_and_writes_nothing() -> None:
+    scripted = ScriptedConnector()
+    async with _running(scripted) as committer:
+        would = await committer.dry_run(charge("one"))
+        assert 0 == scripted.spent()
+        did = await committer.submit(charge("one"))
+        assert (would.code, would.transfer and would.transfer.wallet_after) == (
+            did.code,
+            did.transfer and did.transfer.wallet_after,
+        )
+        again = await committer.dry_run(charge("one"))
+        assert (True, did.transfer) == (again.is_replay, again.transfer)
+        assert Code.IDEMPOTENCY_CONFLICT is (await committer.dry_run(charge("one", quantity=2))).code
+        assert Code.INSUFFICIENT_BALANCE is (await committer.dry_run(charge("two", quantity=10_000))).code
+        assert (UNIT, 1) == (scripted.spent(), committer.commands_count)
+
+
+@pytest.mark.parametrize("fate", [Fate.FAILS_BEFORE, Fate.FAILS_AFTER_DECIDING])
+async def test_a_dry_run_without_a_database_says_so(fate: Fate) -> None:
+    scripted = ScriptedConnector()
+    scripted.script.append(fate)
+    async with _running(scripted) as committer:
+        with pytest.raises(Unavailable):
+            await committer.dry_run(charge("one"))

@@ -11,7 +11,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.service.errors import Missing
 from farebox.service.ledger.committer import Committer
-from farebox.service.operator.console import MerchantOrder, MerchantRow
+from farebox.service.operator.console import MerchantOrder, MerchantRow, Returns
 from farebox.service.operator.throughput import SAMPLE_SECONDS, SAMPLES_MAX, Throughput
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Counts, MailState, Role, RunwaySnapshot
@@ -83,6 +83,10 @@ async def test_a_search_looks_at_names_and_addresses(farebox: Farebox) -> None:
     )
 
 
+def _returns(returns: Returns) -> tuple[list[int], int]:
+    return [transfer.amount for transfer in returns.transfers], returns.left
+
+
 async def test_a_transfer_is_read_with_the_one_that_it_refers_to(farebox: Farebox) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
     top_up = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1)
@@ -98,6 +102,18 @@ async def test_a_transfer_is_read_with_the_one_that_it_refers_to(farebox: Farebo
     for text in ("nonsense", absent, ids.book_id(ids.TRANSFER, merchant_id=other.merchant_id, seq=1)):
         with pytest.raises(Missing):
             await farebox.services.console.transfer(seeds.merchant_id, text)
+
+
+async def test_what_was_given_back_of_a_transfer_is_told_and_what_is_left(farebox: Farebox) -> None:
+    seeds = await seed(farebox)
+    top_up = ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1)
+    transfer, _ = await farebox.services.console.transfer(seeds.merchant_id, top_up)
+    assert ([], 100_000_000) == _returns(await farebox.services.console.returns(transfer))
+    for number in ("1", "2"):
+        await farebox.services.operations.reverse_top_up(
+            seeds.merchant_id, transfer=top_up, amount=number, reference=number, reason="typo", principal=None
+        )
+    assert ([2_000_000, 1_000_000], 97_000_000) == _returns(await farebox.services.console.returns(transfer))
 
 
 async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> None:

@@ -190,6 +190,8 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "transfers.at": lambda stores: stores.transfers.at(ANN, [1]),
     "transfers.find": lambda stores: stores.transfers.find(ANN, first_seq=1, last_seq=9, wanted=TransferFilter()),
     "transfers.funding_after": lambda stores: stores.transfers.funding_after(ANN, 1),
+    "transfers.returns_of": lambda stores: stores.transfers.returns_of(ANN, 1, 9),
+    "transfers.returned_of": lambda stores: stores.transfers.returned_of(ANN, 1),
     "holds.due": lambda stores: stores.holds.due(NOW, 10),
     "merchants.create": add_merchant,
     "merchants.rename": lambda stores: stores.merchants.rename(ANN, "Ann"),
@@ -834,6 +836,30 @@ async def test_what_came_in_from_outside_is_read_apart_from_what_was_spent(store
     assert [5, 6] == [transfer.seq for transfer in await stores.transfers.funding_after(ANN, 4)]
     assert [] == await stores.transfers.funding_after(ANN, 7)
     assert [] == await stores.transfers.funding_after(BEN, 1)
+
+
+@every_store
+async def test_what_was_given_back_of_a_transfer_is_read_newest_first_and_summed_up(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    await do(
+        stores,
+        charge(3, "charge"),
+        Refund(ANN, 2, "one", UNIT),
+        ReverseTopUp(ANN, 1, "R", "bounced", UNIT),
+        Refund(ANN, 2, "two", 2),
+        CreateHold(Payer(ANN), "image", 1, "hold"),
+        CaptureHold(ANN, 6, "capture"),
+    )
+
+    async def returns(merchant_id: int, seq: int, limit: int = 9) -> list[int]:
+        return [transfer.seq for transfer in await stores.transfers.returns_of(merchant_id, seq, limit)]
+
+    assert ([5, 3], [5], [4]) == (await returns(ANN, 2), await returns(ANN, 2, 1), await returns(ANN, 1))
+    assert (UNIT + 2, UNIT) == (await stores.transfers.returned_of(ANN, 2), await stores.transfers.returned_of(ANN, 1))
+    # A hold is referred to by its capture, which gives nothing back.
+    assert ([], 0) == (await returns(ANN, 6), await stores.transfers.returned_of(ANN, 6))
+    assert ([], 0) == (await returns(BEN, 2), await stores.transfers.returned_of(BEN, 2))
 
 
 @every_store

@@ -19,6 +19,7 @@ from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, Tra
 from tests.support.memory_rows import MemoryRows, key_record
 
 _FUNDING = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
+_RETURNS = {Kind.TOP_UP_REVERSAL, Kind.REFUND}
 _USED = {Kind.CHARGE, Kind.CAPTURE, Kind.REFUND}
 _QUARTER = 900_000_000
 
@@ -84,6 +85,14 @@ class _Transfers(_Subject):
     async def funding_after(self, merchant_id: int, first_seq: int) -> Sequence[Transfer]:
         book = self._rows.books.get(merchant_id, [])
         return [item for item in book if item.seq >= first_seq and item.kind in _FUNDING]
+
+    async def returns_of(self, merchant_id: int, seq: int, limit: int) -> Sequence[Transfer]:
+        book = self._rows.books.get(merchant_id, [])
+        return [item for item in reversed(book) if item.refers_to == seq and item.kind in _RETURNS][:limit]
+
+    async def returned_of(self, merchant_id: int, seq: int) -> int:
+        book = self._rows.books.get(merchant_id, [])
+        return sum(item.amount for item in book if item.refers_to == seq and item.kind in _RETURNS)
 
 
 class _Holds(_Subject):

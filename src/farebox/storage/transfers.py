@@ -33,3 +33,12 @@ class TransferStore(SubjectStore):
     async def funding_after(self, merchant_id: int, first_seq: int) -> Sequence[Transfer]:
         """Read a book's top-ups, reversals and adjustments from `first_seq` on, in order of seq."""
         return [rows.transfer_from_row(row) for row in await self._rows("funding_after", merchant_id, first_seq)]
+
+    async def returns_of(self, merchant_id: int, seq: int, limit: int) -> Sequence[Transfer]:
+        """Read what was given back of a transfer, its refunds or reversals, newest first, at most `limit` rows."""
+        return [rows.transfer_from_row(row) for row in await self._rows("returns_of", merchant_id, seq, limit)]
+
+    async def returned_of(self, merchant_id: int, seq: int) -> int:
+        """Sum up what was given back of a transfer, in micros."""
+        ((returned,),) = await self._rows("returned_of", merchant_id, seq)
+        return int(returned)

@@ -106,6 +106,25 @@ class Committer:
             raise result
         return result
 
+    async def dry_run(self, command: Command) -> Outcome:
+        """Return what a command would come to at this moment, by the same decision; nothing is written.
+
+        It goes beside the queue, so the outcome is what `submit` would come to if nothing else came first.
+
+        Raises:
+            Unavailable: the database can't be asked.
+        """
+        now = self._clock.now()
+
+        def decide_only(batch_state: BatchState) -> Decision:
+            return Decision(decide(batch_state, [command], now).outcomes)
+
+        try:
+            decision = await self._connector.transact(state.reads([command], now), decide_only)
+        except (StoreUnavailable, CommitUnknown) as error:
+            raise Unavailable from error
+        return decision.outcomes[0]
+
     async def submit_all(self, commands: Sequence[Command]) -> list[Outcome | ServiceError]:
         """Commit commands in order, each on its own: one that fails leaves the others be.
 

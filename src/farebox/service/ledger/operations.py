@@ -7,8 +7,6 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
-from msgspec import Struct
-
 from farebox.core import commands, ids
 from farebox.core.commands import Actor, Caller
 from farebox.core.outcomes import Code, Outcome, refused
@@ -51,20 +49,6 @@ class HoldFields(ChargeFields, Protocol):
     def ttl_seconds(self) -> int: ...
 
 
-class CheckedMove(Struct, frozen=True):
-    """A top-up or adjustment whose fields are valid; nothing has moved yet."""
-
-    command: commands.TopUp | commands.Adjust
-    needs_approval: bool
-    """Whether it will wait for a second person."""
-
-    @property
-    def change(self) -> int:
-        """What it will add to the balance, in micros; below zero if it takes away."""
-        is_debit = isinstance(self.command, commands.Adjust) and not self.command.is_credit
-        return -self.command.amount if is_debit else self.command.amount
-
-
 _CheckedCharge = commands.Charge | Outcome | ServiceError
 """A charge to be committed, or what it came to at first sight."""
 
@@ -73,7 +57,8 @@ class Operations:
     """What changes a merchant's book or its rules, through the committer.
 
     Every method may raise InvalidInput, and what `Committer.submit` raises. `caller` is the service's API key that
-    asks, `principal` the person; None for Farebox itself, which the audit log does not tell of.
+    asks, `principal` the person; None for Farebox itself, which the audit log does not tell of. With `is_dry_run` the
+    outcome is told, by the same checks and the same decision, and nothing is done.
     """
 
     def __init__(
@@ -193,6 +178,7 @@ class Operations:
         note: str | None,
         caller: Caller | None,
         principal: Principal | None = None,
+        is_dry_run: bool = False,
     ) -> Outcome:
         """Give back a charge or capture, or `amount` of it; `transfer` is its id. A service asks, or a person."""
         checked = (
@@ -204,62 +190,57 @@ class Operations:
         named = _book_id(ids.TRANSFER, transfer)
         if named is None:
             return _TRANSFER_NOT_FOUND
-        outcome = await self._committer.submit(
-            commands.Refund(named[0], named[1], *checked, *(_asked_by(principal) if principal else (caller, None)))
-        )
+        asked_by = _asked_by(principal) if principal else (caller, None)
+        outcome = await self._submit(commands.Refund(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
         # An id names its merchant, so one of a merchant that does not exist is just an id that does not.
         return _TRANSFER_NOT_FOUND if outcome.code is Code.MERCHANT_NOT_FOUND else outcome
 
     async def top_up(
-        self, merchant_id: int, *, amount: str, reference: str, note: str | None, principal: Principal | None
+        self,
+        merchant_id: int,
+        *,
+        amount: str,
+        reference: str,
+        note: str | None,
+        principal: Principal | None,
+        is_dry_run: bool = False,
     ) -> Outcome:
         """Add money that the merchant has paid; the same reference twice is the same top-up once.
 
         Above the operator's limit it is requested, and made when another person approves it.
         """
-        return await self._move(
-            self.check_top_up(merchant_id, amount=amount, reference=reference, note=note, principal=principal)
+        move = commands.TopUp(
+            merchant_id,
+            inputs.amount("amount", amount),
+            inputs.reference("reference", reference),
+            None if note is None else inputs.note("note", note),
+            *_asked_by(principal),
         )
-
-    def check_top_up(
-        self, merchant_id: int, *, amount: str, reference: str, note: str | None, principal: Principal | None
-    ) -> CheckedMove:
-        """Check a top-up's fields, as `top_up` does before it makes it."""
-        return self._checked(
-            commands.TopUp(
-                merchant_id,
-                inputs.amount("amount", amount),
-                inputs.reference("reference", reference),
-                None if note is None else inputs.note("note", note),
-                *_asked_by(principal),
-            )
-        )
+        return await self._move(move, is_dry_run=is_dry_run)
 
     async def adjust(
-        self, merchant_id: int, *, amount: str, reference: str, reason: str, principal: Principal | None
+        self,
+        merchant_id: int,
+        *,
+        amount: str,
+        reference: str,
+        reason: str,
+        principal: Principal | None,
+        is_dry_run: bool = False,
     ) -> Outcome:
         """Correct a balance by hand; an `amount` that starts with a minus takes away.
 
         Above the operator's limit it is requested, and made when another person approves it.
         """
-        return await self._move(
-            self.check_adjustment(merchant_id, amount=amount, reference=reference, reason=reason, principal=principal)
+        move = commands.Adjust(
+            merchant_id,
+            inputs.amount("amount", amount.removeprefix("-")),
+            not amount.startswith("-"),
+            inputs.reference("reference", reference),
+            inputs.note("reason", reason),
+            *_asked_by(principal),
         )
-
-    def check_adjustment(
-        self, merchant_id: int, *, amount: str, reference: str, reason: str, principal: Principal | None
-    ) -> CheckedMove:
-        """Check an adjustment's fields, as `adjust` does before it makes it."""
-        return self._checked(
-            commands.Adjust(
-                merchant_id,
-                inputs.amount("amount", amount.removeprefix("-")),
-                not amount.startswith("-"),
-                inputs.reference("reference", reference),
-                inputs.note("reason", reason),
-                *_asked_by(principal),
-            )
-        )
+        return await self._move(move, is_dry_run=is_dry_run)
 
     async def reverse_top_up(
         self,
@@ -270,6 +251,7 @@ class Operations:
         reference: str,
         reason: str,
         principal: Principal | None,
+        is_dry_run: bool = False,
     ) -> Outcome:
         """Take back a top-up of this merchant, or `amount` of it; `transfer` is its id."""
         checked = (
@@ -280,17 +262,19 @@ class Operations:
         named = _book_id(ids.TRANSFER, transfer)
         if named is None or named[0] != merchant_id:
             return _TRANSFER_NOT_FOUND
-        return await self._committer.submit(commands.ReverseTopUp(named[0], named[1], *checked, *_asked_by(principal)))
+        return await self._submit(
+            commands.ReverseTopUp(named[0], named[1], *checked, *_asked_by(principal)), is_dry_run=is_dry_run
+        )
 
-    def _checked(self, command: commands.TopUp | commands.Adjust) -> CheckedMove:
-        limit = self._approval_above
-        return CheckedMove(command, limit is not None and command.amount > limit)
-
-    async def _move(self, move: CheckedMove) -> Outcome:
+    async def _move(self, move: commands.TopUp | commands.Adjust, *, is_dry_run: bool) -> Outcome:
         """Make a move of money into the ledger or out of it, or request it if a second person has to approve it."""
-        if move.needs_approval:
-            return await self._committer.submit(commands.RequestApproval(move.command, self._id_generator.next()))
-        return await self._committer.submit(move.command)
+        if self._approval_above is not None and move.amount > self._approval_above:
+            return await self._submit(commands.RequestApproval(move, self._id_generator.next()), is_dry_run=is_dry_run)
+        return await self._submit(move, is_dry_run=is_dry_run)
+
+    async def _submit(self, command: commands.Command, *, is_dry_run: bool) -> Outcome:
+        """Commit a command, or ask what it would come to."""
+        return await (self._committer.dry_run(command) if is_dry_run else self._committer.submit(command))
 
     async def set_thresholds(self, merchant_id: int, amounts: list[str], *, principal: Principal | None) -> Outcome:
         """Replace the amounts of posted balance that the merchant is warned below."""
@@ -298,14 +282,22 @@ class Operations:
             commands.SetThresholds(merchant_id, inputs.thresholds("thresholds", amounts), *_asked_by(principal))
         )
 
-    async def set_credit_limit(self, merchant_id: int, amount: str, *, principal: Principal | None) -> Outcome:
+    async def set_credit_limit(
+        self, merchant_id: int, amount: str, *, principal: Principal | None, is_dry_run: bool = False
+    ) -> Outcome:
         """Let the merchant spend down to minus this amount."""
         limit = inputs.amount("creditLimit", amount, is_zero_allowed=True)
-        return await self._committer.submit(commands.SetCreditLimit(merchant_id, limit, *_asked_by(principal)))
+        return await self._submit(
+            commands.SetCreditLimit(merchant_id, limit, *_asked_by(principal)), is_dry_run=is_dry_run
+        )
 
-    async def set_frozen(self, merchant_id: int, *, is_frozen: bool, principal: Principal | None) -> Outcome:
+    async def set_frozen(
+        self, merchant_id: int, *, is_frozen: bool, principal: Principal | None, is_dry_run: bool = False
+    ) -> Outcome:
         """Stop a merchant's spending, or let it go on."""
-        return await self._committer.submit(commands.SetFrozen(merchant_id, is_frozen, *_asked_by(principal)))
+        return await self._submit(
+            commands.SetFrozen(merchant_id, is_frozen, *_asked_by(principal)), is_dry_run=is_dry_run
+        )
 
 
 async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | None) -> list[_CheckedCharge]:

@@ -7,7 +7,7 @@ from farebox.core import commands, ids
 from farebox.core.accounts import Kind
 from farebox.core.approvals import Approval
 from farebox.core.outcomes import Code, Outcome, refused
-from farebox.service.errors import translated
+from farebox.service.errors import Missing, translated
 from farebox.service.ledger.committer import Committer
 from farebox.service.people.api_keys import Principal
 from farebox.storage.approvals import ApprovalStore
@@ -23,13 +23,31 @@ class Approvals:
         self._approvals = approvals
         self._committer = committer
 
-    async def approve(self, merchant_id: int, approval_id: int, *, principal: Principal) -> Outcome:
-        """Approve a request, whose move is then made; another person than its requester has to."""
+    async def find(self, merchant_id: int, approval_id: int) -> Approval:
+        """Read one request.
+
+        Raises:
+            Missing: the merchant has none of this id.
+        """
+        with translated():
+            approval = await self._approvals.find(merchant_id, approval_id)
+        if approval is None:
+            raise Missing("there is no such request")
+        return approval
+
+    async def approve(
+        self, merchant_id: int, approval_id: int, *, principal: Principal, is_dry_run: bool = False
+    ) -> Outcome:
+        """Approve a request, whose move is then made; another person than its requester has to.
+
+        With `is_dry_run` the outcome is told, by the same decision, and nothing is done.
+        """
         with translated():
             approval = await self._approvals.find(merchant_id, approval_id)
         if approval is None:
             return _NOT_FOUND
-        return await self._committer.submit(commands.Approve(_move(approval, principal), approval_id))
+        command = commands.Approve(_move(approval, principal), approval_id)
+        return await (self._committer.dry_run(command) if is_dry_run else self._committer.submit(command))
 
     async def reject(self, merchant_id: int, approval_id: int, *, principal: Principal) -> Outcome:
         """Reject a request, or take one's own back."""

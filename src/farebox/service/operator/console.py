@@ -30,6 +30,9 @@ __all__ = ["AccountMail", "ConsoleQueries", "MailState", "MerchantOrder", "Merch
 SOON_DAYS: Final = 7
 """Whose money lasts less than so many days comes first."""
 
+RETURNS_MAX: Final = 50
+"""How many refunds or reversals of one transfer are read: the newest."""
+
 OUTBOX_ROWS_MAX: Final = 1_000
 """How many mails, and how many account mails, are looked at: the newest."""
 
@@ -46,6 +49,13 @@ class MerchantRow(Struct, frozen=True):
         """How many whole days the balance of now lasts at the burn last worked out; None if nothing is being spent."""
         burn = None if self.runway_snapshot is None else self.runway_snapshot.burn_per_day
         return min(max(0, self.account.available) // burn, RUNWAY_DAYS_MAX) if burn else None
+
+
+class Returns(Struct, frozen=True):
+    """The newest refunds or reversals of a transfer, and how much of it is left to give back, in micros."""
+
+    transfers: Sequence[Transfer]
+    left: int
 
 
 class Outgoing(Struct, frozen=True):
@@ -112,6 +122,14 @@ class ConsoleQueries:
             refers_to = found[seq].refers_to
             others = {} if refers_to is None else await self._stores.transfers.at(merchant_id, [refers_to])
         return found[seq], None if refers_to is None else others.get(refers_to)
+
+    async def returns(self, transfer: Transfer) -> Returns:
+        """Read what was given back of a transfer, and how much of it is left."""
+        transfers = self._stores.transfers
+        with translated():
+            newest = await transfers.returns_of(transfer.merchant_id, transfer.seq, RETURNS_MAX)
+            returned = await transfers.returned_of(transfer.merchant_id, transfer.seq)
+        return Returns(newest, transfer.amount - returned)
 
     async def outgoing(self) -> Outgoing:
         """List the newest mails and account mails."""

@@ -1,5 +1,6 @@
 """Forms: what was typed, read with limits, kept when something is wrong, and what was wrong beside its field."""
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
@@ -7,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from starlette.requests import ClientDisconnect, Request
 
+from farebox.core.outcomes import Code
 from farebox.service.errors import Conflict, InvalidInput, Missing, Refused, ServiceError
 from farebox.web.envelope import ApiError
 
@@ -14,6 +16,18 @@ FORM_BYTES_MAX: Final = 64 * 1024
 FIELDS_MAX: Final = 100
 
 _URLENCODED: Final = "application/x-www-form-urlencoded"
+_REFUSED_FIELDS: Final = {
+    Code.IDEMPOTENCY_CONFLICT: "reference",
+    Code.REFUND_EXCEEDS_TRANSFER: "amount",
+    Code.REVERSAL_EXCEEDS_TOP_UP: "amount",
+    Code.AMOUNT_TOO_LARGE: "amount",
+    Code.BALANCE_LIMIT_EXCEEDED: "amount",
+    Code.INSUFFICIENT_BALANCE: "amount",
+    Code.CREDIT_LIMIT_IN_USE: "credit_limit",
+}
+"""The field that a refusal of the ledger is about."""
+
+_OWN_WORD: Final = re.compile(r"[a-z]+(?=[ ,':])", re.ASCII)
 _SECRET: Final = "password"  # noqa: S105 - how fields that hold one are named.
 
 
@@ -41,6 +55,10 @@ class Form:
         """Return what all fields of a name hold, without those that are empty."""
         return [text for value in self._values.get(name, []) if (text := value.strip())]
 
+    def each(self, name: str) -> list[str]:
+        """Return what all fields of a name hold, those that are empty too."""
+        return list(self._values.get(name, []))
+
     def __contains__(self, name: str) -> bool:
         """Tell whether a field was sent, as a box that was ticked is."""
         return name in self._values
@@ -58,12 +76,20 @@ class Form:
             ServiceError: it is no mistake in what was typed.
         """
         if isinstance(error, InvalidInput):
-            field = (names or {}).get(error.field, error.field)
-            self.errors[field if field in self._values else ""] = _sentence(error.message)
-        elif isinstance(error, Refused | Conflict | Missing):
-            self.errors[""] = _sentence(error.message)
+            self._fault((names or {}).get(error.field, error.field), _sentence(error.message))
+        elif isinstance(error, Refused):
+            # The ledger writes sentences, some of which begin with what somebody typed.
+            self._fault(_REFUSED_FIELDS.get(error.outcome.code, ""), error.message)
+        elif isinstance(error, Conflict | Missing):
+            self._fault("", _sentence(error.message))
         else:
             raise error
+
+    def _fault(self, field: str, message: str) -> None:
+        """Write a message beside its field, or above the form if it has no such field."""
+        # Of several fields with one name, the error says which: amount-2.
+        name = field.rpartition("-")[0] or field
+        self.errors[field if name in self._values else ""] = message
 
 
 async def read_form(request: Request) -> Form:
@@ -116,5 +142,5 @@ def typed_time(field: str, text: str, zone: ZoneInfo) -> str | None:
 
 
 def _sentence(text: str) -> str:
-    """Write a message as a sentence."""
-    return text[:1].upper() + text[1:]
+    """Write a message as a sentence; what it quotes at its beginning stays as it was typed."""
+    return text[:1].upper() + text[1:] if _OWN_WORD.match(text) else text

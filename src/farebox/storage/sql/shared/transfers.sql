@@ -18,6 +18,15 @@ WHERE merchant_id = $1 AND seq >= $2
     AND kind IN ({Kind.TOP_UP}, {Kind.TOP_UP_REVERSAL}, {Kind.ADJUSTMENT_CREDIT}, {Kind.ADJUSTMENT_DEBIT})
 ORDER BY seq;
 
+-- returns_of: read what was given back of a transfer, its refunds or reversals, newest first
+SELECT {transfer} FROM transfer
+WHERE merchant_id = $1 AND refers_to = $2 AND kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND})
+ORDER BY seq DESC LIMIT $3;
+
+-- returned_of: sum up what was given back of a transfer
+SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM transfer
+WHERE merchant_id = $1 AND refers_to = $2 AND kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND});
+
 -- due_holds: list open holds whose time is over
 SELECT {hold} FROM hold WHERE state = {HoldState.HELD} AND expires_at <= $1 ORDER BY expires_at LIMIT $2;
 

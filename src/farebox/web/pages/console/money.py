@@ -1,21 +1,25 @@
 """Moves of money by hand: a top-up or an adjustment is shown as it would be, then made."""
 
-from collections.abc import Sequence
-from typing import Final, TypedDict
+from collections.abc import Awaitable
+from typing import Final
 
+from msgspec.structs import replace
 from starlette.responses import Response
 
+from farebox.core.accounts import Account
 from farebox.core.outcomes import Outcome
-from farebox.service import inputs
-from farebox.service.errors import InvalidInput, Refused, ServiceError
-from farebox.service.ledger.operations import CheckedMove
-from farebox.service.people.api_keys import Principal
+from farebox.service.errors import InvalidInput, ServiceError, ensure_done
+from farebox.web.pages.amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.previews import Preview, balance_fact, change_of, facts_of, made_before, signed
+from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 _ADD: Final = "add"
 _TAKE: Final = "take"
+_TOP_UP_FIELDS: Final = ("amount", "reference", "note")
+_ADJUSTMENT_FIELDS: Final = ("amount", "reference", "reason", "sign")
 
 
 class MoneyPages:
@@ -41,105 +45,124 @@ class MoneyPages:
 
     async def preview_top_up(self, request: PageRequest) -> Response:
         """Show what the top-up would come to; nothing moves."""
+        _, account = await request.services.merchants.get(merchant_of(request))
         try:
-            move = request.services.operations.check_top_up(merchant_of(request), **_top_up_fields(request))
-        except InvalidInput as error:
+            outcome = await _top_up(request, account, is_dry_run=True)
+            ensure_done(outcome)
+        except ServiceError as error:
             request.form.fail(error)
             return await merchant_page(request, "console/top_up.html", 422)
-        return await self._preview(request, "top-up", move, ("amount", "reference", "note"))
+        return await _show(request, "top-up", outcome)
 
     async def preview_adjust(self, request: PageRequest) -> Response:
         """Show what the adjustment would come to; nothing moves."""
+        _, account = await request.services.merchants.get(merchant_of(request))
         try:
-            move = request.services.operations.check_adjustment(merchant_of(request), **_adjustment_fields(request))
-        except InvalidInput as error:
+            outcome = await _adjust(request, account, is_dry_run=True)
+            ensure_done(outcome)
+        except ServiceError as error:
             request.form.fail(error)
             return await merchant_page(request, "console/adjust.html", 422)
-        return await self._preview(request, "adjust", move, ("amount", "reference", "reason", "sign"))
+        return await _show(request, "adjust", outcome)
 
     async def top_up(self, request: PageRequest) -> Response:
         """Make the top-up, or request it if it is above the operator's limit."""
-        try:
-            outcome = await request.services.operations.top_up(merchant_of(request), **_top_up_fields(request))
-            return self._done(request, outcome, "topped_up")
-        except ServiceError as error:
-            request.form.fail(error)
-            return await merchant_page(request, "console/top_up.html", 422)
+        _, account = await request.services.merchants.get(merchant_of(request))
+        return await self._make(request, _top_up(request, account), "console/top_up.html", "topped_up")
 
     async def adjust(self, request: PageRequest) -> Response:
         """Make the adjustment, or request it if it is above the operator's limit."""
+        _, account = await request.services.merchants.get(merchant_of(request))
+        return await self._make(request, _adjust(request, account), "console/adjust.html", "adjusted")
+
+    async def _make(self, request: PageRequest, action: Awaitable[Outcome], template: str, flash: str) -> Response:
+        """Make a move and say what became of it; show its form again if it was refused."""
         try:
-            outcome = await request.services.operations.adjust(merchant_of(request), **_adjustment_fields(request))
-            return self._done(request, outcome, "adjusted")
+            outcome = await action
+            ensure_done(outcome)
         except ServiceError as error:
             request.form.fail(error)
-            return await merchant_page(request, "console/adjust.html", 422)
-
-    async def _preview(self, request: PageRequest, action: str, move: CheckedMove, names: Sequence[str]) -> Response:
-        return await merchant_page(
-            request,
-            "console/preview.html",
-            action=action,
-            change=move.change,
-            amount=abs(move.change),
-            waits=move.needs_approval,
-            fields=[(name, request.form.text(name)) for name in names],
-            reference=request.form.text("reference"),
-            words=request.form.text(names[2]),
-        )
-
-    def _done(self, request: PageRequest, outcome: Outcome, flash: str) -> Response:
-        """Say what became of it.
-
-        Raises:
-            Refused: the ledger refused.
-        """
-        if not outcome.is_ok:
-            raise Refused(outcome)
+            return await merchant_page(request, template, 422)
         if outcome.transfer is None:
             return request.redirect(merchant_url(merchant_of(request)), "waits")
         return request.redirect(merchant_url(merchant_of(request)), "was_made" if outcome.is_replay else flash)
 
 
-class _TopUpFields(TypedDict):
-    amount: str
-    reference: str
-    note: str | None
-    principal: Principal
-
-
-def _top_up_fields(request: PageRequest) -> _TopUpFields:
-    form = request.form
-    return {
-        "amount": form.text("amount"),
-        "reference": form.text("reference"),
-        "note": form.text("note") or None,
-        "principal": request.principal,
-    }
-
-
-class _AdjustmentFields(TypedDict):
-    amount: str
-    reference: str
-    reason: str
-    principal: Principal
-
-
-def _adjustment_fields(request: PageRequest) -> _AdjustmentFields:
-    """Read an adjustment out of the form, whose amount has no sign of its own.
+async def _top_up(request: PageRequest, account: Account, *, is_dry_run: bool = False) -> Outcome:
+    """Make the top-up that the form asks for.
 
     Raises:
-        InvalidInput: the amount is not one, or the form does not say which way it goes.
+        ServiceError: it can't be made.
     """
     form = request.form
-    amount = form.text("amount")
-    inputs.amount("amount", amount)
+    return await request.services.operations.top_up(
+        account.merchant_id,
+        amount=typed_amount("amount", form.text("amount"), account.currency),
+        reference=form.text("reference"),
+        note=form.text("note") or None,
+        principal=request.principal,
+        is_dry_run=is_dry_run,
+    )
+
+
+async def _adjust(request: PageRequest, account: Account, *, is_dry_run: bool = False) -> Outcome:
+    """Make the adjustment that the form asks for, whose amount has no sign of its own.
+
+    Raises:
+        ServiceError: it can't be made.
+    """
+    form = request.form
+    amount = typed_amount("amount", form.text("amount"), account.currency)
     sign = {_ADD: "", _TAKE: "-"}.get(form.text("sign"))
     if sign is None:
         raise InvalidInput("sign", "choose whether to add or to take away")
-    return {
-        "amount": sign + amount,
-        "reference": form.text("reference"),
-        "reason": form.text("reason"),
-        "principal": request.principal,
-    }
+    return await request.services.operations.adjust(
+        account.merchant_id,
+        amount=sign + amount,
+        reference=form.text("reference"),
+        reason=form.text("reason"),
+        principal=request.principal,
+        is_dry_run=is_dry_run,
+    )
+
+
+async def _show(request: PageRequest, action: str, outcome: Outcome) -> Response:
+    """Show what a move would come to."""
+    merchant, account = await request.services.merchants.get(merchant_of(request))
+    return await merchant_page(
+        request, "console/preview.html", preview=_preview(request, action, outcome, account, merchant.name)
+    )
+
+
+def _preview(request: PageRequest, action: str, outcome: Outcome, account: Account, name: str) -> Preview:
+    is_top_up, change = action == "top-up", change_of(outcome)
+    names = _TOP_UP_FIELDS if is_top_up else _ADJUSTMENT_FIELDS
+    root, form = merchant_url(account.merchant_id), request.form
+    about = Preview(
+        amount=money(change) if is_top_up else signed(change),
+        beside=f"{account.currency} {'from' if change < 0 else 'to'} {name}",
+        action=f"{root}/{action}/confirm",
+        back=f"{root}/{action}",
+    )
+    if outcome.is_replay:
+        return made_before(about, outcome, root)
+    verb = "Top up" if is_top_up else "Take away" if change < 0 else "Add"
+    if outcome.approval is not None:
+        verb = f"Ask for {'a top-up of' if is_top_up else 'taking away' if change < 0 else 'adding'}"
+    remark = ("Note" if is_top_up else "Reason", form.text(names[2]))
+    return replace(
+        about,
+        question="Is this the top-up?" if is_top_up else "Is this the adjustment?",
+        facts=facts_of(balance_fact(account, change), ("Reference", form.text("reference")), remark),
+        button=f"{verb} {money(abs(change))} {account.currency}",
+        fields={field: form.text(field) for field in names},
+        notice="" if outcome.approval is None else _approval_notice(account, change),
+        is_danger=change < 0,
+    )
+
+
+def _approval_notice(account: Account, change: int) -> str:
+    notice = "So much needs a second person: it waits under Approvals until somebody else approves it."
+    if account.available + account.credit_limit + change < 0:
+        notice += " As things stand there is too little on the account, and approving it would be refused."
+    return notice

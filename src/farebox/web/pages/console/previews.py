@@ -1,0 +1,77 @@
+"""Previews: what an action would come to, told before it is done, with the button that does it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from farebox.core.accounts import EFFECTS, Account, Kind
+from farebox.core.outcomes import Outcome
+from farebox.web.pages.render import money
+
+MINUS: Final = "\N{MINUS SIGN}"
+
+
+class Preview(Struct, frozen=True):
+    """An action as it is shown before it is done.
+
+    `amount` and `beside` are what it is about, in large; `facts` are labels and words. `fields` are sent to `action` by
+    the button; without a `button` there is nothing to do but to go back.
+    """
+
+    action: str
+    back: str
+    question: str = ""
+    amount: str = ""
+    beside: str = ""
+    facts: Sequence[tuple[str, str]] = ()
+    button: str = ""
+    fields: Mapping[str, str] = {}
+    notice: str = ""
+    link: tuple[str, str] | None = None
+    """Where the notice leads, and in which words."""
+    is_danger: bool = False
+
+
+def change_of(outcome: Outcome) -> int:
+    """Tell what a move by hand adds to the available balance, in micros; below zero if it takes away.
+
+    Of one that waits for approval, what it will add.
+    """
+    move = outcome.transfer or outcome.approval
+    return 0 if move is None else EFFECTS[Kind(move.kind)].wallet * move.amount
+
+
+def signed(change: int) -> str:
+    """Write a change of a balance with its sign."""
+    return f"{'+' if change > 0 else MINUS}{money(abs(change))}"
+
+
+def balance_fact(account: Account, change: int) -> tuple[str, str]:
+    """Tell the available balance before and after."""
+    after = account.available + change
+    return "Balance", f"{money(account.available)} → {money(after)} {account.currency}"
+
+
+def facts_of(*facts: tuple[str, str | None]) -> list[tuple[str, str]]:
+    """Leave out what has no words."""
+    return [(label, words) for label, words in facts if words]
+
+
+def made_before(about: Preview, outcome: Outcome, root: str) -> Preview:
+    """Tell that a reference was used before, for this very move; `root` is where the merchant's pages begin."""
+    if outcome.transfer is None:
+        return replace(
+            about,
+            question="This is asked for already",
+            notice="It waits for a second person; the same reference again is the same request.",
+            link=("/support/approvals", "To the approvals"),
+        )
+    return replace(
+        about,
+        question="This is made already",
+        facts=facts_of(("Reference", outcome.transfer.reference)),
+        notice="The ledger has it under this reference; the same again moves nothing.",
+        link=(f"{root}/transfers/{outcome.transfer.id}", "See it"),
+    )
