@@ -79,6 +79,11 @@ def micros(amount: Decimal) -> int:
         return int(scaled)
 
 
+def faults_of_decimals(amount: Decimal) -> set[Code]:
+    """Find whether an amount that a person sets has more decimals than US dollars, in which all books here are kept."""
+    return set() if round(amount, 2) == amount else {Code.AMOUNT_TOO_FINE}
+
+
 @dataclass(frozen=True)
 class Key:
     """An API key: whose it is, and from when it opens nothing any more."""
@@ -458,6 +463,8 @@ class Model:
         if amount > left or left == 0:
             faults.add(Code.REFUND_EXCEEDS_TRANSFER if is_refund else Code.REVERSAL_EXCEEDS_TOP_UP)
         word = "refund" if is_refund else "top_up_reversal"
+        if not is_refund and command.amount is not None:
+            faults |= faults_of_decimals(amount)
         faults |= book.faults_of_amount(word, amount)
         if faults:
             return _first(faults)
@@ -480,7 +487,7 @@ class Model:
         else:
             word, note = "adjustment up" if command.is_credit else "adjustment down", command.reason
         amount = units(command.amount)
-        faults |= book.faults_of_amount(word, amount)
+        faults |= faults_of_decimals(amount) | book.faults_of_amount(word, amount)
         if faults:
             return _first(faults)
         asked = _name_and_content(command)
@@ -497,6 +504,8 @@ class Model:
                 if request.state == "rejected":
                     return Answer(Code.APPROVAL_ALREADY_REJECTED)
                 return Answer(Code.OK, is_replay=True, request=number)
+        if faults_of_decimals(units(command.move.amount)):
+            return Answer(Code.AMOUNT_TOO_FINE)
         book.requests[command.approval_id] = Request(command.move, _person(command), now)
         return Answer(Code.OK, request=command.approval_id)
 
@@ -533,6 +542,8 @@ class Model:
     ) -> Answer:
         if isinstance(command, SetCreditLimit) and book.balance("wallet") + units(command.credit_limit) < 0:
             faults.add(Code.CREDIT_LIMIT_IN_USE)
+        if isinstance(command, SetCreditLimit):
+            faults |= faults_of_decimals(units(command.credit_limit))
         if faults:
             return _first(faults)
         if isinstance(command, SetCreditLimit):

@@ -53,6 +53,7 @@ from tests.core.model import Answer, Book, Key, Model, PriceVersion, units
 from tests.support.memory import MemoryConnector, at_once
 
 UNIT: Final = 1_000_000
+_CENT: Final = UNIT // 100
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 START: Final = 1_800_000_000 * SECOND
@@ -300,10 +301,10 @@ class _Author:
         if kind is Charge or kind is CreateHold:
             return self._spend(kind, number, book, caller)
         if kind is TopUp:
-            return TopUp(number, self._amount(), self._reference(), self._pick(None, "Thank you"), caller, actor)
+            return TopUp(number, self._paid(), self._reference(), self._pick(None, "Thank you"), caller, actor)
         if kind is Adjust:
             is_credit = self._pick(False, True)
-            return Adjust(number, self._amount(), is_credit, self._reference(), "mistake", caller, actor)
+            return Adjust(number, self._paid(), is_credit, self._reference(), "mistake", caller, actor)
         if kind is SetThresholds:
             amounts = self._random.choices(_THRESHOLDS, k=self._pick(0, 1, 2, 3, 5))
             return SetThresholds(number, tuple(amounts), caller, actor)
@@ -339,9 +340,9 @@ class _Author:
         again = [request.move for request in book.requests.values() if request.move.reference == reference]
         if again and self._one_in(2):
             return RequestApproval(replace(again[0], caller=caller, actor=actor), len(self._commands) + 1)
-        move: TopUp | Adjust = Adjust(number, self._amount(), self._one_in(2), reference, "gift", caller, actor)
+        move: TopUp | Adjust = Adjust(number, self._paid(), self._one_in(2), reference, "gift", caller, actor)
         if self._one_in(2):
-            move = TopUp(number, self._amount(), reference, self._pick(None, "wire"), caller, actor)
+            move = TopUp(number, self._paid(), reference, self._pick(None, "wire"), caller, actor)
         return RequestApproval(move, len(self._commands) + 1)
 
     def _end_of_hold(self, kind: type[Command], number: int, book: Book) -> Command:
@@ -361,10 +362,8 @@ class _Author:
         is_refund = bool(taken) and not self._one_in(4)
         seqs = taken if is_refund else paid
         seq = self._pick(*range(1, 8), 1000) if not seqs or self._one_in(10) else self._pick(*seqs[-2:], seqs[0])
-        caller, amount = (
-            self._caller(Refund if is_refund else ReverseTopUp),
-            self._pick(None, self._amount(), self._amount()),
-        )
+        amount = self._pick(None, self._amount(), self._amount()) if is_refund else self._pick(None, self._paid())
+        caller = self._caller(Refund if is_refund else ReverseTopUp)
         if is_refund:
             note = self._pick(None, "Sorry")
             return Refund(number, seq, self._name(book), amount, self._pick(None, "R-9"), note, caller, self._actor())
@@ -413,8 +412,13 @@ class _Author:
         units_of_money = self._pick(1, 1, 2, 5, 10, 20, 50, 100)
         return AMOUNT_MICROS_MAX + 1 if self._one_in(40) else units_of_money * UNIT - self._pick(0, 0, 1)
 
+    def _paid(self) -> int:
+        """Make up an amount that a person names: in whole cents, or now and then not."""
+        amount = self._amount()
+        return amount if self._one_in(20) else amount - amount % _CENT
+
     def _limit(self) -> int:
-        return self._pick(0, 0, UNIT, 30 * UNIT, AMOUNT_MICROS_MAX if self._is_vast else 0)
+        return self._pick(0, 0, UNIT, 30 * UNIT, UNIT // 8, AMOUNT_MICROS_MAX if self._is_vast else 0)
 
     def _pick(self, *choices: _Choice) -> _Choice:
         return self._random.choice(choices)

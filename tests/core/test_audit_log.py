@@ -61,7 +61,7 @@ REQUEST: Final = ids.public_id(ids.APPROVAL, 9)
 ACTIONS: Final[dict[str, tuple[Command, str, str, str]]] = {
     "refund": (Refund(ANN, 2, "key", UNIT, "R-1", "sorry"), "refund", transfer_id(3), "refund of 1.00 USD, R-1, sorry"),
     "refund of all": (Refund(ANN, 2, "key"), "refund", transfer_id(3), "refund of 9.00 USD"),
-    "top-up": (TopUp(ANN, 1, "R-1"), "top_up", transfer_id(3), "top_up of 0.000001 USD, R-1"),
+    "top-up": (TopUp(ANN, 1234 * UNIT, "R-1"), "top_up", transfer_id(3), "top_up of 1,234.00 USD, R-1"),
     "reversal": (
         *(ReverseTopUp(ANN, 1, "R-1", "bounced", 3 * UNIT), "top_up_reversal"),
         *(transfer_id(3), "top_up_reversal of 3.00 USD, R-1, bounced"),
@@ -153,7 +153,7 @@ def test_setting_a_rule_to_what_it_is_is_logged_again(name: str) -> None:
 def test_actions_of_one_batch_are_logged_in_their_order() -> None:
     commands = [by(Actor(number, "ann"), ACTIONS[name][0]) for number, name in enumerate(["freeze", "top-up", "thaw"])]
     found = decided(ledger(), *commands).audit_entries
-    assert ["frozen", "top_up of 0.000001 USD, R-1", "active"] == [item.detail for item in found]
+    assert ["frozen", "top_up of 1,234.00 USD, R-1", "active"] == [item.detail for item in found]
 
 
 def test_amounts_are_logged_in_the_merchants_own_currency() -> None:

@@ -225,7 +225,9 @@ PRICES: Final = {Code.UNKNOWN_TYPE, Code.AMOUNT_REQUIRED}
 AMOUNTS: Final = {Code.AMOUNT_REQUIRED, Code.AMOUNT_NOT_ALLOWED}
 HOLDS: Final = {Code.HOLD_ALREADY_CAPTURED, Code.HOLD_ALREADY_RELEASED, Code.HOLD_EXPIRED}
 DUE: Final = Hold(ANN, 7, 10 * UNIT, NOW)
-VAST: Final = AMOUNT_MICROS_MAX + 1
+CENT: Final = UNIT // 100
+VAST: Final = AMOUNT_MICROS_MAX + CENT
+FINE: Final = UNIT + 1
 
 TABLE: Final = {
     "charge": Refusals(
@@ -297,6 +299,7 @@ TABLE: Final = {
             **GIVING_BACK,
             Code.TRANSFER_NOT_REVERSIBLE: meets(original=Kind.CHARGE),
             Code.REVERSAL_EXCEEDS_TOP_UP: asks(amount=10 * UNIT + 1),
+            Code.AMOUNT_TOO_FINE: asks(amount=FINE),
             Code.INSUFFICIENT_BALANCE: has(wallet=10 * UNIT - 1),
         },
         original=Kind.TOP_UP,
@@ -306,6 +309,7 @@ TABLE: Final = {
         TopUp(ANN, UNIT, "R-1", caller=Caller(SUPPORT)),
         {
             **COMMON,
+            Code.AMOUNT_TOO_FINE: asks(amount=FINE),
             Code.AMOUNT_TOO_LARGE: asks(amount=VAST),
             Code.BALANCE_LIMIT_EXCEEDED: has(wallet=BALANCE_MICROS_MAX - 40 * UNIT),
         },
@@ -315,6 +319,7 @@ TABLE: Final = {
         Adjust(ANN, 2 * UNIT, False, "R-1", "mistake", caller=Caller(SUPPORT)),
         {
             **COMMON,
+            Code.AMOUNT_TOO_FINE: asks(amount=FINE),
             Code.AMOUNT_TOO_LARGE: asks(amount=VAST),
             Code.BALANCE_LIMIT_EXCEEDED: has(funding=-60 * UNIT - BALANCE_MICROS_MAX),
             Code.INSUFFICIENT_BALANCE: POOR,
@@ -326,13 +331,19 @@ TABLE: Final = {
         {
             **{code: fault for code, fault in COMMON.items() if code is not Code.IDEMPOTENCY_CONFLICT},
             Code.CREDIT_LIMIT_IN_USE: has(wallet=-6 * UNIT),
+            Code.AMOUNT_TOO_FINE: asks(credit_limit=5 * UNIT + 1),
         },
         apart=(CALLERS,),
     ),
     "request approval": Refusals(
         RequestApproval(TAKING, 9),
-        {**COMMON, Code.APPROVAL_ALREADY_REJECTED: decided(ApprovalState.REJECTED)},
-        apart=(CALLERS,),
+        {
+            **COMMON,
+            Code.APPROVAL_ALREADY_REJECTED: decided(ApprovalState.REJECTED),
+            Code.AMOUNT_TOO_FINE: asks(amount=FINE),
+        },
+        # A finer amount is another move than the one that was rejected.
+        apart=(CALLERS, {Code.APPROVAL_ALREADY_REJECTED, Code.AMOUNT_TOO_FINE}),
     ),
     "approve": Refusals(
         Approve(TAKING, 9),
@@ -557,7 +568,7 @@ def test_what_takes_from_the_wallet_may_take_all_and_the_credit_limit_but_not_a_
     ledger = MemoryLedger(credit_limit=credit_limit * UNIT)
     ledger.run(top_up(10), Charge(Payer(ANN), "call", 1, "a micro", 1))
     assert Code.INSUFFICIENT_BALANCE is ledger.code(command(10 + credit_limit))
-    ledger.run(TopUp(ANN, 1, "a micro"))
+    ledger.run(Refund(ANN, 2, "the micro again"))
     ledger.move(command(10 + credit_limit))
     assert -credit_limit * UNIT == ledger.ann.wallet
 
@@ -773,7 +784,7 @@ def test_an_alert_after_the_clock_stepped_back_is_due_at_once() -> None:
 
 def test_the_largest_amount_goes_through_and_one_micro_more_does_not() -> None:
     ledger = MemoryLedger()
-    assert Code.AMOUNT_TOO_LARGE is ledger.code(TopUp(ANN, AMOUNT_MICROS_MAX + 1, "INV-1"))
+    assert Code.AMOUNT_TOO_LARGE is ledger.code(TopUp(ANN, VAST, "INV-1"))
     ledger.move(TopUp(ANN, AMOUNT_MICROS_MAX, "INV-1"))
     vast = Charge(Payer(ANN), "call", 1, "key", AMOUNT_MICROS_MAX)
     assert Code.AMOUNT_TOO_LARGE is ledger.code(replace(vast, amount=AMOUNT_MICROS_MAX + 1))
@@ -814,8 +825,8 @@ def test_no_balance_leaves_its_range_and_what_is_held_can_always_be_given_back()
     assert first.hold is not None
     assert second.hold is not None
     refused: list[Command] = [
-        TopUp(ANN, 1, "one more"),
-        Adjust(ANN, 1, True, "one more", "mistake"),
+        TopUp(ANN, CENT, "one more"),
+        Adjust(ANN, CENT, True, "one more", "mistake"),
     ]
     assert [Code.BALANCE_LIMIT_EXCEEDED] * 2 == [outcome.code for outcome in ledger.run(*refused)]
     ledger.move(ReleaseHold(ANN, first.hold.seq, "release"))

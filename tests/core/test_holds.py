@@ -54,7 +54,7 @@ def test_a_partial_capture_gives_the_rest_back_in_the_same_decision(is_one_batch
 @given(st.integers(1, 50), st.integers(1, 50 * UNIT))
 def test_a_capture_by_amount_counts_the_fewest_requests_that_cover_it(quantity: int, amount: int) -> None:
     held = Hold(ANN, 2, quantity * UNIT, NOW, quantity=quantity, request_type="image")
-    taken = hold_rules.captured(held, CaptureHold(ANN, 2, "capture", amount), UNIT)
+    taken = hold_rules.captured(held, CaptureHold(ANN, 2, "capture", amount), UNIT, "USD")
     if amount > held.amount:
         assert isinstance(taken, Outcome)
         return

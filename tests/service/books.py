@@ -48,9 +48,9 @@ async def keep_book(stores: Stores) -> None:
     )
     later: list[Command] = [
         ExpireHold(ANN, 8),
-        Refund(ANN, 2, "refund", 3 * UNIT, "R-4", "Sorry"),
+        Refund(ANN, 2, "refund", 3_000_001, "R-4", "Sorry"),
         ReverseTopUp(ANN, 1, "R-5", "bounced", 20 * UNIT),
-        Adjust(ANN, 2_000_001, True, "R-6", "-mistake"),
+        Adjust(ANN, 2 * UNIT, True, "R-6", "-mistake"),
         Adjust(ANN, UNIT, False, "R-7", "mistake"),
         CreateHold(payer, "image", 7, "still open"),
         SetCreditLimit(ANN, 100 * UNIT),

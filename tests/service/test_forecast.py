@@ -33,6 +33,7 @@ from tests.support.ledger import NOW, HeldClock
 from tests.support.watched_stores import watched_stores
 
 UNIT: Final = 1_000_000
+CENT: Final = UNIT // 100
 HOUR: Final = 3_600_000_000
 DAY: Final = 24 * HOUR
 CAP: Final = RUNWAY_DAYS_MAX
@@ -216,7 +217,7 @@ async def move_money(book: Book, dice: random.Random) -> None:
     """Do a few things of every kind, some of them at the same microsecond."""
     charges = await book.spend(*[dice.randrange(1, 400 * UNIT) for _ in range(dice.randrange(5))])
     kind = dice.randrange(8)
-    amount = dice.randrange(1, 900 * UNIT)
+    amount = dice.randrange(1, 900 * 100) * CENT
     if kind == 0:
         await book.do(TopUp(book.merchant_id, amount, book.key()))
     elif kind == 1:

@@ -37,6 +37,7 @@ from tests.service.test_forecast import CountingStores
 from tests.support.effort import examples
 from tests.support.ledger import ANN, NOW, UNIT, HeldClock, account_of, add_merchant, add_price, book, do
 
+CENT: Final = UNIT // 100
 HOUR: Final = 3_600_000_000
 DAY: Final = 24 * HOUR
 SIGNS: Final = {
@@ -169,7 +170,7 @@ def command_of(action: str, amount: int, number: int, transfers: Sequence[Transf
         case "charge":
             return charge(number, amount)
         case "top up":
-            return TopUp(ANN, amount, key)
+            return TopUp(ANN, max(amount // CENT, 1) * CENT, key)
         case "reverse":
             return ReverseTopUp(ANN, seqs.get(Kind.TOP_UP, 1), key, "by mistake")
         case "refund":
@@ -180,7 +181,7 @@ def command_of(action: str, amount: int, number: int, transfers: Sequence[Transf
             return CaptureHold(ANN, seqs.get(Kind.HOLD, 1), key)
         case "release":
             return ReleaseHold(ANN, seqs.get(Kind.HOLD, 1), key)
-    return Adjust(ANN, amount, action == "credit", key, "by hand")
+    return Adjust(ANN, max(amount // CENT, 1) * CENT, action == "credit", key, "by hand")
 
 
 @examples(150)

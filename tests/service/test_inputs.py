@@ -119,11 +119,22 @@ def test_no_email_that_no_header_can_hold() -> None:
     assert "can't be written to" in _refusal(inputs.email, "=?utf-8?q?ann?=@example.com")
 
 
-def test_currency_is_a_code_of_iso_4217() -> None:
-    for text in ("USD", "EUR", "JPY", "KWD"):
+def test_a_new_merchants_currency_is_a_code_of_iso_4217_in_use_for_money() -> None:
+    for text in ("USD", "EUR", "JPY", "KWD", "CLF"):
         assert text == inputs.currency("field", text)
     for text in ("", "usd", "US", "USDX", "ZZZ", "$", " USD"):
         assert "such as USD" in _refusal(inputs.currency, text)
+    for text in ("XTS", "XAU", "XAG", "XPT", "XPD", "XDR", "XSU", "XUA", "XBA", "X" * 3):
+        assert "of no money" in _refusal(inputs.currency, text)
+    for text in ("BGN", "HRK", "ANG", "SLL", "ZWL"):
+        assert "not a currency in use" in _refusal(inputs.currency, text)
+
+
+@pytest.mark.parametrize(("text", "currency"), [("10.5", "JPY"), ("0.001", "USD"), ("0.0001", "KWD")])
+def test_a_new_merchants_credit_limit_is_no_finer_than_its_currency(text: str, currency: str) -> None:
+    with pytest.raises(InvalidInput, match="is too fine"):
+        inputs.credit_limit("creditLimit", text, currency)
+    assert 10_000_000 == inputs.credit_limit("creditLimit", "10", currency)
 
 
 def test_thresholds_are_sorted_and_told_apart() -> None:

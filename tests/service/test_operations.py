@@ -129,7 +129,7 @@ async def test_adjustment_of_no_amount_is_refused(ledger: ServiceParts, amount: 
 async def test_adjustment_takes_no_more_than_there_is(ledger: ServiceParts) -> None:
     seeds = await ledger.seed(balance="1")
     outcome = await ledger.operations.adjust(
-        seeds.merchant_id, amount="-1.000001", reference="A", reason="error", principal=None
+        seeds.merchant_id, amount="-1.01", reference="A", reason="error", principal=None
     )
     assert Code.INSUFFICIENT_BALANCE is outcome.code
 

@@ -214,7 +214,7 @@ FORGERIES: Final[list[tuple[str, Forge, str]]] = [
         _change(1, currency="EUR"),
         "17/15: the trailer claims currency 'USD', but the statement has EUR",
     ),
-    ("no currency", _change(1, currency="usd"), "1/1: currency: 'usd' is not a currency of ISO 4217"),
+    ("no currency", _change(1, currency="usd"), "1/1: currency: 'usd' is no currency's code"),
     (
         "another start",
         _change(1, firstSeq=2),
@@ -581,6 +581,19 @@ MEANS_THE_SAME: Final = {
 }
 NOT_READ: Final = {"an id", "no currency"}
 """What the example takes: it reads what a line means, not how it is written, and no `transferId`."""
+
+
+@pytest.mark.parametrize("currency", ["BGN", "HRK", "ANG", "SLL", "ZWL", "XAU", "X" * 3])
+def test_a_statement_verifies_for_ever_whatever_became_of_its_currency(tmp_path: Path, currency: str) -> None:
+    """Codes are withdrawn, and some that new merchants are refused were taken once."""
+    lines = list(LINES)
+    _change(1, currency=currency)(lines)
+    _change(len(lines), currency=currency)(lines)
+    report = _check(lines)
+    assert ([], currency) == (_told(report), report.ending and report.ending.currency)
+    done = _run_script(tmp_path, lines)
+    assert (0, "") == (done.returncode, done.stderr)
+    assert f" {currency} available" in done.stdout
 
 
 def test_the_example_finds_every_forgery_that_changes_a_meaning(tmp_path: Path) -> None:

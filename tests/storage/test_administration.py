@@ -297,7 +297,7 @@ async def test_requests_are_listed_newest_first_and_decided_once(stores: Stores)
 async def test_a_request_is_read_back_as_it_was_written(stores: Stores) -> None:
     await add_merchant(stores)
     moves: list[TopUp | Adjust] = [
-        TopUp(ANN, 1, "R"),
+        TopUp(ANN, 10_000, "R"),
         Adjust(ANN, 10**18, True, "№ 1 🦊", "Grüße; 'quoted' \"twice\" \\", actor=Actor(1, "Ännchen 🦊")),
         Adjust(ANN, 10**18, False, "S", "x" * 500, actor=Actor(2, "ben")),
     ]

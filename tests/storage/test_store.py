@@ -696,9 +696,9 @@ async def test_every_field_of_every_kind_of_transfer_is_read_back(stores: Stores
         ReleaseHold(ANN, 7, "release", "R-4"),
         charge(2, "charge"),
         Refund(ANN, 9, "refund", 1, "R-5", "Sorry"),
-        ReverseTopUp(ANN, 1, "R-6", "bounced", 1),
-        Adjust(ANN, 1, True, "R-7", "mistake"),
-        Adjust(ANN, 1, False, "R-8", "mistake"),
+        ReverseTopUp(ANN, 1, "R-6", "bounced", 10_000),
+        Adjust(ANN, 10_000, True, "R-7", "mistake"),
+        Adjust(ANN, 10_000, False, "R-8", "mistake"),
     ]
     for command in commands:
         outcomes += await do(stores, command)

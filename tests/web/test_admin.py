@@ -872,7 +872,7 @@ async def test_up_to_the_limit_one_person_is_enough(strict: Farebox, strict_clie
 @pytest.mark.parametrize(
     ("amount", "kind", "written", "after"),
     [
-        ("100.000001", "top_up", "100.000001", "300.000001"),
+        ("100.01", "top_up", "100.01", "300.01"),
         ("+150", "adjustment", "150.00", "350.00"),
         ("-150", "adjustment", "-150.00", "50.00"),
     ],

@@ -1,5 +1,7 @@
 """GET /api/balance, to the letter: clients in the field depend on its bytes, statuses and headers."""
 
+from decimal import ROUND_CEILING, Decimal
+
 import pytest
 
 from farebox.bootstrap import Farebox
@@ -46,7 +48,7 @@ async def test_success_is_these_very_bytes_and_headers(farebox: Farebox, client:
 
 
 @pytest.mark.parametrize(
-    ("paid", "shown"),
+    ("left", "shown"),
     [
         (None, "0.00"),
         ("1250.75", "1250.75"),
@@ -66,9 +68,13 @@ async def test_success_is_these_very_bytes_and_headers(farebox: Farebox, client:
     ],
 )
 async def test_balance_is_a_plain_exact_decimal(
-    farebox: Farebox, client: AppClient, paid: str | None, shown: str
+    farebox: Farebox, client: AppClient, left: str | None, shown: str
 ) -> None:
+    """Whole cents are paid; after a charge a finer amount may be left."""
+    paid = None if left is None else str(Decimal(left).quantize(Decimal("0.01"), ROUND_CEILING))
     seeds = await seed(farebox, balance=paid)
+    if left is not None and paid is not None and Decimal(paid) > Decimal(left):
+        await _spend(farebox, seeds, str(Decimal(paid) - Decimal(left)))
     assert _success(shown) == (await client.get("/api/balance", seeds.merchant_key)).body
 
 

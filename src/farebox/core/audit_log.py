@@ -20,7 +20,7 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
-from farebox.core.money import format_amount
+from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import Outcome
 
 
@@ -85,13 +85,13 @@ def audit_entry_of(command: Command, outcome: Outcome, currency: str, now: int) 
 def _detail(command: Command, outcome: Outcome, currency: str) -> str:
     """Describe in a line what was done: amounts with their currency, references, reasons."""
     if isinstance(command, SetThresholds):
-        return ", ".join(f"{format_amount(amount)} {currency}" for amount in sorted(set(command.amounts))) or "none"
+        return ", ".join(format_money_with_code(amount, currency) for amount in sorted(set(command.amounts))) or "none"
     if isinstance(command, SetCreditLimit):
-        return f"{format_amount(command.credit_limit)} {currency}"
+        return format_money_with_code(command.credit_limit, currency)
     if isinstance(command, SetFrozen):
         return "frozen" if command.is_frozen else "active"
     move = outcome.approval or outcome.transfer
     assert move is not None  # noqa: S101 - all else that goes through moves money, or asks or decides whether to.
     sign = "-" if move.kind == Kind.ADJUSTMENT_DEBIT else ""
-    words = f"{KIND_WORDS[move.kind]} of {sign}{format_amount(move.amount)} {currency}"
+    words = f"{KIND_WORDS[move.kind]} of {sign}{format_money_with_code(move.amount, currency)}"
     return ", ".join(part for part in (words, move.reference, move.note) if part)

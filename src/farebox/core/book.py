@@ -4,7 +4,8 @@ from msgspec.structs import force_setattr
 
 from farebox.core import chain, ids
 from farebox.core.accounts import EFFECTS, Account, Kind
-from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX, format_amount
+from farebox.core.currencies import fits_minor_unit, format_money, format_money_with_code, too_fine
+from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.state import Alert
 from farebox.core.thresholds import arm_reached, fire_below, replace_amounts
@@ -38,6 +39,12 @@ class Book:
         self.transfers: list[Transfer] = []
         self.alerts: list[Alert] = []
 
+    def too_fine_refusal(self, amount: int) -> Outcome | None:
+        """Refuse an amount set by a person that has more decimals than the currency; prices and costs may have more."""
+        if fits_minor_unit(amount, self.currency):
+            return None
+        return refused(Code.AMOUNT_TOO_FINE, too_fine(amount, self.currency))
+
     def refusal(self, kind: Kind, amount: int) -> Outcome | None:
         """Tell why this amount can't be posted, or None if `post` must succeed.
 
@@ -46,7 +53,8 @@ class Book:
         if not 0 < amount <= AMOUNT_MICROS_MAX:
             return refused(
                 Code.AMOUNT_TOO_LARGE,
-                f"{format_amount(amount)} is above the largest amount, {format_amount(AMOUNT_MICROS_MAX)}",
+                f"{format_money(amount, self.currency)} is above the largest amount, "
+                f"{format_money_with_code(AMOUNT_MICROS_MAX, self.currency)}",
             )
         effect = EFFECTS[kind]
         # The posted balance is bounded rather than the wallet alone, so that held money can always be given back.
@@ -61,8 +69,8 @@ class Book:
         if effect.wallet < 0 and self.wallet + self.credit_limit < amount:
             return refused(
                 Code.INSUFFICIENT_BALANCE,
-                f"Insufficient balance: {format_amount(amount)} {self.currency} needed, "
-                f"{format_amount(self.wallet + self.credit_limit)} can be spent",
+                f"Insufficient balance: {format_money_with_code(amount, self.currency)} needed, "
+                f"{format_money(self.wallet + self.credit_limit, self.currency)} can be spent",
             )
         return None
 

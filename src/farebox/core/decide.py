@@ -30,8 +30,8 @@ from farebox.core.commands import (
     TopUp,
     TransferCommand,
 )
+from farebox.core.currencies import format_money_with_code
 from farebox.core.holds import Hold, HoldState
-from farebox.core.money import format_amount
 from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.permissions import caller_refusal
 from farebox.core.pricing import amount_refusal
@@ -181,7 +181,7 @@ class _Batch:
         if isinstance(command, Refund | ReverseTopUp):
             return self._return(book, command, fingerprint)
         if isinstance(command, RequestApproval):
-            return self._request(command, fingerprint)
+            return self._request(book, command, fingerprint)
         if isinstance(command, Approve):
             return self._approve(book, command, fingerprint)
         return self._fund(book, command, fingerprint)
@@ -237,7 +237,7 @@ class _Batch:
         refusal = hold_rules.amount_missing(hold, command, unit_price) or hold_rules.end_refusal(hold, self._now)
         if refusal is not None:
             return refusal
-        taken = hold_rules.captured(hold, command, unit_price)
+        taken = hold_rules.captured(hold, command, unit_price, book.currency)
         if isinstance(taken, Outcome):
             return taken
         amount = taken.amount
@@ -306,9 +306,11 @@ class _Batch:
         if amount > left or left == 0:
             return refused(
                 Code.REFUND_EXCEEDS_TRANSFER if is_refund else Code.REVERSAL_EXCEEDS_TOP_UP,
-                f"Only {format_amount(left)} of {original.transfer.id} is left to give back",
+                f"Only {format_money_with_code(left, book.currency)} of {original.transfer.id} is left to give back",
             )
-        refusal = book.refusal(command.kind, amount)
+        # A price may be finer than the currency, so any part of a charge goes back; of a top-up, all that is left.
+        refusal = None if is_refund or command.amount is None else book.too_fine_refusal(amount)
+        refusal = refusal or book.refusal(command.kind, amount)
         if refusal is not None:
             return refusal
         transfer = book.post(
@@ -326,7 +328,7 @@ class _Batch:
         return Outcome(Code.OK, transfer)
 
     def _fund(self, book: Book, command: TopUp | Adjust, fingerprint: bytes) -> Outcome:
-        refusal = book.refusal(command.kind, command.amount)
+        refusal = book.too_fine_refusal(command.amount) or book.refusal(command.kind, command.amount)
         if refusal is not None:
             return refusal
         transfer = book.post(
@@ -340,10 +342,13 @@ class _Batch:
         )
         return Outcome(Code.OK, transfer)
 
-    def _request(self, command: RequestApproval, fingerprint: bytes) -> Outcome:
+    def _request(self, book: Book, command: RequestApproval, fingerprint: bytes) -> Outcome:
         repeated = approval_rules.repeated_request(self._approvals, command, fingerprint)
         if repeated is not None:
             return repeated
+        refusal = book.too_fine_refusal(command.move.amount)
+        if refusal is not None:
+            return refusal
         approval = approval_rules.new_approval(command, fingerprint, self._now)
         self._approvals.new[approval.merchant_id, approval.approval_id] = approval
         return Outcome(Code.OK, approval=approval)
@@ -380,9 +385,12 @@ class _Batch:
             if book.wallet + command.credit_limit < 0:
                 return refused(
                     Code.CREDIT_LIMIT_IN_USE,
-                    f"{format_amount(-book.wallet)} {book.currency} of the credit limit is in use; "
+                    f"{format_money_with_code(-book.wallet, book.currency)} of the credit limit is in use; "
                     "the limit can't be lower than that",
                 )
+            refusal = book.too_fine_refusal(command.credit_limit)
+            if refusal is not None:
+                return refusal
             book.credit_limit = command.credit_limit
         return DONE
 

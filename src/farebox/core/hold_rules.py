@@ -5,8 +5,8 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core.commands import CaptureHold
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.holds import Hold, HoldState
-from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome, refused
 
 HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "The merchant has no such hold")
@@ -40,7 +40,7 @@ def amount_missing(hold: Hold, command: CaptureHold, unit_price: int | None) -> 
     return refused(Code.AMOUNT_REQUIRED, f"The request type {hold.request_type!r} is variable: name the amount")
 
 
-def captured(hold: Hold, command: CaptureHold, unit_price: int | None) -> Captured | Outcome:
+def captured(hold: Hold, command: CaptureHold, unit_price: int | None, currency: str) -> Captured | Outcome:
     """Tell what a capture takes and counts, or why it is more than the hold has; the caller has asked `amount_missing`.
 
     One that names an amount alone counts the share of the held requests that the amount is of what was held, rounded
@@ -54,11 +54,13 @@ def captured(hold: Hold, command: CaptureHold, unit_price: int | None) -> Captur
             return Captured(hold.amount, hold.quantity)
         return Captured(unit_price * quantity, quantity)
     if amount > hold.amount:
-        return _exceeds(f"{format_amount(amount)} is more than the hold's {format_amount(hold.amount)}")
+        asked, held = format_money(amount, currency), format_money_with_code(hold.amount, currency)
+        return _exceeds(f"{asked} is more than the hold's {held}")
     if quantity is None:
         return Captured(amount, -(-hold.quantity * amount // hold.amount))
     if unit_price is not None and amount > unit_price * quantity:
-        return _exceeds(f"{format_amount(amount)} is more than {quantity:,} x {format_amount(unit_price)}")
+        asked, price = format_money(amount, currency), format_money_with_code(unit_price, currency)
+        return _exceeds(f"{asked} is more than {quantity:,} x {price}")
     return Captured(amount, quantity)
 
 

@@ -86,7 +86,14 @@ Posted = Annotated[
     Meta(description="The posted balance: spendable and held.", examples=["87.50"], extra_json_schema=AMOUNT_OUT),
 ]
 Held = Annotated[str, Meta(description="What holds have set aside.", examples=["2.50"], extra_json_schema=AMOUNT_OUT)]
-Available = Annotated[str, Meta(description="What can be spent.", examples=["85.00"], extra_json_schema=AMOUNT_OUT)]
+Available = Annotated[
+    str,
+    Meta(
+        description="The available balance: what can be spent before the credit limit, which comes on top of it.",
+        examples=["85.00"],
+        extra_json_schema=AMOUNT_OUT,
+    ),
+]
 CreditLimit = Annotated[
     str,
     Meta(description="How far below zero the merchant may spend.", examples=["0.00"], extra_json_schema=AMOUNT_OUT),

@@ -12,6 +12,7 @@ from farebox.core.commands import (
     REFERENCE_CHARS_MAX,
     REQUEST_TYPE_CHARS_MAX,
 )
+from farebox.core.currencies import fits_minor_unit, too_fine
 from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.pricing import QUANTITY_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX
@@ -123,12 +124,27 @@ def seed(field: str, text: str) -> bytes:
 
 
 def currency(field: str, text: str) -> str:
-    """Check a currency's ISO 4217 code."""
+    """Check the currency of a new merchant: a code of ISO 4217 that is in use, for money.
+
+    Codes without a minor unit are none that a balance could be kept in: metals, units of account between banks, "no
+    currency" and the code for tests. Units that prices are agreed in, such as Chile's CLF, have one.
+    """
     from iso4217 import Currency
 
-    if text not in {currency.code for currency in Currency}:
-        raise InvalidInput(field, f"{text[:8]!r} is not a currency of ISO 4217; write one such as USD")
+    exponents = {currency.code: currency.exponent for currency in Currency}
+    if text not in exponents:
+        raise InvalidInput(field, f"{text[:8]!r} is not a currency in use, by ISO 4217; write one such as USD")
+    if exponents[text] is None:
+        raise InvalidInput(field, f"{text} is a code of ISO 4217, but of no money; write a currency such as USD")
     return text
+
+
+def credit_limit(field: str, text: str, currency: str) -> int:
+    """Read how far below zero a new merchant may spend, in micros: as fine as its currency, and no finer."""
+    micros = amount(field, text, is_zero_allowed=True)
+    if not fits_minor_unit(micros, currency):
+        raise InvalidInput(field, too_fine(micros, currency))
+    return micros
 
 
 def thresholds(field: str, texts: list[str]) -> tuple[int, ...]:

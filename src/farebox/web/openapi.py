@@ -52,7 +52,8 @@ _ABOUT: Final = """Prepaid balances for pay-per-request APIs.
   has its stable name in the header `X-Error-Code`.
 - The header `x-api-key` carries a key: a merchant's reads its own account, a service's charges, a support person's
   administers. A good key of another kind gets 403 `forbidden`.
-- Amounts are strings, plain decimals with at most six decimals. Times are RFC 3339 in UTC.
+- Amounts are strings, plain decimals with at least two and at most six decimals, in every currency. What support
+  moves has no more decimals than the currency: 12.5 JPY is refused, `amount_too_fine`. Times are RFC 3339 in UTC.
 - What moves money takes an `idempotencyKey` or a `reference`: the same one with the same content again moves nothing
   more and is answered as the first time, marked `Idempotent-Replay: true`. A refusal is not remembered.
 - Fields and parameters that are not named here are refused, and so are those that are given twice."""

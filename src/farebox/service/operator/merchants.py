@@ -60,7 +60,7 @@ class Merchants:
         account = Account(
             merchant.merchant_id,
             inputs.currency("currency", currency),
-            credit_limit=inputs.amount("creditLimit", credit_limit, is_zero_allowed=True),
+            credit_limit=inputs.credit_limit("creditLimit", credit_limit, currency),
             thresholds=tuple(Threshold(amount, False) for amount in inputs.thresholds("thresholds", thresholds)),
         )
         key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)

@@ -50,6 +50,7 @@ class ApprovalEndpoints(Endpoints):
             Code.APPROVAL_NOT_FOUND,
             Code.APPROVAL_ALREADY_REJECTED,
             Code.APPROVAL_NEEDS_ANOTHER_PERSON,
+            Code.AMOUNT_TOO_FINE,
             Code.BALANCE_LIMIT_EXCEEDED,
             Code.INSUFFICIENT_BALANCE,
         ),

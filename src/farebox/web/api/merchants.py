@@ -80,7 +80,7 @@ class MerchantEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Change a merchant's name or rules",
         data=MerchantData,
-        refusals=(*_UNKNOWN, Code.CREDIT_LIMIT_IN_USE),
+        refusals=(*_UNKNOWN, Code.CREDIT_LIMIT_IN_USE, Code.AMOUNT_TOO_FINE),
         description="Thresholds are replaced as a whole. Nothing is changed if the credit limit is refused.",
     )
     async def change_merchant(self, request: ApiRequest, body: MerchantChange) -> Answer:

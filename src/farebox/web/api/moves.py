@@ -15,6 +15,7 @@ _REQUEST_REFUSALS: Final = (
     Code.MERCHANT_NOT_FOUND,
     Code.IDEMPOTENCY_CONFLICT,
     Code.APPROVAL_ALREADY_REJECTED,
+    Code.AMOUNT_TOO_FINE,
     Code.BALANCE_LIMIT_EXCEEDED,
 )
 
@@ -78,6 +79,7 @@ class MoveEndpoints(Endpoints):
             Code.TRANSFER_NOT_FOUND,
             Code.TRANSFER_NOT_REVERSIBLE,
             Code.REVERSAL_EXCEEDS_TOP_UP,
+            Code.AMOUNT_TOO_FINE,
             Code.BALANCE_LIMIT_EXCEEDED,
             Code.INSUFFICIENT_BALANCE,
         ),

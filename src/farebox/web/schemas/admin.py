@@ -14,7 +14,7 @@ from farebox.presenters.merchants import MerchantData
 from farebox.presenters.prices import PriceData
 from farebox.presenters.users import UserData
 from farebox.service.inputs import NAME_CHARS_MAX, OVERLAP_SECONDS_MAX
-from farebox.web.schemas.common import NOT_NEGATIVE, POSITIVE, SIGNED, AmountAsked, Currency, TimeToCome
+from farebox.web.schemas.common import NOT_NEGATIVE, POSITIVE, SIGNED, AmountPaid, Currency, TimeToCome
 
 PaymentReference = Annotated[
     str,
@@ -103,7 +103,7 @@ class MerchantChange(Struct, rename="camel", forbid_unknown_fields=True):
 class TopUpRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Add money that a merchant has paid."""
 
-    amount: AmountAsked
+    amount: AmountPaid
     reference: PaymentReference
     note: Annotated[str | None, Meta(examples=["wire of 2 May"], extra_json_schema=line_schema(NOTE_CHARS_MAX))] = None
 
@@ -112,7 +112,12 @@ class AdjustmentRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Correct a balance by hand."""
 
     amount: Annotated[
-        str, Meta(description="With a minus, it takes away.", examples=["-3.20"], extra_json_schema=SIGNED)
+        str,
+        Meta(
+            description="With a minus, it takes away. No finer than the currency.",
+            examples=["-3.20"],
+            extra_json_schema=SIGNED,
+        ),
     ]
     reference: PaymentReference
     reason: Annotated[str, Meta(examples=["charged twice by mistake"], extra_json_schema=line_schema(NOTE_CHARS_MAX))]
@@ -126,7 +131,11 @@ class ReversalRequest(Struct, rename="camel", forbid_unknown_fields=True):
     reason: Annotated[str, Meta(examples=["the payment bounced"], extra_json_schema=line_schema(NOTE_CHARS_MAX))]
     amount: Annotated[
         str | None,
-        Meta(description="All that is left of it, if absent.", examples=["10.00"], extra_json_schema=POSITIVE),
+        Meta(
+            description="All that is left of it, if absent. No finer than the currency.",
+            examples=["10.00"],
+            extra_json_schema=POSITIVE,
+        ),
     ] = None
 
 

@@ -15,6 +15,14 @@ AmountAsked = Annotated[
     str,
     Meta(description="A plain decimal, at most six decimals.", examples=["12.50"], extra_json_schema=POSITIVE),
 ]
+AmountPaid = Annotated[
+    str,
+    Meta(
+        description="A plain decimal, with no more decimals than the merchant's currency has.",
+        examples=["12.50"],
+        extra_json_schema=POSITIVE,
+    ),
+]
 TimeToCome = Annotated[
     str,
     Meta(
@@ -25,7 +33,11 @@ TimeToCome = Annotated[
 ]
 Currency = Annotated[
     str,
-    Meta(description="ISO 4217; fixed for ever.", examples=["USD"], extra_json_schema={"pattern": "^[A-Z]{3}$"}),
+    Meta(
+        description="A code of ISO 4217 that is in use, for money; fixed for ever.",
+        examples=["USD"],
+        extra_json_schema={"pattern": "^[A-Z]{3}$"},
+    ),
 ]
 IdempotencyKey = Annotated[
     str,
