@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from farebox.core import ids
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service import parsing
 from farebox.service.ledger.operations import Operations
 from farebox.service.people.api_keys import Principal
@@ -69,7 +70,7 @@ def test_a_request_for_approval_is_told_in_the_same_fields(shell: Shell) -> None
                 amount="-5",
                 reference="A-1",
                 reason="mistake",
-                principal=Principal("ann"),
+                principal=Principal("ann", roles=EVERY_ROLE),
             )
             assert asked.is_ok
             client = await open_client(farebox)

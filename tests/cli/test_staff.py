@@ -68,3 +68,52 @@ def test_a_merchants_person_is_let_in_by_a_link(shell: Shell) -> None:
     asyncio.run(_sign_in_by(shell, link, Realm.MERCHANT, "ann@acme.example"))
     stranger = shell.run("user", "link", merchant, "eve@acme.example")
     assert (2, "farebox: email: eve@acme.example is not registered there\n") == (stranger.status, stranger.err)
+
+
+def test_roles_are_given_changed_and_listed(shell: Shell) -> None:
+    ada = shell.json("staff", "add", "ada@farebox.example", "--name", "Ada")
+    assert ["support", "administrator"] == ada["roles"]
+    assert ["support"] == shell.json("staff", "add", "sam@farebox.example", "--name", "Sam")["roles"]
+    vic = shell.json("staff", "add", "vic@farebox.example", "--name", "Vic", "--role", "viewer")
+    assert ["viewer"] == vic["roles"]
+    changed = shell.json("staff", "role", "vic@farebox.example", "support", "administrator")
+    assert ["support", "administrator"] == changed["roles"]
+    assert "vic@farebox.example is support now." in shell.ok("staff", "role", "vic@farebox.example", "support").out
+    assert ["role", "support and administrator", "support", "support"] == _roles_column(shell, "staff")
+    misused = shell.run("staff", "role", "vic@farebox.example")
+    assert 2 == misused.status
+    (newest, *_) = shell.json("audit")
+    assert ("set_staff_roles", "vic@farebox.example", "from support and administrator to support") == (
+        newest["action"],
+        newest["subject"],
+        newest["detail"],
+    )
+
+
+def test_the_last_administrator_is_neither_closed_nor_given_another_role(shell: Shell) -> None:
+    link = shell.json("staff", "add", "ada@farebox.example", "--name", "Ada")["link"]
+    asyncio.run(_sign_in_by(shell, link, Realm.SUPPORT, "ada@farebox.example"))
+    for command in (("close", "ada@farebox.example"), ("role", "ada@farebox.example", "support")):
+        refused = shell.run("staff", *command)
+        assert 1 == refused.status
+        assert refused.err.startswith("farebox: They are the last administrator who can sign in: make somebody else")
+    link = shell.json("staff", "add", "ben@farebox.example", "--name", "Ben", "--role", "administrator")["link"]
+    assert 1 == shell.run("staff", "close", "ada@farebox.example").status
+    asyncio.run(_sign_in_by(shell, link, Realm.SUPPORT, "ben@farebox.example"))
+    shell.ok("staff", "role", "ada@farebox.example", "support")
+    shell.ok("staff", "close", "ada@farebox.example")
+
+
+def test_a_support_key_has_the_roles_that_are_named(shell: Shell) -> None:
+    assert ["support", "administrator"] == shell.json("key", "create", "--support", "all")["roles"]
+    assert ["viewer"] == shell.json("key", "create", "--support", "reports", "--role", "viewer")["roles"]
+    assert [] == shell.json("key", "create", "--service", "geo")["roles"]
+    assert ["role", "support and administrator", "viewer", ""] == _roles_column(shell, "key")
+    refused = shell.run("key", "create", "--service", "geo", "--role", "viewer")
+    assert (2, "farebox: role: only support's keys have roles\n") == (refused.status, refused.err)
+
+
+def _roles_column(shell: Shell, group: str) -> list[str]:
+    lines = shell.ok(group, "list").out.splitlines()
+    start = lines[0].index("role")
+    return [line[start:][:25].strip() for line in lines]

@@ -45,6 +45,7 @@ from farebox.core.commands import (
 from farebox.core.money import AMOUNT_MICROS_MAX
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
+from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.thresholds import Threshold
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.records import ApiKey, Merchant, User
@@ -70,7 +71,8 @@ def digest(name: str) -> bytes:
 
 def _key(number: int, name: str, kind: KeyKind, merchant_id: int | None = None, ends_at: int | None = None) -> ApiKey:
     staff_name = name if merchant_id is None else None
-    return ApiKey(number, kind, digest(name), "fb…", START, merchant_id, staff_name, ends_at)
+    roles = EVERY_ROLE if kind == KeyKind.SUPPORT else NO_ROLE
+    return ApiKey(number, kind, digest(name), "fb…", START, merchant_id, staff_name, ends_at, roles=roles)
 
 
 SERVICE: Final = _key(1, "service", KeyKind.SERVICE)

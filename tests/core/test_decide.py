@@ -39,6 +39,7 @@ from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.permissions import ALLOWED_KEYS
 from farebox.core.pricing import Price
+from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.core.state import BatchState, KeyRecord, Original
 from farebox.core.transfers import Transfer
 from tests.support.ledger import (
@@ -57,11 +58,14 @@ from tests.support.ledger import (
 )
 from tests.support.memory import at_once
 
-SERVICE, SUPPORT, ANNS, UNKNOWN = (bytes([number]) * 32 for number in range(4))
+SERVICE, SUPPORT, ANNS, UNKNOWN, VIEWER, MOVER, ADMINISTRATOR = (bytes([number]) * 32 for number in range(7))
 KEYS: Final = {
     SERVICE: KeyRecord(1, KeyKind.SERVICE, None, None, None),
-    SUPPORT: KeyRecord(2, KeyKind.SUPPORT, None, None, None),
+    SUPPORT: KeyRecord(2, KeyKind.SUPPORT, None, None, None, EVERY_ROLE),
     ANNS: KeyRecord(3, KeyKind.MERCHANT, ANN, None, None),
+    VIEWER: KeyRecord(4, KeyKind.SUPPORT, None, None, None, StaffRole.VIEWER),
+    MOVER: KeyRecord(5, KeyKind.SUPPORT, None, None, None, StaffRole.SUPPORT),
+    ADMINISTRATOR: KeyRecord(6, KeyKind.SUPPORT, None, None, None, StaffRole.ADMINISTRATOR),
 }
 
 
@@ -415,18 +419,32 @@ def test_a_key_opens_what_its_kind_may_and_nothing_else(kind: type[Command]) -> 
     services = {Charge, CreateHold, CaptureHold, ReleaseHold, Refund}
     rules = {SetThresholds, SetCreditLimit, SetFrozen}
     supports = {Refund, TopUp, ReverseTopUp, Adjust, *rules, RequestApproval, Approve, Reject}
+    found = {key: _asked_with(kind, key).code is Code.OK for key in (SERVICE, SUPPORT, ANNS)}
+    assert {SERVICE: kind in services, SUPPORT: kind in supports, ANNS: False} == found
+
+
+@pytest.mark.parametrize("kind", [kind for kind, keys in ALLOWED_KEYS.items() if KeyKind.SUPPORT in keys])
+def test_a_support_key_opens_what_its_role_may_and_nothing_else(kind: type[Command]) -> None:
+    setting, either = {SetThresholds}, {SetFrozen}
+    outcomes = {key: _asked_with(kind, key) for key in (VIEWER, MOVER, ADMINISTRATOR)}
+    assert {VIEWER: False, MOVER: kind not in setting, ADMINISTRATOR: kind in setting | either} == {
+        key: outcome.code is Code.OK for key, outcome in outcomes.items()
+    }
+    for outcome in outcomes.values():
+        assert outcome.is_ok or (outcome.code is Code.FORBIDDEN and "needs the role" in (outcome.message or ""))
+
+
+def _asked_with(kind: type[Command], key: bytes) -> Outcome:
+    """Ask for a command of this kind, which goes through but for its key."""
     command = {
         **{type(refusals.command): refusals.command for refusals in TABLE.values()},
         SetThresholds: SetThresholds(ANN, (UNIT,)),
         SetFrozen: SetFrozen(ANN, True),
     }[kind]
     original = Kind.TOP_UP if kind is ReverseTopUp else Kind.CHARGE
-    found = {}
-    for key, merchant_id in ((SERVICE, None), (SUPPORT, None), (ANNS, ANN)):
-        situation = Situation(command, original, approval=None if kind is RequestApproval else REQUESTED)
-        situation.change(caller=Caller(key, merchant_id))
-        found[key] = situation.outcome().code is Code.OK
-    assert {SERVICE: kind in services, SUPPORT: kind in supports, ANNS: False} == found
+    situation = Situation(command, original, approval=None if kind is RequestApproval else REQUESTED)
+    situation.change(caller=Caller(key, KEYS[key].merchant_id))
+    return situation.outcome()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The authorization matrix: each kind of key, and each kind of bad key, at each endpoint that the document lists."""
 
+import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -8,6 +9,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
+from farebox.core.staff_roles import STAFF_ROLES, StaffRole
 from tests.support.app_client import JSON, AppClient
 from tests.support.server import Seeds, seed
 
@@ -61,6 +63,53 @@ async def test_a_key_opens_what_is_documented_for_its_kind_and_nothing_else(
         assert is_open == (kind in kinds), (kind, method, path, status, code)
         if not is_open:
             assert (403, "forbidden") == (status, code), (method, path)
+
+
+async def test_a_support_key_opens_what_is_documented_for_its_role_and_nothing_else(
+    farebox: Farebox, client: AppClient, seeds: Seeds
+) -> None:
+    create = farebox.services.merchants.create_key
+    for word, role in STAFF_ROLES.items():
+        key = (await create(KeyKind.SUPPORT, name=f"a {word}", roles=[role])).text
+        for method, path, kinds in operations(client.document):
+            if "support" not in kinds:
+                continue
+            description = client.document["paths"][path][method.lower()]["description"]
+            needed = re.search(r"A support key needs the role ([a-z ]+)\.", description)
+            assert (needed is None) == (method == "GET"), (method, path)
+            reply = await client.send(
+                method, target(path, seeds), key=key, headers=(JSON,), body=b"" if method == "GET" else b"{}"
+            )
+            if needed is None or word in needed[1].split(" or "):
+                assert (403, "forbidden") != (reply.status, reply.code), (word, method, path)
+            else:
+                # Ahead of whatever else is wrong with the request, and nothing is done.
+                assert (403, "forbidden") == (reply.status, reply.code), (word, method, path)
+                assert f"yours is {word}" in reply.message, (word, method, path)
+
+
+async def test_a_change_of_a_merchant_needs_the_role_for_each_thing_that_it_changes(
+    farebox: Farebox, client: AppClient, seeds: Seeds
+) -> None:
+    path = f"/api/admin/merchants/{seeds.merchant}"
+    create = farebox.services.merchants.create_key
+    support = (await create(KeyKind.SUPPORT, name="till", roles=[StaffRole.SUPPORT])).text
+    administrator = (await create(KeyKind.SUPPORT, name="setup", roles=[StaffRole.ADMINISTRATOR])).text
+    name: dict[str, Any] = {"name": "Acme"}
+    credit, thresholds = {"creditLimit": "5"}, {"thresholds": ["1"]}
+    for key, fields in (
+        (support, name),
+        (support, credit | thresholds),
+        (administrator, credit),
+        (administrator, name | credit),
+    ):
+        before = await farebox.services.merchants.get(seeds.merchant_id)
+        reply = await client.send("PATCH", path, key=key, headers=(JSON,), body=json.dumps(fields).encode())
+        assert (403, "forbidden") == (reply.status, reply.code), fields
+        assert before == await farebox.services.merchants.get(seeds.merchant_id)
+    for key, fields in ((support, credit), (administrator, name | thresholds)):
+        reply = await client.send("PATCH", path, key=key, headers=(JSON,), body=json.dumps(fields).encode())
+        assert 200 == reply.status, fields
 
 
 async def test_a_bad_key_of_any_sort_opens_nothing_and_nothing_tells_them_apart(

@@ -10,6 +10,7 @@ from typing import Any, Final
 import pyotp
 from argon2 import PasswordHasher
 
+from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import SignedIn, SignIn
 from farebox.service.people.signing import Signer
@@ -65,7 +66,8 @@ class PeopleParts:
         number = (
             len(await self.stores.logins.list(Realm.MERCHANT)) + len(await self.stores.logins.list(Realm.SUPPORT)) + 1
         )
-        known = {"password_hash": await self.passwords.hash(PASSWORD), **fields}
+        roles = EVERY_ROLE if realm == Realm.SUPPORT else NO_ROLE
+        known = {"password_hash": await self.passwords.hash(PASSWORD), "roles": roles, **fields}
         login = Login(number, realm, email, email, NOW, **known)
         await self.stores.logins.add(login)
         return login

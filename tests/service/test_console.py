@@ -9,6 +9,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.errors import Missing
 from farebox.service.ledger.committer import Committer
 from farebox.service.operator.console import MerchantOrder, MerchantRow, Returns
@@ -18,6 +19,7 @@ from farebox.storage.records import Counts, MailState, Role, RunwaySnapshot
 from tests.support.server import Seeds, open_farebox, seed
 
 DAY = 24 * 3600 * 1_000_000
+SAM = Principal("sam@farebox.example", address="10.0.0.1", roles=EVERY_ROLE)
 
 
 @pytest.fixture
@@ -130,7 +132,7 @@ async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> 
     now = farebox.clock.now()
     (account_mail,) = await farebox.stores.account_mails.claim(now, lease_until=now + DAY, limit=5)
     assert MailState.WAITING == account_mail.state
-    assert 2 == await farebox.services.console.retry()
+    assert 2 == await farebox.services.console.retry(principal=SAM)
     next_at = await farebox.stores.account_mails.next_due_at()
     assert next_at is not None
     assert next_at < now + DAY
@@ -139,9 +141,7 @@ async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> 
 async def test_looking_as_a_merchant_is_written_down(farebox: Farebox) -> None:
     seeds = await seed(farebox)
     assert Counts(1, 1, 0, 0) == await farebox.services.console.counts()
-    await farebox.services.console.note_look(
-        seeds.merchant_id, principal=Principal("sam@farebox.example", address="10.0.0.1")
-    )
+    await farebox.services.console.note_look(seeds.merchant_id, principal=SAM)
     audit_entries, _ = await farebox.services.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=5)
     assert [("sam@farebox.example", "10.0.0.1", "look_as_merchant", seeds.merchant)] == [
         (audit_entry.actor, audit_entry.address, audit_entry.action, audit_entry.subject)

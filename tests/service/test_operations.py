@@ -7,6 +7,7 @@ import pytest
 from farebox.core.accounts import Kind
 from farebox.core.commands import Caller
 from farebox.core.outcomes import Code
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.errors import InvalidInput
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
@@ -158,7 +159,7 @@ async def test_thresholds_are_replaced_as_a_whole(ledger: ServiceParts) -> None:
 async def test_callers_key_decides_in_the_same_transaction(ledger: ServiceParts, kind: str) -> None:
     seeds = await ledger.seed()
     caller = _caller(getattr(seeds, kind))
-    principal = Principal("ann", caller)
+    principal = Principal("ann", caller, roles=EVERY_ROLE)
     operations, merchant_id = ledger.operations, seeds.merchant_id
     charged = await operations.charge(_charge(seeds), caller=caller)
     others = [

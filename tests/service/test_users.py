@@ -8,6 +8,7 @@ from typing import Any, Final
 import pytest
 
 from farebox.core.ids import NUMBER_MAX
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import ACCOUNT_MAILS_PER_HOUR_MAX, SignInRefused
@@ -20,7 +21,7 @@ from tests.support.ledger import NOBODY, add_merchant
 
 BOB: Final = "bob@northwind.example"
 SAM: Final = "sam@farebox.example"
-ACTOR: Final = Principal("sam@farebox.example", address="203.0.113.7")
+ACTOR: Final = Principal("ada@farebox.example", address="203.0.113.7", roles=EVERY_ROLE)
 
 
 @pytest.fixture
@@ -157,8 +158,9 @@ async def test_who_was_removed_sees_the_account_no_more_though_signed_in(parts: 
 
 
 async def test_staff_come_by_a_mail_go_and_come_back(parts: PeopleParts) -> None:
+    ada = await parts.add("ada@farebox.example", realm=Realm.SUPPORT)
     login, account_mail = await parts.staff.add("sam@FAREBOX.example", "Sam", principal=ACTOR)
-    assert [login] == list(await parts.staff.list())
+    assert [ada, login] == list(await parts.staff.list())
     assert (SAM, "Sam", None) == (login.email, login.name, account_mail.merchant_id)
     await parts.sign_in.use_link(parts.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
     signed_in = await parts.enter(SAM, realm=Realm.SUPPORT)
@@ -180,8 +182,9 @@ async def test_staff_come_by_a_mail_go_and_come_back(parts: PeopleParts) -> None
     await parts.stores.logins.set_totp_seed(login.login_id, b"\1" * 32)
     await parts.staff.disable_two_factor(SAM, principal=ACTOR)
     await parts.enter(SAM, realm=Realm.SUPPORT)
-    actions = ["add_staff", "close_staff", "reopen_staff", "invite_staff", "disable_two_factor"]
-    assert sorted((None, it, SAM, "Sam" if it == "add_staff" else "") for it in actions) == await log(parts)
+    actions = ["close_staff", "reopen_staff", "invite_staff", "disable_two_factor"]
+    added = (None, "add_staff", SAM, "Sam as support")
+    assert sorted([added, *((None, action, SAM, "") for action in actions)]) == await log(parts)
 
 
 @pytest.mark.parametrize("email", [ANN, "no address", ""])

@@ -10,13 +10,17 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core.accounts import Account
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.errors import Conflict
 from farebox.service.operator import verifications
 from farebox.service.operator.verifications import Run
+from farebox.service.people.api_keys import Principal
 from farebox.storage.interface import StoreUnavailable
 from farebox.storage.records import Verification
 from tests.cli.shell import Shell
 from tests.support.server import open_farebox, seed
+
+SAM = Principal("sam@farebox.example", roles=EVERY_ROLE)
 
 
 @pytest.fixture
@@ -93,11 +97,11 @@ async def test_the_command_line_writes_its_runs_down_but_not_those_over_one_merc
 
 async def test_a_server_starts_a_process_with_its_own_settings(farebox: Farebox) -> None:
     await seed(farebox)
-    await farebox.services.verifications.start("sam@farebox.example")
+    await farebox.services.verifications.start(principal=SAM)
     (begun,) = await farebox.services.verifications.latest(5)
     assert farebox.services.verifications.is_under_way(begun)
     with pytest.raises(Conflict, match="under way already"):
-        await farebox.services.verifications.start("sam@farebox.example")
+        await farebox.services.verifications.start(principal=SAM)
     row = await _ended(farebox)
     assert (begun.verification_id, "sam@farebox.example", 1, 0) == (
         row.verification_id,
@@ -105,7 +109,7 @@ async def test_a_server_starts_a_process_with_its_own_settings(farebox: Farebox)
         row.merchants_done,
         row.problems,
     )
-    await farebox.services.verifications.start("sam@farebox.example")
+    await farebox.services.verifications.start(principal=SAM)
     await farebox.services.verifications.close()
     assert 2 == len(await farebox.services.verifications.latest(5))
 
@@ -117,7 +121,7 @@ async def test_a_run_that_is_silent_is_taken_for_dead(farebox: Farebox) -> None:
     assert not farebox.services.verifications.is_under_way(old)
     assert farebox.services.verifications.is_under_way(msgspec.structs.replace(old, seen_at=now))
     # So it does not keep anybody from starting another.
-    await farebox.services.verifications.start("sam")
+    await farebox.services.verifications.start(principal=SAM)
     assert 1 < (await _ended(farebox)).verification_id
 
 

@@ -13,8 +13,9 @@ from farebox.core import audit_log
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import Actor
 from farebox.core.ids import NUMBER_MAX
+from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
-from farebox.storage.logins import LinkGone
+from farebox.storage.logins import LastAdministrator, LinkGone
 from farebox.storage.records import AccountMail, Login, MailState, Membership, Purpose, Realm, Role, Session, User
 from farebox.storage.stores import Stores
 from farebox.storage.users import LastOwner
@@ -23,7 +24,7 @@ from tests.support.ledger import ANN, BEN, NOBODY, NOW, SECOND, add_merchant, fi
 
 ADDRESS: Final = "ann@northwind.example"
 LOGIN: Final = Login(1, Realm.MERCHANT, ADDRESS, "Ann", NOW, "a hash")
-OTHER: Final = Login(2, Realm.SUPPORT, ADDRESS, "Ann", NOW + 1, None, b"\7" * 32, 41, NOW + 2, NOW + 3)
+OTHER: Final = Login(2, Realm.SUPPORT, ADDRESS, "Ann", NOW + 1, None, b"\7" * 32, 41, NOW + 2, NOW + 3, EVERY_ROLE)
 LATER: Final = NOW + 1000 * SECOND
 
 
@@ -485,6 +486,53 @@ async def test_two_owners_who_go_at_once_leave_one(stores: Stores, rivals: list[
     assert 1 == Counter((await roles(stores)).values())[Role.OWNER]
 
 
+async def _with_staff(stores: Stores, *staff: Login) -> None:
+    for login in staff:
+        await stores.logins.add(login)
+
+
+def _staff(number: int, roles: StaffRole, **fields: Any) -> Login:
+    known = {"password_hash": "a hash", **fields}
+    return Login(number, Realm.SUPPORT, f"{number}@farebox.example", "Sam", NOW, roles=roles, **known)
+
+
+async def test_the_last_administrator_who_can_sign_in_stays_one(stores: Stores) -> None:
+    await _with_staff(
+        stores,
+        _staff(11, EVERY_ROLE),
+        _staff(12, StaffRole.ADMINISTRATOR, password_hash=None),
+        _staff(13, StaffRole.ADMINISTRATOR, disabled_at=NOW),
+        _staff(14, StaffRole.SUPPORT),
+    )
+    with pytest.raises(LastAdministrator):
+        await stores.logins.set_roles(11, StaffRole.SUPPORT, audit_entry(1))
+    with pytest.raises(LastAdministrator):
+        await stores.logins.set_disabled(11, NOW, audit_entry(2))
+    assert [] == await audit_entries(stores)
+    await stores.logins.set_roles(11, StaffRole.ADMINISTRATOR)
+    # Those who can't sign in, or administer nothing, may go.
+    for number in (12, 14):
+        await stores.logins.set_disabled(number, NOW)
+    await stores.logins.set_roles(13, StaffRole.VIEWER)
+    await stores.logins.set_disabled(14, None)
+    await stores.logins.set_roles(14, EVERY_ROLE)
+    await stores.logins.set_roles(11, StaffRole.VIEWER)
+    staff = {login.login_id: login.roles for login in await stores.logins.list(Realm.SUPPORT)}
+    assert {11: 1, 12: 4, 13: 1, 14: 6} == staff
+    with pytest.raises(NotFound):
+        await stores.logins.set_roles(99, StaffRole.VIEWER)
+
+
+@pytest.mark.parametrize("turn", range(3))
+async def test_two_administrators_who_go_at_once_leave_one(stores: Stores, rivals: list[Stores], turn: int) -> None:
+    await _with_staff(stores, _staff(11, EVERY_ROLE), _staff(12, StaffRole.ADMINISTRATOR))
+    found = await outcomes(
+        rivals[0].logins.set_disabled(11, NOW),
+        rivals[1].logins.set_roles(12, StaffRole.SUPPORT),
+    )
+    assert Counter({None: 1, LastAdministrator: 1}) == found
+
+
 async def test_who_is_removed_gets_no_more_alerts(stores: Stores) -> None:
     await add_merchant(stores, funds=50)
     one, two = User(ANN, 1, "one@example.com", NOW), User(ANN, 2, "two@example.com", NOW)
@@ -502,6 +550,7 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
     "logins.add": lambda stores, item: stores.logins.add(OTHER, item),
     "logins.set_totp_seed": lambda stores, item: stores.logins.set_totp_seed(1, b"\1" * 32, audit_entry=item),
     "logins.set_disabled": lambda stores, item: stores.logins.set_disabled(1, NOW, item),
+    "logins.set_roles": lambda stores, item: stores.logins.set_roles(1, StaffRole.VIEWER, item),
     "account_mails.add": lambda stores, item: stores.account_mails.add(account_mail(1), None, item),
     "users.invite": lambda stores, item: stores.users.invite(
         User(ANN, 2, "two", NOW), account_mail=None, login=None, audit_entry=item
@@ -544,6 +593,8 @@ async def test_what_is_done_is_logged_with_it_or_neither(stores: Stores, name: s
     [
         "INSERT INTO login (login_id, realm, email, name, created_at) VALUES (9, 3, 'x', 'x', 0)",
         "UPDATE login SET totp_seed = {short} WHERE login_id = 1",
+        "UPDATE login SET roles = 8",
+        "UPDATE login SET roles = NULL",
         "INSERT INTO session VALUES ({short}, 1, 0, 0, 0, NULL, '')",
         "INSERT INTO session VALUES ({long}, 99, 0, 0, 0, NULL, '')",
         "UPDATE letter SET purpose = 4",

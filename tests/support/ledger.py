@@ -26,6 +26,7 @@ from farebox.core.ids import NUMBER_MAX, SEQ_MAX
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.pricing import Price
 from farebox.core.replay import Replay
+from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.state import Alert, BatchState, Decision, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, User
@@ -93,7 +94,8 @@ def merchant_key(number: int, merchant_id: int = ANN, **fields: Any) -> ApiKey:
 
 def staff_key(number: int, kind: KeyKind = KeyKind.SERVICE, **fields: Any) -> ApiKey:
     """Make up a service's or support's key."""
-    return ApiKey(number, kind, digest(number), "fbs_…1234", NOW, None, "recognition", **fields)
+    roles = EVERY_ROLE if kind == KeyKind.SUPPORT else NO_ROLE
+    return ApiKey(number, kind, digest(number), "fbs_…1234", NOW, None, "recognition", **{"roles": roles, **fields})
 
 
 async def add_merchant(

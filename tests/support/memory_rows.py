@@ -201,7 +201,7 @@ class MemoryRows:
 def key_record(key: ApiKey) -> KeyRecord:
     """Make of a key what a batch sees of it."""
     kind = KeyKind.MERCHANT if key.merchant_id is not None else key.kind
-    return KeyRecord(key.key_id, kind, key.merchant_id, key.expires_at, key.revoked_at, key.name)
+    return KeyRecord(key.key_id, kind, key.merchant_id, key.expires_at, key.revoked_at, key.roles, key.name)
 
 
 def _picked(table: Mapping[_Key, _Row], places: Sequence[_Key]) -> dict[_Key, _Row]:

@@ -225,9 +225,9 @@ class Seeds:
 
 
 @contextlib.asynccontextmanager
-async def open_farebox(database_url: str) -> AsyncIterator[Farebox]:
+async def open_farebox(database_url: str, **settings: str) -> AsyncIterator[Farebox]:
     """Create a database's schema, if it has none, and open Farebox's parts over it within this process."""
-    farebox = Farebox.build(Settings.of(database_url=database_url), clock=StoppableClock())
+    farebox = Farebox.build(Settings.of(database_url=database_url, **settings), clock=StoppableClock())
     await farebox.stores.connector.migrate(farebox.clock.now())
     async with farebox.running():
         yield farebox

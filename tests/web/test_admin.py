@@ -434,6 +434,7 @@ async def test_new_key_works_and_is_listed_without_its_text(farebox: Farebox, cl
         "name": None if kind == "merchant" else "geo",
         "expiresAt": "2100-01-01T00:00:00.000000Z",
         "revokedAt": None,
+        "roles": ["support", "administrator"] if kind == "support" else [],
     } == key
     listed = await _ask(client, seeds, "GET", "{m}/keys" if kind == "merchant" else KEYS)
     assert key["hint"] in [item["hint"] for item in listed.data["keys"]]

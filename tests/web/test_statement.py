@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.people.api_keys import Principal
 from farebox.service.statements.check import check_statement
 from farebox.service.statements.lines import KINDS
@@ -39,7 +40,7 @@ async def _keep_book(farebox: Farebox) -> Seeds:
         assert outcome.is_ok
     for text in HOSTILE:
         assert (await operations.top_up(seeds.merchant_id, amount="1", reference=text, note=text, principal=None)).is_ok
-    principal = Principal("ann")
+    principal = Principal("ann", roles=EVERY_ROLE)
     outcome = await operations.adjust(
         seeds.merchant_id, amount="-2", reference="A-1", reason="mistake", principal=principal
     )

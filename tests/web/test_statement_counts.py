@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from farebox.core.commands import Actor, KeyKind, RequestApproval, TopUp
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.parsing import parse_amount
 from farebox.service.people.api_keys import Principal
 from farebox.services import Services
@@ -33,7 +34,7 @@ POINT_LOOK_UP: Final = sql.statements("sqlite")["transfers_at"]
 """A time is searched for in a book by one of these for each doubling of its length, which tests/service/test_history.py
 and test_statements.py hold to the logarithm."""
 
-SUPPORT: Final = Principal("sam@farebox.example")
+SUPPORT: Final = Principal("sam@farebox.example", roles=EVERY_ROLE)
 PAGES: Final[list[PageRoute]] = [
     route
     for route in page_routes(SignInThrottle(), Live())

@@ -6,11 +6,12 @@ from typing import Final
 import click
 
 from farebox.cli.context import CommandContext, as_fields, command, merchant_id, short_time, table
-from farebox.cli.staff import answer_link
+from farebox.cli.staff import ROLE_OPTION, answer_link
 from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
 from farebox.core.money import format_amount
+from farebox.core.staff_roles import STAFF_ROLES, role_words
 from farebox.presenters.keys import KEY_KIND_WORDS, key_data
 from farebox.presenters.merchants import merchant_data, new_merchant_data
 from farebox.presenters.prices import price_data, prices_data
@@ -227,22 +228,33 @@ def _answer_new_key(context: CommandContext, key: NewKey) -> None:
 @click.option("--merchant", help="A key that reads this merchant's account.")
 @click.option("--service", help="A key with which this program of yours charges.")
 @click.option("--support", help="A key with which this person or tool administers.")
+@ROLE_OPTION
 @click.option("--expires", help="When it ends, such as 2027-01-31T12:00:00Z; never, if not given.")
 async def key_create(
-    context: CommandContext, merchant: str | None, service: str | None, support: str | None, expires: str | None
+    context: CommandContext,
+    merchant: str | None,
+    service: str | None,
+    support: str | None,
+    role: tuple[str, ...],
+    expires: str | None,
 ) -> None:
-    """Make an API key, which is shown this once."""
+    """Make an API key, which is shown this once. A support key without --role may do everything."""
     if sum(owner is not None for owner in (merchant, service, support)) != 1:
         raise InvalidInput("key", "name one owner: --merchant ID, --service NAME or --support NAME")
     merchants = context.farebox.services.merchants
+    roles = [STAFF_ROLES[word] for word in role]
     if merchant is not None:
         key = await merchants.create_key(
-            KeyKind.MERCHANT, merchant_id=merchant_id(merchant), expires=expires, principal=context.principal
+            KeyKind.MERCHANT,
+            merchant_id=merchant_id(merchant),
+            roles=roles,
+            expires=expires,
+            principal=context.principal,
         )
     else:
         kind = KeyKind.SERVICE if service is not None else KeyKind.SUPPORT
         key = await merchants.create_key(
-            kind, name=service or support or "", expires=expires, principal=context.principal
+            kind, name=service or support or "", roles=roles, expires=expires, principal=context.principal
         )
     _answer_new_key(context, key)
 
@@ -257,6 +269,7 @@ async def key_list(context: CommandContext, merchant: str | None) -> None:
             ids.public_id(ids.KEY, key.key_id),
             KEY_KIND_WORDS[key.kind],
             key.name or "",
+            " and ".join(role_words(key.roles)),
             key.hint,
             _key_state(key, context.farebox.clock.now()),
         )
@@ -264,7 +277,7 @@ async def key_list(context: CommandContext, merchant: str | None) -> None:
     ]
     context.answer(
         [key_data(key) for key in keys],
-        table(("key", "kind", "name", "looks like", "state"), rows) or ["There are no such keys."],
+        table(("key", "kind", "name", "role", "looks like", "state"), rows) or ["There are no such keys."],
     )
 
 

@@ -17,6 +17,7 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings, SettingsError
 from farebox.core import ids
 from farebox.core.invariants import InvariantViolation
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.observe import configure_logging
 from farebox.service import inputs
 from farebox.service.errors import (
@@ -56,8 +57,8 @@ class CommandContext:
 
     @property
     def principal(self) -> Principal:
-        """The person at this shell, by the system's name for them."""
-        return Principal(f"shell:{_user_name()}")
+        """The person at this shell, by the system's name for them; who has the shell may do everything."""
+        return Principal(f"shell:{_user_name()}", roles=EVERY_ROLE)
 
     def answer(self, data: Any, text: str | Iterable[str]) -> None:
         """Print the answer: `data` with --json, else `text`, a line or several."""

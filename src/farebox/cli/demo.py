@@ -29,6 +29,7 @@ from farebox.cli.serve import port_problem
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import Charge, Command, KeyKind, Payer
+from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.service.clock import SystemClock
 from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.committer import Committer
@@ -186,7 +187,8 @@ async def _let_people_in(logins: LoginStore, clock: _SteppedClock) -> None:
         (Realm.SUPPORT, STAFF, "Sam"),
     ):
         hashed = await passwords.hash(PASSWORD)
-        await logins.add(Login(id_generator.next(), realm, address, name, clock.now(), hashed))
+        roles = EVERY_ROLE if realm == Realm.SUPPORT else NO_ROLE
+        await logins.add(Login(id_generator.next(), realm, address, name, clock.now(), hashed, roles=roles))
     passwords.close()
 
 

@@ -1,13 +1,21 @@
 """Commands for those who sign in at the support console; the first of them can be let in from here alone."""
 
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from farebox.cli.context import CommandContext, as_fields, command, short_time, table
+from farebox.core.staff_roles import STAFF_ROLES, roles_in_words
 from farebox.presenters.fields import time_or_none
 from farebox.presenters.users import staff_data, staff_state
 from farebox.storage.records import AccountMail
+
+ROLE_OPTION: Final = click.option(
+    "--role",
+    type=click.Choice(list(STAFF_ROLES)),
+    multiple=True,
+    help="What they may do; support and administrator may be given together, each by a --role.",
+)
 
 
 @click.group("staff")
@@ -18,9 +26,15 @@ def staff_group() -> None:
 @command("add", group=staff_group)
 @click.argument("email")
 @click.option("--name", required=True, help="What to call them.")
-async def staff_add(context: CommandContext, email: str, name: str) -> None:
-    """Let somebody sign in; prints the link by which they choose a password, and a running server mails it."""
-    login, mail = await context.farebox.services.staff.add(email, name, principal=context.principal)
+@ROLE_OPTION
+async def staff_add(context: CommandContext, email: str, name: str, role: tuple[str, ...]) -> None:
+    """Let somebody sign in; prints the link by which they choose a password, and a running server mails it.
+
+    Without --role the first of the staff is support and administrator, and all others are support.
+    """
+    login, mail = await context.farebox.services.staff.add(
+        email, name, roles=[STAFF_ROLES[word] for word in role], principal=context.principal
+    )
     answer_link(context, mail, as_fields(staff_data(login)))
 
 
@@ -32,6 +46,7 @@ async def staff_list(context: CommandContext) -> None:
         (
             login.email,
             login.name,
+            roles_in_words(login.roles),
             staff_state(login),
             "" if login.signed_in_at is None else short_time(login.signed_in_at),
             "" if login.totp_seed is None else "yes",
@@ -40,9 +55,20 @@ async def staff_list(context: CommandContext) -> None:
     ]
     context.answer(
         [staff_data(login) for login in staff],
-        table(("address", "name", "state", "last signed in (UTC)", "one-time codes"), rows)
+        table(("address", "name", "role", "state", "last signed in (UTC)", "one-time codes"), rows)
         or ["Nobody may sign in at the console yet; add somebody with: farebox staff add EMAIL --name NAME"],
     )
+
+
+@command("role", group=staff_group)
+@click.argument("email")
+@click.argument("roles", type=click.Choice(list(STAFF_ROLES)), nargs=-1, required=True, metavar="ROLE...")
+async def staff_role(context: CommandContext, email: str, roles: tuple[str, ...]) -> None:
+    """Change what somebody may do: viewer, support or administrator, or the last two together."""
+    login = await context.farebox.services.staff.set_roles(
+        email, [STAFF_ROLES[word] for word in roles], principal=context.principal
+    )
+    context.answer(staff_data(login), f"{login.email} is {roles_in_words(login.roles)} now.")
 
 
 @command("close", group=staff_group)

@@ -35,6 +35,8 @@ class KeyRecord(Struct, frozen=True, gc=False):
     merchant_id: int | None
     expires_at: int | None
     revoked_at: int | None
+    roles: int = 0
+    """The roles of a support key, a StaffRole; others have none."""
     name: str | None = None
     """The name of the service or support key."""
 

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct
 
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.core.staff_roles import StaffRoleWord, role_words
 from farebox.presenters.fields import KeyId, MerchantId, Time, id_or_none, time_or_none
 from farebox.service import inputs
 from farebox.service.operator.merchants import ApiKey, NewKey
@@ -28,6 +29,9 @@ class KeyData(Struct, frozen=True, rename="camel"):
     created_at: Time
     expires_at: Time | None
     revoked_at: Time | None
+    roles: Annotated[
+        list[StaffRoleWord], Meta(description="What a support key may do; empty for other keys.", examples=[[]])
+    ]
 
 
 class NewKeyData(Struct, frozen=True, rename="camel"):
@@ -48,6 +52,7 @@ def key_data(key: ApiKey) -> KeyData:
         created_at=inputs.format_time(key.created_at),
         expires_at=time_or_none(key.expires_at),
         revoked_at=time_or_none(key.revoked_at),
+        roles=role_words(key.roles),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from farebox.core import ids
+from farebox.core.staff_roles import StaffRoleWord, role_words
 from farebox.presenters.fields import Email, Time, id_schema, time_or_none
 from farebox.service import inputs
 from farebox.service.operator.merchants import User
@@ -36,6 +37,7 @@ class StaffData(Struct, frozen=True, rename="camel"):
     has_codes: bool
     created_at: Time
     signed_in_at: Time | None
+    roles: list[StaffRoleWord]
 
 
 def user_data(user: User) -> UserData:
@@ -57,6 +59,7 @@ def staff_data(login: Login) -> StaffData:
         has_codes=login.totp_seed is not None,
         created_at=inputs.format_time(login.created_at),
         signed_in_at=time_or_none(login.signed_in_at),
+        roles=role_words(login.roles),
     )
 
 

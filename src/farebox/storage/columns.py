@@ -149,7 +149,9 @@ APPROVAL: Final = table(Approval, key_width=2, names={"approval_id": "number", "
 AUDIT_LOG: Final = table(AuditEntry, names={"actor": "person"})
 MERCHANT: Final = table(Merchant)
 USER: Final = table(User, key_width=2)
-MERCHANT_KEY: Final = table(ApiKey, expressions={"kind": "{KeyKind.MERCHANT}", "name": "NULL", "used_at": "used_at"})
+MERCHANT_KEY: Final = table(
+    ApiKey, expressions={"kind": "{KeyKind.MERCHANT}", "name": "NULL", "used_at": "used_at", "roles": "0"}
+)
 STAFF_KEY: Final = table(ApiKey, expressions={"merchant_id": "NULL", "used_at": "used_at"})
 """A key that is made has not been used."""
 DEFAULT_PRICE: Final = table(Price, expressions={"merchant_id": "NULL"})

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from msgspec.structs import astuple
 
 from farebox.core.audit_log import AuditEntry
+from farebox.core.staff_roles import StaffRole
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.records import Login, Realm
 from farebox.storage.sessions import NO_DIGEST
@@ -15,6 +16,10 @@ _MISSING = "no such login"
 
 class LinkGone(NotFound):
     """The account mail's link was used or is too old; nothing was changed."""
+
+
+class LastAdministrator(NotFound):
+    """No administrator who can sign in would be left; nothing was changed."""
 
 
 class LoginStore(SubjectStore):
@@ -91,9 +96,12 @@ class LoginStore(SubjectStore):
 
         Raises:
             NotFound: no such login.
+            LastAdministrator: no administrator would be left.
         """
 
         async def write(fetch: Fetch) -> None:
+            if at is not None:
+                await self._ensure_other_administrator(fetch, login_id)
             if not await fetch(self._sql["set_disabled"], login_id, at):
                 raise NotFound(_MISSING)
             await fetch(self._sql["end_sessions"], login_id, NO_DIGEST)
@@ -102,6 +110,28 @@ class LoginStore(SubjectStore):
 
         await self._connector.run_in_transaction(write, audit_entry)
 
+    async def set_roles(self, login_id: int, roles: StaffRole, audit_entry: AuditEntry | None = None) -> None:
+        """Change what one of the staff may do.
+
+        Raises:
+            NotFound: no such login.
+            LastAdministrator: no administrator would be left.
+        """
+
+        async def write(fetch: Fetch) -> None:
+            if not roles & StaffRole.ADMINISTRATOR:
+                await self._ensure_other_administrator(fetch, login_id)
+            if not await fetch(self._sql["set_staff_roles"], login_id, roles):
+                raise NotFound(_MISSING)
+
+        await self._connector.run_in_transaction(write, audit_entry)
+
+    async def _ensure_other_administrator(self, fetch: Fetch, login_id: int) -> None:
+        staff = [Login(*row) for row in await fetch(self._sql["lock_logins"], Realm.SUPPORT)]
+        administrators = {login.login_id for login in staff if _can_administer(login)}
+        if administrators == {login_id}:
+            raise LastAdministrator("no administrator would be left")
+
     async def _set_password(
         self, fetch: Fetch, login_id: int, password_hash: str, *, at: int, keep: bytes | None
     ) -> None:
@@ -109,3 +139,9 @@ class LoginStore(SubjectStore):
             raise NotFound("no such login, or it is closed")
         await fetch(self._sql["end_sessions"], login_id, keep or NO_DIGEST)
         await fetch(self._sql["end_links"], login_id, at)
+
+
+def _can_administer(login: Login) -> bool:
+    """Tell whether an administrator can sign in: one who was invited and chose no password yet can't."""
+    is_administrator = bool(login.roles & StaffRole.ADMINISTRATOR)
+    return is_administrator and login.disabled_at is None and login.password_hash is not None

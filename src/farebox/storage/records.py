@@ -76,6 +76,8 @@ class Login(Struct, frozen=True):
     totp_step: int = 0
     signed_in_at: int | None = None
     disabled_at: int | None = None
+    roles: int = 0
+    """What one of the staff may do, a StaffRole; a merchant's user has a role on each account instead."""
 
 
 class Session(Struct, frozen=True):
@@ -205,6 +207,8 @@ class ApiKey(Struct, frozen=True):
     expires_at: int | None = None
     revoked_at: int | None = None
     used_at: int | None = None
+    roles: int = 0
+    """What a support key may do, a StaffRole; other keys have none."""
 
 
 class Usage(Struct, frozen=True):

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope
 
 from farebox.core.commands import Caller, KeyKind
 from farebox.core.outcomes import Code
+from farebox.core.permissions import Operation
 from farebox.service.errors import Forbidden
 from farebox.service.people.api_keys import ParsedKey, Principal
 from farebox.services import Services
@@ -99,6 +100,8 @@ class Route(Struct, frozen=True):
     """The data of a 202, which waits for something; None if there is no such answer."""
     media: tuple[str, ...]
     """The types of content that a success may have beside JSON."""
+    operations: tuple[Operation, ...]
+    """What a support key's roles must allow, one of these at least; which one it is, the services tell by the body."""
     refusals: tuple[Code, ...]
     """The ledger's refusals, by name."""
     missing: bool
@@ -128,6 +131,7 @@ def route(
     body_bytes_max: int = BODY_BYTES_MAX,
     accepted: type[Struct] | None = None,
     media: tuple[str, ...] = (),
+    operations: tuple[Operation, ...] = (Operation.READ,),
     refusals: tuple[Code, ...] = (),
     missing: bool = False,
     conflicts: bool = False,
@@ -155,6 +159,7 @@ def route(
             data=data,
             accepted=accepted,
             media=media,
+            operations=operations,
             refusals=refusals,
             missing=missing,
             conflicts=conflicts,

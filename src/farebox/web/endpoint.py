@@ -52,7 +52,7 @@ class _Operation:
         if key is None:
             raise InvalidKey
         if key.kind not in self._kinds_checked_later:
-            support = await self._key_check.authorize(scope, key, self.route.keys)
+            support = await self._key_check.authorize(scope, key, self.route)
             return await self._handle(ApiRequest(scope, receive, key, support))
         try:
             return await self._handle(ApiRequest(scope, receive, key))
@@ -60,7 +60,7 @@ class _Operation:
             # The fault was found without looking the key up. The ledger does that ahead of its refusals, but never
             # meets a charge whose merchant can't be one.
             if not isinstance(error, Refused) or error.outcome.code is Code.MERCHANT_NOT_FOUND:
-                await self._key_check.authorize(scope, key, self.route.keys)
+                await self._key_check.authorize(scope, key, self.route)
             raise
 
 

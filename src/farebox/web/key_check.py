@@ -5,8 +5,10 @@ from typing import Final
 from starlette.types import Scope
 
 from farebox.core.commands import KeyKind
+from farebox.core.staff_roles import StaffRole
 from farebox.service.ledger.queries import Queries
 from farebox.service.people.api_keys import ParsedKey, Principal, parse_key
+from farebox.web.api_route import Route
 from farebox.web.client_address import Addresses
 
 API_KEY_HEADER: Final = b"x-api-key"
@@ -26,14 +28,19 @@ class KeyCheck:
         self._queries = queries
         self._addresses = addresses
 
-    async def authorize(self, scope: Scope, key: ParsedKey, kinds: frozenset[KeyKind]) -> Principal | None:
+    async def authorize(self, scope: Scope, key: ParsedKey, route: Route) -> Principal | None:
         """Look a key up, and tell who asks if it is support's.
 
         Raises:
             InvalidKey: it opens nothing.
-            Forbidden: it is of another kind.
+            Forbidden: it is of another kind than the route takes, or has no role for it.
         """
-        record = await self._queries.authorize(key, kinds)
+        record = await self._queries.authorize(key, route.keys)
         if key.kind is not KeyKind.SUPPORT:
             return None
-        return Principal(record.name or "", key.caller, record.key_id, self._addresses.of(scope))
+        principal = Principal(
+            record.name or "", key.caller, record.key_id, self._addresses.of(scope), StaffRole(record.roles)
+        )
+        if not any(principal.may(operation) for operation in route.operations):
+            principal.ensure_may(route.operations[0])
+        return principal

@@ -10,6 +10,8 @@ import msgspec
 from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.core.outcomes import Code
+from farebox.core.permissions import ALLOWED_ROLES
+from farebox.core.staff_roles import NO_ROLE, StaffRole, roles_in_words
 from farebox.presenters.fields import BOOK_ID_CHARS, id_schema
 from farebox.presenters.keys import KEY_KIND_WORDS
 from farebox.service.errors import InvalidKey
@@ -51,7 +53,7 @@ _ABOUT: Final = """Prepaid balances for pay-per-request APIs.
 - Every answer has one envelope: `isSuccess`, `statusCode` (the HTTP status again), `errorMessage` and `data`. An error
   has its stable name in the header `X-Error-Code`.
 - The header `x-api-key` carries a key: a merchant's reads its own account, a service's charges, a support person's
-  administers. A good key of another kind gets 403 `forbidden`.
+  administers as far as its roles let it. A good key of another kind, or without the role, gets 403 `forbidden`.
 - Amounts are strings, plain decimals with at least two and at most six decimals, in every currency. What support
   moves has no more decimals than the currency: 12.5 JPY is refused, `amount_too_fine`. Times are RFC 3339 in UTC.
 - What moves money takes an `idempotencyKey` or a `reference`: the same one with the same content again moves nothing
@@ -109,7 +111,7 @@ class _Writer:
     def operation(self, route: Route) -> Json:
         """Describe one operation."""
         words = " or ".join(sorted(KEY_KIND_WORDS[kind] for kind in route.keys))
-        sentences = [f"Takes a {words} key.", route.description, self._size_words(route)]
+        sentences = [f"Takes a {words} key.", _role_words(route), route.description, self._size_words(route)]
         operation: Json = {
             "operationId": route.handler.__name__,
             "tags": [_tag(route)],
@@ -250,6 +252,16 @@ def _tag(route: Route) -> str:
     if route.path.startswith("/api/admin/"):
         return _ADMINISTRATION
     return _BALANCE if route.keys == {KeyKind.MERCHANT} else _SPENDING
+
+
+def _role_words(route: Route) -> str:
+    """Say which role a support key needs, if not every one will do."""
+    needed = NO_ROLE
+    for operation in route.operations:
+        needed |= ALLOWED_ROLES[operation]
+    if KeyKind.SUPPORT not in route.keys or StaffRole.VIEWER in needed:
+        return ""
+    return f"A support key needs the role {roles_in_words(needed, between='or')}."
 
 
 def _snake(name: str) -> str:

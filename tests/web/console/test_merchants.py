@@ -7,6 +7,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.users import Role
 from farebox.storage.records import Realm, RunwaySnapshot
@@ -146,7 +147,7 @@ async def test_a_merchant_at_a_glance(farebox: Farebox, sam: Visitor) -> None:
     await farebox.services.merchants.add_user(shop.number, "greta@glance.example")
     await farebox.services.merchants.set_price("image", "0.5", merchant_id=shop.number)
     await farebox.services.operations.top_up(
-        shop.number, amount="2000", reference="BIG-1", note=None, principal=Principal("sam")
+        shop.number, amount="2000", reference="BIG-1", note=None, principal=Principal("sam", roles=EVERY_ROLE)
     )
     page = await sam.page(shop.url)
     for text in ("312.42 USD", "greta@glance.example owner", "image 0.50", "Top-up INV-1", "+312.42", "fbm_…"):

@@ -6,6 +6,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.people.api_keys import Principal
 from farebox.web.pages.console import approvals, transfers
 from farebox.web.schemas.spending import ChargeRequest
@@ -153,7 +154,7 @@ async def test_decided_requests_have_pages(farebox: Farebox, sam: Visitor) -> No
         )
         (approval, *_) = await farebox.services.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
         await farebox.services.approvals.reject(
-            seeds.merchant_id, approval.approval_id, principal=Principal("sam@farebox.example")
+            seeds.merchant_id, approval.approval_id, principal=Principal("sam@farebox.example", roles=EVERY_ROLE)
         )
     first = await sam.get(APPROVALS)
     assert "NEW" in words(first)

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from farebox.bootstrap import Farebox
+from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.sign_in import SignedIn
 from farebox.storage.records import Login, Realm
@@ -26,10 +27,24 @@ class Visitor:
     signed_in: SignedIn
 
     @classmethod
-    async def sign_in(cls, farebox: Farebox, client: AppClient, realm: Realm, email: str, name: str = "") -> "Visitor":
-        """Let somebody in who has not been there before."""
+    async def sign_in(
+        cls,
+        farebox: Farebox,
+        client: AppClient,
+        realm: Realm,
+        email: str,
+        name: str = "",
+        roles: StaffRole = EVERY_ROLE,
+    ) -> "Visitor":
+        """Let somebody in who has not been there before; staff have these roles."""
         login = Login(
-            IdGenerator(farebox.clock).next(), realm, email, name or email, farebox.clock.now(), "no password"
+            IdGenerator(farebox.clock).next(),
+            realm,
+            email,
+            name or email,
+            farebox.clock.now(),
+            "no password",
+            roles=roles if realm == Realm.SUPPORT else NO_ROLE,
         )
         await farebox.stores.logins.add(login)
         signed_in = await farebox.services.sign_in.begin(login, farebox.clock.now(), address=None, agent="a test")

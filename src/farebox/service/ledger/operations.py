@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from farebox.core import commands, ids
 from farebox.core.commands import Actor, Caller
 from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.permissions import Operation
 from farebox.service import inputs, parsing
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, Overloaded, ServiceError
@@ -56,9 +57,10 @@ _CheckedCharge = commands.Charge | Outcome | ServiceError
 class Operations:
     """What changes a merchant's book or its rules, through the committer.
 
-    Every method may raise InvalidInput, and what `Committer.submit` raises. `caller` is the service's API key that
-    asks, `principal` the person; None for Farebox itself, which the audit log does not tell of. With `is_dry_run` the
-    outcome is told, by the same checks and the same decision, and nothing is done.
+    Every method may raise InvalidInput, and what `Committer.submit` raises; Forbidden if a principal's roles don't let
+    it. `caller` is the service's API key that asks, `principal` the person; None for Farebox itself, which the audit
+    log does not tell of. With `is_dry_run` the outcome is told, by the same checks and the same decision, and nothing
+    is done.
     """
 
     def __init__(
@@ -181,6 +183,7 @@ class Operations:
         is_dry_run: bool = False,
     ) -> Outcome:
         """Give back a charge or capture, or `amount` of it; `transfer` is its id. A service asks, or a person."""
+        asked_by = _asked_by(principal, Operation.REFUND) if principal else (caller, None)
         checked = (
             inputs.idempotency_key("idempotencyKey", idempotency_key),
             None if amount is None else inputs.amount("amount", amount),
@@ -190,7 +193,6 @@ class Operations:
         named = _book_id(ids.TRANSFER, transfer)
         if named is None:
             return _TRANSFER_NOT_FOUND
-        asked_by = _asked_by(principal) if principal else (caller, None)
         outcome = await self._submit(commands.Refund(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
         # An id names its merchant, so one of a merchant that does not exist is just an id that does not.
         return _TRANSFER_NOT_FOUND if outcome.code is Code.MERCHANT_NOT_FOUND else outcome
@@ -209,12 +211,13 @@ class Operations:
 
         Above the operator's limit it is requested, and made when another person approves it.
         """
+        asked_by = _asked_by(principal, Operation.TOP_UP)
         move = commands.TopUp(
             merchant_id,
             inputs.amount("amount", amount),
             inputs.reference("reference", reference),
             None if note is None else inputs.note("note", note),
-            *_asked_by(principal),
+            *asked_by,
         )
         return await self._move(move, is_dry_run=is_dry_run)
 
@@ -232,13 +235,14 @@ class Operations:
 
         Above the operator's limit it is requested, and made when another person approves it.
         """
+        asked_by = _asked_by(principal, Operation.ADJUST)
         move = commands.Adjust(
             merchant_id,
             inputs.amount("amount", amount.removeprefix("-")),
             not amount.startswith("-"),
             inputs.reference("reference", reference),
             inputs.note("reason", reason),
-            *_asked_by(principal),
+            *asked_by,
         )
         return await self._move(move, is_dry_run=is_dry_run)
 
@@ -254,6 +258,7 @@ class Operations:
         is_dry_run: bool = False,
     ) -> Outcome:
         """Take back a top-up of this merchant, or `amount` of it; `transfer` is its id."""
+        asked_by = _asked_by(principal, Operation.REVERSE_TOP_UP)
         checked = (
             inputs.reference("reference", reference),
             inputs.note("reason", reason),
@@ -262,9 +267,7 @@ class Operations:
         named = _book_id(ids.TRANSFER, transfer)
         if named is None or named[0] != merchant_id:
             return _TRANSFER_NOT_FOUND
-        return await self._submit(
-            commands.ReverseTopUp(named[0], named[1], *checked, *_asked_by(principal)), is_dry_run=is_dry_run
-        )
+        return await self._submit(commands.ReverseTopUp(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
 
     async def _move(self, move: commands.TopUp | commands.Adjust, *, is_dry_run: bool) -> Outcome:
         """Make a move of money into the ledger or out of it, or request it if a second person has to approve it."""
@@ -278,26 +281,25 @@ class Operations:
 
     async def set_thresholds(self, merchant_id: int, amounts: list[str], *, principal: Principal | None) -> Outcome:
         """Replace the amounts of posted balance that the merchant is warned below."""
+        asked_by = _asked_by(principal, Operation.SET_THRESHOLDS)
         return await self._committer.submit(
-            commands.SetThresholds(merchant_id, inputs.thresholds("thresholds", amounts), *_asked_by(principal))
+            commands.SetThresholds(merchant_id, inputs.thresholds("thresholds", amounts), *asked_by)
         )
 
     async def set_credit_limit(
         self, merchant_id: int, amount: str, *, principal: Principal | None, is_dry_run: bool = False
     ) -> Outcome:
         """Let the merchant spend down to minus this amount."""
+        asked_by = _asked_by(principal, Operation.SET_CREDIT_LIMIT)
         limit = inputs.amount("creditLimit", amount, is_zero_allowed=True)
-        return await self._submit(
-            commands.SetCreditLimit(merchant_id, limit, *_asked_by(principal)), is_dry_run=is_dry_run
-        )
+        return await self._submit(commands.SetCreditLimit(merchant_id, limit, *asked_by), is_dry_run=is_dry_run)
 
     async def set_frozen(
         self, merchant_id: int, *, is_frozen: bool, principal: Principal | None, is_dry_run: bool = False
     ) -> Outcome:
         """Stop a merchant's spending, or let it go on."""
-        return await self._submit(
-            commands.SetFrozen(merchant_id, is_frozen, *_asked_by(principal)), is_dry_run=is_dry_run
-        )
+        asked_by = _asked_by(principal, Operation.FREEZE)
+        return await self._submit(commands.SetFrozen(merchant_id, is_frozen, *asked_by), is_dry_run=is_dry_run)
 
 
 async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | None) -> list[_CheckedCharge]:
@@ -339,9 +341,16 @@ _HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "No hold has this id")
 _TRANSFER_NOT_FOUND: Final = refused(Code.TRANSFER_NOT_FOUND, "No transfer has this id")
 
 
-def _asked_by(principal: Principal | None) -> tuple[Caller | None, Actor | None]:
-    """Return a command's last two fields."""
-    return (None, None) if principal is None else (principal.caller, principal.actor())
+def _asked_by(principal: Principal | None, operation: Operation) -> tuple[Caller | None, Actor | None]:
+    """Return a command's last two fields, if this principal may ask for it.
+
+    Raises:
+        Forbidden: they may not.
+    """
+    if principal is None:
+        return None, None
+    principal.ensure_may(operation)
+    return principal.caller, principal.actor()
 
 
 def _book_id(prefix: str, text: str) -> tuple[int, int] | None:

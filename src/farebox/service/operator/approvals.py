@@ -7,6 +7,7 @@ from farebox.core import commands, ids
 from farebox.core.accounts import Kind
 from farebox.core.approvals import Approval
 from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.permissions import Operation
 from farebox.service.errors import Missing, translated
 from farebox.service.ledger.committer import Committer
 from farebox.service.people.api_keys import Principal
@@ -16,7 +17,7 @@ PAGE_ROWS_MAX: Final = 1_000
 
 
 class Approvals:
-    """Requests for approval. Every method may raise Unavailable, and what `Committer.submit` raises."""
+    """Requests for approval. Every method may raise Unavailable, Forbidden, and what `Committer.submit` raises."""
 
     def __init__(self, approvals: ApprovalStore, committer: Committer) -> None:
         """Read from this store, decide through this committer."""
@@ -42,6 +43,7 @@ class Approvals:
 
         With `is_dry_run` the outcome is told, by the same decision, and nothing is done.
         """
+        principal.ensure_may(Operation.DECIDE_APPROVAL)
         with translated():
             approval = await self._approvals.find(merchant_id, approval_id)
         if approval is None:
@@ -51,6 +53,7 @@ class Approvals:
 
     async def reject(self, merchant_id: int, approval_id: int, *, principal: Principal) -> Outcome:
         """Reject a request, or take one's own back."""
+        principal.ensure_may(Operation.DECIDE_APPROVAL)
         return await self._committer.submit(
             commands.Reject(merchant_id, approval_id, principal.caller, principal.actor())
         )

@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from farebox.core import audit_log, ids
 from farebox.core.accounts import Account
+from farebox.core.permissions import Operation
 from farebox.core.transfers import Transfer
 from farebox.service import parsing
 from farebox.service.clock import Clock
@@ -137,8 +138,13 @@ class ConsoleQueries:
             mails = await self._stores.outbox.list(merchant_id=None, limit=OUTBOX_ROWS_MAX)
             return Outgoing(mails, await self._stores.account_mails.list(OUTBOX_ROWS_MAX))
 
-    async def retry(self) -> int:
-        """Make every mail and account mail that is not sent due now; return how many."""
+    async def retry(self, *, principal: Principal) -> int:
+        """Make every mail and account mail that is not sent due now; return how many.
+
+        Raises:
+            Forbidden: this principal only reads.
+        """
+        principal.ensure_may(Operation.RUN_SERVER)
         now = self._clock.now()
         with translated():
             return await self._stores.outbox.retry(now) + await self._stores.account_mails.retry(now)

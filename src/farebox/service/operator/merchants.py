@@ -1,6 +1,6 @@
 """Merchants, their people and keys, and prices: what support sets up around the ledger."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -11,7 +11,9 @@ from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import KeyKind
 from farebox.core.money import format_amount
+from farebox.core.permissions import Operation
 from farebox.core.pricing import Price
+from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, together
 from farebox.core.thresholds import Threshold
 from farebox.service import inputs
 from farebox.service.clock import Clock
@@ -55,12 +57,17 @@ class Merchants:
 
         Its thresholds stay silent until a first top-up reaches them: a balance that starts at zero has not fallen.
         """
+        _ensure_may(principal, Operation.MANAGE_MERCHANTS)
         now = self._clock.now()
         merchant = Merchant(self._id_generator.next(), inputs.name("name", name), now)
+        code = inputs.currency("currency", currency)
+        limit = inputs.credit_limit("creditLimit", credit_limit, code)
+        if limit:
+            _ensure_may(principal, Operation.SET_CREDIT_LIMIT)
         account = Account(
             merchant.merchant_id,
-            inputs.currency("currency", currency),
-            credit_limit=inputs.credit_limit("creditLimit", credit_limit, currency),
+            code,
+            credit_limit=limit,
             thresholds=tuple(Threshold(amount, False) for amount in inputs.thresholds("thresholds", thresholds)),
         )
         key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)
@@ -74,6 +81,7 @@ class Merchants:
 
     async def rename(self, merchant_id: int, name: str, *, principal: Principal | None = None) -> None:
         """Change a merchant's name."""
+        _ensure_may(principal, Operation.MANAGE_MERCHANTS)
         checked = inputs.name("name", name)
         subject = ids.public_id(ids.MERCHANT, merchant_id)
         audit_entry = _audit_entry(
@@ -110,6 +118,7 @@ class Merchants:
 
         Without a `role` the first person is an owner, and all others are members.
         """
+        _ensure_may(principal, Operation.MANAGE_USERS)
         now = self._clock.now()
         if role is None:
             with translated():
@@ -132,16 +141,25 @@ class Merchants:
         *,
         merchant_id: int | None = None,
         name: str | None = None,
+        roles: Iterable[StaffRole] = (),
         expires: str | None = None,
         principal: Principal | None = None,
     ) -> NewKey:
-        """Make an API key: `merchant_id` for a merchant's, `name` for a service's or support's."""
+        """Make an API key: `merchant_id` for a merchant's, `name` for a service's or support's.
+
+        A support key has the `roles` that are named, or else those of who makes it; more it can't have.
+
+        Raises:
+            Forbidden: this principal makes no such keys, or none of these roles.
+        """
+        _ensure_may(principal, _key_operation(merchant_id))
         now = self._clock.now()
         expires_at = None if expires is None else inputs.time("expires", expires)
         if expires_at is not None and expires_at <= now:
             raise InvalidInput("expires", "a key can't expire before it is made; name a time to come")
         owner = None if name is None else inputs.name("name", name)
-        key = self._new_key(kind, now, merchant_id=merchant_id, name=owner, expires_at=expires_at)
+        given = _key_roles(kind, together(roles), principal)
+        key = self._new_key(kind, now, merchant_id=merchant_id, name=owner, roles=given, expires_at=expires_at)
         with translated():
             await self._stores.api_keys.create(key.key, _key_audit_entry(principal, now, "create_key", key.key))
         return key
@@ -165,6 +183,7 @@ class Merchants:
         """Close an API key at once and for ever; False if it was closed before, and nothing is changed or logged."""
         now = self._clock.now()
         key = await self.key(key_id)
+        _ensure_may(principal, _key_operation(key.merchant_id))
         with translated():
             try:
                 await self._stores.api_keys.revoke(key_id, now, _key_audit_entry(principal, now, "revoke_key", key))
@@ -183,6 +202,7 @@ class Merchants:
         if expires_at <= now:
             raise InvalidInput("expires", "name a time to come; to close a key at once, revoke it")
         key = await self.key(key_id)
+        _ensure_may(principal, _key_operation(key.merchant_id))
         audit_entry = _key_audit_entry(principal, now, "expire_key", key, f"from {inputs.format_time(expires_at)}")
         with translated(), _of_valid_key():
             await self._stores.api_keys.expire(key_id, expires_at, now=now, audit_entry=audit_entry)
@@ -191,15 +211,20 @@ class Merchants:
     async def rotate_key(
         self, key_id: int, *, overlap_seconds: int = OVERLAP_SECONDS_DEFAULT, principal: Principal | None = None
     ) -> NewKey:
-        """Make a key's successor; the old one goes on for `overlap_seconds`, or until it was to end.
+        """Make a key's successor of the same roles; the old one goes on for `overlap_seconds`, or until it was to end.
 
         Raises:
             Conflict: it was revoked, or has expired.
+            Forbidden: this principal makes no such keys, or none of these roles.
         """
         now = self._clock.now()
         inputs.overlap_seconds("overlapSeconds", overlap_seconds)
         old = await self.key(key_id)
-        key = self._new_key(KeyKind(old.kind), now, merchant_id=old.merchant_id, name=old.name)
+        _ensure_may(principal, _key_operation(old.merchant_id))
+        roles = StaffRole(old.roles)
+        if principal is not None:
+            principal.ensure_has(roles)
+        key = self._new_key(KeyKind(old.kind), now, merchant_id=old.merchant_id, name=old.name, roles=roles)
         expires_at = now + overlap_seconds * _MICROS_PER_SECOND
         audit_entry = _key_audit_entry(
             principal, now, "rotate_key", key.key, f"instead of {ids.public_id(ids.KEY, key_id)}"
@@ -224,6 +249,7 @@ class Merchants:
         `unit_price` is None for a variable type, whose callers name the amount. A price is never edited, and can't be
         set into the past: what was charged stays explained by what was in force.
         """
+        _ensure_may(principal, Operation.SET_PRICE)
         now = self._clock.now()
         starts_at = now if starts is None else inputs.time("from", starts)
         if starts_at < now:
@@ -273,6 +299,7 @@ class Merchants:
         *,
         merchant_id: int | None = None,
         name: str | None = None,
+        roles: StaffRole = NO_ROLE,
         expires_at: int | None = None,
     ) -> NewKey:
         text = api_keys.make_key(kind, merchant_id)
@@ -286,6 +313,7 @@ class Merchants:
                 merchant_id=merchant_id,
                 name=name,
                 expires_at=expires_at,
+                roles=roles,
             ),
             text,
         )
@@ -298,6 +326,38 @@ def _of_valid_key() -> Iterator[None]:
         yield
     except KeyEnded as error:
         raise Conflict("the key is revoked or expired, and opens nothing any more; create a new one instead") from error
+
+
+def _ensure_may(principal: Principal | None, operation: Operation) -> None:
+    """Go on if a principal may do this, or if it is Farebox itself that does.
+
+    Raises:
+        Forbidden: they may not.
+    """
+    if principal is not None:
+        principal.ensure_may(operation)
+
+
+def _key_operation(merchant_id: int | None) -> Operation:
+    """Tell which operation it is to make or end a key: a merchant's, or with None a service's or support's."""
+    return Operation.MANAGE_KEYS if merchant_id is None else Operation.MANAGE_MERCHANT_KEYS
+
+
+def _key_roles(kind: KeyKind, wanted: StaffRole, principal: Principal | None) -> StaffRole:
+    """Tell the roles of a new key; none were named if `wanted` is empty.
+
+    Raises:
+        InvalidInput: this kind of key has no roles.
+        Forbidden: whoever makes it has not got them.
+    """
+    if kind != KeyKind.SUPPORT:
+        if wanted:
+            raise InvalidInput("role", "only support's keys have roles")
+        return NO_ROLE
+    if principal is None:
+        return wanted or EVERY_ROLE
+    principal.ensure_has(wanted)
+    return wanted or principal.roles or NO_ROLE
 
 
 def _audit_entry(

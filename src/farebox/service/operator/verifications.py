@@ -14,10 +14,12 @@ from typing import Final
 import msgspec
 
 from farebox.core import ids
+from farebox.core.permissions import Operation
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.operator.verifier import LedgerFault, Verifier
+from farebox.service.people.api_keys import Principal
 from farebox.storage.interface import StorageError
 from farebox.storage.records import Verification
 from farebox.storage.stores import Stores
@@ -72,18 +74,20 @@ class Verifications:
             progress_micros=progress_micros,
         )
 
-    async def start(self, started_by: str) -> None:
+    async def start(self, *, principal: Principal) -> None:
         """Start a process that verifies the whole ledger.
 
         Raises:
+            Forbidden: this principal only reads.
             Conflict: one is at work already.
             Unavailable: the database can't be written.
         """
+        principal.ensure_may(Operation.RUN_SERVER)
         if any(self.is_under_way(run) for run in await self.latest(1)):
             raise Conflict("a verification is under way already")
         await self.close()
         now = self._clock.now()
-        row = Verification(self._id_generator.next(), started_by, now, now)
+        row = Verification(self._id_generator.next(), principal.name, now, now)
         with translated():
             await self._stores.verifications.begin(row)
         self._process = await asyncio.create_subprocess_exec(

@@ -15,7 +15,10 @@ from msgspec import Struct
 
 from farebox.core import ids
 from farebox.core.commands import Actor, Caller, KeyKind, Payer
+from farebox.core.permissions import USER_OPERATIONS, Operation, role_refusal
+from farebox.core.staff_roles import NO_ROLE, StaffRole, roles_in_words
 from farebox.service import parsing
+from farebox.service.errors import Forbidden
 
 PREFIXES: Final = {KeyKind.MERCHANT: "fbm_", KeyKind.SERVICE: "fbs_", KeyKind.SUPPORT: "fbu_"}
 _KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
@@ -42,15 +45,44 @@ class ParsedKey(Struct, frozen=True, gc=False):
 
 
 class Principal(Struct, frozen=True):
-    """Someone who does something by hand: a support person with a key, or whoever sits at the operator's own shell.
+    """Somebody who does something by hand: one of the staff, a support key, a merchant's user, or the operator's shell.
 
-    `name` is the key's name, or "shell:" and the name of the system's user; `address` is where the request came from.
+    `name` is the key's name, the address that somebody signed in with, or "shell:" and the name of the system's user;
+    `address` is where the request came from.
     """
 
     name: str
     caller: Caller | None = None
     key_id: int | None = None
     address: str | None = None
+    roles: StaffRole | None = None
+    """What staff or their key may do; None of a merchant's user, whom the account's pages let in by a role there."""
+
+    def may(self, operation: Operation) -> bool:
+        """Tell whether this principal may do something."""
+        return operation in USER_OPERATIONS if self.roles is None else role_refusal(operation, self.roles) is None
+
+    def ensure_may(self, operation: Operation) -> None:
+        """Go on if this principal may do something.
+
+        Raises:
+            Forbidden: the message names the role that is needed.
+        """
+        if not self.may(operation):
+            raise Forbidden(role_refusal(operation, self.roles or NO_ROLE))
+
+    def ensure_has(self, roles: StaffRole) -> None:
+        """Go on if a key of these roles would do nothing that this principal may not do itself.
+
+        Raises:
+            Forbidden: it would; the message names the roles.
+        """
+        lacking = roles & ~((self.roles or NO_ROLE) | StaffRole.VIEWER)
+        if lacking:
+            raise Forbidden(
+                f"A key does no more than who makes it may do: making one of the role {roles_in_words(roles)} needs "
+                f"that role; yours is {roles_in_words(self.roles or NO_ROLE)}"
+            )
 
     def actor(self) -> Actor:
         """Make what the audit log says of one action of this principal."""

@@ -1,12 +1,16 @@
 """The people who may sign in: a merchant's users with their roles, and the operator's staff."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farebox.core import audit_log
 from farebox.core.audit_log import AuditEntry
+from farebox.core.permissions import Operation
+from farebox.core.staff_roles import EVERY_ROLE, STAFF_ROLES, StaffRole, roles_in_words, together
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, translated
@@ -14,6 +18,7 @@ from farebox.service.id_generator import IdGenerator
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignIn, normal_email
 from farebox.storage.interface import AlreadyExists
+from farebox.storage.logins import LastAdministrator
 from farebox.storage.records import AccountMail, Login, Membership, Purpose, Realm, Role, User
 from farebox.storage.stores import Stores
 from farebox.storage.users import LastOwner
@@ -28,6 +33,9 @@ ROLE_WORDS: Final[dict[Role, Literal["owner", "member", "viewer"]]] = {
 ROLES: Final[dict[str, Role]] = {word: role for role, word in ROLE_WORDS.items()}
 
 _LAST_OWNER: Final = "The account needs an owner: make somebody else one first"
+_LAST_ADMINISTRATOR: Final = (
+    "They are the last administrator who can sign in: make somebody else one first, and let them choose a password"
+)
 
 
 class Member(Struct, frozen=True):
@@ -38,7 +46,7 @@ class Member(Struct, frozen=True):
 
 
 class Users:
-    """Merchants' people. Every method may raise Unavailable and, if it writes, FateUnknown."""
+    """Merchants' users. Every method may raise Unavailable and, if it writes, Forbidden and FateUnknown."""
 
     def __init__(self, stores: Stores, clock: Clock, sign_in: SignIn) -> None:
         """Work on these stores."""
@@ -70,6 +78,7 @@ class Users:
             Conflict: it is registered there already.
             UnknownMerchant: no such merchant.
         """
+        _ensure_may(principal, Operation.MANAGE_USERS)
         address = inputs.email("email", email)
         now = self._clock.now()
         user = User(merchant_id, self._id_generator.next(), address, now, role)
@@ -88,6 +97,7 @@ class Users:
         Raises:
             InvalidInput: they are not registered there, or had too many account mails lately.
         """
+        _ensure_may(principal, Operation.MANAGE_USERS)
         address = normal_email(email)
         with translated():
             if await self._stores.users.role(merchant_id, address) is None:
@@ -110,6 +120,7 @@ class Users:
             InvalidInput: no owner would be left, and one is needed.
             Missing: they are not registered there.
         """
+        _ensure_may(principal, Operation.MANAGE_USERS)
         address = normal_email(email)
         audit_entry = _audit_entry(principal, self._clock.now(), "set_role", merchant_id, address, ROLE_WORDS[role])
         with translated(missing=f"{email} is not registered there"):
@@ -127,6 +138,7 @@ class Users:
             InvalidInput: no owner would be left, and one is needed.
             Missing: they are not registered there.
         """
+        _ensure_may(principal, Operation.MANAGE_USERS)
         address = normal_email(email)
         audit_entry = _audit_entry(principal, self._clock.now(), "remove_user", merchant_id, address, "")
         with translated(missing=f"{email} is not registered there"):
@@ -151,7 +163,11 @@ class Users:
 
 
 class Staff:
-    """The operator's support staff. Every method may raise Unavailable and, if it writes, FateUnknown."""
+    """The operator's staff. Every method may raise Unavailable and, if it writes, Forbidden and FateUnknown.
+
+    One administrator who can sign in stays, if there ever was one: another has to be there before the last is closed or
+    loses the role.
+    """
 
     def __init__(self, stores: Stores, clock: Clock, sign_in: SignIn) -> None:
         """Work on these stores."""
@@ -160,18 +176,28 @@ class Staff:
         self._sign_in = sign_in
         self._id_generator = IdGenerator(clock)
 
-    async def add(self, email: str, name: str, *, principal: Principal | None) -> tuple[Login, AccountMail]:
-        """Let somebody sign in at the console, once they have chosen a password by the account_mail's link.
+    async def add(
+        self, email: str, name: str, *, roles: Iterable[StaffRole] = (), principal: Principal | None
+    ) -> tuple[Login, AccountMail]:
+        """Let somebody sign in at the console, once they have chosen a password by the account mail's link.
+
+        If no roles are named, the first of the staff has every one of them, and all others are support.
 
         Raises:
             InvalidInput: this is no address or name.
             Conflict: the address is there already.
         """
+        _ensure_may(principal, Operation.MANAGE_STAFF)
         address = inputs.email("email", email)
         now = self._clock.now()
-        login = Login(self._id_generator.next(), Realm.SUPPORT, address, inputs.name("name", name), now)
+        checked = inputs.name("name", name)
+        given = together(roles)
+        if not given:
+            given = StaffRole.SUPPORT if await self.list() else EVERY_ROLE
+        login = Login(self._id_generator.next(), Realm.SUPPORT, address, checked, now, roles=given)
         account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=None)
-        audit_entry = _audit_entry(principal, now, "add_staff", None, address, login.name)
+        words = f"{login.name} as {roles_in_words(given)}"
+        audit_entry = _audit_entry(principal, now, "add_staff", None, address, words)
         with translated(conflict=f"{address} is support staff already"):
             await self._stores.account_mails.add(account_mail, login, audit_entry)
         return login, account_mail
@@ -182,6 +208,7 @@ class Staff:
         Raises:
             InvalidInput: they are not support staff, or no longer, or had too many account mails lately.
         """
+        _ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
         if login.disabled_at is not None:
             raise InvalidInput("email", f"{login.email} is closed; open it first")
@@ -203,6 +230,7 @@ class Staff:
 
         Raises:
             InvalidInput: they are not support staff.
+            Conflict: they are closed already, it is they who ask, or no administrator would be left.
         """
         await self._set_closed(email, self._clock.now(), "close_staff", principal)
 
@@ -214,22 +242,46 @@ class Staff:
         """
         await self._set_closed(email, None, "reopen_staff", principal)
 
+    async def set_roles(self, email: str, roles: Iterable[StaffRole], *, principal: Principal | None) -> Login:
+        """Change what somebody may do, from their next click on.
+
+        Raises:
+            InvalidInput: they are not support staff, or no role is named.
+            Conflict: it is their own, or no administrator would be left.
+        """
+        _ensure_may(principal, Operation.MANAGE_STAFF)
+        given = together(roles)
+        if not given:
+            raise InvalidInput("role", f"choose at least one role: {', '.join(STAFF_ROLES)}")
+        login = await self._find(email)
+        _ensure_other(login, principal, "change your own roles")
+        words = f"from {roles_in_words(login.roles)} to {roles_in_words(given)}"
+        audit_entry = _audit_entry(principal, self._clock.now(), "set_staff_roles", None, login.email, words)
+        if given == login.roles:
+            return login
+        with translated(), _administrator_left():
+            await self._stores.logins.set_roles(login.login_id, given, audit_entry)
+        return replace(login, roles=given)
+
     async def disable_two_factor(self, email: str, *, principal: Principal | None) -> None:
         """Ask somebody who lost their authenticator for no one-time codes any more.
 
         Raises:
             InvalidInput: they are not support staff.
         """
+        _ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
         audit_entry = _audit_entry(principal, self._clock.now(), "disable_two_factor", None, login.email, "")
         with translated():
             await self._stores.logins.set_totp_seed(login.login_id, None, audit_entry=audit_entry)
 
     async def _set_closed(self, email: str, at: int | None, action: str, principal: Principal | None) -> None:
+        _ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
+        _ensure_other(login, principal, "close your own way in")
         if (login.disabled_at is None) == (at is None):
             raise Conflict(f"{login.email} is {'closed' if at else 'open'} already")
-        with translated():
+        with translated(), _administrator_left():
             audit_entry = _audit_entry(principal, self._clock.now(), action, None, login.email, "")
             await self._stores.logins.set_disabled(login.login_id, at, audit_entry)
 
@@ -240,6 +292,29 @@ class Staff:
         if login is None:
             raise InvalidInput("email", f"{address} is not support staff")
         return login
+
+
+def _ensure_may(principal: Principal | None, operation: Operation) -> None:
+    if principal is not None:
+        principal.ensure_may(operation)
+
+
+def _ensure_other(login: Login, principal: Principal | None, action: str) -> None:
+    """Go on if somebody of the staff asks for this about somebody else.
+
+    Raises:
+        Conflict: it is about themselves.
+    """
+    if principal is not None and principal.name == login.email:
+        raise Conflict(f"You can't {action}; ask another administrator")
+
+
+@contextmanager
+def _administrator_left() -> Iterator[None]:
+    try:
+        yield
+    except LastAdministrator as error:
+        raise Conflict(_LAST_ADMINISTRATOR) from error
 
 
 def _audit_entry(

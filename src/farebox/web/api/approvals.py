@@ -4,6 +4,7 @@ from typing import Final
 
 from farebox.core import ids
 from farebox.core.outcomes import Code
+from farebox.core.permissions import Operation
 from farebox.presenters.approvals import ApprovalData, approval_data
 from farebox.presenters.moves import MoveData
 from farebox.service import inputs
@@ -44,6 +45,7 @@ class ApprovalEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Approve a request, which is then made",
         data=MoveData,
+        operations=(Operation.DECIDE_APPROVAL,),
         refusals=(
             Code.MERCHANT_NOT_FOUND,
             Code.IDEMPOTENCY_CONFLICT,
@@ -68,6 +70,7 @@ class ApprovalEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Reject a request, or take one's own back",
         data=ApprovalData,
+        operations=(Operation.DECIDE_APPROVAL,),
         refusals=(Code.MERCHANT_NOT_FOUND, Code.APPROVAL_NOT_FOUND, Code.APPROVAL_ALREADY_APPROVED),
     )
     async def reject(self, request: ApiRequest) -> Answer:

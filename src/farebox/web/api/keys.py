@@ -4,6 +4,8 @@ from typing import Final
 
 from farebox.core.commands import KeyKind
 from farebox.core.outcomes import Code
+from farebox.core.permissions import Operation
+from farebox.core.staff_roles import STAFF_ROLES
 from farebox.presenters.keys import KeyData, NewKeyData, key_data, new_key_data
 from farebox.web.api.answers import answer, replay_headers
 from farebox.web.api.paths import MERCHANT_PATH, key_in_path, merchant_in_path
@@ -42,6 +44,7 @@ class KeyEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Make an API key for a merchant",
         data=NewKeyData,
+        operations=(Operation.MANAGE_MERCHANT_KEYS,),
         refusals=_UNKNOWN,
     )
     async def create_merchant_key(self, request: ApiRequest, body: MerchantKeyRequest) -> Answer:
@@ -71,11 +74,16 @@ class KeyEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Make an API key for a service or for support",
         data=NewKeyData,
+        operations=(Operation.MANAGE_KEYS,),
     )
     async def create_staff_key(self, request: ApiRequest, body: StaffKeyRequest) -> Answer:
         """Make a key for a service or for support and show it, this once."""
         key = await self._services.merchants.create_key(
-            _STAFF_KINDS[body.kind], name=body.name, expires=body.expires, principal=request.principal
+            _STAFF_KINDS[body.kind],
+            name=body.name,
+            roles=[STAFF_ROLES[word] for word in body.roles or ()],
+            expires=body.expires,
+            principal=request.principal,
         )
         return answer(new_key_data(key))
 
@@ -85,6 +93,7 @@ class KeyEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Close an API key at once and for ever",
         data=KeyData,
+        operations=(Operation.MANAGE_KEYS, Operation.MANAGE_MERCHANT_KEYS),
         missing=True,
     )
     async def revoke_key(self, request: ApiRequest) -> Answer:
@@ -99,6 +108,7 @@ class KeyEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Let an API key end at a time to come",
         data=KeyData,
+        operations=(Operation.MANAGE_KEYS, Operation.MANAGE_MERCHANT_KEYS),
         missing=True,
         conflicts=True,
         description="Earlier or later than it was to; a key that was revoked or has expired stays so.",
@@ -116,6 +126,7 @@ class KeyEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Make an API key's successor",
         data=NewKeyData,
+        operations=(Operation.MANAGE_KEYS, Operation.MANAGE_MERCHANT_KEYS),
         missing=True,
         conflicts=True,
     )

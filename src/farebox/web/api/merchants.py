@@ -6,6 +6,7 @@ import msgspec
 
 from farebox.core import ids
 from farebox.core.outcomes import Code
+from farebox.core.permissions import Operation
 from farebox.presenters.merchants import MerchantData, NewMerchantData, merchant_data, new_merchant_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
@@ -44,6 +45,7 @@ class MerchantEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Add a merchant",
         data=NewMerchantData,
+        operations=(Operation.MANAGE_MERCHANTS,),
     )
     async def create_merchant(self, request: ApiRequest, body: MerchantRequest) -> Answer:
         """Add a merchant and show its first key, this once."""
@@ -80,6 +82,7 @@ class MerchantEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Change a merchant's name or rules",
         data=MerchantData,
+        operations=(Operation.MANAGE_MERCHANTS, Operation.SET_THRESHOLDS, Operation.SET_CREDIT_LIMIT),
         refusals=(*_UNKNOWN, Code.CREDIT_LIMIT_IN_USE, Code.AMOUNT_TOO_FINE),
         description="Thresholds are replaced as a whole. Nothing is changed if the credit limit is refused.",
     )
@@ -87,6 +90,13 @@ class MerchantEndpoints(Endpoints):
         """Change what is named; what is not named stays."""
         merchant_id, principal = merchant_in_path(request), request.principal
         # All is checked before anything is changed; of what follows, the credit limit alone can be refused.
+        for value, operation in (
+            (body.name, Operation.MANAGE_MERCHANTS),
+            (body.thresholds, Operation.SET_THRESHOLDS),
+            (body.credit_limit, Operation.SET_CREDIT_LIMIT),
+        ):
+            if not isinstance(value, msgspec.UnsetType):
+                principal.ensure_may(operation)
         if not isinstance(body.name, msgspec.UnsetType):
             inputs.name("name", body.name)
         if not isinstance(body.thresholds, msgspec.UnsetType):
@@ -106,6 +116,7 @@ class MerchantEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Stop a merchant's spending",
         data=MerchantData,
+        operations=(Operation.FREEZE,),
         refusals=_UNKNOWN,
     )
     async def freeze_merchant(self, request: ApiRequest) -> Answer:
@@ -118,6 +129,7 @@ class MerchantEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Let a merchant spend again",
         data=MerchantData,
+        operations=(Operation.FREEZE,),
         refusals=_UNKNOWN,
     )
     async def unfreeze_merchant(self, request: ApiRequest) -> Answer:

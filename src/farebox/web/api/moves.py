@@ -3,6 +3,7 @@
 from typing import Final
 
 from farebox.core.outcomes import Code
+from farebox.core.permissions import Operation
 from farebox.presenters.approvals import ApprovalData
 from farebox.presenters.moves import MoveData
 from farebox.web.api.answers import answer_move
@@ -29,6 +30,7 @@ class MoveEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Top a merchant up",
         data=MoveData,
+        operations=(Operation.TOP_UP,),
         accepted=ApprovalData,
         refusals=_REQUEST_REFUSALS,
         description=_WAITS,
@@ -51,6 +53,7 @@ class MoveEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Correct a balance by hand",
         data=MoveData,
+        operations=(Operation.ADJUST,),
         accepted=ApprovalData,
         refusals=(*_REQUEST_REFUSALS, Code.INSUFFICIENT_BALANCE),
         description=_WAITS,
@@ -73,6 +76,7 @@ class MoveEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Take a top-up back, or a part of it",
         data=MoveData,
+        operations=(Operation.REVERSE_TOP_UP,),
         refusals=(
             Code.MERCHANT_NOT_FOUND,
             Code.IDEMPOTENCY_CONFLICT,

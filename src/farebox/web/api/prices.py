@@ -3,6 +3,7 @@
 from typing import Final
 
 from farebox.core.outcomes import Code
+from farebox.core.permissions import Operation
 from farebox.presenters.prices import PriceData, price_data, prices_data
 from farebox.service.errors import InvalidInput
 from farebox.web.api.answers import answer
@@ -33,6 +34,7 @@ class PriceEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Set a default price",
         data=PriceData,
+        operations=(Operation.SET_PRICE,),
     )
     async def set_price(self, request: ApiRequest, body: PriceRequest) -> Answer:
         """Set a default price."""
@@ -56,6 +58,7 @@ class PriceEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Set a price of a merchant's own",
         data=PriceData,
+        operations=(Operation.SET_PRICE,),
         refusals=_UNKNOWN,
     )
     async def set_merchant_price(self, request: ApiRequest, body: PriceRequest) -> Answer:

@@ -3,6 +3,7 @@
 from farebox.core import ids
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code
+from farebox.core.permissions import Operation
 from farebox.service.errors import transfer_of
 from farebox.web.api.answers import answer, replay_headers
 from farebox.web.api_route import SERVICE, SUPPORT, Answer, ApiRequest, Endpoints, route
@@ -18,6 +19,7 @@ class RefundEndpoints(Endpoints):
         keys=SERVICE | SUPPORT,
         summary="Give back a charge or capture, or part of it",
         data=RefundData,
+        operations=(Operation.REFUND,),
         refusals=(
             Code.IDEMPOTENCY_CONFLICT,
             Code.TRANSFER_NOT_FOUND,

@@ -4,6 +4,7 @@ from typing import Final
 
 from farebox.core import ids
 from farebox.core.outcomes import Code
+from farebox.core.permissions import Operation
 from farebox.presenters.users import UserData, user_data
 from farebox.service.errors import Missing
 from farebox.web.api.answers import answer
@@ -36,6 +37,7 @@ class UserEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Register a person, who then gets alerts",
         data=UserData,
+        operations=(Operation.MANAGE_USERS,),
         refusals=_UNKNOWN,
         conflicts=True,
     )
@@ -52,6 +54,7 @@ class UserEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Take a person off a merchant",
         data=UserData,
+        operations=(Operation.MANAGE_USERS,),
         refusals=_UNKNOWN,
         missing=True,
     )

@@ -79,7 +79,7 @@ class AccessControl:
         """Find out who asks; return where to send them first, or None to let them in.
 
         Raises:
-            ApiError: they may not.
+            ApiError, Forbidden: they may not.
         """
         realm = Realm.SUPPORT if audience == Audience.SUPPORT or page.is_console else Realm.MERCHANT
         request.signed_in = await self._signed_in(request, realm, page)
@@ -87,7 +87,11 @@ class AccessControl:
             return None
         if audience in _ROLES:
             return await self._let_in_to_account(request, audience, page)
-        return None if request.signed_in is not None else _sign_in_first(request, realm)
+        if request.signed_in is None:
+            return _sign_in_first(request, realm)
+        if audience == Audience.SUPPORT and (page.is_form or request.http.method == "POST"):
+            request.principal.ensure_may(page.operation)
+        return None
 
     async def _let_in_to_account(self, request: PageRequest, audience: Audience, page: PageRoute) -> Response | None:
         request.merchant_id = request.number("merchant", ids.MERCHANT)

@@ -14,6 +14,7 @@ from starlette.responses import Response
 from farebox.core import ids
 from farebox.core.accounts import EFFECTS, Kind
 from farebox.core.money import format_amount
+from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
 from farebox.web.pages.assets import asset_url
 
@@ -198,6 +199,7 @@ def _environment() -> Environment:
         wallet_before=wallet_before,
         browser_name=browser_name,
         public_id=public_id,
+        roles_in_words=roles_in_words,
     )
     environment.globals.update(asset_url=asset_url, CAPTURE=Kind.CAPTURE)
     return environment

@@ -7,6 +7,8 @@ from msgspec import Struct
 from starlette.requests import Request
 from starlette.responses import Response
 
+from farebox.core.permissions import Operation
+from farebox.core.staff_roles import StaffRole
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.people.api_keys import Principal
@@ -77,8 +79,14 @@ class PageRequest(Struct):
 
     @property
     def principal(self) -> Principal:
-        """Who asks, for the audit log."""
-        return Principal(self.login.email, address=self.address)
+        """Who asks, for the audit log and for what they may do."""
+        login = self.login
+        roles = StaffRole(login.roles) if login.realm == Realm.SUPPORT else None
+        return Principal(login.email, address=self.address, roles=roles)
+
+    def may(self, operation: str) -> bool:
+        """Tell templates whether who asks may do this operation."""
+        return self.principal.may(Operation(operation))
 
     @property
     def is_owner(self) -> bool:

@@ -6,6 +6,7 @@ from enum import Enum
 from msgspec import Struct
 from starlette.responses import Response
 
+from farebox.core.permissions import Operation
 from farebox.web.pages.request import PageRequest
 
 PageHandler = Callable[[PageRequest], Awaitable[Response]]
@@ -25,8 +26,9 @@ class Audience(Enum):
 class PageRoute(Struct, frozen=True):
     """One page.
 
-    `posts` names the audience that may post to it, if that is another than the one that sees it. An open page asks for
-    some others by itself, which keeps nobody signed in: those are not `is_use` of a session.
+    `posts` names the audience that may post to it, if that is another than the one that sees it. Of the console, staff
+    whose roles let them do `operation` may post, and all may see it but `is_form`, a page that is there for that alone.
+    An open page asks for some others by itself, which keeps nobody signed in: those are not `is_use` of a session.
     """
 
     path: str
@@ -35,4 +37,6 @@ class PageRoute(Struct, frozen=True):
     post: PageHandler | None = None
     posts: Audience | None = None
     is_console: bool = False
+    operation: Operation = Operation.READ
+    is_form: bool = False
     is_use: bool = True

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX
+from farebox.core.staff_roles import StaffRoleWord
 from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.presenters.approvals import ApprovalData
 from farebox.presenters.audit_log import AuditEntryData
@@ -177,6 +178,13 @@ class StaffKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):
         ),
     ]
     expires: Annotated[TimeToCome | None, Meta(description="Never, if absent.")] = None
+    roles: Annotated[
+        list[StaffRoleWord] | None,
+        Meta(
+            description="What a support key may do: no more than who makes it may, and that much if absent.",
+            examples=[["support"]],
+        ),
+    ] = None
 
 
 class ExpireKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):

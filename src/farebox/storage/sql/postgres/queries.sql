@@ -33,13 +33,13 @@ SELECT 'account', currency || thresholds, last_hash, ARRAY[
 ], {transfer.nulls}
 FROM account WHERE merchant_id = ANY($14::bigint[])
 UNION ALL
-SELECT 'key', name, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at], {transfer.nulls}
+SELECT 'key', name, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles], {transfer.nulls}
 FROM staff_key WHERE digest = ANY($2::bytea[])
 UNION ALL
 SELECT 'key', NULL, u.digest, found.numbers, {transfer.nulls}
 FROM unnest($3::bigint[], $4::bytea[]) u (merchant_id, digest)
 CROSS JOIN LATERAL (
-    SELECT ARRAY[key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at] AS numbers FROM merchant_key k
+    SELECT ARRAY[key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at, 0] AS numbers FROM merchant_key k
     WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest LIMIT 1
 ) found
 UNION ALL

@@ -29,6 +29,12 @@ RETURNING login_id;
 -- set_disabled: close a login or open it again
 UPDATE login SET disabled_at = $2 WHERE login_id = $1 RETURNING login_id;
 
+-- lock_logins: read a realm's logins, so that nobody else changes them meanwhile
+UPDATE login SET roles = roles WHERE realm = $1 RETURNING {login};
+
+-- set_staff_roles: change what one of the staff may do
+UPDATE login SET roles = $2 WHERE login_id = $1 RETURNING login_id;
+
 -- insert_session: add a session
 INSERT INTO session ({session.stored}) VALUES ({session.values});
 

@@ -11,7 +11,7 @@ SELECT digest, key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at
 FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
 
 -- load_staff_key: read a service's or support's API key by its digest
-SELECT digest, key_id, kind, NULL, expires_at, revoked_at, name FROM staff_key WHERE digest = $1;
+SELECT digest, key_id, kind, NULL, expires_at, revoked_at, roles, name FROM staff_key WHERE digest = $1;
 
 -- load_default_price: read the default price of a type in force at a time
 SELECT {default_price} FROM default_price

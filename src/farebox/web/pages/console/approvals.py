@@ -9,6 +9,7 @@ from farebox.core import ids
 from farebox.core.accounts import Kind
 from farebox.core.approvals import ApprovalState
 from farebox.core.outcomes import Outcome
+from farebox.core.permissions import Operation
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError, ensure_done
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
@@ -33,8 +34,20 @@ class ApprovalPages:
         """List the pages."""
         return [
             PageRoute(_ROOT, Audience.SUPPORT, get=self.show, is_console=True),
-            PageRoute(f"{_ONE}/approve", Audience.SUPPORT, post=self.approve, is_console=True),
-            PageRoute(f"{_ONE}/reject", Audience.SUPPORT, post=self.reject, is_console=True),
+            PageRoute(
+                f"{_ONE}/approve",
+                Audience.SUPPORT,
+                post=self.approve,
+                is_console=True,
+                operation=Operation.DECIDE_APPROVAL,
+            ),
+            PageRoute(
+                f"{_ONE}/reject",
+                Audience.SUPPORT,
+                post=self.reject,
+                is_console=True,
+                operation=Operation.DECIDE_APPROVAL,
+            ),
         ]
 
     async def show(self, request: PageRequest) -> Response:

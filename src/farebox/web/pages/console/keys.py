@@ -5,6 +5,8 @@ from typing import Any, ClassVar, Final
 from starlette.responses import Response
 
 from farebox.core.commands import KeyKind
+from farebox.core.permissions import Operation
+from farebox.core.staff_roles import STAFF_ROLES, StaffRole
 from farebox.service.errors import InvalidInput
 from farebox.service.operator.merchants import NewKey
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
@@ -30,16 +32,21 @@ class ConsoleKeyPages(KeyPages):
     def __init__(self, *, is_merchants: bool) -> None:
         """Show a merchant's keys, or the operator's own."""
         self._is_merchants = is_merchants
+        self._operation = Operation.MANAGE_MERCHANT_KEYS if is_merchants else Operation.MANAGE_KEYS
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         root = f"{MERCHANT}/keys" if self._is_merchants else _STAFF
+
+        def route(path: str, **handlers: Any) -> PageRoute:
+            return PageRoute(f"{root}{path}", Audience.SUPPORT, is_console=True, operation=self._operation, **handlers)
+
         return [
-            PageRoute(root, Audience.SUPPORT, get=self.show, post=self.create, is_console=True),
-            PageRoute(f"{root}/{KEY}", Audience.SUPPORT, get=self.show_one, is_console=True),
-            PageRoute(f"{root}/{KEY}/rotate", Audience.SUPPORT, post=self.rotate, is_console=True),
-            PageRoute(f"{root}/{KEY}/end", Audience.SUPPORT, post=self.end, is_console=True),
-            PageRoute(f"{root}/{KEY}/revoke", Audience.SUPPORT, post=self.revoke, is_console=True),
+            route("", get=self.show, post=self.create),
+            route(f"/{KEY}", get=self.show_one),
+            route(f"/{KEY}/rotate", post=self.rotate),
+            route(f"/{KEY}/end", post=self.end),
+            route(f"/{KEY}/revoke", post=self.revoke),
         ]
 
     def merchant(self, request: PageRequest) -> int | None:
@@ -60,11 +67,24 @@ class ConsoleKeyPages(KeyPages):
         kind = _KINDS.get(request.form.text("kind"))
         if kind is None:
             raise InvalidInput("kind", "choose whose key it is")
-        return await create(kind, name=request.form.text("name"), expires=expires, principal=request.principal)
+        roles = [STAFF_ROLES[word] for word in request.form.all("role") if word in STAFF_ROLES]
+        return await create(
+            kind,
+            name=request.form.text("name"),
+            roles=roles if kind == KeyKind.SUPPORT else (),
+            expires=expires,
+            principal=request.principal,
+        )
 
     async def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Response:
         """Show one of the merchant's pages in the console, or of the console's own."""
-        values["kinds"] = {int(kind): word for word, kind in _KINDS.items()}
+        values |= {
+            "kinds": {int(kind): word for word, kind in _KINDS.items()},
+            "own_roles": [
+                word for word, role in STAFF_ROLES.items() if role & (StaffRole.VIEWER | (request.principal.roles or 0))
+            ],
+            "may_manage": request.principal.may(self._operation),
+        }
         if self._is_merchants:
             return await merchant_page(request, f"console/{name}.html", status, frame="console/frame.html", **values)
         return request.page(f"console/{name}.html", status, frame="console/plain.html", **values)

@@ -8,12 +8,13 @@ from starlette.responses import Response
 from farebox.core.approvals import ApprovalState
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
+from farebox.core.permissions import Operation
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.people.users import ROLE_WORDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.request import PageRequest
-from farebox.web.pages.routes import Audience, PageRoute
+from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 
 _LATEST: Final = 8
 _APPROVALS: Final = 100
@@ -30,14 +31,18 @@ class MerchantPages:
         def route(path: str, **handlers: Any) -> PageRoute:
             return PageRoute(f"{MERCHANT}{path}", Audience.SUPPORT, is_console=True, **handlers)
 
+        def setting(path: str, operation: Operation, post: PageHandler) -> PageRoute:
+            return route(path, post=post, operation=operation)
+
         return [
             route("", get=self.show),
-            route("/settings", get=self.settings),
-            route("/name", post=self.rename),
-            route("/credit-limit", post=self.set_credit_limit),
-            route("/thresholds", post=self.set_thresholds),
-            route("/freeze", post=self.freeze),
-            route("/unfreeze", post=self.unfreeze),
+            # Whose roles let them freeze a merchant may also do one or another of the rest of that page.
+            route("/settings", get=self.settings, operation=Operation.FREEZE, is_form=True),
+            setting("/name", Operation.MANAGE_MERCHANTS, self.rename),
+            setting("/credit-limit", Operation.SET_CREDIT_LIMIT, self.set_credit_limit),
+            setting("/thresholds", Operation.SET_THRESHOLDS, self.set_thresholds),
+            setting("/freeze", Operation.FREEZE, self.freeze),
+            setting("/unfreeze", Operation.FREEZE, self.unfreeze),
         ]
 
     async def show(self, request: PageRequest) -> Response:

@@ -5,6 +5,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from farebox.core import ids
+from farebox.core.permissions import Operation
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
 from farebox.service.ledger.queries import AccountView
@@ -34,7 +35,15 @@ class MerchantListPages:
         return [
             PageRoute("/support", Audience.SUPPORT, get=self.show, is_console=True),
             PageRoute("/support/merchants", Audience.SUPPORT, get=self.start, is_console=True),
-            PageRoute("/support/merchants/new", Audience.SUPPORT, get=self.new, post=self.create, is_console=True),
+            PageRoute(
+                "/support/merchants/new",
+                Audience.SUPPORT,
+                get=self.new,
+                post=self.create,
+                is_console=True,
+                operation=Operation.MANAGE_MERCHANTS,
+                is_form=True,
+            ),
         ]
 
     async def start(self, request: PageRequest) -> Response:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from farebox.core.accounts import Account
 from farebox.core.outcomes import Outcome
+from farebox.core.permissions import Operation
 from farebox.service.errors import InvalidInput, ServiceError, ensure_done
 from farebox.web.pages.amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
@@ -29,10 +30,30 @@ class MoneyPages:
         """List the pages."""
         top_up, adjust = f"{MERCHANT}/top-up", f"{MERCHANT}/adjust"
         return [
-            PageRoute(top_up, Audience.SUPPORT, get=self.show_top_up, post=self.preview_top_up, is_console=True),
-            PageRoute(f"{top_up}/confirm", Audience.SUPPORT, post=self.top_up, is_console=True),
-            PageRoute(adjust, Audience.SUPPORT, get=self.show_adjust, post=self.preview_adjust, is_console=True),
-            PageRoute(f"{adjust}/confirm", Audience.SUPPORT, post=self.adjust, is_console=True),
+            PageRoute(
+                top_up,
+                Audience.SUPPORT,
+                get=self.show_top_up,
+                post=self.preview_top_up,
+                is_console=True,
+                operation=Operation.TOP_UP,
+                is_form=True,
+            ),
+            PageRoute(
+                f"{top_up}/confirm", Audience.SUPPORT, post=self.top_up, is_console=True, operation=Operation.TOP_UP
+            ),
+            PageRoute(
+                adjust,
+                Audience.SUPPORT,
+                get=self.show_adjust,
+                post=self.preview_adjust,
+                is_console=True,
+                operation=Operation.ADJUST,
+                is_form=True,
+            ),
+            PageRoute(
+                f"{adjust}/confirm", Audience.SUPPORT, post=self.adjust, is_console=True, operation=Operation.ADJUST
+            ),
         ]
 
     async def show_top_up(self, request: PageRequest) -> Response:

@@ -4,6 +4,7 @@ from typing import Final
 
 from starlette.responses import Response
 
+from farebox.core.permissions import Operation
 from farebox.service.operator.console import AccountMail, MailState, OutboxMail, Purpose
 from farebox.web.pages.console.common import merchant_url
 from farebox.web.pages.request import PageRequest
@@ -21,7 +22,13 @@ class OutboxPages:
         """List the pages."""
         return [
             PageRoute("/support/outbox", Audience.SUPPORT, get=self.show, is_console=True),
-            PageRoute("/support/outbox/retry", Audience.SUPPORT, post=self.retry, is_console=True),
+            PageRoute(
+                "/support/outbox/retry",
+                Audience.SUPPORT,
+                post=self.retry,
+                is_console=True,
+                operation=Operation.RUN_SERVER,
+            ),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -47,7 +54,7 @@ class OutboxPages:
 
     async def retry(self, request: PageRequest) -> Response:
         """Make everything that is not sent due now."""
-        await request.services.console.retry()
+        await request.services.console.retry(principal=request.principal)
         return request.redirect("/support/outbox", "retried")
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from farebox.core.permissions import Operation
 from farebox.core.pricing import Price
 from farebox.service.errors import ServiceError
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
@@ -27,7 +28,11 @@ class ConsolePricePages:
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         root = f"{MERCHANT}/prices" if self._is_merchants else _DEFAULTS
-        return [PageRoute(root, Audience.SUPPORT, get=self.show, post=self.add, is_console=True)]
+        return [
+            PageRoute(
+                root, Audience.SUPPORT, get=self.show, post=self.add, is_console=True, operation=Operation.SET_PRICE
+            )
+        ]
 
     async def show(self, request: PageRequest) -> Response:
         """List the prices, every version."""

@@ -1,10 +1,13 @@
 """The staff, who may sign in at the console."""
 
 from collections.abc import Awaitable
-from typing import Final
+from typing import Any, Final
 
 from starlette.responses import Response
 
+from farebox.core.permissions import Operation
+from farebox.core.staff_roles import STAFF_ROLES, StaffRole
+from farebox.presenters.users import staff_data
 from farebox.service import inputs
 from farebox.service.errors import Conflict, InvalidInput, ServiceError
 from farebox.web.pages.request import PageRequest
@@ -18,12 +21,19 @@ class StaffPages:
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
+
+        def route(path: str, **handlers: Any) -> PageRoute:
+            return PageRoute(
+                f"{_ROOT}{path}", Audience.SUPPORT, is_console=True, operation=Operation.MANAGE_STAFF, **handlers
+            )
+
         return [
-            PageRoute(_ROOT, Audience.SUPPORT, get=self.show, post=self.add, is_console=True),
-            PageRoute(f"{_ROOT}/again", Audience.SUPPORT, post=self.invite_again, is_console=True),
-            PageRoute(f"{_ROOT}/close", Audience.SUPPORT, post=self.close, is_console=True),
-            PageRoute(f"{_ROOT}/reopen", Audience.SUPPORT, post=self.reopen, is_console=True),
-            PageRoute(f"{_ROOT}/codes", Audience.SUPPORT, post=self.disable_two_factor, is_console=True),
+            route("", get=self.show, post=self.add),
+            route("/again", post=self.invite_again),
+            route("/roles", post=self.set_roles),
+            route("/close", post=self.close),
+            route("/reopen", post=self.reopen),
+            route("/codes", post=self.disable_two_factor),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -33,8 +43,11 @@ class StaffPages:
     async def add(self, request: PageRequest) -> Response:
         """Add somebody, and mail them how to sign in."""
         try:
+            roles = _roles(request)
+            if not roles:
+                raise InvalidInput("role", "choose at least one role")
             await request.services.staff.add(
-                request.form.text("email"), request.form.text("name"), principal=request.principal
+                request.form.text("email"), request.form.text("name"), roles=roles, principal=request.principal
             )
         except ServiceError as error:
             request.form.fail(error)
@@ -47,12 +60,19 @@ class StaffPages:
             request, request.services.staff.invite_again(_email(request), principal=request.principal), "invited"
         )
 
+    async def set_roles(self, request: PageRequest) -> Response:
+        """Change what somebody may do."""
+        return await self._do(
+            request,
+            request.services.staff.set_roles(_email(request), _roles(request), principal=request.principal),
+            "role_saved",
+        )
+
     async def close(self, request: PageRequest) -> Response:
-        """Let somebody sign in no more; nobody does that to themselves."""
-        email = _email(request)
-        if email == request.login.email:
-            return await self._do(request, _refuse("You can't close your own way in; ask somebody else"), "")
-        return await self._do(request, request.services.staff.close(email, principal=request.principal), "staff_closed")
+        """Let somebody sign in no more."""
+        return await self._do(
+            request, request.services.staff.close(_email(request), principal=request.principal), "staff_closed"
+        )
 
     async def reopen(self, request: PageRequest) -> Response:
         """Let somebody sign in again."""
@@ -76,12 +96,19 @@ class StaffPages:
         try:
             await action
         except ServiceError as error:
-            request.form.fail(error)
+            request.form.fail(error, {"role": ""})
             return await self._page(request, 422)
         return request.redirect(_ROOT, flash)
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
-        return request.page("console/staff.html", status, staff=await request.services.staff.list())
+        staff = await request.services.staff.list()
+        return request.page(
+            "console/staff.html",
+            status,
+            staff=[(login, staff_data(login)) for login in staff],
+            role_words=list(STAFF_ROLES),
+            changed=next((staff_data(login) for login in staff if login.email == request.query("change")), None),
+        )
 
 
 def _email(request: PageRequest) -> str:
@@ -91,6 +118,11 @@ def _email(request: PageRequest) -> str:
         return inputs.email("staff", text)
     except InvalidInput:
         return text
+
+
+def _roles(request: PageRequest) -> list[StaffRole]:
+    """Read the roles whose boxes are ticked."""
+    return [STAFF_ROLES[word] for word in request.form.all("role") if word in STAFF_ROLES]
 
 
 async def _refuse(words: str) -> None:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from farebox.core.permissions import Operation
 from farebox.service.errors import ServiceError
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -20,7 +21,9 @@ class SystemPages:
         return [
             PageRoute(_ROOT, Audience.SUPPORT, get=self.show, is_console=True),
             PageRoute(f"{_ROOT}/runs", Audience.SUPPORT, get=self.runs, is_console=True),
-            PageRoute(f"{_ROOT}/verify", Audience.SUPPORT, post=self.verify, is_console=True),
+            PageRoute(
+                f"{_ROOT}/verify", Audience.SUPPORT, post=self.verify, is_console=True, operation=Operation.RUN_SERVER
+            ),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -34,7 +37,7 @@ class SystemPages:
     async def verify(self, request: PageRequest) -> Response:
         """Start a verification."""
         try:
-            await request.services.verifications.start(request.login.email)
+            await request.services.verifications.start(principal=request.principal)
         except ServiceError as error:
             request.form.fail(error)
             return await self._page(request, 422)

@@ -6,6 +6,7 @@ from typing import Final
 from starlette.responses import Response
 
 from farebox.core.accounts import Kind
+from farebox.core.permissions import Operation
 from farebox.core.transfers import Transfer
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.lines import KINDS
@@ -29,8 +30,14 @@ class TransferPages:
         return [
             PageRoute(f"{MERCHANT}/transfers", Audience.SUPPORT, get=self.show, is_console=True),
             PageRoute(one, Audience.SUPPORT, get=self.show_one, is_console=True),
-            PageRoute(f"{one}/refund", Audience.SUPPORT, post=self.refund, is_console=True),
-            PageRoute(f"{one}/take-back", Audience.SUPPORT, post=self.take_back, is_console=True),
+            PageRoute(f"{one}/refund", Audience.SUPPORT, post=self.refund, is_console=True, operation=Operation.REFUND),
+            PageRoute(
+                f"{one}/take-back",
+                Audience.SUPPORT,
+                post=self.take_back,
+                is_console=True,
+                operation=Operation.REVERSE_TOP_UP,
+            ),
         ]
 
     async def show(self, request: PageRequest) -> Response:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from farebox.core.permissions import Operation
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -20,11 +21,17 @@ class ConsoleUserPages(UserPages):
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
+
+        def route(path: str, **handlers: Any) -> PageRoute:
+            return PageRoute(
+                f"{_USERS}{path}", Audience.SUPPORT, is_console=True, operation=Operation.MANAGE_USERS, **handlers
+            )
+
         return [
-            PageRoute(_USERS, Audience.SUPPORT, get=self.show, post=self.invite, is_console=True),
-            PageRoute(f"{_USERS}/again", Audience.SUPPORT, post=self.invite_again, is_console=True),
-            PageRoute(f"{_USERS}/role", Audience.SUPPORT, post=self.set_role, is_console=True),
-            PageRoute(f"{_USERS}/remove", Audience.SUPPORT, post=self.remove, is_console=True),
+            route("", get=self.show, post=self.invite),
+            route("/again", post=self.invite_again),
+            route("/role", post=self.set_role),
+            route("/remove", post=self.remove),
         ]
 
     def merchant(self, request: PageRequest) -> int:
