@@ -100,7 +100,7 @@ async def test_keys_of_services_and_support_are_made_and_named(farebox: Farebox,
 
 
 async def test_prices_have_versions_which_are_added(farebox: Farebox, sam: Visitor) -> None:
-    form = {"type": "sketch", "unit_price": "0.25", "starts": ""}
+    form = {"type": "sketch", "unit_price": "0.25", "starts": "", "is_new": "yes"}
     assert "The price is saved." in await sam.done("/support/prices", **form)
     await sam.done("/support/prices", **{**form, "unit_price": "0.5"})
     await sam.done("/support/prices", **{**form, "unit_price": "1", "starts": "2100-01-31T12:00"})
@@ -108,7 +108,7 @@ async def test_prices_have_versions_which_are_added(farebox: Farebox, sam: Visit
     assert re.search(
         r"sketch 1.00 to come from 31 Jan 2100, 12:00:00 sketch 0.50 now since .* sketch 0.25 earlier, from ", page
     )
-    await sam.done("/support/prices", type="expertise", unit_price="", starts="", is_variable="on")
+    await sam.done("/support/prices", type="expertise", unit_price="", starts="", is_variable="on", is_new="yes")
     assert "expertise variable now" in await sam.page("/support/prices")
     seeds = await seed(farebox)
     url = f"/support/merchants/{seeds.merchant}/prices"
@@ -116,6 +116,26 @@ async def test_prices_have_versions_which_are_added(farebox: Farebox, sam: Visit
     page = await sam.done(url, **{**form, "unit_price": "0.125"})
     assert "sketch 0.125 its own price" in page
     assert "expertise variable the default" in page
+
+
+async def test_a_request_type_that_was_not_used_so_far_is_asked_about(sam: Visitor, farebox: Farebox) -> None:
+    seeds = await seed(farebox)
+    for url in ("/support/prices", f"/support/merchants/{seeds.merchant}/prices"):
+        form = {"type": "imgae", "unit_price": "1,000.5", "starts": ""}
+        asked = await sam.post(url, **form)
+        assert 200 == asked.status
+        assert "“imgae” was not used so far: really? Request type imgae Unit price 1,000.50 Used so far" in words(asked)
+        assert "image" in words(asked)
+        assert "imgae " not in await sam.page(url)
+        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', asked.body.decode()))
+        assert {**form, "is_new": "yes"} == {name: text for name, text in hidden.items() if name != "csrf_token"}
+        await sam.done(url, **{**form, "type": "image", "unit_price": "0.01"})
+        taken = await sam.done(url, **{**form, "is_new": "yes", "type": f"imgae-{len(url)}"})
+        assert "The price is saved." in taken
+        assert f"imgae-{len(url)} 1,000.50 now" in taken
+    variable = await sam.post("/support/prices", type="imgae", is_variable="on", starts="", unit_price="")
+    assert "Unit price variable" in words(variable)
+    assert 'name="is_variable" value="on"' in variable.body.decode()
 
 
 @pytest.mark.parametrize(
@@ -131,7 +151,7 @@ async def test_prices_that_make_no_sense_are_asked_for_again(
     sam: Visitor, farebox: Farebox, field: str, text: str, message: str
 ) -> None:
     seeds = await seed(farebox)
-    form = {"type": "scan", "unit_price": "1", "starts": "", field: text}
+    form = {"type": "scan", "unit_price": "1", "starts": "", "is_new": "yes", field: text}
     for url in ("/support/prices", f"/support/merchants/{seeds.merchant}/prices"):
         reply = await sam.wrong(url, **form)
         assert message in words(reply)

@@ -107,7 +107,12 @@ async def test_long_lists_have_pages(farebox: Farebox, sam: Visitor) -> None:
 
 
 async def test_a_merchant_is_added_and_its_key_shown_once(farebox: Farebox, sam: Visitor) -> None:
-    form = {"name": "Adatum", "currency": "eur", "thresholds": "100 20.5", "credit_limit": "5"}
+    form: dict[str, str | list[str]] = {
+        "name": "Adatum",
+        "currency": "eur",
+        "thresholds": ["100", "20.5"],
+        "credit_limit": "5",
+    }
     reply = await sam.post("/support/merchants/new", **form)
     assert 200 == reply.status
     key = re.search(r"fbm_[0-9A-Z]{39}", words(reply))
@@ -126,9 +131,9 @@ async def test_a_merchant_is_added_and_its_key_shown_once(farebox: Farebox, sam:
     ("field", "text", "message"),
     [
         ("name", "", "Write one line"),
-        ("currency", "xxl", "'XXL' is not a currency"),
+        ("currency", "xxl", "'xxl' is not a currency"),
         ("thresholds", "10 lots", "lots"),
-        ("credit_limit", "-1", "amount"),
+        ("credit_limit", "-1", "without a minus"),
     ],
 )
 async def test_a_merchant_that_makes_no_sense_is_asked_for_again(
@@ -137,7 +142,7 @@ async def test_a_merchant_that_makes_no_sense_is_asked_for_again(
     form = {"name": "Wrong shop", "currency": "USD", "thresholds": "", "credit_limit": "", field: text}
     reply = await sam.wrong("/support/merchants/new", **form)
     assert message in words(reply)
-    assert f'id="{field}-note">' in reply.body.decode()
+    assert re.search(rf'class="wrong" id="{field}(-1)?-note">', reply.body.decode())
     assert form["name"] == kept(reply, "name")
     assert text == kept(reply, field)
 
@@ -190,21 +195,30 @@ async def _audit_entries(farebox: Farebox, shop: Shop) -> list[tuple[str | None,
 async def test_settings_are_changed(farebox: Farebox, sam: Visitor) -> None:
     shop = await _shop(farebox, "Before")
     assert "The name is changed." in await sam.done(f"{shop.url}/name", name="After")
-    assert "The thresholds are saved." in await sam.done(f"{shop.url}/thresholds", thresholds=" 50  10 ")
-    assert "The credit limit is saved." in await sam.done(f"{shop.url}/credit-limit", credit_limit="25")
-    assert "every charge is refused" in await sam.done(f"{shop.url}/freeze")
+    assert "The thresholds are saved." in await sam.done(f"{shop.url}/thresholds", thresholds=[" 50 ", "", "10"])
+    asked = words(await sam.post(f"{shop.url}/credit-limit", credit_limit="25"))
+    assert "Credit limit 0.00 → 25.00 USD Balance 100.00 USD Can be spent 100.00 → 125.00 USD" in asked
+    assert "Set the credit limit to 25.00 USD" in asked
+    asked = words(await sam.post(f"{shop.url}/freeze"))
+    assert "Freeze After? Balance 100.00 USD Credit limit 0.00 USD Held 0.00 USD" in asked
+    _, account = await farebox.services.merchants.get(shop.number)
+    assert (0, False) == (account.credit_limit, account.is_frozen)
+    assert "The credit limit is saved." in await sam.done(f"{shop.url}/credit-limit/confirm", credit_limit="25")
+    assert "every charge is refused" in await sam.done(f"{shop.url}/freeze/confirm")
     merchant, account = await farebox.services.merchants.get(shop.number)
     assert ("After", 25_000_000, True) == (merchant.name, account.credit_limit, account.is_frozen)
     assert [10_000_000, 50_000_000] == [it.amount for it in account.thresholds]
     shown = await sam.get(f"{shop.url}/settings")
-    assert ("After", "10.00 50.00", "25.00") == tuple(
-        kept(shown, name) for name in ("name", "thresholds", "credit_limit")
+    assert ("After", "25.00") == (kept(shown, "name"), kept(shown, "credit_limit"))
+    assert ["10.00", "50.00", "", "", ""] == re.findall(
+        r'name="thresholds" type="text" value="([^"]*)"', shown.body.decode()
     )
     page = await sam.page(shop.url)
     assert "Before frozen" not in page
     assert "After frozen" in page
     assert "Froze the merchant" in page
-    assert "can spend again" in await sam.done(f"{shop.url}/unfreeze")
+    assert "Let After spend again? Balance 100.00 USD" in words(await sam.post(f"{shop.url}/unfreeze"))
+    assert "can spend again" in await sam.done(f"{shop.url}/unfreeze/confirm")
     assert "The thresholds are saved." in await sam.done(f"{shop.url}/thresholds", thresholds="")
     _, account = await farebox.services.merchants.get(shop.number)
     assert ((), False) == (account.thresholds, account.is_frozen)
@@ -217,14 +231,14 @@ async def test_settings_that_make_no_sense_are_asked_for_again(farebox: Farebox,
     reply = await sam.wrong(f"{shop.url}/name", name="two\nlines")
     assert 'id="name-note">' in reply.body.decode()
     assert "six" == kept(await sam.wrong(f"{shop.url}/credit-limit", credit_limit="six"), "credit_limit")
-    reply = await sam.wrong(f"{shop.url}/thresholds", thresholds="1 2 3 4 5 6")
+    reply = await sam.wrong(f"{shop.url}/thresholds", thresholds=[*"123456"])
     assert "5 thresholds at most" in words(reply)
-    assert "1 2 3 4 5 6" == kept(reply, "thresholds")
-    # A refusal by the ledger is shown above all forms.
+    assert [*"123456"] == re.findall(r'name="thresholds" type="text" value="([^"]*)"', reply.body.decode())
+    # A refusal by the ledger is shown beside its field.
     await farebox.services.operations.set_credit_limit(shop.number, "50", principal=None)
     await farebox.services.operations.adjust(shop.number, amount="-120", reference="A", reason="used", principal=None)
     reply = await sam.wrong(f"{shop.url}/credit-limit", credit_limit="10")
-    assert 'role="alert"' in reply.body.decode()
+    assert 'id="credit_limit-note">20.00 USD of the credit limit is in use' in reply.body.decode()
     assert "10" == kept(reply, "credit_limit")
 
 

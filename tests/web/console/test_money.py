@@ -123,13 +123,18 @@ async def test_much_money_waits_for_a_second_person(farebox: Farebox, sam: Visit
     assert "Approve 1,000.01 USD" not in own
     refused = await sam.wrong(f"{one}/approve")
     assert "sam@farebox.example requested this; another person approves it" in words(refused)
-    assert "Approve 1,000.01 USD" in await tess.page(APPROVALS)
+    assert "Approve 1,000.01 USD" not in await sam.page(one)
+    assert "Decide top-up of 1,000.01 USD" in await tess.page(APPROVALS)
+    shown = await tess.page(one)
+    assert "Balance 100.00 → 1,100.01 USD" in shown
+    assert "Approve 1,000.01 USD" in shown
     done = await tess.done(f"{one}/approve")
     assert "It is approved and in the ledger." in done
     assert re.search(r"Top-up of 1,000.01 USD BIG .* sam@farebox.example tess@farebox.example .* approved", done)
     assert 1_100_010_000 == await _available(farebox, seeds)
     late = await sam.wrong(f"{one}/reject")
     assert 'role="alert"' in late.body.decode()
+    assert "sam@farebox.example" in words(late)
 
 
 async def test_a_request_is_rejected_or_taken_back(farebox: Farebox, sam: Visitor, tess: Visitor) -> None:
@@ -143,7 +148,8 @@ async def test_a_request_is_rejected_or_taken_back(farebox: Farebox, sam: Visito
         assert "It is rejected; nothing was moved." in page
     assert 100_000_000 == await _available(farebox, seeds)
     absent = ids.public_id(ids.APPROVAL, 7)
-    assert "no such request" in words(await sam.wrong(f"{APPROVALS}/{seeds.merchant}/{absent}/approve"))
+    assert 404 == (await sam.get(f"{APPROVALS}/{seeds.merchant}/{absent}")).status
+    assert 404 == (await sam.post(f"{APPROVALS}/{seeds.merchant}/{absent}/approve")).status
 
 
 async def test_decided_requests_have_pages(farebox: Farebox, sam: Visitor) -> None:
@@ -175,14 +181,14 @@ async def test_a_charge_is_refunded_in_part_and_once(farebox: Farebox, sam: Visi
     assert once is not None
     form = {"once": once[1], "amount": "4", "reference": "", "note": "blurred"}
     for _ in range(2):
-        assert "The refund is in the ledger." in await sam.done(f"{url}/refund", **form)
+        assert "The refund is in the ledger." in await sam.done(f"{url}/refund/confirm", **form)
     assert 94_000_000 == await _available(farebox, seeds)
     reply = await sam.wrong(f"{url}/refund", **{**form, "once": "b" * 32, "amount": "7"})
     assert "7" == kept(reply, "amount")
     assert "b" * 32 in reply.body.decode()
     reply = await sam.wrong(f"{url}/refund", **{**form, "once": "b" * 32, "amount": "much"})
     assert 'id="amount-note">' in reply.body.decode()
-    await sam.done(f"{url}/refund", **{**form, "once": "b" * 32, "amount": ""})
+    await sam.done(f"{url}/refund/confirm", **{**form, "once": "b" * 32, "amount": ""})
     assert 100_000_000 == await _available(farebox, seeds)
     refund = await sam.page(f"{_url(seeds)}/transfers/{_transfer(seeds, 3)}")
     assert "Refers to image x 1,000 , 10.00 USD" in refund
@@ -193,14 +199,14 @@ async def test_a_top_up_is_taken_back(farebox: Farebox, sam: Visitor) -> None:
     seeds = await seed(farebox)
     url = f"{_url(seeds)}/transfers/{_transfer(seeds, 1)}"
     form = {"amount": "40", "reference": "BACK-1", "reason": "paid twice"}
-    assert "The top-up is taken back." in await sam.done(f"{url}/take-back", **form)
+    assert "The top-up is taken back." in await sam.done(f"{url}/take-back/confirm", **form)
     assert 60_000_000 == await _available(farebox, seeds)
     reply = await sam.wrong(f"{url}/take-back", **{**form, "reason": ""})
     assert 'id="reason-note">' in reply.body.decode()
     assert "BACK-1" == kept(reply, "reference")
     reply = await sam.wrong(f"{url}/take-back", **{**form, "reference": "BACK-2", "amount": "61"})
     assert 'id="amount-note">Only 60.00' in reply.body.decode()
-    await sam.done(f"{url}/take-back", **{**form, "reference": "BACK-2", "amount": ""})
+    await sam.done(f"{url}/take-back/confirm", **{**form, "reference": "BACK-2", "amount": ""})
     assert 0 == await _available(farebox, seeds)
     # A transfer that can't be given back or taken back offers neither.
     reversal = await sam.get(f"{_url(seeds)}/transfers/{_transfer(seeds, 2)}")

@@ -70,12 +70,12 @@ class Visitor:
         assert 200 == reply.status, (path, reply)
         return words(reply)
 
-    async def post(self, path: str, csrf_token: str | None = None, **fields: str) -> Reply:
-        """Send a form."""
-        body = urlencode({**fields, "csrf_token": self.csrf_token if csrf_token is None else csrf_token})
+    async def post(self, path: str, **fields: str | list[str]) -> Reply:
+        """Send a form with the session's token; a list is several fields of one name."""
+        body = urlencode({"csrf_token": self.csrf_token, **fields}, doseq=True)
         return await self.client.send("POST", path, headers=[self.cookie, FORM], body=body.encode())
 
-    async def done(self, path: str, **fields: str) -> str:
+    async def done(self, path: str, **fields: str | list[str]) -> str:
         """Send a form that must be taken, and read the page that it leads to."""
         reply = await self.post(path, **fields)
         assert 303 == reply.status, words(reply)
@@ -83,7 +83,7 @@ class Visitor:
         assert target is not None
         return await self.page(target)
 
-    async def wrong(self, path: str, **fields: str) -> Reply:
+    async def wrong(self, path: str, **fields: str | list[str]) -> Reply:
         """Send a form that must be shown again."""
         reply = await self.post(path, **fields)
         assert 422 == reply.status, words(reply)
@@ -97,7 +97,7 @@ def words(reply: Reply) -> str:
 
 
 def kept(reply: Reply, name: str) -> str:
-    """Return what a field of a page holds."""
-    found = re.search(rf'<input id="{name}" name="{name}" type="[^"]+" value="([^"]*)"', reply.body.decode())
+    """Return what a field of a page holds, or the first one of several with the name."""
+    found = re.search(rf'<input id="{name}(?:-1)?" name="{name}" type="[^"]+" value="([^"]*)"', reply.body.decode())
     assert found is not None, f"there is no field {name}"
     return html.unescape(found[1])

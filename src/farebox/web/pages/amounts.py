@@ -1,9 +1,11 @@
 """Amounts as people type them: what pages print is taken back, and what is no amount is told in plain words."""
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from farebox.core import money
+from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.service.errors import InvalidInput
 from farebox.web.pages import render
 from farebox.web.pages.forms import Form
@@ -20,6 +22,7 @@ _SEPARATORS: Final = re.compile(rf"[,{_APOSTROPHES}{_SPACES}]")
 _DECIMAL_COMMA: Final = re.compile(rf"(?:\d{{1,3}}(?:[.{_APOSTROPHES}{_SPACES}]\d{{3}})+|\d+),\d+", re.ASCII)
 _SEVERAL: Final = re.compile(rf"\d[\d.,]*(?:[,;]?[{_SPACES}]+|;)\d[\d.,]*.*", re.ASCII)
 _CODE: Final = re.compile(r"[A-Za-z]{3}", re.ASCII)
+_DIGITS: Final = re.compile(r"[^A-Za-z]*\d[^A-Za-z]*", re.ASCII)
 _DECIMALS_MAX: Final = 6
 _SHOWN_CHARS_MAX: Final = 40
 
@@ -78,6 +81,12 @@ def typed_amounts(form: Form, field: str, currency: str) -> list[str]:
     ]
 
 
+def threshold_fields(form: Form, field: str, amounts: Sequence[str] = ()) -> list[str]:
+    """Fill the fields of thresholds, as many as there may be: with what was typed, or else these amounts."""
+    typed = form.each(field) if field in form else list(amounts)
+    return [*typed, *[""] * (THRESHOLDS_MAX - len(typed))]
+
+
 def _micros(whole: str, decimals: str) -> int:
     return int(whole) * money.MICROS_PER_UNIT + int(decimals.ljust(_DECIMALS_MAX, "0"))
 
@@ -89,7 +98,7 @@ def _without_currency(field: str, text: str, currency: str) -> str:
         InvalidInput: it is another one's.
     """
     for code, rest in ((text[:3], text[3:]), (text[-3:], text[:-3])):
-        if _CODE.fullmatch(code) and any(char.isdigit() for char in rest) and not _CODE.search(rest):
+        if _CODE.fullmatch(code) and _DIGITS.fullmatch(rest):
             if currency and code.upper() != currency:
                 raise InvalidInput(field, f"This account is in {currency}, not in {code.upper()}.")
             return rest.strip()

@@ -4,11 +4,11 @@ from typing import Final
 
 from starlette.responses import Response
 
-from farebox.core.money import format_amount
-from farebox.core.thresholds import THRESHOLDS_MAX
-from farebox.service.errors import Refused, ServiceError
+from farebox.service.errors import ServiceError, ensure_done
 from farebox.web.pages.account.common import account_page, account_url
+from farebox.web.pages.amounts import threshold_fields, typed_amounts
 from farebox.web.pages.dashboard import ROOT
+from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -32,12 +32,14 @@ class AlertPages:
 
     async def save(self, request: PageRequest) -> Response:
         """Set the thresholds anew."""
+        _, account = await request.services.merchants.get(request.merchant_id)
         try:
-            outcome = await request.services.operations.set_thresholds(
-                request.merchant_id, request.form.all(_AMOUNT), principal=request.principal
+            amounts = typed_amounts(request.form, _AMOUNT, account.currency)
+            ensure_done(
+                await request.services.operations.set_thresholds(
+                    request.merchant_id, amounts, principal=request.principal
+                )
             )
-            if not outcome.is_ok:
-                raise Refused(outcome)
         except ServiceError as error:
             request.form.fail(error, {"thresholds": _AMOUNT})
             return await self._page(request, 422)
@@ -54,13 +56,12 @@ class AlertPages:
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         _, account = await request.services.merchants.get(request.merchant_id)
-        amounts = [format_amount(threshold.amount) for threshold in account.thresholds]
-        typed = request.form.all(_AMOUNT) if _AMOUNT in request.form else amounts
+        amounts = [money(threshold.amount) for threshold in account.thresholds]
         return await account_page(
             request,
             "account/alerts.html",
             status,
             alerts=await request.services.queries.alerts(request.merchant_id, ALERTS_MAX),
             members=await request.services.users.members(request.merchant_id),
-            typed=[*typed, *[""] * THRESHOLDS_MAX][:THRESHOLDS_MAX],
+            typed=threshold_fields(request.form, _AMOUNT, amounts),
         )

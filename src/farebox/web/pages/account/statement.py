@@ -68,7 +68,15 @@ class StatementPages:
             *await request.services.merchants.prices(request.merchant_id),
         ]
         price = next((price for price in prices if price.price_id == transfer.price_id), None)
-        return await account_page(request, "account/transfer.html", transfer=transfer, refers_to=refers_to, price=price)
+        returns = await request.services.console.returns(transfer)
+        return await account_page(
+            request,
+            "account/transfer.html",
+            transfer=transfer,
+            refers_to=refers_to,
+            price=price,
+            returns=returns,
+        )
 
     async def export_csv(self, request: PageRequest) -> Response:
         """Give the chosen transfers as CSV, oldest first."""

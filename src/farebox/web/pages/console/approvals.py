@@ -14,6 +14,8 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError, ensure_done
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
 from farebox.web.pages.console.common import cut, merchant_of
+from farebox.web.pages.console.previews import MINUS
+from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -34,6 +36,7 @@ class ApprovalPages:
         """List the pages."""
         return [
             PageRoute(_ROOT, Audience.SUPPORT, get=self.show, is_console=True),
+            PageRoute(_ONE, Audience.SUPPORT, get=self.show_one, is_console=True),
             PageRoute(
                 f"{_ONE}/approve",
                 Audience.SUPPORT,
@@ -54,6 +57,10 @@ class ApprovalPages:
         """List what waits, and the history below."""
         return await self._page(request)
 
+    async def show_one(self, request: PageRequest) -> Response:
+        """Show one request, what it would come to to approve it, and the buttons that decide it."""
+        return await self._one(request)
+
     async def approve(self, request: PageRequest) -> Response:
         """Approve somebody else's request; it is made at once."""
         merchant_id, number = merchant_of(request), request.number("approval", ids.APPROVAL)
@@ -71,8 +78,31 @@ class ApprovalPages:
             ensure_done(await action)
         except ServiceError as error:
             request.form.fail(error)
-            return await self._page(request, 422)
+            return await self._one(request, 422)
         return request.redirect(_ROOT, flash)
+
+    async def _one(self, request: PageRequest, status: int = 200) -> Response:
+        merchant_id, number = merchant_of(request), request.number("approval", ids.APPROVAL)
+        approvals = request.services.approvals
+        approval = await approvals.find(merchant_id, number)
+        outcome = await approvals.approve(merchant_id, number, principal=request.principal, is_dry_run=True)
+        merchant, account = await request.services.merchants.get(merchant_id)
+        is_credit = approval.kind != Kind.ADJUSTMENT_DEBIT
+        change = approval.amount if is_credit else -approval.amount
+        return request.page(
+            "console/approval.html",
+            status,
+            approval=approval,
+            is_waiting=approval.state == ApprovalState.PENDING,
+            is_own=approval.requested_by == request.login.email,
+            refusal="" if outcome.is_ok else outcome.message,
+            merchant=merchant,
+            account=account,
+            sum=f"{'' if is_credit else MINUS}{money(approval.amount)} {account.currency}",
+            after=account.available + change,
+            here=f"{_ROOT}/{merchant.id}/{approval.id}",
+            state_words={int(state): words for state, words in _STATES.items()},
+        )
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         approvals = request.services.approvals

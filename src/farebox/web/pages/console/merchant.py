@@ -1,25 +1,35 @@
 """One merchant at a glance, and its settings: name, credit limit, thresholds, freezing."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from msgspec.structs import replace
 from starlette.responses import Response
 
+from farebox.core.accounts import Account
 from farebox.core.approvals import ApprovalState
-from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
+from farebox.service import inputs
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.people.users import ROLE_WORDS
 from farebox.service.statements.reader import Selection
+from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_amounts
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.previews import NEEDS_APPROVAL, Preview
+from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 
 _LATEST: Final = 8
 _APPROVALS: Final = 100
-_FIELDS: Final = {"creditLimit": "credit_limit"}
+_THRESHOLDS: Final = "thresholds"
+_LIMIT: Final = "credit_limit"
+_FIELDS: Final = {"creditLimit": _LIMIT}
 _EVERYTHING: Final = Selection()
+
+WritePreview = Callable[[PageRequest, str, Account], Preview]
+"""Writes a preview, given the merchant's name and its account."""
 
 
 class MerchantPages:
@@ -39,10 +49,13 @@ class MerchantPages:
             # Whose roles let them freeze a merchant may also do one or another of the rest of that page.
             route("/settings", get=self.settings, operation=Operation.FREEZE, is_form=True),
             setting("/name", Operation.MANAGE_MERCHANTS, self.rename),
-            setting("/credit-limit", Operation.SET_CREDIT_LIMIT, self.set_credit_limit),
+            setting("/credit-limit", Operation.SET_CREDIT_LIMIT, self.preview_credit_limit),
+            setting("/credit-limit/confirm", Operation.SET_CREDIT_LIMIT, self.set_credit_limit),
             setting("/thresholds", Operation.SET_THRESHOLDS, self.set_thresholds),
-            setting("/freeze", Operation.FREEZE, self.freeze),
-            setting("/unfreeze", Operation.FREEZE, self.unfreeze),
+            setting("/freeze", Operation.FREEZE, self.preview_freeze),
+            setting("/freeze/confirm", Operation.FREEZE, self.freeze),
+            setting("/unfreeze", Operation.FREEZE, self.preview_unfreeze),
+            setting("/unfreeze/confirm", Operation.FREEZE, self.unfreeze),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -81,31 +94,47 @@ class MerchantPages:
             "renamed",
         )
 
+    async def preview_credit_limit(self, request: PageRequest) -> Response:
+        """Show what another credit limit would come to."""
+        return await self._preview(request, _set_credit_limit(request, is_dry_run=True), _credit_limit_preview)
+
     async def set_credit_limit(self, request: PageRequest) -> Response:
         """Change how far below zero the merchant may spend."""
-        amount = request.form.text("credit_limit")
-        action = request.services.operations.set_credit_limit(merchant_of(request), amount, principal=request.principal)
-        return await self._set(request, action, "credit_limit_saved")
+        return await self._set(request, _set_credit_limit(request), "credit_limit_saved")
 
     async def set_thresholds(self, request: PageRequest) -> Response:
         """Change the amounts that the merchant is warned below."""
-        amounts = request.form.text("thresholds").split()
-        action = request.services.operations.set_thresholds(merchant_of(request), amounts, principal=request.principal)
-        return await self._set(request, action, "thresholds_saved")
+        return await self._set(request, _set_thresholds(request), "thresholds_saved")
+
+    async def preview_freeze(self, request: PageRequest) -> Response:
+        """Show what it would come to to stop the merchant's spending."""
+        return await self._preview(request, _set_frozen(request, is_frozen=True, is_dry_run=True), _freeze_preview)
 
     async def freeze(self, request: PageRequest) -> Response:
         """Stop the merchant's spending."""
-        action = request.services.operations.set_frozen(
-            merchant_of(request), is_frozen=True, principal=request.principal
-        )
-        return await self._set(request, action, "frozen")
+        return await self._set(request, _set_frozen(request, is_frozen=True), "frozen")
+
+    async def preview_unfreeze(self, request: PageRequest) -> Response:
+        """Show what it would come to to let the merchant spend again."""
+        return await self._preview(request, _set_frozen(request, is_frozen=False, is_dry_run=True), _unfreeze_preview)
 
     async def unfreeze(self, request: PageRequest) -> Response:
         """Let the merchant spend again."""
-        action = request.services.operations.set_frozen(
-            merchant_of(request), is_frozen=False, principal=request.principal
-        )
-        return await self._set(request, action, "unfrozen")
+        return await self._set(request, _set_frozen(request, is_frozen=False), "unfrozen")
+
+    async def _preview(self, request: PageRequest, action: Awaitable[Outcome], write: WritePreview) -> Response:
+        """Show what a form of the settings would come to; nothing is changed."""
+        try:
+            outcome = await action
+            ensure_done(outcome)
+        except ServiceError as error:
+            request.form.fail(error, _FIELDS)
+            return await _settings(request, 422)
+        merchant, account = await request.services.merchants.get(merchant_of(request))
+        preview = write(request, merchant.name, account)
+        if outcome.approval is not None:
+            preview = replace(preview, notice=NEEDS_APPROVAL)
+        return await merchant_page(request, "console/preview.html", preview=preview)
 
     async def _set(self, request: PageRequest, action: Awaitable[Outcome | None], flash: str) -> Response:
         """Do what a form of the settings asks for."""
@@ -113,10 +142,97 @@ class MerchantPages:
             outcome = await action
             if outcome is not None:
                 ensure_done(outcome)
+                flash = flash if outcome.approval is None else "waits"
         except ServiceError as error:
             request.form.fail(error, _FIELDS)
             return await _settings(request, 422)
         return request.redirect(f"{merchant_url(merchant_of(request))}/settings", flash)
+
+
+async def _set_credit_limit(request: PageRequest, *, is_dry_run: bool = False) -> Outcome:
+    """Set the credit limit that the form asks for.
+
+    Raises:
+        ServiceError: it can't be set.
+    """
+    _, account = await request.services.merchants.get(merchant_of(request))
+    amount = typed_amount(_LIMIT, request.form.text(_LIMIT), account.currency, is_zero_allowed=True)
+    return await request.services.operations.set_credit_limit(
+        account.merchant_id, amount, principal=request.principal, is_dry_run=is_dry_run
+    )
+
+
+async def _set_thresholds(request: PageRequest) -> Outcome:
+    """Set the thresholds that the form asks for.
+
+    Raises:
+        ServiceError: one is no amount.
+    """
+    _, account = await request.services.merchants.get(merchant_of(request))
+    amounts = typed_amounts(request.form, _THRESHOLDS, account.currency)
+    return await request.services.operations.set_thresholds(account.merchant_id, amounts, principal=request.principal)
+
+
+def _set_frozen(request: PageRequest, *, is_frozen: bool, is_dry_run: bool = False) -> Awaitable[Outcome]:
+    return request.services.operations.set_frozen(
+        merchant_of(request), is_frozen=is_frozen, principal=request.principal, is_dry_run=is_dry_run
+    )
+
+
+def _credit_limit_preview(request: PageRequest, name: str, account: Account) -> Preview:
+    text = request.form.text(_LIMIT)
+    amount = typed_amount(_LIMIT, text, account.currency, is_zero_allowed=True)
+    limit = inputs.amount(_LIMIT, amount, is_zero_allowed=True)
+    before, after = (max(account.available + amount, 0) for amount in (account.credit_limit, limit))
+    root, currency = merchant_url(account.merchant_id), account.currency
+    return Preview(
+        action=f"{root}/credit-limit/confirm",
+        back=f"{root}/settings",
+        question="Is this the credit limit?",
+        amount=money(limit),
+        beside=f"{currency} for {name}",
+        facts=[
+            ("Credit limit", f"{money(account.credit_limit)} → {money(limit)} {currency}"),
+            ("Balance", f"{money(account.available)} {currency}"),
+            ("Can be spent", f"{money(before)} → {money(after)} {currency}"),
+        ],
+        button=f"Set the credit limit to {money(limit)} {currency}",
+        fields={_LIMIT: text},
+    )
+
+
+def _freeze_preview(request: PageRequest, name: str, account: Account) -> Preview:
+    root = merchant_url(account.merchant_id)
+    return Preview(
+        action=f"{root}/freeze/confirm",
+        back=f"{root}/settings",
+        question=f"Freeze {name}?",
+        facts=[*_spending_facts(account), ("From then on", "every charge and hold is refused; top-ups go on")],
+        button="Freeze it",
+        notice="It is frozen already." if account.is_frozen else "",
+        is_danger=True,
+    )
+
+
+def _unfreeze_preview(request: PageRequest, name: str, account: Account) -> Preview:
+    root = merchant_url(account.merchant_id)
+    return Preview(
+        action=f"{root}/unfreeze/confirm",
+        back=f"{root}/settings",
+        question=f"Let {name} spend again?",
+        facts=[*_spending_facts(account), ("From then on", "charges and holds are taken again")],
+        button="Let it spend again",
+        notice="" if account.is_frozen else "It is not frozen.",
+    )
+
+
+def _spending_facts(account: Account) -> list[tuple[str, str]]:
+    """Tell what could be spent, and what holds may still take."""
+    return [
+        ("Balance", f"{money(account.available)} {account.currency}"),
+        ("Credit limit", f"{money(account.credit_limit)} {account.currency}"),
+        ("Held", f"{money(account.held)} {account.currency}, which holds made before may still take"),
+    ]
 
 
 async def _settings(request: PageRequest, status: int = 200) -> Response:
@@ -126,6 +242,8 @@ async def _settings(request: PageRequest, status: int = 200) -> Response:
         request,
         "console/settings.html",
         status,
-        thresholds=" ".join(format_amount(threshold.amount) for threshold in account.thresholds),
-        credit_limit=format_amount(account.credit_limit),
+        thresholds=threshold_fields(
+            request.form, _THRESHOLDS, [money(threshold.amount) for threshold in account.thresholds]
+        ),
+        credit_limit=money(account.credit_limit),
     )

@@ -1,5 +1,6 @@
 """The console's first page: merchants in an order or by search; and adding one."""
 
+from contextlib import suppress
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -10,6 +11,7 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
 from farebox.service.ledger.queries import AccountView
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
+from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_amounts
 from farebox.web.pages.console.common import cut, merchant_url, page_of
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
@@ -24,7 +26,9 @@ _ORDERS: Final = {
     "balance": MerchantOrder.AVAILABLE,
     "last": MerchantOrder.LAST,
 }
-_FIELDS: Final = {"creditLimit": "credit_limit"}
+_THRESHOLDS: Final = "thresholds"
+_LIMIT: Final = "credit_limit"
+_FIELDS: Final = {"creditLimit": _LIMIT}
 
 
 class MerchantListPages:
@@ -79,22 +83,23 @@ class MerchantListPages:
 
     async def new(self, request: PageRequest) -> Response:
         """Show the form by which a merchant is added."""
-        return request.page("console/merchant_new.html")
+        return _form(request)
 
     async def create(self, request: PageRequest) -> Response:
         """Add a merchant; its first key is shown this once."""
         form = request.form
         try:
+            currency = _currency(form.text("currency"))
             merchant, account, key = await request.services.merchants.create(
                 name=form.text("name"),
-                currency=form.text("currency").upper(),
-                thresholds=form.text("thresholds").split(),
-                credit_limit=form.text("credit_limit") or "0",
+                currency=currency,
+                thresholds=typed_amounts(form, _THRESHOLDS, currency),
+                credit_limit=typed_amount(_LIMIT, form.text(_LIMIT) or "0", currency, is_zero_allowed=True),
                 principal=request.principal,
             )
         except ServiceError as error:
             form.fail(error, _FIELDS)
-            return request.page("console/merchant_new.html", 422)
+            return _form(request, 422)
         root = merchant_url(merchant.merchant_id)
         return request.page("console/merchant_made.html", merchant=merchant, account=account, key=key, root=root)
 
@@ -106,6 +111,22 @@ class MerchantListPages:
         except (InvalidInput, UnknownMerchant):
             return None
         return merchant_url(number)
+
+
+def _form(request: PageRequest, status: int = 200) -> Response:
+    """Show the form by which a merchant is added."""
+    return request.page("console/merchant_new.html", status, thresholds=threshold_fields(request.form, _THRESHOLDS))
+
+
+def _currency(text: str) -> str:
+    """Read a currency's code, which may be typed in small letters.
+
+    Raises:
+        InvalidInput: it is none; the message has it as it was typed.
+    """
+    with suppress(InvalidInput):
+        return inputs.currency("currency", text.upper())
+    return inputs.currency("currency", text)
 
 
 def _shown(row: MerchantRow) -> dict[str, Any]:

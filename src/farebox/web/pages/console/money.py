@@ -12,7 +12,15 @@ from farebox.core.permissions import Operation
 from farebox.service.errors import InvalidInput, ServiceError, ensure_done
 from farebox.web.pages.amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.console.previews import Preview, balance_fact, change_of, facts_of, made_before, signed
+from farebox.web.pages.console.previews import (
+    NEEDS_APPROVAL,
+    Preview,
+    balance_fact,
+    change_of,
+    facts_of,
+    made_before,
+    signed,
+)
 from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -183,7 +191,8 @@ def _preview(request: PageRequest, action: str, outcome: Outcome, account: Accou
 
 
 def _approval_notice(account: Account, change: int) -> str:
-    notice = "So much needs a second person: it waits under Approvals until somebody else approves it."
     if account.available + account.credit_limit + change < 0:
-        notice += " As things stand there is too little on the account, and approving it would be refused."
-    return notice
+        return (
+            f"{NEEDS_APPROVAL} As things stand there is too little on the account, and approving it would be refused."
+        )
+    return NEEDS_APPROVAL

@@ -11,6 +11,7 @@ from farebox.core.outcomes import Outcome
 from farebox.web.pages.render import money
 
 MINUS: Final = "\N{MINUS SIGN}"
+NEEDS_APPROVAL: Final = "So much needs a second person: it waits under Approvals until somebody else approves it."
 
 
 class Preview(Struct, frozen=True):

@@ -8,14 +8,23 @@ from starlette.responses import Response
 
 from farebox.core.permissions import Operation
 from farebox.core.pricing import Price
+from farebox.service import inputs
 from farebox.service.errors import ServiceError
+from farebox.web.pages import render
+from farebox.web.pages.amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.previews import Preview
 from farebox.web.pages.forms import typed_time
+from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 _DEFAULTS: Final = "/support/prices"
 _FIELDS: Final = {"unitPrice": "unit_price", "from": "starts"}
+_SENT: Final = ("type", "unit_price", "is_variable", "starts")
+_IS_NEW: Final = "is_new"
+_OTHERS_MAX: Final = 12
+"""How many of the types that have a price are named beside one that has none."""
 
 
 class ConsolePricePages:
@@ -39,21 +48,54 @@ class ConsolePricePages:
         return await self._page(request)
 
     async def add(self, request: PageRequest) -> Response:
-        """Add a version."""
+        """Add a version; for a request type that has no price so far, ask first whether it is meant."""
         form = request.form
+        merchant_id = merchant_of(request) if self._is_merchants else None
         try:
+            request_type = inputs.request_type("type", form.text("type"))
+            unit_price = await _unit_price(request, merchant_id)
+            starts = typed_time("starts", form.text("starts"), request.zone)
+            if _IS_NEW not in form and (others := await self._others(request, merchant_id, request_type)):
+                return await self._ask(request, unit_price, others)
             await request.services.merchants.set_price(
-                form.text("type"),
-                None if "is_variable" in form else form.text("unit_price"),
-                merchant_id=merchant_of(request) if self._is_merchants else None,
-                starts=typed_time("starts", form.text("starts"), request.zone),
-                principal=request.principal,
+                request_type, unit_price, merchant_id=merchant_id, starts=starts, principal=request.principal
             )
         except ServiceError as error:
             form.fail(error, _FIELDS)
             return await self._page(request, 422)
-        root = f"{merchant_url(merchant_of(request))}/prices" if self._is_merchants else _DEFAULTS
-        return request.redirect(root, "price_saved")
+        return request.redirect(self._root(request), "price_saved")
+
+    def _root(self, request: PageRequest) -> str:
+        return f"{merchant_url(merchant_of(request))}/prices" if self._is_merchants else _DEFAULTS
+
+    async def _others(self, request: PageRequest, merchant_id: int | None, request_type: str) -> list[str]:
+        """List the types that have a price; none of them if this type is among them."""
+        merchants = request.services.merchants
+        prices = [*await merchants.prices(None), *(await merchants.prices(merchant_id) if merchant_id else ())]
+        names = sorted({price.request_type for price in prices})
+        return [] if request_type in names else names
+
+    async def _ask(self, request: PageRequest, unit_price: str | None, others: list[str]) -> Response:
+        """Ask whether a request type that was not used so far is meant."""
+        form = request.form
+        name, shown = form.text("type"), others[:_OTHERS_MAX]
+        more = f" and {len(others) - len(shown):,} more" if len(others) > len(shown) else ""
+        preview = Preview(
+            action=self._root(request),
+            back=self._root(request),
+            question=f"“{name}” was not used so far: really?",
+            facts=[
+                ("Request type", name),
+                ("Unit price", "variable" if unit_price is None else money(inputs.amount("unit_price", unit_price))),
+                ("Used so far", render.joined(shown) if not more else f"{', '.join(shown)}{more}"),
+            ],
+            button=f"Set a price for the new type {name}",
+            fields={field: form.text(field) for field in _SENT if field in form} | {_IS_NEW: "yes"},
+            notice="A price counts only for requests of exactly this name. Nothing is set yet.",
+        )
+        if self._is_merchants:
+            return await merchant_page(request, "console/preview.html", preview=preview)
+        return request.page("console/preview.html", frame="console/plain.html", preview=preview)
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         merchants = request.services.merchants
@@ -64,6 +106,18 @@ class ConsolePricePages:
         own = _types(await merchants.prices(merchant_of(request)), now)
         in_force = await merchants.prices_in_force(merchant_of(request))
         return await merchant_page(request, "console/own_prices.html", status, types=own, in_force=in_force)
+
+
+async def _unit_price(request: PageRequest, merchant_id: int | None) -> str | None:
+    """Read what one request costs; None if the caller names each amount.
+
+    Raises:
+        InvalidInput: it is no amount.
+    """
+    if "is_variable" in request.form:
+        return None
+    currency = "" if merchant_id is None else (await request.services.merchants.get(merchant_id))[1].currency
+    return typed_amount("unit_price", request.form.text("unit_price"), currency)
 
 
 def _types(prices: Sequence[Price], now: int) -> list[dict[str, Any]]:

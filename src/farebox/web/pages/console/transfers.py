@@ -3,22 +3,29 @@
 import secrets
 from typing import Final
 
+from msgspec.structs import replace
 from starlette.responses import Response
 
 from farebox.core.accounts import Kind
+from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.core.transfers import Transfer
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
+from farebox.web.pages.amounts import optional_amount
 from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.previews import Preview, balance_fact, change_of, facts_of, made_before, signed
+from farebox.web.pages.render import money, what
 from farebox.web.pages.request import PageRequest
-from farebox.web.pages.routes import Audience, PageRoute
+from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 
 ROWS: Final = 50
 _REFUNDABLE: Final = frozenset({Kind.CHARGE, Kind.CAPTURE})
 _ONCE_BYTES: Final = 16
 _FIELDS: Final = {"idempotencyKey": "once"}
+_SENT: Final = {"refund": ("once", "reference", "note"), "take-back": ("reference", "reason")}
+"""The fields of each form, beside the amount."""
 
 
 class TransferPages:
@@ -27,17 +34,17 @@ class TransferPages:
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         one = f"{MERCHANT}/transfers/{{transfer:str}}"
+
+        def move(path: str, operation: Operation, post: PageHandler) -> PageRoute:
+            return PageRoute(f"{one}/{path}", Audience.SUPPORT, post=post, is_console=True, operation=operation)
+
         return [
             PageRoute(f"{MERCHANT}/transfers", Audience.SUPPORT, get=self.show, is_console=True),
             PageRoute(one, Audience.SUPPORT, get=self.show_one, is_console=True),
-            PageRoute(f"{one}/refund", Audience.SUPPORT, post=self.refund, is_console=True, operation=Operation.REFUND),
-            PageRoute(
-                f"{one}/take-back",
-                Audience.SUPPORT,
-                post=self.take_back,
-                is_console=True,
-                operation=Operation.REVERSE_TOP_UP,
-            ),
+            move("refund", Operation.REFUND, self.preview_refund),
+            move("refund/confirm", Operation.REFUND, self.refund),
+            move("take-back", Operation.REVERSE_TOP_UP, self.preview_take_back),
+            move("take-back/confirm", Operation.REVERSE_TOP_UP, self.take_back),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -53,48 +60,48 @@ class TransferPages:
         """Show one transfer, and the form by which it is given back or taken back, if it can be."""
         return await self._one(request)
 
+    async def preview_refund(self, request: PageRequest) -> Response:
+        """Show what a refund would come to; nothing moves."""
+        transfer = await _transfer(request)
+        try:
+            outcome = await _refund(request, transfer, is_dry_run=True)
+            ensure_done(outcome)
+        except ServiceError as error:
+            request.form.fail(error, _FIELDS)
+            return await self._one(request, status=422)
+        return await _show(request, outcome, transfer, "refund")
+
     async def refund(self, request: PageRequest) -> Response:
         """Give a charge or capture back, in whole or in part."""
-        form = request.form
-        # A transfer of another merchant's is none of this page's.
-        transfer, _ = await request.services.console.transfer(merchant_of(request), request.param("transfer"))
+        transfer = await _transfer(request)
         try:
-            ensure_done(
-                await request.services.operations.refund(
-                    transfer.id,
-                    idempotency_key=f"console-{form.text('once')}",
-                    amount=form.text("amount") or None,
-                    reference=form.text("reference") or None,
-                    note=form.text("note") or None,
-                    caller=None,
-                    principal=request.principal,
-                )
-            )
+            ensure_done(await _refund(request, transfer))
         except ServiceError as error:
-            form.fail(error, _FIELDS)
+            request.form.fail(error, _FIELDS)
             return await self._one(request, status=422)
-        return request.redirect(f"{merchant_url(transfer.merchant_id)}/transfers/{transfer.id}", "refunded")
+        return request.redirect(_url(transfer), "refunded")
+
+    async def preview_take_back(self, request: PageRequest) -> Response:
+        """Show what it would come to to take a top-up back; nothing moves."""
+        transfer = await _transfer(request)
+        try:
+            outcome = await _take_back(request, transfer, is_dry_run=True)
+            ensure_done(outcome)
+        except ServiceError as error:
+            request.form.fail(error)
+            return await self._one(request, status=422)
+        return await _show(request, outcome, transfer, "take-back")
 
     async def take_back(self, request: PageRequest) -> Response:
         """Take a top-up back, in whole or in part."""
-        form = request.form
+        transfer = await _transfer(request)
         try:
-            ensure_done(
-                await request.services.operations.reverse_top_up(
-                    merchant_of(request),
-                    transfer=request.param("transfer"),
-                    amount=form.text("amount") or None,
-                    reference=form.text("reference"),
-                    reason=form.text("reason"),
-                    principal=request.principal,
-                )
-            )
+            outcome = await _take_back(request, transfer)
+            ensure_done(outcome)
         except ServiceError as error:
-            form.fail(error)
+            request.form.fail(error)
             return await self._one(request, status=422)
-        return request.redirect(
-            f"{merchant_url(merchant_of(request))}/transfers/{request.param('transfer')}", "reversed"
-        )
+        return request.redirect(_url(transfer), "was_made" if outcome.is_replay else "reversed")
 
     async def _one(self, request: PageRequest, status: int = 200) -> Response:
         transfer, refers_to = await request.services.console.transfer(merchant_of(request), request.param("transfer"))
@@ -105,9 +112,101 @@ class TransferPages:
             transfer=transfer,
             refers_to=refers_to,
             can=_can(transfer),
+            returns=await request.services.console.returns(transfer),
             # A form that is sent twice moves money once.
             once=request.form.text("once") or secrets.token_hex(_ONCE_BYTES),
         )
+
+
+async def _transfer(request: PageRequest) -> Transfer:
+    """Read the transfer that the page is about.
+
+    Raises:
+        Missing: the page's merchant has none of this id; that another has it is none of this page's.
+    """
+    transfer, _ = await request.services.console.transfer(merchant_of(request), request.param("transfer"))
+    return transfer
+
+
+async def _refund(request: PageRequest, transfer: Transfer, *, is_dry_run: bool = False) -> Outcome:
+    """Give back as much as the form says.
+
+    Raises:
+        ServiceError: it can't be given back.
+    """
+    form = request.form
+    _, account = await request.services.merchants.get(transfer.merchant_id)
+    return await request.services.operations.refund(
+        transfer.id,
+        idempotency_key=f"console-{form.text('once')}",
+        amount=optional_amount(form, "amount", account.currency),
+        reference=form.text("reference") or None,
+        note=form.text("note") or None,
+        caller=None,
+        principal=request.principal,
+        is_dry_run=is_dry_run,
+    )
+
+
+async def _take_back(request: PageRequest, transfer: Transfer, *, is_dry_run: bool = False) -> Outcome:
+    """Take back as much of a top-up as the form says.
+
+    Raises:
+        ServiceError: it can't be taken back.
+    """
+    form = request.form
+    _, account = await request.services.merchants.get(transfer.merchant_id)
+    return await request.services.operations.reverse_top_up(
+        transfer.merchant_id,
+        transfer=transfer.id,
+        amount=optional_amount(form, "amount", account.currency),
+        reference=form.text("reference"),
+        reason=form.text("reason"),
+        principal=request.principal,
+        is_dry_run=is_dry_run,
+    )
+
+
+async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, action: str) -> Response:
+    """Show what it would come to to give a transfer back."""
+    merchant, account = await request.services.merchants.get(transfer.merchant_id)
+    returns = await request.services.console.returns(transfer)
+    change, form, is_refund = change_of(outcome), request.form, action == "refund"
+    currency, url = account.currency, _url(transfer)
+    about = Preview(
+        action=f"{url}/{action}/confirm",
+        back=url,
+        amount=signed(change),
+        beside=f"{currency} {'to' if is_refund else 'from'} {merchant.name}",
+    )
+    if outcome.is_replay:
+        return await merchant_page(
+            request, "console/preview.html", preview=made_before(about, outcome, merchant_url(transfer.merchant_id))
+        )
+    left = returns.left - abs(change)
+    preview = replace(
+        about,
+        question="Is this the refund?" if is_refund else "Take this top-up back?",
+        facts=facts_of(
+            balance_fact(account, change),
+            ("Of", f"{what(transfer)}, {money(transfer.amount)} {currency}"),
+            ("Given back so far", f"{money(transfer.amount - returns.left)} {currency}"),
+            ("Left after this", f"{money(left)} {currency}"),
+            ("Reference", form.text("reference")),
+            ("Note", form.text("note")),
+            ("Reason", form.text("reason")),
+        ),
+        button=f"{'Refund' if is_refund else 'Take back'} {money(abs(change))} {currency}",
+        # The amount by name: what is left may be less by the time the button is pressed.
+        fields={**{name: form.text(name) for name in _SENT[action]}, "amount": money(abs(change))},
+        is_danger=not is_refund,
+    )
+    return await merchant_page(request, "console/preview.html", preview=preview)
+
+
+def _url(transfer: Transfer) -> str:
+    """Write where a transfer's page is."""
+    return f"{merchant_url(transfer.merchant_id)}/transfers/{transfer.id}"
 
 
 def _can(transfer: Transfer) -> str:
