@@ -85,7 +85,10 @@ class ApprovalPages:
         merchant_id, number = merchant_of(request), request.number("approval", ids.APPROVAL)
         approvals = request.services.approvals
         approval = await approvals.find(merchant_id, number)
-        outcome = await approvals.approve(merchant_id, number, principal=request.principal, is_dry_run=True)
+        refusal = None
+        if request.may(Operation.DECIDE_APPROVAL):
+            outcome = await approvals.approve(merchant_id, number, principal=request.principal, is_dry_run=True)
+            refusal = outcome.message
         merchant, account = await request.services.merchants.get(merchant_id)
         is_credit = approval.kind != Kind.ADJUSTMENT_DEBIT
         change = approval.amount if is_credit else -approval.amount
@@ -95,7 +98,7 @@ class ApprovalPages:
             approval=approval,
             is_waiting=approval.state == ApprovalState.PENDING,
             is_own=approval.requested_by == request.login.email,
-            refusal="" if outcome.is_ok else outcome.message,
+            refusal=refusal,
             merchant=merchant,
             account=account,
             sum=f"{'' if is_credit else MINUS}{money(approval.amount)} {account.currency}",

@@ -119,7 +119,7 @@ def _form(request: PageRequest, status: int = 200) -> Response:
 
 
 def _currency(text: str) -> str:
-    """Read a currency's code, which may be typed in small letters.
+    """Read a currency's code, in capitals or not.
 
     Raises:
         InvalidInput: it is none; the message has it as it was typed.
