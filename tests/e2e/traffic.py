@@ -16,7 +16,7 @@ CLIENTS: Final = 64
 ATTEMPTS_MAX: Final = 2_000
 PAUSE_S: Final = 0.02
 TIMEOUT_S: Final = 60
-TROUBLE: Final = {(503, "unavailable"), (503, "overloaded"), (500, "outcome_unknown")}
+TROUBLE: Final = {(503, "unavailable"), (503, "database_replaced"), (503, "overloaded"), (500, "outcome_unknown")}
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ from farebox.storage.interface import (
     CommitUnknown,
     SchemaMismatch,
     StorageError,
+    StoreFull,
+    StoreReadOnly,
     StoreUnavailable,
 )
 from farebox.storage.records import Merchant
@@ -607,9 +609,9 @@ async def test_a_connection_that_can_not_be_made_anew_is_unavailable_for_so_long
     [
         (apsw.BusyError, StoreUnavailable),
         (apsw.LockedError, StoreUnavailable),
-        (apsw.FullError, StoreUnavailable),
+        (apsw.FullError, StoreFull),
         (apsw.IOError, StoreUnavailable),
-        (apsw.ReadOnlyError, StoreUnavailable),
+        (apsw.ReadOnlyError, StoreReadOnly),
         (apsw.InterruptError, StoreUnavailable),
         (apsw.CorruptError, StorageError),
         (apsw.SQLError, StorageError),

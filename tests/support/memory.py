@@ -57,6 +57,15 @@ class MemoryConnector(MemoryRows):
     def route(self, merchant_id: int) -> int:
         return 0
 
+    async def check(self) -> None:
+        self.check_open()
+
+    async def check_writable(self) -> None:
+        self.check_open()
+
+    def disk_free_bytes(self) -> int | None:
+        return None
+
     async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
         self.check_open()
         decision = decide(self.load(reads))

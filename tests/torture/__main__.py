@@ -11,6 +11,7 @@ from typing import Final
 
 from tests.support.postgres import PostgresServer
 from tests.torture.crashes import crash_torture
+from tests.torture.files import file_torture
 from tests.torture.load import Figures
 from tests.torture.network import network_torture
 from tests.torture.promotion import Way, promotion_torture
@@ -50,11 +51,17 @@ def _network(rounds: int, seed_number: int) -> tuple[Figures, int]:
         return asyncio.run(network_torture(url, seed_number=seed_number, rounds=rounds, stall_s=stall_s))[:2]
 
 
+def _files(rounds: int, seed_number: int) -> tuple[Figures, int]:
+    with tempfile.TemporaryDirectory(prefix="farebox-torture-") as folder:
+        return asyncio.run(file_torture(Path(folder), rounds=rounds, seed_number=seed_number))
+
+
 TROUBLES: Final[dict[str, tuple[Callable[[int, int], tuple[Figures, int]], int]]] = {
     "kills, SQLite": (lambda rounds, seed: _crashes("sqlite", rounds, seed), ROUNDS_PER_LEDGER),
     "kills, PostgreSQL": (lambda rounds, seed: _crashes("postgres", rounds, seed), ROUNDS_PER_LEDGER),
     "promotions": (_promotion, PROMOTIONS_PER_LEDGER),
     "bad networks": (_network, 1),
+    "files taken away": (_files, ROUNDS_PER_LEDGER),
 }
 """What makes each trouble on a new ledger, and how many rounds of it a ledger sees."""
 
@@ -78,7 +85,9 @@ def _values(figures: Figures) -> list[int]:
 def main() -> None:
     """Run the torture."""
     parser = argparse.ArgumentParser(prog="python -m tests.torture", description="Make trouble under load, for long.")
-    parser.add_argument("--rounds", type=int, default=200, help="kills on each engine (%(default)s)")
+    parser.add_argument(
+        "--rounds", type=int, default=200, help="kills on each engine, and files taken away (%(default)s)"
+    )
     parser.add_argument("--network-rounds", type=int, default=10, help="promotions, and bad networks (%(default)s)")
     parser.add_argument("--trouble", choices=("all", *TROUBLES), default="all")
     parser.add_argument("--seed", type=int, default=int(time.time()), help="what happens; the present time by default")
@@ -86,7 +95,7 @@ def main() -> None:
     print(f"seed {options.seed}")
     rows = []
     for name in TROUBLES if options.trouble == "all" else (options.trouble,):
-        rounds = options.rounds if name.startswith("kills") else options.network_rounds
+        rounds = options.rounds if name.startswith(("kills", "files")) else options.network_rounds
         figures, transfers = _torture(name, rounds=rounds, seed_number=options.seed)
         rows.append(
             f"| {name} | {figures.rounds} | {figures.kills} | {figures.requests:,} | {figures.done:,} | "

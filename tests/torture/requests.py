@@ -22,7 +22,7 @@ REFUSALS: Final = {
     "refund_exceeds_transfer",
     "balance_limit_exceeded",
 }
-TROUBLES: Final = {"unavailable", "overloaded", "outcome_unknown"}
+TROUBLES: Final = {"unavailable", "database_replaced", "overloaded", "outcome_unknown"}
 
 
 class Contradiction(AssertionError):

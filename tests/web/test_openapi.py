@@ -25,9 +25,17 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROOT: Final = Path(__file__).parents[2]
 # What any operation may answer, or any that takes a body; the reference tells of these once for all.
 COMMON_CODES: Final = {
-    *("invalid_api_key", "forbidden", "internal_error", "outcome_unknown", "overloaded", "unavailable"),
+    *(
+        "invalid_api_key",
+        "forbidden",
+        "internal_error",
+        "outcome_unknown",
+        "overloaded",
+        "unavailable",
+        "database_replaced",
+    ),
     *("malformed_request", "request_timeout", "payload_too_large", "unsupported_media_type", "invalid_value"),
-    "rate_limited",
+    *("rate_limited", "database_replaced"),
 }
 METHODS: Final = {"get", "post", "put", "patch", "delete"}
 COMPONENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")

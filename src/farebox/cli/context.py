@@ -22,6 +22,7 @@ from farebox.observe import configure_logging
 from farebox.service import inputs
 from farebox.service.errors import (
     Conflict,
+    DatabaseReplaced,
     FateUnknown,
     InvalidInput,
     Missing,
@@ -42,6 +43,7 @@ _CODES: Final[dict[type[Exception], str]] = {
     Conflict: "conflict",
     FateUnknown: "outcome_unknown",
     Unavailable: "unavailable",
+    DatabaseReplaced: "database_replaced",
     SettingsError: "invalid_settings",
     SchemaMismatch: "schema_mismatch",
 }

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
-from farebox.storage.interface import AlreadyExists, CommitUnknown, NotFound, StoreUnavailable
+from farebox.storage.interface import AlreadyExists, CommitUnknown, NotFound, StoreReplaced, StoreUnavailable
 
 
 class ServiceError(Exception):
@@ -58,6 +58,10 @@ class Unavailable(ServiceError):
     """The database can't be reached or takes no writes; nothing was changed. Try again shortly."""
 
 
+class DatabaseReplaced(Unavailable):
+    """The database is not the one that this server has worked on; nothing was changed. The operator has to look."""
+
+
 class FateUnknown(ServiceError):
     """The database failed while it committed, so the outcome is unknown. Repeat with the same key: it is safe."""
 
@@ -92,6 +96,11 @@ def transfer_of(outcome: Outcome) -> Transfer:
     return outcome.transfer
 
 
+def unavailable(error: StoreUnavailable) -> Unavailable:
+    """Say for the caller why the database did nothing."""
+    return DatabaseReplaced() if isinstance(error, StoreReplaced) else Unavailable()
+
+
 @contextmanager
 def translated(*, missing: str | None = None, conflict: str = "it is there already") -> Iterator[None]:
     """Turn the errors of storage into the service's, with words for the caller."""
@@ -102,7 +111,7 @@ def translated(*, missing: str | None = None, conflict: str = "it is there alrea
     except AlreadyExists as error:
         raise Conflict(conflict) from error
     except StoreUnavailable as error:
-        raise Unavailable from error
+        raise unavailable(error) from error
     except CommitUnknown as error:
         # These writes have no idempotency key: moves of money go through the committer.
         raise FateUnknown(

@@ -41,6 +41,18 @@ class StoreUnavailable(StorageError):
     """The database can't be reached or can't take writes (stopped, full, read-only, locked); nothing was committed."""
 
 
+class StoreReplaced(StoreUnavailable):
+    """The database is not the one that this process has worked on, or an earlier state of it; nothing was committed."""
+
+
+class StoreReadOnly(StoreUnavailable):
+    """The database takes no writes: its file is read-only, or its server a standby; nothing was committed."""
+
+
+class StoreFull(StoreUnavailable):
+    """The database's disk has no room left; nothing was committed."""
+
+
 class CommitUnknown(StorageError):
     """An error came while COMMIT ran: the batch may or may not be in the ledger. Look its keys up."""
 
@@ -127,6 +139,28 @@ class Connector(Protocol):
         """
         ...
 
+    async def check(self) -> None:
+        """See that the database can be reached, is the one that was opened, and has what this process committed to it.
+
+        Every write checks the same before anyone hears of it.
+
+        Raises:
+            StoreReplaced: it is another one, or was put back to an earlier time.
+        """
+        ...
+
+    async def check_writable(self) -> None:
+        """Commit a write that changes nothing, the way that a batch takes.
+
+        Raises:
+            StoreReplaced, StoreReadOnly, StoreFull: as a batch would be refused; StoreUnavailable for any other reason.
+        """
+        ...
+
+    def disk_free_bytes(self) -> int | None:
+        """Tell how much room is left on the disk that the database grows on; None if it is another machine's."""
+        ...
+
     def route(self, merchant_id: int) -> int:
         """Name the group a merchant's commands belong to: a batch stays within one group."""
         ...
@@ -144,7 +178,8 @@ class Connector(Protocol):
 
         Raises:
             StoreUnavailable: failed before COMMIT; nothing was committed.
-            CommitUnknown: failed while COMMIT ran.
+            StoreReplaced: the database is not the one that this process has worked on; nothing was committed.
+            CommitUnknown: failed while COMMIT ran, or the database was replaced meanwhile.
             InvariantViolation: the stored state or the decision breaks a rule; nothing was committed.
         """
         ...

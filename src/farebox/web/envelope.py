@@ -107,6 +107,8 @@ def api_error(error: Exception) -> ApiError:
             return ApiError(409, "conflict", error.message)
         case errors.Overloaded():
             return ApiError(503, "overloaded", error.message, [_RETRY_AFTER])
+        case errors.DatabaseReplaced():
+            return ApiError(503, "database_replaced", error.message, [_RETRY_AFTER])
         case errors.Unavailable():
             return ApiError(503, "unavailable", error.message, [_RETRY_AFTER])
         case errors.FateUnknown():

@@ -295,9 +295,9 @@ def _errors(route: Route) -> dict[int, list[str]]:
         errors[500].append("outcome_unknown")
     if route.hides_outages:
         # Its clients know no 503, so what is one elsewhere is told by the header alone.
-        errors[500].append("unavailable")
+        errors[500] += ["unavailable", "database_replaced"]
     else:
-        errors[503] = ["overloaded", "unavailable"]
+        errors[503] = ["overloaded", "unavailable", "database_replaced"]
     for code in route.refusals:
         errors.setdefault(STATUS[code], []).append(code)
     if route.missing:

@@ -18,8 +18,8 @@ from farebox.core.decide import decide
 from farebox.core.outcomes import Outcome
 from farebox.core.state import BatchState, Decision
 from farebox.service.clock import Clock
-from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable
-from farebox.storage.interface import CommitUnknown, Connector, StoreUnavailable
+from farebox.service.errors import FateUnknown, Overloaded, ServiceError, Unavailable, unavailable
+from farebox.storage.interface import CommitUnknown, Connector, StoreReplaced, StoreUnavailable
 
 _log = logging.getLogger("farebox.committer")
 
@@ -70,7 +70,7 @@ class Committer:
         self._ready: deque[int] = deque()
         self._wakers: deque[asyncio.Future[None]] = deque()
         self._workers: list[asyncio.Task[None]] = []
-        self._is_closing = False
+        self.is_closing = False
         self.waiting_count = 0
         self.batches_count = 0
         self.commands_count = 0
@@ -83,11 +83,16 @@ class Committer:
 
     async def close(self) -> None:
         """Refuse what comes from now on, answer all that was accepted, and stop. Safe to repeat."""
-        self._is_closing = True
+        self.is_closing = True
         while self._wakers:
             self._wake()
         await asyncio.gather(*self._workers)
         self._workers = []
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further command is accepted for now."""
+        return self.waiting_count >= self._limits.queue_commands_max
 
     async def submit(self, command: Command) -> Outcome:
         """Commit one command and return its outcome.
@@ -99,7 +104,7 @@ class Committer:
             Unavailable: the database failed before COMMIT; nothing was committed.
             FateUnknown: the database failed during COMMIT and could not be asked since.
         """
-        if self.waiting_count >= self._limits.queue_commands_max or self._is_closing:
+        if self.is_full or self.is_closing:
             raise Overloaded
         result = (await self._enqueue((command,)))[0]
         if isinstance(result, Exception):
@@ -131,7 +136,7 @@ class Committer:
         Raises:
             Overloaded: there is no room for all of them; none was accepted.
         """
-        if self.waiting_count + len(commands) > self._limits.queue_commands_max or self._is_closing:
+        if self.waiting_count + len(commands) > self._limits.queue_commands_max or self.is_closing:
             raise Overloaded
         groups: dict[int, list[int]] = {}
         for index, command in enumerate(commands):
@@ -171,7 +176,7 @@ class Committer:
     async def _work(self) -> None:
         while True:
             while not self._ready:
-                if self._is_closing:
+                if self.is_closing:
                     return
                 waker: asyncio.Future[None] = asyncio.get_running_loop().create_future()
                 self._wakers.append(waker)
@@ -249,7 +254,7 @@ class Committer:
             return self._committed(await self._connector.transact(reads, decide_batch))
         except StoreUnavailable as error:
             _log.warning("nothing was committed: %s", error)
-            raise Unavailable from error
+            raise unavailable(error) from error
         except CommitUnknown as error:
             _log.warning("looking up a batch of %d: %s", len(commands), error)
             return await self._look_up(commands, first, now)
@@ -288,7 +293,8 @@ class Committer:
             except (StoreUnavailable, CommitUnknown) as error:
                 if isinstance(error, CommitUnknown):
                     may_commit = False
-                if asyncio.get_running_loop().time() >= deadline:
+                # Another database knows nothing of it, however often it is asked.
+                if isinstance(error, StoreReplaced) or asyncio.get_running_loop().time() >= deadline:
                     raise FateUnknown from error
                 await asyncio.sleep(self._limits.lookup_pause_seconds)
 

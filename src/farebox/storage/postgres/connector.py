@@ -17,10 +17,12 @@ from typing import Any, Final, TypeVar
 from farebox.core.audit_log import AuditEntry
 from farebox.core.state import Decision, ReadSet
 from farebox.storage import migrate, sql
-from farebox.storage.interface import Decide, Fetch, Snapshot, StorageError
+from farebox.storage.interface import CommitUnknown, Decide, Fetch, Snapshot, StorageError
+from farebox.storage.last_committed import LastCommitted
 from farebox.storage.postgres.batch import apply, as_columns, insert_audit_entry, load, must_last
-from farebox.storage.postgres.errors import translated
+from farebox.storage.postgres.errors import translated, translation
 from farebox.storage.postgres.hosts import Hosts
+from farebox.storage.postgres.identity import DatabaseIdentity
 from farebox.storage.postgres.limits import LIMITS, PostgresLimits
 from farebox.storage.postgres.pool import Connection, Pool, own_connection
 from farebox.storage.postgres.schema import applied_migrations, checked_version, migrate_one
@@ -37,7 +39,9 @@ class PostgresConnector:
     def __init__(self, url: str, limits: PostgresLimits = LIMITS) -> None:
         """Name the database; nothing is connected yet. The URL is asyncpg's: TLS and several hosts stand in it."""
         self._limits = limits
-        self._hosts = Hosts(url, limits.connect_timeout_ms)
+        self._last_committed = LastCommitted()
+        self._identity = DatabaseIdentity(self._last_committed)
+        self._hosts = Hosts(url, limits.connect_timeout_ms, self._check_connection)
         self._pool = Pool(self._hosts, limits)
         self._version = ""
 
@@ -72,6 +76,8 @@ class PostgresConnector:
     async def close(self) -> None:
         """Finish what runs and disconnect."""
         await self._pool.close()
+        self._identity.forget()
+        self._last_committed.forget()
 
     async def migrate(self, now: int) -> list[str]:
         """Create the schema or bring it up to date.
@@ -88,6 +94,27 @@ class PostgresConnector:
                 names.append(name)
         return names
 
+    async def check(self) -> None:
+        """See that a connection leads to the database that was opened, as it was left."""
+        with translated():
+            async with self._pool.connection() as connection:
+                await self._check_connection(connection)
+
+    async def check_writable(self) -> None:
+        """Commit a write that changes nothing."""
+
+        async def write(connection: Connection) -> None:
+            await connection.execute(_SQL["write_nothing"])
+
+        try:
+            await run_transaction(self._pool, write, commit_timeout_ms=self._limits.commit_timeout_ms)
+        except CommitUnknown as error:
+            raise translation(error.__cause__ or error) from error
+
+    def disk_free_bytes(self) -> int | None:
+        """Know nothing of the server's disk."""
+        return None
+
     def route(self, merchant_id: int) -> int:
         """All merchants are in one group: one server commits any batch at once."""
         return 0
@@ -96,18 +123,22 @@ class PostgresConnector:
         """Run one batch in one transaction."""
 
         async def batch(connection: Connection) -> Decision:
-            decision = decide(await load(connection, reads))
+            state = await load(connection, reads)
+            self._last_committed.check(reads.merchant_ids, state.accounts)
+            decision = decide(state)
             if decision.changes_anything:
                 await apply(connection, decision)
             return decision
 
-        return await run_transaction(
+        decision = await run_transaction(
             self._pool,
             batch,
             commit_timeout_ms=self._limits.commit_timeout_ms,
             is_change=must_last,
             begin=f"{BEGIN}; EXECUTE lock_accounts('{{{','.join(map(str, reads.merchant_ids))}}}')",
         )
+        self._last_committed.note(decision)
+        return decision
 
     async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
         """Read the available balance behind each merchant's API key."""
@@ -151,3 +182,10 @@ class PostgresConnector:
             "PostgreSQL is backed up with its own tools, while in use: `pg_dump --format=custom` copies this database; "
             "`pg_basebackup`, with WAL archiving, a server that must be restorable to any moment"
         )
+
+    async def _check_connection(self, connection: Connection) -> None:
+        """See that a connection leads to the right database; the first to one just promoted ends those made before."""
+        timeline = self._identity.timeline
+        await self._identity.check(connection)
+        if timeline is not None and timeline != self._identity.timeline:
+            self._pool.renew()

@@ -6,14 +6,13 @@ from typing import Final
 
 import asyncpg
 
-from farebox.storage.interface import AlreadyExists, NotFound, StorageError, StoreUnavailable
+from farebox.storage.interface import AlreadyExists, NotFound, StorageError, StoreFull, StoreReadOnly, StoreUnavailable
 
 _UNAVAILABLE_CLASSES: Final = ("08", "28", "3D", "53", "57", "58")
 """SQLSTATE classes: connection, login, no such database, too few resources, operator intervention, system error."""
 
 _UNAVAILABLE: Final = frozenset(
     {
-        asyncpg.ReadOnlySQLTransactionError.sqlstate,
         asyncpg.LockNotAvailableError.sqlstate,
         asyncpg.IdleInTransactionSessionTimeoutError.sqlstate,
     }
@@ -36,13 +35,18 @@ def translated() -> Iterator[None]:
     try:
         yield
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError) as error:
-        raise _translation(error) from error
+        raise translation(error) from error
 
 
-def _translation(error: Exception) -> StorageError:
+def translation(error: BaseException) -> StorageError:
+    """Say in storage's own terms what the driver reports."""
     text = f"PostgreSQL: {first_line(error)}"
     if isinstance(error, _LOST_RACES):
         return LostRace(text)
+    if isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+        return StoreReadOnly(text)
+    if isinstance(error, asyncpg.DiskFullError):
+        return StoreFull(text)
     if isinstance(error, asyncpg.ForeignKeyViolationError):
         return NotFound("no such merchant")
     if isinstance(error, asyncpg.UniqueViolationError):

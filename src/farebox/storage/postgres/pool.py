@@ -9,7 +9,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from farebox.storage import sql
-from farebox.storage.interface import CommitUnknown, StoreUnavailable
+from farebox.storage.interface import CommitUnknown, StoreReplaced, StoreUnavailable
 from farebox.storage.postgres.errors import translated
 from farebox.storage.postgres.hosts import Hosts
 from farebox.storage.postgres.limits import PostgresLimits
@@ -63,6 +63,10 @@ class Pool:
                 # A server that can't be told good-bye is gone already.
                 pool.terminate()
 
+    def renew(self) -> None:
+        """Lend no connection any more that was made before."""
+        self._generation += 1
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator["PoolConnectionProxy[asyncpg.Record]"]:
         """Lend a connection; what an error leaves behind is rolled back, or the connection is closed."""
@@ -74,11 +78,14 @@ class Pool:
         generation = connection.generation
         try:
             yield connection
-        except (CommitUnknown, OSError, asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError) as error:
+        except (
+            *(CommitUnknown, StoreReplaced, OSError),
+            *(asyncpg.InternalClientError, asyncpg.ReadOnlySQLTransactionError),
+        ) as error:
             # One that fell silent or was confused is not to be trusted again.
             discard(connection)
             if generation == self._generation and _leads_nowhere(error):
-                self._generation += 1
+                self.renew()
             raise
         except Exception:
             await self._roll_back(connection)
@@ -119,12 +126,12 @@ class Pool:
 
 
 def _leads_nowhere(error: BaseException) -> bool:
-    """Whether a connection fell silent or takes no writes: the others, made before, lead to the same place.
+    """Whether a connection fell silent, takes no writes or leads elsewhere: the others, made before, do the same.
 
     Each would cost a call its whole time limit to find that out. A new one may find the server's successor.
     """
     is_silent = isinstance(error, TimeoutError) or isinstance(error.__cause__, TimeoutError)
-    return is_silent or isinstance(error, asyncpg.ReadOnlySQLTransactionError)
+    return is_silent or isinstance(error, asyncpg.ReadOnlySQLTransactionError | StoreReplaced)
 
 
 async def _leave_as_it_is(_: "asyncpg.Connection[asyncpg.Record]") -> None:

@@ -10,7 +10,7 @@ import apsw
 import msgspec
 from msgspec import Struct
 
-from farebox.storage.interface import AlreadyExists, NotFound, StorageError, StoreUnavailable
+from farebox.storage.interface import AlreadyExists, NotFound, StorageError, StoreFull, StoreReadOnly, StoreUnavailable
 
 
 class SqliteLimits(Struct, frozen=True):
@@ -39,9 +39,7 @@ those of the accounts do, is moved once. After a crash, 64 MB take less than a t
 _UNAVAILABLE: Final = (
     apsw.BusyError,
     apsw.LockedError,
-    apsw.FullError,
     apsw.IOError,
-    apsw.ReadOnlyError,
     apsw.CantOpenError,
     apsw.PermissionsError,
     apsw.AuthError,
@@ -88,16 +86,23 @@ def translated() -> Iterator[None]:
     """Wrap the driver's errors once, here at the edge."""
     try:
         yield
-    except _UNAVAILABLE as error:
-        raise StoreUnavailable(f"SQLite: {error}") from error
-    except apsw.ConstraintError as error:
-        if "FOREIGN KEY" in str(error):
-            raise NotFound("no such merchant") from error
-        if "UNIQUE" in str(error):
-            raise AlreadyExists(f"there already: {error}") from error
-        raise StorageError(f"SQLite: {error}") from error
     except apsw.Error as error:
-        raise StorageError(f"SQLite: {error}") from error
+        raise translation(error) from error
+
+
+def translation(error: apsw.Error) -> StorageError:
+    """Say in storage's own terms what the driver reports."""
+    text = f"SQLite: {error}"
+    match error:
+        case apsw.FullError():
+            return StoreFull(text)
+        case apsw.ReadOnlyError():
+            return StoreReadOnly(text)
+        case apsw.ConstraintError() if "FOREIGN KEY" in str(error):
+            return NotFound("no such merchant")
+        case apsw.ConstraintError() if "UNIQUE" in str(error):
+            return AlreadyExists(f"there already: {error}")
+    return StoreUnavailable(text) if isinstance(error, _UNAVAILABLE) else StorageError(text)
 
 
 def applied_migrations(connection: apsw.Connection) -> list[str]:

@@ -6,6 +6,7 @@ being read while it does. Other processes may use the same file: every write sta
 """
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
@@ -16,7 +17,16 @@ import apsw
 from farebox.core.audit_log import AuditEntry
 from farebox.core.state import Decision, ReadSet
 from farebox.storage import migrate, rows, sql
-from farebox.storage.interface import CommitUnknown, Decide, Fetch, Snapshot, StoreUnavailable
+from farebox.storage.interface import (
+    CommitUnknown,
+    Decide,
+    Fetch,
+    Snapshot,
+    StorageError,
+    StoreReplaced,
+    StoreUnavailable,
+)
+from farebox.storage.last_committed import LastCommitted
 from farebox.storage.sqlite.backup import backup
 from farebox.storage.sqlite.batch import apply, load
 from farebox.storage.sqlite.connection import (
@@ -27,7 +37,9 @@ from farebox.storage.sqlite.connection import (
     connect,
     thread,
     translated,
+    translation,
 )
+from farebox.storage.sqlite.file import DatabaseFile
 from farebox.storage.sqlite.snapshot import open_snapshot
 
 _BUSY_PAUSE_SECONDS: Final = 0.002
@@ -42,6 +54,9 @@ class SqliteConnector:
         """Name the file; nothing is opened yet."""
         self._limits = limits
         self._path = path
+        self._file = DatabaseFile(path)
+        self._last_committed = LastCommitted()
+        self._went_back: StoreReplaced | None = None
         self._writer: apsw.Connection | None = None
         self._reader: apsw.Connection | None = None
         self._write_lock = asyncio.Lock()
@@ -67,9 +82,11 @@ class SqliteConnector:
             reader = connect(self._path, busy_timeout_ms=READER_BUSY_TIMEOUT_MS)
             try:
                 migrate.check_current(known, applied_migrations(reader))
-                self._writer = connect(self._path, busy_timeout_ms=0)
+                self._file.open(reader)
+                self._writer = self._connect_writer()
             except BaseException:
                 reader.close()
+                self._file.close()
                 raise
         self._reader = reader
         # What a process that was killed had written, but not synced, is in the log, and a retry would find it there: it
@@ -80,10 +97,16 @@ class SqliteConnector:
     async def close(self) -> None:
         """Finish what runs and disconnect."""
         async with self._write_lock:
+            is_log_kept = self._file.is_log_foreign()
             for connection in (self._reader, self._writer):
                 if connection is not None:
+                    # The last one would move the log into a file that it is not of.
+                    connection.config(apsw.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_log_kept)
                     connection.close()
             self._reader = self._writer = None
+            self._file.close()
+            self._last_committed.forget()
+            self._went_back = None
             self._commit_thread.shutdown()
             # Should it be opened again: no thread is started before there is something to commit.
             self._commit_thread = thread("farebox-commit")
@@ -111,6 +134,26 @@ class SqliteConnector:
         finally:
             connection.close()
 
+    async def check(self) -> None:
+        """See that the file at the path is the one that was opened."""
+        self._check()
+
+    async def check_writable(self) -> None:
+        """Commit a write that changes nothing."""
+        try:
+            async with self._transaction() as cursor:
+                cursor.execute(_SQL["write_nothing"])
+        except CommitUnknown as error:
+            cause = error.__cause__
+            raise (translation(cause) if isinstance(cause, apsw.Error) else StoreUnavailable(str(error))) from error
+
+    def disk_free_bytes(self) -> int | None:
+        """Tell how much room is left on the file's disk; None if it can't be told."""
+        try:
+            return shutil.disk_usage(self._path.parent).free
+        except OSError:
+            return None
+
     def route(self, merchant_id: int) -> int:
         """All merchants are in one group: one file has one writer."""
         return 0
@@ -118,9 +161,16 @@ class SqliteConnector:
     async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
         """Run one batch in one transaction."""
         async with self._transaction() as cursor:
-            decision = decide(load(cursor, reads))
+            state = load(cursor, reads)
+            try:
+                self._last_committed.check(reads.merchant_ids, state.accounts)
+            except StoreReplaced as error:
+                self._went_back = error
+                raise
+            decision = decide(state)
             if decision.changes_anything:
                 apply(cursor, decision)
+        self._last_committed.note(decision)
         return decision
 
     async def balances(self, keys: Sequence[tuple[int, bytes]], now: int) -> Mapping[bytes, int]:
@@ -150,16 +200,43 @@ class SqliteConnector:
 
     def snapshot(self) -> AbstractAsyncContextManager[Snapshot]:
         """Read the whole ledger as of one moment."""
+        self._check_if_open()
         return open_snapshot(self._path, self._limits.snapshot_chunk_rows)
 
     async def backup(self, path: Path) -> None:
         """Write a consistent copy of the database to a new file."""
+        self._check_if_open()
         await asyncio.to_thread(backup, self._path, path, self._limits.backup_step_pages)
 
-    def _reading(self) -> apsw.Cursor:
+    def _check(self) -> apsw.Connection:
+        """See that the database is open, and is what it was when it was opened; return the connection for reads.
+
+        Raises:
+            StoreReplaced: it is not.
+        """
         if self._reader is None:
             raise StoreUnavailable("the database is not open")
-        return self._reader.cursor()
+        if self._went_back is not None:
+            raise StoreReplaced(str(self._went_back))
+        self._file.check()
+        return self._reader
+
+    def _check_if_open(self) -> None:
+        """See the same, for a connection of its own, which needs none that is open."""
+        if self._reader is not None:
+            self._check()
+
+    def _connect_writer(self) -> apsw.Connection:
+        writer = connect(self._path, busy_timeout_ms=0)
+        try:
+            self._file.check_connection(writer)
+        except BaseException:
+            writer.close()
+            raise
+        return writer
+
+    def _reading(self) -> apsw.Cursor:
+        return self._check().cursor()
 
     @asynccontextmanager
     async def _transaction(self, audit_entry: AuditEntry | None = None) -> AsyncIterator[apsw.Cursor]:
@@ -168,14 +245,15 @@ class SqliteConnector:
         An `audit_entry` for the audit log is written after it.
         """
         async with self._write_lock:
-            if self._reader is None:
-                raise StoreUnavailable("the database is not open")
+            self._check()
             with translated():
                 if self._writer is None:
-                    self._writer = connect(self._path, busy_timeout_ms=0)
+                    self._writer = self._connect_writer()
             connection = self._writer
             await _begin(connection.cursor(), self._limits.busy_timeout_ms)
             try:
+                # To begin may have taken long.
+                self._check()
                 with translated():
                     yield connection.cursor()
                     if audit_entry is not None:
@@ -184,6 +262,10 @@ class SqliteConnector:
                 self._roll_back(connection)
                 raise
             await self._commit(connection)
+            try:
+                self._check()
+            except StorageError as error:
+                raise CommitUnknown(f"COMMIT went into a file that is not the database any more: {error}") from error
 
     def _roll_back(self, connection: apsw.Connection) -> None:
         """End the transaction after an error, which is on its way to the caller."""
@@ -231,6 +313,6 @@ async def _begin(cursor: apsw.Cursor, timeout_ms: int) -> None:
                 raise StoreUnavailable("another process has kept the database locked") from error
             await asyncio.sleep(_BUSY_PAUSE_SECONDS)
         except apsw.Error as error:
-            raise StoreUnavailable(f"the database takes no writes: {error}") from error
+            raise type(translation(error))(f"the database takes no writes: {error}") from error
         else:
             return

@@ -164,3 +164,20 @@ LEFT JOIN LATERAL (
     SELECT {login} FROM login l WHERE l.realm = {Realm.MERCHANT} AND l.email = u.email LIMIT 1
 ) l ON true
 ORDER BY u.user_id;
+
+-- write_nothing: write a row as it is
+UPDATE farebox_migration SET applied_at = applied_at WHERE name = (SELECT min(name) FROM farebox_migration);
+
+-- database: which database of which server this is, and on which timeline; a standby has none of its own
+SELECT oid::bigint, pg_is_in_recovery(),
+    CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END
+FROM pg_database WHERE datname = current_database();
+
+-- system_identifier: tell which cluster of databases this is
+SELECT system_identifier FROM pg_control_system();
+
+-- committed_transfers: count which of these transfers are there
+SELECT count(*) FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) u (merchant_id, seq, hash)
+CROSS JOIN LATERAL (
+    SELECT 1 FROM transfer t WHERE t.merchant_id = u.merchant_id AND t.seq = u.seq AND t.hash = u.hash LIMIT 1
+) found;

@@ -83,3 +83,6 @@ ORDER BY named.key;
 SELECT {user of u}, {login of l}
 FROM merchant_user u LEFT JOIN login l ON l.realm = {Realm.MERCHANT} AND l.email = u.email
 WHERE u.merchant_id = $1 ORDER BY u.user_id;
+
+-- write_nothing: write a page of the database as it is; an UPDATE that changes nothing would not
+PRAGMA user_version = 0;

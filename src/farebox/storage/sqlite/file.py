@@ -1,0 +1,164 @@
+"""The database's file under a running server: what was committed must be in the file that stands at the path.
+
+A file that is moved, replaced or deleted stays open, and SQLite goes on writing to what nobody will find again. So the
+file at the path, its log and the log's index are compared with those that were opened: before a transaction, and again
+after COMMIT, before anyone hears of it.
+
+A file that is overwritten in place, as `cp` does, is the same file with other content. Nothing but a checkpoint writes
+to it while it is open, and the log's index tells of each (https://www.sqlite.org/walformat.html, 2.1): a file that
+changed without one was written to by something else.
+"""
+
+import ctypes
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import apsw
+from msgspec import Struct
+
+from farebox.storage.interface import StoreReplaced, StoreUnavailable
+
+_SALTS: Final = slice(32, 40)
+_BACKFILLED: Final = slice(96, 100)
+_ATTEMPTED: Final = slice(128, 132)
+_INDEX_BYTES: Final = 132
+"""Where the log's index tells which log it is of, how much of it a checkpoint has moved, and how much it began to."""
+
+
+class _Checkpoint(Struct, frozen=True):
+    """How far checkpoints are."""
+
+    salts: bytes
+    backfilled: bytes
+    attempted: bytes
+
+    @property
+    def is_running(self) -> bool:
+        return self.backfilled != self.attempted
+
+
+class _Content(Struct, frozen=True):
+    """When the file was written to, and how large file and log were then."""
+
+    changed_ns: int
+    file_bytes: int
+
+
+class DatabaseFile:
+    """The file that was opened, and whether it is still the one at the path."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the file; nothing is looked at yet."""
+        self._path = path
+        self._paths: tuple[str, ...] = ()
+        self._identities: list[tuple[int, int]] = []
+        self._index: int | None = None
+        self._checkpoint: _Checkpoint | None = None
+        self._content = _Content(0, 0)
+        self._log_bytes = 0
+        self._is_overwritten = False
+
+    def open(self, connection: apsw.Connection) -> None:
+        """Take the file that a connection has open, and has read from, for the one that is meant.
+
+        Raises:
+            StoreReplaced: another one stands at the path already.
+        """
+        # SQLite keeps the log beside the file that a link leads to.
+        real_path = os.path.realpath(self._path)
+        self._paths = (os.fspath(self._path), f"{real_path}-wal", f"{real_path}-shm")
+        # It stays open: to close it would end the locks that SQLite has on it.
+        self._index = os.open(self._paths[2], os.O_RDONLY | os.O_CLOEXEC)
+        self._is_overwritten = False
+        self._checkpoint = self._read_checkpoint()
+        file, log, index = self._statuses()
+        self._identities = [(status.st_dev, status.st_ino) for status in (file, log, index)]
+        self._content, self._log_bytes = _Content(file.st_mtime_ns, file.st_size), log.st_size
+        self.check_connection(connection)
+
+    def close(self) -> None:
+        """Look no more; to be called once no connection is open."""
+        index, self._index = self._index, None
+        if index is not None:
+            os.close(index)
+
+    def is_log_foreign(self) -> bool:
+        """Whether the log at the path must be left alone: it belongs to another file, or this one was overwritten."""
+        if self._index is None:
+            return False
+        # This look is to show what has changed since the last one.
+        with suppress(StoreUnavailable):
+            self.check()
+        try:
+            log = os.stat(self._paths[1])
+        except OSError:
+            return True
+        return self._is_overwritten or self._identities[1] != (log.st_dev, log.st_ino)
+
+    def check_connection(self, connection: apsw.Connection) -> None:
+        """See that a new connection has the file at the path open.
+
+        Raises:
+            StoreReplaced: it has another one.
+        """
+        has_moved = ctypes.c_int(0)
+        connection.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, ctypes.addressof(has_moved))
+        if has_moved.value:
+            raise StoreReplaced(f"{self._path} was moved, replaced or deleted while it was opened")
+
+    def check(self) -> None:
+        """See that the file at the path is the one that was opened, and that SQLite alone has written to it.
+
+        Raises:
+            StoreReplaced: it is another one, or gone, until the very same file is back; or it was overwritten, until it
+                is opened anew.
+        """
+        # It is read before the file is looked at: what a later one writes shows as a change the next time.
+        checkpoint = self._read_checkpoint()
+        file, log, index = self._statuses()
+        if self._identities != [(file.st_dev, file.st_ino), (log.st_dev, log.st_ino), (index.st_dev, index.st_ino)]:
+            raise StoreReplaced(
+                f"another file stands in place of {self._path}, or of its -wal or -shm: put the one back that was "
+                "there, or restart Farebox to work on the new one"
+            )
+        if (
+            self._is_overwritten
+            or file.st_mtime_ns != self._content.changed_ns
+            or file.st_size != self._content.file_bytes
+            or log.st_size < self._log_bytes
+        ):
+            self._check_content()
+        else:
+            self._log_bytes, self._checkpoint = log.st_size, checkpoint
+
+    def _check_content(self) -> None:
+        """See that a checkpoint has written to the file."""
+        before, now = self._checkpoint, self._read_checkpoint()
+        self._checkpoint = now
+        file, log, _ = self._statuses()
+        self._content, self._log_bytes = _Content(file.st_mtime_ns, file.st_size), log.st_size
+        if before == now and not now.is_running:
+            self._is_overwritten = True
+        if self._is_overwritten:
+            raise StoreReplaced(
+                f"something else has written to {self._path} while it was in use: stop Farebox, put the right file in "
+                "place, without -wal and -shm beside it, and start it again"
+            )
+
+    def _read_checkpoint(self) -> _Checkpoint:
+        if self._index is None:
+            raise StoreUnavailable("the database is not open")
+        index = os.pread(self._index, _INDEX_BYTES, 0)
+        return _Checkpoint(index[_SALTS], index[_BACKFILLED], index[_ATTEMPTED])
+
+    def _statuses(self) -> list[os.stat_result]:
+        try:
+            return [os.stat(path) for path in self._paths]
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise StoreReplaced(
+                f"{error.filename} was moved or deleted: put it back, or restart Farebox to work on another file"
+            ) from error
+        except OSError as error:
+            raise StoreUnavailable(f"{error.filename} can't be looked at: {error.strerror}") from error
