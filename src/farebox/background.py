@@ -14,6 +14,7 @@ from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_snapshots import ROUND_SECONDS, RunwaySnapshots
 from farebox.service.insight.usage import ROLLUP_SECONDS
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
+from farebox.service.operator.database_watch import WATCH_SECONDS, DatabaseWatch
 from farebox.service.operator.throughput import SAMPLE_SECONDS
 from farebox.service.people.key_last_used import WRITE_SECONDS
 from farebox.service.periodic import Periodic
@@ -37,6 +38,12 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
             pause_seconds=SWEEP_SECONDS,
         ),
         *_deliveries(farebox),
+        Periodic(
+            "looks at the database",
+            DatabaseWatch(farebox.stores.connector).look,
+            pause_seconds=WATCH_SECONDS,
+            is_pause_first=True,
+        ),
         Periodic("usage rollups", farebox.usage_rollup.roll_up, pause_seconds=ROLLUP_SECONDS),
         Periodic(
             "runway snapshots",

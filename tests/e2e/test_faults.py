@@ -72,11 +72,21 @@ async def _balance(server: Server, seeds: Seeds) -> tuple[int, bytes]:
     return status, body
 
 
-async def _health(server: Server) -> int:
+async def _ready(server: Server) -> tuple[int, str | None]:
+    """Ask whether the server is ready, and why not; that it lives it says all the time."""
     client = Client(server.port, "")
-    status, _, _ = await client.send("GET", "/healthz")
+    assert 200 == (await client.send("GET", "/healthz"))[0]
+    status, _, body = await client.send("GET", "/readyz")
     await client.close()
-    return status
+    return status, json.loads(body)["reason"]
+
+
+async def _until_ready(server: Server) -> None:
+    for _ in range(POLLS_MAX):
+        if await _ready(server) == (200, None):
+            return
+        await asyncio.sleep(POLL_PAUSE_S)
+    raise AssertionError("The server did not become ready.")
 
 
 async def _poll_balance(server: Server, seeds: Seeds, until: Callable[[int, bytes], bool]) -> int:
@@ -130,11 +140,11 @@ async def test_postgres_that_is_away_is_told_at_once_and_its_return_is_noticed(o
             for _ in range(3):
                 assert (503, "unavailable", False) == await _charge(server, seeds, "meanwhile")
                 assert (500, BALANCE_FAILED) == await _balance(server, seeds)
-                assert 503 == await _health(server)
+                assert (503, "database_unavailable") == await _ready(server)
         finally:
             own_postgres.start()
         await _poll_balance(server, seeds, lambda status, _: status == 200)
-        assert 200 == await _health(server)
+        await _until_ready(server)
         assert (200, None, False) == await _charge(server, seeds, "meanwhile")
         assert (200, None, True) == await _charge(server, seeds, "before")
     await _check(database_url, seeds, 2)
@@ -150,7 +160,9 @@ async def test_full_disk_is_a_503_and_is_over_when_there_is_room(tmp_path: Path)
             assert (503, "unavailable", False) == await _charge(server, seeds, f"full-{number}")
             status, body = await _balance(server, seeds)
             assert (200, "99.99") == (status, json.loads(body)["data"])
+        assert (503, "database_unavailable") == await _ready(server)
         server.limit_file_size()
+        await _until_ready(server)
         for number in range(3):
             assert (200, None, False) == await _charge(server, seeds, f"full-{number}")
         assert (200, None, True) == await _charge(server, seeds, "before")
@@ -188,6 +200,7 @@ async def test_read_only_file_serves_reads_and_refuses_charges(tmp_path: Path) -
             assert (503, "unavailable", False) == await _charge(server, seeds, f"k{number}")
             status, body = await _balance(server, seeds)
             assert (200, "100.00") == (status, json.loads(body)["data"])
+        assert (503, "database_read_only") == await _ready(server)
         server.stop()
         # What SQLite keeps beside the file takes its mode from it.
         for file in tmp_path.iterdir():

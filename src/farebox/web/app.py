@@ -19,7 +19,7 @@ from farebox.web.cors import Cors
 from farebox.web.docs import docs_routes
 from farebox.web.endpoint import Endpoint
 from farebox.web.envelope import api_error, error_body, error_headers, path_is_api
-from farebox.web.health import health_route
+from farebox.web.health import health_routes
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.key_check import KeyCheck
 from farebox.web.openapi import document
@@ -72,7 +72,7 @@ def create_app(
     router = Router(
         [
             *[exact_route(path, endpoint) for path, endpoint in endpoints.items() if "{" in path],
-            health_route(services.health),
+            *health_routes(services.health),
             _description_route(msgspec.json.encode(document(table))),
             *docs_routes(),
             asset_route(),

@@ -1,12 +1,22 @@
-"""Whether this process can do its work, for load balancers and people."""
+"""Whether this process lives, and whether it would take a charge now: for load balancers and people."""
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from importlib import metadata
+from typing import Final
 
 from msgspec import Struct
 
 from farebox.service.ledger.committer import Committer
-from farebox.storage.interface import StorageError
+from farebox.storage.interface import StorageError, StoreFull, StoreReadOnly, StoreReplaced
 from farebox.storage.stores import Stores
+
+READINESS_SECONDS: Final = 1.0
+"""How long ago the write may be that an answer about readiness tells of: no more than one is made in this time."""
+
+PROBE_SECONDS_MAX: Final = 5.0
+"""How long the database may take to answer until the process counts as not ready."""
 
 
 class Health(Struct, rename="camel"):
@@ -26,20 +36,44 @@ class Health(Struct, rename="camel"):
         return self.status == "ok"
 
 
+class NotReady(StrEnum):
+    """Why a charge would not be accepted now; none of it tells a stranger more than that."""
+
+    STOPPING = "stopping"
+    OVERLOADED = "overloaded"
+    DATABASE_REPLACED = "database_replaced"
+    DATABASE_READ_ONLY = "database_read_only"
+    DISK_FULL = "disk_full"
+    DATABASE_UNAVAILABLE = "database_unavailable"
+
+
+class Readiness(Struct, frozen=True, rename="camel"):
+    """Whether a charge would be accepted now."""
+
+    is_ready: bool
+    reason: NotReady | None = None
+
+
 class HealthCheck:
     """Asks the database and the committer how they are."""
 
-    def __init__(self, stores: Stores, committer: Committer) -> None:
+    def __init__(self, stores: Stores, committer: Committer, *, probe_seconds_max: float = PROBE_SECONDS_MAX) -> None:
         """Ask these two."""
         self._stores = stores
         self._committer = committer
+        self._probe_seconds_max = probe_seconds_max
+        self._probe: asyncio.Task[NotReady | None] | None = None
+        self._probed_at = 0.0
 
     async def check(self) -> Health:
         """Tell whether the database answers, and how much work waits."""
         try:
-            await self._stores.merchants.find(0)
+            async with asyncio.timeout(self._probe_seconds_max):
+                await self._stores.merchants.find(0)
             status = "ok"
-        except StorageError:
+        except StoreReplaced:
+            status = "database replaced"
+        except (StorageError, TimeoutError):
             status = "database unavailable"
         return Health(
             status=status,
@@ -49,3 +83,43 @@ class HealthCheck:
             committed_batches=self._committer.batches_count,
             committed_commands=self._committer.commands_count,
         )
+
+    async def readiness(self) -> Readiness:
+        """Tell whether a charge would be accepted now; a write that changes nothing is committed to find out."""
+        reason = self._committer_reason()
+        if reason is None:
+            try:
+                async with asyncio.timeout(self._probe_seconds_max):
+                    reason = await _failure(self._stores.connector.check) or await self._write_failure()
+            except TimeoutError:
+                reason = NotReady.DATABASE_UNAVAILABLE
+        return Readiness(reason is None, reason)
+
+    def _committer_reason(self) -> NotReady | None:
+        if self._committer.is_closing:
+            return NotReady.STOPPING
+        return NotReady.OVERLOADED if self._committer.is_full else None
+
+    async def _write_failure(self) -> NotReady | None:
+        """Wait for the write that runs, or begin one unless the last one has just been."""
+        now = asyncio.get_running_loop().time()
+        probe = self._probe
+        if probe is None or (probe.done() and now >= self._probed_at + READINESS_SECONDS):
+            probe = self._probe = asyncio.create_task(_failure(self._stores.connector.check_writable))
+            self._probed_at = now
+        return await asyncio.shield(probe)
+
+
+async def _failure(attempt: Callable[[], Awaitable[None]]) -> NotReady | None:
+    """Tell why something failed, if it did."""
+    try:
+        await attempt()
+    except StoreReplaced:
+        return NotReady.DATABASE_REPLACED
+    except StoreReadOnly:
+        return NotReady.DATABASE_READ_ONLY
+    except StoreFull:
+        return NotReady.DISK_FULL
+    except StorageError:
+        return NotReady.DATABASE_UNAVAILABLE
+    return None
