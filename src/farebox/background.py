@@ -7,6 +7,7 @@ from farebox.alerts.account_mail import AccountMails
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.outbox import Outbox
+from farebox.alerts.relay import Relay
 from farebox.alerts.transport import FolderTransport, Transport
 from farebox.bootstrap import MAIL_FOLDER, Farebox
 from farebox.config import Settings
@@ -69,10 +70,16 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
 def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
     stores, clock, settings = farebox.stores, farebox.clock, farebox.settings
     mail_settings = MailSettings(settings.mail_from, settings.public_url, settings.support_contact)
-    transport = make_transport(settings)
+    relay = Relay(
+        make_transport(settings),
+        stores.mail_servers,
+        clock,
+        server=settings.mail_server,
+        connections_max=settings.smtp_connections,
+    )
     outbox = Outbox(stores, RunwayReader(stores.transfers, clock), mail_settings)
     account_mails = AccountMails(stores, farebox.services.sign_in, mail_settings)
     return (
-        Dispatcher(outbox, transport, clock).periodic("alert mails"),
-        Dispatcher(account_mails, transport, clock).periodic("account mails"),
+        Dispatcher(outbox, relay, clock).periodic("alert mails"),
+        Dispatcher(account_mails, relay, clock).periodic("account mails"),
     )

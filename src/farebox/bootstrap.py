@@ -94,6 +94,7 @@ class Farebox(Struct, frozen=True):
                 public_url=settings.public_url,
                 support_contact=settings.support_contact,
                 mail_folder="" if settings.smtp_url else str(MAIL_FOLDER),
+                mail_server=settings.mail_server,
             ),
         )
         return cls(

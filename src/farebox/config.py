@@ -22,9 +22,12 @@ from farebox.service.parsing import InvalidAmount, parse_amount
 
 CONFIG_FILE: Final = "farebox.toml"
 SECRET_KEY_CHARS_MIN: Final = 32
+CONNECTIONS_MAX: Final = 500
+"""How many connections to the mail server a process may be set to have."""
 _ENVIRONMENT_PREFIX: Final = "FAREBOX_"
 _SQLITE_PREFIX: Final = "sqlite:///"
 _RATE: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
+_COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^][:@\s]*)(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 """As a browser writes it (RFC 6454, section 6.2), or all of them."""
@@ -73,6 +76,12 @@ class DatabaseUrl(Secret):
 
 class SmtpUrl(Secret):
     """The mail server, or nothing."""
+
+    @property
+    def server(self) -> str:
+        """The mail server's host and port."""
+        server = read_smtp_url(self)
+        return f"{f'[{server.host}]' if ':' in server.host else server.host}:{server.port}"
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -174,6 +183,16 @@ class Amount(int):
         return format_amount(self)
 
 
+class Connections(int):
+    """How many connections there may be at once."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        if not _COUNT.fullmatch(text) or not 1 <= int(text) <= CONNECTIONS_MAX:
+            raise ValueError(f" is {_shown(text)}; write a number from 1 to {CONNECTIONS_MAX}")
+        return cls(text)
+
+
 class Rate(float):
     """Requests a second."""
 
@@ -198,6 +217,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     mail_from: Sender = Sender("farebox@localhost")
     """The address that alerts are sent from."""
+
+    smtp_connections: Connections = Connections("20")
+    """How many mails each process hands to the mail server at once: a slow one takes so many in the time of one."""
 
     public_url: PublicUrl = PublicUrl("http://127.0.0.1:8000")
     """Where people reach this server; links in mails start with it."""
@@ -225,6 +247,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     trusted_proxies: Networks = Networks()
     """Proxies whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, separated by commas."""
+
+    @property
+    def mail_server(self) -> str:
+        """What takes the mails away, as pages and the log name it."""
+        return self.smtp_url.server if self.smtp_url else "the mail folder"
 
     @property
     def texts(self) -> dict[str, str]:

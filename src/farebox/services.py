@@ -25,6 +25,8 @@ class OperatorInfo(Struct, frozen=True):
     support_contact: str
     mail_folder: str
     """Where mails are written; empty if a mail server takes them."""
+    mail_server: str
+    """What takes the mails away: a mail server's host and port, or the mail folder."""
 
     @property
     def is_secure(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.outbox import Outbox
+from farebox.alerts.relay import Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.service.insight.forecast import RunwayReader
 from farebox.storage.sqlite import SqliteConnector
@@ -29,7 +30,8 @@ async def run(path: str, url: str, now: int) -> None:
     await stores.connector.open()
     settings = MailSettings("alerts@farebox.example", "https://pay.example", "")
     outbox = Outbox(stores, RunwayReader(stores.transfers, clock), settings)
-    await Dispatcher(outbox, SmtpTransport(url, timeout_seconds=3600), clock).run_once()
+    relay = Relay(SmtpTransport(url, timeout_seconds=3600), stores.mail_servers, clock, server=url)
+    await Dispatcher(outbox, relay, clock).run_once()
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from farebox.alerts.account_mail import AccountMails, AccountMailSubject, account_mail_message
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.email_address import InvalidAddress
+from farebox.alerts.relay import Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import LINK_MICROS, SignIn
@@ -54,7 +55,7 @@ class Post:
         self.staff = Staff(ledger.stores, ledger.clock, self.sign_in)
         self.dispatcher = Dispatcher(
             AccountMails(ledger.stores, self.sign_in, MAIL_SETTINGS),
-            SmtpTransport(url),
+            Relay(SmtpTransport(url), ledger.stores.mail_servers, ledger.clock, server=url),
             ledger.clock,
             poll_seconds=0.01,
             stop_seconds_max=0,

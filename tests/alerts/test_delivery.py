@@ -10,6 +10,7 @@ import pytest
 
 from farebox.alerts.dispatcher import LEASE_SECONDS, Dispatcher
 from farebox.alerts.outbox import Outbox
+from farebox.alerts.relay import Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.service.insight.forecast import RunwayReader
 from farebox.storage.records import MailState, OutboxMail
@@ -29,7 +30,7 @@ def dispatcher_of(
     transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
     return Dispatcher(
         Outbox(owner, RunwayReader(owner.transfers, ledger.clock), MAIL_SETTINGS),
-        transport,
+        Relay(transport, owner.mail_servers, ledger.clock, server=url),
         ledger.clock,
         poll_seconds=0.01,
         stop_seconds_max=0,

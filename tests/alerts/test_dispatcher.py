@@ -14,13 +14,17 @@ from msgspec.structs import replace
 from farebox.alerts.dispatcher import (
     ATTEMPTS_MAX,
     BACKOFF_SECONDS_MAX,
+    CLAIM_MAX,
     LEASE_SECONDS,
-    SEND_SECONDS_MAX,
-    SENDING_MAX,
     Dispatcher,
     backoff_seconds,
 )
 from farebox.alerts.outbox import Outbox
+from farebox.alerts.relay import (
+    CONNECTIONS_MAX,
+    SEND_SECONDS_MAX,
+    Relay,
+)
 from farebox.alerts.transport import PermanentFailure, TransientFailure, Transport
 from farebox.core.accounts import Account
 from farebox.service.insight.forecast import Runway, RunwayReader
@@ -37,6 +41,7 @@ NEVER_S: Final = 3600.0
 """A pause that no test waits for."""
 
 QUICK_S: Final = 0.01
+SERVER: Final = "mail.example:587"
 
 
 class Post:
@@ -104,8 +109,10 @@ def dispatcher_of(ledger: Ledger, transport: Transport, **options: Any) -> Dispa
     }
     chosen = defaults | options
     stores, runways = chosen.pop("stores"), chosen.pop("runways")
+    of_relay = {name: chosen.pop(name) for name in ("connections_max", "send_seconds_max") if name in chosen}
+    relay = Relay(transport, stores.mail_servers, ledger.clock, server=SERVER, **of_relay)
     outbox = Outbox(stores, runways, MAIL_SETTINGS)
-    return Dispatcher(outbox, transport, ledger.clock, **chosen)
+    return Dispatcher(outbox, relay, ledger.clock, **chosen)
 
 
 @asynccontextmanager
@@ -135,7 +142,7 @@ async def test_each_user_gets_one_mail_for_an_alert(ledger: Ledger, post: Post) 
     await ledger.fire(*emails)
     dispatcher = dispatcher_of(ledger, post)
     counts = [await dispatcher.run_once() for _ in range(4)]
-    assert [SENDING_MAX, SENDING_MAX, 25 - 2 * SENDING_MAX, 0] == counts
+    assert [CLAIM_MAX, CLAIM_MAX, 25 - 2 * CLAIM_MAX, 0] == counts
     assert sorted(emails) == post.recipients
     for mail in (await ledger.mails()).values():
         assert (MailState.SENT, NOW, None, 1) == (mail.state, mail.sent_at, mail.last_error, mail.attempts)
@@ -344,13 +351,13 @@ async def test_a_mail_that_falls_due_is_not_slept_through(ledger: Ledger, post: 
         await until(lambda: ["ann@example.com"] == post.recipients)
 
 
-async def test_one_that_hangs_holds_up_one_place_and_nobody_else(ledger: Ledger, post: Post) -> None:
+async def test_one_that_hangs_holds_up_one_connection_and_nobody_else(ledger: Ledger, post: Post) -> None:
     async def hang_for_ann(to: str) -> None:
         if to.startswith("ann"):
             await hang(to)
 
-    anns = [f"ann{number}@example.com" for number in range(SENDING_MAX - 1)]
-    bens = [f"ben{number}@example.com" for number in range(2 * SENDING_MAX)]
+    anns = [f"ann{number}@example.com" for number in range(CONNECTIONS_MAX - 1)]
+    bens = [f"ben{number}@example.com" for number in range(2 * CONNECTIONS_MAX)]
     await ledger.fire(*anns, *bens)
     post.on_send = hang_for_ann
     async with running(dispatcher_of(ledger, post)):
@@ -359,13 +366,13 @@ async def test_one_that_hangs_holds_up_one_place_and_nobody_else(ledger: Ledger,
 
 
 async def test_no_more_than_so_many_are_on_their_way_at_once(ledger: Ledger, post: Post) -> None:
-    await ledger.fire(*[f"user{number}@example.com" for number in range(SENDING_MAX + 1)])
+    await ledger.fire(*[f"user{number}@example.com" for number in range(CONNECTIONS_MAX + 1)])
     post.on_send = hang
     async with running(dispatcher_of(ledger, post)):
-        await until(lambda: SENDING_MAX == post.tried.total())
+        await until(lambda: CONNECTIONS_MAX == post.tried.total())
         for _ in range(10):
             await asyncio.sleep(QUICK_S)
-        assert SENDING_MAX == post.tried.total()
+        assert CONNECTIONS_MAX == post.tried.total()
         # The one that waits is not leased: another process may send it meanwhile.
         assert NOW == await ledger.stores.outbox.next_due_at()
 

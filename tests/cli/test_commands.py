@@ -1,13 +1,23 @@
 """Every command, as text and as JSON, on each engine."""
 
+import asyncio
 from pathlib import Path
+from typing import Final
 
 import click
 import pytest
 
 from farebox.cli.main import StandIn, cli
 from farebox.storage import sql
+from farebox.storage.records import MailServerPause
 from tests.cli.shell import Shell
+from tests.support.server import open_farebox
+
+LONG_AGO: Final = 1_600_000_000_000_000
+"""In September 2020."""
+
+FAR_OFF: Final = 4_102_444_800_000_000
+"""The year 2100."""
 
 COMMANDS = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
 
@@ -151,6 +161,29 @@ def test_setting_a_threshold_above_the_balance_owes_a_mail(shell: Shell) -> None
     )
     assert "ann@acme.example" in shell.ok("outbox", "list").out
     assert {"retried": 1} == shell.json("outbox", "retry")
+
+
+def test_a_mail_server_that_is_given_up_is_said(shell: Shell) -> None:
+    merchant = shell.merchant()
+    assert "No mail has been owed yet." in shell.ok("outbox", "list").out
+    shell.ok("user", "add", merchant, "ann@acme.example")
+    shell.ok("merchant", "set", merchant, "--threshold", "10")
+    assert shell.json("outbox", "list")[0]["mailServerPausedUntil"] is None
+
+    async def give_up(until: int) -> None:
+        async with open_farebox(shell.database_url) as farebox:
+            pause = MailServerPause("the mail folder", LONG_AGO, until, 1, "it takes no files")
+            await farebox.stores.mail_servers.pause(pause)
+
+    asyncio.run(give_up(FAR_OFF))
+    out = shell.ok("outbox", "list").out
+    assert "No mail is taken by the mail folder since 2020-09-13 12:26:40 (UTC); it is given up until 2100-01-01" in out
+    assert "  it takes no files\n" in out
+    assert shell.json("outbox", "list")[0]["mailServerPausedUntil"].startswith("2100-01-01T")
+    asyncio.run(give_up(LONG_AGO))
+    assert "it is given up until the next mail is due" in shell.ok("outbox", "list").out
+    shell.ok("outbox", "retry")
+    assert "given up" not in shell.ok("outbox", "list").out
 
 
 def test_verify_counts_what_it_saw(shell: Shell) -> None:

@@ -91,22 +91,6 @@ async def test_a_pause_that_is_longer_than_any_retry_stays_as_it_is(monkeypatch:
     assert [30, 30, 30] == pauses
 
 
-async def test_an_event_ends_a_pause_early() -> None:
-    wake, runs = asyncio.Event(), 0
-
-    async def step() -> float:
-        nonlocal runs
-        runs += 1
-        return 3_600.0
-
-    async with running([Periodic("things", step, pause_seconds=1, wake=wake)]):
-        for expected in (1, 2, 3):
-            async with asyncio.timeout(10):
-                while runs < expected:
-                    await asyncio.sleep(0.001)
-            wake.set()
-
-
 @pytest.mark.parametrize("error", [None, StoreUnavailable("away")])
 async def test_a_stop_waits_for_what_is_to_be_done_last(
     caplog: pytest.LogCaptureFixture, error: Exception | None

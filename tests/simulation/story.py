@@ -8,6 +8,7 @@ from typing import Any, Final
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.outbox import Outbox
+from farebox.alerts.relay import Relay
 from farebox.core.accounts import Account
 from farebox.core.commands import (
     CaptureHold,
@@ -66,7 +67,7 @@ class Server:
         self.committer = Committer(stores.connector, clock, limits=CommitterLimits(queue_commands_max=8))
         settings = MailSettings("farebox@example.com", "https://pay.example", "support")
         outbox = Outbox(stores, _NoRunways(stores.transfers, clock), settings)
-        self.dispatcher = Dispatcher(outbox, post, clock)
+        self.dispatcher = Dispatcher(outbox, Relay(post, stores.mail_servers, clock, server="mail.example:25"), clock)
         self.expiry = Expiry(stores.holds, self.committer, clock)
         self._died = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []

@@ -341,6 +341,24 @@ async def test_what_is_due_is_claimed_and_leased_the_longest_due_first(stores: S
     assert {1: 2, 2: 2, 3: 2, 4: 1} == {it.account_mail_id: it.attempts for it in again}
 
 
+async def test_merchants_take_turns_in_claiming_account_mails(stores: Stores) -> None:
+    """Mails of no merchant, such as links to new passwords, have a turn of their own."""
+    for number in range(1, 21):
+        await stores.account_mails.add(account_mail(number, merchant_id=7, next_attempt_at=NOW - 9))
+    for number, merchant_id in ((30, None), (31, None), (32, 8)):
+        await stores.account_mails.add(account_mail(number, merchant_id=merchant_id))
+
+    async def claimed(after: int, limit: int = 1) -> list[int]:
+        found = await stores.account_mails.claim(NOW, lease_until=NOW + 60, limit=limit, after=after)
+        return sorted(it.account_mail_id for it in found)
+
+    assert [1] == await claimed(0)
+    assert [32] == await claimed(7)
+    assert [30] == await claimed(8)
+    assert [2, 3, 31] == await claimed(0, limit=3)
+    assert 17 == len(await claimed(7, limit=99))
+
+
 async def test_claimers_at_once_get_each_mail_once(rivals: list[Stores]) -> None:
     for number in range(60):
         await rivals[0].account_mails.add(account_mail(number))

@@ -1,6 +1,7 @@
 """The contract of a store, on every engine."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, get_type_hints
 
@@ -46,7 +47,16 @@ from farebox.storage.interface import (
     StorageError,
     StoreUnavailable,
 )
-from farebox.storage.records import MailState, Merchant, MerchantOrder, OutboxMail, Role, TransferFilter, User
+from farebox.storage.records import (
+    MailServerPause,
+    MailState,
+    Merchant,
+    MerchantOrder,
+    OutboxMail,
+    Role,
+    TransferFilter,
+    User,
+)
 from farebox.storage.stores import Stores
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, found, founded, prepare, scenarios
 from tests.storage.engines import Engine, Refused
@@ -79,6 +89,7 @@ LEDGER_TABLES: Final = (
     *("merchant", "account", "transfer", "hold", "default_price", "merchant_price", "merchant_key", "staff_key"),
     *("merchant_user", "alert", "outbox"),
 )
+PAUSE: Final = MailServerPause("mail.example:25", NOW, NOW + 30, 1, "no answer")
 every_store = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
 """What the store in memory, which stands in for an engine in other tests, has to keep as well."""
 
@@ -218,6 +229,10 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     ),
     "outbox.alerts": lambda stores: stores.outbox.alerts(ANN, 10),
     "outbox.claim": lambda stores: stores.outbox.claim(NOW, lease_until=NOW + 1, limit=10),
+    "mail_servers.find": lambda stores: stores.mail_servers.find("mail.example:25"),
+    "mail_servers.pause": lambda stores: stores.mail_servers.pause(PAUSE),
+    "mail_servers.resume": lambda stores: stores.mail_servers.resume("mail.example:25"),
+    "mail_servers.resume_all": lambda stores: stores.mail_servers.resume_all(),
     "outbox.settle": lambda stores: stores.outbox.settle(
         OutboxMail(Alert(ANN, 1, UNIT, 0, NOW, None), 1, "ann@example.com", MailState.WAITING, 0, NOW)
     ),
@@ -967,6 +982,48 @@ async def test_a_mail_is_claimed_by_one_until_its_lease_ends(stores: Stores) -> 
     assert NOW + 10 == await stores.outbox.next_due_at()
     again = await stores.outbox.claim(NOW + 10, lease_until=NOW + 30, limit=9)
     assert [(first[0].user_id, 2)] == [(mail.user_id, mail.attempts) for mail in again]
+
+
+@every_store
+async def test_merchants_take_turns_in_claiming_mails(stores: Stores) -> None:
+    """One with many mails, all due for longer, holds up nobody: each has one mail claimed before any has two."""
+    await add_merchant(stores)
+    await fire(stores, *[User(ANN, number, f"user{number}@example.com", NOW) for number in range(1, 31)])
+    for merchant_id, users in ((BEN, 1), (BEN + 1, 3)):
+        await add_merchant(stores, merchant_id)
+        for number in range(1, users + 1):
+            await stores.users.add(User(merchant_id, 100 + number, f"other{number}@example.com", NOW))
+        await do(stores, SetThresholds(merchant_id, (1,)), now=NOW + 5)
+
+    async def claimed(after: int, limit: int = 1) -> Counter[int]:
+        mails = await stores.outbox.claim(NOW + 9, lease_until=NOW + 99, limit=limit, after=after)
+        return Counter(mail.alert.merchant_id for mail in mails)
+
+    assert {ANN: 1} == await claimed(0)
+    assert {BEN: 1} == await claimed(ANN)
+    # Ben has no more; the turn goes round, whoever was last.
+    assert {BEN + 1: 1} == await claimed(ANN)
+    assert {ANN: 1} == await claimed(BEN + 1)
+    assert {ANN: 5, BEN + 1: 2} == await claimed(BEN, limit=7)
+    assert {ANN: 23} == await claimed(NOBODY + 7, limit=99)
+    assert {} == await claimed(0)
+    again = await stores.outbox.claim(NOW + 99, lease_until=NOW + 199, limit=4, after=BEN)
+    assert {ANN: 1, BEN: 1, BEN + 1: 2} == Counter(mail.alert.merchant_id for mail in again)
+
+
+@every_store
+async def test_a_mail_server_is_given_up_until_it_is_resumed(stores: Stores) -> None:
+    assert await stores.mail_servers.find("mail.example:25") is None
+    await stores.mail_servers.pause(PAUSE)
+    await stores.mail_servers.pause(replace(PAUSE, server="other:25"))
+    later = replace(PAUSE, paused_until=NOW + 90, pauses=2, reason="refused")
+    await stores.mail_servers.pause(later)
+    assert later == await stores.mail_servers.find("mail.example:25")
+    await stores.mail_servers.resume("mail.example:25")
+    assert await stores.mail_servers.find("mail.example:25") is None
+    assert replace(PAUSE, server="other:25") == await stores.mail_servers.find("other:25")
+    await stores.mail_servers.resume_all()
+    assert await stores.mail_servers.find("other:25") is None
 
 
 async def test_many_claimers_never_get_the_same_mail(engine: Engine, stores: Stores) -> None:

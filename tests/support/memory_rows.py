@@ -18,7 +18,7 @@ from farebox.core.pricing import Price
 from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import NotFound, StoreUnavailable
-from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, User
+from farebox.storage.records import ApiKey, MailServerPause, MailState, Merchant, OutboxMail, User
 
 _GIVING_BACK = {Kind.REFUND, Kind.TOP_UP_REVERSAL}
 _Key = TypeVar("_Key")
@@ -40,6 +40,7 @@ class MemoryRows:
         self.holds: dict[tuple[int, int], Hold] = {}
         self.alerts: dict[tuple[int, int], Alert] = {}
         self.outbox: dict[tuple[int, int, int], OutboxMail] = {}
+        self.mail_servers: dict[str, MailServerPause] = {}
         self.approvals: dict[tuple[int, int], Approval] = {}
         self.audit_entries: dict[tuple[int, int, int], AuditEntry] = {}
         self.rolled_up: dict[int, int] = {}

@@ -15,7 +15,16 @@ from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists
-from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, TransferFilter, Usage, User
+from farebox.storage.records import (
+    ApiKey,
+    MailServerPause,
+    MailState,
+    Merchant,
+    OutboxMail,
+    TransferFilter,
+    Usage,
+    User,
+)
 from tests.support.memory_rows import MemoryRows, key_record
 
 _FUNDING = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
@@ -201,10 +210,15 @@ class _Outbox(_Subject):
 
         return sorted(found, key=newest_first)[:limit]
 
-    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutboxMail]:
+    async def claim(self, now: int, *, lease_until: int, limit: int, after: int = 0) -> Sequence[OutboxMail]:
         waiting = [item for item in self._rows.outbox.items() if item[1].state == MailState.WAITING]
         due = sorted((mail.next_attempt_at, place) for place, mail in waiting if mail.next_attempt_at <= now)
-        claimed = [place for _, place in due[:limit]]
+        turns: dict[int, int] = {}
+        in_turn = []
+        for _, place in due:
+            turns[place[0]] = turns.get(place[0], 0) + 1
+            in_turn.append(((turns[place[0]], place[0] <= after, place[0]), place))
+        claimed = [place for _, place in sorted(in_turn)[:limit]]
         for place in claimed:
             mail = self._rows.outbox[place]
             self._rows.outbox[place] = replace(mail, attempts=mail.attempts + 1, next_attempt_at=lease_until)
@@ -225,6 +239,20 @@ class _Outbox(_Subject):
             (mail.next_attempt_at for mail in self._rows.outbox.values() if mail.state == MailState.WAITING),
             default=None,
         )
+
+
+class _MailServers(_Subject):
+    async def find(self, server: str) -> MailServerPause | None:
+        return self._rows.mail_servers.get(server)
+
+    async def pause(self, pause: MailServerPause) -> None:
+        self._rows.mail_servers[pause.server] = pause
+
+    async def resume(self, server: str) -> None:
+        self._rows.mail_servers.pop(server, None)
+
+    async def resume_all(self) -> None:
+        self._rows.mail_servers.clear()
 
 
 class _Usage(_Subject):
@@ -274,6 +302,7 @@ def subjects_over(rows: MemoryRows) -> dict[str, Any]:
         "approvals": _Approvals(rows),
         "audit_log": _AuditLog(rows),
         "outbox": _Outbox(rows),
+        "mail_servers": _MailServers(rows),
         "usage": _Usage(rows),
         **dict.fromkeys(absent),
     }

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link, time_in_words
+from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
 from farebox.service.people.sign_in import SignIn
 from farebox.storage.records import AccountMail, Login, MailState, Merchant, Purpose, Realm
@@ -37,14 +38,18 @@ class AccountMails:
         self._stores = stores
         self._sign_in = sign_in
         self._settings = settings
+        self._last_merchant_id = 0
 
     async def next_at(self) -> int | None:
         return await self._stores.account_mails.next_due_at()
 
     async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[AccountMail]:
-        """Take account mails that are due; those that come too late to be of use are given up."""
+        """Take account mails that are due, merchants in turn; those that come too late to be of use are given up."""
+        after = self._last_merchant_id
+        due = await self._stores.account_mails.claim(now, lease_until=lease_until, limit=limit, after=after)
+        self._last_merchant_id = last_in_turn([account_mail.merchant_id or 0 for account_mail in due], after)
         useful = []
-        for account_mail in await self._stores.account_mails.claim(now, lease_until=lease_until, limit=limit):
+        for account_mail in due:
             is_spent = account_mail.purpose == Purpose.RESET and account_mail.used_at is not None
             if account_mail.expires_at <= now or is_spent:
                 await self._stores.account_mails.settle(

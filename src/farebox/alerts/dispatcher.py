@@ -14,26 +14,28 @@ from typing import Final, Generic, Protocol, TypeVar
 from msgspec.structs import replace
 
 from farebox.alerts.email_address import InvalidAddress, one_line
-from farebox.alerts.transport import PermanentFailure, TransientFailure, Transport
+from farebox.alerts.relay import Relay
+from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure
 from farebox.service.clock import Clock
 from farebox.service.periodic import Periodic
 from farebox.storage.interface import NotFound, StorageError
 from farebox.storage.records import AccountMail, MailState, OutboxMail
 
-SENDING_MAX: Final = 10
-"""How many mails are on their way at once, and so how many are claimed at once: none waits while its lease runs."""
-
-SEND_SECONDS_MAX: Final = 120.0
-"""How long one mail may take in all, however slowly the mail server answers."""
+CLAIM_MAX: Final = 10
+"""How many mails are claimed at once at most, and never more than there are free connections: none waits while its
+lease runs."""
 
 LEASE_SECONDS: Final = 600
-"""Longer than SEND_SECONDS_MAX by enough to write down what became of a mail while the database comes back."""
+"""Longer than a relay's SEND_SECONDS_MAX by enough to write a result down while the database comes back."""
 
 POLL_SECONDS: Final = 1.0
 """How often to look for mails that other processes owe, and for a database that is away."""
 
-STOP_SECONDS_MAX: Final = 5.0
+STOP_SECONDS_MAX: Final = 2.0
 """How long a stop waits for mails that are on their way; what is not through by then is due again at once."""
+
+GIVE_BACK_SECONDS_MAX: Final = 1.0
+"""How long a stop then waits until that is written down; else those mails are due again when their leases end."""
 
 BACKOFF_SECONDS_MIN: Final = 60
 BACKOFF_SECONDS_MAX: Final = 3_600
@@ -87,76 +89,65 @@ def backoff_seconds(attempts: int) -> int:
 
 
 class Dispatcher(Generic[_Mail]):
-    """Sends the mails of one queue through one transport."""
+    """Sends the mails of one queue through one relay."""
 
     def __init__(
         self,
         queue: DeliveryQueue[_Mail],
-        transport: Transport,
+        relay: Relay,
         clock: Clock,
         *,
-        send_seconds_max: float = SEND_SECONDS_MAX,
         poll_seconds: float = POLL_SECONDS,
         stop_seconds_max: float = STOP_SECONDS_MAX,
+        give_back_seconds_max: float = GIVE_BACK_SECONDS_MAX,
     ) -> None:
         """Prepare.
 
         Args:
             queue: the mails that are owed.
-            transport: takes each mail to its recipient.
+            relay: takes each mail to the mail server.
             clock: tells the time.
-            send_seconds_max: how long one mail may take in all; well below LEASE_SECONDS.
             poll_seconds: how often to look for mails that are due.
             stop_seconds_max: how long a stop waits for mails that are on their way.
+            give_back_seconds_max: how long it waits until the others are given back.
         """
         self._queue: DeliveryQueue[_Mail] = queue
-        self._transport = transport
+        self._relay = relay
         self._clock = clock
-        self._send_seconds_max = send_seconds_max
         self._poll_seconds = poll_seconds
         self._stop_seconds_max = stop_seconds_max
+        self._give_back_seconds_max = give_back_seconds_max
         self._sending: set[asyncio.Task[None]] = set()
-        self._place_freed = asyncio.Event()
 
     def periodic(self, subject: str) -> Periodic:
         """Make what sends mails as they fall due; `subject` names them in the log."""
-        return Periodic(
-            subject, self.start_due, pause_seconds=self._poll_seconds, wake=self._place_freed, on_stop=self.stop
-        )
+        return Periodic(subject, self.start_due, pause_seconds=self._poll_seconds, on_stop=self.stop)
 
     async def run_once(self) -> int:
-        """Send what is due now, SENDING_MAX mails at most; return how many were tried, 0 when nothing is due.
+        """Send what is due now, CLAIM_MAX mails at most; return how many were tried, 0 when nothing is due.
 
         Raises:
             StoreUnavailable: the outbox can't be read.
         """
-        mails, lease_until = await self._claim(SENDING_MAX)
-        async with asyncio.TaskGroup() as group:
-            for mail in mails:
-                group.create_task(self._deliver(mail, lease_until))
-        return len(mails)
+        tasks = await self._start() if await self._is_due() else []
+        await asyncio.gather(*tasks)
+        return len(tasks)
 
     async def start_due(self) -> float:
-        """Start as many due mails as there are free places; return the seconds until it is worth looking again.
+        """Start mails that are due, as connections get free; return the seconds until it is worth looking again.
 
-        A mail that takes long holds up one of SENDING_MAX places, and nothing else.
+        A mail that takes long holds up one connection, and nothing else.
 
         Raises:
             StorageError: the queue can't be read.
         """
-        if len(self._sending) < SENDING_MAX:
-            mails, lease_until = await self._claim(SENDING_MAX - len(self._sending))
-            for mail in mails:
-                task = asyncio.create_task(self._deliver(mail, lease_until), name="mail")
-                self._sending.add(task)
-                task.add_done_callback(self._free_place)
+        while await self._is_due():
+            if not await self._start():
+                # The server is given up, or another process has them.
+                return self._poll_seconds
         due_at = await self._queue.next_at()
         until_due = self._poll_seconds if due_at is None else (due_at - self._clock.now()) / _MICROS_PER_SECOND
-        return until_due if 0 < until_due < self._poll_seconds else self._poll_seconds
-
-    def _free_place(self, task: asyncio.Task[None]) -> None:
-        self._sending.discard(task)
-        self._place_freed.set()
+        return max(0.0, min(until_due, self._poll_seconds))
 
     async def stop(self) -> None:
         """Let mails on their way come through for a moment, then give the rest back."""
@@ -167,17 +158,36 @@ class Dispatcher(Generic[_Mail]):
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            if tasks:
+                await asyncio.wait(tasks, timeout=self._give_back_seconds_max)
 
-    async def _claim(self, limit: int) -> tuple[list[_Mail], int]:
-        """Lease mails that are due, `limit` at most; return them and until when they are leased."""
+    async def _is_due(self) -> bool:
+        """Tell whether a mail is due. Claiming writes, so an idle dispatcher doesn't: it would hold up charges."""
+        due_at = await self._queue.next_at()
+        return due_at is not None and due_at <= self._clock.now()
+
+    async def _start(self) -> list[asyncio.Task[None]]:
+        """Lease mails that are due, as many as there are free connections, and start them."""
+        count = await self._relay.acquire(CLAIM_MAX)
         now = self._clock.now()
         lease_until = now + LEASE_SECONDS * _MICROS_PER_SECOND
-        due_at = await self._queue.next_at()
-        if due_at is None or due_at > now:
-            # Claiming writes, so an idle dispatcher doesn't: it would hold up charges once a second in each process.
-            return [], lease_until
-        return list(await self._queue.claim(now, lease_until=lease_until, limit=limit)), lease_until
+        mails: Sequence[_Mail] = []
+        try:
+            if count:
+                mails = await self._queue.claim(now, lease_until=lease_until, limit=count)
+        finally:
+            self._relay.release(count - len(mails))
+        return [self._start_one(mail, lease_until) for mail in mails]
+
+    def _start_one(self, mail: _Mail, lease_until: int) -> asyncio.Task[None]:
+        task = asyncio.create_task(self._deliver(mail, lease_until), name="mail")
+        self._sending.add(task)
+        task.add_done_callback(self._end_one)
+        return task
+
+    def _end_one(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        self._relay.release()
 
     async def _deliver(self, mail: _Mail, lease_until: int) -> None:
         """Send one mail and settle it; what goes wrong with it holds up no other."""
@@ -197,15 +207,14 @@ class Dispatcher(Generic[_Mail]):
     async def _attempt(self, mail: _Mail) -> _Mail:
         """Write and send one mail; return what is to be written down."""
         try:
-            async with asyncio.timeout(self._send_seconds_max):
-                message = await self._queue.compose(mail)
-                await self._transport.send(message, mail.email)
+            await self._relay.send(await self._queue.compose(mail), mail.email)
+        except ServerFailure as error:
+            paused_until = await self._relay.note_failure(_reason(error))
+            return self._failed(mail, str(error)) if paused_until is None else _put_off(mail, error, paused_until)
         except TransientFailure as error:
             return self._failed(mail, str(error))
         except (PermanentFailure, InvalidAddress) as error:
             return self._failed(mail, str(error), is_permanent=True)
-        except TimeoutError:
-            return self._failed(mail, "the mail server took too long")
         except StorageError as error:
             return self._failed(mail, f"what the mail has to say can't be read: {error}")
         except Exception as error:
@@ -237,8 +246,7 @@ class Dispatcher(Generic[_Mail]):
 
     def _failed(self, mail: _Mail, reason: str, *, is_permanent: bool = False) -> _Mail:
         """Write down a failure and when to try again; after ATTEMPTS_MAX the mail is given up."""
-        # What a mail server says is put into a table and shown on terminals: one line, no control characters.
-        text = one_line(reason)[:_ERROR_CHARS_MAX]
+        text = _reason(reason)
         is_over = is_permanent or mail.attempts >= ATTEMPTS_MAX
         wait = backoff_seconds(mail.attempts)
         if is_over:
@@ -253,3 +261,13 @@ class Dispatcher(Generic[_Mail]):
             next_attempt_at=self._clock.now() + wait * _MICROS_PER_SECOND,
             last_error=text,
         )
+
+
+def _put_off(mail: _Mail, error: ServerFailure, until: int) -> _Mail:
+    """Let a mail wait for a server that is given up; that it was tried is not counted against it."""
+    return replace(mail, attempts=mail.attempts - 1, next_attempt_at=until, last_error=_reason(error))
+
+
+def _reason(text: object) -> str:
+    """Write what a mail server says as it is shown in tables and on terminals: one line, no control characters."""
+    return one_line(str(text))[:_ERROR_CHARS_MAX]

@@ -6,6 +6,7 @@ from email.message import EmailMessage
 
 from farebox.alerts.low_balance import LowBalance, low_balance_message
 from farebox.alerts.mail import MailSettings
+from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.service.insight.forecast import RunwayReader, in_words
@@ -30,12 +31,16 @@ class Outbox:
         self._stores = stores
         self._runways = runways
         self._settings = settings
+        self._last_merchant_id = 0
 
     async def next_at(self) -> int | None:
         return await self._stores.outbox.next_due_at()
 
     async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutboxMail]:
-        return await self._stores.outbox.claim(now, lease_until=lease_until, limit=limit)
+        """Take mails that are due; merchants take turns, so that one with many holds up no other."""
+        mails = await self._stores.outbox.claim(now, lease_until=lease_until, limit=limit, after=self._last_merchant_id)
+        self._last_merchant_id = last_in_turn([mail.alert.merchant_id for mail in mails], self._last_merchant_id)
+        return mails
 
     async def settle(self, mail: OutboxMail) -> None:
         await self._stores.outbox.settle(mail)

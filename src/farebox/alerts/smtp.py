@@ -1,6 +1,9 @@
 """How a mail travels over SMTP. Servers without a mail server never import this."""
 
+import asyncio
+import socket
 import ssl
+import threading
 from contextlib import suppress
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -11,7 +14,7 @@ import aiosmtplib
 
 from farebox.alerts.email_address import InvalidAddress, mailbox, needs_smtputf8, one_line
 from farebox.alerts.smtp_url import read_smtp_url
-from farebox.alerts.transport import PermanentFailure, TransientFailure
+from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure
 
 TIMEOUT_SECONDS: Final = 30.0
 """How long any one step of a conversation with a mail server may take."""
@@ -19,9 +22,20 @@ TIMEOUT_SECONDS: Final = 30.0
 QUIT_SECONDS_MAX: Final = 5.0
 """How long to wait for a server's good-bye; it has the mail already."""
 
+OWN_NAME_SECONDS_MAX: Final = 5.0
+"""How long to look for this machine's full name, by which it greets servers, before its short one has to do."""
+
 _PERMANENT_CODES: Final = range(500, 600)
 _OUR_FAULT_CODES: Final = frozenset({500, 502, 503, 530, 534, 535, 538})
 """Codes that speak of the conversation or the login, at any step: they say nothing of the mail."""
+
+
+class LacksSmtputf8(aiosmtplib.SMTPNotSupported):
+    """The server does not take addresses that are not ASCII."""
+
+
+_OF_MAIL: Final = (aiosmtplib.SMTPRecipientRefused, aiosmtplib.SMTPDataError, LacksSmtputf8)
+"""What speaks of one mail, by a server that may take others."""
 
 
 class SmtpTransport:
@@ -33,6 +47,7 @@ class SmtpTransport:
         *,
         timeout_seconds: float = TIMEOUT_SECONDS,
         quit_seconds_max: float = QUIT_SECONDS_MAX,
+        own_name_seconds_max: float = OWN_NAME_SECONDS_MAX,
         tls_context: ssl.SSLContext | None = None,
     ) -> None:
         """Read the URL; nothing is connected yet.
@@ -41,6 +56,7 @@ class SmtpTransport:
             url: see `read_smtp_url`.
             timeout_seconds: for each step of the conversation.
             quit_seconds_max: for the server's good-bye.
+            own_name_seconds_max: for this machine's own name.
             tls_context: whom to trust; the system's authorities, if None.
 
         Raises:
@@ -49,8 +65,9 @@ class SmtpTransport:
         self._server = read_smtp_url(url)
         self._timeout_seconds = timeout_seconds
         self._quit_seconds_max = min(timeout_seconds, quit_seconds_max)
+        self._own_name_seconds_max = own_name_seconds_max
         self._tls_context = tls_context
-        self._local_hostname: str | None = None
+        self._looking_up: asyncio.Future[str] | None = None
 
     def __repr__(self) -> str:
         """Name the server and how it is reached."""
@@ -65,7 +82,7 @@ class SmtpTransport:
         client = aiosmtplib.SMTP(
             hostname=self._server.host,
             port=self._server.port,
-            local_hostname=self._local_hostname,
+            local_hostname=await self._own_name(),
             username=self._server.username,
             password=self._server.password,
             use_tls=self._server.is_tls,
@@ -75,8 +92,6 @@ class SmtpTransport:
         )
         try:
             await client.connect()
-            # What this machine is called does not change; looking it up for each mail may be slow.
-            self._local_hostname = client.local_hostname
             await _hand_over(client, message, recipient)
             # The server has the mail: it is sent, even if the farewell fails.
             with suppress(aiosmtplib.SMTPException, OSError):
@@ -87,17 +102,29 @@ class SmtpTransport:
             # Not by way of QUIT: to a server that hangs, that would wait once more, and a stop would wait for it.
             client.close()
 
+    async def _own_name(self) -> str:
+        """Find this machine's full name, once: looking it up for each mail may be slow."""
+        if self._looking_up is None:
+            loop = asyncio.get_running_loop()
+            self._looking_up = loop.create_future()
+            # A thread of its own, that ends with the process: a stop would wait for one of the loop's.
+            threading.Thread(target=_look_own_name_up, args=(loop, self._looking_up), daemon=True).start()
+        await asyncio.wait([self._looking_up], timeout=self._own_name_seconds_max)
+        _set(self._looking_up, socket.gethostname())
+        return self._looking_up.result()
+
     def _failure(self, error: Exception, to: str) -> TransientFailure | PermanentFailure:
         """Tell whether another attempt is of use, and why this one failed, in words that hold no password."""
         code, text = None, str(error)
         if isinstance(error, aiosmtplib.SMTPResponseException):
             code, text = error.code, f"{error.code} {error.message}"
-        is_of_mail = isinstance(error, aiosmtplib.SMTPRecipientRefused | aiosmtplib.SMTPDataError)
-        is_permanent = is_of_mail and code in _PERMANENT_CODES and code not in _OUR_FAULT_CODES
+        is_of_mail = isinstance(error, _OF_MAIL) and code not in _OUR_FAULT_CODES
+        is_permanent = is_of_mail and code in _PERMANENT_CODES
         reason = f"{self._what_failed(error, to)}: {text}"
         if self._server.password:
             reason = reason.replace(self._server.password, "***")
-        return PermanentFailure(one_line(reason)) if is_permanent else TransientFailure(one_line(reason))
+        kind = PermanentFailure if is_permanent else TransientFailure if is_of_mail else ServerFailure
+        return kind(one_line(reason))
 
     def _what_failed(self, error: Exception, to: str) -> str:
         match error:
@@ -131,9 +158,21 @@ async def _hand_over(client: aiosmtplib.SMTP, message: EmailMessage, recipient: 
         with suppress(aiosmtplib.SMTPHeloError):
             await client.ehlo()
     if is_utf8 and not client.supports_extension("smtputf8"):
-        raise aiosmtplib.SMTPNotSupported(f"SMTPUTF8, for {sender.addr_spec} to {recipient.addr_spec}")
+        raise LacksSmtputf8(f"SMTPUTF8, for {sender.addr_spec} to {recipient.addr_spec}")
     encoding = "utf-8" if is_utf8 else "ascii"
     options = ["SMTPUTF8", "BODY=8BITMIME"] if is_utf8 else []
     await client.mail(sender.addr_spec, options=options, encoding=encoding)
     await client.rcpt(recipient.addr_spec, encoding=encoding)
     await client.data(message.as_bytes(policy=SMTPUTF8 if is_utf8 else SMTP))
+
+
+def _look_own_name_up(loop: asyncio.AbstractEventLoop, found: "asyncio.Future[str]") -> None:
+    name = socket.getfqdn()
+    # The loop may be gone by then.
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(_set, found, name)
+
+
+def _set(found: "asyncio.Future[str]", name: str) -> None:
+    if not found.done():
+        found.set_result(name)

@@ -14,6 +14,10 @@ class TransientFailure(Exception):
     """The mail may go through later."""
 
 
+class ServerFailure(TransientFailure):
+    """The other side can't be reached, hangs, or fails whatever mail it is handed: this one is not to blame."""
+
+
 class PermanentFailure(Exception):
     """The mail will never go through: the server refused this recipient or this message for good."""
 
@@ -25,6 +29,7 @@ class Transport(Protocol):
         """Hand the mail over; on return the other side has it.
 
         Raises:
+            ServerFailure: the other side fails, whatever the mail.
             TransientFailure: try again later. The other side may have it all the same, if the connection died before
                 it could say so: SMTP is at-least-once.
             PermanentFailure: trying again is of no use.
@@ -44,7 +49,7 @@ class FolderTransport:
         try:
             await asyncio.to_thread(self._write, message)
         except OSError as error:
-            raise TransientFailure(f"the mail folder takes no files: {error}") from error
+            raise ServerFailure(f"the mail folder takes no files: {error}") from error
 
     def _write(self, message: EmailMessage) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

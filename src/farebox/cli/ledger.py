@@ -25,9 +25,10 @@ from farebox.core.money import format_amount
 from farebox.presenters.fields import time_or_none
 from farebox.service.clock import SystemClock
 from farebox.service.operator.verifier import Verifier
-from farebox.storage.records import MailState, OutboxMail
+from farebox.storage.records import MailServerPause, MailState, OutboxMail
 
 _MAILS_LISTED_MAX: Final = 200
+_MAIL_COLUMNS: Final = ("fired (UTC)", "to", "why", "state", "attempts", "last error")
 _STATE_WORDS: Final = {MailState.WAITING: "waiting", MailState.SENT: "sent", MailState.GIVEN_UP: "given up"}
 
 
@@ -94,7 +95,9 @@ def outbox_group() -> None:
 @command("list", group=outbox_group)
 async def outbox_list(context: CommandContext) -> None:
     """List the newest mails and where they stand."""
-    mails = await context.farebox.stores.outbox.list(merchant_id=None, limit=_MAILS_LISTED_MAX)
+    farebox = context.farebox
+    mails = await farebox.stores.outbox.list(merchant_id=None, limit=_MAILS_LISTED_MAX)
+    pause = await farebox.services.console.mail_server_pause(farebox.services.operator.mail_server)
     rows = [
         (
             short_time(mail.alert.fired_at),
@@ -107,20 +110,34 @@ async def outbox_list(context: CommandContext) -> None:
         for mail in mails
     ]
     context.answer(
-        [_mail_data(mail) for mail in mails],
-        table(("fired (UTC)", "to", "why", "state", "attempts", "last error"), rows, right=(4,))
-        or ["No mail has been owed yet."],
+        [_mail_data(mail, pause) for mail in mails],
+        [
+            *_pause_lines(pause, farebox.clock.now()),
+            *(table(_MAIL_COLUMNS, rows, right=(4,)) or ["No mail has been owed yet."]),
+        ],
     )
 
 
 @command("retry", group=outbox_group)
 async def outbox_retry(context: CommandContext) -> None:
     """Make every mail that was not sent due now, those given up included."""
-    count = await context.farebox.stores.outbox.retry(context.farebox.clock.now())
+    count = await context.farebox.services.console.retry(principal=context.principal)
     context.answer({"retried": count}, f"{count} mails are due now; a running server sends them.")
 
 
-def _mail_data(mail: OutboxMail) -> dict[str, Any]:
+def _pause_lines(pause: MailServerPause | None, now: int) -> list[str]:
+    """Say that the mail server takes no mails."""
+    if pause is None:
+        return []
+    until = f"until {short_time(pause.paused_until)}" if pause.paused_until > now else "until the next mail is due"
+    return [
+        f"No mail is taken by {pause.server} since {short_time(pause.since)} (UTC); it is given up {until}:",
+        f"  {pause.reason}",
+        "",
+    ]
+
+
+def _mail_data(mail: OutboxMail, pause: MailServerPause | None) -> dict[str, Any]:
     merchant = mail.alert.merchant_id
     seq = mail.alert.transfer_seq
     is_waiting = mail.state == MailState.WAITING
@@ -135,6 +152,7 @@ def _mail_data(mail: OutboxMail) -> dict[str, Any]:
         "firedAt": time_or_none(mail.alert.fired_at),
         "transferId": None if seq is None else ids.book_id(ids.TRANSFER, merchant_id=merchant, seq=seq),
         "nextAttemptAt": time_or_none(mail.next_attempt_at if is_waiting else None),
+        "mailServerPausedUntil": time_or_none(pause.paused_until if pause and is_waiting else None),
         "sentAt": time_or_none(mail.sent_at),
         "lastError": mail.last_error,
     }

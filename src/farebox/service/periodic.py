@@ -7,7 +7,7 @@ and less often while the database is away, and a stop is clean.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Final
 
 from farebox.service.errors import ServiceError
@@ -31,7 +31,6 @@ class Periodic:
         *,
         pause_seconds: float,
         is_pause_first: bool = False,
-        wake: asyncio.Event | None = None,
         on_stop: Callable[[], Awaitable[Any]] | None = None,
     ) -> None:
         """Prepare.
@@ -41,14 +40,12 @@ class Periodic:
             step: does what is due; returns the seconds until it is worth doing again, or None for the usual pause.
             pause_seconds: the usual pause.
             is_pause_first: whether to pause before the first step.
-            wake: ends a pause early; the runner clears it.
             on_stop: called once, when the runner is cancelled.
         """
         self._subject = subject
         self._step = step
         self._pause_seconds = pause_seconds
         self._is_pause_first = is_pause_first
-        self._wake = wake
         self._on_stop = on_stop
         self._failures_count = 0
         self._logged: str | None = None
@@ -57,9 +54,10 @@ class Periodic:
         """Repeat the step until cancelled, then stop."""
         try:
             if self._is_pause_first:
-                await self._pause(self._pause_seconds)
+                await asyncio.sleep(self._pause_seconds)
             while True:
-                await self._pause(await self._run_step())
+                pause_seconds = await self._run_step()
+                await asyncio.sleep(pause_seconds)
         finally:
             if self._on_stop is not None:
                 try:
@@ -91,15 +89,6 @@ class Periodic:
             _log.warning("%s wait: %s", self._subject, error)
         else:
             _log.error("%s wait for what nobody foresaw", self._subject, exc_info=error)
-
-    async def _pause(self, seconds: float) -> None:
-        if self._wake is None:
-            await asyncio.sleep(seconds)
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        self._wake.clear()
 
 
 @asynccontextmanager

@@ -44,29 +44,22 @@ class AccountMailStore(SubjectStore):
         ((count,),) = await self._rows("account_mails_since", login_id, since)
         return int(count)
 
-    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[AccountMail]:
-        """Take account mails that are due: nobody else gets them until `lease_until`. Counts the attempt."""
+    async def claim(self, now: int, *, lease_until: int, limit: int, after: int = 0) -> Sequence[AccountMail]:
+        """Take account mails that are due: nobody else gets them until `lease_until`. Counts the attempt.
 
-        async def claim(fetch: Fetch) -> Sequence[AccountMail]:
-            due = await fetch(self._sql["due_account_mails"], now, limit)
-            # One by one, in the same order by all claimers: a join over both would walk every mail there ever was.
-            claimed = [
-                await fetch(self._sql["claim_account_mail"], account_mail_id, now, lease_until)
-                for account_mail_id in sorted(row[0] for row in due)
-            ]
-            return [AccountMail(*row) for rows in claimed for row in rows]
-
-        return await self._connector.run_in_transaction(claim)
+        Merchants take turns as in the outbox; mails that concern no merchant have a turn together, as merchant 0.
+        """
+        return [AccountMail(*row) for row in await self._write("claim_account_mails", now, lease_until, limit, after)]
 
     async def settle(self, account_mail: AccountMail) -> None:
-        """Write what became of a claimed account mail: its state, next attempt, last error and time of sending.
+        """Write what became of a claimed account mail: state, attempts, next attempt, last error and time.
 
         Raises:
             NotFound: it is gone.
         """
-        values = (account_mail.state, account_mail.next_attempt_at, account_mail.sent_at, account_mail.last_error)
-        missing = "no such account mail"
-        await self._change("settle_account_mail", account_mail.account_mail_id, *values, missing=missing)
+        attempted = (account_mail.state, account_mail.attempts, account_mail.next_attempt_at)
+        values = (account_mail.account_mail_id, *attempted, account_mail.sent_at, account_mail.last_error)
+        await self._change("settle_account_mail", *values, missing="no such account mail")
 
     async def retry(self, now: int) -> int:
         """Make every account mail that is not sent and whose link is still good due now; return how many."""
@@ -74,6 +67,5 @@ class AccountMailStore(SubjectStore):
 
     async def next_due_at(self) -> int | None:
         """When the next account mail falls due, or None if none waits."""
-        ((at,),) = await self._rows("next_account_mail_at")
-        due_at: int | None = at
-        return due_at
+        row = await self._row("next_account_mail_at")
+        return None if row is None else row[0]

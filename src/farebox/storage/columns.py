@@ -22,6 +22,7 @@ from farebox.storage.records import (
     AccountMail,
     ApiKey,
     Login,
+    MailServerPause,
     Merchant,
     OutboxMail,
     RunwaySnapshot,
@@ -159,6 +160,7 @@ MERCHANT_PRICE: Final = table(Price)
 LOGIN: Final = table(Login)
 SESSION: Final = table(Session)
 ACCOUNT_MAIL: Final = table(AccountMail, names={"account_mail_id": "letter_id"})
+MAIL_SERVER: Final = table(MailServerPause)
 RUNWAY_SNAPSHOT: Final = table(RunwaySnapshot)
 VERIFICATION: Final = table(Verification)
 
@@ -179,6 +181,7 @@ TABLES: Final[dict[str, Table]] = {
     "login": LOGIN,
     "session": SESSION,
     "account_mail": ACCOUNT_MAIL,
+    "mail_server": MAIL_SERVER,
     "runway_snapshot": RUNWAY_SNAPSHOT,
     "verification": VERIFICATION,
 }

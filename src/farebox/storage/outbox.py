@@ -23,20 +23,21 @@ class OutboxStore(SubjectStore):
             found = await self._rows("merchant_mails", merchant_id, limit)
         return [rows.mail_from_row(row) for row in found]
 
-    async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[OutboxMail]:
+    async def claim(self, now: int, *, lease_until: int, limit: int, after: int = 0) -> Sequence[OutboxMail]:
         """Take mails that are due: nobody else gets them until `lease_until`, when they are due again unless settled.
 
-        Counts the attempt. Each mail is given to one claimer only, however many claim at once.
+        Counts the attempt. Each mail is given to one claimer only, however many claim at once. Merchants take turns,
+        the first being the one that comes after merchant `after`: each has had one mail before any has two.
         """
-        return [rows.mail_from_row(row) for row in await self._write("claim_mails", now, lease_until, limit)]
+        return [rows.mail_from_row(row) for row in await self._write("claim_mails", now, lease_until, limit, after)]
 
     async def settle(self, mail: OutboxMail) -> None:
-        """Write what became of a claimed mail: its state, next attempt, last error and time of sending.
+        """Write what became of a claimed mail: state, attempts, next attempt, last error and time.
 
         Raises:
             NotFound: no such mail.
         """
-        values = (mail.state, mail.next_attempt_at, mail.sent_at, mail.last_error)
+        values = (mail.state, mail.attempts, mail.next_attempt_at, mail.sent_at, mail.last_error)
         alert = mail.alert
         await self._change(
             "settle_mail", alert.merchant_id, alert.number, mail.user_id, *values, missing="no such mail"
@@ -48,6 +49,5 @@ class OutboxStore(SubjectStore):
 
     async def next_due_at(self) -> int | None:
         """When the next mail falls due, or None if none waits."""
-        ((at,),) = await self._rows("next_mail_at")
-        due_at: int | None = at
-        return due_at
+        row = await self._row("next_mail_at")
+        return None if row is None else row[0]

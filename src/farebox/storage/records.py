@@ -122,6 +122,20 @@ class AccountMail(Struct, frozen=True):
     last_error: str | None = None
 
 
+class MailServerPause(Struct, frozen=True):
+    """For how long a mail server is given up that takes no mails, and why.
+
+    `server` is its host and port. It takes none `since` then, and is tried again at `paused_until`; `pauses` counts
+    how often that was in vain.
+    """
+
+    server: str
+    since: int
+    paused_until: int
+    pauses: int
+    reason: str
+
+
 class Membership(Struct, frozen=True):
     """A merchant on whose account a person is registered, and what they may do there."""
 

@@ -10,6 +10,7 @@ from farebox.storage.audit_log import AuditLogStore
 from farebox.storage.holds import HoldStore
 from farebox.storage.interface import Connector
 from farebox.storage.logins import LoginStore
+from farebox.storage.mail_servers import MailServerStore
 from farebox.storage.merchants import MerchantStore
 from farebox.storage.outbox import OutboxStore
 from farebox.storage.prices import PriceStore
@@ -36,6 +37,7 @@ class Stores(Struct, frozen=True):
     audit_log: AuditLogStore
     outbox: OutboxStore
     account_mails: AccountMailStore
+    mail_servers: MailServerStore
     logins: LoginStore
     sessions: SessionStore
     usage: UsageStore
@@ -58,6 +60,7 @@ class Stores(Struct, frozen=True):
             audit_log=AuditLogStore(connector),
             outbox=OutboxStore(connector),
             account_mails=AccountMailStore(connector),
+            mail_servers=MailServerStore(connector),
             logins=LoginStore(connector),
             sessions=SessionStore(connector),
             usage=UsageStore(connector),

@@ -14,7 +14,7 @@ from farebox.service.operator.health import Health
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignInRefused
 from farebox.service.people.users import Role
-from farebox.storage.records import MailState, Realm, Verification
+from farebox.storage.records import MailServerPause, MailState, Realm, Verification
 from farebox.web.pages.console import audit
 from tests.support.app_client import AppClient
 from tests.support.server import seed
@@ -176,10 +176,16 @@ async def test_what_was_mailed_and_what_fails_is_shown(farebox: Farebox, sam: Vi
         )
     for account_mail in await farebox.stores.account_mails.claim(now, lease_until=later, limit=9):
         await farebox.stores.account_mails.settle(msgspec.structs.replace(account_mail, last_error="421 try later"))
+    assert "It is given up" not in calm
+    pause = MailServerPause("the mail folder", now, now + 60_000_000, 1, "it takes no files")
+    await farebox.stores.mail_servers.pause(pause)
     page = await sam.page("/support/outbox")
+    assert "No mail is taken by the mail folder since" in page
+    assert "it takes no files. It is given up until" in page
     assert "given up 550 no such mailbox (1 try)" in page
     assert "invitation waits 421 try later (1 try, the next at" in page
     assert "Every mail that was not sent is due now." in await sam.done("/support/outbox/retry")
+    assert await farebox.stores.mail_servers.find("the mail folder") is None
     assert ((await farebox.stores.outbox.next_due_at()) or later) < later
     assert ((await farebox.stores.account_mails.next_due_at()) or later) < later
 

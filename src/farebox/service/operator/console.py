@@ -17,6 +17,7 @@ from farebox.service.people.api_keys import Principal
 from farebox.storage.records import (
     AccountMail,
     Counts,
+    MailServerPause,
     MailState,
     Merchant,
     MerchantOrder,
@@ -26,7 +27,16 @@ from farebox.storage.records import (
 )
 from farebox.storage.stores import Stores
 
-__all__ = ["AccountMail", "ConsoleQueries", "MailState", "MerchantOrder", "MerchantRow", "OutboxMail", "Purpose"]
+__all__ = [
+    "AccountMail",
+    "ConsoleQueries",
+    "MailServerPause",
+    "MailState",
+    "MerchantOrder",
+    "MerchantRow",
+    "OutboxMail",
+    "Purpose",
+]
 
 SOON_DAYS: Final = 7
 """Whose money lasts less than so many days comes first."""
@@ -138,8 +148,13 @@ class ConsoleQueries:
             mails = await self._stores.outbox.list(merchant_id=None, limit=OUTBOX_ROWS_MAX)
             return Outgoing(mails, await self._stores.account_mails.list(OUTBOX_ROWS_MAX))
 
+    async def mail_server_pause(self, server: str) -> MailServerPause | None:
+        """Tell until when the mail server is given up, and why; None if it took the last mail."""
+        with translated():
+            return await self._stores.mail_servers.find(server)
+
     async def retry(self, *, principal: Principal) -> int:
-        """Make every mail and account mail that is not sent due now; return how many.
+        """Make every mail and account mail that is not sent due now, by a server that works; return how many.
 
         Raises:
             Forbidden: this principal only reads.
@@ -147,6 +162,7 @@ class ConsoleQueries:
         principal.ensure_may(Operation.RUN_SERVER)
         now = self._clock.now()
         with translated():
+            await self._stores.mail_servers.resume_all()
             return await self._stores.outbox.retry(now) + await self._stores.account_mails.retry(now)
 
     async def counts(self) -> Counts:

@@ -139,15 +139,71 @@ CROSS JOIN LATERAL (
     WHERE t.merchant_id = $1 AND t.seq BETWEEN u.seq AND u.seq ORDER BY t.seq LIMIT 1
 ) found;
 
--- claim_mails: take mails that are due and lease them; what another claimer takes at this moment is passed over
-WITH due AS MATERIALIZED (
-    SELECT merchant_id, alert_number, user_id FROM outbox
-    WHERE state = {MailState.WAITING} AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3 FOR UPDATE SKIP LOCKED
+-- claim_mails: take mails that are due and lease them, one of each merchant in turn, beginning after $4, then the next
+-- What another claimer takes at this moment is passed over.
+WITH RECURSIVE turn (place, lap, merchant_id, due_count) AS (
+    SELECT 0, 0, $4::bigint, 0
+    UNION ALL
+    SELECT t.place + 1, CASE WHEN t.merchant_id IS NULL THEN 1 ELSE t.lap END, (
+            SELECT min(w.merchant_id) FROM outbox w WHERE w.state = {MailState.WAITING} AND w.merchant_id > coalesce(t.merchant_id, -1)
+            AND w.merchant_id <= CASE WHEN t.lap = 0 AND t.merchant_id IS NOT NULL THEN 9223372036854775807 ELSE $4::bigint END
+        ), t.due_count + (t.place > 0 AND coalesce((
+            SELECT min(w.next_attempt_at) FROM outbox w WHERE w.state = {MailState.WAITING} AND w.merchant_id = t.merchant_id
+        ) <= $1, false))::int
+    FROM turn t WHERE t.due_count < $3::bigint AND NOT (t.lap = 1 AND t.merchant_id IS NULL)
+), chosen AS MATERIALIZED (
+    SELECT m.*, row_number() OVER (PARTITION BY t.place ORDER BY m.next_attempt_at, m.alert_number, m.user_id) AS number,
+        t.place
+    FROM turn t CROSS JOIN LATERAL (
+        SELECT merchant_id, alert_number, user_id, next_attempt_at FROM outbox w
+        WHERE w.state = {MailState.WAITING} AND w.merchant_id = t.merchant_id AND w.next_attempt_at <= $1
+        ORDER BY w.next_attempt_at LIMIT $3::bigint
+    ) m
+    WHERE t.place > 0 ORDER BY number, t.place LIMIT $3::bigint
+), due AS MATERIALIZED (
+    SELECT w.ctid FROM chosen c CROSS JOIN LATERAL (
+        SELECT ctid FROM outbox w
+        WHERE w.merchant_id = c.merchant_id AND w.alert_number = c.alert_number AND w.user_id = c.user_id
+            AND w.state = {MailState.WAITING} AND w.next_attempt_at <= $1
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) w
+), claimed AS (
+    UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $2 WHERE ctid = ANY (ARRAY(SELECT ctid FROM due))
+    RETURNING *
 )
-UPDATE outbox o SET attempts = o.attempts + 1, next_attempt_at = $2
-FROM due d JOIN alert a ON a.merchant_id = d.merchant_id AND a.number = d.alert_number
-WHERE o.merchant_id = d.merchant_id AND o.alert_number = d.alert_number AND o.user_id = d.user_id
-RETURNING {alert of a}, {mail of o};
+SELECT {alert of a}, {mail of o}
+FROM claimed o CROSS JOIN LATERAL (
+    SELECT {alert} FROM alert WHERE merchant_id = o.merchant_id AND number = o.alert_number LIMIT 1
+) a;
+
+-- claim_account_mails: take account mails that are due and lease them, one of each merchant in turn, as claim_mails does
+WITH RECURSIVE turn (place, lap, merchant_id, due_count) AS (
+    SELECT 0, 0, $4::bigint, 0
+    UNION ALL
+    SELECT t.place + 1, CASE WHEN t.merchant_id IS NULL THEN 1 ELSE t.lap END, (
+            SELECT min(coalesce(w.merchant_id, 0)) FROM letter w WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) > coalesce(t.merchant_id, -1)
+            AND coalesce(w.merchant_id, 0) <= CASE WHEN t.lap = 0 AND t.merchant_id IS NOT NULL THEN 9223372036854775807 ELSE $4::bigint END
+        ), t.due_count + (t.place > 0 AND coalesce((
+            SELECT min(w.next_attempt_at) FROM letter w WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id
+        ) <= $1, false))::int
+    FROM turn t WHERE t.due_count < $3::bigint AND NOT (t.lap = 1 AND t.merchant_id IS NULL)
+), chosen AS MATERIALIZED (
+    SELECT m.*, row_number() OVER (PARTITION BY t.place ORDER BY m.next_attempt_at, m.letter_id) AS number, t.place
+    FROM turn t CROSS JOIN LATERAL (
+        SELECT letter_id, next_attempt_at FROM letter w
+        WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id AND w.next_attempt_at <= $1
+        ORDER BY w.next_attempt_at LIMIT $3::bigint
+    ) m
+    WHERE t.place > 0 ORDER BY number, t.place LIMIT $3::bigint
+), due AS MATERIALIZED (
+    SELECT w.letter_id FROM chosen c CROSS JOIN LATERAL (
+        SELECT letter_id FROM letter w
+        WHERE w.letter_id = c.letter_id AND w.state = {MailState.WAITING} AND w.next_attempt_at <= $1
+        LIMIT 1 FOR UPDATE SKIP LOCKED
+    ) w
+)
+UPDATE letter SET attempts = attempts + 1, next_attempt_at = $2 WHERE letter_id = ANY (ARRAY(SELECT letter_id FROM due))
+RETURNING {account_mail};
 
 -- merchant_rows: read merchants with their accounts and runway snapshots, in the order in which they are named
 SELECT m.*, a.*, r.*

@@ -18,17 +18,8 @@ UPDATE letter SET used_at = $2 WHERE letter_id = $1 AND used_at IS NULL AND expi
 -- end_links: make a login's links useless
 UPDATE letter SET used_at = $2 WHERE login_id = $1 AND used_at IS NULL;
 
--- due_account_mails: name account mails that are due, the longest due first
-SELECT letter_id FROM letter
-WHERE state = {MailState.WAITING} AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $2;
-
--- claim_account_mail: lease an account mail that is due; of two claimers, the second finds it leased
-UPDATE letter SET attempts = attempts + 1, next_attempt_at = $3
-WHERE letter_id = $1 AND state = {MailState.WAITING} AND next_attempt_at <= $2
-RETURNING {account_mail};
-
 -- settle_account_mail: write what became of an account mail
-UPDATE letter SET state = $2, next_attempt_at = $3, sent_at = $4, last_error = $5 WHERE letter_id = $1
+UPDATE letter SET state = $2, attempts = $3, next_attempt_at = $4, sent_at = $5, last_error = $6 WHERE letter_id = $1
 RETURNING letter_id;
 
 -- retry_account_mails: make every account mail that is not sent, and not too old, due
@@ -36,4 +27,4 @@ UPDATE letter SET state = {MailState.WAITING}, next_attempt_at = $1
 WHERE state IN ({MailState.WAITING}, {MailState.GIVEN_UP}) AND expires_at > $1 RETURNING letter_id;
 
 -- next_account_mail_at: tell when the next account mail falls due
-SELECT min(next_attempt_at) FROM letter WHERE state = {MailState.WAITING};
+SELECT next_attempt_at FROM letter WHERE state = {MailState.WAITING} ORDER BY next_attempt_at LIMIT 1;

@@ -4,7 +4,7 @@
 SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number DESC LIMIT $2;
 
 -- settle_mail: write what became of a mail
-UPDATE outbox SET state = $4, next_attempt_at = $5, sent_at = $6, last_error = $7
+UPDATE outbox SET state = $4, attempts = $5, next_attempt_at = $6, sent_at = $7, last_error = $8
 WHERE merchant_id = $1 AND alert_number = $2 AND user_id = $3 RETURNING user_id;
 
 -- all_mails: list the outbox, newest first
@@ -22,4 +22,4 @@ UPDATE outbox SET state = {MailState.WAITING}, next_attempt_at = $1
 WHERE state IN ({MailState.WAITING}, {MailState.GIVEN_UP}) RETURNING user_id;
 
 -- next_mail_at: tell when the next mail falls due
-SELECT min(next_attempt_at) FROM outbox WHERE state = {MailState.WAITING};
+SELECT next_attempt_at FROM outbox WHERE state = {MailState.WAITING} ORDER BY next_attempt_at LIMIT 1;

@@ -55,11 +55,30 @@ INSERT INTO alert ({alert.stored}) VALUES ({alert.values});
 INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
 SELECT merchant_id, $2, user_id, email, {MailState.WAITING}, 0, $3 FROM merchant_user WHERE merchant_id = $1;
 
--- claim_mails: take mails that are due and lease them
+-- claim_mails: take mails that are due and lease them, one of each merchant in turn, beginning after $4, then the next
+WITH RECURSIVE turn (place, lap, merchant_id, due_count) AS (
+    SELECT 0, 0, $4, 0
+    UNION ALL
+    SELECT t.place + 1, CASE WHEN t.merchant_id IS NULL THEN 1 ELSE t.lap END, (
+            SELECT min(w.merchant_id) FROM outbox w WHERE w.state = {MailState.WAITING} AND w.merchant_id > coalesce(t.merchant_id, -1)
+            AND w.merchant_id <= CASE WHEN t.lap = 0 AND t.merchant_id IS NOT NULL THEN 9223372036854775807 ELSE $4 END
+        ), t.due_count + (t.place > 0 AND coalesce((
+            SELECT min(w.next_attempt_at) FROM outbox w WHERE w.state = {MailState.WAITING} AND w.merchant_id = t.merchant_id
+        ) <= $1, 0))
+    FROM turn t WHERE t.due_count < $3 AND NOT (t.lap = 1 AND t.merchant_id IS NULL)
+)
 UPDATE outbox SET attempts = attempts + 1, next_attempt_at = $2
 WHERE (merchant_id, alert_number, user_id) IN (
-    SELECT merchant_id, alert_number, user_id FROM outbox
-    WHERE state = {MailState.WAITING} AND next_attempt_at <= $1 ORDER BY next_attempt_at LIMIT $3
+    SELECT merchant_id, alert_number, user_id FROM (
+        SELECT o.merchant_id, o.alert_number, o.user_id, t.place,
+            row_number() OVER (PARTITION BY t.place ORDER BY o.next_attempt_at, o.alert_number, o.user_id) AS number
+        FROM turn t CROSS JOIN outbox o ON o.merchant_id = t.merchant_id AND (o.alert_number, o.user_id) IN (
+            SELECT w.alert_number, w.user_id FROM outbox w
+            WHERE w.state = {MailState.WAITING} AND w.merchant_id = t.merchant_id AND w.next_attempt_at <= $1
+            ORDER BY w.next_attempt_at LIMIT $3
+        )
+        WHERE t.place > 0
+    ) ORDER BY number, place LIMIT $3
 )
 RETURNING merchant_id, alert_number,
     (SELECT threshold FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
@@ -67,6 +86,33 @@ RETURNING merchant_id, alert_number,
     (SELECT fired_at FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
     (SELECT transfer_seq FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
     {mail};
+
+-- claim_account_mails: take account mails that are due and lease them, one of each merchant in turn, as claim_mails does
+WITH RECURSIVE turn (place, lap, merchant_id, due_count) AS (
+    SELECT 0, 0, $4, 0
+    UNION ALL
+    SELECT t.place + 1, CASE WHEN t.merchant_id IS NULL THEN 1 ELSE t.lap END, (
+            SELECT min(coalesce(w.merchant_id, 0)) FROM letter w WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) > coalesce(t.merchant_id, -1)
+            AND coalesce(w.merchant_id, 0) <= CASE WHEN t.lap = 0 AND t.merchant_id IS NOT NULL THEN 9223372036854775807 ELSE $4 END
+        ), t.due_count + (t.place > 0 AND coalesce((
+            SELECT min(w.next_attempt_at) FROM letter w WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id
+        ) <= $1, 0))
+    FROM turn t WHERE t.due_count < $3 AND NOT (t.lap = 1 AND t.merchant_id IS NULL)
+)
+UPDATE letter SET attempts = attempts + 1, next_attempt_at = $2
+WHERE letter_id IN (
+    SELECT letter_id FROM (
+        SELECT m.letter_id, t.place,
+            row_number() OVER (PARTITION BY t.place ORDER BY m.next_attempt_at, m.letter_id) AS number
+        FROM turn t CROSS JOIN letter m ON m.letter_id IN (
+            SELECT w.letter_id FROM letter w
+            WHERE w.state = {MailState.WAITING} AND coalesce(w.merchant_id, 0) = t.merchant_id AND w.next_attempt_at <= $1
+            ORDER BY w.next_attempt_at LIMIT $3
+        )
+        WHERE t.place > 0
+    ) ORDER BY number, place LIMIT $3
+)
+RETURNING {account_mail};
 
 -- transfers_at: read single transfers of a book by their seq
 SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq {in $2};

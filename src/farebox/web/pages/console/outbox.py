@@ -49,6 +49,8 @@ class OutboxPages:
             states={int(state): words for state, words in _STATES.items()},
             purposes={int(purpose): words for purpose, words in _PURPOSES.items()},
             mail_folder=request.services.operator.mail_folder,
+            pause=await request.services.console.mail_server_pause(request.services.operator.mail_server),
+            now=request.services.console.now(),
             rows=ROWS,
         )
 
