@@ -16,6 +16,7 @@ from farebox.service.insight.runway_snapshots import ROUND_SECONDS, RunwaySnapsh
 from farebox.service.insight.usage import ROLLUP_SECONDS
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.operator.database_watch import WATCH_SECONDS, DatabaseWatch
+from farebox.service.operator.repeats import FORGET_SECONDS
 from farebox.service.operator.throughput import SAMPLE_SECONDS
 from farebox.service.people.key_last_used import WRITE_SECONDS
 from farebox.service.periodic import Periodic
@@ -57,6 +58,9 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
             pause_seconds=WRITE_SECONDS,
             is_pause_first=True,
             on_stop=farebox.key_last_used.write,
+        ),
+        Periodic(
+            "repeats to forget", farebox.services.repeats.forget_old, pause_seconds=FORGET_SECONDS, is_pause_first=True
         ),
         Periodic(
             "samples of throughput",

@@ -22,6 +22,7 @@ from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.health import HealthCheck
 from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.repeats import Repeats
 from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.key_last_used import LastUsed
@@ -79,6 +80,7 @@ class Farebox(Struct, frozen=True):
             queries=Queries(stores, clock),
             operations=Operations(committer, clock, approval_above=settings.approval_above),
             merchants=Merchants(stores, clock),
+            repeats=Repeats(stores, clock),
             users=Users(stores, clock, sign_in),
             staff=Staff(stores, clock, sign_in),
             sign_in=sign_in,

@@ -10,6 +10,7 @@ from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.health import HealthCheck
 from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.repeats import Repeats
 from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.sign_in import SignIn
@@ -41,6 +42,7 @@ class Services(Struct, frozen=True):
     queries: Queries
     operations: Operations
     merchants: Merchants
+    repeats: Repeats
     users: Users
     staff: Staff
     sign_in: SignIn

@@ -933,6 +933,7 @@ async def test_every_unique_of_the_hot_path_holds_the_merchant(postgres_url: str
         "letter",
         "verification",
         "mail_server",
+        "repeat",
     }
     assert [] == [definition for table, definition in found if table not in shared and "(merchant_id" not in definition]
 

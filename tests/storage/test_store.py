@@ -53,6 +53,7 @@ from farebox.storage.records import (
     Merchant,
     MerchantOrder,
     OutboxMail,
+    Repeat,
     Role,
     TransferFilter,
     User,
@@ -255,6 +256,9 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "users.set_role": lambda stores: stores.users.set_role(ANN, "ann@example.com", Role.OWNER, is_owner_needed=False),
     "users.remove": lambda stores: stores.users.remove(ANN, "ann@example.com", is_owner_needed=False),
     "api_keys.note_use": lambda stores: stores.api_keys.note_use([(ANN, digest(ANN))], NOW),
+    "repeats.claim": lambda stores: stores.repeats.claim(Repeat(1, "key", bytes(16), 1, NOW)),
+    "repeats.find": lambda stores: stores.repeats.find(1, "key", NOW),
+    "repeats.forget": lambda stores: stores.repeats.forget(NOW),
     "audit_log.append": lambda stores: stores.audit_log.append(
         audit_entry(Actor(1, "ann"), merchant_id=ANN, at=NOW, action="look_as_merchant")
     ),

@@ -17,8 +17,17 @@ from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet, reads
 from farebox.core.transfers import Transfer
-from farebox.storage.interface import NotFound, StoreUnavailable
-from farebox.storage.records import ApiKey, MailServerPause, MailState, Merchant, OutboxMail, User
+from farebox.storage.interface import NotFound, Repeated, StoreUnavailable
+from farebox.storage.records import (
+    REPEATS_KEPT_MICROS,
+    ApiKey,
+    MailServerPause,
+    MailState,
+    Merchant,
+    OutboxMail,
+    Repeat,
+    User,
+)
 
 _GIVING_BACK = {Kind.REFUND, Kind.TOP_UP_REVERSAL}
 _Key = TypeVar("_Key")
@@ -44,6 +53,19 @@ class MemoryRows:
         self.approvals: dict[tuple[int, int], Approval] = {}
         self.audit_entries: dict[tuple[int, int, int], AuditEntry] = {}
         self.rolled_up: dict[int, int] = {}
+        self.repeats: dict[tuple[int, str], Repeat] = {}
+
+    def repeat(self, key_id: int, idempotency_key: str, now: int) -> Repeat | None:
+        """Find what a request made, unless it is too long ago."""
+        found = self.repeats.get((key_id, idempotency_key))
+        return None if found is None or found.created_at <= now - REPEATS_KEPT_MICROS else found
+
+    def claim(self, repeat: Repeat | None) -> None:
+        """Use an idempotency key up."""
+        if repeat is not None:
+            if self.repeat(repeat.key_id, repeat.idempotency_key, repeat.created_at) is not None:
+                raise Repeated("the idempotency key was used")
+            self.repeats[repeat.key_id, repeat.idempotency_key] = repeat
 
     def load(self, reads: ReadSet) -> BatchState:
         """Find what a batch asks for."""

@@ -21,6 +21,7 @@ from farebox.storage.records import (
     MailState,
     Merchant,
     OutboxMail,
+    Repeat,
     TransferFilter,
     Usage,
     User,
@@ -40,9 +41,15 @@ class _Subject:
 
 class _Merchants(_Subject):
     async def create(
-        self, merchant: Merchant, account: Account, key: ApiKey, audit_entry: AuditEntry | None = None
+        self,
+        merchant: Merchant,
+        account: Account,
+        key: ApiKey,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
         check_account(account)
+        self._rows.claim(repeat)
         if merchant.merchant_id in self._rows.merchants:
             raise AlreadyExists("there is such a merchant")
         self._rows.merchants[merchant.merchant_id] = merchant
@@ -111,8 +118,9 @@ class _Holds(_Subject):
 
 
 class _Users(_Subject):
-    async def add(self, user: User, audit_entry: AuditEntry | None = None) -> None:
+    async def add(self, user: User, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None) -> None:
         self._rows.merchant(user.merchant_id)
+        self._rows.claim(repeat)
         if (user.merchant_id, user.email) in self._rows.users:
             raise AlreadyExists("the address is registered already")
         self._rows.users[user.merchant_id, user.email] = user
@@ -123,9 +131,10 @@ class _Users(_Subject):
 
 
 class _ApiKeys(_Subject):
-    async def create(self, key: ApiKey, audit_entry: AuditEntry | None = None) -> None:
+    async def create(self, key: ApiKey, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None) -> None:
         if key.merchant_id is not None:
             self._rows.merchant(key.merchant_id)
+        self._rows.claim(repeat)
         self._rows.keys[key.key_id] = key
         self._rows.log(audit_entry)
 
@@ -151,8 +160,15 @@ class _ApiKeys(_Subject):
         self._rows.log(audit_entry)
 
     async def rotate(
-        self, key_id: int, *, successor: ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
+        self,
+        key_id: int,
+        *,
+        successor: ApiKey,
+        expires_at: int,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
+        self._rows.claim(repeat)
         key = self._valid(key_id, successor.created_at)
         self._rows.keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, expires_at))
         self._rows.keys[successor.key_id] = successor
@@ -166,7 +182,10 @@ class _ApiKeys(_Subject):
 
 
 class _Prices(_Subject):
-    async def add(self, price: Price, created_at: int, audit_entry: AuditEntry | None = None) -> None:
+    async def add(
+        self, price: Price, created_at: int, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None
+    ) -> None:
+        self._rows.claim(repeat)
         if price.merchant_id is not None:
             self._rows.merchant(price.merchant_id)
         if price.price_id in {known.price_id for known in self._rows.prices}:
@@ -288,6 +307,19 @@ class _Usage(_Subject):
         return [Usage(*place, *sums) for place, sums in sorted(found.items())]
 
 
+class _Repeats(_Subject):
+    async def claim(self, repeat: Repeat) -> None:
+        self._rows.claim(repeat)
+
+    async def find(self, key_id: int, idempotency_key: str, now: int) -> Repeat | None:
+        return self._rows.repeat(key_id, idempotency_key, now)
+
+    async def forget(self, now: int) -> None:
+        known = {key: item for key, item in self._rows.repeats.items() if self._rows.repeat(*key, now)}
+        self._rows.repeats.clear()
+        self._rows.repeats.update(known)
+
+
 def subjects_over(rows: MemoryRows) -> dict[str, Any]:
     """Put a store for each subject over these rows; nothing is kept of logins and of what the console alone shows."""
     absent = ("account_mails", "logins", "sessions", "runway_snapshots", "verifications")
@@ -304,6 +336,7 @@ def subjects_over(rows: MemoryRows) -> dict[str, Any]:
         "outbox": _Outbox(rows),
         "mail_servers": _MailServers(rows),
         "usage": _Usage(rows),
+        "repeats": _Repeats(rows),
         **dict.fromkeys(absent),
     }
 

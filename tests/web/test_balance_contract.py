@@ -325,7 +325,7 @@ async def test_preflight_allows_the_key_header_for_an_allowed_origin(farebox: Fa
     reply = await client.send("OPTIONS", "/api/balance", headers=asked)
     assert (204, b"") == (reply.status, reply.body)
     assert ORIGIN == reply.header("access-control-allow-origin")
-    assert "x-api-key, content-type" == reply.header("access-control-allow-headers")
+    assert "x-api-key, content-type, idempotency-key" == reply.header("access-control-allow-headers")
     assert "GET, HEAD, OPTIONS" == reply.header("access-control-allow-methods")
     assert "600" == reply.header("access-control-max-age")
     assert "origin" == reply.header("vary")

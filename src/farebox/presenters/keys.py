@@ -37,7 +37,13 @@ class KeyData(Struct, frozen=True, rename="camel"):
 class NewKeyData(Struct, frozen=True, rename="camel"):
     """An API key just made. Its text is shown this once and can't be read again."""
 
-    api_key: Annotated[str, Meta(examples=["fbs_0123456789ABCDEFGHJKMNPQRS"])]
+    api_key: Annotated[
+        str | None,
+        Meta(
+            description="Null in the answer to a repeat: make another key if the first answer was lost.",
+            examples=["fbs_0123456789ABCDEFGHJKMNPQRS"],
+        ),
+    ]
     key: KeyData
 
 
@@ -57,5 +63,5 @@ def key_data(key: ApiKey) -> KeyData:
 
 
 def new_key_data(key: NewKey) -> NewKeyData:
-    """Tell of an API key just made, with its text."""
-    return NewKeyData(api_key=key.text, key=key_data(key.key))
+    """Tell of an API key that was made, with its text if this is the first time."""
+    return NewKeyData(api_key=key.text or None, key=key_data(key.key))

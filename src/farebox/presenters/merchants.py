@@ -43,7 +43,13 @@ class MerchantData(Struct, frozen=True, rename="camel"):
 class NewMerchantData(MerchantData, frozen=True, rename="camel"):
     """A merchant just added. The key is shown this once and can't be read again."""
 
-    api_key: Annotated[str, Meta(examples=["fbm_01K9ABCDEFGHJ0123456789ABCDEFGHJKMNPQRST"])]
+    api_key: Annotated[
+        str | None,
+        Meta(
+            description="Null in the answer to a repeat: make another key if the first answer was lost.",
+            examples=["fbm_01K9ABCDEFGHJ0123456789ABCDEFGHJKMNPQRST"],
+        ),
+    ]
 
 
 class RunwayData(Struct, frozen=True, rename="camel"):
@@ -88,8 +94,8 @@ def merchant_data(merchant: Merchant, account: Account) -> MerchantData:
 
 
 def new_merchant_data(merchant: Merchant, account: Account, api_key: str) -> NewMerchantData:
-    """Tell of a merchant just added, with the text of its first key."""
-    return NewMerchantData(**asdict(merchant_data(merchant, account)), api_key=api_key)
+    """Tell of a merchant just added, with the text of its first key, which is empty if it was shown before."""
+    return NewMerchantData(**asdict(merchant_data(merchant, account)), api_key=api_key or None)
 
 
 def account_data(view: AccountView) -> AccountData:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from farebox.core.audit_log import AuditEntry
 from farebox.core.state import KeyRecord
 from farebox.storage.interface import Fetch, NotFound, StorageError
-from farebox.storage.records import ApiKey
+from farebox.storage.records import ApiKey, Repeat
 from farebox.storage.rows import api_key_to_row
 from farebox.storage.subject import SubjectStore
 
@@ -17,7 +17,7 @@ class KeyEnded(StorageError):
 class ApiKeyStore(SubjectStore):
     """The API keys of one database."""
 
-    async def create(self, key: ApiKey, audit_entry: AuditEntry | None = None) -> None:
+    async def create(self, key: ApiKey, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None) -> None:
         """Add an API key.
 
         Raises:
@@ -26,6 +26,7 @@ class ApiKeyStore(SubjectStore):
         """
 
         async def create(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             await self._insert(fetch, key)
 
         await self._connector.run_in_transaction(create, audit_entry)
@@ -76,7 +77,13 @@ class ApiKeyStore(SubjectStore):
         await self._connector.run_in_transaction(revoke, audit_entry)
 
     async def rotate(
-        self, key_id: int, *, successor: ApiKey, expires_at: int, audit_entry: AuditEntry | None = None
+        self,
+        key_id: int,
+        *,
+        successor: ApiKey,
+        expires_at: int,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
         """Add a key's successor and let the old one expire at `expires_at`, or earlier if it already was to.
 
@@ -86,6 +93,7 @@ class ApiKeyStore(SubjectStore):
         """
 
         async def rotate(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             await self._end(fetch, "succeed", key_id, expires_at, successor.created_at)
             await self._insert(fetch, successor)
 

@@ -25,6 +25,7 @@ from farebox.storage.records import (
     MailServerPause,
     Merchant,
     OutboxMail,
+    Repeat,
     RunwaySnapshot,
     Session,
     User,
@@ -163,6 +164,7 @@ ACCOUNT_MAIL: Final = table(AccountMail, names={"account_mail_id": "letter_id"})
 MAIL_SERVER: Final = table(MailServerPause)
 RUNWAY_SNAPSHOT: Final = table(RunwaySnapshot)
 VERIFICATION: Final = table(Verification)
+REPEAT: Final = table(Repeat, key_width=2)
 
 TABLES: Final[dict[str, Table]] = {
     "account": ACCOUNT,
@@ -184,5 +186,6 @@ TABLES: Final[dict[str, Table]] = {
     "mail_server": MAIL_SERVER,
     "runway_snapshot": RUNWAY_SNAPSHOT,
     "verification": VERIFICATION,
+    "repeat": REPEAT,
 }
 """Each by the name under which statements speak of it."""

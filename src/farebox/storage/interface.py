@@ -65,6 +65,10 @@ class NotFound(StorageError):
     """The row that was named is not there; nothing was changed."""
 
 
+class Repeated(StorageError):
+    """A request under this idempotency key has made something already; nothing was changed."""
+
+
 class SchemaMismatch(StorageError):
     """The database's schema is not the one this program knows; the message says what to do."""
 

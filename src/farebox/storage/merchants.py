@@ -10,7 +10,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.storage import rows
 from farebox.storage.columns import ACCOUNT, MERCHANT
 from farebox.storage.interface import Fetch
-from farebox.storage.records import ApiKey, Counts, Merchant, MerchantOrder, RunwaySnapshot
+from farebox.storage.records import ApiKey, Counts, Merchant, MerchantOrder, Repeat, RunwaySnapshot
 from farebox.storage.subject import SubjectStore
 
 _ORDERS: Final = {
@@ -27,7 +27,12 @@ class MerchantStore(SubjectStore):
     """The merchants of one database."""
 
     async def create(
-        self, merchant: Merchant, account: Account, key: ApiKey, audit_entry: AuditEntry | None = None
+        self,
+        merchant: Merchant,
+        account: Account,
+        key: ApiKey,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
         """Add a merchant, its empty account and its first API key.
 
@@ -37,6 +42,7 @@ class MerchantStore(SubjectStore):
         """
 
         async def create(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             await fetch(self._sql["insert_merchant"], *astuple(merchant))
             await fetch(self._sql["insert_account"], *rows.account_to_row(account))
             await fetch(self._sql["insert_merchant_key"], *rows.api_key_to_row(key))

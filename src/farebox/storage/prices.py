@@ -5,13 +5,16 @@ from collections.abc import Sequence
 from farebox.core.audit_log import AuditEntry
 from farebox.core.pricing import Price
 from farebox.storage.columns import DEFAULT_PRICE, MERCHANT_PRICE
+from farebox.storage.records import Repeat
 from farebox.storage.subject import SubjectStore
 
 
 class PriceStore(SubjectStore):
     """The prices of one database."""
 
-    async def add(self, price: Price, created_at: int, audit_entry: AuditEntry | None = None) -> None:
+    async def add(
+        self, price: Price, created_at: int, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None
+    ) -> None:
         """Add a version of a price, a default or a merchant's own.
 
         Raises:
@@ -22,7 +25,7 @@ class PriceStore(SubjectStore):
         name = "insert_default_price" if is_default else "insert_merchant_price"
         columns = (DEFAULT_PRICE if is_default else MERCHANT_PRICE).stored
         values = [getattr(price, column.field) for column in columns]
-        await self._write(name, *values, created_at, audit_entry=audit_entry)
+        await self._write(name, *values, created_at, audit_entry=audit_entry, repeat=repeat)
 
     async def list(self, merchant_id: int | None) -> Sequence[Price]:
         """List every version of the default prices (None) or of a merchant's own, by type and start."""

@@ -225,6 +225,24 @@ class ApiKey(Struct, frozen=True):
     """What a support key may do, a StaffRole; other keys have none."""
 
 
+REPEATS_KEPT_MICROS: Final = 7 * 24 * 3600 * 1_000_000
+"""How long a repeated request is known."""
+
+
+class Repeat(Struct, frozen=True):
+    """What a request made, so that a repeat of it makes nothing more.
+
+    `key_id` is the caller's API key, `fingerprint` tells a repeat from another request under the same idempotency key.
+    """
+
+    key_id: int
+    idempotency_key: str
+    fingerprint: bytes
+    made_id: int
+    """The number of what was made; 0 for a move of money, which its reference names."""
+    created_at: int
+
+
 class Usage(Struct, frozen=True):
     """What one request type came to within a stretch of time: requests, and micros taken and given back.
 

@@ -14,6 +14,7 @@ from farebox.storage.mail_servers import MailServerStore
 from farebox.storage.merchants import MerchantStore
 from farebox.storage.outbox import OutboxStore
 from farebox.storage.prices import PriceStore
+from farebox.storage.repeats import RepeatStore
 from farebox.storage.runway_snapshots import RunwaySnapshotStore
 from farebox.storage.sessions import SessionStore
 from farebox.storage.transfers import TransferStore
@@ -43,6 +44,7 @@ class Stores(Struct, frozen=True):
     usage: UsageStore
     runway_snapshots: RunwaySnapshotStore
     verifications: VerificationStore
+    repeats: RepeatStore
 
     @classmethod
     def over(cls, connector: Connector) -> "Stores":
@@ -66,4 +68,5 @@ class Stores(Struct, frozen=True):
             usage=UsageStore(connector),
             runway_snapshots=RunwaySnapshotStore(connector),
             verifications=VerificationStore(connector),
+            repeats=RepeatStore(connector),
         )

@@ -8,7 +8,7 @@ from msgspec.structs import astuple
 from farebox.core.audit_log import AuditEntry
 from farebox.storage.columns import USER
 from farebox.storage.interface import Fetch, NotFound
-from farebox.storage.records import AccountMail, Login, Membership, Role, User
+from farebox.storage.records import AccountMail, Login, Membership, Repeat, Role, User
 from farebox.storage.subject import SubjectStore
 
 _LOGIN_AT: Final = len(USER.columns)
@@ -21,14 +21,14 @@ class LastOwner(NotFound):
 class UserStore(SubjectStore):
     """The users of merchants' accounts in one database."""
 
-    async def add(self, user: User, audit_entry: AuditEntry | None = None) -> None:
+    async def add(self, user: User, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None) -> None:
         """Register a user on a merchant's account: who is registered gets its alerts.
 
         Raises:
             AlreadyExists: the address is registered there already.
             NotFound: no such merchant.
         """
-        await self._write("insert_user", *astuple(user), audit_entry=audit_entry)
+        await self._write("insert_user", *astuple(user), audit_entry=audit_entry, repeat=repeat)
 
     async def list(self, merchant_id: int) -> Sequence[User]:
         """List the users of a merchant's account, oldest first."""

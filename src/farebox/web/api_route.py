@@ -11,14 +11,19 @@ from farebox.core.commands import Caller, KeyKind
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.service.errors import Forbidden
+from farebox.service.operator.repeats import RequestKey
 from farebox.service.people.api_keys import ParsedKey, Principal
 from farebox.services import Services
 from farebox.web.body import BODY_BYTES_MAX
 from farebox.web.envelope import Headers
+from farebox.web.idempotency import request_key
 
 MERCHANT: Final = frozenset({KeyKind.MERCHANT})
 SERVICE: Final = frozenset({KeyKind.SERVICE})
 SUPPORT: Final = frozenset({KeyKind.SUPPORT})
+
+_REPLAYABLE: Final = frozenset({Code.IDEMPOTENCY_CONFLICT, Code.APPROVAL_NOT_FOUND})
+"""An endpoint that may refuse so may also answer a replay."""
 
 _DECLARED: Final = "declared_route"
 
@@ -74,6 +79,10 @@ class ApiRequest(Struct, frozen=True, gc=False):
             raise Forbidden
         return self.support
 
+    def request_key(self, body: Struct) -> RequestKey | None:
+        """Return what support named this request by, in the header Idempotency-Key; None if it did not."""
+        return request_key(self.scope, body, key_id=self.principal.key_id or 0)
+
 
 Handler = Callable[..., Awaitable[Answer | Stream]]
 _Declared = TypeVar("_Declared", bound=Handler)
@@ -109,6 +118,10 @@ class Route(Struct, frozen=True):
     conflicts: bool
     """Whether what is named may be there already, beyond the ledger's own refusals."""
     description: str
+    is_made_once: bool
+    """Whether the header Idempotency-Key names what it makes, so that a repeat makes nothing more."""
+    is_replayable: bool
+    """Whether the answer may be a replay: the first one again, or that it was so already."""
     is_key_checked_later: bool
     """Whether what the handler asks of the services looks the key up, so that it needs no look-up of its own."""
     hides_outages: bool
@@ -136,6 +149,8 @@ def route(
     missing: bool = False,
     conflicts: bool = False,
     description: str = "",
+    is_made_once: bool = False,
+    is_replayable: bool = False,
     is_key_checked_later: bool = False,
     hides_outages: bool = False,
 ) -> Callable[[_Declared], _Declared]:
@@ -160,16 +175,23 @@ def route(
             accepted=accepted,
             media=media,
             operations=operations,
-            refusals=refusals,
+            refusals=_with_conflicts(refusals) if is_made_once else refusals,
             missing=missing,
             conflicts=conflicts,
             description=description,
+            is_made_once=is_made_once,
+            is_replayable=is_replayable or is_made_once or not _REPLAYABLE.isdisjoint(refusals),
             is_key_checked_later=is_key_checked_later,
             hides_outages=hides_outages,
         )
         return handler
 
     return declare
+
+
+def _with_conflicts(refusals: tuple[Code, ...]) -> tuple[Code, ...]:
+    """Add that an idempotency key may have been used for another request."""
+    return refusals if Code.IDEMPOTENCY_CONFLICT in refusals else (*refusals, Code.IDEMPOTENCY_CONFLICT)
 
 
 class Endpoints:

@@ -37,7 +37,7 @@ class Cors:
         return [
             *allowed,
             (b"access-control-allow-methods", methods),
-            (b"access-control-allow-headers", b"x-api-key, content-type"),
+            (b"access-control-allow-headers", b"x-api-key, content-type, idempotency-key"),
             (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS),
         ]
 

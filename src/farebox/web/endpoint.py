@@ -23,6 +23,7 @@ from farebox.web.envelope import (
     method_not_allowed,
     stream_headers,
 )
+from farebox.web.idempotency import NamedBodyDecoder, header_key, takes_key
 from farebox.web.key_check import KeyCheck, api_key
 from farebox.web.rate_limits import Limits
 
@@ -122,9 +123,14 @@ def _with_input(route: Route) -> Callable[[ApiRequest], Awaitable[Answer | Strea
     handler, query = route.handler, route.query
     if route.body is not None:
         decoder = BodyDecoder(route.body)
+        named_decoder = NamedBodyDecoder(route.body) if takes_key(route.body) else None
 
         async def handle_body(request: ApiRequest) -> Answer | Stream:
             body = await read_body(request.scope, request.receive, route.body_bytes_max)
+            if named_decoder is not None:
+                key = header_key(request.scope)
+                if key is not None:
+                    return await handler(request, named_decoder.decode(body, key))
             return await handler(request, decoder.decode(body))
 
         return handle_body

@@ -8,16 +8,18 @@ from typing import Any, Final
 import msgspec
 
 from farebox.core import ids
-from farebox.core.commands import KeyKind
+from farebox.core.commands import IDEMPOTENCY_KEY_CHARS_MAX, KeyKind
 from farebox.core.outcomes import Code
 from farebox.core.permissions import ALLOWED_ROLES
 from farebox.core.staff_roles import NO_ROLE, StaffRole, roles_in_words
 from farebox.presenters.fields import BOOK_ID_CHARS, id_schema
 from farebox.presenters.keys import KEY_KIND_WORDS
 from farebox.service.errors import InvalidKey
+from farebox.service.operator.repeats import KEPT_DAYS
 from farebox.web.api.charge_batches import NDJSON
 from farebox.web.api_route import Route
 from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, RETRY_AFTER_SECONDS, STATUS
+from farebox.web.idempotency import HEADER
 
 Json = dict[str, Any]
 
@@ -29,9 +31,6 @@ _BODY_ERRORS: Final = {
     413: ["payload_too_large"],
     415: ["unsupported_media_type"],
 }
-_REPLAYABLE: Final = {Code.IDEMPOTENCY_CONFLICT, Code.APPROVAL_NOT_FOUND}
-"""An endpoint that may refuse so may also answer a replay."""
-
 _BALANCE: Final = "Balance & account"
 _SPENDING: Final = "Spending"
 _ADMINISTRATION: Final = "Administration"
@@ -58,6 +57,9 @@ _ABOUT: Final = """Prepaid balances for pay-per-request APIs.
   moves has no more decimals than the currency: 12.5 JPY is refused, `amount_too_fine`. Times are RFC 3339 in UTC.
 - What moves money takes an `idempotencyKey` or a `reference`: the same one with the same content again moves nothing
   more and is answered as the first time, marked `Idempotent-Replay: true`. A refusal is not remembered.
+- The header `Idempotency-Key` may stand in place of a body's `idempotencyKey`. On what makes something (merchants,
+  users, keys, prices, moves by support) it names the request: the same key and body again make nothing more. A repeat
+  shows no API key again.
 - Fields and parameters that are not named here are refused, and so are those that are given twice."""
 
 
@@ -120,7 +122,7 @@ class _Writer:
             "security": [{_scheme(kind): []} for kind in sorted(route.keys)],
             "responses": self._responses(route),
         }
-        if parameters := [*_path_parameters(route), *self._query_parameters(route)]:
+        if parameters := [*_path_parameters(route), *self._query_parameters(route), *_header_parameters(route)]:
             operation["parameters"] = parameters
         if route.request is not None:
             operation["requestBody"] = {"required": True, "content": self._request_content(route, route.request)}
@@ -172,10 +174,10 @@ class _Writer:
             "data": self._example(schema) if issubclass(data, msgspec.Struct) else "1250.75",
         }
         answer: Json = {"content": {_JSON: {"schema": _envelope(status, schema), "example": example}}}
-        if not _REPLAYABLE.isdisjoint(route.refusals):
+        if route.is_replayable:
             answer["headers"] = {
                 "Idempotent-Replay": {
-                    "description": "There if this is the first answer again, and nothing moved.",
+                    "description": "There if this is the first answer again, or was so already: nothing is changed.",
                     "schema": {"type": "string", "const": "true"},
                 }
             }
@@ -275,6 +277,18 @@ def _path_parameters(route: Route) -> Iterator[Json]:
             "in": "path",
             "required": True,
             "schema": {"type": "string", "minLength": 1, **_ID_SCHEMAS.get(name, {})},
+        }
+
+
+def _header_parameters(route: Route) -> Iterator[Json]:
+    if route.is_made_once:
+        yield {
+            "name": HEADER,
+            "in": "header",
+            "required": False,
+            "description": f"Yours, unique per API key for {KEPT_DAYS} days; the same one and body again make nothing "
+            "more.",
+            "schema": {"type": "string", "pattern": f"^[!-~]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}$"},
         }
 
 

@@ -19,10 +19,11 @@ from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
 from farebox.service.id_generator import IdGenerator
+from farebox.service.operator.repeats import RequestKey
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
 from farebox.storage.api_keys import KeyEnded
-from farebox.storage.records import ApiKey, Merchant, Role, User
+from farebox.storage.records import ApiKey, Merchant, Repeat, Role, User
 from farebox.storage.stores import Stores
 
 __all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "Merchants", "NewKey", "Role", "User"]
@@ -35,10 +36,10 @@ PAGE_ROWS: Final = 500
 
 
 class NewKey(Struct, frozen=True):
-    """A key just made, and its text, which nobody can read again."""
+    """A key that was made, and its text, which nobody can read again: empty once it was shown."""
 
     key: ApiKey
-    text: str
+    text: str = ""
 
 
 class Merchants:
@@ -51,7 +52,14 @@ class Merchants:
         self._id_generator = IdGenerator(clock)
 
     async def create(
-        self, *, name: str, currency: str, thresholds: list[str], credit_limit: str, principal: Principal | None = None
+        self,
+        *,
+        name: str,
+        currency: str,
+        thresholds: list[str],
+        credit_limit: str,
+        principal: Principal | None = None,
+        request_key: RequestKey | None = None,
     ) -> tuple[Merchant, Account, NewKey]:
         """Add a merchant with an empty book and its first API key.
 
@@ -76,8 +84,16 @@ class Merchants:
             principal, now, "create_merchant", merchant_id=merchant.merchant_id, subject=subject, detail=merchant.name
         )
         with translated():
-            await self._stores.merchants.create(merchant, account, key.key, audit_entry)
+            await self._stores.merchants.create(
+                merchant, account, key.key, audit_entry, _repeat(request_key, merchant.merchant_id, now)
+            )
         return merchant, account, key
+
+    async def made(self, merchant_id: int) -> tuple[Merchant, Account, NewKey]:
+        """Read again what `create` made; the first key's text is gone."""
+        merchant, account = await self.get(merchant_id)
+        keys = await self.keys(merchant_id)
+        return merchant, account, NewKey(keys[0])
 
     async def rename(self, merchant_id: int, name: str, *, principal: Principal | None = None) -> None:
         """Change a merchant's name."""
@@ -112,7 +128,13 @@ class Merchants:
         return merchants
 
     async def add_user(
-        self, merchant_id: int, email: str, *, role: Role | None = None, principal: Principal | None = None
+        self,
+        merchant_id: int,
+        email: str,
+        *,
+        role: Role | None = None,
+        principal: Principal | None = None,
+        request_key: RequestKey | None = None,
     ) -> User:
         """Register a person on a merchant's account: who is registered gets its alerts, and may ask for a password.
 
@@ -126,8 +148,15 @@ class Merchants:
         user = User(merchant_id, self._id_generator.next(), inputs.email("email", email), now, role)
         audit_entry = _audit_entry(principal, now, "add_user", merchant_id=merchant_id, subject=user.email)
         with translated(conflict=f"{user.email} is registered there already"):
-            await self._stores.users.add(user, audit_entry)
+            await self._stores.users.add(user, audit_entry, _repeat(request_key, user.user_id, now))
         return user
+
+    async def user(self, merchant_id: int, user_id: int) -> User:
+        """Read a person registered on a merchant's account."""
+        for user in await self.users(merchant_id):
+            if user.user_id == user_id:
+                return user
+        raise Missing("nobody registered there has this id")
 
     async def users(self, merchant_id: int) -> Sequence[User]:
         """List the people registered on a merchant's account."""
@@ -144,6 +173,7 @@ class Merchants:
         roles: Iterable[StaffRole] = (),
         expires: str | None = None,
         principal: Principal | None = None,
+        request_key: RequestKey | None = None,
     ) -> NewKey:
         """Make an API key: `merchant_id` for a merchant's, `name` for a service's or support's.
 
@@ -161,8 +191,16 @@ class Merchants:
         given = _key_roles(kind, together(roles), principal)
         key = self._new_key(kind, now, merchant_id=merchant_id, name=owner, roles=given, expires_at=expires_at)
         with translated():
-            await self._stores.api_keys.create(key.key, _key_audit_entry(principal, now, "create_key", key.key))
+            await self._stores.api_keys.create(
+                key.key,
+                _key_audit_entry(principal, now, "create_key", key.key),
+                _repeat(request_key, key.key.key_id, now),
+            )
         return key
+
+    async def made_key(self, key_id: int) -> NewKey:
+        """Read again what `create_key` or `rotate_key` made; its text is gone."""
+        return NewKey(await self.key(key_id))
 
     async def keys(self, merchant_id: int | None) -> Sequence[ApiKey]:
         """List a merchant's API keys, or the services' and support's with None."""
@@ -209,7 +247,12 @@ class Merchants:
         return await self.key(key_id)
 
     async def rotate_key(
-        self, key_id: int, *, overlap_seconds: int = OVERLAP_SECONDS_DEFAULT, principal: Principal | None = None
+        self,
+        key_id: int,
+        *,
+        overlap_seconds: int = OVERLAP_SECONDS_DEFAULT,
+        principal: Principal | None = None,
+        request_key: RequestKey | None = None,
     ) -> NewKey:
         """Make a key's successor of the same roles; the old one goes on for `overlap_seconds`, or until it was to end.
 
@@ -231,7 +274,11 @@ class Merchants:
         )
         with translated(), _of_valid_key():
             await self._stores.api_keys.rotate(
-                key_id, successor=key.key, expires_at=expires_at, audit_entry=audit_entry
+                key_id,
+                successor=key.key,
+                expires_at=expires_at,
+                audit_entry=audit_entry,
+                repeat=_repeat(request_key, key.key.key_id, now),
             )
         return key
 
@@ -243,6 +290,7 @@ class Merchants:
         merchant_id: int | None = None,
         starts: str | None = None,
         principal: Principal | None = None,
+        request_key: RequestKey | None = None,
     ) -> Price:
         """Add a version of a price, a default or a merchant's own, in force from `starts` (now, if None).
 
@@ -271,8 +319,15 @@ class Merchants:
             detail=f"{price.request_type} {words} from {inputs.format_time(starts_at)}",
         )
         with translated():
-            await self._stores.prices.add(price, now, audit_entry)
+            await self._stores.prices.add(price, now, audit_entry, _repeat(request_key, price.price_id, now))
         return price
+
+    async def price(self, merchant_id: int | None, price_id: int) -> Price:
+        """Read a version of the default prices (None) or of a merchant's own."""
+        for price in await self.prices(merchant_id):
+            if price.price_id == price_id:
+                return price
+        raise Missing("no price there has this id")
 
     async def prices(self, merchant_id: int | None) -> Sequence[Price]:
         """List every version of the default prices (None) or of a merchant's own."""
@@ -358,6 +413,10 @@ def _key_roles(kind: KeyKind, wanted: StaffRole, principal: Principal | None) ->
         return wanted or EVERY_ROLE
     principal.ensure_has(wanted)
     return wanted or principal.roles or NO_ROLE
+
+
+def _repeat(request_key: RequestKey | None, made_id: int, now: int) -> Repeat | None:
+    return None if request_key is None else request_key.makes(made_id, now)
 
 
 def _audit_entry(

@@ -1,7 +1,8 @@
 """How the ledger's outcomes become answers."""
 
+from collections.abc import Callable
 from http import HTTPStatus
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -10,8 +11,11 @@ from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.moves import move_data
 from farebox.service.errors import transfer_of
+from farebox.service.operator.repeats import Made
 from farebox.web.api_route import Answer
 from farebox.web.envelope import Headers, success_body
+
+_Thing = TypeVar("_Thing")
 
 _NO_HEADERS: Final[Headers] = []
 _REPLAY_HEADERS: Final[Headers] = [(b"idempotent-replay", b"true")]
@@ -20,6 +24,11 @@ _REPLAY_HEADERS: Final[Headers] = [(b"idempotent-replay", b"true")]
 def answer(data: Struct, headers: Headers = _NO_HEADERS) -> Answer:
     """Answer a success with its data."""
     return Answer(success_body(msgspec.json.encode(data)), headers)
+
+
+def answer_made(made: Made[_Thing], data: Callable[[_Thing], Struct]) -> Answer:
+    """Answer with what a request made, now or when it was first made."""
+    return answer(data(made.thing), replay_headers(is_replay=made.is_replay))
 
 
 def replay_headers(*, is_replay: bool) -> Headers:

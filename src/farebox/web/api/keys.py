@@ -1,13 +1,17 @@
 """API keys, as support makes and ends them."""
 
-from typing import Final
+from collections.abc import Awaitable
+from typing import Any, Final
+
+from msgspec import Struct
 
 from farebox.core.commands import KeyKind
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.core.staff_roles import STAFF_ROLES
 from farebox.presenters.keys import KeyData, NewKeyData, key_data, new_key_data
-from farebox.web.api.answers import answer, replay_headers
+from farebox.service.operator.merchants import NewKey
+from farebox.web.api.answers import answer, answer_made, replay_headers
 from farebox.web.api.paths import MERCHANT_PATH, key_in_path, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import (
@@ -46,16 +50,13 @@ class KeyEndpoints(Endpoints):
         data=NewKeyData,
         operations=(Operation.MANAGE_MERCHANT_KEYS,),
         refusals=_UNKNOWN,
+        is_made_once=True,
     )
     async def create_merchant_key(self, request: ApiRequest, body: MerchantKeyRequest) -> Answer:
         """Make a key for a merchant and show it, this once."""
-        key = await self._services.merchants.create_key(
-            KeyKind.MERCHANT,
-            merchant_id=merchant_in_path(request),
-            expires=body.expires,
-            principal=request.principal,
+        return await self._create(
+            request, body, KeyKind.MERCHANT, merchant_id=merchant_in_path(request), expires=body.expires
         )
-        return answer(new_key_data(key))
 
     @route(
         method="GET",
@@ -75,17 +76,14 @@ class KeyEndpoints(Endpoints):
         summary="Make an API key for a service or for support",
         data=NewKeyData,
         operations=(Operation.MANAGE_KEYS,),
+        is_made_once=True,
     )
     async def create_staff_key(self, request: ApiRequest, body: StaffKeyRequest) -> Answer:
         """Make a key for a service or for support and show it, this once."""
-        key = await self._services.merchants.create_key(
-            _STAFF_KINDS[body.kind],
-            name=body.name,
-            roles=[STAFF_ROLES[word] for word in body.roles or ()],
-            expires=body.expires,
-            principal=request.principal,
+        roles = [STAFF_ROLES[word] for word in body.roles or ()]
+        return await self._create(
+            request, body, _STAFF_KINDS[body.kind], name=body.name, roles=roles, expires=body.expires
         )
-        return answer(new_key_data(key))
 
     @route(
         method="POST",
@@ -95,6 +93,7 @@ class KeyEndpoints(Endpoints):
         data=KeyData,
         operations=(Operation.MANAGE_KEYS, Operation.MANAGE_MERCHANT_KEYS),
         missing=True,
+        is_replayable=True,
     )
     async def revoke_key(self, request: ApiRequest) -> Answer:
         """Close a key at once."""
@@ -129,13 +128,29 @@ class KeyEndpoints(Endpoints):
         operations=(Operation.MANAGE_KEYS, Operation.MANAGE_MERCHANT_KEYS),
         missing=True,
         conflicts=True,
+        is_made_once=True,
     )
     async def rotate_key(self, request: ApiRequest, body: RotateKeyRequest) -> Answer:
         """Make a key's successor and show it, this once."""
-        key = await self._services.merchants.rotate_key(
-            key_in_path(request), overlap_seconds=body.overlap_seconds, principal=request.principal
-        )
-        return answer(new_key_data(key))
+        key_id, request_key, merchants = key_in_path(request), request.request_key(body), self._services.merchants
+
+        def rotate() -> Awaitable[NewKey]:
+            return merchants.rotate_key(
+                key_id, overlap_seconds=body.overlap_seconds, principal=request.principal, request_key=request_key
+            )
+
+        made = await self._services.repeats.once(request_key, rotate, merchants.made_key)
+        return answer_made(made, new_key_data)
+
+    async def _create(self, request: ApiRequest, body: Struct, kind: KeyKind, **fields: Any) -> Answer:
+        """Make a key; `fields` are those of `Merchants.create_key`."""
+        request_key, merchants = request.request_key(body), self._services.merchants
+
+        def create() -> Awaitable[NewKey]:
+            return merchants.create_key(kind, **fields, principal=request.principal, request_key=request_key)
+
+        made = await self._services.repeats.once(request_key, create, merchants.made_key)
+        return answer_made(made, new_key_data)
 
     async def _keys(self, merchant_id: int | None) -> Answer:
         keys = await self._services.merchants.keys(merchant_id)

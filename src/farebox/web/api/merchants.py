@@ -1,16 +1,19 @@
 """Merchants and their rules, as support sets them up."""
 
+from collections.abc import Awaitable
 from typing import Final
 
 import msgspec
 
 from farebox.core import ids
+from farebox.core.accounts import Account
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.presenters.merchants import MerchantData, NewMerchantData, merchant_data, new_merchant_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
-from farebox.web.api.answers import answer
+from farebox.service.operator.merchants import Merchant, NewKey
+from farebox.web.api.answers import answer, answer_made
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import MerchantChange, MerchantRequest, MerchantsData, PageQuery
@@ -46,6 +49,7 @@ class MerchantEndpoints(Endpoints):
         summary="Add a merchant",
         data=NewMerchantData,
         operations=(Operation.MANAGE_MERCHANTS,),
+        is_made_once=True,
     )
     async def create_merchant(self, request: ApiRequest, body: MerchantRequest) -> Answer:
         """Add a merchant and show its first key, this once."""
@@ -55,14 +59,20 @@ class MerchantEndpoints(Endpoints):
         if body.threshold is not None:
             inputs.amount("threshold", body.threshold)
             thresholds = [body.threshold]
-        merchant, account, key = await self._services.merchants.create(
-            name=body.name,
-            currency=body.currency,
-            thresholds=thresholds,
-            credit_limit=body.credit_limit,
-            principal=request.principal,
-        )
-        return answer(new_merchant_data(merchant, account, key.text))
+        request_key, merchants = request.request_key(body), self._services.merchants
+
+        def create() -> Awaitable[tuple[Merchant, Account, NewKey]]:
+            return merchants.create(
+                name=body.name,
+                currency=body.currency,
+                thresholds=thresholds,
+                credit_limit=body.credit_limit,
+                principal=request.principal,
+                request_key=request_key,
+            )
+
+        made = await self._services.repeats.once(request_key, create, merchants.made)
+        return answer_made(made, _new_merchant)
 
     @route(
         method="GET",
@@ -143,3 +153,8 @@ class MerchantEndpoints(Endpoints):
 
     async def _merchant(self, merchant_id: int) -> Answer:
         return answer(merchant_data(*await self._services.merchants.get(merchant_id)))
+
+
+def _new_merchant(made: tuple[Merchant, Account, NewKey]) -> NewMerchantData:
+    merchant, account, key = made
+    return new_merchant_data(merchant, account, key.text)

@@ -34,9 +34,11 @@ class MoveEndpoints(Endpoints):
         accepted=ApprovalData,
         refusals=_REQUEST_REFUSALS,
         description=_WAITS,
+        is_made_once=True,
     )
     async def top_up(self, request: ApiRequest, body: TopUpRequest) -> Answer:
         """Add money that the merchant has paid."""
+        await self._services.repeats.bind(request.request_key(body))
         return answer_move(
             await self._services.operations.top_up(
                 merchant_in_path(request),
@@ -57,9 +59,11 @@ class MoveEndpoints(Endpoints):
         accepted=ApprovalData,
         refusals=(*_REQUEST_REFUSALS, Code.INSUFFICIENT_BALANCE),
         description=_WAITS,
+        is_made_once=True,
     )
     async def adjust(self, request: ApiRequest, body: AdjustmentRequest) -> Answer:
         """Correct a balance by hand."""
+        await self._services.repeats.bind(request.request_key(body))
         return answer_move(
             await self._services.operations.adjust(
                 merchant_in_path(request),
@@ -87,9 +91,11 @@ class MoveEndpoints(Endpoints):
             Code.BALANCE_LIMIT_EXCEEDED,
             Code.INSUFFICIENT_BALANCE,
         ),
+        is_made_once=True,
     )
     async def reverse(self, request: ApiRequest, body: ReversalRequest) -> Answer:
         """Take a top-up back, or a part of it."""
+        await self._services.repeats.bind(request.request_key(body))
         return answer_move(
             await self._services.operations.reverse_top_up(
                 merchant_in_path(request),

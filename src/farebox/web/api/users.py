@@ -1,5 +1,7 @@
 """The people registered on a merchant's account, as support sets them up."""
 
+from collections.abc import Awaitable
+from functools import partial
 from typing import Final
 
 from farebox.core import ids
@@ -7,7 +9,8 @@ from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.presenters.users import UserData, user_data
 from farebox.service.errors import Missing
-from farebox.web.api.answers import answer
+from farebox.service.operator.merchants import User
+from farebox.web.api.answers import answer, answer_made
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path, text_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import UserRequest, UsersData
@@ -40,13 +43,18 @@ class UserEndpoints(Endpoints):
         operations=(Operation.MANAGE_USERS,),
         refusals=_UNKNOWN,
         conflicts=True,
+        is_made_once=True,
     )
     async def add_user(self, request: ApiRequest, body: UserRequest) -> Answer:
         """Register a person on a merchant's account."""
-        merchant_id = merchant_in_path(request)
-        return answer(
-            user_data(await self._services.merchants.add_user(merchant_id, body.email, principal=request.principal))
-        )
+        merchant_id, request_key = merchant_in_path(request), request.request_key(body)
+        merchants = self._services.merchants
+
+        def add() -> Awaitable[User]:
+            return merchants.add_user(merchant_id, body.email, principal=request.principal, request_key=request_key)
+
+        made = await self._services.repeats.once(request_key, add, partial(merchants.user, merchant_id))
+        return answer_made(made, user_data)
 
     @route(
         method="DELETE",
