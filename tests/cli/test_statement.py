@@ -41,8 +41,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
     shell = Shell(f"sqlite:///{tmp_path_factory.mktemp('ledger') / 'farebox.db'}")
     shell.ok("init")
     merchant = shell.merchant()
-    for number in range(3):
-        shell.ok("topup", merchant, "4.11333", "--reference", f"R{number}")
+    for number, amount in enumerate(("4.11", "4.11", "4.12")):
+        shell.ok("topup", merchant, amount, "--reference", f"R{number}")
     return merchant, shell.ok("statement", merchant, "--json").out.splitlines(keepends=True)
 
 
@@ -207,7 +207,7 @@ def test_with_json_the_answer_is_one_document(exported: tuple[str, list[str]], t
             "currency": "USD",
             "seq": 3,
             "hash": last["hash"],
-            "available": "12.33999",
+            "available": "12.34",
             "held": "0.00",
         },
         "faultsCount": 0,

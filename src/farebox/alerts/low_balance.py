@@ -9,7 +9,7 @@ from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link, time_in_words
 from farebox.core import ids
 from farebox.core.accounts import Account, Kind
-from farebox.core.money import format_amount
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.transfers import Transfer
 from farebox.storage.records import Merchant, OutboxMail
 
@@ -65,7 +65,7 @@ def low_balance_message(subject: LowBalance, settings: MailSettings) -> EmailMes
     words = {
         "merchant": name,
         "threshold": threshold,
-        "balance": format_amount(alert.posted),
+        "balance": format_money(alert.posted, account.currency),
         "currency": account.currency,
         "fell": _fell(subject),
         "balance_label": "Balance when it fell" if subject.transfer else "Your balance",
@@ -130,4 +130,4 @@ def _refusal(account: Account) -> str:
 
 
 def _money(micros: int, account: Account) -> str:
-    return f"{format_amount(micros)} {account.currency}"
+    return format_money_with_code(micros, account.currency)

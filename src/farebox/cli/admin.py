@@ -10,7 +10,7 @@ from farebox.cli.staff import ROLE_OPTION, answer_link
 from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
-from farebox.core.money import format_amount
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.staff_roles import STAFF_ROLES, role_words
 from farebox.presenters.keys import KEY_KIND_WORDS, key_data
 from farebox.presenters.merchants import merchant_data, new_merchant_data
@@ -49,16 +49,17 @@ def price_group() -> None:
 
 def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
     thresholds = ", ".join(
-        f"{format_amount(item.amount)}{'' if item.is_armed else ' (silent until a top-up reaches it)'}"
+        format_money_with_code(item.amount, account.currency)
+        + ("" if item.is_armed else " (silent until a top-up reaches it)")
         for item in account.thresholds
     )
     fields = {
         "merchant": ids.public_id(ids.MERCHANT, merchant.merchant_id),
         "name": merchant.name,
-        "available": f"{format_amount(account.available)} {account.currency}",
-        "held": f"{format_amount(account.held)} {account.currency}",
-        "posted": f"{format_amount(account.posted)} {account.currency}",
-        "credit limit": f"{format_amount(account.credit_limit)} {account.currency}",
+        "available": format_money_with_code(account.available, account.currency),
+        "held": format_money_with_code(account.held, account.currency),
+        "posted": format_money_with_code(account.posted, account.currency),
+        "credit limit": format_money_with_code(account.credit_limit, account.currency),
         "thresholds": thresholds or "none",
         "state": "frozen" if account.is_frozen else "active",
         "since": f"{short_time(merchant.created_at)} UTC",
@@ -96,7 +97,7 @@ async def merchant_list(context: CommandContext) -> None:
         (
             ids.public_id(ids.MERCHANT, merchant.merchant_id),
             merchant.name,
-            format_amount(account.available),
+            format_money(account.available, account.currency),
             account.currency,
             "frozen" if account.is_frozen else "active",
         )
@@ -356,12 +357,15 @@ async def price_set(
 @click.option("--merchant", help="This merchant's own prices; the defaults, if not given.")
 async def price_list(context: CommandContext, merchant: str | None) -> None:
     """List every version of the prices, marking what is in force now."""
-    prices = await context.farebox.services.merchants.prices(None if merchant is None else merchant_id(merchant))
+    number = None if merchant is None else merchant_id(merchant)
+    prices = await context.farebox.services.merchants.prices(number)
+    # A default price is a number in whatever currency the merchant has who pays it.
+    currency = "" if number is None else (await context.farebox.services.merchants.get(number))[1].currency
     versions = prices_data(prices, context.farebox.clock.now())
     rows = [
         (
             version.type,
-            version.unit_price or VARIABLE,
+            VARIABLE if price.unit_price is None else format_money(price.unit_price, currency),
             short_time(price.starts_at),
             "in force" if version.is_in_force else "",
         )

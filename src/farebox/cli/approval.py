@@ -7,7 +7,9 @@ import click
 from farebox.cli.context import CommandContext, command, merchant_id, short_time, table
 from farebox.cli.money import answer_move
 from farebox.core import ids
-from farebox.core.approvals import ApprovalState
+from farebox.core.accounts import EFFECTS, Kind
+from farebox.core.approvals import Approval, ApprovalState
+from farebox.core.currencies import format_money_with_code
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.audit_log import audit_entry_data
 from farebox.service import inputs
@@ -31,23 +33,29 @@ async def approval_list(context: CommandContext, merchant: str | None, is_all: b
     newest = await context.farebox.services.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
     wanted = [approval for approval in newest if is_all or approval.state == ApprovalState.PENDING]
     shown = [approval_data(approval) for approval in wanted[:_LISTED_MAX]]
+    merchants = await context.farebox.services.console.merchants_of({approval.merchant_id for approval in wanted})
     rows = [
         (
             item.approval_id,
             item.merchant_id,
             item.kind.replace("_", "-"),
-            item.amount,
+            _amount(approval, merchants[approval.merchant_id].account.currency),
             item.reference,
             item.requested_by,
             item.state,
         )
-        for item in shown
+        for approval, item in zip(wanted, shown, strict=False)
     ]
     context.answer(
         shown,
         table(("request", "merchant", "what", "amount", "reference", "requested by", "state"), rows, right=(3,))
         or ["Nothing waits for approval."],
     )
+
+
+def _amount(approval: Approval, currency: str) -> str:
+    """Write what the balance changes by if a request is approved."""
+    return format_money_with_code(EFFECTS[Kind(approval.kind)].wallet * approval.amount, currency)
 
 
 @command("approve", group=approval_group)

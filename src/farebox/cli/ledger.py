@@ -21,6 +21,7 @@ from farebox.cli.context import (
 )
 from farebox.config import Settings
 from farebox.core import ids
+from farebox.core.currencies import format_money_with_code
 from farebox.core.money import format_amount
 from farebox.presenters.fields import time_or_none
 from farebox.service.clock import SystemClock
@@ -98,11 +99,12 @@ async def outbox_list(context: CommandContext) -> None:
     farebox = context.farebox
     mails = await farebox.stores.outbox.list(merchant_id=None, limit=_MAILS_LISTED_MAX)
     pause = await farebox.services.console.mail_server_pause(farebox.services.operator.mail_server)
+    merchants = await farebox.services.console.merchants_of({mail.alert.merchant_id for mail in mails})
     rows = [
         (
             short_time(mail.alert.fired_at),
             mail.email,
-            f"below {format_amount(mail.alert.threshold)}",
+            f"below {format_money_with_code(mail.alert.threshold, merchants[mail.alert.merchant_id].account.currency)}",
             _STATE_WORDS[MailState(mail.state)],
             str(mail.attempts),
             mail.last_error or "",

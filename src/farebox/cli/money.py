@@ -8,6 +8,7 @@ import click
 from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
 from farebox.core import ids
 from farebox.core.accounts import Kind
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
@@ -102,8 +103,8 @@ async def usage(
             datetime.fromtimestamp(line.starts_at // 1_000_000, zone).strftime(form),
             line.request_type,
             f"{line.requests:,}",
-            format_amount(line.cost),
-            format_amount(line.refunded),
+            format_money(line.cost, account.currency),
+            format_money(line.refunded, account.currency),
         )
         for line in lines
     ]
@@ -130,8 +131,8 @@ async def answer_move(context: CommandContext, outcome: Outcome, words: str) -> 
     again = "; this had been done before, and nothing moved now" if outcome.is_replay else ""
     context.answer(
         {**as_fields(move_data(transfer)), "isReplay": outcome.is_replay},
-        f"{words} {sign}{format_amount(transfer.amount)} {account.currency} as {transfer.id}{again}. "
-        f"Available: {format_amount(transfer.wallet_after)} {account.currency}.",
+        f"{words} {sign}{format_money_with_code(transfer.amount, account.currency)} as {transfer.id}{again}. "
+        f"Available: {format_money_with_code(transfer.wallet_after, account.currency)}.",
     )
 
 
@@ -147,5 +148,5 @@ async def balance(context: CommandContext, merchant: str) -> None:
             "held": format_amount(account.held),
             "currency": account.currency,
         },
-        f"{format_amount(account.available)} {account.currency}",
+        format_money_with_code(account.available, account.currency),
     )

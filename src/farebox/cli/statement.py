@@ -20,6 +20,7 @@ from farebox.cli.context import (
 )
 from farebox.core import ids
 from farebox.core.accounts import EFFECTS, KIND_WORDS, Kind
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 from farebox.service.errors import InvalidInput
@@ -67,26 +68,27 @@ async def _print_pieces(pieces: AsyncIterator[bytes]) -> None:
 
 
 async def _print_lines(context: CommandContext, number: int, selection: Selection) -> None:
+    _, account = await context.farebox.services.merchants.get(number)
     cursor: str | None = None
     while True:
         page = await context.farebox.services.statements.page(
             number, selection, cursor=cursor, limit=PAGE_TRANSFERS_MAX
         )
         for transfer in page.transfers:
-            click.echo(_line(transfer))
+            click.echo(_line(transfer, account.currency))
         cursor = page.next_cursor
         if cursor is None:
             return
 
 
-def _line(transfer: Transfer) -> str:
+def _line(transfer: Transfer, currency: str) -> str:
     sign = "+" if EFFECTS[Kind(transfer.kind)].wallet > 0 else "-" if EFFECTS[Kind(transfer.kind)].wallet < 0 else " "
     what = KIND_WORDS[transfer.kind].replace("_", " ")
     if transfer.request_type is not None:
         what = f"{what} {transfer.request_type} x {transfer.quantity}"
     return (
-        f"{short_time(transfer.committed_at)}  {what:<28}{sign + format_amount(transfer.amount):>18}"
-        f"{format_amount(transfer.wallet_after):>18}  {transfer.reference or ''}".rstrip()
+        f"{short_time(transfer.committed_at)}  {what:<28}{sign + format_money(transfer.amount, currency):>18}"
+        f"{format_money(transfer.wallet_after, currency):>18}  {transfer.reference or ''}".rstrip()
     )
 
 
@@ -139,10 +141,10 @@ def _summary(reports: list[tuple[str, Report]], ending: Ending) -> str:
         return f"{_counted(faults_count, 'fault')}: {_counted(transfers_count, 'transfer')}."
     merchant = ids.public_id(ids.MERCHANT, ending.merchant_id)
     stretch = f", seq {reports[0][1].first_seq} to {ending.seq}" if transfers_count else ""
-    held = f", {format_amount(ending.held)} held" if ending.held else ""
+    held = f", {format_money(ending.held, ending.currency)} held" if ending.held else ""
     return (
         f"Clean: {_counted(transfers_count, 'transfer')} of {merchant}{stretch}, "
-        f"ends at {format_amount(ending.available)} {ending.currency} available{held}."
+        f"ends at {format_money_with_code(ending.available, ending.currency)} available{held}."
     )
 
 

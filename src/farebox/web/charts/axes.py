@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 from msgspec import Struct
 
-from farebox.core.money import MICROS_PER_UNIT, format_amount
+from farebox.core.money import MICROS_PER_UNIT
 from farebox.web.charts.scales import Scale, amount_ticks, pixels, short_amounts
 from farebox.web.charts.svg import Size, element, text, text_width
 from farebox.web.charts.times import time_ticks
@@ -89,8 +89,3 @@ def labels_below(labels: Sequence[Label], size: Size) -> Markup:
             free_from, group = x + half + _LABELS_APART, label.group
             texts.append(text(words, x=pixels(x), y=pixels(size.height - 60), text_anchor="middle"))
     return Markup("").join(texts)
-
-
-def money(micros: int, currency: str) -> str:
-    """Write an exact amount with its currency, if there is one."""
-    return f"{format_amount(micros)} {currency}" if currency else format_amount(micros)

@@ -7,10 +7,10 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 from msgspec import Struct
 
-from farebox.core.money import format_amount
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.service.insight.forecast import Runway, in_words
 from farebox.service.insight.history import History, Mark, cone_of
-from farebox.web.charts.axes import BOTTOM, RIGHT_MARGIN, Plot, amount_axis, money, time_labels
+from farebox.web.charts.axes import BOTTOM, RIGHT_MARGIN, Plot, amount_axis, time_labels
 from farebox.web.charts.forecast import draw_cone, time_ahead
 from farebox.web.charts.scales import Scale, pixels
 from farebox.web.charts.svg import Size, element, image, text, text_width, titled
@@ -87,22 +87,33 @@ def balance_rows(
     for index, (at, posted) in enumerate(points):
         is_last = index + 1 == len(points)
         if is_last or local(points[index + 1][0], zone).date() != local(at, zone).date():
-            row = BalanceRow(time_label(at, zone), "now" if is_last else "balance", money(posted, currency))
+            row = BalanceRow(
+                time_label(at, zone), "now" if is_last else "balance", format_money_with_code(posted, currency)
+            )
             rows.append((at, 1, row))
     for mark in history.marks:
         row = BalanceRow(
-            time_label(mark.at, zone), f"top-up {money(mark.amount, currency)}", money(mark.posted, currency)
+            time_label(mark.at, zone),
+            f"top-up {format_money_with_code(mark.amount, currency)}",
+            format_money_with_code(mark.posted, currency),
         )
         rows.append((mark.at, 0, row))
     if (cone := cone_of(runway, posted=points[-1][1], now=now)) is not None:
-        rows.append((cone.usual, 2, BalanceRow(weekday_label(cone.usual, zone), "forecast", money(0, currency))))
+        rows.append(
+            (
+                cone.usual,
+                2,
+                BalanceRow(weekday_label(cone.usual, zone), "forecast", format_money_with_code(0, currency)),
+            )
+        )
     return [row for _, _, row in sorted(rows, key=lambda item: item[:2])]
 
 
 def _line(points: Sequence[tuple[int, int]], plot: Plot, *, zone: ZoneInfo, currency: str) -> Markup:
     """Draw the balance as a line, and the area between it and zero."""
     (first_at, first), (last_at, last) = points[0], points[-1]
-    title = f"{time_label(first_at, zone)}: {money(first, currency)}; now {money(last, currency)}"
+    before, now = format_money_with_code(first, currency), format_money_with_code(last, currency)
+    title = f"{time_label(first_at, zone)}: {before}; now {now}"
     line = plot.positions(points)
     zero = plot.positions([(first_at, 0), (last_at, 0)]).split(" ")
     outline = f"M{zero[0]} L{line.replace(' ', ' L')} L{zero[-1]} Z"
@@ -116,10 +127,10 @@ def _thresholds(thresholds: Sequence[int], plot: Plot, currency: str) -> Markup:
     left, right = pixels(plot.times.start), pixels(plot.times.end)
     for amount in sorted(set(thresholds), reverse=True):
         y = plot.amounts.position(amount)
-        title = f"Threshold {money(amount, currency)}"
+        title = f"Threshold {format_money_with_code(amount, currency)}"
         drawn.append(titled("line", title, class_="threshold", x1=left, x2=right, y1=pixels(y), y2=pixels(y)))
         if above_y is None or y - above_y >= _THRESHOLD_LABEL_HEIGHT:
-            words = f"threshold {format_amount(amount)}"
+            words = f"threshold {format_money(amount, currency)}"
             drawn.append(text(words, x=right, y=pixels(y - 50), text_anchor="end", **_HALO))
         above_y = y
     return Markup("").join(drawn)
@@ -127,7 +138,7 @@ def _thresholds(thresholds: Sequence[int], plot: Plot, currency: str) -> Markup:
 
 def _top_up(mark: Mark, plot: Plot, *, zone: ZoneInfo, currency: str) -> Markup:
     x, y = plot.times.position(mark.at), plot.amounts.position(mark.posted) - _TRIANGLE_HEIGHT
-    title = f"Top-up {money(mark.amount, currency)}, {time_label(mark.at, zone)}"
+    title = f"Top-up {format_money_with_code(mark.amount, currency)}, {time_label(mark.at, zone)}"
     return titled("path", title, class_="topup", d=f"M{pixels(x)},{pixels(y)} l6,10 h-12 z")
 
 
@@ -135,7 +146,7 @@ def _dot(point: tuple[int, int], plot: Plot, currency: str) -> Markup:
     at, posted = point
     return titled(
         "circle",
-        f"Now {money(posted, currency)}",
+        f"Now {format_money_with_code(posted, currency)}",
         class_="topup",
         cx=pixels(plot.times.position(at)),
         cy=pixels(plot.amounts.position(posted)),
@@ -154,9 +165,12 @@ def _today(x: int, size: Size) -> Markup:
 def _description(history: History, runway: Runway | None, *, now: int, currency: str) -> str:
     amounts = [posted for _, posted in history.points]
     days = -(-(now - history.points[0][0]) // DAY)
-    words = f"Balance, {'last day' if days <= 1 else f'last {days} days'}: now {money(amounts[-1], currency)}"
-    if max(amounts) > min(amounts):
-        words += f", between {money(min(amounts), currency)} and {money(max(amounts), currency)}"
+    last, lowest, highest = (
+        format_money_with_code(amount, currency) for amount in (amounts[-1], min(amounts), max(amounts))
+    )
+    words = f"Balance, {'last day' if days <= 1 else f'last {days} days'}: now {last}"
+    if lowest != highest:
+        words += f", between {lowest} and {highest}"
     count = len(history.marks)
     words += f", {'no' if count == 0 else count} top-up{'' if count == 1 else 's'}."
     lasts = in_words(runway)

@@ -8,8 +8,9 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 from msgspec import Struct
 
+from farebox.core.currencies import format_money_with_code
 from farebox.service.insight.usage import UsageLine
-from farebox.web.charts.axes import RIGHT_MARGIN, Label, amount_axis, labels_below, money, time_labels
+from farebox.web.charts.axes import RIGHT_MARGIN, Label, amount_axis, labels_below, time_labels
 from farebox.web.charts.bars import Bars, Segment, UsageType, group_into_bars, usage_types
 from farebox.web.charts.scales import Scale, pixels
 from farebox.web.charts.svg import Size, clean, image, text, titled
@@ -90,8 +91,8 @@ def usage_rows(
             _bucket_label(line.starts_at, zone, by),
             clean(line.request_type),
             f"{line.requests:,}",
-            money(line.cost, currency),
-            money(line.refunded, currency),
+            format_money_with_code(line.cost, currency),
+            format_money_with_code(line.refunded, currency),
         )
         for line in buckets
     ]
@@ -146,8 +147,8 @@ def _title(
     segment: Segment, types: Sequence[UsageType], *, zone: ZoneInfo, by: Literal["hour", "day"], currency: str
 ) -> str:
     words = f"{_bucket_label(segment.starts_at, zone, by)}, {types[segment.type_index].name}: "
-    words += f"{_requests(segment.requests)}, {money(segment.cost, currency)}"
-    return words if segment.refunded == 0 else f"{words}, {money(segment.refunded, currency)} refunded"
+    words += f"{_requests(segment.requests)}, {format_money_with_code(segment.cost, currency)}"
+    return words if segment.refunded == 0 else f"{words}, {format_money_with_code(segment.refunded, currency)} refunded"
 
 
 def _description(
@@ -168,9 +169,11 @@ def _description(
     )
     spent = sum(item.cost - item.refunded for item in types)
     words = f"Spend by type and {by}, {day_label(first)} to {day_label(last)}: "
-    words += f"{money(spent, currency)} for {_requests(sum(item.requests for item in types))}"
+    words += f"{format_money_with_code(spent, currency)} for {_requests(sum(item.requests for item in types))}"
     if len(types) > 1:
-        words += f", most of it for {types[0].name}: {money(types[0].cost - types[0].refunded, currency)}"
+        words += (
+            f", most of it for {types[0].name}: {format_money_with_code(types[0].cost - types[0].refunded, currency)}"
+        )
     return f"{words}."
 
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from farebox.core import money
+from farebox.core.currencies import format_money
 from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.service.errors import InvalidInput
-from farebox.web.pages import render
 from farebox.web.pages.forms import Form
 
 _SPACES: Final = r"\s\u00a0\u2007\u2009\u202f"
@@ -51,7 +51,7 @@ def typed_amount(field: str, text: str, currency: str, *, is_zero_allowed: bool 
     if len(decimals) > _DECIMALS_MAX:
         raise InvalidInput(field, "An amount has six decimals at most.")
     if len(whole) > len(str(money.AMOUNT_MICROS_MAX)) or _micros(whole, decimals) > money.AMOUNT_MICROS_MAX:
-        largest = " ".join(filter(None, (render.money(money.AMOUNT_MICROS_MAX), currency)))
+        largest = " ".join(filter(None, (format_money(money.AMOUNT_MICROS_MAX, currency), currency)))
         raise InvalidInput(field, f"The largest amount is {largest}.")
     if not is_zero_allowed and _micros(whole, decimals) == 0:
         raise InvalidInput(field, "The amount must be more than 0.")

@@ -20,6 +20,7 @@ _REFUSED_FIELDS: Final = {
     Code.IDEMPOTENCY_CONFLICT: "reference",
     Code.REFUND_EXCEEDS_TRANSFER: "amount",
     Code.REVERSAL_EXCEEDS_TOP_UP: "amount",
+    Code.AMOUNT_TOO_FINE: "amount",
     Code.AMOUNT_TOO_LARGE: "amount",
     Code.BALANCE_LIMIT_EXCEEDED: "amount",
     Code.INSUFFICIENT_BALANCE: "amount",
@@ -79,7 +80,8 @@ class Form:
             self._fault((names or {}).get(error.field, error.field), _sentence(error.message))
         elif isinstance(error, Refused):
             # The ledger writes sentences, some of which begin with what somebody typed.
-            self._fault(_REFUSED_FIELDS.get(error.outcome.code, ""), error.message)
+            field = _REFUSED_FIELDS.get(error.outcome.code, "")
+            self._fault((names or {}).get(field, field), error.message)
         elif isinstance(error, Conflict | Missing):
             self._fault("", _sentence(error.message))
         else:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.core.accounts import EFFECTS, Kind
-from farebox.core.money import format_amount
+from farebox.core.currencies import format_money, round_for_glance
 from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
 from farebox.web.pages.assets import asset_url
@@ -84,16 +84,9 @@ def redirect(url: str) -> Response:
     return Response(status_code=303, headers={**HEADERS, "Location": url}, media_type="text/plain")
 
 
-def money(micros: int) -> str:
-    """Write an amount exactly, with at least two decimals, its thousands apart: 1,250.75."""
-    whole, _, decimals = format_amount(micros).partition(".")
-    return f"{int(whole):,}.{decimals}" if whole not in ("-0", "0") else f"{whole}.{decimals}"
-
-
-def short_money(micros: int) -> str:
-    """Write an amount for a glance: rounded down towards zero to two decimals."""
-    cents = abs(micros) // 10_000
-    return f"{'-' if micros < 0 and cents else ''}{cents // 100:,}.{cents % 100:02d}"
+def short_money(micros: int, currency: str) -> str:
+    """Write an amount for a glance: rounded towards zero to the currency's decimals."""
+    return format_money(round_for_glance(micros, currency), currency)
 
 
 def number(value: int) -> str:
@@ -140,7 +133,7 @@ def kind_words(kind: int) -> str:
     return _KINDS[Kind(kind)]
 
 
-def what(transfer: Transfer) -> str:
+def what(transfer: Transfer, currency: str) -> str:
     """Say in a few words what a transfer was: image x 3; image x 3: 7.50 captured; top-up INV-1."""
     words = _KINDS[Kind(transfer.kind)]
     if transfer.request_type is None:
@@ -148,7 +141,7 @@ def what(transfer: Transfer) -> str:
     request = f"{transfer.request_type} x {transfer.quantity:,}" if transfer.quantity else transfer.request_type
     if transfer.kind == Kind.CAPTURE:
         # The available balance is as it was, so the amount is told here.
-        words = f"{money(transfer.amount)} {words}"
+        words = f"{format_money(transfer.amount, currency)} {words}"
     return request if transfer.kind == Kind.CHARGE else f"{request}: {words.lower()}"
 
 
@@ -157,10 +150,10 @@ def wallet_before(transfer: Transfer) -> int:
     return transfer.wallet_after - EFFECTS[Kind(transfer.kind)].wallet * transfer.amount
 
 
-def effect(transfer: Transfer) -> Markup:
+def effect(transfer: Transfer, currency: str) -> Markup:
     """Write what a transfer did to the available balance, with its sign."""
     change = EFFECTS[Kind(transfer.kind)].wallet * transfer.amount
-    return Markup("{}{}").format("+" if change > 0 else "", money(change) if change else "0.00")
+    return Markup("{}{}").format("+" if change > 0 else "", format_money(change, currency))
 
 
 def browser_name(agent: str) -> str:
@@ -186,7 +179,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.filters.update(
-        money=money,
+        money=format_money,
         short_money=short_money,
         number=number,
         moment=moment,

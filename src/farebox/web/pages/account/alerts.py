@@ -4,11 +4,11 @@ from typing import Final
 
 from starlette.responses import Response
 
+from farebox.core.currencies import format_money
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.amounts import threshold_fields, typed_amounts
 from farebox.web.pages.dashboard import ROOT
-from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -56,7 +56,7 @@ class AlertPages:
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         _, account = await request.services.merchants.get(request.merchant_id)
-        amounts = [money(threshold.amount) for threshold in account.thresholds]
+        amounts = [format_money(threshold.amount, account.currency) for threshold in account.thresholds]
         return await account_page(
             request,
             "account/alerts.html",

@@ -8,6 +8,7 @@ from starlette.responses import Response
 from farebox.core import ids
 from farebox.core.accounts import Kind
 from farebox.core.approvals import ApprovalState
+from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.service import inputs
@@ -15,7 +16,6 @@ from farebox.service.errors import InvalidInput, ServiceError, ensure_done
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
 from farebox.web.pages.console.common import cut, merchant_of
 from farebox.web.pages.console.previews import MINUS
-from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -101,7 +101,7 @@ class ApprovalPages:
             refusal=refusal,
             merchant=merchant,
             account=account,
-            sum=f"{'' if is_credit else MINUS}{money(approval.amount)} {account.currency}",
+            sum=f"{'' if is_credit else MINUS}{format_money_with_code(approval.amount, account.currency)}",
             after=account.available + change,
             here=f"{_ROOT}/{merchant.id}/{approval.id}",
             state_words={int(state): words for state, words in _STATES.items()},

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from farebox.core.accounts import Account
 from farebox.core.approvals import ApprovalState
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.service import inputs
@@ -17,7 +18,6 @@ from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_amounts
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.console.previews import NEEDS_APPROVAL, Preview
-from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 
@@ -25,7 +25,7 @@ _LATEST: Final = 8
 _APPROVALS: Final = 100
 _THRESHOLDS: Final = "thresholds"
 _LIMIT: Final = "credit_limit"
-_FIELDS: Final = {"creditLimit": _LIMIT}
+_FIELDS: Final = {"creditLimit": _LIMIT, "amount": _LIMIT}
 _EVERYTHING: Final = Selection()
 
 WritePreview = Callable[[PageRequest, str, Account], Preview]
@@ -189,14 +189,17 @@ def _credit_limit_preview(request: PageRequest, name: str, account: Account) -> 
         action=f"{root}/credit-limit/confirm",
         back=f"{root}/settings",
         question="Is this the credit limit?",
-        amount=money(limit),
+        amount=format_money(limit, currency),
         beside=f"{currency} for {name}",
         facts=[
-            ("Credit limit", f"{money(account.credit_limit)} → {money(limit)} {currency}"),
-            ("Balance", f"{money(account.available)} {currency}"),
-            ("Can be spent", f"{money(before)} → {money(after)} {currency}"),
+            (
+                "Credit limit",
+                f"{format_money(account.credit_limit, currency)} → {format_money_with_code(limit, currency)}",
+            ),
+            ("Balance", format_money_with_code(account.available, currency)),
+            ("Can be spent", f"{format_money(before, currency)} → {format_money_with_code(after, currency)}"),
         ],
-        button=f"Set the credit limit to {money(limit)} {currency}",
+        button=f"Set the credit limit to {format_money_with_code(limit, currency)}",
         fields={_LIMIT: text},
     )
 
@@ -229,9 +232,9 @@ def _unfreeze_preview(request: PageRequest, name: str, account: Account) -> Prev
 def _spending_facts(account: Account) -> list[tuple[str, str]]:
     """Tell what could be spent, and what holds may still take."""
     return [
-        ("Balance", f"{money(account.available)} {account.currency}"),
-        ("Credit limit", f"{money(account.credit_limit)} {account.currency}"),
-        ("Held", f"{money(account.held)} {account.currency}, which holds made before may still take"),
+        ("Balance", format_money_with_code(account.available, account.currency)),
+        ("Credit limit", format_money_with_code(account.credit_limit, account.currency)),
+        ("Held", f"{format_money_with_code(account.held, account.currency)}, which holds made before may still take"),
     ]
 
 
@@ -243,7 +246,9 @@ async def _settings(request: PageRequest, status: int = 200) -> Response:
         "console/settings.html",
         status,
         thresholds=threshold_fields(
-            request.form, _THRESHOLDS, [money(threshold.amount) for threshold in account.thresholds]
+            request.form,
+            _THRESHOLDS,
+            [format_money(threshold.amount, account.currency) for threshold in account.thresholds],
         ),
-        credit_limit=money(account.credit_limit),
+        credit_limit=format_money(account.credit_limit, account.currency),
     )

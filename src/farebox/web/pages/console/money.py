@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from farebox.core.accounts import Account
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.service.errors import InvalidInput, ServiceError, ensure_done
@@ -21,7 +22,6 @@ from farebox.web.pages.console.previews import (
     made_before,
     signed,
 )
-from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -168,7 +168,7 @@ def _preview(request: PageRequest, action: str, outcome: Outcome, account: Accou
     names = _TOP_UP_FIELDS if is_top_up else _ADJUSTMENT_FIELDS
     root, form = merchant_url(account.merchant_id), request.form
     about = Preview(
-        amount=money(change) if is_top_up else signed(change),
+        amount=format_money(change, account.currency) if is_top_up else signed(change, account.currency),
         beside=f"{account.currency} {'from' if change < 0 else 'to'} {name}",
         action=f"{root}/{action}/confirm",
         back=f"{root}/{action}",
@@ -183,7 +183,7 @@ def _preview(request: PageRequest, action: str, outcome: Outcome, account: Accou
         about,
         question="Is this the top-up?" if is_top_up else "Is this the adjustment?",
         facts=facts_of(balance_fact(account, change), ("Reference", form.text("reference")), remark),
-        button=f"{verb} {money(abs(change))} {account.currency}",
+        button=f"{verb} {format_money_with_code(abs(change), account.currency)}",
         fields={field: form.text(field) for field in names},
         notice="" if outcome.approval is None else _approval_notice(account, change),
         is_danger=change < 0,

@@ -38,12 +38,14 @@ class OutboxPages:
         failing_account_mails = [account_mail for account_mail in outgoing.account_mails if _fails(account_mail)]
         mails, account_mails = outgoing.mails[:ROWS], outgoing.account_mails[:ROWS]
         merchants = {mail.alert.merchant_id for mail in (*failing, *mails)}
+        rows = await request.services.console.merchants_of(merchants)
         return request.page(
             "console/outbox.html",
             failing=failing[:ROWS],
             failing_account_mails=failing_account_mails[:ROWS],
             mails=mails,
             account_mails=account_mails,
+            currencies={number: row.account.currency for number, row in rows.items()},
             names=await request.services.console.names(merchants),
             urls={number: merchant_url(number) for number in merchants},
             states={int(state): words for state, words in _STATES.items()},

@@ -7,8 +7,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farebox.core.accounts import EFFECTS, Account, Kind
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
-from farebox.web.pages.render import money
 
 MINUS: Final = "\N{MINUS SIGN}"
 NEEDS_APPROVAL: Final = "So much needs a second person: it waits under Approvals until somebody else approves it."
@@ -44,15 +44,18 @@ def change_of(outcome: Outcome) -> int:
     return 0 if move is None else EFFECTS[Kind(move.kind)].wallet * move.amount
 
 
-def signed(change: int) -> str:
+def signed(change: int, currency: str) -> str:
     """Write a change of a balance with its sign."""
-    return f"{'+' if change > 0 else MINUS}{money(abs(change))}"
+    return f"{'+' if change > 0 else MINUS}{format_money(abs(change), currency)}"
 
 
 def balance_fact(account: Account, change: int) -> tuple[str, str]:
     """Tell the available balance before and after."""
     after = account.available + change
-    return "Balance", f"{money(account.available)} → {money(after)} {account.currency}"
+    return (
+        "Balance",
+        f"{format_money(account.available, account.currency)} → {format_money_with_code(after, account.currency)}",
+    )
 
 
 def facts_of(*facts: tuple[str, str | None]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from farebox.core.currencies import format_money
 from farebox.core.permissions import Operation
 from farebox.core.pricing import Price
 from farebox.service import inputs
@@ -15,7 +16,6 @@ from farebox.web.pages.amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.console.previews import Preview
 from farebox.web.pages.forms import typed_time
-from farebox.web.pages.render import money
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -53,10 +53,11 @@ class ConsolePricePages:
         merchant_id = merchant_of(request) if self._is_merchants else None
         try:
             request_type = inputs.request_type("type", form.text("type"))
-            unit_price = await _unit_price(request, merchant_id)
+            currency = await _currency(request, merchant_id)
+            unit_price = _unit_price(request, currency)
             starts = typed_time("starts", form.text("starts"), request.zone)
             if _IS_NEW not in form and (others := await self._others(request, merchant_id, request_type)):
-                return await self._ask(request, unit_price, others)
+                return await self._ask(request, unit_price, currency, others)
             await request.services.merchants.set_price(
                 request_type, unit_price, merchant_id=merchant_id, starts=starts, principal=request.principal
             )
@@ -75,10 +76,11 @@ class ConsolePricePages:
         names = sorted({price.request_type for price in prices})
         return [] if request_type in names else names
 
-    async def _ask(self, request: PageRequest, unit_price: str | None, others: list[str]) -> Response:
+    async def _ask(self, request: PageRequest, unit_price: str | None, currency: str, others: list[str]) -> Response:
         """Ask whether a request type that was not used so far is meant."""
         form = request.form
         name, shown = form.text("type"), others[:_OTHERS_MAX]
+        micros = 0 if unit_price is None else inputs.amount("unit_price", unit_price)
         more = f" and {len(others) - len(shown):,} more" if len(others) > len(shown) else ""
         preview = Preview(
             action=self._root(request),
@@ -86,7 +88,7 @@ class ConsolePricePages:
             question=f"“{name}” was not used so far: really?",
             facts=[
                 ("Request type", name),
-                ("Unit price", "variable" if unit_price is None else money(inputs.amount("unit_price", unit_price))),
+                ("Unit price", "variable" if unit_price is None else format_money(micros, currency)),
                 ("Used so far", render.joined(shown) if not more else f"{', '.join(shown)}{more}"),
             ],
             button=f"Set a price for the new type {name}",
@@ -108,7 +110,12 @@ class ConsolePricePages:
         return await merchant_page(request, "console/own_prices.html", status, types=own, in_force=in_force)
 
 
-async def _unit_price(request: PageRequest, merchant_id: int | None) -> str | None:
+async def _currency(request: PageRequest, merchant_id: int | None) -> str:
+    """Tell what prices are in; a default price is a number in whatever currency the merchant has, so that is ""."""
+    return "" if merchant_id is None else (await request.services.merchants.get(merchant_id))[1].currency
+
+
+def _unit_price(request: PageRequest, currency: str) -> str | None:
     """Read what one request costs; None if the caller names each amount.
 
     Raises:
@@ -116,7 +123,6 @@ async def _unit_price(request: PageRequest, merchant_id: int | None) -> str | No
     """
     if "is_variable" in request.form:
         return None
-    currency = "" if merchant_id is None else (await request.services.merchants.get(merchant_id))[1].currency
     return typed_amount("unit_price", request.form.text("unit_price"), currency)
 
 

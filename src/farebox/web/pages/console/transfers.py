@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from farebox.core.accounts import Kind
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.core.transfers import Transfer
@@ -16,7 +17,7 @@ from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import optional_amount
 from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.console.previews import Preview, balance_fact, change_of, facts_of, made_before, signed
-from farebox.web.pages.render import money, what
+from farebox.web.pages.render import what
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 
@@ -176,7 +177,7 @@ async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, acti
     about = Preview(
         action=f"{url}/{action}/confirm",
         back=url,
-        amount=signed(change),
+        amount=signed(change, currency),
         beside=f"{currency} {'to' if is_refund else 'from'} {merchant.name}",
     )
     if outcome.is_replay:
@@ -189,16 +190,16 @@ async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, acti
         question="Is this the refund?" if is_refund else "Take this top-up back?",
         facts=facts_of(
             balance_fact(account, change),
-            ("Of", f"{what(transfer)}, {money(transfer.amount)} {currency}"),
-            ("Given back so far", f"{money(transfer.amount - returns.left)} {currency}"),
-            ("Left after this", f"{money(left)} {currency}"),
+            ("Of", f"{what(transfer, currency)}, {format_money_with_code(transfer.amount, currency)}"),
+            ("Given back so far", format_money_with_code(transfer.amount - returns.left, currency)),
+            ("Left after this", format_money_with_code(left, currency)),
             ("Reference", form.text("reference")),
             ("Note", form.text("note")),
             ("Reason", form.text("reason")),
         ),
-        button=f"{'Refund' if is_refund else 'Take back'} {money(abs(change))} {currency}",
+        button=f"{'Refund' if is_refund else 'Take back'} {format_money_with_code(abs(change), currency)}",
         # The amount by name: what is left may be less by the time the button is pressed.
-        fields={**{name: form.text(name) for name in _SENT[action]}, "amount": money(abs(change))},
+        fields={**{name: form.text(name) for name in _SENT[action]}, "amount": format_money(abs(change), currency)},
         is_danger=not is_refund,
     )
     return await merchant_page(request, "console/preview.html", preview=preview)
