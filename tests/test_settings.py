@@ -1,6 +1,7 @@
 """Settings come from the environment and farebox.toml, and the reference names each with its default."""
 
 from pathlib import Path
+from secrets import token_hex, token_urlsafe
 
 import pytest
 
@@ -22,11 +23,23 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
         ("FAREBOX_DATABASE_URL", "mysql://x"),
         ("FAREBOX_DATABASE_URL", "sqlite:///"),
         ("FAREBOX_SMTP_URL", "http://mail.example"),
-        ("FAREBOX_PUBLIC_URL", "farebox.example"),
-        ("FAREBOX_PUBLIC_URL", "https://["),
+        *(("FAREBOX_DATABASE_URL", f"sqlite:///{path}") for path in (":memory:", "file::memory:", "x.db?mode=memory")),
+        *(("FAREBOX_DATABASE_URL", f"sqlite:///{path}") for path in ("data/", " x.db", "x.db\n")),
+        ("FAREBOX_DATABASE_URL", "postgresql://db.example/x\n"),
+        *(("FAREBOX_PUBLIC_URL", url) for url in ("farebox.example", "https://[", "https://", "https:///", "http//x")),
+        *(("FAREBOX_PUBLIC_URL", url) for url in ("HTTPS://x.example", "https://X.example", " https://x.example")),
+        *(("FAREBOX_PUBLIC_URL", url) for url in ("https://x.example ", "https://x .example", "https://x.example\t")),
+        *(("FAREBOX_PUBLIC_URL", f"https://x.example{more}") for more in ("/pay", "?a=b", "#a", ":", ":0", ":65536")),
+        *(("FAREBOX_PUBLIC_URL", url) for url in ("https://me@x.example", "https://me:hush@x.example", "ftp://x")),
+        ("FAREBOX_PUBLIC_URL", "https://käse.example"),
         ("FAREBOX_CORS_ORIGINS", "https://a.example, b.example"),
         ("FAREBOX_CORS_ORIGINS", "https://a.example/page"),
         ("FAREBOX_CORS_ORIGINS", "https://a.example\n/"),
+        ("FAREBOX_CORS_ORIGINS", "https://a.example, *"),
+        *(("FAREBOX_CORS_ORIGINS", url) for url in ("https://a.example:443", "http://a:80", "https://a:70000")),
+        *(("FAREBOX_MAIL_FROM", sender) for sender in ("ann@-x", "ann@x..example", "ann@x.example.", "ann@[::1]")),
+        *(("FAREBOX_SUPPORT_CONTACT", contact) for contact in ("x" * 201, "call us\nnow")),
+        ("FAREBOX_SMTP_URL", "smtp://mail.example "),
         *(("FAREBOX_MAIL_FROM", sender) for sender in ("nobody", "@", "a@b@c", "Ann <ann>", "ann@example.com\nBcc: x")),
         ("FAREBOX_SMTP_URL", "smtp://mail.example:99999"),
         ("FAREBOX_SMTP_URL", "smtp://mail.example?startls=true"),
@@ -64,12 +77,91 @@ def test_a_setting_that_makes_no_sense_is_named(tmp_path: Path, name: str, value
         ),
         *(("FAREBOX_SMTP_URL", f"smtps://me:{word}@mail.example") for word in ("hu/hush", "hush#", "?hush")),
         ("FAREBOX_SECRET_KEY", "hush"),
+        ("FAREBOX_PUBLIC_URL", "https://me:hush@pay.example"),
+        *(
+            ("FAREBOX_SECRET_KEY", key)
+            for key in ("h" * 32, "hush" * 8, "hu" + "01" * 20, "husbackground-key-example-of-38-char")
+        ),
+        *(
+            ("FAREBOX_SECRET_KEY", key)
+            for key in ("abcdefghijklmnopqrstuvwxyz-hu-xyz", "hu-change-me-3f09c5e71d2b8463a1f0")
+        ),
+        *(
+            ("FAREBOX_SECRET_KEY", key)
+            for key in ("hu3f09c5e71d2b8463a1f0e9d7c5b2846\n", " hu3f09c5e71d2b8463a1f0e9d7c5b2846")
+        ),
+        ("FAREBOX_SECRET_KYE", "hu3f09c5e71d2b8463a1f0e9d7c5b2846"),
     ],
 )
 def test_no_secret_stands_in_an_error(tmp_path: Path, name: str, value: str) -> None:
     with pytest.raises(SettingsError, match=name) as raised:
         Settings.load({name: value}, tmp_path)
     assert "hu" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("FAREBOX_SECRET_KYE", "did you mean FAREBOX_SECRET_KEY?"),
+        ("FAREBOX_SECRETKEY", "did you mean FAREBOX_SECRET_KEY?"),
+        ("farebox_secret_key", "did you mean FAREBOX_SECRET_KEY?"),
+        ("Farebox_Mail_From", "did you mean FAREBOX_MAIL_FROM?"),
+        ("FAREBOX_PORT", "did you mean `farebox serve --port`?"),
+        ("FAREBOX_COLOUR", "there are database_url, smtp_url,"),
+        ("FAREBOX_", "there are database_url, smtp_url,"),
+    ],
+)
+def test_a_name_that_is_no_setting_is_refused_with_the_one_that_may_be_meant(
+    tmp_path: Path, name: str, advice: str
+) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.load({name: "8000"}, tmp_path)
+    assert str(raised.value).startswith(f"{name} is no setting; {advice}")
+
+
+def test_a_name_in_the_file_that_is_no_setting_is_refused_alike(tmp_path: Path) -> None:
+    (tmp_path / "farebox.toml").write_text('secret_kye = "x"\n')
+    with pytest.raises(SettingsError, match=r"farebox\.toml: secret_kye is no setting; did you mean secret_key\?"):
+        Settings.load({}, tmp_path)
+
+
+def test_names_that_are_meant_for_something_else_are_let_be(tmp_path: Path) -> None:
+    # Kubernetes writes these into every container beside a service called farebox, or farebox-db.
+    links = {
+        "FAREBOX_SERVICE_HOST": "10.0.0.1",
+        "FAREBOX_SERVICE_PORT": "8000",
+        "FAREBOX_SERVICE_PORT_HTTP": "8000",
+        "FAREBOX_PORT": "tcp://10.0.0.1:8000",
+        "FAREBOX_PORT_8000_TCP": "tcp://10.0.0.1:8000",
+        "FAREBOX_PORT_8000_TCP_ADDR": "10.0.0.1",
+        "FAREBOX_DB_PORT": "tcp://10.0.0.2:5432",
+        "FAREBOX_DB_SERVICE_HOST": "10.0.0.2",
+    }
+    others = {"FAREBOX_API_KEY": "fbm_X", "FAREBOX_URL": "http://127.0.0.1:8000", "FAREBOX_TEST_SEEDS": "1", "PATH": ""}
+    assert Settings() == Settings.load(links | others, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        *((url, "https://pay.example") for url in ("https://pay.example", "https://pay.example/")),
+        *((url, url) for url in ("http://[::1]:8000", "http://localhost", "https://pay_1.xn--kse-qla.example:8443")),
+    ],
+)
+def test_a_public_url_that_makes_sense_is_taken(tmp_path: Path, url: str, expected: str) -> None:
+    assert expected == Settings.load({"FAREBOX_PUBLIC_URL": url}, tmp_path).public_url
+
+
+def test_the_right_public_url_is_told_if_it_is_clear(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as raised:
+        Settings.load({"FAREBOX_PUBLIC_URL": " HTTPS://Pay.Example/"}, tmp_path)
+    assert "FAREBOX_PUBLIC_URL is ' HTTPS://Pay.Example/'; write https://pay.example" == str(raised.value)
+
+
+def test_random_secret_keys_are_taken() -> None:
+    for _ in range(200):
+        for key in (token_hex(16), token_hex(32), token_urlsafe(24), token_urlsafe(48)):
+            assert key == Settings.of(secret_key=key).secret_key
 
 
 @pytest.mark.parametrize(
@@ -89,7 +181,9 @@ def test_a_database_url_that_makes_sense_is_taken(tmp_path: Path, url: str) -> N
 
 def test_settings_that_are_shown_hold_no_secret() -> None:
     settings = Settings.of(
-        database_url="postgresql://me:hush@db/x", smtp_url="smtp://me:hush@mail.example", secret_key="hush" * 8
+        database_url="postgresql://me:hush@db/x",
+        smtp_url="smtp://me:hush@mail.example",
+        secret_key="hush-3f09c5e71d2b8463a1f0e9d7c5b2846",
     )
     assert "hush" not in repr(settings)
     assert "database_url=***, smtp_url=***, mail_from='farebox@localhost'" in repr(settings)

@@ -9,6 +9,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -28,6 +29,15 @@ _ENVIRONMENT_PREFIX: Final = "FAREBOX_"
 _SQLITE_PREFIX: Final = "sqlite:///"
 _RATE: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
+_WEB_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9._-]*[a-z0-9])?)(:[0-9]{1,5})?", re.ASCII)
+"""A host as links and cookies have it: in lower case, and in ASCII (`xn--...`)."""
+
+_DOMAIN: Final = re.compile(
+    r"([a-z0-9_]([a-z0-9_-]*[a-z0-9_])?\.)*[a-z0-9]([a-z0-9-]*[a-z0-9])?", re.ASCII | re.IGNORECASE
+)
+_PORT_MAX: Final = 65_535
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_INVISIBLE: Final = re.compile(r"[\x00-\x20\x7f]")
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[^][:@\s]*)(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 _ORIGIN: Final = re.compile(r"\*|[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII)
 """As a browser writes it (RFC 6454, section 6.2), or all of them."""
@@ -40,6 +50,24 @@ _PATH_OF_FIELD: Final = " - at `$."
 """What msgspec puts between the reason for a refusal and the field that was refused."""
 
 _SHOWN_CHARS_MAX: Final = 200
+_CONTACT_CHARS_MAX: Final = 200
+_SECRET_KEY_DISTINCT_MIN: Final = 8
+"""How many different characters a secret key has at least; 32 random hexadecimal digits have."""
+
+_SECRET_KEY_WORDS: Final = ("changeme", "placeholder", "replace", "example", "secret", "password", "farebox")
+"""What stands in keys that were copied from somewhere: no random one has such a word."""
+
+_OTHERS: Final = frozenset({"FAREBOX_API_KEY", "FAREBOX_URL"})
+"""Names that the examples of the Balance API read, in an environment that they may share with a command."""
+
+_OTHERS_PREFIX: Final = "FAREBOX_TEST_"
+"""What names begin with that steer Farebox's own tests."""
+
+_SERVICE_LINK: Final = re.compile(
+    r"FAREBOX_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)", re.ASCII
+)
+_SERVICE_PORT_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
+"""Kubernetes tells every container of every service in its namespace, in names that begin with the service's own."""
 
 
 class SettingsError(Exception):
@@ -60,11 +88,19 @@ class DatabaseUrl(Secret):
     @classmethod
     def read(cls, text: str) -> Self:
         url = cls(text)
+        path = text.removeprefix(_SQLITE_PREFIX)
+        # The name of a file may have spaces in it.
+        if _INVISIBLE.search(text if path == text else path[:1] + path[-1:]):
+            raise ValueError(f" has a space or a line end in it; write sqlite:///farebox.db or {_ADVICE_POSTGRES}")
         if text.startswith(("postgresql://", "postgres://")):
             _check_hosts(text, _ADVICE_POSTGRES)
         elif url.sqlite_path is None or url.sqlite_path == Path():
             raise ValueError(
                 f"{_scheme_shown(text)} names no database; write sqlite:///farebox.db or {_ADVICE_POSTGRES}"
+            )
+        elif ":memory:" in text or "?" in text or text.endswith("/"):
+            raise ValueError(
+                f" is {_shown(text)}, which is no file; the ledger must outlive the process: write sqlite:///farebox.db"
             )
         return url
 
@@ -85,6 +121,8 @@ class SmtpUrl(Secret):
 
     @classmethod
     def read(cls, text: str) -> Self:
+        if _INVISIBLE.search(text):
+            raise ValueError(f" has a space or a line end in it; write {_ADVICE_SMTP}")
         _check_hosts(text, _ADVICE_SMTP)
         if urlsplit(text).scheme not in _MAIL_SCHEMES or not urlsplit(text).hostname:
             raise ValueError(f"{_scheme_shown(text)} names no mail server; write {_ADVICE_SMTP}")
@@ -105,6 +143,9 @@ class SecretKey(Secret):
                 f" has {len(text)} characters; write {SECRET_KEY_CHARS_MIN} random ones or more, such as "
                 "`openssl rand -hex 32` prints"
             )
+        weakness = _secret_key_weakness(text)
+        if weakness is not None:
+            raise ValueError(f" {weakness}; write random characters, such as `openssl rand -hex 32` prints")
         return cls(text)
 
 
@@ -117,24 +158,36 @@ class Sender(str):
         from farebox.alerts.email_address import InvalidAddress, named_mailbox  # noqa: PLC0415
 
         try:
-            named_mailbox(text, default_name="")
+            if not _DOMAIN.fullmatch(named_mailbox(text, default_name="").domain):
+                raise InvalidAddress
         except InvalidAddress:
             raise ValueError(f" is {_shown(text)}; write an e-mail address") from None
         return cls(text)
 
 
 class PublicUrl(str):
-    """A web address, without a slash at its end."""
+    """A web address: scheme, host and perhaps port, as browsers write them, and nothing else."""
 
     @classmethod
     def read(cls, text: str) -> Self:
-        try:
-            is_web_page = urlsplit(text).scheme in ("http", "https")
-        except ValueError:
-            is_web_page = False
-        if not is_web_page:
-            raise ValueError(f" is {_shown(text)}; write https://your.host")
-        return cls(text.rstrip("/"))
+        advice = "write it as in https://your.host, without anything behind the host and its port"
+        if "@" in text:
+            # It may be a password that stands before it.
+            raise ValueError(f" has a user or password in it; {advice}")
+        if _is_web_address(text.removesuffix("/")):
+            return cls(text.removesuffix("/"))
+        likely = text.strip().lower().removesuffix("/")
+        raise ValueError(f" is {_shown(text)}; " + (f"write {likely}" if _is_web_address(likely) else advice))
+
+
+class Contact(str):
+    """A line of text for people."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        if len(text) > _CONTACT_CHARS_MAX or not text.isprintable():
+            raise ValueError(f" is {_shown(text)}; write one line of up to {_CONTACT_CHARS_MAX} characters")
+        return cls(text.strip())
 
 
 class Origins(tuple[str, ...]):
@@ -146,6 +199,16 @@ class Origins(tuple[str, ...]):
         for origin in origins:
             if not _ORIGIN.fullmatch(origin):
                 raise ValueError(f" has {_shown(origin)}; write origins such as https://dashboard.example, or *")
+            scheme, _, host = origin.partition("://")
+            if not _has_good_port(host):
+                raise ValueError(f" has {_shown(origin)}; a port is a number up to {_PORT_MAX}")
+            if host.endswith(f":{_DEFAULT_PORTS.get(scheme)}"):
+                # It would never be equal to what a browser sends.
+                raise ValueError(
+                    f" has {_shown(origin)}; browsers leave that port out: write {origin[: origin.rindex(':')]}"
+                )
+        if "*" in origins and len(origins) > 1:
+            raise ValueError(" has * beside other origins; write * for all of them, or the origins alone")
         return origins
 
     def __str__(self) -> str:
@@ -227,7 +290,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     cors_origins: Origins = Origins()
     """Browsers' origins that may read the API, separated by commas; * for all."""
 
-    support_contact: str = ""
+    support_contact: Contact = Contact()
     """How a merchant reaches support to top up: an address, a phone number, a page."""
 
     approval_above: Amount | None = None
@@ -291,6 +354,9 @@ class Settings(Struct, frozen=True, kw_only=True):
             SettingsError: a setting is unknown, of the wrong type, or makes no sense.
         """
         variables = os.environ if environment is None else environment
+        for name in sorted(variables):
+            if name.upper().startswith(_ENVIRONMENT_PREFIX) and not _is_known(name, variables[name]):
+                raise SettingsError(_unknown(name))
         texts = _from_file((folder or Path.cwd()) / CONFIG_FILE)
         for name in cls.__struct_fields__:
             text = variables.get(_ENVIRONMENT_PREFIX + name.upper())
@@ -316,10 +382,63 @@ def _from_file(path: Path) -> dict[str, str]:
         raise SettingsError(f"{CONFIG_FILE} can't be read: {error}") from error
     for name, value in content.items():
         if name not in _DEFAULTS:
-            raise SettingsError(f"{CONFIG_FILE}: {name!r} is no setting; there are {', '.join(_DEFAULTS)}")
+            raise SettingsError(f"{CONFIG_FILE}: {_unknown(name)}")
         if not isinstance(value, str):
             raise SettingsError(f"{CONFIG_FILE}: {name} must be a string in quotes")
     return content
+
+
+def _is_known(name: str, value: str) -> bool:
+    """Tell whether a name of the environment is a setting, or meant for something else than Farebox."""
+    if name.removeprefix(_ENVIRONMENT_PREFIX).lower() in _DEFAULTS:
+        return name.isupper()
+    if _SERVICE_LINK.fullmatch(name):
+        # A person who writes a port for Farebox itself writes a number.
+        return name != "FAREBOX_PORT" or _SERVICE_PORT_VALUE.fullmatch(value) is not None
+    return name in _OTHERS or name.startswith(_OTHERS_PREFIX)
+
+
+def _unknown(name: str) -> str:
+    """Say that a name is no setting, and which one may be meant; what was given may be a secret."""
+    import difflib  # noqa: PLC0415 - it is seldom needed.
+
+    plain = name.upper().removeprefix(_ENVIRONMENT_PREFIX)
+    is_of_environment = name.upper().startswith(_ENVIRONMENT_PREFIX)
+    likely = difflib.get_close_matches(plain, [known.upper() for known in _DEFAULTS], n=1)
+    if plain in ("HOST", "PORT", "WORKERS"):
+        advice = f"did you mean `farebox serve --{plain.lower()}`?"
+    elif likely:
+        advice = f"did you mean {_ENVIRONMENT_PREFIX + likely[0] if is_of_environment else likely[0].lower()}?"
+    else:
+        advice = f"there are {', '.join(_DEFAULTS)}"
+    return f"{name[:_SHOWN_CHARS_MAX]} is no setting; {advice}"
+
+
+def _secret_key_weakness(text: str) -> str | None:
+    """Tell why a key can be guessed, without showing any of it; None if nothing speaks against it."""
+    if _INVISIBLE.search(text[0] + text[-1]):
+        return "begins or ends with a space or line end"
+    if text in (text + text)[1:-1]:
+        return "is the same part again and again"
+    if len(set(text)) < _SECRET_KEY_DISTINCT_MIN:
+        return f"has {len(set(text))} different characters"
+    steps = [ord(after) - ord(before) for before, after in pairwise(text)]
+    if max(map(steps.count, set(steps))) > len(steps) // 2:
+        return "is a row of characters as they follow one another"
+    plain = re.sub(r"[^a-z]", "", text.lower())
+    return "has words in it" if any(word in plain for word in _SECRET_KEY_WORDS) else None
+
+
+def _is_web_address(text: str) -> bool:
+    scheme, separator, host = text.partition("://")
+    is_host = bool(separator) and _WEB_HOST.fullmatch(host) is not None
+    return is_host and scheme in _DEFAULT_PORTS and _has_good_port(host)
+
+
+def _has_good_port(host: str) -> bool:
+    """Tell whether a host has no port, or one that there is."""
+    port = host.rpartition("]")[2].partition(":")[2]
+    return not port or 0 < int(port) <= _PORT_MAX
 
 
 def _items(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 """Every page that can be read, in a real browser: light and dark, on a desktop and on a phone; nobody is hindered.
 
-The pages come from the table of pages, so one that is added later is looked at by itself. With FAREBOX_SCREENSHOTS set
-to a folder, the pictures of the documentation are taken.
+The pages come from the table of pages, so one that is added later is looked at by itself. With FAREBOX_TEST_SCREENSHOTS
+set to a folder, the pictures of the documentation are taken.
 """
 
 import os
@@ -33,7 +33,7 @@ PICTURES = {"account-phone-dark"}
 
 # Each theme and each size once; each theme on a desktop for the pictures of the documentation.
 SCREENS = [("light", "desktop"), ("dark", "phone")]
-if "FAREBOX_SCREENSHOTS" in os.environ:
+if "FAREBOX_TEST_SCREENSHOTS" in os.environ:
     SCREENS += [("dark", "desktop")]
 
 
@@ -82,7 +82,7 @@ async def look(page: Page, site: Site, path: str, name: str) -> None:
 @pytest.mark.parametrize(("scheme", "size"), SCREENS)
 @pytest.mark.parametrize("side", ["sign-in", "dashboard", "console"])
 async def test_every_page_is_readable(site: Site, new_context: NewContext, side: str, scheme: str, size: str) -> None:
-    scale = PICTURE_SCALE if "FAREBOX_SCREENSHOTS" in os.environ else 1
+    scale = PICTURE_SCALE if "FAREBOX_TEST_SCREENSHOTS" in os.environ else 1
     viewport = PHONE if size == "phone" else DESKTOP
     context = await new_context(viewport=viewport, color_scheme=scheme, device_scale_factor=scale)
     page = await context.new_page()

@@ -103,10 +103,10 @@ async def test_pictures_are_kept_where_they_are_asked_for(
     page: Page, site: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await page.goto(f"{site}/plain")
-    monkeypatch.delenv("FAREBOX_SCREENSHOTS", raising=False)
+    monkeypatch.delenv("FAREBOX_TEST_SCREENSHOTS", raising=False)
     await screenshot(page, "plain")
     assert [] == list(tmp_path.iterdir())
-    monkeypatch.setenv("FAREBOX_SCREENSHOTS", str(tmp_path / "pictures"))
+    monkeypatch.setenv("FAREBOX_TEST_SCREENSHOTS", str(tmp_path / "pictures"))
     await screenshot(page, "plain")
     picture = (tmp_path / "pictures" / "plain.jpg").read_bytes()
     assert b"\xff\xd8\xff" == picture[:3]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from secrets import token_hex
 from typing import Final
 
 import psutil
@@ -57,7 +58,7 @@ async def test_a_server_that_is_told_to_stop_has_answered_each_charge_it_made_an
 ) -> None:
     async with open_farebox(database_url) as farebox:
         seeds = await seed(farebox)
-        with Server(database_url, workers=workers) as server:
+        with Server(database_url, workers=workers, environment={"FAREBOX_SECRET_KEY": token_hex(32)}) as server:
             process = _first_process(server)
             await _working(process, workers=workers)
             traffic = Traffic([server], seeds)
@@ -79,6 +80,15 @@ async def test_a_server_that_is_told_to_stop_has_answered_each_charge_it_made_an
             f"Farebox serves {server.url} with {farebox.stores.connector.engine} and {processes}. Ctrl-C stops it.\n"
             == log
         )
+
+
+async def test_a_server_without_a_secret_key_warns_of_it_once(tmp_path: Path) -> None:
+    database_url = f"sqlite:///{tmp_path / 'farebox.db'}"
+    async with open_farebox(database_url):
+        pass
+    with Server(database_url, workers=2) as server:
+        await _working(_first_process(server), workers=2)
+        assert 1 == server.log().count("warning: FAREBOX_SECRET_KEY is not set")
 
 
 async def test_two_processes_killed_on_one_file_leave_a_ledger_that_verifies_and_takes_retries(tmp_path: Path) -> None:

@@ -274,14 +274,15 @@ _NAMES: Final = Settings.__struct_fields__
 _PLAUSIBLE: Final = {
     "database_url": ("sqlite:///farebox.db", "postgresql://u:p@host/db", "postgresql://u:p@a:5432,b:5433/db?ssl=true"),
     "smtp_url": ("smtp://user:pass@mail.example:587?starttls=true", "smtps://mail.example", "smtp://[::1]:25", ""),
+    "smtp_connections": ("20", "1", "100"),
     "mail_from": ("alerts@example.com", "Northwind <alerts@example.com>"),
-    "public_url": ("https://pay.example", "http://[::1]:8000/x?y"),
+    "public_url": ("https://pay.example", "http://[::1]:8000/"),
     "cors_origins": ("https://a.example, https://b.example/", "*"),
     "approval_above": ("1000", "0.000001", ""),
     "rate_limit": ("1000", "0", "0.5"),
     "rate_limit_staff": ("1000", "0", "0.5"),
     "bad_keys": ("10", "0", "0.5"),
-    "secret_key": ("x" * 32, "", "short"),
+    "secret_key": ("a3f09c5e71d2b8463a1f0e9d7c5b2846", "", "short"),
     "support_contact": ("support@pay.example", ""),
     "trusted_proxies": ("10.0.0.0/8, ::1", "127.0.0.1"),
 }

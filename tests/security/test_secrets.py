@@ -17,7 +17,7 @@ from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import TIMEOUT_S, exchange
 
 PASSWORD: Final = "hush-7f3a9c"
-SECRET_KEY: Final = "whisper-0123456789abcdef0123456789"
+SECRET_KEY: Final = "whisper-7d1f0c3ab95e62848f3e6ad0b2"
 KEY: Final = re.compile(r"fb[msu]_[0-9A-Z]{10,}")
 
 

@@ -124,8 +124,8 @@ async def axe(page: Page, *, within: str = "html") -> None:
 
 
 async def screenshot(page: Page, name: str) -> None:
-    """Keep a picture of what shows as `name`.jpg in the folder that FAREBOX_SCREENSHOTS names, if it does."""
-    if folder := os.environ.get("FAREBOX_SCREENSHOTS"):
+    """Keep a picture of what shows as `name`.jpg in the folder that FAREBOX_TEST_SCREENSHOTS names, if it does."""
+    if folder := os.environ.get("FAREBOX_TEST_SCREENSHOTS"):
         await page.screenshot(path=Path(folder) / f"{name}.jpg", type="jpeg", quality=PICTURE_QUALITY)
 
 

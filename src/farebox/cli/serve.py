@@ -28,6 +28,10 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 _FILES_BESIDE_CONNECTIONS: Final = 256
 """How many files a process needs for the database, mails and its log."""
 
+_NO_SECRET_KEY: Final = (
+    "farebox: warning: FAREBOX_SECRET_KEY is not set: a person who reads the database, or a backup of it, can sign in as "
+    "anybody; set it to what `openssl rand -hex 32` prints, the same for every process and command"
+)
 _PORT_MAX: Final = 65_535
 _EXIT_POLL_SECONDS: Final = 0.01
 
@@ -72,13 +76,17 @@ def make_command(
     @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="How many processes.")
     def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
         """Serve the API, send mails and expire holds, until told to stop."""
-        engine = _checked_engine(is_json=is_json)
+        settings = _checked_settings(is_json=is_json)
+        engine = _checked_engine(settings, is_json=is_json)
         problem = port_problem(host, port)
         if problem is not None:
             fail("port_unavailable", problem, FAILED, is_json=is_json)
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         processes = "1 process" if workers == 1 else f"{workers} processes"
         click.echo(f"Farebox serves {address} with {engine} and {processes}. Ctrl-C stops it.")
+        if not settings.secret_key:
+            # Said here, once, and not by each process.
+            click.echo(_NO_SECRET_KEY, err=True)
         server = Server(
             application,
             address=host,
@@ -109,12 +117,19 @@ def make_command(
     return serve
 
 
-def _checked_engine(*, is_json: bool) -> str:
+def _checked_settings(*, is_json: bool) -> Settings:
+    """Read the settings as a worker will."""
+    settings: list[Settings] = []
+    guarded(lambda: settings.append(Settings.load()), is_json=is_json)
+    return settings[0]
+
+
+def _checked_engine(settings: Settings, *, is_json: bool) -> str:
     """Open the database as a worker will, and name its engine."""
     engine: list[str] = []
 
     async def check() -> None:
-        connector = make_connector(Settings.load())
+        connector = make_connector(settings)
         await connector.open()
         engine.append(connector.engine)
         await connector.close()
