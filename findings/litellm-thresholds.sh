@@ -4,7 +4,7 @@
 # Guess:     input_cost_per_token_above_200k_tokens is the price from token 200,001 on, as its name says, so the file alone
 #            tells what a request costs.
 # Behaviour: for most providers it is. For xai the dear price counts from exactly 200,000 tokens: the same key, twice the
-#            money, and what decides is a set of providers in the program, not a field of the file. Whoever imports the
+#            money, and what decides is a set of providers in the program, not a field of the file. An importer of the
 #            file charges such a request half of what the provider bills. (And the dear price is for all tokens of the
 #            request, not for those above the threshold.)
 # Versions:  litellm 1.110.2, with the price file that it ships
