@@ -1,10 +1,12 @@
-"""The README's tour is run as a newcomer would run it: pasted into a shell, one block after the other."""
+"""The README's tour is run as newcomers run it: pasted into a shell, one block after the other, or kept as a script."""
 
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 README = Path(__file__).parent.parent / "README.md"
 PORT_IN_README = "8321"
@@ -20,13 +22,22 @@ def tour() -> str:
     return script.replace('export PATH="$PWD/.venv/bin:$PATH"', guard)
 
 
-def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_port: int) -> None:
+@pytest.mark.parametrize("shell", [["bash", "tour.sh"], ["sh", "tour.sh"], ["bash"]], ids=" ".join)
+def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_port: int, shell: list[str]) -> None:
+    """A shell is given the tour as a file, or on its standard input as one into which it is pasted."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FAREBOX_")}
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    # Stopping the server is the script's last step; a shell without job control knows it by its number alone.
-    script = tour().replace(PORT_IN_README, str(free_port)).replace("kill %1", "kill $!")
+    script = tour().replace(PORT_IN_README, str(free_port))
+    (tmp_path / "tour.sh").write_text(script)
     done = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=90, check=False
+        shell,
+        cwd=tmp_path,
+        env=environment,
+        input=script,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     promises = [

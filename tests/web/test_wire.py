@@ -5,6 +5,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 import httpx
@@ -167,6 +168,69 @@ def test_what_is_no_http_is_turned_away_and_the_server_stays_up(site: Site, byte
         assert b" 500 " not in answer.partition(b"\r\n")[0]
     assert site.balance()
     assert "Traceback" not in site.server.log()
+
+
+@pytest.mark.parametrize(
+    ("bytes_sent", "status"),
+    [
+        (b"garbage\r\n\r\n", 400),
+        (b"GET /api/balance HTTP/9.9\r\n\r\n", 400),
+        (b"GET /api/\xff HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+        (b"GET /api/balance HTTP/1.1\r\nhost: x\r\nx-a: b\r\n c\r\n\r\n", 400),
+        (b"GET /api/balance HTTP/1.1\r\nhost: x\r\nx-a: a\x00b\r\n\r\n", 400),
+        (b"POST /api/charges HTTP/1.1\r\nhost: x\r\ncontent-length: -1\r\n\r\n", 400),
+        (b"POST /api/charges HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n{}", 400),
+        (b"POST /api/charges HTTP/1.1\r\nhost: x\r\ntransfer-encoding: gzip\r\n\r\n{}", 400),
+        (b"GET /api/balance?" + b"a" * 65_522 + b" HTTP/1.1\r\nhost: x\r\n\r\n", 414),
+        (b"GET /api/balance HTTP/1.1\r\nhost: x\r\n" + b"x-a: b\r\n" * 100 + b"\r\n", 431),
+    ],
+)
+def test_what_never_becomes_a_request_is_refused_outside_the_envelope(
+    site: Site, bytes_sent: bytes, status: int
+) -> None:
+    with site.connect() as connection:
+        connection.sendall(bytes_sent)
+        head, _, body = read_all(connection).partition(b"\r\n\r\n")
+    assert b"HTTP/1.1 %d " % status == head[:13]
+    assert b"" == body
+    assert b"content-length: 0" in head
+    assert b"x-error-code" not in head
+
+
+def test_the_longest_path_and_the_most_headers_are_a_request(site: Site) -> None:
+    for line, more in ((b"?" + b"a" * 65_521, 0), (b"", 97)):
+        answer = exchange(
+            site.server.port, b"GET /api/account" + line + b" HTTP/1.1", *[b"x-a: b"] * more, site.key_line
+        )
+        assert _envelope(answer)[0] in (400, 403)
+
+
+def test_half_closed_connection_gets_a_whole_answer_or_none_and_is_charged_once(site: Site) -> None:
+    url, key = f"{site.server.url}/api/charges", {"x-api-key": site.seeds.service_key}
+    before = site.balance()
+    for number in range(20):
+        body = site.body(f"half-closed-{number}")
+        with site.connect() as connection:
+            lines = [CHARGE_LINE, b"host: x", site.key_line, b"content-length: %d" % len(body), b"", b""]
+            connection.sendall(b"\r\n".join(lines) + body)
+            end_sending(connection)
+            answer = read_all(connection)
+        assert answer == b"" or 200 == _envelope(answer)[0]
+        for _ in range(2):
+            again = httpx.post(url, headers=key, content=body, trust_env=False)
+            assert 200 == again.status_code
+    assert Decimal("0.20") == Decimal(before) - Decimal(site.balance())
+
+
+def test_connection_half_closed_within_its_body_moves_nothing(site: Site) -> None:
+    before, body = site.balance(), site.body("half-body")
+    with site.connect() as connection:
+        lines = [CHARGE_LINE, b"host: x", site.key_line, b"content-length: %d" % len(body), b"", b""]
+        connection.sendall(b"\r\n".join(lines) + body[:20])
+        end_sending(connection)
+        answer = read_all(connection)
+    assert answer == b"" or (400, "malformed_request") == _envelope(answer)[:2]
+    assert before == site.balance()
 
 
 def test_connection_goes_on_after_errors(site: Site) -> None:
