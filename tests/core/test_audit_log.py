@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core import ids
-from farebox.core.audit_log import AuditEntry, audit_entry
+from farebox.core.audit_log import Action, AuditEntry, audit_entry
 from farebox.core.commands import (
     Actor,
     Adjust,
@@ -79,7 +79,7 @@ ACTIONS: Final[dict[str, tuple[Command, str, str, str]]] = {
         *(MERCHANT, "5.00 USD, 20.00 USD"),
     ),
     "no thresholds": (SetThresholds(ANN, ()), "set_thresholds", MERCHANT, "none"),
-    "credit limit": (SetCreditLimit(ANN, 3 * UNIT // 2), "set_credit_limit", MERCHANT, "1.50 USD"),
+    "credit limit": (SetCreditLimit(ANN, 3 * UNIT // 2), "set_credit_limit", MERCHANT, "from 0.00 USD to 1.50 USD"),
     "freeze": (SetFrozen(ANN, True), "set_frozen", MERCHANT, "frozen"),
     "thaw": (SetFrozen(ANN, False), "set_frozen", MERCHANT, "active"),
     "request": (
@@ -156,15 +156,21 @@ def test_actions_of_one_batch_are_logged_in_their_order() -> None:
     assert ["frozen", "top_up of 1,234.00 USD, R-1", "active"] == [item.detail for item in found]
 
 
+def test_a_credit_limit_is_logged_with_what_it_was_within_a_batch_as_well() -> None:
+    commands = [by(Actor(number, "ann"), SetCreditLimit(ANN, number * UNIT)) for number in (1, 2)]
+    found = decided(ledger(), *commands).audit_entries
+    assert ["from 0.00 USD to 1.00 USD", "from 1.00 USD to 2.00 USD"] == [item.detail for item in found]
+
+
 def test_amounts_are_logged_in_the_merchants_own_currency() -> None:
     on = MemoryLedger(currency="EUR")
     commands: list[Command] = [SetCreditLimit(ANN, 2 * UNIT), SetThresholds(ANN, (3 * UNIT,)), TopUp(ANN, UNIT, "R-1")]
     found = decided(on, *[by(HERE, command) for command in commands]).audit_entries
-    assert ["2.00 EUR", "3.00 EUR", "top_up of 1.00 EUR, R-1"] == [item.detail for item in found]
+    assert ["from 0.00 EUR to 2.00 EUR", "3.00 EUR", "top_up of 1.00 EUR, R-1"] == [item.detail for item in found]
 
 
 def test_a_action_that_concerns_the_operator_as_a_whole_names_no_merchant() -> None:
     expected = AuditEntry(77, None, NOW, "ann", 5, "203.0.113.7", "set_price", "price_1", "image")
     assert expected == audit_entry(
-        HERE, merchant_id=None, at=NOW, action="set_price", subject="price_1", detail="image"
+        HERE, merchant_id=None, at=NOW, action=Action.SET_PRICE, subject="price_1", detail="image"
     )

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from farebox.core import audit_log
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import ApprovalState
-from farebox.core.audit_log import AuditEntry
+from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import (
     Actor,
     Adjust,
@@ -66,7 +66,7 @@ QUARTER: Final = 900_000_000
 
 def audit_entry(number: int, merchant_id: int | None = ANN, **fields: Any) -> AuditEntry:
     actor = Actor(number, "ann", key_id=7, address="203.0.113.7")
-    made = audit_log.audit_entry(actor, merchant_id=merchant_id, at=NOW, action="rename_merchant", detail="Ann")
+    made = audit_log.audit_entry(actor, merchant_id=merchant_id, at=NOW, action=Action.RENAME_MERCHANT, detail="Ann")
     return replace(made, **fields)
 
 
@@ -103,7 +103,7 @@ async def test_an_entry_is_read_back_as_it_was_written(stores: Stores) -> None:
         actor="Ännchen 🦊",
         key_id=2**63 - 1,
         address="2001:db8::7",
-        action="set_price",
+        action=Action.SET_PRICE,
         subject="'quoted' \"twice\" \\",
         detail="№ 1 " * 1_000,
     )

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core import audit_log
+from farebox.core.audit_log import Action
 from farebox.core.commands import Actor, KeyKind
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.invariants import InvariantViolation
@@ -207,7 +208,7 @@ async def test_what_is_there_is_counted(stores: Stores) -> None:
 
 async def test_a_look_is_noted_in_the_audit_log(stores: Stores) -> None:
     actor = Actor(1, "sam")
-    audit_entry = audit_log.audit_entry(actor, merchant_id=ANN, at=NOW, action="look_as_merchant", subject="mer_1")
+    audit_entry = audit_log.audit_entry(actor, merchant_id=ANN, at=NOW, action=Action.LOOK_AS_MERCHANT, subject="mer_1")
     await stores.audit_log.append(audit_entry)
     assert [audit_entry] == list(
         await stores.audit_log.list(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=9)

@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core import audit_log
-from farebox.core.audit_log import AuditEntry
+from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import Actor
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
@@ -55,7 +55,7 @@ def account_mail(number: int, login_id: int = 1, **fields: Any) -> AccountMail:
 
 def audit_entry(number: int, **fields: Any) -> AuditEntry:
     """Make up an audit_entry of the audit log."""
-    made = audit_log.audit_entry(Actor(number, "sam"), merchant_id=ANN, at=NOW, action="add_user", subject=ADDRESS)
+    made = audit_log.audit_entry(Actor(number, "sam"), merchant_id=ANN, at=NOW, action=Action.ADD_USER, subject=ADDRESS)
     return replace(made, **fields)
 
 

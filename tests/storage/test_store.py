@@ -10,7 +10,7 @@ from hypothesis import given
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
-from farebox.core.audit_log import audit_entry
+from farebox.core.audit_log import Action, audit_entry
 from farebox.core.commands import (
     Actor,
     Adjust,
@@ -260,7 +260,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "repeats.find": lambda stores: stores.repeats.find(1, "key", NOW),
     "repeats.forget": lambda stores: stores.repeats.forget(NOW),
     "audit_log.append": lambda stores: stores.audit_log.append(
-        audit_entry(Actor(1, "ann"), merchant_id=ANN, at=NOW, action="look_as_merchant")
+        audit_entry(Actor(1, "ann"), merchant_id=ANN, at=NOW, action=Action.LOOK_AS_MERCHANT)
     ),
 }
 

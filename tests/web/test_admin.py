@@ -660,10 +660,10 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ("PATCH", "{m}", {"name": "Contoso"}, "rename_merchant", "merchantId", "Contoso"),
     ("PATCH", "{m}", {"thresholds": ["20", "5"]}, "set_thresholds", "merchantId", "5.00 USD, 20.00 USD"),
     ("PATCH", "{m}", {"thresholds": []}, "set_thresholds", "merchantId", "none"),
-    ("PATCH", "{m}", {"creditLimit": "7"}, "set_credit_limit", "merchantId", "7.00 USD"),
+    ("PATCH", "{m}", {"creditLimit": "7"}, "set_credit_limit", "merchantId", "from 0.00 USD to 7.00 USD"),
     ("POST", "{m}/freeze", NO_BODY, "set_frozen", "merchantId", "frozen"),
     ("POST", "{m}/unfreeze", NO_BODY, "set_frozen", "merchantId", "active"),
-    ("POST", "{m}/users", {"email": "eve@northwind.example"}, "add_user", "email", ""),
+    ("POST", "{m}/users", {"email": "eve@northwind.example"}, "add_user", "email", "member"),
     ("DELETE", "{m}/users/{u}", NO_BODY, "remove_user", "email", ""),
     ("POST", "{m}/keys", {}, "create_key", "key.keyId", "{key.hint}"),
     ("POST", KEYS, {"kind": "service", "name": "geo"}, "create_key", "key.keyId", "{key.hint} geo"),
@@ -740,6 +740,8 @@ async def test_each_action_is_in_the_audit_log_once(
         if "{" + name + "}" in detail:
             detail = detail.replace("{" + name + "}", _field(reply.data, name))
     merchant = _field(reply.data, "merchantId") if path == MERCHANTS else seeds.merchant
+    # tests/presenters holds what is said of each.
+    assert audit_entry.pop("sentence").startswith("The key “ann” ")
     assert {
         "at": format_time(now),
         "person": "ann",
@@ -751,8 +753,9 @@ async def test_each_action_is_in_the_audit_log_once(
         "detail": detail.replace("{k}", names["{k}"]),
     } == audit_entry
     if audit_entry["merchantId"] is not None:
-        assert audit_entry == (await _log(client, seeds, query=f"&merchant={merchant}"))[0]
-    assert audit_entry not in await _log(client, seeds, query="&merchant=mer_0000000000001")
+        (newest, *_) = await _log(client, seeds, query=f"&merchant={merchant}")
+        assert audit_entry.items() <= newest.items()
+    assert [] == await _log(client, seeds, query="&merchant=mer_0000000000001")
 
 
 async def test_every_way_to_change_something_is_among_the_actions_above(farebox: Farebox) -> None:

@@ -4,7 +4,7 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, merchant_id, short_time, table
+from farebox.cli.context import CommandContext, command, merchant_id, table
 from farebox.cli.money import answer_move
 from farebox.core import ids
 from farebox.core.accounts import EFFECTS, Kind
@@ -12,6 +12,8 @@ from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.currencies import format_money_with_code
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.audit_log import audit_entry_data
+from farebox.presenters.audit_words import actor_words, audit_words
+from farebox.presenters.times import at
 from farebox.service import inputs
 from farebox.service.errors import Refused
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
@@ -87,22 +89,28 @@ async def approval_reject(context: CommandContext, merchant: str, request: str) 
 @command("audit")
 @click.option("--merchant", help="This merchant's alone.")
 @click.option("--limit", type=click.IntRange(1, PAGE_ROWS_MAX), default=_LISTED_MAX, show_default=True)
-async def audit(context: CommandContext, merchant: str | None, limit: int) -> None:
+@click.option("--zone", help="The time zone of what is printed, such as Europe/Zurich; this system's, if not given.")
+async def audit(context: CommandContext, merchant: str | None, limit: int, zone: str | None) -> None:
     """List who did what from where, the newest first."""
     number = None if merchant is None else merchant_id(merchant)
-    audit_entries, _ = await context.farebox.services.audit_log.page(merchant_id=number, cursor=None, limit=limit)
+    chosen = None if zone is None else inputs.time_zone("zone", zone)
+    services = context.farebox.services
+    audit_entries, _ = await services.audit_log.page(merchant_id=number, cursor=None, limit=limit)
+    names = await services.audit_log.names(audit_entries)
+    merchants = await services.console.names(entry.merchant_id for entry in audit_entries)
     rows = [
         (
-            short_time(audit_entry.at),
-            audit_entry.actor,
-            audit_entry.address or "",
-            audit_entry.action,
-            audit_entry.subject or "",
-            audit_entry.detail,
+            f"{at(entry.at, chosen):%Y-%m-%d %H:%M:%S %Z}",
+            actor_words(entry, names),
+            entry.address or "",
+            "" if entry.merchant_id is None else merchants[entry.merchant_id],
+            audit_words(entry, chosen),
+            entry.subject or "",
         )
-        for audit_entry in audit_entries
+        for entry in audit_entries
     ]
     context.answer(
-        [audit_entry_data(audit_entry) for audit_entry in audit_entries],
-        table(("at (UTC)", "who", "from", "action", "what", "detail"), rows) or ["Nothing has been done by hand yet."],
+        [audit_entry_data(entry, names, chosen) for entry in audit_entries],
+        table(("at", "who", "from", "merchant", "what", "id or address"), rows)
+        or ["Nothing has been done by hand yet."],
     )

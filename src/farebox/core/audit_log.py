@@ -1,5 +1,6 @@
 """The audit log: who did what from where, written in the same transaction as the action itself."""
 
+from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -24,6 +25,39 @@ from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import Outcome
 
 
+class Action(StrEnum):
+    """What an actor did. The words are in the database: a member never changes its own."""
+
+    REFUND = "refund"
+    TOP_UP = "top_up"
+    TOP_UP_REVERSAL = "top_up_reversal"
+    ADJUSTMENT = "adjustment"
+    SET_THRESHOLDS = "set_thresholds"
+    SET_CREDIT_LIMIT = "set_credit_limit"
+    SET_FROZEN = "set_frozen"
+    REQUEST_APPROVAL = "request_approval"
+    APPROVE = "approve"
+    REJECT = "reject"
+    CREATE_MERCHANT = "create_merchant"
+    RENAME_MERCHANT = "rename_merchant"
+    LOOK_AS_MERCHANT = "look_as_merchant"
+    ADD_USER = "add_user"
+    INVITE_USER = "invite_user"
+    SET_ROLE = "set_role"
+    REMOVE_USER = "remove_user"
+    CREATE_KEY = "create_key"
+    EXPIRE_KEY = "expire_key"
+    ROTATE_KEY = "rotate_key"
+    REVOKE_KEY = "revoke_key"
+    SET_PRICE = "set_price"
+    ADD_STAFF = "add_staff"
+    INVITE_STAFF = "invite_staff"
+    SET_STAFF_ROLES = "set_staff_roles"
+    CLOSE_STAFF = "close_staff"
+    REOPEN_STAFF = "reopen_staff"
+    DISABLE_TWO_FACTOR = "disable_two_factor"
+
+
 class AuditEntry(Struct, frozen=True):
     """One action. `merchant_id` is None for what concerns the operator as a whole; `at` is microseconds since 1970."""
 
@@ -40,28 +74,35 @@ class AuditEntry(Struct, frozen=True):
 
 
 def audit_entry(
-    actor: Actor, *, merchant_id: int | None, at: int, action: str, subject: str | None = None, detail: str = ""
+    actor: Actor, *, merchant_id: int | None, at: int, action: Action, subject: str | None = None, detail: str = ""
 ) -> AuditEntry:
     """Return the entry of an action of this actor."""
-    return AuditEntry(actor.entry_id, merchant_id, at, actor.name, actor.key_id, actor.address, action, subject, detail)
+    return AuditEntry(
+        actor.entry_id, merchant_id, at, actor.name, actor.key_id, actor.address, action.value, subject, detail
+    )
 
 
-_ACTIONS: Final[dict[type[Command], str]] = {
-    Refund: "refund",
-    TopUp: "top_up",
-    ReverseTopUp: "top_up_reversal",
-    Adjust: "adjustment",
-    SetThresholds: "set_thresholds",
-    SetCreditLimit: "set_credit_limit",
-    SetFrozen: "set_frozen",
-    RequestApproval: "request_approval",
-    Approve: "approve",
-    Reject: "reject",
+_ACTIONS: Final[dict[type[Command], Action]] = {
+    Refund: Action.REFUND,
+    TopUp: Action.TOP_UP,
+    ReverseTopUp: Action.TOP_UP_REVERSAL,
+    Adjust: Action.ADJUSTMENT,
+    SetThresholds: Action.SET_THRESHOLDS,
+    SetCreditLimit: Action.SET_CREDIT_LIMIT,
+    SetFrozen: Action.SET_FROZEN,
+    RequestApproval: Action.REQUEST_APPROVAL,
+    Approve: Action.APPROVE,
+    Reject: Action.REJECT,
 }
 
 
-def audit_entry_of(command: Command, outcome: Outcome, currency: str, now: int) -> AuditEntry | None:
-    """Return the entry of a command that an actor gave; None if it did nothing, or nothing new."""
+def audit_entry_of(
+    command: Command, outcome: Outcome, currency: str, now: int, *, credit_limit_before: int
+) -> AuditEntry | None:
+    """Return the entry of a command that an actor gave; None if it did nothing, or nothing new.
+
+    `credit_limit_before` is what the book's credit limit was ahead of its last change.
+    """
     actor = command.actor
     if actor is None or not outcome.is_ok or outcome.is_replay:
         return None
@@ -78,16 +119,19 @@ def audit_entry_of(command: Command, outcome: Outcome, currency: str, now: int) 
         at=now,
         action=_ACTIONS[type(command)],
         subject=subject,
-        detail=_detail(command, outcome, currency),
+        detail=_detail(command, outcome, currency, credit_limit_before),
     )
 
 
-def _detail(command: Command, outcome: Outcome, currency: str) -> str:
+def _detail(command: Command, outcome: Outcome, currency: str, credit_limit_before: int) -> str:
     """Describe in a line what was done: amounts with their currency, references, reasons."""
     if isinstance(command, SetThresholds):
         return ", ".join(format_money_with_code(amount, currency) for amount in sorted(set(command.amounts))) or "none"
     if isinstance(command, SetCreditLimit):
-        return format_money_with_code(command.credit_limit, currency)
+        before, after = (
+            format_money_with_code(amount, currency) for amount in (credit_limit_before, command.credit_limit)
+        )
+        return f"from {before} to {after}"
     if isinstance(command, SetFrozen):
         return "frozen" if command.is_frozen else "active"
     move = outcome.approval or outcome.transfer

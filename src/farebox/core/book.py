@@ -29,7 +29,9 @@ class Book:
         self.revenue = account.revenue
         self.funding = account.funding
         self.adjustments = account.adjustments
-        self.credit_limit = account.credit_limit
+        self._credit_limit = account.credit_limit
+        self.credit_limit_before = account.credit_limit
+        """The credit limit ahead of its last change."""
         self.is_frozen = account.is_frozen
         self.seq = account.seq
         self.last_hash = account.last_hash
@@ -38,6 +40,15 @@ class Book:
         self.thresholds = account.thresholds
         self.transfers: list[Transfer] = []
         self.alerts: list[Alert] = []
+
+    @property
+    def credit_limit(self) -> int:
+        """How far below zero the wallet may go."""
+        return self._credit_limit
+
+    @credit_limit.setter
+    def credit_limit(self, amount: int) -> None:
+        self.credit_limit_before, self._credit_limit = self._credit_limit, amount
 
     def too_fine_refusal(self, amount: int) -> Outcome | None:
         """Refuse an amount set by a person that has more decimals than the currency; prices and costs may have more."""

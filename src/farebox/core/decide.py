@@ -141,7 +141,9 @@ class _Batch:
         return decision
 
     def _log(self, command: Command, outcome: Outcome, book: Book) -> None:
-        audit_entry = audit_log.audit_entry_of(command, outcome, book.currency, self._now)
+        audit_entry = audit_log.audit_entry_of(
+            command, outcome, book.currency, self._now, credit_limit_before=book.credit_limit_before
+        )
         if audit_entry is not None:
             self._audit_entries.append(audit_entry)
 

@@ -196,15 +196,15 @@ async def test_the_audit_log_has_pages_and_a_filter(farebox: Farebox, sam: Visit
         await farebox.services.merchants.rename(seeds.merchant_id, name, principal=ZOE)
     await farebox.services.merchants.rename(other.merchant_id, "Elsewhere", principal=ZOE)
     everything = await sam.page("/support/audit")
-    assert "Rename merchant: Elsewhere" in everything
+    assert "renamed the merchant to Elsewhere" in everything
     url = f"/support/audit?merchant={seeds.merchant}"
     first = await sam.get(url)
-    assert "zoe 10.1.2.3 Rename merchant: Third" in words(first)
-    assert "Rename merchant: First" not in words(first)
+    assert "zoe 10.1.2.3 renamed the merchant to Third" in words(first)
+    assert "renamed the merchant to First" not in words(first)
     assert "Elsewhere" not in words(first)
     older = re.search(r'href="(/support/audit\?merchant=mer_[0-9A-Z]+&amp;cursor=[^"]+)"', first.body.decode())
     assert older is not None
-    assert "Rename merchant: First" in await sam.page(older[1].replace("&amp;", "&"))
+    assert "renamed the merchant to First" in await sam.page(older[1].replace("&amp;", "&"))
     wrong = await sam.get("/support/audit?merchant=Northwind")
     assert 422 == wrong.status
     assert "is not a merchant id" in words(wrong)

@@ -53,7 +53,7 @@ async def test_a_top_up_is_shown_first_and_then_made_once(farebox: Farebox, sam:
     page = await sam.done(f"{_url(seeds)}/top-up/confirm", **form)
     assert "The top-up is in the ledger." in page
     assert "Top-up INV-2" in page
-    assert "sam@farebox.example Top up of 500.00 USD, INV-2, wire" in page
+    assert "Sam sam@farebox.example topped up 500.00 USD, INV-2, wire" in page
     assert 812_420_000 == await _available(farebox, seeds)
     again = await sam.done(f"{_url(seeds)}/top-up/confirm", **form)
     assert "nothing was moved again" in again

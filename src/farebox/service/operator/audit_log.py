@@ -1,20 +1,30 @@
 """The audit log: who did what from where, in pages."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+from msgspec import Struct
 
 from farebox.core import ids
 from farebox.core.audit_log import AuditEntry
 from farebox.service import parsing
 from farebox.service.errors import InvalidInput, translated
-from farebox.storage.audit_log import AuditLogStore
+from farebox.storage.records import Realm
+from farebox.storage.stores import Stores
+
+
+class ActorNames(Struct, frozen=True):
+    """What people are called who did something: staff by their addresses, and by their ids the makers of keys."""
+
+    staff: Mapping[str, str]
+    makers: Mapping[int, str]
 
 
 class AuditLog:
     """Reads of the audit log. Every method may raise Unavailable."""
 
-    def __init__(self, audit_log: AuditLogStore) -> None:
-        """Read from this store."""
-        self._audit_log = audit_log
+    def __init__(self, stores: Stores) -> None:
+        """Read from these stores."""
+        self._stores = stores
 
     async def page(
         self, *, merchant_id: int | None, cursor: str | None, limit: int
@@ -26,9 +36,17 @@ class AuditLog:
         """
         before = (ids.NUMBER_MAX, ids.NUMBER_MAX) if cursor is None else _parse_cursor(cursor)
         with translated():
-            entries = await self._audit_log.list(merchant_id=merchant_id, before=before, limit=limit)
+            entries = await self._stores.audit_log.list(merchant_id=merchant_id, before=before, limit=limit)
         more = len(entries) == limit
         return entries, ids.encode_number(entries[-1].at) + ids.encode_number(entries[-1].entry_id) if more else None
+
+    async def names(self, entries: Iterable[AuditEntry]) -> ActorNames:
+        """Read what those are called who did this."""
+        if not any(True for _ in entries):
+            return ActorNames({}, {})
+        with translated():
+            staff = await self._stores.logins.list(Realm.SUPPORT)
+        return ActorNames({login.email: login.name for login in staff}, {})
 
 
 def _parse_cursor(cursor: str) -> tuple[int, int]:

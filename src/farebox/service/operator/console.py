@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from farebox.core import audit_log, ids
 from farebox.core.accounts import Account
+from farebox.core.audit_log import Action
 from farebox.core.permissions import Operation
 from farebox.core.transfers import Transfer
 from farebox.service import parsing
@@ -174,7 +175,11 @@ class ConsoleQueries:
         """Write down that somebody looks at a merchant's account as its people see it."""
         subject = ids.public_id(ids.MERCHANT, merchant_id)
         audit_entry = audit_log.audit_entry(
-            principal.actor(), merchant_id=merchant_id, at=self._clock.now(), action="look_as_merchant", subject=subject
+            principal.actor(),
+            merchant_id=merchant_id,
+            at=self._clock.now(),
+            action=Action.LOOK_AS_MERCHANT,
+            subject=subject,
         )
         with translated():
             await self._stores.audit_log.append(audit_entry)

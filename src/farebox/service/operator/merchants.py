@@ -8,12 +8,13 @@ from msgspec import Struct
 
 from farebox.core import audit_log, ids
 from farebox.core.accounts import Account
-from farebox.core.audit_log import AuditEntry
+from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import KeyKind
+from farebox.core.currencies import format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.permissions import Operation
 from farebox.core.pricing import Price
-from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, together
+from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, roles_in_words, together
 from farebox.core.thresholds import Threshold
 from farebox.service import inputs
 from farebox.service.clock import Clock
@@ -22,6 +23,7 @@ from farebox.service.id_generator import IdGenerator
 from farebox.service.operator.repeats import RequestKey
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
+from farebox.service.people.users import ROLE_WORDS
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.records import ApiKey, Merchant, Repeat, Role, User
 from farebox.storage.stores import Stores
@@ -81,7 +83,12 @@ class Merchants:
         key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)
         subject = ids.public_id(ids.MERCHANT, merchant.merchant_id)
         audit_entry = _audit_entry(
-            principal, now, "create_merchant", merchant_id=merchant.merchant_id, subject=subject, detail=merchant.name
+            principal,
+            now,
+            Action.CREATE_MERCHANT,
+            merchant_id=merchant.merchant_id,
+            subject=subject,
+            detail=merchant.name,
         )
         with translated():
             await self._stores.merchants.create(
@@ -101,7 +108,12 @@ class Merchants:
         checked = inputs.name("name", name)
         subject = ids.public_id(ids.MERCHANT, merchant_id)
         audit_entry = _audit_entry(
-            principal, self._clock.now(), "rename_merchant", merchant_id=merchant_id, subject=subject, detail=checked
+            principal,
+            self._clock.now(),
+            Action.RENAME_MERCHANT,
+            merchant_id=merchant_id,
+            subject=subject,
+            detail=checked,
         )
         with translated():
             await self._stores.merchants.rename(merchant_id, checked, audit_entry)
@@ -146,7 +158,9 @@ class Merchants:
             with translated():
                 role = Role.MEMBER if await self._stores.users.list(merchant_id) else Role.OWNER
         user = User(merchant_id, self._id_generator.next(), inputs.email("email", email), now, role)
-        audit_entry = _audit_entry(principal, now, "add_user", merchant_id=merchant_id, subject=user.email)
+        audit_entry = _audit_entry(
+            principal, now, Action.ADD_USER, merchant_id=merchant_id, subject=user.email, detail=ROLE_WORDS[role]
+        )
         with translated(conflict=f"{user.email} is registered there already"):
             await self._stores.users.add(user, audit_entry, _repeat(request_key, user.user_id, now))
         return user
@@ -193,7 +207,7 @@ class Merchants:
         with translated():
             await self._stores.api_keys.create(
                 key.key,
-                _key_audit_entry(principal, now, "create_key", key.key),
+                _key_audit_entry(principal, now, Action.CREATE_KEY, key.key),
                 _repeat(request_key, key.key.key_id, now),
             )
         return key
@@ -224,7 +238,9 @@ class Merchants:
         _ensure_may(principal, _key_operation(key.merchant_id))
         with translated():
             try:
-                await self._stores.api_keys.revoke(key_id, now, _key_audit_entry(principal, now, "revoke_key", key))
+                await self._stores.api_keys.revoke(
+                    key_id, now, _key_audit_entry(principal, now, Action.REVOKE_KEY, key)
+                )
             except KeyEnded:
                 return False
         return True
@@ -241,7 +257,7 @@ class Merchants:
             raise InvalidInput("expires", "name a time to come; to close a key at once, revoke it")
         key = await self.key(key_id)
         _ensure_may(principal, _key_operation(key.merchant_id))
-        audit_entry = _key_audit_entry(principal, now, "expire_key", key, f"from {inputs.format_time(expires_at)}")
+        audit_entry = _key_audit_entry(principal, now, Action.EXPIRE_KEY, key, f"from {inputs.format_time(expires_at)}")
         with translated(), _of_valid_key():
             await self._stores.api_keys.expire(key_id, expires_at, now=now, audit_entry=audit_entry)
         return await self.key(key_id)
@@ -270,7 +286,7 @@ class Merchants:
         key = self._new_key(KeyKind(old.kind), now, merchant_id=old.merchant_id, name=old.name, roles=roles)
         expires_at = now + overlap_seconds * _MICROS_PER_SECOND
         audit_entry = _key_audit_entry(
-            principal, now, "rotate_key", key.key, f"instead of {ids.public_id(ids.KEY, key_id)}"
+            principal, now, Action.ROTATE_KEY, key.key, f"instead of {ids.public_id(ids.KEY, key_id)}"
         )
         with translated(), _of_valid_key():
             await self._stores.api_keys.rotate(
@@ -309,11 +325,15 @@ class Merchants:
             starts_at,
             merchant_id,
         )
-        words = "variable" if price.unit_price is None else format_amount(price.unit_price)
+        words = "variable"
+        if price.unit_price is not None:
+            words = format_amount(price.unit_price)
+            if merchant_id is not None:
+                words = format_money_with_code(price.unit_price, (await self.get(merchant_id))[1].currency)
         audit_entry = _audit_entry(
             principal,
             now,
-            "set_price",
+            Action.SET_PRICE,
             merchant_id=merchant_id,
             subject=ids.public_id(ids.PRICE, price.price_id),
             detail=f"{price.request_type} {words} from {inputs.format_time(starts_at)}",
@@ -422,7 +442,7 @@ def _repeat(request_key: RequestKey | None, made_id: int, now: int) -> Repeat | 
 def _audit_entry(
     principal: Principal | None,
     at: int,
-    action: str,
+    action: Action,
     *,
     merchant_id: int | None = None,
     subject: str | None = None,
@@ -436,8 +456,9 @@ def _audit_entry(
 
 
 def _key_audit_entry(
-    principal: Principal | None, at: int, action: str, key: ApiKey, more: str = ""
+    principal: Principal | None, at: int, action: Action, key: ApiKey, more: str = ""
 ) -> AuditEntry | None:
-    detail = " ".join(part for part in (key.hint, key.name, more) if part)
+    roles = f"as {roles_in_words(key.roles)}" if key.roles else ""
+    detail = " ".join(part for part in (key.hint, key.name, roles, more) if part)
     subject = ids.public_id(ids.KEY, key.key_id)
     return _audit_entry(principal, at, action, merchant_id=key.merchant_id, subject=subject, detail=detail)

@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from farebox.core import audit_log
-from farebox.core.audit_log import AuditEntry
+from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.permissions import Operation
 from farebox.core.staff_roles import EVERY_ROLE, STAFF_ROLES, StaffRole, roles_in_words, together
 from farebox.service import inputs
@@ -82,7 +82,7 @@ class Users:
         address = inputs.email("email", email)
         now = self._clock.now()
         user = User(merchant_id, self._id_generator.next(), address, now, role)
-        audit_entry = _audit_entry(principal, now, "add_user", merchant_id, address, ROLE_WORDS[role])
+        audit_entry = _audit_entry(principal, now, Action.ADD_USER, merchant_id, address, ROLE_WORDS[role])
         with translated(conflict=f"{address} is registered there already"):
             try:
                 await self._register(user, audit_entry)
@@ -106,7 +106,7 @@ class Users:
             login = found or self._new_login(address)
             await self._sign_in.ensure_may_mail(login)
             now = self._clock.now()
-            audit_entry = _audit_entry(principal, now, "invite_user", merchant_id, address, "")
+            audit_entry = _audit_entry(principal, now, Action.INVITE_USER, merchant_id, address, "")
             account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=merchant_id)
             await self._stores.account_mails.add(account_mail, None if found else login, audit_entry)
         return account_mail
@@ -122,7 +122,9 @@ class Users:
         """
         _ensure_may(principal, Operation.MANAGE_USERS)
         address = normal_email(email)
-        audit_entry = _audit_entry(principal, self._clock.now(), "set_role", merchant_id, address, ROLE_WORDS[role])
+        audit_entry = _audit_entry(
+            principal, self._clock.now(), Action.SET_ROLE, merchant_id, address, ROLE_WORDS[role]
+        )
         with translated(missing=f"{email} is not registered there"):
             try:
                 await self._stores.users.set_role(
@@ -140,7 +142,7 @@ class Users:
         """
         _ensure_may(principal, Operation.MANAGE_USERS)
         address = normal_email(email)
-        audit_entry = _audit_entry(principal, self._clock.now(), "remove_user", merchant_id, address, "")
+        audit_entry = _audit_entry(principal, self._clock.now(), Action.REMOVE_USER, merchant_id, address, "")
         with translated(missing=f"{email} is not registered there"):
             try:
                 await self._stores.users.remove(
@@ -197,7 +199,7 @@ class Staff:
         login = Login(self._id_generator.next(), Realm.SUPPORT, address, checked, now, roles=given)
         account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=None)
         words = f"{login.name} as {roles_in_words(given)}"
-        audit_entry = _audit_entry(principal, now, "add_staff", None, address, words)
+        audit_entry = _audit_entry(principal, now, Action.ADD_STAFF, None, address, words)
         with translated(conflict=f"{address} is support staff already"):
             await self._stores.account_mails.add(account_mail, login, audit_entry)
         return login, account_mail
@@ -216,7 +218,9 @@ class Staff:
         account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=None)
         with translated():
             await self._stores.account_mails.add(
-                account_mail, None, _audit_entry(principal, self._clock.now(), "invite_staff", None, login.email, "")
+                account_mail,
+                None,
+                _audit_entry(principal, self._clock.now(), Action.INVITE_STAFF, None, login.email, ""),
             )
         return account_mail
 
@@ -232,7 +236,7 @@ class Staff:
             InvalidInput: they are not support staff.
             Conflict: they are closed already, it is they who ask, or no administrator would be left.
         """
-        await self._set_closed(email, self._clock.now(), "close_staff", principal)
+        await self._set_closed(email, self._clock.now(), Action.CLOSE_STAFF, principal)
 
     async def reopen(self, email: str, *, principal: Principal | None) -> None:
         """Let somebody sign in again.
@@ -240,7 +244,7 @@ class Staff:
         Raises:
             InvalidInput: they are not support staff.
         """
-        await self._set_closed(email, None, "reopen_staff", principal)
+        await self._set_closed(email, None, Action.REOPEN_STAFF, principal)
 
     async def set_roles(self, email: str, roles: Iterable[StaffRole], *, principal: Principal | None) -> Login:
         """Change what somebody may do, from their next click on.
@@ -256,7 +260,7 @@ class Staff:
         login = await self._find(email)
         _ensure_other(login, principal, "change your own roles")
         words = f"from {roles_in_words(login.roles)} to {roles_in_words(given)}"
-        audit_entry = _audit_entry(principal, self._clock.now(), "set_staff_roles", None, login.email, words)
+        audit_entry = _audit_entry(principal, self._clock.now(), Action.SET_STAFF_ROLES, None, login.email, words)
         if given == login.roles:
             return login
         with translated(), _administrator_left():
@@ -271,11 +275,11 @@ class Staff:
         """
         _ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
-        audit_entry = _audit_entry(principal, self._clock.now(), "disable_two_factor", None, login.email, "")
+        audit_entry = _audit_entry(principal, self._clock.now(), Action.DISABLE_TWO_FACTOR, None, login.email, "")
         with translated():
             await self._stores.logins.set_totp_seed(login.login_id, None, audit_entry=audit_entry)
 
-    async def _set_closed(self, email: str, at: int | None, action: str, principal: Principal | None) -> None:
+    async def _set_closed(self, email: str, at: int | None, action: Action, principal: Principal | None) -> None:
         _ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
         _ensure_other(login, principal, "close your own way in")
@@ -318,7 +322,7 @@ def _administrator_left() -> Iterator[None]:
 
 
 def _audit_entry(
-    principal: Principal | None, at: int, action: str, merchant_id: int | None, subject: str, detail: str
+    principal: Principal | None, at: int, action: Action, merchant_id: int | None, subject: str, detail: str
 ) -> AuditEntry | None:
     if principal is None:
         return None

@@ -22,4 +22,5 @@ class AuditLogEndpoints(Endpoints):
         entries, cursor = await self._services.audit_log.page(
             merchant_id=merchant_in_query(query), cursor=query.cursor, limit=query.limit
         )
-        return answer(AuditData([audit_entry_data(entry) for entry in entries], cursor))
+        names = await self._services.audit_log.names(entries)
+        return answer(AuditData([audit_entry_data(entry, names) for entry in entries], cursor))

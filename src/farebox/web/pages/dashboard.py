@@ -6,12 +6,12 @@ from typing import Any, Final, Literal
 from starlette.responses import Response
 
 from farebox.core.accounts import Account
+from farebox.presenters.times import at
 from farebox.service.ledger.queries import AccountView
 from farebox.service.statements.reader import Selection
 from farebox.web.charts.balance import balance_chart, balance_rows
 from farebox.web.charts.bars import usage_types
 from farebox.web.charts.usage import usage_chart, usage_rows
-from farebox.web.pages import render
 from farebox.web.pages.live import Live
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -79,7 +79,7 @@ class OverviewPages:
         account, zone, now = view.account, request.zone, request.services.console.now()
         history = await request.services.queries.history(account)
         by: By = "hour" if request.query("by") == "hour" else "day"
-        last = render.at(now, zone).date()
+        last = at(now, zone).date()
         first = last - timedelta(days=USAGE_DAYS[by] - 1)
         usage = await request.services.usage.read(
             request.merchant_id, by=by, first=str(first), last=str(last), zone=zone.key, request_type=None

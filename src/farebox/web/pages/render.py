@@ -16,6 +16,8 @@ from farebox.core.accounts import EFFECTS, Kind
 from farebox.core.currencies import format_money, round_for_glance
 from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
+from farebox.presenters.audit_words import actor_words, audit_words
+from farebox.presenters.times import MONTHS, at
 from farebox.web.pages.assets import asset_url
 
 POLICY: Final = (
@@ -36,7 +38,6 @@ HEADERS: Final = {
 }
 
 _TEMPLATES: Final = files("farebox.web") / "pages" / "templates"
-_MICROS_PER_SECOND: Final = 1_000_000
 _KINDS: Final = {
     Kind.TOP_UP: "Top-up",
     Kind.TOP_UP_REVERSAL: "Top-up taken back",
@@ -65,7 +66,6 @@ _SYSTEMS: Final = (
     ("CrOS", "ChromeOS"),
     ("Linux", "Linux"),
 )
-_MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 
@@ -94,15 +94,10 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
-def at(micros: int, zone: ZoneInfo) -> datetime:
-    """Turn microseconds since 1970 into a time of a zone, rounded down to the second."""
-    return datetime.fromtimestamp(micros // _MICROS_PER_SECOND, zone)
-
-
 def moment(micros: int, zone: ZoneInfo) -> Markup:
     """Write a time for people, and exactly for machines and a pointer that rests on it."""
     time = at(micros, zone)
-    words = f"{time.day} {_MONTHS[time.month - 1]} {time.year}, {time:%H:%M:%S}"
+    words = f"{time.day} {MONTHS[time.month - 1]} {time.year}, {time:%H:%M:%S}"
     return Markup('<time datetime="{}" title="{} {}">{}</time>').format(time.isoformat(), words, time.tzname(), words)
 
 
@@ -110,14 +105,14 @@ def day(micros: int, zone: ZoneInfo) -> str:
     """Write a day: Fri 27 Nov, with its year if that is far."""
     time = at(micros, zone)
     is_near = abs(time - datetime.now(zone)) < timedelta(days=180)
-    return f"{_WEEKDAYS[time.weekday()]} {time.day} {_MONTHS[time.month - 1]}{'' if is_near else f' {time.year}'}"
+    return f"{_WEEKDAYS[time.weekday()]} {time.day} {MONTHS[time.month - 1]}{'' if is_near else f' {time.year}'}"
 
 
 def clock_time(micros: int, zone: ZoneInfo) -> Markup:
     """Write the time of a day, if it is today, else the day and the time."""
     time = at(micros, zone)
     is_today = time.date() == datetime.now(zone).date()
-    words = f"{time:%H:%M:%S}" if is_today else f"{time.day} {_MONTHS[time.month - 1]}, {time:%H:%M}"
+    words = f"{time:%H:%M:%S}" if is_today else f"{time.day} {MONTHS[time.month - 1]}, {time:%H:%M}"
     return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), words)
 
 
@@ -193,6 +188,8 @@ def _environment() -> Environment:
         browser_name=browser_name,
         public_id=public_id,
         roles_in_words=roles_in_words,
+        audit_words=audit_words,
+        actor_words=actor_words,
     )
     environment.globals.update(asset_url=asset_url, CAPTURE=Kind.CAPTURE)
     return environment

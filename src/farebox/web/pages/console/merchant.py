@@ -74,6 +74,7 @@ class MerchantPages:
             latest=latest.transfers,
             waiting=[approval for approval in approvals if approval.state == ApprovalState.PENDING],
             audit_entries=audit_entries,
+            actors=await services.audit_log.names(audit_entries),
             members=await services.users.members(number),
             role_words=ROLE_WORDS,
             keys=[key for key in keys if key.revoked_at is None and (key.expires_at is None or key.expires_at > now)],

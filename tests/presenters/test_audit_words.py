@@ -1,0 +1,257 @@
+"""Each action of the audit log is told in words: of those who did it by name, of amounts and times as readers do."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from farebox.bootstrap import Farebox
+from farebox.core import ids
+from farebox.core.audit_log import Action, AuditEntry
+from farebox.core.commands import KeyKind
+from farebox.core.staff_roles import EVERY_ROLE, StaffRole
+from farebox.presenters.audit_words import WORDS, actor_words, audit_sentence, audit_words
+from farebox.service.operator.audit_log import ActorNames
+from farebox.service.people.api_keys import Principal
+from farebox.storage.records import Role
+from farebox.web.schemas.spending import ChargeRequest
+from tests.support.server import open_farebox
+
+ZURICH: Final = ZoneInfo("Europe/Zurich")
+SAM: Final = Principal("sam@farebox.example", address="10.1.2.3", roles=EVERY_ROLE)
+TESS: Final = Principal("tess@farebox.example", roles=EVERY_ROLE)
+NEW_YEAR: Final = "2099-01-01T00:00:00Z"
+UMA: Final = "uma@farebox.example"
+ANN: Final = "ann@northwind.example"
+NAMES: Final = ActorNames({"sam@farebox.example": "Sam"}, {7: "Tess"})
+
+
+def test_every_action_has_words() -> None:
+    assert {action.value for action in Action} == set(WORDS)
+
+
+@pytest.fixture
+async def farebox(tmp_path: Path) -> AsyncIterator[Farebox]:
+    """The parts over a ledger where more than 1,000.00 needs a second person."""
+    async with open_farebox(f"sqlite:///{tmp_path / 'farebox.db'}", approval_above="1000") as farebox:
+        yield farebox
+
+
+async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
+    merchant_id = await _moves(farebox)
+    await _merchants(farebox, merchant_id)
+    await _keys(farebox, merchant_id)
+    await _staff(farebox)
+    entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1000)
+    told = {entry.action: set[str]() for entry in entries}
+    for entry in entries:
+        told[entry.action].add(_KEY_PARTS.sub("…", audit_words(entry, ZURICH)))
+    assert {action.value for action in Action} == set(told)
+    assert _EXPECTED == {Action(action): words for action, words in told.items()}
+
+
+async def _moves(farebox: Farebox) -> int:
+    operations = farebox.services.operations
+    merchant, _, _ = await farebox.services.merchants.create(
+        name="Northwind", currency="CHF", thresholds=[], credit_limit="0", principal=SAM
+    )
+    merchant_id = merchant.merchant_id
+    await operations.top_up(merchant_id, amount="900", reference="INV-1", note="wire, by hand", principal=SAM)
+    transfer = ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=1)
+    await operations.reverse_top_up(
+        merchant_id, transfer=transfer, amount="1.5", reference="R-1", reason="bounced", principal=SAM
+    )
+    await operations.adjust(merchant_id, amount="-2", reference="A-1", reason="mistake", principal=SAM)
+    await operations.adjust(merchant_id, amount="3", reference="A-2", reason="gift", principal=SAM)
+    await farebox.services.merchants.set_price("image", "0.01")
+    charged = await operations.charge(ChargeRequest(merchant.id, "image", "c-1", quantity=100), caller=None)
+    assert charged.transfer is not None
+    await operations.refund(
+        charged.transfer.id,
+        idempotency_key="r-1",
+        amount=None,
+        reference=None,
+        note=None,
+        caller=None,
+        principal=SAM,
+    )
+    for amount in ("100", "100", "50"):
+        await operations.set_credit_limit(merchant_id, amount, principal=SAM)
+    for amounts in (["20", "5"], []):
+        await operations.set_thresholds(merchant_id, amounts, principal=SAM)
+    for is_frozen in (True, False):
+        await operations.set_frozen(merchant_id, is_frozen=is_frozen, principal=SAM)
+    approvals = farebox.services.approvals
+    for reference, decide in (("BIG-1", approvals.approve), ("BIG-2", approvals.reject)):
+        await operations.top_up(merchant_id, amount="25000", reference=reference, note=None, principal=SAM)
+        (newest,) = await approvals.page(merchant_id=merchant_id, before=None, limit=1)
+        assert (await decide(merchant_id, newest.approval_id, principal=TESS)).is_ok
+    return merchant_id
+
+
+async def _merchants(farebox: Farebox, merchant_id: int) -> None:
+    services = farebox.services
+    await services.merchants.rename(merchant_id, "Northwind Imaging", principal=SAM)
+    await services.console.note_look(merchant_id, principal=SAM)
+    await services.merchants.add_user(merchant_id, ANN, principal=SAM)
+    await services.users.invite_again(merchant_id, ANN, principal=SAM)
+    await services.users.set_role(merchant_id, ANN, Role.VIEWER, is_owner_needed=False, principal=SAM)
+    await services.users.remove(merchant_id, ANN, is_owner_needed=False, principal=SAM)
+    await services.merchants.set_price("image", "0.008", merchant_id=merchant_id, starts=NEW_YEAR, principal=SAM)
+    await services.merchants.set_price("audio", "0.25", starts=NEW_YEAR, principal=SAM)
+    await services.merchants.set_price("call", None, starts=NEW_YEAR, principal=SAM)
+
+
+async def _keys(farebox: Farebox, merchant_id: int) -> None:
+    merchants = farebox.services.merchants
+    await merchants.create_key(KeyKind.MERCHANT, merchant_id=merchant_id, principal=SAM)
+    till = await merchants.create_key(KeyKind.SUPPORT, name="till", roles=[StaffRole.SUPPORT], principal=SAM)
+    service = await merchants.create_key(KeyKind.SERVICE, name="geo from here", principal=SAM)
+    await merchants.rotate_key(till.key.key_id, principal=SAM)
+    await merchants.expire_key(service.key.key_id, NEW_YEAR, principal=SAM)
+    await merchants.revoke_key(service.key.key_id, principal=SAM)
+
+
+async def _staff(farebox: Farebox) -> None:
+    staff = farebox.services.staff
+    await staff.add(UMA, "Uma", roles=[StaffRole.VIEWER], principal=SAM)
+    await staff.set_roles(UMA, [StaffRole.SUPPORT, StaffRole.ADMINISTRATOR], principal=SAM)
+    await staff.invite_again(UMA, principal=SAM)
+    await staff.close(UMA, principal=SAM)
+    await staff.reopen(UMA, principal=SAM)
+    await staff.disable_two_factor(UMA, principal=SAM)
+
+
+_KEY_PARTS: Final = re.compile(r"(?<=fb[msu]_)…\w+|(?<=key_)\w+")
+"""What differs from run to run."""
+
+_STARTS: Final = "1 Jan 2099, 01:00 CET"
+_EXPECTED: Final[dict[Action, set[str]]] = {
+    Action.REFUND: {"refunded 1.00 CHF"},
+    Action.TOP_UP: {"topped up 900.00 CHF, INV-1, wire, by hand"},
+    Action.TOP_UP_REVERSAL: {"took back 1.50 CHF of a top-up, R-1, bounced"},
+    Action.ADJUSTMENT: {
+        "adjusted the balance by -2.00 CHF, A-1, mistake",
+        "adjusted the balance by 3.00 CHF, A-2, gift",
+    },
+    Action.SET_THRESHOLDS: {"set the thresholds to 5.00 and 20.00 CHF", "removed all thresholds"},
+    Action.SET_CREDIT_LIMIT: {
+        "raised the credit limit from 0.00 to 100.00 CHF",
+        "left the credit limit at 100.00 CHF",
+        "lowered the credit limit from 100.00 to 50.00 CHF",
+    },
+    Action.SET_FROZEN: {"froze the merchant", "let the merchant spend again"},
+    Action.REQUEST_APPROVAL: {
+        "asked for a top-up of 25,000.00 CHF, BIG-1",
+        "asked for a top-up of 25,000.00 CHF, BIG-2",
+    },
+    Action.APPROVE: {"approved a top-up of 25,000.00 CHF, BIG-1"},
+    Action.REJECT: {"rejected a top-up of 25,000.00 CHF, BIG-2"},
+    Action.CREATE_MERCHANT: {"added the merchant Northwind"},
+    Action.RENAME_MERCHANT: {"renamed the merchant to Northwind Imaging"},
+    Action.LOOK_AS_MERCHANT: {"looked at the account as the merchant sees it"},
+    Action.ADD_USER: {f"registered {ANN} as an owner"},
+    Action.INVITE_USER: {f"mailed {ANN} a new link to choose a password"},
+    Action.SET_ROLE: {f"made {ANN} a viewer"},
+    Action.REMOVE_USER: {f"removed {ANN} from the account"},
+    Action.CREATE_KEY: {
+        "made a key of the merchant's (fbm_…)",
+        "made support key “till” (fbu_…), with the role support",
+        "made service key “geo from here” (fbs_…)",
+    },
+    Action.EXPIRE_KEY: {f"let service key “geo from here” (fbs_…) end on {_STARTS}"},
+    Action.ROTATE_KEY: {"made support key “till” (fbu_…) in place of key_…"},
+    Action.REVOKE_KEY: {"revoked service key “geo from here” (fbs_…)"},
+    Action.SET_PRICE: {
+        f"set the merchant's own price of image to 0.008 CHF from {_STARTS} on",
+        f"set the default price of audio to 0.25 from {_STARTS} on",
+        f"made the default price of call variable from {_STARTS} on",
+    },
+    Action.ADD_STAFF: {f"let Uma ({UMA}) sign in at the console as viewer"},
+    Action.INVITE_STAFF: {f"mailed {UMA} a new link to choose a password"},
+    Action.SET_STAFF_ROLES: {f"changed the role of {UMA} from viewer to support and administrator"},
+    Action.CLOSE_STAFF: {f"closed the staff account of {UMA}"},
+    Action.REOPEN_STAFF: {f"opened the staff account of {UMA} again"},
+    Action.DISABLE_TWO_FACTOR: {f"removed the one-time codes of {UMA}"},
+}
+
+
+def _entry(action: str, detail: str, *, actor: str = "sam@farebox.example", key_id: int | None = None) -> AuditEntry:
+    return AuditEntry(1, 5, 1_785_000_000_000_000, actor, key_id, None, action, "ann@northwind.example", detail)
+
+
+@pytest.mark.parametrize(
+    ("action", "detail", "words"),
+    [
+        ("top_up", "top_up of 25000.00 CHF, INV-1", "topped up 25,000.00 CHF, INV-1"),
+        ("top_up", "top_up of 25000.00 JPY, INV-1", "topped up 25,000 JPY, INV-1"),
+        ("reject", "adjustment of -0.25 USD, C, 5.00 USD", "rejected an adjustment of -0.25 USD, C, 5.00 USD"),
+        ("set_credit_limit", "1500.00 KWD", "set the credit limit to 1,500.000 KWD"),
+        ("set_thresholds", "5.00 USD", "set the thresholds to 5.00 USD"),
+        ("set_thresholds", "20.00 USD, 1000.00 USD, 3.00 USD", "set the thresholds to 20.00, 1,000.00 and 3.00 USD"),
+        ("add_user", "", "registered ann@northwind.example"),
+        ("create_key", "fbu_…8K2P till", "made support key “till” (fbu_…8K2P)"),
+        ("create_key", "fbu_…8K2P seen as support", "made support key “seen” (fbu_…8K2P), with the role support"),
+        ("add_staff", "Sam", "let Sam (ann@northwind.example) sign in at the console"),
+        (
+            "set_price",
+            "image 0.01 from 2027-01-01T00:00:00.000000Z",
+            "set the merchant's own price of image to 0.01 from 1 Jan 2027, 01:00 CET on",
+        ),
+        ("set_price", "nothing that is understood", "set a price: nothing that is understood"),
+        ("top_up", "nothing that is understood", "topped up an amount, nothing that is understood"),
+        ("approve", "nothing that is understood", "approved a request, nothing that is understood"),
+        ("create_key", "nothing that is understood", "made nothing that is understood"),
+        ("expire_key", "fbs_…8K2P geo from never", "let service key “geo” (fbs_…8K2P) end on never"),
+        ("top_up", "top_up of 99999999999999.00 USD", "topped up 99999999999999.00 USD"),
+        (
+            "set_credit_limit",
+            "from 99999999999999.00 USD to 1.00 USD",
+            "raised the credit limit from 99999999999999.00 to 1.00 USD",
+        ),
+        ("done_by_a_later_version", "with care", "done by a later version: with care"),
+        ("done_by_a_later_version", "", "done by a later version"),
+    ],
+)
+def test_what_other_versions_wrote_is_told_as_far_as_it_is_understood(action: str, detail: str, words: str) -> None:
+    assert words == audit_words(_entry(action, detail), ZURICH)
+
+
+@pytest.mark.parametrize(
+    ("actor", "key_id", "who"),
+    [
+        ("sam@farebox.example", None, "Sam"),
+        ("ann@northwind.example", None, "ann@northwind.example"),
+        ("shell:root", None, "root, at the server's shell"),
+        ("till", 7, "Tess, by the key “till”"),
+        ("till", 8, "The key “till”"),
+        ("sam@farebox.example", 8, "The key “sam@farebox.example”"),
+    ],
+)
+def test_who_did_it_is_named(actor: str, key_id: int | None, who: str) -> None:
+    assert who == actor_words(_entry("top_up", "", actor=actor, key_id=key_id), NAMES)
+
+
+def test_a_sentence_begins_with_who_did_it() -> None:
+    detail = "top_up of 25000.00 CHF, INV-1"
+    asked = "asked for a top-up of 25,000.00 CHF, INV-1"
+    for actor, key_id, who in (
+        ("sam@farebox.example", None, "Sam"),
+        ("till", 7, "Tess, by the key “till”,"),
+        ("till", 8, "The key “till”"),
+        ("shell:root", None, "root, at the server's shell,"),
+    ):
+        entry = _entry("request_approval", detail, actor=actor, key_id=key_id)
+        assert f"{who} {asked}" == audit_sentence(entry, NAMES, ZURICH)
+
+
+async def test_staff_are_called_by_their_names(farebox: Farebox) -> None:
+    await farebox.services.staff.add(SAM.name, "Sam", principal=None)
+    await farebox.services.merchants.set_price("image", "0.01", principal=SAM)
+    entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
+    assert "Sam" == actor_words(entries[0], await farebox.services.audit_log.names(entries))
+    nobody = await farebox.services.audit_log.names([])
+    assert ({}, {}) == (nobody.staff, nobody.makers)
