@@ -171,7 +171,7 @@ def test_a_broken_settings_file_is_named(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     for content, message in [
         ("database_url = ", "farebox.toml can't be read"),
-        ('databse_url = "x"', "'databse_url' is no setting"),
+        ('databse_url = "x"', "databse_url is no setting; did you mean database_url?"),
         ("smtp_url = 25", "smtp_url must be a string"),
     ]:
         (tmp_path / "farebox.toml").write_text(content)

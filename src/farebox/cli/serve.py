@@ -28,9 +28,9 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 _FILES_BESIDE_CONNECTIONS: Final = 256
 """How many files a process needs for the database, mails and its log."""
 
-_NO_SECRET_KEY: Final = (
-    "farebox: warning: FAREBOX_SECRET_KEY is not set: a person who reads the database, or a backup of it, can sign in as "
-    "anybody; set it to what `openssl rand -hex 32` prints, the same for every process and command"
+_UNGUARDED: Final = (
+    "farebox: warning: FAREBOX_SECRET_KEY is not set: a person who reads the database, or a backup of it, can sign in "
+    "as anybody; set it to what `openssl rand -hex 32` prints, the same for every process and command"
 )
 _PORT_MAX: Final = 65_535
 _EXIT_POLL_SECONDS: Final = 0.01
@@ -86,7 +86,7 @@ def make_command(
         click.echo(f"Farebox serves {address} with {engine} and {processes}. Ctrl-C stops it.")
         if not settings.secret_key:
             # Said here, once, and not by each process.
-            click.echo(_NO_SECRET_KEY, err=True)
+            click.echo(_UNGUARDED, err=True)
         server = Server(
             application,
             address=host,
