@@ -1,5 +1,7 @@
 """Mails in a folder, where no mail server is set."""
 
+import os
+import stat
 from email import message_from_bytes
 from email.policy import default
 from pathlib import Path
@@ -65,3 +67,17 @@ async def test_a_folder_that_can_not_be_made_may_be_mended(tmp_path: Path) -> No
         await FolderTransport(tmp_path / "mail").send(
             low_balance_message(a_subject(), MAIL_SETTINGS), "ann@example.com"
         )
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o177], ids=oct)
+async def test_the_folder_and_its_mails_are_private_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    # A folder from before may be open to others.
+    (tmp_path / "old").mkdir(mode=0o755)
+    before = os.umask(umask)
+    try:
+        for folder in (tmp_path / "old", tmp_path / "new"):
+            await FolderTransport(folder).send(low_balance_message(a_subject(), MAIL_SETTINGS), "ann@example.com")
+            (mail,) = folder.iterdir()
+            assert (0o700, 0o600) == (stat.S_IMODE(folder.stat().st_mode), stat.S_IMODE(mail.stat().st_mode))
+    finally:
+        os.umask(before)

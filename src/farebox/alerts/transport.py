@@ -3,11 +3,17 @@
 import asyncio
 import os
 import re
+import stat
+from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
 from typing import Final, Protocol
 
 _FILE_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
+
+
+_FOLDER_MODE: Final = 0o700
+_FILE_MODE: Final = 0o600
 
 
 class TransientFailure(Exception):
@@ -38,7 +44,11 @@ class Transport(Protocol):
 
 
 class FolderTransport:
-    """A folder of .eml files, for a Farebox without a mail server. A mail that is sent again replaces its twin."""
+    """A folder of .eml files, for a Farebox without a mail server. A mail that is sent again replaces its twin.
+
+    Links that let people in lie there: the folder and its files are for nobody but Farebox's own account, whatever the
+    umask, and a folder that was open to others is closed to them.
+    """
 
     def __init__(self, folder: Path) -> None:
         """Name the folder; it is made with the first mail."""
@@ -53,9 +63,14 @@ class FolderTransport:
 
     def _write(self, message: EmailMessage) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
+        if stat.S_IMODE(self._folder.stat().st_mode) != _FOLDER_MODE:
+            # One that belongs to another account is that one's to close.
+            with suppress(PermissionError):
+                self._folder.chmod(_FOLDER_MODE)
         name = _FILE_NAME.sub("_", str(message["Message-ID"]).strip("<>").split("@")[0])
         part = self._folder / f".{name}.part"
-        with part.open("wb") as file:
+        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, _FILE_MODE), "wb") as file:
+            os.fchmod(file.fileno(), _FILE_MODE)
             file.write(message.as_bytes())
             file.flush()
             os.fsync(file.fileno())

@@ -5,6 +5,7 @@ import resource
 import signal
 import socket
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -15,6 +16,7 @@ from granian.server.mp import MPServer
 
 from farebox.bootstrap import make_connector
 from farebox.cli.context import FAILED, add_json_option, fail, guarded
+from farebox.cli.start_warnings import start_warnings
 from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
@@ -28,10 +30,6 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 _FILES_BESIDE_CONNECTIONS: Final = 256
 """How many files a process needs for the database, mails and its log."""
 
-_UNGUARDED: Final = (
-    "farebox: warning: FAREBOX_SECRET_KEY is not set: a person who reads the database, or a backup of it, can sign in "
-    "as anybody; set it to what `openssl rand -hex 32` prints, the same for every process and command"
-)
 _PORT_MAX: Final = 65_535
 _EXIT_POLL_SECONDS: Final = 0.01
 
@@ -84,9 +82,8 @@ def make_command(
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         processes = "1 process" if workers == 1 else f"{workers} processes"
         click.echo(f"Farebox serves {address} with {engine} and {processes}. Ctrl-C stops it.")
-        if not settings.secret_key:
-            # Said here, once, and not by each process.
-            click.echo(_UNGUARDED, err=True)
+        for warning in start_warnings(settings, Path.cwd()):
+            click.echo(f"farebox: warning: {warning}", err=True)
         server = Server(
             application,
             address=host,

@@ -6,7 +6,7 @@ from pathlib import Path
 import apsw
 
 from farebox.storage.interface import AlreadyExists, StorageError
-from farebox.storage.sqlite.connection import READER_BUSY_TIMEOUT_MS, begin_reading, connect, translated
+from farebox.storage.sqlite.connection import READER_BUSY_TIMEOUT_MS, begin_reading, connect, create_private, translated
 
 
 def backup(source_path: Path, target_path: Path, step_pages: int) -> None:
@@ -14,7 +14,7 @@ def backup(source_path: Path, target_path: Path, step_pages: int) -> None:
     with translated(), closing(connect(source_path, busy_timeout_ms=READER_BUSY_TIMEOUT_MS)) as source:
         begin_reading(source)
         try:
-            target_path.touch(exist_ok=False)
+            create_private(target_path)
         except FileExistsError as error:
             raise AlreadyExists(f"{target_path} exists already") from error
         except OSError as error:

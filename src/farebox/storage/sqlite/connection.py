@@ -1,8 +1,9 @@
 """Connections to one SQLite file: how they are set up, and the driver's errors, wrapped once, here at the edge."""
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ LIMITS: Final = SqliteLimits()
 """Those of a server."""
 
 READER_BUSY_TIMEOUT_MS: Final = 2_000
+_FILE_MODE: Final = 0o600
 _CACHE_KIB: Final = 32 * 1024
 _STATEMENTS_KEPT: Final = 1_000
 """How many places apsw has for compiled statements. Each row that a statement is run for takes another one, so this
@@ -49,6 +51,10 @@ _UNAVAILABLE: Final = (
 
 def connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -> apsw.Connection:
     """Open the file with the settings that every connection has."""
+    if is_new_allowed:
+        # SQLite reports what keeps a file from being made.
+        with suppress(OSError):
+            create_private(path)
     flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if is_new_allowed else 0)
     connection = apsw.Connection(str(path), flags=flags, statementcachesize=_STATEMENTS_KEPT)
     # The first look into a file may have to wait until another process has recovered it from a crash.
@@ -63,6 +69,19 @@ def connect(path: Path, *, busy_timeout_ms: int, is_new_allowed: bool = False) -
     connection.set_busy_timeout(busy_timeout_ms)
     connection.convert_binding = _as_json
     return connection
+
+
+def create_private(path: Path) -> None:
+    """Make an empty file that nobody else may read or write, whatever the umask; SQLite gives its log the same mode.
+
+    Raises:
+        FileExistsError: there is one.
+    """
+    number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        os.fchmod(number, _FILE_MODE)
+    finally:
+        os.close(number)
 
 
 def _as_json(_: apsw.Cursor, __: int, values: list[int]) -> str:
