@@ -126,13 +126,14 @@ class _Front:
 
 def _error_response(request: PageRequest, cors: Cors, error: Exception) -> Response:
     """Answer what was raised outside an endpoint: in the envelope under /api/, else as a page, or in a line of text."""
-    cause = api_error(error)
     scope = request.http.scope
-    if path_is_api(scope):
+    is_api = path_is_api(scope)
+    if not is_api and "text/html" in request.http.headers.get("accept", ""):
+        return request.error(error)
+    cause = api_error(error)
+    if is_api:
         body = error_body(cause.status, cause.message)
         headers = {name.decode(): value.decode() for name, value in error_headers(cause, body, cors.headers(scope))}
         return Response(body, cause.status, headers)
-    if "text/html" in request.http.headers.get("accept", ""):
-        return request.error(cause)
     headers = {name.decode(): value.decode() for name, value in cause.headers}
     return Response(cause.message, cause.status, {**render.HEADERS, **headers}, "text/plain")

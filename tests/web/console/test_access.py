@@ -98,4 +98,4 @@ async def test_a_merchants_owner_is_nobody_at_the_console(farebox: Farebox, clie
 async def test_what_is_not_there_is_a_404(sam: Visitor, path: str) -> None:
     reply = await sam.client.get(path, headers=[sam.cookie, ("accept", "text/html")])
     assert 404 == reply.status
-    assert "There is no such page" in words(reply)
+    assert "The address may be mistyped or old" in words(reply)

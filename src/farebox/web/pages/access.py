@@ -17,7 +17,7 @@ from farebox.service.people.sign_in import SignedIn
 from farebox.service.people.users import Realm, Role
 from farebox.services import Services
 from farebox.web.client_address import Addresses
-from farebox.web.envelope import ApiError, api_error
+from farebox.web.envelope import ApiError
 from farebox.web.pages import cookies, render
 from farebox.web.pages.csrf import check_csrf_token, check_origin
 from farebox.web.pages.forms import Form, read_form
@@ -63,7 +63,7 @@ class AccessControl:
             try:
                 return await self._let_in(request, audience, page) or await self._answer(request, handler)
             except Exception as error:
-                return request.error(api_error(error))
+                return request.error(error)
 
         return handle
 

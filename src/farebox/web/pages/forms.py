@@ -77,13 +77,13 @@ class Form:
             ServiceError: it is no mistake in what was typed.
         """
         if isinstance(error, InvalidInput):
-            self._fault((names or {}).get(error.field, error.field), _sentence(error.message))
+            self._fault((names or {}).get(error.field, error.field), sentence(error.message))
         elif isinstance(error, Refused):
             # The ledger writes sentences, some of which begin with what somebody typed.
             field = _REFUSED_FIELDS.get(error.outcome.code, "")
             self._fault((names or {}).get(field, field), error.message)
         elif isinstance(error, Conflict | Missing):
-            self._fault("", _sentence(error.message))
+            self._fault("", sentence(error.message))
         else:
             raise error
 
@@ -143,6 +143,6 @@ def typed_time(field: str, text: str, zone: ZoneInfo) -> str | None:
     return f"{moment:%Y-%m-%dT%H:%M:%S}Z"
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     """Write a message as a sentence; what it quotes at its beginning stays as it was typed."""
     return text[:1].upper() + text[1:] if _OWN_WORD.match(text) else text

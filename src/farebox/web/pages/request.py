@@ -16,8 +16,9 @@ from farebox.service.people.sign_in import SignedIn
 from farebox.service.people.users import Login, Realm, Role
 from farebox.services import Services
 from farebox.web.client_address import Addresses
-from farebox.web.envelope import ApiError
+from farebox.web.envelope import ApiError, api_error
 from farebox.web.pages import cookies, render
+from farebox.web.pages.error_words import error_words
 from farebox.web.pages.flash import FLASH_PARAMETER, FLASHES
 from farebox.web.pages.forms import Form
 
@@ -144,11 +145,19 @@ class PageRequest(Struct):
         cookies.set_session_token(response, self.services, Realm(signed_in.login.realm), signed_in.token)
         return response
 
-    def error(self, error: ApiError) -> Response:
-        """Answer with a page that says what went wrong."""
-        template = "error_console.html" if self.path.startswith("/support") else "error.html"
-        response = self.page(template, status=error.status, status_code=error.status, message=error.message)
-        for name, value in error.headers:
+    def error(self, error: Exception) -> Response:
+        """Answer with a page that says what went wrong, in words for a person."""
+        cause = api_error(error)
+        is_console = self.path == "/support" or self.path.startswith("/support/")
+        template = "error_console.html" if is_console else "error.html"
+        response = self.page(
+            template,
+            status=cause.status,
+            status_code=cause.status,
+            error=error_words(cause, error),
+            start="/support" if is_console else "/",
+        )
+        for name, value in cause.headers:
             response.headers[name.decode()] = value.decode()
         return response
 
