@@ -44,7 +44,7 @@ def test_what_is_no_amount_is_refused_and_nothing_moves(shell: Shell, amount: st
         (("price", "set", "Image!", "1"), 2, "type: a request type is"),
         (("price", "set", "image", "1", "--from", "2001-01-01T00:00:00Z"), 2, "from: a price can't start in the past"),
         (("merchant", "create", "A", "--currency", "XYZ"), 2, "currency: 'XYZ' is not a currency of ISO 4217"),
-        (("merchant", "create", " ", "--currency", "USD"), 2, "name: write one line"),
+        (("merchant", "create", " ", "--currency", "USD"), 2, "name: this is empty; write one line"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_would_be_right(

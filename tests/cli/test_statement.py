@@ -113,7 +113,7 @@ def test_filters_leave_what_agrees(shell: Shell, merchant: str, options: tuple[s
     [
         (("--kind", "topup"), "kind: a kind is one of top_up, "),
         (("--type", "Image!"), "type: a request type is "),
-        (("--reference", ""), "reference: write one line "),
+        (("--reference", ""), "reference: this is empty; write one line "),
         (("--from", "yesterday"), "from: 'yesterday' is not a time"),
         (("--to", "2026-01-31"), "to: '2026-01-31' is not a time"),
         (("--from", FAR, "--to", LONG_AGO), "to: the end is before the start"),

@@ -194,8 +194,8 @@ REFUSALS: Final[list[tuple[dict[str, str | int], str]]] = [
     ({"kind": ""}, "kind: a kind is one of "),
     ({"type": "Image!"}, "type: a request type is "),
     ({"type": ""}, "type: a request type is "),
-    ({"reference": ""}, "reference: write one line "),
-    ({"reference": "a\nb"}, "reference: write one line "),
+    ({"reference": ""}, "reference: this is empty; write one line "),
+    ({"reference": "a\nb"}, "reference: this has a line break"),
 ]
 OF_PAGES: Final[list[tuple[dict[str, str | int], str]]] = [
     ({"limit": 0}, "limit: Expected `int` >= 1"),

@@ -206,8 +206,15 @@ def public_id(field: str, prefix: str, text: str) -> int:
 
 def _line(field: str, text: str, chars_max: int) -> str:
     """Check one line of text: something to see, no control characters, surrogates or line breaks of any kind."""
-    if not 1 <= len(text) <= chars_max or not text.isprintable() or text != text.strip():
-        raise InvalidInput(
-            field, f"write one line of 1 to {chars_max} characters, without control characters or spaces at its ends"
-        )
+    wrong = None
+    if not text or text.isspace():
+        wrong = "this is empty"
+    elif len(text) > chars_max:
+        wrong = f"this has {len(text):,} characters"
+    elif not text.isprintable():
+        wrong = "this has a line break, a tab or another character that can't be seen"
+    elif text != text.strip():
+        wrong = "this has spaces at its ends"
+    if wrong is not None:
+        raise InvalidInput(field, f"{wrong}; write one line of 1 to {chars_max} characters")
     return text

@@ -130,7 +130,7 @@ async def test_a_merchant_is_added_and_its_key_shown_once(farebox: Farebox, sam:
 @pytest.mark.parametrize(
     ("field", "text", "message"),
     [
-        ("name", "", "Write one line"),
+        ("name", "", "This is empty; write one line"),
         ("currency", "xxl", "'xxl' is not a currency"),
         ("thresholds", "10 lots", "lots"),
         ("credit_limit", "-1", "without a minus"),
