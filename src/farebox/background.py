@@ -3,6 +3,8 @@
 It is put on the parts that `bootstrap` builds, and belongs to servers alone: no command imports what mail needs.
 """
 
+from email.message import EmailMessage
+
 from farebox.alerts.account_mail import AccountMails
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.mail import MailSettings
@@ -22,7 +24,7 @@ from farebox.service.people.key_last_used import WRITE_SECONDS
 from farebox.service.periodic import Periodic
 
 
-def make_transport(settings: Settings) -> Transport:
+def make_transport(settings: Settings) -> Transport[EmailMessage]:
     """Make what takes the mails away: the mail server that the settings name, or the mail folder."""
     if not settings.smtp_url:
         return FolderTransport(MAIL_FOLDER)
@@ -82,7 +84,7 @@ def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
         connections_max=settings.smtp_connections,
     )
     outbox = Outbox(stores, RunwayReader(stores.transfers, clock), mail_settings)
-    account_mails = AccountMails(stores, farebox.services.sign_in, mail_settings)
+    account_mails = AccountMails(stores, farebox.services.sign_in, mail_settings, clock)
     return (
         Dispatcher(outbox, relay, clock).periodic("alert mails"),
         Dispatcher(account_mails, relay, clock).periodic("account mails"),

@@ -8,15 +8,29 @@ from contextlib import asynccontextmanager, suppress
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
-from typing import Any, Final, cast
+from typing import Any, Final, TypeAlias, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from farebox.alerts.transport import Compose
 
 WAIT_S: Final = 30
 """How long a test waits for what must come about."""
 
 DIES: Final = "the connection is cut"
 HANGS: Final = "no answer comes"
+
+Answer: TypeAlias = str | Callable[[], Awaitable[object]]
+"""What a server says; or what happens before it says that all is well."""
+
+
+def composed(message: EmailMessage) -> Compose[EmailMessage]:
+    """Give a transport a message that is written already."""
+
+    async def compose() -> EmailMessage:
+        return message
+
+    return compose
 
 
 async def until(condition: Callable[[], bool] | Callable[[], Awaitable[bool]]) -> None:
@@ -74,10 +88,10 @@ class MailServer:
         self.asked: list[str] = []
         """The recipients that it was asked for."""
         self.sessions: list[Session] = []
-        self.rcpt: defaultdict[str, deque[str]] = defaultdict(deque)
-        self.data: deque[str] = deque()
-        self.mail: deque[str] = deque()
-        self.quit: deque[str] = deque()
+        self.rcpt: defaultdict[str, deque[Answer]] = defaultdict(deque)
+        self.data: deque[Answer] = deque()
+        self.mail: deque[Answer] = deque()
+        self.quit: deque[Answer] = deque()
         self._login = login
         self._knows_smtputf8 = knows_smtputf8
         self._starttls = starttls
@@ -168,8 +182,11 @@ class MailServer:
         answer = await self._answer(server, self.quit)
         return "221 Bye" if answer.startswith("250") else answer
 
-    async def _answer(self, server: SMTP, script: deque[str]) -> str:
+    async def _answer(self, server: SMTP, script: deque[Answer]) -> str:
         answer = script.popleft() if script else "250 OK"
+        if not isinstance(answer, str):
+            await answer()
+            return "250 OK"
         if answer == DIES:
             cast(asyncio.Transport, server.transport).abort()
         if answer in (DIES, HANGS):

@@ -16,6 +16,7 @@ from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.email_address import InvalidAddress
 from farebox.alerts.relay import Relay
 from farebox.alerts.smtp import SmtpTransport
+from farebox.alerts.transport import Withdrawn
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import LINK_MICROS, SignIn
 from farebox.service.people.signing import Signer
@@ -54,7 +55,7 @@ class Post:
         self.users = Users(ledger.stores, ledger.clock, self.sign_in)
         self.staff = Staff(ledger.stores, ledger.clock, self.sign_in)
         self.dispatcher = Dispatcher(
-            AccountMails(ledger.stores, self.sign_in, MAIL_SETTINGS),
+            AccountMails(ledger.stores, self.sign_in, MAIL_SETTINGS, ledger.clock),
             Relay(SmtpTransport(url), ledger.stores.mail_servers, ledger.clock, server=url),
             ledger.clock,
             poll_seconds=0.01,
@@ -123,12 +124,13 @@ async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_mail_again(po
 async def test_an_account_mail_that_comes_too_late_is_not_sent(post: Post, server: MailServer) -> None:
     """Its link would be of no use; in its stead somebody else's goes out."""
     await post.ledger.stores.logins.add(LOGIN)
+    await post.ledger.add_user(ANN)
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
     post.ledger.clock.move(LINK_MICROS[Purpose.RESET] / SECOND)
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
     await post.dispatcher.run_once()
     assert 1 == len(server.received)
-    late = next(it for it in await post.ledger.stores.account_mails.list(9) if it.state == MailState.GIVEN_UP)
+    late = next(it for it in await post.ledger.stores.account_mails.list(9) if it.state == MailState.WITHDRAWN)
     assert "its link was used or is too old" == late.last_error
     assert await post.ledger.stores.account_mails.next_due_at() is None
 
@@ -210,7 +212,62 @@ def test_an_account_mail_goes_to_one_address_or_nowhere(email: str) -> None:
 
 
 async def test_an_account_mail_of_nobody_is_not_sent(post: Post, server: MailServer) -> None:
-    queue = AccountMails(post.ledger.stores, post.sign_in, MAIL_SETTINGS)
-    with pytest.raises(LookupError):
+    queue = AccountMails(post.ledger.stores, post.sign_in, MAIL_SETTINGS, post.ledger.clock)
+    with pytest.raises(Withdrawn, match="the login was closed"):
         await queue.compose(ACCOUNT_MAIL)
     assert "let_" == queue.name(ACCOUNT_MAIL)[:4]
+
+
+async def the_mail(post: Post, purpose: Purpose, realm: Realm) -> None:
+    """Owe Ann a mail of a kind, on the dashboard or the console."""
+    if realm == Realm.SUPPORT:
+        login, _ = await post.staff.add(ANN, "Ann", principal=None)
+    else:
+        await post.users.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
+        found = await post.ledger.stores.logins.find(Realm.MERCHANT, ANN)
+        assert found is not None
+        login = found
+    if purpose != Purpose.INVITATION:
+        invitation = (await post.ledger.stores.account_mails.list(1))[0]
+        await post.ledger.stores.account_mails.settle(replace(invitation, state=MailState.SENT, sent_at=NOW))
+    if purpose == Purpose.RESET:
+        await post.sign_in.request_reset(realm, ANN)
+    if purpose == Purpose.TEST:
+        await post.sign_in.send_test(login, post.ledger.merchant_id)
+
+
+async def remove(post: Post, realm: Realm) -> None:
+    if realm == Realm.SUPPORT:
+        await post.staff.close(ANN, principal=None)
+    else:
+        await post.users.remove(post.ledger.merchant_id, ANN, is_owner_needed=False, principal=None)
+
+
+@pytest.mark.parametrize("realm", Realm)
+@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("when", ["before it is claimed", "while the mail server is slow"])
+async def test_who_was_removed_gets_no_mail_of_any_kind(
+    post: Post, server: MailServer, purpose: Purpose, realm: Realm, when: str
+) -> None:
+    await the_mail(post, purpose, realm)
+    if when == "before it is claimed":
+        await remove(post, realm)
+        await post.dispatcher.run_once()
+    else:
+        server.rcpt[ANN].append(lambda: remove(post, realm))
+        await post.dispatcher.run_once()
+    assert [] == server.received
+    mail = (await post.ledger.stores.account_mails.list(1))[0]
+    assert MailState.WITHDRAWN == mail.state
+    words = "the login was closed" if realm == Realm.SUPPORT else "the user was removed from the account"
+    assert words == mail.last_error
+    assert 0 == await post.ledger.stores.account_mails.retry(NOW)
+
+
+async def test_an_invitation_whose_link_was_ended_is_not_sent(post: Post, server: MailServer) -> None:
+    await post.staff.add(ANN, "Ann", principal=None)
+    await post.staff.close(ANN, principal=None)
+    await post.staff.reopen(ANN, principal=None)
+    await post.dispatcher.run_once()
+    assert [] == server.received
+    assert "its link was used or is too old" == (await post.ledger.stores.account_mails.list(1))[0].last_error

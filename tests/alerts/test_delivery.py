@@ -62,7 +62,7 @@ async def test_a_charge_ends_in_a_mailbox(ledger: Ledger, server: MailServer) ->
     (message,) = server.messages
     assert "Northwind Imaging: balance below 600.00 USD" == message["Subject"]
     text = text_of(message)
-    assert "  Balance when it fell  599.50 USD\n" in text
+    assert "  Balance now           599.50 USD\n" in text
     assert "  Lasts                 about 7 days\n" in text
     assert "a charge of 0.50 USD for 1 x image\n" in text
 

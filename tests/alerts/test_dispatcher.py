@@ -25,7 +25,7 @@ from farebox.alerts.relay import (
     SEND_SECONDS_MAX,
     Relay,
 )
-from farebox.alerts.transport import PermanentFailure, TransientFailure, Transport
+from farebox.alerts.transport import Compose, PermanentFailure, TransientFailure, Transport
 from farebox.core.accounts import Account
 from farebox.service.insight.forecast import Runway, RunwayReader
 from farebox.storage.interface import NotFound, StoreUnavailable
@@ -52,11 +52,11 @@ class Post:
         self.tried: Counter[str] = Counter()
         self.on_send: Callable[[str], Awaitable[None]] | None = None
 
-    async def send(self, message: EmailMessage, to: str) -> None:
+    async def send(self, compose: Compose[EmailMessage], to: str) -> None:
         self.tried[to] += 1
         if self.on_send is not None:
             await self.on_send(to)
-        self.sent.append((to, message))
+        self.sent.append((to, await compose()))
 
     @property
     def recipients(self) -> list[str]:
@@ -100,7 +100,7 @@ def post() -> Post:
     return Post()
 
 
-def dispatcher_of(ledger: Ledger, transport: Transport, **options: Any) -> Dispatcher[OutboxMail]:
+def dispatcher_of(ledger: Ledger, transport: Transport[EmailMessage], **options: Any) -> Dispatcher[OutboxMail]:
     defaults: dict[str, Any] = {
         "stores": ledger.stores,
         "runways": FixedRunways(),

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from farebox.alerts.low_balance import low_balance_message
+from farebox.alerts.alert_mail import alert_message
 from farebox.alerts.transport import FolderTransport, TransientFailure
+from tests.alerts.mailserver import composed
 from tests.alerts.test_messages import MAIL_SETTINGS, a_subject, text_of
 
 
@@ -21,8 +22,8 @@ def files_in(folder: Path) -> list[str]:
 @pytest.mark.parametrize("email", ["ann@example.com", "jürgen@bücher.example"])
 async def test_a_mail_is_one_file_that_mail_programs_read(tmp_path: Path, email: str) -> None:
     folder = tmp_path / "deep" / "mail"
-    message = low_balance_message(a_subject(email=email), MAIL_SETTINGS)
-    await FolderTransport(folder).send(message, email)
+    message = alert_message(a_subject(email=email), MAIL_SETTINGS)
+    await FolderTransport(folder).send(composed(message), email)
     (name,) = files_in(folder)
     assert "alert_38RRBH800000700000001.user_0000000000007.eml" == name
     read = message_from_bytes((folder / name).read_bytes(), policy=default)
@@ -33,21 +34,21 @@ async def test_a_mail_is_one_file_that_mail_programs_read(tmp_path: Path, email:
 async def test_a_mail_that_is_sent_again_replaces_its_twin(tmp_path: Path) -> None:
     folder = FolderTransport(tmp_path)
     subject = a_subject()
-    await folder.send(low_balance_message(subject, MAIL_SETTINGS), "ann@example.com")
+    await folder.send(composed(alert_message(subject, MAIL_SETTINGS)), "ann@example.com")
     later = replace(subject, runway="about 2 days")
-    await folder.send(low_balance_message(later, MAIL_SETTINGS), "ann@example.com")
+    await folder.send(composed(alert_message(later, MAIL_SETTINGS)), "ann@example.com")
     another = replace(subject, mail=replace(subject.mail, user_id=8))
-    await folder.send(low_balance_message(another, MAIL_SETTINGS), "ann@example.com")
+    await folder.send(composed(alert_message(another, MAIL_SETTINGS)), "ann@example.com")
     names = files_in(tmp_path)
     assert 2 == len(names)
     assert "about 2 days" in text_of(message_from_bytes((tmp_path / names[0]).read_bytes(), policy=default))
 
 
 async def test_a_message_id_can_not_leave_the_folder(tmp_path: Path) -> None:
-    message = low_balance_message(a_subject(), MAIL_SETTINGS)
+    message = alert_message(a_subject(), MAIL_SETTINGS)
     del message["Message-ID"]
     message["Message-ID"] = "<../../alert/1@example.com>"
-    await FolderTransport(tmp_path / "mail").send(message, "ann@example.com")
+    await FolderTransport(tmp_path / "mail").send(composed(message), "ann@example.com")
     assert (["mail"], [".._.._alert_1.eml"]) == (files_in(tmp_path), files_in(tmp_path / "mail"))
 
 
@@ -57,7 +58,7 @@ async def test_a_mail_is_there_whole_or_not_at_all(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(TransientFailure, match="the mail folder takes no files: No space left"):
-        await FolderTransport(tmp_path).send(low_balance_message(a_subject(), MAIL_SETTINGS), "ann@example.com")
+        await FolderTransport(tmp_path).send(composed(alert_message(a_subject(), MAIL_SETTINGS)), "ann@example.com")
     assert [] == list(tmp_path.glob("*.eml"))
 
 
@@ -65,7 +66,7 @@ async def test_a_folder_that_can_not_be_made_may_be_mended(tmp_path: Path) -> No
     (tmp_path / "mail").write_text("a file is in the way")
     with pytest.raises(TransientFailure, match="the mail folder takes no files: "):
         await FolderTransport(tmp_path / "mail").send(
-            low_balance_message(a_subject(), MAIL_SETTINGS), "ann@example.com"
+            composed(alert_message(a_subject(), MAIL_SETTINGS)), "ann@example.com"
         )
 
 
@@ -76,7 +77,7 @@ async def test_the_folder_and_its_mails_are_private_whatever_the_umask(tmp_path:
     before = os.umask(umask)
     try:
         for folder in (tmp_path / "old", tmp_path / "new"):
-            await FolderTransport(folder).send(low_balance_message(a_subject(), MAIL_SETTINGS), "ann@example.com")
+            await FolderTransport(folder).send(composed(alert_message(a_subject(), MAIL_SETTINGS)), "ann@example.com")
             (mail,) = folder.iterdir()
             assert (0o700, 0o600) == (stat.S_IMODE(folder.stat().st_mode), stat.S_IMODE(mail.stat().st_mode))
     finally:

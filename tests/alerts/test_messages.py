@@ -1,4 +1,4 @@
-"""What the low-balance mail says: each promise, read back from the mail as a mail program reads it."""
+"""What alert mails say: each promise, read back from the mail as a mail program reads it."""
 
 import re
 from email import message_from_bytes
@@ -13,11 +13,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from farebox.alerts.alert_mail import alert_message, message_id
+from farebox.alerts.alert_words import AlertSubject
 from farebox.alerts.email_address import InvalidAddress
-from farebox.alerts.low_balance import LowBalance, low_balance_message, message_id
 from farebox.alerts.mail import MailSettings
 from farebox.core.accounts import Account, Kind
-from farebox.core.commands import Adjust, ReverseTopUp, SetCreditLimit
+from farebox.core.commands import Adjust, Refund, ReverseTopUp, SetCreditLimit
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage.records import MailState, Merchant, OutboxMail
@@ -33,13 +34,13 @@ RUNWAY: Final = "about 5 days, likely 4 to 7"
 TEXT: Final = """\
 The balance of Northwind Imaging fell below 400.00 USD.
 
-  Balance when it fell  399.50 USD
-                        15 January 2027, 08:00 UTC
-  Available now         399.50 USD
+  Balance now           399.50 USD
   Lasts                 about 5 days, likely 4 to 7
   Your threshold        400.00 USD
   What brought it down  a charge of 0.50 USD for 1 x image
                         xfer_38RRBH800000700000002
+  Balance at that time  399.50 USD
+                        15 January 2027, 08:00 UTC
 
 When nothing is available any more, requests are refused until you top up.
 To top up, contact support: billing@northwind.example
@@ -48,12 +49,13 @@ Open your account: https://pay.example/farebox/accounts/mer_38RRBH8000007
 
 --
 You get this mail because you are registered on the account of Northwind Imaging.
-It comes once. You are warned again after a top-up or an adjustment has brought
-the balance back to the threshold and it falls below it again.
+It comes once.
+You are told again when a top-up or an adjustment leaves the balance below the
+threshold, or brings it back and it falls below again.
 """
 
 
-async def read(ledger: Ledger, email: str, runway: str | None = RUNWAY) -> LowBalance:
+async def read(ledger: Ledger, email: str, runway: str | None = RUNWAY) -> AlertSubject:
     """Read what a mail is about from the ledger."""
     mail = (await ledger.mails())[email]
     merchant, account = await ledger.stores.merchants.find(NORTHWIND), await ledger.stores.accounts.find(NORTHWIND)
@@ -61,12 +63,12 @@ async def read(ledger: Ledger, email: str, runway: str | None = RUNWAY) -> LowBa
     assert account is not None
     seq = mail.alert.transfer_seq
     transfer = None if seq is None else (await ledger.stores.transfers.at(NORTHWIND, [seq]))[seq]
-    return LowBalance(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
+    return AlertSubject(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
 
 
-def written(subject: LowBalance, settings: MailSettings = MAIL_SETTINGS) -> EmailMessage:
+def written(subject: AlertSubject, settings: MailSettings = MAIL_SETTINGS) -> EmailMessage:
     """Write the mail, and read it as its recipient does."""
-    return message_from_bytes(low_balance_message(subject, settings).as_bytes(), policy=default)
+    return message_from_bytes(alert_message(subject, settings).as_bytes(), policy=default)
 
 
 def text_of(message: EmailMessage) -> str:
@@ -87,12 +89,12 @@ def words_of(html: str) -> str:
     return " ".join(body.split())
 
 
-def a_subject(*, name: str = "Northwind", email: str = "ann@example.com") -> LowBalance:
+def a_subject(*, name: str = "Northwind", email: str = "ann@example.com") -> AlertSubject:
     """Make up what a mail is about, where a ledger would add nothing."""
     alert = Alert(NORTHWIND, 1, 400 * UNIT, 399 * UNIT, NOW, None)
     mail = OutboxMail(alert, 7, email, MailState.WAITING, 1, NOW)
     account = Account(NORTHWIND, "USD", wallet=399 * UNIT, funding=-399 * UNIT)
-    return LowBalance(mail=mail, merchant=Merchant(NORTHWIND, name, NOW), account=account, transfer=None, runway=None)
+    return AlertSubject(mail=mail, merchant=Merchant(NORTHWIND, name, NOW), account=account, transfer=None, runway=None)
 
 
 async def test_the_text_says_it_all(ledger: Ledger) -> None:
@@ -140,7 +142,7 @@ async def test_the_message_id_tells_user_and_alert_and_nothing_else(ledger: Ledg
 
 
 async def test_a_mail_is_ascii_with_short_lines_whatever_it_says() -> None:
-    content = low_balance_message(a_subject(name="Bücher & Söhne 株式会社 " * 7), MAIL_SETTINGS).as_bytes()
+    content = alert_message(a_subject(name="Bücher & Söhne 株式会社 " * 7), MAIL_SETTINGS).as_bytes()
     assert content.isascii()
     assert max(len(line) for line in content.split(b"\r\n")) <= 998
     assert b"\n" not in content.replace(b"\r\n", b"")
@@ -153,31 +155,41 @@ async def test_money_that_is_held_is_told_apart(ledger: Ledger) -> None:
     await ledger.hold(images=20)
     await ledger.charge(images=1)
     text = text_of(written(await read(ledger, "ann@example.com")))
-    assert "  Balance when it fell  399.50 USD\n" in text
+    assert "  Balance now           399.50 USD\n" in text
     assert (
         "  Of that available     389.50 USD\n                        10.00 USD is held for requests in progress\n"
         in text
     )
-    assert "  Available now         389.50 USD\n" in text
 
 
-async def test_what_is_available_now_is_of_now(ledger: Ledger) -> None:
+async def test_a_mail_that_was_held_up_tells_the_balance_of_now_first(ledger: Ledger) -> None:
     await ledger.fire("ann@example.com")
     await ledger.charge(images=100)
-    text = text_of(written(await read(ledger, "ann@example.com")))
-    assert "  Balance when it fell  399.50 USD\n" in text
-    assert "  Available now         349.50 USD\n" in text
-
-
-async def test_a_balance_that_came_back_asks_for_nothing(ledger: Ledger) -> None:
-    await ledger.fire("ann@example.com")
-    await ledger.top_up(50)
     message = written(await read(ledger, "ann@example.com"))
-    words = "Since then your balance has come back to 449.50 USD: there is nothing you need to do."
-    assert words in text_of(message)
-    assert words in words_of(html_of(message))
-    assert "top up," not in text_of(message)
-    assert "top up," not in html_of(message)
+    assert text_of(message).split("\n\n")[1].startswith("  Balance now           349.50 USD\n")
+    assert "  Balance at that time  399.50 USD\n" in text_of(message)
+    assert "Balance now 349.50 USD Lasts" in words_of(html_of(message))
+
+
+async def test_a_mail_that_was_held_up_until_nothing_was_left_says_so_in_its_subject(ledger: Ledger) -> None:
+    await ledger.fire("ann@example.com")
+    await ledger.charge(images=2 * 399 + 1)
+    message = written(await read(ledger, "ann@example.com"))
+    assert "Northwind Imaging: nothing left to spend, balance below 400.00 USD" == message["Subject"]
+    assert "\nRequests are refused until you top up.\n" in text_of(message)
+
+
+async def test_a_balance_that_refunds_brought_back_is_told_as_such_and_asks_for_nothing(ledger: Ledger) -> None:
+    decision = await ledger.fire("ann@example.com")
+    await ledger.run(Refund(NORTHWIND, decision.transfers[0].seq, "refund"))
+    message = written(await read(ledger, "ann@example.com"))
+    assert "Northwind Imaging: balance back at 400.00 USD, was below 400.00 USD" == message["Subject"]
+    assert text_of(message).startswith(
+        "The balance of Northwind Imaging was below 400.00 USD and is back at 400.00 USD."
+    )
+    for content in (text_of(message), words_of(html_of(message))):
+        assert "There is nothing you need to do." in content
+        assert "top up," not in content
 
 
 async def test_a_threshold_that_was_set_too_high_is_the_cause(ledger: Ledger) -> None:
@@ -185,13 +197,103 @@ async def test_a_threshold_that_was_set_too_high_is_the_cause(ledger: Ledger) ->
     await ledger.top_up(100)
     await ledger.set_thresholds(150)
     message = written(await read(ledger, "ann@example.com"))
-    assert text_of(message).startswith("The balance of Northwind Imaging is below 150.00 USD.\n\n  Your balance  ")
-    assert "  Why now               the threshold was set above your balance\n" in text_of(message)
-    assert "Your balance is below 150.00 USD Your balance 100.00 USD" in words_of(html_of(message))
-    assert "Why now the threshold was set above your balance" in words_of(html_of(message))
+    assert text_of(message).startswith("The balance of Northwind Imaging is below 150.00 USD.\n\n  Balance now  ")
+    assert "  Why now               the threshold was set above the balance\n" in text_of(message)
+    assert "Your balance is below 150.00 USD Balance now 100.00 USD" in words_of(html_of(message))
+    assert "Why now the threshold was set above the balance" in words_of(html_of(message))
     assert "xfer_" not in text_of(message)
-    await ledger.top_up(50)
-    assert "Imaging was below 150.00 USD." in text_of(written(await read(ledger, "ann@example.com")))
+
+
+async def test_money_that_left_the_balance_below_is_the_cause(ledger: Ledger) -> None:
+    await ledger.set_thresholds(150)
+    await ledger.add_user("ann@example.com")
+    await ledger.top_up(100)
+    text = text_of(written(await read(ledger, "ann@example.com")))
+    assert text.startswith("The balance of Northwind Imaging is still below 150.00 USD.\n")
+    assert "  Why now               a top-up of 100.00 USD left it below\n                        xfer_" in text
+    await ledger.run(Adjust(NORTHWIND, UNIT, is_credit=True, reference="A", reason="A gift"))
+    (newest, *_) = await ledger.stores.outbox.list(merchant_id=NORTHWIND, limit=1)
+    transfers = await ledger.stores.transfers.at(NORTHWIND, [2])
+    subject = replace(await read(ledger, "ann@example.com"), mail=newest, transfer=transfers[2])
+    assert "an adjustment by support of 1.00 USD left it below" in text_of(written(subject))
+
+
+async def test_who_joins_is_told_why(ledger: Ledger) -> None:
+    await ledger.fire()
+    await ledger.add_user("ann@example.com")
+    text = text_of(written(await read(ledger, "ann@example.com")))
+    assert text.startswith("The balance of Northwind Imaging is below 400.00 USD.\n")
+    assert "  Why now               you were registered on the account\n" in text
+
+
+USED_UP: Final = """\
+The balance of Northwind Imaging is used up: requests are refused.
+
+  Balance now           0.00 USD
+  Lasts                 it is used up
+  What was refused      a request for 1.50 USD
+                        15 January 2027, 08:00 UTC
+
+Requests are refused until you top up.
+To top up, contact support: billing@northwind.example
+
+Open your account: https://pay.example/farebox/accounts/mer_38RRBH8000007
+
+--
+You get this mail because you are registered on the account of Northwind Imaging.
+It comes once.
+You are told again when a request is refused after money has arrived.
+"""
+
+
+async def use_up(ledger: Ledger, units: int = 1) -> None:
+    """Let a merchant spend what it has, and refuse a request for 1.50."""
+    await ledger.add_user("ann@example.com", 1)
+    await ledger.top_up(units)
+    await ledger.charge(images=2)
+    await ledger.refused(images=3)
+
+
+async def test_a_balance_that_is_used_up(ledger: Ledger) -> None:
+    await use_up(ledger)
+    message = written(await read(ledger, "ann@example.com"))
+    assert "Northwind Imaging: balance used up, requests are refused" == message["Subject"]
+    assert USED_UP == text_of(message)
+    page = words_of(html_of(message))
+    assert "Your balance is used up: requests are refused Balance now 0.00 USD" in page
+    assert "What was refused a request for 1.50 USD" in page
+    assert "You are told again when a request is refused after money has arrived." in page
+
+
+async def test_a_request_for_more_than_is_left_does_not_make_the_balance_used_up(ledger: Ledger) -> None:
+    await use_up(ledger, 2)
+    message = written(await read(ledger, "ann@example.com"))
+    assert "Northwind Imaging: a request was refused, 1.00 USD can be spent" == message["Subject"]
+    text = text_of(message)
+    assert text.startswith("The balance of Northwind Imaging did not cover a request, which was refused.\n")
+    assert "\nRequests that cost more than 1.00 USD are refused until you top up.\n" in text
+    assert "used up" not in text
+
+
+async def test_who_joins_an_account_that_is_used_up_is_told_why(ledger: Ledger) -> None:
+    await use_up(ledger)
+    await ledger.add_user("ben@example.com")
+    text = text_of(written(await read(ledger, "ben@example.com")))
+    assert text.startswith("The balance of Northwind Imaging is used up: requests are refused.\n")
+    assert "  Why now               you were registered on the account\n" in text
+
+
+async def test_a_negative_threshold_reads_as_one(ledger: Ledger) -> None:
+    await ledger.run(SetCreditLimit(NORTHWIND, 50 * UNIT))
+    await ledger.set_thresholds(-20)
+    await ledger.add_user("ann@example.com")
+    await ledger.charge(images=50)
+    message = written(await read(ledger, "ann@example.com"))
+    assert "Northwind Imaging: balance below -20.00 USD" == message["Subject"]
+    assert (
+        "  Balance now           -25.00 USD\n  Can still be spent    25.00 USD\n"
+        "                        with the credit limit of 50.00 USD\n"
+    ) in text_of(message)
 
 
 async def test_each_kind_of_transfer_that_fires_is_named(ledger: Ledger) -> None:
@@ -236,11 +338,13 @@ async def test_when_requests_are_refused_depends_on_the_credit_limit(ledger: Led
     assert "When your balance and your credit limit of 50.00 USD are used up, requests are refused" in text
     await ledger.charge(images=2 * 399 + 1)
     text = text_of(written(await read(ledger, "ann@example.com")))
-    assert "  Lasts                 it is used up\n" in text
+    assert "  Balance now           0.00 USD\n  Can still be spent    50.00 USD\n" in text
+    assert "Lasts" not in text
     assert "When your balance and your credit limit" in text
     await ledger.charge(images=2 * 50)
     text = text_of(written(await read(ledger, "ann@example.com")))
-    assert "  Available now         -50.00 USD\n" in text
+    assert "  Balance now           -50.00 USD\n  Can still be spent    0.00 USD\n" in text
+    assert "  Lasts                 it is used up\n" in text
     assert "\nRequests are refused until you top up.\n" in text
 
 
@@ -289,7 +393,7 @@ NAMES: Final = st.text(max_size=300) | st.lists(
 @given(NAMES)
 @example("=?utf-8?q?A=0D=0ABcc:_eve@example.com?=")
 def test_no_name_adds_a_header_or_a_tag(name: str) -> None:
-    plain = low_balance_message(a_subject(), MAIL_SETTINGS)
+    plain = alert_message(a_subject(), MAIL_SETTINGS)
     message = written(a_subject(name=name))
     assert plain.keys() == message.keys()
     assert [] == [defect for value in message.values() for defect in value.defects]
@@ -325,15 +429,15 @@ def test_a_sender_with_a_name() -> None:
 
 
 def test_addresses_in_other_alphabets() -> None:
-    message = low_balance_message(a_subject(email="ann@bücher.example"), MAIL_SETTINGS)
+    message = alert_message(a_subject(email="ann@bücher.example"), MAIL_SETTINGS)
     assert b"\r\nTo: ann@xn--bcher-kva.example\r\n" in message.as_bytes()
-    message = low_balance_message(a_subject(email="jürgen@bücher.example"), MAIL_SETTINGS)
+    message = alert_message(a_subject(email="jürgen@bücher.example"), MAIL_SETTINGS)
     assert "\r\nTo: jürgen@xn--bcher-kva.example\r\n".encode() in message.as_bytes()
 
 
 def test_an_address_that_is_none() -> None:
     with pytest.raises(InvalidAddress):
-        low_balance_message(a_subject(email="ann@example.com\r\nBcc: eve@example.com"), MAIL_SETTINGS)
+        alert_message(a_subject(email="ann@example.com\r\nBcc: eve@example.com"), MAIL_SETTINGS)
 
 
 def test_the_html_fetches_nothing_and_runs_nothing() -> None:

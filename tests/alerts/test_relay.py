@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from email.message import EmailMessage
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from farebox.storage.interface import StoreUnavailable
 from farebox.storage.records import AccountMail, MailState, OutboxMail, Role, User
 from farebox.storage.stores import Stores
 from tests.alerts.hanging import WAYS, hanging_server
-from tests.alerts.mailserver import until
+from tests.alerts.mailserver import composed, until
 from tests.alerts.test_dispatcher import SERVER, FlakyStores, Post, dispatcher_of, failing, running
 from tests.alerts.test_smtp import SHORT_S, a_message
 from tests.support.ledger import NORTHWIND, NOW, SECOND, Ledger, add_merchant, do
@@ -35,7 +36,7 @@ def post() -> Post:
     return Post()
 
 
-def relay_of(ledger: Ledger, post: Post, **options: Any) -> Relay:
+def relay_of(ledger: Ledger, post: Post, **options: Any) -> Relay[EmailMessage]:
     return Relay(post, ledger.stores.mail_servers, ledger.clock, server=SERVER, **options)
 
 
@@ -100,7 +101,7 @@ async def test_an_answer_in_between_forgives_failures(ledger: Ledger, post: Post
     for _ in range(3):
         for _ in range(FAILURES_MAX - 1):
             assert await relay.note_failure("no route") is None
-        await relay.send(a_message(), "ann@example.com")
+        await relay.send(composed(a_message()), "ann@example.com")
     for _ in range(FAILURES_MAX - 1):
         assert await relay.note_failure("no route") is None
     assert NOW + PAUSE_SECONDS_MIN * SECOND == await relay.note_failure("no route")
@@ -113,7 +114,7 @@ async def test_all_processes_go_by_a_pause_and_any_of_them_ends_it(ledger: Ledge
     assert [0, 0] == [await relay.acquire(5) for relay in (one, other)]
     ledger.clock.move(PAUSE_SECONDS_MIN)
     assert [1, 0] == [await other.acquire(5) for _ in range(2)]
-    await other.send(a_message(), "ann@example.com")
+    await other.send(composed(a_message()), "ann@example.com")
     other.release()
     assert [5, 5] == [await relay.acquire(5) for relay in (one, other)]
 
@@ -128,9 +129,9 @@ async def test_a_pause_that_can_not_be_read_or_written_harms_no_mail(ledger: Led
     assert [None] * FAILURES_MAX == [await relay.note_failure("no route") for _ in range(FAILURES_MAX)]
     assert NOW + PAUSE_SECONDS_MIN * SECOND == await relay.note_failure("no route")
     flaky.failures["mail_servers.resume"] = 1
-    await relay.send(a_message(), "ann@example.com")
+    await relay.send(composed(a_message()), "ann@example.com")
     assert PAUSE_SECONDS_MIN == await pause_seconds(ledger)
-    await relay.send(a_message(), "ann@example.com")
+    await relay.send(composed(a_message()), "ann@example.com")
     assert await pause_seconds(ledger) is None
     assert 1 == await relay.acquire(1)
 

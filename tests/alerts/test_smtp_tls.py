@@ -8,7 +8,7 @@ import trustme
 from farebox.alerts.smtp import SmtpTransport
 from farebox.alerts.transport import TransientFailure
 from tests.alerts.conftest import StartServer
-from tests.alerts.mailserver import MailServer
+from tests.alerts.mailserver import MailServer, composed
 from tests.alerts.test_smtp import SHORT_S, a_message
 
 AUTHORITY = trustme.CA()
@@ -31,7 +31,7 @@ def trusting(authority: trustme.CA = AUTHORITY) -> ssl.SSLContext:
 async def test_starttls(start_server: StartServer) -> None:
     server = await start_server(MailServer(starttls=presenting("127.0.0.1"), login=("farebox", "secret")))
     url = f"smtp://farebox:secret@127.0.0.1:{server.port}?starttls=true"
-    await SmtpTransport(url, tls_context=trusting()).send(a_message(), "ann@example.com")
+    await SmtpTransport(url, tls_context=trusting()).send(composed(a_message()), "ann@example.com")
     assert ["ann@example.com"] == server.recipients
     assert server.sessions[0].ssl is not None
     assert server.sessions[0].authenticated
@@ -40,14 +40,14 @@ async def test_starttls(start_server: StartServer) -> None:
 async def test_tls_from_the_start(start_server: StartServer) -> None:
     server = await start_server(MailServer(tls=presenting("127.0.0.1"), login=("farebox", "secret")))
     url = f"smtps://farebox:secret@127.0.0.1:{server.port}"
-    await SmtpTransport(url, tls_context=trusting()).send(a_message(), "ann@example.com")
+    await SmtpTransport(url, tls_context=trusting()).send(composed(a_message()), "ann@example.com")
     assert ["ann@example.com"] == server.recipients
 
 
 async def test_a_server_without_starttls_gets_nothing(server: MailServer) -> None:
     transport = SmtpTransport(f"{server.url}?starttls=true", tls_context=trusting())
     with pytest.raises(TransientFailure, match="STARTTLS"):
-        await transport.send(a_message(), "ann@example.com")
+        await transport.send(composed(a_message()), "ann@example.com")
     assert ([], []) == (server.asked, server.received)
 
 
@@ -61,12 +61,12 @@ async def test_a_certificate_that_is_not_to_be_trusted(start_server: StartServer
     url = f"{scheme}://127.0.0.1:{server.port}" + ("?starttls=true" if scheme == "smtp" else "")
     transport = SmtpTransport(url, tls_context=None if fault == "the system's trust" else trusting())
     with pytest.raises(TransientFailure, match=r"certificate|CERTIFICATE_VERIFY_FAILED"):
-        await transport.send(a_message(), "ann@example.com")
+        await transport.send(composed(a_message()), "ann@example.com")
     assert ([], []) == (server.asked, server.received)
 
 
 async def test_tls_to_a_server_that_speaks_none(server: MailServer) -> None:
     transport = SmtpTransport(f"smtps://127.0.0.1:{server.port}", tls_context=trusting(), timeout_seconds=SHORT_S)
     with pytest.raises(TransientFailure, match="can't be reached"):
-        await transport.send(a_message(), "ann@example.com")
+        await transport.send(composed(a_message()), "ann@example.com")
     assert [] == server.received

@@ -46,7 +46,7 @@ def test_a_merchant_is_made_listed_and_shown(shell: Shell) -> None:
     } == {name: value for name, value in shown.items() if name != "createdAt"}
     assert [shown] == shell.json("merchant", "list")
     assert "Acme" in shell.ok("merchant", "list").out
-    assert "100.00 EUR (silent until a top-up reaches it)" in shell.ok("merchant", "show", made["merchantId"]).out
+    assert "100.00 EUR (waits for the first money)" in shell.ok("merchant", "show", made["merchantId"]).out
 
 
 def test_the_first_key_is_printed_once_and_never_again(shell: Shell) -> None:

@@ -52,8 +52,8 @@ DEBIT_AND_CREDIT: Final = {
     "adjustment down": ("wallet", "adjustments"),
 }
 TAKES_FROM_THE_WALLET: Final = {"charge", "hold", "top_up_reversal", "adjustment down"}
-MAY_FIRE: Final = {"charge", "capture", "adjustment down", "top_up_reversal"}
-MAY_ARM: Final = {"top_up", "adjustment up"}
+LOWERS_POSTED: Final = {"charge", "capture", "adjustment down", "top_up_reversal"}
+BRINGS_MONEY: Final = {"top_up", "adjustment up"}
 
 APPROVALS: Final = {RequestApproval, Approve, Reject}
 WHO_MAY: Final[dict[str, set[type]]] = {
@@ -123,13 +123,31 @@ class Move:
 
 
 @dataclass(frozen=True)
-class Fired:
-    """A threshold that the posted balance fell below; `seq` is None if it was set too high."""
+class Told:
+    """What all were told, or a user who joined.
 
-    threshold: Decimal
+    Posted is below a threshold; or, if that is None, a request was refused for want of money. `seq` names the move that
+    left it below, or the last before the refusal; None if there was none.
+    """
+
+    threshold: Decimal | None
     posted: Decimal
     at: int
     seq: int | None
+    refused: Decimal | None = None
+    user_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that may begin or end an episode, and the posted balance that it left.
+
+    `what` is "fell", "arrived" (money), "raised" (the credit limit), "gave back", "refused" or "set" (a threshold).
+    """
+
+    what: str
+    posted: Decimal
+    limits: frozenset[Decimal] = frozenset()
 
 
 @dataclass
@@ -179,8 +197,8 @@ class Book:
     is_frozen: bool = False
     moves: list[Move] = field(default_factory=list)
     thresholds: set[Decimal] = field(default_factory=set)
-    silent: set[Decimal] = field(default_factory=set)
-    fired: list[Fired] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    told: list[Told] = field(default_factory=list)
     hold_ends: dict[int, int] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
 
@@ -237,28 +255,68 @@ class Book:
             faults.add(Code.INSUFFICIENT_BALANCE)
         return faults
 
+    def is_below(self, limit: Decimal, up_to: int | None = None) -> bool:
+        """Tell whether an episode of a threshold runs after so many events: read out of all that happened."""
+        is_running = False
+        for event in self.events[:up_to]:
+            if event.what == "set" and limit in event.limits:
+                is_running = event.posted < limit
+            if event.what == "arrived":
+                is_running = event.posted < limit
+            if event.what == "fell":
+                is_running = is_running or event.posted < limit
+        return is_running
+
+    def is_used_up(self, up_to: int | None = None) -> bool:
+        """Tell whether a request was refused for want of money since there last came some to spend."""
+        for event in reversed(self.events[:up_to]):
+            if event.what in ("arrived", "raised"):
+                return False
+            if event.what == "refused":
+                return True
+        return False
+
+    def happens(self, event: Event, now: int, seq: int | None = None) -> None:
+        """Write an event down, and tell all if it begins episodes: of several thresholds, the lowest is named."""
+        self.events.append(event)
+        before, after = len(self.events) - 1, len(self.events)
+        if event.what == "set":
+            begun = {limit for limit in event.limits if self.is_below(limit)}
+        elif event.what == "arrived":
+            begun = {limit for limit in self.thresholds if self.is_below(limit)}
+        else:
+            begun = {limit for limit in self.thresholds if self.is_below(limit, after) > self.is_below(limit, before)}
+        if begun:
+            self.told.append(Told(min(begun), event.posted, now, seq))
+
     def add(self, move: Move, now: int) -> int:
-        """Write a move down and warn if it takes the posted balance below a threshold; return its number."""
-        before = self.posted()
+        """Write a move down, and what it does to episodes; return its number."""
         self.moves.append(move)
-        after = self.posted()
-        if move.word in MAY_FIRE:
-            crossed = {limit for limit in self.thresholds - self.silent if before >= limit > after}
-            if crossed:
-                self.fired.append(Fired(min(crossed), after, now, len(self.moves)))
-                self.silent |= crossed
-        if move.word in MAY_ARM:
-            self.silent -= {limit for limit in self.thresholds if after >= limit}
-        return len(self.moves)
+        seq = len(self.moves)
+        if move.word in LOWERS_POSTED:
+            self.happens(Event("fell", self.posted()), now, seq)
+        elif move.word in BRINGS_MONEY:
+            self.happens(Event("arrived", self.posted()), now, seq)
+        return seq
+
+    def refuse(self, amount: Decimal, now: int) -> None:
+        """A request for an amount is refused for want of money: all are told, once until some comes."""
+        if not self.is_used_up():
+            self.told.append(Told(None, self.posted(), now, len(self.moves) or None, amount))
+        self.happens(Event("refused", self.posted()), now)
+
+    def join(self, user_id: int, now: int) -> None:
+        """A user joins, and is told how it stands if others were told of it before; an empty book is below nothing."""
+        posted = self.posted()
+        below = {limit for limit in self.thresholds if self.moves and self.is_below(limit) and posted < limit}
+        if below or self.is_used_up():
+            self.told.append(Told(min(below, default=None), posted, now, None, user_id=user_id))
 
     def set_thresholds(self, limits: set[Decimal], now: int) -> None:
-        """Replace the thresholds; those that are new and above posted fire at once, as one."""
+        """Replace the thresholds; those that are new and above posted are told of at once, as one."""
         new = limits - self.thresholds
-        too_high = {limit for limit in new if limit > self.posted()}
         self.thresholds = limits
-        self.silent = (self.silent & limits) | too_high
-        if too_high:
-            self.fired.append(Fired(min(too_high), self.posted(), now, None))
+        self.happens(Event("set", self.posted(), frozenset(new)), now)
 
 
 class Model:
@@ -356,7 +414,10 @@ class Model:
         amount = price.unit_price * command.quantity if price.unit_price is not None else units(command.amount or 0)
         faults |= book.faults_of_amount(word, amount)
         if faults:
-            return _first(faults)
+            answer = _first(faults)
+            if answer.code is Code.INSUFFICIENT_BALANCE:
+                book.refuse(amount, now)
+            return answer
         seq = book.add(
             Move(
                 word,
@@ -544,9 +605,16 @@ class Model:
             faults.add(Code.CREDIT_LIMIT_IN_USE)
         if isinstance(command, SetCreditLimit):
             faults |= faults_of_decimals(units(command.credit_limit))
+        if isinstance(command, SetThresholds):
+            limits = {units(amount) for amount in command.amounts}
+            lowest = -book.credit_limit
+            if any(limit < lowest or (limit <= 0 and book.credit_limit == 0) for limit in limits):
+                faults.add(Code.THRESHOLD_OUT_OF_REACH)
         if faults:
             return _first(faults)
         if isinstance(command, SetCreditLimit):
+            if units(command.credit_limit) > book.credit_limit:
+                book.happens(Event("raised", book.posted()), now)
             book.credit_limit = units(command.credit_limit)
         elif isinstance(command, SetFrozen):
             book.is_frozen = command.is_frozen

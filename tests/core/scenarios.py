@@ -50,7 +50,7 @@ from farebox.core.thresholds import Threshold
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.records import ApiKey, Merchant, User
 from farebox.storage.stores import Stores
-from tests.core.model import Answer, Book, Key, Model, PriceVersion, units
+from tests.core.model import Answer, Book, Key, Model, PriceVersion, micros, units
 from tests.support.memory import MemoryConnector, at_once
 
 UNIT: Final = 1_000_000
@@ -118,7 +118,8 @@ class Revocation:
     at: int
 
 
-Step: TypeAlias = Batch | Price | Revocation
+Step: TypeAlias = Batch | Price | Revocation | User
+"""A user is one who joins."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +149,11 @@ async def found(stores: Stores, accounts: tuple[Account, ...]) -> None:
         await stores.prices.add(price, START)
 
 
-async def prepare(stores: Stores, step: Price | Revocation) -> None:
+async def prepare(stores: Stores, step: Price | Revocation | User) -> None:
     """Do what happens between batches."""
-    if isinstance(step, Price):
+    if isinstance(step, User):
+        await stores.users.add(step)
+    elif isinstance(step, Price):
         await stores.prices.add(step, START)
     else:
         with suppress(KeyEnded):
@@ -167,6 +170,11 @@ _ENDS_OF_HOLDS: Final[tuple[type[Command], ...]] = (CaptureHold, CaptureHold, Re
 _TYPES: Final = ("image", "call", "scan", "soon", "vast", "nothing")
 
 
+def _on_credit(limit: int) -> tuple[int, ...]:
+    """List thresholds that a credit limit allows beside positive ones."""
+    return (0, -UNIT, -limit) if limit >= UNIT else ()
+
+
 class _Author:
     """Makes one history up."""
 
@@ -179,6 +187,7 @@ class _Author:
         self._now = START
         self._prices = list(PRICES)
         self._is_vast = False
+        self._users = len(USERS)
 
     def scenario(self, seeds: Sequence[Sequence[int]]) -> Scenario:
         self._begin(seeds[0][0])
@@ -194,16 +203,17 @@ class _Author:
         return Scenario(accounts, tuple(steps), self._answers, self._model)
 
     def _account(self, merchant_id: int) -> Account:
-        """Make up a new merchant: its balance is 0, so its thresholds have not been reached yet and are silent."""
+        """Make up a new merchant: its thresholds are armed, whatever they are."""
         limit = self._limit()
-        amounts = self._random.sample(_THRESHOLDS, self._pick(0, 1, 1, 2, 5))
+        allowed = sorted({*_THRESHOLDS, *_on_credit(limit)})
+        amounts = self._random.sample(allowed, self._pick(0, 1, 1, 2, 5))
         thresholds = {units(amount) for amount in amounts}
-        self._model.books[merchant_id] = Book(units(limit), thresholds=thresholds, silent=set(thresholds))
+        self._model.books[merchant_id] = Book(units(limit), thresholds=thresholds)
         return Account(
             merchant_id,
             "USD",
             credit_limit=limit,
-            thresholds=tuple(Threshold(amount, False) for amount in sorted(amounts)),
+            thresholds=tuple(Threshold(amount, True) for amount in sorted(amounts)),
         )
 
     def _opening(self) -> list[Command]:
@@ -222,6 +232,8 @@ class _Author:
             return self._new_price()
         if self._one_in(15):
             return self._revocation()
+        if self._one_in(8):
+            return self._joining()
         return self._batch(seeds)
 
     def _batch(self, seeds: Sequence[int], *opening: Command) -> Batch:
@@ -256,6 +268,12 @@ class _Author:
         ends_at = at if known.ends_at is None else min(at, known.ends_at)
         self._model.keys[key.digest] = Key(known.holder, known.merchant_id, ends_at)
         return Revocation(key.key_id, at)
+
+    def _joining(self) -> User:
+        self._users += 1
+        user = User(self._pick(*MERCHANTS), self._users, f"user{self._users}@example.com", self._now)
+        self._model.books[user.merchant_id].join(user.user_id, self._now)
+        return user
 
     def _command(self) -> Command:
         if self._commands and self._one_in(8):
@@ -308,7 +326,8 @@ class _Author:
             is_credit = self._pick(False, True)
             return Adjust(number, self._paid(), is_credit, self._reference(), "mistake", caller, actor)
         if kind is SetThresholds:
-            amounts = self._random.choices(_THRESHOLDS, k=self._pick(0, 1, 2, 3, 5))
+            on_credit = (0, -UNIT) if self._one_in(6) else _on_credit(micros(book.credit_limit))
+            amounts = self._random.choices([*_THRESHOLDS, *on_credit], k=self._pick(0, 1, 2, 3, 5))
             return SetThresholds(number, tuple(amounts), caller, actor)
         if kind is SetCreditLimit:
             return SetCreditLimit(number, self._limit(), caller, actor)

@@ -12,6 +12,7 @@ from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.commands import (
     ACCOUNT_CHANGES,
+    SPENDS,
     Actor,
     Adjust,
     Approve,
@@ -126,7 +127,10 @@ class Situation:
             state.approvals = [self.approval]
         decision = decide(state, [self.command], NOW)
         if decision.outcomes[0].code is not Code.OK:
-            assert not decision.changes_anything
+            is_told = decision.outcomes[0].code is Code.INSUFFICIENT_BALANCE and isinstance(self.command, SPENDS)
+            assert is_told is decision.changes_anything
+            moved = (decision.transfers, decision.new_holds, decision.changed_holds, decision.changed_approvals)
+            assert ([], [], [], []) == moved
             assert decision.outcomes[0].message
         return decision.outcomes[0]
 
@@ -339,6 +343,14 @@ TABLE: Final = {
         },
         apart=(CALLERS,),
     ),
+    "set thresholds": Refusals(
+        SetThresholds(ANN, (UNIT,), caller=Caller(SUPPORT)),
+        {
+            **{code: fault for code, fault in COMMON.items() if code is not Code.IDEMPOTENCY_CONFLICT},
+            Code.THRESHOLD_OUT_OF_REACH: asks(amounts=(-UNIT,)),
+        },
+        apart=(CALLERS,),
+    ),
     "request approval": Refusals(
         RequestApproval(TAKING, 9),
         {
@@ -438,7 +450,6 @@ def _asked_with(kind: type[Command], key: bytes) -> Outcome:
     """Ask for a command of this kind, which goes through but for its key."""
     command = {
         **{type(refusals.command): refusals.command for refusals in TABLE.values()},
-        SetThresholds: SetThresholds(ANN, (UNIT,)),
         SetFrozen: SetFrozen(ANN, True),
     }[kind]
     original = Kind.TOP_UP if kind is ReverseTopUp else Kind.CHARGE

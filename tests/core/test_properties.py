@@ -31,10 +31,10 @@ from farebox.core.commands import (
 from farebox.core.holds import HoldState
 from farebox.core.invariants import account_faults
 from farebox.core.outcomes import Code, Outcome
-from farebox.core.state import Alert
+from farebox.core.state import Alert, AlertKind
 from farebox.core.transfers import Transfer
 from tests.core import model
-from tests.core.model import Action, Answer, Book, Fired, Request, micros
+from tests.core.model import Action, Answer, Book, Request, Told, micros
 from tests.core.replays import faults_of
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, founded, played, prepare, scenarios
 from tests.support.effort import examples
@@ -102,8 +102,9 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
         assert micros(book.balance(name)) == getattr(account, name), name
     assert micros(book.posted()) == account.posted
     assert (micros(book.credit_limit), book.is_frozen) == (account.credit_limit, account.is_frozen)
-    thresholds = {micros(limit): limit not in book.silent for limit in book.thresholds}
+    thresholds = {micros(limit): not book.is_below(limit) for limit in book.thresholds}
     assert sorted(thresholds.items()) == [(item.amount, item.is_armed) for item in account.thresholds]
+    assert book.is_used_up() == account.is_exhausted
     transfers = [item for item in store.rows()["transfers"] if item.merchant_id == merchant_id]
     assert len(book.moves) == account.seq
     for seq, transfer in enumerate(transfers, 1):
@@ -114,9 +115,12 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
         if hold.merchant_id == merchant_id
     ]
     alerts: list[Alert] = [alert for alert in store.rows()["alerts"] if alert.merchant_id == merchant_id]
-    assert [fired_row(fired) for fired in book.fired] == [
-        (alert.threshold, alert.posted, alert.fired_at, alert.transfer_seq) for alert in alerts
+    assert [told_row(told) for told in book.told] == [
+        (alert.threshold, alert.posted, alert.fired_at, alert.transfer_seq, alert.refused, alert.user_id)
+        for alert in alerts
     ]
+    kinds = [AlertKind.USED_UP if alert.threshold is None else AlertKind.LOW_BALANCE for alert in alerts]
+    assert kinds == [alert.kind for alert in alerts]
     assert list(range(1, account.alerts_count + 1)) == [alert.number for alert in alerts]
     approvals = [item for item in store.rows()["approvals"] if item.merchant_id == merchant_id]
     assert sorted(book.requests) == [approval.approval_id for approval in approvals]
@@ -139,8 +143,9 @@ def holds_row(book: Book, seq: int) -> tuple[Any, ...]:
     return seq, amount, book.hold_ends[seq], book.hold_state(seq), micros(book.captured(seq))
 
 
-def fired_row(fired: Fired) -> tuple[Any, ...]:
-    return micros(fired.threshold), micros(fired.posted), fired.at, fired.seq
+def told_row(told: Told) -> tuple[Any, ...]:
+    threshold, refused = (None if amount is None else micros(amount) for amount in (told.threshold, told.refused))
+    return threshold, micros(told.posted), told.at, told.seq, refused, told.user_id
 
 
 def audit_row(action: Action) -> tuple[Any, ...]:
@@ -178,10 +183,12 @@ def test_histories_meet_every_outcome() -> None:
     @given(scenarios())
     def play(scenario: Scenario) -> None:
         seen.update("replay" if answer.is_replay else answer.code for answer in scenario.answers)
-        seen.update("alert" for book in scenario.model.books.values() for _ in book.fired)
+        told = [told for book in scenario.model.books.values() for told in book.told]
+        seen.update("used up" if one.threshold is None else "below" for one in told)
+        seen.update("joined" for one in told if one.user_id is not None)
 
     play()
-    assert set() == {*Code, "replay", "alert"} - seen.keys()
+    assert set() == {*Code, "replay", "below", "used up", "joined"} - seen.keys()
 
 
 # A batch is invisible.

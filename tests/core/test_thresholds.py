@@ -1,4 +1,4 @@
-"""When a threshold fires, when it is silent, and what arms it again."""
+"""When users are told that a balance is below a threshold or used up, and when they are told again."""
 
 import pytest
 
@@ -15,8 +15,9 @@ from farebox.core.commands import (
 )
 from farebox.core.decide import decide
 from farebox.core.outcomes import Code
-from farebox.core.state import BatchState
+from farebox.core.state import Alert, AlertKind, BatchState, reads
 from farebox.core.thresholds import Threshold
+from farebox.storage.records import User
 from tests.support.ledger import ANN, NOW, UNIT, MemoryLedger, adjust, charge, hold, top_up
 from tests.support.memory import at_once
 
@@ -64,6 +65,7 @@ def test_an_expired_hold_neither_fires_nor_arms() -> None:
         (top_up(2, "INV-2"), True),
         (adjust(2), True),
         (top_up(1, "INV-2"), False),
+        (adjust(1), False),
         (Refund(ANN, 3, "refund"), False),
         (ReleaseHold(ANN, 2, "release"), False),
     ],
@@ -124,12 +126,168 @@ def test_one_amount_given_twice_is_one_threshold() -> None:
     assert 1 == len(ledger.ann.thresholds)
 
 
-def test_a_new_merchants_thresholds_are_silent_until_a_top_up_reaches_them() -> None:
-    ledger = MemoryLedger(thresholds=(Threshold(10 * UNIT, False),), credit_limit=5 * UNIT)
-    ledger.run(charge(1, "on credit"), top_up(10), charge(1, "still below"))
-    assert ([], {10: False}) == (ledger.fired(), ledger.armed())
-    ledger.run(top_up(10, "INV-2"), charge(9, "below"))
-    assert [(10, 9, 5)] == ledger.fired()
+def test_an_empty_book_is_told_of_by_the_first_money_that_moves() -> None:
+    ledger = MemoryLedger(thresholds=(Threshold(10 * UNIT, True),), credit_limit=5 * UNIT)
+    ledger.run(hold(1, "on credit"), ReleaseHold(ANN, 1, "release"))
+    assert ([], {10: True}) == (ledger.fired(), ledger.armed())
+    ledger.run(charge(1, "on credit too"), charge(1, "further"))
+    assert [(10, -1, 3)] == ledger.fired()
+
+
+def test_money_that_leaves_the_balance_below_is_told_of_each_time() -> None:
+    """Who tops up too little to reach the threshold hears of it, though the balance never fell below."""
+    ledger = MemoryLedger(thresholds=(Threshold(100 * UNIT, True),))
+    ledger.run(top_up(80), charge(80, "down to 0"))
+    assert [(100, 80, 1)] == ledger.fired()
+    ledger.run(top_up(90, "INV-2"), charge(90, "down to 0 again"))
+    assert [(100, 80, 1), (100, 90, 3)] == ledger.fired()
+    ledger.run(adjust(99))
+    assert [(100, 80, 1), (100, 90, 3), (100, 99, 5)] == ledger.fired()
+    ledger.run(top_up(1, "INV-3"), charge(1, "falls"))
+    assert (100, 99, 7) == ledger.fired()[-1]
+
+
+def test_of_several_thresholds_above_what_arrived_the_lowest_is_named() -> None:
+    ledger = MemoryLedger(thresholds=tuple(Threshold(amount * UNIT, True) for amount in (10, 50, 100)))
+    ledger.run(top_up(30))
+    assert ([(50, 30, 1)], {10: True, 50: False, 100: False}) == (ledger.fired(), ledger.armed())
+
+
+# Used up.
+
+
+def test_the_first_refusal_for_lack_of_money_is_told_of_and_no_other_until_money_arrives() -> None:
+    ledger = MemoryLedger()
+    ledger.run(top_up(5))
+    refusals = [charge(6, f"refused {number}") for number in range(3)] + [hold(6, "refused too")]
+    assert {Code.INSUFFICIENT_BALANCE} == {outcome.code for outcome in ledger.run(*refusals)}
+    assert ([(6, 1)], True) == (ledger.used_up(), ledger.ann.is_exhausted)
+    ledger.run(charge(5, "all of it"), Refund(ANN, 2, "refund"), charge(6, "refused again"))
+    assert [(6, 1)] == ledger.used_up()
+    ledger.run(top_up(1, "INV-2"))
+    assert not ledger.ann.is_exhausted
+    ledger.run(hold(7, "refused anew"), charge(7, "and again"))
+    assert [(6, 1), (7, 4)] == ledger.used_up()
+
+
+def test_a_refusal_that_was_told_of_writes_nothing() -> None:
+    ledger = MemoryLedger(is_exhausted=True)
+    decision = decide(ledger.load(reads([charge()], NOW)), [charge()], NOW)
+    assert [Code.INSUFFICIENT_BALANCE] == [outcome.code for outcome in decision.outcomes]
+    assert not decision.changes_anything
+
+
+@pytest.mark.parametrize(
+    ("command", "ends"),
+    [
+        (top_up(1, "INV-2"), True),
+        (adjust(1), True),
+        (SetCreditLimit(ANN, UNIT), True),
+        (SetCreditLimit(ANN, 0), False),
+        (Refund(ANN, 2, "refund"), False),
+        (ReleaseHold(ANN, 3, "release"), False),
+        (adjust(-1), False),
+        (SetThresholds(ANN, (UNIT,)), False),
+    ],
+)
+def test_more_to_spend_that_is_no_refund_ends_being_used_up(command: Command, ends: bool) -> None:
+    ledger = MemoryLedger()
+    ledger.run(top_up(5), charge(2), hold(2), charge(2, "refused"))
+    assert ledger.code(command) is Code.OK
+    assert ends is not ledger.ann.is_exhausted
+
+
+@pytest.mark.parametrize(
+    "command", [ReverseTopUp(ANN, 1, "R", "bounced"), adjust(-9), charge(10**13, "too large"), charge(1, "x", amount=1)]
+)
+def test_no_other_refusal_is_told_of(command: Command) -> None:
+    ledger = MemoryLedger()
+    ledger.run(top_up(5), charge(1))
+    assert ledger.code(command) is not Code.OK
+    assert ([], False) == (ledger.used_up(), ledger.ann.is_exhausted)
+
+
+def test_a_frozen_merchants_refusals_are_no_lack_of_money() -> None:
+    ledger = MemoryLedger(is_frozen=True)
+    assert Code.MERCHANT_FROZEN is ledger.code(charge())
+    assert [] == ledger.used_up()
+
+
+# Negative thresholds.
+
+
+@pytest.mark.parametrize(
+    ("limit", "amount", "is_allowed"),
+    [(0, 1, True), (0, 0, False), (0, -1, False), (5, 0, True), (5, -5, True), (5, -6, False)],
+)
+def test_thresholds_reach_down_to_the_credit_limit(limit: int, amount: int, is_allowed: bool) -> None:
+    ledger = MemoryLedger(credit_limit=limit * UNIT)
+    outcome = ledger.run(SetThresholds(ANN, (amount * UNIT, 9 * UNIT)))[0]
+    assert (Code.OK if is_allowed else Code.THRESHOLD_OUT_OF_REACH) is outcome.code
+    assert ([amount, 9] if is_allowed else []) == list(ledger.armed())
+    assert is_allowed or f"{amount}.00 is" in (outcome.message or "")
+
+
+def test_a_negative_threshold_is_told_of_when_credit_is_drawn_on() -> None:
+    ledger = MemoryLedger(credit_limit=10 * UNIT, thresholds=(Threshold(-5 * UNIT, True),))
+    ledger.run(charge(5, "to it"))
+    assert [] == ledger.fired()
+    ledger.run(charge(1, "below"))
+    assert [(-5, -6, 2)] == ledger.fired()
+
+
+def test_a_threshold_that_a_lowered_limit_leaves_out_of_reach_stays_for_when_it_is_raised() -> None:
+    ledger = MemoryLedger(credit_limit=10 * UNIT, thresholds=(Threshold(-5 * UNIT, True),))
+    ledger.run(SetCreditLimit(ANN, 2 * UNIT), charge(2), charge(1, "refused"))
+    assert ([], {-5: True}) == (ledger.fired(), ledger.armed())
+    ledger.run(SetCreditLimit(ANN, 10 * UNIT), charge(4, "below"))
+    assert [(-5, -6, 2)] == ledger.fired()
+
+
+# Joining.
+
+
+def join(ledger: MemoryLedger, number: int = 7) -> list[Alert]:
+    """Register a user, and return the alerts for that user alone."""
+    at_once(ledger.stores.users.add(User(ANN, number, f"user{number}@example.com", NOW)))
+    mails = at_once(ledger.stores.outbox.list(merchant_id=ANN, limit=100))
+    return [mail.alert for mail in mails if mail.user_id == number]
+
+
+def test_who_joins_an_account_that_is_below_is_told_alone() -> None:
+    ledger = MemoryLedger()
+    join(ledger, 1)
+    ledger.run(top_up(20), SetThresholds(ANN, (10 * UNIT, 15 * UNIT)), charge(11))
+    assert 1 == len(at_once(ledger.stores.outbox.list(merchant_id=ANN, limit=100)))
+    assert [Alert(ANN, 2, 10 * UNIT, 9 * UNIT, NOW, None, user_id=7)] == join(ledger)
+    assert 2 == len(at_once(ledger.stores.outbox.list(merchant_id=ANN, limit=100)))
+    ledger.run(top_up(1, "INV-2"))
+    assert [3, 2] == [alert.number for alert in at_once(ledger.stores.outbox.alerts(ANN, 2))]
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        [],
+        [SetThresholds(ANN, (10 * UNIT,))],
+        [top_up(20), SetThresholds(ANN, (10 * UNIT,))],
+        [top_up(20), SetThresholds(ANN, (10 * UNIT,)), charge(11), Refund(ANN, 2, "refund")],
+        [top_up(20), charge(11)],
+    ],
+)
+def test_who_joins_an_account_that_is_below_nothing_is_told_nothing(commands: list[Command]) -> None:
+    ledger = MemoryLedger()
+    ledger.run(*commands)
+    assert [] == join(ledger)
+
+
+@pytest.mark.parametrize("thresholds", [(), (10 * UNIT,)])
+def test_who_joins_an_account_that_is_used_up_is_told_so_once(thresholds: tuple[int, ...]) -> None:
+    ledger = MemoryLedger()
+    ledger.run(top_up(5), SetThresholds(ANN, thresholds), charge(6, "refused"))
+    (alert,) = join(ledger)
+    kind = AlertKind.LOW_BALANCE if thresholds else AlertKind.USED_UP
+    assert (kind, thresholds[0] if thresholds else None, 7) == (alert.kind, alert.threshold, alert.user_id)
 
 
 def test_no_thresholds_are_no_alerts() -> None:

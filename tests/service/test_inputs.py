@@ -141,7 +141,21 @@ def test_thresholds_are_sorted_and_told_apart() -> None:
     assert (5_000_000, 10_000_000) == inputs.thresholds("field", ["10", "5", "5.00"])
     assert () == inputs.thresholds("field", [])
     assert "5 thresholds at most" in _refusal(inputs.thresholds, ["1", "2", "3", "4", "5", "6"])
-    assert "more than 0" in _refusal(inputs.thresholds, ["1", "0"])
+
+
+def _thresholds(field: str, texts: list[str], credit_limit: int) -> tuple[int, ...]:
+    return inputs.thresholds(field, texts, credit_limit=credit_limit, currency="EUR")
+
+
+def test_negative_thresholds_reach_down_to_the_credit_limit() -> None:
+    assert (-5_000_000, 0, 1_000_000) == inputs.thresholds(
+        "field", ["1", "0", "-5"], credit_limit=5_000_000, currency="EUR"
+    )
+    assert (-6_000_000,) == inputs.thresholds("field", ["-6.00"])
+    assert "more than 0" in _refusal(_thresholds, ["1", "0"], 0)
+    refusal = _refusal(_thresholds, ["-5.000001"], 5_000_000)
+    assert "-5.000001 is below what the credit limit of 5.00 EUR" in refusal
+    assert "a threshold is -5.00 or more" in refusal
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ async def test_merchant_starts_with_an_empty_book_and_a_key_that_opens_it(ledger
     assert ("Contoso", NOW) == (merchant.name, merchant.created_at)
     assert ("EUR", 0, 2_500_000, 0) == (account.currency, account.wallet, account.credit_limit, account.seq)
     # A balance that starts at zero has not fallen: nothing is to be warned of yet.
-    assert [(5 * UNIT, False), (50 * UNIT, False)] == [(item.amount, item.is_armed) for item in account.thresholds]
+    assert [(5 * UNIT, True), (50 * UNIT, True)] == [(item.amount, item.is_armed) for item in account.thresholds]
     parsed = api_keys.parse_key(key.text)
     assert parsed is not None
     assert 0 == await ledger.balances.available(parsed)

@@ -270,7 +270,7 @@ class Story:
     def _check_mails(self, rows: dict[str, list[Any]]) -> None:
         owed = Counter((alert.merchant_id, alert.number) for alert in rows["alerts"] for _ in range(USERS))
         assert owed == Counter((mail.alert.merchant_id, mail.alert.number) for mail in rows["mails"])
-        assert {MailState.SENT, MailState.GIVEN_UP} >= {mail.state for mail in rows["mails"]}
+        assert {MailState.SENT, MailState.GIVEN_UP, MailState.WITHDRAWN} >= {mail.state for mail in rows["mails"]}
         named = {book_id(ALERT, merchant_id=merchant_id, seq=number) for merchant_id, number in owed}
         delivered: dict[tuple[str, str], int] = Counter(self._post.taken)
         for mail in rows["mails"]:

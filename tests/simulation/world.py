@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 
 from msgspec.structs import replace
 
-from farebox.alerts.transport import PermanentFailure, TransientFailure
+from farebox.alerts.transport import Compose, PermanentFailure, TransientFailure
 from farebox.core.state import Decision, ReadSet
 from farebox.storage.interface import CommitUnknown, Connector, Decide, StoreUnavailable
 from farebox.storage.stores import Stores
@@ -182,7 +182,7 @@ class Post:
         self.taken: list[tuple[str, str]] = []
         """The Message-ID and recipient of each mail, as often as it was delivered."""
 
-    async def send(self, message: EmailMessage, to: str) -> None:
+    async def send(self, compose: Compose[EmailMessage], to: str) -> None:
         """Carry one mail."""
         await asyncio.sleep(self._random.uniform(0, 0.2))
         fate = self._random.choices(
@@ -190,6 +190,7 @@ class Post:
             (1 - self.trouble, *[self.trouble / 4] * 4),
         )[0]
         if fate in ("taken", "taken and broken"):
+            message = await compose()
             self.taken.append((message["Message-ID"], to))
         if fate == "hung":
             await asyncio.sleep(1_000)

@@ -35,7 +35,7 @@ from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import DONE, Code
 from farebox.core.pricing import Price
 from farebox.core.staff_roles import EVERY_ROLE
-from farebox.core.state import Alert, BatchState, Decision, KeyRecord, reads
+from farebox.core.state import Alert, AlertKind, BatchState, Decision, KeyRecord, reads
 from farebox.core.thresholds import Threshold
 from farebox.storage import sql
 from farebox.storage.api_keys import KeyEnded
@@ -237,6 +237,9 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "outbox.settle": lambda stores: stores.outbox.settle(
         OutboxMail(Alert(ANN, 1, UNIT, 0, NOW, None), 1, "ann@example.com", MailState.WAITING, 0, NOW)
     ),
+    "outbox.is_told_anew": lambda stores: stores.outbox.is_told_anew(
+        OutboxMail(Alert(ANN, 1, UNIT, 0, NOW, None), 1, "ann@example.com", MailState.WAITING, 0, NOW)
+    ),
     "outbox.list": lambda stores: stores.outbox.list(merchant_id=None, limit=10),
     "outbox.retry": lambda stores: stores.outbox.retry(NOW),
     "outbox.next_due_at": lambda stores: stores.outbox.next_due_at(),
@@ -247,6 +250,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "merchants.search": lambda stores: stores.merchants.search("a", limit=9, offset=0),
     "merchants.with_accounts": lambda stores: stores.merchants.with_accounts([ANN]),
     "merchants.counts": lambda stores: stores.merchants.counts(),
+    "users.is_registered": lambda stores: stores.users.is_registered(ANN, 1),
     "users.with_logins": lambda stores: stores.users.with_logins(ANN),
     "users.memberships": lambda stores: stores.users.memberships("ann@example.com"),
     "users.role": lambda stores: stores.users.role(ANN, "ann@example.com"),
@@ -919,8 +923,8 @@ async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(sto
             *(mail.user_id, mail.state, mail.attempts, mail.next_attempt_at),
         )
         assert (None, None) == (mail.sent_at, mail.last_error)
-    await stores.users.add(User(ANN, 9, "new@example.com", NOW))
     await do(stores, SetThresholds(ANN, (40 * UNIT,)))
+    await stores.users.add(User(ANN, 9, "new@example.com", NOW))
     await do(stores, charge(11, "charge"), now=NOW + 7)
     second = (await stores.outbox.alerts(ANN, 10))[0]
     assert (2, 40 * UNIT, 39 * UNIT, NOW + 7, 2) == (
@@ -930,6 +934,97 @@ async def test_an_alert_owes_one_mail_to_each_user_registered_at_that_moment(sto
     both = ["one@example.com", "two@example.com"]
     assert [(2, "one@example.com"), (2, "two@example.com"), (2, "new@example.com"), *((1, it) for it in both)] == found
     assert [] == await stores.outbox.list(merchant_id=BEN, limit=10)
+
+
+@every_store
+async def test_a_user_who_joins_an_account_that_is_below_is_owed_a_mail_alone(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    await fire(stores, *USERS[:1])
+    await stores.users.add(replace(USERS[1], created_at=NOW + 5))
+    await stores.users.add(User(ANN, 9, "new@example.com", NOW + 6))
+    alerts = await stores.outbox.alerts(ANN, 10)
+    assert [
+        Alert(ANN, 3, 51 * UNIT, 50 * UNIT, NOW + 6, None, AlertKind.LOW_BALANCE, None, 9),
+        Alert(ANN, 2, 51 * UNIT, 50 * UNIT, NOW + 5, None, AlertKind.LOW_BALANCE, None, 5),
+    ] == alerts[:2]
+    mails = await stores.outbox.list(merchant_id=ANN, limit=10)
+    assert [(3, 9), (2, 5), (1, 3)] == [(mail.alert.number, mail.user_id) for mail in mails]
+    assert [(NOW + 6, 0), (NOW + 5, 0), (NOW, 0)] == [(mail.next_attempt_at, mail.attempts) for mail in mails]
+    # The book goes on counting from there.
+    await do(stores, TopUp(ANN, UNIT // 2, "INV-2"))
+    assert 4 == (await stores.outbox.alerts(ANN, 1))[0].number
+    # And the third user, whose address is registered already, is owed nothing.
+    before = await everything(stores, [ANN])
+    with pytest.raises(AlreadyExists):
+        await stores.users.add(User(ANN, 10, "new@example.com", NOW + 7))
+    assert before == await everything(stores, [ANN])
+
+
+@every_store
+async def test_the_first_refusal_for_lack_of_money_is_written_and_owes_mails(stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
+    await add_price(stores)
+    await stores.users.add(USERS[0])
+    for number in range(3):
+        (outcome,) = await do(stores, charge(6, f"refused {number}"), now=NOW + number)
+        assert outcome.code is Code.INSUFFICIENT_BALANCE
+    account = await account_of(stores)
+    assert (True, 1) == (account.is_exhausted, account.alerts_count)
+    assert [Alert(ANN, 1, None, 5 * UNIT, NOW, 1, AlertKind.USED_UP, 6 * UNIT)] == await stores.outbox.alerts(ANN, 9)
+    (mail,) = await stores.outbox.list(merchant_id=ANN, limit=9)
+    assert (1, NOW) == (mail.alert.number, mail.next_attempt_at)
+    assert [mail.alert] == [claimed.alert for claimed in await stores.outbox.claim(NOW, lease_until=NOW, limit=9)]
+    await do(stores, TopUp(ANN, UNIT, "INV-2"))
+    assert not (await account_of(stores)).is_exhausted
+    assert [] == await faults(stores)
+
+
+@every_store
+async def test_what_tells_the_same_anew_is_of_the_same_kind_threshold_and_user(stores: Stores) -> None:
+    await add_merchant(stores, funds=5)
+    await add_price(stores)
+    await stores.users.add(USERS[0])
+    await do(stores, SetThresholds(ANN, (10 * UNIT, 20 * UNIT)), charge(6, "refused"))
+    await stores.users.add(USERS[1])
+    await do(stores, TopUp(ANN, 10 * UNIT, "INV-2"), charge(6, "below 10 again"))
+    mails = await stores.outbox.list(merchant_id=ANN, limit=99)
+    one, two = (user.user_id for user in USERS[:2])
+    told = {
+        (mail.alert.number, mail.alert.threshold, mail.user_id): await stores.outbox.is_told_anew(mail)
+        for mail in mails
+    }
+    assert {
+        (1, 10 * UNIT, one): True,
+        (2, None, one): False,
+        (3, 10 * UNIT, two): True,
+        (4, 20 * UNIT, one): False,
+        (4, 20 * UNIT, two): False,
+        (5, 10 * UNIT, one): False,
+        (5, 10 * UNIT, two): False,
+    } == told
+
+
+@every_store
+async def test_a_withdrawn_mail_is_never_due_again(stores: Stores) -> None:
+    await add_merchant(stores)
+    _, (mail,) = await fire(stores, USERS[0])
+    await stores.outbox.claim(NOW, lease_until=NOW + 1, limit=9)
+    await stores.outbox.settle(replace(mail, state=MailState.WITHDRAWN, last_error="removed"))
+    assert 0 == await stores.outbox.retry(NOW + 5)
+    assert await stores.outbox.next_due_at() is None
+    assert [] == await stores.outbox.claim(NOW + 10**9, lease_until=NOW + 10**9, limit=9)
+    assert ["removed"] == [kept.last_error for kept in await stores.outbox.list(merchant_id=ANN, limit=9)]
+
+
+@every_store
+async def test_a_user_is_registered_until_removed(stores: Stores) -> None:
+    await add_merchant(stores)
+    await stores.users.add(USERS[0])
+    assert await stores.users.is_registered(ANN, USERS[0].user_id)
+    assert not await stores.users.is_registered(BEN, USERS[0].user_id)
+    await stores.users.remove(ANN, USERS[0].email, is_owner_needed=False)
+    assert not await stores.users.is_registered(ANN, USERS[0].user_id)
 
 
 @every_store
@@ -1256,13 +1351,17 @@ BAD_ROWS: Final = {
     "a staff key of a merchant's kind": "UPDATE staff_key SET kind = 1",
     "a user without a merchant": "UPDATE merchant_user SET merchant_id = 5",
     "an address twice": "UPDATE merchant_user SET email = 'same'",
-    "an alert of nothing": "UPDATE alert SET threshold = 0, posted = -1",
+    "an alert of nothing": "UPDATE alert SET threshold = NULL",
+    "an alert of both kinds": "UPDATE alert SET kind = 2",
+    "an alert of no kind": "UPDATE alert SET kind = 3",
+    "a refusal below a threshold": "UPDATE alert SET refused = 5",
+    "a refusal of nothing": "UPDATE alert SET kind = 2, threshold = NULL, refused = 0",
     "an alert above its threshold": "UPDATE alert SET posted = threshold",
     "an alert without a number": "UPDATE alert SET number = 0",
     "a mail without an alert": "UPDATE outbox SET alert_number = 9",
     "a mail sent at no time": "UPDATE outbox SET state = 2",
     "a mail not sent at a time": "UPDATE outbox SET sent_at = 1",
-    "a mail in no state": "UPDATE outbox SET state = 4",
+    "a mail in no state": "UPDATE outbox SET state = 5",
     "a mail tried fewer than no times": "UPDATE outbox SET attempts = -1",
     "a nameless merchant": "UPDATE merchant SET name = ''",
 }

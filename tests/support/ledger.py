@@ -243,9 +243,18 @@ class MemoryLedger(MemoryConnector):
         return outcome.transfer
 
     def fired(self) -> list[tuple[int, int, int | None]]:
-        """List the thresholds that fired, and at which posted balance and transfer."""
+        """List the thresholds that were told of, and at which posted balance and transfer."""
         alerts = at_once(self.stores.outbox.alerts(ANN, 1000))[::-1]
-        return [(alert.threshold // UNIT, alert.posted // UNIT, alert.transfer_seq) for alert in alerts]
+        return [
+            (alert.threshold // UNIT, alert.posted // UNIT, alert.transfer_seq)
+            for alert in alerts
+            if alert.threshold is not None
+        ]
+
+    def used_up(self) -> list[tuple[int, int | None]]:
+        """List the refusals that were told of: what the request would have taken, and after which transfer."""
+        alerts = at_once(self.stores.outbox.alerts(ANN, 1000))[::-1]
+        return [(alert.refused // UNIT, alert.transfer_seq) for alert in alerts if alert.refused is not None]
 
     def armed(self) -> dict[int, bool]:
         """Tell which thresholds are armed."""
@@ -286,6 +295,15 @@ class Ledger:
 
     async def charge(self, images: int) -> Decision:
         return await self.run(charge(images, secrets.token_hex(8), self.merchant_id))
+
+    async def refused(self, images: int) -> Decision:
+        """Commit a charge that the balance does not cover."""
+        now, command = self.clock.now(), charge(images, secrets.token_hex(8), self.merchant_id)
+        decision = await self.stores.connector.transact(
+            reads([command], now), lambda state: decide(state, [command], now)
+        )
+        assert [Code.INSUFFICIENT_BALANCE] == [outcome.code for outcome in decision.outcomes]
+        return decision
 
     async def hold(self, images: int) -> int:
         """Hold money and return the hold's number in the book."""

@@ -6,6 +6,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Self, TypeVar
 
+from msgspec.structs import replace
+
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval
 from farebox.core.audit_log import AuditEntry
@@ -13,6 +15,7 @@ from farebox.core.commands import Command, KeyKind
 from farebox.core.decide import decide
 from farebox.core.holds import Hold
 from farebox.core.invariants import check_account, check_hold
+from farebox.core.joining import alert_on_joining
 from farebox.core.outcomes import Outcome
 from farebox.core.pricing import Price
 from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet, reads
@@ -133,10 +136,21 @@ class MemoryRows:
             assert (alert.merchant_id, alert.number) not in self.alerts, "an alert's number was used twice"
             self.alerts[alert.merchant_id, alert.number] = alert
             for user in self.users_of(alert.merchant_id):
-                place_of_mail = (alert.merchant_id, alert.number, user.user_id)
-                self.outbox[place_of_mail] = OutboxMail(
-                    alert, user.user_id, user.email, MailState.WAITING, attempts=0, next_attempt_at=alert.fired_at
-                )
+                self._owe(alert, user)
+
+    def tell_joiner(self, user: User) -> None:
+        """Owe a mail to a user who has just joined, if there is something to tell."""
+        account = self.accounts[user.merchant_id]
+        alert = alert_on_joining(account, user.user_id, user.created_at)
+        if alert is not None:
+            self.accounts[user.merchant_id] = replace(account, alerts_count=alert.number)
+            self.alerts[alert.merchant_id, alert.number] = alert
+            self._owe(alert, user)
+
+    def _owe(self, alert: Alert, user: User) -> None:
+        self.outbox[alert.merchant_id, alert.number, user.user_id] = OutboxMail(
+            alert, user.user_id, user.email, MailState.WAITING, attempts=0, next_attempt_at=alert.fired_at
+        )
 
     def do(self, *commands: Command, now: int) -> list[Outcome]:
         """Decide commands as one batch and apply what it comes to, without waiting."""

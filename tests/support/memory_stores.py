@@ -14,7 +14,7 @@ from farebox.core.pricing import Price
 from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded
-from farebox.storage.interface import AlreadyExists
+from farebox.storage.interface import AlreadyExists, NotFound
 from farebox.storage.records import (
     ApiKey,
     MailServerPause,
@@ -124,10 +124,22 @@ class _Users(_Subject):
         if (user.merchant_id, user.email) in self._rows.users:
             raise AlreadyExists("the address is registered already")
         self._rows.users[user.merchant_id, user.email] = user
+        self._rows.tell_joiner(user)
         self._rows.log(audit_entry)
 
     async def list(self, merchant_id: int) -> Sequence[User]:
         return self._rows.users_of(merchant_id)
+
+    async def is_registered(self, merchant_id: int, user_id: int) -> bool:
+        return user_id in {user.user_id for user in self._rows.users_of(merchant_id)}
+
+    async def remove(
+        self, merchant_id: int, email: str, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
+    ) -> None:
+        assert not is_owner_needed
+        if self._rows.users.pop((merchant_id, email), None) is None:
+            raise NotFound("no such user")
+        self._rows.log(audit_entry)
 
 
 class _ApiKeys(_Subject):
@@ -243,12 +255,21 @@ class _Outbox(_Subject):
             self._rows.outbox[place] = replace(mail, attempts=mail.attempts + 1, next_attempt_at=lease_until)
         return [self._rows.outbox[place] for place in claimed]
 
+    async def is_told_anew(self, mail: OutboxMail) -> bool:
+        return any(
+            (other.alert.merchant_id, other.user_id) == (mail.alert.merchant_id, mail.user_id)
+            and (other.alert.kind, other.alert.threshold) == (mail.alert.kind, mail.alert.threshold)
+            and other.alert.number > mail.alert.number
+            for other in self._rows.outbox.values()
+        )
+
     async def settle(self, mail: OutboxMail) -> None:
         place = (mail.alert.merchant_id, mail.alert.number, mail.user_id)
         self._rows.outbox[place] = mail
 
     async def retry(self, now: int) -> int:
-        unsent = [place for place, mail in self._rows.outbox.items() if mail.state != MailState.SENT]
+        over = (MailState.SENT, MailState.WITHDRAWN)
+        unsent = [place for place, mail in self._rows.outbox.items() if mail.state not in over]
         for place in unsent:
             self._rows.outbox[place] = replace(self._rows.outbox[place], state=MailState.WAITING, next_attempt_at=now)
         return len(unsent)

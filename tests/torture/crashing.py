@@ -15,7 +15,7 @@ from unittest import mock
 from starlette.types import ASGIApp
 
 from farebox import server
-from farebox.alerts.transport import FolderTransport
+from farebox.alerts.transport import Compose, FolderTransport
 from farebox.cli.main import cli
 from farebox.cli.serve import make_command
 from farebox.storage.postgres import PostgresConnector, transaction
@@ -64,8 +64,8 @@ def web_app() -> ASGIApp:
 
     original_send = FolderTransport.send
 
-    async def send(self: FolderTransport, message: EmailMessage, recipient: str) -> None:
-        await original_send(self, message, recipient)
+    async def send(self: FolderTransport, compose: Compose[EmailMessage], recipient: str) -> None:
+        await original_send(self, compose, recipient)
         if name == "mail_sent":
             point.passed()
 

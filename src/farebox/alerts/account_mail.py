@@ -5,14 +5,15 @@ from email.message import EmailMessage
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link, time_in_words
+from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
+from farebox.service.clock import Clock
 from farebox.service.people.sign_in import SignIn
-from farebox.storage.records import AccountMail, Login, MailState, Merchant, Purpose, Realm
+from farebox.storage.records import AccountMail, Login, Merchant, Purpose, Realm
 from farebox.storage.stores import Stores
 
 _SUBJECTS: Final = {
@@ -21,57 +22,60 @@ _SUBJECTS: Final = {
     Purpose.TEST: "Test mail for {place}",
 }
 _CONSOLE: Final = "Farebox's support console"
-_TOO_LATE: Final = "its link was used or is too old"
 
 
 class AccountMails:
     """The account mails of one database, as a delivery queue."""
 
-    def __init__(self, stores: Stores, sign_in: SignIn, settings: MailSettings) -> None:
+    def __init__(self, stores: Stores, sign_in: SignIn, settings: MailSettings, clock: Clock) -> None:
         """Prepare.
 
         Args:
             stores: where the account mails are, their logins and merchants.
             sign_in: makes their links.
             settings: what the mails say of the operator.
+            clock: tells when a link is too old.
         """
         self._stores = stores
         self._sign_in = sign_in
         self._settings = settings
         self._last_merchant_id = 0
+        self._clock = clock
 
     async def next_at(self) -> int | None:
         return await self._stores.account_mails.next_due_at()
 
     async def claim(self, now: int, *, lease_until: int, limit: int) -> Sequence[AccountMail]:
-        """Take account mails that are due, merchants in turn; those that come too late to be of use are given up."""
+        """Take account mails that are due, merchants in turn."""
         after = self._last_merchant_id
         due = await self._stores.account_mails.claim(now, lease_until=lease_until, limit=limit, after=after)
         self._last_merchant_id = last_in_turn([account_mail.merchant_id or 0 for account_mail in due], after)
-        useful = []
-        for account_mail in due:
-            is_spent = account_mail.purpose == Purpose.RESET and account_mail.used_at is not None
-            if account_mail.expires_at <= now or is_spent:
-                await self._stores.account_mails.settle(
-                    replace(account_mail, state=MailState.GIVEN_UP, last_error=_TOO_LATE)
-                )
-            else:
-                useful.append(account_mail)
-        return useful
+        return due
 
     async def settle(self, mail: AccountMail) -> None:
         await self._stores.account_mails.settle(mail)
 
     async def compose(self, mail: AccountMail) -> EmailMessage:
+        """Write the mail, unless who was to get it was removed, or its link opens nothing any more."""
         login = await self._stores.logins.get(mail.login_id)
-        if login is None:
-            raise LookupError("the account mail's login is gone")
+        if login is None or login.disabled_at is not None:
+            raise Withdrawn("the login was closed")
+        if login.realm == Realm.MERCHANT and not await self._is_registered(login, mail.merchant_id):
+            raise Withdrawn("the user was removed from the account")
+        if mail.expires_at <= self._clock.now() or (mail.used_at is not None and has_link(mail, login)):
+            raise Withdrawn("its link was used or is too old")
         merchant = None if mail.merchant_id is None else await self._stores.merchants.find(mail.merchant_id)
         subject = AccountMailSubject(mail, login, merchant, self._sign_in.link_text(mail))
         return account_mail_message(subject, self._settings)
 
     def name(self, mail: AccountMail) -> str:
         return account_mail_name(mail)
+
+    async def _is_registered(self, login: Login, merchant_id: int | None) -> bool:
+        """Tell whether a login is registered on a merchant's account; with None, on any."""
+        if merchant_id is None:
+            return bool(await self._stores.users.memberships(login.email))
+        return await self._stores.users.role(merchant_id, login.email) is not None
 
 
 class AccountMailSubject(Struct, frozen=True):
@@ -81,6 +85,12 @@ class AccountMailSubject(Struct, frozen=True):
     login: Login
     merchant: Merchant | None
     link_text: str
+
+
+def has_link(account_mail: AccountMail, login: Login) -> bool:
+    """Tell whether a mail is of no use without its link: who has a password is invited to sign in by that."""
+    is_invitation = account_mail.purpose == Purpose.INVITATION and login.password_hash is None
+    return is_invitation or account_mail.purpose == Purpose.RESET
 
 
 def account_mail_name(account_mail: AccountMail) -> str:

@@ -8,14 +8,13 @@ before, for alerts with the charge; here they are only delivered.
 import asyncio
 import logging
 from collections.abc import Sequence
-from email.message import EmailMessage
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from farebox.alerts.email_address import InvalidAddress, one_line
 from farebox.alerts.relay import Relay
-from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure
+from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure, Withdrawn
 from farebox.service.clock import Clock
 from farebox.service.periodic import Periodic
 from farebox.storage.interface import NotFound, StorageError
@@ -49,10 +48,12 @@ _MICROS_PER_SECOND: Final = 1_000_000
 _log = logging.getLogger("farebox.alerts")
 
 _Mail = TypeVar("_Mail", OutboxMail, AccountMail)
+_Message = TypeVar("_Message")
+_Message_co = TypeVar("_Message_co", covariant=True)
 
 
-class DeliveryQueue(Protocol[_Mail]):
-    """Mails of one kind that are owed. What touches the database may raise StorageError."""
+class DeliveryQueue(Protocol[_Mail, _Message_co]):
+    """Mails of one kind that are owed, as messages of one channel. What touches the database may raise StorageError."""
 
     async def next_at(self) -> int | None:
         """When the next mail falls due, or None if none waits."""
@@ -70,11 +71,12 @@ class DeliveryQueue(Protocol[_Mail]):
         """
         ...
 
-    async def compose(self, mail: _Mail) -> EmailMessage:
+    async def compose(self, mail: _Mail) -> _Message_co:
         """Write the mail as of now: one that was held up must not tell old news.
 
         Raises:
             InvalidAddress: no mail can ever go there.
+            Withdrawn: nobody is to get it any more: its recipient was removed, or what it tells of is over.
         """
         ...
 
@@ -93,8 +95,8 @@ class Dispatcher(Generic[_Mail]):
 
     def __init__(
         self,
-        queue: DeliveryQueue[_Mail],
-        relay: Relay,
+        queue: DeliveryQueue[_Mail, _Message],
+        relay: Relay[_Message],
         clock: Clock,
         *,
         poll_seconds: float = POLL_SECONDS,
@@ -111,8 +113,8 @@ class Dispatcher(Generic[_Mail]):
             stop_seconds_max: how long a stop waits for mails that are on their way.
             give_back_seconds_max: how long it waits until the others are given back.
         """
-        self._queue: DeliveryQueue[_Mail] = queue
-        self._relay = relay
+        self._queue: DeliveryQueue[_Mail, Any] = queue
+        self._relay: Relay[Any] = relay
         self._clock = clock
         self._poll_seconds = poll_seconds
         self._stop_seconds_max = stop_seconds_max
@@ -207,7 +209,10 @@ class Dispatcher(Generic[_Mail]):
     async def _attempt(self, mail: _Mail) -> _Mail:
         """Write and send one mail; return what is to be written down."""
         try:
-            await self._relay.send(await self._queue.compose(mail), mail.email)
+            await self._relay.send(lambda: self._queue.compose(mail), mail.email)
+        except Withdrawn as reason:
+            _log.info("%s to %s is withdrawn: %s", self._queue.name(mail), mail.email, reason)
+            return replace(mail, state=MailState.WITHDRAWN, last_error=str(reason))
         except ServerFailure as error:
             paused_until = await self._relay.note_failure(_reason(error))
             return self._failed(mail, str(error)) if paused_until is None else _put_off(mail, error, paused_until)

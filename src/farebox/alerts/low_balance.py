@@ -1,17 +1,10 @@
-"""The mail that tells one user that a merchant's balance fell below a threshold."""
+"""The words of the mail that tells of a balance below a threshold."""
 
-from email.message import EmailMessage
 from typing import Final
 
-from msgspec import Struct
-
-from farebox.alerts.email_address import mailbox, one_line
-from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link, time_in_words
-from farebox.core import ids
-from farebox.core.accounts import Account, Kind
-from farebox.core.currencies import format_money, format_money_with_code
-from farebox.core.transfers import Transfer
-from farebox.storage.records import Merchant, OutboxMail
+from farebox.alerts.alert_words import AlertSubject, AlertWords, Fact, balance_facts
+from farebox.alerts.mail import time_in_words
+from farebox.core.accounts import Kind
 
 _CAUSES: Final = {
     Kind.CHARGE: "a charge",
@@ -21,113 +14,65 @@ _CAUSES: Final = {
 }
 """The kinds of transfer that bring a balance down, in a merchant's words."""
 
+_ARRIVALS: Final = {Kind.TOP_UP: "a top-up", Kind.ADJUSTMENT_CREDIT: "an adjustment by support"}
+"""The kinds of transfer that bring money, and may leave the balance below all the same."""
 
-class LowBalance(Struct, frozen=True):
-    """What a mail tells: the alert and whom it goes to, whose balance it is, how that stands now, and what fired it.
-
-    `transfer` is None if no transfer fired it but a threshold set above the balance. `runway` says in words how long
-    the available balance lasts now; None if nothing is being spent.
-    """
-
-    mail: OutboxMail
-    merchant: Merchant
-    account: Account
-    transfer: Transfer | None
-    runway: str | None
+_AGAIN: Final = (
+    "You are told again when a top-up or an adjustment leaves the balance below the threshold, "
+    "or brings it back and it falls below again."
+)
 
 
-class Fact(Struct, frozen=True):
-    """One line of what a mail tells: a label, its value, and a remark that may be empty."""
-
-    label: str
-    value: str
-    remark: str = ""
-
-
-def message_id(mail: OutboxMail, settings: MailSettings) -> str:
-    """Name a mail: the same for every attempt to send it, so that a second copy is known as one."""
-    alert = ids.book_id(ids.ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)
-    return f"<{alert}.{ids.public_id(ids.USER, mail.user_id)}@{settings.sender.domain}>"
-
-
-def low_balance_message(subject: LowBalance, settings: MailSettings) -> EmailMessage:
-    """Write the mail that tells one user that a balance fell below a threshold.
-
-    Raises:
-        InvalidAddress: the user's address is not one; no mail can ever go there.
-    """
-    alert, account = subject.mail.alert, subject.account
-    sender = settings.sender
-    recipient = mailbox(subject.mail.email)
-    name = one_line(subject.merchant.name)
-    threshold = _money(alert.threshold, account)
-    contact = one_line(settings.support_contact)
-    words = {
-        "merchant": name,
-        "threshold": threshold,
-        "balance": format_money(alert.posted, account.currency),
-        "currency": account.currency,
-        "fell": _fell(subject),
-        "balance_label": "Balance when it fell" if subject.transfer else "Your balance",
-        "fell_at": time_in_words(alert.fired_at),
-        "facts": _facts(subject),
-        "is_back": account.posted >= alert.threshold,
-        "balance_now": _money(account.posted, account),
-        "refusal": _refusal(account),
-        "contact": contact,
-        "contact_url": contact_link(contact),
-        "dashboard_url": f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}",
-    }
-    return compose_mail(
-        sender,
-        recipient,
-        Headers(f"{name}: balance below {threshold}", at=alert.fired_at, message_id=message_id(subject.mail, settings)),
-        template="low_balance",
-        words=words,
+def low_balance_words(subject: AlertSubject, threshold: int) -> AlertWords:
+    """Say that a balance is below a threshold; or, if refunds brought it back since, that it was."""
+    below, now = subject.money(threshold), subject.money(subject.account.posted)
+    if subject.account.posted >= threshold:
+        line, headline = f"balance back at {now}, was below {below}", f"was below {below} and is back at {now}"
+    elif subject.spendable == 0:
+        line, headline = f"nothing left to spend, balance below {below}", f"{_verb(subject)} below {below}"
+    else:
+        line, headline = f"balance below {below}", f"{_verb(subject)} below {below}"
+    is_over = subject.account.posted >= threshold
+    return AlertWords(
+        subject=line,
+        headline=headline,
+        facts=(*balance_facts(subject), Fact("Your threshold", below), *_cause_facts(subject)),
+        advice="There is nothing you need to do." if is_over else _refusal(subject),
+        is_over=is_over,
+        again=_AGAIN,
     )
 
 
-def _fell(subject: LowBalance) -> str:
-    """Say how the balance came to be below the threshold: a balance that a threshold was set above did not fall."""
-    if subject.transfer is not None:
-        return "fell below"
-    return "was below" if subject.account.posted >= subject.mail.alert.threshold else "is below"
+def _verb(subject: AlertSubject) -> str:
+    """Say how the balance came to be below; one that a threshold was set above did not fall."""
+    if subject.transfer is None:
+        return "is"
+    return "is still" if subject.transfer.kind in _ARRIVALS else "fell"
 
 
-def _facts(subject: LowBalance) -> list[Fact]:
-    """List what the mail tells beside the headline, in the order of a reader's questions."""
-    alert, account, transfer = subject.mail.alert, subject.account, subject.transfer
-    facts = []
-    if transfer is not None and transfer.held_after > 0:
-        held = f"{_money(transfer.held_after, account)} is held for requests in progress"
-        facts.append(Fact("Of that available", _money(transfer.wallet_after, account), held))
-    facts.append(Fact("Available now", _money(account.available, account)))
-    if account.available <= 0:
-        facts.append(Fact("Lasts", "it is used up"))
-    elif subject.runway is not None:
-        facts.append(Fact("Lasts", subject.runway))
-    facts.append(Fact("Your threshold", _money(alert.threshold, account)))
+def _cause_facts(subject: AlertSubject) -> list[Fact]:
+    """Tell what the mail comes of: its transfer, the threshold, or the reader who joined."""
+    alert, transfer = subject.mail.alert, subject.transfer
+    if alert.user_id is not None:
+        return [Fact("Why now", "you were registered on the account")]
     if transfer is None:
-        facts.append(Fact("Why now", "the threshold was set above your balance"))
-    else:
-        facts.append(Fact("What brought it down", _cause(transfer, account), transfer.id))
-    return facts
+        return [Fact("Why now", "the threshold was set above the balance")]
+    then = Fact("Balance at that time", subject.money(alert.posted), time_in_words(alert.fired_at))
+    if transfer.kind in _ARRIVALS:
+        arrival = f"{_ARRIVALS[Kind(transfer.kind)]} of {subject.money(transfer.amount)} left it below"
+        return [Fact("Why now", arrival, transfer.id), then]
+    cause = f"{_CAUSES[Kind(transfer.kind)]} of {subject.money(transfer.amount)}"
+    if transfer.request_type:
+        cause = f"{cause} for {transfer.quantity} x {transfer.request_type}"
+    return [Fact("What brought it down", cause, transfer.id), then]
 
 
-def _cause(transfer: Transfer, account: Account) -> str:
-    cause = f"{_CAUSES[Kind(transfer.kind)]} of {_money(transfer.amount, account)}"
-    return f"{cause} for {transfer.quantity} x {transfer.request_type}" if transfer.request_type else cause
-
-
-def _refusal(account: Account) -> str:
+def _refusal(subject: AlertSubject) -> str:
     """Say when requests are refused, which a credit limit puts off."""
-    if account.available + account.credit_limit <= 0:
+    limit = subject.account.credit_limit
+    if subject.spendable == 0:
         return "Requests are refused until you top up."
-    if account.credit_limit == 0:
+    if limit == 0:
         return "When nothing is available any more, requests are refused until you top up."
-    limit = _money(account.credit_limit, account)
-    return f"When your balance and your credit limit of {limit} are used up, requests are refused until you top up."
-
-
-def _money(micros: int, account: Account) -> str:
-    return format_money_with_code(micros, account.currency)
+    words = subject.money(limit)
+    return f"When your balance and your credit limit of {words} are used up, requests are refused until you top up."

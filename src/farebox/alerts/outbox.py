@@ -4,11 +4,14 @@ import logging
 from collections.abc import Sequence
 from email.message import EmailMessage
 
-from farebox.alerts.low_balance import LowBalance, low_balance_message
+from farebox.alerts.alert_mail import alert_message
+from farebox.alerts.alert_words import AlertSubject
 from farebox.alerts.mail import MailSettings
+from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
 from farebox.core.accounts import Account
+from farebox.core.currencies import format_money_with_code
 from farebox.service.insight.forecast import RunwayReader, in_words
 from farebox.storage.interface import StorageError
 from farebox.storage.records import OutboxMail
@@ -50,17 +53,42 @@ class Outbox:
         return ids.book_id(ids.ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)
 
     async def compose(self, mail: OutboxMail) -> EmailMessage:
-        """Write the mail, with the balance and runway of now."""
+        """Write the mail as of now, unless nobody is to get it any more."""
         merchant_id = mail.alert.merchant_id
         merchant = await self._stores.merchants.find(merchant_id)
         account = await self._stores.accounts.find(merchant_id)
         if merchant is None or account is None:
             raise LookupError(f"the alert's merchant {merchant_id} is gone")
+        await self._ensure_wanted(mail, account)
         seq = mail.alert.transfer_seq
         transfer = None if seq is None else (await self._stores.transfers.at(merchant_id, [seq]))[seq]
         runway = await self._runway_in_words(mail, account)
-        subject = LowBalance(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
-        return low_balance_message(subject, self._settings)
+        subject = AlertSubject(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
+        return alert_message(subject, self._settings)
+
+    async def _ensure_wanted(self, mail: OutboxMail, account: Account) -> None:
+        """Go on if the user is still registered, and what the mail tells of is not over.
+
+        Raises:
+            Withdrawn: it is not so.
+        """
+        alert = mail.alert
+        if not await self._stores.users.is_registered(alert.merchant_id, mail.user_id):
+            raise Withdrawn("the user was removed from the account")
+        if alert.threshold is None:
+            if not account.is_exhausted:
+                raise Withdrawn("money has arrived since, or the credit limit was raised")
+        else:
+            states = {threshold.amount: threshold.is_armed for threshold in account.thresholds}
+            if alert.threshold not in states:
+                raise Withdrawn(
+                    f"the threshold of {format_money_with_code(alert.threshold, account.currency)} was removed"
+                )
+            if states[alert.threshold]:
+                posted = format_money_with_code(account.posted, account.currency)
+                raise Withdrawn(f"money brought the balance back to the threshold: it is {posted}")
+        if await self._stores.outbox.is_told_anew(mail):
+            raise Withdrawn("a newer mail tells the user the same")
 
     async def _runway_in_words(self, mail: OutboxMail, account: Account) -> str | None:
         try:

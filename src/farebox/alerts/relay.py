@@ -7,12 +7,11 @@ tried. When the pause is over one mail tries it: if it goes through, the others 
 
 import asyncio
 import logging
-from email.message import EmailMessage
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from msgspec.structs import replace
 
-from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure, Transport
+from farebox.alerts.transport import Compose, PermanentFailure, ServerFailure, TransientFailure, Transport
 from farebox.service.clock import Clock
 from farebox.storage.interface import StorageError
 from farebox.storage.mail_servers import MailServerStore
@@ -37,12 +36,15 @@ _MICROS_PER_SECOND: Final = 1_000_000
 _log = logging.getLogger("farebox.alerts")
 
 
-class Relay:
+_Message = TypeVar("_Message")
+
+
+class Relay(Generic[_Message]):
     """One mail server, or the mail folder."""
 
     def __init__(
         self,
-        transport: Transport,
+        transport: Transport[_Message],
         mail_servers: MailServerStore,
         clock: Clock,
         *,
@@ -60,7 +62,7 @@ class Relay:
             connections_max: how many mails are on their way at once.
             send_seconds_max: how long one mail may take in all; well below a mail's lease.
         """
-        self._transport = transport
+        self._transport: Transport[_Message] = transport
         self._mail_servers = mail_servers
         self._clock = clock
         self._server = server
@@ -103,17 +105,18 @@ class Relay:
         for _ in range(count):
             self._free.release()
 
-    async def send(self, message: EmailMessage, to: str) -> None:
-        """Hand a mail to the server.
+    async def send(self, compose: Compose[_Message], to: str) -> None:
+        """Hand a mail to the server, written last thing before.
 
         Raises:
+            Withdrawn: by `compose`, as all else that it raises.
             ServerFailure: the server took too long, or fails whatever mail it is handed.
             TransientFailure: try again later.
             PermanentFailure: trying again is of no use.
         """
         try:
             async with asyncio.timeout(self._send_seconds_max):
-                await self._transport.send(message, to)
+                await self._transport.send(compose, to)
         except TimeoutError as error:
             raise ServerFailure("the mail server took too long") from error
         except ServerFailure:

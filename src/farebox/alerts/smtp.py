@@ -14,7 +14,7 @@ import aiosmtplib
 
 from farebox.alerts.email_address import InvalidAddress, mailbox, needs_smtputf8, one_line
 from farebox.alerts.smtp_url import read_smtp_url
-from farebox.alerts.transport import PermanentFailure, ServerFailure, TransientFailure
+from farebox.alerts.transport import Compose, PermanentFailure, ServerFailure, TransientFailure
 
 TIMEOUT_SECONDS: Final = 30.0
 """How long any one step of a conversation with a mail server may take."""
@@ -73,12 +73,15 @@ class SmtpTransport:
         """Name the server and how it is reached."""
         return repr(self._server).replace("SmtpServer", "SmtpTransport")
 
-    async def send(self, message: EmailMessage, to: str) -> None:
-        """Hand the mail to the server."""
+    async def send(self, compose: Compose[EmailMessage], to: str) -> None:
+        """Hand a mail to the server, written when that has agreed to take it."""
         try:
             recipient = mailbox(to)
         except InvalidAddress as error:
             raise PermanentFailure(str(error)) from error
+        # Nobody connects for a mail that is not to be sent, and the envelope needs the sender.
+        message = await compose()
+        sender: Address = message["From"].addresses[0]
         client = aiosmtplib.SMTP(
             hostname=self._server.host,
             port=self._server.port,
@@ -92,7 +95,10 @@ class SmtpTransport:
         )
         try:
             await client.connect()
-            await _hand_over(client, message, recipient)
+            is_utf8 = needs_smtputf8(sender, recipient)
+            await _hand_over_envelope(client, sender, recipient, is_utf8=is_utf8)
+            message = await compose()
+            await client.data(message.as_bytes(policy=SMTPUTF8 if is_utf8 else SMTP))
             # The server has the mail: it is sent, even if the farewell fails.
             with suppress(aiosmtplib.SMTPException, OSError):
                 await client.quit(timeout=self._quit_seconds_max)
@@ -146,13 +152,11 @@ class SmtpTransport:
                 return f"the mail server {self._server.host}:{self._server.port} failed"
 
 
-async def _hand_over(client: aiosmtplib.SMTP, message: EmailMessage, recipient: Address) -> None:
-    """Name the sender and the recipient and give the message; step by step, so that a refusal is the last word heard.
+async def _hand_over_envelope(client: aiosmtplib.SMTP, sender: Address, recipient: Address, *, is_utf8: bool) -> None:
+    """Name the sender and the recipient; step by step, so that a refusal is the last word heard.
 
     aiosmtplib's own `send_message` follows a refusal with RSET, and if that takes too long forgets the refusal.
     """
-    sender: Address = message["From"].addresses[0]
-    is_utf8 = needs_smtputf8(sender, recipient)
     if not client.supports_esmtp:
         # A server that knows HELO alone is greeted so by the next command.
         with suppress(aiosmtplib.SMTPHeloError):
@@ -163,7 +167,6 @@ async def _hand_over(client: aiosmtplib.SMTP, message: EmailMessage, recipient: 
     options = ["SMTPUTF8", "BODY=8BITMIME"] if is_utf8 else []
     await client.mail(sender.addr_spec, options=options, encoding=encoding)
     await client.rcpt(recipient.addr_spec, encoding=encoding)
-    await client.data(message.as_bytes(policy=SMTPUTF8 if is_utf8 else SMTP))
 
 
 def _look_own_name_up(loop: asyncio.AbstractEventLoop, found: "asyncio.Future[str]") -> None:

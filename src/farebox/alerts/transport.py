@@ -1,19 +1,24 @@
-"""What takes a mail away, and the folder that does where no mail server is set."""
+"""What takes a message away, and the folder that does so with mails where no mail server is set."""
 
 import asyncio
 import os
 import re
 import stat
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias, TypeVar
 
 _FILE_NAME: Final = re.compile(r"[^A-Za-z0-9_.-]+")
-
-
 _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
+
+_Message = TypeVar("_Message")
+_Message_contra = TypeVar("_Message_contra", contravariant=True)
+
+Compose: TypeAlias = Callable[[], Awaitable[_Message]]
+"""Writes a message as of now, or raises Withdrawn: nobody is to get it any more."""
 
 
 class TransientFailure(Exception):
@@ -28,14 +33,23 @@ class PermanentFailure(Exception):
     """The mail will never go through: the server refused this recipient or this message for good."""
 
 
-class Transport(Protocol):
-    """Takes one mail to one recipient."""
+class Withdrawn(Exception):
+    """Nobody is to get the message any more; the text says why. It is not sent, now or later."""
 
-    async def send(self, message: EmailMessage, to: str) -> None:
-        """Hand the mail over; on return the other side has it.
+
+class Transport(Protocol[_Message_contra]):
+    """Takes one message to one recipient, over one channel: a mail server takes EmailMessages."""
+
+    async def send(self, compose: Compose[_Message_contra], to: str) -> None:
+        """Hand a message over; on return the other side has it.
+
+        `compose` is called last thing, when all that takes time has been done and the message can go out at once: it
+        says what is true now, and may find that it must not go out. Where it saves a way in vain it is called before as
+        well. What it raises comes through, with nothing sent.
 
         Raises:
-            ServerFailure: the other side fails, whatever the mail.
+            Withdrawn: by `compose`.
+            ServerFailure: the other side fails, whatever the message.
             TransientFailure: try again later. The other side may have it all the same, if the connection died before
                 it could say so: SMTP is at-least-once.
             PermanentFailure: trying again is of no use.
@@ -54,8 +68,9 @@ class FolderTransport:
         """Name the folder; it is made with the first mail."""
         self._folder = folder
 
-    async def send(self, message: EmailMessage, to: str) -> None:
+    async def send(self, compose: Compose[EmailMessage], to: str) -> None:
         """Write the mail as one file, whole or not at all."""
+        message = await compose()
         try:
             await asyncio.to_thread(self._write, message)
         except OSError as error:

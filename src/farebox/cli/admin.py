@@ -13,7 +13,7 @@ from farebox.core.commands import KeyKind
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.staff_roles import STAFF_ROLES, role_words
 from farebox.presenters.keys import KEY_KIND_WORDS, key_data
-from farebox.presenters.merchants import merchant_data, new_merchant_data
+from farebox.presenters.merchants import merchant_data, new_merchant_data, threshold_remark
 from farebox.presenters.prices import price_data, prices_data
 from farebox.presenters.users import user_data
 from farebox.service import inputs
@@ -49,8 +49,7 @@ def price_group() -> None:
 
 def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
     thresholds = ", ".join(
-        format_money_with_code(item.amount, account.currency)
-        + ("" if item.is_armed else " (silent until a top-up reaches it)")
+        format_money_with_code(item.amount, account.currency) + threshold_remark(account, item)
         for item in account.thresholds
     )
     fields = {
@@ -70,7 +69,11 @@ def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
 @command("create", group=merchant_group)
 @click.argument("name")
 @click.option("--currency", required=True, help="ISO 4217, such as USD; fixed for ever.")
-@click.option("--threshold", multiple=True, help="Warn below this posted balance; may be given up to five times.")
+@click.option(
+    "--threshold",
+    multiple=True,
+    help="Warn below this posted balance; may be given up to five times, and negative down to the credit limit.",
+)
 @click.option("--credit-limit", default="0", show_default=True, help="How far below zero the merchant may spend.")
 async def merchant_create(
     context: CommandContext, name: str, currency: str, threshold: tuple[str, ...], credit_limit: str
@@ -154,14 +157,16 @@ async def merchant_set(
         raise InvalidInput("set", "name what to change: --threshold, --credit-limit or --name")
     number = merchant_id(merchant)
     operations = context.farebox.services.operations
+    amounts = [amount for amount in threshold if amount]
+    if amounts and credit_limit is not None:
+        # So that nothing is changed if one of both is wrong.
+        limit = inputs.amount("creditLimit", credit_limit, is_zero_allowed=True)
+        _, account = await context.farebox.services.merchants.get(number)
+        inputs.thresholds("thresholds", amounts, credit_limit=limit, currency=account.currency)
     if credit_limit is not None:
         ensure_done(await operations.set_credit_limit(number, credit_limit, principal=context.principal))
     if threshold:
-        ensure_done(
-            await operations.set_thresholds(
-                number, [amount for amount in threshold if amount], principal=context.principal
-            )
-        )
+        ensure_done(await operations.set_thresholds(number, amounts, principal=context.principal))
     if name is not None:
         await context.farebox.services.merchants.rename(number, name, principal=context.principal)
     found = await context.farebox.services.merchants.get(number)

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -22,15 +22,13 @@ from farebox.cli.context import (
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.currencies import format_money_with_code
-from farebox.core.money import format_amount
-from farebox.presenters.fields import time_or_none
+from farebox.presenters.outbox import STATE_WORDS, outbox_mail_data
 from farebox.service.clock import SystemClock
 from farebox.service.operator.verifier import Verifier
-from farebox.storage.records import MailServerPause, MailState, OutboxMail
+from farebox.storage.records import MailServerPause, OutboxMail
 
 _MAILS_LISTED_MAX: Final = 200
-_MAIL_COLUMNS: Final = ("fired (UTC)", "to", "why", "state", "attempts", "last error")
-_STATE_WORDS: Final = {MailState.WAITING: "waiting", MailState.SENT: "sent", MailState.GIVEN_UP: "given up"}
+_MAIL_COLUMNS: Final = ("fired (UTC)", "to", "why", "state", "attempts", "reason")
 
 
 @click.command("init")
@@ -104,15 +102,15 @@ async def outbox_list(context: CommandContext) -> None:
         (
             short_time(mail.alert.fired_at),
             mail.email,
-            f"below {format_money_with_code(mail.alert.threshold, merchants[mail.alert.merchant_id].account.currency)}",
-            _STATE_WORDS[MailState(mail.state)],
+            _why(mail, merchants[mail.alert.merchant_id].account.currency),
+            STATE_WORDS[mail.state],
             str(mail.attempts),
             mail.last_error or "",
         )
         for mail in mails
     ]
     context.answer(
-        [_mail_data(mail, pause) for mail in mails],
+        [outbox_mail_data(mail, pause) for mail in mails],
         [
             *_pause_lines(pause, farebox.clock.now()),
             *(table(_MAIL_COLUMNS, rows, right=(4,)) or ["No mail has been owed yet."]),
@@ -122,7 +120,7 @@ async def outbox_list(context: CommandContext) -> None:
 
 @command("retry", group=outbox_group)
 async def outbox_retry(context: CommandContext) -> None:
-    """Make every mail that was not sent due now, those given up included."""
+    """Make every mail that was neither sent nor withdrawn due now, those given up included."""
     count = await context.farebox.services.console.retry(principal=context.principal)
     context.answer({"retried": count}, f"{count} mails are due now; a running server sends them.")
 
@@ -139,25 +137,9 @@ def _pause_lines(pause: MailServerPause | None, now: int) -> list[str]:
     ]
 
 
-def _mail_data(mail: OutboxMail, pause: MailServerPause | None) -> dict[str, Any]:
-    merchant = mail.alert.merchant_id
-    seq = mail.alert.transfer_seq
-    is_waiting = mail.state == MailState.WAITING
-    return {
-        "alertId": ids.book_id(ids.ALERT, merchant_id=merchant, seq=mail.alert.number),
-        "merchantId": ids.public_id(ids.MERCHANT, merchant),
-        "email": mail.email,
-        "state": _STATE_WORDS[MailState(mail.state)],
-        "attempts": mail.attempts,
-        "threshold": format_amount(mail.alert.threshold),
-        "posted": format_amount(mail.alert.posted),
-        "firedAt": time_or_none(mail.alert.fired_at),
-        "transferId": None if seq is None else ids.book_id(ids.TRANSFER, merchant_id=merchant, seq=seq),
-        "nextAttemptAt": time_or_none(mail.next_attempt_at if is_waiting else None),
-        "mailServerPausedUntil": time_or_none(pause.paused_until if pause and is_waiting else None),
-        "sentAt": time_or_none(mail.sent_at),
-        "lastError": mail.last_error,
-    }
+def _why(mail: OutboxMail, currency: str) -> str:
+    threshold = mail.alert.threshold
+    return "used up" if threshold is None else f"below {format_money_with_code(threshold, currency)}"
 
 
 add_json_option(init)

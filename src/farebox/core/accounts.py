@@ -101,6 +101,8 @@ class Account(Struct, frozen=True, gc=False):
     last_at: int = 0
     """Commit time of the last transfer, microseconds since 1970; a book's times never go backwards."""
     alerts_count: int = 0
+    is_exhausted: bool = False
+    """Whether a request was refused for lack of money, and that was told, since money last arrived."""
     thresholds: tuple[Threshold, ...] = ()
 
     @property
@@ -112,3 +114,7 @@ class Account(Struct, frozen=True, gc=False):
     def posted(self) -> int:
         """What the merchant has paid and not yet spent: wallet and held."""
         return self.wallet + self.held
+
+    def is_watched(self, threshold: Threshold) -> bool:
+        """Whether posted is at a threshold or above, and will be told of when it falls below."""
+        return threshold.is_armed and self.posted >= threshold.amount

@@ -7,12 +7,12 @@ from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.currencies import fits_minor_unit, format_money, format_money_with_code, too_fine
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome, refused
-from farebox.core.state import Alert
-from farebox.core.thresholds import arm_reached, fire_below, replace_amounts
+from farebox.core.state import Alert, AlertKind
+from farebox.core.thresholds import fall, money_arrives, replace_amounts
 from farebox.core.transfers import Transfer
 
 _LOWERING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL})
-_ARMING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT})
+_ARRIVING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT})
 
 
 class Book:
@@ -37,6 +37,7 @@ class Book:
         self.last_hash = account.last_hash
         self.last_at = account.last_at
         self.alerts_count = account.alerts_count
+        self.is_exhausted = account.is_exhausted
         self.thresholds = account.thresholds
         self.transfers: list[Transfer] = []
         self.alerts: list[Alert] = []
@@ -134,15 +135,30 @@ class Book:
         # The value is complete only with its own hash, which covers the rest of it; nobody has seen it yet.
         force_setattr(transfer, "hash", self.last_hash)
         self.transfers.append(transfer)
-        if self.thresholds:
+        if self.thresholds or self.is_exhausted:
             self._watch(kind, transfer.seq, now)
         return transfer
 
     def set_thresholds(self, amounts: tuple[int, ...], now: int) -> None:
-        """Replace the thresholds; one that is new and above posted fires at once."""
-        self.thresholds, fired = replace_amounts(self.thresholds, amounts, self.wallet + self.held)
-        if fired is not None:
-            self._fire(fired, now, None)
+        """Replace the thresholds; one that is new and above posted is told of at once."""
+        self.thresholds, threshold = replace_amounts(self.thresholds, amounts, self.wallet + self.held)
+        if threshold is not None:
+            self._tell(threshold, now, None)
+
+    def set_credit_limit(self, credit_limit: int) -> None:
+        """Let the merchant spend down to minus this amount; a raised limit is more to spend, as money that arrives."""
+        if credit_limit > self.credit_limit:
+            self.is_exhausted = False
+        self.credit_limit = credit_limit
+
+    def run_out(self, amount: int, now: int) -> None:
+        """Tell that a request for this amount is refused for lack of money, unless that was told since money arrived.
+
+        A refusal that was told of changes nothing, so that the thousandth writes nothing.
+        """
+        if not self.is_exhausted:
+            self.is_exhausted = True
+            self._tell(None, now, self.seq or None, AlertKind.USED_UP, refused=amount)
 
     def account(self) -> Account:
         """Return the account as it stands now."""
@@ -160,6 +176,7 @@ class Book:
             last_hash=self.last_hash,
             last_at=self.last_at,
             alerts_count=self.alerts_count,
+            is_exhausted=self.is_exhausted,
             thresholds=self.thresholds,
         )
 
@@ -171,15 +188,26 @@ class Book:
     def _watch(self, kind: Kind, seq: int, now: int) -> None:
         posted = self.wallet + self.held
         if kind in _LOWERING_KINDS:
-            self.thresholds, fired = fire_below(self.thresholds, posted)
-            if fired is not None:
-                # By the clock and not by the book: no mail waits until a clock that stepped back has caught up.
-                self._fire(fired, now, seq)
-        elif kind in _ARMING_KINDS:
-            self.thresholds = arm_reached(self.thresholds, posted)
+            self.thresholds, threshold = fall(self.thresholds, posted)
+        elif kind in _ARRIVING_KINDS:
+            self.is_exhausted = False
+            self.thresholds, threshold = money_arrives(self.thresholds, posted)
+        else:
+            return
+        if threshold is not None:
+            # By the clock and not by the book: no mail waits until a clock that stepped back has caught up.
+            self._tell(threshold, now, seq)
 
-    def _fire(self, threshold: int, at: int, transfer_seq: int | None) -> None:
+    def _tell(
+        self,
+        threshold: int | None,
+        at: int,
+        transfer_seq: int | None,
+        kind: AlertKind = AlertKind.LOW_BALANCE,
+        refused: int | None = None,
+    ) -> None:
         self.alerts_count += 1
+        posted = self.wallet + self.held
         self.alerts.append(
-            Alert(self.merchant_id, self.alerts_count, threshold, self.wallet + self.held, at, transfer_seq)
+            Alert(self.merchant_id, self.alerts_count, threshold, posted, at, transfer_seq, kind, refused)
         )

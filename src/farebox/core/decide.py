@@ -36,6 +36,7 @@ from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.permissions import caller_refusal
 from farebox.core.pricing import amount_refusal
 from farebox.core.state import BatchState, Decision, Original
+from farebox.core.thresholds import is_allowed, out_of_reach
 from farebox.core.transfers import Transfer
 
 _Row = TypeVar("_Row")
@@ -204,6 +205,8 @@ class _Batch:
         assert amount is not None  # noqa: S101 - `amount_refusal` has just refused a variable price without amount.
         refusal = book.refusal(command.kind, amount)
         if refusal is not None:
+            if refusal.code is Code.INSUFFICIENT_BALANCE:
+                book.run_out(amount, self._now)
             return refusal
         transfer = book.post(
             command.kind,
@@ -382,6 +385,9 @@ class _Batch:
         if isinstance(command, SetFrozen):
             book.is_frozen = command.is_frozen
         elif isinstance(command, SetThresholds):
+            for amount in command.amounts:
+                if not is_allowed(amount, book.credit_limit):
+                    return refused(Code.THRESHOLD_OUT_OF_REACH, out_of_reach(amount, book.credit_limit, book.currency))
             book.set_thresholds(command.amounts, self._now)
         else:
             if book.wallet + command.credit_limit < 0:
@@ -393,7 +399,7 @@ class _Batch:
             refusal = book.too_fine_refusal(command.credit_limit)
             if refusal is not None:
                 return refusal
-            book.credit_limit = command.credit_limit
+            book.set_credit_limit(command.credit_limit)
         return DONE
 
     def _settle(self, hold: Hold, state: HoldState, captured: int) -> Hold:

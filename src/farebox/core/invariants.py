@@ -31,8 +31,10 @@ def account_faults(account: Account) -> list[str]:
     if len(account.thresholds) > THRESHOLDS_MAX:
         faults.append("there are more thresholds than may be")
     posted = account.wallet + account.held
+    is_new = account.revenue == account.funding == account.adjustments == 0
     for threshold in account.thresholds:
-        if threshold.is_armed and posted < threshold.amount:
+        # Those of a book that no money has moved in are armed, whatever they are: its first move tells of them.
+        if threshold.is_armed and posted < threshold.amount and not is_new:
             faults.append(f"the threshold {threshold.amount} is armed above the posted balance")
     return faults
 

@@ -1,6 +1,7 @@
 """What a batch reads and writes: the ReadSet it needs, the BatchState it meets, the Decision it comes to."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from enum import IntEnum
 
 from msgspec import Struct, field
 
@@ -88,19 +89,36 @@ class BatchState(Struct):
     approvals: Sequence[Approval] = ()
 
 
+class AlertKind(IntEnum):
+    """What an alert tells. The number is what the database stores."""
+
+    LOW_BALANCE = 1
+    """Posted is below a threshold."""
+    USED_UP = 2
+    """A request was refused for lack of money."""
+
+
 class Alert(Struct, frozen=True, gc=False):
-    """A threshold that fired: alert `number` of the merchant's book. `transfer_seq` is None if it was set too high."""
+    """What a merchant's users are told of its balance: alert `number` of its book. Amounts are micros."""
 
     merchant_id: int
     number: int
-    threshold: int
+    threshold: int | None
+    """The lowest threshold that posted is below; None if the balance is used up."""
     posted: int
     fired_at: int
     transfer_seq: int | None
+    """The transfer that left posted below; None if a threshold was set too high or a user joined. If the balance is
+    used up, the last transfer before the refusal; None if there was none."""
+    kind: int = AlertKind.LOW_BALANCE
+    refused: int | None = None
+    """What the refused request would have taken, if the balance is used up."""
+    user_id: int | None = None
+    """The user who joined meanwhile and alone is told; None if all are."""
 
     @property
     def transfer_id(self) -> str | None:
-        """The public id of the transfer that fired it."""
+        """The public id of the transfer that `transfer_seq` names."""
         if self.transfer_seq is None:
             return None
         return ids.book_id(ids.TRANSFER, merchant_id=self.merchant_id, seq=self.transfer_seq)

@@ -1,6 +1,5 @@
 """A merchant and its account: as support reads it, as it was just added, and as the merchant reads its own."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -21,7 +20,12 @@ class ThresholdData(Struct, frozen=True, rename="camel"):
 
     amount: Amount
     is_armed: Annotated[
-        bool, Meta(description="False once it has fired, until a top-up reaches it again.", examples=[True])
+        bool,
+        Meta(
+            description="Whether the balance is watched: false once it was told that it is below, until a top-up or an "
+            "adjustment brings it back, and false before the first money arrives.",
+            examples=[True],
+        ),
     ]
 
 
@@ -88,7 +92,7 @@ def merchant_data(merchant: Merchant, account: Account) -> MerchantData:
         available=format_amount(account.available),
         credit_limit=format_amount(account.credit_limit),
         is_frozen=account.is_frozen,
-        thresholds=_thresholds_data(account.thresholds),
+        thresholds=_thresholds_data(account),
         created_at=inputs.format_time(merchant.created_at),
     )
 
@@ -110,13 +114,23 @@ def account_data(view: AccountView) -> AccountData:
         available=format_amount(account.available),
         credit_limit=format_amount(account.credit_limit),
         is_frozen=account.is_frozen,
-        thresholds=_thresholds_data(account.thresholds),
+        thresholds=_thresholds_data(account),
         runway=None if view.runway is None else _runway_data(view.runway),
     )
 
 
-def _thresholds_data(thresholds: Sequence[Threshold]) -> list[ThresholdData]:
-    return [ThresholdData(format_amount(threshold.amount), threshold.is_armed) for threshold in thresholds]
+def threshold_remark(account: Account, threshold: Threshold) -> str:
+    """Say what there is to say of a threshold that is not watched, behind its amount."""
+    if account.is_watched(threshold):
+        return ""
+    return " (waits for the first money)" if threshold.is_armed else " (told)"
+
+
+def _thresholds_data(account: Account) -> list[ThresholdData]:
+    return [
+        ThresholdData(format_amount(threshold.amount), account.is_watched(threshold))
+        for threshold in account.thresholds
+    ]
 
 
 def _runway_data(runway: Runway) -> RunwayData:

@@ -15,7 +15,7 @@ from farebox.core.commands import (
 from farebox.core.currencies import fits_minor_unit, too_fine
 from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.pricing import QUANTITY_MAX
-from farebox.core.thresholds import THRESHOLDS_MAX
+from farebox.core.thresholds import THRESHOLDS_MAX, is_allowed, out_of_reach
 from farebox.service import parsing
 from farebox.service.errors import InvalidInput
 
@@ -45,6 +45,12 @@ def amount(field: str, text: str, *, is_zero_allowed: bool = False) -> int:
         return parsing.parse_amount(text) if is_zero_allowed else parsing.parse_positive_amount(text)
     except parsing.InvalidAmount as error:
         raise InvalidInput(field, str(error)) from error
+
+
+def _signed_amount(field: str, text: str) -> int:
+    """Read an amount that may have a minus, in micros."""
+    sign = -1 if text.startswith("-") else 1
+    return sign * amount(field, text.removeprefix("-"), is_zero_allowed=True)
 
 
 def quantity(field: str, value: int) -> int:
@@ -147,11 +153,19 @@ def credit_limit(field: str, text: str, currency: str) -> int:
     return micros
 
 
-def thresholds(field: str, texts: list[str]) -> tuple[int, ...]:
-    """Read the amounts to be warned below, in micros, ascending."""
+def thresholds(field: str, texts: list[str], *, credit_limit: int | None = None, currency: str = "") -> tuple[int, ...]:
+    """Read the amounts to be warned below, in micros, ascending; negative ones reach down to the credit limit.
+
+    With None for a credit limit that is not known here, the ledger checks what it allows.
+    """
     if len(texts) > THRESHOLDS_MAX:
         raise InvalidInput(field, f"a merchant may have {THRESHOLDS_MAX} thresholds at most")
-    return tuple(sorted({amount(field, text) for text in texts}))
+    amounts = tuple(sorted({_signed_amount(field, text) for text in texts}))
+    if credit_limit is not None:
+        for threshold in amounts:
+            if not is_allowed(threshold, credit_limit):
+                raise InvalidInput(field, out_of_reach(threshold, credit_limit, currency))
+    return amounts
 
 
 def time(field: str, text: str) -> int:

@@ -62,7 +62,7 @@ class AccountMailStore(SubjectStore):
         await self._change("settle_account_mail", *values, missing="no such account mail")
 
     async def retry(self, now: int) -> int:
-        """Make every account mail that is not sent and whose link is still good due now; return how many."""
+        """Make every account mail that is neither sent nor withdrawn, and not too old, due now; return how many."""
         return len(await self._write("retry_account_mails", now))
 
     async def next_due_at(self) -> int | None:

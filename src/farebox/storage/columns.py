@@ -144,7 +144,7 @@ def _postgres_type(hint: Any) -> str:
 ACCOUNT: Final = table(Account, postgres_types={"thresholds": "text"})
 TRANSFER: Final = table(Transfer, key_width=2, names={"fingerprint": "content"}, postgres_types={"kind": "smallint"})
 HOLD: Final = table(Hold, key_width=2, postgres_types={"state": "smallint"})
-ALERT: Final = table(Alert, key_width=2)
+ALERT: Final = table(Alert, key_width=2, postgres_types={"kind": "smallint"})
 OUTBOX: Final = table(OutboxMail, without=frozenset({"alert"}))
 """But for the alert's own columns, which name the mail's merchant and alert."""
 APPROVAL: Final = table(Approval, key_width=2, names={"approval_id": "number", "fingerprint": "content"})

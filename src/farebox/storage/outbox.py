@@ -31,6 +31,12 @@ class OutboxStore(SubjectStore):
         """
         return [rows.mail_from_row(row) for row in await self._write("claim_mails", now, lease_until, limit, after)]
 
+    async def is_told_anew(self, mail: OutboxMail) -> bool:
+        """Tell whether there is a newer mail to the user that tells the same: of this threshold, or of none left."""
+        alert = mail.alert
+        same = (alert.kind, alert.threshold)
+        return await self._row("newer_mail", alert.merchant_id, alert.number, mail.user_id, *same) is not None
+
     async def settle(self, mail: OutboxMail) -> None:
         """Write what became of a claimed mail: state, attempts, next attempt, last error and time.
 
@@ -44,7 +50,7 @@ class OutboxStore(SubjectStore):
         )
 
     async def retry(self, now: int) -> int:
-        """Make every mail that is not sent due now, those given up included; return how many."""
+        """Make every mail that is neither sent nor withdrawn due now, those given up included; return how many."""
         return len(await self._write("retry_mails", now))
 
     async def next_due_at(self) -> int | None:

@@ -278,6 +278,8 @@ class MailState(IntEnum):
     WAITING = 1
     SENT = 2
     GIVEN_UP = 3
+    WITHDRAWN = 4
+    """Nobody is to get it any more; `last_error` says why."""
 
 
 class OutboxMail(Struct, frozen=True):

@@ -19,13 +19,14 @@ from farebox.storage.records import ApiKey, BookRows, OutboxMail, TransferFilter
 _OPERATOR: Final = 0
 _THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
 _NO_THRESHOLDS: Final = "[]"
-_IS_FROZEN: Final = ACCOUNT.names.index("is_frozen")
+_TRUTH_VALUES: Final = (ACCOUNT.names.index("is_frozen"), ACCOUNT.names.index("is_exhausted"))
 
 
 def account_from_row(row: Sequence[Any]) -> Account:
-    """Make an account of a row, unchecked. SQLite keeps a truth value as a number, and both keep thresholds as JSON."""
+    """Make an account of a row, unchecked. SQLite keeps truth values as numbers, and both keep thresholds as JSON."""
     values = list(row)
-    values[_IS_FROZEN] = bool(values[_IS_FROZEN])
+    for place in _TRUTH_VALUES:
+        values[place] = bool(values[place])
     values[-1] = () if values[-1] == _NO_THRESHOLDS else _THRESHOLDS_DECODER.decode(values[-1])
     return Account(*values)
 

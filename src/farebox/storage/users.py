@@ -6,6 +6,8 @@ from typing import Final
 from msgspec.structs import astuple
 
 from farebox.core.audit_log import AuditEntry
+from farebox.core.joining import alert_on_joining
+from farebox.storage import rows
 from farebox.storage.columns import USER
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.records import AccountMail, Login, Membership, Repeat, Role, User
@@ -24,11 +26,18 @@ class UserStore(SubjectStore):
     async def add(self, user: User, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None) -> None:
         """Register a user on a merchant's account: who is registered gets its alerts.
 
+        On an account that is below a threshold, or used up, the user is owed a mail that says so.
+
         Raises:
             AlreadyExists: the address is registered there already.
             NotFound: no such merchant.
         """
-        await self._write("insert_user", *astuple(user), audit_entry=audit_entry, repeat=repeat)
+
+        async def write(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
+            await self._join(fetch, user)
+
+        await self._connector.run_in_transaction(write, audit_entry)
 
     async def list(self, merchant_id: int) -> Sequence[User]:
         """List the users of a merchant's account, oldest first."""
@@ -58,7 +67,7 @@ class UserStore(SubjectStore):
         login: Login | None,
         audit_entry: AuditEntry | None = None,
     ) -> None:
-        """Register a user on a merchant's account, with the login and the invitation that they may need.
+        """Register a user as `add` does, with the login and the invitation that they may need.
 
         Raises:
             AlreadyExists: the address is registered there already, or can sign in already though a login is given.
@@ -66,13 +75,17 @@ class UserStore(SubjectStore):
         """
 
         async def write(fetch: Fetch) -> None:
-            await fetch(self._sql["insert_user"], *astuple(user))
+            await self._join(fetch, user)
             if login is not None:
                 await fetch(self._sql["insert_login"], *astuple(login))
             if account_mail is not None:
                 await fetch(self._sql["insert_account_mail"], *astuple(account_mail))
 
         await self._connector.run_in_transaction(write, audit_entry)
+
+    async def is_registered(self, merchant_id: int, user_id: int) -> bool:
+        """Tell whether a user is registered on a merchant's account now."""
+        return await self._row("is_registered", merchant_id, user_id) is not None
 
     async def set_role(
         self, merchant_id: int, email: str, role: Role, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
@@ -95,7 +108,7 @@ class UserStore(SubjectStore):
     async def remove(
         self, merchant_id: int, email: str, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
     ) -> None:
-        """Take an address off a merchant's account; mails already on their way still go.
+        """Take an address off a merchant's account; mails that it is owed are withdrawn when they would be sent.
 
         Raises:
             NotFound: no such address there.
@@ -110,8 +123,23 @@ class UserStore(SubjectStore):
 
         await self._connector.run_in_transaction(write, audit_entry)
 
+    async def _join(self, fetch: Fetch, user: User) -> None:
+        """Register a user, and owe a mail about how the account stands.
+
+        Its row is locked: a batch that tells everybody comes either before, and is seen here, or after, and sees the
+        user.
+        """
+        await fetch(self._sql["insert_user"], *astuple(user))
+        ((*row,),) = await fetch(self._sql["lock_account"], user.merchant_id)
+        alert = alert_on_joining(rows.account_from_row(row), user.user_id, user.created_at)
+        if alert is not None:
+            await fetch(self._sql["set_alerts_count"], user.merchant_id, alert.number)
+            await fetch(self._sql["insert_alert"], *rows.alert_to_row(alert))
+            mail = (alert.merchant_id, alert.number, user.user_id, user.email, alert.fired_at)
+            await fetch(self._sql["insert_mail"], *mail)
+
     async def _ensure_other_owner(self, fetch: Fetch, merchant_id: int, email: str) -> None:
-        rows = await fetch(self._sql["lock_users"], merchant_id)
-        owners = {address for address, role in rows if role == Role.OWNER}
+        users = await fetch(self._sql["lock_users"], merchant_id)
+        owners = {address for address, role in users if role == Role.OWNER}
         if owners == {email}:
             raise LastOwner("the account would have no owner")

@@ -165,7 +165,7 @@ async def test_what_was_mailed_and_what_fails_is_shown(farebox: Farebox, sam: Vi
     await farebox.services.operations.set_thresholds(seeds.merchant_id, ["1000"], principal=None)
     calm = await sam.page("/support/outbox")
     assert "What fails" not in calm
-    assert "fail@mail.example Northwind Imaging 1,000.00" in calm
+    assert "fail@mail.example Northwind Imaging below 1,000.00" in calm
     assert "fail@mail.example invitation" in calm
     assert "mails are written into the folder mail" in calm
     now = farebox.clock.now()

@@ -121,7 +121,7 @@ async def test_a_merchant_is_added_and_its_key_shown_once(farebox: Farebox, sam:
     assert found is not None
     page = await sam.page(found[1])
     assert "Adatum" in page
-    assert "Warned below 20.50 (silent), 100.00" in page
+    assert "Warned below 20.50 (waits for the first money), 100.00" in page
     assert "Credit limit 5.00" in page
     assert "added the merchant Adatum" in page
     assert key[0] not in page

@@ -282,9 +282,12 @@ class Operations:
     async def set_thresholds(self, merchant_id: int, amounts: list[str], *, principal: Principal | None) -> Outcome:
         """Replace the amounts of posted balance that the merchant is warned below."""
         asked_by = _asked_by(principal, Operation.SET_THRESHOLDS)
-        return await self._committer.submit(
-            commands.SetThresholds(merchant_id, inputs.thresholds("thresholds", amounts), *asked_by)
-        )
+        checked = inputs.thresholds("thresholds", amounts)
+        outcome = await self._committer.submit(commands.SetThresholds(merchant_id, checked, *asked_by))
+        if outcome.code is Code.THRESHOLD_OUT_OF_REACH and outcome.message is not None:
+            # What the credit limit allows is known to the ledger alone, but it is a field that is wrong all the same.
+            raise InvalidInput("thresholds", outcome.message)
+        return outcome
 
     async def set_credit_limit(
         self, merchant_id: int, amount: str, *, principal: Principal | None, is_dry_run: bool = False

@@ -65,7 +65,7 @@ class Merchants:
     ) -> tuple[Merchant, Account, NewKey]:
         """Add a merchant with an empty book and its first API key.
 
-        Its thresholds stay silent until a first top-up reaches them: a balance that starts at zero has not fallen.
+        Nothing is told of an empty book, whatever its thresholds; the first money that moves in it is watched.
         """
         _ensure_may(principal, Operation.MANAGE_MERCHANTS)
         now = self._clock.now()
@@ -74,11 +74,12 @@ class Merchants:
         limit = inputs.credit_limit("creditLimit", credit_limit, code)
         if limit:
             _ensure_may(principal, Operation.SET_CREDIT_LIMIT)
+        amounts = inputs.thresholds("thresholds", thresholds, credit_limit=limit, currency=code)
         account = Account(
             merchant.merchant_id,
             code,
             credit_limit=limit,
-            thresholds=tuple(Threshold(amount, False) for amount in inputs.thresholds("thresholds", thresholds)),
+            thresholds=tuple(Threshold(amount, True) for amount in amounts),
         )
         key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)
         subject = ids.public_id(ids.MERCHANT, merchant.merchant_id)

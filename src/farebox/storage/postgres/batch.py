@@ -47,10 +47,12 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
     for row in found:
         what, name, digest, numbers = row[:_TAG_WIDTH]
         if what == "account":
-            merchant_id, *balances, is_frozen, seq, last_at, alerts_count = numbers
+            merchant_id, *balances, seq, last_at, alerts_count, is_exhausted = numbers
             currency, thresholds = name[:_CURRENCY_CHARS], name[_CURRENCY_CHARS:]
-            account_row = (merchant_id, currency, *balances, is_frozen, seq, digest, last_at, alerts_count, thresholds)
-            accounts[merchant_id] = rows.checked_account_from_row(account_row)
+            told = (alerts_count, is_exhausted, thresholds)
+            accounts[merchant_id] = rows.checked_account_from_row(
+                (merchant_id, currency, *balances, seq, digest, last_at, *told)
+            )
         elif what == "key":
             values = (*numbers, name)
             keys[digest] = KeyRecord(*values)

@@ -57,7 +57,7 @@ class MerchantEndpoints(Endpoints):
             raise InvalidInput("thresholds", "name one threshold, or a list of thresholds, not both")
         thresholds = body.thresholds or []
         if body.threshold is not None:
-            inputs.amount("threshold", body.threshold)
+            inputs.thresholds("threshold", [body.threshold])
             thresholds = [body.threshold]
         request_key, merchants = request.request_key(body), self._services.merchants
 
@@ -99,7 +99,8 @@ class MerchantEndpoints(Endpoints):
     async def change_merchant(self, request: ApiRequest, body: MerchantChange) -> Answer:
         """Change what is named; what is not named stays."""
         merchant_id, principal = merchant_in_path(request), request.principal
-        # All is checked before anything is changed; of what follows, the credit limit alone can be refused.
+        # All is checked before anything is changed; of what follows, the credit limit alone can be refused, or the
+        # thresholds if somebody else lowers it at this moment.
         for value, operation in (
             (body.name, Operation.MANAGE_MERCHANTS),
             (body.thresholds, Operation.SET_THRESHOLDS),
@@ -110,7 +111,11 @@ class MerchantEndpoints(Endpoints):
         if not isinstance(body.name, msgspec.UnsetType):
             inputs.name("name", body.name)
         if not isinstance(body.thresholds, msgspec.UnsetType):
-            inputs.thresholds("thresholds", body.thresholds)
+            _, account = await self._services.merchants.get(merchant_id)
+            limit = account.credit_limit
+            if not isinstance(body.credit_limit, msgspec.UnsetType):
+                limit = inputs.amount("creditLimit", body.credit_limit, is_zero_allowed=True)
+            inputs.thresholds("thresholds", body.thresholds, credit_limit=limit, currency=account.currency)
         operations = self._services.operations
         if not isinstance(body.credit_limit, msgspec.UnsetType):
             ensure_done(await operations.set_credit_limit(merchant_id, body.credit_limit, principal=principal))

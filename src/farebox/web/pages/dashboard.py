@@ -6,6 +6,7 @@ from typing import Any, Final, Literal
 from starlette.responses import Response
 
 from farebox.core.accounts import Account
+from farebox.core.thresholds import lowest_above
 from farebox.presenters.times import at
 from farebox.service.ledger.queries import AccountView
 from farebox.service.statements.reader import Selection
@@ -24,6 +25,7 @@ USAGE_DAYS: Final[dict[By, int]] = {"day": 14, "hour": 2}
 
 _NOW: Final = "overview_now.html"
 _LATEST_TRANSFERS: Final = 8
+_LATEST_ALERTS: Final = 10
 _NO_SELECTION: Final = Selection()
 
 
@@ -60,7 +62,8 @@ class OverviewPages:
     async def _page(self, request: PageRequest, template: str) -> Response:
         view = await request.services.queries.account_view(request.merchant_id)
         latest = await request.services.statements.page(request.merchant_id, _NO_SELECTION, limit=_LATEST_TRANSFERS)
-        alerts = await request.services.queries.alerts(request.merchant_id, 1)
+        below = below_of(view.account)
+        alerts = await request.services.queries.alerts(request.merchant_id, _LATEST_ALERTS)
         drawn = await self._charts(request, view) if template != _NOW else {}
         return request.page(
             template,
@@ -68,7 +71,8 @@ class OverviewPages:
             account=view.account,
             runway=view.runway,
             state=state_of(view),
-            alert=alerts[0] if alerts else None,
+            below=below,
+            alert=next((alert for alert in alerts if alert.alert.threshold == below), None),
             latest=latest.transfers,
             is_live=template == _NOW,
             **drawn,
@@ -116,11 +120,9 @@ def state_of(view: AccountView) -> str:
         return "frozen"
     if account.available + account.credit_limit <= 0:
         return "empty"
-    return "below" if below_of(account) else "fine"
+    return "fine" if below_of(account) is None else "below"
 
 
 def below_of(account: Account) -> int | None:
     """Return the lowest threshold that the posted balance is below, in micros."""
-    return min(
-        (threshold.amount for threshold in account.thresholds if account.posted < threshold.amount), default=None
-    )
+    return lowest_above(account.thresholds, account.posted)

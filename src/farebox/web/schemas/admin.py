@@ -15,7 +15,7 @@ from farebox.presenters.merchants import MerchantData
 from farebox.presenters.prices import PriceData
 from farebox.presenters.users import UserData
 from farebox.service.inputs import NAME_CHARS_MAX, OVERLAP_SECONDS_MAX
-from farebox.web.schemas.common import NOT_NEGATIVE, POSITIVE, SIGNED, AmountPaid, Currency, TimeToCome
+from farebox.web.schemas.common import ANY_SIGN, NOT_NEGATIVE, POSITIVE, SIGNED, AmountPaid, Currency, TimeToCome
 
 PaymentReference = Annotated[
     str,
@@ -60,10 +60,14 @@ class MerchantRequest(Struct, rename="camel", forbid_unknown_fields=True):
     currency: Currency
     threshold: Annotated[
         str | None,
-        Meta(description="Warn below this posted balance.", examples=["100.00"], extra_json_schema=POSITIVE),
+        Meta(
+            description="Warn below this posted balance; negative ones reach down to the credit limit.",
+            examples=["100.00"],
+            extra_json_schema=ANY_SIGN,
+        ),
     ] = None
     thresholds: Annotated[
-        list[Annotated[str, Meta(extra_json_schema=POSITIVE)]] | None,
+        list[Annotated[str, Meta(extra_json_schema=ANY_SIGN)]] | None,
         Meta(
             description=f"Up to {THRESHOLDS_MAX} thresholds, instead of one.",
             examples=[["100.00", "20.00"]],
@@ -89,7 +93,7 @@ class MerchantChange(Struct, rename="camel", forbid_unknown_fields=True):
     name: Name | UnsetType = UNSET
     thresholds: (
         Annotated[
-            list[Annotated[str, Meta(extra_json_schema=POSITIVE)]],
+            list[Annotated[str, Meta(extra_json_schema=ANY_SIGN)]],
             Meta(
                 description="All of them; none to be silent.",
                 examples=[["100.00", "20.00"]],

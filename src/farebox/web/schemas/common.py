@@ -10,6 +10,7 @@ from farebox.core.commands import IDEMPOTENCY_KEY_CHARS_MAX
 _AMOUNT: Final = r"(0?[0-9]{1,12}(\.[0-9]{1,6})?|10{12}(\.0{1,6})?)"
 POSITIVE: Final[dict[str, Any]] = {"pattern": f"^(?=.*[1-9]){_AMOUNT}$"}
 SIGNED: Final[dict[str, Any]] = {"pattern": f"^-?(?=.*[1-9]){_AMOUNT}$"}
+ANY_SIGN: Final[dict[str, Any]] = {"pattern": f"^-?{_AMOUNT}$"}
 NOT_NEGATIVE: Final[dict[str, Any]] = {"pattern": f"^{_AMOUNT}$"}
 AmountAsked = Annotated[
     str,

@@ -22,7 +22,7 @@ UPDATE letter SET used_at = $2 WHERE login_id = $1 AND used_at IS NULL;
 UPDATE letter SET state = $2, attempts = $3, next_attempt_at = $4, sent_at = $5, last_error = $6 WHERE letter_id = $1
 RETURNING letter_id;
 
--- retry_account_mails: make every account mail that is not sent, and not too old, due
+-- retry_account_mails: make every account mail that is neither sent nor withdrawn, and not too old, due
 UPDATE letter SET state = {MailState.WAITING}, next_attempt_at = $1
 WHERE state IN ({MailState.WAITING}, {MailState.GIVEN_UP}) AND expires_at > $1 RETURNING letter_id;
 

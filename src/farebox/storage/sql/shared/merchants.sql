@@ -39,6 +39,12 @@ ORDER BY m.merchant_id DESC LIMIT $2 OFFSET $3;
 -- account: read one account
 SELECT {account} FROM account WHERE merchant_id = $1;
 
+-- lock_account: read one account, so that no batch changes it meanwhile
+UPDATE account SET seq = seq WHERE merchant_id = $1 RETURNING {account};
+
+-- set_alerts_count: write how many alerts a merchant has had
+UPDATE account SET alerts_count = $2 WHERE merchant_id = $1;
+
 -- insert_account: add a merchant's account
 INSERT INTO account ({account.stored}) VALUES ({account.values});
 

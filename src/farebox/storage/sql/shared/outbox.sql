@@ -3,6 +3,19 @@
 -- alerts: list a merchant's alerts, newest first
 SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number DESC LIMIT $2;
 
+-- insert_alert: record an alert
+INSERT INTO alert ({alert.stored}) VALUES ({alert.values});
+
+-- insert_mail: owe a mail about an alert to one user
+INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
+VALUES ($1, $2, $3, $4, {MailState.WAITING}, 0, $5);
+
+-- newer_mail: find a mail to the same user about a newer alert of the same kind and threshold
+SELECT o.alert_number FROM outbox o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
+WHERE o.merchant_id = $1 AND o.alert_number > $2 AND o.user_id = $3
+    AND a.kind = $4 AND a.threshold IS NOT DISTINCT FROM $5
+LIMIT 1;
+
 -- settle_mail: write what became of a mail
 UPDATE outbox SET state = $4, attempts = $5, next_attempt_at = $6, sent_at = $7, last_error = $8
 WHERE merchant_id = $1 AND alert_number = $2 AND user_id = $3 RETURNING user_id;
@@ -17,7 +30,7 @@ SELECT {alert of a}, {mail of o}
 FROM outbox o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
 WHERE o.merchant_id = $1 ORDER BY o.alert_number DESC, o.user_id LIMIT $2;
 
--- retry_mails: make every mail that is not sent due
+-- retry_mails: make every mail that is neither sent nor withdrawn due
 UPDATE outbox SET state = {MailState.WAITING}, next_attempt_at = $1
 WHERE state IN ({MailState.WAITING}, {MailState.GIVEN_UP}) RETURNING user_id;
 

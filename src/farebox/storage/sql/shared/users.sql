@@ -13,6 +13,9 @@ FROM merchant_user u WHERE u.email = $1 ORDER BY name, u.merchant_id;
 -- role: tell what an address may do on a merchant's account
 SELECT role FROM merchant_user WHERE merchant_id = $1 AND email = $2;
 
+-- is_registered: look up whether a user is registered on a merchant's account
+SELECT 1 FROM merchant_user WHERE merchant_id = $1 AND user_id = $2;
+
 -- lock_users: read a merchant's users, so that nobody else changes them meanwhile
 UPDATE merchant_user SET role = role WHERE merchant_id = $1 RETURNING email, role;
 

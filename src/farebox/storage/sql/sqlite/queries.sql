@@ -48,9 +48,6 @@ INSERT INTO hold ({hold.stored}) VALUES ({hold.values});
 -- update_hold: end a hold
 UPDATE hold SET {hold.assigned} WHERE merchant_id = $1 AND seq = $2;
 
--- insert_alert: record an alert
-INSERT INTO alert ({alert.stored}) VALUES ({alert.values});
-
 -- insert_mails: owe a mail about an alert to each registered user
 INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
 SELECT merchant_id, $2, user_id, email, {MailState.WAITING}, 0, $3 FROM merchant_user WHERE merchant_id = $1;
@@ -85,6 +82,9 @@ RETURNING merchant_id, alert_number,
     (SELECT posted FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
     (SELECT fired_at FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
     (SELECT transfer_seq FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
+    (SELECT kind FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
+    (SELECT refused FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
+    (SELECT user_id FROM alert a WHERE a.merchant_id = outbox.merchant_id AND a.number = alert_number),
     {mail};
 
 -- claim_account_mails: take account mails that are due and lease them, one of each merchant in turn, as claim_mails does

@@ -11,7 +11,12 @@ from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 ROWS: Final = 50
-_STATES: Final = {MailState.WAITING: "waits", MailState.SENT: "sent", MailState.GIVEN_UP: "given up"}
+_STATES: Final = {
+    MailState.WAITING: "waits",
+    MailState.SENT: "sent",
+    MailState.GIVEN_UP: "given up",
+    MailState.WITHDRAWN: "withdrawn",
+}
 _PURPOSES: Final = {Purpose.INVITATION: "invitation", Purpose.RESET: "link to choose a password", Purpose.TEST: "test"}
 
 

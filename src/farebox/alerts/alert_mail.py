@@ -1,0 +1,53 @@
+"""Alert mails: what tells one user of a merchant's balance, put together for a mail server."""
+
+from email.message import EmailMessage
+
+from farebox.alerts.alert_words import AlertSubject, AlertWords
+from farebox.alerts.email_address import mailbox, one_line
+from farebox.alerts.low_balance import low_balance_words
+from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link
+from farebox.alerts.used_up import used_up_words
+from farebox.core import ids
+from farebox.core.currencies import format_money
+from farebox.storage.records import OutboxMail
+
+
+def message_id(mail: OutboxMail, settings: MailSettings) -> str:
+    """Name a mail: the same for every attempt to send it, so that a second copy is known as one."""
+    alert = ids.book_id(ids.ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)
+    return f"<{alert}.{ids.public_id(ids.USER, mail.user_id)}@{settings.sender.domain}>"
+
+
+def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage:
+    """Write the mail that tells one user of an alert, as things stand now.
+
+    Raises:
+        InvalidAddress: the user's address is not one; no mail can ever go there.
+    """
+    alert, account = subject.mail.alert, subject.account
+    sender = settings.sender
+    recipient = mailbox(subject.mail.email)
+    name = one_line(subject.merchant.name)
+    told = _words(subject)
+    contact = one_line(settings.support_contact)
+    words = {
+        "merchant": name,
+        "title": f"{name}: {told.subject}",
+        "headline": told.headline,
+        "balance": format_money(account.posted, account.currency),
+        "currency": account.currency,
+        "facts": told.facts,
+        "advice": told.advice,
+        "is_over": told.is_over,
+        "again": told.again,
+        "contact": contact,
+        "contact_url": contact_link(contact),
+        "dashboard_url": f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}",
+    }
+    headers = Headers(f"{name}: {told.subject}", at=alert.fired_at, message_id=message_id(subject.mail, settings))
+    return compose_mail(sender, recipient, headers, template="alert", words=words)
+
+
+def _words(subject: AlertSubject) -> AlertWords:
+    threshold = subject.mail.alert.threshold
+    return used_up_words(subject) if threshold is None else low_balance_words(subject, threshold)

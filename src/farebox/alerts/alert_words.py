@@ -1,0 +1,73 @@
+"""What alert mails are made of: what one is about, the words that it says, and facts that both kinds tell alike.
+
+All is as of now, when the mail is written: one that was held up tells no old news.
+"""
+
+from msgspec import Struct
+
+from farebox.core.accounts import Account
+from farebox.core.currencies import format_money_with_code
+from farebox.core.transfers import Transfer
+from farebox.storage.records import Merchant, OutboxMail
+
+
+class AlertSubject(Struct, frozen=True):
+    """What a mail is about: the alert and whom it goes to, whose balance it is, and how that stands now.
+
+    `transfer` is the one that the alert names, None if it names none. `runway` says in words how long the available
+    balance lasts now; None if nothing is being spent.
+    """
+
+    mail: OutboxMail
+    merchant: Merchant
+    account: Account
+    transfer: Transfer | None
+    runway: str | None
+
+    @property
+    def spendable(self) -> int:
+        """What requests may still take now, the credit limit included; nothing is never less than nothing."""
+        return max(0, self.account.available + self.account.credit_limit)
+
+    def money(self, micros: int) -> str:
+        """Write an amount with the merchant's currency."""
+        return format_money_with_code(micros, self.account.currency)
+
+
+class Fact(Struct, frozen=True):
+    """One line of what a mail tells: a label, its value, and a remark that may be empty."""
+
+    label: str
+    value: str
+    remark: str = ""
+
+
+class AlertWords(Struct, frozen=True):
+    """What a mail says: in its subject, behind the merchant's name, at its head, in its facts, and below them.
+
+    `headline` goes on from "The balance of NAME" or "Your balance". `is_over` tells that there is nothing to do.
+    """
+
+    subject: str
+    headline: str
+    facts: tuple[Fact, ...]
+    advice: str
+    is_over: bool
+    again: str
+
+
+def balance_facts(subject: AlertSubject) -> list[Fact]:
+    """Tell how the balance stands now, but for the amount itself, which is at the mail's head."""
+    account = subject.account
+    facts = []
+    if account.held > 0:
+        held = f"{subject.money(account.held)} is held for requests in progress"
+        facts.append(Fact("Of that available", subject.money(account.available), held))
+    if account.credit_limit > 0:
+        remark = f"with the credit limit of {subject.money(account.credit_limit)}"
+        facts.append(Fact("Can still be spent", subject.money(subject.spendable), remark))
+    if subject.spendable == 0:
+        facts.append(Fact("Lasts", "it is used up"))
+    elif subject.runway is not None and account.available > 0:
+        facts.append(Fact("Lasts", subject.runway))
+    return facts
