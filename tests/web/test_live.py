@@ -5,18 +5,25 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from farebox.bootstrap import Farebox
+from farebox.core.commands import Charge, Payer
+from farebox.core.outcomes import Outcome
 from farebox.service.people.sign_in import TOUCH_MICROS
 from farebox.storage.records import Realm, Role
-from farebox.web.pages.live import STREAMS_MAX, Live
-from tests.support.app_client import AppClient, open_client
+from farebox.web.endpoint import KEY_CHECK_SECONDS
+from farebox.web.pages.live import Live, LiveLimits
+from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.clock import later
 from tests.support.server import Server, open_farebox, seed
 from tests.support.wire import TIMEOUT_S
 from tests.web.console.visitor import Visitor
+
+EXPORTED: Final = 30_000
+"""How many transfers an export has that does not fit into what lies between server and client."""
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -49,7 +56,7 @@ async def path(farebox: Farebox, ann: Visitor) -> str:
 
 def quick_streams() -> Live:
     """Make streams that read their accounts, and check their readers, all the time."""
-    return Live(poll_seconds=0, heartbeat_seconds=0)
+    return Live(LiveLimits(poll_seconds=0, heartbeat_seconds=0, check_seconds=0))
 
 
 async def begin(server: Server, path: str, who: Visitor, method: str = "GET") -> Streams:
@@ -80,7 +87,7 @@ async def test_a_server_with_open_streams_stops_and_ends_them(
 ) -> None:
     """A stop waits for every answer that was begun: were streams not told, it would end in the workers being killed."""
     with Server(database_url) as server:
-        streams = [await begin(server, path, ann) for _ in range(20)]
+        streams = [await begin(server, path, who) for who in [ann, *await friends(farebox, ann, 20)]]
         async with closing(*streams):
             assert {200} == {await status(reader) for reader, _ in streams}
             assert 0 == await asyncio.to_thread(server.stop)
@@ -89,14 +96,11 @@ async def test_a_server_with_open_streams_stops_and_ends_them(
         assert "killed" not in server.log().lower()
 
 
-async def test_a_change_by_any_process_is_told_and_a_reader_who_leaves_makes_room(
-    database_url: str, farebox: Farebox, ann: Visitor, path: str
-) -> None:
+async def test_a_change_by_any_process_is_told(database_url: str, farebox: Farebox, ann: Visitor, path: str) -> None:
     with Server(database_url) as server:
-        streams = [await begin(server, path, ann) for _ in range(STREAMS_MAX)]
-        async with closing(*streams):
-            assert {200} == {await status(reader) for reader, _ in streams}
-            reader, _ = streams[0]
+        stream = await begin(server, path, ann)
+        async with closing(stream):
+            reader, _ = stream
             await reader.readuntil(b"retry: 3000\n\n")
             (merchant, _), *_ = await farebox.services.merchants.list()
             await farebox.services.operations.top_up(
@@ -104,15 +108,68 @@ async def test_a_change_by_any_process_is_told_and_a_reader_who_leaves_makes_roo
             )
             async with asyncio.timeout(TIMEOUT_S):
                 await reader.readuntil(b"event: changed\ndata: \n\n")
-            one_more = await begin(server, path, ann)
-            async with closing(one_more):
-                assert 503 == await status(one_more[0])
-        async with asyncio.timeout(TIMEOUT_S):
-            while True:
-                again = await begin(server, path, ann)
-                async with closing(again):
-                    if await status(again[0]) == 200:
-                        break
+
+
+async def test_more_pages_of_one_browser_end_its_oldest_stream_and_no_one_elses(
+    database_url: str, farebox: Farebox, ann: Visitor, path: str
+) -> None:
+    """The last page that was opened is the one that is looked at; the others ask by themselves."""
+    (ben,) = await friends(farebox, ann, 1)
+    with Server(database_url) as server:
+        bens = await begin(server, path, ben)
+        anns = []
+        async with closing(bens):
+            for _ in range(3 * LiveLimits().session_streams_max):
+                anns.append(await begin(server, path, ann))
+                assert 200 == await status(anns[-1][0])
+            async with closing(*anns), asyncio.timeout(TIMEOUT_S):
+                for reader, _ in anns[: -LiveLimits().session_streams_max]:
+                    assert b"event: enough\ndata: \n\n" in await reader.readuntil(b"\r\n0\r\n\r\n")
+                for reader, _ in [bens, *anns[-LiveLimits().session_streams_max :]]:
+                    await reader.readuntil(b"retry: 3000\n\n")
+                    assert not reader.at_eof()
+
+
+async def test_a_session_that_is_ended_elsewhere_takes_its_streams_with_it_within_two_seconds(
+    database_url: str, farebox: Farebox, ann: Visitor, path: str
+) -> None:
+    ben, cid = await friends(farebox, ann, 2)
+    (merchant, _), *_ = await farebox.services.merchants.list()
+    with Server(database_url) as server:
+        streams = [await begin(server, path, who) for who in (ann, ben, cid)]
+        async with closing(*streams):
+            assert [200] * 3 == [await status(reader) for reader, _ in streams]
+            await farebox.services.sign_in.sign_out(ann.signed_in)
+            await farebox.services.users.remove(
+                merchant.merchant_id, ben.signed_in.login.email, is_owner_needed=False, principal=None
+            )
+            async with asyncio.timeout(2):
+                for reader, _ in streams[:2]:
+                    await reader.readuntil(b"\r\n0\r\n\r\n")
+            assert not streams[2][0].at_eof()
+
+
+@pytest.mark.parametrize("limit", ["session_streams_max", "login_streams_max", "address_streams_max", "streams_max"])
+async def test_the_one_who_has_most_makes_room_and_who_comes_is_let_in(
+    farebox: Farebox, ann: Visitor, path: str, limit: str
+) -> None:
+    limits = LiveLimits(poll_seconds=0.001, **{limit: 3})
+    live = Live(limits)
+    client = await open_client(farebox, live=live)
+    others = [ann] * 2 if limit in ("session_streams_max", "login_streams_max") else await friends(farebox, ann, 2)
+    followers = [others[0], ann, ann, others[1]]
+    following = []
+    for number, who in enumerate(followers, start=1):
+        following.append(asyncio.create_task(client.get(path, headers=[who.cookie])))
+        await until_follow(live, min(number, 3), following)
+    # Of the streams of the one with the most, the oldest ends; whoever came last is let in.
+    ended = 0 if others[0] is ann else 1
+    reply = await asyncio.wait_for(following.pop(ended), TIMEOUT_S)
+    assert reply.body.endswith(b"event: enough\ndata: \n\n")
+    assert 3 == live.count
+    assert not any(task.done() for task in following)
+    live.close()
+    assert {200} == {reply.status for reply in await asyncio.gather(*following)}
 
 
 async def test_asking_for_the_head_of_a_stream_begins_none(farebox: Farebox, ann: Visitor, path: str) -> None:
@@ -188,6 +245,48 @@ async def test_an_open_page_keeps_nobody_signed_in(farebox: Farebox, ann: Visito
         assert before == await last_seen()
         assert 200 == (await client.get(path.removesuffix("/live"), headers=[ann.cookie])).status
         assert before < await last_seen()
+
+
+async def test_an_export_is_cut_off_once_its_key_is_revoked(database_url: str, farebox: Farebox) -> None:
+    seeds = await seed(farebox, balance="1000000")
+    for start in range(0, EXPORTED, 1_000):
+        keys = [f"k{number:0200}" for number in range(start, start + 1_000)]
+        charges = [Charge(Payer(seeds.merchant_id), "image", 1, key) for key in keys]
+        assert all(isinstance(outcome, Outcome) for outcome in await farebox.committer.submit_all(charges))
+    with Server(database_url) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        head = f"GET /api/transfers?format=jsonl HTTP/1.1\r\nhost: x\r\nx-api-key: {seeds.merchant_key}\r\n\r\n"
+        writer.write(head.encode())
+        async with closing((reader, writer)):
+            assert 200 == await status(reader)
+            # The rest waits until it is taken.
+            (key,) = await farebox.services.merchants.keys(seeds.merchant_id)
+            await farebox.services.merchants.revoke_key(key.key_id)
+            await asyncio.sleep(KEY_CHECK_SECONDS)
+            async with asyncio.timeout(TIMEOUT_S):
+                rest = await reader.read()
+        # Neither the statement's trailer nor the end of the answer came.
+        assert b'"lastSeq"' not in rest[-2_000:]
+        assert not rest.endswith(b"0\r\n\r\n")
+        assert "Traceback" not in server.log()
+
+
+async def friends(farebox: Farebox, ann: Visitor, count: int) -> list[Visitor]:
+    """Sign more people in to Ann's account."""
+    (merchant, _), *_ = await farebox.services.merchants.list()
+    visitors = []
+    for number in range(count):
+        email = f"friend{number}@northwind.example"
+        visitors.append(await Visitor.sign_in(farebox, ann.client, Realm.MERCHANT, email))
+        await farebox.services.merchants.add_user(merchant.merchant_id, email, role=Role.VIEWER)
+    return visitors
+
+
+async def until_follow(live: Live, count: int, following: list["asyncio.Task[Reply]"]) -> None:
+    """Wait until the last one who came follows, and no more than so many do."""
+    async with asyncio.timeout(TIMEOUT_S):
+        while live.count != count or sum(not task.done() for task in following) != count:
+            await asyncio.sleep(0.001)
 
 
 async def until_one_follows(streams: Live) -> None:

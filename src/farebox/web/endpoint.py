@@ -1,12 +1,14 @@
 """How an API endpoint runs: the key, then the body; methods, errors and CORS are done alike for all."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Final
 
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
 
 from farebox.core.outcomes import Code
-from farebox.service.errors import InvalidInput, InvalidKey, Refused
+from farebox.service.errors import Forbidden, InvalidInput, InvalidKey, Refused
 from farebox.service.people.api_keys import ParsedKey
 from farebox.web.api_route import Answer, ApiRequest, Route, Stream
 from farebox.web.body import read_body
@@ -26,6 +28,9 @@ from farebox.web.envelope import (
 from farebox.web.idempotency import NamedBodyDecoder, header_key, takes_key
 from farebox.web.key_check import KeyCheck, api_key
 from farebox.web.rate_limits import Limits
+
+KEY_CHECK_SECONDS: Final = 1.0
+"""How often the key of a long answer is looked up while the answer is read."""
 
 
 class _Reply(Struct, frozen=True):
@@ -64,6 +69,22 @@ class _Operation:
                 await self._key_check.authorize(scope, key, self.route)
             raise
 
+    async def while_key_is_good(
+        self, scope: Scope, key: ParsedKey, pieces: AsyncIterator[bytes]
+    ) -> AsyncIterator[bytes]:
+        """Go on with a long answer as long as the key opens something.
+
+        Raises:
+            InvalidKey, Forbidden: it does not any more; the answer is cut off.
+        """
+        checked_at = time.monotonic()
+        async for piece in pieces:
+            now = time.monotonic()
+            if now - checked_at >= KEY_CHECK_SECONDS:
+                await self._key_check.authorize(scope, key, self.route)
+                checked_at = now
+            yield piece
+
 
 class Endpoint:
     """One path of the API, as an ASGI application: what it does for each method, and what all paths do alike."""
@@ -83,8 +104,12 @@ class Endpoint:
         if isinstance(reply.body, bytes):
             await send({"type": "http.response.body", "body": reply.body, "more_body": False})
             return
-        async for piece in reply.body:
-            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        try:
+            async for piece in reply.body:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        except (InvalidKey, Forbidden):
+            # Its reader sees that the answer has no end.
+            return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _reply(self, scope: Scope, receive: Receive) -> _Reply:
@@ -114,7 +139,11 @@ class Endpoint:
             return _error(cause, headers)
         self._limits.record_success(key)
         if isinstance(answer, Stream):
-            return _Reply(200, answer.pieces, stream_headers([*answer.headers, *headers]))
+            # What lines of charges came to is told to the end: they are done.
+            pieces = answer.pieces
+            if key is not None and operation.route.method == "GET":
+                pieces = operation.while_key_is_good(scope, key, pieces)
+            return _Reply(200, pieces, stream_headers([*answer.headers, *headers]))
         return _Reply(answer.status, answer.body, answer_headers(answer.body, [*answer.headers, *headers]))
 
 

@@ -25,9 +25,15 @@ function follow(element) {
     show(true);
   });
   events.addEventListener("changed", tell);
-  events.addEventListener("error", () => {
+  const ask = () => {
     show(false);
     poll ??= setInterval(tell, POLL_MS);
+  };
+  events.addEventListener("error", ask);
+  // Many pages of this person's are open: the newest are told of changes, the others ask.
+  events.addEventListener("enough", () => {
+    events.close();
+    ask();
   });
   document.body.addEventListener("htmx:afterSettle", () => show(events.readyState === EventSource.OPEN));
   addEventListener("pagehide", () => events.close());
