@@ -12,9 +12,9 @@ from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.staff_roles import STAFF_ROLES, role_words
-from farebox.presenters.keys import KEY_KIND_WORDS, key_data
+from farebox.presenters.keys import KEY_KIND_WORDS, key_data, key_state
 from farebox.presenters.merchants import merchant_data, new_merchant_data, threshold_remark
-from farebox.presenters.prices import price_data, prices_data
+from farebox.presenters.prices import VARIABLE, price_data, prices_data, unit_price_words
 from farebox.presenters.users import user_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
@@ -22,7 +22,6 @@ from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
 from farebox.service.people.users import ROLES
 from farebox.storage.records import ApiKey, Merchant
 
-VARIABLE: Final = "variable"
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhd]?)", re.ASCII)
 _SECONDS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
@@ -288,11 +287,15 @@ async def key_list(context: CommandContext, merchant: str | None) -> None:
 
 
 def _key_state(key: ApiKey, now: int) -> str:
-    if key.revoked_at is not None:
-        return f"revoked {short_time(key.revoked_at)}"
-    if key.expires_at is None:
-        return "valid"
-    return f"{'expired' if key.expires_at <= now else 'valid until'} {short_time(key.expires_at)}"
+    match key_state(key, now):
+        case "revoked":
+            return f"revoked {short_time(key.revoked_at or now)}"
+        case "ending":
+            return f"valid until {short_time(key.expires_at or now)}"
+        case "expired":
+            return f"expired {short_time(key.expires_at or now)}"
+        case state:
+            return state
 
 
 @command("revoke", group=key_group)
@@ -370,7 +373,7 @@ async def price_list(context: CommandContext, merchant: str | None) -> None:
     rows = [
         (
             version.type,
-            VARIABLE if price.unit_price is None else format_money(price.unit_price, currency),
+            unit_price_words(price, currency),
             short_time(price.starts_at),
             "in force" if version.is_in_force else "",
         )

@@ -47,6 +47,15 @@ class NewKeyData(Struct, frozen=True, rename="camel"):
     key: KeyData
 
 
+def key_state(key: ApiKey, now: int) -> Literal["valid", "ending", "expired", "revoked"]:
+    """Tell whether a key opens anything, and whether it is to end."""
+    if key.revoked_at is not None and key.revoked_at <= now:
+        return "revoked"
+    if key.expires_at is None:
+        return "valid"
+    return "ending" if key.expires_at > now else "expired"
+
+
 def key_data(key: ApiKey) -> KeyData:
     """Tell of an API key."""
     return KeyData(

@@ -1,15 +1,29 @@
 """A version of a price, as support sets it, and the price in force, as a merchant reads it."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from itertools import groupby
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from farebox.core import ids
+from farebox.core.currencies import format_money
 from farebox.core.money import format_amount
 from farebox.core.pricing import Price
 from farebox.presenters.fields import AMOUNT_OUT, MerchantId, RequestType, Time, id_or_none
 from farebox.service import inputs
+
+VARIABLE: Final = "variable"
+"""What stands for the amount of a price whose callers name it."""
+
+
+class PriceVersions(Struct, frozen=True):
+    """The versions of one type's price: the one in force, those to come, and those before, newest first."""
+
+    request_type: str
+    in_force: Price | None
+    coming: Sequence[Price]
+    before: Sequence[Price]
 
 
 class PriceData(Struct, frozen=True, rename="camel"):
@@ -57,9 +71,24 @@ def price_data(price: Price, *, is_in_force: bool) -> PriceData:
 
 def prices_data(prices: Sequence[Price], now: int) -> list[PriceData]:
     """Tell of all versions of the default prices, or of a merchant's own, which come by type and start."""
-    # The last version that has started is the one in force.
-    in_force = {price.request_type: price.price_id for price in prices if price.starts_at <= now}
-    return [price_data(price, is_in_force=in_force.get(price.request_type) == price.price_id) for price in prices]
+    in_force = {versions.in_force.price_id for versions in price_versions(prices, now) if versions.in_force}
+    return [price_data(price, is_in_force=price.price_id in in_force) for price in prices]
+
+
+def price_versions(prices: Sequence[Price], now: int) -> list[PriceVersions]:
+    """Group versions, which come by type and start: the last one of a type that has started is in force."""
+    types = []
+    for request_type, group in groupby(prices, key=lambda price: price.request_type):
+        versions = list(group)
+        started = [price for price in versions if price.starts_at <= now]
+        coming = versions[len(started) :]
+        types.append(PriceVersions(request_type, started[-1] if started else None, coming, started[-2::-1]))
+    return types
+
+
+def unit_price_words(price: Price, currency: str) -> str:
+    """Write what one request costs, for people; a default price is in no currency, and "" stands for that."""
+    return VARIABLE if price.unit_price is None else format_money(price.unit_price, currency)
 
 
 def price_in_force(price: Price) -> PriceInForce:

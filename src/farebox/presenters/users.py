@@ -40,13 +40,18 @@ class StaffData(Struct, frozen=True, rename="camel"):
     roles: list[StaffRoleWord]
 
 
+def user_role(role: int) -> Literal["owner", "member", "viewer"]:
+    """Name what a user may do on an account."""
+    return ROLE_WORDS[Role(role)]
+
+
 def user_data(user: User) -> UserData:
     """Tell of a user of a merchant."""
     return UserData(
         user_id=ids.public_id(ids.USER, user.user_id),
         email=user.email,
         created_at=inputs.format_time(user.created_at),
-        role=ROLE_WORDS[Role(user.role)],
+        role=user_role(user.role),
     )
 
 

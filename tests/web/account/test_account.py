@@ -230,7 +230,7 @@ async def test_an_owner_makes_a_key_that_works_and_is_shown_once(
     assert text not in (await shop.owner.get(url)).body.decode()
     key = (await farebox.services.merchants.keys(shop.seeds.merchant_id))[-1]
     one = f"{url}/{ids.public_id(ids.KEY, key.key_id)}"
-    assert "works" in await shop.owner.page(one)
+    assert "valid" in await shop.owner.page(one)
     reply = await shop.owner.post(f"{one}/rotate", overlap="0")
     (successor,) = re.findall(r"fbm_[0-9A-Z]{39}", reply.body.decode())
     assert [401, 200] == [(await client.get("/api/balance", it)).status for it in (text, successor)]

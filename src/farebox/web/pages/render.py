@@ -17,7 +17,11 @@ from farebox.core.currencies import format_money, round_for_glance
 from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
 from farebox.presenters.audit_words import actor_words, audit_words
+from farebox.presenters.keys import KEY_KIND_WORDS, key_state
+from farebox.presenters.prices import unit_price_words
 from farebox.presenters.times import MONTHS, at
+from farebox.presenters.users import user_role
+from farebox.service.people.users import ROLES
 from farebox.web.pages.assets import asset_url
 
 POLICY: Final = (
@@ -188,10 +192,14 @@ def _environment() -> Environment:
         browser_name=browser_name,
         public_id=public_id,
         roles_in_words=roles_in_words,
+        key_state=key_state,
+        key_kind=KEY_KIND_WORDS.__getitem__,
+        unit_price=unit_price_words,
+        user_role=user_role,
         audit_words=audit_words,
         actor_words=actor_words,
     )
-    environment.globals.update(asset_url=asset_url, CAPTURE=Kind.CAPTURE)
+    environment.globals.update(asset_url=asset_url, CAPTURE=Kind.CAPTURE, user_roles=list(ROLES))
     return environment
 
 

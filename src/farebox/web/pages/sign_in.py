@@ -9,7 +9,7 @@ from starlette.responses import Response
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.service.people.sign_in import LinkExpired, SignInRefused, TwoFactorSetup
-from farebox.service.people.users import ROLE_WORDS, Realm, Role
+from farebox.service.people.users import Realm
 from farebox.web.pages.cookies import set_session_token
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -69,9 +69,7 @@ class SignInPages:
         memberships = await request.services.users.memberships(request.login.email)
         if len(memberships) == 1:
             return request.redirect(f"/accounts/{memberships[0].id}")
-        return request.page(
-            "accounts.html", memberships=memberships, role_words={int(role): ROLE_WORDS[role] for role in Role}
-        )
+        return request.page("accounts.html", memberships=memberships)
 
     async def show_link(self, request: PageRequest) -> Response:
         """Show what a mailed link is for; it is not used up by being looked at, as mail programs do."""

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from starlette.responses import Response
 
 from farebox.service.errors import InvalidInput, ServiceError
-from farebox.service.people.users import ROLE_WORDS, ROLES, Role
+from farebox.service.people.users import ROLES, Role
 from farebox.web.pages.request import PageRequest
 
 
@@ -86,7 +86,7 @@ class UserPages(ABC):
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         members = await request.services.users.members(self.merchant(request))
-        return await self.page(request, status, members=members, role_words=ROLE_WORDS)
+        return await self.page(request, status, members=members)
 
 
 def _role(request: PageRequest) -> Role:

@@ -79,7 +79,6 @@ class ConsoleKeyPages(KeyPages):
     async def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Response:
         """Show one of the merchant's pages in the console, or of the console's own."""
         values |= {
-            "kinds": {int(kind): word for word, kind in _KINDS.items()},
             "own_roles": [
                 word for word, role in STAFF_ROLES.items() if role & (StaffRole.VIEWER | (request.principal.roles or 0))
             ],

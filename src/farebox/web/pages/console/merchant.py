@@ -11,9 +11,9 @@ from farebox.core.approvals import ApprovalState
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
+from farebox.presenters.keys import key_state
 from farebox.service import inputs
 from farebox.service.errors import ServiceError, ensure_done
-from farebox.service.people.users import ROLE_WORDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_amounts
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
@@ -76,8 +76,7 @@ class MerchantPages:
             audit_entries=audit_entries,
             actors=await services.audit_log.names(audit_entries),
             members=await services.users.members(number),
-            role_words=ROLE_WORDS,
-            keys=[key for key in keys if key.revoked_at is None and (key.expires_at is None or key.expires_at > now)],
+            keys=[key for key in keys if key_state(key, now) in ("valid", "ending")],
             prices=await services.merchants.prices(number),
             now=now,
         )

@@ -1,14 +1,12 @@
 """Prices for support: the defaults, and a merchant's own; versions are added, never edited."""
 
-from collections.abc import Sequence
-from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 from starlette.responses import Response
 
 from farebox.core.currencies import format_money
 from farebox.core.permissions import Operation
-from farebox.core.pricing import Price
+from farebox.presenters.prices import price_versions
 from farebox.service import inputs
 from farebox.service.errors import ServiceError
 from farebox.web.pages import render
@@ -104,8 +102,8 @@ class ConsolePricePages:
         now = request.services.console.now()
         defaults = await merchants.prices(None)
         if not self._is_merchants:
-            return request.page("console/prices.html", status, types=_types(defaults, now))
-        own = _types(await merchants.prices(merchant_of(request)), now)
+            return request.page("console/prices.html", status, types=price_versions(defaults, now))
+        own = price_versions(await merchants.prices(merchant_of(request)), now)
         in_force = await merchants.prices_in_force(merchant_of(request))
         return await merchant_page(request, "console/own_prices.html", status, types=own, in_force=in_force)
 
@@ -124,20 +122,3 @@ def _unit_price(request: PageRequest, currency: str) -> str | None:
     if "is_variable" in request.form:
         return None
     return typed_amount("unit_price", request.form.text("unit_price"), currency)
-
-
-def _types(prices: Sequence[Price], now: int) -> list[dict[str, Any]]:
-    """Group versions by type: the one in force, those to come, and those before, newest first."""
-    types = []
-    for name, group in groupby(prices, key=lambda price: price.request_type):
-        versions: list[Price] = list(group)
-        started = [price for price in versions if price.starts_at <= now]
-        types.append(
-            {
-                "name": name,
-                "now": started[-1] if started else None,
-                "coming": [price for price in versions if price.starts_at > now],
-                "before": started[-2::-1],
-            }
-        )
-    return types
