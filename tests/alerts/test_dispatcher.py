@@ -27,7 +27,7 @@ from farebox.alerts.relay import (
 )
 from farebox.alerts.transport import Compose, PermanentFailure, TransientFailure, Transport
 from farebox.core.accounts import Account
-from farebox.service.insight.forecast import Runway, RunwayReader
+from farebox.service.insight.forecast import DAY, Runway, RunwayReader
 from farebox.storage.interface import NotFound, StoreUnavailable
 from farebox.storage.records import MailState, OutboxMail
 from farebox.storage.sqlite import SqliteConnector
@@ -85,7 +85,7 @@ class FixedRunways(RunwayReader):
         pass
 
     async def read(self, account: Account) -> Runway | None:
-        return Runway(days=5, days_low=4, days_high=7, until=NOW, burn_per_day=1)
+        return Runway(now=NOW, until=NOW + 5 * DAY, until_low=NOW + 4 * DAY, until_high=NOW + 7 * DAY, burn_per_day=1)
 
 
 class BrokenRunways(FixedRunways):
@@ -153,7 +153,7 @@ async def test_a_mail_tells_what_the_ledger_and_the_forecast_tell(ledger: Ledger
     await dispatcher_of(ledger, post).run_once()
     text = text_of(post.sent[0][1])
     assert "What brought it down  a charge of 0.50 USD for 1 x image\n" in text
-    assert "Lasts                 about 5 days, likely 4 to 7\n" in text
+    assert "Lasts                 about 5 days, likely 4 to 7 days\n" in text
 
 
 async def test_without_users_nothing_is_owed(ledger: Ledger, post: Post) -> None:

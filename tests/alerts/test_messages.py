@@ -29,13 +29,13 @@ MAIL_SETTINGS: Final = MailSettings(
     public_url="https://pay.example/farebox",
     support_contact="billing@northwind.example",
 )
-RUNWAY: Final = "about 5 days, likely 4 to 7"
+RUNWAY: Final = "about 5 days, likely 4 to 7 days"
 
 TEXT: Final = """\
 The balance of Northwind Imaging fell below 400.00 USD.
 
   Balance now           399.50 USD
-  Lasts                 about 5 days, likely 4 to 7
+  Lasts                 about 5 days, likely 4 to 7 days
   Your threshold        400.00 USD
   What brought it down  a charge of 0.50 USD for 1 x image
                         xfer_38RRBH800000700000002
@@ -339,7 +339,7 @@ async def test_when_requests_are_refused_depends_on_the_credit_limit(ledger: Led
     await ledger.charge(images=2 * 399 + 1)
     text = text_of(written(await read(ledger, "ann@example.com")))
     assert "  Balance now           0.00 USD\n  Can still be spent    50.00 USD\n" in text
-    assert "Lasts" not in text
+    assert f"  Lasts                 {RUNWAY}\n" in text
     assert "When your balance and your credit limit" in text
     await ledger.charge(images=2 * 50)
     text = text_of(written(await read(ledger, "ann@example.com")))

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any, cast
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,6 +19,7 @@ from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Counts, MailState, Role, RunwaySnapshot
 from tests.support.server import Seeds, open_farebox, seed
 
+UTC = ZoneInfo("UTC")
 DAY = 24 * 3600 * 1_000_000
 SAM = Principal("sam@farebox.example", address="10.0.0.1", roles=EVERY_ROLE)
 
@@ -43,6 +45,13 @@ async def _with_runway_snapshot(farebox: Farebox, *, days: int | None, balance: 
     return seeds
 
 
+def _days(farebox: Farebox, rows: list[MerchantRow]) -> list[int | None]:
+    """Count the whole days for which the money of these merchants lasts."""
+    now = farebox.clock.now()
+    runways = [row.runway(now) for row in rows]
+    return [None if runway is None else runway.whole_days(runway.until) for runway in runways]
+
+
 def _ids(rows: list[MerchantRow]) -> list[int]:
     return [row.merchant.merchant_id for row in rows]
 
@@ -53,13 +62,13 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
     soonest = await _with_runway_snapshot(farebox, days=1, balance="2")
     never = await _with_runway_snapshot(farebox, days=None, balance="0.5")
     console = farebox.services.console
-    assert [soonest.merchant_id, soon.merchant_id] == _ids(await console.soon(10))
-    assert [soonest.merchant_id] == _ids(await console.soon(1))
-    assert [1, 6] == [row.days_left for row in await console.soon(10)]
+    assert [soonest.merchant_id, soon.merchant_id] == _ids(await console.soon(10, UTC))
+    assert [soonest.merchant_id] == _ids(await console.soon(1, UTC))
+    assert [1, 6] == _days(farebox, await console.soon(10, UTC))
     # A top-up counts at once, before runways are worked out again.
-    await farebox.services.operations.top_up(soon.merchant_id, amount="0.5", reference="R", note=None, principal=None)
-    assert [1, 7] == [row.days_left for row in await console.merchants(MerchantOrder.RUNS_OUT, limit=2, offset=0)]
-    assert [soonest.merchant_id] == _ids(await console.soon(10))
+    await farebox.services.operations.top_up(soon.merchant_id, amount="1.5", reference="R", note=None, principal=None)
+    assert [1, 9] == _days(farebox, await console.merchants(MerchantOrder.RUNS_OUT, limit=2, offset=0))
+    assert [soonest.merchant_id] == _ids(await console.soon(10, UTC))
     by_balance = [never.merchant_id, late.merchant_id, soonest.merchant_id, soon.merchant_id]
     assert by_balance == _ids(await console.merchants(MerchantOrder.AVAILABLE, limit=10, offset=0))
     assert by_balance[1:3] == _ids(await console.merchants(MerchantOrder.AVAILABLE, limit=2, offset=1))

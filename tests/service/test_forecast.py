@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
 from farebox.core.commands import (
@@ -25,7 +26,16 @@ from farebox.core.commands import (
 )
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
-from farebox.service.insight.forecast import DAYS_MAX, RUNWAY_DAYS_MAX, Runway, in_words, read_runway, runway_of
+from farebox.service.insight.forecast import (
+    DAYS_MAX,
+    RUNWAY_DAYS_MAX,
+    RUNWAY_MAX,
+    Forecast,
+    Runway,
+    RunwayState,
+    read_forecast,
+    runway_of,
+)
 from farebox.storage.interface import StoreUnavailable
 from farebox.storage.stores import Stores
 from tests.service.conftest import ServiceParts
@@ -41,8 +51,15 @@ SPENDING: Final = {Kind.CHARGE: 1, Kind.CAPTURE: 1, Kind.REFUND: -1}
 """What a kind of transfer adds to what was burned, written down a second time and without balances."""
 
 
+def days_of(runway: Runway) -> tuple[int | None, int | None, int | None]:
+    """Count the whole days until each end: the usual one, the early and the late one."""
+    ends = (runway.until, runway.until_low, runway.until_high)
+    usual, low, high = (runway.whole_days(end) for end in ends)
+    return usual, low, high
+
+
 @pytest.mark.parametrize(
-    ("burns", "available", "days", "low", "high", "per_day"),
+    ("burns", "spendable", "days", "low", "high", "per_day"),
     [
         pytest.param([10], 100, 10, 10, 10, 10, id="one day stands for all"),
         pytest.param([10], 109, 10, 10, 10, 10, id="days are rounded down"),
@@ -55,78 +72,51 @@ SPENDING: Final = {Kind.CHARGE: 1, Kind.CAPTURE: 1, Kind.REFUND: -1}
         pytest.param([50, 10, 40, 20, 30], 1200, 40, 30, 60, 30, id="in any order"),
         pytest.param(range(1, 15), 88, 11, 8, 22, 8, id="quartiles of fourteen"),
         pytest.param([10, 10, 10, 10, 10_000], 100, 10, 10, 10, 10, id="one dear day changes nothing"),
-        pytest.param([0, 10, 20], 100, 10, 5, CAP, 10, id="idle days since the first count"),
+        pytest.param([0, 10, 20], 100, 10, 5, None, 10, id="idle days since the first count"),
         pytest.param([10, 0, 0, 0], 100, 10, 10, 10, 10, id="idle days before the first do not"),
         pytest.param([10, -7, 0], 100, 10, 10, 10, 10, id="days of refunds before the first do not"),
-        pytest.param([-90, 10, 20], 100, 10, 5, CAP, 10, id="a day of refunds is idle"),
-        pytest.param([0, 0, 0, 10], 30, 10, 3, CAP, 3, id="mostly idle: the mean, half rounded up"),
-        pytest.param([0, 0, 0, 0, 10], 30, 15, 15, CAP, 2, id="mostly idle: never longer at a fast pace"),
-        pytest.param([*[0] * 13, 1], 30, 30, 30, CAP, 1, id="mostly idle: at least a micro"),
-        pytest.param([1], CAP - 1, CAP - 1, CAP - 1, CAP - 1, 1, id="just below the cap"),
-        pytest.param([1], CAP + 1, CAP, CAP, CAP, 1, id="capped"),
-        pytest.param([1], 4 * 10**18, CAP, CAP, CAP, 1, id="the largest balance there is"),
+        pytest.param([-90, 10, 20], 100, 10, 5, None, 10, id="a day of refunds is idle"),
+        pytest.param([0, 0, 0, 10], 30, 10, 3, None, 3, id="mostly idle: the mean, half rounded up"),
+        pytest.param([0, 0, 0, 0, 10], 30, 15, 15, None, 2, id="mostly idle: never longer at a fast pace"),
+        pytest.param([*[0] * 13, 1], 30, 30, 30, None, 1, id="mostly idle: at least a micro"),
+        pytest.param([1], CAP, CAP, CAP, CAP, 1, id="a year"),
+        pytest.param([1], CAP + 1, None, None, None, 1, id="over a year"),
+        pytest.param([1], 4 * 10**18, None, None, None, 1, id="the largest balance there is"),
     ],
 )
-def test_runway_of_a_sample(burns: Sequence[int], available: int, days: int, low: int, high: int, per_day: int) -> None:
-    runway = runway_of(burns, available=available, now=NOW)
+def test_runway_of_a_sample(
+    burns: Sequence[int], spendable: int, days: int | None, low: int | None, high: int | None, per_day: int
+) -> None:
+    runway = runway_of(burns, spendable=spendable, now=NOW)
     assert runway is not None
-    assert (days, low, high) == (runway.days, runway.days_low, runway.days_high)
+    assert (days, low, high) == days_of(runway)
     assert per_day == runway.burn_per_day
-    assert days == (runway.until - NOW) // DAY
 
 
 @pytest.mark.parametrize("burns", [[], [0], [0] * 14, [-5], [0, -5, 0]])
 @pytest.mark.parametrize("available", [-1, 0, 10**18])
 def test_without_burn_there_is_no_runway(burns: list[int], available: int) -> None:
-    assert runway_of(burns, available=available, now=NOW) is None
+    assert runway_of(burns, spendable=available, now=NOW) is None
 
 
 @pytest.mark.parametrize(
     ("burn", "available", "lasts"),
-    [(7, 10, 123_428_571_428), (3, 10, 288_000_000_000), (10, 0, 0), (10, -9, 0), (1, 10**18, CAP * DAY)],
+    [(7, 10, 123_428_571_428), (3, 10, 288_000_000_000), (10, 0, 0), (10, -9, 0), (1, 10**18, RUNWAY_MAX)],
 )
 def test_until_is_rounded_down_to_the_microsecond(burn: int, available: int, lasts: int) -> None:
-    runway = runway_of([burn], available=available, now=NOW)
+    runway = runway_of([burn], spendable=available, now=NOW)
     assert runway is not None
     assert NOW + lasts == runway.until
 
 
 @given(st.lists(st.integers(-(10**12), 10**12), max_size=DAYS_MAX), st.integers(-(10**18), 10**18))
 def test_a_likely_range_holds_the_usual_day(burns: list[int], available: int) -> None:
-    runway = runway_of(burns, available=available, now=NOW)
+    runway = runway_of(burns, spendable=available, now=NOW)
     if runway is None:
         assert not any(burn > 0 for burn in burns)
     else:
-        assert 0 <= runway.days_low <= runway.days <= runway.days_high <= RUNWAY_DAYS_MAX
+        assert NOW <= runway.until_low <= runway.until <= runway.until_high <= NOW + RUNWAY_MAX
         assert min(burn for burn in (*burns, 1) if burn > 0) <= runway.burn_per_day <= max(burns)
-
-
-@pytest.mark.parametrize(
-    ("days", "low", "high", "words"),
-    [
-        (5, 4, 7, "about 5 days, likely 4 to 7"),
-        (5, 5, 5, "about 5 days"),
-        (1, 1, 1, "about 1 day"),
-        (1, 1, 2, "about 1 day, likely 1 to 2"),
-        (3, 0, 8, "about 3 days, likely up to 8"),
-        (3, 2, CAP, "about 3 days, likely 2 days or more"),
-        (3, 0, CAP, "about 3 days"),
-        (0, 0, 0, "less than a day"),
-        (0, 0, 3, "less than a day, up to 3 at a slow pace"),
-        (0, 0, CAP, "less than a day"),
-        (CAP - 1, CAP - 1, CAP - 1, "about 3649 days"),
-        (CAP, CAP, CAP, "for years"),
-        (CAP, 30, CAP, "for years, likely 30 days or more"),
-        (CAP, 1, CAP, "for years, likely 1 day or more"),
-        (CAP, 0, CAP, "for years"),
-    ],
-)
-def test_a_runway_in_words(days: int, low: int, high: int, words: str) -> None:
-    assert words == in_words(Runway(days=days, days_low=low, days_high=high, until=NOW, burn_per_day=1))
-
-
-def test_no_runway_has_no_words() -> None:
-    assert in_words(None) is None
 
 
 class CountingStores:
@@ -184,9 +174,13 @@ class Book:
             self.merchant_id, first_seq=1, last_seq=10**9, limit=10**6, newest_first=False
         )
 
+    async def forecast(self) -> Forecast:
+        """Read the forecast as of the clock's time."""
+        return await read_forecast(self.stores.transfers, await self.account(), self.clock.now())
+
     async def read(self) -> Runway | None:
         """Read the runway as of the clock's time."""
-        return await read_runway(self.stores.transfers, await self.account(), self.clock.now())
+        return (await self.forecast()).runway
 
 
 def seq_of(outcome: Outcome) -> int:
@@ -194,7 +188,7 @@ def seq_of(outcome: Outcome) -> int:
     return outcome.transfer.seq
 
 
-def expected_runway(transfers: Sequence[Transfer], available: int, now: int) -> Runway | None:
+def expected_runway(transfers: Sequence[Transfer], spendable: int, now: int) -> Runway | None:
     """Compute a runway the slow and obvious way: look at every transfer and put it into its day."""
     if not transfers:
         return None
@@ -210,7 +204,7 @@ def expected_runway(transfers: Sequence[Transfer], available: int, now: int) -> 
     if days == 0:
         # Half a micro is rounded up, by numbers that are whole.
         burns = [(2 * burns[0] * DAY + age) // (2 * age)]
-    return runway_of(burns, available=available, now=now)
+    return runway_of(burns, spendable=spendable, now=now)
 
 
 async def move_money(book: Book, dice: random.Random) -> None:
@@ -249,15 +243,56 @@ async def test_what_is_read_agrees_with_a_look_at_every_transfer(
         book.clock.move(micros=dice.choice([2 * HOUR, 6 * HOUR, dice.randrange(1, 8 * HOUR)]))
         account = await book.account()
         read.append(await book.read())
-        expected.append(expected_runway(await book.transfers(), account.available, book.clock.now()))
+        spendable = account.available + account.credit_limit
+        expected.append(expected_runway(await book.transfers(), spendable, book.clock.now()))
     assert expected == read
     assert len({runway.burn_per_day for runway in read if runway is not None}) > 20
 
 
-async def test_a_book_without_transfers_has_no_runway(ledger: ServiceParts) -> None:
+async def test_a_book_without_transfers_was_never_topped_up(ledger: ServiceParts) -> None:
     book = await Book.create(ledger, balance=None)
     book.clock.move(micros=20 * DAY)
-    assert await book.read() is None
+    assert Forecast(RunwayState.NEVER_TOPPED_UP) == await book.forecast()
+
+
+async def test_one_that_spends_its_credit_lasts_until_the_limit(ledger: ServiceParts) -> None:
+    """A balance of -100, a limit of 500 and a burn of 10 a day: 40 days."""
+    book = await Book.create(ledger, balance=None, credit_limit="500")
+    for _ in range(10):
+        await book.spend(10 * UNIT)
+        book.clock.move(micros=DAY)
+    forecast = await book.forecast()
+    assert -100 * UNIT == (await book.account()).available
+    assert forecast.runway is not None
+    assert (RunwayState.KNOWN, 10 * UNIT, 40) == (
+        *(forecast.state, forecast.runway.burn_per_day),
+        forecast.runway.whole_days(forecast.runway.until),
+    )
+
+
+async def test_a_state_says_why_there_is_no_runway(ledger: ServiceParts) -> None:
+    book = await Book.create(ledger, balance="10", credit_limit="5")
+    await book.spend(7 * UNIT)
+    book.clock.move(micros=HOUR - 1)
+    assert Forecast(RunwayState.TOO_EARLY) == await book.forecast()
+    book.clock.move(micros=1)
+    assert RunwayState.KNOWN is (await book.forecast()).state
+    book.clock.move(micros=40 * DAY)
+    assert Forecast(RunwayState.NOTHING_SPENT, None, DAYS_MAX) == await book.forecast()
+    await book.spend(8 * UNIT)
+    assert Forecast(RunwayState.USED_UP, None, DAYS_MAX) == replace(await book.forecast(), runway=None)
+    book.clock.move(micros=40 * DAY)
+    assert Forecast(RunwayState.USED_UP, None, DAYS_MAX) == await book.forecast()
+
+
+async def test_a_credit_that_is_used_up_before_any_top_up_was_never_topped_up(ledger: ServiceParts) -> None:
+    book = await Book.create(ledger, balance=None, credit_limit="5")
+    await book.spend(5 * UNIT)
+    book.clock.move(micros=2 * DAY)
+    assert RunwayState.NEVER_TOPPED_UP is (await book.forecast()).state
+    (top_up,) = await book.do(TopUp(book.merchant_id, 5 * UNIT, book.key()))
+    await book.do(ReverseTopUp(book.merchant_id, seq_of(top_up), book.key(), "it bounced"))
+    assert RunwayState.USED_UP is (await book.forecast()).state
 
 
 async def test_money_that_only_came_in_has_no_runway(ledger: ServiceParts) -> None:
@@ -279,11 +314,11 @@ async def test_a_young_book_is_measured_from_its_first_hour_on(ledger: ServicePa
     runway = await book.read()
     assert runway is not None
     # One unit in an hour is 24 in a day.
-    assert (24 * UNIT, 4) == (runway.burn_per_day, runway.days)
+    assert (24 * UNIT, 4) == (runway.burn_per_day, days_of(runway)[0])
     book.clock.move(micros=11 * HOUR)
     runway = await book.read()
     assert runway is not None
-    assert (2 * UNIT, 49) == (runway.burn_per_day, runway.days)
+    assert (2 * UNIT, 49) == (runway.burn_per_day, days_of(runway)[0])
 
 
 async def test_a_charge_at_the_turn_of_a_day_counts_once(ledger: ServiceParts) -> None:
@@ -293,11 +328,11 @@ async def test_a_charge_at_the_turn_of_a_day_counts_once(ledger: ServiceParts) -
         await book.spend(10 * UNIT)
     runway = await book.read()
     assert runway is not None
-    assert (10 * UNIT, 98, 98, 98) == (runway.burn_per_day, runway.days, runway.days_low, runway.days_high)
+    assert (10 * UNIT, 98, 98, 98) == (runway.burn_per_day, *days_of(runway))
 
 
 async def test_what_was_spent_before_the_sample_is_forgotten(ledger: ServiceParts) -> None:
-    book = await Book.create(ledger, balance="1000")
+    book = await Book.create(ledger, balance="700")
     await book.spend(500 * UNIT)
     for _ in range(DAYS_MAX):
         book.clock.move(micros=DAY)
@@ -305,7 +340,7 @@ async def test_what_was_spent_before_the_sample_is_forgotten(ledger: ServicePart
     book.clock.move(micros=DAY - 1)
     runway = await book.read()
     assert runway is not None
-    assert (UNIT, 486) == (runway.burn_per_day, runway.days)
+    assert (UNIT, 186) == (runway.burn_per_day, days_of(runway)[0])
     book.clock.move(micros=(DAYS_MAX - 1) * DAY + 1)
     assert await book.read() is None
 
@@ -317,7 +352,7 @@ async def test_money_that_is_held_is_not_burned_and_not_available(ledger: Servic
     book.clock.move(micros=12 * HOUR)
     runway = await book.read()
     assert runway is not None
-    assert (20 * UNIT, 1) == (runway.burn_per_day, runway.days)
+    assert (20 * UNIT, 1) == (runway.burn_per_day, days_of(runway)[0])
 
 
 async def test_what_comes_while_it_is_read_changes_nothing(ledger: ServiceParts) -> None:
@@ -325,10 +360,10 @@ async def test_what_comes_while_it_is_read_changes_nothing(ledger: ServiceParts)
     await book.spend(10 * UNIT)
     book.clock.move(micros=12 * HOUR)
     account, now = await book.account(), book.clock.now()
-    before = await read_runway(book.stores.transfers, account, now)
+    before = await read_forecast(book.stores.transfers, account, now)
     await book.spend(300 * UNIT)
     await book.do(TopUp(book.merchant_id, 700 * UNIT, book.key()))
-    assert before == await read_runway(book.stores.transfers, account, now)
+    assert before == await read_forecast(book.stores.transfers, account, now)
 
 
 async def test_a_clock_that_was_set_back_behind_the_book_harms_nothing(ledger: ServiceParts) -> None:
@@ -358,7 +393,8 @@ async def test_the_number_of_queries_grows_as_the_logarithm_of_the_book(ledger: 
     assert charges + 1 == account.seq
     counting = CountingStores(book.stores)
     # A charge just a day ago would no longer count.
-    assert await read_runway(counting.stores.transfers, account, book.clock.now() - 1) is not None
+    forecast = await read_forecast(counting.stores.transfers, account, book.clock.now() - 1)
+    assert RunwayState.KNOWN is forecast.state
     assert {"transfers.at", "transfers.funding_after"} == set(counting.calls)
     assert counting.calls.total() <= 2 + account.seq.bit_length()
     assert counting.seqs_max <= DAYS_MAX + 1
@@ -370,4 +406,4 @@ async def test_a_database_that_is_away_is_told(ledger: ServiceParts) -> None:
     await ledger.committer.close()
     await book.stores.connector.close()
     with pytest.raises(StoreUnavailable):
-        await read_runway(book.stores.transfers, account, book.clock.now())
+        await read_forecast(book.stores.transfers, account, book.clock.now())

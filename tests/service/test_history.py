@@ -27,7 +27,7 @@ from farebox.core.commands import (
 from farebox.core.transfers import Transfer
 from farebox.service.errors import Unavailable
 from farebox.service.insight import history
-from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, Runway
+from farebox.service.insight.forecast import Runway
 from farebox.service.insight.history import Cone, History, HistoryReader, Mark, cone_of
 from farebox.storage.postgres import PostgresConnector
 from farebox.storage.sqlite import SqliteConnector
@@ -321,26 +321,35 @@ async def test_a_database_that_is_away_is_told(stores: Stores) -> None:
 
 
 def runway(days: int, low: int, high: int, *, hours: int = 0) -> Runway:
-    return Runway(days=days, days_low=low, days_high=high, until=NOW + days * DAY + hours * HOUR, burn_per_day=UNIT)
+    return Runway(
+        now=NOW,
+        until=NOW + days * DAY + hours * HOUR,
+        until_low=NOW + low * DAY,
+        until_high=NOW + high * DAY,
+        burn_per_day=UNIT,
+    )
 
 
 def test_a_cone_ends_where_the_runway_does_at_each_pace() -> None:
-    expected = Cone(NOW, 9 * UNIT, NOW + 4 * DAY, NOW + 5 * DAY + 6 * HOUR, NOW + 7 * DAY)
-    assert expected == cone_of(runway(5, 4, 7, hours=6), posted=9 * UNIT, now=NOW)
+    expected = Cone(NOW, 9 * UNIT, 0, NOW + 4 * DAY, NOW + 5 * DAY + 6 * HOUR, NOW + 7 * DAY)
+    assert expected == cone_of(runway(5, 4, 7, hours=6), posted=9 * UNIT, credit_limit=0, now=NOW)
 
 
-def test_a_cone_keeps_its_paces_in_order_though_days_are_rounded_down() -> None:
-    cone = cone_of(runway(5, 5, 5, hours=6), posted=UNIT, now=NOW)
+def test_a_cone_goes_down_to_the_credit_limit() -> None:
+    cone = cone_of(runway(5, 4, 7), posted=-UNIT, credit_limit=2 * UNIT, now=NOW)
     assert cone is not None
-    assert (NOW + 5 * DAY, NOW + 5 * DAY + 6 * HOUR, NOW + 5 * DAY + 6 * HOUR) == (cone.fast, cone.usual, cone.slow)
-    # Ten years are as far as a runway goes.
-    cone = cone_of(runway(RUNWAY_DAYS_MAX, 0, RUNWAY_DAYS_MAX), posted=UNIT, now=NOW)
-    assert cone is not None
-    assert NOW == cone.fast <= cone.usual == cone.slow
+    assert (-UNIT, -2 * UNIT) == (cone.posted, cone.floor)
 
 
 @pytest.mark.parametrize(
-    ("found", "posted"), [(None, UNIT), (runway(0, 0, 0), UNIT), (runway(5, 4, 7), 0), (runway(5, 4, 7), -UNIT)]
+    ("found", "posted", "credit_limit"),
+    [
+        (None, UNIT, 0),
+        (runway(0, 0, 0), UNIT, 0),
+        (runway(5, 4, 7), 0, 0),
+        (runway(5, 4, 7), -UNIT, 0),
+        (runway(5, 4, 7), -UNIT, UNIT),
+    ],
 )
-def test_what_does_not_run_out_has_no_cone(found: Runway | None, posted: int) -> None:
-    assert cone_of(found, posted=posted, now=NOW) is None
+def test_what_does_not_run_out_has_no_cone(found: Runway | None, posted: int, credit_limit: int) -> None:
+    assert cone_of(found, posted=posted, credit_limit=credit_limit, now=NOW) is None

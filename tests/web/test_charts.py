@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markupsafe import Markup
 
-from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, Runway
+from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, RUNWAY_MAX, Runway
 from farebox.service.insight.history import History, Mark
 from farebox.service.insight.usage import UsageLine
 from farebox.web.charts.balance import BalanceRow, balance_chart, balance_rows
@@ -162,9 +162,8 @@ def histories(draw: st.DrawFn) -> History:
 
 @st.composite
 def runways(draw: st.DrawFn, now: int) -> Runway | None:
-    low, usual, high = sorted(draw(st.tuples(*[st.integers(0, 40) | st.integers(0, RUNWAY_DAYS_MAX)] * 3)))
-    until = now + min(usual * DAY + draw(st.integers(0, DAY - 1)), RUNWAY_DAYS_MAX * DAY)
-    return draw(st.none() | st.just(Runway(usual, low, high, until, UNIT)))
+    low, usual, high = sorted(draw(st.tuples(*[st.integers(0, 40 * DAY) | st.integers(0, RUNWAY_MAX)] * 3)))
+    return draw(st.none() | st.just(Runway(now, now + usual, now + low, now + high, UNIT)))
 
 
 @examples(150)
@@ -176,6 +175,7 @@ def runways(draw: st.DrawFn, now: int) -> Runway | None:
     NAMES,
     st.booleans(),
     st.sampled_from([0, 1, DAY]),
+    st.sampled_from([0, 0, 1, 500 * UNIT, 10**18]),
 )
 def test_any_balance_is_drawn_well(
     data: st.DataObject,
@@ -185,17 +185,25 @@ def test_any_balance_is_drawn_well(
     currency: str,
     is_narrow: bool,
     later: int,
+    credit_limit: int,
 ) -> None:
     now = history.points[-1][0] + later
     runway = data.draw(runways(now))
     chart = balance_chart(
-        history, thresholds=thresholds, runway=runway, now=now, zone=zone, currency=currency, is_narrow=is_narrow
+        history,
+        thresholds=thresholds,
+        credit_limit=credit_limit,
+        runway=runway,
+        now=now,
+        zone=zone,
+        currency=currency,
+        is_narrow=is_narrow,
     )
     root = parse(chart)
     assert len(set(thresholds)) == len(titles(root, "threshold"))
     # The top-ups, and a dot where the line ends.
     assert len(history.marks) + 1 == len(titles(root, "topup"))
-    assert balance_rows(history, runway=runway, now=now, zone=zone, currency=currency)
+    assert balance_rows(history, credit_limit=credit_limit, runway=runway, now=now, zone=zone, currency=currency)
 
 
 @st.composite
@@ -245,14 +253,26 @@ def steady(*, days: int = 30, top_up_at: int = 10) -> History:
 
 
 def runway(days: int = 5, low: int = 4, high: int = 7) -> Runway:
-    return Runway(days=days, days_low=low, days_high=high, until=NOW + days * DAY + 9 * HOUR, burn_per_day=57 * UNIT)
+    return Runway(NOW, NOW + days * DAY + 9 * HOUR, NOW + low * DAY, NOW + high * DAY, 57 * UNIT)
 
 
 def draw(
-    history: History, *thresholds: int, lasts: Runway | None = None, is_narrow: bool = False, currency: str = "USD"
+    history: History,
+    *thresholds: int,
+    lasts: Runway | None = None,
+    is_narrow: bool = False,
+    currency: str = "USD",
+    credit_limit: int = 0,
 ) -> ElementTree.Element:
     chart = balance_chart(
-        history, thresholds=thresholds, runway=lasts, now=NOW, zone=BERLIN, currency=currency, is_narrow=is_narrow
+        history,
+        thresholds=thresholds,
+        credit_limit=credit_limit,
+        runway=lasts,
+        now=NOW,
+        zone=BERLIN,
+        currency=currency,
+        is_narrow=is_narrow,
     )
     return parse(chart)
 
@@ -262,7 +282,7 @@ def test_titles_are_exact_and_words_tell_the_gist() -> None:
     assert "0 0 720 250" == root.get("viewBox")
     assert (
         "Balance, last 30 days: now 400.000001 USD, between 300.00 USD and 600.000001 USD, 1 top-up. "
-        "It lasts about 5 days, likely 4 to 7."
+        "It lasts about 5 days, likely 4 to 7 days."
     ) == root.get("aria-label")
     assert ["Top-up 300.000001 USD, 2 Nov, 14:30", "Now 400.000001 USD"] == titles(root, "topup")
     assert ["Threshold 150.500001 USD"] == titles(root, "threshold")
@@ -308,11 +328,11 @@ def test_a_cone_ends_at_zero_or_where_the_chart_does() -> None:
     assert tip[0] < fast[0] < usual[0] < slow[0] < 710
     assert (fast[0] - tip[0]) / 4 == pytest.approx((slow[0] - tip[0]) / 7, abs=0.1)
 
-    root = draw(steady(), lasts=runway(20, 4, RUNWAY_DAYS_MAX))
+    root = draw(steady(), lasts=runway(20, 4, RUNWAY_DAYS_MAX + 1))
     tip, slow, corner, fast = pairs(only(root, "cone").attrib["d"].removesuffix(" Z").replace("M", "").replace("L", ""))
     assert ((710, 224), 224) == (corner, fast[1])
     assert 710 == slow[0]
-    assert tip[1] < slow[1] < tip[1] + 2
+    assert tip[1] < slow[1] < tip[1] + 5
     _, usual = pairs(only(root, "ahead").attrib["points"])
     # 45 % of 30 days are 13.5 of the 20.375 days that it lasts.
     assert usual == pytest.approx((710, 224 - (224 - tip[1]) * (1 - 13.5 / 20.375)), abs=0.1)
@@ -401,7 +421,7 @@ def test_what_a_balance_is_drawn_of_as_rows() -> None:
         BalanceRow("21 Nov, 14:30", "balance", "80.00 USD"),
         BalanceRow("22 Nov, 14:30", "now", "70.000001 USD"),
         BalanceRow("Fri 27 Nov", "forecast", "0.00 USD"),
-    ] == balance_rows(history, runway=runway(), now=NOW, zone=BERLIN, currency="USD")
+    ] == balance_rows(history, credit_limit=0, runway=runway(), now=NOW, zone=BERLIN, currency="USD")
 
 
 # Usage

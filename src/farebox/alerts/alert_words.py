@@ -14,8 +14,8 @@ from farebox.storage.records import Merchant, OutboxMail
 class AlertSubject(Struct, frozen=True):
     """What a mail is about: the alert and whom it goes to, whose balance it is, and how that stands now.
 
-    `transfer` is the one that the alert names, None if it names none. `runway` says in words how long the available
-    balance lasts now; None if nothing is being spent.
+    `transfer` is the one that the alert names, None if it names none. `runway` says in words how long the money lasts
+    now, the credit limit included; None if nothing is being spent.
     """
 
     mail: OutboxMail
@@ -68,6 +68,6 @@ def balance_facts(subject: AlertSubject) -> list[Fact]:
         facts.append(Fact("Can still be spent", subject.money(subject.spendable), remark))
     if subject.spendable == 0:
         facts.append(Fact("Lasts", "it is used up"))
-    elif subject.runway is not None and account.available > 0:
+    elif subject.runway is not None:
         facts.append(Fact("Lasts", subject.runway))
     return facts

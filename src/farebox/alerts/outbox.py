@@ -3,6 +3,8 @@
 import logging
 from collections.abc import Sequence
 from email.message import EmailMessage
+from typing import Final
+from zoneinfo import ZoneInfo
 
 from farebox.alerts.alert_mail import alert_message
 from farebox.alerts.alert_words import AlertSubject
@@ -12,10 +14,14 @@ from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.currencies import format_money_with_code
-from farebox.service.insight.forecast import RunwayReader, in_words
+from farebox.service.insight.forecast import RunwayReader
+from farebox.service.insight.runway_words import in_words
 from farebox.storage.interface import StorageError
 from farebox.storage.records import OutboxMail
 from farebox.storage.stores import Stores
+
+_MAIL_ZONE: Final = ZoneInfo("UTC")
+"""The zone of all times in mails."""
 
 _log = logging.getLogger("farebox.alerts")
 
@@ -92,7 +98,7 @@ class Outbox:
 
     async def _runway_in_words(self, mail: OutboxMail, account: Account) -> str | None:
         try:
-            return in_words(await self._runways.read(account))
+            return in_words(await self._runways.read(account), _MAIL_ZONE)
         except StorageError:
             raise
         except Exception:

@@ -10,7 +10,7 @@ from farebox.core.money import format_amount
 from farebox.core.thresholds import Threshold
 from farebox.presenters.fields import Amount, Available, CreditLimit, Held, IsFrozen, MerchantId, Name, Posted, Time
 from farebox.service import inputs
-from farebox.service.insight.forecast import Runway
+from farebox.service.insight.forecast import Runway, RunwayState
 from farebox.service.ledger.queries import AccountView
 from farebox.service.operator.merchants import Merchant
 
@@ -57,12 +57,15 @@ class NewMerchantData(MerchantData, frozen=True, rename="camel"):
 
 
 class RunwayData(Struct, frozen=True, rename="camel"):
-    """How long the balance lasts at the recent daily burn; `days` is the median, the rest its likely range."""
+    """How long the money lasts, the credit limit included: `days` at the burn of a usual day, and a likely range.
 
-    days: Annotated[int, Meta(examples=[12])]
-    days_low: Annotated[int, Meta(examples=[9])]
-    days_high: Annotated[int, Meta(examples=[15])]
-    until: Time
+    Days are whole ones of 24 hours, rounded down.
+    """
+
+    days: Annotated[int | None, Meta(description="Null: over a year.", examples=[12])]
+    days_low: Annotated[int | None, Meta(description="Null: over a year.", examples=[9])]
+    days_high: Annotated[int | None, Meta(description="Null: over a year.", examples=[15])]
+    until: Annotated[Time | None, Meta(description="Null: over a year.")]
     burn_per_day: Amount
 
 
@@ -79,6 +82,15 @@ class AccountData(Struct, frozen=True, rename="camel"):
     is_frozen: IsFrozen
     thresholds: list[ThresholdData]
     runway: RunwayData | None
+    runway_state: Annotated[
+        str,
+        Meta(
+            description="Why there is no runway, if there is none: never topped up, spending since less than an hour, "
+            "or nothing spent in the last two weeks.",
+            examples=["known"],
+            extra_json_schema={"enum": [str(state) for state in RunwayState]},
+        ),
+    ]
 
 
 def merchant_data(merchant: Merchant, account: Account) -> MerchantData:
@@ -115,7 +127,8 @@ def account_data(view: AccountView) -> AccountData:
         credit_limit=format_amount(account.credit_limit),
         is_frozen=account.is_frozen,
         thresholds=_thresholds_data(account),
-        runway=None if view.runway is None else _runway_data(view.runway),
+        runway=None if view.forecast.runway is None else _runway_data(view.forecast.runway),
+        runway_state=str(view.forecast.state),
     )
 
 
@@ -134,10 +147,11 @@ def _thresholds_data(account: Account) -> list[ThresholdData]:
 
 
 def _runway_data(runway: Runway) -> RunwayData:
+    days = runway.whole_days(runway.until)
     return RunwayData(
-        days=runway.days,
-        days_low=runway.days_low,
-        days_high=runway.days_high,
-        until=inputs.format_time(runway.until),
+        days=days,
+        days_low=runway.whole_days(runway.until_low),
+        days_high=runway.whole_days(runway.until_high),
+        until=None if days is None else inputs.format_time(runway.until),
         burn_per_day=format_amount(runway.burn_per_day),
     )

@@ -3,11 +3,12 @@
 The last transfer before a moment is found by binary search over seq. Burn between two moments is the posted balance at
 the first, less that at the second, plus what came in from outside between them (top-ups and credits, less reversals and
 debits); refunds lessen it. The burn of each of the last DAYS_MAX days of 24 hours makes a sample, from the first day on
-which anything was burned. The runway is the available balance divided by the sample's median, its likely range by the
-upper and lower quartile. See docs/decisions/0007-burn-from-the-book.md.
+which anything was burned. The runway is what can be spent, the credit limit included, divided by the sample's median,
+its likely range by the upper and lower quartile. See docs/decisions/0007-burn-from-the-book.md.
 """
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -22,28 +23,57 @@ from farebox.storage.transfers import TransferStore
 DAYS_MAX: Final = 14
 """How many past days make the sample."""
 
-RUNWAY_DAYS_MAX: Final = 3_650
-"""A runway of ten years or more is given as this many days."""
+RUNWAY_DAYS_MAX: Final = 365
+"""What lasts longer is "over a year" to everybody: two weeks of burn tell nothing of what comes after."""
 
-_HOUR: Final = 3_600_000_000
-_DAY: Final = 24 * _HOUR
+HOUR: Final = 3_600_000_000
+DAY: Final = 24 * HOUR
+RUNWAY_MAX: Final = (RUNWAY_DAYS_MAX + 1) * DAY
+"""No time further ahead is worked out, which would leave the years that can be written."""
 
 
 class Runway(Struct, frozen=True):
-    """How long the available balance lasts: whole days, rounded down. `until` is microseconds since 1970.
+    """How long the money lasts as of `now`; times are microseconds since 1970.
 
-    `days` is at the burn of a usual day, `days_low` and `days_high` at the upper and lower quartile of recent days.
-    `burn_per_day` is what a usual day burns, in micros.
+    `until` is when it is used up at the burn of a usual day, `until_low` and `until_high` at the upper and lower
+    quartile of recent days; none is after `now` + RUNWAY_MAX. `burn_per_day` is what a usual day burns, in micros.
     """
 
-    days: int
-    days_low: int
-    days_high: int
+    now: int
     until: int
+    until_low: int
+    until_high: int
     burn_per_day: int
 
+    def whole_days(self, until: int) -> int | None:
+        """Count the days of 24 hours until one of the runway's ends, rounded down; None if it is over a year."""
+        days = (until - self.now) // DAY
+        return days if days <= RUNWAY_DAYS_MAX else None
 
-def runway_of(burns: Sequence[int], *, available: int, now: int) -> Runway | None:
+
+class RunwayState(StrEnum):
+    """How much is known of an account's runway; programs read these words."""
+
+    KNOWN = "known"
+    USED_UP = "used_up"
+    NEVER_TOPPED_UP = "never_topped_up"
+    TOO_EARLY = "too_early_to_tell"
+    NOTHING_SPENT = "nothing_spent"
+
+
+class Forecast(Struct, frozen=True):
+    """How long an account's money lasts; `runway` is None unless the state is KNOWN or USED_UP.
+
+    Money that is used up has a runway of no length if there is a burn. `sample_days` is how many full days were looked
+    at; it is 0 if the book is younger than one.
+    """
+
+    state: RunwayState
+    runway: Runway | None = None
+    sample_days: int = 0
+
+
+def runway_of(burns: Sequence[int], *, spendable: int, now: int) -> Runway | None:
     """Compute the runway from the burn of recent days.
 
     The usual burn is the median, of two middle ones the higher. If most days are idle, so that the median is 0, it is
@@ -51,7 +81,7 @@ def runway_of(burns: Sequence[int], *, available: int, now: int) -> Runway | Non
 
     Args:
         burns: micros, the newest day first; a day on which more was refunded than spent counts as idle.
-        available: micros that can be spent; nothing lasts no time.
+        spendable: micros that can be spent, the credit limit included; nothing lasts no time.
         now: microseconds since 1970.
 
     Returns:
@@ -66,15 +96,24 @@ def runway_of(burns: Sequence[int], *, available: int, now: int) -> Runway | Non
     count = len(ordered)
     low, median, high = ordered[(count - 1) // 4], ordered[count // 2], ordered[3 * count // 4]
     usual = median or max(divide_rounding_half_up(sum(spent), count), 1)
-    spendable = max(available, 0)
     return Runway(
-        days=_days(spendable, usual),
-        days_low=_days(spendable, max(high, usual)),
-        days_high=_days(spendable, low),
-        # Rounded down to the microsecond: money is never said to last longer than it does.
-        until=now + min(spendable * _DAY // usual, RUNWAY_DAYS_MAX * _DAY),
+        now=now,
+        until=_used_up_at(spendable, usual, now),
+        until_low=_used_up_at(spendable, max(high, usual), now),
+        until_high=_used_up_at(spendable, low, now),
         burn_per_day=usual,
     )
+
+
+def runway_at(burn_per_day: int, *, spendable: int, now: int) -> Runway:
+    """Compute a runway from the burn of a usual day alone."""
+    until = _used_up_at(spendable, burn_per_day, now)
+    return Runway(now=now, until=until, until_low=until, until_high=until, burn_per_day=burn_per_day)
+
+
+def spendable_of(account: Account) -> int:
+    """Tell what can be spent, in micros: what is available, and the credit limit."""
+    return account.available + account.credit_limit
 
 
 def daily_burns(ends: Sequence[Transfer | None], funding: Sequence[Transfer]) -> list[int]:
@@ -93,25 +132,6 @@ def daily_burns(ends: Sequence[Transfer | None], funding: Sequence[Transfer]) ->
     ]
 
 
-def in_words(runway: Runway | None) -> str | None:
-    """Say a runway as a person would: "about 5 days, likely 4 to 7"; None if there is none."""
-    if runway is None:
-        return None
-    low, high = runway.days_low, runway.days_high
-    if low >= RUNWAY_DAYS_MAX:
-        return "for years"
-    about = _about(runway.days)
-    is_open = high >= RUNWAY_DAYS_MAX
-    if low == high or (low == 0 and is_open):
-        # A range of nothing or of everything tells nothing.
-        return about
-    if is_open:
-        return f"{about}, likely {low} {'day' if low == 1 else 'days'} or more"
-    if runway.days == 0:
-        return f"{about}, up to {high} at a slow pace"
-    return f"{about}, likely up to {high}" if low == 0 else f"{about}, likely {low} to {high}"
-
-
 class RunwayReader:
     """Reads accounts' runways as of now."""
 
@@ -121,53 +141,65 @@ class RunwayReader:
         self._clock = clock
 
     async def read(self, account: Account) -> Runway | None:
-        """Read the recent burn from a book and compute its runway; see `read_runway`."""
-        return await read_runway(self._transfers, account, self._clock.now())
+        """Read the recent burn from a book and compute its runway; see `read_forecast`."""
+        return (await read_forecast(self._transfers, account, self._clock.now())).runway
 
 
-async def read_runway(transfers: TransferStore, account: Account, now: int) -> Runway | None:
-    """Read the recent burn from a book and compute its runway, as of `now` in microseconds since 1970.
+async def read_forecast(transfers: TransferStore, account: Account, now: int) -> Forecast:
+    """Read the recent burn from a book and tell how long its money lasts, as of `now` in microseconds since 1970.
 
-    It takes at most two queries and one for each doubling of the book's length, each a few point look-ups: 22 for a
+    It takes at most three queries and one for each doubling of the book's length, each a few point look-ups: 22 for a
     book of a million transfers. The book only grows, so what is read is of one piece without a transaction.
 
     Raises:
         StoreUnavailable: the database can't be read.
     """
-    return runway_of(await _read_burns(transfers, account, now), available=account.available, now=now)
-
-
-async def _read_burns(transfers: TransferStore, account: Account, now: int) -> list[int]:
-    """Measure the burn of each full day behind now; the hours of a book that is younger stand for a day."""
     first = (await transfers.at(account.merchant_id, [1])).get(1)
     if first is None:
-        return []
+        return Forecast(RunwayState.NEVER_TOPPED_UP)
+    spendable, age = spendable_of(account), now - first.committed_at
+    days = max(min(age // DAY, DAYS_MAX), 0)
+    burns = await _read_burns(transfers, account, first, now)
+    runway = runway_of(burns, spendable=spendable, now=now)
+    if spendable <= 0:
+        state = RunwayState.NEVER_TOPPED_UP if await _is_never_topped_up(transfers, account) else RunwayState.USED_UP
+        return Forecast(state, runway if state is RunwayState.USED_UP else None, days)
+    if runway is not None:
+        return Forecast(RunwayState.KNOWN, runway, days)
+    if await _is_never_topped_up(transfers, account):
+        return Forecast(RunwayState.NEVER_TOPPED_UP)
+    return Forecast(RunwayState.TOO_EARLY if age < HOUR else RunwayState.NOTHING_SPENT, None, days)
+
+
+async def _read_burns(transfers: TransferStore, account: Account, first: Transfer, now: int) -> list[int]:
+    """Measure the burn of each full day behind now; the hours of a book that is younger stand for a day."""
     age = now - first.committed_at
-    days = min(age // _DAY, DAYS_MAX)
+    days = min(age // DAY, DAYS_MAX)
     if days > 0:
-        moments = [now - day * _DAY for day in range(days + 1)]
-    elif age >= _HOUR:
+        moments = [now - day * DAY for day in range(days + 1)]
+    elif age >= HOUR:
         moments = [now, first.committed_at - 1]
     else:
         return []
     ends = await last_transfers(transfers, account, moments)
     oldest_seq = 0 if ends[-1] is None else ends[-1].seq
     burns = daily_burns(ends, await transfers.funding_after(account.merchant_id, oldest_seq + 1))
-    return burns if days > 0 else [divide_rounding_half_up(burns[0] * _DAY, age)]
+    return burns if days > 0 else [divide_rounding_half_up(burns[0] * DAY, age)]
+
+
+async def _is_never_topped_up(transfers: TransferStore, account: Account) -> bool:
+    """Tell whether no money ever came in; a book whose top-ups were all taken back had some."""
+    if account.funding or account.adjustments:
+        return False
+    return not await transfers.funding_after(account.merchant_id, 1)
 
 
 def _came_in(funding: Sequence[Transfer], *, after: int, last: int) -> int:
     return sum(EFFECTS[Kind(item.kind)].wallet * item.amount for item in funding if after < item.seq <= last)
 
 
-def _days(spendable: int, burn: int) -> int:
-    """Divide, rounding down to whole days."""
-    return RUNWAY_DAYS_MAX if burn == 0 else min(spendable // burn, RUNWAY_DAYS_MAX)
-
-
-def _about(days: int) -> str:
-    if days == 0:
-        return "less than a day"
-    if days >= RUNWAY_DAYS_MAX:
-        return "for years"
-    return "about 1 day" if days == 1 else f"about {days} days"
+def _used_up_at(spendable: int, burn: int, now: int) -> int:
+    """Divide, rounding down to the microsecond: money is never said to last longer than it does."""
+    if spendable <= 0:
+        return now
+    return now + (RUNWAY_MAX if burn == 0 else min(spendable * DAY // burn, RUNWAY_MAX))

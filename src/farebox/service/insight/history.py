@@ -51,13 +51,15 @@ class History(Struct, frozen=True):
 
 
 class Cone(Struct, frozen=True):
-    """Where the forecast goes: straight from the posted balance now down to zero, at three paces.
+    """Where the forecast goes: straight from the posted balance now down to where it is used up, at three paces.
 
-    `fast`, `usual` and `slow` are the times at which zero is reached, microseconds since 1970, in that order.
+    That is at `floor`: zero, or as far below as the credit limit lets it go. `fast`, `usual` and `slow` are the times
+    at which it is reached, microseconds since 1970, in that order.
     """
 
     now: int
     posted: int
+    floor: int
     fast: int
     usual: int
     slow: int
@@ -132,13 +134,11 @@ class HistoryReader:
         return [samples[seq] for seq in sorted(samples)]
 
 
-def cone_of(runway: Runway | None, *, posted: int, now: int) -> Cone | None:
+def cone_of(runway: Runway | None, *, posted: int, credit_limit: int, now: int) -> Cone | None:
     """Draw a runway as a cone from the posted balance; None if there is none, or nothing left that could run out."""
-    if runway is None or posted <= 0 or runway.until <= now:
+    if runway is None or posted <= -credit_limit or runway.until <= now:
         return None
-    # Days are rounded down, `until` is not: the slow pace may seem to end before the usual one.
-    slow = max(now + runway.days_high * _DAY, runway.until)
-    return Cone(now, posted, now + runway.days_low * _DAY, runway.until, slow)
+    return Cone(now, posted, -credit_limit, max(runway.until_low, now), runway.until, runway.until_high)
 
 
 def _line(

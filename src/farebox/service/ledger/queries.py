@@ -12,7 +12,7 @@ from farebox.core.commands import KeyKind
 from farebox.core.state import Alert, KeyRecord
 from farebox.service.clock import Clock
 from farebox.service.errors import Forbidden, InvalidKey, UnknownMerchant, translated
-from farebox.service.insight.forecast import Runway, read_runway
+from farebox.service.insight.forecast import Forecast, read_forecast
 from farebox.service.insight.history import History, HistoryReader
 from farebox.service.people.api_keys import ParsedKey
 from farebox.storage.interface import Connector
@@ -30,7 +30,7 @@ class AccountView(Struct, frozen=True):
 
     merchant: Merchant
     account: Account
-    runway: Runway | None
+    forecast: Forecast
 
 
 class AlertWithMails(Struct, frozen=True):
@@ -143,4 +143,5 @@ class Queries:
             account = await self._stores.accounts.find(merchant_id)
             if merchant is None or account is None:
                 raise UnknownMerchant
-            return AccountView(merchant, account, await read_runway(self._stores.transfers, account, self._clock.now()))
+            forecast = await read_forecast(self._stores.transfers, account, self._clock.now())
+            return AccountView(merchant, account, forecast)

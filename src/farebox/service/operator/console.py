@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -13,7 +14,8 @@ from farebox.core.transfers import Transfer
 from farebox.service import parsing
 from farebox.service.clock import Clock
 from farebox.service.errors import Missing, translated
-from farebox.service.insight.forecast import RUNWAY_DAYS_MAX
+from farebox.service.insight.forecast import Runway, runway_at, spendable_of
+from farebox.service.insight.runway_words import days_left
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import (
     AccountMail,
@@ -40,7 +42,10 @@ __all__ = [
 ]
 
 SOON_DAYS: Final = 7
-"""Whose money lasts less than so many days comes first."""
+"""Those whose money is used up, or will be within so many days, come first."""
+
+_CANDIDATES_A_ROW: Final = 4
+"""How many of those that ran out soonest when last worked out are looked at for each row: some were topped up since."""
 
 RETURNS_MAX: Final = 50
 """How many refunds or reversals of one transfer are read: the newest."""
@@ -56,11 +61,10 @@ class MerchantRow(Struct, frozen=True):
     account: Account
     runway_snapshot: RunwaySnapshot | None
 
-    @property
-    def days_left(self) -> int | None:
-        """How many whole days the balance of now lasts at the burn last worked out; None if nothing is being spent."""
+    def runway(self, now: int) -> Runway | None:
+        """Tell how long the money of now lasts at the burn last worked out; None if nothing is being spent."""
         burn = None if self.runway_snapshot is None else self.runway_snapshot.burn_per_day
-        return min(max(0, self.account.available) // burn, RUNWAY_DAYS_MAX) if burn else None
+        return runway_at(burn, spendable=spendable_of(self.account), now=now) if burn else None
 
 
 class Returns(Struct, frozen=True):
@@ -94,10 +98,23 @@ class ConsoleQueries:
         with translated():
             return await self._rows(await self._stores.merchants.in_order(order, limit=limit, offset=offset))
 
-    async def soon(self, limit: int) -> list[MerchantRow]:
-        """List those whose money runs out within a week, the soonest first."""
-        found = await self.merchants(MerchantOrder.RUNS_OUT, limit=limit, offset=0)
-        return [row for row in found if row.days_left is not None and row.days_left < SOON_DAYS]
+    async def soon(self, limit: int, zone: ZoneInfo, *, beside: Sequence[MerchantRow] = ()) -> list[MerchantRow]:
+        """List those whose money is used up or runs out within SOON_DAYS on a calendar of the zone, the soonest first.
+
+        Of the merchants `beside` it on the page each one is looked at, so that no two rows contradict each other.
+        """
+        now = self._clock.now()
+        found = await self.merchants(MerchantOrder.RUNS_OUT, limit=limit * _CANDIDATES_A_ROW, offset=0)
+        soon: dict[int, tuple[int, MerchantRow]] = {}
+        for row in (*found, *beside):
+            runway = row.runway(now)
+            if runway is None:
+                continue
+            days = days_left(runway, runway.until, zone)
+            if days is not None and days <= SOON_DAYS:
+                soon[row.merchant.merchant_id] = (runway.until, row)
+        ordered = sorted(soon.items(), key=lambda item: (item[1][0], item[0]))
+        return [row for _, (_, row) in ordered[:limit]]
 
     async def search(self, text: str, *, limit: int, offset: int) -> list[MerchantRow]:
         """List merchants whose name or people's addresses hold a text, newest first."""

@@ -8,10 +8,11 @@ from markupsafe import Markup
 from msgspec import Struct
 
 from farebox.core.currencies import format_money, format_money_with_code
-from farebox.service.insight.forecast import Runway, in_words
+from farebox.service.insight.forecast import Runway
 from farebox.service.insight.history import History, Mark, cone_of
+from farebox.service.insight.runway_words import days_left, in_words
 from farebox.web.charts.axes import BOTTOM, RIGHT_MARGIN, Plot, amount_axis, time_labels
-from farebox.web.charts.forecast import draw_cone, time_ahead
+from farebox.web.charts.forecast import draw_cone, lowest_ahead, time_ahead
 from farebox.web.charts.scales import Scale, pixels
 from farebox.web.charts.svg import Size, element, image, text, text_width, titled
 from farebox.web.charts.times import DAY, HOUR, local, time_label, weekday_label
@@ -38,6 +39,7 @@ def balance_chart(
     history: History,
     *,
     thresholds: Sequence[int],
+    credit_limit: int,
     runway: Runway | None,
     now: int,
     zone: ZoneInfo,
@@ -49,6 +51,7 @@ def balance_chart(
     Args:
         history: the balance up to now.
         thresholds: micros.
+        credit_limit: how far below zero the balance may go, micros.
         runway: how long it lasts, or None.
         now: microseconds since 1970.
         zone: whose days and times are shown.
@@ -58,15 +61,16 @@ def balance_chart(
     size = BALANCE_NARROW if is_narrow else BALANCE
     now = max(now, history.points[-1][0])
     points = [*history.points, (now, history.points[-1][1])]
-    cone = cone_of(runway, posted=points[-1][1], now=now)
+    cone = cone_of(runway, posted=points[-1][1], credit_limit=credit_limit, now=now)
     start = min(points[0][0], now - HOUR)
-    amounts = [0, *(posted for _, posted in points), *thresholds]
+    end = now + time_ahead(cone, now - start)
+    amounts = [0, *(posted for _, posted in points), *thresholds, lowest_ahead(cone, end)]
     axis = amount_axis(min(amounts), max(amounts), size)
-    times = Scale(start, now + time_ahead(cone, now - start), axis.left, size.width - RIGHT_MARGIN)
+    times = Scale(start, end, axis.left, size.width - RIGHT_MARGIN)
     plot = Plot(times, axis.scale)
     return image(
         size,
-        _description(history, runway, now=now, currency=currency),
+        _description(history, runway, now=now, zone=zone, currency=currency),
         axis.drawing,
         _line(points, plot, zone=zone, currency=currency),
         draw_cone(cone, plot, zone),
@@ -79,7 +83,7 @@ def balance_chart(
 
 
 def balance_rows(
-    history: History, *, runway: Runway | None, now: int, zone: ZoneInfo, currency: str
+    history: History, *, credit_limit: int, runway: Runway | None, now: int, zone: ZoneInfo, currency: str
 ) -> list[BalanceRow]:
     """List what a balance's chart shows: the last balance drawn of each day, each top-up, and when it runs out."""
     rows: list[tuple[int, int, BalanceRow]] = []
@@ -98,14 +102,10 @@ def balance_rows(
             format_money_with_code(mark.posted, currency),
         )
         rows.append((mark.at, 0, row))
-    if (cone := cone_of(runway, posted=points[-1][1], now=now)) is not None:
-        rows.append(
-            (
-                cone.usual,
-                2,
-                BalanceRow(weekday_label(cone.usual, zone), "forecast", format_money_with_code(0, currency)),
-            )
-        )
+    cone = cone_of(runway, posted=points[-1][1], credit_limit=credit_limit, now=now)
+    if runway is not None and cone is not None and days_left(runway, cone.usual, zone) is not None:
+        used_up = format_money_with_code(cone.floor, currency)
+        rows.append((cone.usual, 2, BalanceRow(weekday_label(cone.usual, zone), "forecast", used_up)))
     return [row for _, _, row in sorted(rows, key=lambda item: item[:2])]
 
 
@@ -162,7 +162,7 @@ def _today(x: int, size: Size) -> Markup:
     return line + text(words, x=pixels(x - 50), y="11", text_anchor="end")
 
 
-def _description(history: History, runway: Runway | None, *, now: int, currency: str) -> str:
+def _description(history: History, runway: Runway | None, *, now: int, zone: ZoneInfo, currency: str) -> str:
     amounts = [posted for _, posted in history.points]
     days = -(-(now - history.points[0][0]) // DAY)
     last, lowest, highest = (
@@ -173,5 +173,6 @@ def _description(history: History, runway: Runway | None, *, now: int, currency:
         words += f", between {lowest} and {highest}"
     count = len(history.marks)
     words += f", {'no' if count == 0 else count} top-up{'' if count == 1 else 's'}."
-    lasts = in_words(runway)
-    return words if lasts is None else f"{words} It lasts {lasts}."
+    if runway is None:
+        return words
+    return f"{words} It is used up." if runway.until <= now else f"{words} It lasts {in_words(runway, zone)}."

@@ -69,8 +69,8 @@ class OverviewPages:
             template,
             merchant=view.merchant,
             account=view.account,
-            runway=view.runway,
-            state=state_of(view),
+            forecast=view.forecast,
+            state=state_of(view.account),
             below=below,
             alert=next((alert for alert in alerts if alert.alert.threshold == below), None),
             latest=latest.transfers,
@@ -90,7 +90,8 @@ class OverviewPages:
         )
         balance: dict[str, Any] = {
             "thresholds": [threshold.amount for threshold in account.thresholds],
-            "runway": view.runway,
+            "credit_limit": account.credit_limit,
+            "runway": view.forecast.runway,
             "now": now,
             "zone": zone,
             "currency": account.currency,
@@ -104,7 +105,14 @@ class OverviewPages:
         }
         return {
             "balance_charts": [balance_chart(history, **balance, is_narrow=narrow) for narrow in (False, True)],
-            "balance_rows": balance_rows(history, runway=view.runway, now=now, zone=zone, currency=account.currency),
+            "balance_rows": balance_rows(
+                history,
+                credit_limit=account.credit_limit,
+                runway=view.forecast.runway,
+                now=now,
+                zone=zone,
+                currency=account.currency,
+            ),
             "usage_charts": [usage_chart(usage, **bars, is_narrow=narrow) for narrow in (False, True)],
             "usage_rows": usage_rows(usage, zone=zone, by=by, currency=account.currency),
             "usage_types": usage_types(usage),
@@ -113,9 +121,8 @@ class OverviewPages:
         }
 
 
-def state_of(view: AccountView) -> str:
+def state_of(account: Account) -> str:
     """Name what a merchant should know first: frozen, empty, below a threshold, or nothing."""
-    account = view.account
     if account.is_frozen:
         return "frozen"
     if account.available + account.credit_limit <= 0:

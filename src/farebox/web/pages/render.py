@@ -21,6 +21,8 @@ from farebox.presenters.keys import KEY_KIND_WORDS, key_state
 from farebox.presenters.prices import unit_price_words
 from farebox.presenters.times import MONTHS, at
 from farebox.presenters.users import user_role
+from farebox.service.insight.forecast import Runway
+from farebox.service.insight.runway_words import days_left, lasts, likely
 from farebox.service.people.users import ROLES
 from farebox.web.pages.assets import asset_url
 
@@ -91,6 +93,11 @@ def redirect(url: str) -> Response:
 def short_money(micros: int, currency: str) -> str:
     """Write an amount for a glance: rounded towards zero to the currency's decimals."""
     return format_money(round_for_glance(micros, currency), currency)
+
+
+def _days_left(runway: Runway, zone: ZoneInfo) -> int | None:
+    """Count the days on the calendar until the money is used up; None if it is over a year."""
+    return days_left(runway, runway.until, zone)
 
 
 def number(value: int) -> str:
@@ -180,6 +187,9 @@ def _environment() -> Environment:
     environment.filters.update(
         money=format_money,
         short_money=short_money,
+        lasts=lasts,
+        likely=likely,
+        days_left=_days_left,
         number=number,
         moment=moment,
         day=day,

@@ -6,7 +6,6 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from farebox.core import ids
-from farebox.service.ledger.queries import AccountView
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
 
@@ -39,7 +38,7 @@ async def merchant_page(request: PageRequest, template: str, status: int = 200, 
     known = {
         "merchant": merchant,
         "account": account,
-        "state": state_of(AccountView(merchant, account, None)),
+        "state": state_of(account),
         "root": merchant_url(merchant.merchant_id),
     }
     return request.page(template, status, **{**known, **values})

@@ -70,7 +70,7 @@ class MerchantPages:
         return await merchant_page(
             request,
             "console/merchant.html",
-            runway=view.runway,
+            forecast=view.forecast,
             latest=latest.transfers,
             waiting=[approval for approval in approvals if approval.state == ApprovalState.PENDING],
             audit_entries=audit_entries,

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from starlette.responses import Response
 
@@ -9,10 +10,11 @@ from farebox.core import ids
 from farebox.core.permissions import Operation
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
-from farebox.service.ledger.queries import AccountView
+from farebox.service.insight.forecast import RUNWAY_MAX
+from farebox.service.insight.runway_words import lasts
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
 from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_amounts
-from farebox.web.pages.console.common import cut, merchant_url, page_of
+from farebox.web.pages.console.common import merchant_url, page_of
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -61,19 +63,25 @@ class MerchantListPages:
         page = page_of(request)
         console = request.services.console
         soon: list[MerchantRow] = []
+        is_soon_shown = not text and not sort and not page
         if text:
             if (url := await self._exact(request, text)) is not None:
                 return request.redirect(url)
             found_rows = await console.search(text, limit=ROWS + 1, offset=page * ROWS)
         else:
             found_rows = await console.merchants(_ORDERS[sort or "age"], limit=ROWS + 1, offset=page * ROWS)
-            if not sort and not page:
-                soon = await console.soon(SOON_ROWS)
-        rows, more = cut(found_rows, ROWS)
+        rows, more = found_rows[:ROWS], len(found_rows) > ROWS
+        now = console.now()
+        if sort == "runway":
+            # They come as they were last worked out; what they have now may order them otherwise.
+            rows = sorted(rows, key=lambda row: _until(row, now))
+        if is_soon_shown:
+            soon = await console.soon(SOON_ROWS + 1, request.zone, beside=rows)
         return request.page(
             "console/merchants.html",
-            soon=[_shown(row) for row in soon],
-            rows=[_shown(row) for row in rows],
+            soon=[_shown(row, now, request.zone) for row in soon[:SOON_ROWS]],
+            more_soon=len(soon) > SOON_ROWS,
+            rows=[_shown(row, now, request.zone) for row in rows],
             more=more,
             number=page,
             sort=sort,
@@ -129,22 +137,18 @@ def _currency(text: str) -> str:
     return inputs.currency("currency", text)
 
 
-def _shown(row: MerchantRow) -> dict[str, Any]:
+def _shown(row: MerchantRow, now: int, zone: ZoneInfo) -> dict[str, Any]:
     """Prepare a merchant's line."""
+    runway = row.runway(now)
     return {
         "url": merchant_url(row.merchant.merchant_id),
         "name": row.merchant.name,
         "account": row.account,
-        "lasts": _lasts(row),
-        "state": state_of(AccountView(row.merchant, row.account, None)),
+        "lasts": "" if runway is None else lasts(runway, zone),
+        "state": state_of(row.account),
     }
 
 
-def _lasts(row: MerchantRow) -> str:
-    """Say how long a merchant's money lasts; nothing if it is used up, or not being spent."""
-    days = row.days_left
-    if days is None or row.account.available + row.account.credit_limit <= 0:
-        return ""
-    if not days:
-        return "less than a day"
-    return f"{days:,} day{'' if days == 1 else 's'}"
+def _until(row: MerchantRow, now: int) -> int:
+    runway = row.runway(now)
+    return now + RUNWAY_MAX if runway is None else runway.until
