@@ -86,7 +86,7 @@ async def test_several_refunds_give_back_up_to_what_was_charged_and_no_more(
     for amount in ("0.50", "10"):
         refused = await _refund(client, seeds, charged, amount=amount)
         assert (409, "refund_exceeds_transfer") == (refused.status, refused.code)
-        assert f"Only 0.499999 of {charged} is left" in refused.message
+        assert f"Only 0.499999 USD of {charged} is left" in refused.message
     # Without an amount it is what is left.
     rest = await _refund(client, seeds, charged)
     assert ("0.499999", "100.00") == (rest.data["amount"], rest.data["available"])
@@ -229,6 +229,7 @@ async def test_supports_refund_is_in_the_audit_log_once(farebox: Farebox, client
         "merchantId": seeds.merchant,
         "subject": first.data["transferId"],
         "detail": "refund of 10.00 USD, T-9, blurred",
+        "sentence": "The key “ann” refunded 10.00 USD, T-9, blurred",
     } == entry
 
 
