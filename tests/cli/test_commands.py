@@ -1,6 +1,7 @@
 """Every command, as text and as JSON, on each engine."""
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,7 @@ from farebox.cli.main import StandIn, cli
 from farebox.storage import sql
 from farebox.storage.records import MailServerPause
 from tests.cli.shell import Shell
-from tests.support.server import open_farebox
+from tests.support.server import Server, open_farebox
 
 LONG_AGO: Final = 1_600_000_000_000_000
 """In September 2020."""
@@ -161,6 +162,43 @@ def test_setting_a_threshold_above_the_balance_owes_a_mail(shell: Shell) -> None
     )
     assert "ann@acme.example" in shell.ok("outbox", "list").out
     assert {"retried": 1} == shell.json("outbox", "retry")
+
+
+def test_thresholds_are_negative_down_to_the_credit_limit(shell: Shell) -> None:
+    merchant = shell.merchant("--credit-limit", "50", "--threshold=-20")
+    assert "-20.00 USD" in shell.ok("merchant", "show", merchant).out
+    below = shell.run("merchant", "set", merchant, "--threshold=-50.01")
+    limit = "a threshold is -50.00 or more"
+    assert (2, True) == (below.status, limit in below.err), below.err
+    # Both at once: nothing is changed if one is wrong.
+    both = shell.run("merchant", "set", merchant, "--credit-limit", "10", "--threshold=-20")
+    assert "-20.00 is below what the credit limit of 10.00 USD allows" in both.err
+    assert "50.00" == shell.json("merchant", "show", merchant)["creditLimit"]
+    changed = shell.json("merchant", "set", merchant, "--credit-limit", "100", "--threshold=-100")
+    assert [{"amount": "-100.00", "isArmed": True}] == changed["thresholds"]
+    shell.ok("merchant", "set", merchant, "--credit-limit", "100", "--threshold", "")
+    never = shell.run("merchant", "create", "Contoso", "--currency", "USD", "--threshold", "0")
+    assert "without a credit limit a threshold is more than 0" in never.err
+
+
+def test_mails_that_are_withdrawn_say_why(shell: Shell) -> None:
+    shell.ok("staff", "add", "sam@farebox.example", "--name", "Sam")
+    shell.ok("staff", "close", "sam@farebox.example")
+    merchant = shell.merchant("--threshold", "10")
+    shell.ok("user", "add", merchant, "ann@acme.example")
+    shell.ok("topup", merchant, "5", "--reference", "INV-1")
+    shell.ok("user", "remove", merchant, "ann@acme.example")
+    with Server(shell.database_url):
+        deadline = time.monotonic() + 30
+        while {"withdrawn"} != {mail["state"] for mail in shell.json("outbox", "list")}:
+            assert time.monotonic() < deadline
+    reasons = {mail["kind"]: mail["lastError"] for mail in shell.json("outbox", "list")}
+    removed = "the user was removed from the account"
+    assert {"low_balance": removed, "invitation": "the login was closed"} == reasons
+    listed = shell.ok("outbox", "list").out
+    assert removed in listed
+    assert "withdrawn" in listed
+    assert {"retried": 0} == shell.json("outbox", "retry")
 
 
 def test_a_mail_server_that_is_given_up_is_said(shell: Shell) -> None:

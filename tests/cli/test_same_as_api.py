@@ -32,6 +32,8 @@ def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None
     shell.ok("price", "set", "image", "0.01")
     shell.ok("price", "set", "image", "0.02", "--from", "2100-01-01T00:00:00Z")
     shell.ok("price", "set", "image", "variable", "--merchant", merchant)
+    shell.ok("staff", "add", "sam@farebox.example", "--name", "Sam")
+    shell.ok("merchant", "set", merchant, "--threshold", "20")
     root = f"/api/admin/merchants/{merchant}"
     api = _asked(
         shell,
@@ -45,6 +47,8 @@ def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None
             "prices": "/api/admin/prices",
             "own_prices": f"{root}/prices",
             "audit": "/api/admin/audit",
+            "outbox": "/api/admin/outbox",
+            "mails": f"/api/admin/outbox?merchant={merchant}&limit=2",
         },
     )
     assert api["merchant"] == shell.json("merchant", "show", merchant)
@@ -55,6 +59,10 @@ def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None
     assert api["prices"]["prices"] == shell.json("price", "list")
     assert api["own_prices"]["prices"] == shell.json("price", "list", "--merchant", merchant)
     assert api["audit"]["entries"] == shell.json("audit")
+    mails = shell.json("outbox", "list")
+    assert api["outbox"]["mails"] == mails
+    assert [mail for mail in mails if mail["kind"] == "low_balance"] == api["mails"]["mails"]
+    assert {"low_balance", "invitation"} == {mail["kind"] for mail in mails}
     assert all(api[name] for name in api)
 
 

@@ -68,9 +68,19 @@ def _check_amount(text: str) -> None:
 
 
 def _check_thresholds(texts: list[str]) -> None:
-    amounts = [_amount_model(text) for text in texts]
-    found = _outcome(lambda: inputs.thresholds("thresholds", texts), InvalidInput)
-    assert found == (None if len(texts) > 5 or not all(amounts) else tuple(sorted({item for item in amounts if item})))
+    amounts = [_signed_model(text) for text in texts]
+    known = {micros for micros in amounts if micros is not None}
+    right = tuple(sorted(known)) if len(texts) <= 5 and None not in amounts else None
+    assert right == _outcome(lambda: inputs.thresholds("thresholds", texts), InvalidInput)
+    for limit in (0, 10**6, 10**30):
+        read = partial(inputs.thresholds, "thresholds", texts, credit_limit=limit, currency="USD")
+        found = _outcome(read, InvalidInput)
+        assert found == (right if all(micros > 0 or (limit and micros >= -limit) for micros in known) else None)
+
+
+def _signed_model(text: str) -> int | None:
+    micros = _amount_model(text.removeprefix("-"))
+    return -micros if micros is not None and text.startswith("-") else micros
 
 
 def _written_amount(random: Random) -> int:

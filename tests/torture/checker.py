@@ -1,12 +1,14 @@
 """Holds a ledger against what its clients were told: nothing lost, nothing doubled, no money made or missed."""
 
+from bisect import bisect_right
 from collections import Counter
 from decimal import Decimal
 from typing import Final
 
 from farebox.bootstrap import Farebox
-from farebox.core.accounts import KIND_WORDS, Kind
+from farebox.core.accounts import KIND_WORDS, Account, Kind
 from farebox.core.holds import HoldState
+from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.service.operator.verifier import Verifier
@@ -19,7 +21,7 @@ _OWN_KEYS: Final = ("expire ", "release ")
 """How the keys begin under which Farebox itself gives money back."""
 
 _LOWERING: Final = {Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL}
-_ARMING: Final = {Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT}
+_ARRIVING: Final = {Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT}
 
 
 async def check(farebox: Farebox, merchants: list[Seeds], requests: list[Request], *, users: int) -> int:
@@ -132,24 +134,27 @@ async def _check_balances(snapshot: Snapshot, seeds: Seeds, requests: list[Reque
 
 
 async def _check_alerts(farebox: Farebox, seeds: Seeds, book: list[Transfer], users: int) -> None:
-    """See that each threshold fired when it had to, and that each alert owes one mail to each user."""
+    """See that each threshold was told of when it had to be, and that each alert owes one mail to each user."""
     account = await farebox.stores.accounts.find(seeds.merchant_id)
     amounts = [threshold.amount for threshold in account.thresholds] if account else []
-    armed: set[int] = set()
-    fired: list[int] = []
-    posted = 0
+    armed = set(amounts)
+    told: list[int] = []
     for transfer in book:
-        before, posted = posted, transfer.posted_after
         if transfer.kind in _LOWERING:
-            crossed = {amount for amount in armed if before >= amount > posted}
-            armed -= crossed
-            fired += [transfer.seq] if crossed else []
-        elif transfer.kind in _ARMING:
-            armed |= {amount for amount in amounts if posted >= amount}
-    alerts = await farebox.stores.outbox.alerts(seeds.merchant_id, len(book))
-    if [alert.transfer_seq for alert in reversed(alerts)] != fired:
-        raise Contradiction(f"thresholds fired at {[alert.transfer_seq for alert in alerts]}, they must at {fired}")
-    mails = await farebox.stores.outbox.list(merchant_id=seeds.merchant_id, limit=len(book) * users + 1)
+            begun = {amount for amount in armed if amount > transfer.posted_after}
+        elif transfer.kind in _ARRIVING:
+            begun = {amount for amount in amounts if amount > transfer.posted_after}
+            armed = set(amounts)
+        else:
+            continue
+        armed -= begun
+        told += [transfer.seq] if begun else []
+    alerts = list(reversed(await farebox.stores.outbox.alerts(seeds.merchant_id, 2 * len(book) + 1)))
+    below = [alert.transfer_seq for alert in alerts if alert.kind == AlertKind.LOW_BALANCE]
+    if below != told:
+        raise Contradiction(f"thresholds were told of at {below}, they must be at {told}")
+    _check_used_up([alert.transfer_seq or 0 for alert in alerts if alert.kind == AlertKind.USED_UP], account, book)
+    mails = await farebox.stores.outbox.list(merchant_id=seeds.merchant_id, limit=len(alerts) * users + 1)
     owed = Counter(mail.alert.number for mail in mails)
     if owed != Counter({alert.number: users for alert in alerts}):
         raise Contradiction(f"mails owed per alert: {owed}")
@@ -157,6 +162,16 @@ async def _check_alerts(farebox: Farebox, seeds: Seeds, book: list[Transfer], us
         Threshold(amount, True) for amount in armed
     }:
         raise Contradiction(f"armed are {account.thresholds}, they must be {armed}")
+
+
+def _check_used_up(refused_after: list[int], account: Account | None, book: list[Transfer]) -> None:
+    """See that refusals for lack of money were told of once between one arrival of money and the next."""
+    arrivals = [transfer.seq for transfer in book if transfer.kind in _ARRIVING]
+    episodes = [bisect_right(arrivals, seq) for seq in refused_after]
+    if len(set(episodes)) < len(episodes):
+        raise Contradiction(f"refusals were told of after {refused_after}, with money arriving at {arrivals}")
+    if account is not None and account.is_exhausted is not (len(arrivals) in episodes):
+        raise Contradiction(f"refusals were told of after {refused_after}; used up is {account.is_exhausted}")
 
 
 def _ledger_key(request: Request) -> str:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -22,13 +23,13 @@ from farebox.cli.context import (
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.currencies import format_money_with_code
-from farebox.presenters.outbox import STATE_WORDS, outbox_mail_data
+from farebox.presenters.outbox import STATE_WORDS, mail_data, mail_kind, owed_since
 from farebox.service.clock import SystemClock
 from farebox.service.operator.verifier import Verifier
-from farebox.storage.records import MailServerPause, OutboxMail
+from farebox.storage.records import AccountMail, MailServerPause, OutboxMail
 
 _MAILS_LISTED_MAX: Final = 200
-_MAIL_COLUMNS: Final = ("fired (UTC)", "to", "why", "state", "attempts", "reason")
+_MAIL_COLUMNS: Final = ("owed (UTC)", "to", "why", "state", "attempts", "reason")
 
 
 @click.command("init")
@@ -95,14 +96,16 @@ def outbox_group() -> None:
 async def outbox_list(context: CommandContext) -> None:
     """List the newest mails and where they stand."""
     farebox = context.farebox
-    mails = await farebox.stores.outbox.list(merchant_id=None, limit=_MAILS_LISTED_MAX)
+    mails = await farebox.services.console.mails(None, _MAILS_LISTED_MAX)
     pause = await farebox.services.console.mail_server_pause(farebox.services.operator.mail_server)
-    merchants = await farebox.services.console.merchants_of({mail.alert.merchant_id for mail in mails})
+    alerted = {mail.alert.merchant_id for mail in mails if isinstance(mail, OutboxMail)}
+    merchants = await farebox.services.console.merchants_of(alerted)
+    currencies = {number: row.account.currency for number, row in merchants.items()}
     rows = [
         (
-            short_time(mail.alert.fired_at),
+            short_time(owed_since(mail)),
             mail.email,
-            _why(mail, merchants[mail.alert.merchant_id].account.currency),
+            _why(mail, currencies),
             STATE_WORDS[mail.state],
             str(mail.attempts),
             mail.last_error or "",
@@ -110,7 +113,7 @@ async def outbox_list(context: CommandContext) -> None:
         for mail in mails
     ]
     context.answer(
-        [outbox_mail_data(mail, pause) for mail in mails],
+        [mail_data(mail, pause) for mail in mails],
         [
             *_pause_lines(pause, farebox.clock.now()),
             *(table(_MAIL_COLUMNS, rows, right=(4,)) or ["No mail has been owed yet."]),
@@ -137,9 +140,11 @@ def _pause_lines(pause: MailServerPause | None, now: int) -> list[str]:
     ]
 
 
-def _why(mail: OutboxMail, currency: str) -> str:
-    threshold = mail.alert.threshold
-    return "used up" if threshold is None else f"below {format_money_with_code(threshold, currency)}"
+def _why(mail: OutboxMail | AccountMail, currencies: Mapping[int, str]) -> str:
+    """Say in a few words what a mail is about."""
+    if isinstance(mail, OutboxMail) and mail.alert.threshold is not None:
+        return f"below {format_money_with_code(mail.alert.threshold, currencies[mail.alert.merchant_id])}"
+    return mail_kind(mail).replace("_", " ")
 
 
 add_json_option(init)

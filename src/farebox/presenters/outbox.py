@@ -1,4 +1,4 @@
-"""An alert mail: what is owed to whom, what became of it, and why."""
+"""A mail that is owed or was, an alert's or one about signing in: to whom, what became of it, and why."""
 
 from typing import Annotated, Final, Literal
 
@@ -10,19 +10,19 @@ from farebox.core.state import AlertKind
 from farebox.presenters.fields import (
     AMOUNT_OUT,
     BOOK_ID_CHARS,
-    Amount,
     Email,
     MerchantId,
     Time,
     TransferId,
+    id_or_none,
     id_schema,
     time_or_none,
 )
 from farebox.service import inputs
-from farebox.service.operator.console import MailServerPause, MailState, OutboxMail
+from farebox.service.operator.console import AccountMail, MailServerPause, MailState, OutboxMail, Purpose
 
 StateWord = Literal["waiting", "sent", "given up", "withdrawn"]
-KindWord = Literal["low_balance", "used_up"]
+KindWord = Literal["low_balance", "used_up", "invitation", "password_reset", "test"]
 
 STATE_WORDS: Final[dict[int, StateWord]] = {
     MailState.WAITING: "waiting",
@@ -30,38 +30,44 @@ STATE_WORDS: Final[dict[int, StateWord]] = {
     MailState.GIVEN_UP: "given up",
     MailState.WITHDRAWN: "withdrawn",
 }
-KIND_WORDS: Final[dict[int, KindWord]] = {AlertKind.LOW_BALANCE: "low_balance", AlertKind.USED_UP: "used_up"}
+_ALERT_WORDS: Final[dict[int, KindWord]] = {AlertKind.LOW_BALANCE: "low_balance", AlertKind.USED_UP: "used_up"}
+_PURPOSE_WORDS: Final[dict[int, KindWord]] = {
+    Purpose.INVITATION: "invitation",
+    Purpose.RESET: "password_reset",
+    Purpose.TEST: "test",
+}
 
 
-class OutboxMailData(Struct, frozen=True, rename="camel"):
-    """A mail that is owed to one user about one alert, or was."""
+class MailData(Struct, frozen=True, rename="camel"):
+    """A mail that is owed to one person, or was."""
 
+    kind: Annotated[
+        KindWord, Meta(description="Used up: a request was refused for lack of money.", examples=["low_balance"])
+    ]
     alert_id: Annotated[
-        str,
+        str | None,
         Meta(
             description="The alert that it tells of.",
             examples=["alert_01K9ABCDEFGHJ00000001"],
             extra_json_schema=id_schema("alert_", BOOK_ID_CHARS),
         ),
     ]
-    merchant_id: MerchantId
+    merchant_id: MerchantId | None
     email: Email
     state: Annotated[
         StateWord, Meta(description="Withdrawn: nobody is to get it any more; `lastError` says why.", examples=["sent"])
     ]
     attempts: Annotated[int, Meta(examples=[1])]
-    kind: Annotated[
-        KindWord,
-        Meta(description="Used up: a request was refused for lack of money.", examples=["low_balance"]),
-    ]
     threshold: Annotated[
         str | None, Meta(description="The threshold that posted is below.", extra_json_schema=AMOUNT_OUT)
     ]
     refused: Annotated[
         str | None, Meta(description="What the refused request would have taken.", extra_json_schema=AMOUNT_OUT)
     ]
-    posted: Annotated[Amount, Meta(description="The posted balance at that time.")]
-    fired_at: Time
+    posted: Annotated[
+        str | None, Meta(description="The posted balance when it was owed.", extra_json_schema=AMOUNT_OUT)
+    ]
+    fired_at: Annotated[Time, Meta(description="Since when it is owed.")]
     transfer_id: TransferId | None
     next_attempt_at: Time | None
     mail_server_paused_until: Annotated[
@@ -73,23 +79,40 @@ class OutboxMailData(Struct, frozen=True, rename="camel"):
     ]
 
 
-def outbox_mail_data(mail: OutboxMail, pause: MailServerPause | None) -> OutboxMailData:
-    """Tell of an alert mail, and of the mail server if that is given up for a while."""
-    alert, is_waiting = mail.alert, mail.state == MailState.WAITING
-    return OutboxMailData(
-        alert_id=ids.book_id(ids.ALERT, merchant_id=alert.merchant_id, seq=alert.number),
-        merchant_id=ids.public_id(ids.MERCHANT, alert.merchant_id),
+def mail_data(mail: OutboxMail | AccountMail, pause: MailServerPause | None) -> MailData:
+    """Tell of a mail, and of the mail server if that is given up for a while."""
+    is_waiting = mail.state == MailState.WAITING
+    alert = mail.alert if isinstance(mail, OutboxMail) else None
+    merchant_id = mail.merchant_id if isinstance(mail, AccountMail) else mail.alert.merchant_id
+    threshold, refused, posted = (None, None, None) if alert is None else (alert.threshold, alert.refused, alert.posted)
+    return MailData(
+        kind=mail_kind(mail),
+        alert_id=None if alert is None else ids.book_id(ids.ALERT, merchant_id=alert.merchant_id, seq=alert.number),
+        merchant_id=id_or_none(ids.MERCHANT, merchant_id),
         email=mail.email,
         state=STATE_WORDS[mail.state],
         attempts=mail.attempts,
-        kind=KIND_WORDS[alert.kind],
-        threshold=None if alert.threshold is None else format_amount(alert.threshold),
-        refused=None if alert.refused is None else format_amount(alert.refused),
-        posted=format_amount(alert.posted),
-        fired_at=inputs.format_time(alert.fired_at),
-        transfer_id=alert.transfer_id,
+        threshold=_amount(threshold),
+        refused=_amount(refused),
+        posted=_amount(posted),
+        fired_at=inputs.format_time(owed_since(mail)),
+        transfer_id=None if alert is None else alert.transfer_id,
         next_attempt_at=time_or_none(mail.next_attempt_at if is_waiting else None),
         mail_server_paused_until=time_or_none(pause.paused_until if pause and is_waiting else None),
         sent_at=time_or_none(mail.sent_at),
         last_error=mail.last_error,
     )
+
+
+def mail_kind(mail: OutboxMail | AccountMail) -> KindWord:
+    """Name what a mail is about."""
+    return _PURPOSE_WORDS[mail.purpose] if isinstance(mail, AccountMail) else _ALERT_WORDS[mail.alert.kind]
+
+
+def owed_since(mail: OutboxMail | AccountMail) -> int:
+    """Tell when a mail came to be owed, in microseconds since 1970."""
+    return mail.created_at if isinstance(mail, AccountMail) else mail.alert.fired_at
+
+
+def _amount(micros: int | None) -> str | None:
+    return None if micros is None else format_amount(micros)

@@ -160,11 +160,21 @@ class ConsoleQueries:
             returned = await transfers.returned_of(transfer.merchant_id, transfer.seq)
         return Returns(newest, transfer.amount - returned)
 
-    async def outgoing(self) -> Outgoing:
-        """List the newest mails and account mails."""
+    async def outgoing(self, merchant_id: int | None = None) -> Outgoing:
+        """List the newest mails, of one merchant or of all with None, and account mails."""
         with translated():
-            mails = await self._stores.outbox.list(merchant_id=None, limit=OUTBOX_ROWS_MAX)
+            mails = await self._stores.outbox.list(merchant_id=merchant_id, limit=OUTBOX_ROWS_MAX)
             return Outgoing(mails, await self._stores.account_mails.list(OUTBOX_ROWS_MAX))
+
+    async def mails(self, merchant_id: int | None, limit: int) -> list[OutboxMail | AccountMail]:
+        """List the newest mails of both kinds, of one merchant or of all with None, newest first."""
+        outgoing = await self.outgoing(merchant_id)
+        alerts: list[tuple[int, OutboxMail | AccountMail]] = [(mail.alert.fired_at, mail) for mail in outgoing.mails]
+        accounts = [
+            (mail.created_at, mail) for mail in outgoing.account_mails if merchant_id in (None, mail.merchant_id)
+        ]
+        newest_first = sorted((*alerts, *accounts), key=lambda mail: mail[0], reverse=True)
+        return [mail for _, mail in newest_first[:limit]]
 
     async def mail_server_pause(self, server: str) -> MailServerPause | None:
         """Tell until when the mail server is given up, and why; None if it took the last mail."""

@@ -10,6 +10,7 @@ from farebox.web.api.holds import HoldEndpoints
 from farebox.web.api.keys import KeyEndpoints
 from farebox.web.api.merchants import MerchantEndpoints
 from farebox.web.api.moves import MoveEndpoints
+from farebox.web.api.outbox import OutboxEndpoints
 from farebox.web.api.prices import PriceEndpoints
 from farebox.web.api.refunds import RefundEndpoints
 from farebox.web.api.statements import StatementEndpoints
@@ -31,6 +32,7 @@ def routes(services: Services, limits: HttpLimits = HTTP_LIMITS) -> list[Route]:
         MoveEndpoints,
         ApprovalEndpoints,
         AuditLogEndpoints,
+        OutboxEndpoints,
         KeyEndpoints,
         PriceEndpoints,
     )

@@ -7,7 +7,7 @@ from farebox.core.outcomes import Code, refused
 from farebox.service import inputs, parsing
 from farebox.service.errors import Missing, Refused
 from farebox.web.api_route import ApiRequest
-from farebox.web.schemas.admin import MerchantPageQuery
+from farebox.web.schemas.admin import MerchantPageQuery, OutboxQuery
 
 MERCHANT_PATH: Final = "/api/admin/merchants/{merchant_id:str}"
 
@@ -54,7 +54,7 @@ def text_in_path(request: ApiRequest, name: str) -> str:
     return text
 
 
-def merchant_in_query(query: MerchantPageQuery) -> int | None:
+def merchant_in_query(query: MerchantPageQuery | OutboxQuery) -> int | None:
     """Read whose page is asked for; None for that of all merchants.
 
     Raises:

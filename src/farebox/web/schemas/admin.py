@@ -12,6 +12,7 @@ from farebox.presenters.audit_log import AuditEntryData
 from farebox.presenters.fields import Email, Name, RequestType, TransferId, line_schema
 from farebox.presenters.keys import KeyData
 from farebox.presenters.merchants import MerchantData
+from farebox.presenters.outbox import MailData
 from farebox.presenters.prices import PriceData
 from farebox.presenters.users import UserData
 from farebox.service.inputs import NAME_CHARS_MAX, OVERLAP_SECONDS_MAX
@@ -51,6 +52,19 @@ class MerchantPageQuery(Struct, rename="camel", forbid_unknown_fields=True):
     merchant: Annotated[str | None, Meta(description="This merchant's alone.", examples=["mer_01K9ABCDEFGHJ"])] = None
     cursor: Cursor = None
     limit: Limit = 100
+
+
+class OutboxQuery(Struct, rename="camel", forbid_unknown_fields=True):
+    """The newest mails, of one merchant alone or of all."""
+
+    merchant: Annotated[str | None, Meta(description="This merchant's alone.", examples=["mer_01K9ABCDEFGHJ"])] = None
+    limit: Limit = 100
+
+
+class OutboxData(Struct, rename="camel"):
+    """The newest mails, newest first."""
+
+    mails: list[MailData]
 
 
 class MerchantRequest(Struct, rename="camel", forbid_unknown_fields=True):
