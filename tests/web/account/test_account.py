@@ -14,6 +14,7 @@ from farebox.core import ids
 from farebox.core.commands import CaptureHold, Charge, CreateHold, Payer
 from farebox.service.people.users import Realm, Role
 from farebox.storage.records import Purpose
+from farebox.web.schemas.spending import ChargeRequest
 from tests.support.app_client import AppClient
 from tests.support.server import Seeds, seed
 from tests.web.console.visitor import FORM, Visitor, kept, words
@@ -50,7 +51,63 @@ async def charge(farebox: Farebox, shop: Shop, key: str, quantity: int = 1) -> s
     return outcome.transfer.id
 
 
+async def in_currency(farebox: Farebox, client: AppClient, currency: str, *, paid: str | None = None) -> Visitor:
+    """A merchant with an account in a currency, and a person on it; a call there is variable."""
+    merchant, _, _ = await farebox.services.merchants.create(
+        name=f"Shop in {currency}", currency=currency, thresholds=["100"], credit_limit="0"
+    )
+    if paid is not None:
+        done = await farebox.services.operations.top_up(
+            merchant.merchant_id, amount=paid, reference="INV-1", note=None, principal=None
+        )
+        assert done.is_ok
+    email = f"{currency.lower()}-{merchant.merchant_id}@shop.example"
+    await farebox.services.merchants.add_user(merchant.merchant_id, email, role=Role.OWNER)
+    return await Visitor.sign_in(farebox, client, Realm.MERCHANT, email)
+
+
+def overview_of(visitor: Visitor) -> str:
+    """Where the overview of the only merchant of somebody made by `in_currency` is."""
+    number = int(visitor.signed_in.login.email.partition("-")[2].partition("@")[0])
+    return f"/accounts/{ids.public_id(ids.MERCHANT, number)}"
+
+
 # The overview and the statement.
+
+
+@pytest.mark.parametrize(
+    ("currency", "paid", "cost", "left", "threshold"),
+    [
+        ("JPY", "1250", "1237.6544", "12.3456", "100"),
+        ("JPY", "1250", "2", "1,248", "100"),
+        ("KWD", "1250.5", "0.25", "1,250.250", "100.000"),
+        ("CLF", "2", "0.5", "1.5000", "100.0000"),
+        ("USD", "1250.75", "0.0004", "1,250.7496", "100.00"),
+    ],
+)
+async def test_amounts_have_their_currencys_decimals_and_are_exact(
+    farebox: Farebox, client: AppClient, currency: str, paid: str, cost: str, left: str, threshold: str
+) -> None:
+    await farebox.services.merchants.set_price("call", None)
+    visitor = await in_currency(farebox, client, currency, paid=paid)
+    url = overview_of(visitor)
+    outcome = await farebox.services.operations.charge(
+        ChargeRequest(url.rpartition("/")[2], "call", "charge", amount=cost), caller=None
+    )
+    assert outcome.is_ok, outcome
+    assert f"Available balance {left} {currency}" in await visitor.page(url)
+    assert left in await visitor.page(f"{url}/statement")
+    assert threshold == kept(await visitor.get(f"{url}/alerts"), "amount")
+
+
+async def test_how_long_it_lasts_is_said_only_where_it_is_known(farebox: Farebox, client: AppClient) -> None:
+    visitor = await in_currency(farebox, client, "USD")
+    page = await visitor.page(overview_of(visitor))
+    assert "Lasts never topped up Nothing can be spent yet." in page
+    visitor = await in_currency(farebox, client, "EUR", paid="10")
+    page = await visitor.page(overview_of(visitor))
+    assert "Lasts too early to tell" in page
+    assert "Nothing was spent" not in page
 
 
 async def test_the_overview_tells_how_much_and_where_it_goes(farebox: Farebox, shop: Shop) -> None:

@@ -39,7 +39,10 @@ async def _outlook(farebox: Farebox, shop: Shop, days: int | None) -> None:
     account = await farebox.stores.accounts.find(shop.number)
     assert account is not None
     now = farebox.clock.now()
-    until, burn = (None, None) if days is None else (now + days * DAY, account.available * 2 // (2 * days + 1))
+    until, burn = None, None
+    if days is not None:
+        # So many times 24 hours, which are as many days on a calendar of UTC at any time of day; or half a day.
+        until, burn = now + days * DAY, account.available // days if days else account.available * 2
     values = (account.seq, account.available, account.last_at, until, burn, now)
     await farebox.stores.runway_snapshots.put([RunwaySnapshot(shop.number, *values)])
 
@@ -63,6 +66,33 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox, sam: Vis
     by_last = await sam.page("/support?sort=last")
     assert by_last.index("Lasts longer") < by_last.index("Soon over")
     assert "Run out within" not in by_last
+
+
+async def test_the_list_of_those_who_run_out_holds_each_whose_row_says_so(farebox: Farebox, sam: Visitor) -> None:
+    """What a snapshot tells may be old: a row goes by the balance of now, and so does the list."""
+    spent = await _shop(farebox, "Spent since", balance="1000")
+    await _outlook(farebox, spent, 100)
+    week = await _shop(farebox, "A week", balance="70")
+    await _outlook(farebox, week, 7)
+    limit = await _shop(farebox, "With a limit", balance="70")
+    await _outlook(farebox, limit, 7)
+    await farebox.services.operations.set_credit_limit(limit.number, "70", principal=None)
+    await farebox.services.operations.adjust(
+        spent.number, amount="-980", reference="A", reason="used up", principal=None
+    )
+    over = await _shop(farebox, "For ever", balance="730")
+    await _outlook(farebox, over, 366)
+    page = await sam.page("/support")
+    first, _, others = page.partition("All merchants, newest first")
+    assert "Spent since 20.00 USD 2 days" in first
+    assert "Spent since 20.00 USD 2 days" in others
+    assert "A week 70.00 USD 7 days" in first
+    assert "With a limit 70.00 USD 14 days" in others
+    assert "For ever 730.00 USD over a year" in others
+    assert "With a limit" not in first
+    assert "For ever" not in first
+    by_runway = await sam.page("/support?sort=runway")
+    assert by_runway.index("Spent since") < by_runway.index("A week") < by_runway.index("With a limit")
 
 
 async def test_states_are_said_in_words(farebox: Farebox, sam: Visitor) -> None:

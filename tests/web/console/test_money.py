@@ -240,3 +240,18 @@ async def test_the_book_has_pages_and_a_filter(farebox: Farebox, sam: Visitor) -
     assert "image x 1" not in filtered
     assert "There are none of this kind." in await sam.page(f"{url}?kind=refund")
     assert 422 == (await sam.get(f"{url}?cursor=nonsense")).status
+
+
+async def test_what_is_finer_than_the_currency_is_told_beside_its_field(farebox: Farebox, sam: Visitor) -> None:
+    merchant, _, _ = await farebox.services.merchants.create(
+        name="Shop in yen", currency="JPY", thresholds=[], credit_limit="0"
+    )
+    url = f"/support/merchants/{merchant.id}"
+    wrong = await sam.wrong(f"{url}/top-up", amount="12.5", reference="INV-1", note="")
+    assert "12.5 JPY is too fine: amounts in JPY are whole numbers" in words(wrong)
+    assert 'id="amount-note"' in wrong.body.decode()
+    wrong = await sam.wrong(f"{url}/credit-limit", credit_limit="0.5")
+    assert "0.5 JPY is too fine" in words(wrong)
+    assert 'id="credit_limit-note"' in wrong.body.decode()
+    preview = await sam.post(f"{url}/top-up", amount="1,250", reference="INV-1", note="")
+    assert "Balance 0 → 1,250 JPY" in words(preview)

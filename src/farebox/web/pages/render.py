@@ -115,16 +115,20 @@ def moment(micros: int, zone: ZoneInfo) -> Markup:
 def day(micros: int, zone: ZoneInfo) -> str:
     """Write a day: Fri 27 Nov, with its year if that is far."""
     time = at(micros, zone)
-    is_near = abs(time - datetime.now(zone)) < timedelta(days=180)
-    return f"{_WEEKDAYS[time.weekday()]} {time.day} {MONTHS[time.month - 1]}{'' if is_near else f' {time.year}'}"
+    return f"{_WEEKDAYS[time.weekday()]} {_day_of(time)}"
 
 
 def clock_time(micros: int, zone: ZoneInfo) -> Markup:
-    """Write the time of a day, if it is today, else the day and the time."""
+    """Write the time of a day, if it is today, else the day, with its year if that is far, and the time."""
     time = at(micros, zone)
     is_today = time.date() == datetime.now(zone).date()
-    words = f"{time:%H:%M:%S}" if is_today else f"{time.day} {MONTHS[time.month - 1]}, {time:%H:%M}"
+    words = f"{time:%H:%M:%S}" if is_today else f"{_day_of(time)}, {time:%H:%M}"
     return Markup('<time datetime="{}">{}</time>').format(time.isoformat(), words)
+
+
+def _day_of(time: datetime) -> str:
+    is_near = abs(time - datetime.now(time.tzinfo)) < timedelta(days=180)
+    return f"{time.day} {MONTHS[time.month - 1]}{'' if is_near else f' {time.year}'}"
 
 
 def joined(words: Sequence[str]) -> str:
