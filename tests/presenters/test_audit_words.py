@@ -123,6 +123,8 @@ async def _staff(farebox: Farebox) -> None:
     await staff.close(UMA, principal=SAM)
     await staff.reopen(UMA, principal=SAM)
     await staff.disable_two_factor(UMA, principal=SAM)
+    await farebox.services.console.retry(principal=SAM)
+    await farebox.services.verifications.start(principal=SAM)
 
 
 _KEY_PARTS: Final = re.compile(r"(?<=fb[msu]_)…\w+|(?<=key_)\w+")
@@ -176,6 +178,8 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
     Action.CLOSE_STAFF: {f"closed the staff account of {UMA}"},
     Action.REOPEN_STAFF: {f"opened the staff account of {UMA} again"},
     Action.DISABLE_TWO_FACTOR: {f"removed the one-time codes of {UMA}"},
+    Action.RETRY_MAILS: {"had 3 unsent mails tried again"},
+    Action.VERIFY: {"began to verify the ledger"},
 }
 
 
@@ -192,6 +196,7 @@ def _entry(action: str, detail: str, *, actor: str = "sam@farebox.example", key_
         ("set_credit_limit", "1500.00 KWD", "set the credit limit to 1,500.000 KWD"),
         ("set_thresholds", "5.00 USD", "set the thresholds to 5.00 USD"),
         ("set_thresholds", "20.00 USD, 1000.00 USD, 3.00 USD", "set the thresholds to 20.00, 1,000.00 and 3.00 USD"),
+        ("retry_mails", "1", "had 1 unsent mail tried again"),
         ("add_user", "", "registered ann@northwind.example"),
         ("create_key", "fbu_…8K2P till", "made support key “till” (fbu_…8K2P)"),
         ("create_key", "fbu_…8K2P seen as support", "made support key “seen” (fbu_…8K2P), with the role support"),

@@ -56,6 +56,8 @@ class Action(StrEnum):
     CLOSE_STAFF = "close_staff"
     REOPEN_STAFF = "reopen_staff"
     DISABLE_TWO_FACTOR = "disable_two_factor"
+    RETRY_MAILS = "retry_mails"
+    VERIFY = "verify"
 
 
 class AuditEntry(Struct, frozen=True):

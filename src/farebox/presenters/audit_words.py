@@ -188,6 +188,10 @@ def _key_and_roles(text: str) -> tuple[str, str]:
     return f"{kind}{f' “{name}”' if name else ''} ({found['hint']})", "" if roles is None else roles["roles"]
 
 
+def _mails_retried(told: _Told) -> str:
+    return f"had {told.detail} unsent {'mail' if told.detail == '1' else 'mails'} tried again"
+
+
 def _price(told: _Told) -> str:
     found = _PRICE.fullmatch(told.detail)
     if found is None:
@@ -258,5 +262,7 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.CLOSE_STAFF: _about("closed the staff account of {}"),
     Action.REOPEN_STAFF: _about("opened the staff account of {} again"),
     Action.DISABLE_TWO_FACTOR: _about("removed the one-time codes of {}"),
+    Action.RETRY_MAILS: _mails_retried,
+    Action.VERIFY: _about("began to verify the ledger"),
 }
 """How each action is told."""

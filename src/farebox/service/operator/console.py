@@ -191,7 +191,13 @@ class ConsoleQueries:
         now = self._clock.now()
         with translated():
             await self._stores.mail_servers.resume_all()
-            return await self._stores.outbox.retry(now) + await self._stores.account_mails.retry(now)
+            count = await self._stores.outbox.retry(now) + await self._stores.account_mails.retry(now)
+            await self._stores.audit_log.append(
+                audit_log.audit_entry(
+                    principal.actor(), merchant_id=None, at=now, action=Action.RETRY_MAILS, detail=str(count)
+                )
+            )
+        return count
 
     async def counts(self) -> Counts:
         """Count what is there."""

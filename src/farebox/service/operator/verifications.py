@@ -14,6 +14,7 @@ from typing import Final
 import msgspec
 
 from farebox.core import ids
+from farebox.core.audit_log import Action, audit_entry
 from farebox.core.permissions import Operation
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, translated
@@ -90,6 +91,9 @@ class Verifications:
         row = Verification(self._id_generator.next(), principal.name, now, now)
         with translated():
             await self._stores.verifications.begin(row)
+            await self._stores.audit_log.append(
+                audit_entry(principal.actor(), merchant_id=None, at=now, action=Action.VERIFY)
+            )
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "farebox", "verify", "--run", str(row.verification_id)),
