@@ -27,7 +27,7 @@ def test_init_is_safe_to_repeat(database_url: str) -> None:
     shell = Shell(database_url)
     names = [name for name, _ in sql.migrations("sqlite")]
     assert f"The database is ready: applied {', '.join(names)}.\n" == shell.ok("init").out
-    assert {"applied": []} == shell.json("init")
+    assert {"applied": [], "notes": []} == shell.json("init")
 
 
 def test_a_merchant_is_made_listed_and_shown(shell: Shell) -> None:
@@ -83,7 +83,8 @@ def test_people_are_registered_and_taken_off(shell: Shell) -> None:
     shell.ok("user", "add", merchant, "ann@acme.example")
     shell.ok("user", "add", merchant, "bob@acme.example")
     assert "ann@acme.example\nbob@acme.example\n" == shell.ok("user", "list", merchant).out
-    shell.ok("user", "remove", merchant, "ann@acme.example")
+    assert "registered there already" in shell.run("user", "add", merchant, "ANN@acme.example").err
+    shell.ok("user", "remove", merchant, "Ann@Acme.example")
     assert ["bob@acme.example"] == [user["email"] for user in shell.json("user", "list", merchant)]
 
 

@@ -16,6 +16,7 @@ from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.presenters.audit_words import WORDS, actor_words, audit_sentence, audit_words
 from farebox.service.operator.audit_log import ActorNames
 from farebox.service.people.api_keys import Principal
+from farebox.storage.mailbox_upgrade import MAILBOXES
 from farebox.storage.records import Role
 from farebox.web.schemas.spending import ChargeRequest
 from tests.support.server import open_farebox
@@ -45,6 +46,7 @@ async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
     await _merchants(farebox, merchant_id)
     await _keys(farebox, merchant_id)
     await _staff(farebox)
+    await _upgrade(farebox, merchant_id)
     entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1000)
     told = {entry.action: set[str]() for entry in entries}
     for entry in entries:
@@ -127,6 +129,20 @@ async def _staff(farebox: Farebox) -> None:
     await farebox.services.verifications.start(principal=SAM)
 
 
+async def _upgrade(farebox: Farebox, merchant_id: int) -> None:
+    """Write what an upgrade says of addresses that reach one mailbox."""
+    users = [(merchant_id, number, email, number, 3) for number, email in enumerate((ANN, ANN.title()))]
+    logins = [
+        (number, 1, email, number, 0, None, None, has_password, False)
+        for number, (email, has_password) in enumerate(((ANN, True), (ANN.title(), False), (ANN.upper(), True)))
+    ]
+    for statement, values in MAILBOXES.plan([users, logins], farebox.clock.now()):
+        if "audit_log" in statement:
+            entry_id, owner, at, actor, action, subject, detail = values
+            entry = AuditEntry(entry_id, owner or None, at, actor, None, None, action, subject, detail)
+            await farebox.stores.audit_log.append(entry)
+
+
 _KEY_PARTS: Final = re.compile(r"(?<=fb[msu]_)…\w+|(?<=key_)\w+")
 """What differs from run to run."""
 
@@ -180,6 +196,17 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
     Action.DISABLE_TWO_FACTOR: {f"removed the one-time codes of {UMA}"},
     Action.RETRY_MAILS: {"had 3 unsent mails tried again"},
     Action.VERIFY: {"began to verify the ledger"},
+    Action.MERGE_USERS: {
+        f"made one user of several, {ANN}: Ann@Northwind.Example (viewer): one mailbox, one user, who is viewer"
+    },
+    Action.MERGE_LOGINS: {
+        f"made one login of several, {ANN}: Ann@Northwind.Example had no password: one mailbox, one login on the"
+        " dashboard"
+    },
+    Action.SET_LOGIN_ASIDE: {
+        f"left one login of several open, {ANN}: ANN@NORTHWIND.EXAMPLE has a password of its own and is closed on the"
+        f" dashboard; a mailed link opens {ANN}"
+    },
 }
 
 

@@ -198,3 +198,44 @@ async def test_who_is_no_staff_is_not_taken_for_one(parts: PeopleParts, email: s
         with pytest.raises(InvalidInput):
             await staff.add(SAM, name, principal=ACTOR)
     assert [] == await log(parts)
+
+
+WAYS: Final = (ANN.upper(), ANN.title(), ANN.replace("northwind", "NorthWind"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_a_person_is_one_however_the_address_is_typed(parts: PeopleParts, way: str) -> None:
+    """It is shown as it was typed where it was registered."""
+    await parts.users.invite(MERCHANT, ANN, Role.OWNER, principal=None)
+    elsewhere = await parts.users.invite(OTHER, way, Role.VIEWER, principal=None)
+    assert elsewhere.email.partition("@")[0] == way.partition("@")[0]
+    assert 1 == len(await parts.stores.logins.list(Realm.MERCHANT))
+    assert [Role.OWNER, Role.VIEWER] == [it.role for it in await parts.users.memberships(way)]
+    with pytest.raises(Conflict):
+        await parts.users.invite(MERCHANT, way, Role.MEMBER, principal=None)
+    account_mail = await parts.users.invite_again(MERCHANT, way, principal=None)
+    assert ANN == account_mail.email
+    await parts.sign_in.use_link(parts.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
+    signed_in = await parts.sign_in.sign_in(
+        Realm.MERCHANT, email=way, password=PASSWORD, code="", address=None, agent=""
+    )
+    assert ANN == signed_in.login.email
+    await parts.sign_in.request_reset(Realm.MERCHANT, way)
+    assert [ANN] * 4 == [it.email for it in await parts.stores.account_mails.list(9)]
+    with pytest.raises(InvalidInput, match="needs an owner"):
+        await parts.users.remove(MERCHANT, way, is_owner_needed=True, principal=None)
+    await parts.users.set_role(MERCHANT, way, Role.VIEWER, is_owner_needed=False, principal=None)
+    assert Role.VIEWER == await parts.users.role(MERCHANT, ANN)
+    await parts.users.remove(MERCHANT, way, is_owner_needed=False, principal=None)
+    assert await parts.users.role(MERCHANT, ANN) is None
+
+
+@pytest.mark.parametrize("way", [SAM.upper(), SAM.title()])
+async def test_one_of_the_staff_is_one_however_the_address_is_typed(parts: PeopleParts, way: str) -> None:
+    login, account_mail = await parts.staff.add(SAM, "Sam", roles=EVERY_ROLE, principal=None)
+    with pytest.raises(Conflict):
+        await parts.staff.add(way, "Sam", roles=EVERY_ROLE, principal=None)
+    await parts.sign_in.use_link(parts.sign_in.link_text(account_mail), PASSWORD, address=None, agent="")
+    again = await parts.sign_in.sign_in(Realm.SUPPORT, email=way, password=PASSWORD, code="", address=None, agent="")
+    assert login.login_id == again.login.login_id
+    assert SAM == (await parts.staff.invite_again(way, principal=None)).email

@@ -15,6 +15,7 @@ from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound
+from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.records import (
     ApiKey,
     MailServerPause,
@@ -121,9 +122,9 @@ class _Users(_Subject):
     async def add(self, user: User, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None) -> None:
         self._rows.merchant(user.merchant_id)
         self._rows.claim(repeat)
-        if (user.merchant_id, user.email) in self._rows.users:
+        if (user.merchant_id, mailbox_of(user.email)) in self._rows.users:
             raise AlreadyExists("the address is registered already")
-        self._rows.users[user.merchant_id, user.email] = user
+        self._rows.users[user.merchant_id, mailbox_of(user.email)] = user
         self._rows.tell_joiner(user)
         self._rows.log(audit_entry)
 

@@ -377,6 +377,8 @@ async def test_person_is_registered_once_listed_and_removed(farebox: Farebox, cl
     assert ("Bob@northwind.example", "owner") == (added.data["email"], added.data["role"])
     again = await _ask(client, seeds, "POST", "{m}/users", {"email": "Bob@northwind.example"})
     assert (409, "conflict") == (again.status, again.code)
+    other_case = await _ask(client, seeds, "POST", "{m}/users", {"email": "bOB@northwind.example"})
+    assert (409, "conflict") == (other_case.status, other_case.code)
     assert 200 == (await _ask(client, other, "POST", "{m}/users", {"email": "Bob@northwind.example"})).status
     second = await _ask(client, seeds, "POST", "{m}/users", {"email": "eve@northwind.example"})
     assert "member" == second.data["role"]

@@ -22,13 +22,17 @@ from farebox.cli.context import (
 )
 from farebox.config import Settings
 from farebox.core import ids
+from farebox.core.audit_log import AuditEntry
 from farebox.core.currencies import format_money_with_code
 from farebox.presenters.outbox import STATE_WORDS, mail_data, mail_kind, owed_since
 from farebox.service.clock import SystemClock
 from farebox.service.operator.verifier import Verifier
+from farebox.storage.mailbox_upgrade import ACTOR
 from farebox.storage.records import AccountMail, MailServerPause, OutboxMail
+from farebox.storage.stores import Stores
 
 _MAILS_LISTED_MAX: Final = 200
+_NOTES_PAGE: Final = 1_000
 _MAIL_COLUMNS: Final = ("owed (UTC)", "to", "why", "state", "attempts", "reason")
 
 
@@ -38,12 +42,27 @@ def init(*, is_json: bool) -> None:
 
     async def migrate() -> None:
         connector = make_connector(Settings.load())
-        names = await connector.migrate(SystemClock().now())
+        now = SystemClock().now()
+        names = await connector.migrate(now)
+        notes = await _upgrade_notes(Stores.over(connector), now) if names else []
         await connector.close()
         text = f"The database is ready: applied {', '.join(names)}." if names else "The database is up to date."
-        answer({"applied": names}, text, is_json=is_json)
+        answer({"applied": names, "notes": notes}, [text, *notes], is_json=is_json)
 
     guarded(lambda: asyncio.run(migrate()), is_json=is_json)
+
+
+async def _upgrade_notes(stores: Stores, now: int) -> list[str]:
+    """Say what an upgrade has decided about people's addresses, as the audit log has it."""
+    await stores.connector.open()
+    entries: list[AuditEntry] = []
+    before = (now + 1, 0)
+    while found := await stores.audit_log.list(merchant_id=None, before=before, limit=_NOTES_PAGE):
+        entries += [entry for entry in found if entry.at == now and entry.actor == ACTOR]
+        before = (found[-1].at, found[-1].entry_id)
+        if before[0] < now:
+            break
+    return [f"{entry.subject}: {entry.detail}." for entry in reversed(entries)]
 
 
 @command("verify")

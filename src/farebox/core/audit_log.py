@@ -58,6 +58,9 @@ class Action(StrEnum):
     DISABLE_TWO_FACTOR = "disable_two_factor"
     RETRY_MAILS = "retry_mails"
     VERIFY = "verify"
+    MERGE_USERS = "merge_users"
+    MERGE_LOGINS = "merge_logins"
+    SET_LOGIN_ASIDE = "set_login_aside"
 
 
 class AuditEntry(Struct, frozen=True):

@@ -139,6 +139,11 @@ def _about(words: str) -> Callable[[_Told], str]:
     return lambda told: words.format(told.subject)
 
 
+def _explained(words: str) -> Callable[[_Told], str]:
+    """Tell of something that was done about an address, and why."""
+    return lambda told: _with_rest(words.format(told.subject), told.detail, between=": ")
+
+
 def _user_added(told: _Told) -> str:
     return f"registered {told.subject}" + (f" as {_ARTICLES.get(told.detail, told.detail)}" if told.detail else "")
 
@@ -264,5 +269,8 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.DISABLE_TWO_FACTOR: _about("removed the one-time codes of {}"),
     Action.RETRY_MAILS: _mails_retried,
     Action.VERIFY: _about("began to verify the ledger"),
+    Action.MERGE_USERS: _explained("made one user of several, {}"),
+    Action.MERGE_LOGINS: _explained("made one login of several, {}"),
+    Action.SET_LOGIN_ASIDE: _explained("left one login of several open, {}"),
 }
 """How each action is told."""

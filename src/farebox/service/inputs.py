@@ -18,6 +18,7 @@ from farebox.core.pricing import QUANTITY_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX, is_allowed, out_of_reach
 from farebox.service import parsing
 from farebox.service.errors import InvalidInput
+from farebox.storage.mailboxes import mailbox_of
 
 NAME_CHARS_MAX: Final = 200
 OVERLAP_SECONDS_MAX: Final = 90 * 24 * 3600
@@ -110,7 +111,7 @@ def name(field: str, text: str) -> str:
 
 
 def email(field: str, text: str) -> str:
-    """Check an e-mail address and return it in its normal form; no look-up on the network."""
+    """Check an e-mail address and return it in the form in which it is shown; no look-up on the network."""
     if _ENCODED_WORD in text:
         # Headers can't hold it as it is: whoever had such an address would never get a mail.
         raise InvalidInput(field, f"{text[:_EMAIL_CHARS_MAX]!r} can't be written to: it has {_ENCODED_WORD} in it")
@@ -120,6 +121,11 @@ def email(field: str, text: str) -> str:
         return email_validator.validate_email(text, check_deliverability=False).normalized
     except email_validator.EmailNotValidError as error:
         raise InvalidInput(field, f"{text[:_EMAIL_CHARS_MAX]!r} is not an e-mail address: {error}") from error
+
+
+def mailbox(email: str) -> str:
+    """Name the mailbox that an address reaches: those of one person are equal, however they are written."""
+    return mailbox_of(email)
 
 
 def seed(field: str, text: str) -> bytes:

@@ -7,6 +7,7 @@ from msgspec.structs import astuple
 from farebox.core.audit_log import AuditEntry
 from farebox.storage.interface import Fetch
 from farebox.storage.records import AccountMail, Login
+from farebox.storage.rows import login_to_row
 from farebox.storage.subject import SubjectStore
 
 
@@ -25,7 +26,7 @@ class AccountMailStore(SubjectStore):
 
         async def add(fetch: Fetch) -> None:
             if login is not None:
-                await fetch(self._sql["insert_login"], *astuple(login))
+                await fetch(self._sql["insert_login"], *login_to_row(login))
             await fetch(self._sql["insert_account_mail"], *astuple(account_mail))
 
         await self._connector.run_in_transaction(add, audit_entry)

@@ -74,7 +74,8 @@ class Table(Struct, frozen=True, dict=True):
         Args:
             name: "stored" names the columns that an INSERT writes, "values" numbers their parameters, "unnest" does so
                 for columns given as arrays, "nulls" stands for a row that is not there, "excluded" sets all but the key
-                from a row that was to be inserted, "assigned" from parameters, "numbers" names the whole numbers.
+                from a row that was to be inserted, "assigned" from parameters, "next" numbers the parameter after
+                the row's, "numbers" names the whole numbers.
             first: the number of the first parameter.
         """
         numbered = list(enumerate(self.stored, start=first))
@@ -92,6 +93,8 @@ class Table(Struct, frozen=True, dict=True):
                 parts = [f"{column.name} = excluded.{column.name}" for _, column in rest]
             case "assigned":
                 parts = [f"{column.name} = ${number}" for number, column in rest]
+            case "next":
+                parts = [f"${first + len(numbered)}"]
             case "numbers":
                 parts = [column.name for column in self.stored if column.postgres_type in ("bigint", "smallint")]
             case _:

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from msgspec.structs import astuple
-
 from farebox.core.audit_log import AuditEntry
 from farebox.core.staff_roles import StaffRole
 from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.records import Login, Realm
+from farebox.storage.rows import login_to_row
 from farebox.storage.sessions import NO_DIGEST
 from farebox.storage.subject import SubjectStore
 
@@ -31,7 +31,7 @@ class LoginStore(SubjectStore):
         Raises:
             AlreadyExists: the address can sign in there already.
         """
-        await self._write("insert_login", *astuple(login), audit_entry=audit_entry)
+        await self._write("insert_login", *login_to_row(login), audit_entry=audit_entry)
 
     async def get(self, login_id: int) -> Login | None:
         """Read one login."""
@@ -39,8 +39,8 @@ class LoginStore(SubjectStore):
         return None if row is None else Login(*row)
 
     async def find(self, realm: Realm, email: str) -> Login | None:
-        """Look a login up by its address."""
-        row = await self._row("find_login", realm, email)
+        """Look a login up by its address, in whatever case that is written."""
+        row = await self._row("find_login", realm, mailbox_of(email))
         return None if row is None else Login(*row)
 
     async def list(self, realm: Realm) -> Sequence[Login]:

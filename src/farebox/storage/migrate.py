@@ -1,8 +1,28 @@
 """Which migrations a database has had, which it lacks, and when a program and a database don't fit each other."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from msgspec import Struct
 
 from farebox.storage.interface import SchemaMismatch
+
+Write = tuple[str, tuple[Any, ...]]
+"""A statement that writes, with PostgreSQL's parameters, and their values."""
+
+
+class DataStep(Struct, frozen=True):
+    """A part of a migration that SQL can't do: `plan` makes statements of what `reads` select, and of the time.
+
+    The migration's script says where it comes, by a line that is DATA_STEP_LINE. It is done in the migration's own
+    transaction.
+    """
+
+    reads: tuple[str, ...]
+    plan: Callable[[Sequence[Sequence[Sequence[Any]]], int], Iterable[Write]]
+
+
+DATA_STEP_LINE = "-- Here comes the data step.\n"
 
 MIGRATION_TABLE = """
 CREATE TABLE IF NOT EXISTS farebox_migration (

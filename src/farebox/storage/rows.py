@@ -14,7 +14,8 @@ from farebox.core.state import Alert, Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.storage.columns import ACCOUNT, ALERT, MERCHANT_KEY, STAFF_KEY, Table
-from farebox.storage.records import ApiKey, BookRows, OutboxMail, TransferFilter
+from farebox.storage.mailboxes import mailbox_of
+from farebox.storage.records import ApiKey, BookRows, Login, OutboxMail, TransferFilter, User
 
 _OPERATOR: Final = 0
 _THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
@@ -146,6 +147,16 @@ def mail_from_row(row: Sequence[Any]) -> OutboxMail:
     """Make a mail of a row: its alert's columns, then its own."""
     width = len(ALERT.columns)
     return OutboxMail(Alert(*row[:width]), *row[width:])
+
+
+def user_to_row(user: User) -> tuple[Any, ...]:
+    """Write a user, and after it the mailbox that its address reaches."""
+    return (*msgspec.structs.astuple(user), mailbox_of(user.email))
+
+
+def login_to_row(login: Login) -> tuple[Any, ...]:
+    """Write a login, and after it the mailbox that its address reaches."""
+    return (*msgspec.structs.astuple(login), mailbox_of(login.email))
 
 
 def api_key_to_row(key: ApiKey) -> tuple[Any, ...]:

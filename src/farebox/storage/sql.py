@@ -76,6 +76,11 @@ def _written_out(text: str, dialect: str) -> str:
     return _PARAMETER.sub(r"?\1", _IN.sub(r"IN (SELECT value FROM json_each(\g<parameter>))", text))
 
 
+def in_dialect(text: str, dialect: str) -> str:
+    """Number a statement's parameters as the dialect does."""
+    return text if dialect == "postgres" else _PARAMETER.sub(r"?\1", text)
+
+
 def _part(found: re.Match[str]) -> str:
     before = found["before"]
     first = 1 if before is None else len(TABLES[before].stored) + 1

@@ -1,4 +1,7 @@
-"""Users: who is registered on merchants' accounts, and what they may do there."""
+"""Users: who is registered on merchants' accounts, and what they may do there.
+
+An address stands for its mailbox, in whatever case it is written; it is kept as it was typed.
+"""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,6 +13,7 @@ from farebox.core.joining import alert_on_joining
 from farebox.storage import rows
 from farebox.storage.columns import USER
 from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.records import AccountMail, Login, Membership, Repeat, Role, User
 from farebox.storage.subject import SubjectStore
 
@@ -52,11 +56,11 @@ class UserStore(SubjectStore):
 
     async def memberships(self, email: str) -> Sequence[Membership]:
         """List the merchants on whose account an address is registered, by name."""
-        return [Membership(*row) for row in await self._rows("memberships", email)]
+        return [Membership(*row) for row in await self._rows("memberships", mailbox_of(email))]
 
     async def role(self, merchant_id: int, email: str) -> Role | None:
         """Tell what an address may do on a merchant's account; None if it is not registered there."""
-        row = await self._row("role", merchant_id, email)
+        row = await self._row("role", merchant_id, mailbox_of(email))
         return None if row is None else Role(row[0])
 
     async def invite(
@@ -77,7 +81,7 @@ class UserStore(SubjectStore):
         async def write(fetch: Fetch) -> None:
             await self._join(fetch, user)
             if login is not None:
-                await fetch(self._sql["insert_login"], *astuple(login))
+                await fetch(self._sql["insert_login"], *rows.login_to_row(login))
             if account_mail is not None:
                 await fetch(self._sql["insert_account_mail"], *astuple(account_mail))
 
@@ -100,7 +104,7 @@ class UserStore(SubjectStore):
         async def write(fetch: Fetch) -> None:
             if is_owner_needed and role != Role.OWNER:
                 await self._ensure_other_owner(fetch, merchant_id, email)
-            if not await fetch(self._sql["set_role"], merchant_id, email, role):
+            if not await fetch(self._sql["set_role"], merchant_id, mailbox_of(email), role):
                 raise NotFound(f"no user {email}")
 
         await self._connector.run_in_transaction(write, audit_entry)
@@ -118,7 +122,7 @@ class UserStore(SubjectStore):
         async def write(fetch: Fetch) -> None:
             if is_owner_needed:
                 await self._ensure_other_owner(fetch, merchant_id, email)
-            if not await fetch(self._sql["remove_user"], merchant_id, email):
+            if not await fetch(self._sql["remove_user"], merchant_id, mailbox_of(email)):
                 raise NotFound(f"no user {email}")
 
         await self._connector.run_in_transaction(write, audit_entry)
@@ -129,7 +133,7 @@ class UserStore(SubjectStore):
         Its row is locked: a batch that tells everybody comes either before, and is seen here, or after, and sees the
         user.
         """
-        await fetch(self._sql["insert_user"], *astuple(user))
+        await fetch(self._sql["insert_user"], *rows.user_to_row(user))
         ((*row,),) = await fetch(self._sql["lock_account"], user.merchant_id)
         alert = alert_on_joining(rows.account_from_row(row), user.user_id, user.created_at)
         if alert is not None:
@@ -140,6 +144,6 @@ class UserStore(SubjectStore):
 
     async def _ensure_other_owner(self, fetch: Fetch, merchant_id: int, email: str) -> None:
         users = await fetch(self._sql["lock_users"], merchant_id)
-        owners = {address for address, role in users if role == Role.OWNER}
-        if owners == {email}:
+        owners = {mailbox for mailbox, role in users if role == Role.OWNER}
+        if owners == {mailbox_of(email)}:
             raise LastOwner("the account would have no owner")

@@ -385,7 +385,7 @@ class SignIn:
 
 
 def normal_email(email: str) -> str:
-    """Write an address as it is stored; empty if it is none."""
+    """Write an address as it is shown; empty if it is none."""
     try:
         return inputs.email("email", email)
     except InvalidInput:

@@ -1,9 +1,9 @@
 """Which servers and databases will do, and how the schema comes into them."""
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
-from farebox.storage import migrate
+from farebox.storage import data_steps, migrate
 from farebox.storage.interface import StorageError
 from farebox.storage.postgres.pool import Connection
 
@@ -37,6 +37,12 @@ async def migrate_one(connection: Connection, migrations: Mapping[str, str], now
         pending = migrate.pending(list(migrations), await applied_migrations(connection))
         if not pending:
             return None
-        await connection.execute(migrations[pending[0]])
+        for part in data_steps.parts(pending[0], migrations[pending[0]]):
+            if isinstance(part, str):
+                await connection.execute(part)
+                continue
+            tables: list[Any] = [await connection.fetch(statement) for statement in part.reads]
+            for statement, values in part.plan(tables, now):
+                await connection.execute(statement, *values)
         await connection.execute("INSERT INTO farebox_migration VALUES ($1, $2)", pending[0], now)
         return pending[0]

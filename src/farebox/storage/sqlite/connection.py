@@ -11,7 +11,9 @@ import apsw
 import msgspec
 from msgspec import Struct
 
+from farebox.storage import sql
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError, StoreFull, StoreReadOnly, StoreUnavailable
+from farebox.storage.migrate import DataStep
 
 
 class SqliteLimits(Struct, frozen=True):
@@ -129,3 +131,13 @@ def applied_migrations(connection: apsw.Connection) -> list[str]:
     if not connection.table_exists("main", "farebox_migration"):
         return []
     return [name for (name,) in connection.execute("SELECT name FROM farebox_migration ORDER BY name")]
+
+
+def apply_part(connection: apsw.Connection, part: str | DataStep, now: int) -> None:
+    """Apply a part of a migration: a script, or what SQL can't do."""
+    if isinstance(part, str):
+        connection.execute(part)
+        return
+    tables = [connection.execute(statement).fetchall() for statement in part.reads]
+    for statement, values in part.plan(tables, now):
+        connection.execute(sql.in_dialect(statement, "sqlite"), values)

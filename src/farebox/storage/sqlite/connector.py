@@ -16,7 +16,7 @@ import apsw
 
 from farebox.core.audit_log import AuditEntry
 from farebox.core.state import Decision, ReadSet
-from farebox.storage import migrate, rows, sql
+from farebox.storage import data_steps, migrate, rows, sql
 from farebox.storage.interface import (
     CommitUnknown,
     Decide,
@@ -34,6 +34,7 @@ from farebox.storage.sqlite.connection import (
     READER_BUSY_TIMEOUT_MS,
     SqliteLimits,
     applied_migrations,
+    apply_part,
     connect,
     thread,
     translated,
@@ -124,7 +125,8 @@ class SqliteConnector:
                     connection.execute(migrate.MIGRATION_TABLE)
                     names = migrate.pending(list(migrations), applied_migrations(connection))
                     for name in names:
-                        connection.execute(migrations[name])
+                        for part in data_steps.parts(name, migrations[name]):
+                            apply_part(connection, part, now)
                         connection.execute("INSERT INTO farebox_migration VALUES (?, ?)", (name, now))
                     connection.execute("COMMIT")
             finally:

@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Final
 
+from farebox.service import inputs
 from farebox.service.people.sign_in import normal_email
 from farebox.web.client_address import source_of
 from farebox.web.envelope import ApiError
@@ -55,4 +56,4 @@ class SignInThrottle:
 
 def _account(email: str) -> str:
     """Name the account that is meant, however its address is written."""
-    return (normal_email(email) or email[:_EMAIL_CHARS_MAX]).casefold()
+    return inputs.mailbox(normal_email(email) or email[:_EMAIL_CHARS_MAX])

@@ -216,9 +216,9 @@ ORDER BY named.place;
 
 -- users_with_logins: list the users of a merchant's account with what each signs in by, oldest first
 SELECT {user of u}, l.*
-FROM (SELECT {user} FROM merchant_user WHERE merchant_id = $1 OFFSET 0) u
+FROM (SELECT {user}, mailbox FROM merchant_user WHERE merchant_id = $1 OFFSET 0) u
 LEFT JOIN LATERAL (
-    SELECT {login} FROM login l WHERE l.realm = {Realm.MERCHANT} AND l.email = u.email LIMIT 1
+    SELECT {login} FROM login l WHERE l.realm = {Realm.MERCHANT} AND l.mailbox = u.mailbox LIMIT 1
 ) l ON true
 ORDER BY u.user_id;
 

@@ -1,16 +1,16 @@
 -- Logins and their sessions.
 
 -- insert_login: add somebody who may sign in
-INSERT INTO login ({login.stored}) VALUES ({login.values});
+INSERT INTO login ({login.stored}, mailbox) VALUES ({login.values}, {login.next});
 
 -- login: read one login
 SELECT {login} FROM login WHERE login_id = $1;
 
--- find_login: look a login up by its address
-SELECT {login} FROM login WHERE realm = $1 AND email = $2;
+-- find_login: look a login up by its mailbox
+SELECT {login} FROM login WHERE realm = $1 AND mailbox = $2;
 
--- logins: list a realm's logins by address
-SELECT {login} FROM login WHERE realm = $1 ORDER BY email;
+-- logins: list a realm's logins by address, but for those that are set aside
+SELECT {login} FROM login WHERE realm = $1 AND mailbox IS NOT NULL ORDER BY email;
 
 -- set_password: write a login's password
 UPDATE login SET password_hash = $2 WHERE login_id = $1 AND disabled_at IS NULL RETURNING login_id;

@@ -1,26 +1,26 @@
 -- Users of merchants' accounts, and what they may do there.
 
 -- insert_user: register a user on a merchant's account
-INSERT INTO merchant_user ({user.stored}) VALUES ({user.values});
+INSERT INTO merchant_user ({user.stored}, mailbox) VALUES ({user.values}, {user.next});
 
 -- users: list the users of a merchant's account, oldest first
 SELECT {user} FROM merchant_user WHERE merchant_id = $1 ORDER BY user_id;
 
--- memberships: list the merchants on whose account an address is registered
+-- memberships: list the merchants on whose account a mailbox is registered
 SELECT u.merchant_id, (SELECT m.name FROM merchant m WHERE m.merchant_id = u.merchant_id) AS name, u.role
-FROM merchant_user u WHERE u.email = $1 ORDER BY name, u.merchant_id;
+FROM merchant_user u WHERE u.mailbox = $1 ORDER BY name, u.merchant_id;
 
--- role: tell what an address may do on a merchant's account
-SELECT role FROM merchant_user WHERE merchant_id = $1 AND email = $2;
+-- role: tell what a mailbox's user may do on a merchant's account
+SELECT role FROM merchant_user WHERE merchant_id = $1 AND mailbox = $2;
 
 -- is_registered: look up whether a user is registered on a merchant's account
 SELECT 1 FROM merchant_user WHERE merchant_id = $1 AND user_id = $2;
 
 -- lock_users: read a merchant's users, so that nobody else changes them meanwhile
-UPDATE merchant_user SET role = role WHERE merchant_id = $1 RETURNING email, role;
+UPDATE merchant_user SET role = role WHERE merchant_id = $1 RETURNING mailbox, role;
 
--- set_role: change what an address may do on a merchant's account
-UPDATE merchant_user SET role = $3 WHERE merchant_id = $1 AND email = $2 RETURNING user_id;
+-- set_role: change what a mailbox's user may do on a merchant's account
+UPDATE merchant_user SET role = $3 WHERE merchant_id = $1 AND mailbox = $2 RETURNING user_id;
 
--- remove_user: take an address off a merchant's account
-DELETE FROM merchant_user WHERE merchant_id = $1 AND email = $2 RETURNING user_id;
+-- remove_user: take a mailbox's user off a merchant's account
+DELETE FROM merchant_user WHERE merchant_id = $1 AND mailbox = $2 RETURNING user_id;

@@ -127,7 +127,7 @@ ORDER BY named.key;
 
 -- users_with_logins: list the users of a merchant's account with what each signs in by, oldest first
 SELECT {user of u}, {login of l}
-FROM merchant_user u LEFT JOIN login l ON l.realm = {Realm.MERCHANT} AND l.email = u.email
+FROM merchant_user u LEFT JOIN login l ON l.realm = {Realm.MERCHANT} AND l.mailbox = u.mailbox
 WHERE u.merchant_id = $1 ORDER BY u.user_id;
 
 -- write_nothing: write a page of the database as it is; an UPDATE that changes nothing would not

@@ -83,7 +83,7 @@ class StaffPages:
     async def disable_two_factor(self, request: PageRequest) -> Response:
         """Ask somebody who lost their authenticator for no codes any more; one's own are removed by password."""
         email = _email(request)
-        if email == request.login.email:
+        if inputs.mailbox(email) == inputs.mailbox(request.login.email):
             return await self._do(request, _refuse("Remove your own codes on your profile, with your password"), "")
         return await self._do(
             request,
@@ -112,7 +112,7 @@ class StaffPages:
 
 
 def _email(request: PageRequest) -> str:
-    """Read the address that a button is about, as addresses are stored; a text that is none belongs to nobody."""
+    """Read the address that a button is about, as addresses are shown; a text that is none belongs to nobody."""
     text = request.form.text("staff")
     try:
         return inputs.email("staff", text)
