@@ -78,7 +78,7 @@ class Farebox(Struct, frozen=True):
         services = Services(
             balances=Balances(connector, clock),
             queries=Queries(stores, clock),
-            operations=Operations(committer, clock, approval_above=settings.approval_above),
+            operations=Operations(committer, clock, stores.prices, approval_above=settings.approval_above),
             merchants=Merchants(stores, clock),
             repeats=Repeats(stores, clock),
             users=Users(stores, clock, sign_in),
@@ -91,7 +91,7 @@ class Farebox(Struct, frozen=True):
             console=ConsoleQueries(stores, clock),
             verifications=Verifications(stores, clock, {**os.environ, **settings.environment}),
             throughput=Throughput(committer),
-            health=HealthCheck(stores, committer),
+            health=HealthCheck(stores, committer, clock),
             operator=OperatorInfo(
                 public_url=settings.public_url,
                 support_contact=settings.support_contact,

@@ -72,7 +72,7 @@ def test_a_request_for_approval_is_told_in_the_same_fields(shell: Shell) -> None
 
     async def request() -> Any:
         async with open_farebox(shell.database_url) as farebox:
-            operations = Operations(farebox.committer, farebox.clock, approval_above=0)
+            operations = Operations(farebox.committer, farebox.clock, farebox.stores.prices, approval_above=0)
             asked = await operations.adjust(
                 parsing.parse_public_id(ids.MERCHANT, merchant),
                 amount="-5",

@@ -404,6 +404,8 @@ class Model:
         word = "charge" if isinstance(command, Charge) else "hold"
         if book.is_frozen:
             faults.add(Code.MERCHANT_FROZEN)
+        if _time(book, now) - now > 60 * 10**6:
+            return _first(faults | {Code.CLOCK_BEHIND})
         price = self._price(command.merchant_id, command.request_type, now)
         if price is None:
             return _first(faults | {Code.UNKNOWN_TYPE})

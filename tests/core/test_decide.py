@@ -200,6 +200,7 @@ SPENDING: Final = {
     Code.MERCHANT_NOT_FOUND: asks(payer=Payer(ANN, UNKNOWN)),
     Code.IDEMPOTENCY_CONFLICT: meets(is_key_used=True),
     Code.MERCHANT_FROZEN: is_ruled_by(is_frozen=True),
+    Code.CLOCK_BEHIND: is_ruled_by(last_at=NOW + 60_000_001),
     Code.UNKNOWN_TYPE: meets(has_price=False),
     Code.AMOUNT_REQUIRED: meets(unit_price=None),
     Code.AMOUNT_NOT_ALLOWED: asks(amount=UNIT),
@@ -790,10 +791,24 @@ def test_a_books_times_never_decrease_though_the_clock_does() -> None:
     assert NOW + 1 == ledger.ann.last_at
 
 
+def test_a_clock_far_behind_the_book_charges_and_holds_nothing_and_repeats_its_answers() -> None:
+    ledger = MemoryLedger()
+    ledger.run(top_up(20), charge(1, "before"))
+    ledger.now -= 60 * SECOND
+    ledger.run(charge(1, "a minute behind"))
+    ledger.now -= 1
+    assert Code.CLOCK_BEHIND is ledger.code(charge(1, "more"))
+    assert Code.CLOCK_BEHIND is ledger.code(hold(1))
+    (repeated,) = ledger.run(charge(1, "before"))
+    assert repeated.is_replay
+    # What does not go by prices or ends at a time is done.
+    assert Code.OK is ledger.code(top_up(1, "INV-2"))
+
+
 def test_a_hold_made_after_the_clock_stepped_back_lasts_no_longer_for_it() -> None:
     ledger = MemoryLedger()
     ledger.run(top_up(20))
-    ledger.now -= 3600 * SECOND
+    ledger.now -= 30 * SECOND
     made = ledger.run(hold(1, ttl_seconds=60))[0].hold
     assert made is not None
     assert ledger.now + 60 * SECOND == made.expires_at
@@ -802,7 +817,7 @@ def test_a_hold_made_after_the_clock_stepped_back_lasts_no_longer_for_it() -> No
 def test_an_alert_after_the_clock_stepped_back_is_due_at_once() -> None:
     ledger = MemoryLedger()
     ledger.run(top_up(20), SetThresholds(ANN, (10 * UNIT,)))
-    ledger.now -= 3600 * SECOND
+    ledger.now -= 30 * SECOND
     ledger.run(charge(11))
     ledger.run(SetThresholds(ANN, (15 * UNIT,)))
     assert [ledger.now] * 2 == [alert.fired_at for alert in at_once(ledger.stores.outbox.alerts(ANN, 9))]

@@ -49,7 +49,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[ServiceParts]:
         clock=clock,
         committer=committer,
         merchants=Merchants(stores, clock),
-        operations=Operations(committer, clock),
+        operations=Operations(committer, clock, stores.prices),
         balances=Balances(stores.connector, clock),
         queries=Queries(stores, clock),
         expiry=Expiry(stores.holds, committer, clock),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import pytest
 
+from farebox.core.pricing import CLOCK_LAG_MICROS_MAX, Price
 from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.operator.database_watch import DatabaseWatch
 from farebox.service.operator.health import HealthCheck, NotReady, Readiness
@@ -49,7 +50,7 @@ def connector() -> TroubledConnector:
 
 def health_check(connector: TroubledConnector, *, queue_commands_max: int = 10) -> HealthCheck:
     committer = Committer(connector, HeldClock(), limits=CommitterLimits(queue_commands_max=queue_commands_max))
-    return HealthCheck(connector.stores, committer, probe_seconds_max=0.2)
+    return HealthCheck(connector.stores, committer, HeldClock(), probe_seconds_max=0.2)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +93,14 @@ async def test_many_who_ask_cause_one_write_and_it_is_not_waited_for_long(connec
     connector.gate.set()
     assert Readiness(True) == await check.readiness()
     assert 1 == connector.writes_count
+
+
+async def test_a_clock_behind_the_making_of_a_price_is_not_ready(connector: TroubledConnector) -> None:
+    now = HeldClock().now()
+    await connector.stores.prices.add(Price(1, "image", 1, now), now + CLOCK_LAG_MICROS_MAX)
+    assert Readiness(True) == await health_check(connector).readiness()
+    await connector.stores.prices.add(Price(2, "image", 1, now), now + CLOCK_LAG_MICROS_MAX + 1)
+    assert Readiness(False, NotReady.CLOCK_BEHIND) == await health_check(connector).readiness()
 
 
 def _lines(caplog: Any) -> list[str]:

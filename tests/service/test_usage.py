@@ -372,7 +372,7 @@ async def _charging(ledger: ServiceParts, rollup: UsageRollup) -> AsyncIterator[
     """Charge through a committer that tells the rollup, as a server's does."""
     committer = Committer(ledger.stores.connector, ledger.clock, on_commit=rollup.note)
     await committer.start()
-    yield Operations(committer, ledger.clock)
+    yield Operations(committer, ledger.clock, ledger.stores.prices)
     await committer.close()
 
 

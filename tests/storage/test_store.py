@@ -525,6 +525,28 @@ async def test_a_price_is_set_once_and_for_a_merchant_that_exists(stores: Stores
         await stores.prices.add(Price(3, "image", UNIT, NOW, BEN), NOW)
 
 
+@every_store
+async def test_a_price_of_later_shows_a_clock_that_is_behind_by_its_making_or_by_the_book(stores: Stores) -> None:
+    await add_merchant(stores)
+    await stores.prices.add(Price(1, "image", UNIT, NOW), NOW)
+    await stores.prices.add(Price(2, "planned", UNIT, NOW), NOW - 100)
+    await stores.prices.add(Price(3, "own", UNIT, NOW, ANN), NOW)
+
+    async def is_behind(request_type: str, now: int, merchant_id: int = ANN) -> bool:
+        return await stores.prices.shows_clock_behind(merchant_id, request_type, now)
+
+    assert [True, False] == [await is_behind("image", now) for now in (NOW - 1, NOW)]
+    assert [True, False] == [await is_behind("own", NOW - 1, merchant_id) for merchant_id in (ANN, BEN)]
+    assert not await is_behind("video", NOW - 1)
+    # It was made for later, and its time has not come, as far as anybody knows.
+    assert not await is_behind("planned", NOW - 1)
+    assert await is_behind("planned", NOW - 101)
+    # A transfer of later shows that it has.
+    await do(stores, TopUp(ANN, UNIT, "INV-1"))
+    assert await is_behind("planned", NOW - 1)
+    assert [True, False] == [await stores.prices.is_any_made_after(now) for now in (NOW - 1, NOW)]
+
+
 # Batches.
 
 

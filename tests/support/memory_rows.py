@@ -47,6 +47,7 @@ class MemoryRows:
         self.users: dict[tuple[int, str], User] = {}
         self.keys: dict[int, ApiKey] = {}
         self.prices: list[Price] = []
+        self.prices_made_at: dict[int, int] = {}
         self.books: dict[int, list[Transfer]] = {}
         self.transfers: dict[tuple[int, str], Transfer] = {}
         self.holds: dict[tuple[int, int], Hold] = {}

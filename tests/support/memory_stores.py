@@ -204,7 +204,20 @@ class _Prices(_Subject):
         if price.price_id in {known.price_id for known in self._rows.prices}:
             raise AlreadyExists("there is such a price")
         self._rows.prices.append(price)
+        self._rows.prices_made_at[price.price_id] = created_at
         self._rows.log(audit_entry)
+
+    async def shows_clock_behind(self, merchant_id: int, request_type: str, now: int) -> bool:
+        account = self._rows.accounts.get(merchant_id)
+        return any(
+            self._rows.prices_made_at[price.price_id] > now
+            or (account is not None and price.starts_at <= account.last_at)
+            for price in self._rows.prices
+            if price.request_type == request_type and price.starts_at > now and price.merchant_id in (None, merchant_id)
+        )
+
+    async def is_any_made_after(self, now: int) -> bool:
+        return any(self._rows.prices_made_at[p.price_id] > now for p in self._rows.prices if p.merchant_id is None)
 
     async def list(self, merchant_id: int | None) -> Sequence[Price]:
         found = [price for price in self._rows.prices if price.merchant_id == merchant_id]

@@ -534,7 +534,8 @@ async def _narrow(
         farebox,
         committer=committer,
         services=msgspec.structs.replace(
-            farebox.services, operations=Operations(committer, farebox.clock, room_pauses=room_pauses)
+            farebox.services,
+            operations=Operations(committer, farebox.clock, farebox.stores.prices, room_pauses=room_pauses),
         ),
     )
     try:

@@ -19,6 +19,7 @@ from farebox.service.errors import FateUnknown, Overloaded, Unavailable
 from farebox.service.people import api_keys
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from tests.support.app_client import JSON, AppClient, Headers, Reply, open_client
+from tests.support.clock import later
 from tests.support.server import Seeds, seed
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -601,6 +602,31 @@ async def test_top_up_of_a_merchant_that_nobody_is_is_a_404(farebox: Farebox, cl
     seeds = await seed(farebox)
     reply = await client.post(_top_ups(merchant), seeds.support_key, {"amount": "1", "reference": "R"})
     assert (404, "merchant_not_found") == (reply.status, reply.code)
+
+
+async def test_a_clock_that_is_behind_is_a_503_and_no_unknown_type(farebox: Farebox, client: AppClient) -> None:
+    seeds = await seed(farebox)
+    await farebox.services.merchants.set_price("new", "0.01")
+    before = await _charge(client, seeds, idempotencyKey="before")
+    for seconds, type_ in ((-30, "new"), (-61, "image")):
+        with later(farebox, seconds=seconds):
+            reply = await _charge(client, seeds, type=type_)
+            assert (503, "clock_behind", "1") == (reply.status, reply.code, reply.header("retry-after"))
+            hold = await client.post(
+                "/api/holds",
+                seeds.service_key,
+                {"merchant": seeds.merchant, "type": type_, "idempotencyKey": "h", "ttlSeconds": 60},
+            )
+            assert (503, "clock_behind") == (hold.status, hold.code)
+            batch = [{"merchant": seeds.merchant, "type": type_, "idempotencyKey": f"b{number}"} for number in range(3)]
+            reply = await client.post("/api/charges/batch", seeds.service_key, {"charges": batch})
+            assert [(503, "clock_behind")] * 3 == [(o["statusCode"], o["errorCode"]) for o in reply.data["outcomes"]]
+            # A type that nobody ever set a price for is unknown at any time, unless the book says more.
+            if seconds == -30:
+                assert "unknown_type" == (await _charge(client, seeds, type="nothing")).code
+            again = await _charge(client, seeds, idempotencyKey="before")
+            assert before.body == again.body
+    assert 200 == (await _charge(client, seeds, type="new")).status
 
 
 async def test_unknown_type_is_a_422_that_names_it(farebox: Farebox, client: AppClient) -> None:

@@ -155,7 +155,7 @@ async def seed(settings: Settings) -> Seeded:
     committer = Committer(connector, clock)
     await committer.start()
     try:
-        merchants, operations = Merchants(stores, clock), Operations(committer, clock)
+        merchants, operations = Merchants(stores, clock), Operations(committer, clock, stores.prices)
         for request_type, price in _PRICES.items():
             await merchants.set_price(request_type, price)
         await merchants.set_price("annotation", None)

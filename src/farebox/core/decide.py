@@ -34,7 +34,7 @@ from farebox.core.currencies import format_money_with_code
 from farebox.core.holds import Hold, HoldState
 from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.permissions import caller_refusal
-from farebox.core.pricing import amount_refusal
+from farebox.core.pricing import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, amount_refusal
 from farebox.core.state import BatchState, Decision, Original
 from farebox.core.thresholds import is_allowed, out_of_reach
 from farebox.core.transfers import Transfer
@@ -192,6 +192,8 @@ class _Batch:
     def _spend(self, book: Book, command: Spend, fingerprint: bytes) -> Outcome:
         if book.is_frozen:
             return refused(Code.MERCHANT_FROZEN, "The merchant is frozen and can't be charged")
+        if self._now < book.last_at - CLOCK_LAG_MICROS_MAX:
+            return CLOCK_BEHIND
         request_type = command.request_type
         price = self._state.merchant_prices.get((book.merchant_id, request_type))
         if price is None:

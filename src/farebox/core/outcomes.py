@@ -18,6 +18,7 @@ class Code(StrEnum):
     MERCHANT_NOT_FOUND = "merchant_not_found"
     IDEMPOTENCY_CONFLICT = "idempotency_conflict"
     MERCHANT_FROZEN = "merchant_frozen"
+    CLOCK_BEHIND = "clock_behind"
     UNKNOWN_TYPE = "unknown_type"
     AMOUNT_REQUIRED = "amount_required"
     AMOUNT_NOT_ALLOWED = "amount_not_allowed"

@@ -8,6 +8,13 @@ from farebox.core.commands import Spend
 from farebox.core.outcomes import Code, Outcome, refused
 
 QUANTITY_MAX: Final = 1_000_000
+CLOCK_LAG_MICROS_MAX: Final = 60_000_000
+"""How far the clock may be behind a book's last transfer, as clocks of several servers differ a little. Further behind,
+the prices in force are not known, and a hold would end at the wrong time."""
+
+CLOCK_BEHIND: Final = refused(
+    Code.CLOCK_BEHIND, "The server's clock is behind what is in the ledger, so nothing can be charged; nothing moved"
+)
 
 
 class Price(Struct, frozen=True, gc=False):

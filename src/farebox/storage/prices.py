@@ -27,6 +27,17 @@ class PriceStore(SubjectStore):
         values = [getattr(price, column.field) for column in columns]
         await self._write(name, *values, created_at, audit_entry=audit_entry, repeat=repeat)
 
+    async def shows_clock_behind(self, merchant_id: int, request_type: str, now: int) -> bool:
+        """Tell whether a type has a price that starts only after `now`, and that shows that `now` is in the past.
+
+        It was made after `now`, or has started by the time of the merchant's last transfer.
+        """
+        return bool(await self._rows("later_price", merchant_id, request_type, now))
+
+    async def is_any_made_after(self, now: int) -> bool:
+        """Tell whether a default price was made after `now`."""
+        return bool(await self._rows("price_made_after", now))
+
     async def list(self, merchant_id: int | None) -> Sequence[Price]:
         """List every version of the default prices (None) or of a merchant's own, by type and start."""
         if merchant_id is None:

@@ -22,6 +22,7 @@ STATUS: Final[dict[Code, int]] = {
     Code.MERCHANT_NOT_FOUND: 404,
     Code.IDEMPOTENCY_CONFLICT: 409,
     Code.MERCHANT_FROZEN: 403,
+    Code.CLOCK_BEHIND: 503,
     Code.UNKNOWN_TYPE: 422,
     Code.AMOUNT_REQUIRED: 422,
     Code.AMOUNT_NOT_ALLOWED: 422,
@@ -93,7 +94,8 @@ def api_error(error: Exception) -> ApiError:
         case ApiError():
             return error
         case errors.Refused():
-            return ApiError(STATUS[error.outcome.code], error.outcome.code, error.message)
+            status = STATUS[error.outcome.code]
+            return ApiError(status, error.outcome.code, error.message, [_RETRY_AFTER] if status == 503 else None)
         case errors.InvalidInput():
             return ApiError(422, "invalid_value", f"{error.field}: {error.message}")
         case errors.InvalidKey():

@@ -11,13 +11,15 @@ from farebox.core import commands, ids
 from farebox.core.commands import Actor, Caller
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.permissions import Operation
+from farebox.core.pricing import CLOCK_BEHIND
 from farebox.service import inputs, parsing
 from farebox.service.clock import Clock
-from farebox.service.errors import InvalidInput, Overloaded, ServiceError
+from farebox.service.errors import InvalidInput, Overloaded, ServiceError, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.committer import Committer
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
+from farebox.storage.prices import PriceStore
 
 ROOM_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 """How long, in seconds, charges in bulk wait for room in the queue before they are refused."""
@@ -67,6 +69,7 @@ class Operations:
         self,
         committer: Committer,
         clock: Clock,
+        prices: PriceStore,
         *,
         approval_above: int | None = None,
         room_pauses: Sequence[float] = ROOM_PAUSES,
@@ -76,12 +79,15 @@ class Operations:
         Args:
             committer: commits them.
             clock: tells the time.
+            prices: tells a type that is unknown from one that a clock that is behind does not know yet.
             approval_above: micros; a top-up or adjustment of more than that needs a second person's approval. None:
                 none does.
             room_pauses: seconds to wait before each further try, when there is no room in the queue for charges in
                 bulk that can wait.
         """
         self._committer = committer
+        self._clock = clock
+        self._prices = prices
         self._id_generator = IdGenerator(clock)
         self._approval_above = approval_above
         self._room_pauses = room_pauses
@@ -89,7 +95,7 @@ class Operations:
     async def charge(self, fields: ChargeFields, *, caller: Caller | None) -> Outcome:
         """Deduct the cost of a request."""
         command = _charge_command(fields, caller)
-        return _MERCHANT_NOT_FOUND if command is None else await self._committer.submit(command)
+        return _MERCHANT_NOT_FOUND if command is None else await self._spend(command)
 
     async def charge_all(
         self, charges: Iterable[ChargeFields], *, caller: Caller | None
@@ -121,7 +127,35 @@ class Operations:
         results = iter(
             await self._committer.submit_all([item for item in checked if isinstance(item, commands.Charge)])
         )
-        return [next(results) if isinstance(item, commands.Charge) else item for item in checked]
+        seen: dict[tuple[int, str], bool] = {}
+        return [
+            await self._told(item, next(results), seen) if isinstance(item, commands.Charge) else item
+            for item in checked
+        ]
+
+    async def _spend(self, command: commands.Spend) -> Outcome:
+        result = await self._told(command, await self._committer.submit(command), {})
+        if isinstance(result, ServiceError):
+            raise result
+        return result
+
+    async def _told(
+        self, command: commands.Spend, result: Outcome | ServiceError, seen: dict[tuple[int, str], bool]
+    ) -> Outcome | ServiceError:
+        """Say of a type without a price whether it is the clock that does not know it yet; pass all else through.
+
+        `seen` keeps the answers for the next command of the same request.
+        """
+        if isinstance(result, ServiceError) or result.code is not Code.UNKNOWN_TYPE:
+            return result
+        key = (command.merchant_id, command.request_type)
+        if key not in seen:
+            try:
+                with translated():
+                    seen[key] = await self._prices.shows_clock_behind(*key, self._clock.now())
+            except ServiceError as error:
+                return error
+        return CLOCK_BEHIND if seen[key] else result
 
     async def hold(self, fields: HoldFields, *, caller: Caller | None) -> Outcome:
         """Set aside the cost of a request."""
@@ -130,9 +164,7 @@ class Operations:
         payer = api_keys.parse_payer(fields.merchant)
         if payer is None:
             return _MERCHANT_NOT_FOUND
-        return await self._committer.submit(
-            commands.CreateHold(payer, *checked, ttl_seconds=ttl_seconds, caller=caller)
-        )
+        return await self._spend(commands.CreateHold(payer, *checked, ttl_seconds=ttl_seconds, caller=caller))
 
     async def capture(
         self,

@@ -8,6 +8,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from farebox.core.pricing import CLOCK_LAG_MICROS_MAX
+from farebox.service.clock import Clock
 from farebox.service.ledger.committer import Committer
 from farebox.storage.interface import StorageError, StoreFull, StoreReadOnly, StoreReplaced
 from farebox.storage.stores import Stores
@@ -44,6 +46,7 @@ class NotReady(StrEnum):
     DATABASE_REPLACED = "database_replaced"
     DATABASE_READ_ONLY = "database_read_only"
     DISK_FULL = "disk_full"
+    CLOCK_BEHIND = "clock_behind"
     DATABASE_UNAVAILABLE = "database_unavailable"
 
 
@@ -57,9 +60,12 @@ class Readiness(Struct, frozen=True, rename="camel"):
 class HealthCheck:
     """Asks the database and the committer how they are."""
 
-    def __init__(self, stores: Stores, committer: Committer, *, probe_seconds_max: float = PROBE_SECONDS_MAX) -> None:
-        """Ask these two."""
+    def __init__(
+        self, stores: Stores, committer: Committer, clock: Clock, *, probe_seconds_max: float = PROBE_SECONDS_MAX
+    ) -> None:
+        """Ask these."""
         self._stores = stores
+        self._clock = clock
         self._committer = committer
         self._probe_seconds_max = probe_seconds_max
         self._probe: asyncio.Task[NotReady | None] | None = None
@@ -90,7 +96,11 @@ class HealthCheck:
         if reason is None:
             try:
                 async with asyncio.timeout(self._probe_seconds_max):
-                    reason = await _failure(self._stores.connector.check) or await self._write_failure()
+                    reason = (
+                        await _failure(self._stores.connector.check)
+                        or await self._write_failure()
+                        or await self._clock_failure()
+                    )
             except TimeoutError:
                 reason = NotReady.DATABASE_UNAVAILABLE
         return Readiness(reason is None, reason)
@@ -108,6 +118,11 @@ class HealthCheck:
             probe = self._probe = asyncio.create_task(_failure(self._stores.connector.check_writable))
             self._probed_at = now
         return await asyncio.shield(probe)
+
+    async def _clock_failure(self) -> NotReady | None:
+        """Tell whether a price was made after the present time, by more than clocks differ."""
+        is_behind = await self._stores.prices.is_any_made_after(self._clock.now() + CLOCK_LAG_MICROS_MAX)
+        return NotReady.CLOCK_BEHIND if is_behind else None
 
 
 async def _failure(attempt: Callable[[], Awaitable[None]]) -> NotReady | None:
