@@ -17,9 +17,9 @@ from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, RUNWAY_MAX, Runway
 from farebox.service.insight.history import History, Mark
 from farebox.service.insight.usage import UsageLine
 from farebox.web.charts.balance import BalanceRow, balance_chart, balance_rows
-from farebox.web.charts.bars import UsageType, usage_types
+from farebox.web.charts.bars import COLOURS, OTHER_COLOUR, TYPES_MAX, UsageType, colours, usage_types
 from farebox.web.charts.scales import Scale, amount_ticks, pixels, short_amounts
-from farebox.web.charts.svg import CHARACTER_WIDTH
+from farebox.web.charts.svg import CHARACTER_WIDTH, clean
 from farebox.web.charts.times import DAY, HOUR, midnight, time_ticks
 from farebox.web.charts.usage import UsageRow, usage_chart, usage_rows
 from tests.support.effort import examples
@@ -33,7 +33,18 @@ ZONES: Final = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe
 HOSTILE: Final = """</title></svg><script>alert("1")</script>' onload=x &amp; \x00\ud800\x0b"""
 
 TAGS: Final = {"svg", "title", "text", "line", "path", "polyline", "circle", "rect"}
-CLASSES: Final = {"axis", "area", "trace", "cone", "ahead", "threshold", "topup", "t1", "t2", "t3", "t4", "t5"}
+NAMES_BY_AGE: Final = ("image", "video", "audio", "review", *"abcde", "ocr", "tiles")
+CLASSES: Final = {
+    "axis",
+    "area",
+    "trace",
+    "cone",
+    "ahead",
+    "threshold",
+    "topup",
+    *[f"t{n}" for n in range(1, 13)],
+    "t-other",
+}
 ATTRIBUTES: Final = {
     *(
         "viewBox",
@@ -228,9 +239,12 @@ def test_any_usage_is_drawn_well(
 ) -> None:
     parse(usage_chart(lines, zone=zone, by=by, currency=currency, is_narrow=is_narrow))
     types = usage_types(lines)
-    assert [f"t{index + 1}" for index in range(min(len({line.request_type for line in lines}), 5))] == [
-        it.css for it in types
-    ]
+    names = sorted({line.request_type for line in lines})
+    if len(names) <= TYPES_MAX:
+        by_name = {clean(name): f"t{names.index(name) + 1}" for name in names}
+        assert by_name == {item.name: item.css for item in types}
+    else:
+        assert (TYPES_MAX + 1, OTHER_COLOUR) == (len(types), types[-1].css)
     assert sum(line.cost for line in lines) == sum(item.cost for item in types)
     assert len(lines) == len(usage_rows(lines, zone=zone, by=by, currency=currency))
 
@@ -435,8 +449,11 @@ def draw_usage(
     last: date | None = None,
     is_narrow: bool = False,
     zone: ZoneInfo = BERLIN,
+    names: Sequence[str] = NAMES_BY_AGE,
 ) -> ElementTree.Element:
-    chart = usage_chart(lines, zone=zone, by=by, currency="USD", first=first, last=last, is_narrow=is_narrow)
+    chart = usage_chart(
+        lines, zone=zone, by=by, currency="USD", names=names, first=first, last=last, is_narrow=is_narrow
+    )
     return parse(chart)
 
 
@@ -459,28 +476,31 @@ def test_types_are_ordered_by_what_they_cost_and_the_rest_shares_a_colour() -> N
         on(22, "tiles", 2 * UNIT),
         on(22, "review", 8 * UNIT),
         on(22, "video", 7 * UNIT),
+        *[on(22, name, 4 * UNIT) for name in "abcd"],
     ]
     assert [
-        UsageType("t1", "audio", 1_201, 70 * UNIT, 20 * UNIT, 50),
-        UsageType("t2", "image", 1, 30 * UNIT, 0, 30),
-        UsageType("t3", "review", 1, 8 * UNIT, 0, 8),
-        UsageType("t4", "video", 1, 7 * UNIT, 0, 7),
-        UsageType("t5", "other types", 3, 5 * UNIT, 0, 5),
-    ] == usage_types(lines)
+        UsageType("t3", "audio", 1_201, 70 * UNIT, 20 * UNIT, 43),
+        UsageType("t1", "image", 1, 30 * UNIT, 0, 26),
+        UsageType("t4", "review", 1, 8 * UNIT, 0, 7),
+        UsageType("t2", "video", 1, 7 * UNIT, 0, 6),
+        *[UsageType(f"t{number}", name, 1, 4 * UNIT, 0, 3) for number, name in enumerate("abcd", 5)],
+        UsageType("t-other", "other types", 3, 5 * UNIT, 0, 4),
+    ] == usage_types(lines, NAMES_BY_AGE)
     root = draw_usage(lines)
     assert [
-        ("t1", "Sat 21 Nov, audio: 1,200 requests, 60.00 USD, 20.00 USD refunded"),
-        ("t5", "Sat 21 Nov, other types: 2 requests, 3.00 USD"),
-        ("t1", "Sun 22 Nov, audio: 1 request, 10.00 USD"),
-        ("t2", "Sun 22 Nov, image: 1 request, 30.00 USD"),
-        ("t3", "Sun 22 Nov, review: 1 request, 8.00 USD"),
-        ("t4", "Sun 22 Nov, video: 1 request, 7.00 USD"),
-        ("t5", "Sun 22 Nov, other types: 1 request, 2.00 USD"),
+        ("t3", "Sat 21 Nov, audio: 1,200 requests, 60.00 USD, 20.00 USD refunded"),
+        ("t-other", "Sat 21 Nov, other types: 2 requests, 3.00 USD"),
+        ("t3", "Sun 22 Nov, audio: 1 request, 10.00 USD"),
+        ("t1", "Sun 22 Nov, image: 1 request, 30.00 USD"),
+        ("t4", "Sun 22 Nov, review: 1 request, 8.00 USD"),
+        ("t2", "Sun 22 Nov, video: 1 request, 7.00 USD"),
+        *[(f"t{number}", f"Sun 22 Nov, {name}: 1 request, 4.00 USD") for number, name in enumerate("abcd", 5)],
+        ("t-other", "Sun 22 Nov, other types: 1 request, 2.00 USD"),
     ] == rects(root)
     assert (
-        "Spend by type and day, 21 Nov to 22 Nov: 100.00 USD for 1,207 requests, most of it for audio: 50.00 USD."
+        "Spend by type and day, 21 Nov to 22 Nov: 116.00 USD for 1,211 requests, most of it for audio: 50.00 USD."
     ) == root.get("aria-label")
-    assert ["0", "20", "40", "21 Nov", "22"] == texts(root)
+    assert ["0", "20", "40", "60", "21 Nov", "22"] == texts(root)
     assert (
         UsageRow("Sat 21 Nov", "audio", "1,200", "60.00 USD", "20.00 USD")
         == usage_rows(lines, zone=BERLIN, by="day", currency="USD")[1]
@@ -579,7 +599,7 @@ def test_an_hour_that_a_change_cuts_in_two_is_one_bar() -> None:
     # At two o'clock the clock goes back by half an hour.
     lines = [UsageLine(start + HOUR, "audio", 1, UNIT, 0), UsageLine(start + 3 * HOUR // 2, "audio", 2, 2 * UNIT, 0)]
     root = draw_usage(lines, "hour", zone=lord_howe)
-    assert [("t1", "4 Apr, 01:00, audio: 3 requests, 3.00 USD")] == rects(root)
+    assert [("t3", "4 Apr, 01:00, audio: 3 requests, 3.00 USD")] == rects(root)
 
 
 def test_a_day_whose_offset_changes_is_one_bar_of_two() -> None:
@@ -610,14 +630,25 @@ def test_hostile_names_are_text() -> None:
 
 
 def test_a_type_that_is_called_as_the_rest_is_keeps_its_colour() -> None:
-    lines = [
-        on(22, name, cost * UNIT)
-        for name, cost in zip(("other types", "b", "c", "d", "e", "f"), (9, 8, 7, 6, 5, 4), strict=True)
-    ]
-    assert [("t1", 9), ("t2", 8), ("t3", 7), ("t4", 6), ("t5", 9)] == [
-        (it.css, it.cost // UNIT) for it in usage_types(lines)
-    ]
-    assert ["t1", "t2", "t3", "t4", "t5"] == [css for css, _ in rects(draw_usage(lines))]
+    lines = [on(22, name, cost * UNIT) for cost, name in enumerate(("other types", *"bcdefghij"), 9)]
+    types = usage_types([*lines, on(22, "other types", 20 * UNIT)], ["x", "other types"])
+    assert ["t2", OTHER_COLOUR] == [item.css for item in types if item.name == "other types"]
+
+
+def test_a_type_keeps_its_colour_whatever_else_is_charged_or_priced() -> None:
+    """Colours by rank would change with each day; by name they stay, until there are more types than colours."""
+    names = [f"type-{number}" for number in range(COLOURS)]
+    of = colours(names)
+    assert COLOURS == len(set(of.values()))
+    for more in range(40):
+        later = colours([*names, *[f"new-{number}" for number in range(more)]])
+        assert of == {name: later[name] for name in names}
+    lines = [on(22, name, cost * UNIT) for cost, name in enumerate(names, 1)]
+    for first in range(COLOURS):
+        for last in range(first + 1, COLOURS + 1):
+            drawn = usage_types(lines[first:last], names)
+            assert all(of[item.name] == item.css for item in drawn if item.name != "other types")
+            assert {item.css for item in drawn} == {css for css, _ in rects(draw_usage(lines[first:last], names=names))}
 
 
 # Scales

@@ -357,6 +357,13 @@ class Merchants:
         with translated():
             return await self._stores.prices.list(merchant_id)
 
+    async def request_types(self, merchant_id: int) -> Sequence[str]:
+        """List the request types that a merchant has or had a price for, the first that was priced first."""
+        with translated():
+            versions = [*await self._stores.prices.list(None), *await self._stores.prices.list(merchant_id)]
+        by_age = sorted(versions, key=lambda price: price.price_id)
+        return tuple(dict.fromkeys(price.request_type for price in by_age))
+
     async def prices_in_force(self, merchant_id: int) -> Sequence[Price]:
         """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""
         now = self._clock.now()

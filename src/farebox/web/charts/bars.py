@@ -12,8 +12,13 @@ from farebox.service.insight.usage import UsageLine
 from farebox.web.charts.svg import clean
 from farebox.web.charts.times import HOUR, local, midnight
 
-TYPES_MAX: Final = 4
-"""How many request types have a colour of their own; the rest share one."""
+TYPES_MAX: Final = 8
+"""How many request types are named; the rest share one bar and one colour."""
+
+COLOURS: Final = 12
+"""How many colours there are for types, t1 to t12."""
+
+OTHER_COLOUR: Final = "t-other"
 
 OTHER: Final = "other types"
 
@@ -21,7 +26,7 @@ OTHER: Final = "other types"
 class UsageType(Struct, frozen=True):
     """What a request type came to altogether. `cost` and `refunded` are micros, `share` is percent of what is left.
 
-    `css` is the class of its colour, t1 to t5; the last one stands for all types that have no colour of their own.
+    `css` is the class of its colour, by its name alone.
     """
 
     css: str
@@ -56,23 +61,37 @@ class Bars(Struct, frozen=True):
     """By the bar's index, types in the order of `usage_types`."""
 
 
-def usage_types(buckets: Sequence[UsageLine]) -> list[UsageType]:
-    """Sum usage up by type, the costliest first; those beyond TYPES_MAX become one, which comes last."""
+def colours(names: Sequence[str]) -> dict[str, str]:
+    """Give each request type a colour by its place among all that were ever priced, the first that was priced first.
+
+    New types come last, and prices are never deleted, so a type keeps its colour whatever else is charged, or is not.
+    """
+    return {name: f"t{index % COLOURS + 1}" for index, name in enumerate(dict.fromkeys(names))}
+
+
+def usage_types(buckets: Sequence[UsageLine], names: Sequence[str] = ()) -> list[UsageType]:
+    """Sum usage up by type, the costliest first; those beyond TYPES_MAX become one, which comes last.
+
+    Args:
+        buckets: what there is of each type in each hour or day.
+        names: all request types, in the order in which they were first priced.
+    """
     ordered = _sums(buckets)
-    named = [(clean(name), sums) for name, sums in ordered[:TYPES_MAX]]
+    by_name = colours([*names, *sorted(name for name, _ in ordered)])
+    named = [(by_name[name], clean(name), sums) for name, sums in ordered[:TYPES_MAX]]
     if rest := [sums for _, sums in ordered[TYPES_MAX:]]:
-        named.append((OTHER, [sum(values) for values in zip(*rest, strict=True)]))
-    total = sum(max(cost - refunded, 0) for _, (_, cost, refunded) in named)
+        named.append((OTHER_COLOUR, OTHER, [sum(values) for values in zip(*rest, strict=True)]))
+    total = sum(max(cost - refunded, 0) for _, _, (_, cost, refunded) in named)
     return [
         UsageType(
-            f"t{index}",
+            css,
             name,
             requests,
             cost,
             refunded,
             divide_rounding_half_up(100 * max(cost - refunded, 0), total) if total else 0,
         )
-        for index, (name, (requests, cost, refunded)) in enumerate(named, 1)
+        for css, name, (requests, cost, refunded) in named
     ]
 
 

@@ -43,6 +43,7 @@ def usage_chart(
     zone: ZoneInfo,
     by: Literal["hour", "day"],
     currency: str,
+    names: Sequence[str] = (),
     is_narrow: bool = False,
     first: date | None = None,
     last: date | None = None,
@@ -54,12 +55,13 @@ def usage_chart(
         zone: whose days and hours are shown.
         by: what a bar is.
         currency: the account's.
+        names: all request types, in the order in which they were first priced; it gives them their colours.
         is_narrow: for a phone.
         first: the first day, by default that of the first bucket.
         last: the last day, by default that of the last bucket.
     """
     size = USAGE_NARROW if is_narrow else USAGE
-    types = usage_types(buckets)
+    types = usage_types(buckets, names)
     bars = group_into_bars(buckets, zone=zone, by=by, first=first, last=last)
     highest = max((sum(segment.net for segment in segments) for segments in bars.segments.values()), default=0)
     axis = amount_axis(0, highest, size)
@@ -68,8 +70,11 @@ def usage_chart(
     for index, segments in sorted(bars.segments.items()):
         start, end = (axis.left + width * number // bars.count for number in (index, index + 1))
         gap = max((end - start) // 12 if end - start >= _BAR_GAP_FROM else 0, (end - start - _BAR_WIDTH_MAX) // 2)
-        titles = [_title(segment, types, zone=zone, by=by, currency=currency) for segment in segments]
-        drawn.append(_bar(segments, titles, x=start + gap, width=max(end - start - 2 * gap, 1), amounts=axis.scale))
+        marks = [
+            (types[segment.type_index].css, _title(segment, types, zone=zone, by=by, currency=currency))
+            for segment in segments
+        ]
+        drawn.append(_bar(segments, marks, x=start + gap, width=max(end - start - 2 * gap, 1), amounts=axis.scale))
     if not highest:
         words = "Nothing was charged" if types else "No requests in this time"
         drawn = [text(words, x=pixels(axis.left + width // 2), y=pixels(size.height // 2), text_anchor="middle")]
@@ -98,10 +103,12 @@ def usage_rows(
     ]
 
 
-def _bar(segments: Sequence[Segment], titles: Sequence[str], *, x: int, width: int, amounts: Scale) -> Markup:
-    """Draw a bar, its segments upon one another; one that is too low to be seen is left out."""
+def _bar(
+    segments: Sequence[Segment], marks: Sequence[tuple[str, str]], *, x: int, width: int, amounts: Scale
+) -> Markup:
+    """Draw a bar, its segments upon one another, each with a class and a title; one too low to be seen is left out."""
     drawn, height = [], 0
-    for segment, title in zip(segments, titles, strict=True):
+    for segment, (css, title) in zip(segments, marks, strict=True):
         bottom = amounts.position(height)
         height += segment.net
         top = amounts.position(height)
@@ -117,7 +124,7 @@ def _bar(segments: Sequence[Segment], titles: Sequence[str], *, x: int, width: i
                     y=pixels(top),
                     width=pixels(width),
                     height=pixels(shown),
-                    class_=f"t{segment.type_index + 1}",
+                    class_=css,
                     fill="currentColor",
                     **rounding,
                 )

@@ -88,6 +88,7 @@ class OverviewPages:
         usage = await request.services.usage.read(
             request.merchant_id, by=by, first=str(first), last=str(last), zone=zone.key, request_type=None
         )
+        names = await request.services.merchants.request_types(request.merchant_id)
         balance: dict[str, Any] = {
             "thresholds": [threshold.amount for threshold in account.thresholds],
             "credit_limit": account.credit_limit,
@@ -100,6 +101,7 @@ class OverviewPages:
             "zone": zone,
             "by": by,
             "currency": account.currency,
+            "names": names,
             "first": first,
             "last": last,
         }
@@ -115,7 +117,7 @@ class OverviewPages:
             ),
             "usage_charts": [usage_chart(usage, **bars, is_narrow=narrow) for narrow in (False, True)],
             "usage_rows": usage_rows(usage, zone=zone, by=by, currency=account.currency),
-            "usage_types": usage_types(usage),
+            "usage_types": usage_types(usage, names),
             "usage_days": USAGE_DAYS[by],
             "by": by,
         }
