@@ -103,10 +103,12 @@ async def test_amounts_have_their_currencys_decimals_and_are_exact(
 async def test_how_long_it_lasts_is_said_only_where_it_is_known(farebox: Farebox, client: AppClient) -> None:
     visitor = await in_currency(farebox, client, "USD")
     page = await visitor.page(overview_of(visitor))
-    assert "Lasts never topped up Nothing can be spent yet." in page
+    assert "How long it lasts never topped up Nothing can be spent yet." in page
+    assert "Your account was never topped up: requests are refused until then." in page
+    assert "used up" not in page
     visitor = await in_currency(farebox, client, "EUR", paid="10")
     page = await visitor.page(overview_of(visitor))
-    assert "Lasts too early to tell" in page
+    assert "How long it lasts too early to tell" in page
     assert "Nothing was spent" not in page
 
 

@@ -105,7 +105,7 @@ async def test_states_are_said_in_words(farebox: Farebox, sam: Visitor) -> None:
     page = await sam.page("/support?q=shop")
     assert re.search(r"Low shop below threshold 100.00 USD less than a day", page)
     assert "Cold shop frozen" in page
-    assert re.search(r"Nothing left used up 0.00 USD . none yet", await sam.page("/support?q=nothing"))
+    assert re.search(r"Nothing left never topped up 0.00 USD . none yet", await sam.page("/support?q=nothing"))
 
 
 async def test_a_search_finds_names_addresses_and_ids(farebox: Farebox, sam: Visitor) -> None:

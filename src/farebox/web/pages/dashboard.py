@@ -124,11 +124,11 @@ class OverviewPages:
 
 
 def state_of(account: Account) -> str:
-    """Name what a merchant should know first: frozen, empty, below a threshold, or nothing."""
+    """Name what a merchant should know first: frozen, new and without money, empty, below a threshold, or nothing."""
     if account.is_frozen:
         return "frozen"
     if account.available + account.credit_limit <= 0:
-        return "empty"
+        return "empty" if account.seq else "new"
     return "fine" if below_of(account) is None else "below"
 
 
