@@ -7,11 +7,14 @@ from uuid import uuid4
 import httpx
 from playwright.async_api import Page
 
+from farebox.bootstrap import Farebox
 from farebox.cli import demo
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service import parsing
+from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Login, Realm, Role
 from tests.support.server import Server, open_farebox
 
@@ -32,6 +35,8 @@ class Site:
     other: str
     service_key: str
     support_key: str
+    approval: str
+    """A request that waits."""
 
     @classmethod
     async def make(cls, database_url: str) -> Self:
@@ -46,11 +51,19 @@ class Site:
             hashed = await farebox.passwords.hash(demo.PASSWORD)
             for number, email in enumerate((MEMBER, VIEWER)):
                 await farebox.stores.logins.add(Login(number + 1, Realm.MERCHANT, email, email, 0, hashed))
+            approval = await _request_approval(database_url, merchant_id)
             support = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="sam@farebox.example")
         server = Server(database_url, environment={"FAREBOX_SUPPORT_CONTACT": "support@farebox.example"})
         server.start()
         other = ids.public_id(ids.MERCHANT, others[0])
-        return cls(server, database_url, seeded.merchant_id, merchant_id, other, seeded.service_key, support.text)
+        return cls(
+            server, database_url, seeded.merchant_id, merchant_id, other, seeded.service_key, support.text, approval
+        )
+
+    @property
+    def other_id(self) -> int:
+        """The number of another merchant."""
+        return parsing.parse_public_id(ids.MERCHANT, self.other)
 
     @property
     def account(self) -> str:
@@ -88,3 +101,18 @@ class Site:
         async with httpx.AsyncClient(trust_env=False) as client:
             answer = await client.get(f"{self.server.url}/api/balance", headers={"x-api-key": key})
         return answer.status_code
+
+
+async def _request_approval(database_url: str, merchant_id: int) -> str:
+    """Ask for a top-up that needs a second person, and return the request's id."""
+    farebox = Farebox.build(Settings.of(database_url=database_url, approval_above="10000"))
+    async with farebox.running():
+        outcome = await farebox.services.operations.top_up(
+            merchant_id,
+            amount="25000",
+            reference="INV-2041",
+            note="annual",
+            principal=Principal("tess@farebox.example", roles=EVERY_ROLE),
+        )
+    assert outcome.approval is not None
+    return outcome.approval.id

@@ -58,7 +58,12 @@ async def path_of(site: Site, path: str) -> str:
     async with open_farebox(site.database_url) as farebox:
         key = (await farebox.services.merchants.keys(site.merchant_id if "{merchant" in path else None))[0]
         latest = await farebox.services.statements.page(site.merchant_id, Selection(kind="charge"), limit=1)
-    values = {"merchant": site.merchant, "transfer": latest.transfers[0].id, "key": ids.public_id(ids.KEY, key.key_id)}
+    values = {
+        "merchant": site.merchant,
+        "transfer": latest.transfers[0].id,
+        "key": ids.public_id(ids.KEY, key.key_id),
+        "approval": site.approval,
+    }
     return re.sub(r"\{(\w+):str\}", lambda match: values[match[1]], path)
 
 

@@ -15,6 +15,7 @@ from tests.support.app_client import AppClient, Reply
 
 FORM: Final = ("content-type", "application/x-www-form-urlencoded")
 COOKIES: Final = {Realm.SUPPORT: "farebox-support", Realm.MERCHANT: "farebox"}
+_PAD: Final = re.compile(r'<span class="pad"[^>]*>[^<]*</span>')
 _TAG: Final = re.compile(r"<[^>]+>")
 
 
@@ -92,7 +93,7 @@ class Visitor:
 
 def words(reply: Reply) -> str:
     """Return what a page says, without its tags, its spaces as one."""
-    text = reply.body.decode()
+    text = _PAD.sub("", reply.body.decode())
     return " ".join(html.unescape(_TAG.sub(" ", text)).split())
 
 

@@ -25,6 +25,7 @@ from farebox.service.insight.forecast import Runway
 from farebox.service.insight.runway_words import days_left, lasts, likely
 from farebox.service.people.users import ROLES
 from farebox.web.pages.assets import asset_url
+from farebox.web.pages.columns import align_columns
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
@@ -78,7 +79,7 @@ _WEEKDAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 def page(template: str, values: Mapping[str, Any], *, status: int = 200) -> Response:
     """Answer with a page."""
     return Response(
-        _environment().get_template(template).render(values),
+        align_columns(_environment().get_template(template).render(values)),
         status_code=status,
         media_type="text/html",
         headers=dict(HEADERS),

@@ -41,6 +41,34 @@ function follow(element) {
 
 document.querySelectorAll("[data-follow]").forEach(follow);
 
+// On a phone a row of links may be wider than the screen: the one that is current is brought into sight.
+document.querySelectorAll("nav [aria-current]").forEach((link) => {
+  const row = link.parentElement;
+  row.scrollLeft += link.getBoundingClientRect().left - row.getBoundingClientRect().left
+    - (row.clientWidth - link.clientWidth) / 2;
+});
+
+// What changes without a new page is said to those who don't see it, once.
+const announcer = document.getElementById("announcer");
+const banner = () => document.querySelector("[data-banner]")?.textContent.trim() ?? "";
+let announced = banner();
+
+function announce(words) {
+  if (announcer) announcer.textContent = words;
+}
+
+// A part that is replaced keeps what was opened in it; a link in it that has the focus has an id, by which htmx keeps it.
+let opened = [];
+document.body.addEventListener("htmx:beforeSwap", () => {
+  opened = [...document.querySelectorAll("details[open][id]")].map((details) => details.id);
+});
+document.body.addEventListener("htmx:afterSettle", () => {
+  opened.forEach((id) => document.getElementById(id)?.setAttribute("open", ""));
+  const words = banner();
+  if (words !== announced) announce(words);
+  announced = words;
+});
+
 document.addEventListener("click", async (event) => {
   const button = event.target.closest("[data-copy], [data-theme-to]");
   if (button === null) return;
@@ -61,6 +89,7 @@ document.addEventListener("click", async (event) => {
   await navigator.clipboard.writeText(source.textContent.trim());
   const label = button.textContent;
   button.textContent = "Copied";
+  announce("Copied");
   setTimeout(() => { button.textContent = label; }, 1500);
 });
 
