@@ -15,7 +15,8 @@ from tests.support.app_client import AppClient, Reply
 
 FORM: Final = ("content-type", "application/x-www-form-urlencoded")
 COOKIES: Final = {Realm.SUPPORT: "farebox-support", Realm.MERCHANT: "farebox"}
-_PAD: Final = re.compile(r'<span class="pad"[^>]*>[^<]*</span>')
+_HIDDEN: Final = re.compile(r'<span class="(?:pad|more)\b[^>]*>.*?</span>')
+"""What fills a column up, and what repeats on a phone the columns that it has not."""
 _TAG: Final = re.compile(r"<[^>]+>")
 
 
@@ -93,7 +94,7 @@ class Visitor:
 
 def words(reply: Reply) -> str:
     """Return what a page says, without its tags, its spaces as one."""
-    text = _PAD.sub("", reply.body.decode())
+    text = _HIDDEN.sub("", reply.body.decode())
     return " ".join(html.unescape(_TAG.sub(" ", text)).split())
 
 
