@@ -75,7 +75,7 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
 
 def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
     stores, clock, settings = farebox.stores, farebox.clock, farebox.settings
-    mail_settings = MailSettings(settings.mail_from, settings.public_url, settings.support_contact)
+    mail_settings = MailSettings(settings.mail_from, settings.links_url, settings.support_contact)
     relay = Relay(
         make_transport(settings),
         stores.mail_servers,

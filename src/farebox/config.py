@@ -22,6 +22,7 @@ from farebox.core.money import format_amount
 from farebox.service.parsing import InvalidAmount, parse_amount
 
 CONFIG_FILE: Final = "farebox.toml"
+PUBLIC_URL_DEFAULT: Final = "http://127.0.0.1:8000"
 SECRET_KEY_CHARS_MIN: Final = 32
 CONNECTIONS_MAX: Final = 500
 """How many connections to the mail server a process may be set to have."""
@@ -166,7 +167,7 @@ class Sender(str):
 
 
 class PublicUrl(str):
-    """A web address: scheme, host and perhaps port, as browsers write them, and nothing else."""
+    """A web address: scheme, host and perhaps port, as browsers write them, and nothing else; or nothing."""
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -284,8 +285,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     smtp_connections: Connections = Connections("20")
     """How many mails each process hands to the mail server at once: a slow one takes so many in the time of one."""
 
-    public_url: PublicUrl = PublicUrl("http://127.0.0.1:8000")
-    """Where people reach this server; links in mails start with it."""
+    public_url: PublicUrl = PublicUrl()
+    """Where people reach this server; links in mails start with it. Empty: where `farebox serve` listens."""
 
     cors_origins: Origins = Origins()
     """Browsers' origins that may read the API, separated by commas; * for all."""
@@ -310,6 +311,11 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     trusted_proxies: Networks = Networks()
     """Proxies whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, separated by commas."""
+
+    @property
+    def links_url(self) -> str:
+        """What links begin with: the public URL, or where a server listens that is told nothing else."""
+        return self.public_url or PUBLIC_URL_DEFAULT
 
     @property
     def mail_server(self) -> str:

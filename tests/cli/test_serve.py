@@ -78,7 +78,7 @@ async def test_a_server_that_is_told_to_stop_has_answered_each_charge_it_made_an
         processes = "1 process" if workers == 1 else f"{workers} processes"
         assert (
             f"Farebox serves {server.url} with {farebox.stores.connector.engine} and {processes}. Ctrl-C stops it.\n"
-            == log
+            f"Links in mails begin with {server.url}.\n" == log
         )
 
 

@@ -211,7 +211,6 @@ def _server(folder: Path, settings: Settings, port: int) -> Iterator["subprocess
     """Run the real server in the demo's folder, where its mails go as well, and stop it at the end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FAREBOX_")}
     environment["FAREBOX_DATABASE_URL"] = settings.database_url
-    environment["FAREBOX_PUBLIC_URL"] = f"http://{HOST}:{port}"
     environment["FAREBOX_SUPPORT_CONTACT"] = "support@farebox.example"
     command = [sys.executable, "-m", "farebox", "serve", "--host", HOST, "--port", str(port)]
     log = (folder / "server.log").open("wb")

@@ -1,6 +1,7 @@
 """`farebox serve`: the server's processes, and what is checked before they start."""
 
 import asyncio
+import os
 import resource
 import signal
 import socket
@@ -16,6 +17,7 @@ from granian.server.mp import MPServer
 
 from farebox.bootstrap import make_connector
 from farebox.cli.context import FAILED, add_json_option, fail, guarded
+from farebox.cli.public_url import public_url_warning, served_url
 from farebox.cli.start_warnings import start_warnings
 from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
@@ -29,6 +31,8 @@ HEAD_BYTES_MAX: Final = 64 * 1024
 
 _FILES_BESIDE_CONNECTIONS: Final = 256
 """How many files a process needs for the database, mails and its log."""
+
+PUBLIC_URL_VARIABLE: Final = "FAREBOX_PUBLIC_URL"
 
 _PORT_MAX: Final = 65_535
 _EXIT_POLL_SECONDS: Final = 0.01
@@ -81,8 +85,13 @@ def make_command(
             fail("port_unavailable", problem, FAILED, is_json=is_json)
         address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         processes = "1 process" if workers == 1 else f"{workers} processes"
+        public_url = settings.public_url or served_url(host, port)
+        # The workers read their settings from the environment.
+        os.environ[PUBLIC_URL_VARIABLE] = public_url
         click.echo(f"Farebox serves {address} with {engine} and {processes}. Ctrl-C stops it.")
-        for warning in start_warnings(settings, Path.cwd()):
+        click.echo(f"Links in mails begin with {public_url}.")
+        loopback = public_url_warning(public_url, host, port)
+        for warning in [*start_warnings(settings, Path.cwd()), *([loopback] if loopback else [])]:
             click.echo(f"farebox: warning: {warning}", err=True)
         server = Server(
             application,

@@ -104,12 +104,16 @@ async def staff_remove_codes(context: CommandContext, email: str) -> None:
 
 def answer_link(context: CommandContext, mail: AccountMail, data: dict[str, Any]) -> None:
     """Print a mail's link, which is good once; the database keeps no text of it."""
-    public_url = context.farebox.settings.public_url.rstrip("/")
-    link = f"{public_url}/link/{context.farebox.services.sign_in.link_text(mail)}"
+    settings = context.farebox.settings
+    link = f"{settings.links_url}/link/{context.farebox.services.sign_in.link_text(mail)}"
+    notes = (
+        [] if settings.public_url else [f"FAREBOX_PUBLIC_URL is not set: {settings.links_url} stands for the server."]
+    )
     context.answer(
         {**data, "email": mail.email, "link": link, "expiresAt": time_or_none(mail.expires_at)},
         [
             link,
             f"By it {mail.email} chooses a password. It is good once, until {short_time(mail.expires_at)} UTC.",
+            *notes,
         ],
     )
