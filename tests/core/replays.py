@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from farebox.core.accounts import Account
+from farebox.core.accounts import Account, Kind
+from farebox.core.alert_faults import alert_faults
 from farebox.core.holds import Hold
 from farebox.core.replay import Replay
 from farebox.core.transfers import Transfer
@@ -17,6 +18,7 @@ def faults_in(account: Account, transfers: Sequence[Transfer], holds: Sequence[H
     originals = {transfer.seq: transfer for transfer in transfers if transfer.seq in replay.returned}
     at_the_end = list(replay.finish(account, holds, originals))
     assert at_the_end == list(short.finish(account, holds, originals))
+    assert replay.last_arrival_seq == short.last_arrival_seq
     return faults + at_the_end
 
 
@@ -25,4 +27,8 @@ def faults_of(store: MemoryConnector, account: Account) -> list[str]:
     rows = store.rows()
     transfers = [item for item in rows["transfers"] if item.merchant_id == account.merchant_id]
     holds = [item for item in rows["holds"] if item.merchant_id == account.merchant_id]
-    return faults_in(account, transfers, holds)
+    alerts = [item for item in rows["alerts"] if item.merchant_id == account.merchant_id]
+    arrivals = [item.seq for item in transfers if item.kind in (Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT)]
+    by_seq = {transfer.seq: transfer for transfer in transfers}
+    of_alerts = alert_faults(account, alerts, by_seq, max(arrivals, default=0))
+    return faults_in(account, transfers, holds) + list(of_alerts)

@@ -136,6 +136,14 @@ def _account(change: str) -> str:
     return f"UPDATE account SET {change} WHERE merchant_id = {ANN}"
 
 
+def _alert(*, seq: int, posted: int, number: int = 1, kind: int = 1) -> str:
+    threshold = posted + 1 if kind == 1 else "NULL"
+    return (
+        "INSERT INTO alert (merchant_id, number, threshold, posted, fired_at, transfer_seq, kind)"
+        f" VALUES ({ANN}, {number}, {threshold}, {posted}, 1, {seq}, {kind})"
+    )
+
+
 def _deleted(table: str, seq: int) -> str:
     return f"DELETE FROM {table} WHERE merchant_id = {ANN} AND seq = {seq}"
 
@@ -342,6 +350,34 @@ DAMAGED_BESIDE: Final[dict[str, Damage]] = {
     "a threshold that should have fired": (
         (_account("thresholds = '[[900000000,true]]'"),),
         ["seq 16: the threshold 900000000 is armed above the posted balance"],
+    ),
+    "a balance that is used up without a refusal": (
+        (_account("is_exhausted = true"),),
+        ["seq 16: the account is used up, and no refusal was told of since money arrived"],
+    ),
+    "a refusal that was told of before money arrived": (
+        (_account("is_exhausted = true, alerts_count = 1"), _alert(kind=2, seq=11, posted=93_000_000)),
+        ["seq 16: the account is used up, and no refusal was told of since money arrived"],
+    ),
+    "an alert that the account does not count": (
+        (_alert(seq=2, posted=90_000_000),),
+        ["seq 16: the account counts 0 alerts, there are 1"],
+    ),
+    "an alert that is gone": (
+        (_account("alerts_count = 2"), _alert(number=2, seq=2, posted=90_000_000)),
+        ["seq 16: alert 2 follows alert 0"],
+    ),
+    "an alert that tells of another balance": (
+        (_account("alerts_count = 1"), _alert(seq=2, posted=80_000_000)),
+        ["seq 2: alert 1 tells of 80.00, posted after it is 90.00"],
+    ),
+    "an alert of what begins no episode": (
+        (_account("alerts_count = 1"), _alert(seq=3, posted=90_000_000)),
+        ["seq 3: alert 1 names a transfer that begins no episode"],
+    ),
+    "an alert of a transfer that never was": (
+        (_account("alerts_count = 1"), _alert(seq=99, posted=90_000_000)),
+        ["seq 99: alert 1 names a transfer that is not there"],
     ),
     "an account that is gone": (
         (f"DELETE FROM account WHERE merchant_id = {ANN}",),

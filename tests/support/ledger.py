@@ -9,6 +9,7 @@ from typing import Any, Final, get_type_hints
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account
+from farebox.core.alert_faults import alert_faults, named_seqs
 from farebox.core.commands import (
     Adjust,
     CaptureHold,
@@ -197,8 +198,10 @@ async def faults(stores: Stores, merchant_id: int = ANN) -> list[str]:
             for transfer in chunk
             for fault in replay.feed(transfer)
         ]
-        originals = await snapshot.transfers_at(merchant_id, sorted(replay.returned))
-        return found + list(replay.finish(account, await snapshot.holds(merchant_id), originals))
+        alerts = await snapshot.alerts(merchant_id)
+        named = await snapshot.transfers_at(merchant_id, sorted(named_seqs(alerts) | replay.returned.keys()))
+        found += replay.finish(account, await snapshot.holds(merchant_id), named)
+        return found + list(alert_faults(account, alerts, named, replay.last_arrival_seq))
 
 
 def balances(account: Account) -> dict[str, int]:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
-from farebox.core.state import Decision, ReadSet
+from farebox.core.state import Alert, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Decide, Fetch, Snapshot, StorageError
 from farebox.storage.records import BookRows
@@ -123,6 +123,9 @@ class _MemorySnapshot:
 
     async def holds(self, merchant_id: int) -> Sequence[Hold]:
         return [hold for hold in self._rows.rows()["holds"] if hold.merchant_id == merchant_id]
+
+    async def alerts(self, merchant_id: int) -> Sequence[Alert]:
+        return [alert for alert in self._rows.rows()["alerts"] if alert.merchant_id == merchant_id]
 
 
 @asynccontextmanager

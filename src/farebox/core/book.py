@@ -11,8 +11,8 @@ from farebox.core.state import Alert, AlertKind
 from farebox.core.thresholds import fall, money_arrives, replace_amounts
 from farebox.core.transfers import Transfer
 
-_LOWERING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL})
-_ARRIVING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT})
+LOWERING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL})
+ARRIVING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT})
 
 
 class Book:
@@ -187,9 +187,9 @@ class Book:
 
     def _watch(self, kind: Kind, seq: int, now: int) -> None:
         posted = self.wallet + self.held
-        if kind in _LOWERING_KINDS:
+        if kind in LOWERING_KINDS:
             self.thresholds, threshold = fall(self.thresholds, posted)
-        elif kind in _ARRIVING_KINDS:
+        elif kind in ARRIVING_KINDS:
             self.is_exhausted = False
             self.thresholds, threshold = money_arrives(self.thresholds, posted)
         else:

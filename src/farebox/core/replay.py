@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, GENESIS_HASH, KIND_WORDS, RETURNABLE_KINDS, Account, Kind
+from farebox.core.book import ARRIVING_KINDS
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import account_faults, hold_faults
 from farebox.core.money import format_amount
@@ -34,6 +35,8 @@ class Replay:
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals."""
+        self.last_arrival_seq = 0
+        """The last transfer that brought money, by a top-up or an upward adjustment."""
 
     def feed_all(self, transfers: Iterable[Transfer]) -> Iterator[str]:
         """Apply transfers one after the other and yield each one's faults, as `feed` does.
@@ -127,7 +130,9 @@ class Replay:
     def _link_faults(self, where: str, transfer: Transfer) -> Iterator[str]:
         """Follow what the transfer refers to: holds end once, and nothing gives back more than was taken."""
         kind = Kind(transfer.kind)
-        if kind == Kind.HOLD:
+        if kind in ARRIVING_KINDS:
+            self.last_arrival_seq = transfer.seq
+        elif kind == Kind.HOLD:
             self._holds[transfer.seq] = Hold(
                 *(self._merchant_id, transfer.seq, transfer.amount, 0),
                 quantity=transfer.quantity or 0,

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
-from farebox.core.state import BatchState, Decision, ReadSet
+from farebox.core.state import Alert, BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.records import BookRows
 
@@ -102,6 +102,10 @@ class Snapshot(Protocol):
 
     async def holds(self, merchant_id: int) -> Sequence[Hold]:
         """Read all of a merchant's holds, unchecked, in order of seq."""
+        ...
+
+    async def alerts(self, merchant_id: int) -> Sequence[Alert]:
+        """Read all of a merchant's alerts, in order of their numbers."""
         ...
 
 

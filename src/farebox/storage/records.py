@@ -257,11 +257,12 @@ class Usage(Struct, frozen=True):
 
 
 class BookRows(Struct, frozen=True):
-    """A merchant's whole book: its account, its transfers in order of seq, and its holds."""
+    """A merchant's whole book: its account, its transfers in order of seq, its holds, and its alerts in order."""
 
     account: Account
     transfers: Sequence[Transfer]
     holds: Sequence[Hold]
+    alerts: Sequence[Alert]
 
 
 class TransferFilter(Struct, frozen=True):

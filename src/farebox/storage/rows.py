@@ -108,11 +108,17 @@ def hold_to_row(hold: Hold) -> tuple[Any, ...]:
     return msgspec.structs.astuple(hold)
 
 
-def book_from_rows(account: Any, transfers: Sequence[Any], holds: Sequence[Any]) -> BookRows | None:
+def book_from_rows(
+    account: Any, transfers: Sequence[Any], holds: Sequence[Any], alerts: Sequence[Any]
+) -> BookRows | None:
     """Make a book of its rows, unchecked; None if one of them can't be read."""
     try:
-        made = [transfer_from_row(row) for row in transfers], [hold_from_row(row) for row in holds]
-        return BookRows(account_from_row(account), *made)
+        return BookRows(
+            account_from_row(account),
+            [transfer_from_row(row) for row in transfers],
+            [hold_from_row(row) for row in holds],
+            [alert_from_row(row) for row in alerts],
+        )
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return None
 
@@ -141,6 +147,11 @@ def audit_from_row(row: Sequence[Any]) -> AuditEntry:
 
 alert_to_row = msgspec.structs.astuple
 """Write an alert."""
+
+
+def alert_from_row(row: Sequence[Any]) -> Alert:
+    """Make an alert of a row."""
+    return Alert(*row)
 
 
 def mail_from_row(row: Sequence[Any]) -> OutboxMail:

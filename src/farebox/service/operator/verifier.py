@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from farebox.core.alert_faults import alert_faults, named_seqs
 from farebox.core.replay import Replay
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Connector, Snapshot, StorageError
@@ -56,7 +57,7 @@ class Verifier:
         """Replay a book: a short one that was read already, or a long one in stretches, with flat memory."""
         replay = Replay(merchant_id)
         if book is not None:
-            account, holds = book.account, book.holds
+            account, holds, alerts = book.account, book.holds, book.alerts
             for fault in self._feed(replay, book.transfers):
                 yield fault
         else:
@@ -69,9 +70,15 @@ class Verifier:
                     yield fault
                 await self._progressed()
             account, holds = stored, await snapshot.holds(merchant_id)
-        returned = sorted(replay.returned)
-        originals = await snapshot.transfers_at(merchant_id, returned) if returned else {}
-        for fault in replay.finish(account, holds, originals):
+            alerts = await snapshot.alerts(merchant_id)
+        wanted = sorted(named_seqs(alerts) | replay.returned.keys())
+        if book is not None:
+            named = {transfer.seq: transfer for transfer in book.transfers} if wanted else {}
+        else:
+            named = dict(await snapshot.transfers_at(merchant_id, wanted)) if wanted else {}
+        for fault in replay.finish(account, holds, named):
+            yield fault
+        for fault in alert_faults(account, alerts, named, replay.last_arrival_seq):
             yield fault
 
     def _feed(self, replay: Replay, transfers: Sequence[Transfer]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import asyncpg
 from farebox.core.accounts import Account
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
+from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage import records, rows, sql
 from farebox.storage.postgres.errors import translated
@@ -33,14 +34,16 @@ class PostgresSnapshot:
         return [row[0] for row in await self._rows("merchant_ids")]
 
     async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, BookRows]:
-        """Read short books at once, in three statements."""
+        """Read short books at once, in four statements."""
         accounts = {row[0]: row for row in await self._rows("accounts_of", merchant_ids)}
         transfers = _by_merchant(await self._rows("transfers_of", merchant_ids, records.BOOK_TRANSFERS_MAX + 1))
         holds = _by_merchant(await self._rows("holds_of", merchant_ids, records.BOOK_TRANSFERS_MAX + 1))
+        alerts = _by_merchant(await self._rows("alerts_of", merchant_ids, records.BOOK_TRANSFERS_MAX + 1))
         found = {}
         for number in merchant_ids:
-            if max(len(transfers[number]), len(holds[number])) <= records.BOOK_TRANSFERS_MAX:
-                book = rows.book_from_rows(accounts.get(number), transfers[number], holds[number])
+            parts = transfers[number], holds[number], alerts[number]
+            if max(map(len, parts)) <= records.BOOK_TRANSFERS_MAX:
+                book = rows.book_from_rows(accounts.get(number), *parts)
                 if book is not None:
                     found[number] = book
         return found
@@ -73,6 +76,10 @@ class PostgresSnapshot:
     async def holds(self, merchant_id: int) -> Sequence[Hold]:
         """Read all of a merchant's holds, unchecked."""
         return [rows.hold_from_row(row) for row in await self._rows("holds", merchant_id)]
+
+    async def alerts(self, merchant_id: int) -> Sequence[Alert]:
+        """Read all of a merchant's alerts."""
+        return [rows.alert_from_row(row) for row in await self._rows("all_alerts", merchant_id)]
 
     async def _rows(self, name: str, *values: Any) -> list[Any]:
         with translated():

@@ -12,6 +12,7 @@ import apsw
 from farebox.core.accounts import Account
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
+from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage import records, rows, sql
 from farebox.storage.records import BookRows
@@ -63,6 +64,10 @@ class SqliteSnapshot:
         """Read all of a merchant's holds, unchecked."""
         return [rows.hold_from_row(row) for row in await self._rows("holds", merchant_id)]
 
+    async def alerts(self, merchant_id: int) -> Sequence[Alert]:
+        """Read all of a merchant's alerts."""
+        return [rows.alert_from_row(row) for row in await self._rows("all_alerts", merchant_id)]
+
     async def _rows(self, name: str, *values: Any) -> list[Any]:
         return await self._run(lambda: self._connection.cursor().execute(_SQL[name], values).fetchall())
 
@@ -98,7 +103,8 @@ def _books(cursor: apsw.Cursor, merchant_ids: Sequence[int]) -> dict[int, BookRo
             if len(transfers) <= records.BOOK_TRANSFERS_MAX:
                 account = cursor.execute(_SQL["account"], (number,)).fetchone()
                 holds = cursor.execute(_SQL["holds"], (number,)).fetchall()
-                book = rows.book_from_rows(account, transfers, holds)
+                alerts = cursor.execute(_SQL["all_alerts"], (number,)).fetchall()
+                book = rows.book_from_rows(account, transfers, holds, alerts)
                 if book is not None:
                     found[number] = book
     return found

@@ -133,6 +133,12 @@ CROSS JOIN LATERAL (
     SELECT {hold} FROM hold h WHERE h.merchant_id = u.merchant_id ORDER BY h.merchant_id, h.seq LIMIT $2
 ) found;
 
+-- alerts_of: read merchants' alerts, each merchant's in order of their numbers
+SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
+CROSS JOIN LATERAL (
+    SELECT {alert} FROM alert a WHERE a.merchant_id = u.merchant_id ORDER BY a.merchant_id, a.number LIMIT $2
+) found;
+
 -- transfers_at: read single transfers of a book by their seq
 SELECT found.* FROM unnest($2::bigint[]) u (seq)
 CROSS JOIN LATERAL (

@@ -3,6 +3,9 @@
 -- alerts: list a merchant's alerts, newest first
 SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number DESC LIMIT $2;
 
+-- all_alerts: list all of a merchant's alerts, oldest first
+SELECT {alert} FROM alert WHERE merchant_id = $1 ORDER BY number;
+
 -- insert_alert: record an alert
 INSERT INTO alert ({alert.stored}) VALUES ({alert.values});
 
