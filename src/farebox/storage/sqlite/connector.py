@@ -138,7 +138,7 @@ class SqliteConnector:
 
     async def check(self) -> None:
         """See that the file at the path is the one that was opened."""
-        self._check()
+        self._check(self._file.check)
 
     async def check_writable(self) -> None:
         """Commit a write that changes nothing."""
@@ -210,23 +210,26 @@ class SqliteConnector:
         self._check_if_open()
         await asyncio.to_thread(backup, self._path, path, self._limits.backup_step_pages)
 
-    def _check(self) -> apsw.Connection:
-        """See that the database is open, and is what it was when it was opened; return the connection for reads.
+    def _check(self, look: Callable[[], None]) -> apsw.Connection:
+        """See that the database is open, and, as `look` does, what it was when it was opened.
+
+        Returns:
+            The connection for reads.
 
         Raises:
-            StoreReplaced: it is not.
+            StoreReplaced: it is not what it was.
         """
         if self._reader is None:
             raise StoreUnavailable("the database is not open")
         if self._went_back is not None:
             raise StoreReplaced(str(self._went_back))
-        self._file.check()
+        look()
         return self._reader
 
     def _check_if_open(self) -> None:
         """See the same, for a connection of its own, which needs none that is open."""
         if self._reader is not None:
-            self._check()
+            self._check(self._file.check)
 
     def _connect_writer(self) -> apsw.Connection:
         writer = connect(self._path, busy_timeout_ms=0)
@@ -238,7 +241,7 @@ class SqliteConnector:
         return writer
 
     def _reading(self) -> apsw.Cursor:
-        return self._check().cursor()
+        return self._check(self._file.check_file_and_log).cursor()
 
     @asynccontextmanager
     async def _transaction(self, audit_entry: AuditEntry | None = None) -> AsyncIterator[apsw.Cursor]:
@@ -247,15 +250,14 @@ class SqliteConnector:
         An `audit_entry` for the audit log is written after it.
         """
         async with self._write_lock:
-            self._check()
+            self._check(self._file.check_file_and_log)
             with translated():
                 if self._writer is None:
                     self._writer = self._connect_writer()
             connection = self._writer
             await _begin(connection.cursor(), self._limits.busy_timeout_ms)
             try:
-                # To begin may have taken long.
-                self._check()
+                self._check(self._file.check)
                 with translated():
                     yield connection.cursor()
                     if audit_entry is not None:
@@ -265,7 +267,7 @@ class SqliteConnector:
                 raise
             await self._commit(connection)
             try:
-                self._check()
+                self._check(self._file.check_file_and_log)
             except StorageError as error:
                 raise CommitUnknown(f"COMMIT went into a file that is not the database any more: {error}") from error
 

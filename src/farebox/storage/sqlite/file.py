@@ -11,6 +11,7 @@ changed without one was written to by something else.
 
 import ctypes
 import os
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -73,7 +74,7 @@ class DatabaseFile:
         self._index = os.open(self._paths[2], os.O_RDONLY | os.O_CLOEXEC)
         self._is_overwritten = False
         self._checkpoint = self._read_checkpoint()
-        file, log, index = self._statuses()
+        file, log, index = self._statuses(self._paths)
         self._identities = [(status.st_dev, status.st_ino) for status in (file, log, index)]
         self._content, self._log_bytes = _Content(file.st_mtime_ns, file.st_size), log.st_size
         self.check_connection(connection)
@@ -117,27 +118,41 @@ class DatabaseFile:
         """
         # It is read before the file is looked at: what a later one writes shows as a change the next time.
         checkpoint = self._read_checkpoint()
-        file, log, index = self._statuses()
-        if self._identities != [(file.st_dev, file.st_ino), (log.st_dev, log.st_ino), (index.st_dev, index.st_ino)]:
-            raise StoreReplaced(
-                f"another file stands in place of {self._path}, or of its -wal or -shm: put the one back that was "
-                "there, or restart Farebox to work on the new one"
-            )
-        if (
-            self._is_overwritten
-            or file.st_mtime_ns != self._content.changed_ns
-            or file.st_size != self._content.file_bytes
-            or log.st_size < self._log_bytes
-        ):
+        file, log, index = self._statuses(self._paths)
+        self._compare((file, log, index))
+        if self._is_changed(file, log):
             self._check_content()
         else:
             self._log_bytes, self._checkpoint = log.st_size, checkpoint
+
+    def check_file_and_log(self) -> None:
+        """See the same of the file and its log alone, in which all is that was committed.
+
+        Raises:
+            StoreReplaced: as `check`.
+        """
+        file, log = self._statuses(self._paths[:2])
+        self._compare((file, log))
+        if self._is_changed(file, log):
+            self._check_content()
+
+    def _compare(self, statuses: Sequence[os.stat_result]) -> None:
+        for status, identity in zip(statuses, self._identities, strict=False):
+            if (status.st_dev, status.st_ino) != identity:
+                raise StoreReplaced(
+                    f"another file stands in place of {self._path}, or of its -wal or -shm: put the one back that was "
+                    "there, or restart Farebox to work on the new one"
+                )
+
+    def _is_changed(self, file: os.stat_result, log: os.stat_result) -> bool:
+        content = _Content(file.st_mtime_ns, file.st_size)
+        return self._is_overwritten or content != self._content or log.st_size < self._log_bytes
 
     def _check_content(self) -> None:
         """See that a checkpoint has written to the file."""
         before, now = self._checkpoint, self._read_checkpoint()
         self._checkpoint = now
-        file, log, _ = self._statuses()
+        file, log = self._statuses(self._paths[:2])
         self._content, self._log_bytes = _Content(file.st_mtime_ns, file.st_size), log.st_size
         if before == now and not now.is_running:
             self._is_overwritten = True
@@ -153,9 +168,9 @@ class DatabaseFile:
         index = os.pread(self._index, _INDEX_BYTES, 0)
         return _Checkpoint(index[_SALTS], index[_BACKFILLED], index[_ATTEMPTED])
 
-    def _statuses(self) -> list[os.stat_result]:
+    def _statuses(self, paths: Sequence[str]) -> list[os.stat_result]:
         try:
-            return [os.stat(path) for path in self._paths]
+            return [os.stat(path) for path in paths]
         except (FileNotFoundError, NotADirectoryError) as error:
             raise StoreReplaced(
                 f"{error.filename} was moved or deleted: put it back, or restart Farebox to work on another file"
