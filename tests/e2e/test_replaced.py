@@ -1,4 +1,4 @@
-"""A SQLite file that is moved, replaced, overwritten or deleted under a server: nothing is acknowledged any more."""
+"""A database that is moved, replaced, overwritten or put back under a server: nothing is acknowledged any more."""
 
 import asyncio
 import json
@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 from tests.e2e.traffic import Traffic, check_books
+from tests.support.postgres import PostgresServer
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import Client
 
@@ -180,3 +181,34 @@ async def test_a_file_that_is_lost_is_not_written_to_and_its_backup_is_served_af
     async with open_farebox(f"sqlite:///{path}") as farebox:
         charged = len(found) - 1
         await check_books(farebox, seeds, charged=charged, balance_micros=PAID_MICROS - charged * IMAGE_MICROS)
+
+
+async def test_no_charge_is_acknowledged_by_a_postgres_that_went_back_to_an_earlier_backup() -> None:
+    with PostgresServer() as postgres:
+        database_url = postgres.create_database()
+        async with open_farebox(database_url) as farebox:
+            seeds = await seed(farebox)
+        data, backup = postgres.folder / "data", postgres.folder / "backup"
+        postgres.shell(f"pg_basebackup --pgdata='{backup}' --dbname='{postgres.url('postgres')}' --checkpoint=fast")
+        with Server(database_url, workers=WORKERS) as server:
+            traffic = Traffic([server], seeds)
+            running = asyncio.create_task(traffic.charge_once([f"k{number}" for number in range(CHARGES)]))
+            await traffic.reached(200)
+            await asyncio.to_thread(postgres.stop, "immediate")
+            postgres.shell(f"mv '{data}' '{data}.away'; mv '{backup}' '{data}'")
+            before = {answer.transfer_id for answer in traffic.acknowledged.values()}
+            await asyncio.to_thread(postgres.start)
+            await poll(server, "/readyz", (503, {"isReady": False, "reason": "database_replaced"}))
+            assert {REPLACED} == await charge_often(server, seeds, "late")
+            await logged(server, "nothing is read, charged or acknowledged any more")
+            await running
+            assert before == {answer.transfer_id for answer in traffic.acknowledged.values()}
+            # The right one comes back, with all that was acknowledged.
+            await asyncio.to_thread(postgres.stop)
+            postgres.shell(f"mv '{data}' '{backup}'; mv '{data}.away' '{data}'")
+            await asyncio.to_thread(postgres.start)
+            await poll(server, "/readyz", (200, {"isReady": True, "reason": None}))
+            assert {(200, None)} == await charge_often(server, seeds, "back")
+        async with open_farebox(database_url) as farebox, farebox.stores.connector.snapshot() as snapshot:
+            found = {transfer.id async for chunk in snapshot.transfers(seeds.merchant_id) for transfer in chunk}
+        assert before <= found

@@ -122,6 +122,18 @@ async def test_a_server_restored_from_an_earlier_backup_is_noticed(
         assert (await top_up(stores, "after the restart")).is_ok
 
 
+async def test_a_process_that_committed_nothing_notices_by_what_it_has_seen(
+    database: str, server: PostgresServer
+) -> None:
+    backup = base_backup(server, "for_idlers")
+    async with opened_postgres(database) as stores, opened_postgres(database) as idle:
+        assert (await top_up(stores, "after the backup")).is_ok
+        # As a server does every second.
+        await idle.connector.check()
+        put_back(server, backup)
+        await see_refused(idle, "went back to an earlier time")
+
+
 @pytest.mark.parametrize("way", ["stopped", "killed", "restored", "restored on a new timeline"])
 async def test_a_server_that_comes_back_with_all_that_was_committed_is_the_same(
     database: str, server: PostgresServer, way: str

@@ -17,6 +17,10 @@ from farebox.storage.postgres.errors import translated
 from farebox.storage.postgres.pool import Connection
 
 _SQL: Final = sql.statements("postgres")
+_WENT_BACK: Final = (
+    "PostgreSQL: the database went back to an earlier time, and what was committed last is gone; restart Farebox to go "
+    "on from there"
+)
 
 
 class _Seen(Struct, frozen=True):
@@ -27,6 +31,8 @@ class _Seen(Struct, frozen=True):
     database: int
     timeline: str | None
     """In hexadecimal digits, as many as sort alike; a standby has none of its own."""
+    log_bytes: int
+    """How far the server's log was safe on its disk, since the server was made: no crash takes that back."""
 
 
 class DatabaseIdentity:
@@ -53,29 +59,19 @@ class DatabaseIdentity:
             StoreReplaced: it leads elsewhere, or to an earlier state.
             StoreUnavailable: it leads to a standby that lacks what was committed last.
         """
+        # As it is before the look: others may look meanwhile, and see more.
+        known = self._known
         with translated():
             seen = await _look_at(connection)
-            known = self._known
             if known is not None:
-                self._compare(seen, known)
+                _compare(seen, known)
                 await self._see_commits(connection, is_standby=seen.timeline is None)
-        # Others may have looked meanwhile, at what was promoted since.
-        timeline = max(filter(None, (seen.timeline, self.timeline)), default=None)
-        self._known = _Seen(seen.system, seen.database, timeline)
-
-    def _compare(self, seen: _Seen, known: _Seen) -> None:
-        if (seen.system, seen.database) != (known.system, known.database):
-            raise StoreReplaced(
-                "PostgreSQL: this is another database than the one before; restart Farebox to work on it"
-            )
-        if seen.timeline is not None and known.timeline is not None and seen.timeline < known.timeline:
-            raise StoreReplaced(
-                f"PostgreSQL: this server is on timeline {int(seen.timeline, 16)}, another one was promoted to "
-                f"{int(known.timeline, 16)}: it is out of date, and must not take writes"
-            )
+        self._known = seen if self._known is None else _newer(seen, self._known)
 
     async def _see_commits(self, connection: Connection, *, is_standby: bool) -> None:
         transfers = self._last_committed.transfers
+        if not transfers:
+            return
         columns = (
             [transfer.merchant_id for transfer in transfers],
             [transfer.seq for transfer in transfers],
@@ -84,10 +80,7 @@ class DatabaseIdentity:
         if await _fetch_value(connection, _SQL["committed_transfers"], *columns) != len(transfers):
             if is_standby:
                 raise StoreUnavailable("PostgreSQL: this standby lacks what was committed last")
-            raise StoreReplaced(
-                "PostgreSQL: the database went back to an earlier time: what was committed last is gone; "
-                "restart Farebox to go on from there"
-            )
+            raise StoreReplaced(_WENT_BACK)
 
 
 async def _look_at(connection: Connection) -> _Seen:
@@ -95,8 +88,26 @@ async def _look_at(connection: Connection) -> _Seen:
         system = await _fetch_value(connection, _SQL["system_identifier"])
     except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedFunctionError, asyncpg.FeatureNotSupportedError):
         system = None
-    database, is_standby, timeline = (await connection.fetch(_SQL["database"]))[0]
-    return _Seen(system, database, None if is_standby else timeline)
+    database, timeline, log_bytes = (await connection.fetch(_SQL["database"]))[0]
+    return _Seen(system, database, timeline, log_bytes or 0)
+
+
+def _compare(seen: _Seen, known: _Seen) -> None:
+    if (seen.system, seen.database) != (known.system, known.database):
+        raise StoreReplaced("PostgreSQL: this is another database than the one before; restart Farebox to work on it")
+    if seen.timeline is None or known.timeline is None:
+        return
+    if seen.timeline < known.timeline:
+        raise StoreReplaced(
+            f"PostgreSQL: this server is on timeline {int(seen.timeline, 16)}, another one was promoted to "
+            f"{int(known.timeline, 16)}: it is out of date, and must not take writes"
+        )
+    if seen.timeline == known.timeline and seen.log_bytes < known.log_bytes:
+        raise StoreReplaced(_WENT_BACK)
+
+
+def _newer(one: _Seen, other: _Seen) -> _Seen:
+    return max(one, other, key=lambda seen: (seen.timeline or "", seen.log_bytes))
 
 
 async def _fetch_value(connection: Connection, statement: str, *values: object) -> int:

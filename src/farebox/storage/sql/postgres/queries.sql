@@ -231,9 +231,11 @@ ORDER BY u.user_id;
 -- write_nothing: write a row as it is
 UPDATE farebox_migration SET applied_at = applied_at WHERE name = (SELECT min(name) FROM farebox_migration);
 
--- database: which database of which server this is, and on which timeline; a standby has none of its own
-SELECT oid::bigint, pg_is_in_recovery(),
-    CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END
+-- database: which database of which server this is, on which timeline, and how much of its log is safe on the disk
+-- A standby has no timeline of its own.
+SELECT oid::bigint,
+    CASE WHEN NOT pg_is_in_recovery() THEN left(pg_walfile_name(pg_current_wal_insert_lsn()), 8) END,
+    CASE WHEN NOT pg_is_in_recovery() THEN pg_wal_lsn_diff(pg_current_wal_flush_lsn(), '0/0')::bigint END
 FROM pg_database WHERE datname = current_database();
 
 -- system_identifier: tell which cluster of databases this is
