@@ -2,7 +2,9 @@
 
 import re
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import pytest
 
 from farebox.bootstrap import Farebox
@@ -10,7 +12,7 @@ from farebox.core import ids
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.users import Role
-from farebox.storage.records import Realm, RunwaySnapshot
+from farebox.storage.records import MailState, Realm, RunwaySnapshot
 from farebox.web.pages.console import merchants
 from tests.support.server import seed
 from tests.web.console.visitor import Visitor, kept, words
@@ -306,3 +308,40 @@ async def test_people_who_make_no_sense_are_asked_for_again(farebox: Farebox, sa
     assert "A role is one of" in words(reply)
     assert 'role="alert"' in reply.body.decode()
     assert "not registered" in words(await sam.wrong(f"{url}/role", user="eve@people.example", role="owner"))
+
+
+async def test_a_merchant_nobody_of_whom_can_be_mailed_is_said_to_both(farebox: Farebox, sam: Visitor) -> None:
+    """The merchant is not told of the operator's mail server, but of an address that is refused."""
+    seeds = await seed(farebox)
+    users, stores = farebox.services.users, farebox.stores
+    console, dashboard = f"/support/merchants/{seeds.merchant}", f"/accounts/{seeds.merchant}"
+    await users.invite(seeds.merchant_id, "ann@mail.example", Role.OWNER, principal=None)
+    await farebox.services.operations.set_thresholds(seeds.merchant_id, ["1000"], principal=None)
+
+    async def settle(email: str, **fields: Any) -> None:
+        mails = await stores.outbox.list(merchant_id=seeds.merchant_id, limit=9)
+        (mail,) = [mail for mail in mails if mail.email == email]
+        await stores.outbox.settle(msgspec.structs.replace(mail, **fields))
+
+    for url in (console, dashboard):
+        assert "The mail to" not in await sam.page(url)
+    await settle("ann@mail.example", last_error="the mail server mail.internal:25 failed")
+    page = await sam.page(console)
+    assert "Nobody there could be told of the last alert. The mail to ann@mail.example, owed since" in page
+    assert "mail.internal:25" in page
+    page = await sam.page(dashboard)
+    assert "Nobody could be told of the last alert. The mail to ann@mail.example, owed since" in page
+    assert "has not gone out yet and is tried again." in page
+    assert "mail.internal" not in page
+    await settle("ann@mail.example", state=MailState.GIVEN_UP, last_error="550 no such mailbox")
+    for url in (console, dashboard):
+        assert "was given up: 550 no such mailbox." in await sam.page(url)
+    await users.invite(seeds.merchant_id, "bob@mail.example", Role.OWNER, principal=None)
+    await settle("bob@mail.example", state=MailState.SENT, sent_at=farebox.clock.now())
+    for url in (console, dashboard):
+        page = await sam.page(url)
+        assert "The mail to ann@mail.example" in page
+        assert "could be told of the last alert" not in page
+    await users.remove(seeds.merchant_id, "ann@mail.example", is_owner_needed=False, principal=None)
+    for url in (console, dashboard):
+        assert "The mail to" not in await sam.page(url)

@@ -16,7 +16,7 @@ from farebox.service.insight.forecast import Forecast, read_forecast
 from farebox.service.insight.history import History, HistoryReader
 from farebox.service.people.api_keys import ParsedKey
 from farebox.storage.interface import Connector
-from farebox.storage.records import Merchant, OutboxMail
+from farebox.storage.records import MailState, Merchant, OutboxMail
 from farebox.storage.stores import Stores
 
 _MAILS_AN_ALERT: Final = 100
@@ -38,6 +38,16 @@ class AlertWithMails(Struct, frozen=True):
 
     alert: Alert
     mails: Sequence[OutboxMail]
+
+
+class Undelivered(Struct, frozen=True):
+    """Users whose newest alert mail has not reached them, because something failed: each one's mail, with the reason.
+
+    `is_nobody_told` if that is all of the users who were to be told.
+    """
+
+    mails: Sequence[OutboxMail]
+    is_nobody_told: bool
 
 
 class Balances:
@@ -131,6 +141,18 @@ class Queries:
         return [
             AlertWithMails(alert, [mail for mail in mails if mail.alert.number == alert.number]) for alert in alerts
         ]
+
+    async def undelivered(self, merchant_id: int) -> Undelivered | None:
+        """Tell which users can't be mailed, those who are still registered; None if all can."""
+        with translated():
+            users = {user.user_id for user in await self._stores.users.list(merchant_id)}
+            mails = await self._stores.outbox.list(merchant_id=merchant_id, limit=_MAILS_AN_ALERT)
+        newest: dict[int, OutboxMail] = {}
+        for mail in mails:
+            if mail.user_id in users and mail.state != MailState.WITHDRAWN:
+                newest.setdefault(mail.user_id, mail)
+        failing = [mail for mail in newest.values() if mail.state != MailState.SENT and mail.last_error is not None]
+        return Undelivered(failing, is_nobody_told=len(failing) == len(newest)) if failing else None
 
     async def account_view(self, merchant_id: int) -> AccountView:
         """Read a merchant, its account as of now and its runway.

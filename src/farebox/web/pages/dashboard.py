@@ -74,6 +74,7 @@ class OverviewPages:
             below=below,
             alert=next((alert for alert in alerts if alert.alert.threshold == below), None),
             latest=latest.transfers,
+            undelivered=await request.services.queries.undelivered(request.merchant_id),
             is_live=template == _NOW,
             **drawn,
         )

@@ -72,6 +72,7 @@ class MerchantPages:
             "console/merchant.html",
             forecast=view.forecast,
             latest=latest.transfers,
+            undelivered=await services.queries.undelivered(number),
             waiting=[approval for approval in approvals if approval.state == ApprovalState.PENDING],
             audit_entries=audit_entries,
             actors=await services.audit_log.names(audit_entries),
