@@ -12,6 +12,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from farebox.cli import demo
+from farebox.web.pages.live import LiveLimits
 from tests.browser.conftest import NewContext
 from tests.browser.site import OWNER, VIEWER, Site
 from tests.support.browser import Watch
@@ -53,6 +54,26 @@ async def test_charges_arrive_without_a_reload_and_a_top_up_clears_the_banner(
     await expect(banner).to_have_count(0)
     await expect(page.get_by_role("row", name="Top-up INV-2")).to_contain_text("+500.00")
     assert await page.evaluate("window.isSamePage")
+
+
+async def test_many_pages_of_one_browser_all_come_up_and_the_newest_follow(
+    site: Site, page: Page, new_context: NewContext
+) -> None:
+    await site.sign_in(page, OWNER)
+    first = page
+    await expect(first.locator(".live.on").first).to_be_visible()
+    pages = [first]
+    for _ in range(2 * LiveLimits().session_streams_max):
+        pages.append(await first.context.new_page())
+        await pages[-1].goto(site.account)
+        await expect(pages[-1].locator(".live.on").first).to_be_visible()
+    await expect(first.locator(".live")).not_to_have_count(0)
+    await expect(first.locator(".live.on")).to_have_count(0)
+    after = await site.charge("image", 7)
+    # The newest is told at once, and the first one asks by itself before long.
+    for each, timeout_ms in ((pages[-1], 5_000), (first, 20_000)):
+        await expect(each.locator("#current-balance")).to_contain_text(after["available"], timeout=timeout_ms)
+    await expect(first.locator(".live.on")).to_have_count(0)
 
 
 async def test_an_amount_that_is_none_is_said_beside_its_field_and_what_was_typed_stays(

@@ -41,8 +41,9 @@ class LiveLimits(Struct, frozen=True, kw_only=True):
     """How often it is checked that a stream's reader may follow still."""
 
     stream_seconds_max: float = 300.0
-    session_streams_max: int = 6
-    """How many pages of one browser follow at once."""
+    session_streams_max: int = 4
+    """How many pages of one browser follow at once. Over HTTP/1.1 browsers have six connections to a host: were all of
+    them held by streams, no other page would come up."""
 
     login_streams_max: int = 20
     address_streams_max: int = 100
