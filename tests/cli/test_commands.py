@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -48,6 +49,40 @@ def test_a_merchant_is_made_listed_and_shown(shell: Shell) -> None:
     assert [shown] == shell.json("merchant", "list")
     assert "Acme" in shell.ok("merchant", "list").out
     assert "100.00 EUR (waits for the first money)" in shell.ok("merchant", "show", made["merchantId"]).out
+
+
+@pytest.mark.parametrize(
+    ("currency", "fine", "paid", "shown"),
+    [
+        ("JPY", "0.5", "1250", "1,250 JPY"),
+        ("KWD", "0.0001", "1250.125", "1,250.125 KWD"),
+        ("CLF", "0.00001", "2.5", "2.5000 CLF"),
+        ("USD", "0.005", "1250.75", "1,250.75 USD"),
+    ],
+)
+def test_amounts_have_their_currencys_decimals(shell: Shell, currency: str, fine: str, paid: str, shown: str) -> None:
+    merchant = shell.json("merchant", "create", "Acme", "--currency", currency)["merchantId"]
+    for words in (
+        ("topup", merchant, fine, "--reference", "R-1"),
+        ("adjust", merchant, fine, "--reference", "R-1", "--reason", "gift"),
+        ("merchant", "set", merchant, "--credit-limit", fine),
+    ):
+        refused = shell.run(*words)
+        assert (1, "") == (refused.status, refused.out)
+        assert f"is too fine: amounts in {currency}" in refused.err
+    assert f"Topped up {shown}" in shell.ok("topup", merchant, paid, "--reference", "R-1").out
+    assert f"{shown}\n" == shell.ok("balance", merchant).out
+    assert Decimal(paid) == Decimal(shell.json("balance", merchant)["available"])
+    refused = shell.run("merchant", "create", "Acme", "--currency", currency, "--credit-limit", fine)
+    assert "is too fine" in refused.err
+
+
+@pytest.mark.parametrize("currency", ["XTS", "XAU", "X" * 3, "BGN", "ZZZ", "usd"])
+def test_no_merchant_gets_a_code_that_is_no_money_in_use(shell: Shell, currency: str) -> None:
+    refused = shell.run("merchant", "create", "Acme", "--currency", currency)
+    assert refused.status != 0
+    assert "such as USD" in refused.err
+    assert [] == shell.json("merchant", "list")
 
 
 def test_the_first_key_is_printed_once_and_never_again(shell: Shell) -> None:

@@ -10,17 +10,22 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.core.commands import Charge, Payer
 from farebox.core.staff_roles import EVERY_ROLE
+from farebox.presenters.merchants import account_data
 from farebox.service.errors import Missing
+from farebox.service.insight.forecast import DAY, HOUR, RunwayState
+from farebox.service.insight.runway_snapshots import RunwaySnapshots
+from farebox.service.insight.runway_words import lasts
 from farebox.service.ledger.committer import Committer
 from farebox.service.operator.console import MerchantOrder, MerchantRow, Returns
 from farebox.service.operator.throughput import SAMPLE_SECONDS, SAMPLES_MAX, Throughput
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Counts, MailState, Role, RunwaySnapshot
+from tests.support.ledger import UNIT, add_price, do
 from tests.support.server import Seeds, open_farebox, seed
 
 UTC = ZoneInfo("UTC")
-DAY = 24 * 3600 * 1_000_000
 SAM = Principal("sam@farebox.example", address="10.0.0.1", roles=EVERY_ROLE)
 
 
@@ -78,6 +83,28 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
     (row,) = await console.merchants(MerchantOrder.RUNS_OUT, limit=1, offset=2)
     assert row.runway_snapshot is not None
     assert (late.merchant_id, 1_000_000) == (row.account.merchant_id, row.runway_snapshot.available)
+
+
+async def test_credit_counts_until_its_limit_wherever_it_is_told_how_long_it_lasts(farebox: Farebox) -> None:
+    """A balance of -100, a limit of 500 and a burn of 10 a day: 40 days, on the page and in the list."""
+    seeds = await seed(farebox, balance=None, credit_limit="500")
+    await add_price(farebox.stores, 7, request_type="crate", unit_price=10 * UNIT, starts_at=0)
+    now, payer = farebox.clock.now(), Payer(seeds.merchant_id)
+    for day in range(10, 0, -1):
+        await do(farebox.stores, Charge(payer, "crate", 1, f"charge {day}"), now=now - day * DAY + HOUR)
+    view = await farebox.services.queries.account_view(seeds.merchant_id)
+    assert (-100 * UNIT, RunwayState.KNOWN) == (view.account.available, view.forecast.state)
+    runway = account_data(view).runway
+    assert view.forecast.runway is not None
+    assert runway is not None
+    assert ("40 days", 40) == (lasts(view.forecast.runway, UTC), runway.days)
+    await RunwaySnapshots(farebox.stores, farebox.clock, merchant_seconds=0).run_once()
+    console = farebox.services.console
+    (row,) = await console.merchants(MerchantOrder.RUNS_OUT, limit=9, offset=0)
+    assert [40] == _days(farebox, [row])
+    assert [] == await console.soon(9, UTC, beside=[row])
+    await farebox.services.operations.set_credit_limit(seeds.merchant_id, "170", principal=None)
+    assert [7] == _days(farebox, await console.soon(9, UTC))
 
 
 async def test_a_search_looks_at_names_and_addresses(farebox: Farebox) -> None:

@@ -9,7 +9,7 @@ from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.outbox import Outbox
 from farebox.alerts.relay import Relay
-from farebox.core.accounts import Account
+from farebox.core.accounts import Account, Kind
 from farebox.core.commands import (
     CaptureHold,
     Charge,
@@ -23,6 +23,7 @@ from farebox.core.commands import (
     TopUp,
     TransferCommand,
 )
+from farebox.core.currencies import fits_minor_unit
 from farebox.core.holds import HoldState
 from farebox.core.ids import ALERT, book_id
 from farebox.core.outcomes import Outcome
@@ -38,6 +39,7 @@ from tests.simulation.world import SECOND, START, Connection, Database, Post, Wo
 
 UNIT: Final = 1_000_000
 MERCHANTS: Final = (1 << 50, (1 << 50) + 1)
+CURRENCIES: Final = ("USD", "JPY")
 USERS: Final = 2
 CLIENTS: Final = 5
 REQUESTS_EACH: Final = 5
@@ -155,9 +157,9 @@ class Story:
     async def _found(self) -> None:
         rows = self._database.rows
         stores = rows.stores
-        for number, merchant_id in enumerate(MERCHANTS):
+        for number, (merchant_id, currency) in enumerate(zip(MERCHANTS, CURRENCIES, strict=True)):
             key = ApiKey(number, KeyKind.MERCHANT, bytes([number]) * 32, "fb…", START, merchant_id)
-            await stores.merchants.create(Merchant(merchant_id, "Acme", START), Account(merchant_id, "USD"), key)
+            await stores.merchants.create(Merchant(merchant_id, "Acme", START), Account(merchant_id, currency), key)
             for user in range(USERS):
                 await stores.users.add(User(merchant_id, user, f"user{user}@m{number}.example", START))
         await stores.prices.add(Price(1, "image", UNIT, 0), START)
@@ -222,9 +224,10 @@ class Story:
                     return ReleaseHold(merchant_id, random.choice(holds), key)
                 return CaptureHold(merchant_id, random.choice(holds), key, *random.choice(_PARTS))
             case "refund" if charges:
-                return Refund(merchant_id, random.choice(charges), key, random.choice((None, UNIT)))
+                return Refund(merchant_id, random.choice(charges), key, random.choice((None, UNIT, UNIT + 1)))
             case "top_up":
-                return TopUp(merchant_id, random.randint(1, 15) * UNIT, key)
+                # Now and then finer than any currency, which is refused.
+                return TopUp(merchant_id, random.randint(1, 15) * UNIT + random.choice((0, 0, 0, 1)), key)
         return Charge(Payer(merchant_id), "image", random.randint(1, 6), key)
 
     @property
@@ -258,6 +261,8 @@ class Story:
     def _check_book(self, account: Account, rows: dict[str, list[Any]]) -> None:
         replay = Replay(account.merchant_id)
         book = [item for item in rows["transfers"] if item.merchant_id == account.merchant_id]
+        for item in book:
+            assert item.kind != Kind.TOP_UP or fits_minor_unit(item.amount, account.currency)
         holds = [item for item in rows["holds"] if item.merchant_id == account.merchant_id]
         faults = [fault for item in book for fault in replay.feed(item)]
         originals = {item.seq: item for item in book if item.seq in replay.returned}
