@@ -255,3 +255,52 @@ async def test_what_is_finer_than_the_currency_is_told_beside_its_field(farebox:
     assert 'id="credit_limit-note"' in wrong.body.decode()
     preview = await sam.post(f"{url}/top-up", amount="1,250", reference="INV-1", note="")
     assert "Balance 0 → 1,250 JPY" in words(preview)
+
+
+async def test_a_refund_is_shown_first_and_offers_no_more_than_is_left(farebox: Farebox, sam: Visitor) -> None:
+    seeds = await seed(farebox)
+    transfer = await _charge(farebox, seeds, 1000)
+    url = f"{_url(seeds)}/transfers/{transfer}"
+    assert "Refunds" not in await sam.page(url)
+    form = {"once": "c" * 32, "amount": "4", "reference": "CASE-1", "note": "blurred"}
+    shown = words(await sam.post(f"{url}/refund", **form))
+    assert (
+        "Is this the refund? +4.00 USD to Northwind Imaging Balance 90.00 → 94.00 USD Of image x 1,000, 10.00" in shown
+    )
+    assert "Given back so far 0.00 USD Left after this 6.00 USD Reference CASE-1 Note blurred" in shown
+    assert "Refund 4.00 USD" in shown
+    assert 90_000_000 == await _available(farebox, seeds)
+    await sam.done(f"{url}/refund/confirm", **form)
+    again = words(await sam.post(f"{url}/refund", **form))
+    assert "This is made already" in again
+    page = await sam.page(url)
+    assert re.search(r"Refunds What When Amount, USD Refund CASE-1 blurred .* 4.00 6.00 of 10.00 USD is left.", page)
+    assert "Empty: all that is left, 6.00 USD." in page
+    assert "What went back to you" in await sam.page(f"/accounts/{seeds.merchant}/statement/{transfer}")
+    rest = await sam.post(f"{url}/refund", once="d" * 32, amount="", reference="", note="")
+    assert "Refund 6.00 USD" in words(rest)
+    # The button names the amount: it gives back no other one, whatever happened meanwhile.
+    assert '<input type="hidden" name="amount" value="6.00">' in rest.body.decode()
+    await sam.done(f"{url}/refund/confirm", once="d" * 32, amount="6.00", reference="", note="")
+    page = await sam.page(url)
+    assert "All 10.00 USD of it went back." in page
+    assert "all that is left" not in page
+    late = await sam.wrong(f"{url}/refund", once="e" * 32, amount="1", reference="", note="")
+    assert "Only 0.00 USD of" in words(late)
+
+
+async def test_a_preview_tells_what_would_be_refused_and_what_was_made(farebox: Farebox, sam: Visitor) -> None:
+    seeds = await seed(farebox)
+    top_up = {"amount": "100", "reference": "INV-1", "note": ""}
+    made = words(await sam.post(f"{_url(seeds)}/top-up", **top_up))
+    assert "This is made already" in made
+    assert "Top up 100.00 USD" not in made
+    other = await sam.wrong(f"{_url(seeds)}/top-up", **{**top_up, "amount": "101"})
+    assert 'id="reference-note">This idempotency key or reference was used for another top_up' in other.body.decode()
+    take = {"sign": "take", "amount": "100.01", "reference": "A", "reason": "r"}
+    refused = await sam.wrong(f"{_url(seeds)}/adjust", **take)
+    assert 'id="amount-note">Insufficient balance: 100.01 USD needed, 100.00 can be spent' in refused.body.decode()
+    waits = words(await sam.post(f"{_url(seeds)}/adjust", **{**take, "amount": "1,000.01"}))
+    assert "As things stand there is too little on the account" in waits
+    assert "Ask for taking away 1,000.01 USD" in waits
+    assert 100_000_000 == await _available(farebox, seeds)
