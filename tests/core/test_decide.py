@@ -603,6 +603,19 @@ def test_what_takes_from_the_wallet_may_take_all_and_the_credit_limit_but_not_a_
     assert -credit_limit * UNIT == ledger.ann.wallet
 
 
+@pytest.mark.parametrize(
+    ("credit_limit", "words"),
+    [
+        (0, "11.00 USD needed, 10.00 can be spent"),
+        (500, "511.00 USD needed, 510.00 can be spent, the credit limit included"),
+    ],
+)
+def test_a_refusal_tells_what_can_be_spent(credit_limit: int, words: str) -> None:
+    ledger = MemoryLedger(credit_limit=credit_limit * UNIT)
+    ledger.run(top_up(10))
+    assert f"Insufficient balance: {words}" == ledger.run(charge(11 + credit_limit))[0].message
+
+
 @pytest.mark.parametrize(("credit_limit", "spent", "code"), [(0, 4, Code.OK), (0, 5, Code.INSUFFICIENT_BALANCE)])
 def test_a_top_up_that_was_spent_is_not_reversed(credit_limit: int, spent: int, code: Code) -> None:
     ledger = MemoryLedger(credit_limit=credit_limit * UNIT)

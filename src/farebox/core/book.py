@@ -79,10 +79,11 @@ class Book:
         ):
             return refused(Code.BALANCE_LIMIT_EXCEEDED, "A balance would leave the range that Farebox keeps exact")
         if effect.wallet < 0 and self.wallet + self.credit_limit < amount:
+            included = ", the credit limit included" if self.credit_limit else ""
             return refused(
                 Code.INSUFFICIENT_BALANCE,
                 f"Insufficient balance: {format_money_with_code(amount, self.currency)} needed, "
-                f"{format_money(self.wallet + self.credit_limit, self.currency)} can be spent",
+                f"{format_money(self.wallet + self.credit_limit, self.currency)} can be spent{included}",
             )
         return None
 

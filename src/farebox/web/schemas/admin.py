@@ -90,7 +90,11 @@ class MerchantRequest(Struct, rename="camel", forbid_unknown_fields=True):
     ] = None
     credit_limit: Annotated[
         str,
-        Meta(description="How far below zero the merchant may spend.", examples=["0"], extra_json_schema=NOT_NEGATIVE),
+        Meta(
+            description="How far below zero the merchant may spend. No finer than the currency.",
+            examples=["0"],
+            extra_json_schema=NOT_NEGATIVE,
+        ),
     ] = "0"
 
 
