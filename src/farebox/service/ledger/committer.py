@@ -71,6 +71,7 @@ class Committer:
         self._wakers: deque[asyncio.Future[None]] = deque()
         self._workers: list[asyncio.Task[None]] = []
         self.is_closing = False
+        self._logged: str | None = None
         self.waiting_count = 0
         self.batches_count = 0
         self.commands_count = 0
@@ -253,13 +254,22 @@ class Committer:
         try:
             return self._committed(await self._connector.transact(reads, decide_batch))
         except StoreUnavailable as error:
-            _log.warning("nothing was committed: %s", error)
+            self._log_failure(f"nothing is committed: {error}")
             raise unavailable(error) from error
         except CommitUnknown as error:
-            _log.warning("looking up a batch of %d: %s", len(commands), error)
+            self._log_failure(f"batches are looked up: {error}")
             return await self._look_up(commands, first, now)
 
+    def _log_failure(self, text: str) -> None:
+        """Log a failure once, not for each batch that meets it: there may be a thousand a second."""
+        if text != self._logged:
+            self._logged = text
+            _log.warning("%s", text)
+
     def _committed(self, decision: Decision) -> list[Outcome]:
+        if self._logged is not None:
+            self._logged = None
+            _log.info("batches are committed again")
         self.batches_count += 1
         self.commands_count += len(decision.outcomes)
         if self._on_commit is not None:
