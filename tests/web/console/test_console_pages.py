@@ -10,7 +10,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.id_generator import IdGenerator
-from farebox.service.operator.health import Health
+from farebox.service.operator.health import Health, HealthCheck, NotReady, Readiness
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignInRefused
 from farebox.service.people.users import Role
@@ -283,10 +283,21 @@ async def test_the_system_tells_its_figures(farebox: Farebox, sam: Visitor, monk
     assert f"{health.committed_commands:,} commands in {health.committed_batches:,} commits" in page
     assert health.version in page
     assert health.engine in page
+    assert "Takes charges yes" in page
     counts = await farebox.services.console.counts()
     assert f"Merchants {counts.merchants:,} Transfers {counts.transfers:,}" in page
     monkeypatch.setattr(type(farebox.services.throughput), "commands_per_second", lambda _: 1234.56)
     assert "Commands a second 1,234.6 over the last minute" in await sam.page(SYSTEM)
+
+
+async def test_the_system_tells_why_it_takes_no_charges(
+    farebox: Farebox, sam: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_ready(_: HealthCheck) -> Readiness:
+        return Readiness(False, NotReady.DISK_FULL)
+
+    monkeypatch.setattr(HealthCheck, "readiness", not_ready)
+    assert "Takes charges no: disk full" in await sam.page(SYSTEM)
 
 
 async def test_a_verification_is_started_followed_and_told(farebox: Farebox, sam: Visitor) -> None:

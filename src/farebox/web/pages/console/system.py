@@ -49,6 +49,7 @@ class SystemPages:
             "console/system.html",
             status,
             health=await services.health.check(),
+            readiness=await services.health.readiness(),
             per_second=f"{services.throughput.commands_per_second():,.1f}",
             counts=await services.console.counts(),
             **await self._runs(request),
