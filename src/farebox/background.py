@@ -84,7 +84,7 @@ def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
         connections_max=settings.smtp_connections,
     )
     outbox = Outbox(stores, RunwayReader(stores.transfers, clock), mail_settings)
-    account_mails = AccountMails(stores, farebox.services.sign_in, mail_settings, clock)
+    account_mails = AccountMails(stores, farebox.services.sign_in, mail_settings, clock, farebox.services.approvals)
     return (
         Dispatcher(outbox, relay, clock).periodic("alert mails"),
         Dispatcher(account_mails, relay, clock).periodic("account mails"),

@@ -75,16 +75,17 @@ class Farebox(Struct, frozen=True):
         committer = Committer(connector, clock, limits=committer_limits, on_commit=usage_rollup.note)
         passwords = Passwords()
         sign_in = SignIn(stores, clock, Signer(settings.secret_key), passwords)
+        limits = settings.approval_above.limits
         services = Services(
             balances=Balances(connector, clock),
             queries=Queries(stores, clock),
-            operations=Operations(committer, clock, stores.prices, approval_above=settings.approval_above),
-            merchants=Merchants(stores, clock),
+            operations=Operations(committer, clock, stores.prices, limits=limits),
+            merchants=Merchants(stores, clock, limits=limits),
             repeats=Repeats(stores, clock),
             users=Users(stores, clock, sign_in),
-            staff=Staff(stores, clock, sign_in),
+            staff=Staff(stores, clock, sign_in, limits=limits),
             sign_in=sign_in,
-            approvals=Approvals(stores.approvals, committer),
+            approvals=Approvals(stores, committer, limits=limits),
             audit_log=AuditLog(stores),
             usage=UsageReader(stores.usage, clock),
             statements=Statements(stores),

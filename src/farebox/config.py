@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from farebox.alerts.smtp_url import InvalidSmtpUrl, read_smtp_url
+from farebox.core.approvals import ApprovalLimits
 from farebox.core.money import format_amount
 from farebox.service.parsing import InvalidAmount, parse_amount
 
@@ -28,6 +29,8 @@ CONNECTIONS_MAX: Final = 500
 """How many connections to the mail server a process may be set to have."""
 _ENVIRONMENT_PREFIX: Final = "FAREBOX_"
 _SQLITE_PREFIX: Final = "sqlite:///"
+_CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
+_ADVICE_LIMITS: Final = "; write an amount, or some by currency, such as 100, JPY 20000, KWD 50"
 _RATE: Final = re.compile(r"[0-9]{1,9}(\.[0-9]{1,6})?", re.ASCII)
 _COUNT: Final = re.compile(r"[0-9]{1,9}", re.ASCII)
 _WEB_HOST: Final = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9]([a-z0-9._-]*[a-z0-9])?)(:[0-9]{1,5})?", re.ASCII)
@@ -233,18 +236,35 @@ class Networks(tuple[IPv4Network | IPv6Network, ...]):
         return ",".join(map(str, self))
 
 
-class Amount(int):
-    """An amount of money, in micros."""
+class ApprovalAbove(tuple[tuple[str, int], ...]):
+    """How much one person may move alone: micros by currency, for all others under an empty text."""
 
     @classmethod
     def read(cls, text: str) -> Self:
-        try:
-            return cls(parse_amount(text))
-        except InvalidAmount as error:
-            raise ValueError(f": {error}") from None
+        limits: dict[str, int] = {}
+        for item in _items(text):
+            currency, _, amount = item.rpartition(" ")
+            try:
+                micros = parse_amount(amount)
+            except InvalidAmount as error:
+                raise ValueError(f": {error}{_ADVICE_LIMITS}") from None
+            if currency and not _CURRENCY.fullmatch(currency.strip()):
+                raise ValueError(f" has {_shown(item)}{_ADVICE_LIMITS}")
+            if currency.strip() in limits:
+                whose = currency.strip() or "all other currencies; thousands have no comma"
+                raise ValueError(f" has two amounts for {whose}{_ADVICE_LIMITS}")
+            limits[currency.strip()] = micros
+        return cls(limits.items())
+
+    @property
+    def limits(self) -> ApprovalLimits:
+        """The same as the ledger takes it."""
+        by_currency = dict(self)
+        default = by_currency.pop("", None)
+        return ApprovalLimits(default, tuple(by_currency.items()))
 
     def __str__(self) -> str:
-        return format_amount(self)
+        return ", ".join(f"{currency} {format_amount(micros)}".strip() for currency, micros in self)
 
 
 class Connections(int):
@@ -294,8 +314,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     support_contact: Contact = Contact()
     """How a merchant reaches support to top up: an address, a phone number, a page."""
 
-    approval_above: Amount | None = None
-    """A top-up or adjustment of more than this amount waits for a second support person. Empty: none does."""
+    approval_above: ApprovalAbove = ApprovalAbove()
+    """What one person may move for a merchant within a day; more waits for a second. `100, JPY 20000`: by currency."""
 
     rate_limit: Rate = Rate("1000")
     """Requests a second of each merchant's key and process; five seconds' worth may come at once. 0: any."""

@@ -17,6 +17,9 @@ from farebox.alerts.email_address import InvalidAddress
 from farebox.alerts.relay import Relay
 from farebox.alerts.smtp import SmtpTransport
 from farebox.alerts.transport import Withdrawn
+from farebox.core.approvals import ApprovalLimits
+from farebox.service.ledger.committer import Committer
+from farebox.service.operator.approvals import Approvals
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import LINK_MICROS, SignIn
 from farebox.service.people.signing import Signer
@@ -24,10 +27,13 @@ from farebox.service.people.users import Staff, Users
 from farebox.storage.records import AccountMail, Login, MailState, Merchant, Purpose, Realm, Role
 from tests.alerts.mailserver import MailServer, until
 from tests.alerts.test_messages import MAIL_SETTINGS, text_of
-from tests.support.ledger import NOW, SECOND, Ledger
+from tests.support.ledger import NOW, SECOND, UNIT, Ledger
 
 ANN: Final = "ann@northwind.example"
 URL: Final = MAIL_SETTINGS.public_url
+PURPOSES: Final = [purpose for purpose in Purpose if purpose is not Purpose.APPROVAL]
+"""Those that one person is the subject of; test_approval_mail.py has the others."""
+
 ACCOUNT_MAIL: Final = AccountMail(
     account_mail_id=1 << 50,
     purpose=Purpose.INVITATION,
@@ -54,8 +60,10 @@ class Post:
         self.sign_in = SignIn(ledger.stores, ledger.clock, Signer("a key"), Passwords())
         self.users = Users(ledger.stores, ledger.clock, self.sign_in)
         self.staff = Staff(ledger.stores, ledger.clock, self.sign_in)
+        self.committer = Committer(ledger.stores.connector, ledger.clock)
+        self.approvals = Approvals(ledger.stores, self.committer, limits=ApprovalLimits(UNIT))
         self.dispatcher = Dispatcher(
-            AccountMails(ledger.stores, self.sign_in, MAIL_SETTINGS, ledger.clock),
+            AccountMails(ledger.stores, self.sign_in, MAIL_SETTINGS, ledger.clock, self.approvals),
             Relay(SmtpTransport(url), ledger.stores.mail_servers, ledger.clock, server=url),
             ledger.clock,
             poll_seconds=0.01,
@@ -149,7 +157,7 @@ async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_in
 
 
 @pytest.mark.parametrize("realm", Realm)
-@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("purpose", PURPOSES)
 def test_an_account_mail_reads_well_in_text_and_in_html(realm: Realm, purpose: Purpose) -> None:
     for password_hash in (None, "a hash"):
         merchant = MERCHANT if realm == Realm.MERCHANT and purpose != Purpose.RESET else None
@@ -186,7 +194,7 @@ NASTY: Final = (
 
 
 @pytest.mark.parametrize("name", NASTY)
-@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("purpose", PURPOSES)
 def test_a_merchants_name_adds_no_header_and_no_markup(name: str, purpose: Purpose) -> None:
     subject = AccountMailSubject(replace(ACCOUNT_MAIL, purpose=purpose), LOGIN, replace(MERCHANT, name=name), "0.X")
     message = account_mail_message(subject, MAIL_SETTINGS)
@@ -212,7 +220,7 @@ def test_an_account_mail_goes_to_one_address_or_nowhere(email: str) -> None:
 
 
 async def test_an_account_mail_of_nobody_is_not_sent(post: Post, server: MailServer) -> None:
-    queue = AccountMails(post.ledger.stores, post.sign_in, MAIL_SETTINGS, post.ledger.clock)
+    queue = AccountMails(post.ledger.stores, post.sign_in, MAIL_SETTINGS, post.ledger.clock, post.approvals)
     with pytest.raises(Withdrawn, match="the login was closed"):
         await queue.compose(ACCOUNT_MAIL)
     assert "let_" == queue.name(ACCOUNT_MAIL)[:4]
@@ -244,7 +252,7 @@ async def remove(post: Post, realm: Realm) -> None:
 
 
 @pytest.mark.parametrize("realm", Realm)
-@pytest.mark.parametrize("purpose", Purpose)
+@pytest.mark.parametrize("purpose", PURPOSES)
 @pytest.mark.parametrize("when", ["before it is claimed", "while the mail server is slow"])
 async def test_who_was_removed_gets_no_mail_of_any_kind(
     post: Post, server: MailServer, purpose: Purpose, realm: Realm, when: str

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 from farebox.core import ids
+from farebox.core.approvals import ApprovalLimits
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service import parsing
 from farebox.service.ledger.operations import Operations
@@ -72,7 +73,8 @@ def test_a_request_for_approval_is_told_in_the_same_fields(shell: Shell) -> None
 
     async def request() -> Any:
         async with open_farebox(shell.database_url) as farebox:
-            operations = Operations(farebox.committer, farebox.clock, farebox.stores.prices, approval_above=0)
+            limits = ApprovalLimits(0)
+            operations = Operations(farebox.committer, farebox.clock, farebox.stores.prices, limits=limits)
             asked = await operations.adjust(
                 parsing.parse_public_id(ids.MERCHANT, merchant),
                 amount="-5",

@@ -6,8 +6,11 @@ all found, and the one that `Code` lists first is the answer.
 """
 
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
 from decimal import Decimal, Inexact, localcontext
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from msgspec.structs import replace
 
 from farebox.core.commands import (
     Actor,
@@ -55,11 +58,15 @@ TAKES_FROM_THE_WALLET: Final = {"charge", "hold", "top_up_reversal", "adjustment
 LOWERS_POSTED: Final = {"charge", "capture", "adjustment down", "top_up_reversal"}
 BRINGS_MONEY: Final = {"top_up", "adjustment up"}
 
-APPROVALS: Final = {RequestApproval, Approve, Reject}
+DAY: Final = 24 * 3600 * 10**6
+OPERATOR: Final = 1
+"""The person of the command line, and of Farebox itself."""
+
+Wish: TypeAlias = TopUp | Adjust | Refund | SetCreditLimit
 WHO_MAY: Final[dict[str, set[type]]] = {
     "merchant": set(),
     "service": {Charge, CreateHold, CaptureHold, ReleaseHold, Refund},
-    "support": {Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen, *APPROVALS},
+    "support": {Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen, Approve, Reject},
 }
 
 
@@ -86,11 +93,12 @@ def faults_of_decimals(amount: Decimal) -> set[Code]:
 
 @dataclass(frozen=True)
 class Key:
-    """An API key: whose it is, and from when it opens nothing any more."""
+    """An API key: whose it is, from when it opens nothing any more, and the people who made it."""
 
     holder: str
     merchant_id: int | None
     ends_at: int | None
+    people: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -154,8 +162,10 @@ class Event:
 class Request:
     """A move that one person asked for, and what another, or the same, made of it."""
 
-    move: TopUp | Adjust
+    move: Wish
     by: str
+    people: frozenset[int]
+    amount: Decimal
     at: int
     state: str = "pending"
     decided_by: str | None = None
@@ -201,6 +211,9 @@ class Book:
     told: list[Told] = field(default_factory=list)
     hold_ends: dict[int, int] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
+    alone: list[tuple[int, frozenset[int], Decimal]] = field(default_factory=list)
+    """What people moved without a second person: when, who, how much."""
+    currency: str = "USD"
 
     def balance(self, account: str, up_to: int | None = None) -> Decimal:
         """Sum up an account, from the first move on, up to the move of that number."""
@@ -327,12 +340,16 @@ class Model:
         self.keys: dict[bytes, Key] = {}
         self.prices: list[PriceVersion] = []
         self.actions: list[Action] = []
+        self.accounts: dict[int, frozenset[int]] = {}
+        """The people whom each staff account counts as."""
 
     def do(self, command: Command, now: int) -> Answer:
         """Answer a command and do what it asks, if nothing stands against it; keep which actor asked."""
         answer = self._do(command, now)
         if command.actor is not None and answer.code is Code.OK and not answer.is_replay:
-            action = Action(command.merchant_id, command.actor, now, type(command), answer.seq, answer.request)
+            is_made = isinstance(command, RequestApproval) and answer.request is None
+            what = type(command.move) if isinstance(command, RequestApproval) and is_made else type(command)
+            action = Action(command.merchant_id, command.actor, now, what, answer.seq, answer.request)
             self.actions.append(action)
         return answer
 
@@ -341,7 +358,9 @@ class Model:
         book = self._book(command, now)
         if book is None:
             return _first(faults | {Code.MERCHANT_NOT_FOUND})
-        if isinstance(command, SetThresholds | SetCreditLimit | SetFrozen):
+        if isinstance(command, SetCreditLimit):
+            return self._alone(book, command, faults, now, is_noted=command.actor is not None)
+        if isinstance(command, SetThresholds | SetFrozen):
             return self._set(book, command, faults, now)
         if isinstance(command, Reject):
             return self._reject(book, command, faults, now)
@@ -356,13 +375,18 @@ class Model:
             return self._capture(book, command, faults, now)
         if isinstance(command, ReleaseHold | ExpireHold):
             return self._give_back(book, command, faults, now)
-        if isinstance(command, Refund | ReverseTopUp):
+        if isinstance(command, ReverseTopUp):
             return self._return(book, command, faults, now)
         if isinstance(command, RequestApproval):
             return self._request(book, command, faults, now)
         if isinstance(command, Approve):
             return self._approve(book, command, faults, now)
-        return self._fund(book, command, faults, now)
+        if not faults:
+            waiting = self._waiting(book, command)
+            if waiting is not None:
+                return waiting
+        by = command.actor
+        return self._alone(book, command, faults, now, is_noted=by is not None)
 
     def _opens(self, digest: bytes, merchant_id: int | None, now: int) -> Key | None:
         key = self.keys.get(digest)
@@ -376,7 +400,8 @@ class Model:
         key = self._opens(command.caller.digest, command.caller.merchant_id, now)
         if key is None:
             return {Code.INVALID_API_KEY}
-        return set() if type(command) in WHO_MAY[key.holder] else {Code.FORBIDDEN}
+        asked = command.move if isinstance(command, RequestApproval) else command
+        return set() if type(asked) in WHO_MAY[key.holder] else {Code.FORBIDDEN}
 
     def _book(self, command: Command, now: int) -> Book | None:
         number = command.merchant_id
@@ -513,20 +538,29 @@ class Model:
         )
         return Answer(Code.OK, book.add(move, now), seq)
 
-    def _return(self, book: Book, command: Refund | ReverseTopUp, faults: set[Code], now: int) -> Answer:
+    def _faults_of_return(self, book: Book, command: Refund | ReverseTopUp) -> tuple[set[Code], Decimal]:
+        """Find what stands against giving back, and how much it would be."""
         seq = command.transfer_seq
         is_refund = isinstance(command, Refund)
         if not 1 <= seq <= len(book.moves):
-            return _first(faults | {Code.TRANSFER_NOT_FOUND})
-        original = book.moves[seq - 1]
-        if original.word not in ({"charge", "capture"} if is_refund else {"top_up"}):
-            return _first(faults | {Code.TRANSFER_NOT_REFUNDABLE if is_refund else Code.TRANSFER_NOT_REVERSIBLE})
+            return {Code.TRANSFER_NOT_FOUND}, Decimal(0)
+        if book.moves[seq - 1].word not in ({"charge", "capture"} if is_refund else {"top_up"}):
+            return {Code.TRANSFER_NOT_REFUNDABLE if is_refund else Code.TRANSFER_NOT_REVERSIBLE}, Decimal(0)
         left = book.left_of(seq)
         amount = left if command.amount is None else units(command.amount)
         if amount > left or left == 0:
-            faults.add(Code.REFUND_EXCEEDS_TRANSFER if is_refund else Code.REVERSAL_EXCEEDS_TOP_UP)
-        word = "refund" if is_refund else "top_up_reversal"
-        if not is_refund and command.amount is not None:
+            return {Code.REFUND_EXCEEDS_TRANSFER if is_refund else Code.REVERSAL_EXCEEDS_TOP_UP}, amount
+        return set(), amount
+
+    def _return(self, book: Book, command: Refund | ReverseTopUp, faults: set[Code], now: int) -> Answer:
+        seq = command.transfer_seq
+        own_faults, amount = self._faults_of_return(book, command)
+        faults |= own_faults
+        if faults & {Code.TRANSFER_NOT_FOUND, Code.TRANSFER_NOT_REFUNDABLE, Code.TRANSFER_NOT_REVERSIBLE}:
+            return _first(faults)
+        original = book.moves[seq - 1]
+        word = "refund" if isinstance(command, Refund) else "top_up_reversal"
+        if isinstance(command, ReverseTopUp) and command.amount is not None:
             faults |= faults_of_decimals(amount)
         faults |= book.faults_of_amount(word, amount)
         if faults:
@@ -557,32 +591,89 @@ class Model:
         move = Move(word, amount, _time(book, now), *asked, reference=command.reference, note=note)
         return Answer(Code.OK, book.add(move, now))
 
+    def _people(self, command: Command) -> frozenset[int]:
+        """Tell whom the asker counts as: the account's people, or the key's, or the operator's own."""
+        if command.actor is not None and command.actor.login_id is not None:
+            return self.accounts[command.actor.login_id]
+        return frozenset({OPERATOR}) if command.caller is None else self.keys[command.caller.digest].people
+
+    def _waiting(self, book: Book, move: Wish) -> Answer | None:
+        """A request that waits keeps its name for itself; asked for once more it is the request again."""
+        for number, request in book.requests.items():
+            if request.state == "pending" and _wished(request.move)[0] == _wished(move)[0]:
+                is_same = _wished(request.move) == _wished(move)
+                return Answer(Code.OK, is_replay=True, request=number) if is_same else Answer(Code.IDEMPOTENCY_CONFLICT)
+        return None
+
     def _request(self, book: Book, command: RequestApproval, faults: set[Code], now: int) -> Answer:
         if faults:
             return _first(faults)
-        for number, request in book.requests.items():
-            if _name_and_content(request.move)[0] == _name_and_content(command.move)[0]:
-                if _name_and_content(request.move) != _name_and_content(command.move):
-                    return Answer(Code.IDEMPOTENCY_CONFLICT)
-                if request.state == "rejected":
-                    return Answer(Code.APPROVAL_ALREADY_REJECTED)
-                return Answer(Code.OK, is_replay=True, request=number)
-        if faults_of_decimals(units(command.move.amount)):
+        move, people = command.move, self._people(command)
+        waiting = self._waiting(book, move)
+        if waiting is not None:
+            return waiting
+        if not isinstance(move, SetCreditLimit) and any(
+            request.state == "rejected" and _wished(request.move) == _wished(move) for request in book.requests.values()
+        ):
+            return Answer(Code.APPROVAL_ALREADY_REJECTED)
+        if isinstance(move, Refund):
+            faults, amount = self._faults_of_return(book, move)
+            if faults:
+                return _first(faults)
+        elif isinstance(move, SetCreditLimit):
+            amount = units(move.credit_limit) - book.credit_limit
+        else:
+            amount = units(move.amount)
+        is_program = command.actor is None and command.caller is not None
+        is_free = is_program and people == {OPERATOR}
+        limit = dict(command.limits.by_currency).get(book.currency, command.limits.default)
+        earlier = sum((sum_ for at, who, sum_ in book.alone if at > now - DAY and who & people), Decimal(0))
+        if limit is None or amount <= 0 or is_free or earlier + amount <= units(limit):
+            return self._alone(book, move, set(), now, is_noted=not is_free)
+        if is_program:
+            return Answer(Code.APPROVAL_REQUIRED)
+        asked = units(move.credit_limit) if isinstance(move, SetCreditLimit) else amount
+        if not isinstance(move, Refund) and faults_of_decimals(asked):
             return Answer(Code.AMOUNT_TOO_FINE)
-        book.requests[command.approval_id] = Request(command.move, _person(command), now)
+        book.requests[command.approval_id] = Request(move, _person(command), people, asked, now)
         return Answer(Code.OK, request=command.approval_id)
+
+    def _alone(self, book: Book, move: Wish, faults: set[Code], now: int, *, is_noted: bool) -> Answer:
+        """Do what one person may, and remember how much it was."""
+        limit_before = book.credit_limit
+        answer = self._make(book, move, faults, now)
+        if answer.code is Code.OK and is_noted:
+            raised = book.credit_limit - limit_before if answer.seq is None else book.moves[answer.seq - 1].amount
+            if raised > 0:
+                book.alone.append((now, self._people(move), raised))
+        return answer
+
+    def _make(self, book: Book, move: Wish, faults: set[Code], now: int) -> Answer:
+        if isinstance(move, Refund):
+            return self._return(book, move, faults, now)
+        if isinstance(move, SetCreditLimit):
+            return self._set(book, move, faults, now)
+        return self._fund(book, move, faults, now)
 
     def _approve(self, book: Book, command: Approve, faults: set[Code], now: int) -> Answer:
         request = book.requests.get(command.approval_id)
-        if request is None or _name_and_content(request.move) != _name_and_content(command.move):
+        if request is None or _wished(request.move) != _wished(command.move):
             return _first(faults | {Code.APPROVAL_NOT_FOUND})
+        if request.state == "approved" and not faults:
+            return Answer(Code.OK, is_replay=True, request=command.approval_id)
         if request.state == "rejected":
             faults.add(Code.APPROVAL_ALREADY_REJECTED)
-        if request.by == _person(command):
+        if not faults and request.people & self._people(command):
             faults.add(Code.APPROVAL_NEEDS_ANOTHER_PERSON)
-        answer = self._fund(book, command.move, faults, now)
+        move = command.move
+        if isinstance(move, Refund):
+            move = replace(move, amount=micros(request.amount))
+        answer = self._make(book, move, faults, now)
         if answer.code is not Code.OK:
             return answer
+        if isinstance(command.move, Refund):
+            # A retry asks as the request did.
+            book.moves[-1] = dataclass_replace(book.moves[-1], asked=_wished(command.move)[1])
         request.state, request.decided_by, request.decided_at = "approved", _person(command), now
         request.seq = answer.seq
         return Answer(Code.OK, answer.seq, request=command.approval_id)
@@ -638,11 +729,18 @@ def _time(book: Book, now: int) -> int:
     return max([now, *(move.at for move in book.moves)])
 
 
+def _wished(move: Wish) -> tuple[tuple[str, ...], tuple[Any, ...]]:
+    """Tell the same of what may be requested; a merchant has one credit limit to ask for."""
+    if isinstance(move, SetCreditLimit):
+        return ("credit limit",), (move.credit_limit,)
+    return _name_and_content(move)
+
+
 def _name_and_content(command: TransferCommand) -> tuple[tuple[str, ...], tuple[Any, ...]]:
     """Tell under which name a command is done once only, and what a retry has to repeat."""
     match command:
         case RequestApproval() | Approve():
-            return _name_and_content(command.move)
+            return _wished(command.move)
         case TopUp():
             return ("top-up", command.reference), (command.amount,)
         case ReverseTopUp():

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account
+from farebox.core.approvals import EVERYTHING_WAITS, ApprovalLimits
 from farebox.core.commands import (
     Actor,
     Adjust,
@@ -48,9 +49,9 @@ from farebox.core.pricing import Price
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.thresholds import Threshold
 from farebox.storage.api_keys import KeyEnded
-from farebox.storage.records import ApiKey, Merchant, User
+from farebox.storage.records import ApiKey, Login, Maker, Merchant, Realm, User
 from farebox.storage.stores import Stores
-from tests.core.model import Answer, Book, Key, Model, PriceVersion, micros, units
+from tests.core.model import OPERATOR, Answer, Book, Key, Model, PriceVersion, Wish, micros, units
 from tests.support.memory import MemoryConnector, at_once
 
 UNIT: Final = 1_000_000
@@ -86,6 +87,14 @@ BRIEF_KEYS: Final = tuple(
     for number, merchant_id in enumerate(MERCHANTS)
 )
 KEYS: Final = (SERVICE, SUPPORT, BRIEF_SERVICE, *FIRST_KEYS, *BRIEF_KEYS)
+LOGINS: Final = tuple(
+    Login(number, Realm.SUPPORT, f"{name}@farebox.example", name, START, roles=EVERY_ROLE, counts_as=counts_as)
+    for number, name, counts_as in ((501, "ann", ""), (502, "ben", ""), (503, "cleo", "501"))
+)
+PEOPLE: Final = {501: frozenset({501}), 502: frozenset({502}), 503: frozenset({501, 503})}
+KEY_MAKERS: Final = {SUPPORT.key_id: 502, BRIEF_SERVICE.key_id: 501}
+"""Whom staff accounts count as, and which of them made keys; the command line made the others."""
+
 USERS: Final = tuple(
     User(merchant_id, number, f"user{number}@example.com", START)
     for merchant_id, number in ((MERCHANTS[0], 1), (MERCHANTS[0], 2), (MERCHANTS[1], 3))
@@ -139,10 +148,12 @@ class Scenario:
 
 async def found(stores: Stores, accounts: tuple[Account, ...]) -> None:
     """Put the merchants, users, keys and first prices of every scenario into a store."""
+    for login in LOGINS:
+        await stores.logins.add(login)
     for account, key in zip(accounts, FIRST_KEYS, strict=True):
         await stores.merchants.create(Merchant(account.merchant_id, "Acme", START), account, key)
     for key in (SERVICE, SUPPORT, BRIEF_SERVICE, *BRIEF_KEYS):
-        await stores.api_keys.create(key)
+        await stores.api_keys.create(key, maker=Maker(KEY_MAKERS.get(key.key_id)))
     for user in USERS:
         await stores.users.add(user)
     for price in PRICES:
@@ -166,6 +177,12 @@ _KINDS: Final[tuple[type[Command], ...]] = (
     *(TopUp, TopUp, TopUp, Charge, Charge, Charge, Charge, Charge, CreateHold, CreateHold, CreateHold, CreateHold),
     *(Adjust, Adjust, SetThresholds, SetThresholds, SetCreditLimit, SetCreditLimit, SetFrozen),
 )
+LIMITS: Final = (
+    EVERYTHING_WAITS,
+    ApprovalLimits(),
+    ApprovalLimits(20 * UNIT),
+    ApprovalLimits(0, (("USD", 60 * UNIT),)),
+)
 _ENDS_OF_HOLDS: Final[tuple[type[Command], ...]] = (CaptureHold, CaptureHold, ReleaseHold, ExpireHold)
 _TYPES: Final = ("image", "call", "scan", "soon", "vast", "nothing")
 
@@ -182,6 +199,7 @@ class _Author:
         self._random = Random()
         self._seeds: Counter[int] = Counter()
         self._model = Model()
+        self._model.accounts = {login.login_id: PEOPLE[login.login_id] for login in LOGINS}
         self._answers: list[Answer] = []
         self._commands: list[Command] = []
         self._now = START
@@ -196,7 +214,8 @@ class _Author:
             self._know_price(price)
         for key in KEYS:
             holder = {KeyKind.MERCHANT: "merchant", KeyKind.SERVICE: "service", KeyKind.SUPPORT: "support"}
-            self._model.keys[key.digest] = Key(holder[KeyKind(key.kind)], key.merchant_id, key.expires_at)
+            people = PEOPLE[KEY_MAKERS[key.key_id]] if key.key_id in KEY_MAKERS else frozenset({OPERATOR})
+            self._model.keys[key.digest] = Key(holder[KeyKind(key.kind)], key.merchant_id, key.expires_at, people)
         accounts = tuple(self._account(merchant_id) for merchant_id in MERCHANTS)
         steps: list[Step] = [self._batch([], *self._opening())]
         steps += [self._step(step_seeds) for step_seeds in seeds]
@@ -208,7 +227,9 @@ class _Author:
         allowed = sorted({*_THRESHOLDS, *_on_credit(limit)})
         amounts = self._random.sample(allowed, self._pick(0, 1, 1, 2, 5))
         thresholds = {units(amount) for amount in amounts}
-        self._model.books[merchant_id] = Book(units(limit), thresholds=thresholds)
+        book = self._model.books[merchant_id] = Book(units(limit), thresholds=thresholds)
+        if limit:
+            book.alone.append((START, frozenset({OPERATOR}), units(limit)))
         return Account(
             merchant_id,
             "USD",
@@ -266,7 +287,7 @@ class _Author:
         key, at = self._pick(*KEYS), self._now + self._pick(0, SECOND, MINUTE)
         known = self._model.keys[key.digest]
         ends_at = at if known.ends_at is None else min(at, known.ends_at)
-        self._model.keys[key.digest] = Key(known.holder, known.merchant_id, ends_at)
+        self._model.keys[key.digest] = Key(known.holder, known.merchant_id, ends_at, known.people)
         return Revocation(key.key_id, at)
 
     def _joining(self) -> User:
@@ -295,9 +316,13 @@ class _Author:
         """Make up the actor who asks; none if it is Farebox itself."""
         if self._one_in(3):
             return None
-        key_id = self._pick(None, SUPPORT.key_id)
         address = self._pick(None, "203.0.113.7")
-        return Actor(self._random.getrandbits(63), self._pick("ann", "ben"), key_id, address)
+        entry_id = self._random.getrandbits(63)
+        if self._one_in(4):
+            # By a key, or at the shell.
+            return Actor(entry_id, self._pick("ann", "ben"), self._pick(None, SUPPORT.key_id), address)
+        login = self._pick(*LOGINS)
+        return Actor(entry_id, login.name, None, address, login.login_id)
 
     def _known(self, command: Command) -> Command:
         self._commands.append(command)
@@ -346,7 +371,10 @@ class _Author:
                 return Reject(number, self._pick(place, place, place, 1000), caller, actor)
             case "other":
                 # Another move than was requested, or one that was requested under another number.
-                return self._pick(Approve(replace(move, amount=UNIT), place), Approve(move, place + 1000))
+                other = (
+                    replace(move, credit_limit=7) if isinstance(move, SetCreditLimit) else replace(move, amount=UNIT)
+                )
+                return self._pick(Approve(other, place), Approve(move, place + 1000))
             case _:
                 # Somebody who may does it without asking, before anybody approves.
                 return move
@@ -355,16 +383,26 @@ class _Author:
         """Request something that is above the limit."""
         caller, actor = self._caller(RequestApproval), self._actor()
         # Some references were requested before, perhaps for something else, or paid in already.
-        requested = [request.move.reference for request in book.requests.values()]
+        requested = [
+            request.move.reference
+            for request in book.requests.values()
+            if not isinstance(request.move, SetCreditLimit | Refund)
+        ]
         known = [*requested, *(move.reference for move in book.moves if move.reference)]
         reference = self._pick(*known) if known and self._one_in(3) else self._reference()
-        again = [request.move for request in book.requests.values() if request.move.reference == reference]
-        if again and self._one_in(2):
-            return RequestApproval(replace(again[0], caller=caller, actor=actor), len(self._commands) + 1)
-        move: TopUp | Adjust = Adjust(number, self._paid(), self._one_in(2), reference, "gift", caller, actor)
-        if self._one_in(2):
-            move = TopUp(number, self._paid(), reference, self._pick(None, "wire"), caller, actor)
-        return RequestApproval(move, len(self._commands) + 1)
+        again = [request.move for request in book.requests.values()]
+        request_number, limits = len(self._commands) + 1, self._pick(*LIMITS)
+        if again and self._one_in(4):
+            return RequestApproval(replace(self._pick(*again), caller=caller, actor=actor), request_number, limits)
+        move: Wish = Adjust(number, self._paid(), self._one_in(2), reference, "gift", caller, actor)
+        match self._pick("top-up", "top-up", "adjustment", "refund", "limit"):
+            case "top-up":
+                move = TopUp(number, self._paid(), reference, self._pick(None, "wire"), caller, actor)
+            case "refund":
+                move = self._refund(number, book)
+            case "limit":
+                move = SetCreditLimit(number, self._limit(), caller, actor)
+        return RequestApproval(move, request_number, limits)
 
     def _end_of_hold(self, kind: type[Command], number: int, book: Book) -> Command:
         still_held = [seq for seq in book.hold_ends if book.hold_state(seq) == "held"]
@@ -380,15 +418,21 @@ class _Author:
     def _giving_back(self, number: int, book: Book) -> Command:
         taken = [seq for seq, move in enumerate(book.moves, 1) if move.word in ("charge", "capture")]
         paid = [seq for seq, move in enumerate(book.moves, 1) if move.word == "top_up"]
-        is_refund = bool(taken) and not self._one_in(4)
-        seqs = taken if is_refund else paid
-        seq = self._pick(*range(1, 8), 1000) if not seqs or self._one_in(10) else self._pick(*seqs[-2:], seqs[0])
-        amount = self._pick(None, self._amount(), self._amount()) if is_refund else self._pick(None, self._paid())
-        caller = self._caller(Refund if is_refund else ReverseTopUp)
-        if is_refund:
-            note = self._pick(None, "Sorry")
-            return Refund(number, seq, self._name(book), amount, self._pick(None, "R-9"), note, caller, self._actor())
+        if taken and not self._one_in(4):
+            return self._refund(number, book)
+        amount = self._pick(None, self._paid())
+        seq, caller = self._returned(paid), self._caller(ReverseTopUp)
         return ReverseTopUp(number, seq, self._reference(), "bounced", amount, caller, self._actor())
+
+    def _refund(self, number: int, book: Book) -> Refund:
+        taken = [seq for seq, move in enumerate(book.moves, 1) if move.word in ("charge", "capture")]
+        amount, note = self._pick(None, self._amount(), self._amount()), self._pick(None, "Sorry")
+        seq, caller, reference = self._returned(taken), self._caller(Refund), self._pick(None, "R-9")
+        return Refund(number, seq, self._name(book), amount, reference, note, caller, self._actor())
+
+    def _returned(self, seqs: Sequence[int]) -> int:
+        """Make up which transfer is given back, mostly one that can be."""
+        return self._pick(*range(1, 8), 1000) if not seqs or self._one_in(10) else self._pick(*seqs[-2:], seqs[0])
 
     def _spend(self, kind: type[Command], number: int, book: Book, caller: Caller | None) -> Command:
         index = MERCHANTS.index(number) if number in MERCHANTS else 0

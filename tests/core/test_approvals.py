@@ -7,15 +7,17 @@ from msgspec.structs import replace
 
 from farebox.core import ids
 from farebox.core.accounts import Kind
-from farebox.core.approvals import Approval, ApprovalState
+from farebox.core.approvals import Approval, ApprovalLimits, ApprovalState
 from farebox.core.commands import Actor, Adjust, Approve, Command, Reject, RequestApproval, SetFrozen, TopUp
 from farebox.core.decide import decide
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.state import Decision, reads
+from farebox.storage.records import Login, Realm
 from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, MemoryLedger, charge, top_up
 from tests.support.memory import at_once
 
-BY_ANN, BY_BEN, BY_CLEO = (Actor(number, person) for number, person in enumerate(("ann", "ben", "cleo"), 1))
+STAFF: Final = ("ann", "ben", "cleo")
+BY_ANN, BY_BEN, BY_CLEO = (Actor(number, name, login_id=500 + number) for number, name in enumerate(STAFF, 1))
 LATER: Final = NOW + 60 * SECOND
 
 MOVES: Final[dict[str, TopUp | Adjust]] = {
@@ -26,6 +28,7 @@ MOVES: Final[dict[str, TopUp | Adjust]] = {
 }
 PAYMENT: Final = MOVES["top-up"]
 TAKING: Final = MOVES["debit"]
+HUGE: Final = ApprovalLimits(10**9 * UNIT)
 every_move = pytest.mark.parametrize("move", MOVES.values(), ids=MOVES)
 
 
@@ -39,9 +42,17 @@ def reject(actor: Actor | None = BY_BEN, number: int = 7) -> Reject:
 
 def ledger(*moves: TopUp | Adjust) -> MemoryLedger:
     """Some money, and requests that wait, numbered from 7 on; a minute has passed since."""
-    made = MemoryLedger()
+    made = _opened()
     made.run(top_up(50), *[RequestApproval(move, number) for number, move in enumerate(moves, 7)])
     made.now = LATER
+    return made
+
+
+def _opened() -> MemoryLedger:
+    """A ledger with three staff accounts, each a person of its own."""
+    made = MemoryLedger()
+    for number, name in enumerate(STAFF, 501):
+        at_once(made.stores.logins.add(Login(number, Realm.SUPPORT, f"{name}@farebox.example", name, NOW)))
     return made
 
 
@@ -67,12 +78,12 @@ def decided(on: MemoryLedger, *commands: RequestApproval | Approve | Reject) -> 
 def test_a_request_is_written_down_as_it_was_asked_for_and_moves_no_money(
     name: str, kind: Kind, note: str | None
 ) -> None:
-    on, move = MemoryLedger(), MOVES[name]
+    on, move = _opened(), MOVES[name]
     before = on.ann
     outcome = on.run(RequestApproval(move, 7))[0]
     expected = Approval(
-        *(ANN, 7, kind, 9 * UNIT, "R-1", note, move.idempotency_key),
-        *(move.fingerprint(), "ann", NOW, ApprovalState.PENDING, None, None, None),
+        *(ANN, 7, kind, 9 * UNIT, "R-1", note, move.idempotency_key, move.fingerprint(), "ann", NOW),
+        requested_people="501",
     )
     assert Outcome(Code.OK, approval=expected) == outcome
     assert expected == stored(on)
@@ -86,9 +97,10 @@ def test_what_a_second_person_approves_is_the_transfer_that_it_would_have_been_a
     assert directly.move(move) == outcome.transfer
     assert directly.ann == on.ann
     expected = replace(
-        decided(MemoryLedger(), RequestApproval(move, 7)).new_approvals[0],
+        decided(_opened(), RequestApproval(move, 7)).new_approvals[0],
         state=ApprovalState.APPROVED,
         decided_by="ben",
+        decided_people="502",
         decided_at=LATER,
         transfer_seq=2,
     )
@@ -107,11 +119,12 @@ def test_nobody_approves_what_they_requested(move: TopUp | Adjust) -> None:
     assert Code.OK is on.code(approve(move, BY_CLEO))
 
 
-def test_who_is_nobody_is_one_person() -> None:
-    """Two commands without an actor come from Farebox itself, which can't be its own second person."""
+def test_the_operators_own_machine_is_one_person() -> None:
+    """Commands without an actor come from Farebox itself, and have the command line's person behind them."""
     on = ledger(replace(PAYMENT, actor=None))
     assert "farebox" == stored(on).requested_by
     assert Code.APPROVAL_NEEDS_ANOTHER_PERSON is on.code(approve(PAYMENT, None))
+    assert Code.APPROVAL_NEEDS_ANOTHER_PERSON is on.code(approve(PAYMENT, Actor(9, "shell:root")))
     assert Code.OK is on.code(approve(PAYMENT))
 
 
@@ -120,7 +133,13 @@ def test_what_was_rejected_is_never_made(actor: Actor) -> None:
     on = ledger(PAYMENT)
     pending, before = stored(on), on.ann
     outcome = on.run(reject(actor))[0]
-    expected = replace(pending, state=ApprovalState.REJECTED, decided_by=actor.name, decided_at=LATER)
+    expected = replace(
+        pending,
+        state=ApprovalState.REJECTED,
+        decided_by=actor.name,
+        decided_at=LATER,
+        decided_people=str(actor.login_id),
+    )
     assert Outcome(Code.OK, approval=expected) == outcome
     for command in (approve(PAYMENT, BY_CLEO), approve(PAYMENT, BY_ANN), RequestApproval(PAYMENT, 8)):
         refused = on.run(command)[0]
@@ -212,20 +231,30 @@ def test_a_request_is_rejected_once(is_one_batch: bool) -> None:
 # What happens meanwhile.
 
 
-def test_what_was_made_directly_meanwhile_is_not_made_again_by_an_approval() -> None:
-    on = ledger(PAYMENT)
-    made = on.move(replace(PAYMENT, actor=BY_CLEO))
-    assert Outcome(Code.OK, made, is_replay=True) == on.run(approve(PAYMENT))[0]
-    assert (59 * UNIT, ApprovalState.PENDING) == (on.ann.wallet, stored(on).state)
-    assert Code.OK is on.code(reject())
+@every_move
+def test_a_request_that_waits_has_its_reference_for_itself(move: TopUp | Adjust) -> None:
+    on = ledger(move)
+    for other in (replace(move, amount=UNIT, actor=BY_CLEO), RequestApproval(replace(move, amount=UNIT), 8, HUGE)):
+        outcome = on.run(other)[0]
+        assert Code.IDEMPOTENCY_CONFLICT is outcome.code
+        assert stored(on).id in (outcome.message or "")
+    # The very move is the request again, and is not made beside it.
+    for same in (replace(move, actor=BY_CLEO), RequestApproval(replace(move, actor=BY_CLEO), 8, HUGE)):
+        assert Outcome(Code.OK, approval=stored(on), is_replay=True) == on.run(same)[0]
+    assert (50 * UNIT, 1) == (on.ann.wallet, on.ann.seq)
+    assert Code.OK is on.code(approve(move))
 
 
-def test_a_reference_that_was_used_for_something_else_meanwhile_is_not_approved() -> None:
+def test_a_rejection_frees_the_reference_for_another_move() -> None:
     on = ledger(PAYMENT)
-    on.move(replace(PAYMENT, amount=UNIT))
-    for command in (approve(PAYMENT), RequestApproval(PAYMENT, 8)):
-        assert Code.IDEMPOTENCY_CONFLICT is on.code(command)
-    assert (51 * UNIT, ApprovalState.PENDING) == (on.ann.wallet, stored(on).state)
+    on.run(reject())
+    assert Code.OK is on.code(RequestApproval(replace(PAYMENT, amount=8 * UNIT), 8))
+    assert Code.OK is on.code(approve(replace(PAYMENT, amount=8 * UNIT), number=8))
+    assert 58 * UNIT == on.ann.wallet
+    taking = ledger(PAYMENT)
+    taking.run(reject())
+    taking.move(replace(PAYMENT, amount=UNIT))
+    assert Code.IDEMPOTENCY_CONFLICT is taking.code(RequestApproval(PAYMENT, 8))
 
 
 def test_an_approval_of_what_can_not_be_made_leaves_the_request_to_be_approved_later() -> None:

@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core.accounts import EFFECTS, Account, Kind
-from farebox.core.approvals import Approval, ApprovalState
+from farebox.core.approvals import Approval, ApprovalLimits, ApprovalState
 from farebox.core.commands import (
     ACCOUNT_CHANGES,
     SPENDS,
@@ -61,7 +61,7 @@ from tests.support.memory import at_once
 
 SERVICE, SUPPORT, ANNS, UNKNOWN, VIEWER, MOVER, ADMINISTRATOR = (bytes([number]) * 32 for number in range(7))
 KEYS: Final = {
-    SERVICE: KeyRecord(1, KeyKind.SERVICE, None, None, None),
+    SERVICE: KeyRecord(1, KeyKind.SERVICE, None, None, None, people="501"),
     SUPPORT: KeyRecord(2, KeyKind.SUPPORT, None, None, None, EVERY_ROLE),
     ANNS: KeyRecord(3, KeyKind.MERCHANT, ANN, None, None),
     VIEWER: KeyRecord(4, KeyKind.SUPPORT, None, None, None, StaffRole.VIEWER),
@@ -109,7 +109,7 @@ class Situation:
 
     def outcome(self) -> Outcome:
         """Decide the command on its own."""
-        state = BatchState(keys=KEYS)
+        state = BatchState(keys=KEYS, logins={501: "", 502: ""})
         if self.has_account:
             state.accounts = {ANN: self.account}
         if self.is_key_used:
@@ -216,13 +216,22 @@ ENDING: Final = {
 GIVING_BACK: Final = {**COMMON, Code.TRANSFER_NOT_FOUND: meets(has_original=False)}
 CALLERS: Final = {Code.INVALID_API_KEY, Code.FORBIDDEN}
 BY_SUPPORT: Final = Caller(SUPPORT)
-BY_ANN: Final = Actor(1, "ann")
-BY_BEN: Final = Actor(2, "ben")
+BY_ANN: Final = Actor(1, "ann", login_id=501)
+BY_BEN: Final = Actor(2, "ben", login_id=502)
 TAKING: Final = Adjust(ANN, 2 * UNIT, False, "R-1", "mistake", BY_SUPPORT, BY_BEN)
 REQUESTED: Final = Approval(
     *(ANN, 9, TAKING.kind, TAKING.amount, TAKING.reference, TAKING.reason, TAKING.idempotency_key),
     *(TAKING.fingerprint(), "ann", NOW - 1),
+    requested_people="501",
 )
+
+
+def is_limited_to(amount: int) -> Fault:
+    def limit(situation: Situation) -> None:
+        assert isinstance(situation.command, RequestApproval)
+        situation.command = replace(situation.command, limits=ApprovalLimits(amount))
+
+    return limit
 
 
 def decided(state: ApprovalState) -> Fault:
@@ -341,6 +350,17 @@ TABLE: Final = {
             **{code: fault for code, fault in COMMON.items() if code is not Code.IDEMPOTENCY_CONFLICT},
             Code.CREDIT_LIMIT_IN_USE: has(wallet=-6 * UNIT),
             Code.AMOUNT_TOO_FINE: asks(credit_limit=5 * UNIT + 1),
+        },
+        apart=(CALLERS,),
+    ),
+    "a service's refund of no more than one person may": Refusals(
+        RequestApproval(Refund(ANN, 7, "key", caller=Caller(SERVICE)), 9, ApprovalLimits(10 * UNIT)),
+        {
+            **GIVING_BACK,
+            Code.TRANSFER_NOT_REFUNDABLE: meets(original=Kind.TOP_UP),
+            Code.REFUND_EXCEEDS_TRANSFER: meets(returned=10 * UNIT),
+            Code.APPROVAL_REQUIRED: is_limited_to(UNIT),
+            Code.BALANCE_LIMIT_EXCEEDED: has(wallet=BALANCE_MICROS_MAX - 41 * UNIT),
         },
         apart=(CALLERS,),
     ),

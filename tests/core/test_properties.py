@@ -9,7 +9,7 @@ from msgspec.structs import astuple, replace
 
 from farebox.core import ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, KIND_WORDS, Account
-from farebox.core.approvals import Approval, ApprovalState
+from farebox.core.approvals import Approval, ApprovalState, RequestKind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
     Adjust,
@@ -31,10 +31,11 @@ from farebox.core.commands import (
 from farebox.core.holds import HoldState
 from farebox.core.invariants import account_faults
 from farebox.core.outcomes import Code, Outcome
+from farebox.core.people import read_people
 from farebox.core.state import Alert, AlertKind
 from farebox.core.transfers import Transfer
 from tests.core import model
-from tests.core.model import Action, Answer, Book, Request, Told, micros
+from tests.core.model import Action, Answer, Book, Request, Told, micros, units
 from tests.core.replays import faults_of
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, founded, played, prepare, scenarios
 from tests.support.effort import examples
@@ -126,6 +127,8 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
     assert sorted(book.requests) == [approval.approval_id for approval in approvals]
     for approval in approvals:
         assert_requested(book.requests[approval.approval_id], approval)
+    lone_moves = [move for move in store.lone_moves if move.merchant_id == merchant_id]
+    assert book.alone == [(move.at, read_people(move.people), units(move.amount)) for move in lone_moves]
 
 
 def assert_requested(request: Request, approval: Approval) -> None:
@@ -133,9 +136,15 @@ def assert_requested(request: Request, approval: Approval) -> None:
     assert (request.by, request.at) == (approval.requested_by, approval.requested_at)
     assert (request.decided_by, request.decided_at) == (approval.decided_by, approval.decided_at)
     assert request.seq == approval.transfer_seq
+    assert request.people == read_people(approval.requested_people)
+    assert micros(request.amount) == approval.amount
     move = request.move
-    assert (move.kind, move.amount, move.reference) == (approval.kind, approval.amount, approval.reference)
-    assert (move.note if isinstance(move, TopUp) else move.reason) == approval.note
+    if isinstance(move, SetCreditLimit):
+        assert (RequestKind.CREDIT_LIMIT, None, None) == (approval.kind, approval.reference, approval.note)
+        return
+    assert (move.kind, move.reference) == (approval.kind, approval.reference)
+    assert (move.reason if isinstance(move, Adjust) else move.note) == approval.note
+    assert (move.transfer_seq if isinstance(move, Refund) else None) == approval.refers_to
 
 
 def holds_row(book: Book, seq: int) -> tuple[Any, ...]:

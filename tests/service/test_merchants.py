@@ -215,7 +215,7 @@ async def test_every_version_of_a_price_is_kept(ledger: ServiceParts) -> None:
 async def test_trouble_of_the_store_is_told_in_the_services_words(
     ledger: ServiceParts, monkeypatch: pytest.MonkeyPatch, raised: Exception, told: type[Exception]
 ) -> None:
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise raised
 
     monkeypatch.setattr(ledger.stores.merchants, "create", fail)

@@ -14,7 +14,7 @@ from farebox.core.permissions import ALLOWED_ROLES, OPERATION_WORDS, Operation
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, together
 from farebox.service.errors import Conflict, Forbidden, InvalidInput
 from farebox.service.people.api_keys import Principal
-from farebox.storage.records import Role
+from farebox.storage.records import Login, Realm, Role
 from tests.support.server import Seeds, open_farebox, seed
 
 VIEWER, SUPPORT, ADMINISTRATOR = StaffRole.VIEWER, StaffRole.SUPPORT, StaffRole.ADMINISTRATOR
@@ -112,6 +112,12 @@ def _staff(method: str, *values: Any, **fields: Any) -> Callable[[Scene], Awaita
     return on_staff
 
 
+async def _confirm(scene: Scene) -> None:
+    login = Login(7, Realm.SUPPORT, TESS, "Tess", scene.farebox.clock.now(), roles=SUPPORT, counts_as="5")
+    await scene.farebox.stores.logins.add(login)
+    await scene.farebox.services.staff.confirm(TESS, principal=scene.principal)
+
+
 TESS: Final = "tess@farebox.example"
 ANN: Final = "ann@northwind.example"
 LATER: Final = "2100-01-01T00:00:00Z"
@@ -175,6 +181,7 @@ ACTIONS: Final[dict[str, tuple[Operation, set[str], Callable[[Scene], Awaitable[
     "close staff": (Operation.MANAGE_STAFF, SETUP, _staff("close", TESS)),
     "reopen staff": (Operation.MANAGE_STAFF, SETUP, _staff("reopen", TESS)),
     "remove staff's codes": (Operation.MANAGE_STAFF, SETUP, _staff("disable_two_factor", TESS)),
+    "confirm staff": (Operation.CONFIRM_STAFF, EITHER, _confirm),
     "try mails again": (
         Operation.RUN_SERVER,
         EITHER,

@@ -16,7 +16,7 @@ from farebox.storage.stores import Stores
 from tests.support.memory import MemoryConnector
 
 TABLES: Final = (
-    *("session", "letter", "login", "outlook", "verification", "mail_server", "repeat"),
+    *("session", "letter", "login", "outlook", "verification", "mail_server", "repeat", "lone_move"),
     *("outbox", "alert", "merchant_user", "merchant_key", "staff_key", "merchant_price", "default_price"),
     *("approval", "audit_log", "usage_quarter", "usage_mark", "hold", "transfer", "account", "merchant"),
 )

@@ -44,10 +44,13 @@ from tests.support.effort import examples
 from tests.support.ledger import (
     ANN,
     BEN,
+    BY_ANN,
+    BY_BEN,
     NOW,
     UNIT,
     add_merchant,
     add_price,
+    add_staff,
     book,
     charge,
     do,
@@ -138,6 +141,7 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
     "api_keys.rotate": lambda stores, item: stores.api_keys.rotate(
         40, successor=staff_key(41), expires_at=NOW, audit_entry=item
     ),
+    "api_keys.assign": lambda stores, item: stores.api_keys.assign(40, frozenset({7}), item),
     "prices.add": lambda stores, item: stores.prices.add(Price(9, "scan", UNIT, NOW), NOW, item),
     "prices.add of a merchant": lambda stores, item: stores.prices.add(Price(9, "scan", UNIT, NOW, ANN), NOW, item),
 }
@@ -267,16 +271,19 @@ async def test_a_key_that_has_ended_stays_so_and_nothing_is_logged(
 
 
 def requested(number: int, reference: str, merchant_id: int = ANN) -> RequestApproval:
-    return RequestApproval(TopUp(merchant_id, 5 * UNIT, reference, "wire", actor=Actor(number, "ann")), number)
+    return RequestApproval(
+        TopUp(merchant_id, 5 * UNIT, reference, "wire", actor=replace(BY_ANN, entry_id=number)), number
+    )
 
 
 @every_store
 async def test_requests_are_listed_newest_first_and_decided_once(stores: Stores) -> None:
     await add_merchant(stores)
     await add_merchant(stores, BEN)
+    await add_staff(stores)
     await do(stores, requested(11, "A"), requested(12, "B"))
     await do(stores, requested(13, "C", BEN))
-    ben = Actor(99, "ben")
+    ben = replace(BY_BEN, entry_id=99)
     approved = (await do(stores, Approve(replace(requested(11, "A").move, actor=ben), 11)))[0].approval
     rejected = (await do(stores, Reject(ANN, 12, actor=ben), now=NOW + 1))[0].approval
     assert approved is not None
@@ -319,7 +326,9 @@ async def test_a_batch_meets_the_requests_that_it_names_by_number_or_by_key_and_
     ]
     state = await loaded(stores, *asked)
     assert [await stores.approvals.find(ANN, number) for number in (1, 3, 5)] == list(state.approvals)
-    assert [] == list((await loaded(stores, SetFrozen(ANN, True), TopUp(ANN, UNIT, "R1"))).approvals)
+    assert [] == list((await loaded(stores, SetFrozen(ANN, True), charge(1, "top_up R1"))).approvals)
+    (of_reference,) = (await loaded(stores, TopUp(ANN, UNIT, "R1"))).approvals
+    assert await stores.approvals.find(ANN, 1) == of_reference
 
 
 async def test_of_stores_that_request_one_reference_at_once_one_does(engine: Engine, stores: Stores) -> None:
@@ -339,7 +348,7 @@ async def test_of_stores_that_request_one_reference_at_once_one_does(engine: Eng
     ("name", "change"),
     [
         ("new_approvals", {"amount": 0}),
-        ("changed_approvals", {"decided_by": "ann"}),
+        ("changed_approvals", {"decided_people": "501"}),
         ("audit_entries", {"actor": None}),
         ("transfers", {"amount": 0}),
     ],
@@ -348,9 +357,10 @@ async def test_a_decision_that_the_database_refuses_is_rolled_back_with_its_requ
     stores: Stores, name: str, change: dict[str, Any]
 ) -> None:
     await add_merchant(stores)
+    await add_staff(stores)
     await do(stores, requested(1, "A"))
     before = await everything(stores, [ANN])
-    ben = Actor(99, "ben")
+    ben = replace(BY_BEN, entry_id=99)
     commands: list[Command] = [Approve(replace(requested(1, "A").move, actor=ben), 1), requested(2, "B")]
 
     def decide_wrongly(state: BatchState) -> Decision:
@@ -368,13 +378,15 @@ async def test_a_decision_that_the_database_refuses_is_rolled_back_with_its_requ
 
 async def test_of_stores_that_approve_and_reject_at_once_one_does(engine: Engine, stores: Stores) -> None:
     await add_merchant(stores)
+    await add_staff(stores)
     other = engine.stores()
     await other.connector.open()
     for number in range(20):
         await do(stores, requested(number + 1, f"R{number}"))
-        move = replace(requested(number + 1, f"R{number}").move, actor=Actor(1000 + number, "ben"))
+        move = replace(requested(number + 1, f"R{number}").move, actor=replace(BY_BEN, entry_id=1000 + number))
         decided = await asyncio.gather(
-            do(stores, Approve(move, number + 1)), do(other, Reject(ANN, number + 1, actor=Actor(number, "ben")))
+            do(stores, Approve(move, number + 1)),
+            do(other, Reject(ANN, number + 1, actor=replace(BY_BEN, entry_id=number))),
         )
         assert 1 == sum(outcome.is_ok for (outcome,) in decided)
     transfers, approvals = (
@@ -387,16 +399,24 @@ async def test_of_stores_that_approve_and_reject_at_once_one_does(engine: Engine
 
 BAD_APPROVALS: Final = {
     "approved by who requested it": (
-        "UPDATE approval SET state = 2, decided_by = requested_by, decided_at = 1, transfer_seq = 1"
+        "UPDATE approval SET state = 2, decided_by = 'ben', decided_at = 1, transfer_seq = 1,"
+        " decided_people = requested_people"
     ),
-    "decided by nobody": "UPDATE approval SET state = 3, decided_at = 1",
-    "decided at no time": "UPDATE approval SET state = 3, decided_by = 'ben'",
+    "decided by nobody": "UPDATE approval SET state = 3, decided_at = 1, decided_people = '5'",
+    "decided by no people": "UPDATE approval SET state = 3, decided_at = 1, decided_by = 'ben'",
+    "decided at no time": "UPDATE approval SET state = 3, decided_by = 'ben', decided_people = '5'",
     "pending with a time of decision": "UPDATE approval SET decided_at = 1",
-    "approved without a transfer": "UPDATE approval SET state = 2, decided_by = 'ben', decided_at = 1",
+    "pending with people who decided": "UPDATE approval SET decided_people = '5'",
+    "approved without a transfer": (
+        "UPDATE approval SET state = 2, decided_by = 'ben', decided_at = 1, decided_people = '5'"
+    ),
+    "requested by no people": "UPDATE approval SET requested_people = ''",
+    "a refund of nothing": "UPDATE approval SET kind = 4",
+    "a top-up of a transfer": "UPDATE approval SET refers_to = 1",
     "pending with a transfer": "UPDATE approval SET transfer_seq = 1",
     "no amount": "UPDATE approval SET amount = 0",
     "a charge": "UPDATE approval SET kind = 3",
-    "an unknown state": "UPDATE approval SET state = 4, decided_by = 'ben', decided_at = 1",
+    "an unknown state": "UPDATE approval SET state = 4, decided_by = 'ben', decided_at = 1, decided_people = '5'",
     "decided without being decided": "UPDATE approval SET decided_by = 'ben'",
     "a request twice": "INSERT INTO approval SELECT * FROM approval WHERE number = 11",
     "a second request of a reference": (

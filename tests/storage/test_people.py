@@ -16,7 +16,18 @@ from farebox.core.ids import NUMBER_MAX
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
 from farebox.storage.logins import LastAdministrator, LinkGone
-from farebox.storage.records import AccountMail, Login, MailState, Membership, Purpose, Realm, Role, Session, User
+from farebox.storage.records import (
+    AccountMail,
+    Login,
+    MailState,
+    Maker,
+    Membership,
+    Purpose,
+    Realm,
+    Role,
+    Session,
+    User,
+)
 from farebox.storage.stores import Stores
 from farebox.storage.users import LastOwner
 from tests.storage.engines import Engine, Refused
@@ -564,11 +575,15 @@ async def test_who_is_removed_gets_no_more_alerts(stores: Stores) -> None:
 
 # The audit log, and what the database itself refuses
 
-ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
+ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[object]]]] = {
     "logins.add": lambda stores, item: stores.logins.add(OTHER, item),
     "logins.set_totp_seed": lambda stores, item: stores.logins.set_totp_seed(1, b"\1" * 32, audit_entry=item),
     "logins.set_disabled": lambda stores, item: stores.logins.set_disabled(1, NOW, item),
     "logins.set_roles": lambda stores, item: stores.logins.set_roles(1, StaffRole.VIEWER, item),
+    "logins.invite": lambda stores, item: stores.logins.invite(
+        OTHER, account_mail(1, login_id=2), maker=Maker(1), is_staff_told=False, audit_entry=item
+    ),
+    "logins.confirm": lambda stores, item: stores.logins.confirm(3, maker=Maker(), audit_entry=item),
     "account_mails.add": lambda stores, item: stores.account_mails.add(account_mail(1), None, item),
     "users.invite": lambda stores, item: stores.users.invite(
         User(ANN, 2, "two", NOW), account_mail=None, login=None, audit_entry=item
@@ -588,11 +603,11 @@ def test_every_action_that_takes_an_entry_is_in_the_list() -> None:
 @pytest.mark.parametrize("name", ACTIONS)
 async def test_what_is_done_is_logged_with_it_or_neither(stores: Stores, name: str) -> None:
     await with_people(stores, {"one": Role.OWNER})
+    await stores.logins.add(Login(3, Realm.SUPPORT, "cai@farebox.example", "Cai", NOW, counts_as="7"))
 
     async def everything() -> list[Any]:
         return [
-            await stores.logins.get(1),
-            await stores.logins.get(2),
+            *[await stores.logins.get(number) for number in (1, 2, 3)],
             await stores.account_mails.list(9),
             await stores.users.list(ANN),
         ]

@@ -221,6 +221,9 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "approvals.find": lambda stores: stores.approvals.find(ANN, 1),
     "approvals.list": lambda stores: stores.approvals.list(merchant_id=None, before=9, limit=9),
     "approvals.list of a merchant": lambda stores: stores.approvals.list(merchant_id=ANN, before=9, limit=9),
+    "approvals.pending": lambda stores: stores.approvals.pending(9),
+    "approvals.lone_moves": lambda stores: stores.approvals.lone_moves(ANN, NOW),
+    "api_keys.assign": lambda stores: stores.api_keys.assign(1, frozenset({7})),
     "audit_log.list": lambda stores: stores.audit_log.list(merchant_id=None, before=(9, 9), limit=9),
     "audit_log.list of a merchant": lambda stores: stores.audit_log.list(merchant_id=ANN, before=(9, 9), limit=9),
     "usage.roll_up": lambda stores: stores.usage.roll_up(ANN, transfers_max=9),
@@ -419,7 +422,7 @@ async def test_a_key_is_found_by_its_digest_its_id_and_its_merchant(stores: Stor
         await stores.api_keys.create(key)
     assert KeyRecord(2, KeyKind.MERCHANT, ANN, NOW + 5, NOW + 6) == await stores.api_keys.authenticate(ANN, digest(2))
     assert KeyRecord(
-        4, KeyKind.SUPPORT, None, NOW, None, EVERY_ROLE, support.name
+        4, KeyKind.SUPPORT, None, NOW, None, EVERY_ROLE, support.name, "1"
     ) == await stores.api_keys.authenticate(None, digest(4))
     for merchant_id, number in ((None, 2), (BEN, 2), (ANN, 3), (None, 9)):
         assert await stores.api_keys.authenticate(merchant_id, digest(number)) is None

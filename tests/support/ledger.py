@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from farebox.core.accounts import Account
 from farebox.core.alert_faults import alert_faults, named_seqs
 from farebox.core.commands import (
+    Actor,
     Adjust,
     CaptureHold,
     Charge,
@@ -30,7 +31,7 @@ from farebox.core.replay import Replay
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.state import Alert, BatchState, Decision, reads
 from farebox.core.transfers import Transfer
-from farebox.storage.records import ApiKey, MailState, Merchant, OutboxMail, User
+from farebox.storage.records import ApiKey, Login, MailState, Merchant, OutboxMail, Realm, User
 from farebox.storage.stores import Stores
 from tests.support.memory import MemoryConnector, at_once
 
@@ -96,7 +97,8 @@ def merchant_key(number: int, merchant_id: int = ANN, **fields: Any) -> ApiKey:
 def staff_key(number: int, kind: KeyKind = KeyKind.SERVICE, **fields: Any) -> ApiKey:
     """Make up a service's or support's key."""
     roles = EVERY_ROLE if kind == KeyKind.SUPPORT else NO_ROLE
-    return ApiKey(number, kind, digest(number), "fbs_…1234", NOW, None, "recognition", **{"roles": roles, **fields})
+    given = {"roles": roles, "people": "1", **fields}
+    return ApiKey(number, kind, digest(number), "fbs_…1234", NOW, None, "recognition", **given)
 
 
 async def add_merchant(
@@ -107,6 +109,20 @@ async def add_merchant(
     await stores.merchants.create(Merchant(merchant_id, name, NOW), account, merchant_key(merchant_id, merchant_id))
     if funds:
         await do(stores, TopUp(merchant_id, funds * UNIT, "funds"))
+
+
+BY_ANN, BY_BEN = Actor(1, "ann", login_id=501), Actor(2, "ben", login_id=502)
+"""Two of the operator's staff, each a person of its own."""
+
+
+async def add_staff(stores: Stores) -> None:
+    """Add the accounts of BY_ANN and BY_BEN."""
+    for actor in (BY_ANN, BY_BEN):
+        assert actor.login_id is not None
+        email = f"{actor.name}@farebox.example"
+        await stores.logins.add(
+            Login(actor.login_id, Realm.SUPPORT, email, actor.name, NOW, "no password", roles=EVERY_ROLE)
+        )
 
 
 async def add_price(stores: Stores, price_id: int = 1, **fields: Any) -> None:
@@ -179,6 +195,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
         "holds": holds,
         "alerts": alerts,
         "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
+        "lone_moves": [move for number in merchant_ids for move in await stores.approvals.lone_moves(number, -1)],
         "approvals": sorted(approvals, key=lambda approval: (approval.merchant_id, approval.approval_id)),
         "audit_entries": sorted(
             audit_entries, key=lambda audit_entry: (audit_entry.merchant_id or 0, audit_entry.at, audit_entry.entry_id)

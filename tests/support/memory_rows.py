@@ -9,7 +9,7 @@ from typing import Any, Self, TypeVar
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
-from farebox.core.approvals import Approval
+from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, ApprovalState, LoneMove, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import Command, KeyKind
 from farebox.core.decide import decide
@@ -24,10 +24,12 @@ from farebox.storage.interface import NotFound, Repeated, StoreUnavailable
 from farebox.storage.records import (
     REPEATS_KEPT_MICROS,
     ApiKey,
+    Login,
     MailServerPause,
     MailState,
     Merchant,
     OutboxMail,
+    Realm,
     Repeat,
     User,
 )
@@ -56,6 +58,9 @@ class MemoryRows:
         self.mail_servers: dict[str, MailServerPause] = {}
         self.approvals: dict[tuple[int, int], Approval] = {}
         self.audit_entries: dict[tuple[int, int, int], AuditEntry] = {}
+        self.logins: dict[int, Login] = {}
+        self.lone_moves: list[LoneMove] = []
+        self.approval_mails: dict[int, ApprovalMail] = {}
         self.rolled_up: dict[int, int] = {}
         self.repeats: dict[tuple[int, str], Repeat] = {}
 
@@ -83,6 +88,9 @@ class MemoryRows:
             replays=replays,
             holds=_picked(self.holds, [*reads.holds, *replayed_holds]),
             approvals=self._wanted_approvals(reads),
+            logins={number: login.counts_as for number, login in _picked(self.logins, reads.logins).items()},
+            lone_moves=self._wanted_lone_moves(reads),
+            staff=self._staff() if reads.is_staff_wanted else (),
             originals={place: found for place in reads.originals if (found := self.original(*place)) is not None},
             default_prices={
                 name: price
@@ -124,13 +132,20 @@ class MemoryRows:
             self.holds[hold.merchant_id, hold.seq] = hold
         for approval in decision.new_approvals:
             place_of_approval = (approval.merchant_id, approval.approval_id)
-            known_keys = {(known.merchant_id, known.idempotency_key) for known in self.approvals.values()}
+            known_keys = {
+                (known.merchant_id, known.idempotency_key)
+                for known in self.approvals.values()
+                if known.state == ApprovalState.PENDING
+            }
             assert place_of_approval not in self.approvals, "an approval is not new"
             assert (approval.merchant_id, approval.idempotency_key) not in known_keys, "a reference is requested twice"
             self.approvals[place_of_approval] = approval
         for approval in decision.changed_approvals:
             assert (approval.merchant_id, approval.approval_id) in self.approvals, "there is no approval to change"
             self.approvals[approval.merchant_id, approval.approval_id] = approval
+        self.lone_moves += decision.lone_moves
+        for mail in decision.approval_mails:
+            self.approval_mails.setdefault(mail.account_mail_id, mail)
         for audit_entry in decision.audit_entries:
             self.log(audit_entry)
         for alert in decision.alerts:
@@ -181,6 +196,7 @@ class MemoryRows:
             "alerts": [alert for _, alert in sorted(self.alerts.items())],
             "mails": [mail for _, mail in sorted(self.outbox.items())],
             "approvals": [approval for _, approval in sorted(self.approvals.items())],
+            "lone_moves": sorted(self.lone_moves, key=lambda move: (move.merchant_id, move.at, move.number)),
             "audit_entries": [audit_entry for _, audit_entry in sorted(self.audit_entries.items())],
         }
 
@@ -214,9 +230,30 @@ class MemoryRows:
         return sorted(found, key=lambda user: user.user_id)
 
     def _wanted_approvals(self, reads: ReadSet) -> Sequence[Approval]:
-        by_key = {(item.merchant_id, item.idempotency_key): item for item in self.approvals.values()}
-        found = [*_picked(self.approvals, reads.approvals).values(), *_picked(by_key, reads.approval_keys).values()]
-        return found if reads.approvals or reads.approval_keys else ()
+        if not reads.approvals and not reads.approval_keys:
+            return ()
+        known = [item for _, item in sorted(self.approvals.items())]
+        by_key = [
+            item for key in reads.approval_keys for item in known if (item.merchant_id, item.idempotency_key) == key
+        ]
+        return [*_picked(self.approvals, reads.approvals).values(), *by_key]
+
+    def _wanted_lone_moves(self, reads: ReadSet) -> Sequence[LoneMove]:
+        if not reads.lone_moves:
+            return ()
+        since = reads.now - ALONE_MICROS
+        return sorted(
+            (move for move in self.lone_moves if move.merchant_id in reads.lone_moves and move.at > since),
+            key=lambda move: (move.merchant_id, move.at, move.number),
+        )
+
+    def _staff(self) -> list[StaffAccount]:
+        told = {mail.login_id for mail in self.approval_mails.values()}
+        return [
+            StaffAccount(login.login_id, login.email, login.counts_as)
+            for _, login in sorted(self.logins.items())
+            if login.realm == Realm.SUPPORT and login.disabled_at is None and login.login_id not in told
+        ]
 
     def price_in_force(self, merchant_id: int | None, request_type: str, now: int) -> Price | None:
         """Find the price of a type at a time."""
@@ -239,7 +276,8 @@ class MemoryRows:
 def key_record(key: ApiKey) -> KeyRecord:
     """Make of a key what a batch sees of it."""
     kind = KeyKind.MERCHANT if key.merchant_id is not None else key.kind
-    return KeyRecord(key.key_id, kind, key.merchant_id, key.expires_at, key.revoked_at, key.roles, key.name)
+    validity = (key.expires_at, key.revoked_at)
+    return KeyRecord(key.key_id, kind, key.merchant_id, *validity, key.roles, key.name, key.people)
 
 
 def _picked(table: Mapping[_Key, _Row], places: Sequence[_Key]) -> dict[_Key, _Row]:

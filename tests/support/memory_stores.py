@@ -6,10 +6,11 @@ from typing import Any
 from msgspec.structs import replace
 
 from farebox.core.accounts import Account, Kind
-from farebox.core.approvals import Approval
+from farebox.core.approvals import Approval, ApprovalState, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import check_account
+from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
 from farebox.core.pricing import Price
 from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
@@ -17,9 +18,12 @@ from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.records import (
+    COMMAND_LINE_MAKER,
     ApiKey,
+    Login,
     MailServerPause,
     MailState,
+    Maker,
     Merchant,
     OutboxMail,
     Repeat,
@@ -48,6 +52,8 @@ class _Merchants(_Subject):
         key: ApiKey,
         audit_entry: AuditEntry | None = None,
         repeat: Repeat | None = None,
+        *,
+        maker: Maker = COMMAND_LINE_MAKER,
     ) -> None:
         check_account(account)
         self._rows.claim(repeat)
@@ -57,6 +63,10 @@ class _Merchants(_Subject):
         self._rows.accounts[merchant.merchant_id] = account
         self._rows.books[merchant.merchant_id] = []
         self._rows.keys[key.key_id] = key
+        if account.credit_limit:
+            people = write_people(_people(self._rows, maker))
+            place = (merchant.merchant_id, merchant.created_at, merchant.merchant_id)
+            self._rows.lone_moves.append(LoneMove(*place, people, account.credit_limit))
         self._rows.log(audit_entry)
 
     async def rename(self, merchant_id: int, name: str, audit_entry: AuditEntry | None = None) -> None:
@@ -144,9 +154,18 @@ class _Users(_Subject):
 
 
 class _ApiKeys(_Subject):
-    async def create(self, key: ApiKey, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None) -> None:
+    async def create(
+        self,
+        key: ApiKey,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
+        *,
+        maker: Maker = COMMAND_LINE_MAKER,
+    ) -> None:
         if key.merchant_id is not None:
             self._rows.merchant(key.merchant_id)
+        else:
+            key = replace(key, people=write_people(_people(self._rows, maker)))
         self._rows.claim(repeat)
         self._rows.keys[key.key_id] = key
         self._rows.log(audit_entry)
@@ -172,6 +191,10 @@ class _ApiKeys(_Subject):
         self._rows.keys[key_id] = replace(key, revoked_at=at)
         self._rows.log(audit_entry)
 
+    async def assign(self, key_id: int, people: People, audit_entry: AuditEntry | None = None) -> None:
+        self._rows.keys[key_id] = replace(self._rows.key(key_id), people=write_people(people))
+        self._rows.log(audit_entry)
+
     async def rotate(
         self,
         key_id: int,
@@ -180,9 +203,13 @@ class _ApiKeys(_Subject):
         expires_at: int,
         audit_entry: AuditEntry | None = None,
         repeat: Repeat | None = None,
+        maker: Maker = COMMAND_LINE_MAKER,
     ) -> None:
         self._rows.claim(repeat)
         key = self._valid(key_id, successor.created_at)
+        if successor.merchant_id is None:
+            makers = frozenset[int]() if maker == COMMAND_LINE_MAKER else _people(self._rows, maker)
+            successor = replace(successor, people=write_people(read_people(key.people) | makers))
         self._rows.keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, expires_at))
         self._rows.keys[successor.key_id] = successor
         self._rows.log(audit_entry)
@@ -192,6 +219,18 @@ class _ApiKeys(_Subject):
         if min(time for time in (key.expires_at, key.revoked_at, now + 1) if time is not None) <= now:
             raise KeyEnded("it has ended")
         return key
+
+
+class _Logins(_Subject):
+    async def add(self, login: Login, audit_entry: AuditEntry | None = None) -> None:
+        self._rows.logins[login.login_id] = login
+        self._rows.log(audit_entry)
+
+    async def get(self, login_id: int) -> Login | None:
+        return self._rows.logins.get(login_id)
+
+    async def people(self, maker: Maker) -> People:
+        return _people(self._rows, maker)
 
 
 class _Prices(_Subject):
@@ -227,6 +266,14 @@ class _Prices(_Subject):
 class _Approvals(_Subject):
     async def find(self, merchant_id: int, number: int) -> Approval | None:
         return self._rows.approvals.get((merchant_id, number))
+
+    async def pending(self, limit: int) -> Sequence[Approval]:
+        found = [item for item in self._rows.approvals.values() if item.state == ApprovalState.PENDING]
+        return sorted(found, key=lambda item: item.approval_id)[:limit]
+
+    async def lone_moves(self, merchant_id: int, since: int) -> Sequence[LoneMove]:
+        found = [move for move in self._rows.lone_moves if move.merchant_id == merchant_id and move.at > since]
+        return sorted(found, key=lambda move: (move.at, move.number))
 
     async def list(self, *, merchant_id: int | None, before: int, limit: int) -> Sequence[Approval]:
         found = [item for item in self._rows.approvals.values() if merchant_id in (None, item.merchant_id)]
@@ -356,8 +403,8 @@ class _Repeats(_Subject):
 
 
 def subjects_over(rows: MemoryRows) -> dict[str, Any]:
-    """Put a store for each subject over these rows; nothing is kept of logins and of what the console alone shows."""
-    absent = ("account_mails", "logins", "sessions", "runway_snapshots", "verifications")
+    """Put a store for each subject over these rows; nothing is kept of sessions and of what the console alone shows."""
+    absent = ("account_mails", "sessions", "runway_snapshots", "verifications")
     return {
         "merchants": _Merchants(rows),
         "accounts": _Accounts(rows),
@@ -365,6 +412,7 @@ def subjects_over(rows: MemoryRows) -> dict[str, Any]:
         "holds": _Holds(rows),
         "users": _Users(rows),
         "api_keys": _ApiKeys(rows),
+        "logins": _Logins(rows),
         "prices": _Prices(rows),
         "approvals": _Approvals(rows),
         "audit_log": _AuditLog(rows),
@@ -374,6 +422,16 @@ def subjects_over(rows: MemoryRows) -> dict[str, Any]:
         "repeats": _Repeats(rows),
         **dict.fromkeys(absent),
     }
+
+
+def _people(rows: MemoryRows, maker: Maker) -> People:
+    if maker.login_id is not None:
+        login = rows.logins.get(maker.login_id)
+        return frozenset({UNKNOWN}) if login is None else account_people(login.login_id, login.counts_as)
+    if maker.digest is not None:
+        made = [key.people for key in rows.keys.values() if key.digest == maker.digest]
+        return read_people(made[0]) if made else frozenset({UNKNOWN})
+    return frozenset({COMMAND_LINE})
 
 
 def _earlier(known: int | None, time: int) -> int:

@@ -25,8 +25,12 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.core.staff_roles import EVERY_ROLE
+from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.operations import Operations
 from farebox.service.operator.merchants import Merchants
+from farebox.service.people.api_keys import Principal, digest
+from farebox.storage.records import Login, Realm
 from tests.support.clock import StoppableClock
 
 START_TIMEOUT_S: Final = 60
@@ -233,19 +237,46 @@ async def open_farebox(database_url: str, **settings: str) -> AsyncIterator[Fare
         yield farebox
 
 
+async def staff_member(farebox: Farebox, name: str) -> Principal:
+    """Add one of the staff with every role, a person of its own, and return it as it asks when signed in."""
+    login_id = IdGenerator(farebox.clock).next()
+    email = f"{name}-{login_id}@farebox.example"
+    login = Login(login_id, Realm.SUPPORT, email, name, farebox.clock.now(), "no password", roles=EVERY_ROLE)
+    await farebox.stores.logins.add(login)
+    return Principal(email, roles=EVERY_ROLE, login_id=login_id)
+
+
+async def support_key_of(farebox: Farebox, name: str) -> str:
+    """Add one of the staff, and return the text of a support key of this name that they made."""
+    made = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name=name)
+    await _assign(farebox, made.key.key_id, name)
+    return made.text
+
+
+async def _assign(farebox: Farebox, key_id: int, name: str) -> None:
+    """Let a key be one that a new member of the staff made; the audit log says nothing of it."""
+    maker = await staff_member(farebox, name)
+    assert maker.login_id is not None
+    await farebox.stores.api_keys.assign(key_id, frozenset({maker.login_id}))
+
+
 async def seed(farebox: Farebox, *, balance: str | None = "100", credit_limit: str = "0") -> Seeds:
-    """Add a merchant with this balance, a service's and a support's key, and two prices.
+    """Add a merchant with this balance, a service's key, one of the staff with a support key, and two prices.
 
     An `image` costs 0.01; a `call` is variable: its amount is named.
     """
     services = farebox.services
-    return await seed_through(services.merchants, services.operations, balance=balance, credit_limit=credit_limit)
+    seeds = await seed_through(services.merchants, services.operations, balance=balance, credit_limit=credit_limit)
+    key = await farebox.stores.api_keys.authenticate(None, digest(seeds.support_key))
+    assert key is not None
+    await _assign(farebox, key.key_id, "ann")
+    return seeds
 
 
 async def seed_through(
     merchants: Merchants, operations: Operations, *, balance: str | None = "100", credit_limit: str = "0"
 ) -> Seeds:
-    """Add what `seed` adds, through these services."""
+    """Add what `seed` adds, through these services; the support key is the command line's."""
     merchant, _, key = await merchants.create(
         name="Northwind Imaging", currency="USD", thresholds=[], credit_limit=credit_limit
     )

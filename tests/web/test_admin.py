@@ -19,7 +19,7 @@ from farebox.service.people import api_keys
 from farebox.web.api import routes
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.clock import at, later
-from tests.support.server import Seeds, seed
+from tests.support.server import Seeds, seed, support_key_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -843,7 +843,7 @@ async def strict_client(strict: Farebox) -> AppClient:
 
 
 async def _approver(farebox: Farebox, name: str = "bob") -> str:
-    return (await farebox.services.merchants.create_key(KeyKind.SUPPORT, name=name)).text
+    return await support_key_of(farebox, name)
 
 
 async def _request(client: AppClient, seeds: Seeds, amount: str = "100.01", reference: str = "R") -> dict[str, Any]:
@@ -903,6 +903,7 @@ async def test_above_the_limit_a_move_waits_for_another_person(
         "decidedBy": None,
         "decidedAt": None,
         "transferId": None,
+        "refersTo": None,
     } == asked
     assert "200.00" == (await client.get("/api/balance", seeds.merchant_key)).data
     request = (await _log(client, seeds))[0]
@@ -931,8 +932,9 @@ async def test_above_the_limit_a_move_waits_for_another_person(
 async def test_who_requested_can_not_approve_by_any_key(strict: Farebox, strict_client: AppClient) -> None:
     seeds, client = await seed(strict), strict_client
     approval_id = (await _request(client, seeds))["approvalId"]
+    made = await _ask(client, seeds, "POST", "/api/admin/keys", {"kind": "support", "name": "bob"})
     before = await _log(client, seeds)
-    for key in (seeds.support_key, await _approver(strict, "ann")):
+    for key in (seeds.support_key, made.data["apiKey"]):
         reply = await _decide(client, seeds, approval_id, "approve", key)
         assert (403, "approval_needs_another_person") == (reply.status, reply.code)
         assert "ann requested this" in reply.message

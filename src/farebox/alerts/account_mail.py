@@ -6,12 +6,14 @@ from typing import Final
 
 from msgspec import Struct
 
+from farebox.alerts.approval_mail import approval_mail_subject, approval_message
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link, time_in_words
 from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
 from farebox.service.clock import Clock
+from farebox.service.operator.approvals import Approvals
 from farebox.service.people.sign_in import SignIn
 from farebox.storage.records import AccountMail, Login, Merchant, Purpose, Realm
 from farebox.storage.stores import Stores
@@ -27,7 +29,9 @@ _CONSOLE: Final = "Farebox's support console"
 class AccountMails:
     """The account mails of one database, as a delivery queue."""
 
-    def __init__(self, stores: Stores, sign_in: SignIn, settings: MailSettings, clock: Clock) -> None:
+    def __init__(
+        self, stores: Stores, sign_in: SignIn, settings: MailSettings, clock: Clock, approvals: Approvals
+    ) -> None:
         """Prepare.
 
         Args:
@@ -35,7 +39,9 @@ class AccountMails:
             sign_in: makes their links.
             settings: what the mails say of the operator.
             clock: tells when a link is too old.
+            approvals: tells what waits for one of the staff.
         """
+        self._approvals = approvals
         self._stores = stores
         self._sign_in = sign_in
         self._settings = settings
@@ -64,9 +70,20 @@ class AccountMails:
             raise Withdrawn("the user was removed from the account")
         if mail.expires_at <= self._clock.now() or (mail.used_at is not None and has_link(mail, login)):
             raise Withdrawn("its link was used or is too old")
+        if mail.purpose == Purpose.APPROVAL:
+            return await self._approval_message(mail, login)
         merchant = None if mail.merchant_id is None else await self._stores.merchants.find(mail.merchant_id)
-        subject = AccountMailSubject(mail, login, merchant, self._sign_in.link_text(mail))
-        return account_mail_message(subject, self._settings)
+        link_text = self._sign_in.link_text(mail)
+        return account_mail_message(AccountMailSubject(mail, login, merchant, link_text), self._settings)
+
+    async def _approval_message(self, mail: AccountMail, login: Login) -> EmailMessage:
+        """Write what waits for one of the staff as of now, unless nothing does any more."""
+        waiting = await self._approvals.waiting_for(login)
+        if not waiting:
+            raise Withdrawn("nothing waits for them any more")
+        subject = await approval_mail_subject(self._stores, mail, waiting)
+        message_id = f"<{account_mail_name(mail)}@{self._settings.sender.domain}>"
+        return approval_message(subject, self._settings, message_id)
 
     def name(self, mail: AccountMail) -> str:
         return account_mail_name(mail)

@@ -6,6 +6,7 @@ from typing import Final
 import click
 
 from farebox.cli.context import CommandContext, as_fields, command, merchant_id, short_time, table
+from farebox.cli.money import answer_waiting
 from farebox.cli.staff import ROLE_OPTION, answer_link
 from farebox.core import ids
 from farebox.core.accounts import Account
@@ -162,12 +163,16 @@ async def merchant_set(
         limit = inputs.amount("creditLimit", credit_limit, is_zero_allowed=True)
         _, account = await context.farebox.services.merchants.get(number)
         inputs.thresholds("thresholds", amounts, credit_limit=limit, currency=account.currency)
+    limit_outcome = None
     if credit_limit is not None:
-        ensure_done(await operations.set_credit_limit(number, credit_limit, principal=context.principal))
+        limit_outcome = await operations.set_credit_limit(number, credit_limit, principal=context.principal)
+        ensure_done(limit_outcome)
     if threshold:
         ensure_done(await operations.set_thresholds(number, amounts, principal=context.principal))
     if name is not None:
         await context.farebox.services.merchants.rename(number, name, principal=context.principal)
+    if limit_outcome is not None and answer_waiting(context, limit_outcome):
+        return
     found = await context.farebox.services.merchants.get(number)
     context.answer(merchant_data(*found), _merchant_text(*found))
 
@@ -337,6 +342,19 @@ async def key_rotate(context: CommandContext, key_id: str, overlap: str) -> None
             number, overlap_seconds=seconds, principal=context.principal
         ),
     )
+
+
+@command("assign", group=key_group)
+@click.argument("key_id")
+@click.option("--staff", help="The e-mail address of the one of the staff who has this key.")
+@click.option("--operator", "is_operator", is_flag=True, help="The key is the operator's own, as one made here.")
+async def key_assign(context: CommandContext, key_id: str, staff: str | None, is_operator: bool) -> None:
+    """Say whose a service's or support's key is, so that approvals know whom it counts as."""
+    if (staff is None) != is_operator:
+        raise InvalidInput("assign", "name whose key it is: --staff EMAIL or --operator")
+    number = inputs.public_id("KEY_ID", ids.KEY, key_id)
+    key = await context.farebox.services.staff.assign_key(number, staff, principal=context.principal)
+    context.answer(key_data(key), f"{key_id} counts as {staff or 'the command line'}.")
 
 
 @command("set", group=price_group)

@@ -4,18 +4,18 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, merchant_id, table
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
 from farebox.cli.money import answer_move
 from farebox.core import ids
-from farebox.core.accounts import EFFECTS, Kind
 from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.currencies import format_money_with_code
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.audit_log import audit_entry_data
 from farebox.presenters.audit_words import actor_words, audit_words
+from farebox.presenters.moves import approved_data
 from farebox.presenters.times import at
 from farebox.service import inputs
-from farebox.service.errors import Refused
+from farebox.service.errors import Refused, ensure_done
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
 
 _LISTED_MAX: Final = 200
@@ -23,7 +23,7 @@ _LISTED_MAX: Final = 200
 
 @click.group("approval")
 def approval_group() -> None:
-    """Top-ups and adjustments above FAREBOX_APPROVAL_ABOVE, which wait for a second person."""
+    """Moves of money and credit limits above FAREBOX_APPROVAL_ABOVE, which wait for a second person."""
 
 
 @command("list", group=approval_group)
@@ -42,7 +42,7 @@ async def approval_list(context: CommandContext, merchant: str | None, is_all: b
             item.merchant_id,
             item.kind.replace("_", "-"),
             _amount(approval, merchants[approval.merchant_id].account.currency),
-            item.reference,
+            item.reference or "",
             item.requested_by,
             item.state,
         )
@@ -56,8 +56,8 @@ async def approval_list(context: CommandContext, merchant: str | None, is_all: b
 
 
 def _amount(approval: Approval, currency: str) -> str:
-    """Write what the balance changes by if a request is approved."""
-    return format_money_with_code(EFFECTS[Kind(approval.kind)].wallet * approval.amount, currency)
+    """Write what the balance changes by if a request is approved, or the credit limit that it would be."""
+    return format_money_with_code(approval.signed_amount, currency)
 
 
 @command("approve", group=approval_group)
@@ -69,7 +69,15 @@ async def approval_approve(context: CommandContext, merchant: str, request: str)
     outcome = await context.farebox.services.approvals.approve(
         merchant_id(merchant), number, principal=context.principal
     )
-    await answer_move(context, outcome, "Approved and made:")
+    ensure_done(outcome)
+    if outcome.transfer is not None:
+        await answer_move(context, outcome, "Approved and made:")
+        return
+    _, account = await context.farebox.services.merchants.get(merchant_id(merchant))
+    context.answer(
+        {**as_fields(approved_data(None, account)), "isReplay": outcome.is_replay},
+        f"Approved: the credit limit is {format_money_with_code(account.credit_limit, account.currency)}.",
+    )
 
 
 @command("reject", group=approval_group)

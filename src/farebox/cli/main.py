@@ -36,7 +36,7 @@ COMMANDS: Final = (
     StandIn(
         "approval",
         "farebox.cli.approval:approval_group",
-        "Top-ups and adjustments above FAREBOX_APPROVAL_ABOVE, which wait for a second person.",
+        "Moves of money and credit limits above FAREBOX_APPROVAL_ABOVE, which wait for a second person.",
     ),
     StandIn("audit", "farebox.cli.approval:audit", "List who did what from where, the newest first."),
     StandIn(

@@ -8,13 +8,14 @@ import click
 from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
 from farebox.core import ids
 from farebox.core.accounts import Kind
+from farebox.core.approvals import ApprovalState
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.moves import move_data
 from farebox.service import inputs
-from farebox.service.errors import transfer_of
+from farebox.service.errors import ensure_done, transfer_of
 
 
 @command("topup")
@@ -117,13 +118,7 @@ async def usage(
 
 async def answer_move(context: CommandContext, outcome: Outcome, words: str) -> None:
     """Print a move of money: what it left, or that it waits for a second person."""
-    approval = outcome.approval
-    if approval is not None and outcome.transfer is None and outcome.is_ok:
-        merchant = ids.public_id(ids.MERCHANT, approval.merchant_id)
-        context.answer(
-            {**as_fields(approval_data(approval)), "isReplay": outcome.is_replay},
-            f"This waits for a second person, who runs: farebox approval approve {merchant} {approval.id}",
-        )
+    if answer_waiting(context, outcome):
         return
     transfer = transfer_of(outcome)
     _, account = await context.farebox.services.merchants.get(transfer.merchant_id)
@@ -134,6 +129,25 @@ async def answer_move(context: CommandContext, outcome: Outcome, words: str) -> 
         f"{words} {sign}{format_money_with_code(transfer.amount, account.currency)} as {transfer.id}{again}. "
         f"Available: {format_money_with_code(transfer.wallet_after, account.currency)}.",
     )
+
+
+def answer_waiting(context: CommandContext, outcome: Outcome) -> bool:
+    """Print that a command waits for a second person, if it does; tell whether.
+
+    Raises:
+        Refused: it was refused.
+    """
+    ensure_done(outcome)
+    approval = outcome.approval
+    if approval is None or approval.state != ApprovalState.PENDING:
+        return False
+    merchant = ids.public_id(ids.MERCHANT, approval.merchant_id)
+    context.answer(
+        {**as_fields(approval_data(approval)), "isReplay": outcome.is_replay},
+        f"This waits for a second person, who approves it in the console or by the API: {approval.id} of {merchant}. "
+        "The command line is one person, whoever sits at it.",
+    )
+    return True
 
 
 @command("balance")

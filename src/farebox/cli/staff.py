@@ -50,12 +50,13 @@ async def staff_list(context: CommandContext) -> None:
             staff_state(login),
             "" if login.signed_in_at is None else short_time(login.signed_in_at),
             "" if login.totp_seed is None else "yes",
+            "to be confirmed" if login.counts_as else "",
         )
         for login in staff
     ]
     context.answer(
         [staff_data(login) for login in staff],
-        table(("address", "name", "role", "state", "last signed in (UTC)", "one-time codes"), rows)
+        table(("address", "name", "role", "state", "last signed in (UTC)", "one-time codes", "person"), rows)
         or ["Nobody may sign in at the console yet; add somebody with: farebox staff add EMAIL --name NAME"],
     )
 
@@ -85,6 +86,14 @@ async def staff_reopen(context: CommandContext, email: str) -> None:
     """Let somebody sign in again."""
     await context.farebox.services.staff.reopen(email, principal=context.principal)
     context.answer({"email": email, "isClosed": False}, f"{email} can sign in again.")
+
+
+@command("confirm", group=staff_group)
+@click.argument("email")
+async def staff_confirm(context: CommandContext, email: str) -> None:
+    """Say that somebody is a person of their own, who may approve what the one who invited them asks for."""
+    login = await context.farebox.services.staff.confirm(email, principal=context.principal)
+    context.answer(staff_data(login), f"{login.email} is a person of their own.")
 
 
 @command("link", group=staff_group)

@@ -8,55 +8,65 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core.accounts import KIND_WORDS
-from farebox.core.approvals import Approval, ApprovalState
-from farebox.core.commands import Approve, Reject, RequestApproval, TopUp
+from farebox.core.approvals import REQUEST_WORDS, Approval, ApprovalState, RequestKind
+from farebox.core.commands import Adjust, Approve, Move, Refund, Reject, RequestApproval, SetCreditLimit, TopUp
 from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.people import UNKNOWN, People, are_others, read_people, write_people
 
 APPROVAL_NOT_FOUND: Final = refused(Code.APPROVAL_NOT_FOUND, "The merchant has no such request for approval")
 
 
-def repeated_request(approvals: Iterable[Approval], command: RequestApproval, fingerprint: bytes) -> Outcome | None:
-    """Answer a request whose reference was requested before; None if it was not.
+def waiting(approvals: Iterable[Approval], move: Move, fingerprint: bytes) -> Outcome | None:
+    """Answer a move whose reference a waiting request has; None if none has it.
 
     Args:
         approvals: those that the batch sees, of any merchant.
-        command: the request.
-        fingerprint: the request's own, which tells a retry from another request under the same reference.
+        move: what is asked.
+        fingerprint: the move's own, which tells a retry from another move under the same reference.
     """
-    key = (command.merchant_id, command.idempotency_key)
-    earlier = next((item for item in approvals if (item.merchant_id, item.idempotency_key) == key), None)
+    pending = (item for item in _of(approvals, move) if item.state == ApprovalState.PENDING)
+    earlier = next(pending, None)
     if earlier is None:
         return None
     if earlier.fingerprint != fingerprint:
-        return refused(
-            Code.IDEMPOTENCY_CONFLICT,
-            f"This reference was requested for another {KIND_WORDS[earlier.kind]}, {earlier.id}",
-        )
-    if earlier.state == ApprovalState.REJECTED:
-        return _already_rejected(earlier)
+        return refused(Code.IDEMPOTENCY_CONFLICT, _conflict(earlier))
     return Outcome(Code.OK, is_replay=True, approval=earlier)
 
 
-def new_approval(command: RequestApproval, fingerprint: bytes, now: int) -> Approval:
-    """Return the row of a new request, made at `now`, microseconds since 1970."""
+def repeated_request(approvals: Iterable[Approval], move: Move, fingerprint: bytes) -> Outcome | None:
+    """Answer a move that was requested before, or whose reference a waiting request has; None if neither.
+
+    A rejection frees the reference for all but the very move that was rejected.
+    """
+    known = list(approvals)
+    outcome = waiting(known, move, fingerprint)
+    if outcome is not None or isinstance(move, SetCreditLimit):
+        return outcome
+    rejected = (item for item in _of(known, move) if item.state == ApprovalState.REJECTED)
+    return next((_already_rejected(item) for item in rejected if item.fingerprint == fingerprint), None)
+
+
+def new_approval(command: RequestApproval, fingerprint: bytes, amount: int, people: People, now: int) -> Approval:
+    """Return the row of a new request of these people, made at `now`, microseconds since 1970."""
     move = command.move
     return Approval(
         merchant_id=command.merchant_id,
         approval_id=command.approval_id,
-        kind=move.kind,
-        amount=move.amount,
-        reference=move.reference,
-        note=move.note if isinstance(move, TopUp) else move.reason,
+        kind=RequestKind.CREDIT_LIMIT if isinstance(move, SetCreditLimit) else RequestKind(move.kind),
+        amount=amount,
+        reference=None if isinstance(move, SetCreditLimit) else move.reference,
+        note=_note(move),
         idempotency_key=move.idempotency_key,
         fingerprint=fingerprint,
         requested_by=_actor_name(command),
         requested_at=now,
+        refers_to=move.transfer_seq if isinstance(move, Refund) else None,
+        requested_people=write_people(people),
     )
 
 
-def approve_refusal(approval: Approval | None, command: Approve, fingerprint: bytes) -> Outcome | None:
-    """Tell why this request can't be approved, or None if the command may make its move.
+def approve_refusal(approval: Approval | None, command: Approve, fingerprint: bytes, people: People) -> Outcome | None:
+    """Tell why these people can't approve a request, or None if the command may make its move.
 
     The approver names the move once more: another move than the one requested is not found.
     """
@@ -65,30 +75,67 @@ def approve_refusal(approval: Approval | None, command: Approve, fingerprint: by
         return APPROVAL_NOT_FOUND
     if approval.state == ApprovalState.REJECTED:
         return _already_rejected(approval)
-    if approval.requested_by == _actor_name(command):
-        return refused(
-            Code.APPROVAL_NEEDS_ANOTHER_PERSON,
-            f"{approval.requested_by} requested this; another person approves it",
-        )
+    if approval.state == ApprovalState.APPROVED:
+        return Outcome(Code.OK, is_replay=True, approval=approval)
+    requested = read_people(approval.requested_people)
+    if not are_others(people, requested):
+        return refused(Code.APPROVAL_NEEDS_ANOTHER_PERSON, _same_person(approval, requested, people))
     return None
 
 
-def reject_outcome(approval: Approval, command: Reject, now: int) -> Outcome:
+def reject_outcome(approval: Approval, command: Reject, now: int, people: People) -> Outcome:
     """Reject a request that is pending; one that was rejected before is a replay, one that was approved a refusal."""
     if approval.state == ApprovalState.APPROVED:
         return refused(Code.APPROVAL_ALREADY_APPROVED, f"{approval.id} was approved; reverse or adjust what it did")
     if approval.state == ApprovalState.REJECTED:
         return Outcome(Code.OK, is_replay=True, approval=approval)
-    return Outcome(Code.OK, approval=_decided(approval, ApprovalState.REJECTED, command, now))
+    return Outcome(Code.OK, approval=_decided(approval, ApprovalState.REJECTED, command, now, people))
 
 
-def approved(approval: Approval, command: Approve, now: int, transfer_seq: int) -> Approval:
-    """Return the request as approved at `now`, with the transfer that it became."""
-    return replace(_decided(approval, ApprovalState.APPROVED, command, now), transfer_seq=transfer_seq)
+def approved(approval: Approval, command: Approve, now: int, people: People, transfer_seq: int | None) -> Approval:
+    """Return the request as approved at `now`, with the transfer that it became; a credit limit became none."""
+    return replace(_decided(approval, ApprovalState.APPROVED, command, now, people), transfer_seq=transfer_seq)
 
 
-def _decided(approval: Approval, state: ApprovalState, command: Approve | Reject, now: int) -> Approval:
-    return replace(approval, state=state, decided_by=_actor_name(command), decided_at=now)
+def _of(approvals: Iterable[Approval], move: Move) -> Iterable[Approval]:
+    key = (move.merchant_id, move.idempotency_key)
+    return (item for item in approvals if (item.merchant_id, item.idempotency_key) == key)
+
+
+def _note(move: Move) -> str | None:
+    if isinstance(move, Adjust):
+        return move.reason
+    return move.note if isinstance(move, TopUp | Refund) else None
+
+
+def _decided(approval: Approval, state: ApprovalState, command: Approve | Reject, now: int, people: People) -> Approval:
+    return replace(
+        approval,
+        state=state,
+        decided_by=_actor_name(command),
+        decided_at=now,
+        decided_people=write_people(people),
+    )
+
+
+def _conflict(earlier: Approval) -> str:
+    if earlier.kind == RequestKind.CREDIT_LIMIT:
+        return f"Another credit limit waits for approval as {earlier.id}; it has to be approved or rejected first"
+    return f"This reference waits for approval as another {REQUEST_WORDS[earlier.kind]}, {earlier.id}"
+
+
+def _same_person(approval: Approval, requested: People, people: People) -> str:
+    if UNKNOWN in requested:
+        return (
+            f"{approval.requested_by} requested this, and it is unknown who that is; reject it, tell Farebox on the "
+            "command line whose key or account it is, and request it again"
+        )
+    if UNKNOWN in people:
+        return (
+            f"{approval.requested_by} requested this, and it is unknown whose key or account yours is, "
+            "so it can't approve; the command line can tell"
+        )
+    return f"{approval.requested_by} requested this; another person approves it"
 
 
 def _already_rejected(approval: Approval) -> Outcome:

@@ -6,7 +6,8 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core import ids
-from farebox.core.accounts import KIND_WORDS, Kind
+from farebox.core.accounts import Kind
+from farebox.core.approvals import REQUEST_WORDS
 from farebox.core.commands import (
     Actor,
     Adjust,
@@ -49,9 +50,11 @@ class Action(StrEnum):
     EXPIRE_KEY = "expire_key"
     ROTATE_KEY = "rotate_key"
     REVOKE_KEY = "revoke_key"
+    ASSIGN_KEY = "assign_key"
     SET_PRICE = "set_price"
     ADD_STAFF = "add_staff"
     INVITE_STAFF = "invite_staff"
+    CONFIRM_STAFF = "confirm_staff"
     SET_STAFF_ROLES = "set_staff_roles"
     CLOSE_STAFF = "close_staff"
     REOPEN_STAFF = "reopen_staff"
@@ -108,6 +111,9 @@ def audit_entry_of(
 
     `credit_limit_before` is what the book's credit limit was ahead of its last change.
     """
+    if isinstance(command, RequestApproval) and outcome.approval is None:
+        # It needed nobody else, and was made.
+        command = command.move
     actor = command.actor
     if actor is None or not outcome.is_ok or outcome.is_replay:
         return None
@@ -142,5 +148,5 @@ def _detail(command: Command, outcome: Outcome, currency: str, credit_limit_befo
     move = outcome.approval or outcome.transfer
     assert move is not None  # noqa: S101 - all else that goes through moves money, or asks or decides whether to.
     sign = "-" if move.kind == Kind.ADJUSTMENT_DEBIT else ""
-    words = f"{KIND_WORDS[move.kind]} of {sign}{format_money_with_code(move.amount, currency)}"
+    words = f"{REQUEST_WORDS[move.kind]} of {sign}{format_money_with_code(move.amount, currency)}"
     return ", ".join(part for part in (words, move.reference, move.note) if part)

@@ -11,6 +11,7 @@ from typing import ClassVar, Final, TypeAlias
 from msgspec import Struct
 
 from farebox.core.accounts import Kind
+from farebox.core.approvals import EVERYTHING_WAITS, ApprovalLimits
 from farebox.core.holds import TTL_SECONDS_DEFAULT
 
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
@@ -51,6 +52,8 @@ class Actor(Struct, frozen=True, gc=False):
     key_id: int | None = None
     """The API key that was used; None for the operator's own shell."""
     address: str | None = None
+    login_id: int | None = None
+    """The account that is signed in; None for a key and for the operator's own shell."""
 
 
 class Payer(Struct, frozen=True, gc=False):
@@ -269,6 +272,15 @@ class SetCreditLimit(Struct, frozen=True, gc=False):
     caller: Caller | None = None
     actor: Actor | None = None
 
+    @property
+    def idempotency_key(self) -> str:
+        """What a request for a limit stands under: a merchant has one that waits at most."""
+        return "credit limit"
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for."""
+        return _digest(f"credit_limit\n{self.credit_limit}")
+
 
 class SetFrozen(Struct, frozen=True, gc=False):
     """Stop a merchant's spending, or let it go on."""
@@ -279,13 +291,17 @@ class SetFrozen(Struct, frozen=True, gc=False):
     actor: Actor | None = None
 
 
+Move: TypeAlias = TopUp | Adjust | Refund | SetCreditLimit
+"""The commands that may need a second person's approval."""
+
+
 class ApprovalCommand(Struct, frozen=True, gc=False):
-    """A command about a move above the operator's limit; the move carries its caller and its actor.
+    """A command about a move that may need a second person; the move carries its caller and its actor.
 
     `approval_id` numbers the request.
     """
 
-    move: TopUp | Adjust
+    move: Move
     approval_id: int
 
     @property
@@ -314,7 +330,12 @@ class ApprovalCommand(Struct, frozen=True, gc=False):
 
 
 class RequestApproval(ApprovalCommand, frozen=True, gc=False):
-    """Ask a second person to approve a move; `approval_id` numbers the new request."""
+    """Make a move if one person may; ask a second person to approve it if it is above the limits.
+
+    `approval_id` numbers the request that it may become, and what one person moved alone.
+    """
+
+    limits: ApprovalLimits = EVERYTHING_WAITS
 
 
 class Approve(ApprovalCommand, frozen=True, gc=False):

@@ -1,13 +1,15 @@
 """The rules: given the state a batch of commands meets, decide what becomes of each, in order."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core import approval_rules, audit_log, hold_rules
-from farebox.core.accounts import KIND_WORDS, RETURNABLE_KINDS, Kind
+from farebox.core import approval_rules, audit_log, hold_rules, return_rules
+from farebox.core.accounts import KIND_WORDS, Kind
 from farebox.core.audit_log import AuditEntry
+from farebox.core.batch_approvals import BatchApprovals
+from farebox.core.batch_rows import BatchRows
 from farebox.core.book import Book
 from farebox.core.commands import (
     ACCOUNT_CHANGES,
@@ -19,11 +21,13 @@ from farebox.core.commands import (
     Charge,
     Command,
     ExpireHold,
+    Move,
     Refund,
     Reject,
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetCreditLimit,
     SetFrozen,
     SetThresholds,
     Spend,
@@ -38,8 +42,6 @@ from farebox.core.pricing import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, amount_refu
 from farebox.core.state import BatchState, Decision, Original
 from farebox.core.thresholds import is_allowed, out_of_reach
 from farebox.core.transfers import Transfer
-
-_Row = TypeVar("_Row")
 
 _HOLD_KINDS: Final = frozenset({Kind.HOLD, Kind.CAPTURE, Kind.RELEASE, Kind.EXPIRE})
 
@@ -62,30 +64,6 @@ def decide(state: BatchState, commands: Sequence[Command], now: int) -> Decision
     return batch.decision(outcomes)
 
 
-class _Rows(Generic[_Row]):
-    """Rows of one table as a batch sees them: those stored, and over them those that it made or changed.
-
-    A row's key is its merchant's number and its own number within the merchant.
-    """
-
-    def __init__(self, stored: Mapping[tuple[int, int], _Row]) -> None:
-        self._stored = stored
-        self.new: dict[tuple[int, int], _Row] = {}
-        self.changed: dict[tuple[int, int], _Row] = {}
-
-    def __iter__(self) -> Iterator[_Row]:
-        return iter({**self._stored, **self.new, **self.changed}.values())
-
-    def get(self, merchant_id: int, number: int) -> _Row | None:
-        key = (merchant_id, number)
-        return self.changed.get(key) or self.new.get(key) or self._stored.get(key)
-
-    def replace(self, merchant_id: int, number: int, row: _Row) -> None:
-        """Put a changed row in place of the one with this key; one that this batch made stays new."""
-        key = (merchant_id, number)
-        (self.new if key in self.new else self.changed)[key] = row
-
-
 class _Batch:
     """The state of one call of `decide`: the stored state, and over it what this batch has changed."""
 
@@ -94,8 +72,8 @@ class _Batch:
         self._now = now
         self._books: dict[int, Book] = {}
         self._posted: dict[tuple[int, str], Transfer] = {}
-        self._holds = _Rows(state.holds)
-        self._approvals = _Rows({(item.merchant_id, item.approval_id): item for item in state.approvals})
+        self._holds = BatchRows(state.holds)
+        self._approvals = BatchApprovals(state, now)
         self._returned: dict[tuple[int, int], int] = {}
         self._audit_entries: list[AuditEntry] = []
 
@@ -136,8 +114,7 @@ class _Batch:
                 decision.alerts.extend(book.alerts)
         decision.new_holds = list(self._holds.new.values())
         decision.changed_holds = list(self._holds.changed.values())
-        decision.new_approvals = list(self._approvals.new.values())
-        decision.changed_approvals = list(self._approvals.changed.values())
+        self._approvals.write_to(decision)
         decision.audit_entries = self._audit_entries
         return decision
 
@@ -181,13 +158,13 @@ class _Batch:
             return self._capture(book, command, fingerprint)
         if isinstance(command, ReleaseHold | ExpireHold):
             return self._give_back(book, command, fingerprint)
-        if isinstance(command, Refund | ReverseTopUp):
+        if isinstance(command, ReverseTopUp):
             return self._return(book, command, fingerprint)
         if isinstance(command, RequestApproval):
             return self._request(book, command, fingerprint)
         if isinstance(command, Approve):
             return self._approve(book, command, fingerprint)
-        return self._fund(book, command, fingerprint)
+        return self._approvals.waiting(command, fingerprint) or self._make_alone(book, command, fingerprint)
 
     def _spend(self, book: Book, command: Spend, fingerprint: bytes) -> Outcome:
         if book.is_frozen:
@@ -298,25 +275,13 @@ class _Batch:
 
     def _return(self, book: Book, command: Refund | ReverseTopUp, fingerprint: bytes) -> Outcome:
         original = self._original(book, command.transfer_seq)
-        if original is None:
-            return refused(Code.TRANSFER_NOT_FOUND, "The merchant has no such transfer")
-        is_refund = isinstance(command, Refund)
-        if original.transfer.kind not in RETURNABLE_KINDS[command.kind]:
-            word = KIND_WORDS[original.transfer.kind]
-            return (
-                refused(Code.TRANSFER_NOT_REFUNDABLE, f"A {word} can't be refunded; a charge or capture can")
-                if is_refund
-                else refused(Code.TRANSFER_NOT_REVERSIBLE, f"A {word} can't be reversed; a top-up can")
-            )
-        left = original.transfer.amount - original.returned
-        amount = left if command.amount is None else command.amount
-        if amount > left or left == 0:
-            return refused(
-                Code.REFUND_EXCEEDS_TRANSFER if is_refund else Code.REVERSAL_EXCEEDS_TOP_UP,
-                f"Only {format_money_with_code(left, book.currency)} of {original.transfer.id} is left to give back",
-            )
+        refusal = return_rules.return_refusal(original, command, book.currency)
+        if original is None or refusal is not None:
+            return refusal or return_rules.TRANSFER_NOT_FOUND
+        amount = return_rules.amount_to_return(original, command)
         # A price may be finer than the currency, so any part of a charge goes back; of a top-up, all that is left.
-        refusal = None if is_refund or command.amount is None else book.too_fine_refusal(amount)
+        is_any_part = isinstance(command, Refund) or command.amount is None
+        refusal = None if is_any_part else book.too_fine_refusal(amount)
         refusal = refusal or book.refusal(command.kind, amount)
         if refusal is not None:
             return refusal
@@ -350,35 +315,65 @@ class _Batch:
         return Outcome(Code.OK, transfer)
 
     def _request(self, book: Book, command: RequestApproval, fingerprint: bytes) -> Outcome:
-        repeated = approval_rules.repeated_request(self._approvals, command, fingerprint)
+        move = command.move
+        repeated = self._approvals.repeated(command, fingerprint)
         if repeated is not None:
             return repeated
-        refusal = book.too_fine_refusal(command.move.amount)
-        if refusal is not None:
-            return refusal
-        approval = approval_rules.new_approval(command, fingerprint, self._now)
-        self._approvals.new[approval.merchant_id, approval.approval_id] = approval
-        return Outcome(Code.OK, approval=approval)
+        asked = move.credit_limit if isinstance(move, SetCreditLimit) else move.amount
+        if isinstance(move, Refund):
+            original = self._original(book, move.transfer_seq)
+            refusal = return_rules.return_refusal(original, move, book.currency)
+            if original is None or refusal is not None:
+                return refusal or return_rules.TRANSFER_NOT_FOUND
+            asked = return_rules.amount_to_return(original, move)
+        assert asked is not None  # noqa: S101 - a refund alone may name no amount.
+        raised = asked - book.credit_limit if isinstance(move, SetCreditLimit) else asked
+        if self._approvals.must_wait(command, raised, command.limits.of(book.currency)):
+            refusal = None if isinstance(move, Refund) else book.too_fine_refusal(asked)
+            return refusal or self._approvals.request(command, fingerprint, asked)
+        return self._make_alone(book, move, fingerprint, number=command.approval_id)
+
+    def _make_alone(self, book: Book, move: Move, fingerprint: bytes, *, number: int | None = None) -> Outcome:
+        """Make a move that needs no second person; what it raises counts towards the limit of the one who asked."""
+        credit_limit = book.credit_limit
+        outcome = self._make(book, move, fingerprint)
+        if outcome.is_ok:
+            moved = book.credit_limit - credit_limit if outcome.transfer is None else outcome.transfer.amount
+            self._approvals.note_alone(move, moved, number)
+        return outcome
+
+    def _make(self, book: Book, move: Move, fingerprint: bytes) -> Outcome:
+        if isinstance(move, Refund):
+            return self._return(book, move, fingerprint)
+        if isinstance(move, SetCreditLimit):
+            return self._set_credit_limit(book, move)
+        return self._fund(book, move, fingerprint)
 
     def _approve(self, book: Book, command: Approve, fingerprint: bytes) -> Outcome:
         approval = self._approvals.get(book.merchant_id, command.approval_id)
-        refusal = approval_rules.approve_refusal(approval, command, fingerprint)
+        people = self._approvals.people(command)
+        refusal = approval_rules.approve_refusal(approval, command, fingerprint, people)
         if approval is None or refusal is not None:
             return refusal or approval_rules.APPROVAL_NOT_FOUND
-        outcome = self._fund(book, command.move, fingerprint)
-        if outcome.transfer is None:
+        move = command.move
+        if isinstance(move, Refund):
+            # As much as was asked for, even if less is left by now: then it is refused.
+            move = replace(move, amount=approval.amount)
+        outcome = self._make(book, move, fingerprint)
+        if not outcome.is_ok:
             return outcome
-        approved = approval_rules.approved(approval, command, self._now, outcome.transfer.seq)
-        self._approvals.replace(approved.merchant_id, approved.approval_id, approved)
+        transfer_seq = None if outcome.transfer is None else outcome.transfer.seq
+        approved = approval_rules.approved(approval, command, self._now, people, transfer_seq)
+        self._approvals.replace(approved)
         return replace(outcome, approval=approved)
 
     def _reject(self, command: Reject) -> Outcome:
         approval = self._approvals.get(command.merchant_id, command.approval_id)
         if approval is None:
             return approval_rules.APPROVAL_NOT_FOUND
-        outcome = approval_rules.reject_outcome(approval, command, self._now)
+        outcome = approval_rules.reject_outcome(approval, command, self._now, self._approvals.people(command))
         if outcome.approval is not None and not outcome.is_replay:
-            self._approvals.replace(approval.merchant_id, approval.approval_id, outcome.approval)
+            self._approvals.replace(outcome.approval)
         return outcome
 
     def _set(self, book: Book, command: AccountChange) -> Outcome:
@@ -392,16 +387,20 @@ class _Batch:
                     return refused(Code.THRESHOLD_OUT_OF_REACH, out_of_reach(amount, book.credit_limit, book.currency))
             book.set_thresholds(command.amounts, self._now)
         else:
-            if book.wallet + command.credit_limit < 0:
-                return refused(
-                    Code.CREDIT_LIMIT_IN_USE,
-                    f"{format_money_with_code(-book.wallet, book.currency)} of the credit limit is in use; "
-                    "the limit can't be lower than that",
-                )
-            refusal = book.too_fine_refusal(command.credit_limit)
-            if refusal is not None:
-                return refusal
-            book.set_credit_limit(command.credit_limit)
+            return self._make_alone(book, command, command.fingerprint())
+        return DONE
+
+    def _set_credit_limit(self, book: Book, command: SetCreditLimit) -> Outcome:
+        if book.wallet + command.credit_limit < 0:
+            return refused(
+                Code.CREDIT_LIMIT_IN_USE,
+                f"{format_money_with_code(-book.wallet, book.currency)} of the credit limit is in use; "
+                "the limit can't be lower than that",
+            )
+        refusal = book.too_fine_refusal(command.credit_limit)
+        if refusal is not None:
+            return refusal
+        book.set_credit_limit(command.credit_limit)
         return DONE
 
     def _settle(self, hold: Hold, state: HoldState, captured: int) -> Hold:

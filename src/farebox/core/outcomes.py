@@ -37,6 +37,7 @@ class Code(StrEnum):
     TRANSFER_NOT_REVERSIBLE = "transfer_not_reversible"
     REFUND_EXCEEDS_TRANSFER = "refund_exceeds_transfer"
     REVERSAL_EXCEEDS_TOP_UP = "reversal_exceeds_top_up"
+    APPROVAL_REQUIRED = "approval_required"
     CREDIT_LIMIT_IN_USE = "credit_limit_in_use"
     THRESHOLD_OUT_OF_REACH = "threshold_out_of_reach"
     AMOUNT_TOO_FINE = "amount_too_fine"

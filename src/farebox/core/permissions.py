@@ -49,6 +49,7 @@ class Operation(StrEnum):
     MANAGE_MERCHANT_KEYS = "manage_merchant_keys"
     MANAGE_KEYS = "manage_keys"
     MANAGE_STAFF = "manage_staff"
+    CONFIRM_STAFF = "confirm_staff"
 
 
 _ANY: Final = StaffRole.VIEWER | EVERY_ROLE
@@ -72,6 +73,7 @@ ALLOWED_ROLES: Final[dict[Operation, StaffRole]] = {
     Operation.MANAGE_MERCHANT_KEYS: _SETUP,
     Operation.MANAGE_KEYS: _SETUP,
     Operation.MANAGE_STAFF: _SETUP,
+    Operation.CONFIRM_STAFF: EVERY_ROLE,
 }
 """The roles for each operation, any one of which is enough.
 
@@ -96,6 +98,7 @@ OPERATION_WORDS: Final[dict[Operation, str]] = {
     Operation.MANAGE_MERCHANT_KEYS: "Making or ending a merchant's API keys",
     Operation.MANAGE_KEYS: "Making or ending keys of services and support",
     Operation.MANAGE_STAFF: "Changing who the staff are",
+    Operation.CONFIRM_STAFF: "Confirming an account of the staff",
 }
 """What each operation is, as a refusal begins."""
 
@@ -116,7 +119,6 @@ ALLOWED_KEYS: Final[dict[type[Command], frozenset[KeyKind]]] = {
     SetThresholds: _SUPPORT,
     SetCreditLimit: _SUPPORT,
     SetFrozen: _SUPPORT,
-    RequestApproval: _SUPPORT,
     Approve: _SUPPORT,
     Reject: _SUPPORT,
 }
@@ -161,7 +163,9 @@ def caller_refusal(command: Command, caller: Caller, key: KeyRecord | None, now:
     """
     if key is None or key.merchant_id != caller.merchant_id or not key.is_valid_at(now):
         return refused(Code.INVALID_API_KEY, "Invalid API key")
-    if key.kind not in ALLOWED_KEYS[type(command)]:
+    # To ask for what may need a second person is as good as to do it.
+    asked = command.move if isinstance(command, RequestApproval) else command
+    if key.kind not in ALLOWED_KEYS[type(asked)]:
         return refused(Code.FORBIDDEN, "This kind of API key may not do this")
     if key.kind == KeyKind.SUPPORT:
         refusal = role_refusal(operation_of(command), key.roles)

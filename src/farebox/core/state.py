@@ -7,7 +7,7 @@ from msgspec import Struct, field
 
 from farebox.core import ids
 from farebox.core.accounts import Account
-from farebox.core.approvals import Approval
+from farebox.core.approvals import Approval, ApprovalMail, LoneMove, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
     ACCOUNT_CHANGES,
@@ -40,6 +40,8 @@ class KeyRecord(Struct, frozen=True, gc=False):
     """The roles of a support key, a StaffRole; others have none."""
     name: str | None = None
     """The name of the service or support key."""
+    people: str = "0"
+    """Whom a service or support key counts as, as people.py writes them."""
 
     def is_valid_at(self, now: int) -> bool:
         """Whether the key opens anything at `now`."""
@@ -56,7 +58,7 @@ class Original(Struct, frozen=True, gc=False):
 class ReadSet(Struct):
     """What a batch of commands must see, each sorted and without repetition, at the moment `now`.
 
-    All of it is keyed by merchant first but `staff_digests` and `request_types`, which every merchant shares.
+    All of it is keyed by merchant first but `staff_digests`, `request_types` and `logins`, which every merchant shares.
     """
 
     now: int
@@ -70,13 +72,20 @@ class ReadSet(Struct):
     originals: list[tuple[int, int]] = field(default_factory=list)
     approvals: list[tuple[int, int]] = field(default_factory=list)
     approval_keys: list[tuple[int, str]] = field(default_factory=list)
+    logins: list[int] = field(default_factory=list)
+    lone_moves: list[int] = field(default_factory=list)
+    """Merchants for which it is wanted what people moved alone within ALONE_MICROS."""
+    is_staff_wanted: bool = False
+    """Whether the staff are wanted, who might have to be told that something waits."""
 
 
 class BatchState(Struct):
     """What the database has of a ReadSet; a row that is absent does not exist.
 
     `holds` has the holds asked for and those that replayed commands had made, `approvals` those asked for by number or
-    by idempotency key. `default_prices` and `merchant_prices` have the version in force at the ReadSet's `now`.
+    by idempotency key. `logins` has whom staff accounts count as beside themselves; `staff` are the open accounts that
+    have no mail waiting that tells of approvals. `default_prices` and `merchant_prices` have the version in force at
+    the ReadSet's `now`.
     """
 
     accounts: Mapping[int, Account] = field(default_factory=dict)
@@ -87,6 +96,9 @@ class BatchState(Struct):
     holds: Mapping[tuple[int, int], Hold] = field(default_factory=dict)
     originals: Mapping[tuple[int, int], Original] = field(default_factory=dict)
     approvals: Sequence[Approval] = ()
+    logins: Mapping[int, str] = field(default_factory=dict)
+    lone_moves: Sequence[LoneMove] = ()
+    staff: Sequence[StaffAccount] = ()
 
 
 class AlertKind(IntEnum):
@@ -139,6 +151,8 @@ class Decision(Struct):
     alerts: list[Alert] = field(default_factory=list)
     new_approvals: list[Approval] = field(default_factory=list)
     changed_approvals: list[Approval] = field(default_factory=list)
+    approval_mails: list[ApprovalMail] = field(default_factory=list)
+    lone_moves: list[LoneMove] = field(default_factory=list)
     audit_entries: list[AuditEntry] = field(default_factory=list)
 
     @property
@@ -159,6 +173,9 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
     originals: set[tuple[int, int]] = set()
     approvals: set[tuple[int, int]] = set()
     approval_keys: set[tuple[int, str]] = set()
+    logins: set[int] = set()
+    lone_moves: set[int] = set()
+    is_staff_wanted = False
     for command in commands:
         merchant_id = command.merchant_id
         merchants.add(merchant_id)
@@ -168,6 +185,8 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
                 staff.add(caller.digest)
             else:
                 merchant_keys.add((caller.merchant_id, caller.digest))
+        if command.actor is not None and command.actor.login_id is not None:
+            logins.add(command.actor.login_id)
         if isinstance(command, ACCOUNT_CHANGES):
             if isinstance(command, Reject):
                 approvals.add((merchant_id, command.approval_id))
@@ -183,12 +202,19 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
             originals.add((merchant_id, command.hold_seq))
         elif isinstance(command, ReleaseHold | ExpireHold):
             holds.add((merchant_id, command.hold_seq))
-        elif isinstance(command, Refund | ReverseTopUp):
+        elif isinstance(command, ReverseTopUp):
             originals.add((merchant_id, command.transfer_seq))
         elif isinstance(command, Approve):
             approvals.add((merchant_id, command.approval_id))
-        elif isinstance(command, RequestApproval):
+        else:
             approval_keys.add((merchant_id, command.idempotency_key))
+        if isinstance(command, RequestApproval):
+            lone_moves.add(merchant_id)
+            # A service asks for nothing that would wait.
+            is_staff_wanted = is_staff_wanted or caller is None or command.actor is not None
+        move = command.move if isinstance(command, RequestApproval | Approve) else command
+        if isinstance(move, Refund):
+            originals.add((merchant_id, move.transfer_seq))
     return ReadSet(
         now=now,
         merchant_ids=sorted(merchants),
@@ -201,4 +227,7 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
         originals=sorted(originals),
         approvals=sorted(approvals),
         approval_keys=sorted(approval_keys),
+        logins=sorted(logins),
+        lone_moves=sorted(lone_moves),
+        is_staff_wanted=is_staff_wanted,
     )

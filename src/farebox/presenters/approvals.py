@@ -1,14 +1,13 @@
-"""A request for approval: a top-up or adjustment that waits for a second person, or did."""
+"""A request for approval: a move of money or a credit limit that waits for a second person, or did."""
 
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from farebox.core import ids
-from farebox.core.accounts import Kind
-from farebox.core.approvals import Approval, ApprovalState
+from farebox.core.approvals import Approval, ApprovalState, RequestKind
 from farebox.core.money import format_amount
-from farebox.presenters.fields import Amount, MerchantId, Time, TransferId, id_schema, time_or_none
+from farebox.presenters.fields import AMOUNT_OUT, MerchantId, Time, TransferId, id_schema, time_or_none
 from farebox.service import inputs
 
 APPROVAL_STATE_WORDS: Final[dict[int, Literal["pending", "approved", "rejected"]]] = {
@@ -17,19 +16,34 @@ APPROVAL_STATE_WORDS: Final[dict[int, Literal["pending", "approved", "rejected"]
     ApprovalState.REJECTED: "rejected",
 }
 
+_KIND_WORDS: Final[dict[int, Literal["top_up", "adjustment", "refund", "credit_limit"]]] = {
+    RequestKind.TOP_UP: "top_up",
+    RequestKind.REFUND: "refund",
+    RequestKind.ADJUSTMENT_CREDIT: "adjustment",
+    RequestKind.ADJUSTMENT_DEBIT: "adjustment",
+    RequestKind.CREDIT_LIMIT: "credit_limit",
+}
+
 ApprovalId = Annotated[
     str, Meta(description="The request's id.", examples=["appr_01K9ABCDEFGHJ"], extra_json_schema=id_schema("appr_"))
 ]
 
 
 class ApprovalData(Struct, frozen=True, rename="camel"):
-    """A top-up or adjustment that waits for a second person, or did."""
+    """A move of money or a credit limit that waits for a second person, or did."""
 
     approval_id: ApprovalId
     merchant_id: MerchantId
-    kind: Annotated[Literal["top_up", "adjustment"], Meta(examples=["top_up"])]
-    amount: Amount
-    reference: Annotated[str, Meta(examples=["INV-2026-001"])]
+    kind: Annotated[Literal["top_up", "adjustment", "refund", "credit_limit"], Meta(examples=["top_up"])]
+    amount: Annotated[
+        str,
+        Meta(
+            description="Of a credit limit, the limit that was asked for.",
+            examples=["500.00"],
+            extra_json_schema=AMOUNT_OUT,
+        ),
+    ]
+    reference: Annotated[str | None, Meta(examples=["INV-2026-001"])]
     note: str | None
     state: Annotated[Literal["pending", "approved", "rejected"], Meta(examples=["pending"])]
     requested_by: Annotated[str, Meta(examples=["ann"])]
@@ -37,16 +51,17 @@ class ApprovalData(Struct, frozen=True, rename="camel"):
     decided_by: str | None
     decided_at: Time | None
     transfer_id: TransferId | None
+    refers_to: Annotated[TransferId | None, Meta(description="What a refund would give back.")]
 
 
 def approval_data(approval: Approval) -> ApprovalData:
     """Tell of a request for approval; an adjustment that takes away has a minus."""
     seq = approval.transfer_seq
-    sign = "-" if approval.kind == Kind.ADJUSTMENT_DEBIT else ""
+    sign = "-" if approval.kind == RequestKind.ADJUSTMENT_DEBIT else ""
     return ApprovalData(
         approval_id=approval.id,
         merchant_id=ids.public_id(ids.MERCHANT, approval.merchant_id),
-        kind="top_up" if approval.kind == Kind.TOP_UP else "adjustment",
+        kind=_KIND_WORDS[approval.kind],
         amount=sign + format_amount(approval.amount),
         reference=approval.reference,
         note=approval.note,
@@ -55,5 +70,10 @@ def approval_data(approval: Approval) -> ApprovalData:
         requested_at=inputs.format_time(approval.requested_at),
         decided_by=approval.decided_by,
         decided_at=time_or_none(approval.decided_at),
-        transfer_id=None if seq is None else ids.book_id(ids.TRANSFER, merchant_id=approval.merchant_id, seq=seq),
+        transfer_id=_transfer_id(approval, seq),
+        refers_to=_transfer_id(approval, approval.refers_to),
     )
+
+
+def _transfer_id(approval: Approval, seq: int | None) -> str | None:
+    return None if seq is None else ids.book_id(ids.TRANSFER, merchant_id=approval.merchant_id, seq=seq)

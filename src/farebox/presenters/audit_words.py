@@ -181,6 +181,11 @@ def _key_revoked(told: _Told) -> str:
     return f"revoked {_key_and_roles(told.detail)[0]}"
 
 
+def _key_assigned(told: _Told) -> str:
+    text, _, whose = told.detail.rpartition(" to ")
+    return f"said that {_key_and_roles(text)[0]} belongs to {whose}"
+
+
 def _key_and_roles(text: str) -> tuple[str, str]:
     """Name a key, and say what it may do: support key “till” (fbu_…8K2P), support."""
     found = _KEY.fullmatch(text)
@@ -260,9 +265,11 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.EXPIRE_KEY: _key_ends,
     Action.ROTATE_KEY: _key_rotated,
     Action.REVOKE_KEY: _key_revoked,
+    Action.ASSIGN_KEY: _key_assigned,
     Action.SET_PRICE: _price,
     Action.ADD_STAFF: _staff_added,
     Action.INVITE_STAFF: _about("mailed {} a new link to choose a password"),
+    Action.CONFIRM_STAFF: _about("confirmed that {} is a person of their own"),
     Action.SET_STAFF_ROLES: _staff_roles,
     Action.CLOSE_STAFF: _about("closed the staff account of {}"),
     Action.REOPEN_STAFF: _about("opened the staff account of {} again"),

@@ -35,6 +35,9 @@ class StaffData(Struct, frozen=True, rename="camel"):
     name: str
     state: Literal["invited", "open", "closed"]
     has_codes: bool
+    is_confirmed: Annotated[
+        bool, Meta(description="Whether it is a person of its own, or counts as who invited it.", examples=[True])
+    ]
     created_at: Time
     signed_in_at: Time | None
     roles: list[StaffRoleWord]
@@ -62,6 +65,7 @@ def staff_data(login: Login) -> StaffData:
         name=login.name,
         state=staff_state(login),
         has_codes=login.totp_seed is not None,
+        is_confirmed=not login.counts_as,
         created_at=inputs.format_time(login.created_at),
         signed_in_at=time_or_none(login.signed_in_at),
         roles=role_words(login.roles),

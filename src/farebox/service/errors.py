@@ -50,6 +50,10 @@ class Conflict(ServiceError):
     """It is there already."""
 
 
+class NeedsAnotherPerson(ServiceError):
+    """Another person has to do this."""
+
+
 class Overloaded(ServiceError):
     """Too many requests wait already; try again shortly."""
 

@@ -2,10 +2,14 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import replace
+
 from farebox.core.audit_log import AuditEntry
+from farebox.core.people import People, read_people, write_people
 from farebox.core.state import KeyRecord
 from farebox.storage.interface import Fetch, NotFound, StorageError
-from farebox.storage.records import ApiKey, Repeat
+from farebox.storage.makers import people_of
+from farebox.storage.records import COMMAND_LINE_MAKER, ApiKey, Maker, Repeat
 from farebox.storage.rows import api_key_to_row
 from farebox.storage.subject import SubjectStore
 
@@ -17,8 +21,15 @@ class KeyEnded(StorageError):
 class ApiKeyStore(SubjectStore):
     """The API keys of one database."""
 
-    async def create(self, key: ApiKey, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None) -> None:
-        """Add an API key.
+    async def create(
+        self,
+        key: ApiKey,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
+        *,
+        maker: Maker = COMMAND_LINE_MAKER,
+    ) -> None:
+        """Add an API key; a service's or support's counts as the people whom its maker counts as at this moment.
 
         Raises:
             AlreadyExists: the key is there.
@@ -27,7 +38,8 @@ class ApiKeyStore(SubjectStore):
 
         async def create(fetch: Fetch) -> None:
             await self._claim(fetch, repeat)
-            await self._insert(fetch, key)
+            people = frozenset[int]() if key.merchant_id is not None else await people_of(fetch, self._sql, maker)
+            await self._insert(fetch, key, people)
 
         await self._connector.run_in_transaction(create, audit_entry)
 
@@ -84,8 +96,12 @@ class ApiKeyStore(SubjectStore):
         expires_at: int,
         audit_entry: AuditEntry | None = None,
         repeat: Repeat | None = None,
+        maker: Maker = COMMAND_LINE_MAKER,
     ) -> None:
         """Add a key's successor and let the old one expire at `expires_at`, or earlier if it already was to.
+
+        The successor of a service's or support's key counts as the people who made the old one, and, as they may have
+        seen its text, as those who rotate it; but the command line gives a key to those it belongs to.
 
         Raises:
             NotFound: no such key.
@@ -95,7 +111,13 @@ class ApiKeyStore(SubjectStore):
         async def rotate(fetch: Fetch) -> None:
             await self._claim(fetch, repeat)
             await self._end(fetch, "succeed", key_id, expires_at, successor.created_at)
-            await self._insert(fetch, successor)
+            people = frozenset[int]()
+            if successor.merchant_id is None:
+                ((earlier,),) = await fetch(self._sql["staff_key_people"], key_id)
+                people = read_people(earlier)
+                if maker != COMMAND_LINE_MAKER:
+                    people |= await people_of(fetch, self._sql, maker)
+            await self._insert(fetch, successor, people)
 
         await self._connector.run_in_transaction(rotate, audit_entry)
 
@@ -115,9 +137,22 @@ class ApiKeyStore(SubjectStore):
 
         await self._connector.run_in_transaction(note)
 
-    async def _insert(self, fetch: Fetch, key: ApiKey) -> None:
-        name = "insert_staff_key" if key.merchant_id is None else "insert_merchant_key"
-        await fetch(self._sql[name], *api_key_to_row(key))
+    async def assign(self, key_id: int, people: People, audit_entry: AuditEntry | None = None) -> None:
+        """Say whose a service's or support's key is.
+
+        Raises:
+            NotFound: no service or support has such a key.
+        """
+        missing = f"no service or support has a key {key_id}"
+        await self._change(
+            "set_staff_key_people", key_id, write_people(people), missing=missing, audit_entry=audit_entry
+        )
+
+    async def _insert(self, fetch: Fetch, key: ApiKey, people: People) -> None:
+        if key.merchant_id is None:
+            await fetch(self._sql["insert_staff_key"], *api_key_to_row(replace(key, people=write_people(people))))
+        else:
+            await fetch(self._sql["insert_merchant_key"], *api_key_to_row(key))
 
     async def _end(self, fetch: Fetch, how: str, key_id: int, *times: int) -> None:
         for kept_in in ("merchant", "staff"):

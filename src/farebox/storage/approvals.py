@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from farebox.core.approvals import Approval
+from farebox.core.approvals import Approval, LoneMove
 from farebox.storage.subject import SubjectStore
 
 
@@ -13,6 +13,14 @@ class ApprovalStore(SubjectStore):
         """Read one request for approval."""
         row = await self._row("approval", merchant_id, approval_id)
         return None if row is None else Approval(*row)
+
+    async def pending(self, limit: int) -> Sequence[Approval]:
+        """List the requests that wait, oldest first."""
+        return [Approval(*row) for row in await self._rows("pending_approvals", limit)]
+
+    async def lone_moves(self, merchant_id: int, since: int) -> Sequence[LoneMove]:
+        """List what people moved alone for a merchant after a time."""
+        return [LoneMove(*row) for row in await self._rows("lone_moves", [merchant_id], since)]
 
     async def list(self, *, merchant_id: int | None, before: int, limit: int) -> Sequence[Approval]:
         """List requests for approval numbered below `before`, of one merchant or of all with None, newest first."""

@@ -12,7 +12,7 @@ from typing import Any, Final, get_args, get_type_hints
 from msgspec import Struct
 
 from farebox.core.accounts import Account
-from farebox.core.approvals import Approval
+from farebox.core.approvals import Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.pricing import Price
@@ -151,11 +151,19 @@ ALERT: Final = table(Alert, key_width=2, postgres_types={"kind": "smallint"})
 OUTBOX: Final = table(OutboxMail, without=frozenset({"alert"}))
 """But for the alert's own columns, which name the mail's merchant and alert."""
 APPROVAL: Final = table(Approval, key_width=2, names={"approval_id": "number", "fingerprint": "content"})
+LONE_MOVE: Final = table(LoneMove, key_width=3)
 AUDIT_LOG: Final = table(AuditEntry, names={"actor": "person"})
 MERCHANT: Final = table(Merchant)
 USER: Final = table(User, key_width=2)
 MERCHANT_KEY: Final = table(
-    ApiKey, expressions={"kind": "{KeyKind.MERCHANT}", "name": "NULL", "used_at": "used_at", "roles": "0"}
+    ApiKey,
+    expressions={
+        "kind": "{KeyKind.MERCHANT}",
+        "name": "NULL",
+        "used_at": "used_at",
+        "roles": "0",
+        "people": "'0'",
+    },
 )
 STAFF_KEY: Final = table(ApiKey, expressions={"merchant_id": "NULL", "used_at": "used_at"})
 """A key that is made has not been used."""
@@ -176,6 +184,7 @@ TABLES: Final[dict[str, Table]] = {
     "alert": ALERT,
     "mail": OUTBOX,
     "approval": APPROVAL,
+    "lone_move": LONE_MOVE,
     "audit_entry": AUDIT_LOG,
     "merchant": MERCHANT,
     "user": USER,

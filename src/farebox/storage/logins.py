@@ -2,12 +2,17 @@
 
 from collections.abc import Sequence
 
+from msgspec.structs import astuple, replace
+
+from farebox.core.approvals import ApprovalMail, StaffAccount, approval_mail_id
 from farebox.core.audit_log import AuditEntry
-from farebox.core.staff_roles import StaffRole
+from farebox.core.people import COMMAND_LINE, People, account_people, are_others, write_people
+from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.mailboxes import mailbox_of
-from farebox.storage.records import Login, Realm
-from farebox.storage.rows import login_to_row
+from farebox.storage.makers import people_of
+from farebox.storage.records import COMMAND_LINE_MAKER, AccountMail, Login, Maker, Realm
+from farebox.storage.rows import approval_mail_to_row, audit_to_row, login_to_row
 from farebox.storage.sessions import NO_DIGEST
 from farebox.storage.subject import SubjectStore
 
@@ -22,6 +27,10 @@ class LastAdministrator(NotFound):
     """No administrator who can sign in would be left; nothing was changed."""
 
 
+class SamePerson(NotFound):
+    """No other person than the account counts as would confirm it; nothing was changed."""
+
+
 class LoginStore(SubjectStore):
     """The logins of one database."""
 
@@ -32,6 +41,61 @@ class LoginStore(SubjectStore):
             AlreadyExists: the address can sign in there already.
         """
         await self._write("insert_login", *login_to_row(login), audit_entry=audit_entry)
+
+    async def invite(
+        self,
+        login: Login,
+        account_mail: AccountMail,
+        *,
+        maker: Maker,
+        is_staff_told: bool,
+        audit_entry: AuditEntry | None = None,
+    ) -> None:
+        """Add one of the staff, and owe the mail that invites.
+
+        The account counts as those who invited it, besides, until another person confirms it; one that the command line
+        adds is a person of its own at once. If `is_staff_told`, those who may confirm it are owed a mail.
+
+        Raises:
+            AlreadyExists: the address can sign in there already.
+        """
+
+        async def write(fetch: Fetch) -> None:
+            people = await people_of(fetch, self._sql, maker) - {COMMAND_LINE}
+            await fetch(self._sql["insert_login"], *login_to_row(replace(login, counts_as=write_people(people))))
+            await fetch(self._sql["insert_account_mail"], *astuple(account_mail))
+            if people and is_staff_told:
+                await self._tell_staff(fetch, login, people | {login.login_id})
+
+        await self._connector.run_in_transaction(write, audit_entry)
+
+    async def confirm(self, login_id: int, *, maker: Maker, audit_entry: AuditEntry | None = None) -> bool:
+        """Let one of the staff be a person of its own; False if it was one already.
+
+        Raises:
+            NotFound: no such staff account.
+            SamePerson: the maker counts as a person whom the account counts as; nothing was changed.
+        """
+
+        async def write(fetch: Fetch) -> bool:
+            rows = await fetch(self._sql["lock_counts_as"], login_id)
+            if not rows:
+                raise NotFound(_MISSING)
+            if not rows[0][0]:
+                return False
+            people = await people_of(fetch, self._sql, maker)
+            if maker != COMMAND_LINE_MAKER and not are_others(people, account_people(login_id, rows[0][0])):
+                raise SamePerson("another person has to confirm it")
+            await fetch(self._sql["confirm_login"], login_id)
+            if audit_entry is not None:
+                await fetch(self._sql["insert_audit_entry"], *audit_to_row(audit_entry))
+            return True
+
+        return await self._connector.run_in_transaction(write)
+
+    async def people(self, maker: Maker) -> People:
+        """Tell whom a staff account, a support key or the command line counts as."""
+        return await people_of(self._connector.fetch, self._sql, maker)
 
     async def get(self, login_id: int) -> Login | None:
         """Read one login."""
@@ -131,6 +195,16 @@ class LoginStore(SubjectStore):
         administrators = {login.login_id for login in staff if _can_administer(login)}
         if administrators == {login_id}:
             raise LastAdministrator("no administrator would be left")
+
+    async def _tell_staff(self, fetch: Fetch, login: Login, people: People) -> None:
+        """Owe a mail to all who may confirm an account that counts as these people."""
+        told = {row[0] for row in await fetch(self._sql["untaken_approval_mails"])}
+        for row in await fetch(self._sql["open_staff"], EVERY_ROLE):
+            account = StaffAccount(*row)
+            if account.login_id not in told and are_others(account_people(account.login_id, account.counts_as), people):
+                mail_id = approval_mail_id(login.login_id, account.login_id)
+                mail = ApprovalMail(mail_id, account.login_id, account.email, login.created_at)
+                await fetch(self._sql["insert_approval_mail"], *approval_mail_to_row(mail))
 
     async def _set_password(
         self, fetch: Fetch, login_id: int, password_hash: str, *, at: int, keep: bytes | None

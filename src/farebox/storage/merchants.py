@@ -6,11 +6,23 @@ from typing import Final
 from msgspec.structs import astuple
 
 from farebox.core.accounts import Account
+from farebox.core.approvals import LoneMove
 from farebox.core.audit_log import AuditEntry
+from farebox.core.people import write_people
 from farebox.storage import rows
 from farebox.storage.columns import ACCOUNT, MERCHANT
 from farebox.storage.interface import Fetch
-from farebox.storage.records import ApiKey, Counts, Merchant, MerchantOrder, Repeat, RunwaySnapshot
+from farebox.storage.makers import people_of
+from farebox.storage.records import (
+    COMMAND_LINE_MAKER,
+    ApiKey,
+    Counts,
+    Maker,
+    Merchant,
+    MerchantOrder,
+    Repeat,
+    RunwaySnapshot,
+)
 from farebox.storage.subject import SubjectStore
 
 _ORDERS: Final = {
@@ -33,8 +45,10 @@ class MerchantStore(SubjectStore):
         key: ApiKey,
         audit_entry: AuditEntry | None = None,
         repeat: Repeat | None = None,
+        *,
+        maker: Maker = COMMAND_LINE_MAKER,
     ) -> None:
-        """Add a merchant, its empty account and its first API key.
+        """Add a merchant, its empty account and its first API key; a credit limit is what its maker moved alone.
 
         Raises:
             AlreadyExists: the id is taken.
@@ -46,6 +60,12 @@ class MerchantStore(SubjectStore):
             await fetch(self._sql["insert_merchant"], *astuple(merchant))
             await fetch(self._sql["insert_account"], *rows.account_to_row(account))
             await fetch(self._sql["insert_merchant_key"], *rows.api_key_to_row(key))
+            if account.credit_limit:
+                people = write_people(await people_of(fetch, self._sql, maker))
+                move = LoneMove(
+                    merchant.merchant_id, merchant.created_at, merchant.merchant_id, people, account.credit_limit
+                )
+                await fetch(self._sql["insert_lone_move"], *rows.lone_move_to_row(move))
 
         await self._connector.run_in_transaction(create, audit_entry)
 

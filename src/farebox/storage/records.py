@@ -78,6 +78,8 @@ class Login(Struct, frozen=True):
     disabled_at: int | None = None
     roles: int = 0
     """What one of the staff may do, a StaffRole; a merchant's user has a role on each account instead."""
+    counts_as: str = ""
+    """The people whom a staff account counts as beside itself, until another person confirms it."""
 
 
 class Session(Struct, frozen=True):
@@ -98,6 +100,8 @@ class Purpose(IntEnum):
     INVITATION = 1
     RESET = 2
     TEST = 3
+    APPROVAL = 4
+    """It tells that something waits for a second person, and has no link to a password."""
 
 
 class AccountMail(Struct, frozen=True):
@@ -223,6 +227,18 @@ class ApiKey(Struct, frozen=True):
     used_at: int | None = None
     roles: int = 0
     """What a support key may do, a StaffRole; other keys have none."""
+    people: str = "0"
+    """The people who made a service's or support's key, as core's people.py writes them."""
+
+
+class Maker(Struct, frozen=True):
+    """Who makes a key or invites somebody: a staff account, a support key by its digest, or the command line."""
+
+    login_id: int | None = None
+    digest: bytes | None = None
+
+
+COMMAND_LINE_MAKER: Final = Maker()
 
 
 REPEATS_KEPT_MICROS: Final = 7 * 24 * 3600 * 1_000_000

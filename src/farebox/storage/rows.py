@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from farebox.core.accounts import Account, Kind
-from farebox.core.approvals import Approval
+from farebox.core.approvals import Approval, ApprovalMail
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.invariants import InvariantViolation, check_account, check_hold
@@ -15,9 +15,20 @@ from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.storage.columns import ACCOUNT, ALERT, MERCHANT_KEY, STAFF_KEY, Table
 from farebox.storage.mailboxes import mailbox_of
-from farebox.storage.records import ApiKey, BookRows, Login, OutboxMail, TransferFilter, User
+from farebox.storage.records import (
+    AccountMail,
+    ApiKey,
+    BookRows,
+    Login,
+    MailState,
+    OutboxMail,
+    Purpose,
+    TransferFilter,
+    User,
+)
 
 _OPERATOR: Final = 0
+_APPROVAL_MAIL_MICROS: Final = 7 * 24 * 3600 * 1_000_000
 _THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
 _NO_THRESHOLDS: Final = "[]"
 _TRUTH_VALUES: Final = (ACCOUNT.names.index("is_frozen"), ACCOUNT.names.index("is_exhausted"))
@@ -130,7 +141,31 @@ approval_to_row = msgspec.structs.astuple
 def approval_to_closing(approval: Approval) -> tuple[Any, ...]:
     """Write which approval was decided, and how."""
     decision = (approval.state, approval.decided_by, approval.decided_at, approval.transfer_seq)
-    return (approval.merchant_id, approval.approval_id, *decision)
+    return (approval.merchant_id, approval.approval_id, *decision, approval.decided_people)
+
+
+lone_move_to_row = msgspec.structs.astuple
+"""Write what people moved alone."""
+
+
+def approval_mail_to_row(mail: ApprovalMail) -> tuple[Any, ...]:
+    """Write a mail that tells of approvals as the account mail that it is; it has no link, so its seed is no secret."""
+    return msgspec.structs.astuple(
+        AccountMail(
+            account_mail_id=mail.account_mail_id,
+            purpose=Purpose.APPROVAL,
+            login_id=mail.login_id,
+            merchant_id=None,
+            email=mail.email,
+            seed=bytes(32),
+            created_at=mail.at,
+            expires_at=mail.at + _APPROVAL_MAIL_MICROS,
+            used_at=None,
+            state=MailState.WAITING,
+            attempts=0,
+            next_attempt_at=mail.at,
+        )
+    )
 
 
 def audit_to_row(audit_entry: AuditEntry) -> tuple[Any, ...]:

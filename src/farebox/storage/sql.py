@@ -19,10 +19,11 @@ from importlib.resources.abc import Traversable
 from typing import Final
 
 from farebox.core.accounts import Kind
+from farebox.core.approvals import ApprovalState
 from farebox.core.commands import KeyKind
 from farebox.core.holds import HoldState
 from farebox.storage.columns import TABLES
-from farebox.storage.records import MailState, Realm
+from farebox.storage.records import MailState, Purpose, Realm
 
 _HEADER: Final = re.compile(r"^-- (?P<name>[a-z_0-9]+): .+$", re.MULTILINE)
 _PARAMETER: Final = re.compile(r"\$([0-9]+)")
@@ -33,7 +34,9 @@ _PART: Final = re.compile(r"\{(?P<table>[a-z_]+)\.(?P<part>[a-z]+)(?: after (?P<
 _ENUM: Final = re.compile(r"\{(?P<enum>[A-Z][A-Za-z]+)\.(?P<member>[A-Z_]+)\}")
 _IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)\}")
 
-_ENUMS: Final[dict[str, type[IntEnum]]] = {enum.__name__: enum for enum in (Kind, HoldState, KeyKind, MailState, Realm)}
+_ENUMS: Final[dict[str, type[IntEnum]]] = {
+    enum.__name__: enum for enum in (ApprovalState, Kind, HoldState, KeyKind, MailState, Purpose, Realm)
+}
 
 
 class NamedStatements:

@@ -41,6 +41,7 @@ STATUS: Final[dict[Code, int]] = {
     Code.TRANSFER_NOT_REVERSIBLE: 409,
     Code.REFUND_EXCEEDS_TRANSFER: 409,
     Code.REVERSAL_EXCEEDS_TOP_UP: 409,
+    Code.APPROVAL_REQUIRED: 403,
     Code.CREDIT_LIMIT_IN_USE: 409,
     Code.THRESHOLD_OUT_OF_REACH: 422,
     Code.AMOUNT_TOO_FINE: 422,
@@ -100,6 +101,8 @@ def api_error(error: Exception) -> ApiError:
             return ApiError(422, "invalid_value", f"{error.field}: {error.message}")
         case errors.InvalidKey():
             return ApiError(401, Code.INVALID_API_KEY, error.message)
+        case errors.NeedsAnotherPerson():
+            return ApiError(403, Code.APPROVAL_NEEDS_ANOTHER_PERSON, error.message)
         case errors.Forbidden():
             return ApiError(403, Code.FORBIDDEN, error.message)
         case errors.UnknownMerchant():

@@ -191,7 +191,7 @@ ELSEWHERE: Final = re.compile(
     # These take passwords and codes, which have tests of their own and are never shown again.
     r"|/link/\{link\}|(/support)?/(sign-in|profile/.*)"
     # Buttons: nothing is typed.
-    r"|.*/(revoke|again|remove|role|roles|test|close|reopen|codes|retry|verify|approve|reject|sign-out)"
+    r"|.*/(revoke|again|remove|role|roles|test|close|confirm|reopen|codes|retry|verify|approve|reject|sign-out)"
     r"|.*/(un)?freeze(/confirm)?"
 )
 
@@ -304,6 +304,10 @@ async def test_amounts_are_taken_as_pages_print_them(
         # As much as this was not spent: the number was understood.
         assert 422 == reply.status
         assert "Only " in _notes(reply)[0]
+    elif case.path.endswith("/new") and field == "credit_limit":
+        # More than one person may give: the number was understood.
+        assert 422 == reply.status
+        assert "needs a second person" in _notes(reply)[0]
     else:
         assert reply.status in (200, 303), words(reply)[:400]
 

@@ -14,7 +14,7 @@ from farebox.service.people.api_keys import Principal
 from farebox.service.people.users import Role
 from farebox.storage.records import MailState, Realm, RunwaySnapshot
 from farebox.web.pages.console import merchants
-from tests.support.server import seed
+from tests.support.server import seed, staff_member
 from tests.web.console.visitor import Visitor, kept, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -79,8 +79,9 @@ async def test_the_list_of_those_who_run_out_holds_each_whose_row_says_so(farebo
     limit = await _shop(farebox, "With a limit", balance="70")
     await _outlook(farebox, limit, 7)
     await farebox.services.operations.set_credit_limit(limit.number, "70", principal=None)
+    una = await staff_member(farebox, "una")
     await farebox.services.operations.adjust(
-        spent.number, amount="-980", reference="A", reason="used up", principal=None
+        spent.number, amount="-980", reference="A", reason="used up", principal=una
     )
     over = await _shop(farebox, "For ever", balance="730")
     await _outlook(farebox, over, 366)
@@ -189,7 +190,7 @@ async def test_a_merchant_at_a_glance(farebox: Farebox, sam: Visitor) -> None:
     page = await sam.page(shop.url)
     for text in ("312.42 USD", "greta@glance.example owner", "image 0.50", "Top-up INV-1", "+312.42", "fbm_…"):
         assert text in page
-    assert "sam asked for top-up BIG-1 of 2,000.00 USD" in page
+    assert "sam asked for a top-up BIG-1 of 2,000.00 USD" in page
     assert "waits for a second person" in page
     assert "See it as the merchant does" in page
     empty = await sam.page((await _shop(farebox, "Empty", balance=None)).url)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, Protocol
 
 from farebox.core import commands, ids
+from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.commands import Actor, Caller
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.permissions import Operation
@@ -71,7 +72,7 @@ class Operations:
         clock: Clock,
         prices: PriceStore,
         *,
-        approval_above: int | None = None,
+        limits: ApprovalLimits = NO_LIMITS,
         room_pauses: Sequence[float] = ROOM_PAUSES,
     ) -> None:
         """Send commands to this committer.
@@ -80,8 +81,7 @@ class Operations:
             committer: commits them.
             clock: tells the time.
             prices: tells a type that is unknown from one that a clock that is behind does not know yet.
-            approval_above: micros; a top-up or adjustment of more than that needs a second person's approval. None:
-                none does.
+            limits: how much one person may move alone; what is above waits for a second person's approval.
             room_pauses: seconds to wait before each further try, when there is no room in the queue for charges in
                 bulk that can wait.
         """
@@ -89,7 +89,7 @@ class Operations:
         self._clock = clock
         self._prices = prices
         self._id_generator = IdGenerator(clock)
-        self._approval_above = approval_above
+        self._limits = limits
         self._room_pauses = room_pauses
 
     async def charge(self, fields: ChargeFields, *, caller: Caller | None) -> Outcome:
@@ -214,7 +214,11 @@ class Operations:
         principal: Principal | None = None,
         is_dry_run: bool = False,
     ) -> Outcome:
-        """Give back a charge or capture, or `amount` of it; `transfer` is its id. A service asks, or a person."""
+        """Give back a charge or capture, or `amount` of it; `transfer` is its id. A service asks, or a person.
+
+        Above the operator's limit a person's is requested, as a top-up is; a service's is refused if one person made
+        its key.
+        """
         asked_by = _asked_by(principal, Operation.REFUND) if principal else (caller, None)
         checked = (
             inputs.idempotency_key("idempotencyKey", idempotency_key),
@@ -225,7 +229,7 @@ class Operations:
         named = _book_id(ids.TRANSFER, transfer)
         if named is None:
             return _TRANSFER_NOT_FOUND
-        outcome = await self._submit(commands.Refund(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
+        outcome = await self._move(commands.Refund(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
         # An id names its merchant, so one of a merchant that does not exist is just an id that does not.
         return _TRANSFER_NOT_FOUND if outcome.code is Code.MERCHANT_NOT_FOUND else outcome
 
@@ -301,11 +305,12 @@ class Operations:
             return _TRANSFER_NOT_FOUND
         return await self._submit(commands.ReverseTopUp(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
 
-    async def _move(self, move: commands.TopUp | commands.Adjust, *, is_dry_run: bool) -> Outcome:
-        """Make a move of money into the ledger or out of it, or request it if a second person has to approve it."""
-        if self._approval_above is not None and move.amount > self._approval_above:
-            return await self._submit(commands.RequestApproval(move, self._id_generator.next()), is_dry_run=is_dry_run)
-        return await self._submit(move, is_dry_run=is_dry_run)
+    async def _move(self, move: commands.Move, *, is_dry_run: bool) -> Outcome:
+        """Make a move, or request it if a second person has to approve it."""
+        if self._limits.are_none:
+            return await self._submit(move, is_dry_run=is_dry_run)
+        command = commands.RequestApproval(move, self._id_generator.next(), self._limits)
+        return await self._submit(command, is_dry_run=is_dry_run)
 
     async def _submit(self, command: commands.Command, *, is_dry_run: bool) -> Outcome:
         """Commit a command, or ask what it would come to."""
@@ -324,10 +329,10 @@ class Operations:
     async def set_credit_limit(
         self, merchant_id: int, amount: str, *, principal: Principal | None, is_dry_run: bool = False
     ) -> Outcome:
-        """Let the merchant spend down to minus this amount."""
+        """Let the merchant spend down to minus this amount; a raise above the operator's limit is requested."""
         asked_by = _asked_by(principal, Operation.SET_CREDIT_LIMIT)
         limit = inputs.amount("creditLimit", amount, is_zero_allowed=True)
-        return await self._submit(commands.SetCreditLimit(merchant_id, limit, *asked_by), is_dry_run=is_dry_run)
+        return await self._move(commands.SetCreditLimit(merchant_id, limit, *asked_by), is_dry_run=is_dry_run)
 
     async def set_frozen(
         self, merchant_id: int, *, is_frozen: bool, principal: Principal | None, is_dry_run: bool = False

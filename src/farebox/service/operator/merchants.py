@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from farebox.core import audit_log, ids
 from farebox.core.accounts import Account
+from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import KeyKind
 from farebox.core.currencies import format_money_with_code
@@ -22,7 +23,7 @@ from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerch
 from farebox.service.id_generator import IdGenerator
 from farebox.service.operator.repeats import RequestKey
 from farebox.service.people import api_keys
-from farebox.service.people.api_keys import Principal
+from farebox.service.people.api_keys import Principal, maker_of
 from farebox.service.people.users import ROLE_WORDS
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.records import ApiKey, Merchant, Repeat, Role, User
@@ -47,8 +48,9 @@ class NewKey(Struct, frozen=True):
 class Merchants:
     """What support sets up. Every method may raise InvalidInput, Missing, Conflict or Unavailable."""
 
-    def __init__(self, stores: Stores, clock: Clock) -> None:
-        """Work on these stores."""
+    def __init__(self, stores: Stores, clock: Clock, *, limits: ApprovalLimits = NO_LIMITS) -> None:
+        """Work on these stores; `limits` is how much one person may move alone."""
+        self._limits = limits
         self._stores = stores
         self._clock = clock
         self._id_generator = IdGenerator(clock)
@@ -65,7 +67,9 @@ class Merchants:
     ) -> tuple[Merchant, Account, NewKey]:
         """Add a merchant with an empty book and its first API key.
 
-        Nothing is told of an empty book, whatever its thresholds; the first money that moves in it is watched.
+        Nothing is told of an empty book, whatever its thresholds; the first money that moves in it is watched. A credit
+        limit is as if it were set afterwards: above the operator's limit it needs a second person, so it is refused
+        here.
         """
         _ensure_may(principal, Operation.MANAGE_MERCHANTS)
         now = self._clock.now()
@@ -81,6 +85,7 @@ class Merchants:
             credit_limit=limit,
             thresholds=tuple(Threshold(amount, True) for amount in amounts),
         )
+        self._check_credit_limit(account)
         key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)
         subject = ids.public_id(ids.MERCHANT, merchant.merchant_id)
         audit_entry = _audit_entry(
@@ -93,7 +98,12 @@ class Merchants:
         )
         with translated():
             await self._stores.merchants.create(
-                merchant, account, key.key, audit_entry, _repeat(request_key, merchant.merchant_id, now)
+                merchant,
+                account,
+                key.key,
+                audit_entry,
+                _repeat(request_key, merchant.merchant_id, now),
+                maker=maker_of(principal),
             )
         return merchant, account, key
 
@@ -210,6 +220,7 @@ class Merchants:
                 key.key,
                 _key_audit_entry(principal, now, Action.CREATE_KEY, key.key),
                 _repeat(request_key, key.key.key_id, now),
+                maker=maker_of(principal),
             )
         return key
 
@@ -296,8 +307,18 @@ class Merchants:
                 expires_at=expires_at,
                 audit_entry=audit_entry,
                 repeat=_repeat(request_key, key.key.key_id, now),
+                maker=maker_of(principal),
             )
         return key
+
+    def _check_credit_limit(self, account: Account) -> None:
+        limit = self._limits.of(account.currency)
+        if limit is not None and account.credit_limit > limit:
+            raise InvalidInput(
+                "creditLimit",
+                f"more than {format_amount(limit)} {account.currency} needs a second person; add the merchant without, "
+                "then set its credit limit, which waits for approval",
+            )
 
     async def set_price(
         self,

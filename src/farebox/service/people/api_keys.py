@@ -19,6 +19,7 @@ from farebox.core.permissions import USER_OPERATIONS, Operation, role_refusal
 from farebox.core.staff_roles import NO_ROLE, StaffRole, roles_in_words
 from farebox.service import parsing
 from farebox.service.errors import Forbidden
+from farebox.storage.records import COMMAND_LINE_MAKER, Maker
 
 PREFIXES: Final = {KeyKind.MERCHANT: "fbm_", KeyKind.SERVICE: "fbs_", KeyKind.SUPPORT: "fbu_"}
 _KINDS: Final = {prefix: kind for kind, prefix in PREFIXES.items()}
@@ -58,6 +59,9 @@ class Principal(Struct, frozen=True):
     roles: StaffRole | None = None
     """What staff or their key may do; None of a merchant's user, whom the account's pages let in by a role there."""
 
+    login_id: int | None = None
+    """The account that is signed in; None for a key and for the shell."""
+
     def may(self, operation: Operation) -> bool:
         """Tell whether this principal may do something."""
         return operation in USER_OPERATIONS if self.roles is None else role_refusal(operation, self.roles) is None
@@ -86,7 +90,14 @@ class Principal(Struct, frozen=True):
 
     def actor(self) -> Actor:
         """Make what the audit log says of one action of this principal."""
-        return Actor(secrets.randbits(_ENTRY_BITS), self.name, self.key_id, self.address)
+        return Actor(secrets.randbits(_ENTRY_BITS), self.name, self.key_id, self.address, self.login_id)
+
+
+def maker_of(principal: Principal | None) -> Maker:
+    """Tell who makes a key or invites somebody; without a principal it is done on the operator's own machine."""
+    if principal is None:
+        return COMMAND_LINE_MAKER
+    return Maker(principal.login_id, None if principal.caller is None else principal.caller.digest)
 
 
 def digest(text: str) -> bytes:

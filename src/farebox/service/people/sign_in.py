@@ -39,6 +39,9 @@ TOUCH_MICROS: Final = _MINUTE
 LINK_MICROS: Final = {Purpose.INVITATION: 7 * _DAY, Purpose.RESET: _HOUR, Purpose.TEST: _DAY}
 """How long an account mail's link is good; and how long an account mail that can't be sent is tried."""
 
+LINK_PURPOSES: Final = (Purpose.INVITATION, Purpose.RESET)
+"""The account mails by whose link a password is chosen."""
+
 ACCOUNT_MAILS_PER_HOUR_MAX: Final = 5
 """How many account mails one login is sent within an hour, so that nobody's mailbox is flooded by somebody else."""
 
@@ -301,7 +304,7 @@ class SignIn:
             if (
                 account_mail.used_at is not None
                 or account_mail.expires_at <= self._clock.now()
-                or account_mail.purpose == Purpose.TEST
+                or account_mail.purpose not in LINK_PURPOSES
             ):
                 raise LinkExpired
             login = await self._stores.logins.get(account_mail.login_id)

@@ -7,19 +7,21 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farebox.core import audit_log
+from farebox.core import audit_log, ids
+from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.audit_log import Action, AuditEntry
+from farebox.core.people import COMMAND_LINE, account_people
 from farebox.core.permissions import Operation
 from farebox.core.staff_roles import EVERY_ROLE, STAFF_ROLES, StaffRole, roles_in_words, together
 from farebox.service import inputs
 from farebox.service.clock import Clock
-from farebox.service.errors import Conflict, InvalidInput, translated
+from farebox.service.errors import Conflict, InvalidInput, Missing, NeedsAnotherPerson, translated
 from farebox.service.id_generator import IdGenerator
-from farebox.service.people.api_keys import Principal
+from farebox.service.people.api_keys import Principal, maker_of
 from farebox.service.people.sign_in import SignIn, normal_email
 from farebox.storage.interface import AlreadyExists
-from farebox.storage.logins import LastAdministrator
-from farebox.storage.records import AccountMail, Login, Membership, Purpose, Realm, Role, User
+from farebox.storage.logins import LastAdministrator, SamePerson
+from farebox.storage.records import AccountMail, ApiKey, Login, Membership, Purpose, Realm, Role, User
 from farebox.storage.stores import Stores
 from farebox.storage.users import LastOwner
 
@@ -171,8 +173,9 @@ class Staff:
     loses the role.
     """
 
-    def __init__(self, stores: Stores, clock: Clock, sign_in: SignIn) -> None:
-        """Work on these stores."""
+    def __init__(self, stores: Stores, clock: Clock, sign_in: SignIn, *, limits: ApprovalLimits = NO_LIMITS) -> None:
+        """Work on these stores; `limits` is how much one person may move alone."""
+        self._limits = limits
         self._stores = stores
         self._clock = clock
         self._sign_in = sign_in
@@ -183,7 +186,9 @@ class Staff:
     ) -> tuple[Login, AccountMail]:
         """Let somebody sign in at the console, once they have chosen a password by the account mail's link.
 
-        If no roles are named, the first of the staff has every one of them, and all others are support.
+        If no roles are named, the first of the staff has every one of them, and all others are support. The account
+        counts as those who added it until another person confirms it; one that the command line adds is a person of
+        its own at once.
 
         Raises:
             InvalidInput: this is no address or name.
@@ -201,8 +206,65 @@ class Staff:
         words = f"{login.name} as {roles_in_words(given)}"
         audit_entry = _audit_entry(principal, now, Action.ADD_STAFF, None, address, words)
         with translated(conflict=f"{address} is support staff already"):
-            await self._stores.account_mails.add(account_mail, login, audit_entry)
-        return login, account_mail
+            await self._stores.logins.invite(
+                login,
+                account_mail,
+                maker=maker_of(principal),
+                is_staff_told=not self._limits.are_none,
+                audit_entry=audit_entry,
+            )
+        return await self._find(address), account_mail
+
+    async def confirm(self, email: str, *, principal: Principal | None) -> Login:
+        """Say that an account is a person of its own: another person than it counts as does, or the command line.
+
+        Raises:
+            InvalidInput: they are not support staff.
+            Conflict: the account is closed, or a person of its own already.
+            NeedsAnotherPerson: who asks counts as the same person.
+        """
+        _ensure_may(principal, Operation.CONFIRM_STAFF)
+        login = await self._find(email)
+        if login.disabled_at is not None:
+            raise Conflict(f"{login.email} is closed; open it first")
+        audit_entry = _audit_entry(principal, self._clock.now(), Action.CONFIRM_STAFF, None, login.email, login.name)
+        with translated():
+            try:
+                is_done = await self._stores.logins.confirm(
+                    login.login_id, maker=maker_of(principal), audit_entry=audit_entry
+                )
+            except SamePerson as error:
+                raise NeedsAnotherPerson(
+                    f"You count as a person whom {login.email} counts as, or it is unknown whom; another person "
+                    "confirms it, or the command line does"
+                ) from error
+        if not is_done:
+            raise Conflict(f"{login.email} is a person of its own already")
+        return await self._find(email)
+
+    async def assign_key(self, key_id: int, email: str | None, *, principal: Principal | None) -> ApiKey:
+        """Say whose a service's or support's key is: a staff account's, or with None the operator's command line's.
+
+        It belongs on the command line, whose word it is; elsewhere anybody could make a key somebody else's.
+
+        Raises:
+            InvalidInput: there is no such staff account, or the key is a merchant's.
+            Missing: no such key.
+        """
+        login = None if email is None else await self._find(email)
+        people = frozenset({COMMAND_LINE}) if login is None else account_people(login.login_id, login.counts_as)
+        with translated(missing=f"no key has the id {ids.public_id(ids.KEY, key_id)}"):
+            key = await self._stores.api_keys.find(key_id)
+            if key is not None and key.merchant_id is not None:
+                raise InvalidInput("KEY_ID", "this key is a merchant's; it approves nothing, so it is nobody's")
+            words = "" if key is None else f"{key.hint} {key.name} to {email or 'the command line'}"
+            subject = ids.public_id(ids.KEY, key_id)
+            audit_entry = _audit_entry(principal, self._clock.now(), Action.ASSIGN_KEY, None, subject, words)
+            await self._stores.api_keys.assign(key_id, people, audit_entry)
+            assigned = await self._stores.api_keys.find(key_id)
+        if assigned is None:
+            raise Missing(f"no key has the id {ids.public_id(ids.KEY, key_id)}")
+        return assigned
 
     async def invite_again(self, email: str, *, principal: Principal | None) -> AccountMail:
         """Mail a support person once more how to sign in.

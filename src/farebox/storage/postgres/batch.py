@@ -4,10 +4,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from farebox.core.accounts import Account
-from farebox.core.approvals import Approval
+from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
+from farebox.core.people import UNKNOWN, write_people
 from farebox.core.pricing import Price
+from farebox.core.staff_roles import StaffRole
 from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage import rows, sql
@@ -54,8 +56,9 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
                 (merchant_id, currency, *balances, seq, digest, last_at, *told)
             )
         elif what == "key":
-            values = (*numbers, name)
-            keys[digest] = KeyRecord(*values)
+            # A merchant's key has neither.
+            people, key_name = name.split("\n") if name else (write_people(frozenset({UNKNOWN})), None)
+            keys[digest] = KeyRecord(*(*numbers, key_name, people))
         elif what == "price":
             price_id, unit_price, starts_at, merchant_id = numbers
             price = Price(price_id, name, unit_price, starts_at, merchant_id)
@@ -72,11 +75,7 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
                 replays[transfer.merchant_id, transfer.idempotency_key] = transfer
             else:
                 originals[transfer.merchant_id, transfer.seq] = Original(transfer, numbers[0])
-    if reads.approvals or reads.approval_keys:
-        # Asked for by people, and rarely: nothing that a charge should pay for.
-        by_number = [await connection.fetch(_SQL["approval"], *asked) for asked in reads.approvals]
-        by_key = [await connection.fetch(_SQL["approval_of_key"], *asked) for asked in reads.approval_keys]
-        state.approvals = [Approval(*row) for found in (*by_number, *by_key) for row in found]
+    await _load_for_approvals(connection, reads, state)
     state.accounts, state.keys, state.default_prices, state.merchant_prices = (
         accounts,
         keys,
@@ -85,6 +84,24 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
     )
     state.replays, state.holds, state.originals = replays, holds, originals
     return state
+
+
+async def _load_for_approvals(connection: Connection, reads: ReadSet, state: BatchState) -> None:
+    """Read what moves by hand need. They are rare: nothing of this is what a charge should pay for."""
+    if reads.approvals or reads.approval_keys:
+        by_number = [await connection.fetch(_SQL["approval"], *asked) for asked in reads.approvals]
+        by_key = await connection.fetch(_SQL["approvals_of_keys"], *as_columns(reads.approval_keys, 2))
+        state.approvals = [Approval(*row) for found in (*by_number, by_key) for row in found]
+    if reads.logins:
+        asked = [(login_id, await connection.fetch(_SQL["login_counts_as"], login_id)) for login_id in reads.logins]
+        state.logins = {login_id: found[0][0] for login_id, found in asked if found}
+    if reads.lone_moves:
+        moves = await connection.fetch(_SQL["lone_moves"], reads.lone_moves, reads.now - ALONE_MICROS)
+        state.lone_moves = [LoneMove(*row) for row in moves]
+    if reads.is_staff_wanted:
+        told = {row[0] for row in await connection.fetch(_SQL["untaken_approval_mails"])}
+        staff = await connection.fetch(_SQL["open_staff"], StaffRole.SUPPORT)
+        state.staff = [StaffAccount(*row) for row in staff if row[0] not in told]
 
 
 async def apply(connection: Connection, decision: Decision) -> None:
@@ -112,6 +129,10 @@ async def apply(connection: Connection, decision: Decision) -> None:
         await connection.execute(_SQL["insert_approval"], *rows.approval_to_row(approval))
     for approval in decision.changed_approvals:
         await connection.execute(_SQL["close_approval"], *rows.approval_to_closing(approval))
+    for move in decision.lone_moves:
+        await connection.execute(_SQL["insert_lone_move"], *rows.lone_move_to_row(move))
+    for mail in decision.approval_mails:
+        await connection.execute(_SQL["insert_approval_mail"], *rows.approval_mail_to_row(mail))
 
 
 async def _write(connection: Connection, name: str, new_rows: Iterable[tuple[Any, ...]]) -> None:

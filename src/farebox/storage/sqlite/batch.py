@@ -5,8 +5,9 @@ from typing import Final
 import apsw
 
 from farebox.core.accounts import Kind
-from farebox.core.approvals import Approval
+from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove, StaffAccount
 from farebox.core.pricing import Price
+from farebox.core.staff_roles import StaffRole
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
 from farebox.storage import rows, sql
 
@@ -42,6 +43,17 @@ def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
     if reads.approvals or reads.approval_keys:
         by_number, by_key = many(_SQL["approval"], reads.approvals), reads.approval_keys
         state.approvals = [Approval(*row) for row in (*by_number, *many(_SQL["approval_of_key"], by_key))]
+    if reads.logins:
+        asked = [(number, cursor.execute(_SQL["login_counts_as"], (number,)).fetchone()) for number in reads.logins]
+        state.logins = {number: row[0] for number, row in asked if row is not None}
+    if reads.lone_moves:
+        found = cursor.execute(_SQL["lone_moves"], (reads.lone_moves, now - ALONE_MICROS))
+        state.lone_moves = [LoneMove(*row) for row in found]
+    if reads.is_staff_wanted:
+        told = {row[0] for row in cursor.execute(_SQL["untaken_approval_mails"])}
+        state.staff = [
+            StaffAccount(*row) for row in cursor.execute(_SQL["open_staff"], (StaffRole.SUPPORT,)) if row[0] not in told
+        ]
     return state
 
 
@@ -63,3 +75,7 @@ def apply(cursor: apsw.Cursor, decision: Decision) -> None:
         many(_SQL["insert_approval"], map(rows.approval_to_row, decision.new_approvals))
     if decision.changed_approvals:
         many(_SQL["close_approval"], map(rows.approval_to_closing, decision.changed_approvals))
+    if decision.lone_moves:
+        many(_SQL["insert_lone_move"], map(rows.lone_move_to_row, decision.lone_moves))
+    if decision.approval_mails:
+        many(_SQL["insert_approval_mail"], map(rows.approval_mail_to_row, decision.approval_mails))

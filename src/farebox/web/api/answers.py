@@ -7,10 +7,11 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
+from farebox.core.approvals import ApprovalState
 from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.moves import move_data
-from farebox.service.errors import transfer_of
+from farebox.service.errors import ensure_done, transfer_of
 from farebox.service.operator.repeats import Made
 from farebox.web.api_route import Answer
 from farebox.web.envelope import Headers, success_body
@@ -36,10 +37,21 @@ def replay_headers(*, is_replay: bool) -> Headers:
     return _REPLAY_HEADERS if is_replay else _NO_HEADERS
 
 
+def waiting_answer(outcome: Outcome) -> Answer | None:
+    """Answer that a command waits for a second person; None if it does not.
+
+    Raises:
+        Refused: it was refused.
+    """
+    ensure_done(outcome)
+    if outcome.transfer is not None or outcome.approval is None or outcome.approval.state != ApprovalState.PENDING:
+        return None
+    body = success_body(msgspec.json.encode(approval_data(outcome.approval)), HTTPStatus.ACCEPTED)
+    return Answer(body, replay_headers(is_replay=outcome.is_replay), HTTPStatus.ACCEPTED)
+
+
 def answer_move(outcome: Outcome) -> Answer:
     """Answer a move of money by support: done, or waiting for a second person."""
-    approval = outcome.approval
-    if outcome.transfer is None and approval is not None and outcome.is_ok:
-        body = success_body(msgspec.json.encode(approval_data(approval)), HTTPStatus.ACCEPTED)
-        return Answer(body, replay_headers(is_replay=outcome.is_replay), HTTPStatus.ACCEPTED)
-    return answer(move_data(transfer_of(outcome)), replay_headers(is_replay=outcome.is_replay))
+    return waiting_answer(outcome) or answer(
+        move_data(transfer_of(outcome)), replay_headers(is_replay=outcome.is_replay)
+    )

@@ -6,10 +6,10 @@ from farebox.core import ids
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.presenters.approvals import ApprovalData, approval_data
-from farebox.presenters.moves import MoveData
+from farebox.presenters.moves import ApprovedData, approved_data
 from farebox.service import inputs
-from farebox.service.errors import Refused
-from farebox.web.api.answers import answer, answer_move, replay_headers
+from farebox.service.errors import Refused, ensure_done
+from farebox.web.api.answers import answer, replay_headers
 from farebox.web.api.paths import MERCHANT_PATH, approval_in_path, merchant_in_path, merchant_in_query
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import ApprovalsData, MerchantPageQuery
@@ -44,7 +44,7 @@ class ApprovalEndpoints(Endpoints):
         path=f"{_APPROVAL_PATH}/approve",
         keys=SUPPORT,
         summary="Approve a request, which is then made",
-        data=MoveData,
+        data=ApprovedData,
         operations=(Operation.DECIDE_APPROVAL,),
         refusals=(
             Code.MERCHANT_NOT_FOUND,
@@ -52,6 +52,8 @@ class ApprovalEndpoints(Endpoints):
             Code.APPROVAL_NOT_FOUND,
             Code.APPROVAL_ALREADY_REJECTED,
             Code.APPROVAL_NEEDS_ANOTHER_PERSON,
+            Code.REFUND_EXCEEDS_TRANSFER,
+            Code.CREDIT_LIMIT_IN_USE,
             Code.AMOUNT_TOO_FINE,
             Code.BALANCE_LIMIT_EXCEEDED,
             Code.INSUFFICIENT_BALANCE,
@@ -60,9 +62,10 @@ class ApprovalEndpoints(Endpoints):
     async def approve(self, request: ApiRequest) -> Answer:
         """Approve a request."""
         merchant_id, approval_id = merchant_in_path(request), approval_in_path(request)
-        return answer_move(
-            await self._services.approvals.approve(merchant_id, approval_id, principal=request.principal)
-        )
+        outcome = await self._services.approvals.approve(merchant_id, approval_id, principal=request.principal)
+        ensure_done(outcome)
+        _, account = await self._services.merchants.get(merchant_id)
+        return answer(approved_data(outcome.transfer, account), replay_headers(is_replay=outcome.is_replay))
 
     @route(
         method="POST",

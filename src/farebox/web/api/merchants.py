@@ -9,11 +9,12 @@ from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
+from farebox.presenters.approvals import ApprovalData
 from farebox.presenters.merchants import MerchantData, NewMerchantData, merchant_data, new_merchant_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
 from farebox.service.operator.merchants import Merchant, NewKey
-from farebox.web.api.answers import answer, answer_made
+from farebox.web.api.answers import answer, answer_made, waiting_answer
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import MerchantChange, MerchantRequest, MerchantsData, PageQuery
@@ -92,9 +93,14 @@ class MerchantEndpoints(Endpoints):
         keys=SUPPORT,
         summary="Change a merchant's name or rules",
         data=MerchantData,
+        accepted=ApprovalData,
         operations=(Operation.MANAGE_MERCHANTS, Operation.SET_THRESHOLDS, Operation.SET_CREDIT_LIMIT),
-        refusals=(*_UNKNOWN, Code.CREDIT_LIMIT_IN_USE, Code.AMOUNT_TOO_FINE),
-        description="Thresholds are replaced as a whole. Nothing is changed if the credit limit is refused.",
+        refusals=(*_UNKNOWN, Code.IDEMPOTENCY_CONFLICT, Code.CREDIT_LIMIT_IN_USE, Code.AMOUNT_TOO_FINE),
+        description=(
+            "Thresholds are replaced as a whole. Nothing is changed if the credit limit is refused. If it is raised "
+            "above the operator's limit, it waits for another person's approval: then the answer is 202, and all else "
+            "is done."
+        ),
     )
     async def change_merchant(self, request: ApiRequest, body: MerchantChange) -> Answer:
         """Change what is named; what is not named stays."""
@@ -117,13 +123,16 @@ class MerchantEndpoints(Endpoints):
                 limit = inputs.amount("creditLimit", body.credit_limit, is_zero_allowed=True)
             inputs.thresholds("thresholds", body.thresholds, credit_limit=limit, currency=account.currency)
         operations = self._services.operations
+        waits = None
         if not isinstance(body.credit_limit, msgspec.UnsetType):
-            ensure_done(await operations.set_credit_limit(merchant_id, body.credit_limit, principal=principal))
+            waits = waiting_answer(
+                await operations.set_credit_limit(merchant_id, body.credit_limit, principal=principal)
+            )
         if not isinstance(body.thresholds, msgspec.UnsetType):
             ensure_done(await operations.set_thresholds(merchant_id, body.thresholds, principal=principal))
         if not isinstance(body.name, msgspec.UnsetType):
             await self._services.merchants.rename(merchant_id, body.name, principal=principal)
-        return await self._merchant(merchant_id)
+        return waits or await self._merchant(merchant_id)
 
     @route(
         method="POST",

@@ -4,8 +4,9 @@ from farebox.core import ids
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
+from farebox.presenters.approvals import ApprovalData
 from farebox.service.errors import transfer_of
-from farebox.web.api.answers import answer, replay_headers
+from farebox.web.api.answers import answer, replay_headers, waiting_answer
 from farebox.web.api_route import SERVICE, SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.spending import RefundData, RefundRequest
 
@@ -19,9 +20,16 @@ class RefundEndpoints(Endpoints):
         keys=SERVICE | SUPPORT,
         summary="Give back a charge or capture, or part of it",
         data=RefundData,
+        accepted=ApprovalData,
+        description=(
+            "Support's refund above the operator's limit waits for another person's approval: then the answer is 202. "
+            "A service's is refused if one person made the service's key."
+        ),
         operations=(Operation.REFUND,),
         refusals=(
             Code.IDEMPOTENCY_CONFLICT,
+            Code.APPROVAL_ALREADY_REJECTED,
+            Code.APPROVAL_REQUIRED,
             Code.TRANSFER_NOT_FOUND,
             Code.TRANSFER_NOT_REFUNDABLE,
             Code.REFUND_EXCEEDS_TRANSFER,
@@ -39,6 +47,9 @@ class RefundEndpoints(Endpoints):
             caller=request.caller,
             principal=request.support,
         )
+        waits = waiting_answer(outcome)
+        if waits is not None:
+            return waits
         transfer = transfer_of(outcome)
         data = RefundData(
             transfer_id=transfer.id,

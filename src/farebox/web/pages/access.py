@@ -91,6 +91,8 @@ class AccessControl:
             return _sign_in_first(request, realm)
         if audience == Audience.SUPPORT and (page.is_form or request.http.method == "POST"):
             request.principal.ensure_may(page.operation)
+        if page.is_console:
+            request.waiting_count = len(await self._services.approvals.waiting_for(request.login))
         return None
 
     async def _let_in_to_account(self, request: PageRequest, audience: Audience, page: PageRoute) -> Response | None:

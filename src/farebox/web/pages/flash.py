@@ -36,6 +36,7 @@ FLASHES: Final = {
     "price_saved": "The price is saved.",
     "retried": "Every mail that was not sent is due now.",
     "staff_added": "The invitation is on its way.",
+    "staff_confirmed": "They are a person of their own now, and may approve.",
     "staff_closed": "They can't sign in any more.",
     "staff_reopened": "They can sign in again.",
     "staff_two_factor_off": "They are not asked for one-time codes any more.",

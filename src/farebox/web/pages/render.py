@@ -13,6 +13,7 @@ from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.core.accounts import EFFECTS, Kind
+from farebox.core.approvals import RequestKind
 from farebox.core.currencies import format_money, round_for_glance
 from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
@@ -144,6 +145,11 @@ def kind_words(kind: int) -> str:
     return _KINDS[Kind(kind)]
 
 
+def request_words(kind: int) -> str:
+    """Say what kind of move, or change, a request for approval is about."""
+    return "Credit limit" if kind == RequestKind.CREDIT_LIMIT else _KINDS[Kind(kind)]
+
+
 def what(transfer: Transfer, currency: str) -> str:
     """Say in a few words what a transfer was: image x 3; image x 3: 7.50 captured; top-up INV-1."""
     words = _KINDS[Kind(transfer.kind)]
@@ -201,6 +207,7 @@ def _environment() -> Environment:
         clock_time=clock_time,
         joined=joined,
         kind_words=kind_words,
+        request_words=request_words,
         what=what,
         effect=effect,
         wallet_before=wallet_before,

@@ -37,6 +37,8 @@ class PageRequest(Struct):
     signed_in: SignedIn | None = None
     merchant_id: int = 0
     role: Role | None = None
+    waiting_count: int = 0
+    """How much waits for who asks to approve it, if they are of the staff."""
 
     @property
     def required_signed_in(self) -> SignedIn:
@@ -83,7 +85,7 @@ class PageRequest(Struct):
         """Who asks, for the audit log and for what they may do."""
         login = self.login
         roles = StaffRole(login.roles) if login.realm == Realm.SUPPORT else None
-        return Principal(login.email, address=self.address, roles=roles)
+        return Principal(login.email, address=self.address, roles=roles, login_id=login.login_id)
 
     def may(self, operation: str) -> bool:
         """Tell templates whether who asks may do this operation."""

@@ -34,7 +34,8 @@ SELECT 'account', currency || thresholds, last_hash, ARRAY[
 ], {transfer.nulls}
 FROM account WHERE merchant_id = ANY($14::bigint[])
 UNION ALL
-SELECT 'key', name, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles], {transfer.nulls}
+-- The people who made a key and its name, which has no line breaks, share a column.
+SELECT 'key', people || E'\n' || name, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles], {transfer.nulls}
 FROM staff_key WHERE digest = ANY($2::bytea[])
 UNION ALL
 SELECT 'key', NULL, u.digest, found.numbers, {transfer.nulls}
@@ -81,6 +82,13 @@ CROSS JOIN LATERAL (
     SELECT coalesce(sum(t.amount), 0)::bigint AS amount FROM transfer t
     WHERE t.merchant_id = u.merchant_id AND t.refers_to = u.seq AND t.kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND})
 ) returned;
+
+-- approvals_of_keys: read the requests for approval that stand under idempotency keys
+SELECT found.* FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY u (merchant_id, idempotency_key, place)
+CROSS JOIN LATERAL (
+    SELECT {approval} FROM approval a WHERE a.merchant_id = u.merchant_id AND a.idempotency_key = u.idempotency_key
+) found
+ORDER BY u.place, found.number;
 
 -- update_accounts: write accounts' new balances and rules, given as columns
 -- The accounts exist and are locked. As an upsert this can only be one index look-up per account, whatever the planner

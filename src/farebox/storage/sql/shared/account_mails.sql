@@ -10,7 +10,7 @@ SELECT {account_mail} FROM letter WHERE letter_id = $1;
 SELECT {account_mail} FROM letter ORDER BY letter_id DESC LIMIT $1;
 
 -- account_mails_since: count the account mails to a login since a time
-SELECT count(*) FROM letter WHERE login_id = $1 AND created_at > $2;
+SELECT count(*) FROM letter WHERE login_id = $1 AND created_at > $2 AND purpose <> {Purpose.APPROVAL};
 
 -- use_link: use an account mail's link up, if it is still good
 UPDATE letter SET used_at = $2 WHERE letter_id = $1 AND used_at IS NULL AND expires_at > $2 RETURNING login_id;
@@ -28,3 +28,10 @@ WHERE state IN ({MailState.WAITING}, {MailState.GIVEN_UP}) AND expires_at > $1 R
 
 -- next_account_mail_at: tell when the next account mail falls due
 SELECT next_attempt_at FROM letter WHERE state = {MailState.WAITING} ORDER BY next_attempt_at LIMIT 1;
+
+-- untaken_approval_mails: tell who has a mail about approvals that nobody has begun to send, or begins to meanwhile
+UPDATE letter SET attempts = attempts
+WHERE purpose = {Purpose.APPROVAL} AND state = {MailState.WAITING} AND attempts = 0 RETURNING login_id;
+
+-- insert_approval_mail: owe one of the staff a mail about approvals; the number is made of who gets it and why
+INSERT INTO letter ({account_mail.stored}) VALUES ({account_mail.values}) ON CONFLICT DO NOTHING;

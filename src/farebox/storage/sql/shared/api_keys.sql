@@ -11,7 +11,7 @@ SELECT key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at
 FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
 
 -- find_staff_key: look a service's or support's API key up by its digest
-SELECT key_id, kind, NULL, expires_at, revoked_at, roles, name FROM staff_key WHERE digest = $1;
+SELECT key_id, kind, NULL, expires_at, revoked_at, roles, name, people FROM staff_key WHERE digest = $1;
 
 -- merchant_keys: list a merchant's API keys
 -- The sum keeps PostgreSQL from walking an index of all merchants' keys because that has the order already.
@@ -56,3 +56,9 @@ UPDATE merchant_key SET used_at = $3 WHERE merchant_id = $1 AND digest = $2 AND 
 
 -- note_staff_key: write when a service's or support's key was last used
 UPDATE staff_key SET used_at = $2 WHERE digest = $1 AND (used_at IS NULL OR used_at < $2);
+
+-- staff_key_people: tell who made a service's or support's key
+SELECT people FROM staff_key WHERE key_id = $1;
+
+-- set_staff_key_people: say whose a service's or support's key is
+UPDATE staff_key SET people = $2 WHERE key_id = $1 RETURNING key_id;

@@ -35,6 +35,20 @@ UPDATE login SET roles = roles WHERE realm = $1 RETURNING {login};
 -- set_staff_roles: change what one of the staff may do
 UPDATE login SET roles = $2 WHERE login_id = $1 RETURNING login_id;
 
+-- login_counts_as: tell whom a staff account counts as beside itself
+SELECT counts_as FROM login WHERE login_id = $1 AND realm = {Realm.SUPPORT};
+
+-- lock_counts_as: tell the same, so that nobody else changes it meanwhile
+UPDATE login SET counts_as = counts_as WHERE login_id = $1 AND realm = {Realm.SUPPORT} RETURNING counts_as;
+
+-- confirm_login: let a staff account be a person of its own
+UPDATE login SET counts_as = '' WHERE login_id = $1;
+
+-- open_staff: list the staff accounts that may sign in and have one of some roles
+SELECT login_id, email, counts_as FROM login
+WHERE realm = {Realm.SUPPORT} AND disabled_at IS NULL AND mailbox IS NOT NULL AND roles & $1 <> 0
+ORDER BY login_id;
+
 -- insert_session: add a session
 INSERT INTO session ({session.stored}) VALUES ({session.values});
 

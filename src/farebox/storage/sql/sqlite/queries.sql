@@ -11,7 +11,7 @@ SELECT digest, key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at
 FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
 
 -- load_staff_key: read a service's or support's API key by its digest
-SELECT digest, key_id, kind, NULL, expires_at, revoked_at, roles, name FROM staff_key WHERE digest = $1;
+SELECT digest, key_id, kind, NULL, expires_at, revoked_at, roles, name, people FROM staff_key WHERE digest = $1;
 
 -- load_default_price: read the default price of a type in force at a time
 SELECT {default_price} FROM default_price
@@ -35,6 +35,9 @@ SELECT {transfer}, (
     WHERE r.merchant_id = $1 AND r.refers_to = $2 AND r.kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND})
 )
 FROM transfer WHERE merchant_id = $1 AND seq = $2;
+
+-- approval_of_key: read the requests for approval that stand under an idempotency key
+SELECT {approval} FROM approval WHERE merchant_id = $1 AND idempotency_key = $2 ORDER BY number;
 
 -- insert_transfer: append one transfer
 INSERT INTO transfer ({transfer.stored}) VALUES ({transfer.values});

@@ -6,10 +6,10 @@ from typing import Final
 from starlette.responses import Response
 
 from farebox.core import ids
-from farebox.core.accounts import Kind
-from farebox.core.approvals import ApprovalState
+from farebox.core.approvals import ApprovalState, RequestKind
 from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import Outcome
+from farebox.core.people import are_others, read_people
 from farebox.core.permissions import Operation
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError, ensure_done
@@ -90,7 +90,8 @@ class ApprovalPages:
             outcome = await approvals.approve(merchant_id, number, principal=request.principal, is_dry_run=True)
             refusal = outcome.message
         merchant, account = await request.services.merchants.get(merchant_id)
-        is_credit = approval.kind != Kind.ADJUSTMENT_DEBIT
+        is_credit = approval.kind != RequestKind.ADJUSTMENT_DEBIT
+        is_limit = approval.kind == RequestKind.CREDIT_LIMIT
         change = approval.amount if is_credit else -approval.amount
         return request.page(
             "console/approval.html",
@@ -103,6 +104,8 @@ class ApprovalPages:
             account=account,
             sum=f"{'' if is_credit else MINUS}{format_money_with_code(approval.amount, account.currency)}",
             after=account.available + change,
+            is_limit=is_limit,
+            original=ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=approval.refers_to or 0),
             here=f"{_ROOT}/{merchant.id}/{approval.id}",
             state_words={int(state): words for state, words in _STATES.items()},
         )
@@ -110,11 +113,9 @@ class ApprovalPages:
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         approvals = request.services.approvals
         before = _before(request)
-        newest = await approvals.page(merchant_id=None, before=None, limit=PAGE_ROWS_MAX)
-        waiting = [approval for approval in newest if approval.state == ApprovalState.PENDING][::-1]
-        listed = newest
-        if before is not None:
-            listed = await approvals.page(merchant_id=None, before=before, limit=PAGE_ROWS_MAX)
+        people = await approvals.people(request.principal)
+        waiting = await approvals.pending()
+        listed = await approvals.page(merchant_id=None, before=before, limit=PAGE_ROWS_MAX)
         decided, more = cut([approval for approval in listed if approval.state != ApprovalState.PENDING], ROWS)
         merchants = await request.services.console.merchants_of(
             approval.merchant_id for approval in (*waiting, *decided)
@@ -123,12 +124,19 @@ class ApprovalPages:
             "console/approvals.html",
             status,
             waiting=waiting,
+            may_decide={
+                approval.id for approval in waiting if are_others(people, read_people(approval.requested_people))
+            },
+            unconfirmed=await approvals.accounts_to_confirm(people),
             decided=decided,
             more=decided[-1].id if more else None,
             is_first=before is None,
-            debit=Kind.ADJUSTMENT_DEBIT,
+            approved=ApprovalState.APPROVED,
+            debit=RequestKind.ADJUSTMENT_DEBIT,
+            limit=RequestKind.CREDIT_LIMIT,
             names={number: row.merchant.name for number, row in merchants.items()},
             currencies={number: row.account.currency for number, row in merchants.items()},
+            limits={number: row.account.credit_limit for number, row in merchants.items()},
             state_words={int(state): words for state, words in _STATES.items()},
         )
 

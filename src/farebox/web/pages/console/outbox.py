@@ -17,7 +17,12 @@ _STATES: Final = {
     MailState.GIVEN_UP: "given up",
     MailState.WITHDRAWN: "withdrawn",
 }
-_PURPOSES: Final = {Purpose.INVITATION: "invitation", Purpose.RESET: "link to choose a password", Purpose.TEST: "test"}
+_PURPOSES: Final = {
+    Purpose.INVITATION: "invitation",
+    Purpose.RESET: "link to choose a password",
+    Purpose.TEST: "test",
+    Purpose.APPROVAL: "what waits for approval",
+}
 
 
 class OutboxPages:

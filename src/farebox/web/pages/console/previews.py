@@ -40,8 +40,9 @@ def change_of(outcome: Outcome) -> int:
 
     Of one that waits for approval, what it will add.
     """
-    move = outcome.transfer or outcome.approval
-    return 0 if move is None else EFFECTS[Kind(move.kind)].wallet * move.amount
+    if outcome.transfer is not None:
+        return EFFECTS[Kind(outcome.transfer.kind)].wallet * outcome.transfer.amount
+    return 0 if outcome.approval is None else outcome.approval.signed_amount
 
 
 def signed(change: int, currency: str) -> str:

@@ -30,6 +30,13 @@ class StaffPages:
         return [
             route("", get=self.show, post=self.add),
             route("/again", post=self.invite_again),
+            PageRoute(
+                f"{_ROOT}/confirm",
+                Audience.SUPPORT,
+                post=self.confirm,
+                is_console=True,
+                operation=Operation.CONFIRM_STAFF,
+            ),
             route("/roles", post=self.set_roles),
             route("/close", post=self.close),
             route("/reopen", post=self.reopen),
@@ -68,6 +75,12 @@ class StaffPages:
             "role_saved",
         )
 
+    async def confirm(self, request: PageRequest) -> Response:
+        """Say that somebody whom another one added is a person of their own."""
+        return await self._do(
+            request, request.services.staff.confirm(_email(request), principal=request.principal), "staff_confirmed"
+        )
+
     async def close(self, request: PageRequest) -> Response:
         """Let somebody sign in no more."""
         return await self._do(
@@ -101,11 +114,14 @@ class StaffPages:
         return request.redirect(_ROOT, flash)
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
+        people = await request.services.approvals.people(request.principal)
+        may_confirm = {login.login_id for login in await request.services.approvals.accounts_to_confirm(people)}
         staff = await request.services.staff.list()
         return request.page(
             "console/staff.html",
             status,
             staff=[(login, staff_data(login)) for login in staff],
+            may_confirm=may_confirm if request.principal.may(Operation.CONFIRM_STAFF) else (),
             role_words=list(STAFF_ROLES),
             changed=next((staff_data(login) for login in staff if login.email == request.query("change")), None),
         )

@@ -76,11 +76,12 @@ class TransferPages:
         """Give a charge or capture back, in whole or in part."""
         transfer = await _transfer(request)
         try:
-            ensure_done(await _refund(request, transfer))
+            outcome = await _refund(request, transfer)
+            ensure_done(outcome)
         except ServiceError as error:
             request.form.fail(error, _FIELDS)
             return await self._one(request, status=422)
-        return request.redirect(_url(transfer), "refunded")
+        return request.redirect(_url(transfer), "refunded" if outcome.transfer is not None else "waits")
 
     async def preview_take_back(self, request: PageRequest) -> Response:
         """Show what it would come to to take a top-up back; nothing moves."""

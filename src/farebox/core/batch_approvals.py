@@ -1,0 +1,130 @@
+"""The approvals of one batch: requests, what people moved alone and whom to tell, as they stand after each command."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from farebox.core import approval_rules
+from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, LoneMove, approval_mail_id
+from farebox.core.batch_rows import BatchRows
+from farebox.core.commands import Approve, Move, Reject, RequestApproval
+from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, are_others, read_people, write_people
+from farebox.core.state import BatchState, Decision
+
+_PROGRAMS: Final = frozenset({COMMAND_LINE, UNKNOWN})
+"""Who made the service keys that are the operator's programs', and no person's: the command line, or an earlier Farebox
+that did not write down who."""
+
+
+class BatchApprovals:
+    """The rows that belong to approvals. What a batch has decided so far lies over what is stored."""
+
+    def __init__(self, state: BatchState, now: int) -> None:
+        """Begin a batch at `now`, microseconds since 1970."""
+        self._state = state
+        self._now = now
+        self._rows = BatchRows({(item.merchant_id, item.approval_id): item for item in state.approvals})
+        self._lone_moves: list[LoneMove] = []
+        self._mails: dict[int, ApprovalMail] = {}
+
+    def __iter__(self) -> Iterator[Approval]:
+        return iter(self._rows)
+
+    def get(self, merchant_id: int, approval_id: int) -> Approval | None:
+        """Find a request."""
+        return self._rows.get(merchant_id, approval_id)
+
+    def replace(self, approval: Approval) -> None:
+        """Put a request as it was decided in its place."""
+        self._rows.replace(approval.merchant_id, approval.approval_id, approval)
+
+    def write_to(self, decision: Decision) -> None:
+        """Add the rows to a batch's decision."""
+        decision.new_approvals = list(self._rows.new.values())
+        decision.changed_approvals = list(self._rows.changed.values())
+        decision.lone_moves = self._lone_moves
+        decision.approval_mails = list(self._mails.values())
+
+    def people(self, command: Move | RequestApproval | Approve | Reject) -> People:
+        """Tell whom a command's asker counts as; one that names nobody comes from the operator's own machine."""
+        actor, caller = command.actor, command.caller
+        if actor is not None and actor.login_id is not None:
+            counts_as = self._state.logins.get(actor.login_id)
+            return frozenset({UNKNOWN}) if counts_as is None else account_people(actor.login_id, counts_as)
+        if caller is not None:
+            return read_people(self._state.keys[caller.digest].people)
+        return frozenset({COMMAND_LINE})
+
+    def waiting(self, command: Move, fingerprint: bytes) -> Outcome | None:
+        """Answer a move whose reference a waiting request has; None if none has it."""
+        return approval_rules.waiting(self, command, fingerprint)
+
+    def repeated(self, command: RequestApproval, fingerprint: bytes) -> Outcome | None:
+        """Answer a move that was requested before, or whose reference a waiting request has; None if neither."""
+        return approval_rules.repeated_request(self, command.move, fingerprint)
+
+    def must_wait(self, command: RequestApproval, amount: int, limit: int | None) -> bool:
+        """Tell whether a move is more than its asker may make alone.
+
+        What the same people moved alone for the merchant within ALONE_MICROS counts with it.
+
+        Args:
+            command: what is asked.
+            amount: how much it raises, or takes away, in micros; below zero if it lowers a credit limit.
+            limit: how much one person may move alone; None for as much as any.
+        """
+        people = self.people(command)
+        if limit is None or amount <= 0 or (_is_service(command) and people <= _PROGRAMS):
+            return False
+        merchant_id, since = command.merchant_id, self._now - ALONE_MICROS
+        alone = sum(
+            move.amount
+            for move in (*self._state.lone_moves, *self._lone_moves)
+            if move.merchant_id == merchant_id and move.at > since and not people.isdisjoint(read_people(move.people))
+        )
+        return alone + amount > limit
+
+    def request(self, command: RequestApproval, fingerprint: bytes, amount: int) -> Outcome:
+        """Write a request down, and owe a mail to each of the staff who may approve it.
+
+        Args:
+            command: what is asked.
+            fingerprint: what tells a retry from another request under the same reference.
+            amount: of the move in micros, or the credit limit.
+        """
+        if _is_service(command):
+            return refused(
+                Code.APPROVAL_REQUIRED,
+                "This key was made by one person, who may not give back so much alone; a second person approves it "
+                "if support asks for the refund",
+            )
+        people = self.people(command)
+        approval = approval_rules.new_approval(command, fingerprint, amount, people, self._now)
+        self._rows.new[approval.merchant_id, approval.approval_id] = approval
+        for account in self._state.staff:
+            if are_others(account_people(account.login_id, account.counts_as), people):
+                mail_id = approval_mail_id(approval.approval_id, account.login_id)
+                self._mails.setdefault(
+                    account.login_id, ApprovalMail(mail_id, account.login_id, account.email, self._now)
+                )
+        return Outcome(Code.OK, approval=approval)
+
+    def note_alone(self, move: Move, amount: int, number: int | None) -> None:
+        """Write down that a move was made by one person, if anybody made it by hand.
+
+        Args:
+            move: what was made.
+            amount: how much it raised, or took away, in micros.
+            number: the request's that it might have become; None if there were no limits.
+        """
+        if number is None and move.actor is not None:
+            number = move.actor.entry_id
+        if number is None or amount <= 0 or (_is_service(move) and self.people(move) <= _PROGRAMS):
+            return
+        people = write_people(self.people(move))
+        self._lone_moves.append(LoneMove(move.merchant_id, self._now, number, people, amount))
+
+
+def _is_service(command: Move | RequestApproval) -> bool:
+    """Tell whether a service asks: a key without a person behind it."""
+    return command.actor is None and command.caller is not None
