@@ -50,7 +50,7 @@ def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_port: int
         '{"isSuccess":true,"statusCode":200,"errorMessage":null,"data":"99.00"}',
         "Subject: Northwind Imaging: balance below 100.00 USD",
         "Insufficient balance: 51.00 USD needed, 48.00 can be spent",
-        "Clean: 1 merchants, 3 transfers",
+        "Clean: 1 merchant, 3 transfers",
     ]
     assert [] == [promise for promise in promises if promise not in done.stdout]
     assert [] == [line for line in done.stderr.splitlines() if " INFO farebox." not in line]

@@ -21,6 +21,7 @@ from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.health import HealthCheck
+from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.repeats import Repeats
 from farebox.service.operator.throughput import Throughput
@@ -76,11 +77,14 @@ class Farebox(Struct, frozen=True):
         passwords = Passwords()
         sign_in = SignIn(stores, clock, Signer(settings.secret_key), passwords)
         limits = settings.approval_above.limits
+        operations = Operations(committer, clock, stores.prices, limits=limits)
+        merchants = Merchants(stores, clock, limits=limits)
         services = Services(
             balances=Balances(connector, clock),
             queries=Queries(stores, clock),
-            operations=Operations(committer, clock, stores.prices, limits=limits),
-            merchants=Merchants(stores, clock, limits=limits),
+            operations=operations,
+            merchants=merchants,
+            merchant_changes=MerchantChanges(merchants, operations),
             repeats=Repeats(stores, clock),
             users=Users(stores, clock, sign_in),
             staff=Staff(stores, clock, sign_in, limits=limits),

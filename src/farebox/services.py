@@ -9,6 +9,7 @@ from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.health import HealthCheck
+from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.repeats import Repeats
 from farebox.service.operator.throughput import Throughput
@@ -42,6 +43,7 @@ class Services(Struct, frozen=True):
     queries: Queries
     operations: Operations
     merchants: Merchants
+    merchant_changes: MerchantChanges
     repeats: Repeats
     users: Users
     staff: Staff

@@ -144,6 +144,13 @@ def test_a_key_is_made_rotated_and_revoked(shell: Shell, owner: tuple[str, str])
     assert option.removeprefix("--") in shell.ok("key", "list", *scope).out
 
 
+def test_what_is_done_a_second_time_is_said_to_be(shell: Shell) -> None:
+    assert "image is variable: its callers name the amount, from " in shell.ok("price", "set", "image", "variable").out
+    assert "No mail waits to be sent, and none was given up." in shell.ok("outbox", "retry").out
+    shell.merchant()
+    assert "Clean: 1 merchant, 0 transfers" in shell.ok("verify").out
+
+
 def test_prices_have_versions_and_the_one_in_force_is_marked(shell: Shell) -> None:
     merchant = shell.merchant()
     shell.ok("price", "set", "image", "0.01")

@@ -40,10 +40,20 @@ def test_what_is_no_amount_is_refused_and_nothing_moves(shell: Shell, amount: st
         (("key", "create", "--service", "a", "--support", "b"), 2, "key: name one owner"),
         (("key", "create", "--service", "a", "--expires", "tomorrow"), 2, "expires: 'tomorrow' is not a time"),
         (("key", "create", "--service", "a", "--expires", "2001-01-01T00:00:00Z"), 2, "expires: a key can't expire"),
-        (("price", "set", "image", "0"), 2, "unitPrice: the amount must be more than 0"),
+        (("price", "set", "image", "0"), 2, "UNIT_PRICE: the amount must be more than 0"),
+        (("price", "set", "image", "-1"), 2, "UNIT_PRICE: '-1' is not an amount"),
+        (("topup", UNKNOWN, "-5", "--reference", "R"), 2, "amount: '-5' is not an amount"),
+        (("merchant", "create", "A", "--currency", "USD", "--credit-limit", "-5"), 2, "--credit-limit: '-5' is not an"),
+        (("usage", UNKNOWN, "--time-zone", "here"), 1, f"no merchant has the id {UNKNOWN}"),
+        (("audit", "--merchant", UNKNOWN), 1, f"no merchant has the id {UNKNOWN}"),
+        (("audit", "--merchant", "mer_0000000000000"), 1, "no merchant has the id mer_0000000000000"),
+        (("approval", "list", "--merchant", UNKNOWN), 1, f"no merchant has the id {UNKNOWN}"),
+        (("approval", "reject", UNKNOWN, "x"), 2, "REQUEST: 'x' is not an approval id"),
+        (("key", "rotate", "key_0000000000001", "--overlap", "91d"), 2, "--overlap: a rotated key goes on for 90 days"),
+        (("key", "create", "--service", ""), 2, "service: this is empty"),
         (("price", "set", "Image!", "1"), 2, "type: a request type is"),
         (("price", "set", "image", "1", "--from", "2001-01-01T00:00:00Z"), 2, "from: a price can't start in the past"),
-        (("merchant", "create", "A", "--currency", "XYZ"), 2, "currency: 'XYZ' is not a currency of ISO 4217"),
+        (("merchant", "create", "A", "--currency", "XYZ"), 2, "currency: 'XYZ' is not a currency in use"),
         (("merchant", "create", " ", "--currency", "USD"), 2, "name: this is empty; write one line"),
     ],
 )
@@ -54,6 +64,19 @@ def test_a_wrong_value_is_named_with_what_would_be_right(
     assert (status, "") == (done.status, done.out)
     assert done.err.startswith(f"farebox: {message}")
     assert 1 == done.err.count("\n")
+
+
+def test_an_option_that_is_not_known_is_none_of_the_values(shell: Shell) -> None:
+    done = shell.run("topup", UNKNOWN, "5", "--referense", "R")
+    assert (2, True) == (done.status, "No such option '--referense'" in done.err)
+
+
+def test_nothing_of_a_merchant_is_changed_if_one_thing_is_wrong(shell: Shell) -> None:
+    merchant = shell.merchant()
+    before = shell.json("merchant", "show", merchant)
+    for wrong in (("--name", ""), ("--threshold", "x"), ("--threshold", "10", "--name", "a\nb")):
+        assert 2 == shell.run("merchant", "set", merchant, "--credit-limit", "5", *wrong).status
+    assert before == shell.json("merchant", "show", merchant)
 
 
 def test_with_json_an_error_is_json_on_stderr(shell: Shell) -> None:

@@ -19,6 +19,8 @@ from farebox.core.commands import TopUp
 from farebox.service import parsing
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX
 from tests.cli.shell import Shell
+from tests.service.books import TRANSFERS, keep_book
+from tests.support.ledger import ANN
 from tests.support.server import open_farebox
 
 FAR = "2199-01-01T00:00:00Z"
@@ -33,6 +35,19 @@ def merchant(shell: Shell) -> str:
     shell.ok("adjust", made, "-4", "--reference", "A1", "--reason", "mistake")
     shell.ok("topup", made, "6.34", "--reference", "B1")
     return made
+
+
+def test_every_kind_of_line_says_what_it_was(shell: Shell) -> None:
+    async def keep() -> None:
+        async with open_farebox(shell.database_url) as farebox:
+            await keep_book(farebox.stores)
+
+    asyncio.run(keep())
+    lines = shell.ok("statement", ids.public_id(ids.MERCHANT, ANN)).out.splitlines()
+    whats = {line[21:49].strip() for line in lines}
+    assert {"charge image x 10", "hold image x 9", "capture image x 4", "release image", "expire image"} <= whats
+    assert TRANSFERS == len(lines)
+    assert not any("None" in line for line in lines)
 
 
 @pytest.fixture(scope="module")

@@ -574,5 +574,5 @@ def test_verify_answers_in_json_what_it_found(damaged_shell: Shell) -> None:
 
 
 def test_verify_of_one_merchant_looks_at_that_book_alone(damaged_shell: Shell) -> None:
-    assert damaged_shell.ok("verify", "--merchant", BEN_ID).out.startswith("Clean: 1 merchants, 3 transfers, ")
+    assert damaged_shell.ok("verify", "--merchant", BEN_ID).out.startswith("Clean: 1 merchant, 3 transfers, ")
     assert 1 == damaged_shell.run("verify", "--merchant", ANN_ID).status

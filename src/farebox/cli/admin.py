@@ -19,6 +19,7 @@ from farebox.presenters.prices import VARIABLE, price_data, prices_data, unit_pr
 from farebox.presenters.users import user_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
+from farebox.service.operator.merchant_changes import MerchantFields
 from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
 from farebox.service.people.users import ROLES
 from farebox.storage.records import ApiKey, Merchant
@@ -156,22 +157,13 @@ async def merchant_set(
     if not threshold and credit_limit is None and name is None:
         raise InvalidInput("set", "name what to change: --threshold, --credit-limit or --name")
     number = merchant_id(merchant)
-    operations = context.farebox.services.operations
-    amounts = [amount for amount in threshold if amount]
-    if amounts and credit_limit is not None:
-        # So that nothing is changed if one of both is wrong.
-        limit = inputs.amount("creditLimit", credit_limit, is_zero_allowed=True)
-        _, account = await context.farebox.services.merchants.get(number)
-        inputs.thresholds("thresholds", amounts, credit_limit=limit, currency=account.currency)
-    limit_outcome = None
-    if credit_limit is not None:
-        limit_outcome = await operations.set_credit_limit(number, credit_limit, principal=context.principal)
-        ensure_done(limit_outcome)
-    if threshold:
-        ensure_done(await operations.set_thresholds(number, amounts, principal=context.principal))
-    if name is not None:
-        await context.farebox.services.merchants.rename(number, name, principal=context.principal)
-    if limit_outcome is not None and answer_waiting(context, limit_outcome):
+    change = MerchantFields(
+        name=name,
+        thresholds=[amount for amount in threshold if amount] if threshold else None,
+        credit_limit=credit_limit,
+    )
+    limited = await context.farebox.services.merchant_changes.apply(number, change, principal=context.principal)
+    if limited is not None and answer_waiting(context, limited):
         return
     found = await context.farebox.services.merchants.get(number)
     context.answer(merchant_data(*found), _merchant_text(*found))
@@ -263,6 +255,7 @@ async def key_create(
         )
     else:
         kind = KeyKind.SERVICE if service is not None else KeyKind.SUPPORT
+        inputs.name("service" if service is not None else "support", service or support or "")
         key = await merchants.create_key(
             kind, name=service or support or "", roles=roles, expires=expires, principal=context.principal
         )
@@ -373,9 +366,10 @@ async def price_set(
         starts=starts,
         principal=context.principal,
     )
+    words = "is variable: its callers name the amount," if price.unit_price is None else f"costs {unit_price}"
     context.answer(
         price_data(price, is_in_force=price.starts_at <= context.farebox.clock.now()),
-        f"{request_type} costs {unit_price} from {short_time(price.starts_at)} UTC on.",
+        f"{request_type} {words} from {short_time(price.starts_at)} UTC on.",
     )
 
 

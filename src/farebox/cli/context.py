@@ -4,6 +4,7 @@ import asyncio
 import getpass
 import logging
 import os
+import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import wraps
@@ -36,6 +37,8 @@ from farebox.storage.interface import SchemaMismatch, StorageError
 
 FAILED: Final = 1
 MISUSED: Final = 2
+_NEGATIVE: Final = re.compile(r"-[0-9.]")
+_CAPITAL: Final = re.compile(r"(?<=[a-z])([A-Z])")
 _CODES: Final[dict[type[Exception], str]] = {
     InvalidInput: "invalid_value",
     Missing: "not_found",
@@ -96,6 +99,14 @@ def fail(code: str, message: str, status: int, *, is_json: bool) -> NoReturn:
 Body = Callable[..., Awaitable[None]]
 
 
+class _Command(click.Command):
+    """A command that takes amounts below zero for what they are, and not for options that it does not know."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.ignore_unknown_options = any(_NEGATIVE.match(arg) for arg in args)
+        return super().parse_args(ctx, args)
+
+
 def command(name: str, *, group: click.Group | None = None, **options: Any) -> Callable[[Body], click.Command]:
     """Make a command, of a group if it has one, of a coroutine that takes a CommandContext and the parameters.
 
@@ -112,7 +123,7 @@ def command(name: str, *, group: click.Group | None = None, **options: Any) -> C
 
             guarded(lambda: asyncio.run(with_farebox()), is_json=is_json)
 
-        made = add_json_option(click.command(name, None, **options)(run))
+        made = add_json_option(click.command(name, _Command, **options)(run))
         if group is not None:
             group.add_command(made)
         return made
@@ -134,7 +145,7 @@ def guarded(work: Callable[[], None], *, is_json: bool) -> None:
     except Refused as error:
         fail(error.outcome.code, error.message, FAILED, is_json=is_json)
     except InvalidInput as error:
-        fail("invalid_value", f"{error.field}: {error.message}", MISUSED, is_json=is_json)
+        fail("invalid_value", f"{_named(error.field)}: {error.message}", MISUSED, is_json=is_json)
     except SettingsError as error:
         fail("invalid_settings", str(error), MISUSED, is_json=is_json)
     except (ServiceError, StorageError) as error:
@@ -147,6 +158,18 @@ def guarded(work: Callable[[], None], *, is_json: bool) -> None:
         # The reader of our output has gone; the interpreter must not try to flush it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
+
+
+def _named(field: str) -> str:
+    """Name a field that the command's usage calls otherwise as it does there: --credit-limit for creditLimit."""
+    context = click.get_current_context(silent=True)
+    wanted = _CAPITAL.sub(r"_\1", field).lower()
+    for parameter in context.command.params if context else ():
+        option = max(parameter.opts, key=len)
+        names = {name.lstrip("-").replace("-", "_").lower() for name in (*parameter.opts, parameter.metavar or "")}
+        if field.lower() not in names and names & {wanted, wanted.removesuffix("s"), wanted.removesuffix("_seconds")}:
+            return option if option.startswith("--") else (parameter.metavar or option.upper())
+    return field
 
 
 def _reason(error: Exception) -> str:
@@ -164,6 +187,11 @@ def as_fields(data: Struct) -> dict[str, Any]:
     """Take a thing's fields as they stand in JSON, to tell more beside them."""
     fields: dict[str, Any] = msgspec.to_builtins(data)
     return fields
+
+
+def counted(count: int, what: str) -> str:
+    """Write how many there are of something: 1 transfer, 2,000 transfers."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def short_time(micros: int) -> str:

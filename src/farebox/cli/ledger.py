@@ -15,6 +15,7 @@ from farebox.cli.context import (
     add_json_option,
     answer,
     command,
+    counted,
     guarded,
     merchant_id,
     short_time,
@@ -84,7 +85,7 @@ async def verify(context: CommandContext, merchant: str | None, run: int | None)
         faults.append({"merchantId": ids.public_id(ids.MERCHANT, fault.merchant_id), "fault": fault.text})
         if not context.is_json:
             click.echo(f"{faults[-1]['merchantId']}: {fault.text}")
-    seen = f"{audit.merchants_count:,} merchants, {audit.transfers_count:,} transfers"
+    seen = f"{counted(audit.merchants_count, 'merchant')}, {counted(audit.transfers_count, 'transfer')}"
     context.answer(
         {
             "isClean": not faults,
@@ -92,7 +93,7 @@ async def verify(context: CommandContext, merchant: str | None, run: int | None)
             "transfers": audit.transfers_count,
             "faults": faults,
         },
-        f"{f'{len(faults):,} faults' if faults else 'Clean'}: {seen}, {time.monotonic() - started:.1f} s.",
+        f"{counted(len(faults), 'fault') if faults else 'Clean'}: {seen}, {time.monotonic() - started:.1f} s.",
     )
     if faults:
         raise SystemExit(FAILED)
@@ -144,7 +145,9 @@ async def outbox_list(context: CommandContext) -> None:
 async def outbox_retry(context: CommandContext) -> None:
     """Make every mail that was neither sent nor withdrawn due now, those given up included."""
     count = await context.farebox.services.console.retry(principal=context.principal)
-    context.answer({"retried": count}, f"{count} mails are due now; a running server sends them.")
+    verb, them = ("is", "it") if count == 1 else ("are", "them")
+    words = f"{counted(count, 'mail')} {verb} due now; a running server sends {them}."
+    context.answer({"retried": count}, words if count else "No mail waits to be sent, and none was given up.")
 
 
 def _pause_lines(pause: MailServerPause | None, now: int) -> list[str]:

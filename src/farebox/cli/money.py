@@ -31,7 +31,7 @@ async def topup(context: CommandContext, merchant: str, amount: str, reference: 
     await answer_move(context, outcome, "Topped up")
 
 
-@command("adjust", context_settings={"ignore_unknown_options": True})
+@command("adjust")
 @click.argument("merchant")
 @click.argument("amount")
 @click.option("--reference", required=True, help="Yours; the same reference again is the same adjustment.")

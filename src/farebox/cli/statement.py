@@ -13,6 +13,7 @@ from farebox.cli.context import (
     CommandContext,
     add_json_option,
     command,
+    counted,
     fail,
     guarded,
     merchant_id,
@@ -85,7 +86,9 @@ def _line(transfer: Transfer, currency: str) -> str:
     sign = "+" if EFFECTS[Kind(transfer.kind)].wallet > 0 else "-" if EFFECTS[Kind(transfer.kind)].wallet < 0 else " "
     what = KIND_WORDS[transfer.kind].replace("_", " ")
     if transfer.request_type is not None:
-        what = f"{what} {transfer.request_type} x {transfer.quantity}"
+        what = f"{what} {transfer.request_type}"
+    if transfer.quantity is not None:
+        what = f"{what} x {transfer.quantity:,}"
     return (
         f"{short_time(transfer.committed_at)}  {what:<28}{sign + format_money(transfer.amount, currency):>18}"
         f"{format_money(transfer.wallet_after, currency):>18}  {transfer.reference or ''}".rstrip()
@@ -138,18 +141,14 @@ def _summary(reports: list[tuple[str, Report]], ending: Ending) -> str:
     faults_count = sum(report.faults_count for _, report in reports)
     transfers_count = sum(report.transfers_count for _, report in reports)
     if faults_count:
-        return f"{_counted(faults_count, 'fault')}: {_counted(transfers_count, 'transfer')}."
+        return f"{counted(faults_count, 'fault')}: {counted(transfers_count, 'transfer')}."
     merchant = ids.public_id(ids.MERCHANT, ending.merchant_id)
     stretch = f", seq {reports[0][1].first_seq} to {ending.seq}" if transfers_count else ""
     held = f", {format_money(ending.held, ending.currency)} held" if ending.held else ""
     return (
-        f"Clean: {_counted(transfers_count, 'transfer')} of {merchant}{stretch}, "
+        f"Clean: {counted(transfers_count, 'transfer')} of {merchant}{stretch}, "
         f"ends at {format_money_with_code(ending.available, ending.currency)} available{held}."
     )
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _data(reports: list[tuple[str, Report]]) -> dict[str, Any]:

@@ -37,7 +37,7 @@ _LAST_YEAR: Final = 2199
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:[Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
 )
-_ID_WORDS: Final = {ids.MERCHANT: "merchant", ids.KEY: "key", ids.APPROVAL: "approval"}
+_ID_WORDS: Final = {ids.MERCHANT: "a merchant", ids.KEY: "a key", ids.APPROVAL: "an approval"}
 
 
 def amount(field: str, text: str, *, is_zero_allowed: bool = False) -> int:
@@ -71,7 +71,10 @@ def ttl_seconds(field: str, value: int) -> int:
 def overlap_seconds(field: str, value: int) -> int:
     """Check how long a rotated key goes on beside its successor."""
     if not 0 <= value <= OVERLAP_SECONDS_MAX:
-        raise InvalidInput(field, f"a rotated key goes on for 0 to {OVERLAP_SECONDS_MAX} seconds")
+        raise InvalidInput(
+            field,
+            f"a rotated key goes on for {OVERLAP_SECONDS_MAX // 86_400} days ({OVERLAP_SECONDS_MAX:,} seconds) at most",
+        )
     return value
 
 
@@ -220,7 +223,7 @@ def public_id(field: str, prefix: str, text: str) -> int:
         return parsing.parse_public_id(prefix, text)
     except parsing.InvalidId as error:
         raise InvalidInput(
-            field, f"{text[:40]!r} is not a {_ID_WORDS[prefix]} id; one looks like {prefix}01K9ABCDEFGHJ"
+            field, f"{text[:40]!r} is not {_ID_WORDS[prefix]} id; one looks like {prefix}01K9ABCDEFGHJ"
         ) from error
 
 

@@ -1,6 +1,7 @@
 """The audit log: who did what from where, in pages."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
@@ -10,6 +11,8 @@ from farebox.service import parsing
 from farebox.service.errors import InvalidInput, translated
 from farebox.storage.records import Realm
 from farebox.storage.stores import Stores
+
+_OPERATOR: Final = 0
 
 
 class ActorNames(Struct, frozen=True):
@@ -35,6 +38,9 @@ class AuditLog:
             InvalidInput: this method gave out no such cursor.
         """
         before = (ids.NUMBER_MAX, ids.NUMBER_MAX) if cursor is None else _parse_cursor(cursor)
+        if merchant_id == _OPERATOR:
+            # What concerns the operator as a whole is kept under this number, and is no merchant's.
+            return [], None
         with translated():
             entries = await self._stores.audit_log.list(merchant_id=merchant_id, before=before, limit=limit)
         more = len(entries) == limit

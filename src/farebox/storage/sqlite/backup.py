@@ -18,7 +18,7 @@ def backup(source_path: Path, target_path: Path, step_pages: int) -> None:
         except FileExistsError as error:
             raise AlreadyExists(f"{target_path} exists already") from error
         except OSError as error:
-            raise StorageError(f"the copy can't be written: {error}") from error
+            raise StorageError(f"the copy can't be written: {target_path}: {error.strerror}") from error
         try:
             with closing(apsw.Connection(str(target_path))) as target:
                 with target.backup("main", source, "main") as copying:

@@ -1,7 +1,7 @@
 """Merchants and their rules, as support sets them up."""
 
 from collections.abc import Awaitable
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -13,12 +13,14 @@ from farebox.presenters.approvals import ApprovalData
 from farebox.presenters.merchants import MerchantData, NewMerchantData, merchant_data, new_merchant_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
+from farebox.service.operator.merchant_changes import MerchantFields
 from farebox.service.operator.merchants import Merchant, NewKey
 from farebox.web.api.answers import answer, answer_made, waiting_answer
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import MerchantChange, MerchantRequest, MerchantsData, PageQuery
 
+_Value = TypeVar("_Value")
 _UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
 
 
@@ -104,34 +106,12 @@ class MerchantEndpoints(Endpoints):
     )
     async def change_merchant(self, request: ApiRequest, body: MerchantChange) -> Answer:
         """Change what is named; what is not named stays."""
-        merchant_id, principal = merchant_in_path(request), request.principal
-        # All is checked before anything is changed; of what follows, the credit limit alone can be refused, or the
-        # thresholds if somebody else lowers it at this moment.
-        for value, operation in (
-            (body.name, Operation.MANAGE_MERCHANTS),
-            (body.thresholds, Operation.SET_THRESHOLDS),
-            (body.credit_limit, Operation.SET_CREDIT_LIMIT),
-        ):
-            if not isinstance(value, msgspec.UnsetType):
-                principal.ensure_may(operation)
-        if not isinstance(body.name, msgspec.UnsetType):
-            inputs.name("name", body.name)
-        if not isinstance(body.thresholds, msgspec.UnsetType):
-            _, account = await self._services.merchants.get(merchant_id)
-            limit = account.credit_limit
-            if not isinstance(body.credit_limit, msgspec.UnsetType):
-                limit = inputs.amount("creditLimit", body.credit_limit, is_zero_allowed=True)
-            inputs.thresholds("thresholds", body.thresholds, credit_limit=limit, currency=account.currency)
-        operations = self._services.operations
-        waits = None
-        if not isinstance(body.credit_limit, msgspec.UnsetType):
-            waits = waiting_answer(
-                await operations.set_credit_limit(merchant_id, body.credit_limit, principal=principal)
-            )
-        if not isinstance(body.thresholds, msgspec.UnsetType):
-            ensure_done(await operations.set_thresholds(merchant_id, body.thresholds, principal=principal))
-        if not isinstance(body.name, msgspec.UnsetType):
-            await self._services.merchants.rename(merchant_id, body.name, principal=principal)
+        merchant_id = merchant_in_path(request)
+        change = MerchantFields(
+            name=_named(body.name), thresholds=_named(body.thresholds), credit_limit=_named(body.credit_limit)
+        )
+        limited = await self._services.merchant_changes.apply(merchant_id, change, principal=request.principal)
+        waits = None if limited is None else waiting_answer(limited)
         return waits or await self._merchant(merchant_id)
 
     @route(
@@ -172,3 +152,7 @@ class MerchantEndpoints(Endpoints):
 def _new_merchant(made: tuple[Merchant, Account, NewKey]) -> NewMerchantData:
     merchant, account, key = made
     return new_merchant_data(merchant, account, key.text)
+
+
+def _named(value: _Value | msgspec.UnsetType) -> _Value | None:
+    return None if isinstance(value, msgspec.UnsetType) else value
