@@ -265,6 +265,25 @@ async def test_a_balance_that_is_used_up(ledger: Ledger) -> None:
     assert "You are told again when a request is refused after money has arrived." in page
 
 
+async def test_an_account_that_was_never_topped_up_is_not_said_to_be_used_up(ledger: Ledger) -> None:
+    await ledger.add_user("ann@example.com")
+    await ledger.refused(images=1)
+    message = written(await read(ledger, "ann@example.com"))
+    assert "Northwind Imaging: never topped up, requests are refused" == message["Subject"]
+    assert text_of(message).startswith("The balance of Northwind Imaging was never topped up: requests are refused.\n")
+    assert "used up" not in text_of(message)
+
+
+async def test_a_credit_limit_that_is_used_up_is_told_with_the_balance(ledger: Ledger) -> None:
+    await ledger.run(SetCreditLimit(NORTHWIND, UNIT))
+    await ledger.add_user("ann@example.com")
+    await ledger.charge(images=2)
+    await ledger.refused(images=1)
+    message = written(await read(ledger, "ann@example.com"))
+    assert "Northwind Imaging: balance and credit used up, requests are refused" == message["Subject"]
+    assert text_of(message).startswith("The balance of Northwind Imaging and its credit limit are used up.\n")
+
+
 async def test_a_request_for_more_than_is_left_does_not_make_the_balance_used_up(ledger: Ledger) -> None:
     await use_up(ledger, 2)
     message = written(await read(ledger, "ann@example.com"))

@@ -123,7 +123,7 @@ class Story:
         loop = asyncio.get_running_loop()
         assert isinstance(loop, WorldLoop)
         self._database = Database(random)
-        self._post = Post(random)
+        self._post = self._make_post()
         self._clocks = [WorldClock(loop), WorldClock(loop)]
         await self._found()
         self._servers = [Server(self._database, self._post, clock) for clock in self._clocks]
@@ -133,7 +133,7 @@ class Story:
         self._post.trouble = random.choice((0, 0.1, 0.5))
         troubles = asyncio.create_task(self._make_trouble())
         await asyncio.wait_for(
-            asyncio.gather(*[self._client(number) for number in range(CLIENTS)]), _CLIENTS_SECONDS_MAX
+            asyncio.gather(*[self._client(number) for number in range(CLIENTS)], self._people()), _CLIENTS_SECONDS_MAX
         )
         troubles.cancel()
         await asyncio.gather(troubles, return_exceptions=True)
@@ -153,6 +153,12 @@ class Story:
                 while await server.expiry.sweep() or await server.dispatcher.run_once():
                     pass
         self._check()
+
+    def _make_post(self) -> Post:
+        return Post(self._random)
+
+    async def _people(self) -> None:
+        """Let users come and go; here they stay."""
 
     async def _found(self) -> None:
         rows = self._database.rows
@@ -267,7 +273,7 @@ class Story:
         faults = [fault for item in book for fault in replay.feed(item)]
         originals = {item.seq: item for item in book if item.seq in replay.returned}
         assert [] == [*faults, *replay.finish(account, holds, originals)]
-        assert account.wallet >= 0
+        assert account.wallet + account.credit_limit >= 0
         # By now every hold's time is over, and whatever was not taken went back.
         assert 0 == account.held
         assert HoldState.HELD not in {hold.state for hold in holds}

@@ -8,6 +8,7 @@ from typing import Final
 
 import pytest
 
+from tests.simulation.alert_story import CLAIMS, AlertStory
 from tests.simulation.story import Story
 from tests.simulation.world import WorldLoop, run
 
@@ -30,6 +31,27 @@ def test_whatever_goes_wrong_nothing_is_lost_or_doubled(bundle: int) -> None:
         except BaseException as error:
             error.add_note(f"replay it with: run(Story({seed}).tell())")
             raise
+
+
+@pytest.mark.timeout(3_600)
+@pytest.mark.parametrize("bundle", range(_BUNDLES))
+def test_whatever_goes_wrong_users_are_told_once_and_only_what_is_true(bundle: int) -> None:
+    for seed in range(bundle, SEEDS // 2, _BUNDLES):
+        try:
+            run(AlertStory(seed).tell())
+        except BaseException as error:
+            error.add_note(f"replay it with: run(AlertStory({seed}).tell())")
+            raise
+
+
+def test_alert_stories_come_to_every_mail_and_fate() -> None:
+    """They say little of mails that are never owed, sent late, or withdrawn."""
+    said: Counter[str] = Counter()
+    for seed in range(150):
+        story = AlertStory(seed)
+        run(story.tell())
+        said.update(story.said())
+    assert {*CLAIMS, "withdrawn", "sent", "given up", "joined", "too late for who left"} == said.keys()
 
 
 def test_stories_come_to_every_trouble() -> None:

@@ -190,14 +190,17 @@ class Post:
             (1 - self.trouble, *[self.trouble / 4] * 4),
         )[0]
         if fate in ("taken", "taken and broken"):
-            message = await compose()
-            self.taken.append((message["Message-ID"], to))
+            self.take(await compose(), to)
         if fate == "hung":
             await asyncio.sleep(1_000)
         if fate in ("refused for now", "taken and broken"):
             raise TransientFailure(fate)
         if fate == "refused for good":
             raise PermanentFailure(fate)
+
+    def take(self, message: EmailMessage, to: str) -> None:
+        """Deliver a mail."""
+        self.taken.append((message["Message-ID"], to))
 
 
 def run(world: Any) -> None:

@@ -66,7 +66,7 @@ def balance_facts(subject: AlertSubject) -> list[Fact]:
     if account.credit_limit > 0:
         remark = f"with the credit limit of {subject.money(account.credit_limit)}"
         facts.append(Fact("Can still be spent", subject.money(subject.spendable), remark))
-    if subject.spendable == 0:
+    if subject.spendable == 0 and account.seq > 0:
         facts.append(Fact("Lasts", "it is used up"))
     elif subject.runway is not None:
         facts.append(Fact("Lasts", subject.runway))

@@ -10,10 +10,15 @@ _AGAIN: Final = "You are told again when a request is refused after money has ar
 
 def used_up_words(subject: AlertSubject) -> AlertWords:
     """Say that nothing is left to spend; or, if something is, that a request asked for more."""
-    left = subject.money(subject.spendable)
+    left, account = subject.money(subject.spendable), subject.account
     if subject.spendable == 0:
-        line, headline = "balance used up, requests are refused", "is used up: requests are refused"
         advice = "Requests are refused until you top up."
+        if account.seq == 0:
+            line, headline = "never topped up, requests are refused", "was never topped up: requests are refused"
+        elif account.credit_limit:
+            line, headline = "balance and credit used up, requests are refused", "and its credit limit are used up"
+        else:
+            line, headline = "balance used up, requests are refused", "is used up: requests are refused"
     else:
         line, headline = f"a request was refused, {left} can be spent", "did not cover a request, which was refused"
         advice = f"Requests that cost more than {left} are refused until you top up."

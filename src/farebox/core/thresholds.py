@@ -76,7 +76,8 @@ def is_allowed(amount: int, credit_limit: int) -> bool:
 def out_of_reach(amount: int, credit_limit: int, currency: str) -> str:
     """Say why an amount is not allowed as a threshold."""
     if credit_limit == 0:
-        return f"{format_money(amount, currency)} is never reached: without a credit limit a threshold is more than 0"
+        never = f"{format_money(amount, currency)} is never reached"
+        return f"{never}: without a credit limit a threshold is more than 0, such as 12.50"
     limit = format_money_with_code(credit_limit, currency)
     return (
         f"{format_money(amount, currency)} is below what the credit limit of {limit} allows: "

@@ -60,7 +60,9 @@ class MerchantEndpoints(Endpoints):
             raise InvalidInput("thresholds", "name one threshold, or a list of thresholds, not both")
         thresholds = body.thresholds or []
         if body.threshold is not None:
-            inputs.thresholds("threshold", [body.threshold])
+            limit = inputs.amount("creditLimit", body.credit_limit, is_zero_allowed=True)
+            code = inputs.currency("currency", body.currency)
+            inputs.thresholds("threshold", [body.threshold], credit_limit=limit, currency=code)
             thresholds = [body.threshold]
         request_key, merchants = request.request_key(body), self._services.merchants
 
