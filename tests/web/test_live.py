@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from farebox.bootstrap import Farebox
-from farebox.core.commands import Charge, Payer
+from farebox.core.commands import Charge, KeyKind, Payer
 from farebox.core.outcomes import Outcome
 from farebox.service.people.sign_in import TOUCH_MICROS
 from farebox.storage.records import Realm, Role
@@ -247,21 +247,38 @@ async def test_an_open_page_keeps_nobody_signed_in(farebox: Farebox, ann: Visito
         assert before < await last_seen()
 
 
-async def test_an_export_is_cut_off_once_its_key_is_revoked(database_url: str, farebox: Farebox) -> None:
-    seeds = await seed(farebox, balance="1000000")
+@pytest.mark.parametrize("who", ["a key that is revoked", "a user who is removed", "a session that is ended"])
+async def test_an_export_is_cut_off_once_its_reader_may_not_read_it_any_more(
+    database_url: str, farebox: Farebox, ann: Visitor, path: str, who: str
+) -> None:
+    (merchant, _), *_ = await farebox.services.merchants.list()
+    merchant_id = merchant.merchant_id
     for start in range(0, EXPORTED, 1_000):
         keys = [f"k{number:0200}" for number in range(start, start + 1_000)]
-        charges = [Charge(Payer(seeds.merchant_id), "image", 1, key) for key in keys]
-        assert all(isinstance(outcome, Outcome) for outcome in await farebox.committer.submit_all(charges))
+        charges = [Charge(Payer(merchant_id), "call", 1, key, amount=1_000) for key in keys]
+        assert all(
+            isinstance(outcome, Outcome) and outcome.is_ok for outcome in await farebox.committer.submit_all(charges)
+        )
+    key = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=merchant_id)
+    export = path.removesuffix("live") + "statement.jsonl"
     with Server(database_url) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-        head = f"GET /api/transfers?format=jsonl HTTP/1.1\r\nhost: x\r\nx-api-key: {seeds.merchant_key}\r\n\r\n"
+        head = (
+            f"GET /api/transfers?format=jsonl HTTP/1.1\r\nhost: x\r\nx-api-key: {key.text}\r\n\r\n"
+            if who == "a key that is revoked"
+            else f"GET {export} HTTP/1.1\r\nhost: x\r\n{': '.join(ann.cookie)}\r\n\r\n"
+        )
         writer.write(head.encode())
         async with closing((reader, writer)):
             assert 200 == await status(reader)
             # The rest waits until it is taken.
-            (key,) = await farebox.services.merchants.keys(seeds.merchant_id)
-            await farebox.services.merchants.revoke_key(key.key_id)
+            if who == "a key that is revoked":
+                await farebox.services.merchants.revoke_key(key.key.key_id)
+            elif who == "a session that is ended":
+                await farebox.services.sign_in.sign_out(ann.signed_in)
+            else:
+                email = ann.signed_in.login.email
+                await farebox.services.users.remove(merchant_id, email, is_owner_needed=False, principal=None)
             await asyncio.sleep(KEY_CHECK_SECONDS)
             async with asyncio.timeout(TIMEOUT_S):
                 rest = await reader.read()

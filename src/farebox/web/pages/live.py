@@ -21,10 +21,10 @@ from starlette.responses import Response
 
 from farebox.core.accounts import Account
 from farebox.service.errors import ServiceError
-from farebox.service.people.users import Realm
 from farebox.web.client_address import source_of
 from farebox.web.envelope import ApiError
 from farebox.web.pages import render
+from farebox.web.pages.reader_check import is_over
 from farebox.web.pages.request import PageRequest
 
 
@@ -141,7 +141,7 @@ class Live:
                     heartbeat_at = now
                     yield _HEARTBEAT
                 if now - checked_at >= limits.check_seconds:
-                    if await _is_over(request):
+                    if await is_over(request):
                         return
                     checked_at = now
         finally:
@@ -154,18 +154,3 @@ async def _account(request: PageRequest) -> Account | None:
         return await request.services.queries.account(request.merchant_id)
     except ServiceError:
         return None
-
-
-async def _is_over(request: PageRequest) -> bool:
-    """Tell whether the reader has been signed out or removed."""
-    try:
-        realm = Realm(request.login.realm)
-        signed_in = await request.services.sign_in.authenticate(request.required_signed_in.token, realm, is_use=False)
-        if signed_in is None:
-            return True
-        return (
-            request.role is not None
-            and await request.services.users.role(request.merchant_id, signed_in.login.email) is None
-        )
-    except ServiceError:
-        return False

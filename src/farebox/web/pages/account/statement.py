@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.service import inputs
@@ -17,6 +17,7 @@ from farebox.web.pages import render
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.forms import Form
+from farebox.web.pages.reader_check import Download
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -114,4 +115,4 @@ def _midnight(day: date, zone: ZoneInfo) -> str:
 def _download(request: PageRequest, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Response:
     name = f"{ids.public_id(ids.MERCHANT, request.merchant_id)}.{suffix}"
     headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return StreamingResponse(pieces, media_type=media, headers=headers)
+    return Download(request, pieces, media_type=media, headers=headers)

@@ -1,0 +1,58 @@
+"""Long answers to a reader who may be signed out, or removed from the account, while they are read."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Final
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from farebox.service.errors import Forbidden, ServiceError
+from farebox.service.people.users import Realm
+from farebox.web.pages.request import PageRequest
+
+CHECK_SECONDS: Final = 1.0
+"""How often the reader of a download is looked up."""
+
+
+async def is_over(request: PageRequest) -> bool:
+    """Tell whether the reader has been signed out or removed."""
+    try:
+        realm = Realm(request.login.realm)
+        signed_in = await request.services.sign_in.authenticate(request.required_signed_in.token, realm, is_use=False)
+        if signed_in is None:
+            return True
+        return (
+            request.role is not None
+            and await request.services.users.role(request.merchant_id, signed_in.login.email) is None
+        )
+    except ServiceError:
+        return False
+
+
+class Download(StreamingResponse):
+    """A file that is made while it is read; it is cut off, without an end, when its reader may not read it any more."""
+
+    def __init__(
+        self, request: PageRequest, pieces: AsyncIterator[bytes], *, media_type: str, headers: dict[str, str]
+    ) -> None:
+        """Answer a request with these pieces."""
+        super().__init__(_while_read(request, pieces), media_type=media_type, headers=headers)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the pieces."""
+        try:
+            await super().__call__(scope, receive, send)
+        except Forbidden:
+            return
+
+
+async def _while_read(request: PageRequest, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    checked_at = time.monotonic()
+    async for piece in pieces:
+        now = time.monotonic()
+        if now - checked_at >= CHECK_SECONDS:
+            if await is_over(request):
+                raise Forbidden
+            checked_at = now
+        yield piece
