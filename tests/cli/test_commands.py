@@ -5,13 +5,18 @@ import time
 from decimal import Decimal
 from pathlib import Path
 from typing import Final
+from unittest import mock
 
 import click
 import pytest
 
+from farebox.bootstrap import make_connector
 from farebox.cli.main import StandIn, cli
+from farebox.config import Settings
 from farebox.storage import sql
+from farebox.storage.interface import Fetch
 from farebox.storage.records import MailServerPause
+from farebox.storage.stores import Stores
 from tests.cli.shell import Shell
 from tests.support.server import Server, open_farebox
 
@@ -313,3 +318,31 @@ def test_the_reference_names_every_command() -> None:
     for name, stand_in in cli.commands.items():
         names += [f"{name} {inner}" for inner in getattr(_loaded(stand_in), "commands", {})] or [name]
     assert [] == [name for name in names if f"farebox {name}" not in text]
+
+
+def test_init_says_whose_addresses_were_one_mailbox(database_url: str) -> None:
+    first = {dialect: sql.migrations(dialect)[:3] for dialect in ("sqlite", "postgres")}
+    with mock.patch.object(sql, "migrations", first.__getitem__):
+        assert 0 == Shell(database_url).run("init").status
+
+    async def as_they_were() -> None:
+        stores = Stores.over(make_connector(Settings.of(database_url=database_url)))
+        with mock.patch.object(sql, "migrations", first.__getitem__):
+            await stores.connector.open()
+
+        async def write(fetch: Fetch) -> None:
+            for number, email in enumerate(("ann@x.example", "Ann@x.example")):
+                login = f"{number}, 2, '{email}', 'Ann', 1, 'hash'"
+                await fetch(
+                    f"INSERT INTO login (login_id, realm, email, name, created_at, password_hash) VALUES ({login})"
+                )
+
+        await stores.connector.run_in_transaction(write)
+        await stores.connector.close()
+
+    asyncio.run(as_they_were())
+    shell = Shell(database_url)
+    assert "Ann@x.example has a password of its own and is closed at the console; a mailed link" in shell.ok("init").out
+    assert {"applied": [], "notes": []} == shell.json("init")
+    assert "left one login of several open, ann@x.example: Ann@x.example has" in shell.ok("audit").out
+    assert ["ann@x.example"] == [login["email"] for login in shell.json("staff", "list")]
