@@ -136,7 +136,7 @@ async def _upgrade(farebox: Farebox, merchant_id: int) -> None:
         (number, 1, email, number, 0, None, None, has_password, False)
         for number, (email, has_password) in enumerate(((ANN, True), (ANN.title(), False), (ANN.upper(), True)))
     ]
-    for statement, values in MAILBOXES.plan([users, logins], farebox.clock.now()):
+    for statement, values in MAILBOXES.plan([users, logins, [], [], []], farebox.clock.now()):
         if "audit_log" in statement:
             entry_id, owner, at, actor, action, subject, detail = values
             entry = AuditEntry(entry_id, owner or None, at, actor, None, None, action, subject, detail)

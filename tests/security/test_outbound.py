@@ -7,8 +7,11 @@ from typing import Final
 SOURCES: Final = Path(__file__).parents[2] / "src" / "farebox"
 
 CALLERS: Final = {
-    "alerts/smtp.py": {"aiosmtplib", "ssl"},
-    **{f"storage/postgres/{name}.py": {"asyncpg"} for name in ("errors", "hosts", "pool", "snapshot")},
+    # By a socket it asks for this machine's own name alone.
+    "alerts/smtp.py": {"aiosmtplib", "socket", "ssl"},
+    **{f"storage/postgres/{name}.py": {"asyncpg"} for name in ("errors", "hosts", "identity", "pool", "snapshot")},
+    # It looks up whether the host that is listened on is this machine alone.
+    "cli/public_url.py": {"socket"},
     # It tries whether a port is free, and serves.
     "cli/serve.py": {"socket"},
     # It sets an option of connections that were taken.

@@ -261,6 +261,36 @@ async def test_logins_with_passwords_are_named_and_one_is_left(before: Engine) -
         ]
 
 
+async def test_the_login_that_stays_is_the_person_of_all(before: Engine) -> None:
+    """What one of them asked for the other does not approve, and the keys that one made are the other's."""
+    await add_login(before, 5, "ann@x.example", Realm.SUPPORT, password_hash="one", counts_as="6,7")
+    await add_login(before, 6, "Ann@x.example", Realm.SUPPORT)
+    await add_login(before, 7, "ben@x.example", Realm.SUPPORT, counts_as="6")
+    key = {"kind": 3, "name": "till", "hint": "fbu_…8K2P", "created_at": NOW}
+    await add(before, "staff_key", digest=bytes([1] * 32), key_id=1, people="6,7", **key)
+    await add(before, "staff_key", digest=bytes([2] * 32), key_id=2, people="1", **key)
+    for number, people in ((1, "6"), (2, "7")):
+        await add(
+            before,
+            "approval",
+            merchant_id=ANN,
+            number=number,
+            kind=1,
+            amount=5,
+            reference=f"R-{number}",
+            idempotency_key=f"key {number}",
+            content=bytes(8),
+            requested_by="Ann@x.example",
+            requested_at=NOW,
+            state=1,
+            requested_people=people,
+        )
+    async with upgraded(before):
+        assert [("5,7",), ("1",)] == list(await before.execute("SELECT people FROM staff_key ORDER BY key_id"))
+        assert [("5",), ("7",)] == list(await before.execute("SELECT requested_people FROM approval ORDER BY number"))
+        assert [("7",), ("5",)] == list(await before.execute("SELECT counts_as FROM login ORDER BY login_id"))
+
+
 async def test_addresses_beyond_ascii_are_found_by_the_upgrade(before: Engine) -> None:
     await add_user(before, 1, "Jürgen@bücher.example", Role.MEMBER)
     await add_user(before, 2, "JÜRGEN@bücher.example", Role.VIEWER)

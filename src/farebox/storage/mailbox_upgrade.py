@@ -7,13 +7,14 @@ who know its password ask for a link to a new one, which goes to the same mailbo
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct
 
 from farebox.core.audit_log import Action
+from farebox.core.people import read_people, write_people
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.migrate import DataStep, Write
 from farebox.storage.records import Realm, Role
@@ -41,6 +42,9 @@ WHERE merchant_id = $1 AND user_id = $2 AND state = 1 AND EXISTS (
         AND o.user_id = $3
 )
 """
+_NAME_KEYS_PEOPLE: Final = "UPDATE staff_key SET people = $1 WHERE digest = $2"
+_NAME_REQUESTS_PEOPLE: Final = "UPDATE approval SET requested_people = $1 WHERE merchant_id = $2 AND number = $3"
+_NAME_COUNTED: Final = "UPDATE login SET counts_as = $1 WHERE login_id = $2"
 _ROLE_WORDS: Final = {Role.OWNER: "owner", Role.MEMBER: "member", Role.VIEWER: "viewer"}
 _REALM_WORDS: Final = {Realm.MERCHANT: "on the dashboard", Realm.SUPPORT: "at the console"}
 _ASCII_LOWER: Final = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz")
@@ -89,8 +93,24 @@ def _plan(tables: Sequence[Sequence[Sequence[Any]]], now: int) -> Iterator[Write
             yield "UPDATE login SET mailbox = $2 WHERE login_id = $1", (login.login_id, mailbox_of(login.email))
     for users_of_one in _several(users, lambda user: (user.merchant_id, mailbox_of(user.email))):
         yield from _merge_users(users_of_one, now, next(entry_ids))
+    one_person: dict[int, int] = {}
     for logins_of_one in _several(logins, lambda login: (login.realm, mailbox_of(login.email))):
-        yield from _merge_logins(logins_of_one, now, entry_ids)
+        kept = max(logins_of_one, key=lambda login: login.rank)
+        yield from _merge_logins(kept, logins_of_one, now, entry_ids)
+        one_person |= {login.login_id: kept.login_id for login in logins_of_one}
+    yield from _name_one_person(one_person, *tables[2:])
+
+
+def _name_one_person(one_person: Mapping[int, int], *tables: Sequence[Sequence[Any]]) -> Iterator[Write]:
+    """Name the login that stays wherever people are named: one person does not approve what it asked for itself."""
+    for statement, rows in zip((_NAME_KEYS_PEOPLE, _NAME_REQUESTS_PEOPLE, _NAME_COUNTED), tables, strict=True):
+        for *key, text in rows:
+            people = read_people(text)
+            named = frozenset(one_person.get(number, number) for number in people)
+            if statement is _NAME_COUNTED:
+                named -= {one_person.get(key[0], key[0])}
+            if named != people:
+                yield statement, (write_people(named), *key)
 
 
 def _several(rows: Sequence[_Row], key: Callable[[_Row], Any]) -> list[list[_Row]]:
@@ -121,18 +141,12 @@ def _merge_users(users: Sequence[_User], now: int, entry_id: int) -> Iterator[Wr
     yield _entry(entry_id, merchant_id, now, Action.MERGE_USERS, kept.email, detail)
 
 
-def _merge_logins(logins: Sequence[_Login], now: int, entry_ids: Iterator[int]) -> Iterator[Write]:
-    kept = max(logins, key=lambda login: login.rank)
+def _merge_logins(kept: _Login, logins: Sequence[_Login], now: int, entry_ids: Iterator[int]) -> Iterator[Write]:
     where = _REALM_WORDS[Realm(kept.realm)]
     roles = kept.roles
     for login in logins:
         if login is kept:
             continue
-        # One person does not approve what it asked for itself.
-        yield (
-            "UPDATE approval SET requested_by = $2 WHERE requested_by = $1 AND state = 1",
-            (login.email, kept.email),
-        )
         if login.has_password:
             yield from _set_aside(login, now)
             detail = f"{login.email} has a password of its own and is closed {where}; a mailed link opens {kept.email}"
@@ -166,4 +180,13 @@ def _entry(entry_id: int, merchant_id: int, now: int, action: Action, subject: s
     )
 
 
-MAILBOXES: Final = DataStep(reads=(_USERS, _LOGINS), plan=_plan)
+MAILBOXES: Final = DataStep(
+    reads=(
+        _USERS,
+        _LOGINS,
+        "SELECT digest, people FROM staff_key",
+        "SELECT merchant_id, number, requested_people FROM approval WHERE state = 1",
+        "SELECT login_id, counts_as FROM login",
+    ),
+    plan=_plan,
+)
