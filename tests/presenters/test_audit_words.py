@@ -7,11 +7,12 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.audit_log import Action, AuditEntry
-from farebox.core.commands import KeyKind
+from farebox.core.commands import Caller, KeyKind
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.presenters.audit_words import WORDS, actor_words, audit_sentence, audit_words
 from farebox.service.operator.audit_log import ActorNames
@@ -36,16 +37,20 @@ def test_every_action_has_words() -> None:
 
 @pytest.fixture
 async def farebox(tmp_path: Path) -> AsyncIterator[Farebox]:
-    """The parts over a ledger where more than 1,000.00 needs a second person."""
-    async with open_farebox(f"sqlite:///{tmp_path / 'farebox.db'}", approval_above="1000") as farebox:
+    """The parts over a ledger where more than 5,000.00 needs a second person."""
+    async with open_farebox(f"sqlite:///{tmp_path / 'farebox.db'}", approval_above="5000") as farebox:
         yield farebox
 
 
 async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
-    merchant_id = await _moves(farebox)
+    sam, tess = [
+        replace(one, login_id=(await farebox.services.staff.add(one.name, "Sam", principal=None))[0].login_id)
+        for one in (SAM, TESS)
+    ]
+    merchant_id = await _moves(farebox, sam, tess)
     await _merchants(farebox, merchant_id)
     await _keys(farebox, merchant_id)
-    await _staff(farebox)
+    await _staff(farebox, sam, tess)
     await _upgrade(farebox, merchant_id)
     entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1000)
     told = {entry.action: set[str]() for entry in entries}
@@ -55,19 +60,19 @@ async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
     assert _EXPECTED == {Action(action): words for action, words in told.items()}
 
 
-async def _moves(farebox: Farebox) -> int:
+async def _moves(farebox: Farebox, sam: Principal, tess: Principal) -> int:
     operations = farebox.services.operations
     merchant, _, _ = await farebox.services.merchants.create(
-        name="Northwind", currency="CHF", thresholds=[], credit_limit="0", principal=SAM
+        name="Northwind", currency="CHF", thresholds=[], credit_limit="0", principal=sam
     )
     merchant_id = merchant.merchant_id
-    await operations.top_up(merchant_id, amount="900", reference="INV-1", note="wire, by hand", principal=SAM)
+    await operations.top_up(merchant_id, amount="900", reference="INV-1", note="wire, by hand", principal=sam)
     transfer = ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=1)
     await operations.reverse_top_up(
-        merchant_id, transfer=transfer, amount="1.5", reference="R-1", reason="bounced", principal=SAM
+        merchant_id, transfer=transfer, amount="1.5", reference="R-1", reason="bounced", principal=sam
     )
-    await operations.adjust(merchant_id, amount="-2", reference="A-1", reason="mistake", principal=SAM)
-    await operations.adjust(merchant_id, amount="3", reference="A-2", reason="gift", principal=SAM)
+    await operations.adjust(merchant_id, amount="-2", reference="A-1", reason="mistake", principal=sam)
+    await operations.adjust(merchant_id, amount="3", reference="A-2", reason="gift", principal=sam)
     await farebox.services.merchants.set_price("image", "0.01")
     charged = await operations.charge(ChargeRequest(merchant.id, "image", "c-1", quantity=100), caller=None)
     assert charged.transfer is not None
@@ -78,19 +83,19 @@ async def _moves(farebox: Farebox) -> int:
         reference=None,
         note=None,
         caller=None,
-        principal=SAM,
+        principal=sam,
     )
     for amount in ("100", "100", "50"):
-        await operations.set_credit_limit(merchant_id, amount, principal=SAM)
+        await operations.set_credit_limit(merchant_id, amount, principal=sam)
     for amounts in (["20", "5"], []):
-        await operations.set_thresholds(merchant_id, amounts, principal=SAM)
+        await operations.set_thresholds(merchant_id, amounts, principal=sam)
     for is_frozen in (True, False):
-        await operations.set_frozen(merchant_id, is_frozen=is_frozen, principal=SAM)
+        await operations.set_frozen(merchant_id, is_frozen=is_frozen, principal=sam)
     approvals = farebox.services.approvals
     for reference, decide in (("BIG-1", approvals.approve), ("BIG-2", approvals.reject)):
-        await operations.top_up(merchant_id, amount="25000", reference=reference, note=None, principal=SAM)
+        await operations.top_up(merchant_id, amount="25000", reference=reference, note=None, principal=sam)
         (newest,) = await approvals.page(merchant_id=merchant_id, before=None, limit=1)
-        assert (await decide(merchant_id, newest.approval_id, principal=TESS)).is_ok
+        assert (await decide(merchant_id, newest.approval_id, principal=tess)).is_ok
     return merchant_id
 
 
@@ -113,20 +118,24 @@ async def _keys(farebox: Farebox, merchant_id: int) -> None:
     till = await merchants.create_key(KeyKind.SUPPORT, name="till", roles=[StaffRole.SUPPORT], principal=SAM)
     service = await merchants.create_key(KeyKind.SERVICE, name="geo from here", principal=SAM)
     await merchants.rotate_key(till.key.key_id, principal=SAM)
+    at_shell = Principal("shell:root", roles=EVERY_ROLE)
+    await farebox.services.staff.assign_key(till.key.key_id, TESS.name, principal=at_shell)
+    await farebox.services.staff.assign_key(service.key.key_id, None, principal=at_shell)
     await merchants.expire_key(service.key.key_id, NEW_YEAR, principal=SAM)
     await merchants.revoke_key(service.key.key_id, principal=SAM)
 
 
-async def _staff(farebox: Farebox) -> None:
+async def _staff(farebox: Farebox, sam: Principal, tess: Principal) -> None:
     staff = farebox.services.staff
-    await staff.add(UMA, "Uma", roles=[StaffRole.VIEWER], principal=SAM)
-    await staff.set_roles(UMA, [StaffRole.SUPPORT, StaffRole.ADMINISTRATOR], principal=SAM)
-    await staff.invite_again(UMA, principal=SAM)
-    await staff.close(UMA, principal=SAM)
-    await staff.reopen(UMA, principal=SAM)
-    await staff.disable_two_factor(UMA, principal=SAM)
-    await farebox.services.console.retry(principal=SAM)
-    await farebox.services.verifications.start(principal=SAM)
+    await staff.add(UMA, "Uma", roles=[StaffRole.VIEWER], principal=sam)
+    await staff.confirm(UMA, principal=tess)
+    await staff.set_roles(UMA, [StaffRole.SUPPORT, StaffRole.ADMINISTRATOR], principal=sam)
+    await staff.invite_again(UMA, principal=sam)
+    await staff.close(UMA, principal=sam)
+    await staff.reopen(UMA, principal=sam)
+    await staff.disable_two_factor(UMA, principal=sam)
+    await farebox.services.console.retry(principal=sam)
+    await farebox.services.verifications.start(principal=sam)
 
 
 async def _upgrade(farebox: Farebox, merchant_id: int) -> None:
@@ -182,6 +191,10 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
     },
     Action.EXPIRE_KEY: {f"let service key “geo from here” (fbs_…) end on {_STARTS}"},
     Action.ROTATE_KEY: {"made support key “till” (fbu_…) in place of key_…"},
+    Action.ASSIGN_KEY: {
+        "said that support key “till” (fbu_…) belongs to tess@farebox.example",
+        "said that service key “geo from here” (fbs_…) belongs to the command line",
+    },
     Action.REVOKE_KEY: {"revoked service key “geo from here” (fbs_…)"},
     Action.SET_PRICE: {
         f"set the merchant's own price of image to 0.008 CHF from {_STARTS} on",
@@ -189,12 +202,13 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
         f"made the default price of call variable from {_STARTS} on",
     },
     Action.ADD_STAFF: {f"let Uma ({UMA}) sign in at the console as viewer"},
+    Action.CONFIRM_STAFF: {f"confirmed that {UMA} is a person of their own"},
     Action.INVITE_STAFF: {f"mailed {UMA} a new link to choose a password"},
     Action.SET_STAFF_ROLES: {f"changed the role of {UMA} from viewer to support and administrator"},
     Action.CLOSE_STAFF: {f"closed the staff account of {UMA}"},
     Action.REOPEN_STAFF: {f"opened the staff account of {UMA} again"},
     Action.DISABLE_TWO_FACTOR: {f"removed the one-time codes of {UMA}"},
-    Action.RETRY_MAILS: {"had 3 unsent mails tried again"},
+    Action.RETRY_MAILS: {"had 6 unsent mails tried again"},
     Action.VERIFY: {"began to verify the ledger"},
     Action.MERGE_USERS: {
         f"made one user of several, {ANN}: Ann@Northwind.Example (viewer): one mailbox, one user, who is viewer"
@@ -284,6 +298,19 @@ async def test_staff_are_called_by_their_names(farebox: Farebox) -> None:
     await farebox.services.staff.add(SAM.name, "Sam", principal=None)
     await farebox.services.merchants.set_price("image", "0.01", principal=SAM)
     entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
-    assert "Sam" == actor_words(entries[0], await farebox.services.audit_log.names(entries))
-    nobody = await farebox.services.audit_log.names([])
-    assert ({}, {}) == (nobody.staff, nobody.makers)
+    assert "Sam" == actor_words(entries[0], await farebox.services.audit_log.names())
+
+
+async def test_a_key_is_named_with_the_staff_who_made_it(farebox: Farebox) -> None:
+    services = farebox.services
+    sam, _ = await services.staff.add(SAM.name, "Sam", principal=None)
+    signed_in = replace(SAM, login_id=sam.login_id)
+    till = await services.merchants.create_key(KeyKind.SUPPORT, name="till", principal=signed_in)
+    by_till = Principal("till", Caller(till.key.digest), till.key.key_id, roles=EVERY_ROLE)
+    made = await services.merchants.create_key(KeyKind.SUPPORT, name="other", principal=by_till)
+    shell = await services.merchants.create_key(KeyKind.SUPPORT, name="shell", principal=None)
+    names = await services.audit_log.names()
+    assert {till.key.key_id: "Sam", made.key.key_id: "Sam"} == names.makers
+    for key, who in ((till, "Sam, by the key “till”"), (made, "Sam, by the key “other”"), (shell, "The key “shell”")):
+        entry = _entry("top_up", "", actor=key.key.name or "", key_id=key.key.key_id)
+        assert who == actor_words(entry, names)

@@ -118,7 +118,7 @@ async def audit(context: CommandContext, merchant: str | None, limit: int, zone:
     chosen = None if zone is None else inputs.time_zone("zone", zone)
     services = context.farebox.services
     audit_entries, _ = await services.audit_log.page(merchant_id=number, cursor=None, limit=limit)
-    names = await services.audit_log.names(audit_entries)
+    names = await services.audit_log.names()
     merchants = await services.console.names(entry.merchant_id for entry in audit_entries)
     rows = [
         (

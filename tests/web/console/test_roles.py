@@ -156,3 +156,20 @@ async def test_a_role_that_is_taken_away_is_gone_with_the_next_click(farebox: Fa
     await farebox.services.staff.set_roles("una@farebox.example", [StaffRole.VIEWER], principal=None)
     assert 403 == (await una.get(url)).status
     assert 403 == (await una.post(f"{url}/confirm", amount="5", reference="R")).status
+
+
+async def test_keys_of_somebody_who_left_are_told_of(farebox: Farebox, client: AppClient) -> None:
+    vera = await Visitor.sign_in(farebox, client, Realm.SUPPORT, "vera@farebox.example", "Vera")
+    ada = await Visitor.sign_in(farebox, client, Realm.SUPPORT, "ada@farebox.example", "Ada")
+    for name in ("till", "desk"):
+        made = await vera.post("/support/keys", kind="support", name=name, role="support")
+        assert 200 == made.status
+    assert "till support, role support, made by Vera" in await ada.page("/support/keys")
+    assert "still work" not in await ada.page("/support/staff")
+    page = await ada.done("/support/staff/close", staff="vera@farebox.example")
+    assert "closed 2 keys that they made still work" in page
+    key = next(key for key in await farebox.services.merchants.keys(None) if key.name == "till")
+    one = f"/support/keys/{ids.public_id(ids.KEY, key.key_id)}"
+    assert "by Vera" in await ada.page(one)
+    await ada.post(f"{one}/revoke")
+    assert "closed 1 key that they made still works" in await ada.page("/support/staff")

@@ -1,12 +1,13 @@
 """The audit log: who did what from where, in pages."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from farebox.core import ids
 from farebox.core.audit_log import AuditEntry
+from farebox.core.people import read_people
 from farebox.service import parsing
 from farebox.service.errors import InvalidInput, translated
 from farebox.storage.records import Realm
@@ -16,7 +17,10 @@ _OPERATOR: Final = 0
 
 
 class ActorNames(Struct, frozen=True):
-    """What people are called who did something: staff by their addresses, and by their ids the makers of keys."""
+    """What people are called who did something: staff by their addresses, and by keys' ids the staff who made them.
+
+    A key that was made at the server's shell, or by nobody knows whom, has no maker of the staff.
+    """
 
     staff: Mapping[str, str]
     makers: Mapping[int, str]
@@ -46,13 +50,18 @@ class AuditLog:
         more = len(entries) == limit
         return entries, ids.encode_number(entries[-1].at) + ids.encode_number(entries[-1].entry_id) if more else None
 
-    async def names(self, entries: Iterable[AuditEntry]) -> ActorNames:
-        """Read what those are called who did this."""
-        if not any(True for _ in entries):
-            return ActorNames({}, {})
+    async def names(self) -> ActorNames:
+        """Read what staff are called, and the staff who made keys."""
         with translated():
             staff = await self._stores.logins.list(Realm.SUPPORT)
-        return ActorNames({login.email: login.name for login in staff}, {})
+            keys = await self._stores.api_keys.list(None)
+        by_number = {login.login_id: login.name for login in staff}
+        makers = {
+            key.key_id: " and ".join(by_number[number] for number in sorted(read_people(key.people) & by_number.keys()))
+            for key in keys
+        }
+        by_address = {login.email: login.name for login in staff}
+        return ActorNames(by_address, {key_id: names for key_id, names in makers.items() if names})
 
 
 def _parse_cursor(cursor: str) -> tuple[int, int]:

@@ -22,5 +22,5 @@ class AuditLogEndpoints(Endpoints):
         entries, cursor = await self._services.audit_log.page(
             merchant_id=merchant_in_query(query), cursor=query.cursor, limit=query.limit
         )
-        names = await self._services.audit_log.names(entries)
+        names = await self._services.audit_log.names()
         return answer(AuditData([audit_entry_data(entry, names) for entry in entries], cursor))

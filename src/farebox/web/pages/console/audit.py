@@ -38,7 +38,7 @@ class AuditLogPages:
             "console/audit.html",
             422 if wrong else 200,
             audit_entries=audit_entries,
-            actors=await request.services.audit_log.names(audit_entries),
+            actors=await request.services.audit_log.names(),
             following=following,
             is_first=cursor is None,
             text=text,

@@ -86,4 +86,5 @@ class ConsoleKeyPages(KeyPages):
         }
         if self._is_merchants:
             return await merchant_page(request, f"console/{name}.html", status, frame="console/frame.html", **values)
-        return request.page(f"console/{name}.html", status, frame="console/plain.html", **values)
+        makers = (await request.services.audit_log.names()).makers
+        return request.page(f"console/{name}.html", status, frame="console/plain.html", makers=makers, **values)

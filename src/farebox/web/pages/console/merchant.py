@@ -75,7 +75,7 @@ class MerchantPages:
             undelivered=await services.queries.undelivered(number),
             waiting=[approval for approval in approvals if approval.state == ApprovalState.PENDING],
             audit_entries=audit_entries,
-            actors=await services.audit_log.names(audit_entries),
+            actors=await services.audit_log.names(),
             members=await services.users.members(number),
             keys=[key for key in keys if key_state(key, now) in ("valid", "ending")],
             prices=await services.merchants.prices(number),

@@ -1,12 +1,15 @@
 """The staff, who may sign in at the console."""
 
+from collections import Counter
 from collections.abc import Awaitable
 from typing import Any, Final
 
 from starlette.responses import Response
 
+from farebox.core.people import read_people
 from farebox.core.permissions import Operation
 from farebox.core.staff_roles import STAFF_ROLES, StaffRole
+from farebox.presenters.keys import key_state
 from farebox.presenters.users import staff_data
 from farebox.service import inputs
 from farebox.service.errors import Conflict, InvalidInput, ServiceError
@@ -117,11 +120,17 @@ class StaffPages:
         people = await request.services.approvals.people(request.principal)
         may_confirm = {login.login_id for login in await request.services.approvals.accounts_to_confirm(people)}
         staff = await request.services.staff.list()
+        now = request.services.console.now()
+        keys = [
+            key for key in await request.services.merchants.keys(None) if key_state(key, now) in ("valid", "ending")
+        ]
+        makers = Counter(number for key in keys for number in read_people(key.people))
         return request.page(
             "console/staff.html",
             status,
             staff=[(login, staff_data(login)) for login in staff],
             may_confirm=may_confirm if request.principal.may(Operation.CONFIRM_STAFF) else (),
+            keys_of_closed={login.login_id: makers[login.login_id] for login in staff if login.disabled_at is not None},
             role_words=list(STAFF_ROLES),
             changed=next((staff_data(login) for login in staff if login.email == request.query("change")), None),
         )
