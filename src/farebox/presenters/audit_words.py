@@ -74,9 +74,14 @@ def actor_words(entry: AuditEntry, names: ActorNames) -> str:
     if entry.key_id is not None:
         maker = names.makers.get(entry.key_id)
         return f"The key “{entry.actor}”" if maker is None else f"{maker}, by the key “{entry.actor}”"
-    if entry.actor.startswith(_SHELL):
-        return f"{entry.actor.removeprefix(_SHELL)}, at the server's shell"
-    return names.staff.get(entry.actor, entry.actor)
+    return called(entry.actor, names)
+
+
+def called(actor: str, names: ActorNames) -> str:
+    """Say what somebody is called, of what was written down when they did something."""
+    if actor.startswith(_SHELL):
+        return f"{actor.removeprefix(_SHELL)}, at the server's shell"
+    return names.staff.get(actor, actor)
 
 
 def audit_sentence(entry: AuditEntry, names: ActorNames, zone: tzinfo | None) -> str:

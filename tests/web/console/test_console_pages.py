@@ -308,10 +308,10 @@ async def test_a_verification_is_started_followed_and_told(farebox: Farebox, sam
     again = await sam.wrong(f"{SYSTEM}/verify")
     assert "A verification is under way already" in words(again)
     assert 'hx-get="/support/system/runs"' in again.body.decode()
-    assert "sam@farebox.example started a verification" in words(again)
+    assert "Sam started a verification" in words(again)
     while "under way" in (part := words(await sam.get(f"{SYSTEM}/runs"))) or "at work" in part:
         await asyncio.sleep(0.1)
-    assert "sam@farebox.example" in part
+    assert " Sam " in part
     assert "clean" in part
     done = await sam.get(f"{SYSTEM}/runs")
     assert "hx-get" not in done.body.decode()

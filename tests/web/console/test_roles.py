@@ -161,7 +161,7 @@ async def test_a_role_that_is_taken_away_is_gone_with_the_next_click(farebox: Fa
 async def test_keys_of_somebody_who_left_are_told_of(farebox: Farebox, client: AppClient) -> None:
     vera = await Visitor.sign_in(farebox, client, Realm.SUPPORT, "vera@farebox.example", "Vera")
     ada = await Visitor.sign_in(farebox, client, Realm.SUPPORT, "ada@farebox.example", "Ada")
-    for name in ("till", "desk"):
+    for name in ("till", "reports"):
         made = await vera.post("/support/keys", kind="support", name=name, role="support")
         assert 200 == made.status
     assert "till support, role support, made by Vera" in await ada.page("/support/keys")

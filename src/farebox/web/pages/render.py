@@ -17,7 +17,8 @@ from farebox.core.approvals import RequestKind
 from farebox.core.currencies import format_money, round_for_glance
 from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
-from farebox.presenters.audit_words import actor_words, audit_words
+from farebox.presenters.approvals import APPROVAL_STATE_WORDS
+from farebox.presenters.audit_words import actor_words, audit_words, called
 from farebox.presenters.keys import KEY_KIND_WORDS, key_state
 from farebox.presenters.prices import unit_price_words
 from farebox.presenters.times import MONTHS, at
@@ -218,7 +219,9 @@ def _environment() -> Environment:
         key_kind=KEY_KIND_WORDS.__getitem__,
         unit_price=unit_price_words,
         user_role=user_role,
+        approval_state=APPROVAL_STATE_WORDS.__getitem__,
         audit_words=audit_words,
+        called=called,
         actor_words=actor_words,
     )
     environment.globals.update(asset_url=asset_url, CAPTURE=Kind.CAPTURE, user_roles=list(ROLES))

@@ -22,11 +22,6 @@ from farebox.web.pages.routes import Audience, PageRoute
 ROWS: Final = 50
 _ROOT: Final = "/support/approvals"
 _ONE: Final = f"{_ROOT}/{{merchant:str}}/{{approval:str}}"
-_STATES: Final = {
-    ApprovalState.PENDING: "waits",
-    ApprovalState.APPROVED: "approved",
-    ApprovalState.REJECTED: "rejected",
-}
 
 
 class ApprovalPages:
@@ -107,7 +102,7 @@ class ApprovalPages:
             is_limit=is_limit,
             original=ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=approval.refers_to or 0),
             here=f"{_ROOT}/{merchant.id}/{approval.id}",
-            state_words={int(state): words for state, words in _STATES.items()},
+            actors=await request.services.audit_log.names(),
         )
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
@@ -137,7 +132,7 @@ class ApprovalPages:
             names={number: row.merchant.name for number, row in merchants.items()},
             currencies={number: row.account.currency for number, row in merchants.items()},
             limits={number: row.account.credit_limit for number, row in merchants.items()},
-            state_words={int(state): words for state, words in _STATES.items()},
+            actors=await request.services.audit_log.names(),
         )
 
 

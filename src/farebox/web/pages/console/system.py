@@ -58,4 +58,7 @@ class SystemPages:
     async def _runs(self, request: PageRequest) -> dict[str, Any]:
         verifications = request.services.verifications
         runs = await verifications.latest(RUNS)
-        return {"runs": [(run, verifications.is_under_way(run)) for run in runs]}
+        return {
+            "runs": [(run, verifications.is_under_way(run)) for run in runs],
+            "actors": await request.services.audit_log.names(),
+        }
