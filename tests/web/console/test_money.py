@@ -304,3 +304,18 @@ async def test_a_preview_tells_what_would_be_refused_and_what_was_made(farebox: 
     assert "As things stand there is too little on the account" in waits
     assert "Ask for taking away 1,000.01 USD" in waits
     assert 100_000_000 == await _available(farebox, seeds)
+
+
+async def test_a_refund_of_much_is_said_to_wait(farebox: Farebox, sam: Visitor, tess: Visitor) -> None:
+    seeds = await seed(farebox)
+    await sam.done(f"{_url(seeds)}/top-up/confirm", amount="1,900", reference="BIG", note="")
+    (approval,) = await farebox.services.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=5)
+    await tess.done(f"{APPROVALS}/{seeds.merchant}/{approval.id}/approve")
+    transfer = await _charge(farebox, seeds, 110_000)
+    url = f"{_url(seeds)}/transfers/{transfer}"
+    form = {"once": "f" * 32, "amount": "1,000.01", "reference": "", "note": ""}
+    shown = words(await sam.post(f"{url}/refund", **form))
+    assert "needs a second person" in shown
+    assert "Ask for a refund of 1,000.01 USD" in shown
+    assert "It waits for a second person's approval." in await sam.done(f"{url}/refund/confirm", **form)
+    assert 900_000_000 == await _available(farebox, seeds)

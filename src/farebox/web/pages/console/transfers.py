@@ -16,7 +16,15 @@ from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import optional_amount
 from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.console.previews import Preview, balance_fact, change_of, facts_of, made_before, signed
+from farebox.web.pages.console.previews import (
+    NEEDS_APPROVAL,
+    Preview,
+    balance_fact,
+    change_of,
+    facts_of,
+    made_before,
+    signed,
+)
 from farebox.web.pages.render import what
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
@@ -73,7 +81,7 @@ class TransferPages:
         return await _show(request, outcome, transfer, "refund")
 
     async def refund(self, request: PageRequest) -> Response:
-        """Give a charge or capture back, in whole or in part."""
+        """Give a charge or capture back, in whole or in part, or request it if a second person has to approve it."""
         transfer = await _transfer(request)
         try:
             outcome = await _refund(request, transfer)
@@ -81,7 +89,7 @@ class TransferPages:
         except ServiceError as error:
             request.form.fail(error, _FIELDS)
             return await self._one(request, status=422)
-        return request.redirect(_url(transfer), "refunded" if outcome.transfer is not None else "waits")
+        return request.redirect(_url(transfer), "waits" if outcome.transfer is None else "refunded")
 
     async def preview_take_back(self, request: PageRequest) -> Response:
         """Show what it would come to to take a top-up back; nothing moves."""
@@ -186,6 +194,7 @@ async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, acti
             request, "console/preview.html", preview=made_before(about, outcome, merchant_url(transfer.merchant_id))
         )
     left = returns.left - abs(change)
+    verb = "Take back" if not is_refund else "Refund" if outcome.approval is None else "Ask for a refund of"
     preview = replace(
         about,
         question="Is this the refund?" if is_refund else "Take this top-up back?",
@@ -198,7 +207,8 @@ async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, acti
             ("Note", form.text("note")),
             ("Reason", form.text("reason")),
         ),
-        button=f"{'Refund' if is_refund else 'Take back'} {format_money_with_code(abs(change), currency)}",
+        button=f"{verb} {format_money_with_code(abs(change), currency)}",
+        notice="" if outcome.approval is None else NEEDS_APPROVAL,
         # The amount by name: what is left may be less by the time the button is pressed.
         fields={**{name: form.text(name) for name in _SENT[action]}, "amount": format_money(abs(change), currency)},
         is_danger=not is_refund,
