@@ -1,6 +1,7 @@
 """How the ledger's outcomes become answers."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from http import HTTPStatus
 from typing import Final, TypeVar
 
@@ -12,8 +13,8 @@ from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.moves import move_data
 from farebox.service.errors import ensure_done, transfer_of
-from farebox.service.operator.repeats import Made
-from farebox.web.api_route import Answer
+from farebox.service.operator.repeats import Repeats
+from farebox.web.api_route import Answer, ApiRequest
 from farebox.web.envelope import Headers, success_body
 
 _Thing = TypeVar("_Thing")
@@ -27,8 +28,27 @@ def answer(data: Struct, headers: Headers = _NO_HEADERS) -> Answer:
     return Answer(success_body(msgspec.json.encode(data)), headers)
 
 
-def answer_made(made: Made[_Thing], data: Callable[[_Thing], Struct]) -> Answer:
-    """Answer with what a request made, now or when it was first made."""
+async def answer_once(
+    repeats: Repeats,
+    request: ApiRequest,
+    body: Struct,
+    *,
+    make: Callable[..., Awaitable[_Thing]],
+    find: Callable[[int], Awaitable[_Thing]],
+    data: Callable[[_Thing], Struct],
+) -> Answer:
+    """Answer with what a request makes, or made when it was first made under its Idempotency-Key.
+
+    Args:
+        repeats: knows what requests made.
+        request: asks for it.
+        body: what is asked for.
+        make: makes it; takes who asks and what the request is called as `principal` and `request_key`.
+        find: reads what was made, by its number.
+        data: writes it as the answer.
+    """
+    request_key = request.request_key(body)
+    made = await repeats.once(request_key, partial(make, principal=request.principal, request_key=request_key), find)
     return answer(data(made.thing), replay_headers(is_replay=made.is_replay))
 
 

@@ -1,7 +1,8 @@
 """API keys, as support makes and ends them."""
 
-from collections.abc import Awaitable
-from typing import Any, Final
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final
 
 from msgspec import Struct
 
@@ -11,7 +12,7 @@ from farebox.core.permissions import Operation
 from farebox.core.staff_roles import STAFF_ROLES
 from farebox.presenters.keys import KeyData, NewKeyData, key_data, new_key_data
 from farebox.service.operator.merchants import NewKey
-from farebox.web.api.answers import answer, answer_made, replay_headers
+from farebox.web.api.answers import answer, answer_once, replay_headers
 from farebox.web.api.paths import MERCHANT_PATH, key_in_path, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import (
@@ -54,9 +55,13 @@ class KeyEndpoints(Endpoints):
     )
     async def create_merchant_key(self, request: ApiRequest, body: MerchantKeyRequest) -> Answer:
         """Make a key for a merchant and show it, this once."""
-        return await self._create(
-            request, body, KeyKind.MERCHANT, merchant_id=merchant_in_path(request), expires=body.expires
+        create = partial(
+            self._services.merchants.create_key,
+            KeyKind.MERCHANT,
+            merchant_id=merchant_in_path(request),
+            expires=body.expires,
         )
+        return await self._made(request, body, create)
 
     @route(
         method="GET",
@@ -81,9 +86,14 @@ class KeyEndpoints(Endpoints):
     async def create_staff_key(self, request: ApiRequest, body: StaffKeyRequest) -> Answer:
         """Make a key for a service or for support and show it, this once."""
         roles = [STAFF_ROLES[word] for word in body.roles or ()]
-        return await self._create(
-            request, body, _STAFF_KINDS[body.kind], name=body.name, roles=roles, expires=body.expires
+        create = partial(
+            self._services.merchants.create_key,
+            _STAFF_KINDS[body.kind],
+            name=body.name,
+            roles=roles,
+            expires=body.expires,
         )
+        return await self._made(request, body, create)
 
     @route(
         method="POST",
@@ -132,25 +142,16 @@ class KeyEndpoints(Endpoints):
     )
     async def rotate_key(self, request: ApiRequest, body: RotateKeyRequest) -> Answer:
         """Make a key's successor and show it, this once."""
-        key_id, request_key, merchants = key_in_path(request), request.request_key(body), self._services.merchants
+        rotate = partial(
+            self._services.merchants.rotate_key, key_in_path(request), overlap_seconds=body.overlap_seconds
+        )
+        return await self._made(request, body, rotate)
 
-        def rotate() -> Awaitable[NewKey]:
-            return merchants.rotate_key(
-                key_id, overlap_seconds=body.overlap_seconds, principal=request.principal, request_key=request_key
-            )
-
-        made = await self._services.repeats.once(request_key, rotate, merchants.made_key)
-        return answer_made(made, new_key_data)
-
-    async def _create(self, request: ApiRequest, body: Struct, kind: KeyKind, **fields: Any) -> Answer:
-        """Make a key; `fields` are those of `Merchants.create_key`."""
-        request_key, merchants = request.request_key(body), self._services.merchants
-
-        def create() -> Awaitable[NewKey]:
-            return merchants.create_key(kind, **fields, principal=request.principal, request_key=request_key)
-
-        made = await self._services.repeats.once(request_key, create, merchants.made_key)
-        return answer_made(made, new_key_data)
+    async def _made(self, request: ApiRequest, body: Struct, make: Callable[..., Awaitable[NewKey]]) -> Answer:
+        services = self._services
+        return await answer_once(
+            services.repeats, request, body, make=make, find=services.merchants.made_key, data=new_key_data
+        )
 
     async def _keys(self, merchant_id: int | None) -> Answer:
         keys = await self._services.merchants.keys(merchant_id)

@@ -1,6 +1,6 @@
 """Merchants and their rules, as support sets them up."""
 
-from collections.abc import Awaitable
+from functools import partial
 from typing import Final, TypeVar
 
 import msgspec
@@ -15,7 +15,7 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
 from farebox.service.operator.merchant_changes import MerchantFields
 from farebox.service.operator.merchants import Merchant, NewKey
-from farebox.web.api.answers import answer, answer_made, waiting_answer
+from farebox.web.api.answers import answer, answer_once, waiting_answer
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import MerchantChange, MerchantRequest, MerchantsData, PageQuery
@@ -64,20 +64,21 @@ class MerchantEndpoints(Endpoints):
             code = inputs.currency("currency", body.currency)
             inputs.thresholds("threshold", [body.threshold], credit_limit=limit, currency=code)
             thresholds = [body.threshold]
-        request_key, merchants = request.request_key(body), self._services.merchants
-
-        def create() -> Awaitable[tuple[Merchant, Account, NewKey]]:
-            return merchants.create(
+        services = self._services
+        return await answer_once(
+            services.repeats,
+            request,
+            body,
+            make=partial(
+                services.merchants.create,
                 name=body.name,
                 currency=body.currency,
                 thresholds=thresholds,
                 credit_limit=body.credit_limit,
-                principal=request.principal,
-                request_key=request_key,
-            )
-
-        made = await self._services.repeats.once(request_key, create, merchants.made)
-        return answer_made(made, _new_merchant)
+            ),
+            find=services.merchants.made,
+            data=_new_merchant,
+        )
 
     @route(
         method="GET",

@@ -1,15 +1,13 @@
 """Prices: the defaults and merchants' own, as support sets them."""
 
-from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
-from farebox.core.pricing import Price
 from farebox.presenters.prices import PriceData, price_data, prices_data
 from farebox.service.errors import InvalidInput
-from farebox.web.api.answers import answer, answer_made
+from farebox.web.api.answers import answer, answer_once
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import PriceRequest, PricesData
@@ -71,25 +69,25 @@ class PriceEndpoints(Endpoints):
         return await self._set_price(request, body, merchant_in_path(request))
 
     async def _set_price(self, request: ApiRequest, body: PriceRequest, merchant_id: int | None) -> Answer:
-        request_key, merchants = request.request_key(body), self._services.merchants
-
-        def set_price() -> Awaitable[Price]:
-            return merchants.set_price(
-                body.type,
-                body.unit_price,
-                merchant_id=merchant_id,
-                starts=body.starts_at,
-                principal=request.principal,
-                request_key=request_key,
-            )
-
+        services = self._services
         try:
-            made = await self._services.repeats.once(request_key, set_price, partial(merchants.price, merchant_id))
+            return await answer_once(
+                services.repeats,
+                request,
+                body,
+                make=partial(
+                    services.merchants.set_price,
+                    body.type,
+                    body.unit_price,
+                    merchant_id=merchant_id,
+                    starts=body.starts_at,
+                ),
+                find=partial(services.merchants.price, merchant_id),
+                data=lambda price: price_data(price, is_in_force=price.starts_at <= services.console.now()),
+            )
         except InvalidInput as error:
             # What the command line calls --from is startsAt here.
             raise InvalidInput("startsAt" if error.field == "from" else error.field, error.message) from error
-        now = self._services.console.now()
-        return answer_made(made, lambda price: price_data(price, is_in_force=price.starts_at <= now))
 
     async def _prices(self, merchant_id: int | None) -> Answer:
         prices = await self._services.merchants.prices(merchant_id)

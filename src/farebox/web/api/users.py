@@ -1,6 +1,5 @@
 """The people registered on a merchant's account, as support sets them up."""
 
-from collections.abc import Awaitable
 from functools import partial
 from typing import Final
 
@@ -9,8 +8,7 @@ from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.presenters.users import UserData, user_data
 from farebox.service.errors import Missing
-from farebox.service.operator.merchants import User
-from farebox.web.api.answers import answer, answer_made
+from farebox.web.api.answers import answer, answer_once
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path, text_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import UserRequest, UsersData
@@ -47,14 +45,15 @@ class UserEndpoints(Endpoints):
     )
     async def add_user(self, request: ApiRequest, body: UserRequest) -> Answer:
         """Register a person on a merchant's account."""
-        merchant_id, request_key = merchant_in_path(request), request.request_key(body)
-        merchants = self._services.merchants
-
-        def add() -> Awaitable[User]:
-            return merchants.add_user(merchant_id, body.email, principal=request.principal, request_key=request_key)
-
-        made = await self._services.repeats.once(request_key, add, partial(merchants.user, merchant_id))
-        return answer_made(made, user_data)
+        merchant_id, services = merchant_in_path(request), self._services
+        return await answer_once(
+            services.repeats,
+            request,
+            body,
+            make=partial(services.merchants.add_user, merchant_id, body.email),
+            find=partial(services.merchants.user, merchant_id),
+            data=user_data,
+        )
 
     @route(
         method="DELETE",
