@@ -834,7 +834,7 @@ def test_a_clock_far_behind_the_book_charges_and_holds_nothing_and_repeats_its_a
     assert Code.CLOCK_BEHIND is ledger.code(hold(1))
     (repeated,) = ledger.run(charge(1, "before"))
     assert repeated.is_replay
-    # What does not go by prices or ends at a time is done.
+    # A top-up goes by no price and ends at no time: it is done.
     assert Code.OK is ledger.code(top_up(1, "INV-2"))
 
 
