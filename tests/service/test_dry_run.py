@@ -8,6 +8,7 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.outcomes import Code, Outcome
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.errors import InvalidInput, Missing
 from farebox.service.people.api_keys import Principal
 from farebox.web.schemas.spending import ChargeRequest
@@ -15,8 +16,8 @@ from tests.support.server import Seeds, open_farebox, seed
 
 Action = Callable[..., Awaitable[Outcome]]
 
-SAM = Principal("sam@farebox.example")
-TESS = Principal("tess@farebox.example")
+SAM = Principal("sam@farebox.example", roles=EVERY_ROLE)
+TESS = Principal("tess@farebox.example", roles=EVERY_ROLE)
 TOP_UP = 1
 CHARGE = 2
 
