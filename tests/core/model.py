@@ -610,7 +610,7 @@ class Model:
             return _first(faults)
         move, people = command.move, self._people(command)
         waiting = self._waiting(book, move)
-        if waiting is not None:
+        if waiting is not None and not isinstance(move, SetCreditLimit):
             return waiting
         if not isinstance(move, SetCreditLimit) and any(
             request.state == "rejected" and _wished(request.move) == _wished(move) for request in book.requests.values()
@@ -630,6 +630,8 @@ class Model:
         earlier = sum((sum_ for at, who, sum_ in book.alone if at > now - DAY and who & people), Decimal(0))
         if limit is None or amount <= 0 or is_free or earlier + amount <= units(limit):
             return self._alone(book, move, set(), now, is_noted=not is_free)
+        if waiting is not None:
+            return waiting
         if is_program:
             return Answer(Code.APPROVAL_REQUIRED)
         asked = units(move.credit_limit) if isinstance(move, SetCreditLimit) else amount

@@ -317,7 +317,7 @@ class _Batch:
     def _request(self, book: Book, command: RequestApproval, fingerprint: bytes) -> Outcome:
         move = command.move
         repeated = self._approvals.repeated(command, fingerprint)
-        if repeated is not None:
+        if repeated is not None and not isinstance(move, SetCreditLimit):
             return repeated
         asked = move.credit_limit if isinstance(move, SetCreditLimit) else move.amount
         if isinstance(move, Refund):
@@ -329,7 +329,8 @@ class _Batch:
         assert asked is not None  # noqa: S101 - a refund alone may name no amount.
         raised = asked - book.credit_limit if isinstance(move, SetCreditLimit) else asked
         if self._approvals.must_wait(command, raised, command.limits.of(book.currency)):
-            refusal = None if isinstance(move, Refund) else book.too_fine_refusal(asked)
+            # Of credit limits one waits at most; what one person may set meanwhile is no reference's second use.
+            refusal = repeated or (None if isinstance(move, Refund) else book.too_fine_refusal(asked))
             return refusal or self._approvals.request(command, fingerprint, asked)
         return self._make_alone(book, move, fingerprint, number=command.approval_id)
 
