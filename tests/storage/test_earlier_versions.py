@@ -8,13 +8,28 @@ from unittest import mock
 
 import pytest
 
+from farebox.core.commands import TopUp
 from farebox.core.outcomes import Code
+from farebox.core.state import AlertKind
+from farebox.core.thresholds import Threshold
 from farebox.storage import sql
 from farebox.storage.records import Usage
 from farebox.storage.stores import Stores
 from tests.service.books import TRANSFERS, keep_book
 from tests.storage.engines import TABLES, Engine, PostgresEngine, SqliteEngine
-from tests.support.ledger import ANN, NOW, add_merchant, charge, do, everything, faults, fire, merchant_key
+from tests.support.ledger import (
+    ANN,
+    NOW,
+    UNIT,
+    account_of,
+    add_merchant,
+    charge,
+    do,
+    everything,
+    faults,
+    fire,
+    merchant_key,
+)
 from tests.support.postgres import Databases
 
 VERSIONS: Final = len(sql.migrations("sqlite"))
@@ -72,6 +87,43 @@ async def test_a_database_of_an_earlier_version_keeps_all_that_is_in_it(
 async def _usage(stores: Stores) -> Sequence[Usage]:
     """Sum up all that a merchant used, whatever part of its book is rolled up already."""
     return await stores.usage.buckets(ANN, first_quarter=0, last_quarter=NOW, offset_quarters=0, bucket_quarters=NOW)
+
+
+EPISODES: Final = 4
+"""The version that tells of low balances by episode."""
+
+
+async def test_thresholds_of_before_keep_their_states_and_those_of_new_books_wait_for_money(
+    engines: tuple[Engine, Engine],
+) -> None:
+    full, earlier = engines
+    stores = full.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    silent = (Threshold(100 * UNIT, False),)
+    for number in range(4):
+        await add_merchant(stores, ANN + number, thresholds=silent)
+    new, below, reached, told = (ANN + number for number in range(4))
+    await stores.connector.close()
+    balances = {below: (80, "false", 0), reached: (200, "true", 0), told: (0, "false", 1)}
+    for number, (units, is_armed, alerts_count) in balances.items():
+        await full.execute(
+            f"UPDATE account SET wallet = {units * UNIT}, funding = {-units * UNIT}, alerts_count = {alerts_count},"
+            f" thresholds = '[[{100 * UNIT},{is_armed}]]' WHERE merchant_id = {number}"
+        )
+    await _leave_as_version(EPISODES - 1, full, earlier)
+    stores = earlier.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    assert {new: True, below: False, reached: True, told: False} == {
+        number: (await account_of(stores, number)).thresholds[0].is_armed for number in (new, below, reached, told)
+    }
+    # The first money that leaves one below is told of.
+    await do(stores, TopUp(new, 80 * UNIT, "INV-1"), TopUp(below, UNIT, "INV-1"))
+    for number in (new, below):
+        (alert,) = await stores.outbox.alerts(number, 9)
+        assert (100 * UNIT, 1, AlertKind.LOW_BALANCE) == (alert.threshold, alert.transfer_seq, alert.kind)
+    await stores.connector.close()
 
 
 _KEPT_IN: Final = {
