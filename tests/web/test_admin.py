@@ -743,7 +743,7 @@ async def test_each_action_is_in_the_audit_log_once(
             detail = detail.replace("{" + name + "}", _field(reply.data, name))
     merchant = _field(reply.data, "merchantId") if path == MERCHANTS else seeds.merchant
     # tests/presenters holds what is said of each.
-    assert audit_entry.pop("sentence").startswith("The key “ann” ")
+    assert audit_entry.pop("sentence").startswith("ann, by the key “ann”, ")
     assert {
         "at": format_time(now),
         "person": "ann",

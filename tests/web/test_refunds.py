@@ -229,7 +229,7 @@ async def test_supports_refund_is_in_the_audit_log_once(farebox: Farebox, client
         "merchantId": seeds.merchant,
         "subject": first.data["transferId"],
         "detail": "refund of 10.00 USD, T-9, blurred",
-        "sentence": "The key “ann” refunded 10.00 USD, T-9, blurred",
+        "sentence": "ann, by the key “ann”, refunded 10.00 USD, T-9, blurred",
     } == entry
 
 
