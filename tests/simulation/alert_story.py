@@ -185,7 +185,7 @@ class AlertStory(Story):
                 return TopUp(MERCHANT, random.choice((1, 4, 8, 15, 30)) * UNIT, key)
         return Charge(Payer(MERCHANT), "image", random.randint(1, 9), key)
 
-    def said(self) -> list[str]:
+    def tally(self) -> list[str]:
         """Tell what mails said, and what became of them."""
         mails = self._rows.rows()["mails"]
         claims = [
@@ -196,7 +196,7 @@ class AlertStory(Story):
         left = ["too late for who left" for mail in mails if mail.last_error == "the user was removed from the account"]
         return [*claims, *states, *joined, *left]
 
-    # What must be true.
+    # The promises that must hold.
 
     def _check_joiner(self, user: User) -> None:
         """See that a user who joins is told how it stands, alone."""

@@ -46,12 +46,12 @@ def test_whatever_goes_wrong_users_are_told_once_and_only_what_is_true(bundle: i
 
 def test_alert_stories_come_to_every_mail_and_fate() -> None:
     """They say little of mails that are never owed, sent late, or withdrawn."""
-    said: Counter[str] = Counter()
+    tally: Counter[str] = Counter()
     for seed in range(150):
         story = AlertStory(seed)
         run(story.tell())
-        said.update(story.said())
-    assert {*CLAIMS, "withdrawn", "sent", "given up", "joined", "too late for who left"} == said.keys()
+        tally.update(story.tally())
+    assert {*CLAIMS, "withdrawn", "sent", "given up", "joined", "too late for who left"} == tally.keys()
 
 
 def test_stories_come_to_every_trouble() -> None:
