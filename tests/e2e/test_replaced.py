@@ -1,12 +1,13 @@
 """A database that is moved, replaced, overwritten or put back under a server: nothing is acknowledged any more."""
 
 import asyncio
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +20,8 @@ from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import Client
 
 IMAGE_MICROS: Final = 10_000
-PAID_MICROS: Final = 100_000_000
-CHARGES: Final = 5_000
+PAID: Final = "1000000"
+PAID_MICROS: Final = 1_000_000_000_000
 REPLACED: Final = (503, "database_replaced")
 POLLS_MAX: Final = 1_000
 POLL_PAUSE_S: Final = 0.02
@@ -77,19 +78,28 @@ async def charge_often(server: Server, seeds: Seeds, prefix: str) -> set[tuple[i
     return answers
 
 
+def keys(is_over: asyncio.Event) -> Iterator[str]:
+    """Make up keys to charge under, until it is over."""
+    return itertools.takewhile(lambda _: not is_over.is_set(), (f"k{number}" for number in itertools.count()))
+
+
 @asynccontextmanager
 async def charged_server(tmp_path: Path) -> AsyncIterator[tuple[Server, Seeds, Traffic]]:
     """A server of two processes, in the midst of charges."""
     (tmp_path / "data").mkdir()
     database_url = f"sqlite:///{tmp_path / 'data' / 'farebox.db'}"
     async with open_farebox(database_url) as farebox:
-        seeds = await seed(farebox)
+        seeds = await seed(farebox, balance=PAID)
     with Server(database_url, workers=WORKERS) as server:
         traffic = Traffic([server], seeds)
-        running = asyncio.create_task(traffic.charge_once([f"k{number}" for number in range(CHARGES)]))
+        is_over = asyncio.Event()
+        running = asyncio.create_task(traffic.charge_once(keys(is_over)))
         await traffic.reached(200)
-        yield server, seeds, traffic
-        await running
+        try:
+            yield server, seeds, traffic
+        finally:
+            is_over.set()
+            await running
 
 
 async def transfer_ids(path: Path, seeds: Seeds) -> set[str]:
@@ -187,12 +197,13 @@ async def test_no_charge_is_acknowledged_by_a_postgres_that_went_back_to_an_earl
     with PostgresServer() as postgres:
         database_url = postgres.create_database()
         async with open_farebox(database_url) as farebox:
-            seeds = await seed(farebox)
+            seeds = await seed(farebox, balance=PAID)
         data, backup = postgres.folder / "data", postgres.folder / "backup"
         postgres.shell(f"pg_basebackup --pgdata='{backup}' --dbname='{postgres.url('postgres')}' --checkpoint=fast")
         with Server(database_url, workers=WORKERS) as server:
             traffic = Traffic([server], seeds)
-            running = asyncio.create_task(traffic.charge_once([f"k{number}" for number in range(CHARGES)]))
+            is_over = asyncio.Event()
+            running = asyncio.create_task(traffic.charge_once(keys(is_over)))
             await traffic.reached(200)
             await asyncio.to_thread(postgres.stop, "immediate")
             postgres.shell(f"mv '{data}' '{data}.away'; mv '{backup}' '{data}'")
@@ -201,6 +212,7 @@ async def test_no_charge_is_acknowledged_by_a_postgres_that_went_back_to_an_earl
             await poll(server, "/readyz", (503, {"isReady": False, "reason": "database_replaced"}))
             assert {REPLACED} == await charge_often(server, seeds, "late")
             await logged(server, "nothing is read, charged or acknowledged any more")
+            is_over.set()
             await running
             assert before == {answer.transfer_id for answer in traffic.acknowledged.values()}
             # The right one comes back, with all that was acknowledged.
