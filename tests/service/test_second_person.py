@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from farebox.alerts.account_mail import AccountMails
+from farebox.alerts.transport import Withdrawn
 from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core.commands import KeyKind
@@ -15,6 +17,7 @@ from farebox.core.staff_roles import StaffRole
 from farebox.service.errors import Conflict, InvalidInput, NeedsAnotherPerson
 from farebox.service.people.api_keys import Principal, parse_key
 from farebox.storage.records import Purpose
+from tests.alerts.test_messages import MAIL_SETTINGS
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.server import Seeds, seed, staff_member, support_key_of
 
@@ -229,6 +232,36 @@ async def test_staff_who_may_approve_are_mailed_once_and_nobody_else(scene: Scen
     assert 1 == mailed.count(ben.login_id or 0)
     assert {ann.login_id, viewer.login_id, closed.login_id}.isdisjoint(mailed)
     assert ((2, 0), (0, 0), (0, 0)) == (await scene.waiting(ben), await scene.waiting(ann), await scene.waiting(viewer))
+
+
+async def test_the_mail_tells_what_waits_as_of_now_and_is_withdrawn_when_nothing_does(scene: Scene) -> None:
+    farebox = scene.farebox
+    ann, ben = await staff_member(farebox, "ann"), await staff_member(farebox, "ben")
+    services, number = farebox.services, scene.seeds.merchant_id
+    await services.operations.set_credit_limit(number, "9000", principal=ann)
+    await services.operations.adjust(number, amount="-500", reference="A", reason="typo", principal=ann)
+    await services.staff.add("una@farebox.example", "Una", principal=ann)
+    (mail,) = [
+        mail
+        for mail in await farebox.stores.account_mails.list(99)
+        if (mail.purpose, mail.login_id) == (Purpose.APPROVAL, ben.login_id)
+    ]
+    queue = AccountMails(farebox.stores, services.sign_in, MAIL_SETTINGS, farebox.clock, services.approvals)
+    message = await queue.compose(mail)
+    assert "3 requests wait for your approval" == message["Subject"]
+    for form in ("plain", "html"):
+        part = message.get_body((form,))
+        assert part is not None
+        words = " ".join(part.get_content().split())
+        assert f"Credit limit of 9,000.00 USD for Northwind Imaging; {ann.name} asked for it" in words
+        assert f"Adjustment of -500.00 USD for Northwind Imaging, A; {ann.name} asked for it" in words
+        assert "Una (una@farebox.example)" in words
+        assert f"{MAIL_SETTINGS.public_url}/support/approvals" in words
+    for approval in await services.approvals.pending():
+        assert (await services.approvals.reject(number, approval.approval_id, principal=ann)).is_ok
+    await services.staff.confirm("una@farebox.example", principal=ben)
+    with pytest.raises(Withdrawn, match="nothing waits"):
+        await queue.compose(mail)
 
 
 async def test_currencies_have_limits_of_their_own(scene: Scene) -> None:
