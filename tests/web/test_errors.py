@@ -876,7 +876,7 @@ async def test_unknown_fate_of_what_has_no_key_warns_against_repeating_it(
 ) -> None:
     seeds = await seed(farebox)
 
-    async def fail(*_: object) -> None:
+    async def fail(*_: object, **__: object) -> None:
         raise CommitUnknown("connection lost")
 
     with monkeypatch.context() as patch:
@@ -891,7 +891,7 @@ async def test_crash_is_a_500_that_tells_nothing_and_is_logged(
 ) -> None:
     seeds = await seed(farebox)
 
-    async def crash(*_: object) -> None:
+    async def crash(*_: object, **__: object) -> None:
         raise ZeroDivisionError("in line 42")
 
     with monkeypatch.context() as patch:
