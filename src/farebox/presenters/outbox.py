@@ -22,7 +22,7 @@ from farebox.service import inputs
 from farebox.service.operator.console import AccountMail, MailServerPause, MailState, OutboxMail, Purpose
 
 StateWord = Literal["waiting", "sent", "given up", "withdrawn"]
-KindWord = Literal["low_balance", "used_up", "invitation", "password_reset", "test"]
+KindWord = Literal["low_balance", "used_up", "invitation", "password_reset", "test", "approvals"]
 
 STATE_WORDS: Final[dict[int, StateWord]] = {
     MailState.WAITING: "waiting",
@@ -35,6 +35,7 @@ _PURPOSE_WORDS: Final[dict[int, KindWord]] = {
     Purpose.INVITATION: "invitation",
     Purpose.RESET: "password_reset",
     Purpose.TEST: "test",
+    Purpose.APPROVAL: "approvals",
 }
 
 

@@ -1,4 +1,4 @@
-"""Account mails: invitations, resets and tests, mailed to one address each. The table was released as `letter`."""
+"""Account mails: invitations, resets, tests and approvals, mailed to one address each. The table was released as `letter`."""
 
 from collections.abc import Sequence
 
