@@ -252,5 +252,7 @@ SELECT system_identifier FROM pg_control_system();
 -- committed_transfers: count which of these transfers are there
 SELECT count(*) FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) u (merchant_id, seq, hash)
 CROSS JOIN LATERAL (
-    SELECT 1 FROM transfer t WHERE t.merchant_id = u.merchant_id AND t.seq = u.seq AND t.hash = u.hash LIMIT 1
+    SELECT 1 FROM transfer t
+    WHERE t.merchant_id = u.merchant_id AND t.seq BETWEEN u.seq AND u.seq AND t.hash = u.hash
+    ORDER BY t.seq LIMIT 1
 ) found;
