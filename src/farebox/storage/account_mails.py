@@ -1,4 +1,4 @@
-"""Account mails: invitations, resets, tests and approvals, mailed to one address each. The table was released as `letter`."""
+"""Account mails, to one address each: invitations, resets, tests and approvals. The table was released as `letter`."""
 
 from collections.abc import Sequence
 
