@@ -8,7 +8,7 @@ from typing import Final
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.core.commands import KeyKind
+from farebox.core.commands import KeyKind, RequestApproval, TopUp
 from farebox.storage.records import Realm, Role
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
@@ -71,6 +71,7 @@ async def open_site(folder: Path) -> AsyncIterator[Site]:
 
 async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
     (own,) = await farebox.services.merchants.keys(seeds.merchant_id)
+    await farebox.committer.submit(RequestApproval(TopUp(seeds.merchant_id, 1_000_000, "waits"), 1))
     service = (await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
     return {
         "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, service.key_id)}",
