@@ -93,6 +93,12 @@ REFERENCE: Final = lines(128)
 REMARK: Final = lines(500)
 NAME: Final = {**EMPTY, **lines(200)}
 AMOUNT: Final = {**NO_AMOUNTS, **ZERO, **OTHER_CURRENCY}
+THRESHOLD: Final = {
+    **AMOUNT,
+    **dict.fromkeys(
+        ("-5", "\N{MINUS SIGN}5", "0", "0.00"), "is never reached: without a credit limit a threshold is more"
+    ),
+}
 MERCHANT: Final = "/support/merchants/{merchant}"
 TRANSFERS: Final = f"{MERCHANT}/transfers"
 PRICE: Final = {"type": "image", "unit_price": "1", "starts": ""}
@@ -120,7 +126,7 @@ CASES: Final = [
         {
             "name": NAME,
             "currency": {"": "is not a currency", "xxl": "'xxl' is not a currency", "Dollar": "'Dollar' is not a curr"},
-            "thresholds": AMOUNT,
+            "thresholds": THRESHOLD,
             "credit_limit": {**NO_AMOUNTS, **OTHER_CURRENCY},
         },
     ),
@@ -130,7 +136,7 @@ CASES: Final = [
         {"credit_limit": "5"},
         {"credit_limit": {**NO_AMOUNTS, **OTHER_CURRENCY, **NOTHING}},
     ),
-    Case(f"{MERCHANT}/thresholds", {"thresholds": "5"}, {"thresholds": AMOUNT}),
+    Case(f"{MERCHANT}/thresholds", {"thresholds": "5"}, {"thresholds": THRESHOLD}),
     *_moves(
         f"{MERCHANT}/top-up",
         {"amount": "5", "reference": "R", "note": ""},
@@ -284,6 +290,17 @@ AMOUNT_FIELDS: Final = [
     for field in ("amount", "thresholds", "credit_limit", "unit_price")
     if field in case.wrong and not case.path.endswith("/confirm")
 ]
+
+
+async def test_thresholds_go_down_to_the_credit_limit(farebox: Farebox, sam: Visitor) -> None:
+    seeds = await seed(farebox, credit_limit="50")
+    url = f"/support/merchants/{seeds.merchant}/thresholds"
+    await sam.done(url, thresholds="\N{MINUS SIGN}49.50")
+    account = await farebox.stores.accounts.find(seeds.merchant_id)
+    assert account is not None
+    assert [-49_500_000] == [threshold.amount for threshold in account.thresholds]
+    wrong = await sam.wrong(url, thresholds="-50.01")
+    assert "a threshold is -50.00 or more" in words(wrong).replace("\N{MINUS SIGN}", "-")
 
 
 @pytest.mark.parametrize("text", ACCEPTED)

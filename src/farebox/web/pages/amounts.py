@@ -7,6 +7,7 @@ from typing import Final
 from farebox.core import money
 from farebox.core.currencies import format_money
 from farebox.core.thresholds import THRESHOLDS_MAX
+from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.web.pages.forms import Form
 
@@ -27,7 +28,9 @@ _DECIMALS_MAX: Final = 6
 _SHOWN_CHARS_MAX: Final = 40
 
 
-def typed_amount(field: str, text: str, currency: str, *, is_zero_allowed: bool = False) -> str:
+def typed_amount(
+    field: str, text: str, currency: str, *, is_zero_allowed: bool = False, is_minus_allowed: bool = False
+) -> str:
     """Read an amount as it was typed, and return it as the services take amounts.
 
     Args:
@@ -35,6 +38,7 @@ def typed_amount(field: str, text: str, currency: str, *, is_zero_allowed: bool 
         text: what it holds: 1234.5, or as pages print it, such as "+1,234.50 USD".
         currency: the account's; empty where any is meant.
         is_zero_allowed: whether nothing is an amount too.
+        is_minus_allowed: whether it may be below nothing.
 
     Raises:
         InvalidInput: it is no amount; the message says what would be right.
@@ -42,8 +46,11 @@ def typed_amount(field: str, text: str, currency: str, *, is_zero_allowed: bool 
     digits = _without_currency(field, text.strip(), currency).removeprefix("+").strip()
     if not digits:
         raise InvalidInput(field, "Write an amount, such as 12.50.")
+    sign = ""
     if digits[0] in _MINUSES and _GROUPED.fullmatch(digits[1:].strip()):
-        raise InvalidInput(field, "Write the amount without a minus.")
+        if not is_minus_allowed:
+            raise InvalidInput(field, "Write the amount without a minus.")
+        sign, digits = "-", digits[1:].strip()
     if not _GROUPED.fullmatch(digits):
         raise InvalidInput(field, _what_is_wrong(digits))
     whole, _, decimals = _SEPARATORS.sub("", digits).partition(".")
@@ -55,7 +62,7 @@ def typed_amount(field: str, text: str, currency: str, *, is_zero_allowed: bool 
         raise InvalidInput(field, f"The largest amount is {largest}.")
     if not is_zero_allowed and _micros(whole, decimals) == 0:
         raise InvalidInput(field, "The amount must be more than 0.")
-    return f"{whole}.{decimals}" if decimals else whole
+    return f"{sign}{whole}.{decimals}" if decimals else f"{sign}{whole}"
 
 
 def optional_amount(form: Form, field: str, currency: str) -> str | None:
@@ -68,17 +75,19 @@ def optional_amount(form: Form, field: str, currency: str) -> str | None:
     return typed_amount(field, text, currency) if text else None
 
 
-def typed_amounts(form: Form, field: str, currency: str) -> list[str]:
-    """Read the fields of one name, an amount in each; those that are empty count for nothing.
+def typed_thresholds(form: Form, field: str, currency: str, credit_limit: int) -> list[str]:
+    """Read the fields of thresholds, an amount in each, down to the credit limit in micros; empty ones don't count.
 
     Raises:
-        InvalidInput: one is no amount; the error names the one that is wrong, the first being 1.
+        InvalidInput: one is no amount, or out of reach; the error names the one that is wrong, the first being 1.
     """
-    return [
-        typed_amount(f"{field}-{number}", text, currency)
-        for number, text in enumerate(form.each(field), 1)
-        if text.strip()
-    ]
+    typed: list[str] = []
+    for number, text in enumerate(form.each(field), 1):
+        if text.strip():
+            name = f"{field}-{number}"
+            typed.append(typed_amount(name, text, currency, is_zero_allowed=True, is_minus_allowed=True))
+            inputs.thresholds(name, typed[-1:], credit_limit=credit_limit, currency=currency)
+    return typed
 
 
 def threshold_fields(form: Form, field: str, amounts: Sequence[str] = ()) -> list[str]:

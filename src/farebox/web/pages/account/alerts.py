@@ -7,7 +7,7 @@ from starlette.responses import Response
 from farebox.core.currencies import format_money
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.web.pages.account.common import account_page, account_url
-from farebox.web.pages.amounts import threshold_fields, typed_amounts
+from farebox.web.pages.amounts import threshold_fields, typed_thresholds
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -34,7 +34,7 @@ class AlertPages:
         """Set the thresholds anew."""
         _, account = await request.services.merchants.get(request.merchant_id)
         try:
-            amounts = typed_amounts(request.form, _AMOUNT, account.currency)
+            amounts = typed_thresholds(request.form, _AMOUNT, account.currency, account.credit_limit)
             ensure_done(
                 await request.services.operations.set_thresholds(
                     request.merchant_id, amounts, principal=request.principal

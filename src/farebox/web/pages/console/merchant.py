@@ -15,7 +15,7 @@ from farebox.presenters.keys import key_state
 from farebox.service import inputs
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.reader import Selection
-from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_amounts
+from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_thresholds
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.console.previews import NEEDS_APPROVAL, Preview
 from farebox.web.pages.request import PageRequest
@@ -170,7 +170,7 @@ async def _set_thresholds(request: PageRequest) -> Outcome:
         ServiceError: one is no amount.
     """
     _, account = await request.services.merchants.get(merchant_of(request))
-    amounts = typed_amounts(request.form, _THRESHOLDS, account.currency)
+    amounts = typed_thresholds(request.form, _THRESHOLDS, account.currency, account.credit_limit)
     return await request.services.operations.set_thresholds(account.merchant_id, amounts, principal=request.principal)
 
 

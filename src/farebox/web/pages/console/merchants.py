@@ -13,7 +13,7 @@ from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
 from farebox.service.insight.forecast import RUNWAY_MAX
 from farebox.service.insight.runway_words import lasts
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
-from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_amounts
+from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_thresholds
 from farebox.web.pages.console.common import merchant_url, page_of
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
@@ -98,11 +98,13 @@ class MerchantListPages:
         form = request.form
         try:
             currency = _currency(form.text("currency"))
+            credit_limit = typed_amount(_LIMIT, form.text(_LIMIT) or "0", currency, is_zero_allowed=True)
+            limit = inputs.amount(_LIMIT, credit_limit, is_zero_allowed=True)
             merchant, account, key = await request.services.merchants.create(
                 name=form.text("name"),
                 currency=currency,
-                thresholds=typed_amounts(form, _THRESHOLDS, currency),
-                credit_limit=typed_amount(_LIMIT, form.text(_LIMIT) or "0", currency, is_zero_allowed=True),
+                thresholds=typed_thresholds(form, _THRESHOLDS, currency, limit),
+                credit_limit=credit_limit,
                 principal=request.principal,
             )
         except ServiceError as error:
