@@ -183,7 +183,7 @@ CASES: Final = [
         {"kind": {"merchant": "Choose whose key"}, "name": NAME, **KEY_FAULTS},
     ),
     Case("/support/forgotten", {"email": "sam@farebox.example"}, {"email": NO_ADDRESSES}),
-    Case("/accounts/{merchant}/alerts", {"amount": "5"}, {"amount": AMOUNT}),
+    Case("/accounts/{merchant}/alerts", {"amount": "5"}, {"amount": THRESHOLD}),
     Case("/accounts/{merchant}/keys", {"expires": ""}, KEY_FAULTS),
     Case("/accounts/{merchant}/keys/{key}/rotate", {"overlap": "0"}, OVERLAP_FAULTS),
     Case("/accounts/{merchant}/keys/{key}/end", {"expires": "2100-01-01T00:00"}, END_FAULTS),
@@ -273,7 +273,7 @@ async def test_a_mistake_is_said_beside_its_field_alone(sam: Visitor, site: Site
         assert {field} == _red(reply), text
         (note,) = _notes(reply)
         assert message in note, text
-        assert note[:1].isupper() or note[:1] in "“'0123456789", note
+        assert note[:1].isupper() or note[:1] in "“'0123456789-", note
         # The browser puts the focus there, and what was typed is there still.
         assert 1 == len(re.findall(r"<(?:input|select)[^>]* autofocus", reply.body.decode())), text
         if 'name="' + field + '" type="' in reply.body.decode():
