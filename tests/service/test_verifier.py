@@ -49,6 +49,9 @@ async def _open_with_books(engine: Engine) -> Stores:
     await engine.clear()
     await stores.connector.open()
     await _keep_books(stores)
+    # Opened anew, it has committed nothing itself: what tests do to the books by hand would not go unnoticed else.
+    await stores.connector.close()
+    await stores.connector.open()
     return stores
 
 
