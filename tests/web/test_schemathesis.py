@@ -4,6 +4,7 @@ It takes the document at its word: whatever an answer has that the document does
 the document forbids, or refused that it allows, is a failure. schemathesis.toml beside this file says how it is set up.
 """
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -18,7 +19,8 @@ from typing import Any, Final
 import httpx
 import pytest
 
-from tests.support.server import Seeds, Server, seeded
+from farebox.core.commands import KeyKind
+from tests.support.server import Seeds, Server, open_farebox, seeded
 
 ROOT: Final = Path(__file__).parents[2]
 CONFIG: Final = Path(__file__).with_name("schemathesis.toml")
@@ -47,11 +49,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     folder = tmp_path_factory.mktemp("schemathesis")
     database = f"sqlite:///{folder / 'farebox.db'}"
 
-    seeds = seeded(database, balance="1000000")
+    seeds, bea = seeded(database, balance="1000000"), _support_key(database, "bea")
     with Server(database, environment={"FAREBOX_APPROVAL_ABOVE": "1000", "FAREBOX_BAD_KEYS": "0"}) as server:
         with httpx.Client(base_url=server.url, trust_env=False) as client:
             own_keys = _own_keys(client, seeds)
-            things = _things(client, seeds)
+            things = _things(client, seeds, bea)
             document = client.get("/openapi.json").json()
         for name, values in things.items():
             (folder / f"{name}.dict").write_text("".join(f'"{value}"\n' for value in values))
@@ -83,7 +85,17 @@ def _own_keys(client: httpx.Client, seeds: Seeds) -> list[str]:
     return [key["keyId"] for keys in lists for key in keys]
 
 
-def _things(client: httpx.Client, seeds: Seeds) -> dict[str, list[str]]:
+def _support_key(database: str, name: str) -> str:
+    """Make the key of another support person, whose requests the tool's own may approve."""
+
+    async def make() -> str:
+        async with open_farebox(database) as farebox:
+            return (await farebox.services.merchants.create_key(KeyKind.SUPPORT, name=name)).text
+
+    return asyncio.run(make())
+
+
+def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]]:
     """Put into the ledger what paths and bodies name, and return the ids by the names of their dictionaries."""
     merchant = f"/api/admin/merchants/{seeds.merchant}"
 
@@ -96,9 +108,6 @@ def _things(client: httpx.Client, seeds: Seeds) -> dict[str, list[str]]:
     def spend(path: str, **more: object) -> Any:
         asked = {"merchant": seeds.merchant, "type": "image", "idempotencyKey": str(uuid.uuid4()), **more}
         return post(path, seeds.service_key, asked)
-
-    # What this one asks for, the tool's own support person may approve.
-    bea = post("/api/admin/keys", seeds.support_key, {"kind": "support", "name": "bea"})["apiKey"]
 
     def top_up(amount: str, number: int) -> Any:
         asked = {"amount": amount, "reference": f"{amount}-{number}"}
