@@ -19,7 +19,9 @@ from urllib.parse import unquote
 
 import pytest
 
+from farebox.core import ids
 from farebox.web.examples import BALANCE, URL, Example, balance_examples
+from farebox.web.schemas.spending import ChargeRequest
 from tests.support.debian import find_program
 from tests.support.server import Server, open_farebox, seed
 
@@ -85,8 +87,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
                 name="Southwind Imaging", currency="USD", thresholds=[], credit_limit="0"
             )
             await farebox.services.operations.top_up(
-                merchant.merchant_id, amount="99.9975", reference="INV-2", note=None, principal=None
+                merchant.merchant_id, amount="100", reference="INV-2", note=None, principal=None
             )
+            spent = ChargeRequest(ids.public_id(ids.MERCHANT, merchant.merchant_id), "call", "spent", amount="0.0025")
+            assert (await farebox.services.operations.charge(spent, caller=None)).is_ok
             return rich.merchant_key, key.text
 
     rich_key, poor_key = asyncio.run(prepare())

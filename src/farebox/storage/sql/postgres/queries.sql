@@ -84,9 +84,10 @@ CROSS JOIN LATERAL (
 ) returned;
 
 -- approvals_of_keys: read the requests for approval that stand under idempotency keys
+-- OFFSET keeps the look-up apart: joined, it may be planned as a walk through all requests.
 SELECT found.* FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY u (merchant_id, idempotency_key, place)
 CROSS JOIN LATERAL (
-    SELECT {approval} FROM approval a WHERE a.merchant_id = u.merchant_id AND a.idempotency_key = u.idempotency_key
+    SELECT {approval} FROM approval a WHERE a.merchant_id = u.merchant_id AND a.idempotency_key = u.idempotency_key OFFSET 0
 ) found
 ORDER BY u.place, found.number;
 
