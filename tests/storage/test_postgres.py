@@ -265,6 +265,7 @@ IN_ORDER: Final = {
     **{f"merchants_by_{order}": "outlook" for order in ("runs_out", "available", "last")},
     "merchants_by_age": "merchant_pkey",
     "account_mails": "letter_pkey",
+    "pending_approvals": "approval_pending",
     "verifications": "verification_pkey",
 }
 """Statements that read an index from one of its ends, as far as they are asked to, and which."""
@@ -272,17 +273,20 @@ IN_ORDER: Final = {
 
 async def test_no_statement_reads_a_whole_table(postgres_url: str) -> None:
     """Not even one that was planned when all tables were empty."""
+    walks = []
     async with planning_session(postgres_url) as connection:
         for name in set(STATEMENTS) - WHOLE_TABLES:
             text = STATEMENTS[name]
             count = max(int(number) for number in re.findall(r"\$(\d+)", text + "$0"))
             await connection.execute(f"PREPARE {name} AS {text}")
             plan = await _plan(connection, f"{name}({', '.join(['NULL'] * count)})" if count else name)
-            from_an_end = tuple({"outbox_due", "letter_due", IN_ORDER.get(name, "outbox_due")})
+            from_an_end = tuple({"outbox_due", "letter_due", "letter_turn", IN_ORDER.get(name, "outbox_due")})
             for scan in _scans(plan):
                 is_probe = not {"Index Cond", "TID Cond"}.isdisjoint(scan) or scan["Node Type"] == "ModifyTable"
-                assert is_probe or scan.get("Index Name", "").startswith(from_an_end), (name, scan)
+                if not is_probe and not scan.get("Index Name", "").startswith(from_an_end):
+                    walks.append((name, scan))
                 assert name != "funding_after" or scan["Index Name"] == "transfer_funding"
+    assert [] == walks
 
 
 # Races.
