@@ -246,6 +246,10 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "outbox.list": lambda stores: stores.outbox.list(merchant_id=None, limit=10),
     "outbox.retry": lambda stores: stores.outbox.retry(NOW),
     "outbox.next_due_at": lambda stores: stores.outbox.next_due_at(),
+    "connector.check": lambda stores: stores.connector.check(),
+    "connector.check_writable": lambda stores: stores.connector.check_writable(),
+    "prices.shows_clock_behind": lambda stores: stores.prices.shows_clock_behind(ANN, "image", NOW),
+    "prices.is_any_made_after": lambda stores: stores.prices.is_any_made_after(NOW),
     "connector.fetch": lambda stores: stores.connector.fetch("SELECT 1"),
     "connector.run_in_transaction": lambda stores: stores.connector.run_in_transaction(read_one),
     "merchants.names": lambda stores: stores.merchants.names([ANN]),
@@ -278,7 +282,7 @@ CALLED_ELSEWHERE: Final = {"account_mails", "logins", "sessions", "runway_snapsh
 
 def test_every_call_of_a_store_is_in_the_list() -> None:
     """But those that need no open connector, or open one by themselves."""
-    by_themselves = {"engine", "dialect", "open", "close", "migrate", "route", "snapshot", "backup"}
+    by_themselves = {"engine", "dialect", "open", "close", "migrate", "route", "snapshot", "backup", "disk_free_bytes"}
     kinds = get_type_hints(Stores)
     names = {
         f"{subject}.{name}"
