@@ -185,7 +185,7 @@ def test_the_same_reference_is_the_same_top_up_once(shell: Shell) -> None:
     assert "500.00 USD\n" == shell.ok("balance", merchant).out
     other = shell.run("topup", merchant, "501", "--reference", "INV-1")
     assert (1, "") == (other.status, other.out)
-    assert other.err.startswith("farebox: This idempotency key or reference was used for another top_up")
+    assert other.err.startswith("farebox: This idempotency key or reference was used for another top-up")
 
 
 def test_an_adjustment_adds_or_takes_away(shell: Shell) -> None:

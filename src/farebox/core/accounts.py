@@ -40,6 +40,14 @@ KIND_WORDS: Final[dict[int, str]] = {
 }
 """The kinds as the API and the hash chain write them; an adjustment's accounts tell its direction."""
 
+KIND_NAMES: Final[dict[int, str]] = {
+    **KIND_WORDS,
+    Kind.TOP_UP: "top-up",
+    Kind.TOP_UP_REVERSAL: "reversal of a top-up",
+    Kind.EXPIRE: "expiry of a hold",
+}
+"""The kinds as a sentence names them."""
+
 RETURNABLE_KINDS: Final[dict[Kind, frozenset[Kind]]] = {
     Kind.REFUND: frozenset({Kind.CHARGE, Kind.CAPTURE}),
     Kind.TOP_UP_REVERSAL: frozenset({Kind.TOP_UP}),

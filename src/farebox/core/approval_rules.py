@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core.approvals import REQUEST_WORDS, Approval, ApprovalState, RequestKind
+from farebox.core.approvals import REQUEST_NAMES, Approval, ApprovalState, RequestKind
 from farebox.core.commands import Adjust, Approve, Move, Refund, Reject, RequestApproval, SetCreditLimit, TopUp
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.people import UNKNOWN, People, are_others, read_people, write_people
@@ -121,7 +121,7 @@ def _decided(approval: Approval, state: ApprovalState, command: Approve | Reject
 def _conflict(earlier: Approval) -> str:
     if earlier.kind == RequestKind.CREDIT_LIMIT:
         return f"Another credit limit waits for approval as {earlier.id}; it has to be approved or rejected first"
-    return f"This reference waits for approval as another {REQUEST_WORDS[earlier.kind]}, {earlier.id}"
+    return f"This reference waits for approval as another {REQUEST_NAMES[earlier.kind]}, {earlier.id}"
 
 
 def _same_person(approval: Approval, requested: People, people: People) -> str:

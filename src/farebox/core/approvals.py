@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core import ids
-from farebox.core.accounts import KIND_WORDS, Kind
+from farebox.core.accounts import KIND_NAMES, KIND_WORDS, Kind
 
 ALONE_MICROS: Final = 24 * 3600 * 1_000_000
 """For how long what one person moved alone counts towards the limit."""
@@ -28,6 +28,9 @@ class RequestKind(IntEnum):
 
 REQUEST_WORDS: Final[dict[int, str]] = {**KIND_WORDS, RequestKind.CREDIT_LIMIT: "credit_limit"}
 """The kinds of requests as the API writes them."""
+
+REQUEST_NAMES: Final[dict[int, str]] = {**KIND_NAMES, RequestKind.CREDIT_LIMIT: "credit limit"}
+"""The same as a sentence names them."""
 
 
 class ApprovalState(IntEnum):

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from farebox.core import approval_rules, audit_log, hold_rules, return_rules
-from farebox.core.accounts import KIND_WORDS, Kind
+from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.batch_approvals import BatchApprovals
 from farebox.core.batch_rows import BatchRows
@@ -144,7 +144,7 @@ class _Batch:
         if earlier.fingerprint != fingerprint:
             return refused(
                 Code.IDEMPOTENCY_CONFLICT,
-                f"This idempotency key or reference was used for another {KIND_WORDS[earlier.kind]}, {earlier.id}",
+                f"This idempotency key or reference was used for another {KIND_NAMES[earlier.kind]}, {earlier.id}",
             )
         # What ends a hold refers to it; the hold transfer itself refers to nothing, and numbers the hold.
         hold_seq = earlier.refers_to or earlier.seq

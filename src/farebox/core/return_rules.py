@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from farebox.core.accounts import KIND_WORDS, RETURNABLE_KINDS
+from farebox.core.accounts import KIND_NAMES, RETURNABLE_KINDS
 from farebox.core.commands import Refund, ReverseTopUp
 from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import Code, Outcome, refused
@@ -17,11 +17,12 @@ def return_refusal(original: Original | None, command: Refund | ReverseTopUp, cu
         return TRANSFER_NOT_FOUND
     is_refund = isinstance(command, Refund)
     if original.transfer.kind not in RETURNABLE_KINDS[command.kind]:
-        word = KIND_WORDS[original.transfer.kind]
+        name = KIND_NAMES[original.transfer.kind]
+        what = f"{'An' if name[0] in 'ae' else 'A'} {name}"
         return (
-            refused(Code.TRANSFER_NOT_REFUNDABLE, f"A {word} can't be refunded; a charge or capture can")
+            refused(Code.TRANSFER_NOT_REFUNDABLE, f"{what} can't be refunded; a charge or capture can")
             if is_refund
-            else refused(Code.TRANSFER_NOT_REVERSIBLE, f"A {word} can't be reversed; a top-up can")
+            else refused(Code.TRANSFER_NOT_REVERSIBLE, f"{what} can't be reversed; a top-up can")
         )
     left = original.transfer.amount - original.returned
     if left == 0 or amount_to_return(original, command) > left:

@@ -63,7 +63,7 @@ async def test_a_top_up_is_shown_first_and_then_made_once(farebox: Farebox, sam:
         (entry.actor, entry.action, entry.detail) for entry in entries
     ]
     other = await sam.wrong(f"{_url(seeds)}/top-up/confirm", **{**form, "amount": "501"})
-    assert "was used for another top_up" in words(other)
+    assert "was used for another top-up" in words(other)
     assert "501" == kept(other, "amount")
 
 
@@ -296,7 +296,7 @@ async def test_a_preview_tells_what_would_be_refused_and_what_was_made(farebox: 
     assert "This is made already" in made
     assert "Top up 100.00 USD" not in made
     other = await sam.wrong(f"{_url(seeds)}/top-up", **{**top_up, "amount": "101"})
-    assert 'id="reference-note">This idempotency key or reference was used for another top_up' in other.body.decode()
+    assert 'id="reference-note">This idempotency key or reference was used for another top-up' in other.body.decode()
     take = {"sign": "take", "amount": "100.01", "reference": "A", "reason": "r"}
     refused = await sam.wrong(f"{_url(seeds)}/adjust", **take)
     assert 'id="amount-note">Insufficient balance: 100.01 USD needed, 100.00 can be spent' in refused.body.decode()
