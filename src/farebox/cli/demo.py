@@ -85,7 +85,9 @@ class _SteppedClock:
 @click.option("--port", type=click.IntRange(1, 65_535), help=f"{PORT_DEFAULT}, or a free one if that is taken.")
 def demo(*, port: int | None, is_json: bool) -> None:
     """Run a throw-away Farebox with merchants, prices and traffic; everything is removed at the end."""
-    # Being told to stop, Ctrl-C and a terminal that is closed end it alike, so that nothing is left behind.
+    # Being told to stop, Ctrl-C and a terminal that is closed end it alike, so that nothing is left behind. A script
+    # that starts it in the background has it ignore Ctrl-C, by which the others end it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _press_ctrl_c)
     folder = Path(tempfile.mkdtemp(prefix="farebox-demo-"))
