@@ -7,6 +7,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.core.accounts import KIND_NAMES, KIND_WORDS
 from farebox.core.commands import KeyKind
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
@@ -155,7 +156,7 @@ async def test_only_charges_and_captures_can_be_refunded(farebox: Farebox, clien
     ):
         reply = await _refund(client, seeds, data["transferId"])
         assert (409, "transfer_not_refundable") == (reply.status, reply.code), word
-        assert word.replace("_", "-") in reply.message
+        assert KIND_NAMES[{name: kind for kind, name in KIND_WORDS.items()}[word]] in reply.message
     assert before == await _balance(client, seeds)
 
 
