@@ -1,5 +1,6 @@
 """The console's first page: merchants in an order or by search; and adding one."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -14,7 +15,7 @@ from farebox.service.insight.forecast import RUNWAY_MAX
 from farebox.service.insight.runway_words import lasts
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
 from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_thresholds
-from farebox.web.pages.console.common import merchant_url, page_of
+from farebox.web.pages.console.common import cut, merchant_url, page_of
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -62,25 +63,25 @@ class MerchantListPages:
         sort = request.query("sort") if request.query("sort") in _ORDERS else ""
         page = page_of(request)
         console = request.services.console
-        soon: list[MerchantRow] = []
-        is_soon_shown = not text and not sort and not page
+        soon: Sequence[MerchantRow] = []
+        more_soon = False
         if text:
             if (url := await self._exact(request, text)) is not None:
                 return request.redirect(url)
             found_rows = await console.search(text, limit=ROWS + 1, offset=page * ROWS)
         else:
             found_rows = await console.merchants(_ORDERS[sort or "age"], limit=ROWS + 1, offset=page * ROWS)
-        rows, more = found_rows[:ROWS], len(found_rows) > ROWS
+        rows, more = cut(found_rows, ROWS)
         now = console.now()
         if sort == "runway":
             # They come as they were last worked out; what they have now may order them otherwise.
             rows = sorted(rows, key=lambda row: _until(row, now))
-        if is_soon_shown:
-            soon = await console.soon(SOON_ROWS + 1, request.zone, beside=rows)
+        if not text and not sort and not page:
+            soon, more_soon = cut(await console.soon(SOON_ROWS + 1, request.zone, beside=rows), SOON_ROWS)
         return request.page(
             "console/merchants.html",
-            soon=[_shown(row, now, request.zone) for row in soon[:SOON_ROWS]],
-            more_soon=len(soon) > SOON_ROWS,
+            soon=[_shown(row, now, request.zone) for row in soon],
+            more_soon=more_soon,
             rows=[_shown(row, now, request.zone) for row in rows],
             more=more,
             number=page,
