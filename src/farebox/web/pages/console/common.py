@@ -1,4 +1,4 @@
-"""What the console's pages share: the merchant of a page, and pages of long lists."""
+"""What the console's pages share: the merchant of a page, ticked roles, and pages of long lists."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -6,6 +6,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from farebox.core import ids
+from farebox.core.staff_roles import STAFF_ROLES, StaffRole
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
 
@@ -42,6 +43,11 @@ async def merchant_page(request: PageRequest, template: str, status: int = 200, 
         "root": merchant_url(merchant.merchant_id),
     }
     return request.page(template, status, **{**known, **values})
+
+
+def ticked_roles(request: PageRequest) -> list[StaffRole]:
+    """Read the roles whose boxes are ticked."""
+    return [STAFF_ROLES[word] for word in request.form.all("role") if word in STAFF_ROLES]
 
 
 def page_of(request: PageRequest) -> int:

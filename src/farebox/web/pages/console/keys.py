@@ -9,7 +9,7 @@ from farebox.core.permissions import Operation
 from farebox.core.staff_roles import STAFF_ROLES, StaffRole
 from farebox.service.errors import InvalidInput
 from farebox.service.operator.merchants import NewKey
-from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, ticked_roles
 from farebox.web.pages.keys import KEY, KeyPages
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -67,11 +67,10 @@ class ConsoleKeyPages(KeyPages):
         kind = _KINDS.get(request.form.text("kind"))
         if kind is None:
             raise InvalidInput("kind", "choose whose key it is")
-        roles = [STAFF_ROLES[word] for word in request.form.all("role") if word in STAFF_ROLES]
         return await create(
             kind,
             name=request.form.text("name"),
-            roles=roles if kind == KeyKind.SUPPORT else (),
+            roles=ticked_roles(request) if kind == KeyKind.SUPPORT else (),
             expires=expires,
             principal=request.principal,
         )

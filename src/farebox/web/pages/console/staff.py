@@ -8,11 +8,12 @@ from starlette.responses import Response
 
 from farebox.core.people import read_people
 from farebox.core.permissions import Operation
-from farebox.core.staff_roles import STAFF_ROLES, StaffRole
+from farebox.core.staff_roles import STAFF_ROLES
 from farebox.presenters.keys import key_state
 from farebox.presenters.users import staff_data
 from farebox.service import inputs
 from farebox.service.errors import Conflict, InvalidInput, ServiceError
+from farebox.web.pages.console.common import ticked_roles
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -53,7 +54,7 @@ class StaffPages:
     async def add(self, request: PageRequest) -> Response:
         """Add somebody, and mail them how to sign in."""
         try:
-            roles = _roles(request)
+            roles = ticked_roles(request)
             if not roles:
                 raise InvalidInput("role", "choose at least one role")
             await request.services.staff.add(
@@ -74,7 +75,7 @@ class StaffPages:
         """Change what somebody may do."""
         return await self._do(
             request,
-            request.services.staff.set_roles(_email(request), _roles(request), principal=request.principal),
+            request.services.staff.set_roles(_email(request), ticked_roles(request), principal=request.principal),
             "role_saved",
         )
 
@@ -143,11 +144,6 @@ def _email(request: PageRequest) -> str:
         return inputs.email("staff", text)
     except InvalidInput:
         return text
-
-
-def _roles(request: PageRequest) -> list[StaffRole]:
-    """Read the roles whose boxes are ticked."""
-    return [STAFF_ROLES[word] for word in request.form.all("role") if word in STAFF_ROLES]
 
 
 async def _refuse(words: str) -> None:
