@@ -12,7 +12,7 @@ from farebox.core.staff_roles import STAFF_ROLES
 from farebox.presenters.keys import key_state
 from farebox.presenters.users import staff_data
 from farebox.service import inputs
-from farebox.service.errors import Conflict, InvalidInput, ServiceError
+from farebox.service.errors import InvalidInput, ServiceError
 from farebox.web.pages.console.common import ticked_roles
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -101,7 +101,8 @@ class StaffPages:
         """Ask somebody who lost their authenticator for no codes any more; one's own are removed by password."""
         email = _email(request)
         if inputs.mailbox(email) == inputs.mailbox(request.login.email):
-            return await self._do(request, _refuse("Remove your own codes on your profile, with your password"), "")
+            request.form.errors[""] = "Remove your own codes on your profile, with your password"
+            return await self._page(request, 422)
         return await self._do(
             request,
             request.services.staff.disable_two_factor(email, principal=request.principal),
@@ -144,7 +145,3 @@ def _email(request: PageRequest) -> str:
         return inputs.email("staff", text)
     except InvalidInput:
         return text
-
-
-async def _refuse(words: str) -> None:
-    raise Conflict(words)
