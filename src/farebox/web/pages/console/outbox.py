@@ -56,7 +56,7 @@ class OutboxPages:
             mails=mails,
             account_mails=account_mails,
             currencies={number: row.account.currency for number, row in rows.items()},
-            names=await request.services.console.names(merchants),
+            names={number: row.merchant.name for number, row in rows.items()},
             urls={number: merchant_url(number) for number in merchants},
             states={int(state): words for state, words in _STATES.items()},
             purposes={int(purpose): words for purpose, words in _PURPOSES.items()},
