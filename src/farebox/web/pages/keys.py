@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.service.errors import InvalidInput, Missing, ServiceError
-from farebox.service.operator.merchants import NewKey
+from farebox.service.operator.merchants import ApiKey, NewKey
 from farebox.web.pages.forms import typed_time
 from farebox.web.pages.request import PageRequest
 
@@ -63,27 +63,27 @@ class KeyPages(ABC):
 
     async def rotate(self, request: PageRequest) -> Response:
         """Make a key's successor; the old one goes on for a while."""
-        key_id = await self._own(request)
+        key = await self._own(request)
         try:
             text = request.form.text("overlap")
             if text not in self.overlaps:
                 raise InvalidInput("overlap", "choose how long the old key goes on")
-            key = await request.services.merchants.rotate_key(
-                key_id, overlap_seconds=int(text), principal=request.principal
+            successor = await request.services.merchants.rotate_key(
+                key.key_id, overlap_seconds=int(text), principal=request.principal
             )
         except ServiceError as error:
             request.form.fail(error, _FIELDS)
             return await self._one(request, 422)
-        return await self._page(request, "key_made", key=key)
+        return await self._page(request, "key_made", key=successor)
 
     async def end(self, request: PageRequest) -> Response:
         """Let a key end at a time to come."""
-        key_id = await self._own(request)
+        key = await self._own(request)
         try:
             expires = typed_time("expires", request.form.text("expires"), request.zone)
             if expires is None:
                 raise InvalidInput("expires", "say when")
-            await request.services.merchants.expire_key(key_id, expires, principal=request.principal)
+            await request.services.merchants.expire_key(key.key_id, expires, principal=request.principal)
         except ServiceError as error:
             request.form.fail(error)
             return await self._one(request, 422)
@@ -91,11 +91,12 @@ class KeyPages(ABC):
 
     async def revoke(self, request: PageRequest) -> Response:
         """Close a key at once and for ever."""
-        is_done_now = await request.services.merchants.revoke_key(await self._own(request), principal=request.principal)
+        key = await self._own(request)
+        is_done_now = await request.services.merchants.revoke_key(key.key_id, principal=request.principal)
         return request.redirect(self.url(request), "key_revoked" if is_done_now else "key_was_revoked")
 
-    async def _own(self, request: PageRequest) -> int:
-        """Return the number of the key that the path names, if it belongs on this page.
+    async def _own(self, request: PageRequest) -> ApiKey:
+        """Read the key that the path names, if it belongs on this page.
 
         Raises:
             Missing: it does not.
@@ -103,14 +104,14 @@ class KeyPages(ABC):
         key = await request.services.merchants.key(request.number("key", ids.KEY))
         if key.merchant_id != self.merchant(request):
             raise Missing("no such key is here")
-        return key.key_id
+        return key
 
     async def _list(self, request: PageRequest, status: int = 200) -> Response:
         keys = await request.services.merchants.keys(self.merchant(request))
         return await self._page(request, "keys", status, keys=keys[::-1])
 
     async def _one(self, request: PageRequest, status: int = 200) -> Response:
-        key = await request.services.merchants.key(await self._own(request))
+        key = await self._own(request)
         return await self._page(request, "key", status, key=key, overlaps=list(self.overlaps.items()))
 
     async def _page(self, request: PageRequest, name: str, status: int = 200, **values: Any) -> Response:
