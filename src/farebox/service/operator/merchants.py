@@ -378,10 +378,15 @@ class Merchants:
         with translated():
             return await self._stores.prices.list(merchant_id)
 
-    async def request_types(self, merchant_id: int) -> Sequence[str]:
-        """List the request types that a merchant has or had a price for, the first that was priced first."""
+    async def request_types(self, merchant_id: int | None) -> Sequence[str]:
+        """List the request types that a merchant has or had a price for, the first that was priced first.
+
+        Of no merchant, those that have a default price.
+        """
         with translated():
-            versions = [*await self._stores.prices.list(None), *await self._stores.prices.list(merchant_id)]
+            versions = list(await self._stores.prices.list(None))
+            if merchant_id is not None:
+                versions += await self._stores.prices.list(merchant_id)
         by_age = sorted(versions, key=lambda price: price.price_id)
         return tuple(dict.fromkeys(price.request_type for price in by_age))
 

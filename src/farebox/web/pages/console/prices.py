@@ -69,9 +69,7 @@ class ConsolePricePages:
 
     async def _others(self, request: PageRequest, merchant_id: int | None, request_type: str) -> list[str]:
         """List the types that have a price; none of them if this type is among them."""
-        merchants = request.services.merchants
-        prices = [*await merchants.prices(None), *(await merchants.prices(merchant_id) if merchant_id else ())]
-        names = sorted({price.request_type for price in prices})
+        names = sorted(await request.services.merchants.request_types(merchant_id))
         return [] if request_type in names else names
 
     async def _ask(self, request: PageRequest, unit_price: str | None, currency: str, others: list[str]) -> Response:
