@@ -50,7 +50,33 @@ class ApprovalPages:
 
     async def show(self, request: PageRequest) -> Response:
         """List what waits, and the history below."""
-        return await self._page(request)
+        approvals = request.services.approvals
+        before = _before(request)
+        people = await approvals.people(request.principal)
+        waiting = await approvals.pending()
+        listed = await approvals.page(merchant_id=None, before=before, limit=PAGE_ROWS_MAX)
+        decided, more = cut([approval for approval in listed if approval.state != ApprovalState.PENDING], ROWS)
+        merchants = await request.services.console.merchants_of(
+            approval.merchant_id for approval in (*waiting, *decided)
+        )
+        return request.page(
+            "console/approvals.html",
+            waiting=waiting,
+            may_decide={
+                approval.id for approval in waiting if are_others(people, read_people(approval.requested_people))
+            },
+            unconfirmed=await approvals.accounts_to_confirm(people),
+            decided=decided,
+            more=decided[-1].id if more else None,
+            is_first=before is None,
+            approved=ApprovalState.APPROVED,
+            debit=RequestKind.ADJUSTMENT_DEBIT,
+            limit=RequestKind.CREDIT_LIMIT,
+            names={number: row.merchant.name for number, row in merchants.items()},
+            currencies={number: row.account.currency for number, row in merchants.items()},
+            limits={number: row.account.credit_limit for number, row in merchants.items()},
+            actors=await request.services.audit_log.names(),
+        )
 
     async def show_one(self, request: PageRequest) -> Response:
         """Show one request, what it would come to to approve it, and the buttons that decide it."""
@@ -102,36 +128,6 @@ class ApprovalPages:
             is_limit=is_limit,
             original=ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=approval.refers_to or 0),
             here=f"{_ROOT}/{merchant.id}/{approval.id}",
-            actors=await request.services.audit_log.names(),
-        )
-
-    async def _page(self, request: PageRequest, status: int = 200) -> Response:
-        approvals = request.services.approvals
-        before = _before(request)
-        people = await approvals.people(request.principal)
-        waiting = await approvals.pending()
-        listed = await approvals.page(merchant_id=None, before=before, limit=PAGE_ROWS_MAX)
-        decided, more = cut([approval for approval in listed if approval.state != ApprovalState.PENDING], ROWS)
-        merchants = await request.services.console.merchants_of(
-            approval.merchant_id for approval in (*waiting, *decided)
-        )
-        return request.page(
-            "console/approvals.html",
-            status,
-            waiting=waiting,
-            may_decide={
-                approval.id for approval in waiting if are_others(people, read_people(approval.requested_people))
-            },
-            unconfirmed=await approvals.accounts_to_confirm(people),
-            decided=decided,
-            more=decided[-1].id if more else None,
-            is_first=before is None,
-            approved=ApprovalState.APPROVED,
-            debit=RequestKind.ADJUSTMENT_DEBIT,
-            limit=RequestKind.CREDIT_LIMIT,
-            names={number: row.merchant.name for number, row in merchants.items()},
-            currencies={number: row.account.currency for number, row in merchants.items()},
-            limits={number: row.account.credit_limit for number, row in merchants.items()},
             actors=await request.services.audit_log.names(),
         )
 
