@@ -111,9 +111,7 @@ class ApprovalPages:
             outcome = await approvals.approve(merchant_id, number, principal=request.principal, is_dry_run=True)
             refusal = outcome.message
         merchant, account = await request.services.merchants.get(merchant_id)
-        is_credit = approval.kind != RequestKind.ADJUSTMENT_DEBIT
-        is_limit = approval.kind == RequestKind.CREDIT_LIMIT
-        change = approval.amount if is_credit else -approval.amount
+        change = approval.signed_amount
         return request.page(
             "console/approval.html",
             status,
@@ -123,9 +121,9 @@ class ApprovalPages:
             refusal=refusal,
             merchant=merchant,
             account=account,
-            sum=f"{'' if is_credit else MINUS}{format_money_with_code(approval.amount, account.currency)}",
+            sum=f"{MINUS if change < 0 else ''}{format_money_with_code(approval.amount, account.currency)}",
             after=account.available + change,
-            is_limit=is_limit,
+            is_limit=approval.kind == RequestKind.CREDIT_LIMIT,
             original=ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=approval.refers_to or 0),
             here=f"{_ROOT}/{merchant.id}/{approval.id}",
             actors=await request.services.audit_log.names(),
