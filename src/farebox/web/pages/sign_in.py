@@ -90,13 +90,11 @@ class SignInPages:
 
     async def _link(self, request: PageRequest, status: int = 200) -> Response:
         try:
-            account_mail, login = await request.services.sign_in.open_link(request.param("link"))
+            _, login = await request.services.sign_in.open_link(request.param("link"))
         except LinkExpired as error:
             return request.page("link_expired.html", status=410, message=error.message)
         is_console = login.realm == Realm.SUPPORT
-        return request.page(
-            "link.html", status=status, account_mail=account_mail, recipient=login, is_console=is_console
-        )
+        return request.page("link.html", status=status, recipient=login, is_console=is_console)
 
 
 class _RealmPages:
