@@ -12,6 +12,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
     ACCOUNT_CHANGES,
     SPENDS,
+    ApprovalCommand,
     Approve,
     CaptureHold,
     Command,
@@ -197,24 +198,24 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
                 merchant_keys.add((merchant_id, command.payer.digest))
             types.add(command.request_type)
             merchant_types.add((merchant_id, command.request_type))
-        elif isinstance(command, CaptureHold):
+        elif isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
             holds.add((merchant_id, command.hold_seq))
-            originals.add((merchant_id, command.hold_seq))
-        elif isinstance(command, ReleaseHold | ExpireHold):
-            holds.add((merchant_id, command.hold_seq))
+            if isinstance(command, CaptureHold):
+                originals.add((merchant_id, command.hold_seq))
         elif isinstance(command, ReverseTopUp):
             originals.add((merchant_id, command.transfer_seq))
-        elif isinstance(command, Approve):
-            approvals.add((merchant_id, command.approval_id))
         else:
-            approval_keys.add((merchant_id, command.idempotency_key))
-        if isinstance(command, RequestApproval):
-            lone_moves.add(merchant_id)
-            # A service asks for nothing that would wait.
-            is_staff_wanted = is_staff_wanted or caller is None or command.actor is not None
-        move = command.move if isinstance(command, RequestApproval | Approve) else command
-        if isinstance(move, Refund):
-            originals.add((merchant_id, move.transfer_seq))
+            if isinstance(command, Approve):
+                approvals.add((merchant_id, command.approval_id))
+            else:
+                approval_keys.add((merchant_id, command.idempotency_key))
+            if isinstance(command, RequestApproval):
+                lone_moves.add(merchant_id)
+                # A service asks for nothing that would wait.
+                is_staff_wanted = is_staff_wanted or caller is None or command.actor is not None
+            move = command.move if isinstance(command, ApprovalCommand) else command
+            if isinstance(move, Refund):
+                originals.add((merchant_id, move.transfer_seq))
     return ReadSet(
         now=now,
         merchant_ids=sorted(merchants),
