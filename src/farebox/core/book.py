@@ -29,7 +29,7 @@ class Book:
         self.revenue = account.revenue
         self.funding = account.funding
         self.adjustments = account.adjustments
-        self._credit_limit = account.credit_limit
+        self.credit_limit = account.credit_limit
         self.credit_limit_before = account.credit_limit
         """The credit limit ahead of its last change."""
         self.is_frozen = account.is_frozen
@@ -41,15 +41,6 @@ class Book:
         self.thresholds = account.thresholds
         self.transfers: list[Transfer] = []
         self.alerts: list[Alert] = []
-
-    @property
-    def credit_limit(self) -> int:
-        """How far below zero the wallet may go."""
-        return self._credit_limit
-
-    @credit_limit.setter
-    def credit_limit(self, amount: int) -> None:
-        self.credit_limit_before, self._credit_limit = self._credit_limit, amount
 
     def too_fine_refusal(self, amount: int) -> Outcome | None:
         """Refuse an amount set by a person that has more decimals than the currency; prices and costs may have more."""
@@ -150,7 +141,7 @@ class Book:
         """Let the merchant spend down to minus this amount; a raised limit is more to spend, as money that arrives."""
         if credit_limit > self.credit_limit:
             self.is_exhausted = False
-        self.credit_limit = credit_limit
+        self.credit_limit_before, self.credit_limit = self.credit_limit, credit_limit
 
     def run_out(self, amount: int, now: int) -> None:
         """Tell that a request for this amount is refused for lack of money, unless that was told since money arrived.
