@@ -147,11 +147,6 @@ def role_refusal(operation: Operation, roles: int) -> str | None:
     return f"{OPERATION_WORDS[operation]} needs the role {words}; yours is {roles_in_words(roles)}"
 
 
-def operation_of(command: Command) -> Operation:
-    """Tell which operation one of support's commands is."""
-    return OPERATIONS[type(command.move if isinstance(command, RequestApproval) else command)]
-
-
 def caller_refusal(command: Command, caller: Caller, key: KeyRecord | None, now: int) -> Outcome | None:
     """Tell why this caller may not ask for this command, or None if it may.
 
@@ -168,7 +163,7 @@ def caller_refusal(command: Command, caller: Caller, key: KeyRecord | None, now:
     if key.kind not in ALLOWED_KEYS[type(asked)]:
         return refused(Code.FORBIDDEN, "This kind of API key may not do this")
     if key.kind == KeyKind.SUPPORT:
-        refusal = role_refusal(operation_of(command), key.roles)
+        refusal = role_refusal(OPERATIONS[type(asked)], key.roles)
         if refusal is not None:
             return refused(Code.FORBIDDEN, refusal)
     return None
