@@ -7,7 +7,6 @@ from farebox.core.accounts import Account
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
-from farebox.core.people import UNKNOWN, write_people
 from farebox.core.pricing import Price
 from farebox.core.staff_roles import StaffRole
 from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet
@@ -26,7 +25,6 @@ _SQL: Final = sql.statements("postgres")
 
 async def load(connection: Connection, reads: ReadSet) -> BatchState:
     """Read all that a batch needs in one statement; its accounts are locked."""
-    state = BatchState()
     found: list[Any] = await connection.fetch(
         _SQL["load"],
         reads.now,
@@ -56,9 +54,8 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
                 (merchant_id, currency, *balances, seq, digest, last_at, *told)
             )
         elif what == "key":
-            # A merchant's key has neither.
-            people, key_name = name.split("\n") if name else (write_people(frozenset({UNKNOWN})), None)
-            keys[digest] = KeyRecord(*(*numbers, key_name, people))
+            # A merchant's key has neither a name nor people.
+            keys[digest] = KeyRecord(*numbers, *(name.split("\n") if name else ()))
         elif what == "price":
             price_id, unit_price, starts_at, merchant_id = numbers
             price = Price(price_id, name, unit_price, starts_at, merchant_id)
@@ -75,26 +72,29 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
                 replays[transfer.merchant_id, transfer.idempotency_key] = transfer
             else:
                 originals[transfer.merchant_id, transfer.seq] = Original(transfer, numbers[0])
-    await _load_for_approvals(connection, reads, state)
-    state.accounts, state.keys, state.default_prices, state.merchant_prices = (
-        accounts,
-        keys,
-        default_prices,
-        merchant_prices,
+    state = BatchState(
+        accounts=accounts,
+        keys=keys,
+        default_prices=default_prices,
+        merchant_prices=merchant_prices,
+        replays=replays,
+        holds=holds,
+        originals=originals,
     )
-    state.replays, state.holds, state.originals = replays, holds, originals
+    await _load_for_approvals(connection, reads, state)
     return state
 
 
 async def _load_for_approvals(connection: Connection, reads: ReadSet, state: BatchState) -> None:
     """Read what moves by hand need. They are rare: nothing of this is what a charge should pay for."""
-    if reads.approvals or reads.approval_keys:
-        by_number = [await connection.fetch(_SQL["approval"], *asked) for asked in reads.approvals]
-        by_key = await connection.fetch(_SQL["approvals_of_keys"], *as_columns(reads.approval_keys, 2))
-        state.approvals = [Approval(*row) for found in (*by_number, by_key) for row in found]
+    asked = [await connection.fetch(_SQL["approval"], *place) for place in reads.approvals]
+    if reads.approval_keys:
+        asked.append(await connection.fetch(_SQL["approvals_of_keys"], *as_columns(reads.approval_keys, 2)))
+    if asked:
+        state.approvals = [Approval(*row) for found in asked for row in found]
     if reads.logins:
-        asked = [(login_id, await connection.fetch(_SQL["login_counts_as"], login_id)) for login_id in reads.logins]
-        state.logins = {login_id: found[0][0] for login_id, found in asked if found}
+        logins = [(login_id, await connection.fetch(_SQL["login_counts_as"], login_id)) for login_id in reads.logins]
+        state.logins = {login_id: found[0][0] for login_id, found in logins if found}
     if reads.lone_moves:
         moves = await connection.fetch(_SQL["lone_moves"], reads.lone_moves, reads.now - ALONE_MICROS)
         state.lone_moves = [LoneMove(*row) for row in moves]

@@ -34,8 +34,8 @@ SELECT 'account', currency || thresholds, last_hash, ARRAY[
 ], {transfer.nulls}
 FROM account WHERE merchant_id = ANY($14::bigint[])
 UNION ALL
--- The people who made a key and its name, which has no line breaks, share a column.
-SELECT 'key', people || E'\n' || name, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles], {transfer.nulls}
+-- A key's name, which has no line breaks, and the people who made it share a column.
+SELECT 'key', name || E'\n' || people, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles], {transfer.nulls}
 FROM staff_key WHERE digest = ANY($2::bytea[])
 UNION ALL
 SELECT 'key', NULL, u.digest, found.numbers, {transfer.nulls}
