@@ -1,0 +1,65 @@
+"""What both engines' snapshots read alike, by named statements; each has its own way to run one and to read books."""
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+
+from farebox.core.accounts import Account
+from farebox.core.holds import Hold
+from farebox.core.ids import SEQ_MAX
+from farebox.core.state import Alert
+from farebox.core.transfers import Transfer
+from farebox.storage import rows
+from farebox.storage.records import BookRows
+
+
+class StatementSnapshot(ABC):
+    """A `Snapshot` over a connection of its own."""
+
+    def __init__(self, chunk_rows: int) -> None:
+        self._chunk_rows = chunk_rows
+
+    @abstractmethod
+    async def books(self, merchant_ids: Sequence[int]) -> Mapping[int, BookRows]:
+        """Read short books at once."""
+
+    @abstractmethod
+    async def _rows(self, name: str, *values: Any) -> Sequence[Any]:
+        """Run a named statement."""
+
+    async def merchant_ids(self) -> list[int]:
+        """List every merchant, in order."""
+        return [row[0] for row in await self._rows("merchant_ids")]
+
+    async def account(self, merchant_id: int) -> Account | None:
+        """Read a merchant's account, unchecked."""
+        found = await self._rows("account", merchant_id)
+        return rows.account_from_row(found[0]) if found else None
+
+    async def transfers(self, merchant_id: int) -> AsyncIterator[Sequence[Transfer]]:
+        """Read a merchant's whole book in order of seq, in chunks.
+
+        Each chunk is a stretch of the index. A cursor for each of many books would stay with the server to the end.
+        """
+        after = 0
+        while True:
+            found = await self._rows("transfers_oldest_first", merchant_id, after + 1, SEQ_MAX, self._chunk_rows)
+            if found:
+                yield [rows.transfer_from_row(row) for row in found]
+            if len(found) < self._chunk_rows:
+                return
+            after = found[-1][1]
+
+    async def transfers_at(self, merchant_id: int, seqs: Sequence[int]) -> Mapping[int, Transfer]:
+        """Read single transfers of a book by their seq."""
+        if not seqs:
+            return {}
+        return rows.transfers_by_seq(await self._rows("transfers_at", merchant_id, list(seqs)))
+
+    async def holds(self, merchant_id: int) -> Sequence[Hold]:
+        """Read all of a merchant's holds, unchecked."""
+        return [rows.hold_from_row(row) for row in await self._rows("holds", merchant_id)]
+
+    async def alerts(self, merchant_id: int) -> Sequence[Alert]:
+        """Read all of a merchant's alerts."""
+        return [rows.alert_from_row(row) for row in await self._rows("all_alerts", merchant_id)]
