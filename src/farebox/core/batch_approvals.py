@@ -74,7 +74,7 @@ class BatchApprovals:
             limit: how much one person may move alone; None for as much as any.
         """
         people = self.people(command)
-        if limit is None or amount <= 0 or (_is_service(command) and people <= _PROGRAMS):
+        if limit is None or amount <= 0 or _is_program(command, people):
             return False
         merchant_id, since = command.merchant_id, self._now - ALONE_MICROS
         alone = sum(
@@ -119,12 +119,17 @@ class BatchApprovals:
         """
         if number is None and move.actor is not None:
             number = move.actor.entry_id
-        if number is None or amount <= 0 or (_is_service(move) and self.people(move) <= _PROGRAMS):
+        people = self.people(move)
+        if number is None or amount <= 0 or _is_program(move, people):
             return
-        people = write_people(self.people(move))
-        self._lone_moves.append(LoneMove(move.merchant_id, self._now, number, people, amount))
+        self._lone_moves.append(LoneMove(move.merchant_id, self._now, number, write_people(people), amount))
 
 
 def _is_service(command: Move | RequestApproval) -> bool:
     """Tell whether a service asks: a key without a person behind it."""
     return command.actor is None and command.caller is not None
+
+
+def _is_program(command: Move | RequestApproval, people: People) -> bool:
+    """Tell whether one of the operator's programs asks, whose key counts as these people."""
+    return _is_service(command) and people <= _PROGRAMS
