@@ -76,7 +76,7 @@ def _written_out(text: str, dialect: str) -> str:
     text = _ENUM.sub(lambda found: str(_ENUMS[found["enum"]][found["member"]].value), text)
     if dialect == "postgres":
         return _IN.sub(r"= ANY(\g<parameter>::bigint[])", text)
-    return _PARAMETER.sub(r"?\1", _IN.sub(r"IN (SELECT value FROM json_each(\g<parameter>))", text))
+    return in_dialect(_IN.sub(r"IN (SELECT value FROM json_each(\g<parameter>))", text), dialect)
 
 
 def in_dialect(text: str, dialect: str) -> str:
