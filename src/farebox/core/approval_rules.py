@@ -8,10 +8,18 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core.approvals import REQUEST_NAMES, Approval, ApprovalState, RequestKind
+from farebox.core.approvals import (
+    REQUEST_NAMES,
+    Approval,
+    ApprovalMail,
+    ApprovalState,
+    RequestKind,
+    StaffAccount,
+    approval_mail_id,
+)
 from farebox.core.commands import Adjust, Approve, Move, Refund, Reject, RequestApproval, SetCreditLimit, TopUp
 from farebox.core.outcomes import Code, Outcome, refused
-from farebox.core.people import UNKNOWN, People, are_others, read_people, write_people
+from farebox.core.people import UNKNOWN, People, account_people, are_others, read_people, write_people
 
 APPROVAL_NOT_FOUND: Final = refused(Code.APPROVAL_NOT_FOUND, "The merchant has no such request for approval")
 
@@ -95,6 +103,22 @@ def reject_outcome(approval: Approval, command: Reject, now: int, people: People
 def approved(approval: Approval, command: Approve, now: int, people: People, transfer_seq: int | None) -> Approval:
     """Return the request as approved at `now`, with the transfer that it became; a credit limit became none."""
     return replace(_decided(approval, ApprovalState.APPROVED, command, now, people), transfer_seq=transfer_seq)
+
+
+def mails_to_others(staff: Iterable[StaffAccount], people: People, *, number: int, now: int) -> list[ApprovalMail]:
+    """Make a mail to each of the staff who are others than these people: they may decide what waits.
+
+    Args:
+        staff: those who would be told.
+        people: whom a request's asker counts as, or an account that is to be confirmed.
+        number: the request's or the account's.
+        now: microseconds since 1970.
+    """
+    return [
+        ApprovalMail(approval_mail_id(number, account.login_id), account.login_id, account.email, now)
+        for account in staff
+        if are_others(account_people(account.login_id, account.counts_as), people)
+    ]
 
 
 def _of(approvals: Iterable[Approval], move: Move) -> Iterable[Approval]:

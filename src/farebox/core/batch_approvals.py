@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from farebox.core import approval_rules
-from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, LoneMove, approval_mail_id
+from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, LoneMove
 from farebox.core.batch_rows import BatchRows
 from farebox.core.commands import Approve, Move, Reject, RequestApproval
 from farebox.core.outcomes import Code, Outcome, refused
-from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, are_others, read_people, write_people
+from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
 from farebox.core.state import BatchState, Decision
 
 _PROGRAMS: Final = frozenset({COMMAND_LINE, UNKNOWN})
@@ -101,12 +101,10 @@ class BatchApprovals:
         people = self.people(command)
         approval = approval_rules.new_approval(command, fingerprint, amount, people, self._now)
         self._rows.new[approval.merchant_id, approval.approval_id] = approval
-        for account in self._state.staff:
-            if are_others(account_people(account.login_id, account.counts_as), people):
-                mail_id = approval_mail_id(approval.approval_id, account.login_id)
-                self._mails.setdefault(
-                    account.login_id, ApprovalMail(mail_id, account.login_id, account.email, self._now)
-                )
+        for mail in approval_rules.mails_to_others(
+            self._state.staff, people, number=approval.approval_id, now=self._now
+        ):
+            self._mails.setdefault(mail.login_id, mail)
         return Outcome(Code.OK, approval=approval)
 
     def note_alone(self, move: Move, amount: int, number: int | None) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple, replace
 
-from farebox.core.approvals import ApprovalMail, StaffAccount, approval_mail_id
+from farebox.core.approval_rules import mails_to_others
 from farebox.core.audit_log import AuditEntry
 from farebox.core.people import COMMAND_LINE, People, account_people, are_others, write_people
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
@@ -12,7 +12,7 @@ from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.makers import people_of
 from farebox.storage.records import COMMAND_LINE_MAKER, AccountMail, Login, Maker, Realm
-from farebox.storage.rows import approval_mail_to_row, audit_to_row, login_to_row
+from farebox.storage.rows import approval_mail_to_row, audit_to_row, login_to_row, untold_staff
 from farebox.storage.sessions import NO_DIGEST
 from farebox.storage.subject import SubjectStore
 
@@ -198,13 +198,10 @@ class LoginStore(SubjectStore):
 
     async def _tell_staff(self, fetch: Fetch, login: Login, people: People) -> None:
         """Owe a mail to all who may confirm an account that counts as these people."""
-        told = {row[0] for row in await fetch(self._sql["untaken_approval_mails"])}
-        for row in await fetch(self._sql["open_staff"], EVERY_ROLE):
-            account = StaffAccount(*row)
-            if account.login_id not in told and are_others(account_people(account.login_id, account.counts_as), people):
-                mail_id = approval_mail_id(login.login_id, account.login_id)
-                mail = ApprovalMail(mail_id, account.login_id, account.email, login.created_at)
-                await fetch(self._sql["insert_approval_mail"], *approval_mail_to_row(mail))
+        told = await fetch(self._sql["untaken_approval_mails"])
+        staff = untold_staff(await fetch(self._sql["open_staff"], EVERY_ROLE), told)
+        for mail in mails_to_others(staff, people, number=login.login_id, now=login.created_at):
+            await fetch(self._sql["insert_approval_mail"], *approval_mail_to_row(mail))
 
     async def _set_password(
         self, fetch: Fetch, login_id: int, password_hash: str, *, at: int, keep: bytes | None

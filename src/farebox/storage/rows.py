@@ -1,12 +1,12 @@
 """How values become rows and back: each in the order of its table in columns.py, checked where money is at stake."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 
 from farebox.core.accounts import Account, Kind
-from farebox.core.approvals import Approval, ApprovalMail
+from farebox.core.approvals import Approval, ApprovalMail, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.invariants import InvariantViolation, check_account, check_hold
@@ -146,6 +146,12 @@ def approval_to_closing(approval: Approval) -> tuple[Any, ...]:
 
 lone_move_to_row = msgspec.structs.astuple
 """Write what people moved alone."""
+
+
+def untold_staff(staff: Iterable[Any], told: Iterable[Any]) -> list[StaffAccount]:
+    """Make the staff accounts of rows, but for those that the other rows begin with: they have a mail that waits."""
+    login_ids = {row[0] for row in told}
+    return [StaffAccount(*row) for row in staff if row[0] not in login_ids]
 
 
 def approval_mail_to_row(mail: ApprovalMail) -> tuple[Any, ...]:

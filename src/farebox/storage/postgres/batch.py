@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from farebox.core.accounts import Account
-from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove, StaffAccount
+from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.pricing import Price
@@ -99,9 +99,8 @@ async def _load_for_approvals(connection: Connection, reads: ReadSet, state: Bat
         moves = await connection.fetch(_SQL["lone_moves"], reads.lone_moves, reads.now - ALONE_MICROS)
         state.lone_moves = [LoneMove(*row) for row in moves]
     if reads.is_staff_wanted:
-        told = {row[0] for row in await connection.fetch(_SQL["untaken_approval_mails"])}
-        staff = await connection.fetch(_SQL["open_staff"], StaffRole.SUPPORT)
-        state.staff = [StaffAccount(*row) for row in staff if row[0] not in told]
+        told = await connection.fetch(_SQL["untaken_approval_mails"])
+        state.staff = rows.untold_staff(await connection.fetch(_SQL["open_staff"], StaffRole.SUPPORT), told)
 
 
 async def apply(connection: Connection, decision: Decision) -> None:

@@ -5,7 +5,7 @@ from typing import Final
 import apsw
 
 from farebox.core.accounts import Kind
-from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove, StaffAccount
+from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
 from farebox.core.pricing import Price
 from farebox.core.staff_roles import StaffRole
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
@@ -50,10 +50,8 @@ def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
         found = cursor.execute(_SQL["lone_moves"], (reads.lone_moves, now - ALONE_MICROS))
         state.lone_moves = [LoneMove(*row) for row in found]
     if reads.is_staff_wanted:
-        told = {row[0] for row in cursor.execute(_SQL["untaken_approval_mails"])}
-        state.staff = [
-            StaffAccount(*row) for row in cursor.execute(_SQL["open_staff"], (StaffRole.SUPPORT,)) if row[0] not in told
-        ]
+        told = cursor.execute(_SQL["untaken_approval_mails"]).fetchall()
+        state.staff = rows.untold_staff(cursor.execute(_SQL["open_staff"], (StaffRole.SUPPORT,)), told)
     return state
 
 
