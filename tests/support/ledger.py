@@ -130,10 +130,14 @@ async def add_price(stores: Stores, price_id: int = 1, **fields: Any) -> None:
     await stores.prices.add(replace(Price(price_id, "image", UNIT, NOW), **fields), NOW)
 
 
-async def do(stores: Stores, *commands: Command, now: int = NOW) -> list[Outcome]:
+async def decided(stores: Stores, *commands: Command, now: int = NOW) -> Decision:
     """Commit commands as one batch."""
-    decision = await stores.connector.transact(reads(commands, now), lambda state: decide(state, commands, now))
-    return decision.outcomes
+    return await stores.connector.transact(reads(commands, now), lambda state: decide(state, commands, now))
+
+
+async def do(stores: Stores, *commands: Command, now: int = NOW) -> list[Outcome]:
+    """Commit commands as one batch and return their outcomes."""
+    return (await decided(stores, *commands, now=now)).outcomes
 
 
 async def loaded(stores: Stores, *commands: Command, now: int = NOW) -> BatchState:
@@ -300,10 +304,7 @@ class Ledger:
 
     async def run(self, *commands: Command) -> Decision:
         """Commit commands at the time of the clock; each must go through."""
-        now = self.clock.now()
-        decision = await self.stores.connector.transact(
-            reads(commands, now), lambda state: decide(state, commands, now)
-        )
+        decision = await decided(self.stores, *commands, now=self.clock.now())
         assert [] == [outcome for outcome in decision.outcomes if not outcome.is_ok]
         return decision
 
@@ -318,10 +319,8 @@ class Ledger:
 
     async def refused(self, images: int) -> Decision:
         """Commit a charge that the balance does not cover."""
-        now, command = self.clock.now(), charge(images, secrets.token_hex(8), self.merchant_id)
-        decision = await self.stores.connector.transact(
-            reads([command], now), lambda state: decide(state, [command], now)
-        )
+        command = charge(images, secrets.token_hex(8), self.merchant_id)
+        decision = await decided(self.stores, command, now=self.clock.now())
         assert [Code.INSUFFICIENT_BALANCE] == [outcome.code for outcome in decision.outcomes]
         return decision
 
