@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import wraps
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import click
 import msgspec
@@ -97,6 +97,7 @@ def fail(code: str, message: str, status: int, *, is_json: bool) -> NoReturn:
 
 
 Body = Callable[..., Awaitable[None]]
+_Result = TypeVar("_Result")
 
 
 class _Command(click.Command):
@@ -137,11 +138,11 @@ def add_json_option(made: click.Command) -> click.Command:
     return made
 
 
-def guarded(work: Callable[[], None], *, is_json: bool) -> None:
-    """Run a command's work; what goes wrong ends it with one line that says what, and an exit status."""
+def guarded(work: Callable[[], _Result], *, is_json: bool) -> _Result:
+    """Return what a command's work comes to; what goes wrong ends it with one line that says what, and a status."""
     configure_logging(logging.CRITICAL)
     try:
-        work()
+        return work()
     except Refused as error:
         fail(error.outcome.code, error.message, FAILED, is_json=is_json)
     except InvalidInput as error:

@@ -78,7 +78,7 @@ def make_command(
     @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="How many processes.")
     def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
         """Serve the API, send mails and expire holds, until told to stop."""
-        settings = _checked_settings(is_json=is_json)
+        settings = guarded(Settings.load, is_json=is_json)
         engine = _checked_engine(settings, is_json=is_json)
         problem = port_problem(host, port)
         if problem is not None:
@@ -123,25 +123,16 @@ def make_command(
     return serve
 
 
-def _checked_settings(*, is_json: bool) -> Settings:
-    """Read the settings as a worker will."""
-    settings: list[Settings] = []
-    guarded(lambda: settings.append(Settings.load()), is_json=is_json)
-    return settings[0]
-
-
 def _checked_engine(settings: Settings, *, is_json: bool) -> str:
     """Open the database as a worker will, and name its engine."""
-    engine: list[str] = []
 
-    async def check() -> None:
+    async def check() -> str:
         connector = make_connector(settings)
         await connector.open()
-        engine.append(connector.engine)
         await connector.close()
+        return connector.engine
 
-    guarded(lambda: asyncio.run(check()), is_json=is_json)
-    return engine[0]
+    return guarded(lambda: asyncio.run(check()), is_json=is_json)
 
 
 def _connections_max(limits: HttpLimits) -> int:
