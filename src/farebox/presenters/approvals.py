@@ -56,13 +56,11 @@ class ApprovalData(Struct, frozen=True, rename="camel"):
 
 def approval_data(approval: Approval) -> ApprovalData:
     """Tell of a request for approval; an adjustment that takes away has a minus."""
-    seq = approval.transfer_seq
-    sign = "-" if approval.kind == RequestKind.ADJUSTMENT_DEBIT else ""
     return ApprovalData(
         approval_id=approval.id,
         merchant_id=ids.public_id(ids.MERCHANT, approval.merchant_id),
         kind=_KIND_WORDS[approval.kind],
-        amount=sign + format_amount(approval.amount),
+        amount=format_amount(approval.signed_amount),
         reference=approval.reference,
         note=approval.note,
         state=APPROVAL_STATE_WORDS[approval.state],
@@ -70,7 +68,7 @@ def approval_data(approval: Approval) -> ApprovalData:
         requested_at=inputs.format_time(approval.requested_at),
         decided_by=approval.decided_by,
         decided_at=time_or_none(approval.decided_at),
-        transfer_id=_transfer_id(approval, seq),
+        transfer_id=_transfer_id(approval, approval.transfer_seq),
         refers_to=_transfer_id(approval, approval.refers_to),
     )
 

@@ -6,6 +6,7 @@ from msgspec import Meta
 
 from farebox.core import ids
 from farebox.core.commands import REQUEST_TYPE_CHARS_MAX
+from farebox.core.money import format_amount
 from farebox.service import inputs
 from farebox.service.inputs import NAME_CHARS_MAX
 
@@ -28,6 +29,11 @@ def line_schema(chars_max: int) -> dict[str, Any]:
 def time_or_none(micros: int | None) -> str | None:
     """Write a time that may be absent."""
     return None if micros is None else inputs.format_time(micros)
+
+
+def amount_or_none(micros: int | None) -> str | None:
+    """Write an amount that may be absent."""
+    return None if micros is None else format_amount(micros)
 
 
 def id_or_none(prefix: str, number: int | None) -> str | None:

@@ -5,7 +5,6 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from farebox.core import ids
-from farebox.core.money import format_amount
 from farebox.core.state import AlertKind
 from farebox.presenters.fields import (
     AMOUNT_OUT,
@@ -14,6 +13,7 @@ from farebox.presenters.fields import (
     MerchantId,
     Time,
     TransferId,
+    amount_or_none,
     id_or_none,
     id_schema,
     time_or_none,
@@ -93,9 +93,9 @@ def mail_data(mail: OutboxMail | AccountMail, pause: MailServerPause | None) -> 
         email=mail.email,
         state=STATE_WORDS[mail.state],
         attempts=mail.attempts,
-        threshold=_amount(threshold),
-        refused=_amount(refused),
-        posted=_amount(posted),
+        threshold=amount_or_none(threshold),
+        refused=amount_or_none(refused),
+        posted=amount_or_none(posted),
         fired_at=inputs.format_time(owed_since(mail)),
         transfer_id=None if alert is None else alert.transfer_id,
         next_attempt_at=time_or_none(mail.next_attempt_at if is_waiting else None),
@@ -113,7 +113,3 @@ def mail_kind(mail: OutboxMail | AccountMail) -> KindWord:
 def owed_since(mail: OutboxMail | AccountMail) -> int:
     """Tell when a mail came to be owed, in microseconds since 1970."""
     return mail.created_at if isinstance(mail, AccountMail) else mail.alert.fired_at
-
-
-def _amount(micros: int | None) -> str | None:
-    return None if micros is None else format_amount(micros)

@@ -8,9 +8,8 @@ from msgspec import Meta, Struct
 
 from farebox.core import ids
 from farebox.core.currencies import format_money
-from farebox.core.money import format_amount
 from farebox.core.pricing import Price
-from farebox.presenters.fields import AMOUNT_OUT, MerchantId, RequestType, Time, id_or_none
+from farebox.presenters.fields import AMOUNT_OUT, MerchantId, RequestType, Time, amount_or_none, id_or_none
 from farebox.service import inputs
 
 VARIABLE: Final = "variable"
@@ -61,7 +60,7 @@ def price_data(price: Price, *, is_in_force: bool) -> PriceData:
     return PriceData(
         price_id=ids.public_id(ids.PRICE, price.price_id),
         type=price.request_type,
-        unit_price=_unit_price(price),
+        unit_price=amount_or_none(price.unit_price),
         starts_at=inputs.format_time(price.starts_at),
         merchant_id=id_or_none(ids.MERCHANT, price.merchant_id),
         is_variable=price.unit_price is None,
@@ -96,11 +95,7 @@ def price_in_force(price: Price) -> PriceInForce:
     return PriceInForce(
         price_id=ids.public_id(ids.PRICE, price.price_id),
         type=price.request_type,
-        unit_price=_unit_price(price),
+        unit_price=amount_or_none(price.unit_price),
         starts_at=inputs.format_time(price.starts_at),
         is_own=price.merchant_id is not None,
     )
-
-
-def _unit_price(price: Price) -> str | None:
-    return None if price.unit_price is None else format_amount(price.unit_price)
