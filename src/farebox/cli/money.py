@@ -8,14 +8,13 @@ import click
 from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
 from farebox.core import ids
 from farebox.core.accounts import Kind
-from farebox.core.approvals import ApprovalState
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.moves import move_data
 from farebox.service import inputs
-from farebox.service.errors import ensure_done, transfer_of
+from farebox.service.errors import transfer_of, waiting_of
 
 
 @command("topup")
@@ -137,9 +136,8 @@ def answer_waiting(context: CommandContext, outcome: Outcome) -> bool:
     Raises:
         Refused: it was refused.
     """
-    ensure_done(outcome)
-    approval = outcome.approval
-    if approval is None or approval.state != ApprovalState.PENDING:
+    approval = waiting_of(outcome)
+    if approval is None:
         return False
     merchant = ids.public_id(ids.MERCHANT, approval.merchant_id)
     context.answer(

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import AlreadyExists, CommitUnknown, NotFound, StoreReplaced, StoreUnavailable
@@ -98,6 +99,17 @@ def transfer_of(outcome: Outcome) -> Transfer:
     if outcome.transfer is None:
         raise Refused(outcome)
     return outcome.transfer
+
+
+def waiting_of(outcome: Outcome) -> Approval | None:
+    """Return the request that a command became, if it waits for a second person.
+
+    Raises:
+        Refused: it was refused.
+    """
+    ensure_done(outcome)
+    approval = outcome.approval
+    return approval if approval is not None and approval.state == ApprovalState.PENDING else None
 
 
 def unavailable(error: StoreUnavailable) -> Unavailable:

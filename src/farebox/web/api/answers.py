@@ -8,11 +8,10 @@ from typing import Final, TypeVar
 import msgspec
 from msgspec import Struct
 
-from farebox.core.approvals import ApprovalState
 from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.moves import move_data
-from farebox.service.errors import ensure_done, transfer_of
+from farebox.service.errors import transfer_of, waiting_of
 from farebox.service.operator.repeats import Repeats
 from farebox.web.api_route import Answer, ApiRequest
 from farebox.web.envelope import Headers, success_body
@@ -63,10 +62,10 @@ def waiting_answer(outcome: Outcome) -> Answer | None:
     Raises:
         Refused: it was refused.
     """
-    ensure_done(outcome)
-    if outcome.transfer is not None or outcome.approval is None or outcome.approval.state != ApprovalState.PENDING:
+    approval = waiting_of(outcome)
+    if approval is None:
         return None
-    body = success_body(msgspec.json.encode(approval_data(outcome.approval)), HTTPStatus.ACCEPTED)
+    body = success_body(msgspec.json.encode(approval_data(approval)), HTTPStatus.ACCEPTED)
     return Answer(body, replay_headers(is_replay=outcome.is_replay), HTTPStatus.ACCEPTED)
 
 
