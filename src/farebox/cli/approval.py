@@ -7,12 +7,12 @@ import click
 from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
 from farebox.cli.money import answer_move
 from farebox.core import ids
-from farebox.core.approvals import Approval, ApprovalState
+from farebox.core.approvals import ApprovalState
 from farebox.core.currencies import format_money_with_code
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.audit_log import audit_entry_data
 from farebox.presenters.audit_words import actor_words, audit_words
-from farebox.presenters.moves import approved_data
+from farebox.presenters.moves import approved_limit_data
 from farebox.presenters.times import at
 from farebox.service import inputs
 from farebox.service.errors import Refused, ensure_done
@@ -33,20 +33,20 @@ async def approval_list(context: CommandContext, merchant: str | None, is_all: b
     """List the newest requests that wait."""
     number = await _merchant_number(context, merchant)
     newest = await context.farebox.services.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
-    wanted = [approval for approval in newest if is_all or approval.state == ApprovalState.PENDING]
-    shown = [approval_data(approval) for approval in wanted[:_LISTED_MAX]]
+    wanted = [approval for approval in newest if is_all or approval.state == ApprovalState.PENDING][:_LISTED_MAX]
+    shown = [approval_data(approval) for approval in wanted]
     merchants = await context.farebox.services.console.merchants_of({approval.merchant_id for approval in wanted})
     rows = [
         (
             item.approval_id,
             item.merchant_id,
             item.kind.replace("_", "-"),
-            _amount(approval, merchants[approval.merchant_id].account.currency),
+            format_money_with_code(approval.signed_amount, merchants[approval.merchant_id].account.currency),
             item.reference or "",
             item.requested_by,
             item.state,
         )
-        for approval, item in zip(wanted, shown, strict=False)
+        for approval, item in zip(wanted, shown, strict=True)
     ]
     context.answer(
         shown,
@@ -68,11 +68,6 @@ async def _merchant_number(context: CommandContext, merchant: str | None) -> int
     return number
 
 
-def _amount(approval: Approval, currency: str) -> str:
-    """Write what the balance changes by if a request is approved, or the credit limit that it would be."""
-    return format_money_with_code(approval.signed_amount, currency)
-
-
 @command("approve", group=approval_group)
 @click.argument("merchant")
 @click.argument("request")
@@ -88,7 +83,7 @@ async def approval_approve(context: CommandContext, merchant: str, request: str)
         return
     _, account = await context.farebox.services.merchants.get(merchant_id(merchant))
     context.answer(
-        {**as_fields(approved_data(None, account)), "isReplay": outcome.is_replay},
+        {**as_fields(approved_limit_data(account)), "isReplay": outcome.is_replay},
         f"Approved: the credit limit is {format_money_with_code(account.credit_limit, account.currency)}.",
     )
 

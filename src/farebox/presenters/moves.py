@@ -28,13 +28,9 @@ class ApprovedData(Struct, frozen=True, rename="camel"):
     available: AvailableAfter
 
 
-def approved_data(transfer: Transfer | None, account: Account) -> ApprovedData:
-    """Tell of what was approved: the transfer that it became, or the credit limit that the account now has."""
-    if transfer is None:
-        amounts = (account.credit_limit, account.posted, account.available)
-        return ApprovedData(None, *map(format_amount, amounts))
-    move = move_data(transfer)
-    return ApprovedData(move.transfer_id, move.amount, move.balance, move.available)
+def approved_limit_data(account: Account) -> ApprovedData:
+    """Tell of a credit limit that was approved, which the account now has; an approved move is told as any other."""
+    return ApprovedData(None, *map(format_amount, (account.credit_limit, account.posted, account.available)))
 
 
 def move_data(transfer: Transfer) -> MoveData:

@@ -6,10 +6,10 @@ from farebox.core import ids
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.presenters.approvals import ApprovalData, approval_data
-from farebox.presenters.moves import ApprovedData, approved_data
+from farebox.presenters.moves import ApprovedData, approved_limit_data
 from farebox.service import inputs
 from farebox.service.errors import Refused, ensure_done
-from farebox.web.api.answers import answer, replay_headers
+from farebox.web.api.answers import answer, answer_move, replay_headers
 from farebox.web.api.paths import MERCHANT_PATH, approval_in_path, merchant_in_path, merchant_in_query
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import ApprovalsData, MerchantPageQuery
@@ -64,8 +64,10 @@ class ApprovalEndpoints(Endpoints):
         merchant_id, approval_id = merchant_in_path(request), approval_in_path(request)
         outcome = await self._services.approvals.approve(merchant_id, approval_id, principal=request.principal)
         ensure_done(outcome)
+        if outcome.transfer is not None:
+            return answer_move(outcome)
         _, account = await self._services.merchants.get(merchant_id)
-        return answer(approved_data(outcome.transfer, account), replay_headers(is_replay=outcome.is_replay))
+        return answer(approved_limit_data(account), replay_headers(is_replay=outcome.is_replay))
 
     @route(
         method="POST",
