@@ -345,8 +345,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     @property
     def texts(self) -> dict[str, str]:
         """The settings as they are written; empty for what is not set."""
-        values = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: "" if value is None else str(value) for name, value in values.items()}
+        return {name: str(getattr(self, name)) for name in self.__struct_fields__}
 
     @property
     def environment(self) -> dict[str, str]:
