@@ -14,7 +14,7 @@ from farebox.core.commands import Charge, KeyKind, Payer
 from farebox.core.outcomes import Outcome
 from farebox.service.people.sign_in import TOUCH_MICROS
 from farebox.storage.records import Realm, Role
-from farebox.web.endpoint import KEY_CHECK_SECONDS
+from farebox.web.long_answers import CHECK_SECONDS
 from farebox.web.pages.live import Live, LiveLimits
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.clock import later
@@ -279,7 +279,7 @@ async def test_an_export_is_cut_off_once_its_reader_may_not_read_it_any_more(
             else:
                 email = ann.signed_in.login.email
                 await farebox.services.users.remove(merchant_id, email, is_owner_needed=False, principal=None)
-            await asyncio.sleep(KEY_CHECK_SECONDS)
+            await asyncio.sleep(CHECK_SECONDS)
             async with asyncio.timeout(TIMEOUT_S):
                 rest = await reader.read()
         # Neither the statement's trailer nor the end of the answer came.

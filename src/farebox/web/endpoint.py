@@ -1,8 +1,6 @@
 """How an API endpoint runs: the key, then the body; methods, errors and CORS are done alike for all."""
 
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Final
 
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
@@ -27,10 +25,8 @@ from farebox.web.envelope import (
 )
 from farebox.web.idempotency import NamedBodyDecoder, header_key, takes_key
 from farebox.web.key_check import KeyCheck, api_key
+from farebox.web.long_answers import while_allowed
 from farebox.web.rate_limits import Limits
-
-KEY_CHECK_SECONDS: Final = 1.0
-"""How often the key of a long answer is looked up while the answer is read."""
 
 
 class _Reply(Struct, frozen=True):
@@ -69,21 +65,9 @@ class _Operation:
                 await self._key_check.authorize(scope, key, self.route)
             raise
 
-    async def while_key_is_good(
-        self, scope: Scope, key: ParsedKey, pieces: AsyncIterator[bytes]
-    ) -> AsyncIterator[bytes]:
-        """Go on with a long answer as long as the key opens something.
-
-        Raises:
-            InvalidKey, Forbidden: it does not any more; the answer is cut off.
-        """
-        checked_at = time.monotonic()
-        async for piece in pieces:
-            now = time.monotonic()
-            if now - checked_at >= KEY_CHECK_SECONDS:
-                await self._key_check.authorize(scope, key, self.route)
-                checked_at = now
-            yield piece
+    def while_key_is_good(self, scope: Scope, key: ParsedKey, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """Go on with a long answer as long as the key opens something."""
+        return while_allowed(pieces, lambda: self._key_check.authorize(scope, key, self.route))
 
 
 class Endpoint:

@@ -1,18 +1,14 @@
 """Long answers to a reader who may be signed out, or removed from the account, while they are read."""
 
-import time
 from collections.abc import AsyncIterator
-from typing import Final
 
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from farebox.service.errors import Forbidden, ServiceError
 from farebox.service.people.users import Realm
+from farebox.web.long_answers import while_allowed
 from farebox.web.pages.request import PageRequest
-
-CHECK_SECONDS: Final = 1.0
-"""How often the reader of a download is looked up."""
 
 
 async def is_over(request: PageRequest) -> bool:
@@ -37,7 +33,12 @@ class Download(StreamingResponse):
         self, request: PageRequest, pieces: AsyncIterator[bytes], *, media_type: str, headers: dict[str, str]
     ) -> None:
         """Answer a request with these pieces."""
-        super().__init__(_while_read(request, pieces), media_type=media_type, headers=headers)
+
+        async def ensure_reading() -> None:
+            if await is_over(request):
+                raise Forbidden
+
+        super().__init__(while_allowed(pieces, ensure_reading), media_type=media_type, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the pieces."""
@@ -45,14 +46,3 @@ class Download(StreamingResponse):
             await super().__call__(scope, receive, send)
         except Forbidden:
             return
-
-
-async def _while_read(request: PageRequest, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    checked_at = time.monotonic()
-    async for piece in pieces:
-        now = time.monotonic()
-        if now - checked_at >= CHECK_SECONDS:
-            if await is_over(request):
-                raise Forbidden
-            checked_at = now
-        yield piece
