@@ -9,7 +9,7 @@ from msgspec import Struct
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link
 from farebox.core.accounts import Account
-from farebox.core.approvals import Approval, RequestKind
+from farebox.core.approvals import REQUEST_NAMES, Approval
 from farebox.core.currencies import format_money_with_code
 from farebox.service.operator.approvals import WaitingFor
 from farebox.storage.records import AccountMail, Merchant
@@ -17,14 +17,6 @@ from farebox.storage.stores import Stores
 
 LISTED_MAX: Final = 20
 """How many requests, and how many accounts, a mail tells of; it says how many more there are."""
-
-_KIND_WORDS: Final[Mapping[int, str]] = {
-    RequestKind.TOP_UP: "Top-up",
-    RequestKind.REFUND: "Refund",
-    RequestKind.ADJUSTMENT_CREDIT: "Adjustment",
-    RequestKind.ADJUSTMENT_DEBIT: "Adjustment",
-    RequestKind.CREDIT_LIMIT: "Credit limit",
-}
 
 
 class ApprovalMailSubject(Struct, frozen=True):
@@ -67,6 +59,7 @@ def approval_message(subject: ApprovalMailSubject, settings: MailSettings, messa
 def _request(subject: ApprovalMailSubject, approval: Approval) -> str:
     """Tell of a request in a line."""
     merchant, account = subject.merchants[approval.merchant_id]
-    what = f"{_KIND_WORDS[approval.kind]} of {format_money_with_code(approval.signed_amount, account.currency)}"
+    kind = REQUEST_NAMES[approval.kind].capitalize()
+    what = f"{kind} of {format_money_with_code(approval.signed_amount, account.currency)}"
     reference = f", {approval.reference}" if approval.reference else ""
     return one_line(f"{what} for {merchant.name}{reference}; {approval.requested_by} asked for it")

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.core.accounts import EFFECTS, Kind
-from farebox.core.approvals import RequestKind
+from farebox.core.approvals import REQUEST_NAMES
 from farebox.core.currencies import format_money, round_for_glance
 from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
@@ -148,7 +148,7 @@ def kind_words(kind: int) -> str:
 
 def request_words(kind: int) -> str:
     """Say what kind of move, or change, a request for approval is about."""
-    return "Credit limit" if kind == RequestKind.CREDIT_LIMIT else _KINDS[Kind(kind)]
+    return REQUEST_NAMES[kind].capitalize()
 
 
 def what(transfer: Transfer, currency: str) -> str:
