@@ -74,6 +74,11 @@ _SERVICE_PORT_VALUE: Final = re.compile(r"(tcp|udp|sctp)://.*")
 """Kubernetes tells every container of every service in its namespace, in names that begin with the service's own."""
 
 
+def url_host(host: str) -> str:
+    """Write a host as URLs have it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 class SettingsError(Exception):
     """A setting is wrong; the message names it and says what would be right."""
 
@@ -121,7 +126,7 @@ class SmtpUrl(Secret):
     def server(self) -> str:
         """The mail server's host and port."""
         server = read_smtp_url(self)
-        return f"{f'[{server.host}]' if ':' in server.host else server.host}:{server.port}"
+        return f"{url_host(server.host)}:{server.port}"
 
     @classmethod
     def read(cls, text: str) -> Self:

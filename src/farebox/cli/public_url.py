@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from farebox.config import PublicUrl
+from farebox.config import PublicUrl, url_host
 
 _PORT_OF_HTTP: Final = 80
 _LOOPBACK_V4: Final = "127.0.0.1"
@@ -24,7 +24,7 @@ def served_url(host: str, port: int) -> PublicUrl:
     elif _is_wildcard(name) or "%" in name:
         name = _LOOPBACK_V6
     shown_port = "" if port == _PORT_OF_HTTP else f":{port}"
-    return PublicUrl(f"http://{f'[{name}]' if ':' in name else name}{shown_port}")
+    return PublicUrl(f"http://{url_host(name)}{shown_port}")
 
 
 def public_url_warning(url: str, host: str, port: int) -> str | None:
@@ -32,12 +32,11 @@ def public_url_warning(url: str, host: str, port: int) -> str | None:
     parts = urlsplit(url)
     if not _is_loopback(parts.hostname or ""):
         return None
-    is_elsewhere = not _is_loopback(host) or (parts.port or _PORT_OF_HTTP) != port
-    if not is_elsewhere:
+    if _is_loopback(host) and (parts.port or _PORT_OF_HTTP) == port:
         return None
     return (
         f"links in mails begin with {url}, which leads to each reader's own machine, while the server listens on "
-        f"{f'[{host}]' if ':' in host else host}:{port}; set FAREBOX_PUBLIC_URL to where people reach it"
+        f"{url_host(host)}:{port}; set FAREBOX_PUBLIC_URL to where people reach it"
     )
 
 

@@ -19,7 +19,7 @@ from farebox.bootstrap import make_connector
 from farebox.cli.context import FAILED, add_json_option, fail, guarded
 from farebox.cli.public_url import public_url_warning, served_url
 from farebox.cli.start_warnings import start_warnings
-from farebox.config import Settings
+from farebox.config import Settings, url_host
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 
@@ -83,7 +83,7 @@ def make_command(
         problem = port_problem(host, port)
         if problem is not None:
             fail("port_unavailable", problem, FAILED, is_json=is_json)
-        address = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        address = f"http://{url_host(host)}:{port}"
         processes = "1 process" if workers == 1 else f"{workers} processes"
         public_url = settings.public_url or served_url(host, port)
         # The workers read their settings from the environment.
