@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from farebox.alerts.approval_mail import approval_mail_subject, approval_message
 from farebox.alerts.email_address import mailbox, one_line
-from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link, time_in_words
+from farebox.alerts.mail import Headers, MailSettings, compose_mail, time_in_words
 from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
@@ -82,8 +82,7 @@ class AccountMails:
         if not waiting:
             raise Withdrawn("nothing waits for them any more")
         subject = await approval_mail_subject(self._stores, mail, waiting)
-        message_id = f"<{account_mail_name(mail)}@{self._settings.sender.domain}>"
-        return approval_message(subject, self._settings, message_id)
+        return approval_message(subject, self._settings, message_id(mail, self._settings))
 
     def name(self, mail: AccountMail) -> str:
         return account_mail_name(mail)
@@ -115,6 +114,11 @@ def account_mail_name(account_mail: AccountMail) -> str:
     return f"{ids.ACCOUNT_MAIL}{ids.encode_number(account_mail.account_mail_id)}"
 
 
+def message_id(account_mail: AccountMail, settings: MailSettings) -> str:
+    """Name a mail for mail servers: the same for every attempt to send it, so that a second copy is known as one."""
+    return f"<{account_mail_name(account_mail)}@{settings.sender.domain}>"
+
+
 def account_mail_message(subject: AccountMailSubject, settings: MailSettings) -> EmailMessage:
     """Write an account mail.
 
@@ -125,8 +129,7 @@ def account_mail_message(subject: AccountMailSubject, settings: MailSettings) ->
     purpose = Purpose(account_mail.purpose)
     place = _CONSOLE if subject.merchant is None else one_line(subject.merchant.name)
     url = settings.public_url
-    sender, recipient = settings.sender, mailbox(account_mail.email)
-    contact = one_line(settings.support_contact)
+    recipient = mailbox(account_mail.email)
     words = {
         "purpose": purpose.name.lower(),
         "place": place,
@@ -136,12 +139,10 @@ def account_mail_message(subject: AccountMailSubject, settings: MailSettings) ->
         "sign_in": f"{url}/support/sign-in" if subject.login.realm == Realm.SUPPORT else f"{url}/sign-in",
         "expires": time_in_words(account_mail.expires_at),
         "email": account_mail.email,
-        "contact": contact,
-        "contact_url": contact_link(contact),
     }
     headers = Headers(
         _SUBJECTS[purpose].format(place=place),
         at=account_mail.created_at,
-        message_id=f"<{account_mail_name(account_mail)}@{sender.domain}>",
+        message_id=message_id(account_mail, settings),
     )
-    return compose_mail(sender, recipient, headers, template="account_mail", words=words)
+    return compose_mail(settings, recipient, headers, template="account_mail", words=words)

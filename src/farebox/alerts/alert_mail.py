@@ -5,7 +5,7 @@ from email.message import EmailMessage
 from farebox.alerts.alert_words import AlertSubject, AlertWords
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.low_balance import low_balance_words
-from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link
+from farebox.alerts.mail import Headers, MailSettings, compose_mail
 from farebox.alerts.used_up import used_up_words
 from farebox.core import ids
 from farebox.core.currencies import format_money
@@ -25,11 +25,9 @@ def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage
         InvalidAddress: the user's address is not one; no mail can ever go there.
     """
     alert, account = subject.mail.alert, subject.account
-    sender = settings.sender
     recipient = mailbox(subject.mail.email)
     name = one_line(subject.merchant.name)
     told = _words(subject)
-    contact = one_line(settings.support_contact)
     words = {
         "merchant": name,
         "title": f"{name}: {told.subject}",
@@ -40,12 +38,10 @@ def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage
         "advice": told.advice,
         "is_over": told.is_over,
         "again": told.again,
-        "contact": contact,
-        "contact_url": contact_link(contact),
         "dashboard_url": f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}",
     }
     headers = Headers(f"{name}: {told.subject}", at=alert.fired_at, message_id=message_id(subject.mail, settings))
-    return compose_mail(sender, recipient, headers, template="alert", words=words)
+    return compose_mail(settings, recipient, headers, template="alert", words=words)
 
 
 def _words(subject: AlertSubject) -> AlertWords:

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.alerts.email_address import mailbox, one_line
-from farebox.alerts.mail import Headers, MailSettings, compose_mail, contact_link
+from farebox.alerts.mail import Headers, MailSettings, compose_mail
 from farebox.core.accounts import Account
 from farebox.core.approvals import REQUEST_NAMES, Approval
 from farebox.core.currencies import format_money_with_code
@@ -41,19 +41,16 @@ def approval_message(subject: ApprovalMailSubject, settings: MailSettings, messa
         InvalidAddress: the address is not one; no mail can ever go there.
     """
     mail, waiting = subject.account_mail, subject.waiting
-    contact = one_line(settings.support_contact)
     words = {
         "requests": [_request(subject, approval) for approval in waiting.approvals[:LISTED_MAX]],
         "accounts": [f"{one_line(login.name)} ({login.email})" for login in waiting.accounts[:LISTED_MAX]],
         "more": max(len(waiting.approvals) - LISTED_MAX, 0) + max(len(waiting.accounts) - LISTED_MAX, 0),
         "url": f"{settings.public_url}/support/approvals",
-        "contact": contact,
-        "contact_url": contact_link(contact),
     }
     count = len(waiting)
     title = "1 request waits for your approval" if count == 1 else f"{count} requests wait for your approval"
     headers = Headers(title, at=mail.created_at, message_id=message_id)
-    return compose_mail(settings.sender, mailbox(mail.email), headers, template="approvals", words=words)
+    return compose_mail(settings, mailbox(mail.email), headers, template="approvals", words=words)
 
 
 def _request(subject: ApprovalMailSubject, approval: Approval) -> str:

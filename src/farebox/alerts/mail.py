@@ -13,7 +13,7 @@ from typing import Any, Final
 from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
 from msgspec import Struct
 
-from farebox.alerts.email_address import header_text, named_mailbox, needs_smtputf8
+from farebox.alerts.email_address import header_text, named_mailbox, needs_smtputf8, one_line
 
 SENDER_NAME: Final = "Farebox"
 """Who a mail is from, if the operator's address carries no name of its own."""
@@ -55,9 +55,14 @@ class Headers(Struct, frozen=True):
 
 
 def compose_mail(
-    sender: Address, recipient: Address, headers: Headers, *, template: str, words: Mapping[str, Any]
+    settings: MailSettings, recipient: Address, headers: Headers, *, template: str, words: Mapping[str, Any]
 ) -> EmailMessage:
-    """Put a mail together, its content in plain text and in HTML by the two templates of this name."""
+    """Put a mail together, its content in plain text and in HTML by the two templates of this name.
+
+    Beside its own words each says how to reach support.
+    """
+    sender, contact = settings.sender, one_line(settings.support_contact)
+    told = {**words, "contact": contact, "contact_url": contact_link(contact)}
     # With SMTPUTF8 headers are written as they are, which only servers that know it take; so only where it must be.
     message = EmailMessage(policy=SMTPUTF8 if needs_smtputf8(sender, recipient) else SMTP)
     message["From"] = sender
@@ -66,7 +71,7 @@ def compose_mail(
     message["Date"] = format_datetime(_time_of(headers.at))
     message["Message-ID"] = headers.message_id
     message["Auto-Submitted"] = "auto-generated"
-    text, html = (_TEMPLATES.get_template(f"{template}.{form}").render(words) for form in ("txt", "html"))
+    text, html = (_TEMPLATES.get_template(f"{template}.{form}").render(told) for form in ("txt", "html"))
     # Quoted-printable is ASCII with short lines: no server needs to change it on its way.
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
