@@ -6,7 +6,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.core import audit_log, ids
+from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.audit_log import Action, AuditEntry
@@ -23,7 +23,7 @@ from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerch
 from farebox.service.id_generator import IdGenerator
 from farebox.service.operator.repeats import RequestKey
 from farebox.service.people import api_keys
-from farebox.service.people.api_keys import Principal, maker_of
+from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may, maker_of
 from farebox.service.people.users import ROLE_WORDS
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.records import ApiKey, Merchant, Repeat, Role, User
@@ -71,13 +71,13 @@ class Merchants:
         limit is as if it were set afterwards: above the operator's limit it needs a second person, so it is refused
         here.
         """
-        _ensure_may(principal, Operation.MANAGE_MERCHANTS)
+        ensure_may(principal, Operation.MANAGE_MERCHANTS)
         now = self._clock.now()
         merchant = Merchant(self._id_generator.next(), inputs.name("name", name), now)
         code = inputs.currency("currency", currency)
         limit = inputs.credit_limit("creditLimit", credit_limit, code)
         if limit:
-            _ensure_may(principal, Operation.SET_CREDIT_LIMIT)
+            ensure_may(principal, Operation.SET_CREDIT_LIMIT)
         amounts = inputs.thresholds("thresholds", thresholds, credit_limit=limit, currency=code)
         account = Account(
             merchant.merchant_id,
@@ -88,7 +88,7 @@ class Merchants:
         self._check_credit_limit(account)
         key = self._new_key(KeyKind.MERCHANT, now, merchant_id=merchant.merchant_id)
         subject = ids.public_id(ids.MERCHANT, merchant.merchant_id)
-        audit_entry = _audit_entry(
+        audit_entry = audit_entry_by(
             principal,
             now,
             Action.CREATE_MERCHANT,
@@ -115,10 +115,10 @@ class Merchants:
 
     async def rename(self, merchant_id: int, name: str, *, principal: Principal | None = None) -> None:
         """Change a merchant's name."""
-        _ensure_may(principal, Operation.MANAGE_MERCHANTS)
+        ensure_may(principal, Operation.MANAGE_MERCHANTS)
         checked = inputs.name("name", name)
         subject = ids.public_id(ids.MERCHANT, merchant_id)
-        audit_entry = _audit_entry(
+        audit_entry = audit_entry_by(
             principal,
             self._clock.now(),
             Action.RENAME_MERCHANT,
@@ -163,13 +163,13 @@ class Merchants:
 
         Without a `role` the first person is an owner, and all others are members.
         """
-        _ensure_may(principal, Operation.MANAGE_USERS)
+        ensure_may(principal, Operation.MANAGE_USERS)
         now = self._clock.now()
         if role is None:
             with translated():
                 role = Role.MEMBER if await self._stores.users.list(merchant_id) else Role.OWNER
         user = User(merchant_id, self._id_generator.next(), inputs.email("email", email), now, role)
-        audit_entry = _audit_entry(
+        audit_entry = audit_entry_by(
             principal, now, Action.ADD_USER, merchant_id=merchant_id, subject=user.email, detail=ROLE_WORDS[role]
         )
         with translated(conflict=f"{user.email} is registered there already"):
@@ -207,7 +207,7 @@ class Merchants:
         Raises:
             Forbidden: this principal makes no such keys, or none of these roles.
         """
-        _ensure_may(principal, _key_operation(merchant_id))
+        ensure_may(principal, _key_operation(merchant_id))
         now = self._clock.now()
         expires_at = None if expires is None else inputs.time("expires", expires)
         if expires_at is not None and expires_at <= now:
@@ -247,7 +247,7 @@ class Merchants:
         """Close an API key at once and for ever; False if it was closed before, and nothing is changed or logged."""
         now = self._clock.now()
         key = await self.key(key_id)
-        _ensure_may(principal, _key_operation(key.merchant_id))
+        ensure_may(principal, _key_operation(key.merchant_id))
         with translated():
             try:
                 await self._stores.api_keys.revoke(
@@ -268,7 +268,7 @@ class Merchants:
         if expires_at <= now:
             raise InvalidInput("expires", "name a time to come; to close a key at once, revoke it")
         key = await self.key(key_id)
-        _ensure_may(principal, _key_operation(key.merchant_id))
+        ensure_may(principal, _key_operation(key.merchant_id))
         audit_entry = _key_audit_entry(principal, now, Action.EXPIRE_KEY, key, f"from {inputs.format_time(expires_at)}")
         with translated(), _of_valid_key():
             await self._stores.api_keys.expire(key_id, expires_at, now=now, audit_entry=audit_entry)
@@ -291,7 +291,7 @@ class Merchants:
         now = self._clock.now()
         inputs.overlap_seconds("overlapSeconds", overlap_seconds)
         old = await self.key(key_id)
-        _ensure_may(principal, _key_operation(old.merchant_id))
+        ensure_may(principal, _key_operation(old.merchant_id))
         roles = StaffRole(old.roles)
         if principal is not None:
             principal.ensure_has(roles)
@@ -335,7 +335,7 @@ class Merchants:
         `unit_price` is None for a variable type, whose callers name the amount. A price is never edited, and can't be
         set into the past: what was charged stays explained by what was in force.
         """
-        _ensure_may(principal, Operation.SET_PRICE)
+        ensure_may(principal, Operation.SET_PRICE)
         now = self._clock.now()
         starts_at = now if starts is None else inputs.time("from", starts)
         if starts_at < now:
@@ -352,7 +352,7 @@ class Merchants:
             words = format_amount(price.unit_price)
             if merchant_id is not None:
                 words = format_money_with_code(price.unit_price, (await self.get(merchant_id))[1].currency)
-        audit_entry = _audit_entry(
+        audit_entry = audit_entry_by(
             principal,
             now,
             Action.SET_PRICE,
@@ -437,16 +437,6 @@ def _of_valid_key() -> Iterator[None]:
         raise Conflict("the key is revoked or expired, and opens nothing any more; create a new one instead") from error
 
 
-def _ensure_may(principal: Principal | None, operation: Operation) -> None:
-    """Go on if a principal may do this, or if it is Farebox itself that does.
-
-    Raises:
-        Forbidden: they may not.
-    """
-    if principal is not None:
-        principal.ensure_may(operation)
-
-
 def _key_operation(merchant_id: int | None) -> Operation:
     """Tell which operation it is to make or end a key: a merchant's, or with None a service's or support's."""
     return Operation.MANAGE_KEYS if merchant_id is None else Operation.MANAGE_MERCHANT_KEYS
@@ -473,26 +463,10 @@ def _repeat(request_key: RequestKey | None, made_id: int, now: int) -> Repeat | 
     return None if request_key is None else request_key.makes(made_id, now)
 
 
-def _audit_entry(
-    principal: Principal | None,
-    at: int,
-    action: Action,
-    *,
-    merchant_id: int | None = None,
-    subject: str | None = None,
-    detail: str = "",
-) -> AuditEntry | None:
-    if principal is None:
-        return None
-    return audit_log.audit_entry(
-        principal.actor(), merchant_id=merchant_id, at=at, action=action, subject=subject, detail=detail
-    )
-
-
 def _key_audit_entry(
     principal: Principal | None, at: int, action: Action, key: ApiKey, more: str = ""
 ) -> AuditEntry | None:
     roles = f"as {roles_in_words(key.roles)}" if key.roles else ""
     detail = " ".join(part for part in (key.hint, key.name, roles, more) if part)
     subject = ids.public_id(ids.KEY, key.key_id)
-    return _audit_entry(principal, at, action, merchant_id=key.merchant_id, subject=subject, detail=detail)
+    return audit_entry_by(principal, at, action, merchant_id=key.merchant_id, subject=subject, detail=detail)

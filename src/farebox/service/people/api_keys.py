@@ -14,6 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core import ids
+from farebox.core.audit_log import Action, AuditEntry, audit_entry
 from farebox.core.commands import Actor, Caller, KeyKind, Payer
 from farebox.core.permissions import USER_OPERATIONS, Operation, role_refusal
 from farebox.core.staff_roles import NO_ROLE, StaffRole, roles_in_words
@@ -91,6 +92,31 @@ class Principal(Struct, frozen=True):
     def actor(self) -> Actor:
         """Make what the audit log says of one action of this principal."""
         return Actor(secrets.randbits(_ENTRY_BITS), self.name, self.key_id, self.address, self.login_id)
+
+
+def ensure_may(principal: Principal | None, operation: Operation) -> None:
+    """Go on if a principal may do this, or if it is Farebox itself that does.
+
+    Raises:
+        Forbidden: they may not.
+    """
+    if principal is not None:
+        principal.ensure_may(operation)
+
+
+def audit_entry_by(
+    principal: Principal | None,
+    at: int,
+    action: Action,
+    *,
+    merchant_id: int | None = None,
+    subject: str | None = None,
+    detail: str = "",
+) -> AuditEntry | None:
+    """Make the entry of what a principal does; None for Farebox itself, which the audit log does not tell of."""
+    if principal is None:
+        return None
+    return audit_entry(principal.actor(), merchant_id=merchant_id, at=at, action=action, subject=subject, detail=detail)
 
 
 def maker_of(principal: Principal | None) -> Maker:

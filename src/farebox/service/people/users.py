@@ -7,7 +7,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
-from farebox.core import audit_log, ids
+from farebox.core import ids
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.people import COMMAND_LINE, account_people
@@ -17,7 +17,7 @@ from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, NeedsAnotherPerson, translated
 from farebox.service.id_generator import IdGenerator
-from farebox.service.people.api_keys import Principal, maker_of
+from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may, maker_of
 from farebox.service.people.sign_in import SignIn, normal_email
 from farebox.storage.interface import AlreadyExists
 from farebox.storage.logins import LastAdministrator, SamePerson
@@ -80,11 +80,13 @@ class Users:
             Conflict: it is registered there already.
             UnknownMerchant: no such merchant.
         """
-        _ensure_may(principal, Operation.MANAGE_USERS)
+        ensure_may(principal, Operation.MANAGE_USERS)
         address = inputs.email("email", email)
         now = self._clock.now()
         user = User(merchant_id, self._id_generator.next(), address, now, role)
-        audit_entry = _audit_entry(principal, now, Action.ADD_USER, merchant_id, address, ROLE_WORDS[role])
+        audit_entry = audit_entry_by(
+            principal, now, Action.ADD_USER, merchant_id=merchant_id, subject=address, detail=ROLE_WORDS[role]
+        )
         with translated(conflict=f"{address} is registered there already"):
             try:
                 await self._register(user, audit_entry)
@@ -99,7 +101,7 @@ class Users:
         Raises:
             InvalidInput: they are not registered there, or had too many account mails lately.
         """
-        _ensure_may(principal, Operation.MANAGE_USERS)
+        ensure_may(principal, Operation.MANAGE_USERS)
         address = normal_email(email)
         with translated():
             if await self._stores.users.role(merchant_id, address) is None:
@@ -108,7 +110,7 @@ class Users:
             login = found or self._new_login(address)
             await self._sign_in.ensure_may_mail(login)
             now = self._clock.now()
-            audit_entry = _audit_entry(principal, now, Action.INVITE_USER, merchant_id, address, "")
+            audit_entry = audit_entry_by(principal, now, Action.INVITE_USER, merchant_id=merchant_id, subject=address)
             account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=merchant_id)
             await self._stores.account_mails.add(account_mail, None if found else login, audit_entry)
         return account_mail
@@ -122,10 +124,15 @@ class Users:
             InvalidInput: no owner would be left, and one is needed.
             Missing: they are not registered there.
         """
-        _ensure_may(principal, Operation.MANAGE_USERS)
+        ensure_may(principal, Operation.MANAGE_USERS)
         address = normal_email(email)
-        audit_entry = _audit_entry(
-            principal, self._clock.now(), Action.SET_ROLE, merchant_id, address, ROLE_WORDS[role]
+        audit_entry = audit_entry_by(
+            principal,
+            self._clock.now(),
+            Action.SET_ROLE,
+            merchant_id=merchant_id,
+            subject=address,
+            detail=ROLE_WORDS[role],
         )
         with translated(missing=f"{email} is not registered there"):
             try:
@@ -142,9 +149,11 @@ class Users:
             InvalidInput: no owner would be left, and one is needed.
             Missing: they are not registered there.
         """
-        _ensure_may(principal, Operation.MANAGE_USERS)
+        ensure_may(principal, Operation.MANAGE_USERS)
         address = normal_email(email)
-        audit_entry = _audit_entry(principal, self._clock.now(), Action.REMOVE_USER, merchant_id, address, "")
+        audit_entry = audit_entry_by(
+            principal, self._clock.now(), Action.REMOVE_USER, merchant_id=merchant_id, subject=address
+        )
         with translated(missing=f"{email} is not registered there"):
             try:
                 await self._stores.users.remove(
@@ -194,7 +203,7 @@ class Staff:
             InvalidInput: this is no address or name.
             Conflict: the address is there already.
         """
-        _ensure_may(principal, Operation.MANAGE_STAFF)
+        ensure_may(principal, Operation.MANAGE_STAFF)
         address = inputs.email("email", email)
         now = self._clock.now()
         checked = inputs.name("name", name)
@@ -204,7 +213,7 @@ class Staff:
         login = Login(self._id_generator.next(), Realm.SUPPORT, address, checked, now, roles=given)
         account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=None)
         words = f"{login.name} as {roles_in_words(given)}"
-        audit_entry = _audit_entry(principal, now, Action.ADD_STAFF, None, address, words)
+        audit_entry = audit_entry_by(principal, now, Action.ADD_STAFF, subject=address, detail=words)
         with translated(conflict=f"{address} is support staff already"):
             await self._stores.logins.invite(
                 login,
@@ -223,11 +232,13 @@ class Staff:
             Conflict: the account is closed, or a person of its own already.
             NeedsAnotherPerson: who asks counts as the same person.
         """
-        _ensure_may(principal, Operation.CONFIRM_STAFF)
+        ensure_may(principal, Operation.CONFIRM_STAFF)
         login = await self._find(email)
         if login.disabled_at is not None:
             raise Conflict(f"{login.email} is closed; open it first")
-        audit_entry = _audit_entry(principal, self._clock.now(), Action.CONFIRM_STAFF, None, login.email, login.name)
+        audit_entry = audit_entry_by(
+            principal, self._clock.now(), Action.CONFIRM_STAFF, subject=login.email, detail=login.name
+        )
         with translated():
             try:
                 is_done = await self._stores.logins.confirm(
@@ -259,7 +270,7 @@ class Staff:
                 raise InvalidInput("KEY_ID", "this key is a merchant's; it approves nothing, so it is nobody's")
             words = "" if key is None else f"{key.hint} {key.name} to {email or 'the command line'}"
             subject = ids.public_id(ids.KEY, key_id)
-            audit_entry = _audit_entry(principal, self._clock.now(), Action.ASSIGN_KEY, None, subject, words)
+            audit_entry = audit_entry_by(principal, self._clock.now(), Action.ASSIGN_KEY, subject=subject, detail=words)
             await self._stores.api_keys.assign(key_id, people, audit_entry)
             assigned = await self._stores.api_keys.find(key_id)
         if assigned is None:
@@ -272,7 +283,7 @@ class Staff:
         Raises:
             InvalidInput: they are not support staff, or no longer, or had too many account mails lately.
         """
-        _ensure_may(principal, Operation.MANAGE_STAFF)
+        ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
         if login.disabled_at is not None:
             raise InvalidInput("email", f"{login.email} is closed; open it first")
@@ -282,7 +293,7 @@ class Staff:
             await self._stores.account_mails.add(
                 account_mail,
                 None,
-                _audit_entry(principal, self._clock.now(), Action.INVITE_STAFF, None, login.email, ""),
+                audit_entry_by(principal, self._clock.now(), Action.INVITE_STAFF, subject=login.email),
             )
         return account_mail
 
@@ -315,14 +326,16 @@ class Staff:
             InvalidInput: they are not support staff, or no role is named.
             Conflict: it is their own, or no administrator would be left.
         """
-        _ensure_may(principal, Operation.MANAGE_STAFF)
+        ensure_may(principal, Operation.MANAGE_STAFF)
         given = together(roles)
         if not given:
             raise InvalidInput("role", f"choose at least one role: {', '.join(STAFF_ROLES)}")
         login = await self._find(email)
         _ensure_other(login, principal, "change your own roles")
         words = f"from {roles_in_words(login.roles)} to {roles_in_words(given)}"
-        audit_entry = _audit_entry(principal, self._clock.now(), Action.SET_STAFF_ROLES, None, login.email, words)
+        audit_entry = audit_entry_by(
+            principal, self._clock.now(), Action.SET_STAFF_ROLES, subject=login.email, detail=words
+        )
         if given == login.roles:
             return login
         with translated(), _administrator_left():
@@ -335,20 +348,20 @@ class Staff:
         Raises:
             InvalidInput: they are not support staff.
         """
-        _ensure_may(principal, Operation.MANAGE_STAFF)
+        ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
-        audit_entry = _audit_entry(principal, self._clock.now(), Action.DISABLE_TWO_FACTOR, None, login.email, "")
+        audit_entry = audit_entry_by(principal, self._clock.now(), Action.DISABLE_TWO_FACTOR, subject=login.email)
         with translated():
             await self._stores.logins.set_totp_seed(login.login_id, None, audit_entry=audit_entry)
 
     async def _set_closed(self, email: str, at: int | None, action: Action, principal: Principal | None) -> None:
-        _ensure_may(principal, Operation.MANAGE_STAFF)
+        ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
         _ensure_other(login, principal, "close your own way in")
         if (login.disabled_at is None) == (at is None):
             raise Conflict(f"{login.email} is {'closed' if at else 'open'} already")
         with translated(), _administrator_left():
-            audit_entry = _audit_entry(principal, self._clock.now(), action, None, login.email, "")
+            audit_entry = audit_entry_by(principal, self._clock.now(), action, subject=login.email)
             await self._stores.logins.set_disabled(login.login_id, at, audit_entry)
 
     async def _find(self, email: str) -> Login:
@@ -358,11 +371,6 @@ class Staff:
         if login is None:
             raise InvalidInput("email", f"{address} is not support staff")
         return login
-
-
-def _ensure_may(principal: Principal | None, operation: Operation) -> None:
-    if principal is not None:
-        principal.ensure_may(operation)
 
 
 def _ensure_other(login: Login, principal: Principal | None, action: str) -> None:
@@ -381,13 +389,3 @@ def _administrator_left() -> Iterator[None]:
         yield
     except LastAdministrator as error:
         raise Conflict(_LAST_ADMINISTRATOR) from error
-
-
-def _audit_entry(
-    principal: Principal | None, at: int, action: Action, merchant_id: int | None, subject: str, detail: str
-) -> AuditEntry | None:
-    if principal is None:
-        return None
-    return audit_log.audit_entry(
-        principal.actor(), merchant_id=merchant_id, at=at, action=action, subject=subject, detail=detail
-    )
