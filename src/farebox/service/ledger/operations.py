@@ -181,13 +181,13 @@ class Operations:
             inputs.idempotency_key("idempotencyKey", idempotency_key),
             None if amount is None else inputs.amount("amount", amount),
             None if reference is None else inputs.reference("reference", reference),
-            caller,
-            None if quantity is None else inputs.quantity("quantity", quantity),
         )
+        requests = None if quantity is None else inputs.quantity("quantity", quantity)
         named = _book_id(ids.HOLD, hold)
         if named is None:
             return _HOLD_NOT_FOUND
-        return _of_hold(await self._committer.submit(commands.CaptureHold(named[0], named[1], *checked)))
+        command = commands.CaptureHold(named[0], named[1], *checked, caller=caller, quantity=requests)
+        return _of_hold(await self._committer.submit(command))
 
     async def release(
         self, hold: str, *, idempotency_key: str, reference: str | None, caller: Caller | None
@@ -200,7 +200,7 @@ class Operations:
         named = _book_id(ids.HOLD, hold)
         if named is None:
             return _HOLD_NOT_FOUND
-        return _of_hold(await self._committer.submit(commands.ReleaseHold(named[0], named[1], *checked, caller)))
+        return _of_hold(await self._committer.submit(commands.ReleaseHold(named[0], named[1], *checked, caller=caller)))
 
     async def refund(
         self,
