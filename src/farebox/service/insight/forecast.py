@@ -159,7 +159,7 @@ async def read_forecast(transfers: TransferStore, account: Account, now: int) ->
         return Forecast(RunwayState.NEVER_TOPPED_UP)
     spendable, age = spendable_of(account), now - first.committed_at
     days = max(min(age // DAY, DAYS_MAX), 0)
-    burns = await _read_burns(transfers, account, first, now)
+    burns = await _read_burns(transfers, account, now, age=age, days=days)
     runway = runway_of(burns, spendable=spendable, now=now)
     if spendable <= 0:
         state = RunwayState.NEVER_TOPPED_UP if await _is_never_topped_up(transfers, account) else RunwayState.USED_UP
@@ -171,14 +171,12 @@ async def read_forecast(transfers: TransferStore, account: Account, now: int) ->
     return Forecast(RunwayState.TOO_EARLY if age < HOUR else RunwayState.NOTHING_SPENT, None, days)
 
 
-async def _read_burns(transfers: TransferStore, account: Account, first: Transfer, now: int) -> list[int]:
-    """Measure the burn of each full day behind now; the hours of a book that is younger stand for a day."""
-    age = now - first.committed_at
-    days = min(age // DAY, DAYS_MAX)
+async def _read_burns(transfers: TransferStore, account: Account, now: int, *, age: int, days: int) -> list[int]:
+    """Measure the burn of each of the full days behind now; the hours of a book that is younger stand for a day."""
     if days > 0:
         moments = [now - day * DAY for day in range(days + 1)]
     elif age >= HOUR:
-        moments = [now, first.committed_at - 1]
+        moments = [now, now - age - 1]
     else:
         return []
     ends = await last_transfers(transfers, account, moments)

@@ -16,7 +16,7 @@ from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.transfers import Transfer
 from farebox.service.clock import Clock
 from farebox.service.errors import translated
-from farebox.service.insight.forecast import Runway
+from farebox.service.insight.forecast import DAY, Runway
 from farebox.service.statements.seek import last_transfers, transfers_at
 from farebox.storage.transfers import TransferStore
 
@@ -28,8 +28,6 @@ MARKS_MAX: Final = 50
 
 POINTS_MAX: Final = 3 * CELLS + 4 * MARKS_MAX + 3
 """How many points a line has at most; most have about as many as there are cells."""
-
-_DAY: Final = 24 * 3_600_000_000
 
 
 class Mark(Struct, frozen=True):
@@ -93,7 +91,7 @@ class HistoryReader:
         # A clock that was set back is behind the book.
         now = max(self._clock.now(), account.last_at)
         with translated():
-            return await self._read(account, start=now - days * _DAY, now=now)
+            return await self._read(account, start=now - days * DAY, now=now)
 
     async def _read(self, account: Account, *, start: int, now: int) -> History:
         (before,) = await last_transfers(self._transfers, account, [start])
