@@ -1,7 +1,9 @@
-"""What alert mails are made of: what one is about, the words that it says, and facts that both kinds tell alike.
+"""What alert mails are made of: what one is about, the words that it says, and what both kinds tell alike.
 
 All is as of now, when the mail is written: one that was held up tells no old news.
 """
+
+from typing import Final
 
 from msgspec import Struct
 
@@ -40,6 +42,13 @@ class Fact(Struct, frozen=True):
     label: str
     value: str
     remark: str = ""
+
+
+REGISTERED: Final = Fact("Why now", "you were registered on the account")
+"""What a mail comes of that tells of what was so before its reader joined."""
+
+REFUSED: Final = "Requests are refused until you top up."
+"""What to expect when nothing is left to spend."""
 
 
 class AlertWords(Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from farebox.alerts.alert_words import AlertSubject, AlertWords, Fact, balance_facts
+from farebox.alerts.alert_words import REFUSED, REGISTERED, AlertSubject, AlertWords, Fact, balance_facts
 from farebox.alerts.mail import time_in_words
 from farebox.core.accounts import Kind
 
@@ -26,13 +26,13 @@ _AGAIN: Final = (
 def low_balance_words(subject: AlertSubject, threshold: int) -> AlertWords:
     """Say that a balance is below a threshold; or, if refunds brought it back since, that it was."""
     below, now = subject.money(threshold), subject.money(subject.account.posted)
-    if subject.account.posted >= threshold:
+    is_over = subject.account.posted >= threshold
+    if is_over:
         line, headline = f"balance back at {now}, was below {below}", f"was below {below} and is back at {now}"
-    elif subject.spendable == 0:
-        line, headline = f"nothing left to spend, balance below {below}", f"{_verb(subject)} below {below}"
     else:
         line, headline = f"balance below {below}", f"{_verb(subject)} below {below}"
-    is_over = subject.account.posted >= threshold
+        if subject.spendable == 0:
+            line = f"nothing left to spend, {line}"
     return AlertWords(
         subject=line,
         headline=headline,
@@ -54,7 +54,7 @@ def _cause_facts(subject: AlertSubject) -> list[Fact]:
     """Tell what the mail comes of: its transfer, the threshold, or the reader who joined."""
     alert, transfer = subject.mail.alert, subject.transfer
     if alert.user_id is not None:
-        return [Fact("Why now", "you were registered on the account")]
+        return [REGISTERED]
     if transfer is None:
         return [Fact("Why now", "the threshold was set above the balance")]
     then = Fact("Balance at that time", subject.money(alert.posted), time_in_words(alert.fired_at))
@@ -71,7 +71,7 @@ def _refusal(subject: AlertSubject) -> str:
     """Say when requests are refused, which a credit limit puts off."""
     limit = subject.account.credit_limit
     if subject.spendable == 0:
-        return "Requests are refused until you top up."
+        return REFUSED
     if limit == 0:
         return "When nothing is available any more, requests are refused until you top up."
     words = subject.money(limit)

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from farebox.alerts.alert_words import AlertSubject, AlertWords, Fact, balance_facts
+from farebox.alerts.alert_words import REFUSED, REGISTERED, AlertSubject, AlertWords, Fact, balance_facts
 from farebox.alerts.mail import time_in_words
 
 _AGAIN: Final = "You are told again when a request is refused after money has arrived."
@@ -12,7 +12,7 @@ def used_up_words(subject: AlertSubject) -> AlertWords:
     """Say that nothing is left to spend; or, if something is, that a request asked for more."""
     left, account = subject.money(subject.spendable), subject.account
     if subject.spendable == 0:
-        advice = "Requests are refused until you top up."
+        advice = REFUSED
         if account.seq == 0:
             line, headline = "never topped up, requests are refused", "was never topped up: requests are refused"
         elif account.credit_limit:
@@ -35,5 +35,5 @@ def used_up_words(subject: AlertSubject) -> AlertWords:
 def _cause_fact(subject: AlertSubject) -> Fact:
     alert = subject.mail.alert
     if alert.refused is None:
-        return Fact("Why now", "you were registered on the account")
+        return REGISTERED
     return Fact("What was refused", f"a request for {subject.money(alert.refused)}", time_in_words(alert.fired_at))
