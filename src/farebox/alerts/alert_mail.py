@@ -12,10 +12,14 @@ from farebox.core.currencies import format_money
 from farebox.storage.records import OutboxMail
 
 
+def alert_mail_name(mail: OutboxMail) -> str:
+    """Name a mail by its alert, for people and for its Message-ID."""
+    return ids.book_id(ids.ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)
+
+
 def message_id(mail: OutboxMail, settings: MailSettings) -> str:
     """Name a mail: the same for every attempt to send it, so that a second copy is known as one."""
-    alert = ids.book_id(ids.ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)
-    return f"<{alert}.{ids.public_id(ids.USER, mail.user_id)}@{settings.sender.domain}>"
+    return f"<{alert_mail_name(mail)}.{ids.public_id(ids.USER, mail.user_id)}@{settings.sender.domain}>"
 
 
 def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage:

@@ -6,12 +6,11 @@ from email.message import EmailMessage
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from farebox.alerts.alert_mail import alert_message
+from farebox.alerts.alert_mail import alert_mail_name, alert_message
 from farebox.alerts.alert_words import AlertSubject
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
-from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.currencies import format_money_with_code
 from farebox.service.insight.forecast import RunwayReader
@@ -55,8 +54,7 @@ class Outbox:
         await self._stores.outbox.settle(mail)
 
     def name(self, mail: OutboxMail) -> str:
-        """Name a mail by its alert."""
-        return ids.book_id(ids.ALERT, merchant_id=mail.alert.merchant_id, seq=mail.alert.number)
+        return alert_mail_name(mail)
 
     async def compose(self, mail: OutboxMail) -> EmailMessage:
         """Write the mail as of now, unless nobody is to get it any more."""
