@@ -1,1 +1,1 @@
-"""Telling people that a balance runs low: what the mail says, how it travels, and that each is owed once."""
+"""Mails to people, about balances, accounts and approvals: what each says, how it travels, and that it is owed once."""

@@ -1,4 +1,4 @@
-"""Account mails: mails to one person that invite them, let them choose a new password, or show that mail arrives."""
+"""Account mails: they invite, let somebody choose a new password, show that mail arrives, or tell staff what waits."""
 
 from collections.abc import Sequence
 from email.message import EmailMessage
