@@ -27,7 +27,7 @@ REPLACED: Final = (503, "database_replaced")
 POLLS_MAX: Final = 1_000
 POLL_PAUSE_S: Final = 0.02
 WORKERS: Final = 2
-LOOKS: Final = 3
+ROUNDS: Final = 3
 """How many looks at the file each worker has time for, once it is at rest."""
 
 
@@ -102,7 +102,7 @@ async def charged_server(tmp_path: Path) -> AsyncIterator[tuple[Server, Seeds, T
         async def rest() -> None:
             is_over.set()
             await running
-            await asyncio.sleep(LOOKS * WATCH_SECONDS)
+            await asyncio.sleep(ROUNDS * WATCH_SECONDS)
 
         try:
             yield server, seeds, traffic, rest
