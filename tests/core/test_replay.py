@@ -183,7 +183,6 @@ def row(seq: int, units: int, state: HoldState = HoldState.HELD, captured: int =
 
 
 PAID: Final = move(Kind.TOP_UP, 100)
-UNCAPTURED: Final = "a hold is captured without an amount, or has one without being captured"
 OPEN: Final = (PAID, move(Kind.HOLD, 10))
 
 

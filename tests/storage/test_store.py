@@ -86,10 +86,6 @@ from tests.support.ledger import (
     wallet,
 )
 
-LEDGER_TABLES: Final = (
-    *("merchant", "account", "transfer", "hold", "default_price", "merchant_price", "merchant_key", "staff_key"),
-    *("merchant_user", "alert", "outbox"),
-)
 PAUSE: Final = MailServerPause("mail.example:25", NOW, NOW + 30, 1, "no answer")
 every_store = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
 """What the store in memory, which stands in for an engine in other tests, has to keep as well."""
