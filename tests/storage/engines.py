@@ -7,6 +7,7 @@ from typing import Any, Final, Protocol
 
 import apsw
 import asyncpg
+import pytest
 
 from farebox.storage.postgres import PostgresConnector
 from farebox.storage.postgres.limits import LIMITS, PostgresLimits
@@ -20,6 +21,9 @@ TABLES: Final = (
     *("outbox", "alert", "merchant_user", "merchant_key", "staff_key", "merchant_price", "default_price"),
     *("approval", "audit_log", "usage_quarter", "usage_mark", "hold", "transfer", "account", "merchant"),
 )
+
+every_store: Final = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
+"""What the store in memory, which stands in for an engine in other tests, has to keep as well."""
 
 
 class Refused(Exception):

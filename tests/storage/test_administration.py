@@ -39,7 +39,7 @@ from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
 from farebox.storage.records import ApiKey, Merchant, Usage, User
 from farebox.storage.stores import Stores
-from tests.storage.engines import Engine, Refused
+from tests.storage.engines import Engine, Refused, every_store
 from tests.support.effort import examples
 from tests.support.ledger import (
     ANN,
@@ -62,7 +62,6 @@ from tests.support.ledger import (
     wallet,
 )
 
-every_store = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
 LAST: Final = (NUMBER_MAX, NUMBER_MAX)
 QUARTER: Final = 900_000_000
 

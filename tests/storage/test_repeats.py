@@ -11,10 +11,9 @@ from farebox.core.pricing import Price
 from farebox.storage.interface import AlreadyExists, Repeated
 from farebox.storage.records import REPEATS_KEPT_MICROS, Merchant, Repeat, User
 from farebox.storage.stores import Stores
-from tests.storage.engines import Engine
+from tests.storage.engines import Engine, every_store
 from tests.support.ledger import ANN, NOW, UNIT, add_merchant, merchant_key, staff_key
 
-every_store: Final = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
 KEY_ID: Final = 7
 
 

@@ -60,7 +60,7 @@ from farebox.storage.records import (
 )
 from farebox.storage.stores import Stores
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, found, founded, prepare, scenarios
-from tests.storage.engines import Engine, Refused
+from tests.storage.engines import Engine, Refused, every_store
 from tests.support.effort import examples
 from tests.support.ledger import (
     ANN,
@@ -87,8 +87,6 @@ from tests.support.ledger import (
 )
 
 PAUSE: Final = MailServerPause("mail.example:25", NOW, NOW + 30, 1, "no answer")
-every_store = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)
-"""What the store in memory, which stands in for an engine in other tests, has to keep as well."""
 
 
 # The schema.
