@@ -63,6 +63,10 @@ class Table(Struct, frozen=True, dict=True):
         """The names of the columns that an INSERT writes."""
         return tuple(column.name for column in self.stored)
 
+    def row_of(self, record: Struct) -> tuple[Any, ...]:
+        """Write a record as an INSERT takes it."""
+        return tuple(getattr(record, column.field) for column in self.stored)
+
     def selected(self, alias: str = "") -> str:
         """List what a SELECT reads to make a record, of a table that goes by `alias`."""
         prefix = f"{alias}." if alias else ""

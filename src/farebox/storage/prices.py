@@ -23,8 +23,7 @@ class PriceStore(SubjectStore):
         """
         is_default = price.merchant_id is None
         name = "insert_default_price" if is_default else "insert_merchant_price"
-        columns = (DEFAULT_PRICE if is_default else MERCHANT_PRICE).stored
-        values = [getattr(price, column.field) for column in columns]
+        values = (DEFAULT_PRICE if is_default else MERCHANT_PRICE).row_of(price)
         await self._write(name, *values, created_at, audit_entry=audit_entry, repeat=repeat)
 
     async def shows_clock_behind(self, merchant_id: int, request_type: str, now: int) -> bool:

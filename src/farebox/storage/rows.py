@@ -13,7 +13,7 @@ from farebox.core.invariants import InvariantViolation, check_account, check_hol
 from farebox.core.state import Alert, Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from farebox.storage.columns import ACCOUNT, ALERT, MERCHANT_KEY, STAFF_KEY, Table
+from farebox.storage.columns import ACCOUNT, ALERT, MERCHANT_KEY, STAFF_KEY
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.records import (
     AccountMail,
@@ -213,5 +213,4 @@ def login_to_row(login: Login) -> tuple[Any, ...]:
 
 def api_key_to_row(key: ApiKey) -> tuple[Any, ...]:
     """Write an API key as the table that keeps its kind has it."""
-    kept_in: Table = STAFF_KEY if key.merchant_id is None else MERCHANT_KEY
-    return tuple(getattr(key, column.field) for column in kept_in.stored)
+    return (STAFF_KEY if key.merchant_id is None else MERCHANT_KEY).row_of(key)
