@@ -9,8 +9,8 @@ to it while it is open, and the log's index tells of each (https://www.sqlite.or
 changed without one was written to by something else.
 """
 
-import ctypes
 import os
+from array import array
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -104,9 +104,11 @@ class DatabaseFile:
         Raises:
             StoreReplaced: it has another one.
         """
-        has_moved = ctypes.c_int(0)
-        connection.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, ctypes.addressof(has_moved))
-        if has_moved.value:
+        # A C int that SQLite writes to; an array is imported in no time, which ctypes is not.
+        has_moved = array("i", [0])
+        address, _ = has_moved.buffer_info()
+        connection.file_control("main", apsw.SQLITE_FCNTL_HAS_MOVED, address)
+        if has_moved[0]:
             raise StoreReplaced(f"{self._path} was moved, replaced or deleted while it was opened")
 
     def check(self) -> None:
