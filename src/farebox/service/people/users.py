@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from farebox.core import ids
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.audit_log import Action, AuditEntry
-from farebox.core.people import COMMAND_LINE, account_people
+from farebox.core.people import COMMAND_LINE, account_people, write_people
 from farebox.core.permissions import Operation
 from farebox.core.staff_roles import EVERY_ROLE, STAFF_ROLES, StaffRole, roles_in_words, together
 from farebox.service import inputs
@@ -264,18 +264,18 @@ class Staff:
         """
         login = None if email is None else await self._find(email)
         people = frozenset({COMMAND_LINE}) if login is None else account_people(login.login_id, login.counts_as)
-        with translated(missing=f"no key has the id {ids.public_id(ids.KEY, key_id)}"):
+        subject = ids.public_id(ids.KEY, key_id)
+        missing = f"no key has the id {subject}"
+        with translated(missing=missing):
             key = await self._stores.api_keys.find(key_id)
-            if key is not None and key.merchant_id is not None:
+            if key is None:
+                raise Missing(missing)
+            if key.merchant_id is not None:
                 raise InvalidInput("KEY_ID", "this key is a merchant's; it approves nothing, so it is nobody's")
-            words = "" if key is None else f"{key.hint} {key.name} to {email or 'the command line'}"
-            subject = ids.public_id(ids.KEY, key_id)
+            words = f"{key.hint} {key.name} to {email or 'the command line'}"
             audit_entry = audit_entry_by(principal, self._clock.now(), Action.ASSIGN_KEY, subject=subject, detail=words)
             await self._stores.api_keys.assign(key_id, people, audit_entry)
-            assigned = await self._stores.api_keys.find(key_id)
-        if assigned is None:
-            raise Missing(f"no key has the id {ids.public_id(ids.KEY, key_id)}")
-        return assigned
+        return replace(key, people=write_people(people))
 
     async def invite_again(self, email: str, *, principal: Principal | None) -> AccountMail:
         """Mail a support person once more how to sign in.
