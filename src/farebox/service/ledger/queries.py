@@ -130,8 +130,7 @@ class Queries:
 
     async def history(self, account: Account) -> History:
         """Read how a balance came to be what it is, over the last days."""
-        with translated():
-            return await self._history.read(account)
+        return await self._history.read(account)
 
     async def alerts(self, merchant_id: int, limit: int) -> list[AlertWithMails]:
         """List a merchant's latest alerts, newest first, and who was told."""

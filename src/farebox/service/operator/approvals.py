@@ -39,7 +39,7 @@ class Approvals:
         """Read from these stores, decide through this committer; `limits` is how much one person may move alone."""
         self._stores = stores
         self._committer = committer
-        self.limits = limits
+        self._limits = limits
 
     async def find(self, merchant_id: int, approval_id: int) -> Approval:
         """Read one request.
@@ -105,7 +105,7 @@ class Approvals:
 
     async def accounts_to_confirm(self, people: People) -> Sequence[Login]:
         """List the open staff accounts that these people may confirm; none while nothing needs a second person."""
-        if self.limits.are_none:
+        if self._limits.are_none:
             return []
         with translated():
             staff = await self._stores.logins.list(Realm.SUPPORT)

@@ -42,12 +42,12 @@ class Signer:
         return self._derive(_Use.SESSION, token.encode(), 32)
 
     def csrf_token(self, token: str) -> str:
-        """Make the mark that forms of a session carry: who can't read its pages can't know it (CSRF)."""
+        """Make the token that forms of a session carry: who can't read its pages can't know it (CSRF)."""
         return self._derive(_Use.FORM, token.encode(), 18).hex()
 
-    def is_csrf_token(self, token: str, mark: str) -> bool:
-        """Tell whether a form's mark is that of the session, in constant time."""
-        return compare_digest(self.csrf_token(token).encode(), mark.encode())
+    def is_csrf_token(self, token: str, form_token: str) -> bool:
+        """Tell whether a form's token is that of the session, in constant time."""
+        return compare_digest(self.csrf_token(token).encode(), form_token.encode())
 
     def new_seed(self) -> bytes:
         """Make the random seed of a link or of one-time codes."""

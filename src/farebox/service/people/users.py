@@ -332,12 +332,12 @@ class Staff:
             raise InvalidInput("role", f"choose at least one role: {', '.join(STAFF_ROLES)}")
         login = await self._find(email)
         _ensure_other(login, principal, "change your own roles")
+        if given == login.roles:
+            return login
         words = f"from {roles_in_words(login.roles)} to {roles_in_words(given)}"
         audit_entry = audit_entry_by(
             principal, self._clock.now(), Action.SET_STAFF_ROLES, subject=login.email, detail=words
         )
-        if given == login.roles:
-            return login
         with translated(), _administrator_left():
             await self._stores.logins.set_roles(login.login_id, given, audit_entry)
         return replace(login, roles=given)
