@@ -20,37 +20,20 @@ def align_columns(page: str) -> str:
 
 
 def _align(table: str) -> str:
+    numbers: list[tuple[int, int, int]] = []
     places: dict[int, int] = {}
-    for row in _ROW.findall(table):
-        for column, decimals in _decimals(row).items():
-            places[column] = max(places.get(column, 0), decimals)
-    if not any(places.values()):
-        return table
-    return _ROW.sub(lambda row: _fill(row[0], places), table)
-
-
-def _decimals(row: str) -> dict[int, int]:
-    """Tell how many characters the point and the decimals take in each column that has a number in this row."""
-    found = {}
-    for column, (tag, content) in enumerate(_CELL.findall(row)):
-        number = _NUMBER.match(content) if _IS_NUMBER.match(tag) else None
-        if number is not None:
-            found[column] = len(number[2] or "")
-    return found
-
-
-def _fill(row: str, places: dict[int, int]) -> str:
-    decimals, column = _decimals(row), -1
-
-    def fill(cell: re.Match[str]) -> str:
-        nonlocal column
-        column += 1
-        missing = places.get(column, 0) - decimals.get(column, places.get(column, 0))
-        if not missing:
-            return cell[0]
-        number = _NUMBER.match(cell[2])
-        end = 0 if number is None else number.end()
-        zeros = "0" * missing if decimals[column] else f".{'0' * (missing - 1)}"
-        return f'{cell[1]}{cell[2][:end]}<span class="pad" aria-hidden="true">{zeros}</span>{cell[2][end:]}</td>'
-
-    return _CELL.sub(fill, row)
+    for row in _ROW.finditer(table):
+        for column, cell in enumerate(_CELL.finditer(table, *row.span())):
+            number = _NUMBER.match(table, *cell.span(2)) if _IS_NUMBER.match(cell[1]) else None
+            if number is not None:
+                # How many characters the point and the decimals take.
+                decimals = len(number[2] or "")
+                numbers.append((column, number.end(), decimals))
+                places[column] = max(places.get(column, 0), decimals)
+    filled, done = [], 0
+    for column, end, decimals in numbers:
+        if missing := places[column] - decimals:
+            zeros = "0" * missing if decimals else f".{'0' * (missing - 1)}"
+            filled += [table[done:end], f'<span class="pad" aria-hidden="true">{zeros}</span>']
+            done = end
+    return "".join([*filled, table[done:]])
