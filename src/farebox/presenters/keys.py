@@ -56,6 +56,11 @@ def key_state(key: ApiKey, now: int) -> Literal["valid", "ending", "expired", "r
     return "ending" if key.expires_at > now else "expired"
 
 
+def is_working(key: ApiKey, now: int) -> bool:
+    """Tell whether a key opens anything."""
+    return key_state(key, now) in ("valid", "ending")
+
+
 def key_data(key: ApiKey) -> KeyData:
     """Tell of an API key."""
     return KeyData(

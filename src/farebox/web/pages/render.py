@@ -19,7 +19,7 @@ from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
-from farebox.presenters.keys import KEY_KIND_WORDS, key_state
+from farebox.presenters.keys import KEY_KIND_WORDS, is_working, key_state
 from farebox.presenters.prices import unit_price_words
 from farebox.presenters.times import MONTHS, at
 from farebox.presenters.users import user_role
@@ -216,6 +216,7 @@ def _environment() -> Environment:
         public_id=public_id,
         roles_in_words=roles_in_words,
         key_state=key_state,
+        is_working=is_working,
         key_kind=KEY_KIND_WORDS.__getitem__,
         unit_price=unit_price_words,
         user_role=user_role,

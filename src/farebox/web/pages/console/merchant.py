@@ -11,7 +11,7 @@ from farebox.core.approvals import ApprovalState
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
-from farebox.presenters.keys import key_state
+from farebox.presenters.keys import is_working
 from farebox.service import inputs
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.reader import Selection
@@ -77,7 +77,7 @@ class MerchantPages:
             audit_entries=audit_entries,
             actors=await services.audit_log.names(),
             members=await services.users.members(number),
-            keys=[key for key in keys if key_state(key, now) in ("valid", "ending")],
+            keys=[key for key in keys if is_working(key, now)],
             prices=await services.merchants.prices(number),
             now=now,
         )

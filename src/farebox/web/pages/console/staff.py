@@ -9,7 +9,7 @@ from starlette.responses import Response
 from farebox.core.people import read_people
 from farebox.core.permissions import Operation
 from farebox.core.staff_roles import STAFF_ROLES
-from farebox.presenters.keys import key_state
+from farebox.presenters.keys import is_working
 from farebox.presenters.users import staff_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
@@ -123,9 +123,7 @@ class StaffPages:
         may_confirm = {login.login_id for login in await request.services.approvals.accounts_to_confirm(people)}
         staff = await request.services.staff.list()
         now = request.services.console.now()
-        keys = [
-            key for key in await request.services.merchants.keys(None) if key_state(key, now) in ("valid", "ending")
-        ]
+        keys = [key for key in await request.services.merchants.keys(None) if is_working(key, now)]
         makers = Counter(number for key in keys for number in read_people(key.people))
         return request.page(
             "console/staff.html",
