@@ -12,9 +12,9 @@ from farebox.core.outcomes import Outcome
 from farebox.core.people import are_others, read_people
 from farebox.core.permissions import Operation
 from farebox.service import inputs
-from farebox.service.errors import InvalidInput, ServiceError, ensure_done
+from farebox.service.errors import InvalidInput
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
-from farebox.web.pages.console.common import cut, merchant_of
+from farebox.web.pages.console.common import cut, merchant_of, outcome_of
 from farebox.web.pages.console.previews import MINUS
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -95,10 +95,7 @@ class ApprovalPages:
         return await self._decide(request, action, "rejected")
 
     async def _decide(self, request: PageRequest, action: Awaitable[Outcome], flash: str) -> Response:
-        try:
-            ensure_done(await action)
-        except ServiceError as error:
-            request.form.fail(error)
+        if await outcome_of(request, action) is None:
             return await self._one(request, 422)
         return request.redirect(_ROOT, flash)
 

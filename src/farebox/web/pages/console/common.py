@@ -1,12 +1,14 @@
-"""What the console's pages share: the merchant of a page, ticked roles, and pages of long lists."""
+"""What the console's pages share: the merchant of a page, what a form asks for, and pages of long lists."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from farebox.core import ids
+from farebox.core.outcomes import Outcome
 from farebox.core.staff_roles import STAFF_ROLES, StaffRole
+from farebox.service.errors import ServiceError, ensure_done
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
 
@@ -48,6 +50,22 @@ async def merchant_page(request: PageRequest, template: str, status: int = 200, 
 def ticked_roles(request: PageRequest) -> list[StaffRole]:
     """Read the roles whose boxes are ticked."""
     return [STAFF_ROLES[word] for word in request.form.all("role") if word in STAFF_ROLES]
+
+
+async def outcome_of(
+    request: PageRequest, action: Awaitable[Outcome], names: dict[str, str] | None = None
+) -> Outcome | None:
+    """Do what a form asks for; if that can't be done, write what is wrong beside its fields and return None.
+
+    `names` maps the service's names of fields to the form's.
+    """
+    try:
+        outcome = await action
+        ensure_done(outcome)
+    except ServiceError as error:
+        request.form.fail(error, names)
+        return None
+    return outcome
 
 
 def page_of(request: PageRequest) -> int:

@@ -16,7 +16,7 @@ from farebox.service import inputs
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_thresholds
-from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
 from farebox.web.pages.console.previews import NEEDS_APPROVAL, Preview
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
@@ -125,11 +125,8 @@ class MerchantPages:
 
     async def _preview(self, request: PageRequest, action: Awaitable[Outcome], write: WritePreview) -> Response:
         """Show what a form of the settings would come to; nothing is changed."""
-        try:
-            outcome = await action
-            ensure_done(outcome)
-        except ServiceError as error:
-            request.form.fail(error, _FIELDS)
+        outcome = await outcome_of(request, action, _FIELDS)
+        if outcome is None:
             return await _settings(request, 422)
         merchant, account = await request.services.merchants.get(merchant_of(request))
         preview = write(request, merchant.name, account)

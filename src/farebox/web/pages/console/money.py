@@ -10,9 +10,9 @@ from farebox.core.accounts import Account
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
-from farebox.service.errors import InvalidInput, ServiceError, ensure_done
+from farebox.service.errors import InvalidInput
 from farebox.web.pages.amounts import typed_amount
-from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
 from farebox.web.pages.console.previews import (
     NEEDS_APPROVAL,
     Preview,
@@ -75,22 +75,16 @@ class MoneyPages:
     async def preview_top_up(self, request: PageRequest) -> Response:
         """Show what the top-up would come to; nothing moves."""
         _, account = await request.services.merchants.get(merchant_of(request))
-        try:
-            outcome = await _top_up(request, account, is_dry_run=True)
-            ensure_done(outcome)
-        except ServiceError as error:
-            request.form.fail(error)
+        outcome = await outcome_of(request, _top_up(request, account, is_dry_run=True))
+        if outcome is None:
             return await merchant_page(request, "console/top_up.html", 422)
         return await _show(request, "top-up", outcome)
 
     async def preview_adjust(self, request: PageRequest) -> Response:
         """Show what the adjustment would come to; nothing moves."""
         _, account = await request.services.merchants.get(merchant_of(request))
-        try:
-            outcome = await _adjust(request, account, is_dry_run=True)
-            ensure_done(outcome)
-        except ServiceError as error:
-            request.form.fail(error)
+        outcome = await outcome_of(request, _adjust(request, account, is_dry_run=True))
+        if outcome is None:
             return await merchant_page(request, "console/adjust.html", 422)
         return await _show(request, "adjust", outcome)
 
@@ -106,11 +100,8 @@ class MoneyPages:
 
     async def _make(self, request: PageRequest, action: Awaitable[Outcome], template: str, flash: str) -> Response:
         """Make a move and say what became of it; show its form again if it was refused."""
-        try:
-            outcome = await action
-            ensure_done(outcome)
-        except ServiceError as error:
-            request.form.fail(error)
+        outcome = await outcome_of(request, action)
+        if outcome is None:
             return await merchant_page(request, template, 422)
         if outcome.transfer is None:
             return request.redirect(merchant_url(merchant_of(request)), "waits")

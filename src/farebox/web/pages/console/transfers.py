@@ -11,11 +11,10 @@ from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.core.transfers import Transfer
-from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import optional_amount
-from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
 from farebox.web.pages.console.previews import (
     NEEDS_APPROVAL,
     Preview,
@@ -72,44 +71,32 @@ class TransferPages:
     async def preview_refund(self, request: PageRequest) -> Response:
         """Show what a refund would come to; nothing moves."""
         transfer = await _transfer(request)
-        try:
-            outcome = await _refund(request, transfer, is_dry_run=True)
-            ensure_done(outcome)
-        except ServiceError as error:
-            request.form.fail(error, _FIELDS)
+        outcome = await outcome_of(request, _refund(request, transfer, is_dry_run=True), _FIELDS)
+        if outcome is None:
             return await self._one(request, status=422)
         return await _show(request, outcome, transfer, "refund")
 
     async def refund(self, request: PageRequest) -> Response:
         """Give a charge or capture back, in whole or in part, or request it if a second person has to approve it."""
         transfer = await _transfer(request)
-        try:
-            outcome = await _refund(request, transfer)
-            ensure_done(outcome)
-        except ServiceError as error:
-            request.form.fail(error, _FIELDS)
+        outcome = await outcome_of(request, _refund(request, transfer), _FIELDS)
+        if outcome is None:
             return await self._one(request, status=422)
         return request.redirect(_url(transfer), "waits" if outcome.transfer is None else "refunded")
 
     async def preview_take_back(self, request: PageRequest) -> Response:
         """Show what it would come to to take a top-up back; nothing moves."""
         transfer = await _transfer(request)
-        try:
-            outcome = await _take_back(request, transfer, is_dry_run=True)
-            ensure_done(outcome)
-        except ServiceError as error:
-            request.form.fail(error)
+        outcome = await outcome_of(request, _take_back(request, transfer, is_dry_run=True))
+        if outcome is None:
             return await self._one(request, status=422)
         return await _show(request, outcome, transfer, "take-back")
 
     async def take_back(self, request: PageRequest) -> Response:
         """Take a top-up back, in whole or in part."""
         transfer = await _transfer(request)
-        try:
-            outcome = await _take_back(request, transfer)
-            ensure_done(outcome)
-        except ServiceError as error:
-            request.form.fail(error)
+        outcome = await outcome_of(request, _take_back(request, transfer))
+        if outcome is None:
             return await self._one(request, status=422)
         return request.redirect(_url(transfer), "was_made" if outcome.is_replay else "reversed")
 
