@@ -55,12 +55,13 @@ class AlertPages:
         return request.redirect(f"{account_url(request)}/alerts", "test_sent")
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
-        _, account = await request.services.merchants.get(request.merchant_id)
+        merchant, account = await request.services.merchants.get(request.merchant_id)
         amounts = [format_money(threshold.amount, account.currency) for threshold in account.thresholds]
         return await account_page(
             request,
             "account/alerts.html",
             status,
+            read=(merchant, account),
             alerts=await request.services.queries.alerts(request.merchant_id, ALERTS_MAX),
             members=await request.services.users.members(request.merchant_id),
             typed=threshold_fields(request.form, _AMOUNT, amounts),

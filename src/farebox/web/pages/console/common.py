@@ -6,9 +6,11 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from farebox.core import ids
+from farebox.core.accounts import Account
 from farebox.core.outcomes import Outcome
 from farebox.core.staff_roles import STAFF_ROLES, StaffRole
 from farebox.service.errors import ServiceError, ensure_done
+from farebox.service.operator.merchants import Merchant
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
 
@@ -31,13 +33,22 @@ def merchant_url(merchant_id: int) -> str:
     return f"/support/merchants/{ids.public_id(ids.MERCHANT, merchant_id)}"
 
 
-async def merchant_page(request: PageRequest, template: str, status: int = 200, **values: Any) -> Response:
+async def merchant_page(
+    request: PageRequest,
+    template: str,
+    status: int = 200,
+    *,
+    read: tuple[Merchant, Account] | None = None,
+    **values: Any,
+) -> Response:
     """Answer with one of a merchant's pages; each tells the name, the balance and the state.
+
+    Those come from `read`, if the page has read the merchant and its account for its own sake.
 
     Raises:
         UnknownMerchant: there is no such merchant.
     """
-    merchant, account = await request.services.merchants.get(merchant_of(request))
+    merchant, account = read or await request.services.merchants.get(merchant_of(request))
     known = {
         "merchant": merchant,
         "account": account,

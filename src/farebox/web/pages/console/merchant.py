@@ -70,6 +70,7 @@ class MerchantPages:
         return await merchant_page(
             request,
             "console/merchant.html",
+            read=(view.merchant, view.account),
             forecast=view.forecast,
             latest=latest.transfers,
             undelivered=await services.queries.undelivered(number),
@@ -132,7 +133,7 @@ class MerchantPages:
         preview = write(request, merchant.name, account)
         if outcome.approval is not None:
             preview = replace(preview, notice=NEEDS_APPROVAL)
-        return await merchant_page(request, "console/preview.html", preview=preview)
+        return await merchant_page(request, "console/preview.html", read=(merchant, account), preview=preview)
 
     async def _set(self, request: PageRequest, action: Awaitable[Outcome | None], flash: str) -> Response:
         """Do what a form of the settings asks for."""
@@ -238,11 +239,12 @@ def _spending_facts(account: Account) -> list[tuple[str, str]]:
 
 async def _settings(request: PageRequest, status: int = 200) -> Response:
     """Show the settings as they are, in the words of the forms that change them."""
-    _, account = await request.services.merchants.get(merchant_of(request))
+    merchant, account = await request.services.merchants.get(merchant_of(request))
     return await merchant_page(
         request,
         "console/settings.html",
         status,
+        read=(merchant, account),
         thresholds=threshold_fields(
             request.form,
             _THRESHOLDS,

@@ -149,9 +149,8 @@ async def _adjust(request: PageRequest, account: Account, *, is_dry_run: bool = 
 async def _show(request: PageRequest, action: str, outcome: Outcome) -> Response:
     """Show what a move would come to."""
     merchant, account = await request.services.merchants.get(merchant_of(request))
-    return await merchant_page(
-        request, "console/preview.html", preview=_preview(request, action, outcome, account, merchant.name)
-    )
+    preview = _preview(request, action, outcome, account, merchant.name)
+    return await merchant_page(request, "console/preview.html", read=(merchant, account), preview=preview)
 
 
 def _preview(request: PageRequest, action: str, outcome: Outcome, account: Account, name: str) -> Preview:

@@ -177,9 +177,8 @@ async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, acti
         beside=f"{currency} {'to' if is_refund else 'from'} {merchant.name}",
     )
     if outcome.is_replay:
-        return await merchant_page(
-            request, "console/preview.html", preview=made_before(about, outcome, merchant_url(transfer.merchant_id))
-        )
+        preview = made_before(about, outcome, merchant_url(transfer.merchant_id))
+        return await merchant_page(request, "console/preview.html", read=(merchant, account), preview=preview)
     left = returns.left - abs(change)
     verb = "Take back" if not is_refund else "Refund" if outcome.approval is None else "Ask for a refund of"
     preview = replace(
@@ -200,7 +199,7 @@ async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, acti
         fields={**{name: form.text(name) for name in _SENT[action]}, "amount": format_money(abs(change), currency)},
         is_danger=not is_refund,
     )
-    return await merchant_page(request, "console/preview.html", preview=preview)
+    return await merchant_page(request, "console/preview.html", read=(merchant, account), preview=preview)
 
 
 def _url(transfer: Transfer) -> str:
