@@ -29,6 +29,8 @@ AMOUNTS: Final = st.integers(-(10**9), 10**12) | st.integers(-5, 10**18)
 BERLIN: Final = ZoneInfo("Europe/Berlin")
 # The clocks of Berlin go back on 25 October 2026: that day has 25 hours.
 LONG_DAY: Final = int(datetime(2026, 10, 24, 22, 0, tzinfo=UTC).timestamp()) * 1_000_000
+# They go forward on 29 March 2026: what begins an hour before that day ends with it.
+SHORT_DAY: Final = int(datetime(2026, 3, 28, 22, 0, tzinfo=UTC).timestamp()) * 1_000_000
 
 
 def runway(hours: float, low: float | None = None, high: float | None = None, *, now: int = NOW) -> Runway:
@@ -83,11 +85,12 @@ def test_a_list_holds_those_whose_row_says_so(
 
 
 @example(LONG_DAY)
+@example(SHORT_DAY)
 @given(TIMES)
-def test_a_day_of_25_hours_is_not_said_to_end_on_itself(now: int) -> None:
+def test_24_hours_in_days_of_25_and_23_are_what_the_calendar_says(now: int) -> None:
     found = runway(24, now=now)
     days = (at(found.until, BERLIN).date() - at(now, BERLIN).date()).days
-    assert lasts(found, BERLIN) == ("1 day" if days == 1 else "less than a day")
+    assert lasts(found, BERLIN) == ("less than a day", "1 day", "2 days")[days]
 
 
 def test_six_and_a_half_days_from_the_evening_on_are_seven_on_the_calendar() -> None:
