@@ -45,7 +45,7 @@ from farebox.core.commands import (
 )
 from farebox.core.money import AMOUNT_MICROS_MAX
 from farebox.core.outcomes import Outcome
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.thresholds import Threshold
 from farebox.storage.api_keys import KeyEnded

@@ -39,7 +39,7 @@ from farebox.core.holds import Hold, HoldState
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.permissions import ALLOWED_KEYS
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.core.state import BatchState, KeyRecord, Original
 from farebox.core.transfers import Transfer

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from farebox.core.accounts import Account
 from farebox.core.commands import Charge, Payer
 from farebox.core.invariants import InvariantViolation
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.state import BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import CommitUnknown, Connector, Decide, StoreUnavailable

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import pytest
 
-from farebox.core.pricing import CLOCK_LAG_MICROS_MAX, Price
+from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
 from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.operator.database_watch import DatabaseWatch
 from farebox.service.operator.health import HealthCheck, NotReady, Readiness

@@ -27,7 +27,7 @@ from farebox.core.commands import (
     TransferCommand,
 )
 from farebox.core.outcomes import Code
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.state import Alert, AlertKind, Decision
 from farebox.core.thresholds import Threshold
 from farebox.service import parsing

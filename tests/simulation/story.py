@@ -27,7 +27,7 @@ from farebox.core.currencies import fits_minor_unit
 from farebox.core.holds import HoldState
 from farebox.core.ids import ALERT, book_id
 from farebox.core.outcomes import Outcome
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.replay import Replay
 from farebox.service.errors import ServiceError
 from farebox.service.insight.forecast import Runway, RunwayReader

@@ -33,7 +33,7 @@ from farebox.core.commands import (
 from farebox.core.decide import decide
 from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.ids import NUMBER_MAX
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.state import BatchState, Decision, reads
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError

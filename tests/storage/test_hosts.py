@@ -11,7 +11,7 @@ from farebox.core.accounts import Account
 from farebox.core.commands import Charge, Command, Payer, TopUp
 from farebox.core.decide import decide
 from farebox.core.outcomes import Outcome
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.state import BatchState, Decision, reads
 from farebox.storage.interface import CommitUnknown, StoreUnavailable
 from farebox.storage.postgres import PostgresConnector

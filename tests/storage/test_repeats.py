@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from farebox.core.accounts import Account
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.storage.interface import AlreadyExists, Repeated
 from farebox.storage.records import REPEATS_KEPT_MICROS, Merchant, Repeat, User
 from farebox.storage.stores import Stores

@@ -33,7 +33,7 @@ from farebox.core.decide import decide
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import DONE, Code
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.core.state import Alert, AlertKind, BatchState, Decision, KeyRecord, reads
 from farebox.core.thresholds import Threshold

@@ -26,7 +26,7 @@ from farebox.core.decide import decide
 from farebox.core.holds import Hold
 from farebox.core.ids import NUMBER_MAX, SEQ_MAX
 from farebox.core.outcomes import Code, Outcome
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.replay import Replay
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.state import Alert, BatchState, Decision, reads

@@ -17,7 +17,7 @@ from farebox.core.holds import Hold
 from farebox.core.invariants import check_account, check_hold
 from farebox.core.joining import alert_on_joining
 from farebox.core.outcomes import Outcome
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import NotFound, Repeated, StoreUnavailable

@@ -11,7 +11,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import check_account
 from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded

@@ -38,7 +38,7 @@ from farebox.core.currencies import format_money_with_code
 from farebox.core.holds import Hold, HoldState
 from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.permissions import caller_refusal
-from farebox.core.pricing import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, amount_refusal
+from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, amount_refusal
 from farebox.core.state import BatchState, Decision, Original
 from farebox.core.thresholds import is_allowed, out_of_reach
 from farebox.core.transfers import Transfer

@@ -25,7 +25,7 @@ from farebox.core.commands import (
 )
 from farebox.core.holds import Hold
 from farebox.core.outcomes import Outcome
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.transfers import Transfer
 
 

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from farebox.core import ids
 from farebox.core.currencies import format_money
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.presenters.fields import AMOUNT_OUT, MerchantId, RequestType, Time, amount_or_none, id_or_none
 from farebox.service import inputs
 

@@ -14,7 +14,7 @@ from farebox.core.commands import (
 )
 from farebox.core.currencies import fits_minor_unit, too_fine
 from farebox.core.holds import TTL_SECONDS_MAX
-from farebox.core.pricing import QUANTITY_MAX
+from farebox.core.prices import QUANTITY_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX, is_allowed, out_of_reach
 from farebox.service import parsing
 from farebox.service.errors import InvalidInput

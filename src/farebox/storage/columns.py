@@ -15,7 +15,7 @@ from farebox.core.accounts import Account
 from farebox.core.approvals import Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage.records import (

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from farebox.core.audit_log import AuditEntry
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.storage.columns import DEFAULT_PRICE, MERCHANT_PRICE
 from farebox.storage.records import Repeat
 from farebox.storage.subject import SubjectStore

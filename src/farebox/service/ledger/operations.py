@@ -12,7 +12,7 @@ from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.commands import Actor, Caller
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.permissions import Operation
-from farebox.core.pricing import CLOCK_BEHIND
+from farebox.core.prices import CLOCK_BEHIND
 from farebox.service import inputs, parsing
 from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, Overloaded, ServiceError, translated

@@ -8,7 +8,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.core.pricing import CLOCK_LAG_MICROS_MAX
+from farebox.core.prices import CLOCK_LAG_MICROS_MAX
 from farebox.service.clock import Clock
 from farebox.service.ledger.committer import Committer
 from farebox.storage.interface import StorageError, StoreFull, StoreReadOnly, StoreReplaced

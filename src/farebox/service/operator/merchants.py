@@ -14,7 +14,7 @@ from farebox.core.commands import KeyKind
 from farebox.core.currencies import format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.permissions import Operation
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, roles_in_words, together
 from farebox.core.thresholds import Threshold
 from farebox.service import inputs

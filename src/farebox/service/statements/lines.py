@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, KIND_WORDS, Kind
 from farebox.core.money import format_amount
-from farebox.core.pricing import QUANTITY_MAX
+from farebox.core.prices import QUANTITY_MAX
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
 

@@ -7,7 +7,7 @@ from farebox.core.accounts import Account
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.staff_roles import StaffRole
 from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet
 from farebox.core.transfers import Transfer

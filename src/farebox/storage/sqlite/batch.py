@@ -6,7 +6,7 @@ import apsw
 
 from farebox.core.accounts import Kind
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
-from farebox.core.pricing import Price
+from farebox.core.prices import Price
 from farebox.core.staff_roles import StaffRole
 from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
 from farebox.storage import rows, sql

@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX, REQUEST_TYPE_CHARS_MAX
 from farebox.core.holds import TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX
-from farebox.core.pricing import QUANTITY_MAX
+from farebox.core.prices import QUANTITY_MAX
 from farebox.presenters.fields import (
     AMOUNT_OUT,
     Amount,
