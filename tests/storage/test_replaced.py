@@ -3,6 +3,7 @@
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable
+from itertools import count
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +19,7 @@ from farebox.storage.interface import CommitUnknown, StoreReplaced
 from farebox.storage.last_committed import ACCOUNTS_MAX, LastCommitted
 from farebox.storage.records import ApiKey, Merchant
 from farebox.storage.sqlite import SqliteConnector
+from farebox.storage.sqlite.file import DatabaseFile, _LogEnd
 from farebox.storage.stores import Stores
 
 NOW: Final = 1_700_000_000_000_000
@@ -82,7 +84,13 @@ def overwrite(path: Path) -> None:
     path.write_bytes(content)
 
 
-DISASTERS: Final = (move, delete, replace, move_folder, delete_log, replace_index, empty_log, overwrite)
+def overwrite_log(path: Path) -> None:
+    """Write something else over the log in place, as large as it was."""
+    log = path.with_name(f"{path.name}-wal")
+    log.write_bytes(bytes(log.stat().st_size))
+
+
+DISASTERS: Final = (move, delete, replace, move_folder, delete_log, replace_index, empty_log, overwrite, overwrite_log)
 
 
 @pytest.mark.parametrize("disaster", DISASTERS, ids=lambda disaster: disaster.__name__)
@@ -125,6 +133,76 @@ async def test_a_batch_is_not_acknowledged_if_the_file_goes_while_it_is_decided(
 
     with pytest.raises(CommitUnknown, match="not the database any more"):
         await stores.connector.transact(reads(commands, NOW), decide_late)
+
+
+@pytest.mark.parametrize("moment", ["between", "during"])
+async def test_an_earlier_log_that_is_written_over_the_log_is_noticed(
+    stores: Stores, tmp_path: Path, moment: str
+) -> None:
+    """It is as large: SQLite writes it from the beginning again once a checkpoint has moved all of it."""
+    log = tmp_path / "farebox.db-wal"
+    for number in range(20):
+        await top_up(stores, f"before {number}")
+    earlier = log.read_bytes()
+    apsw.Connection(str(tmp_path / "farebox.db")).execute("PRAGMA wal_checkpoint(RESTART)")
+    for number in range(5):
+        await top_up(stores, f"after {number}")
+    assert len(earlier) == log.stat().st_size
+    commands: list[Command] = [TopUp(MERCHANT, UNIT, "last")]
+
+    def decide_late(state: BatchState) -> Decision:
+        if moment == "during":
+            log.write_bytes(earlier)
+        return decide(state, commands, NOW)
+
+    if moment == "between":
+        log.write_bytes(earlier)
+    with pytest.raises(StoreReplaced if moment == "between" else CommitUnknown, match="something else has written"):
+        await stores.connector.transact(reads(commands, NOW), decide_late)
+    with pytest.raises(StoreReplaced, match="something else has written"):
+        await stores.connector.check()
+
+
+async def test_a_log_that_another_process_writes_to_is_the_same_log(stores: Stores, tmp_path: Path) -> None:
+    """It writes more than its cache holds and takes some back, and the log begins anew, between looks."""
+    other = apsw.Connection(str(tmp_path / "farebox.db"))
+    other.execute("PRAGMA cache_size = 2; CREATE TABLE stranger (content)")
+    for number in range(30):
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(20):
+            other.execute("INSERT INTO stranger VALUES (zeroblob(5000))")
+            await stores.connector.check()
+        other.execute("COMMIT" if number % 3 else "ROLLBACK")
+        await stores.connector.check()
+        if number % 5 == 0:
+            other.execute("PRAGMA wal_checkpoint(RESTART)")
+        assert (await top_up(stores, f"top-up {number}")).is_ok
+    other.close()
+    await stores.connector.check()
+
+
+class _MovingLog(DatabaseFile):
+    """A file whose log is never at rest: other processes commit whenever it is looked at."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._numbers = count()
+
+    def _read_log_end(self) -> _LogEnd | None:
+        end = super()._read_log_end()
+        return None if end is None else _LogEnd(end.offset, bytes(8), next(self._numbers).to_bytes(16))
+
+
+async def test_a_log_that_moves_while_it_is_looked_at_is_not_taken_for_another_one(
+    stores: Stores, tmp_path: Path
+) -> None:
+    reader = apsw.Connection(str(tmp_path / "farebox.db"))
+    reader.execute("SELECT count(*) FROM account").fetchall()
+    file = _MovingLog(tmp_path / "farebox.db")
+    file.open(reader)
+    file.check()
+    file.close()
+    reader.close()
 
 
 async def test_work_goes_on_when_the_very_same_file_is_back(stores: Stores, tmp_path: Path) -> None:

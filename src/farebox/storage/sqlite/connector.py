@@ -267,7 +267,7 @@ class SqliteConnector:
                 raise
             await self._commit(connection)
             try:
-                self._check(self._file.check_file_and_log)
+                self._check(self._file.check_committed)
             except StorageError as error:
                 raise CommitUnknown(f"COMMIT went into a file that is not the database any more: {error}") from error
 
