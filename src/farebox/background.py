@@ -18,10 +18,10 @@ from farebox.service.insight.runway_snapshots import ROUND_SECONDS, RunwaySnapsh
 from farebox.service.insight.usage import ROLLUP_SECONDS
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.operator.database_watch import WATCH_SECONDS, DatabaseWatch
-from farebox.service.operator.repeats import FORGET_SECONDS
 from farebox.service.operator.throughput import SAMPLE_SECONDS
 from farebox.service.people.key_last_used import WRITE_SECONDS
 from farebox.service.periodic import Periodic
+from farebox.service.repeats import FORGET_SECONDS
 
 
 def make_transport(settings: Settings) -> Transport[EmailMessage]:

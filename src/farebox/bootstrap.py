@@ -23,7 +23,6 @@ from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.health import HealthCheck
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
-from farebox.service.operator.repeats import Repeats
 from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.key_last_used import LastUsed
@@ -31,6 +30,7 @@ from farebox.service.people.passwords import Passwords
 from farebox.service.people.sign_in import SignIn
 from farebox.service.people.signing import Signer
 from farebox.service.people.users import Staff, Users
+from farebox.service.repeats import Repeats
 from farebox.service.statements.reader import Statements
 from farebox.services import OperatorInfo, Services
 from farebox.storage.interface import Connector

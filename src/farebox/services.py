@@ -11,11 +11,11 @@ from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.health import HealthCheck
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
-from farebox.service.operator.repeats import Repeats
 from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.sign_in import SignIn
 from farebox.service.people.users import Staff, Users
+from farebox.service.repeats import Repeats
 from farebox.service.statements.reader import Statements
 
 

@@ -6,7 +6,7 @@ from msgspec.structs import astuple
 
 from farebox.core.audit_log import AuditEntry
 from farebox.storage.interface import Fetch
-from farebox.storage.records import AccountMail, Login
+from farebox.storage.records import AccountMail, Login, Repeat
 from farebox.storage.rows import login_to_row
 from farebox.storage.subject import SubjectStore
 
@@ -15,7 +15,11 @@ class AccountMailStore(SubjectStore):
     """The account mails of one database."""
 
     async def add(
-        self, account_mail: AccountMail, login: Login | None = None, audit_entry: AuditEntry | None = None
+        self,
+        account_mail: AccountMail,
+        login: Login | None = None,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
         """Owe somebody an account mail, and add the login that it goes to if one is given.
 
@@ -25,6 +29,7 @@ class AccountMailStore(SubjectStore):
         """
 
         async def add(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             if login is not None:
                 await fetch(self._sql["insert_login"], *login_to_row(login))
             await fetch(self._sql["insert_account_mail"], *astuple(account_mail))

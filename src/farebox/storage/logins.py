@@ -11,7 +11,7 @@ from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.makers import people_of
-from farebox.storage.records import COMMAND_LINE_MAKER, AccountMail, Login, Maker, Realm
+from farebox.storage.records import COMMAND_LINE_MAKER, AccountMail, Login, Maker, Realm, Repeat
 from farebox.storage.rows import approval_mail_to_row, audit_to_row, login_to_row, untold_staff
 from farebox.storage.sessions import NO_DIGEST
 from farebox.storage.subject import SubjectStore
@@ -50,6 +50,7 @@ class LoginStore(SubjectStore):
         maker: Maker,
         is_staff_told: bool,
         audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
         """Add one of the staff, and owe the mail that invites.
 
@@ -61,6 +62,7 @@ class LoginStore(SubjectStore):
         """
 
         async def write(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             people = await people_of(fetch, self._sql, maker) - {COMMAND_LINE}
             await fetch(self._sql["insert_login"], *login_to_row(replace(login, counts_as=write_people(people))))
             await fetch(self._sql["insert_account_mail"], *astuple(account_mail))

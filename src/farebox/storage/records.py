@@ -248,7 +248,8 @@ REPEATS_KEPT_MICROS: Final = 7 * 24 * 3600 * 1_000_000
 class Repeat(Struct, frozen=True):
     """What a request made, so that a repeat of it makes nothing more.
 
-    `key_id` is the caller's API key, `fingerprint` tells a repeat from another request under the same idempotency key.
+    `key_id` is the caller's API key, or 0 for a form of the pages; `fingerprint` tells a repeat from another request
+    under the same idempotency key.
     """
 
     key_id: int

@@ -70,6 +70,7 @@ class UserStore(SubjectStore):
         account_mail: AccountMail | None,
         login: Login | None,
         audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
         """Register a user as `add` does, with the login and the invitation that they may need.
 
@@ -79,6 +80,7 @@ class UserStore(SubjectStore):
         """
 
         async def write(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             await self._join(fetch, user)
             if login is not None:
                 await fetch(self._sql["insert_login"], *rows.login_to_row(login))

@@ -4,16 +4,19 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple
 
-from farebox.storage.records import Verification
+from farebox.core.audit_log import AuditEntry
+from farebox.storage.records import Repeat, Verification
 from farebox.storage.subject import SubjectStore
 
 
 class VerificationStore(SubjectStore):
     """The verifications of one database."""
 
-    async def begin(self, verification: Verification) -> None:
+    async def begin(
+        self, verification: Verification, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None
+    ) -> None:
         """Add a verification that is under way."""
-        await self._write("insert_verification", *astuple(verification))
+        await self._write("insert_verification", *astuple(verification), audit_entry=audit_entry, repeat=repeat)
 
     async def update(self, verification: Verification) -> None:
         """Write how far a verification is, or how it ended."""

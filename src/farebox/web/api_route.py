@@ -11,8 +11,8 @@ from farebox.core.commands import Caller, KeyKind
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.service.errors import Forbidden
-from farebox.service.operator.repeats import RequestKey
 from farebox.service.people.api_keys import ParsedKey, Principal
+from farebox.service.repeats import RequestKey
 from farebox.services import Services
 from farebox.web.body import BODY_BYTES_MAX
 from farebox.web.envelope import Headers

@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
-from farebox.service.operator.repeats import RequestKey
+from farebox.service.repeats import RequestKey
 from farebox.web.decoding import BodyDecoder
 from farebox.web.envelope import ApiError
 

@@ -15,7 +15,7 @@ from farebox.core.staff_roles import NO_ROLE, StaffRole, roles_in_words
 from farebox.presenters.fields import BOOK_ID_CHARS, id_schema
 from farebox.presenters.keys import KEY_KIND_WORDS
 from farebox.service.errors import InvalidKey
-from farebox.service.operator.repeats import KEPT_DAYS
+from farebox.service.repeats import KEPT_DAYS
 from farebox.web.api.charge_batches import NDJSON
 from farebox.web.api_route import Route
 from farebox.web.envelope import INTERNAL_ERROR_MESSAGE, RETRY_AFTER_SECONDS, STATUS

@@ -154,7 +154,7 @@ CASES: Final = [
     ),
     *_moves(
         f"{TRANSFERS}/{{charge}}/refund",
-        {"amount": "", "reference": "", "note": "", "once": "a" * 32},
+        {"amount": "", "reference": "", "note": ""},
         {"amount": {**AMOUNT, "10.01": "Only 10.00 USD of"}, "reference": REFERENCE, "note": REMARK},
     ),
     *_moves(

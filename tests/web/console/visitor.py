@@ -9,8 +9,10 @@ from urllib.parse import urlencode
 from farebox.bootstrap import Farebox
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole
 from farebox.service.id_generator import IdGenerator
+from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignedIn
 from farebox.storage.records import Login, Realm
+from farebox.web.pages.once import new_once_token
 from tests.support.app_client import AppClient, Reply
 
 FORM: Final = ("content-type", "application/x-www-form-urlencoded")
@@ -62,6 +64,12 @@ class Visitor:
         """What this session's forms carry."""
         return self.farebox.services.sign_in.csrf_token(self.signed_in)
 
+    @property
+    def principal(self) -> Principal:
+        """Who it is, of the staff, to the services."""
+        login = self.signed_in.login
+        return Principal(login.email, roles=StaffRole(login.roles), login_id=login.login_id)
+
     async def get(self, path: str) -> Reply:
         """Ask for a page."""
         return await self.client.get(path, headers=[self.cookie])
@@ -73,8 +81,9 @@ class Visitor:
         return words(reply)
 
     async def post(self, path: str, **fields: str | list[str]) -> Reply:
-        """Send a form with the session's token; a list is several fields of one name."""
-        body = urlencode({"csrf_token": self.csrf_token, **fields}, doseq=True)
+        """Send a form with the session's token and one of its own; a list is several fields of one name."""
+        tokens = {"csrf_token": self.csrf_token, "once": new_once_token(self.farebox.clock.now())}
+        body = urlencode({**tokens, **fields}, doseq=True)
         return await self.client.send("POST", path, headers=[self.cookie, FORM], body=body.encode())
 
     async def done(self, path: str, **fields: str | list[str]) -> str:

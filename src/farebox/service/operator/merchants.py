@@ -21,12 +21,12 @@ from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
 from farebox.service.id_generator import IdGenerator
-from farebox.service.operator.repeats import RequestKey
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may, maker_of
 from farebox.service.people.users import ROLE_WORDS
+from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.api_keys import KeyEnded
-from farebox.storage.records import ApiKey, Merchant, Repeat, Role, User
+from farebox.storage.records import ApiKey, Merchant, Role, User
 from farebox.storage.stores import Stores
 
 __all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "Merchants", "NewKey", "Role", "User"]
@@ -102,7 +102,7 @@ class Merchants:
                 account,
                 key.key,
                 audit_entry,
-                _repeat(request_key, merchant.merchant_id, now),
+                repeat_of(request_key, merchant.merchant_id, now),
                 maker=maker_of(principal),
             )
         return merchant, account, key
@@ -173,7 +173,7 @@ class Merchants:
             principal, now, Action.ADD_USER, merchant_id=merchant_id, subject=user.email, detail=ROLE_WORDS[role]
         )
         with translated(conflict=f"{user.email} is registered there already"):
-            await self._stores.users.add(user, audit_entry, _repeat(request_key, user.user_id, now))
+            await self._stores.users.add(user, audit_entry, repeat_of(request_key, user.user_id, now))
         return user
 
     async def user(self, merchant_id: int, user_id: int) -> User:
@@ -219,7 +219,7 @@ class Merchants:
             await self._stores.api_keys.create(
                 key.key,
                 _key_audit_entry(principal, now, Action.CREATE_KEY, key.key),
-                _repeat(request_key, key.key.key_id, now),
+                repeat_of(request_key, key.key.key_id, now),
                 maker=maker_of(principal),
             )
         return key
@@ -306,7 +306,7 @@ class Merchants:
                 successor=key.key,
                 expires_at=expires_at,
                 audit_entry=audit_entry,
-                repeat=_repeat(request_key, key.key.key_id, now),
+                repeat=repeat_of(request_key, key.key.key_id, now),
                 maker=maker_of(principal),
             )
         return key
@@ -361,7 +361,7 @@ class Merchants:
             detail=f"{price.request_type} {words} from {inputs.format_time(starts_at)}",
         )
         with translated():
-            await self._stores.prices.add(price, now, audit_entry, _repeat(request_key, price.price_id, now))
+            await self._stores.prices.add(price, now, audit_entry, repeat_of(request_key, price.price_id, now))
         return price
 
     async def price(self, merchant_id: int | None, price_id: int) -> Price:
@@ -457,10 +457,6 @@ def _key_roles(kind: KeyKind, wanted: StaffRole, principal: Principal | None) ->
         return wanted or EVERY_ROLE
     principal.ensure_has(wanted)
     return wanted or principal.roles or NO_ROLE
-
-
-def _repeat(request_key: RequestKey | None, made_id: int, now: int) -> Repeat | None:
-    return None if request_key is None else request_key.makes(made_id, now)
 
 
 def _key_audit_entry(

@@ -21,6 +21,7 @@ from farebox.service.errors import Conflict, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.operator.verifier import LedgerFault, Verifier
 from farebox.service.people.api_keys import Principal
+from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import StorageError
 from farebox.storage.records import Verification
 from farebox.storage.stores import Stores
@@ -75,7 +76,7 @@ class Verifications:
             progress_micros=progress_micros,
         )
 
-    async def start(self, *, principal: Principal) -> None:
+    async def start(self, *, principal: Principal, request_key: RequestKey | None = None) -> None:
         """Start a process that verifies the whole ledger.
 
         Raises:
@@ -86,14 +87,12 @@ class Verifications:
         principal.ensure_may(Operation.RUN_SERVER)
         if any(self.is_under_way(run) for run in await self.latest(1)):
             raise Conflict("a verification is under way already")
-        await self.close()
         now = self._clock.now()
         row = Verification(self._id_generator.next(), principal.name, now, now)
+        entry = audit_entry(principal.actor(), merchant_id=None, at=now, action=Action.VERIFY)
         with translated():
-            await self._stores.verifications.begin(row)
-            await self._stores.audit_log.append(
-                audit_entry(principal.actor(), merchant_id=None, at=now, action=Action.VERIFY)
-            )
+            await self._stores.verifications.begin(row, entry, repeat_of(request_key, row.verification_id, now))
+        await self.close()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "farebox", "verify", "--run", str(row.verification_id)),

@@ -18,6 +18,7 @@ from farebox.service.errors import InvalidInput, ServiceError, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.signing import Signer
+from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import AlreadyExists, NotFound
 from farebox.storage.logins import LinkGone
 from farebox.storage.records import AccountMail, Login, MailState, Purpose, Realm, Session
@@ -238,15 +239,17 @@ class SignIn:
                 # Asked for twice at once: the other request mails the link.
                 return
 
-    async def send_test(self, login: Login, merchant_id: int) -> None:
+    async def send_test(self, login: Login, merchant_id: int, *, request_key: RequestKey | None = None) -> None:
         """Owe somebody a test mail.
 
         Raises:
             InvalidInput: they had too many account mails lately.
         """
         await self.ensure_may_mail(login)
+        account_mail = self.account_mail(Purpose.TEST, login, merchant_id=merchant_id)
+        repeat = repeat_of(request_key, account_mail.account_mail_id, account_mail.created_at)
         with translated():
-            await self._stores.account_mails.add(self.account_mail(Purpose.TEST, login, merchant_id=merchant_id))
+            await self._stores.account_mails.add(account_mail, repeat=repeat)
 
     async def ensure_may_mail(self, login: Login) -> None:
         """Check that somebody did not have too many account mails lately.

@@ -19,6 +19,7 @@ from farebox.service.errors import Conflict, InvalidInput, Missing, NeedsAnother
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may, maker_of
 from farebox.service.people.sign_in import SignIn, normal_email
+from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import AlreadyExists
 from farebox.storage.logins import LastAdministrator, SamePerson
 from farebox.storage.records import AccountMail, ApiKey, Login, Membership, Purpose, Realm, Role, User
@@ -72,7 +73,15 @@ class Users:
         with translated():
             return [Member(user, login) for user, login in await self._stores.users.with_logins(merchant_id)]
 
-    async def invite(self, merchant_id: int, email: str, role: Role, *, principal: Principal | None) -> User:
+    async def invite(
+        self,
+        merchant_id: int,
+        email: str,
+        role: Role,
+        *,
+        principal: Principal | None,
+        request_key: RequestKey | None = None,
+    ) -> User:
         """Register a person on a merchant's account, who then gets its alerts, and mail them how to sign in.
 
         Raises:
@@ -89,13 +98,15 @@ class Users:
         )
         with translated(conflict=f"{address} is registered there already"):
             try:
-                await self._register(user, audit_entry)
+                await self._register(user, audit_entry, request_key)
             except AlreadyExists:
                 # If they are not, their login was made at this moment, for another merchant, and is there now.
-                await self._register(user, audit_entry)
+                await self._register(user, audit_entry, request_key)
         return user
 
-    async def invite_again(self, merchant_id: int, email: str, *, principal: Principal | None) -> AccountMail:
+    async def invite_again(
+        self, merchant_id: int, email: str, *, principal: Principal | None, request_key: RequestKey | None = None
+    ) -> AccountMail:
         """Mail a registered person once more how to sign in.
 
         Raises:
@@ -112,7 +123,8 @@ class Users:
             now = self._clock.now()
             audit_entry = audit_entry_by(principal, now, Action.INVITE_USER, merchant_id=merchant_id, subject=address)
             account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=merchant_id)
-            await self._stores.account_mails.add(account_mail, None if found else login, audit_entry)
+            repeat = repeat_of(request_key, account_mail.account_mail_id, now)
+            await self._stores.account_mails.add(account_mail, None if found else login, audit_entry, repeat)
         return account_mail
 
     async def set_role(
@@ -162,13 +174,17 @@ class Users:
             except LastOwner as error:
                 raise InvalidInput("email", _LAST_OWNER) from error
 
-    async def _register(self, user: User, audit_entry: AuditEntry | None) -> None:
+    async def _register(self, user: User, audit_entry: AuditEntry | None, request_key: RequestKey | None) -> None:
         found = await self._stores.logins.find(Realm.MERCHANT, user.email)
         login = found or self._new_login(user.email)
         await self._sign_in.ensure_may_mail(login)
         account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=user.merchant_id)
         await self._stores.users.invite(
-            user, account_mail=account_mail, login=None if found else login, audit_entry=audit_entry
+            user,
+            account_mail=account_mail,
+            login=None if found else login,
+            audit_entry=audit_entry,
+            repeat=repeat_of(request_key, user.user_id, user.created_at),
         )
 
     def _new_login(self, email: str) -> Login:
@@ -191,7 +207,13 @@ class Staff:
         self._id_generator = IdGenerator(clock)
 
     async def add(
-        self, email: str, name: str, *, roles: Iterable[StaffRole] = (), principal: Principal | None
+        self,
+        email: str,
+        name: str,
+        *,
+        roles: Iterable[StaffRole] = (),
+        principal: Principal | None,
+        request_key: RequestKey | None = None,
     ) -> tuple[Login, AccountMail]:
         """Let somebody sign in at the console, once they have chosen a password by the account mail's link.
 
@@ -221,6 +243,7 @@ class Staff:
                 maker=maker_of(principal),
                 is_staff_told=not self._limits.are_none,
                 audit_entry=audit_entry,
+                repeat=repeat_of(request_key, login.login_id, now),
             )
         return await self._find(address), account_mail
 
@@ -277,7 +300,9 @@ class Staff:
             await self._stores.api_keys.assign(key_id, people, audit_entry)
         return replace(key, people=write_people(people))
 
-    async def invite_again(self, email: str, *, principal: Principal | None) -> AccountMail:
+    async def invite_again(
+        self, email: str, *, principal: Principal | None, request_key: RequestKey | None = None
+    ) -> AccountMail:
         """Mail a support person once more how to sign in.
 
         Raises:
@@ -289,12 +314,11 @@ class Staff:
             raise InvalidInput("email", f"{login.email} is closed; open it first")
         await self._sign_in.ensure_may_mail(login)
         account_mail = self._sign_in.account_mail(Purpose.INVITATION, login, merchant_id=None)
+        now = self._clock.now()
+        audit_entry = audit_entry_by(principal, now, Action.INVITE_STAFF, subject=login.email)
+        repeat = repeat_of(request_key, account_mail.account_mail_id, now)
         with translated():
-            await self._stores.account_mails.add(
-                account_mail,
-                None,
-                audit_entry_by(principal, self._clock.now(), Action.INVITE_STAFF, subject=login.email),
-            )
+            await self._stores.account_mails.add(account_mail, None, audit_entry, repeat)
         return account_mail
 
     async def list(self) -> Sequence[Login]:

@@ -12,7 +12,7 @@ from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.moves import move_data
 from farebox.service.errors import transfer_of, waiting_of
-from farebox.service.operator.repeats import Repeats
+from farebox.service.repeats import Repeats
 from farebox.web.api_route import Answer, ApiRequest
 from farebox.web.envelope import Headers, success_body
 

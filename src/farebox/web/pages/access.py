@@ -21,6 +21,7 @@ from farebox.web.envelope import ApiError
 from farebox.web.pages import cookies, render
 from farebox.web.pages.csrf import check_csrf_token, check_origin
 from farebox.web.pages.forms import Form, read_form
+from farebox.web.pages.once import check_once_token
 from farebox.web.pages.request import PageRequest, no_such_page
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 from farebox.web.rate_limits import BUCKETS_MAX
@@ -61,18 +62,20 @@ class AccessControl:
         async def handle(http: Request) -> Response:
             request = PageRequest(http, self._services, self._addresses, Form())
             try:
-                return await self._let_in(request, audience, page) or await self._answer(request, handler)
+                return await self._let_in(request, audience, page) or await self._answer(request, page, handler)
             except Exception as error:
                 return request.error(error)
 
         return handle
 
-    async def _answer(self, request: PageRequest, handler: PageHandler) -> Response:
+    async def _answer(self, request: PageRequest, page: PageRoute, handler: PageHandler) -> Response:
         if request.http.method == "POST":
             check_origin(request.http)
             request.form = await read_form(request.http)
             if request.signed_in is not None:
                 check_csrf_token(self._services.sign_in, request.signed_in, request.form)
+            if page.is_made_once:
+                check_once_token(request.form)
         return await handler(request)
 
     async def _let_in(self, request: PageRequest, audience: Audience, page: PageRoute) -> Response | None:

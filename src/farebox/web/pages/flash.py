@@ -41,5 +41,6 @@ FLASHES: Final = {
     "staff_reopened": "They can sign in again.",
     "staff_two_factor_off": "They are not asked for one-time codes any more.",
     "was_made": "This was made before, under the same reference; nothing was moved again.",
+    "sent_twice": "The form came more than once; this was done once.",
     "verifying": "The verification has begun. You may leave this page; it goes on.",
 }

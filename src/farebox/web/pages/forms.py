@@ -1,6 +1,7 @@
 """Forms: what was typed, read with limits, kept when something is wrong, and what was wrong beside its field."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
@@ -59,6 +60,10 @@ class Form:
     def each(self, name: str) -> list[str]:
         """Return what all fields of a name hold, those that are empty too."""
         return list(self._values.get(name, []))
+
+    def __iter__(self) -> Iterator[str]:
+        """Go through the names of the fields that were sent."""
+        return iter(self._values)
 
     def __contains__(self, name: str) -> bool:
         """Tell whether a field was sent, as a box that was ticked is."""

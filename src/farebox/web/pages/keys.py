@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from starlette.responses import Response
@@ -9,6 +10,7 @@ from starlette.responses import Response
 from farebox.core import ids
 from farebox.service.errors import InvalidInput, Missing, ServiceError
 from farebox.service.operator.merchants import ApiKey, NewKey
+from farebox.service.repeats import RequestKey
 from farebox.web.pages.forms import typed_time
 from farebox.web.pages.request import PageRequest
 
@@ -33,7 +35,7 @@ class KeyPages(ABC):
         """Write where the list is."""
 
     @abstractmethod
-    def make(self, request: PageRequest, expires: str | None) -> Awaitable[NewKey]:
+    def make(self, request: PageRequest, expires: str | None, request_key: RequestKey) -> Awaitable[NewKey]:
         """Make the key that the form asks for.
 
         Raises:
@@ -51,11 +53,12 @@ class KeyPages(ABC):
     async def create(self, request: PageRequest) -> Response:
         """Make a key."""
         try:
-            key = await self.make(request, typed_time("expires", request.form.text("expires"), request.zone))
+            expires = typed_time("expires", request.form.text("expires"), request.zone)
+            made = await request.make_once(partial(self.make, request, expires), request.services.merchants.made_key)
         except ServiceError as error:
             request.form.fail(error)
             return await self._list(request, 422)
-        return await self._page(request, "key_made", key=key)
+        return await self._page(request, "key_made", key=made.thing)
 
     async def show_one(self, request: PageRequest) -> Response:
         """Show one key, and what can be done about it."""
@@ -68,13 +71,13 @@ class KeyPages(ABC):
             text = request.form.text("overlap")
             if text not in self.overlaps:
                 raise InvalidInput("overlap", "choose how long the old key goes on")
-            successor = await request.services.merchants.rotate_key(
-                key.key_id, overlap_seconds=int(text), principal=request.principal
-            )
+            merchants = request.services.merchants
+            rotate = partial(merchants.rotate_key, key.key_id, overlap_seconds=int(text), principal=request.principal)
+            made = await request.make_once(rotate, merchants.made_key)
         except ServiceError as error:
             request.form.fail(error, _FIELDS)
             return await self._one(request, 422)
-        return await self._page(request, "key_made", key=successor)
+        return await self._page(request, "key_made", key=made.thing)
 
     async def end(self, request: PageRequest) -> Response:
         """Let a key end at a time to come."""

@@ -1,6 +1,9 @@
 """A request for a page, and the answers that pages give to it."""
 
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -14,6 +17,7 @@ from farebox.service.errors import InvalidInput
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignedIn
 from farebox.service.people.users import Login, Realm, Role
+from farebox.service.repeats import Made
 from farebox.services import Services
 from farebox.web.client_address import Addresses
 from farebox.web.envelope import ApiError, api_error
@@ -21,6 +25,9 @@ from farebox.web.pages import cookies, render
 from farebox.web.pages.error_words import error_words
 from farebox.web.pages.flash import FLASH_PARAMETER, FLASHES
 from farebox.web.pages.forms import Form
+from farebox.web.pages.once import form_key, new_once_token, sent_once
+
+_Thing = TypeVar("_Thing")
 
 
 class PageRequest(Struct):
@@ -132,14 +139,42 @@ class PageRequest(Struct):
             "zone": self.zone,
             "theme": cookies.theme(self.http),
             "path": self.path,
-            "flash": FLASHES.get(self.query(FLASH_PARAMETER), ""),
+            "once_token": partial(new_once_token, self.services.console.now()),
+            "flash": " ".join(FLASHES.get(name, "") for name in self.http.query_params.getlist(FLASH_PARAMETER)),
             "support_contact": self.services.operator.support_contact,
         }
         return render.page(template, {**known, **values}, status=status)
 
-    def redirect(self, url: str, flash: str = "") -> Response:
-        """Send the browser on; `flash` names what the next page says has been done."""
-        return render.redirect(f"{url}{'&' if '?' in url else '?'}{FLASH_PARAMETER}={flash}" if flash else url)
+    async def make_once(
+        self, make: Callable[..., Awaitable[_Thing]], find: Callable[[int], Awaitable[_Thing]]
+    ) -> Made[_Thing]:
+        """Make what a form asks for, unless it did when it was first sent.
+
+        Args:
+            make: makes it; takes what the request is called as `request_key`.
+            find: reads what was made, by its number.
+
+        Raises:
+            Conflict: the form was sent before with other words in it, or was shown too long ago.
+        """
+        login_id, now = self.login.login_id, self.services.console.now()
+        request_key = form_key(self.form, path=self.path, login_id=login_id, now=now)
+        with sent_once():
+            return await self.services.repeats.once(request_key, partial(make, request_key=request_key), find)
+
+    async def do_once(self, do: Callable[..., Awaitable[object]], url: str, flash: str) -> Response:
+        """Do what a form asks for, as `make_once`, and send the browser on."""
+
+        async def number(made_id: int) -> object:
+            return made_id
+
+        done = await self.make_once(do, number)
+        return self.redirect(url, flash, *(["sent_twice"] if done.is_replay else []))
+
+    def redirect(self, url: str, *flashes: str) -> Response:
+        """Send the browser on; `flashes` name what the next page says has been done."""
+        query = urlencode([(FLASH_PARAMETER, flash) for flash in flashes])
+        return render.redirect(f"{url}{'&' if '?' in url else '?'}{query}" if query else url)
 
     def begin(self, signed_in: SignedIn, url: str) -> Response:
         """Send the browser on, signed in."""

@@ -28,6 +28,7 @@ class PageRoute(Struct, frozen=True):
 
     `posts` names the audience that may post to it, if that is another than the one that sees it. Of the console, staff
     whose roles let them do `operation` may post, and all may see it but `is_form`, a page that is there for that alone.
+    A form that makes something is sent `is_made_once`: it carries a once-token.
     An open page asks for some others by itself, which keeps nobody signed in: those are not `is_use` of a session.
     """
 
@@ -40,3 +41,4 @@ class PageRoute(Struct, frozen=True):
     operation: Operation = Operation.READ
     is_form: bool = False
     is_use: bool = True
+    is_made_once: bool = False

@@ -2,13 +2,17 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
-from typing import Any, ClassVar
+from functools import partial
+from typing import Any, ClassVar, Final
 
 from starlette.responses import Response
 
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.service.people.users import ROLES, Role
 from farebox.web.pages.request import PageRequest
+
+_FIELDS: Final = {"role": "", "email": ""}
+"""Faults of a button beside a user stand above the list."""
 
 
 class UserPages(ABC):
@@ -36,21 +40,28 @@ class UserPages(ABC):
     async def invite(self, request: PageRequest) -> Response:
         """Register somebody, and mail them how to sign in."""
         try:
-            email = request.form.text("email")
-            await request.services.users.invite(
-                self.merchant(request), email, _role(request), principal=request.principal
+            invite = partial(
+                request.services.users.invite,
+                *(self.merchant(request), request.form.text("email"), _role(request)),
+                principal=request.principal,
             )
+            return await request.do_once(invite, self.url(request), "invited")
         except ServiceError as error:
             request.form.fail(error)
             return await self._page(request, 422)
-        return request.redirect(self.url(request), "invited")
 
     async def invite_again(self, request: PageRequest) -> Response:
         """Mail a user once more how to sign in."""
-        action = request.services.users.invite_again(
-            self.merchant(request), request.form.text("user"), principal=request.principal
+        invite = partial(
+            request.services.users.invite_again,
+            *(self.merchant(request), request.form.text("user")),
+            principal=request.principal,
         )
-        return await self._do(request, action, "invited")
+        try:
+            return await request.do_once(invite, self.url(request), "invited")
+        except ServiceError as error:
+            request.form.fail(error, _FIELDS)
+            return await self._page(request, 422)
 
     async def set_role(self, request: PageRequest) -> Response:
         """Change what a user may do."""
@@ -80,7 +91,7 @@ class UserPages(ABC):
         try:
             await action
         except ServiceError as error:
-            request.form.fail(error, {"role": "", "email": ""})
+            request.form.fail(error, _FIELDS)
             return await self._page(request, 422)
         return request.redirect(self.url(request), flash)
 

@@ -1,5 +1,6 @@
 """Warnings: the thresholds, who is told, what was told when, and a mail to try it."""
 
+from functools import partial
 from typing import Final
 
 from starlette.responses import Response
@@ -23,7 +24,7 @@ class AlertPages:
         """List the pages."""
         return [
             PageRoute(f"{ROOT}/alerts", Audience.VIEWER, get=self.show, post=self.save, posts=Audience.MEMBER),
-            PageRoute(f"{ROOT}/alerts/test", Audience.MEMBER, post=self.test),
+            PageRoute(f"{ROOT}/alerts/test", Audience.MEMBER, post=self.test, is_made_once=True),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -48,11 +49,11 @@ class AlertPages:
     async def test(self, request: PageRequest) -> Response:
         """Mail who asks, to show that warnings reach them."""
         try:
-            await request.services.sign_in.send_test(request.login, request.merchant_id)
+            send = partial(request.services.sign_in.send_test, request.login, request.merchant_id)
+            return await request.do_once(send, f"{account_url(request)}/alerts", "test_sent")
         except ServiceError as error:
             request.form.fail(error)
             return await self._page(request, 422)
-        return request.redirect(f"{account_url(request)}/alerts", "test_sent")
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         merchant, account = await request.services.merchants.get(request.merchant_id)

@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from farebox.core.commands import KeyKind
 from farebox.service.operator.merchants import NewKey
+from farebox.service.repeats import RequestKey
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.keys import KEY, KeyPages
@@ -24,9 +25,9 @@ class AccountKeyPages(KeyPages):
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(_KEYS, Audience.VIEWER, get=self.show, post=self.create, posts=Audience.OWNER),
+            PageRoute(_KEYS, Audience.VIEWER, get=self.show, post=self.create, posts=Audience.OWNER, is_made_once=True),
             PageRoute(f"{_KEYS}/{KEY}", Audience.OWNER, get=self.show_one),
-            PageRoute(f"{_KEYS}/{KEY}/rotate", Audience.OWNER, post=self.rotate),
+            PageRoute(f"{_KEYS}/{KEY}/rotate", Audience.OWNER, post=self.rotate, is_made_once=True),
             PageRoute(f"{_KEYS}/{KEY}/end", Audience.OWNER, post=self.end),
             PageRoute(f"{_KEYS}/{KEY}/revoke", Audience.OWNER, post=self.revoke),
         ]
@@ -39,10 +40,14 @@ class AccountKeyPages(KeyPages):
         """Write where the list is."""
         return f"{account_url(request)}/keys"
 
-    def make(self, request: PageRequest, expires: str | None) -> Awaitable[NewKey]:
+    def make(self, request: PageRequest, expires: str | None, request_key: RequestKey) -> Awaitable[NewKey]:
         """Make a key of the merchant's."""
         return request.services.merchants.create_key(
-            KeyKind.MERCHANT, merchant_id=request.merchant_id, expires=expires, principal=request.principal
+            KeyKind.MERCHANT,
+            merchant_id=request.merchant_id,
+            expires=expires,
+            principal=request.principal,
+            request_key=request_key,
         )
 
     def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:

@@ -22,8 +22,10 @@ class AccountUserPages(UserPages):
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(_USERS, Audience.VIEWER, get=self.show, post=self.invite, posts=Audience.OWNER),
-            PageRoute(f"{_USERS}/again", Audience.OWNER, post=self.invite_again),
+            PageRoute(
+                _USERS, Audience.VIEWER, get=self.show, post=self.invite, posts=Audience.OWNER, is_made_once=True
+            ),
+            PageRoute(f"{_USERS}/again", Audience.OWNER, post=self.invite_again, is_made_once=True),
             PageRoute(f"{_USERS}/role", Audience.OWNER, post=self.set_role),
             PageRoute(f"{_USERS}/remove", Audience.OWNER, post=self.remove),
         ]

@@ -1,5 +1,6 @@
 """API keys for support: a merchant's, and those of services and support themselves."""
 
+from functools import partial
 from typing import Any, ClassVar, Final
 
 from starlette.responses import Response
@@ -9,6 +10,7 @@ from farebox.core.permissions import Operation
 from farebox.core.staff_roles import STAFF_ROLES, StaffRole
 from farebox.service.errors import InvalidInput
 from farebox.service.operator.merchants import NewKey
+from farebox.service.repeats import RequestKey
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, ticked_roles
 from farebox.web.pages.keys import KEY, KeyPages
 from farebox.web.pages.request import PageRequest
@@ -42,9 +44,9 @@ class ConsoleKeyPages(KeyPages):
             return PageRoute(f"{root}{path}", Audience.SUPPORT, is_console=True, operation=self._operation, **handlers)
 
         return [
-            route("", get=self.show, post=self.create),
+            route("", get=self.show, post=self.create, is_made_once=True),
             route(f"/{KEY}", get=self.show_one),
-            route(f"/{KEY}/rotate", post=self.rotate),
+            route(f"/{KEY}/rotate", post=self.rotate, is_made_once=True),
             route(f"/{KEY}/end", post=self.end),
             route(f"/{KEY}/revoke", post=self.revoke),
         ]
@@ -57,13 +59,16 @@ class ConsoleKeyPages(KeyPages):
         """Write where the list is."""
         return f"{merchant_url(merchant_of(request))}/keys" if self._is_merchants else _STAFF
 
-    async def make(self, request: PageRequest, expires: str | None) -> NewKey:
+    async def make(self, request: PageRequest, expires: str | None, request_key: RequestKey) -> NewKey:
         """Make a key of the merchant's, or of a service or support person."""
-        create = request.services.merchants.create_key
+        create = partial(
+            request.services.merchants.create_key,
+            expires=expires,
+            principal=request.principal,
+            request_key=request_key,
+        )
         if self._is_merchants:
-            return await create(
-                KeyKind.MERCHANT, merchant_id=merchant_of(request), expires=expires, principal=request.principal
-            )
+            return await create(KeyKind.MERCHANT, merchant_id=merchant_of(request))
         kind = _KINDS.get(request.form.text("kind"))
         if kind is None:
             raise InvalidInput("kind", "choose whose key it is")
@@ -71,8 +76,6 @@ class ConsoleKeyPages(KeyPages):
             kind,
             name=request.form.text("name"),
             roles=ticked_roles(request) if kind == KeyKind.SUPPORT else (),
-            expires=expires,
-            principal=request.principal,
         )
 
     async def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Response:

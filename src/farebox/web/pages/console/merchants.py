@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -50,6 +51,7 @@ class MerchantListPages:
                 is_console=True,
                 operation=Operation.MANAGE_MERCHANTS,
                 is_form=True,
+                is_made_once=True,
             ),
         ]
 
@@ -101,16 +103,19 @@ class MerchantListPages:
             currency = _currency(form.text("currency"))
             credit_limit = typed_amount(_LIMIT, form.text(_LIMIT) or "0", currency, is_zero_allowed=True)
             limit = inputs.amount(_LIMIT, credit_limit, is_zero_allowed=True)
-            merchant, account, key = await request.services.merchants.create(
+            create = partial(
+                request.services.merchants.create,
                 name=form.text("name"),
                 currency=currency,
                 thresholds=typed_thresholds(form, _THRESHOLDS, currency, limit),
                 credit_limit=credit_limit,
                 principal=request.principal,
             )
+            made = await request.make_once(create, request.services.merchants.made)
         except ServiceError as error:
             form.fail(error, _FIELDS)
             return _form(request, 422)
+        merchant, account, key = made.thing
         root = merchant_url(merchant.merchant_id)
         return request.page("console/merchant_made.html", merchant=merchant, account=account, key=key, root=root)
 

@@ -1,5 +1,6 @@
 """Prices for support: the defaults, and a merchant's own; versions are added, never edited."""
 
+from functools import partial
 from typing import Final
 
 from starlette.responses import Response
@@ -14,12 +15,13 @@ from farebox.web.pages.amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.console.previews import Preview
 from farebox.web.pages.forms import typed_time
+from farebox.web.pages.once import ONCE_FIELD
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 _DEFAULTS: Final = "/support/prices"
 _FIELDS: Final = {"unitPrice": "unit_price", "from": "starts"}
-_SENT: Final = ("type", "unit_price", "is_variable", "starts")
+_SENT: Final = ("type", "unit_price", "is_variable", "starts", ONCE_FIELD)
 _IS_NEW: Final = "is_new"
 _OTHERS_MAX: Final = 12
 """How many of the types that have a price are named beside one that has none."""
@@ -37,7 +39,13 @@ class ConsolePricePages:
         root = f"{MERCHANT}/prices" if self._is_merchants else _DEFAULTS
         return [
             PageRoute(
-                root, Audience.SUPPORT, get=self.show, post=self.add, is_console=True, operation=Operation.SET_PRICE
+                root,
+                Audience.SUPPORT,
+                get=self.show,
+                post=self.add,
+                is_console=True,
+                operation=Operation.SET_PRICE,
+                is_made_once=True,
             )
         ]
 
@@ -56,13 +64,17 @@ class ConsolePricePages:
             starts = typed_time("starts", form.text("starts"), request.zone)
             if _IS_NEW not in form and (others := await self._others(request, merchant_id, request_type)):
                 return await self._ask(request, unit_price, currency, others)
-            await request.services.merchants.set_price(
-                request_type, unit_price, merchant_id=merchant_id, starts=starts, principal=request.principal
+            set_price = partial(
+                request.services.merchants.set_price,
+                *(request_type, unit_price),
+                merchant_id=merchant_id,
+                starts=starts,
+                principal=request.principal,
             )
+            return await request.do_once(set_price, self._root(request), "price_saved")
         except ServiceError as error:
             form.fail(error, _FIELDS)
             return await self._page(request, 422)
-        return request.redirect(self._root(request), "price_saved")
 
     def _root(self, request: PageRequest) -> str:
         return f"{merchant_url(merchant_of(request))}/prices" if self._is_merchants else _DEFAULTS

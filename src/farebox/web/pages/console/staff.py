@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Awaitable
+from functools import partial
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -18,6 +19,7 @@ from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 _ROOT: Final = "/support/staff"
+_FIELDS: Final = {"role": ""}
 
 
 class StaffPages:
@@ -32,8 +34,8 @@ class StaffPages:
             )
 
         return [
-            route("", get=self.show, post=self.add),
-            route("/again", post=self.invite_again),
+            route("", get=self.show, post=self.add, is_made_once=True),
+            route("/again", post=self.invite_again, is_made_once=True),
             PageRoute(
                 f"{_ROOT}/confirm",
                 Audience.SUPPORT,
@@ -57,19 +59,25 @@ class StaffPages:
             roles = ticked_roles(request)
             if not roles:
                 raise InvalidInput("role", "choose at least one role")
-            await request.services.staff.add(
-                request.form.text("email"), request.form.text("name"), roles=roles, principal=request.principal
+            add = partial(
+                request.services.staff.add,
+                *(request.form.text("email"), request.form.text("name")),
+                roles=roles,
+                principal=request.principal,
             )
+            return await request.do_once(add, _ROOT, "staff_added")
         except ServiceError as error:
             request.form.fail(error)
             return await self._page(request, 422)
-        return request.redirect(_ROOT, "staff_added")
 
     async def invite_again(self, request: PageRequest) -> Response:
         """Mail somebody once more how to sign in."""
-        return await self._do(
-            request, request.services.staff.invite_again(_email(request), principal=request.principal), "invited"
-        )
+        invite = partial(request.services.staff.invite_again, _email(request), principal=request.principal)
+        try:
+            return await request.do_once(invite, _ROOT, "invited")
+        except ServiceError as error:
+            request.form.fail(error, _FIELDS)
+            return await self._page(request, 422)
 
     async def set_roles(self, request: PageRequest) -> Response:
         """Change what somebody may do."""
@@ -114,7 +122,7 @@ class StaffPages:
         try:
             await action
         except ServiceError as error:
-            request.form.fail(error, {"role": ""})
+            request.form.fail(error, _FIELDS)
             return await self._page(request, 422)
         return request.redirect(_ROOT, flash)
 

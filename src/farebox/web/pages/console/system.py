@@ -1,5 +1,6 @@
 """The server itself: what waits, what it commits, and whether the ledger is as it should be."""
 
+from functools import partial
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -22,7 +23,12 @@ class SystemPages:
             PageRoute(_ROOT, Audience.SUPPORT, get=self.show, is_console=True),
             PageRoute(f"{_ROOT}/runs", Audience.SUPPORT, get=self.runs, is_console=True),
             PageRoute(
-                f"{_ROOT}/verify", Audience.SUPPORT, post=self.verify, is_console=True, operation=Operation.RUN_SERVER
+                f"{_ROOT}/verify",
+                Audience.SUPPORT,
+                post=self.verify,
+                is_console=True,
+                operation=Operation.RUN_SERVER,
+                is_made_once=True,
             ),
         ]
 
@@ -37,11 +43,11 @@ class SystemPages:
     async def verify(self, request: PageRequest) -> Response:
         """Start a verification."""
         try:
-            await request.services.verifications.start(principal=request.principal)
+            start = partial(request.services.verifications.start, principal=request.principal)
+            return await request.do_once(start, _ROOT, "verifying")
         except ServiceError as error:
             request.form.fail(error)
             return await self._page(request, 422)
-        return request.redirect(_ROOT, "verifying")
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         services = request.services

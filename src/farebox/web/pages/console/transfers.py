@@ -1,6 +1,5 @@
 """A merchant's transfers for support: the book in pages, and one transfer, to give back or take back."""
 
-import secrets
 from typing import Final
 
 from msgspec.structs import replace
@@ -11,6 +10,7 @@ from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.core.transfers import Transfer
+from farebox.service.errors import ensure_done
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import optional_amount
@@ -24,15 +24,15 @@ from farebox.web.pages.console.previews import (
     made_before,
     signed,
 )
+from farebox.web.pages.once import ONCE_FIELD, sent_once
 from farebox.web.pages.render import what
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 
 ROWS: Final = 50
 _REFUNDABLE: Final = frozenset({Kind.CHARGE, Kind.CAPTURE})
-_ONCE_BYTES: Final = 16
-_FIELDS: Final = {"idempotencyKey": "once"}
-_SENT: Final = {"refund": ("once", "reference", "note"), "take-back": ("reference", "reason")}
+_FIELDS: Final = {"idempotencyKey": ONCE_FIELD}
+_SENT: Final = {"refund": (ONCE_FIELD, "reference", "note"), "take-back": ("reference", "reason")}
 """The fields of each form, beside the amount."""
 
 
@@ -43,14 +43,21 @@ class TransferPages:
         """List the pages."""
         one = f"{MERCHANT}/transfers/{{transfer:str}}"
 
-        def move(path: str, operation: Operation, post: PageHandler) -> PageRoute:
-            return PageRoute(f"{one}/{path}", Audience.SUPPORT, post=post, is_console=True, operation=operation)
+        def move(path: str, operation: Operation, post: PageHandler, *, is_made_once: bool = False) -> PageRoute:
+            return PageRoute(
+                f"{one}/{path}",
+                Audience.SUPPORT,
+                post=post,
+                is_console=True,
+                operation=operation,
+                is_made_once=is_made_once,
+            )
 
         return [
             PageRoute(f"{MERCHANT}/transfers", Audience.SUPPORT, get=self.show, is_console=True),
             PageRoute(one, Audience.SUPPORT, get=self.show_one, is_console=True),
-            move("refund", Operation.REFUND, self.preview_refund),
-            move("refund/confirm", Operation.REFUND, self.refund),
+            move("refund", Operation.REFUND, self.preview_refund, is_made_once=True),
+            move("refund/confirm", Operation.REFUND, self.refund, is_made_once=True),
             move("take-back", Operation.REVERSE_TOP_UP, self.preview_take_back),
             move("take-back/confirm", Operation.REVERSE_TOP_UP, self.take_back),
         ]
@@ -110,8 +117,6 @@ class TransferPages:
             refers_to=refers_to,
             can=_can(transfer),
             returns=await request.services.console.returns(transfer),
-            # A form that is sent twice moves money once.
-            once=request.form.text("once") or secrets.token_hex(_ONCE_BYTES),
         )
 
 
@@ -133,16 +138,19 @@ async def _refund(request: PageRequest, transfer: Transfer, *, is_dry_run: bool 
     """
     form = request.form
     _, account = await request.services.merchants.get(transfer.merchant_id)
-    return await request.services.operations.refund(
-        transfer.id,
-        idempotency_key=f"console-{form.text('once')}",
-        amount=optional_amount(form, "amount", account.currency),
-        reference=form.text("reference") or None,
-        note=form.text("note") or None,
-        caller=None,
-        principal=request.principal,
-        is_dry_run=is_dry_run,
-    )
+    with sent_once():
+        outcome = await request.services.operations.refund(
+            transfer.id,
+            idempotency_key=f"console-{form.text(ONCE_FIELD)}",
+            amount=optional_amount(form, "amount", account.currency),
+            reference=form.text("reference") or None,
+            note=form.text("note") or None,
+            caller=None,
+            principal=request.principal,
+            is_dry_run=is_dry_run,
+        )
+        ensure_done(outcome)
+    return outcome
 
 
 async def _take_back(request: PageRequest, transfer: Transfer, *, is_dry_run: bool = False) -> Outcome:

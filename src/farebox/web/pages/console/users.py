@@ -28,8 +28,8 @@ class ConsoleUserPages(UserPages):
             )
 
         return [
-            route("", get=self.show, post=self.invite),
-            route("/again", post=self.invite_again),
+            route("", get=self.show, post=self.invite, is_made_once=True),
+            route("/again", post=self.invite_again, is_made_once=True),
             route("/role", post=self.set_role),
             route("/remove", post=self.remove),
         ]

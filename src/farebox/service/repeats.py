@@ -18,11 +18,14 @@ KEPT_DAYS: Final = REPEATS_KEPT_MICROS // 86_400_000_000
 FORGET_SECONDS: Final = 3600.0
 """How often those that are too old are removed; they count no more before that."""
 
+FORMS: Final = 0
+"""Stands for the caller of forms: what they name their requests by is random, so nobody else has it."""
+
 _Thing = TypeVar("_Thing")
 
 
 class RequestKey(Struct, frozen=True):
-    """What a caller named its request by: idempotency keys are told apart by the API key that sent them.
+    """What a caller named its request by: idempotency keys are told apart by the API key, or forms, that sent them.
 
     `fingerprint` is made of what was asked for, so that another request under the same key is refused.
     """
@@ -34,6 +37,11 @@ class RequestKey(Struct, frozen=True):
     def makes(self, made_id: int, now: int) -> Repeat:
         """Return the row by which a repeat finds what this request makes."""
         return Repeat(self.key_id, self.idempotency_key, self.fingerprint, made_id, now)
+
+
+def repeat_of(request_key: RequestKey | None, made_id: int, now: int) -> Repeat | None:
+    """Return the row by which a repeat finds what a request makes; None if the caller did not name the request."""
+    return None if request_key is None else request_key.makes(made_id, now)
 
 
 class Made(Struct, Generic[_Thing], frozen=True):
