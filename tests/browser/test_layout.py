@@ -28,7 +28,7 @@ COMPOUND: Final = (
 )
 REFERENCE: Final = "INV" + "9" * 125
 NOTE: Final = "n" * 500
-TYPE: Final = "optical-character-recognition-of-handwritten-documents-v2-batches"[:64]
+TYPE: Final = f"1024-x-1024/50-steps/{'W' * 150}/amazon.nova-canvas-v1:0"[:200]
 ADDRESS: Final = f"{'a' * 60}@{'b' * 60}.{'c' * 60}.example"
 SAM: Final = Principal("w" * 120 + "@farebox.example", roles=EVERY_ROLE)
 

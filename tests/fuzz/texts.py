@@ -1,5 +1,6 @@
 """Single texts: amounts, names, ids, keys, times, time zones. Each is held against a slow reading of the rule."""
 
+import string
 import unicodedata
 from calendar import monthrange
 from collections.abc import Callable
@@ -129,7 +130,9 @@ def _is_line(text: str, chars_max: int) -> bool:
 
 
 def _is_request_type(text: str) -> bool:
-    return 1 <= len(text) <= 64 and set(text) <= set("abcdefghijklmnopqrstuvwxyz0123456789._-") and text[0] not in "._-"
+    signs = "._-/@:+*~()[]"
+    known = set(string.ascii_lowercase + string.ascii_uppercase + string.digits + signs)
+    return 1 <= len(text) <= 200 and set(text) <= known and text[0] not in signs
 
 
 def _is_seed(text: str) -> bool:

@@ -247,6 +247,14 @@ async def test_who_has_to_sign_in_comes_back_to_the_page_that_was_asked_for(site
     assert f'value="/accounts/{site.seeds.merchant}/statement?kind=charge&x=%2F%2Fe"' in shown
 
 
+@pytest.mark.parametrize("name", ["azure/gpt-5.1@eu:batch", "bedrock/*/cohere~(v1)[x]+y"])
+async def test_who_has_to_sign_in_comes_back_to_a_request_type_of_any_name(site: Site, name: str) -> None:
+    page = f"/accounts/{site.seeds.merchant}/statement?"
+    for query in (f"type={name}", urlencode({"type": name}), f"type={quote(name, safe='')}"):
+        target = (await site.client.get(page + query)).header("location") or ""
+        assert f'value="{page}{query}"' in html.unescape((await site.client.get(target)).body.decode())
+
+
 async def test_a_part_of_a_page_is_not_filled_with_the_sign_in_page(site: Site) -> None:
     reply = await site.client.get(f"/accounts/{site.seeds.merchant}/now", headers=[("hx-request", "true")])
     assert (401, "true", b"") == (reply.status, reply.header("hx-refresh"), reply.body)

@@ -57,14 +57,32 @@ def test_quantity_outside_its_limits(value: int) -> None:
     assert "from 1 to 1000000" in _refusal(inputs.quantity, value)
 
 
-@pytest.mark.parametrize("text", ["a", "0", "image", "image.large", "geo-code_2", "a" * 64])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("a", "0", "A", "image", "image.large", "geo-code_2", "a" * 200),
+        *(
+            "azure/gpt-5.1@eu:batch",
+            "1024-x-1024/50-steps/bedrock/amazon.nova-canvas-v1:0",
+            "fal-ai/flux-pro/v1.1-ultra",
+        ),
+        *("bedrock/*/1-month-commitment/cohere.command-text-v14", "deepinfra/Qwen/Qwen3-235B-A22B-Thinking-2507"),
+        *("openrouter/~anthropic/claude-opus-latest", "a+b(c)[d]"),
+    ],
+)
 def test_request_type(text: str) -> None:
     assert text == inputs.request_type("field", text)
 
 
-@pytest.mark.parametrize("text", ["", "A", "a b", "_a", "-a", ".a", "a/b", "a\n", "é", "\u0661", "a" * 65])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a b", "_a", "-a", ".a", "/a", "~a", "@a", "=a", "a\n", "é", "\u0661", "a" * 201),
+        *(f"a{sign}b" for sign in ",;\"'?#%&=`<>\\|^{}$! \t\x00\x7f"),
+    ],
+)
 def test_no_request_type(text: str) -> None:
-    assert "1 to 64" in _refusal(inputs.request_type, text)
+    assert "1 to 200 of A-Z, a-z, 0-9 and . _ - / @ : + * ~ ( ) [ ], " in _refusal(inputs.request_type, text)
 
 
 @pytest.mark.parametrize("text", ["k", "01922f6e-7c3a-7c52-9d3e-4b1f6a0c2d11", '!"#$~', "k" * 128])

@@ -187,7 +187,7 @@ INVALID: Final[list[tuple[str, str, object, str]]] = [
         ("POST", path, {"type": "x", "unitPrice": "1", **fields}, field)
         for path in ("/api/admin/prices", "{m}/prices")
         for field, fields in (
-            ("type", {"type": "X"}),
+            ("type", {"type": "x y"}),
             ("unitPrice", {"unitPrice": "0"}),
             ("unitPrice", {"unitPrice": "-1"}),
             ("unitPrice", {"unitPrice": 1}),

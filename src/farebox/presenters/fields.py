@@ -5,10 +5,9 @@ from typing import Annotated, Any, Final
 from msgspec import Meta
 
 from farebox.core import ids
-from farebox.core.commands import REQUEST_TYPE_CHARS_MAX
 from farebox.core.money import format_amount
 from farebox.service import inputs
-from farebox.service.inputs import NAME_CHARS_MAX
+from farebox.service.inputs import NAME_CHARS_MAX, REQUEST_TYPE_PATTERN
 
 AMOUNT_OUT: Final[dict[str, Any]] = {"pattern": r"^-?[0-9]+\.[0-9]{2,6}$"}
 ID_CHARS: Final = "[0-7][0-9A-HJKMNP-TV-Z]{12}"
@@ -83,7 +82,7 @@ RequestType = Annotated[
     Meta(
         description="What is paid for.",
         examples=["image"],
-        extra_json_schema={"pattern": f"^[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}$"},
+        extra_json_schema={"pattern": f"^{REQUEST_TYPE_PATTERN}$"},
     ),
 ]
 Email = Annotated[str, Meta(examples=["ann@northwind.example"], extra_json_schema={"format": "email"})]

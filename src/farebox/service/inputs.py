@@ -28,7 +28,12 @@ _ENCODED_WORD: Final = "=?"
 
 _MICROS_PER_SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_REQUEST_TYPE: Final = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}", re.ASCII)
+_REQUEST_TYPE_SIGNS: Final = ". _ - / @ : + * ~ ( ) [ ]"
+REQUEST_TYPE_PATTERN: Final = rf"[A-Za-z0-9][A-Za-z0-9._/@:+*~()\[\]-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}"
+"""As models are named in lists of prices, but nothing that a CSV, a URL's query or a shell gives another meaning: no
+comma, semicolon, quote, space, `?`, `#`, `%`, `&` or `=`."""
+
+_REQUEST_TYPE: Final = re.compile(REQUEST_TYPE_PATTERN, re.ASCII)
 _IDEMPOTENCY_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", re.ASCII)
 _SEED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -83,7 +88,7 @@ def request_type(field: str, text: str) -> str:
     if not _REQUEST_TYPE.fullmatch(text):
         raise InvalidInput(
             field,
-            f"a request type is 1 to {REQUEST_TYPE_CHARS_MAX} of a-z, 0-9, dot, dash and underscore, "
+            f"a request type is 1 to {REQUEST_TYPE_CHARS_MAX} of A-Z, a-z, 0-9 and {_REQUEST_TYPE_SIGNS}, "
             "and starts with a letter or digit",
         )
     return text

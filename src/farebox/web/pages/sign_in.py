@@ -18,7 +18,7 @@ from farebox.web.pages.throttle import SignInThrottle
 _QR_SCALE: Final = 4
 _START_PAGES: Final = {Realm.MERCHANT: "/accounts", Realm.SUPPORT: "/support"}
 _OUR_PAGE: Final = re.compile(
-    r"/(?:accounts|support|profile)(?:/[A-Za-z0-9_/-]*)?(?:\?[A-Za-z0-9_=&%.+:-]*)?", re.ASCII
+    r"/(?:accounts|support|profile)(?:/[A-Za-z0-9_/-]*)?(?:\?[A-Za-z0-9_=&%.+:/@*~()\[\]-]*)?", re.ASCII
 )
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX, REQUEST_TYPE_CHARS_MAX
+from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX
 from farebox.core.holds import TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX
 from farebox.core.prices import QUANTITY_MAX
 from farebox.presenters.fields import (
@@ -17,6 +17,7 @@ from farebox.presenters.fields import (
     TransferId,
     line_schema,
 )
+from farebox.service.inputs import REQUEST_TYPE_PATTERN
 from farebox.web.schemas.common import POSITIVE, IdempotencyKey
 
 BATCH_CHARGES_MAX: Final = 10_000
@@ -27,7 +28,7 @@ RequestType = Annotated[
     Meta(
         description="The request type, which decides the price.",
         examples=["image"],
-        extra_json_schema={"pattern": f"^[a-z0-9][a-z0-9._-]{{0,{REQUEST_TYPE_CHARS_MAX - 1}}}$"},
+        extra_json_schema={"pattern": f"^{REQUEST_TYPE_PATTERN}$"},
     ),
 ]
 Quantity = Annotated[
