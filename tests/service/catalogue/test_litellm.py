@@ -125,7 +125,7 @@ def test_off_peak_hours_are_windows(zone: str | None) -> None:
     assert 2_500 == costs(model, input=1_000)
 
 
-def test_hours_in_utc_and_days_of_a_zone_with_summer_time_have_no_windows() -> None:
+def test_hours_in_utc_and_days_of_a_zone_whose_clock_changes_have_no_windows() -> None:
     block = {"input_cost_per_token": 1e-06, "hours_utc": "00:00-01:00", "weekday_timezone": "Europe/Berlin"}
     assert Reason.HOURS == reason_of(litellm({**CHAT, "off_peak_pricing": block})["m"])
 

@@ -14,7 +14,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core.price_rules import Rates, Rule, Window
-from farebox.service.catalogue.lines import MILLION, Component, Numbers, priced_rates, priced_rule
+from farebox.service.catalogue.lines import MILLION, Component, NumberReader, priced_rates, priced_rule
 from farebox.service.catalogue.listed import Inexpressible, Listed, Offer, Reason
 from farebox.service.errors import InvalidInput
 
@@ -72,7 +72,7 @@ def read_genai_prices(values: object, *, at: int, reads_fractions: bool = False)
     """
     if not isinstance(values, list) or not all(isinstance(item, Mapping) and "models" in item for item in values):
         raise InvalidInput("FILE", "this is not genai-prices' data, which is a list of providers with models")
-    numbers = Numbers(reads_fractions=reads_fractions)
+    numbers = NumberReader(reads_fractions=reads_fractions)
     from_day = datetime.fromtimestamp(at // MILLION, UTC).date()
     for provider in values:
         models = provider["models"]
@@ -82,7 +82,7 @@ def read_genai_prices(values: object, *, at: int, reads_fractions: bool = False)
             yield from _read_model(str(provider.get("id")), model, from_day, numbers)
 
 
-def _read_model(provider: str, model: Mapping[str, object], from_day: date, numbers: Numbers) -> Iterator[Listed]:
+def _read_model(provider: str, model: Mapping[str, object], from_day: date, numbers: NumberReader) -> Iterator[Listed]:
     entry = f"{provider}/{model.get('id')}"
     at_least = _AT_LEAST.get((provider, str(model.get("id"))), 0)
     try:
@@ -102,7 +102,7 @@ def _versions(
     ordinary: Sequence[_Priced],
     overrides: Sequence[_Priced],
     from_day: date,
-    numbers: Numbers,
+    numbers: NumberReader,
     at_least: int,
 ) -> Iterator[Listed]:
     """Make a type's versions: one as of the day, and one at each later date at which its prices become others."""
@@ -128,7 +128,7 @@ def _rule(
     ordinary: Sequence[_Priced],
     overrides: Sequence[_Priced],
     day: date,
-    numbers: Numbers,
+    numbers: NumberReader,
     remarks: list[str],
     at_least: int,
 ) -> Rule:
@@ -170,7 +170,7 @@ def _in_force(ordinary: Sequence[_Priced], overrides: Sequence[_Priced], day: da
     return {**prices, **over}
 
 
-def _rates(prices: _PricesByKey, numbers: Numbers, remarks: list[str], at_least: int) -> Rates:
+def _rates(prices: _PricesByKey, numbers: NumberReader, remarks: list[str], at_least: int) -> Rates:
     base = Fraction(0)
     flat: dict[Component, Fraction] = {}
     above: dict[Component, list[tuple[int, Fraction]]] = {}
@@ -201,7 +201,7 @@ def _reached(tiers: Sequence[tuple[int, Fraction]], start: int, price: Fraction)
 
 
 def _read_tiers(
-    key: str, value: Mapping[str, object], per: int, numbers: Numbers, remarks: list[str]
+    key: str, value: Mapping[str, object], per: int, numbers: NumberReader, remarks: list[str]
 ) -> list[tuple[int, Fraction]]:
     tiers = value.get("tiers")
     if not isinstance(tiers, list) or not all(isinstance(tier, Mapping) for tier in tiers):

@@ -32,7 +32,7 @@ Prices = Mapping[Component, Fraction]
 """The price of one unit of each component, in micros."""
 
 
-class Numbers:
+class NumberReader:
     """Reads the numbers of one list, and remembers what was read otherwise than it is written."""
 
     def __init__(self, *, reads_fractions: bool) -> None:

@@ -18,7 +18,7 @@ from msgspec import Struct
 from farebox.core.price_rules import Rule
 from farebox.service.catalogue import litellm_members
 from farebox.service.catalogue.decimals import read_exact
-from farebox.service.catalogue.lines import Component, Numbers, priced_rates, priced_rule
+from farebox.service.catalogue.lines import Component, NumberReader, priced_rates, priced_rule
 from farebox.service.catalogue.listed import Inexpressible, Listed, Offer, Problem, Reason
 from farebox.service.catalogue.litellm_hours import off_peak_windows
 from farebox.service.catalogue.litellm_members import (
@@ -30,7 +30,7 @@ from farebox.service.catalogue.litellm_members import (
     REASONING,
     REQUEST,
     RESULTS,
-    Member,
+    PricedMember,
     read_member,
 )
 from farebox.service.errors import InvalidInput
@@ -74,7 +74,7 @@ def read_litellm(values: object, *, reads_fractions: bool = False) -> Iterator[L
     """
     if not isinstance(values, Mapping):
         raise InvalidInput("FILE", "this is not litellm's price file, which is an object with a member for each model")
-    numbers = Numbers(reads_fractions=reads_fractions)
+    numbers = NumberReader(reads_fractions=reads_fractions)
     for name, members in values.items():
         if name == _SAMPLE:
             continue
@@ -93,7 +93,7 @@ def _problem(request_type: str, entry: str, problem: Problem) -> Listed:
     return Listed(request_type, entry, None, problem)
 
 
-def _types(name: str, entry: _Entry, numbers: Numbers) -> Iterator[Listed]:
+def _types(name: str, entry: _Entry, numbers: NumberReader) -> Iterator[Listed]:
     """Make the request types of an entry: each processing in each region."""
     processings = [("", "", Fraction(1))]
     if entry.fast is not None:
@@ -113,7 +113,7 @@ def _types(name: str, entry: _Entry, numbers: Numbers) -> Iterator[Listed]:
                 yield Listed(request_type, name, Offer(rule=rule), remarks=tuple(dict.fromkeys(remarks)))
 
 
-def _rule(entry: _Entry, processing: str, uplift: Fraction, numbers: Numbers, remarks: list[str]) -> Rule:
+def _rule(entry: _Entry, processing: str, uplift: Fraction, numbers: NumberReader, remarks: list[str]) -> Rule:
     prices = _own_or_ordinary(entry, processing, 0, entry.prices.get(("", 0), {}))
     tiers = list(entry.tiers)
     if entry.tiers and processing:
@@ -176,7 +176,7 @@ def _price(component: Component, prices: Mapping[Component, Fraction]) -> Fracti
     return price
 
 
-def _read_entry(members: Mapping[str, object], numbers: Numbers) -> _Entry:
+def _read_entry(members: Mapping[str, object], numbers: NumberReader) -> _Entry:
     remarks: list[str] = []
     prices: dict[tuple[str, int], _Prices] = {}
     unknown: list[str] = []
@@ -222,7 +222,7 @@ def _read_entry(members: Mapping[str, object], numbers: Numbers) -> _Entry:
     )
 
 
-def _put(prices: dict[tuple[str, int], _Prices], found: list[tuple[Member, Fraction]]) -> None:
+def _put(prices: dict[tuple[str, int], _Prices], found: list[tuple[PricedMember, Fraction]]) -> None:
     for member, price in found:
         component = member.component
         if prices.setdefault((member.processing, member.above), {}).setdefault(component, price) != price:
@@ -230,8 +230,8 @@ def _put(prices: dict[tuple[str, int], _Prices], found: list[tuple[Member, Fract
 
 
 def _read_parts(
-    name: str, parts: Mapping[str, object], numbers: Numbers, remarks: list[str]
-) -> list[tuple[Member, Fraction]]:
+    name: str, parts: Mapping[str, object], numbers: NumberReader, remarks: list[str]
+) -> list[tuple[PricedMember, Fraction]]:
     """Read a member that is an object of prices: searches by how much they look at, or units of several sorts."""
     found = {part: numbers.price(f"{name}.{part}", value, remarks) for part, value in parts.items()}
     if name == "search_context_cost_per_query":
@@ -239,10 +239,10 @@ def _read_parts(
         if sizes.keys() - set(_SIZES):
             raise Inexpressible(Reason.UNKNOWN_MEMBER, f"{name} of {', '.join(sorted(sizes.keys() - set(_SIZES)))}")
         if len(set(sizes.values())) == 1:
-            return [(Member(Component("web_searches")), next(iter(sizes.values())))]
-        return [(Member(Component(f"web_searches_{size}")), sizes[size]) for size in _SIZES if size in sizes]
+            return [(PricedMember(Component("web_searches")), next(iter(sizes.values())))]
+        return [(PricedMember(Component(f"web_searches_{size}")), sizes[size]) for size in _SIZES if size in sizes]
     if name == "guardrail_cost_per_unit":
-        return [(Member(Component(_CAPITAL.sub(r"_\1", part).lower())), price) for part, price in found.items()]
+        return [(PricedMember(Component(_CAPITAL.sub(r"_\1", part).lower())), price) for part, price in found.items()]
     raise Inexpressible(Reason.UNKNOWN_MEMBER, name)
 
 
@@ -254,7 +254,7 @@ def _put_half_for_cached(prices: dict[tuple[str, int], _Prices], remarks: list[s
 
 
 def _read_tiers(
-    value: object, prices: dict[tuple[str, int], _Prices], numbers: Numbers, remarks: list[str]
+    value: object, prices: dict[tuple[str, int], _Prices], numbers: NumberReader, remarks: list[str]
 ) -> tuple[tuple[tuple[int, _Prices], ...], tuple[Component, ...]]:
     """Read a table of tiers, the first of which becomes the ordinary prices.
 

@@ -12,7 +12,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from farebox.core.price_rules import Rates, Window
-from farebox.service.catalogue.lines import Component, Numbers
+from farebox.service.catalogue.lines import Component, NumberReader
 from farebox.service.catalogue.listed import Inexpressible, Reason
 from farebox.service.catalogue.litellm_members import read_member
 
@@ -25,7 +25,7 @@ _Minutes = list[tuple[int, int]]
 
 
 def off_peak_windows(
-    block: object, rates_of: Callable[[Mapping[Component, Fraction]], Rates], numbers: Numbers, remarks: list[str]
+    block: object, rates_of: Callable[[Mapping[Component, Fraction]], Rates], numbers: NumberReader, remarks: list[str]
 ) -> tuple[str, tuple[Window, ...]]:
     """Make windows of an entry's `off_peak_pricing`, and name the zone of their days and hours.
 
@@ -116,7 +116,7 @@ def _zone(value: object) -> tuple[str, int]:
     }
     offset = offsets.pop()
     if offsets or offset is None:
-        raise Inexpressible(Reason.HOURS, f"hours in UTC and days in {value}, whose clock is changed in summer")
+        raise Inexpressible(Reason.HOURS, f"hours in UTC and days in {value}, whose clock is changed within a year")
     return str(value), offset // timedelta(minutes=1)
 
 

@@ -112,7 +112,7 @@ _THRESHOLD: Final = re.compile(r"(.+)_above_([0-9]{1,9})(k?)_tokens", re.ASCII)
 _SIZED: Final = re.compile(r"(input|output)_cost_per_(image|second)_([0-9]{1,5}(?:\.[0-9])?[kKp]?)", re.ASCII)
 
 
-class Member(Struct, frozen=True):
+class PricedMember(Struct, frozen=True):
     """What a member of an entry prices: processing "" is the ordinary one, above 0 any number of tokens."""
 
     component: Component
@@ -120,7 +120,7 @@ class Member(Struct, frozen=True):
     above: int = 0
 
 
-def read_member(name: str) -> Member | None:
+def read_member(name: str) -> PricedMember | None:
     """Tell what a member prices; None if it is not known."""
     processing, above = "", 0
     if found := _PROCESSING.fullmatch(name):
@@ -130,4 +130,4 @@ def read_member(name: str) -> Member | None:
     component = COMPONENTS.get(name)
     if component is None and (sized := _SIZED.fullmatch(name)):
         component = Component(f"{sized[1]}_{sized[2]}s_{sized[3].lower()}")
-    return None if component is None else Member(component, processing, above)
+    return None if component is None else PricedMember(component, processing, above)
