@@ -21,6 +21,8 @@ from tests.support.server import Server, open_farebox
 OWNER = "ann@northwind.example"
 MEMBER = "bob@northwind.example"
 VIEWER = "vera@northwind.example"
+CODES = "cora@farebox.example"
+"""One of the staff who has one-time codes, and counts as the one who added her."""
 STRANGER = "carla@contoso.example"
 
 
@@ -51,6 +53,9 @@ class Site:
             hashed = await farebox.passwords.hash(demo.PASSWORD)
             for number, email in enumerate((MEMBER, VIEWER)):
                 await farebox.stores.logins.add(Login(number + 1, Realm.MERCHANT, email, email, 0, hashed))
+            await farebox.stores.logins.add(
+                Login(3, Realm.SUPPORT, CODES, "Cora", 0, hashed, bytes(32), roles=EVERY_ROLE, counts_as="7")
+            )
             approval = await _request_approval(database_url, merchant_id)
             support = await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="sam@farebox.example")
         server = Server(database_url, environment={"FAREBOX_SUPPORT_CONTACT": "support@farebox.example"})

@@ -20,13 +20,21 @@ from farebox.web.pages.routes import Audience, PageRoute
 from farebox.web.pages.table import page_routes
 from farebox.web.pages.throttle import SignInThrottle
 from tests.browser.conftest import NewContext
-from tests.browser.site import OWNER, Site
+from tests.browser.site import CODES, OWNER, VIEWER, Site
 from tests.support.browser import DESKTOP, PHONE, PICTURE_SCALE, axe, screenshot
 from tests.support.server import open_farebox
 
 TABLE = page_routes(SignInThrottle(), Live())
 # Streams, downloads and parts of other pages are no pages; a link from a mail is read elsewhere.
 NO_PAGES = re.compile(r".*(/live|/now|/charts|/runs|\.csv|\.jsonl|/sign-out)|/link/.*")
+
+QUERIES = {
+    "/people/remove": f"?user={VIEWER}",
+    "/staff/close": f"?staff={demo.STAFF}",
+    "/staff/codes": f"?staff={CODES}",
+    "/staff/confirm": f"?staff={CODES}",
+}
+"""Whom pages are about that ask before they do something to somebody."""
 
 PICTURES = {"account-phone-dark"}
 """Of a phone this one is kept."""
@@ -64,7 +72,8 @@ async def path_of(site: Site, path: str) -> str:
         "key": ids.public_id(ids.KEY, key.key_id),
         "approval": site.approval,
     }
-    return re.sub(r"\{(\w+):str\}", lambda match: values[match[1]], path)
+    query = next((query for end, query in QUERIES.items() if path.endswith(end)), "")
+    return re.sub(r"\{(\w+):str\}", lambda match: values[match[1]], path) + query
 
 
 def name_of(path: str) -> str:

@@ -9,7 +9,7 @@ from playwright.async_api import Page, ViewportSize, expect
 
 from farebox.cli import demo
 from tests.browser.conftest import NewContext
-from tests.browser.site import OWNER, Site
+from tests.browser.site import CODES, OWNER, VIEWER, Site
 from tests.browser.test_screens import path_of
 from tests.support.browser import DESKTOP, PHONE, Watch, axe
 
@@ -145,6 +145,35 @@ async def test_settings_prices_and_approvals(
     await settle(page, "section[role=alert]")
     await page.goto(f"{site.server.url}/support?q=nobody+at+all")
     await axe(page)
+
+
+@pytest.mark.parametrize(("viewport", "scheme"), SCREENS)
+async def test_what_cant_be_taken_back(
+    site: Site, new_context: NewContext, watch: Watch, viewport: ViewportSize, scheme: str
+) -> None:
+    """By the keyboard, and without a script."""
+    page = await (await new_context(viewport=viewport, color_scheme=scheme, java_script_enabled=False)).new_page()
+    await site.sign_in(page, demo.STAFF)
+    merchant = f"{site.server.url}/support/merchants/{site.merchant}"
+    await page.goto(f"{merchant}/people")
+    await page.get_by_role("link", name=f"Remove {VIEWER}").press("Enter")
+    await expect(page.get_by_role("heading", name=f"Remove {VIEWER}?")).to_be_visible()
+    await page.get_by_role("button", name=f"Remove {VIEWER}").press("Enter")
+    await expect(page.get_by_text("They are removed, and get no more mails.")).to_be_visible()
+    await page.goto(f"{merchant}/keys")
+    await page.locator("a.row.mono").first.press("Enter")
+    await page.get_by_role("link", name="Revoke the key").press("Enter")
+    await page.get_by_role("link", name="Not now").press("Enter")
+    await page.locator("#overlap").select_option("0")
+    await page.get_by_role("button", name="Make its successor").press("Enter")
+    await page.get_by_role("button", name="Make its successor and end it").press("Enter")
+    await expect(page.locator("#new-key")).to_be_visible()
+    await page.reload()
+    await expect(page.get_by_text("This key is made already")).to_be_visible()
+    await page.goto(f"{site.server.url}/support/staff")
+    await page.get_by_role("link", name=f"Close {CODES}").press("Enter")
+    await page.get_by_role("button", name="Close the account of Cora").press("Enter")
+    await expect(page.get_by_text("They can't sign in any more.")).to_be_visible()
 
 
 @pytest.mark.parametrize(("viewport", "scheme"), SCREENS)

@@ -12,7 +12,7 @@ from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.makers import people_of
 from farebox.storage.records import COMMAND_LINE_MAKER, AccountMail, Login, Maker, Realm, Repeat
-from farebox.storage.rows import approval_mail_to_row, audit_to_row, login_to_row, untold_staff
+from farebox.storage.rows import approval_mail_to_row, login_to_row, untold_staff
 from farebox.storage.sessions import NO_DIGEST
 from farebox.storage.subject import SubjectStore
 
@@ -25,6 +25,10 @@ class LinkGone(NotFound):
 
 class LastAdministrator(NotFound):
     """No administrator who can sign in would be left; nothing was changed."""
+
+
+class OwnPerson(NotFound):
+    """The account is a person of its own already; nothing was changed."""
 
 
 class SamePerson(NotFound):
@@ -71,29 +75,30 @@ class LoginStore(SubjectStore):
 
         await self._connector.run_in_transaction(write, audit_entry)
 
-    async def confirm(self, login_id: int, *, maker: Maker, audit_entry: AuditEntry | None = None) -> bool:
-        """Let one of the staff be a person of its own; False if it was one already.
+    async def confirm(
+        self, login_id: int, *, maker: Maker, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None
+    ) -> None:
+        """Let one of the staff be a person of its own.
 
         Raises:
             NotFound: no such staff account.
+            OwnPerson: it was one already.
             SamePerson: the maker counts as a person whom the account counts as; nothing was changed.
         """
 
-        async def write(fetch: Fetch) -> bool:
+        async def write(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             rows = await fetch(self._sql["lock_counts_as"], login_id)
             if not rows:
                 raise NotFound(_MISSING)
             if not rows[0][0]:
-                return False
+                raise OwnPerson("it is a person of its own already")
             people = await people_of(fetch, self._sql, maker)
             if maker != COMMAND_LINE_MAKER and not are_others(people, account_people(login_id, rows[0][0])):
                 raise SamePerson("another person has to confirm it")
             await fetch(self._sql["confirm_login"], login_id)
-            if audit_entry is not None:
-                await fetch(self._sql["insert_audit_entry"], *audit_to_row(audit_entry))
-            return True
 
-        return await self._connector.run_in_transaction(write)
+        await self._connector.run_in_transaction(write, audit_entry)
 
     async def people(self, maker: Maker) -> People:
         """Tell whom a staff account, a support key or the command line counts as."""
@@ -144,20 +149,29 @@ class LoginStore(SubjectStore):
         return await self._connector.run_in_transaction(use)
 
     async def set_totp_seed(
-        self, login_id: int, seed: bytes | None, *, used_step: int = 0, audit_entry: AuditEntry | None = None
+        self,
+        login_id: int,
+        seed: bytes | None,
+        *,
+        used_step: int = 0,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
         """Ask a login for one-time codes made of this seed from now on, or for none; codes up to a step are used up.
 
         Raises:
             NotFound: no such login.
         """
-        await self._change("set_totp_seed", login_id, seed, used_step, missing=_MISSING, audit_entry=audit_entry)
+        values = (login_id, seed, used_step)
+        await self._change("set_totp_seed", *values, missing=_MISSING, audit_entry=audit_entry, repeat=repeat)
 
     async def use_totp_step(self, login_id: int, step: int) -> bool:
         """Use a one-time code up; False if it, or a later one, was used before."""
         return bool(await self._write("use_totp_step", login_id, step))
 
-    async def set_disabled(self, login_id: int, at: int | None, audit_entry: AuditEntry | None = None) -> None:
+    async def set_disabled(
+        self, login_id: int, at: int | None, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None
+    ) -> None:
         """Close a login, which ends its sessions and links, or open it again with None.
 
         Raises:
@@ -166,6 +180,7 @@ class LoginStore(SubjectStore):
         """
 
         async def write(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             if at is not None:
                 await self._ensure_other_administrator(fetch, login_id)
             if not await fetch(self._sql["set_disabled"], login_id, at):

@@ -56,7 +56,14 @@ class SubjectStore:
 
         return await self._connector.run_in_transaction(write, audit_entry)
 
-    async def _change(self, name: str, *values: Any, missing: str, audit_entry: AuditEntry | None = None) -> None:
+    async def _change(
+        self,
+        name: str,
+        *values: Any,
+        missing: str,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
+    ) -> None:
         """Run a statement that returns what it changed.
 
         Raises:
@@ -64,6 +71,7 @@ class SubjectStore:
         """
 
         async def change(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             if not await fetch(self._sql[name], *values):
                 raise NotFound(missing)
 

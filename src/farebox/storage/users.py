@@ -112,7 +112,13 @@ class UserStore(SubjectStore):
         await self._connector.run_in_transaction(write, audit_entry)
 
     async def remove(
-        self, merchant_id: int, email: str, *, is_owner_needed: bool, audit_entry: AuditEntry | None = None
+        self,
+        merchant_id: int,
+        email: str,
+        *,
+        is_owner_needed: bool,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
     ) -> None:
         """Take an address off a merchant's account; mails that it is owed are withdrawn when they would be sent.
 
@@ -122,6 +128,7 @@ class UserStore(SubjectStore):
         """
 
         async def write(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
             if is_owner_needed:
                 await self._ensure_other_owner(fetch, merchant_id, email)
             if not await fetch(self._sql["remove_user"], merchant_id, mailbox_of(email)):

@@ -290,7 +290,10 @@ async def test_an_owner_makes_a_key_that_works_and_is_shown_once(
     key = (await farebox.services.merchants.keys(shop.seeds.merchant_id))[-1]
     one = f"{url}/{ids.public_id(ids.KEY, key.key_id)}"
     assert "valid" in await shop.owner.page(one)
-    reply = await shop.owner.post(f"{one}/rotate", overlap="0")
+    asked = await shop.owner.post(f"{one}/rotate", overlap="0")
+    assert "End the key" in words(asked)
+    assert 200 == (await client.get("/api/balance", text)).status
+    reply = await shop.owner.post(f"{one}/rotate", overlap="0", is_sure="yes")
     (successor,) = re.findall(r"fbm_[0-9A-Z]{39}", reply.body.decode())
     assert [401, 200] == [(await client.get("/api/balance", it)).status for it in (text, successor)]
     newest = (await farebox.services.merchants.keys(shop.seeds.merchant_id))[-1]

@@ -21,7 +21,7 @@ from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_ma
 from farebox.service.people.sign_in import SignIn, normal_email
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import AlreadyExists
-from farebox.storage.logins import LastAdministrator, SamePerson
+from farebox.storage.logins import LastAdministrator, OwnPerson, SamePerson
 from farebox.storage.records import AccountMail, ApiKey, Login, Membership, Purpose, Realm, Role, User
 from farebox.storage.stores import Stores
 from farebox.storage.users import LastOwner
@@ -154,7 +154,15 @@ class Users:
             except LastOwner as error:
                 raise InvalidInput("role", _LAST_OWNER) from error
 
-    async def remove(self, merchant_id: int, email: str, *, is_owner_needed: bool, principal: Principal | None) -> None:
+    async def remove(
+        self,
+        merchant_id: int,
+        email: str,
+        *,
+        is_owner_needed: bool,
+        principal: Principal | None,
+        request_key: RequestKey | None = None,
+    ) -> None:
         """Take a person off a merchant's account: no alerts, no access, from now on.
 
         Raises:
@@ -163,13 +171,16 @@ class Users:
         """
         ensure_may(principal, Operation.MANAGE_USERS)
         address = normal_email(email)
-        audit_entry = audit_entry_by(
-            principal, self._clock.now(), Action.REMOVE_USER, merchant_id=merchant_id, subject=address
-        )
+        now = self._clock.now()
+        audit_entry = audit_entry_by(principal, now, Action.REMOVE_USER, merchant_id=merchant_id, subject=address)
         with translated(missing=f"{email} is not registered there"):
             try:
                 await self._stores.users.remove(
-                    merchant_id, address, is_owner_needed=is_owner_needed, audit_entry=audit_entry
+                    merchant_id,
+                    address,
+                    is_owner_needed=is_owner_needed,
+                    audit_entry=audit_entry,
+                    repeat=repeat_of(request_key, merchant_id, now),
                 )
             except LastOwner as error:
                 raise InvalidInput("email", _LAST_OWNER) from error
@@ -247,7 +258,7 @@ class Staff:
             )
         return await self._find(address), account_mail
 
-    async def confirm(self, email: str, *, principal: Principal | None) -> Login:
+    async def confirm(self, email: str, *, principal: Principal | None, request_key: RequestKey | None = None) -> Login:
         """Say that an account is a person of its own: another person than it counts as does, or the command line.
 
         Raises:
@@ -259,21 +270,23 @@ class Staff:
         login = await self._find(email)
         if login.disabled_at is not None:
             raise Conflict(f"{login.email} is closed; open it first")
-        audit_entry = audit_entry_by(
-            principal, self._clock.now(), Action.CONFIRM_STAFF, subject=login.email, detail=login.name
-        )
+        now = self._clock.now()
+        audit_entry = audit_entry_by(principal, now, Action.CONFIRM_STAFF, subject=login.email, detail=login.name)
         with translated():
             try:
-                is_done = await self._stores.logins.confirm(
-                    login.login_id, maker=maker_of(principal), audit_entry=audit_entry
+                await self._stores.logins.confirm(
+                    login.login_id,
+                    maker=maker_of(principal),
+                    audit_entry=audit_entry,
+                    repeat=repeat_of(request_key, login.login_id, now),
                 )
+            except OwnPerson as error:
+                raise Conflict(f"{login.email} is a person of its own already") from error
             except SamePerson as error:
                 raise NeedsAnotherPerson(
                     f"You count as a person whom {login.email} counts as, or it is unknown whom; another person "
                     "confirms it, or the command line does"
                 ) from error
-        if not is_done:
-            raise Conflict(f"{login.email} is a person of its own already")
         return await self._find(email)
 
     async def assign_key(self, key_id: int, email: str | None, *, principal: Principal | None) -> ApiKey:
@@ -326,22 +339,22 @@ class Staff:
         with translated():
             return await self._stores.logins.list(Realm.SUPPORT)
 
-    async def close(self, email: str, *, principal: Principal | None) -> None:
+    async def close(self, email: str, *, principal: Principal | None, request_key: RequestKey | None = None) -> None:
         """Let somebody sign in no more, and sign them out.
 
         Raises:
             InvalidInput: they are not support staff.
             Conflict: they are closed already, it is they who ask, or no administrator would be left.
         """
-        await self._set_closed(email, self._clock.now(), Action.CLOSE_STAFF, principal)
+        await self._set_closed(email, self._clock.now(), Action.CLOSE_STAFF, principal, request_key)
 
-    async def reopen(self, email: str, *, principal: Principal | None) -> None:
+    async def reopen(self, email: str, *, principal: Principal | None, request_key: RequestKey | None = None) -> None:
         """Let somebody sign in again.
 
         Raises:
             InvalidInput: they are not support staff.
         """
-        await self._set_closed(email, None, Action.REOPEN_STAFF, principal)
+        await self._set_closed(email, None, Action.REOPEN_STAFF, principal, request_key)
 
     async def set_roles(self, email: str, roles: Iterable[StaffRole], *, principal: Principal | None) -> Login:
         """Change what somebody may do, from their next click on.
@@ -366,7 +379,9 @@ class Staff:
             await self._stores.logins.set_roles(login.login_id, given, audit_entry)
         return replace(login, roles=given)
 
-    async def disable_two_factor(self, email: str, *, principal: Principal | None) -> None:
+    async def disable_two_factor(
+        self, email: str, *, principal: Principal | None, request_key: RequestKey | None = None
+    ) -> None:
         """Ask somebody who lost their authenticator for no one-time codes any more.
 
         Raises:
@@ -374,19 +389,30 @@ class Staff:
         """
         ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
-        audit_entry = audit_entry_by(principal, self._clock.now(), Action.DISABLE_TWO_FACTOR, subject=login.email)
+        now = self._clock.now()
+        audit_entry = audit_entry_by(principal, now, Action.DISABLE_TWO_FACTOR, subject=login.email)
+        repeat = repeat_of(request_key, login.login_id, now)
         with translated():
-            await self._stores.logins.set_totp_seed(login.login_id, None, audit_entry=audit_entry)
+            await self._stores.logins.set_totp_seed(login.login_id, None, audit_entry=audit_entry, repeat=repeat)
 
-    async def _set_closed(self, email: str, at: int | None, action: Action, principal: Principal | None) -> None:
+    async def _set_closed(
+        self,
+        email: str,
+        at: int | None,
+        action: Action,
+        principal: Principal | None,
+        request_key: RequestKey | None,
+    ) -> None:
         ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
         _ensure_other(login, principal, "close your own way in")
         if (login.disabled_at is None) == (at is None):
             raise Conflict(f"{login.email} is {'closed' if at else 'open'} already")
+        now = self._clock.now()
+        audit_entry = audit_entry_by(principal, now, action, subject=login.email)
         with translated(), _administrator_left():
-            audit_entry = audit_entry_by(principal, self._clock.now(), action, subject=login.email)
-            await self._stores.logins.set_disabled(login.login_id, at, audit_entry)
+            repeat = repeat_of(request_key, login.login_id, now)
+            await self._stores.logins.set_disabled(login.login_id, at, audit_entry, repeat)
 
     async def _find(self, email: str) -> Login:
         address = inputs.email("email", email)

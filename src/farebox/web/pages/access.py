@@ -74,7 +74,7 @@ class AccessControl:
             request.form = await read_form(request.http)
             if request.signed_in is not None:
                 check_csrf_token(self._services.sign_in, request.signed_in, request.form)
-            if page.is_made_once:
+            if page.is_done_once:
                 check_once_token(request.form)
         return await handler(request)
 

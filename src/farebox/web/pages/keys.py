@@ -1,23 +1,30 @@
 """API keys on pages: make, rotate, end and revoke them. A key's text is shown once, on the page that answers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
 from starlette.responses import Response
 
 from farebox.core import ids
+from farebox.presenters.keys import KEY_KIND_WORDS, is_working
 from farebox.service.errors import InvalidInput, Missing, ServiceError
 from farebox.service.operator.merchants import ApiKey, NewKey
 from farebox.service.repeats import RequestKey
 from farebox.web.pages.forms import typed_time
+from farebox.web.pages.preview import Preview, facts_of
+from farebox.web.pages.render import clock_time, moment
 from farebox.web.pages.request import PageRequest
 
 KEY: Final = "{key:str}"
 """The part of a path that names a key."""
 
 _FIELDS: Final = {"overlapSeconds": "overlap"}
+_NO_OVERLAP: Final = "0"
+_IS_SURE: Final = "is_sure"
+_IN_USE_MICROS: Final = 24 * 3600 * 1_000_000
+"""A key that was used within so long is in use."""
 
 
 class KeyPages(ABC):
@@ -71,6 +78,9 @@ class KeyPages(ABC):
             text = request.form.text("overlap")
             if text not in self.overlaps:
                 raise InvalidInput("overlap", "choose how long the old key goes on")
+            is_asked = text == _NO_OVERLAP and is_working(key, request.services.console.now())
+            if is_asked and _IS_SURE not in request.form:
+                return await self._ask_rotate(request, key)
             merchants = request.services.merchants
             rotate = partial(merchants.rotate_key, key.key_id, overlap_seconds=int(text), principal=request.principal)
             made = await request.make_once(rotate, merchants.made_key)
@@ -92,6 +102,14 @@ class KeyPages(ABC):
             return await self._one(request, 422)
         return request.redirect(self.url(request), "key_expiry_saved")
 
+    async def ask_revoke(self, request: PageRequest) -> Response:
+        """Tell what it comes to to revoke a key; nothing is changed."""
+        key, now = await self._own(request), request.services.console.now()
+        if not is_working(key, now):
+            return request.redirect(self._url(request, key))
+        others = [item for item in await self._keys(request) if is_working(item, now) and item.key_id != key.key_id]
+        return await self._page(request, "preview", preview=self._revocation(request, key, others))
+
     async def revoke(self, request: PageRequest) -> Response:
         """Close a key at once and for ever."""
         key = await self._own(request)
@@ -109,8 +127,58 @@ class KeyPages(ABC):
             raise Missing("no such key is here")
         return key
 
+    def _url(self, request: PageRequest, key: ApiKey) -> str:
+        return f"{self.url(request)}/{ids.public_id(ids.KEY, key.key_id)}"
+
+    async def _keys(self, request: PageRequest) -> Sequence[ApiKey]:
+        return await request.services.merchants.keys(self.merchant(request))
+
+    def _revocation(self, request: PageRequest, key: ApiKey, others: Sequence[ApiKey]) -> Preview:
+        """Tell what it comes to to revoke a key, beside which these others work."""
+        here, is_merchants = self._url(request, key), key.merchant_id is not None
+        notice, link = "", None
+        if is_merchants and not others:
+            notice = "No other key works: until one is made, no program can read the balance."
+        elif key.used_at is not None and request.services.console.now() - key.used_at < _IN_USE_MICROS:
+            notice = "It is in use. To let its program go on until it has another key, make a successor instead."
+            link = (here, "To the key")
+        return Preview(
+            action=f"{here}/revoke",
+            back=here,
+            question=f"Revoke the key {key.hint}?",
+            facts=[
+                *_key_facts(request, key),
+                *([("Other keys that work", f"{len(others):,}" if others else "none")] if is_merchants else []),
+                ("From then on", "every request with it is refused, at once"),
+                ("Taking it back", "is not possible; a new key can be made at any time"),
+            ],
+            button="Revoke the key",
+            notice=notice,
+            link=link,
+            is_danger=True,
+        )
+
+    async def _ask_rotate(self, request: PageRequest, key: ApiKey) -> Response:
+        """Tell what it comes to to make a key's successor that takes its place at once; nothing is changed."""
+        here = self._url(request, key)
+        preview = Preview(
+            action=f"{here}/rotate",
+            back=here,
+            question=f"End the key {key.hint} now?",
+            facts=[
+                *_key_facts(request, key),
+                ("From then on", "every request with it is refused, at once; its successor works"),
+                ("Taking it back", "is not possible; to let the old key go on for a while, choose how long"),
+            ],
+            button="Make its successor and end it",
+            fields={"overlap": _NO_OVERLAP, _IS_SURE: "yes"},
+            is_danger=True,
+            is_done_once=True,
+        )
+        return await self._page(request, "preview", preview=preview)
+
     async def _list(self, request: PageRequest, status: int = 200) -> Response:
-        keys = await request.services.merchants.keys(self.merchant(request))
+        keys = await self._keys(request)
         return await self._page(request, "keys", status, keys=keys[::-1])
 
     async def _one(self, request: PageRequest, status: int = 200) -> Response:
@@ -121,3 +189,12 @@ class KeyPages(ABC):
         return await self.page(
             request, name, status, keys_root=self.url(request), now=request.services.console.now(), **values
         )
+
+
+def _key_facts(request: PageRequest, key: ApiKey) -> list[tuple[str, str]]:
+    """Tell which key it is, and whether it is used."""
+    return facts_of(
+        ("Whose", f"{key.name}, {KEY_KIND_WORDS[key.kind]}" if key.name else None),
+        ("Made", moment(key.created_at, request.zone)),
+        ("Last used", "not yet" if key.used_at is None else clock_time(key.used_at, request.zone)),
+    )

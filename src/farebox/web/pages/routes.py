@@ -28,8 +28,9 @@ class PageRoute(Struct, frozen=True):
 
     `posts` names the audience that may post to it, if that is another than the one that sees it. Of the console, staff
     whose roles let them do `operation` may post, and all may see it but `is_form`, a page that is there for that alone.
-    A form that makes something is sent `is_made_once`: it carries a once-token.
-    An open page asks for some others by itself, which keeps nobody signed in: those are not `is_use` of a session.
+    A form that makes something, or that can't be taken back, `is_done_once` however often it is sent: it carries a
+    once-token. An open page asks for some others by itself, which keeps nobody signed in: those are not `is_use` of a
+    session.
     """
 
     path: str
@@ -41,4 +42,4 @@ class PageRoute(Struct, frozen=True):
     operation: Operation = Operation.READ
     is_form: bool = False
     is_use: bool = True
-    is_made_once: bool = False
+    is_done_once: bool = False

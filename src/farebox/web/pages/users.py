@@ -1,14 +1,17 @@
 """A merchant's users: invite, change roles, remove. Its owners and support do so alike."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, ClassVar, Final
 
 from starlette.responses import Response
 
+from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
-from farebox.service.people.users import ROLES, Role
+from farebox.service.people.users import ROLE_WORDS, ROLES, Member, Role, User
+from farebox.web.pages.preview import Preview
+from farebox.web.pages.render import clock_time, moment
 from farebox.web.pages.request import PageRequest
 
 _FIELDS: Final = {"role": "", "email": ""}
@@ -30,8 +33,8 @@ class UserPages(ABC):
         """Write where the page is."""
 
     @abstractmethod
-    def page(self, request: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
-        """Answer with the page."""
+    def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
+        """Answer with a page: `users` or `preview`."""
 
     async def show(self, request: PageRequest) -> Response:
         """List the users."""
@@ -57,11 +60,7 @@ class UserPages(ABC):
             *(self.merchant(request), request.form.text("user")),
             principal=request.principal,
         )
-        try:
-            return await request.do_once(invite, self.url(request), "invited")
-        except ServiceError as error:
-            request.form.fail(error, _FIELDS)
-            return await self._page(request, 422)
+        return await self._do_once(request, invite, "invited")
 
     async def set_role(self, request: PageRequest) -> Response:
         """Change what a user may do."""
@@ -77,14 +76,59 @@ class UserPages(ABC):
         )
         return await self._do(request, action, "role_saved")
 
+    async def ask_remove(self, request: PageRequest) -> Response:
+        """Tell what it comes to to take a user off the account; nothing is changed."""
+        members = await request.services.users.members(self.merchant(request))
+        mailbox = inputs.mailbox(request.query("user"))
+        member = next((member for member in members if inputs.mailbox(member.user.email) == mailbox), None)
+        if member is None:
+            return request.redirect(self.url(request))
+        others = [other.user for other in members if other is not member]
+        return await self.page(request, "preview", 200, preview=self._removal(request, member, others))
+
     async def remove(self, request: PageRequest) -> Response:
         """Take a user off the account."""
-        action = request.services.users.remove(
+        remove = partial(
+            request.services.users.remove,
             *(self.merchant(request), request.form.text("user")),
             is_owner_needed=self.is_owner_needed,
             principal=request.principal,
         )
-        return await self._do(request, action, "user_removed")
+        return await self._do_once(request, remove, "user_removed")
+
+    def _removal(self, request: PageRequest, member: Member, others: Sequence[User]) -> Preview:
+        """Tell what it comes to to take a user off the account, on which these others stay."""
+        user, login = member.user, member.login
+        is_last_owner = user.role == Role.OWNER and all(other.role != Role.OWNER for other in others)
+        may = not (is_last_owner and self.is_owner_needed)
+        notice = ""
+        if not may:
+            notice = "They are the only owner, and an account keeps one: make somebody else an owner first."
+        elif not others:
+            notice = "Nobody else is registered: from then on nobody is warned when the balance runs low."
+        elif is_last_owner:
+            notice = "They are the only owner: from then on nobody there can invite people or make keys."
+        elif inputs.mailbox(user.email) == inputs.mailbox(request.login.email) and self.is_owner_needed:
+            notice = "This is you: you lose your own way in, and somebody else has to invite you again."
+        signed_in_at = None if login is None else login.signed_in_at
+        return Preview(
+            action=f"{self.url(request)}/remove",
+            back=self.url(request),
+            question=f"Remove {user.email}?",
+            facts=[
+                ("Role", ROLE_WORDS[Role(user.role)]),
+                ("Registered", moment(user.created_at, request.zone)),
+                ("Last signed in", "never" if signed_in_at is None else clock_time(signed_in_at, request.zone)),
+                ("From then on", "they get no mails about this account, and see nothing of it"),
+                ("Keys that they made", "go on working"),
+                ("Taking it back", "they can be invited again"),
+            ],
+            button=f"Remove {user.email}" if may else "",
+            fields={"user": user.email},
+            notice=notice,
+            is_danger=True,
+            is_done_once=True,
+        )
 
     async def _do(self, request: PageRequest, action: Awaitable[object], flash: str) -> Response:
         """Do what a button beside a user asks for."""
@@ -95,9 +139,17 @@ class UserPages(ABC):
             return await self._page(request, 422)
         return request.redirect(self.url(request), flash)
 
+    async def _do_once(self, request: PageRequest, do: Callable[..., Awaitable[object]], flash: str) -> Response:
+        """Do once what a button about a user asks for."""
+        try:
+            return await request.do_once(do, self.url(request), flash)
+        except ServiceError as error:
+            request.form.fail(error, _FIELDS)
+            return await self._page(request, 422)
+
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         members = await request.services.users.members(self.merchant(request))
-        return await self.page(request, status, members=members)
+        return await self.page(request, "users", status, members=members)
 
 
 def _role(request: PageRequest) -> Role:

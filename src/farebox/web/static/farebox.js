@@ -93,13 +93,8 @@ document.addEventListener("click", async (event) => {
   setTimeout(() => { button.textContent = label; }, 1500);
 });
 
-// A form that can't be taken back asks once; one that is under way is not sent twice.
+// A form that is under way is not sent twice.
 document.addEventListener("submit", (event) => {
-  const question = event.target.dataset.ask;
-  if (question && !confirm(question)) {
-    event.preventDefault();
-    return;
-  }
   const button = event.submitter;
   // A form that only reads may lead to a download, which leaves the page as it is.
   if (button && event.target.method === "post") setTimeout(() => { button.disabled = true; }, 0);

@@ -24,7 +24,7 @@ class AlertPages:
         """List the pages."""
         return [
             PageRoute(f"{ROOT}/alerts", Audience.VIEWER, get=self.show, post=self.save, posts=Audience.MEMBER),
-            PageRoute(f"{ROOT}/alerts/test", Audience.MEMBER, post=self.test, is_made_once=True),
+            PageRoute(f"{ROOT}/alerts/test", Audience.MEMBER, post=self.test, is_done_once=True),
         ]
 
     async def show(self, request: PageRequest) -> Response:

@@ -25,11 +25,11 @@ class AccountKeyPages(KeyPages):
     def routes(self) -> list[PageRoute]:
         """List the pages."""
         return [
-            PageRoute(_KEYS, Audience.VIEWER, get=self.show, post=self.create, posts=Audience.OWNER, is_made_once=True),
+            PageRoute(_KEYS, Audience.VIEWER, get=self.show, post=self.create, posts=Audience.OWNER, is_done_once=True),
             PageRoute(f"{_KEYS}/{KEY}", Audience.OWNER, get=self.show_one),
-            PageRoute(f"{_KEYS}/{KEY}/rotate", Audience.OWNER, post=self.rotate, is_made_once=True),
+            PageRoute(f"{_KEYS}/{KEY}/rotate", Audience.OWNER, post=self.rotate, is_done_once=True),
             PageRoute(f"{_KEYS}/{KEY}/end", Audience.OWNER, post=self.end),
-            PageRoute(f"{_KEYS}/{KEY}/revoke", Audience.OWNER, post=self.revoke),
+            PageRoute(f"{_KEYS}/{KEY}/revoke", Audience.OWNER, get=self.ask_revoke, post=self.revoke),
         ]
 
     def merchant(self, request: PageRequest) -> int:

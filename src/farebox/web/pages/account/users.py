@@ -23,11 +23,11 @@ class AccountUserPages(UserPages):
         """List the pages."""
         return [
             PageRoute(
-                _USERS, Audience.VIEWER, get=self.show, post=self.invite, posts=Audience.OWNER, is_made_once=True
+                _USERS, Audience.VIEWER, get=self.show, post=self.invite, posts=Audience.OWNER, is_done_once=True
             ),
-            PageRoute(f"{_USERS}/again", Audience.OWNER, post=self.invite_again, is_made_once=True),
+            PageRoute(f"{_USERS}/again", Audience.OWNER, post=self.invite_again, is_done_once=True),
             PageRoute(f"{_USERS}/role", Audience.OWNER, post=self.set_role),
-            PageRoute(f"{_USERS}/remove", Audience.OWNER, post=self.remove),
+            PageRoute(f"{_USERS}/remove", Audience.OWNER, get=self.ask_remove, post=self.remove, is_done_once=True),
         ]
 
     def merchant(self, request: PageRequest) -> int:
@@ -38,6 +38,6 @@ class AccountUserPages(UserPages):
         """Write where it is."""
         return f"{account_url(request)}/people"
 
-    def page(self, request: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
+    def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
         """Show it among the merchant's own."""
-        return account_page(request, "account/users.html", status, **values)
+        return account_page(request, f"account/{name}.html", status, **values)

@@ -44,11 +44,11 @@ class ConsoleKeyPages(KeyPages):
             return PageRoute(f"{root}{path}", Audience.SUPPORT, is_console=True, operation=self._operation, **handlers)
 
         return [
-            route("", get=self.show, post=self.create, is_made_once=True),
+            route("", get=self.show, post=self.create, is_done_once=True),
             route(f"/{KEY}", get=self.show_one),
-            route(f"/{KEY}/rotate", post=self.rotate, is_made_once=True),
+            route(f"/{KEY}/rotate", post=self.rotate, is_done_once=True),
             route(f"/{KEY}/end", post=self.end),
-            route(f"/{KEY}/revoke", post=self.revoke),
+            route(f"/{KEY}/revoke", get=self.ask_revoke, post=self.revoke, is_form=True),
         ]
 
     def merchant(self, request: PageRequest) -> int | None:

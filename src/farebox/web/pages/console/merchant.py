@@ -17,7 +17,8 @@ from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_thresholds
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
-from farebox.web.pages.console.previews import NEEDS_APPROVAL, Preview
+from farebox.web.pages.console.previews import NEEDS_APPROVAL
+from farebox.web.pages.preview import Preview
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 

@@ -51,7 +51,7 @@ class MerchantListPages:
                 is_console=True,
                 operation=Operation.MANAGE_MERCHANTS,
                 is_form=True,
-                is_made_once=True,
+                is_done_once=True,
             ),
         ]
 

@@ -13,15 +13,8 @@ from farebox.core.permissions import Operation
 from farebox.service.errors import InvalidInput
 from farebox.web.pages.amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
-from farebox.web.pages.console.previews import (
-    NEEDS_APPROVAL,
-    Preview,
-    balance_fact,
-    change_of,
-    facts_of,
-    made_before,
-    signed,
-)
+from farebox.web.pages.console.previews import NEEDS_APPROVAL, balance_fact, change_of, made_before, signed
+from farebox.web.pages.preview import Preview, facts_of
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 

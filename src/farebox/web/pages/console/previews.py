@@ -1,38 +1,16 @@
-"""Previews: what an action would come to, told before it is done, with the button that does it."""
+"""Previews of moves of money: what the ledger would make of one, in words."""
 
-from collections.abc import Mapping, Sequence
 from typing import Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
 from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
+from farebox.web.pages.preview import Preview, facts_of
 
 MINUS: Final = "\N{MINUS SIGN}"
 NEEDS_APPROVAL: Final = "So much needs a second person: it waits under Approvals until somebody else approves it."
-
-
-class Preview(Struct, frozen=True):
-    """An action as it is shown before it is done.
-
-    `amount` and `beside` are what it is about, in large; `facts` are labels and words. `fields` are sent to `action` by
-    the button; without a `button` there is nothing to do but to go back.
-    """
-
-    action: str
-    back: str
-    question: str = ""
-    amount: str = ""
-    beside: str = ""
-    facts: Sequence[tuple[str, str]] = ()
-    button: str = ""
-    fields: Mapping[str, str] = {}
-    notice: str = ""
-    link: tuple[str, str] | None = None
-    """Where the notice leads, and in which words."""
-    is_danger: bool = False
 
 
 def change_of(outcome: Outcome) -> int:
@@ -57,11 +35,6 @@ def balance_fact(account: Account, change: int) -> tuple[str, str]:
         "Balance",
         f"{format_money(account.available, account.currency)} → {format_money_with_code(after, account.currency)}",
     )
-
-
-def facts_of(*facts: tuple[str, str | None]) -> list[tuple[str, str]]:
-    """Leave out what has no words."""
-    return [(label, words) for label, words in facts if words]
 
 
 def made_before(about: Preview, outcome: Outcome, root: str) -> Preview:

@@ -13,9 +13,9 @@ from farebox.service.errors import ServiceError
 from farebox.web.pages import render
 from farebox.web.pages.amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.console.previews import Preview
 from farebox.web.pages.forms import typed_time
 from farebox.web.pages.once import ONCE_FIELD
+from farebox.web.pages.preview import Preview
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -45,7 +45,7 @@ class ConsolePricePages:
                 post=self.add,
                 is_console=True,
                 operation=Operation.SET_PRICE,
-                is_made_once=True,
+                is_done_once=True,
             )
         ]
 

@@ -1,7 +1,7 @@
 """The staff, who may sign in at the console."""
 
 from collections import Counter
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -14,7 +14,10 @@ from farebox.presenters.keys import is_working
 from farebox.presenters.users import staff_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
+from farebox.service.people.users import Login
 from farebox.web.pages.console.common import ticked_roles
+from farebox.web.pages.console.staff_previews import closing, confirmation, removal_of_codes
+from farebox.web.pages.preview import Preview
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -34,19 +37,28 @@ class StaffPages:
             )
 
         return [
-            route("", get=self.show, post=self.add, is_made_once=True),
-            route("/again", post=self.invite_again, is_made_once=True),
+            route("", get=self.show, post=self.add, is_done_once=True),
+            route("/again", post=self.invite_again, is_done_once=True),
             PageRoute(
                 f"{_ROOT}/confirm",
                 Audience.SUPPORT,
+                get=self.ask_confirm,
                 post=self.confirm,
                 is_console=True,
                 operation=Operation.CONFIRM_STAFF,
+                is_form=True,
+                is_done_once=True,
             ),
             route("/roles", post=self.set_roles),
-            route("/close", post=self.close),
-            route("/reopen", post=self.reopen),
-            route("/codes", post=self.disable_two_factor),
+            route("/close", get=self.ask_close, post=self.close, is_form=True, is_done_once=True),
+            route("/reopen", post=self.reopen, is_done_once=True),
+            route(
+                "/codes",
+                get=self.ask_disable_two_factor,
+                post=self.disable_two_factor,
+                is_form=True,
+                is_done_once=True,
+            ),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -72,67 +84,70 @@ class StaffPages:
 
     async def invite_again(self, request: PageRequest) -> Response:
         """Mail somebody once more how to sign in."""
-        invite = partial(request.services.staff.invite_again, _email(request), principal=request.principal)
-        try:
-            return await request.do_once(invite, _ROOT, "invited")
-        except ServiceError as error:
-            request.form.fail(error, _FIELDS)
-            return await self._page(request, 422)
+        return await self._do_once(request, request.services.staff.invite_again, "invited")
 
     async def set_roles(self, request: PageRequest) -> Response:
         """Change what somebody may do."""
-        return await self._do(
-            request,
-            request.services.staff.set_roles(_email(request), ticked_roles(request), principal=request.principal),
-            "role_saved",
-        )
-
-    async def confirm(self, request: PageRequest) -> Response:
-        """Say that somebody whom another one added is a person of their own."""
-        return await self._do(
-            request, request.services.staff.confirm(_email(request), principal=request.principal), "staff_confirmed"
-        )
-
-    async def close(self, request: PageRequest) -> Response:
-        """Let somebody sign in no more."""
-        return await self._do(
-            request, request.services.staff.close(_email(request), principal=request.principal), "staff_closed"
-        )
-
-    async def reopen(self, request: PageRequest) -> Response:
-        """Let somebody sign in again."""
-        return await self._do(
-            request, request.services.staff.reopen(_email(request), principal=request.principal), "staff_reopened"
-        )
-
-    async def disable_two_factor(self, request: PageRequest) -> Response:
-        """Ask somebody who lost their authenticator for no codes any more; one's own are removed by password."""
-        email = _email(request)
-        if inputs.mailbox(email) == inputs.mailbox(request.login.email):
-            request.form.errors[""] = "Remove your own codes on your profile, with your password"
-            return await self._page(request, 422)
-        return await self._do(
-            request,
-            request.services.staff.disable_two_factor(email, principal=request.principal),
-            "staff_two_factor_off",
-        )
-
-    async def _do(self, request: PageRequest, action: Awaitable[object], flash: str) -> Response:
-        """Do what a button beside one of the staff asks for."""
         try:
-            await action
+            await request.services.staff.set_roles(_email(request), ticked_roles(request), principal=request.principal)
         except ServiceError as error:
             request.form.fail(error, _FIELDS)
             return await self._page(request, 422)
-        return request.redirect(_ROOT, flash)
+        return request.redirect(_ROOT, "role_saved")
+
+    async def ask_confirm(self, request: PageRequest) -> Response:
+        """Tell what it comes to to confirm an account that another one added; nothing is changed."""
+        login = await _login(request)
+        if login is None or not login.counts_as:
+            return request.redirect(_ROOT)
+        return _ask(request, confirmation(request, login))
+
+    async def confirm(self, request: PageRequest) -> Response:
+        """Say that somebody whom another one added is a person of their own."""
+        return await self._do_once(request, request.services.staff.confirm, "staff_confirmed")
+
+    async def ask_close(self, request: PageRequest) -> Response:
+        """Tell what it comes to to close an account; nothing is changed."""
+        login = await _login(request)
+        if login is None or login.disabled_at is not None:
+            return request.redirect(_ROOT)
+        return _ask(request, closing(request, login, keys_count=(await _keys_made(request))[login.login_id]))
+
+    async def close(self, request: PageRequest) -> Response:
+        """Let somebody sign in no more."""
+        return await self._do_once(request, request.services.staff.close, "staff_closed")
+
+    async def reopen(self, request: PageRequest) -> Response:
+        """Let somebody sign in again."""
+        return await self._do_once(request, request.services.staff.reopen, "staff_reopened")
+
+    async def ask_disable_two_factor(self, request: PageRequest) -> Response:
+        """Tell what it comes to to ask somebody for no codes any more; nothing is changed."""
+        login = await _login(request)
+        if login is None or login.totp_seed is None:
+            return request.redirect(_ROOT)
+        return _ask(request, removal_of_codes(request, login))
+
+    async def disable_two_factor(self, request: PageRequest) -> Response:
+        """Ask somebody who lost their authenticator for no codes any more; one's own are removed by password."""
+        if inputs.mailbox(_email(request)) == inputs.mailbox(request.login.email):
+            request.form.errors[""] = "Remove your own codes on your profile, with your password"
+            return await self._page(request, 422)
+        return await self._do_once(request, request.services.staff.disable_two_factor, "staff_two_factor_off")
+
+    async def _do_once(self, request: PageRequest, action: Callable[..., Awaitable[object]], flash: str) -> Response:
+        """Do once to one of the staff what a button asks for."""
+        try:
+            return await request.do_once(partial(action, _email(request), principal=request.principal), _ROOT, flash)
+        except ServiceError as error:
+            request.form.fail(error, _FIELDS)
+            return await self._page(request, 422)
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         people = await request.services.approvals.people(request.principal)
         may_confirm = {login.login_id for login in await request.services.approvals.accounts_to_confirm(people)}
         staff = await request.services.staff.list()
-        now = request.services.console.now()
-        keys = [key for key in await request.services.merchants.keys(None) if is_working(key, now)]
-        makers = Counter(number for key in keys for number in read_people(key.people))
+        makers = await _keys_made(request)
         return request.page(
             "console/staff.html",
             status,
@@ -142,6 +157,24 @@ class StaffPages:
             role_words=list(STAFF_ROLES),
             changed=next((staff_data(login) for login in staff if login.email == request.query("change")), None),
         )
+
+
+async def _login(request: PageRequest) -> Login | None:
+    """Read which of the staff a page is about; None if there is nobody of this address."""
+    mailbox = inputs.mailbox(request.query("staff"))
+    staff = await request.services.staff.list()
+    return next((login for login in staff if inputs.mailbox(login.email) == mailbox), None)
+
+
+async def _keys_made(request: PageRequest) -> Counter[int]:
+    """Count the services' and support's keys that work, by the account that made them."""
+    now = request.services.console.now()
+    keys = [key for key in await request.services.merchants.keys(None) if is_working(key, now)]
+    return Counter(number for key in keys for number in read_people(key.people))
+
+
+def _ask(request: PageRequest, preview: Preview) -> Response:
+    return request.page("console/preview.html", frame="console/plain.html", preview=preview)
 
 
 def _email(request: PageRequest) -> str:

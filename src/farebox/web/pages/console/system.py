@@ -28,7 +28,7 @@ class SystemPages:
                 post=self.verify,
                 is_console=True,
                 operation=Operation.RUN_SERVER,
-                is_made_once=True,
+                is_done_once=True,
             ),
         ]
 

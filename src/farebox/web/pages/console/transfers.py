@@ -15,16 +15,9 @@ from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import optional_amount
 from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
-from farebox.web.pages.console.previews import (
-    NEEDS_APPROVAL,
-    Preview,
-    balance_fact,
-    change_of,
-    facts_of,
-    made_before,
-    signed,
-)
+from farebox.web.pages.console.previews import NEEDS_APPROVAL, balance_fact, change_of, made_before, signed
 from farebox.web.pages.once import ONCE_FIELD, sent_once
+from farebox.web.pages.preview import Preview, facts_of
 from farebox.web.pages.render import what
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
@@ -43,21 +36,21 @@ class TransferPages:
         """List the pages."""
         one = f"{MERCHANT}/transfers/{{transfer:str}}"
 
-        def move(path: str, operation: Operation, post: PageHandler, *, is_made_once: bool = False) -> PageRoute:
+        def move(path: str, operation: Operation, post: PageHandler, *, is_done_once: bool = False) -> PageRoute:
             return PageRoute(
                 f"{one}/{path}",
                 Audience.SUPPORT,
                 post=post,
                 is_console=True,
                 operation=operation,
-                is_made_once=is_made_once,
+                is_done_once=is_done_once,
             )
 
         return [
             PageRoute(f"{MERCHANT}/transfers", Audience.SUPPORT, get=self.show, is_console=True),
             PageRoute(one, Audience.SUPPORT, get=self.show_one, is_console=True),
-            move("refund", Operation.REFUND, self.preview_refund, is_made_once=True),
-            move("refund/confirm", Operation.REFUND, self.refund, is_made_once=True),
+            move("refund", Operation.REFUND, self.preview_refund, is_done_once=True),
+            move("refund/confirm", Operation.REFUND, self.refund, is_done_once=True),
             move("take-back", Operation.REVERSE_TOP_UP, self.preview_take_back),
             move("take-back/confirm", Operation.REVERSE_TOP_UP, self.take_back),
         ]

@@ -28,10 +28,10 @@ class ConsoleUserPages(UserPages):
             )
 
         return [
-            route("", get=self.show, post=self.invite, is_made_once=True),
-            route("/again", post=self.invite_again, is_made_once=True),
+            route("", get=self.show, post=self.invite, is_done_once=True),
+            route("/again", post=self.invite_again, is_done_once=True),
             route("/role", post=self.set_role),
-            route("/remove", post=self.remove),
+            route("/remove", get=self.ask_remove, post=self.remove, is_form=True, is_done_once=True),
         ]
 
     def merchant(self, request: PageRequest) -> int:
@@ -42,6 +42,6 @@ class ConsoleUserPages(UserPages):
         """Write where it is."""
         return f"{merchant_url(merchant_of(request))}/people"
 
-    def page(self, request: PageRequest, status: int, **values: Any) -> Awaitable[Response]:
+    def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
         """Show it among the merchant's in the console."""
-        return merchant_page(request, "console/users.html", status, **values)
+        return merchant_page(request, f"console/{name}.html", status, **values)
