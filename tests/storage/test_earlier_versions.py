@@ -8,12 +8,15 @@ from unittest import mock
 
 import pytest
 
-from farebox.core.commands import TopUp
+from farebox.core.audit_log import Action, AuditEntry
+from farebox.core.commands import KeyKind, TopUp
+from farebox.core.ids import NUMBER_MAX
 from farebox.core.outcomes import Code
+from farebox.core.staff_roles import EVERY_ROLE
 from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
 from farebox.storage import sql
-from farebox.storage.records import Usage
+from farebox.storage.records import ApiKey, Login, Realm, Usage
 from farebox.storage.stores import Stores
 from tests.service.books import TRANSFERS, keep_book
 from tests.storage.engines import TABLES, Engine, PostgresEngine, SqliteEngine
@@ -124,6 +127,108 @@ async def test_thresholds_of_before_keep_their_states_and_those_of_new_books_wai
         (alert,) = await stores.outbox.alerts(number, 9)
         assert (100 * UNIT, 1, AlertKind.LOW_BALANCE) == (alert.threshold, alert.transfer_seq, alert.kind)
     await stores.connector.close()
+
+
+CONTROL: Final = 5
+"""The version that knows people: whom keys, staff accounts and requests count as."""
+
+UNKNOWN: Final = "0"
+COMMAND_LINE: Final = "1"
+SHELL: Final = "shell:root"
+FIRST, SECOND, OF_KEY, UNTOLD = (f"{name}@farebox.example" for name in ("first", "second", "of-key", "untold"))
+NUMBERS: Final = {FIRST: 11, SECOND: 12, OF_KEY: 13, UNTOLD: 14}
+SUPPORT_KEY: Final = 90
+
+ADDED_BY: Final = {FIRST: (SHELL, None), SECOND: (FIRST, None), OF_KEY: (SHELL, SUPPORT_KEY)}
+"""Who added each account, as the audit log names them: by name, and a key by its number, too."""
+
+COUNTS_AS: Final = {FIRST: "", SECOND: UNKNOWN, OF_KEY: UNKNOWN, UNTOLD: UNKNOWN}
+"""An account of the staff's own adding may be a puppet; a key may have been given any name, the shell's too."""
+
+KEYS: Final[dict[str, tuple[tuple[str, int | None] | None, str]]] = {
+    "by the shell": ((SHELL, None), COMMAND_LINE),
+    "by the first": ((FIRST, None), "11"),
+    "by the first again": ((FIRST, None), "11"),
+    "by the second": ((SECOND, None), UNKNOWN),
+    "by a key": (("by the first", SUPPORT_KEY), UNKNOWN),
+    "by a key in the shell's name": ((SHELL, SUPPORT_KEY), UNKNOWN),
+    "by a key in the first's name": ((FIRST, SUPPORT_KEY), UNKNOWN),
+    "by nobody who is there": (("gone@farebox.example", None), UNKNOWN),
+    "by nobody who is known": (None, UNKNOWN),
+}
+"""Who made each key, and whom it counts as."""
+
+REQUESTS: Final = {
+    (SHELL, None): COMMAND_LINE,
+    (FIRST, None): "11",
+    (SECOND, None): UNKNOWN,
+    (FIRST, SUPPORT_KEY): UNKNOWN,
+    ("by the first", SUPPORT_KEY): UNKNOWN,
+}
+"""Who asked for what waits, and whom the request counts as."""
+
+
+async def test_keys_accounts_and_requests_of_before_belong_to_those_whom_the_audit_log_names(
+    engines: tuple[Engine, Engine],
+) -> None:
+    full, earlier = engines
+    stores = full.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    await add_merchant(stores)
+    for email, number in NUMBERS.items():
+        await stores.logins.add(Login(number, Realm.SUPPORT, email, email, NOW))
+        if email in ADDED_BY:
+            await _write_entry(stores, ADDED_BY[email], Action.ADD_STAFF, subject=email)
+    for number, (name, (maker, _)) in enumerate(KEYS.items(), start=SUPPORT_KEY):
+        kind = KeyKind.SERVICE if name == "by the first again" else KeyKind.SUPPORT
+        key = ApiKey(number, kind, bytes([number]) * 32, f"fbu_…{number}", NOW + number, name=name)
+        await stores.api_keys.create(key)
+        if maker is not None:
+            await _write_entry(stores, maker, Action.CREATE_KEY, at=key.created_at, detail=f"{key.hint} {name}")
+    # Another key of the same name, made when the audit log told of somebody else's.
+    await stores.api_keys.create(
+        ApiKey(200, KeyKind.SUPPORT, bytes(32), "fbu_…200", NOW + SUPPORT_KEY, name="by the shell")
+    )
+    for number, (asker, at) in enumerate(zip(REQUESTS, range(NOW, NOW + 9), strict=False)):
+        await full.execute(
+            "INSERT INTO approval (merchant_id, number, kind, amount, reference, idempotency_key, content,"
+            " requested_by, requested_at, state, requested_people)"
+            f" VALUES ({ANN}, {number}, 1, 5, 'R', 'top_up R{number}', {full.blob(bytes(8))},"
+            f" '{asker[0]}', {at}, 1, '7')"
+        )
+        await _write_entry(stores, asker, Action.REQUEST_APPROVAL, at=at, merchant_id=ANN)
+    await stores.connector.close()
+    await _leave_as_version(CONTROL - 1, full, earlier)
+
+    stores = earlier.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    staff = await stores.logins.list(Realm.SUPPORT)
+    assert COUNTS_AS == {login.email: login.counts_as for login in staff}
+    assert {EVERY_ROLE} == {login.roles for login in staff}
+    *keys, other = await stores.api_keys.list(None)
+    assert {name: people for name, (_, people) in KEYS.items()} == {key.name: key.people for key in keys}
+    assert UNKNOWN == other.people
+    assert {KeyKind.SERVICE: 0, KeyKind.SUPPORT: EVERY_ROLE} == {key.kind: key.roles for key in keys}
+    waiting = await stores.approvals.pending(9)
+    assert list(REQUESTS.values()) == [approval.requested_people for approval in waiting]
+    await stores.connector.close()
+
+
+async def _write_entry(
+    stores: Stores,
+    person: tuple[str, int | None],
+    action: Action,
+    *,
+    at: int = NOW,
+    subject: str | None = None,
+    detail: str = "",
+    merchant_id: int | None = None,
+) -> None:
+    name, key_id = person
+    number = len(await stores.audit_log.list(merchant_id=None, before=(NUMBER_MAX, NUMBER_MAX), limit=999))
+    await stores.audit_log.append(AuditEntry(number, merchant_id, at, name, key_id, None, action, subject, detail))
 
 
 _KEPT_IN: Final = {
