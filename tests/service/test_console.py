@@ -22,6 +22,7 @@ from farebox.service.operator.console import MerchantOrder, MerchantRow, Returns
 from farebox.service.operator.throughput import SAMPLE_SECONDS, SAMPLES_MAX, Throughput
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Counts, MailState, Role, RunwaySnapshot
+from farebox.web.schemas.spending import ChargeRequest
 from tests.support.ledger import UNIT, add_price, do
 from tests.support.server import Seeds, open_farebox, seed
 
@@ -83,6 +84,28 @@ async def test_who_runs_out_within_a_week_comes_first(farebox: Farebox) -> None:
     (row,) = await console.merchants(MerchantOrder.RUNS_OUT, limit=1, offset=2)
     assert row.runway_snapshot is not None
     assert (late.merchant_id, 1_000_000) == (row.account.merchant_id, row.runway_snapshot.available)
+
+
+async def test_a_charge_and_a_top_up_move_a_merchant_into_the_list_and_out_at_once(farebox: Farebox) -> None:
+    """However many others ran out sooner when runways were last worked out: those were all topped up since."""
+    for _ in range(9):
+        other = await _with_runway_snapshot(farebox, days=1, balance="1")
+        await farebox.services.operations.top_up(
+            other.merchant_id, amount="50", reference="R", note=None, principal=None
+        )
+    spender = await _with_runway_snapshot(farebox, days=100, balance="100")
+    console, operations = farebox.services.console, farebox.services.operations
+    assert [] == await console.soon(2, UTC)
+    charged = await operations.charge(ChargeRequest(spender.merchant, "call", "big", amount="94"), caller=None)
+    assert charged.is_ok
+    assert [spender.merchant_id] == _ids(await console.soon(2, UTC))
+    assert [6] == _days(farebox, await console.soon(2, UTC))
+    assert spender.merchant_id == _ids(await console.merchants(MerchantOrder.RUNS_OUT, limit=1, offset=0))[0]
+    await operations.top_up(spender.merchant_id, amount="2", reference="R", note=None, principal=None)
+    assert [] == await console.soon(2, UTC)
+    # At its end it is the first of all, and used up.
+    await operations.charge(ChargeRequest(spender.merchant, "call", "rest", amount="8"), caller=None)
+    assert [0] == _days(farebox, await console.soon(1, UTC))
 
 
 async def test_credit_counts_until_its_limit_wherever_it_is_told_how_long_it_lasts(farebox: Farebox) -> None:

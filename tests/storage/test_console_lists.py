@@ -67,12 +67,13 @@ async def test_runway_snapshots_are_written_over_and_read_back(stores: Stores) -
 
 
 async def test_merchants_are_listed_in_each_order_page_by_page(stores: Stores) -> None:
-    for number in (ANN, BEN, CLEO):
-        await add_merchant(stores, number)
+    for number, funds in ((ANN, 9), (BEN, 8), (CLEO, 0)):
+        await add_merchant(stores, number, funds=funds)
     await stores.runway_snapshots.put(
         [
-            runway_snapshot(ANN, available=5, last_at=NOW + 1, runs_out_at=NOW + 9),
-            runway_snapshot(BEN, available=-5, last_at=NOW + 1, runs_out_at=NOW + 8),
+            # What the snapshots have for a balance counts for nothing where the money runs out.
+            runway_snapshot(ANN, available=5, last_at=NOW + 1, runs_out_at=NOW + 7, burn_per_day=2),
+            runway_snapshot(BEN, available=-5, last_at=NOW + 1, runs_out_at=NOW + 8, burn_per_day=2),
             runway_snapshot(CLEO, available=5, last_at=NOW + 3),
         ]
     )

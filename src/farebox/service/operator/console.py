@@ -44,9 +44,6 @@ __all__ = [
 SOON_DAYS: Final = 7
 """Those whose money is used up, or will be within so many days, come first."""
 
-_CANDIDATES_A_ROW: Final = 4
-"""How many of those that ran out soonest when last worked out are looked at for each row: some were topped up since."""
-
 RETURNS_MAX: Final = 50
 """How many refunds or reversals of one transfer are read: the newest."""
 
@@ -101,12 +98,13 @@ class ConsoleQueries:
     async def soon(self, limit: int, zone: ZoneInfo, *, beside: Sequence[MerchantRow] = ()) -> list[MerchantRow]:
         """List those whose money is used up or runs out within SOON_DAYS on a calendar of the zone, the soonest first.
 
-        Of the merchants `beside` it on the page each one is looked at, so that no two rows contradict each other.
+        Who they are is told by the money of now, so a charge or a top-up counts at once. The merchants `beside` them on
+        the page may have been read a moment later; each is looked at, so that no two rows contradict each other.
         """
         now = self._clock.now()
-        found = await self.merchants(MerchantOrder.RUNS_OUT, limit=limit * _CANDIDATES_A_ROW, offset=0)
+        listed = await self.merchants(MerchantOrder.RUNS_OUT, limit=limit, offset=0)
         soon: dict[int, tuple[int, MerchantRow]] = {}
-        for row in (*found, *beside):
+        for row in (*listed, *beside):
             runway = row.runway(now)
             if runway is None:
                 continue

@@ -17,8 +17,14 @@ INSERT INTO merchant ({merchant.stored}) VALUES ({merchant.values});
 -- rename_merchant: change a merchant's name
 UPDATE merchant SET name = $2 WHERE merchant_id = $1 RETURNING merchant_id;
 
--- merchants_by_runs_out: list merchants by when their money runs out, soonest first
-SELECT merchant_id FROM outlook WHERE runs_out_at IS NOT NULL ORDER BY runs_out_at, merchant_id LIMIT $1 OFFSET $2;
+-- merchants_by_runs_out: list merchants by how long what they can spend now lasts at their last burn, shortest first
+SELECT o.merchant_id FROM outlook o JOIN account a ON a.merchant_id = o.merchant_id
+WHERE o.burn_per_day > 0
+ORDER BY CASE
+    WHEN a.wallet + a.credit_limit > 0 THEN CAST(a.wallet + a.credit_limit AS DOUBLE PRECISION) / o.burn_per_day
+    ELSE 0
+END, o.merchant_id
+LIMIT $1 OFFSET $2;
 
 -- merchants_by_available: list merchants by balance, lowest first
 SELECT merchant_id FROM outlook ORDER BY available, merchant_id LIMIT $1 OFFSET $2;

@@ -1,6 +1,6 @@
 """The console's first page: merchants in an order or by search; and adding one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -75,9 +75,9 @@ class MerchantListPages:
             found_rows = await console.merchants(_ORDERS[sort or "age"], limit=ROWS + 1, offset=page * ROWS)
         rows, more = cut(found_rows, ROWS)
         now = console.now()
-        if sort == "runway":
-            # They come as they were last worked out; what they have now may order them otherwise.
-            rows = sorted(rows, key=lambda row: _until(row, now))
+        if sort:
+            # Some orders are as of some minutes ago; within a page the figures of now go one after the other.
+            rows = sorted(rows, key=_IN_ORDER[sort](now))
         if not text and not sort and not page:
             soon, more_soon = cut(await console.soon(SOON_ROWS + 1, request.zone, beside=rows), SOON_ROWS)
         return request.page(
@@ -160,3 +160,12 @@ def _shown(row: MerchantRow, now: int, zone: ZoneInfo) -> dict[str, Any]:
 def _until(row: MerchantRow, now: int) -> int:
     runway = row.runway(now)
     return now + RUNWAY_MAX if runway is None else runway.until
+
+
+_IN_ORDER: Final[dict[str, Callable[[int], Callable[[MerchantRow], int]]]] = {
+    "age": lambda now: lambda row: -row.merchant.merchant_id,
+    "runway": lambda now: lambda row: _until(row, now),
+    "balance": lambda now: lambda row: row.account.available,
+    "last": lambda now: lambda row: -row.account.last_at,
+}
+"""By what merchants are sorted, at a moment."""
