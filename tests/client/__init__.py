@@ -1,0 +1,1 @@
+"""Tests of what services use in their own processes."""
