@@ -54,7 +54,7 @@ class RequestCost:
     """What a request costs, in units of the currency, and how that came about."""
 
     amount: Decimal
-    """What is charged: `exact`, rounded as the rule says."""
+    """The price of the request: `exact`, rounded as the rule says."""
     exact: Fraction
     """The base and all lines, or the minimum if that is more."""
     lines: tuple[RequestLineCost, ...]
