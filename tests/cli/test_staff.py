@@ -7,6 +7,7 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.storage.records import Realm
 from tests.cli.shell import Shell
+from tests.support.server import open_farebox
 
 PASSWORD = "correct horse battery"
 
@@ -51,12 +52,46 @@ def test_support_is_closed_opened_again_and_sent_another_link(shell: Shell) -> N
     asyncio.run(_sign_in_by(shell, second, Realm.SUPPORT, "sam@farebox.example"))
     unknown = shell.run("staff", "close", "nobody@farebox.example")
     assert (2, "farebox: email: nobody@farebox.example is not support staff\n") == (unknown.status, unknown.err)
+    # The audit log has the actions at the shell.
+    actions = [entry["action"] for entry in shell.json("audit")]
+    assert ["invite_staff", "reopen_staff", "close_staff", "add_staff"] == actions
+
+
+def test_codes_are_removed_from_those_who_are_asked_for_them(shell: Shell) -> None:
+    shell.ok("staff", "add", "sam@farebox.example", "--name", "Sam")
+    nothing = shell.run("staff", "remove-codes", "sam@farebox.example")
+    words = "farebox: sam@farebox.example is asked for no one-time codes; there was nothing to remove\n"
+    assert (1, words) == (nothing.status, nothing.err)
+    asyncio.run(_ask_for_codes(shell, "sam@farebox.example"))
     assert {"email": "sam@farebox.example", "hasCodes": False} == shell.json(
         "staff", "remove-codes", "sam@farebox.example"
     )
-    # The audit log has the actions at the shell.
-    actions = [entry["action"] for entry in shell.json("audit")]
-    assert ["disable_two_factor", "invite_staff", "reopen_staff", "close_staff", "add_staff"] == actions
+    assert words == shell.run("staff", "remove-codes", "sam@farebox.example").err
+    assert ["disable_two_factor", "add_staff"] == [entry["action"] for entry in shell.json("audit")]
+
+
+def test_what_is_so_already_is_not_done_again(shell: Shell) -> None:
+    shell.ok("staff", "add", "sam@farebox.example", "--name", "Sam")
+    for command, words in (
+        (("reopen", "sam@farebox.example"), "sam@farebox.example is open already"),
+        (
+            ("role", "sam@farebox.example", "support", "administrator"),
+            "sam@farebox.example is support and administrator already",
+        ),
+        (("confirm", "sam@farebox.example"), "sam@farebox.example is a person of its own already"),
+    ):
+        refused = shell.run("staff", *command)
+        assert (1, f"farebox: {words}\n") == (refused.status, refused.err)
+    shell.ok("staff", "close", "sam@farebox.example")
+    assert "farebox: sam@farebox.example is closed already\n" == shell.run("staff", "close", "sam@farebox.example").err
+    assert ["close_staff", "add_staff"] == [entry["action"] for entry in shell.json("audit")]
+
+
+async def _ask_for_codes(shell: Shell, email: str) -> None:
+    async with open_farebox(shell.database_url) as farebox:
+        login = await farebox.stores.logins.find(Realm.SUPPORT, email)
+        assert login is not None
+        await farebox.stores.logins.set_totp_seed(login.login_id, b"\1" * 32)
 
 
 def test_a_merchants_person_is_let_in_by_a_link(shell: Shell) -> None:

@@ -18,7 +18,7 @@ from farebox.presenters.audit_words import WORDS, actor_words, audit_sentence, a
 from farebox.service.operator.audit_log import ActorNames
 from farebox.service.people.api_keys import Principal
 from farebox.storage.mailbox_upgrade import MAILBOXES
-from farebox.storage.records import Role
+from farebox.storage.records import Realm, Role
 from farebox.web.schemas.spending import ChargeRequest
 from tests.support.server import open_farebox
 
@@ -133,6 +133,9 @@ async def _staff(farebox: Farebox, sam: Principal, tess: Principal) -> None:
     await staff.invite_again(UMA, principal=sam)
     await staff.close(UMA, principal=sam)
     await staff.reopen(UMA, principal=sam)
+    uma = await farebox.stores.logins.find(Realm.SUPPORT, UMA)
+    assert uma is not None
+    await farebox.stores.logins.set_totp_seed(uma.login_id, b"\1" * 32)
     await staff.disable_two_factor(UMA, principal=sam)
     await farebox.services.console.retry(principal=sam)
     await farebox.services.verifications.start(principal=sam)

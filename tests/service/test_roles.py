@@ -104,7 +104,8 @@ def _users(method: str, *values: Any, **fields: Any) -> Callable[[Scene], Awaita
 def _staff(method: str, *values: Any, **fields: Any) -> Callable[[Scene], Awaitable[Any]]:
     async def on_staff(scene: Scene) -> None:
         staff = scene.farebox.services.staff
-        await staff.add("tess@farebox.example", "Tess", roles=[SUPPORT], principal=None)
+        login, _ = await staff.add("tess@farebox.example", "Tess", roles=[SUPPORT], principal=None)
+        await scene.farebox.stores.logins.set_totp_seed(login.login_id, b"\1" * 32)
         if method == "reopen":
             await staff.close("tess@farebox.example", principal=None)
         await getattr(staff, method)(*values, **fields, principal=scene.principal)

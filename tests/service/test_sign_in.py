@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farebox.service.errors import InvalidInput, Missing, Overloaded
+from farebox.service.errors import Conflict, InvalidInput, Missing, Overloaded
 from farebox.service.people.password_strength import check_strength
 from farebox.service.people.passwords import WAITING_MAX, Passwords
 from farebox.service.people.sign_in import (
@@ -300,6 +300,8 @@ async def test_codes_are_set_up_by_password_and_a_first_code_which_is_then_used_
     with pytest.raises(InvalidInput):
         await parts.sign_in.disable_two_factor(signed_in, password="wrong")
     await parts.sign_in.disable_two_factor(signed_in, password=PASSWORD)
+    with pytest.raises(Conflict, match="nothing to remove"):
+        await parts.sign_in.disable_two_factor(signed_in, password=PASSWORD)
     await parts.enter()
 
 

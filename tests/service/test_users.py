@@ -8,12 +8,12 @@ from typing import Any, Final
 import pytest
 
 from farebox.core.ids import NUMBER_MAX
-from farebox.core.staff_roles import EVERY_ROLE
+from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import ACCOUNT_MAILS_PER_HOUR_MAX, SignInRefused
 from farebox.service.people.users import Member, Membership, Users
-from farebox.storage.records import Purpose, Realm, Role
+from farebox.storage.records import Login, Purpose, Realm, Role
 from tests.service.people import ANN, PASSWORD, PeopleParts, open_people_parts
 from tests.support.ledger import ANN as MERCHANT
 from tests.support.ledger import BEN as OTHER
@@ -181,10 +181,40 @@ async def test_staff_come_by_a_mail_go_and_come_back(parts: PeopleParts) -> None
     await parts.staff.invite_again(SAM, principal=ACTOR)
     await parts.stores.logins.set_totp_seed(login.login_id, b"\1" * 32)
     await parts.staff.disable_two_factor(SAM, principal=ACTOR)
+    with pytest.raises(Conflict, match="nothing to remove"):
+        await parts.staff.disable_two_factor(SAM, principal=ACTOR)
+    with pytest.raises(Conflict, match="is support already"):
+        await parts.staff.set_roles(SAM, [StaffRole.SUPPORT], principal=ACTOR)
     await parts.enter(SAM, realm=Realm.SUPPORT)
     actions = ["close_staff", "reopen_staff", "invite_staff", "disable_two_factor"]
     added = (None, "add_staff", SAM, "Sam as support")
     assert sorted([added, *((None, action, SAM, "") for action in actions)]) == await log(parts)
+
+
+async def test_of_two_who_change_an_account_at_once_one_is_told_that_the_other_did(parts: PeopleParts) -> None:
+    await parts.add("ada@farebox.example", realm=Realm.SUPPORT)
+    await parts.add(SAM, realm=Realm.SUPPORT, totp_seed=b"\1" * 32, counts_as="7")
+    staff = parts.staff
+    actions: list[Callable[..., Awaitable[object]]] = [
+        *(staff.disable_two_factor, staff.confirm, staff.close, staff.reopen)
+    ]
+    for action in actions:
+        found = await asyncio.gather(*[action(SAM, principal=ACTOR) for _ in range(2)], return_exceptions=True)
+        assert 1 == len([error for error in found if isinstance(error, Conflict)])
+
+
+async def test_roles_that_somebody_else_changed_meanwhile_are_looked_at_again(
+    parts: PeopleParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = await parts.add(SAM, realm=Realm.SUPPORT, password_hash=None)
+    await parts.staff.set_roles(SAM, [StaffRole.VIEWER], principal=ACTOR)
+
+    async def find(realm: Realm, email: str) -> Login:
+        return seen
+
+    monkeypatch.setattr(parts.stores.logins, "find", find)
+    with pytest.raises(Conflict, match="has just changed what sam@farebox.example may do"):
+        await parts.staff.set_roles(SAM, [StaffRole.SUPPORT], principal=ACTOR)
 
 
 @pytest.mark.parametrize("email", [ANN, "no address", ""])

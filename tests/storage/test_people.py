@@ -15,7 +15,7 @@ from farebox.core.commands import Actor
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
-from farebox.storage.logins import LastAdministrator, LinkGone
+from farebox.storage.logins import AlreadySo, ChangedMeanwhile, LastAdministrator, LinkGone, LoginClosed
 from farebox.storage.records import (
     AccountMail,
     Login,
@@ -230,13 +230,18 @@ async def test_a_session_that_begins_while_the_password_is_changed_ends_with_the
 
 
 async def test_a_seed_is_kept_with_the_step_that_is_used_up(stores: Stores) -> None:
-    await stores.logins.set_totp_seed(1, b"\1" * 32, used_step=7, audit_entry=audit_entry(1))
+    await stores.logins.set_totp_seed(1, b"\1" * 32, used_step=7)
     assert (b"\1" * 32, 7) == ((await login_of(stores)).totp_seed, (await login_of(stores)).totp_step)
     assert [False, False, True, False] == [await stores.logins.use_totp_step(1, step) for step in (6, 7, 8, 8)]
-    await stores.logins.set_totp_seed(1, None)
+    await stores.logins.remove_totp_seed(1, audit_entry(2))
     assert ((await login_of(stores)).totp_seed, (await login_of(stores)).totp_step) == (None, 0)
+    with pytest.raises(AlreadySo):
+        await stores.logins.remove_totp_seed(1, audit_entry(3))
     with pytest.raises(NotFound):
-        await stores.logins.set_totp_seed(7, None)
+        await stores.logins.set_totp_seed(7, b"\1" * 32)
+    with pytest.raises(NotFound, match="no such login"):
+        await stores.logins.remove_totp_seed(7)
+    assert [audit_entry(2)] == await audit_entries(stores)
 
 
 async def test_of_many_uses_of_one_code_one_wins(rivals: list[Stores]) -> None:
@@ -562,6 +567,49 @@ async def test_two_administrators_who_go_at_once_leave_one(stores: Stores, rival
     assert Counter({None: 1, LastAdministrator: 1}) == found
 
 
+AT_ONCE: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
+    "close": lambda stores, item: stores.logins.set_disabled(11, NOW, item),
+    "reopen": lambda stores, item: stores.logins.set_disabled(12, None, item),
+    "confirm": lambda stores, item: stores.logins.confirm(11, maker=Maker(), audit_entry=item),
+    "change roles": lambda stores, item: stores.logins.set_roles(11, StaffRole.VIEWER, item, before=StaffRole.SUPPORT),
+    "remove codes": lambda stores, item: stores.logins.remove_totp_seed(11, item),
+}
+
+
+@pytest.mark.parametrize("action", AT_ONCE)
+async def test_of_several_who_do_the_same_at_once_one_does_it(
+    stores: Stores, rivals: list[Stores], action: str
+) -> None:
+    await _with_staff(
+        stores,
+        _staff(11, StaffRole.SUPPORT, totp_seed=b"\1" * 32, counts_as="13"),
+        _staff(12, StaffRole.SUPPORT, disabled_at=NOW),
+    )
+    do = AT_ONCE[action]
+    found = await outcomes(*[do(rival, audit_entry(number)) for number, rival in enumerate(rivals)])
+    assert Counter({None: 1, AlreadySo: len(rivals) - 1}) == found
+    assert 1 == len(await audit_entries(stores))
+
+
+async def test_roles_are_changed_from_those_that_were_seen(stores: Stores, rivals: list[Stores]) -> None:
+    await _with_staff(stores, _staff(11, StaffRole.SUPPORT))
+    targets = (StaffRole.VIEWER, EVERY_ROLE)
+    found = await outcomes(
+        *[
+            rival.logins.set_roles(11, roles, before=StaffRole.SUPPORT)
+            for rival, roles in zip(rivals, targets, strict=False)
+        ]
+    )
+    assert Counter({None: 1, ChangedMeanwhile: 1}) == found
+
+
+async def test_a_closed_account_is_not_confirmed(stores: Stores) -> None:
+    await _with_staff(stores, _staff(11, StaffRole.SUPPORT, counts_as="13", disabled_at=NOW))
+    with pytest.raises(LoginClosed):
+        await stores.logins.confirm(11, maker=Maker(), audit_entry=audit_entry(1))
+    assert [] == await audit_entries(stores)
+
+
 async def test_who_is_removed_gets_no_more_alerts(stores: Stores) -> None:
     await add_merchant(stores, funds=50)
     one, two = User(ANN, 1, "one@example.com", NOW), User(ANN, 2, "two@example.com", NOW)
@@ -577,7 +625,7 @@ async def test_who_is_removed_gets_no_more_alerts(stores: Stores) -> None:
 
 ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[object]]]] = {
     "logins.add": lambda stores, item: stores.logins.add(OTHER, item),
-    "logins.set_totp_seed": lambda stores, item: stores.logins.set_totp_seed(1, b"\1" * 32, audit_entry=item),
+    "logins.remove_totp_seed": lambda stores, item: stores.logins.remove_totp_seed(3, item),
     "logins.set_disabled": lambda stores, item: stores.logins.set_disabled(1, NOW, item),
     "logins.set_roles": lambda stores, item: stores.logins.set_roles(1, StaffRole.VIEWER, item),
     "logins.invite": lambda stores, item: stores.logins.invite(
@@ -603,7 +651,9 @@ def test_every_action_that_takes_an_entry_is_in_the_list() -> None:
 @pytest.mark.parametrize("name", ACTIONS)
 async def test_what_is_done_is_logged_with_it_or_neither(stores: Stores, name: str) -> None:
     await with_people(stores, {"one": Role.OWNER})
-    await stores.logins.add(Login(3, Realm.SUPPORT, "cai@farebox.example", "Cai", NOW, counts_as="7"))
+    await stores.logins.add(
+        Login(3, Realm.SUPPORT, "cai@farebox.example", "Cai", NOW, totp_seed=b"\1" * 32, counts_as="7")
+    )
 
     async def everything() -> list[Any]:
         return [

@@ -27,12 +27,20 @@ class LastAdministrator(NotFound):
     """No administrator who can sign in would be left; nothing was changed."""
 
 
-class OwnPerson(NotFound):
-    """The account is a person of its own already; nothing was changed."""
-
-
 class SamePerson(NotFound):
     """No other person than the account counts as would confirm it; nothing was changed."""
+
+
+class AlreadySo(NotFound):
+    """The login is as it would be; nothing was changed."""
+
+
+class ChangedMeanwhile(NotFound):
+    """Somebody else changed the login at this moment; nothing was changed."""
+
+
+class LoginClosed(NotFound):
+    """The login is closed; nothing was changed."""
 
 
 class LoginStore(SubjectStore):
@@ -82,7 +90,8 @@ class LoginStore(SubjectStore):
 
         Raises:
             NotFound: no such staff account.
-            OwnPerson: it was one already.
+            LoginClosed: it is closed.
+            AlreadySo: it was one already.
             SamePerson: the maker counts as a person whom the account counts as; nothing was changed.
         """
 
@@ -91,10 +100,13 @@ class LoginStore(SubjectStore):
             rows = await fetch(self._sql["lock_counts_as"], login_id)
             if not rows:
                 raise NotFound(_MISSING)
-            if not rows[0][0]:
-                raise OwnPerson("it is a person of its own already")
+            ((counts_as, disabled_at),) = rows
+            if disabled_at is not None:
+                raise LoginClosed("the login is closed")
+            if not counts_as:
+                raise AlreadySo("it is a person of its own")
             people = await people_of(fetch, self._sql, maker)
-            if maker != COMMAND_LINE_MAKER and not are_others(people, account_people(login_id, rows[0][0])):
+            if maker != COMMAND_LINE_MAKER and not are_others(people, account_people(login_id, counts_as)):
                 raise SamePerson("another person has to confirm it")
             await fetch(self._sql["confirm_login"], login_id)
 
@@ -148,22 +160,30 @@ class LoginStore(SubjectStore):
 
         return await self._connector.run_in_transaction(use)
 
-    async def set_totp_seed(
-        self,
-        login_id: int,
-        seed: bytes | None,
-        *,
-        used_step: int = 0,
-        audit_entry: AuditEntry | None = None,
-        repeat: Repeat | None = None,
-    ) -> None:
-        """Ask a login for one-time codes made of this seed from now on, or for none; codes up to a step are used up.
+    async def set_totp_seed(self, login_id: int, seed: bytes, *, used_step: int = 0) -> None:
+        """Ask a login for one-time codes made of this seed from now on; codes up to a step are used up.
 
         Raises:
             NotFound: no such login.
         """
-        values = (login_id, seed, used_step)
-        await self._change("set_totp_seed", *values, missing=_MISSING, audit_entry=audit_entry, repeat=repeat)
+        await self._change("set_totp_seed", login_id, seed, used_step, missing=_MISSING)
+
+    async def remove_totp_seed(
+        self, login_id: int, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None
+    ) -> None:
+        """Ask a login for no one-time codes any more.
+
+        Raises:
+            NotFound: no such login.
+            AlreadySo: it is asked for none.
+        """
+
+        async def write(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
+            if not await fetch(self._sql["remove_totp_seed"], login_id):
+                raise await self._unchanged(fetch, login_id)
+
+        await self._connector.run_in_transaction(write, audit_entry)
 
     async def use_totp_step(self, login_id: int, step: int) -> bool:
         """Use a one-time code up; False if it, or a later one, was used before."""
@@ -176,34 +196,48 @@ class LoginStore(SubjectStore):
 
         Raises:
             NotFound: no such login.
+            AlreadySo: it was closed, or open, already.
             LastAdministrator: no administrator would be left.
         """
 
         async def write(fetch: Fetch) -> None:
             await self._claim(fetch, repeat)
-            if at is not None:
+            if at is None:
+                changed = await fetch(self._sql["reopen_login"], login_id)
+            else:
                 await self._ensure_other_administrator(fetch, login_id)
-            if not await fetch(self._sql["set_disabled"], login_id, at):
-                raise NotFound(_MISSING)
+                changed = await fetch(self._sql["close_login"], login_id, at)
+            if not changed:
+                raise await self._unchanged(fetch, login_id)
             await fetch(self._sql["end_sessions"], login_id, NO_DIGEST)
             if at is not None:
                 await fetch(self._sql["end_links"], login_id, at)
 
         await self._connector.run_in_transaction(write, audit_entry)
 
-    async def set_roles(self, login_id: int, roles: StaffRole, audit_entry: AuditEntry | None = None) -> None:
-        """Change what one of the staff may do.
+    async def set_roles(
+        self, login_id: int, roles: StaffRole, audit_entry: AuditEntry | None = None, *, before: int | None = None
+    ) -> None:
+        """Change what one of the staff may do: from `before`, if that is given.
 
         Raises:
             NotFound: no such login.
+            AlreadySo: it may do just that already.
+            ChangedMeanwhile: it may do something else than `before`.
             LastAdministrator: no administrator would be left.
         """
 
         async def write(fetch: Fetch) -> None:
             if not roles & StaffRole.ADMINISTRATOR:
                 await self._ensure_other_administrator(fetch, login_id)
-            if not await fetch(self._sql["set_staff_roles"], login_id, roles):
+            rows = await fetch(self._sql["lock_roles"], login_id)
+            if not rows:
                 raise NotFound(_MISSING)
+            if rows[0][0] == roles:
+                raise AlreadySo("it has these roles")
+            if before not in (None, rows[0][0]):
+                raise ChangedMeanwhile("its roles were changed")
+            await fetch(self._sql["set_staff_roles"], login_id, roles)
 
         await self._connector.run_in_transaction(write, audit_entry)
 
@@ -212,6 +246,10 @@ class LoginStore(SubjectStore):
         administrators = {login.login_id for login in staff if _can_administer(login)}
         if administrators == {login_id}:
             raise LastAdministrator("no administrator would be left")
+
+    async def _unchanged(self, fetch: Fetch, login_id: int) -> NotFound:
+        """Say why a login was not changed: it is as it would be, or not there."""
+        return AlreadySo("it is so already") if await fetch(self._sql["login"], login_id) else NotFound(_MISSING)
 
     async def _tell_staff(self, fetch: Fetch, login: Login, people: People) -> None:
         """Owe a mail to all who may confirm an account that counts as these people."""

@@ -14,13 +14,13 @@ from msgspec.structs import replace
 from farebox.core import ids
 from farebox.service import inputs, parsing
 from farebox.service.clock import Clock
-from farebox.service.errors import InvalidInput, ServiceError, translated
+from farebox.service.errors import Conflict, InvalidInput, ServiceError, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.passwords import Passwords
 from farebox.service.people.signing import Signer
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import AlreadyExists, NotFound
-from farebox.storage.logins import LinkGone
+from farebox.storage.logins import AlreadySo, LinkGone
 from farebox.storage.records import AccountMail, Login, MailState, Purpose, Realm, Session
 from farebox.storage.stores import Stores
 
@@ -364,10 +364,14 @@ class SignIn:
 
         Raises:
             InvalidInput: the password is wrong.
+            Conflict: it is asked for none.
         """
         await self._confirm(signed_in, password)
         with translated(missing="no such login"):
-            await self._stores.logins.set_totp_seed(signed_in.login.login_id, None)
+            try:
+                await self._stores.logins.remove_totp_seed(signed_in.login.login_id)
+            except AlreadySo as error:
+                raise Conflict("you are asked for no one-time codes; there was nothing to remove") from error
 
     async def _confirm(self, signed_in: SignedIn, password: str) -> None:
         if not await self._hashes.is_right(signed_in.login.password_hash, password):

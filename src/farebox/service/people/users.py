@@ -21,7 +21,7 @@ from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_ma
 from farebox.service.people.sign_in import SignIn, normal_email
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import AlreadyExists
-from farebox.storage.logins import LastAdministrator, OwnPerson, SamePerson
+from farebox.storage.logins import AlreadySo, ChangedMeanwhile, LastAdministrator, LoginClosed, SamePerson
 from farebox.storage.records import AccountMail, ApiKey, Login, Membership, Purpose, Realm, Role, User
 from farebox.storage.stores import Stores
 from farebox.storage.users import LastOwner
@@ -268,8 +268,6 @@ class Staff:
         """
         ensure_may(principal, Operation.CONFIRM_STAFF)
         login = await self._find(email)
-        if login.disabled_at is not None:
-            raise Conflict(f"{login.email} is closed; open it first")
         now = self._clock.now()
         audit_entry = audit_entry_by(principal, now, Action.CONFIRM_STAFF, subject=login.email, detail=login.name)
         with translated():
@@ -280,7 +278,9 @@ class Staff:
                     audit_entry=audit_entry,
                     repeat=repeat_of(request_key, login.login_id, now),
                 )
-            except OwnPerson as error:
+            except LoginClosed as error:
+                raise Conflict(f"{login.email} is closed; open it first") from error
+            except AlreadySo as error:
                 raise Conflict(f"{login.email} is a person of its own already") from error
             except SamePerson as error:
                 raise NeedsAnotherPerson(
@@ -353,6 +353,7 @@ class Staff:
 
         Raises:
             InvalidInput: they are not support staff.
+            Conflict: they are open already.
         """
         await self._set_closed(email, None, Action.REOPEN_STAFF, principal, request_key)
 
@@ -361,7 +362,8 @@ class Staff:
 
         Raises:
             InvalidInput: they are not support staff, or no role is named.
-            Conflict: it is their own, or no administrator would be left.
+            Conflict: it is their own, they have just these, somebody else changes them at this moment, or no
+                administrator would be left.
         """
         ensure_may(principal, Operation.MANAGE_STAFF)
         given = together(roles)
@@ -369,14 +371,17 @@ class Staff:
             raise InvalidInput("role", f"choose at least one role: {', '.join(STAFF_ROLES)}")
         login = await self._find(email)
         _ensure_other(login, principal, "change your own roles")
-        if given == login.roles:
-            return login
         words = f"from {roles_in_words(login.roles)} to {roles_in_words(given)}"
         audit_entry = audit_entry_by(
             principal, self._clock.now(), Action.SET_STAFF_ROLES, subject=login.email, detail=words
         )
         with translated(), _administrator_left():
-            await self._stores.logins.set_roles(login.login_id, given, audit_entry)
+            try:
+                await self._stores.logins.set_roles(login.login_id, given, audit_entry, before=login.roles)
+            except AlreadySo as error:
+                raise Conflict(f"{login.email} is {roles_in_words(given)} already") from error
+            except ChangedMeanwhile as error:
+                raise Conflict(f"Somebody else has just changed what {login.email} may do; look again") from error
         return replace(login, roles=given)
 
     async def disable_two_factor(
@@ -386,6 +391,7 @@ class Staff:
 
         Raises:
             InvalidInput: they are not support staff.
+            Conflict: they are asked for none.
         """
         ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
@@ -393,7 +399,10 @@ class Staff:
         audit_entry = audit_entry_by(principal, now, Action.DISABLE_TWO_FACTOR, subject=login.email)
         repeat = repeat_of(request_key, login.login_id, now)
         with translated():
-            await self._stores.logins.set_totp_seed(login.login_id, None, audit_entry=audit_entry, repeat=repeat)
+            try:
+                await self._stores.logins.remove_totp_seed(login.login_id, audit_entry, repeat)
+            except AlreadySo as error:
+                raise Conflict(f"{login.email} is asked for no one-time codes; there was nothing to remove") from error
 
     async def _set_closed(
         self,
@@ -406,13 +415,14 @@ class Staff:
         ensure_may(principal, Operation.MANAGE_STAFF)
         login = await self._find(email)
         _ensure_other(login, principal, "close your own way in")
-        if (login.disabled_at is None) == (at is None):
-            raise Conflict(f"{login.email} is {'closed' if at else 'open'} already")
         now = self._clock.now()
         audit_entry = audit_entry_by(principal, now, action, subject=login.email)
+        repeat = repeat_of(request_key, login.login_id, now)
         with translated(), _administrator_left():
-            repeat = repeat_of(request_key, login.login_id, now)
-            await self._stores.logins.set_disabled(login.login_id, at, audit_entry, repeat)
+            try:
+                await self._stores.logins.set_disabled(login.login_id, at, audit_entry, repeat)
+            except AlreadySo as error:
+                raise Conflict(f"{login.email} is {'closed' if at else 'open'} already") from error
 
     async def _find(self, email: str) -> Login:
         address = inputs.email("email", email)

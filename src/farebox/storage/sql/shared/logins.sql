@@ -18,6 +18,9 @@ UPDATE login SET password_hash = $2 WHERE login_id = $1 AND disabled_at IS NULL 
 -- set_totp_seed: write or remove the seed of a login's one-time codes, and up to where they are used up
 UPDATE login SET totp_seed = $2, totp_step = $3 WHERE login_id = $1 RETURNING login_id;
 
+-- remove_totp_seed: ask for no more one-time codes, if they are asked for
+UPDATE login SET totp_seed = NULL, totp_step = 0 WHERE login_id = $1 AND totp_seed IS NOT NULL RETURNING login_id;
+
 -- use_totp_step: use a one-time code up, and all before it
 UPDATE login SET totp_step = $2 WHERE login_id = $1 AND totp_step < $2 RETURNING login_id;
 
@@ -26,20 +29,26 @@ UPDATE login SET signed_in_at = $2
 WHERE login_id = $1 AND disabled_at IS NULL AND coalesce(password_hash, '') = coalesce($3, '')
 RETURNING login_id;
 
--- set_disabled: close a login or open it again
-UPDATE login SET disabled_at = $2 WHERE login_id = $1 RETURNING login_id;
+-- close_login: close a login that is open
+UPDATE login SET disabled_at = $2 WHERE login_id = $1 AND disabled_at IS NULL RETURNING login_id;
+
+-- reopen_login: open a login that is closed
+UPDATE login SET disabled_at = NULL WHERE login_id = $1 AND disabled_at IS NOT NULL RETURNING login_id;
 
 -- lock_logins: read a realm's logins, so that nobody else changes them meanwhile
 UPDATE login SET roles = roles WHERE realm = $1 RETURNING {login};
 
+-- lock_roles: tell what one of the staff may do, so that nobody else changes it meanwhile
+UPDATE login SET roles = roles WHERE login_id = $1 RETURNING roles;
+
 -- set_staff_roles: change what one of the staff may do
-UPDATE login SET roles = $2 WHERE login_id = $1 RETURNING login_id;
+UPDATE login SET roles = $2 WHERE login_id = $1;
 
 -- login_counts_as: tell whom a staff account counts as beside itself
 SELECT counts_as FROM login WHERE login_id = $1 AND realm = {Realm.SUPPORT};
 
--- lock_counts_as: tell the same, so that nobody else changes it meanwhile
-UPDATE login SET counts_as = counts_as WHERE login_id = $1 AND realm = {Realm.SUPPORT} RETURNING counts_as;
+-- lock_counts_as: tell the same, and whether it is closed, so that nobody else changes it meanwhile
+UPDATE login SET counts_as = counts_as WHERE login_id = $1 AND realm = {Realm.SUPPORT} RETURNING counts_as, disabled_at;
 
 -- confirm_login: let a staff account be a person of its own
 UPDATE login SET counts_as = '' WHERE login_id = $1;
