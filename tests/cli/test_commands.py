@@ -57,6 +57,21 @@ def test_a_merchant_is_made_listed_and_shown(shell: Shell) -> None:
 
 
 @pytest.mark.parametrize(
+    "typed", ["1250.5", "1,250.50", "1\u202f250.50", "1'250.5", "+1,250.50 USD", "usd 1250.50", "1250.50\n"]
+)
+def test_an_amount_may_be_typed_as_it_is_printed(shell: Shell, typed: str) -> None:
+    merchant = shell.json("merchant", "create", "Acme", "--currency", "USD", "--credit-limit", typed)["merchantId"]
+    top_up = shell.json("topup", merchant, typed, "--reference", "R-1")
+    shell.ok("adjust", merchant, "-1,250.50 USD", "--reference", "R-2", "--reason", "typo")
+    shell.ok("reverse", merchant, top_up["transferId"], "--amount", typed, "--reference", "R-3", "--reason", "bounced")
+    shell.ok("merchant", "set", merchant, "--threshold", typed, "--credit-limit", typed)
+    shown = shell.json("merchant", "show", merchant)
+    assert ("-1250.50", "1250.50") == (shown["available"], shown["creditLimit"])
+    assert ["1250.50"] == [threshold["amount"] for threshold in shown["thresholds"]]
+    assert "1250.50" == shell.json("price", "set", "image", typed, "--merchant", merchant)["unitPrice"]
+
+
+@pytest.mark.parametrize(
     ("currency", "fine", "paid", "shown"),
     [
         ("JPY", "0.5", "1250", "1,250 JPY"),

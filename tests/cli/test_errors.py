@@ -18,13 +18,33 @@ from tests.cli.shell import Shell
 UNKNOWN = "mer_0000000000001"
 
 
-@pytest.mark.parametrize("amount", ["NaN", "1e5", "1.2345678", "1.20\n", "1" + "0" * 30, "0", "", "1,000", "٣"])
+@pytest.mark.parametrize(
+    "amount", ["NaN", "1e5", "1.2345678", "1" + "0" * 30, "0", "", "1,000", "1.250,5", "5 EUR", "1 2", "٣"]
+)
 def test_what_is_no_amount_is_refused_and_nothing_moves(shell: Shell, amount: str) -> None:
     merchant = shell.merchant()
     done = shell.run("topup", merchant, "--reference", "R", "--", amount)
     assert (2, "") == (done.status, done.out)
     assert done.err.startswith("farebox: amount: ")
     assert "0.00" == shell.json("balance", merchant)["available"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "message"),
+    [
+        ("1,250", "1,250 can be read in two ways; write 1250 or 1.250."),
+        ("-1,250 USD", "1,250 can be read in two ways; write 1250 or 1.250."),
+        ("1.250,50", "Write the decimals of 1.250,50 after a point, as in 1,234.50."),
+        ("12,5", "Write the decimals of 12,5 after a point, as in 1,234.50."),
+        ("5 EUR", "This account is in USD, not in EUR."),
+    ],
+)
+def test_an_amount_is_not_guessed_at(shell: Shell, typed: str, message: str) -> None:
+    merchant = shell.merchant()
+    done = shell.run("adjust", merchant, "--reference", "R", "--reason", "x", "--", typed)
+    assert (2, f"farebox: amount: {message}\n") == (done.status, done.err)
+    done = shell.run("merchant", "set", merchant, "--threshold", typed)
+    assert (2, f"farebox: --threshold: {message}\n") == (done.status, done.err)
 
 
 @pytest.mark.parametrize(
@@ -40,10 +60,14 @@ def test_what_is_no_amount_is_refused_and_nothing_moves(shell: Shell, amount: st
         (("key", "create", "--service", "a", "--support", "b"), 2, "key: name one owner"),
         (("key", "create", "--service", "a", "--expires", "tomorrow"), 2, "expires: 'tomorrow' is not a time"),
         (("key", "create", "--service", "a", "--expires", "2001-01-01T00:00:00Z"), 2, "expires: a key can't expire"),
-        (("price", "set", "image", "0"), 2, "UNIT_PRICE: the amount must be more than 0"),
-        (("price", "set", "image", "-1"), 2, "UNIT_PRICE: '-1' is not an amount"),
-        (("topup", UNKNOWN, "-5", "--reference", "R"), 2, "amount: '-5' is not an amount"),
-        (("merchant", "create", "A", "--currency", "USD", "--credit-limit", "-5"), 2, "--credit-limit: '-5' is not an"),
+        (("price", "set", "image", "0"), 2, "UNIT_PRICE: The amount must be more than 0."),
+        (("price", "set", "image", "-1"), 2, "UNIT_PRICE: Write the amount without a minus."),
+        (("topup", UNKNOWN, "-5", "--reference", "R"), 2, "amount: Write the amount without a minus."),
+        (
+            ("merchant", "create", "A", "--currency", "USD", "--credit-limit", "-5"),
+            2,
+            "--credit-limit: Write the amount",
+        ),
         (("usage", UNKNOWN, "--time-zone", "here"), 1, f"no merchant has the id {UNKNOWN}"),
         (("audit", "--merchant", UNKNOWN), 1, f"no merchant has the id {UNKNOWN}"),
         (("audit", "--merchant", "mer_0000000000000"), 1, "no merchant has the id mer_0000000000000"),

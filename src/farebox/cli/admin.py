@@ -22,6 +22,7 @@ from farebox.service.errors import InvalidInput, ensure_done
 from farebox.service.operator.merchant_changes import MerchantFields
 from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
 from farebox.service.people.users import ROLES
+from farebox.service.typed_amounts import typed_amount
 from farebox.storage.records import ApiKey, Merchant
 
 _DURATION: Final = re.compile(r"([0-9]{1,6})([smhd]?)", re.ASCII)
@@ -80,8 +81,16 @@ async def merchant_create(
     context: CommandContext, name: str, currency: str, threshold: tuple[str, ...], credit_limit: str
 ) -> None:
     """Add a merchant; prints its id and its first API key, which is shown this once."""
+    code = inputs.currency("currency", currency)
     merchant, account, key = await context.farebox.services.merchants.create(
-        name=name, currency=currency, thresholds=list(threshold), credit_limit=credit_limit, principal=context.principal
+        name=name,
+        currency=code,
+        thresholds=[
+            typed_amount("thresholds", text, code, is_zero_allowed=True, is_minus_allowed=True, is_shown_first=False)
+            for text in threshold
+        ],
+        credit_limit=typed_amount("creditLimit", credit_limit, code, is_zero_allowed=True, is_shown_first=False),
+        principal=context.principal,
     )
     context.answer(
         new_merchant_data(merchant, account, key.text),
@@ -157,11 +166,14 @@ async def merchant_set(
     if not threshold and credit_limit is None and name is None:
         raise InvalidInput("set", "name what to change: --threshold, --credit-limit or --name")
     number = merchant_id(merchant)
-    change = MerchantFields(
-        name=name,
-        thresholds=[amount for amount in threshold if amount] if threshold else None,
-        credit_limit=credit_limit,
-    )
+    thresholds = [
+        await context.typed_amount("thresholds", amount, number, is_zero_allowed=True, is_minus_allowed=True)
+        for amount in threshold
+        if amount
+    ]
+    if credit_limit is not None:
+        credit_limit = await context.typed_amount("creditLimit", credit_limit, number, is_zero_allowed=True)
+    change = MerchantFields(name=name, thresholds=thresholds if threshold else None, credit_limit=credit_limit)
     limited = await context.farebox.services.merchant_changes.apply(number, change, principal=context.principal)
     if limited is not None and answer_waiting(context, limited):
         return
@@ -359,14 +371,16 @@ async def price_set(
     context: CommandContext, request_type: str, unit_price: str, merchant: str | None, starts: str | None
 ) -> None:
     """Set a request type's unit price, or "variable" if callers are to name the amount themselves."""
+    number = None if merchant is None else merchant_id(merchant)
+    amount = None if unit_price == VARIABLE else await context.typed_amount("unitPrice", unit_price, number)
     price = await context.farebox.services.merchants.set_price(
         request_type,
-        None if unit_price == VARIABLE else unit_price,
-        merchant_id=None if merchant is None else merchant_id(merchant),
+        amount,
+        merchant_id=number,
         starts=starts,
         principal=context.principal,
     )
-    words = "is variable: its callers name the amount," if price.unit_price is None else f"costs {unit_price}"
+    words = "is variable: its callers name the amount," if price.unit_price is None else f"costs {amount}"
     context.answer(
         price_data(price, is_in_force=price.starts_at <= context.farebox.clock.now()),
         f"{request_type} {words} from {short_time(price.starts_at)} UTC on.",

@@ -33,6 +33,7 @@ from farebox.service.errors import (
     UnknownMerchant,
 )
 from farebox.service.people.api_keys import Principal
+from farebox.service.typed_amounts import typed_amount
 from farebox.storage.interface import SchemaMismatch, StorageError
 
 FAILED: Final = 1
@@ -64,6 +65,30 @@ class CommandContext:
     def principal(self) -> Principal:
         """The person at this shell, by the system's name for them; who has the shell may do everything."""
         return Principal(f"shell:{_user_name()}", roles=EVERY_ROLE)
+
+    async def typed_amount(
+        self,
+        field: str,
+        text: str,
+        merchant_number: int | None,
+        *,
+        is_zero_allowed: bool = False,
+        is_minus_allowed: bool = False,
+    ) -> str:
+        """Read an amount as people type it, in a merchant's currency; in any, if no merchant has this number.
+
+        Raises:
+            InvalidInput: it is no amount, or can be read in two ways.
+        """
+        account = None if merchant_number is None else await self.farebox.services.queries.account(merchant_number)
+        return typed_amount(
+            field,
+            text,
+            "" if account is None else account.currency,
+            is_zero_allowed=is_zero_allowed,
+            is_minus_allowed=is_minus_allowed,
+            is_shown_first=False,
+        )
 
     def answer(self, data: Any, text: str | Iterable[str]) -> None:
         """Print the answer: `data` with --json, else `text`, a line or several."""

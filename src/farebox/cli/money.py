@@ -24,8 +24,10 @@ from farebox.service.errors import transfer_of, waiting_of
 @click.option("--note", help="A remark.")
 async def topup(context: CommandContext, merchant: str, amount: str, reference: str, note: str | None) -> None:
     """Add money that a merchant has paid."""
+    number = merchant_id(merchant)
+    amount = await context.typed_amount("amount", amount, number)
     outcome = await context.farebox.services.operations.top_up(
-        merchant_id(merchant), amount=amount, reference=reference, note=note, principal=context.principal
+        number, amount=amount, reference=reference, note=note, principal=context.principal
     )
     await answer_move(context, outcome, "Topped up")
 
@@ -37,8 +39,10 @@ async def topup(context: CommandContext, merchant: str, amount: str, reference: 
 @click.option("--reason", required=True, help="Why; it stands in the merchant's statement.")
 async def adjust(context: CommandContext, merchant: str, amount: str, reference: str, reason: str) -> None:
     """Correct a balance by hand; an AMOUNT such as -5.00 takes away."""
+    number = merchant_id(merchant)
+    amount = await context.typed_amount("amount", amount, number, is_minus_allowed=True)
     outcome = await context.farebox.services.operations.adjust(
-        merchant_id(merchant), amount=amount, reference=reference, reason=reason, principal=context.principal
+        number, amount=amount, reference=reference, reason=reason, principal=context.principal
     )
     await answer_move(context, outcome, "Adjusted by")
 
@@ -53,8 +57,11 @@ async def reverse(
     context: CommandContext, merchant: str, transfer: str, amount: str | None, reference: str, reason: str
 ) -> None:
     """Take a top-up back, or a part of it: a payment that bounced."""
+    number = merchant_id(merchant)
+    if amount is not None:
+        amount = await context.typed_amount("amount", amount, number)
     outcome = await context.farebox.services.operations.reverse_top_up(
-        merchant_id(merchant),
+        number,
         transfer=transfer,
         amount=amount,
         reference=reference,

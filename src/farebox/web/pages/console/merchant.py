@@ -15,7 +15,8 @@ from farebox.presenters.keys import is_working
 from farebox.service import inputs
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.reader import Selection
-from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_thresholds
+from farebox.service.typed_amounts import typed_amount
+from farebox.web.pages.amounts import threshold_fields, typed_thresholds
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
 from farebox.web.pages.console.previews import NEEDS_APPROVAL
 from farebox.web.pages.preview import Preview

@@ -15,7 +15,8 @@ from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
 from farebox.service.insight.forecast import RUNWAY_MAX
 from farebox.service.insight.runway_words import lasts
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
-from farebox.web.pages.amounts import threshold_fields, typed_amount, typed_thresholds
+from farebox.service.typed_amounts import typed_amount
+from farebox.web.pages.amounts import threshold_fields, typed_thresholds
 from farebox.web.pages.console.common import cut, merchant_url, page_of
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest

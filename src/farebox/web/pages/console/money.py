@@ -11,7 +11,7 @@ from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.service.errors import InvalidInput
-from farebox.web.pages.amounts import typed_amount
+from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
 from farebox.web.pages.console.previews import NEEDS_APPROVAL, balance_fact, change_of, made_before, signed
 from farebox.web.pages.preview import Preview, facts_of

@@ -10,8 +10,8 @@ from farebox.core.permissions import Operation
 from farebox.presenters.prices import price_versions
 from farebox.service import inputs
 from farebox.service.errors import ServiceError
+from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages import render
-from farebox.web.pages.amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.forms import typed_time
 from farebox.web.pages.once import ONCE_FIELD
