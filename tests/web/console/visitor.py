@@ -103,7 +103,7 @@ class Visitor:
 
 def words(reply: Reply) -> str:
     """Return what a page says, without its tags, its spaces as one."""
-    text = _HIDDEN.sub("", reply.body.decode())
+    text = _HIDDEN.sub("", reply.body.decode()).replace("<wbr>", "")
     return " ".join(html.unescape(_TAG.sub(" ", text)).split())
 
 

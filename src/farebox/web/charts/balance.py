@@ -74,9 +74,9 @@ def balance_chart(
         axis.drawing,
         _line(points, plot, zone=zone, currency=currency),
         draw_cone(cone, plot, zone),
-        _thresholds(thresholds, plot, currency),
         *[_top_up(mark, plot, zone=zone, currency=currency) for mark in history.marks],
         _today(times.position(now), size),
+        _thresholds(thresholds, plot, currency),
         time_labels(times, zone, anchor=now, last=times.high, size=size),
         _dot(points[-1], plot, currency),
     )

@@ -94,7 +94,7 @@ class AccessControl:
             return _sign_in_first(request, realm)
         if audience == Audience.SUPPORT and (page.is_form or request.http.method == "POST"):
             request.principal.ensure_may(page.operation)
-        if page.is_console:
+        if realm == Realm.SUPPORT:
             request.waiting_count = len(await self._services.approvals.waiting_for(request.login))
         return None
 
