@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.core.commands import Charge, Payer
+from farebox.core.commands import REQUEST_TYPE_CHARS_MAX, Charge, Payer
 from farebox.service.people.users import Realm, Role
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
@@ -55,7 +55,11 @@ NO_ADDRESSES: Final[Faults] = {
     "Ann@": "'Ann@' is not an e-mail address",
     "ann carla@shop.example": "'ann carla@shop.example' is not an e-mail address",
 }
-NO_TYPES: Final[Faults] = {"": "A request type is", "Two Words": "A request type is", "x" * 65: "A request type is"}
+NO_TYPES: Final[Faults] = {
+    "": "A request type is",
+    "Two Words": "A request type is",
+    "x" * (REQUEST_TYPE_CHARS_MAX + 1): "A request type is",
+}
 
 ACCEPTED: Final = (
     *(
