@@ -1,7 +1,9 @@
 """What the console shows of many merchants, on both engines; and that PostgreSQL walks no table for it."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import pytest
@@ -16,6 +18,7 @@ from farebox.storage import sql
 from farebox.storage.interface import AlreadyExists
 from farebox.storage.records import Counts, MerchantOrder, RunwaySnapshot, RunwaySnapshotAge, User, Verification
 from farebox.storage.stores import Stores
+from farebox.storage.verifications import UnderWay
 from tests.storage.engines import Engine
 from tests.storage.test_postgres import planning_session
 from tests.support.ledger import (
@@ -174,6 +177,26 @@ async def test_the_last_use_of_keys_is_kept_and_never_goes_back(stores: Stores) 
     await stores.api_keys.note_use([both[1]], NOW + 6)
     assert {2: NOW + 5, 3: None} == {key.key_id: key.used_at for key in await stores.api_keys.list(None)}
     assert {ANN: None, 4: NOW + 6} == {key.key_id: key.used_at for key in await stores.api_keys.list(ANN)}
+
+
+async def test_of_several_who_begin_a_verification_at_once_one_does(stores: Stores, engine: Engine) -> None:
+    """One that is silent for long keeps nobody from it."""
+    await stores.verifications.begin(Verification(1, "ann", NOW - 9, NOW - 9))
+    async with AsyncExitStack() as stack:
+        rivals = [stores]
+        for _ in range(3):
+            rivals.append(engine.stores())
+            await rivals[-1].connector.open()
+            stack.push_async_callback(rivals[-1].connector.close)
+        found = await asyncio.gather(
+            *[
+                rival.verifications.begin_alone(Verification(number, "ann", NOW, NOW), heard_since=NOW - 8)
+                for number, rival in enumerate(rivals, start=2)
+            ],
+            return_exceptions=True,
+        )
+    assert 3 == len([error for error in found if isinstance(error, UnderWay)])
+    assert 2 == len(await stores.verifications.list(9))
 
 
 async def test_verifications_are_kept_and_listed_newest_first(stores: Stores) -> None:

@@ -25,6 +25,7 @@ from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import StorageError
 from farebox.storage.records import Verification
 from farebox.storage.stores import Stores
+from farebox.storage.verifications import UnderWay
 
 __all__ = ["Run", "Verification", "Verifications"]
 
@@ -85,13 +86,19 @@ class Verifications:
             Unavailable: the database can't be written.
         """
         principal.ensure_may(Operation.RUN_SERVER)
-        if any(self.is_under_way(run) for run in await self.latest(1)):
-            raise Conflict("a verification is under way already")
         now = self._clock.now()
         row = Verification(self._id_generator.next(), principal.name, now, now)
         entry = audit_entry(principal.actor(), merchant_id=None, at=now, action=Action.VERIFY)
         with translated():
-            await self._stores.verifications.begin(row, entry, repeat_of(request_key, row.verification_id, now))
+            try:
+                await self._stores.verifications.begin_alone(
+                    row,
+                    heard_since=now - LOST_MICROS,
+                    audit_entry=entry,
+                    repeat=repeat_of(request_key, row.verification_id, now),
+                )
+            except UnderWay as error:
+                raise Conflict("a verification is under way already") from error
         await self.close()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,

@@ -237,6 +237,9 @@ LEFT JOIN LATERAL (
 ) l ON true
 ORDER BY u.user_id;
 
+-- lock_verifications: let nobody else begin a verification before this transaction ends
+LOCK TABLE verification IN SHARE ROW EXCLUSIVE MODE;
+
 -- write_nothing: write a row as it is
 UPDATE farebox_migration SET applied_at = applied_at WHERE name = (SELECT min(name) FROM farebox_migration);
 

@@ -15,6 +15,9 @@ WHERE a.merchant_id > $1 ORDER BY a.merchant_id LIMIT $2;
 -- insert_verification: begin a verification
 INSERT INTO verification ({verification.stored}) VALUES ({verification.values});
 
+-- verification_under_way: tell whether a verification has not ended, and was heard of since a time
+SELECT 1 FROM verification WHERE finished_at IS NULL AND seen_at >= $1 LIMIT 1;
+
 -- update_verification: write how far a verification is
 UPDATE verification SET seen_at = $2, finished_at = $3, merchants = $4, merchants_done = $5, transfers_done = $6,
     problems = $7, first_problem = $8

@@ -133,5 +133,8 @@ SELECT {user of u}, {login of l}
 FROM merchant_user u LEFT JOIN login l ON l.realm = {Realm.MERCHANT} AND l.mailbox = u.mailbox
 WHERE u.merchant_id = $1 ORDER BY u.user_id;
 
+-- lock_verifications: nothing, as a transaction that writes has the file to itself
+SELECT 1;
+
 -- write_nothing: write a page of the database as it is; an UPDATE that changes nothing would not
 PRAGMA user_version = 0;
