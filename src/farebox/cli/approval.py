@@ -82,9 +82,11 @@ async def approval_approve(context: CommandContext, merchant: str, request: str)
         await answer_move(context, outcome, "Approved and made:")
         return
     _, account = await context.farebox.services.merchants.get(merchant_id(merchant))
+    limit = format_money_with_code(account.credit_limit, account.currency)
+    before = " It had been approved before; nothing is changed." if outcome.is_replay else ""
     context.answer(
         {**as_fields(approved_limit_data(account)), "isReplay": outcome.is_replay},
-        f"Approved: the credit limit is {format_money_with_code(account.credit_limit, account.currency)}.",
+        f"Approved: the credit limit is {limit}.{before}",
     )
 
 
