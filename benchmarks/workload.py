@@ -123,7 +123,7 @@ async def populate(farebox: Farebox, merchants: int = MERCHANTS_DEFAULT) -> Popu
     """Seed an empty ledger with the workload's merchants, prices and money, through the ordinary services."""
     service = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="benchmark")
     for request_type, price in PRICES.items():
-        await farebox.services.merchants.set_price(request_type, price)
+        await farebox.services.prices.set(request_type, price)
     members: list[Member] = []
     for first in range(0, merchants, _CREATE_AT_ONCE):
         numbers = range(first, min(first + _CREATE_AT_ONCE, merchants))
@@ -146,7 +146,7 @@ async def _create(farebox: Farebox, number: int) -> Member:
 
     merchant, _, key = await _drawing_again(create)
     if number % OWN_PRICE_EVERY == 0:
-        await _drawing_again(lambda: farebox.services.merchants.set_price(*OWN_PRICE, merchant_id=merchant.merchant_id))
+        await _drawing_again(lambda: farebox.services.prices.set(*OWN_PRICE, merchant_id=merchant.merchant_id))
     return Member(merchant.merchant_id, key.text)
 
 

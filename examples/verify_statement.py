@@ -19,9 +19,19 @@ def micros(amount: str) -> int:
 def canonical_bytes(merchant: str, t: dict[str, Any]) -> bytes:
     """Write the bytes that a transfer's hash covers: its fields, a line each; what is absent is an empty line."""
     at = (datetime.fromisoformat(t["committedAt"]) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    fields = ["farebox-transfer-1", merchant, t["seq"], at, t["kind"], t["debit"], t["credit"], micros(t["amount"])]
+    pricing = [t["pricing"]] if "pricing" in t else []
+    fields = [
+        "farebox-transfer-2" if pricing else "farebox-transfer-1",
+        merchant,
+        t["seq"],
+        at,
+        t["kind"],
+        t["debit"],
+        t["credit"],
+        micros(t["amount"]),
+    ]
     fields += [micros(t["availableAfter"]), micros(t["heldAfter"]), t["type"], t["quantity"]]
-    fields += [None if t["unitPrice"] is None else micros(t["unitPrice"]), t["priceId"], t["idempotencyKey"]]
+    fields += [None if t["unitPrice"] is None else micros(t["unitPrice"]), t["priceId"], *pricing, t["idempotencyKey"]]
     fields += [t["fingerprint"], t["refersTo"], t["reference"], t["note"]]
     return "\n".join("" if field is None else str(field) for field in fields).encode()
 

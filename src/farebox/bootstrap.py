@@ -23,6 +23,7 @@ from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.health import HealthCheck
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.prices import Prices
 from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.key_last_used import LastUsed
@@ -84,6 +85,7 @@ class Farebox(Struct, frozen=True):
             queries=Queries(stores, clock),
             operations=operations,
             merchants=merchants,
+            prices=Prices(stores, clock),
             merchant_changes=MerchantChanges(merchants, operations),
             repeats=Repeats(stores, clock),
             users=Users(stores, clock, sign_in),

@@ -11,6 +11,7 @@ from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.health import HealthCheck
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.prices import Prices
 from farebox.service.operator.throughput import Throughput
 from farebox.service.operator.verifications import Verifications
 from farebox.service.people.sign_in import SignIn
@@ -43,6 +44,7 @@ class Services(Struct, frozen=True):
     queries: Queries
     operations: Operations
     merchants: Merchants
+    prices: Prices
     merchant_changes: MerchantChanges
     repeats: Repeats
     users: Users

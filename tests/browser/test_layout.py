@@ -42,8 +42,8 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
         other = site.other_id
         await services.merchants.rename(site.merchant_id, LONGEST, principal=SAM)
         await services.merchants.rename(other, COMPOUND, principal=SAM)
-        await services.merchants.set_price(TYPE, None)
-        await services.merchants.set_price(TYPE, "0.000001", merchant_id=site.merchant_id)
+        await services.prices.set(TYPE, None)
+        await services.prices.set(TYPE, "0.000001", merchant_id=site.merchant_id)
         moves: dict[str, Any] = {"principal": SAM}
         await services.operations.top_up(
             site.merchant_id, amount="1234567890.12", reference=REFERENCE, note=NOTE, **moves

@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.client.prices import PriceRule, QuantityUnknown, RequestTooLarge, RuleUnsupported, cost
-from farebox.core import pricing
 from farebox.core.money import MICROS_PER_UNIT
-from farebox.core.price_rules import Rule
-from farebox.core.price_times import rates_at
+from farebox.core.pricing import costs as pricing
+from farebox.core.pricing.rules import Rule
+from farebox.core.pricing.times import rates_at
 from farebox.service.price_texts import write_rule
 from tests.support.price_rules import SMALL, WIDE, Sizes, quantities_of, rules, times
 from tests.tidy.files import ROOT

@@ -274,6 +274,8 @@ class _Author:
             self._now + self._pick(0, -MINUTE, MINUTE, 16 * MINUTE),
             self._pick(None, *MERCHANTS),
         )
+        while any(_start(known) == _start(price) for known in self._prices):
+            price = replace(price, starts_at=price.starts_at + 1)
         self._prices.append(price)
         self._know_price(price)
         return price
@@ -521,3 +523,8 @@ def played(scenario: Scenario, *cuts: int) -> tuple[MemoryConnector, list[Outcom
             outcomes += store.do(*commands[:count], now=step.now)
             commands = commands[count:]
     return store, outcomes
+
+
+def _start(price: Price) -> tuple[int | None, str, int]:
+    """Tell whose price begins when: no two begin at once."""
+    return price.merchant_id, price.request_type, price.starts_at

@@ -40,6 +40,7 @@ from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.permissions import ALLOWED_KEYS
 from farebox.core.prices import Price
+from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.core.state import BatchState, KeyRecord, Original
 from farebox.core.transfers import Transfer
@@ -88,6 +89,8 @@ class Situation:
     is_key_used: bool = False
     has_price: bool = True
     unit_price: int | None = UNIT
+    rule: Rule | None = None
+    is_retired: bool = False
     has_hold: bool = True
     hold: Hold = HELD
     has_original: bool = True
@@ -117,7 +120,9 @@ class Situation:
             key = self.command.idempotency_key
             state.replays = {(ANN, key): transfer(Kind.TOP_UP, seq=3, idempotency_key=key)}
         if self.has_price:
-            state.default_prices = {"image": Price(5, "image", self.unit_price, 0)}
+            state.default_prices = {
+                "image": Price(5, "image", self.unit_price, 0, rule=self.rule, is_end=self.is_retired)
+            }
         if self.has_hold:
             state.holds = {(ANN, 7): self.hold}
         if self.has_original:
@@ -181,9 +186,12 @@ class Refusals:
     apart: tuple[set[Code], ...] = ()
     hold: Hold = HELD
     approval: Approval | None = None
+    rule: Rule | None = None
 
     def situation(self) -> Situation:
-        return Situation(self.command, self.original, self.original_price, hold=self.hold, approval=self.approval)
+        return Situation(
+            self.command, self.original, self.original_price, hold=self.hold, approval=self.approval, rule=self.rule
+        )
 
 
 NOBODY_ASKS: Final = {
@@ -201,7 +209,10 @@ SPENDING: Final = {
     Code.IDEMPOTENCY_CONFLICT: meets(is_key_used=True),
     Code.MERCHANT_FROZEN: is_ruled_by(is_frozen=True),
     Code.CLOCK_BEHIND: is_ruled_by(last_at=NOW + 60_000_001),
+    Code.TYPE_RETIRED: meets(is_retired=True),
     Code.UNKNOWN_TYPE: meets(has_price=False),
+    Code.UNKNOWN_QUANTITY: asks(quantities=(("tokens", 2),)),
+    Code.QUANTITIES_REQUIRED: asks(quantities=(("requests", 0),)),
     Code.AMOUNT_REQUIRED: meets(unit_price=None),
     Code.AMOUNT_NOT_ALLOWED: asks(amount=UNIT),
     Code.AMOUNT_TOO_LARGE: asks(quantity=AMOUNT_MICROS_MAX // UNIT + 1),
@@ -240,12 +251,16 @@ def decided(state: ApprovalState) -> Fault:
 
 
 PRICES: Final = {Code.UNKNOWN_TYPE, Code.AMOUNT_REQUIRED}
+RETIRED: Final = {Code.TYPE_RETIRED, Code.UNKNOWN_TYPE}
+NAMED: Final = {Code.UNKNOWN_QUANTITY, Code.QUANTITIES_REQUIRED}
+VARIABLE: Final = {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE, Code.AMOUNT_NOT_ALLOWED, Code.QUANTITIES_REQUIRED}
 AMOUNTS: Final = {Code.AMOUNT_REQUIRED, Code.AMOUNT_NOT_ALLOWED}
 HOLDS: Final = {Code.HOLD_ALREADY_CAPTURED, Code.HOLD_ALREADY_RELEASED, Code.HOLD_EXPIRED}
 DUE: Final = Hold(ANN, 7, 10 * UNIT, NOW)
 CENT: Final = UNIT // 100
 VAST: Final = AMOUNT_MICROS_MAX + CENT
 FINE: Final = UNIT + 1
+BY_TOKENS: Final = Rule(Rates((Line("in", 2 * UNIT), Line("out", 5 * UNIT), Line("cached", 1))))
 
 TABLE: Final = {
     "charge": Refusals(
@@ -255,12 +270,26 @@ TABLE: Final = {
             Code.BALANCE_LIMIT_EXCEEDED: has(revenue=BALANCE_MICROS_MAX - UNIT),
             Code.INSUFFICIENT_BALANCE: POOR,
         },
-        apart=(CALLERS, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
+        apart=(CALLERS, RETIRED, NAMED, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
+    ),
+    "charge by a rule": Refusals(
+        Charge(Payer(ANN, ANNS), "image", 1, "key", caller=Caller(SERVICE), quantities=(("in", 3), ("out", 2))),
+        {
+            **{code: fault for code, fault in SPENDING.items() if code not in VARIABLE},
+            Code.QUANTITIES_REQUIRED: asks(quantities=None),
+            Code.AMOUNT_NOT_ALLOWED: asks(amount=UNIT),
+            Code.REQUESTED_AT_OUT_OF_BOUNDS: asks(requested_at=NOW - 24 * 3600 * 1_000_000 - 1),
+            Code.COST_TOO_LARGE: asks(quantities=(("in", 3), ("out", 2 * 10**12))),
+            Code.AMOUNT_TOO_LARGE: meets(rule=replace(BY_TOKENS, rates=replace(BY_TOKENS.rates, base=VAST))),
+            Code.INSUFFICIENT_BALANCE: has(wallet=16 * UNIT - 1),
+        },
+        apart=(CALLERS, RETIRED, {Code.UNKNOWN_QUANTITY, Code.QUANTITIES_REQUIRED, Code.COST_TOO_LARGE}),
+        rule=BY_TOKENS,
     ),
     "hold": Refusals(
         CreateHold(Payer(ANN, ANNS), "image", 2, "key", caller=Caller(SERVICE)),
         {**SPENDING, Code.BALANCE_LIMIT_EXCEEDED: has(held=BALANCE_MICROS_MAX - UNIT), Code.INSUFFICIENT_BALANCE: POOR},
-        apart=(CALLERS, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
+        apart=(CALLERS, RETIRED, NAMED, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
     ),
     "capture of requests": Refusals(
         CaptureHold(ANN, 7, "key", caller=Caller(SERVICE), quantity=1),
@@ -470,7 +499,7 @@ def test_a_support_key_opens_what_its_role_may_and_nothing_else(kind: type[Comma
 def _asked_with(kind: type[Command], key: bytes) -> Outcome:
     """Ask for a command of this kind, which goes through but for its key."""
     command = {
-        **{type(refusals.command): refusals.command for refusals in TABLE.values()},
+        **{type(refusals.command): refusals.command for refusals in TABLE.values() if refusals.rule is None},
         SetFrozen: SetFrozen(ANN, True),
     }[kind]
     original = Kind.TOP_UP if kind is ReverseTopUp else Kind.CHARGE

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farebox.core import hold_rules
+from farebox.core import captures
 from farebox.core.accounts import Kind
 from farebox.core.commands import (
     CaptureHold,
@@ -18,6 +18,8 @@ from farebox.core.commands import (
 )
 from farebox.core.holds import Hold, HoldState
 from farebox.core.outcomes import Code, Outcome
+from farebox.core.quotes import Quote
+from farebox.core.transfers import Transfer
 from tests.support.ledger import ANN, NOW, SECOND, UNIT, MemoryLedger, balances, charge, hold, top_up
 from tests.support.memory import at_once
 
@@ -54,11 +56,12 @@ def test_a_partial_capture_gives_the_rest_back_in_the_same_decision(is_one_batch
 @given(st.integers(1, 50), st.integers(1, 50 * UNIT))
 def test_a_capture_by_amount_counts_the_fewest_requests_that_cover_it(quantity: int, amount: int) -> None:
     held = Hold(ANN, 2, quantity * UNIT, NOW, quantity=quantity, request_type="image")
-    taken = hold_rules.captured(held, CaptureHold(ANN, 2, "capture", amount), UNIT, "USD")
+    made_by = Transfer(ANN, 2, Kind.HOLD, held.amount, "hold", bytes(8), 0, 0, NOW, b"", "image", quantity, UNIT, 1)
+    taken = captures.captured(held, CaptureHold(ANN, 2, "capture", amount), made_by, None, "USD")
     if amount > held.amount:
         assert isinstance(taken, Outcome)
         return
-    assert isinstance(taken, hold_rules.Captured)
+    assert isinstance(taken, Quote)
     assert amount == taken.amount
     assert (taken.quantity - 1) * UNIT < amount <= taken.quantity * UNIT
 

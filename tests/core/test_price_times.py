@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from farebox.core.price_rules import Line, Period, PeriodUnit, Rates, Rule, Window, Windows
-from farebox.core.price_times import period_start, rates_at
+from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Window, Windows
+from farebox.core.pricing.times import period_start, rates_at
 from tests.support.price_rules import flat_rates, periods, times, windows
 
 MINUTE: Final = 60 * 10**6

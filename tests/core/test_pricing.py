@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import pytest
 
-from farebox.core.price_rules import Direction, Line, Rates, Rule, Step, Tier, Tiers
-from farebox.core.pricing import cost
+from farebox.core.pricing.costs import cost
+from farebox.core.pricing.rules import Direction, Line, Rates, Rule, Step, Tier, Tiers
 
 MILLION: Final = 10**6
 TOKENS: Final = (Line("in", 150_000, MILLION), Line("out", 600_000, MILLION))

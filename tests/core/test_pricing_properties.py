@@ -8,8 +8,8 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from farebox.core.price_rules import PRODUCT_MAX, Direction, Line, Rates, Rule, Step
-from farebox.core.pricing import Cost, CostTooLarge, cost, round_to_step
+from farebox.core.pricing.costs import Cost, CostTooLarge, cost, round_to_step
+from farebox.core.pricing.rules import PRODUCT_MAX, Direction, Line, Rates, Rule, Step
 from tests.support.price_models import decimal_cost, fraction_cost
 from tests.support.price_rules import SMALL, WIDE, Request, lines, requests
 

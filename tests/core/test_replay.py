@@ -51,6 +51,7 @@ OTHER_VALUES: Final[dict[str, list[Any]]] = {
     "refers_to": [None, 0, 1, 2, 2**40 + 2, 1000],
     "reference": [None, "", "R"],
     "note": [None, "", "N"],
+    "pricing": [None, "", "requests=1"],
 }
 
 
@@ -276,9 +277,9 @@ OPEN: Final = (PAID, move(Kind.HOLD, 10))
         (
             OPEN,
             [row(2, 10, captured=10)],
-            "seq 2: a hold is captured without an amount, or has one without being captured",
+            "seq 2: a hold has a captured amount without being captured",
         ),
-        (OPEN, [row(2, 0)], "seq 2: a hold's amount is not positive"),
+        (OPEN, [row(2, -1)], "seq 2: a hold's amount is negative"),
         (OPEN, [row(2, 10, HoldState.CAPTURED, 11)], "seq 2: more was captured than was held"),
         (
             (PAID, replace(move(Kind.CHARGE, 9), unit_price=2 * UNIT, quantity=4)),

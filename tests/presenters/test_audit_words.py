@@ -13,6 +13,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import Caller, KeyKind
+from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.presenters.audit_words import WORDS, actor_words, audit_sentence, audit_words
 from farebox.service.operator.audit_log import ActorNames
@@ -26,6 +27,7 @@ ZURICH: Final = ZoneInfo("Europe/Zurich")
 SAM: Final = Principal("sam@farebox.example", address="10.1.2.3", roles=EVERY_ROLE)
 TESS: Final = Principal("tess@farebox.example", roles=EVERY_ROLE)
 NEW_YEAR: Final = "2099-01-01T00:00:00Z"
+NEXT_YEAR: Final = "2099-01-01T00:00:00.000001Z"
 UMA: Final = "uma@farebox.example"
 ANN: Final = "ann@northwind.example"
 NAMES: Final = ActorNames({"sam@farebox.example": "Sam"}, {7: "Tess"})
@@ -73,7 +75,7 @@ async def _moves(farebox: Farebox, sam: Principal, tess: Principal) -> int:
     )
     await operations.adjust(merchant_id, amount="-2", reference="A-1", reason="mistake", principal=sam)
     await operations.adjust(merchant_id, amount="3", reference="A-2", reason="gift", principal=sam)
-    await farebox.services.merchants.set_price("image", "0.01")
+    await farebox.services.prices.set("image", "0.01")
     charged = await operations.charge(ChargeRequest(merchant.id, "image", "c-1", quantity=100), caller=None)
     assert charged.transfer is not None
     await operations.refund(
@@ -107,9 +109,15 @@ async def _merchants(farebox: Farebox, merchant_id: int) -> None:
     await services.users.invite_again(merchant_id, ANN, principal=SAM)
     await services.users.set_role(merchant_id, ANN, Role.VIEWER, is_owner_needed=False, principal=SAM)
     await services.users.remove(merchant_id, ANN, is_owner_needed=False, principal=SAM)
-    await services.merchants.set_price("image", "0.008", merchant_id=merchant_id, starts=NEW_YEAR, principal=SAM)
-    await services.merchants.set_price("audio", "0.25", starts=NEW_YEAR, principal=SAM)
-    await services.merchants.set_price("call", None, starts=NEW_YEAR, principal=SAM)
+    await services.prices.set("image", "0.008", merchant_id=merchant_id, starts=NEW_YEAR, principal=SAM)
+    await services.prices.set("audio", "0.25", starts=NEW_YEAR, principal=SAM)
+    await services.prices.set("call", None, starts=NEW_YEAR, principal=SAM)
+    tokens = Rule(Rates((Line("input", 150_000, 1_000_000),)))
+    await services.prices.set("azure/gpt:batch", rule=tokens, starts=NEW_YEAR, principal=SAM)
+    own = await services.prices.set("image", "0.009", merchant_id=merchant_id, starts=NEXT_YEAR, principal=SAM)
+    await services.prices.withdraw(own.price_id, merchant_id=merchant_id, principal=SAM)
+    await services.prices.end("image", merchant_id=merchant_id, starts=NEXT_YEAR, principal=SAM)
+    await services.prices.end("audio", starts=NEXT_YEAR, principal=SAM)
 
 
 async def _keys(farebox: Farebox, merchant_id: int) -> None:
@@ -202,7 +210,14 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
     Action.SET_PRICE: {
         f"set the merchant's own price of image to 0.008 CHF from {_STARTS} on",
         f"set the default price of audio to 0.25 from {_STARTS} on",
+        f"set the merchant's own price of image to 0.009 CHF from {_STARTS} on",
         f"made the default price of call variable from {_STARTS} on",
+        f"set the default price of azure/gpt:batch by a rule from {_STARTS} on",
+    },
+    Action.WITHDRAW_PRICE: {f"withdrew the merchant's own price of image that was to start {_STARTS}"},
+    Action.END_PRICE: {
+        f"ended the merchant's own price of image from {_STARTS} on",
+        f"retired audio from {_STARTS} on",
     },
     Action.ADD_STAFF: {f"let Uma ({UMA}) sign in at the console as viewer"},
     Action.CONFIRM_STAFF: {f"confirmed that {UMA} is a person of their own"},
@@ -299,7 +314,7 @@ def test_a_sentence_begins_with_who_did_it() -> None:
 
 async def test_staff_are_called_by_their_names(farebox: Farebox) -> None:
     await farebox.services.staff.add(SAM.name, "Sam", principal=None)
-    await farebox.services.merchants.set_price("image", "0.01", principal=SAM)
+    await farebox.services.prices.set("image", "0.01", principal=SAM)
     entries, _ = await farebox.services.audit_log.page(merchant_id=None, cursor=None, limit=1)
     assert "Sam" == actor_words(entries[0], await farebox.services.audit_log.names())
 

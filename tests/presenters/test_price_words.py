@@ -5,7 +5,7 @@ from typing import Any, Final
 import pytest
 from hypothesis import given
 
-from farebox.core.price_rules import Rule
+from farebox.core.pricing.rules import Rule
 from farebox.presenters.price_words import RuleSection, RuleWords, rule_summary, rule_words
 from farebox.service.price_texts import read_rule
 from tests.support.rules import rules

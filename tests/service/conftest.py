@@ -11,6 +11,7 @@ from farebox.service.ledger.expiry import Expiry
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
 from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.prices import Prices
 from farebox.storage.sqlite import SqliteConnector
 from farebox.storage.stores import Stores
 from tests.support.ledger import HeldClock
@@ -25,6 +26,7 @@ class ServiceParts:
     clock: HeldClock
     committer: Committer
     merchants: Merchants
+    prices: Prices
     operations: Operations
     balances: Balances
     queries: Queries
@@ -32,7 +34,9 @@ class ServiceParts:
 
     async def seed(self, *, balance: str | None = "100", credit_limit: str = "0") -> Seeds:
         """Add a merchant, keys and prices: an `image` costs 0.01, a `call` is variable."""
-        return await seed_through(self.merchants, self.operations, balance=balance, credit_limit=credit_limit)
+        return await seed_through(
+            self.merchants, self.prices, self.operations, balance=balance, credit_limit=credit_limit
+        )
 
 
 @pytest.fixture
@@ -49,6 +53,7 @@ async def ledger(tmp_path: Path) -> AsyncIterator[ServiceParts]:
         clock=clock,
         committer=committer,
         merchants=Merchants(stores, clock),
+        prices=Prices(stores, clock),
         operations=Operations(committer, clock, stores.prices),
         balances=Balances(stores.connector, clock),
         queries=Queries(stores, clock),

@@ -99,7 +99,7 @@ async def test_a_clock_behind_the_making_of_a_price_is_not_ready(connector: Trou
     now = HeldClock().now()
     await connector.stores.prices.add(Price(1, "image", 1, now), now + CLOCK_LAG_MICROS_MAX)
     assert Readiness(True) == await health_check(connector).readiness()
-    await connector.stores.prices.add(Price(2, "image", 1, now), now + CLOCK_LAG_MICROS_MAX + 1)
+    await connector.stores.prices.add(Price(2, "call", 1, now), now + CLOCK_LAG_MICROS_MAX + 1)
     assert Readiness(False, NotReady.CLOCK_BEHIND) == await health_check(connector).readiness()
 
 

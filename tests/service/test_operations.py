@@ -47,7 +47,7 @@ async def test_charge_posts_what_it_was_asked_for(ledger: ServiceParts) -> None:
 @pytest.mark.parametrize(
     ("fields", "named"),
     [
-        ({"type": "Image"}, "type"),
+        ({"type": "image!"}, "type"),
         ({"quantity": 0}, "quantity"),
         ({"idempotency_key": "a b"}, "idempotencyKey"),
         ({"amount": "-1"}, "amount"),

@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 from farebox.core.money import format_amount
-from farebox.core.price_rules import Line, Rates, Rule
-from farebox.core.price_times import rates_at
-from farebox.core.pricing import cost
+from farebox.core.pricing.costs import cost
+from farebox.core.pricing.rules import Line, Rates, Rule
+from farebox.core.pricing.times import rates_at
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.price_texts import read_rule, write_rule

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farebox.core.price_rules import (
+from farebox.core.pricing.rules import (
     Direction,
     Line,
     Period,

@@ -79,6 +79,10 @@ def _decide(method: str) -> Callable[[Scene], Awaitable[Any]]:
     return decide
 
 
+def _prices(method: str, *values: Any, **fields: Any) -> Callable[[Scene], Awaitable[Any]]:
+    return lambda scene: getattr(scene.farebox.services.prices, method)(*values, **fields, principal=scene.principal)
+
+
 def _merchants(method: str, *values: Any, **fields: Any) -> Callable[[Scene], Awaitable[Any]]:
     return lambda scene: getattr(scene.farebox.services.merchants, method)(*values, **fields, principal=scene.principal)
 
@@ -147,7 +151,7 @@ ACTIONS: Final[dict[str, tuple[Operation, set[str], Callable[[Scene], Awaitable[
         SETUP,
         lambda scene: scene.farebox.services.merchants.rename(scene.merchant_id, "Acme", principal=scene.principal),
     ),
-    "set a price": (Operation.SET_PRICE, SETUP, _merchants("set_price", "image", "0.02")),
+    "set a price": (Operation.SET_PRICE, SETUP, _prices("set", "image", "0.02")),
     "make a service's key": (
         Operation.MANAGE_KEYS,
         SETUP,

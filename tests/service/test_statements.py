@@ -190,7 +190,7 @@ async def test_a_book_without_transfers_is_read_and_verified(stores: Stores) -> 
         (Selection(kind=""), "kind"),
         (Selection(kind="Charge"), "kind"),
         (Selection(request_type=""), "type"),
-        (Selection(request_type="Image"), "type"),
+        (Selection(request_type="image!"), "type"),
         (Selection(reference=""), "reference"),
         (Selection(reference="two\nlines"), "reference"),
     ],

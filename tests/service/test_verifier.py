@@ -475,7 +475,7 @@ REFUSED_DAMAGES: Final[dict[str, tuple[str, list[str]]]] = {
     "captured and held at once": (
         _hold(3, "state = 1"),
         [
-            "seq 3: a hold is captured without an amount, or has one without being captured",
+            "seq 3: a hold has a captured amount without being captured",
             f"seq 3: {OTHER_HOLD}",
             _open_holds("16.00"),
         ],

@@ -43,7 +43,7 @@ async def _teller(database_url: str) -> AsyncIterator[Callable[[int], PeopleStor
     fareboxes = [Farebox.build(settings, clock=clock) for _ in range(2)]
     await fareboxes[0].stores.connector.migrate(START)
     async with fareboxes[0].running(), fareboxes[1].running():
-        await fareboxes[0].services.merchants.set_price(PRICE, None)
+        await fareboxes[0].services.prices.set(PRICE, None)
         yield lambda seed: PeopleStory(seed, fareboxes, clock)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, get_type_hints
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from farebox.core.accounts import Account
 from farebox.core.alert_faults import alert_faults, named_seqs
@@ -189,6 +189,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
     """Read every row that commands write, in the form of `MemoryConnector.rows`."""
     async with stores.connector.snapshot() as snapshot:
         holds = [hold for number in merchant_ids for hold in await snapshot.holds(number)]
+        period_counts = sorted(await snapshot.period_counts(merchant_ids), key=astuple)
     alerts = [alert for number in merchant_ids for alert in reversed(await stores.outbox.alerts(number, 10**6))]
     mails = await stores.outbox.list(merchant_id=None, limit=10**6)
     approvals = await stores.approvals.list(merchant_id=None, before=NUMBER_MAX, limit=10**6)
@@ -197,6 +198,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
         "accounts": [await account_of(stores, number) for number in merchant_ids],
         "transfers": [transfer for number in merchant_ids for transfer in await book(stores, number)],
         "holds": holds,
+        "period_counts": period_counts,
         "alerts": alerts,
         "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
         "lone_moves": [move for number in merchant_ids for move in await stores.approvals.lone_moves(number, -1)],

@@ -8,6 +8,8 @@ from typing import Any, TypeVar
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
+from farebox.core.period_counts import PeriodCount
+from farebox.core.prices import Price
 from farebox.core.state import Alert, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Decide, Fetch, Snapshot, StorageError
@@ -126,6 +128,15 @@ class _MemorySnapshot:
 
     async def alerts(self, merchant_id: int) -> Sequence[Alert]:
         return [alert for alert in self._rows.rows()["alerts"] if alert.merchant_id == merchant_id]
+
+    async def default_prices(self) -> Mapping[int, Price]:
+        return {price.price_id: price for price in self._rows.prices if price.merchant_id is None}
+
+    async def own_prices(self, merchant_ids: Sequence[int]) -> Mapping[int, Price]:
+        return {price.price_id: price for price in self._rows.prices if price.merchant_id in merchant_ids}
+
+    async def period_counts(self, merchant_ids: Sequence[int]) -> Sequence[PeriodCount]:
+        return [count for count in self._rows.period_counts.values() if count.merchant_id in merchant_ids]
 
 
 @asynccontextmanager

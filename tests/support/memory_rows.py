@@ -17,8 +17,9 @@ from farebox.core.holds import Hold
 from farebox.core.invariants import check_account, check_hold
 from farebox.core.joining import alert_on_joining
 from farebox.core.outcomes import Outcome
+from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
-from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet, reads
+from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet, counted, reads
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import NotFound, Repeated, StoreUnavailable
 from farebox.storage.records import (
@@ -50,6 +51,7 @@ class MemoryRows:
         self.keys: dict[int, ApiKey] = {}
         self.prices: list[Price] = []
         self.prices_made_at: dict[int, int] = {}
+        self.period_counts: dict[tuple[int, str, int, str], PeriodCount] = {}
         self.books: dict[int, list[Transfer]] = {}
         self.transfers: dict[tuple[int, str], Transfer] = {}
         self.holds: dict[tuple[int, int], Hold] = {}
@@ -103,6 +105,14 @@ class MemoryRows:
                 if (price := self.price_in_force(*place, reads.now)) is not None
             },
         )
+        ruled = [item.transfer.price_id for item in state.originals.values() if item.transfer.pricing is not None]
+        state.original_prices = {price.price_id: price for price in self.prices if price.price_id in ruled}
+        stretches = counted(state, reads.merchant_types, reads.now)
+        state.period_counts = {
+            place: count.units
+            for place, count in self.period_counts.items()
+            if any((start[:2]) == place[:2] and start[2] <= place[2] <= start[3] for start in stretches)
+        }
         for account in state.accounts.values():
             check_account(account)
         for hold in state.holds.values():
@@ -130,6 +140,9 @@ class MemoryRows:
         for hold in decision.changed_holds:
             assert (hold.merchant_id, hold.seq) in self.holds, "there is no hold to change"
             self.holds[hold.merchant_id, hold.seq] = hold
+        for count in decision.period_counts:
+            assert count.units >= 0, "a count is below zero"
+            self.period_counts[count.merchant_id, count.request_type, count.starts_at, count.line] = count
         for approval in decision.new_approvals:
             place_of_approval = (approval.merchant_id, approval.approval_id)
             known_keys = {
@@ -193,6 +206,7 @@ class MemoryRows:
             "accounts": sorted(self.accounts.values(), key=lambda account: account.merchant_id),
             "transfers": [transfer for _, book in sorted(self.books.items()) for transfer in book],
             "holds": [hold for _, hold in sorted(self.holds.items())],
+            "period_counts": [count for _, count in sorted(self.period_counts.items())],
             "alerts": [alert for _, alert in sorted(self.alerts.items())],
             "mails": [mail for _, mail in sorted(self.outbox.items())],
             "approvals": [approval for _, approval in sorted(self.approvals.items())],
@@ -260,7 +274,9 @@ class MemoryRows:
         in_force = [
             price
             for price in self.prices
-            if (price.merchant_id, price.request_type) == (merchant_id, request_type) and price.starts_at <= now
+            if (price.merchant_id, price.request_type) == (merchant_id, request_type)
+            and price.starts_at <= now
+            and price.withdrawn_at is None
         ]
         return max(in_force, key=lambda price: (price.starts_at, price.price_id), default=None)
 

@@ -242,6 +242,9 @@ class _Prices(_Subject):
             self._rows.merchant(price.merchant_id)
         if price.price_id in {known.price_id for known in self._rows.prices}:
             raise AlreadyExists("there is such a price")
+        place = (price.merchant_id, price.request_type, price.starts_at)
+        if place in {(p.merchant_id, p.request_type, p.starts_at) for p in self._rows.prices if p.withdrawn_at is None}:
+            raise AlreadyExists("a price starts then")
         self._rows.prices.append(price)
         self._rows.prices_made_at[price.price_id] = created_at
         self._rows.log(audit_entry)
@@ -252,7 +255,10 @@ class _Prices(_Subject):
             self._rows.prices_made_at[price.price_id] > now
             or (account is not None and price.starts_at <= account.last_at)
             for price in self._rows.prices
-            if price.request_type == request_type and price.starts_at > now and price.merchant_id in (None, merchant_id)
+            if price.request_type == request_type
+            and price.withdrawn_at is None
+            and price.starts_at > now
+            and price.merchant_id in (None, merchant_id)
         )
 
     async def is_any_made_after(self, now: int) -> bool:

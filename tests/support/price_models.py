@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import ceil, floor
 from typing import Final
 
-from farebox.core.price_rules import Direction, Line, Rates, Rule
+from farebox.core.pricing.rules import Direction, Line, Rates, Rule
 
 PRODUCT_MAX: Final = 9 * 10**18
 _UNITS_MAX: Final = 500

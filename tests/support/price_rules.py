@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from hypothesis import strategies as st
 
 from farebox.core.money import AMOUNT_MICROS_MAX
-from farebox.core.price_rules import (
+from farebox.core.pricing.rules import (
     PER_MAX,
     QUANTITY_MAX,
     Direction,

@@ -5,7 +5,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from farebox.core.money import AMOUNT_MICROS_MAX
-from farebox.core.price_rules import (
+from farebox.core.pricing.rules import (
     PER_MAX,
     QUANTITY_MAX,
     Direction,

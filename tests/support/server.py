@@ -26,9 +26,11 @@ from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.core.staff_roles import EVERY_ROLE
+from farebox.service.errors import Conflict
 from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.operations import Operations
 from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.prices import Prices
 from farebox.service.people.api_keys import Principal, digest
 from farebox.storage.records import Login, Realm
 from tests.support.clock import StoppableClock
@@ -266,7 +268,9 @@ async def seed(farebox: Farebox, *, balance: str | None = "100", credit_limit: s
     An `image` costs 0.01; a `call` is variable: its amount is named.
     """
     services = farebox.services
-    seeds = await seed_through(services.merchants, services.operations, balance=balance, credit_limit=credit_limit)
+    seeds = await seed_through(
+        services.merchants, services.prices, services.operations, balance=balance, credit_limit=credit_limit
+    )
     key = await farebox.stores.api_keys.authenticate(None, digest(seeds.support_key))
     assert key is not None
     await _assign(farebox, key.key_id, "ann")
@@ -274,7 +278,12 @@ async def seed(farebox: Farebox, *, balance: str | None = "100", credit_limit: s
 
 
 async def seed_through(
-    merchants: Merchants, operations: Operations, *, balance: str | None = "100", credit_limit: str = "0"
+    merchants: Merchants,
+    prices: Prices,
+    operations: Operations,
+    *,
+    balance: str | None = "100",
+    credit_limit: str = "0",
 ) -> Seeds:
     """Add what `seed` adds, through these services; the support key is the command line's."""
     merchant, _, key = await merchants.create(
@@ -282,8 +291,10 @@ async def seed_through(
     )
     service = await merchants.create_key(KeyKind.SERVICE, name="recognition")
     support = await merchants.create_key(KeyKind.SUPPORT, name="ann")
-    await merchants.set_price("image", "0.01")
-    await merchants.set_price("call", None)
+    for request_type, unit_price in (("image", "0.01"), ("call", None)):
+        # Where the clock is stopped, a second merchant comes at the same moment.
+        with contextlib.suppress(Conflict):
+            await prices.set(request_type, unit_price)
     if balance is not None:
         topped_up = await operations.top_up(
             merchant.merchant_id, amount=balance, reference="INV-1", note=None, principal=None

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from farebox.core.money import format_amount
-from farebox.core.price_times import rates_at
+from farebox.core.pricing.times import rates_at
 from farebox.service.price_texts import read_rule
 from tests.support.price_models import Modelled, fraction_cost
 from tests.vectors import FILE

@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 
 from farebox.core.money import MICROS_PER_UNIT
-from farebox.core.price_times import rates_at
-from farebox.core.pricing import CostTooLarge, cost
+from farebox.core.pricing.costs import CostTooLarge, cost
+from farebox.core.pricing.times import rates_at
 from farebox.service.parsing import parse_amount
 from farebox.service.price_texts import read_rule
 from tests.support.price_models import decimal_cost

@@ -188,7 +188,6 @@ INVALID: Final[list[tuple[str, str, object, str]]] = [
         for path in ("/api/admin/prices", "{m}/prices")
         for field, fields in (
             ("type", {"type": "x y"}),
-            ("unitPrice", {"unitPrice": "0"}),
             ("unitPrice", {"unitPrice": "-1"}),
             ("unitPrice", {"unitPrice": 1}),
             ("startsAt", {"startsAt": "2020-01-01T00:00:00Z"}),
@@ -241,7 +240,7 @@ async def _sizes(farebox: Farebox, seeds: Seeds) -> list[int]:
     return [
         len(await merchants.users(seeds.merchant_id)),
         *[len(await merchants.keys(owner)) for owner in (None, seeds.merchant_id)],
-        *[len(await merchants.prices(owner)) for owner in (None, seeds.merchant_id)],
+        *[len(await farebox.services.prices.list(owner)) for owner in (None, seeds.merchant_id)],
     ]
 
 

@@ -467,7 +467,7 @@ async def test_amount_null_is_no_amount(farebox: Farebox, client: AppClient) -> 
 
 @pytest.mark.parametrize(
     "quantity",
-    [0, -1, 1_000_001, 10**9, 2**63, -(2**64), 10**30, 1.5, 1.0, 1e3, "1", "", True, False, None, [], [1], {}],
+    [0, -1, 1_000_001, 10**9, 2**63, -(2**64), 10**30, 1.5, 1.0, 1e3, "1", "", True, False, [], [1], {}],
 )
 async def test_quantity_is_a_whole_number_within_its_limits(
     farebox: Farebox, client: AppClient, quantity: object
@@ -476,7 +476,7 @@ async def test_quantity_is_a_whole_number_within_its_limits(
     reply = await _charge(client, seeds, quantity=quantity)
     assert (422, "invalid_value") == (reply.status, reply.code)
     assert reply.message.startswith("quantity: ")
-    assert "whole number from 1 to 1000000" in reply.message or "Expected `int`" in reply.message
+    assert "whole number from 1 to 1000000" in reply.message or "Expected `int | null`" in reply.message
 
 
 async def test_quantity_of_more_digits_than_a_number_may_have_is_refused(farebox: Farebox, client: AppClient) -> None:
@@ -492,7 +492,7 @@ async def test_quantity_of_more_digits_than_a_number_may_have_is_refused(farebox
     [
         *[
             ("type", value, "a-z, 0-9")
-            for value in ("", " ", "Image", "image ", "a/b", "-a", ".a", "é", "a" * 65, "a\n")
+            for value in ("", " ", "a,b", "image ", "a?b", "-a", ".a", "é", "a" * 201, "a\n")
         ],
         *[
             ("idempotencyKey", value, "visible ASCII")
@@ -606,7 +606,7 @@ async def test_top_up_of_a_merchant_that_nobody_is_is_a_404(farebox: Farebox, cl
 
 async def test_a_clock_that_is_behind_is_a_503_and_no_unknown_type(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    await farebox.services.merchants.set_price("new", "0.01")
+    await farebox.services.prices.set("new", "0.01")
     before = await _charge(client, seeds, idempotencyKey="before")
     for seconds, type_ in ((-30, "new"), (-61, "image")):
         with later(farebox, seconds=seconds):
@@ -638,7 +638,7 @@ async def test_unknown_type_is_a_422_that_names_it(farebox: Farebox, client: App
 
 async def test_price_that_has_not_begun_is_not_in_force(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    await farebox.services.merchants.set_price("later", "1", starts="2100-01-01T00:00:00Z")
+    await farebox.services.prices.set("later", "1", starts="2100-01-01T00:00:00Z")
     assert "unknown_type" == (await _charge(client, seeds, type="later")).code
 
 
@@ -659,7 +659,7 @@ async def test_variable_type_needs_an_amount_and_no_other_takes_one(farebox: Far
 
 async def test_merchants_own_price_goes_before_the_default(farebox: Farebox, client: AppClient) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
-    await farebox.services.merchants.set_price("image", "0.5", merchant_id=seeds.merchant_id)
+    await farebox.services.prices.set("image", "0.5", merchant_id=seeds.merchant_id)
     assert "1.00" == (await _charge(client, seeds, quantity=2)).data["cost"]
     assert "0.02" == (await _charge(client, other, quantity=2)).data["cost"]
 
@@ -699,7 +699,7 @@ async def test_frozen_merchant_is_a_403_but_takes_top_ups(farebox: Farebox, clie
 
 async def test_cost_beyond_the_largest_amount_is_a_422(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox)
-    await farebox.services.merchants.set_price("whale", "1000000000000")
+    await farebox.services.prices.set("whale", "1000000000000")
     reply = await _charge(client, seeds, type="whale", quantity=2)
     assert (422, "amount_too_large") == (reply.status, reply.code)
     assert "1,000,000,000,000.00 USD" in reply.message
@@ -785,7 +785,7 @@ async def test_same_reference_is_the_same_top_up_once(farebox: Farebox, client: 
 
 async def test_refusals_take_precedence_in_their_order(farebox: Farebox, client: AppClient) -> None:
     seeds = await seed(farebox, balance=None)
-    await farebox.services.merchants.set_price("dear", "1000000000000")
+    await farebox.services.prices.set("dear", "1000000000000")
     used = await seed(farebox)
     key = "once"
     assert 200 == (await _charge(client, used, idempotencyKey=key)).status

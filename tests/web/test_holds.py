@@ -141,7 +141,7 @@ async def test_hold_that_is_refused_sets_nothing_aside(
     farebox: Farebox, client: AppClient, fields: dict[str, object], status: int, code: str
 ) -> None:
     seeds = await seed(farebox)
-    await farebox.services.merchants.set_price("dear", "1000000000000", merchant_id=seeds.merchant_id)
+    await farebox.services.prices.set("dear", "1000000000000", merchant_id=seeds.merchant_id)
     reply = await _hold(client, seeds, **fields)
     assert (status, code) == (reply.status, reply.code)
     assert ("100.00", "0.00", "100.00") == await _balances(client, seeds)
@@ -279,7 +279,7 @@ async def test_capture_at_the_price_it_was_held_at_whatever_the_price_is_now(
 ) -> None:
     seeds = await seed(farebox)
     hold_id = (await _hold(client, seeds, quantity=5)).data["holdId"]
-    await farebox.services.merchants.set_price("image", "7")
+    await farebox.services.prices.set("image", "7")
     reply = await _end(client, seeds, hold_id, "capture", quantity=2)
     assert (2, "0.02", "0.03") == tuple(reply.data[name] for name in ("quantity", "captured", "released"))
     await _check_books(farebox, seeds)

@@ -52,7 +52,7 @@ async def _cost(client: AppClient, seeds: Seeds, name: str) -> str:
 
 async def test_price_in_force_tells_what_where_from_and_since_when(farebox: Farebox, client: AppClient) -> None:
     seeds, name = await seed(farebox), _type()
-    default = await farebox.services.merchants.set_price(name, "0.008")
+    default = await farebox.services.prices.set(name, "0.008")
     assert {
         "priceId": ids.public_id(ids.PRICE, default.price_id),
         "type": name,
@@ -71,11 +71,11 @@ async def test_variable_type_has_no_unit_price(farebox: Farebox, client: AppClie
 
 async def test_own_price_goes_before_the_default_however_old_it_is(farebox: Farebox, client: AppClient) -> None:
     seeds, other, name = await seed(farebox), await seed(farebox), _type()
-    await farebox.services.merchants.set_price(name, "3", merchant_id=seeds.merchant_id)
+    await farebox.services.prices.set(name, "3", merchant_id=seeds.merchant_id)
     # A type that has no default, and is nobody else's.
     assert ("3.00", True) == await _price(client, seeds, name)
     assert name not in await _prices(client, other)
-    await farebox.services.merchants.set_price(name, "5")
+    await farebox.services.prices.set(name, "5")
     assert ("3.00", True) == await _price(client, seeds, name)
     assert ("5.00", False) == await _price(client, other, name)
     assert ("3.00", "5.00") == (await _cost(client, seeds, name), await _cost(client, other, name))
@@ -83,12 +83,11 @@ async def test_own_price_goes_before_the_default_however_old_it_is(farebox: Fare
 
 async def test_newest_version_that_has_started_is_in_force(farebox: Farebox, client: AppClient) -> None:
     seeds, name = await seed(farebox), _type()
-    merchants = farebox.services.merchants
-    await merchants.set_price(name, "1")
-    await merchants.set_price(name, "4", starts=LATER)
-    await merchants.set_price(name, "2")
-    await merchants.set_price(name, None, starts=SOON, merchant_id=seeds.merchant_id)
-    await merchants.set_price(name, "9", starts=LATER, merchant_id=seeds.merchant_id)
+    await farebox.services.prices.set(name, "1")
+    await farebox.services.prices.set(name, "4", starts=LATER)
+    await farebox.services.prices.set(name, "2")
+    await farebox.services.prices.set(name, None, starts=SOON, merchant_id=seeds.merchant_id)
+    await farebox.services.prices.set(name, "9", starts=LATER, merchant_id=seeds.merchant_id)
     other = await seed(farebox)
     soon, later = time("", SOON), time("", LATER)
     for moment, own, default in (
@@ -108,7 +107,7 @@ async def test_newest_version_that_has_started_is_in_force(farebox: Farebox, cli
 
 async def test_type_whose_only_price_is_to_come_is_not_listed(farebox: Farebox, client: AppClient) -> None:
     seeds, name = await seed(farebox), _type()
-    await farebox.services.merchants.set_price(name, "1", starts=SOON)
+    await farebox.services.prices.set(name, "1", starts=SOON)
     assert name not in await _prices(client, seeds)
     start = time("", SOON)
     with at(farebox, start - 1):

@@ -58,7 +58,7 @@ async def test_merchant_without_requests_has_no_usage(farebox: Farebox, client: 
 
 async def test_usage_counts_quantities_costs_and_refunds_of_each_type(farebox: Farebox, client: AppClient) -> None:
     seeds, other = await seed(farebox), await seed(farebox)
-    await farebox.services.merchants.set_price("video-call", None)
+    await farebox.services.prices.set("video-call", None)
     with _at(farebox, "2050-03-01T10:59:59Z"):
         charged = await _charge(client, seeds, quantity=3)
         await _charge(client, seeds, type="call", amount="2.5", quantity=2)

@@ -372,15 +372,17 @@ async def price_set(
 ) -> None:
     """Set a request type's unit price, or "variable" if callers are to name the amount themselves."""
     number = None if merchant is None else merchant_id(merchant)
-    amount = None if unit_price == VARIABLE else await context.typed_amount("unitPrice", unit_price, number)
-    price = await context.farebox.services.merchants.set_price(
+    amount = None
+    if unit_price != VARIABLE:
+        amount = await context.typed_amount("unitPrice", unit_price, number, is_zero_allowed=True)
+    price = await context.farebox.services.prices.set(
         request_type,
         amount,
         merchant_id=number,
         starts=starts,
         principal=context.principal,
     )
-    words = "is variable: its callers name the amount," if price.unit_price is None else f"costs {amount}"
+    words = "is variable: its callers name the amount," if price.is_variable else f"costs {amount}"
     context.answer(
         price_data(price, is_in_force=price.starts_at <= context.farebox.clock.now()),
         f"{request_type} {words} from {short_time(price.starts_at)} UTC on.",
@@ -392,7 +394,7 @@ async def price_set(
 async def price_list(context: CommandContext, merchant: str | None) -> None:
     """List every version of the prices, marking what is in force now."""
     number = None if merchant is None else merchant_id(merchant)
-    prices = await context.farebox.services.merchants.prices(number)
+    prices = await context.farebox.services.prices.list(number)
     # A default price is a number in whatever currency the merchant has who pays it.
     currency = "" if number is None else (await context.farebox.services.merchants.get(number))[1].currency
     versions = prices_data(prices, context.farebox.clock.now())

@@ -35,6 +35,7 @@ from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations
 from farebox.service.operator.merchants import Merchants
+from farebox.service.operator.prices import Prices
 from farebox.service.people.passwords import Passwords
 from farebox.storage.logins import LoginStore
 from farebox.storage.records import Login, Realm
@@ -157,10 +158,11 @@ async def seed(settings: Settings) -> Seeded:
     committer = Committer(connector, clock)
     await committer.start()
     try:
-        merchants, operations = Merchants(stores, clock), Operations(committer, clock, stores.prices)
+        merchants, prices = Merchants(stores, clock), Prices(stores, clock)
+        operations = Operations(committer, clock, stores.prices)
         for request_type, price in _PRICES.items():
-            await merchants.set_price(request_type, price)
-        await merchants.set_price("annotation", None)
+            await prices.set(request_type, price)
+        await prices.set("annotation", None)
         service = await merchants.create_key(KeyKind.SERVICE, name="demo traffic")
         made = []
         for name, currency, threshold, top_up, people in _MERCHANTS:
@@ -171,7 +173,7 @@ async def seed(settings: Settings) -> Seeded:
                 await merchants.add_user(merchant.merchant_id, person)
             await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, principal=None)
             made.append((merchant.merchant_id, key.text))
-        await merchants.set_price("image", "0.0065", merchant_id=made[1][0])
+        await prices.set("image", "0.0065", merchant_id=made[1][0])
         await _let_people_in(stores.logins, clock)
         await _write_history(committer, clock, [number for number, _ in made])
     finally:

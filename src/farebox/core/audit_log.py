@@ -52,6 +52,8 @@ class Action(StrEnum):
     REVOKE_KEY = "revoke_key"
     ASSIGN_KEY = "assign_key"
     SET_PRICE = "set_price"
+    END_PRICE = "end_price"
+    WITHDRAW_PRICE = "withdraw_price"
     ADD_STAFF = "add_staff"
     INVITE_STAFF = "invite_staff"
     CONFIRM_STAFF = "confirm_staff"

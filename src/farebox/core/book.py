@@ -48,12 +48,12 @@ class Book:
             return None
         return refused(Code.AMOUNT_TOO_FINE, too_fine(amount, self.currency))
 
-    def refusal(self, kind: Kind, amount: int) -> Outcome | None:
-        """Tell why this amount can't be posted, or None if `post` must succeed.
+    def refusal(self, kind: Kind, amount: int, *, may_be_free: bool = False) -> Outcome | None:
+        """Tell why this amount can't be posted, or None if `post` must succeed; some requests are free.
 
         The spending rule stands here, for every kind that takes from the wallet: available + credit limit >= amount.
         """
-        if not 0 < amount <= AMOUNT_MICROS_MAX:
+        if not 0 < amount <= AMOUNT_MICROS_MAX and not (may_be_free and amount == 0):
             return refused(
                 Code.AMOUNT_TOO_LARGE,
                 f"{format_money(amount, self.currency)} is above the largest amount, "
@@ -93,6 +93,7 @@ class Book:
         refers_to: int | None = None,
         reference: str | None = None,
         note: str | None = None,
+        pricing: str | None = None,
     ) -> Transfer:
         """Add one transfer to the book; the caller has asked `refusal`, which returned None."""
         effect = EFFECTS[kind]
@@ -122,6 +123,7 @@ class Book:
             refers_to,
             reference,
             note,
+            pricing,
         )
         self.last_hash = chain.link(self.last_hash, chain.canonical_bytes(self.merchant, transfer))
         # The value is complete only with its own hash, which covers the rest of it; nobody has seen it yet.

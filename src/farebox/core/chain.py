@@ -4,6 +4,9 @@ hash = BLAKE2b-256(previous hash + canonical bytes). The canonical bytes are the
 text, joined by one newline (10), in UTF-8. Numbers are plain decimals, the fingerprint is lower-case hexadecimal, and
 what is absent is empty. No field can hold a newline or be empty when present, so the text has one reading only. The
 first transfer's previous hash is 32 zero bytes.
+
+A transfer that was priced by a rule is written in the second encoding: the same fields, and what it was priced by after
+the price's id.
 """
 
 from functools import lru_cache
@@ -16,6 +19,7 @@ from farebox.core.transfers import Transfer
 
 HASH_BYTES: Final = 32
 ENCODING: Final = "farebox-transfer-1"
+PRICED_ENCODING: Final = "farebox-transfer-2"
 
 _KIND_LINES: Final[dict[int, str]] = {kind: "\n".join((KIND_WORDS[kind], *DEBIT_AND_CREDIT[kind])) for kind in Kind}
 
@@ -33,10 +37,11 @@ def canonical_bytes(merchant: str, transfer: Transfer) -> bytes:
         if transfer.refers_to
         else ""
     )
+    encoding, pricing = (ENCODING, "") if transfer.pricing is None else (PRICED_ENCODING, f"{transfer.pricing}\n")
     return (
-        f"{ENCODING}\n{merchant}\n{transfer.seq}\n{transfer.committed_at}\n{_KIND_LINES[transfer.kind]}\n"
+        f"{encoding}\n{merchant}\n{transfer.seq}\n{transfer.committed_at}\n{_KIND_LINES[transfer.kind]}\n"
         f"{transfer.amount}\n{transfer.wallet_after}\n{transfer.held_after}\n"
-        f"{transfer.request_type or ''}\n{transfer.quantity or ''}\n{transfer.unit_price or ''}\n{price}\n"
+        f"{transfer.request_type or ''}\n{transfer.quantity or ''}\n{transfer.unit_price or ''}\n{price}\n{pricing}"
         f"{transfer.idempotency_key}\n{transfer.fingerprint.hex()}\n{refers_to}\n"
         f"{transfer.reference or ''}\n{transfer.note or ''}"
     ).encode()

@@ -19,6 +19,9 @@ REFERENCE_CHARS_MAX: Final = 128
 NOTE_CHARS_MAX: Final = 500
 REQUEST_TYPE_CHARS_MAX: Final = 200
 
+Quantities: TypeAlias = tuple[tuple[str, int], ...]
+"""How much was used, by the lines of a price, sorted by name."""
+
 _FINGERPRINT_BYTES: Final = 8
 
 
@@ -64,7 +67,7 @@ class Payer(Struct, frozen=True, gc=False):
 
 
 class Charge(Struct, frozen=True, gc=False):
-    """Deduct the cost of `quantity` requests of a type; `amount` is named for variable types alone."""
+    """Deduct the cost of `quantity` requests of a type, or of its `quantities`; a variable type's `amount` is named."""
 
     payer: Payer
     request_type: str
@@ -73,6 +76,9 @@ class Charge(Struct, frozen=True, gc=False):
     amount: int | None = None
     reference: str | None = None
     caller: Caller | None = None
+    quantities: Quantities | None = None
+    requested_at: int | None = None
+    """When the request was made, in microseconds since 1970, where that is not now."""
     actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.CHARGE
 
@@ -83,11 +89,13 @@ class Charge(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; equal for a retry, different for another request under the same key."""
-        return _digest(f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}")
+        return _digest(
+            f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}{_more(self)}"
+        )
 
 
 class CreateHold(Struct, frozen=True, gc=False):
-    """Set aside the cost of `quantity` requests of a type for `ttl_seconds`."""
+    """Set aside the cost of `quantity` requests of a type, or of its `quantities`, for `ttl_seconds`."""
 
     payer: Payer
     request_type: str
@@ -97,6 +105,9 @@ class CreateHold(Struct, frozen=True, gc=False):
     reference: str | None = None
     ttl_seconds: int = TTL_SECONDS_DEFAULT
     caller: Caller | None = None
+    quantities: Quantities | None = None
+    requested_at: int | None = None
+    """When the request was made, in microseconds since 1970, where that is not now."""
     actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.HOLD
 
@@ -109,7 +120,7 @@ class CreateHold(Struct, frozen=True, gc=False):
         """Digest what the caller asked for."""
         return _digest(
             f"hold\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}\n"
-            f"{self.ttl_seconds}"
+            f"{self.ttl_seconds}{_more(self)}"
         )
 
 
@@ -123,6 +134,7 @@ class CaptureHold(Struct, frozen=True, gc=False):
     reference: str | None = None
     caller: Caller | None = None
     quantity: int | None = None
+    quantities: Quantities | None = None
     actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.CAPTURE
 
@@ -130,6 +142,8 @@ class CaptureHold(Struct, frozen=True, gc=False):
         """Digest what the caller asked for."""
         # Without a quantity as when none could be named: retries of earlier captures stay retries.
         quantity = f"\n{self.quantity}" if self.quantity else ""
+        if self.quantities is not None:
+            quantity += f"\n{_written(self.quantities)}"
         return _digest(f"capture\n{self.hold_seq}\n{self.amount or ''}\n{self.reference or ''}{quantity}")
 
 
@@ -371,6 +385,17 @@ Command: TypeAlias = TransferCommand | AccountChange
 # The same as tuples: asking what a command is takes a third of the time then, and every charge is asked a few times.
 SPENDS: Final = (Charge, CreateHold)
 ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, Reject)
+
+
+def _more(spend: Spend) -> str:
+    """Write what only some charges and holds name; retries of earlier ones, which could not, stay retries."""
+    if spend.quantities is None and spend.requested_at is None:
+        return ""
+    return f"\n{_written(spend.quantities or ())}\n{spend.requested_at or ''}"
+
+
+def _written(quantities: Quantities) -> str:
+    return ",".join(f"{name}={quantity}" for name, quantity in quantities)
 
 
 def _digest(text: str) -> bytes:

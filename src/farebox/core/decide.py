@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core import approval_rules, audit_log, hold_rules, return_rules
+from farebox.core import approval_rules, audit_log, captures, hold_rules, quotes, return_rules
 from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.batch_approvals import BatchApprovals
@@ -37,8 +37,9 @@ from farebox.core.commands import (
 from farebox.core.currencies import format_money_with_code
 from farebox.core.holds import Hold, HoldState
 from farebox.core.outcomes import DONE, Code, Outcome, refused
+from farebox.core.period_counts import PeriodCounts
 from farebox.core.permissions import caller_refusal
-from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, amount_refusal
+from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, Price, in_force
 from farebox.core.state import BatchState, Decision, Original
 from farebox.core.thresholds import is_allowed, out_of_reach
 from farebox.core.transfers import Transfer
@@ -74,6 +75,7 @@ class _Batch:
         self._posted: dict[tuple[int, str], Transfer] = {}
         self._holds = BatchRows(state.holds)
         self._approvals = BatchApprovals(state, now)
+        self._counts = PeriodCounts(state.period_counts)
         self._returned: dict[tuple[int, int], int] = {}
         self._audit_entries: list[AuditEntry] = []
 
@@ -114,6 +116,7 @@ class _Batch:
                 decision.alerts.extend(book.alerts)
         decision.new_holds = list(self._holds.new.values())
         decision.changed_holds = list(self._holds.changed.values())
+        decision.period_counts = self._counts.changed()
         self._approvals.write_to(decision)
         decision.audit_entries = self._audit_entries
         return decision
@@ -172,17 +175,18 @@ class _Batch:
         if self._now < book.last_at - CLOCK_LAG_MICROS_MAX:
             return CLOCK_BEHIND
         request_type = command.request_type
-        price = self._state.merchant_prices.get((book.merchant_id, request_type))
-        if price is None:
-            price = self._state.default_prices.get(request_type)
-        if price is None:
-            return refused(Code.UNKNOWN_TYPE, f"No price is in force for the request type {request_type!r}")
-        refusal = amount_refusal(price, command)
-        if refusal is not None:
-            return refusal
-        amount = command.amount if price.unit_price is None else price.unit_price * command.quantity
-        assert amount is not None  # noqa: S101 - `amount_refusal` has just refused a variable price without amount.
-        refusal = book.refusal(command.kind, amount)
+        price = in_force(
+            self._state.merchant_prices.get((book.merchant_id, request_type)),
+            self._state.default_prices.get(request_type),
+            request_type,
+        )
+        if isinstance(price, Outcome):
+            return price
+        quote = quotes.quote(price, command, self._now, self._counts)
+        if isinstance(quote, Outcome):
+            return quote
+        amount = quote.amount
+        refusal = book.refusal(command.kind, amount, may_be_free=quote.pricing is not None)
         if refusal is not None:
             if refusal.code is Code.INSUFFICIENT_BALANCE:
                 book.run_out(amount, self._now)
@@ -194,18 +198,21 @@ class _Batch:
             idempotency_key=command.idempotency_key,
             fingerprint=fingerprint,
             request_type=request_type,
-            quantity=command.quantity,
-            unit_price=price.unit_price,
+            quantity=quote.quantity,
+            unit_price=quote.unit_price,
             price_id=price.price_id,
             reference=command.reference,
+            pricing=quote.pricing,
         )
+        if quote.place is not None:
+            self._counts.add(quote.place, quote.units)
         if isinstance(command, Charge):
             return Outcome(Code.OK, transfer)
         # By the clock, which will end it, and not by the book, which is ahead of a clock that stepped back.
         expires_at = self._now + command.ttl_seconds * 1_000_000
         hold = Hold(
             *(book.merchant_id, transfer.seq, amount, expires_at),
-            quantity=command.quantity,
+            quantity=quote.quantity,
             request_type=request_type,
         )
         self._holds.new[book.merchant_id, hold.seq] = hold
@@ -217,18 +224,19 @@ class _Batch:
         made_by = self._original(book, command.hold_seq)
         if hold is None or made_by is None:
             return hold_rules.HOLD_NOT_FOUND
-        unit_price = made_by.transfer.unit_price
-        refusal = hold_rules.amount_missing(hold, command, unit_price) or hold_rules.end_refusal(hold, self._now)
+        original = made_by.transfer
+        price = None if original.pricing is None else self._price_of(original)
+        refusal = captures.fields_refusal(hold, command, original, price) or hold_rules.end_refusal(hold, self._now)
         if refusal is not None:
             return refusal
-        taken = hold_rules.captured(hold, command, unit_price, book.currency)
+        taken = captures.captured(hold, command, original, price, book.currency)
         if isinstance(taken, Outcome):
             return taken
         amount = taken.amount
-        refusal = book.refusal(Kind.CAPTURE, amount)
+        refusal = book.refusal(Kind.CAPTURE, amount, may_be_free=taken.pricing is not None)
         if refusal is not None:
             return refusal
-        is_at_price = unit_price is not None and amount == unit_price * taken.quantity
+        is_at_price = taken.unit_price is not None or taken.pricing is not None
         transfer = book.post(
             Kind.CAPTURE,
             amount,
@@ -237,11 +245,16 @@ class _Batch:
             fingerprint=fingerprint,
             request_type=hold.request_type,
             quantity=taken.quantity,
-            unit_price=unit_price if is_at_price else None,
-            price_id=made_by.transfer.price_id if is_at_price else None,
+            unit_price=taken.unit_price,
+            price_id=original.price_id if is_at_price else None,
             refers_to=hold.seq,
             reference=command.reference,
+            pricing=taken.pricing,
         )
+        if taken.place is not None:
+            # Of the units that the hold counted, those that were not used after all go back.
+            self._uncount(original)
+            self._counts.add(taken.place, taken.units)
         if amount < hold.amount:
             # The rest goes back at once, as a transfer of its own under a key that only this hold can make.
             book.post(
@@ -258,6 +271,7 @@ class _Batch:
     def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, fingerprint: bytes) -> Outcome:
         hold = self._holds.get(book.merchant_id, command.hold_seq)
         is_expiry = isinstance(command, ExpireHold)
+        made_by = self._original(book, command.hold_seq)
         refusal = hold_rules.expire_refusal(hold, self._now) if is_expiry else hold_rules.end_refusal(hold, self._now)
         if hold is None or refusal is not None:
             return refusal or hold_rules.HOLD_NOT_FOUND
@@ -271,6 +285,8 @@ class _Batch:
             refers_to=hold.seq,
             reference=None if isinstance(command, ExpireHold) else command.reference,
         )
+        if made_by is not None:
+            self._uncount(made_by.transfer)
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.EXPIRED if is_expiry else HoldState.RELEASED, 0))
 
     def _return(self, book: Book, command: Refund | ReverseTopUp, fingerprint: bytes) -> Outcome:
@@ -296,7 +312,9 @@ class _Batch:
             reference=command.reference,
             note=command.note if isinstance(command, Refund) else command.reason,
         )
-        self._returned[book.merchant_id, command.transfer_seq] = original.returned + amount
+        returned = original.returned + amount
+        self._returned[book.merchant_id, command.transfer_seq] = returned
+        self._give_units_back(original, returned)
         return Outcome(Code.OK, transfer)
 
     def _fund(self, book: Book, command: TopUp | Adjust, fingerprint: bytes) -> Outcome:
@@ -403,6 +421,28 @@ class _Batch:
             return refusal
         book.set_credit_limit(command.credit_limit)
         return DONE
+
+    def _price_of(self, transfer: Transfer) -> Price | None:
+        """Find the version that a transfer names, of a stored one or of one that was posted earlier in this batch."""
+        request_type = transfer.request_type or ""
+        candidates = (
+            self._state.original_prices.get(transfer.price_id or 0),
+            self._state.merchant_prices.get((transfer.merchant_id, request_type)),
+            self._state.default_prices.get(request_type),
+        )
+        return next((price for price in candidates if price is not None and price.price_id == transfer.price_id), None)
+
+    def _uncount(self, made_by: Transfer) -> None:
+        """Give back the units that a hold counted."""
+        units = quotes.counted_units(self._price_of(made_by), made_by)
+        if units is not None:
+            self._counts.add(*units, -1)
+
+    def _give_units_back(self, original: Original, returned: int) -> None:
+        """Give back the units of what was refunded, now that so much of it was, if the price says so."""
+        units = quotes.returned_units(self._price_of(original.transfer), original, returned)
+        if units is not None:
+            self._counts.add(*units, -1)
 
     def _settle(self, hold: Hold, state: HoldState, captured: int) -> Hold:
         settled = replace(hold, state=state, captured=captured)

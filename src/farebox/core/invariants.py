@@ -42,12 +42,12 @@ def account_faults(account: Account) -> list[str]:
 def hold_faults(hold: Hold) -> list[str]:
     """Name what is wrong with a hold's row, in words; an empty list if nothing is."""
     faults = []
-    if hold.amount <= 0:
-        faults.append("a hold's amount is not positive")
+    if hold.amount < 0:
+        faults.append("a hold's amount is negative")
     if not 0 <= hold.captured <= hold.amount:
         faults.append("more was captured than was held")
-    if (hold.state == HoldState.CAPTURED) != (hold.captured > 0):
-        faults.append("a hold is captured without an amount, or has one without being captured")
+    if hold.captured > 0 and hold.state != HoldState.CAPTURED:
+        faults.append("a hold has a captured amount without being captured")
     return faults
 
 

@@ -10,6 +10,9 @@ from farebox.core.book import ARRIVING_KINDS
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import account_faults, hold_faults
 from farebox.core.money import format_amount
+from farebox.core.period_counts import PeriodCount
+from farebox.core.prices import Price
+from farebox.core.rule_replay import RuleReplay
 from farebox.core.transfers import Transfer
 
 _FINAL_KINDS = {Kind.CAPTURE: HoldState.CAPTURED, Kind.RELEASE: HoldState.RELEASED, Kind.EXPIRE: HoldState.EXPIRED}
@@ -18,11 +21,12 @@ _FINAL_KINDS = {Kind.CAPTURE: HoldState.CAPTURED, Kind.RELEASE: HoldState.RELEAS
 class Replay:
     """One merchant's book, fed its transfers in order of seq; it yields each fault where it stands.
 
-    It keeps the holds and what was given back, so its memory grows with those, not with the charges.
+    It keeps the holds and what was given back, so its memory grows with those, not with the charges; but for charges
+    whose price gives their units back with a refund.
     """
 
-    def __init__(self, merchant_id: int) -> None:
-        """Start at the empty book."""
+    def __init__(self, merchant_id: int, prices: Mapping[int, Price] | None = None) -> None:
+        """Start at the empty book; `prices` are the versions that its transfers may name, by their number."""
         self._merchant_id = merchant_id
         self._merchant = ids.public_id(ids.MERCHANT, merchant_id)
         self._balances = dict.fromkeys(("wallet", "held", "revenue", "funding", "adjustments"), 0)
@@ -32,6 +36,7 @@ class Replay:
         self._holds: dict[int, Hold] = {}
         self._prices: dict[int, tuple[int | None, int | None]] = {}
         self._rests: dict[int, int] = {}
+        self._rules = RuleReplay(prices or {})
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals."""
@@ -61,6 +66,7 @@ class Replay:
                 and transfer.refers_to is None
                 and transfer.reference is None
                 and transfer.note is None
+                and transfer.pricing is None
                 and transfer.hash == chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
             ):
                 balances["wallet"] = wallet_after
@@ -91,17 +97,26 @@ class Replay:
             yield from self._link_faults(where, transfer)
         else:
             yield f"{where}: there is no kind {transfer.kind}"
+        for fault in self._rules.feed(transfer, self.returned):
+            yield f"{where}: {fault}"
         # Go on from what is stored, so that one fault is not reported again for every later transfer.
         self._balances["wallet"], self._balances["held"] = transfer.wallet_after, transfer.held_after
         self._seq, self._hash, self._at = transfer.seq, transfer.hash, transfer.committed_at
 
-    def finish(self, account: Account, holds: Iterable[Hold], originals: Mapping[int, Transfer]) -> Iterator[str]:
+    def finish(
+        self,
+        account: Account,
+        holds: Iterable[Hold],
+        originals: Mapping[int, Transfer],
+        counts: Iterable[PeriodCount] = (),
+    ) -> Iterator[str]:
         """Compare where the book came to with what is stored beside it, and yield what differs.
 
         Args:
             account: the account's row.
             holds: all of the merchant's holds.
             originals: the transfers that `returned` names, by seq.
+            counts: all of the merchant's counts of periods.
         """
         where = f"seq {account.seq}"
         if account.seq != self._seq:
@@ -115,6 +130,8 @@ class Replay:
             if stored != balance:
                 yield f"{where}: {name} is {format_amount(stored)}, its transfers come to {format_amount(balance)}"
         for fault in account_faults(account):
+            yield f"{where}: {fault}"
+        for fault in self._rules.finish(counts):
             yield f"{where}: {fault}"
         yield from self._returned_faults(originals)
         yield from self._hold_faults(where, account, {hold.seq: hold for hold in holds})
@@ -164,7 +181,7 @@ class Replay:
                 yield from self._capture_faults(where, transfer, hold)
             captured = transfer.amount if kind == Kind.CAPTURE else 0
             rest = hold.amount - transfer.amount
-            if rest < 0 or (rest > 0 and not captured):
+            if rest < 0 or (rest > 0 and kind != Kind.CAPTURE):
                 yield f"{where}: ends the hold of seq {hold.seq} with another amount than it holds"
             elif rest > 0:
                 self._rests[hold.seq] = rest
@@ -210,7 +227,8 @@ def _field_faults(transfer: Transfer) -> list[str]:
     """Find faults of a transfer that need no other transfer to be seen."""
     amount, quantity, unit_price = transfer.amount, transfer.quantity, transfer.unit_price
     faults = []
-    if amount <= 0:
+    may_be_free = transfer.pricing is not None or transfer.kind in (Kind.RELEASE, Kind.EXPIRE)
+    if amount < 0 or (amount == 0 and not may_be_free):
         faults.append("the amount is not positive")
     if unit_price is not None and amount != unit_price * (quantity or 0):
         faults.append("the amount is not unit price x quantity")

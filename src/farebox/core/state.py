@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from enum import IntEnum
+from typing import Final
 
 from msgspec import Struct, field
 
@@ -25,7 +26,8 @@ from farebox.core.commands import (
 )
 from farebox.core.holds import Hold
 from farebox.core.outcomes import Outcome
-from farebox.core.prices import Price
+from farebox.core.period_counts import PeriodCount, place_of
+from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
 from farebox.core.transfers import Transfer
 
 
@@ -56,6 +58,10 @@ class Original(Struct, frozen=True, gc=False):
     returned: int
 
 
+PERIOD_MICROS_MAX: Final = 34 * 24 * 3600 * 1_000_000
+"""How long before a charge its period may have begun: a month, the day since it was requested, and some hours."""
+
+
 class ReadSet(Struct):
     """What a batch of commands must see, each sorted and without repetition, at the moment `now`.
 
@@ -71,6 +77,7 @@ class ReadSet(Struct):
     idempotency_keys: list[tuple[int, str]] = field(default_factory=list)
     holds: list[tuple[int, int]] = field(default_factory=list)
     originals: list[tuple[int, int]] = field(default_factory=list)
+    """Transfers to be given back or captured, or whose holds end; wanted with the price versions that they name."""
     approvals: list[tuple[int, int]] = field(default_factory=list)
     approval_keys: list[tuple[int, str]] = field(default_factory=list)
     logins: list[int] = field(default_factory=list)
@@ -93,6 +100,8 @@ class BatchState(Struct):
     keys: Mapping[bytes, KeyRecord] = field(default_factory=dict)
     default_prices: Mapping[str, Price] = field(default_factory=dict)
     merchant_prices: Mapping[tuple[int, str], Price] = field(default_factory=dict)
+    original_prices: Mapping[int, Price] = field(default_factory=dict)
+    period_counts: Mapping[tuple[int, str, int, str], int] = field(default_factory=dict)
     replays: Mapping[tuple[int, str], Transfer] = field(default_factory=dict)
     holds: Mapping[tuple[int, int], Hold] = field(default_factory=dict)
     originals: Mapping[tuple[int, int], Original] = field(default_factory=dict)
@@ -149,6 +158,7 @@ class Decision(Struct):
     transfers: list[Transfer] = field(default_factory=list)
     new_holds: list[Hold] = field(default_factory=list)
     changed_holds: list[Hold] = field(default_factory=list)
+    period_counts: list[PeriodCount] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     new_approvals: list[Approval] = field(default_factory=list)
     changed_approvals: list[Approval] = field(default_factory=list)
@@ -160,6 +170,21 @@ class Decision(Struct):
     def changes_anything(self) -> bool:
         """Whether there is anything to write."""
         return bool(self.accounts or self.new_approvals or self.changed_approvals or self.audit_entries)
+
+
+def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: int) -> list[tuple[int, str, int, int]]:
+    """Tell which units of periods must be seen, once the prices are known: by merchant, type, first and last start."""
+    wanted = []
+    earliest, latest = now - PERIOD_MICROS_MAX, now + CLOCK_LAG_MICROS_MAX
+    for merchant_id, request_type in merchant_types:
+        prices = state.merchant_prices.get((merchant_id, request_type)), state.default_prices.get(request_type)
+        if any(price is not None and price.is_counted for price in prices):
+            wanted.append((merchant_id, request_type, earliest, latest))
+    for original in state.originals.values():
+        place = place_of(original.transfer, state.original_prices.get(original.transfer.price_id or 0))
+        if place is not None:
+            wanted.append((*place, place[-1]))
+    return sorted(set(wanted))
 
 
 def reads(commands: Iterable[Command], now: int) -> ReadSet:
@@ -200,8 +225,7 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
             merchant_types.add((merchant_id, command.request_type))
         elif isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
             holds.add((merchant_id, command.hold_seq))
-            if isinstance(command, CaptureHold):
-                originals.add((merchant_id, command.hold_seq))
+            originals.add((merchant_id, command.hold_seq))
         elif isinstance(command, ReverseTopUp):
             originals.add((merchant_id, command.transfer_seq))
         else:

@@ -6,8 +6,9 @@ from farebox.core import ids
 
 
 class Transfer(Struct, frozen=True, gc=False):
-    """One positive amount moved between two accounts of one book. Amounts are micros; times microseconds since 1970.
+    """One amount moved between two accounts of one book. Amounts are micros; times microseconds since 1970.
 
+    The amount is positive, or 0 for a request that is free.
     `wallet_after` and `held_after` are the balances that this transfer left; `fingerprint` is the fingerprint of the
     command that asked for it, by which a retry is told from a conflict.
     """
@@ -30,6 +31,8 @@ class Transfer(Struct, frozen=True, gc=False):
     """The seq of the transfer that this one corrects or continues: a refund's charge, a capture's hold."""
     reference: str | None = None
     note: str | None = None
+    pricing: str | None = None
+    """What the amount was priced by, where the price is a rule, as core/pricing/priced.py writes it."""
 
     @property
     def id(self) -> str:

@@ -26,7 +26,8 @@ _AMOUNTS: Final = re.compile(_AMOUNT, re.ASCII)
 _KEY: Final = re.compile(r"(?P<hint>(?P<kind>fb[msu]_)…\S+)(?: (?P<rest>.+))?", re.DOTALL)
 _ROLES: Final = re.compile(r"(?P<rest>.*?) ?\bas (?P<roles>viewer|support|administrator|support and administrator)")
 _PRICE: Final = re.compile(
-    rf"(?P<type>\S+) (?:(?P<variable>variable)|(?P<plain>[0-9.]+)|{_AMOUNT}) from (?P<starts>\S+)", re.ASCII
+    rf"(?P<type>\S+) (?:(?P<variable>variable)|(?P<rule>by a rule)|(?P<plain>[0-9.]+)|{_AMOUNT}) from (?P<starts>\S+)",
+    re.ASCII,
 )
 _KEY_KINDS: Final = {"fbm_": "a key of the merchant's", "fbs_": "service key", "fbu_": "support key"}
 _MOVES: Final = {
@@ -215,7 +216,22 @@ def _price(told: _Told) -> str:
     starts = told.time(found["starts"])
     if found["variable"]:
         return f"made {whose} of {found['type']} variable from {starts} on"
+    if found["rule"]:
+        return f"set {whose} of {found['type']} by a rule from {starts} on"
     return f"set {whose} of {found['type']} to {found['plain'] or _money(found)} from {starts} on"
+
+
+def _price_ended(told: _Told) -> str:
+    request_type, starts = told.detail.split(" from ", 1)
+    if told.entry.merchant_id is None:
+        return f"retired {request_type} from {told.time(starts)} on"
+    return f"ended the merchant's own price of {request_type} from {told.time(starts)} on"
+
+
+def _price_withdrawn(told: _Told) -> str:
+    request_type, starts = told.detail.split(" from ", 1)
+    whose = "the default price" if told.entry.merchant_id is None else "the merchant's own price"
+    return f"withdrew {whose} of {request_type} that was to start {told.time(starts)}"
 
 
 def _amounts(text: str) -> str:
@@ -272,6 +288,8 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.REVOKE_KEY: _key_revoked,
     Action.ASSIGN_KEY: _key_assigned,
     Action.SET_PRICE: _price,
+    Action.END_PRICE: _price_ended,
+    Action.WITHDRAW_PRICE: _price_withdrawn,
     Action.ADD_STAFF: _staff_added,
     Action.INVITE_STAFF: _about("mailed {} a new link to choose a password"),
     Action.CONFIRM_STAFF: _about("confirmed that {} is a person of their own"),

@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core.currencies import format_money
-from farebox.core.price_rules import Direction, Line, Period, PeriodUnit, Rates, Rule, Step, Tiers, Window
+from farebox.core.pricing.rules import Direction, Line, Period, PeriodUnit, Rates, Rule, Step, Tiers, Window
 from farebox.service.plain_values import listed
 from farebox.service.price_window_texts import DAY_NAMES, time_of_day
 

@@ -1,6 +1,7 @@
 """Texts from outside, checked: every one that reaches the ledger went through here."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -15,6 +16,8 @@ from farebox.core.commands import (
 from farebox.core.currencies import fits_minor_unit, too_fine
 from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.prices import QUANTITY_MAX
+from farebox.core.pricing.rules import LINES_MAX
+from farebox.core.pricing.rules import QUANTITY_MAX as LINE_QUANTITY_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX, is_allowed, out_of_reach
 from farebox.service import parsing
 from farebox.service.errors import InvalidInput
@@ -34,6 +37,10 @@ REQUEST_TYPE_PATTERN: Final = rf"[A-Za-z0-9][A-Za-z0-9._/@:+*~()\[\]-]{{0,{REQUE
 comma, semicolon, quote, space, `?`, `#`, `%`, `&` or `=`."""
 
 _REQUEST_TYPE: Final = re.compile(REQUEST_TYPE_PATTERN, re.ASCII)
+_LINE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
+_LINE_NAME_RULE: Final = (
+    "a line's name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and starts with a letter or digit"
+)
 _IDEMPOTENCY_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", re.ASCII)
 _SEED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -64,6 +71,31 @@ def quantity(field: str, value: int) -> int:
     if not 1 <= value <= QUANTITY_MAX:
         raise InvalidInput(field, f"a quantity is a whole number from 1 to {QUANTITY_MAX}")
     return value
+
+
+def quantities(
+    field: str, values: Mapping[str, int] | None, *, is_quantity_named: bool = False
+) -> tuple[tuple[str, int], ...] | None:
+    """Check how much was used, by the lines of a price, and sort it by name."""
+    if values is None:
+        return None
+    if is_quantity_named:
+        raise InvalidInput(field, "name quantities, or a quantity where a price has one line, not both")
+    if not values or len(values) > LINES_MAX:
+        raise InvalidInput(field, f"name 1 to {LINES_MAX} quantities, such as input and output")
+    for name, value in values.items():
+        if not _LINE_NAME.fullmatch(name):
+            raise InvalidInput(field, f"{name[:40]!r} names no line of a price; {_LINE_NAME_RULE}")
+        if not 0 <= value <= LINE_QUANTITY_MAX:
+            raise InvalidInput(f"{field}.{name}", f"a quantity is a whole number from 0 to {LINE_QUANTITY_MAX:,}")
+    return tuple(sorted(values.items()))
+
+
+def line_name(field: str, text: str) -> str:
+    """Check the name of a price's line."""
+    if not _LINE_NAME.fullmatch(text):
+        raise InvalidInput(field, _LINE_NAME_RULE)
+    return text
 
 
 def ttl_seconds(field: str, value: int) -> int:

@@ -1,6 +1,6 @@
 """Rules of prices in the format of the API and of files: read from plain values, and written as such.
 
-`docs/reference/price-rules.md` describes the format. Whatever is wrong in a rule is refused as `InvalidInput`, whose
+`docs/reference/price-rules.md` describes the format. A rule with a fault is refused as `InvalidInput`, whose
 field is the path of the fault and whose message says what would be right. A rule that was written is read back equal.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from farebox.core.money import format_amount
-from farebox.core.price_rules import (
+from farebox.core.pricing.rules import (
     LINES_MAX,
     PER_MAX,
     QUANTITY_MAX,

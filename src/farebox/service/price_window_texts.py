@@ -9,7 +9,7 @@ from functools import cache
 from importlib import resources
 from typing import Any, Final
 
-from farebox.core.price_rules import WINDOWS_MAX, Rates, Window, Windows
+from farebox.core.pricing.rules import WINDOWS_MAX, Rates, Window, Windows
 from farebox.service.errors import InvalidInput
 from farebox.service.plain_values import Members, choice, listed, shown, text
 

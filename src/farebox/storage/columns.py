@@ -15,6 +15,7 @@ from farebox.core.accounts import Account
 from farebox.core.approvals import Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
+from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
@@ -171,8 +172,9 @@ MERCHANT_KEY: Final = table(
 )
 STAFF_KEY: Final = table(ApiKey, expressions={"merchant_id": "NULL", "used_at": "used_at"})
 """A key that is made has not been used."""
-DEFAULT_PRICE: Final = table(Price, expressions={"merchant_id": "NULL"})
-MERCHANT_PRICE: Final = table(Price)
+DEFAULT_PRICE: Final = table(Price, expressions={"merchant_id": "NULL"}, postgres_types={"rule": "text"})
+MERCHANT_PRICE: Final = table(Price, postgres_types={"rule": "text"})
+PERIOD_COUNT: Final = table(PeriodCount, key_width=4)
 LOGIN: Final = table(Login)
 SESSION: Final = table(Session)
 ACCOUNT_MAIL: Final = table(AccountMail, names={"account_mail_id": "letter_id"})
@@ -196,6 +198,7 @@ TABLES: Final[dict[str, Table]] = {
     "staff_key": STAFF_KEY,
     "default_price": DEFAULT_PRICE,
     "merchant_price": MERCHANT_PRICE,
+    "period_count": PERIOD_COUNT,
     "login": LOGIN,
     "session": SESSION,
     "account_mail": ACCOUNT_MAIL,

@@ -13,6 +13,8 @@ from typing import Any, Protocol, TypeVar
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
+from farebox.core.period_counts import PeriodCount
+from farebox.core.prices import Price
 from farebox.core.state import Alert, BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.records import BookRows
@@ -106,6 +108,18 @@ class Snapshot(Protocol):
 
     async def alerts(self, merchant_id: int) -> Sequence[Alert]:
         """Read all of a merchant's alerts, in order of their numbers."""
+        ...
+
+    async def default_prices(self) -> Mapping[int, Price]:
+        """Read every version of the default prices, by its number."""
+        ...
+
+    async def own_prices(self, merchant_ids: Sequence[int]) -> Mapping[int, Price]:
+        """Read every version of merchants' own prices, by its number."""
+        ...
+
+    async def period_counts(self, merchant_ids: Sequence[int]) -> Sequence[PeriodCount]:
+        """Read all counts of merchants' periods."""
         ...
 
 

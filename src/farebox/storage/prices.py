@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from farebox.core.audit_log import AuditEntry
 from farebox.core.prices import Price
-from farebox.storage.columns import DEFAULT_PRICE, MERCHANT_PRICE
+from farebox.storage import rows
 from farebox.storage.records import Repeat
 from farebox.storage.subject import SubjectStore
 
@@ -19,12 +19,23 @@ class PriceStore(SubjectStore):
 
         Raises:
             NotFound: no such merchant.
-            AlreadyExists: the id is taken.
+            AlreadyExists: a version with this start is there already, or the id is taken.
         """
         is_default = price.merchant_id is None
         name = "insert_default_price" if is_default else "insert_merchant_price"
-        values = (DEFAULT_PRICE if is_default else MERCHANT_PRICE).row_of(price)
-        await self._write(name, *values, created_at, audit_entry=audit_entry, repeat=repeat)
+        await self._write(name, *rows.price_to_row(price), created_at, audit_entry=audit_entry, repeat=repeat)
+
+    async def withdraw(self, price: Price, now: int, audit_entry: AuditEntry | None = None) -> None:
+        """Withdraw a version.
+
+        Raises:
+            NotFound: it has started, or was withdrawn.
+        """
+        name = "withdraw_default_price"
+        values: list[int | str] = [price.price_id]
+        if price.merchant_id is not None:
+            name, values = "withdraw_merchant_price", [price.merchant_id, price.request_type, price.price_id]
+        await self._change(name, *values, now, missing="the price has started", audit_entry=audit_entry)
 
     async def shows_clock_behind(self, merchant_id: int, request_type: str, now: int) -> bool:
         """Tell whether a type has a price that starts only after `now`, and that shows that `now` is in the past.
@@ -43,4 +54,4 @@ class PriceStore(SubjectStore):
             found = await self._rows("default_prices")
         else:
             found = await self._rows("merchant_prices", merchant_id)
-        return [Price(*row) for row in found]
+        return [rows.price_from_row(row) for row in found]

@@ -1,6 +1,7 @@
 """How values become rows and back: each in the order of its table in columns.py, checked where money is at stake."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -10,10 +11,12 @@ from farebox.core.approvals import Approval, ApprovalMail, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.invariants import InvariantViolation, check_account, check_hold
+from farebox.core.prices import Price
+from farebox.core.pricing.rules import Rule
 from farebox.core.state import Alert, Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from farebox.storage.columns import ACCOUNT, ALERT, MERCHANT_KEY, STAFF_KEY
+from farebox.storage.columns import ACCOUNT, ALERT, DEFAULT_PRICE, MERCHANT_KEY, MERCHANT_PRICE, STAFF_KEY
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.records import (
     AccountMail,
@@ -30,6 +33,8 @@ from farebox.storage.records import (
 _OPERATOR: Final = 0
 _APPROVAL_MAIL_MICROS: Final = 7 * 24 * 3600 * 1_000_000
 _THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
+_RULE_DECODER: Final = msgspec.json.Decoder(Rule)
+_RULES_KEPT: Final = 16_384
 _NO_THRESHOLDS: Final = "[]"
 _TRUTH_VALUES: Final = (ACCOUNT.names.index("is_frozen"), ACCOUNT.names.index("is_exhausted"))
 
@@ -87,10 +92,52 @@ def original_from_row(row: Sequence[Any]) -> Original:
     return Original(Transfer(*row[:-1]), row[-1])
 
 
+def ruled_originals(originals: Iterable[Original]) -> list[tuple[int, str, int]]:
+    """Name the prices, each by merchant, type and number, of the originals that were priced by a rule."""
+    named = {
+        (original.transfer.merchant_id, original.transfer.request_type or "", original.transfer.price_id or 0)
+        for original in originals
+        if original.transfer.pricing is not None
+    }
+    return sorted(named)
+
+
 def filter_to_values(wanted: TransferFilter) -> tuple[int, str | None, str | None]:
     """Write a filter as a statement takes it: the set of kinds as bits (all of them for none named), and the texts."""
     kinds = wanted.kinds or tuple(Kind)
     return sum(1 << kind for kind in set(kinds)), wanted.request_type, wanted.reference
+
+
+def price_from_row(row: Sequence[Any]) -> Price:
+    """Make a price of a row. SQLite keeps truth values as numbers, and both keep rules as JSON.
+
+    Raises:
+        InvariantViolation: the stored rule can't be read.
+    """
+    price_id, request_type, unit_price, starts_at, merchant_id, rule, is_end, withdrawn_at = row
+    read = None if rule is None else _rule(rule)
+    return Price(price_id, request_type, unit_price, starts_at, merchant_id, read, bool(is_end), withdrawn_at)
+
+
+def price_to_row(price: Price) -> tuple[Any, ...]:
+    """Write a price as the table that keeps its kind has it."""
+    rule = None if price.rule is None else msgspec.json.encode(price.rule).decode()
+    columns = (DEFAULT_PRICE if price.merchant_id is None else MERCHANT_PRICE).stored
+    return tuple(rule if column.field == "rule" else getattr(price, column.field) for column in columns)
+
+
+@lru_cache(maxsize=_RULES_KEPT)
+def _rule(text: str) -> Rule:
+    """Read a rule; few serve many charges, so those that were read are kept."""
+    try:
+        return _RULE_DECODER.decode(text)
+    except ValueError as error:
+        raise InvariantViolation(f"the rule of a price can't be read: {error}") from error
+
+
+def period_counts_from_rows(found: Iterable[Sequence[Any]]) -> dict[tuple[int, str, int, str], int]:
+    """Make counts of rows: the units, by merchant, type, start and line."""
+    return {(row[0], row[1], row[2], row[3]): row[4] for row in found}
 
 
 def hold_from_row(row: Sequence[Any]) -> Hold:

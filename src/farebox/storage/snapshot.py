@@ -7,6 +7,8 @@ from typing import Any
 from farebox.core.accounts import Account
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
+from farebox.core.period_counts import PeriodCount
+from farebox.core.prices import Price
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage import rows
@@ -63,3 +65,19 @@ class StatementSnapshot(ABC):
     async def alerts(self, merchant_id: int) -> Sequence[Alert]:
         """Read all of a merchant's alerts."""
         return [rows.alert_from_row(row) for row in await self._rows("all_alerts", merchant_id)]
+
+    async def default_prices(self) -> Mapping[int, Price]:
+        """Read every version of the default prices, by its number."""
+        return _by_number(await self._rows("default_prices"))
+
+    async def own_prices(self, merchant_ids: Sequence[int]) -> Mapping[int, Price]:
+        """Read every version of merchants' own prices, by its number."""
+        return _by_number(await self._rows("own_prices_of", list(merchant_ids)))
+
+    async def period_counts(self, merchant_ids: Sequence[int]) -> Sequence[PeriodCount]:
+        """Read all counts of merchants' periods."""
+        return [PeriodCount(*row) for row in await self._rows("period_counts_of", list(merchant_ids))]
+
+
+def _by_number(found: Sequence[Any]) -> Mapping[int, Price]:
+    return {row[0]: rows.price_from_row(row) for row in found}

@@ -4,8 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from farebox.core.price_rules import Rates, Rule
-from farebox.core.pricing import cost
+from farebox.core.pricing.costs import cost
+from farebox.core.pricing.rules import Rates, Rule
 from farebox.service.catalogue.files import read_json
 from farebox.service.catalogue.genai_prices import read_genai_prices
 from farebox.service.catalogue.listed import Listed, Reason

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farebox.core.price_rules import Line, Rates, Rule, Step, Tier, Tiers, Window, Windows
+from farebox.core.pricing.rules import Line, Rates, Rule, Step, Tier, Tiers, Window, Windows
 from farebox.service.catalogue.amounts import marked_up
 from farebox.service.catalogue.listed import Inexpressible, Offer, Reason
 from farebox.service.catalogue.markup import read_filter, read_markup

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.core.money import AMOUNT_MICROS_MAX
-from farebox.core.price_rules import PER_MAX
+from farebox.core.pricing.rules import PER_MAX
 from farebox.service.catalogue.amounts import amount_per
 from farebox.service.catalogue.decimals import read_exact, read_number
 from farebox.service.catalogue.listed import Inexpressible, Reason

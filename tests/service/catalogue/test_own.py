@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from farebox.core.price_rules import Line, Rates, Rule
+from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.service.catalogue.files import read_file
 from farebox.service.catalogue.listed import Offer
 from farebox.service.catalogue.own import read_own

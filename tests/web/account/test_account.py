@@ -88,7 +88,7 @@ def overview_of(visitor: Visitor) -> str:
 async def test_amounts_have_their_currencys_decimals_and_are_exact(
     farebox: Farebox, client: AppClient, currency: str, paid: str, cost: str, left: str, threshold: str
 ) -> None:
-    await farebox.services.merchants.set_price("call", None)
+    await farebox.services.prices.set("call", None)
     visitor = await in_currency(farebox, client, currency, paid=paid)
     url = overview_of(visitor)
     outcome = await farebox.services.operations.charge(
@@ -238,8 +238,8 @@ async def test_an_export_can_be_verified_and_a_table_opened(farebox: Farebox, sh
 
 
 async def test_prices_in_force_and_to_come_are_shown_with_ones_own(farebox: Farebox, shop: Shop) -> None:
-    await farebox.services.merchants.set_price("image", "0.005", merchant_id=shop.seeds.merchant_id)
-    await farebox.services.merchants.set_price(
+    await farebox.services.prices.set("image", "0.005", merchant_id=shop.seeds.merchant_id)
+    await farebox.services.prices.set(
         "image", "0.004", merchant_id=shop.seeds.merchant_id, starts="2099-01-01T00:00:00Z"
     )
     page = await shop.viewer.page(f"{shop.url}/prices")

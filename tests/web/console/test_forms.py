@@ -108,7 +108,7 @@ TRANSFERS: Final = f"{MERCHANT}/transfers"
 PRICE: Final = {"type": "image", "unit_price": "1", "starts": ""}
 PRICE_FAULTS: Final[Mapping[str, Faults]] = {
     "type": NO_TYPES,
-    "unit_price": {**NO_AMOUNTS, **NOTHING},
+    "unit_price": NO_AMOUNTS,
     "starts": {**NO_TIMES, "2001-01-01T00:00": "A price can't start in the past"},
 }
 KEY_FAULTS: Final[Mapping[str, Faults]] = {"expires": {**NO_TIMES, "2001-01-01T00:00": "time to come"}}

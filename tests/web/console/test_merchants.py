@@ -183,7 +183,7 @@ async def test_a_merchant_that_makes_no_sense_is_asked_for_again(
 async def test_a_merchant_at_a_glance(farebox: Farebox, sam: Visitor) -> None:
     shop = await _shop(farebox, "Glance", balance="312.42")
     await farebox.services.merchants.add_user(shop.number, "greta@glance.example")
-    await farebox.services.merchants.set_price("image", "0.5", merchant_id=shop.number)
+    await farebox.services.prices.set("image", "0.5", merchant_id=shop.number)
     await farebox.services.operations.top_up(
         shop.number, amount="2000", reference="BIG-1", note=None, principal=Principal("sam", roles=EVERY_ROLE)
     )

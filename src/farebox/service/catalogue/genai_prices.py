@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.core.price_rules import Rates, Rule, Window
+from farebox.core.pricing.rules import Rates, Rule, Window
 from farebox.service.catalogue.lines import MILLION, Component, NumberReader, priced_rates, priced_rule
 from farebox.service.catalogue.listed import Inexpressible, Listed, Offer, Reason
 from farebox.service.errors import InvalidInput
@@ -33,7 +33,7 @@ _AT_LEAST: Final = {("groq", "whisper-large-v3"): 10, ("groq", "whisper-large-v3
 """Models whose seconds of audio are billed as so many at least; the list's program knows, and the list does not."""
 
 _BEHIND_AT: Final = frozenset({"route"})
-"""What is said behind an @, as it is a place; all else that a variant is for stands behind a colon."""
+"""The dimensions that are said behind an @, as they are places; all else that a variant is for stands behind a colon."""
 
 _DAY_MINUTES: Final = 24 * 60
 _EVERY_DAY: Final = tuple(range(7))

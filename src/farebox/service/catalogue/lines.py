@@ -7,7 +7,18 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.core.price_rules import LINES_MAX, STEPS_MAX, WINDOWS_MAX, Line, Rates, Rule, Tier, Tiers, Window, Windows
+from farebox.core.pricing.rules import (
+    LINES_MAX,
+    STEPS_MAX,
+    WINDOWS_MAX,
+    Line,
+    Rates,
+    Rule,
+    Tier,
+    Tiers,
+    Window,
+    Windows,
+)
 from farebox.service.catalogue.amounts import amount_per
 from farebox.service.catalogue.decimals import Number, read_number
 from farebox.service.catalogue.listed import Inexpressible, Reason
@@ -18,7 +29,7 @@ MILLION: Final = 1_000_000
 
 
 class Component(Struct, frozen=True):
-    """What is counted by one line: its name, and how many units its price is usually told for."""
+    """A thing that one line counts: its name, and how many units its price is usually told for."""
 
     name: str
     per: int = 1

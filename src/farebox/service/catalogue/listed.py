@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
-from farebox.core.price_rules import Rule
+from farebox.core.pricing.rules import Rule
 
 
 class Reason(StrEnum):

@@ -15,7 +15,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.core.price_rules import Rule
+from farebox.core.pricing.rules import Rule
 from farebox.service.catalogue import litellm_members
 from farebox.service.catalogue.decimals import read_exact
 from farebox.service.catalogue.lines import Component, NumberReader, priced_rates, priced_rule

@@ -11,7 +11,7 @@ from fractions import Fraction
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from farebox.core.price_rules import Rates, Window
+from farebox.core.pricing.rules import Rates, Window
 from farebox.service.catalogue.lines import Component, NumberReader
 from farebox.service.catalogue.listed import Inexpressible, Reason
 from farebox.service.catalogue.litellm_members import read_member

@@ -8,7 +8,7 @@ that what is wrong in it stops the import, and names its place.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from farebox.core.price_rules import Line, Rates, Rule
+from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.service import inputs
 from farebox.service.catalogue.amounts import REQUESTS
 from farebox.service.catalogue.listed import Listed, Offer

@@ -4,7 +4,7 @@ Texts come in and are checked, a command goes to the committer, its outcome come
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from farebox.core import commands, ids
@@ -37,7 +37,11 @@ class ChargeFields(Protocol):
     @property
     def type(self) -> str: ...
     @property
-    def quantity(self) -> int: ...
+    def quantity(self) -> int | None: ...
+    @property
+    def quantities(self) -> Mapping[str, int] | None: ...
+    @property
+    def requested_at(self) -> str | None: ...
     @property
     def idempotency_key(self) -> str: ...
     @property
@@ -159,12 +163,12 @@ class Operations:
 
     async def hold(self, fields: HoldFields, *, caller: Caller | None) -> Outcome:
         """Set aside the cost of a request."""
-        checked = _checked_spend(fields)
+        checked, measured = _checked_spend(fields), _measured(fields)
         ttl_seconds = inputs.ttl_seconds("ttlSeconds", fields.ttl_seconds)
         payer = api_keys.parse_payer(fields.merchant)
         if payer is None:
             return _MERCHANT_NOT_FOUND
-        return await self._spend(commands.CreateHold(payer, *checked, ttl_seconds=ttl_seconds, caller=caller))
+        return await self._spend(commands.CreateHold(payer, *checked, ttl_seconds, caller, *measured))
 
     async def capture(
         self,
@@ -172,21 +176,23 @@ class Operations:
         *,
         idempotency_key: str,
         quantity: int | None,
+        quantities: Mapping[str, int] | None = None,
         amount: str | None,
         reference: str | None,
         caller: Caller | None,
     ) -> Outcome:
-        """Take a hold's money, or what `quantity` of its requests cost, or `amount` of it; `hold` is the hold's id."""
+        """Take a hold's money, or what a part of its quantities costs, or `amount` of it; `hold` is the hold's id."""
         checked = (
             inputs.idempotency_key("idempotencyKey", idempotency_key),
             None if amount is None else inputs.amount("amount", amount),
             None if reference is None else inputs.reference("reference", reference),
         )
         requests = None if quantity is None else inputs.quantity("quantity", quantity)
+        measured = inputs.quantities("quantities", quantities, is_quantity_named=quantity is not None)
         named = _book_id(ids.HOLD, hold)
         if named is None:
             return _HOLD_NOT_FOUND
-        command = commands.CaptureHold(named[0], named[1], *checked, caller=caller, quantity=requests)
+        command = commands.CaptureHold(named[0], named[1], *checked, caller, requests, measured)
         return _of_hold(await self._committer.submit(command))
 
     async def release(
@@ -359,9 +365,18 @@ async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | Non
 
 def _charge_command(fields: ChargeFields, caller: Caller | None) -> commands.Charge | None:
     """Check what a charge asks for; None if it names no merchant."""
-    checked = _checked_spend(fields)
+    checked, measured = _checked_spend(fields), _measured(fields)
     payer = api_keys.parse_payer(fields.merchant)
-    return None if payer is None else commands.Charge(payer, *checked, caller=caller)
+    return None if payer is None else commands.Charge(payer, *checked, caller, *measured)
+
+
+def _measured(fields: ChargeFields) -> tuple[commands.Quantities | None, int | None]:
+    """Check the quantities of a charge or hold, and when it was requested."""
+    quantities, requested_at = fields.quantities, fields.requested_at
+    return (
+        inputs.quantities("quantities", quantities, is_quantity_named=fields.quantity is not None),
+        None if requested_at is None else inputs.time("requestedAt", requested_at),
+    )
 
 
 def _checked_spend(fields: ChargeFields) -> tuple[str, int, str, int | None, str | None]:
@@ -369,7 +384,7 @@ def _checked_spend(fields: ChargeFields) -> tuple[str, int, str, int | None, str
     amount, reference = fields.amount, fields.reference
     return (
         inputs.request_type("type", fields.type),
-        inputs.quantity("quantity", fields.quantity),
+        1 if fields.quantity is None else inputs.quantity("quantity", fields.quantity),
         inputs.idempotency_key("idempotencyKey", fields.idempotency_key),
         None if amount is None else inputs.amount("amount", amount),
         None if reference is None else inputs.reference("reference", reference),

@@ -1,4 +1,4 @@
-"""Merchants, their people and keys, and prices: what support sets up around the ledger."""
+"""Merchants, their people and keys: what support sets up around the ledger."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,10 +11,8 @@ from farebox.core.accounts import Account
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import KeyKind
-from farebox.core.currencies import format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.permissions import Operation
-from farebox.core.prices import Price
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, roles_in_words, together
 from farebox.core.thresholds import Threshold
 from farebox.service import inputs
@@ -319,87 +317,6 @@ class Merchants:
                 f"more than {format_amount(limit)} {account.currency} needs a second person; add the merchant without, "
                 "then set its credit limit, which waits for approval",
             )
-
-    async def set_price(
-        self,
-        request_type: str,
-        unit_price: str | None,
-        *,
-        merchant_id: int | None = None,
-        starts: str | None = None,
-        principal: Principal | None = None,
-        request_key: RequestKey | None = None,
-    ) -> Price:
-        """Add a version of a price, a default or a merchant's own, in force from `starts` (now, if None).
-
-        `unit_price` is None for a variable type, whose callers name the amount. A price is never edited, and can't be
-        set into the past: what was charged stays explained by what was in force.
-        """
-        ensure_may(principal, Operation.SET_PRICE)
-        now = self._clock.now()
-        starts_at = now if starts is None else inputs.time("from", starts)
-        if starts_at < now:
-            raise InvalidInput("from", "a price can't start in the past")
-        price = Price(
-            self._id_generator.next(),
-            inputs.request_type("type", request_type),
-            None if unit_price is None else inputs.amount("unitPrice", unit_price),
-            starts_at,
-            merchant_id,
-        )
-        words = "variable"
-        if price.unit_price is not None:
-            words = format_amount(price.unit_price)
-            if merchant_id is not None:
-                words = format_money_with_code(price.unit_price, (await self.get(merchant_id))[1].currency)
-        audit_entry = audit_entry_by(
-            principal,
-            now,
-            Action.SET_PRICE,
-            merchant_id=merchant_id,
-            subject=ids.public_id(ids.PRICE, price.price_id),
-            detail=f"{price.request_type} {words} from {inputs.format_time(starts_at)}",
-        )
-        with translated():
-            await self._stores.prices.add(price, now, audit_entry, repeat_of(request_key, price.price_id, now))
-        return price
-
-    async def price(self, merchant_id: int | None, price_id: int) -> Price:
-        """Read a version of the default prices (None) or of a merchant's own."""
-        for price in await self.prices(merchant_id):
-            if price.price_id == price_id:
-                return price
-        raise Missing("no price there has this id")
-
-    async def prices(self, merchant_id: int | None) -> Sequence[Price]:
-        """List every version of the default prices (None) or of a merchant's own."""
-        if merchant_id is not None:
-            await self.get(merchant_id)
-        with translated():
-            return await self._stores.prices.list(merchant_id)
-
-    async def request_types(self, merchant_id: int | None) -> Sequence[str]:
-        """List the request types that a merchant has or had a price for, the first that was priced first.
-
-        Of no merchant, those that have a default price.
-        """
-        with translated():
-            versions = list(await self._stores.prices.list(None))
-            if merchant_id is not None:
-                versions += await self._stores.prices.list(merchant_id)
-        by_age = sorted(versions, key=lambda price: price.price_id)
-        return tuple(dict.fromkeys(price.request_type for price in by_age))
-
-    async def prices_in_force(self, merchant_id: int) -> Sequence[Price]:
-        """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""
-        now = self._clock.now()
-        with translated():
-            versions = [*await self._stores.prices.list(None), *await self._stores.prices.list(merchant_id)]
-        # Versions come by start, and a merchant's own after the defaults, so the last one that has started holds.
-        return sorted(
-            {price.request_type: price for price in versions if price.starts_at <= now}.values(),
-            key=lambda price: price.request_type,
-        )
 
     def _new_key(
         self,

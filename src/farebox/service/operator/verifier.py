@@ -1,11 +1,13 @@
 """The audit: replays whole books as of one moment and names everything that is wrong, whatever was done to the rows."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from farebox.core.alert_faults import alert_faults, named_seqs
+from farebox.core.period_counts import PeriodCount
+from farebox.core.prices import Price
 from farebox.core.replay import Replay
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Connector, Snapshot, StorageError
@@ -38,13 +40,17 @@ class Verifier:
         async with self._connector.snapshot() as snapshot:
             merchant_ids = await snapshot.merchant_ids() if merchant_id is None else [merchant_id]
             self.merchants_total = len(merchant_ids)
+            default_prices = await snapshot.default_prices()
             for start in range(0, len(merchant_ids), _BOOKS_PAGE):
                 page = merchant_ids[start : start + _BOOKS_PAGE]
                 books = await snapshot.books(page)
+                prices = {**default_prices, **await snapshot.own_prices(page)}
+                counts = _by_merchant(await snapshot.period_counts(page))
                 for number in page:
                     self.merchants_count += 1
                     try:
-                        async for text in self._book_faults(snapshot, number, books.get(number)):
+                        pricing = prices, counts.get(number, ())
+                        async for text in self._book_faults(snapshot, number, books.get(number), *pricing):
                             yield LedgerFault(number, text)
                     except StorageError:
                         raise
@@ -53,9 +59,16 @@ class Verifier:
                         yield LedgerFault(number, f"a row can't be read: {type(error).__name__}: {error}")
                 await self._progressed()
 
-    async def _book_faults(self, snapshot: Snapshot, merchant_id: int, book: BookRows | None) -> AsyncIterator[str]:
+    async def _book_faults(
+        self,
+        snapshot: Snapshot,
+        merchant_id: int,
+        book: BookRows | None,
+        prices: Mapping[int, Price],
+        counts: Sequence[PeriodCount],
+    ) -> AsyncIterator[str]:
         """Replay a book: a short one that was read already, or a long one in stretches, with flat memory."""
-        replay = Replay(merchant_id)
+        replay = Replay(merchant_id, prices)
         if book is not None:
             account, holds, alerts = book.account, book.holds, book.alerts
             for fault in self._feed(replay, book.transfers):
@@ -76,7 +89,7 @@ class Verifier:
             named = {transfer.seq: transfer for transfer in book.transfers} if wanted else {}
         else:
             named = dict(await snapshot.transfers_at(merchant_id, wanted)) if wanted else {}
-        for fault in replay.finish(account, holds, named):
+        for fault in replay.finish(account, holds, named, counts):
             yield fault
         for fault in alert_faults(account, alerts, named, replay.last_arrival_seq):
             yield fault
@@ -88,3 +101,10 @@ class Verifier:
     async def _progressed(self) -> None:
         if self._on_progress is not None:
             await self._on_progress()
+
+
+def _by_merchant(counts: Iterable[PeriodCount]) -> Mapping[int, Sequence[PeriodCount]]:
+    found: dict[int, list[PeriodCount]] = {}
+    for count in counts:
+        found.setdefault(count.merchant_id, []).append(count)
+    return found

@@ -214,7 +214,8 @@ class _Check:
 
     def _transfer_faults(self, line: bytes, data: TransferData, transfer: Transfer, expected_seq: int) -> Iterator[str]:
         yield from _writing_faults(line, data, transfer)
-        if transfer.amount <= 0:
+        may_be_free = transfer.pricing is not None or transfer.kind in (Kind.RELEASE, Kind.EXPIRE)
+        if transfer.amount < 0 or (transfer.amount == 0 and not may_be_free):
             yield "the amount is not more than zero"
         if transfer.unit_price is not None and transfer.amount != transfer.unit_price * (transfer.quantity or 0):
             yield "the amount is not unit price x quantity"
@@ -315,6 +316,7 @@ def _transfer_of(data: TransferData, merchant_id: int) -> Transfer:
         refers_to=None if data.refers_to is None else _field(data.refers_to, "refersTo", _transfer_seq),
         reference=data.reference,
         note=data.note,
+        pricing=data.pricing,
     )
 
 

@@ -15,7 +15,7 @@ from msgspec.structs import astuple
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, KIND_WORDS, Kind
 from farebox.core.money import format_amount
-from farebox.core.prices import QUANTITY_MAX
+from farebox.core.pricing.rules import QUANTITY_MAX
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
 
@@ -36,7 +36,7 @@ _Currency = Annotated[str, Meta(examples=["USD"])]
 _Account = Annotated[str, Meta(extra_json_schema={"enum": list(_ACCOUNTS)}, examples=["wallet"])]
 
 
-class TransferData(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
+class TransferData(Struct, rename="camel", frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A transfer: all that explains it, and all that its hash covers."""
 
     transfer_id: Annotated[str, Meta(description="The transfer's id.", examples=["xfer_01K9ABCDEFGHJ00000002"])]
@@ -51,7 +51,7 @@ class TransferData(Struct, rename="camel", frozen=True, forbid_unknown_fields=Tr
     kind: Annotated[str, Meta(description="What it is.", extra_json_schema={"enum": list(KINDS)}, examples=["charge"])]
     debit: Annotated[_Account, Meta(description="The account that it takes from.")]
     credit: Annotated[_Account, Meta(description="The account that it gives to.", examples=["revenue"])]
-    amount: Annotated[str, Meta(description="A plain decimal, always more than zero.", examples=["12.50"])]
+    amount: Annotated[str, Meta(description="A plain decimal; 0.00 for a request that is free.", examples=["12.50"])]
     available_before: Annotated[_Balance, Meta(description="The available balance before it.", examples=["100.00"])]
     available_after: Annotated[_Balance, Meta(description="The available balance after it.")]
     held_before: Annotated[_Balance, Meta(description="What holds had set aside before it.", examples=["0.00"])]
@@ -85,6 +85,14 @@ class TransferData(Struct, rename="camel", frozen=True, forbid_unknown_fields=Tr
             examples=["e91dfd77193355bbca08321c306dd520c60ec055eee6ea0213a2ae6393f5e948"],
         ),
     ]
+    pricing: Annotated[
+        str | None,
+        Meta(
+            description="What the amount was priced by, where the price is a rule: the quantities, by its lines, "
+            "and the tier, window and counts that applied.",
+            examples=["input=1200,output=350;tier=1"],
+        ),
+    ] = None
 
 
 class HeaderData(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
@@ -143,6 +151,7 @@ def transfer_data(transfer: Transfer) -> TransferData:
         idempotency_key=transfer.idempotency_key,
         fingerprint=transfer.fingerprint.hex(),
         hash=transfer.hash.hex(),
+        pricing=transfer.pricing,
     )
 
 

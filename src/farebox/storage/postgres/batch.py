@@ -3,13 +3,15 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+import msgspec
+
 from farebox.core.accounts import Account
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold
 from farebox.core.prices import Price
 from farebox.core.staff_roles import StaffRole
-from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet
+from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet, counted
 from farebox.core.transfers import Transfer
 from farebox.storage import rows, sql
 from farebox.storage.columns import TRANSFER
@@ -57,12 +59,15 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
             # A merchant's key has neither a name nor people.
             keys[digest] = KeyRecord(*numbers, *(name.split("\n") if name else ()))
         elif what == "price":
-            price_id, unit_price, starts_at, merchant_id = numbers
-            price = Price(price_id, name, unit_price, starts_at, merchant_id)
+            price_id, unit_price, starts_at, merchant_id, is_end = numbers
+            request_type, rule = name.split("\n", 1)
+            price = rows.price_from_row(
+                (price_id, request_type, unit_price, starts_at, merchant_id, rule or None, is_end, None)
+            )
             if merchant_id is None:
-                default_prices[name] = price
+                default_prices[request_type] = price
             else:
-                merchant_prices[merchant_id, name] = price
+                merchant_prices[merchant_id, request_type] = price
         elif what == "hold":
             hold = rows.checked_hold_from_row((*numbers, name))
             holds[hold.merchant_id, hold.seq] = hold
@@ -81,8 +86,21 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         holds=holds,
         originals=originals,
     )
+    await _load_for_rules(connection, reads, state)
     await _load_for_approvals(connection, reads, state)
     return state
+
+
+async def _load_for_rules(connection: Connection, reads: ReadSet, state: BatchState) -> None:
+    """Read what only prices that are rules need: the versions that originals name, and the counts of periods."""
+    keys = rows.ruled_originals(state.originals.values())
+    if keys:
+        versions: list[Any] = [row for key in keys for row in await connection.fetch(_SQL["price_of_number"], *key)]
+        state.original_prices = {row[0]: rows.price_from_row(row) for row in versions}
+    stretches = counted(state, reads.merchant_types, reads.now)
+    if stretches:
+        counts: list[Any] = [row for one in stretches for row in await connection.fetch(_SQL["period_counts"], *one)]
+        state.period_counts = rows.period_counts_from_rows(counts)
 
 
 async def _load_for_approvals(connection: Connection, reads: ReadSet, state: BatchState) -> None:
@@ -120,6 +138,8 @@ async def apply(connection: Connection, decision: Decision) -> None:
         await _write(connection, "insert_holds", map(rows.hold_to_row, decision.new_holds))
     if decision.changed_holds:
         await _write(connection, "update_holds", map(rows.hold_to_row, decision.changed_holds))
+    if decision.period_counts:
+        await _write(connection, "put_period_counts", map(msgspec.structs.astuple, decision.period_counts))
     if decision.alerts:
         await _write(connection, "insert_alerts", map(rows.alert_to_row, decision.alerts))
     for audit_entry in decision.audit_entries:

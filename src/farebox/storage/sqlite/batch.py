@@ -3,12 +3,12 @@
 from typing import Final
 
 import apsw
+import msgspec
 
 from farebox.core.accounts import Kind
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
-from farebox.core.prices import Price
 from farebox.core.staff_roles import StaffRole
-from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet
+from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet, counted
 from farebox.storage import rows, sql
 
 _SQL: Final = sql.statements("sqlite")
@@ -28,9 +28,9 @@ def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
     state.keys = keys
     if reads.request_types:
         found = many(_SQL["load_default_price"], [(name, now) for name in reads.request_types])
-        state.default_prices = {row[1]: Price(*row) for row in found}
+        state.default_prices = {row[1]: rows.price_from_row(row) for row in found}
         found = many(_SQL["load_merchant_price"], [(*pair, now) for pair in reads.merchant_types])
-        state.merchant_prices = {(row[4], row[1]): Price(*row) for row in found}
+        state.merchant_prices = {(row[4], row[1]): rows.price_from_row(row) for row in found}
     found = many(_SQL["load_replay"], reads.idempotency_keys)
     state.replays = {(row[0], row[4]): rows.transfer_from_row(row) for row in found}
     replayed_holds = [(item.merchant_id, item.seq) for item in state.replays.values() if item.kind == Kind.HOLD]
@@ -40,6 +40,11 @@ def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
     if reads.originals:
         found = many(_SQL["load_original"], reads.originals)
         state.originals = {(row[0], row[1]): rows.original_from_row(row) for row in found}
+        found = many(_SQL["price_of_number"], rows.ruled_originals(state.originals.values()))
+        state.original_prices = {row[0]: rows.price_from_row(row) for row in found}
+    wanted = counted(state, reads.merchant_types, now)
+    if wanted:
+        state.period_counts = rows.period_counts_from_rows(many(_SQL["period_counts"], wanted))
     if reads.approvals or reads.approval_keys:
         by_number, by_key = many(_SQL["approval"], reads.approvals), reads.approval_keys
         state.approvals = [Approval(*row) for row in (*by_number, *many(_SQL["approval_of_key"], by_key))]
@@ -64,6 +69,8 @@ def apply(cursor: apsw.Cursor, decision: Decision) -> None:
         many(_SQL["insert_hold"], map(rows.hold_to_row, decision.new_holds))
     if decision.changed_holds:
         many(_SQL["update_hold"], map(rows.hold_to_row, decision.changed_holds))
+    if decision.period_counts:
+        many(_SQL["put_period_count"], map(msgspec.structs.astuple, decision.period_counts))
     if decision.alerts:
         many(_SQL["insert_alert"], map(rows.alert_to_row, decision.alerts))
         many(_SQL["insert_mails"], [(alert.merchant_id, alert.number, alert.fired_at) for alert in decision.alerts])

@@ -88,5 +88,5 @@ class AccountEndpoints(Endpoints):
     async def prices(self, request: ApiRequest) -> Answer:
         """Show a merchant what its requests cost now."""
         _, account = await self._services.merchants.get(request.merchant_id)
-        prices = await self._services.merchants.prices_in_force(request.merchant_id)
+        prices = await self._services.prices.in_force(request.merchant_id)
         return answer(schemas.PricesInForce(account.currency, [price_in_force(price) for price in prices]))

@@ -53,7 +53,16 @@ class HoldEndpoints(Endpoints):
         keys=SERVICE,
         summary="Take a hold's money, or part of it",
         data=schemas.CaptureData,
-        refusals=(*_HOLD_REFUSALS, Code.AMOUNT_REQUIRED, Code.CAPTURE_EXCEEDS_HOLD, Code.BALANCE_LIMIT_EXCEEDED),
+        refusals=(
+            *_HOLD_REFUSALS,
+            Code.UNKNOWN_QUANTITY,
+            Code.QUANTITIES_REQUIRED,
+            Code.AMOUNT_REQUIRED,
+            Code.AMOUNT_NOT_ALLOWED,
+            Code.COST_TOO_LARGE,
+            Code.CAPTURE_EXCEEDS_HOLD,
+            Code.BALANCE_LIMIT_EXCEEDED,
+        ),
     )
     async def capture(self, request: ApiRequest, body: schemas.CaptureRequest) -> Answer:
         """Take a hold's money, or a part of it; the rest goes back at once."""
@@ -61,6 +70,7 @@ class HoldEndpoints(Endpoints):
             text_in_path(request, "hold_id"),
             idempotency_key=body.idempotency_key,
             quantity=body.quantity,
+            quantities=body.quantities,
             amount=body.amount,
             reference=body.reference,
             caller=request.caller,

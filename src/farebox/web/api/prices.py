@@ -76,13 +76,13 @@ class PriceEndpoints(Endpoints):
                 request,
                 body,
                 make=partial(
-                    services.merchants.set_price,
+                    services.prices.set,
                     body.type,
                     body.unit_price,
                     merchant_id=merchant_id,
                     starts=body.starts_at,
                 ),
-                find=partial(services.merchants.price, merchant_id),
+                find=partial(services.prices.get, merchant_id),
                 data=lambda price: price_data(price, is_in_force=price.starts_at <= services.console.now()),
             )
         except InvalidInput as error:
@@ -90,5 +90,5 @@ class PriceEndpoints(Endpoints):
             raise InvalidInput("startsAt" if error.field == "from" else error.field, error.message) from error
 
     async def _prices(self, merchant_id: int | None) -> Answer:
-        prices = await self._services.merchants.prices(merchant_id)
+        prices = await self._services.prices.list(merchant_id)
         return answer(PricesData(prices_data(prices, self._services.console.now())))

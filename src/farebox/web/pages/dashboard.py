@@ -89,7 +89,7 @@ class OverviewPages:
         usage = await request.services.usage.read(
             request.merchant_id, by=by, first=str(first), last=str(last), zone=zone.key, request_type=None
         )
-        names = await request.services.merchants.request_types(request.merchant_id)
+        names = await request.services.prices.request_types(request.merchant_id)
         balance: dict[str, Any] = {
             "thresholds": [threshold.amount for threshold in account.thresholds],
             "credit_limit": account.credit_limit,

@@ -7,6 +7,8 @@ from msgspec import Meta, Struct
 from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX
 from farebox.core.holds import TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX
 from farebox.core.prices import QUANTITY_MAX
+from farebox.core.pricing.rules import LINES_MAX
+from farebox.core.pricing.rules import QUANTITY_MAX as LINE_QUANTITY_MAX
 from farebox.presenters.fields import (
     AMOUNT_OUT,
     Amount,
@@ -32,11 +34,33 @@ RequestType = Annotated[
     ),
 ]
 Quantity = Annotated[
-    int,
+    int | None,
     Meta(
-        description=f"How many requests, 1 to {QUANTITY_MAX:,}.",
+        description=f"How many requests, or how much of the only line of a price: 1 to {QUANTITY_MAX:,}; 1 if absent.",
         examples=[1],
         extra_json_schema={"minimum": 1, "maximum": QUANTITY_MAX},
+    ),
+]
+Quantities = Annotated[
+    dict[str, int] | None,
+    Meta(
+        description=f"How much was used, by the lines of the price: whole numbers from 0 to {LINE_QUANTITY_MAX:,}. "
+        "In place of a quantity.",
+        examples=[{"input": 1200, "output": 350}],
+        extra_json_schema={
+            "minProperties": 1,
+            "maxProperties": LINES_MAX,
+            "propertyNames": {"pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"},
+        },
+    ),
+]
+RequestedAt = Annotated[
+    str | None,
+    Meta(
+        description="When the request was made, if that is not now: at most 24 hours ago. Prices that depend on the "
+        "hour, or count over a day or month, go by it; the version of a price goes by when it is charged.",
+        examples=["2026-01-31T12:00:00Z"],
+        extra_json_schema={"format": "date-time"},
     ),
 ]
 VariableAmount = Annotated[
@@ -63,7 +87,9 @@ class SpendRequest(Struct, rename="camel", forbid_unknown_fields=True, gc=False)
     merchant: Payer
     type: RequestType
     idempotency_key: IdempotencyKey
-    quantity: Quantity = 1
+    quantity: Quantity = None
+    quantities: Quantities = None
+    requested_at: RequestedAt = None
     amount: VariableAmount = None
     reference: Reference = None
 
@@ -141,6 +167,15 @@ class CaptureRequest(Struct, rename="camel", forbid_unknown_fields=True):
             "a hold of a variable type needs the amount beside it.",
             examples=[3],
             extra_json_schema={"minimum": 1, "maximum": QUANTITY_MAX},
+        ),
+    ] = None
+    quantities: Annotated[
+        dict[str, int] | None,
+        Meta(
+            description="How much was used after all, by the lines of the price that the hold was made at; of each at "
+            "most what was held. It is charged as the hold was priced, and the rest goes back.",
+            examples=[{"input": 1200, "output": 350}],
+            extra_json_schema={"minProperties": 1, "maxProperties": LINES_MAX},
         ),
     ] = None
     amount: Annotated[

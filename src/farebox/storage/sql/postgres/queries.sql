@@ -45,19 +45,20 @@ CROSS JOIN LATERAL (
     WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest LIMIT 1
 ) found
 UNION ALL
-SELECT 'price', u.request_type, NULL, found.numbers, {transfer.nulls}
+-- A price's type, which has no line breaks, and its rule share a column.
+SELECT 'price', u.request_type || E'\n' || coalesce(found.rule, ''), NULL, found.numbers, {transfer.nulls}
 FROM unnest($5::text[]) u (request_type)
 CROSS JOIN LATERAL (
-    SELECT ARRAY[price_id, unit_price, starts_at, NULL] AS numbers FROM default_price p
-    WHERE p.request_type = u.request_type AND starts_at <= $1
-    ORDER BY starts_at DESC, price_id DESC LIMIT 1
+    SELECT ARRAY[price_id, unit_price, starts_at, NULL, is_end::int] AS numbers, rule FROM default_price p
+    WHERE p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
+    ORDER BY starts_at DESC LIMIT 1
 ) found
 UNION ALL
-SELECT 'price', u.request_type, NULL, found.numbers, {transfer.nulls}
+SELECT 'price', u.request_type || E'\n' || coalesce(found.rule, ''), NULL, found.numbers, {transfer.nulls}
 FROM unnest($6::bigint[], $7::text[]) u (merchant_id, request_type)
 CROSS JOIN LATERAL (
-    SELECT ARRAY[price_id, unit_price, starts_at, p.merchant_id] AS numbers FROM merchant_price p
-    WHERE p.merchant_id = u.merchant_id AND p.request_type = u.request_type AND starts_at <= $1
+    SELECT ARRAY[price_id, unit_price, starts_at, p.merchant_id, is_end::int] AS numbers, rule FROM merchant_price p
+    WHERE p.merchant_id = u.merchant_id AND p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
     ORDER BY starts_at DESC, price_id DESC LIMIT 1
 ) found
 UNION ALL
@@ -115,6 +116,11 @@ SELECT {hold.unnest};
 INSERT INTO hold ({hold.stored})
 SELECT {hold.unnest}
 ON CONFLICT (merchant_id, seq) DO UPDATE SET {hold.excluded};
+
+-- put_period_counts: write what the requests of periods came to, given as columns
+INSERT INTO period_count ({period_count.stored})
+SELECT {period_count.unnest}
+ON CONFLICT (merchant_id, request_type, starts_at, line) DO UPDATE SET {period_count.excluded};
 
 -- insert_alerts: record alerts, given as columns, and owe a mail about each to every registered user
 WITH fired AS (

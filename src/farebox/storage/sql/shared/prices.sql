@@ -1,19 +1,19 @@
 -- Prices: versions of the defaults and of merchants' own.
 
 -- insert_default_price: add a version of a default price
-INSERT INTO default_price ({default_price.stored}, created_at) VALUES ({default_price.values}, $5);
+INSERT INTO default_price ({default_price.stored}, created_at) VALUES ({default_price.values}, {default_price.next});
 
 -- insert_merchant_price: add a version of a merchant's own price
-INSERT INTO merchant_price ({merchant_price.stored}, created_at) VALUES ({merchant_price.values}, $6);
+INSERT INTO merchant_price ({merchant_price.stored}, created_at) VALUES ({merchant_price.values}, {merchant_price.next});
 
 -- later_price: tell whether a type has a price, a default or a merchant's own, that starts later than a time
 -- and yet was made after it, or has started by the time of the merchant's last transfer
 SELECT 1 FROM default_price
-WHERE request_type = $2 AND starts_at > $3
+WHERE request_type = $2 AND starts_at > $3 AND withdrawn_at IS NULL
     AND (created_at > $3 OR starts_at <= (SELECT last_at FROM account WHERE merchant_id = $1))
 UNION ALL
 SELECT 1 FROM merchant_price
-WHERE merchant_id = $1 AND request_type = $2 AND starts_at > $3
+WHERE merchant_id = $1 AND request_type = $2 AND starts_at > $3 AND withdrawn_at IS NULL
     AND (created_at > $3 OR starts_at <= (SELECT last_at FROM account WHERE merchant_id = $1))
 LIMIT 1;
 
@@ -25,3 +25,27 @@ SELECT {default_price} FROM default_price ORDER BY request_type, starts_at, pric
 
 -- merchant_prices: list every version of a merchant's own prices
 SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 ORDER BY request_type, starts_at, price_id;
+
+-- price_of_number: read the version that a merchant's transfer of a type names
+SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 AND request_type = $2 AND price_id = $3
+UNION ALL
+SELECT {default_price} FROM default_price WHERE price_id = $3;
+
+-- withdraw_default_price: withdraw a version of a default price that has not started
+UPDATE default_price SET withdrawn_at = $2 WHERE price_id = $1 AND starts_at > $2 AND withdrawn_at IS NULL
+RETURNING price_id;
+
+-- withdraw_merchant_price: withdraw a version of a merchant's own price that has not started
+UPDATE merchant_price SET withdrawn_at = $4
+WHERE merchant_id = $1 AND request_type = $2 AND price_id = $3 AND starts_at > $4 AND withdrawn_at IS NULL
+RETURNING price_id;
+
+-- period_counts: read what a merchant's requests of a type came to in periods that began within a stretch of time
+SELECT {period_count} FROM period_count
+WHERE merchant_id = $1 AND request_type = $2 AND starts_at BETWEEN $3 AND $4;
+
+-- period_counts_of: list everything that the requests of merchants came to over periods
+SELECT {period_count} FROM period_count WHERE merchant_id {in $1};
+
+-- own_prices_of: list every version of merchants' own prices
+SELECT {merchant_price} FROM merchant_price WHERE merchant_id {in $1};

@@ -15,12 +15,12 @@ SELECT digest, key_id, kind, NULL, expires_at, revoked_at, roles, name, people F
 
 -- load_default_price: read the default price of a type in force at a time
 SELECT {default_price} FROM default_price
-WHERE request_type = $1 AND starts_at <= $2
-ORDER BY starts_at DESC, price_id DESC LIMIT 1;
+WHERE request_type = $1 AND starts_at <= $2 AND withdrawn_at IS NULL
+ORDER BY starts_at DESC LIMIT 1;
 
 -- load_merchant_price: read a merchant's own price of a type in force at a time
 SELECT {merchant_price} FROM merchant_price
-WHERE merchant_id = $1 AND request_type = $2 AND starts_at <= $3
+WHERE merchant_id = $1 AND request_type = $2 AND starts_at <= $3 AND withdrawn_at IS NULL
 ORDER BY starts_at DESC, price_id DESC LIMIT 1;
 
 -- load_replay: read the transfer that an idempotency key stands for
@@ -50,6 +50,10 @@ INSERT INTO hold ({hold.stored}) VALUES ({hold.values});
 
 -- update_hold: end a hold
 UPDATE hold SET {hold.assigned} WHERE merchant_id = $1 AND seq = $2;
+
+-- put_period_count: write what the requests of a period came to
+INSERT INTO period_count ({period_count.stored}) VALUES ({period_count.values})
+ON CONFLICT (merchant_id, request_type, starts_at, line) DO UPDATE SET {period_count.excluded};
 
 -- insert_mails: owe a mail about an alert to each registered user
 INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)

@@ -17,15 +17,16 @@ class AccountPricePages:
 
     async def show(self, request: PageRequest) -> Response:
         """List the prices in force, and those to come: of the defaults only what no price of its own goes before."""
-        merchants, now = request.services.merchants, request.services.console.now()
-        in_force = await merchants.prices_in_force(request.merchant_id)
-        own = await merchants.prices(request.merchant_id)
+        prices, now = request.services.prices, request.services.console.now()
+        in_force = await prices.in_force(request.merchant_id)
+        own = await prices.list(request.merchant_id)
         # From its first price of its own on, a default of that type concerns the merchant no more.
-        own_from = {price.request_type: price.starts_at for price in reversed(own)}
+        own_from = {price.request_type: price.starts_at for price in reversed(own) if price.withdrawn_at is None}
         coming = [
             price
-            for price in (*await merchants.prices(None), *own)
+            for price in (*await prices.list(None), *own)
             if price.starts_at > now
+            and price.withdrawn_at is None
             and (
                 price.merchant_id is not None or price.starts_at < own_from.get(price.request_type, price.starts_at + 1)
             )

@@ -65,8 +65,8 @@ class StatementPages:
         """Explain one line: why was this charged?"""
         transfer, refers_to = await request.services.console.transfer(request.merchant_id, request.param("transfer"))
         prices = [
-            *await request.services.merchants.prices(None),
-            *await request.services.merchants.prices(request.merchant_id),
+            *await request.services.prices.list(None),
+            *await request.services.prices.list(request.merchant_id),
         ]
         price = next((price for price in prices if price.price_id == transfer.price_id), None)
         returns = await request.services.console.returns(transfer)

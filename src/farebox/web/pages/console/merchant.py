@@ -81,7 +81,7 @@ class MerchantPages:
             actors=await services.audit_log.names(),
             members=await services.users.members(number),
             keys=[key for key in keys if is_working(key, now)],
-            prices=await services.merchants.prices(number),
+            prices=await services.prices.list(number),
             now=now,
         )
 

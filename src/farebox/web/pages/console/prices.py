@@ -65,7 +65,7 @@ class ConsolePricePages:
             if _IS_NEW not in form and (others := await self._others(request, merchant_id, request_type)):
                 return await self._ask(request, unit_price, currency, others)
             set_price = partial(
-                request.services.merchants.set_price,
+                request.services.prices.set,
                 *(request_type, unit_price),
                 merchant_id=merchant_id,
                 starts=starts,
@@ -81,7 +81,7 @@ class ConsolePricePages:
 
     async def _others(self, request: PageRequest, merchant_id: int | None, request_type: str) -> list[str]:
         """List the types that have a price; none of them if this type is among them."""
-        names = sorted(await request.services.merchants.request_types(merchant_id))
+        names = sorted(await request.services.prices.request_types(merchant_id))
         return [] if request_type in names else names
 
     async def _ask(self, request: PageRequest, unit_price: str | None, currency: str, others: list[str]) -> Response:
@@ -108,13 +108,13 @@ class ConsolePricePages:
         return request.page("console/preview.html", frame="console/plain.html", preview=preview)
 
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
-        merchants = request.services.merchants
+        prices = request.services.prices
         now = request.services.console.now()
-        defaults = await merchants.prices(None)
+        defaults = await prices.list(None)
         if not self._is_merchants:
             return request.page("console/prices.html", status, types=price_versions(defaults, now))
-        own = price_versions(await merchants.prices(merchant_of(request)), now)
-        in_force = await merchants.prices_in_force(merchant_of(request))
+        own = price_versions(await prices.list(merchant_of(request)), now)
+        in_force = await prices.in_force(merchant_of(request))
         return await merchant_page(request, "console/own_prices.html", status, types=own, in_force=in_force)
 
 

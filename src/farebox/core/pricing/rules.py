@@ -1,6 +1,6 @@
 """What a price version says: lines per any number of units, tiers, windows, units counted over a period, rounding.
 
-A rule is data. `core.pricing` tells what a request costs by it, `service.price_texts` reads one and writes one.
+A rule is data. `core.pricing.costs` tells what a request costs by it, `service.price_texts` reads one and writes one.
 """
 
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ PER_MAX: Final = 10**12
 
 QUANTITY_MAX: Final = 10**12
 PRODUCT_MAX: Final = 9 * 10**18
-"""The largest amount x quantity of a line. Beyond it a charge is refused, so that any 64-bit integer holds it."""
+"""The largest amount x quantity of a line, so that any 64-bit integer holds it. A charge beyond it is refused."""
 
 LINES_MAX: Final = 32
 STEPS_MAX: Final = 16
@@ -37,7 +37,7 @@ class PeriodUnit(StrEnum):
     MONTH = "month"
 
 
-class Step(Struct, frozen=True, gc=False):
+class Step(Struct, frozen=True, gc=False, omit_defaults=True):
     """From the unit of this number on, the first being 1, `per` units cost `amount` micros."""
 
     start: int
@@ -45,7 +45,7 @@ class Step(Struct, frozen=True, gc=False):
     per: int = 1
 
 
-class Line(Struct, frozen=True):
+class Line(Struct, frozen=True, omit_defaults=True):
     """What one component of a request costs: `amount` micros for `per` units.
 
     A quantity above zero is at least `at_least`, and charged in whole blocks of `block` units. Of those the first
@@ -62,22 +62,22 @@ class Line(Struct, frozen=True):
     steps: tuple[Step, ...] = ()
 
 
-class Tier(Struct, frozen=True):
+class Tier(Struct, frozen=True, omit_defaults=True):
     """The lines that a whole request takes once its measure reaches `start`."""
 
     start: int
     lines: tuple[Line, ...]
 
 
-class Tiers(Struct, frozen=True):
+class Tiers(Struct, frozen=True, omit_defaults=True):
     """Further lines by the sum of the quantities named in `by`; starts ascend."""
 
     by: tuple[str, ...]
     tiers: tuple[Tier, ...]
 
 
-class Rates(Struct, frozen=True):
-    """What is charged at one time: a fee for each request, lines, and the least that a request costs, in micros."""
+class Rates(Struct, frozen=True, omit_defaults=True):
+    """The charges of one time: a fee for each request, lines, and the least that a request costs, in micros."""
 
     lines: tuple[Line, ...] = ()
     base: int = 0
@@ -91,7 +91,7 @@ class Rates(Struct, frozen=True):
             yield from tier.lines
 
 
-class Window(Struct, frozen=True):
+class Window(Struct, frozen=True, omit_defaults=True):
     """Other rates on some weekdays (0 is Monday), from a minute of the day until before another."""
 
     days: tuple[int, ...]
@@ -100,14 +100,14 @@ class Window(Struct, frozen=True):
     rates: Rates
 
 
-class Windows(Struct, frozen=True):
+class Windows(Struct, frozen=True, omit_defaults=True):
     """Windows in the time of a named zone; none overlaps another."""
 
     zone: str
     windows: tuple[Window, ...]
 
 
-class Period(Struct, frozen=True):
+class Period(Struct, frozen=True, omit_defaults=True):
     """How long and in which zone a merchant's units are counted together."""
 
     unit: PeriodUnit
@@ -115,7 +115,7 @@ class Period(Struct, frozen=True):
     refunds_give_back: bool = False
 
 
-class Rule(Struct, frozen=True, dict=True):
+class Rule(Struct, frozen=True, dict=True, omit_defaults=True):
     """A whole price version."""
 
     rates: Rates

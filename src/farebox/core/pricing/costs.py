@@ -9,7 +9,7 @@ from math import lcm
 
 from msgspec import Struct
 
-from farebox.core.price_rules import PRODUCT_MAX, Direction, Line, Rates, Rule, Step
+from farebox.core.pricing.rules import PRODUCT_MAX, Direction, Line, Rates, Rule, Step
 
 
 class CostTooLarge(ValueError):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from farebox.core.price_rules import Period, PeriodUnit, Rates, Rule
+from farebox.core.pricing.rules import Period, PeriodUnit, Rates, Rule
 
 _MICROS_PER_SECOND: Final = 1_000_000
 _ZONES_MAX: Final = 1_024

@@ -1,0 +1,66 @@
+"""Units counted over a calendar day or month: by merchant, request type, the period's start and the rule's line."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core.prices import Price
+from farebox.core.pricing.priced import read_priced
+from farebox.core.pricing.times import period_start
+from farebox.core.transfers import Transfer
+
+COUNT_MAX: Final = 9 * 10**18
+"""The largest count, so that any 64-bit integer holds it."""
+
+Place = tuple[int, str, int]
+"""A merchant, a request type and the start of a period, in microseconds since 1970."""
+
+
+def place_of(transfer: Transfer, price: Price | None) -> Place | None:
+    """Tell which period's count a transfer belongs to; None if its price counts none.
+
+    Raises:
+        ValueError: the transfer's `pricing` can't be read.
+    """
+    if transfer.pricing is None or price is None or price.rule is None or price.rule.period is None:
+        return None
+    at = read_priced(transfer.pricing).at
+    return None if at is None else (transfer.merchant_id, price.request_type, period_start(price.rule.period, at))
+
+
+class PeriodCount(Struct, frozen=True, gc=False):
+    """How many units of one line a merchant's requests of a type came to, since the period began at `starts_at`."""
+
+    merchant_id: int
+    request_type: str
+    starts_at: int
+    line: str
+    units: int
+
+
+class PeriodCounts:
+    """The counts that a batch or a replay meets, and over them the ones that it changed."""
+
+    def __init__(self, stored: Mapping[tuple[int, str, int, str], int] | None = None) -> None:
+        """Start from the counts as stored."""
+        self._counts: dict[Place, dict[str, int]] = {}
+        for (merchant_id, request_type, starts_at, line), units in (stored or {}).items():
+            self._counts.setdefault((merchant_id, request_type, starts_at), {})[line] = units
+        self._changed: set[tuple[int, str, int, str]] = set()
+
+    def before(self, place: Place) -> Mapping[str, int]:
+        """Tell the units counted up to now, by line."""
+        return self._counts.get(place, {})
+
+    def add(self, place: Place, units: Mapping[str, int], sign: int = 1) -> None:
+        """Count units, or give them back with a `sign` of -1."""
+        counts = self._counts.setdefault(place, {})
+        for line, number in units.items():
+            if number:
+                counts[line] = counts.get(line, 0) + sign * number
+                self._changed.add((*place, line))
+
+    def changed(self) -> list[PeriodCount]:
+        """List the counts that changed, as they are now."""
+        return [PeriodCount(*key, self._counts[key[:3]][key[3]]) for key in sorted(self._changed)]

@@ -1,0 +1,69 @@
+"""How a transfer that was priced by a rule explains itself: one line of text that anyone recomputes its amount from.
+
+    input=1200,output=350;tier=1;window=2;before=input:4999950;at=1774735200000000
+
+First the quantities, by name; then, where there is one, the number of the tier and of the window that applied, from 1;
+the units of the period that came before, by line, where there were any; and the time by which windows and periods were
+chosen, in microseconds since 1970, where the rule has either. The hash covers this text as it stands.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+_BEFORE: Final = "before"
+_TIER: Final = "tier"
+_WINDOW: Final = "window"
+_AT: Final = "at"
+
+
+class Priced(Struct, frozen=True):
+    """What a request was priced by: its quantities, and the tier, window and counts that applied."""
+
+    quantities: Mapping[str, int]
+    tier: int | None = None
+    window: int | None = None
+    before: Mapping[str, int] = {}
+    at: int | None = None
+
+
+def priced_text(priced: Priced) -> str:
+    """Write a transfer's `pricing`."""
+    text = ",".join([f"{name}={quantity}" for name, quantity in sorted(priced.quantities.items())])
+    if priced.tier is not None:
+        text += f";{_TIER}={priced.tier}"
+    if priced.window is not None:
+        text += f";{_WINDOW}={priced.window}"
+    before = ",".join([f"{name}:{units}" for name, units in sorted(priced.before.items()) if units])
+    if before:
+        text += f";{_BEFORE}={before}"
+    if priced.at is not None:
+        text += f";{_AT}={priced.at}"
+    return text
+
+
+def read_priced(text: str) -> Priced:
+    """Read what `priced_text` wrote.
+
+    Raises:
+        ValueError: the text is nothing that it writes.
+    """
+    quantities, *parts = text.split(";")
+    values = dict(part.split("=", 1) for part in parts)
+    numbers = {name: int(values[name]) for name in (_TIER, _WINDOW, _AT) if name in values}
+    priced = Priced(
+        _numbers(quantities, "="),
+        tier=numbers.get(_TIER),
+        window=numbers.get(_WINDOW),
+        before=_numbers(values.get(_BEFORE, ""), ":"),
+        at=numbers.get(_AT),
+    )
+    if priced_text(priced) != text:
+        raise ValueError(f"{text[:100]!r} does not say by what a transfer was priced")
+    return priced
+
+
+def _numbers(text: str, between: str) -> dict[str, int]:
+    pairs = [part.split(between) for part in text.split(",") if part]
+    return {name: int(number) for name, number in pairs}
