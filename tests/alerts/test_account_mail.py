@@ -149,7 +149,7 @@ async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_in
     await post.ledger.stores.logins.add(replace(LOGIN, password_hash="a hash"))
     await post.sign_in.request_reset(Realm.MERCHANT, ANN)
     await post.users.invite(post.ledger.merchant_id, ANN, Role.OWNER, principal=None)
-    await post.ledger.stores.logins.set_password(1, "another hash", at=NOW)
+    await post.ledger.stores.logins.change_password(1, "another hash", before="a hash", at=NOW)
     await post.dispatcher.run_once()
     (message,) = server.messages
     assert "Sign in with the password that you have" in text_of(message)

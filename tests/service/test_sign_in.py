@@ -95,7 +95,7 @@ async def test_every_refusal_is_the_same_and_checks_one_hash(parts: PeopleParts)
 
 async def test_a_password_that_was_changed_while_it_was_checked_opens_nothing(parts: PeopleParts) -> None:
     login = await parts.add()
-    await parts.stores.logins.set_password(login.login_id, "another hash", at=NOW)
+    await parts.stores.logins.change_password(login.login_id, "another hash", before=login.password_hash, at=NOW)
     with pytest.raises(SignInRefused):
         await parts.sign_in.begin(login, NOW, address=None, agent="")
     assert [] == await parts.stores.sessions.list(login.login_id, NOW)
@@ -188,6 +188,18 @@ async def test_a_changed_password_ends_other_sessions_and_mailed_links(parts: Pe
         await parts.sign_in.open_link(link)
     with pytest.raises(SignInRefused):
         await parts.enter()
+    await parts.enter(password=NEW)
+
+
+async def test_a_password_that_is_changed_twice_at_once_is_changed_by_the_first(parts: PeopleParts) -> None:
+    """A thief who knows the old one does not win over a link that its owner uses at the same moment."""
+    await parts.add()
+    thief = await parts.enter()
+    await parts.sign_in.request_reset(Realm.MERCHANT, ANN)
+    link = parts.sign_in.link_text((await parts.stores.account_mails.list(1))[0])
+    await parts.sign_in.use_link(link, NEW, address=None, agent="")
+    with pytest.raises(InvalidInput, match="changed meanwhile"):
+        await parts.sign_in.change_password(thief, old=PASSWORD, new="four loud lanterns")
     await parts.enter(password=NEW)
 
 

@@ -128,11 +128,14 @@ async def test_a_password_that_is_changed_ends_sessions_and_links_but_the_sessio
         await stores.sessions.add(session(number), "a hash")
     await stores.account_mails.add(account_mail(1))
     await stores.account_mails.add(account_mail(2, used_at=NOW))
-    await stores.logins.set_password(1, "another hash", at=NOW + 9, keep=session(2).digest)
+    await stores.logins.change_password(1, "another hash", before="a hash", at=NOW + 9, keep=session(2).digest)
     assert "another hash" == (await login_of(stores)).password_hash
     assert [session(2)] == await stores.sessions.list(1, NOW)
     assert [NOW + 9, NOW] == [(await account_mail_of(stores, number)).used_at for number in (1, 2)]
-    await stores.logins.set_password(1, "a third", at=NOW)
+    with pytest.raises(ChangedMeanwhile):
+        await stores.logins.change_password(1, "a third", before="a hash", at=NOW)
+    assert [session(2)] == await stores.sessions.list(1, NOW)
+    await stores.logins.change_password(1, "a third", before="another hash", at=NOW)
     assert [] == await stores.sessions.list(1, NOW)
 
 
@@ -140,7 +143,7 @@ async def test_a_password_that_is_changed_ends_sessions_and_links_but_the_sessio
 async def test_who_is_closed_or_not_there_gets_no_password(stores: Stores, login_id: int) -> None:
     await stores.logins.add(OTHER)
     with pytest.raises(NotFound):
-        await stores.logins.set_password(login_id, "a hash", at=NOW)
+        await stores.logins.change_password(login_id, "a hash", before=OTHER.password_hash, at=NOW)
     assert OTHER == await stores.logins.get(2)
 
 
@@ -222,7 +225,7 @@ async def test_a_session_that_begins_while_the_password_is_changed_ends_with_the
     for turn in range(10):
         old, new = ("a hash" if not turn else f"hash {turn}"), f"hash {turn + 1}"
         signs_in = [rivals[it].sessions.add(session(100 * turn + it), old) for it in (0, 1)]
-        await outcomes(signs_in[0], rivals[2].logins.set_password(1, new, at=NOW), signs_in[1])
+        await outcomes(signs_in[0], rivals[2].logins.change_password(1, new, before=old, at=NOW), signs_in[1])
         assert [] == await rivals[3].sessions.list(1, NOW)
 
 
@@ -592,7 +595,7 @@ async def test_of_several_who_do_the_same_at_once_one_does_it(
 
 
 async def test_roles_are_changed_from_those_that_were_seen(stores: Stores, rivals: list[Stores]) -> None:
-    await _with_staff(stores, _staff(11, StaffRole.SUPPORT))
+    await _with_staff(stores, _staff(11, StaffRole.SUPPORT), _staff(12, EVERY_ROLE))
     targets = (StaffRole.VIEWER, EVERY_ROLE)
     found = await outcomes(
         *[

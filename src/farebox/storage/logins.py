@@ -17,6 +17,7 @@ from farebox.storage.sessions import NO_DIGEST
 from farebox.storage.subject import SubjectStore
 
 _MISSING = "no such login"
+_NO_OPEN_LOGIN = "no such login, or it is closed"
 
 
 class LinkGone(NotFound):
@@ -130,15 +131,24 @@ class LoginStore(SubjectStore):
         """List a realm's logins by address."""
         return [Login(*row) for row in await self._rows("logins", realm)]
 
-    async def set_password(self, login_id: int, password_hash: str, *, at: int, keep: bytes | None = None) -> None:
-        """Write a login's password; end its links, and its sessions but the one whose digest is `keep`.
+    async def change_password(
+        self, login_id: int, password_hash: str, *, before: str | None, at: int, keep: bytes | None = None
+    ) -> None:
+        """Write a login's password in place of `before`; end its links, and its sessions but the one of digest `keep`.
 
         Raises:
+            ChangedMeanwhile: it has another one.
             NotFound: no such login, or it is closed.
         """
 
         async def write(fetch: Fetch) -> None:
-            await self._set_password(fetch, login_id, password_hash, at=at, keep=keep)
+            if await fetch(self._sql["change_password"], login_id, password_hash, before):
+                await self._end_ways_in(fetch, login_id, at=at, keep=keep)
+                return
+            rows = await fetch(self._sql["login"], login_id)
+            if not rows or Login(*rows[0]).disabled_at is not None:
+                raise NotFound(_NO_OPEN_LOGIN)
+            raise ChangedMeanwhile("its password was changed")
 
         await self._connector.run_in_transaction(write)
 
@@ -155,7 +165,9 @@ class LoginStore(SubjectStore):
             if not used:
                 raise LinkGone("the link was used or is too old")
             login_id: int = used[0][0]
-            await self._set_password(fetch, login_id, password_hash, at=at, keep=None)
+            if not await fetch(self._sql["set_password"], login_id, password_hash):
+                raise NotFound(_NO_OPEN_LOGIN)
+            await self._end_ways_in(fetch, login_id, at=at, keep=None)
             return login_id
 
         return await self._connector.run_in_transaction(use)
@@ -258,11 +270,7 @@ class LoginStore(SubjectStore):
         for mail in mails_to_others(staff, people, number=login.login_id, now=login.created_at):
             await fetch(self._sql["insert_approval_mail"], *approval_mail_to_row(mail))
 
-    async def _set_password(
-        self, fetch: Fetch, login_id: int, password_hash: str, *, at: int, keep: bytes | None
-    ) -> None:
-        if not await fetch(self._sql["set_password"], login_id, password_hash):
-            raise NotFound("no such login, or it is closed")
+    async def _end_ways_in(self, fetch: Fetch, login_id: int, *, at: int, keep: bytes | None) -> None:
         await fetch(self._sql["end_sessions"], login_id, keep or NO_DIGEST)
         await fetch(self._sql["end_links"], login_id, at)
 

@@ -20,7 +20,7 @@ from farebox.service.people.passwords import Passwords
 from farebox.service.people.signing import Signer
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import AlreadyExists, NotFound
-from farebox.storage.logins import AlreadySo, LinkGone
+from farebox.storage.logins import AlreadySo, ChangedMeanwhile, LinkGone
 from farebox.storage.records import AccountMail, Login, MailState, Purpose, Realm, Session
 from farebox.storage.stores import Stores
 
@@ -200,9 +200,16 @@ class SignIn:
         login = signed_in.login
         hashed = await self._hashes.hash_new("new", new, email=login.email, name=login.name)
         with translated(missing="the login is closed"):
-            await self._stores.logins.set_password(
-                login.login_id, hashed, at=self._clock.now(), keep=signed_in.session.digest
-            )
+            try:
+                await self._stores.logins.change_password(
+                    login.login_id,
+                    hashed,
+                    before=login.password_hash,
+                    at=self._clock.now(),
+                    keep=signed_in.session.digest,
+                )
+            except ChangedMeanwhile as error:
+                raise InvalidInput("old", "This is not your password any more: it was changed meanwhile") from error
 
     async def request_reset(self, realm: Realm, email: str) -> None:
         """Mail a link to choose a new password; nothing happens, and nothing tells, if nobody has the address.

@@ -15,6 +15,11 @@ SELECT {login} FROM login WHERE realm = $1 AND mailbox IS NOT NULL ORDER BY emai
 -- set_password: write a login's password
 UPDATE login SET password_hash = $2 WHERE login_id = $1 AND disabled_at IS NULL RETURNING login_id;
 
+-- change_password: write a login's password in place of the one that it has
+UPDATE login SET password_hash = $2
+WHERE login_id = $1 AND disabled_at IS NULL AND password_hash = $3
+RETURNING login_id;
+
 -- set_totp_seed: write or remove the seed of a login's one-time codes, and up to where they are used up
 UPDATE login SET totp_seed = $2, totp_step = $3 WHERE login_id = $1 RETURNING login_id;
 
