@@ -10,7 +10,7 @@ from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.period_counts import COUNT_MAX, PeriodCounts, Place, place_of
 from farebox.core.prices import CLOCK_LAG_MICROS_MAX, REQUESTS, Price
 from farebox.core.pricing.costs import Cost, CostTooLarge, cost
-from farebox.core.pricing.priced import Priced, priced_text, read_priced
+from farebox.core.pricing.priced import Priced, pricing_text, read_priced
 from farebox.core.pricing.rules import Rates, Rule
 from farebox.core.pricing.times import period_start, rates_at
 from farebox.core.state import Original
@@ -18,6 +18,8 @@ from farebox.core.transfers import Transfer
 
 REQUESTED_AGO_MICROS_MAX: Final = 24 * 3600 * 1_000_000
 """How long ago a request may have been made that is charged now: the longest outage that a service's queue outlives."""
+
+_NOTHING: Final[Mapping[str, int]] = {}
 
 
 class Quote(Struct, frozen=True, gc=False):
@@ -33,7 +35,11 @@ class Quote(Struct, frozen=True, gc=False):
     place: Place | None = None
     units: Mapping[str, int] = {}
     cost: Cost | None = None
-    priced: Priced | None = None
+
+    @property
+    def priced(self) -> Priced | None:
+        """What the amount was priced by, at a rule."""
+        return None if self.pricing is None else read_priced(self.pricing)
 
 
 def quote(price: Price, command: Spend, now: int, counts: PeriodCounts) -> Quote | Outcome:
@@ -46,28 +52,24 @@ def quote(price: Price, command: Spend, now: int, counts: PeriodCounts) -> Quote
         counts: the units of the periods that came before.
     """
     rule = price.rule
+    if rule is None:
+        return _quote_requests(price, command)
     named = quantities_of(price, command.quantities, command.quantity)
     if isinstance(named, Outcome):
         return named
-    refusal = _amount_refusal(price, command)
-    if refusal is not None:
-        return refusal
-    if rule is None:
-        quantity = named[REQUESTS]
-        if command.amount is not None:
-            return Quote(command.amount, quantity)
-        unit_price = price.unit_price or 0
-        return Quote(unit_price * quantity, quantity, unit_price)
-    if command.requested_at is not None and not (
-        now - REQUESTED_AGO_MICROS_MAX <= command.requested_at <= now + CLOCK_LAG_MICROS_MAX
-    ):
+    if command.amount is not None:
+        return _amount_not_allowed(price)
+    if command.requested_at is None:
+        at = now
+    elif now - REQUESTED_AGO_MICROS_MAX <= command.requested_at <= now + CLOCK_LAG_MICROS_MAX:
+        at = command.requested_at
+    else:
         return _REQUESTED_AT_OUT_OF_BOUNDS
-    at = now if command.requested_at is None else command.requested_at
-    window, rates = (None, rule.rates) if rule.windows is None else rates_at(rule, at)
+    if not rule.is_timed:
+        return _quote(price, rule, rule.rates, named, None, _NOTHING, None, None)
+    window, rates = rates_at(rule, at)
     place, before = _period(rule, command.merchant_id, price.request_type, at, counts)
-    is_timed = rule.windows is not None or rule.period is not None
-    priced = Priced(named, window=window, before=before, at=at if is_timed else None)
-    return _priced_quote(price, rule, rates, priced, place)
+    return _quote(price, rule, rates, named, window, before, at, place)
 
 
 def requoted(price: Price, transfer: Transfer) -> Quote | Outcome:
@@ -122,24 +124,52 @@ def requote(price: Price, transfer: Transfer, priced: Priced) -> Quote | Outcome
         if not 0 < priced.window <= len(windows):
             raise ValueError(f"the price has no window {priced.window}")
         rates = windows[priced.window - 1].rates
-    return _priced_quote(price, rule, rates, priced, place_of(transfer, price))
+    named = dict(sorted(priced.quantities.items()))
+    return _quote(price, rule, rates, named, priced.window, priced.before, priced.at, place_of(transfer, price))
 
 
-def _priced_quote(price: Price, rule: Rule, rates: Rates, priced: Priced, place: Place | None) -> Quote | Outcome:
+def _quote_requests(price: Price, command: Spend) -> Quote | Outcome:
+    """Tell what requests come to at a unit price, or at the amount that the caller names."""
+    quantity, unit_price = command.quantity, price.unit_price
+    if command.quantities is not None:
+        named = quantities_of(price, command.quantities, quantity)
+        if isinstance(named, Outcome):
+            return named
+        quantity = named[REQUESTS]
+    if unit_price is not None:
+        if command.amount is not None:
+            return _amount_not_allowed(price)
+        return Quote(unit_price * quantity, quantity, unit_price)
+    if command.amount is None:
+        return refused(Code.AMOUNT_REQUIRED, f"The request type {price.request_type!r} is variable: name the amount")
+    return Quote(command.amount, quantity)
+
+
+def _quote(
+    price: Price,
+    rule: Rule,
+    rates: Rates,
+    quantities: Mapping[str, int],
+    window: int | None,
+    before: Mapping[str, int],
+    at: int | None,
+    place: Place | None,
+) -> Quote | Outcome:
+    """Tell what quantities, which are sorted by name, come to at a rule."""
     try:
-        found = cost(rule, rates, priced.quantities, priced.before)
+        found = cost(rule, rates, quantities, before)
     except CostTooLarge as error:
         return _too_large(price, str(error))
-    if found.tier is not None:
-        priced = Priced(priced.quantities, found.tier + 1, priced.window, priced.before, priced.at)
-    units: Mapping[str, int] = {}
+    units: Mapping[str, int] = _NOTHING
     if place is not None:
         units = found.units
         for name, number in units.items():
-            if priced.before.get(name, 0) + number > COUNT_MAX:
+            if before.get(name, 0) + number > COUNT_MAX:
                 return _too_large(price, name)
-    requests = max(1, priced.quantities.get(REQUESTS, 1))
-    return Quote(found.amount, requests, None, priced_text(priced), place, units, found, priced)
+    tier = None if found.tier is None else found.tier + 1
+    text = pricing_text(quantities.items(), tier, window, before, at)
+    requests = quantities.get(REQUESTS, 1) or 1
+    return Quote(found.amount, requests, None, text, place, units, found)
 
 
 def _period(
@@ -185,17 +215,9 @@ def _named(names: tuple[str, ...]) -> str:
     return f"name quantities of {', '.join(names)}" if names else "each request costs the same, so name none"
 
 
-def _amount_refusal(price: Price, command: Spend) -> Outcome | None:
-    """Tell whether the command names an amount where the price has one, or none where it has none."""
-    if price.is_variable:
-        if command.amount is None:
-            return refused(
-                Code.AMOUNT_REQUIRED, f"The request type {price.request_type!r} is variable: name the amount"
-            )
-    elif command.amount is not None:
-        by = "a unit price: name a quantity" if price.rule is None else "a price: name its quantities"
-        return refused(Code.AMOUNT_NOT_ALLOWED, f"The request type {price.request_type!r} has {by}, not an amount")
-    return None
+def _amount_not_allowed(price: Price) -> Outcome:
+    by = "a unit price: name a quantity" if price.rule is None else "a price: name its quantities"
+    return refused(Code.AMOUNT_NOT_ALLOWED, f"The request type {price.request_type!r} has {by}, not an amount")
 
 
 def _too_large(price: Price, line: str) -> Outcome:

@@ -5,11 +5,12 @@ Programming, vol. 2, section 4.5.1).
 """
 
 from collections.abc import Mapping
+from functools import cached_property
 from math import lcm
 
 from msgspec import Struct
 
-from farebox.core.pricing.rules import PRODUCT_MAX, Direction, Line, Rates, Rule, Step
+from farebox.core.pricing.rules import PRODUCT_MAX, Direction, Line, Rates, Rule, Step, Tier, Tiers
 
 
 class CostTooLarge(ValueError):
@@ -25,17 +26,28 @@ class LineCost(Struct, frozen=True):
     denominator: int
 
 
-class Cost(Struct, frozen=True):
+class Cost(Struct, frozen=True, dict=True):
     """What a request costs, in micros, and how that came about."""
 
     amount: int
-    lines: tuple[LineCost, ...]
     numerator: int
     denominator: int
+    taken: tuple[Line, ...]
+    """The lines that it took."""
+    quantities: Mapping[str, int]
+    counts: Mapping[str, int]
     tier: int | None = None
     """The tier that applied, by its place; None if it took the rates' own lines."""
-    units: Mapping[str, int] = {}
-    """The units that count towards the period, by line."""
+
+    @cached_property
+    def lines(self) -> tuple[LineCost, ...]:
+        """What each line came to."""
+        return _line_costs(self.taken, self.quantities, self.counts)
+
+    @property
+    def units(self) -> Mapping[str, int]:
+        """The units that count towards the period, by line."""
+        return {line.name: charged_units(line, self.quantities.get(line.name, 0)) for line in self.taken}
 
 
 def cost(rule: Rule, rates: Rates, quantities: Mapping[str, int], counts: Mapping[str, int]) -> Cost:
@@ -50,19 +62,22 @@ def cost(rule: Rule, rates: Rates, quantities: Mapping[str, int], counts: Mappin
     Raises:
         CostTooLarge: a line goes beyond what 64 bits hold.
     """
-    tier, lines = _lines(rates, quantities)
-    parts = tuple(_line_cost(line, quantities.get(line.name, 0), counts.get(line.name, 0)) for line in lines)
-    denominator = lcm(*(part.denominator for part in parts))
-    numerator = rates.base * denominator + sum(part.numerator * (denominator // part.denominator) for part in parts)
-    numerator = max(numerator, rates.minimum * denominator)
-    return Cost(
-        round_to_step(numerator, denominator, rule.step, rule.direction),
-        parts,
-        numerator,
-        denominator,
-        tier,
-        {part.name: part.units for part in parts},
-    )
+    tier, source = (None, rates) if rates.tiers is None else _reached(rates, rates.tiers, quantities)
+    terms = source.terms
+    if terms is not None:
+        denominator, numerator = terms.denominator, 0
+        for name, multiplier, quantity_max in terms.terms:
+            quantity = quantities.get(name, 0)
+            if quantity > quantity_max:
+                raise CostTooLarge(name)
+            numerator += quantity * multiplier
+    else:
+        parts = _line_costs(source.lines, quantities, counts)
+        denominator = lcm(*(part.denominator for part in parts))
+        numerator = sum(part.numerator * (denominator // part.denominator) for part in parts)
+    numerator = max(numerator + rates.base * denominator, rates.minimum * denominator)
+    amount = round_to_step(numerator, denominator, rule.step, rule.direction)
+    return Cost(amount, numerator, denominator, source.lines, quantities, counts, tier)
 
 
 def round_to_step(numerator: int, denominator: int, step: int, direction: Direction) -> int:
@@ -88,16 +103,22 @@ def charged_units(line: Line, quantity: int) -> int:
     return -(-max(quantity, line.at_least) // line.block) * line.block
 
 
-def _lines(rates: Rates, quantities: Mapping[str, int]) -> tuple[int | None, tuple[Line, ...]]:
-    """Choose the lines of the highest tier that the request reaches."""
-    tier, lines = None, rates.lines
-    if rates.tiers is not None:
-        measure = sum(quantities.get(name, 0) for name in rates.tiers.by)
-        for place, candidate in enumerate(rates.tiers.tiers):
-            if measure < candidate.start:
-                break
-            tier, lines = place, candidate.lines
-    return tier, lines
+def _reached(rates: Rates, tiers: Tiers, quantities: Mapping[str, int]) -> tuple[int | None, Rates | Tier]:
+    """Find the highest tier that the request reaches; None, and the rates themselves, if it reaches none."""
+    place: int | None = None
+    found: Rates | Tier = rates
+    measure = sum(quantities.get(name, 0) for name in tiers.by)
+    for number, candidate in enumerate(tiers.tiers):
+        if measure < candidate.start:
+            break
+        place, found = number, candidate
+    return place, found
+
+
+def _line_costs(
+    lines: tuple[Line, ...], quantities: Mapping[str, int], counts: Mapping[str, int]
+) -> tuple[LineCost, ...]:
+    return tuple(_line_cost(line, quantities.get(line.name, 0), counts.get(line.name, 0)) for line in lines)
 
 
 def _line_cost(line: Line, quantity: int, before: int) -> LineCost:

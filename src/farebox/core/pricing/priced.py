@@ -7,7 +7,7 @@ the units of the period that came before, by line, where there were any; and the
 chosen, in microseconds since 1970, where the rule has either. The hash covers this text as it stands.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -30,16 +30,29 @@ class Priced(Struct, frozen=True):
 
 def priced_text(priced: Priced) -> str:
     """Write a transfer's `pricing`."""
-    text = ",".join([f"{name}={quantity}" for name, quantity in sorted(priced.quantities.items())])
-    if priced.tier is not None:
-        text += f";{_TIER}={priced.tier}"
-    if priced.window is not None:
-        text += f";{_WINDOW}={priced.window}"
-    before = ",".join([f"{name}:{units}" for name, units in sorted(priced.before.items()) if units])
+    quantities = sorted(priced.quantities.items())
+    return pricing_text(quantities, priced.tier, priced.window, priced.before, priced.at)
+
+
+def pricing_text(
+    quantities: Iterable[tuple[str, int]],
+    tier: int | None,
+    window: int | None,
+    before: Mapping[str, int],
+    at: int | None,
+) -> str:
+    """Write a transfer's `pricing`, as `priced_text` does; the quantities are sorted by name."""
+    text = ",".join([f"{name}={quantity}" for name, quantity in quantities])
+    if tier is not None:
+        text += f";{_TIER}={tier}"
+    if window is not None:
+        text += f";{_WINDOW}={window}"
     if before:
-        text += f";{_BEFORE}={before}"
-    if priced.at is not None:
-        text += f";{_AT}={priced.at}"
+        counted = ",".join([f"{name}:{units}" for name, units in sorted(before.items()) if units])
+        if counted:
+            text += f";{_BEFORE}={counted}"
+    if at is not None:
+        text += f";{_AT}={at}"
     return text
 
 

@@ -6,6 +6,7 @@ A rule is data. `core.pricing.costs` tells what a request costs by it, `service.
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cached_property
+from math import lcm
 from typing import Final
 
 from msgspec import Struct
@@ -62,11 +63,44 @@ class Line(Struct, frozen=True, omit_defaults=True):
     steps: tuple[Step, ...] = ()
 
 
-class Tier(Struct, frozen=True, omit_defaults=True):
+class Terms(Struct, frozen=True, gc=False):
+    """Lines that charge every unit alike, over one denominator.
+
+    Each term is a line's name, what a unit of it adds to the numerator, and its largest quantity.
+    """
+
+    denominator: int
+    terms: tuple[tuple[str, int, int], ...]
+
+
+def terms_of(lines: tuple[Line, ...]) -> Terms | None:
+    """Sum lines up; None if one has steps, units that are included, blocks or a least quantity."""
+    if any(line.steps or line.included or line.block > 1 or line.at_least for line in lines):
+        return None
+    denominator = lcm(*(line.per for line in lines))
+    return Terms(
+        denominator,
+        tuple(
+            (
+                line.name,
+                line.amount * (denominator // line.per),
+                PRODUCT_MAX // line.amount if line.amount else PRODUCT_MAX,
+            )
+            for line in lines
+        ),
+    )
+
+
+class Tier(Struct, frozen=True, omit_defaults=True, dict=True):
     """The lines that a whole request takes once its measure reaches `start`."""
 
     start: int
     lines: tuple[Line, ...]
+
+    @cached_property
+    def terms(self) -> Terms | None:
+        """Its lines, summed up."""
+        return terms_of(self.lines)
 
 
 class Tiers(Struct, frozen=True, omit_defaults=True):
@@ -76,13 +110,18 @@ class Tiers(Struct, frozen=True, omit_defaults=True):
     tiers: tuple[Tier, ...]
 
 
-class Rates(Struct, frozen=True, omit_defaults=True):
+class Rates(Struct, frozen=True, omit_defaults=True, dict=True):
     """The charges of one time: a fee for each request, lines, and the least that a request costs, in micros."""
 
     lines: tuple[Line, ...] = ()
     base: int = 0
     minimum: int = 0
     tiers: Tiers | None = None
+
+    @cached_property
+    def terms(self) -> Terms | None:
+        """Its own lines, summed up."""
+        return terms_of(self.lines)
 
     def every_line(self) -> Iterator[Line]:
         """Go through the lines, and through those of every tier."""
@@ -134,3 +173,8 @@ class Rule(Struct, frozen=True, dict=True, omit_defaults=True):
     def names(self) -> tuple[str, ...]:
         """The quantities that a charge may name: the names of all lines, in the order in which they stand first."""
         return tuple(dict.fromkeys(line.name for rates in self.every_rates for line in rates.every_line()))
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether what a request costs depends on when it was made."""
+        return self.windows is not None or self.period is not None
