@@ -17,6 +17,7 @@ from farebox.service.insight.usage import UsageReader, UsageRollup
 from farebox.service.ledger.committer import LIMITS, Committer, CommitterLimits
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
+from farebox.service.ledger.quotes import Quotes
 from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
@@ -85,6 +86,7 @@ class Farebox(Struct, frozen=True):
             queries=Queries(stores, clock),
             operations=operations,
             merchants=merchants,
+            quotes=Quotes(stores, clock),
             prices=Prices(stores, clock),
             merchant_changes=MerchantChanges(merchants, operations),
             repeats=Repeats(stores, clock),

@@ -5,6 +5,7 @@ from msgspec import Struct
 from farebox.service.insight.usage import UsageReader
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
+from farebox.service.ledger.quotes import Quotes
 from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
@@ -43,6 +44,7 @@ class Services(Struct, frozen=True):
     balances: Balances
     queries: Queries
     operations: Operations
+    quotes: Quotes
     merchants: Merchants
     prices: Prices
     merchant_changes: MerchantChanges

@@ -79,6 +79,14 @@ def test_a_rule_is_read_once_for_many_requests() -> None:
     assert {"input": 1, "output": 0} == rule.cost({"input": 1}).units
 
 
+def test_a_price_is_read_by_its_rule_or_by_its_unit_price() -> None:
+    assert ("input", "output") == PriceRule.of_price({"type": "chat", "unitPrice": None, "rule": TOKENS}).names
+    image = PriceRule.of_price({"type": "image", "unitPrice": "0.008", "rule": None})
+    assert Decimal("0.024") == image.cost({"requests": 3}).amount
+    with pytest.raises(RuleUnsupported, match="variable"):
+        PriceRule.of_price({"type": "call", "unitPrice": None})
+
+
 def test_a_window_goes_by_now_where_no_time_is_named() -> None:
     days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
     always = {"days": days, "from": "00:00", "until": "24:00", "lines": [], "base": "7"}

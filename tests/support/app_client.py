@@ -24,6 +24,7 @@ JSON: Final = ("content-type", "application/json")
 NDJSON: Final = "application/x-ndjson"
 CSV: Final = "text/csv; charset=utf-8"
 SUCCESSES: Final = {200, 202}
+NOT_MODIFIED: Final = 304
 
 # Several slashes count as one.
 API_PATH: Final = re.compile("/+api(/.*)?\\Z", re.DOTALL)
@@ -101,7 +102,9 @@ def check_documented(document: Mapping[str, Any], method: str, path: str, reply:
         return
     answer = operation["responses"].get(str(reply.status))
     assert answer is not None, (method, path, reply)
-    if reply.status in SUCCESSES:
+    if reply.status == NOT_MODIFIED:
+        assert reply.header("etag"), (method, path, reply)
+    elif reply.status in SUCCESSES:
         assert reply.header("content-type") in answer["content"], (method, path, reply)
     else:
         assert reply.code in answer["headers"]["X-Error-Code"]["schema"]["enum"], (method, path, reply)
@@ -139,7 +142,9 @@ class AppClient:
         reply = await call(self._app, method, target, every, [body] if isinstance(body, bytes) else body, is_cut_short)
         path = _path(target)
         if API_PATH.match(path) and reply.status != 204:
-            if reply.status != 200 or reply.header("content-type") not in (NDJSON, CSV):
+            if reply.status == NOT_MODIFIED:
+                assert (b"", None) == (reply.body, reply.header("content-type"))
+            elif reply.status != 200 or reply.header("content-type") not in (NDJSON, CSV):
                 check_envelope(reply)
             check_documented(self.document, method, path, reply)
         return reply

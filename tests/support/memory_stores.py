@@ -11,6 +11,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import check_account
 from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
+from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
@@ -248,6 +249,13 @@ class _Prices(_Subject):
         self._rows.prices.append(price)
         self._rows.prices_made_at[price.price_id] = created_at
         self._rows.log(audit_entry)
+
+    async def in_force(self, merchant_id: int | None, request_type: str, now: int) -> Price | None:
+        return self._rows.price_in_force(merchant_id, request_type, now)
+
+    async def period_counts(self, merchant_id: int, request_type: str, starts_at: int) -> Sequence[PeriodCount]:
+        place = (merchant_id, request_type, starts_at)
+        return [count for key, count in self._rows.period_counts.items() if key[:3] == place]
 
     async def shows_clock_behind(self, merchant_id: int, request_type: str, now: int) -> bool:
         account = self._rows.accounts.get(merchant_id)

@@ -2,7 +2,7 @@
 
     from farebox.client.prices import PriceRule
 
-    rule = PriceRule.of(price["rule"])  # one of the prices of GET /api/prices
+    rule = PriceRule.of_price(price)  # one of the prices of GET /api/prices
     rule.cost({"input": 1_000, "output": 350}).amount  # Decimal("0.000360")
 
 It takes the standard library alone, so a service may also keep a copy of this file.
@@ -154,6 +154,19 @@ class PriceRule:
             if isinstance(error, RuleUnsupported):
                 raise
             raise RuleUnsupported(f"the rule can't be read: {error!r}") from error
+
+    @classmethod
+    def of_price(cls, price: Mapping[str, Any]) -> "PriceRule":
+        """Read one of the prices of `GET /api/prices`: by its rule, or by its unit price, which counts `requests`.
+
+        Raises:
+            RuleUnsupported: it has neither, as callers name the amount themselves, or `of` can't read the rule.
+        """
+        if price.get("rule") is not None:
+            return cls.of(price["rule"])
+        if price.get("unitPrice") is None:
+            raise RuleUnsupported("the price is variable: the charge names the amount")
+        return cls.of({"lines": [{"name": "requests", "amount": price["unitPrice"]}]})
 
     def cost(
         self, quantities: Mapping[str, int], *, at: datetime | None = None, counts: Mapping[str, int] | None = None

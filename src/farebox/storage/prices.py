@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from farebox.core.audit_log import AuditEntry
+from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.storage import rows
 from farebox.storage.records import Repeat
@@ -36,6 +37,19 @@ class PriceStore(SubjectStore):
         if price.merchant_id is not None:
             name, values = "withdraw_merchant_price", [price.merchant_id, price.request_type, price.price_id]
         await self._change(name, *values, now, missing="the price has started", audit_entry=audit_entry)
+
+    async def in_force(self, merchant_id: int | None, request_type: str, now: int) -> Price | None:
+        """Read the version of a default price, or of a merchant's own, that has started last."""
+        if merchant_id is None:
+            row = await self._row("default_price_at", request_type, now)
+        else:
+            row = await self._row("merchant_price_at", merchant_id, request_type, now)
+        return None if row is None else rows.price_from_row(row)
+
+    async def period_counts(self, merchant_id: int, request_type: str, starts_at: int) -> Sequence[PeriodCount]:
+        """Read the units that a merchant's requests of a type came to in the period that began at a time."""
+        found = await self._rows("period_counts", merchant_id, request_type, starts_at, starts_at)
+        return [PeriodCount(*row) for row in found]
 
     async def shows_clock_behind(self, merchant_id: int, request_type: str, now: int) -> bool:
         """Tell whether a type has a price that starts only after `now`, and that shows that `now` is in the past.

@@ -122,6 +122,8 @@ class Route(Struct, frozen=True):
     """Whether the header Idempotency-Key names what it makes, so that a repeat makes nothing more."""
     is_replayable: bool
     """Whether the answer may be a replay: the first one again, or that it was so already."""
+    is_versioned: bool
+    """Whether the answer has an ETag, and If-None-Match is answered without a body while it names that."""
     is_key_checked_later: bool
     """Whether what the handler asks of the services looks the key up, so that it needs no look-up of its own."""
     hides_outages: bool
@@ -151,6 +153,7 @@ def route(
     description: str = "",
     is_made_once: bool = False,
     is_replayable: bool = False,
+    is_versioned: bool = False,
     is_key_checked_later: bool = False,
     hides_outages: bool = False,
 ) -> Callable[[_Declared], _Declared]:
@@ -181,6 +184,7 @@ def route(
             description=description,
             is_made_once=is_made_once,
             is_replayable=is_replayable or is_made_once or not _REPLAYABLE.isdisjoint(refusals),
+            is_versioned=is_versioned,
             is_key_checked_later=is_key_checked_later,
             hides_outages=hides_outages,
         )

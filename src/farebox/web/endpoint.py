@@ -1,6 +1,7 @@
 """How an API endpoint runs: the key, then the body; methods, errors and CORS are done alike for all."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from http import HTTPStatus
 
 from msgspec import Struct
 from starlette.types import Receive, Scope, Send
@@ -128,6 +129,8 @@ class Endpoint:
             if key is not None and operation.route.method == "GET":
                 pieces = operation.while_key_is_good(scope, key, pieces)
             return _Reply(200, pieces, stream_headers([*answer.headers, *headers]))
+        if answer.status == HTTPStatus.NOT_MODIFIED:
+            return _Reply(answer.status, b"", stream_headers([*answer.headers, *headers]))
         return _Reply(answer.status, answer.body, answer_headers(answer.body, [*answer.headers, *headers]))
 
 

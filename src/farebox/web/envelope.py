@@ -140,7 +140,7 @@ def answer_headers(body: bytes, headers: Headers) -> Headers:
 
 
 def stream_headers(headers: Headers) -> Headers:
-    """Compose the headers of an answer that is sent piece by piece; `headers` tell its type."""
+    """Compose the headers of an answer that is sent piece by piece, or has no body; `headers` tell the rest."""
     return [*_STREAM_HEADERS, *headers]
 
 

@@ -46,6 +46,7 @@ _ID_SCHEMAS: Final = {
     "approval_id": id_schema(ids.APPROVAL),
     "hold_id": id_schema(ids.HOLD, BOOK_ID_CHARS),
 }
+_ETAG: Final = {"description": "The version of the answer.", "required": True, "schema": {"type": "string"}}
 _MESSAGES: Final = {Code.INVALID_API_KEY: str(InvalidKey()), "internal_error": INTERNAL_ERROR_MESSAGE}
 _ABOUT: Final = """Prepaid balances for pay-per-request APIs.
 
@@ -161,6 +162,9 @@ class _Writer:
         if route.accepted is not None:
             accepted = self._success(route, HTTPStatus.ACCEPTED, route.accepted)
             answers["202"] = {"description": "Waits for another person", **accepted}
+        if route.is_versioned:
+            answers["200"]["headers"] = {"ETag": _ETAG}
+            answers["304"] = {"description": "Not modified: nothing but headers", "headers": {"ETag": _ETAG}}
         for status, codes in sorted(_errors(route).items()):
             answers[str(status)] = _error(route, status, codes)
         return answers
@@ -253,7 +257,7 @@ def _scheme(kind: KeyKind) -> str:
 def _tag(route: Route) -> str:
     if route.path.startswith("/api/admin/"):
         return _ADMINISTRATION
-    return _BALANCE if route.keys == {KeyKind.MERCHANT} else _SPENDING
+    return _BALANCE if KeyKind.MERCHANT in route.keys and route.method == "GET" else _SPENDING
 
 
 def _role_words(route: Route) -> str:
@@ -281,6 +285,14 @@ def _path_parameters(route: Route) -> Iterator[Json]:
 
 
 def _header_parameters(route: Route) -> Iterator[Json]:
+    if route.is_versioned:
+        yield {
+            "name": "If-None-Match",
+            "in": "header",
+            "required": False,
+            "description": "The ETag of an answer that you have: 304 tells that it still holds.",
+            "schema": {"type": "string"},
+        }
     if route.is_made_once:
         yield {
             "name": HEADER,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Final
 
+from msgspec import Struct
+
 from farebox.core import ids
 from farebox.core.audit_log import Action
 from farebox.core.currencies import format_money_with_code
@@ -22,6 +24,13 @@ from farebox.storage.stores import Stores
 
 FREE_REQUESTS: Final = Rule(Rates((Line(REQUESTS, 0),)))
 """What a unit price of 0 is kept as."""
+
+
+class PriceList(Struct, frozen=True):
+    """The prices in force, by type, and when the next version that is known starts."""
+
+    prices: Sequence[Price]
+    changes_at: int | None
 
 
 class Prices:
@@ -139,22 +148,14 @@ class Prices:
 
     async def in_force(self, merchant_id: int | None) -> Sequence[Price]:
         """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""
+        return _in_force(await self._versions(merchant_id), self._clock.now())
+
+    async def price_list(self, merchant_id: int | None) -> PriceList:
+        """List the prices in force, and tell when the next version that is known starts."""
         now = self._clock.now()
-        versions = [
-            price
-            for price in await self._versions(merchant_id)
-            if price.starts_at <= now and price.withdrawn_at is None
-        ]
-        found = []
-        for request_type, group in groupby(
-            sorted(versions, key=lambda price: (price.request_type, price.starts_at, price.price_id)),
-            key=lambda price: price.request_type,
-        ):
-            last = {price.merchant_id is None: price for price in group}
-            price = in_force(last.get(False), last.get(True), request_type)
-            if not isinstance(price, Outcome):
-                found.append(price)
-        return found
+        versions = await self._versions(merchant_id)
+        coming = [price.starts_at for price in versions if price.starts_at > now and price.withdrawn_at is None]
+        return PriceList(_in_force(versions, now), min(coming, default=None))
 
     async def _versions(self, merchant_id: int | None) -> Sequence[Price]:
         """List all versions that a merchant may meet."""
@@ -218,3 +219,17 @@ class Prices:
         if account is None:
             raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, price.merchant_id)}")
         return format_money_with_code(unit_price, account.currency)
+
+
+def _in_force(versions: Sequence[Price], now: int) -> Sequence[Price]:
+    started = [price for price in versions if price.starts_at <= now and price.withdrawn_at is None]
+    found = []
+    for request_type, group in groupby(
+        sorted(started, key=lambda price: (price.request_type, price.starts_at, price.price_id)),
+        key=lambda price: price.request_type,
+    ):
+        last = {price.merchant_id is None: price for price in group}
+        price = in_force(last.get(False), last.get(True), request_type)
+        if not isinstance(price, Outcome):
+            found.append(price)
+    return found

@@ -12,6 +12,7 @@ from farebox.web.api.merchants import MerchantEndpoints
 from farebox.web.api.moves import MoveEndpoints
 from farebox.web.api.outbox import OutboxEndpoints
 from farebox.web.api.prices import PriceEndpoints
+from farebox.web.api.quotes import QuoteEndpoints
 from farebox.web.api.refunds import RefundEndpoints
 from farebox.web.api.statements import StatementEndpoints
 from farebox.web.api.users import UserEndpoints
@@ -27,6 +28,7 @@ def routes(services: Services, limits: HttpLimits = HTTP_LIMITS) -> list[Route]:
         ChargeEndpoints,
         HoldEndpoints,
         RefundEndpoints,
+        QuoteEndpoints,
         MerchantEndpoints,
         UserEndpoints,
         MoveEndpoints,

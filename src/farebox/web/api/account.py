@@ -1,15 +1,26 @@
-"""What a merchant's key reads: its balance, its account, its usage and prices."""
+"""What a merchant's key reads: its balance, its account, its usage and prices; services read prices, too."""
 
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from farebox.core import ids
 from farebox.core.money import format_amount
+from farebox.core.outcomes import Code
+from farebox.presenters.fields import time_or_none
 from farebox.presenters.merchants import AccountData, account_data
 from farebox.presenters.prices import price_in_force
 from farebox.service import inputs
-from farebox.service.errors import InvalidKey
+from farebox.service.errors import Forbidden, InvalidKey
 from farebox.service.insight.usage import DAYS_MAX, HOURS_MAX
-from farebox.web.api.answers import answer
-from farebox.web.api_route import MERCHANT, Answer, ApiRequest, Endpoints, route
+from farebox.web.api.answers import answer, answer_versioned
+from farebox.web.api_route import MERCHANT, SERVICE, Answer, ApiRequest, Endpoints, route
 from farebox.web.envelope import success_body
 from farebox.web.schemas import reading as schemas
+
+_VERSION_BYTES: Final = 8
 
 
 class AccountEndpoints(Endpoints):
@@ -81,12 +92,28 @@ class AccountEndpoints(Endpoints):
     @route(
         method="GET",
         path="/api/prices",
-        keys=MERCHANT,
+        keys=MERCHANT | SERVICE,
         summary="Read the prices in force",
         data=schemas.PricesInForce,
+        refusals=(Code.MERCHANT_NOT_FOUND,),
+        description="A merchant is told what its requests cost now; a service the default prices, or those of the "
+        "merchant that it names.",
+        is_versioned=True,
     )
-    async def prices(self, request: ApiRequest) -> Answer:
-        """Show a merchant what its requests cost now."""
-        _, account = await self._services.merchants.get(request.merchant_id)
-        prices = await self._services.prices.in_force(request.merchant_id)
-        return answer(schemas.PricesInForce(account.currency, [price_in_force(price) for price in prices]))
+    async def prices(self, request: ApiRequest, query: schemas.PricesQuery) -> Answer:
+        """Show what requests cost now."""
+        merchant_id = None if query.merchant is None else inputs.public_id("merchant", ids.MERCHANT, query.merchant)
+        own = request.key.merchant_id
+        if own is not None:
+            if merchant_id not in (None, own):
+                raise Forbidden("A merchant's key reads that merchant's prices")
+            merchant_id = own
+        currency = None
+        if merchant_id is not None:
+            _, account = await self._services.merchants.get(merchant_id)
+            currency = account.currency
+        price_list = await self._services.prices.price_list(merchant_id)
+        prices = [price_in_force(price) for price in price_list.prices]
+        data = schemas.PricesInForce(currency, prices, time_or_none(price_list.changes_at), version="")
+        version = blake2b(msgspec.json.encode(data), digest_size=_VERSION_BYTES).hexdigest()
+        return answer_versioned(request, msgspec.json.encode(replace(data, version=version)), version)

@@ -27,6 +27,17 @@ def answer(data: Struct, headers: Headers = _NO_HEADERS) -> Answer:
     return Answer(success_body(msgspec.json.encode(data)), headers)
 
 
+def answer_versioned(request: ApiRequest, body: bytes, version: str) -> Answer:
+    """Answer a success with its data, encoded already, or 304 without a body if the asker has this version."""
+    etag = f'"{version}"'.encode()
+    headers = [(b"etag", etag)]
+    named = [value for name, value in request.scope["headers"] if name == b"if-none-match"]
+    known = {tag.strip().removeprefix(b"W/") for value in named for tag in value.split(b",")}
+    if not known.isdisjoint({etag, b"*"}):
+        return Answer(b"", headers, HTTPStatus.NOT_MODIFIED)
+    return Answer(success_body(body), headers)
+
+
 async def answer_once(
     repeats: Repeats,
     request: ApiRequest,

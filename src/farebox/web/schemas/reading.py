@@ -53,8 +53,29 @@ class UsageData(Struct, rename="camel"):
     lines: list[UsageLineData]
 
 
-class PricesInForce(Struct, rename="camel"):
-    """The prices in force, by type."""
+class PricesQuery(Struct, rename="camel", forbid_unknown_fields=True):
+    """Whose prices to read."""
 
-    currency: Annotated[str, Meta(examples=["USD"])]
+    merchant: Annotated[
+        str | None,
+        Meta(
+            description="The merchant's id. A merchant's own key needs none; a service is told the default prices "
+            "without one.",
+            examples=["mer_01K9ABCDEFGHJ"],
+        ),
+    ] = None
+
+
+class PricesInForce(Struct, frozen=True, rename="camel"):
+    """The prices in force, by type, as far as no new version starts."""
+
+    currency: Annotated[
+        str | None, Meta(description="Null for the default prices, which merchants pay in theirs.", examples=["USD"])
+    ]
     prices: list[PriceInForce]
+    changes_at: Annotated[
+        Time | None, Meta(description="When the next version that is known starts; null if there is none.")
+    ]
+    version: Annotated[
+        str, Meta(description="Changes when anything here does; also the ETag.", examples=["b2d5ff8ad8e04f45"])
+    ]
