@@ -9,12 +9,13 @@ from typing import Final
 import uvloop
 from msgspec import Struct
 
-from benchmarks import apps, baseline, costs, disk, footprint, ledgers, over_http, pgbench
+from benchmarks import apps, baseline, costs, disk, footprint, ledgers, over_http, pgbench, prices
 from benchmarks.costs import Bench, Cost
 from benchmarks.footprint import Memory, Started
 from benchmarks.ledgers import Acknowledged, Engine, Facts
 from benchmarks.over_http import BASELINE, CEILING, SAVINGS, Case, HttpResult, Subject
 from benchmarks.pgbench import PgbenchResult
+from benchmarks.prices import PriceResult
 from benchmarks.report import progress
 from benchmarks.results import LedgerResult, Machine, Plan, Results
 from benchmarks.rounds import Figure, figure
@@ -110,6 +111,24 @@ def measure_savings(seeded: Sequence[Seeded], plan: Plan) -> list[HttpResult]:
         count = plan.connections[min(1, len(plan.connections) - 1)]
         groups = [[Case("charge", "spread", count)], [Case("balance", "spread", count)]]
         return over_http.measure(ceiling, subjects, groups, rounds=plan.rounds, seconds=plan.seconds)
+
+
+def measure_prices(seeded: Sequence[Seeded], plan: Plan) -> list[PriceResult]:
+    """Measure charges by a unit price and by rules, on each engine alone."""
+    found: list[PriceResult] = []
+    count = plan.connections[min(1, len(plan.connections) - 1)]
+    for it in seeded:
+        uvloop.run(_set_prices(it))
+        with contextlib.ExitStack() as stack:
+            subject = _subject(stack, it, it.name, apps.FAREBOX)
+            progress(f"measuring prices on {it.name}")
+            found += prices.measure(subject, connections=count, rounds=plan.rounds, seconds=plan.seconds)
+    return found
+
+
+async def _set_prices(it: Seeded) -> None:
+    async with ledgers.opened(it.url) as farebox:
+        await prices.set_prices(farebox)
 
 
 def _ceiling(stack: contextlib.ExitStack, it: Seeded) -> Subject:

@@ -8,7 +8,7 @@ from benchmarks import targets
 from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
-from benchmarks.results import Machine, MemoryResults, Results, SavingsResults
+from benchmarks.results import Machine, MemoryResults, PricesResults, Results, SavingsResults
 from benchmarks.simulation import text as simulation_text
 from benchmarks.simulation.costs import costs_of
 from benchmarks.simulation.model import Assumptions
@@ -138,6 +138,29 @@ def savings_text(savings: SavingsResults) -> str:
 def savings_parts(savings: SavingsResults) -> list[Iterator[str]]:
     """Render what each saving is worth, table by table."""
     return [_machine(savings.machine), _savings(savings.http), _http(savings.http)]
+
+
+def prices_text(found: PricesResults) -> str:
+    """Render what a rule costs."""
+    return "\n\n".join("\n".join(part) for part in prices_parts(found))
+
+
+def prices_parts(found: PricesResults) -> list[Iterator[str]]:
+    """Render what a rule costs, table by table."""
+    return [_machine(found.machine), _prices(found)]
+
+
+def _prices(found: PricesResults) -> Iterator[str]:
+    rows = [
+        (
+            *(f"charge, {it.shape}", str(it.connections), it.subject, number(it.per_second.median)),
+            f"{it.of_unit.median:.2f} ({it.of_unit.lowest:.2f} to {it.of_unit.highest:.2f})",
+            *(f"{figure.median:.1f}" for figure in (it.server_us, it.p50_ms, it.p99_ms)),
+        )
+        for it in found.prices
+    ]
+    header = ("spread over merchants", "conns", "on", "a second", "of a unit price", "server us", "p50 ms", "p99 ms")
+    yield from table(header, rows)
 
 
 def memory_text(found: MemoryResults) -> str:

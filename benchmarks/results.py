@@ -16,6 +16,7 @@ from benchmarks.costs import Cost
 from benchmarks.footprint import Memory, Started
 from benchmarks.over_http import HttpResult
 from benchmarks.pgbench import PgbenchResult
+from benchmarks.prices import PriceResult
 from benchmarks.rounds import Figure
 from benchmarks.simulation.model import Simulated
 
@@ -97,6 +98,14 @@ class SavingsResults(Struct, frozen=True):
     machine: Machine
     plan: Plan
     http: list[HttpResult]
+
+
+class PricesResults(Struct, frozen=True):
+    """Charges by a unit price, and by rules of several kinds."""
+
+    machine: Machine
+    plan: Plan
+    prices: list[PriceResult]
 
 
 class MemoryResults(Struct, frozen=True):

@@ -96,9 +96,12 @@ def read_request(member: Member, path: str) -> str:
     return f"GET {path} HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {member.key}\r\n\r\n"
 
 
-def charge_body(member: Member, request_type: str) -> tuple[str, str]:
+ONE_REQUEST: Final = '"quantity":1'
+
+
+def charge_body(member: Member, request_type: str, quantities: str = ONE_REQUEST) -> tuple[str, str]:
     """Render the JSON that charges a merchant: what stands before its idempotency key, and what after."""
-    return f'{{"merchant":"{member.key}","type":"{request_type}","quantity":1,"idempotencyKey":"', '"}'
+    return f'{{"merchant":"{member.key}","type":"{request_type}",{quantities},"idempotencyKey":"', '"}'
 
 
 def batch_head(service_key: str) -> str:
@@ -109,9 +112,11 @@ def batch_head(service_key: str) -> str:
     )
 
 
-def charge_request(member: Member, request_type: str, service_key: str) -> tuple[str, str]:
+def charge_request(
+    member: Member, request_type: str, service_key: str, quantities: str = ONE_REQUEST
+) -> tuple[str, str]:
     """Render the request that charges a merchant: what stands before its idempotency key, and what after."""
-    start, end = charge_body(member, request_type)
+    start, end = charge_body(member, request_type, quantities)
     head = (
         f"POST /api/charges HTTP/1.1\r\nhost: 127.0.0.1\r\nx-api-key: {service_key}\r\n"
         f"content-type: application/json\r\ncontent-length: {len(start) + KEY_CHARS + len(end)}\r\n\r\n"

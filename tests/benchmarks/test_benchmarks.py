@@ -17,11 +17,11 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import document, filling, ledgers, load, over_http, phases
+from benchmarks import document, filling, ledgers, load, over_http, phases, prices
 from benchmarks.growth import GrowthResults
 from benchmarks.keys import RandomKeys, TimeOrderedKeys
 from benchmarks.ledgers import Acknowledged, WrongLedger
-from benchmarks.results import MemoryResults, Results, SavingsResults
+from benchmarks.results import MemoryResults, PricesResults, Results, SavingsResults
 from benchmarks.rounds import Figure
 from benchmarks.workload import DRAWS, charges, draws, populate
 from farebox.core.commands import Charge
@@ -153,6 +153,15 @@ def test_what_a_saving_is_worth_is_measured(tmp_path: Path) -> None:
     assert "times as many" in printed
 
 
+def test_what_a_rule_costs_is_measured(tmp_path: Path) -> None:
+    printed = _printed(*TINY, "--prices", "--engine", "sqlite", "--results", str(tmp_path))
+    (path,) = tmp_path.glob("prices-*.json")
+    found = msgspec.json.decode(path.read_bytes(), type=PricesResults)
+    assert list(prices.SHAPES) == [it.shape for it in found.prices]
+    assert all(it.per_second.median > 0 for it in found.prices)
+    assert "of a unit price" in printed
+
+
 def test_memory_is_watched_over_time(tmp_path: Path) -> None:
     printed = _printed(*TINY, "--memory", "0.4", "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("memory-*.json")
@@ -183,9 +192,9 @@ def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None
 def test_the_document_has_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
     copy = tmp_path / "performance.md"
     copy.write_text(document.DOCUMENT.read_text())
-    for name in ("figures", "savings", "growth", "memory"):
+    for name in ("figures", "savings", "prices", "growth", "memory"):
         document.rewrite(name, "new", copy)
-    assert 4 == copy.read_text().count("\n\nnew\n\n")
+    assert 5 == copy.read_text().count("\n\nnew\n\n")
 
 
 async def test_a_ledger_that_has_what_no_client_was_told_of_is_refused(tmp_path: Path) -> None:
