@@ -146,6 +146,10 @@ def lines(draw: st.DrawFn, name: str, sizes: Sizes = SMALL) -> Line:
 @st.composite
 def sets_of_lines(draw: st.DrawFn, sizes: Sizes = SMALL, *, lines_min: int = 1) -> tuple[Line, ...]:
     names: list[str] = draw(st.lists(st.sampled_from(LINE_NAMES), min_size=lines_min, max_size=4, unique=True))
+    # Lines that charge every unit alike are summed up by a shorter way, which no other line may stand in.
+    are_alike: bool = draw(st.booleans())
+    if are_alike:
+        return tuple([Line(name, draw(sizes.amounts), draw(sizes.pers)) for name in names])
     return tuple([draw(lines(name, sizes)) for name in names])
 
 
