@@ -29,6 +29,7 @@ from farebox.cli.serve import port_problem
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import Charge, Command, KeyKind, Payer
+from farebox.core.pricing.rules import Line, Rates, Rule, Tier, Tiers
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.service.clock import SystemClock
 from farebox.service.id_generator import IdGenerator
@@ -52,6 +53,21 @@ REPORT_EVERY: Final = 20
 
 _DAY: Final = 86_400_000_000
 _PRICES: Final = {"image": "0.0085", "audio": "0.024", "document": "0.05", "review": "1.50"}
+_CHAT_LINES: Final = (
+    Line("input", 2_500_000, 1_000_000),
+    Line("cached", 1_250_000, 1_000_000),
+    Line("output", 10_000_000, 1_000_000),
+)
+_LONG_CHAT_LINES: Final = (
+    Line("input", 5_000_000, 1_000_000),
+    Line("cached", 2_500_000, 1_000_000),
+    Line("output", 15_000_000, 1_000_000),
+)
+_CHAT: Final = Rule(
+    Rates(_CHAT_LINES, tiers=Tiers(("input", "cached"), (Tier(200_001, _LONG_CHAT_LINES),))),
+)
+"""A price as those of language models are: by tokens, and dearer where a request has many."""
+
 _MERCHANTS: Final = (
     ("Northwind Imaging", "USD", "400", "1000", ("ann@northwind.example", "bob@northwind.example")),
     ("Contoso Maps", "EUR", "100", "2500", ("carla@contoso.example",)),
@@ -163,6 +179,7 @@ async def seed(settings: Settings) -> Seeded:
         for request_type, price in _PRICES.items():
             await prices.set(request_type, price)
         await prices.set("annotation", None)
+        await prices.set("chat", rule=_CHAT)
         service = await merchants.create_key(KeyKind.SERVICE, name="demo traffic")
         made = []
         for name, currency, threshold, top_up, people in _MERCHANTS:
@@ -207,6 +224,8 @@ async def _write_history(committer: Committer, clock: _SteppedClock, merchant_id
             for number in merchant_ids
             for request_type, quantity in [chance.choice((("image", 9), ("audio", 4), ("document", 2), ("review", 1)))]
         ]
+        tokens = (("cached", 40 * (step % 30)), ("input", 300 + 7 * (step % 90)), ("output", 50 + step % 350))
+        batch += [Charge(Payer(number), "chat", 1, f"chat-{step}", quantities=tokens) for number in merchant_ids]
         await committer.submit_all(batch)
 
 
