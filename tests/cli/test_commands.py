@@ -189,6 +189,35 @@ def test_prices_have_versions_and_the_one_in_force_is_marked(shell: Shell) -> No
     assert "variable" in shell.ok("price", "list").out
 
 
+def test_a_price_by_a_rule_is_set_ended_and_withdrawn(shell: Shell, tmp_path: Path) -> None:
+    merchant = shell.merchant()
+    toml, wrong = tmp_path / "rule.toml", tmp_path / "wrong.json"
+    toml.write_text('base = "0.005"\nlines = [{ name = "input", amount = "0.15", per = 1_000_000 }]\n')
+    wrong.write_text('{"lines": [{"name": "input", "amount": 0.15}]}')
+    output = shell.ok("price", "set", "azure/gpt-5.1", "--rule", str(toml)).out
+    assert "azure/gpt-5.1 costs 0.15 per 1,000,000 input, plus 0.005 a request from " in output
+    (price,) = shell.json("price", "list")
+    assert {"lines": [{"name": "input", "amount": "0.15", "per": 1_000_000}], "base": "0.005"} == price["rule"]
+    assert "0.15 per 1,000,000 input, plus 0.005 a request" in shell.ok("price", "list").out
+    for words, message in (
+        (["--rule", str(wrong)], "rule.lines[0].amount: this is a number with a point"),
+        (["--rule", str(tmp_path / "none")], "none can't be read: [Errno 2] No such file or directory"),
+        (["--rule", str(toml), "1"], "UNIT_PRICE: name what a request costs, or 'variable', or a --rule FILE"),
+        ([], "UNIT_PRICE: name what a request costs"),
+    ):
+        refused = shell.run("price", "set", "azure/gpt-5.1", *words)
+        assert (2, True) == (refused.status, message in refused.err), refused.err
+    own = shell.json("price", "set", "azure/gpt-5.1", "0", "--merchant", merchant, "--from", "2100-01-01T00:00:00Z")
+    assert "free" in shell.ok("price", "list", "--merchant", merchant).out
+    withdrawn = shell.ok("price", "withdraw", own["priceId"], "--merchant", merchant).out
+    assert f"{own['priceId']} of azure/gpt-5.1, from 2100-01-01 00:00:00 UTC on, is withdrawn.\n" == withdrawn
+    assert "withdrawn" in shell.ok("price", "list", "--merchant", merchant).out
+    assert "azure/gpt-5.1 is retired from " in shell.ok("price", "end", "azure/gpt-5.1").out
+    assert "retired" in shell.ok("price", "list").out
+    assert "has no price then that could end" in shell.run("price", "end", "azure/gpt-5.1").err
+    assert "PRICE_ID: 'x' is not a price id" in shell.run("price", "withdraw", "x").err
+
+
 def test_the_same_reference_is_the_same_top_up_once(shell: Shell) -> None:
     merchant = shell.merchant()
     first = shell.json("topup", merchant, "500", "--reference", "INV-1", "--note", "wire")

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 KINDS: Final = ("merchant", "service", "support")
 METHODS: Final = {"get", "post", "put", "patch", "delete"}
 UNKNOWN_IDS: Final = {
+    "price_id": "price_0000000000001",
     "hold_id": "hold_0000000000001" + "00000001",
     "approval_id": "appr_0000000000001",
     "key_id": "key_0000000000001",

@@ -27,6 +27,8 @@ MERCHANTS: Final = "/api/admin/merchants"
 KEYS: Final = "/api/admin/keys"
 NOBODY: Final = "mer_0000000000000"
 FAR: Final = "2100-01-01T00:00:00Z"
+SOON: Final = "2099-01-01T00:00:00Z"
+RULE: Final = {"lines": [{"name": "input", "amount": "0.15", "per": 1_000_000}]}
 NO_BODY: Final = None
 
 _numbers = iter(range(10**9))
@@ -188,6 +190,9 @@ INVALID: Final[list[tuple[str, str, object, str]]] = [
         for path in ("/api/admin/prices", "{m}/prices")
         for field, fields in (
             ("type", {"type": "x y"}),
+            ("unitPrice", {"rule": {"lines": []}}),
+            ("rule.lines", {"rule": {"lines": []}, "unitPrice": None}),
+            ("rule.lines[0].amount", {"rule": {"lines": [{"name": "input", "amount": 0.15}]}, "unitPrice": None}),
             ("unitPrice", {"unitPrice": "-1"}),
             ("unitPrice", {"unitPrice": 1}),
             ("startsAt", {"startsAt": "2020-01-01T00:00:00Z"}),
@@ -553,7 +558,10 @@ async def test_prices_are_versions_and_never_edited(farebox: Farebox, client: Ap
         for price, fields in (("0.5", {}), (None, {"startsAt": FAR}), ("0.25", {"startsAt": "2099-01-01T00:00:00Z"}))
     ]
     own = (await _ask(client, seeds, "POST", "{m}/prices", {"type": name, "unitPrice": "0.1"})).data
-    assert ["priceId", "type", "unitPrice", "startsAt", "merchantId", "isVariable", "isInForce"] == list(own)
+    assert [
+        *("priceId", "type", "unitPrice", "rule", "startsAt", "merchantId"),
+        *("isVariable", "isEnd", "isInForce", "withdrawnAt"),
+    ] == list(own)
     assert [(False, True), (True, False), (False, False)] == [
         (version["isVariable"], version["isInForce"]) for version in versions
     ]
@@ -683,6 +691,26 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
         *("priceId", "audited variable from 2100-01-01T00:00:00.000000Z"),
     ),
     (
+        *("POST", "/api/admin/prices", {"type": "audited", "rule": RULE, "startsAt": SOON}, "set_price"),
+        *("priceId", "audited by a rule from 2099-01-01T00:00:00.000000Z"),
+    ),
+    (
+        *("POST", "/api/admin/prices/end", {"type": "call", "startsAt": FAR}, "end_price"),
+        *("priceId", "call from 2100-01-01T00:00:00.000000Z"),
+    ),
+    (
+        *("POST", "{m}/prices/end", {"type": "own", "startsAt": FAR}, "end_price"),
+        *("priceId", "own from 2100-01-01T00:00:00.000000Z"),
+    ),
+    (
+        *("POST", "/api/admin/prices/{p}/withdraw", NO_BODY, "withdraw_price"),
+        *("priceId", "coming from {startsAt}"),
+    ),
+    (
+        *("POST", "{m}/prices/{o}/withdraw", NO_BODY, "withdraw_price"),
+        *("priceId", "own from {startsAt}"),
+    ),
+    (
         *("POST", "{m}/topups", {"amount": "5", "reference": "T", "note": "wire"}, "top_up"),
         *("transferId", "top_up of 5.00 USD, T, wire"),
     ),
@@ -699,7 +727,9 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
         *("refund", "transferId", "refund of 1.00 USD, blurred"),
     ),
 ]
-OPERATORS_OWN: Final = {KEYS, "/api/admin/prices"}
+OPERATORS_OWN: Final = {
+    *(KEYS, "/api/admin/prices", "/api/admin/prices/end", "/api/admin/prices/{p}/withdraw"),
+}
 
 
 def _field(data: Any, name: str) -> str:
@@ -720,7 +750,13 @@ async def test_each_action_is_in_the_audit_log_once(
     user = await farebox.services.merchants.add_user(seeds.merchant_id, "bob@northwind.example")
     key = await farebox.services.merchants.create_key(KeyKind.MERCHANT, merchant_id=seeds.merchant_id)
     charge = {"merchant": seeds.merchant, "type": "call", "amount": "1", "idempotencyKey": "c"}
+    prices = farebox.services.prices
+    coming = await prices.set("coming", "1", starts=format_time(farebox.clock.now() + 3_600_000_000))
+    await prices.set("own", "1", merchant_id=seeds.merchant_id)
+    own = await prices.set("own", "2", merchant_id=seeds.merchant_id, starts=SOON)
     names = {
+        "{p}": ids.public_id(ids.PRICE, coming.price_id),
+        "{o}": ids.public_id(ids.PRICE, own.price_id),
         "{u}": ids.public_id(ids.USER, user.user_id),
         "{k}": ids.public_id(ids.KEY, key.key.key_id),
         "{t}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
@@ -766,6 +802,7 @@ async def test_every_way_to_change_something_is_among_the_actions_above(farebox:
         if route.path.startswith("/api/admin") and route.method != "GET" and "/approvals/" not in route.path
     }
     shapes = {"{m}": MERCHANTS + "/{merchant_id:str}", "{k}": "{key_id:str}", "{u}": "{user_id:str}"}
+    shapes |= dict.fromkeys(("{p}", "{o}"), "{price_id:str}")
     told = set()
     for method, path, *_ in ACTIONS:
         whole = path

@@ -313,6 +313,7 @@ async def test_headers_are_documented_where_they_come(document: dict[str, Any]) 
         *(f"{merchant}/approvals/{{approval_id}}/approve", f"{merchant}/approvals/{{approval_id}}/reject"),
         *("/api/admin/merchants", merchant, f"{merchant}/users", f"{merchant}/keys", f"{merchant}/prices"),
         *("/api/admin/keys", "/api/admin/keys/{key_id}/rotate", "/api/admin/keys/{key_id}/revoke", "/api/admin/prices"),
+        *("/api/admin/prices/end", f"{merchant}/prices/end"),
     } == replayed
 
 

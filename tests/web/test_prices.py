@@ -35,7 +35,7 @@ async def _prices(client: AppClient, seeds: Seeds) -> dict[str, dict[str, Any]]:
     types = [price["type"] for price in reply.data["prices"]]
     assert sorted(set(types)) == types
     for price in reply.data["prices"]:
-        assert ["priceId", "type", "unitPrice", "startsAt", "isOwn"] == list(price)
+        assert ["priceId", "type", "unitPrice", "rule", "startsAt", "isOwn"] == list(price)
     return {price["type"]: price for price in reply.data["prices"]}
 
 
@@ -58,6 +58,7 @@ async def test_price_in_force_tells_what_where_from_and_since_when(farebox: Fare
         "priceId": ids.public_id(ids.PRICE, default.price_id),
         "type": name,
         "unitPrice": "0.008",
+        "rule": None,
         "startsAt": format_time(default.starts_at),
         "isOwn": False,
     } == (await _prices(client, seeds))[name]

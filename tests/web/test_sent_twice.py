@@ -18,6 +18,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.core.staff_roles import StaffRole
+from farebox.service import inputs
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people.users import Role
 from farebox.service.repeats import KEPT_DAYS
@@ -35,8 +36,8 @@ from tests.web.forms import filled_in
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ABOUT_ONESELF: Final = re.compile(r"(/support)?/(sign-in|sign-out|forgotten|profile/.*)|/link/.*")
-"""Forms that sign somebody in or out, or need a password: each of those is asked for anew."""
+ELSEWHERE: Final = re.compile(r"(/support)?/(sign-in|sign-out|forgotten|profile/.*)|/link/.*|.*/prices/preview")
+"""Forms that sign somebody in or out, or need a password: each of those is asked for anew; one changes nothing."""
 
 ACCOUNT: Final = "/accounts/{merchant}"
 MERCHANT: Final = "/support/merchants/{merchant}"
@@ -85,7 +86,11 @@ CASES: Final[dict[str, Case]] = {
     f"{TOP_UP}/take-back": Case(TOP_UP, {**MOVE, "reason": "r"}),
     f"{TOP_UP}/take-back/confirm": Case(TOP_UP, {**MOVE, "reason": "r"}, preview=f"{TOP_UP}/take-back"),
     f"{MERCHANT}/prices": Case(f"{MERCHANT}/prices", {"type": "image", "unit_price": "1"}),
-    "/support/prices": Case("/support/prices", {"type": "image", "unit_price": "1"}),
+    "/support/prices": Case("/support/prices", {"type": "image", "unit_price": "0.02"}),
+    "/support/prices/end": Case("/support/prices/end?type=ending"),
+    f"{MERCHANT}/prices/end": Case(f"{MERCHANT}/prices/end?type=ending"),
+    "/support/prices/withdraw": Case("/support/prices/withdraw?price={coming}"),
+    f"{MERCHANT}/prices/withdraw": Case(f"{MERCHANT}/prices/withdraw?price={{own_coming}}"),
     f"{APPROVAL}/approve": Case(APPROVAL),
     f"{APPROVAL}/reject": Case(APPROVAL),
     "/support/outbox/retry": Case("/support/outbox"),
@@ -124,7 +129,7 @@ def table() -> list[PageRoute]:
     return [
         route
         for route in page_routes(SignInThrottle(), Live())
-        if route.post is not None and not ABOUT_ONESELF.fullmatch(route.path)
+        if route.post is not None and not ELSEWHERE.fullmatch(route.path)
     ]
 
 
@@ -196,6 +201,7 @@ async def prepare(site: Site, path: str) -> dict[str, str]:
         await services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     return {
         **(await _add_staff(site) if STAFF in path else {}),
+        **(await _add_prices(site, seeds) if "/prices/" in path else {}),
         "merchant": seeds.merchant,
         "key": ids.public_id(ids.KEY, key.key_id),
         "service_key": ids.public_id(ids.KEY, service.key.key_id),
@@ -203,6 +209,17 @@ async def prepare(site: Site, path: str) -> dict[str, str]:
         "top_up": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "charge": charge,
     }
+
+
+async def _add_prices(site: Site, seeds: Seeds) -> dict[str, str]:
+    """Price a type that can end, and set prices that can be withdrawn."""
+    in_an_hour = inputs.format_time(site.farebox.clock.now() + 3_600_000_000)
+    made = {}
+    for name, merchant_id in (("coming", None), ("own_coming", seeds.merchant_id)):
+        await site.farebox.services.prices.set("ending", "1", merchant_id=merchant_id)
+        price = await site.farebox.services.prices.set("ending", "1", merchant_id=merchant_id, starts=in_an_hour)
+        made[name] = ids.public_id(ids.PRICE, price.price_id)
+    return made
 
 
 async def _charge(site: Site, seeds: Seeds) -> str:

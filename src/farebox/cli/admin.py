@@ -1,4 +1,4 @@
-"""Commands that set things up: merchants, users, keys and prices."""
+"""Commands that set things up: merchants, users and keys."""
 
 import re
 from typing import Final
@@ -15,7 +15,6 @@ from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.staff_roles import STAFF_ROLES, role_words
 from farebox.presenters.keys import KEY_KIND_WORDS, key_data, key_state
 from farebox.presenters.merchants import merchant_data, new_merchant_data, threshold_remark
-from farebox.presenters.prices import VARIABLE, price_data, prices_data, unit_price_words
 from farebox.presenters.users import user_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
@@ -42,11 +41,6 @@ def user_group() -> None:
 @click.group("key")
 def key_group() -> None:
     """API keys: a merchant's reads its account, a service's charges, support's administers."""
-
-
-@click.group("price")
-def price_group() -> None:
-    """Prices of request types: defaults, and merchants' own."""
 
 
 def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
@@ -360,55 +354,3 @@ async def key_assign(context: CommandContext, key_id: str, staff: str | None, is
     number = inputs.public_id("KEY_ID", ids.KEY, key_id)
     key = await context.farebox.services.staff.assign_key(number, staff, principal=context.principal)
     context.answer(key_data(key), f"{key_id} counts as {staff or 'the command line'}.")
-
-
-@command("set", group=price_group)
-@click.argument("request_type", metavar="TYPE")
-@click.argument("unit_price")
-@click.option("--merchant", help="This merchant's own price, which goes before the default.")
-@click.option("--from", "starts", help="When it begins, such as 2027-01-01T00:00:00Z; now, if not given.")
-async def price_set(
-    context: CommandContext, request_type: str, unit_price: str, merchant: str | None, starts: str | None
-) -> None:
-    """Set a request type's unit price, or "variable" if callers are to name the amount themselves."""
-    number = None if merchant is None else merchant_id(merchant)
-    amount = None
-    if unit_price != VARIABLE:
-        amount = await context.typed_amount("unitPrice", unit_price, number, is_zero_allowed=True)
-    price = await context.farebox.services.prices.set(
-        request_type,
-        amount,
-        merchant_id=number,
-        starts=starts,
-        principal=context.principal,
-    )
-    words = "is variable: its callers name the amount," if price.is_variable else f"costs {amount}"
-    context.answer(
-        price_data(price, is_in_force=price.starts_at <= context.farebox.clock.now()),
-        f"{request_type} {words} from {short_time(price.starts_at)} UTC on.",
-    )
-
-
-@command("list", group=price_group)
-@click.option("--merchant", help="This merchant's own prices; the defaults, if not given.")
-async def price_list(context: CommandContext, merchant: str | None) -> None:
-    """List every version of the prices, marking what is in force now."""
-    number = None if merchant is None else merchant_id(merchant)
-    prices = await context.farebox.services.prices.list(number)
-    # A default price is a number in whatever currency the merchant has who pays it.
-    currency = "" if number is None else (await context.farebox.services.merchants.get(number))[1].currency
-    versions = prices_data(prices, context.farebox.clock.now())
-    rows = [
-        (
-            version.type,
-            unit_price_words(price, currency),
-            short_time(price.starts_at),
-            "in force" if version.is_in_force else "",
-        )
-        for price, version in zip(prices, versions, strict=True)
-    ]
-    context.answer(
-        versions,
-        table(("type", "unit price", "from (UTC)", ""), rows, right=(1,))
-        or ["There are no such prices; see: farebox price set"],
-    )

@@ -60,7 +60,7 @@ COMMANDS: Final = (
     StandIn(
         "outbox", "farebox.cli.ledger:outbox_group", "The mails that are owed: what was sent, what waits, and why."
     ),
-    StandIn("price", "farebox.cli.admin:price_group", "Prices of request types: defaults, and merchants' own."),
+    StandIn("price", "farebox.cli.prices:price_group", "Prices of request types: defaults, and merchants' own."),
     StandIn("reverse", "farebox.cli.money:reverse", "Take a top-up back, or a part of it: a payment that bounced."),
     StandIn("serve", "farebox.cli.serve:serve", "Serve the API, send mails and expire holds, until told to stop."),
     StandIn("staff", "farebox.cli.staff:staff_group", "Support staff: who may sign in at the console."),

@@ -71,11 +71,12 @@ def _rates_sections(rates: Rates, period: Period | None, currency: str, heading:
 
     sections = [section(rates.lines, "")]
     if rates.tiers is not None:
-        sections += [section(tier.lines, _above(tier.start, rates.tiers)) for tier in rates.tiers.tiers]
+        sections += [section(tier.lines, above(tier.start, rates.tiers)) for tier in rates.tiers.tiers]
     return sections
 
 
-def _above(start: int, tiers: Tiers) -> str:
+def above(start: int, tiers: Tiers) -> str:
+    """Say when a tier applies: above 200,000 input."""
     together = " together" if len(tiers.by) > 1 else ""
     return f"above {start - 1:,} {listed(tiers.by)}{together}"
 

@@ -9,20 +9,43 @@ from msgspec import Meta, Struct
 from farebox.core import ids
 from farebox.core.currencies import format_money
 from farebox.core.prices import Price
-from farebox.presenters.fields import AMOUNT_OUT, MerchantId, RequestType, Time, amount_or_none, id_or_none
+from farebox.presenters.fields import (
+    AMOUNT_OUT,
+    MerchantId,
+    RequestType,
+    Time,
+    amount_or_none,
+    id_or_none,
+    time_or_none,
+)
+from farebox.presenters.price_words import rule_summary
+from farebox.presenters.rules import RuleData, rule_data
 from farebox.service import inputs
 
 VARIABLE: Final = "variable"
 """What stands for the amount of a price whose callers name it."""
 
+UnitPrice = Annotated[
+    str | None,
+    Meta(
+        description="What one request costs. Null for a variable type, for a rule, and for the end of a price.",
+        examples=["0.008"],
+        extra_json_schema=AMOUNT_OUT,
+    ),
+]
+
 
 class PriceVersions(Struct, frozen=True):
-    """The versions of one type's price: the one in force, those to come, and those before, newest first."""
+    """The versions of one type's price: the one in force, those to come, and those before, newest first.
+
+    Those that were withdrawn, by their start, never were in force and never will be.
+    """
 
     request_type: str
     in_force: Price | None
     coming: Sequence[Price]
     before: Sequence[Price]
+    withdrawn: Sequence[Price] = ()
 
 
 class PriceData(Struct, frozen=True, rename="camel"):
@@ -30,14 +53,24 @@ class PriceData(Struct, frozen=True, rename="camel"):
 
     price_id: Annotated[str, Meta(examples=["price_01K9ABCDEFGHJ"])]
     type: RequestType
-    unit_price: Annotated[
-        str | None, Meta(description="Null for a variable type.", examples=["0.008"], extra_json_schema=AMOUNT_OUT)
-    ]
+    unit_price: UnitPrice
+    rule: RuleData | None
     starts_at: Time
     merchant_id: MerchantId | None
     is_variable: Annotated[bool, Meta(description="Whether callers name the amount.", examples=[False])]
+    is_end: Annotated[
+        bool,
+        Meta(
+            description="Whether it ends the price: a merchant's own gives way to the default, and of the defaults the "
+            "type is retired.",
+            examples=[False],
+        ),
+    ]
     is_in_force: Annotated[
         bool, Meta(description="Whether it has started, and no later version of it has.", examples=[True])
+    ]
+    withdrawn_at: Annotated[
+        Time | None, Meta(description="When it was withdrawn, before it started; null if it was not.")
     ]
 
 
@@ -46,9 +79,8 @@ class PriceInForce(Struct, frozen=True, rename="camel"):
 
     price_id: Annotated[str, Meta(examples=["price_01K9ABCDEFGHJ"])]
     type: Annotated[str, Meta(examples=["image"])]
-    unit_price: Annotated[
-        str | None, Meta(description="Null for a variable type.", examples=["0.008"], extra_json_schema=AMOUNT_OUT)
-    ]
+    unit_price: UnitPrice
+    rule: RuleData | None
     starts_at: Time
     is_own: Annotated[
         bool, Meta(description="Whether it is the merchant's own, and not the default.", examples=[False])
@@ -61,10 +93,13 @@ def price_data(price: Price, *, is_in_force: bool) -> PriceData:
         price_id=ids.public_id(ids.PRICE, price.price_id),
         type=price.request_type,
         unit_price=amount_or_none(price.unit_price),
+        rule=None if price.rule is None else rule_data(price.rule),
         starts_at=inputs.format_time(price.starts_at),
         merchant_id=id_or_none(ids.MERCHANT, price.merchant_id),
-        is_variable=price.unit_price is None,
+        is_variable=price.is_variable,
+        is_end=price.is_end,
         is_in_force=is_in_force,
+        withdrawn_at=time_or_none(price.withdrawn_at),
     )
 
 
@@ -79,14 +114,29 @@ def price_versions(prices: Sequence[Price], now: int) -> list[PriceVersions]:
     types = []
     for request_type, group in groupby(prices, key=lambda price: price.request_type):
         versions = list(group)
-        started = [price for price in versions if price.starts_at <= now]
-        coming = versions[len(started) :]
-        types.append(PriceVersions(request_type, started[-1] if started else None, coming, started[-2::-1]))
+        valid = [price for price in versions if price.withdrawn_at is None]
+        started = [price for price in valid if price.starts_at <= now]
+        types.append(
+            PriceVersions(
+                request_type,
+                started[-1] if started else None,
+                valid[len(started) :],
+                started[-2::-1],
+                [price for price in versions if price.withdrawn_at is not None],
+            )
+        )
     return types
 
 
-def unit_price_words(price: Price, currency: str) -> str:
-    """Write what one request costs, for people; a default price is in no currency, and "" stands for that."""
+def price_words(price: Price, currency: str) -> str:
+    """Write what requests cost, in one line for people; a default price is in no currency: "".
+
+    A unit price is the amount alone, as tables say whose.
+    """
+    if price.is_end:
+        return "retired" if price.merchant_id is None else "ended: the default"
+    if price.rule is not None:
+        return rule_summary(price.rule, currency)
     return VARIABLE if price.unit_price is None else format_money(price.unit_price, currency)
 
 
@@ -96,6 +146,7 @@ def price_in_force(price: Price) -> PriceInForce:
         price_id=ids.public_id(ids.PRICE, price.price_id),
         type=price.request_type,
         unit_price=amount_or_none(price.unit_price),
+        rule=None if price.rule is None else rule_data(price.rule),
         starts_at=inputs.format_time(price.starts_at),
         is_own=price.merchant_id is not None,
     )

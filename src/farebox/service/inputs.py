@@ -37,10 +37,8 @@ REQUEST_TYPE_PATTERN: Final = rf"[A-Za-z0-9][A-Za-z0-9._/@:+*~()\[\]-]{{0,{REQUE
 comma, semicolon, quote, space, `?`, `#`, `%`, `&` or `=`."""
 
 _REQUEST_TYPE: Final = re.compile(REQUEST_TYPE_PATTERN, re.ASCII)
-_LINE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
-_LINE_NAME_RULE: Final = (
-    "a line's name is 1 to 64 of a-z, 0-9, dot, dash and underscore, and starts with a letter or digit"
-)
+LINE_NAME_PATTERN: Final = "[a-z0-9][a-z0-9._-]{0,63}"
+_LINE_NAME: Final = re.compile(LINE_NAME_PATTERN, re.ASCII)
 _IDEMPOTENCY_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", re.ASCII)
 _SEED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
@@ -49,7 +47,7 @@ _LAST_YEAR: Final = 2199
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:[Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
 )
-_ID_WORDS: Final = {ids.MERCHANT: "a merchant", ids.KEY: "a key", ids.APPROVAL: "an approval"}
+_ID_WORDS: Final = {ids.MERCHANT: "a merchant", ids.KEY: "a key", ids.APPROVAL: "an approval", ids.PRICE: "a price"}
 
 
 def amount(field: str, text: str, *, is_zero_allowed: bool = False) -> int:
@@ -84,8 +82,7 @@ def quantities(
     if not values or len(values) > LINES_MAX:
         raise InvalidInput(field, f"name 1 to {LINES_MAX} quantities, such as input and output")
     for name, value in values.items():
-        if not _LINE_NAME.fullmatch(name):
-            raise InvalidInput(field, f"{name[:40]!r} names no line of a price; {_LINE_NAME_RULE}")
+        line_name(field, name)
         if not 0 <= value <= LINE_QUANTITY_MAX:
             raise InvalidInput(f"{field}.{name}", f"a quantity is a whole number from 0 to {LINE_QUANTITY_MAX:,}")
     return tuple(sorted(values.items()))
@@ -94,7 +91,11 @@ def quantities(
 def line_name(field: str, text: str) -> str:
     """Check the name of a price's line."""
     if not _LINE_NAME.fullmatch(text):
-        raise InvalidInput(field, _LINE_NAME_RULE)
+        raise InvalidInput(
+            field,
+            f"{text[:40]!r} is no name of a line; write 1 to 64 of a-z, 0-9, dot, dash and underscore, "
+            "beginning with a letter or digit",
+        )
     return text
 
 

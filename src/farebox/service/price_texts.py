@@ -4,7 +4,6 @@
 field is the path of the fault and whose message says what would be right. A rule that was written is read back equal.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -24,16 +23,15 @@ from farebox.core.pricing.rules import (
     Tier,
     Tiers,
 )
+from farebox.service import inputs
 from farebox.service.errors import InvalidInput
-from farebox.service.plain_values import Members, listed, shown, text
+from farebox.service.plain_values import Members, listed, text
 from farebox.service.price_window_texts import read_windows, written_windows, zone
 
 TIERS_MAX: Final = STEPS_MAX
 START_MAX: Final = 10**15
 """The highest border of a tier or step: units of a period may add up to more than one request has."""
 
-LINE_NAME_PATTERN: Final = "[a-z0-9][a-z0-9._-]{0,63}"
-_LINE_NAME: Final = re.compile(LINE_NAME_PATTERN, re.ASCII)
 _RATES: Final = ("lines", "base", "minimum", "tiers")
 _AN_AMOUNT: Final = 'an amount as text, such as "0.15"'
 _LINES: Final = 'a list of what is charged for, such as [{"name": "input", "amount": "0.15", "per": 1000000}]'
@@ -124,14 +122,7 @@ def _read_line(path: str, value: object) -> Line:
 
 
 def _read_name(path: str, value: object) -> str:
-    name = text(path, value, "input")
-    if not _LINE_NAME.fullmatch(name):
-        raise InvalidInput(
-            path,
-            f"{shown(name)} is no name of a line; write 1 to 64 of a-z, 0-9, dot, dash and underscore, "
-            "beginning with a letter or digit",
-        )
-    return name
+    return inputs.line_name(path, text(path, value, "input"))
 
 
 def _read_steps(members: Members, included: int) -> tuple[Step, ...]:

@@ -44,6 +44,7 @@ _ID_SCHEMAS: Final = {
     "user_id": id_schema(ids.USER),
     "key_id": id_schema(ids.KEY),
     "approval_id": id_schema(ids.APPROVAL),
+    "price_id": id_schema(ids.PRICE),
     "hold_id": id_schema(ids.HOLD, BOOK_ID_CHARS),
 }
 _ETAG: Final = {"description": "The version of the answer.", "required": True, "schema": {"type": "string"}}
@@ -73,6 +74,9 @@ def document(routes: list[Route]) -> Json:
         if kind is not None
     ]
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
+    for kind in types:
+        if names := getattr(kind, "NEEDS_ONE_OF", ()):
+            components[kind.__name__]["anyOf"] = [{"required": [name]} for name in names]
     writer = _Writer(routes, dict(zip(types, schemas, strict=True)), components)
     paths: Json = {}
     for route in routes:
@@ -220,17 +224,19 @@ class _Writer:
             return schema["examples"][0]
         schema = self._resolved(schema)
         match schema:
+            case {"properties": fields}:
+                # Of fields one of which has to be there, the first one is shown.
+                required = [*schema.get("required", []), *schema.get("anyOf", [{}])[0].get("required", [])]
+                asked = {
+                    name: field
+                    for name, field in fields.items()
+                    if not is_request or name in required or field.get("default") is not None
+                }
+                return {name: self._example(field, is_request=is_request) for name, field in (asked or fields).items()}
             case {"anyOf": parts}:
                 plain = [self._example(part, is_request=is_request) for part in parts if part != {"type": "null"}]
                 # A thing within a thing is shown; of a plain field without an example, only that it may be null.
                 return plain[0] if is_request or any("$ref" in part for part in parts) else None
-            case {"properties": fields}:
-                asked = {
-                    name: field
-                    for name, field in fields.items()
-                    if not is_request or name in schema["required"] or field.get("default") is not None
-                }
-                return {name: self._example(field, is_request=is_request) for name, field in (asked or fields).items()}
             case {"items": items}:
                 return [self._example(items, is_request=is_request)]
             case {"default": default}:

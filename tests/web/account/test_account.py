@@ -243,8 +243,8 @@ async def test_prices_in_force_and_to_come_are_shown_with_ones_own(farebox: Fare
         "image", "0.004", merchant_id=shop.seeds.merchant_id, starts="2099-01-01T00:00:00Z"
     )
     page = await shop.viewer.page(f"{shop.url}/prices")
-    assert "image your own 0.005" in page
-    assert "To come Request type Unit price, USD From image your own 0.004 1 Jan 2099" in page
+    assert "image your own 0.005 a request" in page
+    assert "To come Request type Price, USD From image your own 0.004 a request 1 Jan 2099" in page
 
 
 # Warnings.

@@ -19,8 +19,11 @@ from tests.web.console.visitor import FORM, Visitor, words
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 ROUTES: Final = console_routes()
-TO_LISTS: Final = re.compile(r"/support/merchants(/mer_\w+/people/remove)?|/support/staff/(confirm|close|codes)")
-"""Pages that are elsewhere, or about somebody whom their query names, and with nobody in it lead to the list."""
+TO_LISTS: Final = re.compile(
+    r"/support/merchants(/mer_\w+/people/remove)?|/support/staff/(confirm|close|codes)"
+    r"|/support(/merchants/mer_\w+)?/prices/(end|withdraw)"
+)
+"""Pages that are elsewhere, or about somebody or something that their query names, and without it lead to the list."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -106,7 +106,9 @@ async def test_prices_have_versions_which_are_added(farebox: Farebox, sam: Visit
     await sam.done("/support/prices", **{**form, "unit_price": "1", "starts": "2100-01-31T12:00"})
     page = await sam.page("/support/prices")
     assert re.search(
-        r"sketch 1.00 to come from 31 Jan 2100, 12:00:00 sketch 0.50 now since .* sketch 0.25 earlier, from ", page
+        r"sketch 1.00 a request to come from 31 Jan 2100, 12:00:00 Withdraw the price to come of sketch "
+        r"sketch 0.50 a request now since .* Retire sketch sketch 0.25 a request earlier, from ",
+        page,
     )
     await sam.done("/support/prices", type="expertise", unit_price="", starts="", is_variable="on", is_new="yes")
     assert "expertise variable now" in await sam.page("/support/prices")
@@ -114,7 +116,7 @@ async def test_prices_have_versions_which_are_added(farebox: Farebox, sam: Visit
     url = f"/support/merchants/{seeds.merchant}/prices"
     assert "A price of its own goes before the default one." in await sam.page(url)
     page = await sam.done(url, **{**form, "unit_price": "0.125"})
-    assert "sketch 0.125 its own price" in page
+    assert "sketch 0.125 a request its own price" in page
     assert "expertise variable the default" in page
 
 
@@ -124,7 +126,9 @@ async def test_a_request_type_that_was_not_used_so_far_is_asked_about(sam: Visit
         form = {"type": "imgae", "unit_price": "1,000.5", "starts": ""}
         asked = await sam.post(url, **form)
         assert 200 == asked.status
-        assert "“imgae” was not used so far: really? Request type imgae Unit price 1,000.50 Used so far" in words(asked)
+        assert "“imgae” was not used so far: really? Request type imgae Price 1,000.50 a request Used so far" in words(
+            asked
+        )
         assert "image" in words(asked)
         assert "imgae " not in await sam.page(url)
         hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', asked.body.decode()))
@@ -133,9 +137,9 @@ async def test_a_request_type_that_was_not_used_so_far_is_asked_about(sam: Visit
         await sam.done(url, **{**form, "type": "image", "unit_price": "0.01"})
         taken = await sam.done(url, **{**form, "is_new": "yes", "type": f"imgae-{len(url)}"})
         assert "The price is saved." in taken
-        assert f"imgae-{len(url)} 1,000.50 now" in taken
+        assert f"imgae-{len(url)} 1,000.50 a request now" in taken
     variable = await sam.post("/support/prices", type="imgae", is_variable="on", starts="", unit_price="")
-    assert "Unit price variable" in words(variable)
+    assert "Price variable" in words(variable)
     assert 'name="is_variable" value="on"' in variable.body.decode()
 
 

@@ -105,7 +105,17 @@ THRESHOLD: Final = {
 }
 MERCHANT: Final = "/support/merchants/{merchant}"
 TRANSFERS: Final = f"{MERCHANT}/transfers"
-PRICE: Final = {"type": "image", "unit_price": "1", "starts": ""}
+PRICE: Final = {"type": "priced", "unit_price": "1", "starts": "", "is_new": "yes"}
+BY_RULE: Final = {"type": "priced", "rule": '{"lines": [{"name": "input", "amount": "0.15"}]}', "starts": ""}
+RULE_FAULTS: Final[Mapping[str, Faults]] = {
+    "rule": {
+        "0.15": "This is no TOML, nor JSON, which begins with a brace",
+        '{"lines": [}': "This is no JSON: Expecting value",
+        '{"lines": []}': "rule.lines: this is empty; name at least one line",
+        '{"lines": [{"name": "<b>", "amount": "1"}]}': "rule.lines[0].name: '<b>' is no name of a line",
+        '{"lines": [{"name": "input", "amount": 0.15}]}': "rule.lines[0].amount: this is a number with a point; write",
+    }
+}
 PRICE_FAULTS: Final[Mapping[str, Faults]] = {
     "type": NO_TYPES,
     "unit_price": NO_AMOUNTS,
@@ -171,6 +181,8 @@ CASES: Final = [
         },
     ),
     Case("/support/prices", PRICE, PRICE_FAULTS),
+    Case("/support/prices", BY_RULE, RULE_FAULTS),
+    Case(f"{MERCHANT}/prices", BY_RULE, RULE_FAULTS),
     Case(f"{MERCHANT}/prices", PRICE, {**PRICE_FAULTS, "unit_price": {**PRICE_FAULTS["unit_price"], **OTHER_CURRENCY}}),
     Case(f"{MERCHANT}/people", USER, USER_FAULTS),
     Case(f"{MERCHANT}/keys", {"expires": ""}, KEY_FAULTS),
@@ -201,6 +213,9 @@ ELSEWHERE: Final = re.compile(
     # These take passwords and codes, which have tests of their own and are never shown again.
     r"|/link/\{link\}|(/support)?/(sign-in|profile/.*)"
     # Buttons: nothing is typed.
+    r"|.*/prices/(end|withdraw)"
+    # It answers beside the form, also about what is wrong.
+    r"|.*/prices/preview"
     r"|.*/(revoke|again|remove|role|roles|test|close|confirm|reopen|codes|retry|verify|approve|reject|sign-out)"
     r"|.*/(un)?freeze(/confirm)?"
 )
@@ -250,7 +265,7 @@ async def site(farebox: Farebox, client: AppClient) -> Site:
 
 def _red(reply: Reply) -> set[str]:
     """The names of the fields that are marked as wrong."""
-    tags = re.findall(r"<(?:input|select)[^>]*>", reply.body.decode())
+    tags = re.findall(r"<(?:input|select|textarea)[^>]*>", reply.body.decode())
     return {re.findall(r'name="([^"]*)"', tag)[0] for tag in tags if 'aria-invalid="true"' in tag}
 
 
@@ -277,9 +292,9 @@ async def test_a_mistake_is_said_beside_its_field_alone(sam: Visitor, site: Site
         assert {field} == _red(reply), text
         (note,) = _notes(reply)
         assert message in note, text
-        assert note[:1].isupper() or note[:1] in "“'0123456789-", note
+        assert note[:1].isupper() or note[:1] in "“'0123456789-" or note.startswith("rule"), note
         # The browser puts the focus there, and what was typed is there still.
-        assert 1 == len(re.findall(r"<(?:input|select)[^>]* autofocus", reply.body.decode())), text
+        assert 1 == len(re.findall(r"<(?:input|select|textarea)[^>]* autofocus", reply.body.decode())), text
         if 'name="' + field + '" type="' in reply.body.decode():
             assert text in _typed(reply, field)
         for other, value in case.right.items():

@@ -1,4 +1,4 @@
-"""The ids in paths and queries, and what is answered of a merchant, a key or an approval that can't exist."""
+"""The ids in paths and queries, and what is answered of a merchant, a key, a price or an approval that can't exist."""
 
 from typing import Final
 
@@ -45,6 +45,18 @@ def key_in_path(request: ApiRequest) -> int:
     number = _number_in_path(request, "key_id", ids.KEY)
     if number is None:
         raise Missing("no key has this id")
+    return number
+
+
+def price_in_path(request: ApiRequest) -> int:
+    """Read a price version's id out of the path.
+
+    Raises:
+        Missing: no price has it.
+    """
+    number = _number_in_path(request, "price_id", ids.PRICE)
+    if number is None:
+        raise Missing("no price has this id")
     return number
 
 

@@ -1,18 +1,28 @@
 """Prices: the defaults and merchants' own, as support sets them."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
 
+from msgspec import UNSET, Struct
+
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
+from farebox.core.prices import Price
+from farebox.core.pricing.rules import Rule
 from farebox.presenters.prices import PriceData, price_data, prices_data
 from farebox.service.errors import InvalidInput
+from farebox.service.price_texts import read_rule
 from farebox.web.api.answers import answer, answer_once
-from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
+from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path, price_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
-from farebox.web.schemas.admin import PriceRequest, PricesData
+from farebox.web.envelope import ApiError
+from farebox.web.schemas.admin import EndPriceRequest, PriceRequest, PricesData
 
 _UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
+
+
+_ONE_OF: Final = "a price has a unitPrice (null if callers name the amount) or a rule"
 
 
 class PriceEndpoints(Endpoints):
@@ -36,11 +46,43 @@ class PriceEndpoints(Endpoints):
         summary="Set a default price",
         data=PriceData,
         operations=(Operation.SET_PRICE,),
+        conflicts=True,
         is_made_once=True,
     )
     async def set_price(self, request: ApiRequest, body: PriceRequest) -> Answer:
         """Set a default price."""
         return await self._set_price(request, body, None)
+
+    @route(
+        method="POST",
+        path="/api/admin/prices/end",
+        keys=SUPPORT,
+        summary="Retire a request type",
+        data=PriceData,
+        operations=(Operation.SET_PRICE,),
+        missing=True,
+        conflicts=True,
+        is_made_once=True,
+        description="From then on nothing is charged for it, not even by merchants' own prices, until a new default "
+        "price starts.",
+    )
+    async def end_price(self, request: ApiRequest, body: EndPriceRequest) -> Answer:
+        """End a default price."""
+        return await self._end(request, body, None)
+
+    @route(
+        method="POST",
+        path="/api/admin/prices/{price_id:str}/withdraw",
+        keys=SUPPORT,
+        summary="Withdraw a version of a default price before it starts",
+        data=PriceData,
+        operations=(Operation.SET_PRICE,),
+        missing=True,
+        conflicts=True,
+    )
+    async def withdraw_price(self, request: ApiRequest) -> Answer:
+        """Withdraw a version of a default price."""
+        return await self._withdraw(request, None)
 
     @route(
         method="GET",
@@ -61,6 +103,7 @@ class PriceEndpoints(Endpoints):
         summary="Set a price of a merchant's own",
         data=PriceData,
         operations=(Operation.SET_PRICE,),
+        conflicts=True,
         is_made_once=True,
         refusals=_UNKNOWN,
     )
@@ -68,27 +111,96 @@ class PriceEndpoints(Endpoints):
         """Set a price of a merchant's own."""
         return await self._set_price(request, body, merchant_in_path(request))
 
+    @route(
+        method="POST",
+        path=f"{MERCHANT_PATH}/prices/end",
+        keys=SUPPORT,
+        summary="End a price of a merchant's own",
+        data=PriceData,
+        operations=(Operation.SET_PRICE,),
+        refusals=_UNKNOWN,
+        missing=True,
+        conflicts=True,
+        is_made_once=True,
+        description="From then on the merchant is charged by the default price.",
+    )
+    async def end_merchant_price(self, request: ApiRequest, body: EndPriceRequest) -> Answer:
+        """End a price of a merchant's own."""
+        return await self._end(request, body, merchant_in_path(request))
+
+    @route(
+        method="POST",
+        path=f"{MERCHANT_PATH}/prices/{{price_id:str}}/withdraw",
+        keys=SUPPORT,
+        summary="Withdraw a version of a merchant's own price before it starts",
+        data=PriceData,
+        operations=(Operation.SET_PRICE,),
+        refusals=_UNKNOWN,
+        missing=True,
+        conflicts=True,
+    )
+    async def withdraw_merchant_price(self, request: ApiRequest) -> Answer:
+        """Withdraw a version of a merchant's own price."""
+        return await self._withdraw(request, merchant_in_path(request))
+
     async def _set_price(self, request: ApiRequest, body: PriceRequest, merchant_id: int | None) -> Answer:
+        make = partial(
+            self._services.prices.set,
+            body.type,
+            None if body.unit_price is UNSET else body.unit_price,
+            rule=_rule(body),
+            merchant_id=merchant_id,
+            starts=body.starts_at,
+        )
+        return await self._added(request, body, make, merchant_id)
+
+    async def _end(self, request: ApiRequest, body: EndPriceRequest, merchant_id: int | None) -> Answer:
+        make = partial(self._services.prices.end, body.type, merchant_id=merchant_id, starts=body.starts_at)
+        return await self._added(request, body, make, merchant_id)
+
+    async def _added(
+        self, request: ApiRequest, body: Struct, make: Callable[..., Awaitable[Price]], merchant_id: int | None
+    ) -> Answer:
         services = self._services
         try:
             return await answer_once(
                 services.repeats,
                 request,
                 body,
-                make=partial(
-                    services.prices.set,
-                    body.type,
-                    body.unit_price,
-                    merchant_id=merchant_id,
-                    starts=body.starts_at,
-                ),
+                make=make,
                 find=partial(services.prices.get, merchant_id),
-                data=lambda price: price_data(price, is_in_force=price.starts_at <= services.console.now()),
+                data=self._data,
             )
         except InvalidInput as error:
             # What the command line calls --from is startsAt here.
             raise InvalidInput("startsAt" if error.field == "from" else error.field, error.message) from error
 
+    async def _withdraw(self, request: ApiRequest, merchant_id: int | None) -> Answer:
+        price = await self._services.prices.withdraw(
+            price_in_path(request), merchant_id=merchant_id, principal=request.principal
+        )
+        return answer(self._data(price))
+
+    def _data(self, price: Price) -> PriceData:
+        is_in_force = price.withdrawn_at is None and price.starts_at <= self._services.console.now()
+        return price_data(price, is_in_force=is_in_force)
+
     async def _prices(self, merchant_id: int | None) -> Answer:
         prices = await self._services.prices.list(merchant_id)
         return answer(PricesData(prices_data(prices, self._services.console.now())))
+
+
+def _rule(body: PriceRequest) -> Rule | None:
+    """Read the rule of a price; None if it has none, and a unit price instead, or null for a variable type.
+
+    Raises:
+        InvalidInput: the rule is wrong, or the price has both.
+        ApiError: it has none.
+    """
+    if body.rule is None:
+        if body.unit_price is UNSET:
+            raise ApiError(400, "malformed_request", f"Object missing required field `unitPrice`: {_ONE_OF}")
+        return None
+    if body.unit_price not in (UNSET, None):
+        raise InvalidInput("unitPrice", f"this stands beside a rule: {_ONE_OF}")
+    return read_rule("rule", body.rule)

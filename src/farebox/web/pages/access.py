@@ -28,7 +28,7 @@ from farebox.web.rate_limits import BUCKETS_MAX
 from farebox.web.routing import Handler, Resource, exact_route
 
 _SIGN_IN_PAGES: Final = {Realm.MERCHANT: "/sign-in", Realm.SUPPORT: "/support/sign-in"}
-_HTMX_HEADER: Final = "hx-request"
+HTMX_HEADER: Final = "hx-request"
 _ROLES: Final = {
     Audience.VIEWER: frozenset(Role),
     Audience.MEMBER: frozenset({Role.OWNER, Role.MEMBER}),
@@ -141,7 +141,7 @@ class AccessControl:
 
 def _sign_in_first(request: PageRequest, realm: Realm) -> Response:
     """Send the browser to the page where one signs in, and back after that if a page was to be read."""
-    if _HTMX_HEADER in request.http.headers:
+    if HTMX_HEADER in request.http.headers:
         # A part of a page would be filled with the sign-in page; the whole page is loaded again, and so led there.
         return Response(status_code=401, headers={**render.HEADERS, "HX-Refresh": "true"}, media_type="text/html")
     query = request.http.scope["query_string"].decode("latin-1")

@@ -34,6 +34,8 @@ FLASHES: Final = {
     "unfrozen": "The merchant can spend again.",
     "renamed": "The name is changed.",
     "price_saved": "The price is saved.",
+    "price_ended": "The price has ended.",
+    "price_withdrawn": "The price is withdrawn, and never starts.",
     "retried": "Every mail that was not sent is due now.",
     "staff_added": "The invitation is on its way.",
     "staff_confirmed": "They are a person of their own now, and may approve.",

@@ -20,7 +20,8 @@ from farebox.core.transfers import Transfer
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
 from farebox.presenters.keys import KEY_KIND_WORDS, is_working, key_state
-from farebox.presenters.prices import unit_price_words
+from farebox.presenters.price_words import rule_words
+from farebox.presenters.prices import price_words
 from farebox.presenters.times import MONTHS, at
 from farebox.presenters.users import user_role
 from farebox.service.insight.forecast import Runway
@@ -218,7 +219,8 @@ def _environment() -> Environment:
         key_state=key_state,
         is_working=is_working,
         key_kind=KEY_KIND_WORDS.__getitem__,
-        unit_price=unit_price_words,
+        price_words=price_words,
+        rule_words=rule_words,
         user_role=user_role,
         approval_state=APPROVAL_STATE_WORDS.__getitem__,
         audit_words=audit_words,

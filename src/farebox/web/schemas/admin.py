@@ -1,6 +1,6 @@
 """What support asks for, and what it is answered."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
@@ -14,6 +14,7 @@ from farebox.presenters.keys import KeyData
 from farebox.presenters.merchants import MerchantData
 from farebox.presenters.outbox import MailData
 from farebox.presenters.prices import PriceData
+from farebox.presenters.rules import RULE_REFERENCE
 from farebox.presenters.users import UserData
 from farebox.service.inputs import NAME_CHARS_MAX, OVERLAP_SECONDS_MAX
 from farebox.web.schemas.common import ANY_SIGN, NOT_NEGATIVE, POSITIVE, SIGNED, AmountPaid, Currency, TimeToCome
@@ -29,11 +30,22 @@ PaymentReference = Annotated[
 PriceAsked = Annotated[
     str | None,
     Meta(
-        description="Null for a variable type, whose callers name the amount.",
+        description="What one request costs: 0 for a free type, null for a variable one, whose callers name the "
+        "amount. A price has either this or a rule.",
         examples=["0.008"],
         extra_json_schema=NOT_NEGATIVE,
     ),
 ]
+RuleAsked = Annotated[
+    dict[str, Any],
+    Meta(
+        description="What requests cost by their quantities.",
+        examples=[{"lines": [{"name": "input", "amount": "0.15", "per": 1_000_000}]}],
+        extra_json_schema=RULE_REFERENCE,
+    ),
+]
+"""Read by `service.price_texts`, which names each fault by its place."""
+
 Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at most.", examples=[100])]
 Cursor = Annotated[str | None, Meta(description="Where to go on: the last page's nextCursor.")]
 NextCursor = Annotated[str | None, Meta(description="Null once there is no more.")]
@@ -237,8 +249,18 @@ class KeysData(Struct, rename="camel"):
 class PriceRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Set a request type's price: a new version, never an edit."""
 
+    NEEDS_ONE_OF: ClassVar = ("unitPrice", "rule")
+
     type: RequestType
-    unit_price: PriceAsked
+    unit_price: PriceAsked | UnsetType = UNSET
+    rule: RuleAsked | None = None
+    starts_at: Annotated[TimeToCome | None, Meta(description="Now, if absent; never in the past.")] = None
+
+
+class EndPriceRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """End a request type's price by a version that has none."""
+
+    type: RequestType
     starts_at: Annotated[TimeToCome | None, Meta(description="Now, if absent; never in the past.")] = None
 
 

@@ -19,7 +19,7 @@ from farebox.presenters.fields import (
     TransferId,
     line_schema,
 )
-from farebox.service.inputs import REQUEST_TYPE_PATTERN
+from farebox.service.inputs import LINE_NAME_PATTERN, REQUEST_TYPE_PATTERN
 from farebox.web.schemas.common import POSITIVE, IdempotencyKey
 
 BATCH_CHARGES_MAX: Final = 10_000
@@ -50,7 +50,7 @@ Quantities = Annotated[
         extra_json_schema={
             "minProperties": 1,
             "maxProperties": LINES_MAX,
-            "propertyNames": {"pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"},
+            "propertyNames": {"pattern": f"^{LINE_NAME_PATTERN}$"},
         },
     ),
 ]

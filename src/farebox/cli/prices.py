@@ -1,0 +1,144 @@
+"""Commands about prices: versions are added, listed, ended, and withdrawn before they start."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from farebox.cli.context import CommandContext, command, merchant_id, short_time, table
+from farebox.core import ids
+from farebox.core.prices import Price
+from farebox.core.pricing.rules import Rule
+from farebox.presenters.prices import VARIABLE, PriceData, price_data, price_words, prices_data
+from farebox.service import inputs
+from farebox.service.errors import InvalidInput
+from farebox.service.rule_documents import parse_rule
+
+_MERCHANT = click.option("--merchant", help="This merchant's own price, which goes before the default.")
+_FROM = click.option("--from", "starts", help="When it begins, such as 2027-01-01T00:00:00Z; now, if not given.")
+
+
+@click.group("price")
+def price_group() -> None:
+    """Prices of request types: defaults, and merchants' own."""
+
+
+@command("set", group=price_group)
+@click.argument("request_type", metavar="TYPE")
+@click.argument("unit_price", required=False)
+@click.option("--rule", "path", metavar="FILE", help="A rule in JSON or TOML; - reads it from standard input.")
+@_MERCHANT
+@_FROM
+async def price_set(
+    context: CommandContext,
+    request_type: str,
+    unit_price: str | None,
+    path: str | None,
+    merchant: str | None,
+    starts: str | None,
+) -> None:
+    """Set a request type's UNIT_PRICE, "variable" if callers are to name the amount themselves, or a --rule."""
+    if (unit_price is None) == (path is None):
+        raise InvalidInput("UNIT_PRICE", f"name what a request costs, or {VARIABLE!r}, or a --rule FILE: one of these")
+    number = _number(merchant)
+    amount = None
+    if unit_price is not None and unit_price != VARIABLE:
+        amount = await context.typed_amount("unitPrice", unit_price, number, is_zero_allowed=True)
+    price = await context.farebox.services.prices.set(
+        request_type,
+        amount,
+        rule=None if path is None else _read_rule(path),
+        merchant_id=number,
+        starts=starts,
+        principal=context.principal,
+    )
+    words = "is variable: its callers name the amount,"
+    if not price.is_variable:
+        words = f"costs {price_words(price, await _currency(context, number)) if amount is None else amount}"
+    context.answer(_data(context, price), f"{request_type} {words} from {short_time(price.starts_at)} UTC on.")
+
+
+@command("end", group=price_group)
+@click.argument("request_type", metavar="TYPE")
+@_MERCHANT
+@_FROM
+async def price_end(context: CommandContext, request_type: str, merchant: str | None, starts: str | None) -> None:
+    """Retire a request type, so that nothing is charged for it; or end a merchant's own price: back to the default."""
+    price = await context.farebox.services.prices.end(
+        request_type, merchant_id=_number(merchant), starts=starts, principal=context.principal
+    )
+    words = "is retired" if merchant is None else "costs the merchant the default price"
+    context.answer(_data(context, price), f"{request_type} {words} from {short_time(price.starts_at)} UTC on.")
+
+
+@command("withdraw", group=price_group)
+@click.argument("price_id")
+@click.option("--merchant", help="The merchant whose own price it is; a default, if not given.")
+async def price_withdraw(context: CommandContext, price_id: str, merchant: str | None) -> None:
+    """Withdraw a version that has not started yet; `price list` has its id."""
+    price = await context.farebox.services.prices.withdraw(
+        inputs.public_id("PRICE_ID", ids.PRICE, price_id),
+        merchant_id=_number(merchant),
+        principal=context.principal,
+    )
+    context.answer(
+        _data(context, price),
+        f"{price_id} of {price.request_type}, from {short_time(price.starts_at)} UTC on, is withdrawn.",
+    )
+
+
+@command("list", group=price_group)
+@click.option("--merchant", help="This merchant's own prices; the defaults, if not given.")
+async def price_list(context: CommandContext, merchant: str | None) -> None:
+    """List every version of the prices, marking what is in force now."""
+    number = _number(merchant)
+    prices = await context.farebox.services.prices.list(number)
+    currency = await _currency(context, number)
+    now = context.farebox.clock.now()
+    versions = prices_data(prices, now)
+    rows = [
+        (
+            version.type,
+            short_time(price.starts_at),
+            _state(version, price, now),
+            version.price_id,
+            price_words(price, currency),
+        )
+        for price, version in zip(prices, versions, strict=True)
+    ]
+    context.answer(
+        versions,
+        table(("type", "from (UTC)", "", "price id", "price"), rows)
+        or ["There are no such prices; see: farebox price set"],
+    )
+
+
+def _state(version: PriceData, price: Price, now: int) -> str:
+    if version.withdrawn_at is not None:
+        return "withdrawn"
+    if version.is_in_force:
+        return "in force"
+    return "to come" if price.starts_at > now else ""
+
+
+def _number(merchant: str | None) -> int | None:
+    return None if merchant is None else merchant_id(merchant)
+
+
+async def _currency(context: CommandContext, number: int | None) -> str:
+    """Tell what prices are in; a default price is a number in whatever currency the merchant has, so that is ""."""
+    return "" if number is None else (await context.farebox.services.merchants.get(number))[1].currency
+
+
+def _data(context: CommandContext, price: Price) -> PriceData:
+    is_in_force = price.starts_at <= context.farebox.clock.now() and price.withdrawn_at is None
+    return price_data(price, is_in_force=is_in_force)
+
+
+def _read_rule(path: str) -> Rule:
+    """Read a rule out of a file, or from standard input if the path is a dash."""
+    try:
+        text = sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput("--rule", f"{path} can't be read: {error}") from error
+    return parse_rule("rule", text)

@@ -1,0 +1,73 @@
+"""What a request comes to by a rule, in words for people: each line's share, the exact sum, and the rounding."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core.currencies import decimals_of, format_money
+from farebox.core.money import MICROS_PER_UNIT
+from farebox.core.pricing.costs import Cost
+from farebox.core.pricing.rules import Direction, Rates, Rule
+from farebox.presenters.price_words import above
+
+DECIMALS_MAX: Final = 15
+"""So many decimals of an exact amount are written; an ellipsis stands for further ones."""
+
+_ROUNDED: Final = {Direction.UP: "up", Direction.HALF_UP: "half up", Direction.DOWN: "down"}
+
+
+class CostLine(Struct, frozen=True):
+    """One line's share: what was named, the units that this comes to, and what they cost exactly."""
+
+    name: str
+    quantity: int
+    units: int
+    amount: str
+
+
+class CostWords(Struct, frozen=True):
+    """A cost, explained."""
+
+    amount: str
+    lines: tuple[CostLine, ...]
+    notes: tuple[str, ...]
+
+
+def cost_words(rule: Rule, rates: Rates, cost: Cost, quantities: Mapping[str, int], currency: str) -> CostWords:
+    """Explain what quantities come to by these rates of a rule; a default price's amounts are in no currency: ""."""
+    lines = tuple(
+        CostLine(
+            line.name,
+            quantities.get(line.name, 0),
+            line.units,
+            exact_amount(line.numerator, line.denominator, currency),
+        )
+        for line in cost.lines
+    )
+    notes = []
+    if cost.tier is not None and rates.tiers is not None:
+        notes.append(above(rates.tiers.tiers[cost.tier].start, rates.tiers))
+    if rates.base:
+        notes.append(f"{format_money(rates.base, currency)} for the request")
+    if rates.minimum and rates.minimum * cost.denominator == cost.numerator:
+        notes.append(f"{format_money(rates.minimum, currency)} is the least that a request costs")
+    if cost.amount * cost.denominator != cost.numerator:
+        exact = exact_amount(cost.numerator, cost.denominator, currency)
+        rounded = format_money(cost.amount, currency)
+        notes.append(f"{exact} exactly, rounded {_ROUNDED[rule.direction]} to {rounded}")
+    return CostWords(format_money(cost.amount, currency), lines, tuple(notes))
+
+
+def exact_amount(numerator: int, denominator: int, currency: str) -> str:
+    """Write a fraction of micros as an amount of money: exactly, unless it has too many decimals.
+
+    >>> exact_amount(465, 100, "USD"), exact_amount(1, 3, "USD"), exact_amount(5_000_000, 1, "JPY")
+    ('0.00000465', '0.000000333333333…', '5')
+    """
+    units, rest = divmod(numerator, denominator * MICROS_PER_UNIT)
+    digits, more = divmod(rest * 10**DECIMALS_MAX, denominator * MICROS_PER_UNIT)
+    decimals = f"{digits:0{DECIMALS_MAX}d}"
+    if not more:
+        decimals = decimals.rstrip("0").ljust(decimals_of(currency), "0")
+    return f"{units:,}{'.' if decimals else ''}{decimals}{'…' if more else ''}"

@@ -1,0 +1,161 @@
+"""Prices by rules on pages: typed, previewed, shown to staff and merchants, ended and withdrawn."""
+
+import html
+import json
+import re
+from typing import Any, Final
+
+import pytest
+
+from farebox.bootstrap import Farebox
+from farebox.core import ids
+from farebox.service.people.users import Realm, Role
+from farebox.service.price_texts import read_rule
+from tests.support.app_client import AppClient
+from tests.support.server import seed
+from tests.web.console.visitor import FORM, Visitor, words
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+RULE: Final[dict[str, Any]] = {
+    "lines": [
+        {"name": "input", "amount": "0.15", "per": 1_000_000},
+        {"name": "output", "amount": "0.60", "per": 1_000_000},
+    ],
+    "tiers": {
+        "by": ["input"],
+        "from": [{"from": 200_001, "lines": [{"name": "input", "amount": "0.30", "per": 1_000_000}]}],
+    },
+}
+TYPE: Final = "azure/gpt-5.1@eu:batch"
+IN_WORDS: Final = "0.15 per 1,000,000 input 0.60 per 1,000,000 output above 200,000 input 0.30 per 1,000,000 input"
+
+
+async def _fragment(visitor: Visitor, path: str, **fields: str) -> str:
+    """Ask for a preview as the page does while somebody types."""
+    form = {"csrf_token": visitor.csrf_token, **fields}
+    body = "&".join(f"{name}={_quoted(text)}" for name, text in form.items()).encode()
+    headers = [visitor.cookie, FORM, ("hx-request", "true")]
+    reply = await visitor.client.send("POST", path, headers=headers, body=body)
+    assert 200 == reply.status
+    assert "<html" not in reply.body.decode()
+    return words(reply)
+
+
+def _quoted(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode())
+
+
+@pytest.mark.parametrize("rule", [json.dumps(RULE), json.dumps(RULE, indent=2)])
+async def test_a_rule_is_set_and_shown_in_words(farebox: Farebox, sam: Visitor, client: AppClient, rule: str) -> None:
+    seeds = await seed(farebox)
+    form = {"type": TYPE, "unit_price": "", "rule": rule, "starts": "", "is_new": "yes"}
+    assert "The price is saved." in await sam.done("/support/prices", **form)
+    assert f"{TYPE} {IN_WORDS} now since" in await sam.page("/support/prices")
+    assert f"{TYPE} {IN_WORDS} the default" in await sam.page(f"/support/merchants/{seeds.merchant}/prices")
+    email = f"{seeds.merchant.lower()}@shop.example"
+    await farebox.services.merchants.add_user(seeds.merchant_id, email, role=Role.VIEWER)
+    viewer = await Visitor.sign_in(farebox, client, Realm.MERCHANT, email)
+    assert f"{TYPE} {IN_WORDS}" in await viewer.page(f"/accounts/{seeds.merchant}/prices")
+
+
+async def test_a_new_type_is_asked_about_with_its_rule_in_words(sam: Visitor) -> None:
+    rule = json.dumps(RULE, indent=2)
+    asked = await sam.post("/support/prices", type="new-model", unit_price="", rule=rule, starts="")
+    assert "Price 0.15 per 1,000,000 input, 0.60 per 1,000,000 output; above 200,000 input: 0.30 per" in words(asked)
+    (kept,) = re.findall(r'<input type="hidden" name="rule" value="([^"]*)">', asked.body.decode())
+    assert rule == html.unescape(kept)
+
+
+@pytest.mark.parametrize("path", ["/support/prices/preview", "/support/merchants/{merchant}/prices/preview"])
+async def test_a_preview_tells_what_the_rule_says_and_a_sample_costs(farebox: Farebox, sam: Visitor, path: str) -> None:
+    path = path.format(merchant=(await seed(farebox)).merchant)
+    rule = json.dumps(RULE)
+    shown = await _fragment(sam, path, rule=rule, sample="1,000 input + 350 output")
+    assert f"{IN_WORDS} 1,000 input + 350 output would cost 0.00036 now" in shown
+    assert "input 1,000 1,000 0.00015 output 350 350 0.00021" in shown
+    shown = await _fragment(sam, path, rule=rule, sample="3 input, 7 output")
+    assert "3 input + 7 output would cost 0.000005 now" in shown
+    assert "0.00000465 exactly, rounded up to 0.000005" in shown
+    assert "1,000 input + 1,000 output would cost 0.00075 now" in await _fragment(sam, path, rule=rule)
+    assert "" == await _fragment(sam, path, rule="", sample="3 input")
+
+
+@pytest.mark.parametrize(
+    ("rule", "sample", "message"),
+    [
+        ('{"lines": [{"name": "input"}]}', "", "rule.lines[0].amount: this is missing; write an amount"),
+        ("{", "", "this is no JSON"),
+        (json.dumps(RULE), "3 images", "'images' is no line of the rule; there are input and output"),
+        (json.dumps(RULE), "three", "'three' is no quantity; write some such as 1000 input, 350 output"),
+        (json.dumps(RULE), "10000000000000 input", "a quantity is at most 1,000,000,000,000"),
+        (
+            '{"lines": [{"name": "input", "amount": "1000000000000"}]}',
+            "1000 input",
+            "So much of input is more than can be priced exactly at once.",
+        ),
+    ],
+)
+async def test_a_preview_says_what_is_wrong(sam: Visitor, rule: str, sample: str, message: str) -> None:
+    assert message in await _fragment(sam, "/support/prices/preview", rule=rule, sample=sample)
+
+
+async def test_without_scripts_a_preview_is_the_page_with_what_was_typed(sam: Visitor) -> None:
+    reply = await sam.post("/support/prices/preview", type=TYPE, rule=json.dumps(RULE), sample="3 input", starts="")
+    assert (200, True) == (reply.status, "3 input would cost 0.000001 now" in words(reply))
+    (typed,) = re.findall(r"<textarea[^>]*>\n([^<]*)</textarea>", reply.body.decode())
+    assert RULE == json.loads(html.unescape(typed))
+    assert f'value="{TYPE}"' in reply.body.decode()
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [({"unit_price": "1", "is_variable": "on"}, "unit_price"), ({"unit_price": "1", "rule": json.dumps(RULE)}, "rule")],
+)
+async def test_a_price_is_one_of_three(sam: Visitor, fields: dict[str, str], field: str) -> None:
+    reply = await sam.wrong("/support/prices", **{"type": "image", "unit_price": "", "starts": "", **fields})
+    assert "A price is one of three: a unit price, variable, or a rule; leave the others empty" in words(reply)
+    assert f'id="{field}-note">A price is one' in reply.body.decode()
+
+
+async def test_a_version_to_come_is_withdrawn_after_a_question(farebox: Farebox, sam: Visitor) -> None:
+    prices = farebox.services.prices
+    await prices.set("withdrawable", "1")
+    rule = read_rule("rule", RULE)
+    coming = await prices.set("withdrawable", rule=rule, starts="2099-01-01T00:00:00Z")
+    price_id = ids.public_id(ids.PRICE, coming.price_id)
+    asked = await sam.page(f"/support/prices/withdraw?price={price_id}")
+    assert "Withdraw this price of withdrawable? Price 0.15 per 1,000,000 input, 0.60" in asked
+    assert "It was to start 1 Jan 2099, 00:00:00" in asked
+    assert "The price is withdrawn, and never starts." in await sam.done("/support/prices/withdraw", price=price_id)
+    assert "withdrawn; it was to start 1 Jan 2099" in await sam.page("/support/prices")
+    assert 303 == (await sam.get(f"/support/prices/withdraw?price={price_id}")).status
+    started = ids.public_id(ids.PRICE, (await prices.set("withdrawable", "2")).price_id)
+    reply = await sam.wrong("/support/prices/withdraw", price=started)
+    assert "has started: what was charged stays explained by it" in words(reply)
+
+
+async def test_a_type_is_retired_after_a_question(farebox: Farebox, sam: Visitor) -> None:
+    await farebox.services.prices.set("retiring/v1", "1")
+    assert "/support/prices/end?type=retiring/v1" in (await sam.get("/support/prices")).body.decode()
+    asked = await sam.page("/support/prices/end?type=retiring/v1")
+    assert "Retire retiring/v1? Price now 1.00 From then on every charge and hold of this type is refused" in asked
+    assert "The price has ended." in await sam.done("/support/prices/end", type="retiring/v1")
+    assert "retiring/v1 retired ended since" in await sam.page("/support/prices")
+    assert 303 == (await sam.get("/support/prices/end?type=retiring/v1")).status
+    assert "has no price then that could end" in words(await sam.wrong("/support/prices/end", type="retiring/v1"))
+
+
+async def test_an_own_price_ends_and_the_default_is_told(farebox: Farebox, sam: Visitor) -> None:
+    seeds = await seed(farebox)
+    url = f"/support/merchants/{seeds.merchant}/prices"
+    await farebox.services.prices.set("image", "0.5", merchant_id=seeds.merchant_id)
+    asked = await sam.page(f"{url}/end?type=image")
+    assert "End the merchant's own price of image? It pays now 0.50 From then on, by the default 0.01" in asked
+    await sam.done(f"{url}/end", type="image")
+    page = await sam.page(url)
+    assert "image ended: the default ended since" in page
+    assert "image 0.01 a request the default" in page
+    await farebox.services.prices.set("own-alone", "0.5", merchant_id=seeds.merchant_id)
+    asked = await sam.page(f"{url}/end?type=own-alone")
+    assert "From then on, by the default nothing: such requests are refused" in asked
