@@ -240,7 +240,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "outbox.list": lambda stores: stores.outbox.list(merchant_id=None, limit=10),
     "outbox.retry": lambda stores: stores.outbox.retry(NOW),
     "outbox.next_due_at": lambda stores: stores.outbox.next_due_at(),
-    "prices.withdraw": lambda stores: stores.prices.withdraw(Price(1, "image", UNIT, NOW), NOW),
+    "prices.withdraw": lambda stores: stores.prices.withdraw(Price(1, "image", UNIT, NOW), lambda: NOW),
     "connector.check": lambda stores: stores.connector.check(),
     "connector.check_writable": lambda stores: stores.connector.check_writable(),
     "prices.shows_clock_behind": lambda stores: stores.prices.shows_clock_behind(ANN, "image", NOW),

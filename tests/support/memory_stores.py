@@ -241,6 +241,16 @@ class _Prices(_Subject):
         self._rows.claim(repeat)
         if price.merchant_id is not None:
             self._rows.merchant(price.merchant_id)
+        if price.is_end:
+            versions = [
+                known
+                for known in await self.list(price.merchant_id)
+                if known.request_type == price.request_type
+                and known.withdrawn_at is None
+                and known.starts_at <= price.starts_at
+            ]
+            if not versions or versions[-1].is_end:
+                raise NotFound("no price is in force then")
         if price.price_id in {known.price_id for known in self._rows.prices}:
             raise AlreadyExists("there is such a price")
         place = (price.merchant_id, price.request_type, price.starts_at)
@@ -265,6 +275,7 @@ class _Prices(_Subject):
             for price in self._rows.prices
             if price.request_type == request_type
             and price.withdrawn_at is None
+            and not price.is_end
             and price.starts_at > now
             and price.merchant_id in (None, merchant_id)
         )

@@ -1,11 +1,12 @@
 """Prices: every version of the defaults and of merchants' own. Batches look up the one in force by themselves."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from farebox.core.audit_log import AuditEntry
 from farebox.core.period_counts import PeriodCount
-from farebox.core.prices import Price
+from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
 from farebox.storage import rows
+from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.records import Repeat
 from farebox.storage.subject import SubjectStore
 
@@ -19,24 +20,53 @@ class PriceStore(SubjectStore):
         """Add a version of a price, a default or a merchant's own.
 
         Raises:
-            NotFound: no such merchant.
+            NotFound: no such merchant; or it ends a price, and none is in force then that could end.
             AlreadyExists: a version with this start is there already, or the id is taken.
         """
-        is_default = price.merchant_id is None
-        name = "insert_default_price" if is_default else "insert_merchant_price"
-        await self._write(name, *rows.price_to_row(price), created_at, audit_entry=audit_entry, repeat=repeat)
+        name = "insert_default_price" if price.merchant_id is None else "insert_merchant_price"
 
-    async def withdraw(self, price: Price, now: int, audit_entry: AuditEntry | None = None) -> None:
-        """Withdraw a version.
+        async def add(fetch: Fetch) -> None:
+            await self._claim(fetch, repeat)
+            if price.is_end:
+                await self._check_end(fetch, price)
+            await fetch(self._sql[name], *rows.price_to_row(price), created_at)
+
+        await self._connector.run_in_transaction(add, audit_entry)
+
+    async def _check_end(self, fetch: Fetch, price: Price) -> None:
+        """See that a price is in force when it is to end; of two who end it at once, one does."""
+        await fetch(self._sql["lock_prices"])
+        if price.merchant_id is None:
+            found = await fetch(self._sql["default_price_at"], price.request_type, price.starts_at)
+        else:
+            key = price.merchant_id, price.request_type, price.starts_at
+            found = await fetch(self._sql["merchant_price_at"], *key)
+        if not found or rows.price_from_row(found[0]).is_end:
+            raise NotFound("no price is in force then")
+
+    async def withdraw(self, price: Price, now: Callable[[], int], audit_entry: AuditEntry | None = None) -> None:
+        """Withdraw a version, so that nothing is ever charged by it.
+
+        Where it starts soon, batches wait meanwhile, and `now` is asked once none is under way that may have met it.
 
         Raises:
             NotFound: it has started, or was withdrawn.
         """
-        name = "withdraw_default_price"
-        values: list[int | str] = [price.price_id]
-        if price.merchant_id is not None:
-            name, values = "withdraw_merchant_price", [price.merchant_id, price.request_type, price.price_id]
-        await self._change(name, *values, now, missing="the price has started", audit_entry=audit_entry)
+
+        async def withdraw(fetch: Fetch) -> None:
+            if price.starts_at <= now() + CLOCK_LAG_MICROS_MAX:
+                await fetch(self._sql["hold_batches_up"])
+            withdrawn_at = now()
+            if price.merchant_id is None:
+                times = withdrawn_at, withdrawn_at + CLOCK_LAG_MICROS_MAX
+                found = await fetch(self._sql["withdraw_default_price"], price.price_id, *times)
+            else:
+                key = price.merchant_id, price.request_type, price.price_id
+                found = await fetch(self._sql["withdraw_merchant_price"], *key, withdrawn_at)
+            if not found:
+                raise NotFound("the price has started")
+
+        await self._connector.run_in_transaction(withdraw, audit_entry)
 
     async def in_force(self, merchant_id: int | None, request_type: str, now: int) -> Price | None:
         """Read the version of a default price, or of a merchant's own, that has started last."""
@@ -54,7 +84,7 @@ class PriceStore(SubjectStore):
     async def shows_clock_behind(self, merchant_id: int, request_type: str, now: int) -> bool:
         """Tell whether a type has a price that starts only after `now`, and that shows that `now` is in the past.
 
-        It was made after `now`, or has started by the time of the merchant's last transfer.
+        It ends no other price, and was made after `now`, or has started by the time of the merchant's last transfer.
         """
         return bool(await self._rows("later_price", merchant_id, request_type, now))
 

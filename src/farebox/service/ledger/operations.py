@@ -148,9 +148,11 @@ class Operations:
     ) -> Outcome | ServiceError:
         """Say of a type without a price whether it is the clock that does not know it yet; pass all else through.
 
+        So it may be with one that is retired, and has a price again by now.
+
         `seen` keeps the answers for the next command of the same request.
         """
-        if isinstance(result, ServiceError) or result.code is not Code.UNKNOWN_TYPE:
+        if isinstance(result, ServiceError) or result.code not in _UNPRICED:
             return result
         key = (command.merchant_id, command.request_type)
         if key not in seen:
@@ -391,6 +393,7 @@ def _checked_spend(fields: ChargeFields) -> tuple[str, int, str, int | None, str
     )
 
 
+_UNPRICED: Final = (Code.UNKNOWN_TYPE, Code.TYPE_RETIRED)
 _MERCHANT_NOT_FOUND: Final = refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
 _HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "No hold has this id")
 _TRANSFER_NOT_FOUND: Final = refused(Code.TRANSFER_NOT_FOUND, "No transfer has this id")

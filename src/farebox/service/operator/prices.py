@@ -82,17 +82,28 @@ class Prices:
         """Add a version that ends a price from `starts` on (now, if None).
 
         A merchant's own gives way to the default; a default's type is retired, and charged to nobody from then on.
+
+        Raises:
+            Missing: no version is in force then.
+            Conflict: it has ended by then, or another version starts at that very time.
         """
         price = self._new(request_type, None, None, merchant_id, starts, is_end=True)
-        before = [
-            known
-            for known in await self.list(merchant_id)
-            if known.request_type == request_type and known.starts_at < price.starts_at and known.withdrawn_at is None
-        ]
-        if not before or before[-1].is_end:
-            raise Missing(f"{request_type!r} has no price then that could end")
-        detail = f"{price.request_type} from {inputs.format_time(price.starts_at)}"
-        await self._add(price, Action.END_PRICE, detail, principal, request_key)
+        starts_at = inputs.format_time(price.starts_at)
+        try:
+            await self._add(price, Action.END_PRICE, f"{price.request_type} from {starts_at}", principal, request_key)
+        except Missing as error:
+            before = [
+                known
+                for known in await self.list(merchant_id)
+                if (known.request_type, known.withdrawn_at) == (price.request_type, None)
+                and known.starts_at <= price.starts_at
+            ]
+            if before:
+                words = (
+                    f"the price of {price.request_type!r} ends at {inputs.format_time(before[-1].starts_at)} already"
+                )
+                raise Conflict(words) from error
+            raise Missing(f"{price.request_type!r} has no price that could end at {starts_at}") from error
         return price
 
     async def withdraw(
@@ -107,15 +118,15 @@ class Prices:
         price = await self.get(merchant_id, price_id)
         if price.withdrawn_at is not None:
             return price
-        now = self._clock.now()
         public_id = ids.public_id(ids.PRICE, price_id)
         detail = f"{price.request_type} from {inputs.format_time(price.starts_at)}"
+        now = self._clock.now()
         audit_entry = audit_entry_by(
             principal, now, Action.WITHDRAW_PRICE, merchant_id=merchant_id, subject=public_id, detail=detail
         )
         try:
             with translated(missing="the price has started"):
-                await self._stores.prices.withdraw(price, now, audit_entry)
+                await self._stores.prices.withdraw(price, self._clock.now, audit_entry)
         except Missing as error:
             if (await self.get(merchant_id, price_id)).withdrawn_at is None:
                 raise Conflict(
@@ -138,13 +149,14 @@ class Prices:
             return await self._stores.prices.list(merchant_id)
 
     async def request_types(self, merchant_id: int | None) -> Sequence[str]:
-        """List the request types that a merchant has or had a price for, the first that was priced first.
+        """List the request types that a merchant has, had or will have a price for, the first that was priced first.
 
         Of no merchant, those that have a default price.
         """
         versions = await self._versions(merchant_id)
         by_age = sorted(versions, key=lambda price: price.price_id)
-        return tuple(dict.fromkeys(price.request_type for price in by_age if not price.is_end))
+        standing = (price.request_type for price in by_age if not price.is_end and price.withdrawn_at is None)
+        return tuple(dict.fromkeys(standing))
 
     async def in_force(self, merchant_id: int | None) -> Sequence[Price]:
         """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""

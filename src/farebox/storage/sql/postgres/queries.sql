@@ -243,6 +243,13 @@ LEFT JOIN LATERAL (
 ) l ON true
 ORDER BY u.user_id;
 
+-- hold_batches_up: let no batch begin before this transaction ends, once those under way have ended
+-- Each batch locks rows of accounts FOR UPDATE, which this lock of the table excludes; to read them goes on.
+LOCK TABLE account IN EXCLUSIVE MODE;
+
+-- lock_prices: let nobody else change a price before this transaction ends; to read them goes on
+LOCK TABLE default_price, merchant_price IN SHARE ROW EXCLUSIVE MODE;
+
 -- lock_verifications: let nobody else begin a verification before this transaction ends
 LOCK TABLE verification IN SHARE ROW EXCLUSIVE MODE;
 

@@ -9,11 +9,11 @@ INSERT INTO merchant_price ({merchant_price.stored}, created_at) VALUES ({mercha
 -- later_price: tell whether a type has a price, a default or a merchant's own, that starts later than a time
 -- and yet was made after it, or has started by the time of the merchant's last transfer
 SELECT 1 FROM default_price
-WHERE request_type = $2 AND starts_at > $3 AND withdrawn_at IS NULL
+WHERE request_type = $2 AND starts_at > $3 AND withdrawn_at IS NULL AND NOT is_end
     AND (created_at > $3 OR starts_at <= (SELECT last_at FROM account WHERE merchant_id = $1))
 UNION ALL
 SELECT 1 FROM merchant_price
-WHERE merchant_id = $1 AND request_type = $2 AND starts_at > $3 AND withdrawn_at IS NULL
+WHERE merchant_id = $1 AND request_type = $2 AND starts_at > $3 AND withdrawn_at IS NULL AND NOT is_end
     AND (created_at > $3 OR starts_at <= (SELECT last_at FROM account WHERE merchant_id = $1))
 LIMIT 1;
 
@@ -31,13 +31,17 @@ SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 AND request_t
 UNION ALL
 SELECT {default_price} FROM default_price WHERE price_id = $3;
 
--- withdraw_default_price: withdraw a version of a default price that has not started
-UPDATE default_price SET withdrawn_at = $2 WHERE price_id = $1 AND starts_at > $2 AND withdrawn_at IS NULL
+-- withdraw_default_price: withdraw a version of a default price that has not started by the clock, nor, if it starts so
+-- soon that clocks may differ about it, by any book
+UPDATE default_price SET withdrawn_at = $2
+WHERE price_id = $1 AND starts_at > $2 AND withdrawn_at IS NULL
+    AND (starts_at > $3 OR NOT EXISTS (SELECT 1 FROM account a WHERE a.last_at >= default_price.starts_at))
 RETURNING price_id;
 
--- withdraw_merchant_price: withdraw a version of a merchant's own price that has not started
+-- withdraw_merchant_price: withdraw a version of a merchant's own price that has not started by the clock or by its book
 UPDATE merchant_price SET withdrawn_at = $4
 WHERE merchant_id = $1 AND request_type = $2 AND price_id = $3 AND starts_at > $4 AND withdrawn_at IS NULL
+    AND NOT EXISTS (SELECT 1 FROM account a WHERE a.merchant_id = $1 AND a.last_at >= merchant_price.starts_at)
 RETURNING price_id;
 
 -- period_counts: read what a merchant's requests of a type came to in periods that began within a stretch of time

@@ -137,6 +137,12 @@ SELECT {user of u}, {login of l}
 FROM merchant_user u LEFT JOIN login l ON l.realm = {Realm.MERCHANT} AND l.mailbox = u.mailbox
 WHERE u.merchant_id = $1 ORDER BY u.user_id;
 
+-- hold_batches_up: nothing, as a transaction that writes has the file to itself
+SELECT 1;
+
+-- lock_prices: nothing, for the same reason
+SELECT 1;
+
 -- lock_verifications: nothing, as a transaction that writes has the file to itself
 SELECT 1;
 
