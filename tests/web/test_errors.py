@@ -1040,3 +1040,13 @@ async def test_ids_of_a_charge_tell_its_merchant_and_its_place_in_the_book(fareb
     reply = await _charge(client, seeds)
     assert (seeds.merchant_id, 2) == parsing.parse_book_id(ids.TRANSFER, reply.data["transferId"])
     assert ["transferId", "cost", "balance", "available"] == list(reply.data)
+
+
+@pytest.mark.parametrize("quantity", [1.5, 1.0, True, "3", None, -1, 10**12 + 1, [1], {}])
+async def test_a_quantity_that_is_none_is_named_by_its_line(
+    farebox: Farebox, client: AppClient, quantity: object
+) -> None:
+    seeds = await seed(farebox)
+    reply = await _charge(client, seeds, quantity=None, quantities={"input": 3, "output": quantity})
+    assert (422, "invalid_value") == (reply.status, reply.code)
+    assert "quantities.output: a quantity is a whole number from 0 to 1,000,000,000,000" == reply.message

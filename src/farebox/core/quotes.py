@@ -193,7 +193,7 @@ def quantities_of(
             if name not in names:
                 return refused(
                     Code.UNKNOWN_QUANTITY,
-                    f"The request type {price.request_type!r} has no quantity {name!r}; {_named(names)}",
+                    f"The request type {price.request_type!r} has no quantity {name!r}; it {_named(names)}",
                 )
         found = dict(quantities)
         if price.rule is None and not found.get(REQUESTS):
@@ -206,13 +206,14 @@ def quantities_of(
         return {names[0]: quantity}
     if not names and quantity == 1:
         return {}
-    return refused(
-        Code.QUANTITIES_REQUIRED, f"The request type {price.request_type!r} is priced by several; {_named(names)}"
-    )
+    return refused(Code.QUANTITIES_REQUIRED, f"The request type {price.request_type!r} {_named(names)}")
 
 
 def _named(names: tuple[str, ...]) -> str:
-    return f"name quantities of {', '.join(names)}" if names else "each request costs the same, so name none"
+    """Say what a price goes by, and how a charge names that."""
+    if not names:
+        return "costs the same for each request: name no quantities, one request at a time"
+    return f"is priced by {', '.join(names)}: name each that was used under quantities"
 
 
 def _amount_not_allowed(price: Price) -> Outcome:

@@ -72,7 +72,7 @@ def quantity(field: str, value: int) -> int:
 
 
 def quantities(
-    field: str, values: Mapping[str, int] | None, *, is_quantity_named: bool = False
+    field: str, values: Mapping[str, object] | None, *, is_quantity_named: bool = False
 ) -> tuple[tuple[str, int], ...] | None:
     """Check how much was used, by the lines of a price, and sort it by name."""
     if values is None:
@@ -81,11 +81,15 @@ def quantities(
         raise InvalidInput(field, "name quantities, or a quantity where a price has one line, not both")
     if not values or len(values) > LINES_MAX:
         raise InvalidInput(field, f"name 1 to {LINES_MAX} quantities, such as input and output")
+    checked = []
     for name, value in values.items():
         line_name(field, name)
-        if not 0 <= value <= LINE_QUANTITY_MAX:
+        # A truth value is a whole number to Python, but to nobody who writes JSON.
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LINE_QUANTITY_MAX:
             raise InvalidInput(f"{field}.{name}", f"a quantity is a whole number from 0 to {LINE_QUANTITY_MAX:,}")
-    return tuple(sorted(values.items()))
+        checked.append((name, value))
+    checked.sort()
+    return tuple(checked)
 
 
 def line_name(field: str, text: str) -> str:

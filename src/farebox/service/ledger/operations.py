@@ -39,7 +39,7 @@ class ChargeFields(Protocol):
     @property
     def quantity(self) -> int | None: ...
     @property
-    def quantities(self) -> Mapping[str, int] | None: ...
+    def quantities(self) -> Mapping[str, object] | None: ...
     @property
     def requested_at(self) -> str | None: ...
     @property
@@ -178,7 +178,7 @@ class Operations:
         *,
         idempotency_key: str,
         quantity: int | None,
-        quantities: Mapping[str, int] | None = None,
+        quantities: Mapping[str, object] | None = None,
         amount: str | None,
         reference: str | None,
         caller: Caller | None,

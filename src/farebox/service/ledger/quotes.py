@@ -34,7 +34,7 @@ class QuoteFields(Protocol):
     @property
     def quantity(self) -> int | None: ...
     @property
-    def quantities(self) -> Mapping[str, int] | None: ...
+    def quantities(self) -> Mapping[str, object] | None: ...
     @property
     def requested_at(self) -> str | None: ...
     @property
@@ -46,7 +46,7 @@ class QuoteAsked(Struct, frozen=True):
 
     type: str
     quantity: int | None = None
-    quantities: Mapping[str, int] | None = None
+    quantities: Mapping[str, object] | None = None
     requested_at: str | None = None
     amount: str | None = None
 

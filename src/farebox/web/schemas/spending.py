@@ -1,6 +1,6 @@
 """What the operator's services ask for, and what they are answered: charges, holds, refunds."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
@@ -41,8 +41,14 @@ Quantity = Annotated[
         extra_json_schema={"minimum": 1, "maximum": QUANTITY_MAX},
     ),
 ]
+QUANTITIES_SCHEMA: Final = {
+    "minProperties": 1,
+    "maxProperties": LINES_MAX,
+    "propertyNames": {"pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"},
+    "additionalProperties": {"type": "integer", "minimum": 0, "maximum": LINE_QUANTITY_MAX},
+}
 Quantities = Annotated[
-    dict[str, int] | None,
+    dict[str, Any] | None,
     Meta(
         description=f"How much was used, by the lines of the price: whole numbers from 0 to {LINE_QUANTITY_MAX:,}. "
         "In place of a quantity.",
@@ -170,12 +176,12 @@ class CaptureRequest(Struct, rename="camel", forbid_unknown_fields=True):
         ),
     ] = None
     quantities: Annotated[
-        dict[str, int] | None,
+        dict[str, Any] | None,
         Meta(
             description="How much was used after all, by the lines of the price that the hold was made at; of each at "
             "most what was held. It is charged as the hold was priced, and the rest goes back.",
             examples=[{"input": 1200, "output": 350}],
-            extra_json_schema={"minProperties": 1, "maxProperties": LINES_MAX},
+            extra_json_schema=QUANTITIES_SCHEMA,
         ),
     ] = None
     amount: Annotated[
