@@ -56,3 +56,6 @@ CREATE TABLE period_count (
     units BIGINT NOT NULL CHECK (units >= 0),
     PRIMARY KEY (merchant_id, request_type, starts_at, line)
 );
+
+-- Who runs out when is told by live balances; nothing goes by this index any more.
+DROP INDEX outlook_runs_out;
