@@ -12,6 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.config import Settings
+from farebox.service.catalogue.imports import PriceImports
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.insight.usage import UsageReader, UsageRollup
 from farebox.service.ledger.committer import LIMITS, Committer, CommitterLimits
@@ -87,6 +88,7 @@ class Farebox(Struct, frozen=True):
             operations=operations,
             merchants=merchants,
             quotes=Quotes(stores, clock),
+            price_imports=PriceImports(stores, clock),
             prices=Prices(stores, clock),
             merchant_changes=MerchantChanges(merchants, operations),
             repeats=Repeats(stores, clock),

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from farebox.service.catalogue.imports import PriceImports
 from farebox.service.insight.usage import UsageReader
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
@@ -47,6 +48,7 @@ class Services(Struct, frozen=True):
     quotes: Quotes
     merchants: Merchants
     prices: Prices
+    price_imports: PriceImports
     merchant_changes: MerchantChanges
     repeats: Repeats
     users: Users

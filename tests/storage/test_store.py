@@ -34,6 +34,7 @@ from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import DONE, Code
 from farebox.core.prices import Price
+from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.core.state import Alert, AlertKind, BatchState, Decision, KeyRecord, reads
 from farebox.core.thresholds import Threshold
@@ -211,6 +212,8 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "api_keys.revoke": lambda stores: stores.api_keys.revoke(1, NOW),
     "api_keys.rotate": lambda stores: stores.api_keys.rotate(1, successor=staff_key(2), expires_at=NOW),
     "prices.add": add_price,
+    "prices.add_all": lambda stores: stores.prices.add_all([Price(7, "image", UNIT, NOW)], NOW),
+    "prices.made_with": lambda stores: stores.prices.made_with(ANN, 1),
     "prices.list": lambda stores: stores.prices.list(None),
     "approvals.find": lambda stores: stores.approvals.find(ANN, 1),
     "approvals.list": lambda stores: stores.approvals.list(merchant_id=None, before=9, limit=9),
@@ -512,6 +515,27 @@ async def test_prices_are_listed_by_type_and_start(stores: Stores) -> None:
     assert default == await stores.prices.list(None)
     assert own == await stores.prices.list(ANN)
     assert [] == await stores.prices.list(BEN)
+
+
+@every_store
+@pytest.mark.parametrize("merchant_id", [None, ANN])
+async def test_many_prices_are_added_together_or_not_at_all(stores: Stores, merchant_id: int | None) -> None:
+    await add_merchant(stores)
+    before = Price(1, "chat", UNIT, NOW, merchant_id)
+    await stores.prices.add(before, NOW)
+    rule = Rule(Rates((Line("input", 150_000, 1_000_000),)))
+    free = Price(2, "free", None, NOW + 5, merchant_id, rule)
+    together = [free, Price(3, "image", UNIT, NOW, merchant_id), Price(4, "voice", None, NOW, merchant_id)]
+    with pytest.raises(AlreadyExists):
+        await stores.prices.add_all([*together, Price(5, "chat", UNIT, NOW, merchant_id)], NOW + 1)
+    assert [before] == await stores.prices.list(merchant_id)
+    await stores.prices.add_all(together, NOW + 1)
+    assert [before, *together] == await stores.prices.list(merchant_id)
+    assert together == await stores.prices.made_with(merchant_id, 3)
+    assert [before] == await stores.prices.made_with(merchant_id, 1)
+    assert [] == await stores.prices.made_with(merchant_id, 9)
+    with pytest.raises(NotFound):
+        await stores.prices.add_all([Price(8, "image", UNIT, NOW, BEN)], NOW)
 
 
 @every_store

@@ -16,7 +16,7 @@ from farebox.core.prices import Price
 from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded
-from farebox.storage.interface import AlreadyExists, NotFound
+from farebox.storage.interface import AlreadyExists, NotFound, StorageError
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.records import (
     COMMAND_LINE_MAKER,
@@ -266,6 +266,27 @@ class _Prices(_Subject):
     async def period_counts(self, merchant_id: int, request_type: str, starts_at: int) -> Sequence[PeriodCount]:
         place = (merchant_id, request_type, starts_at)
         return [count for key, count in self._rows.period_counts.items() if key[:3] == place]
+
+    async def add_all(
+        self,
+        prices: Sequence[Price],
+        created_at: int,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
+    ) -> None:
+        kept = list(self._rows.prices)
+        self._rows.claim(repeat)
+        try:
+            for price in prices:
+                await self.add(price, created_at)
+        except StorageError:
+            self._rows.prices[:] = kept
+            raise
+        self._rows.log(audit_entry)
+
+    async def made_with(self, merchant_id: int | None, price_id: int) -> Sequence[Price]:
+        made_at = self._rows.prices_made_at
+        return [price for price in await self.list(merchant_id) if made_at[price.price_id] == made_at.get(price_id)]
 
     async def shows_clock_behind(self, merchant_id: int, request_type: str, now: int) -> bool:
         account = self._rows.accounts.get(merchant_id)

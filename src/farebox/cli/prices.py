@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from farebox.cli.context import CommandContext, command, merchant_id, short_time, table
+from farebox.cli.main import LazyGroup, StandIn
 from farebox.core import ids
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Rule
@@ -18,7 +19,17 @@ _MERCHANT = click.option("--merchant", help="This merchant's own price, which go
 _FROM = click.option("--from", "starts", help="When it begins, such as 2027-01-01T00:00:00Z; now, if not given.")
 
 
-@click.group("price")
+@click.group(
+    "price",
+    cls=LazyGroup,
+    commands=(
+        StandIn(
+            "import",
+            "farebox.cli.price_import:price_import",
+            "Take prices over from a list in FILE: a version for each type that is new or has changed.",
+        ),
+    ),
+)
 def price_group() -> None:
     """Prices of request types: defaults, and merchants' own."""
 
@@ -89,13 +100,18 @@ async def price_withdraw(context: CommandContext, price_id: str, merchant: str |
 
 @command("list", group=price_group)
 @click.option("--merchant", help="This merchant's own prices; the defaults, if not given.")
-async def price_list(context: CommandContext, merchant: str | None) -> None:
+@click.option("--made-with", help="Only what one import made, by the price that the audit log names.")
+async def price_list(context: CommandContext, merchant: str | None, made_with: str | None) -> None:
     """List every version of the prices, marking what is in force now."""
     number = _number(merchant)
     prices = await context.farebox.services.prices.list(number)
     currency = await _currency(context, number)
     now = context.farebox.clock.now()
-    versions = prices_data(prices, now)
+    shown = list(zip(prices, prices_data(prices, now), strict=True))
+    if made_with is not None:
+        price_id = inputs.public_id("made-with", ids.PRICE, made_with)
+        made = {price.price_id for price in await context.farebox.services.price_imports.made_with(number, price_id)}
+        shown = [(price, version) for price, version in shown if price.price_id in made]
     rows = [
         (
             version.type,
@@ -104,10 +120,10 @@ async def price_list(context: CommandContext, merchant: str | None) -> None:
             version.price_id,
             price_words(price, currency),
         )
-        for price, version in zip(prices, versions, strict=True)
+        for price, version in shown
     ]
     context.answer(
-        versions,
+        [version for _, version in shown],
         table(("type", "from (UTC)", "", "price id", "price"), rows)
         or ["There are no such prices; see: farebox price set"],
     )

@@ -52,6 +52,7 @@ class Action(StrEnum):
     REVOKE_KEY = "revoke_key"
     ASSIGN_KEY = "assign_key"
     SET_PRICE = "set_price"
+    IMPORT_PRICES = "import_prices"
     END_PRICE = "end_price"
     WITHDRAW_PRICE = "withdraw_price"
     ADD_STAFF = "add_staff"

@@ -29,6 +29,9 @@ _PRICE: Final = re.compile(
     rf"(?P<type>\S+) (?:(?P<variable>variable)|(?P<rule>by a rule)|(?P<plain>[0-9.]+)|{_AMOUNT}) from (?P<starts>\S+)",
     re.ASCII,
 )
+_IMPORT: Final = re.compile(
+    r"(?P<new>[0-9]{1,9}) new, (?P<changed>[0-9]{1,9}) changed from (?P<starts>[^\s,]+), (?P<rest>.+)", re.ASCII
+)
 _KEY_KINDS: Final = {"fbm_": "a key of the merchant's", "fbs_": "service key", "fbu_": "support key"}
 _MOVES: Final = {
     "top_up": "a top-up of {}",
@@ -221,6 +224,16 @@ def _price(told: _Told) -> str:
     return f"set {whose} of {found['type']} to {found['plain'] or _money(found)} from {starts} on"
 
 
+def _prices_imported(told: _Told) -> str:
+    """Tell of an import: how many prices are new and changed, from when on, and of which list."""
+    found = _IMPORT.fullmatch(told.detail)
+    whose = "default prices" if told.entry.merchant_id is None else "prices of the merchant's own"
+    if found is None:
+        return _with_rest(f"imported {whose}", told.detail, between=": ")
+    counts = f"{int(found['new']):,} new and {int(found['changed']):,} changed"
+    return f"imported {whose} from a list, {counts} from {told.time(found['starts'])} on ({found['rest']})"
+
+
 def _price_ended(told: _Told) -> str:
     request_type, starts = told.detail.split(" from ", 1)
     if told.entry.merchant_id is None:
@@ -288,6 +301,7 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.REVOKE_KEY: _key_revoked,
     Action.ASSIGN_KEY: _key_assigned,
     Action.SET_PRICE: _price,
+    Action.IMPORT_PRICES: _prices_imported,
     Action.END_PRICE: _price_ended,
     Action.WITHDRAW_PRICE: _price_withdrawn,
     Action.ADD_STAFF: _staff_added,

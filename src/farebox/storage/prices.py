@@ -23,15 +23,39 @@ class PriceStore(SubjectStore):
             NotFound: no such merchant; or it ends a price, and none is in force then that could end.
             AlreadyExists: a version with this start is there already, or the id is taken.
         """
-        name = "insert_default_price" if price.merchant_id is None else "insert_merchant_price"
+        await self.add_all([price], created_at, audit_entry, repeat)
+
+    async def add_all(
+        self,
+        prices: Sequence[Price],
+        created_at: int,
+        audit_entry: AuditEntry | None = None,
+        repeat: Repeat | None = None,
+    ) -> None:
+        """Add versions in one transaction, all of them made at one time; none of them, if one can't be added.
+
+        Raises:
+            NotFound: no such merchant; or one ends a price, and none is in force then that could end.
+            AlreadyExists: a version with such a start is there already, or an id is taken.
+        """
 
         async def add(fetch: Fetch) -> None:
             await self._claim(fetch, repeat)
-            if price.is_end:
-                await self._check_end(fetch, price)
-            await fetch(self._sql[name], *rows.price_to_row(price), created_at)
+            for price in prices:
+                if price.is_end:
+                    await self._check_end(fetch, price)
+                name = "insert_default_price" if price.merchant_id is None else "insert_merchant_price"
+                await fetch(self._sql[name], *rows.price_to_row(price), created_at)
 
         await self._connector.run_in_transaction(add, audit_entry)
+
+    async def made_with(self, merchant_id: int | None, price_id: int) -> Sequence[Price]:
+        """List the versions that were made at the same time as one of them, by type and start; itself too."""
+        if merchant_id is None:
+            found = await self._rows("default_prices_made_with", price_id)
+        else:
+            found = await self._rows("merchant_prices_made_with", merchant_id, price_id)
+        return [rows.price_from_row(row) for row in found]
 
     async def _check_end(self, fetch: Fetch, price: Price) -> None:
         """See that a price is in force when it is to end; of two who end it at once, one does."""

@@ -7,10 +7,10 @@ from typing import Final
 from msgspec.structs import replace
 
 from farebox.core.money import AMOUNT_MICROS_MAX
+from farebox.core.prices import REQUESTS
 from farebox.core.pricing.rules import PER_MAX, Line, Rates, Rule, Step, Tier, Tiers, Windows
 from farebox.service.catalogue.listed import Inexpressible, Offer, Reason
 
-REQUESTS: Final = "requests"
 _TEN: Final = 10
 
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from farebox.core.prices import REQUESTS
 from farebox.core.pricing.rules import Rates, Rule, Window
 from farebox.service.catalogue.lines import MILLION, Component, NumberReader, priced_rates, priced_rule
 from farebox.service.catalogue.listed import Inexpressible, Listed, Offer, Reason
@@ -28,7 +29,6 @@ _UNITS: Final = (
 )
 """How a price's key ends, how the component's name ends instead, and how many units the price is for."""
 
-_REQUESTS: Final = "requests"
 _AT_LEAST: Final = {("groq", "whisper-large-v3"): 10, ("groq", "whisper-large-v3-turbo"): 10}
 """Models whose seconds of audio are billed as so many at least; the list's program knows, and the list does not."""
 
@@ -179,7 +179,7 @@ def _rates(prices: _PricesByKey, numbers: NumberReader, remarks: list[str], at_l
         if isinstance(value, Mapping):
             above[component] = _read_tiers(key, value, per, numbers, remarks)
         price = numbers.price(key, value.get("base") if isinstance(value, Mapping) else value, remarks) / per
-        if component.name == _REQUESTS:
+        if component.name == REQUESTS:
             if component in above:
                 raise Inexpressible(Reason.TIERS, "a fee for requests that has tiers")
             base = price

@@ -20,6 +20,8 @@ class Reason(StrEnum):
     MALFORMED = "not as the list's own format says"
     NAME = "a name that is no request type"
     TWICE = "a name that stands for two prices"
+    PAST = "a start in the past"
+    TAKEN = "a start that another price has"
 
 
 class Problem(Struct, frozen=True):

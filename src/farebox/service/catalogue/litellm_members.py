@@ -10,6 +10,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from farebox.core.prices import REQUESTS
 from farebox.service.catalogue.lines import MILLION, Component
 
 
@@ -26,7 +27,7 @@ OUTPUT: Final = _output("output")
 CACHE_READ: Final = _input("cache_read")
 CACHE_WRITE: Final = _input("cache_write")
 REASONING: Final = _output("output_reasoning")
-REQUEST: Final = Component("requests")
+REQUEST: Final = Component(REQUESTS)
 """The fee of a request, which becomes the rule's base."""
 
 QUERY: Final = Component("queries")

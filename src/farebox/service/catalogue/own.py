@@ -8,11 +8,10 @@ that what is wrong in it stops the import, and names its place.
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.service import inputs
-from farebox.service.catalogue.amounts import REQUESTS
 from farebox.service.catalogue.listed import Listed, Offer
 from farebox.service.errors import InvalidInput
+from farebox.service.operator.prices import FREE_REQUESTS
 from farebox.service.plain_values import Members, kind_of, listed
 from farebox.service.price_texts import read_rule
 
@@ -51,7 +50,7 @@ def _read_entry(request_type: str, path: str, value: object) -> Listed:
             offer = Offer(rule=read_rule(members.at("rule"), members.values["rule"]))
         case "unitPrice":
             amount = members.amount("unitPrice")
-            offer = Offer(amount) if amount else Offer(rule=Rule(Rates((Line(REQUESTS, 0),))))
+            offer = Offer(amount) if amount else Offer(rule=FREE_REQUESTS)
         case _:
             if not members.flag("variable"):
                 raise members.fault("variable", "this is false; leave it out and write rule or unitPrice")

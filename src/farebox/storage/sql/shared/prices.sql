@@ -26,6 +26,17 @@ SELECT {default_price} FROM default_price ORDER BY request_type, starts_at, pric
 -- merchant_prices: list every version of a merchant's own prices
 SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 ORDER BY request_type, starts_at, price_id;
 
+-- default_prices_made_with: list the default prices that were made at the same time as one of them
+SELECT {default_price} FROM default_price
+WHERE created_at = (SELECT created_at FROM default_price WHERE price_id = $1)
+ORDER BY request_type, starts_at, price_id;
+
+-- merchant_prices_made_with: list the prices of a merchant's own that were made at the same time as one of them
+SELECT {merchant_price} FROM merchant_price
+WHERE merchant_id = $1
+    AND created_at = (SELECT created_at FROM merchant_price WHERE merchant_id = $1 AND price_id = $2)
+ORDER BY request_type, starts_at, price_id;
+
 -- price_of_number: read the version that a merchant's transfer of a type names
 SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 AND request_type = $2 AND price_id = $3
 UNION ALL
