@@ -16,10 +16,10 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture audit lock bench torture fuzz coverage clean
+.PHONY: help run test check format architecture audit lock bench price-fit torture fuzz coverage clean
 
 help: ## List the targets.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
 
 run: $(VENV)/.installed-runtime ## Start a throw-away, seeded Farebox.
 	$(BIN)/farebox demo $(ARGS)
@@ -49,9 +49,13 @@ lock: $(VENV)/.installed-dev ## Lock the dependencies again (ARGS=--upgrade take
 	$(LOCK) pyproject.toml --output-file requirements/runtime.lock
 	$(LOCK) pyproject.toml --group dev --constraint requirements/build.lock --constraint requirements/runtime.lock \
 		--output-file requirements/dev.lock
+	$(LOCK) --no-deps --group price-lists --output-file requirements/price-lists.lock
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks.
 	$(BIN)/python -m benchmarks $(ARGS)
+
+price-fit: $(VENV)/.installed-dev ## Import real price lists, charge every type of them, and compare (needs a network).
+	$(BIN)/python -m benchmarks.price_fit
 
 torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers to the record.
 	$(BIN)/python -m tests.torture $(ARGS)
