@@ -64,7 +64,7 @@ class Try(Struct, frozen=True):
 
 
 class Fit(Struct, frozen=True):
-    """What came of one list."""
+    """The results of one list."""
 
     name: str
     version: str

@@ -15,7 +15,7 @@ from benchmarks.price_fit.__main__ import has_price
 from benchmarks.price_fit.by_genai_prices import GenaiModel
 from benchmarks.price_fit.by_litellm import LitellmEntry
 from benchmarks.price_fit.lists import genai_json
-from farebox.core.pricing import cost
+from farebox.core.pricing.costs import cost
 from farebox.service.catalogue.files import read_json
 from farebox.service.catalogue.genai_prices import read_genai_prices
 from farebox.service.catalogue.listed import Listed

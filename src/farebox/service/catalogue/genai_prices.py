@@ -33,7 +33,7 @@ _AT_LEAST: Final = {("groq", "whisper-large-v3"): 10, ("groq", "whisper-large-v3
 """Models whose seconds of audio are billed as so many at least; the list's program knows, and the list does not."""
 
 _BEHIND_AT: Final = frozenset({"route"})
-"""The dimensions said behind an @, as they are places; all else that a variant is for stands behind a colon."""
+"""Conditions whose value is a place, and stands behind an @; that of any other stands behind a colon."""
 
 _DAY_MINUTES: Final = 24 * 60
 _EVERY_DAY: Final = tuple(range(7))
