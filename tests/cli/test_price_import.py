@@ -58,7 +58,7 @@ def test_changes_are_shown_from_and_to_and_all_types_when_asked_for(shell: Shell
     ) in changed
     every = shell.ok(*words, "--all", "--dry-run").out
     assert "demo/one        unchanged  2.50 per 1,000,000 input, 10.00 per 1,000,000 output" in every
-    assert "demo/none       left out   no price: the entry names no price" in every
+    assert "demo/none       left out   no price: none is named" in every
     assert "1 type with a price is not in the list, and as before" in every
 
 

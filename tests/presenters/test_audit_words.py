@@ -16,6 +16,7 @@ from farebox.core.commands import Caller, KeyKind
 from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.presenters.audit_words import WORDS, actor_words, audit_sentence, audit_words
+from farebox.service.catalogue.imports import PriceList
 from farebox.service.operator.audit_log import ActorNames
 from farebox.service.people.api_keys import Principal
 from farebox.storage.mailbox_upgrade import MAILBOXES
@@ -118,6 +119,10 @@ async def _merchants(farebox: Farebox, merchant_id: int) -> None:
     await services.prices.withdraw(own.price_id, merchant_id=merchant_id, principal=SAM)
     await services.prices.end("image", merchant_id=merchant_id, starts=NEXT_YEAR, principal=SAM)
     await services.prices.end("audio", starts=NEXT_YEAR, principal=SAM)
+    fax = b'{"fax": {"unitPrice": "0.1"}}'
+    await services.price_imports.make(PriceList(data=fax, starts=NEW_YEAR), principal=SAM)
+    own_fax = PriceList(data=fax, starts=NEW_YEAR, markup="+5%", pattern="f*", merchant_id=merchant_id)
+    await services.price_imports.make(own_fax, principal=SAM)
 
 
 async def _keys(farebox: Farebox, merchant_id: int) -> None:
@@ -214,6 +219,10 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
         f"made the default price of call variable from {_STARTS} on",
         f"set the default price of azure/gpt:batch by a rule from {_STARTS} on",
     },
+    Action.IMPORT_PRICES: {
+        f"imported default prices from a list, 1 new and 0 changed from {_STARTS} on (own)",
+        f"imported prices of the merchant's own from a list, 1 new and 0 changed from {_STARTS} on (own, +5%, f*)",
+    },
     Action.WITHDRAW_PRICE: {f"withdrew the merchant's own price of image that was to start {_STARTS}"},
     Action.END_PRICE: {
         f"ended the merchant's own price of image from {_STARTS} on",
@@ -266,6 +275,11 @@ def _entry(action: str, detail: str, *, actor: str = "sam@farebox.example", key_
             "set the merchant's own price of image to 0.01 from 1 Jan 2027, 01:00 CET on",
         ),
         ("set_price", "nothing that is understood", "set a price: nothing that is understood"),
+        (
+            "import_prices",
+            "nothing that is understood",
+            "imported prices of the merchant's own: nothing that is understood",
+        ),
         ("top_up", "nothing that is understood", "topped up an amount, nothing that is understood"),
         ("approve", "nothing that is understood", "approved a request, nothing that is understood"),
         ("create_key", "nothing that is understood", "made nothing that is understood"),

@@ -163,6 +163,7 @@ def test_each_kind_of_member(members: dict[str, Any], quantities: dict[str, int]
     [
         ({}, Reason.NO_PRICE),
         ({"mode": "chat", "input_cost_per_token": None}, Reason.NO_PRICE),
+        ({"input_dbu_cost_per_token": 1.4e-05}, Reason.NO_PRICE),
         ({"input_cost_per_moon": 1.0}, Reason.UNKNOWN_MEMBER),
         ({"some_cost": {"a": 1.0}}, Reason.UNKNOWN_MEMBER),
         ({"search_context_cost_per_query": {"search_context_size_huge": 1.0}}, Reason.UNKNOWN_MEMBER),

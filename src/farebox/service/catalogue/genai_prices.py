@@ -237,7 +237,7 @@ def _priced(value: object) -> list[_Priced]:
     if isinstance(value, Mapping):
         return [_Priced(value)]
     if not isinstance(value, list) or not value:
-        raise Inexpressible(Reason.NO_PRICE, "the model names no prices")
+        raise Inexpressible(Reason.NO_PRICE, "none is named")
     return [_constrained(item) for item in value]
 
 

@@ -112,7 +112,7 @@ def priced_rule(rates: Rates, zone: str, windows: Sequence[Window]) -> Rule:
         Inexpressible: there are too many windows.
     """
     if not rates.lines and not rates.base:
-        raise Inexpressible(Reason.NO_PRICE, "the entry names no price")
+        raise Inexpressible(Reason.NO_PRICE, "none is named")
     if len(windows) > WINDOWS_MAX:
         raise Inexpressible(Reason.TOO_LONG, f"{len(windows)} windows")
     return Rule(rates, Windows(zone, tuple(windows)) if windows else None)

@@ -196,7 +196,8 @@ def _read_entry(members: Mapping[str, object], numbers: NumberReader) -> _Entry:
         _put_half_for_cached(prices, remarks)
     tiers, tiers_by = _read_tiers(members.get("tiered_pricing"), prices, numbers, remarks)
     if not prices:
-        raise Inexpressible(Reason.NO_PRICE, "the entry names no price")
+        in_units = [name for name in members if name in litellm_members.IN_OTHER_UNITS]
+        raise Inexpressible(Reason.NO_PRICE, f"none in money, but {in_units[0]}" if in_units else "none is named")
     if "search_free_requests" in members:
         remarks.append("the searches that several models have free together are charged from the first on")
     extra = members.get("provider_specific_entry")
