@@ -4,14 +4,14 @@
 # Guess:     where the price file has no cache_read_input_token_cost, one rule tells what cached tokens cost: that of
 #            input, as the program's own comment has it.
 # Behaviour: for fireworks_ai it is half of it, by a constant of the program that an environment variable changes; the
-#            file has nothing that tells such models from others. Of that provider's 348 entries 263 have no price for
+#            file has nothing that tells such models from others. Of that provider's 350 entries 263 have no price for
 #            cached tokens, so a reader of the file alone charges those double.
 # Versions:  litellm 1.110.2, with the price file that it ships
 # Source:    llms/fireworks_ai/cache_pricing.py; constants.py, FIREWORKS_AI_DEFAULT_CACHE_READ_RATE_RATIO
 # Seen:
 #   fireworks_ai/accounts/fireworks/models/deepseek-r1: a million tokens of input 3.00, cached 1.50
 #   together_ai/Qwen/Qwen2.5-7B-Instruct-Turbo: a million tokens of input 0.30, cached 0.30
-#   fireworks_ai: 348 entries, 263 of them without a price for cached tokens
+#   fireworks_ai: 350 entries, 263 of them without a price for cached tokens
 set -euo pipefail
 
 folder=$(mktemp -d)
@@ -42,5 +42,5 @@ assert list(seen.values()) == [("3.00", "1.50"), ("0.30", "0.30")], "cached toke
 entries = [entry for entry in model_cost.values() if entry.get("litellm_provider") == PROVIDER]
 without = sum(KEY not in entry for entry in entries)
 print(f"{PROVIDER}: {len(entries)} entries, {without} of them without a price for cached tokens")
-assert (len(entries), without) == (348, 263), "the file has other entries now"
+assert (len(entries), without) == (350, 263), "the file has other entries now"
 PYTHON

@@ -118,7 +118,7 @@ class LitellmEntry:
                     if self._entry.get(f"{member}{marked}{suffix}") is not None:
                         return dollars(str(self._entry[f"{member}{marked}{suffix}"]))
         if name == "cache_read" and self._entry.get("litellm_provider") == "fireworks_ai":
-            return self._price("input", 0, 0, at) / 2
+            return dollars(str(self._entry["input_cost_per_token"])) / 2
         return self._price("input" if name in _INPUT_LINES else "output", tokens, results, at)
 
     def _levels(self, tokens: int) -> list[str]:
