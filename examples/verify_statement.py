@@ -4,6 +4,7 @@ import json
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from fractions import Fraction
 from hashlib import blake2b
 from typing import Any
 
@@ -36,6 +37,61 @@ def canonical_bytes(merchant: str, t: dict[str, Any]) -> bytes:
     return "\n".join("" if field is None else str(field) for field in fields).encode()
 
 
+def numbers(text: str, between: str) -> dict[str, int]:
+    """Read input=1200,output=350."""
+    return {name: int(number) for name, number in (part.split(between) for part in text.split(",") if part)}
+
+
+def line_cost(line: dict[str, Any], quantity: int, before: int) -> Fraction:
+    """Compute what one line of a rule comes to, in micros; `before` are the units of its period that came before."""
+    if quantity == 0:
+        return Fraction(0)
+    block = line.get("block", 1)
+    units = -(-max(quantity, line.get("atLeast", 0)) // block) * block
+    steps = line.get("graduated") or [{"from": 1, "amount": line["amount"], "per": line.get("per", 1)}]
+    total = Fraction(0)
+    for number, step in enumerate(steps, 1):
+        first = max(step["from"], before + 1, line.get("included", 0) + 1)
+        last = before + units if number == len(steps) else min(before + units, steps[number]["from"] - 1)
+        total += Fraction(max(last - first + 1, 0) * micros(step["amount"]), step.get("per", 1))
+    return total
+
+
+def cost(rule: dict[str, Any], pricing: str) -> int:
+    """Compute what a request comes to by a rule, in micros: one fraction over all lines, rounded once."""
+    quantities, *parts = pricing.split(";")
+    stated = dict(part.split("=", 1) for part in parts)
+    used, before = numbers(quantities, "="), numbers(stated.get("before", ""), ":")
+    rates = {0: rule, **dict(enumerate(rule.get("windows", {}).get("windows", []), 1))}[int(stated.get("window", 0))]
+    lines, tier, tiers = rates["lines"], None, rates.get("tiers", {"by": [], "from": []})
+    for number, candidate in enumerate(tiers["from"], 1):
+        if sum(used.get(name, 0) for name in tiers["by"]) >= candidate["from"]:
+            lines, tier = candidate["lines"], str(number)
+    if stated.get("tier") != tier:
+        raise ValueError(f"tier {stated.get('tier')} was applied, but the quantities reach {tier}")
+    total = sum(
+        (line_cost(line, used.get(line["name"], 0), before.get(line["name"], 0)) for line in lines), Fraction(0)
+    )
+    total = max(total + micros(rates.get("base", "0")), Fraction(micros(rates.get("minimum", "0"))))
+    rounding = rule.get("rounding", {"step": "0.000001", "direction": "up"})
+    steps = total / micros(rounding["step"])
+    rounded = {"up": -(-steps // 1), "half_up": (steps + Fraction(1, 2)) // 1, "down": steps // 1}
+    return rounded[rounding["direction"]] * micros(rounding["step"])
+
+
+def check_amount(t: dict[str, Any], rules: dict[tuple[str, str], Any]) -> None:
+    """Compute a transfer's amount again, by its unit price or by the rule that stands in the statement before it."""
+    expected = amount = micros(t["amount"])
+    if t.get("pricing") is not None:
+        if (t["priceId"], t["type"]) not in rules:
+            raise ValueError(f"seq {t['seq']}: its price is not in the statement before it")
+        expected = cost(rules[t["priceId"], t["type"]], t["pricing"])
+    elif t["unitPrice"] is not None:
+        expected = micros(t["unitPrice"]) * t["quantity"]
+    if amount != expected:
+        raise ValueError(f"seq {t['seq']}: the amount is {amount} micros, but its price comes to {expected}")
+
+
 def verify(path: str) -> str:
     """Check the statement in a file; return where it ends, or raise what is wrong with it."""
     with open(path, encoding="utf-8") as lines:
@@ -44,10 +100,14 @@ def verify(path: str) -> str:
             raise ValueError("this is no statement of version 1")
         merchant, seq, last_hash = header["merchantId"], header["firstSeq"] - 1, header["previousHash"]
         balances = {"wallet": micros(header["available"]), "held": micros(header["held"])}
+        rules: dict[tuple[str, str], Any] = {}
         for line in lines:
             data = json.loads(line)
             if "lastHash" in data:
                 break
+            if "rule" in data:
+                rules[data["priceId"], data["type"]] = data["rule"]
+                continue
             seq += 1
             if data["seq"] != seq:
                 raise ValueError(f"seq {data['seq']} stands where seq {seq} belongs")
@@ -57,6 +117,7 @@ def verify(path: str) -> str:
                 balances[account] += sign * micros(data["amount"])
                 if (before, balances[account]) != (micros(data[f"{name}Before"]), micros(data[f"{name}After"])):
                     raise ValueError(f"seq {seq}: {name} does not follow from the amount")
+            check_amount(data, rules)
             last_hash = blake2b(bytes.fromhex(last_hash) + canonical_bytes(merchant, data), digest_size=32).hexdigest()
             if data["hash"] != last_hash:
                 raise ValueError(f"seq {seq}: it was changed, or what stands before it")

@@ -9,6 +9,7 @@ from farebox.core.outcomes import Outcome
 from farebox.core.period_counts import PeriodCount, PeriodCounts
 from farebox.core.prices import Price
 from farebox.core.pricing.priced import read_priced
+from farebox.core.pricing.rules import QUANTITY_MAX
 from farebox.core.pricing.times import rates_at
 from farebox.core.quotes import Quote, counted_units, requoted, returned_units
 from farebox.core.state import Original
@@ -16,6 +17,8 @@ from farebox.core.transfers import Transfer
 
 _PRICED_KINDS: Final = frozenset({Kind.CHARGE, Kind.HOLD, Kind.CAPTURE})
 _ENDING_KINDS: Final = frozenset({Kind.RELEASE, Kind.EXPIRE})
+
+COUNTS_DIFFER: Final = "the units of its period that came before are others than its transfers come to"
 
 
 class RuleReplay:
@@ -63,23 +66,12 @@ class RuleReplay:
 
     def _priced_faults(self, transfer: Transfer) -> Iterator[str]:
         price = self._prices.get(transfer.price_id or 0)
-        if transfer.kind not in _PRICED_KINDS:
-            yield "says what it was priced by, which only charges, holds and captures are"
+        quote, faults = recomputed(price, transfer)
+        yield from faults
+        if price is None or price.rule is None or quote is None or quote.priced is None:
             return
-        if price is None or price.rule is None or price.request_type != transfer.request_type:
-            yield "names a price that is not there, or no rule"
-            return
-        quote = requoted(price, transfer)
-        if isinstance(quote, Outcome) or quote.priced is None:
-            yield "its quantities can't be priced"
-            return
-        if quote.amount != transfer.amount:
-            yield f"the amount is {format_amount(transfer.amount)}, its price comes to {format_amount(quote.amount)}"
-        if quote.pricing != transfer.pricing or quote.quantity != transfer.quantity:
-            yield "what it was priced by is not what its price comes to"
-        yield from self._rate_faults(price, transfer, quote)
         if self._met(price, transfer, quote) != quote.priced.before:
-            yield "the units of its period that came before are others than its transfers come to"
+            yield COUNTS_DIFFER
         if transfer.kind == Kind.CAPTURE:
             self._uncount(transfer.refers_to or 0)
         if quote.place is not None:
@@ -87,16 +79,6 @@ class RuleReplay:
             gives_back = price.rule.period is not None and price.rule.period.refunds_give_back
             if transfer.kind == Kind.HOLD or gives_back:
                 self._counted[transfer.seq] = transfer
-
-    def _rate_faults(self, price: Price, transfer: Transfer, quote: Quote) -> Iterator[str]:
-        rule, priced = price.rule, quote.priced
-        if rule is None or priced is None:
-            return
-        is_timed = rule.windows is not None or rule.period is not None
-        if is_timed != (priced.at is not None):
-            yield "it names a time where its price has none, or none where it has one"
-        elif rule.windows is not None and priced.at is not None and rates_at(rule, priced.at)[0] != priced.window:
-            yield "it names another window than its time falls in"
 
     def _met(self, price: Price, transfer: Transfer, quote: Quote) -> Mapping[str, int]:
         """Tell the units that a transfer met of its period: a capture those that its hold met."""
@@ -123,3 +105,37 @@ class RuleReplay:
         units = returned_units(price, Original(original, total - refund.amount), total)
         if units is not None:
             self._counts.add(*units, -1)
+
+
+def recomputed(price: Price | None, transfer: Transfer) -> tuple[Quote | None, list[str]]:
+    """Compute again what a transfer that was priced by a rule came to.
+
+    Returns:
+        What it comes to, or None if that can't be told; and what is wrong with the transfer.
+
+    Raises:
+        ValueError: the transfer's `pricing` can't be read, or names a window that the price does not have.
+    """
+    if transfer.kind not in _PRICED_KINDS:
+        return None, ["says what it was priced by, which only charges, holds and captures are"]
+    if price is None or price.rule is None or price.request_type != transfer.request_type:
+        return None, ["names a price that is not there, or no rule"]
+    quantities = read_priced(transfer.pricing or "").quantities
+    if quantities.keys() - set(price.names) or not all(0 <= number <= QUANTITY_MAX for number in quantities.values()):
+        return None, ["its quantities are none that its price has"]
+    quote = requoted(price, transfer)
+    if isinstance(quote, Outcome) or quote.priced is None:
+        return None, ["its quantities can't be priced"]
+    faults = []
+    if quote.amount != transfer.amount:
+        faults.append(
+            f"the amount is {format_amount(transfer.amount)}, its price comes to {format_amount(quote.amount)}"
+        )
+    if quote.pricing != transfer.pricing or quote.quantity != transfer.quantity:
+        faults.append("what it was priced by is not what its price comes to")
+    is_timed = price.rule.windows is not None or price.is_counted
+    if is_timed != (quote.priced.at is not None):
+        faults.append("it names a time where its price has none, or none where it has one")
+    elif price.rule.windows is not None and rates_at(price.rule, quote.priced.at or 0)[0] != quote.priced.window:
+        faults.append("it names another window than its time falls in")
+    return quote, faults

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from farebox.core.audit_log import AuditEntry
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
+from farebox.core.transfers import Transfer
 from farebox.storage import rows
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.records import Repeat
@@ -123,3 +124,11 @@ class PriceStore(SubjectStore):
         else:
             found = await self._rows("merchant_prices", merchant_id)
         return [rows.price_from_row(row) for row in found]
+
+    async def named_by(self, transfer: Transfer) -> Price | None:
+        """Read the version that a transfer names; None if it names none, or one that is not there."""
+        if transfer.price_id is None or transfer.request_type is None:
+            return None
+        values = (transfer.merchant_id, transfer.request_type, transfer.price_id)
+        found = await self._rows("price_of_number", *values)
+        return rows.price_from_row(found[0]) if found else None

@@ -1,8 +1,9 @@
 """Verifying an exported statement offline: nothing in it was changed, dropped, repeated or reordered, and it adds up.
 
 Every line must be what Farebox itself would write of what the line says; each hash must follow from the hash before and
-the transfer's canonical bytes; each balance from the balance before and the amount; and all must end at the balance
-that the last line claims. Memory stays flat, however long the export.
+the transfer's canonical bytes; each balance from the balance before and the amount; each amount from its price, be it a
+unit price or a rule that stands in the export; and all must end at the balance that the last line claims. Memory stays
+flat, however long the export: no more is kept than prices, counts of periods and open holds.
 """
 
 import re
@@ -19,18 +20,31 @@ from farebox.core.money import MICROS_PER_UNIT, format_amount
 from farebox.core.transfers import Transfer
 from farebox.service import inputs, parsing
 from farebox.service.errors import InvalidInput
-from farebox.service.statements.lines import FORMAT, VERSION, HeaderData, TrailerData, TransferData, transfer_data
+from farebox.service.statements.lines import (
+    FORMAT,
+    VERSION,
+    HeaderData,
+    PriceLineData,
+    TrailerData,
+    TransferData,
+    transfer_data,
+)
+from farebox.service.statements.price_check import PriceCheck
 
 FAULTS_MAX: Final = 100
 """How many faults of one export are told; all are counted."""
 
 LINE_BYTES_MAX: Final = 64 * 1024
-"""No line of an export is near as long; what is beyond is not even looked at."""
+"""No line of an export is near as long, but for prices; what is beyond is not even looked at."""
+
+PRICE_BYTES_MAX: Final = 16 * 1024 * 1024
+"""No price is as long: one with as many windows, tiers, lines and steps as there may be has some 12 MB."""
 
 _Line = TypeVar("_Line")
 _Value = TypeVar("_Value")
 
 _TRAILER_START: Final = b'{"count":'
+_PRICE_START: Final = b'{"priceId":'
 _AMOUNT: Final = re.compile(r"(-?)([0-9]{1,13})\.([0-9]{2,6})", re.ASCII)
 _FRACTION_DIGITS: Final = 6
 _SHOWN_CHARS_MAX: Final = 80
@@ -75,17 +89,18 @@ class _BadLineError(Exception):
     """A line can't be read; the message says why."""
 
 
-def check_statement(stream: IO[bytes], *, after: Ending | None = None) -> Report:
+def check_statement(stream: IO[bytes], *, after: Ending | None = None, prices: PriceCheck | None = None) -> Report:
     """Check an export, JSON lines in UTF-8, from its first byte to its last.
 
     Args:
         stream: the export.
         after: where the export before it ended, if this one has to continue it.
+        prices: what the exports before it had of prices and counts, if this one continues them.
 
     Raises:
         OSError: the stream can't be read.
     """
-    check = _Check(after)
+    check = _Check(after, PriceCheck() if prices is None else prices)
     faults: list[ExportFault] = []
     count = number = 0
     for number, line in enumerate(_lines(stream), 1):
@@ -108,8 +123,9 @@ _Finding = tuple[int | None, str]
 class _Check:
     """One pass over an export: is fed every line, then finished; yields each fault's seq and text where it stands."""
 
-    def __init__(self, after: Ending | None) -> None:
+    def __init__(self, after: Ending | None, prices: PriceCheck) -> None:
         self._after = after
+        self._prices = prices
         self._merchant = ""
         self._merchant_id = 0
         self._currency = ""
@@ -142,6 +158,8 @@ class _Check:
         elif line.startswith(_TRAILER_START):
             self._has_trailer = True
             yield from self._feed_trailer(line)
+        elif line.startswith(_PRICE_START):
+            yield from self._feed_price(line)
         else:
             yield from self._feed_transfer(line)
 
@@ -167,6 +185,7 @@ class _Check:
             return
         self._merchant, self._currency = header.merchant_id, header.currency
         self.first_seq, self._seq = header.first_seq, header.first_seq - 1
+        self._prices.begin(header.first_seq)
         for fault in self._header_faults(line, header):
             yield header.first_seq, fault
 
@@ -194,6 +213,15 @@ class _Check:
         elif state != (after.hash, after.available, after.held):
             yield "this starts from another hash or balance than the statement before ended with"
 
+    def _feed_price(self, line: bytes) -> Iterator[_Finding]:
+        try:
+            data = _decoded(line, _PRICE, PRICE_BYTES_MAX)
+        except _BadLineError as error:
+            yield self._seq + 1, f"this can't be read as a price: {error}"
+            return
+        for fault in self._prices.add(data, line, self._merchant):
+            yield self._seq + 1, _plain(fault)
+
     def _feed_transfer(self, line: bytes) -> Iterator[_Finding]:
         expected_seq = self._seq + 1
         self.transfers_count += 1
@@ -203,6 +231,7 @@ class _Check:
         except _BadLineError as error:
             # Nothing that follows can be held against a line that is not known, and this one has been named.
             self._seq, self._is_lost = expected_seq, True
+            self._prices.forget()
             yield expected_seq, f"this is neither a transfer nor the trailer: {error}"
             return
         for fault in self._transfer_faults(line, data, transfer, expected_seq):
@@ -225,8 +254,10 @@ class _Check:
             yield "this refers to no earlier transfer"
         if transfer.seq != expected_seq:
             # Hash and balances then differ as well, for that same reason.
+            self._prices.forget()
             yield f"seq {expected_seq} was to come here; transfers are missing, repeated or swapped"
             return
+        yield from self._prices.faults(transfer)
         if self._is_lost:
             return
         if transfer.hash != chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer)):
@@ -268,6 +299,7 @@ class _Check:
 
 
 _HEADER: Final = msgspec.json.Decoder(HeaderData)
+_PRICE: Final = msgspec.json.Decoder(PriceLineData)
 _TRANSFER: Final = msgspec.json.Decoder(TransferData)
 _TRAILER: Final = msgspec.json.Decoder(TrailerData)
 _OTHERWISE: Final = "this is not written as Farebox writes it: spaces, the order of fields or line ends were changed"
@@ -320,8 +352,8 @@ def _transfer_of(data: TransferData, merchant_id: int) -> Transfer:
     )
 
 
-def _decoded(line: bytes, decoder: "msgspec.json.Decoder[_Line]") -> _Line:
-    if len(line) > LINE_BYTES_MAX:
+def _decoded(line: bytes, decoder: "msgspec.json.Decoder[_Line]", bytes_max: int = LINE_BYTES_MAX) -> _Line:
+    if len(line) > bytes_max:
         raise _BadLineError("it is longer than any line of a statement")
     try:
         return decoder.decode(line)
@@ -382,6 +414,8 @@ def _short(text: str, chars_max: int) -> str:
 def _lines(stream: IO[bytes]) -> Iterator[bytes]:
     """Cut a stream into lines, without their line breaks; what is too long for one is cut off beyond the limit."""
     while line := stream.readline(LINE_BYTES_MAX + 2):
+        if line.startswith(_PRICE_START) and not line.endswith(b"\n"):
+            line += stream.readline(PRICE_BYTES_MAX)
         rest = line
         while not rest.endswith(b"\n") and (rest := stream.readline(LINE_BYTES_MAX)):
             pass

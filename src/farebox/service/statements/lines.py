@@ -1,6 +1,7 @@
 """What a statement is written in: one form of a transfer for the API, the command line and every export.
 
 A verifiable export is JSON lines: a header, the transfers oldest first, a trailer that claims the balance they come to.
+Before the first transfer that was priced by a rule stands that rule, so that the export explains each amount by itself.
 A CSV has the columns of a transfer. docs/how-to/verify-a-statement.md documents each field.
 """
 
@@ -15,9 +16,11 @@ from msgspec.structs import astuple
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, KIND_WORDS, Kind
 from farebox.core.money import format_amount
-from farebox.core.pricing.rules import QUANTITY_MAX
+from farebox.core.prices import Price
+from farebox.core.pricing.rules import QUANTITY_MAX, Rule
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
+from farebox.service.price_texts import write_rule
 
 FORMAT: Final = "farebox-statement"
 VERSION: Final = 1
@@ -109,6 +112,16 @@ class HeaderData(Struct, rename="camel", frozen=True, forbid_unknown_fields=True
     held: _Balance
 
 
+class PriceLineData(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
+    """A line of a verifiable export before the first transfer that was priced by this rule."""
+
+    price_id: str
+    type: str
+    starts_at: str
+    merchant_id: _MerchantId | None
+    rule: dict[str, Any]
+
+
 class TrailerData(Struct, rename="camel", frozen=True, forbid_unknown_fields=True):
     """The last line of a verifiable export: what it claims that its transfers come to."""
 
@@ -152,6 +165,17 @@ def transfer_data(transfer: Transfer) -> TransferData:
         fingerprint=transfer.fingerprint.hex(),
         hash=transfer.hash.hex(),
         pricing=transfer.pricing,
+    )
+
+
+def price_line_data(price: Price, rule: Rule) -> PriceLineData:
+    """Write a version of a price, and the rule that it is, as the line of an export."""
+    return PriceLineData(
+        price_id=chain.price_text(price.price_id),
+        type=price.request_type,
+        starts_at=inputs.format_time(price.starts_at),
+        merchant_id=None if price.merchant_id is None else ids.public_id(ids.MERCHANT, price.merchant_id),
+        rule=write_rule(rule),
     )
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from farebox.core import ids
 from farebox.core.accounts import GENESIS_HASH, KIND_WORDS, Account
+from farebox.core.invariants import InvariantViolation
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 from farebox.service import inputs, parsing
@@ -22,9 +23,12 @@ from farebox.service.statements.lines import (
     KINDS,
     VERSION,
     HeaderData,
+    PriceLineData,
     TrailerData,
+    TransferData,
     csv_header,
     csv_rows,
+    price_line_data,
     transfer_data,
 )
 from farebox.service.statements.seek import last_transfers, transfers_at
@@ -249,9 +253,23 @@ class Statements:
     ) -> AsyncIterator[bytes]:
         encoder = msgspec.json.Encoder()
         yield encoder.encode_lines([header])
+        written: set[int] = set()
         async for transfers in self._oldest_first(merchant_id, stretch, _EVERYTHING):
-            yield encoder.encode_lines([transfer_data(transfer) for transfer in transfers])
+            lines: list[TransferData | PriceLineData] = []
+            for transfer in transfers:
+                if transfer.pricing is not None and transfer.price_id not in written:
+                    lines.append(await self._price_line(transfer))
+                    written.add(transfer.price_id or 0)
+                lines.append(transfer_data(transfer))
+            yield encoder.encode_lines(lines)
         yield encoder.encode_lines([trailer])
+
+    async def _price_line(self, transfer: Transfer) -> PriceLineData:
+        with translated():
+            price = await self._stores.prices.named_by(transfer)
+        if price is None or price.rule is None:
+            raise InvariantViolation(f"{transfer.id} was priced by a rule that is not there")
+        return price_line_data(price, price.rule)
 
     async def _csv(self, merchant_id: int, stretch: _BookRange, wanted: TransferFilter) -> AsyncIterator[bytes]:
         yield csv_header()
