@@ -6,6 +6,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core.pricing.rules import Line, Rates, Rule
+from farebox.service.price_texts import write_rule
 from tests.support.app_client import AppClient, Reply
 from tests.support.server import Seeds, seed
 
@@ -34,6 +35,14 @@ async def _list(client: AppClient, key: str, query: str = "") -> dict[str, Any]:
 
 async def _asked_again(client: AppClient, seeds: Seeds, *tags: str) -> Reply:
     return await client.get(PRICES, seeds.merchant_key, [("if-none-match", tag) for tag in tags])
+
+
+async def test_a_rule_is_given_as_data(farebox: Farebox, client: AppClient) -> None:
+    seeds, name = await seed(farebox), _type()
+    await farebox.services.prices.set(name, rule=TOKENS)
+    prices = (await _list(client, seeds.merchant_key))["prices"]
+    found = next(price for price in prices if price["type"] == name)
+    assert (None, write_rule(TOKENS)) == (found["unitPrice"], found["rule"])
 
 
 async def test_a_service_reads_the_defaults_and_any_merchants_prices(farebox: Farebox, client: AppClient) -> None:

@@ -17,7 +17,6 @@ from farebox.bootstrap import Farebox
 from farebox.client.prices import PriceRule
 from farebox.core import ids
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers, Window, Windows
-from farebox.service.price_texts import write_rule
 from tests.support.app_client import AppClient, Reply
 from tests.support.effort import examples
 from tests.support.postgres import Databases
@@ -213,10 +212,11 @@ async def test_a_cost_that_no_charge_may_have_is_not_quoted(farebox: Farebox, cl
 async def test_a_service_works_out_what_it_is_charged(
     farebox: Farebox, client: AppClient, rule: Rule, data: st.DataObject
 ) -> None:
-    """Over random rules: worked out locally, quoted, and charged, all come to the same."""
+    """Over random rules: read by `GET /api/prices`, worked out locally, quoted, and charged, all come to the same."""
     seeds = await seed(farebox, balance="1000000000000")
     name = await _priced(farebox, rule)
-    local = PriceRule.of(write_rule(rule))
+    prices = (await client.get(f"/api/prices?merchant={seeds.merchant}", seeds.service_key)).data["prices"]
+    local = PriceRule.of_price(next(price for price in prices if price["type"] == name))
     counts = dict.fromkeys(local.names, 0)
     # Two requests of the same moment, so of one period: the second goes on from the units of the first.
     at = datetime.now(UTC)

@@ -1,7 +1,10 @@
 """Commands about prices: versions are added, listed, ended, and withdrawn before they start."""
 
+import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -11,10 +14,14 @@ from farebox.core import ids
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Rule
 from farebox.presenters.prices import VARIABLE, PriceData, price_data, price_words, prices_data
+from farebox.presenters.quote_words import asked_words, quote_words
+from farebox.presenters.quotes import quote_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
+from farebox.service.ledger.quotes import QuoteAsked
 from farebox.service.rule_documents import parse_rule
 
+_DIGITS: Final = re.compile("[0-9]{1,19}", re.ASCII)
 _MERCHANT = click.option("--merchant", help="This merchant's own price, which goes before the default.")
 _FROM = click.option("--from", "starts", help="When it begins, such as 2027-01-01T00:00:00Z; now, if not given.")
 
@@ -127,6 +134,62 @@ async def price_list(context: CommandContext, merchant: str | None, made_with: s
         table(("type", "from (UTC)", "", "price id", "price"), rows)
         or ["There are no such prices; see: farebox price set"],
     )
+
+
+@command("quote", group=price_group)
+@click.argument("request_type", metavar="TYPE")
+@click.option(
+    "--quantity",
+    "quantities",
+    multiple=True,
+    metavar="NAME=NUMBER",
+    help="How much of a line of the price, such as input=1200; can be repeated. Of a price of one line, the number.",
+)
+@click.option("--merchant", help="Whom it would cost that; the default price, if not given.")
+@click.option("--at", help="When it is requested, such as 2027-01-01T00:00:00Z; now, if not given.")
+@click.option("--amount", help="Of a variable type, the amount that its caller names.")
+async def price_quote(
+    context: CommandContext,
+    request_type: str,
+    quantities: tuple[str, ...],
+    merchant: str | None,
+    at: str | None,
+    amount: str | None,
+) -> None:
+    """Tell what a request of a TYPE would cost, line by line; nothing is charged."""
+    quantity, named = _quantities(quantities)
+    asked = QuoteAsked(request_type, quantity, named, at, amount)
+    quoted = await context.farebox.services.quotes.quote(asked, _number(merchant))
+    words = quote_words(quoted)
+    costs = f"{words.amount} {quoted.currency or ''}".strip()
+    rows = [(line.name, f"{line.quantity:,}", f"{line.units:,}", line.amount) for line in words.lines]
+    context.answer(
+        quote_data(quoted),
+        [
+            f"{request_type}: {asked_words(quoted)} would cost {costs}.",
+            *table(("line", "quantity", "charged", "exactly"), rows, right=(1, 2, 3)),
+            *words.notes,
+        ],
+    )
+
+
+def _quantities(texts: Sequence[str]) -> tuple[int | None, dict[str, int] | None]:
+    """Read quantities: each with its name, or one number without."""
+    if len(texts) == 1 and "=" not in texts[0]:
+        return _quantity_number(texts[0], texts[0]), None
+    named: dict[str, int] = {}
+    for text in texts:
+        name, separator, number = text.partition("=")
+        if not separator or name in named:
+            raise InvalidInput("--quantity", f"{text[:80]!r} is none; write each line once, such as input=1200")
+        named[name] = _quantity_number(number, text)
+    return None, named or None
+
+
+def _quantity_number(number: str, text: str) -> int:
+    if not _DIGITS.fullmatch(number):
+        raise InvalidInput("--quantity", f"{text[:80]!r} has no whole number; write one such as input=1200")
+    return int(number)
 
 
 def _state(version: PriceData, price: Price, now: int) -> str:

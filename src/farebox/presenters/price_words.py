@@ -6,7 +6,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core.currencies import format_money
-from farebox.core.pricing.rules import Direction, Line, Period, PeriodUnit, Rates, Rule, Step, Tiers, Window
+from farebox.core.pricing.rules import Direction, Line, Period, PeriodUnit, Rates, Rule, Step, Tiers, Window, Windows
 from farebox.service.plain_values import listed
 from farebox.service.price_window_texts import DAY_NAMES, time_of_day
 
@@ -138,6 +138,12 @@ def _by_rates(windows: Sequence[Window]) -> list[tuple[Rates, list[Window]]]:
         else:
             alike.append(window)
     return groups
+
+
+def window_words(windows: Windows, number: int) -> str:
+    """Say when a window holds, by its number from 1: Monday to Friday 01:00 to 04:00 (UTC)."""
+    window = windows.windows[number - 1]
+    return f"{_days(window.days)} {_hours(window)} ({windows.zone})"
 
 
 def _days(days: Sequence[int]) -> str:

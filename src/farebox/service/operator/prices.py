@@ -26,7 +26,7 @@ FREE_REQUESTS: Final = Rule(Rates((Line(REQUESTS, 0),)))
 """What a unit price of 0 is kept as."""
 
 
-class PriceList(Struct, frozen=True):
+class CurrentPrices(Struct, frozen=True):
     """The prices in force, by type, and when the next version that is known starts."""
 
     prices: Sequence[Price]
@@ -162,12 +162,12 @@ class Prices:
         """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""
         return _in_force(await self._versions(merchant_id), self._clock.now())
 
-    async def price_list(self, merchant_id: int | None) -> PriceList:
+    async def current(self, merchant_id: int | None) -> CurrentPrices:
         """List the prices in force, and tell when the next version that is known starts."""
         now = self._clock.now()
         versions = await self._versions(merchant_id)
         coming = [price.starts_at for price in versions if price.starts_at > now and price.withdrawn_at is None]
-        return PriceList(_in_force(versions, now), min(coming, default=None))
+        return CurrentPrices(_in_force(versions, now), min(coming, default=None))
 
     async def _versions(self, merchant_id: int | None) -> Sequence[Price]:
         """List all versions that a merchant may meet."""

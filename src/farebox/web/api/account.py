@@ -112,8 +112,8 @@ class AccountEndpoints(Endpoints):
         if merchant_id is not None:
             _, account = await self._services.merchants.get(merchant_id)
             currency = account.currency
-        price_list = await self._services.prices.price_list(merchant_id)
-        prices = [price_in_force(price) for price in price_list.prices]
-        data = schemas.PricesInForce(currency, prices, time_or_none(price_list.changes_at), version="")
+        current = await self._services.prices.current(merchant_id)
+        prices = [price_in_force(price) for price in current.prices]
+        data = schemas.PricesInForce(currency, prices, time_or_none(current.changes_at), version="")
         version = blake2b(msgspec.json.encode(data), digest_size=_VERSION_BYTES).hexdigest()
         return answer_versioned(request, msgspec.json.encode(replace(data, version=version)), version)

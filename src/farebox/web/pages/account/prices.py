@@ -2,7 +2,9 @@
 
 from starlette.responses import Response
 
-from farebox.web.pages.account.common import account_page
+from farebox.web.pages.access import HTMX_HEADER
+from farebox.web.pages.account.common import account_page, account_url
+from farebox.web.pages.calculator import calculator
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -19,6 +21,9 @@ class AccountPricePages:
         """List the prices in force, and those to come: of the defaults only what no price of its own goes before."""
         prices, now = request.services.prices, request.services.console.now()
         in_force = await prices.in_force(request.merchant_id)
+        shown = await calculator(request, f"{account_url(request)}/prices", in_force, request.merchant_id)
+        if HTMX_HEADER in request.http.headers:
+            return request.page("calculator.html", calculator=shown)
         own = await prices.list(request.merchant_id)
         # From its first price of its own on, a default of that type concerns the merchant no more.
         own_from = {price.request_type: price.starts_at for price in reversed(own) if price.withdrawn_at is None}
@@ -35,5 +40,6 @@ class AccountPricePages:
             request,
             "account/prices.html",
             in_force=in_force,
+            calculator=shown,
             coming=sorted(coming, key=lambda price: (price.starts_at, price.request_type)),
         )

@@ -1,5 +1,6 @@
 """Prices for support: the defaults, and a merchant's own; versions are added, never edited."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.access import HTMX_HEADER
+from farebox.web.pages.calculator import Calculator, calculator
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
 from farebox.web.pages.console.price_previews import ending, new_type, withdrawal
 from farebox.web.pages.console.rule_previews import RulePreview, rule_preview, typed_rule
@@ -61,7 +63,9 @@ class ConsolePricePages:
         ]
 
     async def show(self, request: PageRequest) -> Response:
-        """List the prices, every version."""
+        """List the prices, every version, and work out what a request would cost."""
+        if HTMX_HEADER in request.http.headers:
+            return request.page("calculator.html", calculator=await self._calculator(request))
         return await self._page(request)
 
     async def add(self, request: PageRequest) -> Response:
@@ -179,13 +183,21 @@ class ConsolePricePages:
         return rule_preview(form.text("rule"), form.text("sample"), currency=currency, now=now)
 
     async def _page(self, request: PageRequest, status: int = 200, preview: RulePreview | None = None) -> Response:
-        types = await self._versions(request)
+        in_force = await request.services.prices.in_force(self._merchant_id(request))
+        shown: dict[str, Any] = {
+            "types": await self._versions(request),
+            "preview": preview,
+            "calculator": await self._calculator(request, in_force),
+        }
         if not self._is_merchants:
-            return request.page("console/prices.html", status, types=types, preview=preview)
-        in_force = await request.services.prices.in_force(merchant_of(request))
-        return await merchant_page(
-            request, "console/own_prices.html", status, types=types, in_force=in_force, preview=preview
-        )
+            return request.page("console/prices.html", status, **shown)
+        return await merchant_page(request, "console/own_prices.html", status, in_force=in_force, **shown)
+
+    async def _calculator(self, request: PageRequest, in_force: Sequence[Price] | None = None) -> Calculator | None:
+        merchant_id = self._merchant_id(request)
+        if in_force is None:
+            in_force = await request.services.prices.in_force(merchant_id)
+        return await calculator(request, self._root(request), in_force, merchant_id)
 
 
 async def _currency(request: PageRequest, merchant_id: int | None) -> str:
