@@ -37,12 +37,12 @@ class Cors:
         return [
             *allowed,
             (b"access-control-allow-methods", methods),
-            (b"access-control-allow-headers", b"x-api-key, content-type, idempotency-key, if-none-match"),
+            (b"access-control-allow-headers", b"x-api-key, content-type, idempotency-key"),
             (b"access-control-max-age", b"%d" % PREFLIGHT_SECONDS),
         ]
 
     def _allow(self, origin: bytes) -> Headers:
-        exposed = (b"access-control-expose-headers", b"X-Error-Code, Idempotent-Replay, Retry-After, ETag")
+        exposed = (b"access-control-expose-headers", b"X-Error-Code, Idempotent-Replay, Retry-After")
         if self._is_open:
             return [(b"access-control-allow-origin", b"*"), exposed]
         if origin in self._origins:
