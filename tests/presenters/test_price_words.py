@@ -3,11 +3,12 @@
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from farebox.core.pricing.rules import Rule
 from farebox.presenters.price_words import RuleSection, RuleWords, rule_summary, rule_words
 from farebox.service.price_texts import read_rule
+from tests.support.effort import examples
 from tests.support.price_rules import WIDE, rules
 
 MILLION: Final = 1_000_000
@@ -160,7 +161,7 @@ def test_every_day_is_said_so() -> None:
     assert "every day 01:00 to 04:00 (UTC)" == words.sections[1].heading
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(rules(WIDE))
 def test_any_rule_has_words(rule: Rule) -> None:
     words = rule_summary(rule, "USD")

@@ -5,13 +5,14 @@ from copy import deepcopy
 from typing import Any, Final
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from farebox.core.pricing.rules import Rule
 from farebox.presenters.rules import RuleData, rule_data
 from farebox.service.price_texts import read_rule, write_rule
+from tests.support.effort import examples
 from tests.support.price_rules import WIDE, rules
 
 VALIDATOR: Final = Draft202012Validator(msgspec.json.schema(RuleData))
@@ -27,7 +28,7 @@ def _places(value: object, path: Path = ()) -> list[Path]:
     return [path, *(place for part, item in inner for place in _places(item, (*path, part)))]
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(rules(WIDE))
 def test_a_rule_is_answered_as_it_is_written_and_as_the_schema_says(rule: Rule) -> None:
     answered = json.loads(msgspec.json.encode(rule_data(rule)))
@@ -36,7 +37,7 @@ def test_a_rule_is_answered_as_it_is_written_and_as_the_schema_says(rule: Rule) 
     assert rule == read_rule("rule", answered)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(rules(WIDE).map(write_rule), st.data(), st.sampled_from((1.5, None, -1, "?")))
 def test_a_value_that_no_rule_has_is_not_in_the_schema(
     written: dict[str, Any], data: st.DataObject, value: object

@@ -8,7 +8,7 @@ from copy import deepcopy
 from typing import Any, Final
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.core.pricing.rules import (
@@ -26,6 +26,7 @@ from farebox.core.pricing.rules import (
 )
 from farebox.service.errors import InvalidInput
 from farebox.service.price_texts import read_rule, write_rule
+from tests.support.effort import examples
 from tests.support.price_rules import WIDE, rules
 
 WHOLE: Final[dict[str, Any]] = {
@@ -86,7 +87,7 @@ def _fault(value: object) -> tuple[str, str]:
     return raised.value.field, raised.value.message
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(rules(WIDE))
 def test_a_rule_is_read_back_as_it_was_written(rule: Rule) -> None:
     written = write_rule(rule)
@@ -411,7 +412,7 @@ def _text(path: Path) -> str:
     return "rule" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(rules(WIDE).map(write_rule), st.data(), st.sampled_from((1.5, None, float("nan"), b"1", -1, 10**30)))
 def test_a_value_of_another_kind_anywhere_is_named_by_its_place(
     written: dict[str, Any], data: st.DataObject, value: object
@@ -423,7 +424,7 @@ def test_a_value_of_another_kind_anywhere_is_named_by_its_place(
     assert _text(path) == _fault(damaged["rule"])[0]
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(rules(WIDE).map(write_rule), st.data())
 def test_an_unknown_member_anywhere_is_named_by_its_place(written: dict[str, Any], data: st.DataObject) -> None:
     objects = [path for path in _places(written) if isinstance(_at(written, path), dict)]
@@ -433,7 +434,7 @@ def test_an_unknown_member_anywhere_is_named_by_its_place(written: dict[str, Any
     assert _text((*path, "surcharge")) == _fault(damaged)[0]
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(rules(WIDE).map(write_rule), st.data())
 def test_a_member_that_is_missed_is_named_by_its_place(written: dict[str, Any], data: st.DataObject) -> None:
     needed = {"lines", "name", "amount", "by", "from", "zone", "windows", "days", "until", "unit"}

@@ -3,18 +3,19 @@
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.service.errors import InvalidInput
 from farebox.service.rule_documents import DOCUMENT_CHARS_MAX, parse_rule, rule_document
+from tests.support.effort import examples
 from tests.support.price_rules import WIDE, rules
 
 INPUT = Rule(Rates((Line("input", 150_000),)))
 
 
-@settings(max_examples=50)
+@examples(50)
 @given(rules(WIDE))
 def test_a_rule_is_read_back_out_of_its_document(rule: Rule) -> None:
     assert rule == parse_rule("rule", rule_document(rule))
