@@ -11,6 +11,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.service.people.users import Realm, Role
 from farebox.service.price_texts import read_rule
+from farebox.web.pages.paging import TYPES_SHOWN_MAX
 from tests.support.app_client import AppClient
 from tests.support.server import seed
 from tests.web.console.visitor import FORM, Visitor, words
@@ -100,6 +101,15 @@ async def test_a_preview_says_what_is_wrong(sam: Visitor, rule: str, sample: str
     assert message in await _fragment(sam, "/support/prices/preview", rule=rule, sample=sample)
 
 
+async def test_a_preview_tells_of_the_window_that_holds_now(sam: Visitor) -> None:
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+    always = {"days": days, "from": "00:00", "until": "24:00", "lines": [{"name": "input", "amount": "2"}]}
+    rule = {"lines": [{"name": "input", "amount": "1"}], "windows": {"zone": "UTC", "windows": [always]}}
+    shown = await _fragment(sam, "/support/prices/preview", rule=json.dumps(rule), sample="3 input")
+    assert "3 input would cost 6.00 now" in shown
+    assert shown.endswith("every day all day (UTC)")
+
+
 async def test_without_scripts_a_preview_is_the_page_with_what_was_typed(sam: Visitor) -> None:
     reply = await sam.post("/support/prices/preview", type=TYPE, rule=json.dumps(RULE), sample="3 input", starts="")
     assert (200, True) == (reply.status, "3 input would cost 0.000001 now" in words(reply))
@@ -143,7 +153,7 @@ async def test_a_type_is_retired_after_a_question(farebox: Farebox, sam: Visitor
     assert "The price has ended." in await sam.done("/support/prices/end", type="retiring/v1")
     assert "retiring/v1 retired ended since" in await sam.page("/support/prices")
     assert 303 == (await sam.get("/support/prices/end?type=retiring/v1")).status
-    assert "has no price then that could end" in words(await sam.wrong("/support/prices/end", type="retiring/v1"))
+    assert "ends at" in words(await sam.wrong("/support/prices/end", type="retiring/v1"))
 
 
 async def test_an_own_price_ends_and_the_default_is_told(farebox: Farebox, sam: Visitor) -> None:
@@ -159,3 +169,30 @@ async def test_an_own_price_ends_and_the_default_is_told(farebox: Farebox, sam: 
     await farebox.services.prices.set("own-alone", "0.5", merchant_id=seeds.merchant_id)
     asked = await sam.page(f"{url}/end?type=own-alone")
     assert "From then on, by the default nothing: such requests are refused" in asked
+
+
+async def test_many_types_are_shown_in_pages_and_searched(farebox: Farebox, sam: Visitor, client: AppClient) -> None:
+    """The last test of this file: the others find what they set on the first page."""
+    seeds = await seed(farebox)
+    for number in range(TYPES_SHOWN_MAX + 1):
+        await farebox.services.prices.set(f"Many/model-{number:03}", "1")
+    email = f"{seeds.merchant.lower()}@shop.example"
+    await farebox.services.merchants.add_user(seeds.merchant_id, email, role=Role.VIEWER)
+    viewer = await Visitor.sign_in(farebox, client, Realm.MERCHANT, email)
+    for visitor, path in (
+        (sam, "/support/prices"),
+        (sam, f"/support/merchants/{seeds.merchant}/prices"),
+        (viewer, f"/accounts/{seeds.merchant}/prices"),
+    ):
+        first, second = [(await visitor.get(f"{path}?q=many/&page={page}")).body.decode() for page in (0, 1)]
+        rows = [set(re.findall(r'<td class="long">(Many/model-\d+)', page)) for page in (first, second)]
+        assert [TYPES_SHOWN_MAX, 1] == [len(found) for found in rows]
+        assert f'href="{path}?q=many/&amp;page=1">More' in first
+        assert f'href="{path}?q=many/&amp;page=0">Back' in second
+        assert "More" not in words(await visitor.get(f"{path}?q=many/&page=1")).split()
+        (one,) = re.findall(r'<td class="long">(\S+?)</td>', (await visitor.get(f"{path}?q=MODEL-077")).body.decode())[
+            :1
+        ]
+        assert "Many/model-077" == one
+        assert "called so" in await visitor.page(f"{path}?q=nothing-like-it")
+        assert 'role="search"' in (await visitor.get(path)).body.decode()

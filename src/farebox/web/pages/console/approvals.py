@@ -14,8 +14,9 @@ from farebox.core.permissions import Operation
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.operator.approvals import PAGE_ROWS_MAX
-from farebox.web.pages.console.common import cut, merchant_of, outcome_of
+from farebox.web.pages.console.common import merchant_of, outcome_of
 from farebox.web.pages.console.previews import MINUS
+from farebox.web.pages.paging import cut
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 

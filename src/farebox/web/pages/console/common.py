@@ -1,6 +1,6 @@
 """What the console's pages share: the merchant of a page, what a form asks for, and pages of long lists."""
 
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -15,7 +15,6 @@ from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.request import PageRequest
 
 MERCHANT: Final = "/support/merchants/{merchant:str}"
-PAGES_MAX: Final = 10_000
 CURSOR: Final = "cursor"
 
 
@@ -77,14 +76,3 @@ async def outcome_of(
         request.form.fail(error, names)
         return None
     return outcome
-
-
-def page_of(request: PageRequest) -> int:
-    """Read which page of a list is asked for, the first being 0."""
-    text = request.query("page", "0")
-    return min(int(text), PAGES_MAX) if text.isascii() and text.isdigit() and len(text) < 10 else 0
-
-
-def cut(rows: Sequence[Any], limit: int) -> tuple[Sequence[Any], bool]:
-    """Return the rows that a page shows, and whether there are more; one more than the limit was asked for."""
-    return rows[:limit], len(rows) > limit

@@ -17,8 +17,9 @@ from farebox.service.insight.runway_words import lasts
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.amounts import threshold_fields, typed_thresholds
-from farebox.web.pages.console.common import cut, merchant_url, page_of
+from farebox.web.pages.console.common import merchant_url
 from farebox.web.pages.dashboard import state_of
+from farebox.web.pages.paging import cut, page_of
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 

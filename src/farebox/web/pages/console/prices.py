@@ -23,6 +23,7 @@ from farebox.web.pages.console.price_previews import ending, new_type, withdrawa
 from farebox.web.pages.console.rule_previews import RulePreview, rule_preview, typed_rule
 from farebox.web.pages.forms import typed_time
 from farebox.web.pages.once import ONCE_FIELD
+from farebox.web.pages.paging import TypePage
 from farebox.web.pages.preview import Preview
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -184,14 +185,19 @@ class ConsolePricePages:
 
     async def _page(self, request: PageRequest, status: int = 200, preview: RulePreview | None = None) -> Response:
         in_force = await request.services.prices.in_force(self._merchant_id(request))
+        types, type_page = await self._versions(request), TypePage.asked_for(request)
+        lists = (types, in_force) if self._is_merchants else (types,)
         shown: dict[str, Any] = {
-            "types": await self._versions(request),
+            "types": type_page.of(types),
+            "type_page": type_page,
+            "has_search": type_page.is_needed(*lists),
+            "has_more": type_page.has_more(*lists),
             "preview": preview,
             "calculator": await self._calculator(request, in_force),
         }
         if not self._is_merchants:
             return request.page("console/prices.html", status, **shown)
-        return await merchant_page(request, "console/own_prices.html", status, in_force=in_force, **shown)
+        return await merchant_page(request, "console/own_prices.html", status, in_force=type_page.of(in_force), **shown)
 
     async def _calculator(self, request: PageRequest, in_force: Sequence[Price] | None = None) -> Calculator | None:
         merchant_id = self._merchant_id(request)

@@ -4,13 +4,14 @@ import re
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farebox.core.prices import REQUESTS
 from farebox.core.pricing.costs import CostTooLarge, cost
 from farebox.core.pricing.rules import QUANTITY_MAX, Rule
 from farebox.core.pricing.times import rates_at
 from farebox.presenters.cost_words import CostWords, cost_words
-from farebox.presenters.price_words import RuleWords, rule_words
+from farebox.presenters.price_words import RuleWords, rule_words, window_words
 from farebox.service.errors import InvalidInput
 from farebox.service.plain_values import listed
 from farebox.service.rule_documents import parse_rule
@@ -40,12 +41,14 @@ def rule_preview(rule_text: str, sample_text: str, *, currency: str, now: int) -
     words = rule_words(rule, currency)
     try:
         quantities = _quantities(rule, sample_text)
-        _, rates = rates_at(rule, now)
+        number, rates = rates_at(rule, now)
         explained = cost_words(rule, rates, cost(rule, rates, quantities, {}), quantities, currency)
     except InvalidInput as error:
         return RulePreview(error=error.message, words=words)
     except CostTooLarge as error:
         return RulePreview(error=f"So much of {error} is more than can be priced exactly at once.", words=words)
+    if rule.windows is not None and number is not None:
+        explained = replace(explained, notes=(window_words(rule.windows, number), *explained.notes))
     sample = " + ".join(f"{quantity:,} {name}" for name, quantity in quantities.items()) or "A request"
     return RulePreview(words=words, sample=sample, cost=explained)
 
