@@ -214,7 +214,7 @@ def test_a_price_by_a_rule_is_set_ended_and_withdrawn(shell: Shell, tmp_path: Pa
     assert "withdrawn" in shell.ok("price", "list", "--merchant", merchant).out
     assert "azure/gpt-5.1 is retired from " in shell.ok("price", "end", "azure/gpt-5.1").out
     assert "retired" in shell.ok("price", "list").out
-    assert "has no price then that could end" in shell.run("price", "end", "azure/gpt-5.1").err
+    assert "the price of 'azure/gpt-5.1' ends at" in shell.run("price", "end", "azure/gpt-5.1").err
     assert "PRICE_ID: 'x' is not a price id" in shell.run("price", "withdraw", "x").err
 
 

@@ -166,7 +166,7 @@ async def test_the_end_of_an_own_price_is_the_default_and_the_end_of_a_default_i
     assert (200, True, True, None) == (ended.status, *(ended.data[key] for key in ("isEnd", "isInForce", "unitPrice")))
     assert "1.00" == (await _charge(client, seeds, name)).data["cost"]
     again = await _set(client, seeds, f"{_own(seeds)}/end", type=name)
-    assert (404, "not_found") == (again.status, again.code)
+    assert (409, "conflict", True) == (again.status, again.code, "already" in again.message)
     retired = await _set(client, seeds, f"{DEFAULTS}/end", type=name)
     assert (200, True) == (retired.status, retired.data["isEnd"])
     refused = await _charge(client, seeds, name)
