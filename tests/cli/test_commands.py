@@ -212,10 +212,48 @@ def test_a_price_by_a_rule_is_set_ended_and_withdrawn(shell: Shell, tmp_path: Pa
     withdrawn = shell.ok("price", "withdraw", own["priceId"], "--merchant", merchant).out
     assert f"{own['priceId']} of azure/gpt-5.1, from 2100-01-01 00:00:00 UTC on, is withdrawn.\n" == withdrawn
     assert "withdrawn" in shell.ok("price", "list", "--merchant", merchant).out
-    assert "azure/gpt-5.1 is retired from " in shell.ok("price", "end", "azure/gpt-5.1").out
-    assert "retired" in shell.ok("price", "list").out
-    assert "the price of 'azure/gpt-5.1' ends at" in shell.run("price", "end", "azure/gpt-5.1").err
+    assert [("withdrawn", None)] == [
+        (item["state"], item["unitPrice"]) for item in shell.json("price", "list", "--merchant", merchant)
+    ]
     assert "PRICE_ID: 'x' is not a price id" in shell.run("price", "withdraw", "x").err
+
+
+def test_an_own_price_ends_and_a_type_is_retired(shell: Shell) -> None:
+    merchant = shell.merchant()
+    for name in ("image", "scan"):
+        shell.ok("price", "set", name, "0.01", "--merchant", merchant)
+    shell.ok("price", "set", "image", "0.03")
+    # Without a merchant, ending a price would be retiring a type for everybody: that has a command of its own.
+    assert "Missing option '--merchant'" in shell.run("price", "end", "image").err
+    at = ("--from", "2100-01-01T00:00:00Z")
+    retired = shell.ok("price", "retire", "image", *at).out
+    assert (
+        "image is retired: its requests are refused from 2100-01-01 00:00:00 UTC on.\n"
+        "So are those of 1 merchant with a price of their own.\n"
+    ) == retired
+    assert (
+        "the price of 'image' ends at 2100-01-01T00:00:00.000000Z already"
+        in shell.run("price", "retire", "image", *at).err
+    )
+    ended = shell.ok("price", "end", "image", "--merchant", merchant).out
+    assert ended.startswith("image costs this merchant what it costs by default from ")
+    assert ended.endswith(" UTC on: 0.03.\n")
+    ended = shell.ok("price", "end", "scan", "--merchant", merchant).out
+    assert "scan has no price for this merchant from " in ended
+    assert "its requests are refused." in ended
+    own = [(it["type"], it["state"], it["isEnd"]) for it in shell.json("price", "list", "--merchant", merchant)]
+    assert [(name, *state) for name in ("image", "scan") for state in (("past", False), ("in_force", True))] == own
+    assert [("in_force", False), ("to_come", True)] == [
+        (it["state"], it["isEnd"]) for it in shell.json("price", "list")
+    ]
+    lines = [line.split() for line in shell.ok("price", "list").out.splitlines()]
+    assert ["retired"] == [line[-1] for line in lines if line[:2] == ["image", "2100-01-01"]]
+    assert "ended" in shell.ok("price", "list", "--merchant", merchant).out
+    shell.ok("price", "retire", "image")
+    assert "image  20" in shell.ok("price", "list").out
+    assert ["past", "in_force", "to_come"] == [it["state"] for it in shell.json("price", "list")]
+    wrong = shell.run("price", "withdraw", shell.json("price", "list")[-1]["priceId"], "--merchant", merchant)
+    assert "the merchant has no price of its own that has this id" in wrong.err
 
 
 def test_the_same_reference_is_the_same_top_up_once(shell: Shell) -> None:

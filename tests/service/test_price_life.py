@@ -182,7 +182,7 @@ async def test_a_version_is_withdrawn_until_it_starts(parts: Parts, clock: HeldC
         assert withdrawn == await parts.prices.withdraw(price.price_id, merchant_id=merchant_id)
         assert [30_000] == [price.unit_price for price in await parts.prices.in_force(ANN)]
         assert 30_000 == await parts.cost()
-        with pytest.raises(Missing, match="no price there has this id"):
+        with pytest.raises(Missing, match="the merchant has no price of its own that has this id"):
             await parts.prices.withdraw(price.price_id, merchant_id=BEN)
 
 

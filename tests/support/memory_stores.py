@@ -311,6 +311,9 @@ class _Prices(_Subject):
     async def named_by(self, transfer: Transfer) -> Price | None:
         return next((price for price in self._rows.prices if price.price_id == transfer.price_id), None)
 
+    async def versions(self, merchant_id: int | None, request_type: str) -> Sequence[Price]:
+        return [price for price in await self.list(merchant_id) if price.request_type == request_type]
+
 
 class _Approvals(_Subject):
     async def find(self, merchant_id: int, number: int) -> Approval | None:

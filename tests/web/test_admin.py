@@ -560,7 +560,7 @@ async def test_prices_are_versions_and_never_edited(farebox: Farebox, client: Ap
     own = (await _ask(client, seeds, "POST", "{m}/prices", {"type": name, "unitPrice": "0.1"})).data
     assert [
         *("priceId", "type", "unitPrice", "rule", "startsAt", "merchantId"),
-        *("isVariable", "isEnd", "isInForce", "withdrawnAt"),
+        *("isVariable", "isEnd", "isInForce", "state", "withdrawnAt"),
     ] == list(own)
     assert [(False, True), (True, False), (False, False)] == [
         (version["isVariable"], version["isInForce"]) for version in versions

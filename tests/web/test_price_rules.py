@@ -138,7 +138,7 @@ async def test_a_version_is_withdrawn_before_it_starts_and_no_later(farebox: Far
     coming = (await _set(client, seeds, type=name, rule=RULE, startsAt=SOON)).data
     withdrawn = await client.send("POST", f"{DEFAULTS}/{coming['priceId']}/withdraw", key=seeds.support_key)
     assert (200, False) == (withdrawn.status, withdrawn.data["isInForce"])
-    assert {**coming, "withdrawnAt": withdrawn.data["withdrawnAt"]} == withdrawn.data
+    assert {**coming, "state": "withdrawn", "withdrawnAt": withdrawn.data["withdrawnAt"]} == withdrawn.data
     assert withdrawn.data["withdrawnAt"] is not None
     again = await client.send("POST", f"{DEFAULTS}/{coming['priceId']}/withdraw", key=seeds.support_key)
     assert withdrawn.data == again.data
@@ -166,7 +166,9 @@ async def test_the_end_of_an_own_price_is_the_default_and_the_end_of_a_default_i
     assert (200, True, True, None) == (ended.status, *(ended.data[key] for key in ("isEnd", "isInForce", "unitPrice")))
     assert "1.00" == (await _charge(client, seeds, name)).data["cost"]
     again = await _set(client, seeds, f"{_own(seeds)}/end", type=name)
-    assert (409, "conflict", True) == (again.status, again.code, "already" in again.message)
+    assert (409, "conflict", True) == (again.status, again.code, f"ends at {ended.data['startsAt']}" in again.message)
+    never = await _set(client, seeds, f"{_own(seeds)}/end", type=f"{name}-never")
+    assert (404, "not_found") == (never.status, never.code)
     retired = await _set(client, seeds, f"{DEFAULTS}/end", type=name)
     assert (200, True) == (retired.status, retired.data["isEnd"])
     refused = await _charge(client, seeds, name)

@@ -1,4 +1,4 @@
-"""Commands about prices: versions are added, listed, ended, and withdrawn before they start."""
+"""Commands about prices: versions are added, listed and ended, and withdrawn before they start."""
 
 import re
 import sys
@@ -8,17 +8,18 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, merchant_id, short_time, table
+from farebox.cli.context import CommandContext, command, counted, merchant_id, short_time, table
 from farebox.cli.main import LazyGroup, StandIn
 from farebox.core import ids
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Rule
-from farebox.presenters.prices import VARIABLE, PriceData, price_data, price_words, prices_data
+from farebox.presenters.prices import VARIABLE, PriceData, price_data, price_words, prices_data, state_words
 from farebox.presenters.quote_words import asked_words, quote_words
 from farebox.presenters.quotes import quote_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.ledger.quotes import QuoteAsked
+from farebox.service.price_life import by_type, met_at
 from farebox.service.rule_documents import parse_rule
 
 _DIGITS: Final = re.compile("[0-9]{1,19}", re.ASCII)
@@ -73,20 +74,39 @@ async def price_set(
     words = "is variable: its callers name the amount,"
     if not price.is_variable:
         words = f"costs {price_words(price, await _currency(context, number)) if amount is None else amount}"
-    context.answer(_data(context, price), f"{request_type} {words} from {short_time(price.starts_at)} UTC on.")
+    context.answer(await _data(context, price), f"{request_type} {words} from {short_time(price.starts_at)} UTC on.")
 
 
 @command("end", group=price_group)
 @click.argument("request_type", metavar="TYPE")
-@_MERCHANT
+@click.option("--merchant", required=True, help="The merchant whose own price ends.")
 @_FROM
-async def price_end(context: CommandContext, request_type: str, merchant: str | None, starts: str | None) -> None:
-    """Retire a request type, so that nothing is charged for it; or end a merchant's own price: back to the default."""
-    price = await context.farebox.services.prices.end(
-        request_type, merchant_id=_number(merchant), starts=starts, principal=context.principal
-    )
-    words = "is retired" if merchant is None else "costs the merchant the default price"
-    context.answer(_data(context, price), f"{request_type} {words} from {short_time(price.starts_at)} UTC on.")
+async def price_end(context: CommandContext, request_type: str, merchant: str, starts: str | None) -> None:
+    """End a merchant's own price: it pays the default again."""
+    prices, number = context.farebox.services.prices, merchant_id(merchant)
+    price = await prices.end(request_type, merchant_id=number, starts=starts, principal=context.principal)
+    defaults = by_type(await prices.versions(None, request_type)).get(request_type, ())
+    default = met_at(defaults, request_type, price.starts_at)
+    start = f"from {short_time(price.starts_at)} UTC on"
+    text = f"{request_type} has no price for this merchant {start}: its requests are refused."
+    if isinstance(default, Price):
+        words = price_words(default, await _currency(context, number))
+        text = f"{request_type} costs this merchant what it costs by default {start}: {words}."
+    context.answer(await _data(context, price), text)
+
+
+@command("retire", group=price_group)
+@click.argument("request_type", metavar="TYPE")
+@_FROM
+async def price_retire(context: CommandContext, request_type: str, starts: str | None) -> None:
+    """Retire a request type: it is refused by name, for merchants with a price of their own too."""
+    prices = context.farebox.services.prices
+    price = await prices.end(request_type, starts=starts, principal=context.principal)
+    own_count = await prices.own_count(request_type, price.starts_at)
+    lines = [f"{request_type} is retired: its requests are refused from {short_time(price.starts_at)} UTC on."]
+    if own_count:
+        lines.append(f"So are those of {counted(own_count, 'merchant')} with a price of their own.")
+    context.answer(await _data(context, price), lines)
 
 
 @command("withdraw", group=price_group)
@@ -100,7 +120,7 @@ async def price_withdraw(context: CommandContext, price_id: str, merchant: str |
         principal=context.principal,
     )
     context.answer(
-        _data(context, price),
+        await _data(context, price),
         f"{price_id} of {price.request_type}, from {short_time(price.starts_at)} UTC on, is withdrawn.",
     )
 
@@ -109,7 +129,7 @@ async def price_withdraw(context: CommandContext, price_id: str, merchant: str |
 @click.option("--merchant", help="This merchant's own prices; the defaults, if not given.")
 @click.option("--made-with", help="Only what one import made, by the price that the audit log names.")
 async def price_list(context: CommandContext, merchant: str | None, made_with: str | None) -> None:
-    """List every version of the prices, marking what is in force now."""
+    """List every version of the prices: in force, to come, past, withdrawn."""
     number = _number(merchant)
     prices = await context.farebox.services.prices.list(number)
     currency = await _currency(context, number)
@@ -123,7 +143,7 @@ async def price_list(context: CommandContext, merchant: str | None, made_with: s
         (
             version.type,
             short_time(price.starts_at),
-            _state(version, price, now),
+            state_words(price, version.state),
             version.price_id,
             price_words(price, currency),
         )
@@ -192,14 +212,6 @@ def _quantity_number(number: str, text: str) -> int:
     return int(number)
 
 
-def _state(version: PriceData, price: Price, now: int) -> str:
-    if version.withdrawn_at is not None:
-        return "withdrawn"
-    if version.is_in_force:
-        return "in force"
-    return "to come" if price.starts_at > now else ""
-
-
 def _number(merchant: str | None) -> int | None:
     return None if merchant is None else merchant_id(merchant)
 
@@ -209,9 +221,9 @@ async def _currency(context: CommandContext, number: int | None) -> str:
     return "" if number is None else (await context.farebox.services.merchants.get(number))[1].currency
 
 
-def _data(context: CommandContext, price: Price) -> PriceData:
-    is_in_force = price.starts_at <= context.farebox.clock.now() and price.withdrawn_at is None
-    return price_data(price, is_in_force=is_in_force)
+async def _data(context: CommandContext, price: Price) -> PriceData:
+    versions = await context.farebox.services.prices.versions(price.merchant_id, price.request_type)
+    return price_data(price, versions, context.farebox.clock.now())
 
 
 def _read_rule(path: str) -> Rule:

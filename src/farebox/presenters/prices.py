@@ -1,8 +1,8 @@
 """A version of a price, as support sets it, and the price in force, as a merchant reads it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -21,6 +21,7 @@ from farebox.presenters.fields import (
 from farebox.presenters.price_words import rule_summary
 from farebox.presenters.rules import RuleData, rule_data
 from farebox.service import inputs
+from farebox.service.price_life import PriceState, price_state
 
 VARIABLE: Final = "variable"
 """What stands for the amount of a price whose callers name it."""
@@ -69,6 +70,14 @@ class PriceData(Struct, frozen=True, rename="camel"):
     is_in_force: Annotated[
         bool, Meta(description="Whether it has started, and no later version of it has.", examples=[True])
     ]
+    state: Annotated[
+        Literal["to_come", "in_force", "past", "withdrawn"],
+        Meta(
+            description="What it is now; past if a later version has followed. One in force with isEnd says that "
+            "the price has ended.",
+            examples=["in_force"],
+        ),
+    ]
     withdrawn_at: Annotated[
         Time | None, Meta(description="When it was withdrawn, before it started; null if it was not.")
     ]
@@ -87,8 +96,9 @@ class PriceInForce(Struct, frozen=True, rename="camel"):
     ]
 
 
-def price_data(price: Price, *, is_in_force: bool) -> PriceData:
-    """Tell of one version of a price."""
+def price_data(price: Price, versions: Iterable[Price], now: int) -> PriceData:
+    """Tell of one version of a price, beside all versions of its type."""
+    state = price_state(price, versions, now)
     return PriceData(
         price_id=ids.public_id(ids.PRICE, price.price_id),
         type=price.request_type,
@@ -98,15 +108,23 @@ def price_data(price: Price, *, is_in_force: bool) -> PriceData:
         merchant_id=id_or_none(ids.MERCHANT, price.merchant_id),
         is_variable=price.is_variable,
         is_end=price.is_end,
-        is_in_force=is_in_force,
+        is_in_force=state is PriceState.IN_FORCE,
+        state=state.value,
         withdrawn_at=time_or_none(price.withdrawn_at),
     )
 
 
 def prices_data(prices: Sequence[Price], now: int) -> list[PriceData]:
     """Tell of all versions of the default prices, or of a merchant's own, which come by type and start."""
-    in_force = {versions.in_force.price_id for versions in price_versions(prices, now) if versions.in_force}
-    return [price_data(price, is_in_force=price.price_id in in_force) for price in prices]
+    groups = [list(group) for _, group in groupby(prices, key=lambda price: price.request_type)]
+    return [price_data(price, versions, now) for versions in groups for price in versions]
+
+
+def state_words(price: Price, state: str) -> str:
+    """Write what a version is, for people."""
+    if price.is_end and state == PriceState.IN_FORCE:
+        return "retired" if price.merchant_id is None else "ended"
+    return state.replace("_", " ")
 
 
 def price_versions(prices: Sequence[Price], now: int) -> list[PriceVersions]:

@@ -132,3 +132,16 @@ class PriceStore(SubjectStore):
         values = (transfer.merchant_id, transfer.request_type, transfer.price_id)
         found = await self._rows("price_of_number", *values)
         return rows.price_from_row(found[0]) if found else None
+
+    async def versions(self, merchant_id: int | None, request_type: str) -> Sequence[Price]:
+        """List every version of the default price of a type (None), or of a merchant's own, by start."""
+        if merchant_id is None:
+            found = await self._rows("default_price_versions", request_type)
+        else:
+            found = await self._rows("merchant_price_versions", merchant_id, request_type)
+        return [rows.price_from_row(row) for row in found]
+
+    async def own_count(self, request_type: str, at: int) -> int:
+        """Tell how many merchants have a price of their own of a type in force at a time."""
+        row = await self._row("own_prices_count", request_type, at)
+        return 0 if row is None else int(row[0])

@@ -1,7 +1,6 @@
 """Prices, as support sets them: versions are added, withdrawn before they start, and ended, but never edited."""
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Final
 
 from msgspec import Struct
@@ -12,13 +11,14 @@ from farebox.core.currencies import format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
-from farebox.core.prices import REQUESTS, Price, in_force
+from farebox.core.prices import REQUESTS, Price
 from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may
+from farebox.service.price_life import PriceChange, by_type, changes_after, met_at
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.stores import Stores
 
@@ -93,16 +93,13 @@ class Prices:
             await self._add(price, Action.END_PRICE, f"{price.request_type} from {starts_at}", principal, request_key)
         except Missing as error:
             before = [
-                known
-                for known in await self.list(merchant_id)
-                if (known.request_type, known.withdrawn_at) == (price.request_type, None)
-                and known.starts_at <= price.starts_at
+                version
+                for version in await self.versions(merchant_id, price.request_type)
+                if version.withdrawn_at is None and version.starts_at <= price.starts_at
             ]
             if before:
-                words = (
-                    f"the price of {price.request_type!r} ends at {inputs.format_time(before[-1].starts_at)} already"
-                )
-                raise Conflict(words) from error
+                ended_at = inputs.format_time(before[-1].starts_at)
+                raise Conflict(f"the price of {price.request_type!r} ends at {ended_at} already") from error
             raise Missing(f"{price.request_type!r} has no price that could end at {starts_at}") from error
         return price
 
@@ -139,13 +136,14 @@ class Prices:
         for price in await self.list(merchant_id):
             if price.price_id == price_id:
                 return price
-        raise Missing("no price there has this id")
+        if merchant_id is None:
+            raise Missing("no default price has this id; one of a merchant's own is named with its merchant")
+        raise Missing("the merchant has no price of its own that has this id")
 
     async def list(self, merchant_id: int | None) -> Sequence[Price]:
         """List every version, by type and start, those that were withdrawn too."""
+        await self._check_merchant(merchant_id)
         with translated():
-            if merchant_id is not None and await self._stores.merchants.find(merchant_id) is None:
-                raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
             return await self._stores.prices.list(merchant_id)
 
     async def request_types(self, merchant_id: int | None) -> Sequence[str]:
@@ -163,11 +161,31 @@ class Prices:
         return _in_force(await self._versions(merchant_id), self._clock.now())
 
     async def current(self, merchant_id: int | None) -> CurrentPrices:
-        """List the prices in force, and tell when the next version that is known starts."""
+        """List the prices in force, and tell when the next of them changes, as far as it is known."""
         now = self._clock.now()
         versions = await self._versions(merchant_id)
-        coming = [price.starts_at for price in versions if price.starts_at > now and price.withdrawn_at is None]
+        coming = [change.at for change in changes_after(versions, now)]
         return CurrentPrices(_in_force(versions, now), min(coming, default=None))
+
+    async def to_come(self, merchant_id: int) -> Sequence[PriceChange]:
+        """List from when on a merchant's requests will meet another price, or none, by time and type."""
+        return changes_after(await self._versions(merchant_id), self._clock.now())
+
+    async def versions(self, merchant_id: int | None, request_type: str) -> Sequence[Price]:
+        """List every version of a type, by start, those that were withdrawn too."""
+        await self._check_merchant(merchant_id)
+        with translated():
+            return await self._stores.prices.versions(merchant_id, request_type)
+
+    async def own_count(self, request_type: str, at: int) -> int:
+        """Tell how many merchants have a price of their own of a type in force at a time."""
+        with translated():
+            return await self._stores.prices.own_count(request_type, at)
+
+    async def _check_merchant(self, merchant_id: int | None) -> None:
+        with translated():
+            if merchant_id is not None and await self._stores.merchants.find(merchant_id) is None:
+                raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
 
     async def _versions(self, merchant_id: int | None) -> Sequence[Price]:
         """List all versions that a merchant may meet."""
@@ -234,14 +252,6 @@ class Prices:
 
 
 def _in_force(versions: Sequence[Price], now: int) -> Sequence[Price]:
-    started = [price for price in versions if price.starts_at <= now and price.withdrawn_at is None]
-    found = []
-    for request_type, group in groupby(
-        sorted(started, key=lambda price: (price.request_type, price.starts_at, price.price_id)),
-        key=lambda price: price.request_type,
-    ):
-        last = {price.merchant_id is None: price for price in group}
-        price = in_force(last.get(False), last.get(True), request_type)
-        if not isinstance(price, Outcome):
-            found.append(price)
-    return found
+    """Choose the prices that charges meet now, by type."""
+    met = [met_at(group, request_type, now) for request_type, group in by_type(versions).items()]
+    return [price for price in met if not isinstance(price, Outcome)]

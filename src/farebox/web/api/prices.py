@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from msgspec import UNSET, Struct
 
@@ -162,15 +162,15 @@ class PriceEndpoints(Endpoints):
         self, request: ApiRequest, body: Struct, make: Callable[..., Awaitable[Price]], merchant_id: int | None
     ) -> Answer:
         services = self._services
+
+        async def make_data(**asked: Any) -> PriceData:
+            return await self._data(await make(**asked))
+
+        async def find_data(price_id: int) -> PriceData:
+            return await self._data(await services.prices.get(merchant_id, price_id))
+
         try:
-            return await answer_once(
-                services.repeats,
-                request,
-                body,
-                make=make,
-                find=partial(services.prices.get, merchant_id),
-                data=self._data,
-            )
+            return await answer_once(services.repeats, request, body, make=make_data, find=find_data, data=_as_it_is)
         except InvalidInput as error:
             # What the command line calls --from is startsAt here.
             raise InvalidInput("startsAt" if error.field == "from" else error.field, error.message) from error
@@ -179,15 +179,19 @@ class PriceEndpoints(Endpoints):
         price = await self._services.prices.withdraw(
             price_in_path(request), merchant_id=merchant_id, principal=request.principal
         )
-        return answer(self._data(price))
+        return answer(await self._data(price))
 
-    def _data(self, price: Price) -> PriceData:
-        is_in_force = price.withdrawn_at is None and price.starts_at <= self._services.console.now()
-        return price_data(price, is_in_force=is_in_force)
+    async def _data(self, price: Price) -> PriceData:
+        versions = await self._services.prices.versions(price.merchant_id, price.request_type)
+        return price_data(price, versions, self._services.console.now())
 
     async def _prices(self, merchant_id: int | None) -> Answer:
         prices = await self._services.prices.list(merchant_id)
         return answer(PricesData(prices_data(prices, self._services.console.now())))
+
+
+def _as_it_is(data: PriceData) -> PriceData:
+    return data
 
 
 def _rule(body: PriceRequest) -> Rule | None:

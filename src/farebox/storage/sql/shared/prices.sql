@@ -37,6 +37,20 @@ WHERE merchant_id = $1
     AND created_at = (SELECT created_at FROM merchant_price WHERE merchant_id = $1 AND price_id = $2)
 ORDER BY request_type, starts_at, price_id;
 
+-- default_price_versions: list every version of the default price of a type
+SELECT {default_price} FROM default_price WHERE request_type = $1 ORDER BY starts_at, price_id;
+
+-- merchant_price_versions: list every version of a merchant's own price of a type
+SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 AND request_type = $2 ORDER BY starts_at, price_id;
+
+-- own_prices_count: tell how many merchants have a price of their own of a type in force at a time
+SELECT count(*) FROM merchant_price p
+WHERE p.request_type = $1 AND p.starts_at <= $2 AND p.withdrawn_at IS NULL AND NOT p.is_end AND NOT EXISTS (
+    SELECT 1 FROM merchant_price later
+    WHERE later.merchant_id = p.merchant_id AND later.request_type = p.request_type
+        AND later.starts_at > p.starts_at AND later.starts_at <= $2 AND later.withdrawn_at IS NULL
+);
+
 -- price_of_number: read the version that a merchant's transfer of a type names
 SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 AND request_type = $2 AND price_id = $3
 UNION ALL
