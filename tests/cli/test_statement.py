@@ -17,11 +17,13 @@ from farebox.cli.main import cli
 from farebox.core import ids
 from farebox.core.commands import TopUp
 from farebox.service import parsing
+from farebox.service.price_texts import read_rule
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX
+from farebox.web.schemas.spending import ChargeRequest
 from tests.cli.shell import Shell
 from tests.service.books import TRANSFERS, keep_book
 from tests.support.ledger import ANN
-from tests.support.server import open_farebox
+from tests.support.server import open_farebox, seed
 
 FAR = "2199-01-01T00:00:00Z"
 LONG_AGO = "2001-01-01T00:00:00Z"
@@ -289,3 +291,79 @@ def test_export_and_check_fit_together_in_a_pipe(tmp_path: Path) -> None:
     )
     assert (0, "") == (done.returncode, done.stderr)
     assert f"Clean: 1 transfer of {merchant}, seq 1 to 1, ends at 1.00 USD available.\n" == done.stdout
+
+
+# Explaining one transfer.
+
+
+@pytest.fixture
+def charged(shell: Shell) -> str:
+    """A charge by a rule, its refund, and a charge by a unit price: transfers 2, 3 and 4 of a merchant."""
+
+    async def keep() -> str:
+        async with open_farebox(shell.database_url) as farebox:
+            seeds = await seed(farebox)
+            lines = [
+                {"name": "input", "amount": "0.15", "per": 1000000},
+                {"name": "output", "amount": "0.60", "per": 1000000},
+            ]
+            await farebox.services.prices.set("chat", rule=read_rule("rule", {"lines": lines}))
+            operations = farebox.services.operations
+            named = {"input": 3, "output": 7}
+            asked = ChargeRequest(seeds.merchant, "chat", "a", quantities=named)
+            outcome = await operations.charge(asked, caller=None)
+            assert outcome.transfer is not None
+            await operations.refund(
+                outcome.transfer.id, idempotency_key="back", amount=None, reference=None, note=None, caller=None
+            )
+            await operations.charge(ChargeRequest(seeds.merchant, "image", "b", quantity=3), caller=None)
+            await operations.charge(ChargeRequest(seeds.merchant, "call", "c", amount="2"), caller=None)
+            return seeds.merchant
+
+    return asyncio.run(keep())
+
+
+def _explain(shell: Shell, merchant: str, seq: int) -> list[str]:
+    number = parsing.parse_public_id(ids.MERCHANT, merchant)
+    return shell.ok("explain", ids.book_id(ids.TRANSFER, merchant_id=number, seq=seq)).out.splitlines()
+
+
+def test_a_statement_names_what_was_requested(shell: Shell, charged: str) -> None:
+    lines = shell.ok("statement", charged).out.splitlines()
+    assert any("charge chat: 3 input, 7 output" in line for line in lines)
+
+
+def test_a_transfer_is_explained_component_by_component(shell: Shell, charged: str) -> None:
+    first, price, *rest = _explain(shell, charged, 2)
+    assert "charge chat: 3 input, 7 output" in first
+    assert price.startswith("By the default price for chat from ")
+    assert [
+        "in USD",
+        "3 input at 0.15 per 1,000,000   0.00000045",
+        "7 output at 0.60 per 1,000,000   0.0000042",
+        "together, exactly               0.00000465",
+        "rounded up once                   0.000005",
+    ] == rest
+    refund = _explain(shell, charged, 3)
+    assert any(line.startswith("It refers to this one, which is explained here: xfer_") for line in refund)
+    assert refund[-4:] == rest[-4:]
+    assert "3 x 0.01 = 0.03" in _explain(shell, charged, 4)
+    assert "The caller named the amount." in _explain(shell, charged, 5)
+
+
+def test_an_explanation_as_json(shell: Shell, charged: str) -> None:
+    number = parsing.parse_public_id(ids.MERCHANT, charged)
+    data = shell.json("explain", ids.book_id(ids.TRANSFER, merchant_id=number, seq=2))
+    assert "input=3,output=7" == data["transfer"]["pricing"]
+    assert data["transfer"]["priceId"] == data["price"]["priceId"]
+    assert ("0.00000465", "0.000005") == (data["explained"]["exact"], data["explained"]["amount"])
+    assert 2 == len(data["explained"]["components"])
+    other = shell.json("explain", ids.book_id(ids.TRANSFER, merchant_id=number, seq=4))
+    assert (None, None) == (other["price"], other["explained"])
+
+
+@pytest.mark.parametrize("text", ["nonsense", "mer_0000000000001", "xfer_1"])
+def test_only_a_transfer_is_explained(shell: Shell, charged: str, text: str) -> None:
+    done = shell.run("explain", text)
+    assert done.status != 0
+    assert "a transfer's id begins with xfer_" in done.err

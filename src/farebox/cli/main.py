@@ -50,6 +50,11 @@ COMMANDS: Final = (
         "farebox.cli.demo:demo",
         "Run a throw-away Farebox with merchants, prices and traffic; everything is removed at the end.",
     ),
+    StandIn(
+        "explain",
+        "farebox.cli.explain:explain",
+        "Explain a transfer: what was requested, at which price, and how its amount came about.",
+    ),
     StandIn("init", "farebox.cli.ledger:init", "Create the database, or bring it up to date; safe to repeat."),
     StandIn(
         "key",

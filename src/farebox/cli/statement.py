@@ -24,6 +24,7 @@ from farebox.core.accounts import EFFECTS, KIND_WORDS, Kind
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
+from farebox.presenters.charge_words import requested
 from farebox.service.errors import InvalidInput
 from farebox.service.statements.check import Ending, ExportFault, Report, check_statement
 from farebox.service.statements.price_check import PriceCheck
@@ -77,19 +78,18 @@ async def _print_lines(context: CommandContext, number: int, selection: Selectio
             number, selection, cursor=cursor, limit=PAGE_TRANSFERS_MAX
         )
         for transfer in page.transfers:
-            click.echo(_line(transfer, account.currency))
+            click.echo(statement_line(transfer, account.currency))
         cursor = page.next_cursor
         if cursor is None:
             return
 
 
-def _line(transfer: Transfer, currency: str) -> str:
+def statement_line(transfer: Transfer, currency: str) -> str:
+    """Write a transfer as one line: when, what, its effect on the available balance, what was left, its reference."""
     sign = "+" if EFFECTS[Kind(transfer.kind)].wallet > 0 else "-" if EFFECTS[Kind(transfer.kind)].wallet < 0 else " "
     what = KIND_WORDS[transfer.kind].replace("_", " ")
     if transfer.request_type is not None:
-        what = f"{what} {transfer.request_type}"
-    if transfer.quantity is not None:
-        what = f"{what} x {transfer.quantity:,}"
+        what = f"{what} {requested(transfer)}"
     return (
         f"{short_time(transfer.committed_at)}  {what:<28}{sign + format_money(transfer.amount, currency):>18}"
         f"{format_money(transfer.wallet_after, currency):>18}  {transfer.reference or ''}".rstrip()

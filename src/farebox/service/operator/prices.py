@@ -13,6 +13,7 @@ from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.core.prices import REQUESTS, Price
 from farebox.core.pricing.rules import Line, Rates, Rule
+from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
@@ -139,6 +140,11 @@ class Prices:
         if merchant_id is None:
             raise Missing("no default price has this id; one of a merchant's own is named with its merchant")
         raise Missing("the merchant has no price of its own that has this id")
+
+    async def named_by(self, transfer: Transfer) -> Price | None:
+        """Read the version that a transfer names, if it names one."""
+        with translated():
+            return await self._stores.prices.named_by(transfer)
 
     async def list(self, merchant_id: int | None) -> Sequence[Price]:
         """List every version, by type and start, those that were withdrawn too."""

@@ -19,6 +19,7 @@ from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
+from farebox.presenters.charge_words import requested
 from farebox.presenters.keys import KEY_KIND_WORDS, is_working, key_state
 from farebox.presenters.price_words import rule_words
 from farebox.presenters.prices import price_words
@@ -46,6 +47,9 @@ HEADERS: Final = {
     # What one reader saw must not be there for the next one at the same browser.
     "Cache-Control": "no-store",
 }
+
+_SHOWN_KINDS: Final = (Kind.CHARGE, Kind.HOLD, Kind.CAPTURE, Kind.REFUND)
+"""The kinds that templates know by name."""
 
 _TEMPLATES: Final = files("farebox.web") / "pages" / "templates"
 _KINDS: Final = {
@@ -153,11 +157,11 @@ def request_words(kind: int) -> str:
 
 
 def what(transfer: Transfer, currency: str) -> str:
-    """Say in a few words what a transfer was: image x 3; image x 3: 7.50 captured; top-up INV-1."""
+    """Say in a few words what a transfer was: image x 3; chat: 1,200 input: refund; top-up INV-1."""
     words = _KINDS[Kind(transfer.kind)]
     if transfer.request_type is None:
         return f"{words} {transfer.reference}" if transfer.reference else words
-    request = f"{transfer.request_type} x {transfer.quantity:,}" if transfer.quantity else transfer.request_type
+    request = requested(transfer)
     if transfer.kind == Kind.CAPTURE:
         # The available balance is as it was, so the amount is told here.
         words = f"{format_money(transfer.amount, currency)} {words}"
@@ -211,6 +215,7 @@ def _environment() -> Environment:
         kind_words=kind_words,
         request_words=request_words,
         what=what,
+        requested=requested,
         effect=effect,
         wallet_before=wallet_before,
         browser_name=browser_name,
@@ -227,7 +232,9 @@ def _environment() -> Environment:
         called=called,
         actor_words=actor_words,
     )
-    environment.globals.update(asset_url=asset_url, CAPTURE=Kind.CAPTURE, user_roles=list(ROLES))
+    environment.globals.update(
+        asset_url=asset_url, **{kind.name: kind for kind in _SHOWN_KINDS}, user_roles=list(ROLES)
+    )
     return environment
 
 

@@ -16,6 +16,7 @@ from farebox.service.statements.reader import Page, Selection
 from farebox.web.pages import render
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
+from farebox.web.pages.explanations import explanation
 from farebox.web.pages.forms import Form
 from farebox.web.pages.reader_check import Download
 from farebox.web.pages.request import PageRequest
@@ -64,18 +65,15 @@ class StatementPages:
     async def show_one(self, request: PageRequest) -> Response:
         """Explain one line: why was this charged?"""
         transfer, refers_to = await request.services.console.transfer(request.merchant_id, request.param("transfer"))
-        prices = [
-            *await request.services.prices.list(None),
-            *await request.services.prices.list(request.merchant_id),
-        ]
-        price = next((price for price in prices if price.price_id == transfer.price_id), None)
+        read = await request.services.merchants.get(request.merchant_id)
         returns = await request.services.console.returns(transfer)
         return await account_page(
             request,
             "account/transfer.html",
+            read=read,
             transfer=transfer,
             refers_to=refers_to,
-            price=price,
+            explained=await explanation(request, transfer, refers_to, read[1].currency),
             returns=returns,
         )
 

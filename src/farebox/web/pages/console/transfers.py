@@ -16,6 +16,7 @@ from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import optional_amount
 from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
 from farebox.web.pages.console.previews import NEEDS_APPROVAL, balance_fact, change_of, made_before, signed
+from farebox.web.pages.explanations import explanation
 from farebox.web.pages.once import ONCE_FIELD, sent_once
 from farebox.web.pages.preview import Preview, facts_of
 from farebox.web.pages.render import what
@@ -102,12 +103,15 @@ class TransferPages:
 
     async def _one(self, request: PageRequest, status: int = 200) -> Response:
         transfer, refers_to = await request.services.console.transfer(merchant_of(request), request.param("transfer"))
+        read = await request.services.merchants.get(merchant_of(request))
         return await merchant_page(
             request,
             "console/transfer.html",
             status,
+            read=read,
             transfer=transfer,
             refers_to=refers_to,
+            explained=await explanation(request, transfer, refers_to, read[1].currency),
             can=_can(transfer),
             returns=await request.services.console.returns(transfer),
         )
