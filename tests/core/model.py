@@ -1,10 +1,11 @@
 """The ledger once more, slow and obvious, written from the design's prose and not from the code that it checks.
 
 Amounts are Decimals in units of money. Nothing is kept that can be summed up: a balance is the sum of all moves so far,
-what became of a hold or how much of a charge went back is read out of the moves that name it. A command's faults are
-all found, and the one that `Code` lists first is the answer.
+what became of a hold, how much of a charge went back or how many units a period has seen is read out of the moves that
+name it. A command's faults are all found, and the one that `Code` lists first is the answer.
 """
 
+from collections import Counter
 from dataclasses import dataclass, field
 from dataclasses import replace as dataclass_replace
 from decimal import Decimal, Inexact, localcontext
@@ -34,6 +35,9 @@ from farebox.core.commands import (
     TransferCommand,
 )
 from farebox.core.outcomes import Code
+from farebox.core.pricing.rules import Rates, Rule
+from tests.core.model_rules import Measured, Place, period_of, rates_of
+from tests.support.price_models import fraction_cost
 
 LARGEST_AMOUNT: Final = Decimal(10**12)
 LARGEST_BALANCE: Final = Decimal(4 * 10**12)
@@ -103,13 +107,20 @@ class Key:
 
 @dataclass(frozen=True)
 class PriceVersion:
-    """What a request costs from some time on; a variable type has no unit price."""
+    """What a request costs from some time on; a variable type has neither a unit price nor a rule."""
 
     number: int
     request_type: str
     merchant_id: int | None
     unit_price: Decimal | None
     starts_at: int
+    rule: Rule | None = None
+    is_end: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The quantities that a command may name: requests, if there is no rule."""
+        return ("requests",) if self.rule is None else self.rule.names
 
 
 @dataclass(frozen=True)
@@ -128,6 +139,7 @@ class Move:
     refers_to: int | None = None
     reference: str | None = None
     note: str | None = None
+    measured: Measured | None = None
 
 
 @dataclass(frozen=True)
@@ -251,10 +263,26 @@ class Book:
         returned = (move.amount for move in self.naming(seq, "refund", "top_up_reversal"))
         return self.moves[seq - 1].amount - sum(returned, Decimal(0))
 
-    def faults_of_amount(self, word: str, amount: Decimal) -> set[Code]:
+    def counted(self, place: Place) -> dict[str, int]:
+        """Sum up the units of a period: what was charged, what is held, what was captured of holds."""
+        total: Counter[str] = Counter()
+        for seq, move in enumerate(self.moves, 1):
+            if move.measured is None or move.measured.place != place:
+                continue
+            if move.word == "hold":
+                captures = self.naming(seq, "capture")
+                is_replaced = bool(captures) and captures[0].measured is not None
+                if is_replaced or self.hold_state(seq) in ("released", "expired"):
+                    continue
+            back = move.amount - self.left_of(seq) if move.measured.gives_back and move.word != "hold" else Decimal(0)
+            for line, number in move.measured.units.items():
+                total[line] += number - (int(number * back // move.amount) if back else 0)
+        return {line: number for line, number in total.items() if number}
+
+    def faults_of_amount(self, word: str, amount: Decimal, *, may_be_free: bool = False) -> set[Code]:
         """Find what stands against moving an amount: its size, the balances' size, or too little in the wallet."""
         faults = set()
-        if not 0 < amount <= LARGEST_AMOUNT:
+        if not (0 < amount or may_be_free) or amount > LARGEST_AMOUNT:
             faults.add(Code.AMOUNT_TOO_LARGE)
         debit, credit = DEBIT_AND_CREDIT[word]
         after = {name: self.balance(name) for name in ACCOUNTS}
@@ -417,13 +445,22 @@ class Model:
             hold_seq = move.refers_to
         return Answer(Code.OK, number, hold_seq, is_replay=True)
 
-    def _price(self, merchant_id: int, request_type: str, now: int) -> PriceVersion | None:
+    def price(self, merchant_id: int, request_type: str, now: int) -> PriceVersion | Code:
+        """Find what is in force: the merchant's own version unless that is an end; nothing of a type that has ended."""
         begun = [price for price in self.prices if price.request_type == request_type and price.starts_at <= now]
-        for whose in (merchant_id, None):
-            theirs = [price for price in begun if price.merchant_id == whose]
-            if theirs:
-                return max(theirs, key=lambda price: (price.starts_at, price.number))
-        return None
+        own, default = (
+            max(
+                (price for price in begun if price.merchant_id == whose),
+                key=lambda price: (price.starts_at, price.number),
+                default=None,
+            )
+            for whose in (merchant_id, None)
+        )
+        if default is not None and default.is_end:
+            return Code.TYPE_RETIRED
+        if own is not None and not own.is_end:
+            return own
+        return Code.UNKNOWN_TYPE if default is None else default
 
     def _spend(self, book: Book, command: Spend, faults: set[Code], now: int) -> Answer:
         word = "charge" if isinstance(command, Charge) else "hold"
@@ -431,15 +468,37 @@ class Model:
             faults.add(Code.MERCHANT_FROZEN)
         if _time(book, now) - now > 60 * 10**6:
             return _first(faults | {Code.CLOCK_BEHIND})
-        price = self._price(command.merchant_id, command.request_type, now)
-        if price is None:
-            return _first(faults | {Code.UNKNOWN_TYPE})
-        if price.unit_price is None and command.amount is None:
+        price = self.price(command.merchant_id, command.request_type, now)
+        if isinstance(price, Code):
+            return _first(faults | {price})
+        quantities = _quantities(price, command.quantities, command.quantity)
+        if isinstance(quantities, Code):
+            return _first(faults | {quantities})
+        is_variable = price.unit_price is None and price.rule is None
+        if is_variable and command.amount is None:
             return _first(faults | {Code.AMOUNT_REQUIRED})
-        if price.unit_price is not None and command.amount is not None:
+        if not is_variable and command.amount is not None:
             faults.add(Code.AMOUNT_NOT_ALLOWED)
-        amount = price.unit_price * command.quantity if price.unit_price is not None else units(command.amount or 0)
-        faults |= book.faults_of_amount(word, amount)
+        at = now if command.requested_at is None else command.requested_at
+        if not now - DAY <= at <= now + 60 * 10**6:
+            faults.add(Code.REQUESTED_AT_OUT_OF_BOUNDS)
+        if faults:
+            return _first(faults)
+        measured = None
+        if price.rule is not None:
+            window, rates = rates_of(price.rule, at)
+            place = period_of(price.rule, price.request_type, at)
+            counted = {} if place is None else book.counted(place)
+            before = {name: counted[name] for name in price.names if name in counted}
+            measured = _measured(price.rule, rates, Measured(price.rule, quantities, window, before, at, place))
+            if measured is None:
+                return Answer(Code.COST_TOO_LARGE)
+            amount = measured.amount
+        elif price.unit_price is None:
+            amount = units(command.amount or 0)
+        else:
+            amount = price.unit_price * quantities["requests"]
+        faults |= book.faults_of_amount(word, amount, may_be_free=measured is not None)
         if faults:
             answer = _first(faults)
             if answer.code is Code.INSUFFICIENT_BALANCE:
@@ -452,10 +511,11 @@ class Model:
                 _time(book, now),
                 *_name_and_content(command),
                 request_type=command.request_type,
-                quantity=command.quantity,
+                quantity=_requests(quantities),
                 unit_price=price.unit_price,
                 price_number=price.number,
                 reference=command.reference,
+                measured=measured,
             ),
             now,
         )
@@ -485,43 +545,58 @@ class Model:
         if Code.HOLD_NOT_FOUND in faults:
             return _first(faults)
         hold = book.moves[seq - 1]
-        whole, request_type, done = hold.amount, hold.request_type, command.quantity
-        assert hold.quantity is not None
-        if command.amount is not None:
-            amount = units(command.amount)
-        elif done is None:
-            amount = whole
-        elif hold.unit_price is None:
-            return _first(faults | {Code.AMOUNT_REQUIRED})
-        else:
-            amount = hold.unit_price * done
-        if done is None:
-            # The fewest requests whose share of what was held covers the amount.
-            done = next((count for count in range(1, hold.quantity) if whole * count >= amount * hold.quantity), None)
-            done = done or hold.quantity
-        if amount > whole or done > hold.quantity or (hold.unit_price and amount > hold.unit_price * done):
-            faults.add(Code.CAPTURE_EXCEEDS_HOLD)
-        faults |= book.faults_of_amount("capture", amount)
+        taken = _taken_of_requests(hold, command) if hold.measured is None else self._taken_of_rule(hold, command)
+        faults |= taken.faults
+        if not taken.is_known:
+            return _first(faults)
+        faults |= book.faults_of_amount("capture", taken.amount, may_be_free=taken.measured is not None)
         if faults:
             return _first(faults)
         at, asked = _time(book, now), _name_and_content(command)
-        is_at_price = hold.unit_price is not None and amount == hold.unit_price * done
+        is_at_price = taken.is_at_unit_price or taken.measured is not None
         move = Move(
             "capture",
-            amount,
+            taken.amount,
             at,
             *asked,
             refers_to=seq,
             reference=command.reference,
-            request_type=request_type,
-            quantity=done,
-            unit_price=hold.unit_price if is_at_price else None,
+            request_type=hold.request_type,
+            quantity=taken.requests,
+            unit_price=hold.unit_price if taken.is_at_unit_price else None,
             price_number=hold.price_number if is_at_price else None,
+            measured=taken.measured,
         )
         capture = book.add(move, now)
-        if amount < whole:
-            book.add(Move("release", whole - amount, at, refers_to=seq, request_type=request_type), now)
+        if taken.amount < hold.amount:
+            rest = hold.amount - taken.amount
+            book.add(Move("release", rest, at, refers_to=seq, request_type=hold.request_type), now)
         return Answer(Code.OK, capture, seq)
+
+    def _taken_of_rule(self, hold: Move, command: CaptureHold) -> "Taken":
+        """Tell what a capture takes of a hold of quantities: all, an amount, or what fewer quantities cost."""
+        held = hold.measured
+        assert held is not None
+        assert hold.quantity is not None
+        if command.quantities is None and command.quantity is None:
+            if command.amount is None:
+                return Taken(hold.amount, hold.quantity, measured=held)
+            amount = units(command.amount)
+            return Taken(amount, hold.quantity, {Code.CAPTURE_EXCEEDS_HOLD} if amount > hold.amount else set())
+        version = next(price for price in self.prices if price.number == hold.price_number)
+        quantities = _quantities(version, command.quantities, command.quantity or 1)
+        if isinstance(quantities, Code):
+            return Taken(faults={quantities}, is_known=False)
+        if command.amount is not None:
+            return Taken(faults={Code.AMOUNT_NOT_ALLOWED}, is_known=False)
+        if any(number > held.quantities.get(name, 0) for name, number in quantities.items()):
+            return Taken(faults={Code.CAPTURE_EXCEEDS_HOLD}, is_known=False)
+        _, rates = rates_of(held.rule, held.at)
+        measured = _measured(held.rule, rates, dataclass_replace(held, quantities=quantities))
+        if measured is None:
+            return Taken(faults={Code.COST_TOO_LARGE}, is_known=False)
+        faults = {Code.CAPTURE_EXCEEDS_HOLD} if measured.amount > hold.amount else set()
+        return Taken(measured.amount, _requests(quantities), faults, measured=measured)
 
     def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, faults: set[Code], now: int) -> Answer:
         seq = command.hold_seq
@@ -718,6 +793,71 @@ class Model:
         return Answer(Code.OK)
 
 
+@dataclass(frozen=True)
+class Taken:
+    """What a capture takes of a hold, how many requests it counts, and what stands against it."""
+
+    amount: Decimal = Decimal(0)
+    requests: int = 0
+    faults: set[Code] = field(default_factory=set)
+    is_at_unit_price: bool = False
+    measured: Measured | None = None
+    is_known: bool = True
+    """Whether the amount can be told."""
+
+
+def _taken_of_requests(hold: Move, command: CaptureHold) -> Taken:
+    """Tell what a capture takes of a hold of requests at a unit price, or at an amount that was named."""
+    assert hold.quantity is not None
+    whole, done = hold.amount, command.quantity
+    if command.quantities is not None:
+        named = dict(command.quantities)
+        if set(named) != {"requests"} or not named["requests"]:
+            return Taken(faults={Code.UNKNOWN_QUANTITY}, is_known=False)
+        done = named["requests"]
+    if command.amount is not None:
+        amount = units(command.amount)
+    elif done is None:
+        amount = whole
+    elif hold.unit_price is None:
+        return Taken(faults={Code.AMOUNT_REQUIRED}, is_known=False)
+    else:
+        amount = hold.unit_price * done
+    if done is None:
+        # The fewest requests whose share of what was held covers the amount.
+        done = next((count for count in range(1, hold.quantity) if whole * count >= amount * hold.quantity), None)
+        done = done or hold.quantity
+    is_more = amount > whole or done > hold.quantity or bool(hold.unit_price and amount > hold.unit_price * done)
+    is_at_unit_price = hold.unit_price is not None and amount == hold.unit_price * done
+    return Taken(amount, done, {Code.CAPTURE_EXCEEDS_HOLD} if is_more else set(), is_at_unit_price)
+
+
+def _quantities(price: PriceVersion, named: tuple[tuple[str, int], ...] | None, quantity: int) -> dict[str, int] | Code:
+    """Tell what a command measured; a request of a price without lines is one request."""
+    if named is not None:
+        if any(name not in price.names for name, _ in named):
+            return Code.UNKNOWN_QUANTITY
+        if price.rule is None and dict(named).get("requests", 0) == 0:
+            return Code.QUANTITIES_REQUIRED
+        return dict(named)
+    if len(price.names) == 1:
+        return {price.names[0]: quantity}
+    return {"requests": 1} if not price.names and quantity == 1 else Code.QUANTITIES_REQUIRED
+
+
+def _requests(quantities: dict[str, int]) -> int:
+    """Count requests: a request is one, unless its price counts them."""
+    return quantities.get("requests") or 1
+
+
+def _measured(rule: Rule, rates: Rates, measured: Measured) -> Measured | None:
+    """Tell what quantities cost; None if that is beyond what is kept exact."""
+    told = fraction_cost(rule, rates, measured.quantities, measured.before)
+    if told.is_too_large:
+        return None
+    return dataclass_replace(measured, amount=units(told.amount), tier=told.tier, units=told.units)
+
+
 def _first(faults: set[Code]) -> Answer:
     return Answer(min(faults, key=PRECEDENCE.index))
 
@@ -753,12 +893,14 @@ def _name_and_content(command: TransferCommand) -> tuple[tuple[str, ...], tuple[
             return ("expiry", str(command.hold_seq)), ()
         case Charge():
             asked = (command.request_type, command.quantity, command.amount, command.reference)
-            return ("key", command.idempotency_key), ("charge", *asked)
+            more = (command.quantities, command.requested_at)
+            return ("key", command.idempotency_key), ("charge", *asked, *more)
         case CreateHold():
             asked = (command.request_type, command.quantity, command.amount, command.reference)
-            return ("key", command.idempotency_key), ("hold", *asked, command.ttl_seconds)
+            measured = (command.quantities, command.requested_at)
+            return ("key", command.idempotency_key), ("hold", *asked, command.ttl_seconds, *measured)
         case CaptureHold():
-            part = (command.amount, command.quantity)
+            part = (command.amount, command.quantity, command.quantities)
             return ("key", command.idempotency_key), ("capture", command.hold_seq, *part, command.reference)
         case ReleaseHold():
             return ("key", command.idempotency_key), ("release", command.hold_seq, command.reference)

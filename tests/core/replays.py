@@ -1,23 +1,31 @@
 """Replaying books as `verify` does."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from farebox.core.accounts import Account, Kind
 from farebox.core.alert_faults import alert_faults
 from farebox.core.holds import Hold
+from farebox.core.period_counts import PeriodCount
+from farebox.core.prices import Price
 from farebox.core.replay import Replay
 from farebox.core.transfers import Transfer
 from tests.support.memory import MemoryConnector
 
 
-def faults_in(account: Account, transfers: Sequence[Transfer], holds: Sequence[Hold]) -> list[str]:
+def faults_in(
+    account: Account,
+    transfers: Sequence[Transfer],
+    holds: Sequence[Hold],
+    prices: Mapping[int, Price] | None = None,
+    counts: Sequence[PeriodCount] = (),
+) -> list[str]:
     """Replay one merchant's book and list what is wrong with it; the short way comes to the same as the long one."""
-    replay, short = Replay(account.merchant_id), Replay(account.merchant_id)
+    replay, short = Replay(account.merchant_id, prices), Replay(account.merchant_id, prices)
     faults = [fault for transfer in transfers for fault in replay.feed(transfer)]
     assert faults == list(short.feed_all(transfers))
     originals = {transfer.seq: transfer for transfer in transfers if transfer.seq in replay.returned}
-    at_the_end = list(replay.finish(account, holds, originals))
-    assert at_the_end == list(short.finish(account, holds, originals))
+    at_the_end = list(replay.finish(account, holds, originals, counts))
+    assert at_the_end == list(short.finish(account, holds, originals, counts))
     assert replay.last_arrival_seq == short.last_arrival_seq
     return faults + at_the_end
 
@@ -31,4 +39,14 @@ def faults_of(store: MemoryConnector, account: Account) -> list[str]:
     arrivals = [item.seq for item in transfers if item.kind in (Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT)]
     by_seq = {transfer.seq: transfer for transfer in transfers}
     of_alerts = alert_faults(account, alerts, by_seq, max(arrivals, default=0))
-    return faults_in(account, transfers, holds) + list(of_alerts)
+    return faults_in(account, transfers, holds, prices_of(store, account), counts_of(store, account)) + list(of_alerts)
+
+
+def prices_of(store: MemoryConnector, account: Account) -> dict[int, Price]:
+    """List the versions that a merchant's transfers may name."""
+    return {price.price_id: price for price in store.prices if price.merchant_id in (None, account.merchant_id)}
+
+
+def counts_of(store: MemoryConnector, account: Account) -> list[PeriodCount]:
+    """List a merchant's counts of periods."""
+    return [count for count in store.rows()["period_counts"] if count.merchant_id == account.merchant_id]

@@ -1,5 +1,7 @@
 """Made-up histories of a ledger: batches of commands of every kind, new prices, revoked keys, clocks that step back.
 
+Some prices are rules, whose units are counted over days and months; they end, and are withdrawn before they start.
+
 The model plays along while a history is made up, so that most commands name holds and transfers that exist, and its
 answers are kept to be compared.
 
@@ -9,7 +11,7 @@ independently of the others: Hypothesis' own choices repeat themselves within an
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -33,6 +35,7 @@ from farebox.core.commands import (
     ExpireHold,
     KeyKind,
     Payer,
+    Quantities,
     Refund,
     Reject,
     ReleaseHold,
@@ -49,16 +52,20 @@ from farebox.core.prices import Price
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.thresholds import Threshold
 from farebox.storage.api_keys import KeyEnded
+from farebox.storage.interface import NotFound
 from farebox.storage.records import ApiKey, Login, Maker, Merchant, Realm, User
 from farebox.storage.stores import Stores
 from tests.core.model import OPERATOR, Answer, Book, Key, Model, PriceVersion, Wish, micros, units
+from tests.core.scenario_rules import COUNTED_RULES, PLAIN_RULES, QUANTITIES
 from tests.support.memory import MemoryConnector, at_once
 
 UNIT: Final = 1_000_000
 _CENT: Final = UNIT // 100
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
-START: Final = 1_800_000_000 * SECOND
+START: Final = 1_801_440_600 * SECOND
+"""Ten minutes into February 2027: what is charged now may have been requested in January."""
+
 
 MERCHANTS: Final = (1 << 50, (1 << 50) + 1, 1 << 60)
 STRANGER: Final = (1 << 60) + 7
@@ -108,6 +115,10 @@ PRICES: Final = (
     Price(6, "scan", None, START + 10 * MINUTE, MERCHANTS[1]),
     Price(7, "soon", UNIT, START + 10 * MINUTE),
     Price(8, "vast", AMOUNT_MICROS_MAX, START),
+    *(
+        Price(number, request_type, None, START, rule=rules[0])
+        for number, (request_type, rules) in enumerate((COUNTED_RULES | PLAIN_RULES).items(), 9)
+    ),
 )
 
 
@@ -127,7 +138,15 @@ class Revocation:
     at: int
 
 
-Step: TypeAlias = Batch | Price | Revocation | User
+@dataclass(frozen=True)
+class Withdrawal:
+    """A price is withdrawn, unless it has started."""
+
+    price: Price
+    at: int
+
+
+Step: TypeAlias = Batch | Price | Revocation | User | Withdrawal
 """A user is one who joins."""
 
 
@@ -160,12 +179,15 @@ async def found(stores: Stores, accounts: tuple[Account, ...]) -> None:
         await stores.prices.add(price, START)
 
 
-async def prepare(stores: Stores, step: Price | Revocation | User) -> None:
+async def prepare(stores: Stores, step: Price | Revocation | User | Withdrawal) -> None:
     """Do what happens between batches."""
     if isinstance(step, User):
         await stores.users.add(step)
     elif isinstance(step, Price):
         await stores.prices.add(step, START)
+    elif isinstance(step, Withdrawal):
+        with suppress(NotFound):
+            await stores.prices.withdraw(step.price, lambda: step.at)
     else:
         with suppress(KeyEnded):
             await stores.api_keys.revoke(step.key_id, step.at)
@@ -185,6 +207,7 @@ LIMITS: Final = (
 )
 _ENDS_OF_HOLDS: Final[tuple[type[Command], ...]] = (CaptureHold, CaptureHold, ReleaseHold, ExpireHold)
 _TYPES: Final = ("image", "call", "scan", "soon", "vast", "nothing")
+_RULED_TYPES: Final = (*COUNTED_RULES, *PLAIN_RULES)
 
 
 def _on_credit(limit: int) -> tuple[int, ...]:
@@ -252,6 +275,8 @@ class _Author:
         if self._one_in(8):
             return self._new_price()
         if self._one_in(15):
+            return self._withdrawal()
+        if self._one_in(15):
             return self._revocation()
         if self._one_in(8):
             return self._joining()
@@ -267,13 +292,21 @@ class _Author:
         return Batch(self._now, tuple(commands))
 
     def _new_price(self) -> Price:
+        request_type = self._pick(*_TYPES, *_RULED_TYPES)
         price = Price(
             len(self._prices) + 1,
-            self._pick(*_TYPES),
+            request_type,
             self._pick(UNIT, 2 * UNIT, None, 1),
             self._now + self._pick(0, -MINUTE, MINUTE, 16 * MINUTE),
             self._pick(None, *MERCHANTS),
         )
+        if self._one_in(4) and self._is_in_force(price):
+            price = replace(price, unit_price=None, is_end=True)
+        elif request_type in _RULED_TYPES and not self._one_in(6):
+            own_rules = COUNTED_RULES.get(request_type) or PLAIN_RULES[request_type]
+            price = replace(price, unit_price=None, rule=self._pick(*own_rules))
+        elif self._one_in(5):
+            price = replace(price, unit_price=None, rule=self._pick(*PLAIN_RULES.values())[0])
         while any(_start(known) == _start(price) for known in self._prices):
             price = replace(price, starts_at=price.starts_at + 1)
         self._prices.append(price)
@@ -282,8 +315,37 @@ class _Author:
 
     def _know_price(self, price: Price) -> None:
         unit_price = None if price.unit_price is None else units(price.unit_price)
-        version = PriceVersion(price.price_id, price.request_type, price.merchant_id, unit_price, price.starts_at)
-        self._model.prices.append(version)
+        self._model.prices.append(
+            PriceVersion(
+                price.price_id,
+                price.request_type,
+                price.merchant_id,
+                unit_price,
+                price.starts_at,
+                price.rule,
+                price.is_end,
+            )
+        )
+
+    def _is_in_force(self, price: Price) -> bool:
+        """Tell whether there is something to end where a price starts."""
+        begun = [
+            version
+            for version in self._model.prices
+            if (version.merchant_id, version.request_type) == (price.merchant_id, price.request_type)
+            and version.starts_at <= price.starts_at
+        ]
+        return bool(begun) and not max(begun, key=lambda version: (version.starts_at, version.number)).is_end
+
+    def _withdrawal(self) -> Withdrawal:
+        """Withdraw a price unless it has started: by the clock, or, as clocks differ, by a book that it is for."""
+        price = self._pick(*self._prices[-3:])
+        books = [book for number, book in self._model.books.items() if price.merchant_id in (None, number)]
+        is_far = price.merchant_id is None and price.starts_at > self._now + MINUTE
+        is_met = not is_far and any(move.at >= price.starts_at for book in books for move in book.moves)
+        if price.starts_at > self._now and not is_met:
+            self._model.prices = [version for version in self._model.prices if version.number != price.price_id]
+        return Withdrawal(price, self._now)
 
     def _revocation(self) -> Revocation:
         key, at = self._pick(*KEYS), self._now + self._pick(0, SECOND, MINUTE)
@@ -415,7 +477,25 @@ class _Author:
         if kind is ReleaseHold:
             return ReleaseHold(number, seq, name, reference, caller)
         amount = self._pick(None, self._amount())
-        return CaptureHold(number, seq, name, amount, reference, caller, self._pick(None, None, 1, 2, 3, 9))
+        made_by = book.moves[seq - 1] if seq in book.hold_ends else None
+        if made_by is not None and made_by.measured is not None and not self._one_in(4):
+            used = self._used(made_by.measured.quantities)
+            return CaptureHold(number, seq, name, None, reference, caller, quantities=used)
+        quantities = self._quantities(("requests",)) if self._one_in(8) else None
+        quantity = None if quantities else self._pick(None, None, 1, 2, 3, 9)
+        return CaptureHold(number, seq, name, amount, reference, caller, quantity, quantities)
+
+    def _used(self, held: Mapping[str, int]) -> Quantities:
+        """Make up what was used of what is held, now and then more."""
+        shares = {name: (self._pick(0, 1, 2, 3, 4), self._pick(0, 0, 1)) for name in held}
+        return tuple(sorted((name, held[name] * share // 4 + more) for name, (share, more) in shares.items()))
+
+    def _quantities(self, names: Sequence[str]) -> Quantities:
+        """Make up how much was used, of most lines of a price and now and then of another."""
+        named = [name for name in names if not self._one_in(4)] or list(names[:1]) or ["requests"]
+        if self._one_in(20):
+            named = [*named, "other"]
+        return tuple(sorted((name, self._pick(*QUANTITIES)) for name in named))
 
     def _giving_back(self, number: int, book: Book) -> Command:
         taken = [seq for seq, move in enumerate(book.moves, 1) if move.word in ("charge", "capture")]
@@ -440,14 +520,29 @@ class _Author:
         index = MERCHANTS.index(number) if number in MERCHANTS else 0
         digests = (FIRST_KEYS[index].digest, BRIEF_KEYS[index].digest, FIRST_KEYS[index - 1].digest, SERVICE.digest)
         payer = Payer(number, self._pick(*digests) if self._one_in(5) else None)
-        request_type = self._pick(*_TYPES) if self._one_in(6) else self._pick("image", "call", "scan")
-        quantity = self._pick(1, 2, 10)
+        often = ("image", "call", "scan", *_RULED_TYPES, *COUNTED_RULES)
+        request_type = self._pick(*_TYPES) if self._one_in(6) else self._pick(*often)
+        version = self._model.price(number, request_type, self._now)
+        names = version.names if isinstance(version, PriceVersion) else ("requests",)
+        quantity, quantities = self._pick(1, 2, 10), None
+        if len(names) != 1 and not self._one_in(6):
+            quantity, quantities = 1, self._quantities(names) if names else None
+        elif self._one_in(4):
+            quantity, quantities = 1, self._quantities(names)
         amount = self._amount() if (request_type == "call") is not self._one_in(20) else None
         name, reference = self._name(book), self._pick(None, "R-9")
+        measured = (quantities, self._requested_at())
         if kind is Charge:
-            return Charge(payer, request_type, quantity, name, amount, reference, caller)
+            return Charge(payer, request_type, quantity, name, amount, reference, caller, *measured)
         ttl_seconds = self._pick(15 * 60, 1, 7 * 24 * 3600)
-        return CreateHold(payer, request_type, quantity, name, amount, reference, ttl_seconds, caller)
+        return CreateHold(payer, request_type, quantity, name, amount, reference, ttl_seconds, caller, *measured)
+
+    def _requested_at(self) -> int | None:
+        """Make up when a request was made, where that is not now: mostly within the last day."""
+        if self._one_in(2):
+            return None
+        ago = self._pick(0, MINUTE, 11 * MINUTE, 5 * 60 * MINUTE, 24 * 60 * MINUTE, -MINUTE)
+        return self._now - ago - self._pick(0, 0, 0, 0, 0, 0, 0, 1, -1)
 
     def _caller(self, kind: type[Command]) -> Caller | None:
         """Make up who asks: mostly the shell or a key that may."""

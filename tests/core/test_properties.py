@@ -35,7 +35,8 @@ from farebox.core.people import read_people
 from farebox.core.state import Alert, AlertKind
 from farebox.core.transfers import Transfer
 from tests.core import model
-from tests.core.model import Action, Answer, Book, Request, Told, micros, units
+from tests.core.model import Action, Answer, Book, Move, Request, Told, micros, units
+from tests.core.model_rules import period_of
 from tests.core.replays import faults_of
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, founded, played, prepare, scenarios
 from tests.support.effort import examples
@@ -69,6 +70,7 @@ def described(transfer: Transfer) -> dict[str, Any]:
         "price": (transfer.request_type, transfer.quantity, transfer.unit_price, transfer.price_id),
         "refers_to": transfer.refers_to,
         "texts": (transfer.reference, transfer.note),
+        "pricing": transfer.pricing,
     }
 
 
@@ -85,6 +87,7 @@ def described_by_model(book: Book, seq: int) -> dict[str, Any]:
         "price": (move.request_type, move.quantity, unit_price, move.price_number),
         "refers_to": move.refers_to,
         "texts": (move.reference, move.note),
+        "pricing": None if move.measured is None else move.measured.text(),
     }
 
 
@@ -115,6 +118,11 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
         for hold in store.rows()["holds"]
         if hold.merchant_id == merchant_id
     ]
+    assert counts_by_model(book) == {
+        (count.request_type, count.starts_at, count.line): count.units
+        for count in store.rows()["period_counts"]
+        if count.merchant_id == merchant_id and count.units
+    }
     alerts: list[Alert] = [alert for alert in store.rows()["alerts"] if alert.merchant_id == merchant_id]
     assert [told_row(told) for told in book.told] == [
         (alert.threshold, alert.posted, alert.fired_at, alert.transfer_seq, alert.refused, alert.user_id)
@@ -129,6 +137,12 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
         assert_requested(book.requests[approval.approval_id], approval)
     lone_moves = [move for move in store.lone_moves if move.merchant_id == merchant_id]
     assert book.alone == [(move.at, read_people(move.people), units(move.amount)) for move in lone_moves]
+
+
+def counts_by_model(book: Book) -> dict[tuple[str, int, str], int]:
+    """Sum up every period that a book's moves were counted in."""
+    places = {move.measured.place for move in book.moves if move.measured is not None and move.measured.place}
+    return {(*place, line): number for place in places for line, number in book.counted(place).items()}
 
 
 def assert_requested(request: Request, approval: Approval) -> None:
@@ -184,16 +198,6 @@ def test_the_model_agrees_with_decide(scenario: Scenario) -> None:
     assert Counter(map(audit_row, scenario.model.actions)) == Counter(map(entry_row, store.rows()["audit_entries"]))
 
 
-OF_RULES: Final = {
-    Code.TYPE_RETIRED,
-    Code.UNKNOWN_QUANTITY,
-    Code.QUANTITIES_REQUIRED,
-    Code.COST_TOO_LARGE,
-    Code.REQUESTED_AT_OUT_OF_BOUNDS,
-}
-"""Outcomes that only prices with a rule, or with an end, come to."""
-
-
 def test_histories_meet_every_outcome() -> None:
     """A property says little of what its examples never come to."""
     seen: Counter[str] = Counter()
@@ -205,9 +209,45 @@ def test_histories_meet_every_outcome() -> None:
         told = [told for book in scenario.model.books.values() for told in book.told]
         seen.update("used up" if one.threshold is None else "below" for one in told)
         seen.update("joined" for one in told if one.user_id is not None)
+        for book in scenario.model.books.values():
+            seen.update(kind for move in book.moves if move.measured is not None for kind in ruled_kinds(book, move))
 
     play()
-    assert set() == {*Code, "replay", "below", "used up", "joined"} - OF_RULES - seen.keys()
+    assert set() == {*Code, "replay", "below", "used up", "joined", *RULED} - seen.keys()
+
+
+RULED: Final = {
+    *("charge", "hold", "capture", "free", "in a window", "in a tier", "over a border", "in an earlier period"),
+    *("part captured", "all captured", "given back", "kept"),
+}
+"""What rules make of moves."""
+
+
+def ruled_kinds(book: Book, move: Move) -> set[str]:
+    measured = move.measured
+    assert measured is not None
+    rule, seq = measured.rule, book.moves.index(move) + 1
+    of_its_commit = period_of(rule, "", move.at) or ("", 0)
+    kinds = {
+        move.word: True,
+        "free": move.amount == 0,
+        "in a window": measured.window is not None,
+        "in a tier": measured.tier is not None,
+        "over a border": any(
+            measured.before.get(line.name, 0) < step.start - 1 < measured.before.get(line.name, 0) + units_of_line
+            for line in rule.rates.lines
+            for step in line.steps
+            if (units_of_line := measured.units.get(line.name, 0))
+        ),
+        "in an earlier period": measured.place is not None and measured.place[1] < of_its_commit[1],
+    }
+    if move.word == "capture":
+        hold = book.moves[(move.refers_to or 0) - 1].measured
+        assert hold is not None
+        kinds["all captured" if hold.quantities == measured.quantities else "part captured"] = True
+    elif move.word == "charge" and measured.place is not None and book.naming(seq, "refund"):
+        kinds["given back" if measured.gives_back else "kept"] = True
+    return {kind for kind, is_so in kinds.items() if is_so}
 
 
 # A batch is invisible.

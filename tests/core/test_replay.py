@@ -26,7 +26,7 @@ from farebox.core.holds import Hold, HoldState
 from farebox.core.money import BALANCE_MICROS_MAX
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from tests.core.replays import faults_in, faults_of
+from tests.core.replays import counts_of, faults_in, faults_of, prices_of
 from tests.core.scenarios import Scenario, played, scenarios
 from tests.support.effort import examples
 from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, MemoryLedger, charge, hold
@@ -51,7 +51,7 @@ OTHER_VALUES: Final[dict[str, list[Any]]] = {
     "refers_to": [None, 0, 1, 2, 2**40 + 2, 1000],
     "reference": [None, "", "R"],
     "note": [None, "", "N"],
-    "pricing": [None, "", "requests=1"],
+    "pricing": [None, "", "requests=1", "input=1", "gb=5;before=gb:10;at=1801440600000000", "requests=7;tier=1"],
 }
 
 
@@ -142,7 +142,8 @@ def test_any_lie_about_any_book_is_found(scenario: Scenario, data: st.DataObject
     else:
         lies[place] = replace(lies[place], **{name: data.draw(st.sampled_from(OTHER_VALUES[name]))})
     stored_holds = [item for item in store.rows()["holds"] if item.merchant_id == account.merchant_id]
-    assert (lies == transfers) is ([] == faults_in(account, lies, stored_holds))
+    beside = (stored_holds, prices_of(store, account), counts_of(store, account))
+    assert (lies == transfers) is ([] == faults_in(account, lies, *beside))
 
 
 # A book that was forged throughout: hashes and balances are right, the story is not.

@@ -19,7 +19,17 @@ from tests.support.memory import MemoryConnector
 TABLES: Final = (
     *("session", "letter", "login", "outlook", "verification", "mail_server", "repeat", "lone_move"),
     *("outbox", "alert", "merchant_user", "merchant_key", "staff_key", "merchant_price", "default_price"),
-    *("approval", "audit_log", "usage_quarter", "usage_mark", "hold", "transfer", "account", "merchant"),
+    *(
+        "approval",
+        "audit_log",
+        "usage_quarter",
+        "usage_mark",
+        "period_count",
+        "hold",
+        "transfer",
+        "account",
+        "merchant",
+    ),
 )
 
 every_store: Final = pytest.mark.parametrize("engine", ["sqlite", "postgres", "memory"], indirect=True)

@@ -211,8 +211,8 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
 
 async def faults(stores: Stores, merchant_id: int = ANN) -> list[str]:
     """Replay a merchant's book as an audit does."""
-    replay = Replay(merchant_id)
     async with stores.connector.snapshot() as snapshot:
+        replay = Replay(merchant_id, {**await snapshot.default_prices(), **await snapshot.own_prices([merchant_id])})
         account = await snapshot.account(merchant_id)
         assert account is not None
         found = [
@@ -223,7 +223,8 @@ async def faults(stores: Stores, merchant_id: int = ANN) -> list[str]:
         ]
         alerts = await snapshot.alerts(merchant_id)
         named = await snapshot.transfers_at(merchant_id, sorted(named_seqs(alerts) | replay.returned.keys()))
-        found += replay.finish(account, await snapshot.holds(merchant_id), named)
+        counts = await snapshot.period_counts([merchant_id])
+        found += replay.finish(account, await snapshot.holds(merchant_id), named, counts)
         return found + list(alert_faults(account, alerts, named, replay.last_arrival_seq))
 
 

@@ -1,6 +1,6 @@
 """Stores in memory, one for each subject that commands have to do with, with the methods of the real ones."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -12,7 +12,7 @@ from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import check_account
 from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
 from farebox.core.period_counts import PeriodCount
-from farebox.core.prices import Price
+from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
 from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded
@@ -287,6 +287,19 @@ class _Prices(_Subject):
     async def made_with(self, merchant_id: int | None, price_id: int) -> Sequence[Price]:
         made_at = self._rows.prices_made_at
         return [price for price in await self.list(merchant_id) if made_at[price.price_id] == made_at.get(price_id)]
+
+    async def withdraw(self, price: Price, now: Callable[[], int], audit_entry: AuditEntry | None = None) -> None:
+        at = now()
+        accounts = [item for item in self._rows.accounts.values() if price.merchant_id in (None, item.merchant_id)]
+        is_soon = price.merchant_id is not None or price.starts_at <= at + CLOCK_LAG_MICROS_MAX
+        has_started = price.starts_at <= at or (
+            is_soon and any(account.last_at >= price.starts_at for account in accounts)
+        )
+        place = next(place for place, known in enumerate(self._rows.prices) if known.price_id == price.price_id)
+        if has_started or self._rows.prices[place].withdrawn_at is not None:
+            raise NotFound("the price has started")
+        self._rows.prices[place] = replace(self._rows.prices[place], withdrawn_at=at)
+        self._rows.log(audit_entry)
 
     async def shows_clock_behind(self, merchant_id: int, request_type: str, now: int) -> bool:
         account = self._rows.accounts.get(merchant_id)

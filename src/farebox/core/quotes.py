@@ -53,17 +53,16 @@ def quote(price: Price, command: Spend, now: int, counts: PeriodCounts) -> Quote
     """
     rule = price.rule
     if rule is None:
-        return _quote_requests(price, command)
+        return _quote_requests(price, command, now)
     named = quantities_of(price, command.quantities, command.quantity)
     if isinstance(named, Outcome):
         return named
     if command.amount is not None:
         return _amount_not_allowed(price)
-    if command.requested_at is None:
+    at = command.requested_at
+    if at is None:
         at = now
-    elif now - REQUESTED_AGO_MICROS_MAX <= command.requested_at <= now + CLOCK_LAG_MICROS_MAX:
-        at = command.requested_at
-    else:
+    elif not _is_near(at, now):
         return _REQUESTED_AT_OUT_OF_BOUNDS
     if not rule.is_timed:
         return _quote(price, rule, rule.rates, named, None, _NOTHING, None, None)
@@ -128,21 +127,31 @@ def requote(price: Price, transfer: Transfer, priced: Priced) -> Quote | Outcome
     return _quote(price, rule, rates, named, priced.window, priced.before, priced.at, place_of(transfer, price))
 
 
-def _quote_requests(price: Price, command: Spend) -> Quote | Outcome:
-    """Tell what requests come to at a unit price, or at the amount that the caller names."""
+def _quote_requests(price: Price, command: Spend, now: int) -> Quote | Outcome:
+    """Tell what requests come to at a unit price, or at the amount that the caller names.
+
+    When they were made does not matter to the cost, but is checked as for a rule: prices change, and callers do not.
+    """
     quantity, unit_price = command.quantity, price.unit_price
     if command.quantities is not None:
         named = quantities_of(price, command.quantities, quantity)
         if isinstance(named, Outcome):
             return named
         quantity = named[REQUESTS]
+    amount = command.amount
     if unit_price is not None:
-        if command.amount is not None:
+        if amount is not None:
             return _amount_not_allowed(price)
-        return Quote(unit_price * quantity, quantity, unit_price)
-    if command.amount is None:
+        amount = unit_price * quantity
+    elif amount is None:
         return refused(Code.AMOUNT_REQUIRED, f"The request type {price.request_type!r} is variable: name the amount")
-    return Quote(command.amount, quantity)
+    if command.requested_at is not None and not _is_near(command.requested_at, now):
+        return _REQUESTED_AT_OUT_OF_BOUNDS
+    return Quote(amount, quantity, unit_price)
+
+
+def _is_near(requested_at: int, now: int) -> bool:
+    return now - REQUESTED_AGO_MICROS_MAX <= requested_at <= now + CLOCK_LAG_MICROS_MAX
 
 
 def _quote(
@@ -186,7 +195,10 @@ def _period(
 def quantities_of(
     price: Price, quantities: tuple[tuple[str, int], ...] | None, quantity: int
 ) -> dict[str, int] | Outcome:
-    """Tell the quantities that a command names, by line; a `quantity` stands for that of the only line."""
+    """Tell the quantities that a command names, by line; a `quantity` stands for that of the only line.
+
+    A request at a price without lines is one request, so that its transfer says something of what it was priced by.
+    """
     names = price.names
     if quantities is not None:
         for name, _ in quantities:
@@ -205,7 +217,7 @@ def quantities_of(
     if len(names) == 1:
         return {names[0]: quantity}
     if not names and quantity == 1:
-        return {}
+        return {REQUESTS: 1}
     return refused(Code.QUANTITIES_REQUIRED, f"The request type {price.request_type!r} {_named(names)}")
 
 

@@ -34,9 +34,10 @@ class Replay:
         self._hash = GENESIS_HASH
         self._at = 0
         self._holds: dict[int, Hold] = {}
-        self._prices: dict[int, tuple[int | None, int | None]] = {}
+        self._versions = prices or {}
+        self._hold_prices: dict[int, tuple[int | None, int | None]] = {}
         self._rests: dict[int, int] = {}
-        self._rules = RuleReplay(prices or {})
+        self._rules = RuleReplay(self._versions)
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals."""
@@ -48,7 +49,7 @@ class Replay:
 
         Sound charges without further words, which most transfers are, take a shorter way to the same end.
         """
-        balances, charge = self._balances, int(Kind.CHARGE)
+        balances, charge, prices = self._balances, int(Kind.CHARGE), self._versions
         for transfer in transfers:
             amount, wallet_after, unit_price = transfer.amount, transfer.wallet_after, transfer.unit_price
             if (
@@ -62,6 +63,7 @@ class Replay:
                 and transfer.request_type
                 and transfer.quantity
                 and transfer.price_id
+                and ((price := prices.get(transfer.price_id)) is None or price.rule is None)
                 and (unit_price is None or (unit_price and amount == unit_price * transfer.quantity))
                 and transfer.refers_to is None
                 and transfer.reference is None
@@ -155,7 +157,7 @@ class Replay:
                 quantity=transfer.quantity or 0,
                 request_type=transfer.request_type,
             )
-            self._prices[transfer.seq] = (transfer.unit_price, transfer.price_id)
+            self._hold_prices[transfer.seq] = (transfer.unit_price, transfer.price_id)
         elif kind in _FINAL_KINDS:
             yield from self._settle(where, transfer, kind)
         elif kind in RETURNABLE_KINDS:
@@ -192,7 +194,7 @@ class Replay:
         if not 0 < (transfer.quantity or 0) <= hold.quantity:
             yield f"{where}: counts other requests than the hold of seq {hold.seq}"
         price = (transfer.unit_price, transfer.price_id)
-        if price not in ((None, None), self._prices[hold.seq]):
+        if price not in ((None, None), self._hold_prices[hold.seq]):
             yield f"{where}: names another price than the hold of seq {hold.seq}"
 
     def _returned_faults(self, originals: Mapping[int, Transfer]) -> Iterator[str]:

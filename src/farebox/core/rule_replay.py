@@ -7,11 +7,11 @@ from farebox.core.accounts import Kind
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.core.period_counts import PeriodCount, PeriodCounts
-from farebox.core.prices import Price
-from farebox.core.pricing.priced import read_priced
+from farebox.core.prices import CLOCK_LAG_MICROS_MAX, REQUESTS, Price
+from farebox.core.pricing.priced import Priced, read_priced
 from farebox.core.pricing.rules import QUANTITY_MAX
 from farebox.core.pricing.times import rates_at
-from farebox.core.quotes import Quote, counted_units, requoted, returned_units
+from farebox.core.quotes import REQUESTED_AGO_MICROS_MAX, Quote, counted_units, requoted, returned_units
 from farebox.core.state import Original
 from farebox.core.transfers import Transfer
 
@@ -28,8 +28,8 @@ class RuleReplay:
         """Start at the empty book; `prices` are the versions that its transfers may name, by their number."""
         self._prices = prices
         self._counts = PeriodCounts()
-        self._counted: dict[int, Transfer] = {}
-        """The transfers whose units may go back: holds that are open, and charges whose price says so."""
+        self._kept: dict[int, Transfer] = {}
+        """Holds that are open, and the charges and captures whose units a refund gives back."""
 
     def feed(self, transfer: Transfer, returned: Mapping[int, int]) -> Iterator[str]:
         """Apply a transfer, and yield what is wrong with it; `returned` has what was given back up to and with it."""
@@ -38,13 +38,17 @@ class RuleReplay:
                 yield from self._priced_faults(transfer)
             except ValueError as error:
                 yield f"what it was priced by can't be read: {error}"
-        elif not self._counted or transfer.refers_to is None:
             return
-        elif transfer.kind in _ENDING_KINDS:
+        price = self._prices.get(transfer.price_id or 0)
+        if price is not None and price.rule is not None:
+            yield "names a rule, but does not say what it was priced by"
+        if not self._kept or transfer.refers_to is None:
+            return
+        if transfer.kind in _ENDING_KINDS:
             self._uncount(transfer.refers_to)
         elif transfer.kind == Kind.CAPTURE:
             # A capture of an amount leaves all that was held counted.
-            self._counted.pop(transfer.refers_to, None)
+            self._kept.pop(transfer.refers_to, None)
         elif transfer.kind == Kind.REFUND:
             self._give_back(transfer, returned)
 
@@ -70,34 +74,42 @@ class RuleReplay:
         yield from faults
         if price is None or price.rule is None or quote is None or quote.priced is None:
             return
-        if self._met(price, transfer, quote) != quote.priced.before:
-            yield COUNTS_DIFFER
         if transfer.kind == Kind.CAPTURE:
+            yield from self._capture_faults(transfer, quote.priced)
             self._uncount(transfer.refers_to or 0)
+        elif self._met(price, quote) != quote.priced.before:
+            yield COUNTS_DIFFER
         if quote.place is not None:
             self._counts.add(quote.place, quote.units)
-            gives_back = price.rule.period is not None and price.rule.period.refunds_give_back
-            if transfer.kind == Kind.HOLD or gives_back:
-                self._counted[transfer.seq] = transfer
+        gives_back = price.rule.period is not None and price.rule.period.refunds_give_back
+        if transfer.kind == Kind.HOLD or gives_back:
+            self._kept[transfer.seq] = transfer
 
-    def _met(self, price: Price, transfer: Transfer, quote: Quote) -> Mapping[str, int]:
-        """Tell the units that a transfer met of its period: a capture those that its hold met."""
-        if quote.place is None:
-            return {}
-        hold = self._counted.get(transfer.refers_to or 0)
-        if transfer.kind == Kind.CAPTURE and hold is not None:
-            return read_priced(hold.pricing or "").before
-        counted = self._counts.before(quote.place)
+    def _capture_faults(self, transfer: Transfer, priced: Priced) -> Iterator[str]:
+        """Compare what a capture was priced by with its hold."""
+        hold = self._kept.get(transfer.refers_to or 0)
+        if hold is None or hold.pricing is None:
+            yield "captures no hold that was priced by a rule"
+            return
+        held = read_priced(hold.pricing)
+        if (priced.window, priced.before, priced.at) != (held.window, held.before, held.at):
+            yield "was priced by another window, time or count than its hold"
+        if any(quantity > held.quantities.get(name, 0) for name, quantity in priced.quantities.items()):
+            yield "takes more than its hold has"
+
+    def _met(self, price: Price, quote: Quote) -> Mapping[str, int]:
+        """Tell the units that a charge or hold met of its period."""
+        counted = {} if quote.place is None else self._counts.before(quote.place)
         return {name: counted[name] for name in price.names if counted.get(name)}
 
     def _uncount(self, seq: int) -> None:
-        hold = self._counted.pop(seq, None)
+        hold = self._kept.pop(seq, None)
         units = None if hold is None else counted_units(self._prices.get(hold.price_id or 0), hold)
         if units is not None:
             self._counts.add(*units, -1)
 
     def _give_back(self, refund: Transfer, returned: Mapping[int, int]) -> None:
-        original = self._counted.get(refund.refers_to or 0)
+        original = self._kept.get(refund.refers_to or 0)
         if original is None:
             return
         total = returned.get(original.seq, 0)
@@ -118,10 +130,12 @@ def recomputed(price: Price | None, transfer: Transfer) -> tuple[Quote | None, l
     """
     if transfer.kind not in _PRICED_KINDS:
         return None, ["says what it was priced by, which only charges, holds and captures are"]
-    if price is None or price.rule is None or price.request_type != transfer.request_type:
+    is_theirs = price is not None and price.merchant_id in (None, transfer.merchant_id)
+    if price is None or price.rule is None or price.request_type != transfer.request_type or not is_theirs:
         return None, ["names a price that is not there, or no rule"]
     quantities = read_priced(transfer.pricing or "").quantities
-    if quantities.keys() - set(price.names) or not all(0 <= number <= QUANTITY_MAX for number in quantities.values()):
+    names = set(price.names or (REQUESTS,))
+    if quantities.keys() - names or not all(0 <= number <= QUANTITY_MAX for number in quantities.values()):
         return None, ["its quantities are none that its price has"]
     quote = requoted(price, transfer)
     if isinstance(quote, Outcome) or quote.priced is None:
@@ -131,11 +145,23 @@ def recomputed(price: Price | None, transfer: Transfer) -> tuple[Quote | None, l
         faults.append(
             f"the amount is {format_amount(transfer.amount)}, its price comes to {format_amount(quote.amount)}"
         )
-    if quote.pricing != transfer.pricing or quote.quantity != transfer.quantity:
+    told, comes_to = ((one.pricing, one.quantity, one.unit_price) for one in (transfer, quote))
+    if told != comes_to:
         faults.append("what it was priced by is not what its price comes to")
-    is_timed = price.rule.windows is not None or price.is_counted
-    if is_timed != (quote.priced.at is not None):
-        faults.append("it names a time where its price has none, or none where it has one")
-    elif price.rule.windows is not None and rates_at(price.rule, quote.priced.at or 0)[0] != quote.priced.window:
+    return quote, faults + _time_faults(price, transfer, quote.priced)
+
+
+def _time_faults(price: Price, transfer: Transfer, priced: Priced) -> list[str]:
+    """Compare the time that a transfer was priced by with its window, and with when it was committed."""
+    rule = price.rule
+    if rule is None or rule.is_timed != (priced.at is not None):
+        return ["it names a time where its price has none, or none where it has one"]
+    faults = []
+    if priced.at is not None and rates_at(rule, priced.at)[0] != priced.window:
         faults.append("it names another window than its time falls in")
-    return quote, faults
+    # A book may be ahead of a clock by as much as clocks differ. A capture has the time of its hold.
+    earliest = transfer.committed_at - REQUESTED_AGO_MICROS_MAX - CLOCK_LAG_MICROS_MAX
+    latest = transfer.committed_at + CLOCK_LAG_MICROS_MAX
+    if priced.at is not None and transfer.kind != Kind.CAPTURE and not earliest <= priced.at <= latest:
+        faults.append("it names a time too far from when it was committed")
+    return faults
