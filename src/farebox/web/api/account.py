@@ -1,10 +1,12 @@
 """What a merchant's key reads: its balance, its account, its usage and prices; services read prices, too."""
 
+import asyncio
+from functools import cache
 from hashlib import blake2b
+from importlib import metadata
 from typing import Final
 
 import msgspec
-from msgspec.structs import replace
 
 from farebox.core import ids
 from farebox.core.money import format_amount
@@ -15,12 +17,14 @@ from farebox.presenters.prices import price_in_force
 from farebox.service import inputs
 from farebox.service.errors import Forbidden, InvalidKey
 from farebox.service.insight.usage import DAYS_MAX, HOURS_MAX
-from farebox.web.api.answers import answer, answer_versioned
+from farebox.service.operator.prices import CurrentPrices
+from farebox.web.api.answers import answer, unchanged_answer, version_headers
 from farebox.web.api_route import MERCHANT, SERVICE, Answer, ApiRequest, Endpoints, route
 from farebox.web.envelope import success_body
 from farebox.web.schemas import reading as schemas
 
 _VERSION_BYTES: Final = 8
+_PRICES_AT_ONCE: Final = 50
 
 
 class AccountEndpoints(Endpoints):
@@ -113,7 +117,27 @@ class AccountEndpoints(Endpoints):
             _, account = await self._services.merchants.get(merchant_id)
             currency = account.currency
         current = await self._services.prices.current(merchant_id)
-        prices = [price_in_force(price) for price in current.prices]
-        data = schemas.PricesInForce(currency, prices, time_or_none(current.changes_at), version="")
-        version = blake2b(msgspec.json.encode(data), digest_size=_VERSION_BYTES).hexdigest()
-        return answer_versioned(request, msgspec.json.encode(replace(data, version=version)), version)
+        version = _version(current, currency)
+        if (unchanged := unchanged_answer(request, version)) is not None:
+            return unchanged
+        prices = []
+        for price in current.prices:
+            prices.append(price_in_force(price))
+            if len(prices) % _PRICES_AT_ONCE == 0:
+                # Thousands of rules take a while to write; charges go on meanwhile.
+                await asyncio.sleep(0)
+        data = schemas.PricesInForce(currency, prices, time_or_none(current.changes_at), version)
+        return answer(data, version_headers(version))
+
+
+def _version(current: CurrentPrices, currency: str | None) -> str:
+    """Name what is told: versions never change, so their numbers will do, and the release that writes them down."""
+    digest = blake2b(digest_size=_VERSION_BYTES)
+    known = (_release(), currency, current.changes_at, [price.price_id for price in current.prices])
+    digest.update(msgspec.json.encode(known))
+    return digest.hexdigest()
+
+
+@cache
+def _release() -> str:
+    return metadata.version("farebox")

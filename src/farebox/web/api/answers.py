@@ -27,15 +27,18 @@ def answer(data: Struct, headers: Headers = _NO_HEADERS) -> Answer:
     return Answer(success_body(msgspec.json.encode(data)), headers)
 
 
-def answer_versioned(request: ApiRequest, body: bytes, version: str) -> Answer:
-    """Answer a success with its data, encoded already, or 304 without a body if the asker has this version."""
-    etag = f'"{version}"'.encode()
-    headers = [(b"etag", etag)]
+def version_headers(version: str) -> Headers:
+    """Name the version of an answer."""
+    return [(b"etag", f'"{version}"'.encode())]
+
+
+def unchanged_answer(request: ApiRequest, version: str) -> Answer | None:
+    """Answer 304 without a body if the asker has this version; None if not."""
     named = [value for name, value in request.scope["headers"] if name == b"if-none-match"]
     known = {tag.strip().removeprefix(b"W/") for value in named for tag in value.split(b",")}
-    if not known.isdisjoint({etag, b"*"}):
-        return Answer(b"", headers, HTTPStatus.NOT_MODIFIED)
-    return Answer(success_body(body), headers)
+    if known.isdisjoint({f'"{version}"'.encode(), b"*"}):
+        return None
+    return Answer(b"", version_headers(version), HTTPStatus.NOT_MODIFIED)
 
 
 async def answer_once(
