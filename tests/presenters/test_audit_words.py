@@ -16,7 +16,7 @@ from farebox.core.commands import Caller, KeyKind
 from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.presenters.audit_words import WORDS, actor_words, audit_sentence, audit_words
-from farebox.service.catalogue.imports import PriceList
+from farebox.service.catalogue.imports import ListImport
 from farebox.service.operator.audit_log import ActorNames
 from farebox.service.people.api_keys import Principal
 from farebox.storage.mailbox_upgrade import MAILBOXES
@@ -120,8 +120,8 @@ async def _merchants(farebox: Farebox, merchant_id: int) -> None:
     await services.prices.end("image", merchant_id=merchant_id, starts=NEXT_YEAR, principal=SAM)
     await services.prices.end("audio", starts=NEXT_YEAR, principal=SAM)
     fax = b'{"fax": {"unitPrice": "0.1"}}'
-    await services.price_imports.make(PriceList(data=fax, starts=NEW_YEAR), principal=SAM)
-    own_fax = PriceList(data=fax, starts=NEW_YEAR, markup="+5%", pattern="f*", merchant_id=merchant_id)
+    await services.price_imports.make(ListImport(data=fax, starts=NEW_YEAR), principal=SAM)
+    own_fax = ListImport(data=fax, starts=NEW_YEAR, markup="+5%", pattern="f*", merchant_id=merchant_id)
     await services.price_imports.make(own_fax, principal=SAM)
 
 

@@ -12,7 +12,7 @@ from farebox.core import ids
 from farebox.core.commands import KeyKind
 from farebox.core.permissions import ALLOWED_ROLES, OPERATION_WORDS, Operation
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, together
-from farebox.service.catalogue.imports import PriceList
+from farebox.service.catalogue.imports import ListImport
 from farebox.service.errors import Conflict, Forbidden, InvalidInput
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Login, Realm, Role
@@ -157,7 +157,7 @@ ACTIONS: Final[dict[str, tuple[Operation, set[str], Callable[[Scene], Awaitable[
         Operation.SET_PRICE,
         SETUP,
         lambda scene: scene.farebox.services.price_imports.make(
-            PriceList(data=b'{"image": {"unitPrice": "0.02"}}'), principal=scene.principal
+            ListImport(data=b'{"image": {"unitPrice": "0.02"}}'), principal=scene.principal
         ),
     ),
     "make a service's key": (

@@ -32,12 +32,14 @@ from tests.support.clock import later
 from tests.support.postgres import Databases
 from tests.support.server import Seeds, open_farebox, seed
 from tests.web.console.visitor import FORM, Visitor, words
-from tests.web.forms import filled_in
+from tests.web.forms import filled_in, with_file
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-ELSEWHERE: Final = re.compile(r"(/support)?/(sign-in|sign-out|forgotten|profile/.*)|/link/.*|.*/prices/preview")
-"""Forms that sign somebody in or out, or need a password: each of those is asked for anew; one changes nothing."""
+ELSEWHERE: Final = re.compile(
+    r"(/support)?/(sign-in|sign-out|forgotten|profile/.*)|/link/.*|.*/prices/(preview|import)"
+)
+"""Forms that sign somebody in or out, or need a password: each of those is asked for anew; two change nothing."""
 
 ACCOUNT: Final = "/accounts/{merchant}"
 MERCHANT: Final = "/support/merchants/{merchant}"
@@ -47,6 +49,7 @@ CHARGE: Final = f"{MERCHANT}/transfers/{{charge}}"
 TOP_UP: Final = f"{MERCHANT}/transfers/{{top_up}}"
 APPROVAL: Final = "/support/approvals/{merchant}/{approval}"
 SETTINGS_PAGE: Final = f"{MERCHANT}/settings"
+PRICES: Final = b'{"fax": {"unitPrice": "0.5"}, "image": {"unitPrice": "0.7"}}'
 MOVE: Final = {"amount": "1", "reference": "R-1"}
 
 
@@ -89,6 +92,8 @@ CASES: Final[dict[str, Case]] = {
     "/support/prices": Case("/support/prices", {"type": "image", "unit_price": "0.02"}),
     "/support/prices/end": Case("/support/prices/end?type=ending"),
     f"{MERCHANT}/prices/end": Case(f"{MERCHANT}/prices/end?type=ending"),
+    "/support/prices/import/make": Case("/support/prices/import", preview="/support/prices/import"),
+    f"{MERCHANT}/prices/import/make": Case(f"{MERCHANT}/prices/import", preview=f"{MERCHANT}/prices/import"),
     "/support/prices/withdraw": Case("/support/prices/withdraw?price={coming}"),
     f"{MERCHANT}/prices/withdraw": Case(f"{MERCHANT}/prices/withdraw?price={{own_coming}}"),
     f"{APPROVAL}/approve": Case(APPROVAL),
@@ -263,7 +268,10 @@ async def read_form(site: Site, path: str, parts: Mapping[str, str]) -> bytes:
 
 async def send(site: Site, path: str, parts: Mapping[str, str], body: bytes, who: str = "") -> Reply:
     """Send a form, which must be taken."""
-    headers = [site.visitors[who or CASES[path].who].cookie, FORM]
+    header = FORM
+    if path.endswith("/prices/import"):
+        header, body = with_file(body, PRICES)
+    headers = [site.visitors[who or CASES[path].who].cookie, header]
     reply = await site.client.send("POST", path.format(**parts), headers=headers, body=body)
     assert reply.status in (200, 303), words(reply)
     return reply

@@ -10,7 +10,7 @@ import click
 from farebox.cli.context import CommandContext, command, counted, merchant_id, short_time, table
 from farebox.presenters.price_imports import change_words, import_data, left_out_counts
 from farebox.service.catalogue.difference import Change
-from farebox.service.catalogue.imports import Comparison, ListKind, PriceList
+from farebox.service.catalogue.imports import Comparison, ListImport, ListKind
 
 _NEW_SHOWN: Final = 20
 _FRACTION: Final = " is read as "
@@ -49,10 +49,9 @@ async def price_import(
     """Take prices over from a list in FILE: a version for each type that is new or has changed, all at once or none."""
     number = None if merchant is None else merchant_id(merchant)
     currency = "" if number is None else (await context.farebox.services.merchants.get(number))[1].currency
-    price_list = PriceList(
+    price_list = ListImport(
         data=await asyncio.to_thread(file.read_bytes),
         kind=ListKind(kind),
-        is_toml=file.suffix.lower() == ".toml",
         markup=markup,
         pattern=pattern,
         starts=starts,

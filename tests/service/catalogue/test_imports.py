@@ -13,7 +13,7 @@ from farebox.core.prices import Price
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service import inputs
 from farebox.service.catalogue.difference import Change, Difference, differences
-from farebox.service.catalogue.imports import Comparison, ListKind, PriceList
+from farebox.service.catalogue.imports import Comparison, ListImport, ListKind
 from farebox.service.catalogue.listed import Listed, Offer, Problem, Reason
 from farebox.service.errors import Conflict, InvalidInput, UnknownMerchant
 from farebox.service.people.api_keys import Principal
@@ -30,8 +30,8 @@ async def farebox(tmp_path: Path) -> AsyncIterator[Farebox]:
         yield farebox
 
 
-def own(values: Any, **options: Any) -> PriceList:
-    return PriceList(data=json.dumps(values).encode(), **options)
+def own(values: Any, **options: Any) -> ListImport:
+    return ListImport(data=json.dumps(values).encode(), **options)
 
 
 def told(comparison: Comparison) -> list[tuple[str, str]]:
@@ -124,7 +124,6 @@ async def test_other_lists_are_read_by_their_names(farebox: Farebox) -> None:
         ({"pattern": "/(/"}, "filter"),
         ({"starts": "soon"}, "starts"),
         ({"starts": "2001-01-01T00:00:00Z"}, "starts"),
-        ({"is_toml": True}, "FILE"),
         ({"kind": ListKind.GENAI_PRICES}, "FILE"),
     ],
 )

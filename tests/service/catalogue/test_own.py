@@ -42,9 +42,9 @@ OFFERS = [
 ]
 
 
-@pytest.mark.parametrize(("data", "is_toml"), [(TOML, True), (JSON, False)])
-def test_a_list_is_the_same_in_toml_and_json(data: bytes, is_toml: bool) -> None:
-    listed = read_own(read_file(data, is_toml=is_toml))
+@pytest.mark.parametrize("data", [TOML, JSON, b"\xef\xbb\xbf\n" + JSON], ids=["TOML", "JSON", "with a mark"])
+def test_a_list_is_the_same_in_toml_and_json(data: bytes) -> None:
+    listed = read_own(read_file(data))
     assert OFFERS == [(item.request_type, item.offer, item.starts_at) for item in listed]
 
 
@@ -72,9 +72,7 @@ def test_a_fault_names_its_place(values: Any, field: str) -> None:
     assert field == refused.value.field
 
 
-@pytest.mark.parametrize(
-    ("data", "is_toml"), [(b"a = ", True), (b"\xff", True), (b"{", False), (b'{"a":1,"a":2}', False)]
-)
-def test_what_is_no_file_of_the_kind_is_refused(data: bytes, is_toml: bool) -> None:
+@pytest.mark.parametrize("data", [b"a = ", b"\xff", b"{", b'{"a":1,"a":2}'])
+def test_what_is_no_file_of_the_kind_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidInput):
-        read_file(data, is_toml=is_toml)
+        read_file(data)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 ROUTES: Final = console_routes()
 TO_LISTS: Final = re.compile(
     r"/support/merchants(/mer_\w+/people/remove)?|/support/staff/(confirm|close|codes)"
-    r"|/support(/merchants/mer_\w+)?/prices/(end|withdraw)"
+    r"|/support(/merchants/mer_\w+)?/prices/(end|withdraw|imported)"
 )
 """Pages that are elsewhere, or about somebody or something that their query names, and without it lead to the list."""
 

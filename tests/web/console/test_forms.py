@@ -214,6 +214,8 @@ ELSEWHERE: Final = re.compile(
     r"|/link/\{link\}|(/support)?/(sign-in|profile/.*)"
     # Buttons: nothing is typed.
     r"|.*/prices/(end|withdraw)"
+    # These carry files, and have tests of their own.
+    r"|.*/prices/import(/make)?"
     # It answers beside the form, also about what is wrong.
     r"|.*/prices/preview"
     r"|.*/(revoke|again|remove|role|roles|test|close|confirm|reopen|codes|retry|verify|approve|reject|sign-out)"

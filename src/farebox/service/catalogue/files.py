@@ -11,6 +11,8 @@ from farebox.service.errors import InvalidInput
 FILE_BYTES_MAX: Final = 64 * 1024 * 1024
 """Ten times what the largest known list has."""
 
+_BLANK: Final = b"\xef\xbb\xbf \t\r\n"
+
 
 def read_json(data: bytes, field: str = "FILE") -> object:
     """Read JSON with every number as the text that it is written as, so that none passes through a float.
@@ -33,21 +35,23 @@ def read_json(data: bytes, field: str = "FILE") -> object:
         raise InvalidInput(field, f"this is no JSON: {error}") from error
 
 
-def read_file(data: bytes, *, is_toml: bool, field: str = "FILE") -> object:
-    """Read a file of Farebox's own format, whose amounts are texts and whose other numbers are whole.
+def read_file(data: bytes, field: str = "FILE") -> object:
+    """Read a file of Farebox's own format: JSON, which begins with a brace, or else TOML.
 
     Raises:
         InvalidInput: it is no JSON or TOML.
     """
     _check_size(data, field)
+    is_json = data.lstrip(_BLANK).startswith(b"{")
     try:
-        if is_toml:
-            return tomllib.loads(data.decode())
-        return json.loads(data.decode("utf-8-sig"), parse_constant=_refuse_constant, object_pairs_hook=_members)
+        text = data.decode("utf-8-sig")
+        if not is_json:
+            return tomllib.loads(text)
+        return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_members)
     except InvalidInput:
         raise
     except (ValueError, RecursionError) as error:
-        raise InvalidInput(field, f"this is no {'TOML' if is_toml else 'JSON'}: {error}") from error
+        raise InvalidInput(field, f"this is no {'JSON' if is_json else 'TOML'}: {error}") from error
 
 
 def _check_size(data: bytes, field: str) -> None:

@@ -5,8 +5,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import StrEnum
 from fractions import Fraction
+from hashlib import blake2b
 from typing import Final
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -24,10 +26,11 @@ from farebox.service.catalogue.litellm import read_litellm
 from farebox.service.catalogue.markup import read_filter, read_markup
 from farebox.service.catalogue.own import read_own
 from farebox.service.clock import Clock
-from farebox.service.errors import InvalidInput, UnknownMerchant, translated
+from farebox.service.errors import Conflict, InvalidInput, UnknownMerchant, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may
 from farebox.service.repeats import RequestKey, repeat_of
+from farebox.storage.interface import Repeated
 from farebox.storage.stores import Stores
 
 TYPES_MAX: Final = 20_000
@@ -37,6 +40,8 @@ _WRITE_MICROS: Final = 300
 """The time that is left for writing each price of an import that starts at once, so that all are there before the first
 is in force: what is charged meanwhile is explained by the price before it."""
 
+_MEANWHILE: Final = "prices were set meanwhile, so that this import would change something else; look at it again"
+_FINGERPRINT_BYTES: Final = 16
 _MICROS_PER_SECOND: Final = 1_000_000
 
 
@@ -48,12 +53,11 @@ class ListKind(StrEnum):
     GENAI_PRICES = "genai-prices"
 
 
-class PriceList(Struct, frozen=True, kw_only=True):
+class ListImport(Struct, frozen=True, kw_only=True):
     """A price list, and how it is to be taken over; texts are as they were typed."""
 
     data: bytes
     kind: ListKind = ListKind.OWN
-    is_toml: bool = False
     markup: str | None = None
     pattern: str | None = None
     """The request types that are meant; all of them, if None."""
@@ -78,6 +82,12 @@ class Comparison(Struct, frozen=True):
         return {change: found[change] for change in Change}
 
     @property
+    def fingerprint(self) -> str:
+        """Tell whether two comparisons come to the same changes, whenever each of them starts."""
+        changes = [(item.listed.request_type, item.change, item.before, item.listed.offer) for item in self.changes]
+        return blake2b(msgspec.json.encode(changes), digest_size=_FINGERPRINT_BYTES).hexdigest()
+
+    @property
     def changes(self) -> list[Difference]:
         """List what is new or changed."""
         return [difference for difference in self.differences if difference.change in (Change.NEW, Change.CHANGED)]
@@ -95,22 +105,34 @@ class PriceImports:
         self._clock = clock
         self._id_generator = IdGenerator(clock)
 
-    async def compare(self, price_list: PriceList) -> Comparison:
+    async def compare(self, price_list: ListImport) -> Comparison:
         """Tell what an import of this moment would change; nothing is written."""
         return await self._compare(price_list)
 
     async def make(
-        self, price_list: PriceList, *, principal: Principal | None = None, request_key: RequestKey | None = None
+        self,
+        price_list: ListImport,
+        *,
+        seen: str | None = None,
+        principal: Principal | None = None,
+        request_key: RequestKey | None = None,
     ) -> Comparison:
         """Add a version for each type of the list that is new or has changed: all of them, or none.
 
-        What starts at once is in force on return, so that a price that is set next is the later one.
+        What starts at once is in force on return, so that a price that is set next is the later one. `seen` is the
+        fingerprint of the comparison that somebody has seen and agreed to.
 
         Returns:
             What changed. If that is nothing, nothing is written.
+
+        Raises:
+            Conflict: it would change other than what was seen.
         """
         ensure_may(principal, Operation.SET_PRICE)
         comparison = await self._compare(price_list)
+        if seen is not None and seen != comparison.fingerprint:
+            await self._ensure_not_made(request_key)
+            raise Conflict(_MEANWHILE)
         prices = [self._price(difference, price_list.merchant_id) for difference in comparison.changes]
         if not prices:
             return comparison
@@ -124,18 +146,30 @@ class PriceImports:
             subject=ids.public_id(ids.PRICE, first),
             detail=_detail(price_list, comparison),
         )
-        with translated(conflict="prices were set meanwhile that start at the same time; look at the difference again"):
+        with translated(conflict=_MEANWHILE):
             await self._stores.prices.add_all(prices, now, audit_entry, repeat_of(request_key, first, now))
         if price_list.starts is None:
             await asyncio.sleep(max(comparison.starts_at - self._clock.now(), 0) / _MICROS_PER_SECOND)
         return comparison
+
+    async def _ensure_not_made(self, request_key: RequestKey | None) -> None:
+        """Tell whether what is different is what this very request changed, when it came at the same time.
+
+        Raises:
+            Repeated: it is.
+        """
+        if request_key is not None:
+            with translated():
+                key = request_key.key_id, request_key.idempotency_key
+                if await self._stores.repeats.find(*key, self._clock.now()) is not None:
+                    raise Repeated("the import was made")
 
     async def made_with(self, merchant_id: int | None, price_id: int) -> Sequence[Price]:
         """List the versions that an import made, by any of them."""
         with translated():
             return await self._stores.prices.made_with(merchant_id, price_id)
 
-    async def _compare(self, price_list: PriceList) -> Comparison:
+    async def _compare(self, price_list: ListImport) -> Comparison:
         now = self._clock.now()
         starts_at = None if price_list.starts is None else inputs.time("starts", price_list.starts)
         if starts_at is not None and starts_at < now:
@@ -171,7 +205,7 @@ class PriceImports:
         )
 
 
-def _chosen(price_list: PriceList, starts_at: int) -> Iterator[Listed]:
+def _chosen(price_list: ListImport, starts_at: int) -> Iterator[Listed]:
     """Read a list, and take what is meant, with the markup; names that can't be one are a problem too."""
     is_meant = _filter(price_list)
     factor = Fraction(1) if price_list.markup is None else read_markup("markup", price_list.markup)
@@ -187,20 +221,20 @@ def _chosen(price_list: PriceList, starts_at: int) -> Iterator[Listed]:
             yield replace(item, offer=None, problem=error.problem)
 
 
-def _filter(price_list: PriceList) -> Callable[[str], bool]:
+def _filter(price_list: ListImport) -> Callable[[str], bool]:
     return (lambda _: True) if price_list.pattern is None else read_filter("filter", price_list.pattern)
 
 
-def _read(price_list: PriceList, starts_at: int) -> Iterable[Listed]:
+def _read(price_list: ListImport, starts_at: int) -> Iterable[Listed]:
     if price_list.kind == ListKind.OWN:
-        return read_own(read_file(price_list.data, is_toml=price_list.is_toml))
+        return read_own(read_file(price_list.data))
     values = read_json(price_list.data)
     if price_list.kind == ListKind.LITELLM:
         return read_litellm(values, reads_fractions=price_list.reads_fractions)
     return read_genai_prices(values, at=starts_at, reads_fractions=price_list.reads_fractions)
 
 
-def _detail(price_list: PriceList, comparison: Comparison) -> str:
+def _detail(price_list: ListImport, comparison: Comparison) -> str:
     """Say in a line what was imported: 4812 new, 12 changed from 2027-01-01T00:00:00.000000Z, litellm, +20%, gpt-*."""
     counts = comparison.counts
     starts = inputs.format_time(comparison.starts_at)

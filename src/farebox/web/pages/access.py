@@ -71,7 +71,7 @@ class AccessControl:
     async def _answer(self, request: PageRequest, page: PageRoute, handler: PageHandler) -> Response:
         if request.http.method == "POST":
             check_origin(request.http)
-            request.form = await read_form(request.http)
+            request.form = await read_form(request.http, page.form_bytes_max, is_file_taken=page.is_file_taken)
             if request.signed_in is not None:
                 check_csrf_token(self._services.sign_in, request.signed_in, request.form)
             if page.is_done_once:

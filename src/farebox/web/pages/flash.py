@@ -34,6 +34,7 @@ FLASHES: Final = {
     "unfrozen": "The merchant can spend again.",
     "renamed": "The name is changed.",
     "price_saved": "The price is saved.",
+    "prices_imported": "The prices are imported.",
     "price_ended": "The price has ended.",
     "price_withdrawn": "The price is withdrawn, and never starts.",
     "retried": "Every mail that was not sent is due now.",

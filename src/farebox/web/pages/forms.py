@@ -1,12 +1,13 @@
 """Forms: what was typed, read with limits, kept when something is wrong, and what was wrong beside its field."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import parse_qsl
 from zoneinfo import ZoneInfo
 
+from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 
 from farebox.core.outcomes import Code
@@ -17,6 +18,7 @@ FORM_BYTES_MAX: Final = 64 * 1024
 FIELDS_MAX: Final = 100
 
 _URLENCODED: Final = "application/x-www-form-urlencoded"
+_MULTIPART: Final = "multipart/form-data"
 _REFUSED_FIELDS: Final = {
     Code.IDEMPOTENCY_CONFLICT: "reference",
     Code.REFUND_EXCEEDS_TRANSFER: "amount",
@@ -39,9 +41,10 @@ class Form:
     `errors` has a message for each field; the one under "" is about the whole.
     """
 
-    def __init__(self, values: dict[str, list[str]] | None = None) -> None:
-        """Take the fields; none for a form that nobody has filled in yet."""
+    def __init__(self, values: dict[str, list[str]] | None = None, files: dict[str, bytes] | None = None) -> None:
+        """Take the fields, and the files that were picked; none for a form that nobody has filled in yet."""
         self._values = values or {}
+        self._files = files or {}
         self.errors: dict[str, str] = {}
 
     def text(self, name: str) -> str:
@@ -52,6 +55,10 @@ class Form:
         """Return what a field holds to the letter, as passwords are taken; empty if it is missing."""
         values = self._values.get(name)
         return values[0] if values else ""
+
+    def file(self, name: str) -> bytes:
+        """Return what the file of a field has; nothing if none was picked."""
+        return self._files.get(name, b"")
 
     def all(self, name: str) -> list[str]:
         """Return what all fields of a name hold, without those that are empty."""
@@ -96,26 +103,23 @@ class Form:
         """Write a message beside its field, or above the form if it has no such field."""
         # Of several fields with one name, the error says which: amount-2.
         name = field.rpartition("-")[0] or field
-        self.errors[field if name in self._values else ""] = message
+        self.errors[field if name in self._values or name in self._files else ""] = message
 
 
-async def read_form(request: Request) -> Form:
-    """Read a posted form.
+async def read_form(request: Request, bytes_max: int = FORM_BYTES_MAX, *, is_file_taken: bool = False) -> Form:
+    """Read a posted form; one that carries files too, if `is_file_taken`.
 
     Raises:
         ApiError: it is too large or no form, or its sender went away.
     """
     media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media == _MULTIPART and is_file_taken:
+        return await _read_multipart(request, bytes_max)
     if media != _URLENCODED:
         raise ApiError(415, "unsupported_media_type", "This is not a form of this page")
     body = bytearray()
-    try:
-        async for piece in request.stream():
-            body += piece
-            if len(body) > FORM_BYTES_MAX:
-                raise ApiError(413, "payload_too_large", f"A form has {FORM_BYTES_MAX} bytes at most")
-    except ClientDisconnect as error:
-        raise ApiError(400, "malformed", "The form ended early; load the page again") from error
+    async for piece in _pieces(request, bytes_max):
+        body += piece
     try:
         pairs = parse_qsl(
             body.decode("ascii"),
@@ -130,6 +134,41 @@ async def read_form(request: Request) -> Form:
     for name, value in pairs:
         values.setdefault(name, []).append(value)
     return Form(values)
+
+
+async def _pieces(request: Request, bytes_max: int) -> AsyncGenerator[bytes, None]:
+    """Go through a form's body as it comes.
+
+    Raises:
+        ApiError: it is too large, or its sender went away.
+    """
+    count = 0
+    try:
+        async for piece in request.stream():
+            count += len(piece)
+            if count > bytes_max:
+                raise ApiError(413, "payload_too_large", f"A form has {bytes_max} bytes at most")
+            yield piece
+    except ClientDisconnect as error:
+        raise ApiError(400, "malformed", "The form ended early; load the page again") from error
+
+
+async def _read_multipart(request: Request, bytes_max: int) -> Form:
+    pieces = _pieces(request, bytes_max)
+    parser = MultiPartParser(request.headers, pieces, max_files=1, max_fields=FIELDS_MAX, max_part_size=FORM_BYTES_MAX)
+    try:
+        parsed = await parser.parse()
+    except (MultiPartException, UnicodeDecodeError, KeyError) as error:
+        raise ApiError(400, "malformed", "The form can't be read; load the page again") from error
+    values: dict[str, list[str]] = {}
+    files: dict[str, bytes] = {}
+    for name, value in parsed.multi_items():
+        if isinstance(value, str):
+            values.setdefault(name, []).append(value)
+        else:
+            files[name] = await value.read()
+            await value.close()
+    return Form(values, files)
 
 
 def typed_time(field: str, text: str, zone: ZoneInfo) -> str | None:

@@ -7,6 +7,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from farebox.core.permissions import Operation
+from farebox.web.pages.forms import FORM_BYTES_MAX
 from farebox.web.pages.request import PageRequest
 
 PageHandler = Callable[[PageRequest], Awaitable[Response]]
@@ -30,7 +31,7 @@ class PageRoute(Struct, frozen=True):
     whose roles let them do `operation` may post, and all may see it but `is_form`, a page that is there for that alone.
     A form that makes something, or that can't be taken back, `is_done_once` however often it is sent: it carries a
     once-token. An open page asks for some others by itself, which keeps nobody signed in: those are not `is_use` of a
-    session.
+    session. A form has `form_bytes_max` bytes at most, and carries a file only if `is_file_taken`.
     """
 
     path: str
@@ -43,3 +44,5 @@ class PageRoute(Struct, frozen=True):
     is_form: bool = False
     is_use: bool = True
     is_done_once: bool = False
+    is_file_taken: bool = False
+    form_bytes_max: int = FORM_BYTES_MAX

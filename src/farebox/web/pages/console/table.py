@@ -7,6 +7,7 @@ from farebox.web.pages.console.merchant import MerchantPages
 from farebox.web.pages.console.merchants import MerchantListPages
 from farebox.web.pages.console.money import MoneyPages
 from farebox.web.pages.console.outbox import OutboxPages
+from farebox.web.pages.console.price_imports import PriceImportPages
 from farebox.web.pages.console.prices import ConsolePricePages
 from farebox.web.pages.console.staff import StaffPages
 from farebox.web.pages.console.system import SystemPages
@@ -23,10 +24,12 @@ def console_routes() -> list[PageRoute]:
         MoneyPages(),
         TransferPages(),
         ConsolePricePages(is_merchants=True),
+        PriceImportPages(is_merchants=True),
         ConsoleUserPages(),
         ConsoleKeyPages(is_merchants=True),
         ApprovalPages(),
         ConsolePricePages(is_merchants=False),
+        PriceImportPages(is_merchants=False),
         OutboxPages(),
         AuditLogPages(),
         StaffPages(),
