@@ -45,7 +45,7 @@ async def test_a_rule_is_previewed_while_it_is_typed_and_read_by_the_merchant(
     await site.sign_in(page, demo.STAFF)
     await page.goto(f"{site.server.url}/support/prices")
     preview = page.locator("#rule-preview")
-    await page.get_by_label("Request type").fill(f"{TYPE}-{size}")
+    await page.locator("#type").fill(f"{TYPE}-{size}")
     await page.get_by_label("Or a rule").fill(json.dumps(RULE)[:-1])
     await expect(preview).to_contain_text("this is no JSON: Expecting ',' delimiter")
     await page.get_by_label("Or a rule").fill(json.dumps(RULE, indent=2))
