@@ -42,6 +42,16 @@ FULL_BYTES = (
     b"image\n3\n500000\nprice_0000000000010\n01K9ZQ7-order:7\n00ff10a2b3c4d5e6\nxfer_38RRBH800000500000019\n"
     b"Order \xe2\x84\x967\nGr\xc3\xbc\xc3\x9fe"
 )
+PRICED = replace(
+    FULL,
+    unit_price=None,
+    pricing="input=1200,output=350;tier=1;window=2;before=input:4999950;at=1774735200000000",
+)
+PRICED_BYTES = (
+    b"farebox-transfer-2\nmer_38RRBH8000005\n42\n1800000000123456\ncharge\nwallet\nrevenue\n1500000\n-250000\n3000001\n"
+    b"image\n3\n\nprice_0000000000010\ninput=1200,output=350;tier=1;window=2;before=input:4999950;at=1774735200000000\n"
+    b"01K9ZQ7-order:7\n00ff10a2b3c4d5e6\nxfer_38RRBH800000500000019\nOrder \xe2\x84\x967\nGr\xc3\xbc\xc3\x9fe"
+)
 BARE = Transfer(
     merchant_id=MERCHANT,
     seq=1,
@@ -60,7 +70,18 @@ BARE_BYTES = (
 )
 
 
-@pytest.mark.parametrize(("transfer", "expected"), [(FULL, FULL_BYTES), (BARE, BARE_BYTES)], ids=["full", "bare"])
+FREE = replace(BARE, kind=Kind.HOLD, amount=0, request_type="ping", quantity=1, price_id=1, pricing="requests=1")
+FREE_BYTES = (
+    b"farebox-transfer-2\nmer_38RRBH8000005\n1\n0\nhold\nwallet\nheld\n0\n0\n0\n"
+    b"ping\n1\n\nprice_0000000000001\nrequests=1\nadjustment R\n0000000000000000\n\n\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("transfer", "expected"),
+    [(FULL, FULL_BYTES), (BARE, BARE_BYTES), (PRICED, PRICED_BYTES), (FREE, FREE_BYTES)],
+    ids=["full", "bare", "priced", "free"],
+)
 def test_canonical_bytes_are_as_documented(transfer: Transfer, expected: bytes) -> None:
     assert expected == canonical_bytes(ids.public_id(ids.MERCHANT, MERCHANT), transfer)
 
@@ -73,6 +94,15 @@ def test_the_hash_is_blake2b_256_of_the_hash_before_and_the_canonical_bytes() ->
     # These must never change: merchants keep statements that carry them.
     assert "e91dfd77193355bbca08321c306dd520c60ec055eee6ea0213a2ae6393f5e948" == first.hex()
     assert "635ac86eb417f040801c27653d0756f41c9b6582334c89eaee89572d48b28588" == second.hex()
+
+
+def test_a_book_of_both_encodings_has_the_hashes_that_it_has_for_ever() -> None:
+    hashes = [GENESIS_HASH]
+    for canonical in (BARE_BYTES, FULL_BYTES, PRICED_BYTES, FREE_BYTES):
+        hashes.append(blake2b(hashes[-1] + canonical, digest_size=32).digest())
+        assert hashes[-1] == link(hashes[-2], canonical)
+    assert "ca18c3b92bd77114bfb30457ba43fa21f79ac950880d14133893bf13c8e287ea" == hashes[3].hex()
+    assert "5c0fcde57b6296ccd68fb1159a02b98cd691703a9bf8407a711f4ab7ad84bf9e" == hashes[4].hex()
 
 
 def test_every_kind_is_told_by_its_word_and_its_accounts() -> None:
@@ -115,6 +145,7 @@ TRANSFERS = st.builds(
     refers_to=st.none() | COUNTS,
     reference=st.none() | TEXTS,
     note=st.none() | TEXTS,
+    pricing=st.none() | st.sampled_from(["input=1", "input=1,output=2;tier=1", "requests=1"]),
 )
 COVERED = [item.name for item in fields(Transfer) if item.name not in ("merchant_id", "hash")]
 
@@ -125,7 +156,7 @@ def test_transfers_that_differ_in_any_field_have_other_bytes(one: Transfer, othe
     changed = replace(one, **mixed)
     assert (one == changed) is (canonical_bytes("mer_", one) == canonical_bytes("mer_", changed))
     assert canonical_bytes("mer_", one) != canonical_bytes("mer_other", one)
-    assert 18 == canonical_bytes("mer_", one).count(b"\n")
+    assert (18 if one.pricing is None else 19) == canonical_bytes("mer_", one).count(b"\n")
 
 
 @examples(30)

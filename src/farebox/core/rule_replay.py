@@ -36,7 +36,8 @@ class RuleReplay:
         if transfer.pricing is not None:
             try:
                 yield from self._priced_faults(transfer)
-            except ValueError as error:
+            except (ValueError, OverflowError, OSError) as error:
+                # A time that no calendar has is an overflow, or an error of the system's.
                 yield f"what it was priced by can't be read: {error}"
             return
         price = self._prices.get(transfer.price_id or 0)
