@@ -56,7 +56,8 @@ def test_every_rule_in_the_documentation_is_one() -> None:
     texts = re.findall(r"```json\n(.*?)```", EXPLAINED + REFERENCE, re.DOTALL)
     assert len(EXAMPLE.findall(EXPLAINED)) == EXPLAINED.count("```json")
     for text in texts:
-        rule = read_rule("rule", json.loads(text))
+        value = json.loads(text)
+        rule = read_rule("rule", value.get("rule", value))
         assert rule == read_rule("rule", write_rule(rule))
 
 
