@@ -6,7 +6,7 @@ from msgspec.structs import replace
 
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.prices import Price
-from farebox.service.price_life import PriceChange, PriceState, by_type, changes_after, met_at, price_state
+from farebox.service.price_life import PriceChange, PriceState, by_type, life_of, met_at, price_state
 
 NOW, OWN = 5, 77
 TIMES = range(10)
@@ -53,8 +53,15 @@ def test_what_is_met_and_when_that_changes_agree_with_a_walk_through_time(versio
     for name in ("image", "scan"):
         expected = {at: _naive(versions, name, at) for at in TIMES}
         assert expected == {at: _met(met_at(groups.get(name, ()), name, at)) for at in TIMES}
-        changes = {change.at: change for change in changes_after(versions, NOW) if change.request_type == name}
+        changes = {change.at: change for change in life_of(versions, NOW).to_come if change.request_type == name}
         assert [at for at in TIMES if at > NOW and expected[at] != expected[at - 1]] == sorted(changes)
+        life = life_of(versions, NOW)
+        met = [price.price_id for price in life.in_force if price.request_type == name]
+        ended = [change.is_retired for change in life.ended if change.request_type == name]
+        if isinstance(expected[NOW], int):
+            assert ([expected[NOW]], []) == (met, ended)
+        else:
+            assert ([], [expected[NOW] is Code.TYPE_RETIRED]) == (met, ended or [False])
         for at, change in changes.items():
             if change.price is not None:
                 assert (change.price.price_id, change.is_retired) == (expected[at], False)
@@ -92,7 +99,16 @@ def test_a_default_that_an_own_price_goes_before_changes_nothing() -> None:
     assert [
         PriceChange(7, "image", dearer),
         PriceChange(8, "image", None, is_retired=True),
-    ] == changes_after([default, own, dearer, end, retired], NOW)
-    assert [PriceChange(7, "scan", None)] == changes_after(
+    ] == life_of([default, own, dearer, end, retired], NOW).to_come
+    assert [PriceChange(7, "scan", None)] == life_of(
         [replace(price, request_type="scan") for price in (own, end)], NOW
-    )
+    ).to_come
+
+
+def test_a_type_has_ended_since_its_last_end_and_one_that_never_began_has_not() -> None:
+    default, own = Price(1, "image", 1, 0), Price(2, "image", 2, 0, OWN)
+    retired, renewed = replace(default, price_id=3, starts_at=2, is_end=True), replace(own, price_id=4, starts_at=3)
+    assert [PriceChange(2, "image", None, is_retired=True)] == life_of([default, own, retired, renewed], NOW).ended
+    end = replace(own, price_id=5, starts_at=4, is_end=True)
+    assert [PriceChange(4, "image", None)] == life_of([own, renewed, end], NOW).ended
+    assert [] == life_of([replace(default, starts_at=NOW + 1)], NOW).ended

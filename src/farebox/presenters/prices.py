@@ -146,13 +146,23 @@ def price_versions(prices: Sequence[Price], now: int) -> list[PriceVersions]:
     return types
 
 
+def standing(types: Iterable[PriceVersions]) -> list[Price]:
+    """List the versions that matter from now on: those in force, but for ends, and those to come, by type and start."""
+    return [
+        price
+        for versions in types
+        for price in (versions.in_force, *versions.coming)
+        if price is not None and not (price.is_end and price is versions.in_force)
+    ]
+
+
 def price_words(price: Price, currency: str) -> str:
     """Write what requests cost, in one line for people; a default price is in no currency: "".
 
     A unit price is the amount alone, as tables say whose.
     """
     if price.is_end:
-        return "retired" if price.merchant_id is None else "ended: the default"
+        return "retired" if price.merchant_id is None else "back to the default"
     if price.rule is not None:
         return rule_summary(price.rule, currency)
     return VARIABLE if price.unit_price is None else format_money(price.unit_price, currency)

@@ -1,6 +1,6 @@
 """The life of a price: which version of a type is in force when, and what requests will meet from when on."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from itertools import groupby
 
@@ -57,20 +57,40 @@ def met_at(versions: Sequence[Price], request_type: str, at: int) -> Price | Out
     return in_force(started.get(False), started.get(True), request_type)
 
 
-def changes_after(versions: Iterable[Price], now: int) -> list[PriceChange]:
-    """List from when on requests will meet another price than before, by time and type.
+class PriceLife(Struct, frozen=True):
+    """What a merchant's requests meet now, by type, and what changes, by time."""
 
-    `versions` are all that a merchant may meet. A version that makes no difference, as a default that an own price goes
-    before, is no change.
-    """
-    changes = []
+    in_force: Sequence[Price]
+    to_come: Sequence[PriceChange]
+    ended: Sequence[PriceChange]
+    """Types that had a price and have none now, and since when."""
+
+
+def life_of(versions: Iterable[Price], now: int) -> PriceLife:
+    """Tell what the versions that a merchant may meet come to."""
+    in_force: list[Price] = []
+    to_come: list[PriceChange] = []
+    ended: list[PriceChange] = []
     for request_type, group in by_type(versions).items():
-        before = met_at(group, request_type, now)
-        for at in sorted({price.starts_at for price in group if price.starts_at > now}):
-            met = met_at(group, request_type, at)
-            if met != before:
-                price = None if isinstance(met, Outcome) else met
-                is_retired = isinstance(met, Outcome) and met.code is Code.TYPE_RETIRED
-                changes.append(PriceChange(at, request_type, price, is_retired))
-            before = met
-    return sorted(changes, key=lambda change: (change.at, change.request_type))
+        met = met_at(group, request_type, now)
+        to_come += _changes(group, request_type, now)
+        if isinstance(met, Price):
+            in_force.append(met)
+            continue
+        is_retired = met.code is Code.TYPE_RETIRED
+        ends = [price for price in group if price.starts_at <= now and (price.merchant_id is None) == is_retired]
+        if ends:
+            ended.append(PriceChange(ends[-1].starts_at, request_type, None, is_retired))
+    return PriceLife(in_force, sorted(to_come, key=lambda change: (change.at, change.request_type)), ended)
+
+
+def _changes(versions: Sequence[Price], request_type: str, now: int) -> Iterator[PriceChange]:
+    """Tell when requests of a type meet another price than before; a default behind an own price makes no change."""
+    before = met_at(versions, request_type, now)
+    for at in sorted({price.starts_at for price in versions if price.starts_at > now}):
+        met = met_at(versions, request_type, at)
+        if met != before:
+            price = met if isinstance(met, Price) else None
+            is_retired = isinstance(met, Outcome) and met.code is Code.TYPE_RETIRED
+            yield PriceChange(at, request_type, price, is_retired)
+        before = met

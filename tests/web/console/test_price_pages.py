@@ -9,6 +9,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.core.prices import Price
 from farebox.service.people.users import Realm, Role
 from farebox.service.price_texts import read_rule
 from farebox.web.pages.paging import TYPES_SHOWN_MAX
@@ -136,24 +137,94 @@ async def test_a_version_to_come_is_withdrawn_after_a_question(farebox: Farebox,
     price_id = ids.public_id(ids.PRICE, coming.price_id)
     asked = await sam.page(f"/support/prices/withdraw?price={price_id}")
     assert "Withdraw this price of withdrawable? Price 0.15 per 1,000,000 input, 0.60" in asked
-    assert "It was to start 1 Jan 2099, 00:00:00" in asked
+    assert "It was to start 1 Jan 2099, 00:00:00 (UTC) From then on what it costs before goes on: 1.00" in asked
     assert "The price is withdrawn, and never starts." in await sam.done("/support/prices/withdraw", price=price_id)
     assert "withdrawn; it was to start 1 Jan 2099" in await sam.page("/support/prices")
-    assert 303 == (await sam.get(f"/support/prices/withdraw?price={price_id}")).status
+    assert "/support/prices?flash=price_was_withdrawn" == await _sent_on(
+        sam, f"/support/prices/withdraw?price={price_id}"
+    )
+    assert "That price was withdrawn already." in await sam.done("/support/prices/withdraw", price=price_id)
     started = ids.public_id(ids.PRICE, (await prices.set("withdrawable", "2")).price_id)
+    assert "/support/prices?flash=price_has_started" == await _sent_on(sam, f"/support/prices/withdraw?price={started}")
+    for name in ("x", "price_0000000000001", ""):
+        assert "/support/prices" == await _sent_on(sam, f"/support/prices/withdraw?price={name}")
     reply = await sam.wrong("/support/prices/withdraw", price=started)
     assert "has started: what was charged stays explained by it" in words(reply)
 
 
+async def _sent_on(visitor: Visitor, path: str) -> str:
+    reply = await visitor.get(path)
+    assert 303 == reply.status
+    return reply.header("location") or ""
+
+
+async def test_what_goes_on_when_a_version_is_withdrawn_is_told(farebox: Farebox, sam: Visitor) -> None:
+    seeds, prices = await seed(farebox), farebox.services.prices
+    own_pages = f"/support/merchants/{seeds.merchant}/prices"
+
+    async def asked(price: Price) -> str:
+        pages = "/support/prices" if price.merchant_id is None else own_pages
+        return await sam.page(f"{pages}/withdraw?price={ids.public_id(ids.PRICE, price.price_id)}")
+
+    first = await prices.set("goes-on", "1", starts="2099-01-01T00:00:00Z")
+    assert "From then on it has no price, so its requests are refused" in await asked(first)
+    end = await prices.end("goes-on", starts="2099-02-01T00:00:00Z")
+    text = await asked(end)
+    assert "Withdraw this end of the price of goes-on? It was to end 1 Feb 2099" in text
+    assert "From then on what it costs before goes on: 1.00" in text
+    again = await prices.set("goes-on", "2", starts="2099-03-01T00:00:00Z")
+    assert "From then on it stays retired" in await asked(again)
+    own = await prices.set("goes-on", "1", merchant_id=seeds.merchant_id, starts="2099-01-01T00:00:00Z")
+    assert "From then on the default goes on, if there is one" in await asked(own)
+
+
 async def test_a_type_is_retired_after_a_question(farebox: Farebox, sam: Visitor) -> None:
-    await farebox.services.prices.set("retiring/v1", "1")
+    prices, seeds = farebox.services.prices, await seed(farebox)
+    await prices.set("retiring/v1", "1")
+    await prices.set("retiring/v1", "0.5", merchant_id=seeds.merchant_id)
     assert "/support/prices/end?type=retiring/v1" in (await sam.get("/support/prices")).body.decode()
     asked = await sam.page("/support/prices/end?type=retiring/v1")
-    assert "Retire retiring/v1? Price now 1.00 From then on every charge and hold of this type is refused" in asked
+    assert "Retire retiring/v1? Price now 1.00 From now on requests of type retiring/v1 are refused" in asked
+    assert "Merchants with a price of their own 1: they are refused as well" in asked
+    assert "Retire retiring/v1 now" in asked
     assert "The price has ended." in await sam.done("/support/prices/end", type="retiring/v1")
-    assert "retiring/v1 retired ended since" in await sam.page("/support/prices")
-    assert 303 == (await sam.get("/support/prices/end?type=retiring/v1")).status
+    assert "retiring/v1 retired retired since" in await sam.page("/support/prices")
+    assert "/support/prices?flash=price_has_ended" == await _sent_on(sam, "/support/prices/end?type=retiring/v1")
     assert "ends at" in words(await sam.wrong("/support/prices/end", type="retiring/v1"))
+    assert "retiring/v1 0.50 a request type retired since" in await sam.page(
+        f"/support/merchants/{seeds.merchant}/prices"
+    )
+    assert "/support/prices" == await _sent_on(sam, "/support/prices/end?type=a%20b")
+
+
+async def test_a_type_is_retired_at_a_time_to_come(farebox: Farebox, sam: Visitor, client: AppClient) -> None:
+    prices, seeds = farebox.services.prices, await seed(farebox)
+    await prices.set("later", "1")
+    await prices.set("later", "3", starts="2099-06-01T00:00:00Z")
+    page = "/support/prices/end?type=later&starts="
+    for typed, message in (("soon", "This is not a time"), ("2001-01-01T00:00", "A price can't end in the past")):
+        reply = await sam.get(f"{page}{typed}")
+        assert (422, True) == (reply.status, message in words(reply))
+        assert f'value="{typed}"' in reply.body.decode()
+    asked = await sam.page(f"{page}2099-01-01T00:00")
+    assert "Price until then 1.00 From 1 Jan 2099, 00:00:00 (UTC) on requests of type later are refused" in asked
+    assert "It starts again 1 Jun 2099, 00:00:00 (UTC), by a price that is set already: 3.00" in asked
+    assert "Merchants with a price of their own none" in asked
+    saved = await sam.done("/support/prices/end", type="later", starts="2099-01-01T00:00:00Z")
+    assert "The end of the price is saved; it can be withdrawn until then." in saved
+    assert "later retired to come from 1 Jan 2099, 00:00:00 Withdraw" in saved
+    await farebox.services.merchants.add_user(seeds.merchant_id, "later@shop.example", role=Role.VIEWER)
+    viewer = await Visitor.sign_in(farebox, client, Realm.MERCHANT, "later@shop.example")
+    seen = await viewer.page(f"/accounts/{seeds.merchant}/prices")
+    assert "later retired requests are refused 1 Jan 2099, 00:00:00" in seen
+    assert "later 3.00 a request 1 Jun 2099, 00:00:00" in seen
+    await prices.set("gone", "1", merchant_id=seeds.merchant_id)
+    await prices.end("gone", merchant_id=seeds.merchant_id)
+    await prices.set("gone-too", "1")
+    await prices.end("gone-too")
+    seen = await viewer.page(f"/accounts/{seeds.merchant}/prices")
+    assert "Not offered any more" in seen
+    assert re.search("gone no price refused .* gone-too retired refused", seen)
 
 
 async def test_an_own_price_ends_and_the_default_is_told(farebox: Farebox, sam: Visitor) -> None:
@@ -161,14 +232,26 @@ async def test_an_own_price_ends_and_the_default_is_told(farebox: Farebox, sam: 
     url = f"/support/merchants/{seeds.merchant}/prices"
     await farebox.services.prices.set("image", "0.5", merchant_id=seeds.merchant_id)
     asked = await sam.page(f"{url}/end?type=image")
-    assert "End the merchant's own price of image? It pays now 0.50 From then on, by the default 0.01" in asked
+    question = "End the merchant's own price of image? Price now 0.50 From now on it pays the default: 0.01"
+    assert question in asked
+    asked = await sam.page(f"{url}/end?type=image&starts=2099-01-01T00:00")
+    assert "Price until then 0.50 From 1 Jan 2099, 00:00:00 (UTC) on it pays the default: 0.01" in asked
+    await sam.done(f"{url}/end", type="image", starts="2099-01-01T00:00")
+    page = await sam.page(url)
+    assert "What it will pay Request type Price, USD From " in page
+    assert "image 0.01 a request 1 Jan 2099, 00:00:00" in page
+    assert "image back to the default to come 1 Jan 2099, 00:00" in await sam.page(
+        f"/support/merchants/{seeds.merchant}"
+    )
     await sam.done(f"{url}/end", type="image")
     page = await sam.page(url)
-    assert "image ended: the default ended since" in page
+    assert "image back to the default ended since" in page
     assert "image 0.01 a request the default" in page
+    # What has ended is no price that stands.
+    assert "image 0.50" not in await sam.page(f"/support/merchants/{seeds.merchant}")
     await farebox.services.prices.set("own-alone", "0.5", merchant_id=seeds.merchant_id)
     asked = await sam.page(f"{url}/end?type=own-alone")
-    assert "From then on, by the default nothing: such requests are refused" in asked
+    assert "From now on nothing: requests of type own-alone are refused" in asked
 
 
 async def test_many_types_are_shown_in_pages_and_searched(farebox: Farebox, sam: Visitor, client: AppClient) -> None:

@@ -9,7 +9,6 @@ from farebox.core import ids
 from farebox.core.audit_log import Action
 from farebox.core.currencies import format_money_with_code
 from farebox.core.money import format_amount
-from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.core.prices import REQUESTS, Price
 from farebox.core.pricing.rules import Line, Rates, Rule
@@ -19,7 +18,7 @@ from farebox.service.clock import Clock
 from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may
-from farebox.service.price_life import PriceChange, by_type, changes_after, met_at
+from farebox.service.price_life import PriceLife, life_of
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.stores import Stores
 
@@ -164,18 +163,16 @@ class Prices:
 
     async def in_force(self, merchant_id: int | None) -> Sequence[Price]:
         """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""
-        return _in_force(await self._versions(merchant_id), self._clock.now())
+        return (await self.life(merchant_id)).in_force
 
     async def current(self, merchant_id: int | None) -> CurrentPrices:
         """List the prices in force, and tell when the next of them changes, as far as it is known."""
-        now = self._clock.now()
-        versions = await self._versions(merchant_id)
-        coming = [change.at for change in changes_after(versions, now)]
-        return CurrentPrices(_in_force(versions, now), min(coming, default=None))
+        life = await self.life(merchant_id)
+        return CurrentPrices(life.in_force, life.to_come[0].at if life.to_come else None)
 
-    async def to_come(self, merchant_id: int) -> Sequence[PriceChange]:
-        """List from when on a merchant's requests will meet another price, or none, by time and type."""
-        return changes_after(await self._versions(merchant_id), self._clock.now())
+    async def life(self, merchant_id: int | None) -> PriceLife:
+        """Tell what a merchant's requests cost now, what they will, and which can't be charged any more."""
+        return life_of(await self._versions(merchant_id), self._clock.now())
 
     async def versions(self, merchant_id: int | None, request_type: str) -> Sequence[Price]:
         """List every version of a type, by start, those that were withdrawn too."""
@@ -255,9 +252,3 @@ class Prices:
         if account is None:
             raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, price.merchant_id)}")
         return format_money_with_code(unit_price, account.currency)
-
-
-def _in_force(versions: Sequence[Price], now: int) -> Sequence[Price]:
-    """Choose the prices that charges meet now, by type."""
-    met = [met_at(group, request_type, now) for request_type, group in by_type(versions).items()]
-    return [price for price in met if not isinstance(price, Outcome)]

@@ -12,6 +12,7 @@ from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.presenters.keys import is_working
+from farebox.presenters.prices import price_versions, standing
 from farebox.service import inputs
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.reader import Selection
@@ -81,7 +82,7 @@ class MerchantPages:
             actors=await services.audit_log.names(),
             members=await services.users.members(number),
             keys=[key for key in keys if is_working(key, now)],
-            prices=await services.prices.list(number),
+            prices=standing(price_versions(await services.prices.list(number), now)),
             now=now,
         )
 

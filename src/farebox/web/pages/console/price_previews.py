@@ -4,9 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from markupsafe import Markup
+from msgspec import Struct
+
 from farebox.core import ids
+from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
-from farebox.presenters.prices import PriceVersions, price_words
+from farebox.presenters.prices import price_words
+from farebox.service.inputs import format_time
 from farebox.web.pages import render
 from farebox.web.pages.preview import Preview, facts_of
 
@@ -33,54 +38,85 @@ def new_type(root: str, name: str, words: str, others: Sequence[str], fields: Ma
     )
 
 
-def ending(root: str, versions: PriceVersions, default: Price | None, currency: str, *, is_merchants: bool) -> Preview:
-    """Tell what it comes to to end what is in force of a type: a merchant's own, or the default of all."""
-    name, price = versions.request_type, versions.in_force
-    now = None if price is None else price_words(price, currency)
-    if is_merchants:
-        then = "nothing: such requests are refused" if default is None else price_words(default, currency)
-        facts = facts_of(("It pays now", now), ("From then on, by the default", then))
-        question, button = f"End the merchant's own price of {name}?", "End it now"
-    else:
-        facts = facts_of(
-            ("Price now", now),
-            (
-                "From then on",
-                "every charge and hold of this type is refused, of merchants with a price of their own too",
-            ),
+class Ending(Struct, frozen=True):
+    """The end of a price, as it is asked for: a merchant's own, or the default of all."""
+
+    price: Price
+    """What is in force until then."""
+    at: int
+    is_now: bool
+    default: Price | Outcome | None
+    """What the merchant is charged by from then on; None if it is the default that ends."""
+    following: Price | None
+    """The version that is to start after the end."""
+    own_count: int
+    """How many merchants have a price of their own of the type then."""
+
+
+def ending(root: str, end: Ending, currency: str, zone: ZoneInfo) -> Preview:
+    """Tell what it comes to to end a price."""
+    name = end.price.request_type
+    starts = "From now on" if end.is_now else Markup("From {} on").format(_time(end.at, zone))
+    until = "Price now" if end.is_now else "Price until then"
+    facts = [(until, price_words(end.price, currency))]
+    if end.default is None:
+        question, button = f"Retire {name}?", f"Retire {name}"
+        own = f"{end.own_count:,}: they are refused as well" if end.own_count else "none"
+        facts += [
+            (starts, f"requests of type {name} are refused, charges and holds"),
+            ("Merchants with a price of their own", own),
             ("Holds that there are", "can be captured and released"),
-        )
-        question, button = f"Retire {name}?", f"Retire {name} now"
-    coming = f"{len(versions.coming):,}, which start as they were set" if versions.coming else None
+        ]
+    else:
+        question, button = f"End the merchant's own price of {name}?", "End its own price"
+        then = f"nothing: requests of type {name} are refused"
+        if isinstance(end.default, Price):
+            then = f"it pays the default: {price_words(end.default, currency)}"
+        facts.append((starts, then))
+    if end.following is not None:
+        words = Markup("{}, by a price that is set already: {}")
+        again = words.format(_time(end.following.starts_at, zone), price_words(end.following, currency))
+        facts.append(("It starts again", again))
+    back = "the end can be withdrawn until it comes; later, a new price can be set"
+    facts.append(("Taking it back", "a new price can be set at any time" if end.is_now else back))
     return Preview(
         action=f"{root}/end",
         back=root,
         question=question,
-        facts=[
-            *facts,
-            *facts_of(("Versions to come", coming)),
-            ("Taking it back", "a new price can be set at any time"),
-        ],
-        button=button,
-        fields={"type": name},
+        facts=facts,
+        button=f"{button} now" if end.is_now else f"{button} then",
+        fields={"type": name} if end.is_now else {"type": name, "starts": format_time(end.at)},
         is_danger=True,
         is_done_once=True,
     )
 
 
-def withdrawal(root: str, price: Price, currency: str, zone: ZoneInfo) -> Preview:
-    """Tell what it comes to to withdraw a version before it starts."""
+def withdrawal(root: str, price: Price, before: Price | None, currency: str, zone: ZoneInfo) -> Preview:
+    """Tell what it comes to to withdraw a version before it starts; `before` is the version that it would follow."""
+    is_own = price.merchant_id is not None
+    if before is None:
+        goes_on = "the default goes on, if there is one" if is_own else "it has no price, so its requests are refused"
+    elif before.is_end:
+        goes_on = "the default goes on, if there is one" if is_own else "it stays retired"
+    else:
+        goes_on = f"what it costs before goes on: {price_words(before, currency)}"
+    what = "end of the price" if price.is_end else "price"
     return Preview(
         action=f"{root}/withdraw",
         back=root,
-        question=f"Withdraw this price of {price.request_type}?",
+        question=f"Withdraw this {what} of {price.request_type}?",
         facts=[
-            ("Price", price_words(price, currency)),
-            ("It was to start", render.moment(price.starts_at, zone)),
-            ("From then on", "it never starts; the version before it goes on"),
-            ("Taking it back", "is not possible; the same price can be set again"),
+            *facts_of(("Price", None if price.is_end else price_words(price, currency))),
+            ("It was to start" if not price.is_end else "It was to end", _time(price.starts_at, zone)),
+            ("From then on", goes_on),
+            ("Taking it back", "is not possible; the same can be set again"),
         ],
         button="Withdraw it",
         fields={"price": ids.public_id(ids.PRICE, price.price_id)},
         is_danger=True,
     )
+
+
+def _time(micros: int, zone: ZoneInfo) -> Markup:
+    """Write a time with its zone, as what happens then happens everywhere."""
+    return Markup("{} ({})").format(render.moment(micros, zone), zone.key)

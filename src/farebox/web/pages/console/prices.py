@@ -14,14 +14,15 @@ from farebox.core.pricing.rules import Rule
 from farebox.presenters.price_words import rule_summary
 from farebox.presenters.prices import VARIABLE, PriceVersions, price_versions
 from farebox.service import inputs
-from farebox.service.errors import InvalidInput, ServiceError
+from farebox.service.errors import InvalidInput, Missing, ServiceError
+from farebox.service.price_life import by_type, met_at
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.access import HTMX_HEADER
 from farebox.web.pages.calculator import Calculator, calculator
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.console.price_previews import ending, new_type, withdrawal
+from farebox.web.pages.console.price_previews import Ending, ending, new_type, withdrawal
 from farebox.web.pages.console.rule_previews import RulePreview, rule_preview, typed_rule
-from farebox.web.pages.forms import typed_time
+from farebox.web.pages.forms import sentence, typed_time
 from farebox.web.pages.once import ONCE_FIELD
 from farebox.web.pages.paging import TypePage
 from farebox.web.pages.preview import Preview
@@ -30,6 +31,8 @@ from farebox.web.pages.routes import Audience, PageRoute
 
 _DEFAULTS: Final = "/support/prices"
 _FIELDS: Final = {"unitPrice": "unit_price", "from": "starts"}
+_ABOVE: Final = {"from": "", "starts": "", "type": "", "price": ""}
+"""What is wrong with a button's form stands above the page: its fields are not those that the page has."""
 _SENT: Final = ("type", "unit_price", "is_variable", "rule", "starts", ONCE_FIELD)
 _IS_NEW: Final = "is_new"
 
@@ -103,53 +106,90 @@ class ConsolePricePages:
         return await self._page(request, preview=preview)
 
     async def ask_end(self, request: PageRequest) -> Response:
-        """Tell what it comes to to end the price of a type; nothing is changed."""
-        versions = await self._versions(request)
-        of_type = next((found for found in versions if found.request_type == request.query("type")), None)
-        if of_type is None or of_type.in_force is None or of_type.in_force.is_end:
+        """Tell what it comes to to end the price of a type, now or at a time to come; nothing is changed."""
+        at, text = request.services.console.now(), request.query("starts").strip()
+        is_now = not text
+        try:
+            request_type = inputs.request_type("type", request.query("type"))
+        except InvalidInput:
             return request.redirect(self._root(request))
-        default = None
-        if self._is_merchants:
-            defaults = {price.request_type: price for price in await request.services.prices.in_force(None)}
-            default = defaults.get(of_type.request_type)
+        try:
+            at = _typed_end(request, at)
+        except InvalidInput as error:
+            request.form.errors["starts"], is_now = sentence(error.message), True
+        end = await self._ending(request, request_type, at, is_now=is_now)
+        if end is None:
+            return request.redirect(self._root(request), "price_has_ended")
         currency = await _currency(request, self._merchant_id(request))
-        preview = ending(self._root(request), of_type, default, currency, is_merchants=self._is_merchants)
-        return await self._ask(request, preview)
+        preview = ending(self._root(request), end, currency, request.zone)
+        status = 422 if request.form.errors else 200
+        asked = {"request_type": request_type, "starts": text}
+        return await self._ask(request, preview, template="console/price_end.html", status=status, **asked)
+
+    async def _ending(self, request: PageRequest, request_type: str, at: int, *, is_now: bool) -> Ending | None:
+        """Read what would end at a time; None if nothing is in force then."""
+        prices = request.services.prices
+
+        async def versions(merchant_id: int | None) -> Sequence[Price]:
+            return by_type(await prices.versions(merchant_id, request_type)).get(request_type, ())
+
+        known = await versions(self._merchant_id(request))
+        started = [price for price in known if price.starts_at <= at]
+        if not started or started[-1].is_end:
+            return None
+        following = next((price for price in known if price.starts_at > at and not price.is_end), None)
+        default, own_count = None, 0
+        if self._is_merchants:
+            default = met_at(await versions(None), request_type, at)
+        else:
+            own_count = await prices.own_count(request_type, at)
+        return Ending(started[-1], at, is_now, default, following, own_count)
 
     async def end(self, request: PageRequest) -> Response:
-        """End the price of a type, from now on."""
+        """End the price of a type."""
         try:
+            starts = typed_time("starts", request.form.text("starts"), request.zone)
             end = partial(
                 request.services.prices.end,
                 inputs.request_type("type", request.form.text("type")),
                 merchant_id=self._merchant_id(request),
+                starts=starts,
                 principal=request.principal,
             )
-            return await request.do_once(end, self._root(request), "price_ended")
+            return await request.do_once(end, self._root(request), "price_end_saved" if starts else "price_ended")
         except ServiceError as error:
-            request.form.fail(error)
+            request.form.fail(error, _ABOVE)
             return await self._page(request, 422)
 
     async def ask_withdraw(self, request: PageRequest) -> Response:
         """Tell what it comes to to withdraw a version; nothing is changed."""
-        price = await self._to_come(request)
-        if price is None:
-            return request.redirect(self._root(request))
+        prices, root = request.services.prices, self._root(request)
+        try:
+            price_id = inputs.public_id("price", ids.PRICE, request.query("price"))
+            price = await prices.get(self._merchant_id(request), price_id)
+        except (InvalidInput, Missing):
+            return request.redirect(root)
+        if price.withdrawn_at is not None:
+            return request.redirect(root, "price_was_withdrawn")
+        if price.starts_at <= request.services.console.now():
+            return request.redirect(root, "price_has_started")
+        known = by_type(await prices.versions(price.merchant_id, price.request_type))[price.request_type]
+        before = [version for version in known if version.starts_at < price.starts_at]
         currency = await _currency(request, price.merchant_id)
-        return await self._ask(request, withdrawal(self._root(request), price, currency, request.zone))
+        preview = withdrawal(root, price, before[-1] if before else None, currency, request.zone)
+        return await self._ask(request, preview)
 
     async def withdraw(self, request: PageRequest) -> Response:
         """Withdraw a version that has not started."""
+        prices, merchant_id = request.services.prices, self._merchant_id(request)
         try:
-            await request.services.prices.withdraw(
-                inputs.public_id("price", ids.PRICE, request.form.text("price")),
-                merchant_id=self._merchant_id(request),
-                principal=request.principal,
-            )
-            return request.redirect(self._root(request), "price_withdrawn")
+            price_id = inputs.public_id("price", ids.PRICE, request.form.text("price"))
+            was_withdrawn = (await prices.get(merchant_id, price_id)).withdrawn_at is not None
+            await prices.withdraw(price_id, merchant_id=merchant_id, principal=request.principal)
         except ServiceError as error:
-            request.form.fail(error)
+            request.form.fail(error, _ABOVE)
             return await self._page(request, 422)
+        return request.redirect(self._root(request), "price_was_withdrawn" if was_withdrawn else "price_withdrawn")
 
     def _merchant_id(self, request: PageRequest) -> int | None:
         return merchant_of(request) if self._is_merchants else None
@@ -157,12 +197,6 @@ class ConsolePricePages:
     async def _versions(self, request: PageRequest) -> list[PriceVersions]:
         prices = await request.services.prices.list(self._merchant_id(request))
         return price_versions(prices, request.services.console.now())
-
-    async def _to_come(self, request: PageRequest) -> Price | None:
-        """Read which version a page is about; None if there is no such version that is still to come."""
-        coming = [price for versions in await self._versions(request) for price in versions.coming]
-        name = request.query("price")
-        return next((price for price in coming if ids.public_id(ids.PRICE, price.price_id) == name), None)
 
     def _root(self, request: PageRequest) -> str:
         return f"{merchant_url(merchant_of(request))}/prices" if self._is_merchants else _DEFAULTS
@@ -172,10 +206,18 @@ class ConsolePricePages:
         names = sorted(await request.services.prices.request_types(merchant_id))
         return [] if request_type in names else names
 
-    async def _ask(self, request: PageRequest, preview: Preview) -> Response:
+    async def _ask(
+        self,
+        request: PageRequest,
+        preview: Preview,
+        *,
+        template: str = "console/preview.html",
+        status: int = 200,
+        **values: Any,
+    ) -> Response:
         if self._is_merchants:
-            return await merchant_page(request, "console/preview.html", preview=preview)
-        return request.page("console/preview.html", frame="console/plain.html", preview=preview)
+            return await merchant_page(request, template, status, preview=preview, **values)
+        return request.page(template, status, frame="console/plain.html", preview=preview, **values)
 
     async def _preview(self, request: PageRequest) -> RulePreview:
         form = request.form
@@ -184,20 +226,28 @@ class ConsolePricePages:
         return rule_preview(form.text("rule"), form.text("sample"), currency=currency, now=now)
 
     async def _page(self, request: PageRequest, status: int = 200, preview: RulePreview | None = None) -> Response:
-        in_force = await request.services.prices.in_force(self._merchant_id(request))
+        life = await request.services.prices.life(self._merchant_id(request))
         types, type_page = await self._versions(request), TypePage.asked_for(request)
-        lists = (types, in_force) if self._is_merchants else (types,)
+        lists = (types, life.in_force, life.to_come) if self._is_merchants else (types,)
         shown: dict[str, Any] = {
             "types": type_page.of(types),
             "type_page": type_page,
             "has_search": type_page.is_needed(*lists),
             "has_more": type_page.has_more(*lists),
             "preview": preview,
-            "calculator": await self._calculator(request, in_force),
+            "calculator": await self._calculator(request, life.in_force),
         }
         if not self._is_merchants:
             return request.page("console/prices.html", status, **shown)
-        return await merchant_page(request, "console/own_prices.html", status, in_force=type_page.of(in_force), **shown)
+        return await merchant_page(
+            request,
+            "console/own_prices.html",
+            status,
+            in_force=type_page.of(life.in_force),
+            to_come=type_page.of(life.to_come),
+            retired={change.request_type for change in life.ended if change.is_retired},
+            **shown,
+        )
 
     async def _calculator(self, request: PageRequest, in_force: Sequence[Price] | None = None) -> Calculator | None:
         merchant_id = self._merchant_id(request)
@@ -209,6 +259,19 @@ class ConsolePricePages:
 async def _currency(request: PageRequest, merchant_id: int | None) -> str:
     """Tell what prices are in; a default price is a number in whatever currency the merchant has, so that is ""."""
     return "" if merchant_id is None else (await request.services.merchants.get(merchant_id))[1].currency
+
+
+def _typed_end(request: PageRequest, now: int) -> int:
+    """Read when a price is to end; now, if nothing was typed.
+
+    Raises:
+        InvalidInput: it is no time to come.
+    """
+    starts = typed_time("starts", request.query("starts").strip(), request.zone)
+    at = now if starts is None else inputs.time("starts", starts)
+    if at < now:
+        raise InvalidInput("starts", "a price can't end in the past")
+    return at
 
 
 def _words(unit_price: str | None, rule: Rule | None, currency: str) -> str:
