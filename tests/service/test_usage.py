@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from farebox.core.accounts import Kind
 from farebox.core.outcomes import Outcome
+from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule
 from farebox.core.transfers import Transfer
 from farebox.service.errors import InvalidInput, Unavailable
 from farebox.service.insight.usage import UsageLine, UsageReader, UsageRollup
@@ -29,6 +30,8 @@ from tests.support.server import Seeds
 
 QUARTER_MICROS: Final = 900_000_000
 TIMEOUT_S: Final = 20
+
+CHAT: Final = Rule(Rates((Line("input", 1, 10**6), Line("output", 5, 2))), period=Period(PeriodUnit.DAY, "UTC"))
 
 By = Literal["hour", "day"]
 
@@ -82,10 +85,15 @@ def _model(
         old = lines.get((starts_at, name), UsageLine(starts_at, name, 0, 0, 0))
         if transfer.kind in (Kind.CHARGE, Kind.CAPTURE):
             requests, cost = old.requests + (transfer.quantity or 0), old.cost + transfer.amount
-            lines[starts_at, name] = UsageLine(starts_at, name, requests, cost, old.refunded)
+            named = dict(old.quantities)
+            for part in (transfer.pricing or "").partition(";")[0].split(","):
+                if part:
+                    component, _, number = part.partition("=")
+                    named[component] = named.get(component, 0) + int(number)
+            lines[starts_at, name] = UsageLine(starts_at, name, requests, cost, old.refunded, named)
         elif transfer.kind == Kind.REFUND:
             refunded = old.refunded + transfer.amount
-            lines[starts_at, name] = UsageLine(starts_at, name, old.requests, old.cost, refunded)
+            lines[starts_at, name] = UsageLine(starts_at, name, old.requests, old.cost, refunded, old.quantities)
     return [line for _, line in sorted(lines.items())]
 
 
@@ -115,6 +123,14 @@ class Book:
         outcome = await self._ledger.operations.charge(
             ChargeRequest(self._seeds.merchant, request_type, self._key(), quantity=quantity, amount=amount),
             caller=None,
+        )
+        self._refundable.append(self._note(outcome))
+
+    async def chat(self, number: int) -> None:
+        """Charge by a rule: one request in three has no output."""
+        named = {"input": number * 1_000} if number % 3 == 0 else {"input": 10**12 - number, "output": number}
+        outcome = await self._ledger.operations.charge(
+            ChargeRequest(self._seeds.merchant, "chat", self._key(), quantities=named), caller=None
         )
         self._refundable.append(self._note(outcome))
 
@@ -166,7 +182,7 @@ def _actions(draw: st.DrawFn) -> list[tuple[int, str, int]]:
     return sorted(
         (
             quarter * QUARTER_MICROS + draw(st.sampled_from([0, 1, QUARTER_MICROS - 1])),
-            draw(st.sampled_from(["charge", "charge", "named", "capture", "release", "refund"])),
+            draw(st.sampled_from(["charge", "charge", "chat", "named", "capture", "release", "refund"])),
             draw(st.integers(1, 5)),
         )
         for quarter in quarters
@@ -179,7 +195,7 @@ def _actions(draw: st.DrawFn) -> list[tuple[int, str, int]]:
     actions=_actions(),
     by=st.sampled_from(["hour", "day"]),
     days=st.tuples(st.integers(-2, 2), st.integers(-2, 2)).map(sorted),
-    request_type=st.sampled_from([None, None, "image", "call", "video"]),
+    request_type=st.sampled_from([None, None, "image", "chat", "call", "video"]),
     sum_after=st.integers(0, 14),
 )
 async def test_usage_is_what_a_slow_model_makes_of_the_book_summed_up_or_not(
@@ -195,6 +211,7 @@ async def test_usage_is_what_a_slow_model_makes_of_the_book_summed_up_or_not(
     zone = ZoneInfo(name)
     ledger.clock.time = _micros("2027-01-15T08:00:00+00:00")
     seeds, other = await ledger.seed(), await ledger.seed()
+    await ledger.prices.set("chat", rule=CHAT, merchant_id=seeds.merchant_id)
     book, others = Book(ledger, seeds), Book(ledger, other)
     start = int(datetime.combine(changes_on - timedelta(days=2), datetime.min.time(), zone).timestamp()) * 1_000_000
     first, last = (changes_on + timedelta(days=number) for number in days)
@@ -205,6 +222,8 @@ async def test_usage_is_what_a_slow_model_makes_of_the_book_summed_up_or_not(
             await book.charge(quantity=number)
         elif what == "named":
             await book.charge(request_type="call", amount=f"0.{number}")
+        elif what == "chat":
+            await book.chat(number)
         elif what == "refund":
             await book.refund(number)
         else:

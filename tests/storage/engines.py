@@ -23,6 +23,7 @@ TABLES: Final = (
         "approval",
         "audit_log",
         "usage_quarter",
+        "usage_component",
         "usage_mark",
         "period_count",
         "hold",

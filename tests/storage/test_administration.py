@@ -23,6 +23,7 @@ from farebox.core.commands import (
     Command,
     CreateHold,
     Payer,
+    Quantities,
     Refund,
     Reject,
     ReleaseHold,
@@ -34,6 +35,8 @@ from farebox.core.decide import decide
 from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.prices import Price
+from farebox.core.pricing.priced import read_priced
+from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.state import BatchState, Decision, reads
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
@@ -467,12 +470,25 @@ async def counted(stores: Stores, first: int, last: int, offset: int, length: in
             line["requests"] += 0 if is_refund else item.quantity or 0
             line["cost"] += 0 if is_refund else item.amount
             line["refunded"] += item.amount if is_refund else 0
-    return [Usage(*place, line["requests"], line["cost"], line["refunded"]) for place, line in sorted(sums.items())]
+            for name, number in read_priced(item.pricing or "").quantities.items():
+                line[f"/{name}"] += number
+    return [
+        Usage(
+            *(*place, line["requests"], line["cost"], line["refunded"]),
+            {name[1:]: number for name, number in line.items() if name.startswith("/")},
+        )
+        for place, line in sorted(sums.items())
+    ]
+
+
+CHAT: Final = Rule(Rates((Line("input", 1, 1000), Line("output", 2, 1000))))
+"""So cheap that even the largest quantities fit a wallet."""
 
 
 STEPS: Final = st.lists(
     st.one_of(
         st.tuples(st.sampled_from(["charge", "variable", "hold", "capture", "release", "refund"]), st.integers(0, 400)),
+        st.tuples(st.sampled_from(["chat", "hold chat", "capture chat", "release chat"]), st.integers(0, 400)),
         st.tuples(st.sampled_from(["sum", "sum elsewhere", "sum ben's", "look"]), st.integers(1, 5)),
     ),
     min_size=1,
@@ -487,6 +503,8 @@ class Spender:
         self.now = NOW
         self._store = stores
         self._holds: list[int] = []
+        self._chats: list[tuple[int, int]] = []
+        """Holds of chats, each with its amount."""
         self._taken: list[int] = []
 
     async def move(self, what: str, number: int, key: str) -> None:
@@ -502,13 +520,29 @@ class Spender:
             command = CaptureHold(ANN, self._holds.pop(), key, UNIT - number % 2)
         elif what == "release" and self._holds:
             command = ReleaseHold(ANN, self._holds.pop(), key)
+        elif what in ("chat", "hold chat"):
+            named: Quantities = (("input", 10**12 - number), ("output", number % 2)) if number else ()
+            command = Charge(Payer(ANN), "chat", 1, key, quantities=named)
+            if what == "hold chat":
+                command = CreateHold(Payer(ANN), "chat", 1, key, quantities=named, ttl_seconds=TTL_SECONDS_MAX)
+        elif what == "capture chat" and self._chats:
+            half = (("input", number // 2),) if number % 3 == 0 else None
+            hold_seq, held = self._chats.pop()
+            command = CaptureHold(ANN, hold_seq, key, 1 if number % 3 == 1 and held else None, quantities=half)
+            if half and not held:
+                command = ReleaseHold(ANN, hold_seq, key)
+        elif what == "release chat" and self._chats:
+            command = ReleaseHold(ANN, self._chats.pop()[0], key)
         elif what == "refund" and self._taken:
             command = Refund(ANN, self._taken.pop(), key, None if number % 2 else 1)
         outcome, _ = await do(self._store, command, Charge(Payer(BEN), "image", 1, key), now=self.now)
         assert outcome.transfer is not None
         if outcome.transfer.kind == Kind.HOLD:
-            self._holds.append(outcome.transfer.seq)
-        elif outcome.transfer.kind in (Kind.CHARGE, Kind.CAPTURE):
+            if outcome.transfer.pricing is None:
+                self._holds.append(outcome.transfer.seq)
+            else:
+                self._chats.append((outcome.transfer.seq, outcome.transfer.amount))
+        elif outcome.transfer.kind in (Kind.CHARGE, Kind.CAPTURE) and outcome.transfer.amount:
             self._taken.append(outcome.transfer.seq)
 
 
@@ -528,9 +562,10 @@ async def test_usage_is_exact_however_much_of_it_is_summed_up(
 ) -> None:
     await _clear(engine, stores)
     for merchant_id in (ANN, BEN):
-        await add_merchant(stores, merchant_id, funds=10_000)
+        await add_merchant(stores, merchant_id, funds=1_000_000)
     for number, (request_type, unit_price) in enumerate([("image", UNIT), ("scan", 2 * UNIT), ("call", None)], 1):
         await add_price(stores, number, request_type=request_type, unit_price=unit_price)
+    await add_price(stores, 4, request_type="chat", unit_price=None, rule=CHAT)
     other = engine.stores()
     await other.connector.open()
     spender = Spender(stores)

@@ -13,6 +13,7 @@ from farebox.core.invariants import check_account
 from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
+from farebox.core.pricing.priced import read_priced
 from farebox.core.state import Alert, KeyRecord
 from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded
@@ -441,6 +442,7 @@ class _Usage(_Subject):
         self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
     ) -> Sequence[Usage]:
         found: dict[tuple[int, str], list[int]] = {}
+        quantities: dict[tuple[int, str], dict[str, int]] = {}
         for item in self._rows.books.get(merchant_id, []):
             quarter = item.committed_at // _QUARTER
             if item.kind in _USED and first_quarter <= quarter <= last_quarter:
@@ -451,7 +453,13 @@ class _Usage(_Subject):
                 else:
                     sums[0] += item.quantity or 0
                     sums[1] += item.amount
-        return [Usage(*place, *sums) for place, sums in sorted(found.items())]
+                    named = quantities.setdefault(place, {})
+                    for name, number in read_priced(item.pricing or "").quantities.items():
+                        named[name] = named.get(name, 0) + number
+        return [
+            Usage(bucket, request_type, sums[0], sums[1], sums[2], quantities.get((bucket, request_type), {}))
+            for (bucket, request_type), sums in sorted(found.items())
+        ]
 
 
 class _Repeats(_Subject):

@@ -9,6 +9,7 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core.commands import KeyKind
+from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.service.people import api_keys
 from tests.support.app_client import AppClient, Reply
 from tests.support.clock import at
@@ -210,3 +211,21 @@ async def test_frozen_merchant_reads_its_usage(farebox: Farebox, client: AppClie
     await _charge(client, seeds)
     await farebox.services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     assert [("image", 1, "0.01", "0.00")] == [line[1:] for line in await _lines(client, seeds)]
+
+
+async def test_a_ruled_type_tells_the_sums_of_its_quantities(farebox: Farebox, client: AppClient) -> None:
+    """Lines of other types have the members that they always had."""
+    seeds = await seed(farebox)
+    rule = Rule(Rates((Line("input", 150_000, 10**6), Line("output", 600_000, 10**6))))
+    await farebox.services.prices.set("chat", rule=rule, merchant_id=seeds.merchant_id)
+    await _charge(client, seeds)
+    for named in ({"input": 3, "output": 7}, {"input": 1_000}, {"input": 0}):
+        await _charge(client, seeds, type="chat", quantities=named)
+    held = await _post(
+        client, seeds, "/api/holds", merchant=seeds.merchant, type="chat", quantities={"input": 10, "output": 20}
+    )
+    await _post(client, seeds, f"/api/holds/{held['holdId']}/capture", quantities={"output": 5})
+    reply = await client.get(USAGE, seeds.merchant_key)
+    chat, image = reply.data["lines"]
+    assert ("chat", 4, {"input": 1_003, "output": 12}) == (chat["type"], chat["count"], chat["quantities"])
+    assert ["startsAt", "type", "count", "cost", "refunded"] == list(image)

@@ -12,6 +12,7 @@ from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
+from farebox.presenters.charge_words import quantities_words
 from farebox.presenters.moves import move_data
 from farebox.service import inputs
 from farebox.service.errors import transfer_of, waiting_of
@@ -100,6 +101,7 @@ async def usage(
             "count": line.requests,
             "cost": format_amount(line.cost),
             "refunded": format_amount(line.refunded),
+            **({"quantities": line.quantities} if line.quantities else {}),
         }
         for line in lines
     ]
@@ -112,12 +114,13 @@ async def usage(
             f"{line.requests:,}",
             format_money(line.cost, account.currency),
             format_money(line.refunded, account.currency),
+            quantities_words(line.quantities),
         )
         for line in lines
     ]
     context.answer(
         {"currency": account.currency, "lines": data},
-        table((by, "type", "count", f"cost {account.currency}", "refunded"), rows, right=(2, 3, 4))
+        table((by, "type", "count", f"cost {account.currency}", "refunded", ""), rows, right=(2, 3, 4))
         or ["There was no usage in this time."],
     )
 

@@ -1,6 +1,6 @@
 """Why a transfer has its amount, in words for people: what each component came to, and how the sum was rounded."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import tzinfo
 from typing import Final
 
@@ -68,6 +68,11 @@ def requested(transfer: Transfer) -> str:
     if len(quantities) > NAMES_MAX:
         words.append(f"{len(quantities) - NAMES_MAX} more")
     return f"{request_type}: {', '.join(words)}"
+
+
+def quantities_words(quantities: Mapping[str, int]) -> str:
+    """List what is counted beside requests, by name: 1,200 input, 350 output."""
+    return ", ".join(f"{number:,} {name}" for name, number in quantities.items() if number and name != REQUESTS)
 
 
 def priced_of(transfer: Transfer, refers_to: Transfer | None) -> Transfer | None:

@@ -3,7 +3,7 @@
 Times are microseconds since 1970, amounts micros.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Final
 
@@ -263,7 +263,8 @@ class Repeat(Struct, frozen=True):
 class Usage(Struct, frozen=True):
     """What one request type came to within a stretch of time: requests, and micros taken and given back.
 
-    `bucket` numbers the stretch: whole hours or days since 1970, in the time zone that was asked for.
+    `bucket` numbers the stretch: whole hours or days since 1970, in the time zone that was asked for. `quantities` has
+    the sums of what requests were priced by, by name, where their price is a rule.
     """
 
     bucket: int
@@ -271,6 +272,7 @@ class Usage(Struct, frozen=True):
     requests: int
     cost: int
     refunded: int
+    quantities: Mapping[str, int] = {}
 
 
 class BookRows(Struct, frozen=True):

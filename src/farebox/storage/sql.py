@@ -7,7 +7,8 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
 - `{transfer.values}`, `{account.unnest after transfer}`: a list that columns.py makes, its parameters numbered from 1,
   or after those of another table;
 - `{Kind.CHARGE}`: the number that the database keeps for a name;
-- `{in $1}`: equals one of a list of whole numbers, which is the first parameter.
+- `{in $1}`: equals one of a list of whole numbers, which is the first parameter;
+- `{quantities}`: the quantities that a transfer was priced by, rows of a table `named` with `key` and `value`.
 """
 
 import re
@@ -69,8 +70,23 @@ class NamedStatements:
         return iter(self._bodies)
 
 
+_QUANTITIES: Final = {
+    "sqlite": """json_each(
+        CASE WHEN pricing = '' OR pricing LIKE ';%' THEN '{}' ELSE
+            '{"' || replace(replace(substr(pricing, 1, instr(pricing || ';', ';') - 1), '=', '":'), ',', ',"') || '}'
+        END
+    ) named""",
+    "postgres": """LATERAL (
+        SELECT split_part(entry, '=', 1), CAST(split_part(entry, '=', 2) AS BIGINT)
+        FROM unnest(string_to_array(split_part(pricing, ';', 1), ',')) entry
+    ) named (key, value)""",
+}
+"""How each dialect parts what a transfer was priced by, which core/pricing/priced.py writes, into its quantities."""
+
+
 def _written_out(text: str, dialect: str) -> str:
     """Put in what names in braces stand for, and number parameters as the dialect does."""
+    text = text.replace("{quantities}", _QUANTITIES[dialect])
     text = _SELECTED.sub(lambda found: TABLES[found["table"]].selected(found["alias"] or ""), text)
     text = _PART.sub(_part, text)
     text = _ENUM.sub(lambda found: str(_ENUMS[found["enum"]][found["member"]].value), text)

@@ -1,11 +1,14 @@
 """Usage: what was requested and what it cost, rolled up by quarters of an hour, and read in buckets."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from farebox.storage import rows
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.records import Usage
 from farebox.storage.subject import SubjectStore
+
+_BILLION: Final = 10**9
 
 
 class UsageStore(SubjectStore):
@@ -28,6 +31,7 @@ class UsageStore(SubjectStore):
                 raise NotFound("no such merchant")
             last: int = min(done + transfers_max, rows.account_from_row(accounts[0]).seq)
             await fetch(self._sql["roll_up_usage"], merchant_id, done + 1, last)
+            await fetch(self._sql["roll_up_components"], merchant_id, done + 1, last)
             await fetch(self._sql["set_rolled_up_seq"], merchant_id, last)
             return last - int(done)
 
@@ -53,4 +57,13 @@ class UsageStore(SubjectStore):
             In order of bucket and type; buckets are numbered (quarter + offset) / length, rounded down.
         """
         values = (merchant_id, first_quarter, last_quarter, offset_quarters, bucket_quarters)
-        return [Usage(*row) for row in await self._rows("usage", *values)]
+        found: dict[tuple[int, str], Usage] = {}
+        quantities: dict[tuple[int, str], dict[str, int]] = {}
+        for row in await self._rows("usage", *values):
+            bucket, request_type, name, requests, cost, refunded, billions, rest = row
+            named = quantities.setdefault((bucket, request_type), {})
+            if name is None:
+                found[bucket, request_type] = Usage(bucket, request_type, requests, cost, refunded, named)
+            else:
+                named[name] = billions * _BILLION + rest
+        return list(found.values())

@@ -6,7 +6,7 @@ and type, and at most a few thousand transfers, however long the book. A quarter
 offset from UTC is a whole number of them. See docs/decisions/0009-usage-by-quarters.md.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -37,13 +37,17 @@ _MICROS_PER_QUARTER: Final = 900_000_000
 
 
 class UsageLine(Struct, frozen=True):
-    """One request type within one hour or day. `starts_at` is microseconds since 1970, amounts are micros."""
+    """One request type within one hour or day. `starts_at` is microseconds since 1970, amounts are micros.
+
+    `quantities` has the sums of what was named, by component, where the price is a rule.
+    """
 
     starts_at: int
     request_type: str
     requests: int
     cost: int
     refunded: int
+    quantities: Mapping[str, int] = {}
 
 
 class _Stretch(Struct, frozen=True):
@@ -110,7 +114,8 @@ class UsageReader:
                 if wanted in (None, item.request_type):
                     starts_at = _bucket_start(item.bucket * bucket_quarters, stretch, by=by, zone=time_zone)
                     key = (starts_at, item.request_type)
-                    line = UsageLine(starts_at, item.request_type, item.requests, item.cost, item.refunded)
+                    quantities = sum_of_quantities(item.quantities)
+                    line = UsageLine(*key, item.requests, item.cost, item.refunded, quantities)
                     totals[key] = _sum(totals[key], line) if key in totals else line
         return [line for _, line in sorted(totals.items())]
 
@@ -165,6 +170,12 @@ class UsageRollup:
             raise
 
 
+def sum_of_quantities(*parts: Mapping[str, int]) -> dict[str, int]:
+    """Sum quantities up by name, in order of name."""
+    names = sorted({name for part in parts for name in part})
+    return {name: sum(part.get(name, 0) for part in parts) for name in names}
+
+
 def _sum(one: UsageLine, other: UsageLine) -> UsageLine:
     return UsageLine(
         one.starts_at,
@@ -172,6 +183,7 @@ def _sum(one: UsageLine, other: UsageLine) -> UsageLine:
         one.requests + other.requests,
         one.cost + other.cost,
         one.refunded + other.refunded,
+        sum_of_quantities(one.quantities, other.quantities),
     )
 
 

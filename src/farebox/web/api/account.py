@@ -87,6 +87,7 @@ class AccountEndpoints(Endpoints):
                         count=line.requests,
                         cost=format_amount(line.cost),
                         refunded=format_amount(line.refunded),
+                        quantities=dict(line.quantities),
                     )
                     for line in lines
                 ],

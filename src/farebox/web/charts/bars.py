@@ -1,6 +1,6 @@
 """Usage put into bars: one for each hour or day, request types upon one another within it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 
 from farebox.core.money import divide_rounding_half_up
-from farebox.service.insight.usage import UsageLine
+from farebox.service.insight.usage import UsageLine, sum_of_quantities
 from farebox.web.charts.svg import clean
 from farebox.web.charts.times import HOUR, local, midnight
 
@@ -35,6 +35,8 @@ class UsageType(Struct, frozen=True):
     cost: int
     refunded: int
     share: int
+    quantities: Mapping[str, int] = {}
+    """The sums by component, where the price is a rule."""
 
 
 class Segment(Struct, frozen=True):
@@ -81,6 +83,11 @@ def usage_types(buckets: Sequence[UsageLine], names: Sequence[str] = ()) -> list
     named = [(by_name[name], clean(name), sums) for name, sums in ordered[:TYPES_MAX]]
     if rest := [sums for _, sums in ordered[TYPES_MAX:]]:
         named.append((OTHER_COLOUR, OTHER, [sum(values) for values in zip(*rest, strict=True)]))
+    # Of the types that are put together, the units are not the same.
+    quantities = {
+        clean(name): sum_of_quantities(*(line.quantities for line in buckets if line.request_type == name))
+        for name, _ in ordered[:TYPES_MAX]
+    }
     total = sum(max(cost - refunded, 0) for _, _, (_, cost, refunded) in named)
     return [
         UsageType(
@@ -90,6 +97,7 @@ def usage_types(buckets: Sequence[UsageLine], names: Sequence[str] = ()) -> list
             cost,
             refunded,
             divide_rounding_half_up(100 * max(cost - refunded, 0), total) if total else 0,
+            quantities.get(name, {}),
         )
         for css, name, (requests, cost, refunded) in named
     ]

@@ -1,6 +1,6 @@
 """The chart of usage: what was spent in each hour or day, request types upon one another; and the rows of its table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -28,13 +28,17 @@ _DAY_LABEL_WIDTH: Final = 320
 
 
 class UsageRow(Struct, frozen=True):
-    """A row of the table beside usage: what a type came to in an hour or day; texts."""
+    """A row of the table beside usage: what a type came to in an hour or day; texts.
+
+    `quantities` has the sums by component, where the price is a rule.
+    """
 
     when: str
     request_type: str
     requests: str
     cost: str
     refunded: str
+    quantities: Mapping[str, int] = {}
 
 
 def usage_chart(
@@ -98,6 +102,7 @@ def usage_rows(
             f"{line.requests:,}",
             format_money_with_code(line.cost, currency),
             format_money_with_code(line.refunded, currency),
+            line.quantities,
         )
         for line in buckets
     ]

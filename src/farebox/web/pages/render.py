@@ -19,7 +19,7 @@ from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
-from farebox.presenters.charge_words import requested
+from farebox.presenters.charge_words import quantities_words, requested
 from farebox.presenters.keys import KEY_KIND_WORDS, is_working, key_state
 from farebox.presenters.price_words import rule_words
 from farebox.presenters.prices import price_words
@@ -216,6 +216,7 @@ def _environment() -> Environment:
         request_words=request_words,
         what=what,
         requested=requested,
+        quantities=quantities_words,
         effect=effect,
         wallet_before=wallet_before,
         browser_name=browser_name,

@@ -34,7 +34,7 @@ class UsageQuery(Struct, rename="camel", forbid_unknown_fields=True):
     type: Annotated[str | None, Meta(description="This request type alone.", examples=["image"])] = None
 
 
-class UsageLineData(Struct, rename="camel"):
+class UsageLineData(Struct, rename="camel", omit_defaults=True):
     """What one request type came to within one hour or day."""
 
     starts_at: Time
@@ -44,6 +44,13 @@ class UsageLineData(Struct, rename="camel"):
     refunded: Annotated[
         str, Meta(description="What was given back in this time.", examples=["0.00"], extra_json_schema=AMOUNT_OUT)
     ]
+    quantities: Annotated[
+        dict[str, int],
+        Meta(
+            description="The sums of the quantities that charges and captures named, where the price is a rule.",
+            examples=[{"input": 1200000, "output": 350000}],
+        ),
+    ] = field(default_factory=dict)
 
 
 class UsageData(Struct, rename="camel"):

@@ -24,17 +24,40 @@ ON CONFLICT (merchant_id, quarter, request_type) DO UPDATE SET
     requests = u.requests + excluded.requests, cost = u.cost + excluded.cost,
     refunded = u.refunded + excluded.refunded;
 
--- usage: sum up what is rolled up and what is not yet, into buckets of $5 quarters
-SELECT (quarter + CAST($4 AS BIGINT)) / CAST($5 AS BIGINT), request_type, CAST(sum(requests) AS BIGINT),
-    CAST(sum(cost) AS BIGINT), CAST(sum(refunded) AS BIGINT)
+-- roll_up_components: sum the quantities that a stretch of a book was priced by up, by name; whole billions and the rest
+-- apart, so that no sum goes beyond 64 bits
+INSERT INTO usage_component AS u (merchant_id, quarter, request_type, name, billions, rest)
+SELECT merchant_id, committed_at / 900000000, request_type, named.key, sum(named.value / 1000000000),
+    sum(named.value % 1000000000)
+FROM transfer CROSS JOIN {quantities}
+WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3 AND kind IN ({Kind.CHARGE}, {Kind.CAPTURE}) AND pricing IS NOT NULL
+GROUP BY 1, 2, 3, 4
+ON CONFLICT (merchant_id, quarter, request_type, name) DO UPDATE SET
+    billions = u.billions + excluded.billions, rest = u.rest + excluded.rest;
+
+-- usage: sum up what is rolled up and what is not yet, into buckets of $5 quarters: requests and money, where the name is
+-- NULL, and each named quantity
+SELECT (quarter + CAST($4 AS BIGINT)) / CAST($5 AS BIGINT), request_type, name, CAST(sum(requests) AS BIGINT),
+    CAST(sum(cost) AS BIGINT), CAST(sum(refunded) AS BIGINT), CAST(sum(billions) AS BIGINT), CAST(sum(rest) AS BIGINT)
 FROM (
-    SELECT quarter, request_type, requests, cost, refunded FROM usage_quarter
-    WHERE merchant_id = $1 AND quarter BETWEEN $2 AND $3
+    SELECT quarter, request_type, CAST(NULL AS TEXT) AS name, requests, cost, refunded, 0 AS billions, 0 AS rest
+    FROM usage_quarter WHERE merchant_id = $1 AND quarter BETWEEN $2 AND $3
     UNION ALL
-    SELECT committed_at / 900000000 AS quarter, request_type, CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE quantity END,
-        CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE amount END, CASE WHEN kind = {Kind.REFUND} THEN amount ELSE 0 END
+    SELECT committed_at / 900000000 AS quarter, request_type, NULL,
+        CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE quantity END,
+        CASE WHEN kind = {Kind.REFUND} THEN 0 ELSE amount END, CASE WHEN kind = {Kind.REFUND} THEN amount ELSE 0 END,
+        0, 0
     FROM transfer
     WHERE merchant_id = $1 AND seq > coalesce((SELECT seq FROM usage_mark WHERE merchant_id = $1), 0)
         AND kind IN ({Kind.CHARGE}, {Kind.REFUND}, {Kind.CAPTURE}) AND committed_at / 900000000 BETWEEN $2 AND $3
+    UNION ALL
+    SELECT quarter, request_type, name, 0, 0, 0, billions, rest
+    FROM usage_component WHERE merchant_id = $1 AND quarter BETWEEN $2 AND $3
+    UNION ALL
+    SELECT committed_at / 900000000, request_type, named.key, 0, 0, 0, named.value / 1000000000, named.value % 1000000000
+    FROM transfer CROSS JOIN {quantities}
+    WHERE merchant_id = $1 AND seq > coalesce((SELECT seq FROM usage_mark WHERE merchant_id = $1), 0)
+        AND kind IN ({Kind.CHARGE}, {Kind.CAPTURE}) AND pricing IS NOT NULL
+        AND committed_at / 900000000 BETWEEN $2 AND $3
 ) used
-GROUP BY 1, 2 ORDER BY 1, 2;
+GROUP BY 1, 2, 3 ORDER BY 1, 2, 3;
