@@ -2,9 +2,13 @@
 
 import doctest
 import json
+import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -68,6 +72,17 @@ def test_any_rule_costs_what_the_ledger_charges(sizes: Sizes, data: st.DataObjec
     assert Fraction(charged.numerator, charged.denominator) == told.exact * MICROS_PER_UNIT
     assert charged.units == told.units
     assert (charged.tier, window) == (None if told.tier is None else told.tier - 1, told.window)
+
+
+def test_a_copy_of_the_file_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "src" / "farebox" / "client" / "prices.py", tmp_path / "prices.py")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import prices; "
+        f"print(prices.cost({TOKENS!r}, {{'input': 1000, 'output': 2}}).amount)"
+    )
+    # Without the packages that are installed, Farebox among them.
+    done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True, check=False)
+    assert (0, "1.200150") == (done.returncode, done.stdout.strip()), done.stderr
 
 
 def test_a_rule_is_read_once_for_many_requests() -> None:
