@@ -350,6 +350,14 @@ def test_every_kind_that_can_bring_posted_down_has_words() -> None:
         assert " of 1.00 USD" in text_of(written(replace(subject, transfer=transfer)))
 
 
+def test_a_request_by_a_rule_is_told_by_its_quantities() -> None:
+    transfer = Transfer(
+        *(NORTHWIND, 1, Kind.CHARGE, UNIT, "k", b"", 0, 0, NOW, b"", "chat", 1), pricing="input=1200,output=350"
+    )
+    text = text_of(written(replace(a_subject(), transfer=transfer)))
+    assert "a charge of 1.00 USD for chat: 1,200 input, 350 output\n" in text
+
+
 async def test_when_requests_are_refused_depends_on_the_credit_limit(ledger: Ledger) -> None:
     await ledger.fire("ann@example.com")
     await ledger.run(SetCreditLimit(NORTHWIND, 50 * UNIT))

@@ -5,6 +5,7 @@ from typing import Final
 from farebox.alerts.alert_words import REFUSED, REGISTERED, AlertSubject, AlertWords, Fact, balance_facts
 from farebox.alerts.mail import time_in_words
 from farebox.core.accounts import Kind
+from farebox.service.request_words import requested
 
 _CAUSES: Final = {
     Kind.CHARGE: "a charge",
@@ -63,7 +64,8 @@ def _cause_facts(subject: AlertSubject) -> list[Fact]:
         return [Fact("Why now", arrival, transfer.id), then]
     cause = f"{_CAUSES[Kind(transfer.kind)]} of {subject.money(transfer.amount)}"
     if transfer.request_type:
-        cause = f"{cause} for {transfer.quantity} x {transfer.request_type}"
+        is_ruled = transfer.pricing is not None
+        cause += f" for {requested(transfer) if is_ruled else f'{transfer.quantity} x {transfer.request_type}'}"
     return [Fact("What brought it down", cause, transfer.id), then]
 
 

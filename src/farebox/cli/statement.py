@@ -24,8 +24,8 @@ from farebox.core.accounts import EFFECTS, KIND_WORDS, Kind
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
-from farebox.presenters.charge_words import requested
 from farebox.service.errors import InvalidInput
+from farebox.service.request_words import requested
 from farebox.service.statements.check import Ending, ExportFault, Report, check_statement
 from farebox.service.statements.price_check import PriceCheck
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX, Selection

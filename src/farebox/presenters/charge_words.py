@@ -20,9 +20,6 @@ from farebox.presenters.price_words import FREE, above, window_words
 from farebox.presenters.times import time_words
 from farebox.service.plain_values import listed
 
-NAMES_MAX: Final = 3
-"""So many quantities are named in one line of a list; the others are counted."""
-
 _TOLD_MICROS: Final = 1_000_000
 """A request that was priced as of so long before it was charged is told as such."""
 
@@ -48,26 +45,6 @@ class ChargeWords(Struct, frozen=True):
     rounding: str
     amount: str
     notes: tuple[str, ...]
-
-
-def requested(transfer: Transfer) -> str:
-    """Tell what was requested, in a few words.
-
-    >>> from farebox.core.accounts import Kind
-    >>> chat = Transfer(1, 2, Kind.CHARGE, 360, "key", b"", 0, 0, 0, b"", "chat", 1, pricing="input=1200,output=350")
-    >>> requested(chat)
-    'chat: 1,200 input, 350 output'
-    """
-    request_type = transfer.request_type or ""
-    if transfer.pricing is None:
-        return f"{request_type} x {transfer.quantity:,}" if transfer.quantity else request_type
-    quantities = {name: number for name, number in read_priced(transfer.pricing).quantities.items() if number}
-    if list(quantities) in ([], [REQUESTS]):
-        return f"{request_type} x {transfer.quantity:,}"
-    words = [f"{number:,} {name}" for name, number in list(quantities.items())[:NAMES_MAX]]
-    if len(quantities) > NAMES_MAX:
-        words.append(f"{len(quantities) - NAMES_MAX} more")
-    return f"{request_type}: {', '.join(words)}"
 
 
 def quantities_words(quantities: Mapping[str, int]) -> str:

@@ -19,7 +19,7 @@ from farebox.core.staff_roles import roles_in_words
 from farebox.core.transfers import Transfer
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
-from farebox.presenters.charge_words import quantities_words, requested
+from farebox.presenters.charge_words import quantities_words
 from farebox.presenters.keys import KEY_KIND_WORDS, is_working, key_state
 from farebox.presenters.price_words import rule_words
 from farebox.presenters.prices import price_words
@@ -28,6 +28,7 @@ from farebox.presenters.users import user_role
 from farebox.service.insight.forecast import Runway
 from farebox.service.insight.runway_words import days_left, lasts, likely
 from farebox.service.people.users import ROLES
+from farebox.service.request_words import requested
 from farebox.web.pages.assets import asset_url
 from farebox.web.pages.columns import align_columns
 

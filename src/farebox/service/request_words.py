@@ -1,0 +1,30 @@
+"""What was requested, in a few words: for lists, mails and the command line."""
+
+from typing import Final
+
+from farebox.core.prices import REQUESTS
+from farebox.core.pricing.priced import read_priced
+from farebox.core.transfers import Transfer
+
+NAMES_MAX: Final = 3
+"""So many quantities are named in a few words; the others are counted."""
+
+
+def requested(transfer: Transfer) -> str:
+    """Tell what was requested.
+
+    >>> from farebox.core.accounts import Kind
+    >>> chat = Transfer(1, 2, Kind.CHARGE, 360, "key", b"", 0, 0, 0, b"", "chat", 1, pricing="input=1200,output=350")
+    >>> requested(chat)
+    'chat: 1,200 input, 350 output'
+    """
+    request_type = transfer.request_type or ""
+    if transfer.pricing is None:
+        return f"{request_type} x {transfer.quantity:,}" if transfer.quantity else request_type
+    quantities = {name: number for name, number in read_priced(transfer.pricing).quantities.items() if number}
+    if list(quantities) in ([], [REQUESTS]):
+        return f"{request_type} x {transfer.quantity:,}"
+    words = [f"{number:,} {name}" for name, number in list(quantities.items())[:NAMES_MAX]]
+    if len(quantities) > NAMES_MAX:
+        words.append(f"{len(quantities) - NAMES_MAX} more")
+    return f"{request_type}: {', '.join(words)}"
