@@ -106,7 +106,8 @@ async def test_prices_have_versions_which_are_added(farebox: Farebox, sam: Visit
     await sam.done("/support/prices", **{**form, "unit_price": "1", "starts": "2100-01-31T12:00"})
     page = await sam.page("/support/prices")
     assert re.search(
-        r"sketch 1.00 a request to come from 31 Jan 2100, 12:00:00 Withdraw the price to come of sketch "
+        r"sketch 1.00 a request to come from 31 Jan 2100, 12:00 "
+        r"Withdraw the price to come of sketch, 31 Jan 2100, 12:00 "
         r"sketch 0.50 a request now since .* Retire sketch sketch 0.25 a request earlier, from ",
         page,
     )

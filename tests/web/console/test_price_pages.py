@@ -137,7 +137,9 @@ async def test_a_version_to_come_is_withdrawn_after_a_question(farebox: Farebox,
     price_id = ids.public_id(ids.PRICE, coming.price_id)
     asked = await sam.page(f"/support/prices/withdraw?price={price_id}")
     assert "Withdraw this price of withdrawable? Price 0.15 per 1,000,000 input, 0.60" in asked
-    assert "It was to start 1 Jan 2099, 00:00:00 (UTC) From then on what it costs before goes on: 1.00" in asked
+    assert (
+        "It was to start 1 Jan 2099, 00:00:00 (UTC) From then on what it costs before goes on: 1.00 a request" in asked
+    )
     assert "The price is withdrawn, and never starts." in await sam.done("/support/prices/withdraw", price=price_id)
     assert "withdrawn; it was to start 1 Jan 2099" in await sam.page("/support/prices")
     assert "/support/prices?flash=price_was_withdrawn" == await _sent_on(
@@ -171,7 +173,7 @@ async def test_what_goes_on_when_a_version_is_withdrawn_is_told(farebox: Farebox
     end = await prices.end("goes-on", starts="2099-02-01T00:00:00Z")
     text = await asked(end)
     assert "Withdraw this end of the price of goes-on? It was to end 1 Feb 2099" in text
-    assert "From then on what it costs before goes on: 1.00" in text
+    assert "From then on what it costs before goes on: 1.00 a request" in text
     again = await prices.set("goes-on", "2", starts="2099-03-01T00:00:00Z")
     assert "From then on it stays retired" in await asked(again)
     own = await prices.set("goes-on", "1", merchant_id=seeds.merchant_id, starts="2099-01-01T00:00:00Z")
@@ -184,8 +186,8 @@ async def test_a_type_is_retired_after_a_question(farebox: Farebox, sam: Visitor
     await prices.set("retiring/v1", "0.5", merchant_id=seeds.merchant_id)
     assert "/support/prices/end?type=retiring/v1" in (await sam.get("/support/prices")).body.decode()
     asked = await sam.page("/support/prices/end?type=retiring/v1")
-    assert "Retire retiring/v1? Price now 1.00 From now on requests of type retiring/v1 are refused" in asked
-    assert "Merchants with a price of their own 1: they are refused as well" in asked
+    assert "Retire retiring/v1? Price now 1.00 a request From now on requests of type retiring/v1 are refused" in asked
+    assert "Merchants with a price of their own 1, whose requests are refused as well" in asked
     assert "Retire retiring/v1 now" in asked
     assert "The price has ended." in await sam.done("/support/prices/end", type="retiring/v1")
     assert "retiring/v1 retired retired since" in await sam.page("/support/prices")
@@ -207,12 +209,14 @@ async def test_a_type_is_retired_at_a_time_to_come(farebox: Farebox, sam: Visito
         assert (422, True) == (reply.status, message in words(reply))
         assert f'value="{typed}"' in reply.body.decode()
     asked = await sam.page(f"{page}2099-01-01T00:00")
-    assert "Price until then 1.00 From 1 Jan 2099, 00:00:00 (UTC) on requests of type later are refused" in asked
-    assert "It starts again 1 Jun 2099, 00:00:00 (UTC), by a price that is set already: 3.00" in asked
+    assert (
+        "Price until then 1.00 a request From 1 Jan 2099, 00:00:00 (UTC) on requests of type later are refused" in asked
+    )
+    assert "It starts again 1 Jun 2099, 00:00:00 (UTC), by a price that is set already: 3.00 a request" in asked
     assert "Merchants with a price of their own none" in asked
     saved = await sam.done("/support/prices/end", type="later", starts="2099-01-01T00:00:00Z")
     assert "The end of the price is saved; it can be withdrawn until then." in saved
-    assert "later retired to come from 1 Jan 2099, 00:00:00 Withdraw" in saved
+    assert "later retired to come from 1 Jan 2099, 00:00 Withdraw" in saved
     await farebox.services.merchants.add_user(seeds.merchant_id, "later@shop.example", role=Role.VIEWER)
     viewer = await Visitor.sign_in(farebox, client, Realm.MERCHANT, "later@shop.example")
     seen = await viewer.page(f"/accounts/{seeds.merchant}/prices")
@@ -232,10 +236,10 @@ async def test_an_own_price_ends_and_the_default_is_told(farebox: Farebox, sam: 
     url = f"/support/merchants/{seeds.merchant}/prices"
     await farebox.services.prices.set("image", "0.5", merchant_id=seeds.merchant_id)
     asked = await sam.page(f"{url}/end?type=image")
-    question = "End the merchant's own price of image? Price now 0.50 From now on it pays the default: 0.01"
+    question = "End the merchant's own price of image? Price now 0.50 a request From now on it pays the default"
     assert question in asked
     asked = await sam.page(f"{url}/end?type=image&starts=2099-01-01T00:00")
-    assert "Price until then 0.50 From 1 Jan 2099, 00:00:00 (UTC) on it pays the default: 0.01" in asked
+    assert "Price until then 0.50 a request From 1 Jan 2099, 00:00:00 (UTC) on it pays the default: 0.01" in asked
     await sam.done(f"{url}/end", type="image", starts="2099-01-01T00:00")
     page = await sam.page(url)
     assert "What it will pay Request type Price, USD From " in page

@@ -58,10 +58,10 @@ def ending(root: str, end: Ending, currency: str, zone: ZoneInfo) -> Preview:
     name = end.price.request_type
     starts = "From now on" if end.is_now else Markup("From {} on").format(_time(end.at, zone))
     until = "Price now" if end.is_now else "Price until then"
-    facts = [(until, price_words(end.price, currency))]
+    facts = [(until, _words(end.price, currency))]
     if end.default is None:
         question, button = f"Retire {name}?", f"Retire {name}"
-        own = f"{end.own_count:,}: they are refused as well" if end.own_count else "none"
+        own = f"{end.own_count:,}, whose requests are refused as well" if end.own_count else "none"
         facts += [
             (starts, f"requests of type {name} are refused, charges and holds"),
             ("Merchants with a price of their own", own),
@@ -71,11 +71,11 @@ def ending(root: str, end: Ending, currency: str, zone: ZoneInfo) -> Preview:
         question, button = f"End the merchant's own price of {name}?", "End its own price"
         then = f"nothing: requests of type {name} are refused"
         if isinstance(end.default, Price):
-            then = f"it pays the default: {price_words(end.default, currency)}"
+            then = f"it pays the default: {_words(end.default, currency)}"
         facts.append((starts, then))
     if end.following is not None:
         words = Markup("{}, by a price that is set already: {}")
-        again = words.format(_time(end.following.starts_at, zone), price_words(end.following, currency))
+        again = words.format(_time(end.following.starts_at, zone), _words(end.following, currency))
         facts.append(("It starts again", again))
     back = "the end can be withdrawn until it comes; later, a new price can be set"
     facts.append(("Taking it back", "a new price can be set at any time" if end.is_now else back))
@@ -99,14 +99,14 @@ def withdrawal(root: str, price: Price, before: Price | None, currency: str, zon
     elif before.is_end:
         goes_on = "the default goes on, if there is one" if is_own else "it stays retired"
     else:
-        goes_on = f"what it costs before goes on: {price_words(before, currency)}"
+        goes_on = f"what it costs before goes on: {_words(before, currency)}"
     what = "end of the price" if price.is_end else "price"
     return Preview(
         action=f"{root}/withdraw",
         back=root,
         question=f"Withdraw this {what} of {price.request_type}?",
         facts=[
-            *facts_of(("Price", None if price.is_end else price_words(price, currency))),
+            *facts_of(("Price", None if price.is_end else _words(price, currency))),
             ("It was to start" if not price.is_end else "It was to end", _time(price.starts_at, zone)),
             ("From then on", goes_on),
             ("Taking it back", "is not possible; the same can be set again"),
@@ -120,3 +120,8 @@ def withdrawal(root: str, price: Price, before: Price | None, currency: str, zon
 def _time(micros: int, zone: ZoneInfo) -> Markup:
     """Write a time with its zone, as what happens then happens everywhere."""
     return Markup("{} ({})").format(render.moment(micros, zone), zone.key)
+
+
+def _words(price: Price, currency: str) -> str:
+    words = price_words(price, currency)
+    return words if price.unit_price is None else f"{words} a request"
