@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.fuzz.price_lists import price_list_targets
 from tests.fuzz.records import record_targets
 from tests.fuzz.requests import request_targets
 from tests.fuzz.rules import rule_targets
@@ -15,7 +16,13 @@ from tests.fuzz.target import FAILURES_SHOWN_MAX, Tally, Target, fuzz
 from tests.fuzz.texts import text_targets
 from tests.fuzz.whole import SHARES, open_whole, whole_targets
 
-PARTS: Final[tuple[Target[Any], ...]] = (*text_targets(), *rule_targets(), *request_targets(), *record_targets())
+PARTS: Final[tuple[Target[Any], ...]] = (
+    *text_targets(),
+    *rule_targets(),
+    *request_targets(),
+    *record_targets(),
+    *price_list_targets(),
+)
 _PIECE: Final = 2_000
 """How many inputs are tried at once, and how much a ledger sees before another one is taken and it is verified."""
 

@@ -54,7 +54,7 @@ def _damaged(random: Random) -> Any:
     """Take a rule that has every member, and change some of them."""
     root: dict[str, Any] = {"rule": deepcopy(WHOLE)}
     for _ in range(random.choice((0, 1, 1, 1, 2, 3))):
-        inner, key = _place(root, random)
+        inner, key = place_in(root, random)
         match random.randrange(4):
             case 0:
                 del inner[key]
@@ -67,7 +67,7 @@ def _damaged(random: Random) -> Any:
     return root["rule"]
 
 
-def _place(value: Any, random: Random) -> tuple[Any, Any]:
+def place_in(value: Any, random: Random) -> tuple[Any, Any]:
     """Choose a member or an item anywhere within a value that has one."""
     while True:
         key = random.choice(list(value) if isinstance(value, dict) else range(len(value)))

@@ -214,3 +214,12 @@ async def test_a_price_that_was_set_meanwhile_keeps_the_whole_import_out(farebox
         await imports.make(own(IMAGE | CHAT, starts=starts))
     del farebox.stores.prices.list
     assert [("image", 1_000_000, False)] == await prices(farebox)
+
+
+async def test_a_name_that_no_type_can_have_is_told_so_that_it_can_be_shown(farebox: Farebox) -> None:
+    entry = {"input_cost_per_token": 1e-06}
+    litellm = {"\x1b[31mred": entry, "x" * 300: entry, "a\nb": {"input_cost_per_\x07": 1}}
+    comparison = await farebox.services.price_imports.compare(own(litellm, kind=ListKind.LITELLM))
+    assert [("\\x1b[31mred", "left out"), ("a\\nb", "left out"), (f"{'x' * 200}…", "left out")] == told(comparison)
+    problems = [difference.listed.problem for difference in comparison.differences]
+    assert all(problem is not None and problem.detail.isprintable() for problem in problems)

@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections import Counter
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from farebox.service.errors import InvalidInput
 
@@ -22,13 +22,17 @@ def read_json(data: bytes, field: str = "FILE") -> object:
     """
     _check_size(data, field)
     try:
-        return json.loads(
+        values = json.loads(
             data.decode("utf-8-sig"),
             parse_float=str,
             parse_int=str,
             parse_constant=_refuse_constant,
             object_pairs_hook=_members,
         )
+        if b"\\ud" in data.lower():
+            # An escape of half a character, which nothing can be written with.
+            json.dumps(values, ensure_ascii=False).encode()
+        return cast(object, values)
     except InvalidInput:
         raise
     except (ValueError, RecursionError) as error:

@@ -18,6 +18,7 @@ from farebox.core.pricing.rules import Rates, Rule, Window
 from farebox.service.catalogue.lines import MILLION, Component, NumberReader, priced_rates, priced_rule
 from farebox.service.catalogue.listed import Inexpressible, Listed, Offer, Reason
 from farebox.service.errors import InvalidInput
+from farebox.service.plain_values import shown
 
 _UNITS: Final = (
     ("_mtok", "", MILLION),
@@ -78,7 +79,7 @@ def read_genai_prices(values: object, *, at: int, reads_fractions: bool = False)
         models = provider["models"]
         for model in models if isinstance(models, list) else []:
             if not isinstance(model, Mapping):
-                raise InvalidInput("FILE", f"a model of {provider.get('id')} is no object")
+                raise InvalidInput("FILE", f"a model of {shown(provider.get('id'))} is no object")
             yield from _read_model(str(provider.get("id")), model, from_day, numbers)
 
 

@@ -21,7 +21,7 @@ from farebox.service.catalogue.amounts import marked_up
 from farebox.service.catalogue.difference import Change, Difference, differences
 from farebox.service.catalogue.files import read_file, read_json
 from farebox.service.catalogue.genai_prices import read_genai_prices
-from farebox.service.catalogue.listed import Inexpressible, Listed, Problem, Reason
+from farebox.service.catalogue.listed import Inexpressible, Listed, Problem, Reason, printable
 from farebox.service.catalogue.litellm import read_litellm
 from farebox.service.catalogue.markup import read_filter, read_markup
 from farebox.service.catalogue.own import read_own
@@ -216,7 +216,8 @@ def _chosen(price_list: ListImport, starts_at: int) -> Iterator[Listed]:
             inputs.request_type("type", item.request_type)
             yield item if item.offer is None else replace(item, offer=marked_up(item.offer, factor))
         except InvalidInput as error:
-            yield replace(item, offer=None, problem=Problem(Reason.NAME, error.message))
+            problem = Problem(Reason.NAME, error.message)
+            yield replace(item, request_type=printable(item.request_type), offer=None, problem=problem)
         except Inexpressible as error:
             yield replace(item, offer=None, problem=error.problem)
 

@@ -19,9 +19,11 @@ from farebox.core.pricing.rules import (
     Window,
     Windows,
 )
+from farebox.service import inputs
 from farebox.service.catalogue.amounts import amount_per
 from farebox.service.catalogue.decimals import Number, read_number
-from farebox.service.catalogue.listed import Inexpressible, Reason
+from farebox.service.catalogue.listed import Inexpressible, Reason, printable
+from farebox.service.errors import InvalidInput
 
 _read_number = lru_cache(maxsize=16_384)(read_number)
 
@@ -63,7 +65,7 @@ class NumberReader:
             return number.micros
         if not self._reads_fractions:
             raise Inexpressible(Reason.REST, f"{where} {number.text}, which is {_quotient(number)}")
-        remarks.append(f"{where} {number.text} is read as {_quotient(number)}")
+        remarks.append(printable(f"{where} {number.text} is read as {_quotient(number)}"))
         return number.fraction
 
 
@@ -76,10 +78,17 @@ def priced_lines(prices: Prices) -> tuple[Line, ...]:
     """Make a line of each component's price.
 
     Raises:
-        Inexpressible: a price is too fine, or there are too many.
+        Inexpressible: a price is too fine, or there are too many, or what is counted has a name that no line has.
     """
     if len(prices) > LINES_MAX:
         raise Inexpressible(Reason.TOO_LONG, f"{len(prices)} lines")
+    for component in prices:
+        try:
+            inputs.line_name("line", component.name)
+        except InvalidInput as error:
+            raise Inexpressible(Reason.UNKNOWN_MEMBER, component.name) from error
+    if len({component.name for component in prices}) < len(prices):
+        raise Inexpressible(Reason.TWICE, "two members price what is counted under one name")
     return tuple(
         Line(component.name, *amount_per(component.name, micros, component.per), at_least=component.at_least)
         for component, micros in prices.items()

@@ -1,10 +1,13 @@
 """What a price list says, in Farebox's terms: a request type, and what it costs or why that can't be told."""
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
 from farebox.core.pricing.rules import Rule
+
+_CHARS_SHOWN_MAX: Final = 200
 
 
 class Reason(StrEnum):
@@ -35,9 +38,15 @@ class Inexpressible(Exception):
     """What a list says has no rule."""
 
     def __init__(self, reason: Reason, detail: str) -> None:
-        """Say why, and what is meant."""
+        """Say why, and what is meant; of a text out of the list, what can be seen."""
         super().__init__(f"{reason}: {detail}")
-        self.problem = Problem(reason, detail)
+        self.problem = Problem(reason, printable(detail))
+
+
+def printable(text: str) -> str:
+    """Write a text that may have anything of a list in it so that it can be shown: escaped, and not at length."""
+    words = text if text.isprintable() else ascii(text)[1:-1]
+    return words if len(words) <= _CHARS_SHOWN_MAX else f"{words[:_CHARS_SHOWN_MAX]}…"
 
 
 class Offer(Struct, frozen=True):

@@ -191,7 +191,7 @@ def _read_entry(members: Mapping[str, object], numbers: NumberReader) -> _Entry:
             unknown.append(name)
     if unknown:
         raise Inexpressible(Reason.UNKNOWN_MEMBER, ", ".join(unknown))
-    provider = members.get("litellm_provider")
+    provider = str(members.get("litellm_provider"))
     if provider in _CACHED_AT_HALF:
         _put_half_for_cached(prices, remarks)
     tiers, tiers_by = _read_tiers(members.get("tiered_pricing"), prices, numbers, remarks)
@@ -212,7 +212,7 @@ def _read_entry(members: Mapping[str, object], numbers: NumberReader) -> _Entry:
     if "us" in extra:
         regions["us"] = _factor(extra["us"])
     return _Entry(
-        str(provider),
+        provider,
         prices,
         tiers,
         tiers_by,
