@@ -9,9 +9,11 @@ from unittest import mock
 import pytest
 
 from farebox.core.audit_log import Action, AuditEntry
-from farebox.core.commands import KeyKind, TopUp
+from farebox.core.commands import CaptureHold, Charge, CreateHold, KeyKind, Payer, ReleaseHold, TopUp
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.outcomes import Code
+from farebox.core.prices import Price
+from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
@@ -83,6 +85,83 @@ async def test_a_database_of_an_earlier_version_keeps_all_that_is_in_it(
     # And goes on.
     (outcome,) = await do(stores, charge(1, "after"), now=NOW + 10**9)
     assert outcome.code is Code.OK
+    assert [] == await faults(stores)
+    await stores.connector.close()
+
+
+RULES: Final = [name for name, _ in sql.migrations("sqlite")].index("0009_price_rules")
+"""How many versions came before prices were rules."""
+
+_CONSTRAINTS: Final = {
+    "sqlite": "SELECT name, sql FROM sqlite_schema WHERE name IN ('hold', 'transfer') ORDER BY name",
+    "postgres": (
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' "
+        "AND conrelid IN ('hold'::regclass, 'transfer'::regclass) ORDER BY conname"
+    ),
+}
+
+
+async def test_books_of_before_rules_have_free_requests_from_then_on_and_one_version_for_each_start(
+    engines: tuple[Engine, Engine],
+) -> None:
+    full, earlier = engines
+    stores = full.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    await keep_book(stores)
+    before = await everything(stores, [ANN])
+    assert {1, 2} <= {hold.state for hold in before["holds"]}
+    await stores.connector.close()
+    await _leave_as_version(RULES, full, earlier)
+    for number, (table, more) in enumerate(
+        (("default_price", ("", "")), ("merchant_price", ("merchant_id, ", f"{ANN}, ")))
+    ):
+        for place, (starts_at, created_at) in enumerate(((NOW, NOW), (NOW, NOW + 5), (NOW, NOW + 3), (NOW + 9, NOW))):
+            price_id = 900 + 10 * number + place
+            await earlier.execute(
+                f"INSERT INTO {table} ({more[0]}price_id, request_type, unit_price, starts_at, created_at) "
+                f"VALUES ({more[1]}{price_id}, 'twice', {price_id}, {starts_at}, {created_at})"
+            )
+
+    stores = earlier.stores()
+    await stores.connector.migrate(NOW + 10)
+    await stores.connector.open()
+    assert before == await everything(stores, [ANN])
+    for merchant_id, first in ((None, 900), (ANN, 910)):
+        versions = [price for price in await stores.prices.list(merchant_id) if price.request_type == "twice"]
+        assert [(first, NOW + 5), (first + 1, NOW + 5), (first + 2, None), (first + 3, None)] == [
+            (price.price_id, price.withdrawn_at) for price in versions
+        ]
+    (outcome,) = await do(stores, Charge(Payer(ANN), "twice", 1, "twice"), now=NOW + 8)
+    assert outcome.transfer is not None
+    assert 912 == outcome.transfer.price_id
+
+    # Both rules of amounts were loosened where they stand, and nothing else.
+    dialect = "sqlite" if isinstance(earlier, SqliteEngine) else "postgres"
+    found = dict(await earlier.execute(_CONSTRAINTS[dialect]))
+    assert dict(await full.execute(_CONSTRAINTS[dialect])) == found
+    if isinstance(earlier, SqliteEngine):
+        assert [("ok",)] == await earlier.execute("PRAGMA integrity_check")
+        assert "CHECK (state = 2 OR captured = 0)" in found["hold"]
+        assert "CHECK (amount >= 0)" in found["hold"]
+        assert "pricing IS NOT NULL OR kind IN (7, 8)" in found["transfer"]
+    else:
+        assert "captured = 0" in found["hold_check1"]
+        assert "amount >= 0" in found["hold_amount_check"]
+        assert "pricing IS NOT NULL" in found["transfer_amount_check"]
+    free = Rule(Rates((Line("requests", 0),)))
+    await stores.prices.add(Price(999, "free", None, NOW, rule=free), NOW)
+    outcomes = await do(
+        stores,
+        Charge(Payer(ANN), "free", 1, "free"),
+        *(CreateHold(Payer(ANN), "free", 1, f"free {number}") for number in range(2)),
+        now=NOW + 20,
+    )
+    seqs = [outcome.hold.seq for outcome in outcomes if outcome.hold is not None]
+    outcomes += await do(
+        stores, CaptureHold(ANN, seqs[0], "free-capture"), ReleaseHold(ANN, seqs[1], "free-release"), now=NOW + 20
+    )
+    assert [0] * 5 == [outcome.transfer.amount for outcome in outcomes if outcome.transfer is not None]
     assert [] == await faults(stores)
     await stores.connector.close()
 

@@ -1,0 +1,179 @@
+"""Prices that are rules, on each engine: counts are exact with many at once, and the database keeps its own rules."""
+
+import asyncio
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import pytest
+
+from farebox.core.commands import CaptureHold, Charge, CreateHold, Payer, Refund, ReleaseHold
+from farebox.core.outcomes import Outcome
+from farebox.core.period_counts import PeriodCount
+from farebox.core.prices import Price
+from farebox.core.pricing.priced import read_priced
+from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step
+from farebox.storage.interface import AlreadyExists
+from farebox.storage.stores import Stores
+from tests.storage.engines import Engine, Refused, SqliteEngine
+from tests.support.ledger import ANN, NOW, SECOND, add_merchant, add_price, book, charge, do, everything, faults
+
+CALLS: Final = Rule(
+    Rates((Line("calls", 0, steps=(Step(1, 0), Step(101, 1_500_000, 1_000), Step(301, 600_000, 1_000))),)),
+    period=Period(PeriodUnit.MONTH, "Europe/Berlin", refunds_give_back=True),
+)
+FREE: Final = Rule(Rates((Line("requests", 0),)))
+
+
+def spend(kind: type[Any], key: str, quantity: int, request_type: str = "calls") -> Charge | CreateHold:
+    made: Charge | CreateHold = kind(Payer(ANN), request_type, quantity, key)
+    return made
+
+
+async def begin(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    await add_price(stores, request_type="calls", unit_price=None, rule=CALLS)
+    await add_price(stores, 2, request_type="free", unit_price=None, rule=FREE)
+    await add_price(stores, 3)
+
+
+async def counts(stores: Stores) -> list[int]:
+    async with stores.connector.snapshot() as snapshot:
+        return [count.units for count in await snapshot.period_counts([ANN])]
+
+
+async def test_stores_that_count_at_once_leave_no_gap_and_no_overlap(engine: Engine, stores: Stores) -> None:
+    await begin(stores)
+    other = engine.stores()
+    await other.connector.open()
+    quantities = [Random(number).randrange(1, 40) for number in range(48)]
+    await asyncio.gather(
+        *[
+            do((stores, other)[number % 2], spend(Charge, f"charge {number}", quantity))
+            for number, quantity in enumerate(quantities)
+        ]
+    )
+    priced = [(transfer, read_priced(transfer.pricing)) for transfer in await book(other) if transfer.pricing]
+    met = 0
+    for _, one in priced:
+        assert met == one.before.get("calls", 0)
+        met += one.quantities["calls"]
+    assert sum(quantities) == met
+    assert [met] == await counts(other)
+    # Split over any number of charges, each rounded up, the month costs the same but for those fractions.
+    exact = 200 * 1_500 + (met - 300) * 600
+    assert exact == sum(transfer.amount for transfer, _ in priced)
+    assert [] == await faults(stores)
+    await other.connector.close()
+
+
+async def test_stores_that_hold_capture_and_give_back_at_once_count_what_was_used(
+    engine: Engine, stores: Stores
+) -> None:
+    await begin(stores)
+    other = engine.stores()
+    await other.connector.open()
+
+    async def use(number: int) -> int:
+        """Hold ten units, and use some of them, or none, or refund what was used; tell how many were."""
+        mine, theirs = (stores, other) if number % 2 else (other, stores)
+        (held,) = await do(mine, spend(CreateHold, f"hold-{number}", 10))
+        seq = _seq(held)
+        if number % 4 == 0:
+            await do(theirs, ReleaseHold(ANN, seq, f"release-{number}"))
+            return 0
+        (captured,) = await do(theirs, CaptureHold(ANN, seq, f"capture-{number}", quantities=(("calls", number % 10),)))
+        assert captured.transfer is not None
+        if number % 4 == 1 and captured.transfer.amount:
+            await do(mine, Refund(ANN, captured.transfer.seq, f"refund-{number}"))
+            return 0
+        return number % 10
+
+    used = await asyncio.gather(*[use(number) for number in range(1, 30)])
+    assert [sum(used)] == await counts(stores)
+    assert [] == await faults(stores)
+    await other.connector.close()
+
+
+def _seq(outcome: Outcome) -> int:
+    assert outcome.transfer is not None, outcome.message
+    return outcome.transfer.seq
+
+
+# The database's own constraints.
+
+BAD_ROWS: Final = {
+    "a charge of nothing without a rule": "UPDATE transfer SET amount = 0, unit_price = NULL WHERE seq = 3",
+    "a free charge that hides its rule": "UPDATE transfer SET pricing = NULL WHERE seq = 2",
+    "a negative amount by a rule": "UPDATE transfer SET amount = -1 WHERE seq = 2",
+    "a hold of less than nothing": "UPDATE hold SET amount = -1",
+    "a released hold that was captured": "UPDATE hold SET state = 3, captured = 1",
+    "a hold captured for more than it has": "UPDATE hold SET state = 2, captured = amount + 1",
+    "a count below zero": "UPDATE period_count SET units = -1",
+    "a count of no merchant": "UPDATE period_count SET merchant_id = 5",
+    "a count without units": "UPDATE period_count SET units = NULL",
+    "a second version with one start": "UPDATE default_price SET request_type = 'calls'",
+}
+
+
+async def test_the_database_itself_refuses_rows_that_break_a_rule_of_prices(engine: Engine, stores: Stores) -> None:
+    await begin(stores)
+    commands = (spend(Charge, "free", 1, "free"), charge(2), spend(CreateHold, "hold", 150), spend(CreateHold, "o", 1))
+    await do(stores, *commands)
+    before = await everything(stores, [ANN])
+    accepted = []
+    for name, statement in BAD_ROWS.items():
+        try:
+            await engine.execute(statement)
+        except Refused:
+            continue
+        accepted.append(name)
+    assert [] == accepted
+    assert before == await everything(stores, [ANN])
+
+
+@pytest.mark.parametrize("merchant_id", [None, ANN])
+async def test_two_versions_with_one_start_are_refused_until_one_is_withdrawn(
+    stores: Stores, merchant_id: int | None
+) -> None:
+    await add_merchant(stores)
+    first = Price(1, "image", 5, NOW + SECOND, merchant_id)
+    second = Price(2, "image", None, NOW + SECOND, merchant_id, FREE)
+    await stores.prices.add(first, NOW)
+    with pytest.raises(AlreadyExists):
+        await stores.prices.add(second, NOW)
+    await stores.prices.withdraw(first, lambda: NOW)
+    await stores.prices.add(second, NOW)
+    (outcome,) = await do(stores, charge(1), now=NOW + SECOND)
+    assert outcome.transfer is not None
+    assert (0, 2) == (outcome.transfer.amount, outcome.transfer.price_id)
+
+
+async def test_a_backup_has_rules_and_counts(engine: Engine, stores: Stores, tmp_path: Path) -> None:
+    if not isinstance(engine, SqliteEngine):
+        # A server's own tools make its backups, with every table.
+        assert "period_count" in {name for (name,) in await engine.execute("SELECT relname FROM pg_class")}
+        return
+    await begin(stores)
+    await do(stores, spend(Charge, "one", 150), spend(CreateHold, "two", 10), spend(Charge, "free", 2, "free"))
+    await stores.connector.backup(tmp_path / "backup.db")
+    await do(stores, spend(Charge, "later", 1))
+    kept = SqliteEngine(tmp_path / "backup.db").stores()
+    await kept.connector.open()
+    assert [160] == await counts(kept)
+    assert [] == await faults(kept)
+    (outcome,) = await do(kept, spend(Charge, "next", 2))
+    assert outcome.transfer is not None
+    assert (3_000, 160) == (outcome.transfer.amount, read_priced(outcome.transfer.pricing or "").before["calls"])
+    await kept.connector.close()
+
+
+async def test_each_period_is_a_row_of_its_own(stores: Stores) -> None:
+    await begin(stores)
+    later = NOW + 31 * 86_400 * SECOND
+    await do(stores, spend(Charge, "january", 7))
+    await do(stores, spend(Charge, "february", 8), now=later)
+    async with stores.connector.snapshot() as snapshot:
+        found = sorted(await snapshot.period_counts([ANN]), key=lambda count: count.starts_at)
+    assert [7, 8] == [count.units for count in found]
+    assert found[0] == PeriodCount(ANN, "calls", 1_798_758_000 * SECOND, "calls", 7)
