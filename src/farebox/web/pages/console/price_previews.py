@@ -38,7 +38,7 @@ def new_type(root: str, name: str, words: str, others: Sequence[str], fields: Ma
     )
 
 
-class Ending(Struct, frozen=True):
+class PriceEnd(Struct, frozen=True):
     """The end of a price, as it is asked for: a merchant's own, or the default of all."""
 
     price: Price
@@ -53,7 +53,7 @@ class Ending(Struct, frozen=True):
     """How many merchants have a price of their own of the type then."""
 
 
-def ending(root: str, end: Ending, currency: str, zone: ZoneInfo) -> Preview:
+def ending(root: str, end: PriceEnd, currency: str, zone: ZoneInfo) -> Preview:
     """Tell what it comes to to end a price."""
     name = end.price.request_type
     starts = "From now on" if end.is_now else Markup("From {} on").format(_time(end.at, zone))

@@ -20,7 +20,7 @@ from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.access import HTMX_HEADER
 from farebox.web.pages.calculator import Calculator, calculator
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
-from farebox.web.pages.console.price_previews import Ending, ending, new_type, withdrawal
+from farebox.web.pages.console.price_previews import PriceEnd, ending, new_type, withdrawal
 from farebox.web.pages.console.rule_previews import RulePreview, rule_preview, typed_rule
 from farebox.web.pages.forms import sentence, typed_time
 from farebox.web.pages.once import ONCE_FIELD
@@ -126,7 +126,7 @@ class ConsolePricePages:
         asked = {"request_type": request_type, "starts": text}
         return await self._ask(request, preview, template="console/price_end.html", status=status, **asked)
 
-    async def _ending(self, request: PageRequest, request_type: str, at: int, *, is_now: bool) -> Ending | None:
+    async def _ending(self, request: PageRequest, request_type: str, at: int, *, is_now: bool) -> PriceEnd | None:
         """Read what would end at a time; None if nothing is in force then."""
         prices = request.services.prices
 
@@ -143,7 +143,7 @@ class ConsolePricePages:
             default = met_at(await versions(None), request_type, at)
         else:
             own_count = await prices.own_count(request_type, at)
-        return Ending(started[-1], at, is_now, default, following, own_count)
+        return PriceEnd(started[-1], at, is_now, default, following, own_count)
 
     async def end(self, request: PageRequest) -> Response:
         """End the price of a type."""
