@@ -1,6 +1,7 @@
 """Imports: what one would change is what it changes, all or nothing, and once."""
 
 import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,15 @@ async def test_what_would_change_is_told_and_then_changed_and_then_nothing_chang
 async def test_an_import_that_starts_at_once_is_in_force_when_it_is_made(farebox: Farebox) -> None:
     await farebox.services.price_imports.make(own({f"type-{number}": IMAGE["image"] for number in range(100)}))
     assert 100 == len(await farebox.services.prices.in_force(None))
+
+
+async def test_an_import_of_five_thousand_types_takes_less_than_ten_seconds(farebox: Farebox) -> None:
+    started = time.monotonic()
+    entry = {"input_cost_per_token": 1e-06, "output_cost_per_token": 2e-06, "cache_read_input_token_cost": 1e-07}
+    litellm = {f"provider/model-{number}": entry for number in range(5_000)}
+    made = await farebox.services.price_imports.make(own(litellm, kind=ListKind.LITELLM))
+    assert 5_000 == made.counts[Change.NEW]
+    assert time.monotonic() - started < 10
 
 
 async def test_changes_tell_what_was_before(farebox: Farebox) -> None:
