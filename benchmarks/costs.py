@@ -17,7 +17,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import state
 from farebox.core.commands import Charge
 from farebox.core.decide import decide
-from farebox.core.replay import Replay
+from farebox.core.replaying.books import Replay
 from farebox.core.state import BatchState, Decision
 from farebox.core.transfers import Transfer
 from farebox.server import GC_THRESHOLD

@@ -16,6 +16,7 @@ from farebox.service.catalogue.imports import PriceImports
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.insight.usage import UsageReader, UsageRollup
 from farebox.service.ledger.committer import LIMITS, Committer, CommitterLimits
+from farebox.service.ledger.open_holds import OpenHolds
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
 from farebox.service.ledger.quotes import Quotes
@@ -87,6 +88,7 @@ class Farebox(Struct, frozen=True):
             queries=Queries(stores, clock),
             operations=operations,
             merchants=merchants,
+            open_holds=OpenHolds(stores, clock),
             quotes=Quotes(stores, clock),
             price_imports=PriceImports(stores, clock),
             prices=Prices(stores, clock),

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from farebox.service.catalogue.imports import PriceImports
 from farebox.service.insight.usage import UsageReader
+from farebox.service.ledger.open_holds import OpenHolds
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
 from farebox.service.ledger.quotes import Quotes
@@ -45,6 +46,7 @@ class Services(Struct, frozen=True):
     balances: Balances
     queries: Queries
     operations: Operations
+    open_holds: OpenHolds
     quotes: Quotes
     merchants: Merchants
     prices: Prices

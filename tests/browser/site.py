@@ -84,6 +84,24 @@ class Site:
         await page.get_by_role("button", name="Sign in").click()
         await page.wait_for_url(lambda url: "sign-in" not in url)
 
+    async def hold(self, quantity: int, **more: str | int) -> str:
+        """Set some of the merchant's money aside as a service does, for a week; return the hold's id."""
+        body = {
+            "merchant": self.merchant,
+            "type": "image",
+            "quantity": quantity,
+            "idempotencyKey": str(uuid4()),
+            "ttlSeconds": 604_800,
+            **more,
+        }
+        async with httpx.AsyncClient(trust_env=False) as client:
+            answer = await client.post(
+                f"{self.server.url}/api/holds", json=body, headers={"x-api-key": self.service_key}
+            )
+        assert answer.status_code == 200, answer.text
+        hold_id: str = answer.json()["data"]["holdId"]
+        return hold_id
+
     async def charge(self, request_type: str = "image", quantity: int = 1, **more: str) -> dict[str, str]:
         """Charge the merchant as a service does."""
         body = {

@@ -9,6 +9,7 @@ from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service import parsing
 from farebox.service.ledger.operations import Operations
 from farebox.service.people.api_keys import Principal
+from farebox.web.schemas.spending import HoldRequest
 from tests.cli.shell import Shell
 from tests.support.app_client import open_client
 from tests.support.server import open_farebox
@@ -25,6 +26,18 @@ def _asked(shell: Shell, support_key: str, paths: dict[str, str]) -> dict[str, A
     return asyncio.run(ask())
 
 
+def _hold(shell: Shell, merchant: str, request_type: str) -> None:
+    """Set money aside, as a service does."""
+
+    async def hold() -> None:
+        async with open_farebox(shell.database_url) as farebox:
+            await farebox.services.prices.set(request_type, "2.5")
+            fields = HoldRequest(merchant, request_type, "hold", reference="job-8812")
+            assert (await farebox.services.operations.hold(fields, caller=None)).is_ok
+
+    asyncio.run(hold())
+
+
 def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None:
     support_key = shell.json("key", "create", "--support", "ann")["apiKey"]
     merchant = shell.merchant("--threshold", "10", "--credit-limit", "5")
@@ -35,6 +48,8 @@ def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None
     shell.ok("price", "set", "image", "variable", "--merchant", merchant)
     shell.ok("staff", "add", "sam@farebox.example", "--name", "Sam")
     shell.ok("merchant", "set", merchant, "--threshold", "20")
+    shell.ok("topup", merchant, "50", "--reference", "INV-1")
+    _hold(shell, merchant, "scan")
     root = f"/api/admin/merchants/{merchant}"
     api = _asked(
         shell,
@@ -47,6 +62,7 @@ def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None
             "staff_keys": "/api/admin/keys",
             "prices": "/api/admin/prices",
             "own_prices": f"{root}/prices",
+            "holds": "/api/admin/holds",
             "audit": "/api/admin/audit",
             "outbox": "/api/admin/outbox",
             "mails": f"/api/admin/outbox?merchant={merchant}&limit=2",
@@ -59,6 +75,7 @@ def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None
     assert api["staff_keys"]["keys"] == shell.json("key", "list")
     assert api["prices"]["prices"] == shell.json("price", "list")
     assert api["own_prices"]["prices"] == shell.json("price", "list", "--merchant", merchant)
+    assert api["holds"]["holds"] == shell.json("hold", "list")
     assert api["audit"]["entries"] == shell.json("audit")
     mails = shell.json("outbox", "list")
     assert api["outbox"]["mails"] == mails

@@ -22,6 +22,7 @@ from farebox.core.commands import (
     Command,
     CreateHold,
     ExpireHold,
+    ExtendHold,
     Refund,
     Reject,
     ReleaseHold,
@@ -69,8 +70,11 @@ OPERATOR: Final = 1
 Wish: TypeAlias = TopUp | Adjust | Refund | SetCreditLimit
 WHO_MAY: Final[dict[str, set[type]]] = {
     "merchant": set(),
-    "service": {Charge, CreateHold, CaptureHold, ReleaseHold, Refund},
-    "support": {Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen, Approve, Reject},
+    "service": {Charge, CreateHold, CaptureHold, ReleaseHold, ExtendHold, Refund},
+    "support": {
+        *(Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen, Approve, Reject),
+        *(ReleaseHold, ExtendHold),
+    },
 }
 
 
@@ -187,7 +191,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Action:
-    """A command that an actor gave, and the move or request that it made."""
+    """A command that an actor gave, the move or request that it made, and the hold that it made, changed or ended."""
 
     merchant_id: int
     by: Actor
@@ -195,6 +199,7 @@ class Action:
     what: type
     seq: int | None
     request: int | None
+    hold_seq: int | None
 
 
 @dataclass(frozen=True)
@@ -377,7 +382,7 @@ class Model:
         if command.actor is not None and answer.code is Code.OK and not answer.is_replay:
             is_made = isinstance(command, RequestApproval) and answer.request is None
             what = type(command.move) if isinstance(command, RequestApproval) and is_made else type(command)
-            action = Action(command.merchant_id, command.actor, now, what, answer.seq, answer.request)
+            action = Action(command.merchant_id, command.actor, now, what, answer.seq, answer.request, answer.hold_seq)
             self.actions.append(action)
         return answer
 
@@ -392,6 +397,8 @@ class Model:
             return self._set(book, command, faults, now)
         if isinstance(command, Reject):
             return self._reject(book, command, faults, now)
+        if isinstance(command, ExtendHold):
+            return self._extend(book, command, faults, now)
         name, asked = _name_and_content(command)
         for number, move in enumerate(book.moves, 1):
             if move.name == name and not faults:
@@ -606,12 +613,25 @@ class Model:
             return _first(faults)
         word = "expire" if is_expiry else "release"
         reference = command.reference if isinstance(command, ReleaseHold) else None
+        note = command.note if isinstance(command, ReleaseHold) else None
         whole, asked = book.moves[seq - 1].amount, _name_and_content(command)
         request_type = book.moves[seq - 1].request_type
-        move = Move(
-            word, whole, _time(book, now), *asked, refers_to=seq, reference=reference, request_type=request_type
-        )
+        at = _time(book, now)
+        move = Move(word, whole, at, *asked, refers_to=seq, reference=reference, note=note, request_type=request_type)
         return Answer(Code.OK, book.add(move, now), seq)
+
+    def _extend(self, book: Book, command: ExtendHold, faults: set[Code], now: int) -> Answer:
+        """A hold lasts until the latest of the ends that it was given."""
+        seq = command.hold_seq
+        faults |= self._faults_of_hold(book, seq, now, is_expiry=False)
+        is_longer = command.expires_at > book.hold_ends.get(seq, command.expires_at)
+        if is_longer and command.expires_at > now + 7 * DAY:
+            faults.add(Code.HOLD_END_OUT_OF_BOUNDS)
+        if faults:
+            return _first(faults)
+        if is_longer:
+            book.hold_ends[seq] = command.expires_at
+        return Answer(Code.OK, None, seq, is_replay=not is_longer)
 
     def _faults_of_return(self, book: Book, command: Refund | ReverseTopUp) -> tuple[set[Code], Decimal]:
         """Find what stands against giving back, and how much it would be."""

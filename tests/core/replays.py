@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from farebox.core.accounts import Account, Kind
-from farebox.core.alert_faults import alert_faults
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
-from farebox.core.replay import Replay
+from farebox.core.replaying.alerts import alert_faults
+from farebox.core.replaying.books import Replay
 from farebox.core.transfers import Transfer
 from tests.support.memory import MemoryConnector
 

@@ -33,6 +33,7 @@ from farebox.core.commands import (
     Command,
     CreateHold,
     ExpireHold,
+    ExtendHold,
     KeyKind,
     Payer,
     Quantities,
@@ -63,9 +64,9 @@ UNIT: Final = 1_000_000
 _CENT: Final = UNIT // 100
 SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
+WEEK: Final = 7 * 24 * 60 * MINUTE
 START: Final = 1_801_440_600 * SECOND
 """Ten minutes into February 2027: what is charged now may have been requested in January."""
-
 
 MERCHANTS: Final = (1 << 50, (1 << 50) + 1, 1 << 60)
 STRANGER: Final = (1 << 60) + 7
@@ -205,7 +206,7 @@ LIMITS: Final = (
     ApprovalLimits(20 * UNIT),
     ApprovalLimits(0, (("USD", 60 * UNIT),)),
 )
-_ENDS_OF_HOLDS: Final[tuple[type[Command], ...]] = (CaptureHold, CaptureHold, ReleaseHold, ExpireHold)
+_ENDS_OF_HOLDS: Final[tuple[type[Command], ...]] = (CaptureHold, CaptureHold, ReleaseHold, ExpireHold, ExtendHold)
 _TYPES: Final = ("image", "call", "scan", "soon", "vast", "nothing")
 _RULED_TYPES: Final = (*COUNTED_RULES, *PLAIN_RULES)
 
@@ -372,7 +373,7 @@ class _Author:
         by = {"caller": self._caller(type(command))}
         if isinstance(command, RequestApproval | Approve):
             return replace(command, move=replace(command.move, **by, actor=self._actor()))
-        if isinstance(command, Charge | CreateHold | CaptureHold | ReleaseHold):
+        if isinstance(command, Charge | CreateHold | CaptureHold):
             return replace(command, **by)
         return replace(command, **by, actor=self._actor())
 
@@ -475,7 +476,10 @@ class _Author:
             return ExpireHold(number, seq)
         caller, name, reference = self._caller(kind), self._name(book), self._pick(None, "R-9")
         if kind is ReleaseHold:
-            return ReleaseHold(number, seq, name, reference, caller)
+            return ReleaseHold(number, seq, name, reference, caller, self._actor(), self._pick(None, "stuck"))
+        if kind is ExtendHold:
+            until = self._now + self._pick(SECOND, MINUTE, 16 * MINUTE, WEEK, WEEK, WEEK + 1, -MINUTE)
+            return ExtendHold(number, seq, until, caller, self._actor())
         amount = self._pick(None, self._amount())
         made_by = book.moves[seq - 1] if seq in book.hold_ends else None
         if made_by is not None and made_by.measured is not None and not self._one_in(4):
@@ -546,7 +550,7 @@ class _Author:
 
     def _caller(self, kind: type[Command]) -> Caller | None:
         """Make up who asks: mostly the shell or a key that may."""
-        key = SERVICE if kind in (Charge, CreateHold, CaptureHold, ReleaseHold) else SUPPORT
+        key = SERVICE if kind in (Charge, CreateHold, CaptureHold, ReleaseHold, ExtendHold) else SUPPORT
         if self._one_in(10):
             key = self._pick(SERVICE, SUPPORT, BRIEF_SERVICE, FIRST_KEYS[0], BRIEF_KEYS[1])
         elif self._one_in(2):

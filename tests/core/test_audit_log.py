@@ -13,8 +13,10 @@ from farebox.core.commands import (
     Approve,
     Caller,
     Command,
+    ExtendHold,
     Refund,
     Reject,
+    ReleaseHold,
     RequestApproval,
     ReverseTopUp,
     SetCreditLimit,
@@ -25,7 +27,8 @@ from farebox.core.commands import (
 from farebox.core.decide import decide
 from farebox.core.permissions import ALLOWED_KEYS
 from farebox.core.state import Decision, reads
-from tests.support.ledger import ANN, BY_BEN, NOW, UNIT, MemoryLedger, add_staff, charge, digest, top_up
+from farebox.service.inputs import format_time
+from tests.support.ledger import ANN, BY_BEN, NOW, SECOND, UNIT, MemoryLedger, add_staff, charge, digest, hold, top_up
 from tests.support.memory import at_once
 
 HERE: Final = Actor(77, "ann", 5, "203.0.113.7", login_id=501)
@@ -104,10 +107,31 @@ def test_an_audit_entry_has_actor_action_subject_address_and_time(name: str) -> 
     assert [AuditEntry(77, ANN, NOW, "ann", 5, "203.0.113.7", action, subject, detail)] == decision.audit_entries
 
 
+OF_HOLDS: Final[dict[str, tuple[Command, str, str, str]]] = {
+    "release": (
+        *(ReleaseHold(ANN, 3, "key", "R-1", note="Its service is gone"), "release_hold"),
+        *(transfer_id(4), "release of 2.00 USD, R-1, Its service is gone"),
+    ),
+    "extension": (
+        *(ExtendHold(ANN, 3, NOW + 3600 * SECOND), "extend_hold"),
+        *(ids.book_id(ids.HOLD, merchant_id=ANN, seq=3), f"2.00 USD until {format_time(NOW + 3600 * SECOND)[:19]}Z"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_HOLDS)
+def test_what_is_done_to_a_hold_by_hand_is_logged(name: str) -> None:
+    command, action, subject, detail = OF_HOLDS[name]
+    made = ledger()
+    made.run(hold(2))
+    decision = decided(made, by(HERE, command), by(HERE, command))
+    assert [AuditEntry(77, ANN, NOW, "ann", 5, "203.0.113.7", action, subject, detail)] == decision.audit_entries
+
+
 def test_every_command_that_has_an_actor_is_logged() -> None:
     kinds: set[type[Command]] = {*ALLOWED_KEYS, RequestApproval}
     with_actor = {kind for kind in kinds if {"actor", "move"} & set(kind.__struct_fields__)}
-    assert with_actor == {type(command) for command, *_ in ACTIONS.values()}
+    assert with_actor == {type(command) for command, *_ in (*ACTIONS.values(), *OF_HOLDS.values())}
 
 
 @pytest.mark.parametrize("name", ACTIONS)

@@ -22,6 +22,7 @@ from farebox.core.commands import (
     Command,
     CreateHold,
     ExpireHold,
+    ExtendHold,
     KeyKind,
     Payer,
     Refund,
@@ -320,6 +321,15 @@ TABLE: Final = {
         {**ENDING, Code.HOLD_EXPIRED: meets(hold=DUE)},
         apart=(CALLERS, HOLDS),
     ),
+    "extend": Refusals(
+        ExtendHold(ANN, 7, NOW + 3600 * SECOND, caller=Caller(SERVICE)),
+        {
+            **{code: fault for code, fault in ENDING.items() if code is not Code.IDEMPOTENCY_CONFLICT},
+            Code.HOLD_EXPIRED: meets(hold=DUE),
+            Code.HOLD_END_OUT_OF_BOUNDS: asks(expires_at=NOW + 7 * 24 * 3600 * SECOND + 1),
+        },
+        apart=(CALLERS, HOLDS),
+    ),
     "expire": Refusals(
         ExpireHold(ANN, 7),
         {
@@ -478,9 +488,10 @@ def test_the_table_is_in_the_order_of_code_and_leaves_no_refusal_out() -> None:
 
 @pytest.mark.parametrize("kind", ALLOWED_KEYS)
 def test_a_key_opens_what_its_kind_may_and_nothing_else(kind: type[Command]) -> None:
-    services = {Charge, CreateHold, CaptureHold, ReleaseHold, Refund}
+    services = {Charge, CreateHold, CaptureHold, ReleaseHold, ExtendHold, Refund}
     rules = {SetThresholds, SetCreditLimit, SetFrozen}
-    supports = {Refund, TopUp, ReverseTopUp, Adjust, *rules, RequestApproval, Approve, Reject}
+    holds = {ReleaseHold, ExtendHold}
+    supports = {Refund, TopUp, ReverseTopUp, Adjust, *holds, *rules, RequestApproval, Approve, Reject}
     found = {key: _asked_with(kind, key).code is Code.OK for key in (SERVICE, SUPPORT, ANNS)}
     assert {SERVICE: kind in services, SUPPORT: kind in supports, ANNS: False} == found
 
@@ -695,13 +706,14 @@ def test_a_frozen_merchant_spends_nothing_but_ends_holds_gets_refunds_and_tops_u
     assert Code.MERCHANT_FROZEN is ledger.code(hold(1, "more"))
     goes_on: list[Command] = [
         CaptureHold(ANN, 3, "capture"),
+        ExtendHold(ANN, 4, NOW + 3600 * SECOND),
         ReleaseHold(ANN, 4, "release"),
         Refund(ANN, 2, "refund"),
         top_up(1, "INV-2"),
         adjust(-1),
         ReverseTopUp(ANN, 1, "R-1", "bounced", UNIT),
     ]
-    assert [Code.OK] * 6 == [outcome.code for outcome in ledger.run(*goes_on)]
+    assert [Code.OK] * 7 == [outcome.code for outcome in ledger.run(*goes_on)]
     ledger.run(SetFrozen(ANN, False))
     assert Code.OK is ledger.code(charge(1, "more"))
 

@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 from farebox.core import captures
 from farebox.core.accounts import Kind
 from farebox.core.commands import (
+    Actor,
     CaptureHold,
     Command,
     ExpireHold,
+    ExtendHold,
     Refund,
     ReleaseHold,
     ReverseTopUp,
@@ -105,6 +107,84 @@ def test_a_hold_is_over_at_its_time_even_before_it_is_swept(command: Command) ->
     assert Code.HOLD_EXPIRED is ledger.code(command)
     assert Code.OK is ledger.code(ExpireHold(ANN, 2))
     assert {"wallet": 10, "funding": -10} == balances(ledger.ann)
+
+
+def extend(seconds: float) -> ExtendHold:
+    """Let the hold of seq 2 last so long, counted from the first moment."""
+    return ExtendHold(ANN, 2, NOW + int(seconds * SECOND))
+
+
+@pytest.mark.parametrize("is_one_batch", [False, True])
+def test_an_extended_hold_lasts_until_its_new_end_and_not_a_microsecond_longer(is_one_batch: bool) -> None:
+    ledger = MemoryLedger()
+    commands = (top_up(10), hold(8, ttl_seconds=1), extend(60))
+    extended = ledger.run(*commands)[2] if is_one_batch else [ledger.run(command)[0] for command in commands][2]
+    assert (
+        Outcome(Code.OK, hold=Hold(ANN, 2, 8 * UNIT, NOW + 60 * SECOND, quantity=8, request_type="image")) == extended
+    )
+    assert [extended.hold] == ledger.rows()["holds"]
+    assert (2, 8 * UNIT) == (ledger.ann.seq, ledger.ann.held)
+    ledger.now += 60 * SECOND - 1
+    assert Code.HOLD_NOT_DUE is ledger.code(ExpireHold(ANN, 2))
+    ledger.now += 1
+    assert Code.HOLD_EXPIRED is ledger.code(extend(90))
+    assert Code.OK is ledger.code(ExpireHold(ANN, 2))
+    assert Code.HOLD_EXPIRED is ledger.code(extend(90))
+
+
+@given(st.lists(st.integers(-5, 7 * 24 * 3600), max_size=5))
+def test_a_hold_lasts_until_the_latest_of_its_ends_in_whichever_order_they_came(ends: list[int]) -> None:
+    ledger = MemoryLedger()
+    ledger.run(top_up(10), hold(8, ttl_seconds=60))
+    outcomes = ledger.run(*map(extend, ends))
+    (held,) = ledger.rows()["holds"]
+    assert NOW + max([60, *ends]) * SECOND == held.expires_at
+    assert {Code.OK} >= {outcome.code for outcome in outcomes}
+    assert [end <= max([60, *ends[:place]]) for place, end in enumerate(ends)] == [
+        outcome.is_replay for outcome in outcomes
+    ]
+
+
+def test_a_hold_is_extended_again_and_again_but_never_beyond_a_week_from_now() -> None:
+    ledger = MemoryLedger()
+    ledger.run(top_up(10), hold(8))
+    week = 7 * 24 * 3600
+    for weeks in range(4):
+        assert Code.HOLD_END_OUT_OF_BOUNDS is ledger.code(extend((weeks + 1) * week + 1e-6))
+        assert Code.OK is ledger.code(extend((weeks + 1) * week))
+        ledger.now += week * SECOND - 1
+        # The clock is a microsecond behind, and what was allowed is no more asked for than it was.
+        assert Code.OK is ledger.code(extend((weeks + 1) * week))
+        ledger.now += 1 - SECOND
+        ledger.run(extend((weeks + 2) * week - 1))
+        ledger.now += SECOND
+
+
+def test_a_release_by_hand_keeps_its_reason_on_the_transfer_and_is_done_once() -> None:
+    ledger = MemoryLedger()
+    ledger.run(top_up(10), hold(8))
+    command = ReleaseHold(ANN, 2, "release", "R-1", actor=Actor(7, "sam"), note="The service is gone")
+    first, again = ledger.run(command, command)
+    assert first.transfer is not None
+    assert (Kind.RELEASE, "R-1", "The service is gone") == (
+        first.transfer.kind,
+        first.transfer.reference,
+        first.transfer.note,
+    )
+    assert (True, first.transfer) == (again.is_replay, again.transfer)
+    ((entry,),) = (ledger.rows()["audit_entries"],)
+    assert ("sam", "release_hold", first.transfer.id) == (entry.actor, entry.action, entry.subject)
+    assert "release of 8.00 USD, R-1, The service is gone" == entry.detail
+
+
+def test_an_extension_by_hand_is_in_the_audit_log_once() -> None:
+    ledger = MemoryLedger()
+    ledger.run(top_up(10), hold(8))
+    for number in (7, 8):
+        ledger.run(ExtendHold(ANN, 2, NOW + 3600 * SECOND, actor=Actor(number, "sam")))
+    (entry,) = ledger.rows()["audit_entries"]
+    assert (7, "extend_hold", ledger.rows()["holds"][0].id) == (entry.entry_id, entry.action, entry.subject)
+    assert entry.detail.startswith("8.00 USD until 20")
 
 
 def test_a_hold_is_not_expired_before_its_time() -> None:

@@ -18,9 +18,11 @@ from farebox.core.commands import (
     Command,
     CreateHold,
     ExpireHold,
+    ExtendHold,
     Payer,
     Refund,
     Reject,
+    ReleaseHold,
     RequestApproval,
     ReverseTopUp,
     SetCreditLimit,
@@ -53,6 +55,8 @@ ACTIONS: Final[dict[type, str]] = {
     RequestApproval: "request_approval",
     Approve: "approve",
     Reject: "reject",
+    ReleaseHold: "release_hold",
+    ExtendHold: "extend_hold",
 }
 
 # The model agrees with `decide`.
@@ -174,6 +178,8 @@ def told_row(told: Told) -> tuple[Any, ...]:
 def audit_row(action: Action) -> tuple[Any, ...]:
     if action.seq is not None:
         subject = ids.book_id(ids.TRANSFER, merchant_id=action.merchant_id, seq=action.seq)
+    elif action.hold_seq is not None:
+        subject = ids.book_id(ids.HOLD, merchant_id=action.merchant_id, seq=action.hold_seq)
     elif action.request is not None:
         subject = ids.public_id(ids.APPROVAL, action.request)
     else:

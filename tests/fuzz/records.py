@@ -19,7 +19,7 @@ from farebox.core.accounts import Account
 from farebox.core.holds import Hold
 from farebox.core.invariants import InvariantViolation
 from farebox.core.money import BALANCE_MICROS_MAX
-from farebox.core.replay import Replay
+from farebox.core.replaying.books import Replay
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
 from farebox.service.statements.check import check_statement

@@ -16,12 +16,14 @@ from farebox.core.commands import Caller, KeyKind
 from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.presenters.audit_words import WORDS, actor_words, audit_sentence, audit_words
+from farebox.presenters.times import time_words
 from farebox.service.catalogue.imports import ListImport
 from farebox.service.operator.audit_log import ActorNames
 from farebox.service.people.api_keys import Principal
 from farebox.storage.mailbox_upgrade import MAILBOXES
 from farebox.storage.records import Realm, Role
-from farebox.web.schemas.spending import ChargeRequest
+from farebox.web.schemas.spending import ChargeRequest, HoldRequest
+from tests.support.clock import later
 from tests.support.server import open_farebox
 
 ZURICH: Final = ZoneInfo("Europe/Zurich")
@@ -51,6 +53,7 @@ async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
         for one in (SAM, TESS)
     ]
     merchant_id = await _moves(farebox, sam, tess)
+    until = await _holds(farebox, ids.public_id(ids.MERCHANT, merchant_id), sam)
     await _merchants(farebox, merchant_id)
     await _keys(farebox, merchant_id)
     await _staff(farebox, sam, tess)
@@ -60,7 +63,8 @@ async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
     for entry in entries:
         told[entry.action].add(_KEY_PARTS.sub("…", audit_words(entry, ZURICH)))
     assert {action.value for action in Action} == set(told)
-    assert _EXPECTED == {Action(action): words for action, words in told.items()}
+    extended = {f"let a hold of 2.00 CHF last until {until}"}
+    assert {**_EXPECTED, Action.EXTEND_HOLD: extended} == {Action(action): words for action, words in told.items()}
 
 
 async def _moves(farebox: Farebox, sam: Principal, tess: Principal) -> int:
@@ -100,6 +104,23 @@ async def _moves(farebox: Farebox, sam: Principal, tess: Principal) -> int:
         (newest,) = await approvals.page(merchant_id=merchant_id, before=None, limit=1)
         assert (await decide(merchant_id, newest.approval_id, principal=tess)).is_ok
     return merchant_id
+
+
+async def _holds(farebox: Farebox, merchant: str, sam: Principal) -> str:
+    """Extend a hold and release it; return when it was to end."""
+    operations = farebox.services.operations
+    held = await operations.hold(HoldRequest(merchant, "image", "h-1", quantity=200), caller=None)
+    assert held.hold is not None
+    with later(farebox, seconds=0):
+        end = farebox.clock.now() + 3_600_000_000
+        extended = await operations.extend(held.hold.id, ttl_seconds=3600, caller=None, principal=sam)
+        assert extended.hold is not None
+        assert end == extended.hold.expires_at
+    released = await operations.release(
+        held.hold.id, idempotency_key="rel-1", reference=None, reason="its service is gone", caller=None, principal=sam
+    )
+    assert released.is_ok
+    return time_words(end, ZURICH)
 
 
 async def _merchants(farebox: Farebox, merchant_id: int) -> None:
@@ -174,6 +195,7 @@ _KEY_PARTS: Final = re.compile(r"(?<=fb[msu]_)…\w+|(?<=key_)\w+")
 _STARTS: Final = "1 Jan 2099, 01:00 CET"
 _EXPECTED: Final[dict[Action, set[str]]] = {
     Action.REFUND: {"refunded 1.00 CHF"},
+    Action.RELEASE_HOLD: {"released a hold of 2.00 CHF, its service is gone"},
     Action.TOP_UP: {"topped up 900.00 CHF, INV-1, wire, by hand"},
     Action.TOP_UP_REVERSAL: {"took back 1.50 CHF of a top-up, R-1, bounced"},
     Action.ADJUSTMENT: {

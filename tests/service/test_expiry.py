@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from farebox.core.commands import CaptureHold, CreateHold, Payer
+from farebox.core.commands import CaptureHold, CreateHold, ExpireHold, ExtendHold, Payer
 from farebox.core.outcomes import Code
 from farebox.service.errors import Overloaded
 from farebox.service.ledger.committer import Committer
@@ -153,3 +153,21 @@ async def test_sweeper_pauses_when_holds_can_be_seen_but_not_expired(
     expiry = _sweeping(ledger, holds_max=2)
     assert [None, None, None] == [await expiry.expire_due() for _ in range(3)]
     assert 3 == sweeps
+
+
+async def test_a_hold_that_was_extended_meanwhile_is_left_by_the_sweeper(ledger: ServiceParts) -> None:
+    """Whether the sweeper saw it before or after; and what was asked for at its very end comes too late."""
+    seeds = await ledger.seed(balance="10")
+    seq = await _hold(ledger, seeds, "a")
+    due = ExpireHold(seeds.merchant_id, seq)
+    ledger.clock.move(60, micros=-1)
+    end = ledger.clock.now() + 60 * UNIT
+    assert (await ledger.committer.submit(ExtendHold(seeds.merchant_id, seq, end))).is_ok
+    ledger.clock.move(micros=1)
+    assert 0 == await ledger.expiry.sweep()
+    assert Code.HOLD_NOT_DUE is (await ledger.committer.submit(due)).code
+    ledger.clock.move(60, micros=-1)
+    late = await ledger.committer.submit(ExtendHold(seeds.merchant_id, seq, end + 60 * UNIT))
+    assert Code.HOLD_EXPIRED is late.code
+    assert 1 == await ledger.expiry.sweep()
+    assert (10 * UNIT, 0) == await _balances(ledger, seeds)

@@ -16,6 +16,7 @@ from farebox.service.catalogue.imports import ListImport
 from farebox.service.errors import Conflict, Forbidden, InvalidInput
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Login, Realm, Role
+from farebox.web.schemas.spending import HoldRequest
 from tests.support.server import Seeds, open_farebox, seed
 
 VIEWER, SUPPORT, ADMINISTRATOR = StaffRole.VIEWER, StaffRole.SUPPORT, StaffRole.ADMINISTRATOR
@@ -118,6 +119,21 @@ def _staff(method: str, *values: Any, **fields: Any) -> Callable[[Scene], Awaita
     return on_staff
 
 
+def _on_hold(method: str) -> Callable[[Scene], Awaitable[Any]]:
+    fields: dict[str, Any] = {"ttl_seconds": 3600}
+    if method == "release":
+        fields = {"idempotency_key": "release", "reference": None, "reason": "gone"}
+
+    async def on_hold(scene: Scene) -> Any:
+        merchant = ids.public_id(ids.MERCHANT, scene.merchant_id)
+        operations = scene.farebox.services.operations
+        held = await operations.hold(HoldRequest(merchant, "image", "hold"), caller=None)
+        assert held.hold is not None, held
+        return await getattr(operations, method)(held.hold.id, **fields, caller=None, principal=scene.principal)
+
+    return on_hold
+
+
 async def _confirm(scene: Scene) -> None:
     login = Login(7, Realm.SUPPORT, TESS, "Tess", scene.farebox.clock.now(), roles=SUPPORT, counts_as="5")
     await scene.farebox.stores.logins.add(login)
@@ -132,6 +148,8 @@ ACTIONS: Final[dict[str, tuple[Operation, set[str], Callable[[Scene], Awaitable[
     "adjust": (Operation.ADJUST, MONEY, _money("adjust", amount="-1", reference="R", reason="mistake")),
     "take a top-up back": (Operation.REVERSE_TOP_UP, MONEY, _reverse),
     "refund": (Operation.REFUND, MONEY, _refund),
+    "release a hold": (Operation.MANAGE_HOLDS, MONEY, _on_hold("release")),
+    "extend a hold": (Operation.MANAGE_HOLDS, MONEY, _on_hold("extend")),
     "credit limit": (Operation.SET_CREDIT_LIMIT, MONEY, _money("set_credit_limit", amount="5")),
     "approve": (Operation.DECIDE_APPROVAL, MONEY, _decide("approve")),
     "reject": (Operation.DECIDE_APPROVAL, MONEY, _decide("reject")),

@@ -28,7 +28,7 @@ from farebox.core.holds import HoldState
 from farebox.core.ids import ALERT, book_id
 from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
-from farebox.core.replay import Replay
+from farebox.core.replaying.books import Replay
 from farebox.service.errors import ServiceError
 from farebox.service.insight.forecast import Runway, RunwayReader
 from farebox.service.ledger.committer import Committer, CommitterLimits

@@ -32,7 +32,7 @@ from farebox.core.decide import decide
 from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
-from farebox.core.replay import Replay
+from farebox.core.replaying.books import Replay
 from farebox.core.state import BatchState, Decision, reads
 from farebox.storage import migrate, sql
 from farebox.storage.interface import CommitUnknown, NotFound, StorageError, StoreUnavailable

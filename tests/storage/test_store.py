@@ -20,6 +20,7 @@ from farebox.core.commands import (
     Command,
     CreateHold,
     ExpireHold,
+    ExtendHold,
     KeyKind,
     Payer,
     Refund,
@@ -914,6 +915,63 @@ async def test_what_came_in_from_outside_is_read_apart_from_what_was_spent(store
     assert [] == await stores.transfers.funding_after(BEN, 1)
 
 
+FIRST: Final = (-1, 0, 0)
+
+
+@every_store
+async def test_open_holds_are_listed_by_their_ends_with_what_made_them(stores: Stores) -> None:
+    for number in (ANN, BEN):
+        await add_merchant(stores, number, funds=50)
+    await add_price(stores)
+    await do(
+        stores,
+        *[
+            CreateHold(Payer(ANN), "image", 1, f"key {number}", None, f"R-{number}", ttl)
+            for number, ttl in enumerate((60, 10, 30, 30, 20))
+        ],
+        CreateHold(Payer(BEN), "image", 2, "key", None, None, 30),
+        CaptureHold(ANN, 6, "capture"),
+        ExtendHold(ANN, 3, NOW + 90 * SECOND),
+    )
+
+    async def listed(merchant_id: int | None, after: tuple[int, int, int] = FIRST, limit: int = 9) -> list[Any]:
+        rows = await stores.holds.open(merchant_id, after=after, limit=limit)
+        for row in rows:
+            made_by = await stores.transfers.at(row.hold.merchant_id, [row.hold.seq])
+            assert [row.made_by] == list(made_by.values())
+        return [(row.hold.merchant_id, row.hold.seq, (row.hold.expires_at - NOW) // SECOND) for row in rows]
+
+    soonest_first = [(ANN, 4, 30), (ANN, 5, 30), (BEN, 2, 30), (ANN, 2, 60), (ANN, 3, 90)]
+    assert soonest_first == await listed(None)
+    assert [one for one in soonest_first if one[0] == ANN] == await listed(ANN)
+    assert [(BEN, 2, 30)] == await listed(BEN)
+    assert [] == await listed(NOBODY)
+    assert soonest_first[:2] == await listed(None, limit=2)
+    assert soonest_first[1:] == await listed(None, (NOW + 30 * SECOND, ANN, 4))
+    assert soonest_first[3:4] == await listed(ANN, (NOW + 30 * SECOND, ANN, 5), limit=1)
+    found = await stores.holds.find_open(ANN, 3)
+    assert found is not None
+    assert (NOW + 90 * SECOND, "R-1") == (found.hold.expires_at, found.made_by.reference)
+    for ended in ((ANN, 6), (ANN, 1), (ANN, 99), (NOBODY, 2)):
+        assert await stores.holds.find_open(*ended) is None
+
+
+@every_store
+async def test_an_extended_hold_is_due_at_its_new_end_alone(stores: Stores) -> None:
+    """An extension moves no money and writes no transfer, and is written all the same."""
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    await do(stores, CreateHold(Payer(ANN), "image", 1, "key", None, None, 10))
+    before = await account_of(stores, ANN)
+    (extended,) = await do(stores, ExtendHold(ANN, 2, NOW + 20 * SECOND))
+    assert extended.hold is not None
+    assert before == await account_of(stores, ANN)
+    assert [] == await stores.holds.due(NOW + 20 * SECOND - 1, 9)
+    assert [extended.hold] == await stores.holds.due(NOW + 20 * SECOND, 9)
+    assert Code.HOLD_NOT_DUE is (await do(stores, ExpireHold(ANN, 2), now=NOW + 20 * SECOND - 1))[0].code
+    assert Code.OK is (await do(stores, CaptureHold(ANN, 2, "capture"), now=NOW + 20 * SECOND - 1))[0].code
+
+
 @every_store
 async def test_what_was_given_back_of_a_transfer_is_read_newest_first_and_summed_up(stores: Stores) -> None:
     await add_merchant(stores, funds=50)
@@ -1308,6 +1366,32 @@ async def test_of_stores_that_use_one_key_at_once_one_moves_the_money(engine: En
     assert 11 == await wallet(stores)
     assert [False] + [True] * 7 == sorted(outcome.is_replay for (outcome,) in outcomes)
     assert 1 == len({outcome.transfer.seq for (outcome,) in outcomes if outcome.transfer})
+    await other.connector.close()
+
+
+async def test_of_extensions_and_expiries_at_once_the_hold_ends_once_or_lasts(engine: Engine, stores: Stores) -> None:
+    """The account's lock decides: who extends a hold before it is swept keeps it, and who comes after is refused."""
+    await add_merchant(stores, funds=50)
+    await add_price(stores)
+    other = engine.stores()
+    await other.connector.open()
+    for seq in range(2, 12, 2):
+        start = NOW + seq * 100 * SECOND
+        end, later = start + 10 * SECOND, start + 60 * SECOND
+        await do(stores, CreateHold(Payer(ANN), "image", 1, f"key {seq}", None, None, 10), now=start)
+        extensions = [do(stores, ExtendHold(ANN, seq, later + number), now=end - 1) for number in range(3)]
+        sweeps = [do(other, ExpireHold(ANN, seq), now=end) for _ in range(3)]
+        outcomes = [outcome for (outcome,) in await asyncio.gather(*extensions, *sweeps)]
+        extended, swept = outcomes[:3], outcomes[3:]
+        if any(outcome.is_ok for outcome in extended):
+            assert {Code.OK} == {outcome.code for outcome in extended}
+            assert {Code.HOLD_NOT_DUE} == {outcome.code for outcome in swept}
+            assert Code.OK is (await do(stores, ExpireHold(ANN, seq), now=later + 2))[0].code
+        else:
+            assert {Code.HOLD_EXPIRED} == {outcome.code for outcome in extended}
+            assert {Code.OK} == {outcome.code for outcome in swept}
+    assert 50 == await wallet(stores)
+    assert [] == await faults(stores)
     await other.connector.close()
 
 

@@ -9,7 +9,6 @@ from typing import Any, Final, get_type_hints
 from msgspec.structs import astuple, replace
 
 from farebox.core.accounts import Account
-from farebox.core.alert_faults import alert_faults, named_seqs
 from farebox.core.commands import (
     Actor,
     Adjust,
@@ -27,7 +26,8 @@ from farebox.core.holds import Hold
 from farebox.core.ids import NUMBER_MAX, SEQ_MAX
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.prices import Price
-from farebox.core.replay import Replay
+from farebox.core.replaying.alerts import alert_faults, named_seqs
+from farebox.core.replaying.books import Replay
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.state import Alert, BatchState, Decision, reads
 from farebox.core.transfers import Transfer

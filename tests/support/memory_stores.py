@@ -27,6 +27,7 @@ from farebox.storage.records import (
     MailState,
     Maker,
     Merchant,
+    OpenHold,
     OutboxMail,
     Repeat,
     TransferFilter,
@@ -128,6 +129,24 @@ class _Holds(_Subject):
     async def due(self, now: int, limit: int) -> Sequence[Hold]:
         due = [hold for hold in self._rows.holds.values() if hold.state == HoldState.HELD and hold.expires_at <= now]
         return sorted(due, key=lambda hold: hold.expires_at)[:limit]
+
+    async def open(self, merchant_id: int | None, *, after: tuple[int, int, int], limit: int) -> Sequence[OpenHold]:
+        places = {
+            (hold.expires_at, hold.merchant_id, hold.seq): hold
+            for hold in self._rows.holds.values()
+            if hold.state == HoldState.HELD and merchant_id in (None, hold.merchant_id)
+        }
+        return [
+            OpenHold(hold, self._rows.books[hold.merchant_id][hold.seq - 1])
+            for place, hold in sorted(places.items())
+            if place > after
+        ][:limit]
+
+    async def find_open(self, merchant_id: int, seq: int) -> OpenHold | None:
+        hold = self._rows.holds.get((merchant_id, seq))
+        if hold is None or hold.state != HoldState.HELD:
+            return None
+        return OpenHold(hold, self._rows.books[merchant_id][seq - 1])
 
 
 class _Users(_Subject):

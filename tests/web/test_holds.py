@@ -11,7 +11,8 @@ import pytest
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.service import parsing
+from farebox.core.staff_roles import EVERY_ROLE, StaffRole
+from farebox.service import inputs, parsing
 from farebox.service.ledger.expiry import Expiry
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
@@ -576,7 +577,9 @@ async def test_frozen_merchant_gets_no_hold_but_those_it_has_can_end(farebox: Fa
 
 
 @pytest.mark.parametrize("path", [HOLDS, f"{HOLDS}/@/capture", f"{HOLDS}/@/release"])
-async def test_services_alone_hold_capture_and_release(farebox: Farebox, client: AppClient, path: str) -> None:
+async def test_services_hold_capture_and_release_and_support_releases_alone(
+    farebox: Farebox, client: AppClient, path: str
+) -> None:
     seeds = await seed(farebox)
     target = path.replace("@", await _held(client, seeds))
     content = {"idempotencyKey": _key()}
@@ -585,7 +588,11 @@ async def test_services_alone_hold_capture_and_release(farebox: Farebox, client:
     revoked = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")
     await farebox.services.merchants.revoke_key(revoked.key.key_id)
     for key, status, code in (
-        *[(key, 403, "forbidden") for key in (seeds.merchant_key, seeds.support_key)],
+        *[
+            (key, 403, "forbidden")
+            for key in (seeds.merchant_key, seeds.support_key)
+            if (key, path) != (seeds.support_key, f"{HOLDS}/@/release")
+        ],
         *[(key, 401, "invalid_api_key") for key in (None, "x", revoked.text, api_keys.make_key(KeyKind.SERVICE))],
     ):
         for body in (content, b"{", {}):
@@ -601,3 +608,171 @@ async def test_another_service_may_end_a_hold(farebox: Farebox, client: AppClien
     other = await farebox.services.merchants.create_key(KeyKind.SERVICE, name="transcription")
     reply = await client.post(f"{HOLDS}/{hold_id}/capture", other.text, {"idempotencyKey": _key()})
     assert 200 == reply.status
+
+
+# Seeing them
+
+
+async def test_open_holds_are_listed_to_the_merchant_its_services_and_support(
+    farebox: Farebox, client: AppClient
+) -> None:
+    seeds, other = await seed(farebox), await seed(farebox)
+    support = (await farebox.services.merchants.create_key(KeyKind.SUPPORT, name="sam", roles=EVERY_ROLE)).text
+    await _hold(client, other)
+    first = await _hold(client, seeds, quantity=3, reference="job 7", ttlSeconds=600)
+    second = await _hold(client, seeds, type="call", amount="7", ttlSeconds=300)
+    released = await _held(client, seeds)
+    await _end(client, seeds, released, "release")
+    own = await client.get(HOLDS, seeds.merchant_key)
+    assert [second.data["holdId"], first.data["holdId"]] == [hold["holdId"] for hold in own.data["holds"]]
+    assert own.data["nextCursor"] is None
+    image = own.data["holds"][1]
+    assert {
+        "holdId": first.data["holdId"],
+        "merchantId": seeds.merchant,
+        "transferId": first.data["transferId"],
+        "type": "image",
+        "amount": "0.03",
+        "quantity": 3,
+        "pricing": None,
+        "expiresAt": first.data["expiresAt"],
+        "reference": "job 7",
+    } == {name: value for name, value in image.items() if name != "createdAt"}
+    assert timedelta(seconds=600) == _time(image["expiresAt"]) - _time(image["createdAt"])
+    for path, key in (
+        (f"{HOLDS}?merchant={seeds.merchant}", seeds.merchant_key),
+        (f"{HOLDS}?merchant={seeds.merchant}", seeds.service_key),
+        (f"/api/admin/holds?merchant={seeds.merchant}", support),
+    ):
+        assert own.data == (await client.get(path, key)).data
+    everything = (await client.get("/api/admin/holds?limit=1000", support)).data["holds"]
+    assert {seeds.merchant, other.merchant} <= {hold["merchantId"] for hold in everything}
+
+
+async def test_open_holds_are_read_in_pages_each_once(farebox: Farebox, client: AppClient) -> None:
+    seeds = await seed(farebox)
+    held = [str((await _hold(client, seeds, ttlSeconds=600 + number % 3)).data["holdId"]) for number in range(7)]
+    seen: list[str] = []
+    cursor = ""
+    while True:
+        page = (await client.get(f"{HOLDS}?limit=2{cursor}", seeds.merchant_key)).data
+        seen += [hold["holdId"] for hold in page["holds"]]
+        if page["nextCursor"] is None:
+            break
+        cursor = f"&cursor={page['nextCursor']}"
+    assert sorted(held) == sorted(seen)
+    reply = await client.get(f"{HOLDS}?cursor=x", seeds.merchant_key)
+    assert (422, "invalid_value") == (reply.status, reply.code)
+
+
+async def test_holds_are_listed_to_nobody_else(farebox: Farebox, client: AppClient) -> None:
+    seeds, other = await seed(farebox), await seed(farebox)
+    for path, key, status, code in (
+        (f"{HOLDS}?merchant={other.merchant}", seeds.merchant_key, 403, "forbidden"),
+        (HOLDS, seeds.service_key, 422, "invalid_value"),
+        (f"{HOLDS}?merchant=mer_0000000000000", seeds.service_key, 404, "merchant_not_found"),
+        ("/api/admin/holds", seeds.service_key, 403, "forbidden"),
+        ("/api/admin/holds", seeds.merchant_key, 403, "forbidden"),
+    ):
+        reply = await client.get(path, key)
+        assert (status, code) == (reply.status, reply.code), path
+
+
+# Extending them
+
+
+async def test_a_hold_is_extended_for_some_seconds_or_until_a_time(farebox: Farebox, client: AppClient) -> None:
+    seeds = await seed(farebox)
+    hold_id = await _held(client, seeds)
+    url = f"{HOLDS}/{hold_id}/extend"
+    with later(farebox, seconds=100):
+        now = farebox.clock.now()
+        reply = await client.post(url, seeds.service_key, {"ttlSeconds": 900})
+        assert (200, None) == (reply.status, reply.header("idempotent-replay"))
+        assert {"holdId": hold_id, "amount": "10.00", "expiresAt": reply.data["expiresAt"]} == reply.data
+        assert now + 900_000_000 == _micros(reply.data["expiresAt"])
+        end = inputs.format_time(now + 3_600_000_000)
+        for is_replay in (None, "true"):
+            reply = await client.post(url, seeds.service_key, {"expiresAt": end})
+            assert (end, is_replay) == (reply.data["expiresAt"], reply.header("idempotent-replay"))
+        # It never ends sooner.
+        reply = await client.post(url, seeds.service_key, {"ttlSeconds": 1})
+        assert (end, "true") == (reply.data["expiresAt"], reply.header("idempotent-replay"))
+    with later(farebox, seconds=3600):
+        await _expiry(farebox).sweep()
+        assert ("100.00", "10.00", "90.00") == await _balances(client, seeds)
+        assert 200 == (await _end(client, seeds, hold_id, "capture")).status
+    assert ("90.00", "0.00", "90.00") == await _balances(client, seeds)
+    await _check_books(farebox, seeds)
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "code"),
+    [
+        ({}, 422, "invalid_value"),
+        ({"ttlSeconds": 5, "expiresAt": "2100-01-01T00:00:00Z"}, 422, "invalid_value"),
+        ({"ttlSeconds": 0}, 422, "invalid_value"),
+        ({"ttlSeconds": TTL_SECONDS_MAX + 1}, 422, "invalid_value"),
+        ({"ttlSeconds": "60"}, 422, "invalid_value"),
+        ({"expiresAt": "tomorrow"}, 422, "invalid_value"),
+        ({"expiresAt": "2100-01-01T00:00:00Z"}, 422, "hold_end_out_of_bounds"),
+        ({"ttl": 5}, 400, "malformed_request"),
+    ],
+)
+async def test_an_extension_that_makes_no_sense_changes_nothing(
+    farebox: Farebox, client: AppClient, fields: dict[str, object], status: int, code: str
+) -> None:
+    seeds = await seed(farebox)
+    hold_id = await _held(client, seeds)
+    before = (await client.get(HOLDS, seeds.merchant_key)).data
+    reply = await client.post(f"{HOLDS}/{hold_id}/extend", seeds.service_key, fields)
+    assert (status, code) == (reply.status, reply.code)
+    assert before == (await client.get(HOLDS, seeds.merchant_key)).data
+
+
+async def test_a_hold_that_has_ended_is_not_extended(farebox: Farebox, client: AppClient) -> None:
+    seeds = await seed(farebox)
+    captured, released, over = [await _held(client, seeds) for _ in range(3)]
+    await _end(client, seeds, captured, "capture")
+    await _end(client, seeds, released, "release")
+    with later(farebox, seconds=TTL_SECONDS_DEFAULT + 1):
+        for hold_id, code in (
+            (captured, "hold_already_captured"),
+            (released, "hold_already_released"),
+            (over, "hold_expired"),
+            ("hold_0000000000000000000002", "hold_not_found"),
+            ("nonsense", "hold_not_found"),
+        ):
+            reply = await client.post(f"{HOLDS}/{hold_id}/extend", seeds.service_key, {"ttlSeconds": 60})
+            assert code == reply.code
+        reply = await client.post(f"{HOLDS}/{over}/extend", seeds.merchant_key, {"ttlSeconds": 60})
+        assert 403 == reply.status
+
+
+async def test_support_releases_and_extends_by_its_role_and_says_why(farebox: Farebox, client: AppClient) -> None:
+    seeds = await seed(farebox)
+    create = farebox.services.merchants.create_key
+    keys = {
+        role: (await create(KeyKind.SUPPORT, name=role.name or "", roles=role)).text
+        for role in (StaffRole.SUPPORT, StaffRole.VIEWER, StaffRole.ADMINISTRATOR)
+    }
+    hold_id = await _held(client, seeds)
+    release = {"idempotencyKey": _key(), "reason": "Its service is gone"}
+    for role in (StaffRole.VIEWER, StaffRole.ADMINISTRATOR):
+        for how, body in (("release", release), ("extend", {"ttlSeconds": 3600})):
+            reply = await client.post(f"{HOLDS}/{hold_id}/{how}", keys[role], body)
+            assert (403, "forbidden") == (reply.status, reply.code)
+            assert "needs the role support" in reply.message
+    key = keys[StaffRole.SUPPORT]
+    assert 200 == (await client.post(f"{HOLDS}/{hold_id}/extend", key, {"ttlSeconds": 3600})).status
+    reply = await client.post(f"{HOLDS}/{hold_id}/release", key, {"idempotencyKey": _key()})
+    assert (422, "invalid_value") == (reply.status, reply.code)
+    assert reply.message.startswith("reason: ")
+    first, again = [await client.post(f"{HOLDS}/{hold_id}/release", key, release) for _ in range(2)]
+    assert (200, "10.00", "100.00") == (first.status, first.data["released"], first.data["available"])
+    assert (first.data, "true") == (again.data, again.header("idempotent-replay"))
+    (transfer, *_) = (await client.get("/api/transfers?kind=release", seeds.merchant_key)).data["transfers"]
+    assert ("release", "Its service is gone") == (transfer["kind"], transfer["note"])
+    audit = (await client.get(f"/api/admin/audit?merchant={seeds.merchant}", key)).data["entries"]
+    assert ["release_hold", "extend_hold"] == [entry["action"] for entry in audit]
+    await _check_books(farebox, seeds)

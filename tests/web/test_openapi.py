@@ -309,6 +309,7 @@ async def test_headers_are_documented_where_they_come(document: dict[str, Any]) 
     merchant = "/api/admin/merchants/{merchant_id}"
     assert {
         *("/api/charges", "/api/holds", "/api/holds/{hold_id}/capture", "/api/holds/{hold_id}/release", "/api/refunds"),
+        "/api/holds/{hold_id}/extend",
         *(f"{merchant}/topups", f"{merchant}/adjustments", f"{merchant}/reversals"),
         *(f"{merchant}/approvals/{{approval_id}}/approve", f"{merchant}/approvals/{{approval_id}}/reject"),
         *("/api/admin/merchants", merchant, f"{merchant}/users", f"{merchant}/keys", f"{merchant}/prices"),

@@ -47,6 +47,7 @@ STAFF: Final = "/support/staff"
 KEYS: Final = "/support/keys"
 CHARGE: Final = f"{MERCHANT}/transfers/{{charge}}"
 TOP_UP: Final = f"{MERCHANT}/transfers/{{top_up}}"
+HOLD: Final = f"{MERCHANT}/holds/{{hold}}/release"
 APPROVAL: Final = "/support/approvals/{merchant}/{approval}"
 SETTINGS_PAGE: Final = f"{MERCHANT}/settings"
 PRICES: Final = b'{"fax": {"unitPrice": "0.5"}, "image": {"unitPrice": "0.7"}}'
@@ -88,6 +89,7 @@ CASES: Final[dict[str, Case]] = {
     f"{CHARGE}/refund/confirm": Case(CHARGE, {"amount": "0.01"}, preview=f"{CHARGE}/refund"),
     f"{TOP_UP}/take-back": Case(TOP_UP, {**MOVE, "reason": "r"}),
     f"{TOP_UP}/take-back/confirm": Case(TOP_UP, {**MOVE, "reason": "r"}, preview=f"{TOP_UP}/take-back"),
+    HOLD: Case(HOLD, {"reason": "gone"}),
     f"{MERCHANT}/prices": Case(f"{MERCHANT}/prices", {"type": "image", "unit_price": "1"}),
     "/support/prices": Case("/support/prices", {"type": "image", "unit_price": "0.02"}),
     "/support/prices/end": Case("/support/prices/end?type=ending"),
@@ -201,7 +203,7 @@ async def prepare(site: Site, path: str) -> dict[str, str]:
         principal=site.visitors["tess" if "/approve" in path else "sam"].principal,
     )
     assert asked.approval is not None
-    charge = await _charge(site, seeds)
+    charge, hold = await _charge(site, seeds), await _hold(site, seeds)
     if "/unfreeze" in path:
         await services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
     return {
@@ -213,6 +215,7 @@ async def prepare(site: Site, path: str) -> dict[str, str]:
         "approval": asked.approval.id,
         "top_up": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "charge": charge,
+        "hold": hold,
     }
 
 
@@ -232,6 +235,13 @@ async def _charge(site: Site, seeds: Seeds) -> str:
     reply = await site.client.post("/api/charges", seeds.service_key, body)
     transfer: str = reply.data["transferId"]
     return transfer
+
+
+async def _hold(site: Site, seeds: Seeds) -> str:
+    body = {"merchant": seeds.merchant, "type": "image", "quantity": 5, "idempotencyKey": "hold"}
+    reply = await site.client.post("/api/holds", seeds.service_key, body)
+    hold_id: str = reply.data["holdId"]
+    return hold_id
 
 
 async def _add_staff(site: Site) -> dict[str, str]:

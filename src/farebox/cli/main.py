@@ -55,6 +55,7 @@ COMMANDS: Final = (
         "farebox.cli.explain:explain",
         "Explain a transfer: what was requested, at which price, and how its amount came about.",
     ),
+    StandIn("hold", "farebox.cli.holds:hold_group", "Holds: money that is set aside for work under way."),
     StandIn("init", "farebox.cli.ledger:init", "Create the database, or bring it up to date; safe to repeat."),
     StandIn(
         "key",

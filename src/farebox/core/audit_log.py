@@ -1,5 +1,6 @@
 """The audit log: who did what from where, written in the same transaction as the action itself."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Final
 
@@ -13,8 +14,10 @@ from farebox.core.commands import (
     Adjust,
     Approve,
     Command,
+    ExtendHold,
     Refund,
     Reject,
+    ReleaseHold,
     RequestApproval,
     ReverseTopUp,
     SetCreditLimit,
@@ -33,6 +36,8 @@ class Action(StrEnum):
     TOP_UP = "top_up"
     TOP_UP_REVERSAL = "top_up_reversal"
     ADJUSTMENT = "adjustment"
+    RELEASE_HOLD = "release_hold"
+    EXTEND_HOLD = "extend_hold"
     SET_THRESHOLDS = "set_thresholds"
     SET_CREDIT_LIMIT = "set_credit_limit"
     SET_FROZEN = "set_frozen"
@@ -98,6 +103,8 @@ _ACTIONS: Final[dict[type[Command], Action]] = {
     TopUp: Action.TOP_UP,
     ReverseTopUp: Action.TOP_UP_REVERSAL,
     Adjust: Action.ADJUSTMENT,
+    ReleaseHold: Action.RELEASE_HOLD,
+    ExtendHold: Action.EXTEND_HOLD,
     SetThresholds: Action.SET_THRESHOLDS,
     SetCreditLimit: Action.SET_CREDIT_LIMIT,
     SetFrozen: Action.SET_FROZEN,
@@ -125,6 +132,8 @@ def audit_entry_of(
         subject = transfer.id
     elif approval is not None:
         subject = approval.id
+    elif outcome.hold is not None:
+        subject = outcome.hold.id
     else:
         subject = ids.public_id(ids.MERCHANT, command.merchant_id)
     return audit_entry(
@@ -148,8 +157,15 @@ def _detail(command: Command, outcome: Outcome, currency: str, credit_limit_befo
         return f"from {before} to {after}"
     if isinstance(command, SetFrozen):
         return "frozen" if command.is_frozen else "active"
+    if isinstance(command, ExtendHold) and outcome.hold is not None:
+        return f"{format_money_with_code(outcome.hold.amount, currency)} until {_time(command.expires_at)}"
     move = outcome.approval or outcome.transfer
     assert move is not None  # noqa: S101 - all else that goes through moves money, or asks or decides whether to.
     sign = "-" if move.kind == Kind.ADJUSTMENT_DEBIT else ""
     words = f"{REQUEST_WORDS[move.kind]} of {sign}{format_money_with_code(move.amount, currency)}"
     return ", ".join(part for part in (words, move.reference, move.note) if part)
+
+
+def _time(micros: int) -> str:
+    """Write a time to the second, in UTC."""
+    return f"{datetime.fromtimestamp(micros // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"

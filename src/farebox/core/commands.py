@@ -148,19 +148,33 @@ class CaptureHold(Struct, frozen=True, gc=False):
 
 
 class ReleaseHold(Struct, frozen=True, gc=False):
-    """Give a hold's money back."""
+    """Give a hold's money back; a service asks, or support, with the reason as the note."""
 
     merchant_id: int
     hold_seq: int
     idempotency_key: str
     reference: str | None = None
     caller: Caller | None = None
-    actor: ClassVar[None] = None
+    actor: Actor | None = None
+    note: str | None = None
     kind: ClassVar[Kind] = Kind.RELEASE
 
     def fingerprint(self) -> bytes:
-        """Digest what the caller asked for."""
+        """Digest what the caller asked for; the note is a remark, not content."""
         return _digest(f"release\n{self.hold_seq}\n{self.reference or ''}")
+
+
+class ExtendHold(Struct, frozen=True, gc=False):
+    """Let a hold last until `expires_at`, in microseconds since 1970; one that lasts longer is left as it is.
+
+    Nothing moves, and the later of two ends holds in whichever order they are set: asking again changes nothing.
+    """
+
+    merchant_id: int
+    hold_seq: int
+    expires_at: int
+    caller: Caller | None = None
+    actor: Actor | None = None
 
 
 class ExpireHold(Struct, frozen=True, gc=False):
@@ -379,12 +393,12 @@ TransferCommand: TypeAlias = (
     | RequestApproval
     | Approve
 )
-AccountChange: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | Reject
+AccountChange: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | Reject | ExtendHold
 Command: TypeAlias = TransferCommand | AccountChange
 
 # The same as tuples: asking what a command is takes a third of the time then, and every charge is asked a few times.
 SPENDS: Final = (Charge, CreateHold)
-ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, Reject)
+ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, Reject, ExtendHold)
 
 
 def _more(spend: Spend) -> str:

@@ -21,6 +21,7 @@ from farebox.core.commands import (
     Charge,
     Command,
     ExpireHold,
+    ExtendHold,
     Move,
     Refund,
     Reject,
@@ -284,10 +285,22 @@ class _Batch:
             request_type=hold.request_type,
             refers_to=hold.seq,
             reference=None if isinstance(command, ExpireHold) else command.reference,
+            note=None if isinstance(command, ExpireHold) else command.note,
         )
         if made_by is not None:
             self._uncount(made_by.transfer)
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.EXPIRED if is_expiry else HoldState.RELEASED, 0))
+
+    def _extend(self, command: ExtendHold) -> Outcome:
+        hold = self._holds.get(command.merchant_id, command.hold_seq)
+        refusal = hold_rules.extend_refusal(hold, command.expires_at, self._now)
+        if hold is None or refusal is not None:
+            return refusal or hold_rules.HOLD_NOT_FOUND
+        if command.expires_at <= hold.expires_at:
+            return Outcome(Code.OK, hold=hold, is_replay=True)
+        extended = replace(hold, expires_at=command.expires_at)
+        self._holds.replace(hold.merchant_id, hold.seq, extended)
+        return Outcome(Code.OK, hold=extended)
 
     def _return(self, book: Book, command: Refund | ReverseTopUp, fingerprint: bytes) -> Outcome:
         original = self._original(book, command.transfer_seq)
@@ -398,6 +411,8 @@ class _Batch:
     def _set(self, book: Book, command: AccountChange) -> Outcome:
         if isinstance(command, Reject):
             return self._reject(command)
+        if isinstance(command, ExtendHold):
+            return self._extend(command)
         if isinstance(command, SetFrozen):
             book.is_frozen = command.is_frozen
         elif isinstance(command, SetThresholds):

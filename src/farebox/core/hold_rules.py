@@ -1,8 +1,8 @@
-"""The rules of holds: why one can't be captured, released or expired, and what a capture takes and counts."""
+"""The rules of holds: why one can't be captured, released, extended or expired."""
 
 from typing import Final
 
-from farebox.core.holds import Hold, HoldState
+from farebox.core.holds import TTL_SECONDS_MAX, Hold, HoldState
 from farebox.core.outcomes import Code, Outcome, refused
 
 HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "The merchant has no such hold")
@@ -15,10 +15,18 @@ _FINAL_STATES: Final = {
 
 
 def end_refusal(hold: Hold | None, now: int) -> Outcome | None:
-    """Tell why a caller can't capture or release this hold; one past its time is over even if not yet swept."""
+    """Tell why a caller can't capture, release or extend this hold; one past its time is over even if not yet swept."""
     refusal = _state_refusal(hold)
     if refusal is None and hold is not None and now >= hold.expires_at:
         return refused(Code.HOLD_EXPIRED, "The hold has expired")
+    return refusal
+
+
+def extend_refusal(hold: Hold | None, expires_at: int, now: int) -> Outcome | None:
+    """Tell why a caller can't let this hold last until `expires_at`: as it can't be captured, or for too long."""
+    refusal = end_refusal(hold, now)
+    if refusal is None and hold is not None and expires_at > max(hold.expires_at, now + TTL_SECONDS_MAX * 1_000_000):
+        return refused(Code.HOLD_END_OUT_OF_BOUNDS, f"A hold can last for {TTL_SECONDS_MAX:,} seconds from now at most")
     return refusal
 
 

@@ -36,6 +36,7 @@ class Code(StrEnum):
     HOLD_ALREADY_RELEASED = "hold_already_released"
     HOLD_EXPIRED = "hold_expired"
     HOLD_NOT_DUE = "hold_not_due"
+    HOLD_END_OUT_OF_BOUNDS = "hold_end_out_of_bounds"
     CAPTURE_EXCEEDS_HOLD = "capture_exceeds_hold"
     TRANSFER_NOT_FOUND = "transfer_not_found"
     TRANSFER_NOT_REFUNDABLE = "transfer_not_refundable"

@@ -14,6 +14,7 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    ExtendHold,
     KeyKind,
     Refund,
     Reject,
@@ -38,6 +39,7 @@ class Operation(StrEnum):
     REVERSE_TOP_UP = "reverse_top_up"
     ADJUST = "adjust"
     REFUND = "refund"
+    MANAGE_HOLDS = "manage_holds"
     SET_CREDIT_LIMIT = "set_credit_limit"
     DECIDE_APPROVAL = "decide_approval"
     FREEZE = "freeze"
@@ -62,6 +64,7 @@ ALLOWED_ROLES: Final[dict[Operation, StaffRole]] = {
     Operation.REVERSE_TOP_UP: _MONEY,
     Operation.ADJUST: _MONEY,
     Operation.REFUND: _MONEY,
+    Operation.MANAGE_HOLDS: _MONEY,
     Operation.SET_CREDIT_LIMIT: _MONEY,
     Operation.DECIDE_APPROVAL: _MONEY,
     Operation.FREEZE: EVERY_ROLE,
@@ -87,6 +90,7 @@ OPERATION_WORDS: Final[dict[Operation, str]] = {
     Operation.REVERSE_TOP_UP: "Taking a top-up back",
     Operation.ADJUST: "Adjusting a balance",
     Operation.REFUND: "Refunding",
+    Operation.MANAGE_HOLDS: "Extending or releasing a hold",
     Operation.SET_CREDIT_LIMIT: "Setting a credit limit",
     Operation.DECIDE_APPROVAL: "Approving or rejecting",
     Operation.FREEZE: "Freezing or unfreezing a merchant",
@@ -111,7 +115,8 @@ ALLOWED_KEYS: Final[dict[type[Command], frozenset[KeyKind]]] = {
     Charge: _SERVICE,
     CreateHold: _SERVICE,
     CaptureHold: _SERVICE,
-    ReleaseHold: _SERVICE,
+    ReleaseHold: _SERVICE | _SUPPORT,
+    ExtendHold: _SERVICE | _SUPPORT,
     Refund: _SERVICE | _SUPPORT,
     TopUp: _SUPPORT,
     ReverseTopUp: _SUPPORT,
@@ -126,6 +131,8 @@ ALLOWED_KEYS: Final[dict[type[Command], frozenset[KeyKind]]] = {
 
 OPERATIONS: Final[dict[type[Command], Operation]] = {
     Refund: Operation.REFUND,
+    ReleaseHold: Operation.MANAGE_HOLDS,
+    ExtendHold: Operation.MANAGE_HOLDS,
     TopUp: Operation.TOP_UP,
     ReverseTopUp: Operation.REVERSE_TOP_UP,
     Adjust: Operation.ADJUST,

@@ -15,9 +15,11 @@ from farebox.core.commands import (
     SPENDS,
     ApprovalCommand,
     Approve,
+    Caller,
     CaptureHold,
     Command,
     ExpireHold,
+    ExtendHold,
     Refund,
     Reject,
     ReleaseHold,
@@ -169,7 +171,9 @@ class Decision(Struct):
     @property
     def changes_anything(self) -> bool:
         """Whether there is anything to write."""
-        return bool(self.accounts or self.new_approvals or self.changed_approvals or self.audit_entries)
+        return bool(
+            self.accounts or self.changed_holds or self.new_approvals or self.changed_approvals or self.audit_entries
+        )
 
 
 def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: int) -> list[tuple[int, str, int, int]]:
@@ -185,6 +189,13 @@ def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: i
         if place is not None:
             wanted.append((*place, place[-1]))
     return sorted(set(wanted))
+
+
+def _add_key(caller: Caller, staff: set[bytes], merchant_keys: set[tuple[int, bytes]]) -> None:
+    if caller.merchant_id is None:
+        staff.add(caller.digest)
+    else:
+        merchant_keys.add((caller.merchant_id, caller.digest))
 
 
 def reads(commands: Iterable[Command], now: int) -> ReadSet:
@@ -207,15 +218,14 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
         merchants.add(merchant_id)
         caller = command.caller
         if caller is not None:
-            if caller.merchant_id is None:
-                staff.add(caller.digest)
-            else:
-                merchant_keys.add((caller.merchant_id, caller.digest))
+            _add_key(caller, staff, merchant_keys)
         if command.actor is not None and command.actor.login_id is not None:
             logins.add(command.actor.login_id)
         if isinstance(command, ACCOUNT_CHANGES):
             if isinstance(command, Reject):
                 approvals.add((merchant_id, command.approval_id))
+            elif isinstance(command, ExtendHold):
+                holds.add((merchant_id, command.hold_seq))
             continue
         idempotency_keys.add((merchant_id, command.idempotency_key))
         if isinstance(command, SPENDS):

@@ -128,6 +128,11 @@ def _credit_limit(told: _Told) -> str:
     return f"{'raised' if amounts[0] < amounts[1] else 'lowered'} the credit limit {words}"
 
 
+def _hold_extended(told: _Told) -> str:
+    amount, _, end = told.detail.rpartition(" until ")
+    return f"let a hold of {_amounts(amount)} last until {told.time(end)}"
+
+
 def _thresholds(told: _Told) -> str:
     if told.detail == "none":
         return "removed all thresholds"
@@ -282,6 +287,8 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.TOP_UP: _moved("topped up {}"),
     Action.TOP_UP_REVERSAL: _moved("took back {} of a top-up"),
     Action.ADJUSTMENT: _moved("adjusted the balance by {}"),
+    Action.RELEASE_HOLD: _moved("released a hold of {}"),
+    Action.EXTEND_HOLD: _hold_extended,
     Action.SET_THRESHOLDS: _thresholds,
     Action.SET_CREDIT_LIMIT: _credit_limit,
     Action.SET_FROZEN: _frozen,

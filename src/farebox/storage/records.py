@@ -302,6 +302,13 @@ class MailState(IntEnum):
     """Nobody is to get it any more; `last_error` says why."""
 
 
+class OpenHold(Struct, frozen=True):
+    """A hold whose money is set aside still, and the transfer that made it."""
+
+    hold: Hold
+    made_by: Transfer
+
+
 class OutboxMail(Struct, frozen=True):
     """A mail owed to one user for one alert, with the alert that it is about.
 

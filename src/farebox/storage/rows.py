@@ -16,7 +16,7 @@ from farebox.core.pricing.rules import Rule
 from farebox.core.state import Alert, Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from farebox.storage.columns import ACCOUNT, ALERT, DEFAULT_PRICE, MERCHANT_KEY, MERCHANT_PRICE, STAFF_KEY
+from farebox.storage.columns import ACCOUNT, ALERT, DEFAULT_PRICE, HOLD, MERCHANT_KEY, MERCHANT_PRICE, STAFF_KEY
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.records import (
     AccountMail,
@@ -24,6 +24,7 @@ from farebox.storage.records import (
     BookRows,
     Login,
     MailState,
+    OpenHold,
     OutboxMail,
     Purpose,
     TransferFilter,
@@ -143,6 +144,12 @@ def period_counts_from_rows(found: Iterable[Sequence[Any]]) -> dict[tuple[int, s
 def hold_from_row(row: Sequence[Any]) -> Hold:
     """Make a hold of a row, unchecked."""
     return Hold(*row)
+
+
+def open_hold_from_row(row: Sequence[Any]) -> OpenHold:
+    """Make an open hold of a row: its own columns, then those of the transfer that made it."""
+    width = len(HOLD.columns)
+    return OpenHold(hold_from_row(row[:width]), transfer_from_row(row[width:]))
 
 
 def checked_hold_from_row(row: Sequence[Any]) -> Hold:

@@ -12,8 +12,9 @@ from farebox.core.commands import KeyKind
 from farebox.storage.records import Realm, Role
 from farebox.web.pages.console.table import console_routes
 from farebox.web.pages.routes import Audience, PageRoute
+from farebox.web.schemas.spending import HoldRequest
 from tests.support.app_client import AppClient
-from tests.support.server import seed
+from tests.support.server import Seeds, seed
 from tests.web.console.visitor import FORM, Visitor, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,7 +41,15 @@ async def parts(farebox: Farebox) -> dict[str, str]:
         "{transfer:str}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
         "{approval:str}": approval.id,
+        "{hold:str}": await _hold(farebox, seeds),
     }
+
+
+async def _hold(farebox: Farebox, seeds: Seeds) -> str:
+    fields = HoldRequest(seeds.merchant, "image", "hold")
+    outcome = await farebox.services.operations.hold(fields, caller=None)
+    assert outcome.hold is not None
+    return outcome.hold.id
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: route.path)

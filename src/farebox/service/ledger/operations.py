@@ -198,17 +198,55 @@ class Operations:
         return _of_hold(await self._committer.submit(command))
 
     async def release(
-        self, hold: str, *, idempotency_key: str, reference: str | None, caller: Caller | None
+        self,
+        hold: str,
+        *,
+        idempotency_key: str,
+        reference: str | None,
+        reason: str | None,
+        caller: Caller | None,
+        principal: Principal | None = None,
+        is_dry_run: bool = False,
     ) -> Outcome:
-        """Give a hold's money back; `hold` is the hold's id."""
+        """Give a hold's money back; `hold` is the hold's id. A service asks, or a person, who has to say why."""
+        asked_by = _asked_by(principal, Operation.MANAGE_HOLDS) if principal else (caller, None)
+        if principal is not None and reason is None:
+            raise InvalidInput("reason", "support says why it releases a hold: one line for the audit log")
         checked = (
             inputs.idempotency_key("idempotencyKey", idempotency_key),
             None if reference is None else inputs.reference("reference", reference),
         )
+        note = None if reason is None else inputs.note("reason", reason)
         named = _book_id(ids.HOLD, hold)
         if named is None:
             return _HOLD_NOT_FOUND
-        return _of_hold(await self._committer.submit(commands.ReleaseHold(named[0], named[1], *checked, caller=caller)))
+        command = commands.ReleaseHold(named[0], named[1], *checked, *asked_by, note)
+        return _of_hold(await self._submit(command, is_dry_run=is_dry_run))
+
+    async def extend(
+        self,
+        hold: str,
+        *,
+        ttl_seconds: int | None = None,
+        expires_at: str | None = None,
+        caller: Caller | None,
+        principal: Principal | None = None,
+    ) -> Outcome:
+        """Let a hold last for so many seconds from now, or until a time; one that lasts longer is left as it is.
+
+        A service asks, or a person. To repeat it is safe by itself.
+        """
+        asked_by = _asked_by(principal, Operation.MANAGE_HOLDS) if principal else (caller, None)
+        if (ttl_seconds is None) == (expires_at is None):
+            raise InvalidInput("ttlSeconds", "name either ttlSeconds or expiresAt")
+        if expires_at is not None:
+            end = inputs.time("expiresAt", expires_at)
+        else:
+            end = self._clock.now() + inputs.ttl_seconds("ttlSeconds", ttl_seconds or 0) * 1_000_000
+        named = _book_id(ids.HOLD, hold)
+        if named is None:
+            return _HOLD_NOT_FOUND
+        return _of_hold(await self._committer.submit(commands.ExtendHold(named[0], named[1], end, *asked_by)))
 
     async def refund(
         self,

@@ -5,10 +5,10 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.core.alert_faults import alert_faults, named_seqs
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
-from farebox.core.replay import Replay
+from farebox.core.replaying.alerts import alert_faults, named_seqs
+from farebox.core.replaying.books import Replay
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Connector, Snapshot, StorageError
 from farebox.storage.records import BookRows

@@ -16,7 +16,7 @@ from farebox.core.period_counts import Place
 from farebox.core.prices import Price
 from farebox.core.pricing.priced import Priced
 from farebox.core.quotes import Quote
-from farebox.core.rule_replay import COUNTS_DIFFER, recomputed
+from farebox.core.replaying.rules import COUNTS_DIFFER, recomputed
 from farebox.core.transfers import Transfer
 from farebox.service import inputs, parsing
 from farebox.service.errors import InvalidInput

@@ -1,20 +1,23 @@
-"""Holds: money set aside, then captured or released."""
+"""Holds: money set aside, then captured or released; those that are open can be listed and extended."""
 
 from typing import Final
 
+from farebox.core import ids
 from farebox.core.holds import Hold
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome
+from farebox.core.permissions import Operation
+from farebox.presenters.holds import open_hold_data
 from farebox.service import inputs
-from farebox.service.errors import Refused, transfer_of
+from farebox.service.errors import Forbidden, InvalidInput, Refused, transfer_of
 from farebox.web.api.answers import answer, replay_headers
 from farebox.web.api.charges import SPEND_REFUSALS
-from farebox.web.api.paths import text_in_path
-from farebox.web.api_route import SERVICE, Answer, ApiRequest, Endpoints, route
+from farebox.web.api.paths import merchant_in_query, text_in_path
+from farebox.web.api_route import MERCHANT, SERVICE, SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas import spending as schemas
+from farebox.web.schemas.admin import MerchantPageQuery
 
 _HOLD_REFUSALS: Final = (
-    Code.IDEMPOTENCY_CONFLICT,
     Code.HOLD_NOT_FOUND,
     Code.HOLD_ALREADY_CAPTURED,
     Code.HOLD_ALREADY_RELEASED,
@@ -23,7 +26,40 @@ _HOLD_REFUSALS: Final = (
 
 
 class HoldEndpoints(Endpoints):
-    """Setting money aside, and taking it or giving it back."""
+    """Setting money aside, seeing what is, and taking it or giving it back."""
+
+    @route(
+        method="GET",
+        path="/api/holds",
+        keys=MERCHANT | SERVICE,
+        summary="List a merchant's open holds",
+        data=schemas.HoldsData,
+        refusals=(Code.MERCHANT_NOT_FOUND,),
+        description="A merchant is told of its own holds, a service of those of the merchant that it names.",
+    )
+    async def list_open(self, request: ApiRequest, query: schemas.HoldsQuery) -> Answer:
+        """Tell what is set aside of a merchant's money."""
+        merchant_id = None if query.merchant is None else inputs.public_id("merchant", ids.MERCHANT, query.merchant)
+        own = request.key.merchant_id
+        if own is not None:
+            if merchant_id not in (None, own):
+                raise Forbidden("A merchant's key reads that merchant's holds")
+            merchant_id = own
+        if merchant_id is None:
+            raise InvalidInput("merchant", "a service names the merchant whose holds it wants")
+        await self._services.merchants.get(merchant_id)
+        return await self._page(merchant_id, query)
+
+    @route(
+        method="GET",
+        path="/api/admin/holds",
+        keys=SUPPORT,
+        summary="List open holds of all merchants, or of one",
+        data=schemas.HoldsData,
+    )
+    async def list_all_open(self, request: ApiRequest, query: MerchantPageQuery) -> Answer:
+        """Tell what is set aside."""
+        return await self._page(merchant_in_query(query), query)
 
     @route(
         method="POST",
@@ -54,6 +90,7 @@ class HoldEndpoints(Endpoints):
         summary="Take a hold's money, or part of it",
         data=schemas.CaptureData,
         refusals=(
+            Code.IDEMPOTENCY_CONFLICT,
             *_HOLD_REFUSALS,
             Code.UNKNOWN_QUANTITY,
             Code.QUANTITIES_REQUIRED,
@@ -92,10 +129,12 @@ class HoldEndpoints(Endpoints):
     @route(
         method="POST",
         path="/api/holds/{hold_id:str}/release",
-        keys=SERVICE,
+        keys=SERVICE | SUPPORT,
         summary="Give a hold's money back",
         data=schemas.ReleaseData,
-        refusals=_HOLD_REFUSALS,
+        operations=(Operation.MANAGE_HOLDS,),
+        refusals=(Code.IDEMPOTENCY_CONFLICT, *_HOLD_REFUSALS),
+        description="Support releases holds too, with a reason.",
     )
     async def release(self, request: ApiRequest, body: schemas.ReleaseRequest) -> Answer:
         """Give a hold's money back."""
@@ -103,7 +142,9 @@ class HoldEndpoints(Endpoints):
             text_in_path(request, "hold_id"),
             idempotency_key=body.idempotency_key,
             reference=body.reference,
+            reason=body.reason,
             caller=request.caller,
+            principal=request.support,
         )
         transfer = transfer_of(outcome)
         data = schemas.ReleaseData(
@@ -114,6 +155,36 @@ class HoldEndpoints(Endpoints):
             available=format_amount(transfer.wallet_after),
         )
         return answer(data, replay_headers(is_replay=outcome.is_replay))
+
+    @route(
+        method="POST",
+        path="/api/holds/{hold_id:str}/extend",
+        keys=SERVICE | SUPPORT,
+        summary="Let a hold last longer",
+        data=schemas.ExtendData,
+        operations=(Operation.MANAGE_HOLDS,),
+        refusals=(*_HOLD_REFUSALS, Code.HOLD_END_OUT_OF_BOUNDS),
+        is_replayable=True,
+        description="A hold that lasts longer already is left as it is, so to repeat this changes nothing.",
+    )
+    async def extend(self, request: ApiRequest, body: schemas.ExtendRequest) -> Answer:
+        """Let a hold last for so many seconds from now, or until a time."""
+        outcome = await self._services.operations.extend(
+            text_in_path(request, "hold_id"),
+            ttl_seconds=body.ttl_seconds,
+            expires_at=body.expires_at,
+            caller=request.caller,
+            principal=request.support,
+        )
+        hold = _hold_of(outcome)
+        data = schemas.ExtendData(
+            hold_id=hold.id, amount=format_amount(hold.amount), expires_at=inputs.format_time(hold.expires_at)
+        )
+        return answer(data, replay_headers(is_replay=outcome.is_replay))
+
+    async def _page(self, merchant_id: int | None, query: schemas.HoldsQuery | MerchantPageQuery) -> Answer:
+        page = await self._services.open_holds.page(merchant_id, cursor=query.cursor, limit=query.limit)
+        return answer(schemas.HoldsData([open_hold_data(hold) for hold in page.holds], page.next_cursor))
 
 
 def _hold_of(outcome: Outcome) -> Hold:

@@ -26,6 +26,7 @@ FLASHES: Final = {
     "adjusted": "The adjustment is in the ledger.",
     "reversed": "The top-up is taken back.",
     "refunded": "The refund is in the ledger.",
+    "hold_released": "The hold is released: its money is available again.",
     "waits": "It waits for a second person's approval.",
     "approved": "It is approved and in the ledger.",
     "rejected": "It is rejected; nothing was moved.",

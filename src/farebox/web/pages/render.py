@@ -20,6 +20,7 @@ from farebox.core.transfers import Transfer
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
 from farebox.presenters.charge_words import quantities_words
+from farebox.presenters.holds import span_words
 from farebox.presenters.keys import KEY_KIND_WORDS, is_working, key_state
 from farebox.presenters.price_words import rule_words
 from farebox.presenters.prices import price_words
@@ -230,6 +231,7 @@ def _environment() -> Environment:
         rule_words=rule_words,
         user_role=user_role,
         approval_state=APPROVAL_STATE_WORDS.__getitem__,
+        span_words=span_words,
         audit_words=audit_words,
         called=called,
         actor_words=actor_words,

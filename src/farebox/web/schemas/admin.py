@@ -17,7 +17,18 @@ from farebox.presenters.prices import PriceData
 from farebox.presenters.rules import RULE_REFERENCE
 from farebox.presenters.users import UserData
 from farebox.service.inputs import NAME_CHARS_MAX, OVERLAP_SECONDS_MAX
-from farebox.web.schemas.common import ANY_SIGN, NOT_NEGATIVE, POSITIVE, SIGNED, AmountPaid, Currency, TimeToCome
+from farebox.web.schemas.common import (
+    ANY_SIGN,
+    NOT_NEGATIVE,
+    POSITIVE,
+    SIGNED,
+    AmountPaid,
+    Currency,
+    Cursor,
+    Limit,
+    NextCursor,
+    TimeToCome,
+)
 
 PaymentReference = Annotated[
     str,
@@ -45,10 +56,6 @@ RuleAsked = Annotated[
     ),
 ]
 """Read by `service.price_texts`, which names each fault by its place."""
-
-Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at most.", examples=[100])]
-Cursor = Annotated[str | None, Meta(description="Where to go on: the last page's nextCursor.")]
-NextCursor = Annotated[str | None, Meta(description="Null once there is no more.")]
 
 
 class PageQuery(Struct, rename="camel", forbid_unknown_fields=True):

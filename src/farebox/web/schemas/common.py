@@ -32,6 +32,9 @@ TimeToCome = Annotated[
         extra_json_schema={"format": "date-time"},
     ),
 ]
+Limit = Annotated[int, Meta(ge=1, le=1000, description="How many at most.", examples=[100])]
+Cursor = Annotated[str | None, Meta(description="Where to go on: the last page's nextCursor.")]
+NextCursor = Annotated[str | None, Meta(description="Null once there is no more.")]
 Currency = Annotated[
     str,
     Meta(

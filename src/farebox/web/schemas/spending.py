@@ -19,8 +19,9 @@ from farebox.presenters.fields import (
     TransferId,
     line_schema,
 )
+from farebox.presenters.holds import OpenHoldData
 from farebox.service.inputs import LINE_NAME_PATTERN, REQUEST_TYPE_PATTERN
-from farebox.web.schemas.common import POSITIVE, IdempotencyKey
+from farebox.web.schemas.common import POSITIVE, Cursor, IdempotencyKey, Limit, NextCursor
 
 BATCH_CHARGES_MAX: Final = 10_000
 
@@ -215,6 +216,14 @@ class ReleaseRequest(Struct, rename="camel", forbid_unknown_fields=True):
 
     idempotency_key: IdempotencyKey
     reference: Reference = None
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="Why, for people; one line. Support has to give one.",
+            examples=["The service that made it is gone"],
+            extra_json_schema=line_schema(NOTE_CHARS_MAX),
+        ),
+    ] = None
 
 
 class ReleaseData(Struct, rename="camel"):
@@ -225,6 +234,56 @@ class ReleaseData(Struct, rename="camel"):
     released: Amount
     balance: PostedAfter
     available: AvailableAfter
+
+
+class ExtendRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Let a hold last longer: for so many seconds from now, or until a time. One of both is named."""
+
+    ttl_seconds: Annotated[
+        int | None,
+        Meta(
+            description=f"How long from now it lasts at least, up to {TTL_SECONDS_MAX:,}.",
+            examples=[TTL_SECONDS_DEFAULT],
+            extra_json_schema={"minimum": 1, "maximum": TTL_SECONDS_MAX},
+        ),
+    ] = None
+    expires_at: Annotated[
+        str | None,
+        Meta(
+            description=f"Until when it lasts at least: RFC 3339, at most {TTL_SECONDS_MAX:,} seconds from now.",
+            examples=["2026-01-31T12:00:00Z"],
+            extra_json_schema={"format": "date-time"},
+        ),
+    ] = None
+
+
+class ExtendData(Struct, rename="camel"):
+    """A hold, and when it ends now."""
+
+    hold_id: HoldId
+    amount: Amount
+    expires_at: Time
+
+
+class HoldsQuery(Struct, rename="camel", forbid_unknown_fields=True):
+    """A page of a merchant's open holds."""
+
+    merchant: Annotated[
+        str | None,
+        Meta(
+            description="The merchant's id. A service names it; a merchant's own key needs none.",
+            examples=["mer_01K9ABCDEFGHJ"],
+        ),
+    ] = None
+    cursor: Cursor = None
+    limit: Limit = 100
+
+
+class HoldsData(Struct, rename="camel"):
+    """A page of open holds, the soonest end first."""
+
+    holds: list[OpenHoldData]
+    next_cursor: NextCursor
 
 
 class RefundRequest(Struct, rename="camel", forbid_unknown_fields=True):

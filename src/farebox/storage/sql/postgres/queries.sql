@@ -84,6 +84,21 @@ CROSS JOIN LATERAL (
     WHERE t.merchant_id = u.merchant_id AND t.refers_to = u.seq AND t.kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND})
 ) returned;
 
+-- open_holds: list open holds, all or a merchant's, the soonest end first, from behind one, with the transfers that made them
+-- The sum keeps to the index of open holds: the merchant's own index has all that it ever had.
+SELECT {hold of h}, t.*
+FROM (
+    SELECT * FROM hold
+    WHERE state = {HoldState.HELD} AND ($1::bigint IS NULL OR merchant_id + 0 = $1)
+        AND (expires_at, merchant_id, seq) > ($2::bigint, $3::bigint, $4::bigint)
+    ORDER BY expires_at, merchant_id, seq LIMIT $5
+) h
+CROSS JOIN LATERAL (
+    SELECT {transfer} FROM transfer
+    WHERE merchant_id = h.merchant_id AND seq BETWEEN h.seq AND h.seq ORDER BY seq LIMIT 1
+) t
+ORDER BY h.expires_at, h.merchant_id, h.seq;
+
 -- approvals_of_keys: read the requests for approval that stand under idempotency keys
 -- OFFSET keeps the look-up apart: joined, it may be planned as a walk through all requests.
 SELECT found.* FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY u (merchant_id, idempotency_key, place)
@@ -112,7 +127,7 @@ ON CONFLICT (merchant_id) DO UPDATE SET {account.excluded};
 INSERT INTO hold ({hold.stored})
 SELECT {hold.unnest};
 
--- update_holds: end holds, given as columns; an upsert for the same reason as update_accounts
+-- update_holds: end or extend holds, given as columns; an upsert for the same reason as update_accounts
 INSERT INTO hold ({hold.stored})
 SELECT {hold.unnest}
 ON CONFLICT (merchant_id, seq) DO UPDATE SET {hold.excluded};

@@ -30,6 +30,11 @@ WHERE merchant_id = $1 AND refers_to = $2 AND kind IN ({Kind.TOP_UP_REVERSAL}, {
 -- due_holds: list open holds whose time is over
 SELECT {hold} FROM hold WHERE state = {HoldState.HELD} AND expires_at <= $1 ORDER BY expires_at LIMIT $2;
 
+-- open_hold: read one open hold, with the transfer that made it
+SELECT {hold of h}, {transfer of t}
+FROM hold h JOIN transfer t ON t.merchant_id = $1 AND t.seq = $2
+WHERE h.merchant_id = $1 AND h.seq = $2 AND h.state = {HoldState.HELD};
+
 -- holds: list all of a merchant's holds
 SELECT {hold} FROM hold WHERE merchant_id = $1 ORDER BY seq;
 

@@ -29,6 +29,17 @@ SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND idempotency_key = $2;
 -- load_hold: read one hold by its seq
 SELECT {hold} FROM hold WHERE merchant_id = $1 AND seq = $2;
 
+-- open_holds: list open holds, all or a merchant's, the soonest end first, from behind one, with the transfers that made them
+-- The sum keeps to the index of open holds: the merchant's own index has all that it ever had.
+SELECT {hold of h}, {transfer of t}
+FROM (
+    SELECT * FROM hold
+    WHERE state = {HoldState.HELD} AND ($1 IS NULL OR merchant_id + 0 = $1) AND (expires_at, merchant_id, seq) > ($2, $3, $4)
+    ORDER BY expires_at, merchant_id, seq LIMIT $5
+) h
+CROSS JOIN transfer t ON t.merchant_id = h.merchant_id AND t.seq = h.seq
+ORDER BY h.expires_at, h.merchant_id, h.seq;
+
 -- load_original: read one transfer, and the sum that refunds and reversals gave back of it
 SELECT {transfer}, (
     SELECT coalesce(sum(r.amount), 0) FROM transfer r
@@ -48,7 +59,7 @@ UPDATE account SET {account.assigned} WHERE merchant_id = $1;
 -- insert_hold: add a hold
 INSERT INTO hold ({hold.stored}) VALUES ({hold.values});
 
--- update_hold: end a hold
+-- update_hold: end or extend a hold
 UPDATE hold SET {hold.assigned} WHERE merchant_id = $1 AND seq = $2;
 
 -- put_period_count: write what the requests of a period came to

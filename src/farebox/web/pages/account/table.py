@@ -2,6 +2,7 @@
 
 from farebox.web.pages.account.alerts import AlertPages
 from farebox.web.pages.account.developers import DeveloperPages
+from farebox.web.pages.account.holds import AccountHoldPages
 from farebox.web.pages.account.keys import AccountKeyPages
 from farebox.web.pages.account.prices import AccountPricePages
 from farebox.web.pages.account.statement import StatementPages
@@ -13,6 +14,7 @@ def account_routes() -> list[PageRoute]:
     """List the pages, in the order of the menu."""
     pages = (
         StatementPages(),
+        AccountHoldPages(),
         AccountPricePages(),
         AlertPages(),
         AccountKeyPages(),

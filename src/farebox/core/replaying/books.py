@@ -12,7 +12,7 @@ from farebox.core.invariants import account_faults, hold_faults
 from farebox.core.money import format_amount
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
-from farebox.core.rule_replay import RuleReplay
+from farebox.core.replaying.rules import RuleReplay
 from farebox.core.transfers import Transfer
 
 _FINAL_KINDS = {Kind.CAPTURE: HoldState.CAPTURED, Kind.RELEASE: HoldState.RELEASED, Kind.EXPIRE: HoldState.EXPIRED}

@@ -1,0 +1,60 @@
+"""An open hold: what is set aside, for what, since when and until when."""
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from farebox.core import ids
+from farebox.core.money import format_amount
+from farebox.presenters.fields import Amount, HoldId, MerchantId, RequestType, Time, TransferId
+from farebox.service import inputs
+from farebox.service.ledger.open_holds import OpenHold
+
+_UNITS: Final = ((86_400, "day"), (3_600, "hour"), (60, "minute"))
+
+
+class OpenHoldData(Struct, frozen=True, rename="camel"):
+    """A hold that is neither captured nor released, and has not expired."""
+
+    hold_id: HoldId
+    merchant_id: MerchantId
+    transfer_id: Annotated[TransferId, Meta(description="The transfer that made it.")]
+    type: RequestType
+    amount: Amount
+    quantity: Annotated[int, Meta(description="How many requests are held.", examples=[3])]
+    pricing: Annotated[
+        str | None,
+        Meta(
+            description="The quantities that are held, and what else the price went by, if it is a rule; as in "
+            "statements.",
+            examples=["input=1200,output=350"],
+        ),
+    ]
+    created_at: Time
+    expires_at: Time
+    reference: Annotated[str | None, Meta(description="The caller's own.", examples=["job-8812"])]
+
+
+def open_hold_data(open_hold: OpenHold) -> OpenHoldData:
+    """Tell of an open hold."""
+    hold, made_by = open_hold.hold, open_hold.made_by
+    return OpenHoldData(
+        hold_id=hold.id,
+        merchant_id=ids.public_id(ids.MERCHANT, hold.merchant_id),
+        transfer_id=made_by.id,
+        type=hold.request_type or "",
+        amount=format_amount(hold.amount),
+        quantity=hold.quantity,
+        pricing=made_by.pricing,
+        created_at=inputs.format_time(made_by.committed_at),
+        expires_at=inputs.format_time(hold.expires_at),
+        reference=made_by.reference,
+    )
+
+
+def span_words(micros: int) -> str:
+    """Write how long something lasts or lasted, to its largest unit: 40 seconds, 3 minutes, 2 hours, 5 days."""
+    seconds = max(0, micros) // 1_000_000
+    size, unit = next(((size, unit) for size, unit in _UNITS if seconds >= size), (1, "second"))
+    count = seconds // size
+    return f"{count} {unit}{'' if count == 1 else 's'}"
