@@ -46,7 +46,7 @@ async def price_import(
     dry_run: bool,
     shows_all: bool,
 ) -> None:
-    """Take prices over from a list in FILE: a version for each type that is new or has changed, all at once or none."""
+    """Take prices over from a list in FILE: a version for each type that is new or has changed, all or none."""
     number = None if merchant is None else merchant_id(merchant)
     currency = "" if number is None else (await context.farebox.services.merchants.get(number))[1].currency
     price_list = ListImport(

@@ -34,7 +34,7 @@ _FROM = click.option("--from", "starts", help="When it begins, such as 2027-01-0
         StandIn(
             "import",
             "farebox.cli.price_import:price_import",
-            "Take prices over from a list in FILE: a version for each type that is new or has changed.",
+            "Take prices over from a list in FILE: a version for each type that is new or has changed, all or none.",
         ),
     ),
 )

@@ -1,5 +1,6 @@
 """Farebox's own format of a price list: the same in TOML and JSON, and a fault in it names its place."""
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from farebox.service.catalogue.files import read_file
 from farebox.service.catalogue.listed import Offer
 from farebox.service.catalogue.own import read_own
 from farebox.service.errors import InvalidInput
+from tests.tidy.files import ROOT
 
 TOML = b"""
 [image]
@@ -76,3 +78,12 @@ def test_a_fault_names_its_place(values: Any, field: str) -> None:
 def test_what_is_no_file_of_the_kind_is_refused(data: bytes) -> None:
     with pytest.raises(InvalidInput):
         read_file(data)
+
+
+@pytest.mark.parametrize("language", ["toml", "json"])
+def test_the_examples_of_the_documentation_are_lists(language: str) -> None:
+    page = (ROOT / "docs" / "how-to" / "import-prices.md").read_text()
+    (example,) = re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)
+    listed = list(read_own(read_file(example.encode())))
+    assert {"image", "search"} <= {item.request_type for item in listed}
+    assert 2 == sum(item.request_type == "search" for item in listed)

@@ -97,7 +97,7 @@ async def test_an_import_that_would_change_something_else_by_now_is_shown_again(
         (b"{}", {"kind": "other"}, "Choose whose format the list is in"),
         (b"{", {}, "This is no JSON"),
         (b"{}", {"markup": "dear"}, "'dear' is no markup"),
-        (b"{}", {"filter": "/(/"}, "This is no regular expression"),
+        (b"{}", {"filter": "/a/"}, "Regular expressions are for the command line"),
         (b"{}", {"starts": "soon"}, "is not a time"),
         (b'{"fax": {"rule": {"lines": 5}}}', {}, "fax.rule.lines: this is a whole number"),
     ],

@@ -133,6 +133,9 @@ class PriceImportPages:
         form = request.form
         if form.text("kind") not in [kind for kind, _ in _KINDS]:
             raise InvalidInput("kind", "choose whose format the list is in")
+        if form.text("filter").startswith("/"):
+            # One that takes for ever would hold the whole server up.
+            raise InvalidInput("filter", "regular expressions are for the command line; write a pattern with * and ?")
         return ListImport(
             data=data,
             kind=ListKind(form.text("kind")),
