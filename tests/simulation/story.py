@@ -28,6 +28,8 @@ from farebox.core.holds import HoldState
 from farebox.core.ids import ALERT, book_id
 from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
+from farebox.core.pricing.priced import read_priced
+from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers
 from farebox.core.replaying.books import Replay
 from farebox.service.errors import ServiceError
 from farebox.service.insight.forecast import Runway, RunwayReader
@@ -43,6 +45,22 @@ CURRENCIES: Final = ("USD", "JPY")
 USERS: Final = 2
 CLIENTS: Final = 5
 REQUESTS_EACH: Final = 5
+RULES: Final = {
+    "tokens": Rule(
+        Rates(
+            (Line("input", UNIT, 7), Line("output", UNIT, 3)),
+            tiers=Tiers(("input",), (Tier(9, (Line("input", 2 * UNIT, 7), Line("output", UNIT))),)),
+        )
+    ),
+    "calls": Rule(
+        Rates((Line("calls", 0, steps=(Step(1, 0), Step(11, UNIT), Step(31, UNIT, 3))),)),
+        period=Period(PeriodUnit.DAY, "UTC", refunds_give_back=True),
+    ),
+    "seats": Rule(Rates((Line("seats", UNIT, 2, included=4),)), period=Period(PeriodUnit.MONTH, "Europe/Berlin")),
+    "ping": Rule(Rates((Line("requests", 0),))),
+}
+"""Prices of several lines, of units counted over a day or a month, and of nothing."""
+
 _PARTS: Final = ((None,), (UNIT,), (None, None, None, 1), (UNIT // 2, None, None, 2))
 """What captures name: nothing, an amount, a quantity or both, in the command's order."""
 _CLIENTS_SECONDS_MAX: Final = 3_600.0
@@ -169,6 +187,8 @@ class Story:
             for user in range(USERS):
                 await stores.users.add(User(merchant_id, user, f"user{user}@m{number}.example", START))
         await stores.prices.add(Price(1, "image", UNIT, 0), START)
+        for number, (request_type, rule) in enumerate(RULES.items(), 2):
+            await stores.prices.add(Price(number, request_type, None, 0, rule=rule), START)
         for merchant_id in MERCHANTS:
             rows.do(
                 TopUp(merchant_id, 30 * UNIT, "INV-1"), SetThresholds(merchant_id, (10 * UNIT, 20 * UNIT)), now=START
@@ -224,17 +244,37 @@ class Story:
         match random.choice(("charge", "charge", "charge", "hold", "end", "end", "refund", "top_up")):
             case "hold":
                 ttl_seconds = random.choice((1, 3, 900))
-                return CreateHold(Payer(merchant_id), "image", random.randint(1, 6), key, ttl_seconds=ttl_seconds)
+                return self._spend(CreateHold, merchant_id, key, ttl_seconds=ttl_seconds)
             case "end" if holds:
                 if random.random() < 0.5:
                     return ReleaseHold(merchant_id, random.choice(holds), key)
-                return CaptureHold(merchant_id, random.choice(holds), key, *random.choice(_PARTS))
+                return self._capture(merchant_id, random.choice(holds), key)
             case "refund" if charges:
                 return Refund(merchant_id, random.choice(charges), key, random.choice((None, UNIT, UNIT + 1)))
             case "top_up":
                 # Now and then finer than any currency, which is refused.
                 return TopUp(merchant_id, random.randint(1, 15) * UNIT + random.choice((0, 0, 0, 1)), key)
-        return Charge(Payer(merchant_id), "image", random.randint(1, 6), key)
+        return self._spend(Charge, merchant_id, key)
+
+    def _spend(self, kind: type[Any], merchant_id: int, key: str, **more: Any) -> Charge | CreateHold:
+        random = self._random
+        request_type = random.choice(("image", "image", *RULES))
+        if request_type in RULES:
+            lines = RULES[request_type].names
+            more["quantities"] = tuple(sorted((name, random.randint(0, 12)) for name in lines))
+        spend: Charge | CreateHold = kind(
+            Payer(merchant_id), request_type, 1 if request_type in RULES else random.randint(1, 6), key, **more
+        )
+        return spend
+
+    def _capture(self, merchant_id: int, seq: int, key: str) -> CaptureHold:
+        """Capture all of a hold, an amount, or some of its quantities, now and then more than it has."""
+        made_by = self._database.rows.books[merchant_id][seq - 1]
+        if made_by.pricing is None or self._random.random() < 0.2:
+            return CaptureHold(merchant_id, seq, key, *self._random.choice(_PARTS))
+        held = read_priced(made_by.pricing).quantities
+        used = tuple((name, self._random.randint(0, number + (number == 12))) for name, number in held.items())
+        return CaptureHold(merchant_id, seq, key, quantities=used)
 
     @property
     def troubles(self) -> Counter[str]:
@@ -265,14 +305,16 @@ class Story:
         self._check_mails(rows)
 
     def _check_book(self, account: Account, rows: dict[str, list[Any]]) -> None:
-        replay = Replay(account.merchant_id)
+        stored_rows = self._database.rows
+        replay = Replay(account.merchant_id, {price.price_id: price for price in stored_rows.prices})
         book = [item for item in rows["transfers"] if item.merchant_id == account.merchant_id]
         for item in book:
             assert item.kind != Kind.TOP_UP or fits_minor_unit(item.amount, account.currency)
         holds = [item for item in rows["holds"] if item.merchant_id == account.merchant_id]
         faults = [fault for item in book for fault in replay.feed(item)]
         originals = {item.seq: item for item in book if item.seq in replay.returned}
-        assert [] == [*faults, *replay.finish(account, holds, originals)]
+        counts = [count for count in rows["period_counts"] if count.merchant_id == account.merchant_id]
+        assert [] == [*faults, *replay.finish(account, holds, originals, counts)]
         assert account.wallet + account.credit_limit >= 0
         # By now every hold's time is over, and whatever was not taken went back.
         assert 0 == account.held

@@ -8,7 +8,7 @@ from farebox.core.commands import SetThresholds
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.torture.checker import check
 from tests.torture.load import Figures, Load
-from tests.torture.requests import Script
+from tests.torture.requests import RULES, Script
 
 MERCHANTS: Final = 3
 USERS: Final = 2
@@ -22,6 +22,8 @@ async def prepare(database_url: str) -> list[Seeds]:
     """Make a ledger of merchants with users, money and armed thresholds in an empty database."""
     async with open_farebox(database_url) as farebox:
         merchants: list[Seeds] = []
+        for request_type, rule in RULES.items():
+            await farebox.services.prices.set(request_type, rule=rule)
         for _ in range(MERCHANTS):
             seeds = await seed(farebox, balance=None)
             await farebox.committer.submit(SetThresholds(seeds.merchant_id, ()))

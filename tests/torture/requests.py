@@ -6,8 +6,28 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
 
+from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers
 from tests.support.server import Seeds
 
+RULES: Final = {
+    "tokens": Rule(
+        Rates(
+            (Line("input", 150_000, 1_000_000), Line("output", 600_000, 1_000_000)),
+            base=10_000,
+            tiers=Tiers(
+                ("input",), (Tier(20_001, (Line("input", 300_000, 1_000_000), Line("output", 900_000, 1_000_000))),)
+            ),
+        )
+    ),
+    "calls": Rule(
+        Rates((Line("calls", 0, steps=(Step(1, 0), Step(501, 10_000), Step(2_001, 4_000))),)),
+        period=Period(PeriodUnit.MONTH, "UTC", refunds_give_back=True),
+    ),
+    "ping": Rule(Rates((Line("requests", 0),))),
+}
+"""What is charged beside images: several quantities at once, units counted over a month, and requests for nothing."""
+
+_QUANTITIES_MAX: Final = {"input": 40_000, "output": 9_000, "calls": 50, "requests": 5}
 IMAGE_MICROS: Final = 10_000
 """What an `image` costs."""
 
@@ -19,6 +39,7 @@ REFUSALS: Final = {
     "hold_already_captured",
     "hold_already_released",
     "hold_expired",
+    "capture_exceeds_hold",
     "refund_exceeds_transfer",
     "balance_limit_exceeded",
 }
@@ -112,10 +133,14 @@ class Script:
     def _spend(self, kind: str, seeds: Seeds, name: str) -> Request:
         content: dict[str, Any] = {
             "merchant": self._random.choice([seeds.merchant, seeds.merchant_key]),
-            "type": "image",
-            "quantity": self._random.randint(1, 50),
+            "type": self._random.choice(("image", "image", "image", *RULES)),
             "idempotencyKey": name,
         }
+        if content["type"] in RULES:
+            names = RULES[content["type"]].names
+            content["quantities"] = {name: self._random.randint(0, _QUANTITIES_MAX[name]) for name in names}
+        else:
+            content["quantity"] = self._random.randint(1, 50)
         if kind == "hold":
             content["ttlSeconds"] = self._random.randint(1, HOLD_SECONDS_MAX)
         return Request(kind, seeds, name, f"/api/{kind}s", content, seeds.service_key)
@@ -125,7 +150,7 @@ class Script:
         if kind in ("top_up", "adjust"):
             noun = "topups" if kind == "top_up" else "adjustments"
             amount = f"{random.randint(1, 400) / 100:.2f}"
-            content = {"amount": amount, "reference": name}
+            content: dict[str, Any] = {"amount": amount, "reference": name}
             if kind == "adjust":
                 content["amount"] = random.choice(["", "-"]) + amount
                 content["reason"] = "torture"
@@ -138,7 +163,10 @@ class Script:
             return self._spend("charge", seeds, name)
         about = random.choice(recent)
         content = {"idempotencyKey": name}
-        if kind != "release" and random.random() < 0.5:
+        held: dict[str, int] | None = about.content.get("quantities")
+        if kind == "capture" and held is not None and random.random() < 0.7:
+            content["quantities"] = {name: random.randint(0, number) for name, number in held.items()}
+        elif kind != "release" and random.random() < 0.5:
             content["amount"] = "0.01"
         if kind == "refund":
             content["transferId"] = about.data["transferId"]
