@@ -1,4 +1,4 @@
-"""What was requested, in a few words: for lists, mails and the command line."""
+"""The words that say which requests a transfer was for: for lists, mails and the command line."""
 
 from typing import Final
 
