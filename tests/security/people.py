@@ -12,6 +12,7 @@ from farebox.core.commands import KeyKind, RequestApproval, TopUp
 from farebox.storage.records import Realm, Role
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
+from farebox.web.schemas.spending import HoldRequest
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.server import Seeds, open_farebox, seed
 from tests.web.console.visitor import FORM, Visitor
@@ -73,6 +74,8 @@ async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
     (own,) = await farebox.services.merchants.keys(seeds.merchant_id)
     await farebox.committer.submit(RequestApproval(TopUp(seeds.merchant_id, 1_000_000, "waits"), 1))
     service = (await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
+    held = await farebox.services.operations.hold(HoldRequest(seeds.merchant, "image", "people"), caller=None)
+    assert held.hold is not None
     return {
         "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, service.key_id)}",
         "{merchant:str}": seeds.merchant,
@@ -80,5 +83,6 @@ async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
         "{transfer:str}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
         "{approval:str}": "appr_0000000000001",
+        "{hold:str}": held.hold.id,
         "{link:str}": "0000000000000.AAAA",
     }
