@@ -25,7 +25,7 @@ RULES: Final = {
     ),
     "ping": Rule(Rates((Line("requests", 0),))),
 }
-"""What is charged beside images: several quantities at once, units counted over a month, and requests for nothing."""
+"""The request types beside images: several quantities at once, units counted over a month, and one for nothing."""
 
 _QUANTITIES_MAX: Final = {"input": 40_000, "output": 9_000, "calls": 50, "requests": 5}
 IMAGE_MICROS: Final = 10_000
