@@ -31,6 +31,7 @@ NO_PAGES = re.compile(r".*(/live|/now|/charts|/runs|\.csv|\.jsonl|/sign-out)|/li
 QUERIES = {
     "/people/remove": f"?user={VIEWER}",
     "/prices/imported": "?price=price_01K9ABCDEFGHJ",
+    "/prices/end": "?type=image",
     "/staff/close": f"?staff={demo.STAFF}",
     "/staff/codes": f"?staff={CODES}",
     "/staff/confirm": f"?staff={CODES}",

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from msgspec.structs import replace
@@ -19,6 +20,7 @@ from farebox.service.inputs import format_time
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations
 from farebox.service.operator.prices import Prices
+from farebox.service.repeats import Repeats, RequestKey
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.stores import Stores
 from farebox.web.schemas.spending import ChargeRequest, HoldRequest
@@ -258,8 +260,8 @@ async def test_nothing_is_charged_by_a_version_that_is_withdrawn_while_it_starts
     clock = SystemClock()
     async with running(engine, clock) as parts:
         await parts.prices.set("image", "0.03")
-        withdrawn = []
-        for margin in (300_000, 12_000, 8_000, 6_000, 4_000, 3_000, 2_000, 1_000, 500, -10_000):
+        withdrawn, margin = [], 40_000
+        for _ in range(12):
             withdrawn_at = clock.now() + 30_000
             starts_at = withdrawn_at + margin
             price = await parts.prices.set("image", "0.01", starts=format_time(starts_at))
@@ -270,15 +272,17 @@ async def test_nothing_is_charged_by_a_version_that_is_withdrawn_while_it_starts
                 withdrawn.append((await parts.prices.withdraw(price.price_id)).withdrawn_at is not None)
             except Conflict:
                 withdrawn.append(False)
-            await asyncio.sleep((starts_at - clock.now()) / SECOND + 0.05)
+            await asyncio.sleep((starts_at - clock.now()) / SECOND + 0.01)
             is_over.set()
-            transfers = [outcome.transfer for outcomes in await asyncio.gather(*charging) for outcome in outcomes]
+            outcomes = [outcome for each in await asyncio.gather(*charging) for outcome in each]
+            transfers = [outcome.transfer for outcome in (*outcomes, await parts.charge())]
             is_used = any(transfer is not None and transfer.price_id == price.price_id for transfer in transfers)
             assert withdrawn[-1] != is_used
             if not withdrawn[-1]:
                 await parts.prices.set("image", "0.03")
-        # The first is long before the start, the last after it.
-        assert (True, False) == (withdrawn[0], withdrawn[-1])
+            # Nearer to the start until it is too late, and further away again: it is looked at where it turns.
+            margin = margin // 2 if withdrawn[-1] else margin * 2
+        assert {True, False} == set(withdrawn)
         assert [] == await faults(parts.stores)
 
 
@@ -309,6 +313,39 @@ async def test_of_two_who_end_a_price_at_once_one_does(parts: Parts, merchant_id
     results = await asyncio.gather(*ends, return_exceptions=True)
     _told_of_all_but_one(results, "the price of 'image' ends at 2027-01-15T09:00:00.000000Z already")
     assert [False, True] == [price.is_end for price in await parts.prices.list(merchant_id)]
+
+
+@pytest.mark.parametrize("merchant_id", [None, ANN])
+async def test_an_end_that_is_asked_for_twice_at_once_under_one_key_is_made_once(
+    parts: Parts, clock: HeldClock, merchant_id: int | None
+) -> None:
+    await parts.prices.set("image", "0.01", merchant_id=merchant_id)
+    clock.move(1)
+    repeats, request_key = Repeats(parts.stores, clock), RequestKey(1, "key", bytes(16))
+    end = partial(parts.prices.end, "image", merchant_id=merchant_id, request_key=request_key)
+    find = partial(parts.prices.get, merchant_id)
+    made = await asyncio.gather(*(repeats.once(request_key, end, find) for _ in range(3)))
+    assert [False, True, True] == sorted(answer.is_replay for answer in made)
+    assert 1 == len({answer.thing.price_id for answer in made})
+    assert [False, True] == [price.is_end for price in await parts.prices.list(merchant_id)]
+
+
+async def test_merchants_with_a_price_of_their_own_in_force_are_counted(parts: Parts, clock: HeldClock) -> None:
+    prices = parts.prices
+    assert 0 == await prices.own_count("image", NOW)
+    await prices.set("image", "0.01")
+    await prices.set("image", "0.01", merchant_id=ANN)
+    await prices.set("image", "0.02", merchant_id=ANN, starts=format_time(START))
+    withdrawn = await prices.set("image", "0.02", merchant_id=BEN)
+    await prices.set("scan", "0.02", merchant_id=BEN)
+    assert 2 == await prices.own_count("image", NOW)
+    later = await prices.set("image", "0.02", merchant_id=BEN, starts=format_time(START))
+    await prices.withdraw(later.price_id, merchant_id=BEN)
+    await prices.end("image", merchant_id=BEN, starts=format_time(START))
+    assert [2, 1] == [await prices.own_count("image", at) for at in (START - 1, START)]
+    versions = await prices.versions(BEN, "image")
+    assert [withdrawn, replace(later, withdrawn_at=NOW)] == list(versions[:2])
+    assert [True] == [price.is_end for price in versions[2:]]
 
 
 def _told_of_all_but_one(results: Sequence[Price | BaseException], text: str) -> None:

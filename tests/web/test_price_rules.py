@@ -189,5 +189,12 @@ async def test_an_end_to_come_is_asked_for_once_by_its_idempotency_key(farebox: 
     assert [None, "true"] == [reply.header("idempotent-replay") for reply in replies]
     assert replies[0].data == replies[1].data
     assert "1.00" == (await _charge(client, seeds, name)).data["cost"]
+    # An answer that is given again tells what the version is by now.
+    await client.send("POST", f"{DEFAULTS}/{replies[0].data['priceId']}/withdraw", key=seeds.support_key)
+    again = await client.post(f"{DEFAULTS}/end", seeds.support_key, {"type": name, "startsAt": LATER}, headers=headers)
+    assert ("true", "to_come", "withdrawn") == (
+        again.header("idempotent-replay"),
+        *(reply.data["state"] for reply in (replies[0], again)),
+    )
     past = await _set(client, seeds, f"{DEFAULTS}/end", type=name, startsAt="2020-01-01T00:00:00Z")
     assert (422, True) == (past.status, past.message.startswith("startsAt: "))
