@@ -113,9 +113,18 @@ def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]
         asked = {"amount": amount, "reference": f"{amount}-{number}"}
         return post(f"{merchant}/topups", bea, asked)
 
+    def price(path: str, number: int) -> Any:
+        asked = {"type": f"later-{number}", "unitPrice": "1", "startsAt": "2100-01-01T00:00:00Z"}
+        return post(path, seeds.support_key, asked)["priceId"]
+
     return {
         "merchants": [seeds.merchant],
         "types": ["image", "call"],
+        "ending_types": [
+            post(path, seeds.support_key, {"type": f"ending-{number}", "unitPrice": "1"})["type"]
+            for number in range(SPARE)
+            for path in ("/api/admin/prices", f"{merchant}/prices")
+        ],
         "holds": [spend("/api/holds", quantity=100)["holdId"] for _ in range(SPARE)],
         "charges": [spend("/api/charges", quantity=100)["transferId"] for _ in range(SPARE)],
         "top_ups": [top_up("999", number)["transferId"] for number in range(SPARE)],
@@ -124,6 +133,8 @@ def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]
             post(f"{merchant}/users", seeds.support_key, {"email": f"{number}@northwind.example"})["userId"]
             for number in range(SPARE)
         ],
+        "prices": [price("/api/admin/prices", number) for number in range(SPARE)],
+        "own_prices": [price(f"{merchant}/prices", number) for number in range(SPARE)],
         "keys": [
             post("/api/admin/keys", seeds.support_key, {"kind": "service", "name": f"n{number}"})["key"]["keyId"]
             for number in range(SPARE)

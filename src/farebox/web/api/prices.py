@@ -201,7 +201,7 @@ def _rule(body: PriceRequest) -> Rule | None:
         InvalidInput: the rule is wrong, or the price has both.
         ApiError: it has none.
     """
-    if body.rule is None:
+    if body.rule is UNSET:
         if body.unit_price is UNSET:
             raise ApiError(400, "malformed_request", f"Object missing required field `unitPrice`: {_ONE_OF}")
         return None

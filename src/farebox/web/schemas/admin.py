@@ -260,7 +260,7 @@ class PriceRequest(Struct, rename="camel", forbid_unknown_fields=True):
 
     type: RequestType
     unit_price: PriceAsked | UnsetType = UNSET
-    rule: RuleAsked | None = None
+    rule: RuleAsked | UnsetType = UNSET
     starts_at: Annotated[TimeToCome | None, Meta(description="Now, if absent; never in the past.")] = None
 
 

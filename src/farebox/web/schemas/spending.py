@@ -42,17 +42,24 @@ Quantity = Annotated[
         extra_json_schema={"minimum": 1, "maximum": QUANTITY_MAX},
     ),
 ]
-QUANTITIES_SCHEMA: Final = {
-    "minProperties": 1,
-    "maxProperties": LINES_MAX,
-    "propertyNames": {"pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"},
-    "additionalProperties": {"type": "integer", "minimum": 0, "maximum": LINE_QUANTITY_MAX},
-}
+QuantityByLine = Annotated[
+    dict[str, Any],
+    Meta(
+        extra_json_schema={
+            "minProperties": 1,
+            "maxProperties": LINES_MAX,
+            "propertyNames": {"pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"},
+            "additionalProperties": {"type": "integer", "minimum": 0, "maximum": LINE_QUANTITY_MAX},
+        }
+    ),
+]
+"""Read by `service.inputs`, which names each fault by its line."""
+
 Quantities = Annotated[
-    dict[str, Any] | None,
+    QuantityByLine | None,
     Meta(
         description=f"How much was used, by the lines of the price: whole numbers from 0 to {LINE_QUANTITY_MAX:,}. "
-        "In place of a quantity.",
+        'In place of a quantity: {"input": 1200, "output": 350}.',
         examples=[{"input": 1200, "output": 350}],
         extra_json_schema={
             "minProperties": 1,
@@ -66,7 +73,6 @@ RequestedAt = Annotated[
     Meta(
         description="When the request was made, if that is not now: at most 24 hours ago. Prices that depend on the "
         "hour, or count over a day or month, go by it; the version of a price goes by when it is charged.",
-        examples=["2026-01-31T12:00:00Z"],
         extra_json_schema={"format": "date-time"},
     ),
 ]
@@ -177,12 +183,10 @@ class CaptureRequest(Struct, rename="camel", forbid_unknown_fields=True):
         ),
     ] = None
     quantities: Annotated[
-        dict[str, Any] | None,
+        QuantityByLine | None,
         Meta(
             description="How much was used after all, by the lines of the price that the hold was made at; of each at "
             "most what was held. It is charged as the hold was priced, and the rest goes back.",
-            examples=[{"input": 1200, "output": 350}],
-            extra_json_schema=QUANTITIES_SCHEMA,
         ),
     ] = None
     amount: Annotated[
