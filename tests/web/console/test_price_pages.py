@@ -251,7 +251,7 @@ async def test_an_own_price_ends_and_the_default_is_told(farebox: Farebox, sam: 
     page = await sam.page(url)
     assert "image back to the default ended since" in page
     assert "image 0.01 a request the default" in page
-    # What has ended is no price that stands.
+    # A price that has ended is none that stands.
     assert "image 0.50" not in await sam.page(f"/support/merchants/{seeds.merchant}")
     await farebox.services.prices.set("own-alone", "0.5", merchant_id=seeds.merchant_id)
     asked = await sam.page(f"{url}/end?type=own-alone")

@@ -42,7 +42,7 @@ class PriceEnd(Struct, frozen=True):
     """The end of a price, as it is asked for: a merchant's own, or the default of all."""
 
     price: Price
-    """What is in force until then."""
+    """The version in force until then."""
     at: int
     is_now: bool
     default: Price | Outcome | None

@@ -32,7 +32,7 @@ from farebox.web.pages.routes import Audience, PageRoute
 _DEFAULTS: Final = "/support/prices"
 _FIELDS: Final = {"unitPrice": "unit_price", "from": "starts"}
 _ABOVE: Final = {"from": "", "starts": "", "type": "", "price": ""}
-"""What is wrong with a button's form stands above the page: its fields are not those that the page has."""
+"""Faults of a button's form stand above the page: its fields are not those that the page has."""
 _SENT: Final = ("type", "unit_price", "is_variable", "rule", "starts", ONCE_FIELD)
 _IS_NEW: Final = "is_new"
 
