@@ -9,7 +9,9 @@ from msgspec.structs import replace
 
 from farebox.core.accounts import Kind
 from farebox.core.commands import CaptureHold, Charge, CreateHold, ExpireHold, Payer, Refund, ReleaseHold, SetFrozen
-from farebox.core.outcomes import Code
+from farebox.core.invariants import InvariantViolation
+from farebox.core.outcomes import Code, Outcome
+from farebox.core.period_counts import COUNT_MAX, PeriodCounts
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import (
     Line,
@@ -23,6 +25,7 @@ from farebox.core.pricing.rules import (
     Window,
     Windows,
 )
+from farebox.core.quotes import Quote, quote
 from tests.core.replays import faults_of
 from tests.support.ledger import ANN, BEN, NOW, SECOND, MemoryLedger, add_price, top_up
 from tests.support.memory import at_once
@@ -281,6 +284,17 @@ def test_a_line_is_charged_up_to_the_largest_product_that_is_exact(paid: Ruled) 
     assert 9_000_000 == paid.ledger.move(paid.charge("beyond", "less", quantities=less)).amount
 
 
+def test_a_count_ends_where_64_bits_do(paid: Ruled) -> None:
+    price = Price(12, "kept", None, 0, rule=KEPT)
+    counts = PeriodCounts({(ANN, "kept", JANUARY, "calls"): COUNT_MAX - 1})
+    last = quote(price, paid.charge("kept"), NOW, counts)
+    assert isinstance(last, Quote)
+    assert (600, {"calls": 1}) == (last.amount, last.units)
+    beyond = quote(price, paid.charge("kept", quantity=2), NOW, counts)
+    assert isinstance(beyond, Outcome)
+    assert Code.COST_TOO_LARGE is beyond.code
+
+
 @pytest.mark.parametrize(
     ("request_type", "more", "code"),
     [
@@ -321,6 +335,22 @@ def test_refusals_take_precedence_in_order(paid: Ruled, request_type: str, more:
 def test_captures_that_name_what_the_hold_has_not_are_refused(paid: Ruled, more: dict[str, Any], code: Code) -> None:
     paid.ledger.run(paid.hold("tokens", quantities=(("input", 1_000),)))
     assert code is paid.ledger.code(CaptureHold(ANN, 2, "capture", **more))
+
+
+def test_a_capture_below_a_tier_is_bound_as_a_charge_is(paid: Ruled) -> None:
+    cheap = Tier(10**12, (Line("mb", 1, 10**12),))
+    paid.add("tiers", Rule(Rates((Line("mb", 9_000_001, 10**12),), tiers=Tiers(("mb",), (cheap,)))))
+    assert 1 == paid.ledger.move(paid.hold("tiers", quantities=(("mb", 10**12),))).amount
+    assert Code.COST_TOO_LARGE is paid.ledger.code(CaptureHold(ANN, 2, "fewer", quantities=(("mb", 10**12 - 1),)))
+    assert Code.OK is paid.ledger.code(CaptureHold(ANN, 2, "all"))
+
+
+def test_nothing_is_captured_by_quantities_at_a_price_that_is_gone(paid: Ruled) -> None:
+    paid.ledger.run(paid.hold("tokens", quantities=(("input", 9),)))
+    paid.ledger.prices = [price for price in paid.ledger.prices if price.request_type != "tokens"]
+    with pytest.raises(InvariantViolation, match="the price that it was made at is not there"):
+        paid.ledger.run(CaptureHold(ANN, 2, "capture", quantities=(("input", 1),)))
+    assert Code.OK is paid.ledger.code(CaptureHold(ANN, 2, "capture"))
 
 
 def test_a_hold_of_requests_is_captured_by_requests_alone(paid: Ruled) -> None:

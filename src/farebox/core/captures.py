@@ -22,6 +22,9 @@ def fields_refusal(hold: Hold, command: CaptureHold, made_by: Transfer, price: P
     """
     if command.quantity is None and command.quantities is None:
         return None
+    if made_by.pricing is not None and price is None:
+        # The caller is not at fault where a price is gone from the ledger, so `captured` raises.
+        return None
     if price is not None:
         named = quantities_of(price, command.quantities, command.quantity or 1)
         if isinstance(named, Outcome):
