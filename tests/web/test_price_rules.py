@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from farebox.bootstrap import Farebox
 from tests.support.app_client import AppClient, Reply
@@ -88,11 +89,11 @@ async def test_a_unit_price_of_nothing_is_a_free_type(farebox: Farebox, client: 
     ("body", "status", "message"),
     [
         ({}, 400, "a price has a unitPrice (null if callers name the amount) or a rule"),
-        ({"rule": None}, 400, "a price has a unitPrice"),
+        ({"rule": None}, 422, "rule: Expected `object`, got `null`"),
         ({"rule": RULE, "unitPrice": "1"}, 422, "unitPrice: this stands beside a rule: a price has a unitPrice"),
         ({"rule": RULE, "unitPrice": ""}, 422, "unitPrice: this stands beside a rule"),
         ({"unitPrice": ""}, 422, "unitPrice: '' is not an amount"),
-        ({"rule": []}, 422, "rule: Expected `object | null`, got `array`"),
+        ({"rule": []}, 422, "rule: Expected `object`, got `array`"),
         ({"rule": {}}, 422, "rule.lines: this is missing; write a list of what is charged for"),
         (
             {"rule": {"lines": [{"name": "input", "amount": 0.15}]}},
@@ -114,6 +115,17 @@ async def test_what_is_wrong_with_a_price_is_named(
         reply = await _set(client, seeds, path, type=name, **body)
         assert (status, True) == (reply.status, message in reply.message), reply.message
     assert name not in [price["type"] for price in (await client.get(DEFAULTS, seeds.support_key)).data["prices"]]
+
+
+async def test_the_document_says_that_a_price_has_a_unit_price_or_a_rule(client: AppClient) -> None:
+    schema = client.document["components"]["schemas"]["PriceRequest"]
+    validator = Draft202012Validator({**schema, "components": client.document["components"]})
+    for body in ({"unitPrice": "1"}, {"unitPrice": None}, {"rule": RULE}, {"rule": EVERY_MEMBER, "unitPrice": None}):
+        validator.validate({"type": "image", **body})
+    a_float = {"lines": [{"name": "input", "amount": "1", "per": 1.5}]}
+    wrong: list[dict[str, Any]] = [{}, {"rule": None}, {"rule": {}}, {"rule": a_float}]
+    for body in wrong:
+        assert not validator.is_valid({"type": "image", **body}), body
 
 
 async def test_a_member_of_a_rule_that_is_given_twice_is_refused(farebox: Farebox, client: AppClient) -> None:
