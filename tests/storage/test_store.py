@@ -39,6 +39,7 @@ from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.core.state import Alert, AlertKind, BatchState, Decision, KeyRecord, reads
 from farebox.core.thresholds import Threshold
+from farebox.core.transfers import Transfer
 from farebox.storage import sql
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import (
@@ -201,6 +202,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "transfers.funding_after": lambda stores: stores.transfers.funding_after(ANN, 1),
     "transfers.returns_of": lambda stores: stores.transfers.returns_of(ANN, 1, 9),
     "transfers.returned_of": lambda stores: stores.transfers.returned_of(ANN, 1),
+    "holds.find_open": lambda stores: stores.holds.find_open(ANN, 1),
     "holds.due": lambda stores: stores.holds.due(NOW, 10),
     "merchants.create": add_merchant,
     "merchants.rename": lambda stores: stores.merchants.rename(ANN, "Ann"),
@@ -245,6 +247,9 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "outbox.retry": lambda stores: stores.outbox.retry(NOW),
     "outbox.next_due_at": lambda stores: stores.outbox.next_due_at(),
     "prices.withdraw": lambda stores: stores.prices.withdraw(Price(1, "image", UNIT, NOW), lambda: NOW),
+    "prices.named_by": lambda stores: stores.prices.named_by(
+        Transfer(ANN, 1, Kind.CHARGE, UNIT, "key", bytes(16), 0, 0, NOW, bytes(32), "image", 1, UNIT, 1)
+    ),
     "prices.versions": lambda stores: stores.prices.versions(None, "image"),
     "prices.own_count": lambda stores: stores.prices.own_count("image", NOW),
     "prices.in_force": lambda stores: stores.prices.in_force(None, "image", NOW),
