@@ -219,7 +219,7 @@ def _hold_row(random: Random) -> tuple[Any, ...]:
 
 def _check_hold_row(row: tuple[Any, ...]) -> None:
     _, _, amount, _, state, captured, *_ = row
-    is_sound = amount > 0 and 0 <= captured <= amount and (state == 2) == (captured > 0)
+    is_sound = amount >= 0 and 0 <= captured <= amount and (state == 2 or captured == 0)
     try:
         hold = rows.checked_hold_from_row(row)
     except InvariantViolation:

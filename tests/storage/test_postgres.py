@@ -266,6 +266,8 @@ WHOLE_TABLES: Final = {
         "resume_mail_servers",
         "open_staff",
     ),
+    # What support does to prices, and that somebody verifies: rare, and these tables are short.
+    *("default_price_versions", "default_prices_made_with", "withdraw_default_price", "verification_under_way"),
 }
 """Statements that list or look through most of a table by their nature, or that know the outbox alone."""
 
@@ -285,6 +287,9 @@ async def test_no_statement_reads_a_whole_table(postgres_url: str) -> None:
     async with planning_session(postgres_url) as connection:
         for name in set(STATEMENTS) - WHOLE_TABLES:
             text = STATEMENTS[name]
+            if re.search(r"^LOCK TABLE", text, re.MULTILINE):
+                # It reads nothing.
+                continue
             count = max(int(number) for number in re.findall(r"\$(\d+)", text + "$0"))
             await connection.execute(f"PREPARE {name} AS {text}")
             plan = await _plan(connection, f"{name}({', '.join(['NULL'] * count)})" if count else name)

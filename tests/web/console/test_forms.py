@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.core.commands import REQUEST_TYPE_CHARS_MAX, Charge, Payer
+from farebox.core.commands import REQUEST_TYPE_CHARS_MAX, Charge, CreateHold, Payer
 from farebox.service.people.users import Realm, Role
 from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
@@ -133,6 +133,7 @@ def _moves(path: str, right: Mapping[str, str], wrong: Mapping[str, Faults]) -> 
     return [Case(path, right, wrong), Case(f"{path}/confirm", right, wrong)]
 
 
+NO_REASON: Final[Faults] = {"": "Support says why it releases a hold"}
 CASES: Final = [
     Case(
         "/support/merchants/new",
@@ -171,6 +172,7 @@ CASES: Final = [
         {"amount": "", "reference": "", "note": ""},
         {"amount": {**AMOUNT, "10.01": "Only 10.00 USD of"}, "reference": REFERENCE, "note": REMARK},
     ),
+    Case(f"{MERCHANT}/holds/{{hold}}/release", {"reason": "r"}, {"reason": {**NO_REASON, **REMARK}}),
     *_moves(
         f"{TRANSFERS}/{{top_up}}/take-back",
         {"amount": "", "reference": "R", "reason": "r"},
@@ -251,7 +253,9 @@ async def site(farebox: Farebox, client: AppClient) -> Site:
     """100.00 paid in, 10.00 of them spent."""
     seeds = await seed(farebox)
     outcome = await farebox.committer.submit(Charge(Payer(seeds.merchant_id), "image", 1000, "charge"))
+    held = await farebox.committer.submit(CreateHold(Payer(seeds.merchant_id), "image", 1, "hold"))
     assert outcome.transfer is not None
+    assert held.hold is not None
     email = f"owner-{seeds.merchant_id}@shop.example"
     await farebox.services.merchants.add_user(seeds.merchant_id, email, role=Role.OWNER)
     owner = await Visitor.sign_in(farebox, client, Realm.MERCHANT, email)
@@ -259,6 +263,7 @@ async def site(farebox: Farebox, client: AppClient) -> Site:
     values = {
         "merchant": seeds.merchant,
         "charge": outcome.transfer.id,
+        "hold": held.hold.id,
         "top_up": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "key": ids.public_id(ids.KEY, key.key_id),
     }

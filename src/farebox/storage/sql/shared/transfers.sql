@@ -31,9 +31,10 @@ WHERE merchant_id = $1 AND refers_to = $2 AND kind IN ({Kind.TOP_UP_REVERSAL}, {
 SELECT {hold} FROM hold WHERE state = {HoldState.HELD} AND expires_at <= $1 ORDER BY expires_at LIMIT $2;
 
 -- open_hold: read one open hold, with the transfer that made it
+-- The sum keeps to the key: an index of open holds may be walked as a whole.
 SELECT {hold of h}, {transfer of t}
 FROM hold h JOIN transfer t ON t.merchant_id = $1 AND t.seq = $2
-WHERE h.merchant_id = $1 AND h.seq = $2 AND h.state = {HoldState.HELD};
+WHERE h.merchant_id = $1 AND h.seq = $2 AND h.state + 0 = {HoldState.HELD};
 
 -- holds: list all of a merchant's holds
 SELECT {hold} FROM hold WHERE merchant_id = $1 ORDER BY seq;
