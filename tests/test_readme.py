@@ -44,6 +44,7 @@ def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_port: int
         "The database is ready: applied 0001_ledger, ",
         "ann@northwind.example gets the alerts of mer_",
         "image costs 0.85 from ",
+        "chat: 1,200 input + 350 output would cost 0.00039.",
         "Topped up 150.00 USD as xfer_",
         "this had been done before, and nothing moved now. Available: 150.00 USD.",
         '"cost":"51.00","balance":"99.00","available":"99.00"}}',
