@@ -69,14 +69,14 @@ async def path_of(site: Site, path: str) -> str:
     """Put what the ledger has into a path."""
     async with open_farebox(site.database_url) as farebox:
         key = (await farebox.services.merchants.keys(site.merchant_id if "{merchant" in path else None))[0]
-        holds = await farebox.services.open_holds.page(site.merchant_id, cursor=None, limit=1)
+        holds = (await farebox.services.open_holds.page(site.merchant_id, cursor=None, limit=1)).holds
         latest = await farebox.services.statements.page(site.merchant_id, Selection(kind="charge"), limit=1)
     values = {
         "merchant": site.merchant,
         "transfer": latest.transfers[0].id,
         "key": ids.public_id(ids.KEY, key.key_id),
         "approval": site.approval,
-        "hold": holds.holds[0].hold.id,
+        "hold": holds[0].hold.id if holds else await site.hold(1),
     }
     query = next((query for end, query in QUERIES.items() if path.endswith(end)), "")
     return re.sub(r"\{(\w+):str\}", lambda match: values[match[1]], path) + query

@@ -301,7 +301,7 @@ class _Author:
             self._now + self._pick(0, -MINUTE, MINUTE, 16 * MINUTE),
             self._pick(None, *MERCHANTS),
         )
-        if self._one_in(4) and self._is_in_force(price):
+        if self._one_in(2) and self._is_in_force(price):
             price = replace(price, unit_price=None, is_end=True)
         elif request_type in _RULED_TYPES and not self._one_in(6):
             own_rules = COUNTED_RULES.get(request_type) or PLAIN_RULES[request_type]

@@ -208,7 +208,7 @@ def test_histories_meet_every_outcome() -> None:
     """A property says little of what its examples never come to."""
     seen: Counter[str] = Counter()
 
-    @settings(examples(800), derandomize=True, database=None)
+    @settings(examples(2_000), derandomize=True, database=None)
     @given(scenarios())
     def play(scenario: Scenario) -> None:
         seen.update("replay" if answer.is_replay else answer.code for answer in scenario.answers)

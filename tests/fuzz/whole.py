@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -22,7 +23,7 @@ from msgspec import Struct
 from farebox.core import ids
 from farebox.service.operator.verifier import Verifier
 from farebox.web.pages.routes import PageRoute
-from farebox.web.schemas import spending
+from farebox.web.schemas import admin, spending
 from tests.fuzz.making import any_bytes, any_text, edited_bytes, just
 from tests.fuzz.requests import BODIES, WORD, body_bytes, query_bytes
 from tests.fuzz.target import Target
@@ -186,12 +187,16 @@ class Whole:
             "merchant": seeds.merchant,
             "name": "Northwind",
             "overlapSeconds": 60,
+            "quantities": {"requests": random.randint(1, 3)},
             "quantity": random.randint(1, 3),
+            "requestedAt": datetime.now(UTC).isoformat(timespec="seconds"),
+            "rule": {"lines": [{"name": "requests", "amount": "0.02"}]},
             "reference": f"R-{random.randint(0, 10**6)}",
             "thresholds": ["1", "50"],
             "transferId": self._book_id(random, ids.TRANSFER),
             "ttlSeconds": 60,
-            "type": random.choice(("image", "image", "call")),
+            # A type that ends is charged no more.
+            "type": "old" if kind is admin.EndPriceRequest else random.choice(("image", "image", "call")),
             "unitPrice": "0.02",
         }
         return {

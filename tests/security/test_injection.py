@@ -19,7 +19,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 METHODS: Final = {"get", "post", "put", "patch", "delete"}
 HEADERS: Final = {
     *("content-type", "cache-control", "x-content-type-options", "content-length", "content-disposition"),
-    *("x-error-code", "idempotent-replay", "retry-after", "allow", "vary"),
+    *("x-error-code", "idempotent-replay", "retry-after", "allow", "vary", "etag"),
     *("access-control-allow-origin", "access-control-expose-headers"),
 }
 HOSTILE: Final = (

@@ -145,6 +145,7 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
     ),
     "api_keys.assign": lambda stores, item: stores.api_keys.assign(40, frozenset({7}), item),
     "prices.add": lambda stores, item: stores.prices.add(Price(9, "scan", UNIT, NOW), NOW, item),
+    "prices.add_all": lambda stores, item: stores.prices.add_all([Price(9, "scan", UNIT, NOW)], NOW, item),
     "prices.add of a merchant": lambda stores, item: stores.prices.add(Price(9, "scan", UNIT, NOW, ANN), NOW, item),
 }
 
@@ -166,8 +167,8 @@ async def all_set_up(stores: Stores) -> list[Any]:
     ]
 
 
-ACTIONS_ELSEWHERE: Final = {"users.invite", "users.set_role", "users.remove"}
-"""Those that test_people.py does."""
+ACTIONS_ELSEWHERE: Final = {"users.invite", "users.set_role", "users.remove", "prices.withdraw"}
+"""Those that test_people.py does, and the tests of what can be done with a price's versions."""
 
 
 def test_every_action_that_takes_an_entry_is_in_the_list() -> None:

@@ -8,6 +8,7 @@ import pytest_asyncio
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
+from farebox.core.commands import CreateHold, Payer
 from farebox.core.permissions import ALLOWED_ROLES, Operation
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.storage.records import Realm
@@ -48,6 +49,8 @@ async def parts(farebox: Farebox) -> dict[str, str]:
     (own,) = await farebox.services.merchants.keys(seeds.merchant_id)
     staff_key = (await farebox.services.merchants.keys(None))[0]
     await farebox.services.operations.top_up(seeds.merchant_id, amount="5000", reference="R", note=None, principal=None)
+    held = await farebox.committer.submit(CreateHold(Payer(seeds.merchant_id), "image", 1, "hold"))
+    assert held.hold is not None
     (approval,) = await farebox.services.approvals.page(merchant_id=seeds.merchant_id, before=None, limit=1)
     return {
         "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, staff_key.key_id)}",
@@ -55,6 +58,7 @@ async def parts(farebox: Farebox) -> dict[str, str]:
         "{transfer:str}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
         "{approval:str}": approval.id,
+        "{hold:str}": held.hold.id,
     }
 
 

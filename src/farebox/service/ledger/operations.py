@@ -203,8 +203,8 @@ class Operations:
         *,
         idempotency_key: str,
         reference: str | None,
-        reason: str | None,
         caller: Caller | None,
+        reason: str | None = None,
         principal: Principal | None = None,
         is_dry_run: bool = False,
     ) -> Outcome:
