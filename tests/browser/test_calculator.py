@@ -35,6 +35,8 @@ async def test_a_cost_is_worked_out_while_quantities_are_typed(
     await page.goto(f"{site.account}/prices")
     await page.get_by_label("Request type").select_option("image")
     await expect(page.get_by_text("1 request would cost")).to_be_visible()
+    # A person takes longer to choose again than an answer takes to be put in.
+    await expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
     await page.get_by_label("Request type").select_option(TYPE)
     await expect(page.get_by_text("1,000 input + 1,000 output would cost 0.00075 USD")).to_be_visible()
     output = page.get_by_label("output", exact=True)

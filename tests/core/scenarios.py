@@ -299,7 +299,7 @@ class _Author:
             request_type,
             self._pick(UNIT, 2 * UNIT, None, 1),
             self._now + self._pick(0, -MINUTE, MINUTE, 16 * MINUTE),
-            self._pick(None, *MERCHANTS),
+            self._pick(None, None, None, *MERCHANTS),
         )
         if self._one_in(2) and self._is_in_force(price):
             price = replace(price, unit_price=None, is_end=True)
