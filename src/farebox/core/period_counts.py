@@ -1,6 +1,6 @@
 """Units counted over a calendar day or month: by merchant, request type, the period's start and the rule's line."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -17,16 +17,21 @@ Place = tuple[int, str, int]
 """A merchant, a request type and the start of a period, in microseconds since 1970."""
 
 
+def place_at(price: Price, merchant_id: int, at: int | None) -> Place | None:
+    """Tell which period's count a merchant's request of a time belongs to; None if its price counts none."""
+    period = None if price.rule is None else price.rule.period
+    return None if period is None or at is None else (merchant_id, price.request_type, period_start(period, at))
+
+
 def place_of(transfer: Transfer, price: Price | None) -> Place | None:
     """Tell which period's count a transfer belongs to; None if its price counts none.
 
     Raises:
         ValueError: the transfer's `pricing` can't be read.
     """
-    if transfer.pricing is None or price is None or price.rule is None or price.rule.period is None:
+    if transfer.pricing is None or price is None or not price.is_counted:
         return None
-    at = read_priced(transfer.pricing).at
-    return None if at is None else (transfer.merchant_id, price.request_type, period_start(price.rule.period, at))
+    return place_at(price, transfer.merchant_id, read_priced(transfer.pricing).at)
 
 
 class PeriodCount(Struct, frozen=True, gc=False):
@@ -49,9 +54,10 @@ class PeriodCounts:
             self._counts.setdefault((merchant_id, request_type, starts_at), {})[line] = units
         self._changed: set[tuple[int, str, int, str]] = set()
 
-    def before(self, place: Place) -> Mapping[str, int]:
-        """Tell the units counted up to now, by line."""
-        return self._counts.get(place, {})
+    def before(self, place: Place | None, lines: Iterable[str]) -> Mapping[str, int]:
+        """Tell the units counted up to now of each of the lines that has any; none where nothing is counted."""
+        counts = {} if place is None else self._counts.get(place, {})
+        return {line: counts[line] for line in lines if counts.get(line)}
 
     def add(self, place: Place, units: Mapping[str, int], sign: int = 1) -> None:
         """Count units, or give them back with a `sign` of -1."""

@@ -7,12 +7,12 @@ from msgspec import Struct
 
 from farebox.core.commands import Spend
 from farebox.core.outcomes import Code, Outcome, refused
-from farebox.core.period_counts import COUNT_MAX, PeriodCounts, Place, place_of
+from farebox.core.period_counts import COUNT_MAX, PeriodCounts, Place, place_at
 from farebox.core.prices import CLOCK_LAG_MICROS_MAX, REQUESTS, Price
 from farebox.core.pricing.costs import Cost, CostTooLarge, cost
 from farebox.core.pricing.priced import Priced, pricing_text, read_priced
 from farebox.core.pricing.rules import Rates, Rule
-from farebox.core.pricing.times import period_start, rates_at
+from farebox.core.pricing.times import rates_at
 from farebox.core.state import Original
 from farebox.core.transfers import Transfer
 
@@ -67,8 +67,8 @@ def quote(price: Price, command: Spend, now: int, counts: PeriodCounts) -> Quote
     if not rule.is_timed:
         return _quote(price, rule, rule.rates, named, None, _NOTHING, None, None)
     window, rates = rates_at(rule, at)
-    place, before = _period(rule, command.merchant_id, price.request_type, at, counts)
-    return _quote(price, rule, rates, named, window, before, at, place)
+    place = place_at(price, command.merchant_id, at)
+    return _quote(price, rule, rates, named, window, counts.before(place, rule.names), at, place)
 
 
 def requoted(price: Price, transfer: Transfer) -> Quote | Outcome:
@@ -124,7 +124,8 @@ def requote(price: Price, transfer: Transfer, priced: Priced) -> Quote | Outcome
             raise ValueError(f"the price has no window {priced.window}")
         rates = windows[priced.window - 1].rates
     named = dict(sorted(priced.quantities.items()))
-    return _quote(price, rule, rates, named, priced.window, priced.before, priced.at, place_of(transfer, price))
+    place = place_at(price, transfer.merchant_id, priced.at)
+    return _quote(price, rule, rates, named, priced.window, priced.before, priced.at, place)
 
 
 def _quote_requests(price: Price, command: Spend, now: int) -> Quote | Outcome:
@@ -179,17 +180,6 @@ def _quote(
     text = pricing_text(quantities.items(), tier, window, before, at)
     requests = quantities.get(REQUESTS, 1) or 1
     return Quote(found.amount, requests, None, text, place, units, found)
-
-
-def _period(
-    rule: Rule, merchant_id: int, request_type: str, at: int, counts: PeriodCounts
-) -> tuple[Place | None, Mapping[str, int]]:
-    """Tell which count a request belongs to, and how far that has come for the lines of the rule."""
-    if rule.period is None:
-        return None, {}
-    place = (merchant_id, request_type, period_start(rule.period, at))
-    counted = counts.before(place)
-    return place, {name: counted[name] for name in rule.names if counted.get(name)}
 
 
 def quantities_of(

@@ -11,7 +11,7 @@ from farebox.core.prices import CLOCK_LAG_MICROS_MAX, REQUESTS, Price
 from farebox.core.pricing.priced import Priced, read_priced
 from farebox.core.pricing.rules import QUANTITY_MAX
 from farebox.core.pricing.times import rates_at
-from farebox.core.quotes import REQUESTED_AGO_MICROS_MAX, Quote, counted_units, requoted, returned_units
+from farebox.core.quotes import REQUESTED_AGO_MICROS_MAX, Quote, counted_units, requote, returned_units
 from farebox.core.state import Original
 from farebox.core.transfers import Transfer
 
@@ -73,12 +73,13 @@ class RuleReplay:
         price = self._prices.get(transfer.price_id or 0)
         quote, faults = recomputed(price, transfer)
         yield from faults
-        if price is None or price.rule is None or quote is None or quote.priced is None:
+        priced = None if quote is None else quote.priced
+        if price is None or price.rule is None or quote is None or priced is None:
             return
         if transfer.kind == Kind.CAPTURE:
-            yield from self._capture_faults(transfer, quote.priced)
+            yield from self._capture_faults(transfer, priced)
             self._uncount(transfer.refers_to or 0)
-        elif self._met(price, quote) != quote.priced.before:
+        elif self._counts.before(quote.place, price.names) != priced.before:
             yield COUNTS_DIFFER
         if quote.place is not None:
             self._counts.add(quote.place, quote.units)
@@ -97,11 +98,6 @@ class RuleReplay:
             yield "was priced by another window, time or count than its hold"
         if any(quantity > held.quantities.get(name, 0) for name, quantity in priced.quantities.items()):
             yield "takes more than its hold has"
-
-    def _met(self, price: Price, quote: Quote) -> Mapping[str, int]:
-        """Tell the units that a charge or hold met of its period."""
-        counted = {} if quote.place is None else self._counts.before(quote.place)
-        return {name: counted[name] for name in price.names if counted.get(name)}
 
     def _uncount(self, seq: int) -> None:
         hold = self._kept.pop(seq, None)
@@ -134,12 +130,12 @@ def recomputed(price: Price | None, transfer: Transfer) -> tuple[Quote | None, l
     is_theirs = price is not None and price.merchant_id in (None, transfer.merchant_id)
     if price is None or price.rule is None or price.request_type != transfer.request_type or not is_theirs:
         return None, ["names a price that is not there, or no rule"]
-    quantities = read_priced(transfer.pricing or "").quantities
-    names = set(price.names or (REQUESTS,))
+    priced = read_priced(transfer.pricing or "")
+    names, quantities = set(price.names or (REQUESTS,)), priced.quantities
     if quantities.keys() - names or not all(0 <= number <= QUANTITY_MAX for number in quantities.values()):
         return None, ["its quantities are none that its price has"]
-    quote = requoted(price, transfer)
-    if isinstance(quote, Outcome) or quote.priced is None:
+    quote = requote(price, transfer, priced)
+    if isinstance(quote, Outcome):
         return None, ["its quantities can't be priced"]
     faults = []
     if quote.amount != transfer.amount:
@@ -149,7 +145,7 @@ def recomputed(price: Price | None, transfer: Transfer) -> tuple[Quote | None, l
     told, comes_to = ((one.pricing, one.quantity, one.unit_price) for one in (transfer, quote))
     if told != comes_to:
         faults.append("what it was priced by is not what its price comes to")
-    return quote, faults + _time_faults(price, transfer, quote.priced)
+    return quote, faults + _time_faults(price, transfer, priced)
 
 
 def _time_faults(price: Price, transfer: Transfer, priced: Priced) -> list[str]:
