@@ -93,13 +93,13 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
 
 async def _load_for_rules(connection: Connection, reads: ReadSet, state: BatchState) -> None:
     """Read what only prices that are rules need: the versions that originals name, and the counts of periods."""
-    keys = rows.ruled_originals(state.originals.values())
-    if keys:
-        versions: list[Any] = [row for key in keys for row in await connection.fetch(_SQL["price_of_number"], *key)]
+    named = rows.ruled_originals(state.originals.values())
+    if named:
+        versions: list[Any] = await connection.fetch(_SQL["prices_of_numbers"], *as_columns(named, 3))
         state.original_prices = {row[0]: rows.price_from_row(row) for row in versions}
     stretches = counted(state, reads.merchant_types, reads.now)
     if stretches:
-        counts: list[Any] = [row for one in stretches for row in await connection.fetch(_SQL["period_counts"], *one)]
+        counts: list[Any] = await connection.fetch(_SQL["period_counts_within"], *as_columns(stretches, 4))
         state.period_counts = rows.period_counts_from_rows(counts)
 
 

@@ -99,6 +99,24 @@ CROSS JOIN LATERAL (
 ) t
 ORDER BY h.expires_at, h.merchant_id, h.seq;
 
+-- prices_of_numbers: read the versions that merchants' transfers of types name
+SELECT found.* FROM unnest($1::bigint[], $2::text[], $3::bigint[]) u (merchant_id, request_type, price_id)
+CROSS JOIN LATERAL (
+    SELECT {merchant_price} FROM merchant_price
+    WHERE merchant_id = u.merchant_id AND request_type = u.request_type AND price_id = u.price_id
+    UNION ALL
+    SELECT {default_price} FROM default_price WHERE price_id = u.price_id
+    OFFSET 0
+) found;
+
+-- period_counts_within: read what merchants' requests of types came to in periods that began within stretches of time
+SELECT found.* FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) u (merchant_id, request_type, first, last)
+CROSS JOIN LATERAL (
+    SELECT {period_count} FROM period_count
+    WHERE merchant_id = u.merchant_id AND request_type = u.request_type AND starts_at BETWEEN u.first AND u.last
+    OFFSET 0
+) found;
+
 -- approvals_of_keys: read the requests for approval that stand under idempotency keys
 -- OFFSET keeps the look-up apart: joined, it may be planned as a walk through all requests.
 SELECT found.* FROM unnest($1::bigint[], $2::text[]) WITH ORDINALITY u (merchant_id, idempotency_key, place)
