@@ -27,9 +27,9 @@ def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
         keys |= {row[0]: KeyRecord(*row[1:]) for row in many(_SQL["load_merchant_key"], reads.merchant_digests)}
     state.keys = keys
     if reads.request_types:
-        found = many(_SQL["load_default_price"], [(name, now) for name in reads.request_types])
+        found = many(_SQL["default_price_at"], [(name, now) for name in reads.request_types])
         state.default_prices = {row[1]: rows.price_from_row(row) for row in found}
-        found = many(_SQL["load_merchant_price"], [(*pair, now) for pair in reads.merchant_types])
+        found = many(_SQL["merchant_price_at"], [(*pair, now) for pair in reads.merchant_types])
         state.merchant_prices = {(row[4], row[1]): rows.price_from_row(row) for row in found}
     found = many(_SQL["load_replay"], reads.idempotency_keys)
     state.replays = {(row[0], row[4]): rows.transfer_from_row(row) for row in found}

@@ -59,7 +59,7 @@ FROM unnest($6::bigint[], $7::text[]) u (merchant_id, request_type)
 CROSS JOIN LATERAL (
     SELECT ARRAY[price_id, unit_price, starts_at, p.merchant_id, is_end::int] AS numbers, rule FROM merchant_price p
     WHERE p.merchant_id = u.merchant_id AND p.request_type = u.request_type AND starts_at <= $1 AND withdrawn_at IS NULL
-    ORDER BY starts_at DESC, price_id DESC LIMIT 1
+    ORDER BY starts_at DESC LIMIT 1
 ) found
 UNION ALL
 SELECT 'hold', found.request_type, NULL, found.numbers, {transfer.nulls}

@@ -82,9 +82,9 @@ SELECT {merchant_price} FROM merchant_price WHERE merchant_id {in $1};
 -- default_price_at: read the default price of a type that is in force at a time
 SELECT {default_price} FROM default_price
 WHERE request_type = $1 AND starts_at <= $2 AND withdrawn_at IS NULL
-ORDER BY starts_at DESC, price_id DESC LIMIT 1;
+ORDER BY starts_at DESC LIMIT 1;
 
 -- merchant_price_at: read a merchant's own price of a type that is in force at a time
 SELECT {merchant_price} FROM merchant_price
 WHERE merchant_id = $1 AND request_type = $2 AND starts_at <= $3 AND withdrawn_at IS NULL
-ORDER BY starts_at DESC, price_id DESC LIMIT 1;
+ORDER BY starts_at DESC LIMIT 1;

@@ -13,16 +13,6 @@ FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
 -- load_staff_key: read a service's or support's API key by its digest
 SELECT digest, key_id, kind, NULL, expires_at, revoked_at, roles, name, people FROM staff_key WHERE digest = $1;
 
--- load_default_price: read the default price of a type in force at a time
-SELECT {default_price} FROM default_price
-WHERE request_type = $1 AND starts_at <= $2 AND withdrawn_at IS NULL
-ORDER BY starts_at DESC LIMIT 1;
-
--- load_merchant_price: read a merchant's own price of a type in force at a time
-SELECT {merchant_price} FROM merchant_price
-WHERE merchant_id = $1 AND request_type = $2 AND starts_at <= $3 AND withdrawn_at IS NULL
-ORDER BY starts_at DESC, price_id DESC LIMIT 1;
-
 -- load_replay: read the transfer that an idempotency key stands for
 SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND idempotency_key = $2;
 
