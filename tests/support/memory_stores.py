@@ -262,14 +262,8 @@ class _Prices(_Subject):
         if price.merchant_id is not None:
             self._rows.merchant(price.merchant_id)
         if price.is_end:
-            versions = [
-                known
-                for known in await self.list(price.merchant_id)
-                if known.request_type == price.request_type
-                and known.withdrawn_at is None
-                and known.starts_at <= price.starts_at
-            ]
-            if not versions or versions[-1].is_end:
+            ended = self._rows.price_in_force(price.merchant_id, price.request_type, price.starts_at)
+            if ended is None or ended.is_end:
                 raise NotFound("no price is in force then")
         if price.price_id in {known.price_id for known in self._rows.prices}:
             raise AlreadyExists("there is such a price")
