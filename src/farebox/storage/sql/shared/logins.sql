@@ -20,7 +20,7 @@ UPDATE login SET password_hash = $2
 WHERE login_id = $1 AND disabled_at IS NULL AND password_hash = $3
 RETURNING login_id;
 
--- set_totp_seed: write or remove the seed of a login's one-time codes, and up to where they are used up
+-- set_totp_seed: write the seed of a login's one-time codes, and up to where they are used up
 UPDATE login SET totp_seed = $2, totp_step = $3 WHERE login_id = $1 RETURNING login_id;
 
 -- remove_totp_seed: ask for no more one-time codes, if they are asked for
