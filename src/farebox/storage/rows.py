@@ -122,9 +122,8 @@ def price_from_row(row: Sequence[Any]) -> Price:
 
 def price_to_row(price: Price) -> tuple[Any, ...]:
     """Write a price as the table that keeps its kind has it."""
-    rule = None if price.rule is None else msgspec.json.encode(price.rule).decode()
-    columns = (DEFAULT_PRICE if price.merchant_id is None else MERCHANT_PRICE).stored
-    return tuple(rule if column.field == "rule" else getattr(price, column.field) for column in columns)
+    row = (DEFAULT_PRICE if price.merchant_id is None else MERCHANT_PRICE).row_of(price)
+    return tuple(msgspec.json.encode(value).decode() if isinstance(value, Rule) else value for value in row)
 
 
 @lru_cache(maxsize=_RULES_KEPT)
