@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from benchmarks.document import rewrite
 from benchmarks.footprint import serve_arguments
@@ -89,7 +90,7 @@ def main() -> int:
         fits = list(_measure(Path(folder)))
     text = list(_table(fits))
     print("\n".join(text))
-    RESULTS.write_text(json.dumps([_as_fields(fit) for fit in fits], indent=1) + "\n")
+    RESULTS.write_text(json.dumps([asdict(fit) for fit in fits], indent=1) + "\n")
     rewrite("price-fit", "```text\n" + "\n".join(text) + "\n```", DOCUMENT)
     return 0 if all(fit.share >= 98.9 and fit.exact == fit.charges for fit in fits) else 1
 
@@ -274,10 +275,6 @@ def _table(fits: Sequence[Fit]) -> Iterator[str]:
 
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f} %"
-
-
-def _as_fields(fit: Fit) -> Mapping[str, Any]:
-    return {name: getattr(fit, name) for name in fit.__struct_fields__}
 
 
 if __name__ == "__main__":

@@ -62,9 +62,7 @@ def _charged(item: Listed, request: Mapping[str, int]) -> int:
 @given(
     st.dictionaries(st.sampled_from(TOKEN_MEMBERS), prices, max_size=12),
     st.sampled_from(("xai", "fireworks_ai", "other")),
-    st.dictionaries(
-        st.sampled_from(("fedramp_uplift_multiplier", "regional_endpoint_uplift_multiplier")), st.just(1.1)
-    ),
+    st.dictionaries(st.sampled_from(UPLIFTS), st.just(1.1)),
     st.lists(quantities, min_size=12, max_size=12),
 )
 def test_both_readers_of_litellms_file_agree(
