@@ -335,6 +335,9 @@ class _Prices(_Subject):
         found = [price for price in self._rows.prices if price.merchant_id == merchant_id]
         return sorted(found, key=lambda price: (price.request_type, price.starts_at, price.price_id))
 
+    async def find(self, merchant_id: int | None, price_id: int) -> Price | None:
+        return next((price for price in await self.list(merchant_id) if price.price_id == price_id), None)
+
     async def named_by(self, transfer: Transfer) -> Price | None:
         return next((price for price in self._rows.prices if price.price_id == transfer.price_id), None)
 

@@ -125,6 +125,14 @@ class PriceStore(SubjectStore):
             found = await self._rows("merchant_prices", merchant_id)
         return [rows.price_from_row(row) for row in found]
 
+    async def find(self, merchant_id: int | None, price_id: int) -> Price | None:
+        """Read one version of the default prices (None) or of a merchant's own, by its id."""
+        if merchant_id is None:
+            row = await self._row("default_price", price_id)
+        else:
+            row = await self._row("merchant_price", merchant_id, price_id)
+        return None if row is None else rows.price_from_row(row)
+
     async def named_by(self, transfer: Transfer) -> Price | None:
         """Read the version that a transfer names; None if it names none, or one that is not there."""
         if transfer.price_id is None or transfer.request_type is None:

@@ -133,9 +133,11 @@ class Prices:
 
     async def get(self, merchant_id: int | None, price_id: int) -> Price:
         """Read a version."""
-        for price in await self.list(merchant_id):
-            if price.price_id == price_id:
-                return price
+        await self._check_merchant(merchant_id)
+        with translated():
+            price = await self._stores.prices.find(merchant_id, price_id)
+        if price is not None:
+            return price
         if merchant_id is None:
             raise Missing("no default price has this id; one of a merchant's own is named with its merchant")
         raise Missing("the merchant has no price of its own that has this id")

@@ -26,6 +26,12 @@ SELECT {default_price} FROM default_price ORDER BY request_type, starts_at, pric
 -- merchant_prices: list every version of a merchant's own prices
 SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 ORDER BY request_type, starts_at, price_id;
 
+-- default_price: read one version of a default price
+SELECT {default_price} FROM default_price WHERE price_id = $1;
+
+-- merchant_price: read one version of a merchant's own price
+SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 AND price_id = $2;
+
 -- default_prices_made_with: list the default prices that were made at the same time as one of them
 SELECT {default_price} FROM default_price
 WHERE created_at = (SELECT created_at FROM default_price WHERE price_id = $1)
