@@ -29,11 +29,9 @@ _CHARGES_AT_ONCE: Final = 1_000
 """How many charges are checked before others are served."""
 
 
-class ChargeFields(Protocol):
-    """What a charge asks for; `merchant` is an id or a merchant's API key, the texts are unchecked."""
+class QuoteFields(Protocol):
+    """What decides about the cost of a request: a quote is asked for by these fields; the texts are unchecked."""
 
-    @property
-    def merchant(self) -> str: ...
     @property
     def type(self) -> str: ...
     @property
@@ -43,9 +41,16 @@ class ChargeFields(Protocol):
     @property
     def requested_at(self) -> str | None: ...
     @property
-    def idempotency_key(self) -> str: ...
-    @property
     def amount(self) -> str | None: ...
+
+
+class ChargeFields(QuoteFields, Protocol):
+    """What a charge asks for; `merchant` is an id or a merchant's API key, the texts are unchecked."""
+
+    @property
+    def merchant(self) -> str: ...
+    @property
+    def idempotency_key(self) -> str: ...
     @property
     def reference(self) -> str | None: ...
 
@@ -99,7 +104,7 @@ class Operations:
     async def charge(self, fields: ChargeFields, *, caller: Caller | None) -> Outcome:
         """Deduct the cost of a request."""
         command = _charge_command(fields, caller)
-        return _MERCHANT_NOT_FOUND if command is None else await self._spend(command)
+        return MERCHANT_NOT_FOUND if command is None else await self._spend(command)
 
     async def charge_all(
         self, charges: Iterable[ChargeFields], *, caller: Caller | None
@@ -165,11 +170,11 @@ class Operations:
 
     async def hold(self, fields: HoldFields, *, caller: Caller | None) -> Outcome:
         """Set aside the cost of a request."""
-        checked, measured = _checked_spend(fields), _measured(fields)
+        checked, measured = _checked_spend(fields), checked_measures(fields)
         ttl_seconds = inputs.ttl_seconds("ttlSeconds", fields.ttl_seconds)
         payer = api_keys.parse_payer(fields.merchant)
         if payer is None:
-            return _MERCHANT_NOT_FOUND
+            return MERCHANT_NOT_FOUND
         return await self._spend(commands.CreateHold(payer, *checked, ttl_seconds, caller, *measured))
 
     async def capture(
@@ -399,19 +404,19 @@ async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | Non
         except InvalidInput as error:
             checked.append(error)
         else:
-            checked.append(_MERCHANT_NOT_FOUND if command is None else command)
+            checked.append(MERCHANT_NOT_FOUND if command is None else command)
     return checked
 
 
 def _charge_command(fields: ChargeFields, caller: Caller | None) -> commands.Charge | None:
     """Check what a charge asks for; None if it names no merchant."""
-    checked, measured = _checked_spend(fields), _measured(fields)
+    checked, measured = _checked_spend(fields), checked_measures(fields)
     payer = api_keys.parse_payer(fields.merchant)
     return None if payer is None else commands.Charge(payer, *checked, caller, *measured)
 
 
-def _measured(fields: ChargeFields) -> tuple[commands.Quantities | None, int | None]:
-    """Check the quantities of a charge or hold, and when it was requested."""
+def checked_measures(fields: QuoteFields) -> tuple[commands.Quantities | None, int | None]:
+    """Check the quantities of a charge, hold or quote, and when it was requested."""
     quantities, requested_at = fields.quantities, fields.requested_at
     return (
         inputs.quantities("quantities", quantities, is_quantity_named=fields.quantity is not None),
@@ -432,7 +437,7 @@ def _checked_spend(fields: ChargeFields) -> tuple[str, int, str, int | None, str
 
 
 _UNPRICED: Final = (Code.UNKNOWN_TYPE, Code.TYPE_RETIRED)
-_MERCHANT_NOT_FOUND: Final = refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
+MERCHANT_NOT_FOUND: Final = refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
 _HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "No hold has this id")
 _TRANSFER_NOT_FOUND: Final = refused(Code.TRANSFER_NOT_FOUND, "No transfer has this id")
 

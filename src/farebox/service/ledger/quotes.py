@@ -1,7 +1,7 @@
 """Quotes: what a charge of this moment would cost, worked out by the same function, with no money looked at."""
 
 from collections.abc import Mapping
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
@@ -16,29 +16,14 @@ from farebox.core.pricing.times import period_start
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Refused, UnknownMerchant, translated
+from farebox.service.ledger.operations import MERCHANT_NOT_FOUND, QuoteFields, checked_measures
 from farebox.service.people.api_keys import parse_payer
 from farebox.storage.stores import Stores
 
 _Told = TypeVar("_Told")
 
-_MERCHANT_NOT_FOUND: Final = refused(Code.MERCHANT_NOT_FOUND, "No merchant has this id or API key")
 _NOBODY: Final = 0
 """Stands for the merchant where a default price is quoted to nobody in particular."""
-
-
-class QuoteFields(Protocol):
-    """What a quote is asked for: the fields of a charge that decide its cost."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def quantity(self) -> int | None: ...
-    @property
-    def quantities(self) -> Mapping[str, object] | None: ...
-    @property
-    def requested_at(self) -> str | None: ...
-    @property
-    def amount(self) -> str | None: ...
 
 
 class QuoteAsked(Struct, frozen=True):
@@ -87,19 +72,20 @@ class Quotes:
             Refused: a charge would be refused, for what it asks or because the type has no price.
         """
         request_type = inputs.request_type("type", fields.type)
+        quantity = 1 if fields.quantity is None else inputs.quantity("quantity", fields.quantity)
+        amount = None if fields.amount is None else inputs.amount("amount", fields.amount)
+        quantities, requested_at = checked_measures(fields)
         command = Charge(
             Payer(_NOBODY if merchant_id is None else merchant_id),
             request_type,
-            1 if fields.quantity is None else inputs.quantity("quantity", fields.quantity),
+            quantity,
             idempotency_key="",
-            amount=None if fields.amount is None else inputs.amount("amount", fields.amount),
-            quantities=inputs.quantities(
-                "quantities", fields.quantities, is_quantity_named=fields.quantity is not None
-            ),
-            requested_at=None if fields.requested_at is None else inputs.time("requestedAt", fields.requested_at),
+            amount=amount,
+            quantities=quantities,
+            requested_at=requested_at,
         )
         now = self._clock.now()
-        at = now if command.requested_at is None else command.requested_at
+        at = now if requested_at is None else requested_at
         currency = None if merchant_id is None else await self._currency(merchant_id)
         price = _done(in_force(*await self._versions(merchant_id, request_type, now), request_type))
         quote = _done(quotes.quote(price, command, now, await self._counts(price, merchant_id, at)))
@@ -116,12 +102,12 @@ class Quotes:
         """
         payer = parse_payer(text)
         if payer is None:
-            raise Refused(_MERCHANT_NOT_FOUND)
+            raise Refused(MERCHANT_NOT_FOUND)
         if payer.digest is not None:
             with translated():
                 key = await self._stores.api_keys.authenticate(payer.merchant_id, payer.digest)
             if key is None or not key.is_valid_at(self._clock.now()):
-                raise Refused(_MERCHANT_NOT_FOUND)
+                raise Refused(MERCHANT_NOT_FOUND)
         return payer.merchant_id
 
     async def _currency(self, merchant_id: int) -> str:
