@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from farebox.core.prices import Price
 from farebox.service.catalogue.listed import Listed, Offer, Problem, Reason
+from farebox.service.price_life import by_type
 
 
 class Change(StrEnum):
@@ -29,26 +30,23 @@ class Difference(Struct, frozen=True):
     before: Offer | None = None
 
 
-def differences(listed: Iterable[Listed], versions: Sequence[Price], starts_at: int) -> list[Difference]:
+def differences(listed: Iterable[Listed], versions: Iterable[Price], starts_at: int) -> list[Difference]:
     """Compare a list with the versions that there are.
 
     Args:
         listed: what the list says, with problems; a type may have several versions.
-        versions: those of the defaults or of one merchant, by type and start.
+        versions: those of the defaults or of one merchant.
         starts_at: when what has no start of its own begins.
 
     Returns:
         One for each of the list, by type and start. A price that holds already when it would start is unchanged, so
         that a list that was imported changes nothing when it is imported again.
     """
-    known = {
-        request_type: [version for version in group if version.withdrawn_at is None]
-        for request_type, group in groupby(versions, key=lambda version: version.request_type)
-    }
-    by_type = sorted(listed, key=lambda item: (item.request_type, _start(item, starts_at)))
+    known = by_type(versions)
+    ordered = sorted(listed, key=lambda item: (item.request_type, _start(item, starts_at)))
     return [
         difference
-        for request_type, items in groupby(by_type, key=lambda item: item.request_type)
+        for request_type, items in groupby(ordered, key=lambda item: item.request_type)
         for difference in _of_type(list(items), known.get(request_type, ()), starts_at)
     ]
 
@@ -60,17 +58,16 @@ def _start(item: Listed, starts_at: int) -> int:
 def _of_type(items: Sequence[Listed], versions: Sequence[Price], starts_at: int) -> list[Difference]:
     """Go through a type's versions of the list, each of which is what holds before the next."""
     found: list[Difference] = []
-    planned: dict[int, Offer] = {}
+    offers = {version.starts_at: _offer(version) for version in versions}
     for item in items:
         start = _start(item, starts_at)
-        before = _in_force(versions, planned, start)
-        taken = {version.starts_at: _offer(version) for version in versions}
+        before = _in_force(offers, start)
         problem = item.problem
         if problem is None and found and found[-1].starts_at == start:
             problem = Problem(Reason.TWICE, "the list has two prices that start at one time")
-        elif problem is None and start in taken and taken[start] != item.offer:
+        elif problem is None and start in offers and offers[start] != item.offer:
             problem = Problem(Reason.TAKEN, "withdraw what starts at that very time, or choose another time")
-        elif problem is None and start < starts_at and start not in taken:
+        elif problem is None and start < starts_at and start not in offers:
             problem = Problem(Reason.PAST, "the list has it start before the import does")
         if item.offer is None or problem is not None:
             found.append(Difference(replace(item, offer=None, problem=problem), Change.LEFT_OUT, start, before))
@@ -78,15 +75,14 @@ def _of_type(items: Sequence[Listed], versions: Sequence[Price], starts_at: int)
             found.append(Difference(item, Change.UNCHANGED, start, before))
         else:
             found.append(Difference(item, Change.NEW if before is None else Change.CHANGED, start, before))
-            planned[start] = item.offer
+            offers[start] = item.offer
     return found
 
 
-def _in_force(versions: Sequence[Price], planned: Mapping[int, Offer], start: int) -> Offer | None:
-    """Tell what holds at a time; None if there is no price then, or it has ended."""
-    held = {version.starts_at: _offer(version) for version in versions if version.starts_at <= start}
-    by_start: dict[int, Offer | None] = {**held, **planned}
-    return by_start[max(by_start)] if by_start else None
+def _in_force(offers: Mapping[int, Offer | None], start: int) -> Offer | None:
+    """Tell what holds at a time, of offers by start; None if there is no price then, or it has ended."""
+    started = [at for at in offers if at <= start]
+    return offers[max(started)] if started else None
 
 
 def _offer(version: Price) -> Offer | None:
