@@ -26,8 +26,9 @@ from farebox.service.catalogue.litellm import read_litellm
 from farebox.service.catalogue.markup import read_filter, read_markup
 from farebox.service.catalogue.own import read_own
 from farebox.service.clock import Clock
-from farebox.service.errors import Conflict, InvalidInput, UnknownMerchant, translated
+from farebox.service.errors import Conflict, InvalidInput, translated
 from farebox.service.id_generator import IdGenerator
+from farebox.service.operator.prices import ensure_merchant
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.interface import Repeated
@@ -107,7 +108,25 @@ class PriceImports:
 
     async def compare(self, price_list: ListImport) -> Comparison:
         """Tell what an import of this moment would change; nothing is written."""
-        return await self._compare(price_list)
+        now = self._clock.now()
+        starts_at = None if price_list.starts is None else inputs.time("starts", price_list.starts)
+        if starts_at is not None and starts_at < now:
+            raise InvalidInput("starts", "a price can't start in the past")
+        # A long list takes a second to read, in which the server goes on charging.
+        listed = await asyncio.to_thread(lambda: list(_chosen(price_list, now if starts_at is None else starts_at)))
+        if len(listed) > TYPES_MAX:
+            raise InvalidInput("FILE", f"this comes to {len(listed):,} prices; an import has {TYPES_MAX:,} at most")
+        if starts_at is None:
+            starts_at = self._clock.now() + len(listed) * _WRITE_MICROS
+        await ensure_merchant(self._stores, price_list.merchant_id)
+        with translated():
+            versions = await self._stores.prices.list(price_list.merchant_id)
+        named = {item.request_type for item in listed}
+        return Comparison(
+            await asyncio.to_thread(differences, listed, versions, starts_at),
+            starts_at,
+            sum(map(_filter(price_list), {version.request_type for version in versions} - named)),
+        )
 
     async def make(
         self,
@@ -129,7 +148,7 @@ class PriceImports:
             Conflict: it would change other than what was seen.
         """
         ensure_may(principal, Operation.SET_PRICE)
-        comparison = await self._compare(price_list)
+        comparison = await self.compare(price_list)
         if seen is not None and seen != comparison.fingerprint:
             await self._ensure_not_made(request_key)
             raise Conflict(_MEANWHILE)
@@ -168,29 +187,6 @@ class PriceImports:
         """List the versions that an import made, by any of them."""
         with translated():
             return await self._stores.prices.made_with(merchant_id, price_id)
-
-    async def _compare(self, price_list: ListImport) -> Comparison:
-        now = self._clock.now()
-        starts_at = None if price_list.starts is None else inputs.time("starts", price_list.starts)
-        if starts_at is not None and starts_at < now:
-            raise InvalidInput("starts", "a price can't start in the past")
-        # A long list takes a second to read, in which the server goes on charging.
-        listed = await asyncio.to_thread(lambda: list(_chosen(price_list, now if starts_at is None else starts_at)))
-        if len(listed) > TYPES_MAX:
-            raise InvalidInput("FILE", f"this comes to {len(listed):,} prices; an import has {TYPES_MAX:,} at most")
-        if starts_at is None:
-            starts_at = self._clock.now() + len(listed) * _WRITE_MICROS
-        merchant_id = price_list.merchant_id
-        with translated():
-            if merchant_id is not None and await self._stores.merchants.find(merchant_id) is None:
-                raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
-            versions = await self._stores.prices.list(merchant_id)
-        named = {item.request_type for item in listed}
-        return Comparison(
-            await asyncio.to_thread(differences, listed, versions, starts_at),
-            starts_at,
-            sum(map(_filter(price_list), {version.request_type for version in versions} - named)),
-        )
 
     def _price(self, difference: Difference, merchant_id: int | None) -> Price:
         offer = difference.listed.offer

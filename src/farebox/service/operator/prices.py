@@ -133,7 +133,7 @@ class Prices:
 
     async def get(self, merchant_id: int | None, price_id: int) -> Price:
         """Read a version."""
-        await self._check_merchant(merchant_id)
+        await ensure_merchant(self._stores, merchant_id)
         with translated():
             price = await self._stores.prices.find(merchant_id, price_id)
         if price is not None:
@@ -149,7 +149,7 @@ class Prices:
 
     async def list(self, merchant_id: int | None) -> Sequence[Price]:
         """List every version, by type and start, those that were withdrawn too."""
-        await self._check_merchant(merchant_id)
+        await ensure_merchant(self._stores, merchant_id)
         with translated():
             return await self._stores.prices.list(merchant_id)
 
@@ -178,7 +178,7 @@ class Prices:
 
     async def versions(self, merchant_id: int | None, request_type: str) -> Sequence[Price]:
         """List every version of a type, by start, those that were withdrawn too."""
-        await self._check_merchant(merchant_id)
+        await ensure_merchant(self._stores, merchant_id)
         with translated():
             return await self._stores.prices.versions(merchant_id, request_type)
 
@@ -186,11 +186,6 @@ class Prices:
         """Tell how many merchants have a price of their own of a type in force at a time."""
         with translated():
             return await self._stores.prices.own_count(request_type, at)
-
-    async def _check_merchant(self, merchant_id: int | None) -> None:
-        with translated():
-            if merchant_id is not None and await self._stores.merchants.find(merchant_id) is None:
-                raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
 
     async def _versions(self, merchant_id: int | None) -> Sequence[Price]:
         """List all versions that a merchant may meet."""
@@ -254,3 +249,14 @@ class Prices:
         if account is None:
             raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, price.merchant_id)}")
         return format_money_with_code(unit_price, account.currency)
+
+
+async def ensure_merchant(stores: Stores, merchant_id: int | None) -> None:
+    """Go on if there is this merchant, or if with None the defaults are meant.
+
+    Raises:
+        UnknownMerchant: there is none.
+    """
+    with translated():
+        if merchant_id is not None and await stores.merchants.find(merchant_id) is None:
+            raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
