@@ -7,7 +7,7 @@ from typing import Any, Final
 from farebox.core.pricing.rules import Rule
 from farebox.service.errors import InvalidInput
 from farebox.service.plain_values import shown
-from farebox.service.price_texts import read_rule, write_rule
+from farebox.service.price_texts import read_rule
 
 DOCUMENT_CHARS_MAX: Final = 60_000
 
@@ -32,11 +32,6 @@ def parse_rule(field: str, text: str) -> Rule:
     except (ValueError, RecursionError) as error:
         raise InvalidInput(field, f"this is no JSON: {error}") from error
     return read_rule(field, value)
-
-
-def rule_document(rule: Rule) -> str:
-    """Write a rule as JSON for people."""
-    return json.dumps(write_rule(rule), indent=2)
 
 
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
