@@ -9,6 +9,7 @@ requests of more input tokens than it says. What the list leaves to its program 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from fractions import Fraction
+from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
@@ -137,7 +138,7 @@ def _rule(
     borders = {0, _DAY_MINUTES, *(border for some in (*ordinary, *overrides) for border in some.minutes or ())}
     stretches: dict[str, list[tuple[int, int]]] = {}
     told: dict[str, _PricesByKey] = {}
-    for start, end in zip(sorted(borders), sorted(borders)[1:], strict=False):
+    for start, end in pairwise(sorted(borders)):
         prices = _in_force(ordinary, overrides, day, start)
         key = repr(sorted(prices.items(), key=lambda item: item[0]))
         told[key] = prices

@@ -15,10 +15,11 @@ from farebox.core.pricing.rules import Rates, Window
 from farebox.service.catalogue.lines import Component, NumberReader
 from farebox.service.catalogue.listed import Inexpressible, Reason
 from farebox.service.catalogue.litellm_members import read_member
+from farebox.service.price_window_texts import DAYS
 
 _DAY_MINUTES: Final = 24 * 60
 _EVERY_DAY: Final = tuple(range(7))
-_WEEKDAYS: Final = {name: number for number, name in enumerate(("mon", "tue", "wed", "thu", "fri", "sat", "sun"))}
+_WEEKDAYS: Final = {name: number for number, name in enumerate(DAYS)}
 _YEARS_CHECKED: Final = range(2024, 2031)
 
 _Minutes = list[tuple[int, int]]
