@@ -105,12 +105,13 @@ class PriceCheck:
             # A time that no calendar has is an overflow, or an error of the system's.
             quote, faults = None, ["what it was priced by can't be read"]
         yield from faults
-        if quote is None or quote.priced is None:
+        priced = None if quote is None else quote.priced
+        if quote is None or priced is None:
             self.forget()
         elif transfer.kind == Kind.CAPTURE:
-            yield from self._capture_faults(transfer, quote.priced, quote)
+            yield from self._capture_faults(transfer, priced, quote)
         else:
-            yield from self._count_faults(price, quote.priced, quote.place)
+            yield from self._count_faults(price, priced, quote.place)
             self._add(quote, 1)
             if transfer.kind == Kind.HOLD:
                 self._holds[transfer.seq] = quote
@@ -126,11 +127,11 @@ class PriceCheck:
 
     def _capture_faults(self, transfer: Transfer, priced: Priced, quote: Quote) -> Iterator[str]:
         hold = self._holds.pop(transfer.refers_to or 0, None)
-        if hold is None or hold.priced is None:
+        held = None if hold is None else hold.priced
+        if hold is None or held is None:
             if quote.place is not None:
                 self._forget_type(transfer.request_type)
             return
-        held = hold.priced
         is_alike = (priced.window, priced.before, priced.at) == (held.window, held.before, held.at)
         if not is_alike or any(number > held.quantities.get(name, 0) for name, number in priced.quantities.items()):
             yield "a capture is priced as its hold was, for as much at most, and this one is not"
