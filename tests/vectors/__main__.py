@@ -2,17 +2,16 @@
 
 import json
 from collections.abc import Iterator
-from datetime import datetime
 from typing import Any, Final
 
-from farebox.core.money import format_amount
+from farebox.core.money import MICROS_PER_UNIT, format_amount
 from farebox.core.pricing.times import rates_at
+from farebox.service import inputs
 from farebox.service.price_texts import read_rule
 from tests.support.price_models import Modelled, fraction_cost
 from tests.vectors import FILE
 from tests.vectors.cases import CASES, Asked
 
-MICROS_PER_UNIT: Final = 10**6
 USUAL_TIME: Final = "2026-11-25T12:00:00Z"
 
 
@@ -20,7 +19,7 @@ def vectors() -> Iterator[dict[str, Any]]:
     for case in CASES:
         rule = read_rule("rule", case.rule)
         for asked in case.asked:
-            window, rates = rates_at(rule, micros(asked.at or USUAL_TIME))
+            window, rates = rates_at(rule, inputs.time("at", asked.at or USUAL_TIME))
             modelled = fraction_cost(rule, rates, asked.quantities, asked.counts)
             yield {
                 "name": case.name,
@@ -43,11 +42,6 @@ def told(asked: Asked, modelled: Modelled, window: int | None) -> dict[str, Any]
             for name, cost in modelled.lines.items()
         ],
     }
-
-
-def micros(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    return int(moment.replace(microsecond=0).timestamp()) * MICROS_PER_UNIT + moment.microsecond
 
 
 def written() -> str:

@@ -9,11 +9,12 @@ import pytest
 from farebox.core.money import MICROS_PER_UNIT
 from farebox.core.pricing.costs import CostTooLarge, cost
 from farebox.core.pricing.times import rates_at
+from farebox.service import inputs
 from farebox.service.parsing import parse_amount
 from farebox.service.price_texts import read_rule
 from tests.support.price_models import decimal_cost
 from tests.vectors import FILE
-from tests.vectors.__main__ import micros, written
+from tests.vectors.__main__ import written
 from tests.vectors.cases import CASES
 
 VECTORS: Final[list[dict[str, Any]]] = json.loads(FILE.read_text())["vectors"]
@@ -27,7 +28,7 @@ def test_the_file_is_as_its_cases_are() -> None:
 @pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["name"])
 def test_the_ledger_charges_what_a_vector_says(vector: dict[str, Any]) -> None:
     rule = read_rule("rule", vector["rule"])
-    window, rates = rates_at(rule, micros(vector["at"]))
+    window, rates = rates_at(rule, inputs.time("at", vector["at"]))
     asked = (rule, rates, vector["quantities"], vector["counts"])
     if "refused" in vector:
         with pytest.raises(CostTooLarge):
