@@ -214,7 +214,7 @@ class Operations:
         is_dry_run: bool = False,
     ) -> Outcome:
         """Give a hold's money back; `hold` is the hold's id. A service asks, or a person, who has to say why."""
-        asked_by = _asked_by(principal, Operation.MANAGE_HOLDS) if principal else (caller, None)
+        asked_by = _asked_by(principal, Operation.MANAGE_HOLDS, caller)
         if principal is not None and reason is None:
             raise InvalidInput("reason", "support says why it releases a hold: one line for the audit log")
         checked = (
@@ -241,7 +241,7 @@ class Operations:
 
         A service asks, or a person. To repeat it is safe by itself.
         """
-        asked_by = _asked_by(principal, Operation.MANAGE_HOLDS) if principal else (caller, None)
+        asked_by = _asked_by(principal, Operation.MANAGE_HOLDS, caller)
         if (ttl_seconds is None) == (expires_at is None):
             raise InvalidInput("ttlSeconds", "name either ttlSeconds or expiresAt")
         if expires_at is not None:
@@ -270,7 +270,7 @@ class Operations:
         Above the operator's limit a person's is requested, as a top-up is; a service's is refused if one person made
         its key.
         """
-        asked_by = _asked_by(principal, Operation.REFUND) if principal else (caller, None)
+        asked_by = _asked_by(principal, Operation.REFUND, caller)
         checked = (
             inputs.idempotency_key("idempotencyKey", idempotency_key),
             None if amount is None else inputs.amount("amount", amount),
@@ -442,14 +442,16 @@ _HOLD_NOT_FOUND: Final = refused(Code.HOLD_NOT_FOUND, "No hold has this id")
 _TRANSFER_NOT_FOUND: Final = refused(Code.TRANSFER_NOT_FOUND, "No transfer has this id")
 
 
-def _asked_by(principal: Principal | None, operation: Operation) -> tuple[Caller | None, Actor | None]:
-    """Return a command's last two fields, if this principal may ask for it.
+def _asked_by(
+    principal: Principal | None, operation: Operation, caller: Caller | None = None
+) -> tuple[Caller | None, Actor | None]:
+    """Return the two fields by which a command says who asks: this principal, if they may, or else this caller.
 
     Raises:
         Forbidden: they may not.
     """
     if principal is None:
-        return None, None
+        return caller, None
     principal.ensure_may(operation)
     return principal.caller, principal.actor()
 
