@@ -65,6 +65,11 @@ class PriceLife(Struct, frozen=True):
     ended: Sequence[PriceChange]
     """Types that had a price and have none now, and since when."""
 
+    @property
+    def changes_at(self) -> int | None:
+        """When the first change comes that is known."""
+        return self.to_come[0].at if self.to_come else None
+
 
 def life_of(versions: Iterable[Price], now: int) -> PriceLife:
     """Tell what the versions that a merchant may meet come to."""

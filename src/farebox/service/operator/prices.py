@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-from msgspec import Struct
-
 from farebox.core import ids
 from farebox.core.audit_log import Action
 from farebox.core.currencies import format_money_with_code
@@ -24,13 +22,6 @@ from farebox.storage.stores import Stores
 
 FREE_REQUESTS: Final = Rule(Rates((Line(REQUESTS, 0),)))
 """What a unit price of 0 is kept as."""
-
-
-class CurrentPrices(Struct, frozen=True):
-    """The prices in force, by type, and when the next version that is known starts."""
-
-    prices: Sequence[Price]
-    changes_at: int | None
 
 
 class Prices:
@@ -166,11 +157,6 @@ class Prices:
     async def in_force(self, merchant_id: int | None) -> Sequence[Price]:
         """List the prices that a charge of this moment would meet, by type: a merchant's own go before the defaults."""
         return (await self.life(merchant_id)).in_force
-
-    async def current(self, merchant_id: int | None) -> CurrentPrices:
-        """List the prices in force, and tell when the next of them changes, as far as it is known."""
-        life = await self.life(merchant_id)
-        return CurrentPrices(life.in_force, life.to_come[0].at if life.to_come else None)
 
     async def life(self, merchant_id: int | None) -> PriceLife:
         """Tell what a merchant's requests cost now, what they will, and which can't be charged any more."""

@@ -17,7 +17,7 @@ from farebox.presenters.prices import price_in_force
 from farebox.service import inputs
 from farebox.service.errors import Forbidden, InvalidKey
 from farebox.service.insight.usage import DAYS_MAX, HOURS_MAX
-from farebox.service.operator.prices import CurrentPrices
+from farebox.service.price_life import PriceLife
 from farebox.web.api.answers import answer, unchanged_answer, version_headers
 from farebox.web.api_route import MERCHANT, SERVICE, Answer, ApiRequest, Endpoints, route
 from farebox.web.envelope import success_body
@@ -117,24 +117,24 @@ class AccountEndpoints(Endpoints):
         if merchant_id is not None:
             _, account = await self._services.merchants.get(merchant_id)
             currency = account.currency
-        current = await self._services.prices.current(merchant_id)
-        version = _version(current, currency)
+        life = await self._services.prices.life(merchant_id)
+        version = _version(life, currency)
         if (unchanged := unchanged_answer(request, version)) is not None:
             return unchanged
         prices = []
-        for price in current.prices:
+        for price in life.in_force:
             prices.append(price_in_force(price))
             if len(prices) % _PRICES_AT_ONCE == 0:
                 # Thousands of rules take a while to write; charges go on meanwhile.
                 await asyncio.sleep(0)
-        data = schemas.PricesInForce(currency, prices, time_or_none(current.changes_at), version)
+        data = schemas.PricesInForce(currency, prices, time_or_none(life.changes_at), version)
         return answer(data, version_headers(version))
 
 
-def _version(current: CurrentPrices, currency: str | None) -> str:
+def _version(life: PriceLife, currency: str | None) -> str:
     """Name what is told: versions never change, so their numbers will do, and the release that writes them down."""
     digest = blake2b(digest_size=_VERSION_BYTES)
-    known = (_release(), currency, current.changes_at, [price.price_id for price in current.prices])
+    known = (_release(), currency, life.changes_at, [price.price_id for price in life.in_force])
     digest.update(msgspec.json.encode(known))
     return digest.hexdigest()
 
