@@ -8,17 +8,17 @@ from typing import Final
 
 import msgspec
 
-from farebox.core import ids
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code
 from farebox.presenters.fields import time_or_none
 from farebox.presenters.merchants import AccountData, account_data
 from farebox.presenters.prices import price_in_force
 from farebox.service import inputs
-from farebox.service.errors import Forbidden, InvalidKey
+from farebox.service.errors import InvalidKey
 from farebox.service.insight.usage import DAYS_MAX, HOURS_MAX
 from farebox.service.price_life import PriceLife
 from farebox.web.api.answers import answer, unchanged_answer, version_headers
+from farebox.web.api.paths import merchant_in_query, own_or_named
 from farebox.web.api_route import MERCHANT, SERVICE, Answer, ApiRequest, Endpoints, route
 from farebox.web.envelope import success_body
 from farebox.web.schemas import reading as schemas
@@ -107,12 +107,7 @@ class AccountEndpoints(Endpoints):
     )
     async def prices(self, request: ApiRequest, query: schemas.PricesQuery) -> Answer:
         """Show what requests cost now."""
-        merchant_id = None if query.merchant is None else inputs.public_id("merchant", ids.MERCHANT, query.merchant)
-        own = request.key.merchant_id
-        if own is not None:
-            if merchant_id not in (None, own):
-                raise Forbidden("A merchant's key reads that merchant's prices")
-            merchant_id = own
+        merchant_id = own_or_named(request, merchant_in_query(query), "A merchant's key reads that merchant's prices")
         currency = None
         if merchant_id is not None:
             _, account = await self._services.merchants.get(merchant_id)

@@ -2,17 +2,16 @@
 
 from typing import Final
 
-from farebox.core import ids
 from farebox.core.holds import Hold
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.permissions import Operation
 from farebox.presenters.holds import open_hold_data
 from farebox.service import inputs
-from farebox.service.errors import Forbidden, InvalidInput, Refused, transfer_of
+from farebox.service.errors import InvalidInput, Refused, transfer_of
 from farebox.web.api.answers import answer, replay_headers
 from farebox.web.api.charges import SPEND_REFUSALS
-from farebox.web.api.paths import merchant_in_query, text_in_path
+from farebox.web.api.paths import merchant_in_query, own_or_named, text_in_path
 from farebox.web.api_route import MERCHANT, SERVICE, SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas import spending as schemas
 from farebox.web.schemas.admin import MerchantPageQuery
@@ -39,12 +38,7 @@ class HoldEndpoints(Endpoints):
     )
     async def list_open(self, request: ApiRequest, query: schemas.HoldsQuery) -> Answer:
         """Tell what is set aside of a merchant's money."""
-        merchant_id = None if query.merchant is None else inputs.public_id("merchant", ids.MERCHANT, query.merchant)
-        own = request.key.merchant_id
-        if own is not None:
-            if merchant_id not in (None, own):
-                raise Forbidden("A merchant's key reads that merchant's holds")
-            merchant_id = own
+        merchant_id = own_or_named(request, merchant_in_query(query), "A merchant's key reads that merchant's holds")
         if merchant_id is None:
             raise InvalidInput("merchant", "a service names the merchant whose holds it wants")
         await self._services.merchants.get(merchant_id)

@@ -1,15 +1,21 @@
 """The ids in paths and queries, and what is answered of a merchant, a key, a price or an approval that can't exist."""
 
-from typing import Final
+from typing import Final, Protocol
 
 from farebox.core import ids
 from farebox.core.outcomes import Code, refused
 from farebox.service import inputs, parsing
-from farebox.service.errors import Missing, Refused
+from farebox.service.errors import Forbidden, Missing, Refused
 from farebox.web.api_route import ApiRequest
-from farebox.web.schemas.admin import MerchantPageQuery, OutboxQuery
 
 MERCHANT_PATH: Final = "/api/admin/merchants/{merchant_id:str}"
+
+
+class MerchantQuery(Protocol):
+    """A query that may name a merchant."""
+
+    @property
+    def merchant(self) -> str | None: ...
 
 
 def merchant_in_path(request: ApiRequest) -> int:
@@ -66,13 +72,27 @@ def text_in_path(request: ApiRequest, name: str) -> str:
     return text
 
 
-def merchant_in_query(query: MerchantPageQuery | OutboxQuery) -> int | None:
-    """Read whose page is asked for; None for that of all merchants.
+def merchant_in_query(query: MerchantQuery) -> int | None:
+    """Read which merchant a query names; None if it names none.
 
     Raises:
         InvalidInput: the text is no merchant's id.
     """
     return None if query.merchant is None else inputs.public_id("merchant", ids.MERCHANT, query.merchant)
+
+
+def own_or_named(request: ApiRequest, named: int | None, only_own: str) -> int | None:
+    """Tell whom a request is about: the merchant whose key it is, or else the one that it names; None if neither is.
+
+    Raises:
+        Forbidden: a merchant's key names another one; `only_own` says what that key may do.
+    """
+    own = request.key.merchant_id
+    if own is None:
+        return named
+    if named not in (None, own):
+        raise Forbidden(only_own)
+    return own
 
 
 def _number_in_path(request: ApiRequest, name: str, prefix: str) -> int | None:

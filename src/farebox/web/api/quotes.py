@@ -4,8 +4,8 @@ from typing import Final
 
 from farebox.core.outcomes import Code
 from farebox.presenters.quotes import QuoteData, quote_data
-from farebox.service.errors import Forbidden
 from farebox.web.api.answers import answer
+from farebox.web.api.paths import own_or_named
 from farebox.web.api_route import MERCHANT, SERVICE, SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.quotes import QuoteRequest
 
@@ -40,7 +40,5 @@ class QuoteEndpoints(Endpoints):
         """Tell what a charge would cost."""
         quotes = self._services.quotes
         named = None if body.merchant is None else await quotes.merchant_of(body.merchant)
-        own = request.key.merchant_id
-        if own is not None and named not in (None, own):
-            raise Forbidden("A merchant's key is told what requests cost that merchant")
-        return answer(quote_data(await quotes.quote(body, named if own is None else own)))
+        merchant_id = own_or_named(request, named, "A merchant's key is told what requests cost that merchant")
+        return answer(quote_data(await quotes.quote(body, merchant_id)))
