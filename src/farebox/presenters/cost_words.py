@@ -8,13 +8,11 @@ from msgspec import Struct
 from farebox.core.currencies import decimals_of, format_money
 from farebox.core.money import MICROS_PER_UNIT
 from farebox.core.pricing.costs import Cost
-from farebox.core.pricing.rules import Direction, Rates, Rule
-from farebox.presenters.price_words import above
+from farebox.core.pricing.rules import Rates, Rule
+from farebox.presenters.price_words import ROUNDED, above
 
 DECIMALS_MAX: Final = 15
 """So many decimals of an exact amount are written; an ellipsis stands for further ones."""
-
-_ROUNDED: Final = {Direction.UP: "up", Direction.HALF_UP: "half up", Direction.DOWN: "down"}
 
 
 class CostLine(Struct, frozen=True):
@@ -55,7 +53,7 @@ def cost_words(rule: Rule, rates: Rates, cost: Cost, quantities: Mapping[str, in
     if cost.amount * cost.denominator != cost.numerator:
         exact = exact_amount(cost.numerator, cost.denominator, currency)
         rounded = format_money(cost.amount, currency)
-        notes.append(f"{exact} exactly, rounded {_ROUNDED[rule.direction]} to {rounded}")
+        notes.append(f"{exact} exactly, rounded {ROUNDED[rule.direction]} to {rounded}")
     return CostWords(format_money(cost.amount, currency), lines, tuple(notes))
 
 

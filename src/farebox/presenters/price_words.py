@@ -6,18 +6,17 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core.currencies import format_money
+from farebox.core.prices import REQUESTS
 from farebox.core.pricing.rules import Direction, Line, Period, PeriodUnit, Rates, Rule, Step, Tiers, Window, Windows
 from farebox.service.plain_values import listed
 from farebox.service.price_window_texts import DAY_NAMES, time_of_day
 
 FREE: Final = "free"
-REQUESTS: Final = "requests"
-"""The name of the line that counts requests."""
+ROUNDED: Final = {Direction.UP: "up", Direction.HALF_UP: "half up", Direction.DOWN: "down"}
+"""Where a fraction of a step goes."""
 
 _RUN_DAYS_MIN: Final = 3
 """So many weekdays in a row are written as the first to the last."""
-
-_ROUNDED: Final = {Direction.UP: "up", Direction.HALF_UP: "half up", Direction.DOWN: "down"}
 
 
 class RuleSection(Struct, frozen=True):
@@ -172,5 +171,5 @@ def _notes(rule: Rule, currency: str) -> list[str]:
         if rule.period.refunds_give_back:
             notes.append("refunds give units back")
     if (rule.step, rule.direction) != (1, Direction.UP):
-        notes.append(f"rounded {_ROUNDED[rule.direction]} to {format_money(rule.step, currency)}")
+        notes.append(f"rounded {ROUNDED[rule.direction]} to {format_money(rule.step, currency)}")
     return notes
