@@ -6,10 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from farebox.core.currencies import format_money
 from farebox.presenters.fields import amount_or_none
-from farebox.presenters.price_words import rule_summary
-from farebox.presenters.prices import VARIABLE
+from farebox.presenters.prices import request_cost_words
 from farebox.service import inputs
 from farebox.service.catalogue.difference import Change, Difference
 from farebox.service.catalogue.imports import Comparison
@@ -59,11 +57,7 @@ def import_data(comparison: Comparison, *, is_made: bool) -> ImportData:
 
 def offer_words(offer: Offer | None, currency: str) -> str:
     """Write an offer in one line; "" for the currency of a default price."""
-    if offer is None:
-        return "no price"
-    if offer.rule is not None:
-        return rule_summary(offer.rule, currency)
-    return VARIABLE if offer.unit_price is None else f"{format_money(offer.unit_price, currency)} a request"
+    return "no price" if offer is None else request_cost_words(offer.unit_price, offer.rule, currency)
 
 
 def change_words(difference: Difference, currency: str) -> str:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from farebox.core import ids
 from farebox.core.currencies import format_money
 from farebox.core.prices import Price
+from farebox.core.pricing.rules import Rule
 from farebox.presenters.fields import (
     AMOUNT_OUT,
     MerchantId,
@@ -166,6 +167,13 @@ def price_words(price: Price, currency: str) -> str:
     if price.rule is not None:
         return rule_summary(price.rule, currency)
     return VARIABLE if price.unit_price is None else format_money(price.unit_price, currency)
+
+
+def request_cost_words(unit_price: int | None, rule: Rule | None, currency: str) -> str:
+    """Write what a request costs, in one line that says so: by a rule, a unit price, or as its caller names it."""
+    if rule is not None:
+        return rule_summary(rule, currency)
+    return VARIABLE if unit_price is None else f"{format_money(unit_price, currency)} a request"
 
 
 def price_in_force(price: Price) -> PriceInForce:

@@ -10,7 +10,7 @@ from msgspec import Struct
 from farebox.core import ids
 from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price
-from farebox.presenters.prices import price_words
+from farebox.presenters.prices import request_cost_words
 from farebox.service.inputs import format_time
 from farebox.web.pages import render
 from farebox.web.pages.preview import Preview, facts_of
@@ -123,5 +123,4 @@ def _time(micros: int, zone: ZoneInfo) -> Markup:
 
 
 def _words(price: Price, currency: str) -> str:
-    words = price_words(price, currency)
-    return words if price.unit_price is None else f"{words} a request"
+    return request_cost_words(price.unit_price, price.rule, currency)

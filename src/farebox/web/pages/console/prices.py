@@ -7,12 +7,10 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from farebox.core import ids
-from farebox.core.currencies import format_money
 from farebox.core.permissions import Operation
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Rule
-from farebox.presenters.price_words import rule_summary
-from farebox.presenters.prices import VARIABLE, PriceVersions, price_versions
+from farebox.presenters.prices import PriceVersions, price_versions, request_cost_words
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Missing, ServiceError
 from farebox.service.price_life import by_type, met_at
@@ -275,11 +273,8 @@ def _typed_end(request: PageRequest, now: int) -> int:
 
 
 def _words(unit_price: str | None, rule: Rule | None, currency: str) -> str:
-    if rule is not None:
-        return rule_summary(rule, currency)
-    if unit_price is None:
-        return VARIABLE
-    return f"{format_money(inputs.amount('unit_price', unit_price, is_zero_allowed=True), currency)} a request"
+    micros = None if unit_price is None else inputs.amount("unit_price", unit_price, is_zero_allowed=True)
+    return request_cost_words(micros, rule, currency)
 
 
 def _asked(request: PageRequest, currency: str) -> tuple[str | None, Rule | None]:
