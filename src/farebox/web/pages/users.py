@@ -65,16 +65,15 @@ class UserPages(ABC):
     async def set_role(self, request: PageRequest) -> Response:
         """Change what a user may do."""
         try:
-            role = _role(request)
-        except InvalidInput as error:
-            request.form.fail(error, {"role": ""})
+            await request.services.users.set_role(
+                *(self.merchant(request), request.form.text("user"), _role(request)),
+                is_owner_needed=self.is_owner_needed,
+                principal=request.principal,
+            )
+        except ServiceError as error:
+            request.form.fail(error, _FIELDS)
             return await self._page(request, 422)
-        action = request.services.users.set_role(
-            *(self.merchant(request), request.form.text("user"), role),
-            is_owner_needed=self.is_owner_needed,
-            principal=request.principal,
-        )
-        return await self._do(request, action, "role_saved")
+        return request.redirect(self.url(request), "role_saved")
 
     async def ask_remove(self, request: PageRequest) -> Response:
         """Tell what it comes to to take a user off the account; nothing is changed."""
@@ -129,15 +128,6 @@ class UserPages(ABC):
             is_danger=True,
             is_done_once=True,
         )
-
-    async def _do(self, request: PageRequest, action: Awaitable[object], flash: str) -> Response:
-        """Do what a button beside a user asks for."""
-        try:
-            await action
-        except ServiceError as error:
-            request.form.fail(error, _FIELDS)
-            return await self._page(request, 422)
-        return request.redirect(self.url(request), flash)
 
     async def _do_once(self, request: PageRequest, do: Callable[..., Awaitable[object]], flash: str) -> Response:
         """Do once what a button about a user asks for."""
