@@ -16,12 +16,11 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.service.people.users import Login
 from farebox.web.pages.console.common import ticked_roles
-from farebox.web.pages.console.staff_previews import closing, confirmation, removal_of_codes
+from farebox.web.pages.console.staff_previews import ROOT, closing, confirmation, removal_of_codes
 from farebox.web.pages.preview import Preview
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
-_ROOT: Final = "/support/staff"
 _FIELDS: Final = {"role": ""}
 
 
@@ -33,14 +32,14 @@ class StaffPages:
 
         def route(path: str, **handlers: Any) -> PageRoute:
             return PageRoute(
-                f"{_ROOT}{path}", Audience.SUPPORT, is_console=True, operation=Operation.MANAGE_STAFF, **handlers
+                f"{ROOT}{path}", Audience.SUPPORT, is_console=True, operation=Operation.MANAGE_STAFF, **handlers
             )
 
         return [
             route("", get=self.show, post=self.add, is_done_once=True),
             route("/again", post=self.invite_again, is_done_once=True),
             PageRoute(
-                f"{_ROOT}/confirm",
+                f"{ROOT}/confirm",
                 Audience.SUPPORT,
                 get=self.ask_confirm,
                 post=self.confirm,
@@ -77,7 +76,7 @@ class StaffPages:
                 roles=roles,
                 principal=request.principal,
             )
-            return await request.do_once(add, _ROOT, "staff_added")
+            return await request.do_once(add, ROOT, "staff_added")
         except ServiceError as error:
             request.form.fail(error)
             return await self._page(request, 422)
@@ -93,13 +92,13 @@ class StaffPages:
         except ServiceError as error:
             request.form.fail(error, _FIELDS)
             return await self._page(request, 422)
-        return request.redirect(_ROOT, "role_saved")
+        return request.redirect(ROOT, "role_saved")
 
     async def ask_confirm(self, request: PageRequest) -> Response:
         """Tell what it comes to to confirm an account that another one added; nothing is changed."""
         login = await _login(request)
         if login is None or not login.counts_as:
-            return request.redirect(_ROOT)
+            return request.redirect(ROOT)
         return _ask(request, confirmation(request, login))
 
     async def confirm(self, request: PageRequest) -> Response:
@@ -110,7 +109,7 @@ class StaffPages:
         """Tell what it comes to to close an account; nothing is changed."""
         login = await _login(request)
         if login is None or login.disabled_at is not None:
-            return request.redirect(_ROOT)
+            return request.redirect(ROOT)
         return _ask(request, closing(request, login, keys_count=(await _keys_made(request))[login.login_id]))
 
     async def close(self, request: PageRequest) -> Response:
@@ -125,7 +124,7 @@ class StaffPages:
         """Tell what it comes to to ask somebody for no codes any more; nothing is changed."""
         login = await _login(request)
         if login is None or login.totp_seed is None:
-            return request.redirect(_ROOT)
+            return request.redirect(ROOT)
         return _ask(request, removal_of_codes(request, login))
 
     async def disable_two_factor(self, request: PageRequest) -> Response:
@@ -138,7 +137,7 @@ class StaffPages:
     async def _do_once(self, request: PageRequest, action: Callable[..., Awaitable[object]], flash: str) -> Response:
         """Do once to one of the staff what a button asks for."""
         try:
-            return await request.do_once(partial(action, _email(request), principal=request.principal), _ROOT, flash)
+            return await request.do_once(partial(action, _email(request), principal=request.principal), ROOT, flash)
         except ServiceError as error:
             request.form.fail(error, _FIELDS)
             return await self._page(request, 422)
