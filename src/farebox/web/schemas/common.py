@@ -12,10 +12,6 @@ POSITIVE: Final[dict[str, Any]] = {"pattern": f"^(?=.*[1-9]){_AMOUNT}$"}
 SIGNED: Final[dict[str, Any]] = {"pattern": f"^-?(?=.*[1-9]){_AMOUNT}$"}
 ANY_SIGN: Final[dict[str, Any]] = {"pattern": f"^-?{_AMOUNT}$"}
 NOT_NEGATIVE: Final[dict[str, Any]] = {"pattern": f"^{_AMOUNT}$"}
-AmountAsked = Annotated[
-    str,
-    Meta(description="A plain decimal, at most six decimals.", examples=["12.50"], extra_json_schema=POSITIVE),
-]
 AmountPaid = Annotated[
     str,
     Meta(

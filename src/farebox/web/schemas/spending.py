@@ -48,7 +48,7 @@ QuantityByLine = Annotated[
         extra_json_schema={
             "minProperties": 1,
             "maxProperties": LINES_MAX,
-            "propertyNames": {"pattern": "^[a-z0-9][a-z0-9._-]{0,63}$"},
+            "propertyNames": {"pattern": f"^{LINE_NAME_PATTERN}$"},
             "additionalProperties": {"type": "integer", "minimum": 0, "maximum": LINE_QUANTITY_MAX},
         }
     ),
