@@ -17,12 +17,11 @@ from farebox.service.catalogue.difference import Change
 from farebox.service.catalogue.files import FILE_BYTES_MAX
 from farebox.service.catalogue.imports import Comparison, ListImport, ListKind
 from farebox.service.errors import InvalidInput, ServiceError
-from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.whose_prices import WhosePrices
 from farebox.web.pages.forms import typed_time
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
-_DEFAULTS: Final = "/support/prices"
 _UPLOAD_BYTES_MAX: Final = 16 * 1024 * 1024
 _CARRIED_BYTES_MAX: Final = 2 * 1024 * 1024
 """How large a list may be, packed, to be carried by the page that shows what it would change."""
@@ -38,20 +37,15 @@ _KINDS: Final = (
 _ORDER: Final = (Change.CHANGED, Change.NEW, Change.LEFT_OUT)
 
 
-class PriceImportPages:
+class PriceImportPages(WhosePrices):
     """Imports to one merchant's own prices, or with none to the default ones."""
-
-    def __init__(self, *, is_merchants: bool) -> None:
-        """Import to a merchant's own prices, or to the defaults."""
-        self._is_merchants = is_merchants
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
-        root = f"{MERCHANT}/prices" if self._is_merchants else _DEFAULTS
         common: dict[str, Any] = {"is_console": True, "operation": Operation.SET_PRICE}
         return [
             PageRoute(
-                f"{root}/import",
+                f"{self._path}/import",
                 *(Audience.SUPPORT, self.show, self.compare),
                 is_form=True,
                 is_file_taken=True,
@@ -59,14 +53,14 @@ class PriceImportPages:
                 **common,
             ),
             PageRoute(
-                f"{root}/import/make",
+                f"{self._path}/import/make",
                 Audience.SUPPORT,
                 post=self.make,
                 is_done_once=True,
                 form_bytes_max=_CARRIED_BYTES_MAX,
                 **common,
             ),
-            PageRoute(f"{root}/imported", Audience.SUPPORT, get=self.imported, is_console=True),
+            PageRoute(f"{self._path}/imported", Audience.SUPPORT, get=self.imported, is_console=True),
         ]
 
     async def show(self, request: PageRequest) -> Response:
@@ -122,12 +116,6 @@ class PriceImportPages:
             pages=-(-len(prices) // _ROWS),
             price=request.query("price"),
         )
-
-    def _merchant_id(self, request: PageRequest) -> int | None:
-        return merchant_of(request) if self._is_merchants else None
-
-    def _root(self, request: PageRequest) -> str:
-        return f"{merchant_url(merchant_of(request))}/prices" if self._is_merchants else _DEFAULTS
 
     def _price_list(self, request: PageRequest, data: bytes) -> ListImport:
         form = request.form
@@ -188,15 +176,6 @@ class PriceImportPages:
             prices_page=self._root(request),
             **values,
         )
-
-    async def _currency(self, request: PageRequest) -> str:
-        merchant_id = self._merchant_id(request)
-        return "" if merchant_id is None else (await request.services.merchants.get(merchant_id))[1].currency
-
-    async def _answer(self, request: PageRequest, template: str, status: int = 200, **values: Any) -> Response:
-        if self._is_merchants:
-            return await merchant_page(request, template, status, **values)
-        return request.page(template, status, frame="console/plain.html", **values)
 
 
 def _unpacked(text: str) -> bytes:

@@ -17,17 +17,16 @@ from farebox.service.price_life import by_type, met_at
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.access import HTMX_HEADER
 from farebox.web.pages.calculator import Calculator, calculator
-from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.console.common import merchant_page
 from farebox.web.pages.console.price_previews import PriceEnd, ending, new_type, withdrawal
 from farebox.web.pages.console.rule_previews import RulePreview, rule_preview, typed_rule
+from farebox.web.pages.console.whose_prices import WhosePrices
 from farebox.web.pages.forms import sentence, typed_time
 from farebox.web.pages.once import ONCE_FIELD
 from farebox.web.pages.paging import TypePage
-from farebox.web.pages.preview import Preview
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
-_DEFAULTS: Final = "/support/prices"
 _FIELDS: Final = {"unitPrice": "unit_price", "from": "starts"}
 _ABOVE: Final = {"from": "", "starts": "", "type": "", "price": ""}
 """Faults of a button's form stand above the page: its fields are not those that the page has."""
@@ -35,29 +34,24 @@ _SENT: Final = ("type", "unit_price", "is_variable", "rule", "starts", ONCE_FIEL
 _IS_NEW: Final = "is_new"
 
 
-class ConsolePricePages:
+class ConsolePricePages(WhosePrices):
     """The prices of one merchant, or with none the default ones."""
-
-    def __init__(self, *, is_merchants: bool) -> None:
-        """Show a merchant's own prices, or the defaults."""
-        self._is_merchants = is_merchants
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
-        root = f"{MERCHANT}/prices" if self._is_merchants else _DEFAULTS
         common: dict[str, Any] = {"is_console": True, "operation": Operation.SET_PRICE}
         return [
-            PageRoute(root, Audience.SUPPORT, get=self.show, post=self.add, is_done_once=True, **common),
-            PageRoute(f"{root}/preview", Audience.SUPPORT, post=self.preview, **common),
+            PageRoute(self._path, Audience.SUPPORT, get=self.show, post=self.add, is_done_once=True, **common),
+            PageRoute(f"{self._path}/preview", Audience.SUPPORT, post=self.preview, **common),
             PageRoute(
-                f"{root}/end",
+                f"{self._path}/end",
                 *(Audience.SUPPORT, self.ask_end, self.end),
                 is_form=True,
                 is_done_once=True,
                 **common,
             ),
             PageRoute(
-                f"{root}/withdraw",
+                f"{self._path}/withdraw",
                 *(Audience.SUPPORT, self.ask_withdraw, self.withdraw),
                 is_form=True,
                 **common,
@@ -76,13 +70,14 @@ class ConsolePricePages:
         merchant_id = self._merchant_id(request)
         try:
             request_type = inputs.request_type("type", form.text("type"))
-            currency = await _currency(request, merchant_id)
+            currency = await self._currency(request)
             unit_price, rule = _asked(request, currency)
             starts = typed_time("starts", form.text("starts"), request.zone)
             if _IS_NEW not in form and (others := await self._others(request, merchant_id, request_type)):
                 words = _words(unit_price, rule, currency)
                 fields = {field: form.text(field) for field in _SENT if field in form} | {_IS_NEW: "yes"}
-                return await self._ask(request, new_type(self._root(request), request_type, words, others, fields))
+                asked = new_type(self._root(request), request_type, words, others, fields)
+                return await self._answer(request, "console/preview.html", preview=asked)
             set_price = partial(
                 request.services.prices.set,
                 *(request_type, unit_price),
@@ -118,11 +113,11 @@ class ConsolePricePages:
         end = await self._ending(request, request_type, at, is_now=is_now)
         if end is None:
             return request.redirect(self._root(request), "price_has_ended")
-        currency = await _currency(request, self._merchant_id(request))
+        currency = await self._currency(request)
         preview = ending(self._root(request), end, currency, request.zone)
         status = 422 if request.form.errors else 200
         asked = {"request_type": request_type, "starts": text}
-        return await self._ask(request, preview, template="console/price_end.html", status=status, **asked)
+        return await self._answer(request, "console/price_end.html", status, preview=preview, **asked)
 
     async def _ending(self, request: PageRequest, request_type: str, at: int, *, is_now: bool) -> PriceEnd | None:
         """Read what would end at a time; None if nothing is in force then."""
@@ -173,9 +168,9 @@ class ConsolePricePages:
             return request.redirect(root, "price_has_started")
         known = by_type(await prices.versions(price.merchant_id, price.request_type))[price.request_type]
         before = [version for version in known if version.starts_at < price.starts_at]
-        currency = await _currency(request, price.merchant_id)
+        currency = await self._currency(request)
         preview = withdrawal(root, price, before[-1] if before else None, currency, request.zone)
-        return await self._ask(request, preview)
+        return await self._answer(request, "console/preview.html", preview=preview)
 
     async def withdraw(self, request: PageRequest) -> Response:
         """Withdraw a version that has not started."""
@@ -189,37 +184,18 @@ class ConsolePricePages:
             return await self._page(request, 422)
         return request.redirect(self._root(request), "price_was_withdrawn" if was_withdrawn else "price_withdrawn")
 
-    def _merchant_id(self, request: PageRequest) -> int | None:
-        return merchant_of(request) if self._is_merchants else None
-
     async def _versions(self, request: PageRequest) -> list[PriceVersions]:
         prices = await request.services.prices.list(self._merchant_id(request))
         return price_versions(prices, request.services.console.now())
-
-    def _root(self, request: PageRequest) -> str:
-        return f"{merchant_url(merchant_of(request))}/prices" if self._is_merchants else _DEFAULTS
 
     async def _others(self, request: PageRequest, merchant_id: int | None, request_type: str) -> list[str]:
         """List the types that have a price; none of them if this type is among them."""
         names = sorted(await request.services.prices.request_types(merchant_id))
         return [] if request_type in names else names
 
-    async def _ask(
-        self,
-        request: PageRequest,
-        preview: Preview,
-        *,
-        template: str = "console/preview.html",
-        status: int = 200,
-        **values: Any,
-    ) -> Response:
-        if self._is_merchants:
-            return await merchant_page(request, template, status, preview=preview, **values)
-        return request.page(template, status, frame="console/plain.html", preview=preview, **values)
-
     async def _preview(self, request: PageRequest) -> RulePreview:
         form = request.form
-        currency = await _currency(request, self._merchant_id(request))
+        currency = await self._currency(request)
         now = request.services.console.now()
         return rule_preview(form.text("rule"), form.text("sample"), currency=currency, now=now)
 
@@ -252,11 +228,6 @@ class ConsolePricePages:
         if in_force is None:
             in_force = await request.services.prices.in_force(merchant_id)
         return await calculator(request, self._root(request), in_force, merchant_id)
-
-
-async def _currency(request: PageRequest, merchant_id: int | None) -> str:
-    """Tell what prices are in; a default price is a number in whatever currency the merchant has, so that is ""."""
-    return "" if merchant_id is None else (await request.services.merchants.get(merchant_id))[1].currency
 
 
 def _typed_end(request: PageRequest, now: int) -> int:
