@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, as_fields, command, merchant_id, short_time, table
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, merchant_id_or_none, short_time, table
 from farebox.cli.money import answer_waiting
 from farebox.cli.staff import ROLE_OPTION, answer_link
 from farebox.core import ids
@@ -272,7 +272,7 @@ async def key_create(
 @click.option("--merchant", help="This merchant's keys; the services' and support's, if not given.")
 async def key_list(context: CommandContext, merchant: str | None) -> None:
     """List API keys by their first and last characters."""
-    keys = await context.farebox.services.merchants.keys(None if merchant is None else merchant_id(merchant))
+    keys = await context.farebox.services.merchants.keys(merchant_id_or_none(merchant))
     rows = [
         (
             ids.public_id(ids.KEY, key.key_id),

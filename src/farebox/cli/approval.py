@@ -31,7 +31,7 @@ def approval_group() -> None:
 @click.option("--all", "is_all", is_flag=True, help="Those that were decided as well.")
 async def approval_list(context: CommandContext, merchant: str | None, is_all: bool) -> None:
     """List the newest requests that wait."""
-    number = await _merchant_number(context, merchant)
+    number = await context.known_merchant(merchant)
     newest = await context.farebox.services.approvals.page(merchant_id=number, before=None, limit=PAGE_ROWS_MAX)
     wanted = [approval for approval in newest if is_all or approval.state == ApprovalState.PENDING][:_LISTED_MAX]
     shown = [approval_data(approval) for approval in wanted]
@@ -53,19 +53,6 @@ async def approval_list(context: CommandContext, merchant: str | None, is_all: b
         table(("request", "merchant", "what", "amount", "reference", "requested by", "state"), rows, right=(3,))
         or ["Nothing waits for approval."],
     )
-
-
-async def _merchant_number(context: CommandContext, merchant: str | None) -> int | None:
-    """Read whose list is wanted; None for everybody's.
-
-    Raises:
-        UnknownMerchant: there is no such merchant.
-    """
-    if merchant is None:
-        return None
-    number = merchant_id(merchant)
-    await context.farebox.services.merchants.get(number)
-    return number
 
 
 @command("approve", group=approval_group)
@@ -111,7 +98,7 @@ async def approval_reject(context: CommandContext, merchant: str, request: str) 
 @click.option("--zone", help="The time zone of what is printed, such as Europe/Zurich; this system's, if not given.")
 async def audit(context: CommandContext, merchant: str | None, limit: int, zone: str | None) -> None:
     """List who did what from where, the newest first."""
-    number = await _merchant_number(context, merchant)
+    number = await context.known_merchant(merchant)
     chosen = None if zone is None else inputs.time_zone("zone", zone)
     services = context.farebox.services
     audit_entries, _ = await services.audit_log.page(merchant_id=number, cursor=None, limit=limit)

@@ -90,6 +90,23 @@ class CommandContext:
             is_shown_first=False,
         )
 
+    async def known_merchant(self, merchant: str | None) -> int | None:
+        """Read whose list is wanted; None for everybody's.
+
+        Raises:
+            UnknownMerchant: there is no such merchant.
+        """
+        number = merchant_id_or_none(merchant)
+        if number is not None:
+            await self.farebox.services.merchants.get(number)
+        return number
+
+    async def price_currency(self, merchant_number: int | None) -> str:
+        """Tell what prices are in; a default price is a number in whatever currency the merchant has, so that is ""."""
+        if merchant_number is None:
+            return ""
+        return (await self.farebox.services.merchants.get(merchant_number))[1].currency
+
     def answer(self, data: Any, text: str | Iterable[str]) -> None:
         """Print the answer: `data` with --json, else `text`, a line or several."""
         answer(data, text, is_json=self.is_json)
@@ -207,6 +224,11 @@ def _reason(error: Exception) -> str:
 def merchant_id(text: str) -> int:
     """Read a MERCHANT argument."""
     return inputs.public_id("MERCHANT", ids.MERCHANT, text)
+
+
+def merchant_id_or_none(text: str | None) -> int | None:
+    """Read an option that names a merchant; None if it is not given."""
+    return None if text is None else merchant_id(text)
 
 
 def as_fields(data: Struct) -> dict[str, Any]:

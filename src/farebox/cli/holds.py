@@ -5,7 +5,7 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, merchant_id, short_time, table
+from farebox.cli.context import CommandContext, command, short_time, table
 from farebox.core.currencies import format_money_with_code
 from farebox.core.money import format_amount
 from farebox.presenters.holds import open_hold_data, span_words
@@ -28,9 +28,7 @@ def hold_group() -> None:
 async def hold_list(context: CommandContext, merchant: str | None, limit: int) -> None:
     """List open holds, the soonest end first."""
     services = context.farebox.services
-    number = None if merchant is None else merchant_id(merchant)
-    if number is not None:
-        await services.merchants.get(number)
+    number = await context.known_merchant(merchant)
     page = await services.open_holds.page(number, cursor=None, limit=limit)
     merchants = await services.console.merchants_of(row.hold.merchant_id for row in page.holds)
     now = services.open_holds.now()

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, counted, merchant_id, short_time, table
+from farebox.cli.context import CommandContext, command, counted, merchant_id_or_none, short_time, table
 from farebox.presenters.price_imports import change_words, import_data, left_out_counts
 from farebox.service.catalogue.difference import Change
 from farebox.service.catalogue.imports import Comparison, ListImport, ListKind
@@ -47,8 +47,8 @@ async def price_import(
     shows_all: bool,
 ) -> None:
     """Take prices over from a list in FILE: a version for each type that is new or has changed, all or none."""
-    number = None if merchant is None else merchant_id(merchant)
-    currency = "" if number is None else (await context.farebox.services.merchants.get(number))[1].currency
+    number = merchant_id_or_none(merchant)
+    currency = await context.price_currency(number)
     price_list = ListImport(
         data=await asyncio.to_thread(file.read_bytes),
         kind=ListKind(kind),

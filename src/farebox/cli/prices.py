@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, counted, merchant_id, short_time, table
+from farebox.cli.context import CommandContext, command, counted, merchant_id, merchant_id_or_none, short_time, table
 from farebox.cli.main import LazyGroup, StandIn
 from farebox.core import ids
 from farebox.core.prices import Price
@@ -59,7 +59,7 @@ async def price_set(
     """Set a request type's UNIT_PRICE, "variable" if callers are to name the amount themselves, or a --rule."""
     if (unit_price is None) == (path is None):
         raise InvalidInput("UNIT_PRICE", f"name what a request costs, or {VARIABLE!r}, or a --rule FILE: one of these")
-    number = _number(merchant)
+    number = merchant_id_or_none(merchant)
     amount = None
     if unit_price is not None and unit_price != VARIABLE:
         amount = await context.typed_amount("unitPrice", unit_price, number, is_zero_allowed=True)
@@ -73,7 +73,7 @@ async def price_set(
     )
     words = "is variable: its callers name the amount,"
     if not price.is_variable:
-        words = f"costs {price_words(price, await _currency(context, number)) if amount is None else amount}"
+        words = f"costs {price_words(price, await context.price_currency(number)) if amount is None else amount}"
     context.answer(await _data(context, price), f"{request_type} {words} from {short_time(price.starts_at)} UTC on.")
 
 
@@ -90,7 +90,7 @@ async def price_end(context: CommandContext, request_type: str, merchant: str, s
     start = f"from {short_time(price.starts_at)} UTC on"
     text = f"{request_type} has no price for this merchant {start}: its requests are refused."
     if isinstance(default, Price):
-        words = price_words(default, await _currency(context, number))
+        words = price_words(default, await context.price_currency(number))
         text = f"{request_type} costs this merchant what it costs by default {start}: {words}."
     context.answer(await _data(context, price), text)
 
@@ -116,7 +116,7 @@ async def price_withdraw(context: CommandContext, price_id: str, merchant: str |
     """Withdraw a version that has not started yet; `price list` has its id."""
     price = await context.farebox.services.prices.withdraw(
         inputs.public_id("PRICE_ID", ids.PRICE, price_id),
-        merchant_id=_number(merchant),
+        merchant_id=merchant_id_or_none(merchant),
         principal=context.principal,
     )
     context.answer(
@@ -130,9 +130,9 @@ async def price_withdraw(context: CommandContext, price_id: str, merchant: str |
 @click.option("--made-with", help="Only what one import made, by the price that the audit log names.")
 async def price_list(context: CommandContext, merchant: str | None, made_with: str | None) -> None:
     """List every version of the prices: in force, to come, past, withdrawn."""
-    number = _number(merchant)
+    number = merchant_id_or_none(merchant)
     prices = await context.farebox.services.prices.list(number)
-    currency = await _currency(context, number)
+    currency = await context.price_currency(number)
     now = context.farebox.clock.now()
     shown = list(zip(prices, prices_data(prices, now), strict=True))
     if made_with is not None:
@@ -179,7 +179,7 @@ async def price_quote(
     """Tell what a request of a TYPE would cost, line by line; nothing is charged."""
     quantity, named = _quantities(quantities)
     asked = QuoteAsked(request_type, quantity, named, at, amount)
-    quoted = await context.farebox.services.quotes.quote(asked, _number(merchant))
+    quoted = await context.farebox.services.quotes.quote(asked, merchant_id_or_none(merchant))
     words = quote_words(quoted)
     costs = f"{words.amount} {quoted.currency or ''}".strip()
     rows = [(line.name, f"{line.quantity:,}", f"{line.units:,}", line.amount) for line in words.lines]
@@ -210,15 +210,6 @@ def _quantity_number(number: str, text: str) -> int:
     if not _DIGITS.fullmatch(number):
         raise InvalidInput("--quantity", f"{text[:80]!r} has no whole number; write one such as input=1200")
     return int(number)
-
-
-def _number(merchant: str | None) -> int | None:
-    return None if merchant is None else merchant_id(merchant)
-
-
-async def _currency(context: CommandContext, number: int | None) -> str:
-    """Tell what prices are in; a default price is a number in whatever currency the merchant has, so that is ""."""
-    return "" if number is None else (await context.farebox.services.merchants.get(number))[1].currency
 
 
 async def _data(context: CommandContext, price: Price) -> PriceData:
