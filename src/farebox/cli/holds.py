@@ -5,11 +5,9 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, short_time, table
+from farebox.cli.context import CommandContext, as_fields, command, short_time, table
 from farebox.core.currencies import format_money_with_code
-from farebox.core.money import format_amount
-from farebox.presenters.holds import open_hold_data, span_words
-from farebox.service import inputs
+from farebox.presenters.holds import extend_data, open_hold_data, release_data, span_words
 from farebox.service.errors import Refused, transfer_of
 from farebox.service.request_words import requested
 
@@ -65,12 +63,7 @@ async def hold_extend(context: CommandContext, hold: str, ttl_seconds: int | Non
     end = outcome.hold.expires_at
     words = "It lasts until {} already." if outcome.is_replay else "It lasts until {} now."
     context.answer(
-        {
-            "holdId": outcome.hold.id,
-            "amount": format_amount(outcome.hold.amount),
-            "expiresAt": inputs.format_time(end),
-            "isReplay": outcome.is_replay,
-        },
+        {**as_fields(extend_data(outcome.hold)), "isReplay": outcome.is_replay},
         words.format(f"{short_time(end)} (UTC)"),
     )
 
@@ -92,13 +85,7 @@ async def hold_release(context: CommandContext, hold: str, reason: str, referenc
     transfer = transfer_of(outcome)
     _, account = await context.farebox.services.merchants.get(transfer.merchant_id)
     context.answer(
-        {
-            "holdId": hold,
-            "transferId": transfer.id,
-            "released": format_amount(transfer.amount),
-            "balance": format_amount(transfer.posted_after),
-            "available": format_amount(transfer.wallet_after),
-        },
+        release_data(hold, transfer),
         f"Released {format_money_with_code(transfer.amount, account.currency)}: "
         f"{format_money_with_code(transfer.wallet_after, account.currency)} are available ({transfer.id}).",
     )

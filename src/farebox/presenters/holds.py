@@ -1,12 +1,23 @@
-"""An open hold: what is set aside, for what, since when and until when."""
+"""Holds: what is set aside, for what, since when and until when; and what became of one by hand."""
 
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
 from farebox.core import ids
+from farebox.core.holds import Hold
 from farebox.core.money import format_amount
-from farebox.presenters.fields import Amount, HoldId, MerchantId, RequestType, Time, TransferId
+from farebox.core.transfers import Transfer
+from farebox.presenters.fields import (
+    Amount,
+    AvailableAfter,
+    HoldId,
+    MerchantId,
+    PostedAfter,
+    RequestType,
+    Time,
+    TransferId,
+)
 from farebox.service import inputs
 from farebox.service.ledger.open_holds import OpenHold
 
@@ -35,6 +46,24 @@ class OpenHoldData(Struct, frozen=True, rename="camel"):
     reference: Annotated[str | None, Meta(description="The caller's own.", examples=["job-8812"])]
 
 
+class ReleaseData(Struct, frozen=True, rename="camel"):
+    """A hold that was released."""
+
+    hold_id: HoldId
+    transfer_id: TransferId
+    released: Amount
+    balance: PostedAfter
+    available: AvailableAfter
+
+
+class ExtendData(Struct, frozen=True, rename="camel"):
+    """A hold, and when it ends now."""
+
+    hold_id: HoldId
+    amount: Amount
+    expires_at: Time
+
+
 def open_hold_data(open_hold: OpenHold) -> OpenHoldData:
     """Tell of an open hold."""
     hold, made_by = open_hold.hold, open_hold.made_by
@@ -49,6 +78,24 @@ def open_hold_data(open_hold: OpenHold) -> OpenHoldData:
         created_at=inputs.format_time(made_by.committed_at),
         expires_at=inputs.format_time(hold.expires_at),
         reference=made_by.reference,
+    )
+
+
+def release_data(hold_id: str, transfer: Transfer) -> ReleaseData:
+    """Tell of a hold that a transfer released."""
+    return ReleaseData(
+        hold_id=hold_id,
+        transfer_id=transfer.id,
+        released=format_amount(transfer.amount),
+        balance=format_amount(transfer.posted_after),
+        available=format_amount(transfer.wallet_after),
+    )
+
+
+def extend_data(hold: Hold) -> ExtendData:
+    """Tell when a hold ends now."""
+    return ExtendData(
+        hold_id=hold.id, amount=format_amount(hold.amount), expires_at=inputs.format_time(hold.expires_at)
     )
 
 

@@ -6,7 +6,7 @@ from farebox.core.holds import Hold
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.permissions import Operation
-from farebox.presenters.holds import open_hold_data
+from farebox.presenters.holds import ExtendData, ReleaseData, extend_data, open_hold_data, release_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Refused, transfer_of
 from farebox.web.api.answers import answer, replay_headers
@@ -125,7 +125,7 @@ class HoldEndpoints(Endpoints):
         path="/api/holds/{hold_id:str}/release",
         keys=SERVICE | SUPPORT,
         summary="Give a hold's money back",
-        data=schemas.ReleaseData,
+        data=ReleaseData,
         operations=(Operation.MANAGE_HOLDS,),
         refusals=(Code.IDEMPOTENCY_CONFLICT, *_HOLD_REFUSALS),
         description="Support releases holds too, with a reason.",
@@ -140,14 +140,7 @@ class HoldEndpoints(Endpoints):
             caller=request.caller,
             principal=request.support,
         )
-        transfer = transfer_of(outcome)
-        data = schemas.ReleaseData(
-            hold_id=_hold_of(outcome).id,
-            transfer_id=transfer.id,
-            released=format_amount(transfer.amount),
-            balance=format_amount(transfer.posted_after),
-            available=format_amount(transfer.wallet_after),
-        )
+        data = release_data(_hold_of(outcome).id, transfer_of(outcome))
         return answer(data, replay_headers(is_replay=outcome.is_replay))
 
     @route(
@@ -155,7 +148,7 @@ class HoldEndpoints(Endpoints):
         path="/api/holds/{hold_id:str}/extend",
         keys=SERVICE | SUPPORT,
         summary="Let a hold last longer",
-        data=schemas.ExtendData,
+        data=ExtendData,
         operations=(Operation.MANAGE_HOLDS,),
         refusals=(*_HOLD_REFUSALS, Code.HOLD_END_OUT_OF_BOUNDS),
         is_replayable=True,
@@ -170,11 +163,7 @@ class HoldEndpoints(Endpoints):
             caller=request.caller,
             principal=request.support,
         )
-        hold = _hold_of(outcome)
-        data = schemas.ExtendData(
-            hold_id=hold.id, amount=format_amount(hold.amount), expires_at=inputs.format_time(hold.expires_at)
-        )
-        return answer(data, replay_headers(is_replay=outcome.is_replay))
+        return answer(extend_data(_hold_of(outcome)), replay_headers(is_replay=outcome.is_replay))
 
     async def _page(self, merchant_id: int | None, query: schemas.HoldsQuery | MerchantPageQuery) -> Answer:
         page = await self._services.open_holds.page(merchant_id, cursor=query.cursor, limit=query.limit)

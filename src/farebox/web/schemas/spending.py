@@ -230,16 +230,6 @@ class ReleaseRequest(Struct, rename="camel", forbid_unknown_fields=True):
     ] = None
 
 
-class ReleaseData(Struct, rename="camel"):
-    """A hold that was released."""
-
-    hold_id: HoldId
-    transfer_id: TransferId
-    released: Amount
-    balance: PostedAfter
-    available: AvailableAfter
-
-
 class ExtendRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Let a hold last longer: for so many seconds from now, or until a time. One of both is named."""
 
@@ -259,14 +249,6 @@ class ExtendRequest(Struct, rename="camel", forbid_unknown_fields=True):
             extra_json_schema={"format": "date-time"},
         ),
     ] = None
-
-
-class ExtendData(Struct, rename="camel"):
-    """A hold, and when it ends now."""
-
-    hold_id: HoldId
-    amount: Amount
-    expires_at: Time
 
 
 class HoldsQuery(Struct, rename="camel", forbid_unknown_fields=True):
