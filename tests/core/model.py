@@ -372,6 +372,8 @@ class Model:
         self.books: dict[int, Book] = {}
         self.keys: dict[bytes, Key] = {}
         self.prices: list[PriceVersion] = []
+        self.withdrawn: set[int] = set()
+        """The numbers of versions at which nothing more is charged; a hold made before is captured at its own."""
         self.actions: list[Action] = []
         self.accounts: dict[int, frozenset[int]] = {}
         """The people whom each staff account counts as."""
@@ -452,9 +454,13 @@ class Model:
             hold_seq = move.refers_to
         return Answer(Code.OK, number, hold_seq, is_replay=True)
 
+    def begun(self, now: int) -> list[PriceVersion]:
+        """List the versions that have started and were not withdrawn."""
+        return [price for price in self.prices if price.starts_at <= now and price.number not in self.withdrawn]
+
     def price(self, merchant_id: int, request_type: str, now: int) -> PriceVersion | Code:
         """Find what is in force: the merchant's own version unless that is an end; nothing of a type that has ended."""
-        begun = [price for price in self.prices if price.request_type == request_type and price.starts_at <= now]
+        begun = [price for price in self.begun(now) if price.request_type == request_type]
         own, default = (
             max(
                 (price for price in begun if price.merchant_id == whose),

@@ -332,9 +332,8 @@ class _Author:
         """Tell whether there is something to end where a price starts."""
         begun = [
             version
-            for version in self._model.prices
+            for version in self._model.begun(price.starts_at)
             if (version.merchant_id, version.request_type) == (price.merchant_id, price.request_type)
-            and version.starts_at <= price.starts_at
         ]
         return bool(begun) and not max(begun, key=lambda version: (version.starts_at, version.number)).is_end
 
@@ -345,7 +344,7 @@ class _Author:
         is_far = price.merchant_id is None and price.starts_at > self._now + MINUTE
         is_met = not is_far and any(move.at >= price.starts_at for book in books for move in book.moves)
         if price.starts_at > self._now and not is_met:
-            self._model.prices = [version for version in self._model.prices if version.number != price.price_id]
+            self._model.withdrawn.add(price.price_id)
         return Withdrawal(price, self._now)
 
     def _revocation(self) -> Revocation:
@@ -526,6 +525,9 @@ class _Author:
         payer = Payer(number, self._pick(*digests) if self._one_in(5) else None)
         often = ("image", "call", "scan", *_RULED_TYPES, *COUNTED_RULES)
         request_type = self._pick(*_TYPES) if self._one_in(6) else self._pick(*often)
+        ended = [price.request_type for price in self._prices if price.is_end and price.merchant_id is None]
+        if ended and self._one_in(3):
+            request_type = self._pick(*ended)
         version = self._model.price(number, request_type, self._now)
         names = version.names if isinstance(version, PriceVersion) else ("requests",)
         quantity, quantities = self._pick(1, 2, 10), None
