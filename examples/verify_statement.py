@@ -20,9 +20,12 @@ def micros(amount: str) -> int:
 def canonical_bytes(merchant: str, t: dict[str, Any]) -> bytes:
     """Write the bytes that a transfer's hash covers: its fields, a line each; what is absent is an empty line."""
     at = (datetime.fromisoformat(t["committedAt"]) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
-    pricing = [t["pricing"]] if "pricing" in t else []
+    encoding, more = ("farebox-transfer-2", [t["pricing"]]) if "pricing" in t else ("farebox-transfer-1", [])
+    if {"given", "uncollected", "keyId"} & t.keys():
+        uncollected = micros(t["uncollected"]) if "uncollected" in t else None
+        encoding, more = "farebox-transfer-3", [t.get("pricing"), t.get("given"), uncollected, t.get("keyId")]
     fields = [
-        "farebox-transfer-2" if pricing else "farebox-transfer-1",
+        encoding,
         merchant,
         t["seq"],
         at,
@@ -32,7 +35,7 @@ def canonical_bytes(merchant: str, t: dict[str, Any]) -> bytes:
         micros(t["amount"]),
     ]
     fields += [micros(t["availableAfter"]), micros(t["heldAfter"]), t["type"], t["quantity"]]
-    fields += [None if t["unitPrice"] is None else micros(t["unitPrice"]), t["priceId"], *pricing, t["idempotencyKey"]]
+    fields += [None if t["unitPrice"] is None else micros(t["unitPrice"]), t["priceId"], *more, t["idempotencyKey"]]
     fields += [t["fingerprint"], t["refersTo"], t["reference"], t["note"]]
     return "\n".join("" if field is None else str(field) for field in fields).encode()
 

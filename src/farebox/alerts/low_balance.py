@@ -11,11 +11,16 @@ _CAUSES: Final = {
     Kind.CHARGE: "a charge",
     Kind.CAPTURE: "a captured hold",
     Kind.ADJUSTMENT_DEBIT: "an adjustment by support",
+    Kind.GRANT_EXPIRY: "the end of given credit",
     Kind.TOP_UP_REVERSAL: "a reversed top-up",
 }
 """The kinds of transfer that bring a balance down, in a merchant's words."""
 
-_ARRIVALS: Final = {Kind.TOP_UP: "a top-up", Kind.ADJUSTMENT_CREDIT: "an adjustment by support"}
+_ARRIVALS: Final = {
+    Kind.TOP_UP: "a top-up",
+    Kind.ADJUSTMENT_CREDIT: "an adjustment by support",
+    Kind.GRANT: "given credit",
+}
 """The kinds of transfer that bring money, and may leave the balance below all the same."""
 
 _AGAIN: Final = (

@@ -1,4 +1,4 @@
-"""A merchant's closed book: five accounts whose balances always sum to zero, and the rules of spending from them."""
+"""A merchant's closed book: six accounts whose balances always sum to zero, and the rules of spending from them."""
 
 from enum import IntEnum
 from typing import Final
@@ -24,6 +24,8 @@ class Kind(IntEnum):
     EXPIRE = 8
     ADJUSTMENT_CREDIT = 9
     ADJUSTMENT_DEBIT = 10
+    GRANT = 11
+    GRANT_EXPIRY = 12
 
 
 KIND_WORDS: Final[dict[int, str]] = {
@@ -37,6 +39,8 @@ KIND_WORDS: Final[dict[int, str]] = {
     Kind.EXPIRE: "expire",
     Kind.ADJUSTMENT_CREDIT: "adjustment",
     Kind.ADJUSTMENT_DEBIT: "adjustment",
+    Kind.GRANT: "grant",
+    Kind.GRANT_EXPIRY: "grant_expiry",
 }
 """The kinds as the API and the hash chain write them; an adjustment's accounts tell its direction."""
 
@@ -45,6 +49,8 @@ KIND_NAMES: Final[dict[int, str]] = {
     Kind.TOP_UP: "top-up",
     Kind.TOP_UP_REVERSAL: "reversal of a top-up",
     Kind.EXPIRE: "expiry of a hold",
+    Kind.GRANT: "grant of credit",
+    Kind.GRANT_EXPIRY: "end of a grant",
 }
 """The kinds as a sentence names them."""
 
@@ -63,6 +69,7 @@ class Effect(Struct, frozen=True, gc=False):
     revenue: int = 0
     funding: int = 0
     adjustments: int = 0
+    promotions: int = 0
 
 
 EFFECTS: Final[dict[Kind, Effect]] = {
@@ -76,6 +83,8 @@ EFFECTS: Final[dict[Kind, Effect]] = {
     Kind.EXPIRE: Effect(held=-1, wallet=+1),
     Kind.ADJUSTMENT_CREDIT: Effect(adjustments=-1, wallet=+1),
     Kind.ADJUSTMENT_DEBIT: Effect(wallet=-1, adjustments=+1),
+    Kind.GRANT: Effect(promotions=-1, wallet=+1),
+    Kind.GRANT_EXPIRY: Effect(wallet=-1, promotions=+1),
 }
 """Debit and credit of every kind. A balance here is credits less debits, in micros, so a book sums to zero."""
 
@@ -102,6 +111,7 @@ class Account(Struct, frozen=True, gc=False):
     revenue: int = 0
     funding: int = 0
     adjustments: int = 0
+    promotions: int = 0
     credit_limit: int = 0
     is_frozen: bool = False
     seq: int = 0
@@ -111,6 +121,13 @@ class Account(Struct, frozen=True, gc=False):
     alerts_count: int = 0
     is_exhausted: bool = False
     """Whether a request was refused for lack of money, and that was told, since money last arrived."""
+    given: int = 0
+    """What the wallet has of grants of credit; the rest of it is paid money."""
+    grants_count: int = 0
+    grants_due_at: int | None = None
+    """When the next grant of credit starts or ends, in microseconds since 1970."""
+    owed: int = 0
+    """What was taken back of top-ups when it was spent already, and is still to be paid."""
     thresholds: tuple[Threshold, ...] = ()
 
     @property

@@ -11,8 +11,8 @@ from farebox.core.state import Alert, AlertKind
 from farebox.core.thresholds import fall, money_arrives, replace_amounts
 from farebox.core.transfers import Transfer
 
-LOWERING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL})
-ARRIVING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT})
+LOWERING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL, Kind.GRANT_EXPIRY})
+ARRIVING_KINDS = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.GRANT})
 
 
 class Book:
@@ -29,6 +29,7 @@ class Book:
         self.revenue = account.revenue
         self.funding = account.funding
         self.adjustments = account.adjustments
+        self.promotions = account.promotions
         self.credit_limit = account.credit_limit
         self.credit_limit_before = account.credit_limit
         """The credit limit ahead of its last change."""
@@ -38,6 +39,10 @@ class Book:
         self.last_at = account.last_at
         self.alerts_count = account.alerts_count
         self.is_exhausted = account.is_exhausted
+        self.given = account.given
+        self.grants_count = account.grants_count
+        self.grants_due_at = account.grants_due_at
+        self.owed = account.owed
         self.thresholds = account.thresholds
         self.transfers: list[Transfer] = []
         self.alerts: list[Alert] = []
@@ -67,6 +72,7 @@ class Book:
             or self.revenue + effect.revenue * amount > BALANCE_MICROS_MAX
             or abs(self.funding + effect.funding * amount) > BALANCE_MICROS_MAX
             or abs(self.adjustments + effect.adjustments * amount) > BALANCE_MICROS_MAX
+            or abs(self.promotions + effect.promotions * amount) > BALANCE_MICROS_MAX
         ):
             return refused(Code.BALANCE_LIMIT_EXCEEDED, "A balance would leave the range that Farebox keeps exact")
         if effect.wallet < 0 and self.wallet + self.credit_limit < amount:
@@ -94,6 +100,9 @@ class Book:
         reference: str | None = None,
         note: str | None = None,
         pricing: str | None = None,
+        given: str | None = None,
+        uncollected: int | None = None,
+        key_id: int | None = None,
     ) -> Transfer:
         """Add one transfer to the book; the caller has asked `refusal`, which returned None."""
         effect = EFFECTS[kind]
@@ -102,6 +111,7 @@ class Book:
         self.revenue += effect.revenue * amount
         self.funding += effect.funding * amount
         self.adjustments += effect.adjustments * amount
+        self.promotions += effect.promotions * amount
         self.seq += 1
         # A clock that stepped back must not reorder a book: its times never decrease.
         self.last_at = max(self.last_at, now)
@@ -124,6 +134,9 @@ class Book:
             reference,
             note,
             pricing,
+            given,
+            uncollected,
+            key_id,
         )
         self.last_hash = chain.link(self.last_hash, chain.canonical_bytes(self.merchant, transfer))
         # The value is complete only with its own hash, which covers the rest of it; nobody has seen it yet.
@@ -164,6 +177,7 @@ class Book:
             revenue=self.revenue,
             funding=self.funding,
             adjustments=self.adjustments,
+            promotions=self.promotions,
             credit_limit=self.credit_limit,
             is_frozen=self.is_frozen,
             seq=self.seq,
@@ -171,6 +185,10 @@ class Book:
             last_at=self.last_at,
             alerts_count=self.alerts_count,
             is_exhausted=self.is_exhausted,
+            given=self.given,
+            grants_count=self.grants_count,
+            grants_due_at=self.grants_due_at,
+            owed=self.owed,
             thresholds=self.thresholds,
         )
 

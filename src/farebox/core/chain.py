@@ -6,7 +6,9 @@ what is absent is empty. No field can hold a newline or be empty when present, s
 first transfer's previous hash is 32 zero bytes.
 
 A transfer that was priced by a rule is written in the second encoding: the same fields, and what it was priced by after
-the price's id.
+the price's id. One that took of given credit, left something uncollected or names an API key is written in the third:
+after the price's id stand what it was priced by, what of it was given, what is uncollected and the key, each empty if
+there is none.
 """
 
 from functools import lru_cache
@@ -20,6 +22,7 @@ from farebox.core.transfers import Transfer
 HASH_BYTES: Final = 32
 ENCODING: Final = "farebox-transfer-1"
 PRICED_ENCODING: Final = "farebox-transfer-2"
+FULL_ENCODING: Final = "farebox-transfer-3"
 
 _KIND_LINES: Final[dict[int, str]] = {kind: "\n".join((KIND_WORDS[kind], *DEBIT_AND_CREDIT[kind])) for kind in Kind}
 
@@ -37,11 +40,15 @@ def canonical_bytes(merchant: str, transfer: Transfer) -> bytes:
         if transfer.refers_to
         else ""
     )
-    encoding, pricing = (ENCODING, "") if transfer.pricing is None else (PRICED_ENCODING, f"{transfer.pricing}\n")
+    encoding, more = (ENCODING, "") if transfer.pricing is None else (PRICED_ENCODING, f"{transfer.pricing}\n")
+    if transfer.given is not None or transfer.uncollected is not None or transfer.key_id is not None:
+        key = ids.public_id(ids.KEY, transfer.key_id) if transfer.key_id else ""
+        encoding = FULL_ENCODING
+        more = f"{transfer.pricing or ''}\n{transfer.given or ''}\n{transfer.uncollected or ''}\n{key}\n"
     return (
         f"{encoding}\n{merchant}\n{transfer.seq}\n{transfer.committed_at}\n{_KIND_LINES[transfer.kind]}\n"
         f"{transfer.amount}\n{transfer.wallet_after}\n{transfer.held_after}\n"
-        f"{transfer.request_type or ''}\n{transfer.quantity or ''}\n{transfer.unit_price or ''}\n{price}\n{pricing}"
+        f"{transfer.request_type or ''}\n{transfer.quantity or ''}\n{transfer.unit_price or ''}\n{price}\n{more}"
         f"{transfer.idempotency_key}\n{transfer.fingerprint.hex()}\n{refers_to}\n"
         f"{transfer.reference or ''}\n{transfer.note or ''}"
     ).encode()

@@ -13,8 +13,9 @@ class InvariantViolation(Exception):
 def account_faults(account: Account) -> list[str]:
     """Name what is wrong with an account's row, in words; an empty list if nothing is."""
     faults = []
-    if account.wallet + account.held + account.revenue + account.funding + account.adjustments != 0:
-        faults.append("the book's five accounts do not sum to zero")
+    outside = account.funding + account.adjustments + account.promotions
+    if account.wallet + account.held + account.revenue + outside != 0:
+        faults.append("the book's six accounts do not sum to zero")
     if account.wallet + account.credit_limit < 0:
         faults.append("the wallet is below the credit limit")
     if account.held < 0:
@@ -25,13 +26,22 @@ def account_faults(account: Account) -> list[str]:
         faults.append("more was reversed than was topped up")
     if account.credit_limit < 0:
         faults.append("the credit limit is negative")
-    balances = (account.wallet, account.held, account.revenue, account.funding, account.adjustments)
+    if account.promotions > 0:
+        faults.append("more given credit ended than was given")
+    if account.given < 0:
+        faults.append("more given credit was spent than there is")
+    if account.owed < 0:
+        faults.append("more was paid of what is owed than is owed")
+    balances = (
+        *(account.wallet, account.held, account.revenue),
+        *(account.funding, account.adjustments, account.promotions),
+    )
     if max(balances) > BALANCE_MICROS_MAX or min(balances) < -BALANCE_MICROS_MAX:
         faults.append("a balance is beyond the largest that is kept")
     if len(account.thresholds) > THRESHOLDS_MAX:
         faults.append("there are more thresholds than may be")
     posted = account.wallet + account.held
-    is_new = account.revenue == account.funding == account.adjustments == 0
+    is_new = account.revenue == account.funding == account.adjustments == account.promotions == 0
     for threshold in account.thresholds:
         # Those of a book that no money has moved in are armed, whatever they are: its first move tells of them.
         if threshold.is_armed and posted < threshold.amount and not is_new:

@@ -33,6 +33,12 @@ class Transfer(Struct, frozen=True, gc=False):
     note: str | None = None
     pricing: str | None = None
     """What the amount was priced by, where the price is a rule, as core/pricing/priced.py writes it."""
+    given: str | None = None
+    """What of the amount was taken from, or went back into, grants of credit; None if all of it was paid money."""
+    uncollected: int | None = None
+    """What was due beyond the amount and is not there to be taken, in micros; None if nothing was."""
+    key_id: int | None = None
+    """The merchant's API key that the request named; None if it named the merchant."""
 
     @property
     def id(self) -> str:

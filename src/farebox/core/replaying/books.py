@@ -29,7 +29,7 @@ class Replay:
         """Start at the empty book; `prices` are the versions that its transfers may name, by their number."""
         self._merchant_id = merchant_id
         self._merchant = ids.public_id(ids.MERCHANT, merchant_id)
-        self._balances = dict.fromkeys(("wallet", "held", "revenue", "funding", "adjustments"), 0)
+        self._balances = dict.fromkeys(("wallet", "held", "revenue", "funding", "adjustments", "promotions"), 0)
         self._seq = 0
         self._hash = GENESIS_HASH
         self._at = 0
@@ -69,6 +69,8 @@ class Replay:
                 and transfer.reference is None
                 and transfer.note is None
                 and transfer.pricing is None
+                and transfer.given is None
+                and transfer.uncollected is None
                 and transfer.hash == chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
             ):
                 balances["wallet"] = wallet_after
@@ -235,11 +237,13 @@ def _field_faults(transfer: Transfer) -> list[str]:
     if unit_price is not None and amount != unit_price * (quantity or 0):
         faults.append("the amount is not unit price x quantity")
     # The hash reads nothing in what is empty and in what is absent alike, so no field may be empty.
-    if "" in (transfer.request_type, transfer.reference, transfer.note) or 0 in (
+    if "" in (transfer.request_type, transfer.reference, transfer.note, transfer.given) or 0 in (
         quantity,
         unit_price,
         transfer.price_id,
         transfer.refers_to,
+        transfer.uncollected,
+        transfer.key_id,
     ):
         faults.append("a field is empty that should be absent")
     return faults

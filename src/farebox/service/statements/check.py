@@ -315,8 +315,9 @@ def _writing_faults(line: bytes, data: TransferData, transfer: Transfer) -> Iter
     if not wrong and msgspec.json.encode(data) != line:
         yield _OTHERWISE
     # The hash reads nothing in what is empty and in what is absent alike, so no field may be empty.
-    numbers = (transfer.quantity, transfer.unit_price, transfer.price_id, transfer.refers_to)
-    if "" in (data.type, data.reference, data.note, data.idempotency_key) or 0 in numbers:
+    references = (transfer.price_id, transfer.refers_to, transfer.key_id)
+    numbers = (transfer.quantity, transfer.unit_price, transfer.uncollected, *references)
+    if "" in (data.type, data.reference, data.note, data.idempotency_key, data.given) or 0 in numbers:
         yield "a field is empty that should be absent"
 
 
@@ -349,6 +350,9 @@ def _transfer_of(data: TransferData, merchant_id: int) -> Transfer:
         reference=data.reference,
         note=data.note,
         pricing=data.pricing,
+        given=data.given,
+        uncollected=None if data.uncollected is None else _field(data.uncollected, "uncollected", _micros),
+        key_id=None if data.key_id is None else _field(data.key_id, "keyId", _key_number),
     )
 
 
@@ -390,6 +394,10 @@ def _merchant_number(text: str) -> int:
 
 def _price_number(text: str) -> int:
     return parsing.parse_public_id(ids.PRICE, text)
+
+
+def _key_number(text: str) -> int:
+    return parsing.parse_public_id(ids.KEY, text)
 
 
 def _transfer_seq(text: str) -> int:

@@ -28,7 +28,7 @@ VERSION: Final = 1
 KINDS: Final = tuple(dict.fromkeys(KIND_WORDS.values()))
 """Every kind as the API writes it, each once."""
 
-_ACCOUNTS: Final = ("wallet", "held", "revenue", "funding", "adjustments")
+_ACCOUNTS: Final = ("wallet", "held", "revenue", "funding", "adjustments", "promotions")
 _SIGNS: Final[dict[int, tuple[int, int]]] = {kind: (EFFECTS[kind].wallet, EFFECTS[kind].held) for kind in Kind}
 
 _Seq = Annotated[int, Meta(ge=1, le=ids.SEQ_MAX)]
@@ -95,6 +95,19 @@ class TransferData(Struct, rename="camel", frozen=True, forbid_unknown_fields=Tr
             "and the tier, window and counts that applied.",
             examples=["input=1200,output=350;tier=1"],
         ),
+    ] = None
+    given: Annotated[
+        str | None,
+        Meta(
+            description="What of the amount was given credit: each grant's number and amount.",
+            examples=["12:0.50,15:2.00"],
+        ),
+    ] = None
+    uncollected: Annotated[
+        str | None, Meta(description="What was due beyond the amount and was not there to be taken.", examples=["0.75"])
+    ] = None
+    key_id: Annotated[
+        str | None, Meta(description="The merchant's API key that the request named.", examples=["key_01K9ABCDEFGHJ"])
     ] = None
 
 
@@ -165,6 +178,9 @@ def transfer_data(transfer: Transfer) -> TransferData:
         fingerprint=transfer.fingerprint.hex(),
         hash=transfer.hash.hex(),
         pricing=transfer.pricing,
+        given=transfer.given,
+        uncollected=None if transfer.uncollected is None else format_amount(transfer.uncollected),
+        key_id=None if transfer.key_id is None else ids.public_id(ids.KEY, transfer.key_id),
     )
 
 

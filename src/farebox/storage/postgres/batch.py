@@ -14,7 +14,7 @@ from farebox.core.staff_roles import StaffRole
 from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet, counted
 from farebox.core.transfers import Transfer
 from farebox.storage import rows, sql
-from farebox.storage.columns import TRANSFER
+from farebox.storage.columns import ACCOUNT, TRANSFER
 from farebox.storage.postgres.pool import Connection
 
 SMALL_BATCH_TRANSFERS_MAX: Final = 32
@@ -22,6 +22,8 @@ SMALL_BATCH_TRANSFERS_MAX: Final = 32
 
 _TAG_WIDTH: Final = 4
 _CURRENCY_CHARS: Final = 3
+_ACCOUNT_NUMBERS: Final = ACCOUNT.names.index("alerts_count") - 2
+"""How many numbers of an account stand before those after its last time: its currency and last hash stand apart."""
 _SQL: Final = sql.statements("postgres")
 
 
@@ -49,9 +51,9 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
     for row in found:
         what, name, digest, numbers = row[:_TAG_WIDTH]
         if what == "account":
-            merchant_id, *balances, seq, last_at, alerts_count, is_exhausted = numbers
+            merchant_id, *balances, seq, last_at = numbers[:_ACCOUNT_NUMBERS]
             currency, thresholds = name[:_CURRENCY_CHARS], name[_CURRENCY_CHARS:]
-            told = (alerts_count, is_exhausted, thresholds)
+            told = (*numbers[_ACCOUNT_NUMBERS:], thresholds)
             accounts[merchant_id] = rows.checked_account_from_row(
                 (merchant_id, currency, *balances, seq, digest, last_at, *told)
             )

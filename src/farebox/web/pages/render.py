@@ -65,6 +65,8 @@ _KINDS: Final = {
     Kind.EXPIRE: "Hold expired",
     Kind.ADJUSTMENT_CREDIT: "Adjustment",
     Kind.ADJUSTMENT_DEBIT: "Adjustment",
+    Kind.GRANT: "Given credit",
+    Kind.GRANT_EXPIRY: "Given credit ended",
 }
 _BROWSERS: Final = (
     ("Edg/", "Edge"),

@@ -29,8 +29,8 @@ SELECT 'replay', NULL::text, NULL::bytea, NULL::bigint[], {transfer} FROM replay
 UNION ALL
 -- The currency's three characters and the thresholds share a column.
 SELECT 'account', currency || thresholds, last_hash, ARRAY[
-    merchant_id, wallet, held, revenue, funding, adjustments, credit_limit, is_frozen::int, seq, last_at, alerts_count,
-    is_exhausted::int
+    merchant_id, wallet, held, revenue, funding, adjustments, promotions, credit_limit, is_frozen::int, seq, last_at,
+    alerts_count, is_exhausted::int, given, grants_count, grants_due_at, owed
 ], {transfer.nulls}
 FROM account WHERE merchant_id = ANY($14::bigint[])
 UNION ALL
