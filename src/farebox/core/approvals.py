@@ -23,6 +23,7 @@ class RequestKind(IntEnum):
     REFUND = Kind.REFUND
     ADJUSTMENT_CREDIT = Kind.ADJUSTMENT_CREDIT
     ADJUSTMENT_DEBIT = Kind.ADJUSTMENT_DEBIT
+    GRANT = Kind.GRANT
     CREDIT_LIMIT = 101
 
 
@@ -68,6 +69,8 @@ class Approval(Struct, frozen=True):
     requested_people: str = "0"
     """The people whom the one who asked counted as, as people.py writes them."""
     decided_people: str | None = None
+    terms: str | None = None
+    """What a grant of credit is to be, as core/credit/grants.py writes it."""
 
     @property
     def id(self) -> str:

@@ -14,7 +14,9 @@ from farebox.core.commands import (
     Adjust,
     Approve,
     Command,
+    EndGrant,
     ExtendHold,
+    GiveCredit,
     Refund,
     Reject,
     ReleaseHold,
@@ -36,6 +38,8 @@ class Action(StrEnum):
     TOP_UP = "top_up"
     TOP_UP_REVERSAL = "top_up_reversal"
     ADJUSTMENT = "adjustment"
+    GIVE_CREDIT = "give_credit"
+    END_GRANT = "end_grant"
     RELEASE_HOLD = "release_hold"
     EXTEND_HOLD = "extend_hold"
     SET_THRESHOLDS = "set_thresholds"
@@ -103,6 +107,8 @@ _ACTIONS: Final[dict[type[Command], Action]] = {
     TopUp: Action.TOP_UP,
     ReverseTopUp: Action.TOP_UP_REVERSAL,
     Adjust: Action.ADJUSTMENT,
+    GiveCredit: Action.GIVE_CREDIT,
+    EndGrant: Action.END_GRANT,
     ReleaseHold: Action.RELEASE_HOLD,
     ExtendHold: Action.EXTEND_HOLD,
     SetThresholds: Action.SET_THRESHOLDS,

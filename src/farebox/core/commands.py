@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from farebox.core.accounts import Kind
 from farebox.core.approvals import EVERYTHING_WAITS, ApprovalLimits
+from farebox.core.credit.grants import Terms, write_terms
 from farebox.core.holds import TTL_SECONDS_DEFAULT
 
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
@@ -283,6 +284,68 @@ class Adjust(Struct, frozen=True, gc=False):
         return _digest(f"adjustment\n{self.amount if self.is_credit else -self.amount}")
 
 
+class GiveCredit(Struct, frozen=True, gc=False):
+    """Give credit that was not paid for; the same reference twice is the same grant once.
+
+    It starts at once, or at `starts_at`, and ends at `expires_at`, if that is named, in microseconds since 1970. It
+    pays for `types` alone, sorted, separated by one space, or for all.
+    """
+
+    merchant_id: int
+    amount: int
+    reference: str
+    reason: str
+    starts_at: int | None = None
+    expires_at: int | None = None
+    types: str | None = None
+    priority: int = 0
+    caller: Caller | None = None
+    actor: Actor | None = None
+    kind: ClassVar[Kind] = Kind.GRANT
+
+    @property
+    def idempotency_key(self) -> str:
+        """Made from the reference, which is unique among the merchant's grants."""
+        return f"grant {self.reference}"
+
+    @property
+    def terms(self) -> Terms:
+        """What the grant is to be."""
+        return Terms(self.amount, self.priority, self.starts_at, self.expires_at, self.types)
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for; the reason is a remark, not content."""
+        return _digest(f"grant\n{write_terms(0, self.terms)}")
+
+
+class EndGrant(Struct, frozen=True, gc=False):
+    """Take back what is left of a grant, or let one that waits never start."""
+
+    merchant_id: int
+    number: int
+    reason: str
+    caller: Caller | None = None
+    actor: Actor | None = None
+    kind: ClassVar[Kind] = Kind.GRANT_EXPIRY
+
+    @property
+    def idempotency_key(self) -> str:
+        """A grant ends once, for ever."""
+        return end_key(self.number)
+
+    def fingerprint(self) -> bytes:
+        """Digest what the caller asked for; the reason is a remark, not content."""
+        return _digest(f"end_grant\n{self.number}")
+
+
+class SettleGrants(Struct, frozen=True, gc=False):
+    """Start and end the grants whose time has come; every other command does so too before it is decided."""
+
+    merchant_id: int
+    caller: ClassVar[None] = None
+    actor: ClassVar[None] = None
+
+
 class SetThresholds(Struct, frozen=True, gc=False):
     """Replace the amounts of posted balance to warn below; at most THRESHOLDS_MAX, none to be silent."""
 
@@ -319,7 +382,7 @@ class SetFrozen(Struct, frozen=True, gc=False):
     actor: Actor | None = None
 
 
-Move: TypeAlias = TopUp | Adjust | Refund | SetCreditLimit
+Move: TypeAlias = TopUp | Adjust | Refund | SetCreditLimit | GiveCredit
 """The commands that may need a second person's approval."""
 
 
@@ -390,15 +453,32 @@ TransferCommand: TypeAlias = (
     | TopUp
     | ReverseTopUp
     | Adjust
+    | GiveCredit
+    | EndGrant
     | RequestApproval
     | Approve
 )
-AccountChange: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | Reject | ExtendHold
+AccountChange: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | Reject | ExtendHold | SettleGrants
 Command: TypeAlias = TransferCommand | AccountChange
 
 # The same as tuples: asking what a command is takes a third of the time then, and every charge is asked a few times.
 SPENDS: Final = (Charge, CreateHold)
-ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, Reject, ExtendHold)
+ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, Reject, ExtendHold, SettleGrants)
+
+
+def end_key(number: int, after: int | None = None) -> str:
+    """Write the idempotency key of a grant's end, or of the end of what came back into it `after` it had ended.
+
+    Args:
+        number: the grant's.
+        after: the seq of the transfer that gave back.
+    """
+    return f"end of grant {number}" if after is None else f"end of grant {number} after {after}"
+
+
+def fingerprint_of_key(idempotency_key: str) -> bytes:
+    """Digest what Farebox does by itself, which its key tells in full."""
+    return _digest(idempotency_key)
 
 
 def _more(spend: Spend) -> str:

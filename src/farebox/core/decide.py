@@ -20,8 +20,10 @@ from farebox.core.commands import (
     CaptureHold,
     Charge,
     Command,
+    EndGrant,
     ExpireHold,
     ExtendHold,
+    GiveCredit,
     Move,
     Refund,
     Reject,
@@ -31,6 +33,7 @@ from farebox.core.commands import (
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
+    SettleGrants,
     Spend,
     TopUp,
     TransferCommand,
@@ -168,6 +171,8 @@ class _Batch:
             return self._request(book, command, fingerprint)
         if isinstance(command, Approve):
             return self._approve(book, command, fingerprint)
+        if isinstance(command, EndGrant):
+            raise NotImplementedError
         return self._approvals.waiting(command, fingerprint) or self._make_alone(book, command, fingerprint)
 
     def _spend(self, book: Book, command: Spend, fingerprint: bytes) -> Outcome:
@@ -379,6 +384,8 @@ class _Batch:
             return self._return(book, move, fingerprint)
         if isinstance(move, SetCreditLimit):
             return self._set_credit_limit(book, move)
+        if isinstance(move, GiveCredit):
+            raise NotImplementedError
         return self._fund(book, move, fingerprint)
 
     def _approve(self, book: Book, command: Approve, fingerprint: bytes) -> Outcome:
@@ -420,6 +427,8 @@ class _Batch:
                 if not is_allowed(amount, book.credit_limit):
                     return refused(Code.THRESHOLD_OUT_OF_REACH, out_of_reach(amount, book.credit_limit, book.currency))
             book.set_thresholds(command.amounts, self._now)
+        elif isinstance(command, SettleGrants):
+            raise NotImplementedError
         else:
             return self._make_alone(book, command, command.fingerprint())
         return DONE

@@ -5,6 +5,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from farebox.core.approvals import Approval
+from farebox.core.credit.grants import Grant
 from farebox.core.holds import Hold
 from farebox.core.transfers import Transfer
 
@@ -31,6 +32,9 @@ class Code(StrEnum):
     APPROVAL_ALREADY_APPROVED = "approval_already_approved"
     APPROVAL_ALREADY_REJECTED = "approval_already_rejected"
     APPROVAL_NEEDS_ANOTHER_PERSON = "approval_needs_another_person"
+    GRANT_NOT_FOUND = "grant_not_found"
+    GRANT_ALREADY_ENDED = "grant_already_ended"
+    GRANT_TIMES_OUT_OF_BOUNDS = "grant_times_out_of_bounds"
     HOLD_NOT_FOUND = "hold_not_found"
     HOLD_ALREADY_CAPTURED = "hold_already_captured"
     HOLD_ALREADY_RELEASED = "hold_already_released"
@@ -56,7 +60,8 @@ class Outcome(Struct, frozen=True, gc=False):
     """What one command came to.
 
     A command that moved money carries its transfer, and the hold that it made or ended, if any, as it now stands. One
-    that asked for an approval, or gave or refused one, carries that as it now stands.
+    that asked for an approval, or gave or refused one, carries that as it now stands. So does one that made or ended a
+    grant of credit, which may move no money yet.
     `is_replay` marks the first answer given again. A refusal carries a message that says what was wrong and moved
     nothing.
     """
@@ -67,6 +72,7 @@ class Outcome(Struct, frozen=True, gc=False):
     is_replay: bool = False
     message: str | None = None
     approval: Approval | None = None
+    grant: Grant | None = None
 
     @property
     def is_ok(self) -> bool:

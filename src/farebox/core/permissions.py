@@ -14,7 +14,9 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    EndGrant,
     ExtendHold,
+    GiveCredit,
     KeyKind,
     Refund,
     Reject,
@@ -38,6 +40,7 @@ class Operation(StrEnum):
     TOP_UP = "top_up"
     REVERSE_TOP_UP = "reverse_top_up"
     ADJUST = "adjust"
+    GIVE_CREDIT = "give_credit"
     REFUND = "refund"
     MANAGE_HOLDS = "manage_holds"
     SET_CREDIT_LIMIT = "set_credit_limit"
@@ -63,6 +66,7 @@ ALLOWED_ROLES: Final[dict[Operation, StaffRole]] = {
     Operation.TOP_UP: _MONEY,
     Operation.REVERSE_TOP_UP: _MONEY,
     Operation.ADJUST: _MONEY,
+    Operation.GIVE_CREDIT: _MONEY,
     Operation.REFUND: _MONEY,
     Operation.MANAGE_HOLDS: _MONEY,
     Operation.SET_CREDIT_LIMIT: _MONEY,
@@ -89,6 +93,7 @@ OPERATION_WORDS: Final[dict[Operation, str]] = {
     Operation.TOP_UP: "Topping up",
     Operation.REVERSE_TOP_UP: "Taking a top-up back",
     Operation.ADJUST: "Adjusting a balance",
+    Operation.GIVE_CREDIT: "Giving credit, or ending it",
     Operation.REFUND: "Refunding",
     Operation.MANAGE_HOLDS: "Extending or releasing a hold",
     Operation.SET_CREDIT_LIMIT: "Setting a credit limit",
@@ -121,6 +126,8 @@ ALLOWED_KEYS: Final[dict[type[Command], frozenset[KeyKind]]] = {
     TopUp: _SUPPORT,
     ReverseTopUp: _SUPPORT,
     Adjust: _SUPPORT,
+    GiveCredit: _SUPPORT,
+    EndGrant: _SUPPORT,
     SetThresholds: _SUPPORT,
     SetCreditLimit: _SUPPORT,
     SetFrozen: _SUPPORT,
@@ -136,6 +143,8 @@ OPERATIONS: Final[dict[type[Command], Operation]] = {
     TopUp: Operation.TOP_UP,
     ReverseTopUp: Operation.REVERSE_TOP_UP,
     Adjust: Operation.ADJUST,
+    GiveCredit: Operation.GIVE_CREDIT,
+    EndGrant: Operation.GIVE_CREDIT,
     SetThresholds: Operation.SET_THRESHOLDS,
     SetCreditLimit: Operation.SET_CREDIT_LIMIT,
     SetFrozen: Operation.FREEZE,

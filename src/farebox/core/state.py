@@ -1,6 +1,7 @@
 """What a batch reads and writes: the ReadSet it needs, the BatchState it meets, the Decision it comes to."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from enum import IntEnum
 from typing import Final
 
@@ -18,14 +19,17 @@ from farebox.core.commands import (
     Caller,
     CaptureHold,
     Command,
+    EndGrant,
     ExpireHold,
     ExtendHold,
+    GiveCredit,
     Refund,
     Reject,
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
 )
+from farebox.core.credit.grants import Grant, read_given
 from farebox.core.holds import Hold
 from farebox.core.outcomes import Outcome
 from farebox.core.period_counts import PeriodCount, place_of
@@ -87,6 +91,10 @@ class ReadSet(Struct):
     """Merchants for which it is wanted what people moved alone within ALONE_MICROS."""
     is_staff_wanted: bool = False
     """Whether the staff are wanted, who might have to be told that something waits."""
+    grants: list[tuple[int, int]] = field(default_factory=list)
+    """Grants of credit that support ends, by number; all others of their merchants that may start or end are wanted
+    with them."""
+    grant_keys: list[tuple[int, str]] = field(default_factory=list)
 
 
 class BatchState(Struct):
@@ -111,6 +119,38 @@ class BatchState(Struct):
     logins: Mapping[int, str] = field(default_factory=dict)
     lone_moves: Sequence[LoneMove] = ()
     staff: Sequence[StaffAccount] = ()
+    grants: Mapping[tuple[int, int], Grant] = field(default_factory=dict)
+    """Those of the ReadSet's numbers and keys, and those that `grants_wanted` tells of."""
+    grants_complete: AbstractSet[int] = frozenset()
+    """The merchants of whom all grants are there that wait, or are open and have something left or an end."""
+    last_grants: Mapping[int, Grant | None] = field(default_factory=dict)
+    """Of merchants of whom the first grants in the order of spending are there: the last of those, or None if no other
+    has anything left."""
+
+
+class GrantsWanted(Struct, frozen=True):
+    """Which grants must be seen, each sorted and without repetition, beside those that a ReadSet names."""
+
+    complete: Sequence[int]
+    """Merchants of whom all grants are wanted that wait, or are open and have something left or an end."""
+    first: Sequence[int]
+    """Merchants of whom the first GRANTS_LOADED_MAX open grants that have something left are wanted, in the order of
+    spending."""
+    numbers: Sequence[tuple[int, int]]
+    """Grants by number, whatever their state."""
+
+
+class MoreGrantsNeeded(Exception):
+    """A batch can't be decided by the grants that it sees.
+
+    The store answers in the same transaction: it loads all grants of this merchant, as of `GrantsWanted.complete`, and
+    if that is not enough either, of every merchant of the batch, and decides again.
+    """
+
+    def __init__(self, merchant_id: int) -> None:
+        """Name the merchant of whom more grants are needed."""
+        super().__init__(f"more grants of merchant {merchant_id} are needed")
+        self.merchant_id = merchant_id
 
 
 class AlertKind(IntEnum):
@@ -167,12 +207,19 @@ class Decision(Struct):
     approval_mails: list[ApprovalMail] = field(default_factory=list)
     lone_moves: list[LoneMove] = field(default_factory=list)
     audit_entries: list[AuditEntry] = field(default_factory=list)
+    new_grants: list[Grant] = field(default_factory=list)
+    changed_grants: list[Grant] = field(default_factory=list)
 
     @property
     def changes_anything(self) -> bool:
         """Whether there is anything to write."""
         return bool(
-            self.accounts or self.changed_holds or self.new_approvals or self.changed_approvals or self.audit_entries
+            self.accounts
+            or self.changed_holds
+            or self.new_approvals
+            or self.changed_approvals
+            or self.audit_entries
+            or self.changed_grants
         )
 
 
@@ -189,6 +236,31 @@ def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: i
         if place is not None:
             wanted.append((*place, place[-1]))
     return sorted(set(wanted))
+
+
+def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ()) -> GrantsWanted | None:
+    """Tell which grants must be seen, once accounts and originals are known; None for most batches.
+
+    Args:
+        state: with the accounts and originals that were asked for.
+        reads: what was asked for.
+        more: merchants of whom `decide` wanted more than it saw.
+    """
+    complete = {merchant_id for merchant_id, _ in reads.grants}.union(more)
+    given = set()
+    for merchant_id, account in state.accounts.items():
+        if account.given:
+            given.add(merchant_id)
+        if account.grants_due_at is not None and account.grants_due_at <= max(reads.now, account.last_at):
+            complete.add(merchant_id)
+    numbers = set(reads.grants)
+    for (merchant_id, _), original in state.originals.items():
+        if original.transfer.given is not None:
+            numbers.update((merchant_id, number) for number, _ in read_given(original.transfer.given))
+    first = given.intersection(merchant_id for merchant_id, _ in reads.merchant_types) - complete if given else given
+    if not (complete or first or numbers):
+        return None
+    return GrantsWanted(sorted(complete), sorted(first), sorted(numbers))
 
 
 def _add_key(caller: Caller, staff: set[bytes], merchant_keys: set[tuple[int, bytes]]) -> None:
@@ -213,6 +285,8 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
     logins: set[int] = set()
     lone_moves: set[int] = set()
     is_staff_wanted = False
+    grants: set[tuple[int, int]] = set()
+    grant_keys: set[tuple[int, str]] = set()
     for command in commands:
         merchant_id = command.merchant_id
         merchants.add(merchant_id)
@@ -238,6 +312,8 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
             originals.add((merchant_id, command.hold_seq))
         elif isinstance(command, ReverseTopUp):
             originals.add((merchant_id, command.transfer_seq))
+        elif isinstance(command, EndGrant):
+            grants.add((merchant_id, command.number))
         else:
             if isinstance(command, Approve):
                 approvals.add((merchant_id, command.approval_id))
@@ -250,6 +326,8 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
             move = command.move if isinstance(command, ApprovalCommand) else command
             if isinstance(move, Refund):
                 originals.add((merchant_id, move.transfer_seq))
+            elif isinstance(move, GiveCredit):
+                grant_keys.add((merchant_id, command.idempotency_key))
     return ReadSet(
         now=now,
         merchant_ids=sorted(merchants),
@@ -265,4 +343,6 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
         logins=sorted(logins),
         lone_moves=sorted(lone_moves),
         is_staff_wanted=is_staff_wanted,
+        grants=sorted(grants),
+        grant_keys=sorted(grant_keys),
     )

@@ -13,6 +13,9 @@ ALTER TABLE account ADD COLUMN grants_count BIGINT NOT NULL DEFAULT 0 CHECK (gra
 ALTER TABLE account ADD COLUMN grants_due_at BIGINT;
 ALTER TABLE account ADD COLUMN owed BIGINT NOT NULL DEFAULT 0 CHECK (owed >= 0);
 
+-- What a grant of credit that is requested is to be.
+ALTER TABLE approval ADD COLUMN terms TEXT;
+
 -- Two more kinds of transfers, and a sixth account. Rows were checked more strictly, so they need not be looked at.
 ALTER TABLE transfer DROP CONSTRAINT transfer_kind_check,
     ADD CONSTRAINT transfer_kind_check CHECK (kind BETWEEN 1 AND 12) NOT VALID;

@@ -13,6 +13,9 @@ ALTER TABLE account ADD COLUMN grants_count INTEGER NOT NULL DEFAULT 0 CHECK (gr
 ALTER TABLE account ADD COLUMN grants_due_at INTEGER;
 ALTER TABLE account ADD COLUMN owed INTEGER NOT NULL DEFAULT 0 CHECK (owed >= 0);
 
+-- What a grant of credit that is requested is to be.
+ALTER TABLE approval ADD COLUMN terms TEXT;
+
 -- Two more kinds of transfers, and a sixth account. The rows stay as they are, so that a book of any size is not written
 -- anew: SQLite's own way for constraints that are loosened is to change the text of the table.
 PRAGMA writable_schema = ON;

@@ -1,0 +1,168 @@
+"""Grants: credit that was not paid for, each a lot of its merchant's wallet. Paid money is one lot more, without end.
+
+A request takes from lots in one order: the lowest priority first, then what ends soonest, then given before paid, then
+the oldest. Paid money has the priority 0 and no end; the credit limit is drawn last of all. What a transfer took from
+grants, or gave back to them, stands on it as a text: `1:500000,4:20` is the grant's number and micros, in the order of
+spending. A transfer of kind GRANT has the terms instead: `1:100000000;priority=5;expires=1798761600000000;types=a b`.
+"""
+
+from collections.abc import Iterable, Mapping
+from enum import IntEnum
+from typing import Final, TypeAlias
+
+from msgspec import Struct
+
+from farebox.core import ids
+
+PAID_PRIORITY: Final = 0
+PRIORITY_MAX: Final = 100
+TYPES_MAX: Final = 50
+WAITING_MICROS_MAX: Final = 2 * 366 * 24 * 3600 * 1_000_000
+"""How far ahead a grant may start: two years."""
+STARTS_AGO_MICROS_MAX: Final = 24 * 3600 * 1_000_000
+"""How long ago the start may be that is named; it starts at once then. A day, so that a date may be today's."""
+GRANTS_LOADED_MAX: Final = 16
+"""Of how many of a merchant's grants a batch sees at first: most requests take from the first one or two."""
+
+Parts: TypeAlias = tuple[tuple[int, int], ...]
+"""Micros by the number of a grant, in the order of spending."""
+
+_NEVER: Final = 2**63
+_GIVEN, _PAID = 0, 1
+
+Order: TypeAlias = tuple[int, int, int, int]
+"""Where a lot stands in the order of spending."""
+
+PAID_ORDER: Final[Order] = (PAID_PRIORITY, _NEVER, _PAID, 0)
+
+
+class GrantState(IntEnum):
+    """Where a grant stands; ENDED is final. The number is what the database stores."""
+
+    WAITING = 1
+    """It starts later."""
+    OPEN = 2
+    """It started, and its time is not over; there may be nothing left of it."""
+    ENDED = 3
+    """Its time is over, or support took back what was left."""
+
+
+class Terms(Struct, frozen=True, gc=False):
+    """What was agreed about a grant. Amounts are micros; times microseconds since 1970."""
+
+    amount: int
+    priority: int = PAID_PRIORITY
+    starts_at: int | None = None
+    """When it starts; None for at once."""
+    expires_at: int | None = None
+    types: str | None = None
+    """The request types that it pays for, sorted, separated by one space; None for all."""
+
+
+class Grant(Struct, frozen=True, gc=False):
+    """Credit of a merchant that was not paid for, number `number` of its book. Amounts are micros.
+
+    `left` is what the wallet has of it: nothing while it waits and once it has ended, and nothing of what holds set
+    aside. Its time is over at the very microsecond of `expires_at`. Times are microseconds since 1970.
+    """
+
+    merchant_id: int
+    number: int
+    amount: int
+    left: int
+    reference: str
+    reason: str
+    idempotency_key: str
+    fingerprint: bytes
+    priority: int = PAID_PRIORITY
+    starts_at: int = 0
+    """When it was made, unless it starts later."""
+    expires_at: int | None = None
+    types: str | None = None
+    """The request types that it pays for, sorted, separated by one space; None for all."""
+    state: int = GrantState.OPEN
+    transfer_seq: int | None = None
+    """The transfer that brought it; None while it waits, and if it never started."""
+    ended_at: int | None = None
+    """Its end as agreed, or when support ended it before."""
+
+    @property
+    def id(self) -> str:
+        """The public id, made from the merchant's number and the grant's own."""
+        return ids.book_id(ids.GRANT, merchant_id=self.merchant_id, seq=self.number)
+
+    @property
+    def order(self) -> Order:
+        """Where it stands in the order of spending."""
+        return self.priority, _NEVER if self.expires_at is None else self.expires_at, _GIVEN, self.number
+
+    @property
+    def due_at(self) -> int | None:
+        """When it starts, if it waits, or ends, if it is open; None if neither will ever be."""
+        if self.state == GrantState.WAITING:
+            return self.starts_at
+        return self.expires_at if self.state == GrantState.OPEN else None
+
+    @property
+    def terms(self) -> Terms:
+        """What was agreed, as the transfer that brings it tells."""
+        return Terms(self.amount, self.priority, None, self.expires_at, self.types)
+
+    def pays_for(self, request_type: str) -> bool:
+        """Whether a request of this type may take from it, as long as it is open."""
+        return self.types is None or request_type in self.types.split(" ")
+
+
+def write_given(parts: Iterable[tuple[int, int]]) -> str | None:
+    """Write what a transfer took from grants, or gave back to them; None for nothing."""
+    return ",".join(f"{number}:{amount}" for number, amount in parts if amount) or None
+
+
+def read_given(text: str | None) -> Parts:
+    """Read what `write_given` wrote, or the first part of what `write_terms` wrote.
+
+    Raises:
+        ValueError: the text can't be read.
+    """
+    if text is None:
+        return ()
+    pairs = (pair.split(":") for pair in text.partition(";")[0].split(","))
+    return tuple((int(number), int(amount)) for number, amount in pairs)
+
+
+def write_terms(number: int, terms: Terms) -> str:
+    """Write the terms of the grant of this number; one that is only requested has the number 0."""
+    text = f"{number}:{terms.amount}"
+    if terms.priority:
+        text += f";priority={terms.priority}"
+    if terms.starts_at is not None:
+        text += f";starts={terms.starts_at}"
+    if terms.expires_at is not None:
+        text += f";expires={terms.expires_at}"
+    if terms.types is not None:
+        text += f";types={terms.types}"
+    return text
+
+
+def read_terms(text: str) -> tuple[int, Terms]:
+    """Read what `write_terms` wrote: the grant's number, and its terms.
+
+    Raises:
+        ValueError: the text can't be read.
+    """
+    first, *rest = text.split(";")
+    number, amount = first.split(":")
+    named = dict(part.split("=", 1) for part in rest)
+    if not named.keys() <= {"priority", "starts", "expires", "types"}:
+        raise ValueError("a grant's terms have a name that nobody knows")
+    return int(number), Terms(
+        amount=int(amount),
+        priority=int(named.get("priority", PAID_PRIORITY)),
+        starts_at=_time(named, "starts"),
+        expires_at=_time(named, "expires"),
+        types=named.get("types"),
+    )
+
+
+def _time(named: Mapping[str, str], name: str) -> int | None:
+    return int(named[name]) if name in named else None
