@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
-from farebox.config import PublicUrl, url_host
+from farebox.setting_types import PublicUrl, url_host
 
 _PORT_OF_HTTP: Final = 80
 _LOOPBACK_V4: Final = "127.0.0.1"

@@ -19,8 +19,9 @@ from farebox.bootstrap import make_connector
 from farebox.cli.context import FAILED, add_json_option, fail, guarded
 from farebox.cli.public_url import public_url_warning, served_url
 from farebox.cli.start_warnings import start_warnings
-from farebox.config import Settings, url_host
+from farebox.config import Settings
 from farebox.processes import STOP_SECONDS_MAX, hold_signals_in_children
+from farebox.setting_types import url_host
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 
 BACKLOG: Final = 2_048
