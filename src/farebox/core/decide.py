@@ -8,8 +8,9 @@ from msgspec.structs import replace
 from farebox.core import approval_rules, audit_log, captures, hold_rules, quotes, return_rules
 from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
-from farebox.core.batch_approvals import BatchApprovals
-from farebox.core.batch_rows import BatchRows
+from farebox.core.batch.approvals import BatchApprovals
+from farebox.core.batch.originals import BatchOriginals
+from farebox.core.batch.rows import BatchRows
 from farebox.core.book import Book
 from farebox.core.commands import (
     ACCOUNT_CHANGES,
@@ -43,7 +44,7 @@ from farebox.core.holds import Hold, HoldState
 from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.period_counts import PeriodCounts
 from farebox.core.permissions import caller_refusal
-from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, Price, in_force
+from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, in_force
 from farebox.core.state import BatchState, Decision, Original
 from farebox.core.thresholds import is_allowed, out_of_reach
 from farebox.core.transfers import Transfer
@@ -80,7 +81,7 @@ class _Batch:
         self._holds = BatchRows(state.holds)
         self._approvals = BatchApprovals(state, now)
         self._counts = PeriodCounts(state.period_counts)
-        self._returned: dict[tuple[int, int], int] = {}
+        self._originals = BatchOriginals(state)
         self._audit_entries: list[AuditEntry] = []
 
     def decide(self, command: Command) -> Outcome:
@@ -227,11 +228,11 @@ class _Batch:
     def _capture(self, book: Book, command: CaptureHold, fingerprint: bytes) -> Outcome:
         hold = self._holds.get(book.merchant_id, command.hold_seq)
         # The hold's own transfer knows the price that it was made at.
-        made_by = self._original(book, command.hold_seq)
+        made_by = self._originals.get(book, command.hold_seq)
         if hold is None or made_by is None:
             return hold_rules.HOLD_NOT_FOUND
         original = made_by.transfer
-        price = None if original.pricing is None else self._price_of(original)
+        price = None if original.pricing is None else self._originals.price_of(original)
         refusal = captures.fields_refusal(hold, command, original, price) or hold_rules.end_refusal(hold, self._now)
         if refusal is not None:
             return refusal
@@ -277,7 +278,7 @@ class _Batch:
     def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, fingerprint: bytes) -> Outcome:
         hold = self._holds.get(book.merchant_id, command.hold_seq)
         is_expiry = isinstance(command, ExpireHold)
-        made_by = self._original(book, command.hold_seq)
+        made_by = self._originals.get(book, command.hold_seq)
         refusal = hold_rules.expire_refusal(hold, self._now) if is_expiry else hold_rules.end_refusal(hold, self._now)
         if hold is None or refusal is not None:
             return refusal or hold_rules.HOLD_NOT_FOUND
@@ -308,7 +309,7 @@ class _Batch:
         return Outcome(Code.OK, hold=extended)
 
     def _return(self, book: Book, command: Refund | ReverseTopUp, fingerprint: bytes) -> Outcome:
-        original = self._original(book, command.transfer_seq)
+        original = self._originals.get(book, command.transfer_seq)
         refusal = return_rules.return_refusal(original, command, book.currency)
         if original is None or refusal is not None:
             return refusal or return_rules.TRANSFER_NOT_FOUND
@@ -331,7 +332,7 @@ class _Batch:
             note=command.note if isinstance(command, Refund) else command.reason,
         )
         returned = original.returned + amount
-        self._returned[book.merchant_id, command.transfer_seq] = returned
+        self._originals.set_returned(original.transfer, returned)
         self._give_units_back(original, returned)
         return Outcome(Code.OK, transfer)
 
@@ -357,7 +358,7 @@ class _Batch:
             return repeated
         asked = move.credit_limit if isinstance(move, SetCreditLimit) else move.amount
         if isinstance(move, Refund):
-            original = self._original(book, move.transfer_seq)
+            original = self._originals.get(book, move.transfer_seq)
             refusal = return_rules.return_refusal(original, move, book.currency)
             if original is None or refusal is not None:
                 return refusal or return_rules.TRANSFER_NOT_FOUND
@@ -446,25 +447,15 @@ class _Batch:
         book.set_credit_limit(command.credit_limit)
         return DONE
 
-    def _price_of(self, transfer: Transfer) -> Price | None:
-        """Find the version that a transfer names, of a stored one or of one that was posted earlier in this batch."""
-        request_type = transfer.request_type or ""
-        candidates = (
-            self._state.original_prices.get(transfer.price_id or 0),
-            self._state.merchant_prices.get((transfer.merchant_id, request_type)),
-            self._state.default_prices.get(request_type),
-        )
-        return next((price for price in candidates if price is not None and price.price_id == transfer.price_id), None)
-
     def _uncount(self, made_by: Transfer) -> None:
         """Give back the units that a hold counted."""
-        units = quotes.counted_units(self._price_of(made_by), made_by)
+        units = quotes.counted_units(self._originals.price_of(made_by), made_by)
         if units is not None:
             self._counts.add(*units, -1)
 
     def _give_units_back(self, original: Original, returned: int) -> None:
         """Give back the units of what was refunded, now that so much of it was, if the price says so."""
-        units = quotes.returned_units(self._price_of(original.transfer), original, returned)
+        units = quotes.returned_units(self._originals.price_of(original.transfer), original, returned)
         if units is not None:
             self._counts.add(*units, -1)
 
@@ -472,14 +463,3 @@ class _Batch:
         settled = replace(hold, state=state, captured=captured)
         self._holds.replace(hold.merchant_id, hold.seq, settled)
         return settled
-
-    def _original(self, book: Book, seq: int) -> Original | None:
-        """Find a transfer to be given back, whether stored or posted earlier in this batch, and what has gone back."""
-        key = (book.merchant_id, seq)
-        stored = self._state.originals.get(key)
-        if stored is None:
-            transfer = next((item for item in book.transfers if item.seq == seq), None)
-            stored = None if transfer is None else Original(transfer, 0)
-        if stored is None or key not in self._returned:
-            return stored
-        return Original(stored.transfer, self._returned[key])

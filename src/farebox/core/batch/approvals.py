@@ -5,7 +5,7 @@ from typing import Final
 
 from farebox.core import approval_rules
 from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, LoneMove
-from farebox.core.batch_rows import BatchRows
+from farebox.core.batch.rows import BatchRows
 from farebox.core.commands import Approve, Move, Reject, RequestApproval
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people

@@ -1,0 +1,40 @@
+"""The transfers that a batch gives back, captures or ends holds of, and the price versions that they name."""
+
+from farebox.core.book import Book
+from farebox.core.prices import Price
+from farebox.core.state import BatchState, Original
+from farebox.core.transfers import Transfer
+
+
+class BatchOriginals:
+    """Transfers as stored or as posted earlier in the batch, and how much of each has gone back."""
+
+    def __init__(self, state: BatchState) -> None:
+        """Begin with what is stored."""
+        self._state = state
+        self._returned: dict[tuple[int, int], int] = {}
+
+    def get(self, book: Book, seq: int) -> Original | None:
+        """Find a transfer to be given back, whether stored or posted earlier in this batch, and what has gone back."""
+        key = (book.merchant_id, seq)
+        stored = self._state.originals.get(key)
+        if stored is None:
+            transfer = next((item for item in book.transfers if item.seq == seq), None)
+            stored = None if transfer is None else Original(transfer, 0)
+        if stored is None or key not in self._returned:
+            return stored
+        return Original(stored.transfer, self._returned[key])
+
+    def set_returned(self, transfer: Transfer, returned: int) -> None:
+        """Note that so much of a transfer has gone back, in micros."""
+        self._returned[transfer.merchant_id, transfer.seq] = returned
+
+    def price_of(self, transfer: Transfer) -> Price | None:
+        """Find the version that a transfer names, of a stored one or of one that was posted earlier in this batch."""
+        request_type = transfer.request_type or ""
+        candidates = (
+            self._state.original_prices.get(transfer.price_id or 0),
+            self._state.merchant_prices.get((transfer.merchant_id, request_type)),
+            self._state.default_prices.get(request_type),
+        )
+        return next((price for price in candidates if price is not None and price.price_id == transfer.price_id), None)
