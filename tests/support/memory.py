@@ -70,7 +70,7 @@ class MemoryConnector(MemoryRows):
 
     async def transact(self, reads: ReadSet, decide: Decide) -> Decision:
         self.check_open()
-        decision = decide(self.load(reads))
+        decision = self.decision(reads, decide)
         if decision.changes_anything:
             self.apply(decision)
         return decision

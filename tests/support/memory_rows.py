@@ -3,7 +3,7 @@
 `load` gives a batch what its ReadSet asks for and no row besides, so a command that forgot to ask is found out.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from msgspec.structs import replace
@@ -12,14 +12,26 @@ from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, ApprovalState, LoneMove, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import Command, KeyKind
+from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant, GrantState
 from farebox.core.decide import decide
 from farebox.core.holds import Hold
-from farebox.core.invariants import check_account, check_hold
+from farebox.core.invariants import check_account, check_grant, check_hold
 from farebox.core.joining import alert_on_joining
 from farebox.core.outcomes import Outcome
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
-from farebox.core.state import Alert, BatchState, Decision, KeyRecord, Original, ReadSet, counted, reads
+from farebox.core.state import (
+    Alert,
+    BatchState,
+    Decision,
+    KeyRecord,
+    MoreGrantsNeeded,
+    Original,
+    ReadSet,
+    counted,
+    grants_wanted,
+    reads,
+)
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import NotFound, Repeated, StoreUnavailable
 from farebox.storage.records import (
@@ -55,6 +67,7 @@ class MemoryRows:
         self.books: dict[int, list[Transfer]] = {}
         self.transfers: dict[tuple[int, str], Transfer] = {}
         self.holds: dict[tuple[int, int], Hold] = {}
+        self.grants: dict[tuple[int, int], Grant] = {}
         self.alerts: dict[tuple[int, int], Alert] = {}
         self.outbox: dict[tuple[int, int, int], OutboxMail] = {}
         self.mail_servers: dict[str, MailServerPause] = {}
@@ -78,8 +91,8 @@ class MemoryRows:
                 raise Repeated("the idempotency key was used")
             self.repeats[repeat.key_id, repeat.idempotency_key] = repeat
 
-    def load(self, reads: ReadSet) -> BatchState:
-        """Find what a batch asks for."""
+    def load(self, reads: ReadSet, more_grants: Collection[int] = ()) -> BatchState:
+        """Find what a batch asks for, and of these merchants all grants."""
         staff = [key for key in self.keys.values() if key.merchant_id is None and key.digest in reads.staff_digests]
         theirs = [key for key in self.keys.values() if (key.merchant_id, key.digest) in reads.merchant_digests]
         replays = _picked(self.transfers, reads.idempotency_keys)
@@ -113,11 +126,53 @@ class MemoryRows:
             for place, count in self.period_counts.items()
             if any((start[:2]) == place[:2] and start[2] <= place[2] <= start[3] for start in stretches)
         }
+        self._load_grants(state, reads, more_grants)
         for account in state.accounts.values():
             check_account(account)
         for hold in state.holds.values():
             check_hold(hold)
         return state
+
+    def _load_grants(self, state: BatchState, reads: ReadSet, more: Collection[int]) -> None:
+        found = {
+            place: grant
+            for place, grant in self.grants.items()
+            if (place[0], grant.idempotency_key) in reads.grant_keys
+        }
+        wanted = grants_wanted(state, reads, more)
+        if wanted is not None:
+            found |= _picked(self.grants, wanted.numbers)
+            found |= {
+                place: grant
+                for place, grant in self.grants.items()
+                if place[0] in wanted.complete
+                and grant.state != GrantState.ENDED
+                and (grant.state == GrantState.WAITING or grant.left or grant.expires_at)
+            }
+            state.grants_complete = set(wanted.complete)
+            last_grants: dict[int, Grant | None] = {}
+            for merchant_id in wanted.first:
+                lots = [
+                    grant
+                    for place, grant in self.grants.items()
+                    if place[0] == merchant_id and grant.state == GrantState.OPEN and grant.left
+                ]
+                first = sorted(lots, key=lambda grant: grant.order)[:GRANTS_LOADED_MAX]
+                found |= {(merchant_id, grant.number): grant for grant in first}
+                last_grants[merchant_id] = first[-1] if len(first) == GRANTS_LOADED_MAX else None
+            state.last_grants = last_grants
+        state.grants = found
+
+    def decision(self, read_set: ReadSet, decide: Callable[[BatchState], Decision]) -> Decision:
+        """Decide by what a batch asks for; if that is not enough, by more of the grants, and at last by all."""
+        more: Collection[int] = ()
+        while True:
+            try:
+                return decide(self.load(read_set, more))
+            except MoreGrantsNeeded as needed:
+                if needed.merchant_id in more:
+                    raise AssertionError("all of these grants were there") from needed
+                more = read_set.merchant_ids if more else [needed.merchant_id]
 
     def apply(self, decision: Decision) -> None:
         """Write a decision's rows, all or none."""
@@ -140,6 +195,15 @@ class MemoryRows:
         for hold in decision.changed_holds:
             assert (hold.merchant_id, hold.seq) in self.holds, "there is no hold to change"
             self.holds[hold.merchant_id, hold.seq] = hold
+        for grant in (*decision.new_grants, *decision.changed_grants):
+            check_grant(grant)
+        for grant in decision.new_grants:
+            assert (grant.merchant_id, grant.number) not in self.grants, "a grant is not new"
+            assert grant.idempotency_key not in {known.idempotency_key for known in self.grants_of(grant.merchant_id)}
+            self.grants[grant.merchant_id, grant.number] = grant
+        for grant in decision.changed_grants:
+            assert (grant.merchant_id, grant.number) in self.grants, "there is no grant to change"
+            self.grants[grant.merchant_id, grant.number] = grant
         for count in decision.period_counts:
             assert count.units >= 0, "a count is below zero"
             self.period_counts[count.merchant_id, count.request_type, count.starts_at, count.line] = count
@@ -183,13 +247,13 @@ class MemoryRows:
 
     def do(self, *commands: Command, now: int) -> list[Outcome]:
         """Decide commands as one batch and apply what it comes to, without waiting."""
-        decision = decide(self.load(reads(commands, now)), commands, now)
+        decision = self.decision(reads(commands, now), lambda state: decide(state, commands, now))
         assert len(commands) == len(decision.outcomes)
         if decision.changes_anything:
             self.apply(decision)
         else:
             nothing = (decision.transfers, decision.new_holds, decision.changed_holds, decision.alerts)
-            assert ([], [], [], []) == nothing
+            assert ([], [], [], [], []) == (*nothing, decision.new_grants)
         return decision.outcomes
 
     def copy(self) -> Self:
@@ -242,6 +306,10 @@ class MemoryRows:
         """List a merchant's users, oldest first."""
         found = [user for user in self.users.values() if user.merchant_id == merchant_id]
         return sorted(found, key=lambda user: user.user_id)
+
+    def grants_of(self, merchant_id: int) -> list[Grant]:
+        """List a merchant's grants, oldest first."""
+        return [grant for place, grant in sorted(self.grants.items()) if place[0] == merchant_id]
 
     def _wanted_approvals(self, reads: ReadSet) -> Sequence[Approval]:
         if not reads.approvals and not reads.approval_keys:

@@ -17,7 +17,18 @@ from farebox.core.approvals import (
     StaffAccount,
     approval_mail_id,
 )
-from farebox.core.commands import Adjust, Approve, Move, Refund, Reject, RequestApproval, SetCreditLimit, TopUp
+from farebox.core.commands import (
+    Adjust,
+    Approve,
+    GiveCredit,
+    Move,
+    Refund,
+    Reject,
+    RequestApproval,
+    SetCreditLimit,
+    TopUp,
+)
+from farebox.core.credit.grants import write_terms
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.people import UNKNOWN, People, account_people, are_others, read_people, write_people
 
@@ -70,6 +81,7 @@ def new_approval(command: RequestApproval, fingerprint: bytes, amount: int, peop
         requested_at=now,
         refers_to=move.transfer_seq if isinstance(move, Refund) else None,
         requested_people=write_people(people),
+        terms=write_terms(0, move.terms) if isinstance(move, GiveCredit) else None,
     )
 
 
@@ -127,7 +139,7 @@ def _of(approvals: Iterable[Approval], move: Move) -> Iterable[Approval]:
 
 
 def _note(move: Move) -> str | None:
-    if isinstance(move, Adjust):
+    if isinstance(move, Adjust | GiveCredit):
         return move.reason
     return move.note if isinstance(move, TopUp | Refund) else None
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farebox.core import ids
 from farebox.core.accounts import Kind
@@ -27,8 +28,10 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
+from farebox.core.credit.grants import Grant, Terms, read_terms
 from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import Outcome
+from farebox.core.transfers import Transfer
 
 
 class Action(StrEnum):
@@ -134,7 +137,9 @@ def audit_entry_of(
     if actor is None or not outcome.is_ok or outcome.is_replay:
         return None
     transfer, approval = outcome.transfer, outcome.approval
-    if transfer is not None:
+    if outcome.grant is not None:
+        subject = outcome.grant.id
+    elif transfer is not None:
         subject = transfer.id
     elif approval is not None:
         subject = approval.id
@@ -165,11 +170,38 @@ def _detail(command: Command, outcome: Outcome, currency: str, credit_limit_befo
         return "frozen" if command.is_frozen else "active"
     if isinstance(command, ExtendHold) and outcome.hold is not None:
         return f"{format_money_with_code(outcome.hold.amount, currency)} until {_time(command.expires_at)}"
+    if outcome.grant is not None:
+        return _grant_detail(command, outcome.grant, outcome.transfer, currency)
     move = outcome.approval or outcome.transfer
     assert move is not None  # noqa: S101 - all else that goes through moves money, or asks or decides whether to.
     sign = "-" if move.kind == Kind.ADJUSTMENT_DEBIT else ""
     words = f"{REQUEST_WORDS[move.kind]} of {sign}{format_money_with_code(move.amount, currency)}"
-    return ", ".join(part for part in (words, move.reference, move.note) if part)
+    text = None if outcome.approval is None else outcome.approval.terms
+    terms = [] if text is None else _words_of_terms(read_terms(text)[1])
+    return ", ".join(part for part in (words, *terms, move.reference, move.note) if part)
+
+
+def _grant_detail(command: Command, grant: Grant, transfer: Transfer | None, currency: str) -> str:
+    if isinstance(command, EndGrant):
+        left = 0 if transfer is None else transfer.amount
+        return f"{format_money_with_code(left, currency)} left, {grant.reference}, {command.reason}"
+    terms = grant.terms if transfer is not None else replace(grant.terms, starts_at=grant.starts_at)
+    words = f"grant of {format_money_with_code(grant.amount, currency)}"
+    return ", ".join((words, *_words_of_terms(terms), grant.reference, grant.reason))
+
+
+def _words_of_terms(terms: Terms) -> list[str]:
+    """Describe what is agreed about a grant, beside its amount."""
+    words = []
+    if terms.starts_at is not None:
+        words.append(f"from {_time(terms.starts_at)}")
+    if terms.expires_at is not None:
+        words.append(f"until {_time(terms.expires_at)}")
+    if terms.types is not None:
+        words.append(f"for {terms.types}")
+    if terms.priority:
+        words.append(f"priority {terms.priority}")
+    return words
 
 
 def _time(micros: int) -> str:

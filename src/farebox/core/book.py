@@ -53,10 +53,26 @@ class Book:
             return None
         return refused(Code.AMOUNT_TOO_FINE, too_fine(amount, self.currency))
 
-    def refusal(self, kind: Kind, amount: int, *, may_be_free: bool = False) -> Outcome | None:
+    @property
+    def paid(self) -> int:
+        """The paid money in the wallet; below zero if some of the credit limit is drawn."""
+        return self.wallet - self.given
+
+    def time_at(self, now: int) -> int:
+        """Tell what time it is in the book: a clock that stepped back doesn't take it along."""
+        return max(self.last_at, now)
+
+    def refusal(self, kind: Kind, amount: int, *, may_be_free: bool = False, given: int = 0) -> Outcome | None:
         """Tell why this amount can't be posted, or None if `post` must succeed; some requests are free.
 
-        The spending rule stands here, for every kind that takes from the wallet: available + credit limit >= amount.
+        The spending rule stands here, for every kind that takes from the wallet: paid money + credit limit + given
+        credit that a request may take >= amount.
+
+        Args:
+            kind: what is to be posted.
+            amount: micros.
+            may_be_free: whether the amount may be 0.
+            given: what a request takes of grants; if there is too little in all, all that it may take of them.
         """
         if not 0 < amount <= AMOUNT_MICROS_MAX and not (may_be_free and amount == 0):
             return refused(
@@ -75,13 +91,8 @@ class Book:
             or abs(self.promotions + effect.promotions * amount) > BALANCE_MICROS_MAX
         ):
             return refused(Code.BALANCE_LIMIT_EXCEEDED, "A balance would leave the range that Farebox keeps exact")
-        if effect.wallet < 0 and self.wallet + self.credit_limit < amount:
-            included = ", the credit limit included" if self.credit_limit else ""
-            return refused(
-                Code.INSUFFICIENT_BALANCE,
-                f"Insufficient balance: {format_money_with_code(amount, self.currency)} needed, "
-                f"{format_money(self.wallet + self.credit_limit, self.currency)} can be spent{included}",
-            )
+        if effect.wallet < 0 and self.wallet - self.given + self.credit_limit + given < amount:
+            return self._insufficient(kind, amount, given)
         return None
 
     def post(
@@ -196,6 +207,21 @@ class Book:
         """Return the account if anything about it differs from what was stored."""
         account = self.account()
         return None if account == self._stored else account
+
+    def _insufficient(self, kind: Kind, amount: int, given: int) -> Outcome:
+        included = ", the credit limit included" if self.credit_limit else ""
+        spendable = self.paid + self.credit_limit + given
+        message = (
+            f"Insufficient balance: {format_money_with_code(amount, self.currency)} needed, "
+            f"{format_money(spendable, self.currency)} can be spent{included}"
+        )
+        if self.given > given:
+            others = format_money_with_code(self.given - given, self.currency)
+            is_request = kind in (Kind.CHARGE, Kind.HOLD)
+            message += (
+                f"; {others} of given credit {'pays for other request types' if is_request else 'stays as it is'}"
+            )
+        return refused(Code.INSUFFICIENT_BALANCE, message)
 
     def _watch(self, kind: Kind, seq: int, now: int) -> None:
         posted = self.wallet + self.held

@@ -9,6 +9,7 @@ from farebox.core import approval_rules, audit_log, captures, hold_rules, quotes
 from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.batch.approvals import BatchApprovals
+from farebox.core.batch.grants import BatchGrants, already_ended
 from farebox.core.batch.originals import BatchOriginals
 from farebox.core.batch.rows import BatchRows
 from farebox.core.book import Book
@@ -34,11 +35,11 @@ from farebox.core.commands import (
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
-    SettleGrants,
     Spend,
     TopUp,
     TransferCommand,
 )
+from farebox.core.credit.grants import read_given, write_given
 from farebox.core.currencies import format_money_with_code
 from farebox.core.holds import Hold, HoldState
 from farebox.core.outcomes import DONE, Code, Outcome, refused
@@ -50,6 +51,7 @@ from farebox.core.thresholds import is_allowed, out_of_reach
 from farebox.core.transfers import Transfer
 
 _HOLD_KINDS: Final = frozenset({Kind.HOLD, Kind.CAPTURE, Kind.RELEASE, Kind.EXPIRE})
+_GRANT_KINDS: Final = frozenset({Kind.GRANT, Kind.GRANT_EXPIRY})
 
 
 def decide(state: BatchState, commands: Sequence[Command], now: int) -> Decision:
@@ -79,6 +81,7 @@ class _Batch:
         self._books: dict[int, Book] = {}
         self._posted: dict[tuple[int, str], Transfer] = {}
         self._holds = BatchRows(state.holds)
+        self._grants = BatchGrants(state, now)
         self._approvals = BatchApprovals(state, now)
         self._counts = PeriodCounts(state.period_counts)
         self._originals = BatchOriginals(state)
@@ -123,6 +126,7 @@ class _Batch:
         decision.changed_holds = list(self._holds.changed.values())
         decision.period_counts = self._counts.changed()
         self._approvals.write_to(decision)
+        self._grants.write_to(decision)
         decision.audit_entries = self._audit_entries
         return decision
 
@@ -146,10 +150,18 @@ class _Batch:
             if account is None:
                 return None
             book = self._books[merchant_id] = Book(account)
+            if account.grants_due_at is not None:
+                self._grants.settle(book)
+                self._posted.update(((merchant_id, item.idempotency_key), item) for item in book.transfers)
         return book
 
     def _replay(self, earlier: Transfer, fingerprint: bytes) -> Outcome:
+        grant = None
+        if earlier.kind in _GRANT_KINDS:
+            grant = self._grants.get(earlier.merchant_id, read_given(earlier.given)[0][0])
         if earlier.fingerprint != fingerprint:
+            if earlier.kind == Kind.GRANT_EXPIRY and grant is not None:
+                return already_ended(grant)
             return refused(
                 Code.IDEMPOTENCY_CONFLICT,
                 f"This idempotency key or reference was used for another {KIND_NAMES[earlier.kind]}, {earlier.id}",
@@ -157,7 +169,7 @@ class _Batch:
         # What ends a hold refers to it; the hold transfer itself refers to nothing, and numbers the hold.
         hold_seq = earlier.refers_to or earlier.seq
         hold = self._holds.get(earlier.merchant_id, hold_seq) if earlier.kind in _HOLD_KINDS else None
-        return Outcome(Code.OK, earlier, hold, is_replay=True)
+        return Outcome(Code.OK, earlier, hold, is_replay=True, grant=grant)
 
     def _move(self, book: Book, command: TransferCommand, fingerprint: bytes) -> Outcome:
         if isinstance(command, SPENDS):
@@ -168,12 +180,15 @@ class _Batch:
             return self._give_back(book, command, fingerprint)
         if isinstance(command, ReverseTopUp):
             return self._return(book, command, fingerprint)
+        if isinstance(command, EndGrant):
+            return self._grants.end(book, command, fingerprint)
+        repeated = self._grants.repeated(command, fingerprint)
+        if repeated is not None:
+            return repeated
         if isinstance(command, RequestApproval):
             return self._request(book, command, fingerprint)
         if isinstance(command, Approve):
             return self._approve(book, command, fingerprint)
-        if isinstance(command, EndGrant):
-            raise NotImplementedError
         return self._approvals.waiting(command, fingerprint) or self._make_alone(book, command, fingerprint)
 
     def _spend(self, book: Book, command: Spend, fingerprint: bytes) -> Outcome:
@@ -193,7 +208,9 @@ class _Batch:
         if isinstance(quote, Outcome):
             return quote
         amount = quote.amount
-        refusal = book.refusal(command.kind, amount, may_be_free=quote.pricing is not None)
+        taking = self._grants.taking(book, request_type, amount) if book.given else None
+        given = 0 if taking is None else taking.given
+        refusal = book.refusal(command.kind, amount, may_be_free=quote.pricing is not None, given=given)
         if refusal is not None:
             if refusal.code is Code.INSUFFICIENT_BALANCE:
                 book.run_out(amount, self._now)
@@ -210,7 +227,10 @@ class _Batch:
             price_id=price.price_id,
             reference=command.reference,
             pricing=quote.pricing,
+            given=None if taking is None else write_given(taking.parts),
         )
+        if taking is not None:
+            self._grants.use(book, taking)
         if quote.place is not None:
             self._counts.add(quote.place, quote.units)
         if isinstance(command, Charge):
@@ -257,6 +277,7 @@ class _Batch:
             refers_to=hold.seq,
             reference=command.reference,
             pricing=taken.pricing,
+            given=write_given(self._grants.given_between(original, 0, amount)),
         )
         if taken.place is not None:
             # Of the units that the hold counted, those that were not used after all go back.
@@ -264,7 +285,8 @@ class _Batch:
             self._counts.add(taken.place, taken.units)
         if amount < hold.amount:
             # The rest goes back at once, as a transfer of its own under a key that only this hold can make.
-            book.post(
+            parts = self._grants.given_between(original, amount, hold.amount)
+            release = book.post(
                 Kind.RELEASE,
                 hold.amount - amount,
                 self._now,
@@ -272,7 +294,9 @@ class _Batch:
                 fingerprint=fingerprint,
                 request_type=hold.request_type,
                 refers_to=hold.seq,
+                given=write_given(parts),
             )
+            self._grants.give_back(book, parts, release)
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.CAPTURED, amount))
 
     def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, fingerprint: bytes) -> Outcome:
@@ -292,8 +316,10 @@ class _Batch:
             refers_to=hold.seq,
             reference=None if isinstance(command, ExpireHold) else command.reference,
             note=None if isinstance(command, ExpireHold) else command.note,
+            given=None if made_by is None else made_by.transfer.given,
         )
         if made_by is not None:
+            self._grants.give_back(book, read_given(made_by.transfer.given), transfer)
             self._uncount(made_by.transfer)
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.EXPIRED if is_expiry else HoldState.RELEASED, 0))
 
@@ -320,6 +346,9 @@ class _Batch:
         refusal = refusal or book.refusal(command.kind, amount)
         if refusal is not None:
             return refusal
+        returned = original.returned + amount
+        taken = original.transfer.amount
+        parts = self._grants.given_between(original.transfer, taken - returned, taken - original.returned)
         transfer = book.post(
             command.kind,
             amount,
@@ -330,8 +359,9 @@ class _Batch:
             refers_to=command.transfer_seq,
             reference=command.reference,
             note=command.note if isinstance(command, Refund) else command.reason,
+            given=write_given(parts),
         )
-        returned = original.returned + amount
+        self._grants.give_back(book, parts, transfer)
         self._originals.set_returned(original.transfer, returned)
         self._give_units_back(original, returned)
         return Outcome(Code.OK, transfer)
@@ -363,6 +393,8 @@ class _Batch:
             if original is None or refusal is not None:
                 return refusal or return_rules.TRANSFER_NOT_FOUND
             asked = return_rules.amount_to_return(original, move)
+        elif isinstance(move, GiveCredit) and (refusal := self._grants.times_refusal(book, move)) is not None:
+            return refusal
         assert asked is not None  # noqa: S101 - a refund alone may name no amount.
         raised = asked - book.credit_limit if isinstance(move, SetCreditLimit) else asked
         if self._approvals.must_wait(command, raised, command.limits.of(book.currency)):
@@ -376,8 +408,10 @@ class _Batch:
         credit_limit = book.credit_limit
         outcome = self._make(book, move, fingerprint)
         if outcome.is_ok:
-            moved = book.credit_limit - credit_limit if outcome.transfer is None else outcome.transfer.amount
-            self._approvals.note_alone(move, moved, number)
+            # Credit that starts later moves nothing yet, and counts all the same.
+            moved = outcome.transfer or outcome.grant
+            amount = book.credit_limit - credit_limit if moved is None else moved.amount
+            self._approvals.note_alone(move, amount, number)
         return outcome
 
     def _make(self, book: Book, move: Move, fingerprint: bytes) -> Outcome:
@@ -386,7 +420,7 @@ class _Batch:
         if isinstance(move, SetCreditLimit):
             return self._set_credit_limit(book, move)
         if isinstance(move, GiveCredit):
-            raise NotImplementedError
+            return self._grants.give(book, move, fingerprint)
         return self._fund(book, move, fingerprint)
 
     def _approve(self, book: Book, command: Approve, fingerprint: bytes) -> Outcome:
@@ -399,6 +433,9 @@ class _Batch:
         if isinstance(move, Refund):
             # As much as was asked for, even if less is left by now: then it is refused.
             move = replace(move, amount=approval.amount)
+        elif isinstance(move, GiveCredit) and move.starts_at is not None:
+            # What was to start while it waited for approval starts at once.
+            move = replace(move, starts_at=max(move.starts_at, book.time_at(self._now)))
         outcome = self._make(book, move, fingerprint)
         if not outcome.is_ok:
             return outcome
@@ -428,17 +465,15 @@ class _Batch:
                 if not is_allowed(amount, book.credit_limit):
                     return refused(Code.THRESHOLD_OUT_OF_REACH, out_of_reach(amount, book.credit_limit, book.currency))
             book.set_thresholds(command.amounts, self._now)
-        elif isinstance(command, SettleGrants):
-            raise NotImplementedError
-        else:
+        elif isinstance(command, SetCreditLimit):
             return self._make_alone(book, command, command.fingerprint())
         return DONE
 
     def _set_credit_limit(self, book: Book, command: SetCreditLimit) -> Outcome:
-        if book.wallet + command.credit_limit < 0:
+        if book.paid + command.credit_limit < 0:
             return refused(
                 Code.CREDIT_LIMIT_IN_USE,
-                f"{format_money_with_code(-book.wallet, book.currency)} of the credit limit is in use; "
+                f"{format_money_with_code(-book.paid, book.currency)} of the credit limit is in use; "
                 "the limit can't be lower than that",
             )
         refusal = book.too_fine_refusal(command.credit_limit)

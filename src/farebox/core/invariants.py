@@ -1,6 +1,7 @@
-"""Rules that every account and hold keeps, checked before each write and after each read, under `-O` too."""
+"""Rules that every account, hold and grant keeps, checked before each write and after each read, under `-O` too."""
 
 from farebox.core.accounts import Account
+from farebox.core.credit.grants import Grant, GrantState
 from farebox.core.holds import Hold, HoldState
 from farebox.core.money import BALANCE_MICROS_MAX
 from farebox.core.thresholds import THRESHOLDS_MAX
@@ -16,8 +17,8 @@ def account_faults(account: Account) -> list[str]:
     outside = account.funding + account.adjustments + account.promotions
     if account.wallet + account.held + account.revenue + outside != 0:
         faults.append("the book's six accounts do not sum to zero")
-    if account.wallet + account.credit_limit < 0:
-        faults.append("the wallet is below the credit limit")
+    if account.wallet - account.given + account.credit_limit < 0:
+        faults.append("the paid money in the wallet is below the credit limit")
     if account.held < 0:
         faults.append("held is negative")
     if account.revenue < 0:
@@ -61,6 +62,24 @@ def hold_faults(hold: Hold) -> list[str]:
     return faults
 
 
+def grant_faults(grant: Grant) -> list[str]:
+    """Name what is wrong with a grant's row, in words; an empty list if nothing is."""
+    faults = []
+    if grant.amount <= 0:
+        faults.append("a grant's amount is not above zero")
+    if not 0 <= grant.left <= grant.amount:
+        faults.append("more of a grant is left than was given, or less than nothing")
+    if grant.left and grant.state != GrantState.OPEN:
+        faults.append("something is left of a grant that is not open")
+    if grant.expires_at is not None and grant.expires_at <= grant.starts_at:
+        faults.append("a grant ends before it starts")
+    if (grant.ended_at is not None) != (grant.state == GrantState.ENDED):
+        faults.append("a grant that has ended has no end, or one that has not has one")
+    if grant.transfer_seq is None and grant.state == GrantState.OPEN:
+        faults.append("a grant is open that no transfer brought")
+    return faults
+
+
 def check_account(account: Account) -> None:
     """Refuse an account that breaks a rule.
 
@@ -70,6 +89,17 @@ def check_account(account: Account) -> None:
     faults = account_faults(account)
     if faults:
         raise InvariantViolation(f"merchant {account.merchant_id}: {'; '.join(faults)}")
+
+
+def check_grant(grant: Grant) -> None:
+    """Refuse a grant that breaks a rule.
+
+    Raises:
+        InvariantViolation: naming the grant and every fault.
+    """
+    faults = grant_faults(grant)
+    if faults:
+        raise InvariantViolation(f"{grant.id}: {'; '.join(faults)}")
 
 
 def check_hold(hold: Hold) -> None:

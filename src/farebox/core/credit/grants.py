@@ -27,6 +27,9 @@ GRANTS_LOADED_MAX: Final = 16
 Parts: TypeAlias = tuple[tuple[int, int], ...]
 """Micros by the number of a grant, in the order of spending."""
 
+OWN: Final = 0
+"""Stands for the merchant's own money where grants have their numbers."""
+
 _NEVER: Final = 2**63
 _GIVEN, _PAID = 0, 1
 
@@ -111,6 +114,73 @@ class Grant(Struct, frozen=True, gc=False):
     def pays_for(self, request_type: str) -> bool:
         """Whether a request of this type may take from it, as long as it is open."""
         return self.types is None or request_type in self.types.split(" ")
+
+
+class Taking(Struct, frozen=True, gc=False):
+    """What a request takes of grants; the rest of its amount is paid money, or the credit limit."""
+
+    parts: Parts
+    is_covered: bool
+    """Whether the amount is covered ahead of all lots that come later."""
+
+    @property
+    def given(self) -> int:
+        """How much of the amount is given, in micros."""
+        return sum(micros for _, micros in self.parts)
+
+
+def take(lots: Iterable[Grant], *, paid: int, request_type: str, amount: int) -> Taking:
+    """Take an amount in the order of spending, as far as there is enough; paid money has its place among the lots.
+
+    Args:
+        lots: open grants, in the order of spending.
+        paid: the paid money in the wallet; below zero if some of the credit limit is drawn.
+        request_type: the type of the request.
+        amount: micros.
+    """
+    parts: list[tuple[int, int]] = []
+    rest, is_paid_ahead = amount, True
+    for lot in lots:
+        if is_paid_ahead and lot.priority > PAID_PRIORITY:
+            is_paid_ahead = False
+            rest -= min(max(paid, 0), rest)
+        if not rest:
+            break
+        if lot.left and lot.pays_for(request_type):
+            part = min(lot.left, rest)
+            parts.append((lot.number, part))
+            rest -= part
+    return Taking(tuple(parts), is_covered=not rest)
+
+
+def in_order(parts: Parts, amount: int, priorities: Mapping[int, int]) -> Parts:
+    """Tell all that a request took, in the order of spending; what it took of the merchant's own has the number OWN.
+
+    The merchant's own is one part: paid money and the credit limit together, at the place of paid money.
+
+    Args:
+        parts: what it took of grants.
+        amount: what it took in all, in micros.
+        priorities: of those grants, by number.
+    """
+    ahead = tuple(part for part in parts if priorities[part[0]] <= PAID_PRIORITY)
+    own = amount - sum(micros for _, micros in parts)
+    return (*ahead, (OWN, own), *parts[len(ahead) :])
+
+
+def given_between(taken: Parts, first: int, last: int) -> Parts:
+    """Tell what of grants there is between two places of what a request took, counted in micros from its begin.
+
+    A capture takes what is ahead of a place, and gives back what is behind it; refunds give back from the end.
+    """
+    found = []
+    begin = 0
+    for number, micros in taken:
+        part = min(begin + micros, last) - max(begin, first)
+        if part > 0 and number != OWN:
+            found.append((number, part))
+        begin += micros
+    return tuple(found)
 
 
 def write_given(parts: Iterable[tuple[int, int]]) -> str | None:

@@ -1,0 +1,286 @@
+"""The grants of one batch: they start and end in their time, requests take from them, and some of it comes back.
+
+The time of all this is the book's: the clock's, or that of the last transfer if the clock stepped back behind it. So
+everybody who replays a book comes to the same.
+"""
+
+from collections.abc import Iterable, Iterator
+
+from msgspec.structs import replace
+
+from farebox.core.accounts import Kind
+from farebox.core.batch.rows import BatchRows
+from farebox.core.book import Book
+from farebox.core.commands import ApprovalCommand, EndGrant, GiveCredit, Move, end_key, fingerprint_of_key
+from farebox.core.credit.grants import (
+    STARTS_AGO_MICROS_MAX,
+    WAITING_MICROS_MAX,
+    Grant,
+    GrantState,
+    Parts,
+    Taking,
+    given_between,
+    in_order,
+    read_given,
+    take,
+    write_given,
+    write_terms,
+)
+from farebox.core.invariants import InvariantViolation
+from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.state import BatchState, Decision, MoreGrantsNeeded
+from farebox.core.transfers import Transfer
+
+
+class BatchGrants:
+    """Grants as stored, and over them as they stand after each command."""
+
+    def __init__(self, state: BatchState, now: int) -> None:
+        """Begin a batch at `now`, microseconds since 1970."""
+        self._state = state
+        self._now = now
+        self._rows = BatchRows(state.grants)
+        self._numbers: dict[int, list[int]] = {}
+        for merchant_id, number in state.grants:
+            self._numbers.setdefault(merchant_id, []).append(number)
+        self._lots: dict[int, list[int]] = {}
+
+    def get(self, merchant_id: int, number: int) -> Grant | None:
+        """Find a grant."""
+        return self._rows.get(merchant_id, number)
+
+    def repeated(self, command: Move | ApprovalCommand, fingerprint: bytes) -> Outcome | None:
+        """Answer a command that gives credit under a reference that a grant has, though it may wait."""
+        move = command.move if isinstance(command, ApprovalCommand) else command
+        if not isinstance(move, GiveCredit):
+            return None
+        key = move.idempotency_key
+        grant = next((grant for grant in self._of(move.merchant_id) if grant.idempotency_key == key), None)
+        if grant is None or grant.fingerprint == fingerprint:
+            return None if grant is None else Outcome(Code.OK, is_replay=True, grant=grant)
+        return refused(Code.IDEMPOTENCY_CONFLICT, f"This reference was used for another grant of credit, {grant.id}")
+
+    def write_to(self, decision: Decision) -> None:
+        """Add the rows to a batch's decision."""
+        decision.new_grants = list(self._rows.new.values())
+        decision.changed_grants = list(self._rows.changed.values())
+
+    def settle(self, book: Book) -> None:
+        """Start and end the grants of a book whose time has come, by their times, starts ahead of ends.
+
+        Raises:
+            MoreGrantsNeeded: not all of them are there.
+        """
+        at = book.time_at(self._now)
+        if book.grants_due_at is None or book.grants_due_at > at:
+            return
+        if book.merchant_id not in self._state.grants_complete:
+            raise MoreGrantsNeeded(book.merchant_id)
+        due = []
+        for grant in self._of(book.merchant_id):
+            if grant.state == GrantState.WAITING and grant.starts_at <= at:
+                due.append((grant.starts_at, GrantState.WAITING, grant.number))
+            if grant.state != GrantState.ENDED and grant.expires_at is not None and grant.expires_at <= at:
+                due.append((grant.expires_at, GrantState.OPEN, grant.number))
+        for time, state, number in sorted(due):
+            grant = self._row(book, number)
+            if state == GrantState.WAITING:
+                self._start(book, grant)
+            elif grant.state == GrantState.OPEN:
+                self._end(book, grant, time, fingerprint_of_key(end_key(number)))
+        self._note_due(book)
+
+    def times_refusal(self, book: Book, command: GiveCredit) -> Outcome | None:
+        """Tell why credit can't be given at the times that are named, or None if it can."""
+        at = book.time_at(self._now)
+        starts_at, expires_at = command.starts_at, command.expires_at
+        if starts_at is not None and not at - STARTS_AGO_MICROS_MAX <= starts_at <= at + WAITING_MICROS_MAX:
+            return refused(
+                Code.GRANT_TIMES_OUT_OF_BOUNDS, "Credit starts at once, or within two years; not more than a day ago"
+            )
+        if expires_at is not None and expires_at <= max(at, starts_at or at):
+            return refused(Code.GRANT_TIMES_OUT_OF_BOUNDS, "Credit ends after it has started, and after now")
+        return None
+
+    def give(self, book: Book, command: GiveCredit, fingerprint: bytes) -> Outcome:
+        """Give credit, which starts at once, or waits."""
+        refusal = (
+            self.times_refusal(book, command)
+            or book.too_fine_refusal(command.amount)
+            or book.refusal(Kind.GRANT, command.amount)
+        )
+        if refusal is not None:
+            return refusal
+        at = book.time_at(self._now)
+        book.grants_count += 1
+        grant = Grant(
+            merchant_id=book.merchant_id,
+            number=book.grants_count,
+            amount=command.amount,
+            left=0,
+            reference=command.reference,
+            reason=command.reason,
+            idempotency_key=command.idempotency_key,
+            fingerprint=fingerprint,
+            priority=command.priority,
+            starts_at=max(at, command.starts_at or at),
+            expires_at=command.expires_at,
+            types=command.types,
+            state=GrantState.WAITING,
+        )
+        self._rows.new[grant.merchant_id, grant.number] = grant
+        self._numbers.setdefault(grant.merchant_id, []).append(grant.number)
+        transfer = self._start(book, grant) if grant.starts_at <= at else None
+        grant = self._row(book, grant.number)
+        if grant.due_at is not None:
+            book.grants_due_at = grant.due_at if book.grants_due_at is None else min(book.grants_due_at, grant.due_at)
+        return Outcome(Code.OK, transfer, grant=grant)
+
+    def end(self, book: Book, command: EndGrant, fingerprint: bytes) -> Outcome:
+        """Take back what is left of a grant, or let it never start."""
+        grant = self.get(book.merchant_id, command.number)
+        if grant is None:
+            return refused(Code.GRANT_NOT_FOUND, "The merchant has no such grant")
+        if grant.state == GrantState.ENDED:
+            # Only support ends a grant before its time.
+            is_by_support = grant.ended_at != grant.expires_at
+            return Outcome(Code.OK, is_replay=True, grant=grant) if is_by_support else already_ended(grant)
+        transfer = self._end(book, grant, book.time_at(self._now), fingerprint, note=command.reason)
+        self._note_due(book)
+        return Outcome(Code.OK, transfer, grant=self.get(book.merchant_id, command.number))
+
+    def taking(self, book: Book, request_type: str, amount: int) -> Taking:
+        """Tell what a request of a type takes of grants; if it is more than can be spent, all that it may take.
+
+        Raises:
+            MoreGrantsNeeded: lots that are not there may come first.
+        """
+        merchant_id = book.merchant_id
+        lots: Iterable[Grant] = self._in_order(merchant_id)
+        is_complete = merchant_id in self._state.grants_complete
+        if not is_complete and merchant_id in self._state.last_grants:
+            last = self._state.last_grants[merchant_id]
+            is_complete = last is None
+            if last is not None:
+                lots = [lot for lot in lots if lot.order <= last.order]
+        elif not is_complete:
+            lots = ()
+        taking = take(lots, paid=book.paid, request_type=request_type, amount=amount)
+        if not (taking.is_covered or is_complete):
+            raise MoreGrantsNeeded(merchant_id)
+        return taking
+
+    def use(self, book: Book, taking: Taking) -> None:
+        """Take from grants what a request takes of them."""
+        for number, micros in taking.parts:
+            grant = self._row(book, number)
+            self._rows.replace(book.merchant_id, number, replace(grant, left=grant.left - micros))
+        book.given -= taking.given
+
+    def given_between(self, transfer: Transfer, first: int, last: int) -> Parts:
+        """Tell what of grants there is between two places of what a transfer took, counted in micros."""
+        parts = read_given(transfer.given)
+        if not parts:
+            return ()
+        priorities = {}
+        for number, _ in parts:
+            grant = self._rows.get(transfer.merchant_id, number)
+            if grant is None:
+                raise InvariantViolation(f"{transfer.id}: grant {number}, which it names, is not there")
+            priorities[number] = grant.priority
+        return given_between(in_order(parts, transfer.amount, priorities), first, last)
+
+    def give_back(self, book: Book, parts: Parts, transfer: Transfer) -> None:
+        """Put what a transfer gives back into its grants; what comes back into one that has ended, ends at once."""
+        for number, micros in parts:
+            grant = self._row(book, number)
+            book.given += micros
+            if grant.state != GrantState.ENDED:
+                self._put(replace(grant, left=grant.left + micros))
+        for number, micros in parts:
+            grant = self._row(book, number)
+            if grant.state == GrantState.ENDED:
+                key = end_key(number, transfer.seq)
+                self._post_end(book, grant, micros, key, fingerprint_of_key(key))
+
+    def _of(self, merchant_id: int) -> Iterator[Grant]:
+        for number in self._numbers.get(merchant_id, ()):
+            grant = self._rows.get(merchant_id, number)
+            if grant is not None:
+                yield grant
+
+    def _row(self, book: Book, number: int) -> Grant:
+        grant = self._rows.get(book.merchant_id, number)
+        if grant is None:
+            raise InvariantViolation(f"merchant {book.merchant_id}: grant {number} is not there")
+        return grant
+
+    def _put(self, grant: Grant) -> None:
+        """Put a grant whose place in the order of spending may be another in place of its row."""
+        self._rows.replace(grant.merchant_id, grant.number, grant)
+        self._lots.pop(grant.merchant_id, None)
+
+    def _in_order(self, merchant_id: int) -> Iterator[Grant]:
+        """Yield the open grants that have anything left, in the order of spending."""
+        numbers = self._lots.get(merchant_id)
+        if numbers is None:
+            lots = [grant for grant in self._of(merchant_id) if grant.state == GrantState.OPEN and grant.left]
+            numbers = [grant.number for grant in sorted(lots, key=lambda grant: grant.order)]
+            self._lots[merchant_id] = numbers
+        for number in numbers:
+            grant = self._rows.get(merchant_id, number)
+            if grant is not None:
+                yield grant
+
+    def _note_due(self, book: Book) -> None:
+        """Tell the book when its next grant starts or ends, once all of them are there."""
+        times = (grant.due_at for grant in self._of(book.merchant_id))
+        book.grants_due_at = min((time for time in times if time is not None), default=None)
+
+    def _start(self, book: Book, grant: Grant) -> Transfer | None:
+        """Bring a grant into the wallet; one that would take a balance beyond what is kept exact ends unstarted."""
+        if book.refusal(Kind.GRANT, grant.amount) is not None:
+            self._put(replace(grant, state=GrantState.ENDED, ended_at=book.time_at(self._now)))
+            return None
+        transfer = book.post(
+            Kind.GRANT,
+            grant.amount,
+            self._now,
+            idempotency_key=grant.idempotency_key,
+            fingerprint=grant.fingerprint,
+            reference=grant.reference,
+            note=grant.reason,
+            given=write_terms(grant.number, grant.terms),
+        )
+        book.given += grant.amount
+        self._put(replace(grant, state=GrantState.OPEN, left=grant.amount, transfer_seq=transfer.seq))
+        return transfer
+
+    def _end(
+        self, book: Book, grant: Grant, ended_at: int, fingerprint: bytes, note: str | None = None
+    ) -> Transfer | None:
+        """End a grant, and post what is left of it, if anything is."""
+        self._put(replace(grant, state=GrantState.ENDED, left=0, ended_at=ended_at))
+        if not grant.left:
+            return None
+        return self._post_end(book, grant, grant.left, end_key(grant.number), fingerprint, note)
+
+    def _post_end(
+        self, book: Book, grant: Grant, amount: int, key: str, fingerprint: bytes, note: str | None = None
+    ) -> Transfer:
+        book.given -= amount
+        return book.post(
+            Kind.GRANT_EXPIRY,
+            amount,
+            self._now,
+            idempotency_key=key,
+            fingerprint=fingerprint,
+            refers_to=grant.transfer_seq,
+            note=note,
+            given=write_given([(grant.number, amount)]),
+        )
+
+
+def already_ended(grant: Grant) -> Outcome:
+    """Refuse to end a grant whose time was over."""
+    return refused(Code.GRANT_ALREADY_ENDED, f"The time of {grant.id} is over; it has ended already")
