@@ -118,6 +118,8 @@ def test_every_kind_is_told_by_its_word_and_its_accounts() -> None:
         Kind.EXPIRE: ("expire", "held", "wallet"),
         Kind.ADJUSTMENT_CREDIT: ("adjustment", "adjustments", "wallet"),
         Kind.ADJUSTMENT_DEBIT: ("adjustment", "wallet", "adjustments"),
+        Kind.GRANT: ("grant", "promotions", "wallet"),
+        Kind.GRANT_EXPIRY: ("grant_expiry", "wallet", "promotions"),
     }
 
 

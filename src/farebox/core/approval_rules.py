@@ -103,6 +103,18 @@ def approve_refusal(approval: Approval | None, command: Approve, fingerprint: by
     return None
 
 
+def move_to_make(command: Approve, approval: Approval, at: int) -> Move:
+    """Return the move that is made once it is approved, at the time `at` of the merchant's book."""
+    move = command.move
+    if isinstance(move, Refund):
+        # As much as was asked for, even if less is left by now: then it is refused.
+        return replace(move, amount=approval.amount)
+    if isinstance(move, GiveCredit) and move.starts_at is not None:
+        # What was to start while it waited for approval starts at once.
+        return replace(move, starts_at=max(move.starts_at, at))
+    return move
+
+
 def reject_outcome(approval: Approval, command: Reject, now: int, people: People) -> Outcome:
     """Reject a request that is pending; one that was rejected before is a replay, one that was approved a refusal."""
     if approval.state == ApprovalState.APPROVED:

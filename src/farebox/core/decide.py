@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core import approval_rules, audit_log, captures, hold_rules, quotes, return_rules
+from farebox.core import audit_log, captures, hold_rules, quotes, return_rules
 from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.batch.approvals import BatchApprovals
@@ -188,7 +188,8 @@ class _Batch:
         if isinstance(command, RequestApproval):
             return self._request(book, command, fingerprint)
         if isinstance(command, Approve):
-            return self._approve(book, command, fingerprint)
+            at = book.time_at(self._now)
+            return self._approvals.approve(command, fingerprint, at, lambda move: self._make(book, move, fingerprint))
         return self._approvals.waiting(command, fingerprint) or self._make_alone(book, command, fingerprint)
 
     def _spend(self, book: Book, command: Spend, fingerprint: bytes) -> Outcome:
@@ -423,39 +424,9 @@ class _Batch:
             return self._grants.give(book, move, fingerprint)
         return self._fund(book, move, fingerprint)
 
-    def _approve(self, book: Book, command: Approve, fingerprint: bytes) -> Outcome:
-        approval = self._approvals.get(book.merchant_id, command.approval_id)
-        people = self._approvals.people(command)
-        refusal = approval_rules.approve_refusal(approval, command, fingerprint, people)
-        if approval is None or refusal is not None:
-            return refusal or approval_rules.APPROVAL_NOT_FOUND
-        move = command.move
-        if isinstance(move, Refund):
-            # As much as was asked for, even if less is left by now: then it is refused.
-            move = replace(move, amount=approval.amount)
-        elif isinstance(move, GiveCredit) and move.starts_at is not None:
-            # What was to start while it waited for approval starts at once.
-            move = replace(move, starts_at=max(move.starts_at, book.time_at(self._now)))
-        outcome = self._make(book, move, fingerprint)
-        if not outcome.is_ok:
-            return outcome
-        transfer_seq = None if outcome.transfer is None else outcome.transfer.seq
-        approved = approval_rules.approved(approval, command, self._now, people, transfer_seq)
-        self._approvals.replace(approved)
-        return replace(outcome, approval=approved)
-
-    def _reject(self, command: Reject) -> Outcome:
-        approval = self._approvals.get(command.merchant_id, command.approval_id)
-        if approval is None:
-            return approval_rules.APPROVAL_NOT_FOUND
-        outcome = approval_rules.reject_outcome(approval, command, self._now, self._approvals.people(command))
-        if outcome.approval is not None and not outcome.is_replay:
-            self._approvals.replace(outcome.approval)
-        return outcome
-
     def _set(self, book: Book, command: AccountChange) -> Outcome:
         if isinstance(command, Reject):
-            return self._reject(command)
+            return self._approvals.reject(command)
         if isinstance(command, ExtendHold):
             return self._extend(command)
         if isinstance(command, SetFrozen):

@@ -1,7 +1,9 @@
 """The approvals of one batch: requests, what people moved alone and whom to tell, as they stand after each command."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
+
+from msgspec.structs import replace
 
 from farebox.core import approval_rules
 from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, LoneMove
@@ -106,6 +108,38 @@ class BatchApprovals:
         ):
             self._mails.setdefault(mail.login_id, mail)
         return Outcome(Code.OK, approval=approval)
+
+    def approve(self, command: Approve, fingerprint: bytes, at: int, make: Callable[[Move], Outcome]) -> Outcome:
+        """Approve a request and make its move.
+
+        Args:
+            command: who approves what.
+            fingerprint: what tells a retry from another request under the same reference.
+            at: the time in the merchant's book, microseconds since 1970.
+            make: makes the move; if that is refused, nothing is approved.
+        """
+        approval = self.get(command.merchant_id, command.approval_id)
+        people = self.people(command)
+        refusal = approval_rules.approve_refusal(approval, command, fingerprint, people)
+        if approval is None or refusal is not None:
+            return refusal or approval_rules.APPROVAL_NOT_FOUND
+        outcome = make(approval_rules.move_to_make(command, approval, at))
+        if not outcome.is_ok:
+            return outcome
+        transfer_seq = None if outcome.transfer is None else outcome.transfer.seq
+        approved = approval_rules.approved(approval, command, self._now, people, transfer_seq)
+        self.replace(approved)
+        return replace(outcome, approval=approved)
+
+    def reject(self, command: Reject) -> Outcome:
+        """Reject a request."""
+        approval = self.get(command.merchant_id, command.approval_id)
+        if approval is None:
+            return approval_rules.APPROVAL_NOT_FOUND
+        outcome = approval_rules.reject_outcome(approval, command, self._now, self.people(command))
+        if outcome.approval is not None and not outcome.is_replay:
+            self.replace(outcome.approval)
+        return outcome
 
     def note_alone(self, move: Move, amount: int, number: int | None) -> None:
         """Write down that a move was made by one person, if anybody made it by hand.
