@@ -3,7 +3,7 @@
 from msgspec.structs import force_setattr
 
 from farebox.core import chain, ids
-from farebox.core.accounts import EFFECTS, Account, Kind
+from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, Account, Kind
 from farebox.core.currencies import fits_minor_unit, format_money, format_money_with_code, too_fine
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome, refused
@@ -88,7 +88,7 @@ class Book:
             or self.revenue + effect.revenue * amount > BALANCE_MICROS_MAX
             or abs(self.funding + effect.funding * amount) > BALANCE_MICROS_MAX
             or abs(self.adjustments + effect.adjustments * amount) > BALANCE_MICROS_MAX
-            or abs(self.promotions + effect.promotions * amount) > BALANCE_MICROS_MAX
+            or (effect.promotions and abs(self.promotions + effect.promotions * amount) > BALANCE_MICROS_MAX)
         ):
             return refused(Code.BALANCE_LIMIT_EXCEEDED, "A balance would leave the range that Farebox keeps exact")
         if effect.wallet < 0 and self.wallet - self.given + self.credit_limit + given < amount:
@@ -116,16 +116,13 @@ class Book:
         key_id: int | None = None,
     ) -> Transfer:
         """Add one transfer to the book; the caller has asked `refusal`, which returned None."""
-        effect = EFFECTS[kind]
-        self.wallet += effect.wallet * amount
-        self.held += effect.held * amount
-        self.revenue += effect.revenue * amount
-        self.funding += effect.funding * amount
-        self.adjustments += effect.adjustments * amount
-        self.promotions += effect.promotions * amount
+        debit, credit = DEBIT_AND_CREDIT[kind]
+        setattr(self, debit, getattr(self, debit) - amount)
+        setattr(self, credit, getattr(self, credit) + amount)
         self.seq += 1
         # A clock that stepped back must not reorder a book: its times never decrease.
-        self.last_at = max(self.last_at, now)
+        if now > self.last_at:
+            self.last_at = now
         transfer = Transfer(
             self.merchant_id,
             self.seq,
