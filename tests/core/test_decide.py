@@ -21,8 +21,10 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    EndGrant,
     ExpireHold,
     ExtendHold,
+    GiveCredit,
     KeyKind,
     Payer,
     Refund,
@@ -35,6 +37,7 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
+from farebox.core.credit.grants import Grant, GrantState
 from farebox.core.decide import decide
 from farebox.core.holds import Hold, HoldState
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
@@ -74,6 +77,10 @@ KEYS: Final = {
 
 ACCOUNT: Final = Account(ANN, "USD", wallet=60 * UNIT, held=40 * UNIT, revenue=100 * UNIT, funding=-200 * UNIT)
 HELD: Final = Hold(ANN, 7, 10 * UNIT, NOW + 1)
+GIVEN: Final = replace(ACCOUNT, funding=-195 * UNIT, promotions=-5 * UNIT, given=5 * UNIT, grants_due_at=NOW + 1)
+GRANT: Final = Grant(
+    *(ANN, 1, 5 * UNIT, 5 * UNIT, "REF", "trial", "grant REF", bytes(8)), expires_at=NOW + 1, transfer_seq=1
+)
 
 # Refusals, in order of precedence. What a command meets is put together from its parts, so that faults can be combined.
 
@@ -97,6 +104,7 @@ class Situation:
     has_original: bool = True
     returned: int = 0
     approval: Approval | None = None
+    grant: Grant | None = None
 
     def change(self, **fields: Any) -> None:
         """Ask for something else."""
@@ -131,12 +139,15 @@ class Situation:
             state.originals = {(ANN, 7): Original(original, self.returned)}
         if self.approval is not None:
             state.approvals = [self.approval]
+        if self.grant is not None:
+            state.grants, state.grants_complete = {(ANN, 1): self.grant}, {ANN}
         decision = decide(state, [self.command], NOW)
         if decision.outcomes[0].code is not Code.OK:
             is_told = decision.outcomes[0].code is Code.INSUFFICIENT_BALANCE and isinstance(self.command, SPENDS)
             assert is_told is decision.changes_anything
             moved = (decision.transfers, decision.new_holds, decision.changed_holds, decision.changed_approvals)
             assert ([], [], [], []) == moved
+            assert ([], []) == (decision.new_grants, decision.changed_grants)
             assert decision.outcomes[0].message
         return decision.outcomes[0]
 
@@ -188,10 +199,16 @@ class Refusals:
     hold: Hold = HELD
     approval: Approval | None = None
     rule: Rule | None = None
+    account: Account = ACCOUNT
+    grant: Grant | None = None
 
     def situation(self) -> Situation:
         return Situation(
-            self.command, self.original, self.original_price, hold=self.hold, approval=self.approval, rule=self.rule
+            *(self.command, self.original, self.original_price, self.account),
+            hold=self.hold,
+            approval=self.approval,
+            rule=self.rule,
+            grant=self.grant,
         )
 
 
@@ -383,6 +400,30 @@ TABLE: Final = {
         },
         apart=(CALLERS,),
     ),
+    "give credit": Refusals(
+        GiveCredit(ANN, UNIT, "R-1", "trial", expires_at=NOW + 1, caller=Caller(SUPPORT)),
+        {
+            **COMMON,
+            Code.GRANT_TIMES_OUT_OF_BOUNDS: asks(expires_at=NOW),
+            Code.AMOUNT_TOO_FINE: asks(amount=FINE),
+            Code.AMOUNT_TOO_LARGE: asks(amount=VAST),
+            Code.BALANCE_LIMIT_EXCEEDED: has(wallet=BALANCE_MICROS_MAX - 40 * UNIT),
+        },
+        apart=(CALLERS,),
+    ),
+    "end a grant": Refusals(
+        EndGrant(ANN, 1, "mistake", caller=Caller(SUPPORT)),
+        {
+            **COMMON,
+            Code.GRANT_NOT_FOUND: asks(number=2),
+            Code.GRANT_ALREADY_ENDED: meets(
+                grant=replace(GRANT, left=0, state=GrantState.ENDED, ended_at=NOW + 1), account=ACCOUNT
+            ),
+        },
+        apart=(CALLERS,),
+        account=GIVEN,
+        grant=GRANT,
+    ),
     "set credit limit": Refusals(
         SetCreditLimit(ANN, 5 * UNIT, caller=Caller(SUPPORT)),
         {
@@ -491,7 +532,8 @@ def test_a_key_opens_what_its_kind_may_and_nothing_else(kind: type[Command]) -> 
     services = {Charge, CreateHold, CaptureHold, ReleaseHold, ExtendHold, Refund}
     rules = {SetThresholds, SetCreditLimit, SetFrozen}
     holds = {ReleaseHold, ExtendHold}
-    supports = {Refund, TopUp, ReverseTopUp, Adjust, *holds, *rules, RequestApproval, Approve, Reject}
+    grants = {GiveCredit, EndGrant}
+    supports = {Refund, TopUp, ReverseTopUp, Adjust, *grants, *holds, *rules, RequestApproval, Approve, Reject}
     found = {key: _asked_with(kind, key).code is Code.OK for key in (SERVICE, SUPPORT, ANNS)}
     assert {SERVICE: kind in services, SUPPORT: kind in supports, ANNS: False} == found
 
@@ -515,6 +557,8 @@ def _asked_with(kind: type[Command], key: bytes) -> Outcome:
     }[kind]
     original = Kind.TOP_UP if kind is ReverseTopUp else Kind.CHARGE
     situation = Situation(command, original, approval=None if kind is RequestApproval else REQUESTED)
+    if kind is EndGrant:
+        situation.account, situation.grant = GIVEN, GRANT
     situation.change(caller=Caller(key, KEYS[key].merchant_id))
     return situation.outcome()
 
@@ -596,6 +640,8 @@ def test_charges_and_captures_are_refunded_and_top_ups_reversed_and_nothing_else
         ((top_up(9), hold(7, ttl_seconds=0)), ExpireHold(ANN, 2), "held", "wallet"),
         ((), adjust(7), "adjustments", "wallet"),
         ((top_up(9),), adjust(-7), "wallet", "adjustments"),
+        ((), GiveCredit(ANN, 7 * UNIT, "G-1", "trial"), "promotions", "wallet"),
+        ((GiveCredit(ANN, 7 * UNIT, "G-1", "trial"),), EndGrant(ANN, 1, "mistake"), "wallet", "promotions"),
     ],
     ids=[*EFFECTS],
 )
@@ -767,6 +813,21 @@ RETRIES: Final = {
         (ReverseTopUp(ANN, 1, "k", "bounced", 2 * UNIT), ReverseTopUp(ANN, 1, "k", "bounced")),
         same=(ReverseTopUp(ANN, 1, "k", "another reason", UNIT),),
     ),
+    "grant": Retry(
+        GiveCredit(ANN, 2 * UNIT, "k", "trial", expires_at=NOW + 9),
+        (
+            *(GiveCredit(ANN, 3 * UNIT, "k", "trial", expires_at=NOW + 9), GiveCredit(ANN, 2 * UNIT, "k", "trial")),
+            GiveCredit(ANN, 2 * UNIT, "k", "trial", expires_at=NOW + 9, types="image"),
+            GiveCredit(ANN, 2 * UNIT, "k", "trial", expires_at=NOW + 9, priority=1),
+        ),
+        same=(GiveCredit(ANN, 2 * UNIT, "k", "another reason", expires_at=NOW + 9),),
+    ),
+    "end of a grant": Retry(
+        EndGrant(ANN, 1, "mistake"),
+        (),
+        before=(GiveCredit(ANN, 2 * UNIT, "k", "trial"),),
+        same=(EndGrant(ANN, 1, "another reason"),),
+    ),
     "adjustment": Retry(
         adjust(2, "k"),
         (adjust(-2, "k"), adjust(3, "k")),
@@ -789,7 +850,7 @@ def test_the_same_again_is_the_first_answer_and_moves_nothing(name: str, is_one_
     assert (Code.OK, False) == (first.code, first.is_replay)
     for again in rest:
         assert (Code.OK, True) == (again.code, again.is_replay)
-        assert (first.transfer, first.hold) == (again.transfer, again.hold)
+        assert (first.transfer, first.hold, first.grant) == (again.transfer, again.hold, again.grant)
     assert first.transfer is not None
     assert first.transfer.seq == ledger.ann.seq
 
@@ -922,6 +983,7 @@ def test_the_largest_amount_goes_through_and_one_micro_more_does_not() -> None:
         CaptureHold(ANN, 2, "k", 1),
         Refund(ANN, 3, "k", 1),
         ReverseTopUp(ANN, 1, "R", "bounced", 1),
+        GiveCredit(ANN, 1, "R", "trial"),
     ],
     ids=lambda command: type(command).__name__,
 )
@@ -945,8 +1007,9 @@ def test_no_balance_leaves_its_range_and_what_is_held_can_always_be_given_back()
     refused: list[Command] = [
         TopUp(ANN, CENT, "one more"),
         Adjust(ANN, CENT, True, "one more", "mistake"),
+        GiveCredit(ANN, CENT, "one more", "trial"),
     ]
-    assert [Code.BALANCE_LIMIT_EXCEEDED] * 2 == [outcome.code for outcome in ledger.run(*refused)]
+    assert [Code.BALANCE_LIMIT_EXCEEDED] * 3 == [outcome.code for outcome in ledger.run(*refused)]
     ledger.move(ReleaseHold(ANN, first.hold.seq, "release"))
     ledger.move(ExpireHold(ANN, second.hold.seq))
     assert BALANCE_MICROS_MAX == ledger.ann.wallet

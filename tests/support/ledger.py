@@ -230,7 +230,7 @@ async def faults(stores: Stores, merchant_id: int = ANN) -> list[str]:
 
 def balances(account: Account) -> dict[str, int]:
     """Return the units of money in each part of an account that has any."""
-    names = ("wallet", "held", "revenue", "funding", "adjustments")
+    names = ("wallet", "held", "revenue", "funding", "adjustments", "promotions")
     return {name: getattr(account, name) // UNIT for name in names if getattr(account, name)}
 
 
