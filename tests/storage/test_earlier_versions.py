@@ -8,6 +8,7 @@ from unittest import mock
 
 import pytest
 
+from farebox.core.accounts import Kind
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.commands import CaptureHold, Charge, CreateHold, KeyKind, Payer, ReleaseHold, TopUp
 from farebox.core.ids import NUMBER_MAX
@@ -24,6 +25,7 @@ from tests.service.books import TRANSFERS, keep_book
 from tests.storage.engines import TABLES, Engine, PostgresEngine, SqliteEngine
 from tests.support.ledger import (
     ANN,
+    BEN,
     NOW,
     UNIT,
     account_of,
@@ -36,6 +38,8 @@ from tests.support.ledger import (
     merchant_key,
 )
 from tests.support.postgres import Databases
+from tests.support.revenue_books import CURRENCIES, RevenueWriter, seeded_writer
+from tests.support.revenue_scan import month_after, month_start, scanned
 
 VERSIONS: Final = len(sql.migrations("sqlite"))
 BOB: Final = ANN + 1
@@ -163,6 +167,44 @@ async def test_books_of_before_rules_have_free_requests_from_then_on_and_one_ver
     )
     assert [0] * 5 == [outcome.transfer.amount for outcome in outcomes if outcome.transfer is not None]
     assert [] == await faults(stores)
+    await stores.connector.close()
+
+
+REVENUE: Final = [name for name, _ in sql.migrations("sqlite")].index("0015_revenue")
+"""How many versions came before months were kept."""
+
+
+async def test_months_of_before_are_those_of_the_books_whatever_was_rolled_up(engines: tuple[Engine, Engine]) -> None:
+    full, earlier = engines
+    stores = full.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    writer = await seeded_writer(stores)
+    for number, month in enumerate((202612, 202701, 202701, 202703)):
+        at = month_start(month) + number
+        await writer.write(ANN, Kind.GRANT, 9 * UNIT, at, given=f"{number + 1}:{9 * UNIT};types=image")
+        await writer.write(ANN, Kind.TOP_UP, 5 * UNIT, at)
+        await writer.write(BEN, Kind.CHARGE, UNIT, at, uncollected=3)
+        await writer.write(ANN, Kind.HOLD, 6 * UNIT, at, given=f"1:{UNIT},{number + 1}:{UNIT}")
+        await writer.write(ANN, Kind.CAPTURE, 2 * UNIT, at, given=f"1:{UNIT},{number + 1}:{UNIT // 2}")
+    await stores.usage.roll_up(ANN, transfers_max=11)
+    await stores.connector.close()
+    await _leave_as_version(REVENUE, full, earlier)
+
+    stores = earlier.stores()
+    await stores.connector.migrate(NOW)
+    await stores.connector.open()
+    kept = [await earlier.execute(f"SELECT count(*) FROM {table}") for table in ("revenue_month", "balance_month")]
+    assert [[(6,)], [(2,)]] == kept
+    books = await RevenueWriter(stores).books()
+    for _ in range(2):
+        for first, last in ((202612, 202612), (202701, 202701), (202702, 202703), (202612, 202704)):
+            found = await stores.revenue.months(
+                first=first, last=last, starts_at=month_start(first), ends_at=month_start(month_after(last))
+            )
+            assert scanned(books, first=first, last=last) == found
+        for merchant_id in CURRENCIES:
+            await stores.usage.roll_up(merchant_id, transfers_max=99)
     await stores.connector.close()
 
 

@@ -265,6 +265,7 @@ WHOLE_TABLES: Final = {
         "search_merchants",
         "resume_mail_servers",
         "open_staff",
+        "revenue",
     ),
     # What support does to prices, and that somebody verifies: rare, and these tables are short.
     *("default_price_versions", "default_prices_made_with", "withdraw_default_price", "verification_under_way"),

@@ -34,7 +34,9 @@ from farebox.storage.records import (
     Usage,
     User,
 )
+from farebox.storage.revenue import RevenueSums
 from tests.support.memory_rows import MemoryRows, key_record
+from tests.support.revenue_scan import scanned
 
 _FUNDING = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
 _RETURNS = {Kind.TOP_UP_REVERSAL, Kind.REFUND}
@@ -478,6 +480,12 @@ class _Usage(_Subject):
         ]
 
 
+class _Revenue(_Subject):
+    async def months(self, *, first: int, last: int, starts_at: int, ends_at: int) -> RevenueSums:
+        books = [(self._rows.accounts[number].currency, book) for number, book in self._rows.books.items()]
+        return scanned(books, first=first, last=last)
+
+
 class _Repeats(_Subject):
     async def claim(self, repeat: Repeat) -> None:
         self._rows.claim(repeat)
@@ -508,6 +516,7 @@ def subjects_over(rows: MemoryRows) -> dict[str, Any]:
         "outbox": _Outbox(rows),
         "mail_servers": _MailServers(rows),
         "usage": _Usage(rows),
+        "revenue": _Revenue(rows),
         "repeats": _Repeats(rows),
         **dict.fromkeys(absent),
     }

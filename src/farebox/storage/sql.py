@@ -8,7 +8,11 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
   or after those of another table;
 - `{Kind.CHARGE}`: the number that the database keeps for a name;
 - `{in $1}`: equals one of a list of whole numbers, which is the first parameter;
-- `{quantities}`: the quantities that a transfer was priced by, rows of a table `named` with `key` and `value`.
+- `{quantities}`: the quantities that a transfer was priced by, rows of a table `named` with `key` and `value`;
+- `{given part}`: what of a transfer's amount was given credit, in micros;
+- `{month}`: the month in which a transfer was committed, in UTC, such as 202611;
+- `{not rolled up}`: the transfers `t` of a book that a row of `s` names, behind its seq;
+- `{latest balance}`: the last row `e` of balance_month of an account `a`, ahead of the month that a row of `w` names.
 """
 
 import re
@@ -70,23 +74,56 @@ class NamedStatements:
         return iter(self._bodies)
 
 
-_QUANTITIES: Final = {
-    "sqlite": """json_each(
+_FRAGMENTS: Final[dict[str, dict[str, str]]] = {
+    "{quantities}": {
+        "sqlite": """json_each(
         CASE WHEN pricing = '' OR pricing LIKE ';%' THEN '{}' ELSE
             '{"' || replace(replace(substr(pricing, 1, instr(pricing || ';', ';') - 1), '=', '":'), ',', ',"') || '}'
         END
     ) named""",
-    "postgres": """LATERAL (
+        "postgres": """LATERAL (
         SELECT split_part(entry, '=', 1), CAST(split_part(entry, '=', 2) AS BIGINT)
         FROM unnest(string_to_array(split_part(pricing, ';', 1), ',')) entry
     ) named (key, value)""",
+    },
+    "{given part}": {
+        "sqlite": """CASE WHEN t.given IS NULL THEN 0 ELSE (
+        SELECT sum(value) FROM json_each(
+            '{"' || replace(replace(substr(t.given, 1, instr(t.given || ';', ';') - 1), ':', '":'), ',', ',"') || '}'
+        )
+    ) END""",
+        "postgres": """CASE WHEN t.given IS NULL THEN 0 ELSE (
+        SELECT CAST(sum(CAST(split_part(entry, ':', 2) AS BIGINT)) AS BIGINT)
+        FROM unnest(string_to_array(split_part(t.given, ';', 1), ',')) entry
+    ) END""",
+    },
+    "{month}": {
+        "sqlite": "CAST(strftime('%Y%m', t.committed_at / 1000000, 'unixepoch') AS INTEGER)",
+        "postgres": ("CAST(to_char(to_timestamp(t.committed_at / 1000000) AT TIME ZONE 'UTC', 'YYYYMM') AS BIGINT)"),
+    },
+    "{not rolled up}": {
+        "sqlite": "CROSS JOIN transfer t ON t.merchant_id = s.merchant_id AND t.seq > s.seq",
+        "postgres": """CROSS JOIN LATERAL (
+        SELECT * FROM transfer WHERE merchant_id = s.merchant_id AND seq > s.seq OFFSET 0
+    ) t""",
+    },
+    "{latest balance}": {
+        "sqlite": """CROSS JOIN balance_month e ON e.merchant_id = a.merchant_id AND e.month = (
+            SELECT max(l.month) FROM balance_month l WHERE l.merchant_id = a.merchant_id AND l.month < w.before
+        )""",
+        "postgres": """CROSS JOIN LATERAL (
+            SELECT posted, given FROM balance_month
+            WHERE merchant_id = a.merchant_id AND month < w.before ORDER BY month DESC LIMIT 1
+        ) e""",
+    },
 }
-"""How each dialect parts what a transfer was priced by, which core/pricing/priced.py writes, into its quantities."""
+"""What each dialect says in its own way: names, values and sums of texts that core writes, and joins row by row."""
 
 
 def _written_out(text: str, dialect: str) -> str:
     """Put in what names in braces stand for, and number parameters as the dialect does."""
-    text = text.replace("{quantities}", _QUANTITIES[dialect])
+    for name, texts in _FRAGMENTS.items():
+        text = text.replace(name, texts[dialect])
     text = _SELECTED.sub(lambda found: TABLES[found["table"]].selected(found["alias"] or ""), text)
     text = _PART.sub(_part, text)
     text = _ENUM.sub(lambda found: str(_ENUMS[found["enum"]][found["member"]].value), text)

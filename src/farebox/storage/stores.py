@@ -15,6 +15,7 @@ from farebox.storage.merchants import MerchantStore
 from farebox.storage.outbox import OutboxStore
 from farebox.storage.prices import PriceStore
 from farebox.storage.repeats import RepeatStore
+from farebox.storage.revenue import RevenueStore
 from farebox.storage.runway_snapshots import RunwaySnapshotStore
 from farebox.storage.sessions import SessionStore
 from farebox.storage.transfers import TransferStore
@@ -42,6 +43,7 @@ class Stores(Struct, frozen=True):
     logins: LoginStore
     sessions: SessionStore
     usage: UsageStore
+    revenue: RevenueStore
     runway_snapshots: RunwaySnapshotStore
     verifications: VerificationStore
     repeats: RepeatStore
@@ -66,6 +68,7 @@ class Stores(Struct, frozen=True):
             logins=LoginStore(connector),
             sessions=SessionStore(connector),
             usage=UsageStore(connector),
+            revenue=RevenueStore(connector),
             runway_snapshots=RunwaySnapshotStore(connector),
             verifications=VerificationStore(connector),
             repeats=RepeatStore(connector),

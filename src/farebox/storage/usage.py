@@ -1,8 +1,12 @@
-"""Usage: what was requested and what it cost, rolled up by quarters of an hour, and read in buckets."""
+"""Usage: what was requested and what it cost, rolled up by quarters of an hour, and read in buckets.
+
+Books are rolled up into months in the same stretches; revenue.py reads those.
+"""
 
 from collections.abc import Sequence
 from typing import Final
 
+from farebox.core.accounts import Account
 from farebox.storage import rows
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.records import Usage
@@ -15,10 +19,10 @@ class UsageStore(SubjectStore):
     """The usage of one database's merchants."""
 
     async def roll_up(self, merchant_id: int, *, transfers_max: int) -> int:
-        """Sum the next transfers of a book up into its usage, `transfers_max` at most, each once; return how many.
+        """Sum the next transfers of a book up into its usage and its months, each once; return how many.
 
-        Safe to call from several processes at once: how far the book is rolled up is locked meanwhile, the account is
-        not.
+        Up to `transfers_max` of each. Safe to call from several processes at once: how far the book is rolled up is
+        locked meanwhile, the account is not.
 
         Raises:
             NotFound: no such merchant.
@@ -29,13 +33,23 @@ class UsageStore(SubjectStore):
             accounts = await fetch(self._sql["account"], merchant_id)
             if not accounts:
                 raise NotFound("no such merchant")
-            last: int = min(done + transfers_max, rows.account_from_row(accounts[0]).seq)
+            account = rows.account_from_row(accounts[0])
+            last: int = min(done + transfers_max, account.seq)
             await fetch(self._sql["roll_up_usage"], merchant_id, done + 1, last)
             await fetch(self._sql["roll_up_components"], merchant_id, done + 1, last)
             await fetch(self._sql["set_rolled_up_seq"], merchant_id, last)
-            return last - int(done)
+            return max(last - int(done), await self._roll_up_months(fetch, account, transfers_max))
 
         return await self._connector.run_in_transaction(roll_up)
+
+    async def _roll_up_months(self, fetch: Fetch, account: Account, transfers_max: int) -> int:
+        ((done,),) = await fetch(self._sql["lock_revenue_mark"], account.merchant_id)
+        last: int = min(done + transfers_max, account.seq)
+        stretch = (account.merchant_id, done + 1, last)
+        await fetch(self._sql["roll_up_revenue"], *stretch, account.currency)
+        await fetch(self._sql["roll_up_balances"], *stretch)
+        await fetch(self._sql["set_revenue_mark"], account.merchant_id, last)
+        return last - int(done)
 
     async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
         """List merchants above `after`, in order, whose books have at least so many transfers not rolled up yet."""

@@ -1,8 +1,12 @@
 -- Usage by quarter of an hour (900 seconds) since 1970, rolled up from the book up to the transfer that usage_mark names.
 
 -- books_to_roll_up: list merchants whose books have many transfers that are not rolled up yet
-SELECT a.merchant_id FROM account a LEFT JOIN usage_mark m ON m.merchant_id = a.merchant_id
-WHERE a.merchant_id > $1 AND a.seq - coalesce(m.seq, 0) >= $2 ORDER BY a.merchant_id LIMIT $3;
+SELECT a.merchant_id
+FROM account a
+LEFT JOIN usage_mark m ON m.merchant_id = a.merchant_id
+LEFT JOIN revenue_mark r ON r.merchant_id = a.merchant_id
+WHERE a.merchant_id > $1 AND (a.seq - coalesce(m.seq, 0) >= $2 OR a.seq - coalesce(r.seq, 0) >= $2)
+ORDER BY a.merchant_id LIMIT $3;
 
 -- lock_rolled_up_seq: tell up to which transfer a book was rolled up, and lock that until the transaction ends
 INSERT INTO usage_mark AS m (merchant_id, seq) VALUES ($1, 0)
