@@ -13,7 +13,9 @@ from farebox.core.commands import (
     Approve,
     Caller,
     Command,
+    EndGrant,
     ExtendHold,
+    GiveCredit,
     Refund,
     Reject,
     ReleaseHold,
@@ -128,10 +130,54 @@ def test_what_is_done_to_a_hold_by_hand_is_logged(name: str) -> None:
     assert [AuditEntry(77, ANN, NOW, "ann", 5, "203.0.113.7", action, subject, detail)] == decision.audit_entries
 
 
+GIVEN: Final = GiveCredit(ANN, 5 * UNIT, "G-1", "trial", expires_at=NOW + 60 * SECOND, types="call image", priority=3)
+WAITS: Final = GiveCredit(ANN, 6 * UNIT, "G-2", "spring", starts_at=NOW + 9 * SECOND)
+TERMS: Final = f"until {format_time(NOW + 60 * SECOND)[:19]}Z, for call image, priority 3"
+LATER: Final = f"from {format_time(NOW + 9 * SECOND)[:19]}Z"
+
+
+def grant_id(number: int) -> str:
+    return ids.book_id(ids.GRANT, merchant_id=ANN, seq=number)
+
+
+OF_GRANTS: Final[dict[str, tuple[Command, str, str, str]]] = {
+    "gift": (
+        *(replace(GIVEN, reference="G-3"), "give_credit"),
+        *(grant_id(3), f"grant of 5.00 USD, {TERMS}, G-3, trial"),
+    ),
+    "later gift": (
+        *(replace(WAITS, reference="G-3"), "give_credit"),
+        *(grant_id(3), f"grant of 6.00 USD, {LATER}, G-3, spring"),
+    ),
+    "end": (EndGrant(ANN, 1, "mistake"), "end_grant", grant_id(1), "grant_expiry of 5.00 USD, G-1, mistake"),
+    "end ahead of the start": (
+        *(EndGrant(ANN, 2, "mistake"), "end_grant"),
+        *(grant_id(2), "grant_expiry of 0.00 USD, G-2, mistake"),
+    ),
+    "request": (
+        *(RequestApproval(replace(GIVEN, reference="G-3"), 9), "request_approval"),
+        *(REQUEST, f"grant of 5.00 USD, {TERMS}, G-3, trial"),
+    ),
+    "approval": (
+        *(Approve(replace(WAITS, reference="G-4", actor=THEIRS), 10), "approve"),
+        *(grant_id(3), f"grant of 6.00 USD, {LATER}, G-4, spring"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_GRANTS)
+def test_what_is_done_about_given_credit_is_logged(name: str) -> None:
+    command, action, subject, detail = OF_GRANTS[name]
+    made = ledger()
+    made.run(GIVEN, WAITS, charge(1, "given"), by(BY_BEN, RequestApproval(replace(WAITS, reference="G-4"), 10)))
+    decision = decided(made, by(HERE, command), by(HERE, command))
+    assert [AuditEntry(77, ANN, NOW, "ann", 5, "203.0.113.7", action, subject, detail)] == decision.audit_entries
+
+
 def test_every_command_that_has_an_actor_is_logged() -> None:
     kinds: set[type[Command]] = {*ALLOWED_KEYS, RequestApproval}
     with_actor = {kind for kind in kinds if {"actor", "move"} & set(kind.__struct_fields__)}
-    assert with_actor == {type(command) for command, *_ in (*ACTIONS.values(), *OF_HOLDS.values())}
+    assert with_actor == {type(command) for command, *_ in (*ACTIONS.values(), *OF_HOLDS.values(), *OF_GRANTS.values())}
 
 
 @pytest.mark.parametrize("name", ACTIONS)

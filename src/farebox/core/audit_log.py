@@ -184,9 +184,10 @@ def _detail(command: Command, outcome: Outcome, currency: str, credit_limit_befo
 def _grant_detail(command: Command, grant: Grant, transfer: Transfer | None, currency: str) -> str:
     if isinstance(command, EndGrant):
         left = 0 if transfer is None else transfer.amount
-        return f"{format_money_with_code(left, currency)} left, {grant.reference}, {command.reason}"
+        words = f"{REQUEST_WORDS[Kind.GRANT_EXPIRY]} of {format_money_with_code(left, currency)}"
+        return f"{words}, {grant.reference}, {command.reason}"
     terms = grant.terms if transfer is not None else replace(grant.terms, starts_at=grant.starts_at)
-    words = f"grant of {format_money_with_code(grant.amount, currency)}"
+    words = f"{REQUEST_WORDS[Kind.GRANT]} of {format_money_with_code(grant.amount, currency)}"
     return ", ".join((words, *_words_of_terms(terms), grant.reference, grant.reason))
 
 
