@@ -13,6 +13,7 @@ from farebox.alerts.relay import Relay
 from farebox.alerts.transport import FolderTransport, Transport
 from farebox.bootstrap import MAIL_FOLDER, Farebox
 from farebox.config import Settings
+from farebox.service.insight import refusals
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_snapshots import ROUND_SECONDS, RunwaySnapshots
 from farebox.service.insight.usage import ROLLUP_SECONDS
@@ -60,6 +61,19 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
             pause_seconds=WRITE_SECONDS,
             is_pause_first=True,
             on_stop=farebox.key_last_used.write,
+        ),
+        Periodic(
+            "counts of refusals",
+            farebox.refusal_counts.write,
+            pause_seconds=refusals.WRITE_SECONDS,
+            is_pause_first=True,
+            on_stop=farebox.refusal_counts.write,
+        ),
+        Periodic(
+            "refusals to forget",
+            farebox.refusal_counts.forget_old,
+            pause_seconds=refusals.FORGET_SECONDS,
+            is_pause_first=True,
         ),
         Periodic(
             "repeats to forget", farebox.services.repeats.forget_old, pause_seconds=FORGET_SECONDS, is_pause_first=True

@@ -14,6 +14,7 @@ from msgspec import Struct
 from farebox.config import Settings
 from farebox.service.catalogue.imports import PriceImports
 from farebox.service.clock import Clock, SystemClock
+from farebox.service.insight.refusals import RefusalCounts, RefusalReader
 from farebox.service.insight.usage import UsageReader, UsageRollup
 from farebox.service.ledger.committer import LIMITS, Committer, CommitterLimits
 from farebox.service.ledger.open_holds import OpenHolds
@@ -67,6 +68,7 @@ class Farebox(Struct, frozen=True):
     passwords: Passwords
     key_last_used: LastUsed
     usage_rollup: UsageRollup
+    refusal_counts: RefusalCounts
 
     @classmethod
     def build(
@@ -81,7 +83,8 @@ class Farebox(Struct, frozen=True):
         passwords = Passwords()
         sign_in = SignIn(stores, clock, Signer(settings.secret_key), passwords)
         limits = settings.approval_above.limits
-        operations = Operations(committer, clock, stores.prices, limits=limits)
+        refusal_counts = RefusalCounts(stores.refusals, clock)
+        operations = Operations(committer, clock, stores.prices, limits=limits, on_refusal=refusal_counts.note)
         merchants = Merchants(stores, clock, limits=limits)
         services = Services(
             balances=Balances(connector, clock),
@@ -100,6 +103,7 @@ class Farebox(Struct, frozen=True):
             approvals=Approvals(stores, committer, limits=limits),
             audit_log=AuditLog(stores),
             usage=UsageReader(stores.usage, clock),
+            refusals=RefusalReader(stores.refusals, clock),
             statements=Statements(stores),
             console=ConsoleQueries(stores, clock),
             verifications=Verifications(stores, clock, {**os.environ, **settings.environment}),
@@ -121,6 +125,7 @@ class Farebox(Struct, frozen=True):
             passwords=passwords,
             key_last_used=LastUsed(stores.api_keys, clock),
             usage_rollup=usage_rollup,
+            refusal_counts=refusal_counts,
         )
 
     @asynccontextmanager

@@ -286,7 +286,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
 }
 
 
-CALLED_ELSEWHERE: Final = {"account_mails", "logins", "sessions", "runway_snapshots", "verifications"}
+CALLED_ELSEWHERE: Final = {"account_mails", "logins", "sessions", "runway_snapshots", "verifications", "refusals"}
 """Stores whose calls other tests make."""
 
 

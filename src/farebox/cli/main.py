@@ -67,6 +67,11 @@ COMMANDS: Final = (
         "outbox", "farebox.cli.ledger:outbox_group", "The mails that are owed: what was sent, what waits, and why."
     ),
     StandIn("price", "farebox.cli.prices:price_group", "Prices of request types: defaults, and merchants' own."),
+    StandIn(
+        "refusals",
+        "farebox.cli.refusals:refusals",
+        "Count a merchant's charges and holds that were refused, by type and reason.",
+    ),
     StandIn("reverse", "farebox.cli.money:reverse", "Take a top-up back, or a part of it: a payment that bounced."),
     StandIn("serve", "farebox.cli.serve:serve", "Serve the API, send mails and expire holds, until told to stop."),
     StandIn("staff", "farebox.cli.staff:staff_group", "Support staff: who may sign in at the console."),

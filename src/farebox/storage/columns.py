@@ -26,6 +26,7 @@ from farebox.storage.records import (
     MailServerPause,
     Merchant,
     OutboxMail,
+    RefusalCount,
     Repeat,
     RunwaySnapshot,
     Session,
@@ -182,6 +183,7 @@ MAIL_SERVER: Final = table(MailServerPause)
 RUNWAY_SNAPSHOT: Final = table(RunwaySnapshot)
 VERIFICATION: Final = table(Verification)
 REPEAT: Final = table(Repeat, key_width=2)
+REFUSAL: Final = table(RefusalCount, key_width=4)
 
 TABLES: Final[dict[str, Table]] = {
     "account": ACCOUNT,
@@ -206,5 +208,6 @@ TABLES: Final[dict[str, Table]] = {
     "runway_snapshot": RUNWAY_SNAPSHOT,
     "verification": VERIFICATION,
     "repeat": REPEAT,
+    "refusal": REFUSAL,
 }
 """Each by the name under which statements speak of it."""

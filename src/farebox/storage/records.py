@@ -275,6 +275,20 @@ class Usage(Struct, frozen=True):
     quantities: Mapping[str, int] = {}
 
 
+OTHER_TYPES: Final = ""
+"""In the place of a request type: all types beyond those that are counted by name."""
+
+
+class RefusalCount(Struct, frozen=True):
+    """How many requests of one type were refused for one reason, within one quarter of an hour or a bucket of them."""
+
+    merchant_id: int
+    quarter: int
+    request_type: str
+    reason: str
+    requests: int
+
+
 class BookRows(Struct, frozen=True):
     """A merchant's whole book: its account, its transfers in order of seq, its holds, and its alerts in order."""
 

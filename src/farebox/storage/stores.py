@@ -14,6 +14,7 @@ from farebox.storage.mail_servers import MailServerStore
 from farebox.storage.merchants import MerchantStore
 from farebox.storage.outbox import OutboxStore
 from farebox.storage.prices import PriceStore
+from farebox.storage.refusals import RefusalStore
 from farebox.storage.repeats import RepeatStore
 from farebox.storage.revenue import RevenueStore
 from farebox.storage.runway_snapshots import RunwaySnapshotStore
@@ -44,6 +45,7 @@ class Stores(Struct, frozen=True):
     sessions: SessionStore
     usage: UsageStore
     revenue: RevenueStore
+    refusals: RefusalStore
     runway_snapshots: RunwaySnapshotStore
     verifications: VerificationStore
     repeats: RepeatStore
@@ -69,6 +71,7 @@ class Stores(Struct, frozen=True):
             sessions=SessionStore(connector),
             usage=UsageStore(connector),
             revenue=RevenueStore(connector),
+            refusals=RefusalStore(connector),
             runway_snapshots=RunwaySnapshotStore(connector),
             verifications=VerificationStore(connector),
             repeats=RepeatStore(connector),

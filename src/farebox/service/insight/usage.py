@@ -2,21 +2,19 @@
 
 Books are rolled up into quarters of an hour beside the charges; what is not rolled up yet is read from the book itself,
 so the figures are exact to the last charge, and the rollup is about speed alone: a query reads a few rows per quarter
-and type, and at most a few thousand transfers, however long the book. A quarter of an hour, because every time zone's
-offset from UTC is a whole number of them. See docs/decisions/0009-usage-by-quarters.md.
+and type, and at most a few thousand transfers, however long the book. See docs/decisions/0009-usage-by-quarters.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
-from typing import Final, Literal
-from zoneinfo import ZoneInfo
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from farebox.core.state import Decision
 from farebox.service import inputs
 from farebox.service.clock import Clock
-from farebox.service.errors import InvalidInput, translated
+from farebox.service.errors import translated
+from farebox.service.insight.quarters import BUCKET_QUARTERS, By, bucket_start, chosen_days, stretches
 from farebox.storage.usage import UsageStore
 
 ROLLUP_TRANSFERS_MIN: Final = 1_000
@@ -26,14 +24,7 @@ ROLLUP_TRANSFERS_MAX: Final = 2_000
 """How many transfers one transaction rolls up."""
 
 ROLLUP_SECONDS: Final = 1.0
-HOURS_MAX: Final = 31 * 24
-DAYS_MAX: Final = 366
-
 BOOKS_PAGE: Final = 500
-_QUARTER_SECONDS: Final = 900
-_HOUR_QUARTERS: Final = 4
-_DAY_QUARTERS: Final = 96
-_MICROS_PER_QUARTER: Final = 900_000_000
 
 
 class UsageLine(Struct, frozen=True):
@@ -50,14 +41,6 @@ class UsageLine(Struct, frozen=True):
     quantities: Mapping[str, int] = {}
 
 
-class _Stretch(Struct, frozen=True):
-    """Quarters in which a time zone keeps one offset."""
-
-    first_quarter: int
-    last_quarter: int
-    offset_quarters: int
-
-
 class UsageReader:
     """Reads usage. Every method may raise Unavailable."""
 
@@ -70,7 +53,7 @@ class UsageReader:
         self,
         merchant_id: int,
         *,
-        by: Literal["hour", "day"],
+        by: By,
         first: str | None,
         last: str | None,
         zone: str,
@@ -89,19 +72,11 @@ class UsageReader:
         Raises:
             InvalidInput: a day, zone or type that makes no sense, or more than DAYS_MAX days or HOURS_MAX hours.
         """
-        time_zone = inputs.time_zone("timeZone", zone)
-        today = datetime.fromtimestamp(self._clock.now() // 1_000_000, time_zone).date()
-        last_day = today if last is None else inputs.day("to", last)
-        first_day = last_day - timedelta(days=6 if by == "hour" else 29) if first is None else inputs.day("from", first)
-        days = (last_day - first_day).days + 1
-        if days < 1:
-            raise InvalidInput("from", "the first day is after the last one")
-        if days > (HOURS_MAX // 24 if by == "hour" else DAYS_MAX):
-            raise InvalidInput("from", f"ask for {DAYS_MAX} days, or {HOURS_MAX // 24} days by the hour, at most")
+        days = chosen_days(by=by, first=first, last=last, zone=zone, now=self._clock.now())
         wanted = None if request_type is None else inputs.request_type("type", request_type)
-        bucket_quarters = _HOUR_QUARTERS if by == "hour" else _DAY_QUARTERS
+        bucket_quarters = BUCKET_QUARTERS[by]
         totals: dict[tuple[int, str], UsageLine] = {}
-        for stretch in _stretches(first_day, last_day, time_zone):
+        for stretch in stretches(days):
             with translated():
                 found = await self._usage.buckets(
                     merchant_id,
@@ -112,7 +87,7 @@ class UsageReader:
                 )
             for item in found:
                 if wanted in (None, item.request_type):
-                    starts_at = _bucket_start(item.bucket * bucket_quarters, stretch, by=by, zone=time_zone)
+                    starts_at = bucket_start(item.bucket * bucket_quarters, stretch, by=by, zone=days.zone)
                     key = (starts_at, item.request_type)
                     quantities = sum_of_quantities(item.quantities)
                     line = UsageLine(*key, item.requests, item.cost, item.refunded, quantities)
@@ -185,39 +160,3 @@ def _sum(one: UsageLine, other: UsageLine) -> UsageLine:
         one.refunded + other.refunded,
         sum_of_quantities(one.quantities, other.quantities),
     )
-
-
-def _quarter(moment: datetime) -> int:
-    return int(moment.timestamp()) // _QUARTER_SECONDS
-
-
-def _offset_quarters(quarter: int, zone: ZoneInfo) -> int:
-    offset = datetime.fromtimestamp(quarter * _QUARTER_SECONDS, zone).utcoffset() or timedelta()
-    return int(offset.total_seconds()) // _QUARTER_SECONDS
-
-
-def _stretches(first_day: date, last_day: date, zone: ZoneInfo) -> Iterator[_Stretch]:
-    """Cut days into stretches of one offset: an offset changes a few times a year, at a whole quarter of an hour."""
-    end = _quarter(datetime.combine(last_day + timedelta(days=1), datetime.min.time(), zone))
-    start = _quarter(datetime.combine(first_day, datetime.min.time(), zone))
-    while start < end:
-        offset = _offset_quarters(start, zone)
-        stop = start
-        while stop < end and _offset_quarters(min(stop + _DAY_QUARTERS, end) - 1, zone) == offset:
-            stop = min(stop + _DAY_QUARTERS, end)
-        while stop < end and _offset_quarters(stop, zone) == offset:
-            stop += 1
-        yield _Stretch(start, stop - 1, offset)
-        start = stop
-
-
-def _bucket_start(local_quarter: int, stretch: _Stretch, *, by: str, zone: ZoneInfo) -> int:
-    """Tell when a bucket starts.
-
-    The day on which an offset changes is in two stretches, and starts at its midnight. An hour that an offset's change
-    cuts in two, as Lord Howe's half an hour does, is two buckets, and the second one starts with the change.
-    """
-    if by == "day":
-        local_day = datetime.fromtimestamp(local_quarter * _QUARTER_SECONDS, UTC).date()
-        return int(datetime.combine(local_day, datetime.min.time(), zone).timestamp()) * 1_000_000
-    return max(local_quarter - stretch.offset_quarters, stretch.first_quarter) * _MICROS_PER_QUARTER

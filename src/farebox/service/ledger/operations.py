@@ -4,7 +4,7 @@ Texts come in and are checked, a command goes to the committer, its outcome come
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from farebox.core import commands, ids
@@ -83,6 +83,7 @@ class Operations:
         *,
         limits: ApprovalLimits = NO_LIMITS,
         room_pauses: Sequence[float] = ROOM_PAUSES,
+        on_refusal: Callable[[int, str, Code], None] | None = None,
     ) -> None:
         """Send commands to this committer.
 
@@ -93,6 +94,8 @@ class Operations:
             limits: how much one person may move alone; what is above waits for a second person's approval.
             room_pauses: seconds to wait before each further try, when there is no room in the queue for charges in
                 bulk that can wait.
+            on_refusal: is told of each charge and hold that is refused: its merchant, its type and why; it must be
+                quick.
         """
         self._committer = committer
         self._clock = clock
@@ -100,6 +103,7 @@ class Operations:
         self._id_generator = IdGenerator(clock)
         self._limits = limits
         self._room_pauses = room_pauses
+        self._on_refusal = on_refusal
 
     async def charge(self, fields: ChargeFields, *, caller: Caller | None) -> Outcome:
         """Deduct the cost of a request."""
@@ -153,12 +157,24 @@ class Operations:
     ) -> Outcome | ServiceError:
         """Say of a type without a price whether it is the clock that does not know it yet; pass all else through.
 
-        So it may be with one that is retired, and has a price again by now.
+        So it may be with one that is retired, and has a price again by now. What is refused is counted.
 
         `seen` keeps the answers for the next command of the same request.
         """
-        if isinstance(result, ServiceError) or result.code not in _UNPRICED:
+        if isinstance(result, ServiceError) or result.code is Code.OK:
             return result
+        if result.code in _UNPRICED:
+            told = await self._told_unpriced(command, result, seen)
+            if isinstance(told, ServiceError):
+                return told
+            result = told
+        if self._on_refusal is not None:
+            self._on_refusal(command.merchant_id, command.request_type, result.code)
+        return result
+
+    async def _told_unpriced(
+        self, command: commands.Spend, result: Outcome, seen: dict[tuple[int, str], bool]
+    ) -> Outcome | ServiceError:
         key = (command.merchant_id, command.request_type)
         if key not in seen:
             try:

@@ -5,8 +5,6 @@ Before the first transfer that was priced by a rule stands that rule, so that th
 A CSV has the columns of a transfer. docs/how-to/verify-a-statement.md documents each field.
 """
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
 
@@ -20,6 +18,7 @@ from farebox.core.prices import Price
 from farebox.core.pricing.rules import QUANTITY_MAX, Rule
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
+from farebox.service.csv_files import csv_lines, defused
 from farebox.service.price_texts import write_rule
 
 FORMAT: Final = "farebox-statement"
@@ -199,32 +198,19 @@ CSV_COLUMNS: Final = TransferData.__struct_encode_fields__
 """The names of a transfer's fields as they stand in JSON, in the same order."""
 
 _CSV_TEXTS: Final = frozenset({"type", "reference", "note", "idempotencyKey"})
-_FORMULA_STARTS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
-"""Where a formula may begin; some spreadsheets take the four signs in their full-width form as well."""
 
 
 def csv_header() -> bytes:
     """Write a CSV's first line, the names of the columns."""
-    return _csv_bytes([CSV_COLUMNS])
+    return csv_lines([CSV_COLUMNS])
 
 
 def csv_rows(transfers: Sequence[Transfer]) -> bytes:
     """Write transfers as lines of CSV (RFC 4180) in UTF-8; what is absent is an empty cell."""
-    return _csv_bytes([_csv_row(transfer_data(transfer)) for transfer in transfers])
+    return csv_lines([_csv_row(transfer_data(transfer)) for transfer in transfers])
 
 
 def _csv_row(data: TransferData) -> list[Any]:
     return [
-        _defused(value) if name in _CSV_TEXTS else value for name, value in zip(CSV_COLUMNS, astuple(data), strict=True)
+        defused(value) if name in _CSV_TEXTS else value for name, value in zip(CSV_COLUMNS, astuple(data), strict=True)
     ]
-
-
-def _defused(text: str | None) -> str | None:
-    """Keep a spreadsheet from taking people's texts for formulas: one that begins like a formula gets an apostrophe."""
-    return f"'{text}" if text is not None and text.startswith(_FORMULA_STARTS) else text
-
-
-def _csv_bytes(rows: Sequence[Sequence[Any]]) -> bytes:
-    sheet = io.StringIO(newline="")
-    csv.writer(sheet).writerows(rows)
-    return sheet.getvalue().encode()

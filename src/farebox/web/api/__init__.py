@@ -14,6 +14,7 @@ from farebox.web.api.outbox import OutboxEndpoints
 from farebox.web.api.prices import PriceEndpoints
 from farebox.web.api.quotes import QuoteEndpoints
 from farebox.web.api.refunds import RefundEndpoints
+from farebox.web.api.refusals import RefusalEndpoints
 from farebox.web.api.statements import StatementEndpoints
 from farebox.web.api.users import UserEndpoints
 from farebox.web.api_route import Route
@@ -24,6 +25,7 @@ def routes(services: Services, limits: HttpLimits = HTTP_LIMITS) -> list[Route]:
     """List the API's endpoints; the application and its OpenAPI document are both made from this."""
     classes = (
         AccountEndpoints,
+        RefusalEndpoints,
         StatementEndpoints,
         ChargeEndpoints,
         HoldEndpoints,

@@ -15,7 +15,7 @@ from farebox.presenters.merchants import AccountData, account_data
 from farebox.presenters.prices import price_in_force
 from farebox.service import inputs
 from farebox.service.errors import InvalidKey
-from farebox.service.insight.usage import DAYS_MAX, HOURS_MAX
+from farebox.service.insight.quarters import DAYS_MAX, HOURS_MAX
 from farebox.service.price_life import PriceLife
 from farebox.web.api.answers import answer, unchanged_answer, version_headers
 from farebox.web.api.paths import merchant_in_query, own_or_named

@@ -1,6 +1,5 @@
 """Statements: a merchant's book in pages of JSON, as CSV, or as JSON lines that can be verified offline."""
 
-from collections.abc import AsyncIterator
 from typing import Final, TypeVar
 
 from msgspec import UnsetType
@@ -12,11 +11,10 @@ from farebox.service.statements.lines import transfer_data
 from farebox.service.statements.reader import PAGE_TRANSFERS_DEFAULT, Selection
 from farebox.web.api.answers import answer
 from farebox.web.api.charge_batches import NDJSON
+from farebox.web.api.downloads import CSV, download
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
 from farebox.web.api_route import MERCHANT, SUPPORT, Answer, ApiRequest, Endpoints, Stream, route
 from farebox.web.schemas.statement import TransfersData, TransfersQuery
-
-CSV: Final = "text/csv; charset=utf-8"
 
 _ABOUT: Final = (
     "A page is made from a bounded part of the book: where few transfers are wanted it may be short or even empty, and "
@@ -68,6 +66,7 @@ class StatementEndpoints(Endpoints):
         )
         cursor, limit = _given(query.cursor), _given(query.limit)
         statements = self._services.statements
+        merchant = ids.public_id(ids.MERCHANT, merchant_id)
         if query.format == "json":
             page = await statements.page(
                 merchant_id, selection, cursor=cursor, limit=PAGE_TRANSFERS_DEFAULT if limit is None else limit
@@ -77,28 +76,15 @@ class StatementEndpoints(Endpoints):
             if value is not None:
                 raise InvalidInput(name, f"format={query.format} gives all at once, without pages")
         if query.format == "csv":
-            return _download(request, merchant_id, await statements.export_csv(merchant_id, selection), CSV, "csv")
+            pieces = await statements.export_csv(merchant_id, selection)
+            return download(request, f"{merchant}.csv", pieces, CSV)
         for name, text in (("kind", selection.kind), ("type", query.type), ("reference", query.reference)):
             if isinstance(text, str):
                 raise InvalidInput(
                     name, "format=jsonl is a whole stretch of the book, or it could not be verified; take from and to"
                 )
         pieces = await statements.export_lines(merchant_id, start=selection.start, end=selection.end)
-        return _download(request, merchant_id, pieces, NDJSON, "jsonl")
-
-
-def _download(request: ApiRequest, merchant_id: int, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Stream:
-    """Answer a file for the caller to keep; to HEAD, its headers alone, without reading the book for nobody."""
-    name = f"{ids.public_id(ids.MERCHANT, merchant_id)}.{suffix}"
-    headers = [
-        (b"content-type", media.encode()),
-        (b"content-disposition", f'attachment; filename="{name}"'.encode()),
-    ]
-    return Stream(_nothing() if request.scope["method"] == "HEAD" else pieces, headers)
-
-
-async def _nothing() -> AsyncIterator[bytes]:
-    yield b""
+        return download(request, f"{merchant}.jsonl", pieces, NDJSON)
 
 
 def _given(value: _T | UnsetType) -> _T | None:

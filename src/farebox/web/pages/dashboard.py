@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from farebox.core.accounts import Account
 from farebox.core.thresholds import lowest_above
+from farebox.presenters.refusals import refused_today
 from farebox.presenters.times import at
 from farebox.service.ledger.queries import AccountView
 from farebox.service.statements.reader import Selection
@@ -64,6 +65,7 @@ class OverviewPages:
         latest = await request.services.statements.page(request.merchant_id, _NO_SELECTION, limit=_LATEST_TRANSFERS)
         below = below_of(view.account)
         alerts = await request.services.queries.alerts(request.merchant_id, _LATEST_ALERTS)
+        refused = await request.services.refusals.today(request.merchant_id, request.zone)
         drawn = await self._charts(request, view) if template != _NOW else {}
         return request.page(
             template,
@@ -74,6 +76,7 @@ class OverviewPages:
             below=below,
             alert=next((alert for alert in alerts if alert.alert.threshold == below), None),
             latest=latest.transfers,
+            refused=refused_today(refused),
             undelivered=await request.services.queries.undelivered(request.merchant_id),
             is_live=template == _NOW,
             **drawn,

@@ -6,6 +6,7 @@ from msgspec import Meta, Struct, field
 
 from farebox.presenters.fields import AMOUNT_OUT, Time
 from farebox.presenters.prices import PriceInForce
+from farebox.presenters.refusals import RefusalLineData
 
 
 class UsageQuery(Struct, rename="camel", forbid_unknown_fields=True):
@@ -58,6 +59,21 @@ class UsageData(Struct, rename="camel"):
 
     currency: Annotated[str, Meta(examples=["USD"])]
     lines: list[UsageLineData]
+
+
+class RefusalsQuery(UsageQuery, rename="camel", forbid_unknown_fields=True):
+    """Which refusals to read."""
+
+    reason: Annotated[
+        str | None, Meta(description="This reason alone, a code of the ledger.", examples=["insufficient_balance"])
+    ] = None
+    format: Annotated[Literal["json", "csv"], Meta(description="How they are written.")] = "json"
+
+
+class RefusalsData(Struct, rename="camel"):
+    """Refusals, oldest first; hours and days without any are left out."""
+
+    lines: list[RefusalLineData]
 
 
 class PricesQuery(Struct, rename="camel", forbid_unknown_fields=True):

@@ -283,6 +283,9 @@ LOCK TABLE account IN EXCLUSIVE MODE;
 -- lock_prices: let nobody else change a price before this transaction ends; to read them goes on
 LOCK TABLE default_price, merchant_price IN SHARE ROW EXCLUSIVE MODE;
 
+-- lock_refusals: let nobody else count refusals before this transaction ends; to read them goes on
+LOCK TABLE refusal IN SHARE ROW EXCLUSIVE MODE;
+
 -- lock_verifications: let nobody else begin a verification before this transaction ends
 LOCK TABLE verification IN SHARE ROW EXCLUSIVE MODE;
 

@@ -144,6 +144,9 @@ SELECT 1;
 -- lock_prices: nothing, for the same reason
 SELECT 1;
 
+-- lock_refusals: nothing, for the same reason
+SELECT 1;
+
 -- lock_verifications: nothing, as a transaction that writes has the file to itself
 SELECT 1;
 

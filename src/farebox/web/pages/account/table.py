@@ -5,6 +5,7 @@ from farebox.web.pages.account.developers import DeveloperPages
 from farebox.web.pages.account.holds import AccountHoldPages
 from farebox.web.pages.account.keys import AccountKeyPages
 from farebox.web.pages.account.prices import AccountPricePages
+from farebox.web.pages.account.refusals import AccountRefusalPages
 from farebox.web.pages.account.statement import StatementPages
 from farebox.web.pages.account.users import AccountUserPages
 from farebox.web.pages.routes import PageRoute
@@ -15,6 +16,7 @@ def account_routes() -> list[PageRoute]:
     pages = (
         StatementPages(),
         AccountHoldPages(),
+        AccountRefusalPages(),
         AccountPricePages(),
         AlertPages(),
         AccountKeyPages(),

@@ -13,6 +13,7 @@ from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
 from farebox.presenters.keys import is_working
 from farebox.presenters.prices import price_versions, standing
+from farebox.presenters.refusals import refused_today
 from farebox.service import inputs
 from farebox.service.errors import ServiceError, ensure_done
 from farebox.service.statements.reader import Selection
@@ -21,10 +22,12 @@ from farebox.web.pages.amounts import threshold_fields, typed_thresholds
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
 from farebox.web.pages.console.previews import NEEDS_APPROVAL
 from farebox.web.pages.preview import Preview
+from farebox.web.pages.refusals import refusals_of
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 
 _LATEST: Final = 8
+_REFUSED_DAYS: Final = 7
 _APPROVALS: Final = 100
 _THRESHOLDS: Final = "thresholds"
 _LIMIT: Final = "credit_limit"
@@ -77,6 +80,8 @@ class MerchantPages:
             forecast=view.forecast,
             latest=latest.transfers,
             undelivered=await services.queries.undelivered(number),
+            refused=refused_today(await services.refusals.today(number, request.zone)),
+            refusals=await refusals_of(request, number, days=_REFUSED_DAYS, rows=_LATEST),
             waiting=[approval for approval in approvals if approval.state == ApprovalState.PENDING],
             audit_entries=audit_entries,
             actors=await services.audit_log.names(),

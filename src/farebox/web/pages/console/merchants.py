@@ -1,6 +1,6 @@
 """The console's first page: merchants in an order or by search; and adding one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any, Final
@@ -82,11 +82,13 @@ class MerchantListPages:
             rows = sorted(rows, key=_IN_ORDER[sort](now))
         if not text and not sort and not page:
             soon, more_soon = cut(await console.soon(SOON_ROWS + 1, request.zone, beside=rows), SOON_ROWS)
+        numbers = sorted({row.merchant.merchant_id for row in (*soon, *rows)})
+        refused = await request.services.refusals.today_of(numbers, request.zone)
         return request.page(
             "console/merchants.html",
-            soon=[_shown(row, now, request.zone) for row in soon],
+            soon=[_shown(row, now, request.zone, refused) for row in soon],
             more_soon=more_soon,
-            rows=[_shown(row, now, request.zone) for row in rows],
+            rows=[_shown(row, now, request.zone, refused) for row in rows],
             more=more,
             number=page,
             sort=sort,
@@ -147,7 +149,7 @@ def _currency(text: str) -> str:
     return inputs.currency("currency", text)
 
 
-def _shown(row: MerchantRow, now: int, zone: ZoneInfo) -> dict[str, Any]:
+def _shown(row: MerchantRow, now: int, zone: ZoneInfo, refused: Mapping[int, int]) -> dict[str, Any]:
     """Prepare a merchant's line."""
     runway = row.runway(now)
     return {
@@ -156,6 +158,7 @@ def _shown(row: MerchantRow, now: int, zone: ZoneInfo) -> dict[str, Any]:
         "account": row.account,
         "lasts": "" if runway is None else lasts(runway, zone),
         "state": state_of(row.account),
+        "refused": refused.get(row.merchant.merchant_id, 0),
     }
 
 

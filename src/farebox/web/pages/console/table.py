@@ -10,6 +10,7 @@ from farebox.web.pages.console.money import MoneyPages
 from farebox.web.pages.console.outbox import OutboxPages
 from farebox.web.pages.console.price_imports import PriceImportPages
 from farebox.web.pages.console.prices import ConsolePricePages
+from farebox.web.pages.console.refusals import ConsoleRefusalPages
 from farebox.web.pages.console.staff import StaffPages
 from farebox.web.pages.console.system import SystemPages
 from farebox.web.pages.console.transfers import TransferPages
@@ -25,6 +26,7 @@ def console_routes() -> list[PageRoute]:
         MoneyPages(),
         TransferPages(),
         ConsoleHoldPages(),
+        ConsoleRefusalPages(),
         ConsolePricePages(is_merchants=True),
         PriceImportPages(is_merchants=True),
         ConsoleUserPages(),

@@ -1,0 +1,106 @@
+"""Refused requests: as JSON and CSV have them, and in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+from msgspec.structs import astuple
+
+from farebox.core.outcomes import Code
+from farebox.presenters.fields import Time
+from farebox.service import inputs
+from farebox.service.csv_files import csv_lines
+from farebox.service.insight.refusals import LINES_MAX, RefusalLine
+
+_COLUMNS: Final = ("startsAt", "type", "reason", "count")
+_OTHERS: Final = "further types"
+_REASON_WORDS: Final[dict[str, str]] = {
+    Code.INSUFFICIENT_BALANCE: "lack of money",
+    Code.MERCHANT_FROZEN: "the account was frozen",
+    Code.UNKNOWN_TYPE: "no such request type",
+    Code.TYPE_RETIRED: "the request type is retired",
+    Code.IDEMPOTENCY_CONFLICT: "the idempotency key was used for another request",
+    Code.CLOCK_BEHIND: "a server's clock was behind",
+}
+"""The reasons that people meet; others are told by their names."""
+
+
+class RefusalLineData(Struct, frozen=True, rename="camel"):
+    """Requests of one type that were refused for one reason within one hour or day."""
+
+    starts_at: Time
+    type: Annotated[
+        str | None,
+        Meta(
+            description=f"Null: types beyond the {LINES_MAX} types and reasons that a quarter of an hour has by name.",
+            examples=["image"],
+        ),
+    ]
+    reason: Annotated[
+        str, Meta(description="The code with which they were refused.", examples=["insufficient_balance"])
+    ]
+    count: Annotated[int, Meta(description="How many requests were refused.", examples=[12])]
+
+
+class RefusedSum(Struct, frozen=True):
+    """How many requests were refused of a type for a reason, in words, in all days that are shown."""
+
+    type_words: str
+    reason_words: str
+    requests: int
+
+
+def refusal_data(line: RefusalLine) -> RefusalLineData:
+    """Tell of refusals as JSON has them."""
+    return RefusalLineData(inputs.format_time(line.starts_at), line.request_type, line.reason, line.requests)
+
+
+def refusals_csv(lines: Sequence[RefusalLine]) -> bytes:
+    """Write refusals as CSV; the type of further types is an empty cell."""
+    data = [refusal_data(line) for line in lines]
+    return csv_lines([_COLUMNS, *(astuple(item) for item in data)])
+
+
+def reason_words(reason: str) -> str:
+    """Say why requests were refused."""
+    return _REASON_WORDS.get(reason) or reason.replace("_", " ")
+
+
+def type_words(request_type: str | None) -> str:
+    """Name a request type of a line."""
+    return request_type or _OTHERS
+
+
+def refused_today(by_reason: Mapping[str, int]) -> str:
+    """Say how many requests were refused today; nothing if none was."""
+    for_money = by_reason.get(Code.INSUFFICIENT_BALANCE, 0)
+    others = sum(by_reason.values()) - for_money
+    if for_money:
+        rest = f", and {others:,} for other reasons" if others else ""
+        return f"{_requests(for_money)} refused for lack of money today{rest}."
+    return f"{_requests(others)} refused today." if others else ""
+
+
+def refused_sums(lines: Sequence[RefusalLine]) -> list[RefusedSum]:
+    """Sum lines up over all their days, the largest sums first."""
+    sums: dict[tuple[str, str], int] = {}
+    for line in lines:
+        words = (type_words(line.request_type), reason_words(line.reason))
+        sums[words] = sums.get(words, 0) + line.requests
+    return [
+        RefusedSum(*words, requests) for words, requests in sorted(sums.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def refused_by_day(lines: Sequence[RefusalLine]) -> list[tuple[int, int, int]]:
+    """Sum lines up by day, newest first: when it starts, how many were refused for lack of money, how many in all."""
+    days: dict[int, tuple[int, int]] = {}
+    for line in lines:
+        for_money, in_all = days.get(line.starts_at, (0, 0))
+        is_for_money = line.reason == Code.INSUFFICIENT_BALANCE
+        days[line.starts_at] = (for_money + (line.requests if is_for_money else 0), in_all + line.requests)
+    return [(starts_at, *counts) for starts_at, counts in sorted(days.items(), reverse=True)]
+
+
+def _requests(count: int) -> str:
+    return "1 request was" if count == 1 else f"{count:,} requests were"
