@@ -1,4 +1,4 @@
-"""What a server does beside answering: holds expire, mails go out, figures for people are kept up to date.
+"""What a server does beside answering: holds expire, grants start and end, mails go out, figures are kept up to date.
 
 It is put on the parts that `bootstrap` builds, and belongs to servers alone: no command imports what mail needs.
 """
@@ -18,6 +18,7 @@ from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_snapshots import ROUND_SECONDS, RunwaySnapshots
 from farebox.service.insight.usage import ROLLUP_SECONDS
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
+from farebox.service.ledger.grant_sweep import GrantSweep
 from farebox.service.operator.database_watch import WATCH_SECONDS, DatabaseWatch
 from farebox.service.operator.throughput import SAMPLE_SECONDS
 from farebox.service.people.key_last_used import WRITE_SECONDS
@@ -40,6 +41,11 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
         Periodic(
             "holds to expire",
             Expiry(farebox.stores.holds, farebox.committer, farebox.clock).expire_due,
+            pause_seconds=SWEEP_SECONDS,
+        ),
+        Periodic(
+            "grants to settle",
+            GrantSweep(farebox.stores.grants, farebox.committer, farebox.clock).settle_due,
             pause_seconds=SWEEP_SECONDS,
         ),
         *_deliveries(farebox),

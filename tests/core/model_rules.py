@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 from farebox.core.pricing.rules import PeriodUnit, Rates, Rule
 
-Place: TypeAlias = tuple[str, int]
-"""A request type, and when a period began."""
+Place: TypeAlias = tuple[str, int, str]
+"""A request type, when a period began, and whether it is a day or a month."""
 
 
 @dataclass(frozen=True)
@@ -64,4 +64,4 @@ def period_of(rule: Rule, request_type: str, at: int) -> Place | None:
     zone = ZoneInfo(rule.period.zone)
     day = datetime.fromtimestamp(at // 10**6, zone).replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
     first = day.replace(day=1) if rule.period.unit is PeriodUnit.MONTH else day
-    return request_type, int(first.timestamp()) * 10**6
+    return request_type, int(first.timestamp()) * 10**6, rule.period.unit.value

@@ -123,7 +123,7 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
         if hold.merchant_id == merchant_id
     ]
     assert counts_by_model(book) == {
-        (count.request_type, count.starts_at, count.line): count.units
+        (count.request_type, count.starts_at, count.period_unit, count.line): count.units
         for count in store.rows()["period_counts"]
         if count.merchant_id == merchant_id and count.units
     }
@@ -143,7 +143,7 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
     assert book.alone == [(move.at, read_people(move.people), units(move.amount)) for move in lone_moves]
 
 
-def counts_by_model(book: Book) -> dict[tuple[str, int, str], int]:
+def counts_by_model(book: Book) -> dict[tuple[str, int, str, str], int]:
     """Sum up every period that a book's moves were counted in."""
     places = {move.measured.place for move in book.moves if move.measured is not None and move.measured.place}
     return {(*place, line): number for place in places for line, number in book.counted(place).items()}

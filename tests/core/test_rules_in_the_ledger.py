@@ -286,7 +286,7 @@ def test_a_line_is_charged_up_to_the_largest_product_that_is_exact(paid: Ruled) 
 
 def test_a_count_ends_where_64_bits_do(paid: Ruled) -> None:
     price = Price(12, "kept", None, 0, rule=KEPT)
-    counts = PeriodCounts({(ANN, "kept", JANUARY, "calls"): COUNT_MAX - 1})
+    counts = PeriodCounts({(ANN, "kept", JANUARY, "month", "calls"): COUNT_MAX - 1})
     last = quote(price, paid.charge("kept"), NOW, counts)
     assert isinstance(last, Quote)
     assert (600, {"calls": 1}) == (last.amount, last.units)

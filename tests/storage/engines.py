@@ -23,6 +23,7 @@ TABLES: Final = (
     *(
         "approval",
         "audit_log",
+        "credit_grant",
         "usage_quarter",
         "usage_component",
         "usage_mark",

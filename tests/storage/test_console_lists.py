@@ -269,25 +269,29 @@ async def test_a_walk_over_many_merchants_looks_at_each_once(postgres_url: str) 
         assert read[1] < 2 * read[0], read
 
 
-@pytest.mark.parametrize("merchant_id", [None, 1])
+@pytest.mark.parametrize(
+    ("name", "values", "index"),
+    [("open_holds", ("-1", "0", "0", "50"), "hold_due"), ("open_holds_of", ("-1", "0", "0", "1", "50"), "hold_open")],
+)
 async def test_open_holds_are_read_by_the_index_that_has_no_others(
-    engine: Engine, stores: Stores, merchant_id: int | None
+    engine: Engine, stores: Stores, name: str, values: tuple[str, ...], index: str
 ) -> None:
-    """However many holds there were, of whichever merchant: the engines walk over those that are open alone."""
+    """However many holds there were: the engines walk over those that are open alone, of one merchant or of all."""
     dialect = stores.connector.dialect
     numbers = "WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)"
     columns = "merchant_id, seq, amount, expires_at, state, captured, quantity, request_type"
     await engine.execute(
         f"INSERT INTO hold ({columns}) {numbers}"
-        " SELECT 1, n, 5, n, CASE WHEN n % 2000 = 0 THEN 1 ELSE 3 END, 0, 1, 'x' FROM n"
+        " SELECT CASE WHEN n % 4 = 0 THEN 2 ELSE 1 END, n, 5, n, CASE WHEN n % 4 = 0 OR n % 2001 = 0 THEN 1 ELSE 3 END,"
+        " 0, 1, 'x' FROM n"
     )
     await engine.execute("ANALYZE")
-    text = sql.statements(dialect)["open_holds"]
-    for number, value in enumerate(("NULL" if merchant_id is None else "1", "-1", "0", "0", "50"), start=1):
+    text = sql.statements(dialect)[name]
+    for number, value in enumerate(values, start=1):
         text = text.replace(f"{'$' if dialect == 'postgres' else '?'}{number}", value)
     plan = "\n".join(
         str(row) for row in await engine.execute(f"EXPLAIN {'QUERY PLAN ' if dialect == 'sqlite' else ''}{text}")
     )
-    assert "hold_due" in plan
+    assert index in plan
     assert "hold_pkey" not in plan
     assert not re.search(r"SCAN hold(?! USING)|Seq Scan on hold|SEARCH hold USING INDEX sqlite_autoindex", plan), plan

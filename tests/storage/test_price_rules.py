@@ -6,6 +6,7 @@ from random import Random
 from typing import Any, Final
 
 import pytest
+from msgspec.structs import replace
 
 from farebox.core.commands import CaptureHold, Charge, CreateHold, Payer, Refund, ReleaseHold
 from farebox.core.outcomes import Outcome
@@ -176,4 +177,36 @@ async def test_each_period_is_a_row_of_its_own(stores: Stores) -> None:
     async with stores.connector.snapshot() as snapshot:
         found = sorted(await snapshot.period_counts([ANN]), key=lambda count: count.starts_at)
     assert [7, 8] == [count.units for count in found]
-    assert found[0] == PeriodCount(ANN, "calls", 1_798_758_000 * SECOND, "calls", 7)
+    assert found[0] == PeriodCount(ANN, "calls", 1_798_758_000 * SECOND, "month", "calls", 7)
+
+
+FEBRUARY: Final = 1_801_436_400 * SECOND
+"""The first moment of the month in Berlin."""
+
+
+async def test_a_day_and_a_month_that_begin_together_are_counted_apart(stores: Stores) -> None:
+    await add_merchant(stores, funds=50)
+    daily = replace(CALLS, period=Period(PeriodUnit.DAY, "Europe/Berlin", refunds_give_back=True))
+    await add_price(stores, request_type="calls", unit_price=None, rule=daily)
+    await do(stores, spend(Charge, "first", 150), spend(CreateHold, "hold", 10), now=FEBRUARY + SECOND)
+    monthly = Price(2, "calls", None, FEBRUARY + 60 * SECOND, rule=CALLS)
+    await stores.prices.add(monthly, FEBRUARY + 2 * SECOND)
+    later = FEBRUARY + 61 * SECOND
+    outcomes = await do(
+        stores,
+        spend(Charge, "second", 120),
+        # What was counted over the day is given back to the day.
+        ReleaseHold(ANN, 3, "release"),
+        Refund(ANN, 2, "refund"),
+        now=later,
+    )
+    assert [True] * 3 == [outcome.is_ok for outcome in outcomes]
+    charged = outcomes[0].transfer
+    assert charged is not None
+    assert (30_000, {}) == (charged.amount, read_priced(charged.pricing or "").before)
+    (outcome,) = await do(stores, spend(Charge, "third", 1), now=later)
+    assert outcome.transfer is not None
+    assert {"calls": 120} == read_priced(outcome.transfer.pricing or "").before
+    found = [PeriodCount(ANN, "calls", FEBRUARY, unit, "calls", units) for unit, units in (("day", 0), ("month", 121))]
+    assert found == await stores.prices.period_counts(ANN, "calls", FEBRUARY)
+    assert [] == await faults(stores)

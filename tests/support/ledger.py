@@ -189,6 +189,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
     """Read every row that commands write, in the form of `MemoryConnector.rows`."""
     async with stores.connector.snapshot() as snapshot:
         holds = [hold for number in merchant_ids for hold in await snapshot.holds(number)]
+        grants = [grant for number in merchant_ids for grant in await snapshot.grants(number)]
         period_counts = sorted(await snapshot.period_counts(merchant_ids), key=astuple)
     alerts = [alert for number in merchant_ids for alert in reversed(await stores.outbox.alerts(number, 10**6))]
     mails = await stores.outbox.list(merchant_id=None, limit=10**6)
@@ -198,6 +199,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
         "accounts": [await account_of(stores, number) for number in merchant_ids],
         "transfers": [transfer for number in merchant_ids for transfer in await book(stores, number)],
         "holds": holds,
+        "grants": grants,
         "period_counts": period_counts,
         "alerts": alerts,
         "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.grants import Grant
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
@@ -125,6 +126,9 @@ class _MemorySnapshot:
 
     async def holds(self, merchant_id: int) -> Sequence[Hold]:
         return [hold for hold in self._rows.rows()["holds"] if hold.merchant_id == merchant_id]
+
+    async def grants(self, merchant_id: int) -> Sequence[Grant]:
+        return self._rows.grants_of(merchant_id)
 
     async def alerts(self, merchant_id: int) -> Sequence[Alert]:
         return [alert for alert in self._rows.rows()["alerts"] if alert.merchant_id == merchant_id]

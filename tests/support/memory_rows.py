@@ -18,7 +18,7 @@ from farebox.core.holds import Hold
 from farebox.core.invariants import check_account, check_grant, check_hold
 from farebox.core.joining import alert_on_joining
 from farebox.core.outcomes import Outcome
-from farebox.core.period_counts import PeriodCount
+from farebox.core.period_counts import Key, PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import (
     Alert,
@@ -63,7 +63,7 @@ class MemoryRows:
         self.keys: dict[int, ApiKey] = {}
         self.prices: list[Price] = []
         self.prices_made_at: dict[int, int] = {}
-        self.period_counts: dict[tuple[int, str, int, str], PeriodCount] = {}
+        self.period_counts: dict[Key, PeriodCount] = {}
         self.books: dict[int, list[Transfer]] = {}
         self.transfers: dict[tuple[int, str], Transfer] = {}
         self.holds: dict[tuple[int, int], Hold] = {}
@@ -206,7 +206,8 @@ class MemoryRows:
             self.grants[grant.merchant_id, grant.number] = grant
         for count in decision.period_counts:
             assert count.units >= 0, "a count is below zero"
-            self.period_counts[count.merchant_id, count.request_type, count.starts_at, count.line] = count
+            place_of_count = (count.merchant_id, count.request_type, count.starts_at, count.period_unit)
+            self.period_counts[*place_of_count, count.line] = count
         for approval in decision.new_approvals:
             place_of_approval = (approval.merchant_id, approval.approval_id)
             known_keys = {
@@ -270,6 +271,7 @@ class MemoryRows:
             "accounts": sorted(self.accounts.values(), key=lambda account: account.merchant_id),
             "transfers": [transfer for _, book in sorted(self.books.items()) for transfer in book],
             "holds": [hold for _, hold in sorted(self.holds.items())],
+            "grants": [grant for _, grant in sorted(self.grants.items())],
             "period_counts": [count for _, count in sorted(self.period_counts.items())],
             "alerts": [alert for _, alert in sorted(self.alerts.items())],
             "mails": [mail for _, mail in sorted(self.outbox.items())],

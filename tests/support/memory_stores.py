@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval, ApprovalState, LoneMove
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.grants import Grant, GrantState
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import check_account
 from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
@@ -38,7 +39,10 @@ from farebox.storage.revenue import RevenueSums
 from tests.support.memory_rows import MemoryRows, key_record
 from tests.support.revenue_scan import scanned
 
-_FUNDING = {Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT}
+_FUNDING = {
+    *(Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT),
+    *(Kind.GRANT, Kind.GRANT_EXPIRY),
+}
 _RETURNS = {Kind.TOP_UP_REVERSAL, Kind.REFUND}
 _USED = {Kind.CHARGE, Kind.CAPTURE, Kind.REFUND}
 _QUARTER = 900_000_000
@@ -149,6 +153,32 @@ class _Holds(_Subject):
         if hold is None or hold.state != HoldState.HELD:
             return None
         return OpenHold(hold, self._rows.books[merchant_id][seq - 1])
+
+
+class _Grants(_Subject):
+    async def find(self, merchant_id: int, number: int) -> Grant | None:
+        return self._rows.grants.get((merchant_id, number))
+
+    async def at(self, merchant_id: int, numbers: Sequence[int]) -> Sequence[Grant]:
+        return [
+            grant for place, grant in sorted(self._rows.grants.items()) if place in {(merchant_id, n) for n in numbers}
+        ]
+
+    async def list(self, merchant_id: int, *, before: int, limit: int) -> Sequence[Grant]:
+        found = self._rows.grants_of(merchant_id)
+        return [grant for grant in reversed(found) if grant.number < before][:limit]
+
+    async def open(self, merchant_id: int, limit: int) -> Sequence[Grant]:
+        found = [grant for grant in self._rows.grants_of(merchant_id) if grant.state == GrantState.OPEN and grant.left]
+        return sorted(found, key=lambda grant: grant.order)[:limit]
+
+    async def waiting(self, merchant_id: int, limit: int) -> Sequence[Grant]:
+        found = [grant for grant in self._rows.grants_of(merchant_id) if grant.state == GrantState.WAITING]
+        return sorted(found, key=lambda grant: (grant.starts_at, grant.number))[:limit]
+
+    async def due(self, now: int, limit: int) -> Sequence[int]:
+        due = [(grant.due_at, grant.merchant_id) for grant in self._rows.grants.values() if grant.due_at is not None]
+        return [merchant_id for due_at, merchant_id in sorted(due) if due_at <= now][:limit]
 
 
 class _Users(_Subject):
@@ -507,6 +537,7 @@ def subjects_over(rows: MemoryRows) -> dict[str, Any]:
         "accounts": _Accounts(rows),
         "transfers": _Transfers(rows),
         "holds": _Holds(rows),
+        "grants": _Grants(rows),
         "users": _Users(rows),
         "api_keys": _ApiKeys(rows),
         "logins": _Logins(rows),

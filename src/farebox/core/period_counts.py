@@ -1,4 +1,4 @@
-"""Units counted over a calendar day or month: by merchant, request type, the period's start and the rule's line."""
+"""Units counted over a calendar day or month: by merchant, request type, the period's start and unit, and the line."""
 
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -13,14 +13,21 @@ from farebox.core.transfers import Transfer
 COUNT_MAX: Final = 9 * 10**18
 """The largest count, so that any 64-bit integer holds it."""
 
-Place = tuple[int, str, int]
-"""A merchant, a request type and the start of a period, in microseconds since 1970."""
+Place = tuple[int, str, int, str]
+"""A merchant, a request type, the start of a period in microseconds since 1970, and the period's unit.
+
+A day and a month may begin at the same time: a type whose price changes from one to the other is counted anew."""
+
+Key = tuple[int, str, int, str, str]
+"""A place, and a line of the rule."""
 
 
 def place_at(price: Price, merchant_id: int, at: int | None) -> Place | None:
     """Tell which period's count a merchant's request of a time belongs to; None if its price counts none."""
     period = None if price.rule is None else price.rule.period
-    return None if period is None or at is None else (merchant_id, price.request_type, period_start(period, at))
+    if period is None or at is None:
+        return None
+    return (merchant_id, price.request_type, period_start(period, at), period.unit.value)
 
 
 def place_of(transfer: Transfer, price: Price | None) -> Place | None:
@@ -35,11 +42,15 @@ def place_of(transfer: Transfer, price: Price | None) -> Place | None:
 
 
 class PeriodCount(Struct, frozen=True, gc=False):
-    """How many units of one line a merchant's requests of a type came to, since the period began at `starts_at`."""
+    """How many units of one line a merchant's requests of a type came to, since the period began at `starts_at`.
+
+    `period_unit` is a PeriodUnit.
+    """
 
     merchant_id: int
     request_type: str
     starts_at: int
+    period_unit: str
     line: str
     units: int
 
@@ -47,12 +58,12 @@ class PeriodCount(Struct, frozen=True, gc=False):
 class PeriodCounts:
     """The counts that a batch or a replay meets, and over them the ones that it changed."""
 
-    def __init__(self, stored: Mapping[tuple[int, str, int, str], int] | None = None) -> None:
+    def __init__(self, stored: Mapping[Key, int] | None = None) -> None:
         """Start from the counts as stored."""
         self._counts: dict[Place, dict[str, int]] = {}
-        for (merchant_id, request_type, starts_at, line), units in (stored or {}).items():
-            self._counts.setdefault((merchant_id, request_type, starts_at), {})[line] = units
-        self._changed: set[tuple[int, str, int, str]] = set()
+        for (merchant_id, request_type, starts_at, unit, line), units in (stored or {}).items():
+            self._counts.setdefault((merchant_id, request_type, starts_at, unit), {})[line] = units
+        self._changed: set[Key] = set()
 
     def before(self, place: Place | None, lines: Iterable[str]) -> Mapping[str, int]:
         """Tell the units counted up to now of each of the lines that has any; none where nothing is counted."""
@@ -69,4 +80,4 @@ class PeriodCounts:
 
     def changed(self) -> list[PeriodCount]:
         """List the counts that changed, as they are now."""
-        return [PeriodCount(*key, self._counts[key[:3]][key[3]]) for key in sorted(self._changed)]
+        return [PeriodCount(*key, self._counts[key[:4]][key[4]]) for key in sorted(self._changed)]

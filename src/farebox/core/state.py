@@ -32,7 +32,7 @@ from farebox.core.commands import (
 from farebox.core.credit.grants import Grant, read_given
 from farebox.core.holds import Hold
 from farebox.core.outcomes import Outcome
-from farebox.core.period_counts import PeriodCount, place_of
+from farebox.core.period_counts import Key, PeriodCount, place_of
 from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
 from farebox.core.transfers import Transfer
 
@@ -111,7 +111,7 @@ class BatchState(Struct):
     default_prices: Mapping[str, Price] = field(default_factory=dict)
     merchant_prices: Mapping[tuple[int, str], Price] = field(default_factory=dict)
     original_prices: Mapping[int, Price] = field(default_factory=dict)
-    period_counts: Mapping[tuple[int, str, int, str], int] = field(default_factory=dict)
+    period_counts: Mapping[Key, int] = field(default_factory=dict)
     replays: Mapping[tuple[int, str], Transfer] = field(default_factory=dict)
     holds: Mapping[tuple[int, int], Hold] = field(default_factory=dict)
     originals: Mapping[tuple[int, int], Original] = field(default_factory=dict)
@@ -234,7 +234,8 @@ def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: i
     for original in state.originals.values():
         place = place_of(original.transfer, state.original_prices.get(original.transfer.price_id or 0))
         if place is not None:
-            wanted.append((*place, place[-1]))
+            merchant_id, request_type, starts_at, _ = place
+            wanted.append((merchant_id, request_type, starts_at, starts_at))
     return sorted(set(wanted))
 
 
@@ -258,7 +259,7 @@ def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ())
         if original.transfer.given is not None:
             numbers.update((merchant_id, number) for number, _ in read_given(original.transfer.given))
     first = given.intersection(merchant_id for merchant_id, _ in reads.merchant_types) - complete if given else given
-    if not (complete or first or numbers):
+    if not (complete or first or numbers or reads.grant_keys):
         return None
     return GrantsWanted(sorted(complete), sorted(first), sorted(numbers))
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 from farebox.core.accounts import Account
 from farebox.core.approvals import Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.grants import Grant
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
@@ -157,6 +158,7 @@ ALERT: Final = table(Alert, key_width=2, postgres_types={"kind": "smallint"})
 OUTBOX: Final = table(OutboxMail, without=frozenset({"alert"}))
 """But for the alert's own columns, which name the mail's merchant and alert."""
 APPROVAL: Final = table(Approval, key_width=2, names={"approval_id": "number", "fingerprint": "content"})
+GRANT: Final = table(Grant, key_width=2, names={"left": "remaining"}, postgres_types={"state": "smallint"})
 LONE_MOVE: Final = table(LoneMove, key_width=3)
 AUDIT_LOG: Final = table(AuditEntry, names={"actor": "person"})
 MERCHANT: Final = table(Merchant)
@@ -175,7 +177,7 @@ STAFF_KEY: Final = table(ApiKey, expressions={"merchant_id": "NULL", "used_at": 
 """A key that is made has not been used."""
 DEFAULT_PRICE: Final = table(Price, expressions={"merchant_id": "NULL"}, postgres_types={"rule": "text"})
 MERCHANT_PRICE: Final = table(Price, postgres_types={"rule": "text"})
-PERIOD_COUNT: Final = table(PeriodCount, key_width=4)
+PERIOD_COUNT: Final = table(PeriodCount, key_width=5)
 LOGIN: Final = table(Login)
 SESSION: Final = table(Session)
 ACCOUNT_MAIL: Final = table(AccountMail, names={"account_mail_id": "letter_id"})
@@ -192,6 +194,7 @@ TABLES: Final[dict[str, Table]] = {
     "alert": ALERT,
     "mail": OUTBOX,
     "approval": APPROVAL,
+    "grant": GRANT,
     "lone_move": LONE_MOVE,
     "audit_entry": AUDIT_LOG,
     "merchant": MERCHANT,

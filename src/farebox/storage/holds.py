@@ -18,10 +18,13 @@ class HoldStore(SubjectStore):
     async def open(self, merchant_id: int | None, *, after: tuple[int, int, int], limit: int) -> Sequence[OpenHold]:
         """List open holds, of one merchant or of all with None, the soonest end first.
 
-        The list goes on behind `after`: the end, merchant and seq of the last hold before it. It walks over open holds
-        alone, however many there were; those of one merchant are picked out of all that are open.
+        The list goes on behind `after`: the end, merchant and seq of the last hold before it. It walks over those open
+        holds alone, however many there were.
         """
-        found = await self._rows("open_holds", merchant_id, *after, limit)
+        if merchant_id is None:
+            found = await self._rows("open_holds", *after, limit)
+        else:
+            found = await self._rows("open_holds_of", *after, merchant_id, limit)
         return [rows.open_hold_from_row(row) for row in found]
 
     async def find_open(self, merchant_id: int, seq: int) -> OpenHold | None:

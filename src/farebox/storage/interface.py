@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.grants import Grant
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
@@ -108,6 +109,10 @@ class Snapshot(Protocol):
 
     async def alerts(self, merchant_id: int) -> Sequence[Alert]:
         """Read all of a merchant's alerts, in order of their numbers."""
+        ...
+
+    async def grants(self, merchant_id: int) -> Sequence[Grant]:
+        """Read all of a merchant's grants of credit, unchecked, in order of their numbers."""
         ...
 
     async def default_prices(self) -> Mapping[int, Price]:

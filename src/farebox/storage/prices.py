@@ -102,7 +102,7 @@ class PriceStore(SubjectStore):
         return None if row is None else rows.price_from_row(row)
 
     async def period_counts(self, merchant_id: int, request_type: str, starts_at: int) -> Sequence[PeriodCount]:
-        """Read the units that a merchant's requests of a type came to in the period that began at a time."""
+        """Read the units that a merchant's requests of a type came to in periods that began at a time."""
         found = await self._rows("period_counts", merchant_id, request_type, starts_at, starts_at)
         return [PeriodCount(*row) for row in found]
 

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from farebox.core import ids
 from farebox.core.accounts import Account
+from farebox.core.credit.grants import Grant
 from farebox.core.holds import Hold
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
@@ -290,12 +291,13 @@ class RefusalCount(Struct, frozen=True):
 
 
 class BookRows(Struct, frozen=True):
-    """A merchant's whole book: its account, its transfers in order of seq, its holds, and its alerts in order."""
+    """A merchant's whole book: its account, transfers, holds, alerts and grants, each in order."""
 
     account: Account
     transfers: Sequence[Transfer]
     holds: Sequence[Hold]
     alerts: Sequence[Alert]
+    grants: Sequence[Grant]
 
 
 class TransferFilter(Struct, frozen=True):

@@ -9,8 +9,10 @@ import msgspec
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval, ApprovalMail, StaffAccount
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.grants import Grant
 from farebox.core.holds import Hold
-from farebox.core.invariants import InvariantViolation, check_account, check_hold
+from farebox.core.invariants import InvariantViolation, check_account, check_grant, check_hold
+from farebox.core.period_counts import Key
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import Rule
 from farebox.core.state import Alert, Original
@@ -135,9 +137,9 @@ def _rule(text: str) -> Rule:
         raise InvariantViolation(f"the rule of a price can't be read: {error}") from error
 
 
-def period_counts_from_rows(found: Iterable[Sequence[Any]]) -> dict[tuple[int, str, int, str], int]:
-    """Make counts of rows: the units, by merchant, type, start and line."""
-    return {(row[0], row[1], row[2], row[3]): row[4] for row in found}
+def period_counts_from_rows(found: Iterable[Sequence[Any]]) -> dict[Key, int]:
+    """Make counts of rows: the units, by merchant, type, the period's start and unit, and line."""
+    return {(row[0], row[1], row[2], row[3], row[4]): row[5] for row in found}
 
 
 def hold_from_row(row: Sequence[Any]) -> Hold:
@@ -172,8 +174,34 @@ def hold_to_row(hold: Hold) -> tuple[Any, ...]:
     return msgspec.structs.astuple(hold)
 
 
+def grant_from_row(row: Sequence[Any]) -> Grant:
+    """Make a grant of a row, unchecked."""
+    return Grant(*row)
+
+
+def checked_grant_from_row(row: Sequence[Any]) -> Grant:
+    """Make a grant of a row and check every rule.
+
+    Raises:
+        InvariantViolation: the stored row breaks a rule.
+    """
+    grant = grant_from_row(row)
+    check_grant(grant)
+    return grant
+
+
+def grant_to_row(grant: Grant) -> tuple[Any, ...]:
+    """Write a grant, having checked every rule.
+
+    Raises:
+        InvariantViolation: the grant breaks a rule.
+    """
+    check_grant(grant)
+    return msgspec.structs.astuple(grant)
+
+
 def book_from_rows(
-    account: Any, transfers: Sequence[Any], holds: Sequence[Any], alerts: Sequence[Any]
+    account: Any, transfers: Sequence[Any], holds: Sequence[Any], alerts: Sequence[Any], grants: Sequence[Any]
 ) -> BookRows | None:
     """Make a book of its rows, unchecked; None if one of them can't be read."""
     try:
@@ -182,6 +210,7 @@ def book_from_rows(
             [transfer_from_row(row) for row in transfers],
             [hold_from_row(row) for row in holds],
             [alert_from_row(row) for row in alerts],
+            [grant_from_row(row) for row in grants],
         )
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
         return None

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from farebox.core.accounts import Account
+from farebox.core.credit.grants import Grant
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.period_counts import PeriodCount
@@ -65,6 +66,10 @@ class StatementSnapshot(ABC):
     async def alerts(self, merchant_id: int) -> Sequence[Alert]:
         """Read all of a merchant's alerts."""
         return [rows.alert_from_row(row) for row in await self._rows("all_alerts", merchant_id)]
+
+    async def grants(self, merchant_id: int) -> Sequence[Grant]:
+        """Read all of a merchant's grants, unchecked."""
+        return [rows.grant_from_row(row) for row in await self._rows("all_grants", merchant_id)]
 
     async def default_prices(self) -> Mapping[int, Price]:
         """Read every version of the default prices, by its number."""

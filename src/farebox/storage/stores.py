@@ -7,6 +7,7 @@ from farebox.storage.accounts import AccountStore
 from farebox.storage.api_keys import ApiKeyStore
 from farebox.storage.approvals import ApprovalStore
 from farebox.storage.audit_log import AuditLogStore
+from farebox.storage.grants import GrantStore
 from farebox.storage.holds import HoldStore
 from farebox.storage.interface import Connector
 from farebox.storage.logins import LoginStore
@@ -33,6 +34,7 @@ class Stores(Struct, frozen=True):
     accounts: AccountStore
     transfers: TransferStore
     holds: HoldStore
+    grants: GrantStore
     users: UserStore
     api_keys: ApiKeyStore
     prices: PriceStore
@@ -59,6 +61,7 @@ class Stores(Struct, frozen=True):
             accounts=AccountStore(connector),
             transfers=TransferStore(connector),
             holds=HoldStore(connector),
+            grants=GrantStore(connector),
             users=UserStore(connector),
             api_keys=ApiKeyStore(connector),
             prices=PriceStore(connector),

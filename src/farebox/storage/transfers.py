@@ -31,7 +31,7 @@ class TransferStore(SubjectStore):
         return rows.transfers_by_seq(await self._rows("transfers_at", merchant_id, list(seqs)))
 
     async def funding_after(self, merchant_id: int, first_seq: int) -> Sequence[Transfer]:
-        """Read a book's top-ups, reversals and adjustments from `first_seq` on, in order of seq."""
+        """Read a book's top-ups, reversals, adjustments, grants and their ends from `first_seq` on, in order of seq."""
         return [rows.transfer_from_row(row) for row in await self._rows("funding_after", merchant_id, first_seq)]
 
     async def returns_of(self, merchant_id: int, seq: int, limit: int) -> Sequence[Transfer]:

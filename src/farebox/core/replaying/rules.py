@@ -55,14 +55,16 @@ class RuleReplay:
 
     def finish(self, counts: Iterable[PeriodCount]) -> Iterator[str]:
         """Compare the units that were counted with what is stored of them, and yield what differs."""
-        stored = {(count.request_type, count.starts_at, count.line): count.units for count in counts if count.units}
-        replayed = {
-            (count.request_type, count.starts_at, count.line): count.units
-            for count in self._counts.changed()
-            if count.units
-        }
+        stored, replayed = (
+            {
+                (count.request_type, count.starts_at, count.period_unit, count.line): count.units
+                for count in known
+                if count.units
+            }
+            for known in (counts, self._counts.changed())
+        )
         for key in sorted(stored.keys() | replayed.keys()):
-            request_type, _, line = key
+            request_type, *_, line = key
             if stored.get(key, 0) != replayed.get(key, 0):
                 yield (
                     f"{stored.get(key, 0)} units of {line!r} of {request_type!r} are counted in a period, "

@@ -122,7 +122,7 @@ def daily_burns(ends: Sequence[Transfer | None], funding: Sequence[Transfer]) ->
     Args:
         ends: the last transfer at each end of a day, newest first, so one more than there are days; None before the
             book's first transfer.
-        funding: all top-ups, reversals and adjustments after the last of `ends`.
+        funding: all top-ups, reversals, adjustments, grants and ends of grants after the last of `ends`.
     """
     posted = [0 if end is None else end.posted_after for end in ends]
     seqs = [0 if end is None else end.seq for end in ends]

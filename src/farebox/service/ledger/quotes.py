@@ -132,7 +132,12 @@ class Quotes:
         starts_at = period_start(price.rule.period, at)
         with translated():
             counts = await self._stores.prices.period_counts(merchant_id, price.request_type, starts_at)
-        return PeriodCounts({(merchant_id, price.request_type, starts_at, count.line): count.units for count in counts})
+        return PeriodCounts(
+            {
+                (merchant_id, price.request_type, starts_at, count.period_unit, count.line): count.units
+                for count in counts
+            }
+        )
 
 
 def _done(told: _Told | Outcome) -> _Told:

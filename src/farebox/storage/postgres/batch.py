@@ -8,12 +8,14 @@ import msgspec
 from farebox.core.accounts import Account
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.grants import GRANTS_LOADED_MAX
 from farebox.core.holds import Hold
 from farebox.core.prices import Price
 from farebox.core.staff_roles import StaffRole
-from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet, counted
+from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet, counted, grants_wanted
 from farebox.core.transfers import Transfer
 from farebox.storage import rows, sql
+from farebox.storage.batch_grants import put_grants
 from farebox.storage.columns import ACCOUNT, TRANSFER
 from farebox.storage.postgres.pool import Connection
 
@@ -90,7 +92,26 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
     )
     await _load_for_rules(connection, reads, state)
     await _load_for_approvals(connection, reads, state)
+    await load_grants(connection, reads, state)
     return state
+
+
+async def load_grants(
+    connection: Connection, reads: ReadSet, state: BatchState, more: frozenset[int] = frozenset()
+) -> None:
+    """Read the grants that a batch needs, all of the merchants in `more` among them; most batches need none."""
+    wanted = grants_wanted(state, reads, more)
+    if wanted is None:
+        return
+    found: list[Any] = await connection.fetch(
+        _SQL["load_grants"],
+        wanted.complete,
+        wanted.first,
+        GRANTS_LOADED_MAX,
+        *as_columns(wanted.numbers, 2),
+        *as_columns(reads.grant_keys, 2),
+    )
+    put_grants(state, wanted, [(row[0], rows.checked_grant_from_row(row[1:])) for row in found])
 
 
 async def _load_for_rules(connection: Connection, reads: ReadSet, state: BatchState) -> None:
@@ -140,6 +161,10 @@ async def apply(connection: Connection, decision: Decision) -> None:
         await _write(connection, "insert_holds", map(rows.hold_to_row, decision.new_holds))
     if decision.changed_holds:
         await _write(connection, "update_holds", map(rows.hold_to_row, decision.changed_holds))
+    if decision.new_grants:
+        await _write(connection, "insert_grants", map(rows.grant_to_row, decision.new_grants))
+    if decision.changed_grants:
+        await _write(connection, "update_grants", map(rows.grant_to_row, decision.changed_grants))
     if decision.period_counts:
         await _write(connection, "put_period_counts", map(msgspec.structs.astuple, decision.period_counts))
     if decision.alerts:

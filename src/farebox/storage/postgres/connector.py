@@ -16,11 +16,19 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from farebox.core.audit_log import AuditEntry
-from farebox.core.state import Decision, ReadSet
+from farebox.core.state import BatchState, Decision, MoreGrantsNeeded, ReadSet
 from farebox.storage import migrate, sql
+from farebox.storage.batch_grants import more_merchants
 from farebox.storage.interface import CommitUnknown, Decide, Fetch, Snapshot, StorageError
 from farebox.storage.last_committed import LastCommitted
-from farebox.storage.postgres.batch import apply, as_columns, insert_audit_entry, load, must_last
+from farebox.storage.postgres.batch import (
+    apply,
+    as_columns,
+    insert_audit_entry,
+    load,
+    load_grants,
+    must_last,
+)
 from farebox.storage.postgres.errors import translated, translation
 from farebox.storage.postgres.hosts import Hosts
 from farebox.storage.postgres.identity import DatabaseIdentity
@@ -126,7 +134,7 @@ class PostgresConnector:
         async def batch(connection: Connection) -> Decision:
             state = await load(connection, reads)
             self._last_committed.check(reads.merchant_ids, state.accounts)
-            decision = decide(state)
+            decision = await _decided(connection, reads, state, decide)
             if decision.changes_anything:
                 await apply(connection, decision)
             return decision
@@ -190,3 +198,14 @@ class PostgresConnector:
         await self._identity.check(connection)
         if timeline is not None and timeline != self._identity.timeline:
             self._pool.renew()
+
+
+async def _decided(connection: Connection, reads: ReadSet, state: BatchState, decide: Decide) -> Decision:
+    """Decide, again with more grants as long as `decide` asks for them."""
+    more: frozenset[int] = frozenset()
+    while True:
+        try:
+            return decide(state)
+        except MoreGrantsNeeded as error:
+            more = more_merchants(error, more, reads)
+            await load_grants(connection, reads, state, more)

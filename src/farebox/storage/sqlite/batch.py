@@ -1,15 +1,18 @@
 """A batch's rows: each kind is read, and written, in one pass over its sorted keys."""
 
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
 
 import apsw
 import msgspec
 
 from farebox.core.accounts import Kind
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
+from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant
 from farebox.core.staff_roles import StaffRole
-from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet, counted
+from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet, counted, grants_wanted
 from farebox.storage import rows, sql
+from farebox.storage.batch_grants import FIRST, put_grants
 
 _SQL: Final = sql.statements("sqlite")
 
@@ -57,7 +60,27 @@ def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
     if reads.is_staff_wanted:
         told = cursor.execute(_SQL["untaken_approval_mails"]).fetchall()
         state.staff = rows.untold_staff(cursor.execute(_SQL["open_staff"], (StaffRole.SUPPORT,)), told)
+    load_grants(cursor, reads, state)
     return state
+
+
+def load_grants(cursor: apsw.Cursor, reads: ReadSet, state: BatchState, more: frozenset[int] = frozenset()) -> None:
+    """Read the grants that a batch needs, all of the merchants in `more` among them; most batches need none."""
+    wanted = grants_wanted(state, reads, more)
+    if wanted is None:
+        return
+    many = cursor.executemany
+    found = [
+        *_tagged("", many(_SQL["load_all_grants"], [(merchant_id,) for merchant_id in wanted.complete])),
+        *_tagged(FIRST, many(_SQL["open_grants"], [(merchant_id, GRANTS_LOADED_MAX) for merchant_id in wanted.first])),
+        *_tagged("", many(_SQL["find_grant"], wanted.numbers)),
+        *_tagged("", many(_SQL["grant_of_key"], reads.grant_keys)),
+    ]
+    put_grants(state, wanted, found)
+
+
+def _tagged(tag: str, found: Iterable[tuple[Any, ...]]) -> list[tuple[str, Grant]]:
+    return [(tag, rows.checked_grant_from_row(row)) for row in found]
 
 
 def apply(cursor: apsw.Cursor, decision: Decision) -> None:
@@ -69,6 +92,10 @@ def apply(cursor: apsw.Cursor, decision: Decision) -> None:
         many(_SQL["insert_hold"], map(rows.hold_to_row, decision.new_holds))
     if decision.changed_holds:
         many(_SQL["update_hold"], map(rows.hold_to_row, decision.changed_holds))
+    if decision.new_grants:
+        many(_SQL["insert_grant"], map(rows.grant_to_row, decision.new_grants))
+    if decision.changed_grants:
+        many(_SQL["update_grant"], map(rows.grant_to_row, decision.changed_grants))
     if decision.period_counts:
         many(_SQL["put_period_count"], map(msgspec.structs.astuple, decision.period_counts))
     if decision.alerts:

@@ -15,8 +15,9 @@ from typing import Any, Final, TypeVar
 import apsw
 
 from farebox.core.audit_log import AuditEntry
-from farebox.core.state import Decision, ReadSet
+from farebox.core.state import BatchState, Decision, MoreGrantsNeeded, ReadSet
 from farebox.storage import data_steps, migrate, rows, sql
+from farebox.storage.batch_grants import more_merchants
 from farebox.storage.interface import (
     CommitUnknown,
     Decide,
@@ -28,7 +29,7 @@ from farebox.storage.interface import (
 )
 from farebox.storage.last_committed import LastCommitted
 from farebox.storage.sqlite.backup import backup
-from farebox.storage.sqlite.batch import apply, load
+from farebox.storage.sqlite.batch import apply, load, load_grants
 from farebox.storage.sqlite.connection import (
     LIMITS,
     READER_BUSY_TIMEOUT_MS,
@@ -169,7 +170,7 @@ class SqliteConnector:
             except StoreReplaced as error:
                 self._went_back = error
                 raise
-            decision = decide(state)
+            decision = _decided(cursor, reads, state, decide)
             if decision.changes_anything:
                 apply(cursor, decision)
         self._last_committed.note(decision)
@@ -303,6 +304,17 @@ class SqliteConnector:
             raise cancelled
         if failure is not None:
             raise CommitUnknown(f"SQLite failed during COMMIT: {failure}") from failure
+
+
+def _decided(cursor: apsw.Cursor, reads: ReadSet, state: BatchState, decide: Decide) -> Decision:
+    """Decide, again with more grants as long as `decide` asks for them."""
+    more: frozenset[int] = frozenset()
+    while True:
+        try:
+            return decide(state)
+        except MoreGrantsNeeded as error:
+            more = more_merchants(error, more, reads)
+            load_grants(cursor, reads, state, more)
 
 
 async def _begin(cursor: apsw.Cursor, timeout_ms: int) -> None:

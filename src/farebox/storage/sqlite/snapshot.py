@@ -67,7 +67,8 @@ def _books(cursor: apsw.Cursor, merchant_ids: Sequence[int]) -> dict[int, BookRo
                 account = cursor.execute(_SQL["account"], (number,)).fetchone()
                 holds = cursor.execute(_SQL["holds"], (number,)).fetchall()
                 alerts = cursor.execute(_SQL["all_alerts"], (number,)).fetchall()
-                book = rows.book_from_rows(account, transfers, holds, alerts)
+                grants = cursor.execute(_SQL["all_grants"], (number,)).fetchall()
+                book = rows.book_from_rows(account, transfers, holds, alerts, grants)
                 if book is not None:
                     found[number] = book
     return found

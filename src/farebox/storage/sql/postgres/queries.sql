@@ -84,20 +84,55 @@ CROSS JOIN LATERAL (
     WHERE t.merchant_id = u.merchant_id AND t.refers_to = u.seq AND t.kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND})
 ) returned;
 
--- open_holds: list open holds, all or a merchant's, the soonest end first, from behind one, with the transfers that made them
--- The sum keeps to the index of open holds: the merchant's own index has all that it ever had.
+-- open_holds: list all open holds, the soonest end first, from behind one, with the transfers that made them
 SELECT {hold of h}, t.*
 FROM (
     SELECT * FROM hold
-    WHERE state = {HoldState.HELD} AND ($1::bigint IS NULL OR merchant_id + 0 = $1)
-        AND (expires_at, merchant_id, seq) > ($2::bigint, $3::bigint, $4::bigint)
-    ORDER BY expires_at, merchant_id, seq LIMIT $5
+    WHERE state = {HoldState.HELD} AND (expires_at, merchant_id, seq) > ($1::bigint, $2::bigint, $3::bigint)
+    ORDER BY expires_at, merchant_id, seq LIMIT $4
 ) h
 CROSS JOIN LATERAL (
     SELECT {transfer} FROM transfer
     WHERE merchant_id = h.merchant_id AND seq BETWEEN h.seq AND h.seq ORDER BY seq LIMIT 1
 ) t
 ORDER BY h.expires_at, h.merchant_id, h.seq;
+
+-- open_holds_of: list a merchant's open holds in the same way
+SELECT {hold of h}, t.*
+FROM (
+    SELECT * FROM hold
+    WHERE state = {HoldState.HELD} AND merchant_id BETWEEN $4 AND $4 AND expires_at >= $1
+        AND (expires_at, merchant_id, seq) > ($1::bigint, $2::bigint, $3::bigint)
+    ORDER BY merchant_id, expires_at, seq LIMIT $5
+) h
+CROSS JOIN LATERAL (
+    SELECT {transfer} FROM transfer
+    WHERE merchant_id = h.merchant_id AND seq BETWEEN h.seq AND h.seq ORDER BY seq LIMIT 1
+) t
+ORDER BY h.expires_at, h.seq;
+
+-- funding_after: read what came into a book and went out beside its requests, from a seq on, oldest first
+-- Top-ups, reversals and adjustments have an index of their own; the transfers of grants are found by their rows, and the
+-- ends of grants by what they refer to.
+SELECT {transfer} FROM transfer
+WHERE merchant_id = $1 AND seq >= $2
+    AND kind IN ({Kind.TOP_UP}, {Kind.TOP_UP_REVERSAL}, {Kind.ADJUSTMENT_CREDIT}, {Kind.ADJUSTMENT_DEBIT})
+UNION ALL
+SELECT started.*
+FROM (SELECT transfer_seq FROM credit_grant WHERE merchant_id = $1 AND transfer_seq >= $2 OFFSET 0) g
+CROSS JOIN LATERAL (
+    SELECT {transfer} FROM transfer t
+    WHERE t.merchant_id = $1 AND t.seq BETWEEN g.transfer_seq AND g.transfer_seq ORDER BY t.seq LIMIT 1
+) started
+UNION ALL
+SELECT ended.*
+FROM (SELECT transfer_seq FROM credit_grant WHERE merchant_id = $1 AND transfer_seq IS NOT NULL OFFSET 0) g
+CROSS JOIN LATERAL (
+    SELECT {transfer} FROM transfer t
+    WHERE t.merchant_id = $1 AND t.refers_to = g.transfer_seq AND t.kind = {Kind.GRANT_EXPIRY} OFFSET 0
+) ended
+WHERE ended.seq >= $2
+ORDER BY seq;
 
 -- prices_of_numbers: read the versions that merchants' transfers of types name
 SELECT found.* FROM unnest($1::bigint[], $2::text[], $3::bigint[]) u (merchant_id, request_type, price_id)
@@ -150,10 +185,53 @@ INSERT INTO hold ({hold.stored})
 SELECT {hold.unnest}
 ON CONFLICT (merchant_id, seq) DO UPDATE SET {hold.excluded};
 
+-- load_grants: read all grants of merchants that wait, or are open and have something left or an end; the first ones of
+-- others in the order of spending; and single ones by their numbers and by idempotency keys
+SELECT '', found.* FROM unnest($1::bigint[]) u (merchant_id)
+CROSS JOIN LATERAL (
+    SELECT {grant} FROM credit_grant g WHERE g.merchant_id BETWEEN u.merchant_id AND u.merchant_id AND is_spendable = 1
+    ORDER BY g.merchant_id, priority, coalesce(expires_at, 9223372036854775807), number OFFSET 0
+) found
+UNION ALL
+SELECT '', found.* FROM unnest($1::bigint[]) u (merchant_id)
+CROSS JOIN LATERAL (
+    SELECT {grant} FROM credit_grant g
+    WHERE g.merchant_id BETWEEN u.merchant_id AND u.merchant_id AND due_at IS NOT NULL AND is_spendable = 0
+    ORDER BY g.merchant_id, due_at OFFSET 0
+) found
+UNION ALL
+SELECT 'first', found.* FROM unnest($2::bigint[]) u (merchant_id)
+CROSS JOIN LATERAL (
+    SELECT {grant} FROM credit_grant g WHERE g.merchant_id = u.merchant_id AND is_spendable = 1
+    ORDER BY priority, coalesce(expires_at, 9223372036854775807), number LIMIT $3
+) found
+UNION ALL
+SELECT '', found.* FROM unnest($4::bigint[], $5::bigint[]) u (merchant_id, number)
+CROSS JOIN LATERAL (
+    SELECT {grant} FROM credit_grant g
+    WHERE g.merchant_id = u.merchant_id AND g.number BETWEEN u.number AND u.number ORDER BY g.number LIMIT 1
+) found
+UNION ALL
+SELECT '', found.* FROM unnest($6::bigint[], $7::text[]) u (merchant_id, idempotency_key)
+CROSS JOIN LATERAL (
+    SELECT {grant} FROM credit_grant g
+    WHERE g.merchant_id = u.merchant_id AND g.idempotency_key BETWEEN u.idempotency_key AND u.idempotency_key
+    ORDER BY g.idempotency_key LIMIT 1
+) found;
+
+-- insert_grants: add grants, given as columns
+INSERT INTO credit_grant ({grant.stored})
+SELECT {grant.unnest};
+
+-- update_grants: write what became of grants, given as columns; an upsert for the same reason as update_accounts
+INSERT INTO credit_grant ({grant.stored})
+SELECT {grant.unnest}
+ON CONFLICT (merchant_id, number) DO UPDATE SET {grant.excluded};
+
 -- put_period_counts: write what the requests of periods came to, given as columns
 INSERT INTO period_count ({period_count.stored})
 SELECT {period_count.unnest}
-ON CONFLICT (merchant_id, request_type, starts_at, line) DO UPDATE SET {period_count.excluded};
+ON CONFLICT (merchant_id, request_type, starts_at, period_unit, line) DO UPDATE SET {period_count.excluded};
 
 -- insert_alerts: record alerts, given as columns, and owe a mail about each to every registered user
 WITH fired AS (
@@ -185,6 +263,12 @@ CROSS JOIN LATERAL (
 SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
 CROSS JOIN LATERAL (
     SELECT {alert} FROM alert a WHERE a.merchant_id = u.merchant_id ORDER BY a.merchant_id, a.number LIMIT $2
+) found;
+
+-- grants_of: read merchants' grants, each merchant's in order of their numbers
+SELECT found.* FROM unnest($1::bigint[]) u (merchant_id)
+CROSS JOIN LATERAL (
+    SELECT {grant} FROM credit_grant g WHERE g.merchant_id = u.merchant_id ORDER BY g.merchant_id, g.number LIMIT $2
 ) found;
 
 -- transfers_at: read single transfers of a book by their seq

@@ -12,12 +12,6 @@ SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND seq BETWEEN $2 AND $3
     AND (CAST($6 AS TEXT) IS NULL OR reference = $6)
 ORDER BY seq DESC;
 
--- funding_after: read a book's top-ups, reversals and adjustments from a seq on, by the index that has no others
-SELECT {transfer} FROM transfer
-WHERE merchant_id = $1 AND seq >= $2
-    AND kind IN ({Kind.TOP_UP}, {Kind.TOP_UP_REVERSAL}, {Kind.ADJUSTMENT_CREDIT}, {Kind.ADJUSTMENT_DEBIT})
-ORDER BY seq;
-
 -- returns_of: read what was given back of a transfer, its refunds or reversals, newest first
 SELECT {transfer} FROM transfer
 WHERE merchant_id = $1 AND refers_to = $2 AND kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND})

@@ -19,16 +19,40 @@ SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND idempotency_key = $2;
 -- load_hold: read one hold by its seq
 SELECT {hold} FROM hold WHERE merchant_id = $1 AND seq = $2;
 
--- open_holds: list open holds, all or a merchant's, the soonest end first, from behind one, with the transfers that made them
--- The sum keeps to the index of open holds: the merchant's own index has all that it ever had.
+-- open_holds: list all open holds, the soonest end first, from behind one, with the transfers that made them
 SELECT {hold of h}, {transfer of t}
 FROM (
-    SELECT * FROM hold
-    WHERE state = {HoldState.HELD} AND ($1 IS NULL OR merchant_id + 0 = $1) AND (expires_at, merchant_id, seq) > ($2, $3, $4)
-    ORDER BY expires_at, merchant_id, seq LIMIT $5
+    SELECT * FROM hold WHERE state = {HoldState.HELD} AND (expires_at, merchant_id, seq) > ($1, $2, $3)
+    ORDER BY expires_at, merchant_id, seq LIMIT $4
 ) h
 CROSS JOIN transfer t ON t.merchant_id = h.merchant_id AND t.seq = h.seq
 ORDER BY h.expires_at, h.merchant_id, h.seq;
+
+-- open_holds_of: list a merchant's open holds in the same way
+SELECT {hold of h}, {transfer of t}
+FROM (
+    SELECT * FROM hold
+    WHERE state = {HoldState.HELD} AND merchant_id = $4 AND expires_at >= $1 AND (expires_at, merchant_id, seq) > ($1, $2, $3)
+    ORDER BY expires_at, seq LIMIT $5
+) h
+CROSS JOIN transfer t ON t.merchant_id = h.merchant_id AND t.seq = h.seq
+ORDER BY h.expires_at, h.seq;
+
+-- funding_after: read what came into a book and went out beside its requests, from a seq on, oldest first
+-- Top-ups, reversals and adjustments have an index of their own; the transfers of grants are found by their rows, and the
+-- ends of grants by what they refer to.
+SELECT {transfer} FROM transfer
+WHERE merchant_id = $1 AND seq >= $2
+    AND kind IN ({Kind.TOP_UP}, {Kind.TOP_UP_REVERSAL}, {Kind.ADJUSTMENT_CREDIT}, {Kind.ADJUSTMENT_DEBIT})
+UNION ALL
+SELECT {transfer of t}
+FROM credit_grant g CROSS JOIN transfer t ON t.merchant_id = g.merchant_id AND t.seq = g.transfer_seq
+WHERE g.merchant_id = $1 AND g.transfer_seq >= $2
+UNION ALL
+SELECT {transfer of t}
+FROM credit_grant g CROSS JOIN transfer t ON t.merchant_id = g.merchant_id AND t.refers_to = g.transfer_seq
+WHERE g.merchant_id = $1 AND g.transfer_seq IS NOT NULL AND t.kind = {Kind.GRANT_EXPIRY} AND t.seq + 0 >= $2
+ORDER BY seq;
 
 -- load_original: read one transfer, and the sum that refunds and reversals gave back of it
 SELECT {transfer}, (
@@ -52,9 +76,20 @@ INSERT INTO hold ({hold.stored}) VALUES ({hold.values});
 -- update_hold: end or extend a hold
 UPDATE hold SET {hold.assigned} WHERE merchant_id = $1 AND seq = $2;
 
+-- load_all_grants: list a merchant's grants that wait, and those that are open and have something left or an end
+SELECT {grant} FROM credit_grant WHERE merchant_id = $1 AND is_spendable = 1
+UNION ALL
+SELECT {grant} FROM credit_grant WHERE merchant_id = $1 AND due_at IS NOT NULL AND is_spendable = 0;
+
+-- insert_grant: add a grant
+INSERT INTO credit_grant ({grant.stored}) VALUES ({grant.values});
+
+-- update_grant: write what became of a grant
+UPDATE credit_grant SET {grant.assigned} WHERE merchant_id = $1 AND number = $2;
+
 -- put_period_count: write what the requests of a period came to
 INSERT INTO period_count ({period_count.stored}) VALUES ({period_count.values})
-ON CONFLICT (merchant_id, request_type, starts_at, line) DO UPDATE SET {period_count.excluded};
+ON CONFLICT (merchant_id, request_type, starts_at, period_unit, line) DO UPDATE SET {period_count.excluded};
 
 -- insert_mails: owe a mail about an alert to each registered user
 INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
