@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from farebox.core.accounts import Account, Kind
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
@@ -18,14 +19,15 @@ def faults_in(
     holds: Sequence[Hold],
     prices: Mapping[int, Price] | None = None,
     counts: Sequence[PeriodCount] = (),
+    shortfalls: Sequence[Shortfall] = (),
 ) -> list[str]:
     """Replay one merchant's book and list what is wrong with it; the short way comes to the same as the long one."""
     replay, short = Replay(account.merchant_id, prices), Replay(account.merchant_id, prices)
     faults = [fault for transfer in transfers for fault in replay.feed(transfer)]
     assert faults == list(short.feed_all(transfers))
     originals = {transfer.seq: transfer for transfer in transfers if transfer.seq in replay.returned}
-    at_the_end = list(replay.finish(account, holds, originals, counts))
-    assert at_the_end == list(short.finish(account, holds, originals, counts))
+    at_the_end = list(replay.finish(account, holds, originals, counts, shortfalls))
+    assert at_the_end == list(short.finish(account, holds, originals, counts, shortfalls))
     assert replay.last_arrival_seq == short.last_arrival_seq
     return faults + at_the_end
 
@@ -39,7 +41,9 @@ def faults_of(store: MemoryConnector, account: Account) -> list[str]:
     arrivals = [item.seq for item in transfers if item.kind in (Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT)]
     by_seq = {transfer.seq: transfer for transfer in transfers}
     of_alerts = alert_faults(account, alerts, by_seq, max(arrivals, default=0))
-    return faults_in(account, transfers, holds, prices_of(store, account), counts_of(store, account)) + list(of_alerts)
+    shortfalls = [item for item in rows["shortfalls"] if item.merchant_id == account.merchant_id]
+    beside = prices_of(store, account), counts_of(store, account), shortfalls
+    return faults_in(account, transfers, holds, *beside) + list(of_alerts)
 
 
 def prices_of(store: MemoryConnector, account: Account) -> dict[int, Price]:

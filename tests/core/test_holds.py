@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from farebox.core import captures
 from farebox.core.accounts import Kind
+from farebox.core.captures import Captured
 from farebox.core.commands import (
     Actor,
     CaptureHold,
@@ -20,7 +21,6 @@ from farebox.core.commands import (
 )
 from farebox.core.holds import Hold, HoldState
 from farebox.core.outcomes import Code, Outcome
-from farebox.core.quotes import Quote
 from farebox.core.transfers import Transfer
 from tests.support.ledger import ANN, NOW, SECOND, UNIT, MemoryLedger, balances, charge, hold, top_up
 from tests.support.memory import at_once
@@ -63,9 +63,9 @@ def test_a_capture_by_amount_counts_the_fewest_requests_that_cover_it(quantity: 
     if amount > held.amount:
         assert isinstance(taken, Outcome)
         return
-    assert isinstance(taken, Quote)
-    assert amount == taken.amount
-    assert (taken.quantity - 1) * UNIT < amount <= taken.quantity * UNIT
+    assert isinstance(taken, Captured)
+    assert (amount, None) == (taken.of_hold.amount, taken.above)
+    assert (taken.of_hold.quantity - 1) * UNIT < amount <= taken.of_hold.quantity * UNIT
 
 
 ENDS: Final[dict[HoldState, Command]] = {

@@ -239,7 +239,7 @@ OPEN: Final = (PAID, move(Kind.HOLD, 10))
             "seq 3: has another request type than the hold of seq 2",
         ),
         (
-            (*OPEN, replace(move(Kind.CAPTURE, 10, 2), quantity=7)),
+            (*OPEN, replace(move(Kind.CAPTURE, 10, 2), quantity=None)),
             [row(2, 10, HoldState.CAPTURED, 10)],
             "seq 3: counts other requests than the hold of seq 2",
         ),

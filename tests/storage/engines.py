@@ -31,6 +31,7 @@ TABLES: Final = (
         "balance_month",
         "revenue_mark",
         "period_count",
+        "shortfall",
         "hold",
         "transfer",
         "account",

@@ -191,6 +191,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
         holds = [hold for number in merchant_ids for hold in await snapshot.holds(number)]
         grants = [grant for number in merchant_ids for grant in await snapshot.grants(number)]
         period_counts = sorted(await snapshot.period_counts(merchant_ids), key=astuple)
+        shortfalls = list(await snapshot.shortfalls(merchant_ids))
     alerts = [alert for number in merchant_ids for alert in reversed(await stores.outbox.alerts(number, 10**6))]
     mails = await stores.outbox.list(merchant_id=None, limit=10**6)
     approvals = await stores.approvals.list(merchant_id=None, before=NUMBER_MAX, limit=10**6)
@@ -200,6 +201,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
         "transfers": [transfer for number in merchant_ids for transfer in await book(stores, number)],
         "holds": holds,
         "grants": grants,
+        "shortfalls": shortfalls,
         "period_counts": period_counts,
         "alerts": alerts,
         "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
@@ -225,8 +227,8 @@ async def faults(stores: Stores, merchant_id: int = ANN) -> list[str]:
         ]
         alerts = await snapshot.alerts(merchant_id)
         named = await snapshot.transfers_at(merchant_id, sorted(named_seqs(alerts) | replay.returned.keys()))
-        counts = await snapshot.period_counts([merchant_id])
-        found += replay.finish(account, await snapshot.holds(merchant_id), named, counts)
+        counts, short = await snapshot.period_counts([merchant_id]), await snapshot.shortfalls([merchant_id])
+        found += replay.finish(account, await snapshot.holds(merchant_id), named, counts, short)
         return found + list(alert_faults(account, alerts, named, replay.last_arrival_seq))
 
 

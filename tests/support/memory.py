@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.grants import Grant
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
@@ -141,6 +142,9 @@ class _MemorySnapshot:
 
     async def period_counts(self, merchant_ids: Sequence[int]) -> Sequence[PeriodCount]:
         return [count for count in self._rows.period_counts.values() if count.merchant_id in merchant_ids]
+
+    async def shortfalls(self, merchant_ids: Sequence[int]) -> Sequence[Shortfall]:
+        return [row for _, row in sorted(self._rows.shortfalls.items()) if row.merchant_id in merchant_ids]
 
 
 @asynccontextmanager

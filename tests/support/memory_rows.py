@@ -13,6 +13,7 @@ from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, Approva
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import Command, KeyKind
 from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant, GrantState
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.decide import decide
 from farebox.core.holds import Hold
 from farebox.core.invariants import check_account, check_grant, check_hold
@@ -78,6 +79,7 @@ class MemoryRows:
         self.approval_mails: dict[int, ApprovalMail] = {}
         self.rolled_up: dict[int, int] = {}
         self.repeats: dict[tuple[int, str], Repeat] = {}
+        self.shortfalls: dict[tuple[int, int], Shortfall] = {}
 
     def repeat(self, key_id: int, idempotency_key: str, now: int) -> Repeat | None:
         """Find what a request made, unless it is too long ago."""
@@ -127,6 +129,11 @@ class MemoryRows:
             if any((start[:2]) == place[:2] and start[2] <= place[2] <= start[3] for start in stretches)
         }
         self._load_grants(state, reads, more_grants)
+        state.shortfalls = {
+            place: row
+            for place, row in sorted(self.shortfalls.items())
+            if row.owed and place[0] in state.accounts and state.accounts[place[0]].owed
+        }
         for account in state.accounts.values():
             check_account(account)
         for hold in state.holds.values():
@@ -208,6 +215,9 @@ class MemoryRows:
             assert count.units >= 0, "a count is below zero"
             place_of_count = (count.merchant_id, count.request_type, count.starts_at, count.period_unit)
             self.period_counts[*place_of_count, count.line] = count
+        for row in decision.shortfalls:
+            assert 0 <= row.owed <= row.amount, "more was paid than was owed"
+            self.shortfalls[row.merchant_id, row.seq] = row
         for approval in decision.new_approvals:
             place_of_approval = (approval.merchant_id, approval.approval_id)
             known_keys = {
@@ -272,6 +282,7 @@ class MemoryRows:
             "transfers": [transfer for _, book in sorted(self.books.items()) for transfer in book],
             "holds": [hold for _, hold in sorted(self.holds.items())],
             "grants": [grant for _, grant in sorted(self.grants.items())],
+            "shortfalls": [row for _, row in sorted(self.shortfalls.items())],
             "period_counts": [count for _, count in sorted(self.period_counts.items())],
             "alerts": [alert for _, alert in sorted(self.alerts.items())],
             "mails": [mail for _, mail in sorted(self.outbox.items())],

@@ -4,7 +4,7 @@ Every command that moves money carries an idempotency key, unique in its merchan
 hold no space; the keys that Farebox makes (from a top-up's reference, for an expiry) do, so the two never meet.
 """
 
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from hashlib import blake2b
 from typing import ClassVar, Final, TypeAlias
 
@@ -32,6 +32,16 @@ class KeyKind(IntEnum):
     MERCHANT = 1
     SERVICE = 2
     SUPPORT = 3
+
+
+class Above(StrEnum):
+    """What becomes of what a request comes to above what is there for it: above its hold, or what can be spent."""
+
+    REFUSE = "refuse"
+    CHARGE = "charge"
+    """A capture takes it from the wallet, or is refused as a whole; a charge takes nothing else anyway."""
+    UNCOLLECTED = "uncollected"
+    """The wallet gives what it has, and what is missing is written down."""
 
 
 class Caller(Struct, frozen=True, gc=False):
@@ -80,6 +90,7 @@ class Charge(Struct, frozen=True, gc=False):
     quantities: Quantities | None = None
     requested_at: int | None = None
     """When the request was made, in microseconds since 1970, where that is not now."""
+    above: Above = Above.REFUSE
     actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.CHARGE
 
@@ -91,7 +102,8 @@ class Charge(Struct, frozen=True, gc=False):
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; equal for a retry, different for another request under the same key."""
         return _digest(
-            f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}{_more(self)}"
+            f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}"
+            f"{_more(self)}{_above(self.above)}"
         )
 
 
@@ -126,7 +138,10 @@ class CreateHold(Struct, frozen=True, gc=False):
 
 
 class CaptureHold(Struct, frozen=True, gc=False):
-    """Take a hold's money, or what `quantity` of its requests cost, or `amount` of it; the rest goes back at once."""
+    """Take a hold's money, or what `quantity` of its requests cost, or `amount` of it; the rest goes back at once.
+
+    `above` says what becomes of what it comes to above the hold.
+    """
 
     merchant_id: int
     hold_seq: int
@@ -136,6 +151,7 @@ class CaptureHold(Struct, frozen=True, gc=False):
     caller: Caller | None = None
     quantity: int | None = None
     quantities: Quantities | None = None
+    above: Above = Above.REFUSE
     actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.CAPTURE
 
@@ -145,6 +161,7 @@ class CaptureHold(Struct, frozen=True, gc=False):
         quantity = f"\n{self.quantity}" if self.quantity else ""
         if self.quantities is not None:
             quantity += f"\n{_written(self.quantities)}"
+        quantity += _above(self.above)
         return _digest(f"capture\n{self.hold_seq}\n{self.amount or ''}\n{self.reference or ''}{quantity}")
 
 
@@ -237,7 +254,10 @@ class TopUp(Struct, frozen=True, gc=False):
 
 
 class ReverseTopUp(Struct, frozen=True, gc=False):
-    """Take back `amount` of a top-up, or all that is left of it: a payment that bounced, a wrong merchant."""
+    """Take back `amount` of a top-up, or all that is left of it: a payment that bounced, a wrong merchant.
+
+    What was spent already can't be taken back. The whole is then refused, or, with `is_owed`, that part is owed.
+    """
 
     merchant_id: int
     transfer_seq: int
@@ -246,6 +266,7 @@ class ReverseTopUp(Struct, frozen=True, gc=False):
     amount: int | None = None
     caller: Caller | None = None
     actor: Actor | None = None
+    is_owed: bool = False
     kind: ClassVar[Kind] = Kind.TOP_UP_REVERSAL
 
     @property
@@ -255,7 +276,8 @@ class ReverseTopUp(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for."""
-        return _digest(f"top_up_reversal\n{self.transfer_seq}\n{self.amount or ''}")
+        owed = "\nowed" if self.is_owed else ""
+        return _digest(f"top_up_reversal\n{self.transfer_seq}\n{self.amount or ''}{owed}")
 
 
 class Adjust(Struct, frozen=True, gc=False):
@@ -486,6 +508,11 @@ def _more(spend: Spend) -> str:
     if spend.quantities is None and spend.requested_at is None:
         return ""
     return f"\n{_written(spend.quantities or ())}\n{spend.requested_at or ''}"
+
+
+def _above(above: Above) -> str:
+    """Write what only some charges and captures say; retries of earlier ones, which could not, stay retries."""
+    return "" if above is Above.REFUSE else f"\nabove={above}"
 
 
 def _written(quantities: Quantities) -> str:

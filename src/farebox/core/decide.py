@@ -12,6 +12,7 @@ from farebox.core.batch.approvals import BatchApprovals
 from farebox.core.batch.grants import BatchGrants, already_ended
 from farebox.core.batch.originals import BatchOriginals
 from farebox.core.batch.rows import BatchRows
+from farebox.core.batch.shortfalls import BatchShortfalls
 from farebox.core.book import Book
 from farebox.core.commands import (
     ACCOUNT_CHANGES,
@@ -41,7 +42,7 @@ from farebox.core.commands import (
 )
 from farebox.core.credit.grants import read_given, write_given
 from farebox.core.currencies import format_money_with_code
-from farebox.core.holds import Hold, HoldState
+from farebox.core.holds import Hold, HoldState, above_key
 from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.period_counts import PeriodCounts
 from farebox.core.permissions import caller_refusal
@@ -85,6 +86,7 @@ class _Batch:
         self._approvals = BatchApprovals(state, now)
         self._counts = PeriodCounts(state.period_counts)
         self._originals = BatchOriginals(state)
+        self._shortfalls = BatchShortfalls(state.shortfalls, self._grants, now)
         self._audit_entries: list[AuditEntry] = []
 
     def decide(self, command: Command) -> Outcome:
@@ -109,6 +111,8 @@ class _Batch:
         outcome = self._move(book, command, fingerprint)
         if outcome.transfer is not None:
             self._posted[key] = outcome.transfer
+            if book.owed or outcome.transfer.uncollected is not None or outcome.charge is not None:
+                self._shortfalls.settle(book, outcome.transfer, outcome.charge)
         if command.actor is not None:
             self._log(command, outcome, book)
         return outcome
@@ -127,6 +131,7 @@ class _Batch:
         decision.period_counts = self._counts.changed()
         self._approvals.write_to(decision)
         self._grants.write_to(decision)
+        self._shortfalls.write_to(decision)
         decision.audit_entries = self._audit_entries
         return decision
 
@@ -169,7 +174,9 @@ class _Batch:
         # What ends a hold refers to it; the hold transfer itself refers to nothing, and numbers the hold.
         hold_seq = earlier.refers_to or earlier.seq
         hold = self._holds.get(earlier.merchant_id, hold_seq) if earlier.kind in _HOLD_KINDS else None
-        return Outcome(Code.OK, earlier, hold, is_replay=True, grant=grant)
+        key = (earlier.merchant_id, above_key(hold_seq))
+        charge = self._posted.get(key) or self._state.replays.get(key) if earlier.kind == Kind.CAPTURE else None
+        return Outcome(Code.OK, earlier, hold, is_replay=True, grant=grant, charge=charge)
 
     def _move(self, book: Book, command: TransferCommand, fingerprint: bytes) -> Outcome:
         if isinstance(command, SPENDS):
@@ -208,14 +215,16 @@ class _Batch:
         quote = quotes.quote(price, command, self._now, self._counts)
         if isinstance(quote, Outcome):
             return quote
-        amount = quote.amount
+        amount, uncollected = quote.amount, None
         taking = self._grants.taking(book, request_type, amount) if book.given else None
         given = 0 if taking is None else taking.given
         refusal = book.refusal(command.kind, amount, may_be_free=quote.pricing is not None, given=given)
-        if refusal is not None:
-            if refusal.code is Code.INSUFFICIENT_BALANCE:
-                book.run_out(amount, self._now)
-            return refusal
+        if refusal is not None or book.owed:
+            share = self._shortfalls.spend_share(book, command, amount, refusal, given)
+            if isinstance(share, Outcome):
+                return share
+            amount, uncollected = share.amount, share.uncollected
+            taking = taking if amount else None
         transfer = book.post(
             command.kind,
             amount,
@@ -229,6 +238,7 @@ class _Batch:
             reference=command.reference,
             pricing=quote.pricing,
             given=None if taking is None else write_given(taking.parts),
+            uncollected=uncollected,
         )
         if taking is not None:
             self._grants.use(book, taking)
@@ -257,13 +267,15 @@ class _Batch:
         refusal = captures.fields_refusal(hold, command, original, price) or hold_rules.end_refusal(hold, self._now)
         if refusal is not None:
             return refusal
-        taken = captures.captured(hold, command, original, price, book.currency)
-        if isinstance(taken, Outcome):
-            return taken
+        captured = captures.captured(hold, command, original, price, book.currency)
+        if isinstance(captured, Outcome):
+            return captured
+        taken, above = captured.of_hold, captured.above
         amount = taken.amount
         refusal = book.refusal(Kind.CAPTURE, amount, may_be_free=taken.pricing is not None)
-        if refusal is not None:
-            return refusal
+        share = refusal or self._shortfalls.capture_share(book, hold, amount, above, command.above)
+        if isinstance(share, Outcome):
+            return share
         is_at_price = taken.unit_price is not None or taken.pricing is not None
         transfer = book.post(
             Kind.CAPTURE,
@@ -298,7 +310,13 @@ class _Batch:
                 given=write_given(parts),
             )
             self._grants.give_back(book, parts, release)
-        return Outcome(Code.OK, transfer, self._settle(hold, HoldState.CAPTURED, amount))
+        charge = None
+        if above is not None:
+            charge = self._shortfalls.charge_above(book, transfer, original, above, share)
+            self._posted[book.merchant_id, charge.idempotency_key] = charge
+            if above.place is not None:
+                self._counts.add(above.place, above.units)
+        return Outcome(Code.OK, transfer, self._settle(hold, HoldState.CAPTURED, amount), charge=charge)
 
     def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, fingerprint: bytes) -> Outcome:
         hold = self._holds.get(book.merchant_id, command.hold_seq)
@@ -344,15 +362,15 @@ class _Batch:
         # A price may be finer than the currency, so any part of a charge goes back; of a top-up, all that is left.
         is_any_part = isinstance(command, Refund) or command.amount is None
         refusal = None if is_any_part else book.too_fine_refusal(amount)
-        refusal = refusal or book.refusal(command.kind, amount)
-        if refusal is not None:
-            return refusal
+        share = refusal or self._shortfalls.return_share(book, command, amount)
+        if isinstance(share, Outcome):
+            return share
         returned = original.returned + amount
         taken = original.transfer.amount
         parts = self._grants.given_between(original.transfer, taken - returned, taken - original.returned)
         transfer = book.post(
             command.kind,
-            amount,
+            share.amount,
             self._now,
             idempotency_key=command.idempotency_key,
             fingerprint=fingerprint,
@@ -361,6 +379,7 @@ class _Batch:
             reference=command.reference,
             note=command.note if isinstance(command, Refund) else command.reason,
             given=write_given(parts),
+            uncollected=share.uncollected,
         )
         self._grants.give_back(book, parts, transfer)
         self._originals.set_returned(original.transfer, returned)

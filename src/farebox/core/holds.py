@@ -37,3 +37,8 @@ class Hold(Struct, frozen=True, gc=False):
     def id(self) -> str:
         """The public id, made from the merchant's number and the hold transfer's seq."""
         return ids.book_id(ids.HOLD, merchant_id=self.merchant_id, seq=self.seq)
+
+
+def above_key(seq: int) -> str:
+    """Write the idempotency key of what a capture takes above the hold of this seq: once per hold, for ever."""
+    return f"above {seq}"

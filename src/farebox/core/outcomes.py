@@ -53,6 +53,7 @@ class Code(StrEnum):
     AMOUNT_TOO_FINE = "amount_too_fine"
     AMOUNT_TOO_LARGE = "amount_too_large"
     BALANCE_LIMIT_EXCEEDED = "balance_limit_exceeded"
+    MONEY_OWED = "money_owed"
     INSUFFICIENT_BALANCE = "insufficient_balance"
 
 
@@ -73,6 +74,8 @@ class Outcome(Struct, frozen=True, gc=False):
     message: str | None = None
     approval: Approval | None = None
     grant: Grant | None = None
+    charge: Transfer | None = None
+    """What a capture took above its hold."""
 
     @property
     def is_ok(self) -> bool:

@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farebox.core.commands import Spend
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.period_counts import COUNT_MAX, PeriodCounts, Place, place_at
 from farebox.core.prices import CLOCK_LAG_MICROS_MAX, REQUESTS, Price
 from farebox.core.pricing.costs import Cost, CostTooLarge, cost
-from farebox.core.pricing.priced import Priced, pricing_text, read_priced
+from farebox.core.pricing.priced import Priced, priced_text, pricing_text, read_priced
 from farebox.core.pricing.rules import Rates, Rule
 from farebox.core.pricing.times import rates_at
 from farebox.core.state import Original
@@ -25,7 +26,8 @@ _NOTHING: Final[Mapping[str, int]] = {}
 class Quote(Struct, frozen=True, gc=False):
     """What a request comes to, in micros, and how many requests it counts as.
 
-    At a rule, `pricing` explains the amount; `units` count towards the period at `place`, if the rule has one.
+    At a rule, `pricing` explains the amount; `units` count towards the period at `place`, if the rule has one. What is
+    above a hold may count as no further request, and as fewer units.
     """
 
     amount: int
@@ -123,9 +125,29 @@ def requote(price: Price, transfer: Transfer, priced: Priced) -> Quote | Outcome
         if not 0 < priced.window <= len(windows):
             raise ValueError(f"the price has no window {priced.window}")
         rates = windows[priced.window - 1].rates
-    named = dict(sorted(priced.quantities.items()))
     place = place_at(price, transfer.merchant_id, priced.at)
-    return _quote(price, rule, rates, named, priced.window, priced.before, priced.at, place)
+    stated = (priced.window, priced.before, priced.at, place)
+    if priced.held is None:
+        return _quote(price, rule, rates, dict(sorted(priced.quantities.items())), *stated)
+    total = _quote(price, rule, rates, priced.total, *stated)
+    held = _quote(price, rule, rates, dict(sorted(priced.held.items())), *stated)
+    if isinstance(total, Outcome) or isinstance(held, Outcome):
+        return total if isinstance(total, Outcome) else held
+    return _difference(total, held, priced)
+
+
+def _difference(total: Quote, held: Quote, priced: Priced) -> Quote:
+    """Tell what a capture comes to above its hold: the whole, less what was held."""
+    tier = None if total.priced is None else total.priced.tier
+    names = total.units.keys() | held.units.keys()
+    return Quote(
+        total.amount - held.amount,
+        max(0, total.quantity - held.quantity),
+        pricing=priced_text(replace(priced, tier=tier)),
+        place=total.place,
+        units={name: total.units.get(name, 0) - held.units.get(name, 0) for name in sorted(names)},
+        cost=total.cost,
+    )
 
 
 def _quote_requests(price: Price, command: Spend, now: int) -> Quote | Outcome:

@@ -14,6 +14,7 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
     ACCOUNT_CHANGES,
     SPENDS,
+    Above,
     ApprovalCommand,
     Approve,
     Caller,
@@ -30,7 +31,8 @@ from farebox.core.commands import (
     ReverseTopUp,
 )
 from farebox.core.credit.grants import Grant, read_given
-from farebox.core.holds import Hold
+from farebox.core.credit.shortfalls import Shortfall
+from farebox.core.holds import Hold, above_key
 from farebox.core.outcomes import Outcome
 from farebox.core.period_counts import Key, PeriodCount, place_of
 from farebox.core.prices import CLOCK_LAG_MICROS_MAX, Price
@@ -58,7 +60,10 @@ class KeyRecord(Struct, frozen=True, gc=False):
 
 
 class Original(Struct, frozen=True, gc=False):
-    """A transfer that is to be given back or captured, and how much of it was given back already, in micros."""
+    """A transfer that is to be given back or captured, and how much of it was given back already, in micros.
+
+    Of a top-up, what is owed still was given back too: it can't be asked for again.
+    """
 
     transfer: Transfer
     returned: int
@@ -103,7 +108,7 @@ class BatchState(Struct):
     `holds` has the holds asked for and those that replayed commands had made, `approvals` those asked for by number or
     by idempotency key. `logins` has whom staff accounts count as beside themselves; `staff` are the open accounts that
     have no mail waiting that tells of approvals. `default_prices` and `merchant_prices` have the version in force at
-    the ReadSet's `now`.
+    the ReadSet's `now`. `shortfalls` has those of which something is owed still, of the merchants that owe.
     """
 
     accounts: Mapping[int, Account] = field(default_factory=dict)
@@ -119,6 +124,7 @@ class BatchState(Struct):
     logins: Mapping[int, str] = field(default_factory=dict)
     lone_moves: Sequence[LoneMove] = ()
     staff: Sequence[StaffAccount] = ()
+    shortfalls: Mapping[tuple[int, int], Shortfall] = field(default_factory=dict)
     grants: Mapping[tuple[int, int], Grant] = field(default_factory=dict)
     """Those of the ReadSet's numbers and keys, and those that `grants_wanted` tells of."""
     grants_complete: AbstractSet[int] = frozenset()
@@ -209,6 +215,8 @@ class Decision(Struct):
     audit_entries: list[AuditEntry] = field(default_factory=list)
     new_grants: list[Grant] = field(default_factory=list)
     changed_grants: list[Grant] = field(default_factory=list)
+    shortfalls: list[Shortfall] = field(default_factory=list)
+    """The final rows of those that are new or changed."""
 
     @property
     def changes_anything(self) -> bool:
@@ -311,6 +319,8 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
         elif isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
             holds.add((merchant_id, command.hold_seq))
             originals.add((merchant_id, command.hold_seq))
+            if isinstance(command, CaptureHold) and command.above is not Above.REFUSE:
+                idempotency_keys.add((merchant_id, above_key(command.hold_seq)))
         elif isinstance(command, ReverseTopUp):
             originals.add((merchant_id, command.transfer_seq))
         elif isinstance(command, EndGrant):

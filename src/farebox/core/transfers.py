@@ -8,7 +8,7 @@ from farebox.core import ids
 class Transfer(Struct, frozen=True, gc=False):
     """One amount moved between two accounts of one book. Amounts are micros; times microseconds since 1970.
 
-    The amount is positive, or 0 for a request that is free.
+    The amount is positive, or 0 for a request that is free, or of which nothing could be collected.
     `wallet_after` and `held_after` are the balances that this transfer left; `fingerprint` is the fingerprint of the
     command that asked for it, by which a retry is told from a conflict.
     """
@@ -44,6 +44,11 @@ class Transfer(Struct, frozen=True, gc=False):
     def id(self) -> str:
         """The public id, made from the merchant's number and seq."""
         return ids.book_id(ids.TRANSFER, merchant_id=self.merchant_id, seq=self.seq)
+
+    @property
+    def due(self) -> int:
+        """What was to be taken: the amount, and what is uncollected."""
+        return self.amount + (self.uncollected or 0)
 
     @property
     def posted_after(self) -> int:

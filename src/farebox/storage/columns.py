@@ -15,6 +15,7 @@ from farebox.core.accounts import Account
 from farebox.core.approvals import Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.grants import Grant
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
@@ -178,6 +179,7 @@ STAFF_KEY: Final = table(ApiKey, expressions={"merchant_id": "NULL", "used_at": 
 DEFAULT_PRICE: Final = table(Price, expressions={"merchant_id": "NULL"}, postgres_types={"rule": "text"})
 MERCHANT_PRICE: Final = table(Price, postgres_types={"rule": "text"})
 PERIOD_COUNT: Final = table(PeriodCount, key_width=5)
+SHORTFALL: Final = table(Shortfall, key_width=2)
 LOGIN: Final = table(Login)
 SESSION: Final = table(Session)
 ACCOUNT_MAIL: Final = table(AccountMail, names={"account_mail_id": "letter_id"})
@@ -204,6 +206,7 @@ TABLES: Final[dict[str, Table]] = {
     "default_price": DEFAULT_PRICE,
     "merchant_price": MERCHANT_PRICE,
     "period_count": PERIOD_COUNT,
+    "shortfall": SHORTFALL,
     "login": LOGIN,
     "session": SESSION,
     "account_mail": ACCOUNT_MAIL,

@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.grants import Grant
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
@@ -125,6 +126,10 @@ class Snapshot(Protocol):
 
     async def period_counts(self, merchant_ids: Sequence[int]) -> Sequence[PeriodCount]:
         """Read all counts of merchants' periods."""
+        ...
+
+    async def shortfalls(self, merchant_ids: Sequence[int]) -> Sequence[Shortfall]:
+        """Read all of merchants' shortfalls, each merchant's in order of seq."""
         ...
 
 

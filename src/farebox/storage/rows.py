@@ -10,6 +10,7 @@ from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval, ApprovalMail, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.grants import Grant
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.invariants import InvariantViolation, check_account, check_grant, check_hold
 from farebox.core.period_counts import Key
@@ -140,6 +141,11 @@ def _rule(text: str) -> Rule:
 def period_counts_from_rows(found: Iterable[Sequence[Any]]) -> dict[Key, int]:
     """Make counts of rows: the units, by merchant, type, the period's start and unit, and line."""
     return {(row[0], row[1], row[2], row[3], row[4]): row[5] for row in found}
+
+
+def shortfalls_from_rows(found: Iterable[Sequence[Any]]) -> dict[tuple[int, int], Shortfall]:
+    """Make shortfalls of rows, by merchant and seq."""
+    return {(row[0], row[1]): Shortfall(*row) for row in found}
 
 
 def hold_from_row(row: Sequence[Any]) -> Hold:

@@ -6,6 +6,7 @@ from typing import Any
 
 from farebox.core.accounts import Account
 from farebox.core.credit.grants import Grant
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.ids import SEQ_MAX
 from farebox.core.period_counts import PeriodCount
@@ -82,6 +83,10 @@ class StatementSnapshot(ABC):
     async def period_counts(self, merchant_ids: Sequence[int]) -> Sequence[PeriodCount]:
         """Read all counts of merchants' periods."""
         return [PeriodCount(*row) for row in await self._rows("period_counts_of", list(merchant_ids))]
+
+    async def shortfalls(self, merchant_ids: Sequence[int]) -> Sequence[Shortfall]:
+        """Read all of merchants' shortfalls."""
+        return [Shortfall(*row) for row in await self._rows("shortfalls_of", list(merchant_ids))]
 
 
 def _by_number(found: Sequence[Any]) -> Mapping[int, Price]:

@@ -21,13 +21,21 @@ class BatchOriginals:
         if stored is None:
             transfer = next((item for item in book.transfers if item.seq == seq), None)
             stored = None if transfer is None else Original(transfer, 0)
-        if stored is None or key not in self._returned:
-            return stored
-        return Original(stored.transfer, self._returned[key])
+        if stored is None:
+            return None
+        return Original(stored.transfer, self._returned.get(key, stored.returned + self._owed(*key)))
 
     def set_returned(self, transfer: Transfer, returned: int) -> None:
         """Note that so much of a transfer has gone back, in micros."""
         self._returned[transfer.merchant_id, transfer.seq] = returned
+
+    def _owed(self, merchant_id: int, seq: int) -> int:
+        """Tell what was owed for a top-up before the batch: it has gone back too, and can't be asked for again."""
+        return sum(
+            row.owed
+            for row in self._state.shortfalls.values()
+            if (row.merchant_id, row.top_up_seq) == (merchant_id, seq)
+        )
 
     def price_of(self, transfer: Transfer) -> Price | None:
         """Find the version that a transfer names, of a stored one or of one that was posted earlier in this batch."""

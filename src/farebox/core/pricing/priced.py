@@ -5,6 +5,9 @@
 First the quantities, by name; then, where there is one, the number of the tier and of the window that applied, from 1;
 the units of the period that came before, by line, where there were any; and the time by which windows and periods were
 chosen, in microseconds since 1970, where the rule has either. The hash covers this text as it stands.
+
+What a capture takes above its hold has the quantities it adds, and last what was held: `output=5;held=input:1200`.
+Its amount is what both come to together, less what was held costs, at one tier, window, time and count.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +19,7 @@ _BEFORE: Final = "before"
 _TIER: Final = "tier"
 _WINDOW: Final = "window"
 _AT: Final = "at"
+_HELD: Final = "held"
 
 
 class Priced(Struct, frozen=True):
@@ -26,12 +30,25 @@ class Priced(Struct, frozen=True):
     window: int | None = None
     before: Mapping[str, int] = {}
     at: int | None = None
+    held: Mapping[str, int] | None = None
+    """What the hold had that a capture took more of; None for what is priced by itself."""
+
+    @property
+    def total(self) -> Mapping[str, int]:
+        """The quantities, with what was held."""
+        if self.held is None:
+            return self.quantities
+        names = sorted(self.quantities.keys() | self.held.keys())
+        return {name: self.quantities.get(name, 0) + self.held.get(name, 0) for name in names}
 
 
 def priced_text(priced: Priced) -> str:
     """Write a transfer's `pricing`."""
     quantities = sorted(priced.quantities.items())
-    return pricing_text(quantities, priced.tier, priced.window, priced.before, priced.at)
+    text = pricing_text(quantities, priced.tier, priced.window, priced.before, priced.at)
+    if priced.held is not None:
+        text += f";{_HELD}={','.join([f'{name}:{number}' for name, number in sorted(priced.held.items())])}"
+    return text
 
 
 def pricing_text(
@@ -71,6 +88,7 @@ def read_priced(text: str) -> Priced:
         window=numbers.get(_WINDOW),
         before=_numbers(values.get(_BEFORE, ""), ":"),
         at=numbers.get(_AT),
+        held=_numbers(values[_HELD], ":") if _HELD in values else None,
     )
     if priced_text(priced) != text:
         raise ValueError(f"{text[:100]!r} does not say by what a transfer was priced")

@@ -7,12 +7,14 @@ from msgspec.structs import replace
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, GENESIS_HASH, KIND_WORDS, RETURNABLE_KINDS, Account, Kind
 from farebox.core.book import ARRIVING_KINDS
+from farebox.core.credit.shortfalls import Shortfall, is_payment
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import account_faults, hold_faults
 from farebox.core.money import format_amount
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.replaying.rules import RuleReplay
+from farebox.core.replaying.shortfalls import ShortfallReplay
 from farebox.core.transfers import Transfer
 
 _FINAL_KINDS = {Kind.CAPTURE: HoldState.CAPTURED, Kind.RELEASE: HoldState.RELEASED, Kind.EXPIRE: HoldState.EXPIRED}
@@ -38,9 +40,10 @@ class Replay:
         self._hold_prices: dict[int, tuple[int | None, int | None]] = {}
         self._rests: dict[int, int] = {}
         self._rules = RuleReplay(self._versions)
+        self._shortfalls = ShortfallReplay()
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
-        """How much was given back of the transfer with this seq, by refunds or reversals."""
+        """How much was given back of the transfer with this seq, by refunds or reversals, with what is owed of it."""
         self.last_arrival_seq = 0
         """The last transfer that brought money, by a top-up or an upward adjustment."""
 
@@ -50,6 +53,7 @@ class Replay:
         Sound charges without further words, which most transfers are, take a shorter way to the same end.
         """
         balances, charge, prices = self._balances, int(Kind.CHARGE), self._versions
+        shortfalls = self._shortfalls
         for transfer in transfers:
             amount, wallet_after, unit_price = transfer.amount, transfer.wallet_after, transfer.unit_price
             if (
@@ -71,6 +75,7 @@ class Replay:
                 and transfer.pricing is None
                 and transfer.given is None
                 and transfer.uncollected is None
+                and not shortfalls.owed
                 and transfer.hash == chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
             ):
                 balances["wallet"] = wallet_after
@@ -103,6 +108,8 @@ class Replay:
             yield f"{where}: there is no kind {transfer.kind}"
         for fault in self._rules.feed(transfer, self.returned):
             yield f"{where}: {fault}"
+        for fault in self._shortfalls.feed(transfer):
+            yield f"{where}: {fault}"
         # Go on from what is stored, so that one fault is not reported again for every later transfer.
         self._balances["wallet"], self._balances["held"] = transfer.wallet_after, transfer.held_after
         self._seq, self._hash, self._at = transfer.seq, transfer.hash, transfer.committed_at
@@ -113,6 +120,7 @@ class Replay:
         holds: Iterable[Hold],
         originals: Mapping[int, Transfer],
         counts: Iterable[PeriodCount] = (),
+        shortfalls: Iterable[Shortfall] = (),
     ) -> Iterator[str]:
         """Compare where the book came to with what is stored beside it, and yield what differs.
 
@@ -121,6 +129,7 @@ class Replay:
             holds: all of the merchant's holds.
             originals: the transfers that `returned` names, by seq.
             counts: all of the merchant's counts of periods.
+            shortfalls: all of the merchant's shortfalls.
         """
         where = f"seq {account.seq}"
         if account.seq != self._seq:
@@ -136,6 +145,8 @@ class Replay:
         for fault in account_faults(account):
             yield f"{where}: {fault}"
         for fault in self._rules.finish(counts):
+            yield f"{where}: {fault}"
+        for fault in self._shortfalls.finish(account, shortfalls):
             yield f"{where}: {fault}"
         yield from self._returned_faults(originals)
         yield from self._hold_faults(where, account, {hold.seq: hold for hold in holds})
@@ -167,7 +178,8 @@ class Replay:
             if not 0 < seq < transfer.seq:
                 yield f"{where}: refers to no earlier transfer"
             self._returns.add((seq, kind))
-            self.returned[seq] = self.returned.get(seq, 0) + transfer.amount
+            # What pays for an earlier reversal was counted with that.
+            self.returned[seq] = self.returned.get(seq, 0) + (0 if is_payment(transfer) else transfer.due)
 
     def _settle(self, where: str, transfer: Transfer, kind: Kind) -> Iterator[str]:
         """End a hold: a capture may leave a rest, which is released once; all else gives back the whole."""
@@ -192,11 +204,14 @@ class Replay:
             self._holds[hold.seq] = replace(hold, state=_FINAL_KINDS[kind], captured=captured)
 
     def _capture_faults(self, where: str, transfer: Transfer, hold: Hold) -> Iterator[str]:
-        """Compare what a capture counts with its hold. Earlier captures count all requests and name no price."""
-        if not 0 < (transfer.quantity or 0) <= hold.quantity:
+        """Compare what a capture counts with its hold. Earlier captures count all requests and name no price.
+
+        What is above a hold at a unit price is charged by itself; other holds may come to more requests than were held.
+        """
+        price, hold_price = (transfer.unit_price, transfer.price_id), self._hold_prices[hold.seq]
+        if not transfer.quantity or (hold_price[0] is not None and transfer.quantity > hold.quantity):
             yield f"{where}: counts other requests than the hold of seq {hold.seq}"
-        price = (transfer.unit_price, transfer.price_id)
-        if price not in ((None, None), self._hold_prices[hold.seq]):
+        if price not in ((None, None), hold_price):
             yield f"{where}: names another price than the hold of seq {hold.seq}"
 
     def _returned_faults(self, originals: Mapping[int, Transfer]) -> Iterator[str]:
@@ -231,10 +246,11 @@ def _field_faults(transfer: Transfer) -> list[str]:
     """Find faults of a transfer that need no other transfer to be seen."""
     amount, quantity, unit_price = transfer.amount, transfer.quantity, transfer.unit_price
     faults = []
-    may_be_free = transfer.pricing is not None or transfer.kind in (Kind.RELEASE, Kind.EXPIRE)
+    is_explained = transfer.pricing is not None or transfer.uncollected is not None
+    may_be_free = is_explained or transfer.kind in (Kind.RELEASE, Kind.EXPIRE)
     if amount < 0 or (amount == 0 and not may_be_free):
         faults.append("the amount is not positive")
-    if unit_price is not None and amount != unit_price * (quantity or 0):
+    if unit_price is not None and transfer.due != unit_price * (quantity or 0):
         faults.append("the amount is not unit price x quantity")
     # The hash reads nothing in what is empty and in what is absent alike, so no field may be empty.
     if "" in (transfer.request_type, transfer.reference, transfer.note, transfer.given) or 0 in (

@@ -30,6 +30,8 @@ class RuleReplay:
         self._counts = PeriodCounts()
         self._kept: dict[int, Transfer] = {}
         """Holds that are open, and the charges and captures whose units a refund gives back."""
+        self._captured: Transfer | None = None
+        """The hold that was captured last."""
 
     def feed(self, transfer: Transfer, returned: Mapping[int, int]) -> Iterator[str]:
         """Apply a transfer, and yield what is wrong with it; `returned` has what was given back up to and with it."""
@@ -81,6 +83,8 @@ class RuleReplay:
         if transfer.kind == Kind.CAPTURE:
             yield from self._capture_faults(transfer, priced)
             self._uncount(transfer.refers_to or 0)
+        elif priced.held is not None:
+            yield from self._above_faults(transfer, priced)
         elif self._counts.before(quote.place, price.names) != priced.before:
             yield COUNTS_DIFFER
         if quote.place is not None:
@@ -98,11 +102,20 @@ class RuleReplay:
         held = read_priced(hold.pricing)
         if (priced.window, priced.before, priced.at) != (held.window, held.before, held.at):
             yield "was priced by another window, time or count than its hold"
-        if any(quantity > held.quantities.get(name, 0) for name, quantity in priced.quantities.items()):
-            yield "takes more than its hold has"
+
+    def _above_faults(self, transfer: Transfer, priced: Priced) -> Iterator[str]:
+        """Compare what is above a hold with the hold."""
+        hold = self._captured
+        if hold is None or hold.seq != transfer.refers_to or hold.pricing is None:
+            yield "is above no hold that was priced by a rule"
+            return
+        held = read_priced(hold.pricing)
+        told = (priced.window, priced.before, priced.at, priced.held)
+        if told != (held.window, held.before, held.at, held.quantities):
+            yield "was priced by another window, time, count or quantity than its hold"
 
     def _uncount(self, seq: int) -> None:
-        hold = self._kept.pop(seq, None)
+        hold = self._captured = self._kept.pop(seq, None)
         units = None if hold is None else counted_units(self._prices.get(hold.price_id or 0), hold)
         if units is not None:
             self._counts.add(*units, -1)
@@ -133,18 +146,19 @@ def recomputed(price: Price | None, transfer: Transfer) -> tuple[Quote | None, l
     if price is None or price.rule is None or price.request_type != transfer.request_type or not is_theirs:
         return None, ["names a price that is not there, or no rule"]
     priced = read_priced(transfer.pricing or "")
-    names, quantities = set(price.names or (REQUESTS,)), priced.quantities
-    if quantities.keys() - names or not all(0 <= number <= QUANTITY_MAX for number in quantities.values()):
+    if priced.held is not None and transfer.kind != Kind.CHARGE:
+        return None, ["says that it is above a hold, which only charges are"]
+    names, quantities = set(price.names or (REQUESTS,)), priced.total
+    numbers = (*quantities.values(), *(priced.held or {}).values())
+    if quantities.keys() - names or not all(0 <= number <= QUANTITY_MAX for number in numbers):
         return None, ["its quantities are none that its price has"]
     quote = requote(price, transfer, priced)
     if isinstance(quote, Outcome):
         return None, ["its quantities can't be priced"]
     faults = []
-    if quote.amount != transfer.amount:
-        faults.append(
-            f"the amount is {format_amount(transfer.amount)}, its price comes to {format_amount(quote.amount)}"
-        )
-    told, comes_to = ((one.pricing, one.quantity, one.unit_price) for one in (transfer, quote))
+    if quote.amount != transfer.due:
+        faults.append(f"the amount is {format_amount(transfer.due)}, its price comes to {format_amount(quote.amount)}")
+    told, comes_to = ((one.pricing, one.quantity or 0, one.unit_price) for one in (transfer, quote))
     if told != comes_to:
         faults.append("what it was priced by is not what its price comes to")
     return quote, faults + _time_faults(price, transfer, priced)
@@ -158,9 +172,10 @@ def _time_faults(price: Price, transfer: Transfer, priced: Priced) -> list[str]:
     faults = []
     if priced.at is not None and rates_at(rule, priced.at)[0] != priced.window:
         faults.append("it names another window than its time falls in")
-    # A book may be ahead of a clock by as much as clocks differ. A capture has the time of its hold.
+    # A book may be ahead of a clock by as much as clocks differ. A capture, and what is above, has its hold's time.
     earliest = transfer.committed_at - REQUESTED_AGO_MICROS_MAX - CLOCK_LAG_MICROS_MAX
     latest = transfer.committed_at + CLOCK_LAG_MICROS_MAX
-    if priced.at is not None and transfer.kind != Kind.CAPTURE and not earliest <= priced.at <= latest:
+    is_of_hold = transfer.kind == Kind.CAPTURE or priced.held is not None
+    if priced.at is not None and not is_of_hold and not earliest <= priced.at <= latest:
         faults.append("it names a time too far from when it was committed")
     return faults

@@ -1,10 +1,11 @@
 """The audit: replays whole books as of one moment and names everything that is wrong, whatever was done to the rows."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from msgspec import Struct
 
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.replaying.alerts import alert_faults, named_seqs
@@ -12,6 +13,8 @@ from farebox.core.replaying.books import Replay
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Connector, Snapshot, StorageError
 from farebox.storage.records import BookRows
+
+_Row = TypeVar("_Row", PeriodCount, Shortfall)
 
 _BOOKS_PAGE: Final = 100
 """How many merchants' books are read at once, if they are short."""
@@ -46,11 +49,12 @@ class Verifier:
                 books = await snapshot.books(page)
                 prices = {**default_prices, **await snapshot.own_prices(page)}
                 counts = _by_merchant(await snapshot.period_counts(page))
+                shortfalls = _by_merchant(await snapshot.shortfalls(page))
                 for number in page:
                     self.merchants_count += 1
                     try:
-                        pricing = prices, counts.get(number, ())
-                        async for text in self._book_faults(snapshot, number, books.get(number), *pricing):
+                        beside = prices, counts.get(number, ()), shortfalls.get(number, ())
+                        async for text in self._book_faults(snapshot, number, books.get(number), *beside):
                             yield LedgerFault(number, text)
                     except StorageError:
                         raise
@@ -66,6 +70,7 @@ class Verifier:
         book: BookRows | None,
         prices: Mapping[int, Price],
         counts: Sequence[PeriodCount],
+        shortfalls: Sequence[Shortfall],
     ) -> AsyncIterator[str]:
         """Replay a book: a short one that was read already, or a long one in stretches, with flat memory."""
         replay = Replay(merchant_id, prices)
@@ -89,7 +94,7 @@ class Verifier:
             named = {transfer.seq: transfer for transfer in book.transfers} if wanted else {}
         else:
             named = dict(await snapshot.transfers_at(merchant_id, wanted)) if wanted else {}
-        for fault in replay.finish(account, holds, named, counts):
+        for fault in replay.finish(account, holds, named, counts, shortfalls):
             yield fault
         for fault in alert_faults(account, alerts, named, replay.last_arrival_seq):
             yield fault
@@ -103,8 +108,8 @@ class Verifier:
             await self._on_progress()
 
 
-def _by_merchant(counts: Iterable[PeriodCount]) -> Mapping[int, Sequence[PeriodCount]]:
-    found: dict[int, list[PeriodCount]] = {}
-    for count in counts:
-        found.setdefault(count.merchant_id, []).append(count)
+def _by_merchant(rows: Iterable[_Row]) -> Mapping[int, Sequence[_Row]]:
+    found: dict[int, list[_Row]] = {}
+    for row in rows:
+        found.setdefault(row.merchant_id, []).append(row)
     return found

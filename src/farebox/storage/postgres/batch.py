@@ -90,6 +90,10 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         holds=holds,
         originals=originals,
     )
+    owing = [account.merchant_id for account in accounts.values() if account.owed]
+    if owing:
+        owed: list[Any] = await connection.fetch(_SQL["owed_shortfalls"], owing)
+        state.shortfalls = rows.shortfalls_from_rows(owed)
     await _load_for_rules(connection, reads, state)
     await _load_for_approvals(connection, reads, state)
     await load_grants(connection, reads, state)
@@ -167,6 +171,8 @@ async def apply(connection: Connection, decision: Decision) -> None:
         await _write(connection, "update_grants", map(rows.grant_to_row, decision.changed_grants))
     if decision.period_counts:
         await _write(connection, "put_period_counts", map(msgspec.structs.astuple, decision.period_counts))
+    if decision.shortfalls:
+        await _write(connection, "put_shortfalls", map(msgspec.structs.astuple, decision.shortfalls))
     if decision.alerts:
         await _write(connection, "insert_alerts", map(rows.alert_to_row, decision.alerts))
     for audit_entry in decision.audit_entries:

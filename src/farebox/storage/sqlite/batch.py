@@ -24,6 +24,9 @@ def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
     state = BatchState()
     found = many(_SQL["account"], [(merchant_id,) for merchant_id in reads.merchant_ids])
     state.accounts = {row[0]: rows.checked_account_from_row(row) for row in found}
+    owing = [account.merchant_id for account in state.accounts.values() if account.owed]
+    if owing:
+        state.shortfalls = rows.shortfalls_from_rows(cursor.execute(_SQL["owed_shortfalls"], (owing,)))
     found = many(_SQL["load_staff_key"], [(digest,) for digest in reads.staff_digests])
     keys = {row[0]: KeyRecord(*row[1:]) for row in found}
     if reads.merchant_digests:
@@ -98,6 +101,8 @@ def apply(cursor: apsw.Cursor, decision: Decision) -> None:
         many(_SQL["update_grant"], map(rows.grant_to_row, decision.changed_grants))
     if decision.period_counts:
         many(_SQL["put_period_count"], map(msgspec.structs.astuple, decision.period_counts))
+    if decision.shortfalls:
+        many(_SQL["put_shortfall"], map(msgspec.structs.astuple, decision.shortfalls))
     if decision.alerts:
         many(_SQL["insert_alert"], map(rows.alert_to_row, decision.alerts))
         many(_SQL["insert_mails"], [(alert.merchant_id, alert.number, alert.fired_at) for alert in decision.alerts])

@@ -233,6 +233,11 @@ INSERT INTO period_count ({period_count.stored})
 SELECT {period_count.unnest}
 ON CONFLICT (merchant_id, request_type, starts_at, period_unit, line) DO UPDATE SET {period_count.excluded};
 
+-- put_shortfalls: write what transfers left uncollected, or what is left of what is owed, given as columns
+INSERT INTO shortfall ({shortfall.stored})
+SELECT {shortfall.unnest}
+ON CONFLICT (merchant_id, seq) DO UPDATE SET {shortfall.excluded};
+
 -- insert_alerts: record alerts, given as columns, and owe a mail about each to every registered user
 WITH fired AS (
     INSERT INTO alert ({alert.stored})

@@ -91,6 +91,10 @@ UPDATE credit_grant SET {grant.assigned} WHERE merchant_id = $1 AND number = $2;
 INSERT INTO period_count ({period_count.stored}) VALUES ({period_count.values})
 ON CONFLICT (merchant_id, request_type, starts_at, period_unit, line) DO UPDATE SET {period_count.excluded};
 
+-- put_shortfall: write what a transfer left uncollected, or what is left of what is owed
+INSERT INTO shortfall ({shortfall.stored}) VALUES ({shortfall.values})
+ON CONFLICT (merchant_id, seq) DO UPDATE SET {shortfall.excluded};
+
 -- insert_mails: owe a mail about an alert to each registered user
 INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
 SELECT merchant_id, $2, user_id, email, {MailState.WAITING}, 0, $3 FROM merchant_user WHERE merchant_id = $1;
