@@ -36,7 +36,6 @@ from farebox.core.commands import (
     ExtendHold,
     KeyKind,
     Payer,
-    Quantities,
     Refund,
     Reject,
     ReleaseHold,
@@ -47,6 +46,7 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
+from farebox.core.fingerprints import Quantities
 from farebox.core.money import AMOUNT_MICROS_MAX
 from farebox.core.outcomes import Outcome
 from farebox.core.prices import Price

@@ -38,6 +38,7 @@ from farebox.core.commands import (
     TopUp,
 )
 from farebox.core.credit.grants import Grant, GrantState
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.decide import decide
 from farebox.core.holds import Hold, HoldState
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
@@ -124,6 +125,8 @@ class Situation:
         state = BatchState(keys=KEYS, logins={501: "", 502: ""})
         if self.has_account:
             state.accounts = {ANN: self.account}
+        if self.account.owed:
+            state.shortfalls = {(ANN, 4): Shortfall(ANN, 4, NOW, self.account.owed, self.account.owed, 2)}
         if self.is_key_used:
             assert not isinstance(self.command, ACCOUNT_CHANGES)
             key = self.command.idempotency_key
@@ -143,7 +146,8 @@ class Situation:
             state.grants, state.grants_complete = {(ANN, 1): self.grant}, {ANN}
         decision = decide(state, [self.command], NOW)
         if decision.outcomes[0].code is not Code.OK:
-            is_told = decision.outcomes[0].code is Code.INSUFFICIENT_BALANCE and isinstance(self.command, SPENDS)
+            is_short = decision.outcomes[0].code in (Code.INSUFFICIENT_BALANCE, Code.MONEY_OWED)
+            is_told = is_short and isinstance(self.command, SPENDS)
             assert is_told is decision.changes_anything
             moved = (decision.transfers, decision.new_holds, decision.changed_holds, decision.changed_approvals)
             assert ([], [], [], []) == moved
@@ -286,6 +290,7 @@ TABLE: Final = {
         {
             **SPENDING,
             Code.BALANCE_LIMIT_EXCEEDED: has(revenue=BALANCE_MICROS_MAX - UNIT),
+            Code.MONEY_OWED: is_ruled_by(owed=UNIT),
             Code.INSUFFICIENT_BALANCE: POOR,
         },
         apart=(CALLERS, RETIRED, NAMED, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
@@ -306,7 +311,12 @@ TABLE: Final = {
     ),
     "hold": Refusals(
         CreateHold(Payer(ANN, ANNS), "image", 2, "key", caller=Caller(SERVICE)),
-        {**SPENDING, Code.BALANCE_LIMIT_EXCEEDED: has(held=BALANCE_MICROS_MAX - UNIT), Code.INSUFFICIENT_BALANCE: POOR},
+        {
+            **SPENDING,
+            Code.BALANCE_LIMIT_EXCEEDED: has(held=BALANCE_MICROS_MAX - UNIT),
+            Code.MONEY_OWED: is_ruled_by(owed=UNIT),
+            Code.INSUFFICIENT_BALANCE: POOR,
+        },
         apart=(CALLERS, RETIRED, NAMED, PRICES, AMOUNTS, {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE}),
     ),
     "capture of requests": Refusals(

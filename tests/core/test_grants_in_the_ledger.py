@@ -29,10 +29,10 @@ from farebox.core.commands import (
     SettleGrants,
     TopUp,
     end_key,
-    fingerprint_of_key,
 )
 from farebox.core.credit.grants import GRANTS_LOADED_MAX, STARTS_AGO_MICROS_MAX, WAITING_MICROS_MAX, GrantState
 from farebox.core.decide import decide
+from farebox.core.fingerprints import fingerprint_of_key
 from farebox.core.invariants import InvariantViolation
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code

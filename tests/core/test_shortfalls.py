@@ -8,7 +8,6 @@ from msgspec.structs import replace
 
 from farebox.core.accounts import Kind
 from farebox.core.commands import (
-    Above,
     Adjust,
     CaptureHold,
     Charge,
@@ -24,7 +23,7 @@ from farebox.core.commands import (
     SetFrozen,
     TopUp,
 )
-from farebox.core.credit.shortfalls import OWED_MAX, Shortfall
+from farebox.core.credit.shortfalls import OWED_MAX, Above, Shortfall
 from farebox.core.outcomes import Code
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers
 from tests.core.replays import faults_of
@@ -44,8 +43,10 @@ def call(key: str, amount: int, above: Above = Above.REFUSE) -> Charge:
     return Charge(Payer(ANN), "call", 1, key, amount, above=above)
 
 
-def capture(above: Above = Above.REFUSE, seq: int = 2, **more: int) -> CaptureHold:
-    return CaptureHold(ANN, seq, "capture", above=above, **more)
+def capture(
+    above: Above = Above.REFUSE, seq: int = 2, *, amount: int | None = None, quantity: int | None = None
+) -> CaptureHold:
+    return CaptureHold(ANN, seq, "capture", amount, quantity=quantity, above=above)
 
 
 def reversal(reference: str = "R-1", seq: int = 1, amount: int | None = None, *, is_owed: bool = True) -> ReverseTopUp:

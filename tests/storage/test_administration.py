@@ -23,7 +23,6 @@ from farebox.core.commands import (
     Command,
     CreateHold,
     Payer,
-    Quantities,
     Refund,
     Reject,
     ReleaseHold,
@@ -32,6 +31,7 @@ from farebox.core.commands import (
     TopUp,
 )
 from farebox.core.decide import decide
+from farebox.core.fingerprints import Quantities
 from farebox.core.holds import TTL_SECONDS_MAX
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.prices import Price

@@ -2,8 +2,10 @@
 
 from msgspec import Struct
 
-from farebox.core.commands import Above, CaptureHold, Quantities
+from farebox.core.commands import CaptureHold
+from farebox.core.credit.shortfalls import Above
 from farebox.core.currencies import format_money, format_money_with_code
+from farebox.core.fingerprints import Quantities
 from farebox.core.holds import Hold
 from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import Code, Outcome, refused

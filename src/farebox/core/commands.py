@@ -4,8 +4,7 @@ Every command that moves money carries an idempotency key, unique in its merchan
 hold no space; the keys that Farebox makes (from a top-up's reference, for an expiry) do, so the two never meet.
 """
 
-from enum import IntEnum, StrEnum
-from hashlib import blake2b
+from enum import IntEnum
 from typing import ClassVar, Final, TypeAlias
 
 from msgspec import Struct
@@ -13,17 +12,14 @@ from msgspec import Struct
 from farebox.core.accounts import Kind
 from farebox.core.approvals import EVERYTHING_WAITS, ApprovalLimits
 from farebox.core.credit.grants import Terms, write_terms
+from farebox.core.credit.shortfalls import Above
+from farebox.core.fingerprints import Quantities, digest, written_above, written_measures, written_quantities
 from farebox.core.holds import TTL_SECONDS_DEFAULT
 
 IDEMPOTENCY_KEY_CHARS_MAX: Final = 128
 REFERENCE_CHARS_MAX: Final = 128
 NOTE_CHARS_MAX: Final = 500
 REQUEST_TYPE_CHARS_MAX: Final = 200
-
-Quantities: TypeAlias = tuple[tuple[str, int], ...]
-"""How much was used, by the lines of a price, sorted by name."""
-
-_FINGERPRINT_BYTES: Final = 8
 
 
 class KeyKind(IntEnum):
@@ -32,16 +28,6 @@ class KeyKind(IntEnum):
     MERCHANT = 1
     SERVICE = 2
     SUPPORT = 3
-
-
-class Above(StrEnum):
-    """What becomes of what a request comes to above what is there for it: above its hold, or what can be spent."""
-
-    REFUSE = "refuse"
-    CHARGE = "charge"
-    """A capture takes it from the wallet, or is refused as a whole; a charge takes nothing else anyway."""
-    UNCOLLECTED = "uncollected"
-    """The wallet gives what it has, and what is missing is written down."""
 
 
 class Caller(Struct, frozen=True, gc=False):
@@ -101,9 +87,9 @@ class Charge(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; equal for a retry, different for another request under the same key."""
-        return _digest(
+        return digest(
             f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}"
-            f"{_more(self)}{_above(self.above)}"
+            f"{written_measures(self.quantities, self.requested_at)}{written_above(self.above)}"
         )
 
 
@@ -131,9 +117,9 @@ class CreateHold(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for."""
-        return _digest(
+        return digest(
             f"hold\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}\n"
-            f"{self.ttl_seconds}{_more(self)}"
+            f"{self.ttl_seconds}{written_measures(self.quantities, self.requested_at)}"
         )
 
 
@@ -160,9 +146,9 @@ class CaptureHold(Struct, frozen=True, gc=False):
         # Without a quantity as when none could be named: retries of earlier captures stay retries.
         quantity = f"\n{self.quantity}" if self.quantity else ""
         if self.quantities is not None:
-            quantity += f"\n{_written(self.quantities)}"
-        quantity += _above(self.above)
-        return _digest(f"capture\n{self.hold_seq}\n{self.amount or ''}\n{self.reference or ''}{quantity}")
+            quantity += f"\n{written_quantities(self.quantities)}"
+        quantity += written_above(self.above)
+        return digest(f"capture\n{self.hold_seq}\n{self.amount or ''}\n{self.reference or ''}{quantity}")
 
 
 class ReleaseHold(Struct, frozen=True, gc=False):
@@ -179,7 +165,7 @@ class ReleaseHold(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; the note is a remark, not content."""
-        return _digest(f"release\n{self.hold_seq}\n{self.reference or ''}")
+        return digest(f"release\n{self.hold_seq}\n{self.reference or ''}")
 
 
 class ExtendHold(Struct, frozen=True, gc=False):
@@ -211,7 +197,7 @@ class ExpireHold(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what was asked for."""
-        return _digest(f"expire\n{self.hold_seq}")
+        return digest(f"expire\n{self.hold_seq}")
 
 
 class Refund(Struct, frozen=True, gc=False):
@@ -229,7 +215,7 @@ class Refund(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for."""
-        return _digest(f"refund\n{self.transfer_seq}\n{self.amount or ''}\n{self.reference or ''}")
+        return digest(f"refund\n{self.transfer_seq}\n{self.amount or ''}\n{self.reference or ''}")
 
 
 class TopUp(Struct, frozen=True, gc=False):
@@ -250,7 +236,7 @@ class TopUp(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; the note is a remark, not content."""
-        return _digest(f"top_up\n{self.amount}")
+        return digest(f"top_up\n{self.amount}")
 
 
 class ReverseTopUp(Struct, frozen=True, gc=False):
@@ -277,7 +263,7 @@ class ReverseTopUp(Struct, frozen=True, gc=False):
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for."""
         owed = "\nowed" if self.is_owed else ""
-        return _digest(f"top_up_reversal\n{self.transfer_seq}\n{self.amount or ''}{owed}")
+        return digest(f"top_up_reversal\n{self.transfer_seq}\n{self.amount or ''}{owed}")
 
 
 class Adjust(Struct, frozen=True, gc=False):
@@ -303,7 +289,7 @@ class Adjust(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for."""
-        return _digest(f"adjustment\n{self.amount if self.is_credit else -self.amount}")
+        return digest(f"adjustment\n{self.amount if self.is_credit else -self.amount}")
 
 
 class GiveCredit(Struct, frozen=True, gc=False):
@@ -337,7 +323,7 @@ class GiveCredit(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; the reason is a remark, not content."""
-        return _digest(f"grant\n{write_terms(0, self.terms)}")
+        return digest(f"grant\n{write_terms(0, self.terms)}")
 
 
 class EndGrant(Struct, frozen=True, gc=False):
@@ -357,7 +343,7 @@ class EndGrant(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; the reason is a remark, not content."""
-        return _digest(f"end_grant\n{self.number}")
+        return digest(f"end_grant\n{self.number}")
 
 
 class SettleGrants(Struct, frozen=True, gc=False):
@@ -392,7 +378,7 @@ class SetCreditLimit(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for."""
-        return _digest(f"credit_limit\n{self.credit_limit}")
+        return digest(f"credit_limit\n{self.credit_limit}")
 
 
 class SetFrozen(Struct, frozen=True, gc=False):
@@ -496,28 +482,3 @@ def end_key(number: int, after: int | None = None) -> str:
         after: the seq of the transfer that gave back.
     """
     return f"end of grant {number}" if after is None else f"end of grant {number} after {after}"
-
-
-def fingerprint_of_key(idempotency_key: str) -> bytes:
-    """Digest what Farebox does by itself, which its key tells in full."""
-    return _digest(idempotency_key)
-
-
-def _more(spend: Spend) -> str:
-    """Write what only some charges and holds name; retries of earlier ones, which could not, stay retries."""
-    if spend.quantities is None and spend.requested_at is None:
-        return ""
-    return f"\n{_written(spend.quantities or ())}\n{spend.requested_at or ''}"
-
-
-def _above(above: Above) -> str:
-    """Write what only some charges and captures say; retries of earlier ones, which could not, stay retries."""
-    return "" if above is Above.REFUSE else f"\nabove={above}"
-
-
-def _written(quantities: Quantities) -> str:
-    return ",".join(f"{name}={quantity}" for name, quantity in quantities)
-
-
-def _digest(text: str) -> bytes:
-    return blake2b(text.encode(), digest_size=_FINGERPRINT_BYTES).digest()

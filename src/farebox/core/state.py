@@ -14,7 +14,6 @@ from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import (
     ACCOUNT_CHANGES,
     SPENDS,
-    Above,
     ApprovalCommand,
     Approve,
     Caller,
@@ -31,7 +30,7 @@ from farebox.core.commands import (
     ReverseTopUp,
 )
 from farebox.core.credit.grants import Grant, read_given
-from farebox.core.credit.shortfalls import Shortfall
+from farebox.core.credit.shortfalls import Above, Shortfall
 from farebox.core.holds import Hold, above_key
 from farebox.core.outcomes import Outcome
 from farebox.core.period_counts import Key, PeriodCount, place_of

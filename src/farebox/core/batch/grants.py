@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from farebox.core.accounts import Kind
 from farebox.core.batch.rows import BatchRows
 from farebox.core.book import Book
-from farebox.core.commands import ApprovalCommand, EndGrant, GiveCredit, Move, end_key, fingerprint_of_key
+from farebox.core.commands import ApprovalCommand, EndGrant, GiveCredit, Move, end_key
 from farebox.core.credit.grants import (
     STARTS_AGO_MICROS_MAX,
     WAITING_MICROS_MAX,
@@ -26,6 +26,7 @@ from farebox.core.credit.grants import (
     write_given,
     write_terms,
 )
+from farebox.core.fingerprints import fingerprint_of_key
 from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.state import BatchState, Decision, MoreGrantsNeeded

@@ -11,11 +11,12 @@ from farebox.core.accounts import Kind
 from farebox.core.batch.grants import BatchGrants
 from farebox.core.batch.rows import BatchRows
 from farebox.core.book import Book
-from farebox.core.commands import Above, Charge, Refund, ReverseTopUp, Spend
+from farebox.core.commands import Charge, Refund, ReverseTopUp, Spend
 from farebox.core.credit.grants import Taking, write_given
-from farebox.core.credit.shortfalls import OWED_MAX, Shortfall, paid_part, payment_key, payments
+from farebox.core.credit.shortfalls import OWED_MAX, Above, Shortfall, paid_part, payment_key, payments
 from farebox.core.currencies import format_money_with_code
 from farebox.core.holds import Hold, above_key
+from farebox.core.invariants import InvariantViolation
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.quotes import Quote
 from farebox.core.state import Decision
@@ -177,6 +178,8 @@ def _money_owed(book: Book, owing: Sequence[Shortfall]) -> Outcome:
     """Refuse to spend because money is owed, saying how much and for which top-up."""
     owed = format_money_with_code(book.owed, book.currency)
     top_ups = list(dict.fromkeys(row.top_up_seq or 0 for row in owing))
+    if not top_ups:
+        raise InvariantViolation(f"{book.merchant}: {owed} is owed, and no top-up tells of it")
     named = ids.book_id(ids.TRANSFER, merchant_id=book.merchant_id, seq=top_ups[0])
     what = f"the top-up {named}" if len(top_ups) == 1 else f"{len(top_ups)} top-ups, the first of them {named},"
     return refused(

@@ -5,6 +5,7 @@ owed: the paid money that comes into the wallet next pays it, the oldest reversa
 """
 
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Final
 
 from msgspec import Struct
@@ -18,6 +19,16 @@ OWED_MAX: Final = 100
 
 PAYING_KINDS: Final = frozenset({Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.REFUND, Kind.RELEASE, Kind.EXPIRE})
 """The kinds that bring paid money into the wallet; what they bring pays what is owed."""
+
+
+class Above(StrEnum):
+    """What becomes of what a request comes to above what is there for it: above its hold, or what can be spent."""
+
+    REFUSE = "refuse"
+    CHARGE = "charge"
+    """A capture takes it from the wallet, or is refused as a whole; a charge takes nothing else anyway."""
+    UNCOLLECTED = "uncollected"
+    """The wallet gives what it has, and what is missing is written down."""
 
 
 class Shortfall(Struct, frozen=True, gc=False):

@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from farebox.core import commands, ids
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.commands import Actor, Caller
+from farebox.core.fingerprints import Quantities
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.permissions import Operation
 from farebox.core.prices import CLOCK_BEHIND
@@ -431,7 +432,7 @@ def _charge_command(fields: ChargeFields, caller: Caller | None) -> commands.Cha
     return None if payer is None else commands.Charge(payer, *checked, caller, *measured)
 
 
-def checked_measures(fields: QuoteFields) -> tuple[commands.Quantities | None, int | None]:
+def checked_measures(fields: QuoteFields) -> tuple[Quantities | None, int | None]:
     """Check the quantities of a charge, hold or quote, and when it was requested."""
     quantities, requested_at = fields.quantities, fields.requested_at
     return (
