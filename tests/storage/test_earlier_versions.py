@@ -380,7 +380,10 @@ async def _columns(engine: Engine, table: str) -> list[str]:
     if isinstance(engine, SqliteEngine):
         asked = f"SELECT name FROM pragma_table_info('{table}')"
     else:
-        asked = f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attnum > 0 AND attgenerated = ''"
+        asked = (
+            f"SELECT attname FROM pg_attribute WHERE attrelid = to_regclass('{table}') AND attnum > 0"
+            " AND attgenerated = ''"
+        )
     return [name for (name,) in await engine.execute(asked)]
 
 

@@ -21,6 +21,7 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    GiveCredit,
     Payer,
     Refund,
     ReleaseHold,
@@ -195,6 +196,46 @@ async def test_holds_and_alerts_add_a_statement_each(server: PostgresServer) -> 
             assert [5, 6, 4] == await counts(1)
             # Beyond SMALL_BATCH_TRANSFERS_MAX transfers and accounts are written apart.
             assert [6, 7, 5] == await counts(50)
+
+
+async def test_given_credit_adds_two_statements_where_there_is_some(server: PostgresServer) -> None:
+    with server.database() as url:
+        async with ledger(url) as stores:
+            give = [GiveCredit(MERCHANT, 50 * UNIT, f"G-{number}", "welcome") for number in range(3)]
+            await run(stores, charge("warm-up"), *give)
+            other = MERCHANT + 1
+            # A top-up reads whether a request of its reference waits, and no grants.
+            assert [4, 6, 6, 5, 5] == [
+                await _logged_statements(server, stores, *commands)
+                for commands in (
+                    [charge("a", other)],
+                    [charge("b")],
+                    [charge("c"), charge("d", other)],
+                    [TopUp(MERCHANT, UNIT, "more")],
+                    [TopUp(other, UNIT, "more")],
+                )
+            ]
+
+
+async def test_a_thousand_grants_cost_a_charge_what_ten_do(postgres_url: str) -> None:
+    """However many have ended or are used up besides; planned when the table was empty."""
+    read = []
+    async with planning_session(postgres_url) as connection:
+        await connection.execute(f"PREPARE load AS {STATEMENTS['load_grants']}")
+        await connection.execute("INSERT INTO merchant SELECT n, 'Acme', 1 FROM generate_series(1, 3) n")
+        for merchant_id, open_count in ((1, 10), (2, 1_000), (3, 10_000)):
+            await connection.execute(
+                "INSERT INTO credit_grant (merchant_id, number, amount, remaining, starts_at, expires_at, ended_at,"
+                " transfer_seq, priority, state, fingerprint, idempotency_key, reference, reason)"
+                f" SELECT {merchant_id}, n, 5, CASE WHEN n % 3 = 0 THEN 5 ELSE 0 END, 1, 10 + n,"
+                " CASE WHEN n % 3 = 1 THEN 5 END, n, 0, CASE WHEN n % 3 = 1 THEN 3 ELSE 2 END, '12345678', 'key ' || n,"
+                f" 'R', 'r' FROM generate_series(1, {3 * open_count}) n"
+            )
+            execute = f"load('{{}}', '{{{merchant_id}}}', 16, '{{{merchant_id}}}', '{{7}}', '{{}}', '{{}}')"
+            plan = await _plan(connection, execute, ", ANALYZE, BUFFERS, TIMING OFF")
+            assert min(open_count, 16) + 1 == plan["Actual Rows"]
+            read.append(plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    assert max(read) < 60, read
 
 
 def _scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
