@@ -107,6 +107,7 @@ class Key:
     merchant_id: int | None
     ends_at: int | None
     people: frozenset[int] = frozenset()
+    number: int = 0
 
 
 @dataclass(frozen=True)
@@ -144,6 +145,8 @@ class Move:
     reference: str | None = None
     note: str | None = None
     measured: Measured | None = None
+    key: int | None = None
+    """The merchant's API key that the request named."""
 
 
 @dataclass(frozen=True)
@@ -529,6 +532,7 @@ class Model:
                 price_number=price.number,
                 reference=command.reference,
                 measured=measured,
+                key=None if command.payer.digest is None else self.keys[command.payer.digest].number,
             ),
             now,
         )
@@ -579,11 +583,12 @@ class Model:
             unit_price=hold.unit_price if taken.is_at_unit_price else None,
             price_number=hold.price_number if is_at_price else None,
             measured=taken.measured,
+            key=hold.key,
         )
         capture = book.add(move, now)
         if taken.amount < hold.amount:
             rest = hold.amount - taken.amount
-            book.add(Move("release", rest, at, refers_to=seq, request_type=hold.request_type), now)
+            book.add(Move("release", rest, at, refers_to=seq, request_type=hold.request_type, key=hold.key), now)
         return Answer(Code.OK, capture, seq)
 
     def _taken_of_rule(self, hold: Move, command: CaptureHold) -> "Taken":
@@ -620,10 +625,18 @@ class Model:
         word = "expire" if is_expiry else "release"
         reference = command.reference if isinstance(command, ReleaseHold) else None
         note = command.note if isinstance(command, ReleaseHold) else None
-        whole, asked = book.moves[seq - 1].amount, _name_and_content(command)
-        request_type = book.moves[seq - 1].request_type
-        at = _time(book, now)
-        move = Move(word, whole, at, *asked, refers_to=seq, reference=reference, note=note, request_type=request_type)
+        hold, asked = book.moves[seq - 1], _name_and_content(command)
+        move = Move(
+            word,
+            hold.amount,
+            _time(book, now),
+            *asked,
+            refers_to=seq,
+            reference=reference,
+            note=note,
+            request_type=hold.request_type,
+            key=hold.key,
+        )
         return Answer(Code.OK, book.add(move, now), seq)
 
     def _extend(self, book: Book, command: ExtendHold, faults: set[Code], now: int) -> Answer:
@@ -676,6 +689,7 @@ class Model:
             reference=command.reference,
             note=note,
             request_type=original.request_type,
+            key=original.key,
         )
         return Answer(Code.OK, book.add(move, now))
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from dataclasses import replace as dataclass_replace
 from hashlib import blake2b
 from random import Random
 from typing import Final, TypeAlias, TypeVar
@@ -239,7 +240,9 @@ class _Author:
         for key in KEYS:
             holder = {KeyKind.MERCHANT: "merchant", KeyKind.SERVICE: "service", KeyKind.SUPPORT: "support"}
             people = PEOPLE[KEY_MAKERS[key.key_id]] if key.key_id in KEY_MAKERS else frozenset({OPERATOR})
-            self._model.keys[key.digest] = Key(holder[KeyKind(key.kind)], key.merchant_id, key.expires_at, people)
+            self._model.keys[key.digest] = Key(
+                holder[KeyKind(key.kind)], key.merchant_id, key.expires_at, people, key.key_id
+            )
         accounts = tuple(self._account(merchant_id) for merchant_id in MERCHANTS)
         steps: list[Step] = [self._batch([], *self._opening())]
         steps += [self._step(step_seeds) for step_seeds in seeds]
@@ -351,7 +354,7 @@ class _Author:
         key, at = self._pick(*KEYS), self._now + self._pick(0, SECOND, MINUTE)
         known = self._model.keys[key.digest]
         ends_at = at if known.ends_at is None else min(at, known.ends_at)
-        self._model.keys[key.digest] = Key(known.holder, known.merchant_id, ends_at, known.people)
+        self._model.keys[key.digest] = dataclass_replace(known, ends_at=ends_at)
         return Revocation(key.key_id, at)
 
     def _joining(self) -> User:

@@ -75,6 +75,7 @@ def described(transfer: Transfer) -> dict[str, Any]:
         "refers_to": transfer.refers_to,
         "texts": (transfer.reference, transfer.note),
         "pricing": transfer.pricing,
+        "key": transfer.key_id,
     }
 
 
@@ -92,6 +93,7 @@ def described_by_model(book: Book, seq: int) -> dict[str, Any]:
         "refers_to": move.refers_to,
         "texts": (move.reference, move.note),
         "pricing": None if move.measured is None else move.measured.text(),
+        "key": move.key,
     }
 
 

@@ -441,7 +441,7 @@ async def test_a_key_is_found_by_its_digest_its_id_and_its_merchant(stores: Stor
         await stores.api_keys.create(key)
     assert KeyRecord(2, KeyKind.MERCHANT, ANN, NOW + 5, NOW + 6) == await stores.api_keys.authenticate(ANN, digest(2))
     assert KeyRecord(
-        4, KeyKind.SUPPORT, None, NOW, None, EVERY_ROLE, support.name, "1"
+        4, KeyKind.SUPPORT, None, NOW, None, EVERY_ROLE, None, support.name, "1"
     ) == await stores.api_keys.authenticate(None, digest(4))
     for merchant_id, number in ((None, 2), (BEN, 2), (ANN, 3), (None, 9)):
         assert await stores.api_keys.authenticate(merchant_id, digest(number)) is None

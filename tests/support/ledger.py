@@ -192,6 +192,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
         grants = [grant for number in merchant_ids for grant in await snapshot.grants(number)]
         period_counts = sorted(await snapshot.period_counts(merchant_ids), key=astuple)
         shortfalls = list(await snapshot.shortfalls(merchant_ids))
+        budgets = list(await snapshot.budgets(merchant_ids))
     alerts = [alert for number in merchant_ids for alert in reversed(await stores.outbox.alerts(number, 10**6))]
     mails = await stores.outbox.list(merchant_id=None, limit=10**6)
     approvals = await stores.approvals.list(merchant_id=None, before=NUMBER_MAX, limit=10**6)
@@ -203,6 +204,7 @@ async def everything(stores: Stores, merchant_ids: Sequence[int]) -> dict[str, l
         "grants": grants,
         "shortfalls": shortfalls,
         "period_counts": period_counts,
+        "budgets": budgets,
         "alerts": alerts,
         "mails": sorted(mails, key=lambda mail: (mail.alert.merchant_id, mail.alert.number, mail.user_id)),
         "lone_moves": [move for number in merchant_ids for move in await stores.approvals.lone_moves(number, -1)],

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.budgets import Budget
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
@@ -15,7 +16,7 @@ from farebox.core.prices import Price
 from farebox.core.state import Alert, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Decide, Fetch, Snapshot, StorageError
-from farebox.storage.records import BookRows
+from farebox.storage.records import BookRows, KeyBudget
 from farebox.storage.stores import Stores
 from tests.support.memory_rows import MemoryRows, key_record
 from tests.support.memory_stores import subjects_over
@@ -145,6 +146,16 @@ class _MemorySnapshot:
 
     async def shortfalls(self, merchant_ids: Sequence[int]) -> Sequence[Shortfall]:
         return [row for _, row in sorted(self._rows.shortfalls.items()) if row.merchant_id in merchant_ids]
+
+    async def budgets(self, merchant_ids: Sequence[int]) -> Sequence[Budget]:
+        return [budget for _, budget in sorted(self._rows.budgets.items()) if budget.merchant_id in merchant_ids]
+
+    async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[KeyBudget]:
+        return [
+            KeyBudget(key.merchant_id, key.key_id, key.budget_id)
+            for key in self._rows.keys.values()
+            if key.merchant_id is not None and key.merchant_id in merchant_ids
+        ]
 
 
 @asynccontextmanager

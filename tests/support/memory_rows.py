@@ -12,6 +12,7 @@ from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, ApprovalState, LoneMove, StaffAccount
 from farebox.core.audit_log import AuditEntry
 from farebox.core.commands import Command, KeyKind
+from farebox.core.credit.budgets import Budget
 from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant, GrantState
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.decide import decide
@@ -29,6 +30,7 @@ from farebox.core.state import (
     MoreGrantsNeeded,
     Original,
     ReadSet,
+    budgets_wanted,
     counted,
     grants_wanted,
     reads,
@@ -65,6 +67,7 @@ class MemoryRows:
         self.prices: list[Price] = []
         self.prices_made_at: dict[int, int] = {}
         self.period_counts: dict[Key, PeriodCount] = {}
+        self.budgets: dict[tuple[int, int, int], Budget] = {}
         self.books: dict[int, list[Transfer]] = {}
         self.transfers: dict[tuple[int, str], Transfer] = {}
         self.holds: dict[tuple[int, int], Hold] = {}
@@ -134,6 +137,7 @@ class MemoryRows:
             for place, row in sorted(self.shortfalls.items())
             if row.owed and place[0] in state.accounts and state.accounts[place[0]].owed
         }
+        state.budgets = {key: self.budget(*key) for key in budgets_wanted(state)}
         for account in state.accounts.values():
             check_account(account)
         for hold in state.holds.values():
@@ -218,6 +222,10 @@ class MemoryRows:
         for row in decision.shortfalls:
             assert 0 <= row.owed <= row.amount, "more was paid than was owed"
             self.shortfalls[row.merchant_id, row.seq] = row
+        for budget in decision.budgets:
+            assert budget.spent >= 0, "more went back than was spent"
+            assert (budget.merchant_id, budget.budget_id, budget.unit) in self.budgets, "there is no budget to change"
+            self.budgets[budget.merchant_id, budget.budget_id, budget.unit] = budget
         for approval in decision.new_approvals:
             place_of_approval = (approval.merchant_id, approval.approval_id)
             known_keys = {
@@ -284,6 +292,7 @@ class MemoryRows:
             "grants": [grant for _, grant in sorted(self.grants.items())],
             "shortfalls": [row for _, row in sorted(self.shortfalls.items())],
             "period_counts": [count for _, count in sorted(self.period_counts.items())],
+            "budgets": [budget for _, budget in sorted(self.budgets.items())],
             "alerts": [alert for _, alert in sorted(self.alerts.items())],
             "mails": [mail for _, mail in sorted(self.outbox.items())],
             "approvals": [approval for _, approval in sorted(self.approvals.items())],
@@ -314,6 +323,10 @@ class MemoryRows:
         if key_id not in self.keys:
             raise NotFound("no such key")
         return self.keys[key_id]
+
+    def budget(self, merchant_id: int, budget_id: int) -> list[Budget]:
+        """List a budget's limits."""
+        return [item for key, item in sorted(self.budgets.items()) if key[:2] == (merchant_id, budget_id)]
 
     def users_of(self, merchant_id: int) -> list[User]:
         """List a merchant's users, oldest first."""
@@ -367,14 +380,20 @@ class MemoryRows:
         if not 1 <= seq <= len(book):
             return None
         returned = sum(item.amount for item in book if item.refers_to == seq and item.kind in _GIVING_BACK)
-        return Original(book[seq - 1], returned)
+        transfer = book[seq - 1]
+        if transfer.key_id is None:
+            return Original(transfer, returned)
+        is_capture = transfer.kind == Kind.CAPTURE and transfer.refers_to is not None
+        counted_at = book[(transfer.refers_to or 0) - 1].committed_at if is_capture else None
+        return Original(transfer, returned, self.keys[transfer.key_id].budget_id, counted_at)
 
 
 def key_record(key: ApiKey) -> KeyRecord:
     """Make of a key what a batch sees of it."""
     kind = KeyKind.MERCHANT if key.merchant_id is not None else key.kind
     validity = (key.expires_at, key.revoked_at)
-    return KeyRecord(key.key_id, kind, key.merchant_id, *validity, key.roles, key.name, key.people)
+    name = key.name if key.merchant_id is None else None
+    return KeyRecord(key.key_id, kind, key.merchant_id, *validity, key.roles, key.budget_id, name, key.people)
 
 
 def _picked(table: Mapping[_Key, _Row], places: Sequence[_Key]) -> dict[_Key, _Row]:

@@ -9,6 +9,7 @@ from farebox.core import audit_log, captures, hold_rules, quotes, return_rules
 from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.batch.approvals import BatchApprovals
+from farebox.core.batch.budgets import BatchBudgets
 from farebox.core.batch.grants import BatchGrants, already_ended
 from farebox.core.batch.originals import BatchOriginals
 from farebox.core.batch.rows import BatchRows
@@ -85,6 +86,7 @@ class _Batch:
         self._grants = BatchGrants(state, now)
         self._approvals = BatchApprovals(state, now)
         self._counts = PeriodCounts(state.period_counts)
+        self._budgets = BatchBudgets(state)
         self._originals = BatchOriginals(state)
         self._shortfalls = BatchShortfalls(state.shortfalls, self._grants, now)
         self._audit_entries: list[AuditEntry] = []
@@ -129,6 +131,7 @@ class _Batch:
         decision.new_holds = list(self._holds.new.values())
         decision.changed_holds = list(self._holds.changed.values())
         decision.period_counts = self._counts.changed()
+        decision.budgets = self._budgets.changed()
         self._approvals.write_to(decision)
         self._grants.write_to(decision)
         self._shortfalls.write_to(decision)
@@ -215,15 +218,19 @@ class _Batch:
         quote = quotes.quote(price, command, self._now, self._counts)
         if isinstance(quote, Outcome):
             return quote
-        amount, uncollected = quote.amount, None
+        due, key = quote.amount, self._budgets.key(command)
+        amount = self._budgets.payable(book, key, command, due, self._now)
+        if isinstance(amount, Outcome):
+            return amount
         taking = self._grants.taking(book, request_type, amount) if book.given else None
         given = 0 if taking is None else taking.given
-        refusal = book.refusal(command.kind, amount, may_be_free=quote.pricing is not None, given=given)
+        may_be_free = quote.pricing is not None or amount < due
+        refusal = book.refusal(command.kind, amount, may_be_free=may_be_free, given=given)
         if refusal is not None or book.owed:
             share = self._shortfalls.spend_share(book, command, amount, refusal, given)
             if isinstance(share, Outcome):
                 return share
-            amount, uncollected = share.amount, share.uncollected
+            amount = share.amount
             taking = taking if amount else None
         transfer = book.post(
             command.kind,
@@ -238,10 +245,12 @@ class _Batch:
             reference=command.reference,
             pricing=quote.pricing,
             given=None if taking is None else write_given(taking.parts),
-            uncollected=uncollected,
+            uncollected=due - amount or None,
+            key_id=None if key is None else key.key_id,
         )
         if taking is not None:
             self._grants.use(book, taking)
+        self._budgets.spend(key, transfer)
         if quote.place is not None:
             self._counts.add(quote.place, quote.units)
         if isinstance(command, Charge):
@@ -273,7 +282,9 @@ class _Batch:
         taken, above = captured.of_hold, captured.above
         amount = taken.amount
         refusal = book.refusal(Kind.CAPTURE, amount, may_be_free=taken.pricing is not None)
-        share = refusal or self._shortfalls.capture_share(book, hold, amount, above, command.above)
+        most = self._budgets.payable_above(book, made_by, above, command.above, self._now)
+        refusal = refusal or (most if isinstance(most, Outcome) else None)
+        share = refusal or self._shortfalls.capture_share(book, hold, amount, above, command.above, most)
         if isinstance(share, Outcome):
             return share
         is_at_price = taken.unit_price is not None or taken.pricing is not None
@@ -291,7 +302,9 @@ class _Batch:
             reference=command.reference,
             pricing=taken.pricing,
             given=write_given(self._grants.given_between(original, 0, amount)),
+            key_id=original.key_id,
         )
+        self._budgets.capture(made_by, transfer)
         if taken.place is not None:
             # Of the units that the hold counted, those that were not used after all go back.
             self._uncount(original)
@@ -308,12 +321,15 @@ class _Batch:
                 request_type=hold.request_type,
                 refers_to=hold.seq,
                 given=write_given(parts),
+                key_id=original.key_id,
             )
             self._grants.give_back(book, parts, release)
+            self._budgets.give_back(made_by, hold.amount - amount)
         charge = None
         if above is not None:
             charge = self._shortfalls.charge_above(book, transfer, original, above, share)
             self._posted[book.merchant_id, charge.idempotency_key] = charge
+            self._budgets.spend_above(made_by, charge)
             if above.place is not None:
                 self._counts.add(above.place, above.units)
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.CAPTURED, amount), charge=charge)
@@ -336,7 +352,9 @@ class _Batch:
             reference=None if isinstance(command, ExpireHold) else command.reference,
             note=None if isinstance(command, ExpireHold) else command.note,
             given=None if made_by is None else made_by.transfer.given,
+            key_id=None if made_by is None else made_by.transfer.key_id,
         )
+        self._budgets.give_back(made_by, hold.amount)
         if made_by is not None:
             self._grants.give_back(book, read_given(made_by.transfer.given), transfer)
             self._uncount(made_by.transfer)
@@ -380,10 +398,12 @@ class _Batch:
             note=command.note if isinstance(command, Refund) else command.reason,
             given=write_given(parts),
             uncollected=share.uncollected,
+            key_id=original.transfer.key_id,
         )
         self._grants.give_back(book, parts, transfer)
         self._originals.set_returned(original.transfer, returned)
         self._give_units_back(original, returned)
+        self._budgets.give_back(original, amount)
         return Outcome(Code.OK, transfer)
 
     def _fund(self, book: Book, command: TopUp | Adjust, fingerprint: bytes) -> Outcome:

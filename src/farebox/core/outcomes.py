@@ -51,6 +51,7 @@ class Code(StrEnum):
     CREDIT_LIMIT_IN_USE = "credit_limit_in_use"
     THRESHOLD_OUT_OF_REACH = "threshold_out_of_reach"
     AMOUNT_TOO_FINE = "amount_too_fine"
+    KEY_BUDGET_EXCEEDED = "key_budget_exceeded"
     AMOUNT_TOO_LARGE = "amount_too_large"
     BALANCE_LIMIT_EXCEEDED = "balance_limit_exceeded"
     MONEY_OWED = "money_owed"

@@ -29,6 +29,7 @@ from farebox.core.commands import (
     RequestApproval,
     ReverseTopUp,
 )
+from farebox.core.credit.budgets import Budget, BudgetKey
 from farebox.core.credit.grants import Grant, read_given
 from farebox.core.credit.shortfalls import Above, Shortfall
 from farebox.core.holds import Hold, above_key
@@ -48,6 +49,8 @@ class KeyRecord(Struct, frozen=True, gc=False):
     revoked_at: int | None
     roles: int = 0
     """The roles of a support key, a StaffRole; others have none."""
+    budget_id: int | None = None
+    """The budget that a merchant's key spends from; None if nothing limits it."""
     name: str | None = None
     """The name of the service or support key."""
     people: str = "0"
@@ -66,6 +69,11 @@ class Original(Struct, frozen=True, gc=False):
 
     transfer: Transfer
     returned: int
+    budget_id: int | None = None
+    """The budget of the API key that the transfer names; None if there is none."""
+    counted_at: int | None = None
+    """When what it took was counted by the budget, in microseconds since 1970, if that was before it: a capture's hold
+    was."""
 
 
 PERIOD_MICROS_MAX: Final = 34 * 24 * 3600 * 1_000_000
@@ -116,6 +124,7 @@ class BatchState(Struct):
     merchant_prices: Mapping[tuple[int, str], Price] = field(default_factory=dict)
     original_prices: Mapping[int, Price] = field(default_factory=dict)
     period_counts: Mapping[Key, int] = field(default_factory=dict)
+    budgets: Mapping[BudgetKey, Sequence[Budget]] = field(default_factory=dict)
     replays: Mapping[tuple[int, str], Transfer] = field(default_factory=dict)
     holds: Mapping[tuple[int, int], Hold] = field(default_factory=dict)
     originals: Mapping[tuple[int, int], Original] = field(default_factory=dict)
@@ -206,6 +215,7 @@ class Decision(Struct):
     new_holds: list[Hold] = field(default_factory=list)
     changed_holds: list[Hold] = field(default_factory=list)
     period_counts: list[PeriodCount] = field(default_factory=list)
+    budgets: list[Budget] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     new_approvals: list[Approval] = field(default_factory=list)
     changed_approvals: list[Approval] = field(default_factory=list)
@@ -271,6 +281,19 @@ def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ())
     if not (complete or first or numbers or reads.grant_keys):
         return None
     return GrantsWanted(sorted(complete), sorted(first), sorted(numbers))
+
+
+def budgets_wanted(state: BatchState) -> list[BudgetKey]:
+    """Tell which budgets must be seen, once the keys and originals are known."""
+    wanted = {
+        (key.merchant_id, key.budget_id)
+        for key in state.keys.values()
+        if key.budget_id is not None and key.merchant_id is not None
+    }
+    for original in state.originals.values():
+        if original.budget_id is not None:
+            wanted.add((original.transfer.merchant_id, original.budget_id))
+    return sorted(wanted)
 
 
 def _add_key(caller: Caller, staff: set[bytes], merchant_keys: set[tuple[int, bytes]]) -> None:

@@ -14,6 +14,7 @@ from msgspec import Struct
 from farebox.core.accounts import Account
 from farebox.core.approvals import Approval, LoneMove
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.budgets import Budget
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
@@ -168,18 +169,18 @@ MERCHANT_KEY: Final = table(
     ApiKey,
     expressions={
         "kind": "{KeyKind.MERCHANT}",
-        "name": "NULL",
         "used_at": "used_at",
         "roles": "0",
         "people": "'0'",
     },
 )
-STAFF_KEY: Final = table(ApiKey, expressions={"merchant_id": "NULL", "used_at": "used_at"})
+STAFF_KEY: Final = table(ApiKey, expressions={"merchant_id": "NULL", "used_at": "used_at", "budget_id": "NULL"})
 """A key that is made has not been used."""
 DEFAULT_PRICE: Final = table(Price, expressions={"merchant_id": "NULL"}, postgres_types={"rule": "text"})
 MERCHANT_PRICE: Final = table(Price, postgres_types={"rule": "text"})
 PERIOD_COUNT: Final = table(PeriodCount, key_width=5)
 SHORTFALL: Final = table(Shortfall, key_width=2)
+BUDGET: Final = table(Budget, key_width=3, postgres_types={"unit": "smallint"})
 LOGIN: Final = table(Login)
 SESSION: Final = table(Session)
 ACCOUNT_MAIL: Final = table(AccountMail, names={"account_mail_id": "letter_id"})
@@ -207,6 +208,7 @@ TABLES: Final[dict[str, Table]] = {
     "merchant_price": MERCHANT_PRICE,
     "period_count": PERIOD_COUNT,
     "shortfall": SHORTFALL,
+    "budget": BUDGET,
     "login": LOGIN,
     "session": SESSION,
     "account_mail": ACCOUNT_MAIL,

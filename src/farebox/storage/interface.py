@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from farebox.core.accounts import Account
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.budgets import Budget
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
@@ -19,7 +20,7 @@ from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import Alert, BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
-from farebox.storage.records import BookRows
+from farebox.storage.records import BookRows, KeyBudget
 
 Decide = Callable[[BatchState], Decision]
 
@@ -130,6 +131,14 @@ class Snapshot(Protocol):
 
     async def shortfalls(self, merchant_ids: Sequence[int]) -> Sequence[Shortfall]:
         """Read all of merchants' shortfalls, each merchant's in order of seq."""
+        ...
+
+    async def budgets(self, merchant_ids: Sequence[int]) -> Sequence[Budget]:
+        """Read all budgets of merchants' keys, in order of merchant, budget and unit."""
+        ...
+
+    async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[KeyBudget]:
+        """Tell which of merchants' keys spends from which budget, if any."""
         ...
 
 

@@ -213,7 +213,7 @@ class ApiKey(Struct, frozen=True):
 
     `used_at` is when it was last seen, to the minute or so.
 
-    `name` says which service or support person a key belongs to; a merchant's key has none.
+    `name` says which service or support person a key belongs to, or what a merchant uses it for, if it says so.
     """
 
     key_id: int
@@ -230,6 +230,16 @@ class ApiKey(Struct, frozen=True):
     """What a support key may do, a StaffRole; other keys have none."""
     people: str = "0"
     """The people who made a service's or support's key, as core's people.py writes them."""
+    budget_id: int | None = None
+    """The budget that a merchant's key spends from; None if nothing limits it."""
+
+
+class KeyBudget(Struct, frozen=True):
+    """Which budget one of a merchant's API keys spends from, if any."""
+
+    merchant_id: int
+    key_id: int
+    budget_id: int | None
 
 
 class Maker(Struct, frozen=True):

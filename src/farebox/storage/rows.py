@@ -9,6 +9,7 @@ import msgspec
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval, ApprovalMail, StaffAccount
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.budgets import Budget, BudgetKey
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
@@ -19,7 +20,16 @@ from farebox.core.pricing.rules import Rule
 from farebox.core.state import Alert, Original
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
-from farebox.storage.columns import ACCOUNT, ALERT, DEFAULT_PRICE, HOLD, MERCHANT_KEY, MERCHANT_PRICE, STAFF_KEY
+from farebox.storage.columns import (
+    ACCOUNT,
+    ALERT,
+    DEFAULT_PRICE,
+    HOLD,
+    MERCHANT_KEY,
+    MERCHANT_PRICE,
+    STAFF_KEY,
+    TRANSFER,
+)
 from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.records import (
     AccountMail,
@@ -92,8 +102,9 @@ def transfers_by_seq(rows: Sequence[Sequence[Any]]) -> Mapping[int, Transfer]:
 
 
 def original_from_row(row: Sequence[Any]) -> Original:
-    """Make an original of a transfer's row and, after it, what was given back of it."""
-    return Original(Transfer(*row[:-1]), row[-1])
+    """Make an original of a transfer's row and, after it, what was given back, its budget, and when that counted."""
+    width = len(TRANSFER.columns)
+    return Original(Transfer(*row[:width]), *row[width:])
 
 
 def ruled_originals(originals: Iterable[Original]) -> list[tuple[int, str, int]]:
@@ -146,6 +157,14 @@ def period_counts_from_rows(found: Iterable[Sequence[Any]]) -> dict[Key, int]:
 def shortfalls_from_rows(found: Iterable[Sequence[Any]]) -> dict[tuple[int, int], Shortfall]:
     """Make shortfalls of rows, by merchant and seq."""
     return {(row[0], row[1]): Shortfall(*row) for row in found}
+
+
+def budgets_from_rows(found: Iterable[Sequence[Any]]) -> dict[BudgetKey, list[Budget]]:
+    """Make budgets of rows: their limits, by merchant and number."""
+    budgets: dict[BudgetKey, list[Budget]] = {}
+    for row in found:
+        budgets.setdefault((row[0], row[1]), []).append(Budget(*row))
+    return budgets
 
 
 def hold_from_row(row: Sequence[Any]) -> Hold:

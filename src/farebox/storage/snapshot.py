@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from farebox.core.accounts import Account
+from farebox.core.credit.budgets import Budget
 from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
@@ -14,7 +15,7 @@ from farebox.core.prices import Price
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage import rows
-from farebox.storage.records import BookRows
+from farebox.storage.records import BookRows, KeyBudget
 
 
 class StatementSnapshot(ABC):
@@ -87,6 +88,14 @@ class StatementSnapshot(ABC):
     async def shortfalls(self, merchant_ids: Sequence[int]) -> Sequence[Shortfall]:
         """Read all of merchants' shortfalls."""
         return [Shortfall(*row) for row in await self._rows("shortfalls_of", list(merchant_ids))]
+
+    async def budgets(self, merchant_ids: Sequence[int]) -> Sequence[Budget]:
+        """Read all budgets of merchants' keys."""
+        return [Budget(*row) for row in await self._rows("budgets_of_merchants", list(merchant_ids))]
+
+    async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[KeyBudget]:
+        """Tell which of merchants' keys spends from which budget, if any."""
+        return [KeyBudget(*row) for row in await self._rows("budgets_of_keys", list(merchant_ids))]
 
 
 def _by_number(found: Sequence[Any]) -> Mapping[int, Price]:

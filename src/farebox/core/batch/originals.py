@@ -1,5 +1,7 @@
 """The transfers that a batch gives back, captures or ends holds of, and the price versions that they name."""
 
+from msgspec.structs import replace
+
 from farebox.core.book import Book
 from farebox.core.prices import Price
 from farebox.core.state import BatchState, Original
@@ -23,7 +25,7 @@ class BatchOriginals:
             stored = None if transfer is None else Original(transfer, 0)
         if stored is None:
             return None
-        return Original(stored.transfer, self._returned.get(key, stored.returned + self._owed(*key)))
+        return replace(stored, returned=self._returned.get(key, stored.returned + self._owed(*key)))
 
     def set_returned(self, transfer: Transfer, returned: int) -> None:
         """Note that so much of a transfer has gone back, in micros."""

@@ -64,10 +64,13 @@ class BatchShortfalls:
         above = command.above if isinstance(command, Charge) else Above.REFUSE
         return self._share(book, due, above, refusal, given)
 
-    def capture_share(self, book: Book, hold: Hold, held: int, above: Quote | None, choice: Above) -> Share | Outcome:
+    def capture_share(
+        self, book: Book, hold: Hold, held: int, above: Quote | None, choice: Above, most: int | None = None
+    ) -> Share | Outcome:
         """Tell what is taken from the wallet of what a capture comes to above its hold, or why the whole is refused.
 
-        A frozen merchant's wallet gives nothing. `held` is what the capture takes of the hold.
+        A frozen merchant's wallet gives nothing. `held` is what the capture takes of the hold, `most` what a budget
+        leaves for the rest.
         """
         if above is None:
             return _NOTHING
@@ -78,10 +81,14 @@ class BatchShortfalls:
         refusal = book.refusal(Kind.CAPTURE, held + due)
         if refusal is not None:
             return refusal
-        taking = self._grants.taking(book, hold.request_type or "", due) if book.given else None
+        payable = due if most is None else most
+        taking = self._grants.taking(book, hold.request_type or "", payable) if book.given else None
         given = 0 if taking is None else taking.given
-        share = self._share(book, due, choice, book.refusal(Kind.CHARGE, due, given=given), given)
-        return replace(share, taking=taking) if isinstance(share, Share) and share.amount else share
+        refusal = book.refusal(Kind.CHARGE, payable, may_be_free=payable < due, given=given)
+        share = self._share(book, payable, choice, refusal, given)
+        if isinstance(share, Outcome):
+            return share
+        return Share(share.amount, due - share.amount or None, taking if share.amount else None)
 
     def charge_above(self, book: Book, capture: Transfer, made_by: Transfer, above: Quote, share: Share) -> Transfer:
         """Take what a capture comes to above its hold, as a transfer of its own under a key of the hold's own."""

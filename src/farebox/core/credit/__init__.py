@@ -1,1 +1,1 @@
-"""Credit that was not paid for: the grants that a wallet holds beside paid money."""
+"""Credit and its limits: grants, which a wallet holds beside paid money, and budgets of API keys."""

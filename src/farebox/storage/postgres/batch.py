@@ -12,7 +12,16 @@ from farebox.core.credit.grants import GRANTS_LOADED_MAX
 from farebox.core.holds import Hold
 from farebox.core.prices import Price
 from farebox.core.staff_roles import StaffRole
-from farebox.core.state import BatchState, Decision, KeyRecord, Original, ReadSet, counted, grants_wanted
+from farebox.core.state import (
+    BatchState,
+    Decision,
+    KeyRecord,
+    Original,
+    ReadSet,
+    budgets_wanted,
+    counted,
+    grants_wanted,
+)
 from farebox.core.transfers import Transfer
 from farebox.storage import rows, sql
 from farebox.storage.batch_grants import put_grants
@@ -80,7 +89,7 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
             if what == "replay":
                 replays[transfer.merchant_id, transfer.idempotency_key] = transfer
             else:
-                originals[transfer.merchant_id, transfer.seq] = Original(transfer, numbers[0])
+                originals[transfer.merchant_id, transfer.seq] = Original(transfer, *numbers)
     state = BatchState(
         accounts=accounts,
         keys=keys,
@@ -95,6 +104,10 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         owed: list[Any] = await connection.fetch(_SQL["owed_shortfalls"], owing)
         state.shortfalls = rows.shortfalls_from_rows(owed)
     await _load_for_rules(connection, reads, state)
+    budgets = budgets_wanted(state)
+    if budgets:
+        limits: list[Any] = await connection.fetch(_SQL["budgets_of"], *as_columns(budgets, 2))
+        state.budgets = rows.budgets_from_rows(limits)
     await _load_for_approvals(connection, reads, state)
     await load_grants(connection, reads, state)
     return state
@@ -173,6 +186,8 @@ async def apply(connection: Connection, decision: Decision) -> None:
         await _write(connection, "put_period_counts", map(msgspec.structs.astuple, decision.period_counts))
     if decision.shortfalls:
         await _write(connection, "put_shortfalls", map(msgspec.structs.astuple, decision.shortfalls))
+    if decision.budgets:
+        await _write(connection, "update_budgets", map(msgspec.structs.astuple, decision.budgets))
     if decision.alerts:
         await _write(connection, "insert_alerts", map(rows.alert_to_row, decision.alerts))
     for audit_entry in decision.audit_entries:

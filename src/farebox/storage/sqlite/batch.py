@@ -10,7 +10,7 @@ from farebox.core.accounts import Kind
 from farebox.core.approvals import ALONE_MICROS, Approval, LoneMove
 from farebox.core.credit.grants import GRANTS_LOADED_MAX, Grant
 from farebox.core.staff_roles import StaffRole
-from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet, counted, grants_wanted
+from farebox.core.state import BatchState, Decision, KeyRecord, ReadSet, budgets_wanted, counted, grants_wanted
 from farebox.storage import rows, sql
 from farebox.storage.batch_grants import FIRST, put_grants
 
@@ -51,6 +51,9 @@ def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
     wanted = counted(state, reads.merchant_types, now)
     if wanted:
         state.period_counts = rows.period_counts_from_rows(many(_SQL["period_counts"], wanted))
+    budgets = budgets_wanted(state)
+    if budgets:
+        state.budgets = rows.budgets_from_rows(many(_SQL["budget"], budgets))
     if reads.approvals or reads.approval_keys:
         by_number, by_key = many(_SQL["approval"], reads.approvals), reads.approval_keys
         state.approvals = [Approval(*row) for row in (*by_number, *many(_SQL["approval_of_key"], by_key))]
@@ -103,6 +106,8 @@ def apply(cursor: apsw.Cursor, decision: Decision) -> None:
         many(_SQL["put_period_count"], map(msgspec.structs.astuple, decision.period_counts))
     if decision.shortfalls:
         many(_SQL["put_shortfall"], map(msgspec.structs.astuple, decision.shortfalls))
+    if decision.budgets:
+        many(_SQL["update_budget"], map(msgspec.structs.astuple, decision.budgets))
     if decision.alerts:
         many(_SQL["insert_alert"], map(rows.alert_to_row, decision.alerts))
         many(_SQL["insert_mails"], [(alert.merchant_id, alert.number, alert.fired_at) for alert in decision.alerts])

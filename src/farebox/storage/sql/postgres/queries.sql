@@ -35,13 +35,14 @@ SELECT 'account', currency || thresholds, last_hash, ARRAY[
 FROM account WHERE merchant_id = ANY($14::bigint[])
 UNION ALL
 -- A key's name, which has no line breaks, and the people who made it share a column.
-SELECT 'key', name || E'\n' || people, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles], {transfer.nulls}
+SELECT 'key', name || E'\n' || people, digest, ARRAY[key_id, kind, NULL, expires_at, revoked_at, roles, NULL],
+    {transfer.nulls}
 FROM staff_key WHERE digest = ANY($2::bytea[])
 UNION ALL
 SELECT 'key', NULL, u.digest, found.numbers, {transfer.nulls}
 FROM unnest($3::bigint[], $4::bytea[]) u (merchant_id, digest)
 CROSS JOIN LATERAL (
-    SELECT ARRAY[key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at, 0] AS numbers FROM merchant_key k
+    SELECT ARRAY[key_id, {KeyKind.MERCHANT}, k.merchant_id, expires_at, revoked_at, 0, budget_id] AS numbers FROM merchant_key k
     WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest LIMIT 1
 ) found
 UNION ALL
@@ -73,7 +74,14 @@ CROSS JOIN LATERAL (
     WHERE h.merchant_id = u.merchant_id AND h.seq = u.seq LIMIT 1
 ) found
 UNION ALL
-SELECT 'original', NULL, NULL, ARRAY[returned.amount], original.*
+SELECT 'original', NULL, NULL, ARRAY[returned.amount, (
+    SELECT k.budget_id FROM merchant_key k WHERE k.key_id = original.key_id AND k.merchant_id = u.merchant_id LIMIT 1
+), (
+    SELECT t.committed_at FROM transfer t
+    WHERE t.merchant_id = u.merchant_id AND t.seq BETWEEN original.refers_to AND original.refers_to
+        AND original.kind = {Kind.CAPTURE} AND original.key_id IS NOT NULL
+    ORDER BY t.seq LIMIT 1
+)], original.*
 FROM unnest($12::bigint[], $13::bigint[]) u (merchant_id, seq)
 CROSS JOIN LATERAL (
     SELECT {transfer} FROM transfer t
@@ -237,6 +245,17 @@ ON CONFLICT (merchant_id, request_type, starts_at, period_unit, line) DO UPDATE 
 INSERT INTO shortfall ({shortfall.stored})
 SELECT {shortfall.unnest}
 ON CONFLICT (merchant_id, seq) DO UPDATE SET {shortfall.excluded};
+
+-- budgets_of: read budgets' limits and what was spent of them
+SELECT found.* FROM unnest($1::bigint[], $2::bigint[]) u (merchant_id, budget_id)
+CROSS JOIN LATERAL (
+    SELECT {budget} FROM key_budget WHERE merchant_id = u.merchant_id AND budget_id = u.budget_id OFFSET 0
+) found;
+
+-- update_budgets: write what was spent of budgets, given as columns; an upsert for the same reason as update_accounts
+INSERT INTO key_budget ({budget.stored})
+SELECT {budget.unnest}
+ON CONFLICT (merchant_id, budget_id, unit) DO UPDATE SET {budget.excluded};
 
 -- insert_alerts: record alerts, given as columns, and owe a mail about each to every registered user
 WITH fired AS (

@@ -7,11 +7,11 @@ INSERT INTO merchant_key ({merchant_key.stored}) VALUES ({merchant_key.values});
 INSERT INTO staff_key ({staff_key.stored}) VALUES ({staff_key.values});
 
 -- find_merchant_key: look a merchant's API key up by its digest
-SELECT key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at
+SELECT key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at, 0, budget_id
 FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
 
 -- find_staff_key: look a service's or support's API key up by its digest
-SELECT key_id, kind, NULL, expires_at, revoked_at, roles, name, people FROM staff_key WHERE digest = $1;
+SELECT key_id, kind, NULL, expires_at, revoked_at, roles, NULL, name, people FROM staff_key WHERE digest = $1;
 
 -- merchant_keys: list a merchant's API keys
 -- The sum keeps PostgreSQL from walking an index of all merchants' keys because that has the order already.

@@ -7,11 +7,11 @@ WHERE k.merchant_id = $1 AND k.digest = $2
     AND (k.expires_at IS NULL OR k.expires_at > $3) AND (k.revoked_at IS NULL OR k.revoked_at > $3);
 
 -- load_merchant_key: read one merchant's API key by its digest
-SELECT digest, key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at
+SELECT digest, key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at, 0, budget_id
 FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
 
 -- load_staff_key: read a service's or support's API key by its digest
-SELECT digest, key_id, kind, NULL, expires_at, revoked_at, roles, name, people FROM staff_key WHERE digest = $1;
+SELECT digest, key_id, kind, NULL, expires_at, revoked_at, roles, NULL, name, people FROM staff_key WHERE digest = $1;
 
 -- load_replay: read the transfer that an idempotency key stands for
 SELECT {transfer} FROM transfer WHERE merchant_id = $1 AND idempotency_key = $2;
@@ -54,12 +54,18 @@ FROM credit_grant g CROSS JOIN transfer t ON t.merchant_id = g.merchant_id AND t
 WHERE g.merchant_id = $1 AND g.transfer_seq IS NOT NULL AND t.kind = {Kind.GRANT_EXPIRY} AND t.seq + 0 >= $2
 ORDER BY seq;
 
--- load_original: read one transfer, and the sum that refunds and reversals gave back of it
-SELECT {transfer}, (
+-- load_original: read one transfer, the sum that refunds and reversals gave back of it, the budget of the key that it
+-- names, and when that counted what a capture takes
+SELECT {transfer of t}, (
     SELECT coalesce(sum(r.amount), 0) FROM transfer r
     WHERE r.merchant_id = $1 AND r.refers_to = $2 AND r.kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND})
+), (
+    SELECT k.budget_id FROM merchant_key k WHERE k.key_id = t.key_id AND k.merchant_id = $1
+), (
+    SELECT h.committed_at FROM transfer h
+    WHERE h.merchant_id = $1 AND h.seq = t.refers_to AND t.kind = {Kind.CAPTURE} AND t.key_id IS NOT NULL
 )
-FROM transfer WHERE merchant_id = $1 AND seq = $2;
+FROM transfer t WHERE t.merchant_id = $1 AND t.seq = $2;
 
 -- approval_of_key: read the requests for approval that stand under an idempotency key
 SELECT {approval} FROM approval WHERE merchant_id = $1 AND idempotency_key = $2 ORDER BY number;
@@ -94,6 +100,12 @@ ON CONFLICT (merchant_id, request_type, starts_at, period_unit, line) DO UPDATE 
 -- put_shortfall: write what a transfer left uncollected, or what is left of what is owed
 INSERT INTO shortfall ({shortfall.stored}) VALUES ({shortfall.values})
 ON CONFLICT (merchant_id, seq) DO UPDATE SET {shortfall.excluded};
+
+-- budget: read a budget's limits and what was spent of them
+SELECT {budget} FROM key_budget WHERE merchant_id = $1 AND budget_id = $2;
+
+-- update_budget: write what was spent of a budget
+UPDATE key_budget SET {budget.assigned} WHERE merchant_id = $1 AND budget_id = $2 AND unit = $3;
 
 -- insert_mails: owe a mail about an alert to each registered user
 INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)

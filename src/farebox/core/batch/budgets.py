@@ -1,0 +1,90 @@
+"""The budgets of API keys while a batch is decided: what a charge or hold may take, and what goes back."""
+
+from farebox.core.book import Book
+from farebox.core.commands import Charge, Spend
+from farebox.core.credit.budgets import Budget, BudgetKey, Budgets
+from farebox.core.credit.shortfalls import Above
+from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.quotes import Quote
+from farebox.core.state import BatchState, KeyRecord, Original
+from farebox.core.transfers import Transfer
+
+
+class BatchBudgets:
+    """The budgets that a batch meets; a key without one costs a look at its record."""
+
+    def __init__(self, state: BatchState) -> None:
+        """Start from the budgets as stored."""
+        self._state = state
+        self._budgets = Budgets(state.budgets)
+        self._counted: dict[tuple[int, int], tuple[BudgetKey, int]] = {}
+        """Which budget the transfers of this batch were counted by, and when, by merchant and seq."""
+
+    def key(self, command: Spend) -> KeyRecord | None:
+        """Find the merchant's API key that a charge or hold names; None if it names the merchant by its id."""
+        digest = command.payer.digest
+        return None if digest is None else self._state.keys[digest]
+
+    def payable(self, book: Book, key: KeyRecord | None, command: Spend, due: int, now: int) -> int | Outcome:
+        """Tell how much of what is due a charge or hold that names a key may take, or why it may take nothing."""
+        if key is None or key.budget_id is None:
+            return due
+        above = command.above if isinstance(command, Charge) else Above.REFUSE
+        return self._payable(book, (book.merchant_id, key.budget_id), above, due, now)
+
+    def payable_above(
+        self, book: Book, hold: Original, above: Quote | None, choice: Above, now: int
+    ) -> int | Outcome | None:
+        """Tell how much may be taken of what a capture comes to above its hold, or why the whole is refused.
+
+        None if nothing limits it: what the hold itself has was counted when it was made.
+        """
+        counted = None if above is None else self._counted_by(hold)
+        return None if above is None or counted is None else self._payable(book, counted[0], choice, above.amount, now)
+
+    def spend(self, key: KeyRecord | None, transfer: Transfer) -> None:
+        """Count a charge or hold that names a key."""
+        if key is not None and key.budget_id is not None:
+            budget = (transfer.merchant_id, key.budget_id)
+            self._budgets.spend(budget, transfer.amount, transfer.committed_at)
+            self._counted[transfer.merchant_id, transfer.seq] = (budget, transfer.committed_at)
+
+    def spend_above(self, hold: Original, charge: Transfer) -> None:
+        """Count what a capture takes above its hold, as a charge of its own."""
+        counted = self._counted_by(hold)
+        if counted is not None:
+            self._budgets.spend(counted[0], charge.amount, charge.committed_at)
+            self._counted[charge.merchant_id, charge.seq] = (counted[0], charge.committed_at)
+
+    def capture(self, hold: Original, capture: Transfer) -> None:
+        """Keep that what a capture takes was counted when its hold was made."""
+        counted = self._counted_by(hold)
+        if counted is not None:
+            self._counted[capture.merchant_id, capture.seq] = counted
+
+    def give_back(self, original: Original | None, amount: int) -> None:
+        """Take off what goes back of a charge, hold or capture."""
+        counted = None if original is None else self._counted_by(original)
+        if counted is not None:
+            budget, counted_at = counted
+            self._budgets.give_back(budget, amount, counted_at)
+
+    def changed(self) -> list[Budget]:
+        """List the budgets that changed, as they are now."""
+        return self._budgets.changed()
+
+    def _payable(self, book: Book, budget: BudgetKey, above: Above, due: int, now: int) -> int | Outcome:
+        # By the time that its transfer will have, so that everyone who replays the book finds the same period.
+        at = book.time_at(now)
+        message = self._budgets.refusal(budget, due, at, book.currency)
+        if message is None:
+            return due
+        if above is Above.UNCOLLECTED:
+            return self._budgets.left(budget, at)
+        return refused(Code.KEY_BUDGET_EXCEEDED, message)
+
+    def _counted_by(self, original: Original) -> tuple[BudgetKey, int] | None:
+        transfer = original.transfer
+        if original.budget_id is not None:
+            return (transfer.merchant_id, original.budget_id), original.counted_at or transfer.committed_at
+        return self._counted.get((transfer.merchant_id, transfer.seq))
