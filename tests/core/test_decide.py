@@ -37,6 +37,7 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
+from farebox.core.credit.budgets import Budget, BudgetUnit
 from farebox.core.credit.grants import Grant, GrantState
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.decide import decide
@@ -69,7 +70,7 @@ SERVICE, SUPPORT, ANNS, UNKNOWN, VIEWER, MOVER, ADMINISTRATOR = (bytes([number])
 KEYS: Final = {
     SERVICE: KeyRecord(1, KeyKind.SERVICE, None, None, None, people="501"),
     SUPPORT: KeyRecord(2, KeyKind.SUPPORT, None, None, None, EVERY_ROLE),
-    ANNS: KeyRecord(3, KeyKind.MERCHANT, ANN, None, None),
+    ANNS: KeyRecord(3, KeyKind.MERCHANT, ANN, None, None, budget_id=3),
     VIEWER: KeyRecord(4, KeyKind.SUPPORT, None, None, None, StaffRole.VIEWER),
     MOVER: KeyRecord(5, KeyKind.SUPPORT, None, None, None, StaffRole.SUPPORT),
     ADMINISTRATOR: KeyRecord(6, KeyKind.SUPPORT, None, None, None, StaffRole.ADMINISTRATOR),
@@ -106,6 +107,7 @@ class Situation:
     returned: int = 0
     approval: Approval | None = None
     grant: Grant | None = None
+    budget: int = BALANCE_MICROS_MAX
 
     def change(self, **fields: Any) -> None:
         """Ask for something else."""
@@ -123,6 +125,7 @@ class Situation:
     def outcome(self) -> Outcome:
         """Decide the command on its own."""
         state = BatchState(keys=KEYS, logins={501: "", 502: ""})
+        state.budgets = {(ANN, 3): [Budget(ANN, 3, BudgetUnit.TOTAL, self.budget, "UTC")]}
         if self.has_account:
             state.accounts = {ANN: self.account}
         if self.account.owed:
@@ -237,6 +240,7 @@ SPENDING: Final = {
     Code.QUANTITIES_REQUIRED: asks(quantities=(("requests", 0),)),
     Code.AMOUNT_REQUIRED: meets(unit_price=None),
     Code.AMOUNT_NOT_ALLOWED: asks(amount=UNIT),
+    Code.KEY_BUDGET_EXCEEDED: meets(budget=2 * UNIT - 1),
     Code.AMOUNT_TOO_LARGE: asks(quantity=AMOUNT_MICROS_MAX // UNIT + 1),
 }
 POOR: Final = has(wallet=2 * UNIT - 1)
@@ -275,7 +279,10 @@ def decided(state: ApprovalState) -> Fault:
 PRICES: Final = {Code.UNKNOWN_TYPE, Code.AMOUNT_REQUIRED}
 RETIRED: Final = {Code.TYPE_RETIRED, Code.UNKNOWN_TYPE}
 NAMED: Final = {Code.UNKNOWN_QUANTITY, Code.QUANTITIES_REQUIRED}
-VARIABLE: Final = {Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE, Code.AMOUNT_NOT_ALLOWED, Code.QUANTITIES_REQUIRED}
+VARIABLE: Final = {
+    *(Code.AMOUNT_REQUIRED, Code.AMOUNT_TOO_LARGE, Code.AMOUNT_NOT_ALLOWED, Code.QUANTITIES_REQUIRED),
+    Code.KEY_BUDGET_EXCEEDED,
+}
 AMOUNTS: Final = {Code.AMOUNT_REQUIRED, Code.AMOUNT_NOT_ALLOWED}
 HOLDS: Final = {Code.HOLD_ALREADY_CAPTURED, Code.HOLD_ALREADY_RELEASED, Code.HOLD_EXPIRED}
 DUE: Final = Hold(ANN, 7, 10 * UNIT, NOW)
@@ -303,6 +310,7 @@ TABLE: Final = {
             Code.AMOUNT_NOT_ALLOWED: asks(amount=UNIT),
             Code.REQUESTED_AT_OUT_OF_BOUNDS: asks(requested_at=NOW - 24 * 3600 * 1_000_000 - 1),
             Code.COST_TOO_LARGE: asks(quantities=(("in", 3), ("out", 2 * 10**12))),
+            Code.KEY_BUDGET_EXCEEDED: meets(budget=16 * UNIT - 1),
             Code.AMOUNT_TOO_LARGE: meets(rule=replace(BY_TOKENS, rates=replace(BY_TOKENS.rates, base=VAST))),
             Code.INSUFFICIENT_BALANCE: has(wallet=16 * UNIT - 1),
         },
