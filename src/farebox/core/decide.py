@@ -48,7 +48,7 @@ from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.period_counts import PeriodCounts
 from farebox.core.permissions import caller_refusal
 from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, in_force
-from farebox.core.state import BatchState, Decision, Original
+from farebox.core.state import BatchState, Decision
 from farebox.core.thresholds import is_allowed, out_of_reach
 from farebox.core.transfers import Transfer
 
@@ -87,7 +87,7 @@ class _Batch:
         self._approvals = BatchApprovals(state, now)
         self._counts = PeriodCounts(state.period_counts)
         self._budgets = BatchBudgets(state)
-        self._originals = BatchOriginals(state)
+        self._originals = BatchOriginals(state, self._counts)
         self._shortfalls = BatchShortfalls(state.shortfalls, self._grants, now)
         self._audit_entries: list[AuditEntry] = []
 
@@ -283,7 +283,6 @@ class _Batch:
         amount = taken.amount
         refusal = book.refusal(Kind.CAPTURE, amount, may_be_free=taken.pricing is not None)
         most = self._budgets.payable_above(book, made_by, above, command.above, self._now)
-        refusal = refusal or (most if isinstance(most, Outcome) else None)
         share = refusal or self._shortfalls.capture_share(book, hold, amount, above, command.above, most)
         if isinstance(share, Outcome):
             return share
@@ -307,7 +306,7 @@ class _Batch:
         self._budgets.capture(made_by, transfer)
         if taken.place is not None:
             # Of the units that the hold counted, those that were not used after all go back.
-            self._uncount(original)
+            self._originals.uncount(original)
             self._counts.add(taken.place, taken.units)
         if amount < hold.amount:
             # The rest goes back at once, as a transfer of its own under a key that only this hold can make.
@@ -357,7 +356,7 @@ class _Batch:
         self._budgets.give_back(made_by, hold.amount)
         if made_by is not None:
             self._grants.give_back(book, read_given(made_by.transfer.given), transfer)
-            self._uncount(made_by.transfer)
+            self._originals.uncount(made_by.transfer)
         return Outcome(Code.OK, transfer, self._settle(hold, HoldState.EXPIRED if is_expiry else HoldState.RELEASED, 0))
 
     def _extend(self, command: ExtendHold) -> Outcome:
@@ -402,7 +401,7 @@ class _Batch:
         )
         self._grants.give_back(book, parts, transfer)
         self._originals.set_returned(original.transfer, returned)
-        self._give_units_back(original, returned)
+        self._originals.give_units_back(original, returned)
         self._budgets.give_back(original, amount)
         return Outcome(Code.OK, transfer)
 
@@ -491,18 +490,6 @@ class _Batch:
             return refusal
         book.set_credit_limit(command.credit_limit)
         return DONE
-
-    def _uncount(self, made_by: Transfer) -> None:
-        """Give back the units that a hold counted."""
-        units = quotes.counted_units(self._originals.price_of(made_by), made_by)
-        if units is not None:
-            self._counts.add(*units, -1)
-
-    def _give_units_back(self, original: Original, returned: int) -> None:
-        """Give back the units of what was refunded, now that so much of it was, if the price says so."""
-        units = quotes.returned_units(self._originals.price_of(original.transfer), original, returned)
-        if units is not None:
-            self._counts.add(*units, -1)
 
     def _settle(self, hold: Hold, state: HoldState, captured: int) -> Hold:
         settled = replace(hold, state=state, captured=captured)

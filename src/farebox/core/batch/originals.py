@@ -2,7 +2,9 @@
 
 from msgspec.structs import replace
 
+from farebox.core import quotes
 from farebox.core.book import Book
+from farebox.core.period_counts import PeriodCounts
 from farebox.core.prices import Price
 from farebox.core.state import BatchState, Original
 from farebox.core.transfers import Transfer
@@ -11,9 +13,10 @@ from farebox.core.transfers import Transfer
 class BatchOriginals:
     """Transfers as stored or as posted earlier in the batch, and how much of each has gone back."""
 
-    def __init__(self, state: BatchState) -> None:
-        """Begin with what is stored."""
+    def __init__(self, state: BatchState, counts: PeriodCounts) -> None:
+        """Begin with what is stored; `counts` are the batch's own."""
         self._state = state
+        self._counts = counts
         self._returned: dict[tuple[int, int], int] = {}
 
     def get(self, book: Book, seq: int) -> Original | None:
@@ -48,3 +51,15 @@ class BatchOriginals:
             self._state.default_prices.get(request_type),
         )
         return next((price for price in candidates if price is not None and price.price_id == transfer.price_id), None)
+
+    def uncount(self, made_by: Transfer) -> None:
+        """Give back the units that a hold counted."""
+        units = quotes.counted_units(self.price_of(made_by), made_by)
+        if units is not None:
+            self._counts.add(*units, -1)
+
+    def give_units_back(self, original: Original, returned: int) -> None:
+        """Give back the units of what was refunded, now that so much of it was, if the price says so."""
+        units = quotes.returned_units(self.price_of(original.transfer), original, returned)
+        if units is not None:
+            self._counts.add(*units, -1)

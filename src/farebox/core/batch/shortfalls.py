@@ -65,12 +65,12 @@ class BatchShortfalls:
         return self._share(book, due, above, refusal, given)
 
     def capture_share(
-        self, book: Book, hold: Hold, held: int, above: Quote | None, choice: Above, most: int | None = None
+        self, book: Book, hold: Hold, held: int, above: Quote | None, choice: Above, most: int | Outcome | None
     ) -> Share | Outcome:
         """Tell what is taken from the wallet of what a capture comes to above its hold, or why the whole is refused.
 
         A frozen merchant's wallet gives nothing. `held` is what the capture takes of the hold, `most` what a budget
-        leaves for the rest.
+        leaves for the rest, or why it leaves too little.
         """
         if above is None:
             return _NOTHING
@@ -81,6 +81,8 @@ class BatchShortfalls:
         refusal = book.refusal(Kind.CAPTURE, held + due)
         if refusal is not None:
             return refusal
+        if isinstance(most, Outcome):
+            return most
         payable = due if most is None else most
         taking = self._grants.taking(book, hold.request_type or "", payable) if book.given else None
         given = 0 if taking is None else taking.given
