@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from farebox.core.accounts import Account, Kind
 from farebox.core.credit.shortfalls import Shortfall
+from farebox.core.credit.grants import Grant
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
@@ -20,14 +21,15 @@ def faults_in(
     prices: Mapping[int, Price] | None = None,
     counts: Sequence[PeriodCount] = (),
     shortfalls: Sequence[Shortfall] = (),
+    grants: Sequence[Grant] = (),
 ) -> list[str]:
     """Replay one merchant's book and list what is wrong with it; the short way comes to the same as the long one."""
     replay, short = Replay(account.merchant_id, prices), Replay(account.merchant_id, prices)
     faults = [fault for transfer in transfers for fault in replay.feed(transfer)]
     assert faults == list(short.feed_all(transfers))
     originals = {transfer.seq: transfer for transfer in transfers if transfer.seq in replay.returned}
-    at_the_end = list(replay.finish(account, holds, originals, counts, shortfalls))
-    assert at_the_end == list(short.finish(account, holds, originals, counts, shortfalls))
+    at_the_end = list(replay.finish(account, holds, originals, counts, shortfalls, grants))
+    assert at_the_end == list(short.finish(account, holds, originals, counts, shortfalls, grants))
     assert replay.last_arrival_seq == short.last_arrival_seq
     return faults + at_the_end
 
@@ -38,11 +40,12 @@ def faults_of(store: MemoryConnector, account: Account) -> list[str]:
     transfers = [item for item in rows["transfers"] if item.merchant_id == account.merchant_id]
     holds = [item for item in rows["holds"] if item.merchant_id == account.merchant_id]
     alerts = [item for item in rows["alerts"] if item.merchant_id == account.merchant_id]
-    arrivals = [item.seq for item in transfers if item.kind in (Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT)]
+    grants = [item for item in rows["grants"] if item.merchant_id == account.merchant_id]
+    arrivals = [item.seq for item in transfers if item.kind in (Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.GRANT)]
     by_seq = {transfer.seq: transfer for transfer in transfers}
     of_alerts = alert_faults(account, alerts, by_seq, max(arrivals, default=0))
     shortfalls = [item for item in rows["shortfalls"] if item.merchant_id == account.merchant_id]
-    beside = prices_of(store, account), counts_of(store, account), shortfalls
+    beside = prices_of(store, account), counts_of(store, account), shortfalls, grants
     return faults_in(account, transfers, holds, *beside) + list(of_alerts)
 
 

@@ -27,6 +27,7 @@ from farebox.core.transfers import Transfer
 from farebox.service.errors import InvalidInput
 from farebox.service.request_words import requested
 from farebox.service.statements.check import Ending, ExportFault, Report, check_statement
+from farebox.service.statements.grant_check import GrantCheck
 from farebox.service.statements.price_check import PriceCheck
 from farebox.service.statements.reader import PAGE_TRANSFERS_MAX, Selection
 
@@ -110,11 +111,11 @@ def verify_statement(files: tuple[str, ...], *, is_json: bool) -> None:
 def _verify(files: tuple[str, ...], *, is_json: bool) -> None:
     reports: list[tuple[str, Report]] = []
     ending: Ending | None = None
-    prices = PriceCheck()
+    prices, grants = PriceCheck(), GrantCheck()
     for file in files:
         try:
             with click.open_file(file, "rb") as stream:
-                report = check_statement(stream, after=ending, prices=prices)
+                report = check_statement(stream, after=ending, prices=prices, grants=grants)
         except OSError as error:
             fail("unreadable_file", f"{file}: {error.strerror or error}", MISUSED, is_json=is_json)
         reports.append((file, report))

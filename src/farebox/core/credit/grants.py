@@ -97,7 +97,7 @@ class Grant(Struct, frozen=True, gc=False):
     @property
     def order(self) -> Order:
         """Where it stands in the order of spending."""
-        return self.priority, _NEVER if self.expires_at is None else self.expires_at, _GIVEN, self.number
+        return order_of(self.number, self.terms)
 
     @property
     def due_at(self) -> int | None:
@@ -181,6 +181,11 @@ def given_between(taken: Parts, first: int, last: int) -> Parts:
             found.append((number, part))
         begin += micros
     return tuple(found)
+
+
+def order_of(number: int, terms: Terms) -> Order:
+    """Tell where the grant of a number stands in the order of spending."""
+    return terms.priority, _NEVER if terms.expires_at is None else terms.expires_at, _GIVEN, number
 
 
 def write_given(parts: Iterable[tuple[int, int]]) -> str | None:

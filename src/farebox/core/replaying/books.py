@@ -7,12 +7,14 @@ from msgspec.structs import replace
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, GENESIS_HASH, KIND_WORDS, RETURNABLE_KINDS, Account, Kind
 from farebox.core.book import ARRIVING_KINDS
+from farebox.core.credit.grants import Grant
 from farebox.core.credit.shortfalls import Shortfall, is_payment
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import account_faults, hold_faults
 from farebox.core.money import format_amount
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
+from farebox.core.replaying.grants import GrantReplay
 from farebox.core.replaying.rules import RuleReplay
 from farebox.core.replaying.shortfalls import ShortfallReplay
 from farebox.core.transfers import Transfer
@@ -41,6 +43,7 @@ class Replay:
         self._rests: dict[int, int] = {}
         self._rules = RuleReplay(self._versions)
         self._shortfalls = ShortfallReplay()
+        self._grants = GrantReplay()
         self._returns: set[tuple[int, Kind]] = set()
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals, with what is owed of it."""
@@ -53,7 +56,7 @@ class Replay:
         Sound charges without further words, which most transfers are, take a shorter way to the same end.
         """
         balances, charge, prices = self._balances, int(Kind.CHARGE), self._versions
-        shortfalls = self._shortfalls
+        shortfalls, grants = self._shortfalls, self._grants
         for transfer in transfers:
             amount, wallet_after, unit_price = transfer.amount, transfer.wallet_after, transfer.unit_price
             if (
@@ -74,6 +77,7 @@ class Replay:
                 and transfer.note is None
                 and transfer.pricing is None
                 and transfer.given is None
+                and not grants.given
                 and transfer.uncollected is None
                 and not shortfalls.owed
                 and transfer.hash == chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
@@ -99,11 +103,15 @@ class Replay:
             expected = chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer))
             if transfer.hash != expected:
                 yield f"{where}: the hash does not match what is stored of the transfer and its predecessor"
+            wallet_before = self._balances["wallet"]
             debit, credit = DEBIT_AND_CREDIT[transfer.kind]
             self._balances[debit] -= transfer.amount
             self._balances[credit] += transfer.amount
             yield from self._balance_faults(where, transfer)
             yield from self._link_faults(where, transfer)
+            returned = self.returned.get(transfer.refers_to or 0, 0) - transfer.amount
+            for fault in self._grants.feed(transfer, wallet_before, returned):
+                yield f"{where}: {fault}"
         else:
             yield f"{where}: there is no kind {transfer.kind}"
         for fault in self._rules.feed(transfer, self.returned):
@@ -121,6 +129,7 @@ class Replay:
         originals: Mapping[int, Transfer],
         counts: Iterable[PeriodCount] = (),
         shortfalls: Iterable[Shortfall] = (),
+        grants: Iterable[Grant] = (),
     ) -> Iterator[str]:
         """Compare where the book came to with what is stored beside it, and yield what differs.
 
@@ -130,6 +139,7 @@ class Replay:
             originals: the transfers that `returned` names, by seq.
             counts: all of the merchant's counts of periods.
             shortfalls: all of the merchant's shortfalls.
+            grants: all of the merchant's grants of credit.
         """
         where = f"seq {account.seq}"
         if account.seq != self._seq:
@@ -147,6 +157,8 @@ class Replay:
         for fault in self._rules.finish(counts):
             yield f"{where}: {fault}"
         for fault in self._shortfalls.finish(account, shortfalls):
+            yield f"{where}: {fault}"
+        for fault in self._grants.finish(account, grants):
             yield f"{where}: {fault}"
         yield from self._returned_faults(originals)
         yield from self._hold_faults(where, account, {hold.seq: hold for hold in holds})
@@ -215,6 +227,9 @@ class Replay:
             yield f"{where}: names another price than the hold of seq {hold.seq}"
 
     def _returned_faults(self, originals: Mapping[int, Transfer]) -> Iterator[str]:
+        for refund in self._grants.refunds:
+            if (charge := originals.get(refund.original_seq)) is not None:
+                yield from (f"seq {refund.seq}: {fault}" for fault in self._grants.refund_faults(refund, charge))
         for seq, kind in sorted(self._returns):
             original = originals.get(seq)
             if original is None or original.kind not in RETURNABLE_KINDS[kind]:

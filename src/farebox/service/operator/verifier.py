@@ -75,7 +75,7 @@ class Verifier:
         """Replay a book: a short one that was read already, or a long one in stretches, with flat memory."""
         replay = Replay(merchant_id, prices)
         if book is not None:
-            account, holds, alerts = book.account, book.holds, book.alerts
+            account, holds, alerts, grants = book.account, book.holds, book.alerts, book.grants
             for fault in self._feed(replay, book.transfers):
                 yield fault
         else:
@@ -88,13 +88,13 @@ class Verifier:
                     yield fault
                 await self._progressed()
             account, holds = stored, await snapshot.holds(merchant_id)
-            alerts = await snapshot.alerts(merchant_id)
+            alerts, grants = await snapshot.alerts(merchant_id), await snapshot.grants(merchant_id)
         wanted = sorted(named_seqs(alerts) | replay.returned.keys())
         if book is not None:
             named = {transfer.seq: transfer for transfer in book.transfers} if wanted else {}
         else:
             named = dict(await snapshot.transfers_at(merchant_id, wanted)) if wanted else {}
-        for fault in replay.finish(account, holds, named, counts, shortfalls):
+        for fault in replay.finish(account, holds, named, counts, shortfalls, grants):
             yield fault
         for fault in alert_faults(account, alerts, named, replay.last_arrival_seq):
             yield fault

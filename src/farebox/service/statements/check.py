@@ -2,8 +2,9 @@
 
 Every line must be what Farebox itself would write of what the line says; each hash must follow from the hash before and
 the transfer's canonical bytes; each balance from the balance before and the amount; each amount from its price, be it a
-unit price or a rule that stands in the export; and all must end at the balance that the last line claims. Memory stays
-flat, however long the export: no more is kept than prices, counts of periods and open holds.
+unit price or a rule that stands in the export; what it took of given credit from the grants before it; and all must end
+at the balance that the last line claims. Memory stays flat, however long the export: no more is kept than prices,
+counts of periods, open holds, grants and a bounded number of charges that took from them.
 """
 
 import re
@@ -20,6 +21,7 @@ from farebox.core.money import MICROS_PER_UNIT, format_amount
 from farebox.core.transfers import Transfer
 from farebox.service import inputs, parsing
 from farebox.service.errors import InvalidInput
+from farebox.service.statements.grant_check import GrantCheck
 from farebox.service.statements.lines import (
     FORMAT,
     VERSION,
@@ -89,18 +91,25 @@ class _BadLineError(Exception):
     """A line can't be read; the message says why."""
 
 
-def check_statement(stream: IO[bytes], *, after: Ending | None = None, prices: PriceCheck | None = None) -> Report:
+def check_statement(
+    stream: IO[bytes],
+    *,
+    after: Ending | None = None,
+    prices: PriceCheck | None = None,
+    grants: GrantCheck | None = None,
+) -> Report:
     """Check an export, JSON lines in UTF-8, from its first byte to its last.
 
     Args:
         stream: the export.
         after: where the export before it ended, if this one has to continue it.
         prices: what the exports before it had of prices and counts, if this one continues them.
+        grants: what they had of given credit.
 
     Raises:
         OSError: the stream can't be read.
     """
-    check = _Check(after, PriceCheck() if prices is None else prices)
+    check = _Check(after, PriceCheck() if prices is None else prices, GrantCheck() if grants is None else grants)
     faults: list[ExportFault] = []
     count = number = 0
     for number, line in enumerate(_lines(stream), 1):
@@ -123,9 +132,10 @@ _Finding = tuple[int | None, str]
 class _Check:
     """One pass over an export: is fed every line, then finished; yields each fault's seq and text where it stands."""
 
-    def __init__(self, after: Ending | None, prices: PriceCheck) -> None:
+    def __init__(self, after: Ending | None, prices: PriceCheck, grants: GrantCheck) -> None:
         self._after = after
         self._prices = prices
+        self._grants = grants
         self._merchant = ""
         self._merchant_id = 0
         self._currency = ""
@@ -186,6 +196,7 @@ class _Check:
         self._merchant, self._currency = header.merchant_id, header.currency
         self.first_seq, self._seq = header.first_seq, header.first_seq - 1
         self._prices.begin(header.first_seq)
+        self._grants.begin(header.first_seq)
         for fault in self._header_faults(line, header):
             yield header.first_seq, fault
 
@@ -232,6 +243,7 @@ class _Check:
             # Nothing that follows can be held against a line that is not known, and this one has been named.
             self._seq, self._is_lost = expected_seq, True
             self._prices.forget()
+            self._grants.forget(expected_seq + 1)
             yield expected_seq, f"this is neither a transfer nor the trailer: {error}"
             return
         for fault in self._transfer_faults(line, data, transfer, expected_seq):
@@ -255,9 +267,11 @@ class _Check:
         if transfer.seq != expected_seq:
             # Hash and balances then differ as well, for that same reason.
             self._prices.forget()
+            self._grants.forget(transfer.seq + 1)
             yield f"seq {expected_seq} was to come here; transfers are missing, repeated or swapped"
             return
         yield from self._prices.faults(transfer)
+        yield from self._grants.faults(transfer)
         if self._is_lost:
             return
         if transfer.hash != chain.link(self._hash, chain.canonical_bytes(self._merchant, transfer)):
@@ -294,6 +308,8 @@ class _Check:
         for name, claimed, actual in claims:
             if claimed != actual:
                 yield self._seq, f"the trailer claims {name} {_shown(claimed)}, but the statement has {actual}"
+        for fault in self._grants.finish():
+            yield self._seq, fault
         if msgspec.json.encode(trailer) != line:
             yield self._seq, _OTHERWISE
 

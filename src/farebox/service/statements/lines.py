@@ -13,6 +13,7 @@ from msgspec.structs import astuple
 
 from farebox.core import chain, ids
 from farebox.core.accounts import DEBIT_AND_CREDIT, EFFECTS, KIND_WORDS, Kind
+from farebox.core.credit.grants import read_given
 from farebox.core.money import format_amount
 from farebox.core.prices import Price
 from farebox.core.pricing.rules import QUANTITY_MAX, Rule
@@ -98,8 +99,9 @@ class TransferData(Struct, rename="camel", frozen=True, forbid_unknown_fields=Tr
     given: Annotated[
         str | None,
         Meta(
-            description="What of the amount was given credit: each grant's number and amount.",
-            examples=["12:0.50,15:2.00"],
+            description="What of the amount was given credit: each grant's number and micros, in the order of "
+            "spending. Of a grant itself, its terms.",
+            examples=["12:500000,15:2000000"],
         ),
     ] = None
     uncollected: Annotated[
@@ -194,8 +196,8 @@ def price_line_data(price: Price, rule: Rule) -> PriceLineData:
     )
 
 
-CSV_COLUMNS: Final = TransferData.__struct_encode_fields__
-"""The names of a transfer's fields as they stand in JSON, in the same order."""
+CSV_COLUMNS: Final = (*TransferData.__struct_encode_fields__, "givenAmount")
+"""The names of a transfer's fields as they stand in JSON, in the same order, and what of it was given credit in all."""
 
 _CSV_TEXTS: Final = frozenset({"type", "reference", "note", "idempotencyKey"})
 
@@ -207,10 +209,10 @@ def csv_header() -> bytes:
 
 def csv_rows(transfers: Sequence[Transfer]) -> bytes:
     """Write transfers as lines of CSV (RFC 4180) in UTF-8; what is absent is an empty cell."""
-    return csv_lines([_csv_row(transfer_data(transfer)) for transfer in transfers])
+    return csv_lines([_csv_row(transfer) for transfer in transfers])
 
 
-def _csv_row(data: TransferData) -> list[Any]:
-    return [
-        defused(value) if name in _CSV_TEXTS else value for name, value in zip(CSV_COLUMNS, astuple(data), strict=True)
-    ]
+def _csv_row(transfer: Transfer) -> list[Any]:
+    given = sum(amount for _, amount in read_given(transfer.given))
+    values = (*astuple(transfer_data(transfer)), format_amount(given) if given else None)
+    return [defused(value) if name in _CSV_TEXTS else value for name, value in zip(CSV_COLUMNS, values, strict=True)]
