@@ -9,7 +9,9 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    EndGrant,
     ExpireHold,
+    GiveCredit,
     Payer,
     Refund,
     ReleaseHold,
@@ -23,6 +25,7 @@ from tests.support.ledger import ANN, NOW, SECOND, UNIT, add_merchant, add_price
 from tests.support.memory import MemoryConnector
 
 TRANSFERS: Final = 15
+GIVEN_KINDS: Final = frozenset({Kind.GRANT, Kind.GRANT_EXPIRY})
 
 
 def memory_stores() -> Stores:
@@ -31,7 +34,10 @@ def memory_stores() -> Stores:
 
 
 async def keep_book(stores: Stores) -> None:
-    """Give Ann transfers of every kind, from the ninth on four seconds apart; her wallet ends below zero."""
+    """Give Ann transfers of every kind that paid money has, from the ninth on four seconds apart.
+
+    Her wallet ends below zero.
+    """
     await add_merchant(stores)
     await add_price(stores)
     payer = Payer(ANN)
@@ -61,4 +67,23 @@ async def keep_book(stores: Stores) -> None:
     assert {Code.OK} == {outcome.code for outcome in outcomes}, outcomes
     transfers = await book(stores)
     assert TRANSFERS == len(transfers)
-    assert set(Kind) == {transfer.kind for transfer in transfers}
+    assert set(Kind) - GIVEN_KINDS == {transfer.kind for transfer in transfers}
+
+
+async def keep_given_book(stores: Stores) -> None:
+    """Give Ann the same transfers, and then credit: it is charged, held and refunded, some ends, and some waits."""
+    await keep_book(stores)
+    payer, later = Payer(ANN), NOW + 60 * SECOND
+    end = later + 30 * SECOND
+    outcomes = await do(
+        stores,
+        GiveCredit(ANN, 5 * UNIT, "G-1", "welcome", expires_at=end),
+        GiveCredit(ANN, 20 * UNIT, "G-2", "sorry", types="call image", priority=2),
+        GiveCredit(ANN, UNIT, "G-3", "later", starts_at=end + SECOND),
+        Charge(payer, "image", 6, "given"),
+        CreateHold(payer, "image", 2, "given hold"),
+        now=later,
+    )
+    outcomes += await do(stores, Refund(ANN, TRANSFERS + 3, "given refund"), EndGrant(ANN, 2, "mistake"), now=end)
+    assert {Code.OK} == {outcome.code for outcome in outcomes}, outcomes
+    assert set(Kind) == {transfer.kind for transfer in await book(stores)}

@@ -1,6 +1,9 @@
 -- Grants of credit, what requests left uncollected, what is owed, and the key that a request named. Applied before the
 -- new program is started.
 
+-- Accounts first, as batches lock them: whichever of a migration and a batch comes second waits for the other.
+LOCK TABLE account IN ACCESS EXCLUSIVE MODE;
+
 -- What of a transfer's amount was given credit, what was due beyond the amount, and the merchant's key that it named.
 ALTER TABLE transfer ADD COLUMN given TEXT;
 ALTER TABLE transfer ADD COLUMN uncollected BIGINT CHECK (uncollected > 0);
