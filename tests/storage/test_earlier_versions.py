@@ -23,6 +23,7 @@ from farebox.core.staff_roles import EVERY_ROLE
 from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
 from farebox.storage import sql
+from farebox.storage.months import Month
 from farebox.storage.records import ApiKey, Login, Realm, Usage
 from farebox.storage.stores import Stores
 from tests.service.books import TRANSFERS, keep_book, keep_given_book
@@ -43,7 +44,7 @@ from tests.support.ledger import (
 )
 from tests.support.postgres import Databases
 from tests.support.revenue_books import CURRENCIES, RevenueWriter, seeded_writer
-from tests.support.revenue_scan import month_after, month_start, scanned
+from tests.support.revenue_scan import scanned
 
 VERSIONS: Final = len(sql.migrations("sqlite"))
 BOB: Final = ANN + 1
@@ -189,8 +190,9 @@ async def test_months_of_before_are_those_of_the_books_whatever_was_rolled_up(en
     await stores.connector.migrate(NOW)
     await stores.connector.open()
     writer = await seeded_writer(stores)
-    for number, month in enumerate((202612, 202701, 202701, 202703)):
-        at = month_start(month) + number
+    december = Month(2026, 12)
+    for number, month in enumerate((december, december.plus(1), december.plus(1), december.plus(3))):
+        at = month.starts_at + number
         await writer.write(ANN, Kind.GRANT, 9 * UNIT, at, given=f"{number + 1}:{9 * UNIT};types=image")
         await writer.write(ANN, Kind.TOP_UP, 5 * UNIT, at)
         await writer.write(BEN, Kind.CHARGE, UNIT, at, uncollected=3)
@@ -207,11 +209,9 @@ async def test_months_of_before_are_those_of_the_books_whatever_was_rolled_up(en
     assert [[(6,)], [(2,)]] == kept
     books = await RevenueWriter(stores).books()
     for _ in range(2):
-        for first, last in ((202612, 202612), (202701, 202701), (202702, 202703), (202612, 202704)):
-            found = await stores.revenue.months(
-                first=first, last=last, starts_at=month_start(first), ends_at=month_start(month_after(last))
-            )
-            assert scanned(books, first=first, last=last) == found
+        for begin, end in ((0, 0), (1, 1), (2, 3), (0, 4)):
+            first, last = december.plus(begin), december.plus(end)
+            assert scanned(books, first=first, last=last) == await stores.revenue.months(first, last)
         for merchant_id in CURRENCIES:
             await stores.usage.roll_up(merchant_id, transfers_max=99)
     await stores.connector.close()

@@ -306,7 +306,8 @@ WHOLE_TABLES: Final = {
         "search_merchants",
         "resume_mail_servers",
         "open_staff",
-        "revenue",
+        "revenue_not_rolled_up",
+        "balances_before",
     ),
     # What support does to prices, and that somebody verifies: rare, and these tables are short.
     *("default_price_versions", "default_prices_made_with", "withdraw_default_price", "verification_under_way"),

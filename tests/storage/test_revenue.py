@@ -12,23 +12,19 @@ from hypothesis import strategies as st
 
 from farebox.core.accounts import EFFECTS, Kind
 from farebox.core.money import AMOUNT_MICROS_MAX
-from farebox.storage.revenue import BalanceSum, MonthSum, RevenueSums
+from farebox.storage.months import Month
+from farebox.storage.records import BalanceSum, MonthSum, RevenueSums
 from farebox.storage.stores import Stores
 from tests.storage.engines import Engine, every_store
 from tests.support.effort import examples
 from tests.support.ledger import ANN, BEN, NOBODY, UNIT, book
 from tests.support.revenue_books import CURRENCIES, TYPED, RevenueWriter, seeded_writer
-from tests.support.revenue_scan import given_part, month_after, month_of, month_start, scanned
+from tests.support.revenue_scan import given_part, month_of, scanned
 
-JANUARY: Final = month_start(202701)
-FEBRUARY: Final = month_start(202702)
-
-
-async def _read(stores: Stores, first: int, last: int | None = None) -> RevenueSums:
-    last = first if last is None else last
-    return await stores.revenue.months(
-        first=first, last=last, starts_at=month_start(first), ends_at=month_start(month_after(last))
-    )
+JAN: Final = Month(2027, 1)
+FEB: Final = Month(2027, 2)
+JANUARY: Final = JAN.starts_at
+FEBRUARY: Final = FEB.starts_at
 
 
 async def _roll_up(stores: Stores, transfers_max: int = 1_000) -> None:
@@ -79,7 +75,7 @@ class Mover:
 
     def pass_time(self, gap: int) -> None:
         """Let time go by."""
-        ahead = month_start(month_after(month_of(self.now)))
+        ahead = month_of(self.now).plus(1).starts_at
         self.now = ahead if gap == -1 else max(self.now, ahead - 1) if gap == -2 else self.now + gap
 
     def _take(self, merchant_id: int, what: str, most: int) -> int:
@@ -140,7 +136,7 @@ def _parts(kind: Kind, given: int) -> str:
 
 
 @every_store
-@examples(30)
+@examples(15)
 @given(moves=MOVES)
 async def test_revenue_is_what_a_scan_of_all_transfers_comes_to_rolled_up_or_not(
     engine: Engine, stores: Stores, moves: list[tuple[int, Kind | str, int, str, int]]
@@ -151,12 +147,12 @@ async def test_revenue_is_what_a_scan_of_all_transfers_comes_to_rolled_up_or_not
         await stores.connector.open()
     writer = await seeded_writer(stores)
     mover = Mover(writer)
-    months = [202612, 202701]
+    months = [JAN.plus(-1), JAN]
 
     async def assert_exact() -> None:
         books = await writer.books()
         for first, last in [*((month, month) for month in months), (months[0], months[-1]), (months[-1], months[-1])]:
-            found = await _read(stores, first, last)
+            found = await stores.revenue.months(first, last)
             assert scanned(books, first=first, last=last) == found
             assert_identity(found)
 
@@ -164,14 +160,14 @@ async def test_revenue_is_what_a_scan_of_all_transfers_comes_to_rolled_up_or_not
         if isinstance(what, Kind):
             mover.pass_time(gap)
             while months[-1] < month_of(mover.now):
-                months.append(month_after(months[-1]))
+                months.append(months[-1].plus(1))
             await mover.move(merchant_id, what, amount, request_type)
         elif what == "roll up":
             for number in CURRENCIES:
                 await stores.usage.roll_up(number, transfers_max=amount)
         else:
             await assert_exact()
-    months.append(month_after(months[-1]))
+    months.append(months[-1].plus(1))
     await assert_exact()
     await _roll_up(stores, transfers_max=3)
     await assert_exact()
@@ -183,9 +179,9 @@ async def test_a_month_ends_at_its_last_microsecond(stores: Stores) -> None:
     await writer.write(ANN, Kind.TOP_UP, 5 * UNIT, FEBRUARY - 1)
     await writer.write(ANN, Kind.CHARGE, 2 * UNIT, FEBRUARY)
     for _ in range(2):
-        january, february = await _read(stores, 202701), await _read(stores, 202702)
-        assert [MonthSum(202701, "USD", Kind.TOP_UP, None, 5 * UNIT, 0, 0)] == january.moved
-        assert [MonthSum(202702, "USD", Kind.CHARGE, "image", 2 * UNIT, 0, 0)] == february.moved
+        january, february = await stores.revenue.months(JAN, JAN), await stores.revenue.months(FEB, FEB)
+        assert [MonthSum(JAN, "USD", Kind.TOP_UP, None, 5 * UNIT, 0, 0)] == january.moved
+        assert [MonthSum(FEB, "USD", Kind.CHARGE, "image", 2 * UNIT, 0, 0)] == february.moved
         assert {"USD": BalanceSum(paid=5 * UNIT)} == january.closing == february.opening
         assert {"USD": BalanceSum(paid=3 * UNIT)} == february.closing
         await _roll_up(stores)
@@ -197,7 +193,7 @@ async def test_what_comes_later_leaves_a_closed_month_as_it_was(stores: Stores) 
     await writer.write(ANN, Kind.GRANT, 4 * UNIT, JANUARY, given=f"1:{4 * UNIT}")
     await writer.write(ANN, Kind.TOP_UP, 5 * UNIT, JANUARY)
     await writer.write(ANN, Kind.CHARGE, 6 * UNIT, FEBRUARY - 1, given=f"1:{4 * UNIT}")
-    closed = await _read(stores, 202701)
+    closed = await stores.revenue.months(JAN, JAN)
     later = [
         (Kind.REFUND, 6 * UNIT, f"1:{4 * UNIT}"),
         (Kind.GRANT_EXPIRY, 4 * UNIT, f"1:{4 * UNIT}"),
@@ -205,10 +201,10 @@ async def test_what_comes_later_leaves_a_closed_month_as_it_was(stores: Stores) 
     ]
     for number, (kind, amount, parts) in enumerate(later):
         await writer.write(ANN, kind, amount, FEBRUARY + number, given=parts)
-        assert closed == await _read(stores, 202701)
+        assert closed == await stores.revenue.months(JAN, JAN)
         await _roll_up(stores)
-        assert closed == await _read(stores, 202701)
-    assert {} == (await _read(stores, 202702)).closing
+        assert closed == await stores.revenue.months(JAN, JAN)
+    assert {} == (await stores.revenue.months(FEB, FEB)).closing
 
 
 @every_store
@@ -218,7 +214,7 @@ async def test_what_some_have_and_what_others_have_drawn_on_credit_are_told_apar
     await writer.write(NOBODY, Kind.HOLD, 3 * UNIT, JANUARY)
     await writer.write(NOBODY, Kind.CAPTURE, 2 * UNIT, JANUARY)
     for _ in range(2):
-        assert {"USD": BalanceSum(paid=5 * UNIT, drawn=2 * UNIT)} == (await _read(stores, 202701)).closing
+        assert {"USD": BalanceSum(paid=5 * UNIT, drawn=2 * UNIT)} == (await stores.revenue.months(JAN, JAN)).closing
         await _roll_up(stores)
 
 
@@ -230,7 +226,7 @@ async def test_sums_go_beyond_64_bits(stores: Stores) -> None:
         await writer.write(ANN, Kind.TOP_UP, AMOUNT_MICROS_MAX, JANUARY)
         await writer.write(ANN, Kind.TOP_UP_REVERSAL, AMOUNT_MICROS_MAX, JANUARY)
     for _ in range(2):
-        found = await _read(stores, 202701)
+        found = await stores.revenue.months(JAN, JAN)
         assert [10 * AMOUNT_MICROS_MAX] * 2 == [line.amount for line in found.moved]
         assert {} == found.closing
         await _roll_up(stores, transfers_max=7)
@@ -238,13 +234,13 @@ async def test_sums_go_beyond_64_bits(stores: Stores) -> None:
 
 async def test_a_book_that_stands_still_over_months_keeps_what_it_has(stores: Stores) -> None:
     writer = await seeded_writer(stores)
-    await writer.write(ANN, Kind.TOP_UP, 5 * UNIT, month_start(202603))
+    await writer.write(ANN, Kind.TOP_UP, 5 * UNIT, Month(2026, 3).starts_at)
     await _roll_up(stores)
     await writer.write(BEN, Kind.TOP_UP, UNIT, FEBRUARY)
-    found = await _read(stores, 202612, 202701)
+    found = await stores.revenue.months(JAN.plus(-1), JAN)
     assert ([], {"USD": BalanceSum(5 * UNIT)}) == (found.moved, found.opening)
     assert found.opening == found.closing
-    assert (await _read(stores, 202602)).closing == {}
+    assert (await stores.revenue.months(Month(2026, 2), Month(2026, 2))).closing == {}
 
 
 async def test_servers_of_before_that_roll_usage_up_leave_no_gap(engine: Engine, stores: Stores) -> None:
@@ -256,10 +252,10 @@ async def test_servers_of_before_that_roll_usage_up_leave_no_gap(engine: Engine,
     await stores.connector.close()
     await engine.execute(f"UPDATE usage_mark SET seq = 5 WHERE merchant_id = {ANN}")
     await stores.connector.open()
-    expected = scanned(await writer.books(), first=202701, last=202701)
+    expected = scanned(await writer.books(), first=JAN, last=JAN)
     assert [ANN] == list(await stores.usage.books_to_roll_up(-1, transfers_min=4, limit=9))
     assert [2, 2, 0] == [await stores.usage.roll_up(ANN, transfers_max=2) for _ in range(3)]
-    assert expected == await _read(stores, 202701)
+    assert expected == await stores.revenue.months(JAN, JAN)
     assert [] == list(await stores.usage.books_to_roll_up(-1, transfers_min=1, limit=9))
 
 
@@ -268,7 +264,7 @@ async def test_given_parts_are_summed_up_as_core_writes_them(stores: Stores, par
     writer = await seeded_writer(stores)
     await writer.write(ANN, Kind.GRANT, 5, JANUARY, given=parts)
     for _ in range(2):
-        (line,) = (await _read(stores, 202701)).moved
+        (line,) = (await stores.revenue.months(JAN, JAN)).moved
         assert (5, 5) == (line.given, given_part((await book(stores))[0]))
         await _roll_up(stores)
 
@@ -294,7 +290,7 @@ async def test_revenue_is_never_counted_twice_or_lost_while_it_is_rolled_up(engi
 
     async def look() -> None:
         while written < 60:
-            found = await _read(others[1], 202701)
+            found = await others[1].revenue.months(JAN, JAN)
             assert_identity(found)
             seen.append(sum(line.amount for line in found.moved) // UNIT)
             assert seen[-2] <= seen[-1] <= written + 1
@@ -302,6 +298,6 @@ async def test_revenue_is_never_counted_twice_or_lost_while_it_is_rolled_up(engi
 
     await asyncio.gather(write(), roll_up(), look())
     assert 3 < len(set(seen))
-    assert 60 * UNIT == (await _read(stores, 202701)).closing["USD"].paid
+    assert 60 * UNIT == (await stores.revenue.months(JAN, JAN)).closing["USD"].paid
     for other in others:
         await other.connector.close()

@@ -50,6 +50,7 @@ from farebox.storage.interface import (
     StorageError,
     StoreUnavailable,
 )
+from farebox.storage.months import Month
 from farebox.storage.records import (
     MailServerPause,
     MailState,
@@ -237,7 +238,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "usage.buckets": lambda stores: stores.usage.buckets(
         ANN, first_quarter=0, last_quarter=9, offset_quarters=0, bucket_quarters=4
     ),
-    "revenue.months": lambda stores: stores.revenue.months(first=202611, last=202611, starts_at=0, ends_at=1),
+    "revenue.months": lambda stores: stores.revenue.months(Month(2026, 11), Month(2026, 11)),
     "outbox.alerts": lambda stores: stores.outbox.alerts(ANN, 10),
     "outbox.claim": lambda stores: stores.outbox.claim(NOW, lease_until=NOW + 1, limit=10),
     "mail_servers.find": lambda stores: stores.mail_servers.find("mail.example:25"),

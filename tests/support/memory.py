@@ -16,7 +16,8 @@ from farebox.core.prices import Price
 from farebox.core.state import Alert, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Decide, Fetch, Snapshot, StorageError
-from farebox.storage.records import BookRows, KeyBudget
+from farebox.storage.months import Month
+from farebox.storage.records import BookRows, KeyBudget, RevenueSums
 from farebox.storage.stores import Stores
 from tests.support.memory_rows import MemoryRows, key_record
 from tests.support.memory_stores import subjects_over
@@ -156,6 +157,9 @@ class _MemorySnapshot:
             for key in self._rows.keys.values()
             if key.merchant_id is not None and key.merchant_id in merchant_ids
         ]
+
+    async def revenue(self, first: Month, last: Month) -> RevenueSums:
+        return self._rows.revenue(first, last)
 
 
 @asynccontextmanager

@@ -37,6 +37,7 @@ from farebox.core.state import (
 )
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import NotFound, Repeated, StoreUnavailable
+from farebox.storage.months import Month
 from farebox.storage.records import (
     REPEATS_KEPT_MICROS,
     ApiKey,
@@ -47,8 +48,10 @@ from farebox.storage.records import (
     OutboxMail,
     Realm,
     Repeat,
+    RevenueSums,
     User,
 )
+from tests.support.revenue_scan import scanned
 
 _GIVING_BACK = {Kind.REFUND, Kind.TOP_UP_REVERSAL}
 _Key = TypeVar("_Key")
@@ -88,6 +91,11 @@ class MemoryRows:
         """Find what a request made, unless it is too long ago."""
         found = self.repeats.get((key_id, idempotency_key))
         return None if found is None or found.created_at <= now - REPEATS_KEPT_MICROS else found
+
+    def revenue(self, first: Month, last: Month) -> RevenueSums:
+        """Sum months up by a scan of all transfers."""
+        books = [(self.accounts[number].currency, book) for number, book in self.books.items()]
+        return scanned(books, first=first, last=last)
 
     def claim(self, repeat: Repeat | None) -> None:
         """Use an idempotency key up."""

@@ -20,6 +20,7 @@ from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
 from farebox.storage.mailboxes import mailbox_of
+from farebox.storage.months import Month
 from farebox.storage.records import (
     COMMAND_LINE_MAKER,
     ApiKey,
@@ -31,13 +32,12 @@ from farebox.storage.records import (
     OpenHold,
     OutboxMail,
     Repeat,
+    RevenueSums,
     TransferFilter,
     Usage,
     User,
 )
-from farebox.storage.revenue import RevenueSums
 from tests.support.memory_rows import MemoryRows, key_record
-from tests.support.revenue_scan import scanned
 
 _FUNDING = {
     *(Kind.TOP_UP, Kind.TOP_UP_REVERSAL, Kind.ADJUSTMENT_CREDIT, Kind.ADJUSTMENT_DEBIT),
@@ -511,9 +511,8 @@ class _Usage(_Subject):
 
 
 class _Revenue(_Subject):
-    async def months(self, *, first: int, last: int, starts_at: int, ends_at: int) -> RevenueSums:
-        books = [(self._rows.accounts[number].currency, book) for number, book in self._rows.books.items()]
-        return scanned(books, first=first, last=last)
+    async def months(self, first: Month, last: Month) -> RevenueSums:
+        return self._rows.revenue(first, last)
 
 
 class _Repeats(_Subject):

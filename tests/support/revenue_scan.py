@@ -6,26 +6,17 @@ from typing import Final
 
 from farebox.core.accounts import Kind
 from farebox.core.transfers import Transfer
-from farebox.storage.revenue import BalanceSum, MonthSum, RevenueSums
+from farebox.storage.months import Month
+from farebox.storage.records import BalanceSum, MonthSum, RevenueSums
 
 _SET_ASIDE: Final = (Kind.HOLD, Kind.RELEASE, Kind.EXPIRE)
 _ARRIVES: Final = (Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.REFUND, Kind.GRANT)
 
 
-def month_start(month: int) -> int:
-    """Tell when a month starts, in microseconds since 1970."""
-    return int(datetime(month // 100, month % 100, 1, tzinfo=UTC).timestamp()) * 1_000_000
-
-
-def month_after(month: int) -> int:
-    """Name the month after one."""
-    return month + 1 if month % 100 < 12 else month + 89
-
-
-def month_of(micros: int) -> int:
+def month_of(micros: int) -> Month:
     """Name the month of a time, microseconds since 1970, in UTC."""
     moment = datetime.fromtimestamp(micros // 1_000_000, UTC)
-    return moment.year * 100 + moment.month
+    return Month(moment.year, moment.month)
 
 
 def given_part(transfer: Transfer) -> int:
@@ -34,13 +25,13 @@ def given_part(transfer: Transfer) -> int:
     return sum(int(part.split(":")[1]) for part in parts.split(",") if part)
 
 
-def scanned(books: Iterable[tuple[str, Sequence[Transfer]]], *, first: int, last: int) -> RevenueSums:
+def scanned(books: Iterable[tuple[str, Sequence[Transfer]]], *, first: Month, last: Month) -> RevenueSums:
     """Read every transfer of every book, each with its currency, and sum up what the months came to."""
-    moved: dict[tuple[int, str, int, str], list[int]] = {}
+    moved: dict[tuple[Month, str, int, str], list[int]] = {}
     opening: dict[str, list[int]] = {}
     closing: dict[str, list[int]] = {}
     for currency, transfers in books:
-        for balances, before in ((opening, first), (closing, last + 1)):
+        for balances, before in ((opening, first), (closing, last.plus(1))):
             earlier = [transfer for transfer in transfers if month_of(transfer.committed_at) < before]
             if earlier:
                 _add(balances.setdefault(currency, [0, 0, 0]), _balance(earlier))

@@ -20,7 +20,8 @@ from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import Alert, BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
-from farebox.storage.records import BookRows, KeyBudget
+from farebox.storage.months import Month
+from farebox.storage.records import BookRows, KeyBudget, RevenueSums
 
 Decide = Callable[[BatchState], Decision]
 
@@ -139,6 +140,10 @@ class Snapshot(Protocol):
 
     async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[KeyBudget]:
         """Tell which of merchants' keys spends from which budget, if any."""
+        ...
+
+    async def revenue(self, first: Month, last: Month) -> RevenueSums:
+        """Sum up what moved in months in a row, by month, currency, kind and type, and what merchants had."""
         ...
 
 

@@ -15,6 +15,7 @@ from farebox.core.credit.grants import Grant
 from farebox.core.holds import Hold
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
+from farebox.storage.months import Month
 
 BOOK_TRANSFERS_MAX: Final = 500
 """How many transfers a short book has at most, which is read as a whole."""
@@ -349,3 +350,38 @@ class OutboxMail(Struct, frozen=True):
     next_attempt_at: int
     sent_at: int | None = None
     last_error: str | None = None
+
+
+class MonthSum(Struct, frozen=True):
+    """What the transfers of one month, currency, kind and request type came to, in micros.
+
+    `request_type` is None where the kind has none. `given` is the part of the amount that was given credit.
+    """
+
+    month: Month
+    currency: str
+    kind: int
+    request_type: str | None
+    amount: int
+    given: int
+    uncollected: int
+
+
+class BalanceSum(Struct, frozen=True):
+    """What all merchants of a currency had at one moment, wallets and holds, in micros.
+
+    `paid` is the paid money of those who have some, `drawn` what others spent beyond theirs on a credit limit, and
+    `given` is given credit.
+    """
+
+    paid: int = 0
+    drawn: int = 0
+    given: int = 0
+
+
+class RevenueSums(Struct, frozen=True):
+    """Months in a row: what moved in each, and what merchants had before the first and after the last, by currency."""
+
+    moved: Sequence[MonthSum]
+    opening: Mapping[str, BalanceSum]
+    closing: Mapping[str, BalanceSum]

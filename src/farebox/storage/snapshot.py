@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from farebox.core.accounts import Account
 from farebox.core.credit.budgets import Budget
@@ -15,7 +15,10 @@ from farebox.core.prices import Price
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage import rows
-from farebox.storage.records import BookRows, KeyBudget
+from farebox.storage.months import Month
+from farebox.storage.records import BalanceSum, BookRows, KeyBudget, MonthSum, RevenueSums
+
+_BILLION: Final = 10**9
 
 
 class StatementSnapshot(ABC):
@@ -96,6 +99,37 @@ class StatementSnapshot(ABC):
     async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[KeyBudget]:
         """Tell which of merchants' keys spends from which budget, if any."""
         return [KeyBudget(*row) for row in await self._rows("budgets_of_keys", list(merchant_ids))]
+
+    async def revenue(self, first: Month, last: Month) -> RevenueSums:
+        """Sum months up: what is rolled up, and what is not yet."""
+        opening = _balances(await self._rows("balances_before", first.number, first.starts_at))
+        closing = _balances(await self._rows("balances_before", last.plus(1).number, last.ends_at))
+        moved: dict[tuple[Any, ...], list[int]] = {}
+        for row in (
+            *await self._rows("revenue_moved", first.number, last.number),
+            *await self._rows("revenue_not_rolled_up", first.starts_at, last.ends_at),
+        ):
+            sums = moved.setdefault(tuple(row[:4]), [0, 0, 0])
+            for index, amount in enumerate(_whole(row[4:])):
+                sums[index] += amount
+        return RevenueSums(
+            [
+                MonthSum(Month.numbered(month), currency, kind, request_type or None, *sums)
+                for (month, currency, kind, request_type), sums in sorted(moved.items())
+            ],
+            opening,
+            closing,
+        )
+
+
+def _balances(found: Sequence[Any]) -> dict[str, BalanceSum]:
+    """Read what merchants had, by currency; one in which nobody has anything is absent."""
+    return {row[0]: BalanceSum(*sums) for row in found if any(sums := _whole(row[1:]))}
+
+
+def _whole(halves: Sequence[int]) -> list[int]:
+    """Put sums together that are kept as whole billions and a rest."""
+    return [billions * _BILLION + rest for billions, rest in zip(halves[::2], halves[1::2], strict=True)]
 
 
 def _by_number(found: Sequence[Any]) -> Mapping[int, Price]:

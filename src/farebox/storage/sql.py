@@ -12,7 +12,7 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
 - `{given part}`: what of a transfer's amount was given credit, in micros;
 - `{month}`: the month in which a transfer was committed, in UTC, such as 202611;
 - `{not rolled up}`: the transfers `t` of a book that a row of `s` names, behind its seq;
-- `{latest balance}`: the last row `e` of balance_month of an account `a`, ahead of the month that a row of `w` names.
+- `{latest balance}`: the last row `e` of balance_month of an account `a`, ahead of the month that is the first value.
 """
 
 import re
@@ -110,11 +110,11 @@ _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
     },
     "{latest balance}": {
         "sqlite": """CROSS JOIN balance_month e ON e.merchant_id = a.merchant_id AND e.month = (
-            SELECT max(l.month) FROM balance_month l WHERE l.merchant_id = a.merchant_id AND l.month < w.before
+            SELECT max(l.month) FROM balance_month l WHERE l.merchant_id = a.merchant_id AND l.month < $1
         )""",
         "postgres": """CROSS JOIN LATERAL (
             SELECT posted, given FROM balance_month
-            WHERE merchant_id = a.merchant_id AND month < w.before ORDER BY month DESC LIMIT 1
+            WHERE merchant_id = a.merchant_id AND month < $1 ORDER BY month DESC LIMIT 1
         ) e""",
     },
 }

@@ -9,6 +9,7 @@ from typing import Final
 from farebox.core.accounts import Account
 from farebox.storage import rows
 from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.months import Month
 from farebox.storage.records import Usage
 from farebox.storage.subject import SubjectStore
 
@@ -43,12 +44,22 @@ class UsageStore(SubjectStore):
         return await self._connector.run_in_transaction(roll_up)
 
     async def _roll_up_months(self, fetch: Fetch, account: Account, transfers_max: int) -> int:
+        """Sum the next transfers of a book up into its months, one after the other."""
         ((done,),) = await fetch(self._sql["lock_revenue_mark"], account.merchant_id)
         last: int = min(done + transfers_max, account.seq)
-        stretch = (account.merchant_id, done + 1, last)
-        await fetch(self._sql["roll_up_revenue"], *stretch, account.currency)
-        await fetch(self._sql["roll_up_balances"], *stretch)
-        await fetch(self._sql["set_revenue_mark"], account.merchant_id, last)
+        first: int = done + 1
+        while first <= last:
+            stretch = (account.merchant_id, first, last)
+            ((began_at, ended_at),) = await fetch(self._sql["month_of_stretch"], *stretch)
+            month = Month.of(began_at)
+            end = last
+            if Month.of(ended_at) != month:
+                ((end,),) = await fetch(self._sql["last_seq_before"], *stretch, month.ends_at)
+            part = (account.merchant_id, first, end, month.number)
+            await fetch(self._sql["roll_up_revenue"], *part, account.currency)
+            await fetch(self._sql["roll_up_balance"], *part)
+            await fetch(self._sql["set_revenue_mark"], account.merchant_id, end)
+            first = end + 1
         return last - int(done)
 
     async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
