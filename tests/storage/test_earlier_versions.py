@@ -196,9 +196,11 @@ async def test_months_of_before_are_those_of_the_books_whatever_was_rolled_up(en
         await writer.write(ANN, Kind.GRANT, 9 * UNIT, at, given=f"{number + 1}:{9 * UNIT};types=image")
         await writer.write(ANN, Kind.TOP_UP, 5 * UNIT, at)
         await writer.write(BEN, Kind.CHARGE, UNIT, at, uncollected=3)
+        await writer.write(ANN, Kind.TOP_UP_REVERSAL, UNIT, at, uncollected=None if number % 2 else 5 * UNIT)
+        await writer.write(ANN, Kind.TOP_UP_REVERSAL, UNIT, at, is_payment=True)
         await writer.write(ANN, Kind.HOLD, 6 * UNIT, at, given=f"1:{UNIT},{number + 1}:{UNIT}")
         await writer.write(ANN, Kind.CAPTURE, 2 * UNIT, at, given=f"1:{UNIT},{number + 1}:{UNIT // 2}")
-    await stores.usage.roll_up(ANN, transfers_max=11)
+    await stores.usage.roll_up(ANN, transfers_max=15)
     await stores.connector.close()
     await _leave_as_version(REVENUE, full, earlier)
 
@@ -206,7 +208,7 @@ async def test_months_of_before_are_those_of_the_books_whatever_was_rolled_up(en
     await stores.connector.migrate(NOW)
     await stores.connector.open()
     kept = [await earlier.execute(f"SELECT count(*) FROM {table}") for table in ("revenue_month", "balance_month")]
-    assert [[(6,)], [(2,)]] == kept
+    assert [[(8,)], [(2,)]] == kept
     books = await RevenueWriter(stores).books()
     for _ in range(2):
         for begin, end in ((0, 0), (1, 1), (2, 3), (0, 4)):

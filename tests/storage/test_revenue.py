@@ -88,7 +88,7 @@ class Mover:
 
     async def move(self, merchant_id: int, kind: Kind, amount: int, request_type: str) -> None:
         """Write a transfer, if there is what it moves."""
-        given = 0
+        given, uncollected, is_payment = 0, None, False
         if kind in (Kind.CAPTURE, Kind.RELEASE, Kind.EXPIRE):
             amount = self._take(merchant_id, "held", amount)
             given = min(amount, self._take(merchant_id, "given held", amount))
@@ -98,7 +98,8 @@ class Mover:
             amount = self._take(merchant_id, "revenue", amount)
             given = self._take(merchant_id, "given revenue", amount)
         elif kind == Kind.TOP_UP_REVERSAL:
-            amount = self._take(merchant_id, "funding", amount)
+            is_payment = amount % 2 == 0 and self._left.get((merchant_id, "owed"), 0) > 0
+            amount = self._take(merchant_id, "owed" if is_payment else "funding", amount)
         elif kind == Kind.GRANT:
             given = amount
         elif kind == Kind.GRANT_EXPIRY:
@@ -115,16 +116,18 @@ class Mover:
             self._put(merchant_id, "given wallet", given)
         elif kind == Kind.TOP_UP:
             self._put(merchant_id, "funding", amount)
+        if kind in (Kind.CHARGE, Kind.CAPTURE, Kind.TOP_UP_REVERSAL) and amount % 3 == 0 and not is_payment:
+            uncollected = 7 * amount
+            self._put(merchant_id, "owed", uncollected if kind == Kind.TOP_UP_REVERSAL else 0)
         await self._writer.write(
             merchant_id,
             kind,
             amount,
             self.now,
             given=_parts(kind, given) if given else None,
-            uncollected=7 * amount
-            if kind in (Kind.CHARGE, Kind.CAPTURE, Kind.TOP_UP_REVERSAL) and amount % 3 == 0
-            else None,
+            uncollected=uncollected,
             request_type=request_type if kind in TYPED else None,
+            is_payment=is_payment,
         )
 
 

@@ -37,6 +37,7 @@ class RevenueWriter:
         given: str | None = None,
         uncollected: int | None = None,
         request_type: str | None = None,
+        is_payment: bool = False,
     ) -> Transfer:
         """Add a transfer to a book."""
         written: list[Transfer] = []
@@ -47,7 +48,7 @@ class RevenueWriter:
                 kind,
                 amount,
                 at,
-                idempotency_key=f"k{next(self._names)}",
+                idempotency_key=f"{'owed' if is_payment else 'k'} {next(self._names)}",
                 fingerprint=bytes(8),
                 request_type=request_type or ("image" if kind in TYPED else None),
                 quantity=1 if kind in TYPED else None,

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from farebox.core.accounts import Kind
+from farebox.core.credit.shortfalls import is_payment
 from farebox.core.transfers import Transfer
 from farebox.storage.months import Month
 from farebox.storage.records import BalanceSum, MonthSum, RevenueSums
@@ -34,7 +35,7 @@ def scanned(books: Iterable[tuple[str, Sequence[Transfer]]], *, first: Month, la
         for balances, before in ((opening, first), (closing, last.plus(1))):
             earlier = [transfer for transfer in transfers if month_of(transfer.committed_at) < before]
             if earlier:
-                _add(balances.setdefault(currency, [0, 0, 0]), _balance(earlier))
+                _add(balances.setdefault(currency, [0, 0, 0, 0]), _balance(earlier))
         for transfer in transfers:
             month = month_of(transfer.committed_at)
             if first <= month <= last and transfer.kind not in _SET_ASIDE:
@@ -48,14 +49,16 @@ def scanned(books: Iterable[tuple[str, Sequence[Transfer]]], *, first: Month, la
     )
 
 
-def _balance(transfers: Sequence[Transfer]) -> tuple[int, int, int]:
+def _balance(transfers: Sequence[Transfer]) -> tuple[int, int, int, int]:
     given = sum(
         given_part(transfer) * (1 if transfer.kind in _ARRIVES else -1)
         for transfer in transfers
         if transfer.kind not in _SET_ASIDE
     )
     paid = transfers[-1].posted_after - given
-    return max(paid, 0), max(-paid, 0), given
+    back = [transfer for transfer in transfers if transfer.kind == Kind.TOP_UP_REVERSAL]
+    owed = sum(-item.amount if is_payment(item) else item.uncollected or 0 for item in back)
+    return max(paid, 0), max(-paid, 0), given, owed
 
 
 def _add(sums: list[int], parts: Sequence[int]) -> None:

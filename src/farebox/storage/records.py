@@ -371,12 +371,13 @@ class BalanceSum(Struct, frozen=True):
     """What all merchants of a currency had at one moment, wallets and holds, in micros.
 
     `paid` is the paid money of those who have some, `drawn` what others spent beyond theirs on a credit limit, and
-    `given` is given credit.
+    `given` is given credit, `owed` what was taken back of top-ups and is still to be paid.
     """
 
     paid: int = 0
     drawn: int = 0
     given: int = 0
+    owed: int = 0
 
 
 class RevenueSums(Struct, frozen=True):

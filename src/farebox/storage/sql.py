@@ -10,6 +10,7 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
 - `{in $1}`: equals one of a list of whole numbers, which is the first parameter;
 - `{quantities}`: the quantities that a transfer was priced by, rows of a table `named` with `key` and `value`;
 - `{given part}`: what of a transfer's amount was given credit, in micros;
+- `{owed}`: by how much more is owed after a transfer, in micros: core's credit/shortfalls.py tells what pays it;
 - `{month}`: the month in which a transfer was committed, in UTC, such as 202611;
 - `{not rolled up}`: the transfers `t` of a book that a row of `s` names, behind its seq;
 - `{latest balance}`: the last row `e` of balance_month of an account `a`, ahead of the month that is the first value.
@@ -75,6 +76,12 @@ class NamedStatements:
         return iter(self._bodies)
 
 
+_OWED: Final = """CASE
+        WHEN t.kind <> {Kind.TOP_UP_REVERSAL} THEN 0
+        WHEN substr(t.idempotency_key, 1, 5) = 'owed ' THEN -t.amount
+        ELSE coalesce(t.uncollected, 0)
+    END"""
+
 _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
     "{quantities}": {
         "sqlite": """json_each(
@@ -98,6 +105,7 @@ _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
         FROM unnest(string_to_array(split_part(t.given, ';', 1), ',')) entry
     ) END""",
     },
+    "{owed}": {"sqlite": _OWED, "postgres": _OWED},
     "{month}": {
         "sqlite": "CAST(strftime('%Y%m', t.committed_at / 1000000, 'unixepoch') AS INTEGER)",
         "postgres": ("CAST(to_char(to_timestamp(t.committed_at / 1000000) AT TIME ZONE 'UTC', 'YYYYMM') AS BIGINT)"),
@@ -113,7 +121,7 @@ _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
             SELECT max(l.month) FROM balance_month l WHERE l.merchant_id = a.merchant_id AND l.month < $1
         )""",
         "postgres": """CROSS JOIN LATERAL (
-            SELECT posted, given FROM balance_month
+            SELECT posted, given, owed FROM balance_month
             WHERE merchant_id = a.merchant_id AND month < $1 ORDER BY month DESC LIMIT 1
         ) e""",
     },

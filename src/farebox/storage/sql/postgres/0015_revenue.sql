@@ -18,12 +18,14 @@ CREATE TABLE revenue_month (
     PRIMARY KEY (month, currency, kind, request_type, merchant_id)
 );
 
--- What a month's last transfer left: wallet and held, and how much of both was given credit.
+-- What a month's last transfer left: wallet and held, how much of both was given credit, and what is owed of top-ups that
+-- were taken back.
 CREATE TABLE balance_month (
     merchant_id BIGINT NOT NULL,
     month BIGINT NOT NULL,
     posted BIGINT NOT NULL,
     given BIGINT NOT NULL,
+    owed BIGINT NOT NULL,
     PRIMARY KEY (merchant_id, month)
 );
 
@@ -58,14 +60,21 @@ FROM (
 ) moved
 GROUP BY month, currency, kind, request_type, merchant_id;
 
--- The given part of what a month left is what all months up to it gave, less what they took of it.
-INSERT INTO balance_month (merchant_id, month, posted, given)
-SELECT ended.merchant_id, ended.month, t.wallet_after + t.held_after, CAST(
-    sum(coalesce(changed.given, 0)) OVER (PARTITION BY ended.merchant_id ORDER BY ended.month) AS BIGINT
-)
+-- What was given and what is owed is what all months up to one came to. Kind 2 takes top-ups back; what pays what is owed
+-- has a key that says so.
+INSERT INTO balance_month (merchant_id, month, posted, given, owed)
+SELECT ended.merchant_id, ended.month, t.wallet_after + t.held_after,
+    CAST(sum(coalesce(changed.given, 0)) OVER (PARTITION BY ended.merchant_id ORDER BY ended.month) AS BIGINT),
+    CAST(sum(ended.owed) OVER (PARTITION BY ended.merchant_id ORDER BY ended.month) AS BIGINT)
 FROM (
     SELECT t.merchant_id, CAST(to_char(to_timestamp(t.committed_at / 1000000) AT TIME ZONE 'UTC', 'YYYYMM') AS BIGINT) AS month,
-        max(t.seq) AS seq
+        max(t.seq) AS seq, sum(
+            CASE
+                WHEN t.kind <> 2 THEN 0
+                WHEN substr(t.idempotency_key, 1, 5) = 'owed ' THEN -t.amount
+                ELSE coalesce(t.uncollected, 0)
+            END
+        ) AS owed
     FROM transfer t JOIN usage_mark m ON m.merchant_id = t.merchant_id AND t.seq <= m.seq
     GROUP BY 1, 2
 ) ended

@@ -39,17 +39,25 @@ ON CONFLICT (month, currency, kind, request_type, merchant_id) DO UPDATE SET
     uncollected_billions = r.uncollected_billions + excluded.uncollected_billions,
     uncollected_rest = r.uncollected_rest + excluded.uncollected_rest;
 
--- roll_up_balance: write what a stretch of a book that is in one month left: posted as the book tells it, and its given part
-INSERT INTO balance_month (merchant_id, month, posted, given)
+-- roll_up_balance: write what a stretch of a book that is in one month left: posted as the book tells it, its given part,
+-- and what is owed of top-ups that were taken back
+INSERT INTO balance_month (merchant_id, month, posted, given, owed)
 SELECT l.merchant_id, CAST($4 AS BIGINT), l.wallet_after + l.held_after,
-    coalesce((SELECT given FROM balance_month WHERE merchant_id = $1 ORDER BY month DESC LIMIT 1), 0) + coalesce((
-        SELECT CAST(sum(CASE WHEN t.kind IN ({Kind.GRANT}, {Kind.REFUND}) THEN 1 ELSE -1 END * {given part}) AS BIGINT)
-        FROM transfer t
-        WHERE t.merchant_id = $1 AND t.seq BETWEEN $2 AND $3 AND t.given IS NOT NULL
-            AND t.kind NOT IN ({Kind.HOLD}, {Kind.RELEASE}, {Kind.EXPIRE})
-    ), 0)
-FROM transfer l WHERE l.merchant_id = $1 AND l.seq = $3
-ON CONFLICT (merchant_id, month) DO UPDATE SET posted = excluded.posted, given = excluded.given;
+    CAST(coalesce(b.given, 0) + coalesce(c.given, 0) AS BIGINT),
+    CAST(coalesce(b.owed, 0) + coalesce(c.owed, 0) AS BIGINT)
+FROM transfer l
+CROSS JOIN (
+    SELECT sum(CASE WHEN t.kind IN ({Kind.GRANT}, {Kind.REFUND}) THEN 1 ELSE -1 END * {given part}) AS given,
+        sum({owed}) AS owed
+    FROM transfer t
+    WHERE t.merchant_id = $1 AND t.seq BETWEEN $2 AND $3 AND (t.given IS NOT NULL OR t.kind = {Kind.TOP_UP_REVERSAL})
+        AND t.kind NOT IN ({Kind.HOLD}, {Kind.RELEASE}, {Kind.EXPIRE})
+) c
+LEFT JOIN balance_month b ON b.merchant_id = $1
+    AND b.month = (SELECT max(month) FROM balance_month WHERE merchant_id = $1)
+WHERE l.merchant_id = $1 AND l.seq = $3
+ON CONFLICT (merchant_id, month) DO UPDATE SET
+    posted = excluded.posted, given = excluded.given, owed = excluded.owed;
 
 -- revenue_moved: sum up what is rolled up of the months from $1 to $2, by kind and type
 SELECT month, currency, kind, request_type,
@@ -79,22 +87,24 @@ FROM (
 GROUP BY month, currency, kind, request_type;
 
 -- balances_before: sum up what merchants had when month $1 began, at the time $2, by currency: the paid money of those who
--- have some, what others are below zero, and given credit
+-- have some, what others are below zero, given credit, and what is owed
 SELECT currency,
     CAST(sum(CASE WHEN paid > 0 THEN paid / 1000000000 ELSE 0 END) AS BIGINT),
     CAST(sum(CASE WHEN paid > 0 THEN paid % 1000000000 ELSE 0 END) AS BIGINT),
     CAST(sum(CASE WHEN paid < 0 THEN -paid / 1000000000 ELSE 0 END) AS BIGINT),
     CAST(sum(CASE WHEN paid < 0 THEN -paid % 1000000000 ELSE 0 END) AS BIGINT),
-    CAST(sum(given / 1000000000) AS BIGINT), CAST(sum(given % 1000000000) AS BIGINT)
+    CAST(sum(given / 1000000000) AS BIGINT), CAST(sum(given % 1000000000) AS BIGINT),
+    CAST(sum(owed / 1000000000) AS BIGINT), CAST(sum(owed % 1000000000) AS BIGINT)
 FROM (
-    SELECT merchant_id, currency, CAST(sum(paid) AS BIGINT) AS paid, CAST(sum(given) AS BIGINT) AS given
+    SELECT merchant_id, currency, CAST(sum(paid) AS BIGINT) AS paid, CAST(sum(given) AS BIGINT) AS given,
+        CAST(sum(owed) AS BIGINT) AS owed
     FROM (
-        SELECT a.merchant_id, a.currency, e.posted - e.given AS paid, e.given
+        SELECT a.merchant_id, a.currency, e.posted - e.given AS paid, e.given, e.owed
         FROM account a {latest balance}
         UNION ALL
-        SELECT merchant_id, currency, sign * (amount - given), sign * given
+        SELECT merchant_id, currency, sign * (amount - given), sign * given, owed
         FROM (
-            SELECT s.merchant_id, s.currency, t.amount, {given part} AS given,
+            SELECT s.merchant_id, s.currency, t.amount, {given part} AS given, {owed} AS owed,
                 CASE WHEN t.kind IN ({Kind.TOP_UP}, {Kind.REFUND}, {Kind.ADJUSTMENT_CREDIT}, {Kind.GRANT}) THEN 1
                 ELSE -1 END AS sign
             FROM (
