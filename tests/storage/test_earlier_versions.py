@@ -326,7 +326,7 @@ async def test_units_that_were_counted_keep_to_the_unit_that_their_prices_have(e
         Rule(Rates((Line("calls", 1),)), period=None if unit is None else Period(unit, "UTC"))
         for unit in (PeriodUnit.DAY, PeriodUnit.MONTH, None)
     )
-    kept = {
+    kept: dict[str, list[tuple[int | None, Rule]]] = {
         "day": [(None, daily), (None, uncounted)],
         "month": [(None, monthly)],
         "own": [(None, uncounted), (ANN, daily)],

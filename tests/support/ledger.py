@@ -230,7 +230,8 @@ async def faults(stores: Stores, merchant_id: int = ANN) -> list[str]:
         alerts = await snapshot.alerts(merchant_id)
         named = await snapshot.transfers_at(merchant_id, sorted(named_seqs(alerts) | replay.returned.keys()))
         counts, short = await snapshot.period_counts([merchant_id]), await snapshot.shortfalls([merchant_id])
-        found += replay.finish(account, await snapshot.holds(merchant_id), named, counts, short)
+        grants = await snapshot.grants(merchant_id)
+        found += replay.finish(account, await snapshot.holds(merchant_id), named, counts, short, grants)
         return found + list(alert_faults(account, alerts, named, replay.last_arrival_seq))
 
 
