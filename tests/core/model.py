@@ -21,8 +21,10 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    EndGrant,
     ExpireHold,
     ExtendHold,
+    GiveCredit,
     Refund,
     Reject,
     ReleaseHold,
@@ -31,12 +33,14 @@ from farebox.core.commands import (
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
+    SettleGrants,
     Spend,
     TopUp,
     TransferCommand,
 )
 from farebox.core.outcomes import Code
 from farebox.core.pricing.rules import Rates, Rule
+from tests.core.model_grants import FOR_EVER, Lot, Parts, backwards, taken, without
 from tests.core.model_rules import Measured, Place, period_of, rates_of
 from tests.support.price_models import fraction_cost
 
@@ -45,7 +49,7 @@ LARGEST_BALANCE: Final = Decimal(4 * 10**12)
 PRECEDENCE: Final = list(Code)
 
 MICROS: Final = Decimal(10**6)
-ACCOUNTS: Final = ("wallet", "held", "revenue", "funding", "adjustments")
+ACCOUNTS: Final = ("wallet", "held", "revenue", "funding", "adjustments", "promotions")
 
 DEBIT_AND_CREDIT: Final = {
     "top_up": ("funding", "wallet"),
@@ -58,22 +62,34 @@ DEBIT_AND_CREDIT: Final = {
     "expire": ("held", "wallet"),
     "adjustment up": ("adjustments", "wallet"),
     "adjustment down": ("wallet", "adjustments"),
+    "grant": ("promotions", "wallet"),
+    "grant_expiry": ("wallet", "promotions"),
 }
-TAKES_FROM_THE_WALLET: Final = {"charge", "hold", "top_up_reversal", "adjustment down"}
-LOWERS_POSTED: Final = {"charge", "capture", "adjustment down", "top_up_reversal"}
-BRINGS_MONEY: Final = {"top_up", "adjustment up"}
+TAKES_PAID_MONEY: Final = {"top_up_reversal", "adjustment down"}
+LOWERS_POSTED: Final = {"charge", "capture", "adjustment down", "top_up_reversal", "grant_expiry"}
+BRINGS_MONEY: Final = {"top_up", "adjustment up", "grant"}
+BRINGS_TO_LOTS: Final = {
+    "grant": 1,
+    "charge": -1,
+    "hold": -1,
+    "release": 1,
+    "expire": 1,
+    "refund": 1,
+    "grant_expiry": -1,
+}
+"""What moves do to the lots that they name; a capture takes what its hold took before."""
 
 DAY: Final = 24 * 3600 * 10**6
 OPERATOR: Final = 1
 """The person of the command line, and of Farebox itself."""
 
-Wish: TypeAlias = TopUp | Adjust | Refund | SetCreditLimit
+Wish: TypeAlias = TopUp | Adjust | Refund | SetCreditLimit | GiveCredit
 WHO_MAY: Final[dict[str, set[type]]] = {
     "merchant": set(),
     "service": {Charge, CreateHold, CaptureHold, ReleaseHold, ExtendHold, Refund},
     "support": {
         *(Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen, Approve, Reject),
-        *(ReleaseHold, ExtendHold),
+        *(ReleaseHold, ExtendHold, GiveCredit, EndGrant),
     },
 }
 
@@ -147,6 +163,12 @@ class Move:
     measured: Measured | None = None
     key: int | None = None
     """The merchant's API key that the request named."""
+    parts: Parts = ()
+    """What it took of lots, or gave back to them, in the order of spending; a capture, of what its hold had taken."""
+
+    def of_grant(self, number: int) -> Decimal:
+        """Sum up what it names of a grant."""
+        return sum((amount for part, amount in self.parts if part == number), Decimal(0))
 
 
 @dataclass(frozen=True)
@@ -194,7 +216,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Action:
-    """A command that an actor gave, the move or request that it made, and the hold that it made, changed or ended."""
+    """A command that an actor gave, the move or request that it made, and the hold or grant that it made or changed."""
 
     merchant_id: int
     by: Actor
@@ -203,6 +225,7 @@ class Action:
     seq: int | None
     request: int | None
     hold_seq: int | None
+    grant: int | None
 
 
 @dataclass(frozen=True)
@@ -217,6 +240,7 @@ class Answer:
     hold_seq: int | None = None
     is_replay: bool = False
     request: int | None = None
+    grant: int | None = None
 
 
 @dataclass
@@ -234,6 +258,7 @@ class Book:
     alone: list[tuple[int, frozenset[int], Decimal]] = field(default_factory=list)
     """What people moved without a second person: when, who, how much."""
     currency: str = "USD"
+    grants: dict[int, Lot] = field(default_factory=dict)
 
     def balance(self, account: str, up_to: int | None = None) -> Decimal:
         """Sum up an account, from the first move on, up to the move of that number."""
@@ -271,6 +296,44 @@ class Book:
         returned = (move.amount for move in self.naming(seq, "refund", "top_up_reversal"))
         return self.moves[seq - 1].amount - sum(returned, Decimal(0))
 
+    def left_of_grant(self, number: int) -> Decimal:
+        """Sum up what is left of a grant: what came, less what was spent, set aside or ended."""
+        signs = ((move.of_grant(number), BRINGS_TO_LOTS.get(move.word, 0)) for move in self.moves)
+        return sum((amount * sign for amount, sign in signs), Decimal(0))
+
+    def given(self) -> Decimal:
+        """What of the wallet was not paid for."""
+        return sum((self.left_of_grant(number) for number in self.grants), Decimal(0))
+
+    def paid(self) -> Decimal:
+        """What of the wallet was paid for; below zero if credit is in use."""
+        return self.balance("wallet") - self.given()
+
+    def lots(self, request_type: str, at: int) -> list[tuple[int | None, Decimal]]:
+        """List what a request of a type may be paid with, in the order of spending; the credit limit comes last."""
+        usable = [
+            (lot.priority, lot.end, 0, lot.number, self.left_of_grant(lot.number))
+            for lot in self.grants.values()
+            if not lot.is_over and at < lot.end and lot.pays_for(request_type)
+        ]
+        paid = self.paid()
+        ordered = sorted([*usable, (0, FOR_EVER, 1, 0, max(paid, Decimal(0)))])
+        credit = self.credit_limit + min(paid, Decimal(0))
+        return [*((number or None, left) for *_, number, left in ordered), (None, credit)]
+
+    def as_told(self, parts: Parts) -> Parts:
+        """Put parts as a transfer tells of them: paid money, and credit, as one, after the grants that go before it."""
+        goes_first = [part for part in parts if part[0] and not self.grants[part[0]].priority]
+        goes_last = [part for part in parts if part[0] and self.grants[part[0]].priority]
+        paid = sum((amount for number, amount in parts if number is None), Decimal(0))
+        return (*goes_first, *([(None, paid)] if paid else []), *goes_last)
+
+    def given_text(self, move: Move) -> str | None:
+        """Say what the transfer of a move says of grants: of one that brings a grant, its terms."""
+        if move.word == "grant":
+            return self.grants[move.parts[0][0] or 0].terms(micros(move.amount))
+        return ",".join(f"{number}:{micros(amount)}" for number, amount in move.parts if number) or None
+
     def counted(self, place: Place) -> dict[str, int]:
         """Sum up the units of a period: what was charged, what is held, what was captured of holds."""
         total: Counter[str] = Counter()
@@ -288,7 +351,7 @@ class Book:
         return {line: number for line, number in total.items() if number}
 
     def faults_of_amount(self, word: str, amount: Decimal, *, may_be_free: bool = False) -> set[Code]:
-        """Find what stands against moving an amount: its size, the balances' size, or too little in the wallet."""
+        """Find what stands against moving an amount: its size, the balances' size, or too little paid money."""
         faults = set()
         if not (0 < amount or may_be_free) or amount > LARGEST_AMOUNT:
             faults.add(Code.AMOUNT_TOO_LARGE)
@@ -300,7 +363,7 @@ class Book:
             abs(balance) > LARGEST_BALANCE for name, balance in after.items() if name != "wallet"
         ):
             faults.add(Code.BALANCE_LIMIT_EXCEEDED)
-        if word in TAKES_FROM_THE_WALLET and self.balance("wallet") + self.credit_limit < amount:
+        if word in TAKES_PAID_MONEY and self.paid() + self.credit_limit < amount:
             faults.add(Code.INSUFFICIENT_BALANCE)
         return faults
 
@@ -387,8 +450,8 @@ class Model:
         if command.actor is not None and answer.code is Code.OK and not answer.is_replay:
             is_made = isinstance(command, RequestApproval) and answer.request is None
             what = type(command.move) if isinstance(command, RequestApproval) and is_made else type(command)
-            action = Action(command.merchant_id, command.actor, now, what, answer.seq, answer.request, answer.hold_seq)
-            self.actions.append(action)
+            made = (answer.seq, answer.request, answer.hold_seq, answer.grant)
+            self.actions.append(Action(command.merchant_id, command.actor, now, what, *made))
         return answer
 
     def _do(self, command: Command, now: int) -> Answer:
@@ -396,6 +459,10 @@ class Model:
         book = self._book(command, now)
         if book is None:
             return _first(faults | {Code.MERCHANT_NOT_FOUND})
+        if not faults:
+            self._settle(book, now)
+        if isinstance(command, SettleGrants):
+            return Answer(Code.OK)
         if isinstance(command, SetCreditLimit):
             return self._alone(book, command, faults, now, is_noted=command.actor is not None)
         if isinstance(command, SetThresholds | SetFrozen):
@@ -405,8 +472,13 @@ class Model:
         if isinstance(command, ExtendHold):
             return self._extend(book, command, faults, now)
         name, asked = _name_and_content(command)
+        gift = command.move if isinstance(command, RequestApproval | Approve) else command
+        if isinstance(gift, GiveCredit) and not faults:
+            known = self._known_grant(book, gift)
+            if known is not None:
+                return known
         for number, move in enumerate(book.moves, 1):
-            if move.name == name and not faults:
+            if move.name == name and not faults and not isinstance(command, EndGrant):
                 is_same = move.asked == asked
                 return self._again(book, number) if is_same else Answer(Code.IDEMPOTENCY_CONFLICT)
         if isinstance(command, Charge | CreateHold):
@@ -417,6 +489,8 @@ class Model:
             return self._give_back(book, command, faults, now)
         if isinstance(command, ReverseTopUp):
             return self._return(book, command, faults, now)
+        if isinstance(command, EndGrant):
+            return self._end_grant(book, command, faults, now)
         if isinstance(command, RequestApproval):
             return self._request(book, command, faults, now)
         if isinstance(command, Approve):
@@ -427,6 +501,48 @@ class Model:
                 return waiting
         by = command.actor
         return self._alone(book, command, faults, now, is_noted=by is not None)
+
+    def _settle(self, book: Book, now: int) -> None:
+        """Begin the grants whose time has come, and end those whose time is over, in the order of those times."""
+        at = _time(book, now)
+        starts = [(lot.starts_at, 0, lot) for lot in book.grants.values() if lot.seq is None and not lot.is_over]
+        ends = [(lot.end, 1, lot) for lot in book.grants.values() if not lot.is_over]
+        due = [event for event in (*starts, *ends) if event[0] <= at]
+        for _, what, lot in sorted(due, key=lambda event: (event[0], event[1], event[2].number)):
+            if what == 0:
+                self._begin(book, lot, now)
+            elif not lot.is_over:
+                self._end(book, lot, now)
+
+    def _begin(self, book: Book, lot: Lot, now: int) -> int | None:
+        """Bring a grant; one that would be more than a balance can be is over before it began."""
+        if book.faults_of_amount("grant", lot.amount):
+            lot.is_over = lot.is_by_support = True
+            return None
+        asked = ("grant", lot.reference), lot.asked
+        move = Move("grant", lot.amount, _time(book, now), *asked, reference=lot.reference, note=lot.reason)
+        lot.seq = book.add(dataclass_replace(move, parts=((lot.number, lot.amount),)), now)
+        return lot.seq
+
+    def _end(self, book: Book, lot: Lot, now: int, note: str | None = None) -> int | None:
+        """End a grant; what is left of it goes, if there is anything."""
+        lot.is_over, lot.is_by_support = True, note is not None
+        left = book.left_of_grant(lot.number)
+        if not left:
+            return None
+        name = ("end of grant", str(lot.number))
+        parts = ((lot.number, left),)
+        return book.add(
+            Move("grant_expiry", left, _time(book, now), name, refers_to=lot.seq, note=note, parts=parts), now
+        )
+
+    def _end_at_once(self, book: Book, seq: int, now: int) -> None:
+        """End again what a move gave back to grants that are over."""
+        for number, amount in book.moves[seq - 1].parts:
+            if number is not None and book.grants[number].is_over:
+                name = ("end of grant", str(number), "after", str(seq))
+                move = Move("grant_expiry", amount, _time(book, now), name, parts=((number, amount),))
+                book.add(dataclass_replace(move, refers_to=book.grants[number].seq), now)
 
     def _opens(self, digest: bytes, merchant_id: int | None, now: int) -> Key | None:
         key = self.keys.get(digest)
@@ -515,7 +631,10 @@ class Model:
         else:
             amount = price.unit_price * quantities["requests"]
         faults |= book.faults_of_amount(word, amount, may_be_free=measured is not None)
-        if faults:
+        parts = taken(book.lots(command.request_type, _time(book, now)), amount)
+        if parts is None:
+            faults.add(Code.INSUFFICIENT_BALANCE)
+        if faults or parts is None:
             answer = _first(faults)
             if answer.code is Code.INSUFFICIENT_BALANCE:
                 book.refuse(amount, now)
@@ -533,6 +652,7 @@ class Model:
                 reference=command.reference,
                 measured=measured,
                 key=None if command.payer.digest is None else self.keys[command.payer.digest].number,
+                parts=book.as_told(parts),
             ),
             now,
         )
@@ -562,33 +682,35 @@ class Model:
         if Code.HOLD_NOT_FOUND in faults:
             return _first(faults)
         hold = book.moves[seq - 1]
-        taken = _taken_of_requests(hold, command) if hold.measured is None else self._taken_of_rule(hold, command)
-        faults |= taken.faults
-        if not taken.is_known:
+        part = _taken_of_requests(hold, command) if hold.measured is None else self._taken_of_rule(hold, command)
+        faults |= part.faults
+        if not part.is_known:
             return _first(faults)
-        faults |= book.faults_of_amount("capture", taken.amount, may_be_free=taken.measured is not None)
+        faults |= book.faults_of_amount("capture", part.amount, may_be_free=part.measured is not None)
         if faults:
             return _first(faults)
         at, asked = _time(book, now), _name_and_content(command)
-        is_at_price = taken.is_at_unit_price or taken.measured is not None
+        is_at_price = part.is_at_unit_price or part.measured is not None
         move = Move(
             "capture",
-            taken.amount,
+            part.amount,
             at,
             *asked,
             refers_to=seq,
             reference=command.reference,
             request_type=hold.request_type,
-            quantity=taken.requests,
-            unit_price=hold.unit_price if taken.is_at_unit_price else None,
+            quantity=part.requests,
+            unit_price=hold.unit_price if part.is_at_unit_price else None,
             price_number=hold.price_number if is_at_price else None,
-            measured=taken.measured,
+            measured=part.measured,
+            parts=taken(hold.parts, part.amount) or (),
             key=hold.key,
         )
         capture = book.add(move, now)
-        if taken.amount < hold.amount:
-            rest = hold.amount - taken.amount
-            book.add(Move("release", rest, at, refers_to=seq, request_type=hold.request_type, key=hold.key), now)
+        if part.amount < hold.amount:
+            rest, parts = hold.amount - part.amount, without(hold.parts, part.amount)
+            move = Move("release", rest, at, refers_to=seq, request_type=hold.request_type, parts=parts, key=hold.key)
+            self._end_at_once(book, book.add(move, now), now)
         return Answer(Code.OK, capture, seq)
 
     def _taken_of_rule(self, hold: Move, command: CaptureHold) -> "Taken":
@@ -636,8 +758,11 @@ class Model:
             note=note,
             request_type=hold.request_type,
             key=hold.key,
+            parts=hold.parts,
         )
-        return Answer(Code.OK, book.add(move, now), seq)
+        number = book.add(move, now)
+        self._end_at_once(book, number, now)
+        return Answer(Code.OK, number, seq)
 
     def _extend(self, book: Book, command: ExtendHold, faults: set[Code], now: int) -> Answer:
         """A hold lasts until the latest of the ends that it was given."""
@@ -690,8 +815,11 @@ class Model:
             note=note,
             request_type=original.request_type,
             key=original.key,
+            parts=backwards(original.parts, original.amount - book.left_of(seq), amount) if word == "refund" else (),
         )
-        return Answer(Code.OK, book.add(move, now))
+        number = book.add(move, now)
+        self._end_at_once(book, number, now)
+        return Answer(Code.OK, number)
 
     def _fund(self, book: Book, command: TopUp | Adjust, faults: set[Code], now: int) -> Answer:
         if isinstance(command, TopUp):
@@ -735,6 +863,8 @@ class Model:
             faults, amount = self._faults_of_return(book, move)
             if faults:
                 return _first(faults)
+        elif isinstance(move, GiveCredit) and self._faults_of_times(book, move, now):
+            return Answer(Code.GRANT_TIMES_OUT_OF_BOUNDS)
         elif isinstance(move, SetCreditLimit):
             amount = units(move.credit_limit) - book.credit_limit
         else:
@@ -761,6 +891,8 @@ class Model:
         answer = self._make(book, move, faults, now)
         if answer.code is Code.OK and is_noted:
             raised = book.credit_limit - limit_before if answer.seq is None else book.moves[answer.seq - 1].amount
+            if answer.grant is not None:
+                raised = book.grants[answer.grant].amount
             if raised > 0:
                 book.alone.append((now, self._people(move), raised))
         return answer
@@ -770,7 +902,55 @@ class Model:
             return self._return(book, move, faults, now)
         if isinstance(move, SetCreditLimit):
             return self._set(book, move, faults, now)
+        if isinstance(move, GiveCredit):
+            return self._give(book, move, faults, now)
         return self._fund(book, move, faults, now)
+
+    def _known_grant(self, book: Book, command: GiveCredit) -> Answer | None:
+        """A reference names one grant for ever, even if that waits, or never started."""
+        for lot in book.grants.values():
+            if lot.reference == command.reference:
+                is_same = lot.asked == _name_and_content(command)[1]
+                answer = Answer(Code.OK, lot.seq, is_replay=True, grant=lot.number)
+                return answer if is_same else Answer(Code.IDEMPOTENCY_CONFLICT)
+        return None
+
+    def _give(self, book: Book, command: GiveCredit, faults: set[Code], now: int) -> Answer:
+        at = _time(book, now)
+        starts_at = at if command.starts_at is None else command.starts_at
+        amount = units(command.amount)
+        faults |= self._faults_of_times(book, command, now)
+        faults |= faults_of_decimals(amount) | book.faults_of_amount("grant", amount)
+        if faults:
+            return _first(faults)
+        number = len(book.grants) + 1
+        types = None if command.types is None else frozenset(command.types.split(" "))
+        terms = (max(at, starts_at), command.expires_at, types, command.priority, command.reference, command.reason)
+        lot = book.grants[number] = Lot(number, amount, *terms, _name_and_content(command)[1])
+        seq = self._begin(book, lot, now) if starts_at <= at else None
+        return Answer(Code.OK, seq, grant=number)
+
+    def _faults_of_times(self, book: Book, command: GiveCredit, now: int) -> set[Code]:
+        """Find whether credit would start long ago or far ahead, or end before it has started."""
+        at = _time(book, now)
+        starts_at = at if command.starts_at is None else command.starts_at
+        is_in_bounds = at - DAY <= starts_at <= at + 2 * 366 * DAY
+        is_over = command.expires_at is not None and command.expires_at <= max(at, starts_at)
+        return set() if is_in_bounds and not is_over else {Code.GRANT_TIMES_OUT_OF_BOUNDS}
+
+    def _end_grant(self, book: Book, command: EndGrant, faults: set[Code], now: int) -> Answer:
+        lot = book.grants.get(command.number)
+        if lot is None:
+            return _first(faults | {Code.GRANT_NOT_FOUND})
+        if lot.is_over and not lot.is_by_support:
+            faults.add(Code.GRANT_ALREADY_ENDED)
+        if faults:
+            return _first(faults)
+        if lot.is_over:
+            name, _ = _name_and_content(command)
+            ended = next((seq for seq, move in enumerate(book.moves, 1) if move.name == name), None)
+            return Answer(Code.OK, ended, is_replay=True, grant=lot.number)
+        return Answer(Code.OK, self._end(book, lot, now, command.reason), grant=lot.number)
 
     def _approve(self, book: Book, command: Approve, faults: set[Code], now: int) -> Answer:
         request = book.requests.get(command.approval_id)
@@ -785,15 +965,20 @@ class Model:
         move = command.move
         if isinstance(move, Refund):
             move = replace(move, amount=micros(request.amount))
+        if isinstance(move, GiveCredit) and move.starts_at is not None:
+            # What was to start meanwhile starts now.
+            move = replace(move, starts_at=max(move.starts_at, _time(book, now)))
         answer = self._make(book, move, faults, now)
         if answer.code is not Code.OK:
             return answer
+        if isinstance(command.move, GiveCredit) and answer.grant is not None:
+            book.grants[answer.grant].asked = _wished(command.move)[1]
         if isinstance(command.move, Refund):
             # A retry asks as the request did.
             book.moves[-1] = dataclass_replace(book.moves[-1], asked=_wished(command.move)[1])
         request.state, request.decided_by, request.decided_at = "approved", _person(command), now
         request.seq = answer.seq
-        return Answer(Code.OK, answer.seq, request=command.approval_id)
+        return Answer(Code.OK, answer.seq, request=command.approval_id, grant=answer.grant)
 
     def _reject(self, book: Book, command: Reject, faults: set[Code], now: int) -> Answer:
         request = book.requests.get(command.approval_id)
@@ -811,7 +996,7 @@ class Model:
     def _set(
         self, book: Book, command: SetThresholds | SetCreditLimit | SetFrozen, faults: set[Code], now: int
     ) -> Answer:
-        if isinstance(command, SetCreditLimit) and book.balance("wallet") + units(command.credit_limit) < 0:
+        if isinstance(command, SetCreditLimit) and book.paid() + units(command.credit_limit) < 0:
             faults.add(Code.CREDIT_LIMIT_IN_USE)
         if isinstance(command, SetCreditLimit):
             faults |= faults_of_decimals(units(command.credit_limit))
@@ -929,6 +1114,11 @@ def _name_and_content(command: TransferCommand) -> tuple[tuple[str, ...], tuple[
             return ("reversal", command.reference), (command.transfer_seq, command.amount)
         case Adjust():
             return ("adjustment", command.reference), (command.amount, command.is_credit)
+        case GiveCredit():
+            terms = (command.starts_at, command.expires_at, command.types, command.priority)
+            return ("grant", command.reference), (command.amount, *terms)
+        case EndGrant():
+            return ("end of grant", str(command.number)), ()
         case ExpireHold():
             return ("expiry", str(command.hold_seq)), ()
         case Charge():

@@ -33,8 +33,10 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    EndGrant,
     ExpireHold,
     ExtendHold,
+    GiveCredit,
     KeyKind,
     Payer,
     Refund,
@@ -45,6 +47,7 @@ from farebox.core.commands import (
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
+    SettleGrants,
     TopUp,
 )
 from farebox.core.fingerprints import Quantities
@@ -200,6 +203,7 @@ _THRESHOLDS: Final = (5 * UNIT, 10 * UNIT, 20 * UNIT, 50 * UNIT, 100 * UNIT, 101
 _KINDS: Final[tuple[type[Command], ...]] = (
     *(TopUp, TopUp, TopUp, Charge, Charge, Charge, Charge, Charge, CreateHold, CreateHold, CreateHold, CreateHold),
     *(Adjust, Adjust, SetThresholds, SetThresholds, SetCreditLimit, SetCreditLimit, SetFrozen),
+    *(GiveCredit, GiveCredit, GiveCredit, GiveCredit, EndGrant, SettleGrants),
 )
 LIMITS: Final = (
     EVERYTHING_WAITS,
@@ -210,6 +214,10 @@ LIMITS: Final = (
 _ENDS_OF_HOLDS: Final[tuple[type[Command], ...]] = (CaptureHold, CaptureHold, ReleaseHold, ExpireHold, ExtendHold)
 _TYPES: Final = ("image", "call", "scan", "soon", "vast", "nothing")
 _RULED_TYPES: Final = (*COUNTED_RULES, *PLAIN_RULES)
+_GRANTED_TYPES: Final = (*(None,) * 6, "image", "call", "call image", "image scan", "calls storage tokens", "nothing")
+_DAY: Final = 24 * 60 * MINUTE
+_MANY: Final = 25
+"""More grants than a batch sees at first."""
 
 
 def _on_credit(limit: int) -> tuple[int, ...]:
@@ -230,11 +238,13 @@ class _Author:
         self._now = START
         self._prices = list(PRICES)
         self._is_vast = False
+        self._is_rich = False
         self._users = len(USERS)
 
     def scenario(self, seeds: Sequence[Sequence[int]]) -> Scenario:
         self._begin(seeds[0][0])
         self._is_vast = self._one_in(4)
+        self._is_rich = self._one_in(4)
         for price in PRICES:
             self._know_price(price)
         for key in KEYS:
@@ -267,7 +277,11 @@ class _Author:
     def _opening(self) -> list[Command]:
         """Pay for something to be spent, as most merchants do first."""
         references = ("first", "second", "third") if self._is_vast else ("first",)
-        return [
+        grants: list[Command] = []
+        if self._is_rich:
+            # So many lots that a batch sees the first of them alone, unless it needs more.
+            grants = [self._grant(MERCHANTS[0], f"lot {number}", None, None) for number in range(_MANY)]
+        return grants + [
             TopUp(merchant_id, AMOUNT_MICROS_MAX if self._is_vast else 50 * UNIT, reference)
             for merchant_id in MERCHANTS
             if not self._one_in(3)
@@ -370,7 +384,7 @@ class _Author:
 
     def _asked_again(self, command: Command) -> Command:
         """Repeat a command, with any caller and any actor."""
-        if isinstance(command, ExpireHold):
+        if isinstance(command, ExpireHold | SettleGrants):
             return command
         by = {"caller": self._caller(type(command))}
         if isinstance(command, RequestApproval | Approve):
@@ -423,7 +437,28 @@ class _Author:
             return SetThresholds(number, tuple(amounts), caller, actor)
         if kind is SetCreditLimit:
             return SetCreditLimit(number, self._limit(), caller, actor)
+        if kind is GiveCredit:
+            return self._grant(number, self._reference(), caller, actor)
+        if kind is EndGrant:
+            return EndGrant(number, self._pick(*list(book.grants)[-3:] * 3, *book.grants, 1000), "over", caller, actor)
+        if kind is SettleGrants:
+            return SettleGrants(number)
         return SetFrozen(number, self._one_in(3), caller, actor)
+
+    def _grant(self, number: int, reference: str, caller: Caller | None, actor: Actor | None) -> GiveCredit:
+        """Give credit: now or later, for ever or until soon, now and then at times that can't be."""
+        amount = self._paid() if self._one_in(6) else self._pick(1, 1, 2, 3, 5, 20) * UNIT
+        soon = self._pick(0, 1, SECOND, SECOND, MINUTE, 16 * MINUTE, 16 * MINUTE, 8 * _DAY)
+        starts_at = self._now + soon if self._one_in(4) else None
+        if self._one_in(12):
+            starts_at = self._now + self._pick(-MINUTE, -_DAY, -_DAY - 1, 732 * _DAY, 732 * _DAY + 1)
+        lasts = self._pick(
+            None, None, 1, SECOND, SECOND, MINUTE, MINUTE, 16 * MINUTE, 8 * _DAY, 0 if self._one_in(4) else 9
+        )
+        expires_at = None if lasts is None else (starts_at or self._now) + lasts
+        priority = self._pick(0, 0, 0, 0, 1, 1, 100)
+        types = self._pick(*_GRANTED_TYPES)
+        return GiveCredit(number, amount, reference, "gift", starts_at, expires_at, types, priority, caller, actor)
 
     def _decision(self, number: int) -> Command:
         """Approve or reject a merchant's request, even one that was decided before."""
@@ -462,13 +497,15 @@ class _Author:
         if again and self._one_in(4):
             return RequestApproval(replace(self._pick(*again), caller=caller, actor=actor), request_number, limits)
         move: Wish = Adjust(number, self._paid(), self._one_in(2), reference, "gift", caller, actor)
-        match self._pick("top-up", "top-up", "adjustment", "refund", "limit"):
+        match self._pick("top-up", "top-up", "adjustment", "refund", "limit", "grant", "grant"):
             case "top-up":
                 move = TopUp(number, self._paid(), reference, self._pick(None, "wire"), caller, actor)
             case "refund":
                 move = self._refund(number, book)
             case "limit":
                 move = SetCreditLimit(number, self._limit(), caller, actor)
+            case "grant":
+                move = self._grant(number, reference, caller, actor)
         return RequestApproval(move, request_number, limits)
 
     def _end_of_hold(self, kind: type[Command], number: int, book: Book) -> Command:

@@ -17,8 +17,10 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    EndGrant,
     ExpireHold,
     ExtendHold,
+    GiveCredit,
     Payer,
     Refund,
     Reject,
@@ -30,6 +32,7 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
+from farebox.core.credit.grants import Grant, GrantState
 from farebox.core.holds import HoldState
 from farebox.core.invariants import account_faults
 from farebox.core.outcomes import Code, Outcome
@@ -52,6 +55,8 @@ ACTIONS: Final[dict[type, str]] = {
     SetThresholds: "set_thresholds",
     SetCreditLimit: "set_credit_limit",
     SetFrozen: "set_frozen",
+    GiveCredit: "give_credit",
+    EndGrant: "end_grant",
     RequestApproval: "request_approval",
     Approve: "approve",
     Reject: "reject",
@@ -76,6 +81,7 @@ def described(transfer: Transfer) -> dict[str, Any]:
         "texts": (transfer.reference, transfer.note),
         "pricing": transfer.pricing,
         "key": transfer.key_id,
+        "given": transfer.given,
     }
 
 
@@ -94,6 +100,7 @@ def described_by_model(book: Book, seq: int) -> dict[str, Any]:
         "texts": (move.reference, move.note),
         "pricing": None if move.measured is None else move.measured.text(),
         "key": move.key,
+        "given": book.given_text(move),
     }
 
 
@@ -102,19 +109,21 @@ def assert_answered(answer: Answer, outcome: Outcome, command: Command) -> None:
     assert (answer.seq, answer.is_replay) == (outcome.transfer and outcome.transfer.seq, outcome.is_replay), command
     assert answer.hold_seq == (outcome.hold and outcome.hold.seq), command
     assert answer.request == (outcome.approval and outcome.approval.approval_id), command
+    assert answer.grant == (outcome.grant and outcome.grant.number), command
     assert (outcome.message is None) is outcome.is_ok
 
 
 def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> None:
     account = at_once(store.stores.accounts.find(merchant_id))
     assert account is not None
-    for name in ("wallet", "held", "revenue", "funding", "adjustments"):
+    for name in model.ACCOUNTS:
         assert micros(book.balance(name)) == getattr(account, name), name
     assert micros(book.posted()) == account.posted
     assert (micros(book.credit_limit), book.is_frozen) == (account.credit_limit, account.is_frozen)
     thresholds = {micros(limit): not book.is_below(limit) for limit in book.thresholds}
     assert sorted(thresholds.items()) == [(item.amount, item.is_armed) for item in account.thresholds]
     assert book.is_used_up() == account.is_exhausted
+    assert_same_grants(book, account, [item for item in store.rows()["grants"] if item.merchant_id == merchant_id])
     transfers = [item for item in store.rows()["transfers"] if item.merchant_id == merchant_id]
     assert len(book.moves) == account.seq
     for seq, transfer in enumerate(transfers, 1):
@@ -145,6 +154,21 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
     assert book.alone == [(move.at, read_people(move.people), units(move.amount)) for move in lone_moves]
 
 
+def assert_same_grants(book: Book, account: Account, grants: list[Grant]) -> None:
+    assert micros(book.given()) == account.given
+    assert list(book.grants) == list(range(1, account.grants_count + 1)) == [grant.number for grant in grants]
+    for lot, grant in zip(book.grants.values(), grants, strict=True):
+        assert micros(book.left_of_grant(lot.number)) == grant.left
+        assert (lot.seq, lot.is_over) == (grant.transfer_seq, grant.state == GrantState.ENDED)
+        assert (lot.seq is None and not lot.is_over) is (grant.state == GrantState.WAITING)
+        assert (micros(lot.amount), lot.priority, lot.starts_at) == (grant.amount, grant.priority, grant.starts_at)
+        assert (lot.expires_at, lot.reference, lot.reason) == (grant.expires_at, grant.reference, grant.reason)
+        assert lot.types == (None if grant.types is None else set(grant.types.split(" ")))
+    waiting = [lot.starts_at for lot in book.grants.values() if lot.seq is None and not lot.is_over]
+    ending = [lot.expires_at for lot in book.grants.values() if lot.seq and not lot.is_over and lot.expires_at]
+    assert min([*waiting, *ending], default=None) == account.grants_due_at
+
+
 def counts_by_model(book: Book) -> dict[tuple[str, int, str, str], int]:
     """Sum up every period that a book's moves were counted in."""
     places = {move.measured.place for move in book.moves if move.measured is not None and move.measured.place}
@@ -163,7 +187,7 @@ def assert_requested(request: Request, approval: Approval) -> None:
         assert (RequestKind.CREDIT_LIMIT, None, None) == (approval.kind, approval.reference, approval.note)
         return
     assert (move.kind, move.reference) == (approval.kind, approval.reference)
-    assert (move.reason if isinstance(move, Adjust) else move.note) == approval.note
+    assert (move.reason if isinstance(move, Adjust | GiveCredit) else move.note) == approval.note
     assert (move.transfer_seq if isinstance(move, Refund) else None) == approval.refers_to
 
 
@@ -178,7 +202,9 @@ def told_row(told: Told) -> tuple[Any, ...]:
 
 
 def audit_row(action: Action) -> tuple[Any, ...]:
-    if action.seq is not None:
+    if action.grant is not None:
+        subject = ids.book_id(ids.GRANT, merchant_id=action.merchant_id, seq=action.grant)
+    elif action.seq is not None:
         subject = ids.book_id(ids.TRANSFER, merchant_id=action.merchant_id, seq=action.seq)
     elif action.hold_seq is not None:
         subject = ids.book_id(ids.HOLD, merchant_id=action.merchant_id, seq=action.hold_seq)
@@ -276,7 +302,9 @@ def test_splitting_batches_changes_nothing(scenario: Scenario, cuts: list[int]) 
 
 def assert_sound(account: Account) -> None:
     assert account.wallet >= -account.credit_limit
-    assert 0 == account.wallet + account.held + account.revenue + account.funding + account.adjustments
+    assert account.wallet - account.given >= -account.credit_limit
+    outside = account.funding + account.adjustments + account.promotions
+    assert 0 == account.wallet + account.held + account.revenue + outside
     assert min(account.held, account.revenue, -account.funding) >= 0
     assert [] == account_faults(account)
     assert max(abs(account.wallet), account.held, account.revenue, -account.funding) < 2**63
