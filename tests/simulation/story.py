@@ -15,6 +15,7 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    ExtendHold,
     KeyKind,
     Payer,
     Refund,
@@ -133,6 +134,7 @@ class Story:
         self._random = Random(seed)
         self._asked: dict[tuple[int, str], TransferCommand] = {}
         self._told: dict[tuple[int, str], Outcome] = {}
+        self._extended: list[tuple[ExtendHold, Outcome]] = []
         self._servers: list[Server] = []
 
     async def tell(self) -> None:
@@ -219,19 +221,24 @@ class Story:
     async def _client(self, number: int) -> None:
         for turn in range(REQUESTS_EACH):
             command = self._command(f"key-{number}-{turn}")
-            place = (command.merchant_id, command.idempotency_key)
-            self._asked[place] = command
-            while True:
-                try:
-                    self._told[place] = await self._random.choice(self._servers).submit(command)
-                except (_ServerDied, ServiceError):
-                    await asyncio.sleep(self._random.uniform(0.001, 1))
-                else:
-                    break
+            if isinstance(command, ExtendHold):
+                self._extended.append((command, await self._done(command)))
+            else:
+                place = (command.merchant_id, command.idempotency_key)
+                self._asked[place] = command
+                self._told[place] = await self._done(command)
             if self._random.random() < 0.3:
                 await asyncio.sleep(self._random.uniform(0, 2))
 
-    def _command(self, key: str) -> TransferCommand:
+    async def _done(self, command: Command) -> Outcome:
+        """Ask for a command, of one server or another, until one answers."""
+        while True:
+            try:
+                return await self._random.choice(self._servers).submit(command)
+            except (_ServerDied, ServiceError):
+                await asyncio.sleep(self._random.uniform(0.001, 1))
+
+    def _command(self, key: str) -> TransferCommand | ExtendHold:
         random = self._random
         merchant_id = random.choice(MERCHANTS)
         done = [
@@ -241,14 +248,15 @@ class Story:
         ]
         holds = [outcome.hold.seq for outcome in done if outcome.hold is not None]
         charges = [outcome.transfer.seq for outcome in done if outcome.transfer and outcome.hold is None]
-        match random.choice(("charge", "charge", "charge", "hold", "end", "end", "refund", "top_up")):
+        match random.choice(("charge", "charge", "charge", "hold", "hold", "end", "end", "end", "refund", "top_up")):
             case "hold":
                 ttl_seconds = random.choice((1, 3, 900))
                 return self._spend(CreateHold, merchant_id, key, ttl_seconds=ttl_seconds)
             case "end" if holds:
-                if random.random() < 0.5:
-                    return ReleaseHold(merchant_id, random.choice(holds), key)
-                return self._capture(merchant_id, random.choice(holds), key)
+                what, seq = random.choice(("release", "capture", "extend")), random.choice(holds)
+                if what == "extend":
+                    return ExtendHold(merchant_id, seq, random.choice(self._clocks).now() + self._more_time())
+                return ReleaseHold(merchant_id, seq, key) if what == "release" else self._capture(merchant_id, seq, key)
             case "refund" if charges:
                 return Refund(merchant_id, random.choice(charges), key, random.choice((None, UNIT, UNIT + 1)))
             case "top_up":
@@ -266,6 +274,10 @@ class Story:
             Payer(merchant_id), request_type, 1 if request_type in RULES else random.randint(1, 6), key, **more
         )
         return spend
+
+    def _more_time(self) -> int:
+        """Make up how much longer a hold is to last: seconds, an hour or two, now and then longer than one may."""
+        return self._random.choice((1, 2, 5, 5, 3_600, 7_200, 8 * 24 * 3_600)) * SECOND
 
     def _capture(self, merchant_id: int, seq: int, key: str) -> CaptureHold:
         """Capture all of a hold, an amount, or some of its quantities, now and then more than it has."""
@@ -286,6 +298,11 @@ class Story:
         """How many mails were delivered."""
         return len(self._post.taken)
 
+    @property
+    def extensions(self) -> Counter[str]:
+        """What became of holds that were to last longer: how often each answer came."""
+        return Counter("again" if outcome.is_replay else outcome.code for _, outcome in self._extended)
+
     def rows(self) -> dict[str, list[Any]]:
         """Return the ledger as the story left it."""
         return self._database.rows.rows()
@@ -302,6 +319,7 @@ class Story:
             assert transfers.get(place) == outcome.transfer, (place, outcome)
         for account in rows["accounts"]:
             self._check_book(account, rows)
+        self._check_extensions(rows)
         self._check_mails(rows)
 
     def _check_book(self, account: Account, rows: dict[str, list[Any]]) -> None:
@@ -319,6 +337,16 @@ class Story:
         # By now every hold's time is over, and whatever was not taken went back.
         assert 0 == account.held
         assert HoldState.HELD not in {hold.state for hold in holds}
+
+    def _check_extensions(self, rows: dict[str, list[Any]]) -> None:
+        """A hold that was extended is there until then, whatever ended it: nothing gave it back for its time sooner."""
+        holds = {(hold.merchant_id, hold.seq): hold for hold in rows["holds"]}
+        expired = {(item.merchant_id, item.refers_to): item for item in rows["transfers"] if item.kind == Kind.EXPIRE}
+        for command, outcome in self._extended:
+            if outcome.is_ok:
+                place = (command.merchant_id, command.hold_seq)
+                assert holds[place].expires_at >= command.expires_at
+                assert place not in expired or expired[place].committed_at >= command.expires_at
 
     def _check_mails(self, rows: dict[str, list[Any]]) -> None:
         owed = Counter((alert.merchant_id, alert.number) for alert in rows["alerts"] for _ in range(USERS))

@@ -57,13 +57,16 @@ def test_alert_stories_come_to_every_mail_and_fate() -> None:
 def test_stories_come_to_every_trouble() -> None:
     """A simulation says little of what never happens in it."""
     troubles: Counter[str] = Counter()
+    extensions: Counter[str] = Counter()
     mails = 0
     for seed in range(60):
         story = Story(seed)
         run(story.tell())
         troubles.update(story.troubles)
+        extensions.update(story.extensions)
         mails += story.mails_taken
     assert {"committed", "failed before", "lost", "lost answer", "late", "late and lost"} == troubles.keys()
+    assert {"ok", "again", "hold_expired", "hold_already_captured", "hold_already_released"} <= extensions.keys()
     assert mails > 20
 
 
