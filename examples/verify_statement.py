@@ -95,6 +95,92 @@ def check_amount(t: dict[str, Any], rules: dict[tuple[str, str], Any]) -> None:
         raise ValueError(f"seq {t['seq']}: the amount is {amount} micros, but its price comes to {expected}")
 
 
+Parts = list[tuple[int, int]]
+"""Micros by the number of a grant, in the order of spending; paid money has the number 0."""
+
+
+def first(parts: Parts, amount: int) -> tuple[Parts, Parts]:
+    """Take an amount from parts, the first one first; return what it takes, and what is left of them."""
+    taken, rest = [], []
+    for number, part in parts:
+        now = min(part, amount)
+        amount -= now
+        taken.append((number, now))
+        rest.append((number, part - now))
+    return [part for part in taken if part[1]], [part for part in rest if part[1]]
+
+
+class Grants:
+    """What is left of each grant of credit, and so what each transfer must say of them, from the book's first on."""
+
+    def __init__(self) -> None:
+        """Start at the empty book."""
+        self.terms: dict[int, dict[str, str]] = {}
+        self.left: dict[int, int] = {}
+        self.over: set[int] = set()
+        self.kept: dict[str, Parts] = {}
+        """What open holds have, and what is left to refund, of those that took of grants; by their transfers."""
+
+    def check(self, t: dict[str, Any]) -> None:
+        """Go on to a transfer, and compare what it says of grants with what the order of spending comes to."""
+        at = (datetime.fromisoformat(t["committedAt"]) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        kind, amount, origin, own = t["kind"], micros(t["amount"]), t["refersTo"], t["transferId"]
+        first_part, *terms = t.get("given", "").split(";")
+        given = [
+            (int(number), int(part)) for number, part in (pair.split(":") for pair in first_part.split(",") if pair)
+        ]
+        if kind == "grant":
+            (number, _), *_ = given
+            self.terms[number], self.left[number] = dict(term.split("=") for term in terms), 0
+        elif kind != "grant_expiry":
+            self.check_ends(t["seq"], at)
+        expected, sign = given, {"grant": 1, "charge": -1, "hold": -1, "capture": 0, "grant_expiry": -1}.get(kind, 1)
+        if kind == "grant_expiry":
+            (number, _), *_ = given
+            self.over.add(number)
+            is_due = t["note"] is not None or at >= int(self.terms[number].get("expires", at + 1))
+            expected = (
+                [(number, amount)] if amount == self.left[number] and (is_due or "after" in t["idempotencyKey"]) else []
+            )
+        elif kind in ("charge", "hold"):
+            expected = self.kept[own] = self.takes(t["type"], amount, micros(t["availableBefore"]), at)
+        elif kind in ("capture", "release", "expire"):
+            expected, self.kept[origin] = first(self.kept.get(origin, [(0, amount)]), amount)
+            self.kept[own] = expected if kind == "capture" else []
+        elif kind == "refund":
+            back, rest = first(self.kept.get(origin, [(0, amount)])[::-1], amount)
+            expected, self.kept[origin] = back[::-1], rest[::-1]
+        elif kind != "grant":
+            expected = []
+        for name in {own, origin} & self.kept.keys():
+            if not any(number for number, _ in self.kept[name]):
+                del self.kept[name]
+        if [part for part in expected if part[0]] != given:
+            raise ValueError(f"seq {t['seq']}: it names {given} of grants, the order of spending comes to {expected}")
+        for number, part in given:
+            self.left[number] += sign * part
+
+    def check_ends(self, seq: int | None, at: int) -> None:
+        """Check that nothing is left of the grants whose time is over."""
+        for number, left in self.left.items():
+            if left and (number in self.over or at >= int(self.terms[number].get("expires", at + 1))):
+                raise ValueError(f"seq {seq}: grant {number} was over before it, and {left} micros were not ended")
+
+    def takes(self, request_type: str, amount: int, wallet: int, at: int) -> Parts:
+        """Tell what a charge or hold takes: by priority, the soonest end, given before paid, and age."""
+        lots = [
+            (int(terms.get("priority", 0)), int(terms.get("expires", 2**63)), 0, number)
+            for number, terms in self.terms.items()
+            if number not in self.over and request_type in terms.get("types", request_type).split(" ")
+        ]
+        order = [number for *_, number in sorted([*lots, (0, 2**63, 1, 0)])]
+        paid = wallet - sum(self.left.values())
+        taken, _ = first([(number, self.left[number] if number else max(paid, 0)) for number in order], amount)
+        of_grants = {number: part for number, part in taken if number}
+        # What no grant covers is paid money, or beyond that the credit limit; both stand where paid money does.
+        return [(n, part) for n in order if (part := of_grants.get(n, 0) if n else amount - sum(of_grants.values()))]
+
+
 def verify(path: str) -> str:
     """Check the statement in a file; return where it ends, or raise what is wrong with it."""
     with open(path, encoding="utf-8") as lines:
@@ -104,6 +190,8 @@ def verify(path: str) -> str:
         merchant, seq, last_hash = header["merchantId"], header["firstSeq"] - 1, header["previousHash"]
         balances = {"wallet": micros(header["available"]), "held": micros(header["held"])}
         rules: dict[tuple[str, str], Any] = {}
+        # Of a book that began before the statement, the grants are not known.
+        grants = Grants() if seq == 0 else None
         for line in lines:
             data = json.loads(line)
             if "lastHash" in data:
@@ -121,6 +209,8 @@ def verify(path: str) -> str:
                 if (before, balances[account]) != (micros(data[f"{name}Before"]), micros(data[f"{name}After"])):
                     raise ValueError(f"seq {seq}: {name} does not follow from the amount")
             check_amount(data, rules)
+            if grants is not None:
+                grants.check(data)
             last_hash = blake2b(bytes.fromhex(last_hash) + canonical_bytes(merchant, data), digest_size=32).hexdigest()
             if data["hash"] != last_hash:
                 raise ValueError(f"seq {seq}: it was changed, or what stands before it")
@@ -131,6 +221,8 @@ def verify(path: str) -> str:
             raise ValueError("it does not end where it claims to")
         if (micros(data["available"]), micros(data["held"])) != (balances["wallet"], balances["held"]):
             raise ValueError("it does not end at the balance that it claims")
+        if grants is not None:
+            grants.check_ends(seq, 0)
     return f"Clean: {data['count']} transfers, ends at {data['available']} {data['currency']} available"
 
 
