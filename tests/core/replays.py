@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from farebox.core.accounts import Account, Kind
-from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.credit.grants import Grant
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
