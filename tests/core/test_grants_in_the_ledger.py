@@ -284,7 +284,8 @@ def test_of_a_grant_that_was_spent_nothing_is_posted_and_its_state_tells_that_it
     on.now = END
     on.run(SettleGrants(ANN))
     (grant,) = on.grants_of(ANN)
-    assert (2, None) == (on.ann.seq, on.ann.grants_due_at)
+    account = on.ann
+    assert (2, None) == (account.seq, account.grants_due_at)
     assert (GrantState.ENDED, END) == (grant.state, grant.ended_at)
 
 
