@@ -116,7 +116,7 @@ def test_histories_meet_all_that_becomes_of_grants() -> None:
     """A property says little of what its examples never come to."""
     seen: set[str] = set()
 
-    @settings(examples(400), derandomize=True, database=None)
+    @settings(examples(1_000), derandomize=True, database=None)
     @given(histories())
     def play(history: History) -> None:
         on, outcomes = played(history)
