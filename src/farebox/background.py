@@ -20,6 +20,7 @@ from farebox.service.insight.usage import ROLLUP_SECONDS
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.ledger.grant_sweep import GrantSweep
 from farebox.service.operator.database_watch import WATCH_SECONDS, DatabaseWatch
+from farebox.service.operator.grant_notices import NOTICE_SECONDS, GrantNotices
 from farebox.service.operator.throughput import SAMPLE_SECONDS
 from farebox.service.people.key_last_used import WRITE_SECONDS
 from farebox.service.periodic import Periodic
@@ -47,6 +48,11 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
             "grants to settle",
             GrantSweep(farebox.stores.grants, farebox.committer, farebox.clock).settle_due,
             pause_seconds=SWEEP_SECONDS,
+        ),
+        Periodic(
+            "notices of credit that ends",
+            GrantNotices(farebox.stores.outbox, farebox.clock, days=farebox.settings.credit_notice_days).owe_due,
+            pause_seconds=NOTICE_SECONDS,
         ),
         *_deliveries(farebox),
         Periodic(
@@ -103,7 +109,7 @@ def _deliveries(farebox: Farebox) -> tuple[Periodic, ...]:
         server=settings.mail_server,
         connections_max=settings.smtp_connections,
     )
-    outbox = Outbox(stores, RunwayReader(stores.transfers, clock), mail_settings)
+    outbox = Outbox(stores, RunwayReader(stores.transfers, stores.grants, clock), mail_settings)
     account_mails = AccountMails(stores, farebox.services.sign_in, mail_settings, clock, farebox.services.approvals)
     return (
         Dispatcher(outbox, relay, clock).periodic("alert mails"),

@@ -24,6 +24,7 @@ from farebox.service.ledger.quotes import Quotes
 from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
+from farebox.service.operator.grants import Grants
 from farebox.service.operator.health import HealthCheck
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
@@ -90,6 +91,7 @@ class Farebox(Struct, frozen=True):
             balances=Balances(connector, clock),
             queries=Queries(stores, clock),
             operations=operations,
+            grants=Grants(stores, committer, operations, clock),
             merchants=merchants,
             open_holds=OpenHolds(stores, clock),
             quotes=Quotes(stores, clock),

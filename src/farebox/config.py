@@ -19,6 +19,7 @@ from farebox.setting_types import (
     Contact,
     DatabaseUrl,
     Networks,
+    NoticeDays,
     Origins,
     PublicUrl,
     Rate,
@@ -65,6 +66,9 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     smtp_connections: Connections = Connections("20")
     """How many mails each process hands to the mail server at once: a slow one takes so many in the time of one."""
+
+    credit_notice_days: NoticeDays = NoticeDays("7")
+    """How many days before given credit ends its merchant's users are mailed, once for each grant. 0: never."""
 
     public_url: PublicUrl = PublicUrl()
     """Where people reach this server; links in mails start with it. Empty: where `farebox serve` listens."""

@@ -12,6 +12,7 @@ from farebox.service.ledger.quotes import Quotes
 from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
+from farebox.service.operator.grants import Grants
 from farebox.service.operator.health import HealthCheck
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
@@ -47,6 +48,7 @@ class Services(Struct, frozen=True):
     balances: Balances
     queries: Queries
     operations: Operations
+    grants: Grants
     open_holds: OpenHolds
     quotes: Quotes
     merchants: Merchants

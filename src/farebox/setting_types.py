@@ -18,6 +18,10 @@ from farebox.service.parsing import InvalidAmount, parse_amount
 SECRET_KEY_CHARS_MIN: Final = 32
 CONNECTIONS_MAX: Final = 500
 """How many connections to the mail server a process may be set to have."""
+
+NOTICE_DAYS_MAX: Final = 365
+"""How many days ahead an end may be told at most."""
+
 _SQLITE_PREFIX: Final = "sqlite:///"
 _CURRENCY: Final = re.compile(r"[A-Z]{3}", re.ASCII)
 _ADVICE_LIMITS: Final = "; write an amount, or some by currency, such as 100, JPY 20000, KWD 50"
@@ -250,6 +254,16 @@ class Connections(int):
     def read(cls, text: str) -> Self:
         if not _COUNT.fullmatch(text) or not 1 <= int(text) <= CONNECTIONS_MAX:
             raise ValueError(f" is {_shown(text)}; write a number from 1 to {CONNECTIONS_MAX}")
+        return cls(text)
+
+
+class NoticeDays(int):
+    """How many days before something it is told; 0 for never."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        if not _COUNT.fullmatch(text) or int(text) > NOTICE_DAYS_MAX:
+            raise ValueError(f" is {_shown(text)}; write a number of days up to {NOTICE_DAYS_MAX}, or 0 for never")
         return cls(text)
 
 

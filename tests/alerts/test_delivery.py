@@ -29,7 +29,7 @@ def dispatcher_of(
     owner = stores or ledger.stores
     transport = SmtpTransport(url, timeout_seconds=timeout_seconds)
     return Dispatcher(
-        Outbox(owner, RunwayReader(owner.transfers, ledger.clock), MAIL_SETTINGS),
+        Outbox(owner, RunwayReader(owner.transfers, owner.grants, ledger.clock), MAIL_SETTINGS),
         Relay(transport, owner.mail_servers, ledger.clock, server=url),
         ledger.clock,
         poll_seconds=0.01,

@@ -19,6 +19,7 @@ from farebox.presenters.audit_words import WORDS, actor_words, audit_sentence, a
 from farebox.presenters.times import time_words
 from farebox.service.catalogue.imports import ListImport
 from farebox.service.operator.audit_log import ActorNames
+from farebox.service.operator.grants import GrantFields
 from farebox.service.people.api_keys import Principal
 from farebox.storage.mailbox_upgrade import MAILBOXES
 from farebox.storage.records import Realm, Role
@@ -67,6 +68,25 @@ async def test_what_is_done_reads_as_a_sentence(farebox: Farebox) -> None:
     assert {**_EXPECTED, Action.EXTEND_HOLD: extended} == {Action(action): words for action, words in told.items()}
 
 
+async def _credit(farebox: Farebox, merchant_id: int, sam: Principal) -> None:
+    grants = farebox.services.grants
+    fields = GrantFields(
+        amount="20",
+        reference="W-1",
+        reason="trial, for a start",
+        expires_at=NEW_YEAR,
+        types=["image", "audio"],
+        priority=3,
+    )
+    given = await grants.give(merchant_id, fields, principal=sam)
+    assert given.grant is not None
+    await grants.end(merchant_id, given.grant.id, reason="by mistake", principal=sam)
+    much = GrantFields(amount="6000", reference="W-2", reason="bonus", expires_at=NEW_YEAR)
+    assert (await grants.give(merchant_id, much, principal=sam)).approval is not None
+    given = await grants.give(merchant_id, GrantFields("5", "W-3", "bonus"), principal=sam)
+    assert given.grant is not None
+
+
 async def _moves(farebox: Farebox, sam: Principal, tess: Principal) -> int:
     operations = farebox.services.operations
     merchant, _, _ = await farebox.services.merchants.create(
@@ -74,6 +94,7 @@ async def _moves(farebox: Farebox, sam: Principal, tess: Principal) -> int:
     )
     merchant_id = merchant.merchant_id
     await operations.top_up(merchant_id, amount="900", reference="INV-1", note="wire, by hand", principal=sam)
+    await _credit(farebox, merchant_id, sam)
     transfer = ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=1)
     await operations.reverse_top_up(
         merchant_id, transfer=transfer, amount="1.5", reference="R-1", reason="bounced", principal=sam
@@ -208,10 +229,17 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
         "left the credit limit at 100.00 CHF",
         "lowered the credit limit from 100.00 to 50.00 CHF",
     },
+    Action.GIVE_CREDIT: {
+        f"gave 20.00 CHF of credit, until {_STARTS}, for audio and image alone, with the priority 3, W-1, trial, for a "
+        "start",
+        "gave 5.00 CHF of credit, W-3, bonus",
+    },
+    Action.END_GRANT: {"ended given credit, of which 20.00 CHF was left, W-1, by mistake"},
     Action.SET_FROZEN: {"froze the merchant", "let the merchant spend again"},
     Action.REQUEST_APPROVAL: {
         "asked for a top-up of 25,000.00 CHF, BIG-1",
         "asked for a top-up of 25,000.00 CHF, BIG-2",
+        f"asked for a grant of 6,000.00 CHF of credit, until {_STARTS}, W-2, bonus",
     },
     Action.APPROVE: {"approved a top-up of 25,000.00 CHF, BIG-1"},
     Action.REJECT: {"rejected a top-up of 25,000.00 CHF, BIG-2"},
@@ -303,6 +331,9 @@ def _entry(action: str, detail: str, *, actor: str = "sam@farebox.example", key_
             "imported prices of the merchant's own: nothing that is understood",
         ),
         ("top_up", "nothing that is understood", "topped up an amount, nothing that is understood"),
+        ("give_credit", "nothing that is understood", "gave credit, nothing that is understood"),
+        ("give_credit", "grant of 5.00 USD, priority 5, five", "gave 5.00 USD of credit, priority 5, five"),
+        ("end_grant", "nothing that is understood", "ended given credit, nothing that is understood"),
         ("approve", "nothing that is understood", "approved a request, nothing that is understood"),
         ("create_key", "nothing that is understood", "made nothing that is understood"),
         ("expire_key", "fbs_…8K2P geo from never", "let service key “geo” (fbs_…8K2P) end on never"),

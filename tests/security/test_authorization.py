@@ -20,6 +20,7 @@ METHODS: Final = {"get", "post", "put", "patch", "delete"}
 UNKNOWN_IDS: Final = {
     "price_id": "price_0000000000001",
     "hold_id": "hold_0000000000001" + "00000001",
+    "grant_id": "grant_0000000000001" + "00000001",
     "approval_id": "appr_0000000000001",
     "key_id": "key_0000000000001",
     "user_id": "user_0000000000001",

@@ -176,7 +176,7 @@ class Book:
 
     async def forecast(self) -> Forecast:
         """Read the forecast as of the clock's time."""
-        return await read_forecast(self.stores.transfers, await self.account(), self.clock.now())
+        return await read_forecast(self.stores.transfers, self.stores.grants, await self.account(), self.clock.now())
 
     async def read(self) -> Runway | None:
         """Read the runway as of the clock's time."""
@@ -360,10 +360,10 @@ async def test_what_comes_while_it_is_read_changes_nothing(ledger: ServiceParts)
     await book.spend(10 * UNIT)
     book.clock.move(micros=12 * HOUR)
     account, now = await book.account(), book.clock.now()
-    before = await read_forecast(book.stores.transfers, account, now)
+    before = await read_forecast(book.stores.transfers, book.stores.grants, account, now)
     await book.spend(300 * UNIT)
     await book.do(TopUp(book.merchant_id, 700 * UNIT, book.key()))
-    assert before == await read_forecast(book.stores.transfers, account, now)
+    assert before == await read_forecast(book.stores.transfers, book.stores.grants, account, now)
 
 
 async def test_a_clock_that_was_set_back_behind_the_book_harms_nothing(ledger: ServiceParts) -> None:
@@ -393,7 +393,7 @@ async def test_the_number_of_queries_grows_as_the_logarithm_of_the_book(ledger: 
     assert charges + 1 == account.seq
     counting = CountingStores(book.stores)
     # A charge just a day ago would no longer count.
-    forecast = await read_forecast(counting.stores.transfers, account, book.clock.now() - 1)
+    forecast = await read_forecast(counting.stores.transfers, counting.stores.grants, account, book.clock.now() - 1)
     assert RunwayState.KNOWN is forecast.state
     assert {"transfers.at", "transfers.funding_after"} == set(counting.calls)
     assert counting.calls.total() <= 2 + account.seq.bit_length()
@@ -406,4 +406,4 @@ async def test_a_database_that_is_away_is_told(ledger: ServiceParts) -> None:
     await ledger.committer.close()
     await book.stores.connector.close()
     with pytest.raises(StoreUnavailable):
-        await read_forecast(book.stores.transfers, account, book.clock.now())
+        await read_forecast(book.stores.transfers, book.stores.grants, account, book.clock.now())

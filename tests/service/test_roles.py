@@ -14,6 +14,7 @@ from farebox.core.permissions import ALLOWED_ROLES, OPERATION_WORDS, Operation
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, together
 from farebox.service.catalogue.imports import ListImport
 from farebox.service.errors import Conflict, Forbidden, InvalidInput
+from farebox.service.operator.grants import GrantFields
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Login, Realm, Role
 from farebox.web.schemas.spending import HoldRequest
@@ -119,6 +120,16 @@ def _staff(method: str, *values: Any, **fields: Any) -> Callable[[Scene], Awaita
     return on_staff
 
 
+async def _give_credit(scene: Scene) -> Any:
+    fields = GrantFields("5", "W-1", "trial")
+    return await scene.farebox.services.grants.give(scene.merchant_id, fields, principal=scene.principal)
+
+
+async def _end_grant(scene: Scene) -> Any:
+    grant = ids.book_id(ids.GRANT, merchant_id=scene.merchant_id, seq=1)
+    return await scene.farebox.services.grants.end(scene.merchant_id, grant, reason="r", principal=scene.principal)
+
+
 def _on_hold(method: str) -> Callable[[Scene], Awaitable[Any]]:
     fields: dict[str, Any] = {"ttl_seconds": 3600}
     if method == "release":
@@ -148,6 +159,8 @@ ACTIONS: Final[dict[str, tuple[Operation, set[str], Callable[[Scene], Awaitable[
     "adjust": (Operation.ADJUST, MONEY, _money("adjust", amount="-1", reference="R", reason="mistake")),
     "take a top-up back": (Operation.REVERSE_TOP_UP, MONEY, _reverse),
     "refund": (Operation.REFUND, MONEY, _refund),
+    "give credit": (Operation.GIVE_CREDIT, MONEY, _give_credit),
+    "end given credit": (Operation.GIVE_CREDIT, MONEY, _end_grant),
     "release a hold": (Operation.MANAGE_HOLDS, MONEY, _on_hold("release")),
     "extend a hold": (Operation.MANAGE_HOLDS, MONEY, _on_hold("extend")),
     "credit limit": (Operation.SET_CREDIT_LIMIT, MONEY, _money("set_credit_limit", amount="5")),

@@ -87,7 +87,7 @@ class Server:
         stores = self.connection.stores
         self.committer = Committer(stores.connector, clock, limits=CommitterLimits(queue_commands_max=8))
         settings = MailSettings("farebox@example.com", "https://pay.example", "support")
-        outbox = Outbox(stores, _NoRunways(stores.transfers, clock), settings)
+        outbox = Outbox(stores, _NoRunways(stores.transfers, stores.grants, clock), settings)
         self.dispatcher = Dispatcher(outbox, Relay(post, stores.mail_servers, clock, server="mail.example:25"), clock)
         self.expiry = Expiry(stores.holds, self.committer, clock)
         self._died = asyncio.Event()

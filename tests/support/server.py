@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import httpx
 import psutil
@@ -29,6 +29,7 @@ from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.errors import Conflict
 from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.operations import Operations
+from farebox.service.operator.grants import Grant, GrantFields
 from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.prices import Prices
 from farebox.service.people.api_keys import Principal, digest
@@ -275,6 +276,14 @@ async def seed(farebox: Farebox, *, balance: str | None = "100", credit_limit: s
     assert key is not None
     await _assign(farebox, key.key_id, "ann")
     return seeds
+
+
+async def give_credit(farebox: Farebox, merchant_id: int, amount: str = "5", **more: Any) -> Grant:
+    """Give a merchant credit, which starts at once unless told otherwise, and return the grant."""
+    fields = GrantFields(**{"amount": amount, "reference": "GIVEN", "reason": "trial", **more})
+    outcome = await farebox.services.grants.give(merchant_id, fields, principal=Principal("sam", roles=EVERY_ROLE))
+    assert outcome.grant is not None, outcome.message
+    return outcome.grant
 
 
 async def seed_through(

@@ -19,7 +19,7 @@ from farebox.service.people import api_keys
 from farebox.web.api import routes
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.clock import at, later
-from tests.support.server import Seeds, seed, support_key_of
+from tests.support.server import Seeds, give_credit, seed, support_key_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -723,6 +723,14 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
         *("top_up_reversal", "transferId", "top_up_reversal of 1.00 USD, V, bounced"),
     ),
     (
+        *("POST", "{m}/grants", {"amount": "5", "reference": "G", "reason": "trial", "priority": 2}, "give_credit"),
+        *("grantId", "grant of 5.00 USD, priority 2, G, trial"),
+    ),
+    (
+        *("POST", "{m}/grants/{g}/end", {"reason": "by mistake"}, "end_grant"),
+        *("grantId", "grant_expiry of 4.00 USD, GIVEN, by mistake"),
+    ),
+    (
         *("POST", "/api/refunds", {"transferId": "{c}", "idempotencyKey": "k", "note": "blurred"}),
         *("refund", "transferId", "refund of 1.00 USD, blurred"),
     ),
@@ -759,6 +767,7 @@ async def test_each_action_is_in_the_audit_log_once(
         "{o}": ids.public_id(ids.PRICE, own.price_id),
         "{u}": ids.public_id(ids.USER, user.user_id),
         "{k}": ids.public_id(ids.KEY, key.key.key_id),
+        "{g}": (await give_credit(farebox, seeds.merchant_id)).id,
         "{t}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "{c}": str((await client.post("/api/charges", seeds.service_key, charge)).data["transferId"]),
     }
@@ -801,7 +810,12 @@ async def test_every_way_to_change_something_is_among_the_actions_above(farebox:
         for route in routes(farebox.services)
         if route.path.startswith("/api/admin") and route.method != "GET" and "/approvals/" not in route.path
     }
-    shapes = {"{m}": MERCHANTS + "/{merchant_id:str}", "{k}": "{key_id:str}", "{u}": "{user_id:str}"}
+    shapes = {
+        "{m}": MERCHANTS + "/{merchant_id:str}",
+        "{k}": "{key_id:str}",
+        "{u}": "{user_id:str}",
+        "{g}": "{grant_id:str}",
+    }
     shapes |= dict.fromkeys(("{p}", "{o}"), "{price_id:str}")
     told = set()
     for method, path, *_ in ACTIONS:
@@ -940,6 +954,7 @@ async def test_above_the_limit_a_move_waits_for_another_person(
         "decidedAt": None,
         "transferId": None,
         "refersTo": None,
+        "terms": None,
     } == asked
     assert "200.00" == (await client.get("/api/balance", seeds.merchant_key)).data
     request = (await _log(client, seeds))[0]

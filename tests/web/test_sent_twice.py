@@ -30,7 +30,7 @@ from farebox.web.pages.throttle import SignInThrottle
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.clock import later
 from tests.support.postgres import Databases
-from tests.support.server import Seeds, open_farebox, seed
+from tests.support.server import Seeds, give_credit, open_farebox, seed
 from tests.web.console.visitor import FORM, Visitor, words
 from tests.web.forms import filled_in, with_file
 
@@ -48,6 +48,8 @@ KEYS: Final = "/support/keys"
 CHARGE: Final = f"{MERCHANT}/transfers/{{charge}}"
 TOP_UP: Final = f"{MERCHANT}/transfers/{{top_up}}"
 HOLD: Final = f"{MERCHANT}/holds/{{hold}}/release"
+GIVE: Final = f"{MERCHANT}/grants/give"
+GRANT: Final = f"{MERCHANT}/grants/{{grant}}/end"
 APPROVAL: Final = "/support/approvals/{merchant}/{approval}"
 SETTINGS_PAGE: Final = f"{MERCHANT}/settings"
 PRICES: Final = b'{"fax": {"unitPrice": "0.5"}, "image": {"unitPrice": "0.7"}}'
@@ -90,6 +92,9 @@ CASES: Final[dict[str, Case]] = {
     f"{TOP_UP}/take-back": Case(TOP_UP, {**MOVE, "reason": "r"}),
     f"{TOP_UP}/take-back/confirm": Case(TOP_UP, {**MOVE, "reason": "r"}, preview=f"{TOP_UP}/take-back"),
     HOLD: Case(HOLD, {"reason": "gone"}),
+    GIVE: Case(GIVE, {**MOVE, "reason": "r"}),
+    f"{GIVE}/confirm": Case(GIVE, {**MOVE, "reason": "r"}, preview=GIVE),
+    GRANT: Case(GRANT, {"reason": "by mistake"}),
     f"{MERCHANT}/prices": Case(f"{MERCHANT}/prices", {"type": "image", "unit_price": "1"}),
     "/support/prices": Case("/support/prices", {"type": "image", "unit_price": "0.02"}),
     "/support/prices/end": Case("/support/prices/end?type=ending"),
@@ -203,6 +208,7 @@ async def prepare(site: Site, path: str) -> dict[str, str]:
         principal=site.visitors["tess" if "/approve" in path else "sam"].principal,
     )
     assert asked.approval is not None
+    grant = await give_credit(farebox, seeds.merchant_id)
     charge, hold = await _charge(site, seeds), await _hold(site, seeds)
     if "/unfreeze" in path:
         await services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
@@ -216,6 +222,7 @@ async def prepare(site: Site, path: str) -> dict[str, str]:
         "top_up": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "charge": charge,
         "hold": hold,
+        "grant": grant.id,
     }
 
 

@@ -3,6 +3,7 @@
 from email.message import EmailMessage
 
 from farebox.alerts.alert_words import AlertSubject, AlertWords
+from farebox.alerts.credit_ends import credit_ends_words
 from farebox.alerts.email_address import mailbox, one_line
 from farebox.alerts.low_balance import low_balance_words
 from farebox.alerts.mail import Headers, MailSettings, compose_mail
@@ -49,5 +50,7 @@ def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage
 
 
 def _words(subject: AlertSubject) -> AlertWords:
+    if subject.grant is not None:
+        return credit_ends_words(subject, subject.grant)
     threshold = subject.mail.alert.threshold
     return used_up_words(subject) if threshold is None else low_balance_words(subject, threshold)

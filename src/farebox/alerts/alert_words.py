@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core.accounts import Account
+from farebox.core.credit.grants import Grant
 from farebox.core.currencies import format_money_with_code
 from farebox.core.transfers import Transfer
 from farebox.storage.records import Merchant, OutboxMail
@@ -25,6 +26,8 @@ class AlertSubject(Struct, frozen=True):
     account: Account
     transfer: Transfer | None
     runway: str | None
+    grant: Grant | None = None
+    """The grant whose credit ends, if that is told."""
 
     @property
     def spendable(self) -> int:

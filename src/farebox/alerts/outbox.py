@@ -12,7 +12,9 @@ from farebox.alerts.mail import MailSettings
 from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core.accounts import Account
+from farebox.core.credit.grants import Grant, GrantState, read_terms
 from farebox.core.currencies import format_money_with_code
+from farebox.core.state import Alert, AlertKind
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_words import in_words
 from farebox.storage.interface import StorageError
@@ -63,14 +65,25 @@ class Outbox:
         account = await self._stores.accounts.find(merchant_id)
         if merchant is None or account is None:
             raise LookupError(f"the alert's merchant {merchant_id} is gone")
-        await self._ensure_wanted(mail, account)
+        grant = await self._grant(mail.alert)
+        await self._ensure_wanted(mail, account, grant)
         seq = mail.alert.transfer_seq
         transfer = None if seq is None else (await self._stores.transfers.at(merchant_id, [seq]))[seq]
         runway = await self._runway_in_words(mail, account)
-        subject = AlertSubject(mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway)
+        subject = AlertSubject(
+            mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway, grant=grant
+        )
         return alert_message(subject, self._settings)
 
-    async def _ensure_wanted(self, mail: OutboxMail, account: Account) -> None:
+    async def _grant(self, alert: Alert) -> Grant | None:
+        """Read the grant whose credit ends; None if the alert tells of something else."""
+        if alert.kind != AlertKind.CREDIT_ENDS or alert.transfer_seq is None:
+            return None
+        brought = (await self._stores.transfers.at(alert.merchant_id, [alert.transfer_seq]))[alert.transfer_seq]
+        number, _ = read_terms(brought.given or "")
+        return await self._stores.grants.find(alert.merchant_id, number)
+
+    async def _ensure_wanted(self, mail: OutboxMail, account: Account, grant: Grant | None) -> None:
         """Go on if the user is still registered, and what the mail tells of is not over.
 
         Raises:
@@ -79,6 +92,12 @@ class Outbox:
         alert = mail.alert
         if not await self._stores.users.is_registered(alert.merchant_id, mail.user_id):
             raise Withdrawn("the user was removed from the account")
+        if alert.kind == AlertKind.CREDIT_ENDS:
+            if grant is None or grant.state != GrantState.OPEN:
+                raise Withdrawn("the credit has ended")
+            if grant.left == 0:
+                raise Withdrawn("nothing is left of the credit")
+            return
         if alert.threshold is None:
             if not account.is_exhausted:
                 raise Withdrawn("money has arrived since, or the credit limit was raised")

@@ -31,12 +31,15 @@ from farebox.core import ids
 from farebox.core.commands import Charge, Command, KeyKind, Payer
 from farebox.core.pricing.rules import Line, Rates, Rule, Tier, Tiers
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
+from farebox.service import inputs
 from farebox.service.clock import SystemClock
 from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations
+from farebox.service.operator.grants import GrantFields, Grants
 from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.prices import Prices
+from farebox.service.people.api_keys import Principal
 from farebox.service.people.passwords import Passwords
 from farebox.storage.logins import LoginStore
 from farebox.storage.records import Login, Realm
@@ -69,11 +72,15 @@ _CHAT: Final = Rule(
 """A price as those of language models are: by tokens, and dearer where a request has many."""
 
 _MERCHANTS: Final = (
-    ("Northwind Imaging", "USD", "400", "1000", ("ann@northwind.example", "bob@northwind.example")),
+    ("Northwind Imaging", "USD", "400", "950", ("ann@northwind.example", "bob@northwind.example")),
     ("Contoso Maps", "EUR", "100", "2500", ("carla@contoso.example",)),
     ("Tailspin Audio", "USD", "50", "800", ("dev@tailspin.example", "ops@tailspin.example")),
 )
 
+
+_CREDIT: Final = "50"
+_CREDIT_DAYS_LEFT: Final = 21
+"""How long the credit that was given goes on when the demo begins: too long for the mail that it ends."""
 
 STAFF: Final = "sam@farebox.example"
 PASSWORD: Final = "open the demo"  # noqa: S105 - everybody's, of a database that is thrown away.
@@ -189,6 +196,8 @@ async def seed(settings: Settings) -> Seeded:
             for person in people:
                 await merchants.add_user(merchant.merchant_id, person)
             await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, principal=None)
+            if name == _MERCHANTS[0][0]:
+                await _give_credit(Grants(stores, committer, operations, clock), merchant.merchant_id, clock.now())
             made.append((merchant.merchant_id, key.text))
         await prices.set("image", "0.0065", merchant_id=made[1][0])
         await _let_people_in(stores.logins, clock)
@@ -198,6 +207,18 @@ async def seed(settings: Settings) -> Seeded:
         await connector.close()
     number, key_text = made[0]
     return Seeded(ids.public_id(ids.MERCHANT, number), key_text, service.text)
+
+
+async def _give_credit(grants: Grants, merchant_id: int, now: int) -> None:
+    """Give the first merchant credit for some of its requests, of which a part is left when the demo begins."""
+    fields = GrantFields(
+        amount=_CREDIT,
+        reference="WELCOME-1",
+        reason="for trying documents out",
+        expires_at=inputs.format_time(now + (HISTORY_DAYS + _CREDIT_DAYS_LEFT) * _DAY),
+        types=["document"],
+    )
+    await grants.give(merchant_id, fields, principal=Principal("shell:demo", roles=EVERY_ROLE))
 
 
 async def _let_people_in(logins: LoginStore, clock: _SteppedClock) -> None:

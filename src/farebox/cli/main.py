@@ -44,7 +44,11 @@ COMMANDS: Final = (
         "farebox.cli.ledger:backup",
         "Write a consistent copy of the database to PATH while it is in use (SQLite).",
     ),
-    StandIn("balance", "farebox.cli.money:balance", "Read a merchant's available balance."),
+    StandIn(
+        "balance",
+        "farebox.cli.money:balance",
+        "Read a merchant's available balance, and what of it was paid and given.",
+    ),
     StandIn(
         "demo",
         "farebox.cli.demo:demo",
@@ -54,6 +58,11 @@ COMMANDS: Final = (
         "explain",
         "farebox.cli.explain:explain",
         "Explain a transfer: what was requested, at which price, and how its amount came about.",
+    ),
+    StandIn(
+        "grant",
+        "farebox.cli.grants:grant_group",
+        "Given credit: money in a balance that was not paid for, and may end.",
     ),
     StandIn("hold", "farebox.cli.holds:hold_group", "Holds: money that is set aside for work under way."),
     StandIn("init", "farebox.cli.ledger:init", "Create the database, or bring it up to date; safe to repeat."),

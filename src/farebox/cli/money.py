@@ -1,18 +1,20 @@
 """Commands that move money, and that read what was moved."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Literal
 
 import click
 
 from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
 from farebox.core import ids
-from farebox.core.accounts import Kind
+from farebox.core.accounts import Account, Kind
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.charge_words import quantities_words
+from farebox.presenters.grant_words import ends_words
+from farebox.presenters.grants import ENDING_MAX, ending_data
 from farebox.presenters.moves import move_data
 from farebox.service import inputs
 from farebox.service.errors import transfer_of, waiting_of
@@ -161,14 +163,27 @@ def answer_waiting(context: CommandContext, outcome: Outcome) -> bool:
 @command("balance")
 @click.argument("merchant")
 async def balance(context: CommandContext, merchant: str) -> None:
-    """Read a merchant's available balance."""
-    _, account = await context.farebox.services.merchants.get(merchant_id(merchant))
+    """Read a merchant's available balance, and what of it was paid and given."""
+    view = await context.farebox.services.queries.account_view(merchant_id(merchant))
+    account, ending = view.account, view.forecast.given.ending[:ENDING_MAX]
     context.answer(
         {
             "available": format_amount(account.available),
             "posted": format_amount(account.posted),
             "held": format_amount(account.held),
+            "paid": format_amount(account.paid),
+            "given": format_amount(account.given),
+            "ending": [ending_data(grant) for grant in ending],
             "currency": account.currency,
         },
-        format_money_with_code(account.available, account.currency),
+        [
+            format_money_with_code(account.available, account.currency),
+            *([_made_of(account)] if account.given else []),
+            *(f"{ends_words(grant, account.currency, UTC)} (UTC)" for grant in ending),
+        ],
     )
+
+
+def _made_of(account: Account) -> str:
+    paid, given = (format_money(micros, account.currency) for micros in (account.paid, account.given))
+    return f"{paid} of it is paid money, {given} was given."

@@ -24,6 +24,7 @@ from farebox.core.accounts import EFFECTS, KIND_WORDS, Kind
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
+from farebox.presenters.grant_words import given_words
 from farebox.service.errors import InvalidInput
 from farebox.service.request_words import requested
 from farebox.service.statements.check import Ending, ExportFault, Report, check_statement
@@ -91,9 +92,11 @@ def statement_line(transfer: Transfer, currency: str) -> str:
     what = KIND_WORDS[transfer.kind].replace("_", " ")
     if transfer.request_type is not None:
         what = f"{what} {requested(transfer)}"
+    given = given_words(transfer, currency)
+    rest = "  ".join(filter(None, (transfer.reference, f"({given})" if given else "")))
     return (
         f"{short_time(transfer.committed_at)}  {what:<28}{sign + format_money(transfer.amount, currency):>18}"
-        f"{format_money(transfer.wallet_after, currency):>18}  {transfer.reference or ''}".rstrip()
+        f"{format_money(transfer.wallet_after, currency):>18}  {rest}".rstrip()
     )
 
 

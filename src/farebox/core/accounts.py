@@ -136,6 +136,11 @@ class Account(Struct, frozen=True, gc=False):
         return self.wallet
 
     @property
+    def paid(self) -> int:
+        """What of the wallet was paid for; below zero as far as the credit limit is drawn on."""
+        return self.wallet - self.given
+
+    @property
     def posted(self) -> int:
         """What the merchant has paid and not yet spent: wallet and held."""
         return self.wallet + self.held

@@ -174,6 +174,8 @@ class AlertKind(IntEnum):
     """Posted is below a threshold."""
     USED_UP = 2
     """A request was refused for lack of money."""
+    CREDIT_ENDS = 3
+    """Given credit ends soon."""
 
 
 class Alert(Struct, frozen=True, gc=False):
@@ -182,12 +184,12 @@ class Alert(Struct, frozen=True, gc=False):
     merchant_id: int
     number: int
     threshold: int | None
-    """The lowest threshold that posted is below; None if the balance is used up."""
+    """The lowest threshold that posted is below; None if the balance is used up, or credit ends."""
     posted: int
     fired_at: int
     transfer_seq: int | None
     """The transfer that left posted below; None if a threshold was set too high or a user joined. If the balance is
-    used up, the last transfer before the refusal; None if there was none."""
+    used up, the last transfer before the refusal; None if there was none. If credit ends, the one that brought it."""
     kind: int = AlertKind.LOW_BALANCE
     refused: int | None = None
     """What the refused request would have taken, if the balance is used up."""

@@ -6,8 +6,10 @@ from msgspec import Meta, Struct
 
 from farebox.core import ids
 from farebox.core.approvals import Approval, ApprovalState, RequestKind
+from farebox.core.credit.grants import read_terms
 from farebox.core.money import format_amount
 from farebox.presenters.fields import AMOUNT_OUT, MerchantId, Time, TransferId, id_schema, time_or_none
+from farebox.presenters.grants import TermsData, terms_data
 from farebox.service import inputs
 
 APPROVAL_STATE_WORDS: Final[dict[int, Literal["pending", "approved", "rejected"]]] = {
@@ -16,11 +18,13 @@ APPROVAL_STATE_WORDS: Final[dict[int, Literal["pending", "approved", "rejected"]
     ApprovalState.REJECTED: "rejected",
 }
 
-_KIND_WORDS: Final[dict[int, Literal["top_up", "adjustment", "refund", "credit_limit"]]] = {
+_KindWord = Literal["top_up", "adjustment", "refund", "grant", "credit_limit"]
+_KIND_WORDS: Final[dict[int, _KindWord]] = {
     RequestKind.TOP_UP: "top_up",
     RequestKind.REFUND: "refund",
     RequestKind.ADJUSTMENT_CREDIT: "adjustment",
     RequestKind.ADJUSTMENT_DEBIT: "adjustment",
+    RequestKind.GRANT: "grant",
     RequestKind.CREDIT_LIMIT: "credit_limit",
 }
 
@@ -34,7 +38,7 @@ class ApprovalData(Struct, frozen=True, rename="camel"):
 
     approval_id: ApprovalId
     merchant_id: MerchantId
-    kind: Annotated[Literal["top_up", "adjustment", "refund", "credit_limit"], Meta(examples=["top_up"])]
+    kind: Annotated[_KindWord, Meta(examples=["top_up"])]
     amount: Annotated[
         str,
         Meta(
@@ -52,6 +56,7 @@ class ApprovalData(Struct, frozen=True, rename="camel"):
     decided_at: Time | None
     transfer_id: TransferId | None
     refers_to: Annotated[TransferId | None, Meta(description="What a refund would give back.")]
+    terms: Annotated[TermsData | None, Meta(description="On which terms credit would be given; null for all else.")]
 
 
 def approval_data(approval: Approval) -> ApprovalData:
@@ -70,6 +75,7 @@ def approval_data(approval: Approval) -> ApprovalData:
         decided_at=time_or_none(approval.decided_at),
         transfer_id=_transfer_id(approval, approval.transfer_seq),
         refers_to=_transfer_id(approval, approval.refers_to),
+        terms=None if approval.terms is None else terms_data(read_terms(approval.terms)[1]),
     )
 
 

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from farebox.core.audit_log import Action, AuditEntry
 from farebox.core.currencies import format_money_with_code
+from farebox.presenters.grant_words import types_words
 from farebox.presenters.times import time_words
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
@@ -22,6 +23,13 @@ from farebox.service.parsing import InvalidAmount, parse_amount
 _SHELL: Final = "shell:"
 _AMOUNT: Final = r"(?P<sign>-?)(?P<amount>[0-9][0-9,]*(?:\.[0-9]+)?) (?P<currency>[A-Z]{3})"
 _MOVE: Final = re.compile(rf"(?P<move>[a-z_]+) of {_AMOUNT}(?:, (?P<rest>.+))?", re.ASCII | re.DOTALL)
+_TERMS: Final = re.compile(
+    r"(?:from (?P<from>[0-9T:Z-]{20}), )?(?:until (?P<until>[0-9T:Z-]{20}), )?"
+    r"(?:for (?P<types>[^,]+), )?(?:priority (?P<priority>[0-9]{1,3}), )?(?=.+, .)",
+    re.ASCII | re.DOTALL,
+)
+"""The terms of a grant, ahead of its reference and its reason, which are always there."""
+
 _AMOUNTS: Final = re.compile(_AMOUNT, re.ASCII)
 _KEY: Final = re.compile(r"(?P<hint>(?P<kind>fb[msu]_)…\S+)(?: (?P<rest>.+))?", re.DOTALL)
 _ROLES: Final = re.compile(r"(?P<rest>.*?) ?\bas (?P<roles>viewer|support|administrator|support and administrator)")
@@ -38,6 +46,7 @@ _MOVES: Final = {
     "top_up_reversal": "taking back {} of a top-up",
     "adjustment": "an adjustment of {}",
     "refund": "a refund of {}",
+    "grant": "a grant of {} of credit",
     "credit_limit": "a credit limit of {}",
 }
 _ARTICLES: Final = {"owner": "an owner", "member": "a member", "viewer": "a viewer"}
@@ -113,7 +122,8 @@ def _requested(verb: str) -> Callable[[_Told], str]:
         found = _MOVE.fullmatch(told.detail)
         if found is None or found["move"] not in _MOVES:
             return _with_rest(f"{verb} a request", told.detail)
-        return _with_rest(f"{verb} {_MOVES[found['move']].format(_money(found))}", found["rest"])
+        rest = _terms(found["rest"] or "", told) if found["move"] == "grant" else found["rest"]
+        return _with_rest(f"{verb} {_MOVES[found['move']].format(_money(found))}", rest)
 
     return tell
 
@@ -126,6 +136,35 @@ def _credit_limit(told: _Told) -> str:
     if amounts[0] == amounts[1]:
         return f"left the credit limit at {words.rpartition(' to ')[2]}"
     return f"{'raised' if amounts[0] < amounts[1] else 'lowered'} the credit limit {words}"
+
+
+def _credit_given(told: _Told) -> str:
+    """Tell of credit that was given: on which terms, and after them the reference and the reason."""
+    found = _MOVE.fullmatch(told.detail)
+    if found is None:
+        return _with_rest("gave credit", told.detail)
+    return _with_rest(f"gave {_money(found)} of credit", _terms(found["rest"] or "", told))
+
+
+def _grant_ended(told: _Told) -> str:
+    """Tell of a grant that was ended: how much was left of it to take back, its reference and the reason."""
+    found = _MOVE.fullmatch(told.detail)
+    if found is None:
+        return _with_rest("ended given credit", told.detail)
+    return _with_rest(f"ended given credit, of which {_money(found)} was left", found["rest"])
+
+
+def _terms(text: str, told: _Told) -> str:
+    """Write the terms at a text's beginning as a reader has them; the rest stays as it is."""
+    found = _TERMS.match(text)
+    if found is None:
+        return text
+    words = [f"{name} {told.time(found[name])}" for name in ("from", "until") if found[name]]
+    if found["types"]:
+        words.append(f"for {types_words(found['types'])}")
+    if found["priority"]:
+        words.append(f"with the priority {found['priority']}")
+    return ", ".join((*words, text[found.end() :]))
 
 
 def _hold_extended(told: _Told) -> str:
@@ -287,6 +326,8 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.TOP_UP: _moved("topped up {}"),
     Action.TOP_UP_REVERSAL: _moved("took back {} of a top-up"),
     Action.ADJUSTMENT: _moved("adjusted the balance by {}"),
+    Action.GIVE_CREDIT: _credit_given,
+    Action.END_GRANT: _grant_ended,
     Action.RELEASE_HOLD: _moved("released a hold of {}"),
     Action.EXTEND_HOLD: _hold_extended,
     Action.SET_THRESHOLDS: _thresholds,

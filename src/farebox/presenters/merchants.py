@@ -8,7 +8,19 @@ from msgspec.structs import asdict
 from farebox.core.accounts import Account
 from farebox.core.money import format_amount
 from farebox.core.thresholds import Threshold
-from farebox.presenters.fields import Amount, Available, CreditLimit, Held, IsFrozen, MerchantId, Name, Posted, Time
+from farebox.presenters.fields import (
+    AMOUNT_OUT,
+    Amount,
+    Available,
+    CreditLimit,
+    Held,
+    IsFrozen,
+    MerchantId,
+    Name,
+    Posted,
+    Time,
+)
+from farebox.presenters.grants import ENDING_MAX, EndingData, ending_data
 from farebox.service import inputs
 from farebox.service.insight.forecast import Runway, RunwayState
 from farebox.service.ledger.queries import AccountView
@@ -59,7 +71,8 @@ class NewMerchantData(MerchantData, frozen=True, rename="camel"):
 class RunwayData(Struct, frozen=True, rename="camel"):
     """How long the money lasts, the credit limit included: `days` at the burn of a usual day, and a likely range.
 
-    Days are whole ones of 24 hours, rounded down.
+    Days are whole ones of 24 hours, rounded down. Given credit counts until it ends; what pays for certain request
+    types alone does not count.
     """
 
     days: Annotated[int | None, Meta(description="Null: over a year.", examples=[12])]
@@ -78,6 +91,26 @@ class AccountData(Struct, frozen=True, rename="camel"):
     posted: Posted
     held: Held
     available: Available
+    paid: Annotated[
+        str,
+        Meta(
+            description="What of the available balance was paid; below zero while the credit limit is drawn on.",
+            examples=["65.00"],
+            extra_json_schema=AMOUNT_OUT,
+        ),
+    ]
+    given: Annotated[
+        str,
+        Meta(
+            description="What of the available balance was given, not paid for.",
+            examples=["20.00"],
+            extra_json_schema=AMOUNT_OUT,
+        ),
+    ]
+    ending: Annotated[
+        list[EndingData],
+        Meta(description=f"What of the given credit ends when: the {ENDING_MAX} that end next, the soonest first."),
+    ]
     credit_limit: CreditLimit
     is_frozen: IsFrozen
     thresholds: list[ThresholdData]
@@ -124,6 +157,9 @@ def account_data(view: AccountView) -> AccountData:
         posted=format_amount(account.posted),
         held=format_amount(account.held),
         available=format_amount(account.available),
+        paid=format_amount(account.paid),
+        given=format_amount(account.given),
+        ending=[ending_data(grant) for grant in view.forecast.given.ending[:ENDING_MAX]],
         credit_limit=format_amount(account.credit_limit),
         is_frozen=account.is_frozen,
         thresholds=_thresholds_data(account),

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from farebox.core.accounts import Account
+from farebox.core.credit.grants import Grant
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 from farebox.presenters.fields import Amount, AvailableAfter, PostedAfter, TransferId
@@ -20,9 +21,11 @@ class MoveData(Struct, frozen=True, rename="camel"):
 
 
 class ApprovedData(Struct, frozen=True, rename="camel"):
-    """A request that was approved and is done: a move of money, or a credit limit, which moves none."""
+    """A request that was approved and is done: a move of money, a credit limit, or a grant that starts later."""
 
-    transfer_id: Annotated[TransferId | None, Meta(description="Null for a credit limit.")]
+    transfer_id: Annotated[
+        TransferId | None, Meta(description="Null for a credit limit, and for a grant that starts later.")
+    ]
     amount: Annotated[Amount, Meta(description="Of a credit limit, the limit.")]
     balance: PostedAfter
     available: AvailableAfter
@@ -31,6 +34,11 @@ class ApprovedData(Struct, frozen=True, rename="camel"):
 def approved_limit_data(account: Account) -> ApprovedData:
     """Tell of a credit limit that was approved, which the account now has; an approved move is told as any other."""
     return ApprovedData(None, *map(format_amount, (account.credit_limit, account.posted, account.available)))
+
+
+def approved_grant_data(grant: Grant, account: Account) -> ApprovedData:
+    """Tell of a grant that was approved and starts later; one that starts at once is told as any other move."""
+    return ApprovedData(None, *map(format_amount, (grant.amount, account.posted, account.available)))
 
 
 def move_data(transfer: Transfer) -> MoveData:

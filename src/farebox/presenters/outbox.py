@@ -22,7 +22,7 @@ from farebox.service import inputs
 from farebox.service.operator.console import AccountMail, MailServerPause, MailState, OutboxMail, Purpose
 
 StateWord = Literal["waiting", "sent", "given up", "withdrawn"]
-KindWord = Literal["low_balance", "used_up", "invitation", "password_reset", "test", "approvals"]
+KindWord = Literal["low_balance", "used_up", "credit_ends", "invitation", "password_reset", "test", "approvals"]
 
 STATE_WORDS: Final[dict[int, StateWord]] = {
     MailState.WAITING: "waiting",
@@ -30,7 +30,11 @@ STATE_WORDS: Final[dict[int, StateWord]] = {
     MailState.GIVEN_UP: "given up",
     MailState.WITHDRAWN: "withdrawn",
 }
-_ALERT_WORDS: Final[dict[int, KindWord]] = {AlertKind.LOW_BALANCE: "low_balance", AlertKind.USED_UP: "used_up"}
+_ALERT_WORDS: Final[dict[int, KindWord]] = {
+    AlertKind.LOW_BALANCE: "low_balance",
+    AlertKind.USED_UP: "used_up",
+    AlertKind.CREDIT_ENDS: "credit_ends",
+}
 _PURPOSE_WORDS: Final[dict[int, KindWord]] = {
     Purpose.INVITATION: "invitation",
     Purpose.RESET: "password_reset",

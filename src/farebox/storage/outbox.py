@@ -1,9 +1,14 @@
-"""The outbox: alerts that fired, and a mail owed to each user for each. Batches write both."""
+"""The outbox: alerts that fired, and a mail owed to each user for each.
+
+Batches write both; those about credit that ends are written by themselves.
+"""
 
 from collections.abc import Sequence
 
-from farebox.core.state import Alert
+from farebox.core.credit.grants import Grant
+from farebox.core.state import Alert, AlertKind
 from farebox.storage import rows
+from farebox.storage.interface import Fetch
 from farebox.storage.records import OutboxMail
 from farebox.storage.subject import SubjectStore
 
@@ -22,6 +27,35 @@ class OutboxStore(SubjectStore):
         else:
             found = await self._rows("merchant_mails", merchant_id, limit)
         return [rows.mail_from_row(row) for row in found]
+
+    async def ending_grants(self, now: int, *, until: int, lasting: int, limit: int) -> Sequence[Grant]:
+        """List grants whose credit ends after `now` and by `until`, and was not told of; the soonest first.
+
+        Grants of which nothing is left are not in it, nor those that last less than `lasting` microseconds in all, nor
+        those of merchants without a user.
+        """
+        return [rows.grant_from_row(row) for row in await self._rows("ending_grants", now, until, lasting, limit)]
+
+    async def tell_of_end(self, grant: Grant, now: int) -> None:
+        """Owe every registered user a mail that a grant's credit ends; once, however many processes ask for it at once.
+
+        The account's row is locked meanwhile, as by a batch that tells something.
+        """
+
+        async def write(fetch: Fetch) -> None:
+            ((*row,),) = await fetch(self._sql["lock_account"], grant.merchant_id)
+            if await fetch(self._sql["told_of_grant"], grant.merchant_id, grant.transfer_seq):
+                return
+            account = rows.account_from_row(row)
+            number = account.alerts_count + 1
+            alert = Alert(
+                grant.merchant_id, number, None, account.posted, now, grant.transfer_seq, AlertKind.CREDIT_ENDS
+            )
+            await fetch(self._sql["set_alerts_count"], grant.merchant_id, number)
+            await fetch(self._sql["insert_alert"], *rows.alert_to_row(alert))
+            await fetch(self._sql["insert_mails"], grant.merchant_id, number, now)
+
+        await self._connector.run_in_transaction(write)
 
     async def claim(self, now: int, *, lease_until: int, limit: int, after: int = 0) -> Sequence[OutboxMail]:
         """Take mails that are due: nobody else gets them until `lease_until`, when they are due again unless settled.

@@ -29,6 +29,7 @@ from farebox.core.approvals import ApprovalState
 from farebox.core.commands import KeyKind
 from farebox.core.credit.grants import GrantState
 from farebox.core.holds import HoldState
+from farebox.core.state import AlertKind
 from farebox.storage.columns import TABLES
 from farebox.storage.records import MailState, Purpose, Realm
 
@@ -42,7 +43,8 @@ _ENUM: Final = re.compile(r"\{(?P<enum>[A-Z][A-Za-z]+)\.(?P<member>[A-Z_]+)\}")
 _IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)\}")
 
 _ENUMS: Final[dict[str, type[IntEnum]]] = {
-    enum.__name__: enum for enum in (ApprovalState, GrantState, Kind, HoldState, KeyKind, MailState, Purpose, Realm)
+    enum.__name__: enum
+    for enum in (AlertKind, ApprovalState, GrantState, Kind, HoldState, KeyKind, MailState, Purpose, Realm)
 }
 
 

@@ -14,7 +14,7 @@ from farebox.web.pages.console.table import console_routes
 from farebox.web.pages.routes import Audience, PageRoute
 from farebox.web.schemas.spending import HoldRequest
 from tests.support.app_client import AppClient
-from tests.support.server import Seeds, seed
+from tests.support.server import Seeds, give_credit, seed
 from tests.web.console.visitor import FORM, Visitor, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -41,6 +41,7 @@ async def parts(farebox: Farebox) -> dict[str, str]:
         "{transfer:str}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
         "{approval:str}": approval.id,
+        "{grant:str}": (await give_credit(farebox, seeds.merchant_id)).id,
         "{hold:str}": await _hold(farebox, seeds),
     }
 

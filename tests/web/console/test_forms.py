@@ -17,7 +17,7 @@ from farebox.web.pages.live import Live
 from farebox.web.pages.table import page_routes
 from farebox.web.pages.throttle import SignInThrottle
 from tests.support.app_client import AppClient, Reply
-from tests.support.server import seed
+from tests.support.server import give_credit, seed
 from tests.web.console.visitor import Visitor, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -128,6 +128,26 @@ OVERLAP_FAULTS: Final[Mapping[str, Faults]] = {"overlap": {"-1": "Choose how lon
 END_FAULTS: Final[Mapping[str, Faults]] = {"expires": {**KEY_FAULTS["expires"], "": "Say when"}}
 
 
+CREDIT: Final = {
+    "amount": "5",
+    "reference": "G",
+    "reason": "r",
+    "starts": "",
+    "expires": "",
+    "types": "",
+    "priority": "",
+}
+CREDIT_FAULTS: Final[Mapping[str, Faults]] = {
+    "amount": AMOUNT,
+    "reference": {**EMPTY, **REFERENCE},
+    "reason": {**EMPTY, **REMARK},
+    "starts": NO_TIMES,
+    "expires": NO_TIMES,
+    "types": {"no;type": "A request type is", "image, <b>": "A request type is"},
+    "priority": {"101": "A priority is a whole number", "-1": "A priority is a whole number", "one": "A priority is"},
+}
+
+
 def _moves(path: str, right: Mapping[str, str], wrong: Mapping[str, Faults]) -> list[Case]:
     """A move is asked for twice: for its preview and by its button."""
     return [Case(path, right, wrong), Case(f"{path}/confirm", right, wrong)]
@@ -172,6 +192,8 @@ CASES: Final = [
         {"amount": "", "reference": "", "note": ""},
         {"amount": {**AMOUNT, "10.01": "Only 10.00 USD of"}, "reference": REFERENCE, "note": REMARK},
     ),
+    *_moves(f"{MERCHANT}/grants/give", CREDIT, CREDIT_FAULTS),
+    Case(f"{MERCHANT}/grants/{{grant}}/end", {"reason": "r"}, {"reason": {**EMPTY, **REMARK}}),
     Case(f"{MERCHANT}/holds/{{hold}}/release", {"reason": "r"}, {"reason": {**NO_REASON, **REMARK}}),
     *_moves(
         f"{TRANSFERS}/{{top_up}}/take-back",
@@ -264,6 +286,7 @@ async def site(farebox: Farebox, client: AppClient) -> Site:
         "merchant": seeds.merchant,
         "charge": outcome.transfer.id,
         "hold": held.hold.id,
+        "grant": (await give_credit(farebox, seeds.merchant_id)).id,
         "top_up": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "key": ids.public_id(ids.KEY, key.key_id),
     }

@@ -15,7 +15,7 @@ from farebox.storage.records import Realm
 from farebox.web.pages.console.table import console_routes
 from farebox.web.pages.routes import PageRoute
 from tests.support.app_client import AppClient, Reply
-from tests.support.server import seed
+from tests.support.server import give_credit, seed
 from tests.web.console.visitor import Visitor, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -58,6 +58,7 @@ async def parts(farebox: Farebox) -> dict[str, str]:
         "{transfer:str}": ids.book_id(ids.TRANSFER, merchant_id=seeds.merchant_id, seq=1),
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
         "{approval:str}": approval.id,
+        "{grant:str}": (await give_credit(farebox, seeds.merchant_id)).id,
         "{hold:str}": held.hold.id,
     }
 

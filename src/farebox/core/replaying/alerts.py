@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from farebox.core.accounts import Account
+from farebox.core.accounts import Account, Kind
 from farebox.core.book import ARRIVING_KINDS, LOWERING_KINDS
 from farebox.core.money import format_amount
 from farebox.core.state import Alert, AlertKind
@@ -47,6 +47,11 @@ def _named_faults(alert: Alert, transfer: Transfer | None) -> Iterator[str]:
     where = f"seq {alert.transfer_seq}"
     if transfer is None:
         yield f"{where}: alert {alert.number} names a transfer that is not there"
+        return
+    if alert.kind == AlertKind.CREDIT_ENDS:
+        # It tells of the balance at its own time, which is not that of the transfer.
+        if transfer.kind != Kind.GRANT:
+            yield f"{where}: alert {alert.number} names a transfer that brought no credit"
         return
     if alert.kind == AlertKind.LOW_BALANCE and transfer.kind not in _TELLING_KINDS:
         yield f"{where}: alert {alert.number} names a transfer that begins no episode"

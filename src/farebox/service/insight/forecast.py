@@ -5,6 +5,9 @@ the first, less that at the second, plus what came in from outside between them 
 debits); refunds lessen it. The burn of each of the last DAYS_MAX days of 24 hours makes a sample, from the first day on
 which anything was burned. The runway is what can be spent, the credit limit included, divided by the sample's median,
 its likely range by the upper and lower quartile. See docs/decisions/0007-burn-from-the-book.md.
+
+Given credit counts until it ends: lots are spent in their order, and what an ending one still has by then is lost.
+Credit for certain request types is not counted on, as the burn does not tell how much of it they are.
 """
 
 from collections.abc import Sequence
@@ -17,7 +20,9 @@ from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.money import divide_rounding_half_up
 from farebox.core.transfers import Transfer
 from farebox.service.clock import Clock
+from farebox.service.insight.lots import LOTS_MAX, NO_GIVEN_CREDIT, GivenCredit, Lot, given_credit_of
 from farebox.service.statements.seek import last_transfers
+from farebox.storage.grants import GrantStore
 from farebox.storage.transfers import TransferStore
 
 DAYS_MAX: Final = 14
@@ -71,9 +76,11 @@ class Forecast(Struct, frozen=True):
     state: RunwayState
     runway: Runway | None = None
     sample_days: int = 0
+    given: GivenCredit = NO_GIVEN_CREDIT
+    """What of the wallet was given: when it ends, and what of it is not counted on."""
 
 
-def runway_of(burns: Sequence[int], *, spendable: int, now: int) -> Runway | None:
+def runway_of(burns: Sequence[int], *, spendable: int, now: int, lots: Sequence[Lot] = ()) -> Runway | None:
     """Compute the runway from the burn of recent days.
 
     The usual burn is the median, of two middle ones the higher. If most days are idle, so that the median is 0, it is
@@ -83,6 +90,7 @@ def runway_of(burns: Sequence[int], *, spendable: int, now: int) -> Runway | Non
         burns: micros, the newest day first; a day on which more was refunded than spent counts as idle.
         spendable: micros that can be spent, the credit limit included; nothing lasts no time.
         now: microseconds since 1970.
+        lots: what that is made of, in the order of spending, if some of it ends.
 
     Returns:
         The runway, or None if nothing was burned.
@@ -96,19 +104,26 @@ def runway_of(burns: Sequence[int], *, spendable: int, now: int) -> Runway | Non
     count = len(ordered)
     low, median, high = ordered[(count - 1) // 4], ordered[count // 2], ordered[3 * count // 4]
     usual = median or max(divide_rounding_half_up(sum(spent), count), 1)
+    made_of = lots or (Lot(spendable),)
     return Runway(
         now=now,
-        until=_used_up_at(spendable, usual, now),
-        until_low=_used_up_at(spendable, max(high, usual), now),
-        until_high=_used_up_at(spendable, low, now),
+        until=_used_up_at(made_of, usual, now),
+        until_low=_used_up_at(made_of, max(high, usual), now),
+        until_high=_used_up_at(made_of, low, now),
         burn_per_day=usual,
     )
 
 
 def runway_at(burn_per_day: int, *, spendable: int, now: int) -> Runway:
     """Compute a runway from the burn of a usual day alone."""
-    until = _used_up_at(spendable, burn_per_day, now)
+    until = _used_up_at((Lot(spendable),), burn_per_day, now)
     return Runway(now=now, until=until, until_low=until, until_high=until, burn_per_day=burn_per_day)
+
+
+def until_at(runway: Runway, until: int) -> Runway:
+    """Let a runway end at a time, if that is before its own end."""
+    until = min(until, runway.until)
+    return Runway(now=runway.now, until=until, until_low=until, until_high=until, burn_per_day=runway.burn_per_day)
 
 
 def spendable_of(account: Account) -> int:
@@ -135,21 +150,23 @@ def daily_burns(ends: Sequence[Transfer | None], funding: Sequence[Transfer]) ->
 class RunwayReader:
     """Reads accounts' runways as of now."""
 
-    def __init__(self, transfers: TransferStore, clock: Clock) -> None:
-        """Read these books."""
+    def __init__(self, transfers: TransferStore, grants: GrantStore, clock: Clock) -> None:
+        """Read these books, and what was given."""
         self._transfers = transfers
+        self._grants = grants
         self._clock = clock
 
     async def read(self, account: Account) -> Runway | None:
         """Read the recent burn from a book and compute its runway; see `read_forecast`."""
-        return (await read_forecast(self._transfers, account, self._clock.now())).runway
+        return (await read_forecast(self._transfers, self._grants, account, self._clock.now())).runway
 
 
-async def read_forecast(transfers: TransferStore, account: Account, now: int) -> Forecast:
+async def read_forecast(transfers: TransferStore, grants: GrantStore, account: Account, now: int) -> Forecast:
     """Read the recent burn from a book and tell how long its money lasts, as of `now` in microseconds since 1970.
 
     It takes at most three queries and one for each doubling of the book's length, each a few point look-ups: 22 for a
-    book of a million transfers. The book only grows, so what is read is of one piece without a transaction.
+    book of a million transfers; one more for a merchant that was given credit. The book only grows, so what is read is
+    of one piece without a transaction.
 
     Raises:
         StoreUnavailable: the database can't be read.
@@ -160,15 +177,18 @@ async def read_forecast(transfers: TransferStore, account: Account, now: int) ->
     spendable, age = spendable_of(account), now - first.committed_at
     days = max(min(age // DAY, DAYS_MAX), 0)
     burns = await _read_burns(transfers, account, now, age=age, days=days)
-    runway = runway_of(burns, spendable=spendable, now=now)
+    given = NO_GIVEN_CREDIT
+    if account.given:
+        given = given_credit_of(account, await grants.open(account.merchant_id, LOTS_MAX), now)
+    runway = runway_of(burns, spendable=spendable, now=now, lots=given.lots)
     if spendable <= 0:
         state = RunwayState.NEVER_TOPPED_UP if await _is_never_topped_up(transfers, account) else RunwayState.USED_UP
         return Forecast(state, runway if state is RunwayState.USED_UP else None, days)
     if runway is not None:
-        return Forecast(RunwayState.KNOWN, runway, days)
+        return Forecast(RunwayState.KNOWN, runway, days, given)
     if await _is_never_topped_up(transfers, account):
         return Forecast(RunwayState.NEVER_TOPPED_UP)
-    return Forecast(RunwayState.TOO_EARLY if age < HOUR else RunwayState.NOTHING_SPENT, None, days)
+    return Forecast(RunwayState.TOO_EARLY if age < HOUR else RunwayState.NOTHING_SPENT, None, days, given)
 
 
 async def _read_burns(transfers: TransferStore, account: Account, now: int, *, age: int, days: int) -> list[int]:
@@ -187,7 +207,7 @@ async def _read_burns(transfers: TransferStore, account: Account, now: int, *, a
 
 async def _is_never_topped_up(transfers: TransferStore, account: Account) -> bool:
     """Tell whether no money ever came in; a book whose top-ups were all taken back had some."""
-    if account.funding or account.adjustments:
+    if account.funding or account.adjustments or account.grants_count:
         return False
     return not await transfers.funding_after(account.merchant_id, 1)
 
@@ -196,8 +216,13 @@ def _came_in(funding: Sequence[Transfer], *, after: int, last: int) -> int:
     return sum(EFFECTS[Kind(item.kind)].wallet * item.amount for item in funding if after < item.seq <= last)
 
 
-def _used_up_at(spendable: int, burn: int, now: int) -> int:
-    """Divide, rounding down to the microsecond: money is never said to last longer than it does."""
-    if spendable <= 0:
-        return now
-    return now + (RUNWAY_MAX if burn == 0 else min(spendable * DAY // burn, RUNWAY_MAX))
+def _used_up_at(lots: Sequence[Lot], burn: int, now: int) -> int:
+    """Spend lots one after another; what an ending one still has at its end is lost.
+
+    Divisions are rounded down to the microsecond: money is never told to last longer than it does.
+    """
+    at = now
+    for lot in lots:
+        spent_at = at + (RUNWAY_MAX if burn == 0 else max(lot.amount, 0) * DAY // burn)
+        at = spent_at if lot.expires_at is None else min(spent_at, max(at, lot.expires_at))
+    return min(at, now + RUNWAY_MAX)

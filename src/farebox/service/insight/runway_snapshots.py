@@ -76,7 +76,7 @@ class RunwaySnapshots:
         if account is None:
             return None
         now = self._clock.now()
-        runway = (await read_forecast(self._stores.transfers, account, now)).runway
+        runway = (await read_forecast(self._stores.transfers, self._stores.grants, account, now)).runway
         await asyncio.sleep(self._merchant_seconds)
         until, burn = (None, None) if runway is None else (runway.until, runway.burn_per_day)
         return RunwaySnapshot(merchant_id, account.seq, account.available, account.last_at, until, burn, now)

@@ -297,7 +297,7 @@ class Operations:
         named = _book_id(ids.TRANSFER, transfer)
         if named is None:
             return _TRANSFER_NOT_FOUND
-        outcome = await self._move(commands.Refund(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
+        outcome = await self.make(commands.Refund(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
         # An id names its merchant, so one of a merchant that does not exist is just an id that does not.
         return _TRANSFER_NOT_FOUND if outcome.code is Code.MERCHANT_NOT_FOUND else outcome
 
@@ -323,7 +323,7 @@ class Operations:
             None if note is None else inputs.note("note", note),
             *asked_by,
         )
-        return await self._move(move, is_dry_run=is_dry_run)
+        return await self.make(move, is_dry_run=is_dry_run)
 
     async def adjust(
         self,
@@ -348,7 +348,7 @@ class Operations:
             inputs.note("reason", reason),
             *asked_by,
         )
-        return await self._move(move, is_dry_run=is_dry_run)
+        return await self.make(move, is_dry_run=is_dry_run)
 
     async def reverse_top_up(
         self,
@@ -373,8 +373,8 @@ class Operations:
             return _TRANSFER_NOT_FOUND
         return await self._submit(commands.ReverseTopUp(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
 
-    async def _move(self, move: commands.Move, *, is_dry_run: bool) -> Outcome:
-        """Make a move, or request it if a second person has to approve it."""
+    async def make(self, move: commands.Move, *, is_dry_run: bool) -> Outcome:
+        """Make a move that was checked, or request it if a second person has to approve it."""
         if self._limits.are_none:
             return await self._submit(move, is_dry_run=is_dry_run)
         command = commands.RequestApproval(move, self._id_generator.next(), self._limits)
@@ -400,7 +400,7 @@ class Operations:
         """Let the merchant spend down to minus this amount; a raise above the operator's limit is requested."""
         asked_by = _asked_by(principal, Operation.SET_CREDIT_LIMIT)
         limit = inputs.amount("creditLimit", amount, is_zero_allowed=True)
-        return await self._move(commands.SetCreditLimit(merchant_id, limit, *asked_by), is_dry_run=is_dry_run)
+        return await self.make(commands.SetCreditLimit(merchant_id, limit, *asked_by), is_dry_run=is_dry_run)
 
     async def set_frozen(
         self, merchant_id: int, *, is_frozen: bool, principal: Principal | None, is_dry_run: bool = False

@@ -164,5 +164,6 @@ class Queries:
             account = await self._stores.accounts.find(merchant_id)
             if merchant is None or account is None:
                 raise UnknownMerchant
-            forecast = await read_forecast(self._stores.transfers, account, self._clock.now())
+            now = self._clock.now()
+            forecast = await read_forecast(self._stores.transfers, self._stores.grants, account, now)
             return AccountView(merchant, account, forecast)

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from farebox.core import commands, ids
 from farebox.core.approvals import NO_LIMITS, Approval, ApprovalLimits, RequestKind
+from farebox.core.credit.grants import read_terms
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.people import People, account_people, are_others, read_people
 from farebox.core.permissions import ALLOWED_ROLES, Operation
@@ -131,8 +132,27 @@ def _move(approval: Approval, principal: Principal) -> commands.Move:
         return commands.TopUp(merchant_id, amount, reference, approval.note, *asked_by)
     if approval.kind == RequestKind.REFUND:
         return _refund(approval, principal)
+    if approval.kind == RequestKind.GRANT:
+        return _grant(approval, principal)
     is_credit = approval.kind == RequestKind.ADJUSTMENT_CREDIT
     return commands.Adjust(merchant_id, amount, is_credit, reference, approval.note or "", *asked_by)
+
+
+def _grant(approval: Approval, principal: Principal) -> commands.GiveCredit:
+    """Make the grant that was requested, on the terms that were named then."""
+    _, terms = read_terms(approval.terms or "")
+    return commands.GiveCredit(
+        approval.merchant_id,
+        approval.amount,
+        approval.reference or "",
+        approval.note or "",
+        terms.starts_at,
+        terms.expires_at,
+        terms.types,
+        terms.priority,
+        principal.caller,
+        principal.actor(),
+    )
 
 
 def _refund(approval: Approval, principal: Principal) -> commands.Refund:

@@ -14,7 +14,7 @@ from farebox.core.transfers import Transfer
 from farebox.service import parsing
 from farebox.service.clock import Clock
 from farebox.service.errors import Missing, translated
-from farebox.service.insight.forecast import Runway, runway_at, spendable_of
+from farebox.service.insight.forecast import DAY, Runway, runway_at, spendable_of, until_at
 from farebox.service.insight.runway_words import days_left
 from farebox.service.people.api_keys import Principal
 from farebox.storage.records import (
@@ -60,8 +60,18 @@ class MerchantRow(Struct, frozen=True):
 
     def runway(self, now: int) -> Runway | None:
         """Tell how long the money of now lasts at the burn last worked out; None if nothing is being spent."""
-        burn = None if self.runway_snapshot is None else self.runway_snapshot.burn_per_day
-        return runway_at(burn, spendable=spendable_of(self.account), now=now) if burn else None
+        snapshot = self.runway_snapshot
+        if snapshot is None or not snapshot.burn_per_day:
+            return None
+        runway = runway_at(snapshot.burn_per_day, spendable=spendable_of(self.account), now=now)
+        if not self.account.given or snapshot.runs_out_at is None:
+            return runway
+        # Credit that ends is not counted on after its end: what was worked out with that goes on with what came or went
+        # beyond the burn since.
+        burnt = snapshot.burn_per_day * (now - snapshot.computed_at) // DAY
+        beyond = self.account.available - (snapshot.available - burnt)
+        until = snapshot.runs_out_at + beyond * DAY // snapshot.burn_per_day
+        return until_at(runway, max(until, now))
 
 
 class Returns(Struct, frozen=True):

@@ -6,6 +6,7 @@ from farebox.web.api.approvals import ApprovalEndpoints
 from farebox.web.api.audit_log import AuditLogEndpoints
 from farebox.web.api.charge_batches import ChargeBatchEndpoints
 from farebox.web.api.charges import ChargeEndpoints
+from farebox.web.api.grants import GrantEndpoints
 from farebox.web.api.holds import HoldEndpoints
 from farebox.web.api.keys import KeyEndpoints
 from farebox.web.api.merchants import MerchantEndpoints
@@ -34,6 +35,7 @@ def routes(services: Services, limits: HttpLimits = HTTP_LIMITS) -> list[Route]:
         MerchantEndpoints,
         UserEndpoints,
         MoveEndpoints,
+        GrantEndpoints,
         ApprovalEndpoints,
         AuditLogEndpoints,
         OutboxEndpoints,

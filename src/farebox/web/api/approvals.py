@@ -6,7 +6,7 @@ from farebox.core import ids
 from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.presenters.approvals import ApprovalData, approval_data
-from farebox.presenters.moves import ApprovedData, approved_limit_data
+from farebox.presenters.moves import ApprovedData, approved_grant_data, approved_limit_data
 from farebox.service import inputs
 from farebox.service.errors import Refused, ensure_done
 from farebox.web.api.answers import answer, answer_move, replay_headers
@@ -54,6 +54,7 @@ class ApprovalEndpoints(Endpoints):
             Code.APPROVAL_NEEDS_ANOTHER_PERSON,
             Code.REFUND_EXCEEDS_TRANSFER,
             Code.CREDIT_LIMIT_IN_USE,
+            Code.GRANT_TIMES_OUT_OF_BOUNDS,
             Code.AMOUNT_TOO_FINE,
             Code.BALANCE_LIMIT_EXCEEDED,
             Code.INSUFFICIENT_BALANCE,
@@ -67,6 +68,8 @@ class ApprovalEndpoints(Endpoints):
         if outcome.transfer is not None:
             return answer_move(outcome)
         _, account = await self._services.merchants.get(merchant_id)
+        if outcome.grant is not None:
+            return answer(approved_grant_data(outcome.grant, account), replay_headers(is_replay=outcome.is_replay))
         return answer(approved_limit_data(account), replay_headers(is_replay=outcome.is_replay))
 
     @route(

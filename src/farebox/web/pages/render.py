@@ -20,6 +20,8 @@ from farebox.core.transfers import Transfer
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
 from farebox.presenters.charge_words import quantities_words
+from farebox.presenters.grant_words import ends_words, given_words, terms_words, types_words
+from farebox.presenters.grants import grant_transfer_id
 from farebox.presenters.holds import span_words
 from farebox.presenters.keys import KEY_KIND_WORDS, is_working, key_state
 from farebox.presenters.price_words import rule_words
@@ -50,7 +52,7 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 
-_SHOWN_KINDS: Final = (Kind.CHARGE, Kind.HOLD, Kind.CAPTURE, Kind.REFUND)
+_SHOWN_KINDS: Final = (Kind.CHARGE, Kind.HOLD, Kind.CAPTURE, Kind.REFUND, Kind.GRANT, Kind.GRANT_EXPIRY)
 """The kinds that templates know by name."""
 
 _TEMPLATES: Final = files("farebox.web") / "pages" / "templates"
@@ -234,6 +236,11 @@ def _environment() -> Environment:
         user_role=user_role,
         approval_state=APPROVAL_STATE_WORDS.__getitem__,
         span_words=span_words,
+        ends_words=ends_words,
+        grant_transfer_id=grant_transfer_id,
+        given_words=given_words,
+        terms_words=terms_words,
+        types_words=types_words,
         audit_words=audit_words,
         called=called,
         actor_words=actor_words,

@@ -100,3 +100,8 @@ ALTER TABLE period_count
     ADD CHECK (period_unit IN ('day', 'month')),
     DROP CONSTRAINT period_count_pkey,
     ADD PRIMARY KEY (merchant_id, request_type, starts_at, period_unit, line);
+
+-- Kind 3 of an alert tells that the credit of a grant ends soon; it names the transfer that brought the grant. A grant's end
+-- is told of once.
+ALTER TABLE alert DROP CONSTRAINT alert_kind_check, ADD CONSTRAINT alert_kind_check CHECK (kind IN (1, 2, 3)) NOT VALID;
+CREATE UNIQUE INDEX alert_of_grant ON alert (merchant_id, transfer_seq) WHERE kind = 3;

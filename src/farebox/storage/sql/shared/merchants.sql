@@ -21,8 +21,12 @@ UPDATE merchant SET name = $2 WHERE merchant_id = $1 RETURNING merchant_id;
 SELECT o.merchant_id FROM outlook o JOIN account a ON a.merchant_id = o.merchant_id
 WHERE o.burn_per_day > 0
 ORDER BY CASE
-    WHEN a.wallet + a.credit_limit > 0 THEN CAST(a.wallet + a.credit_limit AS DOUBLE PRECISION) / o.burn_per_day
-    ELSE 0
+    WHEN a.wallet + a.credit_limit <= 0 THEN 0
+    -- Of given credit that ends, the forecast knows what can be counted on.
+    WHEN a.given > 0 AND CAST(o.runs_out_at - o.computed_at AS DOUBLE PRECISION) / 86400000000
+        < CAST(a.wallet + a.credit_limit AS DOUBLE PRECISION) / o.burn_per_day
+    THEN CAST(o.runs_out_at - o.computed_at AS DOUBLE PRECISION) / 86400000000
+    ELSE CAST(a.wallet + a.credit_limit AS DOUBLE PRECISION) / o.burn_per_day
 END, o.merchant_id
 LIMIT $1 OFFSET $2;
 

@@ -13,6 +13,25 @@ INSERT INTO alert ({alert.stored}) VALUES ({alert.values});
 INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
 VALUES ($1, $2, $3, $4, {MailState.WAITING}, 0, $5);
 
+-- insert_mails: owe a mail about an alert to each registered user
+INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
+SELECT merchant_id, CAST($2 AS BIGINT), user_id, email, {MailState.WAITING}, 0, CAST($3 AS BIGINT)
+FROM merchant_user WHERE merchant_id = $1;
+
+-- ending_grants: list grants that end within a time, whose users were not told; none that lasts less than that in all
+SELECT {grant of g} FROM credit_grant g
+WHERE g.state = {GrantState.OPEN} AND g.remaining > 0 AND g.due_at > $1 AND g.due_at <= $2
+    AND g.expires_at - g.starts_at >= $3
+    AND NOT EXISTS (
+        SELECT 1 FROM alert a
+        WHERE a.merchant_id = g.merchant_id AND a.transfer_seq = g.transfer_seq AND a.kind = {AlertKind.CREDIT_ENDS}
+    )
+    AND EXISTS (SELECT 1 FROM merchant_user u WHERE u.merchant_id = g.merchant_id)
+ORDER BY g.due_at LIMIT $4;
+
+-- told_of_grant: find the alert that told that a grant's credit ends
+SELECT number FROM alert WHERE merchant_id = $1 AND transfer_seq = $2 AND kind = {AlertKind.CREDIT_ENDS};
+
 -- newer_mail: find a mail to the same user about a newer alert of the same kind and threshold
 SELECT o.alert_number FROM outbox o JOIN alert a ON a.merchant_id = o.merchant_id AND a.number = o.alert_number
 WHERE o.merchant_id = $1 AND o.alert_number > $2 AND o.user_id = $3

@@ -35,6 +35,9 @@ SET sql = replace(
     'CHECK (kind = 101 OR (state = 2)', 'CHECK (kind IN (11, 101) OR (state = 2)'
 )
 WHERE type = 'table' AND name = 'approval';
+-- Kind 3 of an alert tells that the credit of a grant ends soon; it names the transfer that brought the grant.
+UPDATE sqlite_schema SET sql = replace(sql, 'CHECK (kind IN (1, 2))', 'CHECK (kind IN (1, 2, 3))')
+WHERE type = 'table' AND name = 'alert';
 PRAGMA writable_schema = RESET;
 ALTER TABLE approval ADD COLUMN terms TEXT CHECK (length(terms) > 0);
 
@@ -109,3 +112,6 @@ FROM period_count;
 
 DROP TABLE period_count;
 ALTER TABLE new_period_count RENAME TO period_count;
+
+-- A grant's end is told of once.
+CREATE UNIQUE INDEX alert_of_grant ON alert (merchant_id, transfer_seq) WHERE kind = 3;

@@ -107,10 +107,6 @@ SELECT {budget} FROM key_budget WHERE merchant_id = $1 AND budget_id = $2;
 -- update_budget: write what was spent of a budget
 UPDATE key_budget SET {budget.assigned} WHERE merchant_id = $1 AND budget_id = $2 AND unit = $3;
 
--- insert_mails: owe a mail about an alert to each registered user
-INSERT INTO outbox (merchant_id, alert_number, user_id, email, state, attempts, next_attempt_at)
-SELECT merchant_id, $2, user_id, email, {MailState.WAITING}, 0, $3 FROM merchant_user WHERE merchant_id = $1;
-
 -- claim_mails: take mails that are due and lease them, one of each merchant in turn, beginning after $4, then the next
 WITH RECURSIVE turn (place, lap, merchant_id, due_count) AS (
     SELECT 0, 0, $4, 0

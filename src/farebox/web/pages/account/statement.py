@@ -18,6 +18,7 @@ from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.explanations import explanation
 from farebox.web.pages.forms import Form
+from farebox.web.pages.given_parts import given_parts
 from farebox.web.pages.reader_check import Download
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -75,6 +76,7 @@ class StatementPages:
             refers_to=refers_to,
             explained=await explanation(request, transfer, refers_to, read[1].currency),
             returns=returns,
+            given=await given_parts(request, transfer),
         )
 
     async def export_csv(self, request: PageRequest) -> Response:

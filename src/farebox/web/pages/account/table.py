@@ -2,6 +2,7 @@
 
 from farebox.web.pages.account.alerts import AlertPages
 from farebox.web.pages.account.developers import DeveloperPages
+from farebox.web.pages.account.grants import AccountGrantPages
 from farebox.web.pages.account.holds import AccountHoldPages
 from farebox.web.pages.account.keys import AccountKeyPages
 from farebox.web.pages.account.prices import AccountPricePages
@@ -17,6 +18,7 @@ def account_routes() -> list[PageRoute]:
         StatementPages(),
         AccountHoldPages(),
         AccountRefusalPages(),
+        AccountGrantPages(),
         AccountPricePages(),
         AlertPages(),
         AccountKeyPages(),

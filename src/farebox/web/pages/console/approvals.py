@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.core.approvals import ApprovalState, RequestKind
+from farebox.core.credit.grants import read_terms
 from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.people import are_others, read_people
@@ -122,6 +123,7 @@ class ApprovalPages:
             sum=f"{MINUS if change < 0 else ''}{format_money_with_code(approval.amount, account.currency)}",
             after=account.available + change,
             is_limit=approval.kind == RequestKind.CREDIT_LIMIT,
+            terms=None if approval.terms is None else read_terms(approval.terms)[1],
             original=ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=approval.refers_to or 0),
             here=f"{_ROOT}/{merchant.id}/{approval.id}",
             actors=await request.services.audit_log.names(),

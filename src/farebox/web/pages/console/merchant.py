@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from farebox.core.accounts import Account
 from farebox.core.approvals import ApprovalState
+from farebox.core.credit.grants import GrantState
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
@@ -73,6 +74,9 @@ class MerchantPages:
         audit_entries, _ = await services.audit_log.page(merchant_id=number, cursor=None, limit=_LATEST)
         now = services.console.now()
         keys = await services.merchants.keys(number)
+        grants = (
+            (await services.grants.page(number, cursor=None, limit=_LATEST)).grants if view.account.grants_count else []
+        )
         return await merchant_page(
             request,
             "console/merchant.html",
@@ -87,6 +91,7 @@ class MerchantPages:
             actors=await services.audit_log.names(),
             members=await services.users.members(number),
             keys=[key for key in keys if is_working(key, now)],
+            grants=[grant for grant in grants if grant.state != GrantState.ENDED],
             prices=standing(price_versions(await services.prices.list(number), now)),
             now=now,
         )

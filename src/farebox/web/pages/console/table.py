@@ -2,6 +2,7 @@
 
 from farebox.web.pages.console.approvals import ApprovalPages
 from farebox.web.pages.console.audit import AuditLogPages
+from farebox.web.pages.console.grants import ConsoleGrantPages
 from farebox.web.pages.console.holds import ConsoleHoldPages
 from farebox.web.pages.console.keys import ConsoleKeyPages
 from farebox.web.pages.console.merchant import MerchantPages
@@ -27,6 +28,7 @@ def console_routes() -> list[PageRoute]:
         TransferPages(),
         ConsoleHoldPages(),
         ConsoleRefusalPages(),
+        ConsoleGrantPages(),
         ConsolePricePages(is_merchants=True),
         PriceImportPages(is_merchants=True),
         ConsoleUserPages(),

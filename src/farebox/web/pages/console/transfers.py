@@ -17,6 +17,7 @@ from farebox.web.pages.amounts import optional_amount
 from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
 from farebox.web.pages.console.previews import NEEDS_APPROVAL, balance_fact, change_of, made_before, signed
 from farebox.web.pages.explanations import explanation
+from farebox.web.pages.given_parts import given_parts
 from farebox.web.pages.once import ONCE_FIELD, sent_once
 from farebox.web.pages.preview import Preview, facts_of
 from farebox.web.pages.render import what
@@ -114,6 +115,7 @@ class TransferPages:
             explained=await explanation(request, transfer, refers_to, read[1].currency),
             can=_can(transfer),
             returns=await request.services.console.returns(transfer),
+            given=await given_parts(request, transfer),
         )
 
 
