@@ -10,6 +10,7 @@ from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.replaying.alerts import alert_faults
 from farebox.core.replaying.books import Replay
+from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.transfers import Transfer
 from tests.support.memory import MemoryConnector
 
@@ -46,7 +47,10 @@ def faults_of(store: MemoryConnector, account: Account) -> list[str]:
     of_alerts = alert_faults(account, alerts, by_seq, max(arrivals, default=0))
     shortfalls = [item for item in rows["shortfalls"] if item.merchant_id == account.merchant_id]
     beside = prices_of(store, account), counts_of(store, account), shortfalls, grants
-    return faults_in(account, transfers, holds, *beside) + list(of_alerts)
+    theirs = {key.key_id: key.budget_id for key in store.keys.values() if key.merchant_id == account.merchant_id}
+    spent = BudgetReplay([item for item in rows["budgets"] if item.merchant_id == account.merchant_id], theirs)
+    spent.feed_all(transfers)
+    return faults_in(account, transfers, holds, *beside) + list(of_alerts) + list(spent.finish())
 
 
 def prices_of(store: MemoryConnector, account: Account) -> dict[int, Price]:

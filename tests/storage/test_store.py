@@ -254,6 +254,12 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "outbox.list": lambda stores: stores.outbox.list(merchant_id=None, limit=10),
     "outbox.retry": lambda stores: stores.outbox.retry(NOW),
     "outbox.next_due_at": lambda stores: stores.outbox.next_due_at(),
+    "budgets.list": lambda stores: stores.budgets.list(ANN),
+    "budgets.put": lambda stores: stores.budgets.put(ANN, ANN, [], zone="UTC", now=NOW),
+    "api_keys.rename": lambda stores: stores.api_keys.rename(merchant_key(2), "batch jobs"),
+    "usage.buckets_by_key": lambda stores: stores.usage.buckets_by_key(
+        ANN, first_quarter=0, last_quarter=1, offset_quarters=0, bucket_quarters=4
+    ),
     "prices.withdraw": lambda stores: stores.prices.withdraw(Price(1, "image", UNIT, NOW), lambda: NOW),
     "prices.named_by": lambda stores: stores.prices.named_by(
         Transfer(ANN, 1, Kind.CHARGE, UNIT, "key", bytes(16), 0, 0, NOW, bytes(32), "image", 1, UNIT, 1)

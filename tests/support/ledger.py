@@ -28,6 +28,7 @@ from farebox.core.outcomes import Code, Outcome
 from farebox.core.prices import Price
 from farebox.core.replaying.alerts import alert_faults, named_seqs
 from farebox.core.replaying.books import Replay
+from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE
 from farebox.core.state import Alert, BatchState, Decision, reads
 from farebox.core.transfers import Transfer
@@ -232,7 +233,12 @@ async def faults(stores: Stores, merchant_id: int = ANN) -> list[str]:
         counts, short = await snapshot.period_counts([merchant_id]), await snapshot.shortfalls([merchant_id])
         grants = await snapshot.grants(merchant_id)
         found += replay.finish(account, await snapshot.holds(merchant_id), named, counts, short, grants)
-        return found + list(alert_faults(account, alerts, named, replay.last_arrival_seq))
+        found += alert_faults(account, alerts, named, replay.last_arrival_seq)
+        keys = {key.key_id: key.budget_id for key in await snapshot.budgets_of_keys([merchant_id])}
+        spent = BudgetReplay(await snapshot.budgets([merchant_id]), keys)
+        async for chunk in snapshot.transfers(merchant_id):
+            spent.feed_all(chunk)
+        return found + list(spent.finish())
 
 
 def balances(account: Account) -> dict[str, int]:

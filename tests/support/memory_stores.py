@@ -8,6 +8,7 @@ from msgspec.structs import replace
 from farebox.core.accounts import Account, Kind
 from farebox.core.approvals import Approval, ApprovalState, LoneMove
 from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.budgets import COUNTED_KINDS, RETURNED_KINDS, Budget, period_of
 from farebox.core.credit.grants import Grant, GrantState
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import check_account
@@ -24,6 +25,7 @@ from farebox.storage.months import Month
 from farebox.storage.records import (
     COMMAND_LINE_MAKER,
     ApiKey,
+    KeyUsage,
     Login,
     MailServerPause,
     MailState,
@@ -244,6 +246,10 @@ class _ApiKeys(_Subject):
         self._rows.keys[key_id] = replace(key, revoked_at=at)
         self._rows.log(audit_entry)
 
+    async def rename(self, key: ApiKey, name: str | None, audit_entry: AuditEntry | None = None) -> None:
+        self._rows.keys[key.key_id] = replace(self._rows.key(key.key_id), name=name)
+        self._rows.log(audit_entry)
+
     async def assign(self, key_id: int, people: People, audit_entry: AuditEntry | None = None) -> None:
         self._rows.keys[key_id] = replace(self._rows.key(key_id), people=write_people(people))
         self._rows.log(audit_entry)
@@ -264,7 +270,7 @@ class _ApiKeys(_Subject):
             makers = frozenset[int]() if maker == COMMAND_LINE_MAKER else _people(self._rows, maker)
             successor = replace(successor, people=write_people(read_people(key.people) | makers))
         self._rows.keys[key_id] = replace(key, expires_at=_earlier(key.expires_at, expires_at))
-        self._rows.keys[successor.key_id] = successor
+        self._rows.keys[successor.key_id] = replace(successor, budget_id=key.budget_id)
         self._rows.log(audit_entry)
 
     def _valid(self, key_id: int, now: int) -> ApiKey:
@@ -272,6 +278,52 @@ class _ApiKeys(_Subject):
         if min(time for time in (key.expires_at, key.revoked_at, now + 1) if time is not None) <= now:
             raise KeyEnded("it has ended")
         return key
+
+
+class _Budgets(_Subject):
+    async def list(self, merchant_id: int) -> Sequence[Budget]:
+        return [item for _, item in sorted(self._rows.budgets.items()) if item.merchant_id == merchant_id]
+
+    async def put(
+        self,
+        merchant_id: int,
+        key_id: int,
+        limits: Sequence[tuple[int, int]],
+        *,
+        zone: str,
+        now: int,
+        audit_entry: AuditEntry | None = None,
+    ) -> None:
+        key = self._rows.key(key_id)
+        if key.merchant_id != merchant_id:
+            raise NotFound("the merchant has no such key")
+        budget_id = key.budget_id or key_id
+        theirs = [item for item in self._rows.keys.values() if item.merchant_id == merchant_id]
+        sharing = {item.key_id for item in theirs if item.budget_id == budget_id} | {key_id}
+        at = max(now, self._rows.accounts[merchant_id].last_at)
+        for place in [place for place in self._rows.budgets if place[:2] == (merchant_id, budget_id)]:
+            del self._rows.budgets[place]
+        for unit, amount in limits:
+            starts_at = period_of(unit, zone, at)[0]
+            spent = self._spent(merchant_id, sharing, starts_at)
+            budget = Budget(merchant_id, budget_id, unit, amount, zone, starts_at, spent)
+            self._rows.budgets[merchant_id, budget_id, unit] = budget
+        for number in sharing:
+            self._rows.keys[number] = replace(self._rows.keys[number], budget_id=budget_id if limits else None)
+        self._rows.log(audit_entry)
+
+    def _spent(self, merchant_id: int, key_ids: set[int], starts_at: int) -> int:
+        book = self._rows.books[merchant_id]
+        spent = 0
+        for transfer in book:
+            if transfer.key_id in key_ids and transfer.kind in COUNTED_KINDS | RETURNED_KINDS:
+                is_returned = transfer.kind in RETURNED_KINDS
+                origin = book[(transfer.refers_to or 0) - 1] if is_returned else transfer
+                if origin.kind == Kind.CAPTURE:
+                    origin = book[(origin.refers_to or 0) - 1]
+                if origin.committed_at >= starts_at:
+                    spent += -transfer.amount if is_returned else transfer.amount
+        return spent
 
 
 class _Logins(_Subject):
@@ -509,6 +561,22 @@ class _Usage(_Subject):
             for (bucket, request_type), sums in sorted(found.items())
         ]
 
+    async def buckets_by_key(
+        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
+    ) -> Sequence[KeyUsage]:
+        found: dict[tuple[int, int, str], list[int]] = {}
+        for item in self._rows.books.get(merchant_id, []):
+            quarter = item.committed_at // _QUARTER
+            if item.key_id is not None and item.kind in _USED and first_quarter <= quarter <= last_quarter:
+                place = ((quarter + offset_quarters) // bucket_quarters, item.key_id, item.request_type or "")
+                sums = found.setdefault(place, [0, 0, 0])
+                if item.kind == Kind.REFUND:
+                    sums[2] += item.amount
+                else:
+                    sums[0] += item.quantity or 0
+                    sums[1] += item.amount
+        return [KeyUsage(*place, *sums) for place, sums in sorted(found.items()) if any(sums)]
+
 
 class _Revenue(_Subject):
     async def months(self, first: Month, last: Month) -> RevenueSums:
@@ -539,6 +607,7 @@ def subjects_over(rows: MemoryRows) -> dict[str, Any]:
         "grants": _Grants(rows),
         "users": _Users(rows),
         "api_keys": _ApiKeys(rows),
+        "budgets": _Budgets(rows),
         "logins": _Logins(rows),
         "prices": _Prices(rows),
         "approvals": _Approvals(rows),

@@ -100,6 +100,8 @@ class ApiKeyStore(SubjectStore):
     ) -> None:
         """Add a key's successor and let the old one expire at `expires_at`, or earlier if it already was to.
 
+        The successor of a merchant's key spends from the same budget.
+
         The successor of a service's or support's key counts as the people who made the old one, and, as they may have
         seen its text, as those who rotate it; but the command line gives a key to those it belongs to.
 
@@ -110,14 +112,19 @@ class ApiKeyStore(SubjectStore):
 
         async def rotate(fetch: Fetch) -> None:
             await self._claim(fetch, repeat)
+            if successor.merchant_id is not None:
+                # To set a budget is to set it for all keys that spend from it.
+                await fetch(self._sql["lock_account"], successor.merchant_id)
             await self._end(fetch, "succeed", key_id, expires_at, successor.created_at)
             people = frozenset[int]()
+            ((*row,),) = await fetch(self._sql["api_key"], key_id)
+            new = replace(successor, budget_id=ApiKey(*row).budget_id)
             if successor.merchant_id is None:
                 ((earlier,),) = await fetch(self._sql["staff_key_people"], key_id)
                 people = read_people(earlier)
                 if maker != COMMAND_LINE_MAKER:
                     people |= await people_of(fetch, self._sql, maker)
-            await self._insert(fetch, successor, people)
+            await self._insert(fetch, new, people)
 
         await self._connector.run_in_transaction(rotate, audit_entry)
 
@@ -136,6 +143,15 @@ class ApiKeyStore(SubjectStore):
                     await fetch(self._sql["note_merchant_key"], merchant_id, digest, at)
 
         await self._connector.run_in_transaction(note)
+
+    async def rename(self, key: ApiKey, name: str | None, audit_entry: AuditEntry | None = None) -> None:
+        """Give an API key another name; a merchant's may have none.
+
+        Raises:
+            NotFound: no such key.
+        """
+        statement = "rename_staff_key" if key.merchant_id is None else "rename_merchant_key"
+        await self._change(statement, key.key_id, name, missing=f"no key {key.key_id}", audit_entry=audit_entry)
 
     async def assign(self, key_id: int, people: People, audit_entry: AuditEntry | None = None) -> None:
         """Say whose a service's or support's key is.

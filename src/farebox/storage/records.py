@@ -301,6 +301,17 @@ class RefusalCount(Struct, frozen=True):
     requests: int
 
 
+class KeyUsage(Struct, frozen=True):
+    """What the requests of one type that named an API key came to within a stretch of time, as in `Usage`."""
+
+    bucket: int
+    key_id: int
+    request_type: str
+    requests: int
+    cost: int
+    refunded: int
+
+
 class BookRows(Struct, frozen=True):
     """A merchant's whole book: its account, transfers, holds, alerts and grants, each in order."""
 

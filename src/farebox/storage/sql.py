@@ -9,6 +9,7 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
 - `{Kind.CHARGE}`: the number that the database keeps for a name;
 - `{in $1}`: equals one of a list of whole numbers, which is the first parameter;
 - `{quantities}`: the quantities that a transfer was priced by, rows of a table `named` with `key` and `value`;
+- `{counted at}`: when the charge or hold was made of which a transfer `t` gives something back;
 - `{given part}`: what of a transfer's amount was given credit, in micros;
 - `{owed}`: by how much more is owed after a transfer, in micros: core's credit/shortfalls.py tells what pays it;
 - `{month}`: the month in which a transfer was committed, in UTC, such as 202611;
@@ -84,6 +85,19 @@ _OWED: Final = """CASE
         ELSE coalesce(t.uncollected, 0)
     END"""
 
+_COUNTED_AT: Final = """(
+        SELECT coalesce((
+            SELECT h.committed_at FROM transfer h
+            WHERE h.merchant_id = o.merchant_id AND h.seq BETWEEN o.refers_to AND o.refers_to
+                AND o.kind = {Kind.CAPTURE}
+            ORDER BY h.seq LIMIT 1
+        ), o.committed_at)
+        FROM transfer o
+        WHERE o.merchant_id = t.merchant_id AND o.seq BETWEEN t.refers_to AND t.refers_to ORDER BY o.seq LIMIT 1
+    )"""
+"""A release names its hold; a refund a charge, or a capture, which names its hold. Why "BETWEEN x AND x ORDER BY" is
+written, the statement that loads a batch says."""
+
 _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
     "{quantities}": {
         "sqlite": """json_each(
@@ -96,6 +110,7 @@ _FRAGMENTS: Final[dict[str, dict[str, str]]] = {
         FROM unnest(string_to_array(split_part(pricing, ';', 1), ',')) entry
     ) named (key, value)""",
     },
+    "{counted at}": {"sqlite": _COUNTED_AT, "postgres": _COUNTED_AT},
     "{given part}": {
         "sqlite": """CASE WHEN t.given IS NULL THEN 0 ELSE (
         SELECT sum(value) FROM json_each(

@@ -7,6 +7,7 @@ from farebox.storage.accounts import AccountStore
 from farebox.storage.api_keys import ApiKeyStore
 from farebox.storage.approvals import ApprovalStore
 from farebox.storage.audit_log import AuditLogStore
+from farebox.storage.budgets import BudgetStore
 from farebox.storage.grants import GrantStore
 from farebox.storage.holds import HoldStore
 from farebox.storage.interface import Connector
@@ -37,6 +38,7 @@ class Stores(Struct, frozen=True):
     grants: GrantStore
     users: UserStore
     api_keys: ApiKeyStore
+    budgets: BudgetStore
     prices: PriceStore
     approvals: ApprovalStore
     audit_log: AuditLogStore
@@ -64,6 +66,7 @@ class Stores(Struct, frozen=True):
             grants=GrantStore(connector),
             users=UserStore(connector),
             api_keys=ApiKeyStore(connector),
+            budgets=BudgetStore(connector),
             prices=PriceStore(connector),
             approvals=ApprovalStore(connector),
             audit_log=AuditLogStore(connector),

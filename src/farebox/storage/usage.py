@@ -10,7 +10,7 @@ from farebox.core.accounts import Account
 from farebox.storage import rows
 from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.months import Month
-from farebox.storage.records import Usage
+from farebox.storage.records import KeyUsage, Usage
 from farebox.storage.subject import SubjectStore
 
 _BILLION: Final = 10**9
@@ -20,7 +20,7 @@ class UsageStore(SubjectStore):
     """The usage of one database's merchants."""
 
     async def roll_up(self, merchant_id: int, *, transfers_max: int) -> int:
-        """Sum the next transfers of a book up into its usage and its months, each once; return how many.
+        """Sum the next transfers of a book up into its usage, by key too, and its months, each once; return how many.
 
         Up to `transfers_max` of each. Safe to call from several processes at once: how far the book is rolled up is
         locked meanwhile, the account is not.
@@ -39,7 +39,8 @@ class UsageStore(SubjectStore):
             await fetch(self._sql["roll_up_usage"], merchant_id, done + 1, last)
             await fetch(self._sql["roll_up_components"], merchant_id, done + 1, last)
             await fetch(self._sql["set_rolled_up_seq"], merchant_id, last)
-            return max(last - int(done), await self._roll_up_months(fetch, account, transfers_max))
+            months = await self._roll_up_months(fetch, account, transfers_max)
+            return max(last - int(done), months, await self._roll_up_keys(fetch, account, transfers_max))
 
         return await self._connector.run_in_transaction(roll_up)
 
@@ -60,6 +61,13 @@ class UsageStore(SubjectStore):
             await fetch(self._sql["roll_up_balance"], *part)
             await fetch(self._sql["set_revenue_mark"], account.merchant_id, end)
             first = end + 1
+        return last - int(done)
+
+    async def _roll_up_keys(self, fetch: Fetch, account: Account, transfers_max: int) -> int:
+        ((done,),) = await fetch(self._sql["lock_key_mark"], account.merchant_id)
+        last: int = min(done + transfers_max, account.seq)
+        await fetch(self._sql["roll_up_keys"], account.merchant_id, done + 1, last)
+        await fetch(self._sql["set_key_mark"], account.merchant_id, last)
         return last - int(done)
 
     async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
@@ -92,3 +100,10 @@ class UsageStore(SubjectStore):
             else:
                 named[name] = billions * _BILLION + rest
         return list(found.values())
+
+    async def buckets_by_key(
+        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
+    ) -> Sequence[KeyUsage]:
+        """Sum usage up by key, as `buckets` does; in order of bucket, key and type."""
+        values = (merchant_id, first_quarter, last_quarter, offset_quarters, bucket_quarters)
+        return [KeyUsage(*row) for row in await self._rows("usage_by_key", *values)]

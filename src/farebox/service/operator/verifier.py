@@ -5,16 +5,18 @@ from typing import Final, TypeVar
 
 from msgspec import Struct
 
+from farebox.core.credit.budgets import Budget
 from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.replaying.alerts import alert_faults, named_seqs
 from farebox.core.replaying.books import Replay
+from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Connector, Snapshot, StorageError
-from farebox.storage.records import BookRows
+from farebox.storage.records import BookRows, KeyBudget
 
-_Row = TypeVar("_Row", PeriodCount, Shortfall)
+_Row = TypeVar("_Row", PeriodCount, Shortfall, Budget, KeyBudget)
 
 _BOOKS_PAGE: Final = 100
 """How many merchants' books are read at once, if they are short."""
@@ -50,11 +52,15 @@ class Verifier:
                 prices = {**default_prices, **await snapshot.own_prices(page)}
                 counts = _by_merchant(await snapshot.period_counts(page))
                 shortfalls = _by_merchant(await snapshot.shortfalls(page))
+                budgets = _by_merchant(await snapshot.budgets(page))
+                keys = _by_merchant(await snapshot.budgets_of_keys(page))
                 for number in page:
                     self.merchants_count += 1
                     try:
                         beside = prices, counts.get(number, ()), shortfalls.get(number, ())
-                        async for text in self._book_faults(snapshot, number, books.get(number), *beside):
+                        their_keys = {key.key_id: key.budget_id for key in keys.get(number, ())}
+                        spent = BudgetReplay(budgets.get(number, ()), their_keys)
+                        async for text in self._book_faults(snapshot, number, books.get(number), spent, *beside):
                             yield LedgerFault(number, text)
                     except StorageError:
                         raise
@@ -68,6 +74,7 @@ class Verifier:
         snapshot: Snapshot,
         merchant_id: int,
         book: BookRows | None,
+        spent: BudgetReplay,
         prices: Mapping[int, Price],
         counts: Sequence[PeriodCount],
         shortfalls: Sequence[Shortfall],
@@ -76,7 +83,7 @@ class Verifier:
         replay = Replay(merchant_id, prices)
         if book is not None:
             account, holds, alerts, grants = book.account, book.holds, book.alerts, book.grants
-            for fault in self._feed(replay, book.transfers):
+            for fault in self._feed(replay, spent, book.transfers):
                 yield fault
         else:
             stored = await snapshot.account(merchant_id)
@@ -84,7 +91,7 @@ class Verifier:
                 yield "seq 0: the account's row is missing"
                 return
             async for chunk in snapshot.transfers(merchant_id):
-                for fault in self._feed(replay, chunk):
+                for fault in self._feed(replay, spent, chunk):
                     yield fault
                 await self._progressed()
             account, holds = stored, await snapshot.holds(merchant_id)
@@ -96,11 +103,14 @@ class Verifier:
             named = dict(await snapshot.transfers_at(merchant_id, wanted)) if wanted else {}
         for fault in replay.finish(account, holds, named, counts, shortfalls, grants):
             yield fault
+        for fault in spent.finish():
+            yield f"seq {account.seq}: {fault}"
         for fault in alert_faults(account, alerts, named, replay.last_arrival_seq):
             yield fault
 
-    def _feed(self, replay: Replay, transfers: Sequence[Transfer]) -> Iterator[str]:
+    def _feed(self, replay: Replay, spent: BudgetReplay, transfers: Sequence[Transfer]) -> Iterator[str]:
         self.transfers_count += len(transfers)
+        spent.feed_all(transfers)
         return replay.feed_all(transfers)
 
     async def _progressed(self) -> None:

@@ -51,6 +51,12 @@ UPDATE staff_key SET expires_at = CASE WHEN expires_at < $2 THEN expires_at ELSE
 WHERE key_id = $1 AND (expires_at IS NULL OR expires_at > $3) AND (revoked_at IS NULL OR revoked_at > $3)
 RETURNING key_id;
 
+-- rename_merchant_key: say what a merchant uses an API key for
+UPDATE merchant_key SET name = $2 WHERE key_id = $1 RETURNING key_id;
+
+-- rename_staff_key: say which service or support person a key belongs to
+UPDATE staff_key SET name = $2 WHERE key_id = $1 RETURNING key_id;
+
 -- note_merchant_key: write when a merchant's key was last used
 UPDATE merchant_key SET used_at = $3 WHERE merchant_id = $1 AND digest = $2 AND (used_at IS NULL OR used_at < $3);
 

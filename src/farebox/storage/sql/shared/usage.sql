@@ -5,7 +5,9 @@ SELECT a.merchant_id
 FROM account a
 LEFT JOIN usage_mark m ON m.merchant_id = a.merchant_id
 LEFT JOIN revenue_mark r ON r.merchant_id = a.merchant_id
-WHERE a.merchant_id > $1 AND (a.seq - coalesce(m.seq, 0) >= $2 OR a.seq - coalesce(r.seq, 0) >= $2)
+LEFT JOIN usage_key_mark k ON k.merchant_id = a.merchant_id
+WHERE a.merchant_id > $1
+    AND (a.seq - coalesce(m.seq, 0) >= $2 OR a.seq - coalesce(r.seq, 0) >= $2 OR a.seq - coalesce(k.seq, 0) >= $2)
 ORDER BY a.merchant_id LIMIT $3;
 
 -- lock_rolled_up_seq: tell up to which transfer a book was rolled up, and lock that until the transaction ends

@@ -22,17 +22,22 @@ CREATE TABLE key_budget (
 -- took, less what went back of them, whenever it did.
 CREATE TABLE usage_key (
     merchant_id INTEGER NOT NULL,
-    key_id INTEGER NOT NULL,
     quarter INTEGER NOT NULL,
+    key_id INTEGER NOT NULL,
     request_type TEXT NOT NULL,
     requests INTEGER NOT NULL,
     cost INTEGER NOT NULL,
     refunded INTEGER NOT NULL,
     spent INTEGER NOT NULL,
-    PRIMARY KEY (merchant_id, key_id, quarter, request_type)
+    PRIMARY KEY (merchant_id, quarter, key_id, request_type)
 ) STRICT, WITHOUT ROWID;
 
--- Up to which transfer a book is rolled up by key: apart, as programs of before roll up without keys while they still
--- run. No transfer of before names a key.
-ALTER TABLE usage_mark ADD COLUMN key_seq INTEGER NOT NULL DEFAULT 0;
-UPDATE usage_mark SET key_seq = coalesce((SELECT a.seq FROM account a WHERE a.merchant_id = usage_mark.merchant_id), 0);
+-- Up to which transfer a book is rolled up by key: apart from usage_mark, as programs that still run while a database is
+-- brought up to date roll usage up, and know nothing of keys. No transfer of before names one.
+CREATE TABLE usage_key_mark (
+    merchant_id INTEGER PRIMARY KEY,
+    seq INTEGER NOT NULL
+) STRICT;
+
+INSERT INTO usage_key_mark (merchant_id, seq)
+SELECT a.merchant_id, a.seq FROM account a JOIN usage_mark m ON m.merchant_id = a.merchant_id;

@@ -1,0 +1,73 @@
+"""Budgets: what merchants' API keys may spend, as their owners or support set it."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from msgspec.structs import astuple, replace
+
+from farebox.core.audit_log import AuditEntry
+from farebox.core.credit.budgets import Budget, period_of
+from farebox.storage import rows
+from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.subject import SubjectStore
+
+_MICROS_PER_QUARTER: Final = 900_000_000
+
+
+class BudgetStore(SubjectStore):
+    """The budgets of one database's merchants."""
+
+    async def list(self, merchant_id: int) -> Sequence[Budget]:
+        """List a merchant's budgets, each a limit and what was spent of it."""
+        return [Budget(*row) for row in await self._rows("budgets_of_merchants", [merchant_id])]
+
+    async def put(
+        self,
+        merchant_id: int,
+        key_id: int,
+        limits: Sequence[tuple[int, int]],
+        *,
+        zone: str,
+        now: int,
+        audit_entry: AuditEntry | None = None,
+    ) -> None:
+        """Replace the budget of a key, and of those that spend from it together with the key; none for no limit.
+
+        What the keys have spent in the periods of this moment is counted, whenever the limits were set: it is summed up
+        from the book, which no batch changes meanwhile.
+
+        Args:
+            merchant_id: whose key it is.
+            key_id: the key.
+            limits: units and amounts, each unit once.
+            zone: the IANA time zone whose days, weeks and months these are.
+            now: microseconds since 1970.
+            audit_entry: who does it.
+
+        Raises:
+            NotFound: the merchant has no such key.
+        """
+
+        async def write(fetch: Fetch) -> None:
+            locked = await fetch(self._sql["lock_account"], merchant_id)
+            keys = {key: budget for _, key, budget in await fetch(self._sql["budgets_of_keys"], [merchant_id])}
+            if not locked or key_id not in keys:
+                raise NotFound(f"no key {key_id}")
+            known = keys[key_id]
+            budget_id = key_id if known is None else known
+            sharing = [key_id] if known is None else [key for key, budget in keys.items() if budget == known]
+            at = max(now, rows.account_from_row(locked[0]).last_at)
+            await fetch(self._sql["delete_budget"], merchant_id, budget_id)
+            for unit, amount in limits:
+                starts_at = period_of(unit, zone, at)[0]
+                budget = Budget(merchant_id, budget_id, unit, amount, zone, starts_at)
+                spent = await self._spent(fetch, merchant_id, sharing, starts_at)
+                await fetch(self._sql["insert_budget"], *astuple(replace(budget, spent=spent)))
+            await fetch(self._sql["set_budget_of_keys"], merchant_id, sharing, budget_id if limits else None)
+
+        await self._connector.run_in_transaction(write, audit_entry)
+
+    async def _spent(self, fetch: Fetch, merchant_id: int, key_ids: Sequence[int], starts_at: int) -> int:
+        values: tuple[Any, ...] = (merchant_id, list(key_ids), starts_at // _MICROS_PER_QUARTER)
+        ((spent,),) = await fetch(self._sql["spent_by_keys"], *values)
+        return int(spent)
