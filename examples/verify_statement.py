@@ -65,12 +65,23 @@ def cost(rule: dict[str, Any], pricing: str) -> int:
     quantities, *parts = pricing.split(";")
     stated = dict(part.split("=", 1) for part in parts)
     used, before = numbers(quantities, "="), numbers(stated.get("before", ""), ":")
+    if "held" in stated:
+        # What is above a hold: the cost of all of it, less that of what was held. The tier is that of all of it.
+        held = numbers(stated.pop("held"), ":")
+        for name, number in held.items():
+            used[name] = used.get(name, 0) + number
+        return cost_of(rule, used, before, stated) - cost_of(rule, held, before, {**stated, "tier": None})
+    return cost_of(rule, used, before, stated)
+
+
+def cost_of(rule: dict[str, Any], used: dict[str, int], before: dict[str, int], stated: dict[str, Any]) -> int:
+    """Compute what quantities come to; the tier that is stated has to be theirs, unless it is None."""
     rates = {0: rule, **dict(enumerate(rule.get("windows", {}).get("windows", []), 1))}[int(stated.get("window", 0))]
     lines, tier, tiers = rates["lines"], None, rates.get("tiers", {"by": [], "from": []})
     for number, candidate in enumerate(tiers["from"], 1):
         if sum(used.get(name, 0) for name in tiers["by"]) >= candidate["from"]:
             lines, tier = candidate["lines"], str(number)
-    if stated.get("tier") != tier:
+    if stated.get("tier", "") is not None and stated.get("tier") != tier:
         raise ValueError(f"tier {stated.get('tier')} was applied, but the quantities reach {tier}")
     total = sum(
         (line_cost(line, used.get(line["name"], 0), before.get(line["name"], 0)) for line in lines), Fraction(0)
@@ -84,7 +95,7 @@ def cost(rule: dict[str, Any], pricing: str) -> int:
 
 def check_amount(t: dict[str, Any], rules: dict[tuple[str, str], Any]) -> None:
     """Compute a transfer's amount again, by its unit price or by the rule that stands in the statement before it."""
-    expected = amount = micros(t["amount"])
+    expected = amount = micros(t["amount"]) + micros(t.get("uncollected", "0"))
     if t.get("pricing") is not None:
         if (t["priceId"], t["type"]) not in rules:
             raise ValueError(f"seq {t['seq']}: its price is not in the statement before it")
@@ -92,7 +103,7 @@ def check_amount(t: dict[str, Any], rules: dict[tuple[str, str], Any]) -> None:
     elif t["unitPrice"] is not None:
         expected = micros(t["unitPrice"]) * t["quantity"]
     if amount != expected:
-        raise ValueError(f"seq {t['seq']}: the amount is {amount} micros, but its price comes to {expected}")
+        raise ValueError(f"seq {t['seq']}: it was due {amount} micros, but its price comes to {expected}")
 
 
 Parts = list[tuple[int, int]]

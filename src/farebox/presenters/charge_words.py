@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core.accounts import Kind
-from farebox.core.currencies import format_money
+from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.prices import REQUESTS, Price
 from farebox.core.pricing.costs import Cost, charged_units
@@ -84,13 +84,17 @@ def charge_words(price: Price, transfer: Transfer, currency: str, zone: tzinfo |
         exact_amount(cost.numerator, cost.denominator, currency),
         _rounding(rule, cost, currency),
         format_money(cost.amount, currency),
-        (*_rates_notes(rule, rates, cost, priced, currency), *_time_notes(transfer, priced, zone)),
+        (
+            *_above_notes(transfer, quote.amount, cost, priced, currency),
+            *_rates_notes(rule, rates, cost, priced, currency),
+            *_time_notes(transfer, priced, zone),
+        ),
     )
 
 
 def _line_parts(line: Line, priced: Priced, rule: Rule, currency: str) -> Iterator[ChargePart]:
     """Tell what a line's units came to, a part for each rate that they fell in."""
-    quantity = priced.quantities.get(line.name, 0)
+    quantity = priced.total.get(line.name, 0)
     units = charged_units(line, quantity)
     before = priced.before.get(line.name, 0)
     for number, (count, step) in enumerate(_split(line, units, before)):
@@ -136,6 +140,15 @@ def _rounding(rule: Rule, cost: Cost, currency: str) -> str:
     return f"{_ROUNDED[rule.direction]}{step}"
 
 
+def _above_notes(transfer: Transfer, amount: int, cost: Cost, priced: Priced, currency: str) -> Iterator[str]:
+    """Tell what of the cost the transfer itself took, where that is not all of it."""
+    if priced.held is not None:
+        held, more = (format_money_with_code(micros, currency) for micros in (cost.amount - amount, amount))
+        yield f"{held} of it was held and is captured by itself; {more} is above the hold"
+    if transfer.uncollected is not None:
+        yield f"{format_money_with_code(transfer.uncollected, currency)} of it was not there to be taken"
+
+
 def _rates_notes(rule: Rule, rates: Rates, cost: Cost, priced: Priced, currency: str) -> Iterator[str]:
     """Tell which of a rule's rates applied, and why."""
     if priced.window is not None and rule.windows is not None:
@@ -153,5 +166,6 @@ def _time_notes(transfer: Transfer, priced: Priced, zone: tzinfo | None) -> Iter
     """Tell by which time rates and counts were chosen, if that is not when the transfer was committed."""
     if priced.at is None or abs(transfer.committed_at - priced.at) < _TOLD_MICROS:
         return
-    whose = "when it was held" if transfer.kind == Kind.CAPTURE else "as the service named it"
+    is_of_hold = transfer.kind == Kind.CAPTURE or priced.held is not None
+    whose = "when it was held" if is_of_hold else "as the service named it"
     yield f"priced as of {time_words(priced.at, zone)}, {whose}"

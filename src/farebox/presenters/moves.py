@@ -8,16 +8,20 @@ from farebox.core.accounts import Account
 from farebox.core.credit.grants import Grant
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
-from farebox.presenters.fields import Amount, AvailableAfter, PostedAfter, TransferId
+from farebox.presenters.fields import Amount, AvailableAfter, PostedAfter, TransferId, amount_or_none
 
 
-class MoveData(Struct, frozen=True, rename="camel"):
+class MoveData(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A move of money that went through."""
 
     transfer_id: TransferId
     amount: Amount
     balance: PostedAfter
     available: AvailableAfter
+    owed: Annotated[
+        Amount | None,
+        Meta(description="What a reversal could not take back, which is owed; absent if it could take back all."),
+    ] = None
 
 
 class ApprovedData(Struct, frozen=True, rename="camel"):
@@ -48,4 +52,5 @@ def move_data(transfer: Transfer) -> MoveData:
         amount=format_amount(transfer.amount),
         balance=format_amount(transfer.posted_after),
         available=format_amount(transfer.wallet_after),
+        owed=amount_or_none(transfer.uncollected),
     )

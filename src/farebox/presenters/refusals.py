@@ -16,6 +16,7 @@ _COLUMNS: Final = ("startsAt", "type", "reason", "count")
 _OTHERS: Final = "further types"
 _REASON_WORDS: Final[dict[str, str]] = {
     Code.INSUFFICIENT_BALANCE: "lack of money",
+    Code.MONEY_OWED: "money was owed for a top-up that was taken back",
     Code.MERCHANT_FROZEN: "the account was frozen",
     Code.UNKNOWN_TYPE: "no such request type",
     Code.TYPE_RETIRED: "the request type is retired",
@@ -23,6 +24,8 @@ _REASON_WORDS: Final[dict[str, str]] = {
     Code.CLOCK_BEHIND: "a server's clock was behind",
 }
 """The reasons that people meet; others are told by their names."""
+
+_FOR_MONEY: Final = frozenset({Code.INSUFFICIENT_BALANCE, Code.MONEY_OWED})
 
 
 class RefusalLineData(Struct, frozen=True, rename="camel"):
@@ -73,7 +76,7 @@ def type_words(request_type: str | None) -> str:
 
 def refused_today(by_reason: Mapping[str, int]) -> str:
     """Say how many requests were refused today; nothing if none was."""
-    for_money = by_reason.get(Code.INSUFFICIENT_BALANCE, 0)
+    for_money = sum(by_reason.get(reason, 0) for reason in _FOR_MONEY)
     others = sum(by_reason.values()) - for_money
     if for_money:
         rest = f", and {others:,} for other reasons" if others else ""
@@ -97,7 +100,7 @@ def refused_by_day(lines: Sequence[RefusalLine]) -> list[tuple[int, int, int]]:
     days: dict[int, tuple[int, int]] = {}
     for line in lines:
         for_money, in_all = days.get(line.starts_at, (0, 0))
-        is_for_money = line.reason == Code.INSUFFICIENT_BALANCE
+        is_for_money = line.reason in _FOR_MONEY
         days[line.starts_at] = (for_money + (line.requests if is_for_money else 0), in_all + line.requests)
     return [(starts_at, *counts) for starts_at, counts in sorted(days.items(), reverse=True)]
 

@@ -22,7 +22,7 @@ def requested(transfer: Transfer) -> str:
     if transfer.pricing is None:
         return f"{request_type} x {transfer.quantity:,}" if transfer.quantity else request_type
     quantities = {name: number for name, number in read_priced(transfer.pricing).quantities.items() if number}
-    if list(quantities) in ([], [REQUESTS]):
+    if list(quantities) in ([], [REQUESTS]) and transfer.quantity:
         return f"{request_type} x {transfer.quantity:,}"
     words = [f"{number:,} {name}" for name, number in list(quantities.items())[:NAMES_MAX]]
     if len(quantities) > NAMES_MAX:

@@ -57,6 +57,7 @@ STATUS: Final[dict[Code, int]] = {
     Code.KEY_BUDGET_EXCEEDED: 402,
     Code.AMOUNT_TOO_LARGE: 422,
     Code.BALANCE_LIMIT_EXCEEDED: 422,
+    Code.MONEY_OWED: 402,
     Code.INSUFFICIENT_BALANCE: 402,
 }
 

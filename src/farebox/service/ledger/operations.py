@@ -10,6 +10,7 @@ from typing import Final, Protocol
 from farebox.core import commands, ids
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.commands import Actor, Caller
+from farebox.core.credit.shortfalls import Above
 from farebox.core.fingerprints import Quantities
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.permissions import Operation
@@ -45,8 +46,8 @@ class QuoteFields(Protocol):
     def amount(self) -> str | None: ...
 
 
-class ChargeFields(QuoteFields, Protocol):
-    """What a charge asks for; `merchant` is an id or a merchant's API key, the texts are unchecked."""
+class SpendFields(QuoteFields, Protocol):
+    """What charges and holds ask for; `merchant` is an id or a merchant's API key, the texts are unchecked."""
 
     @property
     def merchant(self) -> str: ...
@@ -56,8 +57,15 @@ class ChargeFields(QuoteFields, Protocol):
     def reference(self) -> str | None: ...
 
 
-class HoldFields(ChargeFields, Protocol):
-    """What a hold asks for: a charge's fields, and how long it lasts."""
+class ChargeFields(SpendFields, Protocol):
+    """What a charge asks for; `above` says what becomes of what is more than can be spent, as `Above` has it."""
+
+    @property
+    def above(self) -> str: ...
+
+
+class HoldFields(SpendFields, Protocol):
+    """What a hold asks for, and how long it lasts."""
 
     @property
     def ttl_seconds(self) -> int: ...
@@ -203,9 +211,13 @@ class Operations:
         quantities: Mapping[str, object] | None = None,
         amount: str | None,
         reference: str | None,
+        above: str = Above.REFUSE,
         caller: Caller | None,
     ) -> Outcome:
-        """Take a hold's money, or what a part of its quantities costs, or `amount` of it; `hold` is the hold's id."""
+        """Take a hold's money, or what a part of its quantities costs, or `amount` of it; `hold` is the hold's id.
+
+        `above` says what becomes of what it comes to above the hold, as `Above` has it.
+        """
         checked = (
             inputs.idempotency_key("idempotencyKey", idempotency_key),
             None if amount is None else inputs.amount("amount", amount),
@@ -216,7 +228,7 @@ class Operations:
         named = _book_id(ids.HOLD, hold)
         if named is None:
             return _HOLD_NOT_FOUND
-        command = commands.CaptureHold(named[0], named[1], *checked, caller, requests, measured)
+        command = commands.CaptureHold(named[0], named[1], *checked, caller, requests, measured, Above(above))
         return _of_hold(await self._committer.submit(command))
 
     async def release(
@@ -358,10 +370,14 @@ class Operations:
         amount: str | None,
         reference: str,
         reason: str,
+        is_owed: bool = False,
         principal: Principal | None,
         is_dry_run: bool = False,
     ) -> Outcome:
-        """Take back a top-up of this merchant, or `amount` of it; `transfer` is its id."""
+        """Take back a top-up of this merchant, or `amount` of it; `transfer` is its id.
+
+        What was spent already and can't be taken back is owed, with `is_owed`; or else the whole is refused.
+        """
         asked_by = _asked_by(principal, Operation.REVERSE_TOP_UP)
         checked = (
             inputs.reference("reference", reference),
@@ -371,7 +387,8 @@ class Operations:
         named = _book_id(ids.TRANSFER, transfer)
         if named is None or named[0] != merchant_id:
             return _TRANSFER_NOT_FOUND
-        return await self._submit(commands.ReverseTopUp(named[0], named[1], *checked, *asked_by), is_dry_run=is_dry_run)
+        command = commands.ReverseTopUp(named[0], named[1], *checked, *asked_by, is_owed)
+        return await self._submit(command, is_dry_run=is_dry_run)
 
     async def make(self, move: commands.Move, *, is_dry_run: bool) -> Outcome:
         """Make a move that was checked, or request it if a second person has to approve it."""
@@ -429,7 +446,7 @@ def _charge_command(fields: ChargeFields, caller: Caller | None) -> commands.Cha
     """Check what a charge asks for; None if it names no merchant."""
     checked, measured = _checked_spend(fields), checked_measures(fields)
     payer = api_keys.parse_payer(fields.merchant)
-    return None if payer is None else commands.Charge(payer, *checked, caller, *measured)
+    return None if payer is None else commands.Charge(payer, *checked, caller, *measured, Above(fields.above))
 
 
 def checked_measures(fields: QuoteFields) -> tuple[Quantities | None, int | None]:
@@ -443,7 +460,7 @@ def checked_measures(fields: QuoteFields) -> tuple[Quantities | None, int | None
     )
 
 
-def _checked_spend(fields: ChargeFields) -> tuple[str, int, str, int | None, str | None]:
+def _checked_spend(fields: SpendFields) -> tuple[str, int, str, int | None, str | None]:
     """Check what charges and holds have in common, in the order of the command's fields."""
     amount, reference = fields.amount, fields.reference
     return (

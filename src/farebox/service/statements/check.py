@@ -255,10 +255,13 @@ class _Check:
 
     def _transfer_faults(self, line: bytes, data: TransferData, transfer: Transfer, expected_seq: int) -> Iterator[str]:
         yield from _writing_faults(line, data, transfer)
-        may_be_free = transfer.pricing is not None or transfer.kind in (Kind.RELEASE, Kind.EXPIRE)
+        is_explained = transfer.pricing is not None or transfer.uncollected is not None
+        may_be_free = is_explained or transfer.kind in (Kind.RELEASE, Kind.EXPIRE)
         if transfer.amount < 0 or (transfer.amount == 0 and not may_be_free):
             yield "the amount is not more than zero"
-        if transfer.unit_price is not None and transfer.amount != transfer.unit_price * (transfer.quantity or 0):
+        if transfer.uncollected is not None and transfer.uncollected < 0:
+            yield "less than nothing is uncollected"
+        if transfer.unit_price is not None and transfer.due != transfer.unit_price * (transfer.quantity or 0):
             yield "the amount is not unit price x quantity"
         if self._at is not None and transfer.committed_at < self._at:
             yield "this is earlier than the transfer before it"

@@ -37,6 +37,8 @@ class PriceCheck:
         self._counts: dict[Place, dict[str, int]] = {}
         self._holds: dict[int, Quote] = {}
         """What open holds counted, by their seq."""
+        self._captured: tuple[int, Quote] | None = None
+        """The hold that was captured last, by its seq: what is above it comes next."""
         self._is_whole = False
         """The exports begin with the book's first transfer, and none was lost: an unknown count is zero."""
         self._lost: set[str | None] = set()
@@ -110,6 +112,9 @@ class PriceCheck:
             self.forget()
         elif transfer.kind == Kind.CAPTURE:
             yield from self._capture_faults(transfer, priced, quote)
+        elif priced.held is not None:
+            yield from self._above_faults(transfer, priced)
+            self._add(quote, 1)
         else:
             yield from self._count_faults(price, priced, quote.place)
             self._add(quote, 1)
@@ -132,11 +137,21 @@ class PriceCheck:
             if quote.place is not None:
                 self._forget_type(transfer.request_type)
             return
-        is_alike = (priced.window, priced.before, priced.at) == (held.window, held.before, held.at)
-        if not is_alike or any(number > held.quantities.get(name, 0) for name, number in priced.quantities.items()):
-            yield "a capture is priced as its hold was, for as much at most, and this one is not"
+        self._captured = (transfer.refers_to or 0, hold)
+        if (priced.window, priced.before, priced.at) != (held.window, held.before, held.at):
+            yield "a capture is priced as its hold was, and this one is not"
         self._add(hold, -1)
         self._add(quote, 1)
+
+    def _above_faults(self, transfer: Transfer, priced: Priced) -> Iterator[str]:
+        """Compare what is above a hold with the hold, where that is in the export."""
+        seq, hold = self._captured or (0, None)
+        held = None if hold is None or seq != transfer.refers_to else hold.priced
+        if held is None:
+            return
+        told = (priced.window, priced.before, priced.at, priced.held)
+        if told != (held.window, held.before, held.at, held.quantities):
+            yield "what is above a hold is priced as the hold was, and this is not"
 
     def _give_back(self, transfer: Transfer) -> None:
         """Count what a transfer without quantities gives back; where that can't be told, the counts are not known."""

@@ -27,6 +27,7 @@ SPEND_REFUSALS: Final = (
     Code.KEY_BUDGET_EXCEEDED,
     Code.AMOUNT_TOO_LARGE,
     Code.BALANCE_LIMIT_EXCEEDED,
+    Code.MONEY_OWED,
     Code.INSUFFICIENT_BALANCE,
 )
 
@@ -51,7 +52,10 @@ class ChargeEndpoints(Endpoints):
 
 def charge_data(transfer: Transfer) -> bytes:
     """Write a charge's data; this runs for every charge, so its JSON is put together by hand."""
+    missing = transfer.uncollected
+    uncollected = "" if missing is None else f',"uncollected":"{format_amount(missing)}"'
     return (
         f'{{"transferId":"{transfer.id}","cost":"{format_amount(transfer.amount)}",'
-        f'"balance":"{format_amount(transfer.posted_after)}","available":"{format_amount(transfer.wallet_after)}"}}'
+        f'"balance":"{format_amount(transfer.posted_after)}","available":"{format_amount(transfer.wallet_after)}"'
+        f"{uncollected}}}"
     ).encode()

@@ -6,6 +6,7 @@ from farebox.core.holds import Hold
 from farebox.core.money import format_amount
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.permissions import Operation
+from farebox.presenters.fields import amount_or_none
 from farebox.presenters.holds import ExtendData, ReleaseData, extend_data, open_hold_data, release_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Refused, transfer_of
@@ -91,8 +92,12 @@ class HoldEndpoints(Endpoints):
             Code.AMOUNT_REQUIRED,
             Code.AMOUNT_NOT_ALLOWED,
             Code.COST_TOO_LARGE,
+            Code.MERCHANT_FROZEN,
             Code.CAPTURE_EXCEEDS_HOLD,
+            Code.AMOUNT_TOO_LARGE,
             Code.BALANCE_LIMIT_EXCEEDED,
+            Code.MONEY_OWED,
+            Code.INSUFFICIENT_BALANCE,
         ),
     )
     async def capture(self, request: ApiRequest, body: schemas.CaptureRequest) -> Answer:
@@ -104,19 +109,24 @@ class HoldEndpoints(Endpoints):
             quantities=body.quantities,
             amount=body.amount,
             reference=body.reference,
+            above=body.above,
             caller=request.caller,
         )
-        transfer, hold = transfer_of(outcome), _hold_of(outcome)
+        transfer, hold, charge = transfer_of(outcome), _hold_of(outcome), outcome.charge
+        last = transfer if charge is None else charge
         released = hold.amount - transfer.amount
         data = schemas.CaptureData(
             hold_id=hold.id,
             transfer_id=transfer.id,
-            quantity=transfer.quantity or hold.quantity,
+            quantity=(transfer.quantity or hold.quantity) + (0 if charge is None else charge.quantity or 0),
             captured=format_amount(transfer.amount),
             released=format_amount(released),
-            balance=format_amount(transfer.posted_after),
+            balance=format_amount(last.posted_after),
             # The rest goes back by a transfer of its own, right after this one.
-            available=format_amount(transfer.wallet_after + released),
+            available=format_amount(last.wallet_after + released),
+            above=None
+            if charge is None
+            else schemas.AboveData(charge.id, format_amount(charge.amount), amount_or_none(charge.uncollected)),
         )
         return answer(data, replay_headers(is_replay=outcome.is_replay))
 

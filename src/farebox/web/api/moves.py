@@ -103,6 +103,7 @@ class MoveEndpoints(Endpoints):
                 amount=body.amount,
                 reference=body.reference,
                 reason=body.reason,
+                is_owed=body.owed,
                 principal=request.principal,
             )
         )

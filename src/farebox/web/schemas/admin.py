@@ -179,6 +179,14 @@ class ReversalRequest(Struct, rename="camel", forbid_unknown_fields=True):
             extra_json_schema=POSITIVE,
         ),
     ] = None
+    owed: Annotated[
+        bool,
+        Meta(
+            description="Whether the merchant owes what was spent already and can't be taken back: what comes in next "
+            "pays it, and nothing can be spent until then. If not, the whole is refused.",
+            examples=[False],
+        ),
+    ] = False
 
 
 class ApprovalsData(Struct, rename="camel"):

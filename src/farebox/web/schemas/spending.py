@@ -1,6 +1,6 @@
 """What the operator's services ask for, and what they are answered: charges, holds, refunds."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from msgspec import Meta, Struct
 
@@ -110,14 +110,26 @@ class SpendRequest(Struct, rename="camel", forbid_unknown_fields=True, gc=False)
 class ChargeRequest(SpendRequest):
     """Deduct the cost of a request."""
 
+    above: Annotated[
+        Literal["refuse", "uncollected"],
+        Meta(
+            description="What becomes of a cost above what can be spent: the charge is refused; or what there is is "
+            "taken, and the missing part is written down as uncollected, for a request that was served already.",
+        ),
+    ] = "refuse"
 
-class ChargeData(Struct, rename="camel"):
+
+class ChargeData(Struct, rename="camel", omit_defaults=True):
     """A charge that went through."""
 
     transfer_id: TransferId
-    cost: Amount
+    cost: Annotated[Amount, Meta(description="What was taken: with what is uncollected, the cost of the request.")]
     balance: PostedAfter
     available: AvailableAfter
+    uncollected: Annotated[
+        str | None,
+        Meta(description="What was missing; absent if nothing was.", examples=["0.75"], extra_json_schema=AMOUNT_OUT),
+    ] = None
 
 
 class BatchRequest(Struct, rename="camel", forbid_unknown_fields=True):
@@ -186,7 +198,8 @@ class CaptureRequest(Struct, rename="camel", forbid_unknown_fields=True):
         QuantityByLine | None,
         Meta(
             description="How much was used after all, by the lines of the price that the hold was made at; of each at "
-            "most what was held. It is charged as the hold was priced, and the rest goes back.",
+            "most what was held, unless `above` says otherwise. It is charged as the hold was priced, and the rest "
+            "goes back.",
         ),
     ] = None
     amount: Annotated[
@@ -199,9 +212,28 @@ class CaptureRequest(Struct, rename="camel", forbid_unknown_fields=True):
         ),
     ] = None
     reference: Reference = None
+    above: Annotated[
+        Literal["refuse", "charge", "uncollected"],
+        Meta(
+            description="What becomes of what the work came to above the hold: the capture is refused; or the rest is "
+            "charged to the balance, and the whole is refused if there is too little; or what there is is taken, and "
+            "the missing part is written down as uncollected.",
+        ),
+    ] = "refuse"
 
 
-class CaptureData(Struct, rename="camel"):
+class AboveData(Struct, rename="camel"):
+    """What a capture took from the balance above its hold: a charge of its own, which is refunded by itself."""
+
+    transfer_id: TransferId
+    charged: Amount
+    uncollected: Annotated[
+        str | None,
+        Meta(description="What was missing; null if nothing was.", examples=["0.75"], extra_json_schema=AMOUNT_OUT),
+    ]
+
+
+class CaptureData(Struct, rename="camel", omit_defaults=True):
     """A hold that was captured."""
 
     hold_id: HoldId
@@ -213,6 +245,7 @@ class CaptureData(Struct, rename="camel"):
     ]
     balance: PostedAfter
     available: AvailableAfter
+    above: Annotated[AboveData | None, Meta(description="Absent if the work came to no more than was held.")] = None
 
 
 class ReleaseRequest(Struct, rename="camel", forbid_unknown_fields=True):
