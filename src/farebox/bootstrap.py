@@ -21,6 +21,7 @@ from farebox.service.ledger.open_holds import OpenHolds
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
 from farebox.service.ledger.quotes import Quotes
+from farebox.service.ledger.shortfalls import Shortfalls
 from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
@@ -94,6 +95,7 @@ class Farebox(Struct, frozen=True):
             grants=Grants(stores, committer, operations, clock),
             merchants=merchants,
             open_holds=OpenHolds(stores, clock),
+            shortfalls=Shortfalls(stores),
             quotes=Quotes(stores, clock),
             price_imports=PriceImports(stores, clock),
             prices=Prices(stores, clock),

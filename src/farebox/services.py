@@ -9,6 +9,7 @@ from farebox.service.ledger.open_holds import OpenHolds
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
 from farebox.service.ledger.quotes import Quotes
+from farebox.service.ledger.shortfalls import Shortfalls
 from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
@@ -50,6 +51,7 @@ class Services(Struct, frozen=True):
     operations: Operations
     grants: Grants
     open_holds: OpenHolds
+    shortfalls: Shortfalls
     quotes: Quotes
     merchants: Merchants
     prices: Prices

@@ -55,6 +55,7 @@ def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
         "held": format_money_with_code(account.held, account.currency),
         "posted": format_money_with_code(account.posted, account.currency),
         "credit limit": format_money_with_code(account.credit_limit, account.currency),
+        **({"owed": format_money_with_code(account.owed, account.currency)} if account.owed else {}),
         "thresholds": thresholds or "none",
         "state": "frozen" if account.is_frozen else "active",
         "since": f"{short_time(merchant.created_at)} UTC",

@@ -83,6 +83,11 @@ COMMANDS: Final = (
     ),
     StandIn("reverse", "farebox.cli.money:reverse", "Take a top-up back, or a part of it: a payment that bounced."),
     StandIn("serve", "farebox.cli.serve:serve", "Serve the API, send mails and expire holds, until told to stop."),
+    StandIn(
+        "shortfalls",
+        "farebox.cli.shortfalls:shortfalls",
+        "List transfers that took less than was due, the newest first.",
+    ),
     StandIn("staff", "farebox.cli.staff:staff_group", "Support staff: who may sign in at the console."),
     StandIn(
         "statement",

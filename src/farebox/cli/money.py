@@ -56,10 +56,26 @@ async def adjust(context: CommandContext, merchant: str, amount: str, reference:
 @click.option("--amount", help="This much of it; all that is left, if not given.")
 @click.option("--reference", required=True, help="Yours; the same reference again is the same reversal.")
 @click.option("--reason", required=True, help="Why; it stands in the merchant's statement.")
+@click.option(
+    "--owed",
+    "is_owed",
+    is_flag=True,
+    help="Let the merchant owe what was spent already; without it, the whole is refused if there is too little.",
+)
 async def reverse(
-    context: CommandContext, merchant: str, transfer: str, amount: str | None, reference: str, reason: str
+    context: CommandContext,
+    merchant: str,
+    transfer: str,
+    amount: str | None,
+    reference: str,
+    reason: str,
+    is_owed: bool,
 ) -> None:
-    """Take a top-up back, or a part of it: a payment that bounced."""
+    """Take a top-up back, or a part of it: a payment that bounced.
+
+    What was spent already can't be taken back. It is owed then, with --owed: the money that comes in next pays it, and
+    nothing can be spent until then.
+    """
     number = merchant_id(merchant)
     if amount is not None:
         amount = await context.typed_amount("amount", amount, number)
@@ -69,6 +85,7 @@ async def reverse(
         amount=amount,
         reference=reference,
         reason=reason,
+        is_owed=is_owed,
         principal=context.principal,
     )
     await answer_move(context, outcome, "Reversed")
@@ -135,10 +152,14 @@ async def answer_move(context: CommandContext, outcome: Outcome, words: str) -> 
     _, account = await context.farebox.services.merchants.get(transfer.merchant_id)
     sign = "-" if transfer.kind == Kind.ADJUSTMENT_DEBIT else ""
     again = "; this had been done before, and nothing moved now" if outcome.is_replay else ""
+    owed = "" if transfer.uncollected is None else format_money_with_code(transfer.uncollected, account.currency)
+    still = format_money_with_code(account.owed, account.currency) if account.owed else ""
     context.answer(
         {**as_fields(move_data(transfer)), "isReplay": outcome.is_replay},
         f"{words} {sign}{format_money_with_code(transfer.amount, account.currency)} as {transfer.id}{again}. "
-        f"Available: {format_money_with_code(transfer.wallet_after, account.currency)}.",
+        f"{f'{owed} of it was spent already and is owed. ' if owed else ''}"
+        f"Available: {format_money_with_code(account.available, account.currency)}."
+        f"{f' Still owed: {still}; nothing can be spent until it is paid.' if still else ''}",
     )
 
 

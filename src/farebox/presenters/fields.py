@@ -103,6 +103,15 @@ CreditLimit = Annotated[
     str,
     Meta(description="How far below zero the merchant may spend.", examples=["0.00"], extra_json_schema=AMOUNT_OUT),
 ]
+OwedAmount = Annotated[
+    str,
+    Meta(
+        description="What was taken back of top-ups when it was spent already. What comes in next pays it, and nothing "
+        "can be spent until then.",
+        examples=["0.00"],
+        extra_json_schema=AMOUNT_OUT,
+    ),
+]
 IsFrozen = Annotated[bool, Meta(description="A frozen merchant can't spend.", examples=[False])]
 PostedAfter = Annotated[
     str,

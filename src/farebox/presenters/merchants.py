@@ -17,6 +17,7 @@ from farebox.presenters.fields import (
     IsFrozen,
     MerchantId,
     Name,
+    OwedAmount,
     Posted,
     Time,
 )
@@ -51,6 +52,7 @@ class MerchantData(Struct, frozen=True, rename="camel"):
     held: Held
     available: Available
     credit_limit: CreditLimit
+    owed: OwedAmount
     is_frozen: IsFrozen
     thresholds: list[ThresholdData]
     created_at: Time
@@ -112,6 +114,7 @@ class AccountData(Struct, frozen=True, rename="camel"):
         Meta(description=f"What of the given credit ends when: the {ENDING_MAX} that end next, the soonest first."),
     ]
     credit_limit: CreditLimit
+    owed: OwedAmount
     is_frozen: IsFrozen
     thresholds: list[ThresholdData]
     runway: RunwayData | None
@@ -136,6 +139,7 @@ def merchant_data(merchant: Merchant, account: Account) -> MerchantData:
         held=format_amount(account.held),
         available=format_amount(account.available),
         credit_limit=format_amount(account.credit_limit),
+        owed=format_amount(account.owed),
         is_frozen=account.is_frozen,
         thresholds=_thresholds_data(account),
         created_at=inputs.format_time(merchant.created_at),
@@ -161,6 +165,7 @@ def account_data(view: AccountView) -> AccountData:
         given=format_amount(account.given),
         ending=[ending_data(grant) for grant in view.forecast.given.ending[:ENDING_MAX]],
         credit_limit=format_amount(account.credit_limit),
+        owed=format_amount(account.owed),
         is_frozen=account.is_frozen,
         thresholds=_thresholds_data(account),
         runway=None if view.forecast.runway is None else _runway_data(view.forecast.runway),

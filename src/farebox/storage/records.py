@@ -12,6 +12,7 @@ from msgspec import Struct
 from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.credit.grants import Grant
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
@@ -345,6 +346,13 @@ class OpenHold(Struct, frozen=True):
 
     hold: Hold
     made_by: Transfer
+
+
+class ShortTransfer(Struct, frozen=True):
+    """A transfer that left something uncollected, and how that stands."""
+
+    shortfall: Shortfall
+    transfer: Transfer
 
 
 class OutboxMail(Struct, frozen=True):

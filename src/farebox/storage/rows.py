@@ -27,6 +27,7 @@ from farebox.storage.columns import (
     HOLD,
     MERCHANT_KEY,
     MERCHANT_PRICE,
+    SHORTFALL,
     STAFF_KEY,
     TRANSFER,
 )
@@ -40,6 +41,7 @@ from farebox.storage.records import (
     OpenHold,
     OutboxMail,
     Purpose,
+    ShortTransfer,
     TransferFilter,
     User,
 )
@@ -165,6 +167,12 @@ def budgets_from_rows(found: Iterable[Sequence[Any]]) -> dict[BudgetKey, list[Bu
     for row in found:
         budgets.setdefault((row[0], row[1]), []).append(Budget(*row))
     return budgets
+
+
+def short_transfer_from_row(row: Sequence[Any]) -> ShortTransfer:
+    """Make a shortfall with its transfer of a row: its own columns, then the transfer's."""
+    width = len(SHORTFALL.columns)
+    return ShortTransfer(Shortfall(*row[:width]), transfer_from_row(row[width:]))
 
 
 def hold_from_row(row: Sequence[Any]) -> Hold:

@@ -21,6 +21,7 @@ from farebox.storage.repeats import RepeatStore
 from farebox.storage.revenue import RevenueStore
 from farebox.storage.runway_snapshots import RunwaySnapshotStore
 from farebox.storage.sessions import SessionStore
+from farebox.storage.shortfalls import ShortfallStore
 from farebox.storage.transfers import TransferStore
 from farebox.storage.usage import UsageStore
 from farebox.storage.users import UserStore
@@ -35,6 +36,7 @@ class Stores(Struct, frozen=True):
     accounts: AccountStore
     transfers: TransferStore
     holds: HoldStore
+    shortfalls: ShortfallStore
     grants: GrantStore
     users: UserStore
     api_keys: ApiKeyStore
@@ -63,6 +65,7 @@ class Stores(Struct, frozen=True):
             accounts=AccountStore(connector),
             transfers=TransferStore(connector),
             holds=HoldStore(connector),
+            shortfalls=ShortfallStore(connector),
             grants=GrantStore(connector),
             users=UserStore(connector),
             api_keys=ApiKeyStore(connector),

@@ -138,8 +138,9 @@ class PriceCheck:
                 self._forget_type(transfer.request_type)
             return
         self._captured = (transfer.refers_to or 0, hold)
-        if (priced.window, priced.before, priced.at) != (held.window, held.before, held.at):
-            yield "a capture is priced as its hold was, and this one is not"
+        is_alike = (priced.window, priced.before, priced.at) == (held.window, held.before, held.at)
+        if not is_alike or transfer.amount > hold.amount:
+            yield "a capture is priced as its hold was, for as much at most, and this one is not"
         self._add(hold, -1)
         self._add(quote, 1)
 

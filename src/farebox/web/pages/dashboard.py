@@ -73,6 +73,7 @@ class OverviewPages:
             account=view.account,
             forecast=view.forecast,
             state=state_of(view.account),
+            owed=await request.services.shortfalls.owed(request.merchant_id, view.account.owed),
             below=below,
             alert=next((alert for alert in alerts if alert.alert.threshold == below), None),
             latest=latest.transfers,
@@ -128,9 +129,11 @@ class OverviewPages:
 
 
 def state_of(account: Account) -> str:
-    """Name what a merchant should know first: frozen, new and without money, empty, below a threshold, or nothing."""
+    """Name what a merchant should know first: frozen, owing, new, empty, below a threshold, or nothing."""
     if account.is_frozen:
         return "frozen"
+    if account.owed:
+        return "owing"
     if account.available + account.credit_limit <= 0:
         return "empty" if account.seq else "new"
     return "fine" if below_of(account) is None else "below"

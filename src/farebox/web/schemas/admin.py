@@ -15,6 +15,7 @@ from farebox.presenters.merchants import MerchantData
 from farebox.presenters.outbox import MailData
 from farebox.presenters.prices import PriceData
 from farebox.presenters.rules import RULE_REFERENCE
+from farebox.presenters.shortfalls import ShortfallData
 from farebox.presenters.users import UserData
 from farebox.service.inputs import NAME_CHARS_MAX, OVERLAP_SECONDS_MAX
 from farebox.web.schemas.common import (
@@ -71,6 +72,19 @@ class MerchantPageQuery(Struct, rename="camel", forbid_unknown_fields=True):
     merchant: Annotated[str | None, Meta(description="This merchant's alone.", examples=["mer_01K9ABCDEFGHJ"])] = None
     cursor: Cursor = None
     limit: Limit = 100
+
+
+class ShortfallsQuery(MerchantPageQuery, rename="camel", forbid_unknown_fields=True):
+    """Which shortfalls to read."""
+
+    format: Annotated[Literal["json", "csv"], Meta(description="How they are written.")] = "json"
+
+
+class ShortfallsData(Struct, rename="camel"):
+    """A page of transfers that took less than was due, newest first."""
+
+    shortfalls: list[ShortfallData]
+    next_cursor: NextCursor
 
 
 class OutboxQuery(Struct, rename="camel", forbid_unknown_fields=True):

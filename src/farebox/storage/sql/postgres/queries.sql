@@ -142,6 +142,27 @@ CROSS JOIN LATERAL (
 WHERE ended.seq >= $2
 ORDER BY seq;
 
+-- shortfalls: list what transfers left uncollected, newest first, from behind one, with the transfers
+SELECT {shortfall of s}, t.*
+FROM (
+    SELECT * FROM shortfall WHERE (at, merchant_id, seq) < ($1::bigint, $2::bigint, $3::bigint)
+    ORDER BY at DESC, merchant_id DESC, seq DESC LIMIT $4
+) s
+CROSS JOIN LATERAL (
+    SELECT {transfer} FROM transfer
+    WHERE merchant_id = s.merchant_id AND seq BETWEEN s.seq AND s.seq ORDER BY seq LIMIT 1
+) t
+ORDER BY s.at DESC, s.merchant_id DESC, s.seq DESC;
+
+-- merchant_shortfalls: list what a merchant's transfers left uncollected, newest first, from behind one, with the transfers
+SELECT {shortfall of s}, t.*
+FROM (SELECT * FROM shortfall WHERE merchant_id = $1 AND seq < $2 ORDER BY merchant_id DESC, seq DESC LIMIT $3) s
+CROSS JOIN LATERAL (
+    SELECT {transfer} FROM transfer
+    WHERE merchant_id = s.merchant_id AND seq BETWEEN s.seq AND s.seq ORDER BY seq LIMIT 1
+) t
+ORDER BY s.seq DESC;
+
 -- prices_of_numbers: read the versions that merchants' transfers of types name
 SELECT found.* FROM unnest($1::bigint[], $2::text[], $3::bigint[]) u (merchant_id, request_type, price_id)
 CROSS JOIN LATERAL (

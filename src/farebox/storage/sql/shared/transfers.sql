@@ -17,8 +17,10 @@ SELECT {transfer} FROM transfer
 WHERE merchant_id = $1 AND refers_to = $2 AND kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND})
 ORDER BY seq DESC LIMIT $3;
 
--- returned_of: sum up what was given back of a transfer
-SELECT CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM transfer
+-- returned_of: sum up what was given back of a transfer, and what is owed of it
+SELECT CAST(COALESCE(SUM(amount), 0) + COALESCE((
+    SELECT SUM(owed) FROM shortfall WHERE merchant_id = $1 AND owed > 0 AND top_up_seq = $2
+), 0) AS BIGINT) FROM transfer
 WHERE merchant_id = $1 AND refers_to = $2 AND kind IN ({Kind.TOP_UP_REVERSAL}, {Kind.REFUND});
 
 -- due_holds: list open holds whose time is over

@@ -54,6 +54,21 @@ FROM credit_grant g CROSS JOIN transfer t ON t.merchant_id = g.merchant_id AND t
 WHERE g.merchant_id = $1 AND g.transfer_seq IS NOT NULL AND t.kind = {Kind.GRANT_EXPIRY} AND t.seq + 0 >= $2
 ORDER BY seq;
 
+-- shortfalls: list what transfers left uncollected, newest first, from behind one, with the transfers
+SELECT {shortfall of s}, {transfer of t}
+FROM (
+    SELECT * FROM shortfall WHERE (at, merchant_id, seq) < ($1, $2, $3)
+    ORDER BY at DESC, merchant_id DESC, seq DESC LIMIT $4
+) s
+CROSS JOIN transfer t ON t.merchant_id = s.merchant_id AND t.seq = s.seq
+ORDER BY s.at DESC, s.merchant_id DESC, s.seq DESC;
+
+-- merchant_shortfalls: list what a merchant's transfers left uncollected, newest first, from behind one, with the transfers
+SELECT {shortfall of s}, {transfer of t}
+FROM (SELECT * FROM shortfall WHERE merchant_id = $1 AND seq < $2 ORDER BY seq DESC LIMIT $3) s
+CROSS JOIN transfer t ON t.merchant_id = s.merchant_id AND t.seq = s.seq
+ORDER BY s.seq DESC;
+
 -- load_original: read one transfer, the sum that refunds and reversals gave back of it, the budget of the key that it
 -- names, and when that counted what a capture takes
 SELECT {transfer of t}, (

@@ -81,6 +81,7 @@ class MerchantPages:
             request,
             "console/merchant.html",
             read=(view.merchant, view.account),
+            owed=await services.shortfalls.owed(number, view.account.owed),
             forecast=view.forecast,
             latest=latest.transfers,
             undelivered=await services.queries.undelivered(number),

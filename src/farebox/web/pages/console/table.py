@@ -12,6 +12,7 @@ from farebox.web.pages.console.outbox import OutboxPages
 from farebox.web.pages.console.price_imports import PriceImportPages
 from farebox.web.pages.console.prices import ConsolePricePages
 from farebox.web.pages.console.refusals import ConsoleRefusalPages
+from farebox.web.pages.console.shortfalls import ConsoleShortfallPages
 from farebox.web.pages.console.staff import StaffPages
 from farebox.web.pages.console.system import SystemPages
 from farebox.web.pages.console.transfers import TransferPages
@@ -29,6 +30,7 @@ def console_routes() -> list[PageRoute]:
         ConsoleHoldPages(),
         ConsoleRefusalPages(),
         ConsoleGrantPages(),
+        ConsoleShortfallPages(),
         ConsolePricePages(is_merchants=True),
         PriceImportPages(is_merchants=True),
         ConsoleUserPages(),

@@ -27,8 +27,14 @@ from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 ROWS: Final = 50
 _REFUNDABLE: Final = frozenset({Kind.CHARGE, Kind.CAPTURE})
 _FIELDS: Final = {"idempotencyKey": ONCE_FIELD}
-_SENT: Final = {"refund": (ONCE_FIELD, "reference", "note"), "take-back": ("reference", "reason")}
+_OWED: Final = "owed"
+_SENT: Final = {"refund": (ONCE_FIELD, "reference", "note"), "take-back": ("reference", "reason", _OWED)}
 """The fields of each form, beside the amount."""
+
+_OWED_NOTICE: Final = (
+    "What is owed is paid by the money that comes in next, before all else. Until then the merchant can spend nothing, "
+    "given credit and its credit limit included."
+)
 
 
 class TransferPages:
@@ -166,6 +172,7 @@ async def _take_back(request: PageRequest, transfer: Transfer, *, is_dry_run: bo
         amount=optional_amount(form, "amount", account.currency),
         reference=form.text("reference"),
         reason=form.text("reason"),
+        is_owed=bool(form.text(_OWED)),
         principal=request.principal,
         is_dry_run=is_dry_run,
     )
@@ -186,13 +193,16 @@ async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, acti
     if outcome.is_replay:
         preview = made_before(about, outcome, merchant_url(transfer.merchant_id))
         return await merchant_page(request, "console/preview.html", read=(merchant, account), preview=preview)
-    left = returns.left - abs(change)
+    owed = 0 if outcome.transfer is None else outcome.transfer.uncollected or 0
+    due = abs(change) + owed
+    left = returns.left - due
     verb = "Take back" if not is_refund else "Refund" if outcome.approval is None else "Ask for a refund of"
     preview = replace(
         about,
         question="Is this the refund?" if is_refund else "Take this top-up back?",
         facts=facts_of(
             balance_fact(account, change),
+            ("Owed", f"{format_money_with_code(owed, currency)}, which was spent already" if owed else None),
             ("Of", f"{what(transfer, currency)}, {format_money_with_code(transfer.amount, currency)}"),
             ("Given back so far", format_money_with_code(transfer.amount - returns.left, currency)),
             ("Left after this", format_money_with_code(left, currency)),
@@ -200,10 +210,10 @@ async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, acti
             ("Note", form.text("note")),
             ("Reason", form.text("reason")),
         ),
-        button=f"{verb} {format_money_with_code(abs(change), currency)}",
-        notice="" if outcome.approval is None else NEEDS_APPROVAL,
+        button=f"{verb} {format_money_with_code(due, currency)}",
+        notice=_OWED_NOTICE if owed else "" if outcome.approval is None else NEEDS_APPROVAL,
         # The amount by name: what is left may be less by the time the button is pressed.
-        fields={**{name: form.text(name) for name in _SENT[action]}, "amount": format_money(abs(change), currency)},
+        fields={**{name: form.text(name) for name in _SENT[action]}, "amount": format_money(due, currency)},
         is_danger=not is_refund,
     )
     return await merchant_page(request, "console/preview.html", read=(merchant, account), preview=preview)
