@@ -10,6 +10,7 @@ from farebox.core.approvals import Approval, ApprovalState, LoneMove
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import COUNTED_KINDS, RETURNED_KINDS, Budget, period_of
 from farebox.core.credit.grants import Grant, GrantState
+from farebox.core.credit.shortfalls import Shortfall
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import check_account
 from farebox.core.people import COMMAND_LINE, UNKNOWN, People, account_people, read_people, write_people
@@ -35,6 +36,7 @@ from farebox.storage.records import (
     OutboxMail,
     Repeat,
     RevenueSums,
+    ShortTransfer,
     TransferFilter,
     Usage,
     User,
@@ -130,7 +132,28 @@ class _Transfers(_Subject):
 
     async def returned_of(self, merchant_id: int, seq: int) -> int:
         book = self._rows.books.get(merchant_id, [])
-        return sum(item.amount for item in book if item.refers_to == seq and item.kind in _RETURNS)
+        owed = sum(
+            row.owed
+            for row in self._rows.shortfalls.values()
+            if (row.merchant_id, row.top_up_seq) == (merchant_id, seq)
+        )
+        return owed + sum(item.amount for item in book if item.refers_to == seq and item.kind in _RETURNS)
+
+
+class _Shortfalls(_Subject):
+    async def page(
+        self, merchant_id: int | None, *, before: tuple[int, int, int], limit: int
+    ) -> Sequence[ShortTransfer]:
+        rows = sorted(self._rows.shortfalls.values(), key=lambda row: (row.at, row.merchant_id, row.seq), reverse=True)
+        return [
+            ShortTransfer(row, self._rows.books[row.merchant_id][row.seq - 1])
+            for row in rows
+            if merchant_id in (None, row.merchant_id) and (row.at, row.merchant_id, row.seq) < before
+        ][:limit]
+
+    async def owed(self, merchant_id: int) -> Sequence[Shortfall]:
+        rows = (row for _, row in sorted(self._rows.shortfalls.items()))
+        return [row for row in rows if row.merchant_id == merchant_id and row.owed]
 
 
 class _Holds(_Subject):
@@ -604,6 +627,7 @@ def subjects_over(rows: MemoryRows) -> dict[str, Any]:
         "accounts": _Accounts(rows),
         "transfers": _Transfers(rows),
         "holds": _Holds(rows),
+        "shortfalls": _Shortfalls(rows),
         "grants": _Grants(rows),
         "users": _Users(rows),
         "api_keys": _ApiKeys(rows),

@@ -96,6 +96,7 @@ class HoldEndpoints(Endpoints):
             Code.CAPTURE_EXCEEDS_HOLD,
             Code.AMOUNT_TOO_LARGE,
             Code.BALANCE_LIMIT_EXCEEDED,
+            Code.KEY_BUDGET_EXCEEDED,
             Code.MONEY_OWED,
             Code.INSUFFICIENT_BALANCE,
         ),

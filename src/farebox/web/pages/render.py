@@ -52,7 +52,9 @@ HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 
-_SHOWN_KINDS: Final = (Kind.CHARGE, Kind.HOLD, Kind.CAPTURE, Kind.REFUND, Kind.GRANT, Kind.GRANT_EXPIRY)
+_SHOWN_KINDS: Final = (
+    *(Kind.CHARGE, Kind.HOLD, Kind.CAPTURE, Kind.REFUND, Kind.TOP_UP_REVERSAL, Kind.GRANT, Kind.GRANT_EXPIRY),
+)
 """The kinds that templates know by name."""
 
 _TEMPLATES: Final = files("farebox.web") / "pages" / "templates"
