@@ -267,6 +267,8 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "prices.versions": lambda stores: stores.prices.versions(None, "image"),
     "prices.own_count": lambda stores: stores.prices.own_count("image", NOW),
     "prices.in_force": lambda stores: stores.prices.in_force(None, "image", NOW),
+    "shortfalls.page": lambda stores: stores.shortfalls.page(ANN, before=(NOW, 1, 1), limit=1),
+    "shortfalls.owed": lambda stores: stores.shortfalls.owed(ANN),
     "prices.period_counts": lambda stores: stores.prices.period_counts(ANN, "image", NOW),
     "connector.check": lambda stores: stores.connector.check(),
     "connector.check_writable": lambda stores: stores.connector.check_writable(),
