@@ -30,6 +30,7 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
+from farebox.core.credit.grants import Grant
 from farebox.core.decide import decide
 from farebox.core.holds import Hold, HoldState
 from farebox.core.invariants import InvariantViolation
@@ -250,6 +251,10 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     ),
     "outbox.is_told_anew": lambda stores: stores.outbox.is_told_anew(
         OutboxMail(Alert(ANN, 1, UNIT, 0, NOW, None), 1, "ann@example.com", MailState.WAITING, 0, NOW)
+    ),
+    "outbox.ending_grants": lambda stores: stores.outbox.ending_grants(NOW, until=NOW + 9, lasting=9, limit=9),
+    "outbox.tell_of_end": lambda stores: stores.outbox.tell_of_end(
+        Grant(ANN, 1, UNIT, UNIT, "G", "welcome", "grant G", bytes(8), transfer_seq=1), NOW
     ),
     "outbox.list": lambda stores: stores.outbox.list(merchant_id=None, limit=10),
     "outbox.retry": lambda stores: stores.outbox.retry(NOW),

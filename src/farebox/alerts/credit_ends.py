@@ -8,7 +8,7 @@ from farebox.alerts.mail import time_in_words
 from farebox.core.credit.grants import Grant
 from farebox.service.plain_values import listed
 
-_ADVICE: Final = "What is left of it then can't be spent any more. Money that was paid does not end."
+_ADVICE: Final = "What is left of it then can't be spent any more. Paid money does not end."
 _AGAIN: Final = "You are told once of each credit that ends."
 
 
