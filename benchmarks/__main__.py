@@ -17,7 +17,7 @@ from benchmarks.growth import GrowthResults
 from benchmarks.ledgers import ENGINES, Engine
 from benchmarks.over_http import CONNECTIONS
 from benchmarks.report import progress
-from benchmarks.results import Machine, MemoryResults, Plan, PricesResults, Results, SavingsResults
+from benchmarks.results import GrantsResults, Machine, MemoryResults, Plan, PricesResults, Results, SavingsResults
 from benchmarks.simulation.costs import costs_of
 from benchmarks.simulation.events import simulate_all
 from benchmarks.simulation.model import Assumptions
@@ -43,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _run_savings(options, plan, engines, machine)
         elif options.prices:
             _run_prices(options, plan, engines, machine)
+        elif options.grants:
+            _run_grants(options, plan, engines, machine)
         elif options.memory:
             _run_memory(options, plan, engines, machine)
         else:
@@ -63,6 +65,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--savings", action="store_true", help="measure Farebox without one of its savings each instead"
     )
     parser.add_argument("--prices", action="store_true", help="measure charges by prices of several kinds instead")
+    parser.add_argument(
+        "--grants", action="store_true", help="measure charges to merchants with more or less given credit instead"
+    )
     parser.add_argument(
         "--memory", type=float, default=0.0, metavar="SECONDS", help="watch memory under charges for so long instead"
     )
@@ -110,6 +115,15 @@ def _run_prices(options: argparse.Namespace, plan: Plan, engines: Sequence[Engin
         uvloop.run(measuring.verify(it))
     print(report.prices_text(found))
     _keep(options, found, f"prices-{machine.short_id}", "prices", report.prices_parts(found), iter(()))
+
+
+def _run_grants(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
+    seeded = [uvloop.run(measuring.seed(engine, "with grants", plan)) for engine in engines]
+    found = GrantsResults(machine, plan, measuring.measure_grants(seeded, plan))
+    for it in seeded:
+        uvloop.run(measuring.verify(it))
+    print(report.grants_text(found))
+    _keep(options, found, f"grants-{machine.short_id}", "grants", report.grants_parts(found), iter(()))
 
 
 def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:

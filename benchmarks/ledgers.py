@@ -134,7 +134,7 @@ async def verify(farebox: Farebox) -> Verified:
     """Replay every book of a ledger, as `farebox verify` does, and sum up what was charged.
 
     Once all books have replayed without a fault, each account's revenue is the sum of its charges. The workload moves
-    money in two ways: each merchant is topped up once, all else is charges.
+    money in three ways: each merchant is topped up once, some were given credit, all else is charges.
 
     Raises:
         WrongLedger: a book has a fault.
@@ -145,14 +145,16 @@ async def verify(farebox: Farebox) -> Verified:
     seconds, processor_seconds = time.perf_counter() - started, _processor_seconds() - processor_started
     if faults:
         raise WrongLedger(f"{len(faults)} faults: {faults[:5]}")
-    charged = 0
+    charged = grants = 0
     async with farebox.stores.connector.snapshot() as snapshot:
         for merchant_id in await snapshot.merchant_ids():
             account = await snapshot.account(merchant_id)
-            charged += 0 if account is None else account.revenue
+            if account is not None:
+                charged += account.revenue
+                grants += account.grants_count
     return Verified(
         transfers=audit.transfers_count,
-        charges=audit.transfers_count - audit.merchants_count,
+        charges=audit.transfers_count - audit.merchants_count - grants,
         charged_micros=charged,
         seconds=seconds,
         processor_seconds=processor_seconds,

@@ -2,24 +2,24 @@
 
 import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 import uvloop
 from msgspec import Struct
 
-from benchmarks import apps, baseline, costs, disk, footprint, ledgers, over_http, pgbench, prices
+from benchmarks import apps, baseline, costs, disk, footprint, grants, ledgers, over_http, pgbench, prices
 from benchmarks.costs import Bench, Cost
 from benchmarks.footprint import Memory, Started
 from benchmarks.ledgers import Acknowledged, Engine, Facts
 from benchmarks.over_http import BASELINE, CEILING, SAVINGS, Case, HttpResult, Subject
 from benchmarks.pgbench import PgbenchResult
-from benchmarks.prices import PriceResult
 from benchmarks.report import progress
 from benchmarks.results import LedgerResult, Machine, Plan, Results
 from benchmarks.rounds import Figure, figure
 from benchmarks.serving import serving
+from benchmarks.shapes import ShapeResult
 from benchmarks.workload import Population, populate
 from farebox.core.money import format_amount
 
@@ -113,22 +113,39 @@ def measure_savings(seeded: Sequence[Seeded], plan: Plan) -> list[HttpResult]:
         return over_http.measure(ceiling, subjects, groups, rounds=plan.rounds, seconds=plan.seconds)
 
 
-def measure_prices(seeded: Sequence[Seeded], plan: Plan) -> list[PriceResult]:
+def measure_prices(seeded: Sequence[Seeded], plan: Plan) -> list[ShapeResult]:
     """Measure charges by a unit price and by rules, on each engine alone."""
-    found: list[PriceResult] = []
-    count = plan.connections[min(1, len(plan.connections) - 1)]
-    for it in seeded:
-        uvloop.run(_set_prices(it))
-        with contextlib.ExitStack() as stack:
-            subject = _subject(stack, it, it.name, apps.FAREBOX)
-            progress(f"measuring prices on {it.name}")
-            found += prices.measure(subject, connections=count, rounds=plan.rounds, seconds=plan.seconds)
-    return found
+    return [result for it in seeded for result in _measure_shapes(it, plan, _set_prices, prices.measure)]
+
+
+def measure_grants(seeded: Sequence[Seeded], plan: Plan) -> list[ShapeResult]:
+    """Measure charges to merchants with more or less given credit, on each engine alone."""
+    return [result for it in seeded for result in _measure_shapes(it, plan, _give_credit, grants.measure)]
 
 
 async def _set_prices(it: Seeded) -> None:
     async with ledgers.opened(it.url) as farebox:
         await prices.set_prices(farebox)
+
+
+async def _give_credit(it: Seeded) -> None:
+    async with ledgers.opened(it.url) as farebox:
+        await grants.give_credit(farebox, it.population)
+
+
+class _Measure(Protocol):
+    def __call__(self, subject: Subject, *, connections: int, rounds: int, seconds: float) -> list[ShapeResult]: ...
+
+
+def _measure_shapes(
+    it: Seeded, plan: Plan, prepare: Callable[[Seeded], Coroutine[Any, Any, None]], measure: _Measure
+) -> list[ShapeResult]:
+    uvloop.run(prepare(it))
+    with contextlib.ExitStack() as stack:
+        subject = _subject(stack, it, it.name, apps.FAREBOX)
+        progress(f"measuring on {it.name}")
+        count = plan.connections[min(1, len(plan.connections) - 1)]
+        return measure(subject, connections=count, rounds=plan.rounds, seconds=plan.seconds)
 
 
 def _ceiling(stack: contextlib.ExitStack, it: Seeded) -> Subject:

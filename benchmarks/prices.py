@@ -2,12 +2,10 @@
 
 from typing import Final
 
-from msgspec import Struct
-
-from benchmarks.load import Order, Stream
-from benchmarks.over_http import Subject, acknowledge
-from benchmarks.rounds import Figure, figure
-from benchmarks.serving import put_load
+from benchmarks import shapes
+from benchmarks.load import Stream
+from benchmarks.over_http import Subject
+from benchmarks.shapes import ShapeResult
 from benchmarks.workload import Population, charge_request, draws
 from farebox.bootstrap import Farebox
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step
@@ -33,22 +31,6 @@ SHAPES: Final[dict[str, tuple[Rule | None, str]]] = {
 }
 """The prices that are compared, and what a charge by each names."""
 
-_WARM_UP_PART: Final = 0.2
-_MICROSECONDS: Final = 1e6
-
-
-class PriceResult(Struct, frozen=True):
-    """Charges by one kind of price over all rounds; `of_unit` is the ratio to the unit price in the same round."""
-
-    subject: str
-    shape: str
-    connections: int
-    per_second: Figure
-    of_unit: Figure
-    server_us: Figure
-    p50_ms: Figure
-    p99_ms: Figure
-
 
 async def set_prices(farebox: Farebox) -> None:
     """Set the prices that are compared."""
@@ -56,38 +38,10 @@ async def set_prices(farebox: Farebox) -> None:
         await farebox.services.prices.set(request_type(shape), UNIT_PRICE if rule is None else None, rule=rule)
 
 
-def measure(subject: Subject, *, connections: int, rounds: int, seconds: float) -> list[PriceResult]:
-    """Charge by each price in turn, in alternating rounds, over one server."""
-    samples: dict[str, list[tuple[float, float, float, float]]] = {}
-    for number in range(rounds):
-        for shape in list(SHAPES)[:: 1 if number % 2 == 0 else -1]:
-            order = Order(
-                port=subject.server.port,
-                seconds=seconds,
-                warm_up_seconds=seconds * _WARM_UP_PART,
-                streams=[_stream(subject.population, shape, connections)],
-            )
-            measured = put_load(order, subject.server, subject.database_pid)
-            main = measured.report.streams[0]
-            acknowledge(subject.acknowledged, main)
-            if set(main.answers) - {"200"}:
-                raise RuntimeError(f"charges by {shape} were answered {main.answers}")
-            completed = main.completed or 1
-            p50, _, p99 = main.latencies_ms
-            samples.setdefault(shape, []).append(
-                (main.completed / measured.report.seconds, measured.spent.server * _MICROSECONDS / completed, p50, p99)
-            )
-    return [
-        PriceResult(
-            subject.name,
-            shape,
-            connections,
-            figure(it[0] for it in found),
-            figure(it[0] / unit[0] for it, unit in zip(found, samples[UNIT], strict=True)),
-            *(figure(it[place] for it in found) for place in (1, 2, 3)),
-        )
-        for shape, found in samples.items()
-    ]
+def measure(subject: Subject, *, connections: int, rounds: int, seconds: float) -> list[ShapeResult]:
+    """Charge by each price in turn."""
+    streams = {shape: _stream(subject.population, shape, connections) for shape in SHAPES}
+    return shapes.measure(subject, streams, connections=connections, rounds=rounds, seconds=seconds)
 
 
 def request_type(shape: str) -> str:

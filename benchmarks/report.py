@@ -8,7 +8,8 @@ from benchmarks import targets
 from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
-from benchmarks.results import Machine, MemoryResults, PricesResults, Results, SavingsResults
+from benchmarks.results import GrantsResults, Machine, MemoryResults, PricesResults, Results, SavingsResults
+from benchmarks.shapes import ShapeResult
 from benchmarks.simulation import text as simulation_text
 from benchmarks.simulation.costs import costs_of
 from benchmarks.simulation.model import Assumptions
@@ -147,19 +148,29 @@ def prices_text(found: PricesResults) -> str:
 
 def prices_parts(found: PricesResults) -> list[Iterator[str]]:
     """Render what a rule costs, table by table."""
-    return [_machine(found.machine), _prices(found)]
+    return [_machine(found.machine), _shapes(found.prices, "of a unit price")]
 
 
-def _prices(found: PricesResults) -> Iterator[str]:
+def grants_text(found: GrantsResults) -> str:
+    """Render what given credit costs."""
+    return "\n\n".join("\n".join(part) for part in grants_parts(found))
+
+
+def grants_parts(found: GrantsResults) -> list[Iterator[str]]:
+    """Render what given credit costs, table by table."""
+    return [_machine(found.machine), _shapes(found.grants, "of no grants")]
+
+
+def _shapes(found: Sequence[ShapeResult], of_first: str) -> Iterator[str]:
     rows = [
         (
             *(f"charge, {it.shape}", str(it.connections), it.subject, number(it.per_second.median)),
-            f"{it.of_unit.median:.2f} ({it.of_unit.lowest:.2f} to {it.of_unit.highest:.2f})",
+            f"{it.of_first.median:.2f} ({it.of_first.lowest:.2f} to {it.of_first.highest:.2f})",
             *(f"{figure.median:.1f}" for figure in (it.server_us, it.p50_ms, it.p99_ms)),
         )
-        for it in found.prices
+        for it in found
     ]
-    header = ("spread over merchants", "conns", "on", "a second", "of a unit price", "server us", "p50 ms", "p99 ms")
+    header = ("spread over merchants", "conns", "on", "a second", of_first, "server us", "p50 ms", "p99 ms")
     yield from table(header, rows)
 
 

@@ -16,8 +16,8 @@ from benchmarks.costs import Cost
 from benchmarks.footprint import Memory, Started
 from benchmarks.over_http import HttpResult
 from benchmarks.pgbench import PgbenchResult
-from benchmarks.prices import PriceResult
 from benchmarks.rounds import Figure
+from benchmarks.shapes import ShapeResult
 from benchmarks.simulation.model import Simulated
 
 PACKAGES: Final = ("apsw", "asyncpg", "fastapi", "granian", "msgspec", "starlette", "uvloop")
@@ -105,7 +105,15 @@ class PricesResults(Struct, frozen=True):
 
     machine: Machine
     plan: Plan
-    prices: list[PriceResult]
+    prices: list[ShapeResult]
+
+
+class GrantsResults(Struct, frozen=True):
+    """Charges to merchants without given credit, and with ever more grants."""
+
+    machine: Machine
+    plan: Plan
+    grants: list[ShapeResult]
 
 
 class MemoryResults(Struct, frozen=True):

@@ -17,11 +17,11 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import document, filling, ledgers, load, over_http, phases, prices
+from benchmarks import document, filling, grants, ledgers, load, over_http, phases, prices
 from benchmarks.growth import GrowthResults
 from benchmarks.keys import RandomKeys, TimeOrderedKeys
 from benchmarks.ledgers import Acknowledged, WrongLedger
-from benchmarks.results import MemoryResults, PricesResults, Results, SavingsResults
+from benchmarks.results import GrantsResults, MemoryResults, PricesResults, Results, SavingsResults
 from benchmarks.rounds import Figure
 from benchmarks.workload import DRAWS, charges, draws, populate
 from farebox.core.commands import Charge
@@ -162,6 +162,15 @@ def test_what_a_rule_costs_is_measured(tmp_path: Path) -> None:
     assert "of a unit price" in printed
 
 
+def test_what_given_credit_costs_is_measured(tmp_path: Path) -> None:
+    printed = _printed(*TINY, "--grants", "--engine", "sqlite", "--results", str(tmp_path))
+    (path,) = tmp_path.glob("grants-*.json")
+    found = msgspec.json.decode(path.read_bytes(), type=GrantsResults)
+    assert list(grants.SHAPES) == [it.shape for it in found.grants]
+    assert all(it.per_second.median > 0 for it in found.grants)
+    assert "of no grants" in printed
+
+
 def test_memory_is_watched_over_time(tmp_path: Path) -> None:
     printed = _printed(*TINY, "--memory", "0.4", "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("memory-*.json")
@@ -192,9 +201,9 @@ def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None
 def test_the_document_has_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
     copy = tmp_path / "performance.md"
     copy.write_text(document.DOCUMENT.read_text())
-    for name in ("figures", "savings", "prices", "growth", "memory"):
+    for name in ("figures", "savings", "prices", "grants", "growth", "memory"):
         document.rewrite(name, "new", copy)
-    assert 5 == copy.read_text().count("\n\nnew\n\n")
+    assert 6 == copy.read_text().count("\n\nnew\n\n")
 
 
 async def test_a_ledger_that_has_what_no_client_was_told_of_is_refused(tmp_path: Path) -> None:
