@@ -5,6 +5,7 @@ everybody who replays a book comes to the same.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import takewhile
 
 from msgspec.structs import replace
 
@@ -163,7 +164,8 @@ class BatchGrants:
             last = self._state.last_grants[merchant_id]
             is_complete = last is None
             if last is not None:
-                lots = [lot for lot in lots if lot.order <= last.order]
+                known = last.order
+                lots = takewhile(lambda lot: lot.order <= known, lots)
         elif not is_complete:
             lots = ()
         taking = take(lots, paid=book.paid, request_type=request_type, amount=amount)

@@ -21,7 +21,7 @@ WAITING_MICROS_MAX: Final = 2 * 366 * 24 * 3600 * 1_000_000
 """How far ahead a grant may start: two years."""
 STARTS_AGO_MICROS_MAX: Final = 24 * 3600 * 1_000_000
 """How long ago the start may be that is named; it starts at once then. A day, so that a date may be today's."""
-GRANTS_LOADED_MAX: Final = 16
+GRANTS_LOADED_MAX: Final = 8
 """Of how many of a merchant's grants a batch sees at first: most requests take from the first one or two."""
 
 Parts: TypeAlias = tuple[tuple[int, int], ...]
