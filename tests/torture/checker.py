@@ -2,11 +2,13 @@
 
 from bisect import bisect_right
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from farebox.bootstrap import Farebox
 from farebox.core.accounts import KIND_WORDS, Account, Kind
+from farebox.core.credit.grants import GrantState, read_given, read_terms
 from farebox.core.holds import HoldState
 from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
@@ -17,11 +19,23 @@ from tests.support.server import Seeds
 from tests.torture.requests import Contradiction, Request
 
 MICROS: Final = 1_000_000
-_OWN_KEYS: Final = ("expire ", "release ")
-"""How the keys begin under which Farebox itself gives money back."""
+_OWN_KEYS: Final = ("expire ", "release ", "end of grant ")
+"""How the keys begin under which Farebox itself gives money back, or ends credit."""
 
-_LOWERING: Final = {Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL}
-_ARRIVING: Final = {Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT}
+_LOWERING: Final = {Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL, Kind.GRANT_EXPIRY}
+_ARRIVING: Final = {Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.GRANT}
+
+
+_SPENT_SIGNS: Final = {
+    Kind.CHARGE: 1,
+    Kind.HOLD: 1,
+    Kind.CAPTURE: 0,
+    Kind.REFUND: -1,
+    Kind.RELEASE: -1,
+    Kind.EXPIRE: -1,
+    Kind.GRANT_EXPIRY: 1,
+}
+"""What each kind that names grants takes of them, ends included; a capture takes what its hold had taken."""
 
 
 async def check(farebox: Farebox, merchants: list[Seeds], requests: list[Request], *, users: int) -> int:
@@ -72,7 +86,12 @@ async def check_beginning(
         if book != whole[: len(book)]:
             raise Contradiction(f"the restored book of {seeds.merchant} is no beginning of the original")
         ids = {transfer.id for transfer in book}
-        lost = [request.name for request in told if request.seeds is seeds and request.data["transferId"] not in ids]
+        lost = [
+            request.name
+            for request in told
+            # A grant may have become no transfer yet.
+            if request.seeds is seeds and request.kind != "grant" and request.data["transferId"] not in ids
+        ]
         if lost:
             raise Contradiction(f"told before the backup, and not in it: {lost[:5]}")
         count, original_count = count + len(book), original_count + len(whole)
@@ -94,7 +113,9 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
         place = _ledger_key(request)
         known.add(place)
         transfer = by_key.get(place)
-        if request.state == "done":
+        if request.kind == "grant" and request.state == "done":
+            await _check_grant(snapshot, request, transfer)
+        elif request.state == "done":
             if transfer is None:
                 raise Contradiction(f"lost: {request.kind} {request.name} was acknowledged as {request.data}")
             if transfer.id != request.data["transferId"] or KIND_WORDS[transfer.kind] != _word(request):
@@ -110,17 +131,63 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
     strangers = [key for key in by_key if key not in known and not key.startswith(_OWN_KEYS)]
     if strangers:
         raise Contradiction(f"nobody asked for {strangers[:5]}")
-    await _check_balances(snapshot, seeds, requests, by_key["top_up INV-1"].amount)
+    _check_given(book, requests)
+    await _check_balances(snapshot, seeds, requests, by_key["top_up INV-1"].amount, book)
     await _check_alerts(farebox, seeds, book, users)
 
 
-async def _check_balances(snapshot: Snapshot, seeds: Seeds, requests: list[Request], paid: int) -> None:
-    """Come to the balance by arithmetic on what clients were told, and compare."""
+async def _check_grant(snapshot: Snapshot, request: Request, transfer: Transfer | None) -> None:
+    """See that a grant that was acknowledged is there, as a transfer or waiting."""
+    grants = await snapshot.grants(request.seeds.merchant_id)
+    grant = next((grant for grant in grants if grant.id == request.data["grantId"]), None)
+    if grant is None or grant.reference != request.name or grant.amount != _told_amount(request):
+        raise Contradiction(f"lost: grant {request.name} was acknowledged as {request.data}, the ledger has {grant}")
+    if transfer is None and grant.state != GrantState.WAITING:
+        raise Contradiction(f"grant {request.name} started without a transfer: {grant}")
+    if transfer is not None and (transfer.kind, transfer.amount) != (Kind.GRANT, grant.amount):
+        raise Contradiction(f"grant {request.name} was told {request.data}, the ledger has {transfer}")
+
+
+def _check_given(book: list[Transfer], requests: list[Request]) -> None:
+    """See that no grant was spent beyond its amount, for another type, or from its end on, as clients know it."""
+    contents = {request.name: request.content for request in requests if request.kind == "grant"}
+    given: dict[int, dict[str, Any]] = {}
+    spent: Counter[int] = Counter()
+    for transfer in book:
+        if transfer.kind == Kind.GRANT:
+            given[read_terms(transfer.given or "")[0]] = contents[transfer.reference or ""]
+            continue
+        for number, micros in read_given(transfer.given):
+            content = given[number]
+            if transfer.kind in (Kind.CHARGE, Kind.HOLD):
+                end = content.get("expiresAt")
+                if end is not None and transfer.committed_at >= _micros(end):
+                    raise Contradiction(f"{transfer} took of grant {number}, which had ended at {end}")
+                if transfer.request_type not in content.get("types", [transfer.request_type]):
+                    raise Contradiction(f"{transfer} took of grant {number}, which is for {content['types']}")
+            spent[number] += _SPENT_SIGNS[Kind(transfer.kind)] * micros
+            if not 0 <= spent[number] <= Decimal(content["amount"]) * MICROS:
+                raise Contradiction(f"of grant {number} of {content['amount']}, {spent[number]} micros were taken")
+
+
+def _micros(time: str) -> int:
+    moment = datetime.fromisoformat(time)
+    return (moment - datetime.fromtimestamp(0, UTC)) // timedelta(microseconds=1)
+
+
+async def _check_balances(
+    snapshot: Snapshot, seeds: Seeds, requests: list[Request], paid: int, book: list[Transfer]
+) -> None:
+    """Come to the balance by arithmetic on what clients were told, and on what the book has of grants, and compare."""
     account = await snapshot.account(seeds.merchant_id)
     if account is None:
         raise Contradiction("an account is gone")
     signs = {"charge": -1, "capture": -1, "refund": 1, "top_up": 1}
-    posted = paid
+    posted = paid + sum(
+        transfer.amount if transfer.kind == Kind.GRANT else -transfer.amount
+        for transfer in book
+        if transfer.kind in (Kind.GRANT, Kind.GRANT_EXPIRY)
+    )
     for request in requests:
         if request.state == "done":
             down = request.kind == "adjust" and request.content["amount"].startswith("-")
@@ -175,7 +242,7 @@ def _check_used_up(refused_after: list[int], account: Account | None, book: list
 
 
 def _ledger_key(request: Request) -> str:
-    prefix = {"top_up": "top_up ", "adjust": "adjustment "}.get(request.kind, "")
+    prefix = {"top_up": "top_up ", "adjust": "adjustment ", "grant": "grant "}.get(request.kind, "")
     return prefix + request.name
 
 

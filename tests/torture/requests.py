@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
@@ -34,7 +35,13 @@ IMAGE_MICROS: Final = 10_000
 HOLD_SECONDS_MAX: Final = 3
 """Holds are short, so that many expire while servers die."""
 
+GRANT_SECONDS_MAX: Final = 5
+"""Grants are short, too: they start and end while servers die and while holds have taken from them."""
+
+GRANT_TYPES: Final = (None, None, ["image"], ["image", "tokens"], ["calls", "ping"])
+
 REFUSALS: Final = {
+    "grant_times_out_of_bounds",
     "insufficient_balance",
     "hold_already_captured",
     "hold_already_released",
@@ -44,6 +51,10 @@ REFUSALS: Final = {
     "balance_limit_exceeded",
 }
 TROUBLES: Final = {"unavailable", "database_replaced", "overloaded", "outcome_unknown"}
+
+
+GRANT_FIELDS: Final = ("grantId", "amount", "priority", "startsAt", "expiresAt", "types", "reference")
+"""What an answer tells of a grant for ever."""
 
 
 class Contradiction(AssertionError):
@@ -81,6 +92,9 @@ class Request:
             Contradiction: it says something else than an answer before it.
         """
         envelope = json.loads(body)
+        if status == 200 and self.kind == "grant":
+            # What has become of a grant meanwhile, a repetition tells as it is now.
+            envelope["data"] = {name: envelope["data"][name] for name in GRANT_FIELDS}
         code = headers.get("x-error-code")
         if status >= 500:
             if code not in TROUBLES:
@@ -119,7 +133,7 @@ class Script:
             return random.choice(self.requests[-200:])
         seeds = random.choice(self._merchants)
         kind = random.choices(
-            ("charge", "hold", "capture", "release", "refund", "top_up", "adjust"), (55, 14, 9, 4, 9, 6, 3)
+            ("charge", "hold", "capture", "release", "refund", "top_up", "adjust", "grant"), (55, 14, 9, 4, 9, 3, 3, 6)
         )[0]
         name = f"{kind}-{len(self.requests)}"
         request = self._spend(kind, seeds, name) if kind in ("charge", "hold") else self._other(kind, seeds, name)
@@ -147,6 +161,8 @@ class Script:
 
     def _other(self, kind: str, seeds: Seeds, name: str) -> Request:
         random = self._random
+        if kind == "grant":
+            return self._grant(seeds, name)
         if kind in ("top_up", "adjust"):
             noun = "topups" if kind == "top_up" else "adjustments"
             amount = f"{random.randint(1, 400) / 100:.2f}"
@@ -173,3 +189,25 @@ class Script:
             return Request(kind, about.seeds, name, "/api/refunds", content, seeds.service_key)
         path = f"/api/holds/{about.data['holdId']}/{kind}"
         return Request(kind, about.seeds, name, path, content, seeds.service_key)
+
+    def _grant(self, seeds: Seeds, name: str) -> Request:
+        """Give a little credit: it starts at once or soon, and most of it ends soon after."""
+        random = self._random
+        content: dict[str, Any] = {
+            "amount": f"{random.randint(1, 200) / 100:.2f}",
+            "reference": name,
+            "reason": "torture",
+            "priority": random.choice((0, 0, 0, 1, 9)),
+        }
+        now = datetime.now(UTC)
+        starts_at = now
+        if random.random() < 0.3:
+            starts_at += timedelta(seconds=random.uniform(0, GRANT_SECONDS_MAX))
+            content["startsAt"] = starts_at.isoformat()
+        if random.random() < 0.8:
+            content["expiresAt"] = (starts_at + timedelta(seconds=random.uniform(0.5, GRANT_SECONDS_MAX))).isoformat()
+        types = random.choice(GRANT_TYPES)
+        if types is not None:
+            content["types"] = types
+        path = f"/api/admin/merchants/{seeds.merchant}/grants"
+        return Request("grant", seeds, name, path, content, seeds.support_key)
