@@ -181,7 +181,9 @@ class GrantReplay:
             yield from self._end_faults(transfer, lot)
         if lot is None:
             return
-        if transfer.given != f"{number}:{transfer.amount}" or transfer.amount != amount:
+        if transfer.given != f"{number}:{transfer.amount}":
+            yield "what it says of grants is not written as Farebox writes it"
+        if transfer.amount != amount:
             yield f"ends {format_amount(transfer.amount)} of grant {number}, of which {format_amount(amount)} was left"
         if transfer.refers_to != lot.made_by.seq:
             yield f"does not refer to the transfer that made grant {number}"
