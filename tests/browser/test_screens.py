@@ -69,6 +69,7 @@ async def path_of(site: Site, path: str) -> str:
     """Put what the ledger has into a path."""
     async with open_farebox(site.database_url) as farebox:
         key = (await farebox.services.merchants.keys(site.merchant_id if "{merchant" in path else None))[0]
+        grants = (await farebox.services.grants.page(site.merchant_id, cursor=None, limit=1)).grants
         holds = (await farebox.services.open_holds.page(site.merchant_id, cursor=None, limit=1)).holds
         latest = await farebox.services.statements.page(site.merchant_id, Selection(kind="charge"), limit=1)
     values = {
@@ -76,6 +77,7 @@ async def path_of(site: Site, path: str) -> str:
         "transfer": latest.transfers[0].id,
         "key": ids.public_id(ids.KEY, key.key_id),
         "approval": site.approval,
+        "grant": grants[0].id,
         "hold": holds[0].hold.id if holds else await site.hold(1),
     }
     query = next((query for end, query in QUERIES.items() if path.endswith(end)), "")
