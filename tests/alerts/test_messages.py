@@ -231,7 +231,7 @@ The balance of Northwind Imaging is used up: requests are refused.
 
   Balance now           0.00 USD
   Lasts                 it is used up
-  What was refused      a request for 1.50 USD
+  What was not covered  a request for 1.50 USD
                         15 January 2027, 08:00 UTC
 
 Requests are refused until you top up.
@@ -261,7 +261,7 @@ async def test_a_balance_that_is_used_up(ledger: Ledger) -> None:
     assert USED_UP == text_of(message)
     page = words_of(html_of(message))
     assert "Your balance is used up: requests are refused Balance now 0.00 USD" in page
-    assert "What was refused a request for 1.50 USD" in page
+    assert "What was not covered a request for 1.50 USD" in page
     assert "You are told again when a request is refused after money has arrived." in page
 
 

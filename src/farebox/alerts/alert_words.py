@@ -31,8 +31,8 @@ class AlertSubject(Struct, frozen=True):
 
     @property
     def spendable(self) -> int:
-        """What requests may still take now, the credit limit included; nothing is never less than nothing."""
-        return max(0, self.account.available + self.account.credit_limit)
+        """What requests may still take now, the credit limit included; nothing while money is owed."""
+        return 0 if self.account.owed else max(0, self.account.available + self.account.credit_limit)
 
     def money(self, micros: int) -> str:
         """Write an amount with the merchant's currency."""
@@ -78,7 +78,10 @@ def balance_facts(subject: AlertSubject) -> list[Fact]:
     if account.credit_limit > 0:
         remark = f"with the credit limit of {subject.money(account.credit_limit)}"
         facts.append(Fact("Can still be spent", subject.money(subject.spendable), remark))
-    if subject.spendable == 0 and account.seq > 0:
+    if account.owed:
+        remark = "for a top-up that was taken back when it was spent already; the next top-up pays it first"
+        facts.append(Fact("Owed", subject.money(account.owed), remark))
+    elif subject.spendable == 0 and account.seq > 0:
         facts.append(Fact("Lasts", "it is used up"))
     elif subject.runway is not None:
         facts.append(Fact("Lasts", subject.runway))

@@ -15,6 +15,8 @@ def used_up_words(subject: AlertSubject) -> AlertWords:
         advice = REFUSED
         if account.seq == 0:
             line, headline = "never topped up, requests are refused", "was never topped up: requests are refused"
+        elif account.owed:
+            line, headline = "money is owed, requests are refused", "can't be spent while money is owed"
         elif account.credit_limit:
             line, headline = "balance and credit used up, requests are refused", "and its credit limit are used up"
         else:
@@ -36,4 +38,4 @@ def _cause_fact(subject: AlertSubject) -> Fact:
     alert = subject.mail.alert
     if alert.refused is None:
         return REGISTERED
-    return Fact("What was refused", f"a request for {subject.money(alert.refused)}", time_in_words(alert.fired_at))
+    return Fact("What was not covered", f"a request for {subject.money(alert.refused)}", time_in_words(alert.fired_at))

@@ -127,8 +127,8 @@ def until_at(runway: Runway, until: int) -> Runway:
 
 
 def spendable_of(account: Account) -> int:
-    """Tell what can be spent, in micros: what is available, and the credit limit."""
-    return account.available + account.credit_limit
+    """Tell what can be spent, in micros: what is available, and the credit limit; nothing while money is owed."""
+    return 0 if account.owed else account.available + account.credit_limit
 
 
 def daily_burns(ends: Sequence[Transfer | None], funding: Sequence[Transfer]) -> list[int]:
