@@ -107,6 +107,8 @@ class ReadSet(Struct):
     """Grants of credit that support ends, by number; all others of their merchants that may start or end are wanted
     with them."""
     grant_keys: list[tuple[int, str]] = field(default_factory=list)
+    wallets: list[int] = field(default_factory=list)
+    """Merchants whose wallets may pay for what captures come to above their holds."""
 
 
 class BatchState(Struct):
@@ -279,7 +281,11 @@ def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ())
     for (merchant_id, _), original in state.originals.items():
         if original.transfer.given is not None:
             numbers.update((merchant_id, number) for number, _ in read_given(original.transfer.given))
-    first = given.intersection(merchant_id for merchant_id, _ in reads.merchant_types) - complete if given else given
+    first = set()
+    if given:
+        first = (
+            given.intersection([*reads.wallets, *(merchant_id for merchant_id, _ in reads.merchant_types)]) - complete
+        )
     if not (complete or first or numbers or reads.grant_keys):
         return None
     return GrantsWanted(sorted(complete), sorted(first), sorted(numbers))
@@ -322,6 +328,7 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
     is_staff_wanted = False
     grants: set[tuple[int, int]] = set()
     grant_keys: set[tuple[int, str]] = set()
+    wallets: set[int] = set()
     for command in commands:
         merchant_id = command.merchant_id
         merchants.add(merchant_id)
@@ -347,6 +354,7 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
             originals.add((merchant_id, command.hold_seq))
             if isinstance(command, CaptureHold) and command.above is not Above.REFUSE:
                 idempotency_keys.add((merchant_id, above_key(command.hold_seq)))
+                wallets.add(merchant_id)
         elif isinstance(command, ReverseTopUp):
             originals.add((merchant_id, command.transfer_seq))
         elif isinstance(command, EndGrant):
@@ -382,4 +390,5 @@ def reads(commands: Iterable[Command], now: int) -> ReadSet:
         is_staff_wanted=is_staff_wanted,
         grants=sorted(grants),
         grant_keys=sorted(grant_keys),
+        wallets=sorted(wallets),
     )
