@@ -16,7 +16,7 @@ from farebox.config import Settings
 from farebox.service.insight import refusals
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_snapshots import ROUND_SECONDS, RunwaySnapshots
-from farebox.service.insight.usage import ROLLUP_SECONDS
+from farebox.service.insight.usage import ROLLUP_REST_SECONDS, ROLLUP_SECONDS
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.ledger.grant_sweep import GrantSweep
 from farebox.service.operator.database_watch import WATCH_SECONDS, DatabaseWatch
@@ -62,6 +62,7 @@ def background_work(farebox: Farebox) -> tuple[Periodic, ...]:
             is_pause_first=True,
         ),
         Periodic("usage rollups", farebox.usage_rollup.roll_up, pause_seconds=ROLLUP_SECONDS),
+        Periodic("rollups of all books", farebox.usage_rollup.roll_up_rest, pause_seconds=ROLLUP_REST_SECONDS),
         Periodic(
             "runway snapshots",
             RunwaySnapshots(farebox.stores, farebox.clock).refresh_stretch,

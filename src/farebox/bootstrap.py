@@ -15,6 +15,7 @@ from farebox.config import Settings
 from farebox.service.catalogue.imports import PriceImports
 from farebox.service.clock import Clock, SystemClock
 from farebox.service.insight.refusals import RefusalCounts, RefusalReader
+from farebox.service.insight.revenue import RevenueReader
 from farebox.service.insight.usage import UsageReader, UsageRollup
 from farebox.service.ledger.committer import LIMITS, Committer, CommitterLimits
 from farebox.service.ledger.open_holds import OpenHolds
@@ -107,6 +108,7 @@ class Farebox(Struct, frozen=True):
             approvals=Approvals(stores, committer, limits=limits),
             audit_log=AuditLog(stores),
             usage=UsageReader(stores.usage, clock),
+            revenue=RevenueReader(stores.revenue, clock),
             refusals=RefusalReader(stores.refusals, clock),
             statements=Statements(stores),
             console=ConsoleQueries(stores, clock),

@@ -4,6 +4,7 @@ from msgspec import Struct
 
 from farebox.service.catalogue.imports import PriceImports
 from farebox.service.insight.refusals import RefusalReader
+from farebox.service.insight.revenue import RevenueReader
 from farebox.service.insight.usage import UsageReader
 from farebox.service.ledger.open_holds import OpenHolds
 from farebox.service.ledger.operations import Operations
@@ -64,6 +65,7 @@ class Services(Struct, frozen=True):
     approvals: Approvals
     audit_log: AuditLog
     usage: UsageReader
+    revenue: RevenueReader
     refusals: RefusalReader
     statements: Statements
     console: ConsoleQueries

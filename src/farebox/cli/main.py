@@ -81,6 +81,11 @@ COMMANDS: Final = (
         "farebox.cli.refusals:refusals",
         "Count a merchant's charges and holds that were refused, by type and reason.",
     ),
+    StandIn(
+        "report",
+        "farebox.cli.report:report_group",
+        "Reports over all merchants: what was paid in, used, and is still owed to them.",
+    ),
     StandIn("reverse", "farebox.cli.money:reverse", "Take a top-up back, or a part of it: a payment that bounced."),
     StandIn("serve", "farebox.cli.serve:serve", "Serve the API, send mails and expire holds, until told to stop."),
     StandIn(

@@ -22,6 +22,7 @@ from farebox.core.thresholds import THRESHOLDS_MAX, is_allowed, out_of_reach
 from farebox.service import parsing
 from farebox.service.errors import InvalidInput
 from farebox.storage.mailboxes import mailbox_of
+from farebox.storage.months import Month
 
 NAME_CHARS_MAX: Final = 200
 OVERLAP_SECONDS_MAX: Final = 90 * 24 * 3600
@@ -42,6 +43,7 @@ _LINE_NAME: Final = re.compile(LINE_NAME_PATTERN, re.ASCII)
 _IDEMPOTENCY_KEY: Final = re.compile(rf"[\x21-\x7e]{{1,{IDEMPOTENCY_KEY_CHARS_MAX}}}", re.ASCII)
 _SEED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _DAY: Final = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_MONTH: Final = re.compile(r"\d{4}-\d{2}", re.ASCII)
 _FIRST_YEAR: Final = 1971
 _LAST_YEAR: Final = 2199
 _RFC3339: Final = re.compile(
@@ -243,6 +245,19 @@ def day(field: str, text: str) -> date:
     except ValueError as error:
         raise InvalidInput(field, f"{text[:40]!r} is not a day; write one such as 2026-01-31") from error
     return found
+
+
+def month(field: str, text: str) -> Month:
+    """Read a month, such as 2026-11, from 1971 to 2199."""
+    try:
+        if not _MONTH.fullmatch(text):
+            raise ValueError(text)
+        found = date.fromisoformat(f"{text}-01")
+        if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
+            raise ValueError(text)
+    except ValueError as error:
+        raise InvalidInput(field, f"{text[:40]!r} is not a month; write one such as 2026-11") from error
+    return Month(found.year, found.month)
 
 
 def time_zone(field: str, text: str) -> ZoneInfo:

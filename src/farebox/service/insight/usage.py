@@ -24,6 +24,9 @@ ROLLUP_TRANSFERS_MAX: Final = 2_000
 """How many transfers one transaction rolls up."""
 
 ROLLUP_SECONDS: Final = 1.0
+ROLLUP_REST_SECONDS: Final = 600.0
+"""How often all books are rolled up to their ends."""
+
 BOOKS_PAGE: Final = 500
 
 
@@ -114,7 +117,7 @@ class UsageRollup:
     async def roll_up(self) -> None:
         """Roll up the books that have grown long enough; the first time, what other processes left as well."""
         if not self._is_caught_up:
-            await self._catch_up()
+            await self._roll_up_all(ROLLUP_TRANSFERS_MIN)
             self._is_caught_up = True
         await self.roll_up_grown()
 
@@ -123,12 +126,14 @@ class UsageRollup:
         for merchant_id in [number for number, grown in self._grown.items() if grown >= ROLLUP_TRANSFERS_MIN]:
             await self._roll_up_book(merchant_id)
 
-    async def _catch_up(self) -> None:
-        """Roll up what other processes, or earlier ones, left."""
+    async def roll_up_rest(self) -> None:
+        """Roll up what is left of every book, so that few transfers are read for a report over all merchants."""
+        await self._roll_up_all(1)
+
+    async def _roll_up_all(self, transfers_min: int) -> None:
+        """Roll up every book that has so many transfers left, whichever process wrote them."""
         after = -1
-        while books := await self._usage.books_to_roll_up(
-            after, transfers_min=ROLLUP_TRANSFERS_MIN, limit=self._books_page
-        ):
+        while books := await self._usage.books_to_roll_up(after, transfers_min=transfers_min, limit=self._books_page):
             for merchant_id in books:
                 await self._roll_up_book(merchant_id)
             after = books[-1]

@@ -16,6 +16,7 @@ from farebox.web.api.prices import PriceEndpoints
 from farebox.web.api.quotes import QuoteEndpoints
 from farebox.web.api.refunds import RefundEndpoints
 from farebox.web.api.refusals import RefusalEndpoints
+from farebox.web.api.revenue import RevenueEndpoints
 from farebox.web.api.shortfalls import ShortfallEndpoints
 from farebox.web.api.statements import StatementEndpoints
 from farebox.web.api.users import UserEndpoints
@@ -40,6 +41,7 @@ def routes(services: Services, limits: HttpLimits = HTTP_LIMITS) -> list[Route]:
         ShortfallEndpoints,
         ApprovalEndpoints,
         AuditLogEndpoints,
+        RevenueEndpoints,
         OutboxEndpoints,
         KeyEndpoints,
         PriceEndpoints,

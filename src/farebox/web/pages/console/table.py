@@ -12,6 +12,7 @@ from farebox.web.pages.console.outbox import OutboxPages
 from farebox.web.pages.console.price_imports import PriceImportPages
 from farebox.web.pages.console.prices import ConsolePricePages
 from farebox.web.pages.console.refusals import ConsoleRefusalPages
+from farebox.web.pages.console.revenue import RevenuePages
 from farebox.web.pages.console.shortfalls import ConsoleShortfallPages
 from farebox.web.pages.console.staff import StaffPages
 from farebox.web.pages.console.system import SystemPages
@@ -38,6 +39,7 @@ def console_routes() -> list[PageRoute]:
         ApprovalPages(),
         ConsolePricePages(is_merchants=False),
         PriceImportPages(is_merchants=False),
+        RevenuePages(),
         OutboxPages(),
         AuditLogPages(),
         StaffPages(),

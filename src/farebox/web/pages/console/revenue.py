@@ -1,0 +1,70 @@
+"""Revenue: what all merchants paid in, used and are still owed, month by month."""
+
+from collections.abc import AsyncIterator
+from typing import Final
+
+from starlette.responses import Response
+
+from farebox.presenters.revenue import month_revenue_csv
+from farebox.service.errors import InvalidInput
+from farebox.service.insight.revenue import net
+from farebox.web.charts.revenue import month_name, owed_chart, used_chart
+from farebox.web.pages import render
+from farebox.web.pages.reader_check import Download
+from farebox.web.pages.request import PageRequest
+from farebox.web.pages.routes import Audience, PageRoute
+
+ROOT: Final = "/support/revenue"
+
+
+class RevenuePages:
+    """A month's revenue, with the months before it as charts, and as CSV."""
+
+    def routes(self) -> list[PageRoute]:
+        """List the pages."""
+        return [
+            PageRoute(ROOT, Audience.SUPPORT, get=self.show, is_console=True),
+            PageRoute(f"{ROOT}.csv", Audience.SUPPORT, get=self.export_csv, is_console=True),
+        ]
+
+    async def show(self, request: PageRequest) -> Response:
+        """Show a month; the present one, unless another is asked for."""
+        reader = request.services.revenue
+        present = reader.present_month()
+        text, wrong = request.query("month").strip() or str(present), ""
+        try:
+            revenue = await reader.read(text)
+        except InvalidInput as error:
+            wrong, revenue = error.message, await reader.read(str(present))
+        month = revenue.month
+        history = await reader.history(str(month))
+        return request.page(
+            "console/revenue.html",
+            422 if wrong else 200,
+            revenue=revenue,
+            net=net,
+            name=month_name(month),
+            months={currency: list(reversed(figures)) for currency, figures in history.items()},
+            month_name=month_name,
+            charts={
+                currency: {
+                    chart.__name__: [chart(figures, currency=currency, is_narrow=narrow) for narrow in (False, True)]
+                    for chart in (used_chart, owed_chart)
+                }
+                for currency, figures in history.items()
+            },
+            text=text,
+            wrong=wrong,
+            earlier=month.plus(-1),
+            later=month.plus(1) if month < present else None,
+        )
+
+    async def export_csv(self, request: PageRequest) -> Response:
+        """Give a month as CSV."""
+        revenue = await request.services.revenue.read(request.query("month"))
+        headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="revenue-{revenue.month}.csv"'}
+        return Download(request, _piece(month_revenue_csv(revenue)), media_type="text/csv", headers=headers)
+
+
+async def _piece(body: bytes) -> AsyncIterator[bytes]:
+    yield body
