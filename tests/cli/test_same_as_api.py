@@ -1,6 +1,7 @@
 """A thing looks the same on the command line and in the API: the same JSON, field for field."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 from farebox.core import ids
@@ -51,6 +52,7 @@ def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None
     shell.ok("topup", merchant, "50", "--reference", "INV-1")
     _hold(shell, merchant, "scan")
     root = f"/api/admin/merchants/{merchant}"
+    month = f"{datetime.now(UTC):%Y-%m}"
     api = _asked(
         shell,
         support_key,
@@ -64,6 +66,7 @@ def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None
             "own_prices": f"{root}/prices",
             "holds": "/api/admin/holds",
             "audit": "/api/admin/audit",
+            "revenue": f"/api/admin/revenue?month={month}",
             "outbox": "/api/admin/outbox",
             "mails": f"/api/admin/outbox?merchant={merchant}&limit=2",
         },
@@ -77,6 +80,7 @@ def test_what_is_listed_in_both_is_told_in_the_same_fields(shell: Shell) -> None
     assert api["own_prices"]["prices"] == shell.json("price", "list", "--merchant", merchant)
     assert api["holds"]["holds"] == shell.json("hold", "list")
     assert api["audit"]["entries"] == shell.json("audit")
+    assert api["revenue"] == shell.json("report", "revenue", "--month", month)
     mails = shell.json("outbox", "list")
     assert api["outbox"]["mails"] == mails
     assert [mail for mail in mails if mail["kind"] == "low_balance"] == api["mails"]["mails"]

@@ -15,6 +15,7 @@ from farebox.core.money import AMOUNT_MICROS_MAX
 from farebox.storage.months import Month
 from farebox.storage.records import BalanceSum, MonthSum, RevenueSums
 from farebox.storage.stores import Stores
+from tests.service.books import keep_given_book
 from tests.storage.engines import Engine, every_store
 from tests.support.effort import examples
 from tests.support.ledger import ANN, BEN, NOBODY, UNIT, book
@@ -304,3 +305,18 @@ async def test_revenue_is_never_counted_twice_or_lost_while_it_is_rolled_up(engi
     assert 60 * UNIT == (await stores.revenue.months(JAN, JAN)).closing["USD"].paid
     for other in others:
         await other.connector.close()
+
+
+@every_store
+async def test_books_that_commands_made_are_summed_up_as_a_scan_does(stores: Stores) -> None:
+    """All kinds of transfers, with given credit that is used, held, refunded and ends."""
+    await keep_given_book(stores)
+    month = month_of((await book(stores))[0].committed_at)
+    expected = scanned([("USD", await book(stores))], first=month, last=month)
+    assert {Kind.GRANT, Kind.GRANT_EXPIRY} <= {line.kind for line in expected.moved}
+    for transfers_max in (3, 99):
+        found = await stores.revenue.months(month, month)
+        assert expected == found
+        assert_identity(found)
+        await stores.usage.roll_up(ANN, transfers_max=transfers_max)
+    assert expected == await stores.revenue.months(month, month)
