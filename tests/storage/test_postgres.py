@@ -198,14 +198,16 @@ async def test_holds_and_alerts_add_a_statement_each(server: PostgresServer) -> 
             assert [6, 7, 5] == await counts(50)
 
 
-async def test_given_credit_adds_two_statements_where_there_is_some(server: PostgresServer) -> None:
+async def test_given_credit_adds_a_statement_where_there_is_some_and_another_to_a_large_batch(
+    server: PostgresServer,
+) -> None:
     with server.database() as url:
         async with ledger(url) as stores:
             give = [GiveCredit(MERCHANT, 50 * UNIT, f"G-{number}", "welcome") for number in range(3)]
             await run(stores, charge("warm-up"), *give)
             other = MERCHANT + 1
             # A top-up reads whether a request of its reference waits, and no grants.
-            assert [4, 6, 6, 5, 5] == [
+            assert [4, 5, 5, 5, 5, 7] == [
                 await _logged_statements(server, stores, *commands)
                 for commands in (
                     [charge("a", other)],
@@ -213,6 +215,7 @@ async def test_given_credit_adds_two_statements_where_there_is_some(server: Post
                     [charge("c"), charge("d", other)],
                     [TopUp(MERCHANT, UNIT, "more")],
                     [TopUp(other, UNIT, "more")],
+                    [charge(f"large-{number}") for number in range(40)],
                 )
             ]
 

@@ -5,7 +5,7 @@ has what a batch runs, and what the two can't say alike. Names in braces stand f
 
 - `{transfer}`, `{transfer of t}`: the columns that a SELECT reads, and those of a table that goes by `t`;
 - `{transfer.values}`, `{account.unnest after transfer}`: a list that columns.py makes, its parameters numbered from 1,
-  or after those of another table;
+  or after those of other tables, as in `after transfer and account`;
 - `{Kind.CHARGE}`: the number that the database keeps for a name;
 - `{in $1}`: equals one of a list of whole numbers, which is the first parameter;
 - `{quantities}`: the quantities that a transfer was priced by, rows of a table `named` with `key` and `value`;
@@ -39,7 +39,7 @@ _PARAMETER: Final = re.compile(r"\$([0-9]+)")
 _NUMBERED: Final = re.compile(r"[0-9]{4}_[a-z0-9_]+\.sql")
 
 _SELECTED: Final = re.compile(r"\{(?P<table>[a-z_]+)(?: of (?P<alias>[a-z_]+))?\}")
-_PART: Final = re.compile(r"\{(?P<table>[a-z_]+)\.(?P<part>[a-z]+)(?: after (?P<before>[a-z_]+))?\}")
+_PART: Final = re.compile(r"\{(?P<table>[a-z_]+)\.(?P<part>[a-z]+)(?: after (?P<before>[a-z_]+(?: and [a-z_]+)*))?\}")
 _ENUM: Final = re.compile(r"\{(?P<enum>[A-Z][A-Za-z]+)\.(?P<member>[A-Z_]+)\}")
 _IN: Final = re.compile(r"\{in (?P<parameter>\$[0-9]+)\}")
 
@@ -165,7 +165,7 @@ def in_dialect(text: str, dialect: str) -> str:
 
 def _part(found: re.Match[str]) -> str:
     before = found["before"]
-    first = 1 if before is None else len(TABLES[before].stored) + 1
+    first = 1 + sum(len(TABLES[name].stored) for name in (before.split(" and ") if before else ()))
     return TABLES[found["table"]].part(found["part"], first)
 
 

@@ -150,6 +150,9 @@ def take(lots: Iterable[Grant], *, paid: int, request_type: str, amount: int) ->
             part = min(lot.left, rest)
             parts.append((lot.number, part))
             rest -= part
+            if not rest:
+                # The next lot need not be looked at.
+                break
     return Taking(tuple(parts), is_covered=not rest)
 
 

@@ -163,10 +163,16 @@ async def _load_for_approvals(connection: Connection, reads: ReadSet, state: Bat
 
 async def apply(connection: Connection, decision: Decision) -> None:
     """Write a decision's rows; the transaction is the caller's."""
+    changed_grants = decision.changed_grants
     if 0 < len(decision.transfers) <= SMALL_BATCH_TRANSFERS_MAX:
         accounts = zip(*map(rows.account_to_row, decision.accounts), strict=True)
         transfers = zip(*map(rows.transfer_to_row, decision.transfers), strict=True)
-        await connection.fetch(_SQL["write_small_batch"], *accounts, *transfers)
+        if changed_grants:
+            grants = zip(*map(rows.grant_to_row, changed_grants), strict=True)
+            await connection.fetch(_SQL["write_small_batch_with_grants"], *accounts, *transfers, *grants)
+            changed_grants = []
+        else:
+            await connection.fetch(_SQL["write_small_batch"], *accounts, *transfers)
     else:
         if decision.transfers:
             # COPY takes half the time of an INSERT from arrays, and a fifth of this process's own.
@@ -180,8 +186,8 @@ async def apply(connection: Connection, decision: Decision) -> None:
         await _write(connection, "update_holds", map(rows.hold_to_row, decision.changed_holds))
     if decision.new_grants:
         await _write(connection, "insert_grants", map(rows.grant_to_row, decision.new_grants))
-    if decision.changed_grants:
-        await _write(connection, "update_grants", map(rows.grant_to_row, decision.changed_grants))
+    if changed_grants:
+        await _write(connection, "update_grants", map(rows.grant_to_row, changed_grants))
     if decision.period_counts:
         await _write(connection, "put_period_counts", map(msgspec.structs.astuple, decision.period_counts))
     if decision.shortfalls:

@@ -205,6 +205,19 @@ INSERT INTO account ({account.stored})
 SELECT {account.unnest}
 ON CONFLICT (merchant_id) DO UPDATE SET {account.excluded};
 
+-- write_small_batch_with_grants: the same, and write what became of grants
+WITH appended AS (
+    INSERT INTO transfer ({transfer.stored})
+    SELECT {transfer.unnest after account}
+), spent AS (
+    INSERT INTO credit_grant ({grant.stored})
+    SELECT {grant.unnest after account and transfer}
+    ON CONFLICT (merchant_id, number) DO UPDATE SET {grant.excluded}
+)
+INSERT INTO account ({account.stored})
+SELECT {account.unnest}
+ON CONFLICT (merchant_id) DO UPDATE SET {account.excluded};
+
 -- insert_holds: add holds, given as columns
 INSERT INTO hold ({hold.stored})
 SELECT {hold.unnest};

@@ -19,14 +19,16 @@ SELECT merchant_id, CAST($2 AS BIGINT), user_id, email, {MailState.WAITING}, 0, 
 FROM merchant_user WHERE merchant_id = $1;
 
 -- ending_grants: list grants that end within a time, whose users were not told; none that lasts less than that in all
+-- Single values, as an EXISTS may be planned as a walk through all alerts and users.
 SELECT {grant of g} FROM credit_grant g
 WHERE g.state = {GrantState.OPEN} AND g.remaining > 0 AND g.due_at > $1 AND g.due_at <= $2
     AND g.expires_at - g.starts_at >= $3
-    AND NOT EXISTS (
-        SELECT 1 FROM alert a
+    AND (
+        SELECT a.number FROM alert a
         WHERE a.merchant_id = g.merchant_id AND a.transfer_seq = g.transfer_seq AND a.kind = {AlertKind.CREDIT_ENDS}
-    )
-    AND EXISTS (SELECT 1 FROM merchant_user u WHERE u.merchant_id = g.merchant_id)
+        LIMIT 1
+    ) IS NULL
+    AND (SELECT u.user_id FROM merchant_user u WHERE u.merchant_id = g.merchant_id LIMIT 1) IS NOT NULL
 ORDER BY g.due_at LIMIT $4;
 
 -- told_of_grant: find the alert that told that a grant's credit ends
