@@ -10,10 +10,11 @@ import pytest
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.core.commands import Charge, Payer
+from farebox.core.commands import Charge, Payer, TopUp
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.presenters.merchants import account_data
 from farebox.service.errors import Missing
+from farebox.service.inputs import format_time
 from farebox.service.insight.forecast import DAY, HOUR, RunwayState
 from farebox.service.insight.runway_snapshots import RunwaySnapshots
 from farebox.service.insight.runway_words import lasts
@@ -24,7 +25,7 @@ from farebox.service.people.api_keys import Principal
 from farebox.storage.records import Counts, MailState, Role, RunwaySnapshot
 from farebox.web.schemas.spending import ChargeRequest
 from tests.support.ledger import UNIT, add_price, do
-from tests.support.server import Seeds, open_farebox, seed
+from tests.support.server import Seeds, give_credit, open_farebox, seed
 
 UTC = ZoneInfo("UTC")
 SAM = Principal("sam@farebox.example", address="10.0.0.1", roles=EVERY_ROLE)
@@ -128,6 +129,33 @@ async def test_credit_counts_until_its_limit_wherever_it_is_told_how_long_it_las
     assert [] == await console.soon(9, UTC, beside=[row])
     await farebox.services.operations.set_credit_limit(seeds.merchant_id, "170", principal=None)
     assert [7] == _days(farebox, await console.soon(9, UTC))
+
+
+async def test_given_credit_counts_until_it_ends_in_the_list_as_on_the_page(farebox: Farebox) -> None:
+    """100 paid and 900 given, 10 spent a day: of what ends in 5 days 50 are spent, and 100 last 10 days more."""
+    seeds = await seed(farebox, balance=None)
+    await add_price(farebox.stores, 7, request_type="crate", unit_price=10 * UNIT, starts_at=0)
+    now, payer = farebox.clock.now(), Payer(seeds.merchant_id)
+    await do(farebox.stores, TopUp(seeds.merchant_id, 200 * UNIT, "INV-1"), now=now - 10 * DAY)
+    for day in range(10, 0, -1):
+        await do(farebox.stores, Charge(payer, "crate", 1, f"charge {day}"), now=now - day * DAY + HOUR)
+    await give_credit(farebox, seeds.merchant_id, "900", expires_at=format_time(now + 5 * DAY + HOUR))
+    view = await farebox.services.queries.account_view(seeds.merchant_id)
+    assert view.forecast.runway is not None
+    assert 15 == view.forecast.runway.whole_days(view.forecast.runway.until)
+    await RunwaySnapshots(farebox.stores, farebox.clock, merchant_seconds=0).run_once()
+    console = farebox.services.console
+    rows = await console.merchants(MerchantOrder.RUNS_OUT, limit=9, offset=0)
+    assert [15] == _days(farebox, rows)
+    other = await _with_runway_snapshot(farebox, days=50, balance="500")
+    rows = await console.merchants(MerchantOrder.RUNS_OUT, limit=9, offset=0)
+    assert [seeds.merchant_id, other.merchant_id] == _ids(rows)
+    # What is paid in counts at once.
+    await farebox.services.operations.top_up(
+        seeds.merchant_id, amount="20", reference="INV-2", note=None, principal=None
+    )
+    rows = await console.merchants(MerchantOrder.RUNS_OUT, limit=1, offset=0)
+    assert [17] == _days(farebox, rows)
 
 
 async def test_a_search_looks_at_names_and_addresses(farebox: Farebox) -> None:

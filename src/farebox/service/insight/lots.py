@@ -31,6 +31,11 @@ class GivenCredit(Struct, frozen=True):
     ending: tuple[Grant, ...] = ()
     restricted: int = 0
 
+    @property
+    def is_ending_counted(self) -> bool:
+        """Whether anything that is counted on ends."""
+        return any(grant.types is None for grant in self.ending)
+
 
 NO_GIVEN_CREDIT: Final = GivenCredit()
 
