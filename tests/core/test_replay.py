@@ -15,7 +15,9 @@ from farebox.core.commands import (
     Adjust,
     CaptureHold,
     Charge,
+    EndGrant,
     ExpireHold,
+    GiveCredit,
     Payer,
     Refund,
     ReleaseHold,
@@ -31,12 +33,14 @@ from tests.core.scenarios import Scenario, played, scenarios
 from tests.support.effort import examples
 from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, MemoryLedger, charge, hold
 
+LATER_ROWS: Final = ("shortfalls", "grants")
+
 # Any changed field of any transfer.
 
 OTHER_VALUES: Final[dict[str, list[Any]]] = {
     "merchant_id": [ANN + 1, 0],
     "seq": [0, 1, 2, 1000],
-    "kind": [*Kind, 0, 11],
+    "kind": [*Kind, 0, 13],
     "amount": [1, 2 * UNIT, -UNIT, 0],
     "idempotency_key": ["", "k", "charge "],
     "fingerprint": [bytes(8), b"12345678", b""],
@@ -51,6 +55,9 @@ OTHER_VALUES: Final[dict[str, list[Any]]] = {
     "refers_to": [None, 0, 1, 2, 2**40 + 2, 1000],
     "reference": [None, "", "R"],
     "note": [None, "", "N"],
+    "given": [None, "", "1:1000000", "1:2000000", "2:2000000", "1:5000000;priority=1"],
+    "uncollected": [None, 0, 1],
+    "key_id": [None, 0, 7],
     "pricing": [None, "", "requests=1", "input=1", "gb=5;before=gb:10;at=1801440600000000", "requests=7;tier=1"],
 }
 
@@ -78,8 +85,18 @@ def full_ledger() -> MemoryLedger:
         hold(7, "still open"),
         Charge(Payer(ANN), "call", 1, "variable", 5),
         TopUp(ANN, UNIT, "INV-2"),
+        GiveCredit(ANN, 5 * UNIT, "R-8", "gift"),
+        charge(2, "given"),
+        Refund(ANN, 19, "refund of given credit", UNIT),
+        EndGrant(ANN, 1, "mistake"),
     )
     return ledger
+
+
+def beside(ledger: MemoryLedger) -> tuple[Any, ...]:
+    """What is stored beside Ann's transfers: holds, no prices with rules, no counts, shortfalls and grants."""
+    rows = ledger.rows()
+    return rows["holds"], None, (), rows["shortfalls"], rows["grants"]
 
 
 def book(ledger: MemoryLedger) -> list[Transfer]:
@@ -105,7 +122,7 @@ def test_any_changed_field_of_any_transfer_is_found_where_it_stands(name: str) -
             if value == getattr(transfer, name):
                 continue
             changed = replace(transfer, **{name: value})
-            faults = faults_in(ledger.ann, [*transfers[:place], changed, *transfers[place + 1 :]], holds(ledger))
+            faults = faults_in(ledger.ann, [*transfers[:place], changed, *transfers[place + 1 :]], *beside(ledger))
             assert [fault for fault in faults if fault.startswith(f"seq {changed.seq}: ")], (transfer, value)
 
 
@@ -113,15 +130,15 @@ def test_any_transfer_dropped_repeated_or_swapped_is_found() -> None:
     ledger = full_ledger()
     transfers = book(ledger)
     for first in range(len(transfers)):
-        assert faults_in(ledger.ann, transfers[:first] + transfers[first + 1 :], holds(ledger))
+        assert faults_in(ledger.ann, transfers[:first] + transfers[first + 1 :], *beside(ledger))
         assert faults_in(
             ledger.ann, transfers[:first] + transfers[first:][:1] * 2 + transfers[first + 1 :], holds(ledger)
         )
         for second in range(first + 1, len(transfers)):
             swapped = transfers.copy()
             swapped[first], swapped[second] = swapped[second], swapped[first]
-            assert faults_in(ledger.ann, swapped, holds(ledger))
-    assert faults_in(ledger.ann, [], holds(ledger))
+            assert faults_in(ledger.ann, swapped, *beside(ledger))
+    assert faults_in(ledger.ann, [], *beside(ledger))
 
 
 @examples(100)
@@ -142,8 +159,9 @@ def test_any_lie_about_any_book_is_found(scenario: Scenario, data: st.DataObject
     else:
         lies[place] = replace(lies[place], **{name: data.draw(st.sampled_from(OTHER_VALUES[name]))})
     stored_holds = [item for item in store.rows()["holds"] if item.merchant_id == account.merchant_id]
-    beside = (stored_holds, prices_of(store, account), counts_of(store, account))
-    assert (lies == transfers) is ([] == faults_in(account, lies, *beside))
+    others = [[row for row in store.rows()[name] if row.merchant_id == account.merchant_id] for name in LATER_ROWS]
+    stored: tuple[Any, ...] = (stored_holds, prices_of(store, account), counts_of(store, account), *others)
+    assert (lies == transfers) is ([] == faults_in(account, lies, *stored))
 
 
 # A book that was forged throughout: hashes and balances are right, the story is not.
@@ -307,43 +325,48 @@ def test_a_book_forged_without_a_lie_has_no_fault() -> None:
 
 # The account beside the book.
 
-RICHER: Final = {"wallet": UNIT, "held": UNIT, "revenue": UNIT, "funding": -UNIT, "adjustments": UNIT}
+RICHER: Final = dict.fromkeys(("wallet", "held", "revenue", "adjustments"), UNIT) | dict.fromkeys(
+    ("funding", "promotions"), -UNIT
+)
 
 
 @pytest.mark.parametrize("name", RICHER)
 def test_a_balance_that_the_transfers_do_not_come_to_is_found(name: str) -> None:
     ledger = full_ledger()
     account = replace(ledger.ann, **{name: getattr(ledger.ann, name) + RICHER[name]})
-    faults = faults_in(account, book(ledger), holds(ledger))
-    assert [fault for fault in faults if f"seq 17: {name} is " in fault]
+    faults = faults_in(account, book(ledger), *beside(ledger))
+    assert [fault for fault in faults if f"seq 21: {name} is " in fault]
 
 
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"seq": 16}, "seq 16: the account counts 16 transfers, the book has 17"),
-        ({"last_hash": bytes(32)}, "seq 17: the account's last hash is not the last transfer's"),
-        ({"adjustments": 0}, "seq 17: the book's five accounts do not sum to zero"),
-        ({"wallet": -1}, "seq 17: the wallet is below the credit limit"),
-        ({"held": -1}, "seq 17: held is negative"),
-        ({"revenue": -1}, "seq 17: more was refunded than was charged"),
-        ({"funding": 1}, "seq 17: more was reversed than was topped up"),
-        ({"credit_limit": -1}, "seq 17: the credit limit is negative"),
-        ({"funding": -BALANCE_MICROS_MAX - 1}, "seq 17: a balance is beyond the largest that is kept"),
-        ({"revenue": BALANCE_MICROS_MAX + 1}, "seq 17: a balance is beyond the largest that is kept"),
+        ({"seq": 20}, "seq 20: the account counts 20 transfers, the book has 21"),
+        ({"last_hash": bytes(32)}, "seq 21: the account's last hash is not the last transfer's"),
+        ({"adjustments": 0}, "seq 21: the book's six accounts do not sum to zero"),
+        ({"wallet": -1}, "seq 21: the paid money in the wallet is below the credit limit"),
+        ({"held": -1}, "seq 21: held is negative"),
+        ({"revenue": -1}, "seq 21: more was refunded than was charged"),
+        ({"funding": 1}, "seq 21: more was reversed than was topped up"),
+        ({"credit_limit": -1}, "seq 21: the credit limit is negative"),
+        ({"promotions": 1}, "seq 21: more given credit ended than was given"),
+        ({"given": -1}, "seq 21: more given credit was spent than there is"),
+        ({"given": UNIT}, "seq 21: the account's given is 1.00, its grants come to 0.00"),
+        ({"funding": -BALANCE_MICROS_MAX - 1}, "seq 21: a balance is beyond the largest that is kept"),
+        ({"revenue": BALANCE_MICROS_MAX + 1}, "seq 21: a balance is beyond the largest that is kept"),
         (
             {"thresholds": tuple(Threshold(amount, False) for amount in range(1, 7))},
-            "seq 17: there are more thresholds than may be",
+            "seq 21: there are more thresholds than may be",
         ),
         (
             {"thresholds": (Threshold(1000 * UNIT, True),)},
-            f"seq 17: the threshold {1000 * UNIT} is armed above the posted balance",
+            f"seq 21: the threshold {1000 * UNIT} is armed above the posted balance",
         ),
     ],
 )
 def test_a_rule_broken_by_the_account_is_found(change: dict[str, Any], fault: str) -> None:
     ledger = full_ledger()
-    assert fault in faults_in(replace(ledger.ann, **change), book(ledger), holds(ledger))
+    assert fault in faults_in(replace(ledger.ann, **change), book(ledger), *beside(ledger))
 
 
 def test_one_changed_transfer_is_not_reported_again_for_all_that_follow() -> None:
@@ -351,7 +374,7 @@ def test_one_changed_transfer_is_not_reported_again_for_all_that_follow() -> Non
     transfers = book(ledger)
     transfers[3] = replace(transfers[3], note="changed")
     assert ["seq 4: the hash does not match what is stored of the transfer and its predecessor"] == faults_in(
-        ledger.ann, transfers, holds(ledger)
+        ledger.ann, transfers, *beside(ledger)
     )
 
 

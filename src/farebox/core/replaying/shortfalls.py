@@ -42,7 +42,7 @@ class ShortfallReplay:
             yield from self._above_faults(transfer)
         if transfer.uncollected is not None:
             yield from self._add(transfer, transfer.uncollected)
-        brought = paid_part(transfer)
+        brought = _brought(transfer)
         if self.owed and brought:
             self._expected = [
                 (row, amount, payment_key(row.seq, transfer.seq))
@@ -103,3 +103,11 @@ class ShortfallReplay:
             yield "takes more than a hold had, but does not follow its capture"
         if transfer.idempotency_key != above_key(transfer.refers_to or 0):
             yield "is not under the key of what is above its hold"
+
+
+def _brought(transfer: Transfer) -> int:
+    """Tell how much paid money a transfer brings; nothing if it can't be read what of it was given, which is told."""
+    try:
+        return paid_part(transfer)
+    except ValueError:
+        return 0
