@@ -966,7 +966,7 @@ class Model:
         if isinstance(move, Refund):
             move = replace(move, amount=micros(request.amount))
         if isinstance(move, GiveCredit) and move.starts_at is not None:
-            # What was to start meanwhile starts now.
+            # A start that has passed meanwhile is now.
             move = replace(move, starts_at=max(move.starts_at, _time(book, now)))
         answer = self._make(book, move, faults, now)
         if answer.code is not Code.OK:

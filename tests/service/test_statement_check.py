@@ -33,7 +33,7 @@ from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, add_merchant, book
 SCRIPT: Final = Path(__file__).parents[2] / "examples" / "verify_statement.py"
 GUIDE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "verify-a-statement.md"
 LATER_FIELDS: Final = ("pricing", "given", "uncollected", "keyId")
-"""What is left out of a line that has no such thing."""
+"""Fields that a line leaves out if it has no such thing."""
 
 Forge = Callable[[list[str]], object]
 

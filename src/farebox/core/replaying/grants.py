@@ -46,7 +46,7 @@ class Refunded(Struct, frozen=True, gc=False):
 
 
 class _Lot(Struct):
-    """What is known of a grant."""
+    """A grant, as far as it is known."""
 
     number: int
     terms: Terms
