@@ -91,6 +91,9 @@ def histories(draw: st.DrawFn) -> History:
     # The first hold is the third or fourth transfer, unless more credit starts at once.
     capture: Command = CaptureHold(ANN, draw(st.integers(3, 4)), "capture", draw(MICROS))
     batches.append((draw(st.integers(0, SPAN)), [capture]))
+    refunds = [Refund(ANN, draw(st.integers(4, 9)), f"back-{number}", draw(MICROS)) for number in range(2)]
+    ends = [EndGrant(ANN, draw(st.integers(1, 3)), "mistake") for _ in range(2)]
+    batches.append((draw(st.integers(0, SPAN)), [*refunds, *ends]))
     for step, asked in batches:
         now += step
         history.append((now, asked))
