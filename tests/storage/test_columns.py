@@ -41,7 +41,7 @@ def test_lists_are_made_of_a_tables_columns() -> None:
 
 
 def test_a_field_that_no_insert_writes_is_read_all_the_same() -> None:
-    assert {"kind", "name", "used_at"}.isdisjoint(MERCHANT_KEY.names)
+    assert {"kind", "roles", "used_at"}.isdisjoint(MERCHANT_KEY.names)
     assert len(MERCHANT_KEY.columns) == len(MERCHANT_KEY.selected().split(", "))
 
 
