@@ -66,7 +66,7 @@ def cost(rule: dict[str, Any], pricing: str) -> int:
     stated = dict(part.split("=", 1) for part in parts)
     used, before = numbers(quantities, "="), numbers(stated.get("before", ""), ":")
     if "held" in stated:
-        # What is above a hold: the cost of all of it, less that of what was held. The tier is that of all of it.
+        # Above a hold it is the cost of all of it, less that of what was held. The tier is that of all of it.
         held = numbers(stated.pop("held"), ":")
         for name, number in held.items():
             used[name] = used.get(name, 0) + number

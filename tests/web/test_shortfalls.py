@@ -138,7 +138,7 @@ async def test_shortfalls_come_in_pages_and_as_csv(farebox: Farebox, client: App
     assert 422 == (await client.get(f"{SHORTFALLS}?cursor=x", seeds.support_key)).status
 
 
-# What is owed.
+# Money that is owed.
 
 
 async def test_a_top_up_that_was_spent_is_taken_back_and_owed(farebox: Farebox, client: AppClient) -> None:

@@ -73,8 +73,8 @@ async def reverse(
 ) -> None:
     """Take a top-up back, or a part of it: a payment that bounced.
 
-    What was spent already can't be taken back. It is owed then, with --owed: the money that comes in next pays it, and
-    nothing can be spent until then.
+    Spent money can't be taken back. With --owed it is owed: the money that comes in next pays it, and nothing can be
+    spent until then.
     """
     number = merchant_id(merchant)
     if amount is not None:

@@ -127,7 +127,7 @@ class Account(Struct, frozen=True, gc=False):
     grants_due_at: int | None = None
     """When the next grant of credit starts or ends, in microseconds since 1970."""
     owed: int = 0
-    """What was taken back of top-ups when it was spent already, and is still to be paid."""
+    """The part of reversed top-ups that was spent already and is still to be paid."""
     thresholds: tuple[Threshold, ...] = ()
 
     @property

@@ -97,7 +97,7 @@ def captured(
     refusal = _more_than_held(hold, command, quote.amount, currency)
     if refusal is not None:
         return refusal
-    # What was held is taken as it was priced; the rest is what all of it comes to beyond that.
+    # The hold is taken as it was priced; the rest is what all of it comes to beyond that.
     names = sorted(named.keys() | held.quantities.keys())
     more = {name: named.get(name, 0) - held.quantities.get(name, 0) for name in names}
     above = requote(

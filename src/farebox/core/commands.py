@@ -242,7 +242,7 @@ class TopUp(Struct, frozen=True, gc=False):
 class ReverseTopUp(Struct, frozen=True, gc=False):
     """Take back `amount` of a top-up, or all that is left of it: a payment that bounced, a wrong merchant.
 
-    What was spent already can't be taken back. The whole is then refused, or, with `is_owed`, that part is owed.
+    Spent money can't be taken back. The whole is then refused, or, with `is_owed`, that part is owed.
     """
 
     merchant_id: int

@@ -26,8 +26,8 @@ _NOTHING: Final[Mapping[str, int]] = {}
 class Quote(Struct, frozen=True, gc=False):
     """What a request comes to, in micros, and how many requests it counts as.
 
-    At a rule, `pricing` explains the amount; `units` count towards the period at `place`, if the rule has one. What is
-    above a hold may count as no further request, and as fewer units.
+    At a rule, `pricing` explains the amount; `units` count towards the period at `place`, if the rule has one. A
+    part above a hold may count as no further request, and as fewer units.
     """
 
     amount: int

@@ -36,7 +36,7 @@ class Transfer(Struct, frozen=True, gc=False):
     given: str | None = None
     """What of the amount was taken from, or went back into, grants of credit; None if all of it was paid money."""
     uncollected: int | None = None
-    """What was due beyond the amount and is not there to be taken, in micros; None if nothing was."""
+    """The part of what was due that was not there to be taken, in micros; None if nothing was missing."""
     key_id: int | None = None
     """The merchant's API key that the request named; None if it named the merchant."""
 
@@ -47,7 +47,7 @@ class Transfer(Struct, frozen=True, gc=False):
 
     @property
     def due(self) -> int:
-        """What was to be taken: the amount, and what is uncollected."""
+        """The sum that was to be taken: the amount, and what is uncollected."""
         return self.amount + (self.uncollected or 0)
 
     @property

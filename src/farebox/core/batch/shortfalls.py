@@ -26,12 +26,12 @@ _LACKS_MONEY: Final = frozenset({Code.INSUFFICIENT_BALANCE, Code.MONEY_OWED})
 
 
 class Share(Struct, frozen=True, gc=False):
-    """What is taken of what is due, and what is missing, in micros."""
+    """The part of an amount due that is taken, and the part that is missing, in micros."""
 
     amount: int
     uncollected: int | None = None
     taking: Taking | None = None
-    """What is taken of grants of credit, above a hold."""
+    """The part taken of grants of credit, above a hold."""
 
 
 _NOTHING: Final = Share(0)

@@ -39,7 +39,7 @@ class Shortfall(Struct, frozen=True, gc=False):
     at: int
     amount: int
     owed: int = 0
-    """What is still to be paid of it, if a top-up was taken back."""
+    """The part that is still to be paid, if a top-up was taken back."""
     top_up_seq: int | None = None
     """The top-up that was taken back; None if a request left it uncollected."""
 

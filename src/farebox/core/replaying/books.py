@@ -218,7 +218,7 @@ class Replay:
     def _capture_faults(self, where: str, transfer: Transfer, hold: Hold) -> Iterator[str]:
         """Compare what a capture counts with its hold. Earlier captures count all requests and name no price.
 
-        What is above a hold at a unit price is charged by itself; other holds may come to more requests than were held.
+        Requests above a hold at a unit price are charged by themselves; other holds may come to more requests.
         """
         price, hold_price = (transfer.unit_price, transfer.price_id), self._hold_prices[hold.seq]
         if not transfer.quantity or (hold_price[0] is not None and transfer.quantity > hold.quantity):

@@ -21,7 +21,7 @@ class ShortfallReplay:
     def __init__(self) -> None:
         """Start at the empty book."""
         self.owed = 0
-        """What is owed, in micros."""
+        """The sum that is owed, in micros."""
         self._rows: dict[int, Shortfall] = {}
         self._expected: list[tuple[Shortfall, int, str]] = []
         """What the next transfers have to pay: of which, how much, and under which key."""
@@ -29,7 +29,7 @@ class ShortfallReplay:
 
     def feed(self, transfer: Transfer) -> Iterator[str]:
         """Apply a transfer, and yield what is wrong with it."""
-        # What has gone back into a grant that is over ends first.
+        # Credit that has gone back into a grant that is over ends first.
         if is_payment(transfer):
             yield from self._pay(transfer)
         elif transfer.kind != Kind.GRANT_EXPIRY:

@@ -5,7 +5,7 @@ Texts come in and are checked, a command goes to the committer, its outcome come
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from farebox.core import commands, ids
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
@@ -20,6 +20,7 @@ from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, Overloaded, ServiceError, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.committer import Committer
+from farebox.service.ledger.request_fields import ChargeFields, HoldFields, QuoteFields, SpendFields
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal
 from farebox.storage.prices import PriceStore
@@ -29,46 +30,6 @@ ROOM_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 
 _CHARGES_AT_ONCE: Final = 1_000
 """How many charges are checked before others are served."""
-
-
-class QuoteFields(Protocol):
-    """What decides about the cost of a request: a quote is asked for by these fields; the texts are unchecked."""
-
-    @property
-    def type(self) -> str: ...
-    @property
-    def quantity(self) -> int | None: ...
-    @property
-    def quantities(self) -> Mapping[str, object] | None: ...
-    @property
-    def requested_at(self) -> str | None: ...
-    @property
-    def amount(self) -> str | None: ...
-
-
-class SpendFields(QuoteFields, Protocol):
-    """What charges and holds ask for; `merchant` is an id or a merchant's API key, the texts are unchecked."""
-
-    @property
-    def merchant(self) -> str: ...
-    @property
-    def idempotency_key(self) -> str: ...
-    @property
-    def reference(self) -> str | None: ...
-
-
-class ChargeFields(SpendFields, Protocol):
-    """What a charge asks for; `above` says what becomes of what is more than can be spent, as `Above` has it."""
-
-    @property
-    def above(self) -> str: ...
-
-
-class HoldFields(SpendFields, Protocol):
-    """What a hold asks for, and how long it lasts."""
-
-    @property
-    def ttl_seconds(self) -> int: ...
 
 
 _CheckedCharge = commands.Charge | Outcome | ServiceError
@@ -376,7 +337,7 @@ class Operations:
     ) -> Outcome:
         """Take back a top-up of this merchant, or `amount` of it; `transfer` is its id.
 
-        What was spent already and can't be taken back is owed, with `is_owed`; or else the whole is refused.
+        Spent money can't be taken back: it is owed, with `is_owed`; or else the whole is refused.
         """
         asked_by = _asked_by(principal, Operation.REVERSE_TOP_UP)
         checked = (

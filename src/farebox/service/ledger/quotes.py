@@ -16,7 +16,8 @@ from farebox.core.pricing.times import period_start
 from farebox.service import inputs
 from farebox.service.clock import Clock
 from farebox.service.errors import Refused, UnknownMerchant, translated
-from farebox.service.ledger.operations import MERCHANT_NOT_FOUND, QuoteFields, checked_measures
+from farebox.service.ledger.operations import MERCHANT_NOT_FOUND, checked_measures
+from farebox.service.ledger.request_fields import QuoteFields
 from farebox.service.people.api_keys import parse_payer
 from farebox.storage.stores import Stores
 
