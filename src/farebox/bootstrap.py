@@ -23,6 +23,7 @@ from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
 from farebox.service.ledger.quotes import Quotes
 from farebox.service.ledger.shortfalls import Shortfalls
+from farebox.service.operator.annotations import Annotations
 from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
@@ -89,6 +90,7 @@ class Farebox(Struct, frozen=True):
         refusal_counts = RefusalCounts(stores.refusals, clock)
         operations = Operations(committer, clock, stores.prices, limits=limits, on_refusal=refusal_counts.note)
         merchants = Merchants(stores, clock, limits=limits)
+        annotations = Annotations(stores, clock)
         services = Services(
             balances=Balances(connector, clock),
             queries=Queries(stores, clock),
@@ -100,7 +102,8 @@ class Farebox(Struct, frozen=True):
             quotes=Quotes(stores, clock),
             price_imports=PriceImports(stores, clock),
             prices=Prices(stores, clock),
-            merchant_changes=MerchantChanges(merchants, operations),
+            merchant_changes=MerchantChanges(merchants, operations, annotations),
+            annotations=annotations,
             repeats=Repeats(stores, clock),
             users=Users(stores, clock, sign_in),
             staff=Staff(stores, clock, sign_in, limits=limits),

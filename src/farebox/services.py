@@ -11,6 +11,7 @@ from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances, Queries
 from farebox.service.ledger.quotes import Quotes
 from farebox.service.ledger.shortfalls import Shortfalls
+from farebox.service.operator.annotations import Annotations
 from farebox.service.operator.approvals import Approvals
 from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
@@ -58,6 +59,7 @@ class Services(Struct, frozen=True):
     prices: Prices
     price_imports: PriceImports
     merchant_changes: MerchantChanges
+    annotations: Annotations
     repeats: Repeats
     users: Users
     staff: Staff

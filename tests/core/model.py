@@ -14,6 +14,7 @@ from typing import Any, Final, TypeAlias
 from msgspec.structs import replace
 
 from farebox.core.commands import (
+    ACCOUNT_CHANGES,
     Actor,
     Adjust,
     Approve,
@@ -30,6 +31,7 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetClosed,
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
@@ -89,7 +91,7 @@ WHO_MAY: Final[dict[str, set[type]]] = {
     "service": {Charge, CreateHold, CaptureHold, ReleaseHold, ExtendHold, Refund},
     "support": {
         *(Refund, TopUp, ReverseTopUp, Adjust, SetThresholds, SetCreditLimit, SetFrozen, Approve, Reject),
-        *(ReleaseHold, ExtendHold, GiveCredit, EndGrant),
+        *(SetClosed, ReleaseHold, ExtendHold, GiveCredit, EndGrant),
     },
 }
 
@@ -249,6 +251,7 @@ class Book:
 
     credit_limit: Decimal = Decimal(0)
     is_frozen: bool = False
+    closed_at: int | None = None
     moves: list[Move] = field(default_factory=list)
     thresholds: set[Decimal] = field(default_factory=set)
     events: list[Event] = field(default_factory=list)
@@ -463,6 +466,10 @@ class Model:
             self._settle(book, now)
         if isinstance(command, SettleGrants):
             return Answer(Code.OK)
+        if isinstance(command, SetClosed):
+            return self._set_closed(book, command, faults, now)
+        if book.closed_at is not None and not isinstance(command, Reject):
+            return self._of_closed(book, command, faults, now)
         if isinstance(command, SetCreditLimit):
             return self._alone(book, command, faults, now, is_noted=command.actor is not None)
         if isinstance(command, SetThresholds | SetFrozen):
@@ -827,7 +834,7 @@ class Model:
         else:
             word, note = "adjustment up" if command.is_credit else "adjustment down", command.reason
         amount = units(command.amount)
-        faults |= faults_of_decimals(amount) | book.faults_of_amount(word, amount)
+        faults |= _faults_of_decimals(book, command, amount) | book.faults_of_amount(word, amount)
         if faults:
             return _first(faults)
         asked = _name_and_content(command)
@@ -880,7 +887,7 @@ class Model:
         if is_program:
             return Answer(Code.APPROVAL_REQUIRED)
         asked = units(move.credit_limit) if isinstance(move, SetCreditLimit) else amount
-        if not isinstance(move, Refund) and faults_of_decimals(asked):
+        if not isinstance(move, Refund) and _faults_of_decimals(book, move, asked):
             return Answer(Code.AMOUNT_TOO_FINE)
         book.requests[command.approval_id] = Request(move, _person(command), people, asked, now)
         return Answer(Code.OK, request=command.approval_id)
@@ -993,6 +1000,38 @@ class Model:
             request.state, request.decided_by, request.decided_at = "rejected", _person(command), now
         return Answer(Code.OK, is_replay=is_replay, request=command.approval_id)
 
+    def _of_closed(self, book: Book, command: Command, faults: set[Code], now: int) -> Answer:
+        """Of a closed book nothing moves; what was done before is answered again."""
+        if not faults and not isinstance(command, ACCOUNT_CHANGES):
+            name, asked = _name_and_content(command)
+            done = [number for number, move in enumerate(book.moves, 1) if move.name == name]
+            gift = command.move if isinstance(command, RequestApproval | Approve) else command
+            if done and isinstance(command, EndGrant) and book.grants[command.number].is_by_support:
+                return self._end_grant(book, command, faults, now)
+            if done and isinstance(gift, GiveCredit):
+                known = self._known_grant(book, gift)
+                if known is not None and known.is_replay:
+                    return known
+            elif done and not isinstance(command, EndGrant) and book.moves[done[0] - 1].asked == asked:
+                return self._again(book, done[0])
+        return _first(faults | {Code.MERCHANT_CLOSED})
+
+    def _set_closed(self, book: Book, command: SetClosed, faults: set[Code], now: int) -> Answer:
+        if command.is_closed is (book.closed_at is not None):
+            return _first(faults) if faults else Answer(Code.OK, is_replay=True)
+        if command.is_closed and (book.paid() or book.balance("held")):
+            faults.add(Code.MERCHANT_NOT_EMPTY)
+        if faults:
+            return _first(faults)
+        if command.is_closed:
+            for lot in book.grants.values():
+                # One without an end of which nothing is left is left alone.
+                has_any = lot.seq is None or lot.expires_at is not None or book.left_of_grant(lot.number)
+                if not lot.is_over and has_any:
+                    self._end(book, lot, now, command.reason)
+        book.closed_at = now if command.is_closed else None
+        return Answer(Code.OK)
+
     def _set(
         self, book: Book, command: SetThresholds | SetCreditLimit | SetFrozen, faults: set[Code], now: int
     ) -> Answer:
@@ -1016,6 +1055,12 @@ class Model:
         else:
             book.set_thresholds({units(amount) for amount in command.amounts}, now)
         return Answer(Code.OK)
+
+
+def _faults_of_decimals(book: Book, move: Command, amount: Decimal) -> set[Code]:
+    """Find whether an amount is too fine; what brings paid money to nothing may be as fine as that is."""
+    change = (amount if move.is_credit else -amount) if isinstance(move, Adjust) else Decimal(0)
+    return set() if change and book.paid() + change == 0 else faults_of_decimals(amount)
 
 
 @dataclass(frozen=True)

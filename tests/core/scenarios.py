@@ -44,6 +44,7 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetClosed,
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
@@ -202,7 +203,7 @@ _Choice = TypeVar("_Choice")
 _THRESHOLDS: Final = (5 * UNIT, 10 * UNIT, 20 * UNIT, 50 * UNIT, 100 * UNIT, 101 * UNIT)
 _KINDS: Final[tuple[type[Command], ...]] = (
     *(TopUp, TopUp, TopUp, Charge, Charge, Charge, Charge, Charge, CreateHold, CreateHold, CreateHold, CreateHold),
-    *(Adjust, Adjust, SetThresholds, SetThresholds, SetCreditLimit, SetCreditLimit, SetFrozen),
+    *(Adjust, Adjust, SetThresholds, SetThresholds, SetCreditLimit, SetCreditLimit, SetFrozen, SetClosed),
     *(GiveCredit, GiveCredit, GiveCredit, GiveCredit, EndGrant, SettleGrants),
 )
 LIMITS: Final = (
@@ -443,7 +444,16 @@ class _Author:
             return EndGrant(number, self._pick(*list(book.grants)[-3:] * 3, *book.grants, 1000), "over", caller, actor)
         if kind is SettleGrants:
             return SettleGrants(number)
+        if kind is SetClosed:
+            return self._closing(number, book, caller, actor)
         return SetFrozen(number, self._one_in(3), caller, actor)
+
+    def _closing(self, number: int, book: Book, caller: Caller | None, actor: Actor | None) -> Command:
+        """Close a merchant whose money is gone, or write it off first, to the last micro."""
+        paid = micros(book.paid())
+        if paid and book.closed_at is None and not self._one_in(4):
+            return Adjust(number, abs(paid), paid < 0, self._reference(), "closing", caller, actor)
+        return SetClosed(number, book.closed_at is None or self._one_in(6), "gone", caller, actor)
 
     def _grant(self, number: int, reference: str, caller: Caller | None, actor: Actor | None) -> GiveCredit:
         """Give credit: now or later, for ever or until soon, now and then at times that can't be."""

@@ -21,6 +21,7 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetClosed,
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
@@ -177,7 +178,10 @@ def test_what_is_done_about_given_credit_is_logged(name: str) -> None:
 def test_every_command_that_has_an_actor_is_logged() -> None:
     kinds: set[type[Command]] = {*ALLOWED_KEYS, RequestApproval}
     with_actor = {kind for kind in kinds if {"actor", "move"} & set(kind.__struct_fields__)}
-    assert with_actor == {type(command) for command, *_ in (*ACTIONS.values(), *OF_HOLDS.values(), *OF_GRANTS.values())}
+    assert with_actor == {
+        SetClosed,
+        *(type(command) for command, *_ in (*ACTIONS.values(), *OF_HOLDS.values(), *OF_GRANTS.values())),
+    }
 
 
 @pytest.mark.parametrize("name", ACTIONS)
@@ -197,6 +201,16 @@ def test_a_refused_command_is_not_logged(name: str) -> None:
         refused = replace(command, caller=stolen)
     decision = decided(ledger(), refused)
     assert ([False], []) == ([outcome.is_ok for outcome in decision.outcomes], decision.audit_entries)
+
+
+@pytest.mark.parametrize("is_closed", [True, False])
+def test_a_closing_is_logged_with_its_reason_and_once(is_closed: bool) -> None:
+    made = MemoryLedger()
+    made.run(*([] if is_closed else [SetClosed(ANN, True, "gone")]))
+    command = SetClosed(ANN, is_closed, "as agreed", actor=HERE)
+    decision = decided(made, command, command)
+    detail = f"{'closed' if is_closed else 'reopened'}, as agreed"
+    assert [AuditEntry(77, ANN, NOW, "ann", 5, "203.0.113.7", "set_closed", MERCHANT, detail)] == decision.audit_entries
 
 
 SETS: Final = (SetThresholds, SetCreditLimit, SetFrozen)

@@ -32,6 +32,7 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetClosed,
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
@@ -78,6 +79,7 @@ KEYS: Final = {
 
 
 ACCOUNT: Final = Account(ANN, "USD", wallet=60 * UNIT, held=40 * UNIT, revenue=100 * UNIT, funding=-200 * UNIT)
+EMPTY: Final = replace(ACCOUNT, wallet=0, held=0, funding=-100 * UNIT)
 HELD: Final = Hold(ANN, 7, 10 * UNIT, NOW + 1)
 GIVEN: Final = replace(ACCOUNT, funding=-195 * UNIT, promotions=-5 * UNIT, given=5 * UNIT, grants_due_at=NOW + 1)
 GRANT: Final = Grant(
@@ -223,14 +225,17 @@ NOBODY_ASKS: Final = {
     Code.INVALID_API_KEY: asks(caller=Caller(UNKNOWN)),
     Code.FORBIDDEN: asks(caller=Caller(ANNS, ANN)),
 }
+IS_CLOSED: Final = is_ruled_by(closed_at=NOW)
+UNKNOWN_MERCHANT: Final = {**NOBODY_ASKS, Code.MERCHANT_NOT_FOUND: meets(has_account=False)}
 COMMON: Final = {
-    **NOBODY_ASKS,
-    Code.MERCHANT_NOT_FOUND: meets(has_account=False),
+    **UNKNOWN_MERCHANT,
+    Code.MERCHANT_CLOSED: IS_CLOSED,
     Code.IDEMPOTENCY_CONFLICT: meets(is_key_used=True),
 }
 SPENDING: Final = {
     **NOBODY_ASKS,
     Code.MERCHANT_NOT_FOUND: asks(payer=Payer(ANN, UNKNOWN)),
+    Code.MERCHANT_CLOSED: IS_CLOSED,
     Code.IDEMPOTENCY_CONFLICT: meets(is_key_used=True),
     Code.MERCHANT_FROZEN: is_ruled_by(is_frozen=True),
     Code.CLOCK_BEHIND: is_ruled_by(last_at=NOW + 60_000_001),
@@ -462,6 +467,12 @@ TABLE: Final = {
         },
         apart=(CALLERS,),
     ),
+    "close": Refusals(
+        SetClosed(ANN, True, "gone", caller=Caller(SUPPORT)),
+        {**UNKNOWN_MERCHANT, Code.MERCHANT_NOT_EMPTY: has(wallet=1)},
+        apart=(CALLERS,),
+        account=EMPTY,
+    ),
     "set thresholds": Refusals(
         SetThresholds(ANN, (UNIT,), caller=Caller(SUPPORT)),
         {
@@ -496,7 +507,7 @@ TABLE: Final = {
     "reject": Refusals(
         Reject(ANN, 9, BY_SUPPORT, BY_BEN),
         {
-            **{code: fault for code, fault in COMMON.items() if code is not Code.IDEMPOTENCY_CONFLICT},
+            **UNKNOWN_MERCHANT,
             Code.APPROVAL_NOT_FOUND: meets(approval=None),
             Code.APPROVAL_ALREADY_APPROVED: decided(ApprovalState.APPROVED),
         },
@@ -548,7 +559,7 @@ def test_the_table_is_in_the_order_of_code_and_leaves_no_refusal_out() -> None:
 @pytest.mark.parametrize("kind", ALLOWED_KEYS)
 def test_a_key_opens_what_its_kind_may_and_nothing_else(kind: type[Command]) -> None:
     services = {Charge, CreateHold, CaptureHold, ReleaseHold, ExtendHold, Refund}
-    rules = {SetThresholds, SetCreditLimit, SetFrozen}
+    rules = {SetThresholds, SetCreditLimit, SetFrozen, SetClosed}
     holds = {ReleaseHold, ExtendHold}
     grants = {GiveCredit, EndGrant}
     supports = {Refund, TopUp, ReverseTopUp, Adjust, *grants, *holds, *rules, RequestApproval, Approve, Reject}
@@ -558,7 +569,7 @@ def test_a_key_opens_what_its_kind_may_and_nothing_else(kind: type[Command]) -> 
 
 @pytest.mark.parametrize("kind", [kind for kind, keys in ALLOWED_KEYS.items() if KeyKind.SUPPORT in keys])
 def test_a_support_key_opens_what_its_role_may_and_nothing_else(kind: type[Command]) -> None:
-    setting, either = {SetThresholds}, {SetFrozen}
+    setting, either = {SetThresholds, SetClosed}, {SetFrozen}
     outcomes = {key: _asked_with(kind, key) for key in (VIEWER, MOVER, ADMINISTRATOR)}
     assert {VIEWER: False, MOVER: kind not in setting, ADMINISTRATOR: kind in setting | either} == {
         key: outcome.code is Code.OK for key, outcome in outcomes.items()
@@ -575,6 +586,8 @@ def _asked_with(kind: type[Command], key: bytes) -> Outcome:
     }[kind]
     original = Kind.TOP_UP if kind is ReverseTopUp else Kind.CHARGE
     situation = Situation(command, original, approval=None if kind is RequestApproval else REQUESTED)
+    if kind is SetClosed:
+        situation.account = EMPTY
     if kind is EndGrant:
         situation.account, situation.grant = GIVEN, GRANT
     situation.change(caller=Caller(key, KEYS[key].merchant_id))

@@ -27,6 +27,7 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetClosed,
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
@@ -56,6 +57,7 @@ ACTIONS: Final[dict[type, str]] = {
     SetThresholds: "set_thresholds",
     SetCreditLimit: "set_credit_limit",
     SetFrozen: "set_frozen",
+    SetClosed: "set_closed",
     GiveCredit: "give_credit",
     EndGrant: "end_grant",
     RequestApproval: "request_approval",
@@ -121,6 +123,7 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
         assert micros(book.balance(name)) == getattr(account, name), name
     assert micros(book.posted()) == account.posted
     assert (micros(book.credit_limit), book.is_frozen) == (account.credit_limit, account.is_frozen)
+    assert book.closed_at == account.closed_at
     thresholds = {micros(limit): not book.is_below(limit) for limit in book.thresholds}
     assert sorted(thresholds.items()) == [(item.amount, item.is_armed) for item in account.thresholds]
     assert book.is_used_up() == account.is_exhausted

@@ -148,6 +148,16 @@ async def _merchants(farebox: Farebox, merchant_id: int) -> None:
     services = farebox.services
     await services.merchants.rename(merchant_id, "Northwind Imaging", principal=SAM)
     await services.console.note_look(merchant_id, principal=SAM)
+    for tags in (["VIP", "eu"], []):
+        await services.annotations.set_tags(merchant_id, tags, principal=SAM)
+    await services.annotations.note(merchant_id, "pays late, always", principal=SAM)
+    gone, _, _ = await services.merchants.create(
+        name="Gone", currency="CHF", thresholds=[], credit_limit="0", principal=None
+    )
+    for is_closed in (True, False):
+        await services.operations.set_closed(
+            gone.merchant_id, is_closed=is_closed, reason="moved, as agreed", principal=SAM
+        )
     await services.merchants.add_user(merchant_id, ANN, principal=SAM)
     await services.users.invite_again(merchant_id, ANN, principal=SAM)
     await services.users.set_role(merchant_id, ANN, Role.VIEWER, is_owner_needed=False, principal=SAM)
@@ -235,6 +245,12 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
         "gave 5.00 CHF of credit, W-3, bonus",
     },
     Action.END_GRANT: {"ended given credit, of which 20.00 CHF was left, W-1, by mistake"},
+    Action.SET_CLOSED: {
+        "closed the merchant: moved, as agreed",
+        "opened the merchant again: moved, as agreed",
+    },
+    Action.SET_TAGS: {"set the tags eu, vip", "removed all tags"},
+    Action.NOTE: {"noted: pays late, always"},
     Action.SET_FROZEN: {"froze the merchant", "let the merchant spend again"},
     Action.REQUEST_APPROVAL: {
         "asked for a top-up of 25,000.00 CHF, BIG-1",

@@ -213,7 +213,7 @@ async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> 
     assert ["ann@acme.example"] == [mail.email for mail in outgoing.mails]
     assert ["ann@acme.example"] == [account_mail.email for account_mail in outgoing.account_mails]
     assert (
-        Counts(merchants=1, transfers=1, mails_waiting=1, account_mails_waiting=1)
+        Counts(merchants=1, closed_merchants=0, transfers=1, mails_waiting=1, account_mails_waiting=1)
         == await farebox.services.console.counts()
     )
     now = farebox.clock.now()
@@ -227,7 +227,7 @@ async def test_what_is_owed_is_listed_counted_and_made_due(farebox: Farebox) -> 
 
 async def test_looking_as_a_merchant_is_written_down(farebox: Farebox) -> None:
     seeds = await seed(farebox)
-    assert Counts(1, 1, 0, 0) == await farebox.services.console.counts()
+    assert Counts(1, 0, 1, 0, 0) == await farebox.services.console.counts()
     await farebox.services.console.note_look(seeds.merchant_id, principal=SAM)
     audit_entries, _ = await farebox.services.audit_log.page(merchant_id=seeds.merchant_id, cursor=None, limit=5)
     assert [("sam@farebox.example", "10.0.0.1", "look_as_merchant", seeds.merchant)] == [

@@ -167,6 +167,25 @@ ACTIONS: Final[dict[str, tuple[Operation, set[str], Callable[[Scene], Awaitable[
     "approve": (Operation.DECIDE_APPROVAL, MONEY, _decide("approve")),
     "reject": (Operation.DECIDE_APPROVAL, MONEY, _decide("reject")),
     "freeze": (Operation.FREEZE, EITHER, _money("set_frozen", is_frozen=True)),
+    "close": (
+        Operation.MANAGE_MERCHANTS,
+        SETUP,
+        lambda scene: scene.farebox.services.operations.set_closed(
+            scene.merchant_id, is_closed=False, reason="came back", principal=scene.principal
+        ),
+    ),
+    "tag": (
+        Operation.ANNOTATE,
+        EITHER,
+        lambda scene: scene.farebox.services.annotations.set_tags(
+            scene.merchant_id, ["vip"], principal=scene.principal
+        ),
+    ),
+    "note": (
+        Operation.ANNOTATE,
+        EITHER,
+        lambda scene: scene.farebox.services.annotations.note(scene.merchant_id, "late", principal=scene.principal),
+    ),
     "thresholds": (Operation.SET_THRESHOLDS, SETUP, _money("set_thresholds", amounts=["5"])),
     "add a merchant": (
         Operation.MANAGE_MERCHANTS,

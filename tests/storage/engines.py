@@ -18,7 +18,7 @@ from tests.support.memory import MemoryConnector
 
 TABLES: Final = (
     *("session", "letter", "login", "outlook", "verification", "mail_server", "repeat", "lone_move"),
-    "refusal",
+    *("refusal", "merchant_note"),
     *("outbox", "alert", "merchant_user", "merchant_key", "staff_key", "merchant_price", "default_price"),
     *(
         "approval",

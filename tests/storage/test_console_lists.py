@@ -12,12 +12,21 @@ from msgspec.structs import replace
 
 from farebox.core import audit_log
 from farebox.core.audit_log import Action
-from farebox.core.commands import Actor, KeyKind
+from farebox.core.commands import Actor, KeyKind, SetClosed
 from farebox.core.ids import NUMBER_MAX
 from farebox.core.invariants import InvariantViolation
 from farebox.storage import sql
-from farebox.storage.interface import AlreadyExists
-from farebox.storage.records import Counts, MerchantOrder, RunwaySnapshot, RunwaySnapshotAge, User, Verification
+from farebox.storage.interface import AlreadyExists, NotFound
+from farebox.storage.records import (
+    Counts,
+    MerchantFilter,
+    MerchantNote,
+    MerchantOrder,
+    RunwaySnapshot,
+    RunwaySnapshotAge,
+    User,
+    Verification,
+)
 from farebox.storage.stores import Stores
 from farebox.storage.verifications import UnderWay
 from tests.storage.engines import Engine
@@ -87,7 +96,7 @@ async def test_merchants_are_listed_in_each_order_page_by_page(stores: Stores) -
         MerchantOrder.LAST: [CLEO, BEN, ANN],
         MerchantOrder.AGE: [CLEO, BEN, ANN],
     }
-    assert set(ORDERS) == set(expected)
+    assert set(ORDERS) == {*expected, MerchantOrder.CLOSING}
     for order, numbers in expected.items():
         assert numbers == await stores.merchants.in_order(order, limit=9, offset=0)
         assert numbers[1:2] == await stores.merchants.in_order(order, limit=1, offset=1)
@@ -223,12 +232,68 @@ async def test_verifications_are_kept_and_listed_newest_first(stores: Stores) ->
 
 
 async def test_what_is_there_is_counted(stores: Stores) -> None:
-    assert Counts(0, 0, 0, 0) == await stores.merchants.counts()
+    assert Counts(0, 0, 0, 0, 0) == await stores.merchants.counts()
     await add_merchant(stores, funds=5)
     await add_merchant(stores, BEN)
     await fire(stores, User(ANN, 1, "one@example.com", NOW), User(ANN, 2, "two@example.com", NOW))
     await do(stores)
-    assert Counts(2, 1, 2, 0) == await stores.merchants.counts()
+    assert Counts(2, 0, 1, 2, 0) == await stores.merchants.counts()
+    await do(stores, SetClosed(BEN, True, "gone"))
+    assert Counts(1, 1, 1, 2, 0) == await stores.merchants.counts()
+
+
+async def test_closed_merchants_are_in_a_list_of_their_own(stores: Stores) -> None:
+    await add_merchant(stores)
+    await add_merchant(stores, BEN)
+    # Both spend.
+    snapshots = [RunwaySnapshot(number, 1, UNIT, NOW, NOW, UNIT, NOW) for number in (ANN, BEN)]
+    await stores.runway_snapshots.put(snapshots)
+
+    async def listed() -> dict[str, list[int]]:
+        return {order.name: list(await stores.merchants.in_order(order, limit=9, offset=0)) for order in MerchantOrder}
+
+    everywhere = [order.name for order in MerchantOrder if order is not MerchantOrder.CLOSING]
+    both = {name: {ANN, BEN} for name in everywhere}
+    assert {**both, "CLOSING": set()} == {name: set(numbers) for name, numbers in (await listed()).items()}
+    await do(stores, SetClosed(ANN, True, "gone"))
+    assert {**{name: [BEN] for name in everywhere}, "CLOSING": [ANN]} == await listed()
+    assert [ANN] == await stores.merchants.search("acme", limit=1, offset=1)
+    await do(stores, SetClosed(BEN, True, "gone"), now=NOW + 1)
+    assert [BEN, ANN] == (await listed())["CLOSING"]
+
+
+async def test_what_was_noted_is_read_newest_first(stores: Stores) -> None:
+    await add_merchant(stores)
+    notes = [MerchantNote(ANN, number, NOW + number, "sam", f"note {number}") for number in range(3)]
+    for note in notes:
+        await stores.merchants.add_note(note)
+    assert notes[::-1] == await stores.merchants.notes(ANN, before=9, limit=9)
+    assert [notes[1]] == await stores.merchants.notes(ANN, before=2, limit=1)
+    assert [] == await stores.merchants.notes(BEN, before=9, limit=9)
+
+
+async def test_a_tag_is_found_as_a_whole_and_stands_for_itself(stores: Stores) -> None:
+    await add_merchant(stores)
+    await add_merchant(stores, BEN)
+    await stores.merchants.set_tags(ANN, ",50%,eu_west,vip,")
+    await stores.merchants.set_tags(BEN, ",eu-west,vip plus,")
+    for tag, numbers in {"vip": [ANN], "vip plus": [BEN], "eu_west": [ANN], "50%": [ANN], "5": [], "%": []}.items():
+        assert numbers == await stores.merchants.with_tag(tag, limit=9, offset=0), tag
+        page = await stores.merchants.page(0, 9, MerchantFilter(tag=tag))
+        assert numbers == [merchant.merchant_id for merchant, _ in page], tag
+    ((merchant, _),) = await stores.merchants.page(0, 9, MerchantFilter(tag="vip"))
+    assert ["50%", "eu_west", "vip"] == merchant.tag_list
+    with pytest.raises(NotFound):
+        await stores.merchants.set_tags(NOBODY, "")
+
+
+async def test_the_closed_and_the_others_are_listed_apart(stores: Stores) -> None:
+    await add_merchant(stores)
+    await add_merchant(stores, BEN)
+    await do(stores, SetClosed(BEN, True, "gone"))
+    for is_closed, numbers in ((None, [ANN, BEN]), (False, [ANN]), (True, [BEN])):
+        page = await stores.merchants.page(0, 9, MerchantFilter(is_closed))
+        assert numbers == [merchant.merchant_id for merchant, _ in page]
 
 
 async def test_a_look_is_noted_in_the_audit_log(stores: Stores) -> None:

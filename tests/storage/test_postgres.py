@@ -307,6 +307,7 @@ WHOLE_TABLES: Final = {
         "price_made_after",
         "retry_account_mails",
         "search_merchants",
+        "merchants_with_tag",
         "resume_mail_servers",
         "open_staff",
         "revenue_not_rolled_up",
@@ -320,6 +321,7 @@ WHOLE_TABLES: Final = {
 IN_ORDER: Final = {
     **{f"merchants_by_{order}": "outlook" for order in ("available", "last")},
     "merchants_by_age": "merchant_pkey",
+    "merchants_by_closing": "account_closed",
     "account_mails": "letter_pkey",
     "pending_approvals": "approval_pending",
     "verifications": "verification_pkey",

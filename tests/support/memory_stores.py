@@ -22,6 +22,7 @@ from farebox.core.transfers import Transfer
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
 from farebox.storage.mailboxes import mailbox_of
+from farebox.storage.merchants import ALL_MERCHANTS
 from farebox.storage.months import Month
 from farebox.storage.records import (
     COMMAND_LINE_MAKER,
@@ -32,6 +33,7 @@ from farebox.storage.records import (
     MailState,
     Maker,
     Merchant,
+    MerchantFilter,
     OpenHold,
     OutboxMail,
     Repeat,
@@ -89,9 +91,21 @@ class _Merchants(_Subject):
     async def find(self, merchant_id: int) -> Merchant | None:
         return self._rows.merchants.get(merchant_id)
 
-    async def page(self, after: int, limit: int) -> Sequence[tuple[Merchant, Account]]:
-        numbers = [number for number in sorted(self._rows.merchants) if number > after]
-        return [(self._rows.merchants[number], self._rows.accounts[number]) for number in numbers[:limit]]
+    async def set_tags(self, merchant_id: int, tags: str, audit_entry: AuditEntry | None = None) -> None:
+        self._rows.merchants[merchant_id] = replace(self._rows.merchant(merchant_id), tags=tags)
+        self._rows.log(audit_entry)
+
+    async def page(
+        self, after: int, limit: int, wanted: MerchantFilter = ALL_MERCHANTS
+    ) -> Sequence[tuple[Merchant, Account]]:
+        rows = self._rows
+        pairs = [(rows.merchants[number], rows.accounts[number]) for number in sorted(rows.merchants) if number > after]
+        return [
+            (merchant, account)
+            for merchant, account in pairs
+            if wanted.is_closed in (None, account.closed_at is not None)
+            and (wanted.tag is None or wanted.tag in merchant.tag_list)
+        ][:limit]
 
 
 class _Accounts(_Subject):

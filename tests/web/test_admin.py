@@ -670,6 +670,8 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ("PATCH", "{m}", {"thresholds": ["20", "5"]}, "set_thresholds", "merchantId", "5.00 USD, 20.00 USD"),
     ("PATCH", "{m}", {"thresholds": []}, "set_thresholds", "merchantId", "none"),
     ("PATCH", "{m}", {"creditLimit": "7"}, "set_credit_limit", "merchantId", "from 0.00 USD to 7.00 USD"),
+    ("PATCH", "{m}", {"tags": ["VIP", "eu"]}, "set_tags", "merchantId", "eu, vip"),
+    ("POST", "{m}/notes", {"text": "pays late"}, "note", "{m}", "pays late"),
     ("POST", "{m}/freeze", NO_BODY, "set_frozen", "merchantId", "frozen"),
     ("POST", "{m}/unfreeze", NO_BODY, "set_frozen", "merchantId", "active"),
     ("POST", "{m}/users", {"email": "eve@northwind.example"}, "add_user", "email", "member"),

@@ -312,6 +312,7 @@ async def test_headers_are_documented_where_they_come(document: dict[str, Any]) 
         "/api/holds/{hold_id}/extend",
         *(f"{merchant}/topups", f"{merchant}/adjustments", f"{merchant}/reversals"),
         *(f"{merchant}/grants", f"{merchant}/grants/{{grant_id}}/end"),
+        *(f"{merchant}/close", f"{merchant}/reopen", f"{merchant}/notes"),
         *(f"{merchant}/approvals/{{approval_id}}/approve", f"{merchant}/approvals/{{approval_id}}/reject"),
         *("/api/admin/merchants", merchant, f"{merchant}/users", f"{merchant}/keys", f"{merchant}/prices"),
         *("/api/admin/keys", "/api/admin/keys/{key_id}/rotate", "/api/admin/keys/{key_id}/revoke", "/api/admin/prices"),

@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import pytest_asyncio
@@ -17,6 +17,7 @@ import pytest_asyncio
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.core.money import format_amount
 from farebox.core.staff_roles import StaffRole
 from farebox.service import inputs
 from farebox.service.operator.verifier import Verifier
@@ -52,6 +53,7 @@ GIVE: Final = f"{MERCHANT}/grants/give"
 GRANT: Final = f"{MERCHANT}/grants/{{grant}}/end"
 APPROVAL: Final = "/support/approvals/{merchant}/{approval}"
 SETTINGS_PAGE: Final = f"{MERCHANT}/settings"
+NOTES_PAGE: Final = f"{MERCHANT}/notes"
 PRICES: Final = b'{"fax": {"unitPrice": "0.5"}, "image": {"unitPrice": "0.7"}}'
 MOVE: Final = {"amount": "1", "reference": "R-1"}
 
@@ -77,6 +79,10 @@ CASES: Final[dict[str, Case]] = {
     f"{MERCHANT}/credit-limit": Case(SETTINGS_PAGE, {"credit_limit": "10"}),
     f"{MERCHANT}/credit-limit/confirm": Case(SETTINGS_PAGE, {"credit_limit": "10"}, preview=f"{MERCHANT}/credit-limit"),
     f"{MERCHANT}/thresholds": Case(SETTINGS_PAGE, {"thresholds": "5"}),
+    f"{MERCHANT}/tags": Case(NOTES_PAGE, {"tags": "vip"}),
+    f"{MERCHANT}/notes": Case(NOTES_PAGE, {"text": "pays late"}),
+    f"{MERCHANT}/close": Case(f"{MERCHANT}/close", {"reason": "gone"}),
+    f"{MERCHANT}/reopen": Case(f"{MERCHANT}/close", {"reason": "back"}),
     f"{MERCHANT}/freeze": Case(SETTINGS_PAGE),
     f"{MERCHANT}/freeze/confirm": Case(SETTINGS_PAGE, preview=f"{MERCHANT}/freeze"),
     f"{MERCHANT}/unfreeze": Case(SETTINGS_PAGE),
@@ -212,6 +218,8 @@ async def prepare(site: Site, path: str) -> dict[str, str]:
     charge, hold = await _charge(site, seeds), await _hold(site, seeds)
     if "/unfreeze" in path:
         await services.operations.set_frozen(seeds.merchant_id, is_frozen=True, principal=None)
+    if path in (f"{MERCHANT}/close", f"{MERCHANT}/reopen"):
+        await _empty(site, seeds, hold, is_closed="/reopen" in path)
     return {
         **(await _add_staff(site) if STAFF in path else {}),
         **(await _add_prices(site, seeds) if "/prices/" in path else {}),
@@ -249,6 +257,20 @@ async def _hold(site: Site, seeds: Seeds) -> str:
     reply = await site.client.post("/api/holds", seeds.service_key, body)
     hold_id: str = reply.data["holdId"]
     return hold_id
+
+
+async def _empty(site: Site, seeds: Seeds, hold: str, *, is_closed: bool) -> None:
+    """Leave a merchant without money, and close it if asked."""
+    operations = site.farebox.services.operations
+    release: dict[str, Any] = {"idempotency_key": "release", "reference": None, "caller": None}
+    assert (await operations.release(hold, **release)).is_ok
+    _, account = await site.farebox.services.merchants.get(seeds.merchant_id)
+    rest = format_amount(account.available - account.given)
+    paid_out: dict[str, Any] = {"reference": "closing", "reason": "paid out", "principal": None}
+    assert (await operations.adjust(seeds.merchant_id, amount=f"-{rest}", **paid_out)).is_ok
+    if is_closed:
+        closed = await operations.set_closed(seeds.merchant_id, is_closed=True, reason="gone", principal=None)
+        assert closed.is_ok
 
 
 async def _add_staff(site: Site) -> dict[str, str]:

@@ -98,6 +98,8 @@ class Outbox:
             if grant.left == 0:
                 raise Withdrawn("nothing is left of the credit")
             return
+        if account.closed_at is not None:
+            raise Withdrawn("the merchant was closed")
         if alert.threshold is None:
             if not account.is_exhausted:
                 raise Withdrawn("money has arrived since, or the credit limit was raised")

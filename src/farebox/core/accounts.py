@@ -128,6 +128,8 @@ class Account(Struct, frozen=True, gc=False):
     """When the next grant of credit starts or ends, in microseconds since 1970."""
     owed: int = 0
     """The part of reversed top-ups that was spent already and is still to be paid."""
+    closed_at: int | None = None
+    """Since when the merchant is closed, in microseconds since 1970: its book is empty and moves no money."""
     thresholds: tuple[Threshold, ...] = ()
 
     @property

@@ -23,6 +23,7 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetClosed,
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
@@ -48,6 +49,9 @@ class Action(StrEnum):
     SET_THRESHOLDS = "set_thresholds"
     SET_CREDIT_LIMIT = "set_credit_limit"
     SET_FROZEN = "set_frozen"
+    SET_CLOSED = "set_closed"
+    SET_TAGS = "set_tags"
+    NOTE = "note"
     REQUEST_APPROVAL = "request_approval"
     APPROVE = "approve"
     REJECT = "reject"
@@ -117,6 +121,7 @@ _ACTIONS: Final[dict[type[Command], Action]] = {
     SetThresholds: Action.SET_THRESHOLDS,
     SetCreditLimit: Action.SET_CREDIT_LIMIT,
     SetFrozen: Action.SET_FROZEN,
+    SetClosed: Action.SET_CLOSED,
     RequestApproval: Action.REQUEST_APPROVAL,
     Approve: Action.APPROVE,
     Reject: Action.REJECT,
@@ -166,6 +171,8 @@ def _detail(command: Command, outcome: Outcome, currency: str, credit_limit_befo
             format_money_with_code(amount, currency) for amount in (credit_limit_before, command.credit_limit)
         )
         return f"from {before} to {after}"
+    if isinstance(command, SetClosed):
+        return f"{'closed' if command.is_closed else 'reopened'}, {command.reason}"
     if isinstance(command, SetFrozen):
         return "frozen" if command.is_frozen else "active"
     if isinstance(command, ExtendHold) and outcome.hold is not None:

@@ -8,7 +8,7 @@ from farebox.core.currencies import fits_minor_unit, format_money, format_money_
 from farebox.core.money import AMOUNT_MICROS_MAX, BALANCE_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.state import Alert, AlertKind
-from farebox.core.thresholds import fall, money_arrives, replace_amounts
+from farebox.core.thresholds import fall, is_allowed, money_arrives, out_of_reach, replace_amounts
 from farebox.core.transfers import Transfer
 
 LOWERING_KINDS = frozenset({Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL, Kind.GRANT_EXPIRY})
@@ -43,6 +43,7 @@ class Book:
         self.grants_count = account.grants_count
         self.grants_due_at = account.grants_due_at
         self.owed = account.owed
+        self.closed_at = account.closed_at
         self.thresholds = account.thresholds
         self.transfers: list[Transfer] = []
         self.alerts: list[Alert] = []
@@ -154,6 +155,23 @@ class Book:
             self._watch(kind, transfer.seq, now)
         return transfer
 
+    def credit_limit_refusal(self, credit_limit: int) -> Outcome | None:
+        """Tell why the merchant can't have this credit limit, or None if it can."""
+        if self.paid + credit_limit < 0:
+            return refused(
+                Code.CREDIT_LIMIT_IN_USE,
+                f"{format_money_with_code(-self.paid, self.currency)} of the credit limit is in use; "
+                "the limit can't be lower than that",
+            )
+        return self.too_fine_refusal(credit_limit)
+
+    def thresholds_refusal(self, amounts: tuple[int, ...]) -> Outcome | None:
+        """Tell which of these thresholds the merchant can't have, or None if it can have all."""
+        for amount in amounts:
+            if not is_allowed(amount, self.credit_limit):
+                return refused(Code.THRESHOLD_OUT_OF_REACH, out_of_reach(amount, self.credit_limit, self.currency))
+        return None
+
     def set_thresholds(self, amounts: tuple[int, ...], now: int) -> None:
         """Replace the thresholds; one that is new and above posted is told of at once."""
         self.thresholds, threshold = replace_amounts(self.thresholds, amounts, self.wallet + self.held)
@@ -197,6 +215,7 @@ class Book:
             grants_count=self.grants_count,
             grants_due_at=self.grants_due_at,
             owed=self.owed,
+            closed_at=self.closed_at,
             thresholds=self.thresholds,
         )
 

@@ -390,6 +390,16 @@ class SetFrozen(Struct, frozen=True, gc=False):
     actor: Actor | None = None
 
 
+class SetClosed(Struct, frozen=True, gc=False):
+    """Close a merchant, whose book is empty then: it moves no money, and its keys open nothing. Or open it again."""
+
+    merchant_id: int
+    is_closed: bool
+    reason: str
+    caller: Caller | None = None
+    actor: Actor | None = None
+
+
 Move: TypeAlias = TopUp | Adjust | Refund | SetCreditLimit | GiveCredit
 """The commands that may need a second person's approval."""
 
@@ -451,27 +461,16 @@ class Reject(Struct, frozen=True, gc=False):
 
 
 Spend: TypeAlias = Charge | CreateHold
+HoldEnd: TypeAlias = CaptureHold | ReleaseHold | ExpireHold
 TransferCommand: TypeAlias = (
-    Charge
-    | CreateHold
-    | CaptureHold
-    | ReleaseHold
-    | ExpireHold
-    | Refund
-    | TopUp
-    | ReverseTopUp
-    | Adjust
-    | GiveCredit
-    | EndGrant
-    | RequestApproval
-    | Approve
+    Spend | HoldEnd | Refund | TopUp | ReverseTopUp | Adjust | GiveCredit | EndGrant | RequestApproval | Approve
 )
-AccountChange: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | Reject | ExtendHold | SettleGrants
+AccountChange: TypeAlias = SetThresholds | SetCreditLimit | SetFrozen | SetClosed | Reject | ExtendHold | SettleGrants
 Command: TypeAlias = TransferCommand | AccountChange
 
 # The same as tuples: asking what a command is takes a third of the time then, and every charge is asked a few times.
 SPENDS: Final = (Charge, CreateHold)
-ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, Reject, ExtendHold, SettleGrants)
+ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, SetClosed, Reject, ExtendHold, SettleGrants)
 
 
 def end_key(number: int, after: int | None = None) -> str:

@@ -5,11 +5,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core import audit_log, captures, hold_rules, quotes, return_rules
+from farebox.core import audit_log, captures, closing, hold_rules, quotes, return_rules
 from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
 from farebox.core.batch.approvals import BatchApprovals
 from farebox.core.batch.budgets import BatchBudgets
+from farebox.core.batch.closing import set_closed
 from farebox.core.batch.grants import BatchGrants, already_ended
 from farebox.core.batch.originals import BatchOriginals
 from farebox.core.batch.rows import BatchRows
@@ -34,22 +35,22 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetClosed,
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
+    SettleGrants,
     Spend,
     TopUp,
     TransferCommand,
 )
 from farebox.core.credit.grants import read_given, write_given
-from farebox.core.currencies import format_money_with_code
 from farebox.core.holds import Hold, HoldState, above_key
 from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.period_counts import PeriodCounts
 from farebox.core.permissions import caller_refusal
 from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, in_force
 from farebox.core.state import BatchState, Decision
-from farebox.core.thresholds import is_allowed, out_of_reach
 from farebox.core.transfers import Transfer
 
 _HOLD_KINDS: Final = frozenset({Kind.HOLD, Kind.CAPTURE, Kind.RELEASE, Kind.EXPIRE})
@@ -108,9 +109,9 @@ class _Batch:
         fingerprint = command.fingerprint()
         key = (command.merchant_id, command.idempotency_key)
         earlier = self._posted.get(key) or self._state.replays.get(key)
-        if earlier is not None:
+        if earlier is not None and (book.closed_at is None or earlier.fingerprint == fingerprint):
             return self._replay(earlier, fingerprint)
-        outcome = self._move(book, command, fingerprint)
+        outcome = closing.MERCHANT_CLOSED if book.closed_at is not None else self._move(book, command, fingerprint)
         if outcome.transfer is not None:
             self._posted[key] = outcome.transfer
             if book.owed or outcome.transfer.uncollected is not None or outcome.charge is not None:
@@ -406,7 +407,7 @@ class _Batch:
         return Outcome(Code.OK, transfer)
 
     def _fund(self, book: Book, command: TopUp | Adjust, fingerprint: bytes) -> Outcome:
-        refusal = book.too_fine_refusal(command.amount) or book.refusal(command.kind, command.amount)
+        refusal = closing.too_fine_refusal(book, command, command.amount) or book.refusal(command.kind, command.amount)
         if refusal is not None:
             return refusal
         transfer = book.post(
@@ -438,7 +439,7 @@ class _Batch:
         raised = asked - book.credit_limit if isinstance(move, SetCreditLimit) else asked
         if self._approvals.must_wait(command, raised, command.limits.of(book.currency)):
             # Of credit limits one waits at most; what one person may set meanwhile is no reference's second use.
-            refusal = repeated or (None if isinstance(move, Refund) else book.too_fine_refusal(asked))
+            refusal = repeated or (None if isinstance(move, Refund) else closing.too_fine_refusal(book, move, asked))
             return refusal or self._approvals.request(command, fingerprint, asked)
         return self._make_alone(book, move, fingerprint, number=command.approval_id)
 
@@ -465,31 +466,30 @@ class _Batch:
     def _set(self, book: Book, command: AccountChange) -> Outcome:
         if isinstance(command, Reject):
             return self._approvals.reject(command)
+        if isinstance(command, SetClosed):
+            outcome, ends = set_closed(book, command, self._grants, self._now)
+            self._posted.update(((book.merchant_id, item.idempotency_key), item) for item in ends)
+            return outcome
+        if book.closed_at is not None and not isinstance(command, SettleGrants):
+            return closing.MERCHANT_CLOSED
         if isinstance(command, ExtendHold):
             return self._extend(command)
         if isinstance(command, SetFrozen):
             book.is_frozen = command.is_frozen
         elif isinstance(command, SetThresholds):
-            for amount in command.amounts:
-                if not is_allowed(amount, book.credit_limit):
-                    return refused(Code.THRESHOLD_OUT_OF_REACH, out_of_reach(amount, book.credit_limit, book.currency))
+            refusal = book.thresholds_refusal(command.amounts)
+            if refusal is not None:
+                return refusal
             book.set_thresholds(command.amounts, self._now)
         elif isinstance(command, SetCreditLimit):
             return self._make_alone(book, command, command.fingerprint())
         return DONE
 
     def _set_credit_limit(self, book: Book, command: SetCreditLimit) -> Outcome:
-        if book.paid + command.credit_limit < 0:
-            return refused(
-                Code.CREDIT_LIMIT_IN_USE,
-                f"{format_money_with_code(-book.paid, book.currency)} of the credit limit is in use; "
-                "the limit can't be lower than that",
-            )
-        refusal = book.too_fine_refusal(command.credit_limit)
-        if refusal is not None:
-            return refusal
-        book.set_credit_limit(command.credit_limit)
-        return DONE
+        refusal = book.credit_limit_refusal(command.credit_limit)
+        if refusal is None:
+            book.set_credit_limit(command.credit_limit)
+        return refusal or DONE
 
     def _settle(self, hold: Hold, state: HoldState, captured: int) -> Hold:
         settled = replace(hold, state=state, captured=captured)

@@ -29,6 +29,7 @@ PRICE: Final = "price_"
 USER: Final = "user_"
 KEY: Final = "key_"
 APPROVAL: Final = "appr_"
+NOTE: Final = "note_"
 GRANT: Final = "grant_"
 ACCOUNT_MAIL: Final = "let_"
 

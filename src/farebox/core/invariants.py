@@ -33,6 +33,8 @@ def account_faults(account: Account) -> list[str]:
         faults.append("more given credit was spent than there is")
     if account.owed < 0:
         faults.append("more was paid of what is owed than is owed")
+    if account.closed_at is not None and (account.wallet or account.held or account.given or account.owed):
+        faults.append("a closed merchant has money")
     balances = (
         *(account.wallet, account.held, account.revenue),
         *(account.funding, account.adjustments, account.promotions),

@@ -23,6 +23,7 @@ from farebox.core.commands import (
     ReleaseHold,
     RequestApproval,
     ReverseTopUp,
+    SetClosed,
     SetCreditLimit,
     SetFrozen,
     SetThresholds,
@@ -46,6 +47,7 @@ class Operation(StrEnum):
     SET_CREDIT_LIMIT = "set_credit_limit"
     DECIDE_APPROVAL = "decide_approval"
     FREEZE = "freeze"
+    ANNOTATE = "annotate"
     MANAGE_USERS = "manage_users"
     RUN_SERVER = "run_server"
     MANAGE_MERCHANTS = "manage_merchants"
@@ -72,6 +74,7 @@ ALLOWED_ROLES: Final[dict[Operation, StaffRole]] = {
     Operation.SET_CREDIT_LIMIT: _MONEY,
     Operation.DECIDE_APPROVAL: _MONEY,
     Operation.FREEZE: EVERY_ROLE,
+    Operation.ANNOTATE: EVERY_ROLE,
     Operation.MANAGE_USERS: EVERY_ROLE,
     Operation.RUN_SERVER: EVERY_ROLE,
     Operation.MANAGE_MERCHANTS: _SETUP,
@@ -99,9 +102,10 @@ OPERATION_WORDS: Final[dict[Operation, str]] = {
     Operation.SET_CREDIT_LIMIT: "Setting a credit limit",
     Operation.DECIDE_APPROVAL: "Approving or rejecting",
     Operation.FREEZE: "Freezing or unfreezing a merchant",
+    Operation.ANNOTATE: "Tagging a merchant or noting something about it",
     Operation.MANAGE_USERS: "Changing a merchant's users",
     Operation.RUN_SERVER: "Verifying the ledger or sending mails again",
-    Operation.MANAGE_MERCHANTS: "Adding or renaming a merchant",
+    Operation.MANAGE_MERCHANTS: "Adding, renaming or closing a merchant",
     Operation.SET_THRESHOLDS: "Setting a merchant's thresholds",
     Operation.SET_PRICE: "Setting prices",
     Operation.MANAGE_MERCHANT_KEYS: "Making or ending a merchant's API keys",
@@ -131,6 +135,7 @@ ALLOWED_KEYS: Final[dict[type[Command], frozenset[KeyKind]]] = {
     SetThresholds: _SUPPORT,
     SetCreditLimit: _SUPPORT,
     SetFrozen: _SUPPORT,
+    SetClosed: _SUPPORT,
     Approve: _SUPPORT,
     Reject: _SUPPORT,
 }
@@ -148,6 +153,7 @@ OPERATIONS: Final[dict[type[Command], Operation]] = {
     SetThresholds: Operation.SET_THRESHOLDS,
     SetCreditLimit: Operation.SET_CREDIT_LIMIT,
     SetFrozen: Operation.FREEZE,
+    SetClosed: Operation.MANAGE_MERCHANTS,
     Approve: Operation.DECIDE_APPROVAL,
     Reject: Operation.DECIDE_APPROVAL,
 }

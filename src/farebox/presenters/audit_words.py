@@ -182,6 +182,15 @@ def _frozen(told: _Told) -> str:
     return "froze the merchant" if told.detail == "frozen" else "let the merchant spend again"
 
 
+def _closed(told: _Told) -> str:
+    state, _, reason = told.detail.partition(", ")
+    return f"{'closed the merchant' if state == 'closed' else 'opened the merchant again'}: {reason}"
+
+
+def _tags(told: _Told) -> str:
+    return "removed all tags" if told.detail == "none" else f"set the tags {told.detail}"
+
+
 def _named(words: str) -> Callable[[_Told], str]:
     """Tell of something whose name is the whole detail."""
     return lambda told: words.format(told.detail)
@@ -333,6 +342,9 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.SET_THRESHOLDS: _thresholds,
     Action.SET_CREDIT_LIMIT: _credit_limit,
     Action.SET_FROZEN: _frozen,
+    Action.SET_CLOSED: _closed,
+    Action.SET_TAGS: _tags,
+    Action.NOTE: _named("noted: {}"),
     Action.REQUEST_APPROVAL: _requested("asked for"),
     Action.APPROVE: _requested("approved"),
     Action.REJECT: _requested("rejected"),

@@ -20,6 +20,7 @@ from farebox.presenters.fields import (
     OwedAmount,
     Posted,
     Time,
+    time_or_none,
 )
 from farebox.presenters.grants import ENDING_MAX, EndingData, ending_data
 from farebox.service import inputs
@@ -56,6 +57,11 @@ class MerchantData(Struct, frozen=True, rename="camel"):
     is_frozen: IsFrozen
     thresholds: list[ThresholdData]
     created_at: Time
+    closed_at: Annotated[
+        Time | None,
+        Meta(description="Since when it is closed: its keys open nothing, and nothing of it moves. Null if it is not."),
+    ]
+    tags: Annotated[list[str], Meta(description="Sorted.", examples=[["eu", "vip"]])]
 
 
 class NewMerchantData(MerchantData, frozen=True, rename="camel"):
@@ -143,6 +149,8 @@ def merchant_data(merchant: Merchant, account: Account) -> MerchantData:
         is_frozen=account.is_frozen,
         thresholds=_thresholds_data(account),
         created_at=inputs.format_time(merchant.created_at),
+        closed_at=time_or_none(account.closed_at),
+        tags=merchant.tag_list,
     )
 
 

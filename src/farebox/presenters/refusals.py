@@ -17,6 +17,7 @@ _OTHERS: Final = "further types"
 _REASON_WORDS: Final[dict[str, str]] = {
     Code.INSUFFICIENT_BALANCE: "lack of money",
     Code.MONEY_OWED: "money was owed for a top-up that was taken back",
+    Code.MERCHANT_CLOSED: "the account was closed",
     Code.MERCHANT_FROZEN: "the account was frozen",
     Code.UNKNOWN_TYPE: "no such request type",
     Code.TYPE_RETIRED: "the request type is retired",

@@ -1,7 +1,7 @@
 """Texts from outside, checked: every one that reaches the ledger went through here."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -25,6 +25,8 @@ from farebox.storage.mailboxes import mailbox_of
 from farebox.storage.months import Month
 
 NAME_CHARS_MAX: Final = 200
+TAGS_MAX: Final = 20
+TAG_CHARS_MAX: Final = 40
 OVERLAP_SECONDS_MAX: Final = 90 * 24 * 3600
 _EMAIL_CHARS_MAX: Final = 254
 _ENCODED_WORD: Final = "=?"
@@ -155,6 +157,21 @@ def note(field: str, text: str) -> str:
 def name(field: str, text: str) -> str:
     """Check a merchant's, service's or person's name: one line."""
     return _line(field, text, NAME_CHARS_MAX)
+
+
+def tag(field: str, text: str) -> str:
+    """Check a merchant's tag and write it in lower case: one line without a comma."""
+    if "," in text:
+        raise InvalidInput(field, f"{text!r} has a comma, which stands between tags")
+    return _line(field, text.lower(), TAG_CHARS_MAX)
+
+
+def tags(field: str, texts: Sequence[str]) -> tuple[str, ...]:
+    """Check a merchant's tags and sort them, each once."""
+    checked = sorted({tag(field, text) for text in texts})
+    if len(checked) > TAGS_MAX:
+        raise InvalidInput(field, f"a merchant may have {TAGS_MAX} tags at most")
+    return tuple(checked)
 
 
 def email(field: str, text: str) -> str:

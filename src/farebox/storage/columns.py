@@ -28,6 +28,7 @@ from farebox.storage.records import (
     Login,
     MailServerPause,
     Merchant,
+    MerchantNote,
     OutboxMail,
     RefusalCount,
     Repeat,
@@ -164,6 +165,7 @@ GRANT: Final = table(Grant, key_width=2, names={"left": "remaining"}, postgres_t
 LONE_MOVE: Final = table(LoneMove, key_width=3)
 AUDIT_LOG: Final = table(AuditEntry, names={"actor": "person"})
 MERCHANT: Final = table(Merchant)
+MERCHANT_NOTE: Final = table(MerchantNote, key_width=2)
 USER: Final = table(User, key_width=2)
 MERCHANT_KEY: Final = table(
     ApiKey,
@@ -201,6 +203,7 @@ TABLES: Final[dict[str, Table]] = {
     "lone_move": LONE_MOVE,
     "audit_entry": AUDIT_LOG,
     "merchant": MERCHANT,
+    "merchant_note": MERCHANT_NOTE,
     "user": USER,
     "merchant_key": MERCHANT_KEY,
     "staff_key": STAFF_KEY,

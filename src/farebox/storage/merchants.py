@@ -19,6 +19,8 @@ from farebox.storage.records import (
     Counts,
     Maker,
     Merchant,
+    MerchantFilter,
+    MerchantNote,
     MerchantOrder,
     Repeat,
     RunwaySnapshot,
@@ -30,9 +32,13 @@ _ORDERS: Final = {
     MerchantOrder.AVAILABLE: "merchants_by_available",
     MerchantOrder.LAST: "merchants_by_last",
     MerchantOrder.AGE: "merchants_by_age",
+    MerchantOrder.CLOSING: "merchants_by_closing",
 }
 _ACCOUNT_AT: Final = len(MERCHANT.columns)
 _RUNWAY_SNAPSHOT_AT: Final = _ACCOUNT_AT + len(ACCOUNT.columns)
+
+
+ALL_MERCHANTS: Final = MerchantFilter()
 
 
 class MerchantStore(SubjectStore):
@@ -78,6 +84,25 @@ class MerchantStore(SubjectStore):
         missing = f"no merchant {merchant_id}"
         await self._change("rename_merchant", merchant_id, name, missing=missing, audit_entry=audit_entry)
 
+    async def set_tags(self, merchant_id: int, tags: str, audit_entry: AuditEntry | None = None) -> None:
+        """Change a merchant's tags, as its record has them.
+
+        Raises:
+            NotFound: no such merchant.
+        """
+        missing = f"no merchant {merchant_id}"
+        await self._change("set_tags", merchant_id, tags, missing=missing, audit_entry=audit_entry)
+
+    async def add_note(
+        self, note: MerchantNote, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None
+    ) -> None:
+        """Note something about a merchant."""
+        await self._write("insert_note", *astuple(note), audit_entry=audit_entry, repeat=repeat)
+
+    async def notes(self, merchant_id: int, *, before: int, limit: int) -> Sequence[MerchantNote]:
+        """List what was noted about a merchant, newest first: those numbered below `before`, at most `limit`."""
+        return [MerchantNote(*row) for row in await self._rows("merchant_notes", merchant_id, before, limit)]
+
     async def find(self, merchant_id: int) -> Merchant | None:
         """Read a merchant's name and the like."""
         row = await self._row("merchant", merchant_id)
@@ -87,9 +112,13 @@ class MerchantStore(SubjectStore):
         """Read several merchants' names; a merchant that is not there is absent."""
         return {row[0]: row[1] for row in await self._rows("merchant_names", list(merchant_ids))}
 
-    async def page(self, after: int, limit: int) -> Sequence[tuple[Merchant, Account]]:
-        """List merchants in order of id, those above `after`, at most `limit`."""
-        found = await self._rows("merchants", after, limit)
+    async def page(
+        self, after: int, limit: int, wanted: MerchantFilter = ALL_MERCHANTS
+    ) -> Sequence[tuple[Merchant, Account]]:
+        """List the wanted merchants in order of id, those above `after`, at most `limit`."""
+        state = -1 if wanted.is_closed is None else int(wanted.is_closed)
+        pattern = "" if wanted.tag is None else _tag_pattern(wanted.tag)
+        found = await self._rows("merchants", after, limit, state, pattern)
         return [(Merchant(*row[:_ACCOUNT_AT]), rows.checked_account_from_row(row[_ACCOUNT_AT:])) for row in found]
 
     async def in_order(self, order: MerchantOrder, *, limit: int, offset: int) -> Sequence[int]:
@@ -106,8 +135,11 @@ class MerchantStore(SubjectStore):
             return []
         # As the databases' own lower() does, which leaves characters beyond ASCII as they are.
         lowered = "".join(letter.lower() if letter.isascii() else letter for letter in text)
-        escaped = "".join(f"!{letter}" if letter in "!%_" else letter for letter in lowered)
-        return [row[0] for row in await self._rows("search_merchants", f"%{escaped}%", limit, offset)]
+        return [row[0] for row in await self._rows("search_merchants", f"%{_escaped(lowered)}%", limit, offset)]
+
+    async def with_tag(self, tag: str, *, limit: int, offset: int) -> Sequence[int]:
+        """List the numbers of merchants that have a tag, newest first."""
+        return [row[0] for row in await self._rows("merchants_with_tag", _tag_pattern(tag), limit, offset)]
 
     async def with_accounts(
         self, merchant_ids: Sequence[int]
@@ -126,3 +158,12 @@ class MerchantStore(SubjectStore):
         """Count merchants, transfers and mails that wait; it looks at every account."""
         (row,) = await self._rows("counts")
         return Counts(*row)
+
+
+def _escaped(text: str) -> str:
+    """Write a text as a pattern has it that is to hold it."""
+    return "".join(f"!{letter}" if letter in "!%_" else letter for letter in text)
+
+
+def _tag_pattern(tag: str) -> str:
+    return f"%,{_escaped(tag)},%"

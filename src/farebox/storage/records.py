@@ -23,16 +23,39 @@ BOOK_TRANSFERS_MAX: Final = 500
 
 
 class Merchant(Struct, frozen=True):
-    """A customer: what people call it, and since when it is one."""
+    """A customer: what people call it, and since when it is one. `tags` are sorted, each between commas."""
 
     merchant_id: int
     name: str
     created_at: int
+    tags: str = ""
 
     @property
     def id(self) -> str:
         """Its public id."""
         return ids.public_id(ids.MERCHANT, self.merchant_id)
+
+    @property
+    def tag_list(self) -> list[str]:
+        """Its tags, sorted."""
+        return [tag for tag in self.tags.split(",") if tag]
+
+
+class MerchantNote(Struct, frozen=True):
+    """What one of the staff noted about a merchant, and when."""
+
+    merchant_id: int
+    note_id: int
+    created_at: int
+    author: str
+    text: str
+
+
+class MerchantFilter(Struct, frozen=True):
+    """Which merchants are wanted; None for both the closed and the others, or for any tags."""
+
+    is_closed: bool | None = None
+    tag: str | None = None
 
 
 class Role(IntEnum):
@@ -184,6 +207,8 @@ class MerchantOrder(IntEnum):
     AVAILABLE = 2
     LAST = 3
     AGE = 4
+    CLOSING = 5
+    """Those that are closed, and are in no other order."""
 
 
 class Verification(Struct, frozen=True):
@@ -205,6 +230,8 @@ class Counts(Struct, frozen=True):
     """How much there is: merchants, transfers in all books, and mails and account mails that wait to be sent."""
 
     merchants: int
+    closed_merchants: int
+    """Which are none of the merchants above."""
     transfers: int
     mails_waiting: int
     account_mails_waiting: int

@@ -166,6 +166,8 @@ CASES: Final = [
         },
     ),
     Case(f"{MERCHANT}/name", {"name": "Shop"}, {"name": NAME}),
+    Case(f"{MERCHANT}/tags", {"tags": "vip"}, {"tags": lines(40)}),
+    Case(f"{MERCHANT}/notes", {"text": "late"}, {"text": {**EMPTY, **REMARK}}),
     *_moves(
         f"{MERCHANT}/credit-limit",
         {"credit_limit": "5"},

@@ -151,6 +151,29 @@ class BatchGrants:
         self._note_due(book)
         return Outcome(Code.OK, transfer, grant=self.get(book.merchant_id, command.number))
 
+    def end_all(self, book: Book, reason: str) -> list[Transfer]:
+        """End all grants of a merchant that is closed, by their numbers; those that wait never start.
+
+        One without an end of which nothing is left is as good as ended, and is left alone.
+
+        Raises:
+            MoreGrantsNeeded: not all of them are there.
+        """
+        merchant_id = book.merchant_id
+        if not book.grants_count:
+            return []
+        if merchant_id not in self._state.grants_complete:
+            raise MoreGrantsNeeded(merchant_id)
+        at = book.time_at(self._now)
+        ends = []
+        for grant in sorted(self._of(merchant_id), key=lambda grant: grant.number):
+            is_waiting = grant.state == GrantState.WAITING
+            if is_waiting or (grant.state == GrantState.OPEN and (grant.left or grant.expires_at is not None)):
+                fingerprint = EndGrant(merchant_id, grant.number, reason).fingerprint()
+                ends.append(self._end(book, grant, at, fingerprint, note=reason))
+        self._note_due(book)
+        return [transfer for transfer in ends if transfer is not None]
+
     def taking(self, book: Book, request_type: str, amount: int) -> Taking:
         """Tell what a request of a type takes of grants; if it is more than can be spent, all that it may take.
 

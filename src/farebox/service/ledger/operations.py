@@ -387,6 +387,14 @@ class Operations:
         asked_by = _asked_by(principal, Operation.FREEZE)
         return await self._submit(commands.SetFrozen(merchant_id, is_frozen, *asked_by), is_dry_run=is_dry_run)
 
+    async def set_closed(
+        self, merchant_id: int, *, is_closed: bool, reason: str, principal: Principal | None, is_dry_run: bool = False
+    ) -> Outcome:
+        """Close a merchant that has no money left, or open it again."""
+        asked_by = _asked_by(principal, Operation.MANAGE_MERCHANTS)
+        command = commands.SetClosed(merchant_id, is_closed, inputs.note("reason", reason), *asked_by)
+        return await self._submit(command, is_dry_run=is_dry_run)
+
 
 async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | None) -> list[_CheckedCharge]:
     """Check charges, each on its own; others are served between one portion and the next."""

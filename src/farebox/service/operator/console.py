@@ -129,6 +129,11 @@ class ConsoleQueries:
         with translated():
             return await self._rows(await self._stores.merchants.search(text, limit=limit, offset=offset))
 
+    async def with_tag(self, tag: str, *, limit: int, offset: int) -> list[MerchantRow]:
+        """List merchants that have a tag, newest first."""
+        with translated():
+            return await self._rows(await self._stores.merchants.with_tag(tag, limit=limit, offset=offset))
+
     async def merchants_of(self, merchant_ids: Iterable[int]) -> dict[int, MerchantRow]:
         """Read these merchants, by their numbers; one that is gone is absent."""
         with translated():

@@ -9,6 +9,7 @@ from farebox.core.permissions import Operation
 from farebox.service import inputs
 from farebox.service.errors import ensure_done
 from farebox.service.ledger.operations import Operations
+from farebox.service.operator.annotations import Annotations
 from farebox.service.operator.merchants import Merchants
 from farebox.service.people.api_keys import Principal
 
@@ -20,14 +21,17 @@ class MerchantFields(Struct, frozen=True):
     thresholds: Sequence[str] | None = None
     """All of them; none to be silent."""
     credit_limit: str | None = None
+    tags: Sequence[str] | None = None
+    """All of them; none to have no tag."""
 
 
 class MerchantChanges:
     """Changes merchants, by the API and the command line alike."""
 
-    def __init__(self, merchants: Merchants, operations: Operations) -> None:
-        """Change what these two know of."""
+    def __init__(self, merchants: Merchants, operations: Operations, annotations: Annotations) -> None:
+        """Change what these know of."""
         self._merchants = merchants
+        self._annotations = annotations
         self._operations = operations
 
     async def apply(self, merchant_id: int, change: MerchantFields, *, principal: Principal) -> Outcome | None:
@@ -44,11 +48,14 @@ class MerchantChanges:
             (change.name, Operation.MANAGE_MERCHANTS),
             (thresholds, Operation.SET_THRESHOLDS),
             (change.credit_limit, Operation.SET_CREDIT_LIMIT),
+            (change.tags, Operation.ANNOTATE),
         ):
             if value is not None:
                 principal.ensure_may(operation)
         if change.name is not None:
             inputs.name("name", change.name)
+        if change.tags is not None:
+            inputs.tags("tags", change.tags)
         if thresholds is not None:
             _, account = await self._merchants.get(merchant_id)
             limit = account.credit_limit
@@ -64,4 +71,6 @@ class MerchantChanges:
             ensure_done(await operations.set_thresholds(merchant_id, thresholds, principal=principal))
         if change.name is not None:
             await self._merchants.rename(merchant_id, change.name, principal=principal)
+        if change.tags is not None:
+            await self._annotations.set_tags(merchant_id, change.tags, principal=principal)
         return limited

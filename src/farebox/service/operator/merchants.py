@@ -5,11 +5,13 @@ from contextlib import contextmanager
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.audit_log import Action, AuditEntry
+from farebox.core.closing import MERCHANT_CLOSED
 from farebox.core.commands import KeyKind
 from farebox.core.money import format_amount
 from farebox.core.permissions import Operation
@@ -17,17 +19,18 @@ from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, roles_in_wo
 from farebox.core.thresholds import Threshold
 from farebox.service import inputs
 from farebox.service.clock import Clock
-from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
+from farebox.service.errors import Conflict, InvalidInput, Missing, Refused, UnknownMerchant, translated
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may, maker_of
 from farebox.service.people.users import ROLE_WORDS
 from farebox.service.repeats import RequestKey, repeat_of
 from farebox.storage.api_keys import KeyEnded
-from farebox.storage.records import ApiKey, Merchant, Role, User
+from farebox.storage.merchants import ALL_MERCHANTS
+from farebox.storage.records import ApiKey, Merchant, MerchantFilter, Role, User
 from farebox.storage.stores import Stores
 
-__all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "Merchants", "NewKey", "Role", "User"]
+__all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "MerchantFilter", "Merchants", "NewKey", "Role", "User"]
 
 OVERLAP_SECONDS_DEFAULT: Final = 24 * 3600
 """How long a rotated key goes on working beside its successor."""
@@ -136,15 +139,23 @@ class Merchants:
             raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
         return merchant, account
 
-    async def page(self, *, after: int | None, limit: int) -> Sequence[tuple[Merchant, Account]]:
-        """List merchants, oldest first: those after the merchant of this number, `limit` at most."""
+    async def page(
+        self, *, after: int | None, limit: int, wanted: MerchantFilter = ALL_MERCHANTS
+    ) -> Sequence[tuple[Merchant, Account]]:
+        """List the wanted merchants, oldest first: those after the merchant of this number, `limit` at most."""
+        if wanted.tag is not None:
+            wanted = replace(wanted, tag=inputs.tag("tag", wanted.tag))
         with translated():
-            return await self._stores.merchants.page(-1 if after is None else after, limit)
+            return await self._stores.merchants.page(-1 if after is None else after, limit, wanted)
 
-    async def list(self, *, page_rows: int = PAGE_ROWS) -> Sequence[tuple[Merchant, Account]]:
-        """List every merchant, oldest first; they are read `page_rows` at a time."""
+    async def list(
+        self, *, page_rows: int = PAGE_ROWS, wanted: MerchantFilter = ALL_MERCHANTS
+    ) -> Sequence[tuple[Merchant, Account]]:
+        """List all wanted merchants, oldest first; they are read `page_rows` at a time."""
         merchants: list[tuple[Merchant, Account]] = []
-        while page := await self.page(after=merchants[-1][0].merchant_id if merchants else None, limit=page_rows):
+        while page := await self.page(
+            after=merchants[-1][0].merchant_id if merchants else None, limit=page_rows, wanted=wanted
+        ):
             merchants.extend(page)
         return merchants
 
@@ -206,6 +217,7 @@ class Merchants:
             Forbidden: this principal makes no such keys, or none of these roles.
         """
         ensure_may(principal, _key_operation(merchant_id))
+        await self._ensure_open(merchant_id)
         now = self._clock.now()
         expires_at = None if expires is None else inputs.time("expires", expires)
         if expires_at is not None and expires_at <= now:
@@ -290,6 +302,7 @@ class Merchants:
         inputs.overlap_seconds("overlapSeconds", overlap_seconds)
         old = await self.key(key_id)
         ensure_may(principal, _key_operation(old.merchant_id))
+        await self._ensure_open(old.merchant_id)
         roles = StaffRole(old.roles)
         if principal is not None:
             principal.ensure_has(roles)
@@ -308,6 +321,18 @@ class Merchants:
                 maker=maker_of(principal),
             )
         return key
+
+    async def _ensure_open(self, merchant_id: int | None) -> None:
+        """Go on unless a merchant that keys are made for is closed.
+
+        Raises:
+            Refused: it is.
+        """
+        if merchant_id is not None:
+            with translated():
+                account = await self._stores.accounts.find(merchant_id)
+            if account is not None and account.closed_at is not None:
+                raise Refused(MERCHANT_CLOSED)
 
     def _check_credit_limit(self, account: Account) -> None:
         limit = self._limits.of(account.currency)

@@ -48,6 +48,7 @@ class ApprovalEndpoints(Endpoints):
         operations=(Operation.DECIDE_APPROVAL,),
         refusals=(
             Code.MERCHANT_NOT_FOUND,
+            Code.MERCHANT_CLOSED,
             Code.IDEMPOTENCY_CONFLICT,
             Code.APPROVAL_NOT_FOUND,
             Code.APPROVAL_ALREADY_REJECTED,

@@ -13,6 +13,7 @@ from farebox.web.schemas.spending import ChargeData, ChargeRequest
 
 SPEND_REFUSALS: Final = (
     Code.MERCHANT_NOT_FOUND,
+    Code.MERCHANT_CLOSED,
     Code.IDEMPOTENCY_CONFLICT,
     Code.MERCHANT_FROZEN,
     Code.CLOCK_BEHIND,

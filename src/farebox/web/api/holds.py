@@ -18,6 +18,7 @@ from farebox.web.schemas import spending as schemas
 from farebox.web.schemas.admin import MerchantPageQuery
 
 _HOLD_REFUSALS: Final = (
+    Code.MERCHANT_CLOSED,
     Code.HOLD_NOT_FOUND,
     Code.HOLD_ALREADY_CAPTURED,
     Code.HOLD_ALREADY_RELEASED,
@@ -138,7 +139,7 @@ class HoldEndpoints(Endpoints):
         summary="Give a hold's money back",
         data=ReleaseData,
         operations=(Operation.MANAGE_HOLDS,),
-        refusals=(Code.IDEMPOTENCY_CONFLICT, *_HOLD_REFUSALS),
+        refusals=(*_HOLD_REFUSALS, Code.IDEMPOTENCY_CONFLICT),
         description="Support releases holds too, with a reason.",
     )
     async def release(self, request: ApiRequest, body: schemas.ReleaseRequest) -> Answer:

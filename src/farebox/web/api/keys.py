@@ -50,7 +50,7 @@ class KeyEndpoints(Endpoints):
         summary="Make an API key for a merchant",
         data=NewKeyData,
         operations=(Operation.MANAGE_MERCHANT_KEYS,),
-        refusals=_UNKNOWN,
+        refusals=(*_UNKNOWN, Code.MERCHANT_CLOSED),
         is_made_once=True,
     )
     async def create_merchant_key(self, request: ApiRequest, body: MerchantKeyRequest) -> Answer:

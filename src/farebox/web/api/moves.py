@@ -14,6 +14,7 @@ from farebox.web.schemas.admin import AdjustmentRequest, ReversalRequest, TopUpR
 _WAITS: Final = "Above the operator's limit it waits for another support person's approval: then the answer is 202."
 _REQUEST_REFUSALS: Final = (
     Code.MERCHANT_NOT_FOUND,
+    Code.MERCHANT_CLOSED,
     Code.IDEMPOTENCY_CONFLICT,
     Code.APPROVAL_ALREADY_REJECTED,
     Code.AMOUNT_TOO_FINE,
@@ -83,6 +84,7 @@ class MoveEndpoints(Endpoints):
         operations=(Operation.REVERSE_TOP_UP,),
         refusals=(
             Code.MERCHANT_NOT_FOUND,
+            Code.MERCHANT_CLOSED,
             Code.IDEMPOTENCY_CONFLICT,
             Code.TRANSFER_NOT_FOUND,
             Code.TRANSFER_NOT_REVERSIBLE,

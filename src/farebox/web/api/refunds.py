@@ -27,6 +27,7 @@ class RefundEndpoints(Endpoints):
         ),
         operations=(Operation.REFUND,),
         refusals=(
+            Code.MERCHANT_CLOSED,
             Code.IDEMPOTENCY_CONFLICT,
             Code.APPROVAL_ALREADY_REJECTED,
             Code.APPROVAL_REQUIRED,

@@ -129,9 +129,9 @@ class OverviewPages:
 
 
 def state_of(account: Account) -> str:
-    """Name what a merchant should know first: frozen, owing, new, empty, below a threshold, or nothing."""
-    if account.is_frozen:
-        return "frozen"
+    """Name what a merchant should know first: closed, frozen, owing, new, empty, below a threshold, or nothing."""
+    if account.closed_at is not None or account.is_frozen:
+        return "frozen" if account.closed_at is None else "closed"
     if account.owed:
         return "owing"
     if account.available + account.credit_limit <= 0:

@@ -12,12 +12,13 @@ from farebox.presenters.audit_log import AuditEntryData
 from farebox.presenters.fields import Email, Name, RequestType, TransferId, line_schema
 from farebox.presenters.keys import KeyData
 from farebox.presenters.merchants import MerchantData
+from farebox.presenters.notes import NoteData
 from farebox.presenters.outbox import MailData
 from farebox.presenters.prices import PriceData
 from farebox.presenters.rules import RULE_REFERENCE
 from farebox.presenters.shortfalls import ShortfallData
 from farebox.presenters.users import UserData
-from farebox.service.inputs import NAME_CHARS_MAX, OVERLAP_SECONDS_MAX
+from farebox.service.inputs import NAME_CHARS_MAX, OVERLAP_SECONDS_MAX, TAG_CHARS_MAX, TAGS_MAX
 from farebox.web.schemas.common import (
     ANY_SIGN,
     NOT_NEGATIVE,
@@ -84,6 +85,42 @@ class ShortfallsData(Struct, rename="camel"):
     """A page of transfers that took less than was due, newest first."""
 
     shortfalls: list[ShortfallData]
+    next_cursor: NextCursor
+
+
+class MerchantsQuery(PageQuery, rename="camel", forbid_unknown_fields=True):
+    """Which merchants to list."""
+
+    closed: Annotated[
+        Literal["true", "false"] | None, Meta(description="Those alone that are closed, or are not; all, if absent.")
+    ] = None
+    tag: Annotated[str | None, Meta(description="Those with this tag alone.", examples=["vip"])] = None
+    format: Annotated[Literal["json", "csv"], Meta(description="How they are written.")] = "json"
+
+
+class ClosingRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Close a merchant, or open it again."""
+
+    reason: Annotated[
+        str,
+        Meta(
+            description="It stands in the audit log.",
+            examples=["moved to another provider"],
+            extra_json_schema=line_schema(NOTE_CHARS_MAX),
+        ),
+    ]
+
+
+class NoteRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Note something about a merchant."""
+
+    text: Annotated[str, Meta(examples=["pays by the quarter"], extra_json_schema=line_schema(NOTE_CHARS_MAX))]
+
+
+class NotesData(Struct, rename="camel"):
+    """A page of notes, newest first."""
+
+    notes: list[NoteData]
     next_cursor: NextCursor
 
 
@@ -168,6 +205,17 @@ class MerchantChange(Struct, rename="camel", forbid_unknown_fields=True):
         | UnsetType
     ) = UNSET
     credit_limit: Annotated[str, Meta(examples=["50.00"], extra_json_schema=NOT_NEGATIVE)] | UnsetType = UNSET
+    tags: (
+        Annotated[
+            list[Annotated[str, Meta(extra_json_schema=line_schema(TAG_CHARS_MAX))]],
+            Meta(
+                description="All of them, without commas, in lower case; none to have no tag.",
+                examples=[["vip", "eu"]],
+                extra_json_schema={"maxItems": TAGS_MAX},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 class TopUpRequest(Struct, rename="camel", forbid_unknown_fields=True):

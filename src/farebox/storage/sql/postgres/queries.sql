@@ -7,6 +7,7 @@ CROSS JOIN LATERAL (
     SELECT a.wallet FROM merchant_key k JOIN account a ON a.merchant_id = k.merchant_id
     WHERE k.merchant_id = u.merchant_id AND k.digest = u.digest
         AND (k.expires_at IS NULL OR k.expires_at > $3) AND (k.revoked_at IS NULL OR k.revoked_at > $3)
+        AND a.closed_at IS NULL
     LIMIT 1
 ) found;
 
@@ -30,7 +31,7 @@ UNION ALL
 -- The currency's three characters and the thresholds share a column.
 SELECT 'account', currency || thresholds, last_hash, ARRAY[
     merchant_id, wallet, held, revenue, funding, adjustments, promotions, credit_limit, is_frozen::int, seq, last_at,
-    alerts_count, is_exhausted::int, given, grants_count, grants_due_at, owed
+    alerts_count, is_exhausted::int, given, grants_count, grants_due_at, owed, closed_at
 ], {transfer.nulls}
 FROM account WHERE merchant_id = ANY($14::bigint[])
 UNION ALL

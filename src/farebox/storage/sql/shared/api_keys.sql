@@ -6,9 +6,10 @@ INSERT INTO merchant_key ({merchant_key.stored}) VALUES ({merchant_key.values});
 -- insert_staff_key: add a service's or support's API key
 INSERT INTO staff_key ({staff_key.stored}) VALUES ({staff_key.values});
 
--- find_merchant_key: look a merchant's API key up by its digest
+-- find_merchant_key: look a merchant's API key up by its digest; those of a closed merchant are not found
 SELECT key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at, 0, budget_id
-FROM merchant_key WHERE merchant_id = $1 AND digest = $2;
+FROM merchant_key WHERE merchant_id = $1 AND digest = $2
+    AND NOT EXISTS (SELECT 1 FROM account WHERE merchant_id = $1 AND closed_at IS NOT NULL);
 
 -- find_staff_key: look a service's or support's API key up by its digest
 SELECT key_id, kind, NULL, expires_at, revoked_at, roles, NULL, name, people FROM staff_key WHERE digest = $1;

@@ -4,7 +4,8 @@
 SELECT k.digest, a.wallet
 FROM merchant_key k JOIN account a ON a.merchant_id = k.merchant_id
 WHERE k.merchant_id = $1 AND k.digest = $2
-    AND (k.expires_at IS NULL OR k.expires_at > $3) AND (k.revoked_at IS NULL OR k.revoked_at > $3);
+    AND (k.expires_at IS NULL OR k.expires_at > $3) AND (k.revoked_at IS NULL OR k.revoked_at > $3)
+    AND a.closed_at IS NULL;
 
 -- load_merchant_key: read one merchant's API key by its digest
 SELECT digest, key_id, {KeyKind.MERCHANT}, merchant_id, expires_at, revoked_at, 0, budget_id

@@ -28,6 +28,7 @@ from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageHandler, PageRoute
 
 _LATEST: Final = 8
+_NOTES: Final = 3
 _REFUSED_DAYS: Final = 7
 _APPROVALS: Final = 100
 _THRESHOLDS: Final = "thresholds"
@@ -93,6 +94,7 @@ class MerchantPages:
             members=await services.users.members(number),
             keys=[key for key in keys if is_working(key, now)],
             grants=[grant for grant in grants if grant.state != GrantState.ENDED],
+            notes=await services.annotations.notes(number, before=None, limit=_NOTES),
             prices=standing(price_versions(await services.prices.list(number), now)),
             now=now,
         )

@@ -15,11 +15,15 @@ from farebox.service.errors import InvalidInput, ServiceError, UnknownMerchant
 from farebox.service.insight.forecast import RUNWAY_MAX
 from farebox.service.insight.runway_words import lasts
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
+from farebox.service.operator.merchant_export import merchants_csv
+from farebox.service.operator.merchants import MerchantFilter
 from farebox.service.typed_amounts import typed_amount
+from farebox.web.pages import render
 from farebox.web.pages.amounts import threshold_fields, typed_thresholds
 from farebox.web.pages.console.common import merchant_url
 from farebox.web.pages.dashboard import state_of
 from farebox.web.pages.paging import cut, page_of
+from farebox.web.pages.reader_check import Download
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -31,6 +35,7 @@ _ORDERS: Final = {
     "runway": MerchantOrder.RUNS_OUT,
     "balance": MerchantOrder.AVAILABLE,
     "last": MerchantOrder.LAST,
+    "closed": MerchantOrder.CLOSING,
 }
 _THRESHOLDS: Final = "thresholds"
 _LIMIT: Final = "credit_limit"
@@ -45,6 +50,7 @@ class MerchantListPages:
         return [
             PageRoute("/support", Audience.SUPPORT, get=self.show, is_console=True),
             PageRoute("/support/merchants", Audience.SUPPORT, get=self.start, is_console=True),
+            PageRoute("/support/merchants.csv", Audience.SUPPORT, get=self.export, is_console=True),
             PageRoute(
                 "/support/merchants/new",
                 Audience.SUPPORT,
@@ -65,6 +71,7 @@ class MerchantListPages:
         """List merchants: by search, in an order, or as they come, below those who run out soon."""
         text = request.query("q").strip()[:_QUERY_CHARS_MAX]
         sort = request.query("sort") if request.query("sort") in _ORDERS else ""
+        tag = request.query("tag").strip().lower()[:_QUERY_CHARS_MAX]
         page = page_of(request)
         console = request.services.console
         soon: Sequence[MerchantRow] = []
@@ -73,6 +80,8 @@ class MerchantListPages:
             if (url := await self._exact(request, text)) is not None:
                 return request.redirect(url)
             found_rows = await console.search(text, limit=ROWS + 1, offset=page * ROWS)
+        elif tag:
+            found_rows = await console.with_tag(tag, limit=ROWS + 1, offset=page * ROWS)
         else:
             found_rows = await console.merchants(_ORDERS[sort or "age"], limit=ROWS + 1, offset=page * ROWS)
         rows, more = cut(found_rows, ROWS)
@@ -80,7 +89,7 @@ class MerchantListPages:
         if sort:
             # Some orders are as of some minutes ago; within a page the figures of now go one after the other.
             rows = sorted(rows, key=_IN_ORDER[sort](now))
-        if not text and not sort and not page:
+        if not text and not tag and not sort and not page:
             soon, more_soon = cut(await console.soon(SOON_ROWS + 1, request.zone, beside=rows), SOON_ROWS)
         numbers = sorted({row.merchant.merchant_id for row in (*soon, *rows)})
         refused = await request.services.refusals.today_of(numbers, request.zone)
@@ -93,8 +102,16 @@ class MerchantListPages:
             number=page,
             sort=sort,
             text=text,
+            tag=tag,
             days=SOON_DAYS,
         )
+
+    async def export(self, request: PageRequest) -> Response:
+        """Give all merchants as CSV, or those that have a tag."""
+        wanted = MerchantFilter(tag=request.query("tag") or None)
+        pieces = merchants_csv(request.services.merchants, wanted)
+        headers = {**render.HEADERS, "Content-Disposition": 'attachment; filename="merchants.csv"'}
+        return Download(request, pieces, media_type="text/csv", headers=headers)
 
     async def new(self, request: PageRequest) -> Response:
         """Show the form by which a merchant is added."""
@@ -155,6 +172,7 @@ def _shown(row: MerchantRow, now: int, zone: ZoneInfo, refused: Mapping[int, int
     return {
         "url": merchant_url(row.merchant.merchant_id),
         "name": row.merchant.name,
+        "merchant": row.merchant,
         "account": row.account,
         "lasts": "" if runway is None else lasts(runway, zone),
         "state": state_of(row.account),
@@ -172,5 +190,6 @@ _IN_ORDER: Final[dict[str, Callable[[int], Callable[[MerchantRow], int]]]] = {
     "runway": lambda now: lambda row: _until(row, now),
     "balance": lambda now: lambda row: row.account.available,
     "last": lambda now: lambda row: -row.account.last_at,
+    "closed": lambda now: lambda row: -(row.account.closed_at or 0),
 }
 """By what merchants are sorted, at a moment."""

@@ -1,7 +1,9 @@
 """The console's pages, all of them."""
 
+from farebox.web.pages.console.annotations import AnnotationPages
 from farebox.web.pages.console.approvals import ApprovalPages
 from farebox.web.pages.console.audit import AuditLogPages
+from farebox.web.pages.console.closing import ClosingPages
 from farebox.web.pages.console.grants import ConsoleGrantPages
 from farebox.web.pages.console.holds import ConsoleHoldPages
 from farebox.web.pages.console.keys import ConsoleKeyPages
@@ -26,6 +28,8 @@ def console_routes() -> list[PageRoute]:
     pages = (
         MerchantListPages(),
         MerchantPages(),
+        ClosingPages(),
+        AnnotationPages(),
         MoneyPages(),
         TransferPages(),
         ConsoleHoldPages(),
