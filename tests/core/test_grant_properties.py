@@ -39,7 +39,7 @@ SPAN: Final = 12
 
 WHOSE: Final = st.sampled_from([ANN, ANN, ANN, ANN, BEN])
 SEQS: Final = st.integers(1, 9)
-MICROS: Final = st.none() | st.integers(1, 8 * CENT)
+MICROS: Final = st.none() | st.sampled_from([1, CENT, 3 * CENT, 8 * CENT]) | st.integers(1, 8 * CENT)
 KEYS: Final = st.integers(1, 40).map(lambda number: f"key-{number}")
 CENTS: Final = st.integers(1, 6).map(lambda cents: cents * CENT)
 TIMES: Final = st.none() | st.integers(NOW - 1, NOW + SPAN)
@@ -83,8 +83,13 @@ History = list[tuple[int, list[Command]]]
 def histories(draw: st.DrawFn) -> History:
     """Draw batches, each with its time; clocks step back now and then."""
     begin: list[Command] = [
-        *(TopUp(ANN, draw(CENTS), "0"), GiveCredit(ANN, draw(CENTS), "0", "trial"), draw(GIFTS), draw(GIFTS)),
-        *(replace(draw(HOLDS), payer=Payer(ANN)), draw(CHARGES), draw(HOLDS), draw(CHARGES)),
+        *(TopUp(ANN, 9 * CENT, "0"), GiveCredit(ANN, 2 * CENT, "0", "trial"), draw(GIFTS), draw(GIFTS)),
+        *(
+            replace(draw(HOLDS), payer=Payer(ANN), amount=draw(st.sampled_from([CENT, 3 * CENT, 5 * CENT]))),
+            draw(CHARGES),
+            draw(HOLDS),
+            draw(CHARGES),
+        ),
     ]
     batches = draw(st.lists(st.tuples(st.integers(-2, 4), st.lists(commands(), min_size=1, max_size=6)), max_size=6))
     now, history = NOW, [(NOW, begin)]
@@ -119,7 +124,7 @@ def test_histories_meet_all_that_becomes_of_grants() -> None:
     """A property says little of what its examples never come to."""
     seen: set[str] = set()
 
-    @settings(examples(1_000), derandomize=True, database=None)
+    @settings(examples(400), derandomize=True, database=None)
     @given(histories())
     def play(history: History) -> None:
         on, outcomes = played(history)
