@@ -94,7 +94,7 @@ def full_ledger() -> MemoryLedger:
 
 
 def beside(ledger: MemoryLedger) -> tuple[Any, ...]:
-    """Collect the rows that are stored beside Ann's transfers: holds, no prices with rules, no counts, shortfalls and grants."""
+    """Collect what stands beside Ann's transfers: holds, no prices with rules, no counts, shortfalls and grants."""
     rows = ledger.rows()
     return rows["holds"], None, (), rows["shortfalls"], rows["grants"]
 

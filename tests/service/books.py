@@ -25,6 +25,7 @@ from tests.support.ledger import ANN, NOW, SECOND, UNIT, add_merchant, add_price
 from tests.support.memory import MemoryConnector
 
 TRANSFERS: Final = 15
+GRANT_END: Final = NOW + 100 * SECOND
 GIVEN_KINDS: Final = frozenset({Kind.GRANT, Kind.GRANT_EXPIRY})
 
 
@@ -87,3 +88,31 @@ async def keep_given_book(stores: Stores) -> None:
     outcomes += await do(stores, Refund(ANN, TRANSFERS + 3, "given refund"), EndGrant(ANN, 2, "mistake"), now=end)
     assert {Code.OK} == {outcome.code for outcome in outcomes}, outcomes
     assert set(Kind) == {transfer.kind for transfer in await book(stores)}
+
+
+async def keep_spent_grants(stores: Stores) -> None:
+    """Give Ann credit of four kinds, and take of it in every way: 16 transfers, mostly ten seconds apart.
+
+    The first grant ends at GRANT_END, which posts transfer 12 ahead of the next command.
+    """
+    await add_merchant(stores, funds=20)
+    await add_price(stores)
+    await add_price(stores, 2, request_type="scan")
+    payer = Payer(ANN)
+    commands: list[Command] = [
+        GiveCredit(ANN, 5 * UNIT, "ends", "gift", expires_at=GRANT_END),
+        GiveCredit(ANN, 5 * UNIT, "stays", "gift"),
+        GiveCredit(ANN, 5 * UNIT, "scans", "gift", types="scan"),
+        GiveCredit(ANN, 5 * UNIT, "last", "gift", priority=2),
+        Charge(payer, "image", 7, "a charge"),
+        CreateHold(payer, "image", 25, "a hold"),
+        Refund(ANN, 6, "a part", 3 * UNIT),
+        CaptureHold(ANN, 7, "a capture", 4 * UNIT),
+        TopUp(ANN, UNIT, "more"),
+        Charge(payer, "scan", 4, "of two"),
+        Refund(ANN, 6, "the rest"),
+        EndGrant(ANN, 3, "a mistake"),
+    ]
+    for number, command in enumerate(commands):
+        (outcome,) = await do(stores, command, now=NOW + (number + number // 9) * 10 * SECOND)
+        assert outcome.is_ok, outcome

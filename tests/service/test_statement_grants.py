@@ -13,7 +13,6 @@ from typing import Any, Final
 import pytest
 
 from farebox.core import chain, ids
-from farebox.core.commands import CaptureHold, Charge, Command, CreateHold, EndGrant, GiveCredit, Payer, Refund, TopUp
 from farebox.core.money import format_amount
 from farebox.service.inputs import format_time
 from farebox.service.statements.check import Report, check_statement
@@ -21,41 +20,12 @@ from farebox.service.statements.grant_check import GrantCheck
 from farebox.service.statements.price_check import PriceCheck
 from farebox.service.statements.reader import Selection, Statements
 from farebox.storage.stores import Stores
-from tests.service.books import keep_given_book, memory_stores
-from tests.support.ledger import ANN, NOW, SECOND, UNIT, add_merchant, add_price, do
+from tests.service.books import GRANT_END, keep_given_book, keep_spent_grants, memory_stores
+from tests.support.ledger import ANN, NOW, SECOND
 
 SCRIPT: Final[dict[str, Any]] = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "verify_statement.py"))
 GUIDE: Final = Path(__file__).parents[2] / "docs" / "how-to" / "verify-a-statement.md"
-END: Final = NOW + 100 * SECOND
 Forge = Callable[[list[dict[str, Any]]], object]
-
-
-async def _keep() -> Stores:
-    """Give Ann credit of four kinds, and take of it in every way; all of it ten seconds apart."""
-    stores = memory_stores()
-    await add_merchant(stores, funds=20)
-    await add_price(stores)
-    await add_price(stores, 2, request_type="scan")
-    payer = Payer(ANN)
-    commands: list[Command] = [
-        GiveCredit(ANN, 5 * UNIT, "ends", "gift", expires_at=END),
-        GiveCredit(ANN, 5 * UNIT, "stays", "gift"),
-        GiveCredit(ANN, 5 * UNIT, "scans", "gift", types="scan"),
-        GiveCredit(ANN, 5 * UNIT, "last", "gift", priority=2),
-        Charge(payer, "image", 7, "a charge"),
-        CreateHold(payer, "image", 25, "a hold"),
-        Refund(ANN, 6, "a part", 3 * UNIT),
-        CaptureHold(ANN, 7, "a capture", 4 * UNIT),
-        TopUp(ANN, UNIT, "more"),
-        # By now the first grant is over, which posts its end as transfer 12.
-        Charge(payer, "scan", 4, "of two"),
-        Refund(ANN, 6, "the rest"),
-        EndGrant(ANN, 3, "a mistake"),
-    ]
-    for number, command in enumerate(commands):
-        (outcome,) = await do(stores, command, now=NOW + (number + number // 9) * 10 * SECOND)
-        assert outcome.is_ok, outcome
-    return stores
 
 
 async def _exported(stores: Stores, start: int | None = None, end: int | None = None) -> list[str]:
@@ -64,7 +34,8 @@ async def _exported(stores: Stores, start: int | None = None, end: int | None = 
     return b"".join([piece async for piece in pieces]).decode().splitlines()
 
 
-STORES: Final = asyncio.run(_keep())
+STORES: Final = memory_stores()
+asyncio.run(keep_spent_grants(STORES))
 LINES: Final = tuple(asyncio.run(_exported(STORES)))
 
 
@@ -108,7 +79,7 @@ def _data(lines: Sequence[str] = LINES) -> list[dict[str, Any]]:
 
 def test_a_statement_says_what_of_each_transfer_was_given(tmp_path: Path) -> None:
     assert [
-        *(None, f"1:5000000;expires={END}", "2:5000000", "3:5000000;types=scan", "4:5000000;priority=2"),
+        *(None, f"1:5000000;expires={GRANT_END}", "2:5000000", "3:5000000;types=scan", "4:5000000;priority=2"),
         *("1:5000000,2:2000000", "2:3000000,4:2000000", "1:1000000,2:2000000", "2:3000000", "4:2000000", None),
         *("1:1000000", "2:2000000,3:2000000", "1:4000000", "1:4000000", "3:3000000"),
     ] == [data.get("given") for data in _data()[1:-1]]
@@ -174,7 +145,11 @@ FORGERIES: Final[list[tuple[str, Forge, str]]] = [
         lambda data: data.pop(15),
         "15: what the transfer of seq 14 gave back to grant 1",
     ),
-    ("a later end", _change(2, given=f"1:5000000;expires={END + 1}"), "12: ends grant 1 before its time was over"),
+    (
+        "a later end",
+        _change(2, given=f"1:5000000;expires={GRANT_END + 1}"),
+        "12: ends grant 1 before its time was over",
+    ),
     ("an end without a reason", _change(16, note=None), "16: ends grant 3 before its time was over"),
     (
         "an end of less",
