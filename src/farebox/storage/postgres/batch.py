@@ -99,7 +99,13 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         holds=holds,
         originals=originals,
     )
-    owing = [account.merchant_id for account in accounts.values() if account.owed]
+    await _load_more(connection, reads, state)
+    return state
+
+
+async def _load_more(connection: Connection, reads: ReadSet, state: BatchState) -> None:
+    """Read what few batches need, each in a statement of its own."""
+    owing = [account.merchant_id for account in state.accounts.values() if account.owed]
     if owing:
         owed: list[Any] = await connection.fetch(_SQL["owed_shortfalls"], owing)
         state.shortfalls = rows.shortfalls_from_rows(owed)
@@ -110,7 +116,6 @@ async def load(connection: Connection, reads: ReadSet) -> BatchState:
         state.budgets = rows.budgets_from_rows(limits)
     await _load_for_approvals(connection, reads, state)
     await load_grants(connection, reads, state)
-    return state
 
 
 async def load_grants(
