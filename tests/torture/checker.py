@@ -2,13 +2,14 @@
 
 from bisect import bisect_right
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from farebox.bootstrap import Farebox
 from farebox.core.accounts import KIND_WORDS, Account, Kind
-from farebox.core.credit.grants import GrantState, read_given, read_terms
+from farebox.core.credit.grants import Grant, GrantState, read_given, read_terms
 from farebox.core.holds import HoldState
 from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
@@ -85,12 +86,12 @@ async def check_beginning(
         book, whole = [await _book(ledger, seeds) for ledger in (farebox, original)]
         if book != whole[: len(book)]:
             raise Contradiction(f"the restored book of {seeds.merchant} is no beginning of the original")
-        ids = {transfer.id for transfer in book}
+        ids = {transfer.id for transfer in book} | {grant.id for grant in await _grants(farebox, seeds)}
         lost = [
             request.name
             for request in told
-            # A grant may have become no transfer yet.
-            if request.seeds is seeds and request.kind != "grant" and request.data["transferId"] not in ids
+            if request.seeds is seeds
+            and request.data["grantId" if request.kind == "grant" else "transferId"] not in ids
         ]
         if lost:
             raise Contradiction(f"told before the backup, and not in it: {lost[:5]}")
@@ -101,6 +102,11 @@ async def check_beginning(
 async def _book(farebox: Farebox, seeds: Seeds) -> list[Transfer]:
     async with farebox.stores.connector.snapshot() as snapshot:
         return [transfer async for chunk in snapshot.transfers(seeds.merchant_id) for transfer in chunk]
+
+
+async def _grants(farebox: Farebox, seeds: Seeds) -> Sequence[Grant]:
+    async with farebox.stores.connector.snapshot() as snapshot:
+        return await snapshot.grants(seeds.merchant_id)
 
 
 async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, requests: list[Request], users: int) -> None:
