@@ -295,6 +295,7 @@ _PLAUSIBLE: Final = {
     "database_url": ("sqlite:///farebox.db", "postgresql://u:p@host/db", "postgresql://u:p@a:5432,b:5433/db?ssl=true"),
     "smtp_url": ("smtp://user:pass@mail.example:587?starttls=true", "smtps://mail.example", "smtp://[::1]:25", ""),
     "smtp_connections": ("20", "1", "100"),
+    "credit_notice_days": ("7", "0", "365"),
     "mail_from": ("alerts@example.com", "Northwind <alerts@example.com>"),
     "public_url": ("https://pay.example", "http://[::1]:8000/"),
     "cors_origins": ("https://a.example, https://b.example/", "*"),

@@ -18,7 +18,7 @@ from farebox.web.client_address import FORWARDED_MAX, Addresses, source_of
 from farebox.web.decoding import BodyDecoder, decode_query
 from farebox.web.envelope import ApiError
 from farebox.web.http_limits import HTTP_LIMITS
-from farebox.web.schemas import admin, quotes, reading, spending, statement
+from farebox.web.schemas import admin, grants, quotes, reading, spending, statement
 from tests.fuzz.making import (
     Make,
     any_bytes,
@@ -37,11 +37,11 @@ from tests.fuzz.target import Target, run_now
 from tests.fuzz.texts import AMOUNTS, DAYS, EMAILS, IDS, KEYS, TIMES, WORDS, ZONES
 
 QUERIES: Final[tuple[type[Struct], ...]] = (
-    *(admin.PageQuery, admin.MerchantPageQuery, reading.UsageQuery, statement.TransfersQuery),
+    *(admin.PageQuery, admin.MerchantPageQuery, grants.GrantsQuery, reading.UsageQuery, statement.TransfersQuery),
 )
 BODIES: Final[tuple[type[Struct], ...]] = tuple(
     kind
-    for room in (admin, quotes, spending)
+    for room in (admin, grants, quotes, spending)
     for name, kind in vars(room).items()
     if isinstance(kind, type) and issubclass(kind, Struct) and name.endswith(("Request", "Change"))
 )

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -145,7 +145,11 @@ class Whole:
         return found
 
     def _part(self, random: Random, name: str) -> str:
-        own = {"merchant_id": self._site.seeds.merchant, "hold_id": self._book_id(random, ids.HOLD)}
+        own = {
+            "merchant_id": self._site.seeds.merchant,
+            "hold_id": self._book_id(random, ids.HOLD),
+            "grant_id": self._book_id(random, ids.GRANT),
+        }
         known = {**UNKNOWN_IDS, **own}[name]
         return known if random.random() < 0.8 else quote(IDS(random), safe="", errors="replace") or "x"
 
@@ -180,6 +184,7 @@ class Whole:
             "creditLimit": "5",
             "currency": "USD",
             "direction": random.choice(("credit", "debit")),
+            "expiresAt": (datetime.now(UTC) + timedelta(seconds=random.choice((1, 60, 10**6)))).isoformat(),
             "email": f"{random.randint(0, 9)}@northwind.example",
             "idempotencyKey": f"{random.randint(0, 10**6)}",
             "isFrozen": False,
@@ -187,6 +192,7 @@ class Whole:
             "merchant": seeds.merchant,
             "name": "Northwind",
             "overlapSeconds": 60,
+            "priority": random.randint(0, 3),
             "quantities": {"requests": random.randint(1, 3)},
             "quantity": random.randint(1, 3),
             "requestedAt": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -197,6 +203,7 @@ class Whole:
             "ttlSeconds": 60,
             # A type that ends is charged no more.
             "type": "old" if kind is admin.EndPriceRequest else random.choice(("image", "image", "call")),
+            "types": random.choice((["image"], ["call", "image"])),
             "unitPrice": "0.02",
         }
         return {

@@ -8,7 +8,7 @@ from typing import Final
 
 from farebox.bootstrap import Farebox
 from farebox.core import ids
-from farebox.core.commands import KeyKind, RequestApproval, TopUp
+from farebox.core.commands import GiveCredit, KeyKind, RequestApproval, TopUp
 from farebox.storage.records import Realm, Role
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
@@ -75,7 +75,9 @@ async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
     await farebox.committer.submit(RequestApproval(TopUp(seeds.merchant_id, 1_000_000, "waits"), 1))
     service = (await farebox.services.merchants.create_key(KeyKind.SERVICE, name="recognition")).key
     held = await farebox.services.operations.hold(HoldRequest(seeds.merchant, "image", "people"), caller=None)
+    given = await farebox.committer.submit(GiveCredit(seeds.merchant_id, 1_000_000, "GIVEN", "trial"))
     assert held.hold is not None
+    assert given.grant is not None
     return {
         "/support/keys/{key:str}": f"/support/keys/{ids.public_id(ids.KEY, service.key_id)}",
         "{merchant:str}": seeds.merchant,
@@ -84,5 +86,6 @@ async def _parts(farebox: Farebox, seeds: Seeds) -> dict[str, str]:
         "{key:str}": ids.public_id(ids.KEY, own.key_id),
         "{approval:str}": "appr_0000000000001",
         "{hold:str}": held.hold.id,
+        "{grant:str}": given.grant.id,
         "{link:str}": "0000000000000.AAAA",
     }

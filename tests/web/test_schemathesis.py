@@ -113,6 +113,10 @@ def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]
         asked = {"amount": amount, "reference": f"{amount}-{number}"}
         return post(f"{merchant}/topups", bea, asked)
 
+    def give(number: int) -> Any:
+        asked = {"amount": "5", "reference": f"given-{number}", "reason": "trial"}
+        return post(f"{merchant}/grants", bea, asked)
+
     def price(path: str, number: int) -> Any:
         asked = {"type": f"later-{number}", "unitPrice": "1", "startsAt": "2100-01-01T00:00:00Z"}
         return post(path, seeds.support_key, asked)["priceId"]
@@ -126,6 +130,7 @@ def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]
             for path in ("/api/admin/prices", f"{merchant}/prices")
         ],
         "holds": [spend("/api/holds", quantity=100)["holdId"] for _ in range(SPARE)],
+        "grants": [give(number)["grantId"] for number in range(SPARE)],
         "charges": [spend("/api/charges", quantity=100)["transferId"] for _ in range(SPARE)],
         "top_ups": [top_up("999", number)["transferId"] for number in range(SPARE)],
         "approvals": [top_up("5000", number)["approvalId"] for number in range(SPARE)],
