@@ -178,8 +178,9 @@ def test_a_grant_starts_within_two_years_and_ends_after_its_start(
         assert [] == on.grants_of(ANN)
 
 
-def test_a_grant_that_would_take_a_balance_beyond_its_range_ends_without_a_start() -> None:
-    on = ledger(give(1, starts_at=NOW + 5))
+@pytest.mark.parametrize("expires_at", [None, NOW + 5, NOW + 6])
+def test_a_grant_that_would_take_a_balance_beyond_its_range_ends_without_a_start(expires_at: int | None) -> None:
+    on = ledger(give(1, starts_at=NOW + 3, expires_at=expires_at))
     on.run(*[top_up(AMOUNT_MICROS_MAX // UNIT, f"INV-{number}") for number in range(4)])
     assert BALANCE_MICROS_MAX == on.ann.wallet
     on.now += 5
@@ -187,6 +188,8 @@ def test_a_grant_that_would_take_a_balance_beyond_its_range_ends_without_a_start
     (grant,) = on.grants_of(ANN)
     assert (GrantState.ENDED, 0, None, NOW + 5) == (grant.state, grant.left, grant.transfer_seq, grant.ended_at)
     assert (4, None) == (on.ann.seq, on.ann.grants_due_at)
+    code = on.code(EndGrant(ANN, 1, "never started"))
+    assert (Code.GRANT_ALREADY_ENDED if expires_at == NOW + 5 else Code.OK) is code
 
 
 # It is spent.
@@ -704,8 +707,14 @@ def test_a_state_that_lacks_a_grant_is_not_decided() -> None:
     state = on.load(reads([refund], NOW))
     assert [(ANN, 1)] == list(state.grants)
     state.grants = {}
-    with pytest.raises(InvariantViolation, match="grant 1, which it names, is not there"):
+    with pytest.raises(InvariantViolation, match=f"merchant {ANN}: grant 1 is not there"):
         decide(state, [refund], NOW)
+    on.run(give(2, "G-2"), hold(2, "another"))
+    release = ReleaseHold(ANN, on.ann.seq, "release")
+    state = on.load(reads([release], NOW))
+    state.grants = {}
+    with pytest.raises(InvariantViolation, match=f"merchant {ANN}: grant 2 is not there"):
+        decide(state, [release], NOW)
     with pytest.raises(MoreGrantsNeeded, match=f"merchant {ANN}"):
         decide(on.load(reads([late], NOW)), [late], END)
     with pytest.raises(MoreGrantsNeeded):

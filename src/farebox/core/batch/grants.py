@@ -85,7 +85,7 @@ class BatchGrants:
             if grant.state != GrantState.ENDED and grant.expires_at is not None and grant.expires_at <= at:
                 due.append((grant.expires_at, GrantState.OPEN, grant.number))
         for time, state, number in sorted(due):
-            grant = self._row(book, number)
+            grant = self._row(book.merchant_id, number)
             if state == GrantState.WAITING:
                 self._start(book, grant)
             elif grant.state == GrantState.OPEN:
@@ -133,7 +133,7 @@ class BatchGrants:
         self._rows.new[grant.merchant_id, grant.number] = grant
         self._numbers.setdefault(grant.merchant_id, []).append(grant.number)
         transfer = self._start(book, grant) if grant.starts_at <= at else None
-        grant = self._row(book, grant.number)
+        grant = self._row(book.merchant_id, grant.number)
         if grant.due_at is not None:
             book.grants_due_at = grant.due_at if book.grants_due_at is None else min(book.grants_due_at, grant.due_at)
         return Outcome(Code.OK, transfer, grant=grant)
@@ -145,8 +145,8 @@ class BatchGrants:
             return refused(Code.GRANT_NOT_FOUND, "The merchant has no such grant")
         if grant.state == GrantState.ENDED:
             # Only support ends a grant before its time.
-            is_by_support = grant.ended_at != grant.expires_at
-            return Outcome(Code.OK, is_replay=True, grant=grant) if is_by_support else already_ended(grant)
+            is_in_time = grant.expires_at is None or (grant.ended_at or 0) < grant.expires_at
+            return Outcome(Code.OK, is_replay=True, grant=grant) if is_in_time else already_ended(grant)
         transfer = self._end(book, grant, book.time_at(self._now), fingerprint, note=command.reason)
         self._note_due(book)
         return Outcome(Code.OK, transfer, grant=self.get(book.merchant_id, command.number))
@@ -199,7 +199,7 @@ class BatchGrants:
     def use(self, book: Book, taking: Taking) -> None:
         """Take from grants what a request takes of them."""
         for number, micros in taking.parts:
-            grant = self._row(book, number)
+            grant = self._row(book.merchant_id, number)
             self._rows.replace(book.merchant_id, number, replace(grant, left=grant.left - micros))
         book.given -= taking.given
 
@@ -208,37 +208,30 @@ class BatchGrants:
         parts = read_given(transfer.given)
         if not parts:
             return ()
-        priorities = {}
-        for number, _ in parts:
-            grant = self._rows.get(transfer.merchant_id, number)
-            if grant is None:
-                raise InvariantViolation(f"{transfer.id}: grant {number}, which it names, is not there")
-            priorities[number] = grant.priority
+        priorities = {number: self._row(transfer.merchant_id, number).priority for number, _ in parts}
         return given_between(in_order(parts, transfer.amount, priorities), first, last)
 
     def give_back(self, book: Book, parts: Parts, transfer: Transfer) -> None:
         """Put what a transfer gives back into its grants; what comes back into one that has ended, ends at once."""
         for number, micros in parts:
-            grant = self._row(book, number)
+            grant = self._row(book.merchant_id, number)
             book.given += micros
             if grant.state != GrantState.ENDED:
                 self._put(replace(grant, left=grant.left + micros))
         for number, micros in parts:
-            grant = self._row(book, number)
+            grant = self._row(book.merchant_id, number)
             if grant.state == GrantState.ENDED:
                 key = end_key(number, transfer.seq)
                 self._post_end(book, grant, micros, key, fingerprint_of_key(key))
 
     def _of(self, merchant_id: int) -> Iterator[Grant]:
-        for number in self._numbers.get(merchant_id, ()):
-            grant = self._rows.get(merchant_id, number)
-            if grant is not None:
-                yield grant
+        return (self._row(merchant_id, number) for number in self._numbers.get(merchant_id, ()))
 
-    def _row(self, book: Book, number: int) -> Grant:
-        grant = self._rows.get(book.merchant_id, number)
+    def _row(self, merchant_id: int, number: int) -> Grant:
+        """Find a grant that has to be there."""
+        grant = self._rows.get(merchant_id, number)
         if grant is None:
-            raise InvariantViolation(f"merchant {book.merchant_id}: grant {number} is not there")
+            raise InvariantViolation(f"merchant {merchant_id}: grant {number} is not there")
         return grant
 
     def _put(self, grant: Grant) -> None:
@@ -247,16 +240,13 @@ class BatchGrants:
         self._lots.pop(grant.merchant_id, None)
 
     def _in_order(self, merchant_id: int) -> Iterator[Grant]:
-        """Yield the open grants that have anything left, in the order of spending."""
+        """Go through the open grants that have anything left, in the order of spending."""
         numbers = self._lots.get(merchant_id)
         if numbers is None:
             lots = [grant for grant in self._of(merchant_id) if grant.state == GrantState.OPEN and grant.left]
             numbers = [grant.number for grant in sorted(lots, key=lambda grant: grant.order)]
             self._lots[merchant_id] = numbers
-        for number in numbers:
-            grant = self._rows.get(merchant_id, number)
-            if grant is not None:
-                yield grant
+        return (self._row(merchant_id, number) for number in numbers)
 
     def _note_due(self, book: Book) -> None:
         """Tell the book when its next grant starts or ends, once all of them are there."""
