@@ -636,6 +636,22 @@ async def test_books_are_summed_up_once_and_those_with_much_to_sum_up_are_listed
         await stores.usage.roll_up(5, transfers_max=4)
 
 
+@every_store
+async def test_several_books_are_summed_up_at_once_each_so_far(stores: Stores) -> None:
+    for merchant_id in (ANN, BEN):
+        await add_merchant(stores, merchant_id, funds=100)
+    await add_price(stores)
+    await do(stores, *[charge(1, f"k{number}") for number in range(9)])
+    before = await quarters(stores, 0, NOW // QUARTER)
+    await stores.usage.roll_up_books([BEN, ANN], transfers_max=6)
+    assert [ANN] == list(await stores.usage.books_to_roll_up(-1, transfers_min=1, limit=9))
+    await stores.usage.roll_up_books([ANN], transfers_max=6)
+    assert [] == list(await stores.usage.books_to_roll_up(-1, transfers_min=1, limit=9))
+    assert before == await quarters(stores, 0, NOW // QUARTER)
+    with pytest.raises(NotFound):
+        await stores.usage.roll_up_books([ANN, 5], transfers_max=4)
+
+
 async def test_stores_that_sum_up_at_once_count_each_transfer_once(engine: Engine, stores: Stores) -> None:
     await add_merchant(stores, funds=1_000)
     await add_price(stores)

@@ -239,6 +239,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "audit_log.list": lambda stores: stores.audit_log.list(merchant_id=None, before=(9, 9), limit=9),
     "audit_log.list of a merchant": lambda stores: stores.audit_log.list(merchant_id=ANN, before=(9, 9), limit=9),
     "usage.roll_up": lambda stores: stores.usage.roll_up(ANN, transfers_max=9),
+    "usage.roll_up_books": lambda stores: stores.usage.roll_up_books([ANN], transfers_max=9),
     "usage.books_to_roll_up": lambda stores: stores.usage.books_to_roll_up(0, transfers_min=1, limit=9),
     "usage.buckets": lambda stores: stores.usage.buckets(
         ANN, first_quarter=0, last_quarter=9, offset_quarters=0, bucket_quarters=4

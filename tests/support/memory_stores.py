@@ -567,6 +567,10 @@ class _Usage(_Subject):
         self._rows.rolled_up[merchant_id] = last
         return last - done
 
+    async def roll_up_books(self, merchant_ids: Sequence[int], *, transfers_max: int) -> None:
+        for merchant_id in merchant_ids:
+            await self.roll_up(merchant_id, transfers_max=transfers_max)
+
     async def books_to_roll_up(self, after: int, *, transfers_min: int, limit: int) -> Sequence[int]:
         numbers = [number for number in sorted(self._rows.books) if number > after]
         return [

@@ -5,7 +5,7 @@ so the figures are exact to the last charge, and the rollup is about speed alone
 and type, and at most a few thousand transfers, however long the book. See docs/decisions/0009-usage-by-quarters.md.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -26,6 +26,9 @@ ROLLUP_TRANSFERS_MAX: Final = 2_000
 ROLLUP_SECONDS: Final = 1.0
 ROLLUP_REST_SECONDS: Final = 600.0
 """How often all books are rolled up to their ends."""
+
+ROLLUP_BOOKS_MAX: Final = 20
+"""How many short books one transaction rolls up."""
 
 BOOKS_PAGE: Final = 500
 
@@ -117,7 +120,9 @@ class UsageRollup:
     async def roll_up(self) -> None:
         """Roll up the books that have grown long enough; the first time, what other processes left as well."""
         if not self._is_caught_up:
-            await self._roll_up_all(ROLLUP_TRANSFERS_MIN)
+            async for books in self._books_left(ROLLUP_TRANSFERS_MIN):
+                for merchant_id in books:
+                    await self._roll_up_book(merchant_id)
             self._is_caught_up = True
         await self.roll_up_grown()
 
@@ -128,14 +133,18 @@ class UsageRollup:
 
     async def roll_up_rest(self) -> None:
         """Roll up what is left of every book, so that few transfers are read for a report over all merchants."""
-        await self._roll_up_all(1)
+        async for books in self._books_left(1):
+            for first in range(0, len(books), ROLLUP_BOOKS_MAX):
+                some = books[first : first + ROLLUP_BOOKS_MAX]
+                for merchant_id in some:
+                    self._grown.pop(merchant_id, None)
+                await self._usage.roll_up_books(some, transfers_max=ROLLUP_TRANSFERS_MIN)
 
-    async def _roll_up_all(self, transfers_min: int) -> None:
-        """Roll up every book that has so many transfers left, whichever process wrote them."""
+    async def _books_left(self, transfers_min: int) -> AsyncIterator[Sequence[int]]:
+        """List the books that have so many transfers left, whichever process wrote them, page by page."""
         after = -1
         while books := await self._usage.books_to_roll_up(after, transfers_min=transfers_min, limit=self._books_page):
-            for merchant_id in books:
-                await self._roll_up_book(merchant_id)
+            yield books
             after = books[-1]
 
     async def _roll_up_book(self, merchant_id: int) -> None:
