@@ -122,7 +122,7 @@ def first(parts: Parts, amount: int) -> tuple[Parts, Parts]:
 
 
 class Grants:
-    """Keeps what is left of each grant of credit, and so knows what each transfer must say of them, from the book's first on."""
+    """Keeps what is left of each grant of credit, from the first transfer on, and so knows what each has to say of it."""
 
     def __init__(self) -> None:
         """Start at the empty book."""

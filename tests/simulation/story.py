@@ -15,7 +15,9 @@ from farebox.core.commands import (
     Charge,
     Command,
     CreateHold,
+    EndGrant,
     ExtendHold,
+    GiveCredit,
     KeyKind,
     Payer,
     Refund,
@@ -24,6 +26,7 @@ from farebox.core.commands import (
     TopUp,
     TransferCommand,
 )
+from farebox.core.credit.grants import GrantState, read_given
 from farebox.core.currencies import fits_minor_unit
 from farebox.core.holds import HoldState
 from farebox.core.ids import ALERT, book_id
@@ -36,6 +39,7 @@ from farebox.service.errors import ServiceError
 from farebox.service.insight.forecast import Runway, RunwayReader
 from farebox.service.ledger.committer import Committer, CommitterLimits
 from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
+from farebox.service.ledger.grant_sweep import GrantSweep
 from farebox.service.periodic import Periodic
 from farebox.storage.records import ApiKey, MailState, Merchant, User
 from tests.simulation.world import SECOND, START, Connection, Database, Post, WorldClock, WorldLoop
@@ -66,6 +70,7 @@ _PARTS: Final = ((None,), (UNIT,), (None, None, None, 1), (UNIT // 2, None, None
 """What captures name: nothing, an amount, a quantity or both, in the command's order."""
 _CLIENTS_SECONDS_MAX: Final = 3_600.0
 _HOURS_AFTER: Final = 4
+_LATER_ROWS: Final = ("shortfalls", "grants")
 
 
 class _ServerDied(Exception):
@@ -80,7 +85,7 @@ class _NoRunways(RunwayReader):
 
 
 class Server:
-    """What one process runs: a committer, the expiry of holds, a dispatcher."""
+    """What one process runs: a committer, the expiry of holds, the sweep of grants, a dispatcher."""
 
     def __init__(self, database: Database, post: Post, clock: WorldClock) -> None:
         self.connection = Connection(database)
@@ -90,6 +95,7 @@ class Server:
         outbox = Outbox(stores, _NoRunways(stores.transfers, stores.grants, clock), settings)
         self.dispatcher = Dispatcher(outbox, Relay(post, stores.mail_servers, clock, server="mail.example:25"), clock)
         self.expiry = Expiry(stores.holds, self.committer, clock)
+        self.grants = GrantSweep(stores.grants, self.committer, clock)
         self._died = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -97,7 +103,8 @@ class Server:
         """Begin to work."""
         await self.committer.start()
         expiry = Periodic("holds to expire", self.expiry.expire_due, pause_seconds=SWEEP_SECONDS)
-        self._tasks = [asyncio.create_task(work.run()) for work in (self.dispatcher.periodic("mails"), expiry)]
+        grants = Periodic("grants to settle", self.grants.settle_due, pause_seconds=SWEEP_SECONDS)
+        self._tasks = [asyncio.create_task(work.run()) for work in (self.dispatcher.periodic("mails"), expiry, grants)]
 
     async def rest(self) -> None:
         """Let go of what is done at the server's own pace; what it is asked for is still done."""
@@ -135,6 +142,7 @@ class Story:
         self._asked: dict[tuple[int, str], TransferCommand] = {}
         self._told: dict[tuple[int, str], Outcome] = {}
         self._extended: list[tuple[ExtendHold, Outcome]] = []
+        self._granted: list[tuple[GiveCredit | EndGrant, Outcome]] = []
         self._servers: list[Server] = []
 
     async def tell(self) -> None:
@@ -170,7 +178,7 @@ class Story:
         for _ in range(_HOURS_AFTER):
             await asyncio.sleep(3_600)
             for server in self._servers:
-                while await server.expiry.sweep() or await server.dispatcher.run_once():
+                while await server.expiry.sweep() or await server.grants.sweep() or await server.dispatcher.run_once():
                     pass
         self._check()
 
@@ -193,7 +201,10 @@ class Story:
             await stores.prices.add(Price(number, request_type, None, 0, rule=rule), START)
         for merchant_id in MERCHANTS:
             rows.do(
-                TopUp(merchant_id, 30 * UNIT, "INV-1"), SetThresholds(merchant_id, (10 * UNIT, 20 * UNIT)), now=START
+                TopUp(merchant_id, 20 * UNIT, "INV-1"),
+                SetThresholds(merchant_id, (10 * UNIT, 20 * UNIT)),
+                *(self._grant(merchant_id, f"G-{lot}", START) for lot in range(self._random.choice((1, 3, 25)))),
+                now=START,
             )
 
     async def _make_trouble(self) -> None:
@@ -223,6 +234,8 @@ class Story:
             command = self._command(f"key-{number}-{turn}")
             if isinstance(command, ExtendHold):
                 self._extended.append((command, await self._done(command)))
+            elif isinstance(command, GiveCredit | EndGrant):
+                self._granted.append((command, await self._done(command)))
             else:
                 place = (command.merchant_id, command.idempotency_key)
                 self._asked[place] = command
@@ -238,6 +251,18 @@ class Story:
             except (_ServerDied, ServiceError):
                 await asyncio.sleep(self._random.uniform(0.001, 1))
 
+    def _grant(self, merchant_id: int, reference: str, now: int) -> GiveCredit:
+        """Give credit: now or soon, for ever or for seconds, for all requests or some."""
+        random = self._random
+        starts_at = now + random.randint(1, 5) * SECOND if random.random() < 0.2 else None
+        lasts = random.choice((None, 1, 2, 5, 5, 60, 3_600))
+        expires_at = None if lasts is None else (starts_at or now) + lasts * SECOND
+        types = random.choice((None, None, None, "image", "calls tokens"))
+        amount = random.randint(1, 5) * UNIT
+        return GiveCredit(
+            merchant_id, amount, reference, "gift", starts_at, expires_at, types, random.choice((0, 0, 2))
+        )
+
     def _command(self, key: str) -> TransferCommand | ExtendHold:
         random = self._random
         merchant_id = random.choice(MERCHANTS)
@@ -248,7 +273,8 @@ class Story:
         ]
         holds = [outcome.hold.seq for outcome in done if outcome.hold is not None]
         charges = [outcome.transfer.seq for outcome in done if outcome.transfer and outcome.hold is None]
-        match random.choice(("charge", "charge", "charge", "hold", "hold", "end", "end", "end", "refund", "top_up")):
+        common = ("charge", "charge", "charge", "hold", "hold", "end", "end", "end", "refund", "top_up", "grant")
+        match random.choice(common):
             case "hold":
                 ttl_seconds = random.choice((1, 3, 900))
                 return self._spend(CreateHold, merchant_id, key, ttl_seconds=ttl_seconds)
@@ -257,6 +283,10 @@ class Story:
                 if what == "extend":
                     return ExtendHold(merchant_id, seq, random.choice(self._clocks).now() + self._more_time())
                 return ReleaseHold(merchant_id, seq, key) if what == "release" else self._capture(merchant_id, seq, key)
+            case "grant":
+                if random.random() < 0.2:
+                    return EndGrant(merchant_id, random.randint(1, 3), "a mistake")
+                return self._grant(merchant_id, key, random.choice(self._clocks).now())
             case "refund" if charges:
                 return Refund(merchant_id, random.choice(charges), key, random.choice((None, UNIT, UNIT + 1)))
             case "top_up":
@@ -303,6 +333,18 @@ class Story:
         """What became of holds that were to last longer: how often each answer came."""
         return Counter("again" if outcome.is_replay else outcome.code for _, outcome in self._extended)
 
+    @property
+    def given(self) -> Counter[str]:
+        """What became of given credit: how often it was taken, came back and ended, and how each was done."""
+        transfers = [item for item in self.rows()["transfers"] if item.given is not None]
+        words = {Kind.GRANT: "given", Kind.CHARGE: "charged", Kind.HOLD: "held", Kind.CAPTURE: "captured"}
+        seen = Counter(words.get(item.kind, "came back") for item in transfers if item.kind != Kind.GRANT_EXPIRY)
+        for item in transfers:
+            if item.kind == Kind.GRANT_EXPIRY:
+                way = "at once" if " after " in item.idempotency_key else "in its time"
+                seen[f"ended {way if item.note is None else 'by support'}"] += 1
+        return seen
+
     def rows(self) -> dict[str, list[Any]]:
         """Return the ledger as the story left it."""
         return self._database.rows.rows()
@@ -320,6 +362,7 @@ class Story:
         for account in rows["accounts"]:
             self._check_book(account, rows)
         self._check_extensions(rows)
+        self._check_grants(rows)
         self._check_mails(rows)
 
     def _check_book(self, account: Account, rows: dict[str, list[Any]]) -> None:
@@ -332,11 +375,33 @@ class Story:
         faults = [fault for item in book for fault in replay.feed(item)]
         originals = {item.seq: item for item in book if item.seq in replay.returned}
         counts = [count for count in rows["period_counts"] if count.merchant_id == account.merchant_id]
-        assert [] == [*faults, *replay.finish(account, holds, originals, counts)]
-        assert account.wallet + account.credit_limit >= 0
+        beside = [[row for row in rows[name] if row.merchant_id == account.merchant_id] for name in _LATER_ROWS]
+        assert [] == [*faults, *replay.finish(account, holds, originals, counts, *beside)]
+        assert account.wallet - account.given + account.credit_limit >= 0
         # By now every hold's time is over, and whatever was not taken went back.
         assert 0 == account.held
         assert HoldState.HELD not in {hold.state for hold in holds}
+
+    def _check_grants(self, rows: dict[str, list[Any]]) -> None:
+        """What was given is there once, was spent in its time alone, and is over after it; what was refused is not."""
+        grants = {(grant.merchant_id, grant.number): grant for grant in rows["grants"]}
+        named = {(grant.merchant_id, grant.reference): grant for grant in rows["grants"]}
+        assert len(named) == len(rows["grants"])
+        for command, outcome in self._granted:
+            if isinstance(command, GiveCredit):
+                grant = named.get((command.merchant_id, command.reference))
+                assert (grant and grant.number) == (outcome.grant and outcome.grant.number), (command, outcome)
+            elif outcome.is_ok:
+                assert grants[command.merchant_id, command.number].state == GrantState.ENDED
+        for item in rows["transfers"]:
+            if item.kind in (Kind.CHARGE, Kind.HOLD):
+                for number, _ in read_given(item.given):
+                    grant = grants[item.merchant_id, number]
+                    assert grant.starts_at <= item.committed_at < (grant.expires_at or item.committed_at + 1)
+                    assert grant.pays_for(item.request_type)
+        # By now whatever has an end is over.
+        for grant in rows["grants"]:
+            assert grant.state == GrantState.ENDED or (grant.state == GrantState.OPEN and grant.expires_at is None)
 
     def _check_extensions(self, rows: dict[str, list[Any]]) -> None:
         """A hold that was extended is there until then, whatever ended it: nothing gave it back for its time sooner."""

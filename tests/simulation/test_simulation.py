@@ -58,15 +58,19 @@ def test_stories_come_to_every_trouble() -> None:
     """A simulation says little of what never happens in it."""
     troubles: Counter[str] = Counter()
     extensions: Counter[str] = Counter()
+    given: Counter[str] = Counter()
     mails = 0
     for seed in range(60):
         story = Story(seed)
         run(story.tell())
         troubles.update(story.troubles)
         extensions.update(story.extensions)
+        given.update(story.given)
         mails += story.mails_taken
     assert {"committed", "failed before", "lost", "lost answer", "late", "late and lost"} == troubles.keys()
     assert {"ok", "again", "hold_expired", "hold_already_captured", "hold_already_released"} <= extensions.keys()
+    assert {"given", "charged", "held", "captured", "came back"} <= given.keys()
+    assert {"ended in its time", "ended at once", "ended by support"} <= given.keys()
     assert mails > 20
 
 

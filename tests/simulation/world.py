@@ -107,7 +107,7 @@ class Connection:
         is_locked = True
         try:
             await self._travel()
-            decision = decide(database.rows.load(reads))
+            decision = database.rows.decision(reads, decide)
             if not decision.changes_anything:
                 return decision
             fate = random.choices(
