@@ -122,7 +122,7 @@ def first(parts: Parts, amount: int) -> tuple[Parts, Parts]:
 
 
 class Grants:
-    """Keeps what is left of each grant of credit, from the first transfer on, and so knows what each has to say of it."""
+    """Keeps what is left of each grant, from the first transfer on, and so knows what each transfer has to say."""
 
     def __init__(self) -> None:
         """Start at the empty book."""
