@@ -234,7 +234,7 @@ async def test_every_endpoint_that_names_one_thing_within_a_merchant_is_tried_wi
         if "{merchant_id}" not in path or not inner:
             continue
         for method in METHODS & item.keys():
-            # What is wrong with a body is told ahead of what its path names.
+            # A body that is wrong is told of ahead of what its path names.
             body = b'{"reason": "r"}' if path.endswith("/end") else b"{}"
             for name in merchants.ben.names:
                 target = path.replace("{merchant_id}", merchants.ann.seeds.merchant)

@@ -150,7 +150,7 @@ async def test_given_credit_counts_until_it_ends_in_the_list_as_on_the_page(fare
     other = await _with_runway_snapshot(farebox, days=50, balance="500")
     rows = await console.merchants(MerchantOrder.RUNS_OUT, limit=9, offset=0)
     assert [seeds.merchant_id, other.merchant_id] == _ids(rows)
-    # What is paid in counts at once.
+    # A top-up counts at once.
     await farebox.services.operations.top_up(
         seeds.merchant_id, amount="20", reference="INV-2", note=None, principal=None
     )

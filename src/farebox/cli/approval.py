@@ -4,15 +4,18 @@ from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, short_time, table
 from farebox.cli.money import answer_move
 from farebox.core import ids
+from farebox.core.accounts import Account
 from farebox.core.approvals import ApprovalState
+from farebox.core.credit.grants import Grant
 from farebox.core.currencies import format_money_with_code
+from farebox.core.outcomes import Outcome
 from farebox.presenters.approvals import approval_data
 from farebox.presenters.audit_log import audit_entry_data
 from farebox.presenters.audit_words import actor_words, audit_words
-from farebox.presenters.moves import approved_limit_data
+from farebox.presenters.moves import approved_grant_data, approved_limit_data
 from farebox.presenters.times import at
 from farebox.service import inputs
 from farebox.service.errors import Refused, ensure_done
@@ -69,11 +72,24 @@ async def approval_approve(context: CommandContext, merchant: str, request: str)
         await answer_move(context, outcome, "Approved and made:")
         return
     _, account = await context.farebox.services.merchants.get(merchant_id(merchant))
+    if outcome.grant is not None:
+        _answer_waiting_grant(context, outcome, outcome.grant, account)
+        return
     limit = format_money_with_code(account.credit_limit, account.currency)
     before = " It had been approved before; nothing is changed." if outcome.is_replay else ""
     context.answer(
         {**as_fields(approved_limit_data(account)), "isReplay": outcome.is_replay},
         f"Approved: the credit limit is {limit}.{before}",
+    )
+
+
+def _answer_waiting_grant(context: CommandContext, outcome: Outcome, grant: Grant, account: Account) -> None:
+    """Print that a grant was approved that starts later, and moves no money before."""
+    amount = format_money_with_code(grant.amount, account.currency)
+    before = " It had been approved before; nothing is changed." if outcome.is_replay else ""
+    context.answer(
+        {**as_fields(approved_grant_data(grant, account)), "isReplay": outcome.is_replay},
+        f"Approved: {amount} of credit as {grant.id}, from {short_time(grant.starts_at)} (UTC) on.{before}",
     )
 
 

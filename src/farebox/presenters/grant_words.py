@@ -4,7 +4,7 @@ from datetime import tzinfo
 from typing import Final
 
 from farebox.core.accounts import Kind
-from farebox.core.credit.grants import Grant, Terms, read_given
+from farebox.core.credit.grants import Grant, Terms, read_given, read_terms
 from farebox.core.currencies import format_money
 from farebox.core.transfers import Transfer
 from farebox.presenters.times import at, time_words
@@ -53,6 +53,13 @@ def terms_words(terms: Terms, zone: tzinfo | None) -> list[tuple[str, str]]:
         ("Pays for", types_words(terms.types)),
         ("Priority", priority_words(terms.priority)),
     ]
+
+
+def requested_terms(text: str, zone: tzinfo | None) -> str:
+    """Say in a line on which terms a grant is requested, as its request for approval has them."""
+    _, terms = read_terms(text)
+    words = [f"{label.lower()} {told}" for label, told in terms_words(terms, zone)[:3]]
+    return f"It {', '.join(words)}"
 
 
 def priority_words(priority: int) -> str:

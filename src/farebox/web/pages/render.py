@@ -20,7 +20,7 @@ from farebox.core.transfers import Transfer
 from farebox.presenters.approvals import APPROVAL_STATE_WORDS
 from farebox.presenters.audit_words import actor_words, audit_words, called
 from farebox.presenters.charge_words import quantities_words
-from farebox.presenters.grant_words import ends_words, given_words, terms_words, types_words
+from farebox.presenters.grant_words import ends_words, given_words, requested_terms, terms_words, types_words
 from farebox.presenters.grants import grant_transfer_id
 from farebox.presenters.holds import span_words
 from farebox.presenters.keys import KEY_KIND_WORDS, is_working, key_state
@@ -241,6 +241,7 @@ def _environment() -> Environment:
         ends_words=ends_words,
         grant_transfer_id=grant_transfer_id,
         given_words=given_words,
+        requested_terms=requested_terms,
         terms_words=terms_words,
         types_words=types_words,
         audit_words=audit_words,
