@@ -54,6 +54,7 @@ class GrantEndpoints(Endpoints):
         accepted=ApprovalData,
         refusals=(
             Code.MERCHANT_NOT_FOUND,
+            Code.MERCHANT_CLOSED,
             Code.IDEMPOTENCY_CONFLICT,
             Code.APPROVAL_ALREADY_REJECTED,
             Code.GRANT_TIMES_OUT_OF_BOUNDS,
@@ -88,7 +89,7 @@ class GrantEndpoints(Endpoints):
         summary="Take back what is left of a grant",
         data=EndedGrantData,
         operations=(Operation.GIVE_CREDIT,),
-        refusals=(Code.MERCHANT_NOT_FOUND, Code.GRANT_NOT_FOUND, Code.GRANT_ALREADY_ENDED),
+        refusals=(Code.MERCHANT_NOT_FOUND, Code.MERCHANT_CLOSED, Code.GRANT_NOT_FOUND, Code.GRANT_ALREADY_ENDED),
         is_replayable=True,
         description="One that waits never starts. What holds have set aside of it stays set aside; what of that is not "
         "captured ends when it goes back.",
