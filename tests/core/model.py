@@ -40,6 +40,7 @@ from farebox.core.commands import (
     TopUp,
     TransferCommand,
 )
+from farebox.core.credit.shortfalls import Above
 from farebox.core.outcomes import Code
 from farebox.core.pricing.rules import Rates, Rule
 from tests.core.model_grants import FOR_EVER, Lot, Parts, backwards, taken, without
@@ -67,6 +68,7 @@ DEBIT_AND_CREDIT: Final = {
     "grant": ("promotions", "wallet"),
     "grant_expiry": ("wallet", "promotions"),
 }
+PAYS_DEBTS: Final = {"top_up", "adjustment up", "refund", "release", "expire"}
 TAKES_PAID_MONEY: Final = {"top_up_reversal", "adjustment down"}
 LOWERS_POSTED: Final = {"charge", "capture", "adjustment down", "top_up_reversal", "grant_expiry"}
 BRINGS_MONEY: Final = {"top_up", "adjustment up", "grant"}
@@ -165,6 +167,9 @@ class Move:
     measured: Measured | None = None
     key: int | None = None
     """The merchant's API key that the request named."""
+    uncollected: Decimal = Decimal(0)
+    pays: int | None = None
+    """The reversal of a top-up that this pays a part of, which could not take so much back."""
     parts: Parts = ()
     """What it took of lots, or gave back to them, in the order of spending; a capture, of what its hold had taken."""
 
@@ -243,6 +248,7 @@ class Answer:
     is_replay: bool = False
     request: int | None = None
     grant: int | None = None
+    above: int | None = None
 
 
 @dataclass
@@ -296,8 +302,20 @@ class Book:
 
     def left_of(self, seq: int) -> Decimal:
         """Tell how much of a charge, capture or top-up has not gone back."""
-        returned = (move.amount for move in self.naming(seq, "refund", "top_up_reversal"))
-        return self.moves[seq - 1].amount - sum(returned, Decimal(0))
+        asked = (move for move in self.naming(seq, "refund", "top_up_reversal") if move.pays is None)
+        return self.moves[seq - 1].amount - sum((move.amount + move.uncollected for move in asked), Decimal(0))
+
+    def owing(self) -> dict[int, Decimal]:
+        """Tell what is owed for each reversal of a top-up, the oldest first."""
+        left = {seq: move.uncollected for seq, move in enumerate(self.moves, 1) if move.word == "top_up_reversal"}
+        for move in self.moves:
+            if move.pays is not None:
+                left[move.pays] -= move.amount
+        return {seq: amount for seq, amount in left.items() if amount}
+
+    def owed(self) -> Decimal:
+        """Sum up what is owed."""
+        return sum(self.owing().values(), Decimal(0))
 
     def left_of_grant(self, number: int) -> Decimal:
         """Sum up what is left of a grant: what came, less what was spent, set aside or ended."""
@@ -449,7 +467,10 @@ class Model:
 
     def do(self, command: Command, now: int) -> Answer:
         """Answer a command and do what it asks, if nothing stands against it; keep which actor asked."""
+        book = self.books.get(command.merchant_id, Book())
+        before = len(book.moves)
         answer = self._do(command, now)
+        self._pay_owed(book, before, now)
         if command.actor is not None and answer.code is Code.OK and not answer.is_replay:
             is_made = isinstance(command, RequestApproval) and answer.request is None
             what = type(command.move) if isinstance(command, RequestApproval) and is_made else type(command)
@@ -508,6 +529,22 @@ class Model:
                 return waiting
         by = command.actor
         return self._alone(book, command, faults, now, is_noted=by is not None)
+
+    def _pay_owed(self, book: Book, before: int, now: int) -> None:
+        """Pay what is owed with the paid money that has come in, the oldest first."""
+        for number, move in list(enumerate(book.moves, 1))[before:]:
+            if move.word not in PAYS_DEBTS:
+                continue
+            brought = [amount for grant, amount in move.parts if grant is None] if move.parts else [move.amount]
+            left = sum(brought, Decimal(0))
+            for seq, owed in book.owing().items():
+                part = min(owed, left)
+                if part > 0:
+                    name = ("owed", str(seq), "after", str(number))
+                    top_up = book.moves[seq - 1].refers_to
+                    paying = Move("top_up_reversal", part, _time(book, now), name, refers_to=top_up, pays=seq)
+                    book.add(paying, now)
+                    left -= part
 
     def _settle(self, book: Book, now: int) -> None:
         """Begin the grants whose time has come, and end those whose time is over, in the order of those times."""
@@ -578,7 +615,10 @@ class Model:
         hold_seq = {"hold": number}.get(move.word)
         if move.word in ("capture", "release", "expire"):
             hold_seq = move.refers_to
-        return Answer(Code.OK, number, hold_seq, is_replay=True)
+        above = None
+        if move.word == "capture":
+            above = next((seq for seq, one in enumerate(book.moves, 1) if one.name == ("above", str(hold_seq))), None)
+        return Answer(Code.OK, number, hold_seq, is_replay=True, above=above)
 
     def begun(self, now: int) -> list[PriceVersion]:
         """List the versions that have started and were not withdrawn."""
@@ -638,18 +678,15 @@ class Model:
         else:
             amount = price.unit_price * quantities["requests"]
         faults |= book.faults_of_amount(word, amount, may_be_free=measured is not None)
-        parts = taken(book.lots(command.request_type, _time(book, now)), amount)
-        if parts is None:
-            faults.add(Code.INSUFFICIENT_BALANCE)
-        if faults or parts is None:
-            answer = _first(faults)
-            if answer.code is Code.INSUFFICIENT_BALANCE:
-                book.refuse(amount, now)
-            return answer
+        is_collected = isinstance(command, Charge) and command.above is Above.UNCOLLECTED
+        parts = self._share(book, command.request_type, amount, faults, now, is_collected=is_collected)
+        if isinstance(parts, Answer):
+            return parts
+        collected = sum((part for _, part in parts), Decimal(0))
         seq = book.add(
             Move(
                 word,
-                amount,
+                collected,
                 _time(book, now),
                 *_name_and_content(command),
                 request_type=command.request_type,
@@ -660,6 +697,7 @@ class Model:
                 measured=measured,
                 key=None if command.payer.digest is None else self.keys[command.payer.digest].number,
                 parts=book.as_told(parts),
+                uncollected=amount - collected,
             ),
             now,
         )
@@ -667,6 +705,28 @@ class Model:
             return Answer(Code.OK, seq)
         book.hold_ends[seq] = now + command.ttl_seconds * 10**6
         return Answer(Code.OK, seq, seq)
+
+    def _share(
+        self, book: Book, request_type: str, amount: Decimal, faults: set[Code], now: int, *, is_collected: bool
+    ) -> Parts | Answer:
+        """Tell what lots give for an amount; if it is to be collected, as much of it as they have."""
+        lots = book.lots(request_type, _time(book, now))
+        parts = taken(lots, amount)
+        if parts is None:
+            faults.add(Code.INSUFFICIENT_BALANCE)
+        if amount and book.owed():
+            faults.add(Code.MONEY_OWED)
+        if not faults:
+            assert parts is not None
+            return parts
+        answer = _first(faults)
+        if answer.code not in (Code.INSUFFICIENT_BALANCE, Code.MONEY_OWED):
+            return answer
+        book.refuse(amount, now)
+        if not is_collected:
+            return answer
+        there = Decimal(0) if book.owed() else min(amount, sum((left for _, left in lots), Decimal(0)))
+        return taken(lots, there) or ()
 
     def _faults_of_hold(self, book: Book, seq: int, now: int, *, is_expiry: bool = False) -> set[Code]:
         if seq not in book.hold_ends:
@@ -693,9 +753,21 @@ class Model:
         faults |= part.faults
         if not part.is_known:
             return _first(faults)
+        part, more = _parted(hold, part)
         faults |= book.faults_of_amount("capture", part.amount, may_be_free=part.measured is not None)
         if faults:
             return _first(faults)
+        shares: Parts = ()
+        if more is not None:
+            is_collected = command.above is Above.UNCOLLECTED
+            if book.is_frozen and not is_collected:
+                return Answer(Code.MERCHANT_FROZEN)
+            if not book.is_frozen:
+                faults |= book.faults_of_amount("capture", hold.amount + more.amount)
+                found = self._share(book, hold.request_type or "", more.amount, faults, now, is_collected=is_collected)
+                if isinstance(found, Answer):
+                    return found
+                shares = found
         at, asked = _time(book, now), _name_and_content(command)
         is_at_price = part.is_at_unit_price or part.measured is not None
         move = Move(
@@ -718,31 +790,56 @@ class Model:
             rest, parts = hold.amount - part.amount, without(hold.parts, part.amount)
             move = Move("release", rest, at, refers_to=seq, request_type=hold.request_type, parts=parts, key=hold.key)
             self._end_at_once(book, book.add(move, now), now)
-        return Answer(Code.OK, capture, seq)
+        above = None if more is None else self._charge_above(book, hold, move, more, shares, now)
+        return Answer(Code.OK, capture, seq, above=above)
+
+    def _charge_above(self, book: Book, hold: Move, capture: Move, more: "Taken", shares: Parts, now: int) -> int:
+        """Charge the wallet for what a capture came to above its hold."""
+        collected = sum((amount for _, amount in shares), Decimal(0))
+        is_at_price = more.is_at_unit_price or more.measured is not None
+        move = Move(
+            "charge",
+            collected,
+            capture.at,
+            ("above", str(capture.refers_to)),
+            refers_to=capture.refers_to,
+            reference=capture.reference,
+            request_type=hold.request_type,
+            quantity=more.requests or None,
+            unit_price=hold.unit_price if more.is_at_unit_price else None,
+            price_number=hold.price_number if is_at_price else None,
+            measured=more.measured,
+            key=hold.key,
+            parts=book.as_told(shares),
+            uncollected=more.amount - collected,
+        )
+        return book.add(move, now)
 
     def _taken_of_rule(self, hold: Move, command: CaptureHold) -> "Taken":
         """Tell what a capture takes of a hold of quantities: all, an amount, or what fewer quantities cost."""
-        held = hold.measured
+        held, may_not = hold.measured, command.above is Above.REFUSE
         assert held is not None
         assert hold.quantity is not None
         if command.quantities is None and command.quantity is None:
             if command.amount is None:
                 return Taken(hold.amount, hold.quantity, measured=held)
             amount = units(command.amount)
-            return Taken(amount, hold.quantity, {Code.CAPTURE_EXCEEDS_HOLD} if amount > hold.amount else set())
+            return Taken(
+                amount, hold.quantity, {Code.CAPTURE_EXCEEDS_HOLD} if amount > hold.amount and may_not else set()
+            )
         version = next(price for price in self.prices if price.number == hold.price_number)
         quantities = _quantities(version, command.quantities, command.quantity or 1)
         if isinstance(quantities, Code):
             return Taken(faults={quantities}, is_known=False)
         if command.amount is not None:
             return Taken(faults={Code.AMOUNT_NOT_ALLOWED}, is_known=False)
-        if any(number > held.quantities.get(name, 0) for name, number in quantities.items()):
+        if may_not and any(number > held.quantities.get(name, 0) for name, number in quantities.items()):
             return Taken(faults={Code.CAPTURE_EXCEEDS_HOLD}, is_known=False)
         _, rates = rates_of(held.rule, held.at)
         measured = _measured(held.rule, rates, dataclass_replace(held, quantities=quantities))
         if measured is None:
             return Taken(faults={Code.COST_TOO_LARGE}, is_known=False)
-        faults = {Code.CAPTURE_EXCEEDS_HOLD} if measured.amount > hold.amount else set()
+        faults = {Code.CAPTURE_EXCEEDS_HOLD} if measured.amount > hold.amount and may_not else set()
         return Taken(measured.amount, _requests(quantities), faults, measured=measured)
 
     def _give_back(self, book: Book, command: ReleaseHold | ExpireHold, faults: set[Code], now: int) -> Answer:
@@ -809,12 +906,15 @@ class Model:
         if isinstance(command, ReverseTopUp) and command.amount is not None:
             faults |= faults_of_decimals(amount)
         faults |= book.faults_of_amount(word, amount)
+        there = amount
+        if isinstance(command, ReverseTopUp) and command.is_owed and faults == {Code.INSUFFICIENT_BALANCE}:
+            faults, there = set(), book.paid() + book.credit_limit
         if faults:
             return _first(faults)
         note = command.note if isinstance(command, Refund) else command.reason
         move = Move(
             word,
-            amount,
+            there,
             _time(book, now),
             *_name_and_content(command),
             refers_to=seq,
@@ -822,6 +922,7 @@ class Model:
             note=note,
             request_type=original.request_type,
             key=original.key,
+            uncollected=amount - there,
             parts=backwards(original.parts, original.amount - book.left_of(seq), amount) if word == "refund" else (),
         )
         number = book.add(move, now)
@@ -1093,13 +1194,49 @@ def _taken_of_requests(hold: Move, command: CaptureHold) -> Taken:
         return Taken(faults={Code.AMOUNT_REQUIRED}, is_known=False)
     else:
         amount = hold.unit_price * done
-    if done is None:
+    may_not = command.above is Above.REFUSE
+    if done is None and amount > whole and hold.unit_price is not None and not may_not:
+        # The fewest requests that come to the amount at their unit price.
+        done = -(-micros(amount) // micros(hold.unit_price))
+    elif done is None:
         # The fewest requests whose share of what was held covers the amount.
         done = next((count for count in range(1, hold.quantity) if whole * count >= amount * hold.quantity), None)
         done = done or hold.quantity
-    is_more = amount > whole or done > hold.quantity or bool(hold.unit_price and amount > hold.unit_price * done)
+    is_more = may_not and (amount > whole or done > hold.quantity)
+    is_more = is_more or bool(hold.unit_price and amount > hold.unit_price * done)
     is_at_unit_price = hold.unit_price is not None and amount == hold.unit_price * done
     return Taken(amount, done, {Code.CAPTURE_EXCEEDS_HOLD} if is_more else set(), is_at_unit_price)
+
+
+def _parted(hold: Move, whole: Taken) -> tuple[Taken, Taken | None]:
+    """Part what a capture comes to into what it takes of its hold, and what is above that."""
+    if whole.amount <= hold.amount or whole.faults:
+        return whole, None
+    assert hold.quantity is not None
+    amount = whole.amount - hold.amount
+    if whole.measured is not None:
+        held = hold.measured
+        assert held is not None
+        used, more = Counter(whole.measured.quantities), Counter(whole.measured.units)
+        used.subtract(held.quantities)
+        more.subtract(held.units)
+        measured = dataclass_replace(
+            held,
+            amount=amount,
+            quantities={name: number for name, number in used.items() if number},
+            units=dict(more),
+            tier=whole.measured.tier,
+            held=held.quantities,
+        )
+        requests = max(0, whole.requests - hold.quantity)
+        return Taken(hold.amount, hold.quantity, measured=held), Taken(amount, requests, measured=measured)
+    of_hold = min(whole.requests, hold.quantity)
+    requests = whole.requests - of_hold
+    is_at_price = hold.unit_price is not None and amount == hold.unit_price * requests
+    return (
+        Taken(hold.amount, of_hold, is_at_unit_price=hold.unit_price is not None),
+        Taken(amount, requests, is_at_unit_price=is_at_price),
+    )
 
 
 def _quantities(price: PriceVersion, named: tuple[tuple[str, int], ...] | None, quantity: int) -> dict[str, int] | Code:
@@ -1156,7 +1293,7 @@ def _name_and_content(command: TransferCommand) -> tuple[tuple[str, ...], tuple[
         case TopUp():
             return ("top-up", command.reference), (command.amount,)
         case ReverseTopUp():
-            return ("reversal", command.reference), (command.transfer_seq, command.amount)
+            return ("reversal", command.reference), (command.transfer_seq, command.amount, command.is_owed)
         case Adjust():
             return ("adjustment", command.reference), (command.amount, command.is_credit)
         case GiveCredit():
@@ -1168,14 +1305,14 @@ def _name_and_content(command: TransferCommand) -> tuple[tuple[str, ...], tuple[
             return ("expiry", str(command.hold_seq)), ()
         case Charge():
             asked = (command.request_type, command.quantity, command.amount, command.reference)
-            more = (command.quantities, command.requested_at)
+            more = (command.quantities, command.requested_at, command.above)
             return ("key", command.idempotency_key), ("charge", *asked, *more)
         case CreateHold():
             asked = (command.request_type, command.quantity, command.amount, command.reference)
             measured = (command.quantities, command.requested_at)
             return ("key", command.idempotency_key), ("hold", *asked, command.ttl_seconds, *measured)
         case CaptureHold():
-            part = (command.amount, command.quantity, command.quantities)
+            part = (command.amount, command.quantity, command.quantities, command.above)
             return ("key", command.idempotency_key), ("capture", command.hold_seq, *part, command.reference)
         case ReleaseHold():
             return ("key", command.idempotency_key), ("release", command.hold_seq, command.reference)

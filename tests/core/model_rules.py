@@ -25,6 +25,8 @@ class Measured:
     amount: Decimal = Decimal(0)
     tier: int | None = None
     units: dict[str, int] = field(default_factory=dict)
+    held: dict[str, int] | None = None
+    """What was held, of what is above a hold."""
 
     @property
     def gives_back(self) -> bool:
@@ -42,6 +44,8 @@ class Measured:
             parts.append("before=" + ",".join(f"{name}:{number}" for name, number in sorted(self.before.items())))
         if self.rule.windows is not None or self.rule.period is not None:
             parts.append(f"at={self.at}")
+        if self.held is not None:
+            parts.append("held=" + ",".join(f"{name}:{number}" for name, number in sorted(self.held.items())))
         return ";".join(parts)
 
 

@@ -51,6 +51,7 @@ from farebox.core.commands import (
     SettleGrants,
     TopUp,
 )
+from farebox.core.credit.shortfalls import Above
 from farebox.core.fingerprints import Quantities
 from farebox.core.money import AMOUNT_MICROS_MAX
 from farebox.core.outcomes import Outcome
@@ -533,14 +534,17 @@ class _Author:
         made_by = book.moves[seq - 1] if seq in book.hold_ends else None
         if made_by is not None and made_by.measured is not None and not self._one_in(4):
             used = self._used(made_by.measured.quantities)
-            return CaptureHold(number, seq, name, None, reference, caller, quantities=used)
+            return CaptureHold(number, seq, name, None, reference, caller, quantities=used, above=self._above())
         quantities = self._quantities(("requests",)) if self._one_in(8) else None
         quantity = None if quantities else self._pick(None, None, 1, 2, 3, 9)
-        return CaptureHold(number, seq, name, amount, reference, caller, quantity, quantities)
+        return CaptureHold(number, seq, name, amount, reference, caller, quantity, quantities, self._above())
+
+    def _above(self) -> Above:
+        return self._pick(Above.REFUSE, Above.CHARGE, Above.UNCOLLECTED)
 
     def _used(self, held: Mapping[str, int]) -> Quantities:
         """Make up what was used of what is held, now and then more."""
-        shares = {name: (self._pick(0, 1, 2, 3, 4), self._pick(0, 0, 1)) for name in held}
+        shares = {name: (self._pick(0, 1, 2, 3, 4, 4, 6), self._pick(0, 0, 1)) for name in held}
         return tuple(sorted((name, held[name] * share // 4 + more) for name, (share, more) in shares.items()))
 
     def _quantities(self, names: Sequence[str]) -> Quantities:
@@ -553,11 +557,12 @@ class _Author:
     def _giving_back(self, number: int, book: Book) -> Command:
         taken = [seq for seq, move in enumerate(book.moves, 1) if move.word in ("charge", "capture")]
         paid = [seq for seq, move in enumerate(book.moves, 1) if move.word == "top_up"]
-        if taken and not self._one_in(4):
+        if taken and not self._one_in(3):
             return self._refund(number, book)
         amount = self._pick(None, self._paid())
         seq, caller = self._returned(paid), self._caller(ReverseTopUp)
-        return ReverseTopUp(number, seq, self._reference(), "bounced", amount, caller, self._actor())
+        is_owed = not self._one_in(3)
+        return ReverseTopUp(number, seq, self._reference(), "bounced", amount, caller, self._actor(), is_owed)
 
     def _refund(self, number: int, book: Book) -> Refund:
         taken = [seq for seq, move in enumerate(book.moves, 1) if move.word in ("charge", "capture")]
@@ -589,7 +594,8 @@ class _Author:
         name, reference = self._name(book), self._pick(None, "R-9")
         measured = (quantities, self._requested_at())
         if kind is Charge:
-            return Charge(payer, request_type, quantity, name, amount, reference, caller, *measured)
+            above = self._pick(Above.REFUSE, Above.REFUSE, Above.UNCOLLECTED)
+            return Charge(payer, request_type, quantity, name, amount, reference, caller, *measured, above)
         ttl_seconds = self._pick(15 * 60, 1, 7 * 24 * 3600)
         return CreateHold(payer, request_type, quantity, name, amount, reference, ttl_seconds, caller, *measured)
 

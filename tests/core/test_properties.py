@@ -83,6 +83,7 @@ def described(transfer: Transfer) -> dict[str, Any]:
         "refers_to": transfer.refers_to,
         "texts": (transfer.reference, transfer.note),
         "pricing": transfer.pricing,
+        "uncollected": transfer.uncollected,
         "key": transfer.key_id,
         "given": transfer.given,
     }
@@ -102,6 +103,7 @@ def described_by_model(book: Book, seq: int) -> dict[str, Any]:
         "refers_to": move.refers_to,
         "texts": (move.reference, move.note),
         "pricing": None if move.measured is None else move.measured.text(),
+        "uncollected": micros(move.uncollected) or None,
         "key": move.key,
         "given": book.given_text(move),
     }
@@ -110,6 +112,7 @@ def described_by_model(book: Book, seq: int) -> dict[str, Any]:
 def assert_answered(answer: Answer, outcome: Outcome, command: Command) -> None:
     assert answer.code is outcome.code, (command, outcome.message)
     assert (answer.seq, answer.is_replay) == (outcome.transfer and outcome.transfer.seq, outcome.is_replay), command
+    assert answer.above == (outcome.charge and outcome.charge.seq), command
     assert answer.hold_seq == (outcome.hold and outcome.hold.seq), command
     assert answer.request == (outcome.approval and outcome.approval.approval_id), command
     assert answer.grant == (outcome.grant and outcome.grant.number), command
@@ -128,6 +131,13 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
     assert sorted(thresholds.items()) == [(item.amount, item.is_armed) for item in account.thresholds]
     assert book.is_used_up() == account.is_exhausted
     assert_same_grants(book, account, [item for item in store.rows()["grants"] if item.merchant_id == merchant_id])
+    assert micros(book.owed()) == account.owed
+    owing = {seq: micros(amount) for seq, amount in book.owing().items()}
+    short = {seq: micros(move.uncollected) for seq, move in enumerate(book.moves, 1) if move.uncollected}
+    rows = [row for row in store.rows()["shortfalls"] if row.merchant_id == merchant_id]
+    assert [(seq, amount, owing.get(seq, 0)) for seq, amount in short.items()] == [
+        (row.seq, row.amount, row.owed) for row in rows
+    ]
     transfers = [item for item in store.rows()["transfers"] if item.merchant_id == merchant_id]
     assert len(book.moves) == account.seq
     for seq, transfer in enumerate(transfers, 1):

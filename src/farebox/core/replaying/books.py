@@ -221,7 +221,7 @@ class Replay:
         Requests above a hold at a unit price are charged by themselves; other holds may come to more requests.
         """
         price, hold_price = (transfer.unit_price, transfer.price_id), self._hold_prices[hold.seq]
-        if not transfer.quantity or (hold_price[0] is not None and transfer.quantity > hold.quantity):
+        if not transfer.quantity or (transfer.unit_price is not None and transfer.quantity > hold.quantity):
             yield f"{where}: counts other requests than the hold of seq {hold.seq}"
         if price not in ((None, None), hold_price):
             yield f"{where}: names another price than the hold of seq {hold.seq}"
