@@ -4,8 +4,7 @@ The time of all this is the book's: the clock's, or that of the last transfer if
 everybody who replays a book comes to the same.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import takewhile
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -180,20 +179,9 @@ class BatchGrants:
         Raises:
             MoreGrantsNeeded: lots that are not there may come first.
         """
-        merchant_id = book.merchant_id
-        lots: Iterable[Grant] = self._in_order(merchant_id)
-        is_complete = merchant_id in self._state.grants_complete
-        if not is_complete and merchant_id in self._state.last_grants:
-            last = self._state.last_grants[merchant_id]
-            is_complete = last is None
-            if last is not None:
-                known = last.order
-                lots = takewhile(lambda lot: lot.order <= known, lots)
-        elif not is_complete:
-            lots = ()
-        taking = take(lots, paid=book.paid, request_type=request_type, amount=amount)
-        if not (taking.is_covered or is_complete):
-            raise MoreGrantsNeeded(merchant_id)
+        taking = take(self._lots_of(book), paid=book.paid, request_type=request_type, amount=amount)
+        if not (taking.is_covered or self._are_all_there(book.merchant_id)):
+            raise MoreGrantsNeeded(book.merchant_id)
         return taking
 
     def use(self, book: Book, taking: Taking) -> None:
@@ -239,12 +227,23 @@ class BatchGrants:
         self._rows.replace(grant.merchant_id, grant.number, grant)
         self._lots.pop(grant.merchant_id, None)
 
-    def _in_order(self, merchant_id: int) -> Iterator[Grant]:
-        """Go through the open grants that have anything left, in the order of spending."""
+    def _are_all_there(self, merchant_id: int) -> bool:
+        """Tell whether no grant is missing that has anything left."""
+        state = self._state
+        return merchant_id in state.grants_complete or (
+            merchant_id in state.last_grants and state.last_grants[merchant_id] is None
+        )
+
+    def _lots_of(self, book: Book) -> Iterator[Grant]:
+        """Go through the grants that requests may take from, in the order of spending, up to where some are missing."""
+        merchant_id = book.merchant_id
         numbers = self._lots.get(merchant_id)
         if numbers is None:
             lots = [grant for grant in self._of(merchant_id) if grant.state == GrantState.OPEN and grant.left]
-            numbers = [grant.number for grant in sorted(lots, key=lambda grant: grant.order)]
+            if not self._are_all_there(merchant_id):
+                last = self._state.last_grants.get(merchant_id)
+                lots = [] if last is None else [lot for lot in lots if lot.order <= last.order]
+            numbers = [lot.number for lot in sorted(lots, key=lambda lot: lot.order)]
             self._lots[merchant_id] = numbers
         return (self._row(merchant_id, number) for number in numbers)
 

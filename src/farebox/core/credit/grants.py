@@ -120,13 +120,10 @@ class Taking(Struct, frozen=True, gc=False):
     """What a request takes of grants; the rest of its amount is paid money, or the credit limit."""
 
     parts: Parts
+    given: int
+    """How much of the amount these are, in micros."""
     is_covered: bool
     """Whether the amount is covered ahead of all lots that come later."""
-
-    @property
-    def given(self) -> int:
-        """How much of the amount is given, in micros."""
-        return sum(micros for _, micros in self.parts)
 
 
 def take(lots: Iterable[Grant], *, paid: int, request_type: str, amount: int) -> Taking:
@@ -139,7 +136,7 @@ def take(lots: Iterable[Grant], *, paid: int, request_type: str, amount: int) ->
         amount: micros.
     """
     parts: list[tuple[int, int]] = []
-    rest, is_paid_ahead = amount, True
+    rest, given, is_paid_ahead = amount, 0, True
     for lot in lots:
         if is_paid_ahead and lot.priority > PAID_PRIORITY:
             is_paid_ahead = False
@@ -149,11 +146,12 @@ def take(lots: Iterable[Grant], *, paid: int, request_type: str, amount: int) ->
         if lot.left and lot.pays_for(request_type):
             part = min(lot.left, rest)
             parts.append((lot.number, part))
+            given += part
             rest -= part
             if not rest:
                 # The next lot need not be looked at.
                 break
-    return Taking(tuple(parts), is_covered=not rest)
+    return Taking(tuple(parts), given, is_covered=not rest)
 
 
 def in_order(parts: Parts, amount: int, priorities: Mapping[int, int]) -> Parts:
@@ -193,7 +191,7 @@ def order_of(number: int, terms: Terms) -> Order:
 
 def write_given(parts: Iterable[tuple[int, int]]) -> str | None:
     """Write what a transfer took from grants, or gave back to them; None for nothing."""
-    return ",".join(f"{number}:{amount}" for number, amount in parts if amount) or None
+    return ",".join([f"{number}:{amount}" for number, amount in parts if amount]) or None
 
 
 def read_given(text: str | None) -> Parts:
