@@ -14,6 +14,7 @@ from msgspec import Struct
 from farebox.config import Settings
 from farebox.service.catalogue.imports import PriceImports
 from farebox.service.clock import Clock, SystemClock
+from farebox.service.insight.key_usage import KeyUsageReader
 from farebox.service.insight.refusals import RefusalCounts, RefusalReader
 from farebox.service.insight.revenue import RevenueReader
 from farebox.service.insight.usage import UsageReader, UsageRollup
@@ -29,6 +30,7 @@ from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.grants import Grants
 from farebox.service.operator.health import HealthCheck
+from farebox.service.operator.key_budgets import KeyBudgets
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.prices import Prices
@@ -110,6 +112,8 @@ class Farebox(Struct, frozen=True):
             sign_in=sign_in,
             approvals=Approvals(stores, committer, limits=limits),
             audit_log=AuditLog(stores),
+            key_budgets=KeyBudgets(stores, clock, merchants),
+            key_usage=KeyUsageReader(stores.usage, clock),
             usage=UsageReader(stores.usage, clock),
             revenue=RevenueReader(stores.revenue, clock),
             refusals=RefusalReader(stores.refusals, clock),

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from farebox.service.catalogue.imports import PriceImports
+from farebox.service.insight.key_usage import KeyUsageReader
 from farebox.service.insight.refusals import RefusalReader
 from farebox.service.insight.revenue import RevenueReader
 from farebox.service.insight.usage import UsageReader
@@ -17,6 +18,7 @@ from farebox.service.operator.audit_log import AuditLog
 from farebox.service.operator.console import ConsoleQueries
 from farebox.service.operator.grants import Grants
 from farebox.service.operator.health import HealthCheck
+from farebox.service.operator.key_budgets import KeyBudgets
 from farebox.service.operator.merchant_changes import MerchantChanges
 from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.prices import Prices
@@ -66,6 +68,8 @@ class Services(Struct, frozen=True):
     sign_in: SignIn
     approvals: Approvals
     audit_log: AuditLog
+    key_budgets: KeyBudgets
+    key_usage: KeyUsageReader
     usage: UsageReader
     revenue: RevenueReader
     refusals: RefusalReader

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -77,6 +78,26 @@ async def test_as_many_charges_succeed_as_the_balance_covers(database_url: str, 
             await reader.close()
             assert b'{"isSuccess":true,"statusCode":200,"errorMessage":null,"data":"0.00"}' == balance
         await check_books(farebox, seeds, charged=150, balance_micros=0)
+
+
+@pytest.mark.parametrize(
+    ("database_url", "deployment"), [(name, name) for name in DEPLOYMENTS[1:]], indirect=["database_url"]
+)
+async def test_a_budget_lets_as_many_charges_through_as_it_covers(database_url: str, deployment: str) -> None:
+    async with _seeded(database_url, "100") as (farebox, seeds):
+        key = (await farebox.services.merchants.keys(seeds.merchant_id))[0]
+        await farebox.services.key_budgets.set(key.key_id, {"day": "0.10", "total": "5"}, zone="UTC")
+        with ExitStack() as running:
+            servers = [running.enter_context(server) for server in _servers(deployment, database_url)]
+            traffic = Traffic(servers, replace(seeds, merchant=seeds.merchant_key))
+            await traffic.charge_once([f"k{number}" for number in range(40)])
+        assert not traffic.lost
+        refused = {(answer.status, answer.code) for answer in traffic.answers.values() if answer.status != 200}
+        assert (10, {(402, "key_budget_exceeded")}) == (len(traffic.acknowledged), refused)
+        budget = await farebox.services.key_budgets.of_key(await farebox.services.merchants.key(key.key_id))
+        assert budget is not None
+        assert [100_000, 100_000] == [limit.spent for limit in budget.limits]
+        await check_books(farebox, seeds, charged=10, balance_micros=99_900_000)
 
 
 @pytest.mark.parametrize(

@@ -188,6 +188,12 @@ async def _keys(farebox: Farebox, merchant_id: int) -> None:
     await farebox.services.staff.assign_key(service.key.key_id, None, principal=at_shell)
     await merchants.expire_key(service.key.key_id, NEW_YEAR, principal=SAM)
     await merchants.revoke_key(service.key.key_id, principal=SAM)
+    budgets = farebox.services.key_budgets
+    theirs = await merchants.create_key(KeyKind.MERCHANT, merchant_id=merchant_id, name="jobs", principal=SAM)
+    await budgets.set(theirs.key.key_id, {"day": "10", "total": "2500"}, zone="UTC", principal=SAM)
+    await budgets.set(theirs.key.key_id, {}, zone="UTC", principal=SAM)
+    await budgets.rename(theirs.key.key_id, "nightly jobs", principal=SAM)
+    await budgets.rename(theirs.key.key_id, None, principal=SAM)
 
 
 async def _staff(farebox: Farebox, sam: Principal, tess: Principal) -> None:
@@ -268,6 +274,7 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
     Action.REMOVE_USER: {f"removed {ANN} from the account"},
     Action.CREATE_KEY: {
         "made a key of the merchant's (fbm_…)",
+        "made a key of the merchant's “jobs” (fbm_…)",
         "made support key “till” (fbu_…), with the role support",
         "made service key “geo from here” (fbs_…)",
     },
@@ -278,6 +285,14 @@ _EXPECTED: Final[dict[Action, set[str]]] = {
         "said that service key “geo from here” (fbs_…) belongs to the command line",
     },
     Action.REVOKE_KEY: {"revoked service key “geo from here” (fbs_…)"},
+    Action.SET_KEY_BUDGET: {
+        "limited a key of the merchant's “jobs” (fbm_…) to 10.00 per day, 2,500.00 CHF in all (UTC)",
+        "took the budget of a key of the merchant's “jobs” (fbm_…) away",
+    },
+    Action.RENAME_KEY: {
+        "named a key of the merchant's “jobs” (fbm_…) “nightly jobs”",
+        "took the name of a key of the merchant's “nightly jobs” (fbm_…) away",
+    },
     Action.SET_PRICE: {
         f"set the merchant's own price of image to 0.008 CHF from {_STARTS} on",
         f"set the default price of audio to 0.25 from {_STARTS} on",

@@ -30,6 +30,7 @@ from farebox.core.commands import (
     SetFrozen,
     TopUp,
 )
+from farebox.core.credit.budgets import BudgetUnit
 from farebox.core.decide import decide
 from farebox.core.fingerprints import Quantities
 from farebox.core.holds import TTL_SECONDS_MAX
@@ -144,6 +145,11 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
         40, successor=staff_key(41), expires_at=NOW, audit_entry=item
     ),
     "api_keys.assign": lambda stores, item: stores.api_keys.assign(40, frozenset({7}), item),
+    "api_keys.rename": lambda stores, item: stores.api_keys.rename(staff_key(40), "till", item),
+    "api_keys.rename of a merchant": lambda stores, item: stores.api_keys.rename(merchant_key(ANN), "batch jobs", item),
+    "budgets.put": lambda stores, item: stores.budgets.put(
+        ANN, ANN, [(BudgetUnit.DAY, UNIT)], zone="UTC", now=NOW, audit_entry=item
+    ),
     "prices.add": lambda stores, item: stores.prices.add(Price(9, "scan", UNIT, NOW), NOW, item),
     "prices.add_all": lambda stores, item: stores.prices.add_all([Price(9, "scan", UNIT, NOW)], NOW, item),
     "prices.add of a merchant": lambda stores, item: stores.prices.add(Price(9, "scan", UNIT, NOW, ANN), NOW, item),
@@ -172,7 +178,7 @@ ACTIONS_ELSEWHERE: Final = {"users.invite", "users.set_role", "users.remove", "p
 
 
 def test_every_action_that_takes_an_entry_is_in_the_list() -> None:
-    assert takes_an_entry("merchants", "users", "api_keys", "prices") - ACTIONS_ELSEWHERE == {
+    assert takes_an_entry("merchants", "users", "api_keys", "budgets", "prices") - ACTIONS_ELSEWHERE == {
         name.partition(" ")[0] for name in ACTIONS
     }
 

@@ -268,6 +268,7 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "outbox.next_due_at": lambda stores: stores.outbox.next_due_at(),
     "budgets.list": lambda stores: stores.budgets.list(ANN),
     "budgets.put": lambda stores: stores.budgets.put(ANN, ANN, [], zone="UTC", now=NOW),
+    "budgets.would_be": lambda stores: stores.budgets.would_be(ANN, merchant_key(2), [], zone="UTC", now=NOW),
     "api_keys.rename": lambda stores: stores.api_keys.rename(merchant_key(2), "batch jobs"),
     "usage.buckets_by_key": lambda stores: stores.usage.buckets_by_key(
         ANN, first_quarter=0, last_quarter=1, offset_quarters=0, bucket_quarters=4

@@ -17,7 +17,7 @@ from farebox.core.state import Alert, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Decide, Fetch, Snapshot, StorageError
 from farebox.storage.months import Month
-from farebox.storage.records import BookRows, KeyBudget, RevenueSums
+from farebox.storage.records import BookRows, BudgetedKey, RevenueSums
 from farebox.storage.stores import Stores
 from tests.support.memory_rows import MemoryRows, key_record
 from tests.support.memory_stores import subjects_over
@@ -151,9 +151,9 @@ class _MemorySnapshot:
     async def budgets(self, merchant_ids: Sequence[int]) -> Sequence[Budget]:
         return [budget for _, budget in sorted(self._rows.budgets.items()) if budget.merchant_id in merchant_ids]
 
-    async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[KeyBudget]:
+    async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[BudgetedKey]:
         return [
-            KeyBudget(key.merchant_id, key.key_id, key.budget_id)
+            BudgetedKey(key.merchant_id, key.key_id, key.budget_id)
             for key in self._rows.keys.values()
             if key.merchant_id is not None and key.merchant_id in merchant_ids
         ]

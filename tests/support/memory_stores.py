@@ -340,14 +340,25 @@ class _Budgets(_Subject):
         at = max(now, self._rows.accounts[merchant_id].last_at)
         for place in [place for place in self._rows.budgets if place[:2] == (merchant_id, budget_id)]:
             del self._rows.budgets[place]
-        for unit, amount in limits:
-            starts_at = period_of(unit, zone, at)[0]
-            spent = self._spent(merchant_id, sharing, starts_at)
-            budget = Budget(merchant_id, budget_id, unit, amount, zone, starts_at, spent)
-            self._rows.budgets[merchant_id, budget_id, unit] = budget
+        for budget in await self.would_be(merchant_id, key, limits, zone=zone, now=at):
+            self._rows.budgets[merchant_id, budget_id, budget.unit] = budget
         for number in sharing:
             self._rows.keys[number] = replace(self._rows.keys[number], budget_id=budget_id if limits else None)
         self._rows.log(audit_entry)
+
+    async def would_be(
+        self, merchant_id: int, key: ApiKey, limits: Sequence[tuple[int, int]], *, zone: str, now: int
+    ) -> Sequence[Budget]:
+        budget_id = key.budget_id or key.key_id
+        sharing = {item.key_id for item in self._rows.keys.values() if item.budget_id == budget_id} | {key.key_id}
+        return [
+            Budget(
+                *(merchant_id, budget_id, unit, amount, zone, starts_at),
+                self._spent(merchant_id, sharing, starts_at),
+            )
+            for unit, amount in limits
+            for starts_at in (period_of(unit, zone, now)[0],)
+        ]
 
     def _spent(self, merchant_id: int, key_ids: set[int], starts_at: int) -> int:
         book = self._rows.books[merchant_id]

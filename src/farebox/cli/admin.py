@@ -13,7 +13,7 @@ from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.staff_roles import STAFF_ROLES, role_words
-from farebox.presenters.keys import KEY_KIND_WORDS, key_data, key_state
+from farebox.presenters.keys import KEY_KIND_WORDS, budget_words, key_data, key_state
 from farebox.presenters.merchants import merchant_data, new_merchant_data, threshold_remark
 from farebox.presenters.users import user_data
 from farebox.service import inputs
@@ -237,6 +237,7 @@ def _answer_new_key(context: CommandContext, key: NewKey) -> None:
 @click.option("--merchant", help="A key that reads this merchant's account.")
 @click.option("--service", help="A key with which this program of yours charges.")
 @click.option("--support", help="A key with which this person or tool administers.")
+@click.option("--name", help="What a merchant uses its key for.")
 @ROLE_OPTION
 @click.option("--expires", help="When it ends, such as 2027-01-31T12:00:00Z; never, if not given.")
 async def key_create(
@@ -244,18 +245,22 @@ async def key_create(
     merchant: str | None,
     service: str | None,
     support: str | None,
+    name: str | None,
     role: tuple[str, ...],
     expires: str | None,
 ) -> None:
     """Make an API key, which is shown this once. A support key without --role may do everything."""
     if sum(owner is not None for owner in (merchant, service, support)) != 1:
         raise InvalidInput("key", "name one owner: --merchant ID, --service NAME or --support NAME")
+    if name is not None and merchant is None:
+        raise InvalidInput("name", "a service's or support's key has the name that --service or --support gives")
     merchants = context.farebox.services.merchants
     roles = [STAFF_ROLES[word] for word in role]
     if merchant is not None:
         key = await merchants.create_key(
             KeyKind.MERCHANT,
             merchant_id=merchant_id(merchant),
+            name=name,
             roles=roles,
             expires=expires,
             principal=context.principal,
@@ -274,6 +279,7 @@ async def key_create(
 async def key_list(context: CommandContext, merchant: str | None) -> None:
     """List API keys by their first and last characters."""
     keys = await context.farebox.services.merchants.keys(merchant_id_or_none(merchant))
+    budgets = await context.farebox.services.key_budgets.of(keys)
     rows = [
         (
             ids.public_id(ids.KEY, key.key_id),
@@ -282,12 +288,13 @@ async def key_list(context: CommandContext, merchant: str | None) -> None:
             " and ".join(role_words(key.roles)),
             key.hint,
             _key_state(key, context.farebox.clock.now()),
+            budget_words(budgets.get(key.key_id)),
         )
         for key in keys
     ]
     context.answer(
-        [key_data(key) for key in keys],
-        table(("key", "kind", "name", "role", "looks like", "state"), rows) or ["There are no such keys."],
+        [key_data(key, budgets.get(key.key_id)) for key in keys],
+        table(("key", "kind", "name", "role", "looks like", "state", "budget"), rows) or ["There are no such keys."],
     )
 
 

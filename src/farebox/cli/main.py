@@ -68,7 +68,7 @@ COMMANDS: Final = (
     StandIn("init", "farebox.cli.ledger:init", "Create the database, or bring it up to date; safe to repeat."),
     StandIn(
         "key",
-        "farebox.cli.admin:key_group",
+        "farebox.cli.key_budgets:key_group",
         "API keys: a merchant's reads its account, a service's charges, support's administers.",
     ),
     StandIn("merchant", "farebox.cli.admin:merchant_group", "Add merchants, look at them, change them."),

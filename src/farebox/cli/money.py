@@ -6,6 +6,7 @@ from typing import Literal
 import click
 
 from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
+from farebox.cli.key_usage import print_usage_by_key
 from farebox.core import ids
 from farebox.core.accounts import Account, Kind
 from farebox.core.currencies import format_money, format_money_with_code
@@ -98,6 +99,7 @@ async def reverse(
 @click.option("--to", "last", help="The last day; today, if not given.")
 @click.option("--time-zone", default="UTC", show_default=True, help="Whose days these are, such as Europe/Berlin.")
 @click.option("--type", "request_type", help="This request type alone.")
+@click.option("--by-key", "is_by_key", is_flag=True, help="Tell the API keys apart.")
 async def usage(
     context: CommandContext,
     merchant: str,
@@ -106,8 +108,12 @@ async def usage(
     last: str | None,
     time_zone: str,
     request_type: str | None,
+    is_by_key: bool,
 ) -> None:
     """Print what each request type came to."""
+    if is_by_key:
+        await print_usage_by_key(context, merchant, by, first, last, time_zone, request_type)
+        return
     number = merchant_id(merchant)
     _, account = await context.farebox.services.merchants.get(number)
     lines = await context.farebox.services.usage.read(

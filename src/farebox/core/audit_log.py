@@ -67,6 +67,8 @@ class Action(StrEnum):
     ROTATE_KEY = "rotate_key"
     REVOKE_KEY = "revoke_key"
     ASSIGN_KEY = "assign_key"
+    RENAME_KEY = "rename_key"
+    SET_KEY_BUDGET = "set_key_budget"
     SET_PRICE = "set_price"
     IMPORT_PRICES = "import_prices"
     END_PRICE = "end_price"

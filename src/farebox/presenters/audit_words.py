@@ -248,6 +248,20 @@ def _key_assigned(told: _Told) -> str:
     return f"said that {_key_and_roles(text)[0]} belongs to {whose}"
 
 
+def _key_renamed(told: _Told) -> str:
+    text, _, name = told.detail.rpartition(" named ")
+    if not text:
+        return f"took the name of {_key_and_roles(told.detail.removesuffix(' without a name'))[0]} away"
+    return f"named {_key_and_roles(text)[0]} “{name}”"
+
+
+def _key_limited(told: _Told) -> str:
+    text, _, limits = told.detail.rpartition(" limited to ")
+    if not text:
+        return f"took the budget of {_key_and_roles(told.detail.removesuffix(' without a limit'))[0]} away"
+    return f"limited {_key_and_roles(text)[0]} to {_amounts(limits)}"
+
+
 def _key_and_roles(text: str) -> tuple[str, str]:
     """Name a key, and say what it may do: support key “till” (fbu_…8K2P), support."""
     found = _KEY.fullmatch(text)
@@ -360,6 +374,8 @@ WORDS: Final[dict[str, Callable[[_Told], str]]] = {
     Action.ROTATE_KEY: _key_rotated,
     Action.REVOKE_KEY: _key_revoked,
     Action.ASSIGN_KEY: _key_assigned,
+    Action.RENAME_KEY: _key_renamed,
+    Action.SET_KEY_BUDGET: _key_limited,
     Action.SET_PRICE: _price,
     Action.IMPORT_PRICES: _prices_imported,
     Action.END_PRICE: _price_ended,

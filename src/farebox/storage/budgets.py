@@ -1,14 +1,15 @@
 """Budgets: what merchants' API keys may spend, as their owners or support set it."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-from msgspec.structs import astuple, replace
+from msgspec.structs import astuple
 
 from farebox.core.audit_log import AuditEntry
 from farebox.core.credit.budgets import Budget, period_of
 from farebox.storage import rows
 from farebox.storage.interface import Fetch, NotFound
+from farebox.storage.records import ApiKey
 from farebox.storage.subject import SubjectStore
 
 _MICROS_PER_QUARTER: Final = 900_000_000
@@ -58,16 +59,36 @@ class BudgetStore(SubjectStore):
             sharing = [key_id] if known is None else [key for key, budget in keys.items() if budget == known]
             at = max(now, rows.account_from_row(locked[0]).last_at)
             await fetch(self._sql["delete_budget"], merchant_id, budget_id)
-            for unit, amount in limits:
-                starts_at = period_of(unit, zone, at)[0]
-                budget = Budget(merchant_id, budget_id, unit, amount, zone, starts_at)
-                spent = await self._spent(fetch, merchant_id, sharing, starts_at)
-                await fetch(self._sql["insert_budget"], *astuple(replace(budget, spent=spent)))
+            for budget in await self._counted(fetch, merchant_id, budget_id, sharing, limits, zone, at):
+                await fetch(self._sql["insert_budget"], *astuple(budget))
             await fetch(self._sql["set_budget_of_keys"], merchant_id, sharing, budget_id if limits else None)
 
         await self._connector.run_in_transaction(write, audit_entry)
 
-    async def _spent(self, fetch: Fetch, merchant_id: int, key_ids: Sequence[int], starts_at: int) -> int:
-        values: tuple[Any, ...] = (merchant_id, list(key_ids), starts_at // _MICROS_PER_QUARTER)
-        ((spent,),) = await fetch(self._sql["spent_by_keys"], *values)
-        return int(spent)
+    async def would_be(
+        self, merchant_id: int, key: ApiKey, limits: Sequence[tuple[int, int]], *, zone: str, now: int
+    ) -> Sequence[Budget]:
+        """Tell what `put` would write at this moment; nothing is written."""
+        keys = await self._rows("budgets_of_keys", [merchant_id])
+        sharing = [key.key_id] if key.budget_id is None else [row[1] for row in keys if row[2] == key.budget_id]
+        budget_id = key.budget_id or key.key_id
+        return await self._counted(self._connector.fetch, merchant_id, budget_id, sharing, limits, zone, now)
+
+    async def _counted(
+        self,
+        fetch: Fetch,
+        merchant_id: int,
+        budget_id: int,
+        sharing: Sequence[int],
+        limits: Sequence[tuple[int, int]],
+        zone: str,
+        at: int,
+    ) -> Sequence[Budget]:
+        """Sum up what the keys that share a budget have spent in the periods of a time."""
+        budgets = []
+        for unit, amount in limits:
+            starts_at = period_of(unit, zone, at)[0]
+            values = (merchant_id, list(sharing), starts_at // _MICROS_PER_QUARTER)
+            ((spent,),) = await fetch(self._sql["spent_by_keys"], *values)
+            budgets.append(Budget(merchant_id, budget_id, unit, amount, zone, starts_at, spent))
+        return budgets

@@ -21,7 +21,7 @@ from farebox.core.prices import Price
 from farebox.core.state import Alert, BatchState, Decision, ReadSet
 from farebox.core.transfers import Transfer
 from farebox.storage.months import Month
-from farebox.storage.records import BookRows, KeyBudget, RevenueSums
+from farebox.storage.records import BookRows, BudgetedKey, RevenueSums
 
 Decide = Callable[[BatchState], Decision]
 
@@ -138,7 +138,7 @@ class Snapshot(Protocol):
         """Read all budgets of merchants' keys, in order of merchant, budget and unit."""
         ...
 
-    async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[KeyBudget]:
+    async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[BudgetedKey]:
         """Tell which of merchants' keys spends from which budget, if any."""
         ...
 

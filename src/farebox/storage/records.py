@@ -263,7 +263,7 @@ class ApiKey(Struct, frozen=True):
     """The budget that a merchant's key spends from; None if nothing limits it."""
 
 
-class KeyBudget(Struct, frozen=True):
+class BudgetedKey(Struct, frozen=True):
     """Which budget one of a merchant's API keys spends from, if any."""
 
     merchant_id: int

@@ -16,7 +16,7 @@ from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
 from farebox.storage import rows
 from farebox.storage.months import Month
-from farebox.storage.records import BalanceSum, BookRows, KeyBudget, MonthSum, RevenueSums
+from farebox.storage.records import BalanceSum, BookRows, BudgetedKey, MonthSum, RevenueSums
 
 _BILLION: Final = 10**9
 
@@ -96,9 +96,9 @@ class StatementSnapshot(ABC):
         """Read all budgets of merchants' keys."""
         return [Budget(*row) for row in await self._rows("budgets_of_merchants", list(merchant_ids))]
 
-    async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[KeyBudget]:
+    async def budgets_of_keys(self, merchant_ids: Sequence[int]) -> Sequence[BudgetedKey]:
         """Tell which of merchants' keys spends from which budget, if any."""
-        return [KeyBudget(*row) for row in await self._rows("budgets_of_keys", list(merchant_ids))]
+        return [BudgetedKey(*row) for row in await self._rows("budgets_of_keys", list(merchant_ids))]
 
     async def revenue(self, first: Month, last: Month) -> RevenueSums:
         """Sum months up: what is rolled up, and what is not yet."""

@@ -8,7 +8,7 @@ in a period is told by the book's transfers alone, whenever the limit was set.
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from enum import IntEnum
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -33,7 +33,7 @@ class BudgetUnit(IntEnum):
     TOTAL = 4
 
 
-BUDGET_WORDS: Final[dict[int, str]] = {
+BUDGET_WORDS: Final[dict[int, Literal["day", "week", "month", "total"]]] = {
     BudgetUnit.DAY: "day",
     BudgetUnit.WEEK: "week",
     BudgetUnit.MONTH: "month",

@@ -209,14 +209,14 @@ class Merchants:
         principal: Principal | None = None,
         request_key: RequestKey | None = None,
     ) -> NewKey:
-        """Make an API key: `merchant_id` for a merchant's, `name` for a service's or support's.
+        """Make an API key: `merchant_id` for a merchant's, which may have a `name`, as a service's or support's must.
 
         A support key has the `roles` that are named, or else those of who makes it; more it can't have.
 
         Raises:
             Forbidden: this principal makes no such keys, or none of these roles.
         """
-        ensure_may(principal, _key_operation(merchant_id))
+        ensure_may(principal, key_operation(merchant_id))
         await self._ensure_open(merchant_id)
         now = self._clock.now()
         expires_at = None if expires is None else inputs.time("expires", expires)
@@ -228,7 +228,7 @@ class Merchants:
         with translated():
             await self._stores.api_keys.create(
                 key.key,
-                _key_audit_entry(principal, now, Action.CREATE_KEY, key.key),
+                key_audit_entry(principal, now, Action.CREATE_KEY, key.key),
                 repeat_of(request_key, key.key.key_id, now),
                 maker=maker_of(principal),
             )
@@ -257,12 +257,10 @@ class Merchants:
         """Close an API key at once and for ever; False if it was closed before, and nothing is changed or logged."""
         now = self._clock.now()
         key = await self.key(key_id)
-        ensure_may(principal, _key_operation(key.merchant_id))
+        ensure_may(principal, key_operation(key.merchant_id))
         with translated():
             try:
-                await self._stores.api_keys.revoke(
-                    key_id, now, _key_audit_entry(principal, now, Action.REVOKE_KEY, key)
-                )
+                await self._stores.api_keys.revoke(key_id, now, key_audit_entry(principal, now, Action.REVOKE_KEY, key))
             except KeyEnded:
                 return False
         return True
@@ -278,8 +276,8 @@ class Merchants:
         if expires_at <= now:
             raise InvalidInput("expires", "name a time to come; to close a key at once, revoke it")
         key = await self.key(key_id)
-        ensure_may(principal, _key_operation(key.merchant_id))
-        audit_entry = _key_audit_entry(principal, now, Action.EXPIRE_KEY, key, f"from {inputs.format_time(expires_at)}")
+        ensure_may(principal, key_operation(key.merchant_id))
+        audit_entry = key_audit_entry(principal, now, Action.EXPIRE_KEY, key, f"from {inputs.format_time(expires_at)}")
         with translated(), _of_valid_key():
             await self._stores.api_keys.expire(key_id, expires_at, now=now, audit_entry=audit_entry)
         return await self.key(key_id)
@@ -301,14 +299,14 @@ class Merchants:
         now = self._clock.now()
         inputs.overlap_seconds("overlapSeconds", overlap_seconds)
         old = await self.key(key_id)
-        ensure_may(principal, _key_operation(old.merchant_id))
+        ensure_may(principal, key_operation(old.merchant_id))
         await self._ensure_open(old.merchant_id)
         roles = StaffRole(old.roles)
         if principal is not None:
             principal.ensure_has(roles)
         key = self._new_key(KeyKind(old.kind), now, merchant_id=old.merchant_id, name=old.name, roles=roles)
         expires_at = now + overlap_seconds * _MICROS_PER_SECOND
-        audit_entry = _key_audit_entry(
+        audit_entry = key_audit_entry(
             principal, now, Action.ROTATE_KEY, key.key, f"instead of {ids.public_id(ids.KEY, key_id)}"
         )
         with translated(), _of_valid_key():
@@ -379,7 +377,7 @@ def _of_valid_key() -> Iterator[None]:
         raise Conflict("the key is revoked or expired, and opens nothing any more; create a new one instead") from error
 
 
-def _key_operation(merchant_id: int | None) -> Operation:
+def key_operation(merchant_id: int | None) -> Operation:
     """Tell which operation it is to make or end a key: a merchant's, or with None a service's or support's."""
     return Operation.MANAGE_KEYS if merchant_id is None else Operation.MANAGE_MERCHANT_KEYS
 
@@ -401,9 +399,10 @@ def _key_roles(kind: KeyKind, wanted: StaffRole, principal: Principal | None) ->
     return wanted or principal.roles or NO_ROLE
 
 
-def _key_audit_entry(
+def key_audit_entry(
     principal: Principal | None, at: int, action: Action, key: ApiKey, more: str = ""
 ) -> AuditEntry | None:
+    """Make the entry of what is done to a key; None for Farebox itself."""
     roles = f"as {roles_in_words(key.roles)}" if key.roles else ""
     detail = " ".join(part for part in (key.hint, key.name, roles, more) if part)
     subject = ids.public_id(ids.KEY, key.key_id)

@@ -14,9 +14,9 @@ from farebox.core.replaying.books import Replay
 from farebox.core.replaying.budgets import BudgetReplay
 from farebox.core.transfers import Transfer
 from farebox.storage.interface import Connector, Snapshot, StorageError
-from farebox.storage.records import BookRows, KeyBudget
+from farebox.storage.records import BookRows, BudgetedKey
 
-_Row = TypeVar("_Row", PeriodCount, Shortfall, Budget, KeyBudget)
+_Row = TypeVar("_Row", PeriodCount, Shortfall, Budget, BudgetedKey)
 
 _BOOKS_PAGE: Final = 100
 """How many merchants' books are read at once, if they are short."""

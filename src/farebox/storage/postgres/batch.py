@@ -109,11 +109,7 @@ async def _load_more(connection: Connection, reads: ReadSet, state: BatchState) 
     if owing:
         owed: list[Any] = await connection.fetch(_SQL["owed_shortfalls"], owing)
         state.shortfalls = rows.shortfalls_from_rows(owed)
-    await _load_for_rules(connection, reads, state)
-    budgets = budgets_wanted(state)
-    if budgets:
-        limits: list[Any] = await connection.fetch(_SQL["budgets_of"], *as_columns(budgets, 2))
-        state.budgets = rows.budgets_from_rows(limits)
+    await _load_for_spending(connection, reads, state)
     await _load_for_approvals(connection, reads, state)
     await load_grants(connection, reads, state)
 
@@ -136,8 +132,8 @@ async def load_grants(
     put_grants(state, wanted, [(row[0], rows.checked_grant_from_row(row[1:])) for row in found])
 
 
-async def _load_for_rules(connection: Connection, reads: ReadSet, state: BatchState) -> None:
-    """Read what only prices that are rules need: the versions that originals name, and the counts of periods."""
+async def _load_for_spending(connection: Connection, reads: ReadSet, state: BatchState) -> None:
+    """Read what few requests need: versions that originals name, counts of periods, and budgets of keys."""
     named = rows.ruled_originals(state.originals.values())
     if named:
         versions: list[Any] = await connection.fetch(_SQL["prices_of_numbers"], *as_columns(named, 3))
@@ -146,6 +142,10 @@ async def _load_for_rules(connection: Connection, reads: ReadSet, state: BatchSt
     if stretches:
         counts: list[Any] = await connection.fetch(_SQL["period_counts_within"], *as_columns(stretches, 4))
         state.period_counts = rows.period_counts_from_rows(counts)
+    budgets = budgets_wanted(state)
+    if budgets:
+        limits: list[Any] = await connection.fetch(_SQL["budgets_of"], *as_columns(budgets, 2))
+        state.budgets = rows.budgets_from_rows(limits)
 
 
 async def _load_for_approvals(connection: Connection, reads: ReadSet, state: BatchState) -> None:

@@ -8,6 +8,7 @@ from farebox.web.api.charge_batches import ChargeBatchEndpoints
 from farebox.web.api.charges import ChargeEndpoints
 from farebox.web.api.grants import GrantEndpoints
 from farebox.web.api.holds import HoldEndpoints
+from farebox.web.api.key_usage import KeyUsageEndpoints
 from farebox.web.api.keys import KeyEndpoints
 from farebox.web.api.merchants import MerchantEndpoints
 from farebox.web.api.moves import MoveEndpoints
@@ -44,6 +45,7 @@ def routes(services: Services, limits: HttpLimits = HTTP_LIMITS) -> list[Route]:
         RevenueEndpoints,
         OutboxEndpoints,
         KeyEndpoints,
+        KeyUsageEndpoints,
         PriceEndpoints,
     )
     batches = ChargeBatchEndpoints(services, limits)

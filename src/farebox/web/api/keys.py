@@ -11,14 +11,16 @@ from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.core.staff_roles import STAFF_ROLES
 from farebox.presenters.keys import KeyData, NewKeyData, key_data, new_key_data
-from farebox.service.operator.merchants import NewKey
+from farebox.service.operator.merchants import ApiKey, NewKey
 from farebox.web.api.answers import answer, answer_once, replay_headers
 from farebox.web.api.paths import MERCHANT_PATH, key_in_path, merchant_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.schemas.admin import (
     ExpireKeyRequest,
+    KeyBudgetRequest,
     KeysData,
     MerchantKeyRequest,
+    RenameKeyRequest,
     RotateKeyRequest,
     StaffKeyRequest,
 )
@@ -59,6 +61,7 @@ class KeyEndpoints(Endpoints):
             self._services.merchants.create_key,
             KeyKind.MERCHANT,
             merchant_id=merchant_in_path(request),
+            name=body.name,
             expires=body.expires,
         )
         return await self._made(request, body, create)
@@ -109,7 +112,8 @@ class KeyEndpoints(Endpoints):
         """Close a key at once."""
         key_id = key_in_path(request)
         is_done_now = await self._services.merchants.revoke_key(key_id, principal=request.principal)
-        return answer(key_data(await self._services.merchants.key(key_id)), replay_headers(is_replay=not is_done_now))
+        key = await self._services.merchants.key(key_id)
+        return answer(await self._data(key), replay_headers(is_replay=not is_done_now))
 
     @route(
         method="POST",
@@ -125,9 +129,8 @@ class KeyEndpoints(Endpoints):
     async def expire_key(self, request: ApiRequest, body: ExpireKeyRequest) -> Answer:
         """Let a key end at another time."""
         key_id = key_in_path(request)
-        return answer(
-            key_data(await self._services.merchants.expire_key(key_id, body.expires, principal=request.principal))
-        )
+        key = await self._services.merchants.expire_key(key_id, body.expires, principal=request.principal)
+        return answer(await self._data(key))
 
     @route(
         method="POST",
@@ -147,6 +150,45 @@ class KeyEndpoints(Endpoints):
         )
         return await self._made(request, body, rotate)
 
+    @route(
+        method="POST",
+        path=f"{_KEY_PATH}/rename",
+        keys=SUPPORT,
+        summary="Give an API key another name",
+        data=KeyData,
+        operations=(Operation.MANAGE_KEYS, Operation.MANAGE_MERCHANT_KEYS),
+        missing=True,
+    )
+    async def rename_key(self, request: ApiRequest, body: RenameKeyRequest) -> Answer:
+        """Give a key another name."""
+        key_id = key_in_path(request)
+        return answer(
+            await self._data(await self._services.key_budgets.rename(key_id, body.name, principal=request.principal))
+        )
+
+    @route(
+        method="POST",
+        path=f"{_KEY_PATH}/budget",
+        keys=SUPPORT,
+        summary="Set a merchant's API key's budget",
+        data=KeyData,
+        operations=(Operation.MANAGE_MERCHANT_KEYS,),
+        missing=True,
+        conflicts=True,
+        description="It replaces the one there was, of the key, its predecessors and successors. What they have spent "
+        "in the present day, week, month, or in all counts, whenever the limit was set. Charges and holds that name "
+        "the key beyond it are refused: 402, key_budget_exceeded.",
+    )
+    async def set_budget(self, request: ApiRequest, body: KeyBudgetRequest) -> Answer:
+        """Set what a key may spend."""
+        key = await self._services.key_budgets.set(
+            key_in_path(request), body.limits, zone=body.time_zone, principal=request.principal
+        )
+        return answer(await self._data(key))
+
+    async def _data(self, key: ApiKey) -> KeyData:
+        return key_data(key, await self._services.key_budgets.of_key(key))
+
     async def _made(self, request: ApiRequest, body: Struct, make: Callable[..., Awaitable[NewKey]]) -> Answer:
         services = self._services
         return await answer_once(
@@ -155,4 +197,5 @@ class KeyEndpoints(Endpoints):
 
     async def _keys(self, merchant_id: int | None) -> Answer:
         keys = await self._services.merchants.keys(merchant_id)
-        return answer(KeysData([key_data(key) for key in keys]))
+        budgets = await self._services.key_budgets.of(keys)
+        return answer(KeysData([key_data(key, budgets.get(key.key_id)) for key in keys]))

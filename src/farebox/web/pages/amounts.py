@@ -18,6 +18,16 @@ def optional_amount(form: Form, field: str, currency: str) -> str | None:
     return typed_amount(field, text, currency) if text else None
 
 
+def optional_zero_amount(form: Form, field: str, currency: str) -> str | None:
+    """Read an amount that may be left out, or be nothing; None if it was left out.
+
+    Raises:
+        InvalidInput: something was typed that is no amount.
+    """
+    text = form.text(field)
+    return typed_amount(field, text, currency, is_zero_allowed=True) if text else None
+
+
 def typed_thresholds(form: Form, field: str, currency: str, credit_limit: int) -> list[str]:
     """Read the fields of thresholds, an amount in each, down to the credit limit in micros; empty ones don't count.
 

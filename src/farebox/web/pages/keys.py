@@ -10,9 +10,11 @@ from starlette.responses import Response
 from farebox.core import ids
 from farebox.presenters.keys import KEY_KIND_WORDS, is_working
 from farebox.service.errors import InvalidInput, Missing, ServiceError
+from farebox.service.operator.key_budgets import UNITS
 from farebox.service.operator.merchants import ApiKey, NewKey
 from farebox.service.repeats import RequestKey
 from farebox.web.pages.forms import typed_time
+from farebox.web.pages.key_budgets import budget_preview, typed_budget, usage_of_keys
 from farebox.web.pages.preview import Preview, facts_of
 from farebox.web.pages.render import clock_time, moment
 from farebox.web.pages.request import PageRequest
@@ -102,6 +104,32 @@ class KeyPages(ABC):
             return await self._one(request, 422)
         return request.redirect(self.url(request), "key_expiry_saved")
 
+    async def rename(self, request: PageRequest) -> Response:
+        """Give a key another name."""
+        key = await self._own(request)
+        try:
+            name = request.form.text("name") or None
+            await request.services.key_budgets.rename(key.key_id, name, principal=request.principal)
+        except ServiceError as error:
+            request.form.fail(error)
+            return await self._one(request, 422)
+        return request.redirect(self._url(request, key), "key_renamed")
+
+    async def set_budget(self, request: PageRequest) -> Response:
+        """Set what a merchant's key may spend; what it comes to is told first, and nothing is changed by that."""
+        key = await self._own(request)
+        try:
+            form = await typed_budget(request, key)
+            if _IS_SURE not in request.form:
+                return await self._page(
+                    request, "preview", preview=await budget_preview(request, key, form, self._url(request, key))
+                )
+            await request.services.key_budgets.set(key.key_id, form.limits, zone=form.zone, principal=request.principal)
+        except ServiceError as error:
+            request.form.fail(error, {"timeZone": "zone"})
+            return await self._one(request, 422)
+        return request.redirect(self._url(request, key), "budget_saved" if form.limits else "budget_removed")
+
     async def ask_revoke(self, request: PageRequest) -> Response:
         """Tell what it comes to to revoke a key; nothing is changed."""
         key, now = await self._own(request), request.services.console.now()
@@ -179,11 +207,18 @@ class KeyPages(ABC):
 
     async def _list(self, request: PageRequest, status: int = 200) -> Response:
         keys = await self._keys(request)
-        return await self._page(request, "keys", status, keys=keys[::-1])
+        merchant_id, values = self.merchant(request), dict[str, Any]()
+        if merchant_id is not None:
+            budgets = await request.services.key_budgets.of(keys)
+            values = {"budgets": budgets, "usage": await usage_of_keys(request, merchant_id, keys)}
+        return await self._page(request, "keys", status, keys=keys[::-1], **values)
 
     async def _one(self, request: PageRequest, status: int = 200) -> Response:
         key = await self._own(request)
-        return await self._page(request, "key", status, key=key, overlaps=list(self.overlaps.items()))
+        budget = await request.services.key_budgets.of_key(key)
+        return await self._page(
+            request, "key", status, key=key, overlaps=list(self.overlaps.items()), budget=budget, units=list(UNITS)
+        )
 
     async def _page(self, request: PageRequest, name: str, status: int = 200, **values: Any) -> Response:
         return await self.page(

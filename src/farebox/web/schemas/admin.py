@@ -287,6 +287,14 @@ class UsersData(Struct, rename="camel"):
 class MerchantKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Make an API key for a merchant."""
 
+    name: Annotated[
+        str | None,
+        Meta(
+            description="What the merchant uses it for.",
+            examples=["batch jobs"],
+            extra_json_schema=line_schema(NAME_CHARS_MAX),
+        ),
+    ] = None
     expires: Annotated[TimeToCome | None, Meta(description="Never, if absent.")] = None
 
 
@@ -329,6 +337,51 @@ class RotateKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):
             extra_json_schema={"minimum": 0, "maximum": OVERLAP_SECONDS_MAX},
         ),
     ] = 86400
+
+
+class RenameKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Give an API key another name."""
+
+    name: Annotated[
+        str | None,
+        Meta(
+            description="Null takes a merchant's key its name; a service's or support's must have one.",
+            examples=["batch jobs"],
+            extra_json_schema=line_schema(NAME_CHARS_MAX),
+        ),
+    ]
+
+
+BudgetAmount = Annotated[
+    str | None,
+    Meta(
+        description="In the merchant's currency; 0 allows nothing. No such limit, if absent.",
+        examples=["10.00"],
+        extra_json_schema=NOT_NEGATIVE,
+    ),
+]
+
+
+class KeyBudgetRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Say what a merchant's API key may spend; without a limit it has no budget."""
+
+    day: BudgetAmount = None
+    week: BudgetAmount = None
+    month: BudgetAmount = None
+    total: BudgetAmount = None
+    time_zone: Annotated[
+        str,
+        Meta(
+            description="The IANA time zone whose days, weeks (from Monday) and months these are.",
+            examples=["Europe/Berlin"],
+        ),
+    ] = "UTC"
+
+    @property
+    def limits(self) -> dict[str, str]:
+        """The limits that are named."""
+        named = {"day": self.day, "week": self.week, "month": self.month, "total": self.total}
+        return {word: amount for word, amount in named.items() if amount is not None}
 
 
 class KeysData(Struct, rename="camel"):

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from farebox.presenters.fields import AMOUNT_OUT, Time
+from farebox.presenters.key_usage import KeyUsageLineData
 from farebox.presenters.prices import PriceInForce
 from farebox.presenters.refusals import RefusalLineData
 
@@ -59,6 +60,23 @@ class UsageData(Struct, rename="camel"):
 
     currency: Annotated[str, Meta(examples=["USD"])]
     lines: list[UsageLineData]
+
+
+class KeyUsageQuery(UsageQuery, rename="camel", forbid_unknown_fields=True):
+    """Which usage by key to read."""
+
+    key: Annotated[
+        str | None,
+        Meta(description="This key alone, by its id.", examples=["key_01JZQ8G7M2X4Y"]),
+    ] = None
+    format: Annotated[Literal["json", "csv"], Meta(description="How it is written.")] = "json"
+
+
+class KeyUsageData(Struct, rename="camel"):
+    """Usage by key, oldest first; hours and days without any are left out."""
+
+    currency: Annotated[str, Meta(examples=["USD"])]
+    lines: list[KeyUsageLineData]
 
 
 class RefusalsQuery(UsageQuery, rename="camel", forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from farebox.service.operator.merchants import NewKey
 from farebox.service.repeats import RequestKey
 from farebox.web.pages.account.common import account_page, account_url
 from farebox.web.pages.dashboard import ROOT
+from farebox.web.pages.key_budgets import key_usage_file
 from farebox.web.pages.keys import KEY, KeyPages
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -26,7 +27,10 @@ class AccountKeyPages(KeyPages):
         """List the pages."""
         return [
             PageRoute(_KEYS, Audience.VIEWER, get=self.show, post=self.create, posts=Audience.OWNER, is_done_once=True),
+            PageRoute(f"{_KEYS}/usage.csv", Audience.VIEWER, get=self.export_usage),
             PageRoute(f"{_KEYS}/{KEY}", Audience.OWNER, get=self.show_one),
+            PageRoute(f"{_KEYS}/{KEY}/name", Audience.OWNER, post=self.rename),
+            PageRoute(f"{_KEYS}/{KEY}/budget", Audience.OWNER, post=self.set_budget),
             PageRoute(f"{_KEYS}/{KEY}/rotate", Audience.OWNER, post=self.rotate, is_done_once=True),
             PageRoute(f"{_KEYS}/{KEY}/end", Audience.OWNER, post=self.end),
             PageRoute(f"{_KEYS}/{KEY}/revoke", Audience.OWNER, get=self.ask_revoke, post=self.revoke),
@@ -45,10 +49,15 @@ class AccountKeyPages(KeyPages):
         return request.services.merchants.create_key(
             KeyKind.MERCHANT,
             merchant_id=request.merchant_id,
+            name=request.form.text("name") or None,
             expires=expires,
             principal=request.principal,
             request_key=request_key,
         )
+
+    async def export_usage(self, request: PageRequest) -> Response:
+        """Give what each key's requests came to as CSV."""
+        return await key_usage_file(request, request.merchant_id)
 
     def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Awaitable[Response]:
         """Show one of the merchant's own pages."""

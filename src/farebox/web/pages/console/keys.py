@@ -12,6 +12,7 @@ from farebox.service.errors import InvalidInput
 from farebox.service.operator.merchants import NewKey
 from farebox.service.repeats import RequestKey
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, ticked_roles
+from farebox.web.pages.key_budgets import key_usage_file
 from farebox.web.pages.keys import KEY, KeyPages
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -43,10 +44,16 @@ class ConsoleKeyPages(KeyPages):
         def route(path: str, **handlers: Any) -> PageRoute:
             return PageRoute(f"{root}{path}", Audience.SUPPORT, is_console=True, operation=self._operation, **handlers)
 
+        of_merchants = [
+            route("/usage.csv", get=self.export_usage),
+            route(f"/{KEY}/budget", post=self.set_budget),
+        ]
         return [
+            *(of_merchants if self._is_merchants else []),
             route("", get=self.show, post=self.create, is_done_once=True),
             route(f"/{KEY}", get=self.show_one),
             route(f"/{KEY}/rotate", post=self.rotate, is_done_once=True),
+            route(f"/{KEY}/name", post=self.rename),
             route(f"/{KEY}/end", post=self.end),
             route(f"/{KEY}/revoke", get=self.ask_revoke, post=self.revoke, is_form=True),
         ]
@@ -68,7 +75,8 @@ class ConsoleKeyPages(KeyPages):
             request_key=request_key,
         )
         if self._is_merchants:
-            return await create(KeyKind.MERCHANT, merchant_id=merchant_of(request))
+            name = request.form.text("name") or None
+            return await create(KeyKind.MERCHANT, merchant_id=merchant_of(request), name=name)
         kind = _KINDS.get(request.form.text("kind"))
         if kind is None:
             raise InvalidInput("kind", "choose whose key it is")
@@ -77,6 +85,10 @@ class ConsoleKeyPages(KeyPages):
             name=request.form.text("name"),
             roles=ticked_roles(request) if kind == KeyKind.SUPPORT else (),
         )
+
+    async def export_usage(self, request: PageRequest) -> Response:
+        """Give what each key's requests came to as CSV."""
+        return await key_usage_file(request, merchant_of(request))
 
     async def page(self, request: PageRequest, name: str, status: int, **values: Any) -> Response:
         """Show one of the merchant's pages in the console, or of the console's own."""

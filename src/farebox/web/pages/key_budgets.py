@@ -1,0 +1,93 @@
+"""Budgets of a merchant's keys and their usage on pages, the merchant's own and the console's."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from msgspec import Struct
+from starlette.responses import Response
+
+from farebox.core import ids
+from farebox.core.currencies import format_money_with_code
+from farebox.presenters.key_usage import key_usage_csv, key_usage_sums
+from farebox.service.insight import quarters
+from farebox.service.operator.key_budgets import UNITS
+from farebox.service.operator.merchants import ApiKey
+from farebox.web.pages import render
+from farebox.web.pages.amounts import optional_zero_amount
+from farebox.web.pages.preview import Preview
+from farebox.web.pages.request import PageRequest
+
+DAYS: Final = 30
+"""How many days of usage a page tells of."""
+
+_FILE_DAYS: Final = quarters.DAYS_MAX
+_EACH: Final = {"day": "A day", "week": "A week, from Monday on", "month": "A month", "total": "In all"}
+
+
+class TypedBudget(Struct, frozen=True):
+    """A budget as it was typed, and the currency that it is in."""
+
+    limits: Mapping[str, str]
+    zone: str
+    currency: str
+
+
+async def typed_budget(request: PageRequest, key: ApiKey) -> TypedBudget:
+    """Read the form.
+
+    Raises:
+        InvalidInput: something was typed that is no amount.
+    """
+    currency = (await request.services.merchants.get(key.merchant_id or 0))[1].currency
+    typed = {word: optional_zero_amount(request.form, word, currency) for word in UNITS}
+    zone = request.form.text("zone") or request.zone.key
+    return TypedBudget({word: text for word, text in typed.items() if text is not None}, zone, currency)
+
+
+async def budget_preview(request: PageRequest, key: ApiKey, typed: TypedBudget, here: str) -> Preview:
+    """Tell what a budget comes to: its limits, what was spent so far, and what is refused from then on."""
+    would_be = await request.services.key_budgets.would_be(key, typed.limits, zone=typed.zone)
+    facts = []
+    for limit in would_be.limits:
+        amount, spent, left = (
+            format_money_with_code(micros, typed.currency) for micros in (limit.amount, limit.spent, limit.left)
+        )
+        facts.append((_EACH[limit.word], f"{amount}; {spent} is spent already, {left} is left"))
+    if facts:
+        facts.append(("Time zone", typed.zone))
+        facts.append(("From then on", "charges and holds that name the key beyond it are refused"))
+    else:
+        facts.append(("From then on", "the key spends as much as there is in the balance"))
+    return Preview(
+        action=f"{here}/budget",
+        back=here,
+        question=f"Set the budget of the key {key.hint}?" if facts[1:] else f"Take the budget of {key.hint} away?",
+        facts=facts,
+        button="Set the budget" if typed.limits else "Take it away",
+        fields={**typed.limits, "zone": typed.zone, "is_sure": "yes"},
+        notice="Nothing is left of it now, so that nothing goes through." if would_be.is_used_up else "",
+    )
+
+
+async def usage_of_keys(request: PageRequest, merchant_id: int, keys: Sequence[ApiKey]) -> dict[str, Any]:
+    """Sum up what each key's requests came to in the last days, as the template's macro takes it."""
+    last = quarters.today(request.services.console.now(), request.zone)
+    first = last - timedelta(days=DAYS - 1)
+    lines = await request.services.key_usage.read(
+        merchant_id, by="day", first=str(first), last=str(last), zone=request.zone.key
+    )
+    return {"days": DAYS, "sums": key_usage_sums(lines, keys)}
+
+
+async def key_usage_file(request: PageRequest, merchant_id: int) -> Response:
+    """Give what each key's requests came to in the last year as CSV, by day."""
+    last = quarters.today(request.services.console.now(), request.zone)
+    first = last - timedelta(days=_FILE_DAYS - 1)
+    lines = await request.services.key_usage.read(
+        merchant_id, by="day", first=str(first), last=str(last), zone=request.zone.key
+    )
+    keys = await request.services.merchants.keys(merchant_id)
+    name = f"{ids.public_id(ids.MERCHANT, merchant_id)}-usage-by-key.csv"
+    headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Response(key_usage_csv(lines, keys), media_type="text/csv", headers=headers)
