@@ -76,11 +76,27 @@ FREE_BYTES = (
     b"ping\n1\n\nprice_0000000000001\nrequests=1\nadjustment R\n0000000000000000\n\n\n"
 )
 
+GRANT = replace(BARE, kind=Kind.GRANT, amount=5, given="1:5;priority=2;expires=1800000000000000;types=image scan")
+GRANT_BYTES = (
+    b"farebox-transfer-3\nmer_38RRBH8000005\n1\n0\ngrant\npromotions\nwallet\n5\n0\n0\n\n\n\n\n\n"
+    b"1:5;priority=2;expires=1800000000000000;types=image scan\n\n\nadjustment R\n0000000000000000\n\n\n"
+)
+WHOLE = replace(PRICED, given="1:500000,4:20", uncollected=7, key_id=33)
+WHOLE_BYTES = (
+    b"farebox-transfer-3\nmer_38RRBH8000005\n42\n1800000000123456\ncharge\nwallet\nrevenue\n1500000\n-250000\n3000001\n"
+    b"image\n3\n\nprice_0000000000010\ninput=1200,output=350;tier=1;window=2;before=input:4999950;at=1774735200000000\n"
+    b"1:500000,4:20\n7\nkey_0000000000011\n"
+    b"01K9ZQ7-order:7\n00ff10a2b3c4d5e6\nxfer_38RRBH800000500000019\nOrder \xe2\x84\x967\nGr\xc3\xbc\xc3\x9fe"
+)
+
 
 @pytest.mark.parametrize(
     ("transfer", "expected"),
-    [(FULL, FULL_BYTES), (BARE, BARE_BYTES), (PRICED, PRICED_BYTES), (FREE, FREE_BYTES)],
-    ids=["full", "bare", "priced", "free"],
+    [
+        *[(FULL, FULL_BYTES), (BARE, BARE_BYTES), (PRICED, PRICED_BYTES), (FREE, FREE_BYTES)],
+        *[(GRANT, GRANT_BYTES), (WHOLE, WHOLE_BYTES)],
+    ],
+    ids=["full", "bare", "priced", "free", "grant", "whole"],
 )
 def test_canonical_bytes_are_as_documented(transfer: Transfer, expected: bytes) -> None:
     assert expected == canonical_bytes(ids.public_id(ids.MERCHANT, MERCHANT), transfer)
@@ -96,13 +112,15 @@ def test_the_hash_is_blake2b_256_of_the_hash_before_and_the_canonical_bytes() ->
     assert "635ac86eb417f040801c27653d0756f41c9b6582334c89eaee89572d48b28588" == second.hex()
 
 
-def test_a_book_of_both_encodings_has_the_hashes_that_it_has_for_ever() -> None:
+def test_a_book_of_all_encodings_has_the_hashes_that_it_has_for_ever() -> None:
     hashes = [GENESIS_HASH]
-    for canonical in (BARE_BYTES, FULL_BYTES, PRICED_BYTES, FREE_BYTES):
+    for canonical in (BARE_BYTES, FULL_BYTES, PRICED_BYTES, FREE_BYTES, GRANT_BYTES, WHOLE_BYTES):
         hashes.append(blake2b(hashes[-1] + canonical, digest_size=32).digest())
         assert hashes[-1] == link(hashes[-2], canonical)
     assert "ca18c3b92bd77114bfb30457ba43fa21f79ac950880d14133893bf13c8e287ea" == hashes[3].hex()
     assert "5c0fcde57b6296ccd68fb1159a02b98cd691703a9bf8407a711f4ab7ad84bf9e" == hashes[4].hex()
+    assert "db077b66a1512b75ec1cfe85571afea9b5ae4166b3da68e3fedf6e8ab2c9681d" == hashes[5].hex()
+    assert "b9d97e027f65dade2ad441395e598dcfde7616676c1c61a85d5df560a0cb3b7d" == hashes[6].hex()
 
 
 def test_every_kind_is_told_by_its_word_and_its_accounts() -> None:
@@ -148,6 +166,9 @@ TRANSFERS = st.builds(
     reference=st.none() | TEXTS,
     note=st.none() | TEXTS,
     pricing=st.none() | st.sampled_from(["input=1", "input=1,output=2;tier=1", "requests=1"]),
+    given=st.none() | st.sampled_from(["1:1", "1:1,2:2", "1:1;priority=1"]),
+    uncollected=st.none() | AMOUNTS,
+    key_id=st.none() | st.integers(1, 2**63 - 1),
 )
 COVERED = [item.name for item in fields(Transfer) if item.name not in ("merchant_id", "hash")]
 
@@ -158,7 +179,8 @@ def test_transfers_that_differ_in_any_field_have_other_bytes(one: Transfer, othe
     changed = replace(one, **mixed)
     assert (one == changed) is (canonical_bytes("mer_", one) == canonical_bytes("mer_", changed))
     assert canonical_bytes("mer_", one) != canonical_bytes("mer_other", one)
-    assert (18 if one.pricing is None else 19) == canonical_bytes("mer_", one).count(b"\n")
+    is_third = {one.given, one.uncollected, one.key_id} != {None}
+    assert (22 if is_third else 18 if one.pricing is None else 19) == canonical_bytes("mer_", one).count(b"\n")
 
 
 @examples(30)
