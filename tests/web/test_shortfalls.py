@@ -11,7 +11,7 @@ from farebox.service.people.users import Role
 from farebox.storage.records import Realm
 from tests.support.app_client import AppClient, Reply
 from tests.support.server import Seeds, give_credit, seed
-from tests.web.console.visitor import Visitor, kept
+from tests.web.console.visitor import Visitor, kept, words
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -186,6 +186,10 @@ async def test_the_pages_say_what_is_owed_and_why(farebox: Farebox, client: AppC
     await sam.done(f"{url}/take-back/confirm", **{**form, "amount": "10.00"}, owed="yes")
     assert "owes 7.00 USD for the top-up , taken back when the money was spent already" in await sam.page(root)
     assert "owes money" in await sam.page("/support?sort=age")
+    preview = await sam.post(f"{root}/top-up", amount="9", reference="INV-2", note="")
+    assert "Balance 0.00 → 2.00 USD Pays first 7.00 USD, which is all that is owed" in words(preview)
+    preview = await sam.post(f"{root}/transfers/{_transfer(seeds, 2)}/refund", amount="3", once=f"1-{'a' * 32}")
+    assert "Balance 0.00 → 0.00 USD Pays first 3.00 USD; 4.00 USD stays owed" in words(preview)
     page = await sam.page(f"{root}/transfers/{_transfer(seeds, 3)}")
     assert "Owed 7.00 USD more was due and spent already" in page
     # All of it counts as taken back, so there is nothing left to take.

@@ -13,7 +13,15 @@ from farebox.core.permissions import Operation
 from farebox.service.errors import InvalidInput
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.console.common import MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
-from farebox.web.pages.console.previews import NEEDS_APPROVAL, balance_fact, change_of, made_before, signed
+from farebox.web.pages.console.previews import (
+    NEEDS_APPROVAL,
+    balance_fact,
+    change_of,
+    made_before,
+    owed_fact,
+    pays_owed,
+    signed,
+)
 from farebox.web.pages.preview import Preview, facts_of
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
@@ -161,11 +169,17 @@ def _preview(request: PageRequest, action: str, outcome: Outcome, account: Accou
     verb = "Top up" if is_top_up else "Take away" if change < 0 else "Add"
     if outcome.approval is not None:
         verb = f"Ask for {'a top-up of' if is_top_up else 'taking away' if change < 0 else 'adding'}"
+    pays = pays_owed(account, outcome)
     remark = ("Note" if is_top_up else "Reason", form.text(names[2]))
     return replace(
         about,
         question="Is this the top-up?" if is_top_up else "Is this the adjustment?",
-        facts=facts_of(balance_fact(account, change), ("Reference", form.text("reference")), remark),
+        facts=facts_of(
+            balance_fact(account, change - pays),
+            owed_fact(account, pays),
+            ("Reference", form.text("reference")),
+            remark,
+        ),
         button=f"{verb} {format_money_with_code(abs(change), account.currency)}",
         fields={field: form.text(field) for field in names},
         notice="" if outcome.approval is None else _approval_notice(account, change),

@@ -5,6 +5,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from farebox.core.accounts import EFFECTS, Account, Kind
+from farebox.core.credit.shortfalls import paid_part
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.web.pages.preview import Preview, facts_of
@@ -35,6 +36,20 @@ def balance_fact(account: Account, change: int) -> tuple[str, str]:
         "Balance",
         f"{format_money(account.available, account.currency)} → {format_money_with_code(after, account.currency)}",
     )
+
+
+def pays_owed(account: Account, outcome: Outcome) -> int:
+    """Tell how much of what a merchant owes a move by hand pays, in micros."""
+    if outcome.transfer is not None:
+        return min(account.owed, paid_part(outcome.transfer))
+    return min(account.owed, max(0, change_of(outcome)))
+
+
+def owed_fact(account: Account, paid: int) -> tuple[str, str | None]:
+    """Tell how much of what is owed is paid by a move, and whether that is all."""
+    rest = account.owed - paid
+    left = f"; {format_money_with_code(rest, account.currency)} stays owed" if rest else ", which is all that is owed"
+    return "Pays first", f"{format_money_with_code(paid, account.currency)}{left}" if paid else None
 
 
 def made_before(about: Preview, outcome: Outcome, root: str) -> Preview:

@@ -15,7 +15,15 @@ from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Selection
 from farebox.web.pages.amounts import optional_amount
 from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
-from farebox.web.pages.console.previews import NEEDS_APPROVAL, balance_fact, change_of, made_before, signed
+from farebox.web.pages.console.previews import (
+    NEEDS_APPROVAL,
+    balance_fact,
+    change_of,
+    made_before,
+    owed_fact,
+    pays_owed,
+    signed,
+)
 from farebox.web.pages.explanations import explanation
 from farebox.web.pages.given_parts import given_parts
 from farebox.web.pages.once import ONCE_FIELD, sent_once
@@ -194,14 +202,15 @@ async def _show(request: PageRequest, outcome: Outcome, transfer: Transfer, acti
         preview = made_before(about, outcome, merchant_url(transfer.merchant_id))
         return await merchant_page(request, "console/preview.html", read=(merchant, account), preview=preview)
     owed = 0 if outcome.transfer is None else outcome.transfer.uncollected or 0
-    due = abs(change) + owed
+    due, pays = abs(change) + owed, pays_owed(account, outcome)
     left = returns.left - due
     verb = "Take back" if not is_refund else "Refund" if outcome.approval is None else "Ask for a refund of"
     preview = replace(
         about,
         question="Is this the refund?" if is_refund else "Take this top-up back?",
         facts=facts_of(
-            balance_fact(account, change),
+            balance_fact(account, change - pays),
+            owed_fact(account, pays),
             ("Owed", f"{format_money_with_code(owed, currency)}, which was spent already" if owed else None),
             ("Of", f"{what(transfer, currency)}, {format_money_with_code(transfer.amount, currency)}"),
             ("Given back so far", format_money_with_code(transfer.amount - returns.left, currency)),
