@@ -383,6 +383,10 @@ DAMAGED_BESIDE: Final[dict[str, Damage]] = {
         (_account("alerts_count = 1"), _alert(seq=99, posted=90_000_000)),
         ["seq 99: alert 1 names a transfer that is not there"],
     ),
+    "an alert that credit ends, of what brought none": (
+        (_account("alerts_count = 1"), _alert(kind=3, seq=3, posted=90_000_000)),
+        ["seq 3: alert 1 names a transfer that brought no credit"],
+    ),
     "an account that is gone": (
         (f"DELETE FROM account WHERE merchant_id = {ANN}",),
         ["seq 0: the account's row is missing"],

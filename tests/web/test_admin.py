@@ -30,6 +30,7 @@ FAR: Final = "2100-01-01T00:00:00Z"
 SOON: Final = "2099-01-01T00:00:00Z"
 RULE: Final = {"lines": [{"name": "input", "amount": "0.15", "per": 1_000_000}]}
 NO_BODY: Final = None
+SOON_AHEAD: Final = 3 * 86_400_000_000
 
 _numbers = iter(range(10**9))
 
@@ -979,6 +980,33 @@ async def test_above_the_limit_a_move_waits_for_another_person(
     names = ("action", "person", "keyId", "subject", "detail")
     assert expected == [tuple(audit_entry[name] for name in names) for audit_entry in (request, approved)]
     assert ("127.0.0.1", seeds.merchant) == (approved["address"], approved["merchantId"])
+    assert [] == [fault async for fault in Verifier(strict.stores.connector).faults(seeds.merchant_id)]
+
+
+@pytest.mark.parametrize("starts", [None, SOON_AHEAD])
+async def test_above_the_limit_credit_waits_on_the_terms_that_were_asked_for(
+    strict: Farebox, strict_client: AppClient, starts: int | None
+) -> None:
+    seeds, client = await seed(strict, balance="100"), strict_client
+    starts_at = None if starts is None else format_time(strict.clock.now() + starts)
+    terms = {"startsAt": starts_at, "expiresAt": format_time(strict.clock.now() + 2 * SOON_AHEAD), "priority": 4}
+    content = {"amount": "150", "reference": "G", "reason": "trial", "types": ["image"], **terms}
+    reply = await _ask(client, seeds, "POST", "{m}/grants", content)
+    assert (202, "grant", "150.00") == (reply.status, reply.data["kind"], reply.data["amount"])
+    assert {**terms, "types": ["image"]} == reply.data["terms"]
+    again = await _ask(client, seeds, "POST", "{m}/grants", content)
+    assert (202, "true", reply.data) == (again.status, again.header("idempotent-replay"), again.data)
+    bob = await _approver(strict)
+    done = await _decide(client, seeds, reply.data["approvalId"], "approve", bob)
+    after = "250.00" if starts is None else "100.00"
+    assert (200, "150.00", after) == (done.status, done.data["amount"], done.data["available"])
+    assert (starts is None) == (done.data["transferId"] is not None)
+    (grant,) = (await client.get("/api/grants", seeds.merchant_key)).data["grants"]
+    assert ("open" if starts is None else "waiting", terms["expiresAt"], ["image"], 4) == tuple(
+        grant[name] for name in ("state", "expiresAt", "types", "priority")
+    )
+    replay = await _decide(client, seeds, reply.data["approvalId"], "approve", bob)
+    assert (200, "true") == (replay.status, replay.header("idempotent-replay"))
     assert [] == [fault async for fault in Verifier(strict.stores.connector).faults(seeds.merchant_id)]
 
 
