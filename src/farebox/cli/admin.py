@@ -1,6 +1,7 @@
 """Commands that set things up: merchants, users and keys."""
 
 import re
+import sys
 from typing import Final
 
 import click
@@ -13,13 +14,16 @@ from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.staff_roles import STAFF_ROLES, role_words
+from farebox.presenters.audit_words import called
 from farebox.presenters.keys import KEY_KIND_WORDS, budget_words, key_data, key_state
 from farebox.presenters.merchants import merchant_data, new_merchant_data, threshold_remark
+from farebox.presenters.notes import note_data
 from farebox.presenters.users import user_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
 from farebox.service.operator.merchant_changes import MerchantFields
-from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey
+from farebox.service.operator.merchant_export import merchants_csv
+from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, MerchantFilter, NewKey
 from farebox.service.people.users import ROLES
 from farebox.service.typed_amounts import typed_amount
 from farebox.storage.records import ApiKey, Merchant
@@ -43,6 +47,12 @@ def key_group() -> None:
     """API keys: a merchant's reads its account, a service's charges, support's administers."""
 
 
+def _state(account: Account) -> str:
+    if account.closed_at is not None:
+        return f"closed since {short_time(account.closed_at)} UTC"
+    return "frozen" if account.is_frozen else "active"
+
+
 def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
     thresholds = ", ".join(
         format_money_with_code(item.amount, account.currency) + threshold_remark(account, item)
@@ -57,7 +67,8 @@ def _merchant_text(merchant: Merchant, account: Account) -> list[str]:
         "credit limit": format_money_with_code(account.credit_limit, account.currency),
         **({"owed": format_money_with_code(account.owed, account.currency)} if account.owed else {}),
         "thresholds": thresholds or "none",
-        "state": "frozen" if account.is_frozen else "active",
+        "state": _state(account),
+        "tags": ", ".join(merchant.tag_list) or "none",
         "since": f"{short_time(merchant.created_at)} UTC",
     }
     return [f"{name:<13}{value}" for name, value in fields.items()]
@@ -98,23 +109,38 @@ async def merchant_create(
 
 
 @command("list", group=merchant_group)
-async def merchant_list(context: CommandContext) -> None:
-    """List every merchant."""
-    found = await context.farebox.services.merchants.list()
+@click.option("--closed", "is_closed", is_flag=True, help="Those that are closed, instead of the others.")
+@click.option("--tag", help="Those with this tag alone.")
+@click.option("--csv", "is_csv", is_flag=True, help="All of them, closed or not, as CSV for a spreadsheet.")
+async def merchant_list(context: CommandContext, is_closed: bool, tag: str | None, is_csv: bool) -> None:
+    """List merchants; those that are closed have a list of their own."""
+    merchants = context.farebox.services.merchants
+    if is_csv:
+        if context.is_json:
+            raise InvalidInput("csv", "choose --csv or --json")
+        async for piece in merchants_csv(merchants, MerchantFilter(True if is_closed else None, tag)):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+        return
+    found = await merchants.list(wanted=MerchantFilter(is_closed, tag))
     rows = [
         (
             ids.public_id(ids.MERCHANT, merchant.merchant_id),
             merchant.name,
             format_money(account.available, account.currency),
             account.currency,
-            "frozen" if account.is_frozen else "active",
+            _state(account),
         )
         for merchant, account in found
     ]
     context.answer(
         [merchant_data(*pair) for pair in found],
         table(("merchant", "name", "available", "currency", "state"), rows, right=(2,))
-        or ["There are no merchants yet; add one with: farebox merchant create NAME --currency USD"],
+        or [
+            "There are no such merchants."
+            if is_closed or tag
+            else "There are no merchants yet; add one with: farebox merchant create NAME --currency USD"
+        ],
     )
 
 
@@ -149,17 +175,77 @@ async def _set_frozen(context: CommandContext, merchant: str, *, is_frozen: bool
     context.answer(merchant_data(*found), f"{found[0].name} is {'frozen' if is_frozen else 'active'}.")
 
 
+@command("close", group=merchant_group)
+@click.argument("merchant")
+@click.option("--reason", required=True, help="Why; it stands in the audit log.")
+async def merchant_close(context: CommandContext, merchant: str, reason: str) -> None:
+    """Close a merchant that has no money left: its keys open nothing, and no money of it moves."""
+    await _set_closed(context, merchant, reason, is_closed=True)
+
+
+@command("reopen", group=merchant_group)
+@click.argument("merchant")
+@click.option("--reason", required=True, help="Why; it stands in the audit log.")
+async def merchant_reopen(context: CommandContext, merchant: str, reason: str) -> None:
+    """Open a closed merchant again; its keys that were neither revoked nor expired work again."""
+    await _set_closed(context, merchant, reason, is_closed=False)
+
+
+async def _set_closed(context: CommandContext, merchant: str, reason: str, *, is_closed: bool) -> None:
+    number, services = merchant_id(merchant), context.farebox.services
+    outcome = await services.operations.set_closed(
+        number, is_closed=is_closed, reason=reason, principal=context.principal
+    )
+    ensure_done(outcome)
+    found = await services.merchants.get(number)
+    before = "; it was so before, and nothing is changed" if outcome.is_replay else ""
+    context.answer(
+        {**as_fields(merchant_data(*found)), "isReplay": outcome.is_replay},
+        f"{found[0].name} is {'closed' if is_closed else 'open'}{before}.",
+    )
+
+
+@command("note", group=merchant_group)
+@click.argument("merchant")
+@click.argument("text")
+async def merchant_note(context: CommandContext, merchant: str, text: str) -> None:
+    """Note something about a merchant, for the staff alone; it stays, and stands in the audit log too."""
+    note = await context.farebox.services.annotations.note(merchant_id(merchant), text, principal=context.principal)
+    context.answer(note_data(note), "It is noted.")
+
+
+@command("notes", group=merchant_group)
+@click.argument("merchant")
+@click.option("--limit", type=click.IntRange(1, 1_000), default=100, show_default=True, help="How many at most.")
+async def merchant_notes(context: CommandContext, merchant: str, limit: int) -> None:
+    """List what was noted about a merchant, the newest first."""
+    number, services = merchant_id(merchant), context.farebox.services
+    await services.merchants.get(number)
+    notes = await services.annotations.notes(number, before=None, limit=limit)
+    names = await services.audit_log.names()
+    rows = [(short_time(note.created_at), called(note.author, names), note.text) for note in notes]
+    context.answer(
+        [note_data(note) for note in notes], table(("when (UTC)", "who", "note"), rows) or ["Nothing was noted yet."]
+    )
+
+
 @command("set", group=merchant_group)
 @click.argument("merchant")
 @click.option("--threshold", multiple=True, help='Warn below this posted balance, up to five times; "" for none.')
 @click.option("--credit-limit", help="How far below zero the merchant may spend.")
 @click.option("--name", help="What to call the merchant.")
+@click.option("--tag", multiple=True, help='A tag to find it by, up to twenty times; "" for none.')
 async def merchant_set(
-    context: CommandContext, merchant: str, threshold: tuple[str, ...], credit_limit: str | None, name: str | None
+    context: CommandContext,
+    merchant: str,
+    threshold: tuple[str, ...],
+    credit_limit: str | None,
+    name: str | None,
+    tag: tuple[str, ...],
 ) -> None:
-    """Change a merchant's thresholds (all of them), credit limit or name."""
-    if not threshold and credit_limit is None and name is None:
-        raise InvalidInput("set", "name what to change: --threshold, --credit-limit or --name")
+    """Change a merchant's thresholds (all of them), credit limit, name or tags (all of them)."""
+    if not threshold and credit_limit is None and name is None and not tag:
+        raise InvalidInput("set", "name what to change: --threshold, --credit-limit, --name or --tag")
     number = merchant_id(merchant)
     thresholds = [
         await context.typed_amount("thresholds", amount, number, is_zero_allowed=True, is_minus_allowed=True)
@@ -168,7 +254,12 @@ async def merchant_set(
     ]
     if credit_limit is not None:
         credit_limit = await context.typed_amount("creditLimit", credit_limit, number, is_zero_allowed=True)
-    change = MerchantFields(name=name, thresholds=thresholds if threshold else None, credit_limit=credit_limit)
+    change = MerchantFields(
+        name=name,
+        thresholds=thresholds if threshold else None,
+        credit_limit=credit_limit,
+        tags=[text for text in tag if text] if tag else None,
+    )
     limited = await context.farebox.services.merchant_changes.apply(number, change, principal=context.principal)
     if limited is not None and answer_waiting(context, limited):
         return
