@@ -49,7 +49,10 @@ def test_a_merchant_is_made_listed_and_shown(shell: Shell) -> None:
         "available": "0.00",
         "creditLimit": "5.00",
         "isFrozen": False,
+        "owed": "0.00",
         "thresholds": [{"amount": "100.00", "isArmed": False}],
+        "closedAt": None,
+        "tags": [],
     } == {name: value for name, value in shown.items() if name != "createdAt"}
     assert [shown] == shell.json("merchant", "list")
     assert "Acme" in shell.ok("merchant", "list").out

@@ -5,8 +5,8 @@ from typing import Final
 import pytest
 
 from farebox.core.accounts import KIND_WORDS, Account
+from farebox.core.batch.closing import close_refusal
 from farebox.core.book import Book
-from farebox.core.closing import close_refusal
 from farebox.core.commands import (
     Adjust,
     Charge,

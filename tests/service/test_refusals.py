@@ -1,4 +1,4 @@
-"""What is refused is counted: whose, what and why, in memory, and written down a little later."""
+"""Refused requests are counted by merchant, type and reason in memory, and written down a little later."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -5,12 +5,12 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core import audit_log, captures, closing, hold_rules, quotes, return_rules
+from farebox.core import audit_log, captures, hold_rules, quotes, return_rules
 from farebox.core.accounts import KIND_NAMES, Kind
 from farebox.core.audit_log import AuditEntry
+from farebox.core.batch import closing
 from farebox.core.batch.approvals import BatchApprovals
 from farebox.core.batch.budgets import BatchBudgets
-from farebox.core.batch.closing import set_closed
 from farebox.core.batch.grants import BatchGrants, already_ended
 from farebox.core.batch.originals import BatchOriginals
 from farebox.core.batch.rows import BatchRows
@@ -467,7 +467,7 @@ class _Batch:
         if isinstance(command, Reject):
             return self._approvals.reject(command)
         if isinstance(command, SetClosed):
-            outcome, ends = set_closed(book, command, self._grants, self._now)
+            outcome, ends = closing.set_closed(book, command, self._grants, self._now)
             self._posted.update(((book.merchant_id, item.idempotency_key), item) for item in ends)
             return outcome
         if book.closed_at is not None and not isinstance(command, SettleGrants):

@@ -1,11 +1,54 @@
-"""Closing a merchant, and opening one again, within a batch."""
+"""Closing a merchant, and opening one again: what must be settled first, and what is refused from then on."""
+
+from typing import Final
 
 from farebox.core.batch.grants import BatchGrants
 from farebox.core.book import Book
-from farebox.core.closing import close_refusal
-from farebox.core.commands import SetClosed
-from farebox.core.outcomes import DONE, Code, Outcome
+from farebox.core.commands import Adjust, Move, SetClosed
+from farebox.core.currencies import format_money_with_code
+from farebox.core.outcomes import DONE, Code, Outcome, refused
 from farebox.core.transfers import Transfer
+
+MERCHANT_CLOSED: Final = refused(Code.MERCHANT_CLOSED, "The merchant is closed: no money of it is moved")
+
+
+def too_fine_refusal(book: Book, move: Move, amount: int) -> Outcome | None:
+    """Refuse an amount with more decimals than the currency, unless it is an adjustment by all that was paid.
+
+    Prices may be finer than the currency, and so may what is left when a merchant is closed.
+    """
+    is_rest = isinstance(move, Adjust) and amount == (book.owed - book.paid if move.is_credit else book.paid)
+    return None if is_rest else book.too_fine_refusal(amount)
+
+
+def close_refusal(book: Book) -> Outcome | None:
+    """Tell why a merchant can't be closed yet: all that was paid must be paid out or written off, and no hold be open.
+
+    What was given is no reason: it ends with the closing.
+    """
+    if book.held:
+        held = format_money_with_code(book.held, book.currency)
+        return refused(
+            Code.MERCHANT_NOT_EMPTY, f"{held} are set aside by open holds; they must be captured or released"
+        )
+    paid = book.paid
+    if paid > 0:
+        rest = format_money_with_code(paid, book.currency)
+        return refused(
+            Code.MERCHANT_NOT_EMPTY, f"{rest} are left; pay them out or write them off by an adjustment first"
+        )
+    if paid < 0:
+        debt = format_money_with_code(-paid, book.currency)
+        return refused(
+            Code.MERCHANT_NOT_EMPTY, f"The merchant owes {debt}; top it up or write them off by an adjustment first"
+        )
+    if book.owed:
+        owed = format_money_with_code(book.owed, book.currency)
+        return refused(
+            Code.MERCHANT_NOT_EMPTY,
+            f"The merchant owes {owed} of top-ups that were taken back; write them off by an adjustment first",
+        )
+    return None
 
 
 def set_closed(book: Book, command: SetClosed, grants: BatchGrants, now: int) -> tuple[Outcome, list[Transfer]]:

@@ -11,7 +11,7 @@ from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.audit_log import Action, AuditEntry
-from farebox.core.closing import MERCHANT_CLOSED
+from farebox.core.batch.closing import MERCHANT_CLOSED
 from farebox.core.commands import KeyKind
 from farebox.core.money import format_amount
 from farebox.core.permissions import Operation

@@ -5,8 +5,8 @@ from typing import Final
 from starlette.responses import Response
 
 from farebox.core.approvals import ApprovalState
+from farebox.core.batch.closing import close_refusal
 from farebox.core.book import Book
-from farebox.core.closing import close_refusal
 from farebox.core.money import format_amount
 from farebox.core.permissions import Operation
 from farebox.presenters.keys import is_working
@@ -64,7 +64,7 @@ class ClosingPages:
         refusal = close_refusal(Book(account))
         approvals = await services.approvals.page(merchant_id=number, before=None, limit=_APPROVALS)
         now = services.console.now()
-        # What was taken back of top-ups and is owed is written off by what brings money.
+        # What is owed for reversed top-ups is paid first by an adjustment that brings money.
         paid = account.wallet - account.given - account.owed
         return await merchant_page(
             request,

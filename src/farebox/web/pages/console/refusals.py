@@ -9,7 +9,7 @@ from farebox.web.pages.routes import Audience, PageRoute
 
 
 class ConsoleRefusalPages:
-    """What was refused of a merchant's requests."""
+    """The pages of a merchant's refused requests."""
 
     def routes(self) -> list[PageRoute]:
         """List the pages."""
