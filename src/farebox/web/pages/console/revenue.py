@@ -31,7 +31,7 @@ class RevenuePages:
         """Show a month; the present one, unless another is asked for."""
         reader = request.services.revenue
         present = reader.present_month()
-        text, wrong = request.query("month").strip() or str(present), ""
+        text, wrong = _asked_for(request), ""
         try:
             revenue = await reader.read(text)
         except InvalidInput as error:
@@ -60,10 +60,14 @@ class RevenuePages:
         )
 
     async def export_csv(self, request: PageRequest) -> Response:
-        """Give a month as CSV."""
-        revenue = await request.services.revenue.read(request.query("month"))
+        """Give a month as CSV; the present one, unless another is asked for."""
+        revenue = await request.services.revenue.read(_asked_for(request))
         headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="revenue-{revenue.month}.csv"'}
         return Download(request, _piece(month_revenue_csv(revenue)), media_type="text/csv", headers=headers)
+
+
+def _asked_for(request: PageRequest) -> str:
+    return request.query("month").strip() or str(request.services.revenue.present_month())
 
 
 async def _piece(body: bytes) -> AsyncIterator[bytes]:
