@@ -17,9 +17,9 @@ def report_group() -> None:
 
 
 @command("revenue", group=report_group)
-@click.option("--month", required=True, help="The month, in UTC, such as 2026-11.")
+@click.option("--month", help="The month, in UTC, such as 2026-11; the present one, if not given.")
 @click.option("--csv", "is_csv", is_flag=True, help="As CSV, for a spreadsheet.")
-async def revenue(context: CommandContext, month: str, is_csv: bool) -> None:
+async def revenue(context: CommandContext, month: str | None, is_csv: bool) -> None:
     """Print what all merchants paid in, used and are still owed in a month, by currency."""
     if is_csv and context.is_json:
         raise InvalidInput("csv", "choose --csv or --json")

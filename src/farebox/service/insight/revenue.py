@@ -150,8 +150,8 @@ class RevenueReader:
         """Return the month that it is."""
         return Month.of(self._clock.now())
 
-    async def read(self, month: str) -> MonthRevenue:
-        """Read a month, such as 2026-11.
+    async def read(self, month: str | None) -> MonthRevenue:
+        """Read a month, such as 2026-11; the present one, if none is named.
 
         Raises:
             InvalidInput: it is no month, or has not begun.
@@ -174,7 +174,7 @@ class RevenueReader:
             ],
         )
 
-    async def history(self, month: str) -> Mapping[str, Sequence[MonthFigures]]:
+    async def history(self, month: str | None) -> Mapping[str, Sequence[MonthFigures]]:
         """Read the months up to one, HISTORY_MONTHS of them, by currency, oldest first.
 
         Raises:
@@ -200,9 +200,10 @@ class RevenueReader:
             histories[currency] = figures
         return histories
 
-    def _month(self, text: str) -> Month:
-        month = inputs.month("month", text)
-        if month > self.present_month():
+    def _month(self, text: str | None) -> Month:
+        present = self.present_month()
+        month = present if text is None else inputs.month("month", text)
+        if month > present:
             raise InvalidInput("month", f"{month} has not begun")
         return month
 

@@ -135,13 +135,13 @@ class RevenueQuery(Struct, rename="camel", forbid_unknown_fields=True):
     """Which month's revenue to read."""
 
     month: Annotated[
-        str,
+        str | None,
         Meta(
-            description="The month, in UTC; one that is not over is told as far as it is.",
+            description="The month, in UTC; the present one, if absent. One that is not over is told as far as it is.",
             examples=["2026-11"],
             extra_json_schema={"pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"},
         ),
-    ]
+    ] = None
     format: Annotated[Literal["json", "csv"], Meta(description="JSON, or CSV for a spreadsheet.")] = "json"
 
 

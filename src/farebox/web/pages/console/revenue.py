@@ -30,12 +30,11 @@ class RevenuePages:
     async def show(self, request: PageRequest) -> Response:
         """Show a month; the present one, unless another is asked for."""
         reader = request.services.revenue
-        present = reader.present_month()
         text, wrong = _asked_for(request), ""
         try:
             revenue = await reader.read(text)
         except InvalidInput as error:
-            wrong, revenue = error.message, await reader.read(str(present))
+            wrong, revenue = error.message, await reader.read(None)
         month = revenue.month
         history = await reader.history(str(month))
         return request.page(
@@ -53,10 +52,10 @@ class RevenuePages:
                 }
                 for currency, figures in history.items()
             },
-            text=text,
+            text=text or str(month),
             wrong=wrong,
             earlier=month.plus(-1),
-            later=month.plus(1) if month < present else None,
+            later=month.plus(1) if month < reader.present_month() else None,
         )
 
     async def export_csv(self, request: PageRequest) -> Response:
@@ -66,8 +65,8 @@ class RevenuePages:
         return Download(request, _piece(month_revenue_csv(revenue)), media_type="text/csv", headers=headers)
 
 
-def _asked_for(request: PageRequest) -> str:
-    return request.query("month").strip() or str(request.services.revenue.present_month())
+def _asked_for(request: PageRequest) -> str | None:
+    return request.query("month").strip() or None
 
 
 async def _piece(body: bytes) -> AsyncIterator[bytes]:
