@@ -1,12 +1,13 @@
 """Captures above their holds, charges for which there is too little, and top-ups taken back when they are spent."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import pytest
 from msgspec.structs import replace
 
-from farebox.core.accounts import Kind
+from farebox.core import chain, ids
+from farebox.core.accounts import EFFECTS, GENESIS_HASH, Kind
 from farebox.core.commands import (
     Adjust,
     CaptureHold,
@@ -26,7 +27,9 @@ from farebox.core.commands import (
 from farebox.core.credit.shortfalls import OWED_MAX, Above, Shortfall
 from farebox.core.outcomes import Code
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers
-from tests.core.replays import faults_of
+from farebox.core.replaying.books import Replay
+from farebox.core.transfers import Transfer
+from tests.core.replays import faults_of, prices_of
 from tests.support.ledger import ANN, NOW, SECOND, UNIT, MemoryLedger, add_price, charge, hold, top_up
 from tests.support.memory import at_once
 
@@ -364,3 +367,81 @@ def test_a_row_that_says_otherwise_is_found(change: dict[str, int]) -> None:
     assert ["seq 3: what is stored of what seq 3 left uncollected is not what its transfers come to"] == faults_of(
         ledger, ledger.ann
     )
+
+
+def transfers_of(ledger: MemoryLedger) -> list[Transfer]:
+    return [item for item in ledger.rows()["transfers"] if item.merchant_id == ANN]
+
+
+def faults_of_forged(ledger: MemoryLedger, transfers: Sequence[Transfer]) -> list[str]:
+    """Replay a book that was forged throughout: its balances and hashes are right, its story is not."""
+    wallet = held = 0
+    last_hash = GENESIS_HASH
+    forged = []
+    for seq, transfer in enumerate(transfers, 1):
+        effect = EFFECTS[Kind(transfer.kind)]
+        wallet, held = wallet + effect.wallet * transfer.amount, held + effect.held * transfer.amount
+        complete = replace(transfer, seq=seq, wallet_after=wallet, held_after=held)
+        last_hash = chain.link(last_hash, chain.canonical_bytes(ids.public_id(ids.MERCHANT, ANN), complete))
+        forged.append(replace(complete, hash=last_hash))
+    replay = Replay(ANN, prices_of(ledger, ledger.ann))
+    faults = [fault for transfer in forged for fault in replay.feed(transfer)]
+    rows, originals = ledger.rows(), {transfer.seq: transfer for transfer in forged}
+    return faults + list(replay.finish(ledger.ann, rows["holds"], originals, (), rows["shortfalls"]))
+
+
+PAYING: Final[Sequence[Command]] = (*SPENT, reversal(), top_up(12, "second"))
+CAPTURED: Final[Sequence[Command]] = (top_up(10, "first"), hold(3), capture(Above.CHARGE, quantity=5))
+
+
+@pytest.mark.parametrize(
+    ("story", "forge", "fault"),
+    [
+        (PAYING, lambda book: book[:4], "seq 5: 7.00 of what is owed was to be paid before it"),
+        (PAYING, lambda book: [*book[:4], book[1]], "seq 5: 7.00 of what is owed was to be paid before it"),
+        (
+            PAYING,
+            lambda book: [*book[:4], replace(book[4], amount=6 * UNIT)],
+            "seq 5: was to pay 7.00 of what is owed for seq 1",
+        ),
+        (
+            PAYING,
+            lambda book: [*book[:4], replace(book[4], refers_to=4)],
+            "seq 5: was to pay 7.00 of what is owed for seq 1",
+        ),
+        (PAYING, lambda book: [*book[:3], book[1]], "seq 4: spends while money is owed"),
+        (PAYING, lambda book: [*book[:3], book[4]], "seq 4: pays what is owed, which nothing before it brought"),
+        (
+            PAYING,
+            lambda book: [replace(book[0], uncollected=1), *book[1:]],
+            "seq 1: leaves something uncollected, which only charges and reversals of top-ups do",
+        ),
+        (
+            CAPTURED,
+            lambda book: [*book[:3], book[0], book[3]],
+            "seq 5: takes more than a hold had, but does not follow its capture",
+        ),
+        (
+            CAPTURED,
+            lambda book: [*book[:3], replace(book[3], request_type="call")],
+            "seq 4: takes more than a hold had, but does not follow its capture",
+        ),
+        (
+            CAPTURED,
+            lambda book: [*book[:3], replace(book[3], idempotency_key="above 3")],
+            "seq 4: is not under the key of what is above its hold",
+        ),
+        (
+            CAPTURED,
+            lambda book: [*book[:3], replace(book[3], refers_to=None)],
+            "seq 4: takes more than a hold had, but does not follow its capture",
+        ),
+    ],
+)
+def test_a_forged_story_is_found(
+    story: Sequence[Command], forge: Callable[[list[Transfer]], list[Transfer]], fault: str
+) -> None:
+    ledger = ledger_of(*story)
+    book = transfers_of(ledger)
+    assert [] == faults_of_forged(ledger, book)
+    assert fault in faults_of_forged(ledger, forge(book))

@@ -1,13 +1,17 @@
 """Captures above holds, charges after the fact, top-ups taken back on spent money: by the API and on the pages."""
 
+import io
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from examples import verify_statement
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people.users import Role
+from farebox.service.statements.check import check_statement
 from farebox.storage.records import Realm
 from tests.support.app_client import AppClient, Reply
 from tests.support.server import Seeds, give_credit, seed
@@ -52,6 +56,14 @@ async def _listed(client: AppClient, seeds: Seeds) -> list[dict[str, Any]]:
 
 async def _faults(farebox: Farebox, seeds: Seeds) -> list[str]:
     return [fault.text async for fault in Verifier(farebox.stores.connector).faults(seeds.merchant_id)]
+
+
+async def _statement_faults(client: AppClient, seeds: Seeds, path: Path) -> list[str]:
+    """Check the merchant's whole statement, by the program and by the script that needs nothing of it."""
+    reply = await client.get("/api/transfers?format=jsonl", seeds.merchant_key)
+    path.write_bytes(reply.body)
+    assert verify_statement.verify(str(path)).startswith("Clean")
+    return [fault.text for fault in check_statement(io.BytesIO(reply.body)).faults]
 
 
 # Above.
@@ -141,7 +153,9 @@ async def test_shortfalls_come_in_pages_and_as_csv(farebox: Farebox, client: App
 # Money that is owed.
 
 
-async def test_a_top_up_that_was_spent_is_taken_back_and_owed(farebox: Farebox, client: AppClient) -> None:
+async def test_a_top_up_that_was_spent_is_taken_back_and_owed(
+    farebox: Farebox, client: AppClient, tmp_path: Path
+) -> None:
     seeds = await seed(farebox, balance="10")
     assert 200 == (await _charge(client, seeds, "spent", "7")).status
     refused = await _reverse(client, seeds)
@@ -166,6 +180,7 @@ async def test_a_top_up_that_was_spent_is_taken_back_and_owed(farebox: Farebox, 
     assert 200 == (await _charge(client, seeds, "charge", "1")).status
     assert ["0.00"] == [line["owed"] for line in await _listed(client, seeds)]
     assert [] == await _faults(farebox, seeds)
+    assert [] == await _statement_faults(client, seeds, tmp_path / "statement.jsonl")
 
 
 async def test_the_pages_say_what_is_owed_and_why(farebox: Farebox, client: AppClient) -> None:
@@ -216,3 +231,34 @@ async def test_pages_explain_what_was_left_uncollected(farebox: Farebox, client:
     page = await ulla.page(f"/accounts/{seeds.merchant}/statement/{_transfer(seeds, 4)}")
     assert "Uncollected 0.04 USD more was due, and was not there to be taken" in page
     assert "6 x 0.01 = 0.06" in page
+
+
+@pytest.mark.parametrize(
+    ("held", "done", "charged", "pricing"),
+    [
+        (8, 14, "2.40", "calls=6;at=%;held=calls:8"),
+        (8, 30, "4.00", "calls=22;at=%;held=calls:8"),
+        (60, 55, None, "calls=55;at=%"),
+    ],
+)
+async def test_quantities_above_a_hold_are_priced_counted_and_verified(
+    farebox: Farebox, client: AppClient, tmp_path: Path, held: int, done: int, charged: str | None, pricing: str
+) -> None:
+    seeds = await seed(farebox)
+    steps = [{"from": 1, "amount": "1"}, {"from": 11, "amount": "0.1"}]
+    rule = {"lines": [{"name": "calls", "graduated": steps}], "period": {"unit": "month", "zone": "UTC"}}
+    price = {"type": "counted", "rule": rule}
+    path = f"/api/admin/merchants/{seeds.merchant}/prices"
+    assert 200 == (await client.post(path, seeds.support_key, price)).status
+    hold = await _hold(client, seeds, type="counted", quantities={"calls": held})
+    reply = await _capture(client, seeds, hold, quantities={"calls": done}, above="charge")
+    assert charged == reply.data.get("above", {"charged": None})["charged"]
+    (newest, *_) = (await client.get("/api/transfers?limit=9", seeds.merchant_key)).data["transfers"]
+    if charged is not None:
+        start, end = pricing.split("%")
+        assert newest["pricing"].startswith(start)
+        assert newest["pricing"].endswith(end)
+    (line,) = (await client.get("/api/usage?by=day&type=counted", seeds.merchant_key)).data["lines"]
+    assert {"calls": done} == line["quantities"]
+    assert [] == await _faults(farebox, seeds)
+    assert [] == await _statement_faults(client, seeds, tmp_path / "statement.jsonl")
