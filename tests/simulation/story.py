@@ -50,6 +50,8 @@ CURRENCIES: Final = ("USD", "JPY")
 USERS: Final = 2
 CLIENTS: Final = 5
 REQUESTS_EACH: Final = 5
+QUEUE_MAX: Final = 8
+"""How many commands may wait in one server: a sweep that asks for more is refused."""
 RULES: Final = {
     "tokens": Rule(
         Rates(
@@ -90,11 +92,11 @@ class Server:
     def __init__(self, database: Database, post: Post, clock: WorldClock) -> None:
         self.connection = Connection(database)
         stores = self.connection.stores
-        self.committer = Committer(stores.connector, clock, limits=CommitterLimits(queue_commands_max=8))
+        self.committer = Committer(stores.connector, clock, limits=CommitterLimits(queue_commands_max=QUEUE_MAX))
         settings = MailSettings("farebox@example.com", "https://pay.example", "support")
         outbox = Outbox(stores, _NoRunways(stores.transfers, stores.grants, clock), settings)
         self.dispatcher = Dispatcher(outbox, Relay(post, stores.mail_servers, clock, server="mail.example:25"), clock)
-        self.expiry = Expiry(stores.holds, self.committer, clock)
+        self.expiry = Expiry(stores.holds, self.committer, clock, sweep_holds_max=QUEUE_MAX)
         self.grants = GrantSweep(stores.grants, self.committer, clock)
         self._died = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
