@@ -7,6 +7,8 @@ import pytest
 
 from farebox.core import ids
 from farebox.service import parsing
+from farebox.service.inputs import format_time
+from farebox.service.operator.grants import GrantFields
 from tests.cli.shell import Shell
 from tests.support.server import open_farebox, staff_member
 
@@ -19,24 +21,30 @@ def merchant(shell: Shell) -> str:
     return shell.merchant()
 
 
-def requests_of_ann(shell: Shell, merchant: str) -> tuple[str, str]:
-    """Ask for a top-up and a credit limit that need a second person; return their ids."""
+def requests_of_ann(shell: Shell, merchant: str) -> list[str]:
+    """Ask for a top-up, a credit limit and credit, now and later, that need a second person; return their ids."""
 
-    async def ask() -> tuple[str, str]:
+    async def ask() -> list[str]:
         async with open_farebox(shell.database_url, approval_above="100") as farebox:
             ann, operations = await staff_member(farebox, "ann"), farebox.services.operations
             number = parsing.parse_public_id(ids.MERCHANT, merchant)
             top_up = await operations.top_up(number, amount="500", reference="R", note=None, principal=ann)
             credit_limit = await operations.set_credit_limit(number, "500", principal=ann)
-            assert top_up.approval is not None
-            assert credit_limit.approval is not None
-            return top_up.approval.id, credit_limit.approval.id
+            tomorrow = format_time(farebox.clock.now() + 86_400_000_000)
+            credit = [
+                await farebox.services.grants.give(number, GrantFields("500", *words), principal=ann)
+                for words in (("W-1", "trial"), ("W-2", "trial", tomorrow))
+            ]
+            asked = [outcome.approval for outcome in (top_up, credit_limit, *credit)]
+            return [approval.id for approval in asked if approval is not None]
 
     return asyncio.run(ask())
 
 
 def test_a_request_is_approved_once(shell: Shell, merchant: str) -> None:
-    for request in requests_of_ann(shell, merchant):
+    requests = requests_of_ann(shell, merchant)
+    assert 4 == len(requests)
+    for request in requests:
         first = shell.ok("approval", "approve", merchant, request).out
         assert (True, False) == (LIMIT in first, AGAIN in first)
         again = shell.ok("approval", "approve", merchant, request).out
@@ -45,7 +53,8 @@ def test_a_request_is_approved_once(shell: Shell, merchant: str) -> None:
         refused = shell.run("approval", "reject", merchant, request)
         assert (1, True) == (refused.status, "was approved" in refused.err)
     shown = shell.json("merchant", "show", merchant)
-    assert ("500.00", "500.00") == (shown["available"], shown["creditLimit"])
+    assert ("1000.00", "500.00") == (shown["available"], shown["creditLimit"])
+    assert ["waiting", "open"] == [grant["state"] for grant in shell.json("grant", "list", merchant)]
 
 
 def test_a_request_is_rejected_once(shell: Shell, merchant: str) -> None:

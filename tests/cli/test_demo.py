@@ -174,9 +174,11 @@ def test_the_demos_ledger_verifies_while_it_is_in_use(demo: Demo) -> None:
     folder = Path(demo.shown(r"^  mails        (.+)$")[1]).parent
     shell = Shell(f"sqlite:///{folder / 'farebox.db'}")
     assert shell.json("verify")["isClean"]
-    assert {"Northwind Imaging", "Contoso Maps", "Tailspin Audio"} == {
-        merchant["name"] for merchant in shell.json("merchant", "list")
-    }
+    merchants = {merchant["name"]: merchant["merchantId"] for merchant in shell.json("merchant", "list")}
+    assert {"Northwind Imaging", "Contoso Maps", "Tailspin Audio"} == merchants.keys()
+    (grant,) = shell.json("grant", "list", merchants["Northwind Imaging"])
+    assert ("open", "50.00", ["document"]) == (grant["state"], grant["amount"], grant["types"])
+    assert 0 < Decimal(grant["left"]) < 50
 
 
 def _check_gone(demo: Demo, processes: list[psutil.Process]) -> None:

@@ -29,9 +29,9 @@ ALTER TABLE account DROP CONSTRAINT account_check1,
 ALTER TABLE approval
     ADD COLUMN terms TEXT CHECK (length(terms) > 0),
     DROP CONSTRAINT approval_kind_check,
-    DROP CONSTRAINT approval_check2,
+    DROP CONSTRAINT approval_check4,
     ADD CONSTRAINT approval_kind_check CHECK (kind IN (1, 4, 9, 10, 11, 101)),
-    ADD CONSTRAINT approval_check2 CHECK (kind IN (11, 101) OR (state = 2) = (transfer_seq IS NOT NULL));
+    ADD CONSTRAINT approval_check4 CHECK (kind IN (11, 101) OR (state = 2) = (transfer_seq IS NOT NULL));
 
 -- Credit that was not paid for, a grant a row. State 1 waits to start, 2 is open, 3 has ended. What is left of it counts
 -- towards the wallet; what holds took is not in it.
