@@ -1159,9 +1159,13 @@ class Model:
 
 
 def _faults_of_decimals(book: Book, move: Command, amount: Decimal) -> set[Code]:
-    """Find whether an amount is too fine; what brings paid money to nothing may be as fine as that is."""
-    change = (amount if move.is_credit else -amount) if isinstance(move, Adjust) else Decimal(0)
-    return set() if change and book.paid() + change == 0 else faults_of_decimals(amount)
+    """Find whether an amount is too fine; what brings paid money to nothing may be as fine as that is.
+
+    What is owed is paid first, so what brings a merchant up to nothing is that much more.
+    """
+    if isinstance(move, Adjust) and amount == (book.owed() - book.paid() if move.is_credit else book.paid()):
+        return set()
+    return faults_of_decimals(amount)
 
 
 @dataclass(frozen=True)
