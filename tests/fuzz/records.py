@@ -154,44 +154,47 @@ def _thresholds(random: Random) -> str:
 
 
 def _account_row(random: Random) -> tuple[Any, ...]:
-    wallet, held, revenue, funding = (random.randint(0, 10**9) for _ in range(4))
-    rest = funding - wallet - held - revenue
-    row = (
+    wallet, held, revenue, funding, promotions = (random.randint(0, 10**9) for _ in range(5))
+    account = Account(
         ANN,
         "USD",
         wallet,
         held,
         revenue,
         -funding,
-        rest,
-        0,
-        0,
-        7,
-        bytes(32),
-        1,
-        0,
-        random.randint(0, 1),
-        _thresholds(random),
+        funding + promotions - wallet - held - revenue,
+        -promotions,
+        seq=7,
+        last_at=1,
+        is_exhausted=random.random() < 0.5,
+        given=random.randint(0, wallet),
+        grants_count=random.randint(0, 9),
+        owed=random.choice((0, 0, 5)),
+        closed_at=random.choice((None, None, 1)),
     )
-    return _changed(random, row)
+    return _changed(random, (*astuple(account)[:-1], _thresholds(random)))
 
 
-def _account(row: tuple[Any, ...], thresholds: tuple[Threshold, ...]) -> Account:
-    values = [*row[:8], bool(row[8]), *row[9:13], bool(row[13]), thresholds]
-    return Account(**dict(zip(Account.__struct_fields__, values, strict=True)))
+def _with_truth_values(row: tuple[Any, ...]) -> list[Any]:
+    """List a row's values without the thresholds, truth values as such."""
+    is_truth = [name.startswith("is_") for name in Account.__struct_fields__]
+    return [bool(value) if truth else value for value, truth in zip(row[:-1], is_truth[:-1], strict=True)]
 
 
 def _is_sound(account: Account) -> bool:
-    balances = [account.wallet, account.held, account.revenue, account.funding, account.adjustments]
+    outside = [account.funding, account.adjustments, account.promotions]
+    balances = [account.wallet, account.held, account.revenue, *outside]
+    not_negative = (account.held, account.revenue, account.credit_limit, account.given, account.owed)
     return (
         sum(balances) == 0
         and all(abs(balance) <= BALANCE_MICROS_MAX for balance in balances)
-        and account.wallet >= -account.credit_limit
-        and min(account.held, account.revenue, -account.funding, account.credit_limit) >= 0
+        and account.wallet - account.given >= -account.credit_limit
+        and min(*not_negative, -account.funding, -account.promotions) >= 0
+        and (account.closed_at is None or not any((account.wallet, account.held, account.given, account.owed)))
         and len(account.thresholds) <= 5
         and (
             # Of a book that no money has moved in, nothing was told yet.
-            (account.revenue, account.funding, account.adjustments) == (0, 0, 0)
+            (account.revenue, *outside) == (0, 0, 0, 0)
             or not any(item.is_armed and account.posted < item.amount for item in account.thresholds)
         )
     )
@@ -202,14 +205,15 @@ def _check_account_row(row: tuple[Any, ...]) -> None:
         account = rows.checked_account_from_row(row)
     except InvariantViolation:
         try:
-            thresholds = msgspec.json.decode(row[14], type=tuple[Threshold, ...])
+            thresholds = msgspec.json.decode(row[-1], type=tuple[Threshold, ...])
         except (ValueError, msgspec.DecodeError):
             return
-        assert not _is_sound(_account(row, thresholds))
+        values = [*_with_truth_values(row), thresholds]
+        assert not _is_sound(Account(**dict(zip(Account.__struct_fields__, values, strict=True))))
     else:
         assert _is_sound(account)
         written = rows.account_to_row(account)
-        assert (*row[:8], bool(row[8]), *row[9:13], bool(row[13])) == written[:14]
+        assert _with_truth_values(row) == list(written[:-1])
         assert account == rows.checked_account_from_row(written)
 
 
