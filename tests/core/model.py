@@ -43,6 +43,7 @@ from farebox.core.commands import (
 from farebox.core.credit.shortfalls import Above
 from farebox.core.outcomes import Code
 from farebox.core.pricing.rules import Rates, Rule
+from tests.core.model_budgets import KeyLimits, left
 from tests.core.model_grants import FOR_EVER, Lot, Parts, backwards, taken, without
 from tests.core.model_rules import Measured, Place, period_of, rates_of
 from tests.support.price_models import fraction_cost
@@ -461,6 +462,8 @@ class Model:
         self.prices: list[PriceVersion] = []
         self.withdrawn: set[int] = set()
         """The numbers of versions at which nothing more is charged; a hold made before is captured at its own."""
+        self.limits: dict[int, KeyLimits] = {}
+        """What API keys may spend, by their numbers."""
         self.actions: list[Action] = []
         self.accounts: dict[int, frozenset[int]] = {}
         """The people whom each staff account counts as."""
@@ -677,9 +680,12 @@ class Model:
             amount = units(command.amount or 0)
         else:
             amount = price.unit_price * quantities["requests"]
-        faults |= book.faults_of_amount(word, amount, may_be_free=measured is not None)
         is_collected = isinstance(command, Charge) and command.above is Above.UNCOLLECTED
-        parts = self._share(book, command.request_type, amount, faults, now, is_collected=is_collected)
+        key = None if command.payer.digest is None else self.keys[command.payer.digest].number
+        payable = self._payable(book, key, amount, faults, now, is_collected=is_collected)
+        may_be_free = measured is not None or payable < amount
+        faults |= book.faults_of_amount(word, payable, may_be_free=may_be_free)
+        parts = self._share(book, command.request_type, payable, faults, now, is_collected=is_collected)
         if isinstance(parts, Answer):
             return parts
         collected = sum((part for _, part in parts), Decimal(0))
@@ -695,7 +701,7 @@ class Model:
                 price_number=price.number,
                 reference=command.reference,
                 measured=measured,
-                key=None if command.payer.digest is None else self.keys[command.payer.digest].number,
+                key=key,
                 parts=book.as_told(parts),
                 uncollected=amount - collected,
             ),
@@ -705,6 +711,18 @@ class Model:
             return Answer(Code.OK, seq)
         book.hold_ends[seq] = now + command.ttl_seconds * 10**6
         return Answer(Code.OK, seq, seq)
+
+    def _payable(
+        self, book: Book, key: int | None, amount: Decimal, faults: set[Code], now: int, *, is_collected: bool
+    ) -> Decimal:
+        """Tell how much of an amount a key's budget leaves, if what there is is to be collected."""
+        there = left(book.moves, key, self.limits.get(key or 0), _time(book, now))
+        if there is None or amount <= there:
+            return amount
+        if is_collected and amount <= LARGEST_AMOUNT:
+            return there
+        faults.add(Code.KEY_BUDGET_EXCEEDED)
+        return amount
 
     def _share(
         self, book: Book, request_type: str, amount: Decimal, faults: set[Code], now: int, *, is_collected: bool
@@ -763,8 +781,9 @@ class Model:
             if book.is_frozen and not is_collected:
                 return Answer(Code.MERCHANT_FROZEN)
             if not book.is_frozen:
+                payable = self._payable(book, hold.key, more.amount, faults, now, is_collected=is_collected)
                 faults |= book.faults_of_amount("capture", hold.amount + more.amount)
-                found = self._share(book, hold.request_type or "", more.amount, faults, now, is_collected=is_collected)
+                found = self._share(book, hold.request_type or "", payable, faults, now, is_collected=is_collected)
                 if isinstance(found, Answer):
                     return found
                 shares = found

@@ -51,6 +51,7 @@ from farebox.core.commands import (
     SettleGrants,
     TopUp,
 )
+from farebox.core.credit.budgets import BudgetUnit
 from farebox.core.credit.shortfalls import Above
 from farebox.core.fingerprints import Quantities
 from farebox.core.money import AMOUNT_MICROS_MAX
@@ -63,6 +64,7 @@ from farebox.storage.interface import NotFound
 from farebox.storage.records import ApiKey, Login, Maker, Merchant, Realm, User
 from farebox.storage.stores import Stores
 from tests.core.model import OPERATOR, Answer, Book, Key, Model, PriceVersion, Wish, micros, units
+from tests.core.model_budgets import KeyLimits
 from tests.core.scenario_rules import COUNTED_RULES, PLAIN_RULES, QUANTITIES
 from tests.support.memory import MemoryConnector, at_once
 
@@ -153,7 +155,18 @@ class Withdrawal:
     at: int
 
 
-Step: TypeAlias = Batch | Price | Revocation | User | Withdrawal
+@dataclass(frozen=True)
+class Limiting:
+    """What a merchant's key may spend is set, or no more."""
+
+    merchant_id: int
+    key_id: int
+    zone: str
+    limits: tuple[tuple[BudgetUnit, int], ...]
+    at: int
+
+
+Step: TypeAlias = Batch | Price | Revocation | User | Withdrawal | Limiting
 """A user is one who joins."""
 
 
@@ -186,9 +199,11 @@ async def found(stores: Stores, accounts: tuple[Account, ...]) -> None:
         await stores.prices.add(price, START)
 
 
-async def prepare(stores: Stores, step: Price | Revocation | User | Withdrawal) -> None:
+async def prepare(stores: Stores, step: Price | Revocation | User | Withdrawal | Limiting) -> None:
     """Do what happens between batches."""
-    if isinstance(step, User):
+    if isinstance(step, Limiting):
+        await stores.budgets.put(step.merchant_id, step.key_id, step.limits, zone=step.zone, now=step.at)
+    elif isinstance(step, User):
         await stores.users.add(step)
     elif isinstance(step, Price):
         await stores.prices.add(step, START)
@@ -300,6 +315,8 @@ class _Author:
             return self._revocation()
         if self._one_in(8):
             return self._joining()
+        if self._one_in(8):
+            return self._limiting()
         return self._batch(seeds)
 
     def _batch(self, seeds: Sequence[int], *opening: Command) -> Batch:
@@ -372,6 +389,18 @@ class _Author:
         ends_at = at if known.ends_at is None else min(at, known.ends_at)
         self._model.keys[key.digest] = dataclass_replace(known, ends_at=ends_at)
         return Revocation(key.key_id, at)
+
+    def _limiting(self) -> Limiting:
+        key = self._pick(*FIRST_KEYS)
+        assert key.merchant_id is not None
+        chosen = self._random.sample(list(BudgetUnit), self._pick(0, 1, 1, 2, 4))
+        limits = tuple((unit, self._pick(0, 2, 5, 10, 20) * UNIT) for unit in sorted(chosen))
+        zone = self._pick("UTC", "Asia/Kathmandu")
+        if limits:
+            self._model.limits[key.key_id] = KeyLimits(zone, {unit: units(amount) for unit, amount in limits})
+        else:
+            self._model.limits.pop(key.key_id, None)
+        return Limiting(key.merchant_id, key.key_id, zone, limits, self._now)
 
     def _joining(self) -> User:
         self._users += 1
@@ -577,7 +606,7 @@ class _Author:
     def _spend(self, kind: type[Command], number: int, book: Book, caller: Caller | None) -> Command:
         index = MERCHANTS.index(number) if number in MERCHANTS else 0
         digests = (FIRST_KEYS[index].digest, BRIEF_KEYS[index].digest, FIRST_KEYS[index - 1].digest, SERVICE.digest)
-        payer = Payer(number, self._pick(*digests) if self._one_in(5) else None)
+        payer = Payer(number, self._pick(*digests, FIRST_KEYS[index].digest) if self._one_in(3) else None)
         often = ("image", "call", "scan", *_RULED_TYPES, *COUNTED_RULES)
         request_type = self._pick(*_TYPES) if self._one_in(6) else self._pick(*often)
         ended = [price.request_type for price in self._prices if price.is_end and price.merchant_id is None]

@@ -34,6 +34,7 @@ from farebox.core.commands import (
     SettleGrants,
     TopUp,
 )
+from farebox.core.credit.budgets import BudgetUnit
 from farebox.core.credit.grants import Grant, GrantState
 from farebox.core.holds import HoldState
 from farebox.core.invariants import account_faults
@@ -43,6 +44,7 @@ from farebox.core.state import Alert, AlertKind
 from farebox.core.transfers import Transfer
 from tests.core import model
 from tests.core.model import Action, Answer, Book, Move, Request, Told, micros, units
+from tests.core.model_budgets import spent
 from tests.core.model_rules import period_of
 from tests.core.replays import faults_of
 from tests.core.scenarios import MERCHANTS, Batch, Scenario, founded, played, prepare, scenarios
@@ -152,6 +154,10 @@ def assert_same_book(book: Book, store: MemoryConnector, merchant_id: int) -> No
         for count in store.rows()["period_counts"]
         if count.merchant_id == merchant_id and count.units
     }
+    for budget in store.rows()["budgets"]:
+        if budget.merchant_id == merchant_id:
+            unit, at = BudgetUnit(budget.unit), budget.starts_at
+            assert micros(spent(book.moves, budget.budget_id, unit, budget.zone, at)) == budget.spent
     alerts: list[Alert] = [alert for alert in store.rows()["alerts"] if alert.merchant_id == merchant_id]
     assert [told_row(told) for told in book.told] == [
         (alert.threshold, alert.posted, alert.fired_at, alert.transfer_seq, alert.refused, alert.user_id)

@@ -4,6 +4,7 @@ from farebox.core.book import Book
 from farebox.core.commands import Charge, Spend
 from farebox.core.credit.budgets import Budget, BudgetKey, Budgets
 from farebox.core.credit.shortfalls import Above
+from farebox.core.money import AMOUNT_MICROS_MAX
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.quotes import Quote
 from farebox.core.state import BatchState, KeyRecord, Original
@@ -79,7 +80,7 @@ class BatchBudgets:
         message = self._budgets.refusal(budget, due, at, book.currency)
         if message is None:
             return due
-        if above is Above.UNCOLLECTED:
+        if above is Above.UNCOLLECTED and due <= AMOUNT_MICROS_MAX:
             return self._budgets.left(budget, at)
         return refused(Code.KEY_BUDGET_EXCEEDED, message)
 

@@ -77,12 +77,12 @@ class BatchShortfalls:
         due = above.amount
         if book.is_frozen:
             return Share(0, due) if choice is Above.UNCOLLECTED else _FROZEN
+        if isinstance(most, Outcome):
+            return most
         # The capture goes first, and leaves revenue that much nearer to the largest balance.
         refusal = book.refusal(Kind.CAPTURE, held + due)
         if refusal is not None:
             return refusal
-        if isinstance(most, Outcome):
-            return most
         payable = due if most is None else most
         taking = self._grants.taking(book, hold.request_type or "", payable) if book.given else None
         given = 0 if taking is None else taking.given
