@@ -14,8 +14,8 @@ from farebox.core.credit.grants import (
     PRIORITY_MAX,
     Grant,
     GrantState,
+    GrantTerms,
     Parts,
-    Terms,
     given_between,
     in_order,
     read_given,
@@ -166,13 +166,13 @@ def test_what_was_taken_is_written_as_documented() -> None:
 
 
 def test_terms_are_written_as_documented() -> None:
-    assert "1:100000000" == write_terms(1, Terms(100_000_000))
-    assert "2:5;priority=5;expires=9;types=a b" == write_terms(2, Terms(5, 5, None, 9, "a b"))
-    assert "0:5;starts=7;expires=9" == write_terms(0, Terms(5, starts_at=7, expires_at=9))
+    assert "1:100000000" == write_terms(1, GrantTerms(100_000_000))
+    assert "2:5;priority=5;expires=9;types=a b" == write_terms(2, GrantTerms(5, 5, None, 9, "a b"))
+    assert "0:5;starts=7;expires=9" == write_terms(0, GrantTerms(5, starts_at=7, expires_at=9))
 
 
 TERMS = st.builds(
-    Terms,
+    GrantTerms,
     amount=st.integers(1, 10**18),
     priority=st.integers(0, PRIORITY_MAX),
     starts_at=st.none() | st.integers(0, 2**62),
@@ -182,7 +182,7 @@ TERMS = st.builds(
 
 
 @given(st.integers(0, 2**40), TERMS)
-def test_terms_are_read_as_they_were_written(number: int, terms: Terms) -> None:
+def test_terms_are_read_as_they_were_written(number: int, terms: GrantTerms) -> None:
     text = write_terms(number, terms)
     assert (number, terms) == read_terms(text)
     assert ((number, terms.amount),) == read_given(text)

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from farebox.core.accounts import Kind
-from farebox.core.credit.grants import Grant, Terms
+from farebox.core.credit.grants import Grant, GrantTerms
 from farebox.core.transfers import Transfer
 from farebox.presenters.grant_words import ends_words, given_words, requested_terms, terms_words, types_words
 
@@ -70,11 +70,11 @@ def test_terms_are_told_each_with_its_label() -> None:
         ("Ends", "not by itself"),
         ("Pays for", "every request type"),
         ("Priority", "0, spent before paid money"),
-    ] == terms_words(Terms(1), UTC)
+    ] == terms_words(GrantTerms(1), UTC)
     assert "It starts at once, ends 1 Dec 2026, 00:00 UTC, pays for image alone" == requested_terms(
         f"0:5000000;expires={FIRST_OF_DECEMBER};types=image", UTC
     )
-    terms = Terms(1, 5, FIRST_OF_DECEMBER, FIRST_OF_DECEMBER + 86_400_000_000, "image")
+    terms = GrantTerms(1, 5, FIRST_OF_DECEMBER, FIRST_OF_DECEMBER + 86_400_000_000, "image")
     assert [
         ("Starts", "1 Dec 2026, 00:00 UTC"),
         ("Ends", "2 Dec 2026, 00:00 UTC"),

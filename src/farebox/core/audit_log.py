@@ -29,7 +29,7 @@ from farebox.core.commands import (
     SetThresholds,
     TopUp,
 )
-from farebox.core.credit.grants import Grant, Terms, read_terms
+from farebox.core.credit.grants import Grant, GrantTerms, read_terms
 from farebox.core.currencies import format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
@@ -200,7 +200,7 @@ def _grant_detail(command: Command, grant: Grant, transfer: Transfer | None, cur
     return ", ".join((words, *_words_of_terms(terms), grant.reference, grant.reason))
 
 
-def _words_of_terms(terms: Terms) -> list[str]:
+def _words_of_terms(terms: GrantTerms) -> list[str]:
     """Describe what is agreed about a grant, beside its amount."""
     words = []
     if terms.starts_at is not None:

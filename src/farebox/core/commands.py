@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from farebox.core.accounts import Kind
 from farebox.core.approvals import EVERYTHING_WAITS, ApprovalLimits
-from farebox.core.credit.grants import Terms, write_terms
+from farebox.core.credit.grants import GrantTerms, write_terms
 from farebox.core.credit.shortfalls import Above
 from farebox.core.fingerprints import Quantities, digest, written_above, written_measures, written_quantities
 from farebox.core.holds import TTL_SECONDS_DEFAULT
@@ -317,9 +317,9 @@ class GiveCredit(Struct, frozen=True, gc=False):
         return f"grant {self.reference}"
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> GrantTerms:
         """What the grant is to be."""
-        return Terms(self.amount, self.priority, self.starts_at, self.expires_at, self.types)
+        return GrantTerms(self.amount, self.priority, self.starts_at, self.expires_at, self.types)
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; the reason is a remark, not content."""

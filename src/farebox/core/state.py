@@ -16,13 +16,13 @@ from farebox.core.commands import (
     SPENDS,
     ApprovalCommand,
     Approve,
-    Caller,
     CaptureHold,
     Command,
     EndGrant,
     ExpireHold,
     ExtendHold,
     GiveCredit,
+    Move,
     Refund,
     Reject,
     ReleaseHold,
@@ -262,12 +262,13 @@ def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: i
     return sorted(set(wanted))
 
 
-def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ()) -> GrantsWanted | None:
+def grants_wanted(state: BatchState, reads: ReadSet, now: int, more: Collection[int] = ()) -> GrantsWanted | None:
     """Tell which grants must be seen, once accounts and originals are known; None for most batches.
 
     Args:
         state: with the accounts and originals that were asked for.
         reads: what was asked for.
+        now: the moment at which it was asked for, microseconds since 1970.
         more: merchants of whom `decide` wanted more than it saw.
     """
     complete = {merchant_id for merchant_id, _ in reads.grants}.union(more)
@@ -275,7 +276,7 @@ def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ())
     for merchant_id, account in state.accounts.items():
         if account.given:
             given.add(merchant_id)
-        if account.grants_due_at is not None and account.grants_due_at <= max(reads.now, account.last_at):
+        if account.grants_due_at is not None and account.grants_due_at <= max(now, account.last_at):
             complete.add(merchant_id)
     numbers = set(reads.grants)
     for (merchant_id, _), original in state.originals.items():
@@ -304,91 +305,106 @@ def budgets_wanted(state: BatchState) -> list[BudgetKey]:
     return sorted(wanted)
 
 
-def _add_key(caller: Caller, staff: set[bytes], merchant_keys: set[tuple[int, bytes]]) -> None:
-    if caller.merchant_id is None:
-        staff.add(caller.digest)
-    else:
-        merchant_keys.add((caller.merchant_id, caller.digest))
+class _Reads:
+    """What the commands that were looked at must see."""
+
+    def __init__(self) -> None:
+        self._merchants: set[int] = set()
+        self._staff: set[bytes] = set()
+        self._merchant_keys: set[tuple[int, bytes]] = set()
+        self._types: set[str] = set()
+        self._merchant_types: set[tuple[int, str]] = set()
+        self._idempotency_keys: set[tuple[int, str]] = set()
+        self._holds: set[tuple[int, int]] = set()
+        self._originals: set[tuple[int, int]] = set()
+        self._approvals: set[tuple[int, int]] = set()
+        self._approval_keys: set[tuple[int, str]] = set()
+        self._logins: set[int] = set()
+        self._lone_moves: set[int] = set()
+        self._is_staff_wanted = False
+        self._grants: set[tuple[int, int]] = set()
+        self._grant_keys: set[tuple[int, str]] = set()
+        self._wallets: set[int] = set()
+
+    def add(self, command: Command) -> None:
+        """Look at a command."""
+        merchant_id = command.merchant_id
+        self._merchants.add(merchant_id)
+        caller = command.caller
+        if caller is not None:
+            if caller.merchant_id is None:
+                self._staff.add(caller.digest)
+            else:
+                self._merchant_keys.add((caller.merchant_id, caller.digest))
+        if command.actor is not None and command.actor.login_id is not None:
+            self._logins.add(command.actor.login_id)
+        if isinstance(command, ACCOUNT_CHANGES):
+            if isinstance(command, Reject):
+                self._approvals.add((merchant_id, command.approval_id))
+            elif isinstance(command, ExtendHold):
+                self._holds.add((merchant_id, command.hold_seq))
+            return
+        self._idempotency_keys.add((merchant_id, command.idempotency_key))
+        if isinstance(command, SPENDS):
+            if command.payer.digest is not None:
+                self._merchant_keys.add((merchant_id, command.payer.digest))
+            self._types.add(command.request_type)
+            self._merchant_types.add((merchant_id, command.request_type))
+        elif isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
+            self._holds.add((merchant_id, command.hold_seq))
+            self._originals.add((merchant_id, command.hold_seq))
+            if isinstance(command, CaptureHold) and command.above is not Above.REFUSE:
+                self._idempotency_keys.add((merchant_id, above_key(command.hold_seq)))
+                self._wallets.add(merchant_id)
+        elif isinstance(command, ReverseTopUp):
+            self._originals.add((merchant_id, command.transfer_seq))
+        elif isinstance(command, EndGrant):
+            self._grants.add((merchant_id, command.number))
+        else:
+            self._add_move(command)
+
+    def read_set(self, now: int) -> ReadSet:
+        """Tell what they must see to be decided at `now`."""
+        return ReadSet(
+            now=now,
+            merchant_ids=sorted(self._merchants),
+            staff_digests=sorted(self._staff),
+            merchant_digests=sorted(self._merchant_keys),
+            request_types=sorted(self._types),
+            merchant_types=sorted(self._merchant_types),
+            idempotency_keys=sorted(self._idempotency_keys),
+            holds=sorted(self._holds),
+            originals=sorted(self._originals),
+            approvals=sorted(self._approvals),
+            approval_keys=sorted(self._approval_keys),
+            logins=sorted(self._logins),
+            lone_moves=sorted(self._lone_moves),
+            is_staff_wanted=self._is_staff_wanted,
+            grants=sorted(self._grants),
+            grant_keys=sorted(self._grant_keys),
+            wallets=sorted(self._wallets),
+        )
+
+    def _add_move(self, command: Move | ApprovalCommand) -> None:
+        merchant_id = command.merchant_id
+        if isinstance(command, Approve):
+            self._approvals.add((merchant_id, command.approval_id))
+        else:
+            self._approval_keys.add((merchant_id, command.idempotency_key))
+        if isinstance(command, RequestApproval):
+            self._lone_moves.add(merchant_id)
+            # A service asks for nothing that would wait.
+            self._is_staff_wanted = self._is_staff_wanted or command.caller is None or command.actor is not None
+        move = command.move if isinstance(command, ApprovalCommand) else command
+        if isinstance(move, Refund):
+            self._originals.add((merchant_id, move.transfer_seq))
+        elif isinstance(move, GiveCredit):
+            self._grant_keys.add((merchant_id, command.idempotency_key))
 
 
 def reads(commands: Iterable[Command], now: int) -> ReadSet:
     """Tell what these commands must see to be decided at `now`, in microseconds since 1970."""
-    merchants: set[int] = set()
-    staff: set[bytes] = set()
-    merchant_keys: set[tuple[int, bytes]] = set()
-    types: set[str] = set()
-    merchant_types: set[tuple[int, str]] = set()
-    idempotency_keys: set[tuple[int, str]] = set()
-    holds: set[tuple[int, int]] = set()
-    originals: set[tuple[int, int]] = set()
-    approvals: set[tuple[int, int]] = set()
-    approval_keys: set[tuple[int, str]] = set()
-    logins: set[int] = set()
-    lone_moves: set[int] = set()
-    is_staff_wanted = False
-    grants: set[tuple[int, int]] = set()
-    grant_keys: set[tuple[int, str]] = set()
-    wallets: set[int] = set()
+    wanted = _Reads()
     for command in commands:
-        merchant_id = command.merchant_id
-        merchants.add(merchant_id)
-        caller = command.caller
-        if caller is not None:
-            _add_key(caller, staff, merchant_keys)
-        if command.actor is not None and command.actor.login_id is not None:
-            logins.add(command.actor.login_id)
-        if isinstance(command, ACCOUNT_CHANGES):
-            if isinstance(command, Reject):
-                approvals.add((merchant_id, command.approval_id))
-            elif isinstance(command, ExtendHold):
-                holds.add((merchant_id, command.hold_seq))
-            continue
-        idempotency_keys.add((merchant_id, command.idempotency_key))
-        if isinstance(command, SPENDS):
-            if command.payer.digest is not None:
-                merchant_keys.add((merchant_id, command.payer.digest))
-            types.add(command.request_type)
-            merchant_types.add((merchant_id, command.request_type))
-        elif isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
-            holds.add((merchant_id, command.hold_seq))
-            originals.add((merchant_id, command.hold_seq))
-            if isinstance(command, CaptureHold) and command.above is not Above.REFUSE:
-                idempotency_keys.add((merchant_id, above_key(command.hold_seq)))
-                wallets.add(merchant_id)
-        elif isinstance(command, ReverseTopUp):
-            originals.add((merchant_id, command.transfer_seq))
-        elif isinstance(command, EndGrant):
-            grants.add((merchant_id, command.number))
-        else:
-            if isinstance(command, Approve):
-                approvals.add((merchant_id, command.approval_id))
-            else:
-                approval_keys.add((merchant_id, command.idempotency_key))
-            if isinstance(command, RequestApproval):
-                lone_moves.add(merchant_id)
-                # A service asks for nothing that would wait.
-                is_staff_wanted = is_staff_wanted or caller is None or command.actor is not None
-            move = command.move if isinstance(command, ApprovalCommand) else command
-            if isinstance(move, Refund):
-                originals.add((merchant_id, move.transfer_seq))
-            elif isinstance(move, GiveCredit):
-                grant_keys.add((merchant_id, command.idempotency_key))
-    return ReadSet(
-        now=now,
-        merchant_ids=sorted(merchants),
-        staff_digests=sorted(staff),
-        merchant_digests=sorted(merchant_keys),
-        request_types=sorted(types),
-        merchant_types=sorted(merchant_types),
-        idempotency_keys=sorted(idempotency_keys),
-        holds=sorted(holds),
-        originals=sorted(originals),
-        approvals=sorted(approvals),
-        approval_keys=sorted(approval_keys),
-        logins=sorted(logins),
-        lone_moves=sorted(lone_moves),
-        is_staff_wanted=is_staff_wanted,
-        grants=sorted(grants),
-        grant_keys=sorted(grant_keys),
-        wallets=sorted(wallets),
-    )
+        wanted.add(command)
+    return wanted.read_set(now)

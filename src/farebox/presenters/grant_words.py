@@ -4,7 +4,7 @@ from datetime import tzinfo
 from typing import Final
 
 from farebox.core.accounts import Kind
-from farebox.core.credit.grants import Grant, Terms, read_given, read_terms
+from farebox.core.credit.grants import Grant, GrantTerms, read_given, read_terms
 from farebox.core.currencies import format_money
 from farebox.core.transfers import Transfer
 from farebox.presenters.times import at, time_words
@@ -43,7 +43,7 @@ def ends_words(grant: Grant, currency: str, zone: tzinfo | None) -> str:
     return f"{format_money(grant.left, currency)}{about} ends on {day_words(grant.expires_at or 0, zone)}"
 
 
-def terms_words(terms: Terms, zone: tzinfo | None) -> list[tuple[str, str]]:
+def terms_words(terms: GrantTerms, zone: tzinfo | None) -> list[tuple[str, str]]:
     """Say on which terms credit is given: a label and words for each, without the amount."""
     starts = "at once" if terms.starts_at is None else time_words(terms.starts_at, zone)
     ends = "not by itself" if terms.expires_at is None else time_words(terms.expires_at, zone)

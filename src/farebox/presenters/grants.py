@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from farebox.core import ids
-from farebox.core.credit.grants import Grant, GrantState, Terms
+from farebox.core.credit.grants import Grant, GrantState, GrantTerms
 from farebox.core.money import format_amount
 from farebox.core.transfers import Transfer
 from farebox.presenters.fields import (
@@ -134,7 +134,7 @@ def ending_data(grant: Grant) -> EndingData:
     )
 
 
-def terms_data(terms: Terms) -> TermsData:
+def terms_data(terms: GrantTerms) -> TermsData:
     """Tell on which terms credit is to be given."""
     return TermsData(
         time_or_none(terms.starts_at), time_or_none(terms.expires_at), types_of(terms.types), terms.priority

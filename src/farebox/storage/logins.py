@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from msgspec.structs import astuple, replace
 
-from farebox.core.approval_rules import mails_to_others
 from farebox.core.audit_log import AuditEntry
+from farebox.core.batch.approval_rules import mails_to_others
 from farebox.core.people import COMMAND_LINE, People, account_people, are_others, write_people
 from farebox.core.staff_roles import EVERY_ROLE, StaffRole
 from farebox.storage.interface import Fetch, NotFound

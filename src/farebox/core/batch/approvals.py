@@ -5,8 +5,8 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from farebox.core import approval_rules
 from farebox.core.approvals import ALONE_MICROS, Approval, ApprovalMail, LoneMove
+from farebox.core.batch import approval_rules
 from farebox.core.batch.rows import BatchRows
 from farebox.core.commands import Approve, Move, Reject, RequestApproval
 from farebox.core.outcomes import Code, Outcome, refused

@@ -50,7 +50,7 @@ class GrantState(IntEnum):
     """Its time is over, or support took back what was left."""
 
 
-class Terms(Struct, frozen=True, gc=False):
+class GrantTerms(Struct, frozen=True, gc=False):
     """What was agreed about a grant. Amounts are micros; times microseconds since 1970."""
 
     amount: int
@@ -107,9 +107,9 @@ class Grant(Struct, frozen=True, gc=False):
         return self.expires_at if self.state == GrantState.OPEN else None
 
     @property
-    def terms(self) -> Terms:
+    def terms(self) -> GrantTerms:
         """What was agreed, as the transfer that brings it tells."""
-        return Terms(self.amount, self.priority, None, self.expires_at, self.types)
+        return GrantTerms(self.amount, self.priority, None, self.expires_at, self.types)
 
     def pays_for(self, request_type: str) -> bool:
         """Whether a request of this type may take from it, as long as it is open."""
@@ -184,7 +184,7 @@ def given_between(taken: Parts, first: int, last: int) -> Parts:
     return tuple(found)
 
 
-def order_of(number: int, terms: Terms) -> Order:
+def order_of(number: int, terms: GrantTerms) -> Order:
     """Tell where the grant of a number stands in the order of spending."""
     return terms.priority, _NEVER if terms.expires_at is None else terms.expires_at, _GIVEN, number
 
@@ -206,7 +206,7 @@ def read_given(text: str | None) -> Parts:
     return tuple((int(number), int(amount)) for number, amount in pairs)
 
 
-def write_terms(number: int, terms: Terms) -> str:
+def write_terms(number: int, terms: GrantTerms) -> str:
     """Write the terms of the grant of this number; one that is only requested has the number 0."""
     text = f"{number}:{terms.amount}"
     if terms.priority:
@@ -220,7 +220,7 @@ def write_terms(number: int, terms: Terms) -> str:
     return text
 
 
-def read_terms(text: str) -> tuple[int, Terms]:
+def read_terms(text: str) -> tuple[int, GrantTerms]:
     """Read what `write_terms` wrote: the grant's number, and its terms.
 
     Raises:
@@ -231,7 +231,7 @@ def read_terms(text: str) -> tuple[int, Terms]:
     named = dict(part.split("=", 1) for part in rest)
     if not named.keys() <= {"priority", "starts", "expires", "types"}:
         raise ValueError("a grant's terms have a name that nobody knows")
-    return int(number), Terms(
+    return int(number), GrantTerms(
         amount=int(amount),
         priority=int(named.get("priority", PAID_PRIORITY)),
         starts_at=_time(named, "starts"),

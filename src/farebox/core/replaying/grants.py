@@ -16,9 +16,9 @@ from farebox.core.credit.grants import (
     PAID_ORDER,
     Grant,
     GrantState,
+    GrantTerms,
     Order,
     Parts,
-    Terms,
     given_between,
     in_order,
     order_of,
@@ -49,7 +49,7 @@ class _Lot(Struct):
     """A grant, as far as it is known."""
 
     number: int
-    terms: Terms
+    terms: GrantTerms
     made_by: Transfer
     left: int
     is_over: bool = False
@@ -356,5 +356,5 @@ def _is_row_of(lot: _Lot, grant: Grant, last_at: int) -> bool:
     )
 
 
-def _pays_for(terms: Terms, request_type: str | None) -> bool:
+def _pays_for(terms: GrantTerms, request_type: str | None) -> bool:
     return terms.types is None or (request_type or "") in terms.types.split(" ")

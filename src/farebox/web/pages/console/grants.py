@@ -6,7 +6,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 
 from farebox.core.accounts import Account
-from farebox.core.credit.grants import GrantState, Terms, read_terms
+from farebox.core.credit.grants import GrantState, GrantTerms, read_terms
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.core.outcomes import Outcome
 from farebox.core.permissions import Operation
@@ -181,7 +181,7 @@ async def _preview(request: PageRequest, outcome: Outcome, account: Account, nam
     )
 
 
-def _terms(outcome: Outcome) -> Terms:
+def _terms(outcome: Outcome) -> GrantTerms:
     """Tell the terms of a grant that was made, or that waits to be approved."""
     grant, approval = outcome.grant, outcome.approval
     if grant is not None:
