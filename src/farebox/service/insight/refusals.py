@@ -1,9 +1,9 @@
 """Refusals: how many requests of merchants were refused, of which type and why.
 
 A refused charge or hold costs an entry in a dictionary; what was counted is written down every few seconds, and when
-the process stops. A killed process loses the counts of its last seconds, and those that are written when the database fails
-during a COMMIT are lost too: these are figures for people, and decide about no money. A request without a good key, or
-one that names no merchant, is counted for nobody.
+the process stops. A killed process loses the counts of its last seconds, and those are lost too that are written when
+the database fails during a COMMIT: these are figures for people, and decide about no money. A request without a good
+key, or one that names no merchant, is counted for nobody.
 """
 
 from collections.abc import Mapping, Sequence
