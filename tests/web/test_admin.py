@@ -13,6 +13,7 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.core.money import format_amount
 from farebox.service.inputs import format_time
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
@@ -290,8 +291,8 @@ async def test_new_merchant_is_there_with_a_key_that_works_at_once(farebox: Fare
     rules = {"name": "Contoso", "currency": "EUR", "creditLimit": "1.50", "thresholds": silent}
     assert made == (await _ask(client, seeds, "GET", f"{MERCHANTS}/{merchant_id}")).data
     assert made.pop("createdAt")
-    nothing = dict.fromkeys(("posted", "held", "available"), "0.00")
-    assert {"merchantId": merchant_id, **rules, **nothing, "isFrozen": False} == made
+    nothing = dict.fromkeys(("posted", "held", "available", "owed"), "0.00")
+    assert {"merchantId": merchant_id, **rules, **nothing, "isFrozen": False, "closedAt": None, "tags": []} == made
     assert "0.00" == (await client.get("/api/balance", api_key)).data
     assert [] == (await _ask(client, seeds, "GET", f"{MERCHANTS}/{merchant_id}/users")).data["users"]
 
@@ -672,7 +673,9 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
     ("PATCH", "{m}", {"thresholds": []}, "set_thresholds", "merchantId", "none"),
     ("PATCH", "{m}", {"creditLimit": "7"}, "set_credit_limit", "merchantId", "from 0.00 USD to 7.00 USD"),
     ("PATCH", "{m}", {"tags": ["VIP", "eu"]}, "set_tags", "merchantId", "eu, vip"),
-    ("POST", "{m}/notes", {"text": "pays late"}, "note", "{m}", "pays late"),
+    ("POST", "{m}/notes", {"text": "pays late"}, "note", "noteId", "pays late"),
+    ("POST", "{m}/close", {"reason": "moved away"}, "set_closed", "merchantId", "closed, moved away"),
+    ("POST", "{m}/reopen", {"reason": "came back"}, "set_closed", "merchantId", "reopened, came back"),
     ("POST", "{m}/freeze", NO_BODY, "set_frozen", "merchantId", "frozen"),
     ("POST", "{m}/unfreeze", NO_BODY, "set_frozen", "merchantId", "active"),
     ("POST", "{m}/users", {"email": "eve@northwind.example"}, "add_user", "email", "member"),
@@ -749,6 +752,19 @@ def _field(data: Any, name: str) -> str:
     return str(data)
 
 
+async def _empty(farebox: Farebox, seeds: Seeds, *, is_closed: bool) -> None:
+    """Pay out what a merchant has, and close it if asked."""
+    operations = farebox.services.operations
+    _, account = await farebox.services.merchants.get(seeds.merchant_id)
+    amount = f"-{format_amount(account.available - account.given)}"
+    paid_out = await operations.adjust(
+        seeds.merchant_id, amount=amount, reference="closing", reason="paid out", principal=None
+    )
+    assert paid_out.is_ok, paid_out
+    if is_closed:
+        assert (await operations.set_closed(seeds.merchant_id, is_closed=True, reason="gone", principal=None)).is_ok
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "action", "subject", "detail"),
     ACTIONS,
@@ -779,6 +795,8 @@ async def test_each_action_is_in_the_audit_log_once(
     target = path
     for name, value in names.items():
         target = target.replace(name, value)
+    if path in ("{m}/close", "{m}/reopen"):
+        await _empty(farebox, seeds, is_closed=path == "{m}/reopen")
     before = await _log(client, seeds)
     with later(farebox, seconds=0):
         now = farebox.clock.now()

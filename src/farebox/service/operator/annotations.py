@@ -64,13 +64,13 @@ class Annotations:
         checked, now = inputs.note("text", text), self._clock.now()
         author = SHELL if principal is None else principal.name
         note = MerchantNote(merchant_id, self._id_generator.next(), now, author, checked)
-        subject = ids.public_id(ids.MERCHANT, merchant_id)
+        subject = ids.public_id(ids.NOTE, note.note_id)
         audit_entry = audit_entry_by(
             principal, now, Action.NOTE, merchant_id=merchant_id, subject=subject, detail=checked
         )
         with translated():
             if await self._stores.merchants.find(merchant_id) is None:
-                raise UnknownMerchant(f"no merchant has the id {subject}")
+                raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
             await self._stores.merchants.add_note(note, audit_entry, repeat_of(request_key, note.note_id, now))
         return note
 
