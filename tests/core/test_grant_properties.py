@@ -198,7 +198,7 @@ def test_nothing_of_a_grant_is_spent_from_the_very_microsecond_of_its_end(histor
 @examples(120)
 @given(histories())
 def test_every_grant_is_accounted_for_to_the_micro(history: History) -> None:
-    """What came, less what was spent, set aside and taken back, is what is left."""
+    """The rest of a grant is what came, less what was spent, set aside and taken back."""
     on, _ = played(history)
     for merchant_id in (ANN, BEN):
         moved: Counter[int] = Counter()

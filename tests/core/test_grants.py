@@ -122,7 +122,7 @@ def test_taking_all_at_once_is_taking_micro_by_micro(lots: list[Grant], paid: in
     assert can_be_spent is (amount <= len(micros) + credit_left)
 
 
-# What comes back.
+# The way back.
 
 TAKEN = ((1, 5), (2, 4), (OWN, 10), (4, 2))
 

@@ -625,7 +625,7 @@ def test_while_a_request_waits_its_reference_is_taken() -> None:
     assert on.run(give(20))[0].is_replay
 
 
-# What is loaded.
+# Loading.
 
 
 def wanted(on: MemoryLedger, *commands: Command) -> Any:
@@ -672,7 +672,7 @@ def test_a_request_beyond_the_first_lots_sees_them_all() -> None:
     assert [0] * 17 + [1] * 23 == left(on)
     assert [GRANTS_LOADED_MAX, 23] == counted(on, *[charge(6, f"key {number}") for number in range(3)])
     assert [0] * 35 + [1] * 5 == left(on)
-    # What is left is all there.
+    # The rest of the grants is all there.
     assert [5] == counted(on, charge(9, "paid"))
     assert ([0] * 40, 1) == (left(on), paid(on))
 

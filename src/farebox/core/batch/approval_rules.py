@@ -110,7 +110,7 @@ def move_to_make(command: Approve, approval: Approval, at: int) -> Move:
         # As much as was asked for, even if less is left by now: then it is refused.
         return replace(move, amount=approval.amount)
     if isinstance(move, GiveCredit) and move.starts_at is not None:
-        # What was to start while it waited for approval starts at once.
+        # Credit that was to start while it waited for approval starts at once.
         return replace(move, starts_at=max(move.starts_at, at))
     return move
 

@@ -24,7 +24,7 @@ def too_fine_refusal(book: Book, move: Move, amount: int) -> Outcome | None:
 def close_refusal(book: Book) -> Outcome | None:
     """Tell why a merchant can't be closed yet: all that was paid must be paid out or written off, and no hold be open.
 
-    What was given is no reason: it ends with the closing.
+    Given credit is no reason: it ends with the closing.
     """
     if book.held:
         held = format_money_with_code(book.held, book.currency)

@@ -51,7 +51,7 @@ class GrantState(IntEnum):
 
 
 class GrantTerms(Struct, frozen=True, gc=False):
-    """What was agreed about a grant. Amounts are micros; times microseconds since 1970."""
+    """The terms of a grant. Amounts are micros; times microseconds since 1970."""
 
     amount: int
     priority: int = PAID_PRIORITY
@@ -108,7 +108,7 @@ class Grant(Struct, frozen=True, gc=False):
 
     @property
     def terms(self) -> GrantTerms:
-        """What was agreed, as the transfer that brings it tells."""
+        """Its terms, as the transfer that brings it tells them."""
         return GrantTerms(self.amount, self.priority, None, self.expires_at, self.types)
 
     def pays_for(self, request_type: str) -> bool:

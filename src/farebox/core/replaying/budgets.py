@@ -1,4 +1,4 @@
-"""What was spent of the budgets of a merchant's API keys, worked out of the transfers that name those keys."""
+"""The sums spent of the budgets of a merchant's API keys, worked out of the transfers that name those keys."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
