@@ -90,8 +90,7 @@ async def check_beginning(
         lost = [
             request.name
             for request in told
-            if request.seeds is seeds
-            and request.data["grantId" if request.kind == "grant" else "transferId"] not in ids
+            if request.seeds is seeds and request.kind != "extend" and request.data[_id_field(request)] not in ids
         ]
         if lost:
             raise Contradiction(f"told before the backup, and not in it: {lost[:5]}")
@@ -116,6 +115,8 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
         raise Contradiction("an idempotency key stands twice in a book")
     known = {"top_up INV-1"}
     for request in requests:
+        if request.kind == "extend":
+            continue
         place = _ledger_key(request)
         known.add(place)
         transfer = by_key.get(place)
@@ -138,8 +139,23 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
     if strangers:
         raise Contradiction(f"nobody asked for {strangers[:5]}")
     _check_given(book, requests)
+    await _check_ends(snapshot, seeds, book, requests)
     await _check_balances(snapshot, seeds, requests, by_key["top_up INV-1"].amount, book)
     await _check_alerts(farebox, seeds, book, users)
+
+
+async def _check_ends(snapshot: Snapshot, seeds: Seeds, book: list[Transfer], requests: list[Request]) -> None:
+    """See that no hold expired before its end, and that each lasts as long as was acknowledged."""
+    holds = {hold.id: hold for hold in await snapshot.holds(seeds.merchant_id)}
+    expired = {transfer.refers_to: transfer.committed_at for transfer in book if transfer.kind == Kind.EXPIRE}
+    for hold in holds.values():
+        if expired.get(hold.seq, hold.expires_at) < hold.expires_at:
+            raise Contradiction(f"{hold} expired at {expired[hold.seq]}")
+    for request in requests:
+        if request.kind == "extend" and request.state == "done":
+            hold = holds[request.data["holdId"]]
+            if hold.expires_at < _micros(request.content["expiresAt"]):
+                raise Contradiction(f"{hold} was acknowledged to last until {request.content['expiresAt']}")
 
 
 async def _check_grant(snapshot: Snapshot, request: Request, transfer: Transfer | None) -> None:
@@ -245,6 +261,11 @@ def _check_used_up(refused_after: list[int], account: Account | None, book: list
         raise Contradiction(f"refusals were told of after {refused_after}, with money arriving at {arrivals}")
     if account is not None and account.is_exhausted is not (len(arrivals) in episodes):
         raise Contradiction(f"refusals were told of after {refused_after}; used up is {account.is_exhausted}")
+
+
+def _id_field(request: Request) -> str:
+    """Name what an answer tells of what was made: a grant may be no transfer yet."""
+    return "grantId" if request.kind == "grant" else "transferId"
 
 
 def _ledger_key(request: Request) -> str:

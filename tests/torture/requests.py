@@ -53,8 +53,8 @@ REFUSALS: Final = {
 TROUBLES: Final = {"unavailable", "database_replaced", "overloaded", "outcome_unknown"}
 
 
-GRANT_FIELDS: Final = ("grantId", "amount", "priority", "startsAt", "expiresAt", "types", "reference")
-"""What an answer tells of a grant for ever."""
+CHANGING_FIELDS: Final = {"grant": {"state", "left", "endedAt", "transferId"}, "hold": {"expiresAt"}}
+"""What an answer tells of a thing that may be another the next time."""
 
 
 class Contradiction(AssertionError):
@@ -92,15 +92,23 @@ class Request:
             Contradiction: it says something else than an answer before it.
         """
         envelope = json.loads(body)
-        if status == 200 and self.kind == "grant":
-            # What has become of a grant meanwhile, a repetition tells as it is now.
-            envelope["data"] = {name: envelope["data"][name] for name in GRANT_FIELDS}
+        if status == 200 and self.kind in CHANGING_FIELDS:
+            # What has become of it meanwhile, a repetition tells as it is now.
+            told = envelope["data"]
+            envelope["data"] = {name: told[name] for name in told if name not in CHANGING_FIELDS[self.kind]}
         code = headers.get("x-error-code")
         if status >= 500:
             if code not in TROUBLES:
                 raise Contradiction(f"{self.kind} {self.name}: an answer that nobody should get: {body!r}")
             self.may_be_done |= code == "outcome_unknown"
             return False
+        if self.kind == "extend" and (status == 200 or code in REFUSALS):
+            # Meanwhile the hold may have ended, or last longer than is asked for.
+            if status == 200:
+                self.state, self.data, self.code = "done", envelope["data"], None
+            elif self.state != "done":
+                self.state, self.code = "refused", code
+            return True
         if status == 200:
             if self.state == "done" and envelope["data"] != self.data:
                 raise Contradiction(f"{self.kind} {self.name} came to {self.data}, and now to {envelope['data']}")
@@ -133,7 +141,8 @@ class Script:
             return random.choice(self.requests[-200:])
         seeds = random.choice(self._merchants)
         kind = random.choices(
-            ("charge", "hold", "capture", "release", "refund", "top_up", "adjust", "grant"), (55, 14, 9, 4, 9, 3, 3, 6)
+            ("charge", "hold", "capture", "release", "extend", "refund", "top_up", "adjust", "grant"),
+            (55, 14, 9, 4, 4, 9, 3, 3, 6),
         )[0]
         name = f"{kind}-{len(self.requests)}"
         request = self._spend(kind, seeds, name) if kind in ("charge", "hold") else self._other(kind, seeds, name)
@@ -173,7 +182,12 @@ class Script:
             return Request(
                 kind, seeds, name, f"/api/admin/merchants/{seeds.merchant}/{noun}", content, seeds.support_key
             )
-        wanted = {"capture": "hold", "release": "hold", "refund": random.choice(["charge", "capture"])}[kind]
+        wanted = {
+            "capture": "hold",
+            "release": "hold",
+            "extend": "hold",
+            "refund": random.choice(["charge", "capture"]),
+        }[kind]
         recent = [request for request in self.requests[-400:] if (request.kind, request.state) == (wanted, "done")]
         if not recent:
             return self._spend("charge", seeds, name)
@@ -187,6 +201,9 @@ class Script:
         if kind == "refund":
             content["transferId"] = about.data["transferId"]
             return Request(kind, about.seeds, name, "/api/refunds", content, seeds.service_key)
+        if kind == "extend":
+            end = datetime.now(UTC) + timedelta(seconds=random.uniform(1, HOLD_SECONDS_MAX))
+            content = {"expiresAt": end.isoformat()}
         path = f"/api/holds/{about.data['holdId']}/{kind}"
         return Request(kind, about.seeds, name, path, content, seeds.service_key)
 
