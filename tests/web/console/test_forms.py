@@ -126,6 +126,12 @@ USER: Final = {"email": "new@shop.example", "role": "viewer"}
 USER_FAULTS: Final[Mapping[str, Faults]] = {"email": NO_ADDRESSES, "role": {"king": "A role is one of"}}
 OVERLAP_FAULTS: Final[Mapping[str, Faults]] = {"overlap": {"-1": "Choose how long", "": "Choose how long"}}
 END_FAULTS: Final[Mapping[str, Faults]] = {"expires": {**KEY_FAULTS["expires"], "": "Say when"}}
+BUDGET: Final = {"day": "5", "week": "", "month": "", "total": "", "zone": "UTC"}
+BUDGET_FAULTS: Final[Mapping[str, Faults]] = {
+    "day": {**NO_AMOUNTS, **OTHER_CURRENCY, "5.001": "amounts in USD have at most 2 decimals"},
+    "total": NO_AMOUNTS,
+    "zone": {"Nowhere": "'Nowhere' is not a time zone; write one such as"},
+}
 
 
 CREDIT: Final = {
@@ -214,6 +220,8 @@ CASES: Final = [
     Case(f"{MERCHANT}/keys", {"expires": ""}, KEY_FAULTS),
     Case(f"{MERCHANT}/keys/{{key}}/rotate", {"overlap": "0"}, OVERLAP_FAULTS),
     Case(f"{MERCHANT}/keys/{{key}}/end", {"expires": "2100-01-01T00:00"}, END_FAULTS),
+    Case(f"{MERCHANT}/keys/{{key}}/name", {"name": "n"}, {"name": lines(200)}),
+    Case(f"{MERCHANT}/keys/{{key}}/budget", BUDGET, BUDGET_FAULTS),
     Case(
         "/support/staff",
         {"email": "new@farebox.example", "name": "New", "role": "support"},
@@ -229,6 +237,8 @@ CASES: Final = [
     Case("/accounts/{merchant}/keys", {"expires": ""}, KEY_FAULTS),
     Case("/accounts/{merchant}/keys/{key}/rotate", {"overlap": "0"}, OVERLAP_FAULTS),
     Case("/accounts/{merchant}/keys/{key}/end", {"expires": "2100-01-01T00:00"}, END_FAULTS),
+    Case("/accounts/{merchant}/keys/{key}/name", {"name": "n"}, {"name": lines(200)}),
+    Case("/accounts/{merchant}/keys/{key}/budget", BUDGET, BUDGET_FAULTS),
     Case("/accounts/{merchant}/people", USER, USER_FAULTS),
     Case("/forgotten", {"email": "ann@shop.example"}, {"email": NO_ADDRESSES}),
 ]
