@@ -1009,7 +1009,8 @@ async def test_every_unique_of_the_hot_path_holds_the_merchant(postgres_url: str
         "mail_server",
         "repeat",
     }
-    assert [] == [definition for table, definition in found if table not in shared and "(merchant_id" not in definition]
+    columns = [(definition.partition("(")[2], definition) for table, definition in found if table not in shared]
+    assert [] == [definition for named, definition in columns if "merchant_id" not in named]
 
 
 async def test_an_old_server_is_refused(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
