@@ -1139,7 +1139,7 @@ class Model:
     def _set_closed(self, book: Book, command: SetClosed, faults: set[Code], now: int) -> Answer:
         if command.is_closed is (book.closed_at is not None):
             return _first(faults) if faults else Answer(Code.OK, is_replay=True)
-        if command.is_closed and (book.paid() or book.balance("held")):
+        if command.is_closed and (book.paid() or book.owed() or book.balance("held")):
             faults.add(Code.MERCHANT_NOT_EMPTY)
         if faults:
             return _first(faults)

@@ -595,8 +595,14 @@ class _Author:
 
     def _refund(self, number: int, book: Book) -> Refund:
         taken = [seq for seq, move in enumerate(book.moves, 1) if move.word in ("charge", "capture")]
+        mixed = [seq for seq in taken if len(book.moves[seq - 1].parts) > 1]
         amount, note = self._pick(None, self._amount(), self._amount()), self._pick(None, "Sorry")
         seq, caller, reference = self._returned(taken), self._caller(Refund), self._pick(None, "R-9")
+        if mixed and not self._one_in(3):
+            # A part of what came out of several lots, up to where one ends, or not as far.
+            seq = self._pick(*mixed[-3:])
+            part = micros(self._pick(*book.moves[seq - 1].parts)[1])
+            amount = self._pick(None, part, part + 1, max(part // 2, 1), max(part // 2, 1))
         return Refund(number, seq, self._name(book), amount, reference, note, caller, self._actor())
 
     def _returned(self, seqs: Sequence[int]) -> int:

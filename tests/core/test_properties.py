@@ -265,9 +265,43 @@ def test_histories_meet_every_outcome() -> None:
         seen.update("joined" for one in told if one.user_id is not None)
         for book in scenario.model.books.values():
             seen.update(kind for move in book.moves if move.measured is not None for kind in ruled_kinds(book, move))
+            seen.update(kind for seq in range(1, len(book.moves) + 1) for kind in given_kinds(book, seq))
 
     play()
-    assert set() == {*Code, "replay", "below", "used up", "joined", *RULED} - seen.keys()
+    assert set() == {*Code, "replay", "below", "used up", "joined", *RULED, *GIVEN} - seen.keys()
+
+
+GIVEN: Final = {
+    *(
+        "of several lots",
+        "of paid money first",
+        "part refunded",
+        "lots part captured",
+        "released to lots",
+        "back to lots",
+    ),
+    *("ended in its time", "ended by support", "ended at once", "started later"),
+}
+"""What becomes of given credit."""
+
+
+def given_kinds(book: Book, seq: int) -> set[str]:
+    move = book.moves[seq - 1]
+    numbers = [number for number, _ in move.parts]
+    origin = book.moves[move.refers_to - 1] if move.refers_to else move
+    kinds = {
+        "of several lots": move.word in ("charge", "hold") and len(numbers) > 2,
+        "of paid money first": move.word in ("charge", "hold") and numbers[:1] == [None] and len(numbers) > 1,
+        "part refunded": move.word == "refund" and len(origin.parts) > 1 and move.amount < origin.amount,
+        "lots part captured": move.word == "capture" and len(origin.parts) > 1 and move.amount < origin.amount,
+        "released to lots": move.word == "release" and any(numbers),
+        "back to lots": move.word == "refund" and any(numbers),
+        "started later": move.word == "grant" and book.grants[numbers[0] or 0].starts_at > book.moves[seq - 2].at,
+    }
+    if move.word == "grant_expiry":
+        way = "ended by support" if move.note else "ended in its time"
+        kinds["ended at once" if "after" in move.name else way] = True
+    return {kind for kind, is_so in kinds.items() if is_so}
 
 
 RULED: Final = {
