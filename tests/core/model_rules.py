@@ -26,7 +26,7 @@ class Measured:
     tier: int | None = None
     units: dict[str, int] = field(default_factory=dict)
     held: dict[str, int] | None = None
-    """What was held, of what is above a hold."""
+    """The quantities that were held, if this is above a hold."""
 
     @property
     def gives_back(self) -> bool:
