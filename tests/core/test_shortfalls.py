@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from farebox.core import chain, ids
 from farebox.core.accounts import EFFECTS, GENESIS_HASH, Kind
 from farebox.core.commands import (
+    Actor,
     Adjust,
     CaptureHold,
     Charge,
@@ -29,6 +30,7 @@ from farebox.core.outcomes import Code
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers
 from farebox.core.replaying.books import Replay
 from farebox.core.transfers import Transfer
+from farebox.presenters.audit_words import audit_words
 from tests.core.replays import faults_of, prices_of
 from tests.support.ledger import ANN, NOW, SECOND, UNIT, MemoryLedger, add_price, charge, hold, top_up
 from tests.support.memory import at_once
@@ -245,6 +247,13 @@ def test_a_reversal_of_spent_money_is_refused_unless_it_is_to_be_owed() -> None:
     assert (0, 7 * UNIT) == (ledger.ann.wallet, ledger.ann.owed)
     assert [Shortfall(ANN, 3, NOW, 7 * UNIT, 7 * UNIT, 1)] == ledger.rows()["shortfalls"]
     assert is_sound(ledger)
+
+
+def test_the_audit_log_tells_what_is_owed() -> None:
+    ledger = ledger_of(*SPENT, replace(reversal(), actor=Actor(1, "sam")))
+    (entry,) = ledger.rows()["audit_entries"]
+    assert "top_up_reversal of 3.00 USD, 7.00 USD more is owed, R-1, bounced" == entry.detail
+    assert "took back 3.00 USD of a top-up, 7.00 USD more is owed, R-1, bounced" == audit_words(entry, None)
 
 
 def test_nothing_of_it_can_be_taken_back_twice() -> None:

@@ -187,7 +187,9 @@ def _detail(command: Command, outcome: Outcome, currency: str, credit_limit_befo
     words = f"{REQUEST_WORDS[move.kind]} of {sign}{format_money_with_code(move.amount, currency)}"
     text = None if outcome.approval is None else outcome.approval.terms
     terms = [] if text is None else _words_of_terms(read_terms(text)[1])
-    return ", ".join(part for part in (words, *terms, move.reference, move.note) if part)
+    missing = None if outcome.transfer is None else outcome.transfer.uncollected
+    owed = None if missing is None else f"{format_money_with_code(missing, currency)} more is owed"
+    return ", ".join(part for part in (words, owed, *terms, move.reference, move.note) if part)
 
 
 def _grant_detail(command: Command, grant: Grant, transfer: Transfer | None, currency: str) -> str:
