@@ -1,12 +1,12 @@
 """Captures above holds, charges after the fact, top-ups taken back on spent money: by the API and on the pages."""
 
 import io
+import runpy
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from examples import verify_statement
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.service.operator.verifier import Verifier
@@ -20,6 +20,7 @@ from tests.web.console.visitor import Visitor, kept, words
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SHORTFALLS: Final = "/api/admin/shortfalls"
+SCRIPT: Final[dict[str, Any]] = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "verify_statement.py"))
 
 
 async def _charge(client: AppClient, seeds: Seeds, key: str, amount: str, **fields: object) -> Reply:
@@ -62,7 +63,7 @@ async def _statement_faults(client: AppClient, seeds: Seeds, path: Path) -> list
     """Check the merchant's whole statement, by the program and by the script that needs nothing of it."""
     reply = await client.get("/api/transfers?format=jsonl", seeds.merchant_key)
     path.write_bytes(reply.body)
-    assert verify_statement.verify(str(path)).startswith("Clean")
+    assert SCRIPT["verify"](str(path)).startswith("Clean")
     return [fault.text for fault in check_statement(io.BytesIO(reply.body)).faults]
 
 
