@@ -121,6 +121,8 @@ async def test_notes_come_in_pages_newest_first(farebox: Farebox, client: AppCli
     second = await client.get(f"{path}&cursor={first.data['nextCursor']}", seeds.support_key)
     assert (["note 0"], None) == ([note["text"] for note in second.data["notes"]], second.data["nextCursor"])
     assert 422 == (await _post(client, seeds, "notes", {"text": " "})).status
+    wrong = await client.get(f"{path}&cursor=x", seeds.support_key)
+    assert (422, "cursor: 'x' is not a note id; one looks like note_01K9ABCDEFGHJ") == (wrong.status, wrong.message)
 
 
 async def test_support_settles_the_rest_and_an_administrator_closes(farebox: Farebox, client: AppClient) -> None:

@@ -51,7 +51,13 @@ _LAST_YEAR: Final = 2199
 _RFC3339: Final = re.compile(
     r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(?:\.\d{1,6})?(?:[Zz]|[+-]\d{2}:[0-5]\d)", re.ASCII
 )
-_ID_WORDS: Final = {ids.MERCHANT: "a merchant", ids.KEY: "a key", ids.APPROVAL: "an approval", ids.PRICE: "a price"}
+_ID_WORDS: Final = {
+    ids.MERCHANT: "a merchant",
+    ids.KEY: "a key",
+    ids.APPROVAL: "an approval",
+    ids.PRICE: "a price",
+    ids.NOTE: "a note",
+}
 
 
 def amount(field: str, text: str, *, is_zero_allowed: bool = False) -> int:
