@@ -21,8 +21,8 @@ from farebox.service.catalogue.imports import ListImport
 from farebox.service.operator.audit_log import ActorNames
 from farebox.service.operator.grants import GrantFields
 from farebox.service.people.api_keys import Principal
-from farebox.storage.mailbox_upgrade import MAILBOXES
 from farebox.storage.records import Realm, Role
+from farebox.storage.upgrades.mailboxes import MAILBOXES
 from farebox.web.schemas.spending import ChargeRequest, HoldRequest
 from tests.support.clock import later
 from tests.support.server import open_farebox

@@ -28,9 +28,9 @@ from farebox.core.currencies import format_money_with_code
 from farebox.presenters.outbox import STATE_WORDS, mail_data, mail_kind, owed_since
 from farebox.service.clock import SystemClock
 from farebox.service.operator.verifier import Verifier
-from farebox.storage.mailbox_upgrade import ACTOR
 from farebox.storage.records import AccountMail, MailServerPause, OutboxMail
 from farebox.storage.stores import Stores
+from farebox.storage.upgrades.mailboxes import ACTOR
 
 _MAILS_LISTED_MAX: Final = 200
 _NOTES_PAGE: Final = 1_000

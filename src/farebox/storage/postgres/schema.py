@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from farebox.storage import data_steps, migrate
+from farebox.storage import migrate
 from farebox.storage.interface import StorageError
 from farebox.storage.postgres.pool import Connection
+from farebox.storage.upgrades import data_steps
 
 VERSION_MIN: Final = 14
 _MIGRATION_LOCK_KEY: Final = 0x_FA4E_B0C5

@@ -16,7 +16,7 @@ import apsw
 
 from farebox.core.audit_log import AuditEntry
 from farebox.core.state import BatchState, Decision, MoreGrantsNeeded, ReadSet
-from farebox.storage import data_steps, migrate, rows, sql
+from farebox.storage import migrate, rows, sql
 from farebox.storage.batch_grants import more_merchants
 from farebox.storage.interface import (
     CommitUnknown,
@@ -43,6 +43,7 @@ from farebox.storage.sqlite.connection import (
 )
 from farebox.storage.sqlite.file import DatabaseFile
 from farebox.storage.sqlite.snapshot import open_snapshot
+from farebox.storage.upgrades import data_steps
 
 _BUSY_PAUSE_SECONDS: Final = 0.002
 _SQL: Final = sql.statements("sqlite")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
-from farebox.storage.mailbox_upgrade import MAILBOXES
 from farebox.storage.migrate import DATA_STEP_LINE, DataStep
+from farebox.storage.upgrades.mailboxes import MAILBOXES
 
 _STEPS: Final = {"0006_mailboxes": MAILBOXES}
 
