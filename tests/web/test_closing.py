@@ -169,6 +169,9 @@ async def test_the_console_finds_merchants_by_tag_and_keeps_notes(farebox: Fareb
     assert "#eu #key account" in await sam.page(root)
     assert seeds.merchant in (await sam.get("/support?tag=KEY%20account")).body.decode()
     assert "No merchant has this tag." in await sam.page("/support?tag=nobody")
+    for wrong in ("a,b", "%00", "x" * 41):
+        assert "No merchant has this tag." in await sam.page(f"/support?tag={wrong}")
+        assert 422 == (await sam.get(f"/support/merchants.csv?tag={wrong}")).status
     assert seeds.merchant in (await sam.get("/support/merchants.csv?tag=eu")).body.decode()
     assert "It is noted." in await sam.done(f"{root}/notes", text="pays by the quarter")
     for page in (root, f"{root}/notes"):

@@ -23,7 +23,7 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
 from farebox.service.operator.merchant_changes import MerchantFields
 from farebox.service.operator.merchant_export import merchants_csv
-from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, MerchantFilter, NewKey
+from farebox.service.operator.merchants import OVERLAP_SECONDS_DEFAULT, NewKey, merchant_filter
 from farebox.service.people.users import ROLES
 from farebox.service.typed_amounts import typed_amount
 from farebox.storage.records import ApiKey, Merchant
@@ -118,11 +118,11 @@ async def merchant_list(context: CommandContext, is_closed: bool, tag: str | Non
     if is_csv:
         if context.is_json:
             raise InvalidInput("csv", "choose --csv or --json")
-        async for piece in merchants_csv(merchants, MerchantFilter(True if is_closed else None, tag)):
+        async for piece in merchants_csv(merchants, merchant_filter(is_closed=True if is_closed else None, tag=tag)):
             sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
         return
-    found = await merchants.list(wanted=MerchantFilter(is_closed, tag))
+    found = await merchants.list(wanted=merchant_filter(is_closed=is_closed, tag=tag))
     rows = [
         (
             ids.public_id(ids.MERCHANT, merchant.merchant_id),

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 from farebox.core import ids
 from farebox.core.accounts import Account
@@ -30,13 +29,32 @@ from farebox.storage.merchants import ALL_MERCHANTS
 from farebox.storage.records import ApiKey, Merchant, MerchantFilter, Role, User
 from farebox.storage.stores import Stores
 
-__all__ = ["OVERLAP_SECONDS_DEFAULT", "ApiKey", "Merchant", "MerchantFilter", "Merchants", "NewKey", "Role", "User"]
+__all__ = [
+    "OVERLAP_SECONDS_DEFAULT",
+    "ApiKey",
+    "Merchant",
+    "MerchantFilter",
+    "Merchants",
+    "NewKey",
+    "Role",
+    "User",
+    "merchant_filter",
+]
 
 OVERLAP_SECONDS_DEFAULT: Final = 24 * 3600
 """How long a rotated key goes on working beside its successor."""
 
 _MICROS_PER_SECOND: Final = 1_000_000
 PAGE_ROWS: Final = 500
+
+
+def merchant_filter(*, is_closed: bool | None = None, tag: str | None = None) -> MerchantFilter:
+    """Tell which merchants are wanted.
+
+    Raises:
+        InvalidInput: the text is no tag.
+    """
+    return MerchantFilter(is_closed, None if tag is None else inputs.tag("tag", tag))
 
 
 class NewKey(Struct, frozen=True):
@@ -143,8 +161,6 @@ class Merchants:
         self, *, after: int | None, limit: int, wanted: MerchantFilter = ALL_MERCHANTS
     ) -> Sequence[tuple[Merchant, Account]]:
         """List the wanted merchants, oldest first: those after the merchant of this number, `limit` at most."""
-        if wanted.tag is not None:
-            wanted = replace(wanted, tag=inputs.tag("tag", wanted.tag))
         with translated():
             return await self._stores.merchants.page(-1 if after is None else after, limit, wanted)
 

@@ -16,7 +16,7 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ensure_done
 from farebox.service.operator.merchant_changes import MerchantFields
 from farebox.service.operator.merchant_export import merchants_csv
-from farebox.service.operator.merchants import Merchant, MerchantFilter, NewKey
+from farebox.service.operator.merchants import Merchant, NewKey, merchant_filter
 from farebox.web.api.answers import answer, answer_once, replay_headers, waiting_answer
 from farebox.web.api.downloads import CSV, download
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path
@@ -51,10 +51,8 @@ class MerchantEndpoints(Endpoints):
     )
     async def list_merchants(self, request: ApiRequest, query: MerchantsQuery) -> Answer | Stream:
         """List a page of merchants, or all of them as CSV."""
-        wanted = MerchantFilter(
-            None if query.closed is None else query.closed == "true",
-            None if query.tag is None else inputs.tag("tag", query.tag),
-        )
+        is_closed = None if query.closed is None else query.closed == "true"
+        wanted = merchant_filter(is_closed=is_closed, tag=query.tag)
         if query.format == "csv":
             if query.cursor is not None:
                 raise InvalidInput("cursor", "format=csv gives all at once, without pages")

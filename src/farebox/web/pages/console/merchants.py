@@ -16,7 +16,7 @@ from farebox.service.insight.forecast import RUNWAY_MAX
 from farebox.service.insight.runway_words import lasts
 from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantRow
 from farebox.service.operator.merchant_export import merchants_csv
-from farebox.service.operator.merchants import MerchantFilter
+from farebox.service.operator.merchants import merchant_filter
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages import render
 from farebox.web.pages.amounts import threshold_fields, typed_thresholds
@@ -81,7 +81,9 @@ class MerchantListPages:
                 return request.redirect(url)
             found_rows = await console.search(text, limit=ROWS + 1, offset=page * ROWS)
         elif tag:
-            found_rows = await console.with_tag(tag, limit=ROWS + 1, offset=page * ROWS)
+            found_rows = []
+            with suppress(InvalidInput):
+                found_rows = await console.with_tag(inputs.tag("tag", tag), limit=ROWS + 1, offset=page * ROWS)
         else:
             found_rows = await console.merchants(_ORDERS[sort or "age"], limit=ROWS + 1, offset=page * ROWS)
         rows, more = cut(found_rows, ROWS)
@@ -108,7 +110,7 @@ class MerchantListPages:
 
     async def export(self, request: PageRequest) -> Response:
         """Give all merchants as CSV, or those that have a tag."""
-        wanted = MerchantFilter(tag=request.query("tag") or None)
+        wanted = merchant_filter(tag=request.query("tag") or None)
         pieces = merchants_csv(request.services.merchants, wanted)
         headers = {**render.HEADERS, "Content-Disposition": 'attachment; filename="merchants.csv"'}
         return Download(request, pieces, media_type="text/csv", headers=headers)
