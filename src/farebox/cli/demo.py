@@ -37,6 +37,7 @@ from farebox.service.id_generator import IdGenerator
 from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations
 from farebox.service.operator.grants import GrantFields, Grants
+from farebox.service.operator.key_budgets import KeyBudgets
 from farebox.service.operator.merchants import Merchants
 from farebox.service.operator.prices import Prices
 from farebox.service.people.api_keys import Principal
@@ -170,6 +171,10 @@ def _choose_port(port: int | None, *, is_json: bool) -> int:
     return free
 
 
+_BUDGET: Final = {"day": "5", "month": "100"}
+"""What the first merchant's nightly jobs may spend."""
+
+
 async def seed(settings: Settings) -> Seeded:
     """Make the database: merchants, people, prices and a past, each charge decided as a live one would be."""
     connector = make_connector(settings)
@@ -201,7 +206,10 @@ async def seed(settings: Settings) -> Seeded:
             made.append((merchant.merchant_id, key.text))
         await prices.set("image", "0.0065", merchant_id=made[1][0])
         await _let_people_in(stores.logins, clock)
-        await _write_history(committer, clock, [number for number, _ in made])
+        jobs = await merchants.create_key(KeyKind.MERCHANT, merchant_id=made[0][0], name="nightly jobs")
+        by_jobs = Payer(made[0][0], jobs.key.digest)
+        await _write_history(committer, clock, [number for number, _ in made], by_jobs)
+        await KeyBudgets(stores, clock, merchants).set(jobs.key.key_id, _BUDGET, zone="UTC")
     finally:
         await committer.close()
         await connector.close()
@@ -234,8 +242,11 @@ async def _let_people_in(logins: LoginStore, clock: _SteppedClock) -> None:
     passwords.close()
 
 
-async def _write_history(committer: Committer, clock: _SteppedClock, merchant_ids: list[int]) -> None:
-    """Charge every merchant through the past days; the first ends a little above its threshold of 400."""
+async def _write_history(committer: Committer, clock: _SteppedClock, merchant_ids: list[int], by_jobs: Payer) -> None:
+    """Charge every merchant through the past days; the first ends a little above its threshold of 400.
+
+    The first merchant's chats name the key of its nightly jobs.
+    """
     chance = random.Random(1)  # noqa: S311 - a demo's traffic is no secret.
     begin = clock.at
     for step in range(HISTORY_DAYS * CHARGES_A_DAY):
@@ -246,7 +257,8 @@ async def _write_history(committer: Committer, clock: _SteppedClock, merchant_id
             for request_type, quantity in [chance.choice((("image", 9), ("audio", 4), ("document", 2), ("review", 1)))]
         ]
         tokens = (("cached", 40 * (step % 30)), ("input", 300 + 7 * (step % 90)), ("output", 50 + step % 350))
-        batch += [Charge(Payer(number), "chat", 1, f"chat-{step}", quantities=tokens) for number in merchant_ids]
+        payers = [by_jobs if number == by_jobs.merchant_id else Payer(number) for number in merchant_ids]
+        batch += [Charge(payer, "chat", 1, f"chat-{step}", quantities=tokens) for payer in payers]
         await committer.submit_all(batch)
 
 
