@@ -296,8 +296,9 @@ class _Author:
         references = ("first", "second", "third") if self._is_vast else ("first",)
         grants: list[Command] = []
         if self._is_rich:
-            # So many lots that a batch sees the first of them alone, unless it needs more.
-            grants = [self._grant(MERCHANTS[0], f"lot {number}", None, None) for number in range(_MANY)]
+            # So many lots, and so small, that a batch sees the first of them alone, and often needs more.
+            lots = [self._grant(MERCHANTS[0], f"lot {number}", None, None) for number in range(_MANY)]
+            grants = [replace(lot, amount=self._pick(_CENT, UNIT // 4, UNIT // 4)) for lot in lots]
         return grants + [
             TopUp(merchant_id, AMOUNT_MICROS_MAX if self._is_vast else 50 * UNIT, reference)
             for merchant_id in MERCHANTS
