@@ -1180,7 +1180,7 @@ class Model:
 def _faults_of_decimals(book: Book, move: Command, amount: Decimal) -> set[Code]:
     """Find whether an amount is too fine; what brings paid money to nothing may be as fine as that is.
 
-    What is owed is paid first, so what brings a merchant up to nothing is that much more.
+    Money that comes in pays what is owed first, so what brings a merchant up to nothing is that much more.
     """
     if isinstance(move, Adjust) and amount == (book.owed() - book.paid() if move.is_credit else book.paid()):
         return set()

@@ -160,7 +160,7 @@ async def test_requests_as_services_make_them_come_to_revenue(ledger: ServicePar
     held = await operations.hold(HoldRequest(seeds.merchant, "image", "b", quantity=300), caller=None)
     assert held.hold is not None
     (dollars,) = (await _reader(ledger).read("2027-01")).currencies
-    # What is held is not used yet, and still owed to the merchant.
+    # Held money is not used yet, and still owed to the merchant.
     assert (2 * UNIT, 98 * UNIT) == (dollars.recognised, dollars.closing.paid)
     more: dict[str, Any] = {"idempotency_key": "c", "reference": None, "caller": None}
     await operations.capture(held.hold.id, quantity=100, amount=None, **more)

@@ -195,7 +195,7 @@ async def test_a_day_and_a_month_that_begin_together_are_counted_apart(stores: S
     outcomes = await do(
         stores,
         spend(Charge, "second", 120),
-        # What was counted over the day is given back to the day.
+        # Units that were counted over the day are given back to the day.
         ReleaseHold(ANN, 3, "release"),
         Refund(ANN, 2, "refund"),
         now=later,

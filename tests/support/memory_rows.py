@@ -224,7 +224,6 @@ class MemoryRows:
             assert (grant.merchant_id, grant.number) in self.grants, "there is no grant to change"
             self.grants[grant.merchant_id, grant.number] = grant
         for count in decision.period_counts:
-            assert count.units >= 0, "a count is below zero"
             place_of_count = (count.merchant_id, count.request_type, count.starts_at, count.period_unit)
             self.period_counts[*place_of_count, count.line] = count
         for row in decision.shortfalls:

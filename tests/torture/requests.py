@@ -93,7 +93,7 @@ class Request:
         """
         envelope = json.loads(body)
         if status == 200 and self.kind in CHANGING_FIELDS:
-            # What has become of it meanwhile, a repetition tells as it is now.
+            # A repetition tells what has become of it meanwhile.
             told = envelope["data"]
             envelope["data"] = {name: told[name] for name in told if name not in CHANGING_FIELDS[self.kind]}
         code = headers.get("x-error-code")

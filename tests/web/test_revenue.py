@@ -26,7 +26,7 @@ MARCH: Final = Month(2026, 3)
 
 @pytest.fixture(scope="module")
 def written() -> dict[str, RevenueWriter]:
-    """What was written already, by this module's tests together."""
+    """The books that this module's tests have written together."""
     return {}
 
 

@@ -44,7 +44,9 @@ def place_of(transfer: Transfer, price: Price | None) -> Place | None:
 class PeriodCount(Struct, frozen=True, gc=False):
     """How many units of one line a merchant's requests of a type came to, since the period began at `starts_at`.
 
-    `period_unit` is a PeriodUnit.
+    `period_unit` is a PeriodUnit. A capture that takes more of one line and less of another than its hold had takes
+    units off with the charge above the hold; if the capture alone is refunded, `units` may be below zero until that
+    charge is.
     """
 
     merchant_id: int
@@ -68,7 +70,7 @@ class PeriodCounts:
     def before(self, place: Place | None, lines: Iterable[str]) -> Mapping[str, int]:
         """Tell the units counted up to now of each of the lines that has any; none where nothing is counted."""
         counts = {} if place is None else self._counts.get(place, {})
-        return {line: counts[line] for line in lines if counts.get(line)}
+        return {line: counts[line] for line in lines if counts.get(line, 0) > 0}
 
     def add(self, place: Place, units: Mapping[str, int], sign: int = 1) -> None:
         """Count units, or give them back with a `sign` of -1."""

@@ -1,10 +1,10 @@
 """Revenue: what merchants paid in, used and are still owed, month by month in UTC, reconciled with their books.
 
 Paid money that is not used yet is owed to the merchants in requests: deferred revenue. It becomes revenue when requests
-are charged. Given credit was never paid for and becomes none. What is in holds is not used yet.
+are charged. Given credit was never paid for and becomes none. Money in holds is not used yet.
 
 Books are rolled up into months beside the charges, and what is not rolled up yet is read from the books, so that the
-figures are exact to the last transfer. See docs/decisions/0025-revenue-by-months.md.
+figures are exact to the last transfer. See docs/decisions/0029-revenue-by-months.md.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -130,7 +130,7 @@ class MonthFigures(Struct, frozen=True):
 
     month: Month
     paid_in: int
-    """What was paid in and adjusted, less what was taken back and adjusted away."""
+    """Money paid in and adjusted, less what was taken back and adjusted away."""
     recognised: int
     promotional: int
     """Given credit that was used, less what was refunded of it."""

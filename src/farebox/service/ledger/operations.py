@@ -127,7 +127,7 @@ class Operations:
     ) -> Outcome | ServiceError:
         """Say of a type without a price whether it is the clock that does not know it yet; pass all else through.
 
-        So it may be with one that is retired, and has a price again by now. What is refused is counted.
+        So it may be with one that is retired, and has a price again by now. Refusals are counted.
 
         `seen` keeps the answers for the next command of the same request.
         """

@@ -83,7 +83,8 @@ CREATE INDEX credit_grant_transfer ON credit_grant (merchant_id, transfer_seq) W
 CREATE INDEX hold_open ON hold (merchant_id, expires_at, seq) WHERE state = 1;
 
 -- A day and a month may begin at the same time, so counts go by the unit of their period, too. What was counted before was
--- counted over the unit that the type's prices have, or, if they have both, over what is a month as likely as not.
+-- counted over the unit that the type's prices have, or, if they have both, over what is a month as likely as not. A count
+-- may be below zero for as long as a capture is refunded and the charge above its hold, which took units off, is not.
 ALTER TABLE period_count ADD COLUMN period_unit TEXT COLLATE "C";
 UPDATE period_count SET period_unit = coalesce((
     SELECT CASE WHEN min(unit) = max(unit) THEN min(unit) END FROM (
@@ -98,6 +99,7 @@ UPDATE period_count SET period_unit = coalesce((
 ALTER TABLE period_count
     ALTER COLUMN period_unit SET NOT NULL,
     ADD CHECK (period_unit IN ('day', 'month')),
+    DROP CONSTRAINT period_count_units_check,
     DROP CONSTRAINT period_count_pkey,
     ADD PRIMARY KEY (merchant_id, request_type, starts_at, period_unit, line);
 

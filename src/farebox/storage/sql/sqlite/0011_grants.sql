@@ -86,14 +86,15 @@ CREATE INDEX credit_grant_transfer ON credit_grant (merchant_id, transfer_seq) W
 CREATE INDEX hold_open ON hold (merchant_id, expires_at, seq) WHERE state = 1;
 
 -- A day and a month may begin at the same time, so counts go by the unit of their period, too. What was counted before was
--- counted over the unit that the type's prices have, or, if they have both, over what is a month as likely as not.
+-- counted over the unit that the type's prices have, or, if they have both, over what is a month as likely as not. A count
+-- may be below zero for as long as a capture is refunded and the charge above its hold, which took units off, is not.
 CREATE TABLE new_period_count (
     merchant_id INTEGER NOT NULL REFERENCES merchant (merchant_id),
     request_type TEXT NOT NULL,
     starts_at INTEGER NOT NULL,
     period_unit TEXT NOT NULL CHECK (period_unit IN ('day', 'month')),
     line TEXT NOT NULL,
-    units INTEGER NOT NULL CHECK (units >= 0),
+    units INTEGER NOT NULL,
     PRIMARY KEY (merchant_id, request_type, starts_at, period_unit, line)
 ) STRICT, WITHOUT ROWID;
 

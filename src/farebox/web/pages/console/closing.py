@@ -64,7 +64,7 @@ class ClosingPages:
         refusal = close_refusal(Book(account))
         approvals = await services.approvals.page(merchant_id=number, before=None, limit=_APPROVALS)
         now = services.console.now()
-        # What is owed for reversed top-ups is paid first by an adjustment that brings money.
+        # An adjustment that brings money first pays what is owed for reversed top-ups.
         paid = account.wallet - account.given - account.owed
         return await merchant_page(
             request,
