@@ -89,8 +89,9 @@ class Charge(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for; equal for a retry, different for another request under the same key."""
+        more = "" if self.quantities is None and self.requested_at is None else _more(self)
         return _digest(
-            f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}{_more(self)}"
+            f"charge\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}{more}"
         )
 
 
@@ -118,9 +119,10 @@ class CreateHold(Struct, frozen=True, gc=False):
 
     def fingerprint(self) -> bytes:
         """Digest what the caller asked for."""
+        more = "" if self.quantities is None and self.requested_at is None else _more(self)
         return _digest(
             f"hold\n{self.request_type}\n{self.quantity}\n{self.amount or ''}\n{self.reference or ''}\n"
-            f"{self.ttl_seconds}{_more(self)}"
+            f"{self.ttl_seconds}{more}"
         )
 
 
@@ -403,8 +405,6 @@ ACCOUNT_CHANGES: Final = (SetThresholds, SetCreditLimit, SetFrozen, Reject, Exte
 
 def _more(spend: Spend) -> str:
     """Write what only some charges and holds name; retries of earlier ones, which could not, stay retries."""
-    if spend.quantities is None and spend.requested_at is None:
-        return ""
     return f"\n{_written(spend.quantities or ())}\n{spend.requested_at or ''}"
 
 

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable
+from operator import attrgetter, ne
 from typing import Any, Final, Generic, TypeVar, cast
 from urllib.parse import parse_qsl
 
@@ -78,16 +79,21 @@ def _names_counter(kind: type[Struct]) -> Callable[[Any], int]:
     """Make what counts the names that an object of this type surely has; a field at its default may be left out."""
     fields = msgspec.structs.fields(kind)
     required_count = sum(field.required for field in fields)
-    defaults = {field.name: _default(field) for field in fields if not field.required}
+    optional = [field for field in fields if not field.required]
+    defaults = [_default(field) for field in optional]
+    # Twice the first one, as a single one would come without its tuple.
+    values = attrgetter(*(field.name for field in optional[:1] + optional)) if optional else None
     infos = cast(msgspec.inspect.StructType, msgspec.inspect.type_info(kind)).fields
-    counters = [(info.name, counter) for info in infos if (counter := _counter(info.type)) is not None]
+    counters = [(attrgetter(info.name), counter) for info in infos if (counter := _counter(info.type)) is not None]
 
     def count(decoded: Any) -> int:
         names = required_count
-        for name, default in defaults.items():
-            names += getattr(decoded, name) != default
-        for name, counter in counters:
-            names += counter(getattr(decoded, name))
+        if values is not None:
+            names += sum(map(ne, values(decoded)[1:], defaults))
+        for value_of, counter in counters:
+            value = value_of(decoded)
+            if value:
+                names += counter(value)
         return names
 
     return count

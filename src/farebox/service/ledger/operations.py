@@ -418,6 +418,8 @@ def _charge_command(fields: ChargeFields, caller: Caller | None) -> commands.Cha
 def checked_measures(fields: QuoteFields) -> tuple[commands.Quantities | None, int | None]:
     """Check the quantities of a charge, hold or quote, and when it was requested."""
     quantities, requested_at = fields.quantities, fields.requested_at
+    if quantities is None and requested_at is None:
+        return None, None
     return (
         inputs.quantities("quantities", quantities, is_quantity_named=fields.quantity is not None),
         None if requested_at is None else inputs.time("requestedAt", requested_at),
