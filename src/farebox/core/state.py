@@ -180,10 +180,12 @@ def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: i
     """Tell which units of periods must be seen, once the prices are known: by merchant, type, first and last start."""
     wanted = []
     earliest, latest = now - PERIOD_MICROS_MAX, now + CLOCK_LAG_MICROS_MAX
-    for merchant_id, request_type in merchant_types:
-        prices = state.merchant_prices.get((merchant_id, request_type)), state.default_prices.get(request_type)
-        if any(price is not None and price.is_counted for price in prices):
-            wanted.append((merchant_id, request_type, earliest, latest))
+    counted_types = {name for name, price in state.default_prices.items() if price.is_counted}
+    counted_own = {place for place, price in state.merchant_prices.items() if price.is_counted}
+    if counted_types or counted_own:
+        for place in merchant_types:
+            if place[1] in counted_types or place in counted_own:
+                wanted.append((*place, earliest, latest))
     for original in state.originals.values():
         place = place_of(original.transfer, state.original_prices.get(original.transfer.price_id or 0))
         if place is not None:
