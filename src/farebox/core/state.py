@@ -183,9 +183,9 @@ def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: i
     counted_types = {name for name, price in state.default_prices.items() if price.is_counted}
     counted_own = {place for place, price in state.merchant_prices.items() if price.is_counted}
     if counted_types or counted_own:
-        for place in merchant_types:
-            if place[1] in counted_types or place in counted_own:
-                wanted.append((*place, earliest, latest))
+        for merchant_id, request_type in merchant_types:
+            if request_type in counted_types or (merchant_id, request_type) in counted_own:
+                wanted.append((merchant_id, request_type, earliest, latest))
     for original in state.originals.values():
         place = place_of(original.transfer, state.original_prices.get(original.transfer.price_id or 0))
         if place is not None:
