@@ -29,7 +29,7 @@ CHARGES = st.tuples(REQUIRED, OPTIONAL).flatmap(lambda parts: st.permutations([*
 
 
 def written(pairs: list[tuple[str, Any]], separators: tuple[str, str], escaped: str) -> str:
-    """Write an object of these pairs; one letter of its names may be written as an escape."""
+    """Write an object of these pairs; a character of its names may be written as an escape."""
     between, colon = separators
     parts = []
     for name, value in pairs:
