@@ -9,6 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from farebox.core.commands import CaptureHold, Charge, CreateHold, Payer, Refund, ReleaseHold
+from farebox.core.credit.shortfalls import Above
 from farebox.core.outcomes import Outcome
 from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
@@ -210,3 +211,36 @@ async def test_a_day_and_a_month_that_begin_together_are_counted_apart(stores: S
     found = [PeriodCount(ANN, "calls", FEBRUARY, unit, "calls", units) for unit, units in (("day", 0), ("month", 121))]
     assert found == await stores.prices.period_counts(ANN, "calls", FEBRUARY)
     assert [] == await faults(stores)
+
+
+@pytest.mark.parametrize("seqs", [(3, 4), (4, 3)])
+async def test_refunds_of_more_of_one_line_and_less_of_another_leave_no_count(
+    stores: Stores, seqs: tuple[int, int]
+) -> None:
+    """The charge above the hold takes units off one line; refunded alone, the capture brings that below nothing."""
+    lines = (Line("gb", 1_000_000), Line("requests", 1_000))
+    rule = Rule(Rates(lines), period=Period(PeriodUnit.MONTH, "Europe/Berlin", refunds_give_back=True))
+    await add_merchant(stores, funds=50)
+    await add_price(stores, request_type="storage", unit_price=None, rule=rule)
+    held, used = (("gb", 9), ("requests", 20)), (("gb", 15), ("requests", 10))
+    outcomes = await do(
+        stores,
+        CreateHold(Payer(ANN), "storage", 1, "hold", quantities=held),
+        CaptureHold(ANN, 2, "capture", quantities=used, above=Above.CHARGE),
+        *(Refund(ANN, seq, f"refund {seq}") for seq in seqs[:1]),
+    )
+    assert [True] * 3 == [outcome.is_ok for outcome in outcomes]
+    (charged,) = await do(stores, Charge(Payer(ANN), "storage", 1, "charge", quantities=(("requests", 1),)))
+    assert charged.transfer is not None
+    capture_alone, charge_alone = {"gb": 6}, {"gb": 9, "requests": 20}
+    before = read_priced(charged.transfer.pricing or "").before
+    assert (capture_alone if seqs[0] == 3 else charge_alone) == before
+    await do(stores, Refund(ANN, seqs[1], f"refund {seqs[1]}"))
+    assert {"gb": 0, "requests": 1} == {
+        count.line: count.units for count in await stores.prices.period_counts(ANN, "storage", PERIOD)
+    }
+    assert [] == await faults(stores)
+
+
+PERIOD: Final = 1_798_758_000 * SECOND
+"""When the month began in Berlin."""
