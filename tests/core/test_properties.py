@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any, Final
 
-from hypothesis import given, settings
+from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 from msgspec.structs import astuple, replace
 
@@ -253,11 +253,10 @@ def test_the_model_agrees_with_decide(scenario: Scenario) -> None:
 
 
 def test_histories_meet_every_outcome() -> None:
-    """A property says little of what its examples never come to."""
+    """A property says little of what its examples never come to; what is rare takes more of them."""
     seen: Counter[str] = Counter()
+    wanted = {*Code, "replay", "below", "used up", "joined", *RULED, *GIVEN}
 
-    @settings(examples(2_000), derandomize=True, database=None)
-    @given(scenarios())
     def play(scenario: Scenario) -> None:
         seen.update("replay" if answer.is_replay else answer.code for answer in scenario.answers)
         told = [told for book in scenario.model.books.values() for told in book.told]
@@ -267,9 +266,13 @@ def test_histories_meet_every_outcome() -> None:
             seen.update(kind for move in book.moves if move.measured is not None for kind in ruled_kinds(book, move))
             seen.update(kind for seq in range(1, len(book.moves) + 1) for kind in given_kinds(book, seq))
 
-    play()
-    assert set() == {*Code, "replay", "below", "used up", "joined", *RULED, *GIVEN} - seen.keys()
+    for number in range(HISTORIES_ROUNDS_MAX):
+        if wanted - seen.keys():
+            seed(number)(settings(examples(1_000), database=None)(given(scenarios())(play)))()
+    assert set() == wanted - seen.keys()
 
+
+HISTORIES_ROUNDS_MAX: Final = 10
 
 GIVEN: Final = {
     *(

@@ -385,7 +385,7 @@ class Story:
         assert HoldState.HELD not in {hold.state for hold in holds}
 
     def _check_grants(self, rows: dict[str, list[Any]]) -> None:
-        """A grant is there once, was spent in its time alone, and is over after it; one that was refused is not there."""
+        """A grant is there once, was spent in its time alone, and is over after it; a refused one is not there."""
         grants = {(grant.merchant_id, grant.number): grant for grant in rows["grants"]}
         named = {(grant.merchant_id, grant.reference): grant for grant in rows["grants"]}
         assert len(named) == len(rows["grants"])
