@@ -30,7 +30,7 @@ from farebox.core.credit.grants import GrantState, read_given
 from farebox.core.currencies import fits_minor_unit
 from farebox.core.holds import HoldState
 from farebox.core.ids import ALERT, book_id
-from farebox.core.outcomes import Outcome
+from farebox.core.outcomes import Code, Outcome
 from farebox.core.prices import Price
 from farebox.core.pricing.priced import read_priced
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers
@@ -42,6 +42,7 @@ from farebox.service.ledger.expiry import SWEEP_SECONDS, Expiry
 from farebox.service.ledger.grant_sweep import GrantSweep
 from farebox.service.periodic import Periodic
 from farebox.storage.records import ApiKey, MailState, Merchant, User
+from tests.simulation.budget_story import BudgetStory
 from tests.simulation.world import SECOND, START, Connection, Database, Post, WorldClock, WorldLoop
 
 UNIT: Final = 1_000_000
@@ -145,6 +146,7 @@ class Story:
         self._told: dict[tuple[int, str], Outcome] = {}
         self._extended: list[tuple[ExtendHold, Outcome]] = []
         self._granted: list[tuple[GiveCredit | EndGrant, Outcome]] = []
+        self._budgets = BudgetStory(self._random)
         self._servers: list[Server] = []
 
     async def tell(self) -> None:
@@ -188,12 +190,17 @@ class Story:
         return Post(self._random)
 
     async def _people(self) -> None:
-        """Let users come and go; here they stay."""
+        """Let people do what they do beside the clients: here owners set budgets of keys."""
+        for _ in range(self._random.choice((0, 3, 12))):
+            # As a transaction of its own, which waits for batches that are under way.
+            async with self._database.lock:
+                await self._budgets.set_any(self._database.rows)
+            await asyncio.sleep(self._random.uniform(0, 1))
 
     async def _found(self) -> None:
         rows = self._database.rows
         stores = rows.stores
-        for number, (merchant_id, currency) in enumerate(zip(MERCHANTS, CURRENCIES, strict=True)):
+        for number, (merchant_id, currency) in enumerate(zip(MERCHANTS, CURRENCIES, strict=True), 1):
             key = ApiKey(number, KeyKind.MERCHANT, bytes([number]) * 32, "fb…", START, merchant_id)
             await stores.merchants.create(Merchant(merchant_id, "Acme", START), Account(merchant_id, currency), key)
             for user in range(USERS):
@@ -247,11 +254,17 @@ class Story:
 
     async def _done(self, command: Command) -> Outcome:
         """Ask for a command, of one server or another, until one answers."""
+        book = self._database.rows.books[command.merchant_id]
         while True:
+            last_seq = len(book)
             try:
-                return await self._random.choice(self._servers).submit(command)
+                outcome = await self._random.choice(self._servers).submit(command)
             except (_ServerDied, ServiceError):
                 await asyncio.sleep(self._random.uniform(0.001, 1))
+                continue
+            if outcome.code is Code.KEY_BUDGET_EXCEEDED:
+                self._budgets.refused(self._database.rows, command, outcome, (last_seq, len(book)))
+            return outcome
 
     def _grant(self, merchant_id: int, reference: str, now: int) -> GiveCredit:
         """Give credit: now or soon, for ever or for seconds, for all requests or some."""
@@ -302,10 +315,14 @@ class Story:
         if request_type in RULES:
             lines = RULES[request_type].names
             more["quantities"] = tuple(sorted((name, random.randint(0, 12)) for name in lines))
+        digest = random.choice((None, *(key.digest for key in self._keys_of(merchant_id))))
         spend: Charge | CreateHold = kind(
-            Payer(merchant_id), request_type, 1 if request_type in RULES else random.randint(1, 6), key, **more
+            Payer(merchant_id, digest), request_type, 1 if request_type in RULES else random.randint(1, 6), key, **more
         )
         return spend
+
+    def _keys_of(self, merchant_id: int) -> list[ApiKey]:
+        return [key for key in self._database.rows.keys.values() if key.merchant_id == merchant_id]
 
     def _more_time(self) -> int:
         """Make up how much longer a hold is to last: seconds, an hour or two, now and then longer than one may."""
@@ -334,6 +351,11 @@ class Story:
     def extensions(self) -> Counter[str]:
         """What became of holds that were to last longer: how often each answer came."""
         return Counter("again" if outcome.is_replay else outcome.code for _, outcome in self._extended)
+
+    @property
+    def budgets(self) -> Counter[str]:
+        """What became of budgets of keys: how often they were set, spent from, and exceeded."""
+        return self._budgets.seen
 
     @property
     def given(self) -> Counter[str]:
@@ -365,6 +387,7 @@ class Story:
             self._check_book(account, rows)
         self._check_extensions(rows)
         self._check_grants(rows)
+        self._budgets.check(self._database.rows)
         self._check_mails(rows)
 
     def _check_book(self, account: Account, rows: dict[str, list[Any]]) -> None:

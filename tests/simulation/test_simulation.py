@@ -59,6 +59,7 @@ def test_stories_come_to_every_trouble() -> None:
     troubles: Counter[str] = Counter()
     extensions: Counter[str] = Counter()
     given: Counter[str] = Counter()
+    budgets: Counter[str] = Counter()
     mails = 0
     for seed in range(60):
         story = Story(seed)
@@ -66,11 +67,13 @@ def test_stories_come_to_every_trouble() -> None:
         troubles.update(story.troubles)
         extensions.update(story.extensions)
         given.update(story.given)
+        budgets.update(story.budgets)
         mails += story.mails_taken
     assert {"committed", "failed before", "lost", "lost answer", "late", "late and lost"} == troubles.keys()
     assert {"ok", "again", "hold_expired", "hold_already_captured", "hold_already_released"} <= extensions.keys()
     assert {"given", "charged", "held", "captured", "came back"} <= given.keys()
     assert {"ended in its time", "ended at once", "ended by support"} <= given.keys()
+    assert {"set", "changed", "taken away", "spent", "refused"} == budgets.keys()
     assert mails > 20
 
 

@@ -17,7 +17,8 @@ from farebox.storage.stores import Stores
 from tests.support.memory import MemoryConnector
 from tests.support.watched_stores import watched_stores
 
-START: Final = 1_800_000_000_000_000
+START: Final = 1_799_999_998_000_000
+"""Two seconds before midnight in Los Angeles: budgets of a day there start anew while a story goes on."""
 SECOND: Final = 1_000_000
 
 
