@@ -58,7 +58,7 @@ class KeySpending:
                 begin = bisect_right(steps, first, key=_seq) - 1
                 end = bisect_right(steps, last, key=_seq)
                 most = max(most, *(spent for _, spent in steps[begin:end]))
-            if most + due > amount:
+            if due > max(0, amount - most):
                 return True
         return False
 

@@ -227,6 +227,8 @@ class Seeds:
     merchant: str
     """The merchant's public id."""
     merchant_key: str
+    merchant_key_id: str
+    """The public id of the merchant's key."""
     service_key: str
     support_key: str
 
@@ -313,6 +315,7 @@ async def seed_through(
         merchant_id=merchant.merchant_id,
         merchant=ids.public_id(ids.MERCHANT, merchant.merchant_id),
         merchant_key=key.text,
+        merchant_key_id=ids.public_id(ids.KEY, key.key.key_id),
         service_key=service.text,
         support_key=support.text,
     )

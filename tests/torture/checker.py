@@ -8,16 +8,19 @@ from decimal import Decimal
 from typing import Any, Final
 
 from farebox.bootstrap import Farebox
+from farebox.core import ids
 from farebox.core.accounts import KIND_WORDS, Account, Kind
 from farebox.core.credit.grants import Grant, GrantState, read_given, read_terms
 from farebox.core.holds import HoldState
 from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
 from farebox.core.transfers import Transfer
+from farebox.service import parsing
 from farebox.service.operator.verifier import Verifier
 from farebox.storage.interface import Snapshot
 from tests.support.server import Seeds
-from tests.torture.requests import Contradiction, Request
+from tests.torture.budgets import check_budgets
+from tests.torture.requests import MOVING_NOTHING, Contradiction, Request
 
 MICROS: Final = 1_000_000
 _OWN_KEYS: Final = ("expire ", "release ", "end of grant ")
@@ -90,7 +93,9 @@ async def check_beginning(
         lost = [
             request.name
             for request in told
-            if request.seeds is seeds and request.kind != "extend" and request.data[_id_field(request)] not in ids
+            if request.seeds is seeds
+            and request.kind not in MOVING_NOTHING
+            and request.data[_id_field(request)] not in ids
         ]
         if lost:
             raise Contradiction(f"told before the backup, and not in it: {lost[:5]}")
@@ -115,7 +120,7 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
         raise Contradiction("an idempotency key stands twice in a book")
     known = {"top_up INV-1"}
     for request in requests:
-        if request.kind == "extend":
+        if request.kind in MOVING_NOTHING:
             continue
         place = _ledger_key(request)
         known.add(place)
@@ -139,6 +144,7 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
     if strangers:
         raise Contradiction(f"nobody asked for {strangers[:5]}")
     _check_given(book, requests)
+    check_budgets(parsing.parse_public_id(ids.KEY, seeds.merchant_key_id), book, requests)
     await _check_ends(snapshot, seeds, book, requests)
     await _check_balances(snapshot, seeds, requests, by_key["top_up INV-1"].amount, book)
     await _check_alerts(farebox, seeds, book, users)
@@ -211,7 +217,7 @@ async def _check_balances(
         if transfer.kind in (Kind.GRANT, Kind.GRANT_EXPIRY)
     )
     for request in requests:
-        if request.state == "done":
+        if request.state == "done" and request.kind not in MOVING_NOTHING:
             down = request.kind == "adjust" and request.content["amount"].startswith("-")
             sign = signs.get(request.kind, 0) if request.kind != "adjust" else -1 if down else 1
             posted += sign * _told_amount(request)

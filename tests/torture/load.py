@@ -1,6 +1,7 @@
 """Clients that never give up, and somebody who kills the servers under them."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -8,7 +9,7 @@ from typing import Final
 
 from tests.support.server import Server
 from tests.support.wire import Client
-from tests.torture.requests import Contradiction, Request, Script
+from tests.torture.requests import MOVING_NOTHING, Contradiction, Request, Script
 
 CLIENTS: Final = 24
 PAUSE_S: Final = 0.01
@@ -23,9 +24,12 @@ class Figures:
     kills: int = 0
     requests: int = 0
     done: int = 0
+    """How many were acknowledged of those that move money."""
     refused: int = 0
     unanswered: int = 0
     """How many requests got no answer, or one that said that nobody knows."""
+    over_budget: int = 0
+    """How many were refused because of their API key's budget."""
 
 
 class Load:
@@ -44,8 +48,12 @@ class Load:
             await trouble
             self._is_making_up = False
             await asyncio.wait_for(asyncio.gather(*clients), SETTLE_S)
+        self.figures.over_budget = sum(item.code == "key_budget_exceeded" for item in self._script.requests)
         states = [request.state for request in self._script.requests]
-        self.figures.done, self.figures.refused = states.count("done"), states.count("refused")
+        self.figures.done = sum(
+            item.state == "done" and item.kind not in MOVING_NOTHING for item in self._script.requests
+        )
+        self.figures.refused = states.count("refused")
         if "unknown" in states:
             raise Contradiction("something was never settled")
         return self.figures
@@ -100,8 +108,11 @@ class Load:
     async def _ask(self, client: Client, request: Request) -> bool:
         request.is_on_its_way = True
         self.figures.requests += 1
+        sent_at = _now()
+        request.asked_at = request.asked_at or sent_at
         try:
-            is_settled = request.hear(*await client.send("POST", request.path, request.body))
+            answer = await client.send("POST", request.path, request.body)
+            is_settled = request.hear_at((sent_at, _now()), *answer)
         except (OSError, EOFError):
             is_settled, request.may_be_done = False, True
         finally:
@@ -112,3 +123,8 @@ class Load:
                 # A refusal is not remembered: this time it may have gone through.
                 request.state = "unknown"
         return is_settled
+
+
+def _now() -> int:
+    """Return the present time, as servers on the same machine tell it, in microseconds since 1970."""
+    return time.time_ns() // 1_000

@@ -8,6 +8,7 @@ from random import Random
 from typing import Any, Final
 
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers
+from farebox.service.operator.key_budgets import UNITS
 from tests.support.server import Seeds
 
 RULES: Final = {
@@ -40,9 +41,13 @@ GRANT_SECONDS_MAX: Final = 5
 
 GRANT_TYPES: Final = (None, None, ["image"], ["image", "tokens"], ["calls", "ping"])
 
+ZONES: Final = ("UTC", "Asia/Tokyo", "America/Los_Angeles")
+"""Whose days, weeks and months budgets are for."""
+
 REFUSALS: Final = {
     "grant_times_out_of_bounds",
     "insufficient_balance",
+    "key_budget_exceeded",
     "hold_already_captured",
     "hold_already_released",
     "hold_expired",
@@ -52,6 +57,9 @@ REFUSALS: Final = {
 }
 TROUBLES: Final = {"unavailable", "database_replaced", "overloaded", "outcome_unknown"}
 
+
+MOVING_NOTHING: Final = ("extend", "budget")
+"""What clients ask for that makes no transfer."""
 
 CHANGING_FIELDS: Final = {"grant": {"state", "left", "endedAt", "transferId"}, "hold": {"expiresAt"}}
 """What an answer tells of a thing that may be another the next time."""
@@ -79,11 +87,28 @@ class Request:
     is_on_its_way: bool = False
     may_be_done: bool = False
     """Whether an attempt got no answer, or one that said that nobody knows: the next one may find it done."""
+    asked_at: int = 0
+    """When it was first asked for, in microseconds since 1970."""
+    sent_at: int = 0
+    """When that attempt began that came to what became of it."""
+    answered_at: int = 0
+    """When that attempt was answered."""
 
     @property
     def body(self) -> bytes:
         """The request's body."""
         return json.dumps(self.content).encode()
+
+    def hear_at(self, times: tuple[int, int], status: int, headers: dict[str, str], body: bytes) -> bool:
+        """Take down an answer to what was sent and answered at these times, as `hear` does.
+
+        A request that was done once stays done at its first time.
+        """
+        was_done = self.state == "done"
+        is_settled = self.hear(status, headers, body)
+        if not was_done:
+            self.sent_at, self.answered_at = times
+        return is_settled
 
     def hear(self, status: int, headers: dict[str, str], body: bytes) -> bool:
         """Take an answer down and tell whether it settles the matter.
@@ -137,9 +162,14 @@ class Script:
         """Choose what to ask for next: something new, or something that was asked for before."""
         random = self._random
         if self.requests and random.random() < 0.05:
-            # A client that retries although it was answered.
-            return random.choice(self.requests[-200:])
+            # A client that retries although it was answered. A budget would be set anew.
+            request = random.choice(self.requests[-200:])
+            if request.kind != "budget":
+                return request
         seeds = random.choice(self._merchants)
+        if random.random() < 0.03 and not self._is_budget_unsettled(seeds):
+            self.requests.append(self._budget(seeds, f"budget-{len(self.requests)}"))
+            return self.requests[-1]
         kind = random.choices(
             ("charge", "hold", "capture", "release", "extend", "refund", "top_up", "adjust", "grant"),
             (55, 14, 9, 4, 4, 9, 3, 3, 6),
@@ -206,6 +236,23 @@ class Script:
             content = {"expiresAt": end.isoformat()}
         path = f"/api/holds/{about.data['holdId']}/{kind}"
         return Request(kind, about.seeds, name, path, content, seeds.service_key)
+
+    def _is_budget_unsettled(self, seeds: Seeds) -> bool:
+        """Tell whether a budget of a merchant's key is still to be set: they are set one after the other."""
+        return any(
+            request.kind == "budget" and request.seeds is seeds and request.state == "unknown"
+            for request in reversed(self.requests)
+        )
+
+    def _budget(self, seeds: Seeds, name: str) -> Request:
+        """Set the budget of a merchant's key, about as much as it may have spent by now, or take it away."""
+        random = self._random
+        content: dict[str, Any] = {"timeZone": random.choice(ZONES)}
+        for unit in random.sample(sorted(UNITS), random.choice((0, 1, 1, 2, 4))):
+            content[unit] = f"{random.uniform(0, 0.02) * len(self.requests):.2f}"
+        return Request(
+            "budget", seeds, name, f"/api/admin/keys/{seeds.merchant_key_id}/budget", content, seeds.support_key
+        )
 
     def _grant(self, seeds: Seeds, name: str) -> Request:
         """Give a little credit: it starts at once or soon, and most of it ends soon after."""
