@@ -5,6 +5,8 @@ from collections import Counter
 from random import Random
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from farebox.alerts.dispatcher import Dispatcher
 from farebox.alerts.mail import MailSettings
 from farebox.alerts.outbox import Outbox
@@ -22,11 +24,13 @@ from farebox.core.commands import (
     Payer,
     Refund,
     ReleaseHold,
+    ReverseTopUp,
     SetThresholds,
     TopUp,
     TransferCommand,
 )
 from farebox.core.credit.grants import GrantState, read_given
+from farebox.core.credit.shortfalls import Above
 from farebox.core.currencies import fits_minor_unit
 from farebox.core.holds import HoldState
 from farebox.core.ids import ALERT, book_id
@@ -43,6 +47,7 @@ from farebox.service.ledger.grant_sweep import GrantSweep
 from farebox.service.periodic import Periodic
 from farebox.storage.records import ApiKey, MailState, Merchant, User
 from tests.simulation.budget_story import BudgetStory
+from tests.simulation.shortfall_checks import check_shortfalls
 from tests.simulation.world import SECOND, START, Connection, Database, Post, WorldClock, WorldLoop
 
 UNIT: Final = 1_000_000
@@ -69,7 +74,14 @@ RULES: Final = {
 }
 """Prices of several lines, of units counted over a day or a month, and of nothing."""
 
-_PARTS: Final = ((None,), (UNIT,), (None, None, None, 1), (UNIT // 2, None, None, 2))
+_PARTS: Final = (
+    (None,),
+    (UNIT,),
+    (None, None, None, 1),
+    (UNIT // 2, None, None, 2),
+    (8 * UNIT,),
+    (None, None, None, 60),
+)
 """What captures name: nothing, an amount, a quantity or both, in the command's order."""
 _CLIENTS_SECONDS_MAX: Final = 3_600.0
 _HOURS_AFTER: Final = 4
@@ -210,9 +222,9 @@ class Story:
             await stores.prices.add(Price(number, request_type, None, 0, rule=rule), START)
         for merchant_id in MERCHANTS:
             rows.do(
-                TopUp(merchant_id, 20 * UNIT, "INV-1"),
+                TopUp(merchant_id, self._random.choice((3, 20)) * UNIT, "INV-1"),
                 SetThresholds(merchant_id, (10 * UNIT, 20 * UNIT)),
-                *(self._grant(merchant_id, f"G-{lot}", START) for lot in range(self._random.choice((1, 3, 25)))),
+                *(self._grant(merchant_id, f"G-{lot}", START) for lot in range(self._random.choice((1, 1, 3, 25)))),
                 now=START,
             )
 
@@ -287,14 +299,25 @@ class Story:
             if owner == merchant_id and outcome.transfer is not None
         ]
         holds = [outcome.hold.seq for outcome in done if outcome.hold is not None]
-        charges = [outcome.transfer.seq for outcome in done if outcome.transfer and outcome.hold is None]
-        common = ("charge", "charge", "charge", "hold", "hold", "end", "end", "end", "refund", "top_up", "grant")
-        match random.choice(common):
+        made = [made for item in done for made in (item.transfer, item.charge) if made is not None]
+        charges = [item.seq for item in made if item.kind != Kind.HOLD]
+        common = (
+            *["charge"] * 5,
+            *["hold"] * 5,
+            *["end"] * 8,
+            "refund",
+            "refund",
+            "top_up",
+            "top_up",
+            "grant",
+            "grant",
+        )
+        match random.choice((*common, "reverse")):
             case "hold":
                 ttl_seconds = random.choice((1, 3, 900))
                 return self._spend(CreateHold, merchant_id, key, ttl_seconds=ttl_seconds)
             case "end" if holds:
-                what, seq = random.choice(("release", "capture", "extend")), random.choice(holds)
+                what, seq = random.choice(("release", "capture", "capture", "extend")), random.choice(holds)
                 if what == "extend":
                     return ExtendHold(merchant_id, seq, random.choice(self._clocks).now() + self._more_time())
                 return ReleaseHold(merchant_id, seq, key) if what == "release" else self._capture(merchant_id, seq, key)
@@ -307,7 +330,12 @@ class Story:
             case "top_up":
                 # Now and then finer than any currency, which is refused.
                 return TopUp(merchant_id, random.randint(1, 15) * UNIT + random.choice((0, 0, 0, 1)), key)
-        return self._spend(Charge, merchant_id, key)
+            case "reverse":
+                top_ups = [1, *(item.seq for item in made if item.kind == Kind.TOP_UP)]
+                amount = random.choice((None, UNIT, 5 * UNIT))
+                is_owed = random.random() < 0.8
+                return ReverseTopUp(merchant_id, random.choice(top_ups), key, "bounced", amount, is_owed=is_owed)
+        return self._spend(Charge, merchant_id, key, above=random.choice((Above.REFUSE, Above.UNCOLLECTED)))
 
     def _spend(self, kind: type[Any], merchant_id: int, key: str, **more: Any) -> Charge | CreateHold:
         random = self._random
@@ -330,12 +358,15 @@ class Story:
 
     def _capture(self, merchant_id: int, seq: int, key: str) -> CaptureHold:
         """Capture all of a hold, an amount, or some of its quantities, now and then more than it has."""
+        random = self._random
         made_by = self._database.rows.books[merchant_id][seq - 1]
-        if made_by.pricing is None or self._random.random() < 0.2:
-            return CaptureHold(merchant_id, seq, key, *self._random.choice(_PARTS))
+        above = random.choice(tuple(Above))
+        if made_by.pricing is None or random.random() < 0.2:
+            return replace(CaptureHold(merchant_id, seq, key, *random.choice(_PARTS)), above=above)
         held = read_priced(made_by.pricing).quantities
-        used = tuple((name, self._random.randint(0, number + (number == 12))) for name, number in held.items())
-        return CaptureHold(merchant_id, seq, key, quantities=used)
+        more = random.choice((0, 12))
+        used = tuple((name, random.randint(0, number + more)) for name, number in held.items())
+        return CaptureHold(merchant_id, seq, key, quantities=used, above=above)
 
     @property
     def troubles(self) -> Counter[str]:
@@ -388,6 +419,7 @@ class Story:
         self._check_extensions(rows)
         self._check_grants(rows)
         self._budgets.check(self._database.rows)
+        check_shortfalls(self._asked, self._told, rows)
         self._check_mails(rows)
 
     def _check_book(self, account: Account, rows: dict[str, list[Any]]) -> None:

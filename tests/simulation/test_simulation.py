@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from tests.simulation.alert_story import CLAIMS, AlertStory
+from tests.simulation.shortfall_checks import count_shortfalls
 from tests.simulation.story import Story
 from tests.simulation.world import WorldLoop, run
 
@@ -60,6 +61,7 @@ def test_stories_come_to_every_trouble() -> None:
     extensions: Counter[str] = Counter()
     given: Counter[str] = Counter()
     budgets: Counter[str] = Counter()
+    shortfalls: Counter[str] = Counter()
     mails = 0
     for seed in range(60):
         story = Story(seed)
@@ -68,12 +70,14 @@ def test_stories_come_to_every_trouble() -> None:
         extensions.update(story.extensions)
         given.update(story.given)
         budgets.update(story.budgets)
+        shortfalls.update(count_shortfalls(story.rows()))
         mails += story.mails_taken
     assert {"committed", "failed before", "lost", "lost answer", "late", "late and lost"} == troubles.keys()
     assert {"ok", "again", "hold_expired", "hold_already_captured", "hold_already_released"} <= extensions.keys()
     assert {"given", "charged", "held", "captured", "came back"} <= given.keys()
     assert {"ended in its time", "ended at once", "ended by support"} <= given.keys()
     assert {"set", "changed", "taken away", "spent", "refused"} == budgets.keys()
+    assert {"uncollected", "charged above a hold", "uncollected above a hold", "owed", "paid"} == shortfalls.keys()
     assert mails > 20
 
 
