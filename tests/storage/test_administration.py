@@ -41,7 +41,7 @@ from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.state import BatchState, Decision, reads
 from farebox.storage.api_keys import KeyEnded
 from farebox.storage.interface import AlreadyExists, NotFound, StorageError
-from farebox.storage.records import ApiKey, Merchant, Usage, User
+from farebox.storage.records import ApiKey, Merchant, MerchantNote, Usage, User
 from farebox.storage.stores import Stores
 from tests.storage.engines import Engine, Refused, every_store
 from tests.support.effort import examples
@@ -132,6 +132,10 @@ ACTIONS: Final[dict[str, Callable[[Stores, AuditEntry], Awaitable[None]]]] = {
         Merchant(BEN, "Ben", NOW), Account(BEN, "USD"), merchant_key(BEN, BEN), item
     ),
     "merchants.rename": lambda stores, item: stores.merchants.rename(ANN, "Ann", item),
+    "merchants.set_tags": lambda stores, item: stores.merchants.set_tags(ANN, ",eu,vip,", item),
+    "merchants.add_note": lambda stores, item: stores.merchants.add_note(
+        MerchantNote(ANN, 8, NOW, "ann", "pays late"), item
+    ),
     "users.add": lambda stores, item: stores.users.add(User(ANN, 2, "new@example.com", NOW), item),
     "api_keys.create": lambda stores, item: stores.api_keys.create(staff_key(50), item),
     "api_keys.create of a merchant": lambda stores, item: stores.api_keys.create(merchant_key(51), item),
@@ -167,6 +171,7 @@ async def all_set_up(stores: Stores) -> list[Any]:
     """Read all that the actions change."""
     return [
         await stores.merchants.page(0, 9),
+        await stores.merchants.notes(ANN, before=2**63 - 1, limit=9),
         *[await stores.users.list(number) for number in (ANN, BEN)],
         *[await stores.api_keys.list(number) for number in (None, ANN, BEN)],
         *[await stores.prices.list(number) for number in (None, ANN)],

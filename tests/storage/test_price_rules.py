@@ -111,7 +111,6 @@ BAD_ROWS: Final = {
     "a hold of less than nothing": "UPDATE hold SET amount = -1",
     "a released hold that was captured": "UPDATE hold SET state = 3, captured = 1",
     "a hold captured for more than it has": "UPDATE hold SET state = 2, captured = amount + 1",
-    "a count below zero": "UPDATE period_count SET units = -1",
     "a count of no merchant": "UPDATE period_count SET merchant_id = 5",
     "a count without units": "UPDATE period_count SET units = NULL",
     "a second version with one start": "UPDATE default_price SET request_type = 'calls'",

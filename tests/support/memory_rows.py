@@ -45,6 +45,7 @@ from farebox.storage.records import (
     MailServerPause,
     MailState,
     Merchant,
+    MerchantNote,
     OutboxMail,
     Realm,
     Repeat,
@@ -82,6 +83,7 @@ class MemoryRows:
         self.audit_entries: dict[tuple[int, int, int], AuditEntry] = {}
         self.logins: dict[int, Login] = {}
         self.lone_moves: list[LoneMove] = []
+        self.notes: list[MerchantNote] = []
         self.approval_mails: dict[int, ApprovalMail] = {}
         self.rolled_up: dict[int, int] = {}
         self.repeats: dict[tuple[int, str], Repeat] = {}

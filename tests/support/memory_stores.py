@@ -34,6 +34,7 @@ from farebox.storage.records import (
     Maker,
     Merchant,
     MerchantFilter,
+    MerchantNote,
     OpenHold,
     OutboxMail,
     Repeat,
@@ -94,6 +95,17 @@ class _Merchants(_Subject):
     async def set_tags(self, merchant_id: int, tags: str, audit_entry: AuditEntry | None = None) -> None:
         self._rows.merchants[merchant_id] = replace(self._rows.merchant(merchant_id), tags=tags)
         self._rows.log(audit_entry)
+
+    async def add_note(
+        self, note: MerchantNote, audit_entry: AuditEntry | None = None, repeat: Repeat | None = None
+    ) -> None:
+        self._rows.claim(repeat)
+        self._rows.notes.append(note)
+        self._rows.log(audit_entry)
+
+    async def notes(self, merchant_id: int, *, before: int, limit: int) -> Sequence[MerchantNote]:
+        noted = [note for note in self._rows.notes if note.merchant_id == merchant_id and note.note_id < before]
+        return sorted(noted, key=lambda note: note.note_id, reverse=True)[:limit]
 
     async def page(
         self, after: int, limit: int, wanted: MerchantFilter = ALL_MERCHANTS

@@ -443,6 +443,7 @@ async def test_new_key_works_and_is_listed_without_its_text(farebox: Farebox, cl
         "expiresAt": "2100-01-01T00:00:00.000000Z",
         "revokedAt": None,
         "roles": ["support", "administrator"] if kind == "support" else [],
+        "budget": None,
     } == key
     listed = await _ask(client, seeds, "GET", "{m}/keys" if kind == "merchant" else KEYS)
     assert key["hint"] in [item["hint"] for item in listed.data["keys"]]
@@ -687,6 +688,8 @@ ACTIONS: Final[list[tuple[str, str, object, str, str, str]]] = [
         *("POST", KEYS + "/{k}/expire", {"expires": FAR}, "expire_key"),
         *("keyId", "{hint} from 2100-01-01T00:00:00.000000Z"),
     ),
+    ("POST", KEYS + "/{k}/rename", {"name": "nightly"}, "rename_key", "keyId", "{hint} named nightly"),
+    ("POST", KEYS + "/{k}/budget", {"day": "5"}, "set_key_budget", "keyId", "{hint} limited to 5.00 USD per day (UTC)"),
     ("POST", KEYS + "/{k}/rotate", {}, "rotate_key", "key.keyId", "{key.hint} instead of {k}"),
     (
         *("POST", "/api/admin/prices", {"type": "audited", "unitPrice": "0.5"}, "set_price"),

@@ -166,7 +166,7 @@ async def test_a_csv_is_a_file_in_which_no_text_is_a_formula(farebox: Farebox, c
     assert [f"'{text}" for text in HOSTILE] == [row["reference"] for row in sheet[4:9]]
     assert [f"'{text}" for text in HOSTILE] == [row["note"] for row in sheet[4:9]]
     page = (await _ask(client, seeds, who)).data["transfers"]
-    assert [*page[0], "pricing"] == list(sheet[0])
+    assert [*page[0], "pricing", "given", "uncollected", "keyId", "givenAmount"] == list(sheet[0])
     assert [item["hash"] for item in page][::-1] == [row["hash"] for row in sheet]
 
 

@@ -283,7 +283,7 @@ class GrantReplay:
         numbers = [number for number, _ in parts]
         if write_given(parts) != transfer.given or len(set(numbers)) < len(numbers) or min(numbers, default=1) < 1:
             yield "what it says of grants is not written as Farebox writes it"
-        if sum(amount for _, amount in parts) > transfer.amount:
+        if parts and sum(amount for _, amount in parts) > transfer.amount:
             yield "more of it is given than it comes to"
         for number, amount in parts:
             lot = self._lots.get(number)

@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
 from farebox.core.state import Alert, KeyRecord
@@ -163,7 +164,7 @@ class Queries:
             merchant = await self._stores.merchants.find(merchant_id)
             account = await self._stores.accounts.find(merchant_id)
             if merchant is None or account is None:
-                raise UnknownMerchant
+                raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
             now = self._clock.now()
             forecast = await read_forecast(self._stores.transfers, self._stores.grants, account, now)
             return AccountView(merchant, account, forecast)
