@@ -104,8 +104,11 @@ class WatchedPost(Post):
         """Carry one mail."""
 
         async def timed() -> EmailMessage:
-            self._began[to] = asyncio.get_running_loop().time()
-            return await compose()
+            began = asyncio.get_running_loop().time()
+            message = await compose()
+            # By the mail and not by its user, to whom two may be written at once.
+            self._began[str(message["Message-ID"])] = began
+            return message
 
         await super().send(timed, to)
 
@@ -115,7 +118,9 @@ class WatchedPost(Post):
         user_id = int(to.removeprefix("user").partition("@")[0])
         _, number = parsing.parse_book_id(ids.ALERT, message["Message-ID"].removeprefix("<").partition(".")[0])
         now = asyncio.get_running_loop().time()
-        self.deliveries.append(Delivery(user_id, number, str(message["Subject"]), self._began[to], now))
+        self.deliveries.append(
+            Delivery(user_id, number, str(message["Subject"]), self._began[str(message["Message-ID"])], now)
+        )
 
 
 class AlertStory(Story):
