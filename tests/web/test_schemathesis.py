@@ -123,6 +123,14 @@ def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]
 
     return {
         "merchants": [seeds.merchant],
+        # Only those can be closed.
+        "empty_merchants": [
+            post("/api/admin/merchants", seeds.support_key, {"name": f"Empty {number}", "currency": "USD"})[
+                "merchantId"
+            ]
+            for number in range(SPARE)
+        ],
+        "merchant_keys": [post(f"{merchant}/keys", seeds.support_key, {})["key"]["keyId"] for _ in range(SPARE)],
         "types": ["image", "call"],
         "ending_types": [
             post(path, seeds.support_key, {"type": f"ending-{number}", "unitPrice": "1"})["type"]
@@ -130,6 +138,7 @@ def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]
             for path in ("/api/admin/prices", f"{merchant}/prices")
         ],
         "holds": [spend("/api/holds", quantity=100)["holdId"] for _ in range(SPARE)],
+        "releasable_holds": [spend("/api/holds", quantity=1)["holdId"] for _ in range(SPARE)],
         "grants": [give(number)["grantId"] for number in range(SPARE)],
         "charges": [spend("/api/charges", quantity=100)["transferId"] for _ in range(SPARE)],
         "top_ups": [top_up("999", number)["transferId"] for number in range(SPARE)],
