@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from farebox.cli import demo
 from farebox.core.pricing.rules import Line, Rates, Rule
@@ -26,6 +26,11 @@ async def site(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
     site.server.kill()
 
 
+async def settled(page: Page) -> None:
+    """Wait until an answer is put in: a person takes longer to type again."""
+    await expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
+
+
 @pytest.mark.parametrize("viewport", [PHONE, DESKTOP], ids=["phone", "desktop"])
 async def test_a_cost_is_worked_out_while_quantities_are_typed(
     site: Site, new_context: NewContext, viewport: object
@@ -35,16 +40,18 @@ async def test_a_cost_is_worked_out_while_quantities_are_typed(
     await page.goto(f"{site.account}/prices")
     await page.get_by_label("Request type").select_option("image")
     await expect(page.get_by_text("1 request would cost")).to_be_visible()
-    # A person takes longer to choose again than an answer takes to be put in.
-    await expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
+    await settled(page)
     await page.get_by_label("Request type").select_option(TYPE)
     await expect(page.get_by_text("1,000 input + 1,000 output would cost 0.00075 USD")).to_be_visible()
+    await settled(page)
     output = page.get_by_label("output", exact=True)
     await output.fill("350")
     await expect(page.get_by_text("1,000 input + 350 output would cost 0.00036 USD")).to_be_visible()
     await expect(output).to_be_focused()
+    await settled(page)
     await output.fill("a few")
     await expect(page.get_by_text("output: Write a whole number, at most 1,000,000,000,000.")).to_be_visible()
+    await settled(page)
     await output.fill("3,000")
     await expect(page.get_by_text("1,000 input + 3,000 output would cost")).to_be_visible()
     await axe(page)
