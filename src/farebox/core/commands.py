@@ -107,6 +107,7 @@ class CreateHold(Struct, frozen=True, gc=False):
     quantities: Quantities | None = None
     requested_at: int | None = None
     """When the request was made, in microseconds since 1970, where that is not now."""
+    above: ClassVar[Above] = Above.REFUSE
     actor: ClassVar[None] = None
     kind: ClassVar[Kind] = Kind.HOLD
 

@@ -228,7 +228,7 @@ class _Batch:
         may_be_free = quote.pricing is not None or amount < due
         refusal = book.refusal(command.kind, amount, may_be_free=may_be_free, given=given)
         if refusal is not None or book.owed:
-            share = self._shortfalls.spend_share(book, command, amount, refusal, given)
+            share = self._shortfalls.share(book, amount, command.above, refusal, given)
             if isinstance(share, Outcome):
                 return share
             amount = share.amount

@@ -1,7 +1,7 @@
 """The budgets of API keys while a batch is decided: what a charge or hold may take, and what goes back."""
 
 from farebox.core.book import Book
-from farebox.core.commands import Charge, Spend
+from farebox.core.commands import Spend
 from farebox.core.credit.budgets import Budget, BudgetKey, Budgets
 from farebox.core.credit.shortfalls import Above
 from farebox.core.money import AMOUNT_MICROS_MAX
@@ -30,8 +30,7 @@ class BatchBudgets:
         """Tell how much of what is due a charge or hold that names a key may take, or why it may take nothing."""
         if key is None or key.budget_id is None:
             return due
-        above = command.above if isinstance(command, Charge) else Above.REFUSE
-        return self._payable(book, (book.merchant_id, key.budget_id), above, due, now)
+        return self._payable(book, (book.merchant_id, key.budget_id), command.above, due, now)
 
     def payable_above(
         self, book: Book, hold: Original, above: Quote | None, choice: Above, now: int

@@ -11,7 +11,7 @@ from farebox.core.accounts import Kind
 from farebox.core.batch.grants import BatchGrants
 from farebox.core.batch.rows import BatchRows
 from farebox.core.book import Book
-from farebox.core.commands import Charge, Refund, ReverseTopUp, Spend
+from farebox.core.commands import Refund, ReverseTopUp
 from farebox.core.credit.grants import Taking, write_given
 from farebox.core.credit.shortfalls import OWED_MAX, Above, Shortfall, paid_part, payment_key, payments
 from farebox.core.currencies import format_money_with_code
@@ -51,18 +51,28 @@ class BatchShortfalls:
         """Add the rows to a batch's decision."""
         decision.shortfalls = [*self._rows.new.values(), *self._rows.changed.values()]
 
-    def spend_share(self, book: Book, command: Spend, due: int, refusal: Outcome | None, given: int) -> Share | Outcome:
+    def share(self, book: Book, due: int, above: Above, refusal: Outcome | None, given: int) -> Share | Outcome:
         """Tell what a request takes from the wallet, or why it is refused.
 
         Args:
             book: the merchant's.
-            command: the request.
-            due: what it comes to, in micros.
+            due: what the request comes to, in micros.
+            above: what becomes of what there is too little for.
             refusal: what the book itself says.
             given: what the request may take of grants, as of `Book.refusal`.
         """
-        above = command.above if isinstance(command, Charge) else Above.REFUSE
-        return self._share(book, due, above, refusal, given)
+        if book.owed and due and (refusal is None or refusal.code is Code.INSUFFICIENT_BALANCE):
+            refusal = _money_owed(book, self._owing(book))
+        if refusal is None:
+            return Share(due)
+        if refusal.code not in _LACKS_MONEY:
+            return refusal
+        # That money was missing is told once, whether the request is refused or not all of it is collected.
+        book.run_out(due, self._now)
+        if above is not Above.UNCOLLECTED:
+            return refusal
+        amount = 0 if book.owed else min(due, _spendable(book, given))
+        return Share(amount, due - amount)
 
     def capture_share(
         self, book: Book, hold: Hold, held: int, above: Quote | None, choice: Above, most: int | Outcome | None
@@ -87,7 +97,7 @@ class BatchShortfalls:
         taking = self._grants.taking(book, hold.request_type or "", payable) if book.given else None
         given = 0 if taking is None else taking.given
         refusal = book.refusal(Kind.CHARGE, payable, may_be_free=payable < due, given=given)
-        share = self._share(book, payable, choice, refusal, given)
+        share = self.share(book, payable, choice, refusal, given)
         if isinstance(share, Outcome):
             return share
         return Share(share.amount, due - share.amount or None, taking if share.amount else None)
@@ -162,20 +172,6 @@ class BatchShortfalls:
     def _owing(self, book: Book) -> Sequence[Shortfall]:
         """List those of which a merchant owes something, the oldest first."""
         return [row for row in self._rows if row.merchant_id == book.merchant_id and row.owed] if book.owed else ()
-
-    def _share(self, book: Book, due: int, above: Above, refusal: Outcome | None, given: int) -> Share | Outcome:
-        if book.owed and due and (refusal is None or refusal.code is Code.INSUFFICIENT_BALANCE):
-            refusal = _money_owed(book, self._owing(book))
-        if refusal is None:
-            return Share(due)
-        if refusal.code not in _LACKS_MONEY:
-            return refusal
-        # That money was missing is told once, whether the request is refused or not all of it is collected.
-        book.run_out(due, self._now)
-        if above is not Above.UNCOLLECTED:
-            return refusal
-        amount = 0 if book.owed else min(due, _spendable(book, given))
-        return Share(amount, due - amount)
 
 
 def _spendable(book: Book, given: int = 0) -> int:
