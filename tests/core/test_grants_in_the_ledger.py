@@ -630,7 +630,7 @@ def test_while_a_request_waits_its_reference_is_taken() -> None:
 
 def wanted(on: MemoryLedger, *commands: Command) -> Any:
     asked = reads(commands, on.now)
-    return grants_wanted(on.load(asked), asked, on.now)
+    return grants_wanted(on.load(asked), asked)
 
 
 def test_a_merchant_without_grants_costs_no_look_at_them() -> None:

@@ -160,7 +160,7 @@ class MemoryRows:
             for place, grant in self.grants.items()
             if (place[0], grant.idempotency_key) in reads.grant_keys
         }
-        wanted = grants_wanted(state, reads, reads.now, more)
+        wanted = grants_wanted(state, reads, more)
         if wanted is not None:
             found |= _picked(self.grants, wanted.numbers)
             found |= {

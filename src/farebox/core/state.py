@@ -262,13 +262,12 @@ def counted(state: BatchState, merchant_types: Iterable[tuple[int, str]], now: i
     return sorted(set(wanted))
 
 
-def grants_wanted(state: BatchState, reads: ReadSet, now: int, more: Collection[int] = ()) -> GrantsWanted | None:
+def grants_wanted(state: BatchState, reads: ReadSet, more: Collection[int] = ()) -> GrantsWanted | None:
     """Tell which grants must be seen, once accounts and originals are known; None for most batches.
 
     Args:
         state: with the accounts and originals that were asked for.
         reads: what was asked for.
-        now: the moment at which it was asked for, microseconds since 1970.
         more: merchants of whom `decide` wanted more than it saw.
     """
     complete = {merchant_id for merchant_id, _ in reads.grants}.union(more)
@@ -276,7 +275,7 @@ def grants_wanted(state: BatchState, reads: ReadSet, now: int, more: Collection[
     for merchant_id, account in state.accounts.items():
         if account.given:
             given.add(merchant_id)
-        if account.grants_due_at is not None and account.grants_due_at <= max(now, account.last_at):
+        if account.grants_due_at is not None and account.grants_due_at <= max(reads.now, account.last_at):
             complete.add(merchant_id)
     numbers = set(reads.grants)
     for (merchant_id, _), original in state.originals.items():

@@ -118,7 +118,7 @@ async def load_grants(
     connection: Connection, reads: ReadSet, state: BatchState, more: frozenset[int] = frozenset()
 ) -> None:
     """Read the grants that a batch needs, all of the merchants in `more` among them; most batches need none."""
-    wanted = grants_wanted(state, reads, reads.now, more)
+    wanted = grants_wanted(state, reads, more)
     if wanted is None:
         return
     found: list[Any] = await connection.fetch(

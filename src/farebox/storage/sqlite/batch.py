@@ -72,7 +72,7 @@ def load(cursor: apsw.Cursor, reads: ReadSet) -> BatchState:
 
 def load_grants(cursor: apsw.Cursor, reads: ReadSet, state: BatchState, more: frozenset[int] = frozenset()) -> None:
     """Read the grants that a batch needs, all of the merchants in `more` among them; most batches need none."""
-    wanted = grants_wanted(state, reads, reads.now, more)
+    wanted = grants_wanted(state, reads, more)
     if wanted is None:
         return
     many = cursor.executemany
