@@ -14,8 +14,8 @@ class InvariantViolation(Exception):
 def account_faults(account: Account) -> list[str]:
     """Name what is wrong with an account's row, in words; an empty list if nothing is."""
     faults = []
-    outside = account.funding + account.adjustments + account.promotions
-    if account.wallet + account.held + account.revenue + outside != 0:
+    balances = (account.wallet, account.held, account.revenue, account.funding, account.adjustments, account.promotions)
+    if sum(balances) != 0:
         faults.append("the book's six accounts do not sum to zero")
     if account.wallet - account.given + account.credit_limit < 0:
         faults.append("the paid money in the wallet is below the credit limit")
@@ -35,10 +35,6 @@ def account_faults(account: Account) -> list[str]:
         faults.append("more was paid of what is owed than is owed")
     if account.closed_at is not None and (account.wallet or account.held or account.given or account.owed):
         faults.append("a closed merchant has money")
-    balances = (
-        *(account.wallet, account.held, account.revenue),
-        *(account.funding, account.adjustments, account.promotions),
-    )
     if max(balances) > BALANCE_MICROS_MAX or min(balances) < -BALANCE_MICROS_MAX:
         faults.append("a balance is beyond the largest that is kept")
     if len(account.thresholds) > THRESHOLDS_MAX:
