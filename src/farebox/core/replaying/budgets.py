@@ -23,13 +23,13 @@ class BudgetReplay:
         self._limits: dict[int, list[_Limit]] = {}
         for budget in budgets:
             self._limits.setdefault(budget.budget_id, []).append(_Limit(budget))
-        self._named: set[int | None] = set()
+        self._named: set[int] = set()
         self._holds: dict[int, int] = {}
         """The holds of captures, by seq."""
 
     def feed_all(self, transfers: Iterable[Transfer]) -> None:
         """Apply transfers."""
-        self._named.update({transfer.key_id for transfer in transfers})
+        self._named.update({transfer.key_id for transfer in transfers if transfer.key_id is not None})
         if not self._limits:
             return
         for transfer in transfers:
@@ -39,8 +39,8 @@ class BudgetReplay:
 
     def finish(self) -> Iterator[str]:
         """Compare what was spent with what is stored of it, and yield what differs."""
-        for key_id in sorted(self._named - {None, *self._keys}, key=lambda number: number or 0):
-            yield f"transfers name the key {ids.public_id(ids.KEY, key_id or 0)}, which the merchant does not have"
+        for key_id in sorted(self._named - self._keys.keys()):
+            yield f"transfers name the key {ids.public_id(ids.KEY, key_id)}, which the merchant does not have"
         for key_id, budget_id in sorted(self._keys.items()):
             if budget_id is not None and budget_id not in self._limits:
                 yield f"the key {ids.public_id(ids.KEY, key_id)} names a budget that is not there"
