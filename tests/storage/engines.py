@@ -1,7 +1,7 @@
 """The engines that every test of a store runs on: each lends stores on one database, and a way round them."""
 
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -154,6 +154,31 @@ class MemoryEngine:
 
     async def clear(self) -> None:
         vars(self._connector).update(vars(MemoryConnector()))
+
+
+async def accepted(engine: Engine, statements: Mapping[str, str]) -> list[str]:
+    """Run statements that the database itself must refuse, and name those that it accepted."""
+    names = []
+    for name, statement in statements.items():
+        try:
+            await engine.execute(statement)
+        except Refused:
+            continue
+        names.append(name)
+    return names
+
+
+@asynccontextmanager
+async def opened_by_several(engine: Engine, stores: Stores, processes: int) -> AsyncIterator[Sequence[Stores]]:
+    """Lend a database as each of several processes has it open, the one that has it open already among them."""
+    async with AsyncExitStack() as stack:
+        opened = [stores]
+        for _ in range(processes - 1):
+            other = engine.stores()
+            await other.connector.open()
+            stack.push_async_callback(other.connector.close)
+            opened.append(other)
+        yield opened
 
 
 @asynccontextmanager

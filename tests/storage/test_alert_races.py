@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
 from typing import Final
 
 import pytest
@@ -13,7 +12,7 @@ from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
 from farebox.storage.records import User
 from farebox.storage.stores import Stores
-from tests.storage.engines import Engine
+from tests.storage.engines import Engine, opened_by_several
 from tests.support.ledger import ANN, NOW, UNIT, add_merchant, add_price, charge, do, everything, faults, top_up
 
 PROCESSES: Final = 3
@@ -23,14 +22,8 @@ ROUNDS: Final = 8
 @pytest.fixture
 async def processes(engine: Engine, stores: Stores) -> AsyncIterator[Sequence[Stores]]:
     """The database as each of several processes has it open."""
-    async with AsyncExitStack() as stack:
-        found = [stores]
-        for _ in range(PROCESSES - 1):
-            other = engine.stores()
-            await other.connector.open()
-            stack.push_async_callback(other.connector.close)
-            found.append(other)
-        yield found
+    async with opened_by_several(engine, stores, PROCESSES) as opened:
+        yield opened
 
 
 def user(number: int) -> User:

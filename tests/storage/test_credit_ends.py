@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
 import pytest
@@ -12,7 +11,7 @@ from farebox.core.state import AlertKind
 from farebox.service.operator.grant_notices import GrantNotices
 from farebox.storage.records import User
 from farebox.storage.stores import Stores
-from tests.storage.engines import Engine, Refused
+from tests.storage.engines import Engine, Refused, opened_by_several
 from tests.support.ledger import ANN, BEN, NOW, SECOND, UNIT, HeldClock, add_merchant, add_price, charge, do, faults
 
 DAY: Final = 24 * 3600 * SECOND
@@ -26,13 +25,7 @@ async def processes(engine: Engine, stores: Stores) -> AsyncIterator[Sequence[St
     for merchant_id in (ANN, BEN):
         await add_merchant(stores, merchant_id, funds=50)
     await add_price(stores)
-    async with AsyncExitStack() as stack:
-        opened = [stores]
-        for _ in range(PROCESSES - 1):
-            other = engine.stores()
-            await other.connector.open()
-            stack.push_async_callback(other.connector.close)
-            opened.append(other)
+    async with opened_by_several(engine, stores, PROCESSES) as opened:
         yield opened
 
 
