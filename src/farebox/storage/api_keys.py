@@ -118,13 +118,12 @@ class ApiKeyStore(SubjectStore):
             await self._end(fetch, "succeed", key_id, expires_at, successor.created_at)
             people = frozenset[int]()
             ((*row,),) = await fetch(self._sql["api_key"], key_id)
-            new = replace(successor, budget_id=ApiKey(*row).budget_id)
+            earlier = ApiKey(*row)
             if successor.merchant_id is None:
-                ((earlier,),) = await fetch(self._sql["staff_key_people"], key_id)
-                people = read_people(earlier)
+                people = read_people(earlier.people)
                 if maker != COMMAND_LINE_MAKER:
                     people |= await people_of(fetch, self._sql, maker)
-            await self._insert(fetch, new, people)
+            await self._insert(fetch, replace(successor, budget_id=earlier.budget_id), people)
 
         await self._connector.run_in_transaction(rotate, audit_entry)
 

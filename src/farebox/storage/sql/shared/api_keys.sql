@@ -64,8 +64,5 @@ UPDATE merchant_key SET used_at = $3 WHERE merchant_id = $1 AND digest = $2 AND 
 -- note_staff_key: write when a service's or support's key was last used
 UPDATE staff_key SET used_at = $2 WHERE digest = $1 AND (used_at IS NULL OR used_at < $2);
 
--- staff_key_people: tell who made a service's or support's key
-SELECT people FROM staff_key WHERE key_id = $1;
-
 -- set_staff_key_people: say whose a service's or support's key is
 UPDATE staff_key SET people = $2 WHERE key_id = $1 RETURNING key_id;
