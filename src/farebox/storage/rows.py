@@ -47,6 +47,7 @@ from farebox.storage.records import (
 )
 
 _OPERATOR: Final = 0
+_BILLION: Final = 10**9
 _APPROVAL_MAIL_MICROS: Final = 7 * 24 * 3600 * 1_000_000
 _THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
 _RULE_DECODER: Final = msgspec.json.Decoder(Rule)
@@ -167,6 +168,11 @@ def budgets_from_rows(found: Iterable[Sequence[Any]]) -> dict[BudgetKey, list[Bu
     for row in found:
         budgets.setdefault((row[0], row[1]), []).append(Budget(*row))
     return budgets
+
+
+def whole_sum(billions: int, rest: int) -> int:
+    """Put a sum together that is kept as whole billions and a rest."""
+    return billions * _BILLION + rest
 
 
 def short_transfer_from_row(row: Sequence[Any]) -> ShortTransfer:

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from farebox.core.accounts import Account
 from farebox.core.credit.budgets import Budget
@@ -17,8 +17,6 @@ from farebox.core.transfers import Transfer
 from farebox.storage import rows
 from farebox.storage.months import Month
 from farebox.storage.records import BalanceSum, BookRows, BudgetedKey, MonthSum, RevenueSums
-
-_BILLION: Final = 10**9
 
 
 class StatementSnapshot(ABC):
@@ -129,7 +127,7 @@ def _balances(found: Sequence[Any]) -> dict[str, BalanceSum]:
 
 def _whole(halves: Sequence[int]) -> list[int]:
     """Put sums together that are kept as whole billions and a rest."""
-    return [billions * _BILLION + rest for billions, rest in zip(halves[::2], halves[1::2], strict=True)]
+    return [rows.whole_sum(*half) for half in zip(halves[::2], halves[1::2], strict=True)]
 
 
 def _by_number(found: Sequence[Any]) -> Mapping[int, Price]:

@@ -4,7 +4,6 @@ Books are rolled up into months in the same stretches; revenue.py reads those.
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 from farebox.core.accounts import Account
 from farebox.storage import rows
@@ -12,8 +11,6 @@ from farebox.storage.interface import Fetch, NotFound
 from farebox.storage.months import Month
 from farebox.storage.records import KeyUsage, Usage
 from farebox.storage.subject import SubjectStore
-
-_BILLION: Final = 10**9
 
 
 class UsageStore(SubjectStore):
@@ -114,7 +111,7 @@ class UsageStore(SubjectStore):
             if name is None:
                 found[bucket, request_type] = Usage(bucket, request_type, requests, cost, refunded, named)
             else:
-                named[name] = billions * _BILLION + rest
+                named[name] = rows.whole_sum(billions, rest)
         return list(found.values())
 
     async def buckets_by_key(
