@@ -1,10 +1,11 @@
 """The PostgreSQL engine: many processes and machines on one ledger, accounts locked row by row in sorted order.
 
 A batch is four round trips: BEGIN with a lock on the accounts, load all that it needs, write transfers and accounts,
-COMMIT. A large one writes transfers and accounts apart. Holds and alerts add one each, given credit one or two, prices
-that are rules three at most, and moves by hand a few. The load is a statement of its own, after the lock: in READ
-COMMITTED a statement sees the other tables as of its start, so one that had waited for a lock would miss what the
-holder of the lock has just committed, and a retry of it would be charged again.
+COMMIT. A large one writes transfers and accounts apart. Holds and alerts add one each, given credit, budgets, and what
+is missing or owed one or two each, prices that are rules three at most, and moves by hand a few. The load is a
+statement of its own, after the lock: in READ COMMITTED a statement sees the other tables as of its start, so one that
+had waited for a lock would miss what the holder of the lock has just committed, and a retry of it would be charged
+again.
 
 Plans don't depend on what the planner knows: sessions plan each statement once (force_generic_plan), prefer indexes to
 reading whole tables, and the statements leave no choice of index where a wrong one would walk a merchant's history.
