@@ -1,6 +1,6 @@
 """Budgets: what merchants' API keys may spend, as their owners or support set it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import astuple
@@ -54,9 +54,7 @@ class BudgetStore(SubjectStore):
             keys = {key: budget for _, key, budget in await fetch(self._sql["budgets_of_keys"], [merchant_id])}
             if not locked or key_id not in keys:
                 raise NotFound(f"no key {key_id}")
-            known = keys[key_id]
-            budget_id = key_id if known is None else known
-            sharing = [key_id] if known is None else [key for key, budget in keys.items() if budget == known]
+            budget_id, sharing = _shared(key_id, keys[key_id], keys)
             at = max(now, rows.account_from_row(locked[0]).last_at)
             await fetch(self._sql["delete_budget"], merchant_id, budget_id)
             for budget in await self._counted(fetch, merchant_id, budget_id, sharing, limits, zone, at):
@@ -69,9 +67,8 @@ class BudgetStore(SubjectStore):
         self, merchant_id: int, key: ApiKey, limits: Sequence[tuple[int, int]], *, zone: str, now: int
     ) -> Sequence[Budget]:
         """Tell what `put` would write at this moment; nothing is written."""
-        keys = await self._rows("budgets_of_keys", [merchant_id])
-        sharing = [key.key_id] if key.budget_id is None else [row[1] for row in keys if row[2] == key.budget_id]
-        budget_id = key.budget_id or key.key_id
+        keys = {number: budget for _, number, budget in await self._rows("budgets_of_keys", [merchant_id])}
+        budget_id, sharing = _shared(key.key_id, key.budget_id, keys)
         return await self._counted(self._connector.fetch, merchant_id, budget_id, sharing, limits, zone, now)
 
     async def _counted(
@@ -92,3 +89,10 @@ class BudgetStore(SubjectStore):
             ((spent,),) = await fetch(self._sql["spent_by_keys"], *values)
             budgets.append(Budget(merchant_id, budget_id, unit, amount, zone, starts_at, spent))
         return budgets
+
+
+def _shared(key_id: int, budget_id: int | None, keys: Mapping[int, int | None]) -> tuple[int, list[int]]:
+    """Tell the number of a key's budget, or of the one that it would have, and the keys that spend from it together."""
+    if budget_id is None:
+        return key_id, [key_id]
+    return budget_id, [number for number, budget in keys.items() if budget == budget_id]
