@@ -97,7 +97,7 @@ class Grant(Struct, frozen=True, gc=False):
     @property
     def order(self) -> Order:
         """Where it stands in the order of spending."""
-        return order_of(self.number, self.terms)
+        return order_of(self.number, self)
 
     @property
     def due_at(self) -> int | None:
@@ -184,7 +184,7 @@ def given_between(taken: Parts, first: int, last: int) -> Parts:
     return tuple(found)
 
 
-def order_of(number: int, terms: GrantTerms) -> Order:
+def order_of(number: int, terms: GrantTerms | Grant) -> Order:
     """Tell where the grant of a number stands in the order of spending."""
     return terms.priority, _NEVER if terms.expires_at is None else terms.expires_at, _GIVEN, number
 
