@@ -89,17 +89,8 @@ class ShortfallReplay:
     def _above_faults(self, transfer: Transfer) -> Iterator[str]:
         """Compare what was taken above a hold with the capture that it belongs to, right before it."""
         before = self._before
-        told = (transfer.refers_to, transfer.request_type, transfer.fingerprint)
-        if (
-            before is None
-            or before.kind != Kind.CAPTURE
-            or told
-            != (
-                before.refers_to,
-                before.request_type,
-                before.fingerprint,
-            )
-        ):
+        told = (Kind.CAPTURE, transfer.refers_to, transfer.request_type, transfer.fingerprint)
+        if before is None or told != (before.kind, before.refers_to, before.request_type, before.fingerprint):
             yield "takes more than a hold had, but does not follow its capture"
         if transfer.idempotency_key != above_key(transfer.refers_to or 0):
             yield "is not under the key of what is above its hold"
