@@ -202,7 +202,7 @@ async def seed(settings: Settings) -> Seeded:
                 await merchants.add_user(merchant.merchant_id, person)
             await operations.top_up(merchant.merchant_id, amount=top_up, reference="INV-1", note=None, principal=None)
             if name == _MERCHANTS[0][0]:
-                await _give_credit(Grants(stores, committer, operations, clock), merchant.merchant_id, clock.now())
+                await _give_credit(Grants(stores, operations), merchant.merchant_id, clock.now())
             made.append((merchant.merchant_id, key.text))
         await prices.set("image", "0.0065", merchant_id=made[1][0])
         await _let_people_in(stores.logins, clock)

@@ -216,7 +216,7 @@ class Operations:
         if named is None:
             return _HOLD_NOT_FOUND
         command = commands.ReleaseHold(named[0], named[1], *checked, *asked_by, note)
-        return _of_hold(await self._submit(command, is_dry_run=is_dry_run))
+        return _of_hold(await self.submit(command, is_dry_run=is_dry_run))
 
     async def extend(
         self,
@@ -349,17 +349,17 @@ class Operations:
         if named is None or named[0] != merchant_id:
             return _TRANSFER_NOT_FOUND
         command = commands.ReverseTopUp(named[0], named[1], *checked, *asked_by, is_owed)
-        return await self._submit(command, is_dry_run=is_dry_run)
+        return await self.submit(command, is_dry_run=is_dry_run)
 
     async def make(self, move: commands.Move, *, is_dry_run: bool) -> Outcome:
         """Make a move that was checked, or request it if a second person has to approve it."""
         if self._limits.are_none:
-            return await self._submit(move, is_dry_run=is_dry_run)
+            return await self.submit(move, is_dry_run=is_dry_run)
         command = commands.RequestApproval(move, self._id_generator.next(), self._limits)
-        return await self._submit(command, is_dry_run=is_dry_run)
+        return await self.submit(command, is_dry_run=is_dry_run)
 
-    async def _submit(self, command: commands.Command, *, is_dry_run: bool) -> Outcome:
-        """Commit a command, or ask what it would come to."""
+    async def submit(self, command: commands.Command, *, is_dry_run: bool) -> Outcome:
+        """Commit a command that was checked, or ask what it would come to."""
         return await (self._committer.dry_run(command) if is_dry_run else self._committer.submit(command))
 
     async def set_thresholds(self, merchant_id: int, amounts: list[str], *, principal: Principal | None) -> Outcome:
@@ -385,7 +385,7 @@ class Operations:
     ) -> Outcome:
         """Stop a merchant's spending, or let it go on."""
         asked_by = _asked_by(principal, Operation.FREEZE)
-        return await self._submit(commands.SetFrozen(merchant_id, is_frozen, *asked_by), is_dry_run=is_dry_run)
+        return await self.submit(commands.SetFrozen(merchant_id, is_frozen, *asked_by), is_dry_run=is_dry_run)
 
     async def set_closed(
         self, merchant_id: int, *, is_closed: bool, reason: str, principal: Principal | None, is_dry_run: bool = False
@@ -393,7 +393,7 @@ class Operations:
         """Close a merchant that has no money left, or open it again."""
         asked_by = _asked_by(principal, Operation.MANAGE_MERCHANTS)
         command = commands.SetClosed(merchant_id, is_closed, inputs.note("reason", reason), *asked_by)
-        return await self._submit(command, is_dry_run=is_dry_run)
+        return await self.submit(command, is_dry_run=is_dry_run)
 
 
 async def _checked_charges(charges: Iterable[ChargeFields], caller: Caller | None) -> list[_CheckedCharge]:

@@ -10,9 +10,7 @@ from farebox.core.credit.grants import PRIORITY_MAX, TYPES_MAX, Grant
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.permissions import Operation
 from farebox.service import inputs, parsing
-from farebox.service.clock import Clock
 from farebox.service.errors import InvalidInput, Missing, translated
-from farebox.service.ledger.committer import Committer
 from farebox.service.ledger.operations import Operations
 from farebox.service.people.api_keys import Principal
 from farebox.storage.stores import Stores
@@ -45,12 +43,10 @@ class Grants:
     With `is_dry_run` the outcome is told, by the same checks and the same decision, and nothing is done.
     """
 
-    def __init__(self, stores: Stores, committer: Committer, operations: Operations, clock: Clock) -> None:
-        """Read from these stores, and give and end by these."""
+    def __init__(self, stores: Stores, operations: Operations) -> None:
+        """Read from these stores, and give and end by these operations."""
         self._stores = stores
-        self._committer = committer
         self._operations = operations
-        self._clock = clock
 
     async def give(
         self, merchant_id: int, fields: GrantFields, *, principal: Principal, is_dry_run: bool = False
@@ -84,7 +80,7 @@ class Grants:
         if number is None:
             return _NOT_FOUND
         command = commands.EndGrant(merchant_id, number, note, principal.caller, principal.actor())
-        return await (self._committer.dry_run(command) if is_dry_run else self._committer.submit(command))
+        return await self._operations.submit(command, is_dry_run=is_dry_run)
 
     async def get(self, merchant_id: int, grant: str) -> Grant:
         """Read a grant by its id.
