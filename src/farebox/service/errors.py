@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from farebox.core import ids
 from farebox.core.approvals import Approval, ApprovalState
 from farebox.core.outcomes import Outcome
 from farebox.core.transfers import Transfer
@@ -78,6 +79,11 @@ class Refused(ServiceError):
         """Carry the ledger's outcome."""
         super().__init__(outcome.message)
         self.outcome = outcome
+
+
+def unknown_merchant(merchant_id: int) -> UnknownMerchant:
+    """Say that no merchant has an id."""
+    return UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
 
 
 def ensure_done(outcome: Outcome) -> None:

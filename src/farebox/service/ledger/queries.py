@@ -7,12 +7,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.core import ids
 from farebox.core.accounts import Account
 from farebox.core.commands import KeyKind
 from farebox.core.state import Alert, KeyRecord
 from farebox.service.clock import Clock
-from farebox.service.errors import Forbidden, InvalidKey, UnknownMerchant, translated
+from farebox.service.errors import Forbidden, InvalidKey, translated, unknown_merchant
 from farebox.service.insight.forecast import Forecast, read_forecast
 from farebox.service.insight.history import History, HistoryReader
 from farebox.service.people.api_keys import ParsedKey
@@ -164,7 +163,7 @@ class Queries:
             merchant = await self._stores.merchants.find(merchant_id)
             account = await self._stores.accounts.find(merchant_id)
             if merchant is None or account is None:
-                raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
+                raise unknown_merchant(merchant_id)
             now = self._clock.now()
             forecast = await read_forecast(self._stores.transfers, self._stores.grants, account, now)
             return AccountView(merchant, account, forecast)

@@ -8,7 +8,7 @@ from farebox.core.audit_log import Action
 from farebox.core.permissions import Operation
 from farebox.service import inputs
 from farebox.service.clock import Clock
-from farebox.service.errors import Missing, UnknownMerchant, translated
+from farebox.service.errors import Missing, translated, unknown_merchant
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may
 from farebox.service.repeats import RequestKey, repeat_of
@@ -37,7 +37,7 @@ class Annotations:
         with translated():
             merchant = await self._stores.merchants.find(merchant_id)
             if merchant is None:
-                raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
+                raise unknown_merchant(merchant_id)
             if list(checked) == merchant.tag_list:
                 return
             audit_entry = audit_entry_by(
@@ -70,7 +70,7 @@ class Annotations:
         )
         with translated():
             if await self._stores.merchants.find(merchant_id) is None:
-                raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
+                raise unknown_merchant(merchant_id)
             await self._stores.merchants.add_note(note, audit_entry, repeat_of(request_key, note.note_id, now))
         return note
 

@@ -18,7 +18,7 @@ from farebox.core.staff_roles import EVERY_ROLE, NO_ROLE, StaffRole, roles_in_wo
 from farebox.core.thresholds import Threshold
 from farebox.service import inputs
 from farebox.service.clock import Clock
-from farebox.service.errors import Conflict, InvalidInput, Missing, Refused, UnknownMerchant, translated
+from farebox.service.errors import Conflict, InvalidInput, Missing, Refused, translated, unknown_merchant
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people import api_keys
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may, maker_of
@@ -154,7 +154,7 @@ class Merchants:
             merchant = await self._stores.merchants.find(merchant_id)
             account = await self._stores.accounts.find(merchant_id)
         if merchant is None or account is None:
-            raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
+            raise unknown_merchant(merchant_id)
         return merchant, account
 
     async def page(

@@ -13,7 +13,7 @@ from farebox.core.pricing.rules import Line, Rates, Rule
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
 from farebox.service.clock import Clock
-from farebox.service.errors import Conflict, InvalidInput, Missing, UnknownMerchant, translated
+from farebox.service.errors import Conflict, InvalidInput, Missing, translated, unknown_merchant
 from farebox.service.id_generator import IdGenerator
 from farebox.service.people.api_keys import Principal, audit_entry_by, ensure_may
 from farebox.service.price_life import PriceLife, life_of
@@ -233,7 +233,7 @@ class Prices:
         with translated():
             account = await self._stores.accounts.find(price.merchant_id)
         if account is None:
-            raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, price.merchant_id)}")
+            raise unknown_merchant(price.merchant_id)
         return format_money_with_code(unit_price, account.currency)
 
 
@@ -245,4 +245,4 @@ async def ensure_merchant(stores: Stores, merchant_id: int | None) -> None:
     """
     with translated():
         if merchant_id is not None and await stores.merchants.find(merchant_id) is None:
-            raise UnknownMerchant(f"no merchant has the id {ids.public_id(ids.MERCHANT, merchant_id)}")
+            raise unknown_merchant(merchant_id)
