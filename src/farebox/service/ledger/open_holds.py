@@ -8,7 +8,8 @@ from msgspec import Struct
 from farebox.core import ids
 from farebox.service import parsing
 from farebox.service.clock import Clock
-from farebox.service.errors import InvalidInput, Missing, translated
+from farebox.service.cursors import read_cursor, write_cursor
+from farebox.service.errors import Missing, translated
 from farebox.storage.records import OpenHold
 from farebox.storage.stores import Stores
 
@@ -42,11 +43,14 @@ class OpenHolds:
         Raises:
             InvalidInput: this method gave out no such cursor.
         """
-        after = _FIRST if cursor is None else _parse_cursor(cursor)
+        after = read_cursor(cursor, _FIRST)
         with translated():
             holds = await self._stores.holds.open(merchant_id, after=after, limit=limit + 1)
         shown = holds[:limit]
-        return HoldPage(shown, _cursor_after(shown[-1]) if len(holds) > limit else None)
+        if len(holds) <= limit:
+            return HoldPage(shown, None)
+        last = shown[-1].hold
+        return HoldPage(shown, write_cursor(last.expires_at, last.merchant_id, last.seq))
 
     def ensure_of(self, merchant_id: int, hold_id: str) -> None:
         """See that an id can be one of this merchant's holds, open or not.
@@ -76,22 +80,3 @@ def _book_id(hold_id: str) -> tuple[int, int]:
         return parsing.parse_book_id(ids.HOLD, hold_id)
     except parsing.InvalidId as error:
         raise Missing("no hold has this id") from error
-
-
-def _cursor_after(last: OpenHold) -> str:
-    """Name the place behind a hold."""
-    hold = last.hold
-    return "".join(map(ids.encode_number, (hold.expires_at, hold.merchant_id, hold.seq)))
-
-
-def _parse_cursor(cursor: str) -> tuple[int, int, int]:
-    """Read the place that a cursor names."""
-    size = ids.NUMBER_CHARS
-    try:
-        return (
-            parsing.decode_number(cursor[:size]),
-            parsing.decode_number(cursor[size : 2 * size]),
-            parsing.decode_number(cursor[2 * size :]),
-        )
-    except parsing.InvalidId as error:
-        raise InvalidInput("cursor", "not a cursor that a page of this list came with") from error

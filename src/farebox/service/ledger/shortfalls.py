@@ -6,9 +6,8 @@ from typing import Final
 from msgspec import Struct
 
 from farebox.core import ids
-from farebox.core.credit.shortfalls import Shortfall
-from farebox.service import parsing
-from farebox.service.errors import InvalidInput, translated
+from farebox.service.cursors import read_cursor, write_cursor
+from farebox.service.errors import translated
 from farebox.storage.records import ShortTransfer
 from farebox.storage.stores import Stores
 
@@ -47,11 +46,14 @@ class Shortfalls:
         Raises:
             InvalidInput: this method gave out no such cursor.
         """
-        before = _FIRST if cursor is None else _parse_cursor(cursor)
+        before = read_cursor(cursor, _FIRST)
         with translated():
             rows = await self._stores.shortfalls.page(merchant_id, before=before, limit=limit + 1)
         shown = rows[:limit]
-        return ShortfallPage(shown, _cursor_after(shown[-1].shortfall) if len(rows) > limit else None)
+        if len(rows) <= limit:
+            return ShortfallPage(shown, None)
+        last = shown[-1].shortfall
+        return ShortfallPage(shown, write_cursor(last.at, last.merchant_id, last.seq))
 
     async def owed(self, merchant_id: int, owed: int) -> Owed:
         """Tell what a merchant owes; `owed` is what its account says, and nothing is read if that is nothing."""
@@ -62,21 +64,3 @@ class Shortfalls:
         seqs = dict.fromkeys(row.top_up_seq or 0 for row in rows)
         top_ups = (ids.book_id(ids.TRANSFER, merchant_id=merchant_id, seq=seq) for seq in seqs)
         return Owed(sum(row.owed for row in rows), tuple(top_ups))
-
-
-def _cursor_after(last: Shortfall) -> str:
-    """Name the place behind a shortfall."""
-    return "".join(map(ids.encode_number, (last.at, last.merchant_id, last.seq)))
-
-
-def _parse_cursor(cursor: str) -> tuple[int, int, int]:
-    """Read the place that a cursor names."""
-    size = ids.NUMBER_CHARS
-    try:
-        return (
-            parsing.decode_number(cursor[:size]),
-            parsing.decode_number(cursor[size : 2 * size]),
-            parsing.decode_number(cursor[2 * size :]),
-        )
-    except parsing.InvalidId as error:
-        raise InvalidInput("cursor", "not a cursor that a page of this list came with") from error

@@ -8,8 +8,8 @@ from msgspec import Struct
 from farebox.core import ids
 from farebox.core.audit_log import AuditEntry
 from farebox.core.people import read_people
-from farebox.service import parsing
-from farebox.service.errors import InvalidInput, translated
+from farebox.service.cursors import read_cursor, write_cursor
+from farebox.service.errors import translated
 from farebox.storage.records import Realm
 from farebox.storage.stores import Stores
 
@@ -41,14 +41,14 @@ class AuditLog:
         Raises:
             InvalidInput: this method gave out no such cursor.
         """
-        before = (ids.NUMBER_MAX, ids.NUMBER_MAX) if cursor is None else _parse_cursor(cursor)
+        before = read_cursor(cursor, (ids.NUMBER_MAX, ids.NUMBER_MAX))
         if merchant_id == _OPERATOR:
             # What concerns the operator as a whole is kept under this number, and is no merchant's.
             return [], None
         with translated():
             entries = await self._stores.audit_log.list(merchant_id=merchant_id, before=before, limit=limit)
         more = len(entries) == limit
-        return entries, ids.encode_number(entries[-1].at) + ids.encode_number(entries[-1].entry_id) if more else None
+        return entries, write_cursor(entries[-1].at, entries[-1].entry_id) if more else None
 
     async def names(self) -> ActorNames:
         """Read what staff are called, and the staff who made keys."""
@@ -62,11 +62,3 @@ class AuditLog:
         }
         by_address = {login.email: login.name for login in staff}
         return ActorNames(by_address, {key_id: names for key_id, names in makers.items() if names})
-
-
-def _parse_cursor(cursor: str) -> tuple[int, int]:
-    """Read the time and the number of the last entry before a page."""
-    try:
-        return parsing.decode_number(cursor[: ids.NUMBER_CHARS]), parsing.decode_number(cursor[ids.NUMBER_CHARS :])
-    except parsing.InvalidId as error:
-        raise InvalidInput("cursor", "not a cursor that a page of this list came with") from error
