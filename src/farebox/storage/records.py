@@ -328,6 +328,11 @@ class RefusalCount(Struct, frozen=True):
     reason: str
     requests: int
 
+    @property
+    def bucket(self) -> int:
+        """The number of the bucket that it was read in, which is in the place of the quarter."""
+        return self.quarter
+
 
 class KeyUsage(Struct, frozen=True):
     """What the requests of one type that named an API key came to within a stretch of time, as in `Usage`."""

@@ -11,8 +11,7 @@ from msgspec import Struct
 
 from farebox.service import inputs
 from farebox.service.clock import Clock
-from farebox.service.errors import translated
-from farebox.service.insight.quarters import BUCKET_QUARTERS, By, bucket_start, chosen_days, stretches
+from farebox.service.insight.quarters import By, chosen_days, read_buckets
 from farebox.storage.usage import UsageStore
 
 _Key: TypeAlias = tuple[int, int, str]
@@ -65,28 +64,14 @@ class KeyUsageReader:
         """
         wanted = None if request_type is None else inputs.request_type("type", request_type)
         days = chosen_days(by=by, first=first, last=last, zone=zone, now=self._clock.now())
-        length = BUCKET_QUARTERS[by]
         sums: dict[_Key, list[int]] = {}
-        for stretch in stretches(days):
-            place = {
-                "first_quarter": stretch.first_quarter,
-                "last_quarter": stretch.last_quarter,
-                "offset_quarters": stretch.offset_quarters,
-                "bucket_quarters": length,
-            }
-            with translated():
-                # The keys' part goes first, so that a charge of this moment is never more than the whole.
-                by_key = await self._usage.buckets_by_key(merchant_id, **place)
-                whole = await self._usage.buckets(merchant_id, **place)
-            for item in by_key:
-                starts_at = bucket_start(item.bucket * length, stretch, by=by, zone=days.zone)
-                parts = (item.requests, item.cost, item.refunded)
-                _add(sums, (starts_at, item.key_id, item.request_type), parts, 1)
-                _add(sums, (starts_at, 0, item.request_type), parts, -1)
-            for total in whole:
-                starts_at = bucket_start(total.bucket * length, stretch, by=by, zone=days.zone)
-                parts = (total.requests, total.cost, total.refunded)
-                _add(sums, (starts_at, 0, total.request_type), parts, 1)
+        # The keys' part goes first, so that a charge of this moment is never more than the whole.
+        async for starts_at, item in read_buckets(self._usage.buckets_by_key, merchant_id, days, by):
+            parts = (item.requests, item.cost, item.refunded)
+            _add(sums, (starts_at, item.key_id, item.request_type), parts, 1)
+            _add(sums, (starts_at, 0, item.request_type), parts, -1)
+        async for starts_at, total in read_buckets(self._usage.buckets, merchant_id, days, by):
+            _add(sums, (starts_at, 0, total.request_type), (total.requests, total.cost, total.refunded), 1)
         return [
             KeyUsageLine(starts_at, number or None, name, *parts)
             for (starts_at, number, name), parts in sorted(sums.items())

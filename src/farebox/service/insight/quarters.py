@@ -3,15 +3,16 @@
 A quarter of an hour, because every time zone's offset from UTC is a whole number of them.
 """
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Final, Literal
+from itertools import groupby
+from typing import Final, Literal, Protocol, TypeVar
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
 from farebox.service import inputs
-from farebox.service.errors import InvalidInput
+from farebox.service.errors import InvalidInput, translated
 
 HOURS_MAX: Final = 31 * 24
 DAYS_MAX: Final = 366
@@ -32,7 +33,26 @@ class Days(Struct, frozen=True):
     zone: ZoneInfo
 
 
-class Stretch(Struct, frozen=True):
+class Bucketed(Protocol):
+    """What was counted within one hour or day, by the number that storage gives it."""
+
+    @property
+    def bucket(self) -> int: ...
+
+
+_Row = TypeVar("_Row", bound=Bucketed)
+_Row_co = TypeVar("_Row_co", bound=Bucketed, covariant=True)
+
+
+class BucketReader(Protocol[_Row_co]):
+    """A method of storage that sums quarters up into buckets of hours or days."""
+
+    async def __call__(
+        self, merchant_id: int, *, first_quarter: int, last_quarter: int, offset_quarters: int, bucket_quarters: int
+    ) -> Sequence[_Row_co]: ...
+
+
+class _Stretch(Struct, frozen=True):
     """Quarters in which a time zone keeps one offset."""
 
     first_quarter: int
@@ -62,6 +82,32 @@ def today(now: int, zone: ZoneInfo) -> date:
     return datetime.fromtimestamp(now // 1_000_000, zone).date()
 
 
+async def read_buckets(
+    read: BucketReader[_Row], merchant_id: int, days: Days, by: By
+) -> AsyncIterator[tuple[int, _Row]]:
+    """Read what was counted of a merchant, by hours or days: each row, and when its hour or day starts.
+
+    The day on which the zone's offset changes comes twice, so its rows are to be added up.
+
+    Raises:
+        Unavailable: the database can't be read.
+    """
+    length = BUCKET_QUARTERS[by]
+    for stretch in _stretches(days):
+        with translated():
+            found = await read(
+                merchant_id,
+                first_quarter=stretch.first_quarter,
+                last_quarter=stretch.last_quarter,
+                offset_quarters=stretch.offset_quarters,
+                bucket_quarters=length,
+            )
+        for bucket, rows in groupby(found, key=lambda row: row.bucket):
+            starts_at = _bucket_start(bucket * length, stretch, by=by, zone=days.zone)
+            for row in rows:
+                yield starts_at, row
+
+
 def quarters_of(days: Days) -> tuple[int, int]:
     """Tell the first and the last quarter of an hour of some days."""
     return _midnight(days.first, days.zone), _midnight(days.last + timedelta(days=1), days.zone) - 1
@@ -80,7 +126,7 @@ def _offset_quarters(quarter: int, zone: ZoneInfo) -> int:
     return int(offset.total_seconds()) // _QUARTER_SECONDS
 
 
-def stretches(days: Days) -> Iterator[Stretch]:
+def _stretches(days: Days) -> Iterator[_Stretch]:
     """Cut days into stretches of one offset: an offset changes a few times a year, at a whole quarter of an hour."""
     zone = days.zone
     start, last = quarters_of(days)
@@ -92,11 +138,11 @@ def stretches(days: Days) -> Iterator[Stretch]:
             stop = min(stop + _DAY_QUARTERS, end)
         while stop < end and _offset_quarters(stop, zone) == offset:
             stop += 1
-        yield Stretch(start, stop - 1, offset)
+        yield _Stretch(start, stop - 1, offset)
         start = stop
 
 
-def bucket_start(local_quarter: int, stretch: Stretch, *, by: By, zone: ZoneInfo) -> int:
+def _bucket_start(local_quarter: int, stretch: _Stretch, *, by: By, zone: ZoneInfo) -> int:
     """Tell when a bucket starts.
 
     The day on which an offset changes is in two stretches, and starts at its midnight. An hour that an offset's change

@@ -155,22 +155,11 @@ class RefusalReader:
         """
         days = quarters.chosen_days(by=by, first=first, last=last, zone=zone, now=self._clock.now())
         wanted = None if request_type is None else inputs.request_type("type", request_type)
-        bucket_quarters = BUCKET_QUARTERS[by]
         totals: dict[tuple[int, str, str], int] = {}
-        for stretch in quarters.stretches(days):
-            with translated():
-                counts = await self._refusals.buckets(
-                    merchant_id,
-                    first_quarter=stretch.first_quarter,
-                    last_quarter=stretch.last_quarter,
-                    offset_quarters=stretch.offset_quarters,
-                    bucket_quarters=bucket_quarters,
-                )
-            for count in counts:
-                if wanted in (None, count.request_type) and reason in (None, count.reason):
-                    starts_at = quarters.bucket_start(count.quarter * bucket_quarters, stretch, by=by, zone=days.zone)
-                    line = (starts_at, count.request_type, count.reason)
-                    totals[line] = totals.get(line, 0) + count.requests
+        async for starts_at, count in quarters.read_buckets(self._refusals.buckets, merchant_id, days, by):
+            if wanted in (None, count.request_type) and reason in (None, count.reason):
+                line = (starts_at, count.request_type, count.reason)
+                totals[line] = totals.get(line, 0) + count.requests
         return [
             RefusalLine(starts_at, None if named == OTHER_TYPES else named, word, requests)
             for (starts_at, named, word), requests in sorted(totals.items())

@@ -13,8 +13,7 @@ from msgspec import Struct
 from farebox.core.state import Decision
 from farebox.service import inputs
 from farebox.service.clock import Clock
-from farebox.service.errors import translated
-from farebox.service.insight.quarters import BUCKET_QUARTERS, By, bucket_start, chosen_days, stretches
+from farebox.service.insight.quarters import By, chosen_days, read_buckets
 from farebox.storage.usage import UsageStore
 
 ROLLUP_TRANSFERS_MIN: Final = 1_000
@@ -80,24 +79,13 @@ class UsageReader:
         """
         days = chosen_days(by=by, first=first, last=last, zone=zone, now=self._clock.now())
         wanted = None if request_type is None else inputs.request_type("type", request_type)
-        bucket_quarters = BUCKET_QUARTERS[by]
         totals: dict[tuple[int, str], UsageLine] = {}
-        for stretch in stretches(days):
-            with translated():
-                found = await self._usage.buckets(
-                    merchant_id,
-                    first_quarter=stretch.first_quarter,
-                    last_quarter=stretch.last_quarter,
-                    offset_quarters=stretch.offset_quarters,
-                    bucket_quarters=bucket_quarters,
-                )
-            for item in found:
-                if wanted in (None, item.request_type):
-                    starts_at = bucket_start(item.bucket * bucket_quarters, stretch, by=by, zone=days.zone)
-                    key = (starts_at, item.request_type)
-                    quantities = sum_of_quantities(item.quantities)
-                    line = UsageLine(*key, item.requests, item.cost, item.refunded, quantities)
-                    totals[key] = _sum(totals[key], line) if key in totals else line
+        async for starts_at, item in read_buckets(self._usage.buckets, merchant_id, days, by):
+            if wanted in (None, item.request_type):
+                key = (starts_at, item.request_type)
+                quantities = sum_of_quantities(item.quantities)
+                line = UsageLine(*key, item.requests, item.cost, item.refunded, quantities)
+                totals[key] = _sum(totals[key], line) if key in totals else line
         return [line for _, line in sorted(totals.items())]
 
 
