@@ -1,20 +1,17 @@
 """Usage by API key: as JSON and CSV have it."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Final
+from typing import Annotated
 
 from msgspec import Meta, Struct
-from msgspec.structs import astuple, replace
 
 from farebox.core import ids
 from farebox.core.money import format_amount
 from farebox.presenters.fields import AMOUNT_OUT, KeyId, Time, id_or_none
 from farebox.service import inputs
-from farebox.service.csv_files import csv_lines, defused
+from farebox.service.csv_files import csv_of
 from farebox.service.insight.key_usage import KeyUsageLine
 from farebox.service.operator.merchants import ApiKey
-
-_COLUMNS: Final = ("startsAt", "keyId", "keyName", "type", "count", "cost", "refunded")
 
 
 class KeyUsageLineData(Struct, frozen=True, rename="camel"):
@@ -59,8 +56,7 @@ def key_usage_data(lines: Sequence[KeyUsageLine], keys: Sequence[ApiKey]) -> lis
 
 def key_usage_csv(lines: Sequence[KeyUsageLine], keys: Sequence[ApiKey]) -> bytes:
     """Write usage by key as CSV; requests that named no key have empty cells."""
-    data = [replace(item, key_name=defused(item.key_name)) for item in key_usage_data(lines, keys)]
-    return csv_lines([_COLUMNS, *(astuple(item) for item in data)])
+    return csv_of(KeyUsageLineData, key_usage_data(lines, keys), texts=["keyName"])
 
 
 def key_usage_sums(lines: Sequence[KeyUsageLine], keys: Sequence[ApiKey]) -> list[KeyUsageSum]:

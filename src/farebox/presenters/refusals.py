@@ -4,15 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
-from msgspec.structs import astuple
 
 from farebox.core.outcomes import Code
 from farebox.presenters.fields import Time
 from farebox.service import inputs
-from farebox.service.csv_files import csv_lines
+from farebox.service.csv_files import csv_of
 from farebox.service.insight.refusals import LINES_MAX, RefusalLine
 
-_COLUMNS: Final = ("startsAt", "type", "reason", "count")
 _OTHERS: Final = "further types"
 _REASON_WORDS: Final[dict[str, str]] = {
     Code.INSUFFICIENT_BALANCE: "lack of money",
@@ -61,8 +59,7 @@ def refusal_data(line: RefusalLine) -> RefusalLineData:
 
 def refusals_csv(lines: Sequence[RefusalLine]) -> bytes:
     """Write refusals as CSV; the type of further types is an empty cell."""
-    data = [refusal_data(line) for line in lines]
-    return csv_lines([_COLUMNS, *(astuple(item) for item in data)])
+    return csv_of(RefusalLineData, map(refusal_data, lines))
 
 
 def reason_words(reason: str) -> str:

@@ -4,14 +4,13 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
-from msgspec.structs import astuple
 
 from farebox.core import ids
 from farebox.core.accounts import Account, Kind
 from farebox.core.money import format_amount
 from farebox.presenters.fields import AMOUNT_OUT, Amount, MerchantId, Time, TransferId
 from farebox.service import inputs
-from farebox.service.csv_files import csv_lines, defused
+from farebox.service.csv_files import csv_of
 from farebox.service.ledger.shortfalls import ShortTransfer
 
 _TEXTS: Final = frozenset({"type", "reference"})
@@ -45,9 +44,6 @@ class ShortfallData(Struct, frozen=True, rename="camel"):
     reference: Annotated[str | None, Meta(description="The transfer's own.", examples=["job-8812"])]
 
 
-_COLUMNS: Final = ShortfallData.__struct_encode_fields__
-
-
 def shortfall_data(row: ShortTransfer, currency: str) -> ShortfallData:
     """Tell of a shortfall."""
     shortfall, transfer = row.shortfall, row.transfer
@@ -72,8 +68,4 @@ def shortfall_data(row: ShortTransfer, currency: str) -> ShortfallData:
 def shortfalls_csv(rows: Iterable[ShortTransfer], accounts: Mapping[int, Account]) -> bytes:
     """Write shortfalls as CSV; `accounts` are their merchants'."""
     data = [shortfall_data(row, accounts[row.transfer.merchant_id].currency) for row in rows]
-    lines = [
-        [defused(value) if name in _TEXTS else value for name, value in zip(_COLUMNS, astuple(item), strict=True)]
-        for item in data
-    ]
-    return csv_lines([_COLUMNS, *lines])
+    return csv_of(ShortfallData, data, texts=_TEXTS)

@@ -2,8 +2,11 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import astuple
 
 _FORMULA_STARTS: Final = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 """Where a formula may begin; some spreadsheets take the four signs in their full-width form as well."""
@@ -19,3 +22,14 @@ def csv_lines(rows: Sequence[Sequence[Any]]) -> bytes:
     sheet = io.StringIO(newline="")
     csv.writer(sheet).writerows(rows)
     return sheet.getvalue().encode()
+
+
+def csv_of(kind: type[Struct], data: Iterable[Struct], *, texts: Collection[str] = ()) -> bytes:
+    """Write data of a kind under the names that its fields have in JSON; `texts` are the fields that people write."""
+    columns = kind.__struct_encode_fields__
+    return csv_lines([columns, *(csv_row(columns, astuple(item), texts=texts) for item in data)])
+
+
+def csv_row(columns: Sequence[str], values: Iterable[Any], *, texts: Collection[str]) -> list[Any]:
+    """Make a row of values, of which those in the columns of `texts` were written by people."""
+    return [defused(value) if name in texts else value for name, value in zip(columns, values, strict=True)]

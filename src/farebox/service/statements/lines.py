@@ -19,7 +19,7 @@ from farebox.core.prices import Price
 from farebox.core.pricing.rules import QUANTITY_MAX, Rule
 from farebox.core.transfers import Transfer
 from farebox.service import inputs
-from farebox.service.csv_files import csv_lines, defused
+from farebox.service.csv_files import csv_lines, csv_row
 from farebox.service.price_texts import write_rule
 
 FORMAT: Final = "farebox-statement"
@@ -215,4 +215,4 @@ def csv_rows(transfers: Sequence[Transfer]) -> bytes:
 def _csv_row(transfer: Transfer) -> list[Any]:
     given = sum(amount for _, amount in read_given(transfer.given))
     values = (*astuple(transfer_data(transfer)), format_amount(given) if given else None)
-    return [defused(value) if name in _CSV_TEXTS else value for name, value in zip(CSV_COLUMNS, values, strict=True)]
+    return csv_row(CSV_COLUMNS, values, texts=_CSV_TEXTS)
