@@ -11,6 +11,7 @@ from farebox.core.accounts import Account
 from farebox.core.credit.grants import Grant
 from farebox.core.currencies import format_money_with_code
 from farebox.core.transfers import Transfer
+from farebox.service.insight.forecast import spendable_of
 from farebox.storage.records import Merchant, OutboxMail
 
 
@@ -32,7 +33,7 @@ class AlertSubject(Struct, frozen=True):
     @property
     def spendable(self) -> int:
         """What requests may still take now, the credit limit included; nothing while money is owed."""
-        return 0 if self.account.owed else max(0, self.account.available + self.account.credit_limit)
+        return max(0, spendable_of(self.account))
 
     def money(self, micros: int) -> str:
         """Write an amount with the merchant's currency."""
