@@ -37,7 +37,10 @@ from tests.fuzz.target import Target, run_now
 from tests.fuzz.texts import AMOUNTS, DAYS, EMAILS, IDS, KEYS, TIMES, WORDS, ZONES
 
 QUERIES: Final[tuple[type[Struct], ...]] = (
-    *(admin.PageQuery, admin.MerchantPageQuery, grants.GrantsQuery, reading.UsageQuery, statement.TransfersQuery),
+    admin.PageQuery,
+    admin.MerchantPageQuery,
+    reading.UsageQuery,
+    statement.TransfersQuery,
 )
 BODIES: Final[tuple[type[Struct], ...]] = tuple(
     kind

@@ -11,7 +11,8 @@ from farebox.service.operator.grants import Grant, GrantFields
 from farebox.web.api.answers import answer, replay_headers, waiting_answer
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path, text_in_path
 from farebox.web.api_route import MERCHANT, SUPPORT, Answer, ApiRequest, Endpoints, route
-from farebox.web.schemas.grants import EndGrantRequest, GrantRequest, GrantsData, GrantsQuery
+from farebox.web.schemas.admin import PageQuery
+from farebox.web.schemas.grants import EndGrantRequest, GrantRequest, GrantsData
 
 _GRANTS_PATH: Final = f"{MERCHANT_PATH}/grants"
 
@@ -26,7 +27,7 @@ class GrantEndpoints(Endpoints):
         summary="List the credit that was given, newest first",
         data=GrantsData,
     )
-    async def list_own(self, request: ApiRequest, query: GrantsQuery) -> Answer:
+    async def list_own(self, request: ApiRequest, query: PageQuery) -> Answer:
         """List a page of a merchant's own grants."""
         return await self._page(request.merchant_id, query)
 
@@ -38,7 +39,7 @@ class GrantEndpoints(Endpoints):
         data=GrantsData,
         refusals=(Code.MERCHANT_NOT_FOUND,),
     )
-    async def list_grants(self, request: ApiRequest, query: GrantsQuery) -> Answer:
+    async def list_grants(self, request: ApiRequest, query: PageQuery) -> Answer:
         """List a page of a merchant's grants."""
         merchant_id = merchant_in_path(request)
         await self._services.merchants.get(merchant_id)
@@ -105,7 +106,7 @@ class GrantEndpoints(Endpoints):
         data = ended_grant_data(_grant_of(outcome), outcome.transfer)
         return answer(data, replay_headers(is_replay=outcome.is_replay))
 
-    async def _page(self, merchant_id: int, query: GrantsQuery) -> Answer:
+    async def _page(self, merchant_id: int, query: PageQuery) -> Answer:
         page = await self._services.grants.page(merchant_id, cursor=query.cursor, limit=query.limit)
         return answer(GrantsData([grant_data(grant) for grant in page.grants], page.next_cursor))
 

@@ -9,7 +9,7 @@ from farebox.core.credit.grants import PRIORITY_MAX, TYPES_MAX
 from farebox.presenters.fields import RequestType, line_schema
 from farebox.presenters.grants import GrantData
 from farebox.web.schemas.admin import PaymentReference
-from farebox.web.schemas.common import AmountPaid, Cursor, Limit, NextCursor, TimeToCome
+from farebox.web.schemas.common import AmountPaid, NextCursor, TimeToCome
 
 _Reason = Annotated[
     str,
@@ -53,13 +53,6 @@ class EndGrantRequest(Struct, rename="camel", forbid_unknown_fields=True):
     """Take back what is left of a grant, or let one that waits never start."""
 
     reason: _Reason
-
-
-class GrantsQuery(Struct, rename="camel", forbid_unknown_fields=True):
-    """A page of a merchant's grants."""
-
-    cursor: Cursor = None
-    limit: Limit = 100
 
 
 class GrantsData(Struct, rename="camel"):
