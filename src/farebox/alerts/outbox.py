@@ -15,6 +15,7 @@ from farebox.core.accounts import Account
 from farebox.core.credit.grants import Grant, GrantState, read_terms
 from farebox.core.currencies import format_money_with_code
 from farebox.core.state import Alert, AlertKind
+from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import RunwayReader
 from farebox.service.insight.runway_words import in_words
 from farebox.storage.interface import StorageError
@@ -65,22 +66,21 @@ class Outbox:
         account = await self._stores.accounts.find(merchant_id)
         if merchant is None or account is None:
             raise LookupError(f"the alert's merchant {merchant_id} is gone")
-        grant = await self._grant(mail.alert)
-        await self._ensure_wanted(mail, account, grant)
         seq = mail.alert.transfer_seq
         transfer = None if seq is None else (await self._stores.transfers.at(merchant_id, [seq]))[seq]
+        grant = await self._grant(mail.alert, transfer)
+        await self._ensure_wanted(mail, account, grant)
         runway = await self._runway_in_words(mail, account)
         subject = AlertSubject(
             mail=mail, merchant=merchant, account=account, transfer=transfer, runway=runway, grant=grant
         )
         return alert_message(subject, self._settings)
 
-    async def _grant(self, alert: Alert) -> Grant | None:
-        """Read the grant whose credit ends; None if the alert tells of something else."""
-        if alert.kind != AlertKind.CREDIT_ENDS or alert.transfer_seq is None:
+    async def _grant(self, alert: Alert, transfer: Transfer | None) -> Grant | None:
+        """Read the grant whose credit ends, which the alert's transfer brought; None if it tells of something else."""
+        if alert.kind != AlertKind.CREDIT_ENDS or transfer is None:
             return None
-        brought = (await self._stores.transfers.at(alert.merchant_id, [alert.transfer_seq]))[alert.transfer_seq]
-        number, _ = read_terms(brought.given or "")
+        number, _ = read_terms(transfer.given or "")
         return await self._stores.grants.find(alert.merchant_id, number)
 
     async def _ensure_wanted(self, mail: OutboxMail, account: Account, grant: Grant | None) -> None:
