@@ -26,8 +26,8 @@ async def merchants_csv(
         after = page[-1][0].merchant_id
 
 
-def state_word(account: Account) -> str:
-    """Name a merchant's state as the API does."""
+def _state_word(account: Account) -> str:
+    """Name a merchant's state: closed, frozen or active."""
     if account.closed_at is not None:
         return "closed"
     return "frozen" if account.is_frozen else "active"
@@ -37,7 +37,7 @@ def _row(merchant: Merchant, account: Account) -> Sequence[str | None]:
     return (
         merchant.id,
         defused(merchant.name),
-        state_word(account),
+        _state_word(account),
         account.currency,
         format_amount(account.posted),
         format_amount(account.held),
