@@ -14,6 +14,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoesca
 from msgspec import Struct
 
 from farebox.alerts.email_address import header_text, named_mailbox, needs_smtputf8, one_line
+from farebox.service.date_words import date_and_time
 
 SENDER_NAME: Final = "Farebox"
 """Who a mail is from, if the operator's address carries no name of its own."""
@@ -21,11 +22,6 @@ SENDER_NAME: Final = "Farebox"
 _MICROS_PER_SECOND: Final = 1_000_000
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+")
 _PAGE: Final = re.compile(r"https?://\S+", re.IGNORECASE)
-_MONTHS: Final = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
-"""The mail is in English, whatever the machine's locale."""
 
 
 class MailSettings(Struct, frozen=True):
@@ -87,8 +83,7 @@ def contact_link(contact: str) -> str | None:
 
 def time_in_words(micros: int) -> str:
     """Write microseconds since 1970 as people do, in UTC."""
-    time = _time_of(micros)
-    return f"{time.day} {_MONTHS[time.month - 1]} {time:%Y, %H:%M} UTC"
+    return f"{date_and_time(_time_of(micros))} UTC"
 
 
 def _time_of(micros: int) -> datetime:

@@ -8,12 +8,9 @@ from farebox.core.credit.grants import Grant, GrantTerms, read_given, read_terms
 from farebox.core.currencies import format_money
 from farebox.core.transfers import Transfer
 from farebox.presenters.times import at, time_words
+from farebox.service.date_words import date_and_time
 from farebox.service.plain_values import listed
 
-_MONTHS: Final = (
-    *("January", "February", "March", "April", "May", "June"),
-    *("July", "August", "September", "October", "November", "December"),
-)
 _TYPES_NAMED: Final = 3
 """So many request types are named; of more, it is told how many there are."""
 
@@ -31,16 +28,10 @@ def types_words(types: str | None) -> str:
     return f"{listed(names)} alone"
 
 
-def day_words(micros: int, zone: tzinfo | None) -> str:
-    """Write when credit ends: 1 December 2026, 00:00."""
-    time = at(micros, zone)
-    return f"{time.day} {_MONTHS[time.month - 1]} {time:%Y, %H:%M}"
-
-
 def ends_words(grant: Grant, currency: str, zone: tzinfo | None) -> str:
     """Say what ends when: 20.00 ends on 1 December 2026, 00:00; 5.00 for image alone ends on 3 December 2026, 12:00."""
     about = "" if grant.types is None else f" for {types_words(grant.types)}"
-    return f"{format_money(grant.left, currency)}{about} ends on {day_words(grant.expires_at or 0, zone)}"
+    return f"{format_money(grant.left, currency)}{about} ends on {date_and_time(at(grant.expires_at or 0, zone))}"
 
 
 def terms_words(terms: GrantTerms, zone: tzinfo | None) -> list[tuple[str, str]]:

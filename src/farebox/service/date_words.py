@@ -1,0 +1,14 @@
+"""Dates as mails and pages write them out: in English, whatever the machine's locale."""
+
+from datetime import datetime
+from typing import Final
+
+_MONTHS: Final = (
+    *("January", "February", "March", "April", "May", "June"),
+    *("July", "August", "September", "October", "November", "December"),
+)
+
+
+def date_and_time(time: datetime) -> str:
+    """Write a date and a time of day: 1 December 2026, 00:00."""
+    return f"{time.day} {_MONTHS[time.month - 1]} {time:%Y, %H:%M}"
