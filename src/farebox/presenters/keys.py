@@ -11,7 +11,7 @@ from farebox.core.money import format_amount
 from farebox.core.staff_roles import StaffRoleWord, role_words
 from farebox.presenters.fields import AMOUNT_OUT, KeyId, MerchantId, Time, id_or_none, time_or_none
 from farebox.service import inputs
-from farebox.service.operator.key_budgets import KeyBudget
+from farebox.service.operator.key_budgets import KeyBudget, unit_words
 from farebox.service.operator.merchants import ApiKey, NewKey
 
 KEY_KIND_WORDS: Final[dict[int, Literal["merchant", "service", "support"]]] = {
@@ -107,12 +107,11 @@ def key_data(key: ApiKey, budget: KeyBudget | None = None) -> KeyData:
 
 
 def budget_words(budget: KeyBudget | None) -> str:
-    """Say what a key may spend: 10.00 per day, 2.50 left; an amount is in the merchant's currency."""
+    """Say what a key may spend: 10.00 per day (2.50 left); an amount is in the merchant's currency."""
     if budget is None:
         return ""
     return ", ".join(
-        f"{format_amount(limit.amount)} {'in all' if limit.word == 'total' else f'per {limit.word}'} "
-        f"({format_amount(limit.left)} left)"
+        f"{format_amount(limit.amount)} {unit_words(limit.unit)} ({format_amount(limit.left)} left)"
         for limit in budget.limits
     )
 

@@ -96,7 +96,7 @@ class KeyBudgets:
         ensure_may(principal, key_operation(key.merchant_id))
         account, amounts = await self._checked(key, limits, zone)
         words = ", ".join(
-            f"{format_money_with_code(amount, account.currency)} {_words(unit)}" for unit, amount in amounts
+            f"{format_money_with_code(amount, account.currency)} {unit_words(unit)}" for unit, amount in amounts
         )
         now = self._clock.now()
         more = f"limited to {words} ({zone})" if words else "without a limit"
@@ -150,5 +150,6 @@ def _limit(budget: Budget, now: int) -> Limit:
     return Limit(budget.unit, budget.amount, present.spent, present.left(now), budget.ends_at(now))
 
 
-def _words(unit: int) -> str:
+def unit_words(unit: int) -> str:
+    """Say how long a limit is for: per day; in all."""
     return "in all" if unit == BudgetUnit.TOTAL else f"per {BUDGET_WORDS[unit]}"
