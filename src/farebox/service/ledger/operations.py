@@ -31,6 +31,9 @@ ROOM_PAUSES: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2)
 _CHARGES_AT_ONCE: Final = 1_000
 """How many charges are checked before others are served."""
 
+_ABOVE: Final[dict[str, Above]] = {above.value: above for above in Above}
+"""By word, for every charge: a tenth of the time that `Above(word)` takes."""
+
 
 _CheckedCharge = commands.Charge | Outcome | ServiceError
 """A charge to be committed, or what it came to at first sight."""
@@ -189,7 +192,7 @@ class Operations:
         named = _book_id(ids.HOLD, hold)
         if named is None:
             return _HOLD_NOT_FOUND
-        command = commands.CaptureHold(named[0], named[1], *checked, caller, requests, measured, Above(above))
+        command = commands.CaptureHold(named[0], named[1], *checked, caller, requests, measured, _ABOVE[above])
         return _of_hold(await self._committer.submit(command))
 
     async def release(
@@ -415,7 +418,7 @@ def _charge_command(fields: ChargeFields, caller: Caller | None) -> commands.Cha
     """Check what a charge asks for; None if it names no merchant."""
     checked, measured = _checked_spend(fields), checked_measures(fields)
     payer = api_keys.parse_payer(fields.merchant)
-    return None if payer is None else commands.Charge(payer, *checked, caller, *measured, Above(fields.above))
+    return None if payer is None else commands.Charge(payer, *checked, caller, *measured, _ABOVE[fields.above])
 
 
 def checked_measures(fields: QuoteFields) -> tuple[Quantities | None, int | None]:
