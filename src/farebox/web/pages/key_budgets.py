@@ -89,5 +89,4 @@ async def key_usage_file(request: PageRequest, merchant_id: int) -> Response:
     )
     keys = await request.services.merchants.keys(merchant_id)
     name = f"{ids.public_id(ids.MERCHANT, merchant_id)}-usage-by-key.csv"
-    headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(key_usage_csv(lines, keys), media_type="text/csv", headers=headers)
+    return render.csv_file(name, key_usage_csv(lines, keys))

@@ -8,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 from farebox.service.errors import Forbidden, ServiceError
 from farebox.service.people.users import Realm
 from farebox.web.long_answers import while_allowed
+from farebox.web.pages import render
 from farebox.web.pages.request import PageRequest
 
 
@@ -29,16 +30,16 @@ async def is_over(request: PageRequest) -> bool:
 class Download(StreamingResponse):
     """A file that is made while it is read; it is cut off, without an end, when its reader may not read it any more."""
 
-    def __init__(
-        self, request: PageRequest, pieces: AsyncIterator[bytes], *, media_type: str, headers: dict[str, str]
-    ) -> None:
-        """Answer a request with these pieces."""
+    def __init__(self, request: PageRequest, pieces: AsyncIterator[bytes], *, name: str, media_type: str) -> None:
+        """Answer a request with these pieces, to be kept under this name."""
 
         async def ensure_reading() -> None:
             if await is_over(request):
                 raise Forbidden
 
-        super().__init__(while_allowed(pieces, ensure_reading), media_type=media_type, headers=headers)
+        super().__init__(
+            while_allowed(pieces, ensure_reading), media_type=media_type, headers=render.file_headers(name)
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the pieces."""

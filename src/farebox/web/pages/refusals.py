@@ -46,5 +46,4 @@ async def refusals_file(request: PageRequest, merchant_id: int) -> Response:
         merchant_id, by="day", first=str(first), last=str(last), zone=request.zone.key
     )
     name = f"{ids.public_id(ids.MERCHANT, merchant_id)}-refusals.csv"
-    headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(refusals_csv(lines), media_type="text/csv", headers=headers)
+    return render.csv_file(name, refusals_csv(lines))

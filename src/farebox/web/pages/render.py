@@ -106,6 +106,16 @@ def redirect(url: str) -> Response:
     return Response(status_code=303, headers={**HEADERS, "Location": url}, media_type="text/plain")
 
 
+def file_headers(name: str) -> dict[str, str]:
+    """Write the headers of a file that the browser keeps under this name."""
+    return {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+
+
+def csv_file(name: str, body: bytes) -> Response:
+    """Answer with a CSV file that is made already."""
+    return Response(body, media_type="text/csv", headers=file_headers(name))
+
+
 def short_money(micros: int, currency: str) -> str:
     """Write an amount for a glance: rounded towards zero to the currency's decimals."""
     return format_money(round_for_glance(micros, currency), currency)

@@ -13,7 +13,6 @@ from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.statements.lines import KINDS
 from farebox.service.statements.reader import Page, Selection
-from farebox.web.pages import render
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.explanations import explanation
@@ -114,5 +113,4 @@ def _midnight(day: date, zone: ZoneInfo) -> str:
 
 def _download(request: PageRequest, pieces: AsyncIterator[bytes], media: str, suffix: str) -> Response:
     name = f"{ids.public_id(ids.MERCHANT, request.merchant_id)}.{suffix}"
-    headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Download(request, pieces, media_type=media, headers=headers)
+    return Download(request, pieces, name=name, media_type=media)

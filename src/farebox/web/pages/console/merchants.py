@@ -18,7 +18,6 @@ from farebox.service.operator.console import SOON_DAYS, MerchantOrder, MerchantR
 from farebox.service.operator.merchant_export import merchants_csv
 from farebox.service.operator.merchants import merchant_filter
 from farebox.service.typed_amounts import typed_amount
-from farebox.web.pages import render
 from farebox.web.pages.amounts import threshold_fields, typed_thresholds
 from farebox.web.pages.console.common import merchant_url
 from farebox.web.pages.dashboard import state_of
@@ -112,8 +111,7 @@ class MerchantListPages:
         """Give all merchants as CSV, or those that have a tag."""
         wanted = merchant_filter(tag=request.query("tag") or None)
         pieces = merchants_csv(request.services.merchants, wanted)
-        headers = {**render.HEADERS, "Content-Disposition": 'attachment; filename="merchants.csv"'}
-        return Download(request, pieces, media_type="text/csv", headers=headers)
+        return Download(request, pieces, name="merchants.csv", media_type="text/csv")
 
     async def new(self, request: PageRequest) -> Response:
         """Show the form by which a merchant is added."""

@@ -1,6 +1,5 @@
 """Revenue: what all merchants paid in, used and are still owed, month by month."""
 
-from collections.abc import AsyncIterator
 from typing import Final
 
 from starlette.responses import Response
@@ -10,7 +9,6 @@ from farebox.service.errors import InvalidInput
 from farebox.service.insight.revenue import net
 from farebox.web.charts.revenue import month_name, owed_chart, used_chart
 from farebox.web.pages import render
-from farebox.web.pages.reader_check import Download
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -61,13 +59,8 @@ class RevenuePages:
     async def export_csv(self, request: PageRequest) -> Response:
         """Give a month as CSV; the present one, unless another is asked for."""
         revenue = await request.services.revenue.read(_asked_for(request))
-        headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="revenue-{revenue.month}.csv"'}
-        return Download(request, _piece(month_revenue_csv(revenue)), media_type="text/csv", headers=headers)
+        return render.csv_file(f"revenue-{revenue.month}.csv", month_revenue_csv(revenue))
 
 
 def _asked_for(request: PageRequest) -> str | None:
     return request.query("month").strip() or None
-
-
-async def _piece(body: bytes) -> AsyncIterator[bytes]:
-    yield body

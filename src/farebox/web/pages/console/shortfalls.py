@@ -62,5 +62,4 @@ async def _file(request: PageRequest, merchant_id: int | None) -> Response:
     merchants = await request.services.console.merchants_of(row.transfer.merchant_id for row in page.rows)
     accounts = {number: merchant.account for number, merchant in merchants.items()}
     name = "shortfalls.csv" if merchant_id is None else f"{ids.public_id(ids.MERCHANT, merchant_id)}-shortfalls.csv"
-    headers = {**render.HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(shortfalls_csv(page.rows, accounts), media_type="text/csv", headers=headers)
+    return render.csv_file(name, shortfalls_csv(page.rows, accounts))
