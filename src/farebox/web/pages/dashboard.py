@@ -1,6 +1,5 @@
 """The merchant's dashboard: how much there is, how long it lasts and where it goes."""
 
-from datetime import timedelta
 from typing import Any, Final, Literal
 
 from starlette.responses import Response
@@ -8,7 +7,6 @@ from starlette.responses import Response
 from farebox.core.accounts import Account
 from farebox.core.thresholds import lowest_above
 from farebox.presenters.refusals import refused_today
-from farebox.presenters.times import at
 from farebox.service.ledger.queries import AccountView
 from farebox.service.statements.reader import Selection
 from farebox.web.charts.balance import balance_chart, balance_rows
@@ -88,8 +86,7 @@ class OverviewPages:
         account, zone, now = view.account, request.zone, request.services.console.now()
         history = await request.services.queries.history(account)
         by: By = "hour" if request.query("by") == "hour" else "day"
-        last = at(now, zone).date()
-        first = last - timedelta(days=USAGE_DAYS[by] - 1)
+        first, last = request.last_days(USAGE_DAYS[by])
         usage = await request.services.usage.read(
             request.merchant_id, by=by, first=str(first), last=str(last), zone=zone.key, request_type=None
         )

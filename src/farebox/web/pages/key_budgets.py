@@ -1,7 +1,6 @@
 """Budgets of a merchant's keys and their usage on pages, the merchant's own and the console's."""
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
 from typing import Any, Final
 
 from msgspec import Struct
@@ -21,7 +20,6 @@ from farebox.web.pages.request import PageRequest
 DAYS: Final = 30
 """How many days of usage a page tells of."""
 
-_FILE_DAYS: Final = quarters.DAYS_MAX
 _EACH: Final = {"day": "A day", "week": "A week, from Monday on", "month": "A month", "total": "In all"}
 
 
@@ -72,8 +70,7 @@ async def budget_preview(request: PageRequest, key: ApiKey, typed: TypedBudget, 
 
 async def usage_of_keys(request: PageRequest, merchant_id: int, keys: Sequence[ApiKey]) -> dict[str, Any]:
     """Sum up what each key's requests came to in the last days, as the template's macro takes it."""
-    last = quarters.today(request.services.console.now(), request.zone)
-    first = last - timedelta(days=DAYS - 1)
+    first, last = request.last_days(DAYS)
     lines = await request.services.key_usage.read(
         merchant_id, by="day", first=str(first), last=str(last), zone=request.zone.key
     )
@@ -82,8 +79,7 @@ async def usage_of_keys(request: PageRequest, merchant_id: int, keys: Sequence[A
 
 async def key_usage_file(request: PageRequest, merchant_id: int) -> Response:
     """Give what each key's requests came to in the last year as CSV, by day."""
-    last = quarters.today(request.services.console.now(), request.zone)
-    first = last - timedelta(days=_FILE_DAYS - 1)
+    first, last = request.last_days(quarters.DAYS_MAX)
     lines = await request.services.key_usage.read(
         merchant_id, by="day", first=str(first), last=str(last), zone=request.zone.key
     )

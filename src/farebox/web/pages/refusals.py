@@ -1,13 +1,11 @@
 """Refused requests on the pages of a merchant, its own and the console's."""
 
-from datetime import timedelta
 from typing import Any, Final
 
 from starlette.responses import Response
 
 from farebox.core import ids
 from farebox.presenters.refusals import refusals_csv, refused_by_day, refused_sums
-from farebox.service.insight import quarters
 from farebox.service.insight.refusals import KEPT_DAYS
 from farebox.web.pages import render
 from farebox.web.pages.request import PageRequest
@@ -23,8 +21,7 @@ async def refusals_of(
     request: PageRequest, merchant_id: int, *, days: int = DAYS, rows: int = ROWS_MAX
 ) -> dict[str, Any]:
     """Read what was refused of a merchant in the last days, as the template's macro takes it."""
-    last = quarters.today(request.services.console.now(), request.zone)
-    first = last - timedelta(days=days - 1)
+    first, last = request.last_days(days)
     lines = await request.services.refusals.read(
         merchant_id, by="day", first=str(first), last=str(last), zone=request.zone.key
     )
@@ -40,8 +37,7 @@ async def refusals_of(
 
 async def refusals_file(request: PageRequest, merchant_id: int) -> Response:
     """Give all refusals that are kept as CSV, by day."""
-    last = quarters.today(request.services.console.now(), request.zone)
-    first = last - timedelta(days=KEPT_DAYS)
+    first, last = request.last_days(KEPT_DAYS + 1)
     lines = await request.services.refusals.read(
         merchant_id, by="day", first=str(first), last=str(last), zone=request.zone.key
     )

@@ -1,6 +1,7 @@
 """A request for a page, and the answers that pages give to it."""
 
 from collections.abc import Awaitable, Callable
+from datetime import date, timedelta
 from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlencode
@@ -14,6 +15,7 @@ from farebox.core.permissions import Operation
 from farebox.core.staff_roles import StaffRole
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
+from farebox.service.insight import quarters
 from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignedIn
 from farebox.service.people.users import Login, Realm, Role
@@ -127,6 +129,11 @@ class PageRequest(Struct):
         """Return a parameter of the query, its first; a default if it is missing."""
         values = self.http.query_params.getlist(name)
         return values[0] if values else default
+
+    def last_days(self, count: int) -> tuple[date, date]:
+        """Tell the first and the last of so many days of the reader's zone, the last of which is today."""
+        last = quarters.today(self.services.console.now(), self.zone)
+        return last - timedelta(days=count - 1), last
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Answer with a page, which knows who asks."""
