@@ -10,7 +10,7 @@ from farebox.core import ids
 from farebox.core.currencies import format_money_with_code
 from farebox.presenters.key_usage import key_usage_csv, key_usage_sums
 from farebox.service.insight import quarters
-from farebox.service.operator.key_budgets import UNITS
+from farebox.service.operator.key_budgets import UNITS, KeyBudget
 from farebox.service.operator.merchants import ApiKey
 from farebox.web.pages import render
 from farebox.web.pages.amounts import optional_zero_amount
@@ -29,6 +29,12 @@ class TypedBudget(Struct, frozen=True):
     limits: Mapping[str, str]
     zone: str
     currency: str
+
+
+def budget_units(budget: KeyBudget | None) -> list[tuple[str, str, int | None]]:
+    """List how long limits may be for: the field of each, its words, and the limit that is set, in micros."""
+    amounts = {} if budget is None else {limit.word: limit.amount for limit in budget.limits}
+    return [(word, _EACH[word], amounts.get(word)) for word in UNITS]
 
 
 async def typed_budget(request: PageRequest, key: ApiKey) -> TypedBudget:

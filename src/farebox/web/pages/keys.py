@@ -10,11 +10,10 @@ from starlette.responses import Response
 from farebox.core import ids
 from farebox.presenters.keys import KEY_KIND_WORDS, is_working
 from farebox.service.errors import InvalidInput, Missing, ServiceError
-from farebox.service.operator.key_budgets import UNITS
 from farebox.service.operator.merchants import ApiKey, NewKey
 from farebox.service.repeats import RequestKey
 from farebox.web.pages.forms import typed_time
-from farebox.web.pages.key_budgets import budget_preview, typed_budget, usage_of_keys
+from farebox.web.pages.key_budgets import budget_preview, budget_units, typed_budget, usage_of_keys
 from farebox.web.pages.preview import Preview, facts_of
 from farebox.web.pages.render import clock_time, moment
 from farebox.web.pages.request import PageRequest
@@ -217,7 +216,14 @@ class KeyPages(ABC):
         key = await self._own(request)
         budget = await request.services.key_budgets.of_key(key)
         return await self._page(
-            request, "key", status, key=key, overlaps=list(self.overlaps.items()), budget=budget, units=list(UNITS)
+            request,
+            "key",
+            status,
+            key=key,
+            here=self._url(request, key),
+            overlaps=list(self.overlaps.items()),
+            budget=budget,
+            units=budget_units(budget),
         )
 
     async def _page(self, request: PageRequest, name: str, status: int = 200, **values: Any) -> Response:
