@@ -1,12 +1,20 @@
 """Commands that set things up: merchants, users and keys."""
 
 import re
-import sys
 from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, as_fields, command, merchant_id, merchant_id_or_none, short_time, table
+from farebox.cli.context import (
+    CommandContext,
+    as_fields,
+    command,
+    merchant_id,
+    merchant_id_or_none,
+    print_pieces,
+    short_time,
+    table,
+)
 from farebox.cli.money import answer_waiting
 from farebox.cli.staff import ROLE_OPTION, answer_link
 from farebox.core import ids
@@ -115,12 +123,10 @@ async def merchant_create(
 async def merchant_list(context: CommandContext, is_closed: bool, tag: str | None, is_csv: bool) -> None:
     """List merchants; those that are closed have a list of their own."""
     merchants = context.farebox.services.merchants
+    context.ensure_one_format(is_csv=is_csv)
     if is_csv:
-        if context.is_json:
-            raise InvalidInput("csv", "choose --csv or --json")
-        async for piece in merchants_csv(merchants, merchant_filter(is_closed=True if is_closed else None, tag=tag)):
-            sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
+        wanted = merchant_filter(is_closed=True if is_closed else None, tag=tag)
+        await print_pieces(merchants_csv(merchants, wanted))
         return
     found = await merchants.list(wanted=merchant_filter(is_closed=is_closed, tag=tag))
     rows = [

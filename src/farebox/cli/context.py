@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Final, NoReturn, TypeVar
 
@@ -107,6 +107,15 @@ class CommandContext:
             return ""
         return (await self.farebox.services.merchants.get(merchant_number))[1].currency
 
+    def ensure_one_format(self, *, is_csv: bool) -> None:
+        """See that the answer is asked for as CSV or as JSON, and not as both.
+
+        Raises:
+            InvalidInput: it is asked for as both.
+        """
+        if is_csv and self.is_json:
+            raise InvalidInput("csv", "choose --csv or --json")
+
     def answer(self, data: Any, text: str | Iterable[str]) -> None:
         """Print the answer: `data` with --json, else `text`, a line or several."""
         answer(data, text, is_json=self.is_json)
@@ -119,6 +128,19 @@ def answer(data: Any, text: str | Iterable[str], *, is_json: bool) -> None:
         return
     for line in [text] if isinstance(text, str) else text:
         click.echo(line)
+
+
+def print_file(body: bytes) -> None:
+    """Print a file as it is."""
+    sys.stdout.buffer.write(body)
+    sys.stdout.buffer.flush()
+
+
+async def print_pieces(pieces: AsyncIterable[bytes]) -> None:
+    """Print a file as it is, while it is made."""
+    async for piece in pieces:
+        sys.stdout.buffer.write(piece)
+    sys.stdout.buffer.flush()
 
 
 def _user_name() -> str:

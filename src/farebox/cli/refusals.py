@@ -1,14 +1,12 @@
 """The command that counts refused requests."""
 
-import sys
 from datetime import datetime
 
 import click
 
-from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, print_file, table
 from farebox.presenters.refusals import reason_words, refusal_data, refusals_csv, type_words
 from farebox.service import inputs
-from farebox.service.errors import InvalidInput
 from farebox.service.insight.quarters import By
 
 
@@ -25,14 +23,12 @@ async def refusals(
     context: CommandContext, merchant: str, by: By, time_zone: str, is_csv: bool, **wanted: str | None
 ) -> None:
     """Count a merchant's charges and holds that were refused, by type and reason."""
-    if is_csv and context.is_json:
-        raise InvalidInput("csv", "choose --csv or --json")
+    context.ensure_one_format(is_csv=is_csv)
     number, services = merchant_id(merchant), context.farebox.services
     await services.merchants.get(number)
     lines = await services.refusals.read(number, by=by, zone=time_zone, **wanted)
     if is_csv:
-        sys.stdout.buffer.write(refusals_csv(lines))
-        sys.stdout.buffer.flush()
+        print_file(refusals_csv(lines))
         return
     zone = inputs.time_zone("timeZone", time_zone)
     form = "%Y-%m-%d" if by == "day" else "%Y-%m-%d %H:%M"

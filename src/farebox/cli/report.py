@@ -1,13 +1,10 @@
 """Commands for reports over all merchants."""
 
-import sys
-
 import click
 
-from farebox.cli.context import CommandContext, command, table
+from farebox.cli.context import CommandContext, command, print_file, table
 from farebox.core.currencies import format_money
 from farebox.presenters.revenue import month_revenue_csv, month_revenue_data
-from farebox.service.errors import InvalidInput
 from farebox.service.insight.revenue import CurrencyRevenue, MonthRevenue, net
 
 
@@ -21,12 +18,10 @@ def report_group() -> None:
 @click.option("--csv", "is_csv", is_flag=True, help="As CSV, for a spreadsheet.")
 async def revenue(context: CommandContext, month: str | None, is_csv: bool) -> None:
     """Print what all merchants paid in, used and are still owed in a month, by currency."""
-    if is_csv and context.is_json:
-        raise InvalidInput("csv", "choose --csv or --json")
+    context.ensure_one_format(is_csv=is_csv)
     found = await context.farebox.services.revenue.read(month)
     if is_csv:
-        sys.stdout.buffer.write(month_revenue_csv(found))
-        sys.stdout.buffer.flush()
+        print_file(month_revenue_csv(found))
         return
     context.answer(month_revenue_data(found), _month_lines(found))
 

@@ -1,14 +1,12 @@
 """The command that lists what requests left uncollected and what is owed."""
 
-import sys
 from typing import Final
 
 import click
 
-from farebox.cli.context import CommandContext, command, short_time, table
+from farebox.cli.context import CommandContext, command, print_file, short_time, table
 from farebox.core.currencies import format_money_with_code
 from farebox.presenters.shortfalls import shortfall_data, shortfalls_csv
-from farebox.service.errors import InvalidInput
 from farebox.service.ledger.shortfalls import ROWS_MAX
 from farebox.service.request_words import requested
 
@@ -21,16 +19,14 @@ _COLUMNS: Final = ("when (UTC)", "merchant", "for", "reference", "taken", "missi
 @click.option("--csv", "is_csv", is_flag=True, help="As CSV, for a spreadsheet.")
 async def shortfalls(context: CommandContext, merchant: str | None, limit: int, is_csv: bool) -> None:
     """List transfers that took less than was due, the newest first."""
-    if is_csv and context.is_json:
-        raise InvalidInput("csv", "choose --csv or --json")
+    context.ensure_one_format(is_csv=is_csv)
     services = context.farebox.services
     number = await context.known_merchant(merchant)
     page = await services.shortfalls.page(number, cursor=None, limit=limit)
     merchants = await services.console.merchants_of(row.transfer.merchant_id for row in page.rows)
     accounts = {number: merchant.account for number, merchant in merchants.items()}
     if is_csv:
-        sys.stdout.buffer.write(shortfalls_csv(page.rows, accounts))
-        sys.stdout.buffer.flush()
+        print_file(shortfalls_csv(page.rows, accounts))
         return
     rows = []
     for row in page.rows:

@@ -1,7 +1,5 @@
 """Commands for statements: printing a merchant's book, exporting it, and verifying an export anywhere."""
 
-import sys
-from collections.abc import AsyncIterator
 from typing import Any
 
 import click
@@ -17,6 +15,7 @@ from farebox.cli.context import (
     fail,
     guarded,
     merchant_id,
+    print_pieces,
     short_time,
 )
 from farebox.core import ids
@@ -46,8 +45,7 @@ async def statement(context: CommandContext, merchant: str, is_csv: bool, **text
     number = merchant_id(merchant)
     selection = Selection(**texts)
     statements = context.farebox.services.statements
-    if is_csv and context.is_json:
-        raise InvalidInput("csv", "choose --csv or --json")
+    context.ensure_one_format(is_csv=is_csv)
     if context.is_json:
         for name, text in (
             ("kind", selection.kind),
@@ -58,18 +56,11 @@ async def statement(context: CommandContext, merchant: str, is_csv: bool, **text
                 raise InvalidInput(
                     name, "--json is a whole stretch of the book, or it could not be verified; take --from and --to"
                 )
-        await _print_pieces(await statements.export_lines(number, start=selection.start, end=selection.end))
+        await print_pieces(await statements.export_lines(number, start=selection.start, end=selection.end))
     elif is_csv:
-        await _print_pieces(await statements.export_csv(number, selection))
+        await print_pieces(await statements.export_csv(number, selection))
     else:
         await _print_lines(context, number, selection)
-
-
-async def _print_pieces(pieces: AsyncIterator[bytes]) -> None:
-    out = sys.stdout.buffer
-    async for piece in pieces:
-        out.write(piece)
-    out.flush()
 
 
 async def _print_lines(context: CommandContext, number: int, selection: Selection) -> None:
