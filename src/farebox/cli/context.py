@@ -9,6 +9,7 @@ import sys
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from functools import wraps
 from typing import Any, Final, NoReturn, TypeVar
+from zoneinfo import ZoneInfo
 
 import click
 import msgspec
@@ -20,6 +21,7 @@ from farebox.core import ids
 from farebox.core.invariants import InvariantViolation
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.observe import configure_logging
+from farebox.presenters.times import at
 from farebox.service import inputs
 from farebox.service.errors import (
     Conflict,
@@ -32,6 +34,7 @@ from farebox.service.errors import (
     Unavailable,
     UnknownMerchant,
 )
+from farebox.service.insight.quarters import By
 from farebox.service.people.api_keys import Principal
 from farebox.service.typed_amounts import typed_amount
 from farebox.storage.interface import SchemaMismatch, StorageError
@@ -267,6 +270,11 @@ def counted(count: int, what: str) -> str:
 def short_time(micros: int) -> str:
     """Write a time for people: to the second, in UTC."""
     return inputs.format_time(micros)[:19].replace("T", " ")
+
+
+def start_words(micros: int, zone: ZoneInfo, *, by: By) -> str:
+    """Write which day or hour of a zone begins at a time: 2026-01-31, 2026-01-31 14:00."""
+    return at(micros, zone).strftime("%Y-%m-%d" if by == "day" else "%Y-%m-%d %H:%M")
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> list[str]:

@@ -1,19 +1,17 @@
 """Usage by API key, from a shell."""
 
-from datetime import datetime
-from typing import Literal
-
-from farebox.cli.context import CommandContext, as_fields, merchant_id, table
+from farebox.cli.context import CommandContext, as_fields, merchant_id, start_words, table
 from farebox.core import ids
 from farebox.core.currencies import format_money
 from farebox.presenters.key_usage import key_usage_data
 from farebox.service import inputs
+from farebox.service.insight.quarters import By
 
 
 async def print_usage_by_key(
     context: CommandContext,
     merchant: str,
-    by: Literal["day", "hour"],
+    by: By,
     first: str | None,
     last: str | None,
     time_zone: str,
@@ -27,11 +25,10 @@ async def print_usage_by_key(
         number, by=by, first=first, last=last, zone=time_zone, request_type=request_type
     )
     zone = inputs.time_zone("timeZone", time_zone)
-    form = "%Y-%m-%d" if by == "day" else "%Y-%m-%d %H:%M"
     names = {key.key_id: key.name or key.hint for key in keys}
     rows = [
         (
-            datetime.fromtimestamp(line.starts_at // 1_000_000, zone).strftime(form),
+            start_words(line.starts_at, zone, by=by),
             "" if line.key_id is None else ids.public_id(ids.KEY, line.key_id),
             "no key" if line.key_id is None else names.get(line.key_id, ""),
             line.request_type,

@@ -1,11 +1,10 @@
 """Commands that move money, and that read what was moved."""
 
-from datetime import UTC, datetime
-from typing import Literal
+from datetime import UTC
 
 import click
 
-from farebox.cli.context import CommandContext, as_fields, command, merchant_id, table
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, start_words, table
 from farebox.cli.key_usage import print_usage_by_key
 from farebox.core import ids
 from farebox.core.accounts import Account, Kind
@@ -19,6 +18,7 @@ from farebox.presenters.grants import ENDING_MAX, ending_data
 from farebox.presenters.moves import move_data
 from farebox.service import inputs
 from farebox.service.errors import transfer_of, waiting_of
+from farebox.service.insight.quarters import By
 
 
 @command("topup")
@@ -103,7 +103,7 @@ async def reverse(
 async def usage(
     context: CommandContext,
     merchant: str,
-    by: Literal["day", "hour"],
+    by: By,
     first: str | None,
     last: str | None,
     time_zone: str,
@@ -131,10 +131,9 @@ async def usage(
         for line in lines
     ]
     zone = inputs.time_zone("timeZone", time_zone)
-    form = "%Y-%m-%d" if by == "day" else "%Y-%m-%d %H:%M"
     rows = [
         (
-            datetime.fromtimestamp(line.starts_at // 1_000_000, zone).strftime(form),
+            start_words(line.starts_at, zone, by=by),
             line.request_type,
             f"{line.requests:,}",
             format_money(line.cost, account.currency),

@@ -1,10 +1,8 @@
 """The command that counts refused requests."""
 
-from datetime import datetime
-
 import click
 
-from farebox.cli.context import CommandContext, as_fields, command, merchant_id, print_file, table
+from farebox.cli.context import CommandContext, as_fields, command, merchant_id, print_file, start_words, table
 from farebox.presenters.refusals import reason_words, refusal_data, refusals_csv, type_words
 from farebox.service import inputs
 from farebox.service.insight.quarters import By
@@ -31,10 +29,9 @@ async def refusals(
         print_file(refusals_csv(lines))
         return
     zone = inputs.time_zone("timeZone", time_zone)
-    form = "%Y-%m-%d" if by == "day" else "%Y-%m-%d %H:%M"
     rows = [
         (
-            datetime.fromtimestamp(line.starts_at // 1_000_000, zone).strftime(form),
+            start_words(line.starts_at, zone, by=by),
             type_words(line.request_type),
             reason_words(line.reason),
             f"{line.requests:,}",
