@@ -65,7 +65,7 @@ class ClosingPages:
         approvals = await services.approvals.page(merchant_id=number, before=None, limit=_APPROVALS)
         now = services.console.now()
         # An adjustment that brings money first pays what is owed for reversed top-ups.
-        paid = account.wallet - account.given - account.owed
+        paid = account.paid - account.owed
         return await merchant_page(
             request,
             "console/close.html",
