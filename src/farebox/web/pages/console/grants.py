@@ -16,7 +16,7 @@ from farebox.service.operator.grants import Grant, GrantFields
 from farebox.service.plain_values import listed
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url, outcome_of
-from farebox.web.pages.console.previews import NEEDS_APPROVAL, balance_fact
+from farebox.web.pages.console.previews import NEEDS_APPROVAL, asked_before, balance_fact
 from farebox.web.pages.forms import typed_time
 from farebox.web.pages.once import sent_once
 from farebox.web.pages.preview import Preview, facts_of
@@ -195,12 +195,7 @@ def _terms(outcome: Outcome) -> GrantTerms:
 def _given_before(about: Preview, grant: Grant | None, root: str) -> Preview:
     """Tell that a reference was used before, for this very grant."""
     if grant is None:
-        return replace(
-            about,
-            question="This is asked for already",
-            notice="It waits for a second person; the same reference again is the same request.",
-            link=("/support/approvals", "To the approvals"),
-        )
+        return asked_before(about)
     return replace(
         about,
         question="This is given already",

@@ -52,15 +52,20 @@ def owed_fact(account: Account, paid: int) -> tuple[str, str | None]:
     return "Pays first", f"{format_money_with_code(paid, account.currency)}{left}" if paid else None
 
 
+def asked_before(about: Preview) -> Preview:
+    """Tell that a reference was used before, for a move that waits for a second person."""
+    return replace(
+        about,
+        question="This is asked for already",
+        notice="It waits for a second person; the same reference again is the same request.",
+        link=("/support/approvals", "To the approvals"),
+    )
+
+
 def made_before(about: Preview, outcome: Outcome, root: str) -> Preview:
     """Tell that a reference was used before, for this very move; `root` is where the merchant's pages begin."""
     if outcome.transfer is None:
-        return replace(
-            about,
-            question="This is asked for already",
-            notice="It waits for a second person; the same reference again is the same request.",
-            link=("/support/approvals", "To the approvals"),
-        )
+        return asked_before(about)
     return replace(
         about,
         question="This is made already",
