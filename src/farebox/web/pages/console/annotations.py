@@ -10,6 +10,7 @@ from farebox.core.permissions import Operation
 from farebox.service import inputs
 from farebox.service.errors import ServiceError
 from farebox.web.pages.console.common import CURSOR, MERCHANT, merchant_of, merchant_page, merchant_url
+from farebox.web.pages.paging import cut
 from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
@@ -66,14 +67,14 @@ class AnnotationPages:
     async def _page(self, request: PageRequest, status: int = 200) -> Response:
         cursor = request.query(CURSOR) or None
         before = None if cursor is None else inputs.public_id(CURSOR, ids.NOTE, cursor)
-        notes = await request.services.annotations.notes(merchant_of(request), before=before, limit=ROWS + 1)
-        more = ids.public_id(ids.NOTE, notes[ROWS - 1].note_id) if len(notes) > ROWS else None
+        found = await request.services.annotations.notes(merchant_of(request), before=before, limit=ROWS + 1)
+        notes, is_more = cut(found, ROWS)
         return await merchant_page(
             request,
             "console/notes.html",
             status,
-            notes=notes[:ROWS],
+            notes=notes,
             cursor=cursor,
-            more=more,
+            more=ids.public_id(ids.NOTE, notes[-1].note_id) if is_more else None,
             actors=await request.services.audit_log.names(),
         )
