@@ -2,7 +2,7 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
@@ -119,6 +119,7 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
     if len(by_key) != len(book):
         raise Contradiction("an idempotency key stands twice in a book")
     known = {"top_up INV-1"}
+    grants = {grant.id: grant for grant in await snapshot.grants(seeds.merchant_id)}
     for request in requests:
         if request.kind in MOVING_NOTHING:
             continue
@@ -126,7 +127,7 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
         known.add(place)
         transfer = by_key.get(place)
         if request.kind == "grant" and request.state == "done":
-            await _check_grant(snapshot, request, transfer)
+            _check_grant(grants, request, transfer)
         elif request.state == "done":
             if transfer is None:
                 raise Contradiction(f"lost: {request.kind} {request.name} was acknowledged as {request.data}")
@@ -164,10 +165,9 @@ async def _check_ends(snapshot: Snapshot, seeds: Seeds, book: list[Transfer], re
                 raise Contradiction(f"{hold} was acknowledged to last until {request.content['expiresAt']}")
 
 
-async def _check_grant(snapshot: Snapshot, request: Request, transfer: Transfer | None) -> None:
+def _check_grant(grants: Mapping[str, Grant], request: Request, transfer: Transfer | None) -> None:
     """See that a grant that was acknowledged is there, as a transfer or waiting."""
-    grants = await snapshot.grants(request.seeds.merchant_id)
-    grant = next((grant for grant in grants if grant.id == request.data["grantId"]), None)
+    grant = grants.get(request.data["grantId"])
     if grant is None or grant.reference != request.name or grant.amount != _told_amount(request):
         raise Contradiction(f"lost: grant {request.name} was acknowledged as {request.data}, the ledger has {grant}")
     if transfer is None and grant.state != GrantState.WAITING:
