@@ -25,6 +25,7 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
+from farebox.core.money import format_amount
 from farebox.core.staff_roles import EVERY_ROLE
 from farebox.service.errors import Conflict
 from farebox.service.id_generator import IdGenerator
@@ -286,6 +287,23 @@ async def give_credit(farebox: Farebox, merchant_id: int, amount: str = "5", **m
     outcome = await farebox.services.grants.give(merchant_id, fields, principal=Principal("sam", roles=EVERY_ROLE))
     assert outcome.grant is not None, outcome.message
     return outcome.grant
+
+
+async def empty(farebox: Farebox, merchant_id: int, *, is_closed: bool) -> None:
+    """Pay out what a merchant has, and close it if asked."""
+    operations = farebox.services.operations
+    _, account = await farebox.services.merchants.get(merchant_id)
+    paid_out = await operations.adjust(
+        merchant_id,
+        amount=f"-{format_amount(account.paid)}",
+        reference="closing",
+        reason="paid out",
+        principal=None,
+    )
+    assert paid_out.is_ok, paid_out
+    if is_closed:
+        closed = await operations.set_closed(merchant_id, is_closed=True, reason="gone", principal=None)
+        assert closed.is_ok, closed
 
 
 async def seed_through(

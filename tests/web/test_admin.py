@@ -13,14 +13,13 @@ from farebox.bootstrap import Farebox
 from farebox.config import Settings
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.core.money import format_amount
 from farebox.service.inputs import format_time
 from farebox.service.operator.verifier import Verifier
 from farebox.service.people import api_keys
 from farebox.web.api import routes
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.clock import at, later
-from tests.support.server import Seeds, give_credit, seed, support_key_of
+from tests.support.server import Seeds, empty, give_credit, seed, support_key_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -755,19 +754,6 @@ def _field(data: Any, name: str) -> str:
     return str(data)
 
 
-async def _empty(farebox: Farebox, seeds: Seeds, *, is_closed: bool) -> None:
-    """Pay out what a merchant has, and close it if asked."""
-    operations = farebox.services.operations
-    _, account = await farebox.services.merchants.get(seeds.merchant_id)
-    amount = f"-{format_amount(account.available - account.given)}"
-    paid_out = await operations.adjust(
-        seeds.merchant_id, amount=amount, reference="closing", reason="paid out", principal=None
-    )
-    assert paid_out.is_ok, paid_out
-    if is_closed:
-        assert (await operations.set_closed(seeds.merchant_id, is_closed=True, reason="gone", principal=None)).is_ok
-
-
 @pytest.mark.parametrize(
     ("method", "path", "body", "action", "subject", "detail"),
     ACTIONS,
@@ -799,7 +785,7 @@ async def test_each_action_is_in_the_audit_log_once(
     for name, value in names.items():
         target = target.replace(name, value)
     if path in ("{m}/close", "{m}/reopen"):
-        await _empty(farebox, seeds, is_closed=path == "{m}/reopen")
+        await empty(farebox, seeds.merchant_id, is_closed=path == "{m}/reopen")
     before = await _log(client, seeds)
     with later(farebox, seconds=0):
         now = farebox.clock.now()

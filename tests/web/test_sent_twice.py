@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -17,7 +17,6 @@ import pytest_asyncio
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import KeyKind
-from farebox.core.money import format_amount
 from farebox.core.staff_roles import StaffRole
 from farebox.service import inputs
 from farebox.service.operator.verifier import Verifier
@@ -31,7 +30,7 @@ from farebox.web.pages.throttle import SignInThrottle
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.clock import later
 from tests.support.postgres import Databases
-from tests.support.server import Seeds, give_credit, open_farebox, seed
+from tests.support.server import Seeds, empty, give_credit, open_farebox, seed
 from tests.web.console.visitor import FORM, Visitor, words
 from tests.web.forms import filled_in, with_file
 
@@ -265,15 +264,8 @@ async def _hold(site: Site, seeds: Seeds) -> str:
 async def _empty(site: Site, seeds: Seeds, hold: str, *, is_closed: bool) -> None:
     """Leave a merchant without money, and close it if asked."""
     operations = site.farebox.services.operations
-    release: dict[str, Any] = {"idempotency_key": "release", "reference": None, "caller": None}
-    assert (await operations.release(hold, **release)).is_ok
-    _, account = await site.farebox.services.merchants.get(seeds.merchant_id)
-    rest = format_amount(account.available - account.given)
-    paid_out: dict[str, Any] = {"reference": "closing", "reason": "paid out", "principal": None}
-    assert (await operations.adjust(seeds.merchant_id, amount=f"-{rest}", **paid_out)).is_ok
-    if is_closed:
-        closed = await operations.set_closed(seeds.merchant_id, is_closed=True, reason="gone", principal=None)
-        assert closed.is_ok
+    assert (await operations.release(hold, idempotency_key="release", reference=None, caller=None)).is_ok
+    await empty(site.farebox, seeds.merchant_id, is_closed=is_closed)
 
 
 async def _add_staff(site: Site) -> dict[str, str]:
