@@ -301,7 +301,7 @@ class Story:
         holds = [outcome.hold.seq for outcome in done if outcome.hold is not None]
         made = [made for item in done for made in (item.transfer, item.charge) if made is not None]
         charges = [item.seq for item in made if item.kind != Kind.HOLD]
-        common = (
+        kinds = (
             *["charge"] * 5,
             *["hold"] * 5,
             *["end"] * 8,
@@ -311,8 +311,9 @@ class Story:
             "top_up",
             "grant",
             "grant",
+            "reverse",
         )
-        match random.choice((*common, "reverse")):
+        match random.choice(kinds):
             case "hold":
                 ttl_seconds = random.choice((1, 3, 900))
                 return self._spend(CreateHold, merchant_id, key, ttl_seconds=ttl_seconds)
