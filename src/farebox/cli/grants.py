@@ -10,8 +10,7 @@ from farebox.core.credit.grants import Grant, GrantState
 from farebox.core.currencies import format_money, format_money_with_code
 from farebox.presenters.grant_words import types_words
 from farebox.presenters.grants import GRANT_STATE_WORDS, ended_grant_data, grant_data
-from farebox.service.errors import Refused
-from farebox.service.operator.grants import GrantFields, merchant_of_grant
+from farebox.service.operator.grants import GrantFields, grant_of, merchant_of_grant
 
 _PAGE: Final = 1_000
 _COLUMNS: Final = ("grant", "state", "given", "left", "starts (UTC)", "ends (UTC)", "pays for", "priority", "reference")
@@ -58,9 +57,7 @@ async def grant_give(
     outcome = await context.farebox.services.grants.give(number, fields, principal=context.principal)
     if answer_waiting(context, outcome):
         return
-    if outcome.grant is None:
-        raise Refused(outcome)
-    grant = outcome.grant
+    grant = grant_of(outcome)
     _, account = await context.farebox.services.merchants.get(number)
     again = "; this had been done before, and nothing is given again" if outcome.is_replay else ""
     starts = f", from {short_time(grant.starts_at)} (UTC) on" if grant.state == GrantState.WAITING else ""
@@ -94,14 +91,13 @@ async def grant_end(context: CommandContext, grant: str, reason: str) -> None:
     """Take back what is left of a grant; one that waits never starts."""
     number, services = merchant_of_grant(grant), context.farebox.services
     outcome = await services.grants.end(number, grant, reason=reason, principal=context.principal)
-    if outcome.grant is None:
-        raise Refused(outcome)
+    ended = grant_of(outcome)
     _, account = await services.merchants.get(number)
     transfer = outcome.transfer
     taken = 0 if transfer is None else transfer.amount
     again = "; this had been done before, and nothing moved now" if outcome.is_replay else ""
     context.answer(
-        {**as_fields(ended_grant_data(outcome.grant, transfer)), "isReplay": outcome.is_replay},
+        {**as_fields(ended_grant_data(ended, transfer)), "isReplay": outcome.is_replay},
         f"Took back {format_money_with_code(taken, account.currency)} of {grant}{again}. "
         f"Available: {format_money_with_code(account.available, account.currency)}.",
     )

@@ -10,7 +10,7 @@ from farebox.core.credit.grants import PRIORITY_MAX, TYPES_MAX, Grant
 from farebox.core.outcomes import Code, Outcome, refused
 from farebox.core.permissions import Operation
 from farebox.service import inputs, parsing
-from farebox.service.errors import InvalidInput, Missing, translated
+from farebox.service.errors import InvalidInput, Missing, Refused, translated
 from farebox.service.ledger.operations import Operations
 from farebox.service.people.api_keys import Principal
 from farebox.storage.stores import Stores
@@ -115,6 +115,17 @@ class Grants:
             return {}
         with translated():
             return {grant.number: grant for grant in await self._stores.grants.at(merchant_id, numbers)}
+
+
+def grant_of(outcome: Outcome) -> Grant:
+    """Return the grant of a command that gave credit or ended it.
+
+    Raises:
+        Refused: it was refused.
+    """
+    if outcome.grant is None:
+        raise Refused(outcome)
+    return outcome.grant
 
 
 def merchant_of_grant(grant: str) -> int:

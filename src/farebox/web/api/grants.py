@@ -2,12 +2,11 @@
 
 from typing import Final
 
-from farebox.core.outcomes import Code, Outcome
+from farebox.core.outcomes import Code
 from farebox.core.permissions import Operation
 from farebox.presenters.approvals import ApprovalData
 from farebox.presenters.grants import EndedGrantData, GrantData, ended_grant_data, grant_data
-from farebox.service.errors import Refused
-from farebox.service.operator.grants import Grant, GrantFields
+from farebox.service.operator.grants import GrantFields, grant_of
 from farebox.web.api.answers import answer, replay_headers, waiting_answer
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path, text_in_path
 from farebox.web.api_route import MERCHANT, SUPPORT, Answer, ApiRequest, Endpoints, route
@@ -80,7 +79,7 @@ class GrantEndpoints(Endpoints):
         )
         outcome = await self._services.grants.give(merchant_in_path(request), fields, principal=request.principal)
         return waiting_answer(outcome) or answer(
-            grant_data(_grant_of(outcome)), replay_headers(is_replay=outcome.is_replay)
+            grant_data(grant_of(outcome)), replay_headers(is_replay=outcome.is_replay)
         )
 
     @route(
@@ -103,16 +102,9 @@ class GrantEndpoints(Endpoints):
             reason=body.reason,
             principal=request.principal,
         )
-        data = ended_grant_data(_grant_of(outcome), outcome.transfer)
+        data = ended_grant_data(grant_of(outcome), outcome.transfer)
         return answer(data, replay_headers(is_replay=outcome.is_replay))
 
     async def _page(self, merchant_id: int, query: PageQuery) -> Answer:
         page = await self._services.grants.page(merchant_id, cursor=query.cursor, limit=query.limit)
         return answer(GrantsData([grant_data(grant) for grant in page.grants], page.next_cursor))
-
-
-def _grant_of(outcome: Outcome) -> Grant:
-    """Return the grant that a command made or ended, or raise its refusal."""
-    if outcome.grant is None:
-        raise Refused(outcome)
-    return outcome.grant
