@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from farebox.setting_types import (
+    SHOWN_CHARS_MAX,
     ApprovalAbove,
     Connections,
     Contact,
@@ -34,7 +35,6 @@ _ENVIRONMENT_PREFIX: Final = "FAREBOX_"
 _PATH_OF_FIELD: Final = " - at `$."
 """What msgspec puts between the reason for a refusal and the field that was refused."""
 
-_SHOWN_CHARS_MAX: Final = 200
 _OTHERS: Final = frozenset({"FAREBOX_API_KEY", "FAREBOX_URL"})
 """Names that the examples of the Balance API read, in an environment that they may share with a command."""
 
@@ -201,4 +201,4 @@ def _unknown(name: str) -> str:
         advice = f"did you mean {_ENVIRONMENT_PREFIX + likely[0] if is_of_environment else likely[0].lower()}?"
     else:
         advice = f"there are {', '.join(_DEFAULTS)}"
-    return f"{name[:_SHOWN_CHARS_MAX]} is no setting; {advice}"
+    return f"{name[:SHOWN_CHARS_MAX]} is no setting; {advice}"

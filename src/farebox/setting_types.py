@@ -44,7 +44,9 @@ _SCHEME: Final = re.compile(r"[a-z][a-z0-9+]{0,15}", re.ASCII)
 _MAIL_SCHEMES: Final = ("smtp", "smtps")
 _ADVICE_POSTGRES: Final = "postgresql://user:password@host/database"
 _ADVICE_SMTP: Final = "smtp://user:password@host:587?starttls=true"
-_SHOWN_CHARS_MAX: Final = 200
+SHOWN_CHARS_MAX: Final = 200
+"""So much of what was given is repeated in a refusal."""
+
 _CONTACT_CHARS_MAX: Final = 200
 _SECRET_KEY_DISTINCT_MIN: Final = 8
 """How many different characters a secret key has at least; 32 random hexadecimal digits have."""
@@ -312,7 +314,7 @@ def _items(text: str) -> list[str]:
 
 
 def _shown(text: str) -> str:
-    return repr(text[:_SHOWN_CHARS_MAX])
+    return repr(text[:SHOWN_CHARS_MAX])
 
 
 def _check_hosts(url: str, advice: str) -> None:
