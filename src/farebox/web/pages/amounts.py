@@ -8,24 +8,14 @@ from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.forms import Form
 
 
-def optional_amount(form: Form, field: str, currency: str) -> str | None:
+def optional_amount(form: Form, field: str, currency: str, *, is_zero_allowed: bool = False) -> str | None:
     """Read an amount that may be left out; None if it was.
 
     Raises:
         InvalidInput: something was typed that is no amount.
     """
     text = form.text(field)
-    return typed_amount(field, text, currency) if text else None
-
-
-def optional_zero_amount(form: Form, field: str, currency: str) -> str | None:
-    """Read an amount that may be left out, or be nothing; None if it was left out.
-
-    Raises:
-        InvalidInput: something was typed that is no amount.
-    """
-    text = form.text(field)
-    return typed_amount(field, text, currency, is_zero_allowed=True) if text else None
+    return typed_amount(field, text, currency, is_zero_allowed=is_zero_allowed) if text else None
 
 
 def typed_thresholds(form: Form, field: str, currency: str, credit_limit: int) -> list[str]:

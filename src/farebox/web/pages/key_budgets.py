@@ -13,7 +13,7 @@ from farebox.service.insight import quarters
 from farebox.service.operator.key_budgets import UNITS, KeyBudget
 from farebox.service.operator.merchants import ApiKey
 from farebox.web.pages import render
-from farebox.web.pages.amounts import optional_zero_amount
+from farebox.web.pages.amounts import optional_amount
 from farebox.web.pages.preview import Preview
 from farebox.web.pages.request import PageRequest
 
@@ -44,7 +44,7 @@ async def typed_budget(request: PageRequest, key: ApiKey) -> TypedBudget:
         InvalidInput: something was typed that is no amount.
     """
     currency = (await request.services.merchants.get(key.merchant_id or 0))[1].currency
-    typed = {word: optional_zero_amount(request.form, word, currency) for word in UNITS}
+    typed = {word: optional_amount(request.form, word, currency, is_zero_allowed=True) for word in UNITS}
     zone = request.form.text("zone") or request.zone.key
     return TypedBudget({word: text for word, text in typed.items() if text is not None}, zone, currency)
 
