@@ -78,10 +78,12 @@ _MERCHANTS: Final = (
     ("Tailspin Audio", "USD", "50", "800", ("dev@tailspin.example", "ops@tailspin.example")),
 )
 
-
 _CREDIT: Final = "50"
 _CREDIT_DAYS_LEFT: Final = 21
 """How long the credit that was given goes on when the demo begins: too long for the mail that it ends."""
+
+_BUDGET: Final = {"day": "5", "month": "100"}
+"""What the first merchant's nightly jobs may spend."""
 
 STAFF: Final = "sam@farebox.example"
 PASSWORD: Final = "open the demo"  # noqa: S105 - everybody's, of a database that is thrown away.
@@ -169,10 +171,6 @@ def _choose_port(port: int | None, *, is_json: bool) -> int:
         free: int = probe.getsockname()[1]
     click.echo(f"Port {wanted} is taken; using {free}.")
     return free
-
-
-_BUDGET: Final = {"day": "5", "month": "100"}
-"""What the first merchant's nightly jobs may spend."""
 
 
 async def seed(settings: Settings) -> Seeded:
