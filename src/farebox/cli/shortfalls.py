@@ -24,9 +24,8 @@ async def shortfalls(context: CommandContext, merchant: str | None, limit: int, 
     number = await context.known_merchant(merchant)
     page = await services.shortfalls.page(number, cursor=None, limit=limit)
     merchants = await services.console.merchants_of(row.transfer.merchant_id for row in page.rows)
-    accounts = {number: merchant.account for number, merchant in merchants.items()}
     if is_csv:
-        print_file(shortfalls_csv(page.rows, accounts))
+        print_file(shortfalls_csv(page.rows, merchants))
         return
     rows = []
     for row in page.rows:
@@ -43,6 +42,6 @@ async def shortfalls(context: CommandContext, merchant: str | None, limit: int, 
         )
     more = [f"There are more; --limit shows up to {ROWS_MAX:,}."] if page.next_cursor else []
     context.answer(
-        [shortfall_data(row, accounts[row.transfer.merchant_id].currency) for row in page.rows],
+        [shortfall_data(row, merchants[row.transfer.merchant_id].account.currency) for row in page.rows],
         [*(table(_COLUMNS, rows, right=(4, 5, 6)) or ["Nothing is missing."]), *more],
     )

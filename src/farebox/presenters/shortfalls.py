@@ -6,12 +6,13 @@ from typing import Annotated, Final, Literal
 from msgspec import Meta, Struct
 
 from farebox.core import ids
-from farebox.core.accounts import Account, Kind
+from farebox.core.accounts import Kind
 from farebox.core.money import format_amount
 from farebox.presenters.fields import AMOUNT_OUT, Amount, MerchantId, Time, TransferId
 from farebox.service import inputs
 from farebox.service.csv_files import csv_of
 from farebox.service.ledger.shortfalls import ShortTransfer
+from farebox.service.operator.console import MerchantRow
 
 _TEXTS: Final = frozenset({"type", "reference"})
 
@@ -65,7 +66,7 @@ def shortfall_data(row: ShortTransfer, currency: str) -> ShortfallData:
     )
 
 
-def shortfalls_csv(rows: Iterable[ShortTransfer], accounts: Mapping[int, Account]) -> bytes:
-    """Write shortfalls as CSV; `accounts` are their merchants'."""
-    data = [shortfall_data(row, accounts[row.transfer.merchant_id].currency) for row in rows]
+def shortfalls_csv(rows: Iterable[ShortTransfer], merchants: Mapping[int, MerchantRow]) -> bytes:
+    """Write shortfalls as CSV; `merchants` are theirs, by their numbers."""
+    data = [shortfall_data(row, merchants[row.transfer.merchant_id].account.currency) for row in rows]
     return csv_of(ShortfallData, data, texts=_TEXTS)

@@ -28,8 +28,7 @@ class ShortfallEndpoints(Endpoints):
         cursor, limit = (None, ROWS_MAX) if is_csv else (query.cursor, query.limit)
         page = await self._services.shortfalls.page(merchant_in_query(query), cursor=cursor, limit=limit)
         merchants = await self._services.console.merchants_of(row.transfer.merchant_id for row in page.rows)
-        accounts = {number: merchant.account for number, merchant in merchants.items()}
         if is_csv:
-            return download_text(request, "shortfalls.csv", shortfalls_csv(page.rows, accounts), CSV)
-        data = [shortfall_data(row, accounts[row.transfer.merchant_id].currency) for row in page.rows]
+            return download_text(request, "shortfalls.csv", shortfalls_csv(page.rows, merchants), CSV)
+        data = [shortfall_data(row, merchants[row.transfer.merchant_id].account.currency) for row in page.rows]
         return answer(ShortfallsData(data, page.next_cursor))

@@ -60,6 +60,5 @@ class ConsoleShortfallPages:
 async def _file(request: PageRequest, merchant_id: int | None) -> Response:
     page = await request.services.shortfalls.page(merchant_id, cursor=None, limit=ROWS_MAX)
     merchants = await request.services.console.merchants_of(row.transfer.merchant_id for row in page.rows)
-    accounts = {number: merchant.account for number, merchant in merchants.items()}
     name = "shortfalls.csv" if merchant_id is None else f"{ids.public_id(ids.MERCHANT, merchant_id)}-shortfalls.csv"
-    return render.csv_file(name, shortfalls_csv(page.rows, accounts))
+    return render.csv_file(name, shortfalls_csv(page.rows, merchants))
