@@ -58,7 +58,7 @@ async def budget_preview(request: PageRequest, key: ApiKey, typed: TypedBudget, 
             format_money_with_code(micros, typed.currency) for micros in (limit.amount, limit.spent, limit.left)
         )
         facts.append((_EACH[limit.word], f"{amount}; {spent} is spent already, {left} is left"))
-    if facts:
+    if typed.limits:
         facts.append(("Time zone", typed.zone))
         facts.append(("From then on", "charges and holds that name the key beyond it are refused"))
     else:
@@ -66,7 +66,7 @@ async def budget_preview(request: PageRequest, key: ApiKey, typed: TypedBudget, 
     return Preview(
         action=f"{here}/budget",
         back=here,
-        question=f"Set the budget of the key {key.hint}?" if facts[1:] else f"Take the budget of {key.hint} away?",
+        question=f"Set the budget of the key {key.hint}?" if typed.limits else f"Take the budget of {key.hint} away?",
         facts=facts,
         button="Set the budget" if typed.limits else "Take it away",
         fields={**typed.limits, "zone": typed.zone, "is_sure": "yes"},
