@@ -43,7 +43,7 @@ def fall(thresholds: tuple[Threshold, ...], posted: int) -> Told:
 def money_arrives(thresholds: tuple[Threshold, ...], posted: int) -> Told:
     """End every episode, and begin one of each threshold that the money leaves `posted` below.
 
-    Called for top-ups and upward adjustments alone. Several make one alert, which names the lowest.
+    Called for top-ups, upward adjustments and grants alone. Several make one alert, which names the lowest.
     """
     below = lowest_above(thresholds, posted)
     if below is None and all(threshold.is_armed for threshold in thresholds):

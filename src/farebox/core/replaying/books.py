@@ -48,7 +48,7 @@ class Replay:
         self.returned: dict[int, int] = {}
         """How much was given back of the transfer with this seq, by refunds or reversals, with what is owed of it."""
         self.last_arrival_seq = 0
-        """The last transfer that brought money, by a top-up or an upward adjustment."""
+        """The last transfer that brought money, by a top-up, an upward adjustment or a grant."""
 
     def feed_all(self, transfers: Iterable[Transfer]) -> Iterator[str]:
         """Apply transfers one after the other and yield each one's faults, as `feed` does.
