@@ -144,7 +144,7 @@ class Account(Struct, frozen=True, gc=False):
 
     @property
     def posted(self) -> int:
-        """What the merchant has paid and not yet spent: wallet and held."""
+        """What the merchant has paid or was given, and not yet spent: wallet and held."""
         return self.wallet + self.held
 
     def is_watched(self, threshold: Threshold) -> bool:
