@@ -6,7 +6,7 @@ what is absent is empty. No field can hold a newline or be empty when present, s
 first transfer's previous hash is 32 zero bytes.
 
 A transfer that was priced by a rule is written in the second encoding: the same fields, and what it was priced by after
-the price's id. One that took of given credit, left something uncollected or names an API key is written in the third:
+the price's id. One that tells of given credit, left something uncollected or names an API key is written in the third:
 after the price's id stand what it was priced by, what of it was given, what is uncollected and the key, each empty if
 there is none.
 """

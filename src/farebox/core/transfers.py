@@ -34,7 +34,7 @@ class Transfer(Struct, frozen=True, gc=False):
     pricing: str | None = None
     """What the amount was priced by, where the price is a rule, as core/pricing/priced.py writes it."""
     given: str | None = None
-    """What of the amount was taken from, or went back into, grants of credit; None if all of it was paid money."""
+    """What of the amount was taken from grants of credit or went back into them, or a grant's terms; or None."""
     uncollected: int | None = None
     """The part of what was due that was not there to be taken, in micros; None if nothing was missing."""
     key_id: int | None = None

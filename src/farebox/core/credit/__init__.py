@@ -1,1 +1,1 @@
-"""Credit and its limits: grants, which a wallet holds beside paid money, and budgets of API keys."""
+"""Credit and its limits: grants beside paid money, budgets of API keys, and what was due and could not be taken."""

@@ -1,4 +1,4 @@
-"""A batch's rows: all that it needs is read in one statement, and all that it comes to is written in as few."""
+"""A batch's rows: what most batches need is read in one statement, and what they come to is written in as few."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
@@ -39,7 +39,7 @@ _SQL: Final = sql.statements("postgres")
 
 
 async def load(connection: Connection, reads: ReadSet) -> BatchState:
-    """Read all that a batch needs in one statement; its accounts are locked."""
+    """Read all that a batch needs, in one statement if it is like most; its accounts are locked."""
     found: list[Any] = await connection.fetch(
         _SQL["load"],
         reads.now,

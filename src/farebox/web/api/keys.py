@@ -1,4 +1,4 @@
-"""API keys, as support makes and ends them."""
+"""API keys, as support makes, names, limits and ends them."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
