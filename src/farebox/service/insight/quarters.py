@@ -34,7 +34,7 @@ class Days(Struct, frozen=True):
 
 
 class Bucketed(Protocol):
-    """What was counted within one hour or day, by the number that storage gives it."""
+    """A count within one hour or day, by the number that storage gives it."""
 
     @property
     def bucket(self) -> int: ...
