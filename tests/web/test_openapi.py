@@ -38,6 +38,11 @@ COMMON_CODES: Final = {
     *("rate_limited", "database_replaced"),
 }
 METHODS: Final = {"get", "post", "put", "patch", "delete"}
+VERBS: Final = {
+    *("read", "list", "count", "get", "open", "capture", "release", "extend", "create", "change", "freeze", "unfreeze"),
+    *("close", "reopen", "add", "remove", "adjust", "reverse", "give", "end", "set", "revoke", "expire", "rotate"),
+    *("rename", "withdraw"),
+}
 COMPONENT_NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -176,8 +181,9 @@ async def test_errors_are_documented_with_the_status_that_they_have(document: di
 async def test_balance_documents_the_contract_alone(document: dict[str, Any]) -> None:
     responses = document["paths"]["/api/balance"]["get"]["responses"]
     assert {"200", "401", "403", "429", "500"} == responses.keys()
-    data = responses["200"]["content"]["application/json"]["schema"]["properties"]["data"]
-    assert "string" == data["type"]
+    schema = responses["200"]["content"]["application/json"]["schema"]
+    assert {"$ref": "#/components/schemas/BalanceAnswer"} == schema
+    assert "string" == document["components"]["schemas"]["BalanceAnswer"]["properties"]["data"]["type"]
 
 
 async def test_answers_have_the_documented_shape(farebox: Farebox, client: AppClient, document: dict[str, Any]) -> None:
@@ -273,10 +279,45 @@ async def test_every_field_has_an_example(document: dict[str, Any]) -> None:
     found = [
         f"{name}.{field}"
         for name, schema in schemas.items()
-        for field, inner in schema["properties"].items()
+        for field, inner in schema.get("properties", {}).items()
         if name != "Error" and lacks(inner)
     ]
     assert [] == found
+
+
+async def test_every_class_of_a_generated_client_has_a_name_of_its_own(document: dict[str, Any]) -> None:
+    """Without one, what a list or a null stands around is named after the way to it."""
+
+    def unnamed(schema: dict[str, Any]) -> bool:
+        return "enum" in schema or "properties" in schema or schema.get("additionalProperties", False) is not False
+
+    for name, component in document["components"]["schemas"].items():
+        assert name == component.get("title", name)
+        for field, schema in component.get("properties", {}).items():
+            around = [*schema.get("anyOf", []), schema.get("items", {})]
+            assert not any(unnamed(inner) for inner in around), (name, field)
+    for path, _, operation in _operations(document):
+        for answer in operation["responses"].values():
+            if "content" in answer:
+                assert {"$ref"} == answer["content"]["application/json"]["schema"].keys(), path
+        for parameter in operation.get("parameters", []):
+            assert not any(unnamed(inner) for inner in parameter["schema"].get("anyOf", [])), (path, parameter["name"])
+
+
+async def test_every_operation_is_named_by_what_it_does(document: dict[str, Any]) -> None:
+    """A generated client has a function of this name, beside those of all other operations."""
+    names = {operation["operationId"] for _, _, operation in _operations(document)}
+    alone = {"charge", "charge_batch", "quote", "refund", "approve", "reject", "top_up"}
+    assert {name for name in names if "_" not in name} <= alone
+    for name in names - alone:
+        assert name.split("_")[0] in VERBS, name
+
+
+async def test_account_carries_an_amount_to_try_a_parser_on(farebox: Farebox, client: AppClient) -> None:
+    for _ in range(2):
+        seeds = await seed(farebox)
+        reply = await client.get("/api/account", seeds.merchant_key)
+        assert ("amountProbe", "1250.75") == list(reply.data.items())[-1]
 
 
 async def test_balance_is_exemplified_to_the_letter(document: dict[str, Any]) -> None:

@@ -34,6 +34,9 @@ class LimitData(Struct, frozen=True, rename="camel"):
     starts_anew_at: Annotated[Time | None, Meta(description="Null: it never does.")]
 
 
+RoleName = Annotated[StaffRoleWord, Meta(title="StaffRole", description="A role of the operator's staff.")]
+
+
 class BudgetData(Struct, frozen=True, rename="camel"):
     """What a key may spend, together with its predecessors and successors."""
 
@@ -58,7 +61,7 @@ class KeyData(Struct, frozen=True, rename="camel"):
     expires_at: Time | None
     revoked_at: Time | None
     roles: Annotated[
-        list[StaffRoleWord], Meta(description="What a support key may do; empty for other keys.", examples=[[]])
+        list[RoleName], Meta(description="What a support key may do; empty for other keys.", examples=[[]])
     ]
     budget: Annotated[BudgetData | None, Meta(description="What a merchant's key may spend; null: all.")] = None
 

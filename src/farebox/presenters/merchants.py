@@ -1,6 +1,6 @@
 """A merchant and its account: as support reads it, as it was just added, and as the merchant reads its own."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 from msgspec.structs import asdict
@@ -27,6 +27,10 @@ from farebox.service import inputs
 from farebox.service.insight.forecast import Runway, RunwayState
 from farebox.service.ledger.queries import AccountView
 from farebox.service.operator.merchants import Merchant
+
+AMOUNT_PROBE: Final = "1250.75"
+"""What an account tells beside its amounts, for programs to try their reading on. Read by the rules of a German it is
+125075, which no program notices by itself."""
 
 
 class ThresholdData(Struct, frozen=True, rename="camel"):
@@ -133,6 +137,15 @@ class AccountData(Struct, frozen=True, rename="camel"):
             extra_json_schema={"enum": [str(state) for state in RunwayState]},
         ),
     ]
+    amount_probe: Annotated[
+        str,
+        Meta(
+            description=f"Nobody's amount: {AMOUNT_PROBE}, always. A program that reads it as anything but 1250 and "
+            "three quarters would read balances wrong too, and can find that out when it starts.",
+            examples=[AMOUNT_PROBE],
+            extra_json_schema=AMOUNT_OUT,
+        ),
+    ]
 
 
 def merchant_data(merchant: Merchant, account: Account) -> MerchantData:
@@ -178,6 +191,7 @@ def account_data(view: AccountView) -> AccountData:
         thresholds=_thresholds_data(account),
         runway=None if view.forecast.runway is None else _runway_data(view.forecast.runway),
         runway_state=str(view.forecast.state),
+        amount_probe=AMOUNT_PROBE,
     )
 
 

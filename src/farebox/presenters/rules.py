@@ -132,7 +132,7 @@ class RuleWindowData(Struct, rename="camel", forbid_unknown_fields=True):
     """Other rates at some hours of some weekdays."""
 
     days: Annotated[
-        list[Annotated[str, Meta(extra_json_schema={"enum": list(DAYS)})]],
+        list[Annotated[str, Meta(title="Weekday", extra_json_schema={"enum": list(DAYS)})]],
         Meta(min_length=1, max_length=len(DAYS), description="The weekdays on which it begins.", examples=[["mon"]]),
     ]
     start: Annotated[

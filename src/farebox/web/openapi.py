@@ -77,6 +77,8 @@ def document(routes: list[Route]) -> Json:
     for kind in types:
         if names := getattr(kind, "NEEDS_ONE_OF", ()):
             components[kind.__name__]["anyOf"] = [{"required": [name]} for name in names]
+    for component in list(components.values()):
+        component.update({key: _named(part, components) for key, part in component.items() if key != "title"})
     writer = _Writer(routes, dict(zip(types, schemas, strict=True)), components)
     paths: Json = {}
     for route in routes:
@@ -181,7 +183,9 @@ class _Writer:
             "errorMessage": None,
             "data": self._example(schema) if issubclass(data, msgspec.Struct) else "1250.75",
         }
-        answer: Json = {"content": {_JSON: {"schema": _envelope(status, schema), "example": example}}}
+        name = _envelope_name(status, data)
+        self._components.setdefault(name, _envelope(name, status, schema, example["data"]))
+        answer: Json = {"content": {_JSON: {"schema": _reference(name), "example": example}}}
         if route.is_replayable:
             answer["headers"] = {
                 "Idempotent-Replay": {
@@ -375,17 +379,46 @@ def _error_schema() -> Json:
     }
 
 
-def _envelope(status: int, data: Json) -> Json:
+def _envelope_name(status: int, data: type) -> str:
+    """Name an envelope after what it carries: generated clients name a class by it."""
+    carried = data.__name__.removesuffix("Data") if issubclass(data, msgspec.Struct) else "Balance"
+    return f"{carried}{'Accepted' if status == HTTPStatus.ACCEPTED else 'Answer'}"
+
+
+def _envelope(name: str, status: int, data: Json, example: Any) -> Json:
     return {
+        "title": name,
         "type": "object",
         "required": ["isSuccess", "statusCode", "errorMessage", "data"],
         "properties": {
             "isSuccess": {"const": True},
             "statusCode": {"const": int(status)},
             "errorMessage": {"type": "null"},
-            "data": data,
+            "data": data if "$ref" in data else {**data, "examples": [example]},
         },
     }
+
+
+def _named(schema: Any, components: Json) -> Any:
+    """Make a component of each schema within this one that has a title, and refer to it there.
+
+    Generated clients name a class by it; else by the way to it, as `ChargeRequestQuantitiesType0`, one for each way.
+    """
+    if isinstance(schema, list):
+        return [_named(part, components) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    named = {key: _named(part, components) for key, part in schema.items()}
+    title = named.get("title")
+    if not isinstance(title, str):
+        return named
+    if components.setdefault(title, named) != named:
+        raise ValueError(f"Two schemas are called {title}.")
+    return _reference(title)
+
+
+def _reference(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
 
 
 def _lines(words: str, example: Json) -> Json:

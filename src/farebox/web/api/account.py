@@ -40,7 +40,7 @@ class AccountEndpoints(Endpoints):
         is_key_checked_later=True,
         hides_outages=True,
     )
-    async def balance(self, request: ApiRequest) -> Answer:
+    async def read_balance(self, request: ApiRequest) -> Answer:
         """Answer the one question clients have asked for years; its three answers never change."""
         available = await self._services.balances.available(request.key)
         if available is None:
@@ -54,7 +54,7 @@ class AccountEndpoints(Endpoints):
         summary="Read the whole account",
         data=AccountData,
     )
-    async def account(self, request: ApiRequest) -> Answer:
+    async def read_account(self, request: ApiRequest) -> Answer:
         """Show a merchant its own account."""
         return answer(account_data(await self._services.queries.account_view(request.merchant_id)))
 
@@ -66,7 +66,7 @@ class AccountEndpoints(Endpoints):
         data=schemas.UsageData,
         description=f"At most {DAYS_MAX} days, or {HOURS_MAX // 24} days by the hour.",
     )
-    async def usage(self, request: ApiRequest, query: schemas.UsageQuery) -> Answer:
+    async def read_usage(self, request: ApiRequest, query: schemas.UsageQuery) -> Answer:
         """Show a merchant what its requests came to."""
         _, account = await self._services.merchants.get(request.merchant_id)
         lines = await self._services.usage.read(
@@ -105,7 +105,7 @@ class AccountEndpoints(Endpoints):
         "merchant that it names.",
         is_versioned=True,
     )
-    async def prices(self, request: ApiRequest, query: schemas.PricesQuery) -> Answer:
+    async def list_prices_in_force(self, request: ApiRequest, query: schemas.PricesQuery) -> Answer:
         """Show what requests cost now."""
         merchant_id = own_or_named(request, merchant_in_query(query), "A merchant's key reads that merchant's prices")
         currency = None

@@ -26,7 +26,7 @@ class GrantEndpoints(Endpoints):
         summary="List the credit that was given, newest first",
         data=GrantsData,
     )
-    async def list_own(self, request: ApiRequest, query: PageQuery) -> Answer:
+    async def list_grants(self, request: ApiRequest, query: PageQuery) -> Answer:
         """List a page of a merchant's own grants."""
         return await self._page(request.merchant_id, query)
 
@@ -38,7 +38,7 @@ class GrantEndpoints(Endpoints):
         data=GrantsData,
         refusals=(Code.MERCHANT_NOT_FOUND,),
     )
-    async def list_grants(self, request: ApiRequest, query: PageQuery) -> Answer:
+    async def list_merchant_grants(self, request: ApiRequest, query: PageQuery) -> Answer:
         """List a page of a merchant's grants."""
         merchant_id = merchant_in_path(request)
         await self._services.merchants.get(merchant_id)
@@ -65,7 +65,7 @@ class GrantEndpoints(Endpoints):
         "202.",
         is_made_once=True,
     )
-    async def give(self, request: ApiRequest, body: GrantRequest) -> Answer:
+    async def give_grant(self, request: ApiRequest, body: GrantRequest) -> Answer:
         """Give credit."""
         await self._services.repeats.bind(request.request_key(body))
         fields = GrantFields(
@@ -94,7 +94,7 @@ class GrantEndpoints(Endpoints):
         description="One that waits never starts. What holds have set aside of it stays set aside; what of that is not "
         "captured ends when it goes back.",
     )
-    async def end(self, request: ApiRequest, body: EndGrantRequest) -> Answer:
+    async def end_grant(self, request: ApiRequest, body: EndGrantRequest) -> Answer:
         """End a grant before its time."""
         outcome = await self._services.grants.end(
             merchant_in_path(request),

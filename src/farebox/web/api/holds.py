@@ -38,7 +38,7 @@ class HoldEndpoints(Endpoints):
         refusals=(Code.MERCHANT_NOT_FOUND,),
         description="A merchant is told of its own holds, a service of those of the merchant that it names.",
     )
-    async def list_open(self, request: ApiRequest, query: schemas.HoldsQuery) -> Answer:
+    async def list_holds(self, request: ApiRequest, query: schemas.HoldsQuery) -> Answer:
         """Tell what is set aside of a merchant's money."""
         merchant_id = own_or_named(request, merchant_in_query(query), "A merchant's key reads that merchant's holds")
         if merchant_id is None:
@@ -53,7 +53,7 @@ class HoldEndpoints(Endpoints):
         summary="List open holds of all merchants, or of one",
         data=schemas.HoldsData,
     )
-    async def list_all_open(self, request: ApiRequest, query: MerchantPageQuery) -> Answer:
+    async def list_all_holds(self, request: ApiRequest, query: MerchantPageQuery) -> Answer:
         """Tell what is set aside."""
         return await self._page(merchant_in_query(query), query)
 
@@ -65,7 +65,7 @@ class HoldEndpoints(Endpoints):
         data=schemas.HoldData,
         refusals=SPEND_REFUSALS,
     )
-    async def hold(self, request: ApiRequest, body: schemas.HoldRequest) -> Answer:
+    async def open_hold(self, request: ApiRequest, body: schemas.HoldRequest) -> Answer:
         """Set aside the cost of a request, to be captured or released later."""
         outcome = await self._services.operations.hold(body, caller=request.caller)
         transfer, hold = transfer_of(outcome), _hold_of(outcome)
@@ -102,7 +102,7 @@ class HoldEndpoints(Endpoints):
             Code.INSUFFICIENT_BALANCE,
         ),
     )
-    async def capture(self, request: ApiRequest, body: schemas.CaptureRequest) -> Answer:
+    async def capture_hold(self, request: ApiRequest, body: schemas.CaptureRequest) -> Answer:
         """Take a hold's money, or a part of it; the rest goes back at once."""
         outcome = await self._services.operations.capture(
             text_in_path(request, "hold_id"),
@@ -142,7 +142,7 @@ class HoldEndpoints(Endpoints):
         refusals=(*_HOLD_REFUSALS, Code.IDEMPOTENCY_CONFLICT),
         description="Support releases holds too, with a reason.",
     )
-    async def release(self, request: ApiRequest, body: schemas.ReleaseRequest) -> Answer:
+    async def release_hold(self, request: ApiRequest, body: schemas.ReleaseRequest) -> Answer:
         """Give a hold's money back."""
         outcome = await self._services.operations.release(
             text_in_path(request, "hold_id"),
@@ -166,7 +166,7 @@ class HoldEndpoints(Endpoints):
         is_replayable=True,
         description="A hold that lasts longer already is left as it is, so to repeat this changes nothing.",
     )
-    async def extend(self, request: ApiRequest, body: schemas.ExtendRequest) -> Answer:
+    async def extend_hold(self, request: ApiRequest, body: schemas.ExtendRequest) -> Answer:
         """Let a hold last for so many seconds from now, or until a time."""
         outcome = await self._services.operations.extend(
             text_in_path(request, "hold_id"),

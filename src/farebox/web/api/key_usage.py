@@ -29,7 +29,7 @@ class KeyUsageEndpoints(Endpoints):
         media=(CSV,),
         description=_ABOUT,
     )
-    async def key_usage(self, request: ApiRequest, query: KeyUsageQuery) -> Answer | Stream:
+    async def read_key_usage(self, request: ApiRequest, query: KeyUsageQuery) -> Answer | Stream:
         """Show a merchant what its keys' requests came to."""
         return await self._usage(request, request.merchant_id, query)
 
@@ -43,7 +43,7 @@ class KeyUsageEndpoints(Endpoints):
         refusals=(Code.MERCHANT_NOT_FOUND,),
         description=_ABOUT,
     )
-    async def merchant_key_usage(self, request: ApiRequest, query: KeyUsageQuery) -> Answer | Stream:
+    async def read_merchant_key_usage(self, request: ApiRequest, query: KeyUsageQuery) -> Answer | Stream:
         """Show support what a merchant's keys' requests came to."""
         return await self._usage(request, merchant_in_path(request), query)
 

@@ -244,7 +244,7 @@ class MerchantEndpoints(Endpoints):
         is_made_once=True,
         description="For the staff alone; notes stay, and stand in the audit log too.",
     )
-    async def note(self, request: ApiRequest, body: NoteRequest) -> Answer:
+    async def add_note(self, request: ApiRequest, body: NoteRequest) -> Answer:
         """Note something about a merchant."""
         merchant_id, annotations = merchant_in_path(request), self._services.annotations
         make = partial(annotations.note, merchant_id, body.text)

@@ -62,7 +62,7 @@ class MoveEndpoints(Endpoints):
         description=_WAITS,
         is_made_once=True,
     )
-    async def adjust(self, request: ApiRequest, body: AdjustmentRequest) -> Answer:
+    async def adjust_balance(self, request: ApiRequest, body: AdjustmentRequest) -> Answer:
         """Correct a balance by hand."""
         await self._services.repeats.bind(request.request_key(body))
         return answer_move(
@@ -95,7 +95,7 @@ class MoveEndpoints(Endpoints):
         ),
         is_made_once=True,
     )
-    async def reverse(self, request: ApiRequest, body: ReversalRequest) -> Answer:
+    async def reverse_top_up(self, request: ApiRequest, body: ReversalRequest) -> Answer:
         """Take a top-up back, or a part of it."""
         await self._services.repeats.bind(request.request_key(body))
         return answer_move(

@@ -30,7 +30,7 @@ class RefusalEndpoints(Endpoints):
         media=(CSV,),
         description=_ABOUT,
     )
-    async def refusals(self, request: ApiRequest, query: RefusalsQuery) -> Answer | Stream:
+    async def count_refusals(self, request: ApiRequest, query: RefusalsQuery) -> Answer | Stream:
         """Show a merchant how many of its requests were refused."""
         return await self._refusals(request, request.merchant_id, query)
 
@@ -44,7 +44,7 @@ class RefusalEndpoints(Endpoints):
         refusals=(Code.MERCHANT_NOT_FOUND,),
         description=_ABOUT,
     )
-    async def merchant_refusals(self, request: ApiRequest, query: RefusalsQuery) -> Answer | Stream:
+    async def count_merchant_refusals(self, request: ApiRequest, query: RefusalsQuery) -> Answer | Stream:
         """Show support how many of a merchant's requests were refused."""
         merchant_id = merchant_in_path(request)
         await self._services.merchants.get(merchant_id)

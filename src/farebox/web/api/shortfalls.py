@@ -22,7 +22,7 @@ class ShortfallEndpoints(Endpoints):
         description="Charges and captures that said that what is missing is uncollected, and top-ups that were taken "
         f"back when the money was spent already, newest first. As CSV, the newest {ROWS_MAX:,}.",
     )
-    async def list_all(self, request: ApiRequest, query: ShortfallsQuery) -> Answer | Stream:
+    async def list_shortfalls(self, request: ApiRequest, query: ShortfallsQuery) -> Answer | Stream:
         """Tell what is missing."""
         is_csv = query.format == "csv"
         cursor, limit = (None, ROWS_MAX) if is_csv else (query.cursor, query.limit)

@@ -5,12 +5,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from farebox.core.commands import NOTE_CHARS_MAX, REFERENCE_CHARS_MAX
-from farebox.core.staff_roles import StaffRoleWord
 from farebox.core.thresholds import THRESHOLDS_MAX
 from farebox.presenters.approvals import ApprovalData
 from farebox.presenters.audit_log import AuditEntryData
 from farebox.presenters.fields import Email, Name, RequestType, TransferId, line_schema
-from farebox.presenters.keys import KeyData
+from farebox.presenters.keys import KeyData, RoleName
 from farebox.presenters.merchants import MerchantData
 from farebox.presenters.notes import NoteData
 from farebox.presenters.outbox import MailData
@@ -92,7 +91,8 @@ class MerchantsQuery(PageQuery, rename="camel", forbid_unknown_fields=True):
     """Which merchants to list."""
 
     closed: Annotated[
-        Literal["true", "false"] | None, Meta(description="Those alone that are closed, or are not; all, if absent.")
+        Annotated[Literal["true", "false"], Meta(title="TrueOrFalse")] | None,
+        Meta(description="Those alone that are closed, or are not; all, if absent."),
     ] = None
     tag: Annotated[str | None, Meta(description="Those with this tag alone.", examples=["vip"])] = None
     format: Annotated[Literal["json", "csv"], Meta(description="How they are written.")] = "json"
@@ -312,7 +312,7 @@ class StaffKeyRequest(Struct, rename="camel", forbid_unknown_fields=True):
     ]
     expires: Annotated[TimeToCome | None, Meta(description="Never, if absent.")] = None
     roles: Annotated[
-        list[StaffRoleWord] | None,
+        list[RoleName] | None,
         Meta(
             description="What a support key may do: no more than who makes it may, and that much if absent.",
             examples=[["support"]],

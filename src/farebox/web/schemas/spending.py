@@ -45,12 +45,14 @@ Quantity = Annotated[
 QuantityByLine = Annotated[
     dict[str, Any],
     Meta(
+        title="Quantities",
+        description="How much was used, by the lines of the price.",
         extra_json_schema={
             "minProperties": 1,
             "maxProperties": LINES_MAX,
             "propertyNames": {"pattern": f"^{LINE_NAME_PATTERN}$"},
             "additionalProperties": {"type": "integer", "minimum": 0, "maximum": LINE_QUANTITY_MAX},
-        }
+        },
     ),
 ]
 """Read by `service.inputs`, which names each fault by its line."""
