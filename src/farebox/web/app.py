@@ -62,7 +62,7 @@ def create_app(
         http_limits: what connections may have.
     """
     cors = Cors(cors_origins)
-    table = routes(services, http_limits)
+    table = routes(services, http_limits, limits.checked_keys)
     key_check = KeyCheck(services.queries, addresses)
     endpoints = {
         route.path: Endpoint([other for other in table if other.path == route.path], key_check, cors, limits)

@@ -88,6 +88,72 @@ class Buckets:
         return len(self._full_at)
 
 
+class GoodKeys:
+    """The keys that opened something lately, by their digests."""
+
+    def __init__(self, names_max: int) -> None:
+        self._digests: OrderedDict[bytes, None] = OrderedDict()
+        self._names_max = names_max
+
+    def __contains__(self, digest: bytes) -> bool:
+        """Tell whether a key is one of these."""
+        return digest in self._digests
+
+    def add(self, digest: bytes) -> None:
+        """Remember a key."""
+        if digest not in self._digests:
+            if len(self._digests) >= self._names_max:
+                self._digests.popitem(last=False)
+            self._digests[digest] = None
+
+    def remove(self, digest: bytes) -> None:
+        """Forget a key."""
+        self._digests.pop(digest, None)
+
+    def __len__(self) -> int:
+        """Count the keys that are remembered."""
+        return len(self._digests)
+
+
+class CheckedKeys:
+    """How often services may ask whose a key is that opens nothing: each so often, whoever sends it such keys.
+
+    A key that was good lately is looked up all the same.
+    """
+
+    def __init__(
+        self,
+        failures_per_service: float,
+        now: Callable[[], float] = time.monotonic,
+        names_max: int = BUCKETS_MAX,
+    ) -> None:
+        """Let each service ask about so many bad keys a second; 0 for any."""
+        self._failures = _buckets(failures_per_service, FAILURE_BURST_SECONDS, now, names_max)
+        self._good = GoodKeys(names_max)
+
+    def admit(self, service: ParsedKey, checked: bytes | None) -> None:
+        """Let a service ask about a key, by its digest; None for a text that is no key.
+
+        Raises:
+            ApiError: 429.
+        """
+        if self._failures is not None and (checked is None or checked not in self._good):
+            wait = self._failures.wait(service.digest)
+            if wait:
+                raise _too_many("Too many checks of bad API keys", wait)
+
+    def record_success(self, checked: bytes) -> None:
+        """Hear that a key is good."""
+        self._good.add(checked)
+
+    def record_failure(self, service: ParsedKey, checked: bytes | None) -> None:
+        """Hear that a service asked about a key that opens nothing."""
+        if checked is not None:
+            self._good.remove(checked)
+        if self._failures is not None:
+            self._failures.take(service.digest)
+
+
 class Limits:
     """What one server process lets through."""
 
@@ -108,7 +174,8 @@ class Limits:
             addresses: tells where requests come from.
             per_merchant_key: requests of each merchant's key.
             per_staff_key: requests of each service's and support's key.
-            failures_per_address: bad keys, and requests without one, of each address.
+            failures_per_address: bad keys, and requests without one, of each address; and bad keys that each service
+                asks about.
             on_good: hears of each key that opened something, each time.
             now: seconds, from a clock that never goes back.
             names_max: how many keys, and how many addresses, are remembered.
@@ -118,9 +185,9 @@ class Limits:
         staff = _buckets(per_staff_key, KEY_BURST_SECONDS, now, names_max)
         self._keys = {KeyKind.MERCHANT: merchants, KeyKind.SERVICE: staff, KeyKind.SUPPORT: staff}
         self._failures = _buckets(failures_per_address, FAILURE_BURST_SECONDS, now, names_max)
-        self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._good = GoodKeys(names_max)
         self._on_good = on_good
-        self._names_max = names_max
+        self.checked_keys = CheckedKeys(failures_per_address, now, names_max)
 
     def admit(self, scope: Scope, key: ParsedKey | None) -> None:
         """Let a request pass, or not.
@@ -149,15 +216,12 @@ class Limits:
             return
         if self._on_good is not None:
             self._on_good(key)
-        if key.digest not in self._good:
-            if len(self._good) >= self._names_max:
-                self._good.popitem(last=False)
-            self._good[key.digest] = None
+        self._good.add(key.digest)
 
     def record_failure(self, scope: Scope, key: ParsedKey | None) -> None:
         """Hear that a key opened nothing, or that there was none."""
         if key is not None:
-            self._good.pop(key.digest, None)
+            self._good.remove(key.digest)
         if self._failures is not None:
             self._failures.take(source_of(self._addresses.of(scope)))
 

@@ -8,6 +8,7 @@ from farebox.web.api.charge_batches import ChargeBatchEndpoints
 from farebox.web.api.charges import ChargeEndpoints
 from farebox.web.api.grants import GrantEndpoints
 from farebox.web.api.holds import HoldEndpoints
+from farebox.web.api.key_checks import KeyCheckEndpoints
 from farebox.web.api.key_usage import KeyUsageEndpoints
 from farebox.web.api.keys import KeyEndpoints
 from farebox.web.api.merchants import MerchantEndpoints
@@ -23,9 +24,12 @@ from farebox.web.api.statements import StatementEndpoints
 from farebox.web.api.users import UserEndpoints
 from farebox.web.api_route import Route
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
+from farebox.web.rate_limits import CheckedKeys
 
 
-def routes(services: Services, limits: HttpLimits = HTTP_LIMITS) -> list[Route]:
+def routes(
+    services: Services, limits: HttpLimits = HTTP_LIMITS, checked_keys: CheckedKeys | None = None
+) -> list[Route]:
     """List the API's endpoints; the application and its OpenAPI document are both made from this."""
     classes = (
         AccountEndpoints,
@@ -48,5 +52,8 @@ def routes(services: Services, limits: HttpLimits = HTTP_LIMITS) -> list[Route]:
         KeyUsageEndpoints,
         PriceEndpoints,
     )
-    batches = ChargeBatchEndpoints(services, limits)
-    return [*(route for endpoints in classes for route in endpoints(services).routes()), *batches.routes()]
+    others = (ChargeBatchEndpoints(services, limits), KeyCheckEndpoints(services, checked_keys))
+    return [
+        *(route for endpoints in classes for route in endpoints(services).routes()),
+        *(route for endpoints in others for route in endpoints.routes()),
+    ]

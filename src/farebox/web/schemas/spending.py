@@ -14,6 +14,8 @@ from farebox.presenters.fields import (
     Amount,
     AvailableAfter,
     HoldId,
+    KeyId,
+    MerchantId,
     PostedAfter,
     Time,
     TransferId,
@@ -335,3 +337,23 @@ class RefundData(Struct, rename="camel"):
     amount: Amount
     balance: PostedAfter
     available: AvailableAfter
+
+
+class KeyCheckRequest(Struct, rename="camel", forbid_unknown_fields=True):
+    """Ask whose an API key is."""
+
+    api_key: Annotated[
+        str, Meta(description="A merchant's API key.", examples=["fbm_0123456789ABC0123456789ABCDEFGHJKMNPQRS"])
+    ]
+
+
+class CheckedKeyData(Struct, rename="camel"):
+    """A merchant's API key that is good."""
+
+    merchant_id: MerchantId
+    key_id: KeyId
+    name: Annotated[str | None, Meta(description="What the merchant uses it for.", examples=["production"])]
+    state: Annotated[
+        Literal["valid", "ending"], Meta(description="Ending: it is good until expiresAt.", examples=["valid"])
+    ]
+    expires_at: Time | None
