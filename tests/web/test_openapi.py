@@ -39,7 +39,21 @@ COMMON_CODES: Final = {
 }
 METHODS: Final = {"get", "post", "put", "patch", "delete"}
 VERBS: Final = {
-    *("read", "list", "count", "get", "open", "capture", "release", "extend", "create", "change", "freeze", "unfreeze"),
+    *(
+        "read",
+        "list",
+        "count",
+        "get",
+        "open",
+        "capture",
+        "release",
+        "extend",
+        "create",
+        "change",
+        "check",
+        "freeze",
+        "unfreeze",
+    ),
     *("close", "reopen", "add", "remove", "adjust", "reverse", "give", "end", "set", "revoke", "expire", "rotate"),
     *("rename", "withdraw"),
 }
