@@ -1,0 +1,1 @@
+"""Farebox's gate in front of an API, behind the programs that people run."""
