@@ -1,8 +1,11 @@
 """No name may stand twice in a body, however it is written and wherever in it."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+import msgspec.inspect
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from farebox.web.decoding import BodyDecoder
 from farebox.web.envelope import ApiError
 from farebox.web.schemas.spending import BatchRequest, ChargeRequest
+from tests.fuzz.requests import BODIES
 from tests.support.effort import examples
 
 TEXTS = st.sampled_from(["mer_1", "a:b", 'a"b', '":', "a\\b", "grün", " :"])
@@ -78,3 +82,27 @@ def test_the_name_that_stands_twice_is_told(name: str) -> None:
         BodyDecoder(BatchRequest).decode(
             body.replace("[]", '[{"merchant":"m","type":"t","idempotencyKey":"k"}]').encode()
         )
+
+
+def test_what_is_written_without_its_defaults_holds_nothing_that_is_written_with_them() -> None:
+    counted = [kind for kind in BODIES if kind.__struct_config__.omit_defaults]
+    assert {ChargeRequest, BatchRequest} <= set(counted)
+    within = {
+        part.cls
+        for kind in counted
+        for part in _parts(msgspec.inspect.type_info(kind))
+        if isinstance(part, msgspec.inspect.StructType)
+    }
+    assert [] == [kind for kind in within if not kind.__struct_config__.omit_defaults]
+
+
+def _parts(kind: msgspec.inspect.Type) -> Iterator[msgspec.inspect.Type]:
+    """List a type and all that its values may hold."""
+    yield kind
+    for name in kind.__struct_fields__:
+        value = getattr(kind, name)
+        for part in value if isinstance(value, tuple) else (value,):
+            if isinstance(part, msgspec.inspect.Field):
+                yield from _parts(part.type)
+            elif isinstance(part, msgspec.inspect.Type):
+                yield from _parts(part)

@@ -72,6 +72,7 @@ class NamedBodyDecoder:
             ],
             rename={field.name: field.encode_name for field in fields},
             forbid_unknown_fields=True,
+            omit_defaults=kind.__struct_config__.omit_defaults,
             kw_only=True,
         )
         self._decoder: BodyDecoder[Any] = BodyDecoder(optional)

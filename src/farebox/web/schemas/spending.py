@@ -98,7 +98,7 @@ Reference = Annotated[
 ]
 
 
-class SpendRequest(Struct, rename="camel", forbid_unknown_fields=True, gc=False):
+class SpendRequest(Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True, gc=False):
     """What charges and holds ask for alike."""
 
     merchant: Payer
@@ -136,7 +136,7 @@ class ChargeData(Struct, rename="camel", omit_defaults=True):
     ] = None
 
 
-class BatchRequest(Struct, rename="camel", forbid_unknown_fields=True):
+class BatchRequest(Struct, rename="camel", forbid_unknown_fields=True, omit_defaults=True):
     """Charges, each on its own: one that is refused leaves the others be, and the whole is not atomic."""
 
     charges: Annotated[list[ChargeRequest], Meta(min_length=1, max_length=BATCH_CHARGES_MAX)]
