@@ -74,7 +74,7 @@ def _batch(farebox: Farebox, commands: list[Charge], told: Acknowledged) -> list
     times.append(clock())
     decision = decide(found, commands, now)
     times.append(clock())
-    batch.apply(cursor, decision)
+    batch.apply(cursor, found, decision)
     times.append(clock())
     cursor.execute("COMMIT")
     times.append(clock())

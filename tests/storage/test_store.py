@@ -769,6 +769,41 @@ async def test_a_decision_without_an_account_is_not_written(stores: Stores) -> N
     assert [transfer] == await book(stores)
 
 
+CHANGES: Final[dict[str, dict[str, Any]]] = {
+    "currency": {"currency": "EUR"},
+    "wallet": {"wallet": 4 * UNIT, "funding": -4 * UNIT},
+    "held": {"wallet": 2 * UNIT, "held": 3 * UNIT},
+    "revenue": {"wallet": 1 * UNIT, "revenue": 4 * UNIT},
+    "funding": {"funding": -6 * UNIT, "revenue": 1 * UNIT},
+    "adjustments": {"wallet": 4 * UNIT, "adjustments": 1 * UNIT},
+    "promotions": {"wallet": 6 * UNIT, "promotions": -1 * UNIT},
+    "credit_limit": {"credit_limit": 7},
+    "is_frozen": {"is_frozen": True},
+    "seq": {"seq": 9},
+    "last_hash": {"last_hash": bytes(range(32))},
+    "last_at": {"last_at": NOW + 1},
+    "alerts_count": {"alerts_count": 3},
+    "is_exhausted": {"is_exhausted": True},
+    "given": {"given": 2},
+    "grants_count": {"grants_count": 2},
+    "grants_due_at": {"grants_due_at": NOW},
+    "owed": {"owed": 2},
+    "closed_at": {"wallet": 0, "revenue": 5 * UNIT, "closed_at": NOW},
+    "thresholds": {"thresholds": (Threshold(3, True),)},
+}
+
+
+@pytest.mark.parametrize("field", [name for name in Account.__struct_fields__ if name != "merchant_id"])
+async def test_whatever_changes_of_an_account_is_written(stores: Stores, field: str) -> None:
+    await add_merchant(stores, funds=5)
+    before = await stores.accounts.find(ANN)
+    assert before is not None
+    changed = replace(before, **CHANGES[field])
+    assert getattr(before, field) != getattr(changed, field)
+    await stores.connector.transact(reads([SetFrozen(ANN, True)], NOW), lambda _: Decision([DONE], accounts=[changed]))
+    assert changed == await stores.accounts.find(ANN)
+
+
 async def test_a_stored_account_that_breaks_a_rule_is_never_used(engine: Engine, stores: Stores) -> None:
     await add_merchant(stores, funds=5)
     await engine.execute(f"UPDATE account SET thresholds = '[[{6 * UNIT},true]]'")

@@ -155,6 +155,9 @@ def _postgres_type(hint: Any) -> str:
 
 
 ACCOUNT: Final = table(Account, postgres_types={"thresholds": "text"})
+SPENDING: Final = ("merchant_id", "wallet", "held", "revenue", "seq", "last_hash", "last_at")
+ACCOUNT_SPENDING: Final = table(Account, without=frozenset(Account.__struct_fields__).difference(SPENDING))
+"""What most charges and holds change of an account: an UPDATE of these alone takes a third of the time of all."""
 TRANSFER: Final = table(Transfer, key_width=2, names={"fingerprint": "content"}, postgres_types={"kind": "smallint"})
 HOLD: Final = table(Hold, key_width=2, postgres_types={"state": "smallint"})
 ALERT: Final = table(Alert, key_width=2, postgres_types={"kind": "smallint"})
@@ -194,6 +197,7 @@ REFUSAL: Final = table(RefusalCount, key_width=4)
 
 TABLES: Final[dict[str, Table]] = {
     "account": ACCOUNT,
+    "account_spending": ACCOUNT_SPENDING,
     "transfer": TRANSFER,
     "hold": HOLD,
     "alert": ALERT,

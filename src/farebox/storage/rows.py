@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from operator import attrgetter, itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -28,6 +29,7 @@ from farebox.storage.columns import (
     MERCHANT_KEY,
     MERCHANT_PRICE,
     SHORTFALL,
+    SPENDING,
     STAFF_KEY,
     TRANSFER,
 )
@@ -53,6 +55,8 @@ _THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
 _RULE_DECODER: Final = msgspec.json.Decoder(Rule)
 _RULES_KEPT: Final = 16_384
 _NO_THRESHOLDS: Final = "[]"
+_SPENDING: Final = itemgetter(*(ACCOUNT.names.index(name) for name in SPENDING))
+_NOT_SPENDING: Final = attrgetter(*(name for name in ACCOUNT.names if name not in SPENDING))
 _TRUTH_VALUES: Final = (ACCOUNT.names.index("is_frozen"), ACCOUNT.names.index("is_exhausted"))
 
 
@@ -88,6 +92,29 @@ def account_to_row(account: Account) -> tuple[Any, ...]:
     check_account(account)
     row = msgspec.structs.astuple(account)
     return (*row[:-1], msgspec.json.encode(account.thresholds).decode() if account.thresholds else _NO_THRESHOLDS)
+
+
+def accounts_to_rows(
+    accounts: Iterable[Account], stored: Mapping[int, Account]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Write accounts, having checked every rule: those that only spent, as ACCOUNT_SPENDING has it, and the others.
+
+    Args:
+        accounts: as they are to be.
+        stored: as they are, by merchant.
+
+    Raises:
+        InvariantViolation: an account breaks a rule.
+    """
+    spending, others = [], []
+    for account in accounts:
+        row = account_to_row(account)
+        before = stored.get(account.merchant_id)
+        if before is not None and _NOT_SPENDING(account) == _NOT_SPENDING(before):
+            spending.append(_SPENDING(row))
+        else:
+            others.append(row)
+    return spending, others
 
 
 def transfer_from_row(row: Sequence[Any]) -> Transfer:

@@ -89,11 +89,14 @@ def _tagged(tag: str, found: Iterable[tuple[Any, ...]]) -> list[tuple[str, Grant
     return [(tag, rows.checked_grant_from_row(row)) for row in found]
 
 
-def apply(cursor: apsw.Cursor, decision: Decision) -> None:
-    """Write a decision's rows; the transaction is the caller's."""
+def apply(cursor: apsw.Cursor, state: BatchState, decision: Decision) -> None:
+    """Write the rows of what was decided on this state; the transaction is the caller's."""
     many = cursor.executemany
     many(_SQL["insert_transfer"], map(rows.transfer_to_row, decision.transfers))
-    many(_SQL["update_account"], map(rows.account_to_row, decision.accounts))
+    spending, others = rows.accounts_to_rows(decision.accounts, state.accounts)
+    many(_SQL["update_account_spending"], spending)
+    if others:
+        many(_SQL["update_account"], others)
     if decision.new_holds:
         many(_SQL["insert_hold"], map(rows.hold_to_row, decision.new_holds))
     if decision.changed_holds:

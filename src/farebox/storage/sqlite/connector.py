@@ -173,7 +173,7 @@ class SqliteConnector:
                 raise
             decision = _decided(cursor, reads, state, decide)
             if decision.changes_anything:
-                apply(cursor, decision)
+                apply(cursor, state, decision)
         self._last_committed.note(decision)
         return decision
 

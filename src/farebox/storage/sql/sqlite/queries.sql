@@ -92,6 +92,9 @@ INSERT INTO transfer ({transfer.stored}) VALUES ({transfer.values});
 -- update_account: write an account's new balances and rules
 UPDATE account SET {account.assigned} WHERE merchant_id = $1;
 
+-- update_account_spending: write what was spent of an account of which nothing else has changed
+UPDATE account SET {account_spending.assigned} WHERE merchant_id = $1;
+
 -- insert_hold: add a hold
 INSERT INTO hold ({hold.stored}) VALUES ({hold.values});
 
