@@ -217,6 +217,18 @@ def test_every_table_is_strict() -> None:
     assert [] == [name for name, is_strict in tables if not is_strict and not str(name).startswith("sqlite_")]
 
 
+def test_no_index_makes_a_table_of_a_list_for_each_row_that_is_inserted() -> None:
+    connection = apsw.Connection(":memory:")
+    for _, script in sql.migrations("sqlite"):
+        connection.execute(script)
+    texts = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL"))
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {sql.statements('sqlite')['funding_after']}", (1, 1)).fetchall()
+    connection.close()
+    assert "transfer_funding" in texts
+    assert [] == [name for name, text in texts.items() if " IN (" in text]
+    assert any("transfer USING INDEX transfer_funding (merchant_id=? AND seq>?)" in str(step) for step in plan)
+
+
 # A disk that takes no more.
 
 

@@ -40,11 +40,13 @@ CROSS JOIN transfer t ON t.merchant_id = h.merchant_id AND t.seq = h.seq
 ORDER BY h.expires_at, h.seq;
 
 -- funding_after: read what came into a book and went out beside its requests, from a seq on, oldest first
--- Top-ups, reversals and adjustments have an index of their own; the transfers of grants are found by their rows, and the
--- ends of grants by what they refer to.
+-- Top-ups, reversals and adjustments have an index of their own, whose condition is written in these very words; the
+-- transfers of grants are found by their rows, and the ends of grants by what they refer to.
 SELECT {transfer} FROM transfer
-WHERE merchant_id = $1 AND seq >= $2
-    AND kind IN ({Kind.TOP_UP}, {Kind.TOP_UP_REVERSAL}, {Kind.ADJUSTMENT_CREDIT}, {Kind.ADJUSTMENT_DEBIT})
+WHERE merchant_id = $1 AND seq >= $2 AND (
+    kind = {Kind.TOP_UP} OR kind = {Kind.TOP_UP_REVERSAL}
+    OR kind = {Kind.ADJUSTMENT_CREDIT} OR kind = {Kind.ADJUSTMENT_DEBIT}
+)
 UNION ALL
 SELECT {transfer of t}
 FROM credit_grant g CROSS JOIN transfer t ON t.merchant_id = g.merchant_id AND t.seq = g.transfer_seq
