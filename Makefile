@@ -11,8 +11,10 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest
 SPREAD := --numprocesses $(WORKERS) --dist loadfile
-CHECKED := src tests benchmarks examples tools
-LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url $(ARGS)
+CLIENT := clients/python
+CHECKED := src $(CLIENT) tests benchmarks examples tools
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
+	--no-emit-package farebox-client $(ARGS)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -31,6 +33,7 @@ check: $(VENV)/.installed-dev ## Check format, lint, types, import contracts and
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy $(CHECKED)
+	$(BIN)/mypy --python-version 3.10 $(CLIENT)
 	$(BIN)/lint-imports --no-logo
 	$(PYTEST) tests/tidy
 
@@ -71,15 +74,16 @@ coverage: $(VENV)/.installed-dev ## Run every test and measure the branches of c
 
 clean: ## Remove what the other targets made, the virtual environment too.
 	rm -rf $(VENV) .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist
-	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+	find src clients tests -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
+# The client is a distribution of its own in this repository, so no lock has it.
 # The build backend comes from a lock as well, so that installing the project fetches nothing that is not pinned.
-$(VENV)/.installed-runtime: requirements/build.lock requirements/runtime.lock pyproject.toml | $(BIN)/python
+$(VENV)/.installed-runtime: requirements/build.lock requirements/runtime.lock pyproject.toml $(CLIENT)/pyproject.toml | $(BIN)/python
 	$(INSTALL) --require-hashes --requirement requirements/build.lock --requirement requirements/runtime.lock
-	$(INSTALL) --no-deps --no-build-isolation --editable .
+	$(INSTALL) --no-deps --no-build-isolation --editable $(CLIENT) --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: requirements/dev.lock $(VENV)/.installed-runtime

@@ -15,12 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farebox.client.prices import PriceRule, QuantityUnknown, RequestTooLarge, RuleUnsupported, cost
 from farebox.core.money import MICROS_PER_UNIT
 from farebox.core.pricing import costs as pricing
 from farebox.core.pricing.rules import Rule
 from farebox.core.pricing.times import rates_at
 from farebox.service.price_texts import write_rule
+from farebox_client.prices import PriceRule, QuantityUnknown, RequestTooLarge, RuleUnsupported, cost
 from tests.support.price_rules import SMALL, WIDE, Sizes, quantities_of, rules, times
 from tests.tidy.files import ROOT
 from tests.vectors import FILE
@@ -75,7 +75,7 @@ def test_any_rule_costs_what_the_ledger_charges(sizes: Sizes, data: st.DataObjec
 
 
 def test_a_copy_of_the_file_needs_nothing_but_the_standard_library(tmp_path: Path) -> None:
-    shutil.copy(ROOT / "src" / "farebox" / "client" / "prices.py", tmp_path / "prices.py")
+    shutil.copy(ROOT / "clients" / "python" / "src" / "farebox_client" / "prices.py", tmp_path / "prices.py")
     program = (
         f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import prices; "
         f"print(prices.cost({TOKENS!r}, {{'input': 1000, 'output': 2}}).amount)"

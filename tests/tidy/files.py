@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
+SERVER: Final = ROOT / "src" / "farebox"
+CLIENT: Final = ROOT / "clients" / "python" / "src" / "farebox_client"
 MADE_BY_TOOLS: Final = {"__pycache__", "build", "dist", "htmlcov", "node_modules"}
 KEPT_HIDDEN: Final = {".ci", ".editorconfig", ".gitignore"}
 
@@ -22,8 +24,7 @@ def repository_files(folder: Path = ROOT) -> Iterator[Path]:
 
 
 def modules(*rooms: str) -> Iterator[tuple[str, ast.Module]]:
-    """Yield where each module is, and its syntax tree: those of the given rooms of `src/farebox`, or all."""
-    source = ROOT / "src" / "farebox"
-    for room in rooms or ("",):
-        for path in sorted((source / room).rglob("*.py")):
+    """Yield where each module is, and its syntax tree: those of these rooms of the server, or of all and the client."""
+    for folder in [SERVER / room for room in rooms] or [SERVER, CLIENT]:
+        for path in sorted(folder.rglob("*.py")):
             yield str(path.relative_to(ROOT)), ast.parse(path.read_text())

@@ -15,7 +15,7 @@ REGISTRY = re.compile(r"://|pypi\.|pythonhosted|--(?:extra-)?index-url|--find-li
 
 def _lines(lock: str) -> list[str]:
     lines = (ROOT / "requirements" / f"{lock}.lock").read_text().splitlines()
-    return [line for line in lines if not line.lstrip().startswith("#")]
+    return [line for line in lines if line and not line.lstrip().startswith("#")]
 
 
 def _versions(lock: str) -> dict[str, str]:
@@ -39,12 +39,18 @@ def test_dev_lock_holds_the_other_two() -> None:
     assert _versions("dev").items() >= _versions("build").items() | _versions("runtime").items()
 
 
+def _others(requirements: list[str]) -> list[str]:
+    """Leave out the client, which is installed from this repository."""
+    return [requirement for requirement in requirements if not requirement.startswith("farebox-client")]
+
+
 def test_what_the_project_asks_for_is_locked() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    client = tomllib.loads((ROOT / "clients" / "python" / "pyproject.toml").read_text())
     groups = project["dependency-groups"]
     asked = {
         "build": [*groups["build"], *project["build-system"]["requires"]],
-        "runtime": project["project"]["dependencies"],
+        "runtime": [*_others(project["project"]["dependencies"]), *client["project"]["dependencies"]],
         "dev": [line for line in groups["dev"] if isinstance(line, str)],
         "price-lists": groups["price-lists"],
     }

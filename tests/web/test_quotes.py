@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.bootstrap import Farebox
-from farebox.client.prices import PriceRule
 from farebox.core import ids
 from farebox.core.pricing.rules import Line, Period, PeriodUnit, Rates, Rule, Step, Tier, Tiers, Window, Windows
+from farebox_client.prices import PriceRule
 from tests.support.app_client import AppClient, Reply
 from tests.support.effort import examples
 from tests.support.postgres import Databases

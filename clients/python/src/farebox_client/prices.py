@@ -1,6 +1,6 @@
 """What a request costs by a rule of prices, as a server charges it: exact, and rounded once.
 
-    from farebox.client.prices import PriceRule
+    from farebox_client.prices import PriceRule
 
     rule = PriceRule.of_price(price)  # one of the prices of GET /api/prices
     rule.cost({"input": 1_000, "output": 350}).amount  # Decimal("0.000360")
@@ -11,7 +11,7 @@ It takes the standard library alone, so a service may also keep a copy of this f
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
@@ -202,7 +202,7 @@ class PriceRule:
             raise ValueError("the time must have a time zone")
         if self._zone is None:
             return None, self._rates
-        local = (at or datetime.now(UTC)).astimezone(self._zone)
+        local = (at or datetime.now(timezone.utc)).astimezone(self._zone)
         minute = local.hour * 60 + local.minute
         for number, window in enumerate(self._windows, 1):
             if local.weekday() in window.days and window.start_minute <= minute < window.end_minute:

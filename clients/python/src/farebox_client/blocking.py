@@ -1,0 +1,260 @@
+"""The blocking client, for threads."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from types import TracebackType
+from typing import Concatenate, Final, Literal, ParamSpec, TypeVar
+
+from farebox_client import messages
+from farebox_client.answers import Balance, Charge, Hold, OpenHold, Transfer
+from farebox_client.asking import as_method, checked_key, request_headers
+from farebox_client.charge_batches import ChargeBatch, chunks
+from farebox_client.errors import FareboxError, HoldExpired
+from farebox_client.holds import HeldMoney
+from farebox_client.keys import new_key
+from farebox_client.messages import Amount, Call, ChargeFields
+from farebox_client.retries import Attempts, Retries
+from farebox_client.transport import BlockingHttpTransport, BlockingTransport
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_log: Final = logging.getLogger("farebox_client")
+
+
+def _asks(build: Callable[P, Call[T]]) -> "Callable[Concatenate[Farebox, P], T]":
+    """Make a method that asks what a function of `messages` builds, with the same arguments and words."""
+
+    def ask(client: "Farebox", /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return client.ask(build(*args, **kwargs))
+
+    method: Callable[Concatenate[Farebox, P], T] = as_method(ask, build)
+    return method
+
+
+class Farebox:
+    """Asks a Farebox server, and waits for its answers; the asynchronous client has the same names.
+
+        with Farebox("https://farebox.example", key=SERVICE_KEY) as farebox:
+            charge = farebox.charge(merchant=api_key, type="search")
+
+    One client serves all threads of a process. Everything it asks has a time-out and is asked again where that helps,
+    under the same idempotency key: money moves once or not at all.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        key: str,
+        timeout: float = 10.0,
+        attempts: int = 6,
+        give_up_after: float = 60.0,
+        transport: BlockingTransport | None = None,
+    ) -> None:
+        """Connect when something is asked.
+
+        Args:
+            base_url: Where Farebox is, without `/api`.
+            key: The API key of a service, or of a merchant, which reads its own account.
+            timeout: How many seconds one attempt may last.
+            attempts: How often something is asked at most.
+            give_up_after: How many seconds all attempts and the pauses between them may last.
+            transport: What carries requests, in place of HTTP to `base_url`.
+        """
+        self._key = checked_key(key)
+        self._retries = Retries(attempts=attempts, timeout=timeout, give_up_after=give_up_after)
+        self._transport = BlockingHttpTransport(base_url) if transport is None else transport
+        self._currency: str | None = None
+
+    def __enter__(self) -> "Farebox":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._transport.close()
+
+    # What a merchant reads.
+
+    account = _asks(messages.account)
+    prices = _asks(messages.prices)
+    quote = _asks(messages.quote)
+    transfer_page = _asks(messages.transfer_page)
+    hold_page = _asks(messages.hold_page)
+
+    def balance(self) -> Balance:
+        """Read the available balance of the merchant whose key this is."""
+        if self._currency is None:
+            account = self.account()
+            # It is fixed for ever.
+            self._currency = account.currency
+            return Balance(account.available, account.currency)
+        return Balance(self.ask(messages.available()), self._currency)
+
+    def transfers(
+        self,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        kind: str | None = None,
+        type: str | None = None,
+        reference: str | None = None,
+    ) -> Iterator[Transfer]:
+        """Go over a merchant's statement, newest first, page by page as it is read; arguments as `transfer_page`."""
+        cursor = None
+        while True:
+            page = self.transfer_page(
+                since=since, until=until, kind=kind, type=type, reference=reference, cursor=cursor
+            )
+            yield from page.transfers
+            if (cursor := page.next_cursor) is None:
+                return
+
+    def holds(self, *, merchant: str | None = None) -> Iterator[OpenHold]:
+        """Go over a merchant's open holds, the soonest end first; arguments as `hold_page`."""
+        cursor = None
+        while True:
+            page = self.hold_page(merchant=merchant, cursor=cursor)
+            yield from page.holds
+            if (cursor := page.next_cursor) is None:
+                return
+
+    # What a service moves.
+
+    open_hold = _asks(messages.open_hold)
+    capture = _asks(messages.capture)
+    release = _asks(messages.release)
+    extend = _asks(messages.extend)
+    refund = _asks(messages.refund)
+
+    def charge(
+        self,
+        *,
+        merchant: str,
+        type: str,
+        quantity: int | None = None,
+        quantities: Mapping[str, int] | None = None,
+        amount: Amount | None = None,
+        reference: str | None = None,
+        above: Literal["refuse", "uncollected"] | None = None,
+        requested_at: datetime | None = None,
+        key: str | None = None,
+    ) -> Charge:
+        """Deduct the cost of a request; arguments as `ChargeFields`.
+
+        Raises:
+            FareboxError: it was refused, or nobody knows; `InsufficientBalance`, for example.
+        """
+        fields = ChargeFields(
+            merchant, type, quantity, quantities, amount, reference, above, requested_at, key or new_key()
+        )
+        return self.ask(messages.charge(fields))
+
+    def charge_batch(self, charges: Sequence[ChargeFields]) -> list[Charge | FareboxError]:
+        """Deduct the cost of many requests, each on its own: one that is refused leaves the others be.
+
+        Returns what each came to, in their order. Those alone are asked again that may be answered otherwise soon.
+        """
+        outcomes: list[Charge | FareboxError] = []
+        for chunk in chunks(charges):
+            outcomes += self._charge_chunk(chunk)
+        return outcomes
+
+    def _charge_chunk(self, charges: Sequence[ChargeFields]) -> list[Charge | FareboxError]:
+        batch, attempts = ChargeBatch(charges), Attempts(self._retries)
+        while True:
+            try:
+                reason = batch.take(self._attempt(batch.call, attempts.timeout))
+            except FareboxError as failure:
+                reason = batch.take_failure(failure)
+            if reason is None or (pause := attempts.pause_or_none(reason)) is None:
+                return batch.outcomes
+            time.sleep(pause)
+
+    def hold(
+        self,
+        *,
+        merchant: str,
+        type: str,
+        quantity: int | None = None,
+        quantities: Mapping[str, int] | None = None,
+        amount: Amount | None = None,
+        reference: str | None = None,
+        requested_at: datetime | None = None,
+        ttl: int | None = None,
+        key: str | None = None,
+    ) -> "BlockingHold":
+        """Hold the cost of a request for as long as a block lasts; arguments as `open_hold`.
+
+            with farebox.hold(merchant=api_key, type="chat", quantities=at_most) as hold:
+                used = generate()
+                hold.capture_with(quantities=used)
+
+        The hold is captured if the block succeeds, and released if it raises.
+        """
+        opening = messages.open_hold(
+            merchant=merchant,
+            type=type,
+            quantity=quantity,
+            quantities=quantities,
+            amount=amount,
+            reference=reference,
+            requested_at=requested_at,
+            ttl=ttl,
+            key=key,
+        )
+        return BlockingHold(self, opening)
+
+    # How something is asked.
+
+    def ask(self, call: Call[T]) -> T:
+        """Ask something, again where that helps.
+
+        Raises:
+            FareboxError: it was refused, or not answered.
+        """
+        attempts = Attempts(self._retries)
+        while True:
+            try:
+                return self._attempt(call, attempts.timeout)
+            except FareboxError as failure:
+                failure.key = call.key
+                pause = attempts.pause_after(failure)
+            time.sleep(pause)
+
+    def _attempt(self, call: Call[T], timeout: float) -> T:
+        headers = request_headers(self._key, call)
+        return call.read(self._transport.send(call.method, call.path, call.content, headers, timeout=timeout))
+
+
+class BlockingHold(HeldMoney):
+    """A hold that lasts as long as a block: `with`."""
+
+    def __init__(self, farebox: Farebox, opening: Call[Hold]) -> None:
+        """Hold what `opening` asks for, once the block is entered."""
+        super().__init__()
+        self._farebox = farebox
+        self._opening = opening
+
+    def __enter__(self) -> "BlockingHold":
+        self._hold = self._farebox.ask(self._opening)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ending = self._ending(is_success=error is None)
+        try:
+            self.result = self._farebox.ask(ending)
+        except FareboxError as failure:
+            if error is None:
+                raise
+            if not isinstance(failure, HoldExpired):
+                _log.warning("a hold was not ended, and expires by itself: %s", failure)

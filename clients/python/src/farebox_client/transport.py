@@ -1,0 +1,181 @@
+"""How a request travels: two small protocols, and HTTP by httpx2 behind them.
+
+A transport makes one attempt and knows nothing of envelopes or of asking again. Tests and wrappers bring their own.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import httpx2
+
+from farebox_client.errors import Unreachable
+
+CONNECTIONS_MAX: Final = 100
+"""How many connections a client opens at most; requests beyond wait for one."""
+
+# Farebox and most proxies close a connection that idled for long; one that is about to be closed is not used.
+_IDLE_MAX_S: Final = 4.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer as it came: the names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class Transport(Protocol):
+    """Carries requests of an asynchronous client."""
+
+    async def send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float
+    ) -> Answer:
+        """Make one attempt, within `timeout` seconds from the first byte to the last.
+
+        Raises:
+            Unreachable: no answer came; its `is_known` tells that nothing was sent.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class BlockingTransport(Protocol):
+    """Carries requests of a blocking client; several threads may use it at once."""
+
+    def send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float) -> Answer:
+        """Make one attempt, as `Transport.send`."""
+        ...
+
+    def close(self) -> None:
+        """Close every connection."""
+        ...
+
+
+class HttpTransport:
+    """HTTP/1.1 for asyncio."""
+
+    def __init__(self, base_url: str, *, connections: int = CONNECTIONS_MAX) -> None:
+        """Send to this address; paths are put behind it."""
+        self._base_url = checked_base_url(base_url)
+        self._client = httpx2.AsyncClient(limits=_limits(connections), timeout=None, follow_redirects=False)
+
+    async def send(
+        self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float
+    ) -> Answer:
+        with _as_unreachable(timeout):
+            async with _deadline(timeout):
+                response = await self._client.request(
+                    method, self._base_url + path, content=body, headers=dict(headers)
+                )
+        return _answer(response, response.content)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+class BlockingHttpTransport:
+    """HTTP/1.1 for threads."""
+
+    def __init__(self, base_url: str, *, connections: int = CONNECTIONS_MAX) -> None:
+        """Send to this address; paths are put behind it."""
+        self._base_url = checked_base_url(base_url)
+        self._client = httpx2.Client(limits=_limits(connections), timeout=None, follow_redirects=False)
+
+    def send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float) -> Answer:
+        ends_at = time.monotonic() + timeout
+        with (
+            _as_unreachable(timeout),
+            self._client.stream(
+                method, self._base_url + path, content=body, headers=dict(headers), timeout=timeout
+            ) as response,
+        ):
+            pieces = []
+            for piece in response.iter_bytes():
+                pieces.append(piece)
+                if time.monotonic() > ends_at:
+                    # Each piece may take as long as the whole: an answer that trickles ends here.
+                    raise httpx2.ReadTimeout("the answer came too slowly")
+        return _answer(response, b"".join(pieces))
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def checked_base_url(base_url: str) -> str:
+    """Return where Farebox is, without a slash at its end.
+
+    Raises:
+        ValueError: it is no http address, or ends in `/api`, which the client puts behind it.
+    """
+    url = base_url.rstrip("/")
+    parsed = httpx2.URL(url)
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ValueError(f"the base URL is like https://farebox.example, and not {base_url!r}")
+    if parsed.query or parsed.fragment or parsed.path.endswith("/api"):
+        raise ValueError("the base URL stops before /api, and has no query")
+    return url
+
+
+def _limits(connections: int) -> httpx2.Limits:
+    return httpx2.Limits(
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=_IDLE_MAX_S
+    )
+
+
+def _answer(response: httpx2.Response, content: bytes) -> Answer:
+    return Answer(response.status_code, {name.lower(): value for name, value in response.headers.items()}, content)
+
+
+@contextmanager
+def _as_unreachable(timeout: float) -> Iterator[None]:
+    """Say in one way that no answer came, and whether the request may have arrived."""
+    try:
+        yield
+    except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout) as error:
+        raise Unreachable(f"no connection: {_words(error)}", is_known=True) from error
+    except (asyncio.TimeoutError, TimeoutError, httpx2.TimeoutException) as error:
+        raise Unreachable(f"no answer within {timeout:g} s", is_known=False) from error
+    except httpx2.RequestError as error:
+        raise Unreachable(f"the connection was lost: {_words(error)}", is_known=False) from error
+
+
+def _words(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+if sys.version_info >= (3, 11):
+    _deadline = asyncio.timeout
+else:
+    from contextlib import asynccontextmanager
+
+    @asynccontextmanager
+    async def _deadline(seconds: float) -> AsyncIterator[None]:
+        """Do what `asyncio.timeout` does, which Python 3.10 lacks."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a coroutine is run by a task.
+        is_late = False
+
+        def cancel() -> None:
+            nonlocal is_late
+            is_late = True
+            task.cancel()
+
+        timer = asyncio.get_running_loop().call_later(seconds, cancel)
+        try:
+            yield
+        except asyncio.CancelledError:
+            if is_late:
+                raise TimeoutError from None
+            raise
+        finally:
+            timer.cancel()
