@@ -1,7 +1,6 @@
 """Captures above holds, charges after the fact, top-ups taken back on spent money: by the API and on the pages."""
 
 import io
-import runpy
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +12,7 @@ from farebox.service.operator.verifier import Verifier
 from farebox.service.people.users import Role
 from farebox.service.statements.check import check_statement
 from farebox.storage.records import Realm
+from farebox_client import statement as offline
 from tests.support.app_client import AppClient, Reply
 from tests.support.server import Seeds, give_credit, seed
 from tests.web.console.visitor import Visitor, kept, words
@@ -20,7 +20,6 @@ from tests.web.console.visitor import Visitor, kept, words
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SHORTFALLS: Final = "/api/admin/shortfalls"
-SCRIPT: Final[dict[str, Any]] = runpy.run_path(str(Path(__file__).parents[2] / "examples" / "verify_statement.py"))
 
 
 async def _charge(client: AppClient, seeds: Seeds, key: str, amount: str, **fields: object) -> Reply:
@@ -63,7 +62,7 @@ async def _statement_faults(client: AppClient, seeds: Seeds, path: Path) -> list
     """Check the merchant's whole statement, by the program and by the script that needs nothing of it."""
     reply = await client.get("/api/transfers?format=jsonl", seeds.merchant_key)
     path.write_bytes(reply.body)
-    assert SCRIPT["verify"](str(path)).startswith("Clean")
+    assert offline.verify(str(path)).startswith("Clean")
     return [fault.text for fault in check_statement(io.BytesIO(reply.body)).faults]
 
 

@@ -1,8 +1,15 @@
-"""Check a Farebox statement with Python's standard library alone: python verify_statement.py STATEMENT.jsonl."""
+"""Check a statement offline: that nothing in it was changed, and that each amount is what its price comes to.
+
+    python -m farebox_client.statement all.jsonl
+
+It takes the standard library alone, and nothing of this package: a copy of the file runs by itself, as
+`python statement.py all.jsonl`.
+"""
 
 import json
 import sys
-from datetime import UTC, datetime, timedelta
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 from hashlib import blake2b
@@ -17,9 +24,15 @@ def micros(amount: str) -> int:
     return numerator
 
 
+def moment(time: str) -> int:
+    """Read a time, as microseconds since 1970. Python 3.10 reads no Z."""
+    passed = datetime.fromisoformat(time.replace("Z", "+00:00")) - datetime(1970, 1, 1, tzinfo=timezone.utc)
+    return passed // timedelta(microseconds=1)
+
+
 def canonical_bytes(merchant: str, t: dict[str, Any]) -> bytes:
     """Write the bytes that a transfer's hash covers: its fields, a line each; what is absent is an empty line."""
-    at = (datetime.fromisoformat(t["committedAt"]) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+    at = moment(t["committedAt"])
     encoding, more = ("farebox-transfer-2", [t["pricing"]]) if "pricing" in t else ("farebox-transfer-1", [])
     if {"given", "uncollected", "keyId"} & t.keys():
         uncollected = micros(t["uncollected"]) if "uncollected" in t else None
@@ -134,7 +147,7 @@ class Grants:
 
     def check(self, t: dict[str, Any]) -> None:
         """Go on to a transfer, and compare what it says of grants with what the order of spending comes to."""
-        at = (datetime.fromisoformat(t["committedAt"]) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)
+        at = moment(t["committedAt"])
         kind, amount, origin, own = t["kind"], micros(t["amount"]), t["refersTo"], t["transferId"]
         first_part, *terms = t.get("given", "").split(";")
         given = [
@@ -192,8 +205,24 @@ class Grants:
         return [(n, part) for n in order if (part := of_grants.get(n, 0) if n else amount - sum(of_grants.values()))]
 
 
+class NotClean(ValueError):
+    """A file is no statement, or something in it was changed; the message says what and where."""
+
+
 def verify(path: str) -> str:
-    """Check the statement in a file; return where it ends, or raise what is wrong with it."""
+    """Check the statement in a file, and tell in a line where it ends.
+
+    Raises:
+        NotClean: it is no statement, or not as it was written.
+        OSError: the file can't be read.
+    """
+    try:
+        return _verify(path)
+    except (ArithmeticError, LookupError, RecursionError, StopIteration, TypeError, ValueError) as error:
+        raise NotClean(str(error) or "this is no statement") from error
+
+
+def _verify(path: str) -> str:
     with open(path, encoding="utf-8") as lines:
         header = json.loads(next(lines))
         if (header["format"], header["version"]) != ("farebox-statement", 1):
@@ -237,8 +266,20 @@ def verify(path: str) -> str:
     return f"Clean: {data['count']} transfers, ends at {data['available']} {data['currency']} available"
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str]) -> None:
+    """Check the file that the only argument names, and exit with 1 if it is not clean, with 2 if it can't be read."""
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m farebox_client.statement STATEMENT.jsonl\n")
+        sys.exit(2)
+    (path,) = arguments
     try:
-        print(verify(sys.argv[1]))
-    except (ArithmeticError, LookupError, OSError, StopIteration, TypeError, ValueError) as error:
-        sys.exit(f"{sys.argv[1]}: {str(error) or 'this is no statement'}")
+        sys.stdout.write(f"{verify(path)}\n")
+    except NotClean as fault:
+        sys.exit(f"{path}: {fault}")
+    except OSError as error:
+        sys.stderr.write(f"{path}: {error.strerror or error}\n")
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
