@@ -42,7 +42,7 @@ def canonical_bytes(merchant: str, transfer: Transfer) -> bytes:
     )
     encoding, more = (ENCODING, "") if transfer.pricing is None else (PRICED_ENCODING, f"{transfer.pricing}\n")
     if transfer.given is not None or transfer.uncollected is not None or transfer.key_id is not None:
-        key = ids.public_id(ids.KEY, transfer.key_id) if transfer.key_id else ""
+        key = _key_text(transfer.key_id) if transfer.key_id else ""
         encoding = FULL_ENCODING
         more = f"{transfer.pricing or ''}\n{transfer.given or ''}\n{transfer.uncollected or ''}\n{key}\n"
     return (
@@ -57,6 +57,12 @@ def canonical_bytes(merchant: str, transfer: Transfer) -> bytes:
 def link(previous_hash: bytes, canonical: bytes) -> bytes:
     """Return the hash of the transfer with these canonical bytes after the one with `previous_hash`."""
     return blake2b(previous_hash + canonical, digest_size=HASH_BYTES).digest()
+
+
+@lru_cache(maxsize=4096)
+def _key_text(key_id: int) -> str:
+    """Write a key's public id; the text of one that is used a lot is kept, too."""
+    return ids.public_id(ids.KEY, key_id)
 
 
 @lru_cache(maxsize=4096)

@@ -251,7 +251,8 @@ class _Batch:
         )
         if taking is not None:
             self._grants.use(book, taking)
-        self._budgets.spend(key, transfer)
+        if key is not None and key.budget_id is not None:
+            self._budgets.spend(key.budget_id, transfer)
         if quote.place is not None:
             self._counts.add(quote.place, quote.units)
         if isinstance(command, Charge):

@@ -335,6 +335,14 @@ class _Reads:
                 self._staff.add(caller.digest)
             else:
                 self._merchant_keys.add((caller.merchant_id, caller.digest))
+        if isinstance(command, SPENDS):
+            payer_digest, request_type = command.payer.digest, command.request_type
+            if payer_digest is not None:
+                self._merchant_keys.add((merchant_id, payer_digest))
+            self._types.add(request_type)
+            self._merchant_types.add((merchant_id, request_type))
+            self._idempotency_keys.add((merchant_id, command.idempotency_key))
+            return
         if command.actor is not None and command.actor.login_id is not None:
             self._logins.add(command.actor.login_id)
         if isinstance(command, ACCOUNT_CHANGES):
@@ -344,12 +352,7 @@ class _Reads:
                 self._holds.add((merchant_id, command.hold_seq))
             return
         self._idempotency_keys.add((merchant_id, command.idempotency_key))
-        if isinstance(command, SPENDS):
-            if command.payer.digest is not None:
-                self._merchant_keys.add((merchant_id, command.payer.digest))
-            self._types.add(command.request_type)
-            self._merchant_types.add((merchant_id, command.request_type))
-        elif isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
+        if isinstance(command, CaptureHold | ReleaseHold | ExpireHold):
             self._holds.add((merchant_id, command.hold_seq))
             self._originals.add((merchant_id, command.hold_seq))
             if isinstance(command, CaptureHold) and command.above is not Above.REFUSE:

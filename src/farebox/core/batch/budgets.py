@@ -42,12 +42,11 @@ class BatchBudgets:
         counted = None if above is None else self._counted_by(hold)
         return None if above is None or counted is None else self._payable(book, counted[0], choice, above.amount, now)
 
-    def spend(self, key: KeyRecord | None, transfer: Transfer) -> None:
-        """Count a charge or hold that names a key."""
-        if key is not None and key.budget_id is not None:
-            budget = (transfer.merchant_id, key.budget_id)
-            self._budgets.spend(budget, transfer.amount, transfer.committed_at)
-            self._counted[transfer.merchant_id, transfer.seq] = (budget, transfer.committed_at)
+    def spend(self, budget_id: int, transfer: Transfer) -> None:
+        """Count a charge or hold that names a key which has this budget."""
+        budget = (transfer.merchant_id, budget_id)
+        self._budgets.spend(budget, transfer.amount, transfer.committed_at)
+        self._counted[transfer.merchant_id, transfer.seq] = (budget, transfer.committed_at)
 
     def spend_above(self, hold: Original, charge: Transfer) -> None:
         """Count what a capture takes above its hold, as a charge of its own."""
