@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -55,7 +55,7 @@ _THRESHOLDS_DECODER: Final = msgspec.json.Decoder(tuple[Threshold, ...])
 _RULE_DECODER: Final = msgspec.json.Decoder(Rule)
 _RULES_KEPT: Final = 16_384
 _NO_THRESHOLDS: Final = "[]"
-_SPENDING: Final = itemgetter(*(ACCOUNT.names.index(name) for name in SPENDING))
+_SPENDING: Final = attrgetter(*SPENDING)
 _NOT_SPENDING: Final = attrgetter(*(name for name in ACCOUNT.names if name not in SPENDING))
 _TRUTH_VALUES: Final = (ACCOUNT.names.index("is_frozen"), ACCOUNT.names.index("is_exhausted"))
 
@@ -108,12 +108,12 @@ def accounts_to_rows(
     """
     spending, others = [], []
     for account in accounts:
-        row = account_to_row(account)
         before = stored.get(account.merchant_id)
         if before is not None and _NOT_SPENDING(account) == _NOT_SPENDING(before):
-            spending.append(_SPENDING(row))
+            check_account(account)
+            spending.append(_SPENDING(account))
         else:
-            others.append(row)
+            others.append(account_to_row(account))
     return spending, others
 
 
