@@ -11,9 +11,11 @@ from typing import Final
 
 from msgspec import Struct
 
-from farebox.config import Settings
+from farebox.config import Settings, SettingsError
 from farebox.service.catalogue.imports import PriceImports
 from farebox.service.clock import Clock, SystemClock
+from farebox.service.gate.files import load_rules
+from farebox.service.gate.rules import Rules
 from farebox.service.insight.key_usage import KeyUsageReader
 from farebox.service.insight.refusals import RefusalCounts, RefusalReader
 from farebox.service.insight.revenue import RevenueReader
@@ -61,6 +63,23 @@ def make_connector(settings: Settings) -> Connector:
     from farebox.storage.sqlite import SqliteConnector
 
     return SqliteConnector(path)
+
+
+def gate_rules(settings: Settings) -> Rules | None:
+    """Read the gate's rules; None if there is no gate.
+
+    Raises:
+        SettingsError: the gate has no secret.
+        BadRules: the file can't be used.
+    """
+    if not settings.gate_file:
+        return None
+    if not settings.gate_secret:
+        raise SettingsError(
+            "FAREBOX_GATE_SECRET is missing, which the gate of FAREBOX_GATE_FILE needs; write random characters, such "
+            "as `openssl rand -hex 32` prints"
+        )
+    return load_rules(Path(settings.gate_file))
 
 
 class Farebox(Struct, frozen=True):

@@ -19,6 +19,7 @@ from farebox.setting_types import (
     Connections,
     Contact,
     DatabaseUrl,
+    GateFile,
     Networks,
     NoticeDays,
     Origins,
@@ -96,6 +97,12 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     trusted_proxies: Networks = Networks()
     """Proxies whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, separated by commas."""
+
+    gate_file: GateFile = GateFile()
+    """The file of rules by which the gate answers proxies under /gate/, such as gate.toml. Empty: there is no gate."""
+
+    gate_secret: SecretKey = SecretKey()
+    """What proxies show the gate, and what its tokens are signed with: 32 random characters or more."""
 
     @property
     def links_url(self) -> str:

@@ -8,13 +8,17 @@ from typing import Final
 from starlette.types import ASGIApp
 
 from farebox.background import background_work
-from farebox.bootstrap import Farebox
+from farebox.bootstrap import Farebox, gate_rules
 from farebox.config import Settings
 from farebox.observe import configure_logging
 from farebox.processes import hold_signals, stop_once
+from farebox.service.gate.gate import Gate
+from farebox.service.gate.rules import Matcher, Rules
+from farebox.service.gate.tokens import GateSigner
 from farebox.service.periodic import running
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
+from farebox.web.gate.app import GateApp
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
@@ -35,11 +39,22 @@ def rate_limits(farebox: Farebox, addresses: Addresses) -> Limits:
     )
 
 
+def gate_app(farebox: Farebox, rules: Rules | None, limits: Limits) -> GateApp | None:
+    """Put the gate on the parts, if there are rules for it."""
+    if rules is None:
+        return None
+    services = farebox.services
+    gate = Gate(services.operations, services.balances, GateSigner(farebox.settings.gate_secret))
+    return GateApp(gate, Matcher(rules), services.queries, limits)
+
+
 def web_app(build: Callable[[Settings], Farebox] = Farebox.build, *, http_limits: HttpLimits = HTTP_LIMITS) -> ASGIApp:
     """Make the application of one server process, from the process's own settings."""
     hold_signals()
     configure_logging()
-    farebox = build(Settings.load())
+    settings = Settings.load()
+    rules = gate_rules(settings)
+    farebox = build(settings)
     live = Live()
 
     @asynccontextmanager
@@ -49,16 +64,18 @@ def web_app(build: Callable[[Settings], Farebox] = Farebox.build, *, http_limits
             stop_once(live.close, unread_seconds_max=http_limits.unread_seconds)
             yield
 
-    addresses = Addresses(farebox.settings.trusted_proxies)
+    addresses = Addresses(settings.trusted_proxies)
+    limits = rate_limits(farebox, addresses)
     return create_app(
         farebox.services,
         addresses,
-        limits=rate_limits(farebox, addresses),
+        limits=limits,
         throttle=SignInThrottle(),
-        cors_origins=farebox.settings.cors_origins,
+        cors_origins=settings.cors_origins,
         lifespan=lifespan,
         live=live,
         http_limits=http_limits,
+        gate=gate_app(farebox, rules, limits),
     )
 
 

@@ -120,7 +120,7 @@ class SmtpUrl(Secret):
 
 
 class SecretKey(Secret):
-    """What sign-ins are guarded with."""
+    """What sign-ins, or the gate, are guarded with."""
 
     @classmethod
     def read(cls, text: str) -> Self:
@@ -132,6 +132,16 @@ class SecretKey(Secret):
         weakness = _secret_key_weakness(text)
         if weakness is not None:
             raise ValueError(f" {weakness}; write random characters, such as `openssl rand -hex 32` prints")
+        return cls(text)
+
+
+class GateFile(str):
+    """The path of a file, or nothing."""
+
+    @classmethod
+    def read(cls, text: str) -> Self:
+        if not text.isprintable() or text != text.strip():
+            raise ValueError(f" is {_shown(text)}; write the path of a file, such as /etc/farebox/gate.toml")
         return cls(text)
 
 

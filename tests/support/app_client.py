@@ -12,6 +12,8 @@ from urllib.parse import unquote_to_bytes
 from starlette.types import ASGIApp
 
 from farebox.bootstrap import Farebox
+from farebox.server import gate_app
+from farebox.service.gate.rules import Rules
 from farebox.web.app import create_app
 from farebox.web.client_address import Addresses
 from farebox.web.http_limits import HTTP_LIMITS, HttpLimits
@@ -234,6 +236,7 @@ async def open_client(
     throttle: SignInThrottle | None = None,
     live: Live | None = None,
     http_limits: HttpLimits = HTTP_LIMITS,
+    gate_rules: Rules | None = None,
 ) -> AppClient:
     """Make a client of the application over these parts, which run already; without `limits` it has none."""
 
@@ -250,6 +253,7 @@ async def open_client(
         lifespan=lifespan,
         live=live or Live(),
         http_limits=http_limits,
+        gate=gate_app(farebox, gate_rules, limits),
     )
     document = await call(app, "GET", "/openapi.json", (), [b""])
     return AppClient(app, document.json())

@@ -15,8 +15,8 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer
 
-from farebox.bootstrap import make_connector
-from farebox.cli.context import FAILED, add_json_option, fail, guarded
+from farebox.bootstrap import gate_rules, make_connector
+from farebox.cli.context import FAILED, add_json_option, counted, fail, guarded
 from farebox.cli.public_url import public_url_warning, served_url
 from farebox.cli.start_warnings import start_warnings
 from farebox.config import Settings
@@ -80,6 +80,7 @@ def make_command(
     def serve(*, host: str, port: int, workers: int, is_json: bool) -> None:
         """Serve the API, send mails and expire holds, until told to stop."""
         settings = guarded(Settings.load, is_json=is_json)
+        rules = guarded(lambda: gate_rules(settings), is_json=is_json)
         engine = _checked_engine(settings, is_json=is_json)
         problem = port_problem(host, port)
         if problem is not None:
@@ -90,6 +91,8 @@ def make_command(
         # The workers read their settings from the environment.
         os.environ[PUBLIC_URL_VARIABLE] = public_url
         click.echo(f"Farebox serves {address} with {engine} and {processes}. Ctrl-C stops it.")
+        if rules is not None:
+            click.echo(f"The gate goes by {counted(len(rules.routes), 'route')} of {settings.gate_file}.")
         click.echo(f"Links in mails begin with {public_url}.")
         loopback = public_url_warning(public_url, host, port)
         for warning in [*start_warnings(settings, Path.cwd()), *([loopback] if loopback else [])]:

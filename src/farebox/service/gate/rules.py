@@ -1,0 +1,227 @@
+"""The gate's rules, and which of them a request meets."""
+
+import re
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Final
+
+from msgspec import Struct
+
+from farebox.core.holds import TTL_SECONDS_DEFAULT
+from farebox.service.gate.errors import AmbiguousRequest, NoRoute, RouteRefused, WrongMethod
+from farebox.service.gate.paths import STRICT, Leniency, NormalPath, Segments, folded, normal_path
+from farebox.service.gate.tokens import Mode
+
+METHOD_PATTERN: Final = "[A-Z][A-Z-]{0,31}"
+_METHOD: Final = re.compile(METHOD_PATTERN, re.ASCII)
+NAMED_ALONE: Final = frozenset({"OPTIONS", "TRACE", "CONNECT"})
+"""Methods that a route for all does not mean: they ask for something else than the API's work."""
+
+
+class Passage(StrEnum):
+    """What a route asks of a request before it lets it through."""
+
+    PAID = "paid"
+    """A good key, and the cost of its type."""
+
+    FREE = "free"
+    """A good key."""
+
+    PUBLIC = "public"
+    """Nothing."""
+
+    REFUSED = "refused"
+    """It lets none through."""
+
+
+class Price(Struct, frozen=True):
+    """What a request of a route is charged as."""
+
+    request_type: str
+    quantity: int | None = None
+    quantities: Mapping[str, int] | None = None
+    amount: str | None = None
+    mode: Mode = Mode.CHARGE
+    hold_seconds: int = TTL_SECONDS_DEFAULT
+
+
+class Route(Struct, frozen=True):
+    """One rule: which requests it is for, and what becomes of them."""
+
+    methods: frozenset[str] | None
+    """None: all but those that are named alone."""
+    segments: tuple[str | None, ...]
+    """Each as it must be, or None for any one that is not empty."""
+    takes_rest: bool
+    """Whether any further segments may follow, or none."""
+    passage: Passage
+    price: Price | None = None
+    """What is paid, where anything is."""
+    pattern: str = ""
+    """The path as it was written."""
+    line: int | None = None
+    """Where in the file it stands."""
+
+    def takes_method(self, method: str) -> bool:
+        """Tell whether the rule is for a method."""
+        return method not in NAMED_ALONE if self.methods is None else method in self.methods
+
+    def takes_path(self, segments: Segments) -> bool:
+        """Tell whether the rule is for a path."""
+        own = self.segments
+        if len(segments) < len(own) or (len(segments) > len(own) and not self.takes_rest):
+            return False
+        return all(
+            bool(segment) if wanted is None else segment == wanted
+            for wanted, segment in zip(own, segments, strict=False)
+        )
+
+    def covers(self, other: "Route") -> bool:
+        """Tell whether the rule is for every request that another is for."""
+        if len(self.segments) > len(other.segments) or not (
+            self.takes_rest or (len(self.segments) == len(other.segments) and not other.takes_rest)
+        ):
+            return False
+        if any(
+            wanted is not None and wanted != named for wanted, named in zip(self.segments, other.segments, strict=False)
+        ):
+            return False
+        if other.methods is None:
+            return self.methods is None
+        return all(self.takes_method(method) for method in other.methods)
+
+
+class Unmatched(StrEnum):
+    """What becomes of a request that no route is for."""
+
+    REFUSE = "refuse"
+    FREE = "free"
+    PUBLIC = "public"
+
+
+class Preflights(StrEnum):
+    """What becomes of OPTIONS where a route is for the path, but none for that method."""
+
+    REFUSE = "refuse"
+    PUBLIC = "public"
+
+
+class Rules(Struct, frozen=True):
+    """What a file of rules says."""
+
+    routes: tuple[Route, ...]
+    unmatched: Unmatched = Unmatched.REFUSE
+    preflights: Preflights = Preflights.REFUSE
+    ignores_case: bool = False
+    leniency: Leniency = STRICT
+
+
+_UNMATCHED: Final = {
+    Unmatched.FREE: Route(None, (), True, Passage.FREE),
+    Unmatched.PUBLIC: Route(None, (), True, Passage.PUBLIC),
+}
+_PREFLIGHT: Final = Route(NAMED_ALONE, (), True, Passage.PUBLIC)
+
+
+class Matcher:
+    """Finds the first route that is for a request."""
+
+    def __init__(self, rules: Rules) -> None:
+        """Find among these; in the order in which they are written."""
+        self._rules = rules
+        self._exact = _Table(rules.routes, rules.routes)
+        self._folded = _Table(
+            [
+                Route(
+                    route.methods,
+                    tuple(None if segment is None else folded((segment,))[0] for segment in route.segments),
+                    route.takes_rest,
+                    route.passage,
+                )
+                for route in rules.routes
+            ],
+            rules.routes,
+        )
+
+    def match(self, method: str, target: str) -> Route:
+        """Find what a request is for; its target's characters are bytes (Latin-1).
+
+        Raises:
+            AmbiguousRequest, TargetTooLong: it can be read in ways that come to different routes, or not at all.
+            NoRoute, WrongMethod, RouteRefused: it is not let through.
+        """
+        route = self.find(method, normal_path(target, self._rules.leniency))
+        if route.passage is Passage.REFUSED:
+            raise RouteRefused
+        return route
+
+    def find(self, method: str, path: NormalPath) -> Route:
+        """Find what a request is for, one that is refused included.
+
+        Raises:
+            AmbiguousRequest, NoRoute, WrongMethod: there is no one route that it is for.
+        """
+        if not _METHOD.fullmatch(method):
+            raise AmbiguousRequest("The method is none that is written in capital letters")
+        ignores_case = self._rules.ignores_case
+        others = [self._found(method, reading, self._folded) for reading in path.folded]
+        found = others[0] if ignores_case else self._found(method, path.segments, self._exact)
+        if found is None:
+            raise self._refusal(path)
+        if not ignores_case:
+            others += [self._found(method, reading, self._exact) for reading in path.others]
+        # Where no route is for a reading, nobody answers it, unless what no route is for is let through.
+        is_answered = self._rules.unmatched is not Unmatched.REFUSE
+        if any(other is not found and (is_answered or other is not None) for other in others):
+            raise AmbiguousRequest("The path can be read in ways that are charged differently")
+        return found
+
+    def _found(self, method: str, segments: Segments, table: "_Table") -> Route | None:
+        """Find what a reading is for; None if it is refused because nothing is for it."""
+        first: Route | None = None
+        for compared, told in table.pairs(segments):
+            if compared.takes_path(segments):
+                if compared.takes_method(method):
+                    return told
+                first = first or told
+        if first is None:
+            return _UNMATCHED.get(self._rules.unmatched)
+        if method == "OPTIONS" and first.passage is Passage.REFUSED:
+            return first
+        return _PREFLIGHT if method == "OPTIONS" and self._rules.preflights is Preflights.PUBLIC else None
+
+    def _refusal(self, path: NormalPath) -> NoRoute | WrongMethod:
+        segments, table = (path.folded[0], self._folded) if self._rules.ignores_case else (path.segments, self._exact)
+        allowed = {
+            method
+            for route in table.routes_for(segments)
+            for method in route.methods or ()
+            if route.passage is not Passage.REFUSED
+        }
+        return WrongMethod(tuple(sorted(allowed))) if allowed else NoRoute()
+
+
+class _Table:
+    """Routes by the first segment of their paths, so that few are looked at for each request."""
+
+    def __init__(self, compared: Sequence[Route], told: Sequence[Route]) -> None:
+        """Compare the first ones, and tell those in the same place of the second ones."""
+        firsts = {route.segments[0] for route in compared if route.segments} - {None}
+        self._by_first = {
+            first: [pair for pair in zip(compared, told, strict=True) if _may_begin(pair[0], first)] for first in firsts
+        }
+        self._others = [
+            pair for pair in zip(compared, told, strict=True) if not pair[0].segments or pair[0].segments[0] is None
+        ]
+
+    def routes_for(self, segments: Segments) -> list[Route]:
+        """List the routes for a path, whatever their methods."""
+        return [told for compared, told in self.pairs(segments) if compared.takes_path(segments)]
+
+    def pairs(self, segments: Segments) -> list[tuple[Route, Route]]:
+        """List the routes that may be for a path, in order: as they are compared, and as they were written."""
+        return self._by_first.get(segments[0], self._others) if segments else self._others
+
+
+def _may_begin(route: Route, first: str | None) -> bool:
+    return not route.segments or route.segments[0] is None or route.segments[0] == first
