@@ -26,7 +26,7 @@ WORDS: Final = {
 """Words, separated by spaces, and what stands instead."""
 
 NAMES: Final = {
-    "Ask Gate Who": "PageRequest, AccessControl, Audience",
+    "Ask Who": "PageRequest, AccessControl, Audience",
     "Visit visit": "SignedIn, signed_in",
     "form_mark csrf_mark session_mark": "csrf_token",
     "said SAID": "flash, FLASHES; text, output",

@@ -135,7 +135,7 @@ async def test_many_asks_at_once_about_one_request_charge_once(gate: AppClient, 
 
 
 async def test_without_an_id_of_the_proxys_every_ask_sets_the_cost_aside(gate: AppClient, seeds: Seeds) -> None:
-    """Whatever id the client sends: by its own it would pay once for everything."""
+    """It makes no difference which id the client sends: by its own it would pay once for everything."""
     own = (("X-Request-Id", "f" * 32),)
     answers = [told(await TRAEFIK.ask(gate, "POST", "/v1/images", seeds.merchant_key, more=own)) for _ in range(3)]
     assert 3 == len({hold for _, _, hold, _ in answers} - {NOTHING})

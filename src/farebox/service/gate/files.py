@@ -11,7 +11,7 @@ from farebox.core.prices import QUANTITY_MAX
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
 from farebox.service.gate.paths import Leniency, normal_path
-from farebox.service.gate.rules import METHOD_PATTERN, Passage, Preflights, Price, Route, Rules, Unmatched
+from farebox.service.gate.rules import METHOD_PATTERN, GateRoute, Passage, Preflights, RoutePrice, Rules, Unmatched
 from farebox.service.gate.tokens import Mode
 from farebox.service.plain_values import Members, kind_of, listed, shown
 
@@ -22,7 +22,7 @@ FAULTS_MAX: Final = 20
 """How many faults are named at most."""
 
 _TABLE: Final = "route"
-_SETTINGS: Final = ("unmatched", "preflights", "ignore_case", "allow")
+_FILE_SETTINGS: Final = ("unmatched", "preflights", "ignore_case", "allow")
 _PASSAGES: Final = ("type", "free", "public", "refuse")
 _PAID_FIELDS: Final = ("quantity", "quantities", "amount", "mode", "hold_for")
 _ALLOWED: Final = ("semicolon", "encoded-slash")
@@ -96,7 +96,7 @@ class _Reader:
 
     @property
     def faults(self) -> list[str]:
-        """What is wrong, from the first line on."""
+        """The faults, from the first line on."""
         return [words for _, words in sorted(self._faults)[:FAULTS_MAX]]
 
     def rules(self) -> Rules | None:
@@ -104,7 +104,7 @@ class _Reader:
         values = {name: value for name, value in self._document.items() if name != _TABLE}
         settings = self._checked(lambda: _read_settings(values))
         tables = self._document.get(_TABLE, [])
-        routes: list[Route] = []
+        routes: list[GateRoute] = []
         if not isinstance(tables, list) or len(tables) != self._lines.routes_count:
             self._add(InvalidInput("", f"write each route as a table of its own, which begins with [[{_TABLE}]]"))
         elif not tables:
@@ -120,12 +120,12 @@ class _Reader:
             _with_heads(routes), settings.unmatched, settings.preflights, settings.ignores_case, settings.leniency
         )
 
-    def _routes(self, tables: Sequence[object], leniency: Leniency) -> list[Route]:
-        routes: list[Route] = []
+    def _routes(self, tables: Sequence[object], leniency: Leniency) -> list[GateRoute]:
+        routes: list[GateRoute] = []
         for place, table in enumerate(tables):
             path, line = f"{_TABLE}[{place}]", self._lines.of_route(place)
 
-            def read(path: str = path, table: object = table, line: int = line) -> Route:
+            def read(path: str = path, table: object = table, line: int = line) -> GateRoute:
                 return _read_route(path, table, line, leniency)
 
             route = self._checked(read)
@@ -186,10 +186,10 @@ class _Lines:
 
 def _read_settings(values: Mapping[str, object]) -> Rules:
     for name in values:
-        if name not in _SETTINGS:
+        if name not in _FILE_SETTINGS:
             raise InvalidInput(
                 name if name.isidentifier() else "",
-                f"no setting {shown(name)} is known here; there may be {listed(_SETTINGS)}, and [[{_TABLE}]]",
+                f"no setting {shown(name)} is known here; there may be {listed(_FILE_SETTINGS)}, and [[{_TABLE}]]",
             )
     members = Members("", values)
     allowed = set()
@@ -208,7 +208,7 @@ def _read_settings(values: Mapping[str, object]) -> Rules:
     )
 
 
-def _read_route(path: str, table: object, line: int, leniency: Leniency) -> Route:
+def _read_route(path: str, table: object, line: int, leniency: Leniency) -> GateRoute:
     members = Members.of(
         path,
         table,
@@ -220,7 +220,7 @@ def _read_route(path: str, table: object, line: int, leniency: Leniency) -> Rout
     segments, takes_rest = _read_pattern(members, pattern, leniency)
     passage = _read_passage(members)
     price = _read_price(members) if passage is Passage.PAID else None
-    return Route(methods, segments, takes_rest, passage, price, pattern, line)
+    return GateRoute(methods, segments, takes_rest, passage, price, pattern, line)
 
 
 def _read_methods(members: Members) -> frozenset[str] | None:
@@ -228,7 +228,7 @@ def _read_methods(members: Members) -> frozenset[str] | None:
     if value == "*":
         return None
     names = [value] if isinstance(value, str) else value
-    right = 'write a method in capital letters such as "POST", a list of some, or "*" for all'
+    right = 'write a method in upper case such as "POST", a list of some, or "*" for all'
     if not isinstance(names, list) or not names:
         raise members.fault("method", f"this is {kind_of(value)}{'' if names else ' without any'}; {right}")
     for name in names:
@@ -288,7 +288,7 @@ def _read_passage(members: Members) -> Passage:
     return passage
 
 
-def _read_price(members: Members) -> Price:
+def _read_price(members: Members) -> RoutePrice:
     request_type = inputs.request_type(members.at("type"), members.text("type", "search"))
     quantity = members.whole("quantity", 1, QUANTITY_MAX) if members.has("quantity") else None
     quantities = members.values.get("quantities")
@@ -300,7 +300,7 @@ def _read_price(members: Members) -> Price:
         if not isinstance(amount, str):
             raise members.fault("amount", f'this is {kind_of(amount)}; write it as a text such as "0.15"')
         inputs.amount(members.at("amount"), amount)
-    return Price(
+    return RoutePrice(
         request_type,
         quantity,
         None if quantities is None else dict(quantities),
@@ -310,11 +310,11 @@ def _read_price(members: Members) -> Price:
     )
 
 
-def _with_heads(routes: Sequence[Route]) -> tuple[Route, ...]:
+def _with_heads(routes: Sequence[GateRoute]) -> tuple[GateRoute, ...]:
     """Let each route for GET be for HEAD, too, unless another of the same path says what HEAD costs."""
     heads = {(route.segments, route.takes_rest) for route in routes if route.methods and "HEAD" in route.methods}
     return tuple(
-        Route(
+        GateRoute(
             route.methods | {"HEAD"},
             route.segments,
             route.takes_rest,

@@ -11,7 +11,7 @@ from farebox.core.credit.shortfalls import Above
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.transfers import Transfer
 from farebox.service.errors import InvalidKey, transfer_of
-from farebox.service.gate.rules import Passage, Price, Route
+from farebox.service.gate.rules import GateRoute, Passage, RoutePrice
 from farebox.service.gate.tokens import NOTHING, GateSigner, GateToken, Mode
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances
@@ -70,7 +70,7 @@ class Gate:
             raise InvalidKey
         return Admission(merchant=ids.public_id(ids.MERCHANT, key.merchant_id))
 
-    async def admit(self, route: Route, key: ParsedKey, key_text: str, request_id: str | None) -> Admission:
+    async def admit(self, route: GateRoute, key: ParsedKey, key_text: str, request_id: str | None) -> Admission:
         """Let a request through if its merchant pays for it.
 
         Args:
@@ -107,7 +107,9 @@ class Gate:
         hold = ids.book_id(ids.HOLD, merchant_id=transfer.merchant_id, seq=transfer.seq)
         return self._admission(price, mode, transfer, hold, NOTHING, hold)
 
-    def _admission(self, price: Price, mode: Mode, made: Transfer, subject: str, transfer: str, hold: str) -> Admission:
+    def _admission(
+        self, price: RoutePrice, mode: Mode, made: Transfer, subject: str, transfer: str, hold: str
+    ) -> Admission:
         merchant = ids.public_id(ids.MERCHANT, made.merchant_id)
         token = GateToken(
             mode,

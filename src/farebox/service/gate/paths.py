@@ -2,7 +2,7 @@
 
 A proxy and the API behind it need not read a path alike: one resolves `..`, another merges slashes, a third ignores
 case. So a path has a normal reading, which routes are written in, and further readings, which other programs may have.
-What no rule can tell the meaning of is refused: see docs/reference/gate.md, "Paths".
+A path whose meaning no rule can tell is refused: see docs/reference/gate.md, "Paths".
 """
 
 import re
@@ -37,7 +37,7 @@ _DOTS: Final = frozenset({".", ".."})
 
 
 class Leniency(Struct, frozen=True):
-    """What is let through, though programs differ about it."""
+    """The parts of a path that are let through, though programs differ about them."""
 
     semicolons: bool = False
     """`;`, which begins parameters that some programs cut off."""
@@ -221,7 +221,7 @@ def _with_slashes(segments: Segments) -> Segments:
 
 def _folded_segment(segment: str) -> str:
     if "%" in segment:
-        # As its characters, since a capital and a small letter are different bytes.
+        # As its characters, since the upper and lower case of one differ in bytes.
         segment = re.sub("(?:%[0-9A-F]{2})+", lambda match: bytes.fromhex(match[0].replace("%", "")).decode(), segment)
         segment = unicodedata.normalize("NFKC", segment).casefold()
     return segment.lower().rstrip(". ") or segment

@@ -34,7 +34,7 @@ class Passage(StrEnum):
     """It lets none through."""
 
 
-class Price(Struct, frozen=True):
+class RoutePrice(Struct, frozen=True):
     """What a request of a route is charged as."""
 
     request_type: str
@@ -45,7 +45,7 @@ class Price(Struct, frozen=True):
     hold_seconds: int = TTL_SECONDS_DEFAULT
 
 
-class Route(Struct, frozen=True):
+class GateRoute(Struct, frozen=True):
     """One rule: which requests it is for, and what becomes of them."""
 
     methods: frozenset[str] | None
@@ -55,8 +55,8 @@ class Route(Struct, frozen=True):
     takes_rest: bool
     """Whether any further segments may follow, or none."""
     passage: Passage
-    price: Price | None = None
-    """What is paid, where anything is."""
+    price: RoutePrice | None = None
+    """What its requests are charged as, where anything is paid."""
     pattern: str = ""
     """The path as it was written."""
     line: int | None = None
@@ -76,7 +76,7 @@ class Route(Struct, frozen=True):
             for wanted, segment in zip(own, segments, strict=False)
         )
 
-    def covers(self, other: "Route") -> bool:
+    def covers(self, other: "GateRoute") -> bool:
         """Tell whether the rule is for every request that another is for."""
         if len(self.segments) > len(other.segments) or not (
             self.takes_rest or (len(self.segments) == len(other.segments) and not other.takes_rest)
@@ -109,7 +109,7 @@ class Preflights(StrEnum):
 class Rules(Struct, frozen=True):
     """What a file of rules says."""
 
-    routes: tuple[Route, ...]
+    routes: tuple[GateRoute, ...]
     unmatched: Unmatched = Unmatched.REFUSE
     preflights: Preflights = Preflights.REFUSE
     ignores_case: bool = False
@@ -117,10 +117,10 @@ class Rules(Struct, frozen=True):
 
 
 _UNMATCHED: Final = {
-    Unmatched.FREE: Route(None, (), True, Passage.FREE),
-    Unmatched.PUBLIC: Route(None, (), True, Passage.PUBLIC),
+    Unmatched.FREE: GateRoute(None, (), True, Passage.FREE),
+    Unmatched.PUBLIC: GateRoute(None, (), True, Passage.PUBLIC),
 }
-_PREFLIGHT: Final = Route(NAMED_ALONE, (), True, Passage.PUBLIC)
+_PREFLIGHT: Final = GateRoute(NAMED_ALONE, (), True, Passage.PUBLIC)
 
 
 class Matcher:
@@ -132,7 +132,7 @@ class Matcher:
         self._exact = _Table(rules.routes, rules.routes)
         self._folded = _Table(
             [
-                Route(
+                GateRoute(
                     route.methods,
                     tuple(None if segment is None else folded((segment,))[0] for segment in route.segments),
                     route.takes_rest,
@@ -143,7 +143,7 @@ class Matcher:
             rules.routes,
         )
 
-    def match(self, method: str, target: str) -> Route:
+    def match(self, method: str, target: str) -> GateRoute:
         """Find what a request is for; its target's characters are bytes (Latin-1).
 
         Raises:
@@ -155,14 +155,14 @@ class Matcher:
             raise RouteRefused
         return route
 
-    def find(self, method: str, path: NormalPath) -> Route:
+    def find(self, method: str, path: NormalPath) -> GateRoute:
         """Find what a request is for, one that is refused included.
 
         Raises:
             AmbiguousRequest, NoRoute, WrongMethod: there is no one route that it is for.
         """
         if not _METHOD.fullmatch(method):
-            raise AmbiguousRequest("The method is none that is written in capital letters")
+            raise AmbiguousRequest("The method is not a word in upper case")
         ignores_case = self._rules.ignores_case
         others = [self._found(method, reading, self._folded) for reading in path.folded]
         found = others[0] if ignores_case else self._found(method, path.segments, self._exact)
@@ -176,9 +176,9 @@ class Matcher:
             raise AmbiguousRequest("The path can be read in ways that are charged differently")
         return found
 
-    def _found(self, method: str, segments: Segments, table: "_Table") -> Route | None:
+    def _found(self, method: str, segments: Segments, table: "_Table") -> GateRoute | None:
         """Find what a reading is for; None if it is refused because nothing is for it."""
-        first: Route | None = None
+        first: GateRoute | None = None
         for compared, told in table.pairs(segments):
             if compared.takes_path(segments):
                 if compared.takes_method(method):
@@ -204,7 +204,7 @@ class Matcher:
 class _Table:
     """Routes by the first segment of their paths, so that few are looked at for each request."""
 
-    def __init__(self, compared: Sequence[Route], told: Sequence[Route]) -> None:
+    def __init__(self, compared: Sequence[GateRoute], told: Sequence[GateRoute]) -> None:
         """Compare the first ones, and tell those in the same place of the second ones."""
         firsts = {route.segments[0] for route in compared if route.segments} - {None}
         self._by_first = {
@@ -214,14 +214,14 @@ class _Table:
             pair for pair in zip(compared, told, strict=True) if not pair[0].segments or pair[0].segments[0] is None
         ]
 
-    def routes_for(self, segments: Segments) -> list[Route]:
+    def routes_for(self, segments: Segments) -> list[GateRoute]:
         """List the routes for a path, whatever their methods."""
         return [told for compared, told in self.pairs(segments) if compared.takes_path(segments)]
 
-    def pairs(self, segments: Segments) -> list[tuple[Route, Route]]:
+    def pairs(self, segments: Segments) -> list[tuple[GateRoute, GateRoute]]:
         """List the routes that may be for a path, in order: as they are compared, and as they were written."""
         return self._by_first.get(segments[0], self._others) if segments else self._others
 
 
-def _may_begin(route: Route, first: str | None) -> bool:
+def _may_begin(route: GateRoute, first: str | None) -> bool:
     return not route.segments or route.segments[0] is None or route.segments[0] == first

@@ -16,7 +16,7 @@ from farebox.service.gate.errors import (
     WrongMethod,
 )
 from farebox.service.gate.gate import Admission, Gate
-from farebox.service.gate.rules import Matcher, Passage, Route
+from farebox.service.gate.rules import GateRoute, Matcher, Passage
 from farebox.service.gate.tokens import BadToken
 from farebox.service.ledger.queries import Queries
 from farebox.service.people.api_keys import ParsedKey, parse_key
@@ -117,7 +117,7 @@ class GateApp:
         self._limits.record_success(key)
         return admission
 
-    async def _checked(self, route: Route, asked: Asked, key: ParsedKey | None, text: str) -> Admission:
+    async def _checked(self, route: GateRoute, asked: Asked, key: ParsedKey | None, text: str) -> Admission:
         if key is None:
             raise InvalidKey
         if key.merchant_id is None:
