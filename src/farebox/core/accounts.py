@@ -147,6 +147,11 @@ class Account(Struct, frozen=True, gc=False):
         """What the merchant has paid or was given, and not yet spent: wallet and held."""
         return self.wallet + self.held
 
+    @property
+    def is_new(self) -> bool:
+        """Whether no money has come in or gone out yet."""
+        return self.revenue == self.funding == self.adjustments == self.promotions == 0
+
     def is_watched(self, threshold: Threshold) -> bool:
         """Whether posted is at a threshold or above, and will be told of when it falls below."""
         return threshold.is_armed and self.posted >= threshold.amount

@@ -55,10 +55,10 @@ def _threshold_faults(account: Account) -> list[str]:
     faults = []
     if len(account.thresholds) > THRESHOLDS_MAX:
         faults.append("there are more thresholds than may be")
-    is_new = account.revenue == account.funding == account.adjustments == account.promotions == 0
+    posted = account.wallet + account.held
     for threshold in account.thresholds:
         # Those of a book that no money has moved in are armed, whatever they are: its first move tells of them.
-        if threshold.is_armed and account.posted < threshold.amount and not is_new:
+        if posted < threshold.amount and threshold.is_armed and not account.is_new:
             faults.append(f"the threshold {threshold.amount} is armed above the posted balance")
     return faults
 
