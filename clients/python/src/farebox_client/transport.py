@@ -53,7 +53,7 @@ class BlockingTransport(Protocol):
     """Carries requests of a blocking client; several threads may use it at once."""
 
     def send(self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float) -> Answer:
-        """Make one attempt, as `Transport.send`."""
+        """Make one attempt, as `Transport.send`; within an answer's head, each pause may last as long as the whole."""
         ...
 
     def close(self) -> None:

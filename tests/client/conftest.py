@@ -1,0 +1,79 @@
+"""A real server for all tests of the client, a bad network before it, and both clients behind one face."""
+
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from farebox_client import AsyncFarebox, Farebox
+from tests.support.misbehaving import Misbehaving
+from tests.support.server import Seeds, Server, seeded
+
+TIMEOUT_S = 1.5
+"""How long an attempt may last where the network is bad."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A server and what is in its ledger, and the proxy before it."""
+
+    server: Server
+    proxy: Misbehaving
+    seeds: Seeds
+
+
+@pytest.fixture(scope="module")
+def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """A server on SQLite, with the merchant and the keys that `seed` adds."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('client') / 'farebox.db'}"
+    seeds = seeded(url, balance="100000")
+    with Server(url) as server, Misbehaving(server.port) as proxy:
+        yield Site(server, proxy, seeds)
+
+
+@pytest.fixture
+def site(running_site: Site) -> Site:
+    """The server, with a network that is good until a test tells it otherwise."""
+    running_site.proxy.misbehave()
+    running_site.proxy.retry_after = None
+    return running_site
+
+
+class InThreads:
+    """A blocking client, with the face of the asynchronous one: each call runs in a thread."""
+
+    def __init__(self, farebox: Farebox) -> None:
+        self._farebox = farebox
+
+    def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
+        method = getattr(self._farebox, name)
+
+        def call(*arguments: Any, **named: Any) -> Awaitable[Any]:
+            return asyncio.to_thread(functools.partial(method, *arguments, **named))
+
+        return call
+
+    async def aclose(self) -> None:
+        await asyncio.to_thread(self._farebox.close)
+
+
+AnyClient = AsyncFarebox | InThreads
+Connect = Callable[..., AnyClient]
+
+
+def connect_async(url: str, **settings: Any) -> AnyClient:
+    return AsyncFarebox(url, **settings)
+
+
+def connect_blocking(url: str, **settings: Any) -> AnyClient:
+    return InThreads(Farebox(url, **settings))
+
+
+@pytest.fixture(params=[connect_async, connect_blocking], ids=["asynchronous", "blocking"])
+def connect(request: pytest.FixtureRequest) -> Connect:
+    """A way to connect a client, of each kind in turn."""
+    way: Connect = request.param
+    return way
