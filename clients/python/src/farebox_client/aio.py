@@ -133,6 +133,7 @@ class AsyncFarebox:
 
     # What a service moves.
 
+    check_key = _asks(messages.check_key)
     open_hold = _asks(messages.open_hold)
     capture = _asks(messages.capture)
     release = _asks(messages.release)

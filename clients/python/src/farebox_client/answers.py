@@ -169,6 +169,20 @@ class Account:
     thresholds: tuple[Threshold, ...]
     runway: Runway | None
     runway_state: str
+    amount_probe: Decimal
+    """Nobody's amount: 1250.75, always, by which clients in other languages check how they read amounts."""
+
+
+@dataclass(frozen=True)
+class CheckedKey:
+    """A merchant's API key that is good."""
+
+    merchant_id: str
+    key_id: str
+    name: str | None
+    state: str
+    """`valid`, or `ending`: then it is good until `expires_at`."""
+    expires_at: datetime | None
 
 
 @dataclass(frozen=True)

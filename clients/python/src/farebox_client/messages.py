@@ -196,6 +196,20 @@ def hold_page(
     return Call("GET", path, _reader(answers.OpenHoldPage))
 
 
+def check_key(api_key: str) -> Call[answers.CheckedKey]:
+    """Ask whose a merchant's API key is, ahead of the work; nothing is charged.
+
+    A charge or hold that names the key asks the same, and need not be preceded by this.
+
+    Args:
+        api_key: The key that a caller showed.
+
+    Raises:
+        MerchantNotFound: it opens nothing.
+    """
+    return Call("POST", "/api/keys/check", _reader(answers.CheckedKey), {"apiKey": api_key})
+
+
 def quote(
     *,
     type: str,

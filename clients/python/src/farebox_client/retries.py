@@ -23,6 +23,9 @@ _CODES_ASKED_AGAIN: Final = frozenset({"outcome_unknown", "overloaded", "unavail
 _BEFORE_REPEATS: Final = frozenset({"invalid_api_key", "forbidden", "merchant_not_found", "merchant_closed"})
 
 
+_SECONDS_MAX: Final = 1_000_000_000
+
+
 @dataclass(frozen=True)
 class Retries:
     """How often something is asked, and for how long.
@@ -128,7 +131,7 @@ def retry_after_seconds(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(int(value)))
+        return float(min(max(0, int(value)), _SECONDS_MAX))
     except ValueError:
         pass
     try:
