@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture audit lock bench price-fit torture fuzz coverage clean
+.PHONY: help run test check format architecture audit lock bench price-fit torture gateways fuzz coverage clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -62,6 +62,9 @@ price-fit: $(VENV)/.installed-dev ## Import real price lists, charge every type 
 
 torture: $(VENV)/.installed-dev ## Kill servers, lose PostgreSQL and spoil its network under load, and hold the ledgers to the record.
 	$(BIN)/python -m tests.torture $(ARGS)
+
+gateways: $(VENV)/.installed-dev ## Say which proxies are there, and test the gate with each (ARGS=--long loads them longer).
+	$(BIN)/python -m tests.gateways $(ARGS)
 
 fuzz: $(VENV)/.installed-dev ## Give whatever reads what comes from outside a million odd inputs.
 	$(BIN)/python -m tests.fuzz $(ARGS)

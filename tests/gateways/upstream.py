@@ -78,7 +78,7 @@ class Upstream:
         try:
             while (request := await _read(reader)) is not None:
                 began = time.monotonic()
-                answer = asyncio.ensure_future(self._answer(request, writer))
+                answer = asyncio.ensure_future(self._answer(request, writer, began))
                 # Nothing comes while an answer is due, unless the proxy has hung up.
                 gone = asyncio.ensure_future(reader.read(1))
                 await asyncio.wait([answer, gone], return_when=asyncio.FIRST_COMPLETED)
@@ -87,9 +87,8 @@ class Upstream:
                 if not answer.done():
                     answer.cancel()
                 await asyncio.gather(answer, return_exceptions=True)
-                is_whole = not answer.cancelled() and answer.exception() is None
-                self._note(request, answer.result() if is_whole else None, time.monotonic() - began)
-                if not is_whole or request.task == "close":
+                if answer.cancelled() or answer.exception() is not None:
+                    self._note(request, None, time.monotonic() - began)
                     return
         finally:
             writer.transport.abort() if writer.is_closing() else writer.close()
@@ -101,14 +100,19 @@ class Upstream:
         self._log.write(json.dumps(line) + "\n")
         self._log.flush()
 
-    async def _answer(self, request: Request, writer: asyncio.StreamWriter) -> int:
+    async def _answer(self, request: Request, writer: asyncio.StreamWriter, began: float) -> None:
+        """Answer, and write that down before the last byte is on its way: a client who has it finds the line."""
         task, _, argument = request.task.partition("=")
         if task == "hang":
             await asyncio.sleep(HANG_S)
         if task == "slow":
             await asyncio.sleep(float(argument))
         if task == "stream":
-            return await self._stream(writer)
+            await self._stream(writer)
+            self._note(request, 200, time.monotonic() - began)
+            writer.write(b"0\r\n\r\n")
+            await writer.drain()
+            return
         status = int(argument) if task == "fail" else 200
         told = {
             "method": request.method,
@@ -118,20 +122,17 @@ class Upstream:
         }
         content = json.dumps(told).encode()
         head = f"HTTP/1.1 {status} Told\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
+        self._note(request, status, time.monotonic() - began)
         writer.write(head.encode() + (b"" if request.method == "HEAD" else content))
         await writer.drain()
-        return status
 
-    async def _stream(self, writer: asyncio.StreamWriter) -> int:
+    async def _stream(self, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
         for number in range(STREAM_PARTS):
             part = f"data: {number}\n\n".encode()
             writer.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
             await writer.drain()
             await asyncio.sleep(STREAM_PAUSE_S)
-        writer.write(b"0\r\n\r\n")
-        await writer.drain()
-        return 200
 
 
 async def main(port: int, file: Path) -> None:

@@ -101,7 +101,7 @@ class Server:
             self._launch()
             return
         for attempt in range(PORT_ATTEMPTS_MAX):
-            self.port = _free_port()
+            self.port = free_port()
             try:
                 self._launch()
             except ServerError:
@@ -346,7 +346,7 @@ def _is_alive(process: psutil.Process) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Find a free port below those that the system gives to clients."""
     for _ in range(PORT_ATTEMPTS_MAX):
         port = random.randint(15_000, 32_000)

@@ -37,7 +37,7 @@ end
 
 local function refuse(r, status, headers, body)
     r.status = status
-    for _, name in ipairs{ "retry-after", "x-error-code", "www-authenticate" } do
+    for _, name in ipairs{ "retry-after", "x-error-code", "allow", "www-authenticate", "cache-control" } do
         if headers[name] then
             r.err_headers_out[name] = headers[name]
         end
@@ -47,7 +47,20 @@ local function refuse(r, status, headers, body)
     return apache2.DONE
 end
 
+-- What the API is told is not the client's to say. The gaps between words may be others: X_Merchant_Id is X-Merchant-Id
+-- where an API reads headers by the rules of CGI, as WSGI does.
+local function take_away_what_is_ours(r)
+    for _, word in ipairs{ "Merchant", "Transfer", "Hold", "Request" } do
+        for _, first in ipairs{ "-", "_", "." } do
+            for _, second in ipairs{ "-", "_", "." } do
+                r.headers_in["X" .. first .. word .. second .. "Id"] = nil
+            end
+        end
+    end
+end
+
 function ask_gate(r)
+    take_away_what_is_ours(r)
     local parts = {}
     local is_answered, status, headers = http.request{
         url = URL,
@@ -56,6 +69,8 @@ function ask_gate(r)
             ["x-original-method"] = r.method,
             ["x-original-uri"] = r.unparsed_uri,
             ["x-request-id"] = r.subprocess_env["UNIQUE_ID"],
+            -- Bad keys are limited by where they come from, if FAREBOX_TRUSTED_PROXIES names this proxy.
+            ["x-forwarded-for"] = r.useragent_ip,
             ["x-api-key"] = r.headers_in["X-Api-Key"],
         },
         create = connect,

@@ -14,6 +14,8 @@ core.register_action("ask_gate", { "http-req" }, function(txn, url, secret)
         ["x-original-method"] = { txn.sf:method() },
         ["x-original-uri"] = { txn.sf:pathq() },
         ["x-request-id"] = { txn.sf:unique_id() },
+        -- Bad keys are limited by where they come from, if FAREBOX_TRUSTED_PROXIES names this proxy.
+        ["x-forwarded-for"] = { txn.sf:src() },
     }
     -- Every one of them: where there are two, it is for the gate to refuse.
     local keys = {}
@@ -34,7 +36,7 @@ core.register_action("ask_gate", { "http-req" }, function(txn, url, secret)
         txn:set_var("txn.gate_hold", value_of(answer.headers, "x-hold-id"))
     elseif answer.headers and answer.headers["x-error-code"] then
         local reply = txn:reply{ status = answer.status, body = answer.body }
-        for _, name in ipairs{ "content-type", "retry-after", "x-error-code", "www-authenticate" } do
+        for _, name in ipairs{ "content-type", "retry-after", "x-error-code", "allow", "www-authenticate", "cache-control" } do
             if answer.headers[name] then
                 reply:add_header(name, answer.headers[name][0])
             end
