@@ -35,4 +35,4 @@ def written_above(above: Above) -> str:
 
 def written_quantities(quantities: Quantities) -> str:
     """Write quantities on a line."""
-    return ",".join(f"{name}={quantity}" for name, quantity in quantities)
+    return ",".join([f"{name}={quantity}" for name, quantity in quantities])
