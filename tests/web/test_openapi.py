@@ -285,8 +285,9 @@ async def test_every_field_has_an_example(document: dict[str, Any]) -> None:
 
     def lacks(field: dict[str, Any]) -> bool:
         parts = field.get("anyOf", [field])
-        return not ({"examples", "default"} & field.keys()) and not any(
-            {"examples", "$ref", "items", "const"} & part.keys() or part.get("type") == "null" for part in parts
+        return "examples" not in field and not any(
+            {"examples", "$ref", "items", "const", "enum"} & part.keys() or part.get("type") in ("null", "boolean")
+            for part in parts
         )
 
     schemas = document["components"]["schemas"]
@@ -316,6 +317,16 @@ async def test_every_class_of_a_generated_client_has_a_name_of_its_own(document:
                 assert {"$ref"} == answer["content"]["application/json"]["schema"].keys(), path
         for parameter in operation.get("parameters", []):
             assert not any(unnamed(inner) for inner in parameter["schema"].get("anyOf", [])), (path, parameter["name"])
+
+
+async def test_what_may_be_absent_says_so_and_has_no_default(document: dict[str, Any]) -> None:
+    """A generator of types takes a field with a default for one that is always there."""
+    schemas = document["components"]["schemas"]
+    assert not [name for name, schema in schemas.items() if '"default"' in json.dumps(schema)]
+    above = schemas["ChargeRequest"]["properties"]["above"]
+    assert above["description"].endswith("If absent: refuse.")
+    assert "If absent: 900." in schemas["HoldRequest"]["properties"]["ttlSeconds"]["description"]
+    assert "If absent: false." in schemas["ReversalRequest"]["properties"]["owed"]["description"]
 
 
 async def test_every_operation_is_named_by_what_it_does(document: dict[str, Any]) -> None:

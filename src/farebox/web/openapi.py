@@ -87,6 +87,8 @@ def document(routes: list[Route]) -> Json:
         if route.query is not None:
             # Its fields stand as parameters.
             components.pop(route.query.__name__, None)
+    for component in components.values():
+        _say_defaults(component)
     return {
         "openapi": "3.1.0",
         "info": {"title": "Farebox", "version": "1", "description": _ABOUT},
@@ -368,6 +370,8 @@ def _error_example(route: Route, status: int, code: str) -> Json:
 
 def _error_schema() -> Json:
     return {
+        "title": "Error",
+        "description": "The envelope of an error, whose stable name stands in the header X-Error-Code.",
         "type": "object",
         "required": ["isSuccess", "statusCode", "errorMessage", "data"],
         "properties": {
@@ -388,6 +392,7 @@ def _envelope_name(status: int, data: type) -> str:
 def _envelope(name: str, status: int, data: Json, example: Any) -> Json:
     return {
         "title": name,
+        "description": "The envelope of a success.",
         "type": "object",
         "required": ["isSuccess", "statusCode", "errorMessage", "data"],
         "properties": {
@@ -415,6 +420,15 @@ def _named(schema: Any, components: Json) -> Any:
     if components.setdefault(title, named) != named:
         raise ValueError(f"Two schemas are called {title}.")
     return _reference(title)
+
+
+def _say_defaults(component: Json) -> None:
+    """Say in words what an absent field is; types that are generated have a field with a default always there."""
+    for field in component.get("properties", {}).values():
+        default = field.pop("default", None)
+        if isinstance(default, str | int):
+            text = default if isinstance(default, str) else msgspec.json.encode(default).decode()
+            field["description"] += f" If absent: {text}."
 
 
 def _reference(name: str) -> Json:
