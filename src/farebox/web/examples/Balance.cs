@@ -21,14 +21,19 @@ public static class Program
     static async Task<decimal> ReadBalance()
     {
         var url = Environment.GetEnvironmentVariable("FAREBOX_URL") ?? "http://127.0.0.1:8000";
-        var request = new HttpRequestMessage(HttpMethod.Get, url + "/api/balance");
-        request.Headers.Add("x-api-key", Environment.GetEnvironmentVariable("FAREBOX_API_KEY"));
-        var answer = await Client.SendAsync(request);
-        var body = await answer.Content.ReadAsStreamAsync();
-        var envelope = (Envelope)new DataContractJsonSerializer(typeof(Envelope)).ReadObject(body);
-        if (!answer.IsSuccessStatusCode)
-            throw new HttpRequestException($"Farebox answered {(int)answer.StatusCode}: {envelope.errorMessage}");
-        return decimal.Parse(envelope.data.Replace(",", ""), CultureInfo.InvariantCulture);
+        using (var request = new HttpRequestMessage(HttpMethod.Get, url + "/api/balance"))
+        {
+            request.Headers.Add("x-api-key", Environment.GetEnvironmentVariable("FAREBOX_API_KEY"));
+            using (var answer = await Client.SendAsync(request))
+            {
+                var body = await answer.Content.ReadAsStreamAsync();
+                var envelope = (Envelope)new DataContractJsonSerializer(typeof(Envelope)).ReadObject(body);
+                if (!answer.IsSuccessStatusCode)
+                    throw new HttpRequestException($"Farebox answered {(int)answer.StatusCode}: {envelope.errorMessage}");
+                // Without the invariant culture, "1250.75" is 125075 on a German machine, and 0 or an error on a French one.
+                return decimal.Parse(envelope.data.Replace(",", ""), CultureInfo.InvariantCulture);
+            }
+        }
     }
 
     public static void Main()

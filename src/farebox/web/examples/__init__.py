@@ -1,4 +1,4 @@
-"""The developers' examples of the Balance API: whole programs, to be copied, each run by the tests as it is here.
+"""The developers' examples: programs that read a balance and that charge, to be copied, each run by the tests as it is.
 
 They are part of the package, so that any installed server can show them, with its own URL in them.
 """
@@ -18,6 +18,14 @@ BALANCE: Final = (
     ("C#", "Balance.cs"),
     ("JavaScript", "balance.mjs"),
     ("PHP", "balance.php"),
+    ("Go", "balance.go"),
+)
+CHARGE: Final = (
+    ("curl", "charge.sh"),
+    ("C#", "Charge.cs"),
+    ("JavaScript", "charge.mjs"),
+    ("PHP", "charge.php"),
+    ("Go", "charge.go"),
 )
 
 # A quote, a dollar or a backslash would be more than text within a string of one language or another.
@@ -34,9 +42,18 @@ class Example(Struct, frozen=True):
 
 def balance_examples(url: str) -> list[Example]:
     """Return a program in each language that reads a balance from the server at this URL."""
+    return _examples(BALANCE, url)
+
+
+def charge_examples(url: str) -> list[Example]:
+    """Return a program in each language that charges for a request at the server at this URL."""
+    return _examples(CHARGE, url)
+
+
+def _examples(programs: tuple[tuple[str, str], ...], url: str) -> list[Example]:
     safe = quote(url.rstrip("/"), safe=_URL_CHARACTERS)
     folder = files("farebox.web.examples")
     return [
         Example(language, name, (folder / name).read_text(encoding="utf-8").replace(URL, safe))
-        for language, name in BALANCE
+        for language, name in programs
     ]

@@ -1,7 +1,4 @@
-"""The examples of the Balance API, each run by its own language's program, against a server and against odd answers.
-
-C# is run by Mono, which every Debian has: the example keeps to what Mono and every .NET since have in common.
-"""
+"""The examples of the Balance API, each run by its own language's program, against a server and against odd answers."""
 
 import asyncio
 import json
@@ -12,7 +9,6 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -20,19 +16,17 @@ from urllib.parse import unquote
 import pytest
 
 from farebox.core import ids
-from farebox.web.examples import BALANCE, URL, Example, balance_examples
+from farebox.web.examples import BALANCE, CHARGE, URL, balance_examples, charge_examples
 from farebox.web.schemas.spending import ChargeRequest
-from tests.support.debian import find_program
+from tests.languages.programs import Program
 from tests.support.server import Server, open_farebox, seed
 
 # The first test of a language may have to install it.
 pytestmark = pytest.mark.timeout(900)
 
-RUN_TIMEOUT_S: Final = 120
 ROOT: Final = Path(__file__).parents[2]
 NAMES: Final = [name for _, name in BALANCE]
-
-MONO: Final = ("mono-runtime mono-mcs libmono-system-net-http4.0-cil libmono-system-runtime-serialization4.0-cil",)
+CHARGING_NAMES: Final = [name for _, name in CHARGE]
 
 
 @dataclass(frozen=True)
@@ -105,55 +99,6 @@ def answers() -> Iterator[Answers]:
     answers.close()
 
 
-class Program:
-    """An example, filled with a server's URL, ready to be run as its language runs programs."""
-
-    def __init__(self, example: Example, folder: Path) -> None:
-        path = folder / example.name
-        path.write_text(example.text, encoding="utf-8")
-        self._folder = folder
-        self._command = _command(path)
-
-    def run(self, *, key: str, url: str | None = None) -> subprocess.CompletedProcess[str]:
-        """Run it with nothing else in its environment; without a URL it asks the one that it was filled with."""
-        environment = {"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(self._folder), "FAREBOX_API_KEY": key}
-        if url is not None:
-            environment["FAREBOX_URL"] = url
-        return subprocess.run(
-            self._command,
-            check=False,
-            capture_output=True,
-            text=True,
-            cwd=self._folder,
-            env=environment,
-            timeout=RUN_TIMEOUT_S,
-        )
-
-
-def _command(path: Path) -> list[str]:
-    """Return the command that runs a program; C# is compiled first."""
-    match path.suffix:
-        case ".sh":
-            find_program(["curl"], packages=["curl"], variable="FAREBOX_TEST_CURL")
-            return ["/bin/sh", str(path)]
-        case ".py":
-            return [sys.executable, str(path)]
-        case ".mjs":
-            # Playwright's driver is a program for Node, and brings it.
-            with as_file(files("playwright") / "driver" / "node") as node:
-                return [str(node), str(path)]
-        case ".php":
-            return [find_program(["php"], packages=["php-cli"], variable="FAREBOX_TEST_PHP"), str(path)]
-        case ".cs":
-            compiler = find_program(["mcs"], packages=MONO, variable="FAREBOX_TEST_MCS")
-            libraries = ["-reference:System.Net.Http", "-reference:System.Runtime.Serialization"]
-            compiled = path.with_suffix(".exe")
-            subprocess.run([compiler, "-warnaserror", *libraries, f"-out:{compiled}", str(path)], check=True)
-            return [find_program(["mono"], packages=MONO, variable="FAREBOX_TEST_MONO"), str(compiled)]
-        case suffix:
-            raise AssertionError(f"Nothing runs {suffix}.")
-
-
 @pytest.fixture(scope="module", params=NAMES)
 def program(request: pytest.FixtureRequest, site: Site, tmp_path_factory: pytest.TempPathFactory) -> Program:
     """Each of the examples in turn, as this server would show it."""
@@ -216,10 +161,10 @@ def test_examples_take_no_failure_for_a_balance(program: Program, answers: Answe
         assert "Farebox answered 500: Internal server error" in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *CHARGING_NAMES])
 def test_an_example_names_its_server_once(name: str) -> None:
     def text(url: str) -> str:
-        return next(one.text for one in balance_examples(url) if one.name == name)
+        return next(one.text for one in (*balance_examples(url), *charge_examples(url)) if one.name == name)
 
     assert 1 == text(URL).count(URL)
     assert 1 == text("https://pay.example/farebox/").count("https://pay.example/farebox")
@@ -227,7 +172,8 @@ def test_an_example_names_its_server_once(name: str) -> None:
 
 
 def test_a_url_never_ends_the_string_that_it_stands_in() -> None:
-    for example in balance_examples("https://pay.example/'\"$`\\{x}<"):
+    url = "https://pay.example/'\"$`\\{x}<"
+    for example in (*balance_examples(url), *charge_examples(url)):
         assert "https://pay.example/%27%22%24%60%5C%7Bx%7D%3C" in example.text
 
 
@@ -243,4 +189,4 @@ def test_every_example_is_in_the_package_that_is_installed(tmp_path: Path) -> No
         packed = {name for name in archive.namelist() if name.startswith("farebox/web/examples/")}
     there = {f"farebox/web/examples/{path.name}" for path in (ROOT / "src/farebox/web/examples").iterdir()}
     assert there - {"farebox/web/examples/__pycache__"} == packed
-    assert packed == {f"farebox/web/examples/{name}" for name in ("__init__.py", *NAMES)}
+    assert packed == {f"farebox/web/examples/{name}" for name in ("__init__.py", *NAMES, *CHARGING_NAMES)}
