@@ -1,4 +1,4 @@
-"""A client that sends what it is told to the letter: paths that a library would tidy, headers that it would refuse."""
+"""A client that sends exactly what it is told: paths that a library would tidy, headers that it would refuse."""
 
 import http.client
 import json
@@ -15,7 +15,7 @@ class Answer:
 
     status: int
     headers: Mapping[str, str]
-    """By their names in small letters."""
+    """By their names in lower case."""
     content: bytes
 
     @property

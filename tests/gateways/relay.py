@@ -56,21 +56,20 @@ class Relay:
             threading.Thread(target=self._serve, args=(client,), daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):
-            with socket.create_connection(("127.0.0.1", self._port)) as gate:
-                while request := _read_message(client):
-                    if self.refuses:
-                        return
-                    self.asked.append(request)
-                    if self.is_silent:
-                        self._is_over.wait(60)
-                        return
-                    gate.sendall(request)
-                    answer = _read_message(gate)
-                    if self.answers_to_lose:
-                        self.answers_to_lose -= 1
-                        return
-                    client.sendall(answer)
+        with client, contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port)) as gate:
+            while request := _read_message(client):
+                if self.refuses:
+                    return
+                self.asked.append(request)
+                if self.is_silent:
+                    self._is_over.wait(60)
+                    return
+                gate.sendall(request)
+                answer = _read_message(gate)
+                if self.answers_to_lose:
+                    self.answers_to_lose -= 1
+                    return
+                client.sendall(answer)
 
 
 def _read_message(connection: socket.socket) -> bytes:
