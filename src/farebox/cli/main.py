@@ -60,6 +60,11 @@ COMMANDS: Final = (
         "Explain a transfer: what was requested, at which price, and how its amount came about.",
     ),
     StandIn(
+        "gate",
+        "farebox.cli.gate:gate_group",
+        "The gate, which proxies ask before they let a request through to an API.",
+    ),
+    StandIn(
         "grant",
         "farebox.cli.grants:grant_group",
         "Given credit: money in a balance that was not paid for, and may end.",

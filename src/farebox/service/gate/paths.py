@@ -53,11 +53,11 @@ class NormalPath(Struct, frozen=True):
     """A path by its segments, and what else it may be taken for."""
 
     segments: Segments
-    others: tuple[Segments, ...] = ()
+    others: tuple[Segments, ...]
     """The further readings, none of them the normal one."""
 
-    folded: tuple[Segments, ...] = ()
-    """All readings as programs have them that ignore case."""
+    folded: tuple[Segments, ...]
+    """All readings as programs have them that ignore case, the normal one first."""
 
     @property
     def text(self) -> str:
@@ -162,7 +162,7 @@ def _resolved(parts: list[str], leniency: Leniency) -> NormalPath:
         # One slash at the end makes no difference.
         parts = parts[:-1]
     if parts == [""]:
-        return NormalPath(())
+        return NormalPath((), (), ((),))
     if any(len(part) > 2 and part.strip(".") == "" for part in parts):
         raise AmbiguousRequest("The path has a segment of dots alone")
     has_empty = "" in parts

@@ -7,14 +7,7 @@ from starlette.types import Receive, Scope, Send
 
 from farebox.core.outcomes import Code
 from farebox.service.errors import InvalidKey
-from farebox.service.gate.errors import (
-    AmbiguousRequest,
-    Misconfigured,
-    NoRoute,
-    RouteRefused,
-    TargetTooLong,
-    WrongMethod,
-)
+from farebox.service.gate.errors import Misconfigured
 from farebox.service.gate.gate import Admission, Gate
 from farebox.service.gate.rules import GateRoute, Matcher, Passage
 from farebox.service.gate.tokens import BadToken
@@ -27,7 +20,6 @@ from farebox.web.gate.dialects import (
     ENVOY,
     ENVOY_PREFIX,
     KEY_HEADER,
-    MISCONFIGURED,
     REFUSAL_HEADER,
     REFUSED_PATH,
     SECRET_HEADER,
@@ -35,6 +27,7 @@ from farebox.web.gate.dialects import (
     Dialect,
     Told,
 )
+from farebox.web.gate.refusals import gate_error
 from farebox.web.rate_limits import Limits
 
 GATE_PREFIX: Final = "/gate/"
@@ -136,24 +129,9 @@ class GateApp:
 
     def _cause(self, error: Exception, path: str) -> ApiError:
         """Turn what was raised into an answer; `path` is where the proxy asked."""
-        match error:
-            case AmbiguousRequest():
-                return ApiError(400, "ambiguous_request", error.message)
-            case TargetTooLong():
-                return ApiError(414, "target_too_long", error.message)
-            case NoRoute():
-                return ApiError(404, "route_not_found", error.message)
-            case WrongMethod():
-                return ApiError(
-                    405, "method_not_allowed", error.message, [(b"allow", ", ".join(error.allowed).encode())]
-                )
-            case RouteRefused():
-                return ApiError(403, "route_refused", error.message)
-            case Misconfigured():
-                self._log_once(f"a proxy is set up wrongly at {path}: {error.message}")
-                return ApiError(500, MISCONFIGURED, "The proxy of this API is set up wrongly; its operator has to look")
-            case _:
-                return api_error(error)
+        if isinstance(error, Misconfigured):
+            self._log_once(f"a proxy is set up wrongly at {path}: {error.message}")
+        return gate_error(error)
 
     def _log_once(self, text: str) -> None:
         """Log a fault once, not for each request that meets it. There are few, whatever clients send."""

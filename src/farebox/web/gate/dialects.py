@@ -14,6 +14,7 @@ from starlette.types import Scope
 from farebox.service.gate.errors import Misconfigured
 from farebox.service.gate.tokens import GateRefusal, GateSigner
 from farebox.web.envelope import RETRY_AFTER_SECONDS, ApiError, Headers, error_body, error_headers
+from farebox.web.gate.refusals import MISCONFIGURED
 
 REQUEST_ID_CHARS_MIN: Final = 16
 REQUEST_ID_CHARS_MAX: Final = 120
@@ -23,7 +24,6 @@ KEY_HEADER: Final = b"x-api-key"
 REFUSAL_HEADER: Final = b"x-farebox-refusal"
 ENVOY_PREFIX: Final = b"/gate/envoy"
 REFUSED_PATH: Final = b"/gate/refused"
-MISCONFIGURED: Final = "gate_misconfigured"
 
 _REQUEST_ID: Final = re.compile(rf"[!-~]{{{REQUEST_ID_CHARS_MIN},{REQUEST_ID_CHARS_MAX}}}", re.ASCII)
 _RETRY_AFTER: Final = (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
