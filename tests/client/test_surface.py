@@ -22,6 +22,7 @@ from farebox.web.schemas import reading, spending, statement
 from farebox.web.schemas.quotes import QuoteRequest
 from farebox_client import AsyncFarebox, ChargeFields, Farebox, FareboxError, answers, errors, messages
 from farebox_client.prices import PriceRule, RequestCost
+from tools import client_reference
 
 SOURCE: Final = Path(farebox_client.__file__).parent
 ANSWERS: Final[dict[Any, type[Struct]]] = {
@@ -145,6 +146,10 @@ def test_methods_that_are_made_of_messages_tell_what_they_take_and_return() -> N
     bound = inspect.signature(Farebox("http://127.0.0.1:1", key="k").account)
     assert ([], answers.Account) == ([*bound.parameters], bound.return_annotation)
     assert inspect.getdoc(AsyncFarebox.capture) == inspect.getdoc(messages.capture)
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    assert client_reference.page() == client_reference.PAGE.read_text(), "run `make client-reference`"
 
 
 def test_the_client_takes_no_module_of_the_server() -> None:

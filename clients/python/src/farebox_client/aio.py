@@ -166,7 +166,11 @@ class AsyncFarebox:
     async def charge_batch(self, charges: Sequence[ChargeFields]) -> list[Charge | FareboxError]:
         """Deduct the cost of many requests, each on its own: one that is refused leaves the others be.
 
-        Returns what each came to, in their order. Those alone are asked again that may be answered otherwise soon.
+        It raises nothing that a server says: each charge that was not made has its error in its place of the outcomes,
+        which are in the charges' order. Those alone are asked again that may be answered otherwise soon.
+
+        Args:
+            charges: The charges, as many as there are: they travel in requests of 10,000 at most.
         """
         outcomes: list[Charge | FareboxError] = []
         for chunk in chunks(charges):

@@ -73,7 +73,7 @@ class UnexpectedAnswer(FareboxError):
 
 
 class InvalidApiKey(FareboxError):
-    """The client's key is missing, malformed, unknown, revoked or expired; or the payer's is."""
+    """The client's own key is missing, malformed, unknown, revoked or expired."""
 
     default_code = "invalid_api_key"
 
@@ -85,7 +85,7 @@ class Forbidden(FareboxError):
 
 
 class MerchantNotFound(FareboxError):
-    """There is no such merchant."""
+    """There is no such merchant, or the key that names it opens nothing."""
 
     default_code = "merchant_not_found"
 
