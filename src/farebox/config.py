@@ -36,8 +36,17 @@ _ENVIRONMENT_PREFIX: Final = "FAREBOX_"
 _PATH_OF_FIELD: Final = " - at `$."
 """What msgspec puts between the reason for a refusal and the field that was refused."""
 
-_OTHERS: Final = frozenset({"FAREBOX_API_KEY", "FAREBOX_URL"})
-"""Names that the examples of the Balance API read, in an environment that they may share with a command."""
+_OTHERS: Final = frozenset(
+    {
+        "FAREBOX_API_KEY",
+        "FAREBOX_SETTLE_CLIENT_LEFT",
+        "FAREBOX_SETTLE_PROXY",
+        "FAREBOX_SETTLE_REJECTS",
+        "FAREBOX_SETTLE_STATE",
+        "FAREBOX_URL",
+    }
+)
+"""Names that `farebox settle` and the examples of the Balance API read, in an environment that they may share."""
 
 _OTHERS_PREFIX: Final = "FAREBOX_TEST_"
 """What names begin with that steer Farebox's own tests."""

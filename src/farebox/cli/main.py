@@ -94,6 +94,11 @@ COMMANDS: Final = (
     StandIn("reverse", "farebox.cli.money:reverse", "Take a top-up back, or a part of it: a payment that bounced."),
     StandIn("serve", "farebox.cli.serve:serve", "Serve the API, send mails and expire holds, until told to stop."),
     StandIn(
+        "settle",
+        "farebox.cli.settle:settle",
+        "Capture, release and refund what the gate held and charged, as a proxy's access log tells.",
+    ),
+    StandIn(
         "shortfalls",
         "farebox.cli.shortfalls:shortfalls",
         "List transfers that took less than was due, the newest first.",

@@ -1,0 +1,1 @@
+"""Tests of the settler: real logs, real servers, real kills."""
