@@ -14,6 +14,7 @@ from farebox.core import ids
 from farebox.core.commands import CaptureHold, Charge, CreateHold, Payer
 from farebox.service.people.users import Realm, Role
 from farebox.storage.records import Purpose
+from farebox.web.examples import BALANCE
 from farebox.web.schemas.spending import ChargeRequest
 from tests.support.app_client import AppClient
 from tests.support.server import Seeds, seed
@@ -380,9 +381,11 @@ async def test_a_form_without_its_mark_is_refused(shop: Shop) -> None:
 # Developers.
 
 
-@pytest.mark.parametrize("name", ["balance.sh", "balance.py", "Balance.cs", "balance.mjs", "balance.php", "nothing"])
+@pytest.mark.parametrize("name", [*(name for _, name in BALANCE), "nothing"])
 async def test_programs_are_shown_with_this_servers_address_and_without_a_key(shop: Shop, name: str) -> None:
     reply = await shop.viewer.get(f"{shop.url}/developers?example={name}")
     page = words(reply)
     assert "/api/balance" in page
+    assert f"Copy {'balance.sh' if name == 'nothing' else name}" in page
+    assert '"amountProbe":"1250.75"' in page
     assert not re.search(r"fb[msu]_[0-9A-Z]{26}", page)

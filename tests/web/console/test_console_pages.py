@@ -15,6 +15,7 @@ from farebox.service.people.api_keys import Principal
 from farebox.service.people.sign_in import SignInRefused
 from farebox.service.people.users import Role
 from farebox.storage.records import MailServerPause, MailState, Realm, Verification
+from farebox.web.examples import CHARGE
 from farebox.web.pages.console import audit
 from tests.support.app_client import AppClient
 from tests.support.server import seed
@@ -341,3 +342,22 @@ async def test_runs_that_found_something_or_died_are_told(farebox: Farebox, sam:
     page = await sam.get(SYSTEM)
     assert "10 of 40 merchants, 1,234 transfers" in words(page)
     assert '<progress aria-label="How far the verification is" max="40" value="10">' in page.body.decode()
+
+
+# Developers.
+
+
+@pytest.mark.parametrize("name", [*(name for _, name in CHARGE), "nothing"])
+async def test_programs_that_charge_are_shown_with_this_servers_address(
+    farebox: Farebox, sam: Visitor, name: str
+) -> None:
+    page = await sam.page(f"/support/developers?example={name}")
+    assert f"{farebox.services.operator.public_url}/api/charges" in page
+    assert f"Copy {'charge.sh' if name == 'nothing' else name}" in page
+    assert all(language in page for language, _ in CHARGE)
+
+
+async def test_who_makes_a_services_key_is_led_to_the_programs(sam: Visitor) -> None:
+    for kind, is_led in (("service", True), ("support", False)):
+        made = await sam.post(KEYS, kind=kind, name="recognition")
+        assert is_led is ("Charge with it from your programs" in words(made))

@@ -50,6 +50,11 @@ def charge_examples(url: str) -> list[Example]:
     return _examples(CHARGE, url)
 
 
+def chosen_example(examples: list[Example], name: str | None) -> Example:
+    """Return the program of this name; the first one if none is called so."""
+    return next((example for example in examples if example.name == name), examples[0])
+
+
 def _examples(programs: tuple[tuple[str, str], ...], url: str) -> list[Example]:
     safe = quote(url.rstrip("/"), safe=_URL_CHARACTERS)
     folder = files("farebox.web.examples")

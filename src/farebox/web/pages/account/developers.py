@@ -2,7 +2,8 @@
 
 from starlette.responses import Response
 
-from farebox.web.examples import balance_examples
+from farebox.presenters.merchants import AMOUNT_PROBE
+from farebox.web.examples import balance_examples, chosen_example
 from farebox.web.pages.account.common import account_page
 from farebox.web.pages.dashboard import ROOT
 from farebox.web.pages.request import PageRequest
@@ -19,11 +20,11 @@ class DeveloperPages:
     async def show(self, request: PageRequest) -> Response:
         """Show how to read the balance in one language; the others are a link away."""
         examples = balance_examples(request.services.operator.public_url)
-        chosen = next((example for example in examples if example.name == request.query("example")), examples[0])
         return await account_page(
             request,
             "account/developers.html",
             examples=examples,
-            chosen=chosen,
+            chosen=chosen_example(examples, request.query("example")),
+            amount_probe=AMOUNT_PROBE,
             public_url=request.services.operator.public_url,
         )
