@@ -208,6 +208,20 @@ def test_a_capture_of_less_may_cost_more_and_be_above_its_hold() -> None:
     assert is_sound(ledger)
 
 
+@pytest.mark.parametrize("above", [Above.CHARGE, Above.UNCOLLECTED])
+def test_an_amount_above_a_hold_that_was_free_is_charged(above: Above) -> None:
+    ledger = ledger_of(top_up(100))
+    free = Rule(Rates((Line("calls", 0),)))
+    at_once(add_price(ledger.stores, 3, request_type="free", unit_price=None, starts_at=0, rule=free))
+    ledger.run(CreateHold(Payer(ANN), "free", 1, "hold", quantities=(("calls", 8),)))
+    assert Code.CAPTURE_EXCEEDS_HOLD is ledger.code(capture(amount=5 * UNIT))
+    outcome = ledger.run(capture(above, amount=5 * UNIT))[0]
+    assert outcome.transfer is not None
+    assert outcome.charge is not None
+    assert (0, "calls=8", 5 * UNIT) == (outcome.transfer.amount, outcome.transfer.pricing, outcome.charge.amount)
+    assert is_sound(ledger)
+
+
 # Charges for which there is too little.
 
 

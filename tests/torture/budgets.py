@@ -6,10 +6,13 @@ from decimal import Decimal
 from itertools import accumulate
 from typing import Final, NamedTuple
 
+from farebox.core import ids
 from farebox.core.accounts import Kind
 from farebox.core.credit.budgets import BudgetUnit
+from farebox.core.holds import above_key
 from farebox.core.money import AMOUNT_MICROS_MAX
 from farebox.core.transfers import Transfer
+from farebox.service import parsing
 from farebox.service.operator.key_budgets import UNITS
 from tests.support.key_spending import KeySpending, Limits
 from tests.torture.requests import IMAGE_MICROS, ZONES, Contradiction, Request
@@ -39,10 +42,12 @@ def check_budgets(key_id: int, book: list[Transfer], requests: list[Request]) ->
     budgets = [_NONE, *(_budget_set(request) for request in requests if request.kind == "budget")]
     spending = KeySpending(book, ZONES)
     asked = {request.name: request for request in requests if request.kind in ("charge", "hold")}
+    above = {above_place(request): request for request in requests if request.kind == "capture" and request.data}
     for transfer in book:
         if transfer.kind in (Kind.CHARGE, Kind.HOLD) and transfer.key_id is not None:
             # It was decided at its own time or later, and before its client was answered.
-            in_force = _in_force(budgets, transfer.committed_at, asked[transfer.idempotency_key].answered_at)
+            request = asked.get(transfer.idempotency_key) or above[transfer.idempotency_key]
+            in_force = _in_force(budgets, transfer.committed_at, request.answered_at)
             if all(spending.over(transfer, budget.limits, budget.zone) for budget in in_force):
                 raise Contradiction(f"{transfer} went beyond its key's budget, one of {in_force}")
     seqs = {transfer.idempotency_key: transfer.seq for transfer in book}
@@ -58,6 +63,11 @@ def check_budgets(key_id: int, book: list[Transfer], requests: list[Request]) ->
             in_force = _in_force(budgets, request.sent_at, request.answered_at)
             if not any(spending.may_refuse(key_id, due, item.limits, item.zone, window) for item in in_force):
                 raise Contradiction(f"{request} was refused, its key's budget was one of {in_force}")
+
+
+def above_place(capture: Request) -> str:
+    """Name the key of what a capture that is done may have taken above its hold."""
+    return above_key(parsing.parse_book_id(ids.HOLD, capture.data["holdId"])[1])
 
 
 def _most_due(request: Request) -> int:

@@ -11,6 +11,7 @@ from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.accounts import KIND_WORDS, Account, Kind
 from farebox.core.credit.grants import Grant, GrantState, read_given, read_terms
+from farebox.core.credit.shortfalls import is_payment
 from farebox.core.holds import HoldState
 from farebox.core.state import AlertKind
 from farebox.core.thresholds import Threshold
@@ -19,12 +20,12 @@ from farebox.service import parsing
 from farebox.service.operator.verifier import Verifier
 from farebox.storage.interface import Snapshot
 from tests.support.server import Seeds
-from tests.torture.budgets import check_budgets
+from tests.torture.budgets import above_place, check_budgets
 from tests.torture.requests import MOVING_NOTHING, Contradiction, Request
 
 MICROS: Final = 1_000_000
-_OWN_KEYS: Final = ("expire ", "release ", "end of grant ")
-"""How the keys begin under which Farebox itself gives money back, or ends credit."""
+_OWN_KEYS: Final = ("expire ", "release ", "end of grant ", "owed ", "above ")
+"""How keys begin under which Farebox itself gives money back, ends credit, or takes what is owed, or above a hold."""
 
 _LOWERING: Final = {Kind.CHARGE, Kind.CAPTURE, Kind.ADJUSTMENT_DEBIT, Kind.TOP_UP_REVERSAL, Kind.GRANT_EXPIRY}
 _ARRIVING: Final = {Kind.TOP_UP, Kind.ADJUSTMENT_CREDIT, Kind.GRANT}
@@ -133,10 +134,9 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
                 raise Contradiction(f"lost: {request.kind} {request.name} was acknowledged as {request.data}")
             if transfer.id != request.data["transferId"] or KIND_WORDS[transfer.kind] != _word(request):
                 raise Contradiction(f"{request.kind} {request.name} was told {request.data}, the ledger has {transfer}")
-            if transfer.amount != _told_amount(request):
-                raise Contradiction(
-                    f"{request.kind} {request.name} was told {request.data}, the ledger has {transfer.amount}"
-                )
+            if transfer.amount != _told_amount(request) or transfer.uncollected != _told_missing(request):
+                raise Contradiction(f"{request.kind} {request.name} was told {request.data}, the ledger has {transfer}")
+            _check_above(by_key, request)
         elif transfer is not None:
             raise Contradiction(
                 f"{request.kind} {request.name} was refused as {request.code}, and yet it is there: {transfer}"
@@ -145,6 +145,7 @@ async def _check_book(farebox: Farebox, snapshot: Snapshot, seeds: Seeds, reques
     if strangers:
         raise Contradiction(f"nobody asked for {strangers[:5]}")
     _check_given(book, requests)
+    _check_owed(await snapshot.account(seeds.merchant_id), book, requests)
     check_budgets(parsing.parse_public_id(ids.KEY, seeds.merchant_key_id), book, requests)
     await _check_ends(snapshot, seeds, book, requests)
     await _check_balances(snapshot, seeds, requests, by_key["top_up INV-1"].amount, book)
@@ -174,6 +175,34 @@ def _check_grant(grants: Mapping[str, Grant], request: Request, transfer: Transf
         raise Contradiction(f"grant {request.name} started without a transfer: {grant}")
     if transfer is not None and (transfer.kind, transfer.amount) != (Kind.GRANT, grant.amount):
         raise Contradiction(f"grant {request.name} was told {request.data}, the ledger has {transfer}")
+
+
+def _check_above(by_key: Mapping[str, Transfer], request: Request) -> None:
+    """See that what a capture came to above its hold is there, and no more than was told."""
+    if request.kind != "capture":
+        return
+    transfer = by_key.get(above_place(request))
+    told = request.data.get("above")
+    found = None if transfer is None else (transfer.id, transfer.amount, transfer.uncollected)
+    expected = None
+    if told is not None:
+        missing = told["uncollected"]
+        expected = (told["transferId"], _as_micros(told["charged"]), None if missing is None else _as_micros(missing))
+    if found != expected:
+        raise Contradiction(f"capture {request.name} was told {request.data}, above its hold the ledger has {transfer}")
+
+
+def _check_owed(account: Account | None, book: list[Transfer], requests: list[Request]) -> None:
+    """See that what reversals could not take back is owed until it is paid, and that nothing is spent meanwhile."""
+    reversals = {request.name for request in requests if request.kind == "reverse"}
+    owed = 0
+    for transfer in book:
+        if transfer.kind == Kind.TOP_UP_REVERSAL:
+            owed += (transfer.uncollected or 0) if transfer.reference in reversals else -transfer.amount
+        elif transfer.kind in (Kind.CHARGE, Kind.HOLD) and owed and transfer.amount:
+            raise Contradiction(f"{transfer} was made while {owed} micros were owed")
+    if account is None or account.owed != owed:
+        raise Contradiction(f"{owed} micros must be owed; the ledger has {account}")
 
 
 def _check_given(book: list[Transfer], requests: list[Request]) -> None:
@@ -210,17 +239,19 @@ async def _check_balances(
     account = await snapshot.account(seeds.merchant_id)
     if account is None:
         raise Contradiction("an account is gone")
-    signs = {"charge": -1, "capture": -1, "refund": 1, "top_up": 1}
+    signs = {"charge": -1, "capture": -1, "refund": 1, "top_up": 1, "reverse": -1}
     posted = paid + sum(
         transfer.amount if transfer.kind == Kind.GRANT else -transfer.amount
         for transfer in book
-        if transfer.kind in (Kind.GRANT, Kind.GRANT_EXPIRY)
+        if transfer.kind in (Kind.GRANT, Kind.GRANT_EXPIRY) or is_payment(transfer)
     )
     for request in requests:
         if request.state == "done" and request.kind not in MOVING_NOTHING:
             down = request.kind == "adjust" and request.content["amount"].startswith("-")
             sign = signs.get(request.kind, 0) if request.kind != "adjust" else -1 if down else 1
             posted += sign * _told_amount(request)
+            if request.kind == "capture" and "above" in request.data:
+                posted -= _as_micros(request.data["above"]["charged"])
     held = sum(hold.amount for hold in await snapshot.holds(seeds.merchant_id) if hold.state == HoldState.HELD)
     if (account.posted, account.held) != (posted, held):
         raise Contradiction(f"posted and held are {account.posted, account.held}, they must be {posted, held}")
@@ -275,15 +306,26 @@ def _id_field(request: Request) -> str:
 
 
 def _ledger_key(request: Request) -> str:
-    prefix = {"top_up": "top_up ", "adjust": "adjustment ", "grant": "grant "}.get(request.kind, "")
+    words = {"top_up": "top_up ", "adjust": "adjustment ", "grant": "grant ", "reverse": "top_up_reversal "}
+    prefix = words.get(request.kind, "")
     return prefix + request.name
 
 
 def _word(request: Request) -> str:
-    return "adjustment" if request.kind == "adjust" else request.kind
+    return {"adjust": "adjustment", "reverse": "top_up_reversal"}.get(request.kind, request.kind)
 
 
 def _told_amount(request: Request) -> int:
     """Read the amount that a client was told, in micros."""
     name = {"charge": "cost", "capture": "captured", "release": "released"}.get(request.kind, "amount")
-    return int(Decimal(request.data[name]) * MICROS)
+    return _as_micros(request.data[name])
+
+
+def _told_missing(request: Request) -> int | None:
+    """Read what a client was told of what could not be taken, in micros."""
+    missing = request.data.get("owed" if request.kind == "reverse" else "uncollected")
+    return None if missing is None else _as_micros(missing)
+
+
+def _as_micros(amount: str) -> int:
+    return int(Decimal(amount) * MICROS)

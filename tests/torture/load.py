@@ -30,6 +30,8 @@ class Figures:
     """How many requests got no answer, or one that said that nobody knows."""
     over_budget: int = 0
     """How many were refused because of their API key's budget."""
+    short: int = 0
+    """How many took less than was due: what is missing is uncollected, or owed."""
 
 
 class Load:
@@ -49,6 +51,7 @@ class Load:
             self._is_making_up = False
             await asyncio.wait_for(asyncio.gather(*clients), SETTLE_S)
         self.figures.over_budget = sum(item.code == "key_budget_exceeded" for item in self._script.requests)
+        self.figures.short = sum(bool({"uncollected", "owed"} & item.data.keys()) for item in self._script.requests)
         states = [request.state for request in self._script.requests]
         self.figures.done = sum(
             item.state == "done" and item.kind not in MOVING_NOTHING for item in self._script.requests

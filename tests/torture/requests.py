@@ -44,7 +44,12 @@ GRANT_TYPES: Final = (None, None, ["image"], ["image", "tokens"], ["calls", "pin
 ZONES: Final = ("UTC", "Asia/Tokyo", "America/Los_Angeles")
 """Whose days, weeks and months budgets are for."""
 
+SHARE_ABOVE: Final = 0.2
+"""How many charges and captures say what becomes of what they come to above what is there."""
+
 REFUSALS: Final = {
+    "money_owed",
+    "reversal_exceeds_top_up",
     "grant_times_out_of_bounds",
     "insufficient_balance",
     "key_budget_exceeded",
@@ -171,8 +176,8 @@ class Script:
             self.requests.append(self._budget(seeds, f"budget-{len(self.requests)}"))
             return self.requests[-1]
         kind = random.choices(
-            ("charge", "hold", "capture", "release", "extend", "refund", "top_up", "adjust", "grant"),
-            (55, 14, 9, 4, 4, 9, 3, 3, 6),
+            ("charge", "hold", "capture", "release", "extend", "refund", "top_up", "adjust", "grant", "reverse"),
+            (55, 14, 9, 4, 4, 9, 3, 3, 6, 2),
         )[0]
         name = f"{kind}-{len(self.requests)}"
         request = self._spend(kind, seeds, name) if kind in ("charge", "hold") else self._other(kind, seeds, name)
@@ -196,6 +201,8 @@ class Script:
             content["quantity"] = self._random.randint(1, 50)
         if kind == "hold":
             content["ttlSeconds"] = self._random.randint(1, HOLD_SECONDS_MAX)
+        elif self._random.random() < SHARE_ABOVE:
+            content["above"] = "uncollected"
         return Request(kind, seeds, name, f"/api/{kind}s", content, seeds.service_key)
 
     def _other(self, kind: str, seeds: Seeds, name: str) -> Request:
@@ -217,18 +224,20 @@ class Script:
             "release": "hold",
             "extend": "hold",
             "refund": random.choice(["charge", "capture"]),
+            "reverse": "top_up",
         }[kind]
         recent = [request for request in self.requests[-400:] if (request.kind, request.state) == (wanted, "done")]
         if not recent:
             return self._spend("charge", seeds, name)
         about = random.choice(recent)
         content = {"idempotencyKey": name}
-        held: dict[str, int] | None = about.content.get("quantities")
-        if kind == "capture" and held is not None and random.random() < 0.7:
-            content["quantities"] = {name: random.randint(0, number) for name, number in held.items()}
-        elif kind != "release" and random.random() < 0.5:
-            content["amount"] = "0.01"
-        if kind == "refund":
+        if kind == "reverse":
+            return self._reverse(about, name)
+        if kind == "capture":
+            content |= self._captured(about.content)
+        elif kind == "refund":
+            if random.random() < 0.5:
+                content["amount"] = "0.01"
             content["transferId"] = about.data["transferId"]
             return Request(kind, about.seeds, name, "/api/refunds", content, seeds.service_key)
         if kind == "extend":
@@ -236,6 +245,37 @@ class Script:
             content = {"expiresAt": end.isoformat()}
         path = f"/api/holds/{about.data['holdId']}/{kind}"
         return Request(kind, about.seeds, name, path, content, seeds.service_key)
+
+    def _captured(self, held: dict[str, Any]) -> dict[str, Any]:
+        """Say what work came to: all that was held, less, or more, and what becomes of that."""
+        random = self._random
+        times = 1.0
+        captured: dict[str, Any] = {}
+        if random.random() < SHARE_ABOVE:
+            times, captured["above"] = 2.5, random.choice(("charge", "uncollected"))
+        if "quantities" in held and random.random() < 0.7:
+            captured["quantities"] = {
+                name: random.randint(0, min(int(number * times), _QUANTITIES_MAX[name]))
+                for name, number in held["quantities"].items()
+            }
+        elif "quantity" in held and times > 1:
+            captured["quantity"] = random.randint(1, int(held["quantity"] * times))
+        elif random.random() < 0.5:
+            captured["amount"] = "0.01"
+        return captured
+
+    def _reverse(self, about: Request, name: str) -> Request:
+        """Take a top-up back, or a part of it; most of them even if it was spent already."""
+        content: dict[str, Any] = {
+            "transferId": about.data["transferId"],
+            "reference": name,
+            "reason": "torture",
+            "owed": self._random.random() < 0.7,
+        }
+        if self._random.random() < 0.3:
+            content["amount"] = "0.01"
+        path = f"/api/admin/merchants/{about.seeds.merchant}/reversals"
+        return Request("reverse", about.seeds, name, path, content, about.seeds.support_key)
 
     def _is_budget_unsettled(self, seeds: Seeds) -> bool:
         """Tell whether a budget of a merchant's key is still to be set: they are set one after the other."""

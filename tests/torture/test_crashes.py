@@ -14,4 +14,5 @@ async def test_servers_killed_under_load_lose_nothing_and_double_nothing(databas
     assert figures.done > 100
     assert figures.unanswered > 0
     assert figures.over_budget > 0
+    assert figures.short > 0
     assert transfers > figures.done

@@ -77,7 +77,7 @@ def captured(
         if amount is None:
             return Captured(_whole(hold, made_by))
         refusal = _more_than_held(hold, command, amount, currency)
-        return refusal or _parted(hold, Quote(amount, hold.quantity), Quote(hold.amount, hold.quantity))
+        return refusal or _parted(hold, Quote(amount, hold.quantity), _whole(hold, made_by))
     if price is None:
         raise InvariantViolation(f"{hold.id}: the price that it was made at is not there")
     held = read_priced(made_by.pricing)
