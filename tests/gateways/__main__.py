@@ -11,7 +11,6 @@ import pytest
 from tests.gateways.programs import PROGRAMS
 
 LONG: Final = "FAREBOX_TEST_GATEWAYS_LONG"
-TIMEOUT_LONG_S: Final = 1_200
 
 
 def main() -> int:
@@ -24,7 +23,6 @@ def main() -> int:
     sys.stdout.flush()
     if options.long:
         os.environ[LONG] = "1"
-        further = [f"--timeout={TIMEOUT_LONG_S}", *further]
     # What passed tests print are the figures.
     return pytest.main(["-rP", "--no-header", "--show-capture=stdout", *further, str(Path(__file__).parent)])
 

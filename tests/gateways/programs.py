@@ -51,6 +51,8 @@ class Program:
     """Whether its access log is what it writes to standard output."""
     knows_requests: bool = True
     """Whether it gives each request an id, so that there may be charges and not holds alone."""
+    tells_who_left: bool = True
+    """Whether its log has the gate's token also of a client that left while the gate was asked."""
     says_why: bool = True
     """Whether its 503 has an envelope."""
     environment: Mapping[str, str] | None = None
@@ -123,6 +125,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
                 *("--use-dynamic-base-id", "--concurrency", "2", "--log-level", "warn"),
             ),
             ("--version",),
+            tells_who_left=False,
         ),
         Program("haproxy", _installed("haproxy"), ("-f", "haproxy.cfg"), ("-v",), log_goes_out=True),
         Program("apache", _apache, ("-d", ".", "-f", "apache.conf", "-D", "FOREGROUND"), ("-v",)),
@@ -228,6 +231,10 @@ class Gateway:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait(STOP_TIMEOUT_S)
             self._process = None
+            # Its workers may outlive the first process by a moment, and have the port.
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            while takes_connections(self.port) and time.monotonic() < deadline:
+                time.sleep(0.02)
         if self._guard is not None:
             self._guard.communicate()
             self._guard = None

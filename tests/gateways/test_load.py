@@ -1,0 +1,186 @@
+"""Under load, with an API that fails and hangs and clients that leave: what is charged is what was delivered.
+
+Then the settler, the gate and the proxy are killed in the middle. What is not accounted for alike after that is no more
+than what was under way when the gate or the proxy was killed: a proxy that is killed writes no line of it, and a gate
+may have charged and not said so.
+"""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from farebox.service.gate.tokens import Mode
+from tests.cli.shell import Shell
+from tests.gateways.conftest import Api, gate_environment
+from tests.gateways.load import Accounts, Load, accounts, statement_of
+from tests.gateways.programs import PROGRAMS, Gateway, Program
+from tests.gateways.settling import Settler
+from tests.support.server import Seeds, Server, seeded
+
+API_LIMIT_S: Final = 2
+HOLD_S: Final = 10
+IS_LONG: Final = bool(os.environ.get("FAREBOX_TEST_GATEWAYS_LONG"))
+PHASE_S: Final = 20.0 if IS_LONG else 1.5
+ROUNDS: Final = 5 if IS_LONG else 1
+CLIENTS: Final = 32 if IS_LONG else 12
+MARGIN_S: Final = 1.0
+REQUESTS_MIN: Final = 30
+"""In each phase at least so many requests reach the API, or the load was none."""
+
+RULES: Final = f"""
+[[route]]
+method = "POST"
+path = "/v1/search"
+type = "image"
+
+[[route]]
+method = "POST"
+path = "/v1/held"
+type = "image"
+mode = "hold"
+hold_for = {HOLD_S}
+"""
+
+CASES: Final = [
+    pytest.param(program, mode, id=f"{program.name}-{mode}")
+    for program in PROGRAMS.values()
+    if program.is_there
+    for mode in Mode
+    if mode is Mode.HOLD or program.knows_requests
+    if IS_LONG or mode is (Mode.CHARGE if program.knows_requests and program.tells_who_left else Mode.HOLD)
+]
+
+
+@dataclass
+class Site:
+    """A gate, a proxy, an API and a settler of their own, and clients."""
+
+    database_url: str
+    seeds: Seeds
+    farebox: Server
+    gateway: Gateway
+    api: Api
+    settler: Settler
+    load: Load
+
+    async def accounts(self) -> tuple[Accounts, list[dict[str, Any]]]:
+        """Settle what is logged, and read both accounts."""
+        await asyncio.to_thread(self.settler.finish)
+        statement = await statement_of(self.farebox.url, self.seeds.merchant_key)
+        return accounts(self.api.requests(), statement, API_LIMIT_S), statement
+
+
+@asynccontextmanager
+async def _site(program: Program, mode: Mode, folder: Path) -> AsyncIterator[Site]:
+    url = f"sqlite:///{folder / 'farebox.db'}"
+    seeds = await asyncio.to_thread(seeded, url, balance="10000")
+    (folder / "gate.toml").write_text(RULES)
+    environment = {**gate_environment(folder / "gate.toml"), "FAREBOX_RATE_LIMIT": "0"}
+    api = Api(folder)
+    try:
+        with (
+            Server(url, environment=environment) as farebox,
+            Gateway(program, api_port=api.port, farebox_port=farebox.port, api_limit_s=API_LIMIT_S) as gateway,
+        ):
+            settler = Settler(farebox.url, seeds.service_key, gateway.access_log, folder / "settle.db")
+            target = "/v1/search" if mode is Mode.CHARGE else "/v1/held"
+            load = Load(gateway.port, seeds.merchant_key, target, clients=CLIENTS)
+            try:
+                yield Site(url, seeds, farebox, gateway, api, settler, load)
+            finally:
+                settler.kill()
+    finally:
+        api.close()
+
+
+async def _calm(site: Site) -> None:
+    """Let clients ask for a while, and nothing else happen."""
+    site.settler.start()
+    asking = asyncio.create_task(site.load.run())
+    await asyncio.sleep(PHASE_S)
+    site.load.stop()
+    await asking
+    # Requests of clients that left may still be under way.
+    await asyncio.sleep(API_LIMIT_S + MARGIN_S)
+
+
+async def _killing(site: Site, load: Load) -> list[float]:
+    """Let clients ask while one program after the other is killed, and return when that was."""
+    killed_at: list[float] = []
+    site.settler.start()
+    asking = asyncio.create_task(load.run())
+    for _ in range(ROUNDS):
+        await asyncio.sleep(PHASE_S)
+        site.settler.kill()
+        site.settler.start()
+        for kill, start in ((site.farebox.kill, site.farebox.start), (site.gateway.kill, site.gateway.start)):
+            killed_at.append(time.time())
+            await asyncio.to_thread(kill)
+            killed_at.append(time.time())
+            await asyncio.to_thread(start)
+            await asyncio.sleep(PHASE_S)
+    load.stop()
+    await asking
+    await asyncio.sleep(API_LIMIT_S + MARGIN_S)
+    return killed_at
+
+
+async def _until_nothing_is_held(site: Site) -> None:
+    """Wait until holds have ended that nobody captured or released, as no line told of them."""
+    deadline = time.monotonic() + HOLD_S + 20
+    while (await statement_of(site.farebox.url, site.seeds.merchant_key))[-1]["heldAfter"] != "0.00":
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.5)
+
+
+def _was_near(made: str, statement: list[dict[str, Any]], killed_at: list[float]) -> bool:
+    """Tell whether a request was under way when anything was killed."""
+    item: Mapping[str, Any] = next(item for item in statement if item["transferId"].endswith(made))
+    at = datetime.fromisoformat(item["committedAt"]).timestamp()
+    return any(killed - API_LIMIT_S - MARGIN_S < at < killed + MARGIN_S for killed in killed_at)
+
+
+@pytest.mark.timeout(1_200 if IS_LONG else 300)
+@pytest.mark.parametrize(("program", "mode"), CASES)
+async def test_what_is_charged_is_what_was_delivered(program: Program, mode: Mode, tmp_path: Path) -> None:
+    async with _site(program, mode, tmp_path) as site:
+        await _calm(site)
+        calm, _ = await site.accounts()
+        assert len(calm.delivered) > REQUESTS_MIN
+        assert calm.undelivered
+        if program.tells_who_left or mode is Mode.HOLD:
+            assert calm.lost == frozenset()
+        else:
+            assert calm.lost <= calm.made - calm.delivered - calm.undelivered
+            assert len(calm.lost) <= site.load.left
+
+        killed_at = await _killing(site, Load(site.gateway.port, site.load.key, site.load.target, CLIENTS, seed=1))
+        await asyncio.to_thread(site.gateway.stop)
+        await site.accounts()
+        await _until_nothing_is_held(site)
+        ended, statement = await site.accounts()
+        assert len(ended.delivered) > len(calm.delivered) + REQUESTS_MIN
+        sys.stdout.write(
+            f"{program.name}, {mode}: {len(ended.made)} asks let through, {len(ended.delivered)} delivered, "
+            f"{len(ended.paid)} paid; by kills {len(ended.paid - ended.delivered)} paid that were not delivered, "
+            f"{len(ended.delivered - ended.paid)} delivered that were not paid\n"
+        )
+        if program.tells_who_left or mode is Mode.HOLD:
+            assert [made for made in ended.lost if not _was_near(made, statement, killed_at)] == []
+            assert len(ended.lost) <= ROUNDS * 2 * CLIENTS
+        # What a kill leaves behind is to the operator's favour or to the merchant's, as the mode has it.
+        if mode is Mode.CHARGE:
+            assert ended.delivered <= ended.paid
+        else:
+            assert ended.paid <= ended.delivered
+        verified = await asyncio.to_thread(Shell(site.database_url).run, "verify")
+        assert verified.status == 0, verified
