@@ -4,19 +4,25 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
 
 from farebox_client import messages
 from farebox_client.answers import Balance, Charge, Hold, OpenHold, Transfer
-from farebox_client.asking import as_method, checked_key, request_headers
+from farebox_client.asking import as_method, batch_headers, checked_key, request_headers
+from farebox_client.batching.aio import AsyncBatcher
+from farebox_client.batching.queue import PATH, BatchLimits
 from farebox_client.charge_batches import ChargeBatch, chunks
 from farebox_client.errors import FareboxError, HoldExpired
 from farebox_client.holds import HeldMoney
 from farebox_client.keys import new_key
 from farebox_client.messages import Amount, Call, ChargeFields
+from farebox_client.metering.meters import AsyncMeter
+from farebox_client.metering.spool import RefusedCharge
+from farebox_client.metering.spool_thread import MeterLimits, SpoolThread
 from farebox_client.retries import Attempts, Retries
-from farebox_client.transport import HttpTransport, Transport
+from farebox_client.transport import Answer, BlockingHttpTransport, BlockingTransport, HttpTransport, Transport
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,6 +58,7 @@ class AsyncFarebox:
         timeout: float = 10.0,
         attempts: int = 6,
         give_up_after: float = 60.0,
+        batch: bool | BatchLimits = True,
         transport: Transport | None = None,
     ) -> None:
         """Connect when something is asked.
@@ -62,11 +69,18 @@ class AsyncFarebox:
             timeout: How many seconds one attempt may last.
             attempts: How often something is asked at most.
             give_up_after: How many seconds all attempts and the pauses between them may last.
+            batch: Whether charges that are made at the same time share requests, and how.
             transport: What carries requests, in place of HTTP to `base_url`.
         """
         self._key = checked_key(key)
         self._retries = Retries(attempts=attempts, timeout=timeout, give_up_after=give_up_after)
         self._transport = HttpTransport(base_url) if transport is None else transport
+        self._base_url = base_url
+        self._batch_headers = batch_headers(self._key)
+        self._batcher = None
+        if batch:
+            limits = BatchLimits() if batch is True else batch
+            self._batcher = AsyncBatcher(self._send_batch, self._retries, limits)
         self._currency: str | None = None
         self._endings: set[asyncio.Task[Any]] = set()
 
@@ -79,7 +93,9 @@ class AsyncFarebox:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Wait until the holds of cancelled tasks are released, and close every connection."""
+        """Wait for charges under way, and until the holds of cancelled tasks are released; close every connection."""
+        if self._batcher is not None:
+            await self._batcher.close(self._retries.timeout)
         while self._endings:
             await asyncio.wait(self._endings)
         await self._transport.close()
@@ -161,6 +177,8 @@ class AsyncFarebox:
         fields = ChargeFields(
             merchant, type, quantity, quantities, amount, reference, above, requested_at, key or new_key()
         )
+        if self._batcher is not None:
+            return await self._batcher.charge(fields)
         return await self.ask(messages.charge(fields))
 
     async def charge_batch(self, charges: Sequence[ChargeFields]) -> list[Charge | FareboxError]:
@@ -187,6 +205,42 @@ class AsyncFarebox:
             if reason is None or (pause := attempts.pause_or_none(reason)) is None:
                 return batch.outcomes
             await asyncio.sleep(pause)
+
+    def meter(
+        self,
+        folder: Path | str,
+        *,
+        limits: MeterLimits | None = None,
+        when_full: Literal["wait", "raise"] = "wait",
+        on_refused: Callable[[RefusedCharge], None] | None = None,
+        transport: BlockingTransport | None = None,
+    ) -> AsyncMeter:
+        """Charge in the background: a charge is accepted once it is on disk, and made as soon as that can be.
+
+            async with farebox.meter("/var/lib/shop/charges") as meter:
+                await meter.charge(merchant=api_key, type="search")
+
+        Charges that a killed process accepted are made by the next one that uses the folder. Several may share it.
+
+        Args:
+            folder: Where charges wait; for this server and this service alone.
+            limits: How much is kept at most.
+            when_full: What happens to a charge when as many wait as may: it waits for room, or raises `SpoolFull`.
+            on_refused: Is told of each charge that was refused, in a thread of its own, until it returned once.
+            transport: What carries requests, in place of HTTP to the base URL.
+        """
+        carrier = BlockingHttpTransport(self._base_url) if transport is None else transport
+        return AsyncMeter(
+            SpoolThread(
+                Path(folder),
+                lambda body, timeout: carrier.send("POST", PATH, body, self._batch_headers, timeout=timeout),
+                timeout=self._retries.timeout,
+                limits=MeterLimits() if limits is None else limits,
+                when_full=when_full,
+                on_refused=on_refused,
+            ),
+            on_close=carrier.close,
+        )
 
     def hold(
         self,
@@ -238,6 +292,9 @@ class AsyncFarebox:
                 failure.key = call.key
                 pause = attempts.pause_after(failure)
             await asyncio.sleep(pause)
+
+    async def _send_batch(self, body: bytes, timeout: float) -> Answer:
+        return await self._transport.send("POST", PATH, body, self._batch_headers, timeout=timeout)
 
     async def _attempt(self, call: Call[T], timeout: float) -> T:
         headers = request_headers(self._key, call)

@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable
 from functools import update_wrapper
 from importlib.metadata import version
-from typing import Any, get_args
+from typing import Any, Final, get_args
 
 from farebox_client.messages import Call
 
@@ -24,8 +24,13 @@ def request_headers(key: str, call: Call[Any]) -> dict[str, str]:
     """Compose the headers of a request."""
     headers = {"x-api-key": key, "accept": "application/json", "user-agent": USER_AGENT, **call.headers}
     if call.body is not None:
-        headers["content-type"] = "application/json"
+        headers |= _JSON
     return headers
+
+
+def batch_headers(key: str) -> dict[str, str]:
+    """Compose the headers of a request that charges share."""
+    return {"x-api-key": key, "accept": "application/json", "user-agent": USER_AGENT, **_JSON}
 
 
 def as_method(method: Any, build: Callable[..., Any]) -> Any:
@@ -40,4 +45,5 @@ def as_method(method: Any, build: Callable[..., Any]) -> Any:
     return method
 
 
-USER_AGENT = f"farebox-client/{version('farebox-client')}"
+_JSON: Final = {"content-type": "application/json"}
+USER_AGENT: Final = f"farebox-client/{version('farebox-client')}"

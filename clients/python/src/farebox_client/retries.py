@@ -50,6 +50,13 @@ class Retries:
         if min(self.timeout, self.give_up_after) <= 0 or min(self.pause, self.pause_max) < 0:
             raise ValueError("times are above zero")
 
+    def pause_seconds(self, failures: int, chance: Callable[[], float]) -> float:
+        """Choose a pause after so many failures, from nothing to a most, so that many callers don't come back at once.
+
+        The most doubles from failure to failure; `chance` draws from 0 to 1.
+        """
+        return chance() * min(self.pause_max, self.pause * 2.0 ** min(failures - 1, 60))
+
 
 class Attempts:
     """The attempts of one call."""
@@ -77,7 +84,7 @@ class Attempts:
     def pause_or_none(self, failure: FareboxError) -> float | None:
         """Tell how many seconds to wait before the next attempt; None if there is none."""
         self._made += 1
-        pause = self._pause(failure.retry_after)
+        pause = (failure.retry_after or 0.0) + self._retries.pause_seconds(self._made, self._chance)
         if self._made >= self._retries.attempts or self._now() + pause >= self._ends_at:
             return None
         return pause
@@ -93,11 +100,6 @@ class Attempts:
             raise as_known(failure, is_uncertain=self._is_uncertain)
         self._is_uncertain = self._is_uncertain or not failure.is_known
         return pause
-
-    def _pause(self, wanted: float | None) -> float:
-        """Choose a pause from nothing to twice the last one's most, so that many callers don't come back at once."""
-        longest = min(self._retries.pause_max, self._retries.pause * 2.0 ** min(self._made - 1, 60))
-        return (wanted or 0.0) + self._chance() * longest
 
 
 def as_known(failure: FareboxError, *, is_uncertain: bool) -> FareboxError:
