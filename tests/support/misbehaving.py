@@ -90,7 +90,7 @@ class Misbehaving:
     @property
     def keys(self) -> list[str]:
         """The idempotency keys of all requests that came, in order."""
-        return [seen.body["idempotencyKey"] for seen in self.seen]
+        return [one["idempotencyKey"] for seen in self.seen for one in seen.body.get("charges", [seen.body])]
 
     def misbehave(self, *faults: Fault | None) -> None:
         """Forget what was seen, and let these happen to the next requests."""
