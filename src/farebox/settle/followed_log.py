@@ -19,6 +19,12 @@ DRAIN_SECONDS: Final = 600.0
 """How long a file that was rotated away is read on while nothing is written into it: servers write into it until the
 requests are over that they have under way."""
 
+_CLOCK_SECONDS: Final = 1.0
+"""How far a file system's clock may be behind."""
+
+_COPYING_SECONDS: Final = 30.0
+"""How long a new file may stay empty."""
+
 _SEARCH_SECONDS: Final = 30.0
 """How long the copy of a file that was cut off is looked for."""
 
@@ -52,7 +58,7 @@ class FollowedLog:
         self._drain_seconds = drain_seconds
         self._is_once = is_once
         self._known = positions.of_path(str(self._path))
-        self._since = min((position.first_seen for position in self._known), default=time.time())
+        self._since, self._is_new = positions.follow(str(self._path))
         self._files: list[LogFile] = []
         """Those that are open, in the order of their ages; the last one may be the one that is written."""
         self._cut: list[tuple[LogFile, float]] = []
@@ -61,7 +67,10 @@ class FollowedLog:
         """Those that were read to their end, while lines of theirs are under way."""
         self._is_at_end = False
         self._is_denied = False
-        self._is_new = not self._known
+        self._looked_at = 0.0
+        """The time of the folder when all in it was seen; 0 if more may have come within the same tick."""
+        self._is_being_copied = False
+        """Whether there is a file without a content yet, which may be a copy that is being written."""
         self._open_all()
         self._is_new = False
 
@@ -83,13 +92,14 @@ class FollowedLog:
     def read(self) -> list[RawLine]:
         """Return the next lines, those of the oldest file first."""
         self._look_for_rotation()
+        self._look_for_cuts()
         self._look_for_copies()
         lines: list[RawLine] = []
         for file in list(self._files):
             try:
                 read, has_read = file.read()
             except FileReplaced:
-                self._was_cut(file)
+                # It was cut off this moment; what was read of it is not taken, and it is read again from its copy.
                 self._is_at_end = False
                 return lines
             lines += read
@@ -115,22 +125,37 @@ class FollowedLog:
             file.close()
 
     def _look_for_rotation(self) -> None:
-        """Open the file at the path, if it is another one than before."""
+        """Open what there is to read, if anything in the folder has another name than before."""
         try:
-            status = os.stat(self._path)
+            changed_at = self._path.parent.stat().st_mtime
+            status = self._path.stat()
         except FileNotFoundError:
             return
-        if (status.st_dev, status.st_ino) not in {file.identity for file in self._files}:
+        is_opened = (status.st_dev, status.st_ino) in {file.identity for file in self._files}
+        if not is_opened or changed_at != self._looked_at:
             self._open_all()
+            is_settled = time.time() - changed_at > _CLOCK_SECONDS and not self._is_being_copied
+            self._looked_at = changed_at if is_settled else 0.0
+
+    def _look_for_cuts(self) -> None:
+        """Look at every file before another one is read, as a backlog may keep it from being read for long."""
+        for file in list(self._files):
+            try:
+                file.check_same()
+            except FileReplaced:
+                self._was_cut(file)
 
     def _open_all(self) -> None:
         """Open every file of this log that has something to read: those rotated away first, then the path's own."""
         opened = {file.identity for file in self._files}
-        heads = [file.head for file in (*self._files, *(file for file, _ in self._cut)) if file.head]
+        heads = [file.head for file in (*self._files, *self._closed, *(file for file, _ in self._cut)) if file.head]
+        self._is_being_copied = False
         for path in self._siblings():
             file = self._opened(path)
             if file is None:
                 continue
+            if not file.head and time.time() - file.modified_at < _COPYING_SECONDS:
+                self._is_being_copied = True
             is_copy = any(head and file.head.startswith(head) for head in heads)
             if file.identity in opened or is_copy or not self._is_to_be_read(file):
                 file.close()
@@ -177,7 +202,7 @@ class FollowedLog:
         known = self._position_of(file)
         if known is None:
             # One that was written before this log was followed is none of its.
-            return bool(file.head) and not self._is_new and file.modified_at > self._since
+            return bool(file.head) and not self._is_new and file.modified_at > self._since - _CLOCK_SECONDS
         return not known.is_complete if file.is_compressed else file.reaches(known.offset + 1)
 
     def _siblings(self) -> list[Path]:

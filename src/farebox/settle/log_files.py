@@ -85,7 +85,6 @@ class LogFile:
         self.file_id = file_id
         self.is_complete = position is not None and position.is_complete
         self._followed = followed
-        self._first_seen = time.time() if position is None else position.first_seen
         self._content: _Readable
         self._content = content = (_Compressed if path.suffix == _GZIP else _Plain)(path)
         status = os.fstat(content.descriptor)
@@ -114,7 +113,7 @@ class LogFile:
             FileReplaced: it is not the file any more that it was; nothing was taken of what was read.
         """
         data = self._content.read_at(self._read_offset, _CHUNK_BYTES)
-        self._check_same()
+        self.check_same()
         if not data:
             return [], False
         self.grew_at = time.monotonic()
@@ -137,6 +136,20 @@ class LogFile:
         text, self._partial = self._partial, b""
         return [self._line(text, self._read_offset)]
 
+    def check_same(self) -> None:
+        """See that it is the file that it was, and learn more of its first bytes.
+
+        Raises:
+            FileReplaced: it was cut off, or written anew.
+        """
+        size = self._content.size()
+        if size is None or self._is_copy:
+            return
+        head = self._content.read_at(0, HEAD_BYTES_MAX)
+        if size < self._read_offset or not head.startswith(self.head):
+            raise FileReplaced
+        self.head = head
+
     def reaches(self, offset: int) -> bool:
         """Tell whether there are so many bytes; of a compressed file that isn't known."""
         size = self._content.size()
@@ -147,7 +160,6 @@ class LogFile:
         self.progress = original.progress
         self.handed_out = self._read_offset = original.handed_out
         self._next_line = original._next_line
-        self._first_seen = original._first_seen
         # The original may have been read further than to where it was copied.
         self._is_copy = True
 
@@ -163,7 +175,6 @@ class LogFile:
             offset=self.progress.offset,
             line=self.progress.line,
             is_complete=self.is_complete and self.progress.is_idle,
-            first_seen=self._first_seen,
         )
         if position == self._saved or not self.head:
             return None
@@ -181,15 +192,6 @@ class LogFile:
         self._is_passing_over = False
         kept = None if is_too_long else text.lstrip(b"\0")
         return RawLine(self.path.name, self._next_line, kept, self.progress.begin(end))
-
-    def _check_same(self) -> None:
-        size = self._content.size()
-        if size is None or self._is_copy:
-            return
-        head = self._content.read_at(0, HEAD_BYTES_MAX)
-        if size < self._read_offset or not head.startswith(self.head):
-            raise FileReplaced
-        self.head = head
 
 
 def digest(head: bytes) -> bytes:

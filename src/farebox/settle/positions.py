@@ -18,6 +18,7 @@ _KEPT_SECONDS: Final = 40 * 24 * 3600
 """So long after it was last seen a file is known: longer than any token in it is believed."""
 
 _SCHEMA: Final = """
+CREATE TABLE log (path TEXT PRIMARY KEY, since REAL NOT NULL) STRICT;
 CREATE TABLE file (
     file_id INTEGER PRIMARY KEY,
     path TEXT NOT NULL,
@@ -28,7 +29,6 @@ CREATE TABLE file (
     offset INTEGER NOT NULL,
     line INTEGER NOT NULL,
     is_complete INTEGER NOT NULL,
-    first_seen REAL NOT NULL,
     last_seen REAL NOT NULL
 ) STRICT;
 CREATE TABLE spool (line_id INTEGER PRIMARY KEY AUTOINCREMENT, source TEXT NOT NULL, text BLOB NOT NULL) STRICT;
@@ -55,7 +55,6 @@ class FilePosition(Struct, frozen=True, kw_only=True):
     """How many lines there are before the offset."""
     is_complete: bool = False
     """Whether nothing more is written into it."""
-    first_seen: float
 
 
 _PLACES: Final = ", ".join("?" * len(FilePosition.__struct_fields__))
@@ -109,6 +108,13 @@ class Positions:
 
     def close(self) -> None:
         self._connection.close()
+
+    def follow(self, path: str) -> tuple[float, bool]:
+        """Tell since when a log is followed, in seconds since 1970, and whether that is from now on."""
+        now = time.time()
+        added = self._connection.execute("INSERT OR IGNORE INTO log VALUES (?, ?)", (path, now)).rowcount
+        since: float = self._connection.execute("SELECT since FROM log WHERE path = ?", (path,)).fetchone()[0]
+        return since, added == 1
 
     def of_path(self, path: str) -> list[FilePosition]:
         """Read the files that were followed under a path, the latest first."""
