@@ -8,6 +8,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from tests.fuzz.gate import gate_targets
 from tests.fuzz.price_lists import price_list_targets
 from tests.fuzz.records import record_targets
 from tests.fuzz.requests import request_targets
@@ -22,6 +23,7 @@ PARTS: Final[tuple[Target[Any], ...]] = (
     *request_targets(),
     *record_targets(),
     *price_list_targets(),
+    *gate_targets(),
 )
 _PIECE: Final = 2_000
 """How many inputs are tried at once, and how much a ledger sees before another one is taken and it is verified."""

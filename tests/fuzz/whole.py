@@ -24,6 +24,7 @@ from farebox.core import ids
 from farebox.service.operator.verifier import Verifier
 from farebox.web.pages.routes import PageRoute
 from farebox.web.schemas import admin, spending
+from tests.fuzz.gate import METHODS, TARGETS
 from tests.fuzz.making import any_bytes, any_text, edited_bytes, just
 from tests.fuzz.requests import BODIES, WORD, body_bytes, query_bytes
 from tests.fuzz.target import Target
@@ -33,10 +34,12 @@ from tests.security.test_authorization import UNKNOWN_IDS, operations
 from tests.security.test_pages import ROUTES, assert_safe
 from tests.support.app_client import JSON, NDJSON
 from tests.web.console.visitor import FORM
+from tests.web.gate import PROXIES, SECRET
 
 API: Final = "requests of the API"
 PAGES: Final = "requests of pages"
-SHARES: Final = {API: 70, PAGES: 30}
+GATE: Final = "requests of the gate"
+SHARES: Final = {API: 70, PAGES: 30, GATE: 20}
 """How many of so many inputs are whole requests; see `Target.share`."""
 
 _KINDS: Final = {kind.__name__: kind for kind in BODIES}
@@ -106,6 +109,22 @@ class Whole:
         body = body if random.random() < 0.9 else edited_bytes(lambda _: body)(random)
         return Asked("POST", path, [*headers, (FORM[0], FORM[1].encode())], _cut(random, body), random.random() < 0.02)
 
+    def gate(self, random: Random) -> Asked:
+        """Make what a proxy asks the gate, and sometimes what none would."""
+        proxy = random.choice(PROXIES)
+        told = {proxy.method: METHODS(random), proxy.target: TARGETS(random), proxy.id: f"{random.randint(0, 50):020d}"}
+        headers = [(name, text.encode("utf-8", "surrogatepass")) for name, text in told.items() if name is not None]
+        if random.random() < 0.1:
+            headers = random.sample(headers, random.randint(0, len(headers)))
+        secret = SECRET.encode() if random.random() < 0.95 else edited_bytes(lambda _: SECRET.encode())(random)
+        headers += [("x-gate-secret", secret), *self._key(random, ["merchant"]), *_odd_header(random)]
+        if random.random() < 0.1:
+            headers.append(("x-farebox-refusal", any_bytes(random)))
+        path = proxy.path if random.random() < 0.95 else "/gate/refused"
+        if proxy.target is None:
+            path += quote(TARGETS(random), safe="/%?=;:@", errors="replace")
+        return Asked(random.choice(("GET", "GET", "POST")), path, headers, [b""], is_cut_short=False)
+
     def check(self, asked: Asked) -> None:
         """Ask, and check the answer; the client checks those of the API."""
         reply = self._runner.run(
@@ -119,8 +138,14 @@ class Whole:
         )
         # In such a site, streams are closed: they say so.
         is_stream = asked.target.partition("?")[0].endswith("/live")
-        assert reply.status < 500 or (is_stream and reply.status == 503), reply
-        if not asked.target.startswith("/api"):
+        is_gate = asked.target.startswith("/gate/")
+        is_told = is_gate and reply.code in ("gate_misconfigured", "unavailable")
+        assert reply.status < 500 or (is_stream and reply.status == 503) or is_told, reply
+        if is_gate and reply.status != 200:
+            assert (reply.header("x-farebox-refusal") is None) == (reply.body != b""), reply
+        elif is_gate:
+            assert b"" == reply.body, reply
+        elif not asked.target.startswith("/api"):
             assert_safe(reply)
 
     def verify(self) -> int:
@@ -236,6 +261,7 @@ def whole_targets(whole: Whole) -> list[Target[Asked]]:
     return [
         Target(API, whole.request, whole.check, SHARES[API]),
         Target(PAGES, whole.page, whole.check, SHARES[PAGES]),
+        Target(GATE, whole.gate, whole.check, SHARES[GATE]),
     ]
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from farebox.bootstrap import Farebox
 from farebox.core import ids
 from farebox.core.commands import GiveCredit, KeyKind, RequestApproval, TopUp
+from farebox.service.gate.files import read_rules
 from farebox.storage.records import Realm, Role
 from farebox.web.pages.live import Live
 from farebox.web.pages.throttle import SignInThrottle
@@ -16,6 +17,7 @@ from farebox.web.schemas.spending import HoldRequest
 from tests.support.app_client import AppClient, Reply, open_client
 from tests.support.server import Seeds, open_farebox, seed
 from tests.web.console.visitor import FORM, Visitor
+from tests.web.gate import RULES, SECRET
 
 SIGNED_IN: Final = ("viewer", "member", "owner", "stranger")
 """Merchants' people: three of the one merchant, and an owner of the other."""
@@ -52,10 +54,12 @@ class Site:
 @asynccontextmanager
 async def open_site(folder: Path) -> AsyncIterator[Site]:
     """Open a ledger where all are. Streams are closed, and nobody is slowed down."""
-    async with open_farebox(f"sqlite:///{folder / 'farebox.db'}") as farebox:
+    async with open_farebox(f"sqlite:///{folder / 'farebox.db'}", gate_secret=SECRET) as farebox:
         live = Live()
         live.close()
-        client = await open_client(farebox, throttle=SignInThrottle(burst_seconds=1e6), live=live)
+        client = await open_client(
+            farebox, throttle=SignInThrottle(burst_seconds=1e6), live=live, gate_rules=read_rules(RULES)
+        )
         seeds, other = await seed(farebox), await seed(farebox)
         visitors = {}
         roles = {"viewer": Role.VIEWER, "member": Role.MEMBER}

@@ -13,12 +13,12 @@ from farebox.config import Settings
 from farebox.presenters.gate import method_words, passage_words, route_data
 from farebox.presenters.quote_words import quote_words
 from farebox.presenters.quotes import quote_data
-from farebox.service.errors import ServiceError
+from farebox.service.errors import Refused
+from farebox.service.gate.errors import GateError
 from farebox.service.gate.files import BadRules, load_rules
 from farebox.service.gate.paths import normal_path
 from farebox.service.gate.rules import GateRoute, Matcher, RoutePrice, Rules, Unmatched
 from farebox.service.ledger.quotes import QuoteAsked, Quoted
-from farebox.web.gate.refusals import gate_error
 
 FILE_DEFAULT: Final = "gate.toml"
 
@@ -85,13 +85,13 @@ async def gate_try(context: CommandContext, method: str, target: str, file: str 
     read: str | None = None
     route: GateRoute | None = None
     quoted: Quoted | None = None
-    refusal: ServiceError | None = None
+    refusal: GateError | Refused | None = None
     try:
         read = normal_path(raw, rules.leniency).text
         route = Matcher(rules).match(method, raw)
         if route.price is not None:
             quoted = await context.farebox.services.quotes.quote(_asked(route.price), number)
-    except ServiceError as error:
+    except (GateError, Refused) as error:
         refusal = error
     context.answer(
         _data(method, target, read, route, quoted, refusal), _lines(method, target, read, route, quoted, refusal)
@@ -104,6 +104,10 @@ def _path(file: str | None, settings: Settings) -> Path:
     return Path(file or settings.gate_file or FILE_DEFAULT)
 
 
+def _code(refusal: GateError | Refused) -> str:
+    return refusal.code if isinstance(refusal, GateError) else str(refusal.outcome.code)
+
+
 def _asked(price: RoutePrice) -> QuoteAsked:
     return QuoteAsked(price.request_type, price.quantity, price.quantities, amount=price.amount)
 
@@ -114,16 +118,15 @@ def _data(
     read: str | None,
     route: GateRoute | None,
     quoted: Quoted | None,
-    refusal: ServiceError | None,
+    refusal: GateError | Refused | None,
 ) -> dict[str, Any]:
-    told = None if refusal is None else gate_error(refusal)
     return {
         "method": method,
         "target": target,
         "path": read,
         "route": None if route is None else route_data(route),
         "quote": None if quoted is None else msgspec.to_builtins(quote_data(quoted)),
-        "refusal": None if told is None else {"status": told.status, "code": told.code, "message": told.message},
+        "refusal": None if refusal is None else {"code": _code(refusal), "message": refusal.message},
     }
 
 
@@ -133,7 +136,7 @@ def _lines(
     read: str | None,
     route: GateRoute | None,
     quoted: Quoted | None,
-    refusal: ServiceError | None,
+    refusal: GateError | Refused | None,
 ) -> Iterator[str]:
     if read is not None and read != target:
         yield f"{target} is read as {read}."
@@ -144,7 +147,6 @@ def _lines(
     if quoted is not None:
         yield f"It would cost {quote_words(quoted).amount} {quoted.currency or ''}".rstrip() + "."
     if refusal is not None:
-        told = gate_error(refusal)
-        yield f"{method} {target} would be refused: {told.status} {told.code}: {told.message}"
+        yield f"{method} {target} would be refused: {_code(refusal)}: {refusal.message}"
     else:
         yield f"{method} {target} would be let through."

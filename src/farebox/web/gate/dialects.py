@@ -14,7 +14,6 @@ from starlette.types import Scope
 from farebox.service.gate.errors import Misconfigured
 from farebox.service.gate.tokens import GateRefusal, GateSigner
 from farebox.web.envelope import RETRY_AFTER_SECONDS, ApiError, Headers, error_body, error_headers
-from farebox.web.gate.refusals import MISCONFIGURED
 
 REQUEST_ID_CHARS_MIN: Final = 16
 REQUEST_ID_CHARS_MAX: Final = 120
@@ -136,7 +135,7 @@ class EnvoyDialect(Dialect):
     def refusal(self, error: ApiError, signer: GateSigner) -> Refusal:
         """Say what is over soon as 429."""
         if error.status >= 500:
-            is_lasting = error.code == MISCONFIGURED
+            is_lasting = error.code == Misconfigured.code
             headers = [] if is_lasting else [_RETRY_AFTER]
             error = ApiError(403 if is_lasting else 429, error.code, error.message, headers)
         return super().refusal(error, signer)

@@ -4,6 +4,7 @@ from typing import Final
 
 from farebox.service.gate.errors import (
     AmbiguousRequest,
+    GateError,
     Misconfigured,
     NoRoute,
     RouteRefused,
@@ -12,24 +13,24 @@ from farebox.service.gate.errors import (
 )
 from farebox.web.envelope import ApiError, api_error
 
-MISCONFIGURED: Final = "gate_misconfigured"
+STATUS: Final[dict[type[GateError], int]] = {
+    AmbiguousRequest: 400,
+    RouteRefused: 403,
+    NoRoute: 404,
+    WrongMethod: 405,
+    TargetTooLong: 414,
+    Misconfigured: 500,
+}
 
 
 def gate_error(error: Exception) -> ApiError:
     """Turn anything that was raised into an answer, as a client is to have it."""
-    match error:
-        case AmbiguousRequest():
-            return ApiError(400, "ambiguous_request", error.message)
-        case TargetTooLong():
-            return ApiError(414, "target_too_long", error.message)
-        case NoRoute():
-            return ApiError(404, "route_not_found", error.message)
-        case WrongMethod():
-            return ApiError(405, "method_not_allowed", error.message, [(b"allow", ", ".join(error.allowed).encode())])
-        case RouteRefused():
-            return ApiError(403, "route_refused", error.message)
-        case Misconfigured():
-            # What is wrong with it is for the operator, whom the log tells.
-            return ApiError(500, MISCONFIGURED, "The proxy of this API is set up wrongly; its operator has to look")
-        case _:
-            return api_error(error)
+    if not isinstance(error, GateError):
+        return api_error(error)
+    message, headers = error.message, None
+    if isinstance(error, WrongMethod):
+        headers = [(b"allow", ", ".join(error.allowed).encode())]
+    elif isinstance(error, Misconfigured):
+        # The log tells the operator which fault it is.
+        message = "The proxy of this API is set up wrongly; its operator has to look"
+    return ApiError(STATUS[type(error)], error.code, message, headers)
