@@ -221,6 +221,19 @@ def test_a_price_by_a_rule_is_set_ended_and_withdrawn(shell: Shell, tmp_path: Pa
     assert "PRICE_ID: 'x' is not a price id" in shell.run("price", "withdraw", "x").err
 
 
+def test_what_follows_a_withdrawn_price_and_a_retired_type_are_named(shell: Shell) -> None:
+    merchant = shell.merchant()
+    price = shell.json("price", "set", "scan", "1", "--from", "2100-01-01T00:00:00Z")
+    shell.ok("price", "retire", "scan", "--from", "2100-02-01T00:00:00Z")
+    withdrawn = shell.ok("price", "withdraw", price["priceId"]).out
+    assert "The end of the price, from 2100-02-01 00:00:00 UTC on, stays set." in withdrawn
+    shell.ok("price", "set", "scan", "2")
+    own = ("price", "set", "scan", "0.5", "--merchant", merchant, "--from")
+    assert "retired" not in shell.ok(*own, "2100-01-15T00:00:00Z").out
+    late = shell.ok(*own, "2100-02-15T00:00:00Z").out
+    assert "scan is retired then: its requests are refused until a new default price starts." in late
+
+
 def test_an_own_price_ends_and_a_type_is_retired(shell: Shell) -> None:
     merchant = shell.merchant()
     for name in ("image", "scan"):

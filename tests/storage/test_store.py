@@ -232,6 +232,8 @@ CALLS: Final[dict[str, Callable[[Stores], Awaitable[Any]]]] = {
     "prices.add_all": lambda stores: stores.prices.add_all([Price(7, "image", UNIT, NOW)], NOW),
     "prices.made_with": lambda stores: stores.prices.made_with(ANN, 1),
     "prices.list": lambda stores: stores.prices.list(None),
+    "prices.page": lambda stores: stores.prices.page(None, None, limit=9),
+    "prices.page of a merchant": lambda stores: stores.prices.page(ANN, None, limit=9),
     "prices.find": lambda stores: stores.prices.find(ANN, 1),
     "approvals.find": lambda stores: stores.approvals.find(ANN, 1),
     "approvals.list": lambda stores: stores.approvals.list(merchant_id=None, before=9, limit=9),
@@ -558,6 +560,10 @@ async def test_prices_are_listed_by_type_and_start(stores: Stores) -> None:
     assert default == await stores.prices.list(None)
     assert own == await stores.prices.list(ANN)
     assert [] == await stores.prices.list(BEN)
+    for merchant_id, prices in ((None, default), (ANN, own), (BEN, [])):
+        assert prices[:3] == await stores.prices.page(merchant_id, None, limit=3)
+        for place, price in enumerate(prices):
+            assert prices[place + 1 :][:2] == await stores.prices.page(merchant_id, price, limit=2)
     for price in (*default, *own):
         assert price == await stores.prices.find(price.merchant_id, price.price_id)
         assert None is await stores.prices.find(BEN, price.price_id)

@@ -479,6 +479,10 @@ class _Prices(_Subject):
         found = [price for price in self._rows.prices if price.merchant_id == merchant_id]
         return sorted(found, key=lambda price: (price.request_type, price.starts_at, price.price_id))
 
+    async def page(self, merchant_id: int | None, after: Price | None, *, limit: int) -> Sequence[Price]:
+        prices = await self.list(merchant_id)
+        return prices[0 if after is None else prices.index(after) + 1 :][:limit]
+
     async def find(self, merchant_id: int | None, price_id: int) -> Price | None:
         return next((price for price in await self.list(merchant_id) if price.price_id == price_id), None)
 

@@ -569,11 +569,43 @@ async def test_prices_are_versions_and_never_edited(farebox: Farebox, client: Ap
     ]
     assert ("0.10", seeds.merchant) == (own["unitPrice"], own["merchantId"])
     assert [("0.50", None), (None, None), ("0.25", None)] == [(it["unitPrice"], it["merchantId"]) for it in versions]
-    listed = (await _ask(client, seeds, "GET", "/api/admin/prices")).data["prices"]
+    listed = (await _ask(client, seeds, "GET", "/api/admin/prices?limit=1000")).data["prices"]
     assert [versions[0], versions[2], versions[1]] == [price for price in listed if price["type"] == name]
-    assert {"prices": [own]} == (await _ask(client, seeds, "GET", "{m}/prices")).data
+    assert {"prices": [own], "nextCursor": None} == (await _ask(client, seeds, "GET", "{m}/prices")).data
     other = await seed(farebox)
-    assert {"prices": []} == (await _ask(client, other, "GET", "{m}/prices")).data
+    assert {"prices": [], "nextCursor": None} == (await _ask(client, other, "GET", "{m}/prices")).data
+
+
+async def test_prices_come_in_pages_and_tell_the_same_in_each(farebox: Farebox, client: AppClient) -> None:
+    """What a version is goes by those that follow it, which may stand on the next page."""
+    seeds = await seed(farebox)
+    name, now = _new("type"), farebox.clock.now()
+    for path in ("/api/admin/prices", "{m}/prices"):
+        for seconds in range(5):
+            with at(farebox, now + seconds):
+                assert (
+                    200 == (await _ask(client, seeds, "POST", path, {"type": name, "unitPrice": f"{seconds}"})).status
+                )
+        with at(farebox, now + 10):
+            whole = (await _ask(client, seeds, "GET", f"{path}?limit=1000")).data
+            assert None is whole["nextCursor"]
+            states = [price["state"] for price in whole["prices"] if price["type"] == name]
+            assert ["past"] * 4 + ["in_force"] == states
+            for limit in (1, 2, 3, len(whole["prices"])):
+                pages: list[Any] = []
+                cursor: str | None = ""
+                while cursor is not None:
+                    more = f"&cursor={cursor}" if cursor else ""
+                    page = (await _ask(client, seeds, "GET", f"{path}?limit={limit}{more}")).data
+                    assert 1 <= len(page["prices"]) <= limit
+                    pages += page["prices"]
+                    cursor = page["nextCursor"]
+                assert whole["prices"] == pages
+    # The cursor of one list is none of the other.
+    (own, *_) = (await _ask(client, seeds, "GET", "{m}/prices")).data["prices"]
+    for cursor in ("price_", own["priceId"]):
+        refused = await _ask(client, seeds, "GET", f"/api/admin/prices?cursor={cursor}")
+        assert (422, "invalid_value") == (refused.status, refused.code)
 
 
 async def test_price_counts_from_its_start_to_the_microsecond(farebox: Farebox, client: AppClient) -> None:

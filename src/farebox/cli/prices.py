@@ -19,7 +19,7 @@ from farebox.presenters.quotes import quote_data
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput
 from farebox.service.ledger.quotes import QuoteAsked
-from farebox.service.price_life import by_type, met_at
+from farebox.service.price_life import by_type, following, met_at
 from farebox.service.rule_documents import parse_rule
 
 _DIGITS: Final = re.compile("[0-9]{1,19}", re.ASCII)
@@ -74,7 +74,13 @@ async def price_set(
     words = "is variable: its callers name the amount,"
     if not price.is_variable:
         words = f"costs {price_words(price, await context.price_currency(number)) if amount is None else amount}"
-    context.answer(await _data(context, price), f"{request_type} {words} from {short_time(price.starts_at)} UTC on.")
+    lines = [f"{request_type} {words} from {short_time(price.starts_at)} UTC on."]
+    if number is not None:
+        defaults = by_type(await context.farebox.services.prices.versions(None, request_type)).get(request_type, ())
+        started = [default for default in defaults if default.starts_at <= price.starts_at]
+        if started and started[-1].is_end:
+            lines.append(f"{request_type} is retired then: its requests are refused until a new default price starts.")
+    context.answer(await _data(context, price), lines)
 
 
 @command("end", group=price_group)
@@ -119,10 +125,13 @@ async def price_withdraw(context: CommandContext, price_id: str, merchant: str |
         merchant_id=merchant_id_or_none(merchant),
         principal=context.principal,
     )
-    context.answer(
-        await _data(context, price),
-        f"{price_id} of {price.request_type}, from {short_time(price.starts_at)} UTC on, is withdrawn.",
-    )
+    lines = [f"{price_id} of {price.request_type}, from {short_time(price.starts_at)} UTC on, is withdrawn."]
+    versions = await context.farebox.services.prices.versions(price.merchant_id, price.request_type)
+    after = following(price, versions)
+    if after is not None:
+        what = "The end of the price" if after.is_end else "The price that follows"
+        lines.append(f"{what}, from {short_time(after.starts_at)} UTC on, stays set.")
+    context.answer(await _data(context, price), lines)
 
 
 @command("list", group=price_group)

@@ -57,6 +57,12 @@ def met_at(versions: Sequence[Price], request_type: str, at: int) -> Price | Out
     return in_force(started.get(False), started.get(True), request_type)
 
 
+def following(price: Price, versions: Iterable[Price]) -> Price | None:
+    """Find the version that starts after this one, of all versions of its type, and was not withdrawn."""
+    later = (other for other in versions if other.withdrawn_at is None and other.starts_at > price.starts_at)
+    return min(later, key=lambda other: other.starts_at, default=None)
+
+
 class PriceLife(Struct, frozen=True):
     """What a merchant's requests meet now, by type, and what changes, by time."""
 

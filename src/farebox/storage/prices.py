@@ -125,6 +125,15 @@ class PriceStore(SubjectStore):
             found = await self._rows("merchant_prices", merchant_id)
         return [rows.price_from_row(row) for row in found]
 
+    async def page(self, merchant_id: int | None, after: Price | None, *, limit: int) -> Sequence[Price]:
+        """List versions as `list` does, `limit` at most, that come after one of them; from the first one, if None."""
+        position = ("", 0, 0) if after is None else (after.request_type, after.starts_at, after.price_id)
+        if merchant_id is None:
+            found = await self._rows("default_prices_page", *position, limit)
+        else:
+            found = await self._rows("merchant_prices_page", merchant_id, *position, limit)
+        return [rows.price_from_row(row) for row in found]
+
     async def find(self, merchant_id: int | None, price_id: int) -> Price | None:
         """Read one version of the default prices (None) or of a merchant's own, by its id."""
         if merchant_id is None:

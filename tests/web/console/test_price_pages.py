@@ -169,12 +169,16 @@ async def test_what_goes_on_when_a_version_is_withdrawn_is_told(farebox: Farebox
         return await sam.page(f"{pages}/withdraw?price={ids.public_id(ids.PRICE, price.price_id)}")
 
     first = await prices.set("goes-on", "1", starts="2099-01-01T00:00:00Z")
-    assert "From then on it has no price, so its requests are refused" in await asked(first)
+    alone = await asked(first)
+    assert "From then on it has no price, so its requests are refused" in alone
+    assert "stays set" not in alone
     end = await prices.end("goes-on", starts="2099-02-01T00:00:00Z")
     text = await asked(end)
     assert "Withdraw this end of the price of goes-on? It was to end 1 Feb 2099" in text
     assert "From then on what it costs before goes on: 1.00 a request" in text
+    assert "What follows stays set from 1 Feb 2099, 00:00:00 (UTC) on: the price ends" in await asked(first)
     again = await prices.set("goes-on", "2", starts="2099-03-01T00:00:00Z")
+    assert "What follows stays set from 1 Mar 2099, 00:00:00 (UTC) on: 2.00 a request" in await asked(end)
     assert "From then on it stays retired" in await asked(again)
     own = await prices.set("goes-on", "1", merchant_id=seeds.merchant_id, starts="2099-01-01T00:00:00Z")
     assert "From then on the default goes on, if there is one" in await asked(own)
@@ -197,6 +201,25 @@ async def test_a_type_is_retired_after_a_question(farebox: Farebox, sam: Visitor
         f"/support/merchants/{seeds.merchant}/prices"
     )
     assert "/support/prices" == await _sent_on(sam, "/support/prices/end?type=a%20b")
+
+
+async def test_a_price_of_its_own_for_a_retired_type_is_asked_about(farebox: Farebox, sam: Visitor) -> None:
+    prices, seeds = farebox.services.prices, await seed(farebox)
+    pages = f"/support/merchants/{seeds.merchant}/prices"
+    await prices.set("gone/v1", "1")
+    await prices.end("gone/v1")
+    await prices.set("gone/v1", "3", starts="2099-06-01T00:00:00Z")
+    typed = {"type": "gone/v1", "unit_price": "0.50", "starts": ""}
+    asked = await sam.post(pages, **typed)
+    page = words(asked)
+    assert "gone/v1 is retired then: set a price all the same? Price 0.50 a request" in page
+    assert "requests of type gone/v1 are refused all the same" in page
+    assert [] == list(await prices.versions(seeds.merchant_id, "gone/v1"))
+    assert "The price is saved." in await sam.done(pages, **typed, is_meant="yes")
+    # From a new default on it counts, and nothing is asked.
+    typed = {**typed, "unit_price": "0.40", "starts": "2099-07-01T00:00"}
+    assert "The price is saved." in await sam.done(pages, **typed)
+    assert "The price is saved." in await sam.done("/support/prices", **{**typed, "starts": ""})
 
 
 async def test_a_type_is_retired_at_a_time_to_come(farebox: Farebox, sam: Visitor, client: AppClient) -> None:

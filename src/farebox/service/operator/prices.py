@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from farebox.core import ids
 from farebox.core.audit_log import Action
 from farebox.core.currencies import format_money_with_code
@@ -22,6 +24,15 @@ from farebox.storage.stores import Stores
 
 FREE_REQUESTS: Final = Rule(Rates((Line(REQUESTS, 0),)))
 """What a unit price of 0 is kept as."""
+
+
+class PricePage(Struct, frozen=True):
+    """Some versions, by type and start, and where the next page goes on; None once there is no more."""
+
+    prices: Sequence[Price]
+    later: Sequence[Price]
+    """The versions of the last one's type that the next page begins with: what the last ones are goes by them."""
+    next_cursor: str | None
 
 
 class Prices:
@@ -143,6 +154,23 @@ class Prices:
         await ensure_merchant(self._stores, merchant_id)
         with translated():
             return await self._stores.prices.list(merchant_id)
+
+    async def page(self, merchant_id: int | None, *, cursor: str | None, limit: int) -> PricePage:
+        """List versions as `list` does, a page of them: after the one that the cursor names, or from the first one."""
+        await ensure_merchant(self._stores, merchant_id)
+        stores, after = self._stores.prices, None
+        with translated():
+            if cursor is not None:
+                after = await stores.find(merchant_id, inputs.public_id("cursor", ids.PRICE, cursor))
+                if after is None:
+                    raise InvalidInput("cursor", "not a cursor that a page of this list came with")
+            found = await stores.page(merchant_id, after, limit=limit + 1)
+            if len(found) <= limit:
+                return PricePage(found, [], None)
+            last = found[limit - 1]
+            versions = await stores.versions(merchant_id, last.request_type)
+        later = [price for price in versions if (price.starts_at, price.price_id) > (last.starts_at, last.price_id)]
+        return PricePage(found[:limit], later, ids.public_id(ids.PRICE, last.price_id))
 
     async def request_types(self, merchant_id: int | None) -> Sequence[str]:
         """List the request types that a merchant has, had or will have a price for, the first that was priced first.

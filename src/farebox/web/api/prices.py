@@ -17,7 +17,7 @@ from farebox.web.api.answers import answer, answer_once
 from farebox.web.api.paths import MERCHANT_PATH, merchant_in_path, price_in_path
 from farebox.web.api_route import SUPPORT, Answer, ApiRequest, Endpoints, route
 from farebox.web.envelope import ApiError
-from farebox.web.schemas.admin import EndPriceRequest, PriceRequest, PricesData
+from farebox.web.schemas.admin import EndPriceRequest, PageQuery, PriceRequest, PricesData
 
 _UNKNOWN: Final = (Code.MERCHANT_NOT_FOUND,)
 
@@ -35,9 +35,9 @@ class PriceEndpoints(Endpoints):
         summary="List every version of the default prices",
         data=PricesData,
     )
-    async def list_prices(self, request: ApiRequest) -> Answer:
+    async def list_prices(self, request: ApiRequest, query: PageQuery) -> Answer:
         """List the default prices."""
-        return await self._prices(None)
+        return await self._prices(None, query)
 
     @route(
         method="POST",
@@ -92,9 +92,9 @@ class PriceEndpoints(Endpoints):
         data=PricesData,
         refusals=_UNKNOWN,
     )
-    async def list_merchant_prices(self, request: ApiRequest) -> Answer:
+    async def list_merchant_prices(self, request: ApiRequest, query: PageQuery) -> Answer:
         """List a merchant's own prices."""
-        return await self._prices(merchant_in_path(request))
+        return await self._prices(merchant_in_path(request), query)
 
     @route(
         method="POST",
@@ -185,9 +185,10 @@ class PriceEndpoints(Endpoints):
         versions = await self._services.prices.versions(price.merchant_id, price.request_type)
         return price_data(price, versions, self._services.console.now())
 
-    async def _prices(self, merchant_id: int | None) -> Answer:
-        prices = await self._services.prices.list(merchant_id)
-        return answer(PricesData(prices_data(prices, self._services.console.now())))
+    async def _prices(self, merchant_id: int | None, query: PageQuery) -> Answer:
+        page = await self._services.prices.page(merchant_id, cursor=query.cursor, limit=query.limit)
+        data = prices_data([*page.prices, *page.later], self._services.console.now())
+        return answer(PricesData(data[: len(page.prices)], page.next_cursor))
 
 
 def _as_it_is(data: PriceData) -> PriceData:

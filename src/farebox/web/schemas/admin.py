@@ -409,9 +409,10 @@ class EndPriceRequest(Struct, rename="camel", forbid_unknown_fields=True):
 
 
 class PricesData(Struct, rename="camel"):
-    """Versions of prices, by type and start."""
+    """A page of versions of prices, by type and start."""
 
     prices: list[PriceData]
+    next_cursor: NextCursor
 
 
 class AuditData(Struct, rename="camel"):

@@ -26,6 +26,15 @@ SELECT {default_price} FROM default_price ORDER BY request_type, starts_at, pric
 -- merchant_prices: list every version of a merchant's own prices
 SELECT {merchant_price} FROM merchant_price WHERE merchant_id = $1 ORDER BY request_type, starts_at, price_id;
 
+-- default_prices_page: list versions of the default prices that come after a type, a start and an id
+SELECT {default_price} FROM default_price WHERE (request_type, starts_at, price_id) > ($1, $2, $3)
+ORDER BY request_type, starts_at, price_id LIMIT $4;
+
+-- merchant_prices_page: list versions of a merchant's own prices that come after a type, a start and an id
+SELECT {merchant_price} FROM merchant_price
+WHERE merchant_id = $1 AND (request_type, starts_at, price_id) > ($2, $3, $4)
+ORDER BY request_type, starts_at, price_id LIMIT $5;
+
 -- default_price: read one version of a default price
 SELECT {default_price} FROM default_price WHERE price_id = $1;
 

@@ -38,6 +38,32 @@ def new_type(root: str, name: str, words: str, others: Sequence[str], fields: Ma
     )
 
 
+def retired_type(root: str, name: str, words: str, fields: Mapping[str, str]) -> Preview:
+    """Ask whether a merchant is meant to have a price of its own of a type that nobody is charged for then."""
+    return Preview(
+        action=root,
+        back=root,
+        question=f"{name} is retired then: set a price all the same?",
+        facts=[
+            ("Price", words),
+            ("From then on", f"requests of type {name} are refused all the same, charges and holds"),
+            ("It counts", "once a new default price of the type starts"),
+        ],
+        button=f"Set its own price of {name}",
+        fields=fields,
+        notice="A type that is retired is refused for all merchants, those with a price of their own too. Nothing is "
+        "set yet.",
+    )
+
+
+class PriceNeighbours(Struct, frozen=True):
+    """A version of a price among those that were not withdrawn: what it follows, and what follows it."""
+
+    price: Price
+    before: Price | None
+    after: Price | None
+
+
 class PriceEnd(Struct, frozen=True):
     """The end of a price, as it is asked for: a merchant's own, or the default of all."""
 
@@ -91,8 +117,9 @@ def ending(root: str, end: PriceEnd, currency: str, zone: ZoneInfo) -> Preview:
     )
 
 
-def withdrawal(root: str, price: Price, before: Price | None, currency: str, zone: ZoneInfo) -> Preview:
-    """Tell what it comes to to withdraw a version before it starts; `before` is the version that it would follow."""
+def withdrawal(root: str, versions: PriceNeighbours, currency: str, zone: ZoneInfo) -> Preview:
+    """Tell what it comes to to withdraw a version before it starts."""
+    price, before, after = versions.price, versions.before, versions.after
     is_own = price.merchant_id is not None
     if before is None:
         goes_on = "the default goes on, if there is one" if is_own else "it has no price, so its requests are refused"
@@ -109,12 +136,18 @@ def withdrawal(root: str, price: Price, before: Price | None, currency: str, zon
             *facts_of(("Price", None if price.is_end else _words(price, currency))),
             ("It was to start" if not price.is_end else "It was to end", _time(price.starts_at, zone)),
             ("From then on", goes_on),
+            *([] if after is None else [("What follows stays set", _following(after, currency, zone))]),
             ("Taking it back", "is not possible; the same can be set again"),
         ],
         button="Withdraw it",
         fields={"price": ids.public_id(ids.PRICE, price.price_id)},
         is_danger=True,
     )
+
+
+def _following(after: Price, currency: str, zone: ZoneInfo) -> Markup:
+    words = "the price ends" if after.is_end else _words(after, currency)
+    return Markup("from {} on: {}").format(_time(after.starts_at, zone), words)
 
 
 def _time(micros: int, zone: ZoneInfo) -> Markup:

@@ -13,12 +13,19 @@ from farebox.core.pricing.rules import Rule
 from farebox.presenters.prices import PriceVersions, price_versions, request_cost_words
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, Missing, ServiceError
-from farebox.service.price_life import by_type, met_at
+from farebox.service.price_life import by_type, following, met_at
 from farebox.service.typed_amounts import typed_amount
 from farebox.web.pages.access import HTMX_HEADER
 from farebox.web.pages.calculator import Calculator, calculator
 from farebox.web.pages.console.common import merchant_page
-from farebox.web.pages.console.price_previews import PriceEnd, ending, new_type, withdrawal
+from farebox.web.pages.console.price_previews import (
+    PriceEnd,
+    PriceNeighbours,
+    ending,
+    new_type,
+    retired_type,
+    withdrawal,
+)
 from farebox.web.pages.console.rule_previews import RulePreview, rule_preview, typed_rule
 from farebox.web.pages.console.whose_prices import WhosePrices
 from farebox.web.pages.forms import sentence, typed_time
@@ -32,6 +39,7 @@ _ABOVE: Final = {"from": "", "starts": "", "type": "", "price": ""}
 """Faults of a button's form stand above the page: its fields are not those that the page has."""
 _SENT: Final = ("type", "unit_price", "is_variable", "rule", "starts", ONCE_FIELD)
 _IS_NEW: Final = "is_new"
+_IS_MEANT: Final = "is_meant"
 
 
 class ConsolePricePages(WhosePrices):
@@ -65,7 +73,7 @@ class ConsolePricePages(WhosePrices):
         return await self._page(request)
 
     async def add(self, request: PageRequest) -> Response:
-        """Add a version; for a request type that has no price so far, ask first whether it is meant."""
+        """Add a version; ask first about a type that has no price so far, or that is retired then."""
         form = request.form
         merchant_id = self._merchant_id(request)
         try:
@@ -77,6 +85,11 @@ class ConsolePricePages(WhosePrices):
                 words = _words(unit_price, rule, currency)
                 fields = {field: form.text(field) for field in _SENT if field in form} | {_IS_NEW: "yes"}
                 asked = new_type(self._root(request), request_type, words, others, fields)
+                return await self._answer(request, "console/preview.html", preview=asked)
+            if _IS_MEANT not in form and await self._is_retired(request, request_type, starts):
+                words = _words(unit_price, rule, currency)
+                fields = {field: form.text(field) for field in (*_SENT, _IS_NEW) if field in form} | {_IS_MEANT: "yes"}
+                asked = retired_type(self._root(request), request_type, words, fields)
                 return await self._answer(request, "console/preview.html", preview=asked)
             set_price = partial(
                 request.services.prices.set,
@@ -130,13 +143,13 @@ class ConsolePricePages(WhosePrices):
         started = [price for price in known if price.starts_at <= at]
         if not started or started[-1].is_end:
             return None
-        following = next((price for price in known if price.starts_at > at and not price.is_end), None)
+        again = next((price for price in known if price.starts_at > at and not price.is_end), None)
         default, own_count = None, 0
         if self._is_merchants:
             default = met_at(await versions(None), request_type, at)
         else:
             own_count = await prices.own_count(request_type, at)
-        return PriceEnd(started[-1], at, is_now, default, following, own_count)
+        return PriceEnd(started[-1], at, is_now, default, again, own_count)
 
     async def end(self, request: PageRequest) -> Response:
         """End the price of a type."""
@@ -169,7 +182,8 @@ class ConsolePricePages(WhosePrices):
         known = by_type(await prices.versions(price.merchant_id, price.request_type))[price.request_type]
         before = [version for version in known if version.starts_at < price.starts_at]
         currency = await self._currency(request)
-        preview = withdrawal(root, price, before[-1] if before else None, currency, request.zone)
+        neighbours = PriceNeighbours(price, before[-1] if before else None, following(price, known))
+        preview = withdrawal(root, neighbours, currency, request.zone)
         return await self._answer(request, "console/preview.html", preview=preview)
 
     async def withdraw(self, request: PageRequest) -> Response:
@@ -192,6 +206,15 @@ class ConsolePricePages(WhosePrices):
         """List the types that have a price; none of them if this type is among them."""
         names = sorted(await request.services.prices.request_types(merchant_id))
         return [] if request_type in names else names
+
+    async def _is_retired(self, request: PageRequest, request_type: str, starts: str | None) -> bool:
+        """Tell whether a merchant's own price would start while its type is retired."""
+        if not self._is_merchants:
+            return False
+        at = request.services.console.now() if starts is None else inputs.time("starts", starts)
+        versions = by_type(await request.services.prices.versions(None, request_type)).get(request_type, ())
+        started = [price for price in versions if price.starts_at <= at]
+        return bool(started) and started[-1].is_end
 
     async def _preview(self, request: PageRequest) -> RulePreview:
         form = request.form
