@@ -244,3 +244,12 @@ async def test_a_hold_is_known_once_its_block_is_entered(site: Site) -> None:
         hold = farebox.hold(**fields(site, new_key()))
         with pytest.raises(RuntimeError, match="entered"):
             _ = hold.hold_id
+
+
+async def test_a_hold_lasts_for_one_block(site: Site) -> None:
+    async with connect(site) as farebox:
+        hold = farebox.hold(**fields(site, new_key()))
+        async with hold:
+            pass
+        with pytest.raises(RuntimeError, match="one block"):
+            await hold.__aenter__()

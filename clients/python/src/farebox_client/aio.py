@@ -320,6 +320,7 @@ class AsyncHold(HeldMoney):
         self._opening = opening
 
     async def __aenter__(self) -> "AsyncHold":
+        self._ensure_new()
         task = self._farebox.ask_to_the_end(self._opening)
         try:
             self._hold = await asyncio.shield(task)

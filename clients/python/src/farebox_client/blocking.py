@@ -306,6 +306,7 @@ class BlockingHold(HeldMoney):
         self._opening = opening
 
     def __enter__(self) -> "BlockingHold":
+        self._ensure_new()
         self._hold = self._farebox.ask(self._opening)
         return self
 

@@ -17,11 +17,17 @@ class HeldMoney:
     def __init__(self) -> None:
         """Begin without a hold; it is made when the block is entered."""
         self._hold: Hold | None = None
+        self._is_entered = False
         self._capture: dict[str, Any] = {}
         self._is_released = False
         self._key = new_key()
         self.result: Capture | Release | None = None
         """What became of the hold, once the block has ended."""
+
+    def _ensure_new(self) -> None:
+        if self._is_entered:
+            raise RuntimeError("a hold lasts for one block: make another one for the next")
+        self._is_entered = True
 
     @property
     def made(self) -> Hold:

@@ -10,6 +10,8 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
+from farebox_client.forks import begin_after_fork
+
 _STEPS_PER_MS: Final = 1 << 12
 _NS_PER_MS: Final = 1_000_000
 _RANDOM_BITS: Final = 62
@@ -43,8 +45,13 @@ class KeyMaker:
         chance = int.from_bytes(self._random_bytes(_RANDOM_BYTES), "big") >> (_RANDOM_BYTES * 8 - _RANDOM_BITS)
         return str(uuid.UUID(int=ms << 80 | _VERSION << 76 | step << 64 | _VARIANT << 62 | chance))
 
+    def begin(self) -> None:
+        """Forget whether another thread was just making a key: in a forked process there is none."""
+        self._lock = threading.Lock()
+
 
 _MAKER: Final = KeyMaker()
+begin_after_fork(_MAKER)
 
 
 def new_key() -> str:

@@ -28,6 +28,7 @@ BATCH_CHARGES_MAX: Final = 10_000
 """How many charges a server takes at once."""
 
 _MESSAGE_CHARS_MAX: Final = 200
+_REDIRECTIONS: Final = frozenset({301, 302, 303, 307, 308})
 
 # Money may have moved all the same.
 _UNCERTAIN: Final = frozenset({"outcome_unknown", "internal_error"})
@@ -65,7 +66,7 @@ class Call(Generic[T]):
             envelope = json.loads(answer.content)
             is_success, message, data = envelope["isSuccess"], envelope["errorMessage"], envelope["data"]
         except (ValueError, KeyError, TypeError):
-            raise self._failure(answer, None, _beginning(answer.content)) from None
+            raise self._failure(answer, None, _of_another(answer)) from None
         if not is_success:
             raise self._failure(answer, data, message)
         if answer.status == 202:
@@ -84,8 +85,11 @@ class Call(Generic[T]):
         return error_of(code or UnexpectedAnswer.default_code, message, retry_after=wait, **more)
 
 
-def _beginning(content: bytes) -> str:
-    text = content[:_MESSAGE_CHARS_MAX].decode("utf-8", "replace").strip()
+def _of_another(answer: Answer) -> str:
+    """Tell what came in place of an answer of Farebox."""
+    if answer.status in _REDIRECTIONS and "location" in answer.headers:
+        return f"the base URL leads elsewhere, to {answer.headers['location'][:_MESSAGE_CHARS_MAX]}"
+    text = answer.content[:_MESSAGE_CHARS_MAX].decode("utf-8", "replace").strip()
     return f"no answer of Farebox: {text}" if text else "an empty answer"
 
 
