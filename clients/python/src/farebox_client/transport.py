@@ -26,7 +26,7 @@ CONNECTIONS_MAX: Final = 100
 # Farebox and most proxies close a connection that idled for long; one that is about to be closed is not used.
 _IDLE_MAX_S: Final = 4.0
 
-_BEFORE_SENDING: Final = 0.95
+_BEFORE_SENDING: Final = 0.9
 """The share of an attempt's time that may pass until there is a connection."""
 
 
