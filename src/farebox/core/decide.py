@@ -46,7 +46,7 @@ from farebox.core.commands import (
 )
 from farebox.core.credit.grants import read_given, write_given
 from farebox.core.holds import Hold, HoldState, above_key
-from farebox.core.outcomes import DONE, Code, Outcome, refused
+from farebox.core.outcomes import DONE, OK, Code, Outcome, refused
 from farebox.core.period_counts import PeriodCounts
 from farebox.core.permissions import caller_refusal
 from farebox.core.prices import CLOCK_BEHIND, CLOCK_LAG_MICROS_MAX, in_force
@@ -256,7 +256,7 @@ class _Batch:
         if quote.place is not None:
             self._counts.add(quote.place, quote.units)
         if isinstance(command, Charge):
-            return Outcome(Code.OK, transfer)
+            return Outcome(OK, transfer)
         # By the clock, which will end it, and not by the book, which is ahead of a clock that stepped back.
         expires_at = self._now + command.ttl_seconds * 1_000_000
         hold = Hold(
@@ -265,7 +265,7 @@ class _Batch:
             request_type=request_type,
         )
         self._holds.new[book.merchant_id, hold.seq] = hold
-        return Outcome(Code.OK, transfer, hold)
+        return Outcome(OK, transfer, hold)
 
     def _capture(self, book: Book, command: CaptureHold, fingerprint: bytes) -> Outcome:
         hold = self._holds.get(book.merchant_id, command.hold_seq)

@@ -9,6 +9,7 @@ Quantities: TypeAlias = tuple[tuple[str, int], ...]
 """How much was used, by the lines of a price, sorted by name."""
 
 _FINGERPRINT_BYTES: Final = 8
+_REFUSE: Final = Above.REFUSE
 
 
 def digest(text: str) -> bytes:
@@ -30,7 +31,7 @@ def written_measures(quantities: Quantities | None, requested_at: int | None) ->
 
 def written_above(above: Above) -> str:
     """Write what only some charges and captures say; retries of earlier ones, which could not, stay retries."""
-    return "" if above is Above.REFUSE else f"\nabove={above}"
+    return "" if above is _REFUSE else f"\nabove={above}"
 
 
 def written_quantities(quantities: Quantities) -> str:

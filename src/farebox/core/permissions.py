@@ -118,6 +118,7 @@ OPERATION_WORDS: Final[dict[Operation, str]] = {
 USER_OPERATIONS: Final = frozenset({Operation.SET_THRESHOLDS, Operation.MANAGE_USERS, Operation.MANAGE_MERCHANT_KEYS})
 """What a merchant's users do on their own account, as far as its pages let them."""
 
+_SUPPORT_KIND: Final = KeyKind.SUPPORT
 _SERVICE: Final = frozenset({KeyKind.SERVICE})
 _SUPPORT: Final = frozenset({KeyKind.SUPPORT})
 ALLOWED_KEYS: Final[dict[type[Command], frozenset[KeyKind]]] = {
@@ -184,7 +185,7 @@ def caller_refusal(command: Command, caller: Caller, key: KeyRecord | None, now:
     asked = command.move if isinstance(command, RequestApproval) else command
     if key.kind not in ALLOWED_KEYS[type(asked)]:
         return refused(Code.FORBIDDEN, "This kind of API key may not do this")
-    if key.kind == KeyKind.SUPPORT:
+    if key.kind == _SUPPORT_KIND:
         refusal = role_refusal(OPERATIONS[type(asked)], key.roles)
         if refusal is not None:
             return refused(Code.FORBIDDEN, refusal)

@@ -7,10 +7,14 @@ Programming, vol. 2, section 4.5.1).
 from collections.abc import Mapping
 from functools import cached_property
 from math import lcm
+from typing import Final
 
 from msgspec import Struct
 
 from farebox.core.pricing.rules import PRODUCT_MAX, Direction, Line, Rates, Rule, Step, Tier, Tiers
+
+_UP: Final = Direction.UP
+_HALF_UP: Final = Direction.HALF_UP
 
 
 class CostTooLarge(ValueError):
@@ -75,7 +79,8 @@ def cost(rule: Rule, rates: Rates, quantities: Mapping[str, int], counts: Mappin
         parts = _line_costs(source.lines, quantities, counts)
         denominator = lcm(*(part.denominator for part in parts))
         numerator = sum(part.numerator * (denominator // part.denominator) for part in parts)
-    numerator = max(numerator + rates.base * denominator, rates.minimum * denominator)
+    if rates.base or rates.minimum:
+        numerator = max(numerator + rates.base * denominator, rates.minimum * denominator)
     amount = round_to_step(numerator, denominator, rule.step, rule.direction)
     return Cost(amount, numerator, denominator, source.lines, quantities, counts, tier)
 
@@ -87,13 +92,11 @@ def round_to_step(numerator: int, denominator: int, step: int, direction: Direct
     [3, 3, 2]
     """
     divisor = denominator * step
-    match direction:
-        case Direction.UP:
-            return -(-numerator // divisor) * step
-        case Direction.HALF_UP:
-            return (2 * numerator + divisor) // (2 * divisor) * step
-        case Direction.DOWN:
-            return numerator // divisor * step
+    if direction is _UP:
+        return -(-numerator // divisor) * step
+    if direction is _HALF_UP:
+        return (2 * numerator + divisor) // (2 * divisor) * step
+    return numerator // divisor * step
 
 
 def charged_units(line: Line, quantity: int) -> int:

@@ -12,7 +12,7 @@ from farebox.core.approvals import NO_LIMITS, ApprovalLimits
 from farebox.core.commands import Actor, Caller
 from farebox.core.credit.shortfalls import Above
 from farebox.core.fingerprints import Quantities
-from farebox.core.outcomes import Code, Outcome, refused
+from farebox.core.outcomes import OK, Code, Outcome, refused
 from farebox.core.permissions import Operation
 from farebox.core.prices import CLOCK_BEHIND
 from farebox.service import inputs, parsing
@@ -134,7 +134,7 @@ class Operations:
 
         `seen` keeps the answers for the next command of the same request.
         """
-        if isinstance(result, ServiceError) or result.code is Code.OK:
+        if isinstance(result, ServiceError) or result.code is OK:
             return result
         if result.code in _UNPRICED:
             told = await self._told_unpriced(command, result, seen)
