@@ -141,7 +141,8 @@ def _things(client: httpx.Client, seeds: Seeds, bea: str) -> dict[str, list[str]
         "releasable_holds": [spend("/api/holds", quantity=1)["holdId"] for _ in range(SPARE)],
         "grants": [give(number)["grantId"] for number in range(SPARE)],
         "charges": [spend("/api/charges", quantity=100)["transferId"] for _ in range(SPARE)],
-        "top_ups": [top_up("999", number)["transferId"] for number in range(SPARE)],
+        # Together they are below what a second person has to approve, whatever grants there are.
+        "top_ups": [top_up("10", number)["transferId"] for number in range(SPARE)],
         "approvals": [top_up("5000", number)["approvalId"] for number in range(SPARE)],
         "users": [
             post(f"{merchant}/users", seeds.support_key, {"email": f"{number}@northwind.example"})["userId"]
