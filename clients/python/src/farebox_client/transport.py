@@ -26,7 +26,7 @@ CONNECTIONS_MAX: Final = 100
 # Farebox and most proxies close a connection that idled for long; one that is about to be closed is not used.
 _IDLE_MAX_S: Final = 4.0
 
-_BEFORE_SENDING: Final = 0.9
+_BEFORE_SENDING: Final = 0.5
 """The share of an attempt's time that may pass until there is a connection."""
 
 
@@ -84,7 +84,7 @@ class HttpTransport:
     async def send(
         self, method: str, path: str, body: bytes | None, headers: Mapping[str, str], *, timeout: float
     ) -> Answer:
-        # A little earlier than the whole, so that it is known whether anything was sent.
+        # Earlier than the whole, so that it is known whether anything was sent.
         extensions = {"timeout": dict.fromkeys(("connect", "pool"), timeout * _BEFORE_SENDING)}
         url = _url(self._base_url, path)
         request = httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
