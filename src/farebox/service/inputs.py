@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -32,6 +33,7 @@ _EMAIL_CHARS_MAX: Final = 254
 _ENCODED_WORD: Final = "=?"
 """What an encoded word of a mail's header begins with (RFC 2047, section 2)."""
 
+_NAMES_KEPT: Final = 4_096
 _MICROS_PER_SECOND: Final = 1_000_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _REQUEST_TYPE_SIGNS: Final = ". _ - / @ : + * ~ ( ) [ ]"
@@ -102,8 +104,9 @@ def quantities(
     return tuple(checked)
 
 
+@lru_cache(maxsize=_NAMES_KEPT)
 def line_name(field: str, text: str) -> str:
-    """Check the name of a price's line."""
+    """Check the name of a price's line; those that are good are kept, as nearly all charges name the same few."""
     if not _LINE_NAME.fullmatch(text):
         raise InvalidInput(
             field,
@@ -130,8 +133,9 @@ def overlap_seconds(field: str, value: int) -> int:
     return value
 
 
+@lru_cache(maxsize=_NAMES_KEPT)
 def request_type(field: str, text: str) -> str:
-    """Check the name of a request type."""
+    """Check the name of a request type; those that are good are kept, too."""
     if not _REQUEST_TYPE.fullmatch(text):
         raise InvalidInput(
             field,
