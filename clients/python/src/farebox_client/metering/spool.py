@@ -6,6 +6,7 @@ thread uses a spool.
 """
 
 import contextlib
+import logging
 import os
 import sqlite3
 import uuid
@@ -13,6 +14,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
+
+_log = logging.getLogger("farebox_client")
 
 _SUFFIX: Final = ".spool"
 _LOCK_SUFFIX: Final = ".lock"
@@ -79,6 +82,7 @@ class Spool:
                 for statement in _TABLES:
                     self._database.execute(statement)
             _sync(folder)
+        self._broken: set[Path] = set()
         self.last = 0
         """The number of the charge that was accepted last."""
         self.waiting_count = 0
@@ -143,15 +147,25 @@ class Spool:
             return self._database.total_changes - before
 
     def take_over(self) -> int:
-        """Empty the files of the folder that no process owns into this one; return how many charges came."""
+        """Empty the files of the folder that no process owns into this one; return how many charges came.
+
+        A file that can't be read is left as it is, for somebody to look at.
+        """
         before = self.waiting_count
         with _as_failed():
             locks = sorted(self._folder.glob(f"*{_LOCK_SUFFIX}"))
         for lock_path in locks:
-            if lock_path.stem != self._path.stem and (lock := _acquire(lock_path)) is not None:
-                with contextlib.closing(lock):
-                    self._empty(lock_path.with_suffix(_SUFFIX))
-                    _remove(lock_path.with_suffix(_SUFFIX), lock_path)
+            path = lock_path.with_suffix(_SUFFIX)
+            if path in (self._path, *self._broken) or (lock := _acquire(lock_path)) is None:
+                continue
+            with contextlib.closing(lock):
+                try:
+                    self._empty(path)
+                except SpoolFailed as error:
+                    self._broken.add(path)
+                    _log.warning("%s can't be taken over, and is left: %s", path, error)
+                else:
+                    _remove(path, lock_path)
         return self.waiting_count - before
 
     def close(self) -> None:

@@ -136,6 +136,7 @@ class SpoolThread:
         self._settled: Outcomes[int] = []
         self._asked: list[_Asked] = []
         self._waiting_count = 0
+        self._taken_count = 0
         self._fed = 0
         self._last = 0
         self._look_at = 0.0
@@ -181,7 +182,7 @@ class SpoolThread:
         """Wait until all that was accepted is made or refused, and return how many are not after the time limit."""
         ends_at = time.monotonic() + time_limit
         with self._changed:
-            while self._thread is not None and (self._accepted or self._waiting_count):
+            while self._thread is not None and (self._accepted or self._taken_count or self._waiting_count):
                 if (left := ends_at - time.monotonic()) <= 0:
                     break
                 self._changed.wait(left)
@@ -225,7 +226,7 @@ class SpoolThread:
 
     @property
     def _room(self) -> int:
-        return self._limits.waiting_max - self._waiting_count
+        return self._limits.waiting_max - self._waiting_count - self._taken_count
 
     # What the thread does.
 
@@ -263,16 +264,22 @@ class SpoolThread:
                 _tell([(ticket, None, error) for *_, ticket in accepted])
                 self._put_off(settled, error)
             else:
+                self._publish(spool)
                 _tell([(ticket, key, None) for key, _, ticket in accepted])
-            _tell([_answer(spool, function, ticket) for function, ticket in asked])
             try:
                 self._look_after_others(spool)
                 self._feed(spool)
             except SpoolFailed as error:
                 self._put_off([], error)
-            with self._changed:
-                self._waiting_count, self._last = spool.waiting_count, spool.last
-                self._changed.notify_all()
+            answers = [_answer(spool, function, ticket) for function, ticket in asked]
+            self._publish(spool)
+            _tell(answers)
+
+    def _publish(self, spool: Spool) -> None:
+        """Let others see what the spool has."""
+        with self._changed:
+            self._waiting_count, self._last, self._taken_count = spool.waiting_count, spool.last, 0
+            self._changed.notify_all()
 
     def _next_turn(self) -> "tuple[list[_Accepted], Outcomes[int], list[_Asked]] | None":
         """Wait for something to do; None if the thread is to end."""
@@ -286,6 +293,7 @@ class SpoolThread:
                 return None
             count = min(len(self._accepted), self._limits.write_max, max(0, self._room))
             accepted = [self._accepted.popleft() for _ in range(count)]
+            self._taken_count = count
             settled, self._settled = self._settled, []
             asked, self._asked = self._asked, []
             return [each for each in accepted if not each[2].is_gone], settled, asked
