@@ -12,12 +12,21 @@ import msgspec
 import uvloop
 from msgspec import Struct
 
-from benchmarks import disk, document, growth, ledgers, measuring, pgbench, plots, report, results
+from benchmarks import disk, document, gateways, growth, ledgers, measuring, pgbench, plots, report, results
 from benchmarks.growth import GrowthResults
 from benchmarks.ledgers import ENGINES, Engine
 from benchmarks.over_http import CONNECTIONS
 from benchmarks.report import progress
-from benchmarks.results import GrantsResults, Machine, MemoryResults, Plan, PricesResults, Results, SavingsResults
+from benchmarks.results import (
+    GatewaysResults,
+    GrantsResults,
+    Machine,
+    MemoryResults,
+    Plan,
+    PricesResults,
+    Results,
+    SavingsResults,
+)
 from benchmarks.simulation.costs import costs_of
 from benchmarks.simulation.events import simulate_all
 from benchmarks.simulation.model import Assumptions
@@ -32,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the benchmarks that the command line asks for."""
     options = _options(arguments)
     plan = Plan(options.merchants, options.rounds, options.seconds, tuple(options.connections))
+    if options.gateways:
+        _run_gateways(options, plan)
+        return
     names = ENGINES if options.engine == "all" else (options.engine,)
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="farebox-bench-", dir=options.folder)))
@@ -68,6 +80,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--grants", action="store_true", help="measure charges to merchants with more or less given credit instead"
     )
+    parser.add_argument("--gateways", action="store_true", help="measure what the gate adds behind each proxy instead")
     parser.add_argument(
         "--memory", type=float, default=0.0, metavar="SECONDS", help="watch memory under charges for so long instead"
     )
@@ -124,6 +137,18 @@ def _run_grants(options: argparse.Namespace, plan: Plan, engines: Sequence[Engin
         uvloop.run(measuring.verify(it))
     print(report.grants_text(found))
     _keep(options, found, f"grants-{machine.short_id}", "grants", report.grants_parts(found), iter(()))
+
+
+def _run_gateways(options: argparse.Namespace, plan: Plan) -> None:
+    """Measure by SQLite alone, and by one merchant: what is added is the way of a request, not the ledger's work."""
+    found = GatewaysResults(
+        results.machine(disk.file_system(Path(tempfile.gettempdir()))),
+        plan,
+        gateways.measure(rounds=plan.rounds, seconds=plan.seconds),
+    )
+    print(report.gateways_text(found))
+    name = f"gateways-{found.machine.short_id}"
+    _keep(options, found, name, "gateways", report.gateways_parts(found), iter(()))
 
 
 def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:

@@ -8,7 +8,15 @@ from benchmarks import targets
 from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
-from benchmarks.results import GrantsResults, Machine, MemoryResults, PricesResults, Results, SavingsResults
+from benchmarks.results import (
+    GatewaysResults,
+    GrantsResults,
+    Machine,
+    MemoryResults,
+    PricesResults,
+    Results,
+    SavingsResults,
+)
 from benchmarks.shapes import ShapeResult
 from benchmarks.simulation import text as simulation_text
 from benchmarks.simulation.costs import costs_of
@@ -172,6 +180,30 @@ def _shapes(found: Sequence[ShapeResult], of_first: str) -> Iterator[str]:
     ]
     header = ("spread over merchants", "conns", "on", "a second", of_first, "server us", "p50 ms", "p99 ms")
     yield from table(header, rows)
+
+
+def gateways_text(found: GatewaysResults) -> str:
+    """Render what a gate adds behind each proxy."""
+    return "\n\n".join("\n".join(part) for part in gateways_parts(found))
+
+
+def gateways_parts(found: GatewaysResults) -> list[Iterator[str]]:
+    """Render what a gate adds behind each proxy, table by table."""
+    return [_machine(found.machine), _gateways(found)]
+
+
+def _gateways(found: GatewaysResults) -> Iterator[str]:
+    rows = [
+        (
+            *(it.proxy, it.what, f"{it.p50.median:.2f}", f"{it.p99.median:.2f}"),
+            *("" if added is None else f"{added.median:.2f}" for added in (it.added_p50, it.added_p99)),
+            "" if it.added_p50 is None else f"{it.added_p50.lowest:.2f} to {it.added_p50.highest:.2f}",
+        )
+        for it in found.gateways
+    ]
+    yield from table(
+        ("proxy", "a request", "p50 ms", "p99 ms", "p50 added", "p99 added", "p50 added in rounds"), rows, left=(0, 1)
+    )
 
 
 def memory_text(found: MemoryResults) -> str:

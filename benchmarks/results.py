@@ -116,6 +116,26 @@ class GrantsResults(Struct, frozen=True):
     grants: list[ShapeResult]
 
 
+class GatewayResult(Struct, frozen=True):
+    """One kind of request through one proxy; times are in milliseconds, and `added` is beside the proxy alone."""
+
+    proxy: str
+    version: str
+    what: str
+    p50: Figure
+    p99: Figure
+    added_p50: Figure | None = None
+    added_p99: Figure | None = None
+
+
+class GatewaysResults(Struct, frozen=True):
+    """What a gate adds behind each proxy."""
+
+    machine: Machine
+    plan: Plan
+    gateways: list[GatewayResult]
+
+
 class MemoryResults(Struct, frozen=True):
     """Memory over a long time of full load, and how many charges that was."""
 

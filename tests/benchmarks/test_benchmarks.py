@@ -17,14 +17,15 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import document, filling, grants, ledgers, load, over_http, phases, prices
+from benchmarks import document, filling, gateways, grants, ledgers, load, over_http, phases, prices
 from benchmarks.growth import GrowthResults
 from benchmarks.keys import RandomKeys, TimeOrderedKeys
 from benchmarks.ledgers import Acknowledged, WrongLedger
-from benchmarks.results import GrantsResults, MemoryResults, PricesResults, Results, SavingsResults
+from benchmarks.results import GatewaysResults, GrantsResults, MemoryResults, PricesResults, Results, SavingsResults
 from benchmarks.rounds import Figure
 from benchmarks.workload import DRAWS, charges, draws, populate
 from farebox.core.commands import Charge
+from tests.gateways.programs import PROGRAMS
 from tests.tidy.files import ROOT
 
 MERCHANTS: Final = 20
@@ -171,6 +172,20 @@ def test_what_given_credit_costs_is_measured(tmp_path: Path) -> None:
     assert "of no grants" in printed
 
 
+def test_gateways(tmp_path: Path) -> None:
+    printed = _printed(*TINY, "--gateways", "--results", str(tmp_path))
+    (path,) = tmp_path.glob("gateways-*.json")
+    found = msgspec.json.decode(path.read_bytes(), type=GatewaysResults).gateways
+    installed = [program.name for program in PROGRAMS.values() if program.is_there]
+    assert [(it.proxy, it.what) for it in found] == [
+        (name, what)
+        for name in installed
+        for what in (gateways.PLAIN, gateways.FREE, gateways.HELD if name == "traefik" else gateways.CHARGED)
+    ]
+    assert all(it.p99.median >= it.p50.median > 0 for it in found)
+    assert "p50 added" in printed
+
+
 def test_memory_is_watched_over_time(tmp_path: Path) -> None:
     printed = _printed(*TINY, "--memory", "0.4", "--engine", "sqlite", "--results", str(tmp_path))
     (path,) = tmp_path.glob("memory-*.json")
@@ -201,9 +216,9 @@ def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None
 def test_the_document_has_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
     copy = tmp_path / "performance.md"
     copy.write_text(document.DOCUMENT.read_text())
-    for name in ("figures", "savings", "prices", "grants", "growth", "memory"):
+    for name in ("figures", "savings", "prices", "grants", "gateways", "growth", "memory"):
         document.rewrite(name, "new", copy)
-    assert 6 == copy.read_text().count("\n\nnew\n\n")
+    assert 7 == copy.read_text().count("\n\nnew\n\n")
 
 
 async def test_a_ledger_that_has_what_no_client_was_told_of_is_refused(tmp_path: Path) -> None:

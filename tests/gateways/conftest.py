@@ -1,23 +1,18 @@
 """A Farebox with a gate, an API that knows nothing of it, and each proxy that is installed between the two."""
 
 import asyncio
-import json
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import pytest
 
-from tests.gateways.programs import PROGRAMS, SECRET, Gateway, Program, takes_connections
+from tests.gateways.parts import Api, gate_environment
+from tests.gateways.programs import PROGRAMS, Gateway, Program
 from tests.gateways.relay import Relay
-from tests.support.server import Seeds, Server, free_port, open_farebox, seed
-from tests.tidy.files import ROOT
+from tests.support.server import Seeds, Server, open_farebox, seed
 
 RULES: Final = """
 [[route]]
@@ -48,31 +43,6 @@ path = "/closed/**"
 refuse = true
 """
 PRICE: Final = Decimal("0.01")
-
-
-class Api:
-    """The API, in a process of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.log = folder / "api.log"
-        self.log.touch()
-        self.port = free_port()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.gateways.upstream", str(self.port), str(self.log)], cwd=ROOT
-        )
-        deadline = time.monotonic() + 30
-        while not takes_connections(self.port):
-            assert time.monotonic() < deadline
-            assert self._process.poll() is None
-            time.sleep(0.02)
-
-    def requests(self) -> list[dict[str, Any]]:
-        """Return what reached it and is over."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
-
-    def close(self) -> None:
-        self._process.kill()
-        self._process.wait()
 
 
 @dataclass
@@ -131,11 +101,6 @@ def gated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, tu
     (folder / "gate.toml").write_text(RULES)
     with Server(url, environment=gate_environment(folder / "gate.toml")) as server:
         yield server, seeds
-
-
-def gate_environment(rules: Path) -> dict[str, str]:
-    """Return the settings that a gate needs."""
-    return {"FAREBOX_GATE_FILE": str(rules), "FAREBOX_GATE_SECRET": SECRET, "FAREBOX_BAD_KEYS": "0"}
 
 
 @pytest.fixture(

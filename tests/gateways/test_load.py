@@ -20,8 +20,8 @@ import pytest
 
 from farebox.service.gate.tokens import Mode
 from tests.cli.shell import Shell
-from tests.gateways.conftest import Api, gate_environment
 from tests.gateways.load import Accounts, Load, accounts, statement_of
+from tests.gateways.parts import Api, gate_environment
 from tests.gateways.programs import PROGRAMS, Gateway, Program
 from tests.gateways.settling import Settler
 from tests.support.server import Seeds, Server, seeded

@@ -1,50 +1,45 @@
 -- Asks Farebox's gate whether a request may pass: `LuaHookAccessChecker farebox.lua ask_gate early`.
 
-local http = require "socket.http"
-local ltn12 = require "ltn12"
 local socket = require "socket"
 
-local URL = "http://127.0.0.1:8000/gate/plain"
+local HOST, PORT = "127.0.0.1", 8000
 local SECRET = "change-me"
 
+-- For the connection, and then for the whole answer.
 local CONNECT_TIMEOUT_S = 1
 local ANSWER_TIMEOUT_S = 4
 
 local UNAVAILABLE = '{"isSuccess":false,"statusCode":503,"errorMessage":"The gate does not answer: ask again shortly.","data":null}'
 
-local function connect()
+-- Sends one request and returns status, headers by their names in lower case, and body; nothing where the gate is gone.
+-- What Apache hands over has no line breaks in it.
+local function ask(asked)
     local connection = socket.tcp()
-    local limited = {}
-    function limited:connect(host, port)
-        connection:settimeout(CONNECT_TIMEOUT_S)
-        local is_connected, problem = connection:connect(host, port)
-        connection:settimeout(nil, "b")
-        connection:settimeout(ANSWER_TIMEOUT_S, "t")
-        return is_connected, problem
+    connection:settimeout(CONNECT_TIMEOUT_S)
+    if not connection:connect(HOST, PORT) then
+        connection:close()
+        return nil
     end
-    -- The library sets a limit of its own.
-    function limited:settimeout()
-        return 1
+    local lines = { "GET /gate/plain HTTP/1.1", "host: " .. HOST, "connection: close" }
+    for name, value in pairs(asked) do
+        lines[#lines + 1] = name .. ": " .. value
     end
-    return setmetatable(limited, {
-        __index = function(_, name)
-            return function(_, ...)
-                return connection[name](connection, ...)
-            end
-        end,
-    })
-end
-
-local function refuse(r, status, headers, body)
-    r.status = status
-    for _, name in ipairs{ "retry-after", "x-error-code", "allow", "www-authenticate", "cache-control" } do
-        if headers[name] then
-            r.err_headers_out[name] = headers[name]
+    connection:settimeout(ANSWER_TIMEOUT_S, "t")
+    connection:send(table.concat(lines, "\r\n") .. "\r\n\r\n")
+    local status, headers = nil, {}
+    local line = connection:receive("*l")
+    status = line and tonumber(line:match("^HTTP/1%.%d (%d+)"))
+    repeat
+        line = connection:receive("*l")
+        local name, value = (line or ""):match("^([^:]+): *(.-) *$")
+        if name then
+            headers[name:lower()] = value
         end
-    end
-    r.content_type = headers["content-type"] or "application/json"
-    r:puts(body)
-    return apache2.DONE
+    until not line or line == ""
+    local length = tonumber(headers["content-length"] or 0)
+    local body = line and (length == 0 and "" or connection:receive(length))
+    connection:close()
+    return body and status, headers, body
 end
 
 -- What the API is told is not the client's to say. The gaps between words may be others: X_Merchant_Id is X-Merchant-Id
@@ -59,25 +54,30 @@ local function take_away_what_is_ours(r)
     end
 end
 
+local function refuse(r, status, headers, body)
+    r.status = status
+    for _, name in ipairs{ "retry-after", "x-error-code", "allow", "www-authenticate", "cache-control" } do
+        if headers[name] then
+            r.err_headers_out[name] = headers[name]
+        end
+    end
+    r.content_type = headers["content-type"] or "application/json"
+    r:puts(body)
+    return apache2.DONE
+end
+
 function ask_gate(r)
     take_away_what_is_ours(r)
-    local parts = {}
-    local is_answered, status, headers = http.request{
-        url = URL,
-        headers = {
-            ["x-gate-secret"] = SECRET,
-            ["x-original-method"] = r.method,
-            ["x-original-uri"] = r.unparsed_uri,
-            ["x-request-id"] = r.subprocess_env["UNIQUE_ID"],
-            -- Bad keys are limited by where they come from, if FAREBOX_TRUSTED_PROXIES names this proxy.
-            ["x-forwarded-for"] = r.useragent_ip,
-            ["x-api-key"] = r.headers_in["X-Api-Key"],
-        },
-        create = connect,
-        redirect = false,
-        sink = ltn12.sink.table(parts),
+    local status, headers, body = ask{
+        ["x-gate-secret"] = SECRET,
+        ["x-original-method"] = r.method,
+        ["x-original-uri"] = r.unparsed_uri,
+        ["x-request-id"] = r.subprocess_env["UNIQUE_ID"],
+        -- Bad keys are limited by where they come from, if FAREBOX_TRUSTED_PROXIES names this proxy.
+        ["x-forwarded-for"] = r.useragent_ip,
+        ["x-api-key"] = r.headers_in["X-Api-Key"],
     }
-    if is_answered and status == 200 then
+    if status == 200 then
         r.notes["gate_token"] = headers["x-gate-token"]
         r.headers_in["X-Request-Id"] = r.subprocess_env["UNIQUE_ID"]
         r.headers_in["X-Merchant-Id"] = headers["x-merchant-id"]
@@ -86,8 +86,8 @@ function ask_gate(r)
         r.headers_in["X-Api-Key"] = nil
         return apache2.OK
     end
-    if is_answered and headers["x-error-code"] then
-        return refuse(r, status, headers, table.concat(parts))
+    if status and headers["x-error-code"] then
+        return refuse(r, status, headers, body)
     end
     return refuse(r, 503, { ["retry-after"] = "2", ["x-error-code"] = "unavailable" }, UNAVAILABLE)
 end
