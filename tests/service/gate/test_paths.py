@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farebox.service.gate.errors import AmbiguousRequest, TargetTooLong
-from farebox.service.gate.paths import TARGET_CHARS_MAX, Leniency, NormalPath, normal_path
+from farebox.service.gate.paths import SEGMENTS_MAX, TARGET_CHARS_MAX, Leniency, NormalPath, normal_path
 from tests.support.effort import examples
 
 LENIENT: Final = Leniency(semicolons=True, encoded_slashes=True)
@@ -143,8 +143,10 @@ def test_a_path_that_programs_read_otherwise_is_refused_by_name(target: str, rea
 
 def test_a_path_may_not_be_longer_than_the_gate_reads() -> None:
     assert "/" + "a" * (TARGET_CHARS_MAX - 1) == normal_path("/" + "a" * (TARGET_CHARS_MAX - 1)).text
-    with pytest.raises(TargetTooLong):
-        normal_path("/" + "a" * TARGET_CHARS_MAX)
+    assert SEGMENTS_MAX == len(normal_path("/a" * SEGMENTS_MAX).segments)
+    for target in ("/" + "a" * TARGET_CHARS_MAX, "/a" * (SEGMENTS_MAX + 1), "/." * (SEGMENTS_MAX + 1)):
+        with pytest.raises(TargetTooLong):
+            normal_path(target)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ A path whose meaning no rule can tell is refused: see docs/reference/gate.md, "P
 import re
 import unicodedata
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
 from msgspec import Struct
 
@@ -16,23 +17,27 @@ from farebox.service.gate.errors import AmbiguousRequest, TargetTooLong
 TARGET_CHARS_MAX: Final = 8_192
 """How long a request's target may be, its query included."""
 
+SEGMENTS_MAX: Final = 100
+"""How many segments a path may have: each is looked at in every reading."""
+
 Segments = tuple[str, ...]
 
 _PLAIN: Final = re.compile(r"(?:/[a-z0-9_~-][a-z0-9._~-]*(?<!\.))+", re.ASCII)
 """A path that has one reading alone."""
 
 _ABSOLUTE: Final = re.compile(r"https?://[A-Za-z0-9._~:\[\]-]+", re.ASCII | re.IGNORECASE)
-_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})?")
+_CONTROL: Final = re.compile(r"[\x00-\x20\x7f]")
+_NO_ESCAPE: Final = re.compile("%(?![0-9A-Fa-f]{2})", re.ASCII)
+_ESCAPED_CONTROL: Final = re.compile("%(?:[01][0-9A-Fa-f]|7[Ff])", re.ASCII)
+_ESCAPED_SLASH: Final = re.compile("%2[Ff]", re.ASCII)
 _ESCAPED_AGAIN: Final = re.compile("%(?:[0-9a-f]{2}|u[0-9a-f]{4})", re.ASCII | re.IGNORECASE)
-_LITERAL: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~!$&'()*+,;=:@/")
-"""What stands for itself in a path, by RFC 3986 (section 3.3); all else is escaped."""
+_NO_LITERAL: Final = re.compile(r"[^A-Za-z0-9._~!$&'()*+,;=:@/\0-]+", re.ASCII)
+"""All but what stands for itself in a path, by RFC 3986 (section 3.3): it is escaped."""
 
 _SLASH: Final = "%2F"
-_TELLING: Final = frozenset("/\\%?#;.")
+_TELLING: Final = "/\\%?#;."
 """What a character must not come to for a program that takes like for like: a full-width slash, three dots in one."""
 
-_CONTROL_MAX: Final = 0x1F
-_DELETE: Final = 0x7F
 _DOTS: Final = frozenset({".", ".."})
 
 
@@ -70,11 +75,13 @@ def normal_path(target: str, leniency: Leniency = STRICT) -> NormalPath:
 
     Raises:
         AmbiguousRequest: it has no path, or one that programs read otherwise in ways that can't be told.
-        TargetTooLong: it is longer than TARGET_CHARS_MAX.
+        TargetTooLong: it is longer than TARGET_CHARS_MAX, or has more segments than SEGMENTS_MAX.
     """
     if len(target) > TARGET_CHARS_MAX:
         raise TargetTooLong(f"The request's target is longer than {TARGET_CHARS_MAX:,} characters")
     path = target.partition("?")[0]
+    if path.count("/") > SEGMENTS_MAX:
+        raise TargetTooLong(f"The request's path has more than {SEGMENTS_MAX} segments")
     if _PLAIN.fullmatch(path):
         segments = tuple(path[1:].split("/"))
         return NormalPath(segments, (), (segments,))
@@ -100,30 +107,21 @@ def _unescaped(path: str, leniency: Leniency) -> str:
     """Write a path with each character in the one way that it is compared in."""
     if "#" in path:
         raise AmbiguousRequest("The path has a #, which some programs take for its end")
-    if any(character <= " " or character == "\x7f" for character in path):
+    if _CONTROL.search(path):
         raise AmbiguousRequest("The path has a space or a control character")
+    if _NO_ESCAPE.search(path):
+        raise AmbiguousRequest("The path has a % that no two hexadecimal digits follow")
+    if _ESCAPED_CONTROL.search(path):
+        raise AmbiguousRequest("The path has an escaped control character")
     try:
-        text = _ESCAPE.sub(_unescaped_byte, path.encode("latin-1")).decode()
+        # Nothing else comes to a zero byte.
+        text = unquote_to_bytes(_ESCAPED_SLASH.sub("\0", path).encode("latin-1")).decode()
     except UnicodeError:
         raise AmbiguousRequest("The path is not UTF-8") from None
     _check_again(text)
     _check_characters(text, leniency)
     # A slash that was escaped stays so: it is no end of a segment, though some programs take it for one.
-    return "".join(
-        character if character in _LITERAL else _SLASH if character == "\0" else _escaped(character)
-        for character in text
-    )
-
-
-def _unescaped_byte(match: re.Match[bytes]) -> bytes:
-    digits = match[1]
-    if digits is None:
-        raise AmbiguousRequest("The path has a % that no two hexadecimal digits follow")
-    byte = int(digits, 16)
-    if byte <= _CONTROL_MAX or byte == _DELETE:
-        raise AmbiguousRequest("The path has an escaped control character")
-    # Nothing else comes to a zero byte from here on.
-    return b"\0" if byte == ord("/") else bytes((byte,))
+    return _NO_LITERAL.sub(_escaped, text).replace("\0", _SLASH)
 
 
 def _check_again(text: str) -> None:
@@ -145,15 +143,15 @@ def _check_characters(text: str, leniency: Leniency) -> None:
         raise AmbiguousRequest("The path has an escaped ? or #, which some programs take for its end")
     if ";" in text and not leniency.semicolons:
         raise AmbiguousRequest("The path has a semicolon, from which on some programs ignore a segment")
-    for character in text if not text.isascii() else "":
-        if character >= "\x80" and (
-            not _TELLING.isdisjoint(unicodedata.normalize("NFKC", character)) or not character.isprintable()
-        ):
+    if not text.isascii():
+        alike = unicodedata.normalize("NFKC", text)
+        is_seen = text.replace("\0", "").isprintable()
+        if not is_seen or any(alike.count(telling) != text.count(telling) for telling in _TELLING):
             raise AmbiguousRequest("The path has a character that some programs take for a slash, a dot or nothing")
 
 
-def _escaped(character: str) -> str:
-    return "".join(f"%{byte:02X}" for byte in character.encode())
+def _escaped(match: re.Match[str]) -> str:
+    return "%" + match[0].encode().hex("%").upper()
 
 
 def _resolved(parts: list[str], leniency: Leniency) -> NormalPath:

@@ -1,7 +1,7 @@
 """The gate's rules, and which of them a request meets."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -66,16 +66,6 @@ class GateRoute(Struct, frozen=True):
         """Tell whether the rule is for a method."""
         return method not in NAMED_ALONE if self.methods is None else method in self.methods
 
-    def takes_path(self, segments: Segments) -> bool:
-        """Tell whether the rule is for a path."""
-        own = self.segments
-        if len(segments) < len(own) or (len(segments) > len(own) and not self.takes_rest):
-            return False
-        return all(
-            bool(segment) if wanted is None else segment == wanted
-            for wanted, segment in zip(own, segments, strict=False)
-        )
-
     def covers(self, other: "GateRoute") -> bool:
         """Tell whether the rule is for every request that another is for."""
         if len(self.segments) > len(other.segments) or not (
@@ -129,19 +119,8 @@ class Matcher:
     def __init__(self, rules: Rules) -> None:
         """Find among these; in the order in which they are written."""
         self._rules = rules
-        self._exact = _Table(rules.routes, rules.routes)
-        self._folded = _Table(
-            [
-                GateRoute(
-                    route.methods,
-                    tuple(None if segment is None else folded((segment,))[0] for segment in route.segments),
-                    route.takes_rest,
-                    route.passage,
-                )
-                for route in rules.routes
-            ],
-            rules.routes,
-        )
+        self._exact = _Table(rules.routes, lambda segment: segment)
+        self._folded = _Table(rules.routes, lambda segment: folded((segment,))[0])
 
     def match(self, method: str, target: str) -> GateRoute:
         """Find what a request is for; its target's characters are bytes (Latin-1).
@@ -179,11 +158,10 @@ class Matcher:
     def _found(self, method: str, segments: Segments, table: "_Table") -> GateRoute | None:
         """Find what a reading is for; None if it is refused because nothing is for it."""
         first: GateRoute | None = None
-        for compared, told in table.pairs(segments):
-            if compared.takes_path(segments):
-                if compared.takes_method(method):
-                    return told
-                first = first or told
+        for route in table.routes_for(segments):
+            if route.takes_method(method):
+                return route
+            first = first or route
         if first is None:
             return _UNMATCHED.get(self._rules.unmatched)
         if method == "OPTIONS" and first.passage is Passage.REFUSED:
@@ -202,26 +180,54 @@ class Matcher:
 
 
 class _Table:
-    """Routes by the first segment of their paths, so that few are looked at for each request."""
+    """Routes as a tree of the segments of their paths, so that few are looked at for each request."""
 
-    def __init__(self, compared: Sequence[GateRoute], told: Sequence[GateRoute]) -> None:
-        """Compare the first ones, and tell those in the same place of the second ones."""
-        firsts = {route.segments[0] for route in compared if route.segments} - {None}
-        self._by_first = {
-            first: [pair for pair in zip(compared, told, strict=True) if _may_begin(pair[0], first)] for first in firsts
-        }
-        self._others = [
-            pair for pair in zip(compared, told, strict=True) if not pair[0].segments or pair[0].segments[0] is None
-        ]
+    def __init__(self, routes: Sequence[GateRoute], fold: Callable[[str], str]) -> None:
+        """Take routes in their order; `fold` writes a segment as those of requests are written here."""
+        self._routes = routes
+        self._root = _Node()
+        for place, route in enumerate(routes):
+            node = self._root
+            for segment in route.segments:
+                node = node.below(None if segment is None else fold(segment))
+            (node.rests if route.takes_rest else node.ends).append(place)
 
     def routes_for(self, segments: Segments) -> list[GateRoute]:
-        """List the routes for a path, whatever their methods."""
-        return [told for compared, told in self.pairs(segments) if compared.takes_path(segments)]
+        """List the routes for a path, whatever their methods, in order."""
+        places: list[int] = []
+        nodes = [self._root]
+        for segment in segments:
+            below = []
+            for node in nodes:
+                places += node.rests
+                child = node.named.get(segment)
+                if child is not None:
+                    below.append(child)
+                if node.any is not None and segment:
+                    below.append(node.any)
+            nodes = below
+        for node in nodes:
+            places += node.rests
+            places += node.ends
+        places.sort()
+        return [self._routes[place] for place in places]
 
-    def pairs(self, segments: Segments) -> list[tuple[GateRoute, GateRoute]]:
-        """List the routes that may be for a path, in order: as they are compared, and as they were written."""
-        return self._by_first.get(segments[0], self._others) if segments else self._others
 
+class _Node:
+    """One place in the tree: what may follow, and which routes end here or take all that follows."""
 
-def _may_begin(route: GateRoute, first: str | None) -> bool:
-    return not route.segments or route.segments[0] is None or route.segments[0] == first
+    __slots__ = ("any", "ends", "named", "rests")
+
+    def __init__(self) -> None:
+        self.named: dict[str, _Node] = {}
+        self.any: _Node | None = None
+        self.ends: list[int] = []
+        self.rests: list[int] = []
+
+    def below(self, segment: str | None) -> "_Node":
+        """Return the place below this one for a segment, or for any with None; make it if there is none."""
+        if segment is not None:
+            return self.named.setdefault(segment, _Node())
+        if self.any is None:
+            self.any = _Node()
+        return self.any
