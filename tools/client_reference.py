@@ -76,7 +76,7 @@ def _described(words: str) -> dict[str, str]:
         if section == "Raises":
             continue
         entries = _ENTRY.split(text)
-        told |= {name: " ".join(said.split()) for name, said in zip(entries[1::2], entries[2::2], strict=True)}
+        told |= {name: " ".join(entry.split()) for name, entry in zip(entries[1::2], entries[2::2], strict=True)}
     return told
 
 
@@ -99,7 +99,7 @@ def _errors() -> Iterator[str]:
     words = inspect.getdoc(FareboxError) or ""
     yield _prose(words)
     yield "| attribute | |\n| --- | --- |"
-    yield from (f"| `{name}` | {said} |" for name, said in _described(words).items())
+    yield from (f"| `{name}` | {text} |" for name, text in _described(words).items())
     yield "\n| error | code | |\n| --- | --- | --- |"
     for code, kind in errors.BY_CODE.items():
         yield f"| `{kind.__name__}` | `{code}` | {' '.join((inspect.getdoc(kind) or '').split())} |"

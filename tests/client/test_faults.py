@@ -1,4 +1,4 @@
-"""Whatever the network does, what is charged is what was answered, exactly once, and both clients agree."""
+"""However bad the network, charges are those that were answered, each exactly once, and both clients agree."""
 
 import asyncio
 from collections import Counter

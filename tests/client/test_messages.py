@@ -1,4 +1,4 @@
-"""What is sent and how answers are read: exact amounts, aware times, and no answer of another's taken for Farebox's."""
+"""Messages and how answers are read: exact amounts, aware times, and no answer of another's taken for Farebox's."""
 
 import json
 from datetime import datetime, timedelta, timezone
