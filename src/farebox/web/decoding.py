@@ -68,7 +68,7 @@ class BodyDecoder(Generic[_T]):
 def _may_repeat(body: bytes, decoded: Struct) -> bool:
     """Tell whether a good object may have a name twice, in itself or in an object that it holds.
 
-    Each name in the body is followed by a colon. The decoded object is written again, without what is at its default: if
+    Each name in the body is followed by a colon. The decoded object is written again, without its defaults: if
     nothing is escaped, a quote and a colon stand there behind each name, once, and nowhere else. So a body that has no
     more colons than that has none to spare for a name that stands twice. Where texts have colons too, or what is at its
     default is named, there are more; most of these are told by the quotes.
