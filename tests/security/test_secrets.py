@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.server import Seeds, Server, open_farebox, seed
 from tests.support.wire import TIMEOUT_S, exchange
+from tests.web.gate import RULES, SECRET
 
 PASSWORD: Final = "hush-7f3a9c"
 SECRET_KEY: Final = "whisper-7d1f0c3ab95e62848f3e6ad0b2"
@@ -30,7 +31,7 @@ class Site:
     def secrets(self) -> list[str]:
         """The secrets: keys without the characters by which people tell them apart, and what settings hold."""
         keys = (self.seeds.merchant_key, self.seeds.service_key, self.seeds.support_key)
-        return [PASSWORD, SECRET_KEY, *(key[-26:-4] for key in keys)]
+        return [PASSWORD, SECRET_KEY, SECRET, *(key[-26:-4] for key in keys)]
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             return seeds
 
     seeds = asyncio.run(prepare())
+    rules = tmp_path_factory.mktemp("gate") / "gate.toml"
+    rules.write_text(RULES)
     environment = {
+        "FAREBOX_GATE_FILE": str(rules),
+        "FAREBOX_GATE_SECRET": SECRET,
         "FAREBOX_SMTP_URL": f"smtp://farebox:{PASSWORD}@127.0.0.1:1",
         "FAREBOX_SECRET_KEY": SECRET_KEY,
         "FAREBOX_BAD_KEYS": "0",
@@ -57,7 +62,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 def test_nothing_that_is_sent_or_set_comes_out_in_the_log_or_the_list_of_processes(site: Site) -> None:
     port, seeds = site.server.port, site.seeds
     keys = [seeds.merchant_key, seeds.service_key, seeds.support_key]
-    answers = []
+    answers, secret = [], b"x-gate-secret: " + SECRET.encode()
     for key in keys:
         text = key.encode()
         lines = (
@@ -72,6 +77,11 @@ def test_nothing_that_is_sent_or_set_comes_out_in_the_log_or_the_list_of_process
             (b"GET /api/admin/merchants/" + text + b" HTTP/1.1", b"x-api-key: " + text),
             (b"POST /api/admin/keys/" + text + b"/revoke HTTP/1.1", b"x-api-key: " + text),
             (b"GET /sign-in HTTP/1.1", b"cookie: session=" + text),
+            (b"GET /gate/nginx HTTP/1.1", b"x-gate-secret: " + text, b"x-api-key: " + text),
+            (b"GET /gate/nginx HTTP/1.1", secret, b"x-api-key: " + text),
+            (b"GET /gate/envoy/" + text + b" HTTP/1.1", secret, b"x-api-key: " + text, b"x-request-id: " + text),
+            (b"GET /gate/envoy/v1/images HTTP/1.1", secret, b"x-api-key: " + text, b"x-request-id: 1"),
+            (b"GET /gate/refused HTTP/1.1", secret, b"x-farebox-refusal: " + text),
             (text + b" / HTTP/1.1",),
             (b"GET /api/balance HTTP/" + text,),
             (b"POST /api/charges HTTP/1.1", b"x-api-key: " + text, b"content-length: x" + text),
@@ -101,6 +111,7 @@ def test_nothing_that_is_sent_or_set_comes_out_in_the_log_or_the_list_of_process
         assert secret not in log
         assert not any(secret in line for line in processes)
     assert not KEY.search(log)
+    assert "a proxy is set up wrongly at /gate/nginx" in log
     assert "Traceback" not in log
     # The sender of a key knows it; but answers end up in the logs of other programs.
     for answer in answers:
