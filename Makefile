@@ -12,7 +12,7 @@ INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 PYTEST := $(BIN)/python -m pytest
 SPREAD := --numprocesses $(WORKERS) --dist loadfile
 CLIENT := clients/python
-CHECKED := src $(CLIENT) tests benchmarks tools
+CHECKED := src $(CLIENT) tests benchmarks examples tools
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url \
 	--no-emit-package farebox-client $(ARGS)
 
