@@ -138,9 +138,13 @@ class Datagrams(LineStream):
             family, kind, _, _, where = socket.getaddrinfo(
                 host.strip("[]") or None, int(port), type=socket.SOCK_DGRAM, flags=socket.AI_PASSIVE
             )[0]
-            bound = socket.socket(family, kind)
+        except OSError as error:
+            raise StreamError(f"{address} is no address: {error.strerror or error}") from error
+        bound = socket.socket(family, kind)
+        try:
             bound.bind(where)
         except OSError as error:
+            bound.close()
             raise StreamError(f"{address} can't be listened on: {error.strerror or error}") from error
         return cls(f"udp {address}", spool, bound)
 
