@@ -18,6 +18,7 @@ from benchmarks.ledgers import ENGINES, Engine
 from benchmarks.over_http import CONNECTIONS
 from benchmarks.report import progress
 from benchmarks.results import (
+    ClientResults,
     GatewaysResults,
     GrantsResults,
     Machine,
@@ -57,6 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _run_prices(options, plan, engines, machine)
         elif options.grants:
             _run_grants(options, plan, engines, machine)
+        elif options.client:
+            _run_clients(options, plan, engines, machine)
         elif options.memory:
             _run_memory(options, plan, engines, machine)
         else:
@@ -79,6 +82,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--prices", action="store_true", help="measure charges by prices of several kinds instead")
     parser.add_argument(
         "--grants", action="store_true", help="measure charges to merchants with more or less given credit instead"
+    )
+    parser.add_argument(
+        "--client", action="store_true", help="measure callers of the Python client against connections instead"
     )
     parser.add_argument("--gateways", action="store_true", help="measure what the gate adds behind each proxy instead")
     parser.add_argument(
@@ -149,6 +155,15 @@ def _run_gateways(options: argparse.Namespace, plan: Plan) -> None:
     print(report.gateways_text(found))
     name = f"gateways-{found.machine.short_id}"
     _keep(options, found, name, "gateways", report.gateways_parts(found), iter(()))
+
+
+def _run_clients(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
+    seeded = [uvloop.run(measuring.seed(engine, "through the client", plan)) for engine in engines]
+    found = ClientResults(machine, plan, measuring.measure_clients(seeded, plan))
+    for it in seeded:
+        uvloop.run(measuring.verify(it))
+    print(report.clients_text(found))
+    _keep(options, found, f"client-{machine.short_id}", "client", report.clients_parts(found), iter(()))
 
 
 def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:

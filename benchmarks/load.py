@@ -123,7 +123,7 @@ class _Clients:
         """Sum up what came back."""
         return StreamReport(
             completed=len(self.latencies) * self.batch,
-            latencies_ms=_percentiles_ms(self.latencies),
+            latencies_ms=percentiles_ms(self.latencies),
             answers={status.decode(): count for status, count in sorted(self.answers.items())},
             broken=self.broken,
             costs={cost.decode(): count for cost, count in sorted(self.costs.items())},
@@ -236,7 +236,7 @@ async def _generate(order: Order) -> Report:
         for number in range(clients.connections)
     ]
     await asyncio.sleep(order.warm_up_seconds)
-    _tell(STARTED)
+    tell(STARTED)
     for clients in streams:
         clients.is_measuring = True
     started, cpu_started = time.perf_counter(), time.process_time()
@@ -244,7 +244,7 @@ async def _generate(order: Order) -> Report:
     for clients in streams:
         clients.is_measuring = clients.is_sending = False
     seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu_started
-    _tell(ENDED)
+    tell(ENDED)
     try:
         async with asyncio.timeout(DRAIN_SECONDS_MAX):
             for clients in streams:
@@ -257,7 +257,8 @@ async def _generate(order: Order) -> Report:
     return Report(seconds, cpu_seconds, [clients.report() for clients in streams])
 
 
-def _percentiles_ms(latencies: "array[float]") -> tuple[float, float, float]:
+def percentiles_ms(latencies: "array[float]") -> tuple[float, float, float]:
+    """Tell the median, 95 % and 99 % of latencies in seconds."""
     ordered = sorted(latencies) or [0.0]
     p50, p95, p99 = (round(ordered[min(int(len(ordered) * part), len(ordered) - 1)] * 1000, 3) for part in _PARTS)
     return p50, p95, p99
@@ -266,7 +267,8 @@ def _percentiles_ms(latencies: "array[float]") -> tuple[float, float, float]:
 _PARTS: Final = (0.50, 0.95, 0.99)
 
 
-def _tell(line: str) -> None:
+def tell(line: str) -> None:
+    """Write a line to whoever started this process."""
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
 
@@ -277,7 +279,7 @@ def main() -> None:
     gc.collect()
     gc.freeze()
     gc.disable()
-    _tell(msgspec.json.encode(uvloop.run(_generate(order))).decode())
+    tell(msgspec.json.encode(uvloop.run(_generate(order))).decode())
 
 
 if __name__ == "__main__":

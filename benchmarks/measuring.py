@@ -9,7 +9,8 @@ from typing import Any, Final, Protocol
 import uvloop
 from msgspec import Struct
 
-from benchmarks import apps, baseline, costs, disk, footprint, grants, ledgers, over_http, pgbench, prices
+from benchmarks import apps, baseline, clients, costs, disk, footprint, grants, ledgers, over_http, pgbench, prices
+from benchmarks.clients import ClientResult
 from benchmarks.costs import Bench, Cost
 from benchmarks.footprint import Memory, Started
 from benchmarks.ledgers import Acknowledged, Engine, Facts
@@ -121,6 +122,18 @@ def measure_prices(seeded: Sequence[Seeded], plan: Plan) -> list[ShapeResult]:
 def measure_grants(seeded: Sequence[Seeded], plan: Plan) -> list[ShapeResult]:
     """Measure charges to merchants with more or less given credit, on each engine alone."""
     return [result for it in seeded for result in _measure_shapes(it, plan, _give_credit, grants.measure)]
+
+
+def measure_clients(seeded: Sequence[Seeded], plan: Plan) -> list[ClientResult]:
+    """Measure callers of the Python client against as many connections, on each engine alone."""
+    found: list[ClientResult] = []
+    for it in seeded:
+        with contextlib.ExitStack() as stack:
+            subject = _subject(stack, it, it.name, apps.FAREBOX)
+            progress(f"measuring on {it.name}")
+            count = plan.connections[min(1, len(plan.connections) - 1)]
+            found += clients.measure(subject, callers=count, rounds=plan.rounds, seconds=plan.seconds)
+    return found
 
 
 async def _set_prices(it: Seeded) -> None:

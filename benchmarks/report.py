@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from benchmarks import targets
+from benchmarks.clients import ClientResult
 from benchmarks.costs import BATCHES, Cost
 from benchmarks.growth import GrowthResults, per_subject
 from benchmarks.over_http import BASELINE, BESIDE, CEILING, HttpResult
 from benchmarks.results import (
+    ClientResults,
     GatewaysResults,
     GrantsResults,
     Machine,
@@ -157,6 +159,40 @@ def prices_text(found: PricesResults) -> str:
 def prices_parts(found: PricesResults) -> list[Iterator[str]]:
     """Render what a rule costs, table by table."""
     return [_machine(found.machine), _shapes(found.prices, "of a unit price")]
+
+
+def clients_text(found: ClientResults) -> str:
+    """Render what the Python client brings."""
+    return "\n\n".join("\n".join(part) for part in clients_parts(found))
+
+
+def clients_parts(found: ClientResults) -> list[Iterator[str]]:
+    """Render what the Python client brings, table by table."""
+    return [_machine(found.machine), targets.lines(targets.of_clients(found.clients)), _clients(found.clients)]
+
+
+def _clients(found: Sequence[ClientResult]) -> Iterator[str]:
+    rows = [
+        (
+            *(f"charge, {it.variant}", f"{it.callers} {it.way}", it.subject, number(it.per_second.median)),
+            f"{it.of_connections.median:.2f} ({it.of_connections.lowest:.2f} to {it.of_connections.highest:.2f})",
+            *(f"{figure.median:.1f}" for figure in (it.server_us, it.p50_ms, it.p99_ms)),
+            f"{it.client_share.median:.2f}",
+        )
+        for it in found
+    ]
+    header = (
+        "through the client",
+        "by",
+        "on",
+        "a second",
+        "of connections",
+        "server us",
+        "p50 ms",
+        "p99 ms",
+        "client cpu",
+    )
+    yield from table(header, rows)
 
 
 def grants_text(found: GrantsResults) -> str:

@@ -12,6 +12,7 @@ import msgspec
 import psutil
 from msgspec import Struct
 
+from benchmarks.clients import ClientResult
 from benchmarks.costs import Cost
 from benchmarks.footprint import Memory, Started
 from benchmarks.over_http import HttpResult
@@ -106,6 +107,14 @@ class PricesResults(Struct, frozen=True):
     machine: Machine
     plan: Plan
     prices: list[ShapeResult]
+
+
+class ClientResults(Struct, frozen=True):
+    """Charges through the Python client, and over as many connections."""
+
+    machine: Machine
+    plan: Plan
+    clients: list[ClientResult]
 
 
 class GrantsResults(Struct, frozen=True):

@@ -18,6 +18,7 @@ import msgspec
 import psutil
 from msgspec import Struct
 
+from benchmarks.client_load import ClientOrder
 from benchmarks.load import ENDED, STARTED, Order, Report
 
 START_SECONDS_MAX: Final = 30
@@ -100,14 +101,16 @@ def running(arguments: Callable[[int], list[str]], database_url: str) -> Iterato
                 process.communicate()
 
 
-def put_load(order: Order, server: Server, database_pid: int | None) -> Measured:
-    """Run the load generator against a server and measure what both spend.
+def put_load(
+    order: Order | ClientOrder, server: Server, database_pid: int | None, *, program: str = "benchmarks.load"
+) -> Measured:
+    """Run a load generator against a server and measure what both spend.
 
     Raises:
         ServerFailed: the load generator did not end well.
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "benchmarks.load"],
+        [sys.executable, "-m", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=_ROOT,

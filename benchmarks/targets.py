@@ -1,10 +1,11 @@
 """What Farebox aims at, held to what was measured."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from msgspec import Struct
 
+from benchmarks.clients import SHARING, ClientResult
 from benchmarks.growth import GrowthResults
 from benchmarks.ledgers import ENGINES
 from benchmarks.over_http import BASELINE, BESIDE, What
@@ -70,6 +71,30 @@ def lines(found: list[Target]) -> Iterator[str]:
         ],
         left=(0, 2, 4),
     )
+
+
+def of_clients(found: Sequence[ClientResult]) -> list[Target]:
+    """Hold callers that share requests to as many connections, in the same rounds."""
+    return [
+        target
+        for it in found
+        if it.way == SHARING
+        for target in (
+            Target(
+                f"{it.callers} callers of one process, {it.variant}, {_NAMES[it.subject]}",
+                3,
+                it.of_connections.median,
+                f"x {it.callers} connections",
+            ),
+            Target(
+                f"{it.callers} callers of one process, {it.variant}, {_NAMES[it.subject]}, p99",
+                1,
+                it.p99_of_connections.median,
+                f"x {it.callers} connections",
+                is_limit=True,
+            ),
+        )
+    ]
 
 
 class _Measured:

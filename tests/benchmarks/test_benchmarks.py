@@ -17,13 +17,21 @@ import msgspec
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks import document, filling, gateways, grants, ledgers, load, over_http, phases, prices
+from benchmarks import clients, document, filling, gateways, grants, ledgers, load, over_http, phases, prices
 from benchmarks.growth import GrowthResults
 from benchmarks.keys import RandomKeys, TimeOrderedKeys
 from benchmarks.ledgers import Acknowledged, WrongLedger
-from benchmarks.results import GatewaysResults, GrantsResults, MemoryResults, PricesResults, Results, SavingsResults
+from benchmarks.results import (
+    ClientResults,
+    GatewaysResults,
+    GrantsResults,
+    MemoryResults,
+    PricesResults,
+    Results,
+    SavingsResults,
+)
 from benchmarks.rounds import Figure
-from benchmarks.workload import DRAWS, charges, draws, populate
+from benchmarks.workload import DRAWS, VARIANTS, charges, draws, populate
 from farebox.core.commands import Charge
 from tests.gateways.programs import PROGRAMS
 from tests.tidy.files import ROOT
@@ -172,6 +180,17 @@ def test_what_given_credit_costs_is_measured(tmp_path: Path) -> None:
     assert "of no grants" in printed
 
 
+def test_what_the_client_brings_is_measured(tmp_path: Path) -> None:
+    printed = _printed(*TINY, "--client", "--engine", "sqlite", "--results", str(tmp_path))
+    (path,) = tmp_path.glob("client-*.json")
+    found = msgspec.json.decode(path.read_bytes(), type=ClientResults)
+    assert [(variant, way) for variant in VARIANTS for way in clients.WAYS] == [
+        (each.variant, each.way) for each in found.clients
+    ]
+    assert all(each.per_second.median > 0 for each in found.clients)
+    assert "of connections" in printed
+
+
 def test_gateways(tmp_path: Path) -> None:
     printed = _printed(*TINY, "--gateways", "--results", str(tmp_path))
     (path,) = tmp_path.glob("gateways-*.json")
@@ -216,9 +235,9 @@ def test_figures_are_written_between_their_markers_alone(tmp_path: Path) -> None
 def test_the_document_has_a_place_for_every_kind_of_figures(tmp_path: Path) -> None:
     copy = tmp_path / "performance.md"
     copy.write_text(document.DOCUMENT.read_text())
-    for name in ("figures", "savings", "prices", "grants", "gateways", "growth", "memory"):
+    for name in ("figures", "savings", "prices", "grants", "client", "gateways", "growth", "memory"):
         document.rewrite(name, "new", copy)
-    assert 7 == copy.read_text().count("\n\nnew\n\n")
+    assert 8 == copy.read_text().count("\n\nnew\n\n")
 
 
 async def test_a_ledger_that_has_what_no_client_was_told_of_is_refused(tmp_path: Path) -> None:

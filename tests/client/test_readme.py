@@ -37,6 +37,7 @@ def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     url = f"sqlite:///{tmp_path / 'farebox.db'}"
     seeds = asyncio.run(prepared(url))
     with Server(url) as server:
+        monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("FAREBOX_URL", server.url)
         monkeypatch.setenv("SERVICE_KEY", seeds.service_key)
         monkeypatch.setenv("MERCHANT_KEY", seeds.merchant_key)

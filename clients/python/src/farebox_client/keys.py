@@ -6,7 +6,6 @@ Keys in the order of time are written to neighbouring places of the ledger's ind
 import os
 import threading
 import time
-import uuid
 from collections.abc import Callable
 from typing import Final
 
@@ -43,7 +42,9 @@ class KeyMaker:
             self._last = moment = max(moment, self._last + 1)
         ms, step = divmod(moment, _STEPS_PER_MS)
         chance = int.from_bytes(self._random_bytes(_RANDOM_BYTES), "big") >> (_RANDOM_BYTES * 8 - _RANDOM_BITS)
-        return str(uuid.UUID(int=ms << 80 | _VERSION << 76 | step << 64 | _VARIANT << 62 | chance))
+        # As str(uuid.UUID(int=...)), in a third of the time: a key is made for each charge.
+        first, last = f"{ms << 16 | _VERSION << 12 | step:016x}", f"{_VARIANT << 62 | chance:016x}"
+        return f"{first[:8]}-{first[8:12]}-{first[12:]}-{last[:4]}-{last[4:]}"
 
     def begin(self) -> None:
         """Forget whether another thread was just making a key: in a forked process there is none."""

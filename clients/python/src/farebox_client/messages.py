@@ -121,18 +121,21 @@ class ChargeFields:
 
     @property
     def body(self) -> dict[str, Any]:
-        """The charge as it is sent."""
-        return _members(
-            merchant=self.merchant,
-            type=self.type,
-            quantity=self.quantity,
-            quantities=_quantities(self.quantities),
-            amount=_amount(self.amount),
-            reference=self.reference,
-            above=self.above,
-            requestedAt=_moment(self.requested_at),
-            idempotencyKey=self.key,
-        )
+        """The charge as it is sent; members that are None are left out."""
+        body: dict[str, Any] = {"merchant": self.merchant, "type": self.type, "idempotencyKey": self.key}
+        if self.quantity is not None:
+            body["quantity"] = self.quantity
+        if self.quantities is not None:
+            body["quantities"] = _quantities(self.quantities)
+        if self.amount is not None:
+            body["amount"] = _amount(self.amount)
+        if self.reference is not None:
+            body["reference"] = self.reference
+        if self.above is not None:
+            body["above"] = self.above
+        if self.requested_at is not None:
+            body["requestedAt"] = _moment(self.requested_at)
+        return body
 
 
 # What a merchant reads.

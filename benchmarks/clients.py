@@ -1,0 +1,115 @@
+"""What the Python client brings: callers of one process that share requests, held to as many connections."""
+
+from typing import Final
+
+from msgspec import Struct
+
+from benchmarks.client_load import ClientOrder
+from benchmarks.over_http import Case, Subject, acknowledge, order
+from benchmarks.rounds import Figure, figure
+from benchmarks.serving import Measured, put_load
+from benchmarks.workload import VARIANTS, Variant, draws
+
+CONNECTIONS: Final = "connections of the load generator"
+SHARING: Final = "callers of a client, sharing requests"
+ALONE: Final = "callers of a client, each by itself"
+WAYS: Final = (CONNECTIONS, SHARING, ALONE)
+
+_WARM_UP_PART: Final = 0.2
+_MICROSECONDS: Final = 1e6
+
+
+class ClientResult(Struct, frozen=True):
+    """Charges in one way over all rounds; ratios are to the load generator's connections in the same round.
+
+    `client_share` is of one processor core: it is spent by the process that charges.
+    """
+
+    subject: str
+    variant: Variant
+    way: str
+    callers: int
+    per_second: Figure
+    of_connections: Figure
+    server_us: Figure
+    client_share: Figure
+    p50_ms: Figure
+    p99_ms: Figure
+    p99_of_connections: Figure
+
+
+class _Sample(Struct, frozen=True):
+    per_second: float
+    server_us: float
+    client_share: float
+    p50_ms: float
+    p99_ms: float
+
+
+def measure(subject: Subject, *, callers: int, rounds: int, seconds: float) -> list[ClientResult]:
+    """Charge in each way in turn, in alternating rounds, over one server."""
+    samples: dict[tuple[Variant, str], list[_Sample]] = {}
+    for number in range(rounds):
+        for variant in VARIANTS:
+            for way in WAYS[:: 1 if number % 2 == 0 else -1]:
+                measured = _charge(subject, variant, way, callers, seconds)
+                samples.setdefault((variant, way), []).append(_sample(subject, measured, way))
+    return [
+        _result(subject, variant, way, callers, samples[variant, way], samples[variant, CONNECTIONS])
+        for variant in VARIANTS
+        for way in WAYS
+    ]
+
+
+def _charge(subject: Subject, variant: Variant, way: str, callers: int, seconds: float) -> Measured:
+    port = subject.server.port
+    if way == CONNECTIONS:
+        case = Case("charge", variant, callers)
+        return put_load(order(subject.population, case, port, seconds), subject.server, subject.database_pid)
+    population = subject.population
+    drawn = draws(len(population.members), variant)
+    places = {key: at for at, key in enumerate(dict.fromkeys((each.place, each.request_type) for each in drawn))}
+    sent = ClientOrder(
+        port=port,
+        seconds=seconds,
+        warm_up_seconds=seconds * _WARM_UP_PART,
+        callers=callers,
+        service_key=population.service_key,
+        requests=[(population.members[place].key, kind) for place, kind in places],
+        sequence=[places[each.place, each.request_type] for each in drawn],
+        is_batching=way == SHARING,
+    )
+    return put_load(sent, subject.server, subject.database_pid, program="benchmarks.client_load")
+
+
+def _sample(subject: Subject, measured: Measured, way: str) -> _Sample:
+    report, (main,) = measured.report, measured.report.streams
+    acknowledge(subject.acknowledged, main)
+    if set(main.answers) - {"200"}:
+        raise RuntimeError(f"charges of {way} were answered {main.answers}")
+    return _Sample(
+        per_second=main.completed / report.seconds,
+        server_us=measured.spent.server * _MICROSECONDS / (main.completed or 1),
+        client_share=report.cpu_seconds / report.seconds,
+        p50_ms=main.latencies_ms[0],
+        p99_ms=main.latencies_ms[2],
+    )
+
+
+def _result(
+    subject: Subject, variant: Variant, way: str, callers: int, samples: list[_Sample], first: list[_Sample]
+) -> ClientResult:
+    pairs = list(zip(samples, first, strict=True))
+    return ClientResult(
+        subject=subject.name,
+        variant=variant,
+        way=way,
+        callers=callers,
+        per_second=figure((each.per_second for each in samples), 4),
+        of_connections=figure(each.per_second / other.per_second for each, other in pairs),
+        server_us=figure(each.server_us for each in samples),
+        client_share=figure(each.client_share for each in samples),
+        p50_ms=figure(each.p50_ms for each in samples),
+        p99_ms=figure(each.p99_ms for each in samples),
+        p99_of_connections=figure(each.p99_ms / other.p99_ms for each, other in pairs),
+    )
