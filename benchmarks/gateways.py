@@ -1,4 +1,4 @@
-"""What a gate adds to a request, for each proxy that is there: the same proxy with the gate and without, in turn."""
+"""What a gate adds to a request: each proxy that is there with the gate and without, and an API with the middleware."""
 
 import contextlib
 import re
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from benchmarks import serving
 from benchmarks.report import progress
 from benchmarks.results import GatewayResult
 from benchmarks.rounds import figure
@@ -21,6 +22,8 @@ PLAIN: Final = "without the gate"
 FREE: Final = "free"
 CHARGED: Final = "charged"
 HELD: Final = "held"
+CAPTURED: Final = "held and captured"
+MIDDLEWARE: Final = "middleware"
 
 RULES: Final = """
 [[route]]
@@ -44,35 +47,55 @@ _END: Final = b"\r\n\r\n"
 
 def measure(*, rounds: int, seconds: float) -> list[GatewayResult]:
     """Measure each proxy over one connection, with charges on SQLite."""
-    with tempfile.TemporaryDirectory(prefix="farebox-bench-gateways-") as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory(prefix="farebox-bench-gateways-") as path:
+        folder = Path(path)
         url = f"sqlite:///{folder / 'farebox.db'}"
         seeds = seeded(url, balance=_BALANCE)
         (folder / "gate.toml").write_text(RULES)
         environment = {**gate_environment(folder / "gate.toml"), "FAREBOX_RATE_LIMIT": "0"}
         with contextlib.closing(Api(folder)) as api, Server(url, environment=environment) as farebox:
-            return [
-                result
-                for program in PROGRAMS.values()
-                if program.is_there
-                for result in _measure(program, api.port, farebox.port, seeds.merchant_key, rounds, seconds)
-            ]
+            results: list[GatewayResult] = []
+            for program in PROGRAMS.values():
+                if program.is_there:
+                    with _proxied(program, api.port, farebox.port) as cases:
+                        results += _measure(program.name, program.version(), cases, seeds.merchant_key, rounds, seconds)
+            with _with_middleware(farebox.url, seeds.service_key) as cases:
+                results += _measure(MIDDLEWARE, "", cases, seeds.merchant_key, rounds, seconds)
+            return results
 
 
-def _measure(
-    program: Program, api_port: int, farebox_port: int, key: str, rounds: int, seconds: float
-) -> Iterator[GatewayResult]:
-    progress(f"measuring {program.name}")
+Cases = Mapping[str, tuple[int, str]]
+"""What is asked for: where, and under which path."""
+
+
+@contextlib.contextmanager
+def _proxied(program: Program, api_port: int, farebox_port: int) -> Iterator[Cases]:
+    """Run a proxy twice, once with its gate taken out."""
     paid = CHARGED if program.knows_requests else HELD
     with (
         Gateway(program, api_port=api_port, farebox_port=farebox_port, edit=without_gate) as plain,
         Gateway(program, api_port=api_port, farebox_port=farebox_port) as gated,
     ):
-        cases = {PLAIN: (plain.port, "/free"), FREE: (gated.port, "/free"), paid: (gated.port, "/charged")}
-        found: dict[str, list[tuple[float, float]]] = {what: [] for what in cases}
-        for _ in range(rounds):
-            for what, (port, target) in cases.items():
-                found[what].append(_percentiles(_times(port, target, key, seconds)))
+        yield {PLAIN: (plain.port, "/free"), FREE: (gated.port, "/free"), paid: (gated.port, "/charged")}
+
+
+@contextlib.contextmanager
+def _with_middleware(url: str, key: str) -> Iterator[Cases]:
+    """Run an API twice, once with the middleware. A free request needs no key there, and asks nobody."""
+    app = "benchmarks.middleware_app"
+    with (
+        serving.running(lambda port: ["-m", app, str(port)], "") as plain,
+        serving.running(lambda port: ["-m", app, str(port), url, key], "") as charging,
+    ):
+        yield {PLAIN: (plain.port, "/free"), FREE: (charging.port, "/free"), CAPTURED: (charging.port, "/charged")}
+
+
+def _measure(name: str, version: str, cases: Cases, key: str, rounds: int, seconds: float) -> Iterator[GatewayResult]:
+    progress(f"measuring {name}")
+    found: dict[str, list[tuple[float, float]]] = {what: [] for what in cases}
+    for _ in range(rounds):
+        for what, (port, target) in cases.items():
+            found[what].append(_percentiles(_times(port, target, key, seconds)))
     for what, times in found.items():
         added = [
             (p50 - plain_p50, p99 - plain_p99)
@@ -80,8 +103,8 @@ def _measure(
         ]
         is_plain = what == PLAIN
         yield GatewayResult(
-            program.name,
-            program.version(),
+            name,
+            version,
             what,
             figure(p50 for p50, _ in times),
             figure(p99 for _, p99 in times),

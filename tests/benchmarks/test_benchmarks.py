@@ -200,7 +200,7 @@ def test_gateways(tmp_path: Path) -> None:
         (name, what)
         for name in installed
         for what in (gateways.PLAIN, gateways.FREE, gateways.HELD if name == "traefik" else gateways.CHARGED)
-    ]
+    ] + [(gateways.MIDDLEWARE, what) for what in (gateways.PLAIN, gateways.FREE, gateways.CAPTURED)]
     assert all(it.p99.median >= it.p50.median > 0 for it in found)
     assert "p50 added" in printed
 
