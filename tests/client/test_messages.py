@@ -14,12 +14,14 @@ from farebox_client import (
     ChargeFields,
     FareboxError,
     InvalidApiKey,
+    InvalidValue,
     RateLimited,
     UnexpectedAnswer,
     answers,
     messages,
 )
 from farebox_client.transport import Answer, checked_base_url
+from tests.client.conftest import Connect, Site
 
 CHARGED = {"transferId": "xfer_1", "cost": "0.10", "balance": "99.90", "available": "89.90"}
 
@@ -170,3 +172,15 @@ def test_a_base_url_that_is_none_is_refused(url: str) -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8000", "https://a.example/farebox", "http://[::1]:80"])
 def test_a_base_url_may_end_in_a_slash(url: str) -> None:
     assert [url, url] == [checked_base_url(url), checked_base_url(f"{url}/")]
+
+
+async def test_a_key_that_is_empty_is_sent_as_it_is(connect: Connect, site: Site) -> None:
+    """A key of the client's own in its place would charge twice what its caller takes to be one request."""
+    client = connect(site.server.url, key=site.seeds.service_key)
+    try:
+        with pytest.raises(InvalidValue, match="idempotencyKey"):
+            await client.charge(merchant=site.seeds.merchant, type="image", key="")
+        with pytest.raises(InvalidValue, match="idempotencyKey"):
+            await client.open_hold(merchant=site.seeds.merchant, type="image", key="")
+    finally:
+        await client.aclose()

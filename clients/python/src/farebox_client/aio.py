@@ -16,7 +16,7 @@ from farebox_client.batching.queue import PATH, BatchLimits
 from farebox_client.charge_batches import ChargeBatch, chunks
 from farebox_client.errors import FareboxError, HoldExpired
 from farebox_client.holds import HeldMoney
-from farebox_client.keys import new_key
+from farebox_client.keys import key_or_new
 from farebox_client.messages import Amount, Call, ChargeFields
 from farebox_client.metering.meters import AsyncMeter
 from farebox_client.metering.spool import RefusedCharge
@@ -175,7 +175,7 @@ class AsyncFarebox:
             FareboxError: it was refused, or nobody knows; `InsufficientBalance`, for example.
         """
         fields = ChargeFields(
-            merchant, type, quantity, quantities, amount, reference, above, requested_at, key or new_key()
+            merchant, type, quantity, quantities, amount, reference, above, requested_at, key_or_new(key)
         )
         if self._batcher is not None:
             return await self._batcher.charge(fields)

@@ -58,3 +58,8 @@ begin_after_fork(_MAKER)
 def new_key() -> str:
     """Make an idempotency key: a UUID of version 7, above all that this process made before."""
     return _MAKER.make()
+
+
+def key_or_new(key: str | None) -> str:
+    """Return a key as it is, though it be empty, which a server refuses; or make one if there is none."""
+    return new_key() if key is None else key

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 from farebox_client import answers
 from farebox_client.errors import ApprovalRequired, FareboxError, UnexpectedAnswer, error_of
-from farebox_client.keys import new_key
+from farebox_client.keys import key_or_new, new_key
 from farebox_client.retries import retry_after_seconds
 from farebox_client.transport import Answer
 
@@ -286,7 +286,7 @@ def open_hold(
         ttl: After how many seconds the hold expires by itself.
         key: The idempotency key; a new one if left out.
     """
-    key = new_key() if key is None else key
+    key = key_or_new(key)
     body = _members(
         merchant=merchant,
         type=type,
@@ -322,7 +322,7 @@ def capture(
         above: What becomes of what the work came to above the hold: `refuse`, `charge` or `uncollected`.
         key: The idempotency key; a new one if left out.
     """
-    key = new_key() if key is None else key
+    key = key_or_new(key)
     body = _members(
         quantity=quantity,
         quantities=_quantities(quantities),
@@ -345,7 +345,7 @@ def release(
         reason: Why, for people; one line.
         key: The idempotency key; a new one if left out.
     """
-    key = new_key() if key is None else key
+    key = key_or_new(key)
     body = _members(reference=reference, reason=reason, idempotencyKey=key)
     return Call("POST", _hold_path(hold, "release"), _reader(answers.Release, key), body, key)
 
@@ -381,7 +381,7 @@ def refund(
         note: Why, for people; one line.
         key: The idempotency key; a new one if left out.
     """
-    key = new_key() if key is None else key
+    key = key_or_new(key)
     transfer_id = transfer if isinstance(transfer, str) else transfer.transfer_id
     body = _members(transferId=transfer_id, amount=_amount(amount), reference=reference, note=note, idempotencyKey=key)
     return Call("POST", "/api/refunds", _reader(answers.Refund, key), body, key)

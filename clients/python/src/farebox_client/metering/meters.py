@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Final, Literal, TypeVar
 
 from farebox_client.batching.queue import charge_text
-from farebox_client.keys import new_key
+from farebox_client.keys import key_or_new
 from farebox_client.messages import Amount, ChargeFields
 from farebox_client.metering.spool import RefusedCharge, Spool
 from farebox_client.metering.spool_thread import SpoolThread, Ticket
@@ -63,7 +63,7 @@ class Meter:
             SpoolFailed: it could not be written, and is not accepted.
         """
         fields = ChargeFields(
-            merchant, type, quantity, quantities, amount, reference, above, requested_at, key or new_key()
+            merchant, type, quantity, quantities, amount, reference, above, requested_at, key_or_new(key)
         )
         ticket = Ticket()
         self._spool.accept(fields.key, charge_text(fields), ticket)
@@ -131,7 +131,7 @@ class AsyncMeter:
     ) -> str:
         """Accept a charge, as `Meter.charge`. If it is cancelled meanwhile, it may have been accepted or not."""
         fields = ChargeFields(
-            merchant, type, quantity, quantities, amount, reference, above, requested_at, key or new_key()
+            merchant, type, quantity, quantities, amount, reference, above, requested_at, key_or_new(key)
         )
         future: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._spool.accept(fields.key, charge_text(fields), Ticket(future))
