@@ -114,7 +114,7 @@ class _Exchange:
         try:
             await app(scope, self._received, self._sent)
         except asyncio.CancelledError:
-            self._finish()
+            self._leave()
             raise
         except Exception:
             await self._settle()
@@ -126,15 +126,21 @@ class _Exchange:
             await _refuse(scope, self._send, charge.refusal)
 
     def _finish(self) -> "asyncio.Task[None] | None":
-        for task in (self._watching, self._extending):
-            if task is not None:
-                task.cancel()
+        """Let what it came to be taken or given back; the application may still run, and hear from its client."""
+        if self._extending is not None:
+            self._extending.cancel()
         if self._end is None and self._charge.is_open:
             self._end = self._charging.end(self._charge)
         return self._end
 
+    def _leave(self) -> "asyncio.Task[None] | None":
+        """Stop all that is done beside the application."""
+        if self._watching is not None:
+            self._watching.cancel()
+        return self._finish()
+
     async def _settle(self) -> None:
-        end = self._finish()
+        end = self._leave()
         if end is not None:
             await asyncio.shield(end)
 
