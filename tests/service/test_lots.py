@@ -101,6 +101,24 @@ def test_lots_last_as_long_as_a_day_by_day_spending_of_them(lots: list[Lot]) -> 
     assert NOW + _slowly(lots, 7) * DAY == runway.until
 
 
+@given(_LOTS)
+def test_what_ends_unspent_and_what_is_burned_are_all_there_was(lots: list[Lot]) -> None:
+    spendable = sum(lot.amount for lot in lots)
+    runway = runway_of([7], spendable=spendable, now=NOW, lots=lots)
+    assert runway is not None
+    assert spendable == (runway.until - NOW) // DAY * 7 + sum(amount for _, amount in runway.losses)
+    assert sorted(runway.losses) == list(runway.losses)
+    assert all(NOW < at <= runway.until for at, _ in runway.losses if at != runway.until)
+
+
+def test_each_pace_loses_what_it_leaves() -> None:
+    lots = [Lot(50, NOW + 2 * DAY), Lot(50)]
+    runway = runway_of([30, 20, 10, 10], spendable=100, now=NOW, lots=lots)
+    assert runway is not None
+    end = NOW + 2 * DAY
+    assert ((), ((end, 10),), ((end, 30),)) == (runway.losses_low, runway.losses, runway.losses_high)
+
+
 @given(st.integers(0, 10**15), st.lists(st.integers(0, 10**12), min_size=1, max_size=14))
 def test_one_lot_without_an_end_is_money_as_it_was(amount: int, burns: list[int]) -> None:
     assert runway_of(burns, spendable=amount, now=NOW) == runway_of(

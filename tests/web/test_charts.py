@@ -8,6 +8,7 @@ from typing import Final, Literal
 from xml.etree import ElementTree
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,7 +175,9 @@ def histories(draw: st.DrawFn) -> History:
 @st.composite
 def runways(draw: st.DrawFn, now: int) -> Runway | None:
     low, usual, high = sorted(draw(st.tuples(*[st.integers(0, 40 * DAY) | st.integers(0, RUNWAY_MAX)] * 3)))
-    return draw(st.none() | st.just(Runway(now, now + usual, now + low, now + high, UNIT)))
+    lost = st.lists(st.tuples(st.integers(1, 40 * DAY), st.integers(1, 10**18)), max_size=3)
+    losses = [tuple(sorted((now + at, amount) for at, amount in draw(lost) if at < end)) for end in (usual, low, high)]
+    return draw(st.none() | st.just(Runway(now, now + usual, now + low, now + high, UNIT, *losses)))
 
 
 @examples(150)
@@ -356,6 +359,27 @@ def test_a_cone_ends_at_zero_or_where_the_chart_does() -> None:
     tip, slow, fast = pairs(only(root, "cone").attrib["d"].removesuffix(" Z").replace("M", "").replace("L", ""))
     assert (710, 710) == (slow[0], fast[0])
     assert slow[1] < fast[1] < 224
+
+
+def test_the_forecast_goes_down_by_a_step_where_credit_ends() -> None:
+    """The balance is 400 at first, and goes down evenly but for the 100 that end after two days, at each pace."""
+    losses = ((NOW + 2 * DAY, 100 * UNIT),)
+    lasts = msgspec.structs.replace(runway(), losses=losses, losses_low=losses, losses_high=losses)
+    root = draw(steady(), lasts=lasts)
+    tip, above, below, end = pairs(only(root, "ahead").attrib["points"])
+    zero = 224.0
+    assert above[0] == below[0] == pytest.approx(tip[0] + (end[0] - tip[0]) * 2 / 5.375, abs=0.1)
+    # 400.000001 are left at the tip: 100 of them end, and the rest is spent over 5.375 days.
+    unit = (zero - tip[1]) / 400
+    assert below[1] - above[1] == pytest.approx(100 * unit, abs=0.2)
+    assert above[1] - tip[1] == pytest.approx(300 * unit * 2 / 5.375, abs=0.2)
+    assert zero == end[1]
+    outline = pairs(only(root, "cone").attrib["d"].removesuffix(" Z").replace("M", "").replace("L", ""))
+    assert 7 == len(list(outline))
+    # What ends beyond the chart is no step of it.
+    far = ((NOW + 300 * DAY, 100 * UNIT),)
+    root = draw(steady(), lasts=msgspec.structs.replace(runway(350, 340, 360), losses=far))
+    assert 2 == len(list(pairs(only(root, "ahead").attrib["points"])))
 
 
 def test_as_much_of_the_time_ahead_is_drawn_as_the_cone_needs() -> None:

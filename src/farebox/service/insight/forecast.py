@@ -37,11 +37,16 @@ RUNWAY_MAX: Final = (RUNWAY_DAYS_MAX + 1) * DAY
 """No time further ahead is worked out, which would leave the years that can be written."""
 
 
+Losses = tuple[tuple[int, int], ...]
+"""When given credit ends unspent, microseconds since 1970, the soonest first, and how much of it, in micros."""
+
+
 class Runway(Struct, frozen=True):
     """How long the money lasts as of `now`; times are microseconds since 1970.
 
     `until` is when it is used up at the burn of a usual day, `until_low` and `until_high` at the upper and lower
-    quartile of recent days; none is after `now` + RUNWAY_MAX. `burn_per_day` is what a usual day burns, in micros.
+    quartile of recent days; none is after `now` + RUNWAY_MAX. `burn_per_day` is what a usual day burns, in micros. At
+    each of the three paces `losses` are what ends unspent before then.
     """
 
     now: int
@@ -49,6 +54,9 @@ class Runway(Struct, frozen=True):
     until_low: int
     until_high: int
     burn_per_day: int
+    losses: Losses = ()
+    losses_low: Losses = ()
+    losses_high: Losses = ()
 
     def whole_days(self, until: int) -> int | None:
         """Count the days of 24 hours until one of the runway's ends, rounded down; None if it is over a year."""
@@ -105,18 +113,15 @@ def runway_of(burns: Sequence[int], *, spendable: int, now: int, lots: Sequence[
     low, median, high = ordered[(count - 1) // 4], ordered[count // 2], ordered[3 * count // 4]
     usual = median or max(divide_rounding_half_up(sum(spent), count), 1)
     made_of = lots or (Lot(spendable),)
-    return Runway(
-        now=now,
-        until=_used_up_at(made_of, usual, now),
-        until_low=_used_up_at(made_of, max(high, usual), now),
-        until_high=_used_up_at(made_of, low, now),
-        burn_per_day=usual,
-    )
+    until, losses = _spent(made_of, usual, now)
+    until_low, losses_low = _spent(made_of, max(high, usual), now)
+    until_high, losses_high = _spent(made_of, low, now)
+    return Runway(now, until, until_low, until_high, usual, losses, losses_low, losses_high)
 
 
 def runway_at(burn_per_day: int, *, spendable: int, now: int) -> Runway:
     """Compute a runway from the burn of a usual day alone."""
-    until = _used_up_at((Lot(spendable),), burn_per_day, now)
+    until, _ = _spent((Lot(spendable),), burn_per_day, now)
     return Runway(now=now, until=until, until_low=until, until_high=until, burn_per_day=burn_per_day)
 
 
@@ -216,13 +221,18 @@ def _came_in(funding: Sequence[Transfer], *, after: int, last: int) -> int:
     return sum(EFFECTS[Kind(item.kind)].wallet * item.amount for item in funding if after < item.seq <= last)
 
 
-def _used_up_at(lots: Sequence[Lot], burn: int, now: int) -> int:
-    """Spend lots one after another; what an ending one still has at its end is lost.
+def _spent(lots: Sequence[Lot], burn: int, now: int) -> tuple[int, Losses]:
+    """Spend lots one after another: tell when all are used up, and what an ending one still had at its end.
 
     Divisions are rounded down to the microsecond: money is never told to last longer than it does.
     """
-    at = now
+    at, losses = now, []
     for lot in lots:
         spent_at = at + (RUNWAY_MAX if burn == 0 else max(lot.amount, 0) * DAY // burn)
-        at = spent_at if lot.expires_at is None else min(spent_at, max(at, lot.expires_at))
-    return min(at, now + RUNWAY_MAX)
+        ends_at = spent_at if lot.expires_at is None else lot.expires_at
+        if ends_at < spent_at:
+            spent_at = max(at, ends_at)
+            losses.append((ends_at, lot.amount - burn * (spent_at - at) // DAY))
+        at = spent_at
+    until = min(at, now + RUNWAY_MAX)
+    return until, tuple(sorted((when, amount) for when, amount in losses if now < when <= until and amount > 0))

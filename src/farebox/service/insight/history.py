@@ -16,7 +16,7 @@ from farebox.core.accounts import EFFECTS, Account, Kind
 from farebox.core.transfers import Transfer
 from farebox.service.clock import Clock
 from farebox.service.errors import translated
-from farebox.service.insight.forecast import DAY, Runway
+from farebox.service.insight.forecast import DAY, Losses, Runway
 from farebox.service.statements.seek import last_transfers, transfers_at
 from farebox.storage.transfers import TransferStore
 
@@ -49,10 +49,11 @@ class History(Struct, frozen=True):
 
 
 class Cone(Struct, frozen=True):
-    """Where the forecast goes: straight from the posted balance now down to where it is used up, at three paces.
+    """Where the forecast goes: from the posted balance now down to where it is used up, at three paces.
 
     That is at `floor`: zero, or as far below as the credit limit lets it go. `fast`, `usual` and `slow` are the times
-    at which it is reached, microseconds since 1970, in that order.
+    at which it is reached, microseconds since 1970, in that order. Each goes down evenly, and by a step where given
+    credit ends unspent at its pace.
     """
 
     now: int
@@ -61,6 +62,9 @@ class Cone(Struct, frozen=True):
     fast: int
     usual: int
     slow: int
+    fast_losses: Losses = ()
+    usual_losses: Losses = ()
+    slow_losses: Losses = ()
 
 
 class HistoryReader:
@@ -136,7 +140,8 @@ def cone_of(runway: Runway | None, *, posted: int, credit_limit: int, now: int) 
     """Draw a runway as a cone from the posted balance; None if there is none, or nothing left that could run out."""
     if runway is None or posted <= -credit_limit or runway.until <= now:
         return None
-    return Cone(now, posted, -credit_limit, max(runway.until_low, now), runway.until, runway.until_high)
+    times = (max(runway.until_low, now), runway.until, runway.until_high)
+    return Cone(now, posted, -credit_limit, *times, runway.losses_low, runway.losses, runway.losses_high)
 
 
 def _line(

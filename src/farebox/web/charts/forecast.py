@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from markupsafe import Markup
 
 from farebox.core.money import divide_rounding_half_up
-from farebox.service.insight.forecast import RUNWAY_DAYS_MAX
+from farebox.service.insight.forecast import RUNWAY_DAYS_MAX, Losses
 from farebox.service.insight.history import Cone
 from farebox.web.charts.axes import Plot
 from farebox.web.charts.svg import titled
@@ -29,7 +29,7 @@ def time_ahead(cone: Cone | None, past: int) -> int:
 
 def lowest_ahead(cone: Cone | None, end: int) -> int:
     """Return the lowest balance that a cone has up to `end`, micros; 0 without one."""
-    return 0 if cone is None else _end_of_pace(cone, cone.fast, end)[1]
+    return 0 if cone is None else _pace(cone, cone.fast, cone.fast_losses, end)[-1][1]
 
 
 def draw_cone(cone: Cone | None, plot: Plot, zone: ZoneInfo) -> Markup:
@@ -37,9 +37,9 @@ def draw_cone(cone: Cone | None, plot: Plot, zone: ZoneInfo) -> Markup:
     if cone is None:
         return Markup("")
     end = plot.times.high
-    tip = (cone.now, cone.posted)
     corner = [(end, cone.floor)] if cone.slow > end >= cone.fast else []
-    outline = [tip, _end_of_pace(cone, cone.slow, end), *corner, _end_of_pace(cone, cone.fast, end)]
+    fast = _pace(cone, cone.fast, cone.fast_losses, end)
+    outline = [*_pace(cone, cone.slow, cone.slow_losses, end), *corner, *fast[:0:-1]]
     likely = titled(
         "path",
         _likely(cone, zone),
@@ -50,7 +50,7 @@ def draw_cone(cone: Cone | None, plot: Plot, zone: ZoneInfo) -> Markup:
         "polyline",
         f"At the usual pace it lasts {_until(cone, cone.usual, zone)}",
         class_="ahead",
-        points=plot.positions([tip, _end_of_pace(cone, cone.usual, end)]),
+        points=plot.positions(_pace(cone, cone.usual, cone.usual_losses, end)),
     )
     return likely + usual
 
@@ -70,9 +70,22 @@ def _is_far(cone: Cone, used_up_at: int) -> bool:
     return used_up_at - cone.now > RUNWAY_DAYS_MAX * DAY
 
 
-def _end_of_pace(cone: Cone, used_up_at: int, end: int) -> tuple[int, int]:
-    """Return the point where a pace ends: where the balance is used up, or where it leaves the chart."""
+def _pace(cone: Cone, used_up_at: int, losses: Losses, end: int) -> list[tuple[int, int]]:
+    """Return the points of a pace, from now to where the balance is used up, or where it leaves the chart.
+
+    What doesn't end is spent evenly, and what ends is lost at once.
+    """
+    spent = max(cone.posted - cone.floor - sum(amount for _, amount in losses), 0)
+    stretch = max(used_up_at - cone.now, 1)
+    left, points = cone.posted, [(cone.now, cone.posted)]
+    for at, lost in losses:
+        even = divide_rounding_half_up(spent * (min(at, end) - cone.now), stretch)
+        points.append((min(at, end), max(left - even, cone.floor)))
+        if at > end:
+            return points
+        left -= lost
+        points.append((at, max(left - even, cone.floor)))
     if used_up_at <= end:
-        return used_up_at, cone.floor
-    left = divide_rounding_half_up((cone.posted - cone.floor) * (used_up_at - end), used_up_at - cone.now)
-    return end, cone.floor + left
+        return [*points, (used_up_at, cone.floor)]
+    even = divide_rounding_half_up(spent * (end - cone.now), stretch)
+    return [*points, (end, max(left - even, cone.floor))]
