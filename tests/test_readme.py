@@ -12,7 +12,8 @@ import pytest
 from tests.support.server import free_port
 
 README = Path(__file__).parent.parent / "README.md"
-RUN_TIMEOUT_S = 100
+RUN_TIMEOUT_S = 200
+pytestmark = pytest.mark.timeout(RUN_TIMEOUT_S + 20)
 PORTS_IN_README = ("8321", "8322", "8323", "8324")
 SERVED = '{"seen":"a cat"}'
 UNKNOWN_KEY = '{"isSuccess":false,"statusCode":401,"errorMessage":"Invalid API key","data":null}'
