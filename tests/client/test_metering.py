@@ -140,7 +140,7 @@ def test_processes_that_are_killed_again_and_again_lose_nothing(site: Site, tmp_
     assert {1} == set(booked.values())
     assert len(accepted) == len(set(accepted)) > KILLS
     assert set() == set(accepted) - set(booked)
-    # What was on disk before its process could tell is charged, too.
+    # Charges that were on disk before their process could tell are made, too.
     assert [] == list(tmp_path.iterdir())
 
 
