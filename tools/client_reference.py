@@ -8,7 +8,19 @@ from pathlib import Path
 from typing import Any, Final
 
 import farebox_client
-from farebox_client import ChargeFields, Farebox, FareboxError, answers, errors
+from farebox_client import (
+    BatchLimits,
+    ChargeFields,
+    Farebox,
+    FareboxError,
+    Meter,
+    MeterLimits,
+    RefusedCharge,
+    SpoolFailed,
+    SpoolFull,
+    answers,
+    errors,
+)
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "reference" / "python-client.md"
 
@@ -37,8 +49,26 @@ def page() -> str:
         if inspect.isfunction(method) and not name.startswith("_") and name != "ask":
             parts += _entry(name, method, inspect.signature(getattr(Farebox, name)))
     parts += ["## A charge of a batch\n", *_entry("ChargeFields", ChargeFields, inspect.signature(ChargeFields))]
+    parts += ["## A meter\n", *_meter(), "## Limits\n"]
+    for limits in (BatchLimits, MeterLimits):
+        parts += _entry(limits.__name__, limits, inspect.signature(limits))
     parts += ["## Answers\n", *_answers(), "## Errors\n", *_errors()]
     return "\n".join(parts)
+
+
+def _meter() -> Iterator[str]:
+    yield "`Farebox.meter` and `AsyncFarebox.meter` make one; the methods of the latter's are awaited.\n"
+    for name, method in vars(Meter).items():
+        if inspect.isfunction(method) and not name.startswith("_"):
+            yield from _entry(f"Meter.{name}", method, inspect.signature(method))
+    words = inspect.getdoc(RefusedCharge)
+    yield f"### `RefusedCharge`\n\n{words}\n\n| member | |\n| --- | --- |"
+    comments = dict(_COMMENTED.findall(inspect.getsource(RefusedCharge)))
+    for field in dataclasses.fields(RefusedCharge):
+        yield f"| `{field.name}` | {' '.join(comments.get(field.name, '').split())} |"
+    yield ""
+    for kind in (SpoolFull, SpoolFailed):
+        yield f"### `{kind.__name__}`\n\n{inspect.getdoc(kind)}\n"
 
 
 def _entry(name: str, thing: Any, signature: inspect.Signature, more: Any = None) -> Iterator[str]:

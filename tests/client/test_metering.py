@@ -19,9 +19,8 @@ from typing import Any, Final
 
 import pytest
 
-from farebox_client import AsyncFarebox, Farebox, Unreachable
-from farebox_client.metering.spool import RefusedCharge, Spool, SpoolFailed
-from farebox_client.metering.spool_thread import MeterLimits, SpoolFull
+from farebox_client import AsyncFarebox, Farebox, MeterLimits, RefusedCharge, SpoolFailed, SpoolFull, Unreachable
+from farebox_client.metering.spool import Spool
 from farebox_client.transport import Answer
 from tests.client.conftest import Site
 
@@ -253,6 +252,13 @@ async def test_tasks_share_a_meter_and_its_transactions(server: Recording, tmp_p
     assert 501 >= len(server.made)
 
 
+def test_limits_leave_room_for_something() -> None:
+    with pytest.raises(ValueError, match="above zero"):
+        MeterLimits(waiting_max=0)
+    with pytest.raises(ValueError, match="above one"):
+        MeterLimits(sending_max=1)
+
+
 def test_files_are_their_owners_alone(farebox: Farebox, server: Recording, tmp_path: Path) -> None:
     server.is_there = False
     folder = tmp_path / "spools" / "charges"
@@ -279,6 +285,8 @@ def test_a_live_process_keeps_its_file(farebox: Farebox, server: Recording, tmp_
     assert [] == files(tmp_path)
 
 
+# Python 3.12 warns of a fork beside threads, which is what this is about.
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_process_has_its_own_spool_and_spoils_none(
     farebox: Farebox, server: Recording, tmp_path: Path
 ) -> None:

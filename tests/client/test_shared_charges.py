@@ -18,6 +18,7 @@ import pytest
 
 from farebox_client import (
     AsyncFarebox,
+    BatchLimits,
     Charge,
     Farebox,
     FareboxError,
@@ -28,7 +29,6 @@ from farebox_client import (
     MerchantNotFound,
     Unreachable,
 )
-from farebox_client.batching.queue import BatchLimits
 from farebox_client.transport import Answer, BlockingHttpTransport, HttpTransport
 from tests.support.server import Seeds, Server, seeded
 
@@ -337,6 +337,8 @@ def test_the_end_of_a_blocking_client_waits_for_charges_under_way(site: Site) ->
         farebox.charge(merchant=site.seeds.merchant, type="image")
 
 
+# Python 3.12 warns of a fork beside threads, which is what this is about.
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_forked_process_charges_by_itself(site: Site) -> None:
     with Farebox(site.server.url, key=site.seeds.service_key) as farebox:
         farebox.charge(merchant=site.seeds.merchant, type="image", reference="before")

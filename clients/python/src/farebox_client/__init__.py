@@ -25,6 +25,7 @@ from farebox_client.answers import (
     Release,
     Transfer,
 )
+from farebox_client.batching.queue import BatchLimits
 from farebox_client.blocking import BlockingHold, Farebox
 from farebox_client.errors import (
     AmountNotAllowed,
@@ -91,6 +92,9 @@ from farebox_client.errors import (
 )
 from farebox_client.keys import new_key
 from farebox_client.messages import ChargeFields
+from farebox_client.metering.meters import AsyncMeter, Meter
+from farebox_client.metering.spool import RefusedCharge, SpoolFailed
+from farebox_client.metering.spool_thread import MeterLimits, SpoolFull
 
 __all__ = [
     "Above",
@@ -106,8 +110,10 @@ __all__ = [
     "ApprovalRequired",
     "AsyncFarebox",
     "AsyncHold",
+    "AsyncMeter",
     "Balance",
     "BalanceLimitExceeded",
+    "BatchLimits",
     "BlockingHold",
     "Capture",
     "CaptureExceedsHold",
@@ -144,6 +150,8 @@ __all__ = [
     "MerchantFrozen",
     "MerchantNotEmpty",
     "MerchantNotFound",
+    "Meter",
+    "MeterLimits",
     "MethodNotAllowed",
     "MoneyOwed",
     "NotFound",
@@ -158,10 +166,13 @@ __all__ = [
     "RateLimited",
     "Refund",
     "RefundExceedsTransfer",
+    "RefusedCharge",
     "Release",
     "RequestTimeout",
     "RequestedAtOutOfBounds",
     "ReversalExceedsTopUp",
+    "SpoolFailed",
+    "SpoolFull",
     "ThresholdOutOfReach",
     "Transfer",
     "TransferNotFound",

@@ -80,19 +80,35 @@ class Meter:
         return self._spool.ask(Spool.refused)
 
     def ask_again(self, keys: Sequence[str] | None = None) -> int:
-        """Let refused charges wait again, under the keys they had: these, or all; return how many there were."""
+        """Let refused charges wait again, under the keys they had; return how many there were.
+
+        Args:
+            keys: The keys of those that are asked again; all, if left out.
+        """
         return self._spool.ask(lambda spool: spool.put_back(_chosen(spool, keys)))
 
     def forget(self, keys: Sequence[str] | None = None) -> int:
-        """Drop refused charges for good: these, or all; return how many there were."""
+        """Drop refused charges for good; return how many there were.
+
+        Args:
+            keys: The keys of those that are dropped; all, if left out.
+        """
         return self._spool.ask(lambda spool: spool.forget(_chosen(spool, keys)))
 
     def flush(self, time_limit: float = CLOSE_SECONDS) -> int:
-        """Wait until all that was accepted is made or refused; return how many are not when the time is over."""
+        """Wait until all that was accepted is made or refused; return how many are not when the time is over.
+
+        Args:
+            time_limit: How many seconds it waits at most.
+        """
         return self._spool.flush(time_limit)
 
     def close(self, time_limit: float = CLOSE_SECONDS) -> int:
-        """Accept no more, flush, and give the spool up; return how many are left on disk, for the next process."""
+        """Accept no more, flush, and give the spool up; return how many are left on disk, for the next process.
+
+        Args:
+            time_limit: How many seconds it waits at most until all is made.
+        """
         left = self._spool.close(time_limit)
         self._on_close()
         return left

@@ -50,6 +50,10 @@ class MeterLimits:
     sending_max: int = 4_000
     take_over_seconds: float = 10.0
 
+    def __post_init__(self) -> None:
+        if min(self.waiting_max, self.write_max, self.take_over_seconds) <= 0 or self.sending_max < 2:
+            raise ValueError("limits are above zero, and sending_max above one")
+
 
 class SpoolFull(Exception):
     """As many charges wait as may; this one was not accepted."""
