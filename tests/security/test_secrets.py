@@ -107,9 +107,9 @@ def test_nothing_that_is_sent_or_set_comes_out_in_the_log_or_the_list_of_process
     processes = [_command_line(process) for process in psutil.process_iter()]
     assert any("farebox" in line and str(port) in line for line in processes)
     log = site.server.log()
-    for secret in site.secrets:
-        assert secret not in log
-        assert not any(secret in line for line in processes)
+    for hidden in site.secrets:
+        assert hidden not in log
+        assert not any(hidden in line for line in processes)
     assert not KEY.search(log)
     assert "a proxy is set up wrongly at /gate/nginx" in log
     assert "Traceback" not in log
