@@ -128,9 +128,9 @@ def _paid(outcome: Outcome) -> Transfer:
     """Return what paid.
 
     Raises:
-        InvalidKey: the merchant was named by a key that opens nothing.
+        InvalidKey: the merchant was named by a key that opens nothing; those of one that is closed do not.
         Refused: it was refused for another reason.
     """
-    if outcome.code is Code.MERCHANT_NOT_FOUND:
+    if outcome.code in (Code.MERCHANT_NOT_FOUND, Code.MERCHANT_CLOSED):
         raise InvalidKey
     return transfer_of(outcome)
