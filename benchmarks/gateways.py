@@ -65,7 +65,7 @@ def measure(*, rounds: int, seconds: float) -> list[GatewayResult]:
 
 
 Cases = Mapping[str, tuple[int, str]]
-"""What is asked for: where, and under which path."""
+"""The requests: where they go, and under which path."""
 
 
 @contextlib.contextmanager

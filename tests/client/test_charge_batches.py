@@ -90,7 +90,7 @@ def _outcome(outcome: str, key: str) -> dict[str, Any]:
 
 
 async def charged(script: Scripted, keys: str, attempts: int = 6) -> list[Charge | FareboxError]:
-    """Charge a batch by the client that the script is for; each charge's key is a letter."""
+    """Charge a batch by the client that the script is for; each charge has a character for its key."""
     charges = [ChargeFields("m", "image", key=key) for key in keys]
     if isinstance(script, AsyncScripted):
         async with AsyncFarebox("http://farebox.example", key="k", transport=script, attempts=attempts) as farebox:

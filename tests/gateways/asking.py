@@ -11,7 +11,7 @@ TIMEOUT_S = 30
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """An answer as it came back."""
 
     status: int
     headers: Mapping[str, str]

@@ -98,13 +98,13 @@ class Accounts:
     undelivered: frozenset[str]
     """What it failed at, or took too long for."""
     paid: frozenset[str]
-    """What was charged and not given back, or held and captured."""
+    """The requests that were charged and not given back, or held and captured."""
     made: frozenset[str]
     """All that the gate charged or held."""
 
     @property
     def lost(self) -> frozenset[str]:
-        """What is not accounted for alike."""
+        """The requests that are not accounted for alike."""
         return (self.paid - self.delivered) | (self.delivered - self.paid)
 
 

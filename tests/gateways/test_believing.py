@@ -99,7 +99,7 @@ def test_a_client_has_the_api_asked_once(stand: Stand) -> None:
     ],
 )
 def test_a_path_costs_what_the_api_takes_it_for(stand: Stand, target: str) -> None:
-    """Whatever comes through to the API was either refused or paid, if any program may take it for the paid path."""
+    """A request that comes through to the API was refused or paid, if any program may take it for the paid path."""
     before, asked = stand.merchant.available(), len(stand.api.requests())
     answer = ask(stand.port, target, key=stand.merchant.key)
     reached = stand.api.requests()[asked:]

@@ -1,7 +1,7 @@
 """Under load, with an API that fails and hangs and clients that leave: what is charged is what was delivered.
 
-Then the settler, the gate and the proxy are killed in the middle. What is not accounted for alike after that is no more
-than what was under way when the gate or the proxy was killed: a proxy that is killed writes no line of it, and a gate
+Then the settler, the gate and the proxy are killed in the middle. No more is accounted for otherwise after that than
+what was under way when the gate or the proxy was killed: a proxy that is killed writes no line of it, and a gate
 may have charged and not said so.
 """
 

@@ -90,7 +90,7 @@ def test_kills_at_any_moment_change_nothing_in_the_end(site: Site, seed: int, tm
     states = [tmp_path / "one.db", tmp_path / "two.db"]
     site.log.touch()
     for state in states:
-        # What was rotated away before a settler knew of the log is none of its.
+        # Lines that were rotated away before a settler knew of the log are none of its.
         site.settle(state=state)
     writer = threading.Thread(target=write)
     writer.start()
@@ -105,7 +105,7 @@ def test_kills_at_any_moment_change_nothing_in_the_end(site: Site, seed: int, tm
     # One that has just been started is ended by the signal itself.
     assert {process.returncode for process in running} <= {0, -signal.SIGTERM}, printed
     for state in states:
-        # What is left to read has been settled before.
+        # The lines that are left to read have been settled before.
         counts = site.settle(state=state)
         assert (0, 0, 0, 0) == tuple(counts[name] for name in ("captured", "released", "refunded", "late"))
     assert site.model() == site.ledger()

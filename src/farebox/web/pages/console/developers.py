@@ -7,7 +7,7 @@ from farebox.web.pages.request import PageRequest
 from farebox.web.pages.routes import Audience, PageRoute
 
 
-class DeveloperPages:
+class ServiceDeveloperPages:
     """The page for those who write the operator's services."""
 
     def routes(self) -> list[PageRoute]:

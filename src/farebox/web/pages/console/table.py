@@ -4,7 +4,7 @@ from farebox.web.pages.console.annotations import AnnotationPages
 from farebox.web.pages.console.approvals import ApprovalPages
 from farebox.web.pages.console.audit import AuditLogPages
 from farebox.web.pages.console.closing import ClosingPages
-from farebox.web.pages.console.developers import DeveloperPages
+from farebox.web.pages.console.developers import ServiceDeveloperPages
 from farebox.web.pages.console.grants import ConsoleGrantPages
 from farebox.web.pages.console.holds import ConsoleHoldPages
 from farebox.web.pages.console.keys import ConsoleKeyPages
@@ -49,7 +49,7 @@ def console_routes() -> list[PageRoute]:
         AuditLogPages(),
         StaffPages(),
         ConsoleKeyPages(is_merchants=False),
-        DeveloperPages(),
+        ServiceDeveloperPages(),
         SystemPages(),
     )
     return [route for page in pages for route in page.routes()]
