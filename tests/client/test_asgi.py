@@ -274,7 +274,7 @@ def test_nobody_is_let_through_while_farebox_cannot_be_asked(books: Books, payer
         assert 0 == site.handled.count
 
 
-def test_what_was_let_through_is_charged_later(tmp_path: Path) -> None:
+def test_what_was_let_through_is_charged_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with open_books(tmp_path) as books:
         payer, poor = books.payer(), books.payer("0.01")
         settings = {"fail_open": True, "spool": tmp_path / "spool", "give_up_after": 0.5}
@@ -288,6 +288,8 @@ def test_what_was_let_through_is_charged_later(tmp_path: Path) -> None:
             books.server.start()
             books.assert_settled(payer, "0.384")
             books.assert_settled(poor, "0.01")
+        assert "a key that ends in PQRS" in caplog.text
+        assert "fbm_" not in caplog.text
         # A debt that nobody can be charged for is kept for the operator to look at.
         (left,) = (tmp_path / "spool").glob("*.owed")
         assert left.stat().st_mode & 0o777 == 0o600

@@ -115,7 +115,7 @@ def _refused(owed: Owed, error: FareboxError) -> Steps[str | None]:
         return None
     if is_outage(error) or not error.is_known or error.code in _OPERATORS_FAULT:
         raise error
-    log.error("%s can't be taken of %s: %s", owed.key, owed.hold or owed.merchant, error)
+    log.error("%s can't be taken of %s: %s", owed.key, owed.hold or owed.payer, error)
     if owed.hold is not None:
         try:
             yield messages.release(owed.hold)

@@ -7,7 +7,7 @@ refuses the charge, as the key was used for something else.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import datetime, timezone
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from farebox_client.middleware.request_charge import ChargeEnding, RequestCharge
 MERCHANT: Final = "mer_"
 _HOLD: Final = "hold_"
 _NUMBER_CHARS: Final = 13
+_HINT_CHARS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class Owed:
     amount: str | None = None
     held_quantities: Mapping[str, int] | None = None
     held_amount: str | None = None
+
+    @property
+    def payer(self) -> str:
+        """The payer as logs may have it: a key is told from others by its end."""
+        is_id = self.merchant.startswith(MERCHANT)
+        return self.merchant if is_id else f"a key that ends in {self.merchant[-_HINT_CHARS:]}"
 
     @property
     def charge(self) -> ChargeFields:
@@ -82,8 +89,3 @@ def owed_for(charge: RequestCharge, ending: ChargeEnding) -> Owed | None:
 def merchant_of_hold(hold_id: str) -> str:
     """Read whose a hold is: its id begins with the merchant's number."""
     return MERCHANT + hold_id[len(_HOLD) : len(_HOLD) + _NUMBER_CHARS]
-
-
-def now() -> datetime:
-    """Tell the time."""
-    return datetime.now(timezone.utc)
