@@ -98,7 +98,9 @@ class HttpTransport:
         return _answer(response, content)
 
     async def close(self) -> None:
-        await self._of_this_loop().aclose()
+        transport = self._of_loops.pop(asyncio.get_running_loop(), None)
+        if transport is not None:
+            await transport.aclose()
 
     def _of_this_loop(self) -> httpx2.AsyncHTTPTransport:
         loop = asyncio.get_running_loop()
