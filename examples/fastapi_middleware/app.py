@@ -1,16 +1,14 @@
 """A FastAPI application that charges for its requests.
 
-Three prices are asked of Farebox: `image`, 0.01 a request, `chat`, by tokens, and `call`, by an amount. Start a Farebox
-that has them, and this beside it (uvicorn or any other ASGI server will do):
+Its prices are `image`, by the request, and `chat`, by tokens of input and output: `make run` starts a Farebox that has
+both, and tells the keys. Run this beside it, with uvicorn or any other ASGI server:
 
-    make run                                             # tells the URL, and a service's and a merchant's key
-    farebox price set image 0.01                         # if it isn't there
     export FAREBOX_URL=http://127.0.0.1:8000 SERVICE_KEY=fbs_...
-    uvicorn --app-dir examples/fastapi_middleware app:app --port 9000
+    .venv/bin/uvicorn --app-dir examples/fastapi_middleware app:app --port 9000
 
-    curl -H "x-api-key: fbm_..." http://127.0.0.1:9000/v1/images/sunset         # 0.01
-    curl -H "x-api-key: fbm_..." "http://127.0.0.1:9000/v1/stories?pieces=5"    # what was streamed
-    curl -H "x-api-key: fbm_..." http://127.0.0.1:9000/v1/reports               # what the handler names
+    curl -H "x-api-key: fbm_..." http://127.0.0.1:9000/v1/images/sunset             # an image
+    curl -N -H "x-api-key: fbm_..." "http://127.0.0.1:9000/v1/stories?pieces=50"    # the pieces that were streamed
+    curl -H "x-api-key: fbm_..." http://127.0.0.1:9000/v1/reports                   # the tokens that the handler names
 
 Without a key the answer is 401, without money 402, while Farebox is down 503: all in Farebox's envelope. A request that
 fails, and one whose client leaves before it is answered, costs nothing. Press Ctrl+C in the middle of a story: its
@@ -33,8 +31,8 @@ charging = Charging(
         charged("GET", "/v1/images/{name}", "image"),
         # Ten pieces are held; a longer story is charged all the same.
         metered("GET", "/v1/stories", "chat", up_to={"output": 10}),
-        # Nothing is held: the key is checked, and the handler names the cost.
-        metered("GET", "/v1/reports", "call"),
+        # Nothing is held: the key is checked, and the handler tells the tokens.
+        metered("GET", "/v1/reports", "chat"),
         free("GET", "/health"),
     ],
     # What was delivered is charged though this process, or Farebox, is killed right then.
@@ -68,7 +66,7 @@ async def story(request: Request, pieces: int = 5, pause: float = 0.2) -> Stream
 @app.get("/v1/reports")
 async def report(request: Request) -> dict[str, str]:
     """Do something whose cost is known when it is done."""
-    charge_for(request, amount="0.35")
+    charge_for(request, quantities={"input": 812, "output": 344})
     return {"report": "all is well"}
 
 

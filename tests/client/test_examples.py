@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,14 +30,26 @@ def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
         yield books
 
 
+SERVERS: Final = {
+    "uvicorn": ("uvicorn", "--app-dir", "examples/fastapi_middleware", "--log-level", "error", "app:app"),
+    "granian": (
+        "granian",
+        "--working-dir",
+        "examples/fastapi_middleware",
+        "--interface",
+        "asgi",
+        "--no-log",
+        "app:app",
+    ),
+}
+
+
 @contextlib.contextmanager
-def application(books: Books, folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+def application(books: Books, folder: Path, port: int, server: str = "uvicorn") -> Iterator[subprocess.Popen[bytes]]:
     """Run the FastAPI example."""
-    command = [sys.executable, "-m", "uvicorn", "--app-dir", "examples/fastapi_middleware", "app:app"]
+    command = [sys.executable, "-m", *SERVERS[server]]
     settings = {"FAREBOX_URL": books.url, "SERVICE_KEY": books.seeds.service_key, "SPOOL": str(folder / "spool")}
-    process = subprocess.Popen(
-        [*command, "--port", str(port), "--log-level", "error"], cwd=ROOT, env={**os.environ, **settings}
-    )
+    process = subprocess.Popen([*command, "--port", str(port)], cwd=ROOT, env={**os.environ, **settings})
 
     def is_up() -> bool:
         with contextlib.suppress(httpx.TransportError):
@@ -55,13 +68,19 @@ def application(books: Books, folder: Path, port: int) -> Iterator[subprocess.Po
         process.wait(60)
 
 
-def test_the_fastapi_example_charges(books: Books, tmp_path: Path, free_port: int) -> None:
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_fastapi_example_charges(books: Books, tmp_path: Path, free_port: int, server: str) -> None:
     payer = books.payer()
-    with application(books, tmp_path, free_port):
+    with application(books, tmp_path, free_port, server):
         site = Site(books, Handled(), free_port)
         paths = ["/v1/images/sunset", "/v1/images/nothing", "/v1/stories?pieces=3&pause=0", "/v1/reports", "/v1/other"]
         assert [200, 404, 200, 200, 404] == [site.get(path, payer.key).status_code for path in paths]
-        books.assert_settled(payer, "0.366")
+        books.assert_settled(payer, "1.516")
+        with Client(free_port, "/v1/stories?pieces=1000&pause=0.05", payer.key) as client:
+            client.read_until(b"the 10. time")
+        eventually(lambda: books.charged(payer) > Decimal("1.516"))
+        # Ten pieces were read; another two may have been on their way.
+        assert 20 <= int(books.charged(payer) * 1000) - 1516 <= 24
         assert 401 == site.get("/v1/images/sunset", None).status_code
     assert [] == list((tmp_path / "spool").iterdir())
 
