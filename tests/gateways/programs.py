@@ -66,7 +66,8 @@ class Program:
         path = self.find()
         assert path is not None
         told = subprocess.run([path, *self.version_arguments], capture_output=True, text=True, check=True)
-        return " ".join((told.stdout + told.stderr).strip().split("\n")[0].split())[:100]
+        number = re.search(r"\d+\.\d+\.\d+[\w.+~-]*", (told.stdout + told.stderr).replace(path, ""))
+        return number[0] if number else "of an unknown version"
 
 
 def _script(name: str) -> Callable[[], str | None]:
