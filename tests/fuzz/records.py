@@ -302,6 +302,8 @@ _PLAUSIBLE: Final = {
     "bad_keys": ("10", "0", "0.5"),
     "secret_key": ("a3f09c5e71d2b8463a1f0e9d7c5b2846", "", "short"),
     "support_contact": ("support@pay.example", ""),
+    "gate_file": ("/etc/farebox/gate.toml", "gate.toml", ""),
+    "gate_secret": ("9d7c5b2846a3f09c5e71d2b8463a1f0e", "", "short"),
     "trusted_proxies": ("10.0.0.0/8, ::1", "127.0.0.1"),
 }
 _SECRET: Final = "Pa55wordOfMine"
@@ -344,7 +346,7 @@ def _check_settings(made: tuple[dict[str, str], bytes | None]) -> None:
         _check_refusal(str(refusal))
         return
     assert settings == Settings.load(settings.environment, folder)
-    secrets = (settings.database_url, settings.smtp_url, settings.secret_key)
+    secrets = (settings.database_url, settings.smtp_url, settings.secret_key, settings.gate_secret)
     assert not any(secret and repr(str(secret)) in repr(settings) for secret in secrets)
     rates = (settings.rate_limit, settings.rate_limit_staff, settings.bad_keys)
     assert all(0 <= rate < 10**9 for rate in rates)
@@ -360,7 +362,7 @@ def record_targets() -> list[Target[Any]]:
     """List what reads what was written down."""
     return [
         Target("statements", _statement, _check_statement, 60),
-        Target("statements, by the example", _statement, _check_script, 20),
+        Target("statements, by the client", _statement, _check_script, 20),
         Target("stored accounts", _account_row, _check_account_row, 40),
         Target("stored holds", _hold_row, _check_hold_row, 20),
         Target("stored books", _book_rows, _check_book, 40),

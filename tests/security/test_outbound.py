@@ -18,13 +18,17 @@ CALLERS: Final = {
     "processes.py": {"socket"},
     # It asks the server that it has just started.
     "cli/demo.py": {"http.client", "socket"},
+    # The settler asks the server that its settings name, and listens for syslog.
+    **{f"settle/{name}.py": {"farebox_client"} for name in ("applying", "program", "settler")},
+    "settle/streams.py": {"socket"},
     # A merchant's own program, which Farebox shows but does not run.
     "web/examples/balance.py": {"urllib.request"},
 }
 """Which files use what can reach another machine."""
 
 REACHING: Final = {
-    *("aiohttp", "aiosmtplib", "asyncpg", "ftplib", "http.client", "httpx", "imaplib", "poplib", "requests", "smtplib"),
+    *("aiohttp", "aiosmtplib", "asyncpg", "farebox_client", "ftplib", "http.client", "httpx", "httpx2", "imaplib"),
+    *("poplib", "requests", "smtplib"),
     *("socket", "ssl", "telnetlib", "urllib.request", "urllib3", "webbrowser", "websockets", "xmlrpc"),
 }
 REACHING_CALLS: Final = {"open_connection", "create_connection", "sock_connect", "open_unix_connection"}

@@ -218,7 +218,15 @@ def verify(path: str) -> str:
     """
     try:
         return _verify(path)
-    except (ArithmeticError, LookupError, RecursionError, StopIteration, TypeError, ValueError) as error:
+    except (
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        RecursionError,
+        StopIteration,
+        TypeError,
+        ValueError,
+    ) as error:
         raise NotClean(str(error) or "this is no statement") from error
 
 
