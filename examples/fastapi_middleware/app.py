@@ -35,7 +35,7 @@ charging = Charging(
         metered("GET", "/v1/reports", "chat"),
         free("GET", "/health"),
     ],
-    # What was delivered is charged though this process, or Farebox, is killed right then.
+    # Answers that were delivered are charged though this process, or Farebox, is killed right then.
     spool=os.environ.get("SPOOL", "farebox-spool"),
 )
 app = FastAPI()

@@ -1,4 +1,4 @@
-"""What is owed outlives its process, goes to one other, and is read by nobody else."""
+"""Debts outlive their process, go to one other, and are read by nobody else."""
 
 import subprocess
 import sys
