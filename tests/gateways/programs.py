@@ -53,6 +53,8 @@ class Program:
     """Whether it gives each request an id, so that there may be charges and not holds alone."""
     tells_who_left: bool = True
     """Whether its log has the gate's token also of a client that left while the gate was asked."""
+    logs_at_once: bool = True
+    """Whether a line is in the log when its request is over; a tenth of a second later otherwise."""
     says_why: bool = True
     """Whether its 503 has an envelope."""
     environment: Mapping[str, str] | None = None
@@ -127,6 +129,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
             ),
             ("--version",),
             tells_who_left=False,
+            logs_at_once=False,
         ),
         Program("haproxy", _installed("haproxy"), ("-f", "haproxy.cfg"), ("-v",), log_goes_out=True),
         Program("apache", _apache, ("-d", ".", "-f", "apache.conf", "-D", "FOREGROUND"), ("-v",)),
