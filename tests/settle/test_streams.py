@@ -121,7 +121,7 @@ def test_standard_input_from_a_pipe_is_kept_over_a_stop(site: Site) -> None:
 async def test_an_address_that_is_none_and_one_that_is_taken_are_told(tmp_path: Path, free_port: int) -> None:
     positions = Positions(tmp_path / "settle.db")
     spool = Spool(positions)
-    for address in ("nowhere", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:http"):
+    for address in ("nowhere", "5140", "127.0.0.1:0", "127.0.0.1:99999", "127.0.0.1:http"):
         with pytest.raises(StreamError, match="no address"):
             Datagrams.over_udp(address, spool)
     taken = Datagrams.over_udp(f"127.0.0.1:{free_port}", spool)

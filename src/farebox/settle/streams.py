@@ -131,8 +131,8 @@ class Datagrams(LineStream):
         Raises:
             StreamError: that is no address, or can't be listened on.
         """
-        host, _, port = address.rpartition(":")
-        if not port.isascii() or not port.isdigit() or not 0 < int(port) <= 65_535:
+        host, separator, port = address.rpartition(":")
+        if not separator or not port.isascii() or not port.isdigit() or not 0 < int(port) <= 65_535:
             raise StreamError(f"{address!r} is no address such as 127.0.0.1:5514")
         try:
             family, kind, _, _, where = socket.getaddrinfo(
