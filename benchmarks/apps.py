@@ -60,6 +60,6 @@ def single_commits() -> ASGIApp:
     return server.web_app(lambda settings: Farebox.build(settings, committer_limits=limits))
 
 
-def _behind_router(endpoints: dict[str, Any], rest: Any, _timeouts: Any) -> Any:
+def _behind_router(endpoints: dict[str, Any], rest: Any, *_: Any) -> Any:
     rest.app.routes[:0] = [Route(path, endpoint) for path, endpoint in endpoints.items()]
     return rest

@@ -119,3 +119,5 @@ def _reset_log() -> None:
     log.setLevel(logging.NOTSET)
     log.handlers[:] = []
     log.propagate = True
+    # Frameworks that run in this process set the root's up.
+    logging.getLogger().setLevel(logging.WARNING)

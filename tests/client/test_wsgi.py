@@ -135,8 +135,6 @@ def test_nobody_is_let_through_while_farebox_cannot_be_asked(books: Books, payer
     )
 
 
-# A connection to the server that is killed in the middle may be left to the garbage collector.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_what_was_let_through_or_could_not_be_captured_is_charged_later(tmp_path: Path) -> None:
     with open_books(tmp_path) as books:
         payer = books.payer()

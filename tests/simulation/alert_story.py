@@ -297,7 +297,8 @@ class AlertStory(Story):
         assert mail.state != MailState.SENT or delivered
         if mail.state != MailState.WITHDRAWN or self._stays[mail.user_id].until != float("inf"):
             return
-        same = [item for item in mails if (item.user_id, item.alert.threshold) == (mail.user_id, mail.alert.threshold)]
+        # An alert names the lowest of the thresholds that posted fell below, and so tells of the higher ones, too.
+        same = [item for item in mails if item.user_id == mail.user_id and _tells_of(item, mail.alert.threshold)]
         if mail.alert.number < max(item.alert.number for item in same):
             return
         states = {threshold.amount: threshold.is_armed for threshold in account.thresholds}
@@ -323,6 +324,12 @@ def _is_true(subject: str, account: Account) -> bool:
             case _:
                 return spendable == 0 and (account.seq == 0) is (claim == "new")
     raise AssertionError(f"nobody knows what {subject!r} says")
+
+
+def _tells_of(mail: OutboxMail, threshold: int | None) -> bool:
+    """Tell whether a mail tells that posted fell below a threshold, or, for None, that the balance is used up."""
+    named = mail.alert.threshold
+    return named == threshold if named is None or threshold is None else named <= threshold
 
 
 def _names(delivery: Delivery, mail: OutboxMail) -> bool:

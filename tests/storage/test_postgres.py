@@ -300,7 +300,15 @@ async def test_looking_keys_up_never_walks_a_book(postgres_url: str) -> None:
 
 
 WHOLE_TABLES: Final = {
-    *("all_mails", "default_prices", "merchant_ids", "retry_mails", "staff_keys", "books_to_roll_up"),
+    *(
+        "all_mails",
+        "default_prices",
+        "default_prices_page",
+        "merchant_ids",
+        "retry_mails",
+        "staff_keys",
+        "books_to_roll_up",
+    ),
     *(
         "counts",
         "merchants_by_runs_out",

@@ -127,6 +127,7 @@ class BlockingHttpTransport:
 
     def begin(self) -> None:
         """Begin without connections."""
+        self._is_closed = False
         transport = httpx2.HTTPTransport(limits=_limits(self._connections), proxy=_proxy(self._base_url))
         self._transports.append(transport)
 
@@ -135,16 +136,23 @@ class BlockingHttpTransport:
         extensions = {"timeout": dict.fromkeys(("connect", "read", "write", "pool"), timeout)}
         url = _url(self._base_url, path)
         request = httpx2.Request(method, url, headers=headers, content=body, extensions=extensions)
-        with _as_unreachable(timeout), closing(self._transports[-1].handle_request(request)) as response:
-            pieces = []
-            for piece in response.iter_bytes():
-                pieces.append(piece)
-                if time.monotonic() > ends_at:
-                    # Each piece may take as long as the whole: an answer that trickles ends here.
-                    raise httpx2.ReadTimeout("the answer came too slowly")
+        transport = self._transports[-1]
+        try:
+            with _as_unreachable(timeout), closing(transport.handle_request(request)) as response:
+                pieces = []
+                for piece in response.iter_bytes():
+                    pieces.append(piece)
+                    if time.monotonic() > ends_at:
+                        # Each piece may take as long as the whole: an answer that trickles ends here.
+                        raise httpx2.ReadTimeout("the answer came too slowly")
+        finally:
+            if self._is_closed:
+                # A thread that was about to send meanwhile has opened a connection, which nobody else would close.
+                transport.close()
         return _answer(response, b"".join(pieces))
 
     def close(self) -> None:
+        self._is_closed = True
         self._transports[-1].close()
 
 
