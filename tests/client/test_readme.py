@@ -14,6 +14,7 @@ from typing import Final
 import pytest
 
 from farebox.service.price_texts import read_rule
+from farebox_client import Farebox
 from tests.support.server import Seeds, Server, open_farebox, seed
 
 ROOT: Final = Path(__file__).parents[2]
@@ -63,5 +64,9 @@ def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
             assert (0, code) == (done.returncode, code), done.stderr
             printed.write(done.stdout)
         assert re.sub("^    ", "", promised, flags=re.MULTILINE) == printed.getvalue()
+    # It is kept as long as its process lives, which goes on here.
+    client = names["farebox"]
+    assert isinstance(client, Farebox)
+    client.close()
     assert len(blocks) >= 8
     assert (tmp_path / "installed" / "farebox_client" / "py.typed").exists()
