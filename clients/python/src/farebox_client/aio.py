@@ -12,12 +12,12 @@ from farebox_client import messages
 from farebox_client.answers import Balance, Charge, Hold, OpenHold, Transfer
 from farebox_client.asking import as_method, batch_headers, checked_key, request_headers
 from farebox_client.batching.aio import AsyncBatcher
-from farebox_client.batching.queue import PATH, BatchLimits
+from farebox_client.batching.queue import BatchLimits
 from farebox_client.charge_batches import ChargeBatch, chunks
 from farebox_client.errors import FareboxError, HoldExpired
 from farebox_client.holds import HeldMoney
 from farebox_client.keys import key_or_new
-from farebox_client.messages import Amount, Call, ChargeFields
+from farebox_client.messages import BATCH_PATH, Amount, Call, ChargeFields
 from farebox_client.metering.meters import AsyncMeter
 from farebox_client.metering.spool import RefusedCharge
 from farebox_client.metering.spool_thread import MeterLimits, SpoolThread
@@ -233,7 +233,7 @@ class AsyncFarebox:
         return AsyncMeter(
             SpoolThread(
                 Path(folder),
-                lambda body, timeout: carrier.send("POST", PATH, body, self._batch_headers, timeout=timeout),
+                lambda body, timeout: carrier.send("POST", BATCH_PATH, body, self._batch_headers, timeout=timeout),
                 timeout=self._retries.timeout,
                 limits=MeterLimits() if limits is None else limits,
                 when_full=when_full,
@@ -294,7 +294,7 @@ class AsyncFarebox:
             await asyncio.sleep(pause)
 
     async def _send_batch(self, body: bytes, timeout: float) -> Answer:
-        return await self._transport.send("POST", PATH, body, self._batch_headers, timeout=timeout)
+        return await self._transport.send("POST", BATCH_PATH, body, self._batch_headers, timeout=timeout)
 
     async def _attempt(self, call: Call[T], timeout: float) -> T:
         headers = request_headers(self._key, call)

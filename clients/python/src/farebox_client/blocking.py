@@ -11,13 +11,13 @@ from typing import Concatenate, Final, Literal, ParamSpec, TypeVar
 from farebox_client import messages
 from farebox_client.answers import Balance, Charge, Hold, OpenHold, Transfer
 from farebox_client.asking import as_method, batch_headers, checked_key, request_headers
-from farebox_client.batching.queue import PATH, BatchLimits
+from farebox_client.batching.queue import BatchLimits
 from farebox_client.batching.threads import ThreadBatcher
 from farebox_client.charge_batches import ChargeBatch, chunks
 from farebox_client.errors import FareboxError, HoldExpired
 from farebox_client.holds import HeldMoney
 from farebox_client.keys import key_or_new
-from farebox_client.messages import Amount, Call, ChargeFields
+from farebox_client.messages import BATCH_PATH, Amount, Call, ChargeFields
 from farebox_client.metering.meters import Meter
 from farebox_client.metering.spool import RefusedCharge
 from farebox_client.metering.spool_thread import MeterLimits, SpoolThread
@@ -228,7 +228,7 @@ class Farebox:
         return Meter(
             SpoolThread(
                 Path(folder),
-                lambda body, timeout: carrier.send("POST", PATH, body, self._batch_headers, timeout=timeout),
+                lambda body, timeout: carrier.send("POST", BATCH_PATH, body, self._batch_headers, timeout=timeout),
                 timeout=self._retries.timeout,
                 limits=MeterLimits() if limits is None else limits,
                 when_full=when_full,
@@ -289,7 +289,7 @@ class Farebox:
             time.sleep(pause)
 
     def _send_batch(self, body: bytes, timeout: float) -> Answer:
-        return self._transport.send("POST", PATH, body, self._batch_headers, timeout=timeout)
+        return self._transport.send("POST", BATCH_PATH, body, self._batch_headers, timeout=timeout)
 
     def _attempt(self, call: Call[T], timeout: float) -> T:
         headers = request_headers(self._key, call)

@@ -426,6 +426,9 @@ class Unavailable(FareboxError):
 BY_CODE: Final[dict[str, type[FareboxError]]] = {kind.default_code: kind for kind in FareboxError.__subclasses__()}
 """The class of every code."""
 
+UNCERTAIN_CODES: Final = frozenset({OutcomeUnknown.default_code, InternalError.default_code})
+"""Answers after which money may have moved all the same."""
+
 
 def error_of(code: str, message: str, **more: Any) -> FareboxError:
     """Make the error of a code: of its own class, or the base class if the code is not known here."""

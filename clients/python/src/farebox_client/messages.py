@@ -14,7 +14,7 @@ from urllib.parse import quote as percent_encoded
 from urllib.parse import urlencode
 
 from farebox_client import answers
-from farebox_client.errors import ApprovalRequired, FareboxError, UnexpectedAnswer, error_of
+from farebox_client.errors import UNCERTAIN_CODES, ApprovalRequired, FareboxError, UnexpectedAnswer, error_of
 from farebox_client.keys import key_or_new, new_key
 from farebox_client.retries import retry_after_seconds
 from farebox_client.transport import Answer
@@ -27,11 +27,10 @@ Amount = Decimal | int | str
 BATCH_CHARGES_MAX: Final = 10_000
 """How many charges a server takes at once."""
 
+BATCH_PATH: Final = "/api/charges/batch"
+
 _MESSAGE_CHARS_MAX: Final = 200
 _REDIRECTIONS: Final = frozenset({301, 302, 303, 307, 308})
-
-# Money may have moved all the same.
-_UNCERTAIN: Final = frozenset({"outcome_unknown", "internal_error"})
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ class Call(Generic[T]):
     def _failure(self, answer: Answer, data: Any, message: str) -> FareboxError:
         code = answer.headers.get("x-error-code")
         # A refusal by Farebox's own name moved nothing; one that a proxy made in its place is less certain.
-        is_known = code not in _UNCERTAIN if code else 400 <= answer.status < 500 and answer.status != 408
+        is_known = code not in UNCERTAIN_CODES if code else 400 <= answer.status < 500 and answer.status != 408
         more = {"status": answer.status, "data": data, "key": self.key, "is_known": is_known}
         wait = retry_after_seconds(answer.headers.get("retry-after"))
         return error_of(code or UnexpectedAnswer.default_code, message, retry_after=wait, **more)
@@ -258,7 +257,7 @@ def charge(charge: ChargeFields) -> Call[answers.Charge]:
 def charge_batch(charges: Sequence[ChargeFields]) -> Call[Sequence[answers.Charge | FareboxError]]:
     """Deduct the cost of many requests, each on its own; the outcomes are in the charges' order."""
     body = {"charges": [charge.body for charge in charges]}
-    return Call("POST", "/api/charges/batch", partial(_batch_outcomes, charges), body, charges[0].key)
+    return Call("POST", BATCH_PATH, partial(_batch_outcomes, charges), body, charges[0].key)
 
 
 def open_hold(
@@ -442,5 +441,5 @@ def _batch_outcome(charge: ChargeFields, outcome: answers.BatchOutcome) -> answe
     if outcome.is_success:
         return answers.read(answers.Charge, outcome.data, is_replay=outcome.is_replay, key=charge.key)
     code = outcome.error_code or UnexpectedAnswer.default_code
-    is_known = code not in _UNCERTAIN
+    is_known = code not in UNCERTAIN_CODES
     return error_of(code, outcome.error_message or "", status=outcome.status_code, key=charge.key, is_known=is_known)

@@ -16,14 +16,12 @@ from decimal import Decimal
 from typing import Any, Final, Generic, TypeVar
 
 from farebox_client.answers import Charge
-from farebox_client.errors import FareboxError, Overloaded, UnexpectedAnswer, Unreachable, error_of
-from farebox_client.messages import Call, ChargeFields
+from farebox_client.errors import UNCERTAIN_CODES, FareboxError, Overloaded, UnexpectedAnswer, Unreachable, error_of
+from farebox_client.messages import BATCH_PATH, Call, ChargeFields
 from farebox_client.retries import Retries, as_known, may_be_asked_again
 from farebox_client.transport import Answer
 
 C = TypeVar("C")
-
-PATH: Final = "/api/charges/batch"
 
 CLOSED: Final = "the client was closed before the charge was sent"
 BROKEN_OFF: Final = "the request was broken off"
@@ -33,8 +31,6 @@ _TAIL: Final = "]}"
 
 _ABOUT_THE_CLIENT: Final = frozenset({401, 403, 404, 405, 415})
 """What these say of a whole request holds for each charge in it. All else that is final may be the fault of one."""
-
-_UNCERTAIN: Final = frozenset({"outcome_unknown", "internal_error"})
 
 _encode = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 
@@ -329,7 +325,7 @@ def _outcomes_of(data: Any, _: bool) -> list[Any]:
     return outcomes
 
 
-_CALL: Final = Call("POST", PATH, _outcomes_of)
+_CALL: Final = Call("POST", BATCH_PATH, _outcomes_of)
 
 
 def _outcome(outcome: Any, key: str) -> Charge | FareboxError:
@@ -347,4 +343,4 @@ def _outcome(outcome: Any, key: str) -> Charge | FareboxError:
             key,
         )
     code, message = outcome["errorCode"], outcome["errorMessage"]
-    return error_of(code, message, status=outcome["statusCode"], key=key, is_known=code not in _UNCERTAIN)
+    return error_of(code, message, status=outcome["statusCode"], key=key, is_known=code not in UNCERTAIN_CODES)
