@@ -1,12 +1,11 @@
 """The asynchronous client."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, Final, Literal, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from farebox_client import messages
 from farebox_client.answers import Balance, Charge, Hold, OpenHold, Transfer
@@ -14,8 +13,8 @@ from farebox_client.asking import as_method, batch_headers, checked_key, request
 from farebox_client.batching.aio import AsyncBatcher
 from farebox_client.batching.queue import BatchLimits
 from farebox_client.charge_batches import ChargeBatch, chunks
-from farebox_client.errors import FareboxError, HoldExpired
-from farebox_client.holds import HeldMoney
+from farebox_client.errors import FareboxError
+from farebox_client.holds import HeldMoney, log_unended
 from farebox_client.keys import key_or_new
 from farebox_client.messages import BATCH_PATH, Amount, Call, ChargeFields
 from farebox_client.metering.meters import AsyncMeter
@@ -26,8 +25,6 @@ from farebox_client.transport import Answer, BlockingHttpTransport, BlockingTran
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_log: Final = logging.getLogger("farebox_client")
 
 
 def _asks(build: Callable[P, Call[T]]) -> "Callable[Concatenate[AsyncFarebox, P], Coroutine[Any, Any, T]]":
@@ -302,9 +299,7 @@ class AsyncFarebox:
 
     def ask_to_the_end(self, call: Call[T]) -> "asyncio.Task[T]":
         """Ask something in a task of its own, which the client's end waits for, whatever becomes of the caller."""
-        return self._keep(asyncio.ensure_future(self.ask(call)))
-
-    def _keep(self, task: "asyncio.Task[T]") -> "asyncio.Task[T]":
+        task = asyncio.ensure_future(self.ask(call))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
         return task
@@ -342,7 +337,7 @@ class AsyncHold(HeldMoney):
         except FareboxError as failure:
             if error is None:
                 raise
-            _log_unreleased(failure)
+            log_unended(failure)
 
     def _release_unused(self, made: "asyncio.Task[Hold]") -> None:
         """Release a hold whose task was cancelled while it was made."""
@@ -353,9 +348,4 @@ class AsyncHold(HeldMoney):
 
 def _log_failure(task: "asyncio.Task[Any]") -> None:
     if not task.cancelled() and isinstance(failure := task.exception(), FareboxError):
-        _log_unreleased(failure)
-
-
-def _log_unreleased(failure: FareboxError) -> None:
-    if not isinstance(failure, HoldExpired):
-        _log.warning("a hold was not ended, and expires by itself: %s", failure)
+        log_unended(failure)

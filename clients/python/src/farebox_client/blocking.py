@@ -1,12 +1,11 @@
 """The blocking client, for threads."""
 
-import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Concatenate, Final, Literal, ParamSpec, TypeVar
+from typing import Concatenate, Literal, ParamSpec, TypeVar
 
 from farebox_client import messages
 from farebox_client.answers import Balance, Charge, Hold, OpenHold, Transfer
@@ -14,8 +13,8 @@ from farebox_client.asking import as_method, batch_headers, checked_key, request
 from farebox_client.batching.queue import BatchLimits
 from farebox_client.batching.threads import ThreadBatcher
 from farebox_client.charge_batches import ChargeBatch, chunks
-from farebox_client.errors import FareboxError, HoldExpired
-from farebox_client.holds import HeldMoney
+from farebox_client.errors import FareboxError
+from farebox_client.holds import HeldMoney, log_unended
 from farebox_client.keys import key_or_new
 from farebox_client.messages import BATCH_PATH, Amount, Call, ChargeFields
 from farebox_client.metering.meters import Meter
@@ -26,8 +25,6 @@ from farebox_client.transport import Answer, BlockingHttpTransport, BlockingTran
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-_log: Final = logging.getLogger("farebox_client")
 
 
 def _asks(build: Callable[P, Call[T]]) -> "Callable[Concatenate[Farebox, P], T]":
@@ -319,5 +316,4 @@ class BlockingHold(HeldMoney):
         except FareboxError as failure:
             if error is None:
                 raise
-            if not isinstance(failure, HoldExpired):
-                _log.warning("a hold was not ended, and expires by itself: %s", failure)
+            log_unended(failure)

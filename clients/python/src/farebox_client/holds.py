@@ -1,14 +1,18 @@
 """A hold that lasts as long as a block of code: what becomes of it at the end, told for both clients."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from farebox_client import messages
 from farebox_client.answers import Capture, Hold, Release
+from farebox_client.errors import FareboxError, HoldExpired
 from farebox_client.keys import new_key
 from farebox_client.messages import Amount, Call
+
+_log: Final = logging.getLogger("farebox_client")
 
 
 class HeldMoney:
@@ -86,3 +90,9 @@ class HeldMoney:
         if is_success and not self._is_released:
             return cast("Call[Capture | Release]", messages.capture(self.made, **self._capture, key=self._key))
         return cast("Call[Capture | Release]", messages.release(self.made, key=self._key))
+
+
+def log_unended(failure: FareboxError) -> None:
+    """Warn that a hold was neither captured nor released; one that has expired needs neither."""
+    if not isinstance(failure, HoldExpired):
+        _log.warning("a hold was not ended, and expires by itself: %s", failure)
