@@ -226,18 +226,16 @@ class AsyncFarebox:
             on_refused: Is told of each charge that was refused, in a thread of its own, until it returned once.
             transport: What carries requests, in place of HTTP to the base URL.
         """
-        carrier = BlockingHttpTransport(self._base_url) if transport is None else transport
-        return AsyncMeter(
-            SpoolThread(
-                Path(folder),
-                lambda body, timeout: carrier.send("POST", BATCH_PATH, body, self._batch_headers, timeout=timeout),
-                timeout=self._retries.timeout,
-                limits=MeterLimits() if limits is None else limits,
-                when_full=when_full,
-                on_refused=on_refused,
-            ),
-            on_close=carrier.close,
+        spool = SpoolThread(
+            Path(folder),
+            BlockingHttpTransport(self._base_url) if transport is None else transport,
+            self._batch_headers,
+            timeout=self._retries.timeout,
+            limits=limits,
+            when_full=when_full,
+            on_refused=on_refused,
         )
+        return AsyncMeter(spool)
 
     def hold(
         self,

@@ -8,7 +8,7 @@ idempotency keys. `Meter` is for threads, `AsyncMeter` for tasks.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Literal, TypeVar
@@ -28,10 +28,9 @@ CLOSE_SECONDS: Final = 10.0
 class Meter:
     """Accepts charges, and makes them in the background. Threads may share it; a forked process has its own spool."""
 
-    def __init__(self, spool: SpoolThread, on_close: Callable[[], None]) -> None:
-        """Keep charges in a spool; `on_close` is called at the end. `Farebox.meter` makes both."""
+    def __init__(self, spool: SpoolThread) -> None:
+        """Keep charges in a spool. `Farebox.meter` makes both."""
         self._spool = spool
-        self._on_close = on_close
 
     def __enter__(self) -> "Meter":
         """Make the spool's file, and go on with what processes before have left."""
@@ -109,18 +108,16 @@ class Meter:
         Args:
             time_limit: How many seconds it waits at most until all is made.
         """
-        left = self._spool.close(time_limit)
-        self._on_close()
-        return left
+        return self._spool.close(time_limit)
 
 
 class AsyncMeter:
     """Accepts charges, and makes them in the background, in threads: they go on whatever becomes of the event loop."""
 
-    def __init__(self, spool: SpoolThread, on_close: Callable[[], None]) -> None:
-        """Keep charges in a spool; `on_close` is called at the end. `AsyncFarebox.meter` makes both."""
+    def __init__(self, spool: SpoolThread) -> None:
+        """Keep charges in a spool. `AsyncFarebox.meter` makes both."""
         self._spool = spool
-        self._meter = Meter(spool, on_close)
+        self._meter = Meter(spool)
 
     async def __aenter__(self) -> "AsyncMeter":
         """Make the spool's file, and go on with what processes before have left."""

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,13 @@ from typing import Any, Final, Literal, TypeVar
 
 from farebox_client.answers import Charge
 from farebox_client.batching.queue import BatchLimits, ChargeQueue, Outcomes, Waiting
-from farebox_client.batching.threads import Send, SenderClosed, SendingThreads
+from farebox_client.batching.threads import SenderClosed, SendingThreads
 from farebox_client.errors import FareboxError
 from farebox_client.forks import begin_after_fork
+from farebox_client.messages import BATCH_PATH
 from farebox_client.metering.spool import RefusedCharge, Spool, SpoolFailed
 from farebox_client.retries import Retries
+from farebox_client.transport import Answer, BlockingTransport
 
 _log = logging.getLogger("farebox_client")
 
@@ -111,17 +113,19 @@ class SpoolThread:
     def __init__(
         self,
         folder: Path,
-        send: Send,
+        transport: BlockingTransport,
+        headers: Mapping[str, str],
         *,
         timeout: float,
-        limits: MeterLimits,
+        limits: MeterLimits | None,
         when_full: Literal["wait", "raise"],
         on_refused: Callable[[RefusedCharge], None] | None,
     ) -> None:
-        """Keep charges in a folder, and send them by `send`."""
+        """Keep charges in a folder, and send them with these headers; the transport is closed at the end."""
         self._folder = folder
-        self._send = send
-        self._limits = limits
+        self._transport = transport
+        self._headers = headers
+        self._limits = MeterLimits() if limits is None else limits
         self._when_full = when_full
         self._on_refused = on_refused
         self._retries = Retries(
@@ -193,7 +197,7 @@ class SpoolThread:
             return self._waiting_count
 
     def close(self, time_limit: float) -> int:
-        """Accept no more, flush, and end the thread; what is left on disk is made by the next one to use the folder."""
+        """Accept no more, flush, and end all; what is left on disk is made by the next one to use the folder."""
         ends_at = time.monotonic() + time_limit
         with self._changed:
             self._is_closing = True
@@ -208,6 +212,7 @@ class SpoolThread:
             thread = self._thread
         if thread is not None:
             thread.join()
+        self._transport.close()
         return self._waiting_count
 
     def _wake(self) -> None:
@@ -221,6 +226,9 @@ class SpoolThread:
         self._generation += 1
         queue: ChargeQueue[int] = ChargeQueue(self._retries, _BATCHES, is_patient=True)
         return SendingThreads(self._send, _BATCHES, queue, partial(self._settle, self._generation))
+
+    def _send(self, body: bytes, timeout: float) -> Answer:
+        return self._transport.send("POST", BATCH_PATH, body, self._headers, timeout=timeout)
 
     def _settle(self, generation: int, outcomes: Outcomes[int]) -> None:
         with self._changed:
