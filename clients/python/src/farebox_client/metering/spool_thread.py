@@ -316,7 +316,10 @@ class SpoolThread:
 
     @property
     def _can_feed(self) -> bool:
-        return self._is_feeding and self._fed < self._last and self._sending.unsettled < self._limits.sending_max // 2
+        return self._may_feed_up_to(self._last)
+
+    def _may_feed_up_to(self, last: int) -> bool:
+        return self._is_feeding and self._fed < last and self._sending.unsettled < self._limits.sending_max // 2
 
     def _write(self, spool: Spool, accepted: list[_Accepted], settled: Outcomes[int]) -> None:
         done = [waiting.caller for waiting, outcome in settled if isinstance(outcome, Charge)]
@@ -352,7 +355,7 @@ class SpoolThread:
 
     def _feed(self, spool: Spool) -> None:
         """Hand charges on to those who send, as long as there is room."""
-        while self._is_feeding and self._fed < spool.last and self._sending.unsettled < self._limits.sending_max // 2:
+        while self._may_feed_up_to(spool.last):
             page = spool.page(self._fed, self._limits.sending_max // 2)
             try:
                 for charge in page:
