@@ -22,15 +22,17 @@ def checked_key(key: str) -> str:
 
 def request_headers(key: str, call: Call[Any]) -> dict[str, str]:
     """Compose the headers of a request."""
-    headers = {"x-api-key": key, "accept": "application/json", "user-agent": USER_AGENT, **call.headers}
-    if call.body is not None:
-        headers |= _JSON
-    return headers
+    headers = _common_headers(key) if call.body is None else batch_headers(key)
+    return {**headers, **call.headers}
 
 
 def batch_headers(key: str) -> dict[str, str]:
     """Compose the headers of a request that charges share."""
-    return {"x-api-key": key, "accept": "application/json", "user-agent": USER_AGENT, **_JSON}
+    return {**_common_headers(key), "content-type": "application/json"}
+
+
+def _common_headers(key: str) -> dict[str, str]:
+    return {"x-api-key": key, "accept": "application/json", "user-agent": USER_AGENT}
 
 
 def as_method(method: Any, build: Callable[..., Any]) -> Any:
@@ -45,5 +47,4 @@ def as_method(method: Any, build: Callable[..., Any]) -> Any:
     return method
 
 
-_JSON: Final = {"content-type": "application/json"}
 USER_AGENT: Final = f"farebox-client/{version('farebox-client')}"
