@@ -43,36 +43,37 @@ _COMMENTED: Final = re.compile(r'^    (\w+): [^\n]+\n    """(.+?)"""', re.MULTIL
 
 def page() -> str:
     """Write the whole page."""
-    parts = [_HEAD, "## Clients\n", *_entry("Farebox", Farebox, inspect.signature(Farebox), Farebox.__init__)]
-    parts += ["## Methods\n"]
-    for name, method in vars(Farebox).items():
-        if inspect.isfunction(method) and not name.startswith("_") and name != "ask":
-            parts += _entry(name, method, inspect.signature(getattr(Farebox, name)))
-    parts += ["## A charge of a batch\n", *_entry("ChargeFields", ChargeFields, inspect.signature(ChargeFields))]
+    parts = [_HEAD, "## Clients\n", *_entry("Farebox", Farebox, Farebox.__init__)]
+    parts += ["## Methods\n", *_methods(Farebox)]
+    parts += ["## A charge of a batch\n", *_entry("ChargeFields", ChargeFields)]
     parts += ["## A meter\n", *_meter(), "## Limits\n"]
     for limits in (BatchLimits, MeterLimits):
-        parts += _entry(limits.__name__, limits, inspect.signature(limits))
+        parts += _entry(limits.__name__, limits)
     parts += ["## Answers\n", *_answers(), "## Errors\n", *_errors()]
     return "\n".join(parts)
 
 
 def _meter() -> Iterator[str]:
     yield "`Farebox.meter` and `AsyncFarebox.meter` make one; the methods of the latter's are awaited.\n"
-    for name, method in vars(Meter).items():
-        if inspect.isfunction(method) and not name.startswith("_"):
-            yield from _entry(f"Meter.{name}", method, inspect.signature(method))
+    yield from _methods(Meter, "Meter.")
     words = inspect.getdoc(RefusedCharge)
     yield f"### `RefusedCharge`\n\n{words}\n\n| member | |\n| --- | --- |"
-    comments = dict(_COMMENTED.findall(inspect.getsource(RefusedCharge)))
+    comments = _comments(RefusedCharge)
     for field in dataclasses.fields(RefusedCharge):
-        yield f"| `{field.name}` | {' '.join(comments.get(field.name, '').split())} |"
+        yield f"| `{field.name}` | {comments.get(field.name, '')} |"
     yield ""
     for kind in (SpoolFull, SpoolFailed):
         yield f"### `{kind.__name__}`\n\n{inspect.getdoc(kind)}\n"
 
 
-def _entry(name: str, thing: Any, signature: inspect.Signature, more: Any = None) -> Iterator[str]:
-    parameters = [each for each in signature.parameters.values() if each.name != "self"]
+def _methods(kind: type, prefix: str = "") -> Iterator[str]:
+    for name, method in vars(kind).items():
+        if inspect.isfunction(method) and not name.startswith("_") and name != "ask":
+            yield from _entry(prefix + name, method)
+
+
+def _entry(name: str, thing: Any, more: Any = None) -> Iterator[str]:
+    parameters = [each for each in inspect.signature(thing).parameters.values() if each.name != "self"]
     yield f"### `{name}`\n"
     words = inspect.getdoc(thing) or ""
     yield _prose(words)
@@ -110,13 +111,16 @@ def _described(words: str) -> dict[str, str]:
     return told
 
 
+def _comments(kind: Any) -> dict[str, str]:
+    """Read what stands below the members of a class."""
+    return {member: " ".join(words.split()) for member, words in _COMMENTED.findall(inspect.getsource(kind))}
+
+
 def _answers() -> Iterator[str]:
-    source = inspect.getsource(answers)
     for name, kind in inspect.getmembers(answers, dataclasses.is_dataclass):
         if name not in farebox_client.__all__:
             continue
-        body = source[source.index(f"class {name}:") :].split("\n@dataclass")[0]
-        comments = {member: " ".join(words.split()) for member, words in _COMMENTED.findall(body)}
+        comments = _comments(kind)
         yield f"### `{name}`\n\n{inspect.getdoc(kind)}\n\n| member | type | |\n| --- | --- | --- |"
         for field in dataclasses.fields(kind):
             written = inspect.formatannotation(field.type).replace("farebox_client.answers.", "").replace("|", "\\|")
