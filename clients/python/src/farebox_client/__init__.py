@@ -1,10 +1,12 @@
 """Charge for requests of your API: a client of Farebox, asynchronous and blocking.
 
-from farebox_client import AsyncFarebox
+    from farebox_client import AsyncFarebox
 
-async with AsyncFarebox("https://farebox.example", key=SERVICE_KEY) as farebox:
-async with farebox.hold(merchant=api_key, type="search"):
-results = await search(query)
+    async with AsyncFarebox("https://farebox.example", key=SERVICE_KEY) as farebox:
+        async with farebox.hold(merchant=api_key, type="search"):
+            results = await search(query)
+
+`Farebox`, the blocking client, has the same names.
 """
 
 from farebox_client.aio import AsyncFarebox, AsyncHold
