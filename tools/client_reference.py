@@ -21,6 +21,7 @@ from farebox_client import (
     answers,
     errors,
 )
+from farebox_client.holds import HeldMoney
 
 PAGE: Final = Path(__file__).parent.parent / "docs" / "reference" / "python-client.md"
 
@@ -31,8 +32,8 @@ _HEAD: Final = """\
 how it is used.
 
 `AsyncFarebox` and `Farebox` have the same methods: those of the first are awaited, `transfers` and `holds` gone over by
-`async for`, `hold` is entered by `async with`, and `close` is `aclose`. Arguments are given by name, but for the first
-one of methods that take a hold, a transfer, charges or a key.
+`async for`, `hold` and `meter` entered by `async with`, and `close` is `aclose`. Arguments are given by name, but for
+the first one of methods that take a hold, a transfer, charges, a key or a folder.
 """
 
 _SECTION: Final = re.compile(r"^(Args|Attributes|Raises):$", re.MULTILINE)
@@ -46,15 +47,22 @@ def page() -> str:
     parts = [_HEAD, "## Clients\n", *_entry("Farebox", Farebox, Farebox.__init__)]
     parts += ["## Methods\n", *_methods(Farebox)]
     parts += ["## A charge of a batch\n", *_entry("ChargeFields", ChargeFields)]
-    parts += ["## A meter\n", *_meter(), "## Limits\n"]
+    parts += ["## A hold of a block\n", *_hold(), "## A meter\n", *_meter(), "## Limits\n"]
     for limits in (BatchLimits, MeterLimits):
         parts += _entry(limits.__name__, limits)
     parts += ["## Answers\n", *_answers(), "## Errors\n", *_errors()]
     return "\n".join(parts)
 
 
+def _hold() -> Iterator[str]:
+    yield "What `hold` makes, `BlockingHold` or `AsyncHold`; nothing of it is awaited.\n"
+    yield from _properties(HeldMoney)
+    yield from _methods(HeldMoney, "hold.")
+
+
 def _meter() -> Iterator[str]:
     yield "`Farebox.meter` and `AsyncFarebox.meter` make one; the methods of the latter's are awaited.\n"
+    yield from _properties(Meter)
     yield from _methods(Meter, "Meter.")
     words = inspect.getdoc(RefusedCharge)
     yield f"### `RefusedCharge`\n\n{words}\n\n| member | |\n| --- | --- |"
@@ -70,6 +78,13 @@ def _methods(kind: type, prefix: str = "") -> Iterator[str]:
     for name, method in vars(kind).items():
         if inspect.isfunction(method) and not name.startswith("_") and name != "ask":
             yield from _entry(prefix + name, method)
+
+
+def _properties(kind: type) -> Iterator[str]:
+    properties = {name: inspect.getdoc(each) for name, each in vars(kind).items() if isinstance(each, property)}
+    yield "| member | |\n| --- | --- |"
+    yield from (f"| `{name}` | {words} |" for name, words in (properties | _comments(kind)).items())
+    yield ""
 
 
 def _entry(name: str, thing: Any, more: Any = None) -> Iterator[str]:

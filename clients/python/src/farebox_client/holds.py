@@ -18,6 +18,9 @@ _log: Final = logging.getLogger("farebox_client")
 class HeldMoney:
     """The money that a block of code may use up: captured if the block succeeds, released if it does not."""
 
+    result: Capture | Release | None = None
+    """What became of the hold, once the block has ended."""
+
     def __init__(self) -> None:
         """Begin without a hold; it is made when the block is entered."""
         self._hold: Hold | None = None
@@ -25,8 +28,6 @@ class HeldMoney:
         self._capture: dict[str, Any] = {}
         self._is_released = False
         self._key = new_key()
-        self.result: Capture | Release | None = None
-        """What became of the hold, once the block has ended."""
 
     def _ensure_new(self) -> None:
         if self._is_entered:
