@@ -4,9 +4,9 @@ import argparse
 import contextlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import uvloop
@@ -15,6 +15,7 @@ from msgspec import Struct
 from benchmarks import disk, document, gateways, growth, ledgers, measuring, pgbench, plots, report, results
 from benchmarks.growth import GrowthResults
 from benchmarks.ledgers import ENGINES, Engine
+from benchmarks.measuring import Seeded
 from benchmarks.over_http import CONNECTIONS
 from benchmarks.report import progress
 from benchmarks.results import (
@@ -52,14 +53,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         machine = results.machine(disk.file_system(folder))
         if options.growth:
             _run_growth(options, plan, engines, machine)
-        elif options.savings:
-            _run_savings(options, plan, engines, machine)
-        elif options.prices:
-            _run_prices(options, plan, engines, machine)
-        elif options.grants:
-            _run_grants(options, plan, engines, machine)
-        elif options.client:
-            _run_clients(options, plan, engines, machine)
+        elif asked := [comparison for comparison in _COMPARISONS if getattr(options, comparison.name)]:
+            _run_comparison(asked[0], options, plan, engines, machine)
         elif options.memory:
             _run_memory(options, plan, engines, machine)
         else:
@@ -113,36 +108,37 @@ def _run_standard(
 ) -> None:
     clients = pgbench.CLIENTS_QUICK if options.quick else pgbench.CLIENTS
     found = _with_simulation(measuring.measure(plan, engines, folder, machine, pgbench_clients=clients))
-    print(report.text(found, _growth_of(machine)))
     name = f"{options.engine}-{machine.short_id}"
-    _keep(options, found, name, "figures", report.parts(found, _growth_of(machine)), plots.draw(found))
+    _tell(options, found, name, "figures", report.parts(found, _growth_of(machine)), plots.draw(found))
 
 
-def _run_savings(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
-    seeded = [uvloop.run(measuring.seed(engine, "over HTTP", plan)) for engine in engines]
-    found = SavingsResults(machine, plan, measuring.measure_savings(seeded, plan))
+class _Comparison(Struct, frozen=True):
+    """Charges on the same servers in several ways, in turn: asked for, kept and put into the document by one name."""
+
+    name: str
+    way: str
+    measure: Callable[[Sequence[Seeded], Plan], list[Any]]
+    results: Callable[[Machine, Plan, list[Any]], Struct]
+    parts: Callable[[Any], list[Iterator[str]]]
+
+
+_COMPARISONS: Final = (
+    _Comparison("savings", "over HTTP", measuring.measure_savings, SavingsResults, report.savings_parts),
+    _Comparison("prices", "by prices", measuring.measure_prices, PricesResults, report.prices_parts),
+    _Comparison("grants", "with grants", measuring.measure_grants, GrantsResults, report.grants_parts),
+    _Comparison("client", "through the client", measuring.measure_clients, ClientResults, report.clients_parts),
+)
+
+
+def _run_comparison(
+    comparison: _Comparison, options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine
+) -> None:
+    seeded = [uvloop.run(measuring.seed(engine, comparison.way, plan)) for engine in engines]
+    found = comparison.results(machine, plan, comparison.measure(seeded, plan))
     for it in seeded:
         uvloop.run(measuring.verify(it))
-    print(report.savings_text(found))
-    _keep(options, found, f"savings-{machine.short_id}", "savings", report.savings_parts(found), iter(()))
-
-
-def _run_prices(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
-    seeded = [uvloop.run(measuring.seed(engine, "by prices", plan)) for engine in engines]
-    found = PricesResults(machine, plan, measuring.measure_prices(seeded, plan))
-    for it in seeded:
-        uvloop.run(measuring.verify(it))
-    print(report.prices_text(found))
-    _keep(options, found, f"prices-{machine.short_id}", "prices", report.prices_parts(found), iter(()))
-
-
-def _run_grants(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
-    seeded = [uvloop.run(measuring.seed(engine, "with grants", plan)) for engine in engines]
-    found = GrantsResults(machine, plan, measuring.measure_grants(seeded, plan))
-    for it in seeded:
-        uvloop.run(measuring.verify(it))
-    print(report.grants_text(found))
-    _keep(options, found, f"grants-{machine.short_id}", "grants", report.grants_parts(found), iter(()))
+    name = comparison.name
+    _tell(options, found, f"{name}-{machine.short_id}", name, comparison.parts(found), iter(()))
 
 
 def _run_gateways(options: argparse.Namespace, plan: Plan) -> None:
@@ -152,18 +148,8 @@ def _run_gateways(options: argparse.Namespace, plan: Plan) -> None:
         plan,
         gateways.measure(rounds=plan.rounds, seconds=plan.seconds),
     )
-    print(report.gateways_text(found))
     name = f"gateways-{found.machine.short_id}"
-    _keep(options, found, name, "gateways", report.gateways_parts(found), iter(()))
-
-
-def _run_clients(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
-    seeded = [uvloop.run(measuring.seed(engine, "through the client", plan)) for engine in engines]
-    found = ClientResults(machine, plan, measuring.measure_clients(seeded, plan))
-    for it in seeded:
-        uvloop.run(measuring.verify(it))
-    print(report.clients_text(found))
-    _keep(options, found, f"client-{machine.short_id}", "client", report.clients_parts(found), iter(()))
+    _tell(options, found, name, "gateways", report.gateways_parts(found), iter(()))
 
 
 def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
@@ -173,9 +159,8 @@ def _run_memory(options: argparse.Namespace, plan: Plan, engines: Sequence[Engin
     for it in seeded:
         uvloop.run(measuring.verify(it))
     found = MemoryResults(machine, plan, memory, [it.acknowledged.charges for it in seeded])
-    print(report.memory_text(found))
     name = f"memory-{machine.short_id}"
-    _keep(options, found, name, "memory", report.memory_parts(found), plots.draw_memory(memory))
+    _tell(options, found, name, "memory", report.memory_parts(found), plots.draw_memory(memory))
 
 
 def _run_growth(options: argparse.Namespace, plan: Plan, engines: Sequence[Engine], machine: Machine) -> None:
@@ -199,9 +184,8 @@ def _run_growth(options: argparse.Namespace, plan: Plan, engines: Sequence[Engin
                     engine, scaling, merchants=plan.merchants, rounds=plan.rounds, seconds=plan.seconds
                 )
             )
-    print(report.growth_text(machine, found))
     name = _growth_name(machine)
-    _keep(options, found, name, "growth", report.growth_parts(machine, found), plots.draw_growth(found))
+    _tell(options, found, name, "growth", report.growth_parts(machine, found), plots.draw_growth(found))
     standard = RESULTS_FOLDER / f"all-{machine.short_id}.json"
     if options.is_for_document and standard.exists():
         # Its table of targets asks for growth.
@@ -210,15 +194,20 @@ def _run_growth(options: argparse.Namespace, plan: Plan, engines: Sequence[Engin
         document.rewrite("figures", document.block(report.parts(kept, found), pictures))
 
 
-def _keep(
+def _tell(
     options: argparse.Namespace,
     found: Struct,
     name: str,
     block: str,
-    tables: Iterable[Iterable[str]],
+    parts: Iterable[Iterable[str]],
     drawn: Iterator[tuple[str, str]],
 ) -> None:
-    """Keep results and their pictures where they are wanted, and put them into the document if they belong there."""
+    """Print results, keep them and their pictures where they are wanted, and put them into the document if they belong.
+
+    The document has them in the block of this name.
+    """
+    tables = [list(part) for part in parts]
+    print("\n\n".join("\n".join(table) for table in tables))
     if options.results is None:
         return
     path = results.write(found, options.results, name)

@@ -29,11 +29,6 @@ MEMORY_AT: Final = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 """At which parts of a long time its memory is told."""
 
 
-def text(results: Results, growth: GrowthResults | None = None) -> str:
-    """Render the results; of growth, what the targets ask for."""
-    return "\n\n".join("\n".join(part) for part in parts(results, growth))
-
-
 def parts(results: Results, growth: GrowthResults | None) -> list[Iterator[str]]:
     """Render the results table by table."""
     return [
@@ -48,11 +43,6 @@ def parts(results: Results, growth: GrowthResults | None) -> list[Iterator[str]]
         _simulated(results),
         _tail(results),
     ]
-
-
-def growth_text(machine: Machine, growth: GrowthResults) -> str:
-    """Render what growth costs."""
-    return "\n\n".join("\n".join(part) for part in growth_parts(machine, growth))
 
 
 def growth_parts(machine: Machine, growth: GrowthResults) -> list[Iterator[str]]:
@@ -141,29 +131,14 @@ def _where(results: Results) -> Iterator[str]:
     yield from table((*header, "store", "decide", "database"), rows)
 
 
-def savings_text(savings: SavingsResults) -> str:
-    """Render what each saving is worth."""
-    return "\n\n".join("\n".join(part) for part in savings_parts(savings))
-
-
 def savings_parts(savings: SavingsResults) -> list[Iterator[str]]:
     """Render what each saving is worth, table by table."""
     return [_machine(savings.machine), _savings(savings.http), _http(savings.http)]
 
 
-def prices_text(found: PricesResults) -> str:
-    """Render what a rule costs."""
-    return "\n\n".join("\n".join(part) for part in prices_parts(found))
-
-
 def prices_parts(found: PricesResults) -> list[Iterator[str]]:
     """Render what a rule costs, table by table."""
     return [_machine(found.machine), _shapes(found.prices, "of a unit price")]
-
-
-def clients_text(found: ClientResults) -> str:
-    """Render what the Python client brings."""
-    return "\n\n".join("\n".join(part) for part in clients_parts(found))
 
 
 def clients_parts(found: ClientResults) -> list[Iterator[str]]:
@@ -195,11 +170,6 @@ def _clients(found: Sequence[ClientResult]) -> Iterator[str]:
     yield from table(header, rows)
 
 
-def grants_text(found: GrantsResults) -> str:
-    """Render what given credit costs."""
-    return "\n\n".join("\n".join(part) for part in grants_parts(found))
-
-
 def grants_parts(found: GrantsResults) -> list[Iterator[str]]:
     """Render what given credit costs, table by table."""
     return [_machine(found.machine), _shapes(found.grants, "of no grants")]
@@ -216,11 +186,6 @@ def _shapes(found: Sequence[ShapeResult], of_first: str) -> Iterator[str]:
     ]
     header = ("spread over merchants", "conns", "on", "a second", of_first, "server us", "p50 ms", "p99 ms")
     yield from table(header, rows)
-
-
-def gateways_text(found: GatewaysResults) -> str:
-    """Render what a gate adds behind each proxy."""
-    return "\n\n".join("\n".join(part) for part in gateways_parts(found))
 
 
 def gateways_parts(found: GatewaysResults) -> list[Iterator[str]]:
@@ -240,11 +205,6 @@ def _gateways(found: GatewaysResults) -> Iterator[str]:
     yield from table(
         ("proxy", "a request", "p50 ms", "p99 ms", "p50 added", "p99 added", "p50 added in rounds"), rows, left=(0, 1)
     )
-
-
-def memory_text(found: MemoryResults) -> str:
-    """Render what a server has resident over a long time."""
-    return "\n\n".join("\n".join(part) for part in memory_parts(found))
 
 
 def memory_parts(found: MemoryResults) -> list[Iterator[str]]:
