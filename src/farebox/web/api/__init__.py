@@ -30,7 +30,10 @@ from farebox.web.rate_limits import CheckedKeys
 def routes(
     services: Services, limits: HttpLimits = HTTP_LIMITS, checked_keys: CheckedKeys | None = None
 ) -> list[Route]:
-    """List the API's endpoints; the application and its OpenAPI document are both made from this."""
+    """List the API's endpoints; the application and its OpenAPI document are both made from this.
+
+    Without `checked_keys` services may ask about as many bad keys as they like.
+    """
     classes = (
         AccountEndpoints,
         RefusalEndpoints,
@@ -52,7 +55,7 @@ def routes(
         KeyUsageEndpoints,
         PriceEndpoints,
     )
-    others = (ChargeBatchEndpoints(services, limits), KeyCheckEndpoints(services, checked_keys))
+    others = (ChargeBatchEndpoints(services, limits), KeyCheckEndpoints(services, checked_keys or CheckedKeys(0)))
     return [
         *(route for endpoints in classes for route in endpoints(services).routes()),
         *(route for endpoints in others for route in endpoints.routes()),

@@ -16,8 +16,8 @@ from farebox.web.schemas.spending import CheckedKeyData, KeyCheckRequest
 class KeyCheckEndpoints(Endpoints):
     """Looking merchants' keys up for services."""
 
-    def __init__(self, services: Services, checked_keys: CheckedKeys | None) -> None:
-        """Answer from these services, so often as `checked_keys` allows; None for as often as anyone asks."""
+    def __init__(self, services: Services, checked_keys: CheckedKeys) -> None:
+        """Answer from these services, so often as `checked_keys` allows."""
         super().__init__(services)
         self._checked_keys = checked_keys
 
@@ -36,18 +36,15 @@ class KeyCheckEndpoints(Endpoints):
         """Tell whose a key is."""
         key = parse_key(body.api_key)
         digest = None if key is None else key.digest
-        if self._checked_keys is not None:
-            self._checked_keys.admit(request.key, digest)
+        self._checked_keys.admit(request.key, digest)
         try:
             if key is None or key.merchant_id is None:
                 raise InvalidKey
             record = await self._services.queries.authorize(key, MERCHANT)
         except InvalidKey:
-            if self._checked_keys is not None:
-                self._checked_keys.record_failure(request.key, digest)
+            self._checked_keys.record_failure(request.key, digest)
             raise Refused(MERCHANT_NOT_FOUND) from None
-        if self._checked_keys is not None:
-            self._checked_keys.record_success(key.digest)
+        self._checked_keys.record_success(key.digest)
         stored = await self._services.merchants.key(record.key_id)
         return answer(
             CheckedKeyData(
