@@ -3,6 +3,7 @@
 from typing import Annotated, Any
 
 from msgspec import Meta, Struct
+from msgspec.structs import replace
 
 from farebox.service.gate.rules import GateRoute, Passage
 from farebox.service.gate.tokens import Mode
@@ -25,24 +26,19 @@ class RouteData(Struct, frozen=True, rename="camel"):
 
 def route_data(route: GateRoute) -> RouteData:
     """Tell of a route."""
+    methods = None if route.methods is None else sorted(route.methods)
+    data = RouteData(route.line, methods, route.pattern, route.passage)
     price = route.price
-    return RouteData(
-        route.line,
-        None if route.methods is None else sorted(route.methods),
-        route.pattern,
-        route.passage,
-        *(
-            ()
-            if price is None
-            else (
-                price.request_type,
-                price.quantity,
-                None if price.quantities is None else dict(price.quantities),
-                price.amount,
-                price.mode,
-                price.hold_seconds if price.mode is Mode.HOLD else None,
-            )
-        ),
+    if price is None:
+        return data
+    return replace(
+        data,
+        type=price.request_type,
+        quantity=price.quantity,
+        quantities=None if price.quantities is None else dict(price.quantities),
+        amount=price.amount,
+        mode=price.mode,
+        hold_for=price.hold_seconds if price.mode is Mode.HOLD else None,
     )
 
 
