@@ -1,10 +1,10 @@
 """The Balance API as a browser's pages meet it: those of its own origin, of one that is allowed, and of others."""
 
-import threading
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from decimal import Decimal
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import httpx
@@ -15,6 +15,7 @@ from playwright.async_api import Page
 
 from farebox.web.examples import balance_examples
 from tests.support.browser import Watch
+from tests.support.local_http import answer, serving
 from tests.support.server import Seeds, Server, open_farebox, seed
 
 ASK = """
@@ -52,40 +53,29 @@ class Pages:
         self.forwarded: list[str] = []
         pages = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class HandingOn(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 if not self.path.startswith("/api/"):
-                    self._answer(200, "text/html", b"<!doctype html><title>shop</title>")
+                    answer(self, 200, b"<!doctype html><title>shop</title>", {"content-type": "text/html"})
                     return
                 pages.forwarded.append(self.command)
                 reply = httpx.get(
                     pages.behind + self.path, headers={"x-api-key": self.headers["x-api-key"]}, trust_env=False
                 )
-                self._answer(reply.status_code, reply.headers["content-type"], reply.content)
+                answer(self, reply.status_code, reply.content, {"content-type": reply.headers["content-type"]})
 
             def do_OPTIONS(self) -> None:
                 pages.forwarded.append(self.command)
-                self._answer(405, "text/plain", b"")
-
-            def _answer(self, status: int, content_type: str, body: bytes) -> None:
-                self.send_response(status)
-                self.send_header("content-type", content_type)
-                self.send_header("content-length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
+                answer(self, 405, b"", {"content-type": "text/plain"})
 
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
-        self.port = self._server.server_address[1]
+        self._serving = ExitStack()
+        self.port = self._serving.enter_context(serving(HandingOn))
 
     def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._serving.close()
 
     async def seen(self, page: Page, url: str, key: str, *, host: str = "127.0.0.1") -> dict[str, Any]:
         """Ask for a balance from the page, and return what it could read of the answer."""

@@ -3,10 +3,13 @@
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Self
+
+from tests.support.local_http import answer, serving
 
 # Longer than any example waits for an answer.
 HANG_S = 15
@@ -37,11 +40,14 @@ class ScriptedServer:
 
     def __init__(self, *steps: Step) -> None:
         self.asked: list[Asked] = []
+        self.url = ""
+        """Where it is, once it is there."""
         self._ended = threading.Event()
         self._lock = threading.Lock()
+        self._serving = ExitStack()
         owner = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Scripted(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
                 with owner._lock:
@@ -53,33 +59,20 @@ class ScriptedServer:
                     self.close_connection = True
                     self.connection.shutdown(socket.SHUT_RDWR)
                     return
-                content = step.body.encode()
-                self.send_response(step.status)
-                if step.retry_after is not None:
-                    self.send_header("retry-after", step.retry_after)
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+                wait = {} if step.retry_after is None else {"retry-after": step.retry_after}
+                answer(self, step.status, step.body.encode(), wait)
 
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-
-    @property
-    def url(self) -> str:
-        """Where it is."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._handler = Scripted
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._serving.enter_context(serving(self._handler))}"
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ended.set()
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        self._serving.close()

@@ -4,11 +4,10 @@ import asyncio
 import json
 import subprocess
 import sys
-import threading
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -19,6 +18,7 @@ from farebox.core import ids
 from farebox.web.examples import BALANCE, CHARGE, URL, balance_examples, charge_examples
 from farebox.web.schemas.spending import ChargeRequest
 from tests.languages.programs import Program
+from tests.support.local_http import answer, serving
 from tests.support.server import Server, open_farebox, seed
 
 # The first test of a language may have to install it.
@@ -38,36 +38,28 @@ class Site:
     poor_key: str
 
 
-class Answers:
-    """A server that gives the answer that the path asks for, before `/api/balance`: a status, and a body."""
+class Answers(BaseHTTPRequestHandler):
+    """Gives the answer that the path asks for, before `/api/balance`: a status, and a body."""
 
-    def __init__(self) -> None:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                _, status, body, *rest = self.path.split("/")
-                assert ["api", "balance"] == rest
-                content = unquote(body).encode()
-                self.send_response(int(status))
-                self.send_header("content-length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
+    def do_GET(self) -> None:
+        _, status, body, *rest = self.path.split("/")
+        assert ["api", "balance"] == rest
+        answer(self, int(status), unquote(body).encode())
 
-            def log_message(self, *_: object) -> None:
-                pass
+    def log_message(self, *_: object) -> None:
+        pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
-        self._thread.start()
 
-    def close(self) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+@dataclass(frozen=True)
+class AnswerSite:
+    """A server with any answer."""
+
+    port: int
 
     def url(self, status: int, body: str) -> str:
         """Return where this answer is, as a client is told where its server is."""
         escaped = "".join(f"%{byte:02x}" for byte in body.encode())
-        return f"http://127.0.0.1:{self._server.server_address[1]}/{status}/{escaped}"
+        return f"http://127.0.0.1:{self.port}/{status}/{escaped}"
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +85,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="module")
-def answers() -> Iterator[Answers]:
-    answers = Answers()
-    yield answers
-    answers.close()
+def answers() -> Iterator[AnswerSite]:
+    with serving(Answers) as port:
+        yield AnswerSite(port)
 
 
 @pytest.fixture(scope="module", params=NAMES)
@@ -137,7 +128,7 @@ def test_examples_raise_with_the_servers_message(program: Program) -> None:
     ],
 )
 def test_examples_read_amounts_exactly(
-    program: Program, answers: Answers, data: str, balance: str, *, is_low: bool
+    program: Program, answers: AnswerSite, data: str, balance: str, *, is_low: bool
 ) -> None:
     done = program.run(key="any", url=answers.url(200, _envelope(data)))
     output = f"Balance: {balance}\n" + ("Below 100: top up.\n" if is_low else "")
@@ -153,7 +144,7 @@ def test_examples_read_amounts_exactly(
         (200, "<html><title>Sign in to this network</title></html>"),
     ],
 )
-def test_examples_take_no_failure_for_a_balance(program: Program, answers: Answers, status: int, body: str) -> None:
+def test_examples_take_no_failure_for_a_balance(program: Program, answers: AnswerSite, status: int, body: str) -> None:
     done = program.run(key="any", url=answers.url(status, body))
     assert 0 != done.returncode
     assert "Balance:" not in done.stdout
