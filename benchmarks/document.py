@@ -11,12 +11,12 @@ DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "explanation" / "performa
 
 def block(texts: Iterable[Iterable[str]], pictures: Sequence[Path], document: Path = DOCUMENT) -> str:
     """Render tables as they were printed, and pictures by their paths seen from the document."""
-    tables = "\n\n".join("```text\n" + "\n".join(text) + "\n```" for text in texts)
-    links = "\n\n".join(
+    tables = ["```text\n" + "\n".join(text) + "\n```" for text in texts]
+    links = [
         f"![{path.stem.partition('-')[2]}]({os.path.relpath(path.resolve(), document.resolve().parent)})"
         for path in pictures
-    )
-    return f"{tables}\n\n{links}"
+    ]
+    return "\n\n".join([*tables, *links])
 
 
 def rewrite(name: str, content: str, document: Path = DOCUMENT) -> None:
