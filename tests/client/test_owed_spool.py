@@ -39,7 +39,7 @@ def test_a_spool_is_its_owners_alone_and_readable_by_nobody_else(tmp_path: Path)
     one.put(owed("a"))
     third = OwedSpool(tmp_path / "spool")
     assert ([], []) == (other.waiting(10), third.waiting(10))
-    assert {0o600} == {path.stat().st_mode & 0o777 for path in (tmp_path / "spool").glob("*.owed")}
+    assert {0o600} == {path.stat().st_mode & 0o777 for path in (tmp_path / "spool").glob("*.owed*")}
     for spool in (one, other, third):
         spool.close()
 

@@ -15,13 +15,12 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Final
 
+from farebox_client import spool_files
+
 _log = logging.getLogger("farebox_client")
 
 _SUFFIX: Final = ".spool"
 _LOCK_SUFFIX: Final = ".lock"
-_SIDE_SUFFIXES: Final = ("-wal", "-shm", "-journal")
-_FILE_MODE: Final = 0o600
-_FOLDER_MODE: Final = 0o700
 
 _VERSION: Final = 1
 _TABLES: Final = (
@@ -75,7 +74,7 @@ class Spool:
         """
         self._folder = folder
         with _as_failed():
-            folder.mkdir(mode=_FOLDER_MODE, parents=True, exist_ok=True)
+            spool_files.make_folder(folder)
             self._path, self._lock = _new_file(folder)
             self._database = _open(self._path)
             with self._transaction():
@@ -223,18 +222,13 @@ def _new_file(folder: Path) -> tuple[Path, sqlite3.Connection]:
     while True:
         path = folder / f"{uuid.uuid4().hex}{_SUFFIX}"
         lock_path = path.with_suffix(_LOCK_SUFFIX)
-        _touch(lock_path)
+        spool_files.create(lock_path)
         lock = _acquire(lock_path)
         if lock is not None:
             if lock_path.exists():
-                _touch(path)
+                spool_files.create(path)
                 return path, lock
             lock.close()
-
-
-def _touch(path: Path) -> None:
-    """Make a file that is its owner's alone to read; SQLite gives those beside it the same mode."""
-    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, _FILE_MODE))
 
 
 def _sync(folder: Path) -> None:
@@ -254,7 +248,7 @@ def _acquire(lock_path: Path) -> sqlite3.Connection | None:
     """
     lock = None
     try:
-        lock = _connect(lock_path)
+        lock = spool_files.connect(lock_path)
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError:
         if lock is not None:
@@ -264,21 +258,16 @@ def _acquire(lock_path: Path) -> sqlite3.Connection | None:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    database = _connect(path)
+    database = spool_files.connect(path)
     database.execute("PRAGMA journal_mode = WAL")
     # Durable means that it outlasts a power failure.
     database.execute("PRAGMA synchronous = FULL")
     return database
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    uri = f"{path.absolute().as_uri()}?mode=rw"
-    return sqlite3.connect(uri, uri=True, isolation_level=None, timeout=0, check_same_thread=False)
-
-
 def _remove(path: Path, lock_path: Path) -> None:
-    for each in (path, *(path.with_name(path.name + suffix) for suffix in _SIDE_SUFFIXES), lock_path):
-        each.unlink(missing_ok=True)
+    spool_files.remove(path)
+    lock_path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

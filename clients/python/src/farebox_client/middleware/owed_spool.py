@@ -5,7 +5,6 @@ long as it lives; the next process that starts takes over what one that died has
 and not waited for, as it is made before every answer: a crash of the whole machine loses the last moments before it.
 """
 
-import contextlib
 import logging
 import os
 import secrets
@@ -15,11 +14,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from farebox_client import spool_files
 from farebox_client.middleware.owed import Owed
 
 _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS owed (key TEXT PRIMARY KEY, owed TEXT NOT NULL, refusal TEXT)"
 _SUFFIX: Final = ".owed"
 _NAME_BYTES: Final = 8
+_ATTEMPTS_MAX: Final = 10
 
 _log = logging.getLogger("farebox_client.middleware")
 
@@ -30,13 +31,9 @@ class OwedSpool:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         """Open a new file in this folder, which is made if it isn't there, and take over what the dead have left."""
         self._folder = Path(folder)
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spool_files.make_folder(self._folder)
         self._lock = threading.Lock()
-        self._path = self._folder / f"{os.getpid()}-{secrets.token_hex(_NAME_BYTES)}{_SUFFIX}"
-        database = _locked(self._path)
-        if database is None:
-            raise OSError(f"{self._path} can't be written")
-        self._database = database
+        self._path, self._database = _new_file(self._folder)
         self._inherit()
 
     def put(self, owed: Owed) -> None:
@@ -81,7 +78,7 @@ class OwedSpool:
             ((count,),) = self._database.execute("SELECT count(*) FROM owed")
             self._database.close()
         if not count:
-            _unlink(self._path)
+            spool_files.remove(self._path)
 
     def _write(self, statement: str, *values: str) -> None:
         with self._lock:
@@ -101,9 +98,9 @@ class OwedSpool:
             rows = left.execute("SELECT key, owed, refusal FROM owed ORDER BY rowid").fetchall()
             self._take_over(rows)
             # Removed before it is unlocked, so that no third process takes the same over.
-            _unlink(path)
+            spool_files.remove(path)
             left.close()
-            _unlink(path)
+            spool_files.remove(path)
             if rows:
                 _log.info("took over what %s requests of a process that ended still owe", len(rows))
 
@@ -114,10 +111,22 @@ class OwedSpool:
             self._database.execute("COMMIT")
 
 
+def _new_file(folder: Path) -> tuple[Path, sqlite3.Connection]:
+    """Make a file that this process owns; before it is locked, another one may take it for what a dead one left."""
+    for _ in range(_ATTEMPTS_MAX):
+        path = folder / f"{os.getpid()}-{secrets.token_hex(_NAME_BYTES)}{_SUFFIX}"
+        spool_files.create(path)
+        database = _locked(path)
+        if database is not None:
+            return path, database
+    raise OSError(f"no file can be written in {folder}")
+
+
 def _locked(path: Path) -> sqlite3.Connection | None:
     """Open a file for this process alone; None if another process has it, or has just removed it."""
-    database = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0)
+    database = None
     try:
+        database = spool_files.connect(path)
         database.execute("PRAGMA locking_mode = EXCLUSIVE")
         database.execute("PRAGMA journal_mode = WAL")
         database.execute("PRAGMA synchronous = NORMAL")
@@ -125,13 +134,10 @@ def _locked(path: Path) -> sqlite3.Connection | None:
         database.execute(_SCHEMA)
         database.execute("COMMIT")
     except sqlite3.OperationalError:
+        if database is not None:
+            database.close()
+        return None
+    if not path.exists():
         database.close()
         return None
-    path.chmod(0o600)
     return database
-
-
-def _unlink(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm"):
-        with contextlib.suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).unlink()
