@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from farebox_client import AsyncFarebox, Farebox
+from tests.client.books import Books, Payer, open_books
 from tests.support.misbehaving import Misbehaving
 from tests.support.server import Seeds, Server, seeded
 
@@ -40,6 +41,19 @@ def site(running_site: Site) -> Site:
     running_site.proxy.misbehave()
     running_site.proxy.retry_after = None
     return running_site
+
+
+@pytest.fixture(scope="module")
+def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
+    """A server whose books are replayed at the end."""
+    with open_books(tmp_path_factory.mktemp("books")) as books:
+        yield books
+
+
+@pytest.fixture
+def payer(books: Books) -> Payer:
+    """A merchant with money, in these books."""
+    return books.payer()
 
 
 class InThreads:

@@ -20,20 +20,9 @@ from tests.client.sites import Site, eventually, serving
 
 
 @pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
-    with open_books(tmp_path_factory.mktemp("books")) as books:
-        yield books
-
-
-@pytest.fixture(scope="module")
 def site(books: Books) -> Iterator[Site]:
     with serving(books) as site:
         yield site
-
-
-@pytest.fixture
-def payer(books: Books) -> Payer:
-    return books.payer()
 
 
 # Prices

@@ -9,15 +9,9 @@ from farebox_client.middleware.priced import PricedTwice, priced
 from farebox_client.middleware.request_charge import CURRENT, NotCharged, RequestCharge, Rules, charge_of
 from farebox_client.middleware.routes import RoutePrice
 from tests.client.asgi_apps import FRAMEWORKS, ROUTES, Handled
-from tests.client.books import Books, Payer, open_books
+from tests.client.books import Books, Payer
 from tests.client.serving import Client, serve_asgi
 from tests.client.sites import Site, eventually
-
-
-@pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
-    with open_books(tmp_path_factory.mktemp("books")) as books:
-        yield books
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
@@ -26,11 +20,6 @@ def site(request: pytest.FixtureRequest, books: Books) -> Iterator[Site]:
     charging = Charging(books.url, key=books.seeds.service_key, routes=ROUTES, unlisted="pass")
     with serve_asgi(FRAMEWORKS[request.param](charging, handled)) as port:
         yield Site(books, handled, port)
-
-
-@pytest.fixture
-def payer(books: Books) -> Payer:
-    return books.payer()
 
 
 @pytest.mark.parametrize(

@@ -16,18 +16,12 @@ import httpx
 import pytest
 
 from tests.client.asgi_apps import Handled
-from tests.client.books import Books, open_books
+from tests.client.books import Books
 from tests.client.serving import Client
 from tests.client.sites import Site, eventually
 from tests.tidy.files import ROOT
 
 WORKER: Final = str(ROOT / "examples" / "queue_worker" / "worker.py")
-
-
-@pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
-    with open_books(tmp_path_factory.mktemp("books")) as books:
-        yield books
 
 
 SERVERS: Final = {

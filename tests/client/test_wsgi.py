@@ -16,12 +16,6 @@ from tests.client.sites import Site, eventually
 from tests.client.wsgi_apps import FRAMEWORKS, ROUTES, flask_app
 
 
-@pytest.fixture(scope="module")
-def books(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Books]:
-    with open_books(tmp_path_factory.mktemp("books")) as books:
-        yield books
-
-
 def charging(books: Books, **settings: Any) -> BlockingCharging:
     return BlockingCharging(
         books.url, key=books.seeds.service_key, **{"routes": ROUTES, "unlisted": "pass", **settings}
@@ -33,11 +27,6 @@ def site(request: pytest.FixtureRequest, books: Books) -> Iterator[Site]:
     handled = Handled()
     with charging(books) as charges, serve_wsgi(FRAMEWORKS[request.param](charges, handled)) as port:
         yield Site(books, handled, port)
-
-
-@pytest.fixture
-def payer(books: Books) -> Payer:
-    return books.payer()
 
 
 @pytest.mark.parametrize(
