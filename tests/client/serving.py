@@ -3,14 +3,15 @@
 import contextlib
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from socketserver import ThreadingMixIn
 from types import TracebackType
 from typing import Any, Final, Self
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import uvicorn
+
+from tests.client.waiting import eventually
 
 _START_SECONDS: Final = 20
 _STOP_SECONDS: Final = 100
@@ -23,7 +24,7 @@ def serve_asgi(app: Any) -> Iterator[int]:
     thread = threading.Thread(target=server.run)
     thread.start()
     try:
-        _wait_for(lambda: server.started or not thread.is_alive())
+        eventually(lambda: server.started or not thread.is_alive(), within_s=_START_SECONDS)
         assert server.started, "the application did not start"
         yield server.servers[0].sockets[0].getsockname()[1]
     finally:
@@ -87,10 +88,3 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.leave()
-
-
-def _wait_for(is_so: Callable[[], bool]) -> None:
-    ends_at = time.monotonic() + _START_SECONDS
-    while not is_so():
-        assert time.monotonic() < ends_at
-        time.sleep(0.005)

@@ -1,9 +1,8 @@
 """An application behind a middleware, as tests ask it."""
 
 import contextlib
-import time
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any
 
 import httpx
 
@@ -11,8 +10,6 @@ from farebox_client.middleware.charging import Charging
 from tests.client.asgi_apps import ROUTES, Handled, starlette_app
 from tests.client.books import Books
 from tests.client.serving import serve_asgi
-
-WITHIN_S: Final = 10
 
 
 class Site:
@@ -36,11 +33,3 @@ def serving(books: Books, **settings: Any) -> Iterator[Site]:
     charging = Charging(settings.pop("url", books.url), key=books.seeds.service_key, **{"routes": ROUTES, **settings})
     with serve_asgi(starlette_app(charging, handled)) as port:
         yield Site(books, handled, port)
-
-
-def eventually(is_so: Callable[[], bool]) -> None:
-    """Wait until something is so."""
-    ends_at = time.monotonic() + WITHIN_S
-    while not is_so():
-        assert time.monotonic() < ends_at
-        time.sleep(0.01)

@@ -16,7 +16,8 @@ from farebox_client.middleware.routes import charged
 from tests.client.asgi_apps import ROUTES, Handled, starlette_app
 from tests.client.books import Books, Payer, open_books
 from tests.client.serving import Client, serve_asgi
-from tests.client.sites import Site, eventually, serving
+from tests.client.sites import Site, serving
+from tests.client.waiting import eventually
 
 
 @pytest.fixture(scope="module")

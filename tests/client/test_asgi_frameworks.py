@@ -11,7 +11,8 @@ from farebox_client.middleware.routes import RoutePrice
 from tests.client.asgi_apps import FRAMEWORKS, ROUTES, Handled
 from tests.client.books import Books, Payer
 from tests.client.serving import Client, serve_asgi
-from tests.client.sites import Site, eventually
+from tests.client.sites import Site
+from tests.client.waiting import eventually
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)

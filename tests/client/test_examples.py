@@ -18,7 +18,8 @@ import pytest
 from tests.client.asgi_apps import Handled
 from tests.client.books import Books
 from tests.client.serving import Client
-from tests.client.sites import Site, eventually
+from tests.client.sites import Site
+from tests.client.waiting import eventually
 from tests.tidy.files import ROOT
 
 WORKER: Final = str(ROOT / "examples" / "queue_worker" / "worker.py")

@@ -23,6 +23,7 @@ from farebox_client import AsyncFarebox, Farebox, MeterLimits, RefusedCharge, Sp
 from farebox_client.metering.spool import Spool
 from farebox_client.transport import Answer
 from tests.client.conftest import Site
+from tests.client.waiting import eventually
 
 KILLS: Final = 8
 TIME_LIMIT_S: Final = 60
@@ -85,13 +86,6 @@ def server() -> Recording:
 def farebox() -> Iterator[Farebox]:
     with Farebox("http://farebox.example", key="k") as client:
         yield client
-
-
-def wait_until(is_so: Callable[[], object]) -> None:
-    ends_at = time.monotonic() + TIME_LIMIT_S
-    while not is_so():
-        assert time.monotonic() < ends_at
-        time.sleep(0.01)
 
 
 def files(folder: Path) -> list[str]:
@@ -183,11 +177,11 @@ def test_refused_charges_are_put_aside_told_and_asked_again(
         assert [keys[1], keys[3], keys[4]] == [each.key for each in refused]
         assert ("insufficient_balance", 402, True) == (refused[0].code, refused[0].status, refused[0].is_known)
         assert "dear" == json.loads(refused[0].charge)["type"]
-        wait_until(lambda: len(told) == 3)
+        eventually(lambda: len(told) == 3, within_s=TIME_LIMIT_S)
         assert refused == told
     with farebox.meter(tmp_path, transport=server, on_refused=told.append) as meter:
         # They were told once, and are still there.
-        wait_until(lambda: len(meter.refused()) == 3)
+        eventually(lambda: len(meter.refused()) == 3, within_s=TIME_LIMIT_S)
         server.refuse = lambda charge: False
         assert 1 == meter.forget([keys[3], "none of these"])
         assert 1 == meter.ask_again([keys[1]])
@@ -208,7 +202,7 @@ def test_a_callback_that_fails_is_called_for_the_others(farebox: Farebox, server
     server.refuse = lambda charge: True
     with farebox.meter(tmp_path, transport=server, on_refused=fail) as meter:
         keys = [meter.charge(merchant="m", type="t") for _ in range(3)]
-        wait_until(lambda: len(told) == 3)
+        eventually(lambda: len(told) == 3, within_s=TIME_LIMIT_S)
         assert sorted(keys) == sorted(told)
         assert 3 == meter.forget()
 
@@ -278,7 +272,7 @@ def test_a_live_process_keeps_its_file(farebox: Farebox, server: Recording, tmp_
     time.sleep(0.5)
     assert (1, 1) == (one.waiting, other.waiting)
     assert 1 == one.close(0)
-    wait_until(lambda: other.waiting == 2)
+    eventually(lambda: other.waiting == 2, within_s=TIME_LIMIT_S)
     server.is_there = True
     assert 0 == other.close(TIME_LIMIT_S)
     assert 2 == len(server.made)

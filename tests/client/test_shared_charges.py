@@ -30,6 +30,7 @@ from farebox_client import (
     Unreachable,
 )
 from farebox_client.transport import Answer, BlockingHttpTransport, HttpTransport
+from tests.client.waiting import eventually
 from tests.support.server import Seeds, Server, seeded
 
 CALLERS: Final = 64
@@ -358,7 +359,4 @@ def test_a_forked_process_charges_by_itself(site: Site) -> None:
 def test_a_closed_client_leaves_no_thread(site: Site) -> None:
     with closing(Farebox(site.server.url, key=site.seeds.service_key)) as farebox:
         farebox.charge(merchant=site.seeds.merchant, type="image")
-    ends_at = time.monotonic() + 5
-    while any(thread.name == "farebox-charges" for thread in threading.enumerate()):
-        assert time.monotonic() < ends_at
-        time.sleep(0.01)
+    eventually(lambda: all(thread.name != "farebox-charges" for thread in threading.enumerate()), within_s=5)

@@ -12,7 +12,8 @@ from farebox_client.middleware import BlockingCharging
 from tests.client.asgi_apps import Handled
 from tests.client.books import Books, Payer, open_books
 from tests.client.serving import Client, serve_wsgi
-from tests.client.sites import Site, eventually
+from tests.client.sites import Site
+from tests.client.waiting import eventually
 from tests.client.wsgi_apps import FRAMEWORKS, ROUTES, flask_app
 
 
