@@ -1,10 +1,7 @@
 """A real Farebox for tests of the client, and what its books say of a merchant."""
 
 import contextlib
-import os
 import secrets
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +11,7 @@ from typing import Any, Final
 
 import httpx
 
+from tests.cli.shell import Shell
 from tests.support.server import Seeds, Server, seeded
 
 CHAT: Final = {"lines": [{"name": "input", "amount": "0.001"}, {"name": "output", "amount": "0.002"}]}
@@ -34,10 +32,9 @@ class Payer:
 class Books:
     """A server, its operator, and what is in its books."""
 
-    def __init__(self, server: Server, seeds: Seeds, database_url: str) -> None:
+    def __init__(self, server: Server, seeds: Seeds) -> None:
         self.server = server
         self.seeds = seeds
-        self.database_url = database_url
 
     @property
     def url(self) -> str:
@@ -84,17 +81,6 @@ class Books:
             assert time.monotonic() < ends_at, f"charged {state[0]} and held {state[1]}, not {charged}"
             time.sleep(0.05)
 
-    def verify(self) -> None:
-        """Replay all books."""
-        done = subprocess.run(
-            [sys.executable, "-m", "farebox", "verify"],
-            env={**os.environ, "FAREBOX_DATABASE_URL": self.database_url},
-            capture_output=True,
-            check=False,
-            text=True,
-        )
-        assert 0 == done.returncode, done.stdout + done.stderr
-
 
 @contextlib.contextmanager
 def open_books(folder: Path) -> Iterator[Books]:
@@ -102,7 +88,7 @@ def open_books(folder: Path) -> Iterator[Books]:
     database_url = f"sqlite:///{folder / 'farebox.db'}"
     seeds = seeded(database_url)
     with Server(database_url) as server:
-        books = Books(server, seeds, database_url)
+        books = Books(server, seeds)
         books.ask("POST", "/api/admin/prices", type="chat", rule=CHAT)
         yield books
-        books.verify()
+        Shell(database_url).ok("verify")

@@ -25,11 +25,24 @@ class Site:
         url = f"http://127.0.0.1:{self.port}{path}"
         return httpx.request(method, url, headers=headers, trust_env=False, timeout=30)
 
+    def assert_refused_before_it_is_handled(self, path: str) -> None:
+        """Ask without a good key, and without money: each is refused in the envelope, and no handler runs."""
+        before = self.handled.count
+        poor = self.books.payer(None)
+        answers = [self.get(path, key) for key in (None, "nonsense", poor.id, poor.key)]
+        assert [401, 401, 401, 402] == [answer.status_code for answer in answers]
+        assert ["invalid_api_key"] * 3 + ["insufficient_balance"] == [
+            answer.headers["x-error-code"] for answer in answers
+        ]
+        assert [False] * 4 == [answer.json()["isSuccess"] for answer in answers]
+        assert before == self.handled.count
+
 
 @contextlib.contextmanager
 def serving(books: Books, **settings: Any) -> Iterator[Site]:
     """Serve the Starlette application, with these settings of `Charging`."""
     handled = Handled()
-    charging = Charging(settings.pop("url", books.url), key=books.seeds.service_key, **{"routes": ROUTES, **settings})
+    settings = {"key": books.seeds.service_key, "routes": ROUTES, **settings}
+    charging = Charging(settings.pop("url", books.url), **settings)
     with serve_asgi(starlette_app(charging, handled)) as port:
         yield Site(books, handled, port)

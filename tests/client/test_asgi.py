@@ -11,11 +11,9 @@ import pytest
 import websockets
 from websockets.sync.client import connect
 
-from farebox_client.middleware.charging import Charging
 from farebox_client.middleware.routes import charged
-from tests.client.asgi_apps import ROUTES, Handled, starlette_app
 from tests.client.books import Books, Payer, open_books
-from tests.client.serving import Client, serve_asgi
+from tests.client.serving import Client
 from tests.client.sites import Site, serving
 from tests.client.waiting import eventually
 
@@ -148,12 +146,10 @@ def test_a_wrong_set_up_is_no_fault_of_the_client(books: Books, payer: Payer) ->
         refusal = site.get("/v1/image", payer.key)
         assert (500, "internal_error") == (refusal.status_code, refusal.headers["x-error-code"])
         assert 0 == site.handled.count
-    handled = Handled()
-    charging = Charging(books.url, key=payer.key, routes=ROUTES)
-    with serve_asgi(starlette_app(charging, handled)) as port:
-        refusal = Site(books, handled, port).get("/v1/image", payer.key)
+    with serving(books, key=payer.key) as site:
+        refusal = site.get("/v1/image", payer.key)
         assert (503, "unavailable") == (refusal.status_code, refusal.headers["x-error-code"])
-        assert 0 == handled.count
+        assert 0 == site.handled.count
     books.assert_settled(payer, "0")
 
 

@@ -46,13 +46,7 @@ def test_a_request_costs_what_its_route_or_handler_says(
 
 @pytest.mark.parametrize("path", ["/v1/image", "/own/image", "/own/chat?output=1"])
 def test_who_may_not_is_refused_in_the_envelope_before_the_handler_runs(site: Site, path: str) -> None:
-    before = site.handled.count
-    poor = site.books.payer(None)
-    answers = [site.get(path, key) for key in (None, "nonsense", poor.id, poor.key)]
-    assert [401, 401, 401, 402] == [answer.status_code for answer in answers]
-    assert ["invalid_api_key"] * 3 + ["insufficient_balance"] == [answer.headers["x-error-code"] for answer in answers]
-    assert [False] * 4 == [answer.json()["isSuccess"] for answer in answers]
-    assert before == site.handled.count
+    site.assert_refused_before_it_is_handled(path)
 
 
 def test_who_leaves_before_any_output_is_not_charged(site: Site, payer: Payer) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from farebox_client.middleware import BlockingCharging
-from tests.client.asgi_apps import Handled
+from tests.client.asgi_apps import ROUTES, Handled
 from tests.client.books import Books, Payer, open_books
 from tests.client.serving import Client, serve_wsgi
 from tests.client.sites import Site
 from tests.client.waiting import eventually
-from tests.client.wsgi_apps import FRAMEWORKS, ROUTES, flask_app
+from tests.client.wsgi_apps import FRAMEWORKS, flask_app
 
 
 def charging(books: Books, **settings: Any) -> BlockingCharging:
@@ -57,13 +57,7 @@ def test_a_request_costs_what_its_route_or_its_handler_says(
 
 @pytest.mark.parametrize("path", ["/v1/image", "/own/image"])
 def test_who_may_not_is_refused_in_the_envelope_before_the_handler_runs(site: Site, path: str) -> None:
-    before = site.handled.count
-    poor = site.books.payer(None)
-    answers = [site.get(path, key) for key in (None, "nonsense", poor.id, poor.key)]
-    assert [401, 401, 401, 402] == [answer.status_code for answer in answers]
-    assert ["invalid_api_key"] * 3 + ["insufficient_balance"] == [answer.headers["x-error-code"] for answer in answers]
-    assert [False] * 4 == [answer.json()["isSuccess"] for answer in answers]
-    assert before == site.handled.count
+    site.assert_refused_before_it_is_handled(path)
 
 
 def test_the_head_of_an_answer_costs_what_the_answer_does(site: Site, payer: Payer) -> None:

@@ -1,4 +1,4 @@
-"""A small API behind the WSGI middleware, for Flask and for Django: its routes or its handlers have prices."""
+"""The API of `asgi_apps` behind the WSGI middleware, for Flask and for Django: routes or handlers have prices."""
 
 import secrets
 import time
@@ -15,22 +15,10 @@ from farebox_client.middleware import (
     BlockingCharging,
     WsgiMiddleware,
     charge_for,
-    charged,
     count_for,
-    free,
-    metered,
     priced,
 )
 from tests.client.asgi_apps import Failed, Handled
-
-ROUTES: Final = (
-    charged("GET", "/v1/image", "image"),
-    metered("GET", "/v1/chat", "chat", up_to={"input": 100, "output": 100}),
-    metered("GET", "/v1/stream", "chat", up_to={"input": 0, "output": 10}),
-    charged("GET", "/v1/file", "image"),
-    metered("GET", "/v1/later"),
-    free("GET", "/health"),
-)
 
 
 def image(handled: Handled, query: Any) -> int:
