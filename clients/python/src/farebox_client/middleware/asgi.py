@@ -8,7 +8,6 @@ A request is held for before it is handled. It is charged if it succeeds, by wha
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
@@ -24,9 +23,6 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[..., Awaitable[None]]
 """Frameworks have types of their own for what an application is called with."""
-
-WRITE_SECONDS: Final = 1.0
-"""How often what a stream has come to is written down while it runs."""
 
 _KEY_HEADER: Final = b"x-api-key"
 _POLICY_VIOLATION: Final = 1008
@@ -100,7 +96,6 @@ class _Exchange:
         self._watching: asyncio.Task[None] | None = None
         self._extending: asyncio.Task[None] | None = None
         self._end: asyncio.Task[None] | None = None
-        self._written_at: float | None = None
 
     async def run(self, app: App, scope: Scope) -> None:
         """Let the application handle it, and take or give back what it came to."""
@@ -216,7 +211,7 @@ class _Exchange:
         is_last = kind in _WHOLE or (kind in _PIECES and not message.get("more_body", False))
         is_piece = is_last or kind == "websocket.send" or (kind in _PIECES and message.get("body", True))
         if is_piece:
-            self._write_down(is_last=is_last)
+            self._charging.book.expect(charge, is_last=is_last)
         try:
             await self._send(message)
         except OSError:
@@ -227,12 +222,6 @@ class _Exchange:
             self._finish()
         elif is_piece:
             charge.delivered()
-
-    def _write_down(self, *, is_last: bool) -> None:
-        now = time.monotonic()
-        if is_last or self._written_at is None or now - self._written_at >= WRITE_SECONDS:
-            self._written_at = now
-            self._charging.book.expect(self._charge, is_last=is_last)
 
 
 def _is_all_there(message: Message | Exception) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from typing import Final
 
 from farebox_client.middleware.charge_steps import log
@@ -11,6 +12,9 @@ from farebox_client.middleware.request_charge import End, RequestCharge
 
 OWED_MAX: Final = 100_000
 """How much may be owed at once; beyond it, nobody is let through unasked."""
+
+WRITE_SECONDS: Final = 1.0
+"""How often what a stream has come to is written down while it runs."""
 
 
 class OwedBook:
@@ -55,12 +59,20 @@ class OwedBook:
             return [owed for owed, _ in zip(self._owed.values(), range(limit), strict=False)]
 
     def expect(self, charge: RequestCharge, *, is_last: bool) -> None:
-        """Write down what a request comes to with the piece that is sent next: the process may be killed then."""
-        if self._spool is not None:
-            ending = charge.ending_with_piece(is_last=is_last)
-            owed = owed_for(charge, ending) if ending.end is End.TAKE else None
-            if owed is not None:
-                self._spool.put(owed)
+        """Write down what a request comes to with the piece that is sent next: the process may be killed then.
+
+        What a stream has come to is written once in a while as it runs, and with its last piece.
+        """
+        if self._spool is None:
+            return
+        now = time.monotonic()
+        if not is_last and charge.written_at is not None and now - charge.written_at < WRITE_SECONDS:
+            return
+        charge.written_at = now
+        ending = charge.ending_with_piece(is_last=is_last)
+        owed = owed_for(charge, ending) if ending.end is End.TAKE else None
+        if owed is not None:
+            self._spool.put(owed)
 
     def write(self, owed: Owed) -> None:
         """Write down what a request came to, before it is taken."""

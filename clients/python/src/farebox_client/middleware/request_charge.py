@@ -95,6 +95,8 @@ class RequestCharge:
         """Asks for a price that the handler names, through the middleware that is before it."""
         self.ask_and_wait: Callable[[RoutePrice], None] = _nobody_to_ask
         """Does so in a handler that is not asynchronous."""
+        self.written_at: float | None = None
+        """When what it comes to was last written down, on `time.monotonic`."""
         self._stated: ChargeEnding | None = None
         self._counted: Counted = ({}, None)
         self._delivered: Counted = ({}, None)

@@ -9,7 +9,6 @@ answer tells nobody whether it arrived: a piece counts as delivered once the ser
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final
 
@@ -21,9 +20,6 @@ from farebox_client.middleware.routes import RoutePrice
 Environ = dict[str, Any]
 StartResponse = Callable[..., Callable[[bytes], object]]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
-
-WRITE_SECONDS: Final = 1.0
-"""How often what a stream has come to is written down while it runs."""
 
 _KEY_HEADER: Final = "HTTP_X_API_KEY"
 _REASONS: Final = {
@@ -71,7 +67,6 @@ class _Answer:
         self._iterator: Iterator[bytes] = iter(())
         self._has_piece_out = False
         self._has_ended = False
-        self._written_at: float | None = None
 
     def begin(self, app: App, environ: Environ) -> Iterable[bytes]:
         """Let the application handle the request; its answer may come later, as the server asks for it."""
@@ -107,7 +102,7 @@ class _Answer:
             piece = next(self._iterator)
         except StopIteration:
             # It is charged when the server closes the answer, whose end has gone to the client by then.
-            self._write_down(is_last=True)
+            self._charging.book.expect(charge, is_last=True)
             charge.completed()
             raise
         except BaseException:
@@ -115,7 +110,7 @@ class _Answer:
             raise
         self._has_piece_out = self._has_piece_out or bool(piece)
         if piece:
-            self._write_down(is_last=False)
+            self._charging.book.expect(charge, is_last=False)
         return piece
 
     def close(self) -> None:
@@ -138,18 +133,12 @@ class _Answer:
         write = self._start_response(status, headers, *error)
 
         def written(piece: bytes) -> object:
-            self._write_down(is_last=False)
+            self._charging.book.expect(charge, is_last=False)
             result = write(piece)
             charge.delivered()
             return result
 
         return written
-
-    def _write_down(self, *, is_last: bool) -> None:
-        now = time.monotonic()
-        if is_last or self._written_at is None or now - self._written_at >= WRITE_SECONDS:
-            self._written_at = now
-            self._charging.book.expect(self._charge, is_last=is_last)
 
     def _end(self) -> None:
         if not self._has_ended:
