@@ -8,7 +8,7 @@ from farebox_client.middleware.charge_steps import Steps, giving_back, log, open
 from farebox_client.middleware.owed import Owed, owed_for
 from farebox_client.middleware.owed_book import OwedBook
 from farebox_client.middleware.refusals import AMBIGUOUS_PATH, UNLISTED, Refused, checked_key
-from farebox_client.middleware.request_charge import End, RequestCharge, Rules
+from farebox_client.middleware.request_charge import RequestCharge, Rules
 from farebox_client.middleware.routes import PathAmbiguous, Route, RoutePrice, RouteTable
 
 HOLD_SECONDS: Final = 60
@@ -111,11 +111,11 @@ class ChargingRules:
     def owed(self, charge: RequestCharge) -> Owed | None:
         """Tell what a request came to that has ended, and write it down; None if nothing is to be taken."""
         ending = charge.ending()
-        owed = owed_for(charge, ending) if ending.end is End.TAKE else None
+        owed = None if ending is None else owed_for(charge, ending)
         if owed is not None:
             self.book.write(owed)
             return owed
-        if ending.end is End.TAKE:
+        if ending is not None:
             log.error("a request was served whose handler named no type, and is not charged")
         self.book.settle(charge.key)
         return None

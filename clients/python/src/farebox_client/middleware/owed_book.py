@@ -8,7 +8,7 @@ from typing import Final
 from farebox_client.middleware.charge_steps import log
 from farebox_client.middleware.owed import Owed, owed_for
 from farebox_client.middleware.owed_spool import OwedSpool
-from farebox_client.middleware.request_charge import End, RequestCharge
+from farebox_client.middleware.request_charge import RequestCharge
 
 OWED_MAX: Final = 100_000
 """How much may be owed at once; beyond it, nobody is let through unasked."""
@@ -70,7 +70,7 @@ class OwedBook:
             return
         charge.written_at = now
         ending = charge.ending_with_piece(is_last=is_last)
-        owed = owed_for(charge, ending) if ending.end is End.TAKE else None
+        owed = None if ending is None else owed_for(charge, ending)
         if owed is not None:
             self._spool.put(owed)
 

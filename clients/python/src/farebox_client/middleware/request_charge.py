@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from decimal import Decimal
-from enum import Enum
 from typing import Any, Final
 
 from farebox_client.keys import new_key
@@ -36,23 +35,13 @@ class TooLate(RuntimeError):
     """The answer is complete, and what the request came to is settled: say it before the last piece is sent."""
 
 
-class End(Enum):
-    """How a request's charge ends."""
-
-    TAKE = "take"
-    GIVE_BACK = "give back"
-
-
 @dataclass(frozen=True)
 class ChargeEnding:
-    """Whether a request is charged, and what for; without quantities and amount, for what was held."""
+    """The sum that a request is charged at its end; without quantities and amount, what was held."""
 
-    end: End
     quantities: Mapping[str, int] | None = None
     amount: Decimal | None = None
 
-
-GIVE_BACK: Final = ChargeEnding(End.GIVE_BACK)
 
 Counted = tuple[Mapping[str, int], Decimal | None]
 """Units by their names, and an amount."""
@@ -127,7 +116,7 @@ class RequestCharge:
                 raise ValueError(f"a hold of the type {self.type!r} can't be captured as {type!r}")
             self.type = type
         exact = None if amount is None else Decimal(amount)
-        self._stated = ChargeEnding(End.TAKE, None if quantities is None else dict(quantities), exact)
+        self._stated = ChargeEnding(None if quantities is None else dict(quantities), exact)
 
     def count_for(self, quantities: Mapping[str, int] | None = None, *, amount: Decimal | str | None = None) -> None:
         """Add to what the request came to, before the piece of the answer that it is for.
@@ -188,33 +177,36 @@ class RequestCharge:
         if not self._is_complete:
             self._has_left = True
 
-    def ending(self) -> ChargeEnding:
-        """Tell how the request ends, by what happened until now: if it isn't complete, it failed or was left."""
+    def ending(self) -> ChargeEnding | None:
+        """Tell what is charged by what happened until now, None if all is given back.
+
+        A request that isn't complete failed or was left.
+        """
         if self._has_output:
             return self._ending(self._delivered, is_complete=self._is_complete, has_left=self._has_left)
         if self._has_left and self.rules.charges_those_who_left:
             return self._ending(self._counted, is_complete=True, has_left=True)
-        return GIVE_BACK
+        return None
 
-    def ending_with_piece(self, *, is_last: bool) -> ChargeEnding:
+    def ending_with_piece(self, *, is_last: bool) -> ChargeEnding | None:
         """Tell how the request would end with the piece that is sent next, if it were delivered."""
         return self._ending(self._counted, is_complete=is_last, has_left=False)
 
-    def _ending(self, counted: Counted, *, is_complete: bool, has_left: bool) -> ChargeEnding:
+    def _ending(self, counted: Counted, *, is_complete: bool, has_left: bool) -> ChargeEnding | None:
         if not self.is_open or self._is_waived or self.refusal is not None:
-            return GIVE_BACK
+            return None
         if self._status is not None and self._status >= _SERVER_ERROR:
-            return GIVE_BACK
+            return None
         if self._stated is not None:
             return self._stated
         quantities, amount = counted
         if quantities or amount is not None:
-            return ChargeEnding(End.TAKE, quantities or None, amount)
+            return ChargeEnding(quantities or None, amount)
         if self.price is None or self.price.is_metered or not (is_complete or has_left):
-            return GIVE_BACK
+            return None
         # One that left before it was answered is charged as if it had been answered well.
         is_charged = self._status is None or self._status in self.rules.statuses
-        return ChargeEnding(End.TAKE) if is_charged else GIVE_BACK
+        return ChargeEnding() if is_charged else None
 
     def _ensure_may_say(self) -> None:
         if not self.is_open:
