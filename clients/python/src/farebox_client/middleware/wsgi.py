@@ -10,6 +10,7 @@ answer tells nobody whether it arrived: a piece counts as delivered once the ser
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from http.client import responses
 from typing import Any, Final
 
 from farebox_client.middleware.blocking_charging import BlockingCharging
@@ -22,16 +23,6 @@ StartResponse = Callable[..., Callable[[bytes], object]]
 App = Callable[[Environ, StartResponse], Iterable[bytes]]
 
 _KEY_HEADER: Final = "HTTP_X_API_KEY"
-_REASONS: Final = {
-    400: "Bad Request",
-    401: "Unauthorized",
-    402: "Payment Required",
-    403: "Forbidden",
-    404: "Not Found",
-    429: "Too Many Requests",
-    500: "Internal Server Error",
-    503: "Service Unavailable",
-}
 
 
 class WsgiMiddleware:
@@ -165,5 +156,5 @@ def _path(environ: Environ) -> str:
 
 
 def _refuse(environ: Environ, start_response: StartResponse, refusal: Refusal) -> list[bytes]:
-    start_response(f"{refusal.status} {_REASONS.get(refusal.status, 'Refused')}", refusal.headers)
+    start_response(f"{refusal.status} {responses.get(refusal.status, 'Refused')}", refusal.headers)
     return [] if environ["REQUEST_METHOD"] == "HEAD" else [refusal.body]
