@@ -113,12 +113,12 @@ class _Exchange:
             raise
         except Exception:
             await self._settle()
-            if charge.refusal is None or charge.has_answered:
+            if charge.untold_refusal is None:
                 raise
         else:
             await self._settle()
-        if charge.refusal is not None and not charge.has_answered:
-            await _refuse(scope, self._send, charge.refusal)
+        if charge.untold_refusal is not None:
+            await _refuse(scope, self._send, charge.untold_refusal)
 
     def _finish(self) -> "asyncio.Task[None] | None":
         """Let what it came to be taken or given back; the application may still run, and hear from its client."""
@@ -198,8 +198,7 @@ class _Exchange:
 
     async def _sent(self, message: Message) -> None:
         charge = self._charge
-        if charge.refusal is not None and not charge.has_answered:
-            # The client is told the refusal, and not what the framework makes of it.
+        if charge.untold_refusal is not None:
             return
         kind = message["type"]
         if kind in ("http.response.start", "websocket.http.response.start"):

@@ -157,6 +157,11 @@ class RequestCharge:
         """Whether the answer has begun."""
         return self._status is not None
 
+    @property
+    def untold_refusal(self) -> Refusal | None:
+        """The refusal that the client is yet to be told, in place of what the framework makes of it."""
+        return None if self.has_answered else self.refusal
+
     def answered(self, status: int) -> None:
         """Hear the status of the answer, which goes with its first piece."""
         self._status = status

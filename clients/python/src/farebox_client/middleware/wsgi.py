@@ -70,14 +70,14 @@ class _Answer:
             self._pieces = app(environ, self._start)
         except Exception:
             self._end()
-            if charge.refusal is None or charge.has_answered:
+            if charge.untold_refusal is None:
                 raise
         except BaseException:
             self._end()
             raise
-        if charge.refusal is not None and not charge.has_answered:
+        if charge.untold_refusal is not None:
             self.close()
-            return _refuse(environ, self._start_response, charge.refusal)
+            return _refuse(environ, self._start_response, charge.untold_refusal)
         self._iterator = iter(self._pieces)
         return self
 
@@ -117,8 +117,7 @@ class _Answer:
 
     def _start(self, status: str, headers: list[tuple[str, str]], *error: Any) -> Callable[[bytes], object]:
         charge = self._charge
-        if charge.refusal is not None and not charge.has_answered:
-            # The client is told the refusal, and not what the framework makes of it.
+        if charge.untold_refusal is not None:
             return lambda piece: None
         charge.answered(int(status.split(" ", 1)[0]))
         write = self._start_response(status, headers, *error)
