@@ -12,7 +12,7 @@ from farebox_client import messages
 from farebox_client.errors import FareboxError, HoldExpired, RequestedAtOutOfBounds
 from farebox_client.messages import Call
 from farebox_client.middleware.owed import Owed, merchant_of_hold
-from farebox_client.middleware.refusals import CannotAsk, Refused, is_outage, raise_refusal
+from farebox_client.middleware.refusals import OPERATORS_FAULT, CannotAsk, Refused, is_outage, raise_refusal
 from farebox_client.middleware.request_charge import RequestCharge
 from farebox_client.middleware.routes import RoutePrice
 
@@ -26,7 +26,6 @@ FIRST_EXTENSION: Final = 0.5
 
 _SOON: Final = 0.1
 _DONE_BEFORE: Final = frozenset({"hold_already_captured", "idempotency_conflict"})
-_OPERATORS_FAULT: Final = frozenset({"invalid_api_key", "forbidden"})
 
 
 def opening(charge: RequestCharge, price: RoutePrice, *, hold_for: int, is_fail_open: bool) -> Steps[None]:
@@ -113,7 +112,7 @@ def _refused(owed: Owed, error: FareboxError) -> Steps[str | None]:
     """Tell whether what was refused is taken already, will be, or never is."""
     if error.code in _DONE_BEFORE:
         return None
-    if is_outage(error) or not error.is_known or error.code in _OPERATORS_FAULT:
+    if is_outage(error) or not error.is_known or error.code in OPERATORS_FAULT:
         raise error
     log.error("%s can't be taken of %s: %s", owed.key, owed.hold or owed.payer, error)
     if owed.hold is not None:

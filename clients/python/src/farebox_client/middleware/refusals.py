@@ -19,7 +19,9 @@ _MERCHANT_KEY: Final = re.compile(r"fbm_[0-9A-HJKMNP-TV-Z]{39}")
 _ABOUT_THE_CLIENT: Final = frozenset(
     {"insufficient_balance", "key_budget_exceeded", "money_owed", "merchant_frozen", "merchant_closed", "rate_limited"}
 )
-_SERVERS_FAULT: Final = frozenset({"invalid_api_key", "forbidden"})
+OPERATORS_FAULT: Final = frozenset({"invalid_api_key", "forbidden"})
+"""Refusals of the service's own key."""
+
 _RETRY_AFTER_S: Final = 1
 _TIMEOUT: Final = 408
 _SERVER_ERROR: Final = 500
@@ -109,7 +111,7 @@ def raise_refusal(error: FareboxError) -> None:
         raise CannotAsk(error) from error
     # Its own key, or a price that is not there: the operator has to see to it, and nothing is free meanwhile.
     _log.error("a request could not be charged, which its service has to be set up for: %s", error)
-    raise Refused(CannotAsk(error).refusal if error.code in _SERVERS_FAULT else _WRONG_SETUP) from error
+    raise Refused(CannotAsk(error).refusal if error.code in OPERATORS_FAULT else _WRONG_SETUP) from error
 
 
 def is_outage(error: FareboxError) -> bool:
