@@ -32,7 +32,6 @@ class BlockingCharging(ChargingRules):
         self._lock = threading.Condition()
         self._extensions: list[tuple[float, int, RequestCharge]] = []
         self._running: set[int] = set()
-        self._is_started = False
         self._is_closed = False
         self._retry_at: float | None = None
         self._pause = RETRY_SECONDS
@@ -53,15 +52,15 @@ class BlockingCharging(ChargingRules):
         It must come after a server forks its workers, so it is not done as the application is loaded.
         """
         with self._lock:
-            if self._is_started:
+            if self._thread is not None:
                 return
             self._is_closed = False
             self.book.open()
             if len(self.book):
                 self._retry_at = time.monotonic()
-            self._thread = threading.Thread(target=self._work, name="farebox", daemon=True)
-            self._thread.start()
-            self._is_started = True
+            thread = threading.Thread(target=self._work, name="farebox", daemon=True)
+            thread.start()
+            self._thread = thread
             # A WSGI application is not told that its process ends.
             atexit.register(self.close)
 
@@ -74,7 +73,6 @@ class BlockingCharging(ChargingRules):
         if self._thread is not None:
             self._thread.join(FLUSH_SECONDS)
             self._thread = None
-        self._is_started = False
         ends_at = time.monotonic() + FLUSH_SECONDS
         try:
             self._take_owed(ends_at)
