@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from farebox_client.blocking import Farebox
 from farebox_client.errors import FareboxError
-from farebox_client.middleware.charge_steps import FIRST_EXTENSION, Steps, extending, log, taking
+from farebox_client.middleware.charge_steps import FIRST_EXTENSION, Steps, extending, giving_back, log, taking
 from farebox_client.middleware.charging_rules import (
     FLUSH_SECONDS,
     RETRY_SECONDS,
@@ -112,7 +112,7 @@ class BlockingCharging(ChargingRules):
             self._running.discard(id(charge))
         owed = self.owed(charge)
         if owed is None:
-            self._run(self.giving_back(charge))
+            self._run(giving_back(charge))
             return
         try:
             self._take(owed)

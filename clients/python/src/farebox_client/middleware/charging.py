@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from farebox_client.aio import AsyncFarebox
 from farebox_client.errors import FareboxError
-from farebox_client.middleware.charge_steps import Steps, extending, log, taking
+from farebox_client.middleware.charge_steps import Steps, extending, giving_back, log, taking
 from farebox_client.middleware.charging_rules import (
     FLUSH_SECONDS,
     RETRY_SECONDS,
@@ -98,7 +98,7 @@ class Charging(ChargingRules):
     async def _end(self, charge: RequestCharge) -> None:
         owed = self.owed(charge)
         if owed is None:
-            await self._run(self.giving_back(charge))
+            await self._run(giving_back(charge))
             return
         try:
             await self._take(owed)

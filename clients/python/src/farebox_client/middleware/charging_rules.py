@@ -4,7 +4,7 @@ import os
 from collections.abc import Container, Iterable
 from typing import Final, Literal
 
-from farebox_client.middleware.charge_steps import Steps, giving_back, log, opening
+from farebox_client.middleware.charge_steps import Steps, log, opening
 from farebox_client.middleware.owed import Owed, owed_for
 from farebox_client.middleware.owed_book import OwedBook
 from farebox_client.middleware.refusals import AMBIGUOUS_PATH, UNLISTED, Refused, checked_key
@@ -119,7 +119,3 @@ class ChargingRules:
             log.error("a request was served whose handler named no type, and is not charged")
         self.book.settle(charge.key)
         return None
-
-    def giving_back(self, charge: RequestCharge) -> Steps[None]:
-        """Give back what is held for a request that is not charged."""
-        return giving_back(charge)
