@@ -181,10 +181,9 @@ class FollowedLog:
             self._is_denied = path == self._path
             return None
         known = self._position_of(file)
-        if known is None or not file.reaches(known.offset):
-            return file
-        file.close()
-        return LogFile(path, followed=str(self._path), file_id=known.file_id, position=known)
+        if known is not None and file.reaches(known.offset):
+            file.go_on_at(known)
+        return file
 
     def _position_of(self, file: LogFile) -> FilePosition | None:
         """Find the position of a file by its first bytes; by few of them only together with its inode."""

@@ -77,13 +77,12 @@ class LogFile:
         path: where it is now.
         followed: the path that is followed.
         file_id: its number among the positions.
-        position: how far it was applied; from its beginning on, if None.
     """
 
-    def __init__(self, path: Path, *, followed: str, file_id: int, position: FilePosition | None = None) -> None:
+    def __init__(self, path: Path, *, followed: str, file_id: int) -> None:
         self.path = path
         self.file_id = file_id
-        self.is_complete = position is not None and position.is_complete
+        self.is_complete = False
         self._followed = followed
         self._content: _Readable
         self._content = content = (_Compressed if path.suffix == _GZIP else _Plain)(path)
@@ -92,13 +91,13 @@ class LogFile:
         self.modified_at = status.st_mtime
         self.grew_at = time.monotonic() - max(0.0, time.time() - status.st_mtime)
         self.head = content.read_at(0, HEAD_BYTES_MAX)
-        self.progress = Progress(*((0, 0) if position is None else (position.offset, position.line)))
-        self._next_line = self.progress.line
-        self.handed_out = self._read_offset = self.progress.offset
+        self.progress = Progress(0, 0)
+        self._next_line = 0
+        self.handed_out = self._read_offset = 0
         """Behind which byte nothing was handed out yet."""
         self._partial = b""
         self._is_passing_over = False
-        self._saved: FilePosition | None = position
+        self._saved: FilePosition | None = None
         self._is_copy = False
 
     @property
@@ -154,6 +153,15 @@ class LogFile:
         """Tell whether there are so many bytes; of a compressed file that isn't known."""
         size = self._content.size()
         return size is None or size >= offset
+
+    def go_on_at(self, position: FilePosition) -> None:
+        """Go on where this file was left, of which nothing has been read yet."""
+        self.file_id = position.file_id
+        self.is_complete = position.is_complete
+        self.progress = Progress(position.offset, position.line)
+        self._next_line = position.line
+        self.handed_out = self._read_offset = position.offset
+        self._saved = position
 
     def go_on_from(self, original: "LogFile") -> None:
         """Take over from a file whose copy this is: what was handed out of that is not read again."""
