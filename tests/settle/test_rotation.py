@@ -1,5 +1,6 @@
 """A log is read to its end over rotations, whoever rotates it, and while the settler is away."""
 
+import errno
 import gzip
 import itertools
 import os
@@ -212,6 +213,30 @@ def test_a_log_that_is_emptied_without_a_copy_is_told(log: Path, reader: Reader)
     assert written == reader.applied
     (warning,) = reader.warnings
     assert "behind its line 3" in warning
+
+
+def test_a_file_that_can_not_be_read_is_told_once_until_it_can(
+    log: Path, reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    denied = {log, rename(log)}
+    open_file = os.open
+
+    def refuse(path: Path, *more: int) -> int:
+        if path in denied:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return open_file(path, *more)
+
+    monkeypatch.setattr(os, "open", refuse)
+    told = {f"{path} can't be read: Permission denied" for path in denied}
+    for _ in range(3):
+        reader.read()
+    assert (told, 2) == (set(reader.warnings), len(reader.warnings))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", open_file)
+        reader.read()
+    for _ in range(3):
+        reader.read()
+    assert (told, 4) == (set(reader.warnings), len(reader.warnings))
 
 
 def test_a_gap_of_zero_bytes_before_a_line_is_passed_over(log: Path, reader: Reader) -> None:

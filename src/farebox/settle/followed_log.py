@@ -66,7 +66,8 @@ class FollowedLog:
         self._closed: list[LogFile] = []
         """Those that were read to their end, while lines of theirs are under way."""
         self._is_at_end = False
-        self._is_denied = False
+        self._denied: set[Path] = set()
+        """The files that it was told of that they can't be read, and that could not be since."""
         self._looked_at = 0.0
         """The time of the folder when all in it was seen; 0 if more may have come within the same tick."""
         self._is_being_copied = False
@@ -176,10 +177,11 @@ class FollowedLog:
         except FileNotFoundError:
             return None
         except OSError as error:
-            if not self._is_denied:
+            if path not in self._denied:
+                self._denied.add(path)
                 self._warn(f"{path} can't be read: {error.strerror or error}")
-            self._is_denied = path == self._path
             return None
+        self._denied.discard(path)
         known = self._position_of(file)
         if known is not None and file.reaches(known.offset):
             file.go_on_at(known)
