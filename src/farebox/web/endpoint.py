@@ -118,11 +118,7 @@ class Endpoint:
         except Exception as error:
             # Its traceback holds this frame, which holds it: the connection would stay until a collection of garbage.
             cause = api_error(error).with_traceback(None)
-            if cause.code == Code.INVALID_API_KEY:
-                self._limits.record_failure(scope, key)
-            elif isinstance(cause.code, Code):
-                # The ledger's own refusals come after the look-up of the key, which was good then.
-                self._limits.record_success(key)
+            self._limits.record_refusal(scope, key, cause)
             if operation.route.hides_outages and cause.status >= 500:
                 cause = ApiError(500, cause.code, INTERNAL_ERROR_MESSAGE, cause.headers)
             return _error(cause, headers)

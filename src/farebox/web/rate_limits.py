@@ -13,6 +13,7 @@ from typing import Final
 from starlette.types import Scope
 
 from farebox.core.commands import KeyKind
+from farebox.core.outcomes import Code
 from farebox.service.people.api_keys import ParsedKey
 from farebox.web.client_address import Addresses, source_of
 from farebox.web.envelope import ApiError
@@ -224,6 +225,16 @@ class Limits:
             self._good.remove(key.digest)
         if self._failures is not None:
             self._failures.take(source_of(self._addresses.of(scope)))
+
+    def record_refusal(self, scope: Scope, key: ParsedKey | None, refusal: ApiError) -> None:
+        """Hear that a request was refused: as its key is bad, or with a good one; other refusals tell nothing of it.
+
+        The ledger's own refusals come after the look-up of the key, which was good then.
+        """
+        if refusal.code == Code.INVALID_API_KEY:
+            self.record_failure(scope, key)
+        elif isinstance(refusal.code, Code):
+            self.record_success(key)
 
     def _admit_unproven(self, scope: Scope) -> None:
         if self._failures is not None and len(self._failures):

@@ -101,11 +101,7 @@ class GateApp:
             admission = await self._checked(route, asked, key, text)
         except Exception as error:
             cause = api_error(error)
-            if cause.code == Code.INVALID_API_KEY:
-                self._limits.record_failure(scope, key)
-            elif isinstance(cause.code, Code):
-                # The ledger's own refusals come after the look-up of the key, which was good then.
-                self._limits.record_success(key)
+            self._limits.record_refusal(scope, key, cause)
             raise cause from None
         self._limits.record_success(key)
         return admission
