@@ -13,6 +13,9 @@ from farebox.core.outcomes import Code
 from farebox.service import errors
 
 RETRY_AFTER_SECONDS: Final = 1
+RETRY_AFTER: Final = (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
+"""The header that says so."""
+
 INTERNAL_ERROR_MESSAGE: Final = "Internal server error"
 
 STATUS: Final[dict[Code, int]] = {
@@ -69,7 +72,6 @@ _log = logging.getLogger("farebox.web")
 _KEY: Final = re.compile("fb[msu]_[0-9A-Z]{20,}", re.IGNORECASE)
 _STREAM_HEADERS: Final = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
 _BASE_HEADERS: Final = [(b"content-type", b"application/json"), *_STREAM_HEADERS]
-_RETRY_AFTER: Final = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
 
 
 class ApiError(Exception):
@@ -109,7 +111,7 @@ def api_error(error: Exception) -> ApiError:
             return error
         case errors.Refused():
             status = STATUS[error.outcome.code]
-            return ApiError(status, error.outcome.code, error.message, [_RETRY_AFTER] if status == 503 else None)
+            return ApiError(status, error.outcome.code, error.message, [RETRY_AFTER] if status == 503 else None)
         case errors.InvalidInput():
             return ApiError(422, "invalid_value", f"{error.field}: {error.message}")
         case errors.InvalidKey():
@@ -125,11 +127,11 @@ def api_error(error: Exception) -> ApiError:
         case errors.Conflict():
             return ApiError(409, "conflict", error.message)
         case errors.Overloaded():
-            return ApiError(503, "overloaded", error.message, [_RETRY_AFTER])
+            return ApiError(503, "overloaded", error.message, [RETRY_AFTER])
         case errors.DatabaseReplaced():
-            return ApiError(503, "database_replaced", error.message, [_RETRY_AFTER])
+            return ApiError(503, "database_replaced", error.message, [RETRY_AFTER])
         case errors.Unavailable():
-            return ApiError(503, "unavailable", error.message, [_RETRY_AFTER])
+            return ApiError(503, "unavailable", error.message, [RETRY_AFTER])
         case errors.FateUnknown():
             return ApiError(500, "outcome_unknown", error.message)
         case _:

@@ -14,7 +14,7 @@ from farebox.service.gate.tokens import BadToken
 from farebox.service.ledger.queries import Queries
 from farebox.service.people.api_keys import ParsedKey, parse_key
 from farebox.web.api_route import MERCHANT
-from farebox.web.envelope import RETRY_AFTER_SECONDS, ApiError, Headers, api_error, error_body, error_headers
+from farebox.web.envelope import RETRY_AFTER, ApiError, Headers, api_error
 from farebox.web.gate.dialects import (
     DIALECTS,
     ENVOY,
@@ -25,7 +25,9 @@ from farebox.web.gate.dialects import (
     SECRET_HEADER,
     Asked,
     Dialect,
+    Reply,
     Told,
+    error_reply,
 )
 from farebox.web.gate.refusals import gate_error
 from farebox.web.rate_limits import Limits
@@ -35,12 +37,7 @@ GATE_PREFIX: Final = "/gate/"
 
 _PUBLIC: Final = Admission()
 _FORBIDDEN: Final = ApiError(403, Code.FORBIDDEN, "The gate answers those alone who know its secret")
-_NOT_ASKED: Final = ApiError(
-    503,
-    "unavailable",
-    "The gate could not be asked; try again shortly",
-    [(b"retry-after", b"%d" % RETRY_AFTER_SECONDS)],
-)
+_NOT_ASKED: Final = ApiError(503, "unavailable", "The gate could not be asked; try again shortly", [RETRY_AFTER])
 _NOT_FOUND: Final = ApiError(404, "not_found", "Not Found; docs/reference/gate.md lists what there is")
 
 _log = logging.getLogger("farebox.gate")
@@ -66,28 +63,27 @@ class GateApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one ask."""
-        status, body, headers = await self._answer(scope)
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": body, "more_body": False})
+        reply = await self._answer(scope)
+        await send({"type": "http.response.start", "status": reply.status, "headers": reply.headers})
+        await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
-    async def _answer(self, scope: Scope) -> tuple[int, bytes, Headers]:
+    async def _answer(self, scope: Scope) -> Reply:
         told = Told(scope)
         if not self._gate.signer.is_secret(told.only(SECRET_HEADER) or b""):
-            return _error(_FORBIDDEN)
+            return error_reply(_FORBIDDEN)
         raw_path: bytes = scope["raw_path"]
         if raw_path == REFUSED_PATH:
-            return _error(self._refused(told))
+            return error_reply(self._refused(told))
         dialect = DIALECTS.get(raw_path) or (ENVOY if raw_path.startswith(ENVOY_PREFIX + b"/") else None)
         if dialect is None:
-            return _error(_NOT_FOUND)
+            return error_reply(_NOT_FOUND)
         try:
             admission = await self._admit(scope, told, dialect)
         except Exception as error:
             # Its traceback holds this frame, which holds it: the connection would stay until a collection of garbage.
             path = ENVOY_PREFIX if dialect is ENVOY else raw_path
-            refusal = dialect.refusal(self._cause(error, path.decode()).with_traceback(None), self._gate.signer)
-            return refusal.status, refusal.body, refusal.headers
-        return 200, b"", _passed(admission)
+            return dialect.refusal(self._cause(error, path.decode()).with_traceback(None), self._gate.signer)
+        return Reply(200, b"", _passed(admission))
 
     async def _admit(self, scope: Scope, told: Told, dialect: Dialect) -> Admission:
         asked = dialect.asked(scope, told)
@@ -146,8 +142,3 @@ def _passed(admission: Admission) -> Headers:
         (b"x-hold-id", admission.hold.encode()),
         (b"x-gate-token", admission.token.encode()),
     ]
-
-
-def _error(error: ApiError) -> tuple[int, bytes, Headers]:
-    body = error_body(error.status, error.message)
-    return error.status, body, error_headers(error, body, [])

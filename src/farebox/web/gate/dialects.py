@@ -13,7 +13,7 @@ from starlette.types import Scope
 
 from farebox.service.gate.errors import Misconfigured
 from farebox.service.gate.tokens import GateRefusal, GateSigner
-from farebox.web.envelope import RETRY_AFTER_SECONDS, ApiError, Headers, error_body, error_headers
+from farebox.web.envelope import RETRY_AFTER, ApiError, Headers, error_body, error_headers
 
 REQUEST_ID_CHARS_MIN: Final = 16
 REQUEST_ID_CHARS_MAX: Final = 120
@@ -25,7 +25,6 @@ ENVOY_PREFIX: Final = b"/gate/envoy"
 REFUSED_PATH: Final = b"/gate/refused"
 
 _REQUEST_ID: Final = re.compile(rf"[!-~]{{{REQUEST_ID_CHARS_MIN},{REQUEST_ID_CHARS_MAX}}}", re.ASCII)
-_RETRY_AFTER: Final = (b"retry-after", b"%d" % RETRY_AFTER_SECONDS)
 
 
 class Asked(Struct, frozen=True, gc=False):
@@ -38,12 +37,18 @@ class Asked(Struct, frozen=True, gc=False):
     """The proxy's own name of it; None from proxies that have none."""
 
 
-class Refusal(Struct, frozen=True, gc=False):
+class Reply(Struct, frozen=True, gc=False):
     """An answer to the proxy: its status, body and headers."""
 
     status: int
     body: bytes
     headers: Headers
+
+
+def error_reply(error: ApiError) -> Reply:
+    """Write an error as the API answers it."""
+    body = error_body(error.status, error.message)
+    return Reply(error.status, body, error_headers(error, body, []))
 
 
 class Told:
@@ -93,10 +98,9 @@ class Dialect:
         """
         return Asked(told.required(self._method), told.required(self._target), self._id(told))
 
-    def refusal(self, error: ApiError, signer: GateSigner) -> Refusal:
+    def refusal(self, error: ApiError, signer: GateSigner) -> Reply:
         """Write a refusal as this proxy hands it on."""
-        body = error_body(error.status, error.message)
-        return Refusal(error.status, body, error_headers(error, body, []))
+        return error_reply(error)
 
     def _id(self, told: Told) -> str | None:
         if self._request_id is None:
@@ -113,11 +117,11 @@ class Dialect:
 class NginxDialect(Dialect):
     """nginx knows two refusals, 401 and 403, and no headers or bodies of them but by name."""
 
-    def refusal(self, error: ApiError, signer: GateSigner) -> Refusal:
+    def refusal(self, error: ApiError, signer: GateSigner) -> Reply:
         """Sign the refusal, for nginx to hand it back."""
         headers = tuple((name.decode(), value.decode()) for name, value in error.headers)
         signed = signer.refusal(GateRefusal(error.status, error.code, error.message, headers))
-        return Refusal(
+        return Reply(
             401 if error.status == 401 else 403,
             b"",
             [(b"content-length", b"0"), (b"cache-control", b"no-store"), (REFUSAL_HEADER, signed.encode())],
@@ -132,11 +136,11 @@ class EnvoyDialect(Dialect):
         raw_path: bytes = scope["raw_path"]
         return Asked(scope["method"], raw_path[len(ENVOY_PREFIX) :].decode("latin-1"), self._id(told))
 
-    def refusal(self, error: ApiError, signer: GateSigner) -> Refusal:
+    def refusal(self, error: ApiError, signer: GateSigner) -> Reply:
         """Say what is over soon as 429."""
         if error.status >= 500:
             is_lasting = error.code == Misconfigured.code
-            headers = [] if is_lasting else [_RETRY_AFTER]
+            headers = [] if is_lasting else [RETRY_AFTER]
             error = ApiError(403 if is_lasting else 429, error.code, error.message, headers)
         return super().refusal(error, signer)
 
