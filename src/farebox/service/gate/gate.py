@@ -11,7 +11,7 @@ from farebox.core.credit.shortfalls import Above
 from farebox.core.outcomes import Code, Outcome
 from farebox.core.transfers import Transfer
 from farebox.service.errors import InvalidKey, transfer_of
-from farebox.service.gate.rules import GateRoute, Passage, RoutePrice
+from farebox.service.gate.rules import GateRoute, RoutePrice
 from farebox.service.gate.tokens import NOTHING, GateSigner, GateToken, Mode
 from farebox.service.ledger.operations import Operations
 from farebox.service.ledger.queries import Balances
@@ -48,9 +48,6 @@ class _Spend(Struct, frozen=True, gc=False):
     above: str = Above.REFUSE.value
 
 
-_NOTHING_TO_PAY: Final = Admission()
-
-
 class Gate:
     """Lets requests through whose merchants pay for them. Every method may raise what a charge may."""
 
@@ -60,21 +57,11 @@ class Gate:
         self._balances = balances
         self.signer = signer
 
-    async def admit_free(self, key: ParsedKey) -> Admission:
-        """Let a request through that costs nothing, if its merchant's key is good.
-
-        Raises:
-            InvalidKey: it is not.
-        """
-        if key.merchant_id is None or await self._balances.available(key) is None:
-            raise InvalidKey
-        return Admission(merchant=ids.public_id(ids.MERCHANT, key.merchant_id))
-
     async def admit(self, route: GateRoute, key: ParsedKey, key_text: str, request_id: str | None) -> Admission:
-        """Let a request through if its merchant pays for it.
+        """Let a request through if its merchant pays for it; where nothing is to be paid, if the key is good.
 
         Args:
-            route: what the request is for.
+            route: what the request is for; none that is public, which needs no key.
             key: the merchant's key that it shows.
             key_text: the text of that.
             request_id: the proxy's own name of the request, the same each time that it asks about it. Without one the
@@ -85,10 +72,8 @@ class Gate:
             Refused: the merchant can't pay.
         """
         price = route.price
-        if route.passage is Passage.PUBLIC:
-            return _NOTHING_TO_PAY
         if price is None:
-            return await self.admit_free(key)
+            return await self._admit_free(key)
         mode = Mode.HOLD if request_id is None else price.mode
         spend = _Spend(
             key_text,
@@ -102,10 +87,14 @@ class Gate:
         if mode is Mode.CHARGE:
             transfer = _paid(await self._operations.charge(spend, caller=None))
             return self._admission(price, mode, transfer, transfer.id, transfer.id, NOTHING)
-        outcome = await self._operations.hold(spend, caller=None)
-        transfer = _paid(outcome)
+        transfer = _paid(await self._operations.hold(spend, caller=None))
         hold = ids.book_id(ids.HOLD, merchant_id=transfer.merchant_id, seq=transfer.seq)
         return self._admission(price, mode, transfer, hold, NOTHING, hold)
+
+    async def _admit_free(self, key: ParsedKey) -> Admission:
+        if key.merchant_id is None or await self._balances.available(key) is None:
+            raise InvalidKey
+        return Admission(merchant=ids.public_id(ids.MERCHANT, key.merchant_id))
 
     def _admission(
         self, price: RoutePrice, mode: Mode, made: Transfer, subject: str, transfer: str, hold: str
