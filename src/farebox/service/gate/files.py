@@ -3,15 +3,18 @@
 import re
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from farebox.core.holds import TTL_SECONDS_DEFAULT, TTL_SECONDS_MAX
 from farebox.core.prices import QUANTITY_MAX
 from farebox.service import inputs
 from farebox.service.errors import InvalidInput, ServiceError
-from farebox.service.gate.paths import Leniency, normal_path
-from farebox.service.gate.rules import METHOD_PATTERN, GateRoute, Passage, Preflights, RoutePrice, Rules, Unmatched
+from farebox.service.gate.paths import STRICT, Leniency, normal_path
+from farebox.service.gate.rules import METHOD, GateRoute, Passage, Preflights, RoutePrice, Rules, Unmatched
 from farebox.service.gate.tokens import Mode
 from farebox.service.plain_values import Members, kind_of, listed, shown
 
@@ -26,7 +29,6 @@ _FILE_SETTINGS: Final = ("unmatched", "preflights", "ignore_case", "allow")
 _PASSAGES: Final = ("type", "free", "public", "refuse")
 _PAID_FIELDS: Final = ("quantity", "quantities", "amount", "mode", "hold_for")
 _ALLOWED: Final = ("semicolon", "encoded-slash")
-_METHOD: Final = re.compile(METHOD_PATTERN, re.ASCII)
 _PLACEHOLDER: Final = re.compile(r"\{[A-Za-z_][A-Za-z0-9_]{0,39}\}", re.ASCII)
 _REST: Final = "**"
 _NO_TEXT: Final = re.compile(
@@ -102,7 +104,7 @@ class _Reader:
     def rules(self) -> Rules | None:
         """Read the rules; None if anything is wrong."""
         values = {name: value for name, value in self._document.items() if name != _TABLE}
-        settings = self._checked(lambda: _read_settings(values))
+        settings = self._checked(partial(_read_settings, values))
         tables = self._document.get(_TABLE, [])
         routes: list[GateRoute] = []
         if not isinstance(tables, list) or len(tables) != self._lines.routes_count:
@@ -112,23 +114,16 @@ class _Reader:
         elif len(tables) > ROUTES_MAX:
             self._add(InvalidInput("", f"there are {len(tables):,} routes; there may be {ROUTES_MAX:,}"))
         else:
-            leniency = Leniency() if settings is None else settings.leniency
-            routes = self._routes(tables, leniency)
+            routes = self._routes(tables, STRICT if settings is None else settings.leniency)
         if self._faults or settings is None:
             return None
-        return Rules(
-            _with_heads(routes), settings.unmatched, settings.preflights, settings.ignores_case, settings.leniency
-        )
+        return replace(settings, routes=_with_heads(routes))
 
     def _routes(self, tables: Sequence[object], leniency: Leniency) -> list[GateRoute]:
         routes: list[GateRoute] = []
         for place, table in enumerate(tables):
-            path, line = f"{_TABLE}[{place}]", self._lines.of_route(place)
-
-            def read(path: str = path, table: object = table, line: int = line) -> GateRoute:
-                return _read_route(path, table, line, leniency)
-
-            route = self._checked(read)
+            path = f"{_TABLE}[{place}]"
+            route = self._checked(partial(_read_route, path, table, self._lines.of_route(place), leniency))
             if route is None:
                 continue
             earlier = next((earlier for earlier in routes if earlier.covers(route)), None)
@@ -185,6 +180,7 @@ class _Lines:
 
 
 def _read_settings(values: Mapping[str, object]) -> Rules:
+    """Read what stands ahead of the routes, as rules that have none yet."""
     for name in values:
         if name not in _FILE_SETTINGS:
             raise InvalidInput(
@@ -232,7 +228,7 @@ def _read_methods(members: Members) -> frozenset[str] | None:
     if not isinstance(names, list) or not names:
         raise members.fault("method", f"this is {kind_of(value)}{'' if names else ' without any'}; {right}")
     for name in names:
-        if not isinstance(name, str) or not _METHOD.fullmatch(name):
+        if not isinstance(name, str) or not METHOD.fullmatch(name):
             raise members.fault("method", f"{shown(name)} is no method; {right}")
     return frozenset(names)
 
@@ -314,15 +310,7 @@ def _with_heads(routes: Sequence[GateRoute]) -> tuple[GateRoute, ...]:
     """Let each route for GET be for HEAD, too, unless another of the same path says what HEAD costs."""
     heads = {(route.segments, route.takes_rest) for route in routes if route.methods and "HEAD" in route.methods}
     return tuple(
-        GateRoute(
-            route.methods | {"HEAD"},
-            route.segments,
-            route.takes_rest,
-            route.passage,
-            route.price,
-            route.pattern,
-            route.line,
-        )
+        replace(route, methods=route.methods | {"HEAD"})
         if route.methods and "GET" in route.methods and (route.segments, route.takes_rest) not in heads
         else route
         for route in routes

@@ -12,8 +12,7 @@ from farebox.service.gate.errors import AmbiguousRequest, NoRoute, RouteRefused,
 from farebox.service.gate.paths import STRICT, Leniency, NormalPath, Segments, folded, normal_path
 from farebox.service.gate.tokens import Mode
 
-METHOD_PATTERN: Final = "[A-Z][A-Z-]{0,31}"
-_METHOD: Final = re.compile(METHOD_PATTERN, re.ASCII)
+METHOD: Final = re.compile("[A-Z][A-Z-]{0,31}", re.ASCII)
 NAMED_ALONE: Final = frozenset({"OPTIONS", "TRACE", "CONNECT"})
 """Methods that a route for all does not mean: they ask for something else than the API's work."""
 
@@ -140,7 +139,7 @@ class Matcher:
         Raises:
             AmbiguousRequest, NoRoute, WrongMethod: there is no one route that it is for.
         """
-        if not _METHOD.fullmatch(method):
+        if not METHOD.fullmatch(method):
             raise AmbiguousRequest("The method is not a word in upper case")
         ignores_case = self._rules.ignores_case
         others = [self._found(method, reading, self._folded) for reading in path.folded]
