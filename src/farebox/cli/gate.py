@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 import msgspec
+from msgspec import Struct
 
 from farebox.cli.context import FAILED, CommandContext, add_json_option, answer, command, counted, guarded, table
 from farebox.config import Settings
@@ -71,6 +72,18 @@ def _routes_lines(path: Path, rules: Rules) -> Iterator[str]:
 add_json_option(gate_check)
 
 
+class _Tried(Struct):
+    """How far a request came that was tried."""
+
+    method: str
+    target: str
+    read: str | None = None
+    """Its path as the gate compares it."""
+    route: GateRoute | None = None
+    quoted: Quoted | None = None
+    refusal: GateError | Refused | None = None
+
+
 @command("try", group=gate_group)
 @click.argument("method", metavar="METHOD")
 @click.argument("target", metavar="PATH")
@@ -82,21 +95,16 @@ async def gate_try(context: CommandContext, method: str, target: str, file: str 
     rules = load_rules(_path(file, context.farebox.settings))
     # As a server reads it: its characters are bytes.
     raw = os.fsencode(target).decode("latin-1")
-    read: str | None = None
-    route: GateRoute | None = None
-    quoted: Quoted | None = None
-    refusal: GateError | Refused | None = None
+    tried = _Tried(method, target)
     try:
-        read = normal_path(raw, rules.leniency).text
-        route = Matcher(rules).match(method, raw)
+        tried.read = normal_path(raw, rules.leniency).text
+        tried.route = route = Matcher(rules).match(method, raw)
         if route.price is not None:
-            quoted = await context.farebox.services.quotes.quote(_asked(route.price), number)
+            tried.quoted = await context.farebox.services.quotes.quote(_asked(route.price), number)
     except (GateError, Refused) as error:
-        refusal = error
-    context.answer(
-        _data(method, target, read, route, quoted, refusal), _lines(method, target, read, route, quoted, refusal)
-    )
-    if refusal is not None:
+        tried.refusal = error
+    context.answer(_data(tried), _lines(tried))
+    if tried.refusal is not None:
         raise SystemExit(FAILED)
 
 
@@ -112,34 +120,22 @@ def _asked(price: RoutePrice) -> QuoteAsked:
     return QuoteAsked(price.request_type, price.quantity, price.quantities, amount=price.amount)
 
 
-def _data(
-    method: str,
-    target: str,
-    read: str | None,
-    route: GateRoute | None,
-    quoted: Quoted | None,
-    refusal: GateError | Refused | None,
-) -> dict[str, Any]:
+def _data(tried: _Tried) -> dict[str, Any]:
+    refusal = tried.refusal
     return {
-        "method": method,
-        "target": target,
-        "path": read,
-        "route": None if route is None else route_data(route),
-        "quote": None if quoted is None else msgspec.to_builtins(quote_data(quoted)),
+        "method": tried.method,
+        "target": tried.target,
+        "path": tried.read,
+        "route": None if tried.route is None else route_data(tried.route),
+        "quote": None if tried.quoted is None else msgspec.to_builtins(quote_data(tried.quoted)),
         "refusal": None if refusal is None else {"code": _code(refusal), "message": refusal.message},
     }
 
 
-def _lines(
-    method: str,
-    target: str,
-    read: str | None,
-    route: GateRoute | None,
-    quoted: Quoted | None,
-    refusal: GateError | Refused | None,
-) -> Iterator[str]:
-    if read is not None and read != target:
-        yield f"{target} is read as {read}."
+def _lines(tried: _Tried) -> Iterator[str]:
+    route, quoted, refusal = tried.route, tried.quoted, tried.refusal
+    if tried.read is not None and tried.read != tried.target:
+        yield f"{tried.target} is read as {tried.read}."
     if route is not None and route.line is not None:
         yield f"It meets the route of line {route.line}, {method_words(route)} {route.pattern}: {passage_words(route)}."
     elif route is not None:
@@ -147,6 +143,6 @@ def _lines(
     if quoted is not None:
         yield f"It would cost {quote_words(quoted).amount} {quoted.currency or ''}".rstrip() + "."
     if refusal is not None:
-        yield f"{method} {target} would be refused: {_code(refusal)}: {refusal.message}"
+        yield f"{tried.method} {tried.target} would be refused: {_code(refusal)}: {refusal.message}"
     else:
-        yield f"{method} {target} would be let through."
+        yield f"{tried.method} {tried.target} would be let through."
