@@ -59,8 +59,10 @@ def read_line(text: bytes, proxy: Proxy) -> LogLine | None:
         raise UnreadableLine(f"no JSON: {error}") from None
     if not isinstance(fields, dict):
         raise UnreadableLine("no JSON object")
-    dialect = _DIALECTS[_proxy_of(fields) if proxy is Proxy.AUTO else proxy]
-    return dialect(fields)
+    if proxy is Proxy.AUTO:
+        proxy = _proxy_of(fields)
+    token = _token(fields, _TOKEN_FIELDS.get(proxy, "gate_token"))
+    return None if token is None else _DIALECTS[proxy](fields, token)
 
 
 def _proxy_of(fields: Fields) -> Proxy:
@@ -75,14 +77,11 @@ def _proxy_of(fields: Fields) -> Proxy:
     raise UnreadableLine('no access log that is known: it has no "proxy" that names one')
 
 
-def _nginx(fields: Fields) -> LogLine | None:
+def _nginx(fields: Fields, token: str) -> LogLine:
     """Read nginx's. Where several servers were tried, or an error page was fetched, a variable has a list.
 
     `502, 200 : 404` is two tries of the API, of which the last one counts, and then a page fetched in its place.
     """
-    token = _token(fields, "gate_token")
-    if token is None:
-        return None
     status = _status(fields, "status")
     answered = _number(_last_try(fields, "upstream_status"))
     sent = _number(_last_try(fields, "upstream_bytes"))
@@ -97,15 +96,12 @@ def _nginx(fields: Fields) -> LogLine | None:
     )
 
 
-def _caddy(fields: Fields) -> LogLine | None:
+def _caddy(fields: Fields, token: str) -> LogLine:
     """Read Caddy's own, with fields that its configuration appends.
 
     Where a client left while the answer came, `upstream_status` is missing, as all that is appended last: then the
     status that the client was sent is the API's. Where it is there and empty, the API has not answered.
     """
-    token = _token(fields, "gate_token")
-    if token is None:
-        return None
     status = _status(fields, "status")
     of_api = _number(fields.get("upstream_status"))
     if "upstream_status" not in fields:
@@ -120,11 +116,8 @@ def _caddy(fields: Fields) -> LogLine | None:
     )
 
 
-def _traefik(fields: Fields) -> LogLine | None:
+def _traefik(fields: Fields, token: str) -> LogLine:
     """Read Traefik's own. Where a client left while the answer came, there is no status of the API, but its address."""
-    token = _token(fields, "request_X-Gate-Token")
-    if token is None:
-        return None
     of_api = _number(fields.get("OriginStatus")) or 0
     status = int(of_api) or _status(fields, "DownstreamStatus")
     return LogLine(
@@ -137,11 +130,8 @@ def _traefik(fields: Fields) -> LogLine | None:
     )
 
 
-def _envoy(fields: Fields) -> LogLine | None:
+def _envoy(fields: Fields, token: str) -> LogLine:
     """Read Envoy's. Status 0 is no answer; what was sent to the API tells whether it was reached."""
-    token = _token(fields, "gate_token")
-    if token is None:
-        return None
     status = _status(fields, "status")
     is_of_api = (_text(fields.get("details")) or "").startswith("via_upstream")
     has_left = "DC" in (_text(fields.get("flags")) or "").split(",")
@@ -155,11 +145,8 @@ def _envoy(fields: Fields) -> LogLine | None:
     )
 
 
-def _haproxy(fields: Fields) -> LogLine | None:
+def _haproxy(fields: Fields, token: str) -> LogLine:
     """Read HAProxy's. The status is the API's only if its answer's head came: it took a time, of 0 ms or more."""
-    token = _token(fields, "gate_token")
-    if token is None:
-        return None
     status = _status(fields, "status")
     connect = _number(fields.get("connect_ms"))
     response = _number(fields.get("response_ms"))
@@ -177,11 +164,8 @@ def _haproxy(fields: Fields) -> LogLine | None:
     )
 
 
-def _apache(fields: Fields) -> LogLine | None:
+def _apache(fields: Fields, token: str) -> LogLine:
     """Read Apache's. It does not notice that a client left before the API has answered, or timed out."""
-    token = _token(fields, "gate_token")
-    if token is None:
-        return None
     return LogLine(
         token=token,
         is_reached=_number(fields.get("upstream_port")) is not None,
@@ -191,7 +175,7 @@ def _apache(fields: Fields) -> LogLine | None:
     )
 
 
-_DIALECTS: Final[Mapping[Proxy, Callable[[Fields], LogLine | None]]] = {
+_DIALECTS: Final[Mapping[Proxy, Callable[[Fields, str], LogLine]]] = {
     Proxy.NGINX: _nginx,
     Proxy.CADDY: _caddy,
     Proxy.TRAEFIK: _traefik,
@@ -199,6 +183,9 @@ _DIALECTS: Final[Mapping[Proxy, Callable[[Fields], LogLine | None]]] = {
     Proxy.HAPROXY: _haproxy,
     Proxy.APACHE: _apache,
 }
+
+_TOKEN_FIELDS: Final = {Proxy.TRAEFIK: "request_X-Gate-Token"}
+"""What the field of the token is called where a proxy names its fields itself."""
 
 _SIGNS: Final = {"DownstreamStatus": Proxy.TRAEFIK, "logger": Proxy.CADDY}
 
