@@ -1,6 +1,5 @@
 """What settling needs: a server, what the gate would have made, lines of logs, and settlers as processes."""
 
-import asyncio
 import contextlib
 import json
 import os
@@ -8,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -217,12 +216,3 @@ def open_site(folder: Path) -> Iterator[Site]:
     seeds = seeded(database_url)
     with Server(database_url) as server:
         yield Site(server, seeds, folder)
-
-
-def lines_of(*parts: Sequence[str]) -> bytes:
-    """Join lines as a stream has them."""
-    return b"".join(line.encode() + b"\n" for lines in parts for line in lines)
-
-
-def run(coroutine: Any) -> Any:
-    return asyncio.run(coroutine)

@@ -7,7 +7,7 @@ import os
 import random
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -128,8 +128,9 @@ def compress(path: Path, suffix: str = ".gz") -> None:
 
 
 @pytest.mark.parametrize("rotate", [rename, copy_and_cut])
-def test_lines_before_and_after_a_rotation_are_read_once(log: Path, reader: Reader, rotate: object) -> None:
-    assert callable(rotate)
+def test_lines_before_and_after_a_rotation_are_read_once(
+    log: Path, reader: Reader, rotate: Callable[[Path], Path]
+) -> None:
     written = write(log, 3)
     reader.catch_up()
     written += write(log, 2)
@@ -154,9 +155,8 @@ def test_a_server_that_writes_on_into_the_renamed_file_is_heard(log: Path, reade
 @pytest.mark.parametrize("is_compressed", [False, True])
 @pytest.mark.parametrize("rotate", [rename, copy_and_cut])
 def test_rotations_while_the_settler_was_away_lose_nothing(
-    log: Path, reader: Reader, rotate: object, is_compressed: bool
+    log: Path, reader: Reader, rotate: Callable[[Path], Path], is_compressed: bool
 ) -> None:
-    assert callable(rotate)
     written = write(log, 5)
     reader.catch_up()
     written += write(log, 2)
