@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from tests.gateways.asking import ask
-from tests.support.server import GUARD, free_port
+from tests.support.server import free_port, start_guard
 from tests.tidy.files import ROOT
 
 EXAMPLES: Final = ROOT / "examples" / "gateways"
@@ -202,12 +202,7 @@ class Gateway:
                 env={**os.environ, "HOME": str(self.folder), "XDG_DATA_HOME": str(self.folder)},
                 start_new_session=True,
             )
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "guard", str(self._process.pid)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = start_guard(self._process)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not _has_routes(self.port):
             if self._process.poll() is not None or time.monotonic() > deadline:

@@ -43,7 +43,7 @@ PORT_ATTEMPTS_MAX: Final = 10
 
 # The server must not outlive the tests, however they end: the guard waits until the pipe from the test process closes,
 # which even SIGKILL does, and then kills the server's process group.
-GUARD: Final = 'cat; kill -KILL "-$1"'
+_GUARD: Final = 'cat; kill -KILL "-$1"'
 
 
 class ServerError(Exception):
@@ -183,12 +183,7 @@ class Server:
                 start_new_session=True,
             )
         self._process = process
-        self._guard = subprocess.Popen(
-            ["/bin/sh", "-c", GUARD, "guard", str(process.pid)],
-            stdin=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
+        self._guard = start_guard(process)
         deadline = time.monotonic() + START_TIMEOUT_S
         while not self._answers():
             if process.poll() is not None or time.monotonic() > deadline:
@@ -344,6 +339,16 @@ def _is_alive(process: psutil.Process) -> bool:
     with contextlib.suppress(psutil.NoSuchProcess):
         return process.status() != psutil.STATUS_ZOMBIE
     return False
+
+
+def start_guard(process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
+    """Start what kills a process and its group when the tests have ended, however they did, or when it is closed."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "guard", str(process.pid)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def free_port() -> int:
