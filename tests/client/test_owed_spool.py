@@ -1,9 +1,16 @@
 """Debts outlive their process, go to one other, and are read by nobody else."""
 
+import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import ExitStack, closing
 from pathlib import Path
 
+import pytest
+
+from farebox_client import spool_files
+from farebox_client.metering.spool import Spool, SpoolFailed
 from farebox_client.middleware.owed import Owed
 from farebox_client.middleware.owed_spool import OwedSpool
 
@@ -61,3 +68,45 @@ os.kill(os.getpid(), signal.SIGKILL)
     for heir in heirs:
         heir.close()
     assert 1 == len(list(tmp_path.glob("*.owed")))
+
+
+class Others:
+    """Other processes that look a folder over: they lock the first new files of this one before it can."""
+
+    def __init__(self, count: int, create: Callable[[Path], None]) -> None:
+        self._count = count
+        self._create = create
+        self._locks = ExitStack()
+        self.made = 0
+
+    def create(self, path: Path) -> None:
+        self._create(path)
+        self.made += 1
+        if self.made <= self._count:
+            lock = self._locks.enter_context(closing(sqlite3.connect(path, isolation_level=None)))
+            lock.execute("BEGIN EXCLUSIVE")
+
+    def close(self) -> None:
+        self._locks.close()
+
+
+@pytest.mark.parametrize("kind", [OwedSpool, Spool])
+def test_a_new_file_that_another_process_takes_is_not_ones_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[OwedSpool | Spool]
+) -> None:
+    with closing(Others(2, spool_files.create)) as others:
+        monkeypatch.setattr(spool_files, "create", others.create)
+        spool = kind(tmp_path)
+        assert others.made > 2
+        spool.close()
+
+
+@pytest.mark.parametrize(("kind", "error"), [(OwedSpool, OSError), (Spool, SpoolFailed)])
+def test_a_folder_where_nothing_can_be_locked_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[OwedSpool | Spool], error: type[Exception]
+) -> None:
+    with closing(Others(spool_files.NEW_FILES_MAX, spool_files.create)) as others:
+        monkeypatch.setattr(spool_files, "create", others.create)
+        with pytest.raises(error, match="no file can be"):
+            kind(tmp_path)
+    assert spool_files.NEW_FILES_MAX == others.made

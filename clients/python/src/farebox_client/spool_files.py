@@ -9,6 +9,9 @@ _FOLDER_MODE: Final = 0o700
 _FILE_MODE: Final = 0o600
 _SIDE_SUFFIXES: Final = ("-wal", "-shm", "-journal")
 
+NEW_FILES_MAX: Final = 10
+"""How many files a process makes until one is its own: another process may lock one first, or none can be locked."""
+
 
 def make_folder(folder: Path) -> None:
     """Make a folder for spools, if it is missing."""

@@ -219,7 +219,7 @@ def _new_file(folder: Path) -> tuple[Path, sqlite3.Connection]:
 
     The lock's file comes first and goes last. In between, another process may take it for what a killed one left.
     """
-    while True:
+    for _ in range(spool_files.NEW_FILES_MAX):
         path = folder / f"{uuid.uuid4().hex}{_SUFFIX}"
         lock_path = path.with_suffix(_LOCK_SUFFIX)
         spool_files.create(lock_path)
@@ -229,6 +229,7 @@ def _new_file(folder: Path) -> tuple[Path, sqlite3.Connection]:
                 spool_files.create(path)
                 return path, lock
             lock.close()
+    raise OSError(f"no file can be locked in {folder}")
 
 
 def _sync(folder: Path) -> None:

@@ -20,7 +20,6 @@ from farebox_client.middleware.owed import Owed
 _SCHEMA: Final = "CREATE TABLE IF NOT EXISTS owed (key TEXT PRIMARY KEY, owed TEXT NOT NULL, refusal TEXT)"
 _SUFFIX: Final = ".owed"
 _NAME_BYTES: Final = 8
-_ATTEMPTS_MAX: Final = 10
 
 _log = logging.getLogger("farebox_client.middleware")
 
@@ -113,7 +112,7 @@ class OwedSpool:
 
 def _new_file(folder: Path) -> tuple[Path, sqlite3.Connection]:
     """Make a file that this process owns; before it is locked, another one may take it for what a dead one left."""
-    for _ in range(_ATTEMPTS_MAX):
+    for _ in range(spool_files.NEW_FILES_MAX):
         path = folder / f"{os.getpid()}-{secrets.token_hex(_NAME_BYTES)}{_SUFFIX}"
         spool_files.create(path)
         database = _locked(path)
