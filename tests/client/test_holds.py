@@ -45,6 +45,20 @@ def fields(site: Site, reference: str) -> dict[str, Any]:
     return {"merchant": site.seeds.merchant, "type": "call", "amount": "3", "reference": reference}
 
 
+async def task_that_holds(farebox: AsyncFarebox, site: Site, reference: str) -> asyncio.Task[None]:
+    """Start a task, and return it once it is in the block of a hold, where it stays."""
+    is_in_block = asyncio.Event()
+
+    async def work() -> None:
+        async with farebox.hold(**fields(site, reference)):
+            is_in_block.set()
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(work())
+    await is_in_block.wait()
+    return task
+
+
 async def kinds(site: Site, hold_transfer: str) -> list[str]:
     """Tell what became of a hold: the kinds of the transfers that refer to the one that made it."""
     async with AsyncFarebox(site.server.url, key=site.seeds.merchant_key) as merchant:
@@ -116,17 +130,9 @@ async def test_a_refused_hold_never_runs_the_block(site: Site) -> None:
 
 
 async def test_a_task_that_is_cancelled_in_the_block_releases(site: Site) -> None:
-    started = asyncio.Event()
     reference = new_key()
-
-    async def work(farebox: AsyncFarebox) -> None:
-        async with farebox.hold(**fields(site, reference)):
-            started.set()
-            await asyncio.sleep(60)
-
     async with connect(site) as farebox:
-        task = asyncio.create_task(work(farebox))
-        await started.wait()
+        task = await task_that_holds(farebox, site, reference)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -136,17 +142,9 @@ async def test_a_task_that_is_cancelled_in_the_block_releases(site: Site) -> Non
 @pytest.mark.parametrize("fault", [None, Fault.DROPPED_AFTER, Fault.OVERLOADED])
 async def test_a_task_that_is_cancelled_again_and_again_still_releases(site: Site, fault: Fault | None) -> None:
     """Frameworks cancel at every await of a request that is over, so nothing may be awaited for long at the end."""
-    started = asyncio.Event()
     reference = new_key()
-
-    async def work(farebox: AsyncFarebox) -> None:
-        async with farebox.hold(**fields(site, reference)):
-            started.set()
-            await asyncio.sleep(60)
-
     async with connect(site) as farebox:
-        task = asyncio.create_task(work(farebox))
-        await started.wait()
+        task = await task_that_holds(farebox, site, reference)
         site.proxy.misbehave(fault)
         while not task.done():
             task.cancel()
