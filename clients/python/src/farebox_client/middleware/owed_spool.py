@@ -59,18 +59,6 @@ class OwedSpool:
             )
             return [Owed.of_json(text) for (text,) in rows]
 
-    def refused(self) -> list[tuple[Owed, str]]:
-        """List what Farebox refused to take, and why."""
-        with self._lock:
-            rows = self._database.execute("SELECT owed, refusal FROM owed WHERE refusal IS NOT NULL ORDER BY rowid")
-            return [(Owed.of_json(text), refusal) for text, refusal in rows]
-
-    def __len__(self) -> int:
-        """Count what is to be taken."""
-        with self._lock:
-            ((count,),) = self._database.execute("SELECT count(*) FROM owed WHERE refusal IS NULL")
-            return int(count)
-
     def close(self) -> None:
         """Close the file, and remove it if nothing is owed any more."""
         with self._lock:
