@@ -148,11 +148,6 @@ class RequestCharge:
     # For the middleware
 
     @property
-    def is_complete(self) -> bool:
-        """Whether all of the answer went to a client that was there."""
-        return self._is_complete
-
-    @property
     def has_answered(self) -> bool:
         """Whether the answer has begun."""
         return self._status is not None
