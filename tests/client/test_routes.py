@@ -51,6 +51,22 @@ def test_the_first_route_that_matches_counts(method: str, path: str, found: str 
     assert found == (None if route is None else route.path)
 
 
+def test_head_costs_what_get_costs_unless_a_route_of_the_same_path_names_it() -> None:
+    table = RouteTable(
+        [
+            charged("GET", "/v1/files/{id}", "file"),
+            free("*", "/v1/files/{name}"),
+            charged("GET", "/v1/pages/{id}", "page"),
+            free("HEAD", "/v1/pages/{name}"),
+            free("*", "/**"),
+        ]
+    )
+    for path, found in (("/v1/files/7", "/v1/files/{id}"), ("/v1/pages/7", "/v1/pages/{name}"), ("/else", "/**")):
+        route = table.find("HEAD", path)
+        assert route is not None
+        assert found == route.path
+
+
 @pytest.mark.parametrize("path", ["/v1/../v1/search", "/./v1/search", "/public/..", "/.."])
 def test_a_path_that_may_be_read_in_two_ways_has_no_route(path: str) -> None:
     with pytest.raises(PathAmbiguous):

@@ -102,8 +102,12 @@ class RouteTable:
         Raises:
             RouteInvalid: a path or method makes no sense, or a route can never match.
         """
-        self._routes = [(frozenset(route.methods), _pattern(route), route) for route in routes]
-        _refuse_hidden([route for _, _, route in self._routes])
+        table = list(routes)
+        with_heads = {_shape(route) for route in table if "HEAD" in route.methods}
+        self._routes = [
+            (frozenset(route.methods) | _heads(route, with_heads), _pattern(route), route) for route in table
+        ]
+        _refuse_hidden(table)
 
     def __bool__(self) -> bool:
         """Whether there is any route."""
@@ -112,7 +116,8 @@ class RouteTable:
     def find(self, method: str, path: str) -> Route | None:
         """Find the first route that matches; slashes that are doubled, or at the end, make no difference.
 
-        HEAD is a GET, where no route names it, and `*` is every method but OPTIONS, whose preflights carry no key.
+        A route for GET is for HEAD, too, unless one of the same path names HEAD; `*` is every method but OPTIONS, whose
+        preflights carry no key.
 
         Raises:
             PathAmbiguous: the path has segments `.` or `..`.
@@ -121,12 +126,8 @@ class RouteTable:
         if "." in segments or ".." in segments:
             raise PathAmbiguous("the path has segments . or ..")
         plain = "/" + "/".join(segments)
-        found = self._find(method, plain)
-        return self._find("GET", plain) if found is None and method == "HEAD" else found
-
-    def _find(self, method: str, path: str) -> Route | None:
         for methods, pattern, route in self._routes:
-            if (method in methods or ("*" in methods and method != "OPTIONS")) and pattern.fullmatch(path):
+            if (method in methods or ("*" in methods and method != "OPTIONS")) and pattern.fullmatch(plain):
                 return route
         return None
 
@@ -162,11 +163,20 @@ def _pattern(route: Route) -> re.Pattern[str]:
     return re.compile(whole or "/")
 
 
+def _shape(route: Route) -> str:
+    """Write a path without the names of its segments: routes of one shape are for the same paths."""
+    return re.sub(r"\{[^}]*\}", "{}", route.path)
+
+
+def _heads(route: Route, with_heads: set[str]) -> set[str]:
+    return {"HEAD"} if "GET" in route.methods and _shape(route) not in with_heads else set()
+
+
 def _refuse_hidden(routes: "Sequence[Route]") -> None:
     """Refuse a route that an earlier one of the same pattern leaves nothing for."""
     seen: dict[str, set[str]] = {}
     for route in routes:
-        earlier = seen.setdefault(re.sub(r"\{[^}]*\}", "{}", route.path), set())
+        earlier = seen.setdefault(_shape(route), set())
         if set(route.methods) <= earlier:
             raise RouteInvalid(f"{' '.join(route.methods)} {route.path}: an earlier route has it already")
         earlier.update(route.methods)
