@@ -32,6 +32,7 @@ APPROVAL: Final = "appr_"
 NOTE: Final = "note_"
 GRANT: Final = "grant_"
 ACCOUNT_MAIL: Final = "let_"
+DESTINATION: Final = "dest_"
 
 
 def new_number(time_ms: int, random_bits: int) -> int:

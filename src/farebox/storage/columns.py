@@ -22,6 +22,7 @@ from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
+from farebox.storage.destination_records import Destination
 from farebox.storage.records import (
     AccountMail,
     ApiKey,
@@ -189,6 +190,7 @@ BUDGET: Final = table(Budget, key_width=3, postgres_types={"unit": "smallint"})
 LOGIN: Final = table(Login)
 SESSION: Final = table(Session)
 ACCOUNT_MAIL: Final = table(AccountMail, names={"account_mail_id": "letter_id"})
+DESTINATION: Final = table(Destination)
 MAIL_SERVER: Final = table(MailServerPause)
 RUNWAY_SNAPSHOT: Final = table(RunwaySnapshot)
 VERIFICATION: Final = table(Verification)
@@ -219,6 +221,7 @@ TABLES: Final[dict[str, Table]] = {
     "login": LOGIN,
     "session": SESSION,
     "account_mail": ACCOUNT_MAIL,
+    "destination": DESTINATION,
     "mail_server": MAIL_SERVER,
     "runway_snapshot": RUNWAY_SNAPSHOT,
     "verification": VERIFICATION,
