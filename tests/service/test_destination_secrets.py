@@ -24,7 +24,7 @@ TEXT: Final = new_signing_secret()
 def destination(secret: bytes, **fields: Any) -> Destination:
     made = Destination(
         *(7, 1, None, Channel.WEBHOOK, "orders", "https://example.com/hook", 2, DestinationState.ON),
-        *(secret, None, None, None, NOW),
+        *(secret, None, None, NOW),
     )
     return replace(made, **fields)
 

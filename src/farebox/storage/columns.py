@@ -22,7 +22,7 @@ from farebox.core.period_counts import PeriodCount
 from farebox.core.prices import Price
 from farebox.core.state import Alert
 from farebox.core.transfers import Transfer
-from farebox.storage.destination_records import Destination
+from farebox.storage.destination_records import DeliveryAttempt, Destination
 from farebox.storage.records import (
     AccountMail,
     ApiKey,
@@ -191,6 +191,7 @@ LOGIN: Final = table(Login)
 SESSION: Final = table(Session)
 ACCOUNT_MAIL: Final = table(AccountMail, names={"account_mail_id": "letter_id"})
 DESTINATION: Final = table(Destination)
+DELIVERY_ATTEMPT: Final = table(DeliveryAttempt, key_width=5)
 MAIL_SERVER: Final = table(MailServerPause)
 RUNWAY_SNAPSHOT: Final = table(RunwaySnapshot)
 VERIFICATION: Final = table(Verification)
@@ -222,6 +223,7 @@ TABLES: Final[dict[str, Table]] = {
     "session": SESSION,
     "account_mail": ACCOUNT_MAIL,
     "destination": DESTINATION,
+    "delivery_attempt": DELIVERY_ATTEMPT,
     "mail_server": MAIL_SERVER,
     "runway_snapshot": RUNWAY_SNAPSHOT,
     "verification": VERIFICATION,

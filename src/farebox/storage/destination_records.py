@@ -46,8 +46,13 @@ class Destination(Struct, frozen=True):
     secret: bytes
     secret_before: bytes | None
     secret_before_until: int | None
-    failing_since: int | None
     created_at: int
+    failing_since: int | None = None
+    """Since when its server has failed, without a success in between."""
+    failures: int = 0
+    """Failures of its server in a row."""
+    paused_until: int = 0
+    """It hangs, or asks to be left alone: nothing is sent before then."""
     disabled_at: int | None = None
     disabled_reason: str | None = None
     version: int = 1
@@ -56,3 +61,18 @@ class Destination(Struct, frozen=True):
     def id(self) -> str:
         """Its public id."""
         return ids.public_id(ids.DESTINATION, self.destination_id)
+
+
+class DeliveryAttempt(Struct, frozen=True):
+    """What came of one attempt of a delivery; `status` is None if there was no answer, and `answer` says why."""
+
+    merchant_id: int
+    alert_number: int
+    channel: int
+    recipient_id: int
+    number: int
+    at: int
+    took: int
+    """Microseconds."""
+    status: int | None
+    answer: str
