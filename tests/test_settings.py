@@ -1,5 +1,6 @@
 """Settings come from the environment and farebox.toml, and the reference names each with its default."""
 
+import re
 from pathlib import Path
 from secrets import token_hex, token_urlsafe
 
@@ -139,6 +140,16 @@ def test_names_that_are_meant_for_something_else_are_let_be(tmp_path: Path) -> N
     }
     others = {"FAREBOX_API_KEY": "fbm_X", "FAREBOX_URL": "http://127.0.0.1:8000", "FAREBOX_TEST_SEEDS": "1", "PATH": ""}
     assert Settings() == Settings.load(links | others, tmp_path)
+
+
+def test_what_the_examples_read_may_stand_beside_the_settings(tmp_path: Path) -> None:
+    root = Path(__file__).parent.parent
+    examples = [*(root / "src/farebox/web/examples").iterdir(), *(root / "examples").rglob("*")]
+    texts = [path.read_text(encoding="utf-8") for path in examples if path.is_file() and path.suffix != ".pyc"]
+    names = {name for text in texts for name in re.findall(r"FAREBOX_[A-Z_]*[A-Z]", text)}
+    settings = {f"FAREBOX_{field.upper()}" for field in Settings.__struct_fields__}
+    assert {"FAREBOX_API_KEY", "FAREBOX_URL", "FAREBOX_MERCHANT"} <= names
+    assert Settings() == Settings.load(dict.fromkeys(names - settings, "x"), tmp_path)
 
 
 @pytest.mark.parametrize(

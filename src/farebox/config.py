@@ -39,6 +39,7 @@ _PATH_OF_FIELD: Final = " - at `$."
 _OTHERS: Final = frozenset(
     {
         "FAREBOX_API_KEY",
+        "FAREBOX_MERCHANT",
         "FAREBOX_SETTLE_CLIENT_LEFT",
         "FAREBOX_SETTLE_PROXY",
         "FAREBOX_SETTLE_REJECTS",
@@ -46,7 +47,7 @@ _OTHERS: Final = frozenset(
         "FAREBOX_URL",
     }
 )
-"""Names that `farebox settle` and the examples of the Balance API read, in an environment that they may share."""
+"""Names that `farebox settle` and the developers' examples read, in an environment that they may share."""
 
 _OTHERS_PREFIX: Final = "FAREBOX_TEST_"
 """What names begin with that steer Farebox's own tests."""

@@ -127,6 +127,27 @@ def test_an_answer_that_never_ends_does_not_last() -> None:
     assert not lost.value.is_known
 
 
+def test_a_request_that_meets_the_end_of_its_client_leaves_no_connection() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        ends: list[bytes] = []
+
+        def answer() -> None:
+            accepted, _ = listener.accept()
+            with accepted:
+                accepted.settimeout(20)
+                accepted.recv(4096)
+                accepted.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+                ends.append(accepted.recv(1))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        transport = BlockingHttpTransport(f"http://127.0.0.1:{listener.getsockname()[1]}")
+        transport.close()
+        assert transport.send("GET", "/", None, {}, timeout=5).status == 200
+        thread.join(20)
+    assert ends == [b""]
+
+
 def test_an_error_may_be_copied_and_sent_to_another_process() -> None:
     error = InsufficientBalance("too little", status=402, key="k", retry_after=1.5)
     for other in (copy.copy(error), pickle.loads(pickle.dumps(error))):
