@@ -1,4 +1,4 @@
-"""What given credit costs: charges of one server to merchants without grants, and with three, ten and a thousand."""
+"""What given credit and budgets cost: charges to merchants with ever more grants, and by keys with budgets."""
 
 import time
 from typing import Final
@@ -12,8 +12,12 @@ from farebox.bootstrap import Farebox
 from farebox.core.commands import GiveCredit
 from farebox.core.outcomes import Outcome
 
-SHAPES: Final = {"no grants": 0, "three grants": 3, "ten grants": 10, "a thousand grants": 1_000}
+BUDGETED: Final = "three grants, a budget"
+SHAPES: Final = {"no grants": 0, "three grants": 3, BUDGETED: 3, "ten grants": 10, "a thousand grants": 1_000}
 """How many grants the merchants have that each shape charges."""
+
+LIMITS: Final = {"day": "1000000", "month": "10000000"}
+"""The budget of the keys of one shape: amounts that no run comes near."""
 
 GROUP_MAX: Final = 40
 """How many merchants each shape charges, at most: each has as many grants as its shape says."""
@@ -27,7 +31,7 @@ _YEAR_MICROS: Final = 365 * 86_400 * 1_000_000
 
 
 async def give_credit(farebox: Farebox, population: Population) -> None:
-    """Give each shape's merchants their grants, which end one after the other a year from now."""
+    """Give each shape its grants, which end one after the other a year from now, and its budgets."""
     end = time.time_ns() // 1_000 + _YEAR_MICROS
     commands = [
         GiveCredit(member.merchant_id, GRANT_MICROS, f"G-{number}", "benchmark", expires_at=end + number)
@@ -39,6 +43,9 @@ async def give_credit(farebox: Farebox, population: Population) -> None:
         for outcome in await farebox.committer.submit_all(commands[first : first + _GIVE_AT_ONCE]):
             if not isinstance(outcome, Outcome) or outcome.grant is None:
                 raise RuntimeError(f"credit was not given: {outcome}")
+    for member in _group(population, BUDGETED):
+        for key in await farebox.services.merchants.keys(member.merchant_id):
+            await farebox.services.key_budgets.set(key.key_id, LIMITS, zone="Europe/Berlin")
 
 
 def measure(subject: Subject, *, connections: int, rounds: int, seconds: float) -> list[ShapeResult]:
