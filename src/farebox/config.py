@@ -108,6 +108,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     trusted_proxies: Networks = Networks()
     """Proxies whose X-Forwarded-For is believed: addresses and networks such as 10.0.0.0/8, separated by commas."""
 
+    webhook_networks: Networks = Networks()
+    """Networks beside the public internet that webhooks may go to, with http:// too: 10.0.0.0/8, by commas."""
+
     gate_file: GateFile = GateFile()
     """The file of rules by which the gate answers proxies under /gate/, such as gate.toml. Empty: there is no gate."""
 

@@ -305,6 +305,7 @@ _PLAUSIBLE: Final = {
     "gate_file": ("/etc/farebox/gate.toml", "gate.toml", ""),
     "gate_secret": ("9d7c5b2846a3f09c5e71d2b8463a1f0e", "", "short"),
     "trusted_proxies": ("10.0.0.0/8, ::1", "127.0.0.1"),
+    "webhook_networks": ("10.0.0.0/8, ::1", "127.0.0.1"),
 }
 _SECRET: Final = "Pa55wordOfMine"
 _FOLDER: Final = tempfile.TemporaryDirectory(prefix="farebox-fuzz-")

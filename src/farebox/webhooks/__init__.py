@@ -1,0 +1,1 @@
+"""Webhooks: how events are signed, sent to URLs that others chose, delivered in order, and given up."""

@@ -1,0 +1,1 @@
+"""Webhooks: signatures, the guard before connections, one POST, and the queue."""
