@@ -18,7 +18,7 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --genera
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test check format architecture client-reference audit lock bench price-fit torture gateways fuzz coverage clean
+.PHONY: help run test check format architecture messages client-reference audit lock bench price-fit torture gateways fuzz coverage clean
 
 help: ## List the targets.
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
@@ -43,6 +43,9 @@ format: $(VENV)/.installed-dev ## Format the code and repair what lint can repai
 
 architecture: $(VENV)/.installed-dev ## Draw the picture of the rooms and their imports, and list them.
 	$(BIN)/python -m tools.architecture
+
+messages: $(VENV)/.installed-dev ## Extract what people are told, and bring the catalogues of languages up to date.
+	$(BIN)/python -m tools.messages
 
 client-reference: $(VENV)/.installed-dev ## Write the reference of the Python client from its code.
 	$(BIN)/python -m tools.client_reference

@@ -26,7 +26,7 @@ from farebox.service.people.signing import Signer
 from farebox.service.people.users import Staff, Users
 from farebox.storage.records import AccountMail, Login, MailState, Merchant, Purpose, Realm, Role
 from tests.alerts.mailserver import MailServer, until
-from tests.alerts.test_messages import MAIL_SETTINGS, text_of
+from tests.alerts.test_messages import MAIL_SETTINGS, flowing_text_of, text_of
 from tests.support.ledger import NOW, SECOND, UNIT, Ledger
 
 ANN: Final = "ann@northwind.example"
@@ -124,7 +124,7 @@ async def test_a_mail_server_that_is_slow_to_take_it_gets_the_same_mail_again(po
     post.ledger.clock.move(60)
     await post.dispatcher.run_once()
     (message,) = server.messages
-    assert "You are invited to Farebox's support console" == message["Subject"]
+    assert "You are invited to the support console of Farebox" == message["Subject"]
     account_mail = (await post.ledger.stores.account_mails.list(1))[0]
     assert (MailState.SENT, 2) == (account_mail.state, account_mail.attempts)
 
@@ -152,7 +152,7 @@ async def test_a_reset_whose_password_was_chosen_meanwhile_is_not_sent_but_an_in
     await post.ledger.stores.logins.change_password(1, "another hash", before="a hash", at=NOW)
     await post.dispatcher.run_once()
     (message,) = server.messages
-    assert "Sign in with the password that you have" in text_of(message)
+    assert "Sign in with the password that you have" in flowing_text_of(message)
     assert "/link/" not in text_of(message) + html_of(message)
 
 

@@ -18,22 +18,26 @@ ANN: Final = "ann@example.com"
 BEN: Final = "ben@example.com"
 
 TEXT: Final = """\
-The balance of Northwind Imaging has 20.00 USD of given credit that ends on 22 January 2027, 08:00 UTC.
+Northwind Imaging
 
-  Balance now           120.00 USD
-  Given credit left     20.00 USD
-                        of 20.00 USD, for trying it out
-  Ends                  22 January 2027, 08:00 UTC
-  Pays for              audio and image alone
+You have 20.00 USD of given credit that ends on 22 January 2027, 08:00 UTC.
+
+  Balance now        120.00 USD
+  Given credit left  20.00 USD
+                     of 20.00 USD, for trying it out
+  Ends               22 January 2027, 08:00 UTC
+  Pays only for      audio and image
 
 What is left of it then can't be spent any more. Paid money does not end.
 
-Open your account: https://pay.example/farebox/accounts/mer_38RRBH8000007
+Open your account
+https://pay.example/farebox/accounts/mer_38RRBH8000007
 
 --
-You get this mail because you are registered on the account of Northwind Imaging.
-It comes once.
-You are told once of each credit that ends.
+You get this mail because you are registered on the account of Northwind
+Imaging. It comes once. You are told once of each credit that ends.
+
+Questions? Contact support: billing@northwind.example
 """
 
 
@@ -62,7 +66,7 @@ async def test_users_are_mailed_what_ends_and_when_once(ledger: Ledger, server: 
     for message in server.messages:
         assert "Northwind Imaging: 20.00 USD of given credit ends on 22 January 2027, 08:00 UTC" == message["Subject"]
         assert TEXT == text_of(message)
-        assert "has 20.00 USD of given credit that ends on 22 January 2027, 08:00 UTC" in html_of(message)
+        assert "You have 20.00 USD of given credit that ends on 22 January 2027, 08:00 UTC" in html_of(message)
         assert "To top up" not in html_of(message)
     assert await ledger.is_all_sent()
 

@@ -253,8 +253,8 @@ async def test_the_mail_tells_what_waits_as_of_now_and_is_withdrawn_when_nothing
         part = message.get_body((form,))
         assert part is not None
         words = " ".join(part.get_content().split())
-        assert f"Credit limit of 9,000.00 USD for Northwind Imaging; {ann.name} asked for it" in words
-        assert f"Adjustment of -500.00 USD for Northwind Imaging, A; {ann.name} asked for it" in words
+        assert f"Credit limit of 9,000.00 USD for Northwind Imaging, requested by {ann.name}" in words
+        assert f"Adjustment of -500.00 USD for Northwind Imaging, requested by {ann.name} (A)" in words
         assert "Una (una@farebox.example)" in words
         assert f"{MAIL_SETTINGS.public_url}/support/approvals" in words
     for approval in await services.approvals.pending():

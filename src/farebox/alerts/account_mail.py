@@ -8,22 +8,22 @@ from msgspec import Struct
 
 from farebox.alerts.approval_mail import approval_mail_subject, approval_message
 from farebox.alerts.email_address import mailbox, one_line
-from farebox.alerts.mail import Headers, MailSettings, compose_mail, time_in_words
+from farebox.alerts.mail import SENDER_NAME, Headers, MailSettings, compose_mail
 from farebox.alerts.transport import Withdrawn
 from farebox.alerts.turns import last_in_turn
 from farebox.core import ids
 from farebox.service.clock import Clock
+from farebox.service.languages import Language, gettext_noop, language
 from farebox.service.operator.approvals import Approvals
 from farebox.service.people.sign_in import SignIn
 from farebox.storage.records import AccountMail, Login, Merchant, Purpose, Realm
 from farebox.storage.stores import Stores
 
 _SUBJECTS: Final = {
-    Purpose.INVITATION: "You are invited to {place}",
-    Purpose.RESET: "Choose a new password",
-    Purpose.TEST: "Test mail for {place}",
+    Purpose.INVITATION: gettext_noop("You are invited to %(place)s"),
+    Purpose.RESET: gettext_noop("Choose a new password"),
+    Purpose.TEST: gettext_noop("Test mail for %(place)s"),
 }
-_CONSOLE: Final = "Farebox's support console"
 
 
 class AccountMails:
@@ -127,7 +127,8 @@ def account_mail_message(subject: AccountMailSubject, settings: MailSettings) ->
     """
     account_mail = subject.account_mail
     purpose = Purpose(account_mail.purpose)
-    place = _CONSOLE if subject.merchant is None else one_line(subject.merchant.name)
+    spoken = language(settings.language)
+    place = _place(subject, settings, spoken)
     url = settings.public_url
     recipient = mailbox(account_mail.email)
     words = {
@@ -137,12 +138,19 @@ def account_mail_message(subject: AccountMailSubject, settings: MailSettings) ->
         "has_password": subject.login.password_hash is not None,
         "link": f"{url}/link/{subject.link_text}",
         "sign_in": f"{url}/support/sign-in" if subject.login.realm == Realm.SUPPORT else f"{url}/sign-in",
-        "expires": time_in_words(account_mail.expires_at),
+        "expires": spoken.moment(account_mail.expires_at),
         "email": account_mail.email,
     }
     headers = Headers(
-        _SUBJECTS[purpose].format(place=place),
+        spoken.gettext(_SUBJECTS[purpose], place=place),
         at=account_mail.created_at,
         message_id=message_id(account_mail, settings),
     )
-    return compose_mail(settings, recipient, headers, template="account_mail", words=words)
+    return compose_mail(settings, recipient, headers, template="account_mail", words=words, language=spoken)
+
+
+def _place(subject: AccountMailSubject, settings: MailSettings, spoken: Language) -> str:
+    """Name what the mail is about: a merchant's account, or the console of the operator."""
+    if subject.merchant is not None:
+        return one_line(subject.merchant.name)
+    return spoken.gettext("the support console of %(operator)s", operator=settings.operator or SENDER_NAME)

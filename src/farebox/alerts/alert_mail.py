@@ -9,7 +9,6 @@ from farebox.alerts.low_balance import low_balance_words
 from farebox.alerts.mail import Headers, MailSettings, compose_mail
 from farebox.alerts.used_up import used_up_words
 from farebox.core import ids
-from farebox.core.currencies import format_money
 from farebox.storage.records import OutboxMail
 
 
@@ -29,24 +28,24 @@ def alert_message(subject: AlertSubject, settings: MailSettings) -> EmailMessage
     Raises:
         InvalidAddress: the user's address is not one; no mail can ever go there.
     """
-    alert, account = subject.mail.alert, subject.account
+    alert, account, language = subject.mail.alert, subject.account, subject.language
     recipient = mailbox(subject.mail.email)
     name = one_line(subject.merchant.name)
     told = _words(subject)
     words = {
-        "merchant": name,
-        "title": f"{name}: {told.subject}",
+        "merchant": language.isolated(name),
         "headline": told.headline,
-        "balance": format_money(account.posted, account.currency),
+        "balance": language.amount(account.posted, account.currency),
         "currency": account.currency,
         "facts": told.facts,
         "advice": told.advice,
         "is_over": told.is_over,
         "again": told.again,
-        "dashboard_url": f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}",
+        "account_url": f"{settings.public_url.rstrip('/')}/accounts/{ids.public_id(ids.MERCHANT, alert.merchant_id)}",
     }
-    headers = Headers(f"{name}: {told.subject}", at=alert.fired_at, message_id=message_id(subject.mail, settings))
-    return compose_mail(settings, recipient, headers, template="alert", words=words)
+    title = language.gettext("%(merchant)s: %(news)s", merchant=name, news=told.subject)
+    headers = Headers(title, at=alert.fired_at, message_id=message_id(subject.mail, settings))
+    return compose_mail(settings, recipient, headers, template="alert", words=words, language=language)
 
 
 def _words(subject: AlertSubject) -> AlertWords:

@@ -1,6 +1,7 @@
-"""What alert mails are made of: what one is about, the words that it says, and what both kinds tell alike.
+"""What alert mails are made of: what one is about, the words that it says, and what all kinds tell alike.
 
-All is as of now, when the mail is written: one that was held up tells no old news.
+All is as of now, when the mail is written: one that was held up tells no old news. Words are whole sentences and whole
+labels, in the reader's language.
 """
 
 from typing import Final
@@ -9,9 +10,9 @@ from msgspec import Struct
 
 from farebox.core.accounts import Account
 from farebox.core.credit.grants import Grant
-from farebox.core.currencies import format_money_with_code
 from farebox.core.transfers import Transfer
 from farebox.service.insight.forecast import spendable_of
+from farebox.service.languages import ENGLISH, Language, gettext_noop
 from farebox.storage.records import Merchant, OutboxMail
 
 
@@ -19,7 +20,7 @@ class AlertSubject(Struct, frozen=True):
     """What a mail is about: the alert and whom it goes to, whose balance it is, and how that stands now.
 
     `transfer` is the one that the alert names, None if it names none. `runway` says in words how long the money lasts
-    now, the credit limit included; None if nothing is being spent.
+    now, the credit limit included; None if nothing is being spent. `language` is the reader's.
     """
 
     mail: OutboxMail
@@ -30,6 +31,8 @@ class AlertSubject(Struct, frozen=True):
     grant: Grant | None = None
     """The grant whose credit ends, if that is told."""
 
+    language: Language = ENGLISH
+
     @property
     def spendable(self) -> int:
         """What requests may still take now, the credit limit included; nothing while money is owed."""
@@ -37,7 +40,7 @@ class AlertSubject(Struct, frozen=True):
 
     def money(self, micros: int) -> str:
         """Write an amount with the merchant's currency."""
-        return format_money_with_code(micros, self.account.currency)
+        return self.language.money(micros, self.account.currency)
 
 
 class Fact(Struct, frozen=True):
@@ -48,17 +51,17 @@ class Fact(Struct, frozen=True):
     remark: str = ""
 
 
-REGISTERED: Final = Fact("Why now", "you were registered on the account")
-"""What a mail comes of that tells of what was so before its reader joined."""
-
-REFUSED: Final = "Requests are refused until you top up."
+REFUSED: Final = gettext_noop("Requests are refused until you top up.")
 """What to expect when nothing is left to spend."""
+
+NOTHING_TO_DO: Final = gettext_noop("There is nothing you need to do.")
 
 
 class AlertWords(Struct, frozen=True):
-    """What a mail says: in its subject, behind the merchant's name, at its head, in its facts, and below them.
+    """What a mail says: in its subject behind the merchant's name, at its head, in its facts, and below them.
 
-    `headline` goes on from "The balance of NAME" or "Your balance". `is_over` tells that there is nothing to do.
+    `headline` is a sentence without its full stop. `is_over` tells that there is nothing to do, `again` when one
+    is told the like again.
     """
 
     subject: str
@@ -69,21 +72,26 @@ class AlertWords(Struct, frozen=True):
     again: str
 
 
+def registered_fact(language: Language) -> Fact:
+    """Tell what a mail comes of that tells of what was so before its reader joined."""
+    return Fact(language.gettext("Why now"), language.gettext("you were registered on the account"))
+
+
 def balance_facts(subject: AlertSubject) -> list[Fact]:
     """Tell how the balance stands now, but for the amount itself, which is at the mail's head."""
-    account = subject.account
+    account, _ = subject.account, subject.language.gettext
     facts = []
     if account.held > 0:
-        held = f"{subject.money(account.held)} is held for requests in progress"
-        facts.append(Fact("Of that available", subject.money(account.available), held))
+        held = _("%(amount)s is held for requests in progress", amount=subject.money(account.held))
+        facts.append(Fact(_("Of that available"), subject.money(account.available), held))
     if account.credit_limit > 0:
-        remark = f"with the credit limit of {subject.money(account.credit_limit)}"
-        facts.append(Fact("Can still be spent", subject.money(subject.spendable), remark))
+        remark = _("with the credit limit of %(amount)s", amount=subject.money(account.credit_limit))
+        facts.append(Fact(_("Can still be spent"), subject.money(subject.spendable), remark))
     if account.owed:
-        remark = "for a top-up that was taken back when it was spent already; the next top-up pays it first"
-        facts.append(Fact("Owed", subject.money(account.owed), remark))
+        remark = _("for a top-up that was taken back when it was spent already; the next top-up pays it first")
+        facts.append(Fact(_("Owed"), subject.money(account.owed), remark))
     elif subject.spendable == 0 and account.seq > 0:
-        facts.append(Fact("Lasts", "it is used up"))
+        facts.append(Fact(_("Lasts"), _("it is used up")))
     elif subject.runway is not None:
-        facts.append(Fact("Lasts", subject.runway))
+        facts.append(Fact(_("Lasts"), subject.runway))
     return facts

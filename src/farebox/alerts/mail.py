@@ -1,27 +1,37 @@
-"""What all mails share: who they are from, their headers, their templates, and how they say times and contacts."""
+"""What all mails share: who they are from, their headers and pictures, their templates, and how one reaches support."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP, SMTPUTF8
 from email.utils import format_datetime
-from importlib import resources
 from typing import Any, Final
 
-from jinja2 import Environment, FunctionLoader, StrictUndefined, select_autoescape
 from msgspec import Struct
 
 from farebox.alerts.email_address import header_text, named_mailbox, needs_smtputf8, one_line
-from farebox.service.date_words import date_and_time
+from farebox.alerts.mail_templates import MailTemplates
+from farebox.service.languages import ENGLISH, Language
 
 SENDER_NAME: Final = "Farebox"
-"""Who a mail is from, if the operator's address carries no name of its own."""
+"""Who a mail is from, if neither the operator's address nor the operator has a name of its own."""
+
+LOGO: Final = "logo"
+"""What a mail's own HTML calls the operator's logo: cid:logo."""
 
 _MICROS_PER_SECOND: Final = 1_000_000
 _ADDRESS: Final = re.compile(r"[^\s@<>,;:]+@[^\s@<>,;:]+")
 _PAGE: Final = re.compile(r"https?://\S+", re.IGNORECASE)
+
+
+class Picture(Struct, frozen=True):
+    """A picture that a mail carries, and shows as `cid:NAME`; `kind` is what it is, such as png."""
+
+    name: str
+    kind: str
+    content: bytes
 
 
 class MailSettings(Struct, frozen=True):
@@ -29,17 +39,21 @@ class MailSettings(Struct, frozen=True):
 
     `mail_from` is an address, with a name if it is to have one: `Northwind <alerts@example.com>`. `public_url` is where
     people reach the dashboard, without a slash at its end. `support_contact` is how they reach support: an address, a
-    number, a page; may be empty.
+    number, a page; may be empty, as `operator`, their name, may. `language` is for those who chose none.
     """
 
     mail_from: str
     public_url: str
     support_contact: str
+    operator: str = ""
+    logo: Picture | None = None
+    language: str = ENGLISH.code
+    templates: MailTemplates = MailTemplates()
 
     @property
     def sender(self) -> Address:
         """Whom mails come from."""
-        return named_mailbox(self.mail_from, default_name=SENDER_NAME)
+        return named_mailbox(self.mail_from, default_name=self.operator or SENDER_NAME)
 
 
 class Headers(Struct, frozen=True):
@@ -51,14 +65,29 @@ class Headers(Struct, frozen=True):
 
 
 def compose_mail(
-    settings: MailSettings, recipient: Address, headers: Headers, *, template: str, words: Mapping[str, Any]
+    settings: MailSettings,
+    recipient: Address,
+    headers: Headers,
+    *,
+    template: str,
+    words: Mapping[str, Any],
+    language: Language = ENGLISH,
+    unsubscribe_url: str | None = None,
+    pictures: Sequence[Picture] = (),
 ) -> EmailMessage:
     """Put a mail together, its content in plain text and in HTML by the two templates of this name.
 
-    Beside its own words each says how to reach support.
+    Args:
+        settings: the operator's.
+        recipient: whom it goes to.
+        headers: what it is called.
+        template: the name of its templates, without their endings.
+        words: what they say; each says besides how to reach support, and who the operator is.
+        language: what it is written in.
+        unsubscribe_url: where its reader ends such mails by one click (RFC 8058); None if it must reach them.
+        pictures: what its HTML shows, beside the logo.
     """
-    sender, contact = settings.sender, one_line(settings.support_contact)
-    told = {**words, "contact": contact, "contact_url": contact_link(contact)}
+    sender, shown = settings.sender, [*pictures, *([settings.logo] if settings.logo else [])]
     # With SMTPUTF8 headers are written as they are, which only servers that know it take; so only where it must be.
     message = EmailMessage(policy=SMTPUTF8 if needs_smtputf8(sender, recipient) else SMTP)
     message["From"] = sender
@@ -67,11 +96,46 @@ def compose_mail(
     message["Date"] = format_datetime(_time_of(headers.at))
     message["Message-ID"] = headers.message_id
     message["Auto-Submitted"] = "auto-generated"
-    text, html = (_TEMPLATES.get_template(f"{template}.{form}").render(told) for form in ("txt", "html"))
+    message["Content-Language"] = language.code
+    if unsubscribe_url is not None:
+        message["List-Unsubscribe"] = f"<{unsubscribe_url}>"
+        message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
+    told = {**words, **_shared_words(settings, headers, unsubscribe_url)}
+    text, html = settings.templates.render(template, told, language)
     # Quoted-printable is ASCII with short lines: no server needs to change it on its way.
     message.set_content(text, cte="quoted-printable")
     message.add_alternative(html, subtype="html", cte="quoted-printable")
+    for picture in shown:
+        if f"cid:{picture.name}" in html:
+            _add_picture(message, picture)
     return message
+
+
+def _shared_words(settings: MailSettings, headers: Headers, unsubscribe_url: str | None) -> dict[str, Any]:
+    contact = one_line(settings.support_contact)
+    return {
+        "subject": headers.subject,
+        "operator": settings.operator,
+        "has_logo": settings.logo is not None,
+        "contact": contact,
+        "contact_url": contact_link(contact),
+        "unsubscribe_url": unsubscribe_url,
+    }
+
+
+def _add_picture(message: EmailMessage, picture: Picture) -> None:
+    """Let the HTML have a picture beside it (multipart/related): nothing is fetched when it is read."""
+    html = message.get_body(("related", "html"))
+    if html is None:
+        raise LookupError("the mail has no HTML")
+    html.add_related(
+        picture.content,
+        maintype="image",
+        subtype=picture.kind,
+        cid=f"<{picture.name}>",
+        filename=f"{picture.name}.{picture.kind}",
+        disposition="inline",
+    )
 
 
 def contact_link(contact: str) -> str | None:
@@ -81,25 +145,6 @@ def contact_link(contact: str) -> str | None:
     return contact if _PAGE.fullmatch(contact) else None
 
 
-def time_in_words(micros: int) -> str:
-    """Write microseconds since 1970 as people do, in UTC."""
-    return f"{date_and_time(_time_of(micros))} UTC"
-
-
 def _time_of(micros: int) -> datetime:
     """Turn microseconds since 1970 into a time, rounded down to the second."""
     return datetime.fromtimestamp(micros // _MICROS_PER_SECOND, UTC)
-
-
-def _source(name: str) -> str:
-    return (resources.files("farebox.alerts") / "templates" / name).read_text(encoding="utf-8")
-
-
-_TEMPLATES: Final = Environment(
-    loader=FunctionLoader(_source),
-    autoescape=select_autoescape(["html"]),
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-"""A template is read and compiled when the first mail of its kind is written."""

@@ -1,41 +1,56 @@
 """The words of the mail that tells that requests are refused for lack of money."""
 
-from typing import Final
-
-from farebox.alerts.alert_words import REFUSED, REGISTERED, AlertSubject, AlertWords, Fact, balance_facts
-from farebox.alerts.mail import time_in_words
-
-_AGAIN: Final = "You are told again when a request is refused after money has arrived."
+from farebox.alerts.alert_words import REFUSED, AlertSubject, AlertWords, Fact, balance_facts, registered_fact
 
 
 def used_up_words(subject: AlertSubject) -> AlertWords:
     """Say that nothing is left to spend; or, if something is, that a request asked for more."""
-    left, account = subject.money(subject.spendable), subject.account
-    if subject.spendable == 0:
-        advice = REFUSED
-        if account.seq == 0:
-            line, headline = "never topped up, requests are refused", "was never topped up: requests are refused"
-        elif account.owed:
-            line, headline = "money is owed, requests are refused", "can't be spent while money is owed"
-        elif account.credit_limit:
-            line, headline = "balance and credit used up, requests are refused", "and its credit limit are used up"
-        else:
-            line, headline = "balance used up, requests are refused", "is used up: requests are refused"
-    else:
-        line, headline = f"a request was refused, {left} can be spent", "did not cover a request, which was refused"
-        advice = f"Requests that cost more than {left} are refused until you top up."
+    _ = subject.language.gettext
+    line, headline = _title(subject)
+    advice = _(REFUSED)
+    if subject.spendable:
+        left = subject.money(subject.spendable)
+        advice = _("Requests that cost more than %(amount)s are refused until you top up.", amount=left)
     return AlertWords(
         subject=line,
         headline=headline,
         facts=(*balance_facts(subject), _cause_fact(subject)),
         advice=advice,
         is_over=False,
-        again=_AGAIN,
+        again=_("You are told again when a request is refused after money has arrived."),
     )
 
 
+def _title(subject: AlertSubject) -> tuple[str, str]:
+    """Say what happened, in the mail's subject and at its head."""
+    account, _ = subject.account, subject.language.gettext
+    if subject.spendable:
+        left = subject.money(subject.spendable)
+        return (
+            _("a request was refused, %(amount)s can be spent", amount=left),
+            _("Your balance did not cover a request, which was refused"),
+        )
+    if account.seq == 0:
+        return (
+            _("never topped up, requests are refused"),
+            _("Your balance was never topped up: requests are refused"),
+        )
+    if account.owed:
+        return _("money is owed, requests are refused"), _("Your balance can't be spent while money is owed")
+    if account.credit_limit:
+        return (
+            _("balance and credit used up, requests are refused"),
+            _("Your balance and your credit limit are used up: requests are refused"),
+        )
+    return _("balance used up, requests are refused"), _("Your balance is used up: requests are refused")
+
+
 def _cause_fact(subject: AlertSubject) -> Fact:
-    alert = subject.mail.alert
+    alert, language = subject.mail.alert, subject.language
     if alert.refused is None:
-        return REGISTERED
-    return Fact("What was not covered", f"a request for {subject.money(alert.refused)}", time_in_words(alert.fired_at))
+        return registered_fact(language)
+    return Fact(
+        language.gettext("What was not covered"),
+        language.gettext("a request for %(amount)s", amount=subject.money(alert.refused)),
+        language.moment(alert.fired_at),
+    )
